@@ -1,0 +1,237 @@
+"""Settings: what a user wrote, laid over the defaults, checked, and masked where it is secret.
+
+A *section* is a bag of named values (``base``, ``burst_mode``, ``ftp``, ``dropbox``). A *row* describes
+one setting. Nothing here changes an object of the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from .errors import ConfigError
+
+SECTIONS = ("base", "burst_mode", "ftp", "dropbox")
+MASK = "********"
+_SECRET_WORDS = ("password", "passphrase", "token", "secret")
+
+
+def is_secret(key: str) -> bool:
+    """Whether a setting of this name holds something that must never be shown.
+
+    ``PasswordFile`` and the like name a file and may be shown.
+    """
+    low = key.lower()
+    return not low.endswith("file") and any(word in low for word in _SECRET_WORDS)
+
+
+def masked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values, with whatever is secret and set replaced by asterisks."""
+    return {key: MASK if value and is_secret(key) else value for key, value in values.items()}
+
+
+class Section:
+    """A bag of settings: ``ftp = Section('my station', Host='...'); ftp.User = '...'``.
+
+    ``comment`` is free text. A later attribute assignment adds or replaces a setting.
+    """
+
+    def __init__(self, comment: str = "", /, **values: Any) -> None:
+        self.__dict__["_comment"] = str(comment)
+        self.__dict__.update(values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(values_of(self))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Section) and values_of(self) == values_of(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getattr__(self, key: str) -> Any:
+        raise AttributeError(f"this section has no setting {key!r}")
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{key}={value!r}" for key, value in masked(values_of(self)).items())
+        return f"Section({self._comment!r}, {shown})" if shown else f"Section({self._comment!r})"
+
+
+class Setting:
+    """One row of the settings table.
+
+    ``kind`` is the accepted type: ``bool``, ``int``, ``float`` (takes int too), ``str``, ``list``
+    (of str); ``optional`` adds None. ``low``/``high`` bound numbers, ``choices`` lists the only words.
+    ``live`` says whether a running child can take a new value.
+    """
+
+    __slots__ = ("choices", "default", "high", "key", "kind", "live", "low", "meaning", "optional", "unit")
+
+    def __init__(
+        self,
+        key: str,
+        default: Any,
+        unit: str,
+        meaning: str,
+        *,
+        kind: type | None = None,
+        optional: bool = False,
+        low: float | None = None,
+        high: float | None = None,
+        choices: tuple[str, ...] = (),
+        live: bool = False,
+    ) -> None:
+        self.key = key
+        self.default = default
+        self.unit = unit
+        self.meaning = meaning
+        self.kind: type = kind or type(default)
+        self.optional = optional or default is None
+        self.low = low
+        self.high = high
+        self.choices = choices
+        self.live = live
+
+    @property
+    def secret(self) -> bool:
+        return is_secret(self.key)
+
+    def check(self, section: str, value: Any) -> Any:
+        """The value as the child will get it; ConfigError names ``section.key`` and the remedy."""
+        name = f"{section}.{self.key}"
+        shown = MASK if self.secret else repr(value)
+        if value is None:
+            if self.optional:
+                return None
+            raise ConfigError(name, "None is not a value for it", f"Give {self._wanted()}.")
+        if self.kind is float and type(value) is int:
+            value = float(value) if self.low is None or self.low % 1 else value
+        elif self.kind is list and isinstance(value, (list, tuple)):
+            value = list(value)
+            if not all(isinstance(item, str) for item in value):
+                raise ConfigError(name, f"{shown} holds something else than text", f"Give {self._wanted()}.")
+        elif type(value) is not self.kind:
+            raise ConfigError(name, f"{shown} is of type {type(value).__name__}", f"Give {self._wanted()}.")
+        if self.kind in (int, float):
+            low, high = self.low, self.high
+            # A comparison written this way also turns away NaN.
+            if not ((low is None or value >= low) and (high is None or value <= high)):
+                raise ConfigError(name, f"{shown} is out of range", f"Give {self._wanted()}.")
+        if self.choices and value not in self.choices:
+            raise ConfigError(name, f"{shown} is not known", f"Give {self._wanted()}.")
+        if self.kind is str and "\0" in value:
+            raise ConfigError(name, "it holds a NUL character", f"Give {self._wanted()}.")
+        return value
+
+    def _wanted(self) -> str:
+        words = {bool: "True or False", int: "a whole number", float: "a number", str: "text", list: "a list of texts"}
+        wanted = "one of " + ", ".join(repr(word) for word in self.choices) if self.choices else words[self.kind]
+        if self.low is not None and self.high is not None:
+            wanted += f" from {self.low} to {self.high}"
+        elif self.low is not None:
+            wanted += f" not below {self.low}"
+        if self.unit:
+            wanted += f" ({self.unit})"
+        return wanted + (" or None" if self.optional else "")
+
+
+Table = Mapping[str, tuple[Setting, ...]]
+
+
+def values_of(section: Any) -> dict[str, Any]:
+    """The settings of a section: a Section, a mapping, a module, or any object with attributes.
+
+    Names that begin with an underscore, callables and modules are not settings.
+    """
+    if section is None:
+        return {}
+    if isinstance(section, Mapping):
+        return {str(key): value for key, value in section.items()}
+    names: Iterable[str] = vars(section) if hasattr(section, "__dict__") else dir(section)
+    if isinstance(section, type) or (hasattr(section, "__dict__") and not isinstance(section, Section)):
+        names = [*dir(type(section)), *names] if not isinstance(section, type) else dir(section)
+    found = {name: getattr(section, name) for name in dict.fromkeys(names) if not name.startswith("_")}
+    return {name: value for name, value in found.items() if not callable(value) and not _is_module(value)}
+
+
+def _is_module(value: Any) -> bool:
+    return type(value).__name__ == "module"
+
+
+def section_of(config: Any, name: str) -> Any:
+    """One section of a config (module, object or mapping), or None."""
+    if isinstance(config, Mapping):
+        return config.get(name)
+    return getattr(config, name, None)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that differs least, or None where nothing is close (edit distance above a third)."""
+    best: tuple[int, str] | None = None
+    for other in known:
+        cost = _distance(word.lower(), other.lower())
+        if best is None or cost < best[0]:
+            best = (cost, other)
+    return best[1] if best and best[0] <= max(2, len(word) // 3) else None
+
+
+def _distance(a: str, b: str) -> int:
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        last, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
+    return row[len(b)]
+
+
+def unknown_key(where: str, key: str, known: Iterable[str]) -> ConfigError:
+    """The error for a key nobody knows, with the nearest one that exists."""
+    names = sorted(known)
+    near = nearest(key, names)
+    remedy = f"Did you mean {near!r}?" if near else f"Known here: {', '.join(names)}."
+    return ConfigError(f"{where}.{key}", "this setting is not known", remedy)
+
+
+def check_section(table: Table, name: str, user: Any) -> dict[str, Any]:
+    """What the user set in one section, checked against its rows and base's."""
+    rows = {row.key: row for row in table["base"]} if name not in ("base", "burst_mode") else {}
+    rows.update({row.key: row for row in table[name]})
+    checked = {}
+    for key, value in values_of(user).items():
+        if key not in rows:
+            raise unknown_key(name, key, rows)
+        checked[key] = rows[key].check(name, value)
+    return checked
+
+
+def resolve(table: Table, defaults: Any, config: Any, extension: str | None) -> dict[str, Any]:
+    """The settings of one child, flat.
+
+    A value the user set in the extension's section wins over one set in ``base``, that over the
+    section's default, that over base's default. ``defaults`` is the defaults module (whose sections
+    a user may have assigned to). ``extension`` is None for a child without a section of its own.
+    """
+    layers: list[dict[str, Any]] = [check_section(table, "base", section_of(defaults, "base"))]
+    if extension is not None:
+        layers.append(check_section(table, extension, section_of(defaults, extension)))
+    layers.append(check_section(table, "base", section_of(config, "base")))
+    if extension is not None:
+        layers.append(check_section(table, extension, section_of(config, extension)))
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged.update(layer)
+    return merged
+
+
+def resolve_burst(table: Table, defaults: Any, config: Any) -> dict[str, Any]:
+    """The ``burst_mode`` section: the user's values over the defaults."""
+    merged = check_section(table, "burst_mode", section_of(defaults, "burst_mode"))
+    merged.update(check_section(table, "burst_mode", section_of(config, "burst_mode")))
+    return merged
+
+
+def defaults_section(comment: str, rows: Iterable[Setting]) -> Section:
+    """A section that carries the default of every row."""
+    return Section(comment, **{row.key: row.default for row in rows})
+
+
+Check = Callable[[str, Any], Any]

@@ -1,0 +1,76 @@
+"""Every error this package raises on purpose, named for what the caller should do.
+
+::
+
+    PysubtaskError
+    |-- ConfigError(ValueError)       mend the setting or the watch entry it names
+    |-- AlreadyRunning                another child owns this state folder: stop it or take another TaskName
+    |-- SpoolDamaged                  the queue file cannot be read: it is put aside, a new one is begun
+    |-- SourceError                   this file cannot be copied now: the notify stays due
+    |   |-- SourceMissing             it is not there
+    |   |-- SourceChanged             it moved under the copy
+    |   `-- DiskLow                   copying it would go below MinFreeBytes
+    `-- TransportError
+        |-- TransportLost             condemns this attempt: reconnect and try again
+        |-- FileRefused               condemns this file: park it, go on with the rest
+        `-- LoginRefused              condemns the account or the host key: hold everything, say it loudly
+"""
+
+from __future__ import annotations
+
+
+class PysubtaskError(Exception):
+    """Root of the tree: catch this to catch whatever the package raises on purpose."""
+
+
+class ConfigError(PysubtaskError, ValueError):
+    """A setting or watch entry is wrong; nothing was started.
+
+    ``key`` is the dotted name (``ftp.HostPort``) or the entry (``watchfilesdirs[2]``).
+    """
+
+    def __init__(self, key: str, problem: str, remedy: str) -> None:
+        self.key = key
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{key}: {problem}. {remedy}")
+
+
+class AlreadyRunning(PysubtaskError):
+    """A living child of a living master holds the lock of this state folder."""
+
+
+class SpoolDamaged(PysubtaskError):
+    """The queue file is not a readable spool of a format this version knows."""
+
+
+class SourceError(PysubtaskError):
+    """A data file cannot be copied at the moment; its notify stays due."""
+
+
+class SourceMissing(SourceError):
+    """The notified data file does not exist."""
+
+
+class SourceChanged(SourceError):
+    """The data file was rewritten while it was read, so the copy was thrown away."""
+
+
+class DiskLow(SourceError):
+    """Copying would leave less than ``MinFreeBytes`` on the local disk."""
+
+
+class TransportError(PysubtaskError):
+    """Anything a server or the way to it did; always one of the three below."""
+
+
+class TransportLost(TransportError):
+    """The connection, the name lookup or the server's patience is gone. Try again later."""
+
+
+class FileRefused(TransportError):
+    """The server will not take this one file; the connection is still good."""
+
+
+class LoginRefused(TransportError):
+    """The account, its key or password, or the server's host key is not accepted."""

@@ -1,0 +1,105 @@
+"""Every setting, once: default, unit, meaning, range, and whether a running child takes a new value.
+
+``base``, ``burst_mode``, ``ftp`` and ``dropbox`` are the sections of version 1; assign to them before a
+master is made to change a default for the whole program. ``SETTINGS`` is the table they come from.
+"""
+
+from __future__ import annotations
+
+from .common.config import Setting, Table, defaults_section
+
+_DAY = 86400
+
+_BASE = (
+    Setting("TaskName", "main", "", "Name of the task: its state lives in .pysubtask/<TaskName>/. Two masters that share "
+            "a first folder need two names."),
+    Setting("SubtaskDescription", "BaseSubtask Scheduler", "", "What the child calls itself in its log."),
+    Setting("TimerIntervalSecs", 2, "seconds", "How often the child looks for new stamps at the latest; file events wake "
+            "it at once.", kind=float, low=0.05, high=3600, live=True),
+    Setting("BakToFolder", "upload", "", "Folder of the snapshots, relative to the first entry's folder. None uploads the "
+            "live files themselves.", optional=True),
+    Setting("MinFreeBytes", 32 * 1024 * 1024, "bytes", "Disk space that snapshots leave free; below it notifies stay due.",
+            low=0, live=True),
+    Setting("ArchiveToFolder", "archive", "", "Folder for old files, relative to the first entry's folder. None archives "
+            "nothing.", optional=True),
+    Setting("ArchiveAfterDaysOld", 3, "days", "Age after which a file is archived.", low=0, high=36500),
+    Setting("Master_Log_FileName", "./logs/base_taskmaster.log.txt", "", "The master's log. None logs to no file.", optional=True),
+    Setting("Subtask_Log_FileName", "./logs/base_subtask.log.txt", "", "The child's log. None logs to no file.", optional=True),
+    Setting("HeartbeatIntervalSecs", 0, "seconds", "How often a heartbeat file is sent; 0 sends none.", kind=float, low=0,
+            high=7 * _DAY, live=True),
+    Setting("HeartbeatName", None, "", "Name of the heartbeat file; None takes the host's name.", kind=str),
+    Setting("RetryCount", 5, "tries", "Tries in a row before the long wait.", low=1, high=1000, live=True),
+    Setting("RetryWaitSecs", 3, "seconds", "Wait after a failed try.", kind=float, low=0, high=3600, live=True),
+    Setting("RetryLongWaitSecs", 30, "seconds", "Wait after RetryCount failed tries in a row, and from then on.", kind=float,
+            low=0, high=_DAY, live=True),
+    Setting("ParkedRetrySecs", 300, "seconds", "How long a file the server refused is left alone before it is offered again.",
+            kind=float, low=1, high=7 * _DAY, live=True),
+    Setting("ConnectTimeoutSecs", 20, "seconds", "Time limit of a connect with its login.", kind=float, low=0.5, high=600),
+    Setting("StallSecs", 60, "seconds", "No answer from the server for this long, while one is due, is a lost connection.",
+            kind=float, low=1, high=3600),
+    Setting("Concurrency", 32, "files", "Files in flight at once on one connection.", low=1, high=256, live=True),
+    Setting("StopWaitSecs", 10, "seconds", "How long stop(forcekill=False) lets the child upload what is queued.", kind=float,
+            low=0, high=3600),
+    Setting("OrphanLingerSecs", 60, "seconds", "How long a child whose master is gone goes on uploading.", kind=float, low=0,
+            high=_DAY),
+)
+
+_BURST = (
+    Setting("start_trigger_milli", 1000, "milliseconds", "Two notifies closer than this count towards a burst.", kind=float,
+            low=0, high=_DAY * 1000),
+    Setting("start_trigger_count", 2, "notifies", "Close notifies in a row that start a burst.", low=1, high=10**6),
+    Setting("expire_milli", 5000, "milliseconds", "Longest time a burst holds data back.", kind=float, low=0, high=_DAY * 1000),
+)
+
+_FTP = (
+    Setting("SubtaskDescription", "S/FTP Uploader", "", "What the child calls itself in its log."),
+    Setting("UseFTP", None, "", "Switches this destination on or off in a TaskMaster; None means: on when Host is set.", kind=bool),
+    Setting("UseSFTP", True, "", "True speaks SFTP (over ssh), False plain FTP."),
+    Setting("Host", "", "", "The server's name or address."),
+    Setting("HostPort", -1, "", "The server's port; -1 takes the protocol's own (22 or 21).", low=-1, high=65535),
+    Setting("HostPath", "", "", "Folder on the server, made where missing; empty is the login's own."),
+    Setting("HostSFTPPath", None, "", "Wins over HostPath with SFTP.", kind=str),
+    Setting("HostFTPPath", None, "", "Wins over HostPath with FTP.", kind=str),
+    Setting("User", "", "", "Login name; empty leaves it to ssh's own configuration."),
+    Setting("Password", None, "", "Password; never needed with a key or an agent.", kind=str),
+    Setting("KeyFile", None, "", "Private key file; None leaves the choice to ssh (its config, its agent).", kind=str),
+    Setting("HostKey", None, "", "The server's pinned key, as 'SHA256:...' (ssh-keygen -lf shows it); None looks in "
+            "known_hosts.", kind=str),
+    Setting("HostKeyPolicy", "strict", "", "'strict' takes only a known host key; 'accept-new' also takes and remembers the key "
+            "of a host never seen before.", choices=("strict", "accept-new")),
+    Setting("KnownHostsFile", None, "", "A known_hosts file of your own; None takes ssh's.", kind=str),
+    Setting("SSHProgram", "ssh", "", "The ssh program; where it is missing, asyncssh is used instead if installed."),
+    Setting("SSHConfigFile", None, "", "ssh's configuration file; 'none' reads none at all, None takes the user's own.", kind=str),
+    Setting("KeepAliveSecs", 15, "seconds", "ssh asks the server for a sign of life this often.", low=1, high=3600),
+    Setting("KeepAliveCount", 3, "signs", "Missed signs of life after which ssh gives up.", low=1, high=100),
+    Setting("DeadTimeMilli", 180000, "milliseconds", "No notify for this long closes the connection; the next one opens it again.",
+            kind=float, low=0, high=_DAY * 1000, live=True),
+    Setting("BakToFolder", "upload/ftp", "", "Folder of the snapshots, relative to the first entry's folder. None uploads "
+            "the live files themselves.", optional=True),
+    Setting("TimerIntervalSecs", 2, "seconds", "How often the child looks for new stamps at the latest.", kind=float, low=0.05,
+            high=3600, live=True),
+    Setting("Master_Log_FileName", "./logs/ftp_taskmaster.log.txt", "", "The master's log. None logs to no file.", optional=True),
+    Setting("Subtask_Log_FileName", "./logs/ftp_subtask.log.txt", "", "The child's log. None logs to no file.", optional=True),
+)
+
+_DROPBOX = (
+    Setting("SubtaskDescription", "Dropbox Uploader", "", "What the child calls itself in its log."),
+    Setting("UseDropbox", False, "", "Switches this destination on or off in a TaskMaster."),
+    Setting("AccessToken", None, "", "Access token of the Dropbox app.", kind=str),
+    Setting("DeadTimeMilli", 180000, "milliseconds", "No notify for this long closes the connection.", kind=float, low=0,
+            high=_DAY * 1000, live=True),
+    Setting("BakToFolder", "upload/dropbox", "", "Folder of the snapshots, relative to the first entry's folder.", optional=True),
+    Setting("TimerIntervalSecs", 2, "seconds", "How often the child looks for new stamps at the latest.", kind=float, low=0.05,
+            high=3600, live=True),
+    Setting("Master_Log_FileName", "./logs/dropbox_taskmaster.log.txt", "", "The master's log. None logs to no file.",
+            optional=True),
+    Setting("Subtask_Log_FileName", "./logs/dropbox_subtask.log.txt", "", "The child's log. None logs to no file.",
+            optional=True),
+)
+
+SETTINGS: Table = {"base": _BASE, "burst_mode": _BURST, "ftp": _FTP, "dropbox": _DROPBOX}
+
+base = defaults_section("base: every child", _BASE)
+burst_mode = defaults_section("burst_mode: when the master holds notifies back", _BURST)
+ftp = defaults_section("ftp: SFTP and FTP", _FTP)
+dropbox = defaults_section("dropbox", _DROPBOX)

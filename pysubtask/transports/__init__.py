@@ -1,0 +1,34 @@
+"""Which transports exist, by name. Nothing is loaded before it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, cast
+
+from ..common.errors import ConfigError
+from .base import Transport
+
+TRANSPORTS: dict[str, tuple[str, str]] = {
+    "folder": ("pysubtask.transports.folder:FolderTransport", ""),
+    "sftp": ("pysubtask.transports.sftp:SFTPTransport", "asyncssh"),
+}
+"""name -> (module:class, the extra that installs what it may need)."""
+
+
+def transport_class(name: str) -> type[Transport]:
+    """The class of a transport; ConfigError where the name or its library is missing."""
+    if name not in TRANSPORTS:
+        raise ConfigError("transport", f"{name!r} is not known", f"Known here: {', '.join(sorted(TRANSPORTS))}.")
+    path, extra = TRANSPORTS[name]
+    module, _, attribute = path.partition(":")
+    try:
+        loaded = import_module(module)
+    except ImportError as exc:
+        raise ConfigError("transport", f"{name!r} needs {exc.name}", f"Run: pip install 'pysubtask[{extra}]'.") from exc
+    return cast("type[Transport]", getattr(loaded, attribute))
+
+
+def open_transport(name: str, settings: Mapping[str, Any], workdir: str) -> Transport:
+    """A transport, not yet connected."""
+    return transport_class(name)(settings, workdir)

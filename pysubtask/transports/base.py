@@ -1,0 +1,121 @@
+"""The contract of a transport: one protocol, translated, nothing else.
+
+A transport connects, puts one file whole under its name, and tells what the server has. It does not
+sleep, retry, queue, log or know why a file is sent. It turns every error of its library or server
+into one of the three of :mod:`pysubtask.common.errors` at its edge (``raise ... from exc``):
+
+* ``TransportLost``: this attempt is condemned (the connection is unusable; ``close`` it);
+* ``FileRefused``: this file is condemned (the connection stays good for others);
+* ``LoginRefused``: the account or the host key is condemned.
+
+Everything runs on one asyncio event loop. ``upload`` and ``stat`` may be awaited many at a time, up
+to ``traits.concurrency``. Every await ends within a time limit taken from the settings.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+
+def _nothing() -> None:
+    return None
+
+
+class Job(NamedTuple):
+    """One file to put on the server.
+
+    ``source``: path of the bytes; exactly the first ``size`` bytes of it are sent.
+    ``mtime_ns``: modification time the remote file shall carry, as far as the server can.
+    ``name``: remote name below the destination's folder, ``/`` between its parts, never absolute.
+    ``temp``: remote name in the same folder, used by this attempt alone and on record before the
+    upload starts.
+    ``stale``: temp names of earlier attempts at this name; removed before anything is renamed to it,
+    so that a request still waiting in a stalled server cannot put an old version over this one.
+    ``confirm``: called once, after the server has confirmed every byte and before the name shows
+    them; what it raises stops the publication and comes out of ``upload``.
+    """
+
+    source: str
+    size: int
+    mtime_ns: int
+    name: str
+    temp: str
+    stale: tuple[str, ...] = ()
+    confirm: Callable[[], None] = _nothing
+
+
+class RemoteStat(NamedTuple):
+    """What the server shows under a name: ``size`` in bytes, ``mtime`` in whole seconds since the
+    epoch (None where the server does not tell)."""
+
+    size: int
+    mtime: int | None
+
+
+class Sent(NamedTuple):
+    """A finished upload. ``remote`` is what the server now shows under the name, ``bytes_sent`` the
+    file bytes handed to the connection, ``verified`` how the result was checked."""
+
+    remote: RemoteStat
+    bytes_sent: int
+    verified: str = "size"
+
+
+class Traits(NamedTuple):
+    """What the server at the other end can do; true only after ``connect``.
+
+    ``atomic_replace``: a rename replaces the old file in one step; without it a reader may for a
+    moment see no file. ``keeps_mtime``: the remote file carries the source's time.
+    ``concurrency``: how many uploads may be in flight at once.
+    """
+
+    atomic_replace: bool
+    keeps_mtime: bool
+    concurrency: int
+
+
+Progress = Callable[[int], None]
+"""Called with the number of bytes of this file that the server has acknowledged so far."""
+
+
+class Transport(ABC):
+    """One destination. Constructing it opens nothing; ``settings`` are the resolved values of the
+    extension's section, ``workdir`` is a private folder that outlives the process."""
+
+    name: ClassVar[str]
+    traits: Traits
+
+    @abstractmethod
+    def __init__(self, settings: Mapping[str, Any], workdir: str) -> None: ...
+
+    @classmethod
+    @abstractmethod
+    def identity(cls, settings: Mapping[str, Any]) -> str:
+        """Who this destination is, as a URL without secrets: protocol, user, host, port, folder."""
+
+    @abstractmethod
+    async def connect(self) -> None:
+        """Open the connection, log in, learn the traits. A failed connect leaves nothing open."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Drop the connection. Never raises, may be called twice; awaits in progress end in
+        ``TransportLost``. A closed transport may be connected again."""
+
+    @abstractmethod
+    async def upload(self, job: Job, progress: Progress) -> Sent:
+        """Put the file under ``job.name``, whole or not at all, making missing folders.
+
+        Repeatable: after any failure the same file may be uploaded again under another temp name.
+        A temp file of a refused upload is removed; one of a lost upload may stay behind.
+        """
+
+    @abstractmethod
+    async def stat(self, name: str) -> RemoteStat | None:
+        """What stands under a remote name, or None."""
+
+    @abstractmethod
+    async def remove(self, names: Iterable[str]) -> set[str]:
+        """Remove temp files; the names that were there and are gone now. A missing one is no error."""

@@ -1,0 +1,229 @@
+"""One lock per state folder, held by the child for life, with a record of who holds it.
+
+The lock is the system's (flock; on Windows a locked byte far behind the record), so it ends with its
+holder whatever ends that. The record only tells who it is; it is read where the lock is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+from typing import NamedTuple
+
+from .errors import AlreadyRunning
+from .process import is_alive as is_alive
+from .process import process_start as process_start
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+_RECORD_SIZE = 512  # fixed: writing over it needs no disk space, so a full disk does not keep a child from starting
+_LOOK_SECS = 0.02
+_WINDOWS_LOCKED_BYTE = 1 << 30
+
+
+class Holder(NamedTuple):
+    """A child and its master, each as pid and start (see ``process_start``).
+
+    ``master_pid`` None is a child started by hand: it counts as having a living master.
+    """
+
+    pid: int
+    start: str
+    master_pid: int | None
+    master_start: str | None
+
+    def has_living_master(self) -> bool:
+        return self.master_pid is None or is_alive(self.master_pid, self.master_start or "")
+
+
+class StateLock:
+    """The lock file ``path``. Making the object opens nothing."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._fd: int | None = None
+        self._owner = 0
+
+    def acquire(self, me: Holder, *, patience: float = 5.0) -> None:
+        """Take the lock and write ``me`` into it; the folder is made where missing (0700).
+
+        A holder whose master is dead is ended first: SIGTERM, after ``patience`` seconds SIGKILL.
+        AlreadyRunning, naming holder and master, where the holder's master lives or the holder
+        cannot be ended or identified. OSError where the file cannot be opened.
+        """
+        if self._fd is not None:
+            raise AlreadyRunning(f"{self.path} is already locked by this process")
+        os.makedirs(os.path.dirname(self.path) or ".", 0o700, exist_ok=True)
+        unknown_until = time.monotonic() + patience
+        while True:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+            try:
+                if _lock(fd, exclusive=True) and _is_file(fd, self.path):
+                    _write(fd, me)
+                    self._fd, self._owner, fd = fd, os.getpid(), -1
+                    return
+                holder = _read(fd)
+            finally:
+                if fd >= 0:
+                    os.close(fd)
+            if holder is not None and is_alive(holder.pid, holder.start):
+                if holder.pid == os.getpid() or holder.has_living_master():
+                    raise AlreadyRunning(self._refusal(holder))
+                if not _end(holder, patience):
+                    raise AlreadyRunning(f"{self._refusal(holder)} That master is dead, but the child could not be ended.")
+                unknown_until = time.monotonic() + patience
+                continue
+            # Somebody is looking, or has just taken it, or cannot be seen from here (another container or host).
+            if time.monotonic() >= unknown_until:
+                raise AlreadyRunning(f"{self.path} is locked by a process that cannot be identified from here.")
+            time.sleep(_LOOK_SECS)
+
+    def release(self) -> None:
+        """Give the lock back; harmless where it is not held, and in a forked copy of the holder."""
+        fd, self._fd = self._fd, None
+        if fd is None:
+            return
+        if os.getpid() == self._owner:
+            _write(fd, None)
+            _unlock(fd)
+        os.close(fd)
+
+    def holder(self) -> Holder | None:
+        """Who holds the lock at this moment; None where nobody does or the holder cannot be identified."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        except OSError:
+            return None
+        try:
+            if _lock(fd, exclusive=False):
+                _unlock(fd)
+                return None
+            holder = _read(fd)
+        finally:
+            os.close(fd)
+        return holder if holder is not None and is_alive(holder.pid, holder.start) else None
+
+    def _refusal(self, holder: Holder) -> str:
+        master = f"of master {holder.master_pid}" if holder.master_pid is not None else "started by hand"
+        return (
+            f"{self.path} is locked by the child {holder.pid} {master}. Stop that one first, or give this task another TaskName."
+        )
+
+
+def _end(holder: Holder, patience: float) -> bool:
+    """End this very process; False where it may not be signalled or outlives SIGKILL by ``patience`` seconds."""
+    if sys.platform == "win32":
+        try:
+            os.kill(holder.pid, signal.SIGTERM)
+        except OSError:
+            return False
+        return _gone_by_look(holder, patience)
+    fd: int | None = None
+    try:
+        if hasattr(os, "pidfd_open"):
+            try:
+                fd = os.pidfd_open(holder.pid)
+            except ProcessLookupError:
+                return True
+            except OSError:
+                fd = None  # an old kernel, or a sandbox that forbids it
+        # Looked at once more: from here on the descriptor means that process, even if the pid is used again.
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if not is_alive(holder.pid, holder.start):
+                return True
+            if fd is not None:
+                signal.pidfd_send_signal(fd, number)
+            else:
+                os.kill(holder.pid, number)
+            if _gone(fd, holder, patience):
+                return True
+        return False
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
+def _gone(fd: int | None, holder: Holder, patience: float) -> bool:
+    if fd is None:
+        return _gone_by_look(holder, patience)
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(max(1, int(patience * 1000))))
+
+
+def _gone_by_look(holder: Holder, patience: float) -> bool:
+    until = time.monotonic() + patience
+    while is_alive(holder.pid, holder.start):
+        if time.monotonic() >= until:
+            return False
+        time.sleep(_LOOK_SECS)
+    return True
+
+
+def _write(fd: int, holder: Holder | None) -> None:
+    text = json.dumps(holder._asdict()) if holder is not None else ""
+    try:
+        os.lseek(fd, 0, os.SEEK_SET)
+        os.write(fd, text.encode("ascii").ljust(_RECORD_SIZE - 1) + b"\n")
+    except OSError:
+        pass  # a full disk: the lock itself holds, only its holder cannot be named
+
+
+def _read(fd: int) -> Holder | None:
+    try:
+        os.lseek(fd, 0, os.SEEK_SET)
+        found = json.loads(os.read(fd, _RECORD_SIZE))
+        holder = Holder(found["pid"], found["start"], found["master_pid"], found["master_start"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if type(holder.pid) is not int or type(holder.start) is not str:
+        return None
+    if holder.master_pid is not None and (type(holder.master_pid) is not int or not isinstance(holder.master_start, str)):
+        return None
+    return holder
+
+
+def _is_file(fd: int, path: str) -> bool:
+    """Whether the locked file is still the one under that name (the folder may have been removed and made anew)."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except OSError:
+        return False
+
+
+if sys.platform == "win32":
+
+    def _lock(fd: int, *, exclusive: bool) -> bool:
+        os.lseek(fd, _WINDOWS_LOCKED_BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(fd: int) -> None:
+        os.lseek(fd, _WINDOWS_LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+
+else:
+
+    def _lock(fd: int, *, exclusive: bool) -> bool:
+        try:
+            fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)

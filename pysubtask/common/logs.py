@@ -1,0 +1,97 @@
+"""Logs: one logger for each instance, and a log call that never hurts its caller."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import sys
+import time
+
+_LINE = "%(asctime)s [%(shown)s]: %(levelname)s: %(message)s"
+_numbers = itertools.count(1)
+
+
+class _Quiet:
+    """What both handlers share: a line that cannot be written is dropped and counted, never raised or printed."""
+
+    dropped = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        self.dropped += 1
+
+
+class _File(_Quiet, logging.FileHandler):
+    pass
+
+
+class _Console(_Quiet, logging.StreamHandler):  # type: ignore[type-arg]
+    pass
+
+
+class _Formatter(logging.Formatter):
+    """``2026-11-21 20:37:10.205 [base.BaseSubtask.18205]: INFO: text``, local time, 24 hours."""
+
+    def __init__(self, shown: str) -> None:
+        super().__init__(_LINE, defaults={"shown": shown})
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+        return f"{clock}.{int(record.msecs):03d}"
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        # A file name may hold a line feed: it must not look like a line of the log.
+        record.message = record.message.replace("\n", "\\n").replace("\r", "\\r")
+        return super().formatMessage(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        # A file name may hold bytes that are no UTF-8; the line is written all the same.
+        return super().format(record).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def setup_logging(name: str, file: str | None, to_console: bool) -> logging.Logger:
+    """A logger of its own for one master or child.
+
+    ``name`` is what stands in the brackets, by custom module.Class.pid. ``file`` is a path whose folders
+    are made, or None; ``to_console`` adds stderr. Two calls never share a logger, so no line is written
+    twice. A file that cannot be opened costs one warning, and warnings then go to stderr in any case. No
+    call of the logger raises or prints because of a full disk or a closed stream; ``dropped_lines``
+    counts what was lost.
+    """
+    # Not from getLogger: an app that configures its own logging later would silence it (disable_existing_loggers).
+    logger = logging.Logger(f"pysubtask.{name}.{next(_numbers)}", logging.INFO)
+    logger.propagate = False
+    formatter = _Formatter(name)
+    problem: OSError | None = None
+    handlers: list[logging.Handler] = []
+    if file is not None:
+        try:
+            os.makedirs(os.path.dirname(file) or ".", exist_ok=True)
+            handlers.append(_File(file, encoding="utf-8"))
+        except OSError as exc:
+            problem = exc
+    if sys.stderr is not None and (to_console or problem is not None):
+        handlers.append(_Console(sys.stderr))
+        handlers[-1].setLevel(logging.NOTSET if to_console else logging.WARNING)
+    for handler in handlers or [logging.NullHandler()]:
+        handler.setFormatter(formatter)
+        logger.addHandler(handler)
+    if problem is not None:
+        logger.warning("Log file [%s] cannot be written (%s): logging to the console only.", file, problem.strerror)
+    return logger
+
+
+def close_logging(logger: logging.Logger) -> None:
+    """Close what ``setup_logging`` opened; the logger may still be called and writes nothing."""
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        try:
+            handler.close()
+        except (OSError, ValueError):
+            continue  # its last line met a full disk: dropped like any other
+    logger.addHandler(logging.NullHandler())
+
+
+def dropped_lines(logger: logging.Logger) -> int:
+    """How many lines could not be written since the logger was made (each place counts its own)."""
+    return sum(handler.dropped for handler in logger.handlers if isinstance(handler, _Quiet))

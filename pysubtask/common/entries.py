@@ -1,0 +1,210 @@
+"""Watch entries: the ``watchfilesdirs`` of an app, checked and in one form for both sides.
+
+::
+
+    [{'file': 'logs/a.csv'}, {'file': 'logs/b.csv', 'burstmode': True, 'as': 'station/b.csv'},
+     {'dir': 'photos', 'as': 'station/photos', 'settle_secs': 2, 'on_change': True, 'notify_files': False}]
+
+A folder or file that does not exist is no error: it may come later.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .config import unknown_key
+from .errors import ConfigError
+from .notify import HEARTBEAT, HOLD, NOTIFY
+
+_WHERE = "watchfilesdirs"
+_FILE_KEYS = ("file", "as", "burstmode")
+_DIR_KEYS = ("dir", "as", "burstmode", "settle_secs", "on_change", "notify_files")
+_LONGEST_SETTLE = 86400
+SETTLE_SECS = 1.0
+
+
+class Entry(NamedTuple):
+    """One watched file or folder.
+
+    ``kind``: 'file' or 'dir'. ``path``: absolute, normalised. ``remote``: its ``as``, or None.
+    ``burstmode``: its notifies may be held back. The rest is for folders: ``settle_secs``, seconds
+    without change after which a new file is taken; ``on_change``, whether any change counts as a
+    notify; ``notify_files``, whether each file taken gets a ``.notify`` beside it.
+    """
+
+    kind: str
+    path: str
+    remote: str | None = None
+    burstmode: bool = False
+    settle_secs: float = SETTLE_SECS
+    on_change: bool = False
+    notify_files: bool = True
+
+
+def read_entries(watchfilesdirs: Any, *, need_one: bool = True, cwd: str | None = None) -> list[Entry]:
+    """The entries of ``watchfilesdirs``; relative paths start at ``cwd`` (the working directory).
+
+    Raises ConfigError that names the entry and the remedy. ``need_one`` refuses an empty list.
+    """
+    if not isinstance(watchfilesdirs, (list, tuple)):
+        problem = f"it is of type {type(watchfilesdirs).__name__}"
+        raise ConfigError(_WHERE, problem, "Give a list of {'file': path} and {'dir': path}.")
+    if need_one and not watchfilesdirs:
+        raise ConfigError(_WHERE, "it is empty", "Name at least one {'file': path} or {'dir': path}.")
+    start = os.getcwd() if cwd is None else os.path.abspath(cwd)
+    entries = [_read_one(f"{_WHERE}[{index}]", given, start) for index, given in enumerate(watchfilesdirs)]
+    _check_twice(entries)
+    _check_remote_names(entries)
+    return entries
+
+
+def remote_name(entry: Entry, path: str) -> str:
+    """The name on the server, below the destination's folder, of a data file that belongs to ``entry``."""
+    if entry.kind == "file":
+        return entry.remote or os.path.basename(entry.path)
+    name = os.path.basename(path)
+    return f"{entry.remote}/{name}" if entry.remote else name
+
+
+def first_folder(entries: Sequence[Entry]) -> str:
+    """The folder of the first entry, where a task keeps its state; the working directory where there is no entry."""
+    if not entries:
+        return os.getcwd()
+    first = entries[0]
+    return first.path if first.kind == "dir" else os.path.dirname(first.path)
+
+
+def to_json(entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    """Plain values for the hand-off; names that are no text survive json in its default, escaping form."""
+    return [entry._asdict() for entry in entries]
+
+
+def from_json(data: Iterable[Mapping[str, Any]]) -> list[Entry]:
+    """What :func:`to_json` gave, as entries again."""
+    return [Entry(**item) for item in data]
+
+
+def _read_one(where: str, given: Any, start: str) -> Entry:
+    if not isinstance(given, Mapping):
+        raise ConfigError(where, f"it is of type {type(given).__name__}", "Write it as {'file': path} or {'dir': path}.")
+    kinds = [kind for kind in ("file", "dir") if kind in given]
+    if len(kinds) == 2:
+        raise ConfigError(where, "it has both 'file' and 'dir'", "Make two entries of it.")
+    known = _FILE_KEYS if kinds == ["file"] else _DIR_KEYS if kinds == ["dir"] else ("file", *_DIR_KEYS)
+    for key in given:
+        if key in known:
+            continue
+        if key in _DIR_KEYS:
+            remedy = f"Remove it, or watch the whole folder: {{'dir': ..., {key!r}: ...}}."
+            raise ConfigError(f"{where}.{key}", "this is for a 'dir' entry only", remedy)
+        raise unknown_key(where, key if isinstance(key, str) else repr(key), known)
+    if not kinds:
+        raise ConfigError(where, "it has neither 'file' nor 'dir'", "Write it as {'file': path} or {'dir': path}.")
+    kind = kinds[0]
+    path = _path(f"{where}.{kind}", given[kind], start)
+    _check_path(f"{where}.{kind}", kind, path)
+    return Entry(
+        kind,
+        path,
+        _remote(f"{where}.as", given["as"]) if given.get("as") is not None else None,
+        _flag(where, given, "burstmode", False),
+        _settle(f"{where}.settle_secs", given.get("settle_secs", SETTLE_SECS)),
+        _flag(where, given, "on_change", False),
+        _flag(where, given, "notify_files", True),
+    )
+
+
+def _text(where: str, value: Any, wanted: str) -> str:
+    if isinstance(value, (str, bytes, os.PathLike)):
+        text = os.fsdecode(value)
+        if not text:
+            raise ConfigError(where, "it is empty", f"Give {wanted}.")
+        if "\0" in text:
+            raise ConfigError(where, "it holds a NUL character", f"Give {wanted}.")
+        return text
+    raise ConfigError(where, f"{value!r} is of type {type(value).__name__}", f"Give {wanted}.")
+
+
+def _path(where: str, value: Any, start: str) -> str:
+    path = os.path.normpath(os.path.join(start, _text(where, value, "a path")))
+    # POSIX leaves the meaning of two leading slashes open; here they are one.
+    return path[1:] if os.sep == "/" and path.startswith("//") else path
+
+
+def _check_path(where: str, kind: str, path: str) -> None:
+    if kind == "dir":
+        if os.path.exists(path) and not os.path.isdir(path):
+            raise ConfigError(where, f"{path} is a file", "Write it as {'file': path}, or name the folder it is in.")
+        return
+    if os.path.isdir(path):
+        raise ConfigError(where, f"{path} is a folder", "Write it as {'dir': path}, or name one file.")
+    for ending in (NOTIFY, HOLD, HEARTBEAT):
+        if path.endswith(ending):
+            raise ConfigError(where, f"{path} ends in {ending!r}, which marks signal files", "Name the data file, or rename it.")
+
+
+def _remote(where: str, value: Any) -> str:
+    name = _text(where, value, "a name below the destination's folder, such as 'station/data.csv'")
+    if name.startswith("/"):
+        raise ConfigError(where, f"{name!r} is absolute", f"Names are below the destination's folder: write {name.lstrip('/')!r}.")
+    if name.endswith("/"):
+        raise ConfigError(where, f"{name!r} ends in '/'", f"Write {name.rstrip('/')!r}.")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise ConfigError(where, f"{name!r} has '..' in it", "Give a name below the destination's folder.")
+    if not parts:
+        raise ConfigError(where, f"{name!r} is no name", "Leave 'as' out, or give a name such as 'station/data.csv'.")
+    return "/".join(parts)
+
+
+def _flag(where: str, given: Mapping[str, Any], key: str, default: bool) -> bool:
+    value = given.get(key, default)
+    if isinstance(value, bool):
+        return value
+    raise ConfigError(f"{where}.{key}", f"{value!r} is of type {type(value).__name__}", "Give True or False.")
+
+
+def _settle(where: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(where, f"{value!r} is of type {type(value).__name__}", "Give a number of seconds.")
+    # A comparison written this way also turns away NaN.
+    if not 0 <= value <= _LONGEST_SETTLE:
+        raise ConfigError(where, f"{value!r} is out of range", f"Give a number from 0 to {_LONGEST_SETTLE} (seconds).")
+    return float(value)
+
+
+def _check_twice(entries: Sequence[Entry]) -> None:
+    seen: dict[tuple[str, str], int] = {}
+    for index, entry in enumerate(entries):
+        first = seen.setdefault((entry.kind, entry.path), index)
+        if first != index:
+            raise ConfigError(f"{_WHERE}[{index}]", f"{entry.path} is already named by {_WHERE}[{first}]", "Remove one of the two.")
+
+
+def _check_remote_names(entries: Sequence[Entry]) -> None:
+    """No two static files under one name, and no file where another entry needs a folder."""
+    owner: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        if entry.kind != "file":
+            continue
+        name = remote_name(entry, entry.path)
+        first = owner.setdefault(name, index)
+        if first != index:
+            raise ConfigError(
+                f"{_WHERE}[{index}]",
+                f"{entry.path} and {entries[first].path} ({_WHERE}[{first}]) would both be {name!r} on the server",
+                "Give one of them a name of its own: 'as': 'other/name'.",
+            )
+    for index, entry in enumerate(entries):
+        folder = entry.remote or "" if entry.kind == "dir" else os.path.dirname(remote_name(entry, entry.path))
+        while folder:
+            if folder in owner:
+                first = owner[folder]
+                raise ConfigError(
+                    f"{_WHERE}[{index}]",
+                    f"it needs a folder {folder!r} on the server, where {entries[first].path} ({_WHERE}[{first}]) is a file",
+                    "Give one of them another name with 'as'.",
+                )
+            folder = os.path.dirname(folder)

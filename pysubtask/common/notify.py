@@ -1,0 +1,118 @@
+"""Notify files: how an app, or any other program, says that a data file has news.
+
+``<data>.notify`` stands beside the data and is empty. Whoever changes its modification time notifies.
+A *stamp* tells one notify from the next. ``<data>.hold`` marks data that a burst holds back,
+``<name>.heartbeat`` is a sign of life. None of them is data.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from typing import NamedTuple
+
+NOTIFY = ".notify"
+HOLD = ".hold"
+HEARTBEAT = ".heartbeat"
+PART = ".part"
+
+_SIGNALS = (NOTIFY, HOLD, HEARTBEAT)
+# No waiting on a fifo, no following a link that somebody put in the place of a notify file.
+_FLAGS = (
+    os.O_CREAT | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+)
+_BY_HANDLE = os.utime in os.supports_fd
+
+
+class Stamp(NamedTuple):
+    """What tells one state of a file from another: ``mtime_ns`` nanoseconds since the epoch, ``size`` bytes, ``inode``."""
+
+    mtime_ns: int
+    size: int
+    inode: int
+
+
+def notify_name(path: str) -> str:
+    """The notify file of a data file."""
+    return path + NOTIFY
+
+
+def data_name(path: str) -> str:
+    """The data file a ``.notify``, ``.hold`` or ``.heartbeat`` file is about: the name without that one ending.
+
+    A name without such an ending comes back as it is.
+    """
+    for ending in _SIGNALS:
+        if path.endswith(ending):
+            return path[: -len(ending)]
+    return path
+
+
+def is_signal_file(name: str) -> bool:
+    """Whether a file (name or path) is a signal or a temporary of ours (``.<anything>.part``), hence no data."""
+    if name.endswith(_SIGNALS):
+        return True
+    return name.endswith(PART) and os.path.basename(name).startswith(".")
+
+
+def read_stamp(path: str) -> Stamp | None:
+    """The stamp of any file (links are followed), or None where there is none.
+
+    Raises OSError when that cannot be told (no access to the folder, a failing disk).
+    """
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        if exc.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            return None
+        raise
+    return Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def make_notify(path: str) -> bool:
+    """Make an empty notify file at ``path`` unless something is there already; whether it was made.
+
+    A file that is there keeps its stamp, so that two children that meet a new file do not notify each other.
+    Raises OSError where the folder cannot be written.
+    """
+    try:
+        handle = os.open(path, _FLAGS | os.O_EXCL, 0o666)
+    except FileExistsError:
+        return False
+    os.close(handle)
+    return True
+
+
+class Toucher:
+    """Touches notify files with strictly rising nanoseconds, so that no two touches of one program look the same."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def touch(self, path: str) -> int:
+        """Make ``path`` if it is missing and set its times; gives the nanoseconds set. Raises OSError.
+
+        The file is opened for writing and closed, because that close is what wakes a child; a bare
+        change of the times is not seen by it. On another user's file the system sets its own time.
+        """
+        moment = time.time_ns()
+        if moment <= self._last:
+            moment = self._last + 1
+        self._last = moment
+        handle = os.open(path, _FLAGS, 0o666)
+        try:
+            if _BY_HANDLE:
+                try:
+                    os.utime(handle, ns=(moment, moment))
+                except PermissionError:
+                    os.utime(handle)
+        finally:
+            os.close(handle)
+        if not _BY_HANDLE:
+            os.utime(path, ns=(moment, moment))
+        return moment

@@ -6,7 +6,7 @@ one setting. Nothing here changes an object of the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .errors import ConfigError
@@ -103,13 +103,14 @@ class Setting:
             if self.optional:
                 return None
             raise ConfigError(name, "None is not a value for it", f"Give {self._wanted()}.")
-        if self.kind is float and type(value) is int:
-            value = float(value) if self.low is None or self.low % 1 else value
-        elif self.kind is list and isinstance(value, (list, tuple)):
+        if self.kind is list and isinstance(value, (list, tuple)):
             value = list(value)
             if not all(isinstance(item, str) for item in value):
                 raise ConfigError(name, f"{shown} holds something else than text", f"Give {self._wanted()}.")
-        elif type(value) is not self.kind:
+        elif isinstance(value, bool) or self.kind is bool:
+            if type(value) is not self.kind:
+                raise ConfigError(name, f"{shown} is of type {type(value).__name__}", f"Give {self._wanted()}.")
+        elif not isinstance(value, (int, float) if self.kind is float else self.kind):
             raise ConfigError(name, f"{shown} is of type {type(value).__name__}", f"Give {self._wanted()}.")
         if self.kind in (int, float):
             low, high = self.low, self.high
@@ -120,7 +121,12 @@ class Setting:
             raise ConfigError(name, f"{shown} is not known", f"Give {self._wanted()}.")
         if self.kind is str and "\0" in value:
             raise ConfigError(name, "it holds a NUL character", f"Give {self._wanted()}.")
-        return value
+        # Members of an IntEnum, numpy's floats and the like travel to the child as what they stand for.
+        if self.kind is str:
+            return str.__str__(value)
+        if self.kind is int or (self.kind is float and isinstance(value, int)):
+            return int(value)
+        return float(value) if self.kind is float else value
 
     def _wanted(self) -> str:
         words = {bool: "True or False", int: "a whole number", float: "a number", str: "text", list: "a list of texts"}
@@ -138,23 +144,24 @@ Table = Mapping[str, tuple[Setting, ...]]
 
 
 def values_of(section: Any) -> dict[str, Any]:
-    """The settings of a section: a Section, a mapping, a module, or any object with attributes.
+    """The settings of a section: a Section, a mapping, a module, a class, or any object with attributes.
 
-    Names that begin with an underscore, callables and modules are not settings.
+    Names that begin with an underscore are not settings; nor are, where others than settings are to be
+    expected (not in a Section or mapping), callables, modules and what ``from __future__`` leaves.
     """
     if section is None:
         return {}
     if isinstance(section, Mapping):
         return {str(key): value for key, value in section.items()}
-    names: Iterable[str] = vars(section) if hasattr(section, "__dict__") else dir(section)
-    if isinstance(section, type) or (hasattr(section, "__dict__") and not isinstance(section, Section)):
-        names = [*dir(type(section)), *names] if not isinstance(section, type) else dir(section)
-    found = {name: getattr(section, name) for name in dict.fromkeys(names) if not name.startswith("_")}
-    return {name: value for name, value in found.items() if not callable(value) and not _is_module(value)}
+    if isinstance(section, Section):
+        return {name: value for name, value in vars(section).items() if not name.startswith("_")}
+    names = [name for name in dir(section) if not name.startswith("_")]
+    found = {name: getattr(section, name) for name in names if hasattr(section, name)}
+    return {name: value for name, value in found.items() if not callable(value) and not _is_python(value)}
 
 
-def _is_module(value: Any) -> bool:
-    return type(value).__name__ == "module"
+def _is_python(value: Any) -> bool:
+    return type(value).__name__ in ("module", "_Feature")
 
 
 def section_of(config: Any, name: str) -> Any:
@@ -207,24 +214,25 @@ def resolve(table: Table, defaults: Any, config: Any, extension: str | None) -> 
     """The settings of one child, flat.
 
     A value the user set in the extension's section wins over one set in ``base``, that over the
-    section's default, that over base's default. ``defaults`` is the defaults module (whose sections
-    a user may have assigned to). ``extension`` is None for a child without a section of its own.
+    section's default, that over base's default. ``defaults`` is the defaults module; a value assigned
+    to a section of it counts as set by the user, after those of ``config``. ``extension`` is None for
+    a child without a section of its own.
     """
-    layers: list[dict[str, Any]] = [check_section(table, "base", section_of(defaults, "base"))]
-    if extension is not None:
-        layers.append(check_section(table, extension, section_of(defaults, extension)))
-    layers.append(check_section(table, "base", section_of(config, "base")))
-    if extension is not None:
-        layers.append(check_section(table, extension, section_of(config, extension)))
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged.update(layer)
+    names = ["base"] if extension is None else ["base", extension]
+    merged = {row.key: row.default for name in names for row in table[name]}
+    for name in names:
+        rows = {row.key: row.default for row in table[name]}
+        given = check_section(table, name, section_of(defaults, name))
+        merged.update({key: value for key, value in given.items() if key not in rows or value != rows[key]})
+    for name in names:
+        merged.update(check_section(table, name, section_of(config, name)))
     return merged
 
 
 def resolve_burst(table: Table, defaults: Any, config: Any) -> dict[str, Any]:
     """The ``burst_mode`` section: the user's values over the defaults."""
-    merged = check_section(table, "burst_mode", section_of(defaults, "burst_mode"))
+    merged = {row.key: row.default for row in table["burst_mode"]}
+    merged.update(check_section(table, "burst_mode", section_of(defaults, "burst_mode")))
     merged.update(check_section(table, "burst_mode", section_of(config, "burst_mode")))
     return merged
 
@@ -232,6 +240,3 @@ def resolve_burst(table: Table, defaults: Any, config: Any) -> dict[str, Any]:
 def defaults_section(comment: str, rows: Iterable[Setting]) -> Section:
     """A section that carries the default of every row."""
     return Section(comment, **{row.key: row.default for row in rows})
-
-
-Check = Callable[[str, Any], Any]

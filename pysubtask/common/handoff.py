@@ -71,7 +71,7 @@ def write(handoff: Handoff) -> int:
     Memory where the system offers that (memfd), else an unlinked temporary file of mode 0600.
     OSError where neither can be made.
     """
-    fields = handoff._asdict() | {"format": _FORMAT, "entries": [to_json(entry) for entry in handoff.entries]}
+    fields = handoff._asdict() | {"format": _FORMAT, "entries": to_json(handoff.entries)}
     # ASCII with escapes carries any file name, also one that is not valid UTF-8.
     data = json.dumps(fields, ensure_ascii=True).encode("ascii")
     fd = _nameless_file()
@@ -115,7 +115,7 @@ def read(fd: int = 0) -> Handoff:
     if set(fields) != set(_KINDS) or not all(type(path) is str for path in fields["residual"]):
         raise ConfigError("handoff", "it holds something unknown", _REMEDY)
     try:
-        fields["entries"] = [from_json(entry) for entry in fields["entries"]]
+        fields["entries"] = from_json(fields["entries"])
     except (LookupError, TypeError, ValueError) as exc:
         raise ConfigError("handoff.entries", f"they cannot be read ({type(exc).__name__})", _REMEDY) from exc
     return Handoff(**fields)

@@ -1,0 +1,732 @@
+"""What every transport must do, whatever it speaks. To adopt it::
+
+    class TestMine(TransportContract):            # or NetworkContract, for one that has a network
+        @pytest.fixture
+        def site(self, tmp_path):
+            with my_server(tmp_path / "remote") as server, Relay(server.host, server.port) as relay:
+                settings = {"Host": relay.host, "HostPort": relay.port, "Password": "hunter2", ...}
+                yield Site(MyTransport, settings, str(tmp_path / "work"), str(tmp_path / "remote"), relay)
+
+``settings`` are whole (every key the transport reads), ``workdir`` exists, ``folder`` is where the remote
+files can be seen on this machine, empty at first and not at the top of a file system.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from pysubtask.common.errors import FileRefused, SourceError, TransportLost
+from pysubtask.testing import Relay
+from pysubtask.transports.base import Job, Sent, Transport
+from tests.helpers import wait_until
+
+MTIME = 1_600_000_001_000_000_000
+LIMIT = 60  # seconds; no test here comes near it unless something hangs
+
+
+class Site(NamedTuple):
+    """A server and the way to it. ``relay`` stands in front of the server; ``impossible`` holds keys of
+    ``NAMES`` that this kind of server cannot hold and must refuse."""
+
+    kind: type[Transport]
+    settings: dict[str, Any]
+    workdir: str
+    folder: str
+    relay: Relay | None = None
+    impossible: frozenset[str] = frozenset()
+
+    def make(self, **overrides: Any) -> Transport:
+        """A transport that is not connected, some settings replaced."""
+        return self.kind({**self.settings, **overrides}, self.workdir)
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes now under a remote name, or None."""
+        try:
+            with open(os.path.join(self.folder, name), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def files(self) -> set[str]:
+        """Every file that the server holds, as remote names."""
+        return {os.path.relpath(os.path.join(top, name), self.folder)
+                for top, _, names in os.walk(self.folder) for name in names}
+
+
+NAMES = {
+    "spaces": " a b  c ",
+    "commas": "a,b,,c.csv",
+    "quotes": "it's \"so\" `x`",
+    "unicode": "Grüße-数据-🚀.csv",
+    "newline": "a\nb\r.csv",
+    "leading dash": "-rf",
+    "leading dots": "...x",
+    "hidden": ".hidden",
+    "tilde": "~",
+    "backslash": "a\\b",
+    "glob": "*?[x]{y}",
+    "format": "%d%s%%{0}",
+    "shell": "$(id);&|>x",
+    "colon": "c:con",
+    "not UTF-8": os.fsdecode(b"\xff\xfe-data-\x80.csv"),
+    "255 bytes": "n" * 251 + ".csv",
+    "255 bytes of unicode": "é" * 127 + "x",
+    "folders of all kinds": os.fsdecode(b"-a b/c,d/\xff\xfe/\xc3\xa9/'q'.csv"),
+}
+
+OUTSIDE = ("../out", "a/../../out", "/out", "..", "", ".", "a/..", "nul\0byte")
+
+
+class _Run:
+    """One test at work: makes sources and jobs, each with a temp name of its own."""
+
+    def __init__(self, site: Site, place: str) -> None:
+        self.site = site
+        self.place = place
+        self.count = 0
+        self.progress: list[int] = []
+
+    def source(self, data: bytes) -> str:
+        self.count += 1
+        path = os.path.join(self.place, f"source-{self.count}")
+        with open(path, "wb") as file:
+            file.write(data)
+        return path
+
+    def job(self, name: str, data: bytes, **changes: Any) -> Job:
+        source = self.source(data)
+        folder, slash, _ = name.rpartition("/")
+        job = Job(source, len(data), MTIME, name, f"{folder}{slash}.upload-{self.count}.tmp")
+        return job._replace(**changes)
+
+    async def put(self, transport: Transport, name: str, data: bytes, **changes: Any) -> Sent:
+        return await self.send(transport, self.job(name, data, **changes))
+
+    async def send(self, transport: Transport, job: Job) -> Sent:
+        self.progress = []
+        async with asyncio.timeout(LIMIT):
+            return await transport.upload(job, self.progress.append)
+
+
+    async def together(self, transport: Transport, jobs: list[Job]) -> list[Sent]:
+        """All of them, as many at once as the transport says."""
+        places = asyncio.Semaphore(transport.traits.concurrency)
+
+        async def one(job: Job) -> Sent:
+            async with places:
+                return await transport.upload(job, lambda done: None)
+
+        async with asyncio.timeout(LIMIT):
+            return await asyncio.gather(*map(one, jobs))
+
+
+class _Stop(Exception):
+    """What a confirm raises here."""
+
+
+def _refuse() -> None:
+    raise _Stop("not this one")
+
+
+@contextlib.contextmanager
+def watching(site: Site, name: str) -> Iterator[set[bytes | None]]:
+    """Everything a reader who never rests finds under a remote name."""
+    seen: set[bytes | None] = set()
+    enough = threading.Event()
+
+    def look() -> None:
+        while not enough.is_set():
+            seen.add(site.read(name))
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        yield seen
+    finally:
+        enough.set()
+        reader.join()
+
+
+class TransportContract:
+    """The cases that need no network between the transport and the server."""
+
+    @pytest.fixture
+    def site(self) -> Iterator[Site]:
+        raise NotImplementedError("a subclass gives the site")
+
+    @pytest.fixture
+    def run(self, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[..., Awaitable[None]]], _Run]:
+        """Runs ``case(transport, at_work)`` on a connected transport, and closes it whatever happens."""
+        place = str(tmp_path_factory.mktemp("sources"))
+
+        def runner(case: Callable[..., Awaitable[None]], **overrides: Any) -> _Run:
+            at_work = _Run(site, place)
+
+            async def whole() -> None:
+                transport = site.make(**overrides)
+                async with asyncio.timeout(LIMIT):
+                    await transport.connect()
+                try:
+                    await case(transport, at_work)
+                finally:
+                    async with asyncio.timeout(LIMIT):
+                        await transport.close()
+
+            asyncio.run(whole())
+            return at_work
+
+        return runner
+
+    # --- before and around a connection
+
+    def test_constructing_opens_nothing(self, site: Site) -> None:
+        handles = "/proc/self/fd"
+        before = os.listdir(handles) if os.path.isdir(handles) else []
+        threads = threading.active_count()
+        transport = site.make()
+        assert threading.active_count() == threads
+        assert (os.listdir(handles) if before else []) == before
+        assert site.files() == set()
+        assert site.relay is None or site.relay.accepted == 0
+        asyncio.run(transport.close())
+
+    def test_without_a_connection_every_call_is_lost(self, site: Site, tmp_path: Any) -> None:
+        at_work = _Run(site, str(tmp_path))
+
+        async def case() -> None:
+            transport = site.make()
+            for _ in range(2):
+                for call in (at_work.put(transport, "a", b"x"), transport.stat("a"), transport.remove(["a"])):
+                    with pytest.raises(TransportLost):
+                        await call
+                await transport.connect()
+                await transport.close()
+
+        asyncio.run(case())
+        assert site.files() == set()
+
+    def test_close_twice_and_connect_again(self, site: Site, run: Any) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "a", b"one")
+            await transport.close()
+            await transport.close()
+            await transport.connect()
+            await at_work.put(transport, "b", b"two")
+
+        run(case)
+        assert (site.read("a"), site.read("b")) == (b"one", b"two")
+
+    def test_identity_is_a_url_without_secrets(self, site: Site) -> None:
+        transport = site.make(Password="a secret, %41 word")
+        identity = site.kind.identity({**site.settings, "Password": "a secret, %41 word"})
+        assert "://" in identity
+        assert identity == site.kind.identity(site.settings), "another password is not another destination"
+        for text in (identity, repr(transport), str(transport), repr(transport.traits)):
+            assert "secret" not in text
+
+    def test_close_ends_what_is_in_progress(self, site: Site, run: Any) -> None:
+        data = os.urandom(8_000_000)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            moving = asyncio.Event()
+            jobs = [at_work.job(f"f{i}", data) for i in range(min(4, transport.traits.concurrency))]
+            tasks = [asyncio.ensure_future(transport.upload(job, lambda done: moving.set())) for job in jobs]
+            async with asyncio.timeout(LIMIT):
+                await moving.wait()
+                await transport.close()
+                ends = await asyncio.gather(*tasks, return_exceptions=True)
+            assert any(isinstance(end, TransportLost) for end in ends), ends
+            for job, end in zip(jobs, ends, strict=True):
+                assert isinstance(end, (Sent, TransportLost)), repr(end)
+                assert site.read(job.name) in ((data,) if isinstance(end, Sent) else (None, data))
+            await transport.connect()
+            for job in jobs:
+                again = at_work.job(job.name, b"again " + data, stale=(job.temp,))
+                await at_work.send(transport, again)
+            assert {site.read(job.name) for job in jobs} == {b"again " + data}
+            wait_until(lambda: site.files() == {job.name for job in jobs}, what="only the files")
+
+        run(case)
+
+    # --- what arrives
+
+    @pytest.mark.parametrize("size", [0, 1, 1000, 32_767, 32_768, 32_769, 261_121, 1_048_576, 5_000_003])
+    def test_every_byte_arrives(self, site: Site, run: Any, size: int) -> None:
+        data = os.urandom(size)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            sent = await at_work.put(transport, "data.bin", data)
+            assert (sent.remote.size, sent.bytes_sent) == (size, size)
+            assert sent.remote == await transport.stat("data.bin")
+            assert sent.verified in ("size", "hash")
+            assert at_work.progress == sorted(at_work.progress)
+            assert at_work.progress[-1:] == [size] or (size == 0 and not at_work.progress)
+
+        run(case)
+        assert site.read("data.bin") == data
+        assert site.files() == {"data.bin"}
+
+    def test_only_the_first_size_bytes_are_sent(self, site: Site, run: Any) -> None:
+        data = os.urandom(300_000)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            sent = await at_work.put(transport, "grown", data, size=123_456)
+            assert sent.remote.size == sent.bytes_sent == 123_456
+
+        run(case)
+        assert site.read("grown") == data[:123_456]
+
+    def test_mtime_is_kept_where_the_trait_says_so(self, site: Site, run: Any) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            sent = await at_work.put(transport, "a", b"x")
+            shown = int(os.stat(os.path.join(site.folder, "a")).st_mtime)
+            if transport.traits.keeps_mtime:
+                assert shown == MTIME // 10**9
+            assert sent.remote.mtime in (None, shown)
+
+        run(case)
+
+    @pytest.mark.parametrize("kind", NAMES)
+    def test_any_name_the_file_system_allows(self, site: Site, run: Any, kind: str) -> None:
+        name, data = NAMES[kind], os.urandom(100)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            if kind in site.impossible:
+                with pytest.raises(FileRefused):
+                    await at_work.put(transport, name, data)
+                assert site.files() == set()
+                return
+            for content in (b"old", data):
+                await at_work.put(transport, name, content)
+                shown = await transport.stat(name)
+                assert shown is not None and shown.size == len(content)
+            assert site.read(name) == data
+            assert site.files() == {name}
+
+        run(case)
+
+    @pytest.mark.parametrize("name", OUTSIDE)
+    def test_a_name_that_leaves_the_folder_is_refused(self, site: Site, run: Any, name: str) -> None:
+        outside = os.path.join(os.path.dirname(os.path.abspath(site.folder)), "out")
+        with open(outside, "wb") as file:
+            file.write(b"not yours")
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            with pytest.raises(FileRefused):
+                await at_work.put(transport, name, b"x", temp=".t.tmp")
+            for changes in ({"temp": name}, {"stale": (name,)}):
+                with pytest.raises(FileRefused):
+                    await at_work.put(transport, "inside", b"x", **changes)
+            with pytest.raises(FileRefused):
+                await transport.stat(name)
+            with pytest.raises(FileRefused):
+                await transport.remove([name])
+            await at_work.put(transport, "fine", b"x")
+
+        run(case)
+        assert site.files() == {"fine"}
+        assert not os.path.exists("/out")
+        with open(outside, "rb") as file:
+            assert file.read() == b"not yours"
+
+    def test_nested_names_make_their_folders(self, site: Site, run: Any) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.together(transport, [at_work.job(name, name.encode()) for name in names])
+
+        names = {"a/b/c/1", "a/b/c/2", "a/b/3", "a/d/e/4", "5"}
+        run(case)
+        assert {name: site.read(name) for name in site.files()} == {name: name.encode() for name in names}
+
+    def test_many_at_once_arrive_intact(self, site: Site, run: Any) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            files = {f"folder {i % 3}/file {i}": os.urandom(i * 9_973 % 200_000) for i in range(70)}
+            sent = await at_work.together(transport, [at_work.job(name, data) for name, data in files.items()])
+            assert [one.remote.size for one in sent] == [len(data) for data in files.values()]
+            assert {name: site.read(name) for name in site.files()} == files
+
+        run(case)
+
+    # --- whole or not at all
+
+    def test_a_reader_sees_only_whole_versions(self, site: Site, run: Any) -> None:
+        versions: list[bytes] = [os.urandom(1_500_000 + 1000 * i) for i in range(6)]
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "live", versions[0])
+            with watching(site, "live") as seen:
+                for version in versions[1:]:
+                    await at_work.put(transport, "live", version)
+                    assert site.read("live") == version
+            allowed: set[bytes | None] = {*versions, *([] if transport.traits.atomic_replace else [None])}
+            assert seen and not seen - allowed, {len(one) if one is not None else None for one in seen - allowed}
+
+        run(case)
+        assert site.files() == {"live"}
+
+    def test_confirm_is_asked_once_between_the_last_byte_and_the_publication(self, site: Site, run: Any) -> None:
+        data = os.urandom(700_000)
+        found: list[tuple[bytes | None, int]] = []
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "a", b"old")
+            job = at_work.job("a", data)
+            temp = os.path.join(site.folder, job.temp)
+            await at_work.send(transport, job._replace(confirm=lambda: found.append((site.read("a"), os.path.getsize(temp)))))
+
+        run(case)
+        assert found == [(b"old", len(data))]
+        assert site.read("a") == data
+
+    def test_confirm_stops_the_publication(self, site: Site, run: Any) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "a", b"old")
+            for name in ("a", "new", "folder/new"):
+                with pytest.raises(_Stop):
+                    await at_work.put(transport, name, os.urandom(100_000), confirm=_refuse)
+            assert site.read("a") == b"old"
+            assert site.files() == {"a"}
+            await at_work.put(transport, "folder/new", b"now")
+
+        run(case)
+        assert site.files() == {"a", "folder/new"}
+
+    @pytest.mark.parametrize("there", [0, 1, 99_999])
+    def test_a_source_shorter_than_promised(self, site: Site, run: Any, there: int) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "a", b"old")
+            with pytest.raises(SourceError):
+                await at_work.put(transport, "a", b"x" * there, size=100_000)
+            assert site.read("a") == b"old"
+            await at_work.put(transport, "b", b"x")
+            assert site.files() == {"a", "b"}
+
+        run(case)
+
+    @pytest.mark.parametrize("what", ["missing", "a folder"])
+    def test_a_source_that_cannot_be_read(self, site: Site, run: Any, what: str, tmp_path: Any) -> None:
+        source = str(tmp_path / "nothing here") if what == "missing" else str(tmp_path)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "a", b"old")
+            with pytest.raises(SourceError):
+                await at_work.put(transport, "a", b"xyz", source=source)
+            assert site.read("a") == b"old"
+            await at_work.put(transport, "b", b"x")
+            assert site.files() == {"a", "b"}
+
+        run(case)
+
+    def test_the_later_of_two_uploads_wins(self, site: Site, run: Any) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            for content in (b"a much longer first version", b"short", b"short", b""):
+                await at_work.put(transport, "a", content)
+                assert site.read("a") == content
+
+        run(case)
+        assert site.files() == {"a"}
+
+    def test_stale_temps_are_gone_before_the_name_changes(self, site: Site, run: Any) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "f/a", b"old")
+            stale = ("f/.stale 1.tmp", "f/.stale 2.tmp", "f/.never there.tmp")
+            for name in stale[:2]:
+                _plant(site, name, b"half")
+            await at_work.put(transport, "f/a", b"new", stale=stale)
+
+        run(case)
+        assert site.files() == {"f/a"}
+        assert site.read("f/a") == b"new"
+
+    # --- what the server will not take
+
+    def test_a_parent_that_is_a_file(self, site: Site, run: Any) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "file", b"I am a file")
+            for name in ("file/below", "file/far/below"):
+                with pytest.raises(FileRefused):
+                    await at_work.put(transport, name, b"x")
+                assert await transport.stat(name) is None
+            await at_work.put(transport, "fine", b"x")
+
+        run(case)
+        assert site.files() == {"file", "fine"}
+        assert site.read("file") == b"I am a file"
+
+    def test_a_name_that_is_a_folder(self, site: Site, run: Any) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "folder/a", b"x")
+            with pytest.raises(FileRefused):
+                await at_work.put(transport, "folder", os.urandom(50_000))
+            await at_work.put(transport, "fine", b"x")
+
+        run(case)
+        assert site.files() == {"folder/a", "fine"}
+
+    def test_a_folder_that_may_not_be_written(self, site: Site, run: Any) -> None:
+        locked = os.path.join(site.folder, "locked")
+        if os.path.isdir("/sys/kernel"):
+            os.symlink("/sys/kernel", locked)  # not even root makes files there
+        else:
+            os.mkdir(locked, 0o555)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            for name in ("locked/a", "locked/sub/a"):
+                with pytest.raises(FileRefused):
+                    await at_work.put(transport, name, b"x")
+            await at_work.put(transport, "fine", b"x")
+
+        run(case)
+        assert site.read("fine") == b"x"
+
+    # --- looking and clearing up
+
+    def test_stat(self, site: Site, run: Any) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            assert await transport.stat("a") is None
+            assert await transport.stat("no/such/folder/a") is None
+            await at_work.put(transport, "a", b"12345")
+            shown = await transport.stat("a")
+            assert shown is not None and shown.size == 5
+            os.unlink(os.path.join(site.folder, "a"))
+            assert await transport.stat("a") is None
+
+        run(case)
+
+    def test_remove_names_those_that_were_there(self, site: Site, run: Any) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            assert await transport.remove([]) == set()
+            odd = os.fsdecode(b"f/.\xff '\n.tmp")
+            for name in (".one.tmp", "f/.two.tmp", odd, "keep"):
+                _plant(site, name, b"x")
+            gone = await transport.remove([".one.tmp", "f/.two.tmp", odd, "absent", "no/folder/absent"])
+            assert gone == {".one.tmp", "f/.two.tmp", odd}
+            assert await transport.remove([".one.tmp"]) == set()
+
+        run(case)
+        assert site.files() == {"keep"}
+
+
+class NetworkContract(TransportContract):
+    """The cases with a broken link between the transport and the server; ``site.relay`` is set."""
+
+    size = 1_000_003
+
+    @pytest.fixture
+    def relay(self, site: Site) -> Relay:
+        assert site.relay is not None
+        return site.relay
+
+    @pytest.fixture
+    def broken(self, site: Site, run: Any, relay: Relay) -> Callable[..., None]:
+        """Breaks one upload by ``arrange(job) -> job``, then sends the same file on a new connection."""
+        old, new = os.urandom(70_001), os.urandom(self.size)
+
+        def runner(arrange: Callable[[Job], Job], **overrides: Any) -> None:
+            async def case(transport: Transport, at_work: _Run) -> None:
+                await at_work.put(transport, "f/a", old)
+                first = arrange(at_work.job("f/a", new))
+                with pytest.raises(TransportLost):
+                    await at_work.send(transport, first)
+                await transport.close()
+                allowed: set[bytes | None] = {old, new, *([] if transport.traits.atomic_replace else [None])}
+                assert site.read("f/a") in allowed
+                relay.heal()
+                await transport.connect()
+                assert site.read("f/a") in (old, new), "a connect mends what a broken swap left"
+                sent = await at_work.put(transport, "f/a", new, stale=(first.temp,))
+                assert sent.remote.size == len(new)
+                assert site.read("f/a") == new
+                wait_until(lambda: site.files() == {"f/a"}, what="only the file itself")
+
+            run(case, **overrides)
+
+        return runner
+
+    @pytest.mark.parametrize(("percent", "how"), [(1, "rst"), (1, "fin"), (50, "rst"), (50, "fin"), (99, "rst"), (99, "fin")])
+    def test_a_link_cut_while_the_bytes_go_up(self, broken: Any, relay: Relay, percent: int, how: Any) -> None:
+        def arrange(job: Job) -> Job:
+            relay.drop("up", job.size * percent // 100, how=how)
+            return job
+
+        broken(arrange)
+        assert relay.drops == 1
+
+    @pytest.mark.parametrize("how", ["rst", "fin"])
+    def test_a_link_cut_before_the_last_answers(self, broken: Any, relay: Relay, how: Any) -> None:
+        def arrange(job: Job) -> Job:
+            # From here on the server may do what it is asked, but its answer never comes.
+            return job._replace(confirm=lambda: relay.drop("down", 0, how=how))
+
+        broken(arrange)
+        assert relay.drops == 1
+
+    def test_a_link_cut_when_the_server_has_done_it_and_nobody_heard(self, site: Site, broken: Any, relay: Relay) -> None:
+        watchers: list[threading.Thread] = []
+
+        def arrange(job: Job) -> Job:
+            before = site.read(job.name)
+
+            def cut_when_done() -> None:
+                wait_until(lambda: site.read(job.name) != before, what="the publication")
+                relay.cut_all()
+
+            def confirm() -> None:
+                relay.stall("down")
+                watchers.append(threading.Thread(target=cut_when_done))
+                watchers[0].start()
+
+            return job._replace(confirm=confirm)
+
+        broken(arrange)
+        watchers[0].join()
+
+    @pytest.mark.parametrize("direction", ["up", "down", "both"])
+    def test_a_link_that_freezes(self, broken: Any, relay: Relay, direction: Any) -> None:
+        started = []
+
+        def arrange(job: Job) -> Job:
+            relay.stall(direction, after=job.size // 2 if direction == "up" else 0)
+            started.append(time.monotonic())
+            return job
+
+        broken(arrange, StallSecs=2)
+        assert time.monotonic() - started[0] < 2 + 20
+
+    def test_a_slow_link_is_not_a_dead_one(self, site: Site, run: Any, relay: Relay) -> None:
+        data = os.urandom(240_000)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            relay.throttle(60_000, "up")
+            await at_work.put(transport, "a", data)
+
+        started = time.monotonic()
+        run(case, StallSecs=3)
+        assert site.read("a") == data
+        assert time.monotonic() - started > 3, "it took longer than the limit of a standstill"
+
+    def test_a_late_rename_does_not_bring_back_an_old_version(self, site: Site, run: Any, relay: Relay) -> None:
+        old, newer = os.urandom(100_000), os.urandom(50_000)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "a", b"first")
+            [frozen] = relay.connections
+            job = at_work.job("a", old, confirm=lambda: frozen.stall())
+            with pytest.raises(TransportLost):
+                await at_work.send(transport, job)
+            await transport.close()
+            await transport.connect()
+            await at_work.put(transport, "a", newer, stale=(job.temp,))
+            frozen.thaw()
+            wait_until(lambda: frozen not in relay.connections, what="the end of the first connection")
+            assert await transport.stat("a")
+            await self.settled(site, newer)
+            assert site.files() == {"a"}
+
+        run(case, StallSecs=2)
+
+    def test_a_late_upload_does_not_touch_a_newer_version(self, site: Site, run: Any, relay: Relay) -> None:
+        newer = os.urandom(50_000)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "a", b"first")
+            [frozen] = relay.connections
+            frozen.stall()
+            job = at_work.job("a", os.urandom(20_000))
+            with pytest.raises(TransportLost):
+                await at_work.send(transport, job)
+            await transport.close()
+            await transport.connect()
+            await at_work.put(transport, "a", newer, stale=(job.temp,))
+            frozen.thaw()
+            wait_until(lambda: frozen not in relay.connections, what="the end of the first connection")
+            await self.settled(site, newer)
+            assert site.files() - {job.temp} == {"a"}
+
+        run(case, StallSecs=2)
+
+    @staticmethod
+    async def settled(site: Site, wanted: bytes) -> None:
+        """The name keeps showing this while a server may still be at work on what came late."""
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until:
+            assert site.read("a") == wanted
+            await asyncio.sleep(0.02)
+
+    def test_a_link_cut_while_idle(self, site: Site, run: Any, relay: Relay) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "a", b"old")
+            relay.cut_all()
+            with pytest.raises(TransportLost):
+                await at_work.put(transport, "a", b"new")
+            with pytest.raises(TransportLost):
+                await transport.stat("a")
+            await transport.close()
+            await transport.connect()
+            await at_work.put(transport, "a", b"new")
+
+        run(case)
+        assert site.read("a") == b"new"
+
+    def test_close_ends_a_stalled_upload_at_once(self, site: Site, run: Any, relay: Relay) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            relay.stall()
+            calls = [asyncio.ensure_future(at_work.put(transport, "a", os.urandom(100_000))),
+                     asyncio.ensure_future(transport.stat("a"))]
+            await asyncio.sleep(0.1)
+            async with asyncio.timeout(20):
+                await transport.close()
+                ends = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(end) for end in ends] == [TransportLost, TransportLost]
+
+        run(case, StallSecs=600)
+
+    def test_refused_then_taken(self, site: Site, relay: Relay, tmp_path: Any) -> None:
+        async def case() -> None:
+            at_work, transport = _Run(site, str(tmp_path)), site.make()
+            relay.refuse()
+            for _ in range(2):
+                with pytest.raises(TransportLost):
+                    await transport.connect()
+            relay.accept()
+            await transport.connect()
+            await at_work.put(transport, "a", b"x")
+            await transport.close()
+
+        asyncio.run(case())
+        assert site.read("a") == b"x"
+
+    @pytest.mark.parametrize("fault", ["stall", "drop the greeting", "drop the handshake", "end the handshake"])
+    def test_a_connect_that_breaks_off(self, site: Site, relay: Relay, tmp_path: Any, fault: str) -> None:
+        async def case() -> None:
+            at_work, transport = _Run(site, str(tmp_path)), site.make(ConnectTimeoutSecs=2)
+            if fault == "stall":
+                relay.stall()
+            else:
+                relay.drop("down", 0 if "greeting" in fault else 100, how="fin" if "end" in fault else "rst")
+            async with asyncio.timeout(30):
+                with pytest.raises(TransportLost):
+                    await transport.connect()
+            relay.heal()
+            wait_until(lambda: not relay.connections, what="a failed connect leaves nothing open")
+            transport = site.make()
+            await transport.connect()
+            await at_work.put(transport, "a", b"x")
+            await transport.close()
+
+        asyncio.run(case())
+        assert site.read("a") == b"x"
+
+
+def _plant(site: Site, name: str, data: bytes) -> None:
+    path = os.path.join(site.folder, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(data)

@@ -1,0 +1,106 @@
+"""Push files that keep growing to a plain server over a link that cannot be trusted, from a child process.
+
+::
+
+    from pysubtask import TaskMaster
+    import my_config                       # sections base, ftp, ...
+
+    with TaskMaster([{'file': 'logs/a.csv'}, {'dir': 'photos'}], my_config) as master:
+        ...                                # write to logs/a.csv
+        master.notify_file_by_index(0)
+
+Nothing is loaded before it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .base import BaseMaster, BaseTaskMaster
+    from .common.config import Section
+    from .common.errors import (
+        AlreadyRunning,
+        ConfigError,
+        DiskLow,
+        FileRefused,
+        LoginRefused,
+        PysubtaskError,
+        SourceChanged,
+        SourceError,
+        SourceMissing,
+        SpoolDamaged,
+        TransportError,
+        TransportLost,
+    )
+    from .dropbox import DropboxTaskMaster
+    from .ftp import FTPSubtask, FTPTaskMaster
+    from .master.task_master import ChildStatus, MasterStatus, TaskMaster
+    from .subtask.base_subtask import BaseSubtask
+
+    __version__: str
+
+__all__ = [
+    "AlreadyRunning",
+    "BaseMaster",
+    "BaseSubtask",
+    "BaseTaskMaster",
+    "ChildStatus",
+    "ConfigError",
+    "DiskLow",
+    "DropboxTaskMaster",
+    "FTPSubtask",
+    "FTPTaskMaster",
+    "FileRefused",
+    "LoginRefused",
+    "MasterStatus",
+    "PysubtaskError",
+    "Section",
+    "SourceChanged",
+    "SourceError",
+    "SourceMissing",
+    "SpoolDamaged",
+    "TaskMaster",
+    "TransportError",
+    "TransportLost",
+    "__version__",
+]
+
+_HOMES = {
+    "BaseMaster": "master.task_master",
+    "BaseSubtask": "subtask.base_subtask",
+    "BaseTaskMaster": "master.task_master",
+    "ChildStatus": "master.task_master",
+    "DropboxTaskMaster": "dropbox",
+    "FTPSubtask": "ftp",
+    "FTPTaskMaster": "ftp",
+    "MasterStatus": "master.task_master",
+    "Section": "common.config",
+    "TaskMaster": "master.task_master",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value = _version()
+    elif name in __all__:
+        from importlib import import_module
+
+        value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'common.errors')}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("pysubtask")
+    except metadata.PackageNotFoundError:
+        return "0+not.installed"

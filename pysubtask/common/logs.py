@@ -49,6 +49,14 @@ class _Formatter(logging.Formatter):
         return super().format(record).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+class _Logger(logging.Logger):
+    """Belongs to nobody's tree: an app that configures its own logging does not silence it by the way."""
+
+    def isEnabledFor(self, level: int) -> bool:
+        # The inherited one remembers its answers and would not hear of a later setLevel.
+        return level >= self.level and level > self.manager.disable
+
+
 def setup_logging(name: str, file: str | None, to_console: bool) -> logging.Logger:
     """A logger of its own for one master or child.
 
@@ -58,8 +66,7 @@ def setup_logging(name: str, file: str | None, to_console: bool) -> logging.Logg
     call of the logger raises or prints because of a full disk or a closed stream; ``dropped_lines``
     counts what was lost.
     """
-    # Not from getLogger: an app that configures its own logging later would silence it (disable_existing_loggers).
-    logger = logging.Logger(f"pysubtask.{name}.{next(_numbers)}", logging.INFO)
+    logger = _Logger(f"pysubtask.{name}.{next(_numbers)}", logging.INFO)
     logger.propagate = False
     formatter = _Formatter(name)
     problem: OSError | None = None

@@ -1,0 +1,49 @@
+"""Door to S/FTP: ``FTPTaskMaster`` for the app, ``FTPSubtask`` to subclass, ``python -m pysubtask.ftp``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .common.entries import read_entries
+from .master.destinations import check_config
+from .master.task_master import TaskMaster
+
+if TYPE_CHECKING:
+    from .subtask.upload_subtask import UploadSubtask
+
+    class FTPSubtask(UploadSubtask): ...
+
+
+__all__ = ["FTPSubtask", "FTPTaskMaster", "main"]
+
+
+class FTPTaskMaster(TaskMaster):
+    """A master with the ftp destination alone, whatever ``UseFTP`` says. ``pconfig``: a config with sections."""
+
+    shown_name = "FTPTaskMaster"
+    shown_module = "ftp"
+
+    def __init__(self, WatchFiles: Any, pconfig: Any, LogFileName: str | None = "", LogToConsole: bool = True) -> None:
+        self._prepare_extensions(read_entries(WatchFiles), check_config(pconfig), ["ftp"], LogFileName, LogToConsole)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "FTPSubtask":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .subtask.upload_subtask import UploadSubtask
+
+    made = type(name, (UploadSubtask,), {"__module__": "pysubtask.ftp", "__doc__": "Uploads by SFTP what its master notifies."})
+    return globals().setdefault(name, made)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the uploading child; see ``--help``. The exit status."""
+    from .subtask.command import run
+
+    return run(__getattr__("FTPSubtask"), extension="ftp", argv=argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,227 @@
+"""One child process: every question a platform answers in its own way is asked here.
+
+A child is started, looked at, signalled and reaped. ``poll`` never waits; ``wait`` and ``kill`` do, with
+a limit. Who decides when to start it again is ``Restarts``, which is pure.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import IO, NamedTuple
+
+_LOOK_SECS = 0.02
+FIRST_WAIT_SECS = 1.0
+LONGEST_WAIT_SECS = 60.0
+GOOD_LIFE_SECS = 60.0
+_UNKNOWN = "unknown exit status"
+_PACKAGE_FOLDERS = ("site-packages", "dist-packages")
+
+
+def next_wait(last: float, lived: float) -> float:
+    """Seconds before a dead child is started again: 1, 2, 4 ... 60, and 1 again after a minute of life.
+
+    ``last`` is the wait before the start that has just ended (0 before the first), ``lived`` the seconds
+    it held.
+    """
+    if lived >= GOOD_LIFE_SECS or last <= 0:
+        return FIRST_WAIT_SECS
+    return min(LONGEST_WAIT_SECS, last * 2)
+
+
+class Restarts(NamedTuple):
+    """When to start a child again. ``due``: at that monotonic second, or None while it runs."""
+
+    wait: float = 0.0
+    times: int = 0
+    started: float = 0.0
+    due: float | None = None
+
+    def began(self, now: float) -> Restarts:
+        return self._replace(started=now, due=None)
+
+    def ended(self, now: float) -> Restarts:
+        wait = next_wait(self.wait, now - self.started)
+        return self._replace(wait=wait, times=self.times + 1, due=now + wait)
+
+
+class Launch(NamedTuple):
+    """How a child is started: ``python -P -m module --handoff`` with these folders added to PYTHONPATH.
+
+    -P keeps the working folder out of the search for modules: it may well be the folder the data is
+    written to. ``cwd`` is where the child works if it still exists. Without ``console`` its output goes
+    to ``log_file``, or nowhere.
+    """
+
+    module: str
+    folders: tuple[str, ...]
+    cwd: str
+    console: bool
+    log_file: str | None
+
+
+class Child:
+    """A started child. Whoever made it owns it: in a forked copy of that process nothing here acts."""
+
+    def __init__(self, launch: Launch, handoff: int) -> None:
+        """Start it, with the descriptor ``handoff`` as its stdin. OSError where that fails."""
+        if not sys.executable:
+            raise OSError("sys.executable is empty: this interpreter does not know its own program")
+        cwd = launch.cwd if os.path.isdir(launch.cwd) else None
+        sink = None if launch.console else _sink(launch.log_file)
+        output = subprocess.DEVNULL if sink is None else sink
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", launch.module, "--handoff"],
+                stdin=handoff,
+                stdout=None if launch.console else output,
+                stderr=None if launch.console else output,
+                cwd=cwd,
+                env=environment(os.environ, launch.folders),
+                close_fds=True,
+                # A session of its own: Ctrl-C in the app's terminal is the app's affair.
+                start_new_session=sys.platform != "win32",
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            )
+        finally:
+            if sink is not None:
+                sink.close()
+        self.pid = self._process.pid
+        self.exit: str | None = None
+        self._owner = os.getpid()
+        self._looking = threading.Lock()
+        self._pidfd: int | None = None
+        if hasattr(os, "pidfd_open"):
+            try:
+                self._pidfd = os.pidfd_open(self.pid)
+            except OSError:
+                self._pidfd = None  # an old kernel, a sandbox, or already reaped: Popen's own means remain
+        if self._pidfd is not None:
+            # Popen must never look for it itself: by then its pid may be another process's.
+            self._process.returncode = 0
+
+    def __del__(self) -> None:
+        # Only here, so that no other thread is just about to use it.
+        fd: int | None = getattr(self, "_pidfd", None)
+        if fd is not None:
+            os.close(fd)
+
+    def poll(self) -> str | None:
+        """None while it runs; once it is dead and reaped, how it ended. Never waits."""
+        if self.exit is None and os.getpid() == self._owner and self._looking.acquire(blocking=False):
+            try:
+                if self.exit is None:
+                    self.exit = self._reap()
+            finally:
+                self._looking.release()
+        return self.exit
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        if sys.platform == "win32":
+            self._send(signal.CTRL_BREAK_EVENT)
+        else:
+            self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it without asking."""
+        if sys.platform == "win32":
+            self._send(signal.SIGTERM)
+        else:
+            self._send(signal.SIGKILL)
+
+    def _send(self, number: int) -> None:
+        if os.getpid() != self._owner or self.poll() is not None:
+            return
+        try:
+            if self._pidfd is not None:
+                signal.pidfd_send_signal(self._pidfd, number)
+            else:
+                self._process.send_signal(number)
+        except OSError:
+            pass  # it has just ended: the next poll says so
+
+    def _reap(self) -> str | None:
+        if self._pidfd is None:
+            code = self._process.poll()
+            return _ending(code) if code is not None else None
+        try:
+            found = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        except OSError:
+            # The app ignores SIGCHLD or has reaped it itself; the descriptor still knows whether it lives.
+            return _UNKNOWN if _readable(self._pidfd) else None
+        if found is None:
+            return None
+        return _ending(found.si_status if found.si_code == os.CLD_EXITED else -found.si_status)
+
+
+def wait(children: Iterable[Child], limit: float) -> list[Child]:
+    """Wait until all have ended, at most ``limit`` seconds; those that still live."""
+    until = time.monotonic() + limit
+    while True:
+        living = [child for child in children if child.poll() is None]
+        left = until - time.monotonic()
+        if not living or left <= 0:
+            return living
+        fd = living[0]._pidfd
+        if fd is None or not hasattr(select, "poll"):
+            time.sleep(min(_LOOK_SECS, left))
+        else:
+            _readable(fd, min(left, 0.5))
+
+
+def environment(now: Mapping[str, str], folders: Iterable[str]) -> dict[str, str]:
+    """The child's environment: the app's, with ``folders`` in front of its PYTHONPATH."""
+    parts = [*folders, *filter(None, [now.get("PYTHONPATH")])]
+    return {**now, **({"PYTHONPATH": os.pathsep.join(parts)} if parts else {})}
+
+
+def folders_for(module: str, package_file: str, path: Iterable[str]) -> tuple[str, ...]:
+    """The folders a child needs on its PYTHONPATH to find this package, and a module of the app's own.
+
+    ``package_file`` is this package's ``__init__``, ``path`` what the app searches. Folders that every
+    interpreter of this environment searches anyway are left out.
+    """
+    package = os.path.dirname(os.path.abspath(package_file))
+    own = module.partition(".")[0] != os.path.basename(package)
+    folders = dict.fromkeys([os.path.dirname(package), *(os.path.abspath(folder) for folder in path if own)])
+    return tuple(folder for folder in folders if not _is_standard(folder))
+
+
+def _is_standard(folder: str) -> bool:
+    standard = os.path.dirname(os.path.abspath(os.__file__))
+    zipped = os.path.join(os.path.dirname(standard), "python{}{}.zip".format(*sys.version_info))
+    name = os.path.basename(folder)
+    return folder == zipped or name in _PACKAGE_FOLDERS or f"{folder}{os.sep}".startswith(f"{standard}{os.sep}")
+
+
+def _sink(log_file: str | None) -> IO[bytes] | None:
+    """Where a child without a console writes what no log call catches (a traceback of the interpreter)."""
+    if log_file is None:
+        return None
+    try:
+        os.makedirs(os.path.dirname(log_file) or ".", exist_ok=True)
+        return open(log_file, "ab", buffering=0)
+    except OSError:
+        return None
+
+
+def _readable(fd: int, secs: float = 0.0) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(int(secs * 1000)))
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"

@@ -1,0 +1,143 @@
+"""Which children a config asks for, and with which settings: checked before anything is started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .. import defaults_config
+from ..common.config import SECTIONS, Section, resolve, resolve_burst, section_of, unknown_key, values_of
+from ..common.errors import ConfigError
+
+STATE_FOLDER = ".pysubtask"
+_OWN_SECTION = ("ftp", "dropbox")
+_CHILD_NAMES = {"ftp": "FTPSubtask", "dropbox": "DropboxSubtask"}
+_LONGEST_NAME = 100
+
+
+class Plan(NamedTuple):
+    """One child: what it is called, what runs it, what it is told.
+
+    ``extension`` names it and its part of the state folder, ``child_name`` is how the log calls it.
+    Folders are absolute, log files as the user wrote them.
+    """
+
+    extension: str
+    module: str
+    child_name: str
+    task: str
+    settings: dict[str, Any]
+    burst: dict[str, Any]
+    state_dir: str
+    bak_dir: str | None
+
+
+def plan(extension: str, module: str, config: Any, folder: str) -> Plan:
+    """The child ``extension``, run by ``module``; ``folder`` is the first entry's. ConfigError names key and remedy."""
+    section = extension if extension in _OWN_SECTION else None
+    settings = resolve(defaults_config.SETTINGS, defaults_config, config, section)
+    if extension == "ftp":
+        _check_ftp(settings)
+    elif extension == "dropbox":
+        raise dropbox_comes_later()
+    task = _check_task_name(settings["TaskName"])
+    bak = settings["BakToFolder"]
+    if bak is not None and not bak.strip():
+        raise ConfigError(f"{section or 'base'}.BakToFolder", "it is empty", "Give a folder, or None for no snapshots.")
+    return Plan(
+        extension,
+        module,
+        _CHILD_NAMES.get(extension, "BaseSubtask"),
+        task,
+        settings,
+        resolve_burst(defaults_config.SETTINGS, defaults_config, config),
+        os.path.join(folder, STATE_FOLDER, task, extension),
+        None if bak is None else os.path.normpath(os.path.join(folder, bak)),
+    )
+
+
+def switched_on(config: Any) -> list[str]:
+    """The extensions a config switches on; ConfigError where there is none, or one this version has not."""
+    on = []
+    ftp = resolve(defaults_config.SETTINGS, defaults_config, config, "ftp")
+    if ftp["UseFTP"] is True or (ftp["UseFTP"] is None and ftp["Host"]):
+        on.append("ftp")
+    if resolve(defaults_config.SETTINGS, defaults_config, config, "dropbox")["UseDropbox"]:
+        raise dropbox_comes_later()
+    if not on:
+        off = "it is False" if ftp["UseFTP"] is False else "no destination is switched on"
+        raise ConfigError("ftp.UseFTP", off, "Set ftp.Host to the server's name (and ftp.UseFTP to True).")
+    return on
+
+
+def dropbox_comes_later() -> ConfigError:
+    return ConfigError("dropbox.UseDropbox", "Dropbox is not in this version", "Set it to False and use ftp (SFTP) for now.")
+
+
+def check_config(config: Any) -> Any:
+    """A config with sections, as it was given; ConfigError where a section's name is not known."""
+    if isinstance(config, str) or config is None:
+        problem = f"it is of type {type(config).__name__}"
+        raise ConfigError("config", problem, f"Give a module or object with the sections {', '.join(SECTIONS)}.")
+    if isinstance(config, Mapping):
+        names = [str(name) for name in config]
+    else:
+        # Anything may stand in a module or object; only what is plainly a section is held to be meant as one.
+        names = [name for name, value in values_of(config).items() if isinstance(value, Section)]
+    for name in names:
+        if name not in SECTIONS:
+            raise unknown_key("config", name, SECTIONS)
+    return config
+
+
+def with_sections(config: Any) -> Any:
+    """A config with sections; a flat base section, as version 1 took it, is put where it belongs."""
+    if config is None:
+        return {}
+    for name in SECTIONS:
+        if not isinstance(section_of(config, name), (type(None), str, int, float, list, tuple)):
+            return check_config(config)
+    return {"base": config}
+
+
+def own_module(name: Any, script: str | None) -> str:
+    """The module to run for ``SubtaskModuleName``; ``script`` is the app's own file, for a name of '__main__'."""
+    where, remedy = "SubtaskModuleName", "Give the dotted name of a module that 'python -m' can run."
+    if not isinstance(name, str):
+        raise ConfigError(where, f"it is of type {type(name).__name__}", remedy)
+    module: str = name
+    if module == "__main__":
+        module, ending = os.path.splitext(os.path.basename(script or ""))
+        if ending not in (".py", ".pyw"):
+            raise ConfigError(where, "it is '__main__', but the program is not a script file", remedy)
+    plain = not module.startswith("-") and not any(sign in module for sign in "/\\\0") and len(module) <= _LONGEST_NAME
+    if not plain or not all(module.split(".")):
+        raise ConfigError(where, f"{module!r} is not the name of a module", remedy)
+    return module
+
+
+def _check_task_name(name: str) -> str:
+    remedy = "Give a short plain name, such as 'main' or 'station-7'."
+    if not name.strip() or name in (".", "..") or any(sign in name for sign in "/\\"):
+        raise ConfigError("base.TaskName", f"{name!r} cannot be the name of a folder", remedy)
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        raise ConfigError("base.TaskName", f"it is longer than {_LONGEST_NAME} bytes", remedy)
+    return name
+
+
+def _check_ftp(settings: Mapping[str, Any]) -> None:
+    host = settings["Host"]
+    if not settings["UseSFTP"]:
+        raise ConfigError("ftp.UseSFTP", "plain FTP is not in this version", "Set it to True and use an SFTP server (port 22).")
+    if not host:
+        raise ConfigError("ftp.Host", "it is not set", "Give the server's name or address.")
+    # A word that begins with a dash would be an option of the ssh program.
+    if host.startswith("-") or any(sign in "/@" or sign.isspace() or not sign.isprintable() for sign in host):
+        remedy = "Give the name or address alone; the login name is ftp.User."
+        raise ConfigError("ftp.Host", f"{host!r} is not the name of a server", remedy)
+    user = settings["User"]
+    if user.startswith("-") or not user.isprintable():
+        raise ConfigError("ftp.User", f"{user!r} is not a login name", "Give the login name, or leave it empty.")
+    if settings["HostPort"] == 0:
+        raise ConfigError("ftp.HostPort", "0 is not a port", "Give a number from 1 to 65535, or -1 for the protocol's own.")

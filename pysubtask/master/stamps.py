@@ -1,0 +1,54 @@
+"""The master's stamps: written at once where that is possible, else kept and written as soon as it is."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from ..common.notify import Toucher
+
+
+class Stamps:
+    """Touches notify files. A touch that fails (disk full, folder gone) is kept in memory and tried again."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._toucher = Toucher()
+        self._waiting: dict[str, None] = {}
+
+    def __len__(self) -> int:
+        """How many files wait for their stamp."""
+        return len(self._waiting)
+
+    def stamp(self, notify: str) -> bool:
+        """Touch this notify file; False where it has to wait. Never raises, logs each outage of a folder once."""
+        try:
+            self._toucher.touch(notify)
+        except (OSError, ValueError) as exc:
+            folder = os.path.dirname(notify)
+            if not any(os.path.dirname(known) == folder for known in list(self._waiting)):
+                self._logger.error("Notify file [%s] cannot be written (%s): it is tried again.", notify, exc)
+            self._waiting[notify] = None
+            return False
+        if self._waiting:
+            self._written(notify)
+            self.again()
+        return True
+
+    def again(self) -> None:
+        """Write what waits; the first that still fails ends the round, so that a long outage stays cheap."""
+        for notify in list(self._waiting):
+            try:
+                self._toucher.touch(notify)
+            except (OSError, ValueError):
+                # To the end of the line: one file that can never be written does not hold up the others.
+                self._waiting.pop(notify, None)
+                self._waiting[notify] = None
+                return
+            self._written(notify)
+
+    def _written(self, notify: str) -> None:
+        if notify in self._waiting:
+            self._waiting.pop(notify, None)
+            if not self._waiting:
+                self._logger.info("All notify files are written again.")

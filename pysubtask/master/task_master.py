@@ -1,0 +1,401 @@
+"""The master: starts and minds one child for each destination, and says which files have news.
+
+It lives in the user's app. No call waits on the network, raises because of it, or starts a thread; only
+``stop`` waits, for its children and with a limit. A child that died is started again, with back-off, by
+the next call of anything.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from ..common import handoff as handoffs
+from ..common.entries import Entry, first_folder, read_entries
+from ..common.logs import setup_logging
+from ..common.notify import is_signal_file, notify_name
+from ..common.process import is_alive, process_start
+from ..common.status import read_status
+from .child import Child, Launch, Restarts, folders_for, wait
+from .destinations import Plan, check_config, own_module, plan, switched_on, with_sections
+from .stamps import Stamps
+from .state import make_ready, remove_handled
+
+_LOOK_EVERY_SECS = 0.25
+_KILL_WAIT_SECS = 5.0
+_STOP_MARGIN_SECS = 5.0
+
+
+class ChildStatus(NamedTuple):
+    """One child. ``pid`` None: not started. ``restarts``: how often it ended by itself since ``start``.
+
+    ``last_exit``: how it last ended, in words; ``next_restart_in``: seconds, or None where none is due.
+    ``page``: what the child last wrote about itself (``status.json``), or None.
+    """
+
+    extension: str
+    pid: int | None
+    alive: bool
+    restarts: int
+    last_exit: str | None
+    next_restart_in: float | None
+    page: dict[str, Any] | None
+
+
+class MasterStatus(NamedTuple):
+    """``running``: between start and stop. ``unstamped``: notifies that could not be written yet."""
+
+    running: bool
+    unstamped: int
+    children: tuple[ChildStatus, ...]
+
+
+class _Seat:
+    """The place of one child: its plan, and the child that sits there at the moment."""
+
+    __slots__ = ("child", "last_exit", "plan", "restarts")
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.child: Child | None = None
+        self.restarts = Restarts()
+        self.last_exit: str | None = None
+
+
+class BaseMaster:
+    """A master with one child that runs ``SubtaskModuleName``.
+
+    ``WatchFilesDirs``: entries, see :mod:`pysubtask.common.entries`. ``pconfig``: the base section, or a
+    config with sections; it is never changed. ``LogFileName``: '' takes ``Master_Log_FileName`` of the
+    settings, None logs to no file. Everything is checked here: ConfigError names key and remedy. Nothing
+    is started, and no file made but the log.
+    """
+
+    shown_name = "BaseTaskMaster"
+    shown_module = "base"
+
+    def __init__(
+        self,
+        WatchFilesDirs: Any,
+        pconfig: Any = None,
+        SubtaskModuleName: str = "pysubtask.base",
+        LogFileName: str | None = "",
+        LogToConsole: bool = True,
+    ) -> None:
+        module = own_module(SubtaskModuleName, _script())
+        entries = read_entries(WatchFilesDirs, need_one=False)
+        extension = module.rpartition(".")[2]
+        self._prepare(entries, [plan(extension, module, with_sections(pconfig), first_folder(entries))], LogFileName, LogToConsole)
+
+    def _prepare(self, entries: list[Entry], plans: Sequence[Plan], log_file: str | None, console: bool) -> None:
+        self._entries = entries
+        self._seats = [_Seat(plan) for plan in plans]
+        self._by_path = {entry.path: notify_name(entry.path) for entry in entries if entry.kind == "file"}
+        self._static = list(self._by_path.values())
+        self._dirs = {entry.path for entry in entries if entry.kind == "dir"}
+        # A restart may come after the app has changed its folder or its sys.path: what is meant now stays meant.
+        self._cwd = os.getcwd()
+        script = _script()
+        search = [*sys.path, *([os.path.dirname(os.path.abspath(script))] if script else []), self._cwd]
+        self._folders = [folders_for(plan.module, _package_file(), search) for plan in plans]
+        self._console = console
+        self._log_file = plans[0].settings["Master_Log_FileName"] if log_file == "" else log_file
+        self._running = False
+        self._own()
+        if not entries:
+            self.logger.error("No Watch files or dirs specified!")
+
+    def _own(self) -> None:
+        """This process minds the children from here on."""
+        self._pid = os.getpid()
+        self._start = process_start(self._pid) or ""
+        self._lock = threading.RLock()
+        self._busy = False
+        self._next_look = 0.0
+        self._told_copy = False
+        self.logger = setup_logging(f"{self.shown_module}.{self.shown_name}.{self._pid}", self._log_file, self._console)
+        self._stamps = Stamps(self.logger)
+
+    def __enter__(self) -> Self:
+        if not self._running:
+            self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop(forcekill=False)
+
+    # ---- life
+
+    def start(self, precleanup_old_files: bool = False) -> None:
+        """Start the children. What cannot be started now is tried again, with back-off, by later calls.
+
+        In a forked copy of the app whose original is gone (a program that turned into a daemon), this
+        takes the task over.
+        """
+        if not self._owned(take_over=True):
+            return
+        with self._lock:
+            if self._running:
+                self.logger.warning("START!: %s is running already.", self.shown_name)
+                return
+            if any(seat.child is not None for seat in self._seats):
+                self.stop(forcekill=True)  # an earlier stop was interrupted
+            if precleanup_old_files:
+                self.logger.info("Archiving old files is not in this version: nothing is moved.")
+            self.logger.info("START!")
+            self._running = True
+            for index, seat in enumerate(self._seats):
+                seat.restarts = Restarts()
+                self._spawn(index)
+
+    def stop(self, forcekill: bool = True) -> None:
+        """Stop the children and reap them.
+
+        ``forcekill=True`` kills at once; what was notified is delivered after the next start. With False
+        each child may go on for ``StopWaitSecs`` to deliver what is due, and the ``.notify`` files that
+        every destination has handled are removed. Harmless before a start, and twice.
+        """
+        if not self._owned():
+            return
+        with self._lock:
+            children = [(seat, seat.child) for seat in self._seats if seat.child is not None]
+            if not self._running and not children:
+                return
+            self._running = False
+            self._stamps.again()
+            for seat, child in children:
+                self.logger.info("STOP!: %s attempting to stop %s [%d]...", self.shown_name, seat.plan.child_name, child.pid)
+            if not forcekill:
+                for _, child in children:
+                    child.terminate()
+                limit = max(seat.plan.settings["StopWaitSecs"] for seat in self._seats) + _STOP_MARGIN_SECS
+                for child in wait([child for _, child in children], limit):
+                    self.logger.warning("Process [%d] did not stop in time: killing it.", child.pid)
+            for _, child in children:
+                child.kill()
+            for child in wait([child for _, child in children], _KILL_WAIT_SECS):
+                self.logger.error("Process [%d] was killed, but the system has not ended it yet.", child.pid)
+            for seat, child in children:
+                seat.last_exit, seat.child = child.poll() or "killed", None
+            for seat in self._seats:
+                seat.restarts = seat.restarts._replace(due=None)
+            if not forcekill:
+                remove_handled([seat.plan.state_dir for seat in self._seats], set(self._static), self._dirs, self.logger)
+            names = ", ".join(seat.plan.settings["SubtaskDescription"] for seat in self._seats)
+            self.logger.info("***** GOODBYE!: [%s] *****", names)
+
+    def reset(self) -> None:
+        """Kill the children and start new ones."""
+        if not self._owned():
+            return
+        names = " and ".join([self.shown_name, *(seat.plan.child_name for seat in self._seats)])
+        self.logger.info("RESET: %s (Timer)!", names)
+        self.stop(forcekill=True)
+        self.start()
+
+    # ---- notify
+
+    def notify_all_files(self) -> bool:
+        """Notify every static file (folders are watched by themselves); whether all are stamped."""
+        stamped = [self._stamps.stamp(path) for path in self._static]
+        self._supervise()
+        return all(stamped)
+
+    def notify_file_by_index(self, i: int, ignore_burst_mode: bool = False) -> bool:
+        """Notify one static file, counted from 0 in the order of the list; whether it is stamped.
+
+        False where there is no such file, or the stamp cannot be written now: it is then kept and
+        written by the next call that can.
+        """
+        if not isinstance(i, int) or not 0 <= i < len(self._static):
+            self.logger.error("Notify file index [%s] out of range!", i)
+            self._supervise()
+            return False
+        stamped = self._stamps.stamp(self._static[i])
+        self._supervise()
+        return stamped
+
+    def notify_file(self, path: str | bytes | os.PathLike[str]) -> bool:
+        """Notify a static file, or a file inside a watched folder, by its path; whether it is stamped.
+
+        A relative path starts at the present working folder. False, and an error in the log, for a file
+        that is not watched.
+        """
+        try:
+            found = os.path.abspath(os.fsdecode(path))
+            notify = self._by_path.get(found) or self._inside(found)
+        except (TypeError, ValueError, OSError):
+            notify = None
+        if notify is None:
+            self.logger.error("Notify file [%s] is not watched!", path)
+        stamped = notify is not None and self._stamps.stamp(notify)
+        self._supervise()
+        return stamped
+
+    def check_pending_notifications(self) -> None:
+        """Look after what waits: dead children, stamps that could not be written. Call it on a timer."""
+        self._supervise()
+
+    def _inside(self, path: str) -> str | None:
+        """The notify file of a data file directly in a watched folder, or None."""
+        folder, name = os.path.split(path)
+        if not name or is_signal_file(name):
+            return None
+        if folder not in self._dirs:
+            # The app may know the folder by another name (a link).
+            real = os.path.realpath(folder)
+            folder = next((known for known in self._dirs if os.path.realpath(known) == real), "")
+        return notify_name(os.path.join(folder, name)) if folder else None
+
+    # ---- children
+
+    def status(self) -> MasterStatus:
+        """What the children do, as far as the master knows and they have written down."""
+        self._supervise()
+        now = time.monotonic()
+        return MasterStatus(self._running, len(self._stamps), tuple(_status_of(seat, now) for seat in self._seats))
+
+    def _supervise(self) -> None:
+        """What every call does on the way: never waits, and looks only four times a second."""
+        if self._stamps:
+            self._stamps.again()
+        now = time.monotonic()
+        if now < self._next_look or not self._running or not self._owned() or not self._lock.acquire(blocking=False):
+            return
+        try:
+            # A signal handler of the app may call in while this very thread is in here.
+            if self._busy or not self._running:
+                return
+            self._busy = True
+            try:
+                self._next_look = now + _LOOK_EVERY_SECS
+                for index in range(len(self._seats)):
+                    self._look_after(index, now)
+            finally:
+                self._busy = False
+        finally:
+            self._lock.release()
+
+    def _look_after(self, index: int, now: float) -> None:
+        seat = self._seats[index]
+        if seat.child is not None:
+            ending = seat.child.poll()
+            if ending is None:
+                return
+            pid, seat.child, seat.last_exit = seat.child.pid, None, ending
+            seat.restarts = seat.restarts.ended(now)
+            text = "%s [%d] ended by itself (%s): next start in [%g] secs."
+            self.logger.error(text, seat.plan.child_name, pid, ending, seat.restarts.wait)
+        elif seat.restarts.due is not None and now >= seat.restarts.due:
+            self._spawn(index)
+
+    def _spawn(self, index: int) -> None:
+        seat = self._seats[index]
+        seat.restarts = seat.restarts.began(time.monotonic())
+        try:
+            make_ready(seat.plan.state_dir)
+            child = self._launch(index)
+        except OSError as exc:
+            seat.last_exit = f"not started: {exc}"
+            seat.restarts = seat.restarts.ended(time.monotonic())
+            text = "%s cannot be started (%s): next try in [%g] secs."
+            self.logger.error(text, seat.plan.child_name, exc, seat.restarts.wait)
+            return
+        if not self._running:  # a signal handler of the app has called stop in between
+            child.kill()
+            wait([child], _KILL_WAIT_SECS)
+            return
+        seat.child = child
+        self.logger.info("%s PID = [%d] %s PID = [%d]", self.shown_name, self._pid, seat.plan.child_name, child.pid)
+
+    def _launch(self, index: int) -> Child:
+        plan = self._seats[index].plan
+        log_file = plan.settings["Subtask_Log_FileName"]
+        log_file = os.path.join(self._cwd, log_file) if log_file is not None else None
+        fd = handoffs.write(
+            handoffs.Handoff(
+                task=plan.task,
+                extension=plan.extension,
+                module=plan.module,
+                entries=self._entries,
+                settings=plan.settings,
+                burst=plan.burst,
+                state_dir=plan.state_dir,
+                bak_dir=plan.bak_dir,
+                log_file=log_file,
+                log_to_console=self._console,
+                master_pid=self._pid,
+                master_start=self._start,
+                residual=[],
+            )
+        )
+        try:
+            return Child(Launch(plan.module, self._folders[index], self._cwd, self._console, log_file), fd)
+        finally:
+            os.close(fd)
+
+    def _owned(self, *, take_over: bool = False) -> bool:
+        """Whether this process is the one that minds the children; a forked copy of it is not."""
+        pid = os.getpid()
+        if pid == self._pid:
+            return True
+        if take_over and not is_alive(self._pid, self._start):
+            self._running = False
+            for seat in self._seats:
+                seat.child = None
+            self._own()
+            return True
+        if not self._told_copy:
+            self._told_copy = True
+            text = "Process [%d] is a copy of [%d]: it may notify, but does not start or stop children."
+            self.logger.warning(text, pid, self._pid)
+        return False
+
+
+class TaskMaster(BaseMaster):
+    """A master with one child for every destination that ``config`` switches on.
+
+    ``config``: a module, an object or a mapping with the sections base, ftp, dropbox and burst_mode;
+    missing sections and settings take the defaults; it is never changed. The rest is as in
+    :class:`BaseMaster`.
+    """
+
+    shown_name = "TaskMaster"
+    shown_module = "pysubtask"
+
+    def __init__(self, watchfilesdirs: Any, config: Any, LogFileName: str | None = "", LogToConsole: bool = True) -> None:
+        entries = read_entries(watchfilesdirs)
+        self._prepare_extensions(entries, config, switched_on(check_config(config)), LogFileName, LogToConsole)
+
+    def _prepare_extensions(self, entries: list[Entry], config: Any, on: list[str], log_file: str | None, console: bool) -> None:
+        folder = first_folder(entries)
+        self._prepare(entries, [plan(name, f"pysubtask.{name}", config, folder) for name in on], log_file, console)
+
+
+BaseTaskMaster = BaseMaster
+
+
+def _status_of(seat: _Seat, now: float) -> ChildStatus:
+    child, due = seat.child, seat.restarts.due
+    return ChildStatus(
+        seat.plan.extension,
+        child.pid if child is not None else None,
+        child is not None and child.poll() is None and is_alive(child.pid, ""),
+        seat.restarts.times,
+        seat.last_exit,
+        max(0.0, due - now) if due is not None else None,
+        read_status(seat.plan.state_dir),
+    )
+
+
+def _script() -> str | None:
+    return getattr(sys.modules.get("__main__"), "__file__", None)
+
+
+def _package_file() -> str:
+    return sys.modules[__name__.partition(".")[0]].__file__ or __file__

@@ -1,0 +1,99 @@
+"""What happened, one JSON line each, in ``events.jsonl`` of the state folder.
+
+A line carries ``epoch`` (which run of the child), ``n`` (1, 2, 3 ... within it), ``at`` (UTC), ``kind`` and
+its own fields. The status page says up to which (epoch, n) it has counted, so a late reader takes the
+page first and the lines after it: no gap, no repeat. A new epoch or a gap means: read the page again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+FILE = "events.jsonl"
+ROTATE_BYTES = 1024 * 1024
+
+
+def utc(wall: float) -> str:
+    """Seconds since the epoch as ``2026-11-21T20:37:10.205Z``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(wall)) + f".{int(wall % 1 * 1000):03d}Z"
+
+
+class Event(NamedTuple):
+    """One line, read back. ``fields`` holds what is particular to its kind."""
+
+    epoch: int
+    n: int
+    at: str
+    kind: str
+    fields: dict[str, Any]
+
+
+class EventLog:
+    """The writing end, used by the child's threads. A line that cannot be written is counted, its number
+    is spent, and so the reader sees the gap; nothing is ever raised for it."""
+
+    def __init__(self, state_dir: str, epoch: int, wall: Callable[[], float] = time.time) -> None:
+        self._path = os.path.join(state_dir, FILE)
+        self._wall = wall
+        self._guard = threading.Lock()
+        self.epoch = epoch
+        self.n = 0
+        self.lost = 0
+
+    def emit(self, kind: str, **fields: Any) -> int:
+        """Write one event; its number."""
+        with self._guard:
+            self.n += 1
+            line = {"epoch": self.epoch, "n": self.n, "at": utc(self._wall()), "kind": kind, **fields}
+            try:
+                self._append(json.dumps(line).encode("ascii") + b"\n")
+            except OSError:
+                self.lost += 1
+            return self.n
+
+    def _append(self, line: bytes) -> None:
+        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        try:
+            size = os.fstat(handle).st_size
+            # One write, and a newline in front where an earlier one was cut short by a full disk.
+            os.write(handle, line if size == 0 or self._ends_whole(size) else b"\n" + line)
+        finally:
+            os.close(handle)
+        if size + len(line) > ROTATE_BYTES:
+            os.replace(self._path, self._path + ".1")
+
+    def _ends_whole(self, size: int) -> bool:
+        with open(self._path, "rb") as file:
+            file.seek(size - 1)
+            return file.read(1) == b"\n"
+
+
+def read_events(state_dir: str, after: tuple[int, int] = (0, 0)) -> Iterator[Event]:
+    """The events behind (epoch, n), oldest first; lines that are no events are passed over."""
+    for name in (FILE + ".1", FILE):
+        try:
+            file = open(os.path.join(state_dir, name), "rb")
+        except OSError:
+            continue
+        with file:
+            for line in file:
+                event = parse(line)
+                if event is not None and (event.epoch, event.n) > after:
+                    yield event
+
+
+def parse(line: bytes) -> Event | None:
+    """One line as an Event; None for anything else (a torn line, garbage)."""
+    try:
+        found = json.loads(line)
+        epoch, n, at, kind = found.pop("epoch"), found.pop("n"), found.pop("at"), found.pop("kind")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        return None
+    if not (type(epoch) is int and type(n) is int and isinstance(at, str) and isinstance(kind, str)):
+        return None
+    return Event(epoch, n, at, kind, found)

@@ -1,0 +1,135 @@
+"""Proof of delivery: one JSON line each in ``receipts.jsonl`` of the state folder.
+
+A receipt says which state of a local file (``path``, ``size``, ``mtime_ns``, ``digest``) stood under which
+remote ``name`` at which ``destination``, ``at`` what time (UTC), how many file bytes were sent for it
+(0: the server already had it) and how it was ``verified``. ``seq`` rises by one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+FILE = "receipts.jsonl"
+COMPACT_BYTES = 512 * 1024
+
+
+class Receipt(NamedTuple):
+    """One delivery."""
+
+    seq: int
+    at: str
+    path: str
+    name: str
+    destination: str
+    size: int
+    mtime_ns: int
+    digest: str
+    bytes_sent: int
+    verified: str
+
+
+_TYPES = (int, str, str, str, str, int, int, str, int, str)
+
+
+def to_line(receipt: Receipt) -> bytes:
+    """The receipt as a line of the file."""
+    return json.dumps(receipt._asdict()).encode("ascii") + b"\n"
+
+
+def parse(line: bytes) -> Receipt | None:
+    """A line as a Receipt; None for anything else."""
+    try:
+        found = json.loads(line)
+        receipt = Receipt(**{field: found[field] for field in Receipt._fields})
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return receipt if all(type(value) is kind for value, kind in zip(receipt, _TYPES, strict=True)) else None
+
+
+def read_receipts(state_dir: str) -> Iterator[Receipt]:
+    """All receipts of the present file, oldest first; torn lines and repeats of a ``seq`` are passed over."""
+    last = 0
+    try:
+        file = open(os.path.join(state_dir, FILE), "rb")
+    except OSError:
+        return
+    with file:
+        for line in file:
+            receipt = parse(line)
+            if receipt is not None and receipt.seq > last:
+                last = receipt.seq
+                yield receipt
+
+
+def last_seq(state_dir: str) -> int:
+    """The highest ``seq`` in the file, 0 where there is none. Reads the end of the file only."""
+    try:
+        with open(os.path.join(state_dir, FILE), "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            back = 64 * 1024
+            while True:
+                file.seek(max(0, size - back))
+                found = [receipt.seq for receipt in map(parse, file.read().splitlines(keepends=True)) if receipt]
+                if found or back >= size:
+                    return max(found, default=0)
+                back *= 16
+    except OSError:
+        return 0
+
+
+def append(state_dir: str, receipts: Iterable[Receipt], *, sync: bool = False) -> None:
+    """Add lines at the end. Raises OSError; lines that were cut short are written again by the next start."""
+    data = b"".join(map(to_line, receipts))
+    if not data:
+        return
+    handle = os.open(os.path.join(state_dir, FILE), os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    with os.fdopen(handle, "r+b", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size:
+            file.seek(size - 1)
+            if file.read(1) != b"\n":
+                data = b"\n" + data
+        file.write(data)
+        if sync:
+            os.fsync(file.fileno())
+
+
+def compact(state_dir: str, this_month: str) -> None:
+    """Keep the last line of each file, and put lines of earlier months (``2026-11``) into files of their own.
+
+    Does nothing while the file is small. A crash on the way leaves lines twice in a month's file, never none.
+    """
+    path = os.path.join(state_dir, FILE)
+    try:
+        if os.stat(path).st_size < COMPACT_BYTES:
+            return
+    except OSError:
+        return
+    newest: dict[tuple[str, str, str], Receipt] = {}
+    months: dict[str, list[bytes]] = {}
+    for receipt in read_receipts(state_dir):
+        newest[receipt.path, receipt.name, receipt.destination] = receipt
+        if receipt.at[:7] != this_month:
+            months.setdefault(receipt.at[:7], []).append(to_line(receipt))
+    for month, lines in months.items():
+        with open(os.path.join(state_dir, f"receipts-{month}.jsonl"), "ab", opener=_private) as file:
+            file.write(b"".join(lines))
+            file.flush()
+            os.fsync(file.fileno())
+    with open(path + ".part", "wb", opener=_private) as file:
+        file.write(b"".join(map(to_line, sorted(newest.values()))))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(path + ".part", path)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def as_dict(receipt: Receipt) -> dict[str, Any]:
+    """For JSON output."""
+    return receipt._asdict()

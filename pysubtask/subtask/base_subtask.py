@@ -1,0 +1,510 @@
+"""The child process: the only wait, the timer, and what happens at each tick.
+
+A tick looks for due files, snapshots them, queues them in one commit, and hands them on. Everything here is
+plain and synchronous, for people who subclass :class:`BaseSubtask`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError, SourceChanged, SourceError, SourceMissing
+from ..common.events import EventLog, utc
+from ..common.handoff import Handoff
+from ..common.lock import Holder, StateLock, process_start
+from ..common.logs import setup_logging
+from ..common.notify import Stamp, notify_name
+from ..common.status import write_status
+from ..transports.base import RemoteStat
+from .board import Board
+from .faults import Faults
+from .retry import Policy, decide
+from .snapshot import Copied, Snapshotter
+from .spool import Done, Entry, Version
+from .store import Store
+from .wake import Wake
+from .watch import Due, Watch
+
+EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 3
+
+_BATCH_FILES = 64
+_BATCH_BYTES = 32 * 1024 * 1024
+_PAGE_SECS = 0.5
+_LEAST_PAUSE = 0.005
+
+
+class _Known:
+    """What the watch asks the spool: both are dictionaries kept in step with its commits."""
+
+    def __init__(self, store: Store) -> None:
+        self._spool = store.spool
+
+    def handled(self, notify_path: str) -> Stamp | None:
+        return self._spool.stamps.get(notify_path)
+
+    def source(self, path: str) -> Stamp | None:
+        found = self._spool.sources.get(path)
+        return None if found is None else found[0]
+
+
+class BaseSubtask:
+    """A child that watches notify files and calls ``process_notify`` with a snapshot of each notified file.
+
+    Override ``process_interval``, ``process_notify``, ``process_heartbeat``, ``start`` and ``stop``. What
+    they raise is logged, becomes an event, and never ends the timer; a snapshot whose ``process_notify``
+    failed is offered again. ``Enabled = False`` leaves the child running but idle.
+    """
+
+    Enabled = True
+
+    def __init__(
+        self, handoff: Handoff, *, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
+    ) -> None:
+        self.handoff = handoff
+        self.settings: dict[str, Any] = handoff.settings
+        self.clock = clock
+        self.wall = wall
+        self.description = str(self.settings["SubtaskDescription"])
+        shown = f"{handoff.extension}.{type(self).__name__}.{os.getpid()}"
+        self.log = self.baselogger = setup_logging(shown, handoff.log_file, handoff.log_to_console)
+        self.source_path = ""
+        self.board = Board(wall)
+        self._wake = Wake()
+        self._lock = StateLock(os.path.join(handoff.state_dir, "lock"))
+        self._policy = Policy.of(self.settings)
+        self._faults = Faults()
+        self._again: deque[str] = deque()
+        self._index: dict[str, int] = {}
+        self._stop_asked = 0
+        self._orphan = False
+        self._disk_low = False
+        self._page_at = 0.0
+        self._page_stale = True
+        self._look = False
+        self._last_notice = clock()
+        self._store: Store
+        self.events: EventLog
+        self._snapshotter: Snapshotter
+        self._watch: Watch
+
+    # -- for subclasses to override -----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Called once before the first tick."""
+
+    def stop(self) -> None:
+        """Called once at a graceful end (``master.stop(forcekill=False)``), after everything due was queued."""
+
+    def process_interval(self) -> None:
+        """Called at every tick, before anything else."""
+
+    def process_notify(self, snapshot: str) -> None:
+        """Called with the path of each new snapshot (``self.source_path`` is the data file). It is removed
+        when this returns; an exception means: offer it again later."""
+        self.log.info("Subtask Notified!: File [%s] changed.", self.source_path)
+
+    def process_heartbeat(self, file: str) -> None:
+        """Called with the heartbeat file when a beat is due."""
+
+    # -- helpers for subclasses ---------------------------------------------------------------------------
+
+    def sleep(self, secs: float) -> None:
+        """Sleep politely: a stop ends it."""
+        until = self.clock() + secs
+        while not self._stop_asked and (left := until - self.clock()) > 0:
+            self._wake.wait(min(left, 1.0))
+
+    def dead_time(self) -> float:
+        """Milliseconds since the last notify (or since the start)."""
+        return (self.clock() - self._last_notice) * 1000
+
+    def heartbeat_time(self) -> float | None:
+        """Milliseconds since the last heartbeat; None where none was sent."""
+        return None
+
+    def copy_file_to_dir(self, from_file: str, to_dir: str) -> str | None:
+        """Copy a file with its times into a folder, made if missing; the copy's path, None where the file is missing."""
+        if not os.path.exists(from_file):
+            self.log.error("File [%s] does not exist to copy", from_file)
+            return None
+        os.makedirs(to_dir, exist_ok=True)
+        target = os.path.join(to_dir, os.path.basename(from_file))
+        part = f"{target}.{os.getpid()}.part"
+        shutil.copy2(from_file, part)
+        os.replace(part, target)
+        return target
+
+    # -- life ---------------------------------------------------------------------------------------------
+
+    def destination(self) -> str:
+        """Whose queue this is; uploaders name their server."""
+        return f"hook://{self.handoff.module}"
+
+    def run(self) -> int:
+        """Live until stopped; the exit status of the process."""
+        try:
+            self._take_lock()
+        except (AlreadyRunning, OSError) as exc:
+            self.log.error("%s", exc)
+            return EXIT_LOCKED if isinstance(exc, AlreadyRunning) else EXIT_FAILED
+        try:
+            self._open()
+        except (PysubtaskError, OSError) as exc:
+            self.log.error("Cannot start: %s", exc)
+            self._lock.release()
+            return EXIT_CONFIG if isinstance(exc, ValueError) else EXIT_FAILED
+        try:
+            return self._live()
+        except PysubtaskError as exc:
+            self.log.error("Cannot go on: %s", exc)
+            return EXIT_CONFIG if isinstance(exc, ValueError) else EXIT_FAILED
+        finally:
+            self._close()
+
+    def _take_lock(self) -> None:
+        pid = os.getpid()
+        me = Holder(pid, process_start(pid) or "", self.handoff.master_pid, self.handoff.master_start)
+        self._lock.acquire(me)
+
+    def _open(self) -> None:
+        handoff = self.handoff
+        tag = os.path.basename(os.path.dirname(handoff.state_dir)) + "-" + handoff.extension
+        self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]))
+        self._store = Store(handoff.state_dir, self.destination(), self._snapshotter.drop, self.wall)
+        self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall)
+        pid = os.getpid()
+        self.board.set(
+            pid=pid, pid_start=process_start(pid), master_pid=handoff.master_pid, task=handoff.task, extension=handoff.extension,
+            destination=self.destination(), started_at=utc(self.wall()), delivered=0, bytes_sent=0,
+        )  # fmt: skip
+        self.board.state("starting")
+        self.events.emit("started", pid=pid, destination=self.destination())
+        if self._store.damaged:
+            self.log.error("The queue was damaged and is begun anew; every file is offered again: %s", self._store.damaged)
+            self.events.emit("spool_damaged", reason=self._store.damaged)
+        else:
+            self._snapshotter.sweep(self._store.run(self._store.spool.snapshots))
+        if self._store.spool.moved:
+            self.log.warning("The destination changed: what was queued goes to [%s]", self.destination())
+            self.events.emit("destination_changed", destination=self.destination())
+        skip = [folder for folder in (handoff.bak_dir, os.path.dirname(os.path.dirname(handoff.state_dir))) if folder]
+        if handoff.log_file:
+            skip.append(handoff.log_file)
+        self._watch = Watch(handoff.entries, _Known(self._store), skip, self._look_soon)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        if hasattr(signal, "SIGBREAK"):
+            signal.signal(signal.SIGBREAK, self._on_signal)
+
+    def _look_soon(self) -> None:
+        """End the wait for a tick; from any thread."""
+        self._look = True
+        self._wake.set()
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._stop_asked += 1
+        self._wake.set()
+
+    def _live(self) -> int:
+        self.log.info("***** HELLO!: [%s] *****", self.description)
+        self._watch.start()
+        self.board.set(watch=self._watch.mode)
+        if self._watch.mode_reason:
+            self.log.info("Watching by [%s]: %s", self._watch.mode, self._watch.mode_reason)
+        self.begin()
+        self._guarded("start", self.start)
+        self.log.info("START! Polling every [%s] secs", self.settings["TimerIntervalSecs"])
+        self.board.state("watching")
+        while not self._stop_asked and not self._orphan:
+            now = self.clock()
+            self.tick(now)
+            failure = self.check(now)
+            if failure:
+                self.log.error("%s", failure)
+                return EXIT_FAILED
+            self._wait(now)
+        self._end()
+        return EXIT_OK
+
+    def _close(self) -> None:
+        self._watch.stop()
+        self.close()
+        self.board.state("stopped")
+        self._write_page(self.clock(), force=True)
+        self._store.close()
+        self._lock.release()
+        self._wake.close()
+
+    # -- for extensions: what an uploader does besides ----------------------------------------------------
+
+    def begin(self) -> None:
+        """Called once, before ``start``."""
+
+    def check(self, now: float) -> str:
+        """Called after each tick; a text ends the process so that the master starts it anew."""
+        return ""
+
+    def finish(self, deadline: float) -> None:
+        """Work off the queue until ``deadline`` (monotonic)."""
+        while not self._hurried() and self.clock() < deadline and self._hand_on(self.clock()):
+            self._write_page(self.clock())
+
+    def close(self) -> None:
+        """Called once at the end."""
+
+    # -- the tick -----------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """One look at everything."""
+        self._look = False
+        if not self.Enabled:
+            return
+        self._guarded("process_interval", self.process_interval)
+        self._take_due(now)
+        while self._hand_on(now) and not self._stop_asked:
+            self._write_page(self.clock())
+        self._orphan = self._master_gone()
+        self._write_page(self.clock())
+
+    def _wait(self, now: float) -> None:
+        """Until the next tick: the timer's end, a file event, a settling file, a fault's next try. The status page is
+        written in between."""
+        until = now + float(self.settings["TimerIntervalSecs"])
+        for at in (self._watch.next_at(now), self._faults.next_at(), self._hook_due()):
+            if at is not None:
+                until = min(until, at)
+        until = max(until, now + _LEAST_PAUSE)
+        while True:
+            left = until - self.clock()
+            if self._page_stale or self.board.changed:
+                left = min(left, max(0.0, self._page_at + _PAGE_SECS - self.clock()))
+            self._wake.wait(left)
+            if self._stop_asked or self._look or self.clock() >= until:
+                return
+            self._write_page(self.clock())
+
+    def _hook_due(self) -> float | None:
+        return self._store.run(self._store.spool.next_due)
+
+    def _master_gone(self) -> bool:
+        pid = self.handoff.master_pid
+        if pid is None or os.getppid() == pid:
+            return False
+        if sys.platform == "win32" and process_start(pid) == self.handoff.master_start:
+            return False
+        self.log.warning("The master [%s] is gone", pid)
+        self.events.emit("orphaned", master_pid=pid)
+        return True
+
+    def _guarded(self, what: str, call: Callable[[], None]) -> bool:
+        """Run a person's hook; whether it went well."""
+        try:
+            call()
+        except Exception as exc:  # whatever a person's code raises must not end the timer
+            self.log.exception("%s failed", what)
+            self.events.emit("hook_failed", hook=what, reason=repr(exc))
+            return False
+        return True
+
+    # -- due files into the queue -------------------------------------------------------------------------
+
+    def _take_due(self, now: float, everything: bool = False) -> int:
+        """Snapshot and queue what is due; how many files were."""
+        found = self._watch.scan(now, everything=everything)
+        while self._again:
+            path = self._again.popleft()
+            found.append(Due(path, self._index.get(path, 0), None, "start"))
+        dues = [due for due in found if everything or not self._faults.waits(due.path, now)]
+        batch: list[tuple[Due, Copied]] = []
+        size = taken = 0
+        self._disk_low = False
+        for due in dues:
+            copied = self._copy(due, now)
+            if copied is not None:
+                batch.append((due, copied))
+                size += copied.size
+            if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
+                taken += self._seal(batch)
+                batch, size = [], 0
+                self._write_page(self.clock())
+            if self._disk_low:
+                break
+        taken += self._seal(batch)
+        self.board.set(disk_low=self._disk_low, cannot_read=self._faults.listing(), watch=self._watch.mode)
+        return taken
+
+    def _copy(self, due: Due, now: float) -> Copied | None:
+        if due.cause != "recheck":
+            self._last_notice = now
+        clash = self.clash(due)
+        if clash:
+            if self._faults.add(due.path, clash, now):
+                self.log.error("PARKED [%s]: %s", due.path, clash)
+                self.events.emit("clash", path=due.path, reason=clash)
+            return None
+        try:
+            copied = self._snapshotter.copy(due.path)
+        except SourceMissing as exc:
+            if due.cause != "notify":
+                self._watch.done(due)
+                self._faults.clear(due.path)
+            elif self._faults.add(due.path, str(exc), now):
+                self.log.error("File [%s] notified but does not exist!", due.path)
+                self.events.emit("source_missing", path=due.path)
+            return None
+        except DiskLow as exc:
+            self._say_disk_low(exc)
+            return None
+        except SourceError as exc:
+            # A file that moved under the copy is the usual case of a busy writer: nothing to shout about.
+            if self._faults.add(due.path, str(exc), now) and not isinstance(exc, SourceChanged):
+                self.log.error("Cannot snapshot [%s]: %s", due.path, exc)
+                self.events.emit("source_error", path=due.path, reason=str(exc))
+            return None
+        self._faults.clear(due.path)
+        if not self._has_news(due, copied):
+            self._forget_copy(copied)
+            self._store.run(self._store.spool.seen, [self._entry(due, copied)])
+            self._watch.done(due)
+            return None
+        return copied
+
+    def _has_news(self, due: Due, copied: Copied) -> bool:
+        """A second look at a file, or the first after a start, is worth a delivery only with other content."""
+        known = self._store.spool.sources.get(due.path)
+        return due.cause not in ("recheck", "start") or known is None or known[1] != copied.digest
+
+    def _say_disk_low(self, exc: DiskLow) -> None:
+        if not self.board.get("disk_low"):
+            self.log.error("DISK LOW! Notifies stay due until there is room: %s", exc)
+            self.events.emit("disk_low", reason=str(exc))
+        self._disk_low = True
+
+    def queue_name(self, due: Due) -> str:
+        """What a file is called in the queue, where a newer version takes the place of an older one."""
+        return str(due.path)
+
+    def clash(self, due: Due) -> str:
+        """Why this file may not be delivered under its remote name, or nothing."""
+        return ""
+
+    def _entry(self, due: Due, copied: Copied) -> Entry:
+        return Entry(
+            self.queue_name(due), due.path, copied.path, copied.live, copied.size,
+            copied.mtime_ns, copied.digest, self.wall(), Stamp(copied.mtime_ns, copied.size, copied.inode),
+            None if due.stamp is None else notify_name(due.path), due.stamp,
+        )  # fmt: skip
+
+    def _seal(self, batch: list[tuple[Due, Copied]]) -> int:
+        """Make snapshots durable, queue them in one commit, and only then count their notifies as handled."""
+        if not batch:
+            return 0
+        # The later of two snapshots under one remote name is the one that counts.
+        entries = list({entry.name: entry for entry in (self._entry(due, copied) for due, copied in batch)}.values())
+        kept = {entry.snapshot for entry in entries}
+        try:
+            self._snapshotter.seal([copied for _, copied in batch])
+            garbage = self._store.run(self._store.spool.enqueue, entries)
+        except (DiskLow, OSError) as exc:
+            for _, copied in batch:
+                self._forget_copy(copied)
+            self._say_disk_low(exc if isinstance(exc, DiskLow) else DiskLow(str(exc)))
+            return 0
+        for due, copied in batch:
+            self._watch.done(due)
+            self._index[due.path] = due.entry_index
+            if copied.path not in kept:
+                self._forget_copy(copied)
+            elif not copied.live:
+                self.log.info("Copying [%s] to [%s]", due.path, copied.path)
+        self._store.drop(garbage)
+        for entry in entries:
+            self.events.emit("queued", name=entry.name, path=entry.path, size=entry.size)
+        self._page_stale = True
+        self.queued(entries)
+        return len(batch)
+
+    def _forget_copy(self, copied: Copied) -> None:
+        if not copied.live:
+            for path in (copied.temp, copied.path):
+                if path is not None:
+                    self._snapshotter.drop(path)
+
+    def queued(self, entries: list[Entry]) -> None:
+        """Called after each commit with what is new in the queue."""
+
+    # -- the queue into the hook --------------------------------------------------------------------------
+
+    def _hand_on(self, now: float) -> bool:
+        """Call ``process_notify`` for one batch of the queue; whether there may be more."""
+        taken: list[Version] = self._store.run(self._store.spool.take, 8, now, self.wall())
+        for version in taken:
+            self.source_path = version.path
+            snapshot = version.snapshot
+            if not self._hurried() and self._guarded("process_notify", lambda path=snapshot: self.process_notify(path)):  # type: ignore[misc]
+                done = Done(version.id, RemoteStat(version.size, None), 0, "hook")
+                for receipt in self._store.run(self._store.deliver, [done]):
+                    self.events.emit("delivered", name=receipt.name, path=receipt.path, size=receipt.size, receipt=receipt.seq)
+                    self.board.add(delivered=1)
+            else:
+                wait = decide(version.attempts + 1, PysubtaskError(), self._policy, 0.0).secs
+                self._store.run(self._store.give_back, version.id, "process_notify failed", self.clock() + wait)
+        return bool(taken)
+
+    # -- the end ------------------------------------------------------------------------------------------
+
+    def _hurried(self) -> bool:
+        """Whether a second stop came: no more waiting."""
+        return self._stop_asked > 1
+
+    def _end(self) -> None:
+        """Queue everything due or held, then go on delivering for as long as the reason for the end allows."""
+        self.board.state("stopping", "the master is gone" if self._orphan else "stop was asked for")
+        if self.Enabled:
+            self._take_due(self.clock(), everything=True)
+        self._write_handled()
+        self.log.info("STOP!")
+        self._guarded("stop", self.stop)
+        linger = self.settings["OrphanLingerSecs"] if self._orphan else self.settings["StopWaitSecs"]
+        self._write_page(self.clock(), force=True)
+        # From here on any further signal is one in a hurry.
+        self._stop_asked = max(1, self._stop_asked)
+        self.finish(self.clock() + float(linger))
+        self.events.emit("stopped")
+
+    def _write_handled(self) -> None:
+        """For the master: which notify stamps are safely in the queue, so that it may remove those files."""
+        path = os.path.join(self.handoff.state_dir, "handled.json")
+        try:
+            with open(path + ".part", "w", encoding="ascii") as file:
+                json.dump(self._store.spool.stamps, file)
+            os.replace(path + ".part", path)
+        except OSError as exc:
+            self.log.warning("Notify files will stay, the list of handled ones cannot be written: %s", exc)
+
+    # -- the status page ----------------------------------------------------------------------------------
+
+    def _write_page(self, now: float, force: bool = False) -> None:
+        """Replace status.json where it is out of date, but not more than twice a second."""
+        if not force and (now < self._page_at + _PAGE_SECS or not (self._page_stale or self.board.changed)):
+            return
+        self._page_at, self._page_stale = now, False
+        epoch, n = self.events.epoch, self.events.n
+        counts = self._store.run(self._store.spool.counts)
+        queue = counts._asdict() | {"oldest": None if counts.oldest is None else utc(counts.oldest)}
+        parked = [row._asdict() for row in self._store.run(self._store.spool.parked)] if counts.parked else []
+        page = self.board.page()
+        page.update(epoch=epoch, n=n, at=utc(self.wall()), queue=queue, parked=parked, events_lost=self.events.lost)
+        try:
+            write_status(self.handoff.state_dir, page)
+        except OSError:
+            # A full disk: the page is written as soon as there is room.
+            self._page_stale = True

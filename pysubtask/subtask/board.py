@@ -1,0 +1,78 @@
+"""What the child knows about itself right now; the status page is printed from it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..common.events import utc
+
+
+class Board:
+    """Facts by name, set from the child's two threads. ``changed`` tells whether the page is out of date.
+
+    ``state`` is one of: starting, watching, connecting, connected, resting, waiting, held, stopping, stopped.
+    """
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self._guard = threading.Lock()
+        self._facts: dict[str, Any] = {}
+        self._moving: dict[int, dict[str, Any]] = {}
+        self.changed = True
+
+    def set(self, **facts: Any) -> None:
+        """Set facts; setting what is there already changes nothing."""
+        with self._guard:
+            for key, value in facts.items():
+                if key not in self._facts or self._facts[key] != value:
+                    self._facts[key] = value
+                    self.changed = True
+
+    def state(self, state: str, why: str = "") -> None:
+        """Enter a state; ``why`` in plain words where nothing moves."""
+        with self._guard:
+            if self._facts.get("state") != state:
+                self._facts["state_since"] = utc(self._wall())
+                self.changed = True
+            if self._facts.get("why") != why:
+                self.changed = True
+            self._facts.update(state=state, why=why)
+
+    def add(self, **amounts: int) -> None:
+        """Count up."""
+        with self._guard:
+            for key, amount in amounts.items():
+                self._facts[key] = self._facts.get(key, 0) + amount
+            self.changed = True
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """One fact."""
+        with self._guard:
+            return self._facts.get(key, default)
+
+    def begin(self, job: int, name: str, size: int) -> None:
+        """A file starts to move."""
+        with self._guard:
+            self._moving[job] = {"name": name, "size": size, "done": 0}
+            self.changed = True
+
+    def progress(self, job: int, done: int) -> None:
+        """So many of its bytes are acknowledged."""
+        with self._guard:
+            if job in self._moving:
+                self._moving[job]["done"] = done
+                self.changed = True
+
+    def end(self, job: int) -> None:
+        """It moves no more."""
+        with self._guard:
+            self._moving.pop(job, None)
+            self.changed = True
+
+    def page(self) -> dict[str, Any]:
+        """Everything, as a page; from now on it counts as up to date."""
+        with self._guard:
+            self.changed = False
+            return {**self._facts, "moving": [dict(row) for row in self._moving.values()]}

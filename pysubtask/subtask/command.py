@@ -1,0 +1,125 @@
+"""The command line of a child: ``python -m pysubtask.base`` and ``python -m pysubtask.ftp``.
+
+A master gives its child everything through the hand-off (``--handoff``). The other options are for people who
+start a child by hand. A password is never an option: a command line can be read by everybody on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from ..common import handoff
+from ..common.entries import Entry, first_folder, read_entries
+from ..common.errors import ConfigError
+from ..common.handoff import Handoff
+from .base_subtask import EXIT_CONFIG, BaseSubtask
+
+PASSWORD_VARIABLE = "PYSUBTASK_PASSWORD"
+
+
+class Plan(Protocol):
+    """What a hand-off needs of a checked config."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def settings(self) -> dict[str, Any]: ...
+    @property
+    def burst(self) -> dict[str, Any]: ...
+    @property
+    def state_dir(self) -> str: ...
+    @property
+    def bak_dir(self) -> str | None: ...
+
+
+Planner = Callable[[str, str, Any, str], Plan]
+"""(extension, module, config, first folder) -> the checked plan of a child."""
+
+
+def run(subtask: type[BaseSubtask], extension: str, plan: Planner, argv: Sequence[str] | None = None) -> int:
+    """Be a child until stopped; the exit status: 0 stopped, 1 failed, 2 wrong settings, 3 another child has the lock."""
+    parser = make_parser(extension)
+    args = parser.parse_args(argv)
+    try:
+        told = handoff.read() if args.handoff else by_hand(args, extension, plan)
+        return subtask(told).run()
+    except ConfigError as exc:
+        print(f"pysubtask: {exc}", file=sys.stderr)  # noqa: T201 - the command line's own voice
+        return EXIT_CONFIG
+
+
+def make_parser(extension: str) -> argparse.ArgumentParser:
+    """The options of a child's command line, those of version 1 among them."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pysubtask.{extension}",
+        description="Watch data files and "
+        + ("upload each one that is notified." if extension == "ftp" else "log each one that is notified.")
+        + " Touch FILE.notify to notify FILE.",
+        epilog=f"A password comes from the environment ({PASSWORD_VARIABLE}) or from --password-file, never from an option.",
+    )
+    add = parser.add_argument
+    add("--handoff", action="store_true", help="read everything from stdin, as a master gives it (not for people)")
+    add("-w", "-wf", "--watch-file-list", nargs="+", default=[], dest="files", metavar="FILE", help="data files to watch")
+    add("-wd", "--watch-dir-list", nargs="+", default=[], dest="dirs", metavar="DIR", help="folders to watch for files")
+    add("-task", "--task-name", dest="TaskName", metavar="NAME", help="name of the task (default: main)")
+    add("-i", "--interval-secs", type=float, dest="TimerIntervalSecs", metavar="SECS", help="seconds between looks (default: 2)")
+    add("-hb", "--heartbeat-interval-secs", type=float, dest="HeartbeatIntervalSecs", metavar="SECS", help="0 sends no heartbeat")
+    add("-hbname", "--heartbeat-name", dest="HeartbeatName", metavar="NAME", help="name of the heartbeat file (default: host name)")
+    add("-bakto", "--bak-to-folder", dest="BakToFolder", metavar="DIR", help="folder of the snapshots")
+    add("-log", "--log-file", dest="Subtask_Log_FileName", metavar="FILE", help="log file")
+    add("-noconsole", "--noconsole", action="store_true", dest="quiet", help="log to the file only")
+    if extension == "ftp":
+        add("-host", "--hostname", dest="Host", metavar="HOST", help="the server")
+        add("-port", "--port", type=int, dest="HostPort", metavar="PORT", help="its port (default: 22)")
+        add("-path", "--path", dest="HostPath", metavar="DIR", help="folder on the server")
+        add("-u", "--user", "--username", dest="User", metavar="NAME", help="login name")
+        add("-key", "--key-file", dest="KeyFile", metavar="FILE", help="private key")
+        add("-hostkey", "--host-key", dest="HostKey", metavar="SHA256:...", help="the server's pinned key")
+        add("-x", "--dead-time", "--expired-time", type=float, dest="DeadTimeMilli", metavar="MS", help="quiet time before it rests")
+        add("-sftp", "--sftp", type=_switch, dest="UseSFTP", metavar="True|False", help="True: SFTP (default)")
+        add("--password-file", metavar="FILE", help="file whose first line is the password; only you may be able to read it")
+    return parser
+
+
+_BASE_KEYS = ("TaskName", "TimerIntervalSecs", "HeartbeatIntervalSecs", "HeartbeatName", "BakToFolder", "Subtask_Log_FileName")
+_FTP_KEYS = ("Host", "HostPort", "HostPath", "User", "KeyFile", "HostKey", "DeadTimeMilli", "UseSFTP")
+
+
+def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
+    """The hand-off of a child that a person starts. Raises ConfigError."""
+    entries: list[Entry] = read_entries([*({"file": path} for path in args.files), *({"dir": path} for path in args.dirs)])
+    given = {key: value for key, value in vars(args).items() if value is not None}
+    config: dict[str, Any] = {"base": {key: given[key] for key in _BASE_KEYS if key in given}}
+    if extension == "ftp":
+        section = {key: given[key] for key in _FTP_KEYS if key in given}
+        password = _password(args.password_file)
+        config["ftp"] = {**section, "UseFTP": True} | ({"Password": password} if password else {})
+    made = plan(extension, f"pysubtask.{extension}", config, first_folder(entries))
+    log_file = made.settings["Subtask_Log_FileName"]
+    return Handoff(
+        made.task, extension, f"pysubtask.{extension}", entries, made.settings, made.burst, made.state_dir, made.bak_dir,
+        None if log_file is None else os.path.abspath(log_file), not args.quiet, None, None, [],
+    )  # fmt: skip
+
+
+def _password(path: str | None) -> str | None:
+    if path is None:
+        return os.environ.pop(PASSWORD_VARIABLE, None)
+    try:
+        with open(path, encoding="utf-8") as file:
+            if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077:
+                raise ConfigError("--password-file", f"{path} can be read by others", f"Run: chmod 600 {path}")
+            return file.readline().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError("--password-file", f"{path} cannot be read ({exc})", "Name a text file of yours.") from exc
+
+
+def _switch(text: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
+    return words[text.lower()]

@@ -1,0 +1,37 @@
+"""Data files that cannot be snapshotted at the moment: said once, tried again, ever less often."""
+
+from __future__ import annotations
+
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 60.0
+
+
+class Faults:
+    """Pure bookkeeping; times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, tuple[str, int, float]] = {}
+
+    def add(self, path: str, reason: str, now: float) -> bool:
+        """Note a failure; True where this reason is new and should be said."""
+        old, count, _ = self._rows.get(path, ("", 0, 0.0))
+        wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(count, 16))
+        self._rows[path] = (reason, count + 1, now + wait)
+        return reason != old
+
+    def waits(self, path: str, now: float) -> bool:
+        """Whether the file is left alone for now."""
+        row = self._rows.get(path)
+        return row is not None and now < row[2]
+
+    def clear(self, path: str) -> None:
+        """It worked."""
+        self._rows.pop(path, None)
+
+    def next_at(self) -> float | None:
+        """When the first of them is tried again."""
+        return min((row[2] for row in self._rows.values()), default=None)
+
+    def listing(self, limit: int = 20) -> list[dict[str, str]]:
+        """The first of them with their reasons, for the status page."""
+        return [{"path": path, "reason": row[0]} for path, row in list(self._rows.items())[:limit]]

@@ -1,0 +1,63 @@
+"""How long until the next try: a pure decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..common.errors import FileRefused, LoginRefused
+
+JITTER = 0.2
+LOGIN_WAIT_FACTOR = 20
+
+
+class Policy(NamedTuple):
+    """The retry settings. Waits in seconds; they only ever grow by jitter, never shrink."""
+
+    tries: int
+    wait: float
+    long_wait: float
+    parked_wait: float
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Policy:
+        return cls(
+            settings["RetryCount"], settings["RetryWaitSecs"], settings["RetryLongWaitSecs"], settings["ParkedRetrySecs"]
+        )
+
+
+class Decision(NamedTuple):
+    """``action``: 'wait' (try this again), 'park' (leave this file, go on with others) or 'hold' (leave
+    everything); ``secs`` until it is tried again."""
+
+    action: str
+    secs: float
+
+
+def decide(attempts: int, error: Exception, policy: Policy, chance: float) -> Decision:
+    """What to do after ``attempts`` failures in a row, the last of them ``error``.
+
+    Lost connections are tried in sets of ``tries``, ``wait`` apart, with ``long_wait`` between sets,
+    for ever. A refused login gets one short wait; after that the wait doubles from ``long_wait`` to
+    twenty times that, so that no server locks the account. ``chance`` is a random number in [0, 1).
+    """
+    if isinstance(error, FileRefused):
+        return Decision("park", policy.parked_wait)
+    if isinstance(error, LoginRefused):
+        return Decision("hold", login_wait(attempts, policy))
+    secs = policy.long_wait if attempts % policy.tries == 0 else policy.wait
+    return Decision("wait", secs * (1 + JITTER * chance))
+
+
+def login_wait(attempts: int, policy: Policy) -> float:
+    """Seconds from the ``attempts``-th refused login to the next try."""
+    if attempts <= 1:
+        return policy.wait
+    return min(policy.long_wait * 2.0 ** min(attempts - 2, 16), policy.long_wait * LOGIN_WAIT_FACTOR)
+
+
+def held_for(attempts: int, last_try: float, now: float, policy: Policy) -> float:
+    """Seconds a login refused before a restart is still held. Both times by the wall clock; a clock that
+    was set back since counts as no time gone."""
+    gone = max(0.0, now - last_try)
+    return max(0.0, login_wait(attempts, policy) - gone)

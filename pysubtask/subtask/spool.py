@@ -1,0 +1,494 @@
+"""The durable queue: one SQLite file, one connection, one thread. All SQL of the package is here.
+
+A job is one remote name at the destination. It has at most two versions: one ``sending`` and one
+``waiting``. A newer snapshot replaces the waiting one, never the running one; finishing marks only its own.
+``parked`` is a waiting version that the server refused. What is delivered leaves the queue and stays as the
+known state of the remote name plus a receipt.
+
+Paths are stored as bytes, so that any name the file system allows survives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from ..common.errors import DiskLow, SpoolDamaged
+from ..common.events import utc
+from ..common.notify import Stamp, notify_name
+from ..common.receipts import Receipt, parse, to_line
+from ..transports.base import RemoteStat
+from .mounts import on_network
+from .plan import Known
+
+FORMAT = 1
+TEMP_MEMORY_SECS = 600.0
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE stamp (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode INTEGER) WITHOUT ROWID;
+CREATE TABLE source (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode INTEGER, digest TEXT) WITHOUT ROWID;
+CREATE TABLE remote (
+    destination TEXT, name BLOB, path BLOB, size INTEGER, mtime INTEGER, digest TEXT,
+    PRIMARY KEY (destination, name)) WITHOUT ROWID;
+CREATE TABLE job (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB, state TEXT CHECK (state IN ('waiting', 'sending', 'parked')),
+    path BLOB, snapshot BLOB, live INTEGER, size INTEGER, mtime_ns INTEGER, digest TEXT, at REAL,
+    attempts INTEGER DEFAULT 0, due REAL DEFAULT 0, compare INTEGER, reason TEXT, temp BLOB);
+CREATE UNIQUE INDEX job_sending ON job (name) WHERE state = 'sending';
+CREATE UNIQUE INDEX job_waiting ON job (name) WHERE state <> 'sending';
+CREATE INDEX job_state ON job (state, id);
+CREATE TABLE temp (destination TEXT, temp BLOB, name BLOB, at REAL, PRIMARY KEY (destination, temp)) WITHOUT ROWID;
+CREATE TABLE receipt (seq INTEGER PRIMARY KEY, line BLOB);
+"""
+
+# Each entry turns format n into n + 1.
+_MIGRATIONS: dict[int, str] = {}
+
+
+class Entry(NamedTuple):
+    """A durable snapshot to put in the queue, with what the watch needs to know it was taken.
+
+    ``stamp`` of the notify file and ``source`` (stamp of the data file) are recorded in the same commit.
+    """
+
+    name: str
+    path: str
+    snapshot: str
+    live: bool
+    size: int
+    mtime_ns: int
+    digest: str
+    at: float
+    source: Stamp
+    notify_path: str | None = None
+    stamp: Stamp | None = None
+
+
+class Version(NamedTuple):
+    """One row of the queue. ``stale`` holds the temp names of earlier attempts at this remote name; ``compare``
+    says that the server may have this content already: look before sending."""
+
+    id: int
+    name: str
+    path: str
+    snapshot: str
+    live: bool
+    size: int
+    mtime_ns: int
+    digest: str
+    at: float
+    attempts: int
+    compare: bool
+    temp: str
+    stale: tuple[str, ...]
+    known: Known | None
+
+
+class Done(NamedTuple):
+    """A version that is on the server, verified. ``gone``: stale temp names that are surely removed."""
+
+    id: int
+    remote: RemoteStat
+    bytes_sent: int
+    verified: str
+    gone: tuple[str, ...] = ()
+
+
+class Counts(NamedTuple):
+    """The queue in numbers; ``oldest`` is the wall-clock time of the longest waiting version."""
+
+    waiting: int
+    sending: int
+    parked: int
+    bytes: int
+    oldest: float | None
+
+
+class Parked(NamedTuple):
+    """A version the server refused, and why."""
+
+    name: str
+    path: str
+    reason: str
+
+
+class Spool:
+    """Open with the state folder and the destination's identity. Not thread-safe: one thread calls it.
+
+    After a change of destination the queue goes to the new one; what was known of the old server does not.
+    Raises SpoolDamaged on opening a file that is no spool or of a later format, and DiskLow where the disk is full.
+    """
+
+    def __init__(self, path: str, destination: str, wall: float) -> None:
+        self.path = path
+        self.destination = destination
+        try:
+            self._db = self._open(path)
+            self._upgrade()
+            self.epoch = self._begin(wall)
+            self.stamps = {
+                os.fsdecode(row[0]): Stamp(*row[1:]) for row in self._db.execute("SELECT path, mtime_ns, size, inode FROM stamp")
+            }
+            self.sources = {
+                os.fsdecode(row[0]): (Stamp(*row[1:4]), str(row[4]))
+                for row in self._db.execute("SELECT path, mtime_ns, size, inode, digest FROM source")
+            }
+            self.owners = {
+                os.fsdecode(row[0]): os.fsdecode(row[1])
+                for row in self._db.execute(
+                    "SELECT name, path FROM remote WHERE destination = ? UNION SELECT name, path FROM job", (destination,)
+                )
+            }
+        except sqlite3.DatabaseError as exc:
+            if isinstance(exc, sqlite3.OperationalError) and _is_full(exc):
+                raise DiskLow(f"the queue {path} cannot be opened: {exc}") from exc
+            raise SpoolDamaged(f"{path}: {exc}") from exc
+
+    @staticmethod
+    def _open(path: str) -> sqlite3.Connection:
+        # Created here, so that it is private before anything is in it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        db = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
+        try:
+            db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path) else 'WAL'}")
+            db.execute("PRAGMA synchronous=FULL")
+        except sqlite3.DatabaseError:
+            db.close()
+            raise
+        return db
+
+    def _upgrade(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > FORMAT:
+            raise SpoolDamaged(f"{self.path} is of format {version}, this version knows {FORMAT}: install the newer one again")
+        with self._commit():
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    self._db.execute(statement)
+            for old in range(max(version, 1), FORMAT):
+                for statement in _MIGRATIONS[old].split(";"):
+                    self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version={FORMAT}")
+
+    def _begin(self, wall: float) -> int:
+        """A new epoch: nothing is in flight, everything is due, and the queue belongs to the present destination."""
+        with self._commit():
+            epoch = int(self.meta("epoch", 0)) + 1
+            self.set_meta("epoch", epoch)
+            moved = self.meta("destination", self.destination) != self.destination
+            self.set_meta("destination", self.destination)
+            # Where a newer version waits, the one that was in flight is moot.
+            self._db.execute(
+                "DELETE FROM job WHERE state = 'sending' AND name IN (SELECT name FROM job WHERE state <> 'sending')"
+            )
+            self._db.execute("UPDATE job SET state = 'waiting', compare = 1 WHERE state = 'sending'")
+            self._db.execute("UPDATE job SET state = 'waiting', due = 0, attempts = 0, reason = NULL")
+            if moved:
+                self._db.execute("UPDATE job SET compare = 0")
+                self._db.execute("DELETE FROM source")
+            self._db.execute("DELETE FROM temp WHERE at < ?", (wall - 30 * 86400,))
+        self.moved = moved
+        return epoch
+
+    @contextlib.contextmanager
+    def _commit(self) -> Any:
+        """One transaction; a full disk becomes DiskLow and leaves everything as it was."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except BaseException as exc:
+            if self._db.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+            if isinstance(exc, sqlite3.OperationalError) and _is_full(exc):
+                raise DiskLow(f"the queue {self.path} cannot be written: {exc}") from exc
+            raise
+
+    def close(self) -> None:
+        """Close the file; the WAL is folded into it."""
+        self._db.close()
+
+    # -- small values -------------------------------------------------------------------------------------
+
+    def meta(self, key: str, default: Any = None) -> Any:
+        """A small value kept over restarts."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return default if row is None else row[0]
+
+    def set_meta(self, key: str, value: Any) -> None:
+        """Keep a small value (durable at once, unless inside a transaction)."""
+        self._db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
+
+    # -- the watch's side ---------------------------------------------------------------------------------
+
+    def enqueue(self, entries: Sequence[Entry]) -> list[str]:
+        """Take snapshots in, in one commit; the snapshots that they replace and nobody needs any more.
+
+        A waiting version with the same content stays, and the new snapshot is the one not needed.
+        """
+        garbage: list[str] = []
+        with self._commit():
+            for entry in entries:
+                garbage += self._put(entry)
+                self._mark(entry)
+        for entry in entries:
+            self.owners[entry.name] = entry.path
+        self._remember(entries)
+        return garbage
+
+    def _put(self, entry: Entry) -> list[str]:
+        name = os.fsencode(entry.name)
+        old = self._db.execute(
+            "SELECT id, snapshot, live, digest, path, at FROM job WHERE name = ? AND state <> 'sending'", (name,)
+        ).fetchone()
+        if old is not None and old[3] == entry.digest and not entry.live and not old[2] and os.fsdecode(old[4]) == entry.path:
+            # A refused file that is notified again is offered again.
+            self._db.execute(
+                "UPDATE job SET mtime_ns = ?, state = 'waiting', due = 0, attempts = 0, reason = NULL WHERE id = ?",
+                (entry.mtime_ns, old[0]),
+            )
+            return [entry.snapshot]
+        at = entry.at
+        if old is not None:
+            # Its age counts from the first notify that is not delivered yet.
+            at = min(at, old[5])
+            self._db.execute("DELETE FROM job WHERE id = ?", (old[0],))
+        self._db.execute(
+            "INSERT INTO job (name, state, path, snapshot, live, size, mtime_ns, digest, at, compare)"
+            " VALUES (?, 'waiting', ?, ?, ?, ?, ?, ?, ?, EXISTS (SELECT 1 FROM remote WHERE destination = ? AND name = ?"
+            " AND digest = ? UNION SELECT 1 FROM job WHERE name = ? AND state = 'sending' AND digest = ?))",
+            (
+                name, os.fsencode(entry.path), os.fsencode(entry.snapshot), entry.live, entry.size, entry.mtime_ns,
+                entry.digest, at, self.destination, name, entry.digest, name, entry.digest,
+            ),
+        )  # fmt: skip
+        return [os.fsdecode(old[1])] if old is not None and not old[2] else []
+
+    def _mark(self, entry: Entry) -> None:
+        self._db.execute(
+            "INSERT INTO source VALUES (?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET mtime_ns = excluded.mtime_ns,"
+            " size = excluded.size, inode = excluded.inode, digest = excluded.digest",
+            (os.fsencode(entry.path), *entry.source, entry.digest),
+        )
+        if entry.notify_path is not None and entry.stamp is not None:
+            self._db.execute(
+                "INSERT INTO stamp VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET mtime_ns = excluded.mtime_ns,"
+                " size = excluded.size, inode = excluded.inode",
+                (os.fsencode(entry.notify_path), *entry.stamp),
+            )
+
+    def seen(self, entries: Sequence[Entry]) -> None:
+        """Record stamps without queueing anything: the content is what it was."""
+        with self._commit():
+            for entry in entries:
+                self._mark(entry)
+        self._remember(entries)
+
+    def _remember(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self.sources[entry.path] = (entry.source, entry.digest)
+            if entry.notify_path is not None and entry.stamp is not None:
+                self.stamps[entry.notify_path] = entry.stamp
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Drop what is known of data files that left a watched folder, and of their notify files."""
+        gone = list(paths)
+        with self._commit():
+            self._db.executemany("DELETE FROM source WHERE path = ?", [(os.fsencode(path),) for path in gone])
+            self._db.executemany("DELETE FROM stamp WHERE path = ?", [(os.fsencode(notify_name(path)),) for path in gone])
+        for path in gone:
+            self.sources.pop(path, None)
+            self.stamps.pop(notify_name(path), None)
+
+    def known(self, name: str) -> Known | None:
+        """What our last delivery left under a remote name."""
+        row = self._db.execute(
+            "SELECT size, mtime, digest FROM remote WHERE destination = ? AND name = ?", (self.destination, os.fsencode(name))
+        ).fetchone()
+        return None if row is None else Known(RemoteStat(row[0], row[1]), row[2])
+
+    # -- the courier's side -------------------------------------------------------------------------------
+
+    def take(self, limit: int, now: float, wall: float) -> list[Version]:
+        """Up to ``limit`` due versions, newest first but every fourth the oldest; they are ``sending`` now.
+
+        ``now`` is monotonic. The temp name of each attempt is on record before it is used.
+        """
+        due = (
+            "SELECT id FROM job AS j WHERE state <> 'sending' AND due <= ?"
+            " AND NOT EXISTS (SELECT 1 FROM job WHERE name = j.name AND state = 'sending') ORDER BY id "
+        )
+        newest = [row[0] for row in self._db.execute(due + "DESC LIMIT ?", (now, limit))]
+        if not newest:
+            return []
+        if len(newest) == limit:
+            oldest = [row[0] for row in self._db.execute(due + "LIMIT ?", (now, limit // 4))]
+            fresh = [found for found in newest if found not in oldest]
+            newest = fresh[: limit - len(oldest)] + oldest
+        taken: list[Version] = []
+        with self._commit():
+            for job in newest:
+                taken.append(self._send(job, wall))
+        return taken
+
+    def _send(self, job: int, wall: float) -> Version:
+        row = self._db.execute(
+            "SELECT name, path, snapshot, live, size, mtime_ns, digest, at, attempts, compare FROM job WHERE id = ?", (job,)
+        ).fetchone()
+        name = os.fsdecode(row[0])
+        temp = temp_name(name)
+        stale = tuple(
+            os.fsdecode(old)
+            for (old,) in self._db.execute(
+                "SELECT temp FROM temp WHERE destination = ? AND name = ? ORDER BY at", (self.destination, row[0])
+            )
+        )
+        self._db.execute("UPDATE job SET state = 'sending', temp = ? WHERE id = ?", (os.fsencode(temp), job))
+        self._db.execute("INSERT INTO temp VALUES (?, ?, ?, ?)", (self.destination, os.fsencode(temp), row[0], wall))
+        return Version(
+            job, name, os.fsdecode(row[1]), os.fsdecode(row[2]), bool(row[3]), row[4], row[5], row[6], row[7], row[8],
+            bool(row[9]), temp, stale, self.known(name),
+        )  # fmt: skip
+
+    def delivered(self, dones: Sequence[Done], wall: float) -> tuple[list[Receipt], list[str]]:
+        """Mark versions as delivered, in one commit; their receipts and the snapshots not needed any more."""
+        receipts: list[Receipt] = []
+        garbage: list[str] = []
+        with self._commit():
+            seq = self._db.execute("SELECT COALESCE(MAX(seq), 0) FROM receipt").fetchone()[0]
+            seq = max(seq, int(self.meta("receipt", 0)))
+            for done in dones:
+                row = self._db.execute(
+                    "SELECT name, path, snapshot, live, size, mtime_ns, digest, temp FROM job WHERE id = ? AND state = 'sending'",
+                    (done.id,),
+                ).fetchone()
+                if row is None:
+                    continue
+                self._db.execute(
+                    "INSERT INTO remote VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (destination, name) DO UPDATE SET"
+                    " path = excluded.path, size = excluded.size, mtime = excluded.mtime, digest = excluded.digest",
+                    (self.destination, row[0], row[1], *done.remote, row[6]),
+                )
+                self._db.execute("DELETE FROM job WHERE id = ?", (done.id,))
+                # The temp name became the file, or was never used.
+                self._drop_temps([row[7], *map(os.fsencode, done.gone)])
+                seq += 1
+                receipt = Receipt(
+                    seq, utc(wall), os.fsdecode(row[1]), os.fsdecode(row[0]), self.destination, row[4], row[5], row[6],
+                    done.bytes_sent, done.verified,
+                )  # fmt: skip
+                self._db.execute("INSERT INTO receipt VALUES (?, ?)", (seq, to_line(receipt)))
+                receipts.append(receipt)
+                if not row[3]:
+                    garbage.append(os.fsdecode(row[2]))
+            self.set_meta("receipt", seq)
+        return receipts, garbage
+
+    def failed(self, job: int, reason: str, due: float, *, park: bool = False, compare: bool = False) -> list[str]:
+        """Give a version back: to wait until ``due`` (monotonic), or parked. Dropped where a newer one waits;
+        the snapshots not needed any more. ``compare``: the server may have it after all, look first."""
+        with self._commit():
+            row = self._db.execute("SELECT name, snapshot, live FROM job WHERE id = ? AND state = 'sending'", (job,)).fetchone()
+            if row is None:
+                return []
+            if self._db.execute("SELECT 1 FROM job WHERE name = ? AND state <> 'sending'", (row[0],)).fetchone():
+                self._db.execute("DELETE FROM job WHERE id = ?", (job,))
+                return [] if row[2] else [os.fsdecode(row[1])]
+            self._db.execute(
+                "UPDATE job SET state = ?, reason = ?, due = ?, attempts = attempts + 1, compare = MAX(compare, ?) WHERE id = ?",
+                ("parked" if park else "waiting", reason, due, compare, job),
+            )
+        return []
+
+    def withdraw(self, job: int) -> str | None:
+        """Drop a version whose snapshot cannot be read, so that its data file counts as never snapshotted;
+        the path of the data file."""
+        with self._commit():
+            row = self._db.execute("SELECT path FROM job WHERE id = ?", (job,)).fetchone()
+            if row is None:
+                return None
+            self._db.execute("DELETE FROM job WHERE id = ?", (job,))
+            self._db.execute("DELETE FROM source WHERE path = ?", (row[0],))
+        path = os.fsdecode(row[0])
+        self.sources.pop(path, None)
+        return path
+
+    def temps(self) -> list[str]:
+        """Temp names on record of attempts that are over: each may still lie on the server."""
+        rows = self._db.execute(
+            "SELECT temp FROM temp WHERE destination = ? AND temp NOT IN (SELECT temp FROM job WHERE state = 'sending')",
+            (self.destination,),
+        )
+        return [os.fsdecode(row[0]) for row in rows]
+
+    def temps_swept(self, asked: Iterable[str], removed: Iterable[str], wall: float) -> None:
+        """Strike temp names after the server was told to remove them. One that was not there yet may still come,
+        out of a server that was frozen with our requests in its queue: it stays on record for a while."""
+        with self._commit():
+            self._drop_temps([os.fsencode(temp) for temp in removed])
+            self._db.executemany(
+                "DELETE FROM temp WHERE destination = ? AND temp = ? AND at < ?",
+                [(self.destination, os.fsencode(temp), wall - TEMP_MEMORY_SECS) for temp in asked],
+            )
+
+    def _drop_temps(self, temps: Sequence[bytes | None]) -> None:
+        self._db.executemany(
+            "DELETE FROM temp WHERE destination = ? AND temp = ?", [(self.destination, temp) for temp in temps if temp is not None]
+        )
+
+    # -- looking ------------------------------------------------------------------------------------------
+
+    def counts(self) -> Counts:
+        """The queue in numbers."""
+        found = dict.fromkeys(("waiting", "sending", "parked"), 0)
+        size, oldest = 0, None
+        for state, number, total, first in self._db.execute("SELECT state, COUNT(*), SUM(size), MIN(at) FROM job GROUP BY state"):
+            found[state] = number
+            size += total
+            oldest = first if oldest is None else min(oldest, first)
+        return Counts(found["waiting"], found["sending"], found["parked"], size, oldest)
+
+    def parked(self, limit: int = 20) -> list[Parked]:
+        """The first versions the server refused, with its reason."""
+        rows = self._db.execute("SELECT name, path, reason FROM job WHERE state = 'parked' ORDER BY id LIMIT ?", (limit,))
+        return [Parked(os.fsdecode(name), os.fsdecode(path), reason or "") for name, path, reason in rows]
+
+    def next_due(self) -> float | None:
+        """Monotonic time at which the next version may be sent; None where nothing waits."""
+        (due,) = self._db.execute(
+            "SELECT MIN(due) FROM job AS j WHERE state <> 'sending'"
+            " AND NOT EXISTS (SELECT 1 FROM job WHERE name = j.name AND state = 'sending')"
+        ).fetchone()
+        return None if due is None else float(due)
+
+    def snapshots(self) -> set[str]:
+        """Every snapshot the queue still needs."""
+        return {os.fsdecode(row[0]) for row in self._db.execute("SELECT snapshot FROM job WHERE NOT live")}
+
+    # -- receipts -----------------------------------------------------------------------------------------
+
+    def receipts_after(self, seq: int) -> list[Receipt]:
+        """Receipts kept here that a file ending at ``seq`` lacks."""
+        rows = self._db.execute("SELECT line FROM receipt WHERE seq > ? ORDER BY seq", (seq,))
+        return [receipt for receipt in (parse(line) for (line,) in rows) if receipt is not None]
+
+    def receipts_safe(self, seq: int) -> None:
+        """The file holds everything up to ``seq``, synced: the copies here may go."""
+        with self._commit():
+            self._db.execute("DELETE FROM receipt WHERE seq <= ?", (seq,))
+
+
+def temp_name(name: str) -> str:
+    """A temp name beside a remote name: unique, short whatever the name, hidden from most listings."""
+    folder, slash, _ = name.rpartition("/")
+    return f"{folder}{slash}.pysubtask-{os.urandom(8).hex()}.part"
+
+
+def _is_full(exc: sqlite3.OperationalError) -> bool:
+    return exc.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)

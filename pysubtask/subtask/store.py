@@ -1,0 +1,115 @@
+"""The spool on a thread of its own, with the files that follow each of its commits.
+
+The child's main thread waits for it; the courier's event loop awaits it and never blocks.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from ..common import receipts
+from ..common.errors import SpoolDamaged
+from ..common.receipts import Receipt
+from .spool import Done, Spool
+
+FILE = "spool.db"
+_SYNC_EVERY = 500
+
+T = TypeVar("T")
+
+
+class Store:
+    """Opens the spool in ``state_dir``. ``drop`` removes a snapshot by path; ``wall`` is the wall clock.
+
+    A damaged spool is put aside under another name (``damaged`` says which) and a new one begun: what the
+    watch knows then starts empty, so every file is offered again.
+    """
+
+    def __init__(
+        self, state_dir: str, destination: str, drop: Callable[[str], None], wall: Callable[[], float] = time.time
+    ) -> None:
+        self.state_dir = state_dir
+        self.damaged: str | None = None
+        self._drop = drop
+        self._wall = wall
+        self._unsynced = 0
+        self._unwritten: list[Receipt] = []
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
+        try:
+            self.spool: Spool = self.run(self._open, os.path.join(state_dir, FILE), destination)
+        except BaseException:
+            self._pool.shutdown()
+            raise
+
+    def _open(self, path: str, destination: str) -> Spool:
+        wall = self._wall()
+        try:
+            spool = Spool(path, destination, wall)
+        except SpoolDamaged as exc:
+            aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(wall))}"
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                if os.path.exists(path + suffix):
+                    os.replace(path + suffix, aside + suffix)
+            self.damaged = f"{exc}; put aside as {aside}"
+            spool = Spool(path, destination, wall)
+        self._mend_receipts(spool)
+        return spool
+
+    def _mend_receipts(self, spool: Spool) -> None:
+        """Write again what a crash kept from the receipts file, then let the copies in the spool go."""
+        last = receipts.last_seq(self.state_dir)
+        receipts.append(self.state_dir, spool.receipts_after(last), sync=True)
+        spool.receipts_safe(max(last, receipts.last_seq(self.state_dir)))
+        if spool.meta("receipt", 0) < last:
+            spool.set_meta("receipt", last)
+        receipts.compact(self.state_dir, time.strftime("%Y-%m", time.gmtime(self._wall())))
+
+    def submit(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> Future[T]:
+        """Run a call on the spool's thread; its result as a future."""
+        return self._pool.submit(call, *args, **kwargs)
+
+    def run(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run a call on the spool's thread and wait for it."""
+        return self.submit(call, *args, **kwargs).result()
+
+    def deliver(self, dones: Sequence[Done]) -> list[Receipt]:
+        """On the spool's thread: commit, then the receipts' lines, then the snapshots go. Never another order."""
+        written, garbage = self.spool.delivered(dones, self._wall())
+        self._unwritten += written
+        self._unsynced += len(written)
+        try:
+            receipts.append(self.state_dir, self._unwritten, sync=self._unsynced >= _SYNC_EVERY)
+        except OSError:
+            # They are in the spool: the next delivery writes them, or the next start.
+            self.drop(garbage)
+            return written
+        if self._unsynced >= _SYNC_EVERY and self._unwritten:
+            self._unsynced = 0
+            self.spool.receipts_safe(self._unwritten[-1].seq)
+        self._unwritten = []
+        self.drop(garbage)
+        return written
+
+    def give_back(self, job: int, reason: str, due: float, *, park: bool = False, compare: bool = False) -> None:
+        """On the spool's thread: an attempt failed."""
+        self.drop(self.spool.failed(job, reason, due, park=park, compare=compare))
+
+    def drop(self, snapshots: Sequence[str]) -> None:
+        """Remove snapshots that the queue needs no more."""
+        for path in snapshots:
+            self._drop(path)
+
+    def close(self) -> None:
+        """Close the file and end the thread; harmless twice."""
+        try:
+            self.run(self.spool.close)
+        except (RuntimeError, sqlite3.Error):
+            # Closed before, or the disk is full: the WAL keeps what was committed.
+            return
+        finally:
+            self._pool.shutdown()

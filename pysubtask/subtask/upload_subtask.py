@@ -1,0 +1,134 @@
+"""A child that uploads: the base child with a courier."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+
+from ..common.entries import remote_name
+from ..common.errors import SourceChanged
+from ..transports import open_transport, transport_class
+from .base_subtask import BaseSubtask
+from .courier import Courier, Hooks
+from .snapshot import content_digest
+from .spool import Entry, Version
+from .watch import Due
+
+_LOGIN_KEYS = ("User", "Password", "KeyFile", "HostKey", "HostKeyPolicy", "KnownHostsFile", "SSHProgram", "SSHConfigFile")
+
+
+class UploadSubtask(BaseSubtask):
+    """Snapshots and queues like every child, and sends the queue to ``transport`` (a name of TRANSPORTS).
+
+    ``process_notify`` is called with each snapshot before it is sent and need not do anything.
+    """
+
+    transport = "sftp"
+    _courier: Courier | None = None
+
+    def process_notify(self, snapshot: str) -> None:
+        """Called with the path of each new snapshot before it is sent."""
+
+    def destination(self) -> str:
+        return transport_class(self.transport).identity(self.settings)
+
+    def begin(self) -> None:
+        self._claims: dict[str, str] = {}
+        hooks = Hooks(self._page_changed, self._snapshot_lost, self._confirm)
+        self._courier = Courier(
+            self._store, open_transport(self.transport, self.settings, self.handoff.state_dir), self.settings, self.board,
+            self.events, self.log, hooks, self._login_mark(), self.clock, self.wall,
+        )  # fmt: skip
+        self._courier.start()
+
+    def check(self, now: float) -> str:
+        if self._courier is None or not self._courier.is_alive():
+            return "The courier ended; starting over"
+        if self._courier.hangs(now):
+            self._replace()
+        return ""
+
+    def finish(self, deadline: float) -> None:
+        if self._courier is None:
+            return
+        self._courier.stop(deadline)
+        while self._courier.is_alive() and not self._hurried() and self.clock() < deadline + 5:
+            self._wake.wait(0.1)
+            self._write_page(self.clock())
+
+    def close(self) -> None:
+        if self._courier is not None and self._courier.is_alive():
+            self._courier.stop(self.clock())
+            self._courier.join(6.0)
+
+    def queued(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self.source_path = entry.path
+            path = entry.snapshot
+            self._guarded("process_notify", lambda path=path: self.process_notify(path))  # type: ignore[misc]
+        if self._courier is not None:
+            self._courier.notice()
+            self._courier.wake()
+
+    def queue_name(self, due: Due) -> str:
+        return remote_name(self.handoff.entries[due.entry_index], due.path)
+
+    def clash(self, due: Due) -> str:
+        """Two files that would take turns under one remote name: the later one stays out."""
+        name = self.queue_name(due)
+        owner = self._claims.get(name) or self._store.spool.owners.get(name, due.path)
+        if owner != due.path and os.path.exists(owner):
+            return f"its remote name {name!r} belongs to {owner}: give one of the two entries an 'as'"
+        self._claims[name] = due.path
+        return ""
+
+    def _hand_on(self, now: float) -> bool:
+        """The courier takes from the queue, not the timer."""
+        return False
+
+    def _hook_due(self) -> float | None:
+        return None
+
+    # -- called by the courier's thread -------------------------------------------------------------------
+
+    def _page_changed(self) -> None:
+        if not self._page_stale:
+            self._page_stale = True
+            self._wake.set()
+
+    def _snapshot_lost(self, path: str) -> None:
+        self._again.append(path)
+        self._look_soon()
+
+    def _confirm(self, version: Version) -> None:
+        """A live file (no bak folder) must still hold what was queued, or the publication is called off."""
+        if not version.live:
+            return
+        digest = ""
+        with contextlib.suppress(OSError):
+            digest = content_digest(version.snapshot, version.size)
+        if digest != version.digest:
+            raise SourceChanged(f"{version.path} was rewritten while it was sent")
+
+    # -- rare things --------------------------------------------------------------------------------------
+
+    def _login_mark(self) -> str:
+        """A few bits that differ when the login settings do; too few to guess a password from."""
+        salt = self._store.run(self._store.spool.meta, "salt")
+        if salt is None:
+            salt = os.urandom(16).hex()
+            self._store.run(self._store.spool.set_meta, "salt", salt)
+        text = repr([self.settings.get(key) for key in _LOGIN_KEYS])
+        return hashlib.sha256((salt + text).encode("utf-8", "surrogateescape")).hexdigest()[:4]
+
+    def _replace(self) -> None:
+        """The courier hangs in a library that cannot be cancelled: begin anew as the same process."""
+        self.log.error("The courier hangs; the child replaces itself")
+        self.events.emit("courier_hangs")
+        self.board.state("starting", "the courier hung")
+        self._write_page(self.clock(), force=True)
+        self._watch.stop()
+        self._store.close()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -1,0 +1,31 @@
+from pysubtask.subtask.plan import Known, already_there
+from pysubtask.transports.base import RemoteStat
+
+SECOND = 10**9
+
+
+def there(known, size, seconds, digest, remote):
+    return already_there(known, size, seconds * SECOND + 5, digest, remote)
+
+
+def test_nothing_there():
+    assert not there(None, 10, 100, "a", None)
+    assert not there(Known(RemoteStat(10, 100), "a"), 10, 100, "a", None)
+
+
+def test_the_same_content_and_the_server_as_we_left_it():
+    known = Known(RemoteStat(10, 99), "a")
+    assert there(known, 10, 500, "a", RemoteStat(10, 99)), "the local time changed, the content did not"
+    assert not there(known, 10, 500, "a", RemoteStat(10, 98)), "somebody else wrote it"
+    assert not there(known, 10, 500, "a", RemoteStat(11, 99))
+
+
+def test_an_upload_whose_answer_was_lost():
+    assert there(None, 10, 100, "a", RemoteStat(10, 100))
+    assert there(Known(RemoteStat(9, 90), "old"), 10, 100, "a", RemoteStat(10, 100))
+    assert not there(None, 10, 100, "a", RemoteStat(10, 101))
+    assert not there(None, 10, 100, "a", RemoteStat(10, None)), "a server without times proves nothing"
+
+
+def test_an_older_version_of_the_same_size_and_second_is_no_proof():
+    assert not there(Known(RemoteStat(10, 100), "old"), 10, 100, "new", RemoteStat(10, 100))

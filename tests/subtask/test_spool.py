@@ -1,0 +1,386 @@
+"""The queue, case by case and against a plain model."""
+
+import os
+import sqlite3
+import stat
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from pysubtask.common.errors import SpoolDamaged
+from pysubtask.common.notify import Stamp
+from pysubtask.subtask.plan import Known
+from pysubtask.subtask.spool import Done, Entry, Spool, temp_name
+from pysubtask.transports.base import RemoteStat
+
+HERE = "sftp://me@host:22/in"
+ODD = os.fsdecode(b"odd \xff,'\"\n name")
+
+
+def entry(name, version, *, digest=None, path=None, live=False, at=1000.0):
+    return Entry(
+        name, path or f"/data/{name}", f"/bak/{name}-{version}", live, 10 + version, version * 10**9, digest or f"d{version}", at,
+        Stamp(version * 10**9, 10 + version, 7), f"/data/{name}.notify", Stamp(version, 0, 8),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "spool.db")
+
+
+@pytest.fixture
+def spool(path):
+    opened = Spool(path, HERE, 0.0)
+    yield opened
+    opened.close()
+
+
+def again(spool, destination=HERE):
+    spool.close()
+    return Spool(spool.path, destination, 0.0)
+
+
+def take(spool, limit=10, now=100.0):
+    return spool.take(limit, now, 0.0)
+
+
+def finish(spool, version, *, sent=1, gone=()):
+    remote = RemoteStat(version.size, version.mtime_ns // 10**9)
+    return spool.delivered([Done(version.id, remote, sent, "size", gone)], 5.0)
+
+
+def test_a_version_goes_from_the_queue_to_a_receipt(spool):
+    assert spool.enqueue([entry("a", 1)]) == []
+    (version,) = take(spool)
+    assert (version.name, version.snapshot, version.compare, version.stale, version.known) == ("a", "/bak/a-1", False, (), None)
+    receipts, garbage = finish(spool, version)
+    assert garbage == ["/bak/a-1"]
+    assert [(receipt.seq, receipt.path, receipt.size, receipt.destination) for receipt in receipts] == [(1, "/data/a", 11, HERE)]
+    assert spool.counts()[:3] == (0, 0, 0)
+    assert spool.known("a") == Known(RemoteStat(11, 1), "d1")
+
+
+def test_handled_stamps_and_sources_come_with_the_same_commit_and_survive(spool):
+    spool.enqueue([entry("a", 1)])
+    spool = again(spool)
+    assert spool.stamps == {"/data/a.notify": Stamp(1, 0, 8)}
+    assert spool.sources == {"/data/a": (Stamp(10**9, 11, 7), "d1")}
+    spool.close()
+
+
+def test_a_newer_version_replaces_the_waiting_one_and_keeps_its_age(spool):
+    spool.enqueue([entry("a", 1, at=1000.0)])
+    assert spool.enqueue([entry("a", 2, at=2000.0)]) == ["/bak/a-1"]
+    (version,) = take(spool)
+    assert (version.snapshot, version.at) == ("/bak/a-2", 1000.0)
+
+
+def test_a_newer_version_never_touches_the_running_one(spool):
+    spool.enqueue([entry("a", 1)])
+    (running,) = take(spool)
+    assert spool.enqueue([entry("a", 2)]) == []
+    assert take(spool) == []
+    assert finish(spool, running)[1] == ["/bak/a-1"]
+    (newer,) = take(spool)
+    assert newer.snapshot == "/bak/a-2"
+    assert newer.known == Known(RemoteStat(11, 1), "d1")
+
+
+def test_a_failed_version_gives_way_to_a_newer_one(spool):
+    spool.enqueue([entry("a", 1)])
+    (running,) = take(spool)
+    spool.enqueue([entry("a", 2)])
+    assert spool.failed(running.id, "lost", 0.0) == ["/bak/a-1"]
+    (newer,) = take(spool)
+    assert newer.snapshot == "/bak/a-2"
+    assert newer.stale == (running.temp,)
+
+
+def test_a_failed_version_waits_until_it_is_due(spool):
+    spool.enqueue([entry("a", 1)])
+    (running,) = take(spool)
+    assert spool.failed(running.id, "lost", 200.0, compare=True) == []
+    assert take(spool, now=199.0) == []
+    assert spool.next_due() == 200.0
+    (version,) = take(spool, now=200.0)
+    assert (version.attempts, version.compare, version.stale) == (1, True, (running.temp,))
+    assert version.temp != running.temp
+
+
+def test_a_parked_version_is_listed_and_offered_again(spool):
+    spool.enqueue([entry("a", 1)])
+    (running,) = take(spool)
+    spool.failed(running.id, "permission denied", 500.0, park=True)
+    assert [(row.name, row.reason) for row in spool.parked()] == [("a", "permission denied")]
+    assert take(spool) == []
+    spool.enqueue([entry("a", 1)])
+    assert spool.parked() == []
+    assert len(take(spool)) == 1
+
+
+def test_the_same_content_again_keeps_the_first_snapshot(spool):
+    spool.enqueue([entry("a", 1, digest="same")])
+    assert spool.enqueue([entry("a", 2, digest="same")]) == ["/bak/a-2"]
+    (version,) = take(spool)
+    assert (version.snapshot, version.mtime_ns) == ("/bak/a-1", 2 * 10**9)
+
+
+def test_delivered_content_is_compared_before_it_is_sent_again(spool):
+    spool.enqueue([entry("a", 1, digest="same")])
+    finish(spool, take(spool)[0])
+    spool.enqueue([entry("a", 2, digest="same")])
+    assert take(spool)[0].compare is True
+
+
+def test_content_in_flight_is_compared_before_it_is_sent_again(spool):
+    spool.enqueue([entry("a", 1, digest="same")])
+    (running,) = take(spool)
+    spool.enqueue([entry("a", 2, digest="same")])
+    finish(spool, running)
+    assert take(spool)[0].compare is True
+
+
+def test_newest_goes_first_but_every_fourth_is_the_oldest(spool):
+    spool.enqueue([entry(f"f{n}", 1) for n in range(20)])
+    assert [version.name for version in take(spool, 4)] == ["f19", "f18", "f17", "f0"]
+    assert [version.name for version in take(spool, 1)] == ["f16"]
+
+
+def test_opening_makes_everything_due_and_compares_what_was_in_flight(spool):
+    spool.enqueue([entry("a", 1), entry("b", 1), entry("c", 1)])
+    by_name = {version.name: version for version in take(spool)}
+    spool.failed(by_name["b"].id, "refused", 10**9, park=True)
+    spool.failed(by_name["c"].id, "lost", 10**9)
+    spool = again(spool)
+    assert {version.name: version.compare for version in take(spool)} == {"a": True, "b": False, "c": False}
+    spool.close()
+
+
+def test_what_was_in_flight_is_moot_where_a_newer_version_waits(spool):
+    spool.enqueue([entry("a", 1)])
+    take(spool)
+    spool.enqueue([entry("a", 2)])
+    spool = again(spool)
+    assert spool.snapshots() == {"/bak/a-2"}
+    assert [version.snapshot for version in take(spool)] == ["/bak/a-2"]
+    spool.close()
+
+
+def test_the_queue_follows_a_change_of_destination_but_knowledge_does_not(spool):
+    spool.enqueue([entry("a", 1), entry("b", 1)])
+    finish(spool, next(version for version in take(spool) if version.name == "a"))
+    elsewhere = again(spool, "sftp://other:22/")
+    assert elsewhere.moved
+    assert elsewhere.known("a") is None
+    assert elsewhere.sources == {}
+    assert [(version.name, version.compare, version.stale) for version in take(elsewhere)] == [("b", False, ())]
+    back = again(elsewhere)
+    assert back.known("a") == Known(RemoteStat(11, 1), "d1")
+    back.close()
+
+
+def test_temps_are_on_record_until_they_are_surely_gone(spool):
+    spool.enqueue([entry("sub/a", 1)])
+    (first,) = take(spool)
+    assert first.temp.startswith("sub/.pysubtask-")
+    assert spool.temps() == []
+    spool.failed(first.id, "lost", 0.0)
+    assert spool.temps() == [first.temp]
+    spool.temps_swept([first.temp], [], 100.0)
+    assert spool.temps() == [first.temp], "it may still come out of a frozen server"
+    spool.temps_swept([first.temp], [], 10_000.0)
+    assert spool.temps() == []
+
+
+def test_a_delivery_strikes_its_own_temp_and_those_gone(spool):
+    spool.enqueue([entry("a", 1)])
+    (first,) = take(spool)
+    spool.failed(first.id, "lost", 0.0)
+    (second,) = take(spool)
+    finish(spool, second, gone=second.stale)
+    assert spool.temps() == []
+
+
+def test_withdrawing_forgets_the_source(spool):
+    spool.enqueue([entry("a", 1)])
+    (version,) = take(spool)
+    assert spool.withdraw(version.id) == "/data/a"
+    assert spool.sources == {}
+    assert spool.counts()[:3] == (0, 0, 0)
+    assert spool.withdraw(version.id) is None
+
+
+def test_receipts_are_kept_until_the_file_has_them(spool):
+    spool.enqueue([entry("a", 1), entry(ODD, 1)])
+    for version in take(spool):
+        finish(spool, version)
+    assert [receipt.seq for receipt in spool.receipts_after(1)] == [2]
+    assert {receipt.name for receipt in spool.receipts_after(0)} == {"a", ODD}
+    spool.receipts_safe(2)
+    assert spool.receipts_after(0) == []
+    spool = again(spool)
+    spool.enqueue([entry("b", 1)])
+    assert finish(spool, take(spool)[0])[0][0].seq == 3
+    spool.close()
+
+
+def test_live_files_are_never_garbage(spool):
+    spool.enqueue([entry("a", 1, live=True)])
+    assert spool.enqueue([entry("a", 2, live=True)]) == []
+    assert spool.snapshots() == set()
+    assert finish(spool, take(spool)[0])[1] == []
+
+
+def test_the_file_is_private(spool, path):
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_each_opening_is_an_epoch(spool):
+    first = spool.epoch
+    spool = again(spool)
+    assert spool.epoch == first + 1
+    spool.close()
+
+
+def test_garbage_and_a_later_format_are_refused(path):
+    with open(path, "wb") as file:
+        file.write(b"this is no database, " * 500)
+    with pytest.raises(SpoolDamaged):
+        Spool(path, HERE, 0.0)
+    os.unlink(path)
+    later = sqlite3.connect(path)
+    later.execute("PRAGMA user_version=99")
+    later.close()
+    with pytest.raises(SpoolDamaged, match="install the newer one"):
+        Spool(path, HERE, 0.0)
+
+
+def test_temp_names_are_unique_hidden_and_short():
+    names = {temp_name("a/b/" + "x" * 255) for _ in range(100)}
+    assert len(names) == 100
+    assert all(name.startswith("a/b/.") and len(name.rpartition("/")[2]) < 64 for name in names)
+
+
+NAMES = st.sampled_from(["a", "b", "dir/c", ODD])
+
+
+class Machine(RuleBasedStateMachine):
+    """The spool beside a model of dictionaries; a crash is a reopening without a close."""
+
+    @initialize()
+    def begin(self):
+        import tempfile
+
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self.folder.name, "spool.db")
+        self.spool = Spool(self.path, HERE, 0.0)
+        self.now = 0.0
+        self.count = 0
+        self.waiting = {}  # name -> (snapshot, due)
+        self.sending = {}  # name -> (snapshot, version)
+        self.remote = {}  # name -> snapshot
+        self.stamps = {}
+        self.receipts = 0
+        self.temps = set()
+
+    def teardown(self):
+        if hasattr(self, "spool"):
+            self.spool.close()
+            self.folder.cleanup()
+
+    @rule(names=st.lists(NAMES, min_size=1, max_size=3, unique=True))
+    def enqueue(self, names):
+        entries, expected = [], []
+        for name in names:
+            self.count += 1
+            entries.append(entry(name, self.count))
+            if name in self.waiting:
+                expected.append(self.waiting[name][0])
+            self.waiting[name] = (f"/bak/{name}-{self.count}", 0.0)
+            self.stamps[f"/data/{name}.notify"] = Stamp(self.count, 0, 8)
+        assert self.spool.enqueue(entries) == expected
+
+    @rule(limit=st.integers(1, 4))
+    def take(self, limit):
+        due = {name for name, (_, at) in self.waiting.items() if at <= self.now and name not in self.sending}
+        taken = self.spool.take(limit, self.now, 0.0)
+        assert len(taken) == min(limit, len(due))
+        for version in taken:
+            assert version.name in due
+            assert version.snapshot == self.waiting[version.name][0]
+            assert version.temp not in self.temps
+            self.temps.add(version.temp)
+            self.sending[version.name] = (version.snapshot, version)
+            del self.waiting[version.name]
+
+    @rule(data=st.data())
+    def finish(self, data):
+        if self.sending:
+            name = data.draw(st.sampled_from(sorted(self.sending)))
+            snapshot, version = self.sending.pop(name)
+            receipts, garbage = finish(self.spool, version)
+            assert garbage == [snapshot]
+            self.receipts += 1
+            assert receipts[0].seq == self.receipts
+            self.remote[name] = snapshot
+
+    @rule(data=st.data(), wait=st.integers(0, 5), park=st.booleans())
+    def fail(self, data, wait, park):
+        if self.sending:
+            name = data.draw(st.sampled_from(sorted(self.sending)))
+            snapshot, version = self.sending.pop(name)
+            garbage = self.spool.failed(version.id, "why", self.now + wait, park=park)
+            if name in self.waiting:
+                assert garbage == [snapshot]
+            else:
+                assert garbage == []
+                self.waiting[name] = (snapshot, self.now + wait)
+
+    @rule(secs=st.integers(1, 5))
+    def time_goes_by(self, secs):
+        self.now += secs
+
+    @rule(clean=st.booleans())
+    def crash_and_reopen(self, clean):
+        if clean:
+            self.spool.close()
+        else:
+            # What another process would find if this one was killed now: the files as they are.
+            import shutil
+
+            copy = self.path + ".copy"
+            for suffix in ("", "-wal"):
+                if os.path.exists(self.path + suffix):
+                    shutil.copy(self.path + suffix, copy + suffix)
+            self.spool.close()
+            for suffix in ("", "-wal", "-shm"):
+                if os.path.exists(self.path + suffix):
+                    os.unlink(self.path + suffix)
+                if os.path.exists(copy + suffix):
+                    os.rename(copy + suffix, self.path + suffix)
+        self.spool = Spool(self.path, HERE, 0.0)
+        for name, (snapshot, _) in self.sending.items():
+            self.waiting.setdefault(name, (snapshot, 0.0))
+        self.sending = {}
+        self.waiting = {name: (snapshot, 0.0) for name, (snapshot, _) in self.waiting.items()}
+
+    @invariant()
+    def they_agree(self):
+        if not hasattr(self, "spool"):
+            return
+        counts = self.spool.counts()
+        assert counts.waiting + counts.parked == len(self.waiting)
+        assert counts.sending == len(self.sending)
+        needed = {row[0] for row in self.waiting.values()} | {row[0] for row in self.sending.values()}
+        assert self.spool.snapshots() == needed
+        assert self.spool.stamps == self.stamps
+        for name, snapshot in self.remote.items():
+            assert self.spool.known(name).digest == "d" + snapshot.rpartition("-")[2]
+        assert len(self.spool.receipts_after(0)) == self.receipts
+
+
+TestModel = Machine.TestCase
+TestModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .common.logs import setup_logging
 from .common.notify import Toucher, notify_name
+from .master.destinations import plan
 from .master.task_master import BaseMaster, BaseTaskMaster
 
 if TYPE_CHECKING:
@@ -37,12 +38,15 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the plain child; see ``--help``. The exit status."""
+def main(subtask: type[BaseSubtask] | None = None, argv: Sequence[str] | None = None) -> int:
+    """Run a child of the class ``subtask`` (the plain one if None) until it is stopped; see ``--help``. The exit status.
+
+    A module with a subclass of its own ends in ``if __name__ == "__main__": sys.exit(main(MySubtask))``.
+    """
     from .subtask.base_subtask import BaseSubtask
     from .subtask.command import run
 
-    return run(BaseSubtask, extension="base", argv=argv)
+    return run(subtask or BaseSubtask, "base", plan, argv)
 
 
 if __name__ == "__main__":

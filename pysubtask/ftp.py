@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .common.entries import read_entries
-from .master.destinations import check_config
+from .master.destinations import check_config, plan
 from .master.task_master import TaskMaster
 
 if TYPE_CHECKING:
@@ -38,11 +38,14 @@ def __getattr__(name: str) -> Any:
     return globals().setdefault(name, made)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the uploading child; see ``--help``. The exit status."""
+def main(subtask: type[UploadSubtask] | None = None, argv: Sequence[str] | None = None) -> int:
+    """Run an uploading child of the class ``subtask`` (FTPSubtask if None) until it is stopped; see ``--help``.
+
+    The exit status.
+    """
     from .subtask.command import run
 
-    return run(__getattr__("FTPSubtask"), extension="ftp", argv=argv)
+    return run(subtask or __getattr__("FTPSubtask"), "ftp", plan, argv)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,101 @@
+"""One watched folder: which data files are in it, and which of them need a closer look."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Container
+from typing import NamedTuple
+
+from ..common.entries import Entry
+from ..common.notify import NOTIFY, is_signal_file
+
+
+class Listing(NamedTuple):
+    """What a look at a whole folder gave: ``odd`` names are unseen, re-created or asked for; ``notified`` are the
+    data names that have a notify file; ``gone`` the names that are there no more and have no notify file left."""
+
+    odd: list[str]
+    notified: list[str]
+    gone: list[str]
+
+
+class Folder:
+    """State of one ``{'dir': ...}`` entry. ``names``: each known data file and its inode number.
+
+    ``fresh``: it was not looked at yet, or it was away: its files are compared with their last snapshots.
+    """
+
+    def __init__(self, index: int, entry: Entry, skip: Container[str]) -> None:
+        self.index = index
+        self.entry = entry
+        self.path = entry.path
+        self.names: dict[str, int] = {}
+        self.fresh = True
+        self.next_look = float("-inf")
+        self.cost = 0.0
+        self._skip = skip
+
+    def join(self, name: str) -> str:
+        """The path of a name in it."""
+        return os.path.join(self.path, name)
+
+    def is_data(self, name: str) -> bool:
+        """Whether a name in it is, or may become, a data file: a regular file, a link to one in this very folder, or nothing."""
+        path = self.join(name)
+        if is_signal_file(name) or path in self._skip:
+            return False
+        try:
+            mode = os.lstat(path).st_mode
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return stat.S_ISREG(mode) or (stat.S_ISLNK(mode) and self._link_stays(path))
+
+    def _link_stays(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        try:
+            return os.path.dirname(real) == os.path.realpath(self.path) and stat.S_ISREG(os.lstat(real).st_mode)
+        except OSError:
+            return False
+
+    def away(self) -> None:
+        """It is not there: when it comes back everything in it is compared anew."""
+        self.names.clear()
+        self.fresh = True
+
+    def look(self) -> Listing:
+        """List it, by names and inode numbers as far as they tell enough.
+
+        A file seen for the first time goes into ``names`` with inode 0. Raises OSError.
+        """
+        every = self.fresh or self.entry.on_change
+        known, found = self.names, {}
+        odd: list[str] = []
+        notified: list[str] = []
+        with os.scandir(self.path) as entries:
+            for item in entries:
+                name = item.name
+                inode = known.get(name)
+                if inode is not None and not every and inode == item.inode():
+                    found[name] = inode
+                elif name.endswith(NOTIFY):
+                    if len(name) > len(NOTIFY):
+                        notified.append(name[: -len(NOTIFY)])
+                elif self._is_data(item):
+                    found[name] = inode or 0
+                    odd.append(name)
+        signalled = set(notified)
+        gone = [name for name in known if name not in found and name not in signalled]
+        self.names = found
+        return Listing(odd, notified, gone)
+
+    def _is_data(self, item: os.DirEntry[str]) -> bool:
+        if is_signal_file(item.name) or item.path in self._skip:
+            return False
+        try:
+            return item.is_file(follow_symlinks=False) or (item.is_symlink() and self._link_stays(item.path))
+        except OSError:
+            # It went away meanwhile.
+            return False

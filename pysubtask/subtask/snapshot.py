@@ -1,0 +1,335 @@
+"""Consistent copies of data files, kept in a folder of their own until they are delivered.
+
+A file is copied while others may be writing it. The copy is always a true prefix of what the file held at
+one moment, or it is not made at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import itertools
+import os
+import stat
+import time
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import NamedTuple
+
+from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
+from .coarse import COARSE_NS, tick_ns
+
+_BLOCK = 1024 * 1024
+_NAME_MAX = 255
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+
+
+class Copied(NamedTuple):
+    """One version of a data file.
+
+    ``path``: the snapshot's name after :meth:`Snapshotter.seal`, or the data file itself where ``live``.
+    ``temp``: where the bytes are until then; None where ``live``. ``size`` in bytes, ``mtime_ns`` and ``inode`` are
+    those of the data file. ``digest``: SHA-256, hexadecimal, of exactly the first ``size`` bytes. ``source``: the data file.
+    """
+
+    path: str
+    temp: str | None
+    size: int
+    mtime_ns: int
+    inode: int
+    digest: str
+    source: str
+    live: bool
+
+
+class Snapshotter:
+    """Makes snapshots in ``folder``; None makes none and uploads the data files themselves.
+
+    ``tag``: a short text, unique to the owner among all who share the folder, that begins each of its names.
+    ``min_free``: tells how many bytes of disk space must be left.
+    """
+
+    def __init__(self, folder: str | None, tag: str, min_free: Callable[[], int]) -> None:
+        if not tag or "/" in tag or "\0" in tag or len(os.fsencode(tag)) > 64:
+            raise ValueError(f"a tag is a short text without '/': {tag!r}")
+        self._folder = None if folder is None else os.path.abspath(folder)
+        self._tag = tag
+        self._min_free = min_free
+        # Names of one run rise; those of two runs differ by their start.
+        self._run = f"{time.time_ns():x}"
+        self._numbers = itertools.count(1)
+
+    def copy(self, source: str, within: str | None = None) -> Copied:
+        """Copy a data file as it is now; the copy is not durable before :meth:`seal`.
+
+        ``within``: the folder the file must be in, should ``source`` be a link.
+        Raises SourceMissing, SourceChanged (it moved under the copy), DiskLow, and SourceError for whatever else
+        is wrong with it; no temporary file is left then.
+        """
+        with _opened(source, within) as handle:
+            before = os.fstat(handle)
+            size = before.st_size
+            if self._folder is None:
+                path, temp = source, None
+                digest = _read(handle, size, source)
+            else:
+                path, temp = self._names(self._folder, source)
+                digest = self._write(handle, before, path, temp, source)
+            try:
+                if _may_have_moved(before, os.fstat(handle), source) and _read(handle, size, source) != digest:
+                    raise SourceChanged(f"{source} was rewritten while it was copied")
+            except BaseException:
+                _remove(temp)
+                raise
+        return Copied(path, temp, size, before.st_mtime_ns, before.st_ino, digest, source, temp is None)
+
+    def seal(self, copies: Sequence[Copied]) -> None:
+        """Make copies durable under their final names: all of them, or an error is raised (DiskLow, SourceError).
+
+        After an error the copies that were not sealed are gone; make them again.
+        """
+        waiting = [copied for copied in copies if copied.temp is not None]
+        if not waiting or self._folder is None:
+            return
+        try:
+            for copied in waiting:
+                _sync(str(copied.temp), os.O_WRONLY)
+            for copied in waiting:
+                os.rename(str(copied.temp), copied.path)
+            _sync(self._folder, os.O_RDONLY)
+        except OSError as exc:
+            for copied in waiting:
+                _remove(copied.temp)
+                _remove(copied.path)
+            raise _ours(exc, f"the snapshots in {self._folder} cannot be made durable") from exc
+
+    def discard(self, copied: Copied) -> None:
+        """Throw a copy away that was not sealed (or was); a live file stays."""
+        if not copied.live:
+            _remove(copied.temp)
+            self.drop(copied.path)
+
+    def drop(self, path: str) -> None:
+        """Remove a snapshot of ours; one that is missing, or any other file, is left as it is."""
+        folder, name = os.path.split(path)
+        if self._folder is not None and folder == self._folder and self._is_ours(name):
+            _remove(path)
+
+    def sweep(self, keep: Container[str]) -> list[str]:
+        """Remove our temporary files, and our snapshots that are not in ``keep``; the paths removed."""
+        if self._folder is None:
+            return []
+        removed = []
+        try:
+            names = os.listdir(self._folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as exc:
+            raise _ours(exc, f"{self._folder} cannot be listed") from exc
+        for name in names:
+            path = os.path.join(self._folder, name)
+            if self._is_ours(name) and path not in keep:
+                _remove(path)
+                removed.append(path)
+        return removed
+
+    def _is_ours(self, name: str) -> bool:
+        return name.startswith((f"{self._tag}-", f".{self._tag}-"))
+
+    def _names(self, folder: str, source: str) -> tuple[str, str]:
+        head = f"{self._tag}-{self._run}-{next(self._numbers):x}-"
+        room = _NAME_MAX - 1 - len(os.fsencode(head))
+        name = head + _shortened(os.path.basename(source), room)
+        return os.path.join(folder, name), os.path.join(folder, "." + name)
+
+    def _write(self, handle: int, before: os.stat_result, path: str, temp: str, source: str) -> str:
+        folder = os.path.dirname(path)
+        try:
+            os.makedirs(folder, exist_ok=True)
+            self._check_room(folder, handle, before)
+            out = os.open(temp, _WRITE, 0o666)
+        except OSError as exc:
+            raise _ours(exc, f"no snapshot can be made in {folder}") from exc
+        try:
+            try:
+                digest = _copy(handle, out, before.st_size, source)
+                os.utime(out, ns=(before.st_mtime_ns, before.st_mtime_ns))
+            except OSError as exc:
+                raise _ours(exc, f"the snapshot of {source} in {folder} cannot be written") from exc
+            finally:
+                os.close(out)
+        except BaseException:
+            _remove(temp)
+            raise
+        return digest
+
+    def _check_room(self, folder: str, handle: int, before: os.stat_result) -> None:
+        need, keep = before.st_size, self._min_free()
+        found = os.statvfs(folder)
+        left = found.f_bavail * found.f_frsize - need
+        if left < keep and before.st_blocks * 512 < need:
+            # It has holes, which take no room.
+            need = sum(end - begin for begin, end, data in _extents(handle, before.st_size) if data)
+            left = found.f_bavail * found.f_frsize - need
+        if left < keep:
+            raise DiskLow(f"{folder}: copying {need} bytes would leave {max(0, left)} bytes free, less than {keep}")
+
+
+def content_digest(path: str, size: int) -> str:
+    """SHA-256, hexadecimal, of the first ``size`` bytes of a file.
+
+    Raises SourceMissing, SourceChanged where it is shorter than that, SourceError.
+    """
+    with _opened(path, None) as handle:
+        return _read(handle, size, path)
+
+
+@contextlib.contextmanager
+def _opened(source: str, within: str | None) -> Iterator[int]:
+    """The regular file ``source``, opened for reading; never waits for the other end of a fifo, never opens a device."""
+    path, flags = source, _READ
+    if within is not None:
+        path, flags = os.path.realpath(source), _READ | getattr(os, "O_NOFOLLOW", 0)
+        if os.path.dirname(path) != os.path.realpath(within):
+            raise SourceError(f"{source} leads out of {within}")
+    try:
+        _check_regular(os.stat(path), source)
+        handle = os.open(path, flags)
+    except OSError as exc:
+        raise _unreadable(exc, source) from exc
+    try:
+        _check_regular(os.fstat(handle), source)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _check_regular(found: os.stat_result, source: str) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise SourceError(f"{source} is a folder")
+    if not stat.S_ISREG(found.st_mode):
+        raise SourceError(f"{source} is not a regular file")
+
+
+def _copy(handle: int, out: int, size: int, source: str) -> str:
+    """Copy the first ``size`` bytes; holes stay holes."""
+    digest = hashlib.sha256()
+    for data, offset, block in _blocks(handle, size, source):
+        digest.update(block)
+        if data:
+            done = 0
+            while done < len(block):
+                done += os.pwrite(out, block[done:], offset + done)
+    os.ftruncate(out, size)
+    return digest.hexdigest()
+
+
+def _read(handle: int, size: int, source: str) -> str:
+    digest = hashlib.sha256()
+    for _, _, block in _blocks(handle, size, source):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+_ZEROS = memoryview(bytes(_BLOCK))
+
+
+def _blocks(handle: int, size: int, source: str) -> Iterator[tuple[bool, int, memoryview]]:
+    """The first ``size`` bytes in pieces: whether they are data (or a hole), the offset, the bytes."""
+    buffer = memoryview(bytearray(min(_BLOCK, max(1, size))))
+    for begin, end, data in _extents(handle, size):
+        at = begin
+        while at < end:
+            want = min(_BLOCK, end - at)
+            if data:
+                try:
+                    got = os.preadv(handle, [buffer[:want]], at)
+                except OSError as exc:
+                    raise _unreadable(exc, source) from exc
+                if got == 0:
+                    raise SourceChanged(f"{source} became shorter while it was read")
+                yield True, at, buffer[:got]
+            else:
+                got = want
+                yield False, at, _ZEROS[:got]
+            at += got
+
+
+def _extents(handle: int, size: int) -> Iterator[tuple[int, int, bool]]:
+    """Data and holes of a file up to ``size``, in order (lseek(2), SEEK_DATA and SEEK_HOLE)."""
+    if not hasattr(os, "SEEK_DATA"):
+        yield 0, size, True
+        return
+    at = 0
+    while at < size:
+        try:
+            data = min(size, os.lseek(handle, at, os.SEEK_DATA))
+        except OSError as exc:
+            # ENXIO: a hole up to the end. Otherwise this file system does not tell.
+            data = size if exc.errno == errno.ENXIO else at
+            if exc.errno != errno.ENXIO:
+                yield at, size, True
+                return
+        if data > at:
+            yield at, data, False
+        if data < size:
+            end = min(size, os.lseek(handle, data, os.SEEK_HOLE))
+            yield data, end, True
+            at = end
+        else:
+            at = size
+
+
+def _may_have_moved(before: os.stat_result, after: os.stat_result, source: str) -> bool:
+    """Whether the file, or what its name leads to, changed meanwhile, or changed so lately that a clock
+    of whole seconds would not show another change."""
+    try:
+        named = os.stat(source)
+    except FileNotFoundError as exc:
+        raise SourceMissing(f"{source} went away while it was copied") from exc
+    except OSError as exc:
+        raise _unreadable(exc, source) from exc
+    looks = [(found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev) for found in (before, after, named)]
+    undecided = tick_ns(after.st_mtime_ns) == COARSE_NS and after.st_mtime_ns + COARSE_NS > time.time_ns()
+    return len(set(looks)) > 1 or undecided
+
+
+def _shortened(name: str, room: int) -> str:
+    """A name in at most ``room`` bytes: its end is kept, for the eye."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= room else os.fsdecode(raw[-room:])
+
+
+def _sync(path: str, flags: int) -> None:
+    handle = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: str | None) -> None:
+    """Remove a file; one that cannot be removed now is left to the next sweep."""
+    if path is not None:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
+def _unreadable(exc: OSError, source: str) -> SourceError:
+    if exc.errno in (errno.ENOENT, errno.ENOTDIR):
+        return SourceMissing(f"{source} is not there")
+    words = {
+        errno.EACCES: "may not be read by this user",
+        errno.EPERM: "may not be read by this user",
+        errno.ENXIO: "is not a regular file",
+        errno.ELOOP: "is a link that leads nowhere",
+        errno.EIO: "cannot be read: the disk reports an error",
+    }
+    return SourceError(f"{source} {words.get(exc.errno or 0, f'cannot be read: {exc.strerror or exc}')}")
+
+
+def _ours(exc: OSError, what: str) -> SourceError:
+    kind = DiskLow if exc.errno in _FULL else SourceError
+    return kind(f"{what}: {exc.strerror or exc}")

@@ -1,0 +1,401 @@
+"""Which watched files are due: those with a new notify stamp, and what is new or changed in watched folders.
+
+Everything here runs on the child's main thread. File events only say where to look and when; what is due is
+always decided by looking at the files, so a lost event costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from ..common.entries import Entry
+from ..common.notify import NOTIFY, Stamp, data_name, is_signal_file, make_notify, notify_name, read_stamp
+from .coarse import again
+from .file_events import FileEvents, Taken, Tended, Wants
+from .scan import Folder
+
+FULL_LOOK_SECS = 60.0
+# Full looks without file events take at most one part in this many of the time.
+_SHARE = 20
+
+
+class Due(NamedTuple):
+    """A data file to be snapshotted.
+
+    ``path``: the data file, which may be missing. ``entry_index``: the entry it belongs to. ``stamp``: of its notify
+    file, handled once the snapshot is durable; None without notify file. ``cause``: 'notify', 'new' (in a folder),
+    'change' (``on_change``), 'start' (differs from its last snapshot when the child starts), or 'recheck' (the
+    clock of the file system was too coarse to tell: drop it when the content is the same).
+    """
+
+    path: str
+    entry_index: int
+    stamp: Stamp | None
+    cause: str
+
+
+class Known(Protocol):
+    """What was snapshotted before; asked often, so it answers from memory."""
+
+    def handled(self, notify_path: str) -> Stamp | None:
+        """The last stamp of a notify file whose snapshot is durable."""
+
+    def source(self, path: str) -> Stamp | None:
+        """The stamp a data file had when it was last snapshotted; None where it never was."""
+
+
+class _Settling(NamedTuple):
+    folder: Folder
+    seen: Stamp
+    since: float
+    cause: str
+
+
+class _Recheck(NamedTuple):
+    at: float
+    source: Stamp
+    unseen: bool
+    entry_index: int
+
+
+class Watch:
+    """Looks at the files of ``entries``.
+
+    ``skip``: absolute paths: a watched folder that is one of them is not watched (``ignored`` has its entry's index),
+    a file that is one of them is no data. ``wake`` is called from another thread when a scan is worth while.
+    ``mode`` is 'events' or 'polling', ``mode_reason`` says why it is polling.
+    ``stat``, ``wall`` (nanoseconds since the epoch) and ``timer`` (seconds) are for tests.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        known: Known,
+        skip: Sequence[str],
+        wake: Callable[[], None],
+        use_events: bool = True,
+        *,
+        stat: Callable[[str], Stamp | None] = read_stamp,
+        wall: Callable[[], int] = time.time_ns,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.mode = "polling"
+        self.mode_reason = "file events are switched off"
+        self._known = known
+        self._stat_of = stat
+        self._wall = wall
+        self._timer = timer
+        skipped = {form for path in skip for form in (path, os.path.realpath(path))}
+        self.ignored = tuple(i for i, e in enumerate(entries) if e.kind == "dir" and os.path.realpath(e.path) in skipped)
+        self._statics = [(index, entry.path) for index, entry in enumerate(entries) if entry.kind == "file"]
+        self._static_of = {path: index for index, path in self._statics}
+        self._folders = {
+            entry.path: Folder(index, entry, skipped)
+            for index, entry in enumerate(entries)
+            if entry.kind == "dir" and index not in self.ignored
+        }
+        self._wants = self._who_wants()
+        self._events = FileEvents(self._wants, wake) if use_events else None
+        self._started = False
+        self._handled: dict[str, Stamp] = {}
+        self._due: dict[str, Due] = {}
+        self._due_since: dict[str, int] = {}
+        self._changed_while_due: set[str] = set()
+        self._done: list[tuple[Due, int]] = []
+        self._looks: dict[str, bool] = {}
+        self._settling: dict[str, _Settling] = {}
+        self._rechecks: dict[str, _Recheck] = {}
+        self._checked: dict[str, Stamp] = {}
+        self._gone: list[str] = []
+
+    # -- life -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Have file events from now on, as far as the platform gives them."""
+        if self._events is not None:
+            self._events.start()
+            self.mode, self.mode_reason = self._events.mode()
+
+    def stop(self) -> None:
+        """End the threads behind the file events; scans go on working without."""
+        if self._events is not None:
+            self._events.stop()
+
+    def gone(self) -> list[str]:
+        """Data files that left a watched folder, with their notify files, since the last call."""
+        gone, self._gone = self._gone, []
+        return gone
+
+    # -- the look ---------------------------------------------------------------------------------------------
+
+    def scan(self, now: float, *, everything: bool = False) -> list[Due]:
+        """What is due at ``now`` (monotonic seconds): again and again the same until :meth:`done`, each path once.
+
+        ``everything``: also what still settles, for the last look before the end.
+        """
+        taken = self._events.take() if self._events is not None else Taken({}, False)
+        wall = self._wall()
+        looks, self._looks = self._looks, {}
+        looks.update(taken.paths)
+        self._after_done(now, wall, looks)
+        for index, path in self._statics:
+            self._look_static(index, path, wall)
+        for path in self._wants:
+            self._tend(path, now, wall, everything or taken.lost)
+        for path, made in looks.items():
+            self._look_at(path, made, now, wall)
+        self._ripen(now, wall, everything)
+        self._recheck(now, wall, everything)
+        self._started = True
+        if self._events is not None:
+            self.mode, self.mode_reason = self._events.mode()
+        return list(self._due.values())
+
+    def done(self, due: Due) -> None:
+        """A snapshot of this file is durable and known (or it was given up): its stamp is handled."""
+        pending = self._due.pop(due.path, None)
+        since = self._due_since.pop(due.path, self._wall())
+        if due.stamp is not None:
+            self._handled[notify_name(due.path)] = due.stamp
+        if pending is not None and pending.stamp is not None and pending.stamp != due.stamp:
+            self._looks[notify_name(due.path)] = False
+        if due.path in self._changed_while_due:
+            self._changed_while_due.remove(due.path)
+            self._looks[due.path] = True
+        self._done.append((due, since))
+
+    def next_at(self, now: float) -> float | None:
+        """When the next file becomes due by itself (monotonic seconds), or None; ``now`` at the earliest."""
+        times = [found.since + found.folder.entry.settle_secs for found in self._settling.values()]
+        times += [found.at for found in self._rechecks.values()]
+        if self._done or self._looks:
+            times.append(now)
+        return max(now, min(times)) if times else None
+
+    # -- files that were named --------------------------------------------------------------------------------
+
+    def _look_static(self, index: int, path: str, wall: int) -> None:
+        notify = notify_name(path)
+        stamp = self._stat(notify)
+        if stamp is not None and stamp != self._handled_stamp(notify):
+            self._add(path, index, stamp, "notify", wall)
+        elif not self._started:
+            source = self._stat(path)
+            if source is not None and source != self._known.source(path):
+                self._add(path, index, stamp, "start", wall)
+
+    # -- folders ----------------------------------------------------------------------------------------------
+
+    def _tend(self, path: str, now: float, wall: int, at_once: bool) -> None:
+        """Keep the events of a folder going, and look at all of it when it is time."""
+        folder = self._folders.get(path)
+        events = Tended(False, False, False) if self._events is None else self._events.tend(path, now)
+        if folder is None:
+            return
+        if events.broken:
+            folder.away()
+        if at_once or events.renewed or folder.fresh or now >= folder.next_look:
+            self._look_whole(folder, now, wall)
+            if events.live and not folder.entry.on_change:
+                folder.next_look = now + FULL_LOOK_SECS
+            else:
+                folder.next_look = now + _SHARE * sum(each.cost for each in self._folders.values())
+
+    def _look_whole(self, folder: Folder, now: float, wall: int) -> None:
+        begun = self._timer()
+        fresh = folder.fresh
+        try:
+            listing = folder.look()
+        except OSError:
+            # Not there, or not to be read at the moment: quietly tried again.
+            folder.away()
+            return
+        folder.fresh = False
+        for name in listing.odd:
+            self._look_data(folder, name, False, fresh, now, wall)
+        for name in listing.notified:
+            self._look_notify(folder, name, wall)
+        self._gone += [folder.join(name) for name in listing.gone]
+        folder.cost = self._timer() - begun
+
+    def _look_at(self, path: str, made: bool, now: float, wall: int) -> None:
+        """Look at one path that had an event."""
+        head, name = os.path.split(path)
+        folder = self._folders.get(head)
+        if folder is None or folder.fresh:
+            return
+        if name.endswith(NOTIFY):
+            self._look_notify(folder, data_name(name), wall)
+        elif folder.is_data(name):
+            self._look_data(folder, name, made, False, now, wall)
+
+    def _look_data(self, folder: Folder, name: str, made: bool, fresh: bool, now: float, wall: int) -> None:
+        path = folder.join(name)
+        seen = self._stat(path)
+        if seen is None:
+            folder.names.pop(name, None)
+            return
+        new = made or seen.inode != folder.names.get(name)
+        folder.names[name] = seen.inode
+        last = self._known.source(path)
+        if seen == last:
+            return
+        if fresh:
+            if last is not None and last.inode == seen.inode and not folder.entry.on_change:
+                self._take(folder, path, "start", wall)
+            else:
+                # How long it has been quiet already.
+                age = max(0, wall - seen.mtime_ns) / 1e9
+                self._settle(folder, path, seen, now - age, "start")
+        elif new:
+            self._settle(folder, path, seen, now, "new")
+        elif folder.entry.on_change:
+            self._settle(folder, path, seen, now, "change")
+
+    def _look_notify(self, folder: Folder, name: str, wall: int) -> None:
+        path = folder.join(name)
+        notify = notify_name(path)
+        stamp = self._stat(notify)
+        if not name or stamp is None or stamp == self._handled_stamp(notify) or not folder.is_data(name):
+            return
+        self._settling.pop(path, None)
+        source = self._stat(path)
+        if source is not None:
+            folder.names[name] = source.inode
+        self._add(path, folder.index, stamp, "notify", wall)
+
+    def _settle(self, folder: Folder, path: str, seen: Stamp, since: float, cause: str) -> None:
+        if path in self._due:
+            self._changed_while_due.add(path)
+            return
+        old = self._settling.get(path)
+        if old is None:
+            self._settling[path] = _Settling(folder, seen, since, cause)
+        elif old.seen != seen:
+            self._settling[path] = old._replace(seen=seen, since=since)
+
+    def _ripen(self, now: float, wall: int, everything: bool) -> None:
+        for path, found in list(self._settling.items()):
+            wait = found.folder.entry.settle_secs
+            if not everything and now < found.since + wait:
+                continue
+            seen = self._stat(path)
+            name = os.path.basename(path)
+            if seen is None or not found.folder.is_data(name):
+                del self._settling[path]
+                found.folder.names.pop(name, None)
+            elif seen != found.seen and wait and not everything:
+                self._settling[path] = found._replace(seen=seen, since=now)
+            else:
+                del self._settling[path]
+                found.folder.names[name] = seen.inode
+                self._take(found.folder, path, found.cause, wall)
+
+    def _take(self, folder: Folder, path: str, cause: str, wall: int) -> None:
+        notify = notify_name(path)
+        stamp = self._stat(notify)
+        if stamp is None and folder.entry.notify_files and cause != "change":
+            try:
+                make_notify(notify)
+            except OSError:
+                # A folder that cannot be written, or a name too long: it goes without.
+                stamp = None
+            else:
+                stamp = self._stat(notify)
+        self._add(path, folder.index, stamp, cause, wall)
+
+    # -- what is due ------------------------------------------------------------------------------------------
+
+    def _add(self, path: str, index: int, stamp: Stamp | None, cause: str, wall: int) -> None:
+        index = self._static_of.get(path, index)
+        old = self._due.get(path)
+        if old is None:
+            self._due_since[path] = wall
+            self._due[path] = Due(path, index, stamp, cause)
+        else:
+            self._due[path] = Due(path, index, stamp or old.stamp, cause if old.cause == "recheck" else old.cause)
+
+    def _after_done(self, now: float, wall: int, looks: dict[str, bool]) -> None:
+        """What follows from the snapshots made since the last scan, now that they are known."""
+        finished, self._done = self._done, []
+        for due, since in finished:
+            notify = notify_name(due.path)
+            if self._known.handled(notify) == self._handled.get(notify):
+                self._handled.pop(notify, None)
+            last = self._known.source(due.path)
+            folder = self._folders.get(os.path.dirname(due.path))
+            if folder is not None:
+                self._compare_taken(folder, due.path, last, looks)
+            checked = self._checked.pop(due.path, None) if due.cause == "recheck" else None
+            # One look more is enough: whatever was notified within the tick is in it. Only where each change
+            # counts, a change that this look found may hide another one.
+            if last is None or (checked is not None and (checked == last or folder is None or not folder.entry.on_change)):
+                continue
+            more = again(due.stamp, last, since, wall)
+            if more is not None:
+                self._rechecks[due.path] = _Recheck(now + more.in_ns / 1e9, last, more.unseen, due.entry_index)
+
+    def _compare_taken(self, folder: Folder, path: str, last: Stamp | None, looks: dict[str, bool]) -> None:
+        name = os.path.basename(path)
+        seen = self._stat(path)
+        if seen is None:
+            folder.names.pop(name, None)
+        elif last is not None and seen.inode != last.inode:
+            # Another file has taken its place since.
+            looks[path] = True
+        else:
+            folder.names[name] = seen.inode
+
+    def _recheck(self, now: float, wall: int, everything: bool) -> None:
+        for path, found in list(self._rechecks.items()):
+            early = now < found.at
+            if early and not everything:
+                continue
+            del self._rechecks[path]
+            folder = self._folders.get(os.path.dirname(path))
+            if folder is not None:
+                self._look_notify(folder, os.path.basename(path), wall)
+                if not folder.is_data(os.path.basename(path)):
+                    continue
+            seen = self._stat(path)
+            if path in self._due or path in self._settling or seen is None:
+                continue
+            if found.unseen or seen != found.source:
+                if not early:
+                    self._checked[path] = found.source
+                self._add(path, found.entry_index, self._stat(notify_name(path)), "recheck", wall)
+
+    # -- small ------------------------------------------------------------------------------------------------
+
+    def _stat(self, path: str) -> Stamp | None:
+        try:
+            return self._stat_of(path)
+        except OSError:
+            # No access, or a disk or server that does not answer: nothing to be said now, so it is asked again.
+            return None
+
+    def _handled_stamp(self, notify: str) -> Stamp | None:
+        return self._handled.get(notify) or self._known.handled(notify)
+
+    def _who_wants(self) -> dict[str, Wants]:
+        """For each folder in which something is watched: which of its file events are of interest."""
+        notifies: dict[str, set[str]] = {}
+        for _, path in self._statics:
+            notifies.setdefault(os.path.dirname(path), set()).add(notify_name(os.path.basename(path)))
+        return {
+            path: _wants(notifies.get(path, set()), self._folders.get(path)) for path in dict.fromkeys([*self._folders, *notifies])
+        }
+
+
+def _wants(notifies: set[str], folder: Folder | None) -> Wants:
+    def wants(name: str, made: bool) -> bool:
+        if name in notifies:
+            return True
+        if folder is None:
+            return False
+        return name.endswith(NOTIFY) or (not is_signal_file(name) and (made or folder.entry.on_change))
+
+    return wants

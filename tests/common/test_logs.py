@@ -1,0 +1,102 @@
+import io
+import logging
+import logging.config
+import os
+import re
+import sys
+
+import pytest
+
+from pysubtask.common.logs import close_logging, dropped_lines, setup_logging
+
+LINE = re.compile(r"^\d{4}-\d\d-\d\d ([01]\d|2[0-3]):\d\d:\d\d\.\d{3} \[base\.BaseSubtask\.18205\]: (INFO|WARNING|ERROR): (.*)$")
+NAME = "base.BaseSubtask.18205"
+
+
+def test_line_folder_and_console(tmp_path, capsys):
+    file = tmp_path / "new" / "deep" / "log.txt"
+    logger = setup_logging(NAME, str(file), True)
+    logger.info("Polling every [%s] secs", 2)
+    logger.debug("not this")
+    for text in (file.read_text(), capsys.readouterr().err):
+        assert [LINE.match(line).group(2, 3) for line in text.splitlines()] == [("INFO", "Polling every [2] secs")]
+    close_logging(logger)
+    logger.info("after")
+    assert len(file.read_text().splitlines()) == 1
+
+
+def test_two_masters_on_one_file_never_double_a_line(tmp_path, capsys):
+    file = tmp_path / "log.txt"
+    loggers = [setup_logging(NAME, str(file), True) for _ in range(3)]
+    for logger in loggers:
+        logger.info("one")
+    assert len(file.read_text().splitlines()) == 3
+    assert len(capsys.readouterr().err.splitlines()) == 3
+
+
+def test_an_app_that_configures_logging_neither_silences_nor_repeats_it(tmp_path, capsys):
+    logger = setup_logging(NAME, str(tmp_path / "log.txt"), False)
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    try:
+        logging.config.dictConfig(
+            {
+                "version": 1,
+                "handlers": {"h": {"class": "logging.StreamHandler", "stream": sys.stderr}},
+                "root": {"handlers": ["h"], "level": "DEBUG"},
+            }
+        )
+        logger.info("still here")
+    finally:
+        root.handlers[:], root.level = before
+    assert (tmp_path / "log.txt").read_text().endswith("still here\n")
+    assert capsys.readouterr().err == ""
+
+
+def test_unwritable_file_costs_one_warning(tmp_path, capsys):
+    (tmp_path / "blocked").write_text("")
+    logger = setup_logging(NAME, str(tmp_path / "blocked" / "log.txt"), False)
+    logger.info("quiet")
+    logger.error("loud")
+    found = [LINE.match(line).group(2, 3) for line in capsys.readouterr().err.splitlines()]
+    assert [level for level, _ in found] == ["WARNING", "ERROR"]
+    assert "blocked" in found[0][1]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_full_disk_drops_and_counts_the_line_without_a_word(capsys):
+    logger = setup_logging(NAME, "/dev/full", False)
+    for _ in range(3):
+        logger.info("x" * 10000)
+    assert dropped_lines(logger) == 3
+    close_logging(logger)
+    assert capsys.readouterr().err == ""
+
+
+def test_closed_console_hurts_nobody(monkeypatch, tmp_path):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    logger = setup_logging(NAME, str(tmp_path / "log.txt"), True)
+    stream.close()
+    logger.info("kept")
+    assert "kept" in (tmp_path / "log.txt").read_text()
+    assert dropped_lines(logger) == 1
+    monkeypatch.setattr(sys, "stderr", None)
+    setup_logging(NAME, None, True).error("nowhere to go")
+
+
+def test_any_file_name_makes_one_line(tmp_path):
+    file = tmp_path / "log.txt"
+    logger = setup_logging(NAME, str(file), False)
+    logger.info("Copying [%s]", "a\nb\r\udcff.csv")
+    assert file.read_text(encoding="utf-8").count("\n") == 1
+    assert "a\\nb\\r\\udcff.csv" in file.read_text(encoding="utf-8")
+
+
+def test_level_set_later_counts(tmp_path):
+    file = tmp_path / "log.txt"
+    logger = setup_logging(NAME, str(file), False)
+    logger.debug("no")
+    logger.setLevel(logging.DEBUG)
+    logger.debug("yes")
+    assert file.read_text().endswith("DEBUG: yes\n")

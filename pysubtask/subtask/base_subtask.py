@@ -6,28 +6,28 @@ plain and synchronous, for people who subclass :class:`BaseSubtask`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError, SourceChanged, SourceError, SourceMissing
+from ..common.errors import AlreadyRunning, PysubtaskError
 from ..common.events import EventLog, utc
 from ..common.handoff import Handoff
 from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import setup_logging
-from ..common.notify import Stamp, notify_name
+from ..common.notify import Stamp
 from ..common.status import write_status
 from ..transports.base import RemoteStat
 from .board import Board
-from .faults import Faults
+from .intake import Intake, Rules
 from .retry import Policy, decide
-from .snapshot import Copied, Snapshotter
+from .snapshot import Snapshotter
 from .spool import Done, Entry, Version
 from .store import Store
 from .wake import Wake
@@ -35,8 +35,6 @@ from .watch import Due, Watch
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 3
 
-_BATCH_FILES = 64
-_BATCH_BYTES = 32 * 1024 * 1024
 _PAGE_SECS = 0.5
 _LEAST_PAUSE = 0.005
 
@@ -80,12 +78,8 @@ class BaseSubtask:
         self._wake = Wake()
         self._lock = StateLock(os.path.join(handoff.state_dir, "lock"))
         self._policy = Policy.of(self.settings)
-        self._faults = Faults()
-        self._again: deque[str] = deque()
-        self._index: dict[str, int] = {}
         self._stop_asked = 0
         self._orphan = False
-        self._disk_low = False
         self._page_at = 0.0
         self._page_stale = True
         self._look = False
@@ -94,6 +88,7 @@ class BaseSubtask:
         self.events: EventLog
         self._snapshotter: Snapshotter
         self._watch: Watch
+        self._intake: Intake
 
     # -- for subclasses to override -----------------------------------------------------------------------
 
@@ -176,7 +171,8 @@ class BaseSubtask:
 
     def _open(self) -> None:
         handoff = self.handoff
-        tag = os.path.basename(os.path.dirname(handoff.state_dir)) + "-" + handoff.extension
+        # Several queues may share a bak folder: each knows its own snapshots by this.
+        tag = hashlib.sha256(os.fsencode(handoff.state_dir)).hexdigest()[:10]
         self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]))
         self._store = Store(handoff.state_dir, self.destination(), self._snapshotter.drop, self.wall)
         self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall)
@@ -199,6 +195,10 @@ class BaseSubtask:
         if handoff.log_file:
             skip.append(handoff.log_file)
         self._watch = Watch(handoff.entries, _Known(self._store), skip, self._look_soon)
+        self._intake = Intake(
+            handoff.entries, self._watch, self._snapshotter, self._store, self.board, self.events, self.log,
+            Rules(self.queue_name, self.clash, self._noticed, lambda: self._write_page(self.clock())), self.wall,
+        )  # fmt: skip
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         if hasattr(signal, "SIGBREAK"):
@@ -268,7 +268,7 @@ class BaseSubtask:
         if not self.Enabled:
             return
         self._guarded("process_interval", self.process_interval)
-        self._take_due(now)
+        self._intake.take(now)
         while self._hand_on(now) and not self._stop_asked:
             self._write_page(self.clock())
         self._orphan = self._master_gone()
@@ -278,7 +278,7 @@ class BaseSubtask:
         """Until the next tick: the timer's end, a file event, a settling file, a fault's next try. The status page is
         written in between."""
         until = now + float(self.settings["TimerIntervalSecs"])
-        for at in (self._watch.next_at(now), self._faults.next_at(), self._hook_due()):
+        for at in (self._watch.next_at(now), self._intake.next_at(), self._hook_due()):
             if at is not None:
                 until = min(until, at)
         until = max(until, now + _LEAST_PAUSE)
@@ -314,132 +314,23 @@ class BaseSubtask:
             return False
         return True
 
-    # -- due files into the queue -------------------------------------------------------------------------
-
-    def _take_due(self, now: float, everything: bool = False) -> int:
-        """Snapshot and queue what is due; how many files were."""
-        found = self._watch.scan(now, everything=everything)
-        while self._again:
-            path = self._again.popleft()
-            found.append(Due(path, self._index.get(path, 0), None, "start"))
-        dues = [due for due in found if everything or not self._faults.waits(due.path, now)]
-        batch: list[tuple[Due, Copied]] = []
-        size = taken = 0
-        self._disk_low = False
-        for due in dues:
-            copied = self._copy(due, now)
-            if copied is not None:
-                batch.append((due, copied))
-                size += copied.size
-            if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
-                taken += self._seal(batch)
-                batch, size = [], 0
-                self._write_page(self.clock())
-            if self._disk_low:
-                break
-        taken += self._seal(batch)
-        self.board.set(disk_low=self._disk_low, cannot_read=self._faults.listing(), watch=self._watch.mode)
-        return taken
-
-    def _copy(self, due: Due, now: float) -> Copied | None:
-        if due.cause != "recheck":
-            self._last_notice = now
-        clash = self.clash(due)
-        if clash:
-            if self._faults.add(due.path, clash, now):
-                self.log.error("PARKED [%s]: %s", due.path, clash)
-                self.events.emit("clash", path=due.path, reason=clash)
-            return None
-        try:
-            copied = self._snapshotter.copy(due.path)
-        except SourceMissing as exc:
-            if due.cause != "notify":
-                self._watch.done(due)
-                self._faults.clear(due.path)
-            elif self._faults.add(due.path, str(exc), now):
-                self.log.error("File [%s] notified but does not exist!", due.path)
-                self.events.emit("source_missing", path=due.path)
-            return None
-        except DiskLow as exc:
-            self._say_disk_low(exc)
-            return None
-        except SourceError as exc:
-            # A file that moved under the copy is the usual case of a busy writer: nothing to shout about.
-            if self._faults.add(due.path, str(exc), now) and not isinstance(exc, SourceChanged):
-                self.log.error("Cannot snapshot [%s]: %s", due.path, exc)
-                self.events.emit("source_error", path=due.path, reason=str(exc))
-            return None
-        self._faults.clear(due.path)
-        if not self._has_news(due, copied):
-            self._forget_copy(copied)
-            self._store.run(self._store.spool.seen, [self._entry(due, copied)])
-            self._watch.done(due)
-            return None
-        return copied
-
-    def _has_news(self, due: Due, copied: Copied) -> bool:
-        """A second look at a file, or the first after a start, is worth a delivery only with other content."""
-        known = self._store.spool.sources.get(due.path)
-        return due.cause not in ("recheck", "start") or known is None or known[1] != copied.digest
-
-    def _say_disk_low(self, exc: DiskLow) -> None:
-        if not self.board.get("disk_low"):
-            self.log.error("DISK LOW! Notifies stay due until there is room: %s", exc)
-            self.events.emit("disk_low", reason=str(exc))
-        self._disk_low = True
+    # -- for extensions: what goes into the queue ---------------------------------------------------------
 
     def queue_name(self, due: Due) -> str:
         """What a file is called in the queue, where a newer version takes the place of an older one."""
-        return str(due.path)
+        return due.path
 
     def clash(self, due: Due) -> str:
-        """Why this file may not be delivered under its remote name, or nothing."""
+        """Why this file may not be delivered under its name, or nothing."""
         return ""
-
-    def _entry(self, due: Due, copied: Copied) -> Entry:
-        return Entry(
-            self.queue_name(due), due.path, copied.path, copied.live, copied.size,
-            copied.mtime_ns, copied.digest, self.wall(), Stamp(copied.mtime_ns, copied.size, copied.inode),
-            None if due.stamp is None else notify_name(due.path), due.stamp,
-        )  # fmt: skip
-
-    def _seal(self, batch: list[tuple[Due, Copied]]) -> int:
-        """Make snapshots durable, queue them in one commit, and only then count their notifies as handled."""
-        if not batch:
-            return 0
-        # The later of two snapshots under one remote name is the one that counts.
-        entries = list({entry.name: entry for entry in (self._entry(due, copied) for due, copied in batch)}.values())
-        kept = {entry.snapshot for entry in entries}
-        try:
-            self._snapshotter.seal([copied for _, copied in batch])
-            garbage = self._store.run(self._store.spool.enqueue, entries)
-        except (DiskLow, OSError) as exc:
-            for _, copied in batch:
-                self._forget_copy(copied)
-            self._say_disk_low(exc if isinstance(exc, DiskLow) else DiskLow(str(exc)))
-            return 0
-        for due, copied in batch:
-            self._watch.done(due)
-            self._index[due.path] = due.entry_index
-            if copied.path not in kept:
-                self._forget_copy(copied)
-            elif not copied.live:
-                self.log.info("Copying [%s] to [%s]", due.path, copied.path)
-        self._store.drop(garbage)
-        for entry in entries:
-            self.events.emit("queued", name=entry.name, path=entry.path, size=entry.size)
-        self._page_stale = True
-        self.queued(entries)
-        return len(batch)
-
-    def _forget_copy(self, copied: Copied) -> None:
-        if not copied.live:
-            for path in (copied.temp, copied.path):
-                if path is not None:
-                    self._snapshotter.drop(path)
 
     def queued(self, entries: list[Entry]) -> None:
         """Called after each commit with what is new in the queue."""
+
+    def _noticed(self, entries: list[Entry]) -> None:
+        self._last_notice = self.clock()
+        self._page_stale = True
+        self.queued(entries)
 
     # -- the queue into the hook --------------------------------------------------------------------------
 
@@ -451,7 +342,7 @@ class BaseSubtask:
             snapshot = version.snapshot
             if not self._hurried() and self._guarded("process_notify", lambda path=snapshot: self.process_notify(path)):  # type: ignore[misc]
                 done = Done(version.id, RemoteStat(version.size, None), 0, "hook")
-                for receipt in self._store.run(self._store.deliver, [done]):
+                for _, receipt in self._store.run(self._store.deliver, [done]):
                     self.events.emit("delivered", name=receipt.name, path=receipt.path, size=receipt.size, receipt=receipt.seq)
                     self.board.add(delivered=1)
             else:
@@ -469,7 +360,7 @@ class BaseSubtask:
         """Queue everything due or held, then go on delivering for as long as the reason for the end allows."""
         self.board.state("stopping", "the master is gone" if self._orphan else "stop was asked for")
         if self.Enabled:
-            self._take_due(self.clock(), everything=True)
+            self._intake.take(self.clock(), everything=True)
         self._write_handled()
         self.log.info("STOP!")
         self._guarded("stop", self.stop)
@@ -484,7 +375,8 @@ class BaseSubtask:
         """For the master: which notify stamps are safely in the queue, so that it may remove those files."""
         path = os.path.join(self.handoff.state_dir, "handled.json")
         try:
-            with open(path + ".part", "w", encoding="ascii") as file:
+            handle = os.open(path + ".part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "w", encoding="ascii") as file:
                 json.dump(self._store.spool.stamps, file)
             os.replace(path + ".part", path)
         except OSError as exc:

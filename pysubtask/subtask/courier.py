@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from ..common.errors import ConfigError, DiskLow, FileRefused, LoginRefused, SourceError, TransportError, TransportLost
 from ..common.events import EventLog, utc
+from ..common.receipts import Receipt
 from ..transports.base import Job, Transport
 from .board import Board
 from .plan import already_there
@@ -401,9 +402,7 @@ class Courier:
             remote = await self._transport.stat(version.name)
             if already_there(version.known, version.size, version.mtime_ns, version.digest, remote):
                 assert remote is not None
-                self._log.info("[%s] unchanged, already on server", version.name)
-                self._events.emit("unchanged", name=version.name)
-                return Done(version.id, remote, 0, "size")
+                return Done(version.id, remote, 0, "size", unchanged=True)
         job = Job(
             version.snapshot, version.size, version.mtime_ns, version.name, version.temp, version.stale,
             lambda: self._hooks.confirm(version),
@@ -443,17 +442,23 @@ class Courier:
             dones = [await self._finished.get()]
             while not self._finished.empty():
                 dones.append(self._finished.get_nowait())
-            for receipt in await self._ask(self._store.deliver, dones):
+            for done, receipt in await self._ask(self._store.deliver, dones):
                 self._last_delivery = self._active_at = self._clock()
                 self._failures, self._stale = 0, False
-                self._events.emit(
-                    "delivered", name=receipt.name, path=receipt.path, size=receipt.size, bytes_sent=receipt.bytes_sent,
-                    receipt=receipt.seq,
-                )  # fmt: skip
-                self._board.add(delivered=1, bytes_sent=receipt.bytes_sent)
-                self._board.set(last_delivery={"at": receipt.at, "name": receipt.name, "size": receipt.size})
-                self._log.info("Uploaded [%s] ([%d] bytes)", receipt.name, receipt.size)
+                self._say_delivered(done, receipt)
             for _ in dones:
                 self._finished.task_done()
             self._wake.set()
             self._hooks.changed()
+
+    def _say_delivered(self, done: Done, receipt: Receipt) -> None:
+        if done.unchanged:
+            self._log.info("[%s] unchanged, already on server", receipt.name)
+            self._events.emit("unchanged", name=receipt.name, path=receipt.path, receipt=receipt.seq)
+            return
+        self._log.info("Uploaded [%s] ([%d] bytes)", receipt.name, receipt.size)
+        self._events.emit(
+            "delivered", name=receipt.name, path=receipt.path, size=receipt.size, bytes_sent=done.bytes_sent, receipt=receipt.seq
+        )
+        self._board.add(delivered=1, bytes_sent=done.bytes_sent)
+        self._board.set(last_delivery={"at": receipt.at, "name": receipt.name, "size": receipt.size})

@@ -89,13 +89,15 @@ class Version(NamedTuple):
 
 
 class Done(NamedTuple):
-    """A version that is on the server, verified. ``gone``: stale temp names that are surely removed."""
+    """A version that is on the server, verified. ``gone``: stale temp names that are surely removed;
+    ``unchanged``: it was there already, nothing was sent."""
 
     id: int
     remote: RemoteStat
     bytes_sent: int
     verified: str
     gone: tuple[str, ...] = ()
+    unchanged: bool = False
 
 
 class Counts(NamedTuple):
@@ -356,9 +358,9 @@ class Spool:
             bool(row[9]), temp, stale, self.known(name),
         )  # fmt: skip
 
-    def delivered(self, dones: Sequence[Done], wall: float) -> tuple[list[Receipt], list[str]]:
-        """Mark versions as delivered, in one commit; their receipts and the snapshots not needed any more."""
-        receipts: list[Receipt] = []
+    def delivered(self, dones: Sequence[Done], wall: float) -> tuple[list[tuple[Done, Receipt]], list[str]]:
+        """Mark versions as delivered, in one commit; each with its receipt, and the snapshots not needed any more."""
+        receipts: list[tuple[Done, Receipt]] = []
         garbage: list[str] = []
         with self._commit():
             seq = self._db.execute("SELECT COALESCE(MAX(seq), 0) FROM receipt").fetchone()[0]
@@ -384,7 +386,7 @@ class Spool:
                     done.bytes_sent, done.verified,
                 )  # fmt: skip
                 self._db.execute("INSERT INTO receipt VALUES (?, ?)", (seq, to_line(receipt)))
-                receipts.append(receipt)
+                receipts.append((done, receipt))
                 if not row[3]:
                     garbage.append(os.fsdecode(row[2]))
             self.set_meta("receipt", seq)

@@ -77,10 +77,10 @@ class Store:
         """Run a call on the spool's thread and wait for it."""
         return self.submit(call, *args, **kwargs).result()
 
-    def deliver(self, dones: Sequence[Done]) -> list[Receipt]:
+    def deliver(self, dones: Sequence[Done]) -> list[tuple[Done, Receipt]]:
         """On the spool's thread: commit, then the receipts' lines, then the snapshots go. Never another order."""
         written, garbage = self.spool.delivered(dones, self._wall())
-        self._unwritten += written
+        self._unwritten += [receipt for _, receipt in written]
         self._unsynced += len(written)
         try:
             receipts.append(self.state_dir, self._unwritten, sync=self._unsynced >= _SYNC_EVERY)

@@ -99,7 +99,7 @@ class UploadSubtask(BaseSubtask):
             self._wake.set()
 
     def _snapshot_lost(self, path: str) -> None:
-        self._again.append(path)
+        self._intake.again(path)
         self._look_soon()
 
     def _confirm(self, version: Version) -> None:

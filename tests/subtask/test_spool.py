@@ -58,7 +58,7 @@ def test_a_version_goes_from_the_queue_to_a_receipt(spool):
     assert (version.name, version.snapshot, version.compare, version.stale, version.known) == ("a", "/bak/a-1", False, (), None)
     receipts, garbage = finish(spool, version)
     assert garbage == ["/bak/a-1"]
-    assert [(receipt.seq, receipt.path, receipt.size, receipt.destination) for receipt in receipts] == [(1, "/data/a", 11, HERE)]
+    assert [(receipt.seq, receipt.path, receipt.size, receipt.destination) for _, receipt in receipts] == [(1, "/data/a", 11, HERE)]
     assert spool.counts()[:3] == (0, 0, 0)
     assert spool.known("a") == Known(RemoteStat(11, 1), "d1")
 
@@ -223,7 +223,7 @@ def test_receipts_are_kept_until_the_file_has_them(spool):
     assert spool.receipts_after(0) == []
     spool = again(spool)
     spool.enqueue([entry("b", 1)])
-    assert finish(spool, take(spool)[0])[0][0].seq == 3
+    assert finish(spool, take(spool)[0])[0][0][1].seq == 3
     spool.close()
 
 
@@ -324,7 +324,7 @@ class Machine(RuleBasedStateMachine):
             receipts, garbage = finish(self.spool, version)
             assert garbage == [snapshot]
             self.receipts += 1
-            assert receipts[0].seq == self.receipts
+            assert receipts[0][1].seq == self.receipts
             self.remote[name] = snapshot
 
     @rule(data=st.data(), wait=st.integers(0, 5), park=st.booleans())

@@ -1,0 +1,182 @@
+"""Due files into the queue: copy, make durable, one commit, and only then is a notify handled."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ..common.entries import Entry as WatchEntry
+from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
+from ..common.events import EventLog
+from ..common.notify import Stamp, notify_name
+from .board import Board
+from .faults import Faults
+from .snapshot import Copied, Snapshotter
+from .spool import Entry
+from .store import Store
+from .watch import Due, Watch
+
+BATCH_FILES = 64
+BATCH_BYTES = 32 * 1024 * 1024
+
+
+class Rules(NamedTuple):
+    """What the child decides for its intake: the name of a file in the queue, why a file may not be queued (or
+    nothing), what to do with new entries after their commit, and what to do between two batches."""
+
+    queue_name: Callable[[Due], str]
+    clash: Callable[[Due], str]
+    queued: Callable[[list[Entry]], None]
+    between: Callable[[], None]
+
+
+class Intake:
+    """Runs on the child's main thread. Times are monotonic but for ``wall``, the wall clock."""
+
+    def __init__(
+        self,
+        entries: Sequence[WatchEntry],
+        watch: Watch,
+        snapshotter: Snapshotter,
+        store: Store,
+        board: Board,
+        events: EventLog,
+        log: logging.Logger,
+        rules: Rules,
+        wall: Callable[[], float],
+    ) -> None:
+        self._entries = entries
+        self._watch = watch
+        self._snapshotter = snapshotter
+        self._store = store
+        self._board = board
+        self._events = events
+        self._log = log
+        self._rules = rules
+        self._wall = wall
+        self._faults = Faults()
+        self._again: deque[str] = deque()
+        self._index: dict[str, int] = {}
+        self._disk_low = False
+
+    def again(self, path: str) -> None:
+        """Take this file anew at the next tick, its snapshot is lost; from any thread."""
+        self._again.append(path)
+
+    def next_at(self) -> float | None:
+        """When a file that could not be read is tried again."""
+        return self._faults.next_at()
+
+    def take(self, now: float, *, everything: bool = False) -> int:
+        """Snapshot and queue what is due; how many files were due and readable."""
+        found = self._watch.scan(now, everything=everything)
+        while self._again:
+            path = self._again.popleft()
+            found.append(Due(path, self._index.get(path, 0), None, "start"))
+        batch: list[tuple[Due, Copied]] = []
+        size = taken = 0
+        low_before, self._disk_low = self._disk_low, False
+        for due in found:
+            if self._faults.waits(due.path, now) and not everything:
+                continue
+            copied = self._copy(due, now, low_before)
+            if copied is not None:
+                taken += 1
+                batch.append((due, copied))
+                size += copied.size
+            if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
+                self._seal(batch, low_before)
+                batch, size = [], 0
+                self._rules.between()
+            if self._disk_low:
+                break
+        self._seal(batch, low_before)
+        gone = self._watch.gone()
+        if gone:
+            self._store.run(self._store.spool.forget, gone)
+        if low_before and not self._disk_low and found:
+            self._log.info("There is room on the disk again")
+            self._events.emit("disk_ok")
+        self._board.set(disk_low=self._disk_low, cannot_read=self._faults.listing(), watch=self._watch.mode)
+        return taken
+
+    def _copy(self, due: Due, now: float, low_before: bool) -> Copied | None:
+        clash = self._rules.clash(due)
+        if clash:
+            if self._faults.add(due.path, clash, now):
+                self._log.error("PARKED [%s]: %s", due.path, clash)
+                self._events.emit("clash", path=due.path, reason=clash)
+            return None
+        entry = self._entries[due.entry_index]
+        try:
+            copied = self._snapshotter.copy(due.path, entry.path if entry.kind == "dir" else None)
+        except SourceMissing as exc:
+            self._missing(due, exc, now)
+            return None
+        except DiskLow as exc:
+            self._say_disk_low(exc, low_before)
+            return None
+        except SourceError as exc:
+            # A file that moved under the copy is the usual case of a busy writer: nothing to shout about.
+            if self._faults.add(due.path, str(exc), now) and not isinstance(exc, SourceChanged):
+                self._log.error("Cannot snapshot [%s]: %s", due.path, exc)
+                self._events.emit("source_error", path=due.path, reason=str(exc))
+            return None
+        self._faults.clear(due.path)
+        if self._has_news(due, copied):
+            return copied
+        self._snapshotter.discard(copied)
+        self._store.run(self._store.spool.seen, [self._entry(due, copied)])
+        self._watch.done(due)
+        return None
+
+    def _missing(self, due: Due, exc: SourceMissing, now: float) -> None:
+        if due.cause != "notify":
+            # Nobody asked for it by name; it was there a moment ago and is not now.
+            self._watch.done(due)
+            self._faults.clear(due.path)
+        elif self._faults.add(due.path, str(exc), now):
+            self._log.error("File [%s] notified but does not exist!", due.path)
+            self._events.emit("source_missing", path=due.path)
+
+    def _has_news(self, due: Due, copied: Copied) -> bool:
+        """A second look at a file, or the first after a start, is worth a delivery only with other content."""
+        known = self._store.spool.sources.get(due.path)
+        return due.cause not in ("recheck", "start") or known is None or known[1] != copied.digest
+
+    def _say_disk_low(self, exc: SourceError, low_before: bool) -> None:
+        if not (low_before or self._disk_low):
+            self._log.error("DISK LOW! Notifies stay due until there is room: %s", exc)
+            self._events.emit("disk_low", reason=str(exc))
+        self._disk_low = True
+
+    def _entry(self, due: Due, copied: Copied) -> Entry:
+        return Entry(
+            self._rules.queue_name(due), due.path, copied.path, copied.live, copied.size, copied.mtime_ns, copied.digest,
+            self._wall(), Stamp(copied.mtime_ns, copied.size, copied.inode),
+            None if due.stamp is None else notify_name(due.path), due.stamp,
+        )  # fmt: skip
+
+    def _seal(self, batch: list[tuple[Due, Copied]], low_before: bool) -> None:
+        if not batch:
+            return
+        entries = [self._entry(due, copied) for due, copied in batch]
+        try:
+            self._snapshotter.seal([copied for _, copied in batch])
+            garbage = self._store.run(self._store.spool.enqueue, entries)
+        except SourceError as exc:
+            for _, copied in batch:
+                self._snapshotter.discard(copied)
+            self._say_disk_low(exc, low_before)
+            return
+        for due, copied in batch:
+            self._watch.done(due)
+            self._index[due.path] = due.entry_index
+            if not copied.live:
+                self._log.info("Copying [%s] to [%s]", due.path, copied.path)
+        self._store.drop(garbage)
+        for entry in entries:
+            self._events.emit("queued", name=entry.name, path=entry.path, size=entry.size)
+        self._rules.queued(entries)

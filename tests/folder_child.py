@@ -1,0 +1,22 @@
+"""A real uploading child whose server is a folder, named by the environment: for tests of everything but a protocol."""
+
+import os
+import sys
+
+from pysubtask import defaults_config
+from pysubtask.base import main
+from pysubtask.common.config import values_of
+from pysubtask.subtask.upload_subtask import UploadSubtask
+
+
+class FolderSubtask(UploadSubtask):
+    transport = "folder"
+
+    def __init__(self, handoff, **clocks):
+        settings = {**values_of(defaults_config.ftp), **handoff.settings, "HostPath": os.environ["TEST_SERVER_FOLDER"]}
+        settings["DeadTimeMilli"] = float(os.environ.get("TEST_DEAD_TIME_MILLI", "180000"))
+        super().__init__(handoff._replace(settings=settings), **clocks)
+
+
+if __name__ == "__main__":
+    sys.exit(main(FolderSubtask))

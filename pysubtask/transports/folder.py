@@ -1,134 +1,297 @@
 """A directory as destination: the reference implementation of the contract.
 
-Useful on its own for a mounted share or a USB stick. ``HostPath`` is the folder.
+Useful on its own for a mounted share or a USB stick. ``HostPath`` is the folder; it must exist, since a
+folder that is missing is most often a mount that is. Every call on it runs in a thread of its own, so
+that a dead mount hangs neither the loop nor, for longer than ``StallSecs`` without a step forward, the
+caller. A thread that was given up publishes nothing when it wakes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, BinaryIO, ClassVar, Generic, TypeVar
 
-from ..common.errors import FileRefused, TransportLost
+from ..common.errors import FileRefused, SourceChanged, TransportError, TransportLost
 from .base import Job, Progress, RemoteStat, Sent, Traits, Transport
 
-_CHUNK = 256 * 1024
+_T = TypeVar("_T")
+
+_BLOCK = 256 * 1024
+_SYNC_EVERY = 8 * 1024 * 1024  # bytes; so that one sync at the end of a large file is not taken for a standstill
+_MOST_HUNG = 32  # threads given up in a dead mount before connect refuses to add to them
+
+# The device, the share or the way to it is gone (a soft NFS mount says EIO); not this file's fault.
+_GONE = {getattr(errno, name) for name in (
+    "EIO", "ENODEV", "ENXIO", "ESTALE", "EREMOTEIO", "ENOTCONN", "ESHUTDOWN", "ETIMEDOUT", "ECONNRESET", "ECONNREFUSED",
+    "ECONNABORTED", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH") if hasattr(errno, name)}
+# What file systems answer that have no such thing as syncing a folder or setting a time.
+_CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EBADF)
+
+
+class _GivenUp(Exception):
+    """Raised inside a thread nobody waits for any more."""
+
+
+class _Call(Generic[_T]):
+    """One piece of work in a thread of its own, and what the loop may know of it."""
+
+    def __init__(self, work: Callable[[_Call[_T]], _T]) -> None:
+        self.beat = time.monotonic()
+        self.given_up = False
+        self._loop = asyncio.get_running_loop()
+        self.result: asyncio.Future[_T] = self._loop.create_future()
+        self.thread = threading.Thread(target=self._run, args=(work,), name="folder-transport", daemon=True)
+        self.thread.start()
+
+    def step(self) -> None:
+        """In the thread: something moved. Ends the work where nobody waits for it."""
+        self.beat = time.monotonic()
+        if self.given_up:
+            raise _GivenUp
+
+    def tell(self, answer: Callable[..., None], *values: Any) -> None:
+        """From the thread: call on the loop, unless the caller is gone."""
+        # RuntimeError: the loop is closed, so nobody is left to tell.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._told, answer, values)
+
+    def _told(self, answer: Callable[..., None], values: tuple[Any, ...]) -> None:
+        if not self.given_up and not self.result.done():
+            answer(*values)
+
+    def _run(self, work: Callable[[_Call[_T]], _T]) -> None:
+        try:
+            value = work(self)
+        except BaseException as exc:  # noqa: BLE001 - whatever it is, the awaiting side shall see it
+            self.tell(self.result.set_exception, exc)
+        else:
+            self.tell(self.result.set_result, value)
 
 
 class FolderTransport(Transport):
-    """Copies into ``HostPath``; every call is served by a thread, so that a hung mount hangs no loop."""
+    """Copies into ``HostPath``: temporary file, sync, rename, sync of the folder."""
 
     name: ClassVar[str] = "folder"
 
     def __init__(self, settings: Mapping[str, Any], workdir: str) -> None:
         self._root = os.path.abspath(settings["HostPath"])
         self._limit = float(settings.get("StallSecs", 60))
-        self._open = False
+        self._connect_limit = float(settings.get("ConnectTimeoutSecs", 20))
+        self._closed: asyncio.Future[None] | None = None
+        self._device: int | None = None
+        self._hung: list[threading.Thread] = []
         self.traits = Traits(atomic_replace=True, keeps_mtime=True, concurrency=int(settings.get("Concurrency", 8)))
 
     @classmethod
     def identity(cls, settings: Mapping[str, Any]) -> str:
-        return "file://" + os.path.abspath(settings["HostPath"])
+        return f"file://{os.path.abspath(settings['HostPath'])}"
 
     async def connect(self) -> None:
-        if not os.path.isdir(self._root):
-            raise TransportLost(f"the folder {self._root} is not there (not mounted?)")
-        self._open = True
+        await self.close()
+        self._hung = [thread for thread in self._hung if thread.is_alive()]
+        if len(self._hung) >= _MOST_HUNG:
+            raise TransportLost(f"{len(self._hung)} earlier calls still hang in {self._root!r} (a dead mount?)")
+        self._closed = asyncio.get_running_loop().create_future()
+        try:
+            self._device = await self._apart(lambda call: self._look(), self._connect_limit)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
-        self._open = False
+        closed, self._closed = self._closed, None
+        if closed is not None:
+            closed.set_result(None)
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
-        self._check_open()
-        loop = asyncio.get_running_loop()
+        target, temp = self._path(job.name), self._path(job.temp)
+        stale = [self._path(name) for name in job.stale]
 
-        def report(done: int) -> None:
-            loop.call_soon_threadsafe(progress, done)
+        def copy(call: _Call[int]) -> int:
+            return self._copy(job, target, temp, call, progress)
 
-        return await asyncio.to_thread(self._put, job, report)
+        def publish(call: _Call[RemoteStat]) -> RemoteStat:
+            return self._publish(temp, target, stale, call)
+
+        sent = await self._apart(copy)
+        try:
+            job.confirm()
+        except BaseException:
+            # A temp that cannot be removed now is on record; what confirm raised is what counts.
+            with contextlib.suppress(TransportError):
+                await self._apart(lambda call: _unlink(temp))
+            raise
+        return Sent(await self._apart(publish), sent)
 
     async def stat(self, name: str) -> RemoteStat | None:
-        self._check_open()
-        async with asyncio.timeout(self._limit):
-            return await asyncio.to_thread(self._stat, self._path(name))
+        path = self._path(name)
+        return await self._apart(lambda call: _stat(path))
 
     async def remove(self, names: Iterable[str]) -> set[str]:
-        self._check_open()
-        async with asyncio.timeout(self._limit):
-            return await asyncio.to_thread(self._remove, list(names))
+        paths = {name: self._path(name) for name in names}
+        return await self._apart(lambda call: {name for name, path in paths.items() if _unlink(path)})
 
-    def _check_open(self) -> None:
-        if not self._open:
+    async def _apart(self, work: Callable[[_Call[_T]], _T], limit: float | None = None) -> _T:
+        """Run in a thread; TransportLost when it is closed meanwhile or makes no step for ``limit`` seconds."""
+        if self._closed is None:
             raise TransportLost("not connected")
+        closed, limit = self._closed, limit or self._limit
+        call = _Call(work)
+        either: list[asyncio.Future[Any]] = [call.result, closed]
+        try:
+            while True:
+                left = call.beat + limit - time.monotonic()
+                if left <= 0:
+                    raise TransportLost(f"nothing moved in {self._root!r} for {limit:g} s (a dead mount?)")
+                await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if call.result.done():
+                    return call.result.result()
+                if closed.done():
+                    raise TransportLost("closed meanwhile")
+        except OSError as exc:
+            if exc.errno in _GONE:
+                raise TransportLost(f"{self._root!r}: {exc}") from exc
+            raise FileRefused(str(exc)) from exc
+        finally:
+            call.given_up = True
+            if not call.result.done():
+                self._hung.append(call.thread)
+                call.result.cancel()
 
     def _path(self, name: str) -> str:
         path = os.path.normpath(os.path.join(self._root, name))
-        if os.path.commonpath([path, self._root]) != self._root or path == self._root:
+        if "\0" in name or ".." in name.split("/") or not path.startswith(os.path.join(self._root, "")):
             raise FileRefused(f"{name!r} leaves the destination's folder")
         return path
 
-    def _put(self, job: Job, report: Progress) -> Sent:
-        target, temp = self._path(job.name), self._path(job.temp)
+    def _look(self) -> int:
+        """The number of the file system the folder is on; TransportLost where there is no folder."""
         try:
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            self._remove(job.stale)
-            try:
-                sent = self._copy(job, temp, report)
-                job.confirm()
-                os.replace(temp, target)
-            except BaseException:
-                self._remove([job.temp])
-                raise
-            self._sync_folder(os.path.dirname(target))
-            shown = self._stat(target)
+            if os.path.isdir(self._root):
+                return os.stat(self._root).st_dev
         except OSError as exc:
-            if not os.path.isdir(self._root):
-                raise TransportLost(f"the folder {self._root} went away: {exc}") from exc
-            raise FileRefused(f"{job.name}: {exc}") from exc
-        if shown is None:
-            raise FileRefused(f"{job.name} vanished as soon as it was there")
-        return Sent(shown, sent)
+            raise TransportLost(f"{self._root!r}: {exc}") from exc
+        raise TransportLost(f"the folder {self._root!r} is not there (not mounted?)")
 
-    def _copy(self, job: Job, temp: str, report: Progress) -> int:
-        done = 0
-        with open(job.source, "rb") as source, open(temp, "xb") as out:
-            while done < job.size:
-                block = source.read(min(_CHUNK, job.size - done))
-                if not block:
-                    raise FileRefused(f"{job.source} is shorter than {job.size} bytes")
-                out.write(block)
-                done += len(block)
-                report(done)
-            out.flush()
-            os.fsync(out.fileno())
-            if os.fstat(out.fileno()).st_size != job.size:
-                raise FileRefused(f"{job.name}: the folder kept fewer bytes than were written")
-        os.utime(temp, ns=(job.mtime_ns, job.mtime_ns))
+    def _copy(self, job: Job, target: str, temp: str, call: _Call[int], progress: Progress) -> int:
+        if self._look() != self._device:
+            raise TransportLost(f"another file system stands at {self._root!r} now")
+        with contextlib.ExitStack() as stack:
+            with _reading(job.source):
+                source = stack.enter_context(open(job.source, "rb", buffering=0))
+            _make_folders(os.path.dirname(target))
+            with open(temp, "xb", buffering=0) as out:
+                stack.enter_context(_unlinked_on_error(temp))
+                done = self._copy_blocks(job, source, out, call, progress)
+                os.fsync(out.fileno())
+                call.step()
+                if os.fstat(out.fileno()).st_size != job.size:
+                    raise FileRefused(f"{job.name!r}: the folder kept fewer bytes than were written")
+            with _tolerated(_CANNOT):
+                os.utime(temp, ns=(job.mtime_ns, job.mtime_ns))
         return done
 
     @staticmethod
-    def _sync_folder(path: str) -> None:
+    def _copy_blocks(job: Job, source: BinaryIO, out: BinaryIO, call: _Call[int], progress: Progress) -> int:
+        done = synced = 0
+        while done < job.size:
+            with _reading(job.source):
+                block = source.read(min(_BLOCK, job.size - done))
+            if not block:
+                raise SourceChanged(f"{job.source!r} ends after {done} of {job.size} bytes")
+            view = memoryview(block)
+            while view:
+                view = view[out.write(view):]
+            done += len(block)
+            if done - synced >= _SYNC_EVERY:
+                os.fsync(out.fileno())
+                synced = done
+            call.step()
+            call.tell(progress, done)
+        return done
+
+    @staticmethod
+    def _publish(temp: str, target: str, stale: Iterable[str], call: _Call[RemoteStat]) -> RemoteStat:
+        with _unlinked_on_error(temp):
+            for path in stale:
+                _unlink(path)
+            # A call given up after this look loses its temp to the next attempt, so it replaces nothing.
+            call.step()
+            os.replace(temp, target)
+        _sync_folder(os.path.dirname(target))
+        shown = _stat(target)
+        if shown is None:
+            raise FileRefused(f"{target!r} vanished as soon as it was there")
+        return shown
+
+
+@contextlib.contextmanager
+def _reading(source: str) -> Iterator[None]:
+    """An error here is the source's, not the folder's."""
+    try:
+        yield
+    except OSError as exc:
+        raise SourceChanged(f"{source!r} cannot be read: {exc}") from exc
+
+
+@contextlib.contextmanager
+def _unlinked_on_error(temp: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # it is on record; the first error is the one to tell
+            os.unlink(temp)
+        raise
+
+
+@contextlib.contextmanager
+def _tolerated(numbers: Iterable[int | None]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno not in numbers:
+            raise
+
+
+def _make_folders(path: str) -> None:
+    """Make a folder and its parents, each one on the disk before anything is put into it."""
+    if os.path.isdir(path):
+        return
+    _make_folders(os.path.dirname(path))
+    with contextlib.suppress(FileExistsError):  # another upload was quicker
+        os.mkdir(path)
+    if not os.path.isdir(path):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+    _sync_folder(os.path.dirname(path))
+
+
+def _sync_folder(path: str) -> None:
+    with _tolerated(_CANNOT):
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
 
-    @staticmethod
-    def _stat(path: str) -> RemoteStat | None:
-        try:
-            found = os.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return RemoteStat(found.st_size, int(found.st_mtime))
 
-    def _remove(self, names: Iterable[str]) -> set[str]:
-        gone = set()
-        for name in names:
-            try:
-                os.unlink(self._path(name))
-            except FileNotFoundError:
-                continue
-            gone.add(name)
-        return gone
+def _stat(path: str) -> RemoteStat | None:
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return RemoteStat(found.st_size, int(found.st_mtime))
+
+
+def _unlink(path: str) -> bool:
+    """Whether it was there."""
+    try:
+        os.unlink(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

@@ -1,0 +1,296 @@
+"""A real OpenSSH sshd on loopback, as the user who runs the test: own host keys, own login key, own log.
+
+::
+
+    with openssh_server(tmp_path) as server:
+        transport = SFTPTransport(server.settings(HostPath="in"), workdir)
+
+Needs openssh-server (``sshd`` and ``sftp-server``) and openssh-client; ``missing()`` says what is not there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_PLACES = ("/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/lib/openssh", "/usr/libexec/openssh", "/usr/libexec", "/usr/lib/ssh",
+           "/usr/libexec/sftp-server")
+_START_SECS = 20.0
+_END_SECS = 10.0
+
+
+def find_program(name: str) -> str | None:
+    """The path of a program of OpenSSH; None where it is not installed."""
+    return shutil.which(name) or shutil.which(name, path=os.pathsep.join(_PLACES))
+
+
+def missing() -> str | None:
+    """The reason why no sshd can be started here; None when it can."""
+    for name in ("sshd", "sftp-server", "ssh", "ssh-keygen"):
+        if find_program(name) is None:
+            return f"{name} is not installed (apt-get install openssh-server openssh-client)"
+    return None
+
+
+class OpenSSHServer:
+    """A running sshd. ``files`` is the folder that a login starts in; ``host_key`` its ed25519 fingerprint."""
+
+    def __init__(self, root: Path, *, internal: bool, deny: tuple[str, ...], file_limit: int | None, max_sessions: int) -> None:
+        self.root = root
+        self.files = root / "files"
+        self.user = getpass.getuser()
+        self.port = 0
+        self.key_file = root / "id_ed25519"
+        self.known_hosts = root / "known_hosts"
+        self._internal, self._deny, self._file_limit, self._max_sessions = internal, deny, file_limit, max_sessions
+        self._process: subprocess.Popen[bytes] | None = None
+        self._logs = root / "log"
+        for folder in (self.files, self._logs):
+            folder.mkdir(parents=True, exist_ok=True)
+        for key in ("host_ed25519", "host_rsa", "id_ed25519"):
+            make_key(root / key, "rsa" if key.endswith("rsa") else "ed25519")
+        shutil.copy(root / "id_ed25519.pub", root / "authorized_keys")
+        self.host_key = fingerprint(root / "host_ed25519.pub")
+
+    def settings(self, **more: Any) -> dict[str, Any]:
+        """Settings of a transport that logs in here, with the host key from known_hosts and no user's ssh configuration."""
+        return {
+            "Host": "127.0.0.1", "HostPort": self.port, "User": self.user, "KeyFile": str(self.key_file), "HostPath": "",
+            "HostSFTPPath": None, "Password": None, "HostKey": None, "HostKeyPolicy": "strict",
+            "KnownHostsFile": str(self.known_hosts), "SSHProgram": "ssh", "SSHConfigFile": "none", "ConnectTimeoutSecs": 20,
+            "StallSecs": 30, "KeepAliveSecs": 15, "KeepAliveCount": 3, "Concurrency": 32, **more,
+        }
+
+    def start(self) -> None:
+        """Start sshd; the second time on the port it had. RuntimeError where it does not come up."""
+        if os.getuid() == 0:
+            os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # sshd wants it for its unprivileged child
+        for _ in range(5):
+            port = self.port or _free_port()
+            self._write_config(port)
+            sshd = find_program("sshd")
+            assert sshd is not None
+            with open(self._logs / "sshd.log", "ab") as log:
+                self._process = subprocess.Popen([sshd, "-D", "-e", "-f", str(self.root / "sshd_config")], stdin=subprocess.DEVNULL,
+                                                 stdout=log, stderr=log, start_new_session=True)
+            if self._answers(port):
+                self.port = port
+                self._write_known_hosts()
+                return
+            self.kill()
+        raise RuntimeError(f"sshd does not start: {self.log()[-2000:]}")
+
+    def stop(self) -> None:
+        """End sshd and every session it serves; what is stopped is thawed first. ``start`` works again."""
+        self.thaw()
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """The same with SIGKILL, at once."""
+        self._end(signal.SIGKILL)
+
+    @property
+    def pid(self) -> int:
+        """The pid of the listening sshd."""
+        assert self._process is not None
+        return self._process.pid
+
+    def session_pids(self) -> list[int]:
+        """Every living process of sshd's sessions: its own helpers and the sftp-servers."""
+        return descendants(self._process.pid) if self._process is not None else []
+
+    def sftp_pids(self) -> list[int]:
+        """The sftp-server processes that live (with ``internal``: the sshd processes that serve sftp)."""
+        if not self._internal:
+            return [pid for pid in self.session_pids() if _name(pid) == "sftp-server"]
+        pids = self.session_pids()
+        return [pid for pid in pids if not descendants(pid)]
+
+    def freeze(self) -> list[int]:
+        """SIGSTOP the sftp-server processes: the server takes requests and does not answer. Their pids."""
+        pids = self.sftp_pids()
+        for pid in pids:
+            _signal(pid, signal.SIGSTOP)
+        return pids
+
+    def thaw(self, pids: list[int] | None = None) -> None:
+        """SIGCONT: what was queued is carried out."""
+        for pid in self.session_pids() if pids is None else pids:
+            _signal(pid, signal.SIGCONT)
+
+    def log(self) -> str:
+        """Everything logged so far: sshd's own log, then one after the other those of the sftp-servers."""
+        return "".join(path.read_text("utf-8", "replace") for path in sorted(self._logs.iterdir(), key=_age))
+
+    def events(self) -> list[str]:
+        """The lines of sftp-server that tell of opens, closes, renames and removals, in the order they were logged."""
+        words = re.compile(r"\b((?:open|close|rename|posix-rename|remove|mkdir|sent status) .*)")
+        return [found.group(1) for line in self.log().splitlines() if (found := words.search(line))]
+
+    def _write_config(self, port: int) -> None:
+        if self._internal:
+            denied = f" -P {','.join(self._deny)}" if self._deny else ""
+            subsystem = f"internal-sftp -l VERBOSE -d {self.files}{denied}"
+        else:
+            subsystem = f"/bin/sh {self._write_wrapper()}"
+        lines = [
+            f"Port {port}", "ListenAddress 127.0.0.1", f"HostKey {self.root}/host_ed25519", f"HostKey {self.root}/host_rsa",
+            f"AuthorizedKeysFile {self.root}/authorized_keys", "StrictModes no", "UsePAM no", "PidFile none",
+            "PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes", "LogLevel VERBOSE",
+            "PrintMotd no", "UseDNS no", "MaxStartups 100", f"MaxSessions {self._max_sessions}", f"Subsystem sftp {subsystem}",
+        ]
+        (self.root / "sshd_config").write_text("\n".join(lines) + "\n")
+
+    def _write_wrapper(self) -> Path:
+        """sftp-server with a log of its own (its stderr would go to the client) and its limit of file size."""
+        program = find_program("sftp-server")
+        limit = ""
+        if self._file_limit is not None:
+            # Ignored, SIGXFSZ becomes EFBIG: what a full disk looks like. The unit is 512 bytes (POSIX ulimit).
+            limit = f"trap '' XFSZ\nulimit -f {max(1, self._file_limit // 512)}\n"
+        denied = f" -P {','.join(self._deny)}" if self._deny else ""
+        path = self.root / "sftp.sh"
+        command = f"exec '{program}' -e -l VERBOSE -d '{self.files}'{denied} 2>>'{self._logs}'/sftp.$$.log"
+        path.write_text(f"cd '{self.files}'\n{limit}{command}\n")
+        return path
+
+    def _write_known_hosts(self) -> None:
+        lines = []
+        for key in ("host_ed25519", "host_rsa"):
+            words = (self.root / f"{key}.pub").read_text().split()
+            lines.append(f"[127.0.0.1]:{self.port} {words[0]} {words[1]}\n")
+        self.known_hosts.write_text("".join(lines))
+
+    def _answers(self, port: int) -> bool:
+        assert self._process is not None
+        deadline = time.monotonic() + _START_SECS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2) as probe:
+                if probe.recv(4) == b"SSH-":
+                    # Another's server may have had the port first; ours would have ended.
+                    return self._process.poll() is None
+            time.sleep(0.01)
+        return False
+
+    def _end(self, number: int) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        sessions = descendants(process.pid)
+        for pid in [process.pid, *sessions]:
+            _signal(pid, number)
+        try:
+            process.wait(_END_SECS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        deadline = time.monotonic() + _END_SECS
+        while any(_is_running(pid) for pid in sessions):
+            if time.monotonic() > deadline:
+                for pid in sessions:
+                    _signal(pid, signal.SIGKILL)
+                return
+            time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def openssh_server(root: str | os.PathLike[str], *, internal: bool = False, deny: tuple[str, ...] = (),
+                   file_limit: int | None = None, max_sessions: int = 100) -> Iterator[OpenSSHServer]:
+    """A running sshd whose files are in ``root``/files; ended with everything it serves at the end.
+
+    ``internal``: internal-sftp in the place of sftp-server. ``deny``: SFTP requests it shall not know
+    (``"posix-rename"``, ``"fsync"``, ``"limits"``...). ``file_limit``: bytes a file may have at most
+    (RLIMIT_FSIZE; not with ``internal``), which fails like a full disk.
+    """
+    if internal and file_limit is not None:
+        raise ValueError("file_limit needs sftp-server: internal=False")
+    server = OpenSSHServer(Path(root).absolute(), internal=internal, deny=deny, file_limit=file_limit, max_sessions=max_sessions)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> None:
+    """A new key pair at ``path`` and ``path``.pub; one that is there stays."""
+    if path.exists():
+        return
+    program = find_program("ssh-keygen")
+    assert program is not None
+    bits = ["-b", "2048"] if kind == "rsa" else []
+    subprocess.run([program, "-q", "-t", kind, *bits, "-N", passphrase, "-C", "test", "-f", str(path)], check=True,
+                   stdin=subprocess.DEVNULL)
+
+
+def fingerprint(public_key: Path) -> str:
+    """``SHA256:...`` of a public key file."""
+    program = find_program("ssh-keygen")
+    assert program is not None
+    said = subprocess.run([program, "-lf", str(public_key)], check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return said.stdout.split()[1]
+
+
+def descendants(pid: int) -> list[int]:
+    """The living processes below one (Linux)."""
+    below: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and (parent := _parent(int(entry))) is not None:
+            below.setdefault(parent, []).append(int(entry))
+    found, look = [], [pid]
+    while look:
+        for child in below.get(look.pop(), []):
+            found.append(child)
+            look.append(child)
+    return found
+
+
+def _stat(pid: int) -> tuple[str, str, int] | None:
+    """Name, state, parent."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    head, _, tail = text.rpartition(")")
+    state, parent = tail.split()[:2]
+    return head.partition("(")[2], state, int(parent)
+
+
+def _parent(pid: int) -> int | None:
+    found = _stat(pid)
+    return found[2] if found is not None and found[1] != "Z" else None
+
+
+def _name(pid: int) -> str:
+    found = _stat(pid)
+    return found[0] if found is not None else ""
+
+
+def _is_running(pid: int) -> bool:
+    found = _stat(pid)
+    return found is not None and found[1] != "Z"
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _age(path: Path) -> tuple[bool, float]:
+    return path.name != "sshd.log", path.stat().st_mtime
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,215 @@
+"""The same byte stream where there is no ssh program: the sftp subsystem's channel of an asyncssh connection.
+
+The rules for host keys are those of the ssh child: known_hosts with the port, a pinned fingerprint, or
+accept-new, which writes the key down. asyncssh is licensed EPL-2.0 or GPL-2.0+ and used unmodified.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import asyncssh
+
+from ...common.errors import LoginRefused, TransportError, TransportLost
+from .options import Login
+from .packets import text
+from .stream import Listener
+
+_KNOWN = "~/.ssh/known_hosts"
+
+
+class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
+    """Decides about a host key that is not among the trusted ones, and tells of the connection's end."""
+
+    def __init__(self, login: Login) -> None:
+        self._login = login
+        self._file = os.path.expanduser(login.known_hosts or _KNOWN)
+        self._known = _read_known(self._file, login)
+        self.shown = ""
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        shown = key.get_fingerprint("sha256")
+        self.shown = f"{key.get_algorithm()} {shown}"
+        if self._login.host_key is not None:
+            return bool(shown == self._login.host_key)
+        if not self._login.accept_new or self._is_known(host, addr, port):
+            return False
+        return self._remember(host, port, key)
+
+    def known_hosts(self) -> Any:
+        """The trusted keys; an empty list sends every key to ``validate_host_public_key``."""
+        return ([], [], []) if self._known is None else self._known
+
+    def _is_known(self, host: str, addr: str, port: int) -> bool:
+        """Whether another key is on file (or revoked) for this host: then a new one is a change, not news."""
+        return self._known is not None and any(self._known.match(host, addr, port))
+
+    def _remember(self, host: str, port: int, key: asyncssh.SSHKey) -> bool:
+        name = host if port == 22 else f"[{host}]:{port}"
+        words = key.export_public_key("openssh").decode("ascii").split()[:2]
+        try:
+            os.makedirs(os.path.dirname(self._file), mode=0o700, exist_ok=True)
+            with open(self._file, "a+b") as file:
+                file.seek(0, os.SEEK_END)
+                start = b""
+                if file.tell():
+                    file.seek(-1, os.SEEK_END)
+                    start = b"" if file.read(1) == b"\n" else b"\n"
+                file.write(start + f"{name} {' '.join(words)}\n".encode())
+        except OSError:
+            return False  # what cannot be remembered would be new every time
+        return True
+
+
+class ChannelStream(asyncssh.SSHClientSession[bytes]):  # type: ignore[misc, unused-ignore]
+    """An asyncssh channel as a ByteStream."""
+
+    def __init__(self) -> None:
+        self._chan: Any = None
+        self._connection: Any = None
+        self._listener: Listener | None = None
+        self._early: list[bytes] = []
+        self._over: TransportError | None = None
+        self._ended = False
+
+    # What asyncssh calls
+
+    def connection_made(self, chan: Any) -> None:
+        self._chan = chan
+        chan.set_write_buffer_limits(high=512 * 1024, low=128 * 1024)
+
+    def data_received(self, data: bytes, datatype: Any) -> None:
+        if datatype is not None:
+            return  # stderr of the server's program
+        if self._listener is None:
+            self._early.append(data)
+        else:
+            self._listener.data_received(data)
+
+    def resume_writing(self) -> None:
+        if self._listener is not None:
+            self._listener.room_again()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(TransportLost(f"the connection ended: {_words(exc)}" if exc else "the server closed the connection"))
+
+    def eof_received(self) -> bool:
+        self._end(TransportLost("the server closed the connection"))
+        return False
+
+    # ByteStream
+
+    def start(self, listener: Listener) -> None:
+        self._listener = listener
+        early, self._early = self._early, []
+        for data in early:
+            listener.data_received(data)
+        if self._over is not None:
+            listener.stream_ended(self._over)
+
+    def send(self, parts: Sequence[bytes]) -> None:
+        # A closing channel raises; its end is told by connection_lost.
+        with contextlib.suppress(OSError):
+            for part in parts:
+                self._chan.write(part)
+
+    def backlog(self) -> int:
+        return int(self._chan.get_write_buffer_size())
+
+    def abort(self) -> None:
+        self._listener = None
+        if self._connection is not None:
+            self._connection.abort()
+
+    def adopt(self, connection: Any) -> None:
+        """The connection that lives and ends with this channel."""
+        self._connection = connection
+
+    def _end(self, why: TransportError) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._over = why
+        if self._listener is not None:
+            self._listener.stream_ended(why)
+
+
+async def open_asyncssh(login: Login, password: str | None) -> ChannelStream:
+    """Connect, log in, open the sftp subsystem. Raises LoginRefused or TransportLost."""
+    client = _Client(login)
+    options: dict[str, Any] = {
+        "known_hosts": client.known_hosts(),
+        "client_factory": lambda: client,
+        "connect_timeout": login.connect_secs,
+        "login_timeout": login.connect_secs,
+        "keepalive_interval": login.alive_secs,
+        "keepalive_count_max": login.alive_count,
+        "agent_forwarding": False,
+    }
+    if login.config_file is not None:
+        options["config"] = None if login.config_file == "none" else [login.config_file]
+    if login.user:
+        options["username"] = login.user
+    if login.port is not None:
+        options["port"] = login.port
+    if login.key_file is not None:
+        options |= {"client_keys": [login.key_file], "agent_path": None}
+    if password:
+        options["password"] = password
+        if login.key_file is None:
+            options |= {"client_keys": None, "agent_path": None}
+    connection: Any = None
+    try:
+        connection = await asyncssh.connect(login.host, **options)
+        stream: ChannelStream
+        _, stream = await connection.create_session(ChannelStream, subsystem="sftp", encoding=None)
+    except asyncio.CancelledError:
+        if connection is not None:
+            connection.abort()
+        raise
+    except Exception as exc:
+        if connection is not None:
+            connection.abort()
+        raise _translated(exc, client, login) from exc
+    stream.adopt(connection)
+    return stream
+
+
+def _read_known(file: str, login: Login) -> Any:
+    if login.host_key is not None or not os.path.exists(file):
+        return None
+    try:
+        return asyncssh.read_known_hosts(file)
+    except (OSError, ValueError, asyncssh.Error) as exc:
+        raise LoginRefused(f"{file} cannot be read: {_words(exc)}. Mend it, or set KnownHostsFile or HostKey") from exc
+
+
+def _translated(exc: Exception, client: _Client, login: Login) -> TransportError:
+    said = _words(exc)
+    if isinstance(exc, asyncssh.HostKeyNotVerifiable):
+        shown = f" ({client.shown})" if client.shown else ""
+        if login.host_key is not None:
+            return LoginRefused(f"the server's host key is {client.shown}, which is not the pinned HostKey")
+        return LoginRefused(f"the server's host key{shown} is not the one on file or not known here. Check it, then set HostKey to "
+                            "its fingerprint, or mend known_hosts")
+    if isinstance(exc, asyncssh.PermissionDenied):
+        return LoginRefused(f"the login was refused ({said}). Check User, KeyFile or Password, and the account on the server")
+    if isinstance(exc, (asyncssh.KeyImportError, asyncssh.KeyEncryptionError)):
+        return LoginRefused(f"the key file cannot be used: {said}. Set KeyFile to one without a passphrase, or use an agent")
+    if isinstance(exc, asyncssh.ConfigParseError):
+        return LoginRefused(f"ssh's configuration cannot be read: {said}. Mend it, or set SSHConfigFile to 'none'")
+    if isinstance(exc, asyncssh.ChannelOpenError):
+        return LoginRefused(f"the login works, but the server offers no SFTP to it: {said}. Have it switched on there")
+    if isinstance(exc, asyncssh.KeyExchangeFailed):
+        return LoginRefused(f"the server and this asyncssh share no algorithm: {said}. Update the older of the two")
+    if isinstance(exc, FileNotFoundError):
+        return LoginRefused(f"a file for the login is not there: {exc.filename or said}. Check KeyFile")
+    return TransportLost(f"no connection: {said}")
+
+
+def _words(exc: BaseException) -> str:
+    return text(str(exc).encode("utf-8", "replace")) or type(exc).__name__

@@ -1,0 +1,334 @@
+"""A pipelined SFTP client over a byte stream: many requests under way, answers matched by their id.
+
+It knows nothing of ssh, of temp names or of publishing. Small requests go out at once, in the order
+they were made. File bytes are pulled from their sources only when the window and the stream have
+room, one chunk per file in turn, short files first. One timer watches that the server answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+
+from ...common.errors import SourceChanged, TransportError, TransportLost
+from . import packets
+from .packets import Extended, Limits, Malformed, Reply, Status
+from .stream import ByteStream
+from .window import Stamp, Window
+
+DEFAULT_WRITE = 32 * 1024
+"""Bytes of a WRITE that every server takes (section 3 of the draft)."""
+_LARGEST_WRITE = 255 * 1024  # OpenSSH ends the connection above 262,115 bytes
+_BACKLOG = 512 * 1024  # bytes read from files ahead of what the system takes
+_SHORT_FILE = 64 * 1024
+
+
+class Transfer:
+    """The bytes of one file on their way. ``done`` resolves when the server has confirmed all of them;
+    its exception is SourceChanged, TransportLost, or WriteRefused with the server's status."""
+
+    def __init__(self, handle: bytes, fd: int, size: int, progress: Callable[[int], None], sent: Callable[[], None],
+                 done: asyncio.Future[None]) -> None:
+        self.handle, self.fd, self.size = handle, fd, size
+        self.progress, self.sent = progress, sent
+        self.offset = 0
+        self.confirmed = 0
+        self.done = done
+
+    def fail(self, why: BaseException) -> None:
+        """Nothing more of it is sent."""
+        if not self.done.done():
+            self.done.set_exception(why)
+            self.done.exception()  # whoever waited may be gone: that is no news for the loop's log
+
+
+class WriteRefused(Exception):
+    """The server answered a WRITE with this status. Inside this package only."""
+
+    def __init__(self, status: Status) -> None:
+        self.status = status
+        super().__init__(str(status))
+
+
+class _Ack:
+    """A WRITE under way."""
+
+    __slots__ = ("count", "stamp", "transfer")
+
+    def __init__(self, transfer: Transfer, count: int, stamp: Stamp) -> None:
+        self.transfer, self.count, self.stamp = transfer, count, stamp
+
+
+class _Question:
+    """Any other request under way; the server is given ``patience`` more seconds for it."""
+
+    __slots__ = ("future", "patience")
+
+    def __init__(self, future: asyncio.Future[Reply], patience: float) -> None:
+        self.future, self.patience = future, patience
+
+
+class Client:
+    """One connection. ``stall`` (seconds): no byte from the server for so long, while an answer is due,
+    is a lost connection. Make it on the running loop, then ``await start()``."""
+
+    def __init__(self, stream: ByteStream, stall: float) -> None:
+        self._stream = stream
+        self._stall = stall
+        self._loop = asyncio.get_running_loop()
+        self._splitter = packets.Splitter()
+        self._pending: dict[int, _Ack | _Question] = {}
+        self._number = 0
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._flush_due = False
+        self._short: deque[Transfer] = deque()
+        self._long: deque[Transfer] = deque()
+        self._version: asyncio.Future[None] | None = None
+        self._heard = 0.0
+        self._extra_patience = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+        self.window = Window(DEFAULT_WRITE)
+        self.extensions: dict[str, bytes] = {}
+        self.limits = Limits(0, 0, 0, 0)
+        self.lost: TransportError | None = None
+
+    async def start(self) -> None:
+        """INIT, VERSION, and the server's limits. Raises what ended the stream, or TransportLost.
+
+        The caller's own time limit holds here: logging in may take longer than a stall.
+        """
+        self._version = self._loop.create_future()
+        self._stream.start(self)
+        self._stream.send([packets.init()])
+        await self._version
+        largest = DEFAULT_WRITE
+        if packets.LIMITS in self.extensions:
+            answer = await self.request(packets.EXTENDED, packets.extended(packets.LIMITS))
+            if isinstance(answer, Extended):
+                try:
+                    self.limits = packets.limits(answer.data)
+                except Malformed as exc:
+                    self.fail(TransportLost(f"the server's limits cannot be read: {exc}"))
+                    raise self._gone() from exc
+                largest = min(self.limits.write or DEFAULT_WRITE, _LARGEST_WRITE)
+        self.window = Window(largest)
+
+    def request(self, kind: int, body: bytes, patience: float = 0.0) -> asyncio.Future[Reply]:
+        """Send a request; the future gives the server's answer, good or bad, or raises TransportLost.
+
+        ``patience``: seconds beyond the stall limit that this one may take the server.
+        """
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        if self.lost is not None:
+            _set_lost(future, self._gone())
+            return future
+        number = self._next()
+        self._wait_for(number, _Question(future, patience))
+        self._extra_patience += patience
+        data = packets.packet(kind, number, body)
+        self._out.append(data)
+        self._out_bytes += len(data)
+        self._flush_soon()
+        return future
+
+    def transfer(self, handle: bytes, fd: int, size: int, progress: Callable[[int], None],
+                 sent: Callable[[], None]) -> Transfer:
+        """Send the first ``size`` bytes of ``fd`` to an open handle.
+
+        ``sent`` is called when the last of them has been queued: requests it makes follow right behind.
+        ``progress`` gets the confirmed bytes. Cancel by ``fail`` on what is returned.
+        """
+        made = Transfer(handle, fd, size, progress, sent, self._loop.create_future())
+        if self.lost is not None:
+            made.fail(self._gone())
+        elif size == 0:
+            sent()
+            made.done.set_result(None)
+        else:
+            (self._short if size <= _SHORT_FILE else self._long).append(made)
+            self._flush_soon()
+        return made
+
+    def fail(self, why: TransportError) -> None:
+        """The connection is over: every wait ends with the reason. The first reason stays."""
+        if self.lost is not None:
+            return
+        self.lost = why
+        self._stream.abort()
+        if self._watch is not None:
+            self._watch.cancel()
+        waiting, self._pending = self._pending, {}
+        if self._version is not None:
+            _set_lost(self._version, why)
+        for entry in waiting.values():
+            if isinstance(entry, _Ack):
+                entry.transfer.fail(self._gone())
+            else:
+                _set_lost(entry.future, self._gone())
+        for transfer in (*self._short, *self._long):
+            transfer.fail(self._gone())
+        self._short.clear()
+        self._long.clear()
+        self._out.clear()
+        self._out_bytes = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is due."""
+        return bool(self._pending)
+
+    # What the stream tells
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        try:
+            for raw in self._splitter.feed(data):
+                self._take(raw)
+                if self.lost is not None:
+                    return
+        except Malformed as exc:
+            self.fail(TransportLost(f"the server does not speak SFTP here (does a login script print something?): {exc}"))
+            return
+        self._flush()
+
+    def room_again(self) -> None:
+        self._flush()
+
+    def stream_ended(self, why: TransportError) -> None:
+        self.fail(why)
+
+    # Inside
+
+    def _gone(self) -> TransportLost:
+        """A fresh exception for each wait: one shared by many would collect all their tracebacks."""
+        return TransportLost(str(self.lost))
+
+    def _next(self) -> int:
+        while True:
+            self._number = (self._number + 1) & 0xFFFFFFFF
+            if self._number not in self._pending:
+                return self._number
+
+    def _wait_for(self, number: int, entry: _Ack | _Question) -> None:
+        if not self._pending:
+            self._heard = self._loop.time()
+            if self._watch is None:
+                self._watch = self._loop.call_at(self._heard + self._stall, self._look)
+        self._pending[number] = entry
+
+    def _look(self) -> None:
+        """The watch rang: is the server late, or is it only that nothing was asked?"""
+        self._watch = None
+        if not self._pending:
+            return
+        patience = self._stall + self._extra_patience
+        if self._loop.time() - self._heard >= patience:
+            self.fail(TransportLost(f"no answer from the server for {patience:.0f} s"))
+        else:
+            due = self._heard + patience
+            if self._extra_patience:  # it may end at any answer: look again before it is used up
+                due = min(due, self._loop.time() + self._stall / 4)
+            self._watch = self._loop.call_at(due, self._look)
+
+    def _flush_soon(self) -> None:
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self.lost is not None:
+            return
+        if self._short or self._long:
+            self._pump()
+        if self._out:
+            parts, self._out = self._out, []
+            self._out_bytes = 0
+            self._stream.send(parts)
+
+    def _pump(self) -> None:
+        """Queue chunks while there is room for them."""
+        window, out = self.window, self._out
+        now = self._loop.time()
+        backlog = self._stream.backlog()
+        while (queue := self._short or self._long) and backlog + self._out_bytes < _BACKLOG:
+            transfer = queue[0]
+            if transfer.done.done():
+                queue.popleft()
+                continue
+            count = min(window.chunk, transfer.size - transfer.offset)
+            if not window.room(count):
+                return
+            queue.popleft()
+            data = self._read(transfer, count)
+            if not data:
+                continue
+            count = len(data)
+            number = self._next()
+            self._wait_for(number, _Ack(transfer, count, window.sent(count, now)))
+            out.append(packets.write_head(number, transfer.handle, transfer.offset, count))
+            out.append(data)
+            self._out_bytes += count + 64
+            transfer.offset += count
+            if transfer.offset < transfer.size:
+                queue.append(transfer)
+            else:
+                transfer.sent()
+
+    @staticmethod
+    def _read(transfer: Transfer, count: int) -> bytes:
+        try:
+            data = os.pread(transfer.fd, count, transfer.offset)
+        except OSError as exc:
+            transfer.fail(SourceChanged(f"the source cannot be read: {exc.strerror}"))
+            return b""
+        if not data:
+            transfer.fail(SourceChanged(f"the source ends at {transfer.offset:,} of {transfer.size:,} bytes"))
+        return data
+
+    def _take(self, raw: bytes) -> None:
+        if self._version is not None and not self._version.done():
+            self._greet(raw)
+            return
+        number, answer = packets.reply(raw)
+        entry = self._pending.pop(number, None)
+        if entry is None:
+            raise Malformed(f"an answer to request {number}, which nobody made")
+        if isinstance(entry, _Question):
+            self._extra_patience = max(0.0, self._extra_patience - entry.patience) if self._pending else 0.0
+            if not entry.future.done():
+                entry.future.set_result(answer)
+            return
+        self.window.acknowledged(entry.count, entry.stamp, self._heard)
+        if not isinstance(answer, Status):
+            raise Malformed(f"a WRITE was answered with a packet of type {raw[0]}")
+        transfer = entry.transfer
+        if transfer.done.done():
+            return
+        if answer.code != packets.OK:
+            transfer.fail(WriteRefused(answer))
+            return
+        transfer.confirmed += entry.count
+        try:
+            transfer.progress(transfer.confirmed)
+        except Exception as exc:  # noqa: BLE001 - the caller's own: it belongs to his upload, not to this connection
+            transfer.fail(exc)
+            return
+        if transfer.confirmed == transfer.size:
+            transfer.done.set_result(None)
+
+    def _greet(self, raw: bytes) -> None:
+        assert self._version is not None
+        spoken, self.extensions = packets.version(raw)
+        if spoken < packets.VERSION_SPOKEN:
+            raise Malformed(f"the server speaks only version {spoken} of SFTP, this needs 3")
+        self._version.set_result(None)
+
+
+def _set_lost(future: asyncio.Future[Reply] | asyncio.Future[None], why: TransportError) -> None:
+    if not future.done():
+        future.set_exception(why)
+        future.exception()  # marks it as seen: many waits end at once and not all have a reader

@@ -1,0 +1,48 @@
+"""Missing folders on the server: each is made once, however many uploads wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from . import packets
+from .client import Client
+from .names import parent_of
+from .packets import Status
+
+
+class Folders:
+    """Makes folders over one connection."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._making: dict[bytes, asyncio.Future[Status]] = {}
+
+    async def make(self, folder: bytes) -> Status:
+        """Make a folder and what is missing above it; what the server said to the last MKDIR.
+
+        That it stands there already is a Failure in SFTP 3 like any other, so the answer is only words
+        for an error message: whether the folder is good shows when a file is opened in it.
+        """
+        running = self._making.get(folder)
+        if running is None:
+            running = self._making[folder] = asyncio.ensure_future(self._make(folder))
+            running.add_done_callback(lambda done: self._forget(folder, done))
+        # One upload may be cancelled while others wait for the same folder.
+        return await asyncio.shield(running)
+
+    async def _make(self, folder: bytes) -> Status:
+        said = await self._once(folder)
+        above = parent_of(folder)
+        if said.code == packets.NO_SUCH_FILE and above not in (b"", b"/"):
+            await self.make(above)
+            said = await self._once(folder)
+        return said
+
+    async def _once(self, folder: bytes) -> Status:
+        answer = await self._client.request(packets.MKDIR, packets.make_folder(folder))
+        return answer if isinstance(answer, Status) else Status(packets.BAD_MESSAGE, "an answer of the wrong kind")
+
+    def _forget(self, folder: bytes, done: asyncio.Future[Status]) -> None:
+        self._making.pop(folder, None)
+        if not done.cancelled():
+            done.exception()

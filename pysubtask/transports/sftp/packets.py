@@ -1,0 +1,263 @@
+"""The words of SFTP version 3, as bytes: draft-ietf-secsh-filexfer-02 and OpenSSH's PROTOCOL file.
+
+Pure: no sockets, no clock. Every packet is ``uint32 length, byte type, ...`` (section 3); everything
+after INIT and VERSION carries a request id. Malformed is raised for bytes that cannot be SFTP.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import NamedTuple
+
+VERSION_SPOKEN = 3
+LONGEST_REPLY = 256 * 1024 + 1024
+"""A server's packet above this is garbage (section 3 asks for 34,000; OpenSSH never sends above 256 KB)."""
+
+# section 3: packet types
+INIT, VERSION = 1, 2
+OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT, SETSTAT, FSETSTAT = 3, 4, 5, 6, 7, 8, 9, 10
+REMOVE, MKDIR, STAT, RENAME = 13, 14, 17, 18
+STATUS, HANDLE, DATA, NAME, ATTRS = 101, 102, 103, 104, 105
+EXTENDED, EXTENDED_REPLY = 200, 201
+
+# section 7: status codes
+OK, EOF, NO_SUCH_FILE, PERMISSION_DENIED, FAILURE, BAD_MESSAGE = 0, 1, 2, 3, 4, 5
+NO_CONNECTION, CONNECTION_LOST, OP_UNSUPPORTED = 6, 7, 8
+
+# section 6.3: how to open
+READ_FLAG, WRITE_FLAG, CREAT_FLAG, EXCL_FLAG = 0x01, 0x02, 0x08, 0x20
+
+# section 5: which attributes are there
+_SIZE, _UIDGID, _PERMISSIONS, _ACMODTIME, _EXTENDED_ATTRS = 0x01, 0x02, 0x04, 0x08, 0x80000000
+
+# OpenSSH PROTOCOL, section 4
+POSIX_RENAME, FSYNC, LIMITS = "posix-rename@openssh.com", "fsync@openssh.com", "limits@openssh.com"
+
+_STATUS_WORDS = {
+    OK: "OK",
+    EOF: "End of file",
+    NO_SUCH_FILE: "No such file",
+    PERMISSION_DENIED: "Permission denied",
+    FAILURE: "Failure",
+    BAD_MESSAGE: "Bad message",
+    NO_CONNECTION: "No connection",
+    CONNECTION_LOST: "Connection lost",
+    OP_UNSUPPORTED: "Operation unsupported",
+}
+
+_HEAD = struct.Struct(">IBI")
+_LENGTH = struct.Struct(">I")
+_QUAD = struct.Struct(">Q")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+
+class Malformed(ValueError):
+    """These bytes are not SFTP."""
+
+
+class Status(NamedTuple):
+    """STATUS (section 7): ``code`` and the server's own words, cleaned and short."""
+
+    code: int
+    message: str
+
+    def __str__(self) -> str:
+        known = _STATUS_WORDS.get(self.code, f"status {self.code}")
+        if not self.message or self.message.lower() == known.lower():
+            return known
+        return f"{known}: {self.message}"
+
+
+class Handle(NamedTuple):
+    """HANDLE (section 7): an open file, as the server names it."""
+
+    handle: bytes
+
+
+class Attrs(NamedTuple):
+    """ATTRS (sections 5 and 7): size in bytes, mtime in seconds since the epoch; None where not told."""
+
+    size: int | None
+    mtime: int | None
+    permissions: int | None = None
+
+
+class Extended(NamedTuple):
+    """EXTENDED_REPLY (section 8): what it means depends on the request."""
+
+    data: bytes
+
+
+Reply = Status | Handle | Attrs | Extended
+
+
+class Limits(NamedTuple):
+    """limits@openssh.com (PROTOCOL 4.8): bytes a packet, a read and a write, and open handles; 0 is untold."""
+
+    packet: int
+    read: int
+    write: int
+    handles: int
+
+
+def text(raw: bytes, longest: int = 160) -> str:
+    """Words of the other side, fit for a log line: no control characters, at most ``longest`` characters."""
+    words = _UNSAFE.sub(" ", raw[: longest * 4].decode("utf-8", "replace")).strip()
+    return words if len(words) <= longest else words[: longest - 3] + "..."
+
+
+def string(raw: bytes) -> bytes:
+    """Section 3: ``uint32 length`` and the bytes."""
+    return _LENGTH.pack(len(raw)) + raw
+
+
+def packet(kind: int, number: int, body: bytes) -> bytes:
+    """A request with its id."""
+    return _HEAD.pack(len(body) + 5, kind, number) + body
+
+
+def init() -> bytes:
+    """INIT (section 4), which carries a version in the place of an id."""
+    return _HEAD.pack(5, INIT, VERSION_SPOKEN)
+
+
+def open_new(path: bytes) -> bytes:
+    """OPEN (6.3) of a file that must not exist, for writing, with the server's own permissions."""
+    return string(path) + struct.pack(">II", WRITE_FLAG | CREAT_FLAG | EXCL_FLAG, 0)
+
+
+def write_head(number: int, handle: bytes, offset: int, count: int) -> bytes:
+    """All of a WRITE (6.4) but its ``count`` bytes, which follow."""
+    body = string(handle) + _QUAD.pack(offset) + _LENGTH.pack(count)
+    return _HEAD.pack(len(body) + 5 + count, WRITE, number) + body
+
+
+def set_times(handle: bytes, mtime_ns: int) -> bytes:
+    """FSETSTAT (6.9) of access and modification time alone; 32 bits of seconds are all there is."""
+    secs = min(max(mtime_ns // 10**9, 0), 0xFFFFFFFF)
+    return string(handle) + struct.pack(">III", _ACMODTIME, secs, secs)
+
+
+def make_folder(path: bytes) -> bytes:
+    """MKDIR (6.6) with the server's own permissions."""
+    return string(path) + _LENGTH.pack(0)
+
+
+def extended(name: str, *strings: bytes) -> bytes:
+    """EXTENDED (section 8) whose fields are all strings."""
+    return b"".join(string(part) for part in (name.encode("ascii"), *strings))
+
+
+class Splitter:
+    """Cuts the stream into packets without their length; holds at most one unfinished packet."""
+
+    def __init__(self, longest: int = LONGEST_REPLY) -> None:
+        self._longest = longest
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The packets that are complete now. Malformed for a length that cannot be true."""
+        buffer = self._buffer
+        buffer += data
+        found = []
+        start, end = 0, len(buffer)
+        while end - start >= 4:
+            (length,) = _LENGTH.unpack_from(buffer, start)
+            if not 1 <= length <= self._longest:
+                shown = text(bytes(buffer[start : start + 60]), 60)
+                raise Malformed(f"a packet of {length:,} bytes was announced; the bytes read {shown!r}")
+            if end - start - 4 < length:
+                break
+            found.append(bytes(buffer[start + 4 : start + 4 + length]))
+            start += 4 + length
+        del buffer[:start]
+        return found
+
+
+class _Fields:
+    """Reads one packet from its front."""
+
+    def __init__(self, data: bytes, at: int) -> None:
+        self._data = data
+        self._at = at
+
+    @property
+    def left(self) -> int:
+        return len(self._data) - self._at
+
+    def number(self) -> int:
+        if self.left < 4:
+            raise Malformed("a packet ends in the middle of a number")
+        (value,) = _LENGTH.unpack_from(self._data, self._at)
+        self._at += 4
+        return int(value)
+
+    def quad(self) -> int:
+        return self.number() << 32 | self.number()
+
+    def string(self) -> bytes:
+        length = self.number()
+        if length > self.left:
+            raise Malformed("a string is longer than its packet")
+        self._at += length
+        return self._data[self._at - length : self._at]
+
+    def rest(self) -> bytes:
+        return self._data[self._at :]
+
+
+def version(data: bytes) -> tuple[int, dict[str, bytes]]:
+    """VERSION (section 4): the server's version and its extensions, name to data."""
+    if data[0] != VERSION:
+        raise Malformed(f"the first packet is of type {data[0]}, not VERSION: {text(data, 60)!r}")
+    fields = _Fields(data, 1)
+    spoken = fields.number()
+    extensions = {}
+    while fields.left:
+        name = fields.string()
+        extensions[text(name)] = fields.string()
+    return spoken, extensions
+
+
+def reply(data: bytes) -> tuple[int, Reply]:
+    """A reply with its request id (section 7). Malformed for a type nobody asked for."""
+    fields = _Fields(data, 1)
+    kind, number = data[0], fields.number()
+    if kind == STATUS:
+        code = fields.number()
+        # Words and language came with version 3; some servers leave them out.
+        return number, Status(code, text(fields.string()) if fields.left else "")
+    if kind == HANDLE:
+        handle = fields.string()
+        if len(handle) > 256:
+            raise Malformed("a handle above 256 bytes (section 6.3)")
+        return number, Handle(handle)
+    if kind == ATTRS:
+        return number, _attrs(fields)
+    if kind == EXTENDED_REPLY:
+        return number, Extended(fields.rest())
+    raise Malformed(f"a packet of type {kind} is no reply to anything asked")
+
+
+def _attrs(fields: _Fields) -> Attrs:
+    flags = fields.number()
+    size = fields.quad() if flags & _SIZE else None
+    if flags & _UIDGID:
+        fields.quad()
+    permissions = fields.number() if flags & _PERMISSIONS else None
+    mtime = None
+    if flags & _ACMODTIME:
+        fields.number()
+        mtime = fields.number()
+    if flags & _EXTENDED_ATTRS:
+        for _ in range(fields.number()):
+            fields.string()
+            fields.string()
+    return Attrs(size, mtime, permissions)
+
+
+def limits(data: bytes) -> Limits:
+    """The data of a reply to limits@openssh.com."""
+    fields = _Fields(data, 0)
+    return Limits(fields.quad(), fields.quad(), fields.quad(), fields.quad())

@@ -1,0 +1,276 @@
+"""The system's ssh as a child process whose stdin and stdout are the byte stream.
+
+It runs in a session of its own, so it has no terminal to ask on and can be ended with what it started
+(ProxyCommand, askpass). It never outlives this process: the kernel ends it (PR_SET_PDEATHSIG, by
+setpriv), it sees its stdin close, and a leftover is ended by the next connect from the record of its
+pid and start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+
+from ...common.errors import LoginRefused, TransportError, TransportLost
+from ...common.process import process_start
+from .askpass import Askpass
+from .options import Login, show_argv, ssh_argv
+from .stream import FdStream
+from .verdict import verdict
+
+_PIPE_BYTES = 1024 * 1024
+_STDERR_KEPT = 8 * 1024
+_LAST_WORDS_SECS = 0.5
+_GOODBYE_SECS = 0.7
+_KILL_SECS = 0.5
+_LOOK_SECS = 0.01
+_SHOW_SECS = 10.0
+_RECORD = "ssh.json"
+
+
+class SSHStream(FdStream):
+    """A running ssh. ``logged_in`` is set by whoever sees the first word of SFTP."""
+
+    def __init__(self, process: subprocess.Popen[bytes], read_fd: int, write_fd: int, stderr_fd: int, askpass: Askpass | None,
+                 record: str) -> None:
+        super().__init__(read_fd, write_fd)
+        self._process = process
+        self._stderr_fd = stderr_fd
+        self._said = bytearray()
+        self._askpass = askpass
+        self._record = record
+        self._ending: asyncio.Task[None] | None = None
+        self._exited = asyncio.Event()
+        self._silent = asyncio.Event()  # stderr is at its end
+        self._pidfd = -1
+        self.logged_in = False
+        with contextlib.suppress(AttributeError, OSError):  # Linux; elsewhere _wait looks by itself
+            self._pidfd = os.pidfd_open(process.pid)
+            self._loop.add_reader(self._pidfd, self._exit_seen)
+        os.set_blocking(stderr_fd, False)
+        self._loop.add_reader(stderr_fd, self._hear)
+
+    @property
+    def pid(self) -> int:
+        """The child's pid, which is also its process group and session."""
+        return self._process.pid
+
+    @property
+    def said(self) -> str:
+        """The last that ssh wrote on stderr."""
+        return self._said.decode("utf-8", "replace")
+
+    def login_done(self) -> None:
+        """The password is needed no more."""
+        self.logged_in = True
+        if self._askpass is not None:
+            self._askpass.close()
+
+    def ended(self, why: str) -> None:
+        """stdout is at its end: wait a moment for stderr and the exit status, which know why."""
+        self._ending = asyncio.ensure_future(self._last_words(why))
+
+    async def _last_words(self, why: str) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_SECS):  # a ProxyCommand may hold stderr open for longer
+                await self._silent.wait()
+        await self._wait(_LAST_WORDS_SECS)
+        if self._listener is not None:
+            self._listener.stream_ended(self.verdict())
+
+    def verdict(self) -> TransportError:
+        """Why the connection is over, as one of the three errors."""
+        asked = self._askpass.refused if self._askpass is not None else None
+        return verdict(self.said, self._process.poll(), asked, self.logged_in)
+
+    def abort(self) -> None:
+        """End ssh and what it started, at once."""
+        super().abort()
+        if self._process.poll() is None:  # else its number may already be another's
+            _kill_group(self.pid, signal.SIGKILL)
+        if self._askpass is not None:
+            self._askpass.close()
+        self._shut_stderr()
+
+    async def finish(self, polite: bool) -> None:
+        """End ssh, if ``polite`` after it had a moment to say goodbye, and reap it. Never raises; below 2 s."""
+        try:
+            if polite:
+                self.end_input()
+                await self._wait(_GOODBYE_SECS)
+        finally:
+            self.abort()
+        await self._wait(_KILL_SECS)
+        if self._pidfd >= 0:
+            self._exit_seen()
+        if self._process.poll() is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._record)
+
+    async def _wait(self, secs: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(secs):
+                while self._process.poll() is None:
+                    if self._pidfd >= 0:
+                        await self._exited.wait()
+                    else:
+                        await asyncio.sleep(_LOOK_SECS)
+
+    def _exit_seen(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        self._process.poll()
+        self._exited.set()
+
+    def _hear(self) -> None:
+        try:
+            block = os.read(self._stderr_fd, 65536)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            block = b""
+        self._said += block
+        del self._said[:-_STDERR_KEPT]
+        if not block:
+            self._shut_stderr()
+
+    def _shut_stderr(self) -> None:
+        if self._stderr_fd >= 0:
+            self._loop.remove_reader(self._stderr_fd)
+            os.close(self._stderr_fd)
+            self._stderr_fd = -1
+            self._silent.set()
+
+
+async def start_ssh(program: str, login: Login, password: str | None, workdir: str) -> SSHStream:
+    """Start ``program`` (a path) for a login; it has not logged in yet.
+
+    LoginRefused where its configuration cannot be read, TransportLost where it cannot be started.
+    """
+    record = os.path.join(workdir, _RECORD)
+    end_leftover(record)
+    argv = ssh_argv(program, login)
+    prefix = await asyncio.to_thread(_dies_with_us)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SSH_ASKPASS")}
+    askpass: Askpass | None = None
+    try:
+        if password:
+            user, host = await asyncio.to_thread(_asked_for, argv)
+            askpass = Askpass(password, user, host)
+            environment |= askpass.environment()
+            askpass.start(asyncio.get_running_loop())
+        else:
+            environment["SSH_ASKPASS_REQUIRE"] = "never"
+        return _start([*prefix, *argv], environment, askpass, record)
+    except OSError as exc:
+        if askpass is not None:
+            askpass.close()
+        raise TransportLost(f"ssh cannot be started: {exc}") from exc
+    except BaseException:
+        if askpass is not None:
+            askpass.close()
+        raise
+
+
+def _start(argv: list[str], environment: Mapping[str, str], askpass: Askpass | None, record: str) -> SSHStream:
+    ours: list[int] = []
+    theirs: list[int] = []
+    try:
+        for write_is_ours in (True, False, False):
+            read_fd, write_fd = os.pipe()
+            ours.append(write_fd if write_is_ours else read_fd)
+            theirs.append(read_fd if write_is_ours else write_fd)
+        _enlarge(ours[0])
+        # The forking thread must be the loop's own: PR_SET_PDEATHSIG watches the thread, not the process.
+        process = subprocess.Popen(argv, stdin=theirs[0], stdout=theirs[1], stderr=theirs[2], env=environment, cwd="/",
+                                   start_new_session=True)
+    except BaseException:
+        for fd in ours:
+            os.close(fd)
+        raise
+    finally:
+        for fd in theirs:
+            os.close(fd)
+    stream = SSHStream(process, ours[1], ours[0], ours[2], askpass, record)
+    try:
+        _write_record(record, process.pid)
+    except OSError as exc:
+        stream.abort()
+        process.wait()
+        raise TransportLost(f"the work folder cannot be written: {exc}") from exc
+    return stream
+
+
+def _enlarge(fd: int) -> None:
+    try:
+        import fcntl
+
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    except (ImportError, AttributeError, OSError):
+        return  # not Linux, or the user's pipes are used up: the size it has is slower, not wrong
+
+
+@cache
+def _dies_with_us() -> tuple[str, ...]:
+    """The words in front of a command that make the kernel end it with us; none where there is no such program."""
+    program = shutil.which("setpriv")
+    if program is None:
+        return ()
+    prefix = (program, "--pdeathsig", "KILL", "--")
+    try:
+        works = subprocess.run([*prefix, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return prefix if works.returncode == 0 else ()
+
+
+def _asked_for(argv: list[str]) -> tuple[str, str]:
+    """Whose password ssh will ask for, and where: its configuration may say another name than ours."""
+    try:
+        shown = subprocess.run(show_argv(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False,
+                               start_new_session=True)
+    except subprocess.TimeoutExpired as exc:
+        raise TransportLost(f"ssh -G did not end within {_SHOW_SECS:.0f} s") from exc
+    if shown.returncode:
+        found = verdict(shown.stderr.decode("utf-8", "replace"), shown.returncode)
+        raise LoginRefused(str(found))
+    words = dict(line.partition(" ")[::2] for line in shown.stdout.decode("utf-8", "replace").splitlines())
+    return words.get("user", ""), words.get("hostkeyalias") or words.get("hostname", "")
+
+
+def _write_record(record: str, pid: int) -> None:
+    fresh = f"{record}.new"
+    with open(fresh, "w", encoding="ascii") as file:
+        json.dump({"pid": pid, "start": process_start(pid)}, file)
+    os.replace(fresh, record)
+
+
+def end_leftover(record: str) -> bool:
+    """End the ssh of an earlier connection if it still lives and is certainly that one; whether it was so."""
+    try:
+        with open(record, encoding="ascii") as file:
+            read = json.load(file)
+        pid, start = int(read["pid"]), read["start"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if not start or process_start(pid) != start:
+        return False
+    _kill_group(pid, signal.SIGKILL)
+    return True
+
+
+def _kill_group(pid: int, number: int) -> None:
+    """End a session leader and its group; the leader alone in the moment before it became one."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)

@@ -1,0 +1,166 @@
+"""The byte stream an SFTP client speaks over, and the one made of two file descriptors.
+
+A stream pushes: whoever listens is told of bytes, of room to send, and of the end, on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from ...common.errors import TransportError, TransportLost
+
+_READ_SIZE = 256 * 1024
+_PARTS_AT_ONCE = 512  # below the system's IOV_MAX, which is 1024
+
+
+class Listener(Protocol):
+    """What a client is to its stream. None of these may raise."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the server."""
+
+    def room_again(self) -> None:
+        """Everything handed to ``send`` has left for the system."""
+
+    def stream_ended(self, why: TransportError) -> None:
+        """No more will come, for this reason."""
+
+
+class ByteStream(Protocol):
+    """Bytes to and from a server's sftp subsystem."""
+
+    def start(self, listener: Listener) -> None:
+        """Begin to tell the listener."""
+
+    def send(self, parts: Sequence[bytes]) -> None:
+        """Take all parts, in order; what the system does not take now is kept. Never raises."""
+
+    def backlog(self) -> int:
+        """Bytes taken by ``send`` that the system has not taken yet."""
+
+    def abort(self) -> None:
+        """Stop at once; the listener is told nothing more."""
+
+
+class FdStream:
+    """A stream over a pipe or socket to read from and one to write to (they may be duplicates of one).
+
+    Owns both descriptors and closes them. Made on the running loop.
+    """
+
+    def __init__(self, read_fd: int, write_fd: int) -> None:
+        self._read_fd, self._write_fd = read_fd, write_fd
+        os.set_blocking(read_fd, False)
+        os.set_blocking(write_fd, False)
+        self._kept: deque[memoryview] = deque()
+        self._kept_bytes = 0
+        self._listener: Listener | None = None
+        self._loop = asyncio.get_running_loop()
+        self._can_write = True
+
+    def start(self, listener: Listener) -> None:
+        self._listener = listener
+        self._loop.add_reader(self._read_fd, self._readable)
+
+    def send(self, parts: Sequence[bytes]) -> None:
+        if not self._can_write:
+            return
+        if self._kept:
+            self._keep(parts)
+            return
+        for first in range(0, len(parts), _PARTS_AT_ONCE):
+            some = parts[first : first + _PARTS_AT_ONCE]
+            taken = self._write(some)
+            if taken < sum(map(len, some)):
+                self._keep(some, taken)
+                self._keep(parts[first + _PARTS_AT_ONCE :])
+                if self._can_write:
+                    self._loop.add_writer(self._write_fd, self._writable)
+                return
+
+    def backlog(self) -> int:
+        return self._kept_bytes
+
+    def end_input(self) -> None:
+        """Close the writing side: the polite way to say goodbye."""
+        if self._write_fd >= 0:
+            self._loop.remove_writer(self._write_fd)
+            self._can_write = False
+            self._kept.clear()
+            self._kept_bytes = 0
+            os.close(self._write_fd)
+            self._write_fd = -1
+
+    def abort(self) -> None:
+        self._listener = None
+        self.end_input()
+        if self._read_fd >= 0:
+            self._loop.remove_reader(self._read_fd)
+            os.close(self._read_fd)
+            self._read_fd = -1
+
+    def _keep(self, parts: Sequence[bytes], skip: int = 0) -> None:
+        for part in parts:
+            if skip >= len(part):
+                skip -= len(part)
+                continue
+            view = memoryview(part)[skip:]
+            skip = 0
+            self._kept.append(view)
+            self._kept_bytes += len(view)
+
+    def _write(self, parts: Sequence[bytes | memoryview]) -> int:
+        """Bytes the system took; 0 where it takes none now, or none any more."""
+        try:
+            return os.writev(self._write_fd, parts)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:
+            # The other side is gone. Its last words and the reason come on the reading side.
+            self.end_input()
+            return 0
+
+    def _writable(self) -> None:
+        kept = self._kept
+        while kept and self._can_write:
+            some = [kept[i] for i in range(min(len(kept), _PARTS_AT_ONCE))]
+            taken = self._write(some)
+            if not taken:
+                return
+            self._kept_bytes -= taken
+            while taken:
+                if taken >= len(kept[0]):
+                    taken -= len(kept.popleft())
+                else:
+                    kept[0] = kept[0][taken:]
+                    taken = 0
+        if self._can_write:
+            self._loop.remove_writer(self._write_fd)
+            if self._listener is not None:
+                self._listener.room_again()
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._read_fd, _READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as exc:
+            self._end(f"reading failed: {exc.strerror}")
+            return
+        if not data:
+            self._end("the server closed the connection")
+        elif self._listener is not None:
+            self._listener.data_received(data)
+
+    def _end(self, why: str) -> None:
+        self._loop.remove_reader(self._read_fd)
+        self.ended(why)
+
+    def ended(self, why: str) -> None:
+        """The reading side is at its end. A subclass may know more of the reason and take its time."""
+        if self._listener is not None:
+            self._listener.stream_ended(TransportLost(why))

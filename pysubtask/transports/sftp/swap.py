@@ -1,0 +1,134 @@
+"""Servers that cannot rename over a file: old one aside, new one in, old one away.
+
+For a moment a reader sees no file. What is put aside is first written down in the work folder, so that
+an interrupted swap is mended by the next connection: an aside is never removed while its name is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import stat
+import time
+
+from . import packets
+from .client import Client
+from .packets import Attrs, Reply, Status, string
+
+_SUFFIX = b".old"
+_RECORD = "swaps.json"
+_KEEP_SECS = 24 * 3600  # a stalled server may still carry out an old request for as long as it lives
+_KEEP_COUNT = 1000
+
+
+class SwapRecord:
+    """Which asides may stand on the server: aside -> (name, wall-clock time), in one small file."""
+
+    def __init__(self, workdir: str, identity: str) -> None:
+        self._path = os.path.join(workdir, _RECORD)
+        self._identity = identity
+        self.asides: dict[bytes, tuple[bytes, float]] = {}
+        # A record that is not there or not readable: then only the caller's stale names tell of asides.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            with open(self._path, encoding="utf-8") as file:
+                read = json.load(file)
+            if read["identity"] == identity:
+                self.asides = {os.fsencode(aside): (os.fsencode(name), float(at)) for aside, (name, at) in read["asides"].items()}
+
+    def add(self, aside: bytes, name: bytes, now: float) -> None:
+        """OSError where it cannot be written: then the swap must not begin."""
+        self.asides[aside] = (name, now)
+        while len(self.asides) > _KEEP_COUNT:
+            del self.asides[next(iter(self.asides))]
+        self._write()
+
+    def forget(self, aside: bytes) -> None:
+        if self.asides.pop(aside, None) is not None:
+            with contextlib.suppress(OSError):  # looked at once more by the next connection, then
+                self._write()
+
+    def _write(self) -> None:
+        text = json.dumps({
+            "identity": self._identity,
+            "asides": {os.fsdecode(aside): [os.fsdecode(name), at] for aside, (name, at) in self.asides.items()},
+        })
+        fresh = f"{self._path}.new"
+        with open(fresh, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(fresh, self._path)
+
+
+class Swaps:
+    """Replaces files over one connection, with a record that outlives it."""
+
+    def __init__(self, client: Client, record: SwapRecord) -> None:
+        self._client = client
+        self._record = record
+
+    async def replace(self, temp: bytes, target: bytes) -> Status:
+        """Put ``temp`` in the place of ``target``; the answer that counts. The old file is back if it is bad."""
+        first = await self._rename(temp, target)
+        if first.code == packets.OK:
+            return first
+        there = await self._look(target)
+        if not isinstance(there, Attrs) or stat.S_ISDIR(there.permissions or 0):
+            return first
+        aside = temp + _SUFFIX
+        try:
+            self._record.add(aside, target, time.time())
+        except OSError as exc:
+            return Status(packets.FAILURE, f"not even tried, as the work folder cannot be written: {exc.strerror}")
+        said = await self._rename(target, aside)
+        if said.code == packets.OK:
+            said = await self._rename(temp, target)
+            if said.code != packets.OK:
+                if (await self._rename(aside, target)).code == packets.OK:
+                    self._record.forget(aside)
+                return said
+            if (await self._remove(aside)).code not in (packets.OK, packets.NO_SUCH_FILE):
+                return Status(packets.OK, "")  # the aside stays on record: the next connection removes it
+        self._record.forget(aside)
+        return said
+
+    async def mend_all(self) -> None:
+        """Mend every swap on record; done at the start of a connection."""
+        await asyncio.gather(*(self._mend(aside, name) for aside, (name, _) in list(self._record.asides.items())))
+        for aside, (_, at) in list(self._record.asides.items()):
+            if not 0 <= time.time() - at <= _KEEP_SECS:
+                self._record.forget(aside)
+
+    async def mend(self, temp: bytes, target: bytes) -> None:
+        """Mend what an earlier attempt with this temp name may have left in the middle."""
+        await self._mend(temp + _SUFFIX, target)
+
+    async def mend_recorded(self, temp: bytes) -> None:
+        """The same where only the temp name is known; without a record nothing is touched."""
+        known = self._record.asides.get(temp + _SUFFIX)
+        if known is not None:
+            await self._mend(temp + _SUFFIX, known[0])
+
+    async def _mend(self, aside: bytes, target: bytes) -> None:
+        if not isinstance(await self._look(aside), Attrs):
+            return
+        there = await self._look(target)
+        if isinstance(there, Status) and there.code == packets.NO_SUCH_FILE:
+            if (await self._rename(aside, target)).code == packets.OK:
+                return
+            there = await self._look(target)
+        if isinstance(there, Attrs):
+            await self._remove(aside)
+
+    async def _rename(self, old: bytes, new: bytes) -> Status:
+        return _status(await self._client.request(packets.RENAME, string(old) + string(new)))
+
+    async def _remove(self, path: bytes) -> Status:
+        return _status(await self._client.request(packets.REMOVE, string(path)))
+
+    async def _look(self, path: bytes) -> Reply:
+        return await self._client.request(packets.LSTAT, string(path))
+
+
+def _status(answer: Reply) -> Status:
+    return answer if isinstance(answer, Status) else Status(packets.BAD_MESSAGE, "an answer of the wrong kind")

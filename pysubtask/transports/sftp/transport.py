@@ -1,0 +1,155 @@
+"""SFTPTransport: the contract of a transport, put together from the parts of this package."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from ...common.errors import ConfigError, FileRefused, TransportLost
+from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
+from . import packets
+from .client import Client
+from .names import folder_of, identity_of, path_of
+from .options import login_of
+from .packets import Attrs, Status, string
+from .publish import Publisher
+from .refusal import refusal
+from .ssh import SSHStream, start_ssh
+from .stream import ByteStream
+from .swap import SwapRecord, Swaps
+
+_SLACK_SECS = 1.0
+_SPARE_HANDLES = 8
+
+
+class SFTPTransport(Transport):
+    """SFTP version 3 over the system's ssh, or over asyncssh where there is no ssh.
+
+    Constructing it raises ConfigError for a host, login name or path that cannot be used. ``workdir``
+    gets ``ssh.json`` (the running child) and, for a server without posix-rename, ``swaps.json``.
+    """
+
+    name: ClassVar[str] = "sftp"
+
+    def __init__(self, settings: Mapping[str, Any], workdir: str) -> None:
+        self._settings = dict(settings)
+        self._workdir = workdir
+        self._login = login_of(settings)
+        self._folder = folder_of(settings)
+        self._stall = float(settings.get("StallSecs", 60))
+        self._concurrency = int(settings.get("Concurrency", 32))
+        self._stream: ByteStream | None = None
+        self._client: Client | None = None
+        self._publisher: Publisher | None = None
+        self._swaps: Swaps | None = None
+        self.traits = Traits(atomic_replace=True, keeps_mtime=True, concurrency=self._concurrency)
+
+    @classmethod
+    def identity(cls, settings: Mapping[str, Any]) -> str:
+        return identity_of(settings)
+
+    async def connect(self) -> None:
+        await self.close()
+        os.makedirs(self._workdir, mode=0o700, exist_ok=True)
+        limit = self._login.connect_secs + _SLACK_SECS
+        try:
+            async with asyncio.timeout(limit):
+                await self._connect()
+        except TimeoutError as exc:
+            said = self._stream.said if isinstance(self._stream, SSHStream) else ""
+            await self.close()
+            more = packets.text(said.strip().encode("utf-8", "replace"))
+            raise TransportLost(f"no login within {limit:.0f} s" + (f". ssh said: {more!r}" if more else "")) from exc
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        stream, client = self._stream, self._client
+        self._stream = self._client = self._publisher = self._swaps = None
+        closed = TransportLost("the connection was closed from here")
+        polite = client is not None and client.lost is None and not client.busy
+        if client is not None and not polite:
+            client.fail(closed)
+        try:
+            if isinstance(stream, SSHStream):
+                await stream.finish(polite)
+            elif stream is not None:
+                stream.abort()
+        finally:
+            if client is not None:
+                client.fail(closed)
+
+    async def upload(self, job: Job, progress: Progress) -> Sent:
+        _, publisher = self._open()
+        sent = await publisher.upload(job, progress)
+        if not publisher.keeps_mtime and self.traits.keeps_mtime:
+            self.traits = self.traits._replace(keeps_mtime=False)
+        return sent
+
+    async def stat(self, name: str) -> RemoteStat | None:
+        client, _ = self._open()
+        answer = await client.request(packets.STAT, string(path_of(self._folder, name)))
+        if isinstance(answer, Attrs):
+            if answer.size is None:
+                raise FileRefused(f"{name}: the server does not tell its size")
+            return RemoteStat(answer.size, answer.mtime)
+        if isinstance(answer, Status) and answer.code == packets.NO_SUCH_FILE:
+            return None
+        raise refusal("look", name, answer)
+
+    async def remove(self, names: Iterable[str]) -> set[str]:
+        client, _ = self._open()
+        paths = {name: path_of(self._folder, name) for name in names}
+        if self._swaps is not None:
+            for path in paths.values():
+                await self._swaps.mend_recorded(path)
+        asked = {name: client.request(packets.REMOVE, string(path)) for name, path in paths.items()}
+        gone, failed = set(), None
+        for name, request in asked.items():
+            answer = await request
+            if isinstance(answer, Status) and answer.code == packets.OK:
+                gone.add(name)
+            elif not isinstance(answer, Status) or answer.code != packets.NO_SUCH_FILE:
+                failed = refusal("clear", name, answer)
+        if failed is not None and not gone:
+            raise failed
+        return gone
+
+    def _open(self) -> tuple[Client, Publisher]:
+        if self._client is None or self._publisher is None:
+            raise TransportLost("not connected")
+        if self._client.lost is not None:
+            raise TransportLost(str(self._client.lost))
+        return self._client, self._publisher
+
+    async def _connect(self) -> None:
+        stream = self._stream = await self._reach()
+        client = self._client = Client(stream, self._stall)
+        await client.start()
+        if isinstance(stream, SSHStream):
+            stream.login_done()
+        atomic = packets.POSIX_RENAME in client.extensions
+        if not atomic:
+            self._swaps = Swaps(client, SwapRecord(self._workdir, identity_of(self._settings)))
+            await self._swaps.mend_all()
+        self._publisher = Publisher(client, self._folder, self._swaps)
+        handles = client.limits.handles
+        concurrency = min(self._concurrency, max(1, handles - _SPARE_HANDLES)) if handles else self._concurrency
+        self.traits = Traits(atomic_replace=atomic, keeps_mtime=True, concurrency=concurrency)
+
+    async def _reach(self) -> ByteStream:
+        wanted = str(self._settings.get("SSHProgram") or "ssh")
+        program = shutil.which(wanted)
+        password = self._settings.get("Password") or None
+        if program is not None:
+            return await start_ssh(program, self._login, password, self._workdir)
+        try:
+            from .asyncssh_stream import open_asyncssh
+        except ImportError as exc:
+            raise ConfigError("ftp.SSHProgram", f"there is no program {wanted!r} and no asyncssh",
+                              "Install OpenSSH's ssh client or pip install 'pysubtask[asyncssh]'.") from exc
+        return await open_asyncssh(self._login, password)

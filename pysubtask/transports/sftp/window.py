@@ -1,0 +1,98 @@
+"""How much may be under way: pure, the time is passed in.
+
+The server's acknowledgements tell the rate of the whole way (our pipe, ssh, the link, the server's
+disk). The window is what that rate moves in the way's own delay and half a second more, at most in
+two seconds, so a slow link never holds much in front of a small file, and a fast one is kept full.
+The rate is measured as in draft-cardwell-iccrg-bbr-congestion-control section 4.1 (delivered bytes
+over the time since the last acknowledgement before the sending), which no burst can overrate.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+START_CHUNK = 32 * 1024
+LEAST_CHUNK = 4 * 1024
+_START_LIMIT = 2 * START_CHUNK
+_LEAST_LIMIT = 2 * LEAST_CHUNK
+_CHUNKS_AT_MOST = 16  # of the largest size: 4 MB, which is above ssh's own channel window
+_QUEUE_SECS = 0.5
+_LONGEST_SECS = 2.0
+_BUCKET_SECS = 4.0
+_SHIFTED_SECS = 0.75
+
+
+class Stamp(NamedTuple):
+    """What was known when some bytes were sent: given back with their acknowledgement."""
+
+    sent_at: float
+    delivered: int
+    delivered_at: float
+    full: bool
+
+
+class Window:
+    """Bytes in flight on one connection. ``chunk``: bytes of the next write. ``limit``: bytes that
+    may be in flight. Times are seconds on any steady clock."""
+
+    def __init__(self, largest_chunk: int) -> None:
+        self._largest = max(1024, largest_chunk)
+        self._rates = [0.0, 0.0]  # the best of this bucket and of the one before, bytes/s
+        self._bucket_end: float | None = None
+        self._base: float | None = None  # the way's own delay
+        self._bucket_base: float | None = None
+        self._delivered = 0
+        self._delivered_at = 0.0
+        self.in_flight = 0
+        self.limit = _START_LIMIT
+        self.chunk = min(START_CHUNK, self._largest)
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second the server takes; 0 while unknown."""
+        return max(self._rates)
+
+    def room(self, count: int) -> bool:
+        """Whether so many bytes may be sent now; something may always be."""
+        return not self.in_flight or self.in_flight + count <= self.limit
+
+    def sent(self, count: int, now: float) -> Stamp:
+        """Count bytes as sent; the stamp comes back with ``acknowledged``."""
+        if not self.in_flight:
+            self._delivered_at = now
+        self.in_flight += count
+        return Stamp(now, self._delivered, self._delivered_at, not self.room(count))
+
+    def acknowledged(self, count: int, stamp: Stamp, now: float) -> None:
+        """Count bytes as answered, well or badly, and learn from how long it took."""
+        self.in_flight -= count
+        self._delivered += count
+        self._delivered_at = now
+        delay = max(now - stamp.sent_at, 1e-6)
+        self._turn(now)
+        self._base = delay if self._base is None else min(self._base, delay)
+        if stamp.full:
+            self._bucket_base = delay if self._bucket_base is None else min(self._bucket_base, delay)
+        rate = (self._delivered - stamp.delivered) / max(now - stamp.delivered_at, 1e-6)
+        # With room to spare the sender was the slow part: that tells only how fast the way is at least.
+        if stamp.full or rate > self.rate:
+            self._rates[0] = max(self._rates[0], rate)
+        self._set()
+
+    def _turn(self, now: float) -> None:
+        if self._bucket_end is None:
+            self._bucket_end = now + _BUCKET_SECS
+        elif now >= self._bucket_end and self._bucket_base is not None:
+            if self._base is not None and self._bucket_base > self._base + _SHIFTED_SECS:
+                # Not our queue, which is _QUEUE_SECS: the way itself became longer.
+                self._base = self._bucket_base - _QUEUE_SECS
+            # Only a bucket that saw a full window may outvote the one before.
+            self._rates = [0.0, self._rates[0] or self._rates[1]]
+            self._bucket_base = None
+            self._bucket_end = now + _BUCKET_SECS
+
+    def _set(self) -> None:
+        secs = min((self._base or 0.0) + _QUEUE_SECS, _LONGEST_SECS)
+        highest = _CHUNKS_AT_MOST * self._largest
+        self.limit = int(min(max(self.rate * secs, _LEAST_LIMIT), highest))
+        self.chunk = min(max(self.limit // 8 // LEAST_CHUNK * LEAST_CHUNK, LEAST_CHUNK), self._largest)

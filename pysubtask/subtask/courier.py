@@ -155,9 +155,11 @@ class Courier:
         beating = asyncio.create_task(self._beat())
         settling = asyncio.create_task(self._settle())
         try:
-            while not self._over():
+            while True:
                 self._wake.clear()
                 pause = await self._step()
+                if self._over():
+                    break
                 if pause > 0:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(pause):

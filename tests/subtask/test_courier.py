@@ -1,0 +1,418 @@
+"""The courier with the real spool and files, over a transport that fails when told to."""
+
+import asyncio
+import logging
+import os
+import time
+
+import pytest
+
+from pysubtask import defaults_config
+from pysubtask.common.config import values_of
+from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, SourceChanged, TransportLost
+from pysubtask.common.events import EventLog, read_events
+from pysubtask.common.notify import Stamp
+from pysubtask.common.receipts import read_receipts
+from pysubtask.subtask.board import Board
+from pysubtask.subtask.courier import Courier, Hooks
+from pysubtask.subtask.spool import Entry
+from pysubtask.subtask.store import Store
+from pysubtask.transports.base import RemoteStat, Sent, Traits, Transport
+from tests.helpers import wait_until
+
+SETTINGS = {
+    **values_of(defaults_config.base), **values_of(defaults_config.ftp),
+    "RetryWaitSecs": 0.05, "RetryLongWaitSecs": 0.4, "RetryCount": 3, "ParkedRetrySecs": 60, "Concurrency": 4,
+}  # fmt: skip
+
+
+class Scripted(Transport):
+    """A server in memory. ``on_connect`` and ``on_upload[name]`` hold what the next calls raise; ``gate``, where
+    set, holds uploads until it is opened."""
+
+    name = "scripted"
+
+    def __init__(self, settings=None, workdir=""):
+        self.traits = Traits(True, True, 4)
+        self.files = {}
+        self.on_connect = []
+        self.on_upload = {}
+        self.after_upload = {}
+        self.calls = []
+        self.times = []
+        self.in_flight = self.most = 0
+        self.blocks = 0.0
+        self.open = True
+
+    @classmethod
+    def identity(cls, settings):
+        return "scripted://"
+
+    async def connect(self):
+        self.calls.append("connect")
+        self.times.append(time.monotonic())
+        if self.on_connect:
+            error = self.on_connect.pop(0)
+            if error:
+                raise error
+
+    async def close(self):
+        self.calls.append("close")
+
+    async def upload(self, job, progress):
+        self.calls.append(f"upload {job.name}")
+        self.in_flight += 1
+        self.most = max(self.most, self.in_flight)
+        try:
+            time.sleep(self.blocks)
+            while not self.open:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)
+            errors = self.on_upload.get(job.name)
+            if errors:
+                raise errors.pop(0)
+            with open(job.source, "rb") as file:
+                data = file.read(job.size)
+            job.confirm()
+            self.files[job.name] = (data, job.mtime_ns // 10**9)
+            progress(job.size)
+            errors = self.after_upload.get(job.name)
+            if errors:
+                raise errors.pop(0)
+            return Sent(RemoteStat(job.size, job.mtime_ns // 10**9), job.size)
+        finally:
+            self.in_flight -= 1
+
+    async def stat(self, name):
+        self.calls.append(f"stat {name}")
+        return RemoteStat(len(self.files[name][0]), self.files[name][1]) if name in self.files else None
+
+    async def remove(self, names):
+        self.calls.append("remove")
+        return set(names)
+
+
+class Bench:
+    """A courier with everything around it."""
+
+    def __init__(self, folder, **settings):
+        self.folder = str(folder)
+        self.settings = {**SETTINGS, **settings}
+        self.transport = Scripted()
+        self.count = 0
+        self.lost = []
+        self.mark = "mark"
+        self.confirm = lambda version: None
+        self.courier = None
+        self.open()
+
+    def open(self):
+        def drop(path):
+            if os.path.exists(path):
+                os.unlink(path)
+
+        self.store = Store(self.folder, "scripted://", drop)
+        self.events = EventLog(self.folder, self.store.spool.epoch)
+        self.board = Board(time.time)
+
+    def start(self):
+        hooks = Hooks(lambda: None, self.lost.append, lambda version: self.confirm(version))
+        log = logging.getLogger("test.courier")
+        self.courier = Courier(
+            self.store, self.transport, self.settings, self.board, self.events, log, hooks, self.mark
+        )  # fmt: skip
+        self.courier.start()
+        return self
+
+    def put(self, *names, data=None, wake=True):
+        entries = []
+        for name in names:
+            self.count += 1
+            snapshot = os.path.join(self.folder, f"snapshot-{self.count}")
+            content = data if data is not None else f"{name} {self.count}".encode()
+            with open(snapshot, "wb") as file:
+                file.write(content)
+            mtime = (1000 + self.count) * 10**9
+            entries.append(
+                Entry(name, f"/data/{name}", snapshot, False, len(content), mtime, content.hex(), time.time(), Stamp(mtime, 1, 1))
+            )
+        self.store.drop(self.store.run(self.store.spool.enqueue, entries))
+        if wake and self.courier:
+            self.courier.notice()
+            self.courier.wake()
+
+    def empty(self):
+        return sum(self.store.run(self.store.spool.counts)[:3]) == 0
+
+    def drained(self, secs=10.0):
+        wait_until(self.empty, secs, what="the queue is empty")
+
+    def kinds(self):
+        return [event.kind for event in read_events(self.folder)]
+
+    def stop(self, secs=5.0):
+        if self.courier:
+            self.courier.stop(time.monotonic() + secs)
+            assert self.courier.join(secs + 5)
+
+    def close(self):
+        self.stop(0)
+        self.store.close()
+
+
+@pytest.fixture
+def bench(tmp_path):
+    made = []
+
+    def make(**settings):
+        made.append(Bench(tmp_path, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def snapshots(one):
+    return [name for name in os.listdir(one.folder) if name.startswith("snapshot")]
+
+
+def test_what_is_queued_arrives_and_its_snapshot_goes(bench):
+    one = bench().start()
+    one.put("a", "b", "dir/c")
+    one.drained()
+    assert set(one.transport.files) == {"a", "b", "dir/c"}
+    assert snapshots(one) == []
+    assert sorted(receipt.name for receipt in read_receipts(one.folder)) == ["a", "b", "dir/c"]
+    wait_until(lambda: one.board.get("delivered") == 3, what="counted")
+
+
+def test_it_connects_only_when_there_is_something_to_send(bench):
+    one = bench().start()
+    time.sleep(0.2)
+    assert one.transport.calls == []
+    one.put("a")
+    one.drained()
+    assert one.transport.calls[0] == "connect"
+
+
+def test_no_more_files_in_flight_than_allowed(bench):
+    one = bench(Concurrency=3).start()
+    one.put(*[f"f{n}" for n in range(20)])
+    one.drained()
+    assert one.transport.most == 3
+
+
+def test_sets_of_tries_with_a_longer_wait_between(bench):
+    one = bench(RetryWaitSecs=0.1, RetryLongWaitSecs=1.0)
+    one.transport.on_connect = [TransportLost("no route")] * 4
+    one.start().put("a")
+    one.drained()
+    gaps = [after - before for before, after in zip(one.transport.times, one.transport.times[1:], strict=False)]
+    assert len(gaps) == 4
+    assert gaps[2] >= 1.0, "the long wait comes after three tries"
+    assert all(0.1 <= gap < 1.0 for gap in (gaps[0], gaps[1], gaps[3]))
+    assert one.kinds().count("connect_failed") == 1, "said once, not at every try"
+
+
+def test_a_lost_connection_costs_one_try_and_no_data(bench):
+    one = bench()
+    one.transport.on_upload = {"a": [TransportLost("reset")]}
+    one.start().put("a", "b")
+    one.drained()
+    assert set(one.transport.files) == {"a", "b"}
+    assert one.transport.calls.count("connect") == 2
+    assert "connection_lost" in one.kinds()
+
+
+def test_an_upload_whose_answer_was_lost_is_not_sent_again(bench):
+    one = bench()
+    one.transport.after_upload = {"a": [TransportLost("cut after the rename")]}
+    one.start().put("a")
+    one.drained()
+    assert one.transport.calls.count("upload a") == 1
+    assert "stat a" in one.transport.calls
+    wait_until(lambda: "unchanged" in one.kinds(), what="said to be there already")
+
+
+def test_a_refused_file_is_parked_and_the_rest_goes_on(bench):
+    one = bench()
+    one.transport.on_upload = {"bad": [FileRefused("permission denied")]}
+    one.start().put("bad", "good")
+    wait_until(lambda: "good" in one.transport.files and one.store.run(one.store.spool.parked), what="good sent, bad parked")
+    assert [row.reason for row in one.store.run(one.store.spool.parked)] == ["permission denied"]
+    one.put("bad")
+    one.drained()
+    assert one.transport.files["bad"][0] == b"bad 3"
+
+
+def test_a_parked_file_is_offered_again_by_itself(bench):
+    one = bench(ParkedRetrySecs=1)
+    one.transport.on_upload = {"bad": [FileRefused("disk full")]}
+    one.start().put("bad")
+    one.drained()
+    assert one.transport.files["bad"][0] == b"bad 1"
+
+
+def test_a_refused_login_holds_everything_and_is_tried_ever_less_often(bench):
+    one = bench(RetryWaitSecs=0.1, RetryLongWaitSecs=0.5)
+    one.transport.on_connect = [LoginRefused("wrong password")] * 3
+    one.start().put("a")
+    wait_until(lambda: one.board.get("state") == "held", what="held")
+    one.drained()
+    gaps = [after - before for before, after in zip(one.transport.times, one.transport.times[1:], strict=False)]
+    assert len(gaps) == 3 and gaps[1] >= 0.5 and gaps[2] >= 1.0
+    assert one.kinds().count("login_refused") == 1
+
+
+def test_a_hold_outlives_a_restart_but_not_a_new_password(bench):
+    one = bench(RetryWaitSecs=30)
+    one.transport.on_connect = [LoginRefused("wrong password")]
+    one.start().put("a")
+    wait_until(lambda: one.board.get("state") == "held", what="held")
+    one.close()
+    one.open()
+    one.start()
+    time.sleep(0.3)
+    assert one.transport.calls.count("connect") == 1, "the first wait is not over"
+    one.close()
+    one.open()
+    one.mark = "other"
+    one.start()
+    one.drained()
+
+
+def test_a_missing_library_is_held_like_a_refused_login(bench):
+    one = bench()
+    one.transport.on_connect = [ConfigError("ftp.SSHProgram", "there is none", "Install it.")]
+    one.start().put("a")
+    one.drained()
+    assert "login_refused" in one.kinds()
+
+
+def test_the_connection_rests_after_the_dead_time_and_comes_back(bench):
+    one = bench(DeadTimeMilli=300).start()
+    one.put("a")
+    one.drained()
+    wait_until(lambda: one.board.get("state") == "resting", what="resting")
+    assert one.transport.calls[-1] == "close"
+    one.put("a")
+    one.drained()
+    assert one.transport.files["a"][0] == b"a 2"
+    assert one.transport.calls.count("connect") == 2
+
+
+def test_notices_keep_the_connection(bench):
+    one = bench(DeadTimeMilli=400).start()
+    one.put("a")
+    for _ in range(8):
+        time.sleep(0.1)
+        one.courier.notice()
+    assert "close" not in one.transport.calls
+
+
+def test_a_stop_sends_what_is_queued(bench):
+    one = bench().start()
+    one.put(*[f"f{n}" for n in range(30)])
+    one.stop(10)
+    assert one.empty()
+    assert one.transport.calls[-1] == "close"
+
+
+def test_a_stop_ends_at_its_deadline_and_gives_back_what_was_in_flight(bench):
+    one = bench()
+    one.transport.open = False
+    one.start().put("a")
+    wait_until(lambda: one.transport.in_flight == 1, what="in flight")
+    began = time.monotonic()
+    one.stop(0.5)
+    assert time.monotonic() - began < 5
+    assert one.store.run(one.store.spool.counts).waiting == 1
+    assert len(snapshots(one)) == 1
+
+
+def test_a_stop_does_not_wait_where_nothing_can_be_done(bench):
+    one = bench()
+    one.transport.on_upload = {"a": [FileRefused("no")]}
+    one.start().put("a")
+    wait_until(lambda: one.store.run(one.store.spool.parked), what="parked")
+    began = time.monotonic()
+    one.stop(30)
+    assert time.monotonic() - began < 10
+
+
+def test_a_snapshot_that_vanished_is_asked_for_again(bench):
+    one = bench()
+    one.put("a", wake=False)
+
+    def vanished(job):
+        raise SourceChanged("the snapshot is gone")
+
+    one.transport.on_upload = {"a": [SourceChanged("the snapshot is gone")]}
+    one.start()
+    wait_until(lambda: one.lost == ["/data/a"], what="asked for again")
+    assert one.empty()
+    assert "snapshot_lost" in one.kinds()
+    assert one.transport.calls.count("connect") == 1, "the connection is still good"
+
+
+def test_what_a_confirmation_raises_stops_the_publication(bench):
+    one = bench()
+
+    def moved(version):
+        raise SourceChanged("it moved")
+
+    one.confirm = moved
+    one.start().put("a")
+    wait_until(lambda: one.lost == ["/data/a"], what="asked for again")
+    assert one.transport.files == {}
+
+
+def test_a_fault_in_a_transport_costs_one_attempt(bench):
+    one = bench()
+    one.transport.on_upload = {"a": [ValueError("a bug")]}
+    one.start().put("a")
+    one.drained()
+    assert one.transport.files["a"][0] == b"a 1"
+
+
+def test_a_loop_that_hangs_is_seen(bench):
+    one = bench(StallSecs=1)
+    one.transport.blocks = 3.0
+    one.start()
+    assert not one.courier.hangs(time.monotonic())
+    one.put("a")
+    wait_until(lambda: one.transport.in_flight == 1, what="in flight")
+    assert one.courier.hangs(time.monotonic() + 40)
+
+
+def test_newest_data_goes_first(bench):
+    one = bench(Concurrency=1)
+    one.put(*[f"old{n}" for n in range(6)], wake=False)
+    one.put("new", wake=False)
+    one.start()
+    one.drained()
+    assert one.transport.calls[1] == "upload new"
+
+
+def test_temps_of_earlier_attempts_are_swept_at_the_next_connect(bench):
+    one = bench()
+    one.transport.on_upload = {"a": [TransportLost("cut")]}
+    one.start().put("a")
+    one.drained()
+    assert one.transport.calls.index("remove") > one.transport.calls.index("upload a")
+    assert one.store.run(one.store.spool.temps) == []
+
+
+def test_a_connection_found_dead_after_a_pause_is_not_a_failure(bench, monkeypatch):
+    from pysubtask.subtask import courier as module
+
+    monkeypatch.setattr(module, "_IDLE_SECS", 0.2)
+    one = bench(RetryWaitSecs=30).start()
+    one.put("a")
+    one.drained()
+    time.sleep(0.4)
+    one.transport.on_upload = {"a": [TransportLost("the server hung up")]}
+    one.put("a")
+    one.drained(10)
+    assert one.transport.files["a"][0] == b"a 2"

@@ -241,6 +241,8 @@ def _blocks(handle: int, size: int, source: str) -> Iterator[tuple[bool, int, me
     buffer = memoryview(bytearray(min(_BLOCK, max(1, size))))
     for begin, end, data in _extents(handle, size):
         at = begin
+        if not data and os.fstat(handle).st_size < end:
+            raise SourceChanged(f"{source} became shorter while it was read")
         while at < end:
             want = min(_BLOCK, end - at)
             if data:

@@ -1,0 +1,143 @@
+"""What ``watchfilesdirs`` may look like, and what it says where it may not."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pysubtask.common.entries import Entry, first_folder, from_json, read_entries, remote_name, to_json
+from pysubtask.common.errors import ConfigError
+
+
+def test_the_forms_of_the_documents(tmp_path) -> None:
+    watched = [{"file": "logs/test1.mrk"}, {"file": "logs/test1.csv", "burstmode": True}, {"dir": "logs/watch_all_in_here"}]
+    entries = read_entries(watched, cwd=str(tmp_path))
+    logs = str(tmp_path / "logs")
+    assert entries == [
+        Entry("file", f"{logs}/test1.mrk"),
+        Entry("file", f"{logs}/test1.csv", burstmode=True),
+        Entry("dir", f"{logs}/watch_all_in_here", settle_secs=1.0, on_change=False, notify_files=True),
+    ]
+
+
+def test_every_option_of_a_folder(tmp_path) -> None:
+    given_ = {"dir": tmp_path, "as": "a//b/./c", "burstmode": True, "settle_secs": 0, "on_change": True, "notify_files": False}
+    assert read_entries((given_,)) == [Entry("dir", str(tmp_path), "a/b/c", True, 0.0, True, False)]
+
+
+def test_paths_as_bytes_objects_and_text_come_out_absolute_and_plain(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given_ = ["b/../x", b"\xff\xfe", Path("p/q"), "//etc/ x ", "./s,'\" \n"]
+    assert [entry.path for entry in read_entries([{"file": path} for path in given_])] == [
+        f"{tmp_path}/x",
+        os.path.join(str(tmp_path), os.fsdecode(b"\xff\xfe")),
+        f"{tmp_path}/p/q",
+        "/etc/ x ",
+        f"{tmp_path}/s,'\" \n",
+    ]
+
+
+def test_the_callers_list_is_left_alone(tmp_path) -> None:
+    given_ = [{"file": "a", "as": "x/y"}]
+    read_entries(given_, cwd=str(tmp_path))
+    assert given_ == [{"file": "a", "as": "x/y"}]
+
+
+@pytest.mark.parametrize(
+    ("watchfilesdirs", "words"),
+    [
+        ("a.csv", ["watchfilesdirs", "str", "list"]),
+        ({"file": "a.csv"}, ["watchfilesdirs", "dict"]),
+        (None, ["watchfilesdirs", "NoneType"]),
+        ([], ["watchfilesdirs", "empty", "at least one"]),
+        ([{"file": "ok"}, "b"], ["watchfilesdirs[1]", "str", "{'file': path}"]),
+        ([{}], ["watchfilesdirs[0]", "neither"]),
+        ([{"as": "x"}], ["watchfilesdirs[0]", "neither"]),
+        ([{"file": "a", "dir": "b"}], ["watchfilesdirs[0]", "both"]),
+        ([{"fiel": "a"}], ["watchfilesdirs[0].fiel", "'file'"]),
+        ([{"file": "a", "burst_mode": True}], ["watchfilesdirs[0].burst_mode", "'burstmode'"]),
+        ([{"dir": "a", "on_chnage": True}], ["watchfilesdirs[0].on_chnage", "'on_change'"]),
+        ([{"file": "a", 3: True}], ["watchfilesdirs[0].3", "not known"]),
+        ([{"file": "a", "settle_secs": 1}], ["watchfilesdirs[0].settle_secs", "'dir'"]),
+        ([{"file": "a", "on_change": True}], ["watchfilesdirs[0].on_change", "'dir'"]),
+        ([{"file": "a", "notify_files": True}], ["watchfilesdirs[0].notify_files", "'dir'"]),
+        ([{"file": 3}], ["watchfilesdirs[0].file", "int"]),
+        ([{"file": None}], ["watchfilesdirs[0].file", "NoneType"]),
+        ([{"file": ""}], ["watchfilesdirs[0].file", "empty"]),
+        ([{"file": b""}], ["watchfilesdirs[0].file", "empty"]),
+        ([{"dir": "a\0b"}], ["watchfilesdirs[0].dir", "NUL"]),
+        ([{"file": "a", "as": ""}], ["watchfilesdirs[0].as", "empty"]),
+        ([{"file": "a", "as": "/x"}], ["watchfilesdirs[0].as", "absolute", "'x'"]),
+        ([{"dir": "a", "as": "x/"}], ["watchfilesdirs[0].as", "ends in", "'x'"]),
+        ([{"file": "a", "as": "x/../y"}], ["watchfilesdirs[0].as", "'..'"]),
+        ([{"file": "a", "as": "."}], ["watchfilesdirs[0].as", "no name"]),
+        ([{"file": "a", "as": 5}], ["watchfilesdirs[0].as", "int"]),
+        ([{"file": "a", "burstmode": 1}], ["watchfilesdirs[0].burstmode", "True or False"]),
+        ([{"dir": "a", "on_change": "yes"}], ["watchfilesdirs[0].on_change", "True or False"]),
+        ([{"dir": "a", "notify_files": None}], ["watchfilesdirs[0].notify_files", "True or False"]),
+        ([{"dir": "a", "settle_secs": -1}], ["watchfilesdirs[0].settle_secs", "from 0"]),
+        ([{"dir": "a", "settle_secs": float("nan")}], ["watchfilesdirs[0].settle_secs", "range"]),
+        ([{"dir": "a", "settle_secs": True}], ["watchfilesdirs[0].settle_secs", "number"]),
+        ([{"dir": "a", "settle_secs": "1"}], ["watchfilesdirs[0].settle_secs", "number"]),
+        ([{"file": "a.csv.notify"}], ["watchfilesdirs[0].file", "'.notify'"]),
+        ([{"file": "a.hold"}], ["watchfilesdirs[0].file", "'.hold'"]),
+        ([{"file": "a.heartbeat"}], ["watchfilesdirs[0].file", "'.heartbeat'"]),
+        ([{"file": "x/a"}, {"file": "y/a"}], ["watchfilesdirs[1]", "x/a", "y/a", "'as'"]),
+        ([{"file": "x/a"}, {"file": "b", "as": "a"}], ["watchfilesdirs[1]", "x/a", "watchfilesdirs[0]"]),
+        ([{"file": "a"}, {"file": "./a", "as": "other"}], ["watchfilesdirs[1]", "already", "watchfilesdirs[0]"]),
+        ([{"dir": "a"}, {"dir": "b/../a/"}], ["watchfilesdirs[1]", "already"]),
+        ([{"file": "a"}, {"file": "b", "as": "a/b"}], ["watchfilesdirs[1]", "folder 'a'"]),
+        ([{"dir": "d", "as": "a/deep"}, {"file": "a"}], ["watchfilesdirs[0]", "folder 'a'"]),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_remedy(watchfilesdirs, words, tmp_path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_entries(watchfilesdirs, cwd=str(tmp_path))
+    for word in words:
+        assert word in str(caught.value)
+    assert caught.value.remedy and caught.value.key.startswith("watchfilesdirs")
+
+
+def test_a_folder_named_as_file_and_a_file_named_as_folder(tmp_path) -> None:
+    (tmp_path / "f").write_text("")
+    (tmp_path / "d").mkdir()
+    with pytest.raises(ConfigError, match=r"is a folder.*'dir'"):
+        read_entries([{"file": tmp_path / "d"}])
+    with pytest.raises(ConfigError, match=r"is a file.*'file'"):
+        read_entries([{"dir": tmp_path / "f"}])
+
+
+def test_nothing_need_be_named_where_one_is_not_needed() -> None:
+    assert read_entries([], need_one=False) == []
+    assert first_folder([]) == os.getcwd()
+
+
+def test_first_folder(tmp_path) -> None:
+    entries = read_entries([{"file": "x/a"}, {"dir": "y"}], cwd=str(tmp_path))
+    assert first_folder(entries) == str(tmp_path / "x")
+    assert first_folder(entries[1:]) == str(tmp_path / "y")
+
+
+def test_remote_names() -> None:
+    assert remote_name(Entry("file", "/x/a.csv"), "/x/a.csv") == "a.csv"
+    assert remote_name(Entry("file", "/x/a.csv", "st/b.csv"), "/x/a.csv") == "st/b.csv"
+    assert remote_name(Entry("dir", "/x"), "/x/-rf *") == "-rf *"
+    assert remote_name(Entry("dir", "/x", "st/in"), "/x/a") == "st/in/a"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["file", "dir"]), st.binary(min_size=1, max_size=20)), max_size=5))
+def test_any_path_survives_the_hand_off(named) -> None:
+    given_, seen = [], set()
+    for kind, raw in named:
+        raw = b"/nowhere-here/%d-" % len(given_) + raw.replace(b"\0", b"-").replace(b"/", b"-")
+        if raw not in seen and not raw.endswith((b".notify", b".hold", b".heartbeat")):
+            seen.add(raw)
+            given_.append({kind: raw})
+    entries = read_entries(given_, need_one=False)
+    assert from_json(json.loads(json.dumps(to_json(entries)).encode("ascii"))) == entries
+    assert [os.fsencode(entry.path) for entry in entries] == [raw for item in given_ for raw in item.values()]

@@ -1,0 +1,487 @@
+"""Copies of files that others are writing."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import resource
+import threading
+from collections import namedtuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pysubtask.common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
+from pysubtask.subtask import snapshot
+from pysubtask.subtask.snapshot import Snapshotter, content_digest
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def bak(tmp_path):
+    return tmp_path / "bak" / "ftp"
+
+
+@pytest.fixture
+def snaps(bak):
+    return Snapshotter(str(bak), "ftp", lambda: 0)
+
+
+def left_in(folder) -> list[str]:
+    return sorted(os.listdir(folder)) if folder.exists() else []
+
+
+@pytest.fixture
+def between(monkeypatch):
+    """Runs a function after the first piece of the source was read."""
+
+    def install(act) -> None:
+        real, done = os.preadv, []
+
+        def preadv(*args):
+            got = real(*args)
+            if not done:
+                done.append(1)
+                act()
+            return got
+
+        monkeypatch.setattr(snapshot.os, "preadv", preadv)
+
+    return install
+
+
+def test_a_copy_is_whole_and_carries_the_sources_time(tmp_path, bak, snaps) -> None:
+    source = tmp_path / "data.csv"
+    data = os.urandom(3_000_001)
+    source.write_bytes(data)
+    os.utime(source, ns=(1_600_000_000_123_456_789, 1_600_000_000_123_456_789))
+    copied = snaps.copy(str(source))
+    assert (copied.size, copied.mtime_ns, copied.inode) == (len(data), 1_600_000_000_123_456_789, os.stat(source).st_ino)
+    assert (copied.source, copied.live, copied.digest) == (str(source), False, sha(data))
+    assert not os.path.exists(copied.path), "nothing is there under the final name before it is durable"
+    snaps.seal([copied])
+    with open(copied.path, "rb") as file:
+        assert file.read() == data
+    assert os.stat(copied.path).st_mtime_ns == 1_600_000_000_123_456_789
+    assert left_in(bak) == [os.path.basename(copied.path)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(pieces=st.lists(st.tuples(st.integers(0, 5), st.binary(max_size=40)), max_size=6), tail=st.integers(0, 3))
+def test_any_layout_of_holes_and_data_is_copied(tmp_path_factory, pieces, tail) -> None:
+    folder = tmp_path_factory.mktemp("holes")
+    with open(folder / "s", "wb") as file:
+        for blocks, data in pieces:
+            file.seek(blocks * 65536, os.SEEK_CUR)
+            file.write(data)
+        file.truncate(file.tell() + tail * 65536)
+    snaps = Snapshotter(str(folder / "bak"), "t", lambda: 0)
+    copied = snaps.copy(str(folder / "s"))
+    snaps.seal([copied])
+    want = (folder / "s").read_bytes()
+    with open(copied.path, "rb") as file:
+        assert file.read() == want
+    assert copied.digest == sha(want) == content_digest(str(folder / "s"), len(want))
+
+
+def test_sparse_stays_sparse(tmp_path, snaps) -> None:
+    source = tmp_path / "image"
+    with open(source, "wb") as file:
+        file.seek(64 * 1024 * 1024)
+        file.write(b"end")
+    if os.stat(source).st_blocks * 512 > 1024 * 1024:
+        pytest.skip("this file system keeps no holes")
+    copied = snaps.copy(str(source))
+    snaps.seal([copied])
+    assert os.stat(copied.path).st_blocks * 512 < 1024 * 1024
+    assert copied.digest == sha(bytes(64 * 1024 * 1024) + b"end")
+
+
+def test_an_empty_file(tmp_path, snaps) -> None:
+    (tmp_path / "empty").touch()
+    copied = snaps.copy(str(tmp_path / "empty"))
+    snaps.seal([copied])
+    assert os.path.getsize(copied.path) == 0 and copied.digest == sha(b"")
+
+
+def test_a_file_that_grows_is_a_true_prefix(tmp_path, snaps, between) -> None:
+    source = tmp_path / "log"
+    data = os.urandom(2_500_000)
+    source.write_bytes(data)
+
+    def append() -> None:
+        with open(source, "ab") as file:
+            file.write(b"more" * 1000)
+
+    between(append)
+    copied = snaps.copy(str(source))
+    snaps.seal([copied])
+    with open(copied.path, "rb") as file:
+        assert file.read() == data
+    assert copied.size == len(data) and os.path.getsize(source) > copied.size
+
+
+def test_a_writer_that_never_rests_still_gives_true_prefixes(tmp_path, snaps) -> None:
+    source = tmp_path / "log"
+    line = b"0123456789abcdef" * 256
+    source.write_bytes(line * 500)
+    end = threading.Event()
+
+    def write() -> None:
+        with open(source, "ab", buffering=0) as file:
+            while not end.is_set() and file.tell() < 200_000_000:
+                file.write(line)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(5):
+            copied = snaps.copy(str(source))
+            snaps.seal([copied])
+            with open(copied.path, "rb") as file:
+                got = file.read()
+            assert len(got) == copied.size and got == (line * (len(got) // len(line) + 1))[: len(got)]
+            snaps.drop(copied.path)
+    finally:
+        end.set()
+        writer.join()
+
+
+@pytest.mark.parametrize("coarse", [False, True])
+def test_a_file_rewritten_under_the_copy_is_not_taken(tmp_path, bak, snaps, between, coarse, monkeypatch) -> None:
+    source = tmp_path / "log"
+    source.write_bytes(b"a" * 2_500_000)
+    when = os.stat(source).st_mtime_ns // 1_000_000_000 * 1_000_000_000
+    if coarse:
+        # A clock of whole seconds shows no difference.
+        os.utime(source, ns=(when, when))
+        monkeypatch.setattr(snapshot.time, "time_ns", lambda: when + 1_000_000_000)
+
+    def rewrite() -> None:
+        with open(source, "r+b") as file:
+            file.write(b"b" * 2_500_000)
+        if coarse:
+            os.utime(source, ns=(when, when))
+
+    between(rewrite)
+    with pytest.raises(SourceChanged):
+        snaps.copy(str(source))
+    assert left_in(bak) == []
+    assert snaps.copy(str(source)).digest == sha(b"b" * 2_500_000)
+
+
+def test_a_file_truncated_under_the_copy_is_not_taken(tmp_path, bak, snaps, between) -> None:
+    source = tmp_path / "log"
+    source.write_bytes(b"a" * 2_500_000)
+    between(lambda: os.truncate(source, 100))
+    with pytest.raises(SourceChanged):
+        snaps.copy(str(source))
+    assert left_in(bak) == []
+
+
+def test_a_file_emptied_before_its_first_byte_is_read_is_no_hole(tmp_path, bak, snaps, monkeypatch) -> None:
+    source = tmp_path / "log"
+    source.write_bytes(b"a" * 10_000)
+    real = os.lseek
+
+    def lseek(*args):
+        os.truncate(source, 0)
+        return real(*args)
+
+    monkeypatch.setattr(snapshot.os, "lseek", lseek)
+    with pytest.raises(SourceChanged):
+        snaps.copy(str(source))
+    assert left_in(bak) == []
+
+
+def test_a_file_replaced_under_the_copy_gives_the_old_version_whole(tmp_path, snaps, between) -> None:
+    source = tmp_path / "log"
+    source.write_bytes(b"a" * 2_500_000)
+    inode = os.stat(source).st_ino
+
+    def replace() -> None:
+        (tmp_path / "new").write_bytes(b"b" * 2_500_000)
+        os.replace(tmp_path / "new", source)
+
+    between(replace)
+    copied = snaps.copy(str(source))
+    assert copied.digest == sha(b"a" * 2_500_000) and copied.inode == inode
+
+
+def test_a_file_that_vanishes_under_the_copy(tmp_path, bak, snaps, between) -> None:
+    source = tmp_path / "log"
+    source.write_bytes(b"a" * 2_500_000)
+    between(lambda: os.unlink(source))
+    with pytest.raises(SourceMissing):
+        snaps.copy(str(source))
+    assert left_in(bak) == []
+
+
+def test_missing_files(tmp_path, snaps) -> None:
+    (tmp_path / "f").touch()
+    for path in (tmp_path / "none", tmp_path / "f" / "below"):
+        with pytest.raises(SourceMissing):
+            snaps.copy(str(path))
+
+
+def test_folders_fifos_sockets_and_devices_are_refused_at_once(tmp_path, bak, snaps) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path, words in [("fifo", "not a regular file"), ("folder", "is a folder"), ("/dev/null", "not a reg"), ("loop", "link")]:
+        with pytest.raises(SourceError, match=words):
+            snaps.copy(str(tmp_path / path))
+    assert left_in(bak) == []
+
+
+def test_a_file_that_may_not_be_read(tmp_path, snaps, monkeypatch) -> None:
+    source = tmp_path / "secret"
+    source.write_text("x")
+    source.chmod(0)
+    if os.access(source, os.R_OK):
+        # The superuser may read everything.
+        real = os.open
+
+        def refuse(path, *args, **more):
+            if str(path) == str(source):
+                raise PermissionError(errno.EACCES, "Permission denied", path)
+            return real(path, *args, **more)
+
+        monkeypatch.setattr(snapshot.os, "open", refuse)
+    with pytest.raises(SourceError, match="may not be read"):
+        snaps.copy(str(source))
+
+
+def test_a_disk_that_fails_in_the_middle(tmp_path, bak, snaps, monkeypatch) -> None:
+    (tmp_path / "log").write_bytes(b"a" * 100)
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(snapshot.os, "preadv", fail)
+    with pytest.raises(SourceError, match="the disk reports an error"):
+        snaps.copy(str(tmp_path / "log"))
+    assert left_in(bak) == []
+
+
+def test_within_keeps_links_inside(tmp_path, snaps) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir()
+    outside.mkdir()
+    (inside / "real").write_text("mine")
+    (inside / "link").symlink_to("real")
+    (outside / "secret").write_text("theirs")
+    (inside / "escape").symlink_to(outside / "secret")
+    assert snaps.copy(str(inside / "link"), str(inside)).digest == sha(b"mine")
+    assert snaps.copy(str(inside / "real"), str(inside)).digest == sha(b"mine")
+    with pytest.raises(SourceError, match="leads out"):
+        snaps.copy(str(inside / "escape"), str(inside))
+    with pytest.raises(SourceMissing):
+        snaps.copy(str(inside / "none"), str(inside))
+
+
+_Space = namedtuple("_Space", "f_bavail f_frsize")
+
+
+def test_space_that_must_stay_free(tmp_path, bak, monkeypatch) -> None:
+    source = tmp_path / "log"
+    source.write_bytes(b"a" * 10_000)
+    with open(tmp_path / "sparse", "wb") as file:
+        file.truncate(50_000_000)
+    keep = 20_000
+    snaps = Snapshotter(str(bak), "ftp", lambda: keep)
+    monkeypatch.setattr(snapshot.os, "statvfs", lambda _: _Space(29_999, 1))
+    with pytest.raises(DiskLow, match="less than 20000"):
+        snaps.copy(str(source))
+    assert left_in(bak) == []
+    if os.stat(tmp_path / "sparse").st_blocks == 0:
+        snaps.copy(str(tmp_path / "sparse"))
+    keep = 19_999
+    snaps.copy(str(source))
+
+
+def test_a_disk_that_fills_up_in_the_middle(tmp_path, bak, snaps) -> None:
+    source = tmp_path / "log"
+    source.write_bytes(b"a" * 3_000_000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, hard))
+    try:
+        with pytest.raises(DiskLow):
+            snaps.copy(str(source))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert left_in(bak) == []
+
+
+def test_a_disk_that_is_full_when_it_comes_to_the_sync(tmp_path, bak, snaps, monkeypatch) -> None:
+    copies = []
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+        copies.append(snaps.copy(str(tmp_path / name)))
+    real, calls = os.fsync, []
+
+    def full(handle):
+        calls.append(handle)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr(snapshot.os, "fsync", full)
+    with pytest.raises(DiskLow):
+        snaps.seal(copies)
+    assert left_in(bak) == []
+
+
+def test_seal_syncs_each_file_before_its_name_and_the_folder_last(tmp_path, bak, snaps, monkeypatch) -> None:
+    copies = []
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+        copies.append(snaps.copy(str(tmp_path / name)))
+    steps: list[str] = []
+    real_sync, real_rename = os.fsync, os.rename
+
+    def fsync(handle):
+        steps.append("sync " + os.path.basename(os.readlink(f"/proc/self/fd/{handle}")))
+        real_sync(handle)
+
+    def rename(old, new):
+        steps.append("name " + os.path.basename(old))
+        real_rename(old, new)
+
+    monkeypatch.setattr(snapshot.os, "fsync", fsync)
+    monkeypatch.setattr(snapshot.os, "rename", rename)
+    snaps.seal(copies)
+    temps = [os.path.basename(str(copied.temp)) for copied in copies]
+    assert steps == [f"sync {temps[0]}", f"sync {temps[1]}", f"name {temps[0]}", f"name {temps[1]}", "sync ftp"]
+    snaps.seal([])
+    assert len(steps) == 5
+
+
+def test_the_folder_is_made_again_when_it_is_removed(tmp_path, bak, snaps) -> None:
+    (tmp_path / "log").write_text("x")
+    first = snaps.copy(str(tmp_path / "log"))
+    os.unlink(str(first.temp))
+    os.rmdir(bak)
+    second = snaps.copy(str(tmp_path / "log"))
+    snaps.seal([second])
+    assert left_in(bak) == [os.path.basename(second.path)]
+    with pytest.raises(SourceError):
+        snaps.seal([first])
+
+
+def test_a_folder_that_cannot_be_made(tmp_path) -> None:
+    (tmp_path / "bak").write_text("a file is in the way")
+    (tmp_path / "log").write_text("x")
+    with pytest.raises(SourceError, match="no snapshot can be made"):
+        Snapshotter(str(tmp_path / "bak" / "ftp"), "t", lambda: 0).copy(str(tmp_path / "log"))
+
+
+def test_no_two_versions_files_runs_or_tags_share_a_name(tmp_path, bak) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "log").write_text("1")
+    (tmp_path / "x" / "log").write_text("2")
+    copies = []
+    for tag in ("ftp", "ftp", "dropbox"):
+        snaps = Snapshotter(str(bak), tag, lambda: 0)
+        for _ in range(2):
+            copies += [snaps.copy(str(tmp_path / "log")), snaps.copy(str(tmp_path / "x" / "log"))]
+            snaps.seal(copies[-2:])
+    assert len({copied.path for copied in copies}) == 12 == len(left_in(bak))
+
+
+@pytest.mark.parametrize("name", [b"n" * 255, b"\xff\xfe,'\" \n", "\u00fc".encode() * 127, b"-rf"])
+def test_any_name_gives_a_name_the_folder_can_hold(tmp_path, bak, snaps, name) -> None:
+    path = os.path.join(os.fsencode(tmp_path), name)
+    with open(path, "wb") as file:
+        file.write(b"x")
+    copied = snaps.copy(os.fsdecode(path))
+    snaps.seal([copied])
+    assert os.path.getsize(copied.path) == 1
+    assert len(os.fsencode(os.path.basename(copied.path))) <= 255 and len(os.fsencode(os.path.basename(str(copied.temp)))) <= 255
+
+
+def test_without_a_folder_the_live_file_is_hashed_and_nothing_written(tmp_path, between) -> None:
+    source = tmp_path / "log"
+    source.write_bytes(b"a" * 10)
+    before = left_in(tmp_path)
+    snaps = Snapshotter(None, "ftp", lambda: 1 << 60)
+    copied = snaps.copy(str(source))
+    snaps.seal([copied])
+    assert (copied.path, copied.temp, copied.live, copied.digest) == (str(source), None, True, sha(b"a" * 10))
+    snaps.drop(copied.path)
+    snaps.discard(copied)
+    assert snaps.sweep([]) == [] and left_in(tmp_path) == before
+    between(lambda: source.write_bytes(b"b" * 10))
+    with pytest.raises(SourceChanged):
+        snaps.copy(str(source))
+
+
+def test_drop_removes_our_snapshots_and_nothing_else(tmp_path, bak, snaps) -> None:
+    (tmp_path / "log").write_text("x")
+    copied = snaps.copy(str(tmp_path / "log"))
+    snaps.seal([copied])
+    (bak / "notes.txt").write_text("mine")
+    (bak / "below").mkdir()
+    (bak / "below" / "ftp-1").write_text("mine")
+    (tmp_path / "ftp-2").write_text("mine")
+    for path in (tmp_path / "log", bak / "notes.txt", bak / "below" / "ftp-1", tmp_path / "ftp-2", bak / "ftp-missing"):
+        snaps.drop(str(path))
+    snaps.drop(f"{bak}/below/../notes.txt")
+    assert left_in(bak) == ["below", os.path.basename(copied.path), "notes.txt"]
+    assert (tmp_path / "log").exists() and (tmp_path / "ftp-2").exists() and (bak / "below" / "ftp-1").exists()
+    snaps.drop(copied.path)
+    assert not os.path.exists(copied.path)
+
+
+def test_discard_removes_a_copy_in_either_state(tmp_path, bak, snaps) -> None:
+    (tmp_path / "log").write_text("x")
+    early, late = snaps.copy(str(tmp_path / "log")), snaps.copy(str(tmp_path / "log"))
+    snaps.seal([late])
+    snaps.discard(early)
+    snaps.discard(late)
+    assert left_in(bak) == []
+
+
+def test_sweep_removes_what_a_crash_left_and_keeps_what_is_needed(tmp_path, bak, snaps) -> None:
+    (tmp_path / "log").write_text("x")
+    temp, kept, lost = (snaps.copy(str(tmp_path / "log")) for _ in range(3))
+    snaps.seal([kept, lost])
+    other = Snapshotter(str(bak), "dropbox", lambda: 0).copy(str(tmp_path / "log"))
+    (bak / "notes.txt").write_text("mine")
+    again = Snapshotter(str(bak), "ftp", lambda: 0)
+    assert sorted(again.sweep({kept.path})) == sorted([str(temp.temp), lost.path])
+    assert left_in(bak) == sorted([os.path.basename(kept.path), os.path.basename(str(other.temp)), "notes.txt"])
+    assert Snapshotter(str(tmp_path / "nowhere"), "ftp", lambda: 0).sweep([]) == []
+
+
+def test_content_digest(tmp_path) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"abcdef")
+    assert content_digest(str(path), 3) == sha(b"abc")
+    assert content_digest(str(path), 0) == sha(b"")
+    with pytest.raises(SourceChanged):
+        content_digest(str(path), 7)
+    with pytest.raises(SourceMissing):
+        content_digest(str(tmp_path / "none"), 1)
+
+
+@pytest.mark.parametrize("tag", ["", "a/b", "t" * 65])
+def test_a_tag_must_fit_into_a_name(tag) -> None:
+    with pytest.raises(ValueError):
+        Snapshotter("/tmp", tag, lambda: 0)
+
+
+def test_no_handle_is_left_open(tmp_path, snaps) -> None:
+    (tmp_path / "log").write_text("x")
+    os.mkfifo(tmp_path / "fifo")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        snaps.seal([snaps.copy(str(tmp_path / "log"))])
+        with pytest.raises(SourceError):
+            snaps.copy(str(tmp_path / "fifo"))
+    assert len(os.listdir("/proc/self/fd")) == before

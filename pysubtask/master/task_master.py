@@ -316,7 +316,7 @@ class BaseMaster:
     def _launch(self, index: int) -> Child:
         plan = self._seats[index].plan
         log_file = plan.settings["Subtask_Log_FileName"]
-        log_file = os.path.join(self._cwd, log_file) if log_file is not None else None
+        log_file = os.path.normpath(os.path.join(self._cwd, log_file)) if log_file is not None else None
         fd = handoffs.write(
             handoffs.Handoff(
                 task=plan.task,

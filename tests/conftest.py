@@ -1,0 +1,50 @@
+"""For every test: what was skipped and why stands at the end; PYSUBTASK_FORBID_SKIPS=1 makes a skip a failure."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+pytest_plugins = ["pysubtask.testing.pytest_plugin"]
+
+_FORBIDDEN = os.environ.get("PYSUBTASK_FORBID_SKIPS", "") not in ("", "0")
+_skipped: Counter[str] = Counter()
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    found = report.longrepr
+    text = str(found[2]) if isinstance(found, tuple) else str(found)
+    return text.removeprefix("Skipped: ")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    report: pytest.TestReport = yield
+    # An expected failure also reports itself as skipped; it ran, so it is none.
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _note(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Iterator[None]:
+    report: pytest.CollectReport = yield
+    if report.skipped:  # a whole module, by importorskip
+        _note(report)
+    return report
+
+
+def _note(report: pytest.TestReport | pytest.CollectReport) -> None:
+    reason = _reason(report)
+    _skipped[reason] += 1
+    if _FORBIDDEN:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which PYSUBTASK_FORBID_SKIPS forbids: {reason}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    why = "; ".join(f"{reason} ({count})" for reason, count in sorted(_skipped.items()))
+    terminalreporter.write_line(f"skipped: {_skipped.total()}" + (f", because: {why}" if why else ""))

@@ -1,0 +1,194 @@
+"""Which children a config asks for; every mistake is one error before anything starts."""
+
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+
+from pysubtask import BaseMaster, ConfigError, DropboxTaskMaster, FTPTaskMaster, Section, TaskMaster, defaults_config
+from pysubtask.common.config import values_of
+from pysubtask.master.destinations import own_module
+
+BAD_NAMES = ("", " ", ".", "..", "a/b", "\\", "x" * 101)
+FILES = [{"file": "a.csv"}]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("base", "ftp", "dropbox", "burst_mode"):
+        section = getattr(defaults_config, name)
+        monkeypatch.setattr(defaults_config, name, Section("", **values_of(section)))
+    return tmp_path
+
+
+def plans(master):
+    return [seat.plan for seat in master._seats]
+
+
+def ftp(**values):
+    return {"ftp": {"Host": "h", **values}}
+
+
+def test_ftp_is_on_when_a_host_is_set(folder):
+    (plan,) = plans(TaskMaster(FILES, ftp(HostPort=2222)))
+    assert (plan.extension, plan.module, plan.child_name) == ("ftp", "pysubtask.ftp", "FTPSubtask")
+    assert plan.settings["HostPort"] == 2222
+    assert plan.state_dir == str(folder / ".pysubtask/main/ftp")
+    assert plan.bak_dir == str(folder / "upload/ftp")
+    assert plan.burst["expire_milli"] == 5000
+    assert os.listdir(folder) == ["logs"]
+    assert os.listdir("logs") == ["ftp_taskmaster.log.txt"]
+
+
+def test_module_object_mapping_and_version_1_file_are_configs():
+    module = types.ModuleType("demo_config")
+    text = "from pysubtask._config import Struct as Section\nimport os\nDEBUG = True\n"
+    exec(text + "ftp = Section('my server')\nftp.Host = 'h'\nftp.UseFTP = True\nbase = Section('b', TaskName='t')", vars(module))
+    before = dict(vars(module.ftp))
+    for config in (module, types.SimpleNamespace(ftp=module.ftp, base={"TaskName": "t"}, other=3), Section("", ftp=module.ftp)):
+        (plan,) = plans(TaskMaster(FILES, config))
+        assert plan.settings["Host"] == "h"
+    assert vars(module.ftp) == before
+
+
+def test_assigning_to_the_defaults_works():
+    defaults_config.ftp.Host = "from.defaults"
+    defaults_config.burst_mode.expire_milli = 1
+    (plan,) = plans(TaskMaster(FILES, {}))
+    assert (plan.settings["Host"], plan.burst["expire_milli"]) == ("from.defaults", 1)
+    with pytest.raises(ConfigError, match=r"ftp\.UseFTP"):
+        TaskMaster(FILES, {"ftp": {"UseFTP": False}})
+
+
+def test_state_and_snapshots_are_beside_the_first_entry(folder):
+    config = {"base": {"TaskName": "night run"}, **ftp(BakToFolder="/var/x/../bak")}
+    (plan,) = plans(TaskMaster([{"dir": "photos"}, {"file": "a.csv"}], config))
+    assert plan.state_dir == str(folder / "photos/.pysubtask/night run/ftp")
+    assert plan.bak_dir == "/var/bak"
+    (plan,) = plans(TaskMaster(FILES, ftp(BakToFolder=None)))
+    assert plan.bak_dir is None
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "remedy"),
+    [
+        ({}, "ftp.UseFTP", "ftp.Host"),
+        (ftp(UseFTP=False), "ftp.UseFTP", "True"),
+        ({"ftp": {"UseFTP": True}}, "ftp.Host", "name or address"),
+        (ftp(UseSFTP=False), "ftp.UseSFTP", "SFTP"),
+        (ftp(Host="-oProxyCommand=x"), "ftp.Host", "name or address"),
+        (ftp(Host="me@host"), "ftp.Host", "ftp.User"),
+        (ftp(Host="sftp://host"), "ftp.Host", "alone"),
+        (ftp(Host="a b"), "ftp.Host", "alone"),
+        (ftp(Host="a\n"), "ftp.Host", "alone"),
+        (ftp(User="-l"), "ftp.User", "login name"),
+        (ftp(HostPort=0), "ftp.HostPort", "1 to 65535"),
+        (ftp(BakToFolder=" "), "ftp.BakToFolder", "None"),
+        (ftp(Pasword="geheim"), "ftp.Pasword", "'Password'"),
+        ({"dropbox": {"UseDropbox": True}, **ftp()}, "dropbox.UseDropbox", "False"),
+        ({"ftpp": {}, **ftp()}, "config.ftpp", "'ftp'"),
+        (types.SimpleNamespace(fpt=Section("", Host="h")), "config.fpt", "'ftp'"),
+        (None, "config", "sections base"),
+        ("demo_config.py", "config", "sections base"),
+        *[({"base": {"TaskName": name}, **ftp()}, "base.TaskName", "'main'") for name in BAD_NAMES],
+        ({"burst_mode": {"expire_milli": -1}, **ftp()}, "burst_mode.expire_milli", "milliseconds"),
+    ],
+)
+def test_mistakes_are_named_with_their_remedy(folder, config, key, remedy):
+    with pytest.raises(ConfigError) as error:
+        TaskMaster(FILES, config)
+    assert error.value.key == key
+    assert remedy in error.value.remedy
+    assert "geheim" not in str(error.value)
+    assert os.listdir(folder) == []
+
+
+def test_uploader_without_entries(folder):
+    for make in (TaskMaster, FTPTaskMaster):
+        with pytest.raises(ConfigError, match="watchfilesdirs"):
+            make([], ftp())
+    assert os.listdir(folder) == []
+
+
+def test_wrong_entry_is_found_before_the_config():
+    with pytest.raises(ConfigError, match=r"watchfilesdirs\[0\]\.flie"):
+        TaskMaster([{"flie": "a.csv"}], ftp())
+
+
+def test_ftp_master_is_always_on():
+    (plan,) = plans(FTPTaskMaster(FILES, ftp(UseFTP=False)))
+    assert plan.extension == "ftp"
+    with pytest.raises(ConfigError, match=r"ftp\.Host"):
+        FTPTaskMaster(FILES, {"base": Section("")})
+
+
+def test_dropbox_master_says_not_yet():
+    with pytest.raises(ConfigError, match=r"dropbox\.UseDropbox: Dropbox is not in this version"):
+        DropboxTaskMaster(FILES, {"dropbox": {"AccessToken": "geheim"}})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Section("", TimerIntervalSecs=7),
+        {"TimerIntervalSecs": 7},
+        types.SimpleNamespace(TimerIntervalSecs=7),
+        {"base": {"TimerIntervalSecs": 7}, "ftp": {"TimerIntervalSecs": 3}},
+        types.SimpleNamespace(base=Section("", TimerIntervalSecs=7)),
+    ],
+)
+def test_base_master_takes_a_flat_section_or_a_config(config):
+    (plan,) = plans(BaseMaster(FILES, config))
+    assert plan.settings["TimerIntervalSecs"] == 7
+    assert (plan.extension, plan.module, plan.child_name) == ("base", "pysubtask.base", "BaseSubtask")
+
+
+def test_base_master_without_config_or_entries(folder):
+    (plan,) = plans(BaseMaster([]))
+    assert plan.settings["TimerIntervalSecs"] == 2
+    assert plan.state_dir == str(folder / ".pysubtask/main/base")
+    assert "No Watch files or dirs specified!" in (folder / "logs/base_taskmaster.log.txt").read_text()
+    with pytest.raises(ConfigError, match=r"base\.TimerIntervalSec\b"):
+        BaseMaster(FILES, {"TimerIntervalSec": 7})
+
+
+def test_log_file_name_from_argument_settings_or_none(folder):
+    BaseMaster(FILES, {"Master_Log_FileName": "mine/log.txt"})
+    BaseMaster(FILES, {"Master_Log_FileName": "not/this.txt"}, LogFileName="argument.txt")
+    BaseMaster(FILES, {"Master_Log_FileName": None})
+    BaseMaster(FILES, LogFileName=None)
+    assert sorted(os.listdir(folder)) == ["argument.txt", "mine"]
+
+
+def test_modules_of_ones_own(folder):
+    (plan,) = plans(BaseMaster(FILES, None, "lab.tasks.camera"))
+    assert (plan.extension, plan.module) == ("camera", "lab.tasks.camera")
+    assert plan.state_dir == str(folder / ".pysubtask/main/camera")
+    assert own_module("__main__", "/app/station.py") == "station"
+    for name in ("", "a..b", ".a", "-c", "a/b", "a\0", 3, None, "__main__", "x" * 101):
+        with pytest.raises(ConfigError, match="SubtaskModuleName"):
+            own_module(name, "/app/program")
+
+
+def test_script_that_is_its_own_child(folder):
+    """A script passes its own __name__, as version 1 had it."""
+    (folder / "app").mkdir()
+    (folder / "app" / "station.py").write_text(
+        "import os, sys, time\n"
+        "if '--handoff' in sys.argv:\n"
+        "    from pysubtask.common import handoff\n"
+        "    open('told', 'w').write(handoff.read().extension)\n"
+        "    os.rename('told', 'told.done')\n"
+        "    time.sleep(60)\n"
+        "from pysubtask import BaseMaster\n"
+        "with BaseMaster([{'file': 'a.csv'}], None, __name__) as master:\n"
+        "    end = time.monotonic() + 60\n"
+        "    while not os.path.exists('told.done') and time.monotonic() < end:\n"
+        "        time.sleep(0.01)\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run([sys.executable, "app/station.py"], check=True, timeout=90, env=environ, capture_output=True)
+    assert (folder / "told.done").read_text() == "station"

@@ -1,0 +1,192 @@
+"""Who may import whom, read from the source, and what an app pays for it, measured in bare interpreters."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pysubtask
+
+PACKAGE = Path(pysubtask.__file__).parent
+FORBIDDEN = ("asyncio", "ssl", "sqlite3", "http", "ftplib", "dataclasses", "shutil", "tempfile")
+DOORS = ("base", "ftp", "dropbox")
+OPTIONAL = {"watchdog", "asyncssh", "pytest"}
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        yield path, parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def imports(path, own):
+    """(dotted name, at the top of the module) for each import of the file, relative ones resolved; not those for type checkers."""
+    package = own if path.name == "__init__.py" else own[:-1]
+    found = []
+
+    def visit(node, top):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+                continue
+            if isinstance(child, ast.Import):
+                found.extend((alias.name, top) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                base = ["pysubtask", *package[: len(package) - child.level + 1]] if child.level else []
+                module = [*base, *(child.module.split(".") if child.module else [])]
+                for alias in child.names:
+                    longer = PACKAGE.parent.joinpath(*module, alias.name)
+                    deeper = longer.with_suffix(".py").exists() or longer.is_dir()
+                    found.append((".".join([*module, alias.name] if deeper else module), top))
+            visit(child, top and not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)))
+
+    visit(ast.parse(path.read_text()), True)
+    return found
+
+
+def room(name):
+    """The room of a dotted name inside the package: its folder, or the module itself at the top."""
+    return name.split(".")[1] if name.count(".") else "pysubtask"
+
+
+def allowed(own, name, top):
+    """Whether the module ``own`` (its parts) may import ``name``."""
+    if not name.startswith("pysubtask"):
+        first = name.split(".")[0]
+        if first in sys.stdlib_module_names:
+            return True
+        # Third-party modules: never in the app's half, and where they are wanted only when they are wanted.
+        return first in OPTIONAL and own[:1] in (("subtask",), ("transports",), ("testing",))
+    mine, other = own[0] if own else "", room(name)
+    if mine in ("common", "_config", "defaults_config"):
+        return other in ("common",)
+    if mine == "master":
+        return other in ("master", "common", "defaults_config", "pysubtask")
+    if mine == "subtask":
+        return other in ("subtask", "common") or name in ("pysubtask.transports", "pysubtask.transports.base")
+    if mine == "transports":
+        if own[1:] in ((), ("base",)):
+            return other == "common" or name == "pysubtask.transports.base"
+        mates = f"pysubtask.transports.{own[1]}"
+        return other == "common" or name == "pysubtask.transports.base" or name == mates or name.startswith(mates + ".")
+    if mine in DOORS:
+        return other in ("common", "master") or (other == "subtask" and not top)
+    if mine == "control":
+        return other in ("control", "master", "common", "transports", "defaults_config")
+    return mine == "testing"
+
+
+CASES = [pytest.param(path, own, id=".".join(("pysubtask", *own))) for path, own in modules()]
+
+
+@pytest.mark.parametrize(("path", "own"), CASES)
+def test_each_module_keeps_to_its_rooms(path, own):
+    broken = [name for name, top in imports(path, own) if not allowed(own, name, top)]
+    assert broken == []
+
+
+@pytest.mark.parametrize(
+    ("own", "name", "top"),
+    [
+        (("common", "x"), "pysubtask.master", True),
+        (("common", "x"), "pysubtask.defaults_config", True),
+        (("common", "x"), "watchdog", False),
+        (("master", "x"), "pysubtask.subtask.spool", False),
+        (("master", "x"), "pysubtask.transports", False),
+        (("master", "x"), "asyncssh", False),
+        (("subtask", "x"), "pysubtask.master.child", False),
+        (("subtask", "x"), "pysubtask.transports.folder", False),
+        (("subtask", "x"), "pysubtask.control", False),
+        (("transports", "folder"), "pysubtask.transports.sftp", False),
+        (("transports", "sftp", "client"), "pysubtask.subtask.spool", False),
+        (("transports", "sftp", "client"), "pysubtask.transports.folder", False),
+        (("transports", "folder"), "pysubtask.defaults_config", False),
+        (("ftp",), "pysubtask.subtask.base_subtask", True),
+        ((), "pysubtask.base", True),
+        (("subtask", "x"), "numpy", False),
+    ],
+)
+def test_the_law_forbids(own, name, top):
+    assert not allowed(own, name, top)
+
+
+def test_the_reader_of_imports_sees_through_all_their_forms(tmp_path):
+    file = tmp_path / "x.py"
+    file.write_text(
+        "from . import child\nfrom ..common import lock, config as c\nfrom .child import Child\nimport os.path\n"
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import ssl\n"
+        "def f():\n    from ..subtask.spool import Spool\n    try:\n        import asyncssh\n    finally:\n        pass\n"
+    )
+    assert imports(file, ("master", "x")) == [
+        ("pysubtask.master.child", True),
+        ("pysubtask.common.lock", True),
+        ("pysubtask.common.config", True),
+        ("pysubtask.master.child", True),
+        ("os.path", True),
+        ("typing", True),
+        ("pysubtask.subtask.spool", False),
+        ("asyncssh", False),
+    ]
+
+
+LOAD = """
+import sys, time
+sys.path.append({folder!r})
+before = set(sys.modules)
+begin = time.perf_counter()
+{statement}
+took = time.perf_counter() - begin
+import json
+print(json.dumps([took, sorted(set(sys.modules) - before)]))
+"""
+
+
+def load(statement):
+    """(seconds, modules newly loaded) of a statement in a bare interpreter of this environment."""
+    code = LOAD.format(folder=str(PACKAGE.parent), statement=statement)
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    took, names = json.loads(done.stdout)
+    return took, names
+
+
+def foreign(names):
+    tops = {name.partition(".")[0] for name in names}
+    return {top for top in tops if top not in sys.stdlib_module_names and top != "pysubtask"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import pysubtask.ftp",
+        "import pysubtask.base",
+        "from pysubtask import TaskMaster, BaseMaster, Section, ConfigError",
+        "from pysubtask import FTPTaskMaster; FTPTaskMaster([{'file': 'a'}], {'ftp': {'Host': 'h'}}, None, False)",
+    ],
+)
+def test_the_apps_half_loads_nothing_it_should_not(statement):
+    _, names = load(statement)
+    assert [name for name in names if name.partition(".")[0] in FORBIDDEN] == []
+    assert foreign(names) == set()
+    assert [name for name in names if name.startswith(("pysubtask.subtask", "pysubtask.transports", "pysubtask.testing"))] == []
+    assert "pysubtask.master.task_master" in names
+
+
+def test_the_package_alone_loads_nothing():
+    _, names = load("import pysubtask; dir(pysubtask)")
+    assert [name for name in names if name.startswith("pysubtask")] == ["pysubtask"]
+    assert set(names) <= {"pysubtask", "__future__", "typing", *load("import typing, __future__")[1]}
+
+
+def test_import_costs_at_most_one_and_a_half_times_its_standard_library_parts():
+    _, names = load("import pysubtask.ftp")
+    standard = "import " + ", ".join(name for name in names if not name.startswith("pysubtask"))
+    ours, parts = [], []
+    # One after the other, so that a busy spell of the machine hits both; the least of each counts.
+    for _ in range(15):
+        ours.append(load("import pysubtask.ftp")[0])
+        parts.append(load(standard)[0])
+    print(f"import pysubtask.ftp {min(ours) * 1e3:.1f} ms, its standard library {min(parts) * 1e3:.1f} ms")
+    assert min(ours) <= 1.5 * min(parts)

@@ -2,11 +2,26 @@
 
 import os
 import sys
+import time
 
 from pysubtask import defaults_config
 from pysubtask.base import main
 from pysubtask.common.config import values_of
 from pysubtask.subtask.upload_subtask import UploadSubtask
+from pysubtask.transports.folder import FolderTransport
+
+_connect = FolderTransport.connect
+
+
+async def _hang_once(self):
+    marker = os.environ.get("TEST_HANG_MARKER", "")
+    if os.path.exists(marker):
+        os.unlink(marker)
+        time.sleep(1000)
+    await _connect(self)
+
+
+FolderTransport.connect = _hang_once
 
 
 class FolderSubtask(UploadSubtask):

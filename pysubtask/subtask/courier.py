@@ -123,7 +123,7 @@ class Courier:
 
     def hangs(self, now: float) -> bool:
         """Whether the loop has not turned for longer than any wait of it may last."""
-        return self.is_alive() and now - self.beat > self._settings["StallSecs"] + 30 * BEAT_SECS
+        return self.is_alive() and now - self.beat > self._settings["StallSecs"] + BEAT_SECS
 
     def _call(self, function: Callable[[], None]) -> None:
         loop = self._loop

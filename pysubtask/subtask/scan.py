@@ -12,8 +12,8 @@ from ..common.notify import NOTIFY, is_signal_file
 
 
 class Listing(NamedTuple):
-    """What a look at a whole folder gave: ``odd`` names are unseen, re-created or asked for; ``notified`` are the
-    data names that have a notify file; ``gone`` the names that are there no more and have no notify file left."""
+    """What a look at a whole folder gave: ``odd`` names need a closer look; ``notified`` are the data names that have
+    a notify file; ``gone`` the known names that are there no more and have no notify file left."""
 
     odd: list[str]
     notified: list[str]
@@ -21,7 +21,7 @@ class Listing(NamedTuple):
 
 
 class Folder:
-    """State of one ``{'dir': ...}`` entry. ``names``: each known data file and its inode number.
+    """State of one ``{'dir': ...}`` entry. ``names``: each known data file and its inode number, 0 while it has none.
 
     ``fresh``: it was not looked at yet, or it was away: its files are compared with their last snapshots.
     """
@@ -65,12 +65,16 @@ class Folder:
         self.names.clear()
         self.fresh = True
 
-    def look(self) -> Listing:
-        """List it, by names and inode numbers as far as they tell enough.
+    def forget(self, name: str) -> None:
+        """A file is gone: one of that name is new, even with the same inode number."""
+        if name in self.names:
+            self.names[name] = 0
 
-        A file seen for the first time goes into ``names`` with inode 0. Raises OSError.
+    def look(self, every: bool) -> Listing:
+        """List it. Files of known name and inode number are odd only if ``every``, so that no stat is needed.
+
+        Raises OSError.
         """
-        every = self.fresh or self.entry.on_change
         known, found = self.names, {}
         odd: list[str] = []
         notified: list[str] = []
@@ -86,10 +90,11 @@ class Folder:
                 elif self._is_data(item):
                     found[name] = inode or 0
                     odd.append(name)
-        signalled = set(notified)
-        gone = [name for name in known if name not in found and name not in signalled]
+        left = set(known).difference(found)
+        # With its notify file there, what is known of a file is still of use.
+        found.update(dict.fromkeys(left.intersection(notified), 0))
         self.names = found
-        return Listing(odd, notified, gone)
+        return Listing(odd, notified, sorted(left.difference(notified)))
 
     def _is_data(self, item: os.DirEntry[str]) -> bool:
         if is_signal_file(item.name) or item.path in self._skip:

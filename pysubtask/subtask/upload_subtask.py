@@ -17,6 +17,7 @@ from .spool import Entry, Version
 from .watch import Due
 
 _LOGIN_KEYS = ("User", "Password", "KeyFile", "HostKey", "HostKeyPolicy", "KnownHostsFile", "SSHProgram", "SSHConfigFile")
+_HANG_SECS = 2.0
 
 
 class UploadSubtask(BaseSubtask):
@@ -27,6 +28,7 @@ class UploadSubtask(BaseSubtask):
 
     transport = "sftp"
     _courier: Courier | None = None
+    _hangs_since: float | None = None
 
     def process_notify(self, snapshot: str) -> None:
         """Called with the path of each new snapshot before it is sent."""
@@ -46,7 +48,12 @@ class UploadSubtask(BaseSubtask):
     def check(self, now: float) -> str:
         if self._courier is None or not self._courier.is_alive():
             return "The courier ended; starting over"
-        if self._courier.hangs(now):
+        if not self._courier.hangs(now):
+            self._hangs_since = None
+        elif self._hangs_since is None:
+            # After the whole process was stopped, the courier must get its chance first.
+            self._hangs_since = now
+        elif now - self._hangs_since >= _HANG_SECS:
             self._replace()
         return ""
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from ..common.entries import Entry
 from ..common.notify import NOTIFY, Stamp, data_name, is_signal_file, make_notify, notify_name, read_stamp
+from .birth import birth_ns
 from .coarse import again
 from .file_events import FileEvents, Taken, Tended, Wants
 from .scan import Folder
@@ -139,12 +140,13 @@ class Watch:
         taken = self._events.take() if self._events is not None else Taken({}, False)
         wall = self._wall()
         looks, self._looks = self._looks, {}
-        looks.update(taken.paths)
+        for path, made in taken.paths.items():
+            looks[path] = made or looks.get(path, False)
         self._after_done(now, wall, looks)
         for index, path in self._statics:
             self._look_static(index, path, wall)
         for path in self._wants:
-            self._tend(path, now, wall, everything or taken.lost)
+            self._tend(path, now, wall, everything, taken.lost)
         for path, made in looks.items():
             self._look_at(path, made, now, wall)
         self._ripen(now, wall, everything)
@@ -189,7 +191,7 @@ class Watch:
 
     # -- folders ----------------------------------------------------------------------------------------------
 
-    def _tend(self, path: str, now: float, wall: int, at_once: bool) -> None:
+    def _tend(self, path: str, now: float, wall: int, everything: bool, lost: bool) -> None:
         """Keep the events of a folder going, and look at all of it when it is time."""
         folder = self._folders.get(path)
         events = Tended(False, False, False) if self._events is None else self._events.tend(path, now)
@@ -197,18 +199,19 @@ class Watch:
             return
         if events.broken:
             folder.away()
-        if at_once or events.renewed or folder.fresh or now >= folder.next_look:
-            self._look_whole(folder, now, wall)
+        if everything or lost or events.renewed or folder.fresh or now >= folder.next_look:
+            # Where events tell of each new file, the names are enough.
+            self._look_whole(folder, lost or events.renewed or not events.live, now, wall)
             if events.live and not folder.entry.on_change:
                 folder.next_look = now + FULL_LOOK_SECS
             else:
                 folder.next_look = now + _SHARE * sum(each.cost for each in self._folders.values())
 
-    def _look_whole(self, folder: Folder, now: float, wall: int) -> None:
+    def _look_whole(self, folder: Folder, closely: bool, now: float, wall: int) -> None:
         begun = self._timer()
         fresh = folder.fresh
         try:
-            listing = folder.look()
+            listing = folder.look(closely or fresh or folder.entry.on_change)
         except OSError:
             # Not there, or not to be read at the moment: quietly tried again.
             folder.away()
@@ -218,7 +221,9 @@ class Watch:
             self._look_data(folder, name, False, fresh, now, wall)
         for name in listing.notified:
             self._look_notify(folder, name, wall)
-        self._gone += [folder.join(name) for name in listing.gone]
+        for path in map(folder.join, listing.gone):
+            if self._known.source(path) is not None or self._known.handled(notify_name(path)) is not None:
+                self._gone.append(path)
         folder.cost = self._timer() - begun
 
     def _look_at(self, path: str, made: bool, now: float, wall: int) -> None:
@@ -236,7 +241,7 @@ class Watch:
         path = folder.join(name)
         seen = self._stat(path)
         if seen is None:
-            folder.names.pop(name, None)
+            folder.forget(name)
             return
         new = made or seen.inode != folder.names.get(name)
         folder.names[name] = seen.inode
@@ -250,7 +255,7 @@ class Watch:
                 # How long it has been quiet already.
                 age = max(0, wall - seen.mtime_ns) / 1e9
                 self._settle(folder, path, seen, now - age, "start")
-        elif new:
+        elif new or (not folder.entry.on_change and last is not None and _made_anew(path, seen, last)):
             self._settle(folder, path, seen, now, "new")
         elif folder.entry.on_change:
             self._settle(folder, path, seen, now, "change")
@@ -286,15 +291,15 @@ class Watch:
             name = os.path.basename(path)
             if seen is None or not found.folder.is_data(name):
                 del self._settling[path]
-                found.folder.names.pop(name, None)
+                found.folder.forget(name)
             elif seen != found.seen and wait and not everything:
                 self._settling[path] = found._replace(seen=seen, since=now)
             else:
-                del self._settling[path]
                 found.folder.names[name] = seen.inode
                 self._take(found.folder, path, found.cause, wall)
 
     def _take(self, folder: Folder, path: str, cause: str, wall: int) -> None:
+        self._settling.pop(path, None)
         notify = notify_name(path)
         stamp = self._stat(notify)
         if stamp is None and folder.entry.notify_files and cause != "change":
@@ -342,7 +347,7 @@ class Watch:
         name = os.path.basename(path)
         seen = self._stat(path)
         if seen is None:
-            folder.names.pop(name, None)
+            folder.forget(name)
         elif last is not None and seen.inode != last.inode:
             # Another file has taken its place since.
             looks[path] = True
@@ -388,6 +393,13 @@ class Watch:
         return {
             path: _wants(notifies.get(path, set()), self._folders.get(path)) for path in dict.fromkeys([*self._folders, *notifies])
         }
+
+
+def _made_anew(path: str, seen: Stamp, last: Stamp) -> bool:
+    """Whether a file is another one than at its last snapshot, though it has the same inode number: file systems use
+    the numbers of deleted files again. In doubt it is."""
+    born = birth_ns(path)
+    return born is None or born > last.mtime_ns or seen.mtime_ns < last.mtime_ns
 
 
 def _wants(notifies: set[str], folder: Folder | None) -> Wants:

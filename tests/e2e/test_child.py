@@ -1,0 +1,368 @@
+"""A real master and a real child over a folder: what an app, a touch, a kill or a bad disk does to them."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from pysubtask.common.receipts import read_receipts
+from tests.e2e.station import Station, pause
+from tests.helpers import wait_until
+
+
+@pytest.fixture
+def station(tmp_path):
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Station(tmp_path, *args, **kwargs))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_notified_files_arrive_and_graceful_stop_leaves_nothing_behind(station):
+    one = station()
+    one.write("a.csv", "1\n")
+    one.master.start()
+    one.master.notify_all_files()
+    one.write("box/picture", os.urandom(200_000))
+    one.arrived("a.csv", "box/picture")
+    one.write("a.csv", "2\n", "a")
+    one.notify("a.csv")
+    one.arrived("a.csv")
+    one.master.stop(forcekill=False)
+    assert one.leftovers() == []
+    assert not list(one.data.rglob("*.notify"))
+    assert one.page()["state"] == "stopped"
+    assert threading.active_count() == 1
+
+
+def test_a_touch_by_any_program_is_a_notify(station):
+    one = station()
+    one.write("a.csv", "1\n")
+    one.master.start()
+    one.arrived("a.csv")
+    one.write("a.csv", "2\n", "a")
+    subprocess.run(["touch", str(one.data / "a.csv.notify")], check=True)
+    one.arrived("a.csv")
+    assert not (one.data / "box" / "x.notify").exists()
+    one.write("box/x", "1")
+    one.arrived("box/x")
+    assert (one.data / "box" / "x.notify").exists(), "auto-made"
+    one.write("box/x", "22")
+    os.utime(one.data / "box" / "x.notify")
+    one.arrived("box/x")
+
+
+def test_a_restart_sends_nothing_again_but_what_changed_while_it_was_away(station):
+    one = station()
+    one.write("a.csv", "1\n")
+    for n in range(50):
+        one.write(f"box/f{n}", f"{n}")
+    one.master.start()
+    one.arrived("a.csv", *[f"box/f{n}" for n in range(50)])
+    one.idle()
+    before = len(one.sent())
+    one.master.stop(forcekill=True)
+    one.write("box/f7", "changed and never notified")
+    one.master.start()
+    one.arrived("box/f7")
+    one.idle()
+    assert one.sent()[before:] == ["f7"]
+
+
+def test_an_unchanged_notified_file_is_said_to_be_there_and_not_sent(station):
+    one = station()
+    one.write("a.csv", "1\n")
+    one.master.start()
+    one.arrived("a.csv")
+    one.idle()
+    one.notify("a.csv")
+    one.wait_kind("unchanged")
+    assert one.sent() == ["a.csv"]
+    assert "[a.csv] unchanged, already on server" in one.log()
+    (one.server / "a.csv").unlink()
+    one.notify("a.csv")
+    one.arrived("a.csv")
+
+
+def test_what_was_notified_survives_kills_of_child_and_app(station, tmp_path):
+    one = station()
+    one.write("a.csv", "1\n")
+    one.server.rename(tmp_path / "away")
+    one.master.start()
+    one.notify("a.csv")
+    one.wait_kind("queued")
+    one.kill()
+    one.write("a.csv", "2\n", "a")
+    one.notify("a.csv")
+    one.master.stop(forcekill=True)
+    (tmp_path / "away").rename(one.server)
+    one.master.start()
+    one.arrived("a.csv")
+
+
+def test_a_killed_child_is_started_again_by_the_next_calls(station):
+    one = station()
+    one.write("a.csv", "1\n")
+    one.master.start()
+    first = one.pid()
+    one.kill()
+    one.write("a.csv", "2\n", "a")
+    one.notify("a.csv")
+    one.arrived("a.csv")
+    assert one.pid() != first
+
+
+def test_a_file_that_does_not_exist_keeps_its_notify_until_it_does(station):
+    one = station()
+    one.master.start()
+    one.notify("a.csv")
+    one.wait_kind("source_missing")
+    pause(0.5)
+    assert one.kinds().count("source_missing") == 1, "said once"
+    one.write("a.csv", "late\n")
+    one.arrived("a.csv")
+    assert "notified but does not exist!" in one.log()
+
+
+def test_graceful_stop_queues_what_is_due_and_keeps_what_it_could_not_take(station):
+    one = station([{"file": "a"}, {"file": "b"}], TimerIntervalSecs=60)
+    one.entries = [{"file": str(one.data / "a")}, {"file": str(one.data / "b")}]
+    one.master = one.make()
+    one.master.start()
+    one.pid()
+    one.write("a", "1")
+    one.notify("a")
+    one.notify("b")
+    one.master.stop(forcekill=False)
+    assert (one.server / "a").read_text() == "1"
+    assert not (one.data / "a.notify").exists()
+    assert (one.data / "b.notify").exists(), "there is no b yet: its notify is still due"
+
+
+def test_forced_stop_keeps_notifies_for_the_next_start(station):
+    one = station(TimerIntervalSecs=60)
+    one.master.start()
+    one.pid()
+    one.master.stop(forcekill=True)
+    one.write("a.csv", "1\n")
+    one.notify("a.csv")
+    assert (one.data / "a.csv.notify").exists()
+    one.master.start()
+    one.arrived("a.csv")
+
+
+def test_two_files_with_one_remote_name_do_not_take_turns(station):
+    one = station()
+    (one.data / "other").mkdir()
+    one.entries = [{"dir": str(one.data / "box"), "settle_secs": 0}, {"dir": str(one.data / "other"), "settle_secs": 0}]
+    one.master = one.make()
+    one.write("box/same", "first")
+    one.master.start()
+    state = one.data / "box" / ".pysubtask" / "main" / one.extension
+    type(one).state, kept = property(lambda self: state), type(one).state
+    try:
+        one.arrived("box/same")
+        one.write("other/same", "second")
+        one.wait_kind("clash")
+        assert (one.server / "same").read_text() == "first"
+        assert "give one of the two entries an 'as'" in one.log()
+        (one.data / "box" / "same").unlink()
+        one.arrived("other/same")
+    finally:
+        type(one).state = kept
+
+
+def test_a_destroyed_queue_is_put_aside_and_everything_offered_again(station):
+    one = station()
+    one.write("a.csv", "1\n")
+    one.master.start()
+    one.arrived("a.csv")
+    one.idle()
+    one.master.stop(forcekill=True)
+    (one.state / "spool.db").write_bytes(os.urandom(8192))
+    for name in ("spool.db-wal", "spool.db-shm"):
+        (one.state / name).unlink(missing_ok=True)
+    one.write("a.csv", "2\n", "a")
+    one.master.start()
+    one.arrived("a.csv")
+    assert [name for name in os.listdir(one.state) if name.startswith("spool.db.damaged-")]
+    assert "spool_damaged" in one.kinds()
+
+
+def test_the_bak_folder_removed_while_running_costs_nothing(station, tmp_path):
+    one = station()
+    one.server.rename(tmp_path / "away")
+    one.write("a.csv", "1\n")
+    one.master.start()
+    one.wait_kind("queued")
+    subprocess.run(["rm", "-rf", str(one.data / "upload")], check=True)
+    (tmp_path / "away").rename(one.server)
+    one.arrived("a.csv")
+
+
+def test_below_min_free_bytes_nothing_is_copied_and_nothing_lost(station):
+    one = station(MinFreeBytes=1 << 60)
+    one.write("a.csv", "1\n")
+    one.master.start()
+    one.notify("a.csv")
+    wait_until(lambda: one.page().get("disk_low") is True, what="status says disk_low")
+    pause(0.7)
+    assert one.kinds().count("disk_low") == 1
+    assert not (one.server / "a.csv").exists()
+    one.master.stop(forcekill=True)
+    one.base["MinFreeBytes"] = 0
+    one.master = one.make()
+    one.master.start()
+    one.arrived("a.csv")
+
+
+def test_without_a_bak_folder_the_live_file_is_sent_and_never_removed(station):
+    one = station(BakToFolder=None)
+    one.write("a.csv", "1\n")
+    one.write("box/x", "live")
+    one.master.start()
+    one.notify("a.csv")
+    one.arrived("a.csv", "box/x")
+    for n in range(20):
+        one.write("a.csv", f"{n}\n", "a")
+        one.notify("a.csv")
+    one.arrived("a.csv")
+    assert (one.data / "a.csv").exists()
+    assert not (one.data / "upload").exists()
+
+
+def test_the_child_of_a_dead_app_queues_delivers_and_ends(station, tmp_path):
+    one = station(TimerIntervalSecs=0.3)
+    one.write("a.csv", "1\n")
+    code = f"""
+import os, signal, sys
+from pysubtask import BaseMaster, Section
+master = BaseMaster({one.entries!r}, Section('', **{one.base!r}), 'tests.folder_child', LogToConsole=False)
+master.start()
+print('up', flush=True)
+sys.stdin.readline()
+with open({str(one.data / "a.csv")!r}, 'a') as file:
+    file.write('last words\\n')
+master.notify_all_files()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    app = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert app.stdout.readline() == "up\n"
+    pid = one.pid()
+    wait_until(lambda: (one.server / "a.csv").exists(), what="the first line")
+    app.communicate("go\n")
+    wait_until(lambda: (one.server / "a.csv").read_text() == "1\nlast words\n", what="the last words")
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), what="the child's end")
+    assert "orphaned" in one.kinds()
+
+
+def test_an_unseen_second_master_is_refused_and_named(station):
+    one = station()
+    one.write("a.csv", "1\n")
+    one.master.start()
+    one.arrived("a.csv")
+    second = one.make()
+    second.start()
+    try:
+        wait_until(lambda: second.check_pending_notifications() or f"locked by the child {one.pid()}" in one.log(), what="refusal")
+        one.write("a.csv", "2\n", "a")
+        one.notify("a.csv")
+        one.arrived("a.csv")
+    finally:
+        second.stop(forcekill=True)
+
+
+def test_a_new_master_takes_over_from_the_child_of_a_dead_one(station):
+    one = station(OrphanLingerSecs=60)
+    one.write("a.csv", "1\n")
+    code = f"""
+import os, signal, time
+from pysubtask import BaseMaster, Section
+master = BaseMaster({one.entries!r}, Section('', **{one.base!r}), 'tests.folder_child', LogToConsole=False)
+master.start()
+while not os.path.exists({str(one.server / "a.csv")!r}):
+    time.sleep(0.05)
+os.rename({str(one.server)!r}, {str(one.server) + "-away"!r})
+with open({str(one.data / "a.csv")!r}, 'a') as file:
+    file.write('undeliverable for now\\n')
+master.notify_all_files()
+time.sleep(1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    lingering = one.pid()
+    one.master.start()
+    wait_until(lambda: one.master.check_pending_notifications() or one.pid() != lingering, what="the new child")
+    os.rename(str(one.server) + "-away", one.server)
+    one.arrived("a.csv")
+
+
+def test_an_idle_child_writes_nothing(station):
+    one = station(TimerIntervalSecs=0.05)
+    one.write("a.csv", "1\n")
+    one.master.start()
+    one.arrived("a.csv")
+    one.idle()
+    pause(2.6)  # the second look at a young file is over
+
+    def states():
+        return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in one.data.rglob("*") if path.is_file()}
+
+    before, written = states(), _written(one.pid())
+    pause(1.5)
+    assert states() == before
+    assert _written(one.pid()) == written
+
+
+def _written(pid):
+    with open(f"/proc/{pid}/io") as file:
+        fields = dict(line.split(": ") for line in file.read().splitlines())
+    return int(fields["write_bytes"])
+
+
+def test_a_courier_that_hangs_is_replaced_with_its_process(station, monkeypatch, tmp_path):
+    """A transport that blocks the loop for ever: the child begins anew under the same pid."""
+    marker = tmp_path / "hang once"
+    marker.write_text("")
+    monkeypatch.setenv("TEST_HANG_MARKER", str(marker))
+    one = station(StallSecs=1, TimerIntervalSecs=0.2)
+    one.write("a.csv", "1\n")
+    one.master.start()
+    pid = one.pid()
+    one.arrived("a.csv", secs=60)
+    assert one.pid() == pid
+    assert "courier_hangs" in one.kinds()
+    assert not marker.exists()
+
+
+def test_stop_while_everything_is_slow_ends_in_time(station):
+    one = station(StopWaitSecs=1)
+    one.write("a.csv", "1\n")
+    one.master.start()
+    pid = one.pid()
+    os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    one.master.stop(forcekill=False)
+    assert time.monotonic() - began < 15
+    assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_receipts_say_what_was_delivered(station):
+    one = station()
+    one.write("a.csv", "1\n")
+    one.master.start()
+    one.arrived("a.csv")
+    wait_until(lambda: list(read_receipts(str(one.state))), what="a receipt")
+    (receipt,) = read_receipts(str(one.state))
+    local = (one.data / "a.csv").stat()
+    assert (receipt.path, receipt.name, receipt.size, receipt.mtime_ns) == (str(one.data / "a.csv"), "a.csv", 2, local.st_mtime_ns)
+    assert (receipt.destination, receipt.bytes_sent, receipt.verified) == (f"file://{one.server}", 2, "size")

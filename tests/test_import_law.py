@@ -135,16 +135,16 @@ LOAD = """
 import sys, time
 sys.path.append({folder!r})
 before = set(sys.modules)
-begin = time.perf_counter()
+begin = time.process_time()
 {statement}
-took = time.perf_counter() - begin
+took = time.process_time() - begin
 import json
 print(json.dumps([took, sorted(set(sys.modules) - before)]))
 """
 
 
 def load(statement):
-    """(seconds, modules newly loaded) of a statement in a bare interpreter of this environment."""
+    """(seconds of processor time, modules newly loaded) of a statement in a bare interpreter of this environment."""
     code = LOAD.format(folder=str(PACKAGE.parent), statement=statement)
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -184,9 +184,13 @@ def test_import_costs_at_most_one_and_a_half_times_its_standard_library_parts():
     _, names = load("import pysubtask.ftp")
     standard = "import " + ", ".join(name for name in names if not name.startswith("pysubtask"))
     ours, parts = [], []
-    # One after the other, so that a busy spell of the machine hits both; the least of each counts.
-    for _ in range(15):
-        ours.append(load("import pysubtask.ftp")[0])
-        parts.append(load(standard)[0])
+    # One after the other, so that a busy spell of the machine hits both; the least of each counts, and a
+    # busy machine gets more rounds to show it.
+    for rounds in (15, 45):
+        for _ in range(rounds):
+            ours.append(load("import pysubtask.ftp")[0])
+            parts.append(load(standard)[0])
+        if min(ours) <= 1.5 * min(parts):
+            break
     print(f"import pysubtask.ftp {min(ours) * 1e3:.1f} ms, its standard library {min(parts) * 1e3:.1f} ms")
     assert min(ours) <= 1.5 * min(parts)

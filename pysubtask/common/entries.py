@@ -8,8 +8,6 @@
 A folder or file that does not exist is no error: it may come later.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple

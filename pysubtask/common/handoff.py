@@ -4,8 +4,6 @@ Nothing of it is ever in an argv, an environment or a folder, and it can be read
 replaces itself by exec finds it where it was.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from typing import Any, NamedTuple

@@ -5,8 +5,6 @@ A *stamp* tells one notify from the next. ``<data>.hold`` marks data that a burs
 ``<name>.heartbeat`` is a sign of life. None of them is data.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import time

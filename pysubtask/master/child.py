@@ -4,8 +4,6 @@ A child is started, looked at, signalled and reaped. ``poll`` never waits; ``wai
 a limit. Who decides when to start it again is ``Restarts``, which is pure.
 """
 
-from __future__ import annotations
-
 import os
 import select
 import signal
@@ -14,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Self
 
 _LOOK_SECS = 0.02
 FIRST_WAIT_SECS = 1.0
@@ -43,10 +41,10 @@ class Restarts(NamedTuple):
     started: float = 0.0
     due: float | None = None
 
-    def began(self, now: float) -> Restarts:
+    def began(self, now: float) -> Self:
         return self._replace(started=now, due=None)
 
-    def ended(self, now: float) -> Restarts:
+    def ended(self, now: float) -> Self:
         wait = next_wait(self.wait, now - self.started)
         return self._replace(wait=wait, times=self.times + 1, due=now + wait)
 

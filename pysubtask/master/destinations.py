@@ -1,17 +1,15 @@
 """Which children a config asks for, and with which settings: checked before anything is started."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .. import defaults_config
-from ..common.config import SECTIONS, Section, resolve, resolve_burst, section_of, unknown_key, values_of
+from ..common.config import SECTIONS, Section, masked, resolve, resolve_burst, section_of, unknown_key, values_of
 from ..common.errors import ConfigError
 
 STATE_FOLDER = ".pysubtask"
-_OWN_SECTION = ("ftp", "dropbox")
+UPLOADERS = ("ftp", "dropbox")
 _CHILD_NAMES = {"ftp": "FTPSubtask", "dropbox": "DropboxSubtask"}
 _LONGEST_NAME = 100
 
@@ -20,7 +18,7 @@ class Plan(NamedTuple):
     """One child: what it is called, what runs it, what it is told.
 
     ``extension`` names it and its part of the state folder, ``child_name`` is how the log calls it.
-    Folders are absolute, log files as the user wrote them.
+    Folders are absolute, log files as the user wrote them. Its repr shows no secret.
     """
 
     extension: str
@@ -32,10 +30,13 @@ class Plan(NamedTuple):
     state_dir: str
     bak_dir: str | None
 
+    def __repr__(self) -> str:
+        return f"Plan({self.extension!r}, {self.module!r}, {masked(self.settings)!r}, {self.state_dir!r})"
+
 
 def plan(extension: str, module: str, config: Any, folder: str) -> Plan:
     """The child ``extension``, run by ``module``; ``folder`` is the first entry's. ConfigError names key and remedy."""
-    section = extension if extension in _OWN_SECTION else None
+    section = extension if extension in UPLOADERS else None
     settings = resolve(defaults_config.SETTINGS, defaults_config, config, section)
     if extension == "ftp":
         _check_ftp(settings)

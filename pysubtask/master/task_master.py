@@ -5,8 +5,6 @@ It lives in the user's app. No call waits on the network, raises because of it, 
 the next call of anything.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import threading
@@ -22,7 +20,7 @@ from ..common.notify import is_signal_file, notify_name
 from ..common.process import is_alive, process_start
 from ..common.status import read_status
 from .child import Child, Launch, Restarts, folders_for, wait
-from .destinations import Plan, check_config, own_module, plan, switched_on, with_sections
+from .destinations import UPLOADERS, Plan, check_config, own_module, plan, switched_on, with_sections
 from .stamps import Stamps
 from .state import make_ready, remove_handled
 
@@ -88,8 +86,8 @@ class BaseMaster:
         LogToConsole: bool = True,
     ) -> None:
         module = own_module(SubtaskModuleName, _script())
-        entries = read_entries(WatchFilesDirs, need_one=False)
         extension = module.rpartition(".")[2]
+        entries = read_entries(WatchFilesDirs, need_one=extension in UPLOADERS)
         self._prepare(entries, [plan(extension, module, with_sections(pconfig), first_folder(entries))], LogFileName, LogToConsole)
 
     def _prepare(self, entries: list[Entry], plans: Sequence[Plan], log_file: str | None, console: bool) -> None:

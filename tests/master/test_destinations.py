@@ -107,10 +107,16 @@ def test_mistakes_are_named_with_their_remedy(folder, config, key, remedy):
 
 
 def test_uploader_without_entries(folder):
-    for make in (TaskMaster, FTPTaskMaster):
+    for make in (TaskMaster, FTPTaskMaster, lambda entries, config: BaseMaster(entries, config, "pysubtask.ftp")):
         with pytest.raises(ConfigError, match="watchfilesdirs"):
             make([], ftp())
     assert os.listdir(folder) == []
+
+
+def test_secret_is_in_no_repr():
+    master = TaskMaster(FILES, ftp(Password="geheim"))
+    assert plans(master)[0].settings["Password"] == "geheim"
+    assert "geheim" not in f"{master!r} {plans(master)!r} {vars(master)!r} {plans(master)[0]}"
 
 
 def test_wrong_entry_is_found_before_the_config():

@@ -6,6 +6,8 @@ import ctypes
 import os
 from typing import Any
 
+from ..common.notify import Stamp
+
 _AT_FDCWD = -100
 _STATX_BTIME = 0x800
 
@@ -45,3 +47,10 @@ def birth_ns(path: str) -> int | None:
     except OSError:
         return None
     return None if secs is None else int(secs * 1e9)
+
+
+def made_anew(path: str, seen: Stamp, last: Stamp) -> bool:
+    """Whether a file, ``seen`` now, is another one than at its ``last`` snapshot, though it has the same inode number:
+    file systems use the numbers of deleted files again. In doubt it is."""
+    born = birth_ns(path)
+    return born is None or born > last.mtime_ns or seen.mtime_ns < last.mtime_ns

@@ -17,6 +17,7 @@ from ..common.notify import Stamp
 _SECOND = 1_000_000_000
 COARSE_NS = 2 * _SECOND
 FINE_NS = _SECOND // 20
+DOUBT_NS = 3600 * _SECOND
 
 
 class Again(NamedTuple):
@@ -31,15 +32,32 @@ def tick_ns(mtime_ns: int) -> int:
     return FINE_NS if mtime_ns % _SECOND else COARSE_NS
 
 
-def again(stamp: Stamp | None, source: Stamp, since_ns: int, now_ns: int) -> Again | None:
+def again(stamp: Stamp | None, source: Stamp, since_ns: int, now_ns: int, *, alone: bool) -> Again | None:
     """Whether a file has to be looked at again, and when.
 
     ``stamp`` of its notify file and ``source`` (stamp of the data) are those of the snapshot; ``since_ns`` is the
-    wall clock when the file was found due, before the snapshot; ``now_ns`` is the wall clock now.
+    wall clock when the file was found due, before the snapshot; ``now_ns`` is the wall clock now. ``alone``: a young
+    source is reason enough; otherwise only a touch that may have been missed is.
     """
-    young = [found for found in (stamp, source) if found is not None and found.mtime_ns + tick_ns(found.mtime_ns) > since_ns]
-    if not young:
+    young_stamp = stamp is not None and stamp.mtime_ns + tick_ns(stamp.mtime_ns) > since_ns
+    young_source = source.mtime_ns + tick_ns(source.mtime_ns) > since_ns
+    if not young_stamp and not (young_source and alone):
         return None
-    # A time in the future says nothing of the clock, so it is waited for no longer than a tick.
-    ticks = [(found.mtime_ns, tick_ns(found.mtime_ns)) for found in young]
-    return Again(max(min(max(0, mtime_ns + tick - now_ns), tick) for mtime_ns, tick in ticks), young[-1] is source)
+    waits = []
+    for found, young in ((stamp, young_stamp), (source, young_source)):
+        if found is not None and young:
+            tick = tick_ns(found.mtime_ns)
+            # A time in the future says nothing of the clock, so it is waited for no longer than a tick.
+            waits.append(min(max(0, found.mtime_ns + tick - now_ns), tick))
+    return Again(max(waits), young_source)
+
+
+def undecided(source: Stamp, now_ns: int) -> Again | None:
+    """Whether a file that looks as it did when it was snapshotted, we do not know when, may have changed since.
+
+    Only for files of the last hour on a clock of whole seconds: reading every file at each start would cost too much.
+    """
+    age = now_ns - source.mtime_ns
+    if tick_ns(source.mtime_ns) != COARSE_NS or age > DOUBT_NS:
+        return None
+    return again(None, source, source.mtime_ns, now_ns, alone=True)

@@ -13,8 +13,8 @@ from typing import NamedTuple, Protocol
 
 from ..common.entries import Entry
 from ..common.notify import NOTIFY, Stamp, data_name, is_signal_file, make_notify, notify_name, read_stamp
-from .birth import birth_ns
-from .coarse import again
+from .birth import made_anew
+from .coarse import again, undecided
 from .file_events import FileEvents, Taken, Tended, Wants
 from .scan import Folder
 
@@ -144,7 +144,7 @@ class Watch:
             looks[path] = made or looks.get(path, False)
         self._after_done(now, wall, looks)
         for index, path in self._statics:
-            self._look_static(index, path, wall)
+            self._look_static(index, path, now, wall)
         for path in self._wants:
             self._tend(path, now, wall, everything, taken.lost)
         for path, made in looks.items():
@@ -179,15 +179,17 @@ class Watch:
 
     # -- files that were named --------------------------------------------------------------------------------
 
-    def _look_static(self, index: int, path: str, wall: int) -> None:
+    def _look_static(self, index: int, path: str, now: float, wall: int) -> None:
         notify = notify_name(path)
         stamp = self._stat(notify)
         if stamp is not None and stamp != self._handled_stamp(notify):
             self._add(path, index, stamp, "notify", wall)
         elif not self._started:
-            source = self._stat(path)
-            if source is not None and source != self._known.source(path):
+            seen, last = self._stat(path), self._known.source(path)
+            if seen is not None and seen != last:
                 self._add(path, index, stamp, "start", wall)
+            elif last is not None:
+                self._doubt(path, index, last, now, wall)
 
     # -- folders ----------------------------------------------------------------------------------------------
 
@@ -247,6 +249,8 @@ class Watch:
         folder.names[name] = seen.inode
         last = self._known.source(path)
         if seen == last:
+            if fresh:
+                self._doubt(path, folder.index, seen, now, wall)
             return
         if fresh:
             if last is not None and last.inode == seen.inode and not folder.entry.on_change:
@@ -255,7 +259,7 @@ class Watch:
                 # How long it has been quiet already.
                 age = max(0, wall - seen.mtime_ns) / 1e9
                 self._settle(folder, path, seen, now - age, "start")
-        elif new or (not folder.entry.on_change and last is not None and _made_anew(path, seen, last)):
+        elif new or (not folder.entry.on_change and last is not None and made_anew(path, seen, last)):
             self._settle(folder, path, seen, now, "new")
         elif folder.entry.on_change:
             self._settle(folder, path, seen, now, "change")
@@ -339,7 +343,7 @@ class Watch:
             # counts, a change that this look found may hide another one.
             if last is None or (checked is not None and (checked == last or folder is None or not folder.entry.on_change)):
                 continue
-            more = again(due.stamp, last, since, wall)
+            more = again(due.stamp, last, since, wall, alone=folder is not None)
             if more is not None:
                 self._rechecks[due.path] = _Recheck(now + more.in_ns / 1e9, last, more.unseen, due.entry_index)
 
@@ -348,11 +352,20 @@ class Watch:
         seen = self._stat(path)
         if seen is None:
             folder.forget(name)
-        elif last is not None and seen.inode != last.inode:
+        elif last is None:
+            # It was given up; had it been missing, it has come since.
+            looks.setdefault(path, False)
+        elif seen.inode != last.inode:
             # Another file has taken its place since.
             looks[path] = True
         else:
             folder.names[name] = seen.inode
+
+    def _doubt(self, path: str, index: int, last: Stamp, now: float, wall: int) -> None:
+        """At the start, a file that looks as it did: the look that was owed it may have died with the last child."""
+        more = undecided(last, wall)
+        if more is not None:
+            self._rechecks[path] = _Recheck(now + more.in_ns / 1e9, last, True, index)
 
     def _recheck(self, now: float, wall: int, everything: bool) -> None:
         for path, found in list(self._rechecks.items()):
@@ -393,13 +406,6 @@ class Watch:
         return {
             path: _wants(notifies.get(path, set()), self._folders.get(path)) for path in dict.fromkeys([*self._folders, *notifies])
         }
-
-
-def _made_anew(path: str, seen: Stamp, last: Stamp) -> bool:
-    """Whether a file is another one than at its last snapshot, though it has the same inode number: file systems use
-    the numbers of deleted files again. In doubt it is."""
-    born = birth_ns(path)
-    return born is None or born > last.mtime_ns or seen.mtime_ns < last.mtime_ns
 
 
 def _wants(notifies: set[str], folder: Folder | None) -> Wants:

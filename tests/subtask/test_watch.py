@@ -1,0 +1,657 @@
+"""What is due: against a plain model, on clocks coarse and fine, and with the real events of the system."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import time
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from pysubtask.common.entries import read_entries
+from pysubtask.common.notify import Stamp, Toucher, notify_name, read_stamp
+from pysubtask.subtask import birth
+from pysubtask.subtask.watch import Due, Watch
+
+SECOND = 1_000_000_000
+
+
+class Memory:
+    """What was snapshotted, as the queue would know it."""
+
+    def __init__(self) -> None:
+        self.stamps: dict[str, Stamp] = {}
+        self.sources: dict[str, Stamp] = {}
+
+    def handled(self, notify_path: str) -> Stamp | None:
+        return self.stamps.get(notify_path)
+
+    def source(self, path: str) -> Stamp | None:
+        return self.sources.get(path)
+
+
+class World:
+    """Files in a folder, a clock that only moves when told to, and a child that snapshots what is due."""
+
+    def __init__(self, folder: str, watched: list[dict[str, object]], *, tick: int = 1, events: bool = False, skip: tuple[str, ...] = ()):
+        self.folder = str(folder)
+        self.entries = read_entries(watched, cwd=self.folder)
+        self.tick = tick
+        self.skip = skip
+        # Near the real time, which is that of the notify files the watch makes itself.
+        self.ns = time.time_ns() // SECOND * SECOND + 1
+        self.memory = Memory()
+        self.sent: dict[str, list[bytes]] = {}
+        self.stats: list[str] = []
+        self.watch = self.child(events)
+
+    def child(self, events: bool = False) -> Watch:
+        return Watch(
+            self.entries, self.memory, self.skip, lambda: None, events, stat=self.stat, wall=lambda: self.ns, timer=lambda: 0.0
+        )
+
+    def restart(self) -> None:
+        self.watch = self.child()
+
+    def stat(self, path: str) -> Stamp | None:
+        """Times as a file system with a coarse clock shows them."""
+        self.stats.append(path)
+        found = read_stamp(path)
+        return found and found._replace(mtime_ns=found.mtime_ns // self.tick * self.tick)
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+    def write(self, name: str, data: bytes = b"", mode: str = "wb") -> None:
+        with open(self.path(name), mode) as file:
+            file.write(data)
+        os.utime(self.path(name), ns=(self.ns, self.ns))
+
+    def touch(self, name: str) -> None:
+        self.write(name + ".notify", b"", "ab")
+
+    def wait(self, secs: float) -> None:
+        self.ns += int(secs * SECOND)
+
+    def scan(self, **how: bool) -> list[Due]:
+        return self.watch.scan(self.ns / SECOND, **how)
+
+    def copy(self, due: Due) -> tuple[Due, Stamp | None, bytes]:
+        try:
+            with open(due.path, "rb") as file:
+                return due, self.stat(due.path), file.read()
+        except FileNotFoundError:
+            return due, None, b""
+
+    def commit(self, copied: tuple[Due, Stamp | None, bytes]) -> None:
+        due, source, data = copied
+        if source is not None:
+            self.memory.sources[due.path] = source
+            sent = self.sent.setdefault(due.path, [])
+            if due.cause != "recheck" or sent[-1:] != [data]:
+                sent.append(data)
+        if due.stamp is not None:
+            self.memory.stamps[notify_name(due.path)] = due.stamp
+        self.watch.done(due)
+
+    def round(self, **how: bool) -> list[tuple[str, str]]:
+        """One tick; what was due: name and cause."""
+        dues = self.scan(**how)
+        for due in dues:
+            self.commit(self.copy(due))
+        return [(os.path.relpath(due.path, self.folder), due.cause) for due in dues]
+
+    def quiet(self, *, rechecks: bool = False, limit: int = 12) -> list[tuple[str, str]]:
+        """Ticks until nothing more comes; second looks because of the clock are left out unless asked for."""
+        found: list[tuple[str, str]] = []
+        for _ in range(limit):
+            found += self.round()
+            at = self.watch.next_at(self.ns / SECOND)
+            if at is None:
+                return [each for each in found if rechecks or each[1] != "recheck"]
+            self.wait(max(0.0, at - self.ns / SECOND) + 0.001)
+        raise AssertionError(f"it never comes to rest: {found}")
+
+
+# -- static files --------------------------------------------------------------------------------------------
+
+
+def test_a_named_file_is_due_at_the_start_and_then_once_for_each_new_stamp(tmp_path) -> None:
+    world = World(tmp_path, [{"file": "a"}, {"file": "b"}])
+    world.write("a", b"1")
+    assert world.round() == [("a", "start")]
+    assert world.round() == []
+    world.wait(10)
+    world.write("a", b"22")
+    assert world.round() == [], "a change alone is no notify"
+    world.touch("a")
+    assert world.round() == [("a", "notify")]
+    assert world.quiet() == []
+    world.touch("b")
+    assert world.round() == [("b", "notify")], "also when the data file is missing"
+
+
+def test_any_change_of_the_stamp_counts(tmp_path) -> None:
+    world = World(tmp_path, [{"file": "a"}])
+    world.write("a", b"1")
+    world.touch("a")
+    world.round()
+    notify = world.path("a.notify")
+    for change in (
+        lambda: os.utime(notify, ns=(5, 5)),
+        lambda: os.truncate(notify, 3),
+        lambda: (os.link(notify, notify + "x"), os.unlink(notify), world.touch("a"), os.utime(notify, ns=(5, 5))),
+    ):
+        world.wait(10)
+        change()
+        assert ("a", "notify") in world.quiet()
+
+
+def test_an_empty_file_and_a_missing_one_at_the_start(tmp_path) -> None:
+    world = World(tmp_path, [{"file": "a"}, {"file": "b"}])
+    world.write("a")
+    assert world.round() == [("a", "start")]
+    world.wait(10)
+    world.write("b")
+    assert world.round() == []
+
+
+def test_what_is_due_stays_due_until_it_is_done_and_carries_the_newest_stamp(tmp_path) -> None:
+    world = World(tmp_path, [{"file": "a"}])
+    world.write("a", b"1")
+    world.touch("a")
+    first = world.scan()
+    assert world.scan() == first
+    world.wait(3)
+    world.touch("a")
+    (second,) = world.scan()
+    assert second.stamp is not None and first[0].stamp is not None and second.stamp.mtime_ns == first[0].stamp.mtime_ns + 3 * SECOND
+    world.commit(world.copy(first[0]))
+    assert [due.cause for due in world.scan()] == ["notify"], "the touch that came later is not handled by the older snapshot"
+    world.commit(world.copy(second))
+    assert world.quiet() == []
+
+
+def test_handled_stamps_survive_a_restart_and_a_lost_touch_costs_nothing(tmp_path) -> None:
+    world = World(tmp_path, [{"file": "a"}, {"file": "b"}])
+    for name in "ab":
+        world.write(name, b"1")
+        world.touch(name)
+    world.quiet()
+    world.wait(10)
+    world.restart()
+    assert world.quiet() == []
+    world.write("a", b"2")
+    world.restart()
+    assert world.quiet() == [("a", "start")]
+
+
+# -- watched folders -----------------------------------------------------------------------------------------
+
+
+def in_folder(tmp_path, **options: object) -> World:
+    os.mkdir(os.path.join(tmp_path, "d"))
+    world = World(tmp_path, [{"dir": "d", **options}])
+    assert world.round() == []
+    return world
+
+
+def test_a_new_file_is_taken_when_it_is_quiet_and_gets_its_notify_file(tmp_path) -> None:
+    world = in_folder(tmp_path)
+    world.write("d/x", b"1")
+    assert world.round() == []
+    assert world.watch.next_at(world.ns / SECOND) == pytest.approx(world.ns / SECOND + 1)
+    world.wait(0.9)
+    world.write("d/x", b"12")
+    world.wait(0.2)
+    assert world.round() == [], "it was still being written"
+    assert not os.path.exists(world.path("d/x.notify"))
+    world.wait(1.1)
+    (due,) = world.scan()
+    assert due.cause == "new" and due.stamp == world.stat(world.path("d/x.notify")) is not None
+    world.commit(world.copy(due))
+    assert world.quiet() == []
+    world.wait(5)
+    world.write("d/x", b"3", "ab")
+    assert world.quiet() == [], "a change alone does not count"
+    world.touch("d/x")
+    assert world.round() == [("d/x", "notify")]
+    assert world.sent[world.path("d/x")][-1] == b"123"
+
+
+def test_settling_takes_no_time_where_none_is_asked_for(tmp_path) -> None:
+    world = in_folder(tmp_path, settle_secs=0, notify_files=False)
+    world.write("d/x", b"1")
+    assert world.round() == [("d/x", "new")]
+    assert os.listdir(world.path("d")) == ["x"]
+
+
+def test_a_touch_is_not_kept_waiting(tmp_path) -> None:
+    world = in_folder(tmp_path, settle_secs=100)
+    world.write("d/x", b"1")
+    world.touch("d/x")
+    assert world.round() == [("d/x", "notify")]
+    world.wait(300)
+    assert world.quiet() == []
+
+
+def test_everything_takes_what_still_settles(tmp_path) -> None:
+    world = in_folder(tmp_path, settle_secs=100)
+    world.write("d/x", b"1")
+    assert world.round() == []
+    assert world.round(everything=True) == [("d/x", "new")]
+
+
+def test_any_change_counts_where_that_is_asked_for(tmp_path) -> None:
+    world = in_folder(tmp_path, on_change=True)
+    world.write("d/x", b"1")
+    assert world.quiet() == [("d/x", "new")]
+    world.wait(5)
+    world.write("d/x", b"2", "ab")
+    assert world.round() == []
+    world.wait(1.1)
+    assert world.round() == [("d/x", "change")]
+    assert world.sent[world.path("d/x")][-1] == b"12"
+    assert world.quiet() == []
+
+
+def test_files_that_were_there_before_the_start(tmp_path) -> None:
+    (tmp_path / "d").mkdir()
+    world = World(tmp_path, [{"dir": "d"}])
+    world.write("d/old", b"1")
+    world.wait(10)
+    world.write("d/fresh", b"1")
+    assert world.round() == [("d/old", "start")], "one that is quiet already need not settle"
+    assert world.quiet() == [("d/fresh", "start")]
+    world.wait(10)
+    world.restart()
+    assert world.quiet() == []
+    world.write("d/old", b"2")
+    world.restart()
+    assert world.round() == [("d/old", "start")]
+
+
+@pytest.mark.parametrize("keep_inode", [True, False])
+def test_a_file_deleted_and_made_again_is_new(tmp_path, keep_inode, monkeypatch) -> None:
+    monkeypatch.setattr(birth, "birth_ns", lambda path: world.ns)
+    world = in_folder(tmp_path)
+    world.write("d/x", b"1")
+    assert world.quiet() == [("d/x", "new")]
+    world.wait(10)
+    if keep_inode:
+        # What a file system does that uses the number of a deleted file at once for the next one.
+        world.write("d/x", b"2")
+    else:
+        world.write("d/y.hold", b"2")
+        os.replace(world.path("d/y.hold"), world.path("d/x"))
+    assert world.quiet() == [("d/x", "new")]
+    assert world.sent[world.path("d/x")][-1] == b"2"
+
+
+def test_a_file_seen_gone_is_forgotten_and_told(tmp_path) -> None:
+    world = in_folder(tmp_path)
+    world.write("d/x", b"1")
+    world.quiet()
+    os.unlink(world.path("d/x"))
+    assert world.quiet() == [] and world.watch.gone() == [], "its notify file is still there"
+    os.unlink(world.path("d/x.notify"))
+    world.round()
+    assert world.watch.gone() == [world.path("d/x")] and world.watch.gone() == []
+    world.write("d/never-taken", b"1")
+    world.round()
+    os.unlink(world.path("d/never-taken"))
+    assert world.quiet() == [] and world.watch.gone() == []
+    world.write("d/x", b"1")
+    assert world.quiet() == [("d/x", "new")]
+
+
+def test_a_file_that_vanishes_while_it_settles_is_not_due(tmp_path) -> None:
+    world = in_folder(tmp_path)
+    world.write("d/x", b"1")
+    world.round()
+    os.unlink(world.path("d/x"))
+    world.wait(2)
+    assert world.round() == [] and world.watch.next_at(0) is None
+
+
+def test_a_file_replaced_between_snapshot_and_commit_is_sent_again(tmp_path) -> None:
+    world = in_folder(tmp_path, settle_secs=0)
+    world.write("d/x", b"1")
+    os.utime(world.path("d/x"), ns=(world.ns - 3600 * SECOND,) * 2)
+    (due,) = world.scan()
+    copied = world.copy(due)
+    world.write("d/.y.part", b"2")
+    os.replace(world.path("d/.y.part"), world.path("d/x"))
+    assert world.scan() == [due]
+    world.commit(copied)
+    assert world.quiet() == [("d/x", "new")]
+    assert world.sent[world.path("d/x")] == [b"1", b"2"]
+
+
+def test_only_regular_files_of_the_folder_itself_count(tmp_path) -> None:
+    world = in_folder(tmp_path, settle_secs=0)
+    (tmp_path / "secret").write_text("theirs")
+    (tmp_path / "d" / "sub").mkdir()
+    (tmp_path / "d" / "sub" / "deep").write_text("x")
+    os.mkfifo(tmp_path / "d" / "fifo")
+    with socket.socket(socket.AF_UNIX) as server:
+        here = os.getcwd()
+        os.chdir(tmp_path / "d")
+        server.bind("socket")
+        os.chdir(here)
+    for name, target in [("escape", "../secret"), ("into", "sub/deep"), ("dangling", "none"), ("dir", "sub"), ("loop", "loop")]:
+        (tmp_path / "d" / name).symlink_to(target)
+    for name in ("x.hold", "pi.heartbeat", ".up-1.part", ".notify"):
+        (tmp_path / "d" / name).write_text("x")
+    for name in ("escape", "fifo", "sub", "dangling", "into"):
+        world.touch("d/" + name)
+    assert world.quiet() == []
+    world.write("d/real", b"1")
+    (tmp_path / "d" / "link").symlink_to("real")
+    assert sorted(world.quiet()) == [("d/link", "new"), ("d/real", "new")]
+    assert not (tmp_path / "d" / "escape.notify.notify").exists()
+
+
+def test_a_file_that_becomes_a_link_out_while_it_settles(tmp_path) -> None:
+    (tmp_path / "secret").write_text("theirs")
+    world = in_folder(tmp_path)
+    world.write("d/x", b"1")
+    world.round()
+    os.unlink(world.path("d/x"))
+    os.symlink("../secret", world.path("d/x"))
+    world.wait(5)
+    assert world.quiet() == []
+
+
+def test_a_notify_without_data_is_handed_on(tmp_path) -> None:
+    world = in_folder(tmp_path)
+    world.touch("d/later")
+    assert [due.cause for due in world.scan()] == ["notify"]
+    world.write("d/later", b"1")
+    assert world.round() == [("d/later", "notify")]
+    assert world.quiet() == []
+
+
+def test_a_folder_that_is_not_there_and_comes_and_goes(tmp_path) -> None:
+    world = World(tmp_path, [{"dir": "d"}])
+    assert world.round() == []
+    os.mkdir(world.path("d"))
+    world.write("d/x", b"1")
+    assert world.quiet() == [("d/x", "start")]
+    os.rename(world.path("d"), world.path("away"))
+    assert world.quiet() == [] and world.watch.gone() == []
+    world.wait(10)
+    os.rename(world.path("away"), world.path("d"))
+    assert world.quiet() == [], "nothing changed, as with a stick that was taken out for a while"
+    os.rename(world.path("d"), world.path("away"))
+    world.round()
+    os.mkdir(world.path("d"))
+    world.write("d/x", b"2")
+    assert world.quiet() == [("d/x", "start")]
+
+
+def test_a_folder_that_may_not_be_written_goes_without_notify_files(tmp_path, monkeypatch) -> None:
+    def refuse(path: str) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pysubtask.subtask.watch.make_notify", refuse)
+    world = in_folder(tmp_path)
+    world.write("d/x", b"1")
+    world.round()
+    world.wait(2)
+    (due,) = world.scan()
+    assert due.stamp is None
+
+
+def test_names_of_any_bytes_and_length(tmp_path) -> None:
+    world = in_folder(tmp_path)
+    names = [b"\xff\xfe", b"n" * 255, b" a,b'\"\n ", b"-rf"]
+    for name in names:
+        world.write(os.path.join("d", os.fsdecode(name)), b"1")
+    found = world.quiet()
+    assert sorted(os.fsencode(os.path.basename(name)) for name, _ in found) == sorted(names)
+    assert not os.path.exists(world.path("d/" + "n" * 255 + ".notify"))
+
+
+def test_skipped_folders_and_files(tmp_path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "bak").mkdir()
+    (tmp_path / "link").symlink_to("bak")
+    skip = (str(tmp_path / "bak"), str(tmp_path / "d" / "child.log"))
+    world = World(tmp_path, [{"dir": "d"}, {"dir": "bak"}, {"dir": "link"}], skip=skip)
+    assert world.watch.ignored == (1, 2)
+    for name in ("d/child.log", "d/x", "bak/y"):
+        world.write(name, b"1")
+    world.touch("d/child.log")
+    world.wait(5)
+    assert world.quiet() == [("d/x", "start")]
+
+
+def test_a_named_file_inside_a_watched_folder_keeps_its_own_entry(tmp_path) -> None:
+    (tmp_path / "d").mkdir()
+    world = World(tmp_path, [{"dir": "d"}, {"file": "d/x", "as": "special"}])
+    world.write("d/x", b"1")
+    world.write("d/y", b"1")
+    world.wait(5)
+    assert sorted((os.path.basename(due.path), due.entry_index) for due in world.scan()) == [("x", 1), ("y", 0)]
+
+
+def test_a_stat_that_fails_is_asked_again(tmp_path) -> None:
+    world = World(tmp_path, [{"file": "a"}])
+    world.write("a", b"1")
+    world.round()
+    world.wait(10)
+    world.touch("a")
+    good = world.watch._stat_of
+
+    def failing(path: str) -> Stamp | None:
+        raise OSError(5, "Input/output error")
+
+    world.watch._stat_of = failing
+    assert world.scan() == []
+    world.watch._stat_of = good
+    assert world.round() == [("a", "notify")]
+
+
+# -- coarse clocks -------------------------------------------------------------------------------------------
+
+
+def test_a_second_touch_in_the_same_tick_of_a_coarse_clock(tmp_path) -> None:
+    world = World(tmp_path, [{"file": "a"}], tick=2 * SECOND)
+    world.write("a", b"1")
+    world.touch("a")
+    assert world.round() == [("a", "notify")]
+    world.wait(0.3)
+    world.write("a", b"2", "ab")
+    world.touch("a")
+    assert world.round() == [], "the stamp is the same"
+    world.wait(2)
+    assert world.quiet(rechecks=True) == [("a", "recheck")]
+    assert world.sent[world.path("a")] == [b"1", b"12"]
+
+
+def test_a_rewrite_of_the_same_size_in_the_same_tick(tmp_path) -> None:
+    world = World(tmp_path, [{"file": "a"}], tick=2 * SECOND)
+    world.write("a", b"1")
+    world.touch("a")
+    world.round()
+    world.write("a", b"2")
+    world.touch("a")
+    assert world.round() == [], "the stamp is the same"
+    assert world.quiet(rechecks=True) == [("a", "recheck")]
+    assert world.sent[world.path("a")] == [b"1", b"2"]
+    world.wait(100)
+    assert world.quiet(rechecks=True) == [], "one look more is enough"
+
+
+def test_the_last_child_died_before_its_second_look(tmp_path) -> None:
+    world = World(tmp_path, [{"file": "a"}], tick=2 * SECOND)
+    world.write("a", b"1")
+    world.touch("a")
+    world.round()
+    world.write("a", b"2")
+    world.touch("a")
+    world.wait(60)
+    world.restart()
+    assert world.quiet(rechecks=True) == [("a", "recheck")]
+    assert world.sent[world.path("a")][-1] == b"2"
+    world.wait(7200)
+    world.restart()
+    assert world.quiet(rechecks=True) == []
+
+
+def test_a_fine_clock_asks_for_no_second_look_that_late(tmp_path) -> None:
+    world = World(tmp_path, [{"file": "a"}], tick=4_000_000)
+    world.ns += 6_000_000
+    world.write("a", b"1")
+    world.touch("a")
+    world.wait(0.1)
+    assert world.quiet(rechecks=True) == [("a", "notify")]
+
+
+def test_a_file_that_is_written_all_the_time_is_followed_only_as_it_is_notified(tmp_path) -> None:
+    world = World(tmp_path, [{"file": "a"}], tick=2 * SECOND)
+    world.write("a", b"1")
+    world.touch("a")
+    found = world.round()
+    for _ in range(40):
+        world.wait(0.5)
+        world.write("a", b"1", "ab")
+        found += world.round()
+    assert found == [("a", "notify"), ("a", "recheck")]
+
+
+@pytest.mark.parametrize("on_change", [False, True])
+def test_times_in_the_future_come_to_rest_too(tmp_path, on_change) -> None:
+    world = in_folder(tmp_path, on_change=on_change)
+    world.write("d/x", b"1")
+    world.touch("d/x")
+    ahead = world.ns + 86400 * SECOND
+    for name in ("d/x", "d/x.notify"):
+        os.utime(world.path(name), ns=(ahead, ahead))
+    assert world.quiet(rechecks=True) == [("d/x", "notify"), ("d/x", "recheck")]
+
+
+class NothingNotifiedIsMissed(RuleBasedStateMachine):
+    """Files are written, touched, deleted and made again while a child looks, copies, commits and is started anew.
+
+    The model keeps, for each file, the number of the version that must have been delivered when all is quiet.
+    """
+
+    names = st.sampled_from(["s1", "s2", "d/x", "d/y", "c/x", "c/y"])
+
+    @initialize(tick=st.sampled_from([4_000_000, SECOND, 2 * SECOND]))
+    def begin(self, tick: int) -> None:
+        self.folder = tempfile.mkdtemp()
+        for name in ("d", "c"):
+            os.mkdir(os.path.join(self.folder, name))
+        watched: list[dict[str, object]] = [{"file": "s1"}, {"file": "s2"}, {"dir": "d"}, {"dir": "c", "on_change": True}]
+        self.born: dict[str, int] = {}
+        self.real_birth = birth.birth_ns
+        birth.birth_ns = self.born.get
+        self.world = World(self.folder, watched, tick=tick)
+        self.version = 0
+        self.owed: dict[str, int] = {}
+        self.copied: list[tuple[Due, Stamp | None, bytes]] = []
+
+    def put(self, name: str, mode: str) -> None:
+        self.version += 1
+        exists = os.path.exists(self.world.path(name))
+        if not exists:
+            self.born[self.world.path(name)] = self.world.ns // self.world.tick * self.world.tick
+        self.world.write(name, b"%06d" % self.version, mode)
+        if name.startswith("c/") or (name.startswith("d/") and not exists):
+            self.owed[name] = self.version
+
+    @rule(name=names)
+    def rewrite(self, name: str) -> None:
+        """Of the same size, in place."""
+        data = b""
+        if os.path.exists(self.world.path(name)):
+            with open(self.world.path(name), "rb") as file:
+                data = file.read()[:-6]
+        self.put(name, "wb") if not data else self.put_after(name, data)
+
+    def put_after(self, name: str, head: bytes) -> None:
+        with open(self.world.path(name), "wb") as file:
+            file.write(head)
+        self.put(name, "ab")
+
+    @rule(name=names)
+    def append(self, name: str) -> None:
+        self.put(name, "ab")
+
+    @rule(name=names)
+    def touch(self, name: str) -> None:
+        self.world.touch(name)
+        if os.path.exists(self.world.path(name)):
+            self.owed[name] = self.version_of(name)
+
+    def version_of(self, name: str) -> int:
+        with open(self.world.path(name), "rb") as file:
+            return int(file.read()[-6:])
+
+    @rule(name=names)
+    def delete(self, name: str) -> None:
+        if os.path.exists(self.world.path(name)):
+            os.unlink(self.world.path(name))
+            self.owed.pop(name, None)
+
+    @rule(name=names)
+    def drop_notify(self, name: str) -> None:
+        if os.path.exists(self.world.path(name) + ".notify") and self.world.memory.handled(self.world.path(name) + ".notify"):
+            os.unlink(self.world.path(name) + ".notify")
+            # Whoever removes it must have seen it handled; the model asks nothing for it any more.
+            self.owed.pop(name, None)
+
+    @rule(secs=st.sampled_from([0.001, 0.01, 0.3, 1.1, 2.5, 70.0]))
+    def wait(self, secs: float) -> None:
+        self.world.wait(secs)
+
+    @precondition(lambda self: not self.copied)
+    @rule(everything=st.booleans())
+    def look_and_copy(self, everything: bool) -> None:
+        self.copied = [self.world.copy(due) for due in self.world.scan(everything=everything)]
+
+    @precondition(lambda self: self.copied)
+    @rule(keep=st.integers(0, 3))
+    def commit(self, keep: int) -> None:
+        for copied in self.copied[keep:]:
+            self.world.commit(copied)
+        self.copied = []
+
+    @precondition(lambda self: self.copied)
+    @rule()
+    def look_again_before_the_commit(self) -> None:
+        self.world.scan()
+
+    @rule()
+    def restart(self) -> None:
+        self.world.restart()
+        self.copied = []
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        try:
+            for copied in self.copied:
+                self.world.commit(copied)
+            self.world.wait(5)
+            self.world.quiet(limit=30)
+            self.world.wait(5)
+            self.world.quiet(limit=30)
+            for name, version in self.owed.items():
+                sent = [int(data[-6:]) for data in self.world.sent.get(self.world.path(name), [b"000000"])]
+                assert sent[-1] >= version, f"{name}: version {version} was notified, the last one delivered is {sent[-1]}"
+        finally:
+            birth.birth_ns = self.real_birth
+            shutil.rmtree(self.folder)
+
+
+NothingNotifiedIsMissed.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestNothingNotifiedIsMissed = NothingNotifiedIsMissed.TestCase

@@ -147,7 +147,7 @@ class OpenSSHServer:
             f"Port {port}", "ListenAddress 127.0.0.1", f"HostKey {self.root}/host_ed25519", f"HostKey {self.root}/host_rsa",
             f"AuthorizedKeysFile {self.root}/authorized_keys", "StrictModes no", "UsePAM no", "PidFile none",
             "PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes", "LogLevel VERBOSE",
-            "PrintMotd no", "UseDNS no", "MaxStartups 100", f"MaxSessions {self._max_sessions}", f"Subsystem sftp {subsystem}",
+            "PrintMotd no", "UseDNS no", "KexAlgorithms curve25519-sha256,curve25519-sha256@libssh.org", "MaxStartups 100", f"MaxSessions {self._max_sessions}", f"Subsystem sftp {subsystem}",
         ]
         (self.root / "sshd_config").write_text("\n".join(lines) + "\n")
 

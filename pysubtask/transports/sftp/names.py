@@ -21,7 +21,7 @@ def folder_of(settings: Mapping[str, Any]) -> str:
 def path_of(folder: str, name: str) -> bytes:
     """The path of a remote name. FileRefused for a name that leaves the folder or cannot be one."""
     parts = name.split("/")
-    if not name or name.startswith("/") or name.endswith("/") or ".." in parts or "\0" in name:
+    if "\0" in name or any(part in ("", ".", "..") for part in parts):
         raise FileRefused(f"{name!r} is no name below the destination's folder")
     path = f"{folder.rstrip('/')}/{name}" if folder else name
     try:

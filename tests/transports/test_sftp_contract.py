@@ -1,0 +1,102 @@
+"""SFTP keeps the contract: over ssh and over asyncssh, and with a server that cannot rename over a file."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pysubtask.testing import Relay
+from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from pysubtask.transports.sftp import SFTPTransport
+from tests.transports.contract import NAMES, OUTSIDE, NetworkContract, Site, _Run
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+
+def site_of(server: OpenSSHServer, tmp_path: Path, **settings: Any) -> Iterator[Site]:
+    folder, work = tmp_path / "remote", tmp_path / "work"
+    folder.mkdir()
+    work.mkdir()
+    with Relay("127.0.0.1", server.port) as relay:
+        known = tmp_path / "known_hosts"
+        known.write_text(server.known_hosts.read_text().replace(f":{server.port} ", f":{relay.port} "))
+        whole = server.settings(HostPort=relay.port, HostPath=str(folder), KnownHostsFile=str(known), **settings)
+        yield Site(SFTPTransport, whole, str(work), str(folder), relay)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
+    with openssh_server(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def plain_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
+    """As many servers are: no posix-rename, no fsync, no limits."""
+    with openssh_server(tmp_path_factory.mktemp("sshd"), deny=("posix-rename", "fsync", "limits")) as running:
+        yield running
+
+
+class SFTPContract(NetworkContract):
+    """The contract; cases that differ in a name or a size alone share a connection, as logging in takes its time."""
+
+    @pytest.fixture
+    def kept(self, site: Site, tmp_path: Path) -> Iterator[Callable[..., None]]:
+        with asyncio.Runner() as runner:
+            transport = site.make()
+            runner.run(transport.connect())
+            yield lambda case: runner.run(case(transport, _Run(site, str(tmp_path))))
+            runner.run(transport.close())
+
+    def test_any_name_the_file_system_allows(self, site: Site, kept: Any) -> None:
+        for kind in NAMES:
+            super().test_any_name_the_file_system_allows(site, kept, kind)
+            empty(site)
+
+    def test_a_name_that_leaves_the_folder_is_refused(self, site: Site, kept: Any) -> None:
+        for name in OUTSIDE:
+            super().test_a_name_that_leaves_the_folder_is_refused(site, kept, name)
+            empty(site)
+
+    def test_every_byte_arrives(self, site: Site, kept: Any) -> None:
+        for size in (0, 1, 1000, 32_767, 32_768, 32_769, 261_121, 1_048_576, 5_000_003):
+            super().test_every_byte_arrives(site, kept, size)
+            empty(site)
+
+
+def empty(site: Site) -> None:
+    for path in Path(site.folder).iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+class TestOverSSH(SFTPContract):
+    @pytest.fixture
+    def site(self, server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:
+        yield from site_of(server, tmp_path)
+
+
+class TestOverAsyncSSH(SFTPContract):
+    @pytest.fixture
+    def site(self, server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:
+        pytest.importorskip("asyncssh")
+        yield from site_of(server, tmp_path, SSHProgram="no-such-ssh-program")
+
+
+class TestWithoutPosixRename(SFTPContract):
+    @pytest.fixture
+    def site(self, plain_server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:
+        yield from site_of(plain_server, tmp_path)
+
+    def test_it_is_such_a_server(self, run: Any) -> None:
+        async def case(transport: SFTPTransport, at_work: Any) -> None:
+            assert not transport.traits.atomic_replace
+
+        run(case)

@@ -110,6 +110,7 @@ class Transport(ABC):
 
         Repeatable: after any failure the same file may be uploaded again under another temp name.
         A temp file of a refused upload is removed; one of a lost upload may stay behind.
+        SourceError where the source is not there, cannot be read or is shorter than ``job.size``.
         """
 
     @abstractmethod

@@ -233,7 +233,7 @@ class TransportContract:
             assert "secret" not in text
 
     def test_close_ends_what_is_in_progress(self, site: Site, run: Any) -> None:
-        data = os.urandom(8_000_000)
+        data = os.urandom(4_000_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
             moving = asyncio.Event()
@@ -249,30 +249,29 @@ class TransportContract:
                 assert site.read(job.name) in ((data,) if isinstance(end, Sent) else (None, data))
             await transport.connect()
             for job in jobs:
-                again = at_work.job(job.name, b"again " + data, stale=(job.temp,))
+                again = at_work.job(job.name, b"again", stale=(job.temp,))
                 await at_work.send(transport, again)
-            assert {site.read(job.name) for job in jobs} == {b"again " + data}
+            assert {site.read(job.name) for job in jobs} == {b"again"}
             wait_until(lambda: site.files() == {job.name for job in jobs}, what="only the files")
 
         run(case)
 
     # --- what arrives
 
-    @pytest.mark.parametrize("size", [0, 1, 1000, 32_767, 32_768, 32_769, 261_121, 1_048_576, 5_000_003])
-    def test_every_byte_arrives(self, site: Site, run: Any, size: int) -> None:
-        data = os.urandom(size)
-
+    def test_every_byte_arrives(self, site: Site, run: Any) -> None:
         async def case(transport: Transport, at_work: _Run) -> None:
-            sent = await at_work.put(transport, "data.bin", data)
-            assert (sent.remote.size, sent.bytes_sent) == (size, size)
-            assert sent.remote == await transport.stat("data.bin")
-            assert sent.verified in ("size", "hash")
-            assert at_work.progress == sorted(at_work.progress)
-            assert at_work.progress[-1:] == [size] or (size == 0 and not at_work.progress)
+            for size in (0, 1, 1000, 32_767, 32_768, 32_769, 261_120, 261_121, 1_048_576, 5_000_003):
+                data = os.urandom(size)
+                sent = await at_work.put(transport, "data.bin", data)
+                assert (sent.remote.size, sent.bytes_sent) == (size, size)
+                assert sent.remote == await transport.stat("data.bin")
+                assert sent.verified in ("size", "hash")
+                assert at_work.progress == sorted(at_work.progress)
+                assert at_work.progress[-1:] == [size] or (size == 0 and not at_work.progress)
+                assert site.read("data.bin") == data, f"{size} bytes"
+                assert site.files() == {"data.bin"}
 
         run(case)
-        assert site.read("data.bin") == data
-        assert site.files() == {"data.bin"}
 
     def test_only_the_first_size_bytes_are_sent(self, site: Site, run: Any) -> None:
         data = os.urandom(300_000)
@@ -294,41 +293,43 @@ class TransportContract:
 
         run(case)
 
-    @pytest.mark.parametrize("kind", NAMES)
-    def test_any_name_the_file_system_allows(self, site: Site, run: Any, kind: str) -> None:
-        name, data = NAMES[kind], os.urandom(100)
-
+    def test_any_name_the_file_system_allows(self, site: Site, run: Any) -> None:
         async def case(transport: Transport, at_work: _Run) -> None:
-            if kind in site.impossible:
-                with pytest.raises(FileRefused):
-                    await at_work.put(transport, name, data)
-                assert site.files() == set()
-                return
-            for content in (b"old", data):
-                await at_work.put(transport, name, content)
-                shown = await transport.stat(name)
-                assert shown is not None and shown.size == len(content)
-            assert site.read(name) == data
-            assert site.files() == {name}
+            wanted = set()
+            for kind, name in NAMES.items():
+                data = kind.encode()
+                if kind in site.impossible:
+                    with pytest.raises(FileRefused):
+                        await at_work.put(transport, name, data)
+                    continue
+                for content in (b"old", data):
+                    await at_work.put(transport, name, content)
+                    shown = await transport.stat(name)
+                    assert shown is not None and shown.size == len(content), kind
+                assert site.read(name) == data, kind
+                wanted.add(name)
+            assert site.files() == wanted
 
         run(case)
 
-    @pytest.mark.parametrize("name", OUTSIDE)
-    def test_a_name_that_leaves_the_folder_is_refused(self, site: Site, run: Any, name: str) -> None:
+    def test_a_name_that_leaves_the_folder_is_refused(self, site: Site, run: Any) -> None:
         outside = os.path.join(os.path.dirname(os.path.abspath(site.folder)), "out")
         with open(outside, "wb") as file:
             file.write(b"not yours")
 
         async def case(transport: Transport, at_work: _Run) -> None:
-            with pytest.raises(FileRefused):
-                await at_work.put(transport, name, b"x", temp=".t.tmp")
-            for changes in ({"temp": name}, {"stale": (name,)}):
-                with pytest.raises(FileRefused):
-                    await at_work.put(transport, "inside", b"x", **changes)
-            with pytest.raises(FileRefused):
-                await transport.stat(name)
-            with pytest.raises(FileRefused):
-                await transport.remove([name])
+            for name in OUTSIDE:
+                calls = (
+                    at_work.put(transport, name, b"x", temp=".t.tmp"),
+                    at_work.put(transport, "inside", b"x", temp=name),
+                    at_work.put(transport, "inside", b"x", stale=(name,)),
+                    transport.stat(name),
+                    transport.remove([name]),
+                )
+                for place, call in enumerate(calls):
+                    with pytest.raises(FileRefused):
+                        await call
+                        pytest.fail(f"call {place} took {name!r}")
             await at_work.put(transport, "fine", b"x")
 
         run(case)
@@ -347,7 +348,7 @@ class TransportContract:
 
     def test_many_at_once_arrive_intact(self, site: Site, run: Any) -> None:
         async def case(transport: Transport, at_work: _Run) -> None:
-            files = {f"folder {i % 3}/file {i}": os.urandom(i * 9_973 % 200_000) for i in range(70)}
+            files = {f"folder {i % 3}/file {i}": os.urandom(i * 9_973 % 200_000) for i in range(40)}
             sent = await at_work.together(transport, [at_work.job(name, data) for name, data in files.items()])
             assert [one.remote.size for one in sent] == [len(data) for data in files.values()]
             assert {name: site.read(name) for name in site.files()} == files
@@ -398,29 +399,27 @@ class TransportContract:
         run(case)
         assert site.files() == {"a", "folder/new"}
 
-    @pytest.mark.parametrize("there", [0, 1, 99_999])
-    def test_a_source_shorter_than_promised(self, site: Site, run: Any, there: int) -> None:
+    def test_a_source_shorter_than_promised(self, site: Site, run: Any) -> None:
         async def case(transport: Transport, at_work: _Run) -> None:
             await at_work.put(transport, "a", b"old")
-            with pytest.raises(SourceError):
-                await at_work.put(transport, "a", b"x" * there, size=100_000)
-            assert site.read("a") == b"old"
-            await at_work.put(transport, "b", b"x")
-            assert site.files() == {"a", "b"}
+            for there in (0, 1, 99_999):
+                with pytest.raises(SourceError):
+                    await at_work.put(transport, "a", b"x" * there, size=100_000)
+                assert site.read("a") == b"old"
+                await at_work.put(transport, "b", b"x")
+                assert site.files() == {"a", "b"}
 
         run(case)
 
-    @pytest.mark.parametrize("what", ["missing", "a folder"])
-    def test_a_source_that_cannot_be_read(self, site: Site, run: Any, what: str, tmp_path: Any) -> None:
-        source = str(tmp_path / "nothing here") if what == "missing" else str(tmp_path)
-
+    def test_a_source_that_cannot_be_read(self, site: Site, run: Any, tmp_path: Any) -> None:
         async def case(transport: Transport, at_work: _Run) -> None:
             await at_work.put(transport, "a", b"old")
-            with pytest.raises(SourceError):
-                await at_work.put(transport, "a", b"xyz", source=source)
-            assert site.read("a") == b"old"
-            await at_work.put(transport, "b", b"x")
-            assert site.files() == {"a", "b"}
+            for source in (str(tmp_path / "nothing here"), str(tmp_path)):
+                with pytest.raises(SourceError):
+                    await at_work.put(transport, "a", b"xyz", source=source)
+                assert site.read("a") == b"old"
+                await at_work.put(transport, "b", b"x")
+                assert site.files() == {"a", "b"}
 
         run(case)
 
@@ -529,12 +528,16 @@ class NetworkContract(TransportContract):
         """Breaks one upload by ``arrange(job) -> job``, then sends the same file on a new connection."""
         old, new = os.urandom(70_001), os.urandom(self.size)
 
-        def runner(arrange: Callable[[Job], Job], **overrides: Any) -> None:
+        def runner(arrange: Callable[[Job], Job], may_succeed: bool = False, **overrides: Any) -> None:
             async def case(transport: Transport, at_work: _Run) -> None:
                 await at_work.put(transport, "f/a", old)
                 first = arrange(at_work.job("f/a", new))
-                with pytest.raises(TransportLost):
+                try:
                     await at_work.send(transport, first)
+                    assert may_succeed, "the upload went through a broken link"
+                    assert site.read("f/a") == new
+                except TransportLost:
+                    pass
                 await transport.close()
                 allowed: set[bytes | None] = {old, new, *([] if transport.traits.atomic_replace else [None])}
                 assert site.read("f/a") in allowed
@@ -568,6 +571,14 @@ class NetworkContract(TransportContract):
         broken(arrange)
         assert relay.drops == 1
 
+    @pytest.mark.parametrize("after", [40, 90, 150, 250, 400])
+    def test_a_link_cut_among_the_last_answers(self, broken: Any, relay: Relay, after: int) -> None:
+        """Where publishing takes several steps, each of them may be the last one that was heard of."""
+        def arrange(job: Job) -> Job:
+            return job._replace(confirm=lambda: relay.drop("down", after))
+
+        broken(arrange, may_succeed=True)
+
     def test_a_link_cut_when_the_server_has_done_it_and_nobody_heard(self, site: Site, broken: Any, relay: Relay) -> None:
         watchers: list[threading.Thread] = []
 
@@ -575,7 +586,9 @@ class NetworkContract(TransportContract):
             before = site.read(job.name)
 
             def cut_when_done() -> None:
-                wait_until(lambda: site.read(job.name) != before, what="the publication")
+                # A server without a replacing rename may need an answer in between: then it never is done.
+                with contextlib.suppress(AssertionError):
+                    wait_until(lambda: site.read(job.name) != before, 3)
                 relay.cut_all()
 
             def confirm() -> None:
@@ -597,20 +610,20 @@ class NetworkContract(TransportContract):
             started.append(time.monotonic())
             return job
 
-        broken(arrange, StallSecs=2)
-        assert time.monotonic() - started[0] < 2 + 20
+        broken(arrange, StallSecs=1.5)
+        assert time.monotonic() - started[0] < 1.5 + 20
 
     def test_a_slow_link_is_not_a_dead_one(self, site: Site, run: Any, relay: Relay) -> None:
-        data = os.urandom(240_000)
+        data = os.urandom(150_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
             relay.throttle(60_000, "up")
             await at_work.put(transport, "a", data)
 
         started = time.monotonic()
-        run(case, StallSecs=3)
+        run(case, StallSecs=2)
         assert site.read("a") == data
-        assert time.monotonic() - started > 3, "it took longer than the limit of a standstill"
+        assert time.monotonic() - started > 2, "it took longer than the limit of a standstill"
 
     def test_a_late_rename_does_not_bring_back_an_old_version(self, site: Site, run: Any, relay: Relay) -> None:
         old, newer = os.urandom(100_000), os.urandom(50_000)
@@ -630,7 +643,7 @@ class NetworkContract(TransportContract):
             await self.settled(site, newer)
             assert site.files() == {"a"}
 
-        run(case, StallSecs=2)
+        run(case, StallSecs=1.5)
 
     def test_a_late_upload_does_not_touch_a_newer_version(self, site: Site, run: Any, relay: Relay) -> None:
         newer = os.urandom(50_000)
@@ -650,12 +663,12 @@ class NetworkContract(TransportContract):
             await self.settled(site, newer)
             assert site.files() - {job.temp} == {"a"}
 
-        run(case, StallSecs=2)
+        run(case, StallSecs=1.5)
 
     @staticmethod
     async def settled(site: Site, wanted: bytes) -> None:
         """The name keeps showing this while a server may still be at work on what came late."""
-        until = time.monotonic() + 0.5
+        until = time.monotonic() + 0.3
         while time.monotonic() < until:
             assert site.read("a") == wanted
             await asyncio.sleep(0.02)

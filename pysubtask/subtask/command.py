@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -44,12 +45,20 @@ def run(subtask: type[BaseSubtask], extension: str, plan: Planner, argv: Sequenc
     """Be a child until stopped; the exit status: 0 stopped, 1 failed, 2 wrong settings, 3 another child has the lock."""
     parser = make_parser(extension)
     args = parser.parse_args(argv)
+    _forget_the_apps_signals()
     try:
         told = handoff.read() if args.handoff else by_hand(args, extension, plan)
         return subtask(told).run()
     except ConfigError as exc:
         print(f"pysubtask: {exc}", file=sys.stderr)  # noqa: T201 - the command line's own voice
         return EXIT_CONFIG
+
+
+def _forget_the_apps_signals() -> None:
+    """An app may block signals or ignore the end of its children; both outlive the exec that made this process."""
+    if sys.platform != "win32":
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 def make_parser(extension: str) -> argparse.ArgumentParser:
@@ -79,7 +88,7 @@ def make_parser(extension: str) -> argparse.ArgumentParser:
         add("-u", "--user", "--username", dest="User", metavar="NAME", help="login name")
         add("-key", "--key-file", dest="KeyFile", metavar="FILE", help="private key")
         add("-hostkey", "--host-key", dest="HostKey", metavar="SHA256:...", help="the server's pinned key")
-        add("-x", "--dead-time", "--expired-time", type=float, dest="DeadTimeMilli", metavar="MS", help="quiet time before it rests")
+        add("-x", "--dead-time", "--expired-time", type=float, dest="DeadTimeMilli", metavar="MS", help="quiet time until it rests")
         add("-sftp", "--sftp", type=_switch, dest="UseSFTP", metavar="True|False", help="True: SFTP (default)")
         add("--password-file", metavar="FILE", help="file whose first line is the password; only you may be able to read it")
     return parser

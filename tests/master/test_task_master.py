@@ -13,6 +13,7 @@ import pytest
 
 from pysubtask import BaseMaster
 from pysubtask.common.notify import read_stamp
+from pysubtask.common.process import process_start
 from tests.helpers import wait_until
 from tests.master.conftest import gone
 
@@ -443,3 +444,67 @@ def test_archiving_is_said_to_be_missing(app):
     master = app.master()
     master.start(precleanup_old_files=True)
     assert "not in this version" in log_of(app)
+
+
+def test_real_child_of_an_app_with_strange_signals_stops_when_asked(app):
+    """What the app blocks and ignores is inherited; the child has to shake it off to hear SIGTERM and reap its own."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN), signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        master = app.master(config={"MinFreeBytes": 0}, module="pysubtask.base")
+        master.start()
+        page = app.page(master)
+    finally:
+        signal.signal(signal.SIGCHLD, before[0])
+        signal.pthread_sigmask(signal.SIG_SETMASK, before[1])
+    with open(f"/proc/{page.pid}/status") as file:
+        fields = dict(line.split(":", 1) for line in file)
+    assert int(fields["SigBlk"], 16) & 1 << (signal.SIGTERM - 1) == 0
+    assert int(fields["SigIgn"], 16) & 1 << (signal.SIGCHLD - 1) == 0
+    master.stop(forcekill=False)
+    assert master.status().children[0].last_exit == "exit status 0"
+
+
+def test_real_child_handles_what_was_notified_and_the_notifies_go(app):
+    (app.folder / "a.csv").write_text("1\n")
+    with app.master(config={"MinFreeBytes": 0}, module="pysubtask.base") as master:
+        app.page(master)
+        assert master.notify_file_by_index(0)
+    assert not os.path.exists("a.csv.notify")
+    copies = [path.read_text() for path in (app.folder / "upload").rglob("*a.csv")]
+    assert "Copying" in log_of(app, "base_subtask")
+    assert copies in ([], ["1\n"])
+
+
+APP = """
+import sys, time
+from pysubtask import BaseMaster
+master = BaseMaster([{"file": "a.csv"}], {"MinFreeBytes": 0, "OrphanLingerSecs": 600}, LogToConsole=False)
+master.start()
+while not (page := master.status().children[0].page) or page["pid"] != master.status().children[0].pid:
+    time.sleep(0.01)
+print(page["pid"], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_child_of_a_killed_app_gives_way_to_the_next_one(app):
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    first = subprocess.Popen(
+        [sys.executable, "-c", APP], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ, cwd=app.folder
+    )
+    try:
+        orphan = int(first.stdout.readline())
+        master = app.master([{"file": "a.csv"}], config={"MinFreeBytes": 0}, module="pysubtask.base", LogToConsole=False)
+        master.start()
+        wait_until(lambda: master.status().children[0].last_exit, 60)
+        assert master.status().children[0].last_exit == "exit status 3", "the other master lives"
+        assert f"child {orphan} of master {first.pid}" in log_of(app, "base_subtask")
+        assert not gone(orphan)
+        first.kill()
+        first.wait()
+        second = app.page(master, other_than=orphan)
+        assert second.pid != orphan
+        wait_until(lambda: process_start(orphan) is None, 60)  # whether its new parent has reaped it is not ours
+    finally:
+        first.kill()
+        first.communicate()

@@ -202,13 +202,16 @@ def counted(number: int, what: str) -> str:
 def status_lines(child: ChildStatus) -> list[str]:
     """One child's status for people."""
     page: dict[str, Any] = child.page or {}
+    destination = page.get('destination', child.extension)
+    if child.pid is not None and page.get('pid') != child.pid:
+        page = {}  # an earlier child's: the new one has not written its own yet
     queued = page.get('queue', {})
     state = page.get('state', 'starting') if child.alive else f"not running ({child.last_exit or 'stopped'})"
     why = page.get('why') if child.alive else ''
     if child.next_restart_in is not None:
         why = f'next start in {child.next_restart_in:.0f} s'
     rows = {
-        'destination': page.get('destination', child.extension),
+        'destination': destination,
         'state': state + (f': {why}' if why else ''),
         'queued': f"{counted(queued.get('waiting', 0), 'file')}, {counted(queued.get('bytes', 0), 'byte')}",
         'delivered': f"{counted(page.get('delivered', 0), 'file')}, {counted(page.get('bytes_sent', 0), 'byte')}"

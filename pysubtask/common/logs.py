@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import select
 import sys
 import time
 
 _LINE = "%(asctime)s [%(shown)s]: %(levelname)s: %(message)s"
+_CONSOLE_LINE = 1000
 _numbers = itertools.count(1)
 
 
@@ -26,7 +28,27 @@ class _File(_Quiet, logging.FileHandler):
 
 
 class _Console(_Quiet, logging.StreamHandler):  # type: ignore[type-arg]
-    pass
+    """Never waits: where stderr is a pipe that nobody reads, or a terminal that was stopped, the line is dropped."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._takes_a_line():
+            super().emit(record)
+        else:
+            self.dropped += 1
+
+    def format(self, record: logging.LogRecord) -> str:
+        # A pipe that is ready takes 4096 bytes without waiting (POSIX, PIPE_BUF), not more.
+        return super().format(record)[:_CONSOLE_LINE]
+
+    def _takes_a_line(self) -> bool:
+        if not hasattr(select, "poll"):
+            return True
+        try:
+            poll = select.poll()
+            poll.register(self.stream.fileno(), select.POLLOUT)
+            return bool(poll.poll(0))
+        except (OSError, ValueError, AttributeError):
+            return True  # no descriptor behind it: an app's own object, a test's
 
 
 class _Formatter(logging.Formatter):

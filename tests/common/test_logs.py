@@ -3,6 +3,7 @@ import logging
 import logging.config
 import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -100,3 +101,25 @@ def test_level_set_later_counts(tmp_path):
     logger.setLevel(logging.DEBUG)
     logger.debug("yes")
     assert file.read_text().endswith("DEBUG: yes\n")
+
+
+def test_a_pipe_that_nobody_reads_holds_nobody_up(tmp_path):
+    """An app that pipes its stderr and never reads it: the log goes to the file, the console's lines are dropped."""
+    code = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+from pysubtask.common.logs import dropped_lines, setup_logging
+log = setup_logging('x', {str(tmp_path / "log.txt")!r}, True)
+for n in range(5000):
+    log.info('line %d %s', n, 'x' * 100)
+print(dropped_lines(log))
+"""
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert child.wait(60) == 0
+        assert int(child.stdout.read()) > 1000
+    finally:
+        child.kill()
+        child.stdout.close()
+        child.stderr.close()
+    assert (tmp_path / "log.txt").read_text().count("line ") == 5000

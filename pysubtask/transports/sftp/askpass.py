@@ -40,7 +40,8 @@ if not answer:
     sys.exit(1)
 sys.stdout.buffer.write(answer + b"\\n")
 """
-_WORD = re.compile(r"pass(word|code|phrase)?\s*:?\s*\Z|kennwort\s*:?\s*\Z|mot de passe\s*:?\s*\Z", re.IGNORECASE)
+# "Password: ", "Password for pi@host: ", "pi@host's password: "; nothing in front of it that could make it another one.
+_WORDS = re.compile(r"(?:\S+'s )?(?:password|kennwort|mot de passe)(?: for \S+?)?\s*:?\s*", re.IGNORECASE)
 
 
 def is_password_question(question: str, user: str, host: str) -> bool:
@@ -53,14 +54,7 @@ def is_password_question(question: str, user: str, host: str) -> bool:
     if question == f"{user[:30]}@{host[:128]}'s password: ":
         return True
     mark = f"({user}@{host}) "
-    return question.startswith(mark) and _is_password_word(question[len(mark) :])
-
-
-def _is_password_word(words: str) -> bool:
-    # "Password:", "Password for pi@host:"; never with a second question in front of it.
-    words = words.strip()
-    plain = re.sub(r"\s+for\s+\S+:?\Z", ":", words, flags=re.IGNORECASE)
-    return bool(_WORD.fullmatch(plain)) and "phrase" not in plain.lower() and "code" not in plain.lower()
+    return question.startswith(mark) and _WORDS.fullmatch(question, len(mark)) is not None
 
 
 class Askpass:

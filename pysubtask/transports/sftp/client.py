@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from ...common.errors import SourceChanged, TransportError, TransportLost
 from . import packets
-from .packets import Extended, Limits, Malformed, Reply, Status
+from .packets import Extended, Handle, Limits, Malformed, Reply, Status
 from .stream import ByteStream
 from .window import Stamp, Window
 
@@ -226,7 +226,7 @@ class Client:
             return
         patience = self._stall + self._extra_patience
         if self._loop.time() - self._heard >= patience:
-            self.fail(TransportLost(f"no answer from the server for {patience:.0f} s"))
+            self.fail(TransportLost(f"no answer from the server for {patience:.3g} s"))
         else:
             due = self._heard + patience
             if self._extra_patience:  # it may end at any answer: look again before it is used up
@@ -301,6 +301,8 @@ class Client:
             self._extra_patience = max(0.0, self._extra_patience - entry.patience) if self._pending else 0.0
             if not entry.future.done():
                 entry.future.set_result(answer)
+            elif isinstance(answer, Handle):  # who asked for it was cancelled
+                self.request(packets.CLOSE, packets.string(answer.handle))
             return
         self.window.acknowledged(entry.count, entry.stamp, self._heard)
         if not isinstance(answer, Status):

@@ -1,0 +1,331 @@
+"""The order of a safe upload, seen at the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pysubtask.common.errors import FileRefused, SourceChanged, TransportLost
+from pysubtask.transports.base import Job, Sent
+from pysubtask.transports.sftp import packets
+from pysubtask.transports.sftp.client import Client
+from pysubtask.transports.sftp.publish import Publisher
+from pysubtask.transports.sftp.swap import SwapRecord, Swaps
+from tests.transports.sftp_peer import Peer, playing
+
+DATA = os.urandom(1000)
+LAST = ("fsetstat", "fsync", "fstat")
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    source = tmp_path / "source"
+    source.write_bytes(DATA)
+    return Job(str(source), len(DATA), 1_600_000_000_000_000_000, "a", ".a.tmp")
+
+
+def play(case: Callable[[Client, Peer, Any], Awaitable[None]], **how: Any) -> None:
+    """Runs ``case(client, peer, start)``; ``start(job)`` begins an upload."""
+
+    async def whole() -> None:
+        async with asyncio.timeout(60), playing(**how) as (client, peer):
+            publisher = Publisher(client, "", None)
+
+            def start(job: Job) -> asyncio.Task[Sent]:
+                return asyncio.create_task(publisher.upload(job, lambda done: None))
+
+            await case(client, peer, start)
+
+    asyncio.run(whole())
+
+
+def test_three_round_trips_and_no_more(job: Job) -> None:
+    async def case(client: Client, peer: Peer, start: Any) -> None:
+        order: list[str] = []
+        running = start(job._replace(stale=(".a.old1", ".a.old2"), confirm=lambda: order.append("confirmed")))
+        opening, *clearing = await peer.expect("open", "remove", "remove")
+        assert [one.path for one in (opening, *clearing)] == [".a.tmp", ".a.old1", ".a.old2"]
+        await peer.nothing()
+        for one in clearing:
+            await peer.status(one, packets.NO_SUCH_FILE)
+        await peer.handle(opening)
+        write, timed, synced, shown = await peer.expect("write", *LAST)
+        assert write.body.endswith(DATA)
+        await peer.nothing()
+        assert not order
+        for one in (write, timed, synced):
+            await peer.status(one)
+        await peer.attrs(shown, len(DATA))
+        closing, renaming = await peer.expect("close", "posix-rename")
+        assert order == ["confirmed"]
+        assert renaming.body == packets.string(b".a.tmp") + packets.string(b"a")
+        await peer.status(closing)
+        await peer.status(renaming)
+        assert (await running).remote == (1000, 1_600_000_000)
+        await peer.nothing()
+
+    play(case)
+
+
+@pytest.mark.parametrize("late", ["write", *LAST])
+def test_no_rename_before_every_answer_is_there(job: Job, late: str) -> None:
+    """Answers come in any order; whichever is missing keeps the name as it was."""
+
+    async def case(client: Client, peer: Peer, start: Any) -> None:
+        running = start(job)
+        [opening] = await peer.expect("open")
+        await peer.handle(opening)
+        rest = {one.what: one for one in await peer.expect("write", *LAST)}
+
+        async def answer(what: str) -> None:
+            await (peer.attrs(rest[what], len(DATA)) if what == "fstat" else peer.status(rest[what]))
+
+        for what in reversed(rest):
+            if what != late:
+                await answer(what)
+        await peer.nothing()
+        await answer(late)
+        for one in await peer.expect("close", "posix-rename"):
+            await peer.status(one)
+        await running
+
+    play(case)
+
+
+def test_no_rename_before_earlier_attempts_are_gone(job: Job) -> None:
+    async def case(client: Client, peer: Peer, start: Any) -> None:
+        running = start(job._replace(stale=(".a.old",)))
+        opening, clearing = await peer.expect("open", "remove")
+        await peer.handle(opening)
+        await peer.nothing()
+        await peer.status(clearing, packets.PERMISSION_DENIED, "Permission denied")
+        [looking] = await peer.expect("lstat")
+        await peer.attrs(looking, 5)
+        closing, removing = await peer.expect("close", "remove")
+        assert removing.path == ".a.tmp"
+        await peer.status(closing)
+        await peer.status(removing)
+        with pytest.raises(FileRefused, match="an earlier temporary file"):
+            await running
+
+    play(case)
+
+
+@pytest.mark.parametrize(("failing", "words"), [
+    ("write", "a full disk or a quota"),
+    ("fsync", "a full disk or a quota"),
+    ("fstat", "asking for the size"),
+    ("short", "1,000 bytes were written and the server has 999"),
+])
+def test_a_bad_answer_means_no_rename_and_no_temp(job: Job, failing: str, words: str) -> None:
+    async def case(client: Client, peer: Peer, start: Any) -> None:
+        confirmed: list[bool] = []
+        running = start(job._replace(confirm=lambda: confirmed.append(True)))
+        [opening] = await peer.expect("open")
+        await peer.handle(opening)
+        for one in await peer.expect("write", *LAST):
+            if one.what == failing:
+                await peer.status(one, packets.FAILURE, "Failure")
+            elif one.what == "fstat":
+                await peer.attrs(one, len(DATA) - (failing == "short"))
+            else:
+                await peer.status(one)
+        for one in await peer.expect("close", "remove"):
+            await peer.status(one)
+        with pytest.raises(FileRefused, match=words):
+            await running
+        assert not confirmed
+        assert "posix-rename" not in peer.seen
+
+    play(case)
+
+
+def test_a_time_that_cannot_be_set_is_no_obstacle(job: Job) -> None:
+    async def case(client: Client, peer: Peer, start: Any) -> None:
+        running = start(job)
+        [opening] = await peer.expect("open")
+        await peer.handle(opening)
+        write, timed, synced, shown = await peer.expect("write", *LAST)
+        await peer.status(timed, packets.OP_UNSUPPORTED)
+        for one in (write, synced):
+            await peer.status(one)
+        await peer.attrs(shown, len(DATA), 77)
+        for one in await peer.expect("close", "posix-rename"):
+            await peer.status(one)
+        assert (await running).remote.mtime == 77
+
+    play(case)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_without_a_sync_the_close_is_waited_for(job: Job, known: bool) -> None:
+    """Where nothing syncs, closing is where a server says that it could not keep the bytes."""
+
+    async def case(client: Client, peer: Peer, start: Any) -> None:
+        running = start(job)
+        [opening] = await peer.expect("open")
+        await peer.handle(opening)
+        for one in await peer.expect("write", *(what for what in LAST if known or what != "fsync")):
+            if one.what == "fstat":
+                await peer.attrs(one, len(DATA))
+            else:
+                await peer.status(one, packets.OP_UNSUPPORTED if one.what == "fsync" else packets.OK)
+        [closing] = await peer.expect("close")
+        await peer.nothing()
+        await peer.status(closing, packets.FAILURE)
+        [removing] = await peer.expect("remove")
+        await peer.status(removing)
+        with pytest.raises(FileRefused, match="closing"):
+            await running
+        assert "posix-rename" not in peer.seen
+
+    play(case, extensions=(packets.POSIX_RENAME, packets.FSYNC) if known else (packets.POSIX_RENAME,))
+
+
+def test_a_cancelled_upload_takes_its_temp_away_even_if_it_was_not_open_yet(job: Job) -> None:
+    async def case(client: Client, peer: Peer, start: Any) -> None:
+        running = start(job)
+        [opening] = await peer.expect("open")
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await peer.expect("remove")
+        await peer.handle(opening, b"orphan")
+        [closing] = await peer.expect("close")
+        assert closing.path == "orphan"
+
+    play(case)
+
+
+def test_a_source_that_shrinks_on_the_way(job: Job) -> None:
+    async def case(client: Client, peer: Peer, start: Any) -> None:
+        running = start(job)
+        [opening] = await peer.expect("open")
+        os.truncate(job.source, 10)
+        await peer.handle(opening)
+        [write] = await peer.expect("write")
+        await peer.status(write)
+        for one in await peer.expect("close", "remove"):
+            await peer.status(one)
+        with pytest.raises(SourceChanged, match="ends at 10 of 1,000 bytes"):
+            await running
+
+    play(case)
+
+
+def test_lost_while_waiting(job: Job) -> None:
+    async def case(client: Client, peer: Peer, start: Any) -> None:
+        running = [start(job), start(job._replace(temp=".b.tmp"))]
+        await peer.expect("open", "open")
+        peer.hang_up()
+        ends = await asyncio.gather(*running, return_exceptions=True)
+        assert [type(end) for end in ends] == [TransportLost, TransportLost]
+        with pytest.raises(TransportLost):
+            await start(job)
+
+    play(case)
+
+
+def test_a_missing_folder_is_made_once_for_all_who_wait(job: Job) -> None:
+    async def case(client: Client, peer: Peer, start: Any) -> None:
+        jobs = [job._replace(name=f"x/y/{i}", temp=f"x/y/.{i}.tmp") for i in range(3)]
+        running = [start(one) for one in jobs]
+        for one in await peer.expect("open", "open", "open"):
+            await peer.status(one, packets.NO_SUCH_FILE)
+        [deep] = await peer.expect("mkdir")
+        assert deep.path == "x/y"
+        await peer.nothing()
+        await peer.status(deep, packets.NO_SUCH_FILE)
+        [top] = await peer.expect("mkdir")
+        assert top.path == "x"
+        await peer.status(top)
+        [deep] = await peer.expect("mkdir")
+        assert deep.path == "x/y"
+        await peer.status(deep, packets.FAILURE)  # somebody else was quicker: it is there
+        await peer.expect("open", "open", "open")
+        for one in running:
+            one.cancel()
+
+    play(case)
+
+
+class TestSwap:
+    """A server that cannot rename over a file."""
+
+    @staticmethod
+    def play(tmp_path: Path, case: Callable[[Peer, Swaps, SwapRecord], Awaitable[None]], record: SwapRecord | None = None) -> None:
+        async def whole() -> None:
+            async with asyncio.timeout(60), playing(extensions=()) as (client, peer):
+                kept = record or SwapRecord(str(tmp_path), "me")
+                await case(peer, Swaps(client, kept), kept)
+
+        asyncio.run(whole())
+
+    def test_the_old_one_is_on_record_before_it_is_moved_and_back_if_the_new_one_will_not_go_in(self, tmp_path: Path) -> None:
+        async def case(peer: Peer, swaps: Swaps, record: SwapRecord) -> None:
+            running = asyncio.create_task(swaps.replace(b".t", b"a"))
+            [first] = await peer.expect("rename")
+            await peer.status(first, packets.FAILURE)
+            [looking] = await peer.expect("lstat")
+            await peer.attrs(looking, 5)
+            [aside] = await peer.expect("rename")
+            assert aside.body == packets.string(b"a") + packets.string(b".t.old")
+            assert SwapRecord(str(tmp_path), "me").asides.keys() == {b".t.old"}
+            await peer.status(aside)
+            [again] = await peer.expect("rename")
+            await peer.status(again, packets.PERMISSION_DENIED)
+            [back] = await peer.expect("rename")
+            assert back.body == packets.string(b".t.old") + packets.string(b"a")
+            await peer.status(back)
+            assert (await running).code == packets.PERMISSION_DENIED
+            assert not SwapRecord(str(tmp_path), "me").asides
+
+        self.play(tmp_path, case)
+
+    @pytest.mark.parametrize("missing", [True, False])
+    def test_mending(self, tmp_path: Path, missing: bool) -> None:
+        """The old one goes back where the name is missing, and away where it is there; never the other way."""
+        record = SwapRecord(str(tmp_path), "me")
+        record.add(b".t.old", b"a", 1e9)
+
+        async def case(peer: Peer, swaps: Swaps, record: SwapRecord) -> None:
+            running = asyncio.create_task(swaps.mend_all())
+            [aside] = await peer.expect("lstat")
+            await peer.attrs(aside, 5)
+            [name] = await peer.expect("lstat")
+            assert name.path == "a"
+            if missing:
+                await peer.status(name, packets.NO_SUCH_FILE)
+            else:
+                await peer.attrs(name, 6)
+            [last] = await peer.expect("rename" if missing else "remove")
+            assert last.path == ".t.old"
+            await peer.status(last)
+            await running
+            await peer.nothing()
+
+        self.play(tmp_path, case, SwapRecord(str(tmp_path), "me"))
+
+    def test_an_unclear_answer_moves_nothing(self, tmp_path: Path) -> None:
+        async def case(peer: Peer, swaps: Swaps, record: SwapRecord) -> None:
+            running = asyncio.create_task(swaps.mend(b".t", b"a"))
+            [aside] = await peer.expect("lstat")
+            await peer.attrs(aside, 5)
+            [name] = await peer.expect("lstat")
+            await peer.status(name, packets.FAILURE)
+            await running
+            await peer.nothing()
+
+        self.play(tmp_path, case)
+
+    def test_a_record_of_another_server_or_not_readable_is_no_record(self, tmp_path: Path) -> None:
+        SwapRecord(str(tmp_path), "me").add(b".\xff.old", b"\xff", 1.0)
+        assert SwapRecord(str(tmp_path), "me").asides == {b".\xff.old": (b"\xff", 1.0)}
+        assert not SwapRecord(str(tmp_path), "another").asides
+        (tmp_path / "swaps.json").write_text("[1,")
+        assert not SwapRecord(str(tmp_path), "me").asides

@@ -17,7 +17,7 @@ from ..common.notify import Stamp
 _SECOND = 1_000_000_000
 COARSE_NS = 2 * _SECOND
 FINE_NS = _SECOND // 20
-DOUBT_NS = 3600 * _SECOND
+DOUBT_NS = 600 * _SECOND
 
 
 class Again(NamedTuple):
@@ -32,15 +32,14 @@ def tick_ns(mtime_ns: int) -> int:
     return FINE_NS if mtime_ns % _SECOND else COARSE_NS
 
 
-def again(stamp: Stamp | None, source: Stamp, since_ns: int, now_ns: int, *, alone: bool) -> Again | None:
+def again(stamp: Stamp | None, source: Stamp | None, since_ns: int, now_ns: int, *, alone: bool) -> Again | None:
     """Whether a file has to be looked at again, and when.
 
-    ``stamp`` of its notify file and ``source`` (stamp of the data) are those of the snapshot; ``since_ns`` is the
+    ``stamp`` of its notify file and ``source`` (stamp of the data) are those of the snapshot, or None; ``since_ns`` is the
     wall clock when the file was found due, before the snapshot; ``now_ns`` is the wall clock now. ``alone``: a young
     source is reason enough; otherwise only a touch that may have been missed is.
     """
-    young_stamp = stamp is not None and stamp.mtime_ns + tick_ns(stamp.mtime_ns) > since_ns
-    young_source = source.mtime_ns + tick_ns(source.mtime_ns) > since_ns
+    young_stamp, young_source = _young(stamp, since_ns), _young(source, since_ns)
     if not young_stamp and not (young_source and alone):
         return None
     waits = []
@@ -52,12 +51,15 @@ def again(stamp: Stamp | None, source: Stamp, since_ns: int, now_ns: int, *, alo
     return Again(max(waits), young_source)
 
 
+def _young(found: Stamp | None, since_ns: int) -> bool:
+    return found is not None and found.mtime_ns + tick_ns(found.mtime_ns) > since_ns
+
+
 def undecided(source: Stamp, now_ns: int) -> Again | None:
     """Whether a file that looks as it did when it was snapshotted, we do not know when, may have changed since.
 
-    Only for files of the last hour on a clock of whole seconds: reading every file at each start would cost too much.
+    Only for files of the last minutes: reading every file at each start would cost too much.
     """
-    age = now_ns - source.mtime_ns
-    if tick_ns(source.mtime_ns) != COARSE_NS or age > DOUBT_NS:
+    if now_ns - source.mtime_ns > DOUBT_NS:
         return None
     return again(None, source, source.mtime_ns, now_ns, alone=True)

@@ -23,6 +23,7 @@ class Listing(NamedTuple):
 class Folder:
     """State of one ``{'dir': ...}`` entry. ``names``: each known data file and its inode number, 0 while it has none.
 
+    ``live``: file events told of every change until now. ``next_look``: when to look at all of it again (monotonic).
     ``fresh``: it was not looked at yet, or it was away: its files are compared with their last snapshots.
     """
 
@@ -32,6 +33,7 @@ class Folder:
         self.path = entry.path
         self.names: dict[str, int] = {}
         self.fresh = True
+        self.live = False
         self.next_look = float("-inf")
         self.cost = 0.0
         self._skip = skip
@@ -71,7 +73,7 @@ class Folder:
             self.names[name] = 0
 
     def look(self, every: bool) -> Listing:
-        """List it. Files of known name and inode number are odd only if ``every``, so that no stat is needed.
+        """List it. Files of known name and inode number are odd only if ``every``; otherwise they need no stat.
 
         Raises OSError.
         """

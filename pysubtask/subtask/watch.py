@@ -57,7 +57,7 @@ class _Settling(NamedTuple):
 
 class _Recheck(NamedTuple):
     at: float
-    source: Stamp
+    source: Stamp | None
     unseen: bool
     entry_index: int
 
@@ -109,7 +109,7 @@ class Watch:
         self._looks: dict[str, bool] = {}
         self._settling: dict[str, _Settling] = {}
         self._rechecks: dict[str, _Recheck] = {}
-        self._checked: dict[str, Stamp] = {}
+        self._checked: dict[str, Stamp | None] = {}
         self._gone: list[str] = []
 
     # -- life -------------------------------------------------------------------------------------------------
@@ -200,7 +200,11 @@ class Watch:
         if folder is None:
             return
         if events.broken:
+            # It may be another folder by now.
             folder.away()
+        if folder.live and not events.live:
+            folder.next_look = now
+        folder.live = events.live
         if everything or lost or events.renewed or folder.fresh or now >= folder.next_look:
             # Where events tell of each new file, the names are enough.
             self._look_whole(folder, lost or events.renewed or not events.live, now, wall)
@@ -338,10 +342,11 @@ class Watch:
             folder = self._folders.get(os.path.dirname(due.path))
             if folder is not None:
                 self._compare_taken(folder, due.path, last, looks)
-            checked = self._checked.pop(due.path, None) if due.cause == "recheck" else None
+            checked = due.cause == "recheck" and due.path in self._checked
+            before = self._checked.pop(due.path, None)
             # One look more is enough: whatever was notified within the tick is in it. Only where each change
             # counts, a change that this look found may hide another one.
-            if last is None or (checked is not None and (checked == last or folder is None or not folder.entry.on_change)):
+            if checked and (before == last or folder is None or not folder.entry.on_change):
                 continue
             more = again(due.stamp, last, since, wall, alone=folder is not None)
             if more is not None:

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from pysubtask.common.entries import read_entries
-from pysubtask.common.notify import Stamp, Toucher, notify_name, read_stamp
+from pysubtask.common.notify import Stamp, notify_name, read_stamp
 from pysubtask.subtask import birth
 from pysubtask.subtask.watch import Due, Watch
 
@@ -38,29 +38,24 @@ class Memory:
 class World:
     """Files in a folder, a clock that only moves when told to, and a child that snapshots what is due."""
 
-    def __init__(self, folder: str, watched: list[dict[str, object]], *, tick: int = 1, events: bool = False, skip: tuple[str, ...] = ()):
+    def __init__(self, folder: str, watched: list[dict[str, object]], *, tick: int = 1, skip: tuple[str, ...] = ()) -> None:
         self.folder = str(folder)
         self.entries = read_entries(watched, cwd=self.folder)
         self.tick = tick
         self.skip = skip
         # Near the real time, which is that of the notify files the watch makes itself.
-        self.ns = time.time_ns() // SECOND * SECOND + 1
+        self.ns = (time.time_ns() // SECOND + 1) * SECOND + 1
         self.memory = Memory()
         self.sent: dict[str, list[bytes]] = {}
-        self.stats: list[str] = []
-        self.watch = self.child(events)
-
-    def child(self, events: bool = False) -> Watch:
-        return Watch(
-            self.entries, self.memory, self.skip, lambda: None, events, stat=self.stat, wall=lambda: self.ns, timer=lambda: 0.0
-        )
+        self.restart()
 
     def restart(self) -> None:
-        self.watch = self.child()
+        self.watch = Watch(
+            self.entries, self.memory, self.skip, lambda: None, False, stat=self.stat, wall=lambda: self.ns, timer=lambda: 0.0
+        )
 
     def stat(self, path: str) -> Stamp | None:
         """Times as a file system with a coarse clock shows them."""
-        self.stats.append(path)
         found = read_stamp(path)
         return found and found._replace(mtime_ns=found.mtime_ns // self.tick * self.tick)
 
@@ -116,6 +111,12 @@ class World:
                 return [each for each in found if rechecks or each[1] != "recheck"]
             self.wait(max(0.0, at - self.ns / SECOND) + 0.001)
         raise AssertionError(f"it never comes to rest: {found}")
+
+
+@pytest.fixture(autouse=True)
+def born_long_ago(monkeypatch) -> None:
+    """Files are created in real time, not in that of the tests' clock."""
+    monkeypatch.setattr(birth, "birth_ns", lambda path: 0)
 
 
 # -- static files --------------------------------------------------------------------------------------------
@@ -268,7 +269,7 @@ def test_files_that_were_there_before_the_start(tmp_path) -> None:
     world.write("d/fresh", b"1")
     assert world.round() == [("d/old", "start")], "one that is quiet already need not settle"
     assert world.quiet() == [("d/fresh", "start")]
-    world.wait(10)
+    world.wait(700)
     world.restart()
     assert world.quiet() == []
     world.write("d/old", b"2")
@@ -500,7 +501,7 @@ def test_the_last_child_died_before_its_second_look(tmp_path) -> None:
     world.restart()
     assert world.quiet(rechecks=True) == [("a", "recheck")]
     assert world.sent[world.path("a")][-1] == b"2"
-    world.wait(7200)
+    world.wait(700)
     world.restart()
     assert world.quiet(rechecks=True) == []
 
@@ -535,6 +536,49 @@ def test_times_in_the_future_come_to_rest_too(tmp_path, on_change) -> None:
     for name in ("d/x", "d/x.notify"):
         os.utime(world.path(name), ns=(ahead, ahead))
     assert world.quiet(rechecks=True) == [("d/x", "notify"), ("d/x", "recheck")]
+
+
+# -- how often a folder is looked at --------------------------------------------------------------------------
+
+
+def looks(world: World, secs: float, step: float) -> int:
+    """How many looks at the whole folder there are within a time."""
+    folder = world.watch._folders[world.path("d")]
+    real, count = folder.look, []
+    folder.look = lambda every: (count.append(every), real(every))[1]  # type: ignore[method-assign]
+    for _ in range(int(secs / step)):
+        world.wait(step)
+        world.round()
+    return len(count)
+
+
+def test_polling_looks_at_every_tick_while_that_is_cheap(tmp_path) -> None:
+    assert looks(in_folder(tmp_path), 20, 1) == 20
+
+
+def test_polling_stretches_so_that_it_takes_a_twentieth_of_the_time(tmp_path) -> None:
+    world = in_folder(tmp_path)
+    spent = 0.0
+
+    def timer() -> float:
+        nonlocal spent
+        spent += 0.25
+        return spent
+
+    world.watch._timer = timer
+    world.round()
+    assert looks(world, 100, 0.5) == 20, "each look takes 0.25 s, so there is one every 5 s"
+
+
+def test_a_known_file_costs_no_stat_at_a_look_by_name(tmp_path) -> None:
+    world = in_folder(tmp_path, settle_secs=0, notify_files=False)
+    for number in range(50):
+        world.write(f"d/{number}", b"1")
+    world.quiet()
+    folder = world.watch._folders[world.path("d")]
+    listing = folder.look(False)
+    assert listing == ([], [], [])
+    assert len(folder.look(True).odd) == 50
 
 
 class NothingNotifiedIsMissed(RuleBasedStateMachine):
@@ -609,7 +653,7 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
             # Whoever removes it must have seen it handled; the model asks nothing for it any more.
             self.owed.pop(name, None)
 
-    @rule(secs=st.sampled_from([0.001, 0.01, 0.3, 1.1, 2.5, 70.0]))
+    @rule(secs=st.sampled_from([0.001, 0.01, 0.3, 1.1, 2.5, 20.0]))
     def wait(self, secs: float) -> None:
         self.world.wait(secs)
 
@@ -653,5 +697,5 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-NothingNotifiedIsMissed.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+NothingNotifiedIsMissed.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 TestNothingNotifiedIsMissed = NothingNotifiedIsMissed.TestCase

@@ -1,0 +1,357 @@
+"""File events of the real system: what wakes a child, and what happens where there are none."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pysubtask.common.entries import read_entries
+from pysubtask.common.notify import Stamp, Toucher, notify_name
+from pysubtask.subtask import file_events, mounts
+from pysubtask.subtask.file_events import FileEvents
+from pysubtask.subtask.watch import Due, Watch
+from tests.helpers import wait_until
+from tests.subtask.test_watch import Memory
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="inotify is Linux's")
+
+
+class Child:
+    """A watch with events and a clock of its own; ``until`` looks only when it is woken, as a child with a long timer does."""
+
+    def __init__(self, folder, watched, **more) -> None:
+        self.woken = threading.Event()
+        self.memory = Memory()
+        self.watch = Watch(read_entries(watched, cwd=str(folder)), self.memory, (), self.woken.set, **more)
+        self.found: list[tuple[str, str]] = []
+
+    def __enter__(self) -> Child:
+        self.watch.start()
+        self.look()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.watch.stop()
+
+    def look(self) -> list[Due]:
+        dues = self.watch.scan(time.monotonic())
+        for due in dues:
+            if os.path.exists(due.path):
+                found = os.stat(due.path)
+                self.memory.sources[due.path] = Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
+            if due.stamp is not None:
+                self.memory.stamps[notify_name(due.path)] = due.stamp
+            self.watch.done(due)
+            if due.cause != "recheck":
+                self.found.append((os.path.basename(due.path), due.cause))
+        return dues
+
+    def until(self, *wanted: tuple[str, str], secs: float = 20) -> None:
+        """Wait until exactly this was due."""
+        deadline = time.monotonic() + secs
+        while sorted(self.found) != sorted(wanted):
+            left = deadline - time.monotonic()
+            assert left > 0, f"within {secs} s only {self.found} became due, not {wanted}; {self.watch.mode}"
+            at = self.watch.next_at(time.monotonic())
+            self.woken.wait(left if at is None else max(0.0, min(left, at - time.monotonic())))
+            self.woken.clear()
+            self.look()
+        self.found.clear()
+
+    def nothing(self, secs: float = 0.3) -> None:
+        """Nothing becomes due in a while."""
+        end = time.monotonic() + secs
+        while time.monotonic() < end:
+            self.woken.wait(0.02)
+            self.woken.clear()
+            self.look()
+        assert self.found == []
+
+
+def test_a_touch_wakes_and_is_due(tmp_path) -> None:
+    (tmp_path / "a").write_text("1")
+    with Child(tmp_path, [{"file": "a"}]) as child:
+        assert (child.watch.mode, child.watch.mode_reason) == ("events", "")
+        child.until(("a", "start"))
+        toucher = Toucher()
+        for _ in range(3):
+            toucher.touch(str(tmp_path / "a.notify"))
+            child.until(("a", "notify"))
+        subprocess.run(["touch", tmp_path / "a.notify"], check=True)
+        child.until(("a", "notify"))
+        (tmp_path / "a").write_text("2")
+        (tmp_path / "other").write_text("2")
+        child.nothing()
+
+
+def test_new_files_in_a_folder_however_they_come(tmp_path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "moved").write_text("1")
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 0.1}]) as child:
+        (tmp_path / "d" / "written").write_text("1")
+        child.until(("written", "new"))
+        os.rename(tmp_path / "moved", tmp_path / "d" / "moved")
+        child.until(("moved", "new"))
+        os.rename(tmp_path / "d" / "moved", tmp_path / "d" / "renamed")
+        child.until(("renamed", "new"))
+        os.link(tmp_path / "d" / "renamed", tmp_path / "d" / "linked")
+        child.until(("linked", "new"))
+        (tmp_path / "d" / "written").unlink()
+        (tmp_path / "d" / "written").write_text("2")
+        child.until(("written", "new"))
+        subprocess.run(["touch", tmp_path / "d" / "written.notify"], check=True)
+        child.until(("written", "notify"))
+        with open(tmp_path / "d" / "written", "a") as file:
+            file.write("3")
+        child.nothing()
+
+
+def test_changes_where_they_count(tmp_path) -> None:
+    (tmp_path / "d").mkdir()
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 0.1, "on_change": True}]) as child:
+        (tmp_path / "d" / "x").write_text("1")
+        child.until(("x", "new"))
+        with open(tmp_path / "d" / "x", "a") as file:
+            file.write("3")
+        child.until(("x", "change"))
+
+
+def test_a_file_that_is_written_and_written_is_taken_when_it_is_quiet(tmp_path) -> None:
+    (tmp_path / "d").mkdir()
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 1.5}]) as child:
+        for number in range(10):
+            with open(tmp_path / "d" / "x", "a") as file:
+                file.write(str(number))
+            time.sleep(0.05)
+            child.look()
+        assert child.found == []
+        child.until(("x", "new"))
+
+
+def test_a_folder_that_is_deleted_and_made_again(tmp_path) -> None:
+    (tmp_path / "d").mkdir()
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
+        for number in range(3):
+            shutil.rmtree(tmp_path / "d")
+            child.look()
+            (tmp_path / "d").mkdir()
+            (tmp_path / "d" / f"before{number}").write_text("1")
+
+            def caught(name: str = f"before{number}") -> bool:
+                child.look()
+                return any(found[0] == name for found in child.found)
+
+            wait_until(caught)
+            wait_until(lambda: child.look() is not None and child.watch.mode == "events")
+            child.found.clear()
+            child.woken.clear()
+            (tmp_path / "d" / f"after{number}").write_text("1")
+            child.until((f"after{number}", "new"))
+
+
+def test_a_folder_that_is_moved_away_and_replaced(tmp_path) -> None:
+    (tmp_path / "d").mkdir()
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
+        os.rename(tmp_path / "d", tmp_path / "away")
+        (tmp_path / "d").mkdir()
+        child.look()
+        (tmp_path / "d" / "x").write_text("1")
+        (tmp_path / "away" / "y").write_text("1")
+        child.until(("x", "new"))
+        child.nothing(0.1)
+
+
+def test_a_folder_that_comes_later_and_one_behind_a_link(tmp_path) -> None:
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
+        assert child.watch.mode == "events"
+        (tmp_path / "real").mkdir()
+        (tmp_path / "d").symlink_to("real")
+        child.look()
+        (tmp_path / "d" / "x").write_text("1")
+        child.until(("x", "new"))
+
+
+def test_names_of_any_bytes(tmp_path) -> None:
+    (tmp_path / "d").mkdir()
+    name = os.fsdecode(b"\xff ,'\n")
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
+        with open(os.path.join(tmp_path, "d", name), "w") as file:
+            file.write("1")
+        child.until((name, "new"))
+
+
+def test_many_files_at_once(tmp_path) -> None:
+    (tmp_path / "d").mkdir()
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 0.05}]) as child:
+        names = [f"f{number}" for number in range(500)]
+        for name in names:
+            (tmp_path / "d" / name).write_text("1")
+        child.until(*[(name, "new") for name in names], secs=60)
+
+
+def test_an_overflow_makes_everything_be_looked_at(tmp_path) -> None:
+    (tmp_path / "d").mkdir()
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
+        events = child.watch._events
+        assert events is not None
+        reader = getattr(events._observer, "_inotify_fd", None)
+        if not hasattr(reader, "handle_event"):
+            pytest.skip("this version of watchdog does not tell of an overflow")
+        # Lost to the queue: no event of this file arrives.
+        events._note = lambda path, made: None
+        for handlers in events._observer._handlers.values():
+            for handler in handlers:
+                handler._note = events._note
+        (tmp_path / "d" / "x").write_text("1")
+        child.nothing(0.2)
+        reader.handle_event(SimpleNamespace(is_queue_overflow=True))
+        child.until(("x", "new"))
+
+
+def test_a_real_overflow_loses_nothing(tmp_path) -> None:
+    limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    if limit > 20_000:
+        pytest.skip(f"the queue of this system holds {limit} events")
+    (tmp_path / "d").mkdir()
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 0, "notify_files": False}]) as child:
+        events = child.watch._events
+        assert events is not None
+        reader = getattr(events._observer, "_inotify_fd", None)
+        if not hasattr(reader, "handle_event"):
+            pytest.skip("this version of watchdog does not tell of an overflow")
+        # The reader is held up, as on a busy machine, while the queue of the kernel runs over.
+        gate, real = threading.Event(), reader.handle_event
+
+        def late(event) -> None:
+            gate.wait(60)
+            real(event)
+
+        reader.handle_event = late
+        names = [f"f{number}" for number in range(limit // 2 + 4000)]
+        for name in names:
+            os.close(os.open(tmp_path / "d" / name, os.O_CREAT | os.O_WRONLY))
+        gate.set()
+        child.until(*[(name, "new") for name in names], secs=90)
+
+
+def test_without_watchdog(tmp_path, monkeypatch) -> None:
+    real = builtins.__import__
+
+    def missing(name, *args, **more):
+        if name.startswith("watchdog"):
+            raise ImportError("No module named 'watchdog'")
+        return real(name, *args, **more)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    (tmp_path / "d").mkdir()
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
+        assert child.watch.mode == "polling" and "watchdog is not installed" in child.watch.mode_reason
+        (tmp_path / "d" / "x").write_text("1")
+        wait_until(lambda: child.look() and child.found)
+        assert child.found == [("x", "new")]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(errno.ENOSPC, "max_user_watches"), (errno.EMFILE, "max_user_instances"), (errno.EIO, "Input/output")]
+)
+def test_where_the_system_gives_no_more_watches(tmp_path, monkeypatch, code, words) -> None:
+    from watchdog.observers.api import BaseObserver
+
+    real, refused = BaseObserver.schedule, []
+
+    def refuse(*args, **more):
+        refused.append(1)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(BaseObserver, "schedule", refuse)
+    (tmp_path / "d").mkdir()
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
+        assert child.watch.mode == "polling" and words in child.watch.mode_reason
+        (tmp_path / "d" / "x").write_text("1")
+        wait_until(lambda: child.look() and child.found)
+        tries = len(refused)
+        for _ in range(20):
+            child.look()
+        assert len(refused) == tries, "a refusal is left alone for a while"
+        monkeypatch.setattr(BaseObserver, "schedule", real)
+        child.watch.scan(time.monotonic() + file_events.RETRY_SECS + 1)
+        assert child.watch.mode == "events"
+
+
+def test_a_network_file_system_is_looked_at_by_the_timer_too(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(file_events, "on_network", lambda path: True)
+    (tmp_path / "d").mkdir()
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
+        assert child.watch.mode == "polling" and "network file system" in child.watch.mode_reason
+        (tmp_path / "d" / "x").write_text("1")
+        child.until(("x", "new"))
+
+
+def test_after_a_stop_no_thread_is_left_and_a_scan_still_works(tmp_path) -> None:
+    (tmp_path / "d").mkdir()
+    before = set(threading.enumerate())
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 0}, {"file": "a"}]) as child:
+        assert set(threading.enumerate()) > before
+    wait_until(lambda: set(threading.enumerate()) <= before)
+    (tmp_path / "d" / "x").write_text("1")
+    Toucher().touch(str(tmp_path / "a.notify"))
+    wait_until(lambda: (child.look(), len(child.found) == 2)[1])
+    assert sorted(child.found) == [("a", "notify"), ("x", "new")]
+    child.watch.stop()
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_wanted_event_wakes_once_until_it_is_taken(tmp_path) -> None:
+    woken: list[int] = []
+    events = FileEvents({str(tmp_path): lambda name, made: name != "boring"}, lambda: woken.append(1))
+    events.start()
+    try:
+        (tmp_path / "boring").write_text("1")
+        for name in "abc":
+            (tmp_path / name).write_text("1")
+        wait_until(lambda: len(events._paths) == 3)
+        assert woken == [1]
+        taken = events.take()
+        assert taken.paths == {str(tmp_path / name): True for name in "abc"} and not taken.lost
+        with open(tmp_path / "a", "a") as file:
+            file.write("2")
+        wait_until(lambda: events._paths)
+        assert woken == [1, 1] and events.take().paths == {str(tmp_path / "a"): False}
+    finally:
+        events.stop()
+
+
+_TABLE = """22 1 254:0 / / rw - ext4 /dev/vda rw
+30 22 0:40 / /mnt/share rw - nfs4 server:/x rw
+31 22 0:41 / /mnt/with\\040space rw - fuse.sshfs u@h:/ rw
+32 22 0:42 / /mnt/over rw - nfs server:/y rw
+33 22 0:43 / /mnt/over rw - tmpfs tmpfs rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/mnt/share/a/b", "nfs4"), ("/mnt/share", "nfs4"), ("/mnt/shared", "ext4"), ("/mnt/with space/x", "fuse.sshfs"),
+     ("/mnt/over/x", "tmpfs"), ("/home", "ext4")],
+)  # fmt: skip
+def test_which_file_system_a_path_is_on(tmp_path, path, kind) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(_TABLE)
+    assert mounts.filesystem_of(path, str(table)) == kind
+
+
+def test_a_system_without_that_table(tmp_path) -> None:
+    assert mounts.filesystem_of("/x", str(tmp_path / "none")) == ""
+    (tmp_path / "odd").write_text("nonsense\n")
+    assert mounts.filesystem_of("/x", str(tmp_path / "odd")) == ""
+    assert not mounts.on_network(str(tmp_path))

@@ -120,7 +120,7 @@ class SFTPServer:
                 self.host, port, server_factory=lambda: Login(self, allowed, password), server_host_keys=[host_key],
                 sftp_factory=lambda channel: Files(self, channel), allow_scp=False, gss_host=None, agent_forwarding=False,
                 x11_forwarding=False, tcp_keepalive=True))
-            self.port: int = self._acceptor.get_port()
+            self.port: int = self._acceptor.sockets[0].getsockname()[1]
             algorithm, text = host_key.export_public_key().decode().split()[:2]
             self.known_hosts = f"[{self.host}]:{self.port} {algorithm} {text}\n"
         except BaseException:
@@ -217,8 +217,9 @@ class SFTPServer:
     async def _stop(self) -> None:
         if hasattr(self, "_acceptor"):
             self._acceptor.close()
-            await self._acceptor.wait_closed()
         await self._abort()
+        if hasattr(self, "_acceptor"):
+            await self._acceptor.wait_closed()  # from Python 3.12 on it waits for the connections too
         rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in rest:
             task.cancel()

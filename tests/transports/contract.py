@@ -293,6 +293,14 @@ class TransportContract:
 
         run(case)
 
+    def test_without_an_mtime_the_file_carries_the_servers_time(self, site: Site, run: Any) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            os.utime(source := at_work.source(b"x"), (1, 1))
+            await at_work.put(transport, "a", b"x", source=source, mtime_ns=None)
+
+        run(case)
+        assert abs(os.stat(os.path.join(site.folder, "a")).st_mtime - time.time()) < 3600
+
     def test_any_name_the_file_system_allows(self, site: Site, run: Any) -> None:
         async def case(transport: Transport, at_work: _Run) -> None:
             wanted = set()

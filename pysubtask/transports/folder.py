@@ -194,7 +194,8 @@ class FolderTransport(Transport):
                 if os.fstat(out.fileno()).st_size != job.size:
                     raise FileRefused(f"{job.name!r}: the folder kept fewer bytes than were written")
             with _tolerated(_CANNOT):
-                os.utime(temp, ns=(job.mtime_ns, job.mtime_ns))
+                if job.mtime_ns is not None:
+                    os.utime(temp, ns=(job.mtime_ns, job.mtime_ns))
         return done
 
     @staticmethod

@@ -28,6 +28,8 @@ _BASE = (
     Setting("HeartbeatIntervalSecs", 0, "seconds", "How often a heartbeat file is sent; 0 sends none.", kind=float, low=0,
             high=7 * _DAY, live=True),
     Setting("HeartbeatName", None, "", "Name of the heartbeat file; None takes the host's name.", kind=str),
+    Setting("HeartbeatStatus", False, "", "Also send <name>.heartbeat.json: queued, oldest age, last delivery, last error, free "
+            "disk, clock, version."),
     Setting("RetryCount", 5, "tries", "Tries in a row before the long wait.", low=1, high=1000, live=True),
     Setting("RetryWaitSecs", 3, "seconds", "Wait after a failed try.", kind=float, low=0, high=3600, live=True),
     Setting("RetryLongWaitSecs", 30, "seconds", "Wait after RetryCount failed tries in a row, and from then on.", kind=float,

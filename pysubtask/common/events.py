@@ -7,6 +7,7 @@ page first and the lines after it: no gap, no repeat. A new epoch or a gap means
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -76,15 +77,16 @@ class EventLog:
 def read_events(state_dir: str, after: tuple[int, int] = (0, 0)) -> Iterator[Event]:
     """The events behind (epoch, n), oldest first; lines that are no events are passed over."""
     for name in (FILE + ".1", FILE):
-        try:
-            file = open(os.path.join(state_dir, name), "rb")
-        except OSError:
-            continue
-        with file:
-            for line in file:
-                event = parse(line)
-                if event is not None and (event.epoch, event.n) > after:
-                    yield event
+        for line in lines_of(os.path.join(state_dir, name)):
+            event = parse(line)
+            if event is not None and (event.epoch, event.n) > after:
+                yield event
+
+
+def lines_of(path: str) -> Iterator[bytes]:
+    """The lines of a file as they are; none of one that cannot be opened."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        yield from file
 
 
 def parse(line: bytes) -> Event | None:

@@ -24,7 +24,8 @@ class Handoff(NamedTuple):
     what runs it. ``settings`` are resolved and flat, secrets included; ``burst`` the burst_mode values.
     ``state_dir`` and ``bak_dir`` are absolute folders (``bak_dir`` None: live files are uploaded).
     ``master_pid`` and ``master_start`` are the master's identity (see ``process_start``), None by hand.
-    ``residual``: paths of files of earlier runs to deliver too.
+    ``residual``: paths of files of earlier runs to deliver too. ``owns_heartbeat``: of several children one keeps the
+    local heartbeat file.
     """
 
     task: str
@@ -40,6 +41,7 @@ class Handoff(NamedTuple):
     master_pid: int | None
     master_start: str | None
     residual: list[str]
+    owns_heartbeat: bool = True
 
     def __repr__(self) -> str:
         shown = self._asdict() | {"settings": masked(self.settings)}
@@ -60,6 +62,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "master_pid": (int, type(None)),
     "master_start": (str, type(None)),
     "residual": (list,),
+    "owns_heartbeat": (bool,),
 }
 
 

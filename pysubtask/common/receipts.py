@@ -12,6 +12,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from .events import lines_of
+
 FILE = "receipts.jsonl"
 COMPACT_BYTES = 512 * 1024
 
@@ -52,16 +54,11 @@ def parse(line: bytes) -> Receipt | None:
 def read_receipts(state_dir: str) -> Iterator[Receipt]:
     """All receipts of the present file, oldest first; torn lines and repeats of a ``seq`` are passed over."""
     last = 0
-    try:
-        file = open(os.path.join(state_dir, FILE), "rb")
-    except OSError:
-        return
-    with file:
-        for line in file:
-            receipt = parse(line)
-            if receipt is not None and receipt.seq > last:
-                last = receipt.seq
-                yield receipt
+    for line in lines_of(os.path.join(state_dir, FILE)):
+        receipt = parse(line)
+        if receipt is not None and receipt.seq > last:
+            last = receipt.seq
+            yield receipt
 
 
 def last_seq(state_dir: str) -> int:

@@ -4,6 +4,7 @@ A child is started, looked at, signalled and reaped. ``poll`` never waits; ``wai
 a limit. Who decides when to start it again is ``Restarts``, which is pure.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, NamedTuple, Self
 
 _LOOK_SECS = 0.02
@@ -64,6 +65,19 @@ class Launch(NamedTuple):
     log_file: str | None
 
 
+@contextlib.contextmanager
+def _stop_held() -> Iterator[None]:
+    """A child born in here inherits SIGTERM blocked: a stop that comes before it can listen waits until it can."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Child:
     """A started child. Whoever made it owns it: in a forked copy of that process nothing here acts."""
 
@@ -75,18 +89,19 @@ class Child:
         sink = None if launch.console else _sink(launch.log_file)
         output = subprocess.DEVNULL if sink is None else sink
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", launch.module, "--handoff"],
-                stdin=handoff,
-                stdout=None if launch.console else output,
-                stderr=None if launch.console else output,
-                cwd=cwd,
-                env=environment(os.environ, launch.folders),
-                close_fds=True,
-                # A session of its own: Ctrl-C in the app's terminal is the app's affair.
-                start_new_session=sys.platform != "win32",
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-            )
+            with _stop_held():
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", launch.module, "--handoff"],
+                    stdin=handoff,
+                    stdout=None if launch.console else output,
+                    stderr=None if launch.console else output,
+                    cwd=cwd,
+                    env=environment(os.environ, launch.folders),
+                    close_fds=True,
+                    # A session of its own: Ctrl-C in the app's terminal is the app's affair.
+                    start_new_session=sys.platform != "win32",
+                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                )
         finally:
             if sink is not None:
                 sink.close()

@@ -11,11 +11,14 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+from .. import __version__
+from ..common.entries import first_folder
 from ..common.errors import AlreadyRunning, PysubtaskError
 from ..common.events import EventLog, utc
 from ..common.handoff import Handoff
@@ -24,6 +27,7 @@ from ..common.logs import setup_logging
 from ..common.notify import Stamp
 from ..common.status import write_status
 from ..transports.base import RemoteStat
+from . import heartbeat
 from .board import Board
 from .intake import Intake, Rules
 from .retry import Policy, decide
@@ -89,6 +93,7 @@ class BaseSubtask:
         self._snapshotter: Snapshotter
         self._watch: Watch
         self._intake: Intake
+        self._heartbeat: heartbeat.Heartbeat
 
     # -- for subclasses to override -----------------------------------------------------------------------
 
@@ -107,7 +112,8 @@ class BaseSubtask:
         self.log.info("Subtask Notified!: File [%s] changed.", self.source_path)
 
     def process_heartbeat(self, file: str) -> None:
-        """Called with the heartbeat file when a beat is due."""
+        """Called with the path of the heartbeat file when a beat is due."""
+        self.write_heartbeat()
 
     # -- helpers for subclasses ---------------------------------------------------------------------------
 
@@ -123,7 +129,12 @@ class BaseSubtask:
 
     def heartbeat_time(self) -> float | None:
         """Milliseconds since the last heartbeat; None where none was sent."""
-        return None
+        last = self._heartbeat.last
+        return None if last is None else (self.clock() - last) * 1000
+
+    def write_heartbeat(self) -> list[str]:
+        """Write the heartbeat files as of now; their paths. Raises OSError. From any thread."""
+        return self._heartbeat.write(self.clock(), self._beat_details() if self._heartbeat.status else {})
 
     def copy_file_to_dir(self, from_file: str, to_dir: str) -> str | None:
         """Copy a file with its times into a folder, made if missing; the copy's path, None where the file is missing."""
@@ -145,6 +156,7 @@ class BaseSubtask:
 
     def run(self) -> int:
         """Live until stopped; the exit status of the process."""
+        self._listen()
         try:
             self._take_lock()
         except (AlreadyRunning, OSError) as exc:
@@ -199,10 +211,17 @@ class BaseSubtask:
             handoff.entries, self._watch, self._snapshotter, self._store, self.board, self.events, self.log,
             Rules(self.queue_name, self.clash, self._noticed, lambda: self._write_page(self.clock())), self.wall,
         )  # fmt: skip
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-        if hasattr(signal, "SIGBREAK"):
-            signal.signal(signal.SIGBREAK, self._on_signal)
+        self._heartbeat = heartbeat.make(
+            self.settings, first_folder(handoff.entries), handoff.state_dir, handoff.owns_heartbeat, socket.gethostname
+        )
+
+    def _listen(self) -> None:
+        """A stop is heard from here on, one that came while the process was starting too."""
+        for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), self._on_signal)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
     def _look_soon(self) -> None:
         """End the wait for a tick; from any thread."""
@@ -215,6 +234,9 @@ class BaseSubtask:
 
     def _live(self) -> int:
         self.log.info("***** HELLO!: [%s] *****", self.description)
+        self._heartbeat.remove()
+        if self._heartbeat.interval > 0:
+            self.log.info("Heartbeat: File [%s] every [%s] secs.", self._heartbeat.file, self._heartbeat.interval)
         self._watch.start()
         self.board.set(watch=self._watch.mode)
         if self._watch.mode_reason:
@@ -237,6 +259,7 @@ class BaseSubtask:
     def _close(self) -> None:
         self._watch.stop()
         self.close()
+        self._heartbeat.remove()
         self.board.state("stopped")
         self._write_page(self.clock(), force=True)
         self._store.close()
@@ -271,6 +294,9 @@ class BaseSubtask:
         self._intake.take(now)
         while self._hand_on(now) and not self._stop_asked:
             self._write_page(self.clock())
+        if self._heartbeat.is_due(now):
+            self._heartbeat.asked(now)
+            self._guarded("process_heartbeat", lambda: self.process_heartbeat(self._heartbeat.file))
         self._orphan = self._master_gone()
         self._write_page(self.clock())
 
@@ -278,7 +304,7 @@ class BaseSubtask:
         """Until the next tick: the timer's end, a file event, a settling file, a fault's next try. The status page is
         written in between."""
         until = now + float(self.settings["TimerIntervalSecs"])
-        for at in (self._watch.next_at(now), self._intake.next_at(), self._hook_due()):
+        for at in (self._watch.next_at(now), self._intake.next_at(), self._hook_due(), self._heartbeat.next_at()):
             if at is not None:
                 until = min(until, at)
         until = max(until, now + _LEAST_PAUSE)
@@ -381,6 +407,17 @@ class BaseSubtask:
             os.replace(path + ".part", path)
         except OSError as exc:
             self.log.warning("Notify files will stay, the list of handled ones cannot be written: %s", exc)
+
+    def _beat_details(self) -> dict[str, Any]:
+        """What the heartbeat's sibling says: enough to see from afar what is wrong."""
+        page = self.board.page_of("last_delivery", "last_error", "state", "why", "disk_low")
+        counts = self._store.run(self._store.spool.counts)
+        oldest = None if counts.oldest is None else max(0.0, self.wall() - counts.oldest)
+        free = shutil.disk_usage(self.handoff.state_dir).free
+        return page | {
+            "clock": utc(self.wall()), "version": __version__, "queued": counts.waiting + counts.sending + counts.parked,
+            "parked": counts.parked, "oldest_age_secs": oldest, "free_disk_bytes": free,
+        }  # fmt: skip
 
     # -- the status page ----------------------------------------------------------------------------------
 

@@ -71,6 +71,11 @@ class Board:
             self._moving.pop(job, None)
             self.changed = True
 
+    def page_of(self, *keys: str) -> dict[str, Any]:
+        """Some facts, None for those not known; the page stays as out of date as it is."""
+        with self._guard:
+            return {key: self._facts.get(key) for key in keys}
+
     def page(self) -> dict[str, Any]:
         """Everything, as a page; from now on it counts as up to date."""
         with self._guard:

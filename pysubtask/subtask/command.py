@@ -58,7 +58,8 @@ def _forget_the_apps_signals() -> None:
     """An app may block signals or ignore the end of its children; both outlive the exec that made this process."""
     if sys.platform != "win32":
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        # A stop may have come already; the child lets it in as soon as it listens.
+        signal.pthread_sigmask(signal.SIG_SETMASK, [signal.SIGTERM])
 
 
 def make_parser(extension: str) -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import threading
 import time
@@ -31,15 +32,18 @@ _COMMIT_AGAIN_SECS = 5.0
 _CLOSE_SECS = 5.0
 _NEVER = float("inf")
 _IDLE_SECS = 5.0
+_BEAT = -1
 
 
 class Hooks(NamedTuple):
     """What the courier tells the child's main thread: ``changed`` (the status page is out of date), ``lost``
-    (this data file's snapshot cannot be read, take it anew), ``confirm`` (raises where a live file moved)."""
+    (this data file's snapshot cannot be read, take it anew), ``confirm`` (raises where a live file moved), ``beat``
+    (writes the heartbeat files now; their paths)."""
 
     changed: Callable[[], None]
     lost: Callable[[str], None]
     confirm: Callable[[Version], None]
+    beat: Callable[[], list[str]]
 
 
 class Courier:
@@ -90,7 +94,9 @@ class Courier:
         self._active_at = clock()
         self._stale = False
         self._past_attempt: set[int] = set()
-        self.beat = clock()
+        self._beat_due = False
+        self._beat_problem = ""
+        self.turned = clock()
 
     # -- called by the main thread ------------------------------------------------------------------------
 
@@ -102,6 +108,11 @@ class Courier:
     def wake(self) -> None:
         """The queue grew."""
         self._call(self._wake_now)
+
+    def beat(self) -> None:
+        """Send a heartbeat as soon as possible; several asked for while there is no connection are one."""
+        self._beat_due = True
+        self.wake()
 
     def notice(self) -> None:
         """Something was notified: the dead time begins anew."""
@@ -123,7 +134,7 @@ class Courier:
 
     def hangs(self, now: float) -> bool:
         """Whether the loop has not turned for longer than any wait of it may last."""
-        return self.is_alive() and now - self.beat > self._settings["StallSecs"] + BEAT_SECS
+        return self.is_alive() and now - self.turned > self._settings["StallSecs"] + BEAT_SECS
 
     def _call(self, function: Callable[[], None]) -> None:
         loop = self._loop
@@ -175,7 +186,7 @@ class Courier:
 
     async def _beat(self) -> None:
         while True:
-            self.beat = self._clock()
+            self.turned = self._clock()
             await asyncio.sleep(BEAT_SECS)
 
     def _over(self) -> bool:
@@ -193,10 +204,15 @@ class Courier:
         if not self._connected:
             due = await self._ask(self._store.spool.next_due)
             at = _NEVER if due is None else max(due, self._try_at)
+            if self._beat_due and self._deadline is None:
+                at = min(at, max(now, self._try_at))
             if at <= now:
                 await self._connect()
                 return 0.0
             return self._pause(now, at)
+        if self._beat_due:
+            self._beat_due = False
+            self._track(asyncio.create_task(self._send_beat()), _BEAT)
         for version in await self._ask(self._store.spool.take, self._room(), now, self._wall()) if self._room() > 0 else []:
             self._begin(version)
         if self._uploads or not self._finished.empty():
@@ -361,8 +377,10 @@ class Courier:
             # After a pause the first use may find that the server has hung up in the meantime.
             self._stale = now - self._active_at > _IDLE_SECS
         self._active_at = now
-        task = asyncio.create_task(self._carry(version))
-        self._uploads[task] = version.id
+        self._track(asyncio.create_task(self._carry(version)), version.id)
+
+    def _track(self, task: asyncio.Task[None], job: int) -> None:
+        self._uploads[task] = job
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -398,6 +416,29 @@ class Courier:
         except Exception as exc:  # noqa: BLE001 - a fault of ours in a transport must cost this attempt, not the courier
             self._log.exception("Upload of [%s] failed", version.name)
             return TransportLost(f"internal error: {exc!r}")
+
+    async def _send_beat(self) -> None:
+        """Put the heartbeat files on the server, with its clock for their time; a lost one is due again."""
+        try:
+            for path in self._hooks.beat():
+                name = os.path.basename(path)
+                temp = await self._ask(self._store.spool.note_temp, name, self._wall())
+                await self._transport.upload(Job(path, os.stat(path).st_size, None, name, temp), lambda done: None)
+                await self._ask(self._store.spool.temps_swept, (), (temp,), self._wall())
+        except (TransportLost, LoginRefused) as exc:
+            self._beat_due = True
+            self._broken = self._broken or str(exc)
+        except (FileRefused, SourceError, OSError) as exc:
+            if str(exc) != self._beat_problem:
+                self._beat_problem = str(exc)
+                self._log.error("Heartbeat cannot be sent: %s", exc)
+                self._events.emit("heartbeat_failed", reason=str(exc))
+        except asyncio.CancelledError:
+            self._beat_due = True
+        else:
+            self._beat_problem = ""
+            self._failures = 0
+            self._last_delivery = self._active_at = self._clock()
 
     async def _put(self, version: Version) -> Done:
         if version.compare:

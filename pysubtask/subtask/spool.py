@@ -421,6 +421,15 @@ class Spool:
         self.sources.pop(path, None)
         return path
 
+    def note_temp(self, name: str, wall: float) -> str:
+        """A temp name for an upload that is not in the queue (a heartbeat), put on record."""
+        temp = temp_name(name)
+        with self._commit():
+            self._db.execute(
+                "INSERT INTO temp VALUES (?, ?, ?, ?)", (self.destination, os.fsencode(temp), os.fsencode(name), wall)
+            )
+        return temp
+
     def temps(self) -> list[str]:
         """Temp names on record of attempts that are over: each may still lie on the server."""
         rows = self._db.execute(

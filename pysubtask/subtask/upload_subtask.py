@@ -30,6 +30,11 @@ class UploadSubtask(BaseSubtask):
     _courier: Courier | None = None
     _hangs_since: float | None = None
 
+    def process_heartbeat(self, file: str) -> None:
+        """Called when a beat is due: the courier writes and sends it."""
+        if self._courier is not None:
+            self._courier.beat()
+
     def process_notify(self, snapshot: str) -> None:
         """Called with the path of each new snapshot before it is sent."""
 
@@ -38,12 +43,17 @@ class UploadSubtask(BaseSubtask):
 
     def begin(self) -> None:
         self._claims: dict[str, str] = {}
-        hooks = Hooks(self._page_changed, self._snapshot_lost, self._confirm)
+        hooks = Hooks(self._page_changed, self._snapshot_lost, self._confirm, self.write_heartbeat)
         self._courier = Courier(
             self._store, open_transport(self.transport, self.settings, self.handoff.state_dir), self.settings, self.board,
             self.events, self.log, hooks, self._login_mark(), self.clock, self.wall,
         )  # fmt: skip
         self._courier.start()
+        interval, dead = self.settings["HeartbeatIntervalSecs"], self.settings["DeadTimeMilli"] / 1000
+        if 0 < interval <= dead:
+            self.log.warning(
+                "HeartbeatIntervalSecs [%s] is not above the dead time [%s] secs: the connection will never rest", interval, dead
+            )
 
     def check(self, now: float) -> str:
         if self._courier is None or not self._courier.is_alive():

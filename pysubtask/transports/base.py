@@ -27,7 +27,8 @@ class Job(NamedTuple):
     """One file to put on the server.
 
     ``source``: path of the bytes; exactly the first ``size`` bytes of it are sent.
-    ``mtime_ns``: modification time the remote file shall carry, as far as the server can.
+    ``mtime_ns``: modification time the remote file shall carry, as far as the server can; None leaves it the time by
+    the server's own clock.
     ``name``: remote name below the destination's folder, ``/`` between its parts, never absolute.
     ``temp``: remote name in the same folder, used by this attempt alone and on record before the
     upload starts.
@@ -39,7 +40,7 @@ class Job(NamedTuple):
 
     source: str
     size: int
-    mtime_ns: int
+    mtime_ns: int | None
     name: str
     temp: str
     stale: tuple[str, ...] = ()

@@ -1,5 +1,6 @@
 """A real master and a real child over a folder: what an app, a touch, a kill or a bad disk does to them."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 
 import pytest
 
+from pysubtask.common.heartbeat import is_past_due
 from pysubtask.common.receipts import read_receipts
 from tests.e2e.station import Station, pause
 from tests.helpers import wait_until
@@ -366,3 +368,48 @@ def test_receipts_say_what_was_delivered(station):
     local = (one.data / "a.csv").stat()
     assert (receipt.path, receipt.name, receipt.size, receipt.mtime_ns) == (str(one.data / "a.csv"), "a.csv", 2, local.st_mtime_ns)
     assert (receipt.destination, receipt.bytes_sent, receipt.verified) == (f"file://{one.server}", 2, "size")
+
+
+def test_a_stop_right_after_the_start_still_delivers(station):
+    one = station()
+    for n in range(3):
+        one.write("a.csv", f"{n}\n", "a")
+        one.master.start()
+        one.notify("a.csv")
+        one.master.stop(forcekill=False)
+        assert (one.server / "a.csv").read_bytes() == (one.data / "a.csv").read_bytes()
+
+
+def test_heartbeats_arrive_at_once_and_again_with_the_servers_time(station):
+    one = station([{"file": "a.csv"}], HeartbeatIntervalSecs=1, HeartbeatName="roof", HeartbeatStatus=True)
+    one.entries = [{"file": str(one.data / "a.csv")}]
+    one.master = one.make()
+    one.master.start()
+    beat = one.server / "roof.heartbeat"
+    wait_until(beat.exists, what="the first beat")
+    assert int(beat.read_text()) == 11
+    first = beat.stat().st_mtime_ns
+    assert abs(time.time() - beat.stat().st_mtime) < 30
+    wait_until(lambda: beat.stat().st_mtime_ns > first, what="the next beat")
+    details = json.loads((one.server / "roof.heartbeat.json").read_text())
+    assert details["queued"] == 0 and details["free_disk_bytes"] > 0 and details["version"]
+    assert (one.data / "roof.heartbeat").exists()
+    one.master.stop(forcekill=False)
+    assert not (one.data / "roof.heartbeat").exists()
+    assert "Heartbeat: File [" in one.log()
+
+
+def test_a_late_beat_is_one_beat_and_never_stale(station, tmp_path):
+    one = station(HeartbeatIntervalSecs=0.3, HeartbeatName="roof")
+    one.server.rename(tmp_path / "away")
+    one.master.start()
+    one.wait_kind("connect_failed")
+    pause(1.5)
+    came_back = time.time()
+    (tmp_path / "away").rename(one.server)
+    beat = one.server / "roof.heartbeat"
+    wait_until(beat.exists, what="the beat")
+    assert beat.stat().st_mtime > came_back - 1
+    assert is_past_due(str(beat)) is False
+    assert is_past_due(str(beat), time.time() + 3600) is True
+    one.master.stop(forcekill=True)

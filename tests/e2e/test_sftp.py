@@ -145,7 +145,8 @@ def test_six_rounds_of_kills_lose_nothing(sshd, station):
 
     def all_there():
         one.master.check_pending_notifications()
-        return all((sshd.files / name).exists() and (sshd.files / name).read_bytes() == (box / name).read_bytes() for name in dropped)
+        pairs = [(sshd.files / name, box / name) for name in dropped]
+        return all(remote.exists() and remote.read_bytes() == local.read_bytes() for remote, local in pairs)
 
     wait_until(all_there, 40, what="every dropped file on the server")
     assert dropped

@@ -76,7 +76,11 @@ def launch(tmp_path, monkeypatch):
         assert wait([child], 60) == []
 
 
-SLEEP = "import time\nprint('up', flush=True)\nwhile True: time.sleep(60)"
+# A child is born with SIGTERM held until it listens.
+SLEEP = (
+    "import signal, time\nsignal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])\n"
+    "print('up', flush=True)\nwhile True: time.sleep(60)"
+)
 DEAF = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEP
 
 

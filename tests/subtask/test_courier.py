@@ -64,14 +64,14 @@ class Scripted(Transport):
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
         try:
-            time.sleep(self.blocks)
-            while not self.open:
+            time.sleep(self.blocks)  # noqa: ASYNC251 - a library that blocks the loop
+            while not self.open:  # noqa: ASYNC110 - opened from another thread
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.01)
             errors = self.on_upload.get(job.name)
             if errors:
                 raise errors.pop(0)
-            with open(job.source, "rb") as file:
+            with open(job.source, "rb") as file:  # noqa: ASYNC230
                 data = file.read(job.size)
             job.confirm()
             self.files[job.name] = (data, job.mtime_ns // 10**9)
@@ -116,7 +116,7 @@ class Bench:
         self.board = Board(time.time)
 
     def start(self):
-        hooks = Hooks(lambda: None, self.lost.append, lambda version: self.confirm(version))
+        hooks = Hooks(lambda: None, self.lost.append, lambda version: self.confirm(version), lambda: [])
         log = logging.getLogger("test.courier")
         self.courier = Courier(
             self.store, self.transport, self.settings, self.board, self.events, log, hooks, self.mark

@@ -115,7 +115,8 @@ class Publisher:
         assert handle is not None
 
         def sent_all() -> None:
-            attempt.finals.append(client.request(packets.FSETSTAT, packets.set_times(handle, job.mtime_ns)))
+            if job.mtime_ns is not None:
+                attempt.finals.append(client.request(packets.FSETSTAT, packets.set_times(handle, job.mtime_ns)))
             if self._syncs:
                 sync = packets.extended(packets.FSYNC, handle)
                 attempt.finals.append(client.request(packets.EXTENDED, sync, job.size / _SLOW_DISK))
@@ -130,7 +131,8 @@ class Publisher:
             raise SourceChanged(f"{job.source}: {exc}") from exc
         finally:
             transfer.done.cancel()
-        timed, *synced, shown = [await final for final in attempt.finals]
+        *synced, shown = [await final for final in attempt.finals]
+        timed = synced.pop(0) if job.mtime_ns is not None else None
         done = bool(synced)
         if synced and not _is_ok(synced[0]):
             if not (isinstance(synced[0], Status) and synced[0].code == packets.OP_UNSUPPORTED):
@@ -141,7 +143,7 @@ class Publisher:
         if shown.size != job.size:
             has = "does not tell how much" if shown.size is None else f"has {shown.size:,} bytes"
             raise FileRefused(f"{job.name}: {job.size:,} bytes were written and the server {has}")
-        if not _is_ok(timed):
+        if timed is not None and not _is_ok(timed):
             self.keeps_mtime = False
         return RemoteStat(shown.size, shown.mtime), done
 

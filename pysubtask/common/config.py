@@ -7,7 +7,7 @@ one setting. Nothing here changes an object of the caller's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError
 
@@ -47,6 +47,10 @@ class Section:
         return isinstance(other, Section) and values_of(self) == values_of(other)
 
     __hash__ = None  # type: ignore[assignment]
+
+    if TYPE_CHECKING:
+
+        def __setattr__(self, key: str, value: Any) -> None: ...
 
     def __getattr__(self, key: str) -> Any:
         raise AttributeError(f"this section has no setting {key!r}")

@@ -55,7 +55,7 @@ class Copy:
         for name in ("demo.py", "demo_config.py"):
             shutil.copy(REPO / name, folder)
         (self.logs / "watch_all_in_here").mkdir(parents=True)
-        for name in ("test1.mrk", "test1.csv", "watch_all_in_here/.gitkeep"):
+        for name in ("test1.mrk", "test1.csv", "watch_all_in_here/readme.txt"):
             shutil.copy(REPO / "logs" / name, self.logs / name)
 
     @property
@@ -253,7 +253,7 @@ def test_every_command_and_every_way_to_notify(copy, start):
     wait_until(lambda: not [one for one in first if is_alive(*one)], SECS, "the end of the child that was reset")
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
-    assert {path.name for path in copy.server.iterdir()} == {"test1.mrk", "test1.csv", Path(picture).name, ".gitkeep"}
+    assert {path.name for path in copy.server.iterdir()} == {"test1.mrk", "test1.csv", Path(picture).name, "readme.txt"}
     assert not list(copy.logs.rglob("*.notify"))
     assert "Traceback" not in terminal.text
 

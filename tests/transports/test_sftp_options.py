@@ -173,7 +173,7 @@ Host key verification failed.
 
 @pytest.mark.parametrize(("said", "words"), [
     (CHANGED, "another host key"),
-    ("No ED25519 host key is known for h and you have requested strict checking.\nHost key verification failed.\n", "not known here"),
+    ("No ED25519 host key is known for h and you have requested strict checking.\nHost key verification failed.\n", "not known"),
     ("u@h: Permission denied (publickey,password).\n", "the login was refused"),
     ("Received disconnect from 1.2.3.4 port 22:2: Too many authentication failures\nDisconnected from 1.2.3.4\n", "too many keys"),
     ("subsystem request failed on channel 0\n", "no SFTP"),

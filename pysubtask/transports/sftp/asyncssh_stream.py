@@ -18,7 +18,9 @@ from ...common.errors import LoginRefused, TransportError, TransportLost
 from .options import Login
 from .packets import text
 from .stream import Listener
+from .verdict import AnotherKey
 
+_KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-256", "rsa-sha2-512")
 _KNOWN = "~/.ssh/known_hosts"
 
 
@@ -152,6 +154,8 @@ async def open_asyncssh(login: Login, password: str | None) -> ChannelStream:
     }
     if login.config_file is not None:
         options["config"] = None if login.config_file == "none" else [login.config_file]
+    if login.host_key is not None:
+        options["server_host_key_algs"] = [kind for kind in _KINDS if not _is_among(kind, login.without)]
     if login.user:
         options["username"] = login.user
     if login.port is not None:
@@ -179,6 +183,11 @@ async def open_asyncssh(login: Login, password: str | None) -> ChannelStream:
     return stream
 
 
+def _is_among(kind: str, kinds: Sequence[str]) -> bool:
+    """An RSA key is ssh-rsa by type and rsa-sha2-... by the algorithm it signs with (RFC 8332)."""
+    return any(kind == one or ("rsa" in kind and "rsa" in one) for one in kinds)
+
+
 def _read_known(file: str, login: Login) -> Any:
     if login.host_key is not None or not os.path.exists(file):
         return None
@@ -192,8 +201,8 @@ def _translated(exc: Exception, client: _Client, login: Login) -> TransportError
     said = _words(exc)
     if isinstance(exc, asyncssh.HostKeyNotVerifiable):
         shown = f" ({client.shown})" if client.shown else ""
-        if login.host_key is not None:
-            return LoginRefused(f"the server's host key is {client.shown}, which is not the pinned HostKey")
+        if login.host_key is not None and client.shown:
+            return AnotherKey(client.shown)
         return LoginRefused(f"the server's host key{shown} is not the one on file or not known here. Check it, then set HostKey to "
                             "its fingerprint, or mend known_hosts")
     if isinstance(exc, asyncssh.PermissionDenied):
@@ -204,6 +213,9 @@ def _translated(exc: Exception, client: _Client, login: Login) -> TransportError
         return LoginRefused(f"ssh's configuration cannot be read: {said}. Mend it, or set SSHConfigFile to 'none'")
     if isinstance(exc, asyncssh.ChannelOpenError):
         return LoginRefused(f"the login works, but the server offers no SFTP to it: {said}. Have it switched on there")
+    if login.without and isinstance(exc, asyncssh.ConnectionLost):
+        # A server that has no key of another kind hangs up in the middle of the key exchange.
+        return LoginRefused(f"the server has no host key of another kind: {said}")
     if isinstance(exc, asyncssh.KeyExchangeFailed):
         return LoginRefused(f"the server and this asyncssh share no algorithm: {said}. Update the older of the two")
     if isinstance(exc, FileNotFoundError):

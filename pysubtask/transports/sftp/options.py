@@ -39,6 +39,8 @@ class Login(NamedTuple):
     alive_secs: int
     alive_count: int
     has_password: bool
+    without: tuple[str, ...] = ()
+    """Kinds of host keys that the server shall not show: it showed them, and the pinned one is another."""
 
 
 def login_of(settings: Mapping[str, Any]) -> Login:
@@ -117,6 +119,8 @@ def ssh_argv(program: str, login: Login) -> list[str]:
             "UpdateHostKeys": "no",
             "KnownHostsCommand": f"/bin/sh -c '{_PINNED}' - {login.host_key} %f %H %t %K",
         }
+        if login.without:
+            options["HostKeyAlgorithms"] = "-" + ",".join("*rsa*" if "rsa" in kind else f"{kind}*" for kind in login.without)
     elif login.known_hosts is not None:
         options |= {"UserKnownHostsFile": _quoted(login.known_hosts), "GlobalKnownHostsFile": "/dev/null", "UpdateHostKeys": "no"}
     if login.key_file is not None:

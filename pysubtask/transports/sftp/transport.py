@@ -8,18 +8,19 @@ import shutil
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from ...common.errors import ConfigError, FileRefused, TransportLost
+from ...common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
 from . import packets
 from .client import Client
 from .names import folder_of, identity_of, path_of
-from .options import login_of
+from .options import Login, login_of
 from .packets import Attrs, Status, string
 from .publish import Publisher
 from .refusal import refusal
 from .ssh import SSHStream, start_ssh
 from .stream import ByteStream
 from .swap import SwapRecord, Swaps
+from .verdict import AnotherKey, another_key
 
 _SLACK_SECS = 1.0
 _SPARE_HANDLES = 8
@@ -127,7 +128,28 @@ class SFTPTransport(Transport):
         return self._client, self._publisher
 
     async def _connect(self) -> None:
-        stream = self._stream = await self._reach()
+        """Log in; where the pinned host key is not the one shown, ask for the server's keys of other kinds."""
+        shown: list[str] = []
+        login = self._login
+        while True:
+            try:
+                await self._log_in(login)
+            except AnotherKey as exc:
+                shown.append(exc.shown)
+                if exc.kind in login.without:
+                    raise LoginRefused(another_key(shown)) from exc
+                await self.close()
+                login = login._replace(without=(*login.without, exc.kind))
+            except LoginRefused as exc:
+                if shown:  # it has no others
+                    raise LoginRefused(another_key(shown)) from exc
+                raise
+            else:
+                self._login = login
+                return
+
+    async def _log_in(self, login: Login) -> None:
+        stream = self._stream = await self._reach(login)
         client = self._client = Client(stream, self._stall)
         await client.start()
         if isinstance(stream, SSHStream):
@@ -141,15 +163,15 @@ class SFTPTransport(Transport):
         concurrency = min(self._concurrency, max(1, handles - _SPARE_HANDLES)) if handles else self._concurrency
         self.traits = Traits(atomic_replace=atomic, keeps_mtime=True, concurrency=concurrency)
 
-    async def _reach(self) -> ByteStream:
+    async def _reach(self, login: Login) -> ByteStream:
         wanted = str(self._settings.get("SSHProgram") or "ssh")
         program = shutil.which(wanted)
         password = self._settings.get("Password") or None
         if program is not None:
-            return await start_ssh(program, self._login, password, self._workdir)
+            return await start_ssh(program, login, password, self._workdir)
         try:
             from .asyncssh_stream import open_asyncssh
         except ImportError as exc:
             raise ConfigError("ftp.SSHProgram", f"there is no program {wanted!r} and no asyncssh",
                               "Install OpenSSH's ssh client or pip install 'pysubtask[asyncssh]'.") from exc
-        return await open_asyncssh(self._login, password)
+        return await open_asyncssh(login, password)

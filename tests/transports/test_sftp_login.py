@@ -1,0 +1,317 @@
+"""Logging in: host keys, keys, passwords; by the system's ssh and by asyncssh."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pysubtask.common.errors import ConfigError, LoginRefused, TransportLost
+from pysubtask.testing import Relay
+from pysubtask.testing.sshd import OpenSSHServer, fingerprint, make_key, missing, openssh_server
+from pysubtask.transports.base import Job
+from pysubtask.transports.sftp import SFTPTransport
+from pysubtask.transports.sftp.askpass import Askpass
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+SECRET = "Hunter2 $'\"%h pä"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
+    with openssh_server(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
+
+
+@pytest.fixture(params=["ssh", "asyncssh"])
+def program(request: pytest.FixtureRequest) -> str:
+    if request.param == "asyncssh":
+        pytest.importorskip("asyncssh")
+        return "no-such-ssh-program"
+    return "ssh"
+
+
+def connects(settings: dict[str, Any], tmp_path: Path) -> None:
+    """Logs in, and the connection is good for something."""
+
+    async def whole() -> None:
+        transport = SFTPTransport(settings, str(tmp_path / "work"))
+        await transport.connect()
+        try:
+            assert await transport.stat("not there") is None
+        finally:
+            await transport.close()
+
+    asyncio.run(whole())
+
+
+def refused(settings: dict[str, Any], tmp_path: Path, kind: type[Exception] = LoginRefused) -> str:
+    with pytest.raises(kind) as caught:
+        connects(settings, tmp_path)
+    assert type(caught.value) is kind
+    return str(caught.value)
+
+
+class TestHostKey:
+    def test_known(self, server: OpenSSHServer, program: str, tmp_path: Path) -> None:
+        connects(server.settings(SSHProgram=program), tmp_path)
+
+    @pytest.mark.parametrize("there", [True, False])
+    def test_unknown(self, server: OpenSSHServer, program: str, there: bool, tmp_path: Path) -> None:
+        known = tmp_path / "known"
+        if there:  # the same key under another port is another host
+            known.write_text(server.known_hosts.read_text().replace(f":{server.port} ", ":1 "))
+        said = refused(server.settings(SSHProgram=program, KnownHostsFile=str(known)), tmp_path)
+        assert "not known here" in said
+        assert not there or f":{server.port} " not in known.read_text()
+
+    @pytest.mark.parametrize("policy", ["strict", "accept-new"])
+    def test_changed(self, server: OpenSSHServer, program: str, policy: str, tmp_path: Path) -> None:
+        make_key(tmp_path / "other")
+        kind, key, _ = (tmp_path / "other.pub").read_text().split()
+        known = tmp_path / "known"
+        known.write_text(f"[127.0.0.1]:{server.port} {kind} {key}\n")
+        before = known.read_text()
+        said = refused(server.settings(SSHProgram=program, KnownHostsFile=str(known), HostKeyPolicy=policy), tmp_path)
+        assert "on file" in said
+        assert known.read_text() == before
+
+    def test_accepted_once_is_known_from_then_on(self, server: OpenSSHServer, program: str, tmp_path: Path) -> None:
+        known = tmp_path / "known"
+        known.write_text("# a line without an end" if program != "ssh" else "")
+        settings = server.settings(SSHProgram=program, KnownHostsFile=str(known))
+        connects({**settings, "HostKeyPolicy": "accept-new"}, tmp_path)
+        assert f"[127.0.0.1]:{server.port} " in known.read_text()
+        connects(settings, tmp_path)
+
+    @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
+    def test_pinned(self, server: OpenSSHServer, program: str, kind: str, tmp_path: Path) -> None:
+        """The server has keys of several kinds; whichever is pinned is asked for."""
+        known = tmp_path / "known"
+        pinned = fingerprint(server.root / f"host_{kind}.pub")
+        settings = server.settings(SSHProgram=program, KnownHostsFile=str(known), HostKey=pinned)
+        connects(settings, tmp_path)
+        assert not known.exists()
+
+    def test_pinned_to_another(self, server: OpenSSHServer, program: str, tmp_path: Path) -> None:
+        """Not even a known_hosts file that knows the key helps."""
+        make_key(tmp_path / "other")
+        settings = server.settings(SSHProgram=program, HostKey=fingerprint(tmp_path / "other.pub"), HostKeyPolicy="accept-new")
+        said = refused(settings, tmp_path)
+        assert "pinned" in said
+        for kind in ("ed25519", "rsa"):
+            assert fingerprint(server.root / f"host_{kind}.pub") in said
+
+    def test_one_kind_of_key_on_file_is_enough(self, server: OpenSSHServer, program: str, tmp_path: Path) -> None:
+        for line in server.known_hosts.read_text().splitlines():
+            (tmp_path / "known").write_text(line + "\n")
+            connects(server.settings(SSHProgram=program, KnownHostsFile=str(tmp_path / "known")), tmp_path)
+
+
+def test_a_key_the_server_does_not_know(server: OpenSSHServer, program: str, tmp_path: Path) -> None:
+    make_key(tmp_path / "stranger")
+    assert "the login was refused" in refused(server.settings(SSHProgram=program, KeyFile=str(tmp_path / "stranger")), tmp_path)
+
+
+def test_a_key_that_asks_for_a_passphrase_is_not_waited_for(server: OpenSSHServer, program: str, tmp_path: Path) -> None:
+    make_key(tmp_path / "locked", passphrase="five or more")
+    refused(server.settings(SSHProgram=program, KeyFile=str(tmp_path / "locked"), Password=None), tmp_path)
+
+
+def test_nobody_listens(server: OpenSSHServer, program: str, tmp_path: Path) -> None:
+    with Relay("127.0.0.1", server.port) as relay:
+        relay.refuse()
+        refused(server.settings(SSHProgram=program, HostPort=relay.port), tmp_path, TransportLost)
+
+
+def test_neither_ssh_nor_asyncssh(server: OpenSSHServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "pysubtask.transports.sftp.asyncssh_stream", raising=False)
+    monkeypatch.setitem(sys.modules, "asyncssh", None)
+    said = refused(server.settings(SSHProgram="no-such-program"), tmp_path, ConfigError)
+    assert "SSHProgram" in said
+    assert "Install OpenSSH's ssh client or pip install 'pysubtask[asyncssh]'." in said
+
+
+def test_an_alias_from_a_configuration_file(server: OpenSSHServer, tmp_path: Path) -> None:
+    """Host, port, user and key may all be the configuration's; 'none' reads nothing of it."""
+    config = tmp_path / "config with a space"
+    config.write_text(f"Host logger\n HostName 127.0.0.1\n Port {server.port}\n User {server.user}\n"
+                      f" IdentityFile {server.key_file}\n"
+                      " StrictHostKeyChecking no\n LocalCommand false\n PermitLocalCommand yes\n RemoteCommand false\n"
+                      " ControlMaster auto\n ControlPath none\n")
+    settings = server.settings(Host="logger", HostPort=-1, User="", KeyFile=None, SSHConfigFile=str(config),
+                               HostKey=server.host_key)
+    connects(settings, tmp_path)
+    assert "resolved" in refused({**settings, "SSHConfigFile": "none", "ConnectTimeoutSecs": 10}, tmp_path, TransportLost)
+
+
+def test_a_configuration_that_ssh_does_not_take(server: OpenSSHServer, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("NoSuchOption yes\n")
+    for password in (None, SECRET):
+        assert "configuration" in refused(server.settings(SSHConfigFile=str(config), Password=password), tmp_path)
+
+
+class Watcher:
+    """Looks for a text in the command lines and environments of all processes, all the time."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text.encode()
+        self.found: set[str] = set()
+        self.seen: set[str] = set()
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self._enough.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._enough.is_set():
+            for pid in filter(str.isdigit, os.listdir("/proc")):
+                for what in ("cmdline", "environ"):
+                    try:
+                        read = Path(f"/proc/{pid}/{what}").read_bytes()
+                    except OSError:
+                        continue
+                    if what == "cmdline":
+                        self.seen.add(read.split(b"\0")[0].rpartition(b"/")[2].decode("utf-8", "replace"))
+                    if self.text in read:
+                        self.found.add(f"{what} of {read.partition(self.text)[0][-200:]!r}")
+
+
+class TestPassword:
+    @pytest.fixture
+    def password_server(self, tmp_path: Path) -> Iterator[Any]:
+        pytest.importorskip("asyncssh")
+        from pysubtask.testing import sftp_server
+
+        with sftp_server(tmp_path / "files", user="demo", password=SECRET) as running:
+            yield running
+
+    def test_it_logs_in_and_shows_nowhere(self, password_server: Any, program: str, tmp_path: Path,
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+        private = tmp_path / "runtime"
+        private.mkdir()
+        if len(str(private)) < 60:
+            monkeypatch.setenv("XDG_RUNTIME_DIR", str(private))
+        source = tmp_path / "source"
+        source.write_bytes(b"data")
+        settings = password_server.settings(password=True, SSHProgram=program)
+        transport = SFTPTransport(settings, str(tmp_path / "work"))
+
+        async def whole() -> None:
+            await transport.connect()
+            await transport.upload(Job(str(source), 4, 10**18, "a", ".a.tmp"), lambda done: None)
+            for folder in (tmp_path / "work", private):
+                assert not [path for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+            assert not list(private.iterdir()), "what asked for the password is gone as soon as it was asked"
+            await transport.close()
+
+        with Watcher(SECRET) as watcher:
+            asyncio.run(whole())
+        assert not watcher.found
+        assert watcher.seen & ({"ssh", "setpriv"} if program == "ssh" else {"python", "python3", "pytest"}), watcher.seen
+        assert (tmp_path / "files" / "a").read_bytes() == b"data"
+        assert SECRET not in repr(transport) + repr(vars(transport).get("_login"))
+        assert not list((tmp_path / "work").glob("*"))
+
+    def test_a_wrong_one_is_tried_once_and_never_asked_for(self, password_server: Any, program: str, tmp_path: Path) -> None:
+        said = refused(password_server.settings(password=True, SSHProgram=program) | {"Password": "wrong"}, tmp_path)
+        assert "the login was refused" in said
+        assert "wrong" not in said
+        assert password_server.failed_logins == 1
+        assert len([one for one in password_server.refused if one[1] == "password"]) <= 1
+
+    def test_other_questions_are_not_answered(self, tmp_path: Path) -> None:
+        """A one-time code asked for by keyboard-interactive gets no answer, least of all the password."""
+        asyncssh = pytest.importorskip("asyncssh")
+        heard: list[Any] = []
+
+        class Curious(asyncssh.SSHServer):  # type: ignore[misc, name-defined]
+            def begin_auth(self, username: str) -> bool:
+                return True
+
+            def kbdint_auth_supported(self) -> bool:
+                return True
+
+            def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
+                return "", "", "", [("Verification code: ", False)]
+
+            def validate_kbdint_response(self, username: str, responses: Any) -> bool:
+                heard.append(responses)
+                return False
+
+        async def whole() -> None:
+            key = asyncssh.generate_private_key("ssh-ed25519")
+            async with asyncssh.listen("127.0.0.1", 0, server_factory=Curious, server_host_keys=[key]) as acceptor:
+                transport = SFTPTransport({"Host": "127.0.0.1", "HostPort": acceptor.get_port(), "User": "demo", "Password": SECRET,
+                                           "HostKey": key.get_fingerprint(), "SSHConfigFile": "none"}, str(tmp_path / "work"))
+                with pytest.raises(LoginRefused, match="Verification code"):
+                    await transport.connect()
+
+        asyncio.run(whole())
+        assert not any(SECRET in answer for answers in heard for answer in answers)
+
+    def test_keyboard_interactive_that_asks_for_the_password(self, tmp_path: Path) -> None:
+        asyncssh = pytest.importorskip("asyncssh")
+
+        class Asking(asyncssh.SSHServer):  # type: ignore[misc, name-defined]
+            def begin_auth(self, username: str) -> bool:
+                return True
+
+            def kbdint_auth_supported(self) -> bool:
+                return True
+
+            def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
+                return "", "", "", [("Password: ", False)]
+
+            def validate_kbdint_response(self, username: str, responses: Any) -> bool:
+                return list(responses) == [SECRET]
+
+        async def whole() -> None:
+            key = asyncssh.generate_private_key("ssh-ed25519")
+            async with asyncssh.listen("127.0.0.1", 0, server_factory=Asking, server_host_keys=[key],
+                                       sftp_factory=True) as acceptor:
+                transport = SFTPTransport({"Host": "127.0.0.1", "HostPort": acceptor.get_port(), "User": "demo", "Password": SECRET,
+                                           "HostKey": key.get_fingerprint(), "SSHConfigFile": "none"}, str(tmp_path / "work"))
+                await transport.connect()
+                await transport.close()
+
+        asyncio.run(whole())
+
+    def test_the_answering_side_answers_once(self) -> None:
+        async def whole() -> None:
+            askpass = Askpass(SECRET, "u", "h")
+            folder = Path(askpass.program).parent
+            askpass.start(asyncio.get_running_loop())
+            try:
+                assert folder.stat().st_mode & 0o777 == 0o700
+
+                async def ask(question: str) -> tuple[int, str]:
+                    asking = await asyncio.create_subprocess_exec(askpass.program, question, stdout=asyncio.subprocess.PIPE)
+                    said, _ = await asking.communicate()
+                    return asking.returncode or 0, said.decode()
+
+                assert await ask("Are you sure you want to continue connecting (yes/no)? ") == (1, "")
+                assert askpass.refused is not None
+                assert await ask("u@h's password: ") == (0, SECRET + "\n")
+                assert await ask("u@h's password: ") == (1, "")
+            finally:
+                askpass.close()
+                askpass.close()
+            assert not folder.exists()
+            assert SECRET not in repr(askpass)
+
+        asyncio.run(whole())

@@ -1,0 +1,426 @@
+"""Against a real sshd: full disks, frozen servers, interrupted swaps, and the life of the ssh child."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pysubtask.common.errors import FileRefused, TransportLost
+from pysubtask.common.process import process_start
+from pysubtask.testing import Relay
+from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from pysubtask.transports.base import Job, Sent
+from pysubtask.transports.sftp import SFTPTransport
+from pysubtask.transports.sftp.ssh import end_leftover
+from tests.helpers import wait_until
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+LIMIT = 60
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
+    with openssh_server(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
+    with openssh_server(tmp_path_factory.mktemp("sshd"), deny=("posix-rename",)) as running:
+        yield running
+
+
+class Desk:
+    """Sources, jobs and uploads of one test, into a folder of its own."""
+
+    def __init__(self, server: OpenSSHServer, place: Path) -> None:
+        self.server, self.place = server, place
+        self.folder = place / "remote"
+        self.folder.mkdir()
+        self.count = 0
+
+    def transport(self, **settings: Any) -> SFTPTransport:
+        return SFTPTransport(self.server.settings(HostPath=str(self.folder), **settings), str(self.place / "work"))
+
+    def job(self, name: str, data: bytes, **changes: Any) -> Job:
+        self.count += 1
+        source = self.place / f"source{self.count}"
+        source.write_bytes(data)
+        return Job(str(source), len(data), 1_600_000_000 * 10**9, name, f".{name}.{self.count}.tmp")._replace(**changes)
+
+    async def put(self, transport: SFTPTransport, job: Job) -> Sent:
+        async with asyncio.timeout(LIMIT):
+            return await transport.upload(job, lambda done: None)
+
+    def read(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes()
+
+    def names(self) -> list[str]:
+        return sorted(os.listdir(self.folder))
+
+
+@pytest.fixture
+def desk(server: OpenSSHServer, tmp_path: Path) -> Desk:
+    return Desk(server, tmp_path)
+
+
+def run(case: Callable[[], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        async with asyncio.timeout(LIMIT):
+            await case()
+
+    asyncio.run(whole())
+
+
+@pytest.mark.parametrize("deny", [(), ("fsync",), ("fsync", "posix-rename", "limits")])
+def test_a_full_disk_never_costs_the_good_copy(deny: tuple[str, ...], tmp_path: Path) -> None:
+    with openssh_server(tmp_path / "sshd", deny=deny, file_limit=500_000) as server:
+        desk = Desk(server, tmp_path)
+
+        async def case() -> None:
+            transport = desk.transport()
+            await transport.connect()
+            await desk.put(transport, desk.job("a", b"good"))
+            with pytest.raises(FileRefused, match=r"server said: Failure.*full disk or a quota"):
+                await desk.put(transport, desk.job("a", os.urandom(3_000_000)))
+            assert desk.read("a") == b"good"
+            assert desk.names() == ["a"]
+            await desk.put(transport, desk.job("b", b"fits"))
+            await transport.close()
+
+        run(case)
+        assert desk.read("b") == b"fits"
+
+
+@pytest.mark.parametrize("moment", ["in the middle", "at the rename"])
+def test_a_thawed_server_does_not_put_an_old_version_over_a_newer_one(desk: Desk, server: OpenSSHServer, moment: str) -> None:
+    """The server process stops with requests queued, our side dies, another uploads something newer; then it wakes."""
+    older, newer = os.urandom(2_000_000), os.urandom(40_000)
+    frozen: list[int] = []
+
+    async def case() -> None:
+        first = desk.transport(StallSecs=2)
+        await first.connect()
+        await desk.put(first, desk.job("a", b"first"))
+
+        def freeze(*_: Any) -> None:
+            if not frozen:
+                frozen.extend(server.freeze())
+
+        old = desk.job("a", older)
+        if moment == "at the rename":
+            old = old._replace(confirm=freeze)
+        with pytest.raises(TransportLost, match="no answer"):
+            async with asyncio.timeout(LIMIT):
+                await first.upload(old, freeze if moment == "in the middle" else lambda done: None)
+        assert frozen
+        await first.close()
+        second = desk.transport()
+        await second.connect()
+        await desk.put(second, desk.job("a", newer, stale=(old.temp,)))
+        assert desk.read("a") == newer
+        server.thaw(frozen)
+        await asyncio.to_thread(wait_until, lambda: not set(frozen) & set(server.sftp_pids()), 30, "the end of the thawed server")
+        assert desk.read("a") == newer
+        await second.remove([old.temp])
+        assert desk.names() == ["a"]
+        await second.close()
+
+    try:
+        run(case)
+    finally:
+        server.thaw(frozen)
+
+
+class TestSwap:
+    """No posix-rename."""
+
+    @pytest.mark.parametrize("recorded", [True, False])
+    def test_an_interrupted_swap_is_mended(self, plain: OpenSSHServer, recorded: bool, tmp_path: Path) -> None:
+        """By the next connect from the record; without one by the next upload, which is told the earlier temp names."""
+        desk = Desk(plain, tmp_path)
+        (desk.folder / ".a.9.tmp").write_bytes(b"new, whole, not in yet")
+        (desk.folder / ".a.9.tmp.old").write_bytes(b"old")
+        if recorded:
+            path = str(desk.folder / "a")
+            asides = {f"{desk.folder}/.a.9.tmp.old": [path, 1e9]}
+            (tmp_path / "work").mkdir()
+            identity = SFTPTransport.identity(plain.settings(HostPath=str(desk.folder)))
+            (tmp_path / "work" / "swaps.json").write_text(json.dumps({"identity": identity, "asides": asides}))
+
+        async def case() -> None:
+            transport = desk.transport()
+            await transport.connect()
+            if recorded:
+                assert desk.read("a") == b"old"
+            else:
+                assert await transport.remove([".a.8.tmp"]) == set()
+                assert desk.names() == [".a.9.tmp", ".a.9.tmp.old"]
+            newer = desk.job("a", b"newer", stale=(".a.9.tmp",))
+            seen: list[bytes] = []
+            await desk.put(transport, newer._replace(confirm=lambda: seen.append(desk.read("a"))))
+            assert seen == [b"old"]
+            await transport.close()
+
+        run(case)
+        assert desk.read("a") == b"newer"
+        assert desk.names() == ["a"]
+
+    def test_an_aside_is_not_removed_while_its_name_is_missing(self, plain: OpenSSHServer, tmp_path: Path) -> None:
+        desk = Desk(plain, tmp_path)
+
+        async def case() -> None:
+            transport = desk.transport()
+            await transport.connect()
+            (desk.folder / ".a.9.tmp.old").write_bytes(b"the only copy")
+            await transport.remove([".a.9.tmp"])
+            assert desk.read(".a.9.tmp.old") == b"the only copy"
+            await transport.close()
+
+        run(case)
+
+    def test_a_late_move_aside_is_mended_by_the_next_connect(self, plain: OpenSSHServer, tmp_path: Path) -> None:
+        """The one request that a stalled server may hold against us: it moves the newer version aside."""
+        desk = Desk(plain, tmp_path)
+        frozen: list[int] = []
+
+        async def case() -> None:
+            first = desk.transport(StallSecs=2)
+            await first.connect()
+            await desk.put(first, desk.job("a", b"first"))
+            swaps = first._swaps
+            assert swaps is not None
+            look = swaps._look
+
+            async def look_then_freeze(path: bytes) -> Any:
+                found = await look(path)
+                frozen.extend(plain.freeze())
+                return found
+
+            swaps._look = look_then_freeze  # type: ignore[method-assign]
+            old = desk.job("a", b"older")
+            with pytest.raises(TransportLost):
+                await desk.put(first, old)
+            await first.close()
+            second = desk.transport()
+            await second.connect()
+            await desk.put(second, desk.job("a", b"newer", stale=(old.temp,)))
+            plain.thaw(frozen)
+            await asyncio.to_thread(wait_until, lambda: not set(frozen) & set(plain.sftp_pids()), 30, "the thawed server's end")
+            await second.close()
+            await second.connect()
+            assert desk.read("a") == b"newer"
+            assert desk.names() == ["a"]
+            await second.close()
+
+        try:
+            run(case)
+        finally:
+            plain.thaw(frozen)
+
+
+def test_a_small_file_does_not_wait_for_a_large_one_on_a_slow_link(server: OpenSSHServer, desk: Desk) -> None:
+    rate = 400_000
+    with Relay("127.0.0.1", server.port, buffer=16 * 1024) as relay:
+
+        async def case() -> None:
+            transport = desk.transport(HostPort=relay.port, HostKey=server.host_key)
+            await transport.connect()
+            relay.throttle(rate)
+            moved = asyncio.Event()
+            large = asyncio.create_task(transport.upload(desk.job("large", os.urandom(rate * 60)),
+                                                         lambda done: moved.set() if done > rate * 2 else None))
+            await moved.wait()
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            await desk.put(transport, desk.job("small", b"x" * 1000))
+            took = loop.time() - started
+            assert not large.done()
+            large.cancel()
+            await asyncio.gather(large, return_exceptions=True)
+            await transport.close()
+            assert took < 8, "three round trips behind half a second of data each, and time for a busy machine"
+
+        run(case)
+
+
+class TestChild:
+    """The ssh process."""
+
+    @staticmethod
+    def pid_of(desk: Desk) -> int:
+        return int(json.loads((desk.place / "work" / "ssh.json").read_text())["pid"])
+
+    def test_it_has_no_terminal_and_ends_with_close(self, desk: Desk) -> None:
+        async def case() -> None:
+            transport = desk.transport()
+            await transport.connect()
+            pid = self.pid_of(desk)
+            assert session_of(pid) == (pid, 0), "a session of its own, no terminal"
+            await transport.close()
+            assert process_start(pid) is None
+            assert not (desk.place / "work" / "ssh.json").exists()
+
+        run(case)
+
+    def test_close_is_quick_even_when_nothing_answers(self, server: OpenSSHServer, desk: Desk) -> None:
+        with Relay("127.0.0.1", server.port) as relay:
+
+            async def case() -> None:
+                transport = desk.transport(HostPort=relay.port, HostKey=server.host_key)
+                await transport.connect()
+                pid = self.pid_of(desk)
+                relay.stall()
+                started = asyncio.get_running_loop().time()
+                await transport.close()
+                assert asyncio.get_running_loop().time() - started < 10
+                assert process_start(pid) is None
+
+            run(case)
+
+    def test_nothing_stays_open(self, desk: Desk) -> None:
+        async def case() -> None:
+            transport = desk.transport()
+            before = sorted(os.listdir("/proc/self/fd"))
+            for _ in range(2):
+                await transport.connect()
+                await desk.put(transport, desk.job("a", b"x"))
+                await transport.close()
+                assert sorted(os.listdir("/proc/self/fd")) == before
+
+        run(case)
+
+    def test_it_works_in_another_thread(self, desk: Desk) -> None:
+        """Where the courier lives: no signal, no child watcher of the main thread is needed."""
+        ends: list[BaseException | None] = []
+
+        def work() -> None:
+            async def case() -> None:
+                transport = desk.transport()
+                await transport.connect()
+                await desk.put(transport, desk.job("a", b"x"))
+                await transport.close()
+
+            try:
+                run(case)
+                ends.append(None)
+            except BaseException as exc:
+                ends.append(exc)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join(LIMIT)
+        assert ends == [None]
+
+    @pytest.mark.parametrize("by", ["the kernel", "the next connect"])
+    def test_it_does_not_outlive_us(self, server: OpenSSHServer, desk: Desk, by: str) -> None:
+        with Relay("127.0.0.1", server.port) as relay:
+            settings = server.settings(HostPath=str(desk.folder), HostPort=relay.port, HostKey=server.host_key)
+            holder = subprocess.Popen([sys.executable, "-c", HOLDER, json.dumps(settings), str(desk.place / "work"), by],
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            try:
+                assert holder.stdout is not None
+                assert holder.stdout.readline() == b"connected\n"
+                pid = self.pid_of(desk)
+                assert process_start(pid) is not None
+                relay.stall()  # so that ssh cannot say goodbye to the server
+            finally:
+                holder.kill()
+                holder.communicate()
+            if by == "the next connect":
+                assert process_start(pid) is not None
+                relay.heal()
+                relay.stall("down")
+                run(lambda: connect_in_vain(desk.transport(HostPort=relay.port, HostKey=server.host_key, ConnectTimeoutSecs=1)))
+            wait_until(lambda: process_start(pid) is None, what="the end of ssh")
+
+    def test_only_the_recorded_one_is_ended(self, desk: Desk) -> None:
+        (desk.place / "work").mkdir()
+        record = desk.place / "work" / "ssh.json"
+        with subprocess.Popen(["sleep", "600"], start_new_session=True) as other:
+            try:
+                for start in ("1-1", "", None, 5):
+                    record.write_text(json.dumps({"pid": other.pid, "start": start}))
+                    assert not end_leftover(str(record))
+                record.write_text("{")
+                assert not end_leftover(str(record))
+                assert other.poll() is None
+                record.write_text(json.dumps({"pid": other.pid, "start": process_start(other.pid)}))
+                assert end_leftover(str(record))
+                assert other.wait(20) == -signal.SIGKILL
+            finally:
+                other.kill()
+
+    def test_the_reason_is_told_when_ssh_dies(self, desk: Desk) -> None:
+        async def case() -> None:
+            transport = desk.transport()
+            await transport.connect()
+            moving = asyncio.Event()
+            running = asyncio.create_task(transport.upload(desk.job("a", os.urandom(50_000_000)), lambda done: moving.set()))
+            await moving.wait()
+            os.kill(self.pid_of(desk), signal.SIGKILL)
+            with pytest.raises(TransportLost, match="signal 9"):
+                await running
+            with pytest.raises(TransportLost):
+                await transport.stat("a")
+            await transport.close()
+            await transport.connect()
+            await desk.put(transport, desk.job("a", b"x"))
+            await transport.close()
+
+        run(case)
+
+
+def session_of(pid: int) -> tuple[int, int]:
+    """Session and terminal of a process: fields 6 and 7 of /proc/pid/stat."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[3]), int(fields[4])
+
+
+async def connect_in_vain(transport: SFTPTransport) -> None:
+    with pytest.raises(TransportLost):
+        await transport.connect()
+
+
+HOLDER = """
+import asyncio, json, sys
+from pysubtask.transports.sftp import SFTPTransport, ssh
+
+async def main(settings, workdir, by):
+    if by != "the kernel":
+        ssh._dies_with_us = lambda: ()
+    transport = SFTPTransport(json.loads(settings), workdir)
+    await transport.connect()
+    print("connected", flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_many_uploads_leave_one_open_and_one_rename_each_in_the_servers_log(tmp_path: Path) -> None:
+    with openssh_server(tmp_path / "sshd") as server:
+        desk = Desk(server, tmp_path)
+
+        async def case() -> None:
+            transport = desk.transport()
+            await transport.connect()
+            await asyncio.gather(*(desk.put(transport, desk.job(f"f{i}", b"x" * i)) for i in range(20)))
+            await transport.close()
+
+        run(case)
+        events = server.events()
+        for what in ("open", "close", "posix-rename"):
+            assert sum(event.startswith(f"{what} ") for event in events) == 20
+        assert len(desk.names()) == 20

@@ -50,7 +50,12 @@ _BURST = (
     Setting("start_trigger_milli", 1000, "milliseconds", "Two notifies closer than this count towards a burst.", kind=float,
             low=0, high=_DAY * 1000),
     Setting("start_trigger_count", 2, "notifies", "Close notifies in a row that start a burst.", low=1, high=10**6),
-    Setting("expire_milli", 5000, "milliseconds", "Longest time a burst holds data back.", kind=float, low=0, high=_DAY * 1000),
+    Setting("start_trigger_bytes", None, "bytes", "So many bytes written between two notifies start a burst too, however slow they "
+            "come; None or 0 asks for no bytes.", kind=int, low=0, high=2**62),
+    Setting("start_trigger_mode", "either", "", "What starts a burst: the 'count' of close notifies, the 'bytes', or 'either'.",
+            choices=("count", "bytes", "either")),
+    Setting("expire_milli", 5000, "milliseconds", "Longest time a burst holds data back; the child sends it then even if the "
+            "app never calls again.", kind=float, low=0, high=_DAY * 1000),
 )
 
 _FTP = (

@@ -51,6 +51,8 @@ def test_defaults_of_version_1_stand():
     assert resolve_burst(TABLE, defaults_config, {}) == {
         "start_trigger_milli": 1000,
         "start_trigger_count": 2,
+        "start_trigger_bytes": None,
+        "start_trigger_mode": "either",
         "expire_milli": 5000,
     }
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from .. import __version__
 from ..common.entries import first_folder
-from ..common.errors import AlreadyRunning, PysubtaskError
+from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError
 from ..common.events import EventLog, utc
 from ..common.handoff import Handoff
 from ..common.lock import Holder, StateLock, process_start
@@ -292,8 +292,11 @@ class BaseSubtask:
             return
         self._guarded("process_interval", self.process_interval)
         self._intake.take(now)
-        while self._hand_on(now) and not self._stop_asked:
-            self._write_page(self.clock())
+        try:
+            while self._hand_on(now) and not self._stop_asked:
+                self._write_page(self.clock())
+        except DiskLow as exc:
+            self.log.error("DISK LOW! The queue cannot be written: %s", exc)
         if self._heartbeat.is_due(now):
             self._heartbeat.asked(now)
             self._guarded("process_heartbeat", lambda: self.process_heartbeat(self._heartbeat.file))

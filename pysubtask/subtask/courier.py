@@ -260,6 +260,11 @@ class Courier:
             await self._transport.close()
             await self._connect_failed(exc)
             return
+        except Exception as exc:  # noqa: BLE001 - a fault of ours in a transport must cost this try, not the courier
+            self._log.exception("Connecting failed")
+            await self._transport.close()
+            await self._connect_failed(TransportLost(f"internal error: {exc!r}"))
+            return
         self._connected, self._broken, self._held = True, "", ""
         self._last_delivery = self._active_at = self._clock()
         if self._refusals:

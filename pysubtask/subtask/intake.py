@@ -57,13 +57,14 @@ class Intake:
         self._rules = rules
         self._wall = wall
         self._faults = Faults()
-        self._again: deque[str] = deque()
+        self._asked: deque[str] = deque()
+        self._anew: set[str] = set()
         self._index: dict[str, int] = {}
         self._disk_low = False
 
     def again(self, path: str) -> None:
         """Take this file anew at the next tick, its snapshot is lost; from any thread."""
-        self._again.append(path)
+        self._asked.append(path)
 
     def next_at(self) -> float | None:
         """When a file that could not be read is tried again."""
@@ -72,12 +73,28 @@ class Intake:
     def take(self, now: float, *, everything: bool = False) -> int:
         """Snapshot and queue what is due; how many files were due and readable."""
         found = self._watch.scan(now, everything=everything)
-        while self._again:
-            path = self._again.popleft()
-            found.append(Due(path, self._index.get(path, 0), None, "start"))
+        while self._asked:
+            self._anew.add(self._asked.popleft())
+        found += [Due(path, self._index.get(path, 0), None, "start") for path in self._anew - {due.path for due in found}]
+        low_before, self._disk_low = self._disk_low, False
+        try:
+            taken = self._take(found, now, everything, low_before)
+            gone = self._watch.gone()
+            if gone:
+                self._store.run(self._store.spool.forget, gone)
+        except DiskLow as exc:
+            # The queue itself cannot grow: everything not in it stays due.
+            self._say_disk_low(exc, low_before)
+            taken = 0
+        if low_before and not self._disk_low and found:
+            self._log.info("There is room on the disk again")
+            self._events.emit("disk_ok")
+        self._board.set(disk_low=self._disk_low, cannot_read=self._faults.listing(), watch=self._watch.mode)
+        return taken
+
+    def _take(self, found: list[Due], now: float, everything: bool, low_before: bool) -> int:
         batch: list[tuple[Due, Copied]] = []
         size = taken = 0
-        low_before, self._disk_low = self._disk_low, False
         for due in found:
             if self._faults.waits(due.path, now) and not everything:
                 continue
@@ -93,13 +110,6 @@ class Intake:
             if self._disk_low:
                 break
         self._seal(batch, low_before)
-        gone = self._watch.gone()
-        if gone:
-            self._store.run(self._store.spool.forget, gone)
-        if low_before and not self._disk_low and found:
-            self._log.info("There is room on the disk again")
-            self._events.emit("disk_ok")
-        self._board.set(disk_low=self._disk_low, cannot_read=self._faults.listing(), watch=self._watch.mode)
         return taken
 
     def _copy(self, due: Due, now: float, low_before: bool) -> Copied | None:
@@ -124,19 +134,22 @@ class Intake:
                 self._log.error("Cannot snapshot [%s]: %s", due.path, exc)
                 self._events.emit("source_error", path=due.path, reason=str(exc))
             return None
-        self._faults.clear(due.path)
         if self._has_news(due, copied):
             return copied
         self._snapshotter.discard(copied)
         self._store.run(self._store.spool.seen, [self._entry(due, copied)])
-        self._watch.done(due)
+        self._settled(due)
         return None
+
+    def _settled(self, due: Due) -> None:
+        self._watch.done(due)
+        self._anew.discard(due.path)
+        self._faults.clear(due.path)
 
     def _missing(self, due: Due, exc: SourceMissing, now: float) -> None:
         if due.cause != "notify":
             # Nobody asked for it by name; it was there a moment ago and is not now.
-            self._watch.done(due)
-            self._faults.clear(due.path)
+            self._settled(due)
         elif self._faults.add(due.path, str(exc), now):
             self._log.error("File [%s] notified but does not exist!", due.path)
             self._events.emit("source_missing", path=due.path)
@@ -172,7 +185,7 @@ class Intake:
             self._say_disk_low(exc, low_before)
             return
         for due, copied in batch:
-            self._watch.done(due)
+            self._settled(due)
             self._index[due.path] = due.entry_index
             if not copied.live:
                 self._log.info("Copying [%s] to [%s]", due.path, copied.path)

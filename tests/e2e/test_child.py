@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -413,3 +414,23 @@ def test_a_late_beat_is_one_beat_and_never_stale(station, tmp_path):
     assert is_past_due(str(beat)) is False
     assert is_past_due(str(beat), time.time() + 3600) is True
     one.master.stop(forcekill=True)
+
+
+def test_a_disk_that_takes_no_more_costs_time_and_nothing_else(station):
+    """No file of the child may grow beyond what its queue has now: its commits and snapshots fail, then succeed."""
+    one = station()
+    one.write("a.csv", "1\n")
+    one.master.start()
+    one.arrived("a.csv")
+    one.idle()
+    pid = one.pid()
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+    for n in range(30):
+        one.write(f"box/f{n}", os.urandom(20_000))
+    one.write("a.csv", "2\n", "a")
+    one.notify("a.csv")
+    pause(1.5)
+    assert not (one.server / "f0").exists()
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    one.arrived("a.csv", *[f"box/f{n}" for n in range(30)], secs=60)
+    assert one.pid() == pid, "the child lived through it"

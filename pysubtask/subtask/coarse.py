@@ -18,6 +18,7 @@ _SECOND = 1_000_000_000
 COARSE_NS = 2 * _SECOND
 FINE_NS = _SECOND // 20
 DOUBT_NS = 600 * _SECOND
+FINE_DOUBT_NS = 10 * _SECOND
 
 
 class Again(NamedTuple):
@@ -58,8 +59,9 @@ def _young(found: Stamp | None, since_ns: int) -> bool:
 def undecided(source: Stamp, now_ns: int) -> Again | None:
     """Whether a file that looks as it did when it was snapshotted, we do not know when, may have changed since.
 
-    Only for files of the last minutes: reading every file at each start would cost too much.
+    Only for files of the last minutes on a coarse clock, of the last seconds on a fine one, where a change hides far less
+    often: reading every file at each start would cost too much.
     """
-    if now_ns - source.mtime_ns > DOUBT_NS:
+    if now_ns - source.mtime_ns > (DOUBT_NS if tick_ns(source.mtime_ns) == COARSE_NS else FINE_DOUBT_NS):
         return None
     return again(None, source, source.mtime_ns, now_ns, alone=True)

@@ -257,11 +257,12 @@ class Watch:
                 self._doubt(path, folder.index, seen, now, wall)
             return
         if fresh:
-            if last is not None and last.inode == seen.inode and not folder.entry.on_change:
+            # How long it has been quiet already.
+            age = max(0, wall - seen.mtime_ns) / 1e9
+            changed = last is not None and last.inode == seen.inode and not folder.entry.on_change
+            if changed or age >= folder.entry.settle_secs:
                 self._take(folder, path, "start", wall)
             else:
-                # How long it has been quiet already.
-                age = max(0, wall - seen.mtime_ns) / 1e9
                 self._settle(folder, path, seen, now - age, "start")
         elif new or (not folder.entry.on_change and last is not None and made_anew(path, seen, last)):
             self._settle(folder, path, seen, now, "new")
@@ -377,7 +378,8 @@ class Watch:
             early = now < found.at
             if early and not everything:
                 continue
-            del self._rechecks[path]
+            if not early:
+                del self._rechecks[path]
             folder = self._folders.get(os.path.dirname(path))
             if folder is not None:
                 self._look_notify(folder, os.path.basename(path), wall)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pysubtask.common.notify import Stamp, read_stamp
 from pysubtask.subtask.birth import birth_ns, made_anew
-from pysubtask.subtask.coarse import COARSE_NS, DOUBT_NS, FINE_NS, Again, again, tick_ns, undecided
+from pysubtask.subtask.coarse import COARSE_NS, DOUBT_NS, FINE_DOUBT_NS, FINE_NS, Again, again, tick_ns, undecided
 
 SECOND = 1_000_000_000
 T = 1_700_000_000 * SECOND
@@ -53,6 +53,8 @@ def test_at_a_start_only_what_is_recent_is_in_doubt() -> None:
     assert undecided(stamp(T), T + SECOND) == Again(SECOND, True)
     assert undecided(stamp(T), T + DOUBT_NS) == Again(0, True)
     assert undecided(stamp(T), T + DOUBT_NS + 1) is None
+    assert undecided(stamp(T + 1), T + SECOND) == Again(0, True)
+    assert undecided(stamp(T + 1), T + 1 + FINE_DOUBT_NS + 1) is None
 
 
 def test_birth(tmp_path) -> None:

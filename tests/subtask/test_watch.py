@@ -11,11 +11,12 @@ import time
 import hypothesis.strategies as st
 import pytest
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from pysubtask.common.entries import read_entries
 from pysubtask.common.notify import Stamp, notify_name, read_stamp
 from pysubtask.subtask import birth
+from pysubtask.subtask import watch as watch_module
 from pysubtask.subtask.watch import Due, Watch
 
 SECOND = 1_000_000_000
@@ -596,12 +597,19 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
             os.mkdir(os.path.join(self.folder, name))
         watched: list[dict[str, object]] = [{"file": "s1"}, {"file": "s2"}, {"dir": "d"}, {"dir": "c", "on_change": True}]
         self.born: dict[str, int] = {}
-        self.real_birth = birth.birth_ns
+        self.real = birth.birth_ns, watch_module.make_notify
         birth.birth_ns = self.born.get
+        watch_module.make_notify = self.make_notify
         self.world = World(self.folder, watched, tick=tick)
         self.version = 0
         self.owed: dict[str, int] = {}
         self.copied: list[tuple[Due, Stamp | None, bytes]] = []
+
+    def make_notify(self, path: str) -> bool:
+        made = self.real[1](path)
+        if made:
+            os.utime(path, ns=(self.world.ns, self.world.ns))
+        return made
 
     def put(self, name: str, mode: str) -> None:
         self.version += 1
@@ -657,25 +665,34 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
     def wait(self, secs: float) -> None:
         self.world.wait(secs)
 
-    @precondition(lambda self: not self.copied)
+    # No preconditions: whether an inode number is used again, hence what is due, may differ from run to run.
+
     @rule(everything=st.booleans())
     def look_and_copy(self, everything: bool) -> None:
+        if self.copied:
+            return
         self.copied = [self.world.copy(due) for due in self.world.scan(everything=everything)]
 
-    @precondition(lambda self: self.copied)
     @rule(keep=st.integers(0, 3))
     def commit(self, keep: int) -> None:
         for copied in self.copied[keep:]:
             self.world.commit(copied)
         self.copied = []
 
-    @precondition(lambda self: self.copied)
     @rule()
     def look_again_before_the_commit(self) -> None:
         self.world.scan()
 
     @rule()
     def restart(self) -> None:
+        for name in list(self.owed):
+            path = self.world.path(name)
+            found = self.world.stat(path)
+            assert found is not None
+            # A child that died within the few milliseconds of a tick, and was started again much later.
+            age = self.world.ns - found.mtime_ns
+            if self.world.tick < SECOND and found == self.world.memory.source(path) and age > 10 * SECOND:
+                del self.owed[name]
         self.world.restart()
         self.copied = []
 
@@ -693,7 +710,7 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
                 sent = [int(data[-6:]) for data in self.world.sent.get(self.world.path(name), [b"000000"])]
                 assert sent[-1] >= version, f"{name}: version {version} was notified, the last one delivered is {sent[-1]}"
         finally:
-            birth.birth_ns = self.real_birth
+            birth.birth_ns, watch_module.make_notify = self.real
             shutil.rmtree(self.folder)
 
 

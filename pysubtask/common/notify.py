@@ -1,7 +1,7 @@
 """Notify files: how an app, or any other program, says that a data file has news.
 
 ``<data>.notify`` stands beside the data and is empty. Whoever changes its modification time notifies.
-A *stamp* tells one notify from the next. ``<data>.hold`` marks data that a burst holds back,
+A *stamp* tells one notify from the next. ``<data>.hold`` marks data that a burst holds back, until the time it carries,
 ``<name>.heartbeat`` is a sign of life. None of them is data.
 """
 
@@ -34,6 +34,11 @@ class Stamp(NamedTuple):
 def notify_name(path: str) -> str:
     """The notify file of a data file."""
     return path + NOTIFY
+
+
+def hold_name(path: str) -> str:
+    """The hold file of a data file."""
+    return path + HOLD
 
 
 def data_name(path: str) -> str:
@@ -82,6 +87,18 @@ def make_notify(path: str) -> bool:
         return False
     os.close(handle)
     return True
+
+
+def write_hold(path: str, due_ns: int) -> None:
+    """Make or renew the hold file ``path``: its time is when it is due, nanoseconds since the epoch. Raises OSError."""
+    handle = os.open(path, _FLAGS, 0o666)
+    try:
+        if _BY_HANDLE:
+            os.utime(handle, ns=(due_ns, due_ns))
+    finally:
+        os.close(handle)
+    if not _BY_HANDLE:
+        os.utime(path, ns=(due_ns, due_ns))
 
 
 class Toucher:

@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from ..common.notify import NOTIFY, read_stamp
+from ..common.notify import HOLD, NOTIFY, data_name, read_stamp
 
 HANDLED_FILE = "handled.json"
 
@@ -40,13 +40,13 @@ def make_ready(state_dir: str) -> None:
 
 
 def remove_handled(state_dirs: Sequence[str], files: set[str], folders: set[str], logger: logging.Logger) -> None:
-    """Remove the notify files whose present stamp every destination lists as handled.
+    """Remove the notify and hold files whose present stamp every destination lists as handled.
 
-    Only those in ``files`` (notify files) or directly in ``folders`` are looked at, whatever the lists say.
+    Only those of ``files`` (data files) or directly in ``folders`` are looked at, whatever the lists say.
     """
     first, *others = [_read_handled(state_dir) for state_dir in state_dirs]
     for path, stamp in first.items():
-        if not path.endswith(NOTIFY) or not (path in files or os.path.dirname(path) in folders):
+        if not path.endswith((NOTIFY, HOLD)) or not (data_name(path) in files or os.path.dirname(path) in folders):
             continue
         if any(other.get(path) != stamp for other in others):
             continue
@@ -56,7 +56,7 @@ def remove_handled(state_dirs: Sequence[str], files: set[str], folders: set[str]
             if found is not None and list(found) == stamp:
                 os.unlink(path)
         except (OSError, ValueError) as exc:
-            logger.warning("Notify file [%s] cannot be removed (%s).", path, exc)
+            logger.warning("Signal file [%s] cannot be removed (%s).", path, exc)
 
 
 def _read_handled(state_dir: str) -> dict[str, list[int]]:

@@ -11,58 +11,26 @@ import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from ..common import handoff as handoffs
 from ..common.entries import Entry, first_folder, read_entries
 from ..common.logs import setup_logging
-from ..common.notify import is_signal_file, notify_name
+from ..common.notify import data_name, is_signal_file, notify_name
 from ..common.process import is_alive, process_start
-from ..common.status import read_status
+from .burst import Rule
 from .child import Child, Launch, Restarts, folders_for, wait
 from .destinations import UPLOADERS, Plan, check_config, own_module, plan, switched_on, with_sections
+from .holds import Holds
+from .seat import ChildStatus as ChildStatus
+from .seat import MasterStatus as MasterStatus
+from .seat import Seat, status_of
 from .stamps import Stamps
 from .state import make_ready, remove_handled
 
 _LOOK_EVERY_SECS = 0.25
 _KILL_WAIT_SECS = 5.0
 _STOP_MARGIN_SECS = 5.0
-
-
-class ChildStatus(NamedTuple):
-    """One child. ``pid`` None: not started. ``restarts``: how often it ended by itself since ``start``.
-
-    ``last_exit``: how it last ended, in words; ``next_restart_in``: seconds, or None where none is due.
-    ``page``: what the child last wrote about itself (``status.json``), or None.
-    """
-
-    extension: str
-    pid: int | None
-    alive: bool
-    restarts: int
-    last_exit: str | None
-    next_restart_in: float | None
-    page: dict[str, Any] | None
-
-
-class MasterStatus(NamedTuple):
-    """``running``: between start and stop. ``unstamped``: notifies that could not be written yet."""
-
-    running: bool
-    unstamped: int
-    children: tuple[ChildStatus, ...]
-
-
-class _Seat:
-    """The place of one child: its plan, and the child that sits there at the moment."""
-
-    __slots__ = ("child", "last_exit", "plan", "restarts")
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.child: Child | None = None
-        self.restarts = Restarts()
-        self.last_exit: str | None = None
 
 
 class BaseMaster:
@@ -92,10 +60,12 @@ class BaseMaster:
 
     def _prepare(self, entries: list[Entry], plans: Sequence[Plan], log_file: str | None, console: bool) -> None:
         self._entries = entries
-        self._seats = [_Seat(plan) for plan in plans]
+        self._seats = [Seat(plan) for plan in plans]
         self._by_path = {entry.path: notify_name(entry.path) for entry in entries if entry.kind == "file"}
         self._static = list(self._by_path.values())
-        self._dirs = {entry.path for entry in entries if entry.kind == "dir"}
+        self._dirs = {entry.path: entry.burstmode for entry in entries if entry.kind == "dir"}
+        self._bursting = {self._by_path[entry.path] for entry in entries if entry.kind == "file" and entry.burstmode}
+        self._rule = Rule.of(plans[0].burst)
         # A restart may come after the app has changed its folder or its sys.path: what is meant now stays meant.
         self._cwd = os.getcwd()
         script = _script()
@@ -118,6 +88,7 @@ class BaseMaster:
         self._told_copy = False
         self.logger = setup_logging(f"{self.shown_module}.{self.shown_name}.{self._pid}", self._log_file, self._console)
         self._stamps = Stamps(self.logger)
+        self._holds = Holds(self._rule, self._stamps, self.logger)
 
     def __enter__(self) -> Self:
         if not self._running:
@@ -152,11 +123,11 @@ class BaseMaster:
                 self._spawn(index)
 
     def stop(self, forcekill: bool = True) -> None:
-        """Stop the children and reap them.
+        """Notify what a burst holds back, then stop the children and reap them.
 
         ``forcekill=True`` kills at once; what was notified is delivered after the next start. With False
-        each child may go on for ``StopWaitSecs`` to deliver what is due, and the ``.notify`` files that
-        every destination has handled are removed. Harmless before a start, and twice.
+        each child may go on for ``StopWaitSecs`` to deliver what is due, and the ``.notify`` and ``.hold``
+        files that every destination has handled are removed. Harmless before a start, and twice.
         """
         if not self._owned():
             return
@@ -165,6 +136,7 @@ class BaseMaster:
             if not self._running and not children:
                 return
             self._running = False
+            self._holds.release()
             self._stamps.again()
             for seat, child in children:
                 self.logger.info("STOP!: %s attempting to stop %s [%d]...", self.shown_name, seat.plan.child_name, child.pid)
@@ -183,7 +155,7 @@ class BaseMaster:
             for seat in self._seats:
                 seat.restarts = seat.restarts._replace(due=None)
             if not forcekill:
-                remove_handled([seat.plan.state_dir for seat in self._seats], set(self._static), self._dirs, self.logger)
+                remove_handled([seat.plan.state_dir for seat in self._seats], set(self._by_path), set(self._dirs), self.logger)
             names = ", ".join(seat.plan.settings["SubtaskDescription"] for seat in self._seats)
             self.logger.info("***** GOODBYE!: [%s] *****", names)
 
@@ -199,30 +171,32 @@ class BaseMaster:
     # ---- notify
 
     def notify_all_files(self) -> bool:
-        """Notify every static file (folders are watched by themselves); whether all are stamped."""
-        stamped = [self._stamps.stamp(path) for path in self._static]
+        """Notify every static file, burst or not (folders are watched by themselves); whether all are stamped."""
+        stamped = [self._stamp(path) for path in self._static]
         self._supervise()
         return all(stamped)
 
     def notify_file_by_index(self, i: int, ignore_burst_mode: bool = False) -> bool:
-        """Notify one static file, counted from 0 in the order of the list; whether it is stamped.
+        """Notify one static file, counted from 0 in the order of the list; whether it is stamped (or held).
 
-        False where there is no such file, or the stamp cannot be written now: it is then kept and
-        written by the next call that can.
+        A file with ``burstmode`` may be held back for a while: see ``burst_mode`` in the settings. False
+        where there is no such file, or the stamp cannot be written now: it is then kept and written by the
+        next call that can.
         """
         if not isinstance(i, int) or not 0 <= i < len(self._static):
             self.logger.error("Notify file index [%s] out of range!", i)
             self._supervise()
             return False
-        stamped = self._stamps.stamp(self._static[i])
+        notify = self._static[i]
+        stamped = self._stamp(notify) if ignore_burst_mode or notify not in self._bursting else self._holds.call(notify)
         self._supervise()
         return stamped
 
-    def notify_file(self, path: str | bytes | os.PathLike[str]) -> bool:
-        """Notify a static file, or a file inside a watched folder, by its path; whether it is stamped.
+    def notify_file(self, path: str | bytes | os.PathLike[str], ignore_burst_mode: bool = False) -> bool:
+        """Notify a static file, or a file inside a watched folder, by its path; whether it is stamped (or held).
 
-        A relative path starts at the present working folder. False, and an error in the log, for a file
-        that is not watched.
+        A relative path starts at the present working folder. In a folder with ``burstmode`` each file has
+        its own bursts. False, and an error in the log, for a file that is not watched.
         """
         try:
             found = os.path.abspath(os.fsdecode(path))
@@ -231,13 +205,33 @@ class BaseMaster:
             notify = None
         if notify is None:
             self.logger.error("Notify file [%s] is not watched!", path)
-        stamped = notify is not None and self._stamps.stamp(notify)
+            stamped = False
+        elif ignore_burst_mode or not self._bursts(notify):
+            stamped = self._stamp(notify)
+        else:
+            stamped = self._holds.call(notify)
         self._supervise()
         return stamped
 
     def check_pending_notifications(self) -> None:
-        """Look after what waits: dead children, stamps that could not be written. Call it on a timer."""
+        """Look after what waits: held data that is due, stamps that could not be written, dead children.
+
+        Call it on a timer.
+        """
+        self._holds.look()
         self._supervise()
+
+    def _stamp(self, notify: str) -> bool:
+        stamped = self._stamps.stamp(notify)
+        if stamped:
+            self._holds.clear(notify)
+        return stamped
+
+    def _bursts(self, notify: str) -> bool:
+        """Whether a notify file's data is under burst mode; a folder's word counts where no entry names the file."""
+        if data_name(notify) in self._by_path:
+            return notify in self._bursting
+        return self._dirs.get(os.path.dirname(notify), False)
 
     def _inside(self, path: str) -> str | None:
         """The notify file of a data file directly in a watched folder, or None."""
@@ -256,7 +250,7 @@ class BaseMaster:
         """What the children do, as far as the master knows and they have written down."""
         self._supervise()
         now = time.monotonic()
-        return MasterStatus(self._running, len(self._stamps), tuple(_status_of(seat, now) for seat in self._seats))
+        return MasterStatus(self._running, len(self._stamps), tuple(status_of(seat, now) for seat in self._seats), len(self._holds))
 
     def _supervise(self) -> None:
         """What every call does on the way: never waits, and looks only four times a second."""
@@ -330,6 +324,7 @@ class BaseMaster:
                 master_pid=self._pid,
                 master_start=self._start,
                 residual=[],
+                owns_heartbeat=index == 0,
             )
         )
         try:
@@ -376,19 +371,6 @@ class TaskMaster(BaseMaster):
 
 
 BaseTaskMaster = BaseMaster
-
-
-def _status_of(seat: _Seat, now: float) -> ChildStatus:
-    child, due = seat.child, seat.restarts.due
-    return ChildStatus(
-        seat.plan.extension,
-        child.pid if child is not None else None,
-        child is not None and child.poll() is None and is_alive(child.pid, ""),
-        seat.restarts.times,
-        seat.last_exit,
-        max(0.0, due - now) if due is not None else None,
-        read_status(seat.plan.state_dir),
-    )
 
 
 def _script() -> str | None:

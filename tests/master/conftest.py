@@ -26,6 +26,7 @@ CHILD = textwrap.dedent(
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
         signal.signal(signal.SIGTERM, stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     page = {
         "format": 1, "pid": os.getpid(), "argv": sys.argv, "orig_argv": sys.orig_argv, "cwd": os.getcwd(),
         "repr": repr(told), "same": told == again, "session": os.getsid(0), "folder": told.state_dir,

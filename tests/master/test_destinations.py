@@ -183,8 +183,9 @@ def test_script_that_is_its_own_child(folder):
     """A script passes its own __name__, as version 1 had it."""
     (folder / "app").mkdir()
     (folder / "app" / "station.py").write_text(
-        "import os, sys, time\n"
+        "import os, signal, sys, time\n"
         "if '--handoff' in sys.argv:\n"
+        "    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])\n"
         "    from pysubtask.common import handoff\n"
         "    open('told', 'w').write(handoff.read().extension)\n"
         "    os.rename('told', 'told.done')\n"

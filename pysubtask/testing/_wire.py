@@ -161,6 +161,7 @@ class Connection:
     def __init__(self, relay: Relay, client: socket.socket) -> None:
         self.relay = relay
         self.cutting = False
+        self._target = relay.target
         self._client = client
         self._server: socket.socket | None = None
         self._up = Pipe(relay._lanes["up"], self)
@@ -240,7 +241,7 @@ class Connection:
 
     async def _reach(self) -> socket.socket:
         loop = asyncio.get_running_loop()
-        host, port = self.relay.target
+        host, port = self._target
         family, kind, proto, _, address = (await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[0]
         server = socket.socket(family, kind, proto)
         server.setblocking(False)

@@ -12,6 +12,7 @@ from .base import Transport
 TRANSPORTS: dict[str, tuple[str, str]] = {
     "folder": ("pysubtask.transports.folder:FolderTransport", ""),
     "sftp": ("pysubtask.transports.sftp:SFTPTransport", "asyncssh"),
+    "ftp": ("pysubtask.transports.ftp:FTPTransport", ""),
 }
 """name -> (module:class, the extra that installs what it may need)."""
 

@@ -7,57 +7,16 @@ an interrupted swap is mended by the next connection: an aside is never removed 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
 import stat
 import time
 
+from ..swap_record import SwapRecord
 from . import packets
 from .client import Client
 from .packets import Attrs, Reply, Status, string
 
 _SUFFIX = b".old"
-_RECORD = "swaps.json"
 _KEEP_SECS = 24 * 3600  # a stalled server may still carry out an old request for as long as it lives
-_KEEP_COUNT = 1000
-
-
-class SwapRecord:
-    """Which asides may stand on the server: aside -> (name, wall-clock time), in one small file."""
-
-    def __init__(self, workdir: str, identity: str) -> None:
-        self._path = os.path.join(workdir, _RECORD)
-        self._identity = identity
-        self.asides: dict[bytes, tuple[bytes, float]] = {}
-        # A record that is not there or not readable: then only the caller's stale names tell of asides.
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            with open(self._path, encoding="utf-8") as file:
-                read = json.load(file)
-            if read["identity"] == identity:
-                self.asides = {os.fsencode(aside): (os.fsencode(name), float(at)) for aside, (name, at) in read["asides"].items()}
-
-    def add(self, aside: bytes, name: bytes, now: float) -> None:
-        """OSError where it cannot be written: then the swap must not begin."""
-        self.asides[aside] = (name, now)
-        while len(self.asides) > _KEEP_COUNT:
-            del self.asides[next(iter(self.asides))]
-        self._write()
-
-    def forget(self, aside: bytes) -> None:
-        if self.asides.pop(aside, None) is not None:
-            with contextlib.suppress(OSError):  # looked at once more by the next connection, then
-                self._write()
-
-    def _write(self) -> None:
-        text = json.dumps({
-            "identity": self._identity,
-            "asides": {os.fsdecode(aside): [os.fsdecode(name), at] for aside, (name, at) in self.asides.items()},
-        })
-        fresh = f"{self._path}.new"
-        with open(fresh, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(fresh, self._path)
 
 
 class Swaps:

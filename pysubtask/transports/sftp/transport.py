@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from ...common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
+from ..swap_record import SwapRecord
 from . import packets
 from .client import Client
 from .names import folder_of, identity_of, path_of
@@ -19,7 +20,7 @@ from .publish import Publisher
 from .refusal import refusal
 from .ssh import SSHStream, start_ssh
 from .stream import ByteStream
-from .swap import SwapRecord, Swaps
+from .swap import Swaps
 from .verdict import AnotherKey, another_key
 
 _SLACK_SECS = 1.0

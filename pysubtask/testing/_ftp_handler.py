@@ -1,0 +1,126 @@
+"""The inside of the FTP server: pyftpdlib's handlers, made to obey the oddities. Runs on the server's own thread."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.filesystems import AbstractedFS
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.ioloop import AsyncChat
+
+from .ftp_server import LimitedFile
+
+if TYPE_CHECKING:
+    from .ftp_server import FTPServer
+
+_ALL = "elradfmwMT"
+
+
+class _Files(AbstractedFS):  # type: ignore[misc]
+    """The files, with a disk that can be full."""
+
+    def open(self, filename: str, mode: str) -> Any:
+        file = super().open(filename, mode)
+        limit = self.cmd_channel.owner.oddities.file_limit
+        return file if limit is None or "r" in mode else LimitedFile(file, limit)
+
+
+class _Odd:
+    """What is common to plain and TLS handlers; ``owner`` is the server it belongs to."""
+
+    owner: FTPServer
+
+    def handle(self) -> None:
+        limit = self.owner.oddities.max_sessions
+        if limit is not None and len(self.owner.sessions) >= limit:
+            self.respond("421 There are too many connected users, please try later.")
+            self.close_when_done()  # type: ignore[attr-defined]
+            return
+        self.owner.sessions.add(self)
+        if self.owner.tls == "implicit":
+            self.secure_connection(self.get_ssl_context())  # type: ignore[attr-defined]
+        super().handle()  # type: ignore[misc]
+
+    def close(self) -> None:
+        self.owner.sessions.discard(self)
+        super().close()  # type: ignore[misc]
+
+    def push(self, data: str) -> None:
+        # pyftpdlib's own cannot send a name back that is not UTF-8.
+        AsyncChat.push(self, data.encode("utf-8", "surrogateescape"))
+
+    def process_command(self, cmd: str, *args: Any, **kwargs: Any) -> None:
+        self.owner.counts[cmd] += 1
+        super().process_command(cmd, *args, **kwargs)  # type: ignore[misc]
+
+    def respond(self, resp: str, **more: Any) -> None:
+        said = resp
+        if resp.startswith("426") and "No space" in resp and self.owner.oddities.full_reply is not None:
+            said = self.owner.oddities.full_reply
+        if resp.startswith("226") and self.owner.loses("STOR"):
+            self.close()
+            return
+        super().respond(said, **more)  # type: ignore[misc]
+
+    def ftp_PASS(self, line: str) -> None:
+        self.owner.logins += 1
+        if self.owner.logins in self.owner.oddities.busy_logins:
+            self.respond("421 Too many users are logged in.")
+            self.close_when_done()  # type: ignore[attr-defined]
+            return
+        super().ftp_PASS(line)  # type: ignore[misc]
+
+    def ftp_RNTO(self, path: str) -> None:
+        if not self.owner.oddities.rename_over and os.path.lexists(path):
+            self._rnfr = None
+            self.respond("550 Rename failed: a file of that name exists.")
+            return
+        if self.owner.loses("RNTO"):
+            os.replace(self._rnfr, path)  # type: ignore[arg-type]
+            self.close()
+            return
+        super().ftp_RNTO(path)  # type: ignore[misc]
+
+
+def make_handler(owner: FTPServer, data_ports: range, tls_version: str | None) -> type[Any]:
+    """A handler class for one server."""
+    authorizer = DummyAuthorizer()
+    permissions = _ALL if owner.oddities.rename else _ALL.replace("f", "")
+    authorizer.add_user(owner.user, owner.password, str(owner.files), perm=permissions)
+    commands = {name: row for name, row in FTPHandler.proto_cmds.items() if name not in owner.oddities.without}
+    values: dict[str, Any] = {
+        "owner": owner, "authorizer": authorizer, "abstracted_fs": _Files, "passive_ports": data_ports,
+        # The same encoding under a name that FEAT does not look for.
+        "encoding": "utf-8" if owner.oddities.utf8 else "u8", "unicode_errors": "surrogateescape",
+        "auth_failed_timeout": 0, "proto_cmds": commands,
+    }
+    if owner.tls is None:
+        return type("Handler", (_Odd, FTPHandler), values)
+    return type("TLSHandler", (_Odd, _tls_base()), {**values, **_tls_values(owner, commands, tls_version)})
+
+
+def _tls_base() -> type[Any]:
+    from pyftpdlib.handlers import TLS_FTPHandler
+
+    found: type[Any] = TLS_FTPHandler
+    return found
+
+
+def _tls_values(owner: FTPServer, commands: dict[str, Any], tls_version: str | None) -> dict[str, Any]:
+    from OpenSSL import SSL
+
+    assert owner.certificate is not None
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.use_certificate_chain_file(str(owner.certificate.file))
+    context.use_privatekey_file(str(owner.certificate.key))
+    if tls_version is not None:
+        version = SSL.TLS1_2_VERSION if tls_version == "1.2" else SSL.TLS1_3_VERSION
+        context.set_min_proto_version(version)
+        context.set_max_proto_version(version)
+    tls_commands = {name: row for name, row in _tls_base().proto_cmds.items() if name in ("AUTH", "PBSZ", "PROT")}
+    return {
+        "ssl_context": context, "tls_control_required": True, "tls_data_required": True,
+        "proto_cmds": {**commands, **{name: row for name, row in tls_commands.items() if name not in owner.oddities.without}},
+    }

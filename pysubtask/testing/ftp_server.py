@@ -1,0 +1,165 @@
+"""A whole FTP server (pyftpdlib) in a thread, with the oddities and faults that servers have. Extra ``testing``.
+
+::
+
+    with ftp_server(tmp_path, tls="explicit", rename_over=False) as server:
+        transport = FTPTransport(server.settings(), workdir)
+        server.lose_reply("RNTO")     # the next one is carried out, and nobody hears of it
+
+TLS needs pyOpenSSL besides. It listens on 127.0.0.1 only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ._certificate import Certificate, make_certificate
+from .ftp_relay import free_ports
+
+_POLL_SECS = 0.05
+_END_SECS = 10.0
+_DATA_PORTS = 40
+
+
+class Oddities(NamedTuple):
+    """What a server does not do, or does badly; see ``ftp_server``."""
+
+    without: tuple[str, ...] = ()
+    rename_over: bool = True
+    rename: bool = True
+    utf8: bool = True
+    file_limit: int | None = None
+    full_reply: str | None = None
+    max_sessions: int | None = None
+    busy_logins: tuple[int, ...] = ()
+
+
+class FTPServer:
+    """A running server. ``files`` is the folder a login starts in, as "/"; ``counts`` how often each command came."""
+
+    user = "pi"
+    password = "a password"
+
+    def __init__(self, root: Path, tls: str | None, tls_version: str | None, oddities: Oddities) -> None:
+        self.files = root
+        self.host = "127.0.0.1"
+        self.tls = tls
+        self.oddities = oddities
+        self.counts: Counter[str] = Counter()
+        self.logins = 0
+        self.sessions: set[Any] = set()
+        self.certificate: Certificate | None = None
+        self._lost: set[str] = set()
+        self._tls_version = tls_version
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.port = 0
+        self.data_ports = range(0)
+        root.mkdir(parents=True, exist_ok=True)
+        if tls is not None:
+            self.certificate = make_certificate(root.with_name(root.name + ".tls"))
+
+    def settings(self, **more: Any) -> dict[str, Any]:
+        """Settings of an FTPTransport that logs in here and verifies the certificate."""
+        return {
+            "UseSFTP": False, "Host": self.host, "HostPort": self.port, "User": self.user, "Password": self.password,
+            "HostPath": "", "HostFTPPath": None, "UseTLS": self.tls, "TLSFingerprint": None, "PassiveMode": True,
+            "CAFile": str(self.certificate.file) if self.certificate else None, "Connections": 4, "StoreInPlace": False,
+            "ConnectTimeoutSecs": 20, "StallSecs": 30, "Concurrency": 32, **more,
+        }
+
+    def lose_reply(self, command: str) -> None:
+        """The next such command is carried out, and in the place of its last reply the connection ends."""
+        self._lost.add(command)
+
+    def loses(self, command: str) -> bool:
+        """Whether the reply to this one is to be lost; asked by the handler, once."""
+        lost = command in self._lost
+        self._lost.discard(command)
+        return lost
+
+    def names(self) -> set[str]:
+        """Every file it holds, relative to ``files``."""
+        return {str(path.relative_to(self.files)) for path in self.files.rglob("*") if path.is_file()}
+
+    def start(self) -> None:
+        """Start it; the second time on the ports it had."""
+        from pyftpdlib.ioloop import IOLoop
+        from pyftpdlib.servers import FTPServer as Server
+
+        from ._ftp_handler import make_handler
+
+        log = logging.getLogger("pyftpdlib")
+        if not log.handlers:
+            log.addHandler(logging.NullHandler())  # else it sets itself up to write to stderr
+        ports = range(self.port, self.port + _DATA_PORTS + 1) if self.port else free_ports(_DATA_PORTS + 1)
+        handler = make_handler(self, ports[1:], self._tls_version)
+        server = Server((self.host, ports[0]), handler, ioloop=IOLoop())
+        self.port, self.data_ports = ports[0], ports[1:]
+        self._stopping.clear()
+
+        def serve() -> None:
+            try:
+                while not self._stopping.is_set():
+                    server.ioloop.loop(timeout=_POLL_SECS, blocking=False)
+            finally:
+                server.close_all()
+
+        self._thread = threading.Thread(target=serve, name=f"ftp-server-{self.port}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it and every session. ``start`` works again."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._stopping.set()
+            thread.join(_END_SECS)
+            if thread.is_alive():
+                raise RuntimeError(f"the FTP server's thread did not end within {_END_SECS:.0f} s")
+            self.sessions.clear()
+
+
+class LimitedFile:
+    """A file that has no room beyond ``limit`` bytes."""
+
+    def __init__(self, file: Any, limit: int) -> None:
+        self._file = file
+        self._limit = limit
+
+    def write(self, data: bytes) -> int:
+        if self._file.tell() + len(data) > self._limit:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return int(self._file.write(data))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+@contextlib.contextmanager
+def ftp_server(root: str | os.PathLike[str], tls: str | None = None, *, tls_version: str | None = None,
+               without: tuple[str, ...] = (), rename_over: bool = True, rename: bool = True, utf8: bool = True,
+               file_limit: int | None = None, full_reply: str | None = None, max_sessions: int | None = None,
+               busy_logins: tuple[int, ...] = ()) -> Iterator[FTPServer]:
+    """A running FTP server whose files are in ``root``; ended at the end.
+
+    ``tls``: None, "explicit" or "implicit"; ``tls_version``: "1.2" or "1.3" alone. ``without``: commands it does not
+    know ("MFMT", "EPSV", "SIZE", "MLST"...). ``rename_over=False``: no rename to a name that is there;
+    ``rename=False``: none at all. ``utf8=False``: says nothing of UTF-8. ``file_limit``: bytes a file may have before the
+    disk is full, said by ``full_reply`` (pyftpdlib's own is a 426). ``max_sessions``: one more gets a 421 as greeting.
+    ``busy_logins``: which logins, counted from 1, get a 421.
+    """
+    oddities = Oddities(without, rename_over, rename, utf8, file_limit, full_reply, max_sessions, busy_logins)
+    server = FTPServer(Path(root).absolute(), tls, tls_version, oddities)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

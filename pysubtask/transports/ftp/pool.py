@@ -1,0 +1,231 @@
+"""Several connections to one server, each used by one call at a time, in a thread; awaited on the event loop.
+
+A hung thread cannot be cancelled: its connection is shut down from outside, so that it ends, and it is not
+waited for. The first connection is opened by ``connect``; further ones when somebody waits for a turn. A
+server that takes no more of them just sets the limit lower.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+from ...common.errors import FileRefused, SourceError, TransportError, TransportLost
+from .options import Login
+from .session import Known, Session
+
+_T = TypeVar("_T")
+
+_IDLE_SECS = 60.0  # a further connection that rests longer is closed before the server or a NAT forgets it
+_MOST_HUNG = 32  # threads given up before connect refuses to add to them
+
+
+class Pool:
+    """Up to ``limit`` sessions. ``make_context`` makes what TLS needs, in the first thread; ``limited`` is told
+    a lower limit; ``hung`` keeps the threads given up, beyond the life of one pool."""
+
+    def __init__(self, login: Login, known: Known, limit: int, make_context: Callable[[Login], ssl.SSLContext | None],
+                 limited: Callable[[int], None], hung: list[threading.Thread]) -> None:
+        self.limit = limit
+        self._login = login
+        self._known = known
+        self._make_context = make_context
+        self._limited = limited
+        self._hung = hung
+        self._context: ssl.SSLContext | None = None
+        self._sessions: set[Session] = set()
+        self._idle: list[Session] = []
+        self._opening: dict[asyncio.Task[None], Session] = {}
+        self._turns: deque[asyncio.Future[None]] = deque()
+        self._over: TransportLost | None = None
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def connect(self, first: Callable[[Session], None]) -> None:
+        """Open the first session and do ``first`` over it."""
+        self._hung[:] = [thread for thread in self._hung if thread.is_alive()]
+        if len(self._hung) >= _MOST_HUNG:
+            raise TransportLost(f"{len(self._hung)} earlier calls still hang")
+        session = Session(self._login, self._known)
+
+        def prepare() -> None:
+            self._context = self._make_context(self._login)
+            session.open(self._context)
+            first(session)
+
+        await self._attend(session, prepare, self._login.connect_secs)
+        self._sessions.add(session)
+        self._give_back(session)
+
+    async def close(self) -> None:
+        """End everything at once; calls in progress end in TransportLost."""
+        self._end(TransportLost("the connection was closed from here"))
+        if not self._closed.done():
+            self._closed.set_result(None)
+        for session in self._idle:
+            session.wire.bid_farewell()
+        self._idle.clear()
+        for session in (*self._sessions, *self._opening.values()):
+            session.wire.cut()
+        self._sessions.clear()
+        if self._opening:
+            await asyncio.wait(list(self._opening))
+
+    @contextlib.asynccontextmanager
+    async def lease(self) -> AsyncIterator[Session]:
+        """A session of one's own. It goes back afterwards, unless it was lost."""
+        session = await self._take()
+        try:
+            yield session
+        finally:
+            self._give_back(session)
+
+    async def run(self, session: Session, work: Callable[[], _T]) -> _T:
+        """Do ``work`` with a leased session in a thread. TransportLost, too, when nothing moves in it for its time limit."""
+        try:
+            return await self._attend(session, work, self._login.stall_secs)
+        except (FileRefused, SourceError):
+            raise
+        except BaseException as exc:
+            # Nobody knows what it waits for now.
+            self._sessions.discard(session)
+            session.wire.cut()
+            if isinstance(exc, TransportLost):
+                self._end(exc)
+            raise
+
+    async def _attend(self, session: Session, work: Callable[[], _T], limit: float) -> _T:
+        """Run in a thread and wait for its end, its being too late, or the end of everything."""
+        wire, loop = session.wire, asyncio.get_running_loop()
+        result: asyncio.Future[_T] = loop.create_future()
+
+        def tell(answer: Callable[[Any], None], value: Any) -> None:
+            def told() -> None:
+                if not result.done():
+                    answer(value)
+
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody is left to tell
+                loop.call_soon_threadsafe(told)
+
+        def run() -> None:
+            try:
+                value = work()
+            except BaseException as exc:  # noqa: BLE001 - whatever it is, the awaiting side shall see it
+                wire.leave()
+                tell(result.set_exception, exc)
+            else:
+                wire.leave()
+                tell(result.set_result, value)
+
+        wire.enter(limit)
+        thread = threading.Thread(target=run, name="ftp-transport", daemon=True)
+        thread.start()
+        either: list[asyncio.Future[Any]] = [result, self._closed]
+        try:
+            while True:
+                left = wire.due - time.monotonic()
+                if left <= 0:
+                    raise TransportLost("a call to the server hangs")
+                await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if result.done():
+                    return result.result()
+                if self._closed.done():
+                    raise TransportLost("the connection was closed from here")
+        except BaseException:
+            if not result.done():
+                result.cancel()
+                wire.cut()
+                self._hung.append(thread)
+            raise
+
+    # --- turns
+
+    async def _take(self) -> Session:
+        while True:
+            session = self._next_idle()
+            if self._over is not None:
+                raise TransportLost(str(self._over))
+            if session is not None:
+                return session
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._turns.append(turn)
+            if len(self._opening) < len(self._turns) and len(self._sessions) + len(self._opening) < self.limit:
+                self._open_another()
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if not turn.cancelled():
+                    self._wake()
+                raise
+            finally:
+                with contextlib.suppress(ValueError):
+                    self._turns.remove(turn)
+
+    def _next_idle(self) -> Session | None:
+        """The session used last, which is the likeliest to be alive."""
+        while self._idle:
+            session = self._idle.pop()
+            if not session.wire.is_over():
+                return session
+            self._sessions.discard(session)
+            session.wire.cut()
+            if not self._sessions:
+                self._end(TransportLost("the server closed the connection"))
+        return None
+
+    def _give_back(self, session: Session) -> None:
+        if session in self._sessions:
+            session.used_at = time.monotonic()
+            self._idle.append(session)
+            while self._idle[0].used_at < session.used_at - _IDLE_SECS:
+                old = self._idle.pop(0)
+                self._sessions.discard(old)
+                old.wire.bid_farewell()
+        self._wake()
+
+    def _wake(self) -> None:
+        """The next one in the queue looks again."""
+        for turn in self._turns:
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+    def _end(self, why: TransportLost) -> None:
+        """From now on every call is lost; those that run end by themselves."""
+        if self._over is None:
+            self._over = why
+        for turn in self._turns:
+            if not turn.done():
+                turn.set_result(None)
+
+    # --- more connections
+
+    def _open_another(self) -> None:
+        session = Session(self._login, self._known)
+        task = asyncio.create_task(self._open(session))
+        self._opening[task] = session
+        task.add_done_callback(lambda done: self._opened(done, session))
+
+    async def _open(self, session: Session) -> None:
+        await self._attend(session, lambda: session.open(self._context), self._login.connect_secs)
+
+    def _opened(self, task: asyncio.Task[None], session: Session) -> None:
+        del self._opening[task]
+        failed = None if task.cancelled() else task.exception()
+        if failed is None and not task.cancelled() and not self._closed.done():
+            self._sessions.add(session)
+            self._give_back(session)
+            return
+        session.wire.cut()
+        # Whatever the server had against it: the connections that are open go on.
+        if isinstance(failed, TransportError) and not self._closed.done():
+            self.limit = max(1, len(self._sessions))
+            self._limited(self.limit)
+        if not self._sessions and not self._opening:
+            self._end(TransportLost(str(failed) if failed is not None else "no connection is left"))
+        self._wake()

@@ -1,0 +1,157 @@
+"""What a server's replies say: pure. RFC 959 section 4.2 (codes), RFC 2389 (FEAT), RFC 3659 (SIZE, MDTM, MLST)."""
+
+from __future__ import annotations
+
+import calendar
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from ...common.errors import FileRefused, LoginRefused, TransportError, TransportLost
+
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_LONGEST = 160
+_STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.\d+)?\Z", re.ASCII)
+_UNIX_LINE = re.compile(r"-[rwxsStT-]{9}\S*\s+(?:\d+\s+)?\S+\s+(?:\S+\s+)?(\d+)\s+[A-Z][a-z]{2}\s+\d+\s+[\d:]+\s", re.ASCII)
+_DOS_LINE = re.compile(r"\d\d-\d\d-\d\d(?:\d\d)?\s+\d\d:\d\d(?:[AP]M)?\s+(\d+)\s", re.ASCII)
+
+# Some servers say a full disk with a code for a broken connection; then only the words tell the two apart.
+_FULL = re.compile(r"no space|not enough (?:disk )?space|insufficient (?:disk |storage )?space|disk (?:is )?full|quota|"
+                   r"file too large|file size limit", re.IGNORECASE)
+_CROWDED = re.compile(r"too many (?:users|connections|clients|sessions|logins)|(?:maximum|max\.?) (?:number|connections|"
+                      r"logins|users|clients|sessions)|(?:connection|session|user) limit|already logged in", re.IGNORECASE)
+_BLAMES_LOGIN = re.compile(r"fail|incorrect|invalid|attempt|wrong|denied", re.IGNORECASE)
+_UNKNOWN = (500, 502, 504)
+_LOST = (421, 425, 426, 434)
+_WANTS_TLS = (522, 533, 534, 535, 536, 537)
+
+_STEPS = {
+    "store": "storing it",
+    "rename": "renaming it into place",
+    "clear": "removing an earlier temporary file",
+    "aside": "putting the old file aside",
+}
+
+
+class Reply(NamedTuple):
+    """A whole reply: its code and its lines, as they came."""
+
+    code: int
+    lines: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.code < 300
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the server does not know the command, whatever its argument."""
+        return self.code in _UNKNOWN
+
+    def __str__(self) -> str:
+        return repr(text(" ".join(self.lines)))
+
+
+def text(words: str) -> str:
+    """Words of the other side, fit for a log line: no control characters, at most 160 characters."""
+    plain = _UNSAFE.sub(" ", words[: 4 * _LONGEST]).strip()
+    return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 3] + "..."
+
+
+def features(said: Reply) -> dict[str, str]:
+    """RFC 2389 3.2: the lines between the first and the last, each a name and what belongs to it."""
+    found = {}
+    for line in said.lines[1:-1] if said.code == 211 else ():
+        name, _, more = line.strip().partition(" ")
+        found[name.upper()] = more.strip()
+    return found
+
+
+def size_in(said: Reply) -> int | None:
+    """RFC 3659 4: the number of a 213 reply."""
+    digits = said.lines[0][3:].strip()
+    return int(digits) if said.code == 213 and re.fullmatch(r"[0-9]{1,19}", digits) else None
+
+
+def time_in(words: str) -> int | None:
+    """RFC 3659 2.3: YYYYMMDDHHMMSS and perhaps a fraction, always UTC, as whole seconds since the epoch."""
+    found = _STAMP.match(words.strip())
+    if found is None:
+        return None
+    year, month, day, hour, minute, second = map(int, found.groups())
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
+        return None
+    return calendar.timegm((year, month, day, hour, minute, second))
+
+
+def facts_in(said: Reply) -> dict[str, str]:
+    """RFC 3659 7.2: the facts of an MLST reply, names in lower case."""
+    facts = {}
+    for line in said.lines[1:-1] if said.ok else ():
+        head, space, _ = line.lstrip(" ").partition(" ")
+        if space and "=" in head:
+            for fact in head.split(";"):
+                name, _, value = fact.partition("=")
+                facts[name.lower()] = value
+    return facts
+
+
+def listed_size(lines: Iterable[str], path: str) -> int | None:
+    """The size in a LIST of one file, Unix's or DOS's way; None where it is not just that."""
+    rows = [line.rstrip("\r\n") for line in lines if line.strip() and not line.startswith("total ")]
+    if len(rows) != 1 or not rows[0].endswith(path.rpartition("/")[2]):
+        return None
+    found = _UNIX_LINE.match(rows[0]) or _DOS_LINE.match(rows[0])
+    return int(found.group(1)) if found else None
+
+
+def refusal(step: str, name: str, said: Reply, more: str = "") -> TransportError:
+    """What a bad reply to a command about a file means. ``step`` is store, rename, clear or aside."""
+    words = f"{name}: {_STEPS[step]}: server said: {said}" + (f" ({more})" if more else "")
+    if _FULL.search(" ".join(said.lines)):
+        return FileRefused(words)
+    if said.code in _LOST or said.code == 530 or said.code in _WANTS_TLS:
+        return TransportLost(words)
+    if 400 <= said.code < 500 and said.code not in (450, 451, 452):
+        return TransportLost(words)
+    if said.code < 400:
+        return TransportLost(f"{words} (not an answer to that)")
+    return FileRefused(words)
+
+
+def greeting_error(said: Reply) -> TransportError:
+    """A greeting that is not 220."""
+    if said.code in (331, 332, 230):
+        return TransportLost(f"the server greets out of turn: {said}")
+    return TransportLost(f"the server takes no connection now: {said}")
+
+
+def login_error(said: Reply, has_tls: bool) -> TransportError:
+    """A bad reply to USER, PASS or ACCT. RFC 959 5.4, RFC 2228 (533-537), RFC 4217."""
+    words = " ".join(said.lines)
+    if said.code == 421 or (_CROWDED.search(words) and not _BLAMES_LOGIN.search(words)):
+        return TransportLost(f"the server takes no more logins now: {said}")
+    if 400 <= said.code < 500 and said.code != 430:
+        return TransportLost(f"the login failed for now: {said}")
+    if not has_tls and (said.code in _WANTS_TLS or re.search(r"\b(?:TLS|SSL|encrypt\w*)\b", words)):
+        return LoginRefused(f"the server wants TLS. Set ftp.UseTLS to 'explicit'. It said: {said}")
+    if said.code in (332, 532):
+        return LoginRefused(f"the server wants an account besides user and password, which is not supported. It said: {said}")
+    return LoginRefused(f"the login was refused. Check ftp.User and ftp.Password, and the account on the server. It said: {said}")
+
+
+def not_ftp(heard: bytes) -> str:
+    """What speaks at a port that does not answer as FTP: words for an error."""
+    if heard.startswith(b"SSH-"):
+        return "this port speaks SSH: set ftp.UseSFTP to True, or ftp.HostPort to the FTP server's"
+    if heard[:1] in (b"\x15", b"\x16") and heard[1:2] == b"\x03":
+        return "this port speaks TLS from the start: set ftp.UseTLS to 'implicit'"
+    if heard.startswith((b"HTTP/", b"<")):
+        return "this port speaks HTTP, not FTP: set ftp.HostPort to the FTP server's"
+    shown = text(heard[:80].decode("utf-8", "replace"))
+    return f"what answers at this port does not speak FTP: {shown!r}"
+
+
+def has(found: Mapping[str, str], name: str, fact: str = "") -> bool:
+    """Whether FEAT lists a command (and, for MLST, a fact of it)."""
+    return name in found and (not fact or fact in found[name].lower().replace("*", "").split(";"))

@@ -1,0 +1,272 @@
+"""One logged-in connection: what the transport needs of a server, in commands. Blocking, for one thread at a time.
+
+Everything raised here is one of the package's errors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from ...common.errors import LoginRefused, SourceError, TransportError, TransportLost
+from ..base import RemoteStat
+from .data import Upload, blocks_of, receive_lines
+from .options import EXPLICIT, IMPLICIT, Login, parent_of
+from .replies import Reply, facts_in, features, greeting_error, has, listed_size, login_error, size_in, time_in
+from .wire import NotFTP, Wire, why
+
+# A proxy, or the server's own buffers, may hold this much that we were told is there; and at this rate it goes on.
+_HELD_BYTES = 4 * 1024 * 1024
+_SLOW_BYTES = 128 * 1024
+_LAST_STAMP = 253402300800  # the year 10000
+
+
+class CannotTell(Exception):
+    """This server has no way to tell a file's size."""
+
+
+@dataclass
+class Known:
+    """What is known of a server, from FEAT (RFC 2389) and from what it answered; lives as long as the transport.
+
+    ``setter``: the command that sets a file's time: "MFMT", "MDTM" (with a time before the name, as some
+    servers have it) or "". ``replaces``: whether a rename may have the name of a file that is there.
+    """
+
+    found: dict[str, str] = field(default_factory=dict)
+    size: bool = True
+    mdtm: bool = True
+    epsv: bool = True
+    setter: str = ""
+    keeps_mtime: bool = False
+    replaces: bool = True
+    refused_setters: set[str] = field(default_factory=set)
+
+    def learn(self, found: dict[str, str]) -> None:
+        """What a new connection's FEAT lists; an empty one tells nothing."""
+        self.found = found
+        wanted = "MFMT" if "MFMT" in found else "MDTM" if "MDTM" in found or not found else ""
+        self.setter = "" if wanted in self.refused_setters else wanted
+        self.keeps_mtime = self.setter == "MFMT" or (self.setter != "" and self.keeps_mtime)
+
+
+class Session:
+    """``open`` it in a thread. ``wire`` can be aborted from any."""
+
+    def __init__(self, login: Login, known: Known) -> None:
+        self.wire = Wire(login)
+        self.wire.epsv = known.epsv
+        self.known = known
+        self.used_at = time.monotonic()
+        self._login = login
+
+    # --- login
+
+    def open(self, context: ssl.SSLContext | None) -> None:
+        """Connect, secure, log in, learn what the server can."""
+        wire, login = self.wire, self._login
+        wire.until = time.monotonic() + login.connect_secs
+        with self._edge(login.connect_secs):
+            try:
+                said = wire.open(context)
+                if said.code != 220:
+                    raise greeting_error(said)
+                if login.tls == EXPLICIT:
+                    self._secure()
+                self._log_in()
+                if login.tls:
+                    self._protect()
+                self.known.learn(features(wire.ask("FEAT")))
+                if has(self.known.found, "UTF8"):
+                    wire.ask("OPTS UTF8 ON")  # names are UTF-8 whatever is said (RFC 2640)
+                said = wire.ask("TYPE I")
+                if not said.ok:
+                    raise TransportLost(f"the server takes no binary files: {said}")
+            except TimeoutError as exc:
+                hint = "; port 990 most often speaks TLS from the start (UseTLS = 'implicit')" if (
+                    login.port == 990 and login.tls != IMPLICIT) else ""
+                raise TransportLost(f"no login within {login.connect_secs:g} s{hint}") from exc
+        wire.until = None
+
+    def _secure(self) -> None:
+        """RFC 4217 section 4. Never goes on without."""
+        said = self.wire.ask("AUTH TLS")
+        if said.code != 234:
+            if 400 <= said.code < 500:
+                raise TransportLost(f"the server cannot do TLS now: {said}")
+            raise LoginRefused("the server offers no TLS. Have it switched on there, or set ftp.UseTLS to None if password and "
+                               f"data may travel in the clear. It said: {said}")
+        self.wire.secure()
+
+    def _log_in(self) -> None:
+        wire, login = self.wire, self._login
+        said = wire.ask(f"USER {login.user or 'anonymous'}")
+        if said.code == 331:
+            said = wire.ask(f"PASS {login.password if login.user else login.password or 'anonymous@'}")
+        if not said.ok:
+            raise login_error(said, bool(login.tls))
+
+    def _protect(self) -> None:
+        """RFC 4217 sections 8 and 9: data connections are protected as well."""
+        self.wire.ask("PBSZ 0")
+        said = self.wire.ask("PROT P")
+        # With TLS from the start some servers know no PROT and protect everything; and nothing is sent unprotected anyway.
+        if not said.ok and not (self._login.tls == IMPLICIT and said.code in (500, 502, 503, 504)):
+            raise LoginRefused("the server would take the data in the clear only. Have protected data connections switched on "
+                               f"there. It said: {said}")
+
+    # --- commands
+
+    def ask(self, command: str) -> Reply:
+        """Any command that transfers nothing."""
+        with self._edge():
+            return self.wire.ask(command)
+
+    def store(self, path: str, fd: int, size: int, progress: Callable[[int], None]) -> Reply:
+        """STOR the first ``size`` bytes of a file; the last reply, good or bad. Raises SourceError besides."""
+        with self._edge():
+            sock, said = self._transfer(f"STOR {path}")
+            return said if sock is None else self._send(sock, fd, size, progress)
+
+    def _send(self, sock: socket.socket, fd: int, size: int, progress: Callable[[int], None]) -> Reply:
+        upload = Upload(self.wire, sock)
+        broken: OSError | None = None
+        try:
+            try:
+                for block in blocks_of(fd, size):
+                    upload.send(block)
+                    progress(min(upload.acknowledged, size))
+                upload.finish()
+            except SourceError:
+                self.wire.drop(sock)
+                self.wire.hear()  # whatever it is: what arrived is removed
+                raise
+            except OSError as exc:
+                broken = exc
+                self.wire.drop(sock)
+            # A broken data connection alone does not tell why: the server does.
+            patience = 0.0 if broken else min(size, _HELD_BYTES) / _SLOW_BYTES
+            said = self.wire.hear(None if broken else upload.moved, patience)
+        finally:
+            self.wire.drop(sock)
+        if broken is not None and said.code < 400:
+            raise TransportLost(f"the data connection broke: {why(broken, self._login.stall_secs)}") from broken
+        return said
+
+    def list_one(self, path: str) -> list[str]:
+        """LIST one file; no lines where the server will not."""
+        with self._edge():
+            sock, _ = self._transfer(f"LIST {path}")
+            if sock is None:
+                return []
+            try:
+                lines = receive_lines(self.wire, sock)
+            finally:
+                self.wire.drop(sock)
+            return lines if self.wire.hear().ok else []
+
+    def _transfer(self, command: str) -> tuple[socket.socket | None, Reply]:
+        try:
+            return self.wire.open_data(command)
+        except (OSError, EOFError) as exc:
+            # It may have refused TLS or the session on the data connection: then it says so.
+            if isinstance(exc, ssl.SSLError | ConnectionError):
+                with contextlib.suppress(OSError, EOFError, NotFTP, ftplib.Error):
+                    raise TransportLost(f"the data connection failed: {why(exc, 0)}. The server said: {self.wire.hear()}") from exc
+            raise
+        finally:
+            self.known.epsv = self.wire.epsv
+
+    # --- what the server shows
+
+    def look(self, path: str) -> RemoteStat | None:
+        """Size and time of a file; None where there is none. CannotTell where the server tells no size."""
+        size = self.size(path)
+        return None if size is None else RemoteStat(size, self.time(path))
+
+    def size(self, path: str, stored: bool = False) -> int | None:
+        """A file's size by SIZE, MLST (RFC 3659) or LIST; None where there is no such file. ``stored``: there is one."""
+        known, there = self.known, stored
+        if known.size:
+            said = self.ask(f"SIZE {path}")
+            if (size := size_in(said)) is not None:
+                return size
+            known.size = not said.unknown
+        if has(known.found, "MLST", "size"):
+            facts = facts_in(self.ask(f"MLST {path}"))
+            if facts.get("size", "").isdigit() and facts.get("type", "file").lower() == "file":
+                return int(facts["size"])
+            if not stored:
+                return None
+        if known.size and not there:
+            return None
+        size = listed_size(self.list_one(path), path)
+        if size is None:
+            raise CannotTell
+        return size
+
+    def time(self, path: str) -> int | None:
+        """A file's time by MDTM or MLST, in whole seconds; None where the server does not tell."""
+        if self.known.mdtm:
+            said = self.ask(f"MDTM {path}")
+            if said.code == 213:
+                return time_in(said.lines[0][3:])
+            self.known.mdtm = not said.unknown
+        if has(self.known.found, "MLST", "modify"):
+            return time_in(facts_in(self.ask(f"MLST {path}")).get("modify", ""))
+        return None
+
+    def set_time(self, path: str, mtime_ns: int) -> None:
+        """Give a file its source's time where the server can (draft-somers-ftp-mfxx MFMT, or MDTM with a time)."""
+        secs, known = mtime_ns // 1_000_000_000, self.known
+        if known.setter and 0 <= secs < _LAST_STAMP:
+            stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime(secs))
+            said = self.ask(f"{known.setter} {stamp} {path}")
+            if not said.ok:
+                self.no_setter()
+
+    def no_setter(self) -> None:
+        """The server does not set times after all."""
+        self.known.refused_setters.add(self.known.setter)
+        self.known.setter, self.known.keeps_mtime = "", False
+
+    def make_folders(self, folder: str) -> Reply | None:
+        """MKD a folder and what is missing above it; the last answer, which is bad, too, where it stood there already."""
+        if folder in ("", "/", "."):
+            return None
+        said = self.ask(f"MKD {folder}")
+        if not said.ok and parent_of(folder) not in ("", "/", "."):
+            self.make_folders(parent_of(folder))
+            said = self.ask(f"MKD {folder}")
+        return said
+
+    def rename(self, old: str, new: str) -> Reply:
+        """RNFR and RNTO: the answer that counts."""
+        said = self.ask(f"RNFR {old}")
+        return self.ask(f"RNTO {new}") if said.code == 350 else said
+
+    def delete(self, path: str) -> Reply:
+        return self.ask(f"DELE {path}")
+
+    def is_there(self, path: str) -> bool:
+        """Whether a file stands there; False where the server cannot tell."""
+        try:
+            return self.size(path) is not None
+        except CannotTell:
+            return False
+
+    @contextlib.contextmanager
+    def _edge(self, limit: float | None = None) -> Iterator[None]:
+        """Turn what the libraries raise into ours."""
+        try:
+            yield
+        except (TransportError, SourceError):
+            raise
+        except (OSError, EOFError, NotFTP, ftplib.Error, ValueError) as exc:
+            # ValueError: a socket that was closed under us, a host name that cannot be one.
+            raise TransportLost(why(exc, self._login.stall_secs if limit is None else limit)) from exc

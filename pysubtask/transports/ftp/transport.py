@@ -1,0 +1,152 @@
+"""FTPTransport: the contract of a transport, put together from the parts of this package."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+from ...common.errors import TransportError, TransportLost
+from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
+from ..swap_record import SwapRecord
+from .options import folder_of, identity_of, login_of, path_of
+from .pool import Pool
+from .publish import Attempt, Publisher, remove
+from .session import CannotTell, Known, Session
+from .swap import Swaps
+from .tls import context_of
+
+
+class FTPTransport(Transport):
+    """FTP (RFC 959) and FTPS (RFC 4217), passive or active, with a few connections side by side.
+
+    Constructing it raises ConfigError for a host, login name or path that cannot be used. ``workdir``
+    gets ``swaps.json`` where a server cannot rename over a file. With ``StoreInPlace`` a file is stored
+    under its own name at once, for servers that cannot rename at all.
+    """
+
+    name: ClassVar[str] = "ftp"
+
+    def __init__(self, settings: Mapping[str, Any], workdir: str) -> None:
+        self._login = login_of(settings)
+        self._folder = folder_of(settings)
+        self._identity = identity_of(settings)
+        self._workdir = workdir
+        self._in_place = bool(settings.get("StoreInPlace", False))
+        self._most = max(1, min(int(settings.get("Connections", 4)), int(settings.get("Concurrency", 32))))
+        self._known = Known()
+        self._hung: list[threading.Thread] = []
+        self._pool: Pool | None = None
+        self._swaps: Swaps | None = None
+        self._publisher: Publisher | None = None
+        self.traits = Traits(atomic_replace=not self._in_place, keeps_mtime=True, concurrency=self._most)
+
+    @classmethod
+    def identity(cls, settings: Mapping[str, Any]) -> str:
+        return identity_of(settings)
+
+    async def connect(self) -> None:
+        await self.close()
+        os.makedirs(self._workdir, mode=0o700, exist_ok=True)
+        if self._swaps is None or self._publisher is None:
+            self._swaps = Swaps(SwapRecord(self._workdir, self._identity))
+            self._publisher = Publisher(self._swaps)
+        pool = self._pool = Pool(self._login, self._known, self._most, context_of, self._limited, self._hung)
+        self.traits = self.traits._replace(concurrency=self._most)
+        try:
+            await pool.connect(self._swaps.mend_all)
+        except BaseException:
+            await self.close()
+            raise
+        self._learned()
+
+    async def close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
+
+    async def upload(self, job: Job, progress: Progress) -> Sent:
+        pool, publisher = self._open()
+        attempt = Attempt(job, self._folder, self._in_place)
+        if self._in_place:
+            job.confirm()  # the name shows the bytes as they come, so this is the last moment
+        told = _Told(progress)
+        try:
+            async with pool.lease() as session:
+                await pool.run(session, lambda: publisher.send(session, attempt, told.call))
+                if not self._in_place:
+                    await self._confirm(pool, session, publisher, attempt)
+                shown = await pool.run(session, lambda: publisher.publish(session, attempt))
+        finally:
+            told.over = True
+            self._learned()
+        if job.size:
+            progress(job.size)
+        return Sent(shown, job.size, attempt.verified)
+
+    async def stat(self, name: str) -> RemoteStat | None:
+        pool, _ = self._open()
+        path = path_of(self._folder, name)
+
+        def look() -> RemoteStat | None:
+            try:
+                return session.look(path)
+            except CannotTell:
+                return None  # then it is sent again, which does no harm
+
+        async with pool.lease() as session:
+            return await pool.run(session, look)
+
+    async def remove(self, names: Iterable[str]) -> set[str]:
+        pool, _ = self._open()
+        paths = {name: path_of(self._folder, name) for name in names}
+        swaps = self._swaps
+        assert swaps is not None
+        async with pool.lease() as session:
+            return await pool.run(session, lambda: remove(session, paths, swaps))
+
+    @staticmethod
+    async def _confirm(pool: Pool, session: Session, publisher: Publisher, attempt: Attempt) -> None:
+        try:
+            attempt.job.confirm()
+        except Exception:
+            # The temporary file is on record; what confirm raised is what counts.
+            with contextlib.suppress(TransportError):
+                await pool.run(session, lambda: publisher.discard(session, attempt))
+            raise
+
+    def _open(self) -> tuple[Pool, Publisher]:
+        if self._pool is None or self._publisher is None:
+            raise TransportLost("not connected")
+        return self._pool, self._publisher
+
+    def _limited(self, limit: int) -> None:
+        self.traits = self.traits._replace(concurrency=limit)
+
+    def _learned(self) -> None:
+        known = self._known
+        self.traits = self.traits._replace(
+            atomic_replace=known.replaces and not self._in_place, keeps_mtime=known.keeps_mtime
+        )
+
+
+class _Told:
+    """Hands progress from a thread to the loop, until the upload is ``over``."""
+
+    def __init__(self, progress: Callable[[int], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._progress = progress
+        self._last = 0
+        self.over = False
+
+    def call(self, done: int) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody is left to tell
+            self._loop.call_soon_threadsafe(self._told, done)
+
+    def _told(self, done: int) -> None:
+        if not self.over and done >= self._last:
+            self._last = done
+            self._progress(done)

@@ -1,0 +1,384 @@
+"""One control connection and its data connections, blocking, for one thread at a time.
+
+Built on ftplib, with what it leaves out: a time limit on every wait, an end that can be put to it from
+outside, TLS sessions carried on to the data connections, EPSV on IPv4, names of any bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...common.errors import TransportLost
+from .options import Login
+from .replies import Reply, not_ftp, text
+from .tls import check_pin, handshake_error
+
+_LONGEST_LINE = 8192
+_LONGEST_REPLY = 256 * 1024
+_SLICE_SECS = 1.0  # how often it is looked whether bytes moved, while an answer is waited for
+_SLACK_SECS = 2.0
+
+Moved = Callable[[], bool]
+
+
+class NotFTP(Exception):
+    """What came is no reply; its argument says what it may be."""
+
+
+class Wire(ftplib.FTP):
+    """``open`` it, ``ask`` it; ``cut`` it from any thread. Raises OSError, EOFError, NotFTP, ftplib.Error.
+
+    ``due``: when (monotonic) the thread that uses it should have come back or moved on; a caller who still
+    waits then may give it up. ``epsv``: whether EPSV is tried.
+    """
+
+    def __init__(self, login: Login) -> None:
+        super().__init__(timeout=login.stall_secs, encoding="utf-8")
+        self.login_data = login
+        self.passiveserver = login.passive
+        self.epsv = True
+        self.until: float | None = None
+        self.due = time.monotonic() + login.connect_secs + _SLACK_SECS
+        self._context: ssl.SSLContext | None = None
+        self._heard = bytearray()
+        self._reply_size = 0
+        self._moved: Moved | None = None
+        self._patience = 0.0
+        self._lock = threading.Lock()
+        self._aborted = self._busy = False
+        self._sockets: set[socket.socket] = set()
+
+    # --- opening and ending
+
+    def enter(self, limit: float) -> None:
+        """A thread will use it, and ought to make its first step within so many seconds."""
+        self.due = time.monotonic() + limit + _SLACK_SECS
+        with self._lock:
+            self._busy = True
+
+    def leave(self) -> None:
+        """The thread is done with it."""
+        with self._lock:
+            self._busy = False
+            aborted = self._aborted
+        if aborted:
+            self.close()
+
+    def open(self, context: ssl.SSLContext | None) -> Reply:
+        """Connect, with implicit TLS secure it, and hear the greeting."""
+        login, self._context = self.login_data, context
+        self.host = login.host
+        found = socket.getaddrinfo(login.host, login.port, type=socket.SOCK_STREAM)
+        self.sock = self._reach([(family, address) for family, _, _, _, address in found])
+        self.af = self.sock.family
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if login.tls == "implicit":
+            self.secure()
+        return self.hear()
+
+    def secure(self) -> None:
+        """TLS from here on. Raises TransportError besides."""
+        assert self.sock is not None
+        if self._heard:
+            raise TransportLost("the server sent more than its answer before TLS began: somebody may sit in between")
+        try:
+            self.sock = self._wrap(self.sock)
+        except ssl.SSLError as exc:
+            raise handshake_error(self.login_data, exc) from exc
+
+    def cut(self) -> None:
+        """End every wait in the thread that uses it; nothing is sent after this returns. For any thread.
+
+        The sockets are closed when no thread uses them (any more): a closed one's number may soon be another's.
+        """
+        with self._lock:
+            self._aborted = True
+            busy = self._busy
+            for sock in self._sockets:
+                with contextlib.suppress(OSError):
+                    # Not SSLSocket's own, which would take TLS away under the other thread.
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        if not busy:
+            self.close()
+
+    def close(self) -> None:
+        """Close every socket: for the thread that uses it, or when none does."""
+        with self._lock:
+            self._aborted = True
+            sockets, self._sockets = self._sockets, set()
+        for sock in sockets:
+            sock.close()
+        self.sock = None
+
+    def bid_farewell(self) -> None:
+        """QUIT, without waiting for anything, and close."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            assert self.sock is not None
+            self.sock.settimeout(0)
+            self.sock.send(b"QUIT\r\n")
+        self.close()
+
+    def is_over(self) -> bool:
+        """Whether the server has hung up, or said that it will, while nobody asked; never waits."""
+        try:
+            assert self.sock is not None
+            self.sock.settimeout(0)
+            self._heard += self.sock.recv(4096)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        except OSError:
+            pass
+        return True
+
+    # --- talking
+
+    def ask(self, command: str) -> Reply:
+        """Send a command, hear the reply. Replies 1yz of commands that transfer nothing are passed over."""
+        said = self.begin(command)
+        while said.code < 200:
+            said = self.hear()
+        return said
+
+    def begin(self, command: str) -> Reply:
+        """Send a command, hear its first reply, be it 1yz."""
+        self.putcmd(command)
+        return self.hear()
+
+    def hear(self, moved: Moved | None = None, patience: float = 0.0) -> Reply:
+        """The next reply. While ``moved`` says that bytes still move it is waited for; ``patience`` more seconds
+        than usual. TransportLost for 421, after which the server hangs up."""
+        self._reply_size = 0
+        self._moved, self._patience = moved, patience
+        try:
+            lines = self.getmultiline().split("\n")
+        finally:
+            self._moved, self._patience = None, 0.0
+        code = lines[0][:3]
+        if not (code.isascii() and code.isdigit() and "1" <= code[0] <= "6" and lines[0][3:4] in (" ", "-", "")):
+            raise NotFTP(not_ftp(lines[0].encode("utf-8", "surrogateescape") + bytes(self._heard)))
+        said = Reply(int(code), tuple(lines))
+        if said.code == 421:
+            raise TransportLost(f"the server ends the connection: {said}")
+        return said
+
+    def putline(self, line: str) -> None:
+        if any(sign in line for sign in "\r\n\0"):
+            raise ValueError("a line break in a command")  # every name was checked before
+        assert self.sock is not None
+        self.sock.settimeout(self.wait())
+        self.sock.sendall(line.encode("utf-8", "surrogateescape") + b"\r\n")
+
+    def getline(self) -> str:
+        end = time.monotonic() + self.wait(self._patience)
+        while (at := self._heard.find(b"\n")) < 0:
+            if len(self._heard) > _LONGEST_LINE or self._heard.startswith((b"\x15\x03", b"\x16\x03")):
+                raise NotFTP(not_ftp(bytes(self._heard)))
+            if self._moved is not None and self._moved():
+                end = time.monotonic() + self.wait(self._patience)
+            self._receive(end)
+        line = bytes(self._heard[:at])
+        del self._heard[: at + 1]
+        self._reply_size += at + 1
+        if self._reply_size > _LONGEST_REPLY:
+            raise ftplib.error_proto("a reply without an end")
+        return line.rstrip(b"\r").decode("utf-8", "surrogateescape")
+
+    def _receive(self, end: float) -> None:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        assert self.sock is not None
+        self.sock.settimeout(left if self._moved is None else min(left, _SLICE_SECS))
+        try:
+            block = self.sock.recv(4096)
+        except TimeoutError:
+            return
+        if not block:
+            if self._heard:
+                raise NotFTP(not_ftp(bytes(self._heard)))
+            raise EOFError
+        self._heard += block
+
+    def wait(self, more: float = 0.0) -> float:
+        """Seconds that the next step may take; whoever waits for this thread is told. TimeoutError when there are none."""
+        secs = self.login_data.stall_secs + more
+        now = time.monotonic()
+        if self.until is not None:
+            secs = min(secs, self.until - now)
+        if secs <= 0:
+            raise TimeoutError
+        self.due = now + secs + _SLACK_SECS
+        return secs
+
+    # --- data connections
+
+    def open_data(self, command: str) -> tuple[socket.socket | None, Reply]:
+        """Begin a transfer: its socket (None where the server refused the command) and the first reply."""
+        listener = None
+        if self.passiveserver:
+            sock = self._reach_data()
+        else:
+            listener = self.makeport()
+        try:
+            said = self.begin(command)
+            if said.ok:  # some servers say 200 before 150
+                said = self.hear()
+            if not 100 <= said.code < 200:
+                if listener is None:
+                    self.drop(sock)
+                return None, said
+            if listener is not None:
+                sock = self._accept(listener)
+        except BaseException:
+            if listener is None:
+                self.drop(sock)
+            raise
+        finally:
+            if listener is not None:
+                self.drop(listener)
+        return (self._wrap(sock) if self._context is not None else sock), said
+
+    def drop(self, sock: socket.socket) -> None:
+        """Close a socket."""
+        with self._lock:
+            self._sockets.discard(sock)
+        sock.close()
+
+    def _reach_data(self) -> socket.socket:
+        assert self.sock is not None
+        peer = self.sock.getpeername()
+        port = self._ask_port(peer)
+        # The address in a reply to PASV is not looked at: behind NAT it is wrong, in bad hands it is worse.
+        address = (peer[0], port, *peer[2:])
+        try:
+            return self._reach([(self.af, address)])
+        except OSError as exc:
+            # Something on the way may know only one of the two: the next connection tries the other.
+            self.epsv = not self.epsv
+            raise TransportLost(f"the data connection to port {port} cannot be opened: {exc.strerror or exc or 'no answer'}. "
+                                "The server's passive ports must be open in every firewall on the way") from exc
+
+    def _ask_port(self, peer: tuple[str, int]) -> int:
+        """RFC 2428 EPSV, or where the server does not know it RFC 959 PASV."""
+        if self.epsv or self.af != socket.AF_INET:
+            said = self.ask("EPSV")
+            if said.code == 229:
+                with contextlib.suppress(ftplib.Error, ValueError):
+                    return _port(ftplib.parse229("\n".join(said.lines), peer)[1])
+            if self.af != socket.AF_INET:
+                raise TransportLost(f"the server gives no passive port: {said}")
+            self.epsv = False
+        said = self.ask("PASV")
+        if said.code != 227:
+            raise TransportLost(f"the server gives no passive port: {said}. With ftp.PassiveMode = False it connects to here")
+        return _port(ftplib.parse227("\n".join(said.lines))[1])
+
+    def makeport(self) -> socket.socket:
+        """Listen, and tell the server where (PORT, RFC 959; EPRT, RFC 2428)."""
+        assert self.sock is not None
+        here = self.sock.getsockname()
+        listener = self._adopt(socket.create_server((here[0], 0, *here[2:]), family=self.af, backlog=1))
+        try:
+            port = int(listener.getsockname()[1])
+            if self.af == socket.AF_INET:
+                said = self.ask(f"PORT {','.join(here[0].split('.'))},{port >> 8},{port & 255}")
+            else:
+                said = self.ask(f"EPRT |2|{here[0].partition('%')[0]}|{port}|")
+            if not said.ok:
+                raise TransportLost(f"the server does not connect to here: {said}. Set ftp.PassiveMode to True")
+        except BaseException:
+            self.drop(listener)
+            raise
+        return listener
+
+    def _accept(self, listener: socket.socket) -> socket.socket:
+        assert self.sock is not None
+        server = self.sock.getpeername()[0]
+        end = time.monotonic() + self.wait()
+        while True:
+            listener.settimeout(max(0.001, end - time.monotonic()))
+            try:
+                sock, peer = listener.accept()
+            except TimeoutError as exc:
+                raise TransportLost("the server's data connection never came: a firewall here or NAT on the way keeps it out. "
+                                    "Set ftp.PassiveMode to True") from exc
+            if peer[0] == server:
+                return self._adopt(sock)
+            sock.close()
+
+    def _reach(self, places: Sequence[tuple[int, Any]]) -> socket.socket:
+        """The first of these addresses, each with its family, that answers."""
+        failed = OSError("no address")
+        for number, (family, address) in enumerate(places):
+            sock = self._adopt(socket.socket(family, socket.SOCK_STREAM))
+            try:
+                limit = min(self.wait(), self.login_data.connect_secs)
+                sock.settimeout(limit / (len(places) - number))
+                sock.connect(address)
+            except OSError as exc:
+                failed = exc
+                self.drop(sock)
+            else:
+                return sock
+        raise failed
+
+    def _wrap(self, sock: socket.socket) -> ssl.SSLSocket:
+        """TLS over a socket; a data connection goes on with the control connection's session (RFC 4217 section 10.2),
+        read anew each time, since TLS 1.3 brings its tickets after the handshake."""
+        assert self._context is not None
+        session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
+        plain = sock
+        try:
+            sock.settimeout(self.wait())
+            wrapped = self._context.wrap_socket(sock, server_hostname=self.login_data.host, do_handshake_on_connect=False,
+                                                session=session)
+            with self._lock:
+                self._sockets.discard(plain)
+            self._adopt(wrapped)
+        except BaseException:
+            self.drop(plain)
+            raise
+        try:
+            wrapped.do_handshake()
+            check_pin(self.login_data, wrapped)
+        except BaseException:
+            self.drop(wrapped)
+            raise
+        return wrapped
+
+    def _adopt(self, sock: socket.socket) -> socket.socket:
+        with self._lock:
+            if not self._aborted:
+                self._sockets.add(sock)
+                return sock
+        sock.close()
+        raise ConnectionAbortedError("closed from here")
+
+
+def _port(number: int) -> int:
+    if not 0 < number < 65536:
+        raise ftplib.error_proto(f"port {number}")
+    return number
+
+
+def why(exc: BaseException, secs: float) -> str:
+    """An error of a socket in plain words."""
+    if isinstance(exc, TimeoutError):
+        return f"no answer for {secs:g} s"
+    if isinstance(exc, EOFError | ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return "the server closed the connection"
+    if isinstance(exc, NotFTP):
+        return str(exc)
+    if isinstance(exc, ssl.SSLError):
+        return f"TLS failed: {exc.reason or exc}"
+    if isinstance(exc, OSError):
+        return exc.strerror or text(str(exc)) or type(exc).__name__
+    return text(str(exc)) or type(exc).__name__

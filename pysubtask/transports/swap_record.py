@@ -1,0 +1,57 @@
+"""What a swap has put aside, written down: for transports to servers that cannot rename over a file.
+
+There the old file is put aside, the new one renamed in, the old one removed. What is put aside is first on
+record, so that an interrupted swap is mended by the next connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+
+_RECORD = "swaps.json"
+_KEEP_COUNT = 1000
+
+
+class SwapRecord:
+    """Which asides may stand on the server: aside -> (name, wall-clock time), in one small file.
+
+    ``known``: whether this destination has needed a swap before.
+    """
+
+    def __init__(self, workdir: str, identity: str) -> None:
+        self._path = os.path.join(workdir, _RECORD)
+        self._identity = identity
+        self.known = False
+        self.asides: dict[bytes, tuple[bytes, float]] = {}
+        # A record that is not there or not readable: then only the caller's stale names tell of asides.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            with open(self._path, encoding="utf-8") as file:
+                read = json.load(file)
+            if read["identity"] == identity:
+                self.known = True
+                self.asides = {os.fsencode(aside): (os.fsencode(name), float(at)) for aside, (name, at) in read["asides"].items()}
+
+    def add(self, aside: bytes, name: bytes, now: float) -> None:
+        """OSError where it cannot be written: then the swap must not begin."""
+        self.asides[aside] = (name, now)
+        while len(self.asides) > _KEEP_COUNT:
+            del self.asides[next(iter(self.asides))]
+        self._write()
+        self.known = True
+
+    def forget(self, aside: bytes) -> None:
+        if self.asides.pop(aside, None) is not None:
+            with contextlib.suppress(OSError):  # looked at once more by the next connection, then
+                self._write()
+
+    def _write(self) -> None:
+        text = json.dumps({
+            "identity": self._identity,
+            "asides": {os.fsdecode(aside): [os.fsdecode(name), at] for aside, (name, at) in self.asides.items()},
+        })
+        fresh = f"{self._path}.new"
+        with open(fresh, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(fresh, self._path)

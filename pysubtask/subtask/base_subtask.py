@@ -206,7 +206,9 @@ class BaseSubtask:
         skip = [folder for folder in (handoff.bak_dir, os.path.dirname(os.path.dirname(handoff.state_dir))) if folder]
         if handoff.log_file:
             skip.append(handoff.log_file)
-        self._watch = Watch(handoff.entries, _Known(self._store), skip, self._look_soon)
+        longest_hold = float(handoff.burst["expire_milli"]) / 1000
+        self._watch = Watch(handoff.entries, _Known(self._store), skip, self._look_soon, longest_hold=longest_hold)
+        self._watch.offer(handoff.residual)
         self._intake = Intake(
             handoff.entries, self._watch, self._snapshotter, self._store, self.board, self.events, self.log,
             Rules(self.queue_name, self.clash, self._noticed, lambda: self._write_page(self.clock())), self.wall,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from .faults import Faults
 from .snapshot import Copied, Snapshotter
 from .spool import Entry
 from .store import Store
-from .watch import Due, Watch
+from .watch import RESIDUAL, Due, Watch
 
 BATCH_FILES = 64
 BATCH_BYTES = 32 * 1024 * 1024
@@ -59,7 +60,6 @@ class Intake:
         self._faults = Faults()
         self._asked: deque[str] = deque()
         self._anew: set[str] = set()
-        self._index: dict[str, int] = {}
         self._disk_low = False
 
     def again(self, path: str) -> None:
@@ -75,7 +75,7 @@ class Intake:
         found = self._watch.scan(now, everything=everything)
         while self._asked:
             self._anew.add(self._asked.popleft())
-        found += [Due(path, self._index.get(path, 0), None, "start") for path in self._anew - {due.path for due in found}]
+        found += [Due(path, self._watch.index_of(path), None, "start") for path in self._anew - {due.path for due in found}]
         low_before, self._disk_low = self._disk_low, False
         try:
             taken = self._take(found, now, everything, low_before)
@@ -119,9 +119,9 @@ class Intake:
                 self._log.error("PARKED [%s]: %s", due.path, clash)
                 self._events.emit("clash", path=due.path, reason=clash)
             return None
-        entry = self._entries[due.entry_index]
+        named = due.entry_index != RESIDUAL and self._entries[due.entry_index].kind == "file"
         try:
-            copied = self._snapshotter.copy(due.path, entry.path if entry.kind == "dir" else None)
+            copied = self._snapshotter.copy(due.path, None if named else os.path.dirname(due.path))
         except SourceMissing as exc:
             self._missing(due, exc, now)
             return None
@@ -147,7 +147,7 @@ class Intake:
         self._faults.clear(due.path)
 
     def _missing(self, due: Due, exc: SourceMissing, now: float) -> None:
-        if due.cause != "notify":
+        if due.cause not in ("notify", "hold"):
             # Nobody asked for it by name; it was there a moment ago and is not now.
             self._settled(due)
         elif self._faults.add(due.path, str(exc), now):
@@ -169,7 +169,7 @@ class Intake:
         return Entry(
             self._rules.queue_name(due), due.path, copied.path, copied.live, copied.size, copied.mtime_ns, copied.digest,
             self._wall(), Stamp(copied.mtime_ns, copied.size, copied.inode),
-            None if due.stamp is None else notify_name(due.path), due.stamp,
+            None if due.stamp is None else notify_name(due.path), due.stamp, due.hold,
         )  # fmt: skip
 
     def _seal(self, batch: list[tuple[Due, Copied]], low_before: bool) -> None:
@@ -186,7 +186,6 @@ class Intake:
             return
         for due, copied in batch:
             self._settled(due)
-            self._index[due.path] = due.entry_index
             if not copied.live:
                 self._log.info("Copying [%s] to [%s]", due.path, copied.path)
         self._store.drop(garbage)

@@ -8,15 +8,17 @@ from collections.abc import Container
 from typing import NamedTuple
 
 from ..common.entries import Entry
-from ..common.notify import NOTIFY, is_signal_file
+from ..common.notify import HOLD, NOTIFY, is_signal_file
 
 
 class Listing(NamedTuple):
     """What a look at a whole folder gave: ``odd`` names need a closer look; ``notified`` are the data names that have
-    a notify file; ``gone`` the known names that are there no more and have no notify file left."""
+    a notify file, ``held`` those that have a hold file; ``gone`` the known names that are there no more and have no
+    notify file left."""
 
     odd: list[str]
     notified: list[str]
+    held: list[str]
     gone: list[str]
 
 
@@ -80,6 +82,7 @@ class Folder:
         known, found = self.names, {}
         odd: list[str] = []
         notified: list[str] = []
+        held: list[str] = []
         with os.scandir(self.path) as entries:
             for item in entries:
                 name = item.name
@@ -89,6 +92,8 @@ class Folder:
                 elif name.endswith(NOTIFY):
                     if len(name) > len(NOTIFY):
                         notified.append(name[: -len(NOTIFY)])
+                elif name.endswith(HOLD):
+                    held.append(name[: -len(HOLD)])
                 elif self._is_data(item):
                     found[name] = inode or 0
                     odd.append(name)
@@ -96,7 +101,7 @@ class Folder:
         # With its notify file there, what is known of a file is still of use.
         found.update(dict.fromkeys(left.intersection(notified), 0))
         self.names = found
-        return Listing(odd, notified, sorted(left.difference(notified)))
+        return Listing(odd, notified, held, sorted(left.difference(notified)))
 
     def _is_data(self, item: os.DirEntry[str]) -> bool:
         if is_signal_file(item.name) or item.path in self._skip:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from ..common.errors import DiskLow, SpoolDamaged
 from ..common.events import utc
-from ..common.notify import Stamp, notify_name
+from ..common.notify import Stamp, hold_name, notify_name
 from ..common.receipts import Receipt, parse, to_line
 from ..transports.base import RemoteStat
 from .mounts import on_network
@@ -52,7 +52,8 @@ _MIGRATIONS: dict[int, str] = {}
 class Entry(NamedTuple):
     """A durable snapshot to put in the queue, with what the watch needs to know it was taken.
 
-    ``stamp`` of the notify file and ``source`` (stamp of the data file) are recorded in the same commit.
+    ``stamp`` of the notify file, ``hold`` (stamp of the hold file) and ``source`` (stamp of the data file) are recorded
+    in the same commit.
     """
 
     name: str
@@ -66,6 +67,14 @@ class Entry(NamedTuple):
     source: Stamp
     notify_path: str | None = None
     stamp: Stamp | None = None
+    hold: Stamp | None = None
+
+    def signals(self) -> dict[str, Stamp]:
+        """The notify and hold files that are handled with it."""
+        found = {} if self.hold is None else {hold_name(self.path): self.hold}
+        if self.notify_path is not None and self.stamp is not None:
+            found[self.notify_path] = self.stamp
+        return found
 
 
 class Version(NamedTuple):
@@ -278,12 +287,11 @@ class Spool:
             " size = excluded.size, inode = excluded.inode, digest = excluded.digest",
             (os.fsencode(entry.path), *entry.source, entry.digest),
         )
-        if entry.notify_path is not None and entry.stamp is not None:
-            self._db.execute(
-                "INSERT INTO stamp VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET mtime_ns = excluded.mtime_ns,"
-                " size = excluded.size, inode = excluded.inode",
-                (os.fsencode(entry.notify_path), *entry.stamp),
-            )
+        self._db.executemany(
+            "INSERT INTO stamp VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET mtime_ns = excluded.mtime_ns,"
+            " size = excluded.size, inode = excluded.inode",
+            [(os.fsencode(path), *stamp) for path, stamp in entry.signals().items()],
+        )
 
     def seen(self, entries: Sequence[Entry]) -> None:
         """Record stamps without queueing anything: the content is what it was."""
@@ -295,18 +303,19 @@ class Spool:
     def _remember(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             self.sources[entry.path] = (entry.source, entry.digest)
-            if entry.notify_path is not None and entry.stamp is not None:
-                self.stamps[entry.notify_path] = entry.stamp
+            self.stamps.update(entry.signals())
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Drop what is known of data files that left a watched folder, and of their notify files."""
+        """Drop what is known of data files that left a watched folder, and of their notify and hold files."""
         gone = list(paths)
+        signals = [name(path) for path in gone for name in (notify_name, hold_name)]
         with self._commit():
             self._db.executemany("DELETE FROM source WHERE path = ?", [(os.fsencode(path),) for path in gone])
-            self._db.executemany("DELETE FROM stamp WHERE path = ?", [(os.fsencode(notify_name(path)),) for path in gone])
+            self._db.executemany("DELETE FROM stamp WHERE path = ?", [(os.fsencode(path),) for path in signals])
         for path in gone:
             self.sources.pop(path, None)
-            self.stamps.pop(notify_name(path), None)
+        for path in signals:
+            self.stamps.pop(path, None)
 
     def known(self, name: str) -> Known | None:
         """What our last delivery left under a remote name."""

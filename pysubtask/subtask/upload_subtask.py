@@ -14,7 +14,7 @@ from .base_subtask import BaseSubtask
 from .courier import Courier, Hooks
 from .snapshot import content_digest
 from .spool import Entry, Version
-from .watch import Due
+from .watch import RESIDUAL, Due
 
 _LOGIN_KEYS = ("User", "Password", "KeyFile", "HostKey", "HostKeyPolicy", "KnownHostsFile", "SSHProgram", "SSHConfigFile")
 _HANG_SECS = 2.0
@@ -43,6 +43,7 @@ class UploadSubtask(BaseSubtask):
 
     def begin(self) -> None:
         self._claims: dict[str, str] = {}
+        self._reserved = {remote_name(entry, entry.path): entry.path for entry in self.handoff.entries if entry.kind == "file"}
         hooks = Hooks(self._page_changed, self._snapshot_lost, self._confirm, self.write_heartbeat)
         self._courier = Courier(
             self._store, open_transport(self.transport, self.settings, self.handoff.state_dir), self.settings, self.board,
@@ -90,11 +91,15 @@ class UploadSubtask(BaseSubtask):
             self._courier.wake()
 
     def queue_name(self, due: Due) -> str:
+        if due.entry_index == RESIDUAL:
+            return os.path.basename(due.path)
         return remote_name(self.handoff.entries[due.entry_index], due.path)
 
     def clash(self, due: Due) -> str:
         """Two files that would take turns under one remote name: the later one stays out."""
         name = self.queue_name(due)
+        if due.entry_index == RESIDUAL and name in self._reserved:
+            return f"its remote name {name!r} belongs to {self._reserved[name]}: rename it, or give that entry another 'as'"
         owner = self._claims.get(name) or self._store.spool.owners.get(name, due.path)
         if owner != due.path and os.path.exists(owner):
             return f"its remote name {name!r} belongs to {owner}: give one of the two entries an 'as'"

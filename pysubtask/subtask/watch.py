@@ -12,13 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from ..common.entries import Entry
-from ..common.notify import NOTIFY, Stamp, data_name, is_signal_file, make_notify, notify_name, read_stamp
+from ..common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, is_signal_file, make_notify, notify_name, read_stamp
 from .birth import made_anew
 from .coarse import again, undecided
 from .file_events import FileEvents, Taken, Tended, Wants
+from .held import Holds
 from .scan import Folder
 
 FULL_LOOK_SECS = 60.0
+# The entry of a file that is watched by none.
+RESIDUAL = -1
 # Full looks without file events take at most one part in this many of the time.
 _SHARE = 20
 
@@ -26,23 +29,25 @@ _SHARE = 20
 class Due(NamedTuple):
     """A data file to be snapshotted.
 
-    ``path``: the data file, which may be missing. ``entry_index``: the entry it belongs to. ``stamp``: of its notify
-    file, handled once the snapshot is durable; None without notify file. ``cause``: 'notify', 'new' (in a folder),
-    'change' (``on_change``), 'start' (differs from its last snapshot when the child starts), or 'recheck' (the
-    clock of the file system was too coarse to tell: drop it when the content is the same).
+    ``path``: the data file, which may be missing. ``entry_index``: the entry it belongs to, or RESIDUAL. ``stamp``: of
+    its notify file, ``hold``: of its hold file, both handled once the snapshot is durable; None without such a file.
+    ``cause``: 'notify', 'hold' (a burst held it back until now), 'new' (in a folder), 'change' (``on_change``), 'start'
+    (differs from its last snapshot when the child starts), or 'recheck' (the clock of the file system was too coarse to
+    tell: drop it when the content is the same).
     """
 
     path: str
     entry_index: int
     stamp: Stamp | None
     cause: str
+    hold: Stamp | None = None
 
 
 class Known(Protocol):
     """What was snapshotted before; asked often, so it answers from memory."""
 
     def handled(self, notify_path: str) -> Stamp | None:
-        """The last stamp of a notify file whose snapshot is durable."""
+        """The last stamp of a notify file, or hold file, whose snapshot is durable."""
 
     def source(self, path: str) -> Stamp | None:
         """The stamp a data file had when it was last snapshotted; None where it never was."""
@@ -67,7 +72,8 @@ class Watch:
 
     ``skip``: absolute paths: a watched folder that is one of them is not watched (``ignored`` has its entry's index),
     a file that is one of them is no data. ``wake`` is called from another thread when a scan is worth while.
-    ``mode`` is 'events' or 'polling', ``mode_reason`` says why it is polling.
+    ``mode`` is 'events' or 'polling', ``mode_reason`` says why it is polling. ``longest_hold``: seconds a burst may hold
+    data back.
     ``stat``, ``wall`` (nanoseconds since the epoch) and ``timer`` (seconds) are for tests.
     """
 
@@ -79,6 +85,7 @@ class Watch:
         wake: Callable[[], None],
         use_events: bool = True,
         *,
+        longest_hold: float = 5.0,
         stat: Callable[[str], Stamp | None] = read_stamp,
         wall: Callable[[], int] = time.time_ns,
         timer: Callable[[], float] = time.monotonic,
@@ -98,6 +105,8 @@ class Watch:
             for index, entry in enumerate(entries)
             if entry.kind == "dir" and index not in self.ignored
         }
+        self._bursting = {entry.path for entry in entries if entry.kind == "file" and entry.burstmode}
+        self._holds = Holds(longest_hold, self._stat, self._handled_stamp)
         self._wants = self._who_wants()
         self._events = FileEvents(self._wants, wake) if use_events else None
         self._started = False
@@ -111,6 +120,7 @@ class Watch:
         self._rechecks: dict[str, _Recheck] = {}
         self._checked: dict[str, Stamp | None] = {}
         self._gone: list[str] = []
+        self._offered: list[str] = []
 
     # -- life -------------------------------------------------------------------------------------------------
 
@@ -129,6 +139,15 @@ class Watch:
         """Data files that left a watched folder, with their notify files, since the last call."""
         gone, self._gone = self._gone, []
         return gone
+
+    def offer(self, paths: Sequence[str]) -> None:
+        """Have files that no entry watches taken too, once, where they differ from their last snapshot."""
+        self._offered += paths
+
+    def index_of(self, path: str) -> int:
+        """The entry a data file belongs to, or RESIDUAL."""
+        folder = self._folders.get(os.path.dirname(path))
+        return self._static_of.get(path, RESIDUAL if folder is None else folder.index)
 
     # -- the look ---------------------------------------------------------------------------------------------
 
@@ -150,6 +169,9 @@ class Watch:
         for path, made in looks.items():
             self._look_at(path, made, now, wall)
         self._ripen(now, wall, everything)
+        for path, held in self._holds.due(now, wall, everything).items():
+            self._add(path, held.entry_index, self._stat(notify_name(path)), "hold", wall)
+        self._look_offered(wall)
         self._recheck(now, wall, everything)
         self._started = True
         if self._events is not None:
@@ -162,6 +184,8 @@ class Watch:
         since = self._due_since.pop(due.path, self._wall())
         if due.stamp is not None:
             self._handled[notify_name(due.path)] = due.stamp
+        if due.hold is not None:
+            self._handled[hold_name(due.path)] = due.hold
         if pending is not None and pending.stamp is not None and pending.stamp != due.stamp:
             self._looks[notify_name(due.path)] = False
         if due.path in self._changed_while_due:
@@ -173,13 +197,18 @@ class Watch:
         """When the next file becomes due by itself (monotonic seconds), or None; ``now`` at the earliest."""
         times = [found.since + found.folder.entry.settle_secs for found in self._settling.values()]
         times += [found.at for found in self._rechecks.values()]
-        if self._done or self._looks:
+        held = self._holds.next_at(now, self._wall())
+        if held is not None:
+            times.append(held)
+        if self._done or self._looks or self._offered:
             times.append(now)
         return max(now, min(times)) if times else None
 
     # -- files that were named --------------------------------------------------------------------------------
 
     def _look_static(self, index: int, path: str, now: float, wall: int) -> None:
+        if path in self._bursting:
+            self._holds.look(path, index, now)
         notify = notify_name(path)
         stamp = self._stat(notify)
         if stamp is not None and stamp != self._handled_stamp(notify):
@@ -190,6 +219,13 @@ class Watch:
                 self._add(path, index, stamp, "start", wall)
             elif last is not None:
                 self._doubt(path, index, last, now, wall)
+
+    def _look_offered(self, wall: int) -> None:
+        offered, self._offered = self._offered, []
+        for path in offered:
+            seen = self._stat(path)
+            if seen is not None and seen != self._known.source(path):
+                self._add(path, self.index_of(path), None, "start", wall)
 
     # -- folders ----------------------------------------------------------------------------------------------
 
@@ -225,6 +261,8 @@ class Watch:
         folder.fresh = False
         for name in listing.odd:
             self._look_data(folder, name, False, fresh, now, wall)
+        for name in listing.held:
+            self._look_hold(folder, name, now)
         for name in listing.notified:
             self._look_notify(folder, name, wall)
         for path in map(folder.join, listing.gone):
@@ -240,6 +278,8 @@ class Watch:
             return
         if name.endswith(NOTIFY):
             self._look_notify(folder, data_name(name), wall)
+        elif name.endswith(HOLD):
+            self._look_hold(folder, data_name(name), now)
         elif folder.is_data(name):
             self._look_data(folder, name, made, False, now, wall)
 
@@ -280,6 +320,10 @@ class Watch:
         if source is not None:
             folder.names[name] = source.inode
         self._add(path, folder.index, stamp, "notify", wall)
+
+    def _look_hold(self, folder: Folder, name: str, now: float) -> None:
+        if name and folder.is_data(name):
+            self._holds.look(folder.join(name), folder.index, now)
 
     def _settle(self, folder: Folder, path: str, seen: Stamp, since: float, cause: str) -> None:
         if path in self._due:
@@ -326,19 +370,22 @@ class Watch:
     def _add(self, path: str, index: int, stamp: Stamp | None, cause: str, wall: int) -> None:
         index = self._static_of.get(path, index)
         old = self._due.get(path)
+        # A hold that is there already is about data that the snapshot will have.
+        hold = self._holds.take(path)
         if old is None:
             self._due_since[path] = wall
-            self._due[path] = Due(path, index, stamp, cause)
+            self._due[path] = Due(path, index, stamp, cause, hold)
         else:
-            self._due[path] = Due(path, index, stamp or old.stamp, cause if old.cause == "recheck" else old.cause)
+            cause = cause if old.cause == "recheck" else old.cause
+            self._due[path] = Due(path, index, stamp or old.stamp, cause, hold or old.hold)
 
     def _after_done(self, now: float, wall: int, looks: dict[str, bool]) -> None:
         """What follows from the snapshots made since the last scan, now that they are known."""
         finished, self._done = self._done, []
         for due, since in finished:
-            notify = notify_name(due.path)
-            if self._known.handled(notify) == self._handled.get(notify):
-                self._handled.pop(notify, None)
+            for signal in (notify_name(due.path), hold_name(due.path)):
+                if self._known.handled(signal) == self._handled.get(signal):
+                    self._handled.pop(signal, None)
             last = self._known.source(due.path)
             folder = self._folders.get(os.path.dirname(due.path))
             if folder is not None:
@@ -402,25 +449,27 @@ class Watch:
             # No access, or a disk or server that does not answer: nothing to be said now, so it is asked again.
             return None
 
-    def _handled_stamp(self, notify: str) -> Stamp | None:
-        return self._handled.get(notify) or self._known.handled(notify)
+    def _handled_stamp(self, signal: str) -> Stamp | None:
+        return self._handled.get(signal) or self._known.handled(signal)
 
     def _who_wants(self) -> dict[str, Wants]:
         """For each folder in which something is watched: which of its file events are of interest."""
-        notifies: dict[str, set[str]] = {}
+        signals: dict[str, set[str]] = {}
         for _, path in self._statics:
-            notifies.setdefault(os.path.dirname(path), set()).add(notify_name(os.path.basename(path)))
+            name = os.path.basename(path)
+            wanted = {notify_name(name), hold_name(name)} if path in self._bursting else {notify_name(name)}
+            signals.setdefault(os.path.dirname(path), set()).update(wanted)
         return {
-            path: _wants(notifies.get(path, set()), self._folders.get(path)) for path in dict.fromkeys([*self._folders, *notifies])
+            path: _wants(signals.get(path, set()), self._folders.get(path)) for path in dict.fromkeys([*self._folders, *signals])
         }
 
 
-def _wants(notifies: set[str], folder: Folder | None) -> Wants:
+def _wants(signals: set[str], folder: Folder | None) -> Wants:
     def wants(name: str, made: bool) -> bool:
-        if name in notifies:
+        if name in signals:
             return True
         if folder is None:
             return False
-        return name.endswith(NOTIFY) or (not is_signal_file(name) and (made or folder.entry.on_change))
+        return name.endswith((NOTIFY, HOLD)) or (not is_signal_file(name) and (made or folder.entry.on_change))
 
     return wants

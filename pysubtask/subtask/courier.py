@@ -440,6 +440,9 @@ class Courier:
                 self._events.emit("heartbeat_failed", reason=str(exc))
         except asyncio.CancelledError:
             self._beat_due = True
+        except Exception as exc:  # noqa: BLE001 - as in _attempt
+            self._log.exception("Heartbeat failed")
+            self._broken = self._broken or f"internal error: {exc!r}"
         else:
             self._beat_problem = ""
             self._failures = 0

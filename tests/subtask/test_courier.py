@@ -74,12 +74,12 @@ class Scripted(Transport):
             with open(job.source, "rb") as file:  # noqa: ASYNC230
                 data = file.read(job.size)
             job.confirm()
-            self.files[job.name] = (data, job.mtime_ns // 10**9)
+            self.files[job.name] = (data, None if job.mtime_ns is None else job.mtime_ns // 10**9)
             progress(job.size)
             errors = self.after_upload.get(job.name)
             if errors:
                 raise errors.pop(0)
-            return Sent(RemoteStat(job.size, job.mtime_ns // 10**9), job.size)
+            return Sent(RemoteStat(job.size, self.files[job.name][1]), job.size)
         finally:
             self.in_flight -= 1
 

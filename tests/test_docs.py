@@ -1,0 +1,286 @@
+"""The pages say what the code does; the programs they show are run."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import lzma
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pysubtask import BaseMaster, defaults_config
+from pysubtask.common import entries
+from pysubtask.common.config import SECTIONS
+from pysubtask.common.events import read_events
+from pysubtask.common.status import read_status
+from pysubtask.subtask import base_subtask
+from pysubtask.subtask.command import PASSWORD_VARIABLE, make_parser
+from tests import make_config_doc, pages
+from tests.helpers import wait_until
+
+MARKDOWN = [*sorted(pages.ROOT.glob("*.md")), *sorted(pages.DOCS.glob("*.md"))]
+SOURCES = sorted((pages.ROOT / "pysubtask").rglob("*.py"))
+
+
+def calls(*names: str) -> Iterator[ast.Call]:
+    """Every call in the package of a method of one of these names."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names:
+                yield node
+
+
+def rows(page: str, heading: str) -> dict[str, list[str]]:
+    """The table below a heading: first cell -> the other cells; a first cell with several words in code gives several rows."""
+    section = re.split(rf"^#+ {re.escape(heading)}\n", pages.read(page), flags=re.MULTILINE)[1]
+    section = re.split(r"^#+ ", section, maxsplit=1, flags=re.MULTILINE)[0]
+    found = {}
+    for line in section.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and not set(line) <= set("|-"):
+            found |= dict.fromkeys(re.findall(r"`([^`]+)`", cells[0]), cells[1:])
+    return found
+
+
+# ---- config.md
+
+
+def test_settings_and_options_are_those_of_the_code():
+    text = pages.read("config.md")
+    wanted = [*(f"settings {section}" for section in SECTIONS), "flags base", "flags ftp"]
+    assert sorted(make_config_doc.parts(text)) == sorted(wanted), "a section or a child has no table in docs/config.md"
+    assert text == make_config_doc.rewritten(text), f"docs/config.md is out of date; run: {make_config_doc.COMMAND}"
+    for section in SECTIONS:
+        for row in defaults_config.SETTINGS[section]:
+            assert f"| `{row.key}` | `{row.default!r}` |" in text
+    for extension in ("base", "ftp"):
+        for action in make_parser(extension)._actions:
+            for flag in action.option_strings:
+                assert f"`{flag}`" in text
+    assert f"`{PASSWORD_VARIABLE}`" in text
+
+
+def test_every_key_of_an_entry_is_explained_with_its_default():
+    shown = rows("config.md", "Watch entries")
+    assert set(shown) == {*entries._FILE_KEYS, *entries._DIR_KEYS}
+    for key, (where, default, _) in shown.items():
+        kinds = [kind for kind, keys in (("file", entries._FILE_KEYS), ("dir", entries._DIR_KEYS)) if key in keys]
+        assert where == ("both" if len(kinds) == 2 else kinds[0]), key
+        known = entries.Entry._field_defaults.get(key)
+        if known is not None:
+            assert default == f"`{int(known) if type(known) is float and known.is_integer() else known!r}`", key
+
+
+def test_every_kind_of_event_is_explained():
+    emitted = {
+        first.value
+        for call in calls("emit", "_problem")
+        if call.args and isinstance(first := call.args[0], ast.Constant) and isinstance(first.value, str)
+    }
+    assert len(emitted) > 20
+    assert set(rows("config.md", "events.jsonl")) == emitted
+
+
+def test_every_field_of_the_status_page_is_explained():
+    fields = {"state", "state_since", "why", "format", "moving"}
+    for call in calls("set", "add", "update"):
+        fields |= {keyword.arg for keyword in call.keywords if keyword.arg}
+    shown = set(rows("config.md", "status.json"))
+    assert {"queue", "problem", "n"} <= fields
+    assert fields <= shown, fields - shown
+
+
+def test_every_exit_status_is_explained():
+    found = {value for name, value in vars(base_subtask).items() if name.startswith("EXIT_")}
+    section = pages.read("config.md").split("Exit status of a child", 1)[1].split("\n## ", 1)[0]
+    assert {int(number) for number in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)} == found
+
+
+# ---- every page
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: path.name)
+def test_python_in_the_pages_is_python(path: Path):
+    for block in re.findall(r"^```python\n(.*?)^```$", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+        ast.parse(block)
+
+
+def test_every_hook_and_helper_that_is_named_exists():
+    from pysubtask import BaseSubtask
+
+    source = inspect.getsource(base_subtask)
+    for text in rows("your-own-subtask.md", "What you can override and use"):
+        name = re.split(r"[( ]", text.removeprefix("self."))[0]
+        assert hasattr(BaseSubtask, name) or f"self.{name} = " in source or f"self.{name}: " in source, text
+
+
+# ---- a subtask of one's own
+
+
+def environment(*folders: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([*map(str, folders), str(pages.ROOT), *filter(None, sys.path)])}
+
+
+class Packer:
+    """The app of the page, run for real."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = folder / "data" / ".pysubtask" / "main" / "xz_subtask"
+        self.app: subprocess.Popen[str] | None = None
+        self.said = 0.0
+
+    def start(self) -> None:
+        with open(self.folder / "output", "a") as output:
+            self.app = subprocess.Popen(
+                [sys.executable, "app.py"], cwd=self.folder, env=environment(), stdin=subprocess.PIPE, stderr=output, text=True
+            )
+
+    def say(self, line: str) -> None:
+        self.said = time.monotonic()
+        self.app.stdin.write(line + "\n")
+        self.app.stdin.flush()
+
+    def end(self) -> None:
+        self.app.stdin.close()
+        assert self.app.wait(60) == 0, (self.folder / "output").read_text()
+
+    def child(self, other_than: int = 0) -> int:
+        """The living child's pid; the app is kept calling, so that it starts another one where that is due."""
+
+        def living() -> int:
+            if other_than and time.monotonic() > self.said + 0.3:
+                self.say("next")
+            page: dict[str, Any] = read_status(str(self.state)) or {}
+            pid = page.get("pid", 0) if page.get("state") == "watching" else 0
+            return pid if pid != other_than else 0
+
+        return wait_until(living, 60, "a living child")
+
+    def packed(self, name: str = "a.csv") -> bytes:
+        path = self.folder / "packed" / f"{name}.xz"
+        return lzma.decompress(path.read_bytes()) if path.exists() else b""
+
+
+@pytest.fixture
+def packer(tmp_path: Path) -> Iterator[Packer]:
+    pages.write("your-own-subtask.md", tmp_path)
+    (tmp_path / "data" / "box").mkdir(parents=True)
+    made = Packer(tmp_path)
+    yield made
+    if made.app is not None:
+        made.app.kill()
+        made.app.communicate()
+
+
+def test_the_subtask_of_the_page_packs_what_is_notified_also_after_a_kill(packer: Packer):
+    data = packer.folder / "data" / "a.csv"
+    # So large that packing it takes a while, and the kill hits the middle of it.
+    noise = os.urandom(600_000).hex()
+    packer.start()
+    first = packer.child()
+    (packer.folder / "data" / "box" / "photo").write_bytes(b"from the box")
+    packer.say("1")
+    wait_until(lambda: packer.packed() == b"1\n" and packer.packed("photo") == b"from the box", 60, "the first files")
+
+    packer.say(noise)
+    part = packer.folder / "packed" / "a.csv.xz.part"
+
+    def caught() -> bool:
+        wait_until(part.exists, 60, "the packing of the large one")
+        os.kill(first, signal.SIGSTOP)
+        if part.exists():
+            return True
+        os.kill(first, signal.SIGCONT)
+        packer.say("too late")
+        return False
+
+    wait_until(caught, 60, "the child in the middle of it")
+    os.kill(first, signal.SIGKILL)
+    assert data.read_bytes().startswith(packer.packed()), "a reader never sees half a file"
+    packer.child(other_than=first)
+    wait_until(lambda: packer.packed().startswith(f"1\n{noise}\n".encode()), 90, "what the kill interrupted")
+    wait_until(lambda: packer.packed() == data.read_bytes(), 60, "the newest version")
+    packer.end()
+    assert not list(packer.folder.rglob("*.notify")), "they go once everything is worked off"
+    assert not list((packer.folder / "data" / "upload").iterdir()), "snapshots go when they are done with"
+
+
+def test_the_subtask_of_the_page_makes_good_after_everything_was_killed(packer: Packer):
+    packer.start()
+    child = packer.child()
+    os.kill(child, signal.SIGSTOP)
+    packer.say("never lost")
+    wait_until((packer.folder / "data" / "a.csv.notify").exists, what="the notify")
+    packer.app.kill()
+    packer.app.communicate()
+    os.kill(child, signal.SIGKILL)
+    assert packer.packed() == b""
+    packer.start()
+    wait_until(lambda: packer.packed() == b"never lost\n", 60, "the file")
+    packer.end()
+
+
+def test_the_uploading_subtask_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("asyncssh")
+    from pysubtask.testing import sftp_server
+
+    pages.write("your-own-subtask.md", tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_bytes(b"1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with sftp_server(tmp_path / "server") as server:
+        config = {"ftp": {**server.settings(), "TimerIntervalSecs": 0.3}}
+        with BaseMaster([{"file": "data/a.csv"}], config, "station.ftp", LogToConsole=False) as master:
+            master.notify_file_by_index(0)
+            wait_until((tmp_path / "server" / "a.csv").exists, 60, "the upload")
+    assert "On its way: " in (tmp_path / "logs" / "ftp_subtask.log.txt").read_text()
+
+
+# ---- a transport of one's own
+
+
+def test_the_transport_of_the_page_passes_the_contract(tmp_path: Path):
+    pages.write("adding-a-transport.md", tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntimeout = 60\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shell_transport.py"],
+        cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=110,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 20
+    assert "failed" not in done.stdout and "skipped" not in done.stdout
+
+
+def test_the_child_of_the_page_uploads_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pages.write("adding-a-transport.md", tmp_path)
+    child, incoming = tmp_path / "shell_child.py", tmp_path / "incoming"
+    child.write_text(child.read_text().replace("/srv/incoming", str(incoming)))
+    incoming.mkdir()
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.csv").write_bytes(b"1\n2\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with BaseMaster([{"file": "logs/a.csv"}], {"TimerIntervalSecs": 2}, "shell_child", LogToConsole=False) as master:
+        master.notify_file_by_index(0)
+        wait_until((incoming / "a.csv").exists, 60, "the upload")
+    assert (incoming / "a.csv").read_bytes() == b"1\n2\n"
+    kinds = [event.kind for event in read_events(str(tmp_path / "logs" / ".pysubtask" / "main" / "shell_child"))]
+    assert kinds.count("delivered") == 1

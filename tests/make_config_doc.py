@@ -5,6 +5,7 @@ A part stands between ``<!-- made: NAME -->`` and ``<!-- end -->``.
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 
@@ -56,6 +57,8 @@ def flags_table(extension: str) -> str:
     """The options of one child's command line as a table."""
     lines = ["| option | sets | meaning |", "|---|---|---|"]
     for action in make_parser(extension)._actions:
+        if action.help == argparse.SUPPRESS:
+            continue
         shown = ", ".join(f"`{flag}`" for flag in action.option_strings)
         metavar = action.metavar if isinstance(action.metavar, str) else ""
         if metavar:

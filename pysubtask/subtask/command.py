@@ -69,6 +69,7 @@ def make_parser(extension: str) -> argparse.ArgumentParser:
         description="Watch data files and "
         + ("upload each one that is notified." if extension == "ftp" else "log each one that is notified.")
         + " Touch FILE.notify to notify FILE.",
+        allow_abbrev=False,
         epilog=f"A password comes from the environment ({PASSWORD_VARIABLE}) or from --password-file, never from an option.",
     )
     add = parser.add_argument
@@ -91,6 +92,7 @@ def make_parser(extension: str) -> argparse.ArgumentParser:
         add("-hostkey", "--host-key", dest="HostKey", metavar="SHA256:...", help="the server's pinned key")
         add("-x", "--dead-time", "--expired-time", type=float, dest="DeadTimeMilli", metavar="MS", help="quiet time until it rests")
         add("-sftp", "--sftp", type=_switch, dest="UseSFTP", metavar="True|False", help="True: SFTP (default)")
+        add("-p", "--password", type=_no_password, help=argparse.SUPPRESS)
         add("--password-file", metavar="FILE", help="file whose first line is the password; only you may be able to read it")
     return parser
 
@@ -126,6 +128,11 @@ def _password(path: str | None) -> str | None:
             return file.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError("--password-file", f"{path} cannot be read ({exc})", "Name a text file of yours.") from exc
+
+
+def _no_password(text: str) -> str:
+    """Version 1 had such an option. The error does not repeat what stands there."""
+    raise argparse.ArgumentTypeError(f"a password is never an option: use {PASSWORD_VARIABLE} or --password-file")
 
 
 def _switch(text: str) -> bool:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from ..common.entries import Entry as WatchEntry
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from ..common.events import EventLog
-from ..common.notify import Stamp, notify_name
+from ..common.notify import Stamp, notify_name, read_stamp
 from .board import Board
 from .faults import Faults
-from .snapshot import Copied, Snapshotter
+from .snapshot import Copied, Snapshotter, content_digest
 from .spool import Entry
 from .store import Store
 from .watch import RESIDUAL, Due, Watch
@@ -119,6 +119,9 @@ class Intake:
                 self._log.error("PARKED [%s]: %s", due.path, clash)
                 self._events.emit("clash", path=due.path, reason=clash)
             return None
+        if due.cause == "recheck" and self._reads_the_same(due):
+            self._settled(due)
+            return None
         named = due.entry_index != RESIDUAL and self._entries[due.entry_index].kind == "file"
         try:
             copied = self._snapshotter.copy(due.path, None if named else os.path.dirname(due.path))
@@ -153,6 +156,20 @@ class Intake:
         elif self._faults.add(due.path, str(exc), now):
             self._log.error("File [%s] notified but does not exist!", due.path)
             self._events.emit("source_missing", path=due.path)
+
+    def _reads_the_same(self, due: Due) -> bool:
+        """Whether a second look finds just what is known: it costs a read then, no copy and no write."""
+        spool = self._store.spool
+        known = spool.sources.get(due.path)
+        if known is None or (due.stamp is not None and spool.stamps.get(notify_name(due.path)) != due.stamp):
+            return False
+        try:
+            before = read_stamp(due.path)
+            same = before == known[0] and content_digest(due.path, known[0].size) == known[1]
+            return same and read_stamp(due.path) == before
+        except (OSError, SourceError):
+            # Whatever is wrong with it, copying it will say so.
+            return False
 
     def _has_news(self, due: Due, copied: Copied) -> bool:
         """A second look at a file, or the first after a start, is worth a delivery only with other content."""

@@ -212,8 +212,8 @@ def openssh_server(root: str | os.PathLike[str], *, internal: bool = False, deny
     """A running sshd whose files are in ``root``/files; ended with everything it serves at the end.
 
     ``internal``: internal-sftp in the place of sftp-server; it logs to syslog, so ``events`` stays empty.
-    ``deny``: SFTP requests it shall not know (``"posix-rename"``, ``"fsync"``, ``"limits"``...). ``file_limit``: bytes a file may have at most
-    (RLIMIT_FSIZE; not with ``internal``), which fails like a full disk.
+    ``deny``: SFTP requests it shall not know (``"posix-rename"``, ``"fsync"``, ``"limits"``...).
+    ``file_limit``: bytes a file may have at most (RLIMIT_FSIZE; not with ``internal``), which fails like a full disk.
     """
     if internal and file_limit is not None:
         raise ValueError("file_limit needs sftp-server: internal=False")

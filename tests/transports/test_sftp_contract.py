@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import pytest
 from pysubtask.testing import Relay
 from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports.sftp import SFTPTransport
-from tests.transports.contract import NAMES, OUTSIDE, NetworkContract, Site, _Run
+from tests.transports.contract import NetworkContract, Site
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -42,55 +40,20 @@ def plain_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHSe
         yield running
 
 
-class SFTPContract(NetworkContract):
-    """The contract; cases that differ in a name or a size alone share a connection, as logging in takes its time."""
-
-    @pytest.fixture
-    def kept(self, site: Site, tmp_path: Path) -> Iterator[Callable[..., None]]:
-        with asyncio.Runner() as runner:
-            transport = site.make()
-            runner.run(transport.connect())
-            yield lambda case: runner.run(case(transport, _Run(site, str(tmp_path))))
-            runner.run(transport.close())
-
-    def test_any_name_the_file_system_allows(self, site: Site, kept: Any) -> None:
-        for kind in NAMES:
-            super().test_any_name_the_file_system_allows(site, kept, kind)
-            empty(site)
-
-    def test_a_name_that_leaves_the_folder_is_refused(self, site: Site, kept: Any) -> None:
-        for name in OUTSIDE:
-            super().test_a_name_that_leaves_the_folder_is_refused(site, kept, name)
-            empty(site)
-
-    def test_every_byte_arrives(self, site: Site, kept: Any) -> None:
-        for size in (0, 1, 1000, 32_767, 32_768, 32_769, 261_121, 1_048_576, 5_000_003):
-            super().test_every_byte_arrives(site, kept, size)
-            empty(site)
-
-
-def empty(site: Site) -> None:
-    for path in Path(site.folder).iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
-class TestOverSSH(SFTPContract):
+class TestOverSSH(NetworkContract):
     @pytest.fixture
     def site(self, server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:
         yield from site_of(server, tmp_path)
 
 
-class TestOverAsyncSSH(SFTPContract):
+class TestOverAsyncSSH(NetworkContract):
     @pytest.fixture
     def site(self, server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:
         pytest.importorskip("asyncssh")
         yield from site_of(server, tmp_path, SSHProgram="no-such-ssh-program")
 
 
-class TestWithoutPosixRename(SFTPContract):
+class TestWithoutPosixRename(NetworkContract):
     @pytest.fixture
     def site(self, plain_server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:
         yield from site_of(plain_server, tmp_path)

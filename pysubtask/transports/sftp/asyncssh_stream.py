@@ -213,7 +213,7 @@ def _translated(exc: Exception, client: _Client, login: Login) -> TransportError
         return LoginRefused(f"ssh's configuration cannot be read: {said}. Mend it, or set SSHConfigFile to 'none'")
     if isinstance(exc, asyncssh.ChannelOpenError):
         return LoginRefused(f"the login works, but the server offers no SFTP to it: {said}. Have it switched on there")
-    if login.without and isinstance(exc, asyncssh.ConnectionLost):
+    if login.without and isinstance(exc, (asyncssh.ConnectionLost, ConnectionResetError)):
         # A server that has no key of another kind hangs up in the middle of the key exchange.
         return LoginRefused(f"the server has no host key of another kind: {said}")
     if isinstance(exc, asyncssh.KeyExchangeFailed):

@@ -38,8 +38,9 @@ _RECORD = "ssh.json"
 class SSHStream(FdStream):
     """A running ssh. ``logged_in`` is set by whoever sees the first word of SFTP."""
 
-    def __init__(self, process: subprocess.Popen[bytes], read_fd: int, write_fd: int, stderr_fd: int, askpass: Askpass | None,
+    def __init__(self, process: subprocess.Popen[bytes], fds: tuple[int, int, int], askpass: Askpass | None,
                  record: str) -> None:
+        read_fd, write_fd, stderr_fd = fds
         super().__init__(read_fd, write_fd)
         self._process = process
         self._stderr_fd = stderr_fd
@@ -199,7 +200,7 @@ def _start(argv: list[str], environment: Mapping[str, str], askpass: Askpass | N
     finally:
         for fd in theirs:
             os.close(fd)
-    stream = SSHStream(process, ours[1], ours[0], ours[2], askpass, record)
+    stream = SSHStream(process, (ours[1], ours[0], ours[2]), askpass, record)
     try:
         _write_record(record, process.pid)
     except OSError as exc:

@@ -14,7 +14,6 @@ from typing import Protocol
 from ...common.errors import TransportError, TransportLost
 
 _READ_SIZE = 256 * 1024
-_BREATH_SECS = 0.001
 _PARTS_AT_ONCE = 512  # below the system's IOV_MAX, which is 1024
 
 
@@ -62,7 +61,6 @@ class FdStream:
         self._listener: Listener | None = None
         self._loop = asyncio.get_running_loop()
         self._can_write = True
-        self._breath: asyncio.TimerHandle | None = None
 
     def start(self, listener: Listener) -> None:
         self._listener = listener
@@ -80,7 +78,8 @@ class FdStream:
             if taken < sum(map(len, some)):
                 self._keep(some, taken)
                 self._keep(parts[first + _PARTS_AT_ONCE :])
-                self._wait_for_room(taken)
+                if self._can_write:
+                    self._loop.add_writer(self._write_fd, self._writable)
                 return
 
     def backlog(self) -> int:
@@ -90,8 +89,6 @@ class FdStream:
         """Close the writing side: the polite way to say goodbye."""
         if self._write_fd >= 0:
             self._loop.remove_writer(self._write_fd)
-            if self._breath is not None:
-                self._breath.cancel()
             self._can_write = False
             self._kept.clear()
             self._kept_bytes = 0
@@ -127,32 +124,12 @@ class FdStream:
             self.end_input()
             return 0
 
-    def _wait_for_room(self, taken: int) -> None:
-        """Come back when there may be room.
-
-        A reader that takes small pieces would wake us for each of them, and the waking costs more than the
-        writing. So while bytes flow we look once a millisecond, which a pipe of 1 MB bridges; when they
-        stand still the system wakes us.
-        """
-        if not self._can_write:
-            return
-        if taken:
-            self._breath = self._loop.call_later(_BREATH_SECS, self._writable)
-        else:
-            self._loop.add_writer(self._write_fd, self._woken)
-
-    def _woken(self) -> None:
-        self._loop.remove_writer(self._write_fd)
-        self._writable()
-
     def _writable(self) -> None:
         kept = self._kept
-        flowing = 0
         while kept and self._can_write:
             some = [kept[i] for i in range(min(len(kept), _PARTS_AT_ONCE))]
             asked = sum(map(len, some))
             taken = self._write(some)
-            flowing += taken
             self._kept_bytes -= taken
             full = taken < asked
             while taken:
@@ -162,10 +139,11 @@ class FdStream:
                     kept[0] = kept[0][taken:]
                     taken = 0
             if full:
-                self._wait_for_room(flowing)
                 return
-        if self._can_write and self._listener is not None:
-            self._listener.room_again()
+        if self._can_write:
+            self._loop.remove_writer(self._write_fd)
+            if self._listener is not None:
+                self._listener.room_again()
 
     def _readable(self) -> None:
         try:

@@ -15,7 +15,7 @@ START_CHUNK = 32 * 1024
 LEAST_CHUNK = 4 * 1024
 _START_LIMIT = 2 * START_CHUNK
 _LEAST_LIMIT = 2 * LEAST_CHUNK
-_CHUNKS_AT_MOST = 16  # of the largest size: 4 MB, which is above ssh's own channel window
+_CHUNKS_AT_MOST = 8  # of the largest size: 2 MB, ssh's own channel window; more would only lie in our memory
 _QUEUE_SECS = 0.5
 _LONGEST_SECS = 2.0
 _BUCKET_SECS = 4.0
@@ -95,4 +95,4 @@ class Window:
         secs = min((self._base or 0.0) + _QUEUE_SECS, _LONGEST_SECS)
         highest = _CHUNKS_AT_MOST * self._largest
         self.limit = int(min(max(self.rate * secs, _LEAST_LIMIT), highest))
-        self.chunk = min(max(self.limit // 8 // LEAST_CHUNK * LEAST_CHUNK, LEAST_CHUNK), self._largest)
+        self.chunk = min(max(self.limit // 4 // LEAST_CHUNK * LEAST_CHUNK, LEAST_CHUNK), self._largest)

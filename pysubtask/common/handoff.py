@@ -25,7 +25,8 @@ class Handoff(NamedTuple):
     ``state_dir`` and ``bak_dir`` are absolute folders (``bak_dir`` None: live files are uploaded).
     ``master_pid`` and ``master_start`` are the master's identity (see ``process_start``), None by hand.
     ``residual``: paths of files of earlier runs to deliver too. ``owns_heartbeat``: of several children one keeps the
-    local heartbeat file.
+    local heartbeat file. ``mark`` stands for the settings: the child repeats it in its status, so that a master knows
+    which settings that was written under.
     """
 
     task: str
@@ -42,6 +43,7 @@ class Handoff(NamedTuple):
     master_start: str | None
     residual: list[str]
     owns_heartbeat: bool = True
+    mark: str = ""
 
     def __repr__(self) -> str:
         shown = self._asdict() | {"settings": masked(self.settings)}
@@ -63,6 +65,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "master_start": (str, type(None)),
     "residual": (list,),
     "owns_heartbeat": (bool,),
+    "mark": (str,),
 }
 
 

@@ -1,11 +1,12 @@
 """Which children a config asks for, and with which settings: checked before anything is started."""
 
 import os
+import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .. import defaults_config
-from ..common.config import SECTIONS, Section, masked, resolve, resolve_burst, section_of, unknown_key, values_of
+from ..common.config import SECTIONS, Section, is_secret, masked, resolve, resolve_burst, section_of, unknown_key, values_of
 from ..common.errors import ConfigError
 
 STATE_FOLDER = ".pysubtask"
@@ -30,6 +31,13 @@ class Plan(NamedTuple):
     state_dir: str
     bak_dir: str | None
 
+    @property
+    def mark(self) -> str:
+        """The same for the same settings; tells nothing of them, and knows no secret."""
+        shown = {key: value for key, value in self.settings.items() if not is_secret(key)}
+        text = repr((self.module, sorted(shown.items())))
+        return f"{zlib.crc32(text.encode('utf-8', 'surrogateescape')):08x}"
+
     def __repr__(self) -> str:
         return f"Plan({self.extension!r}, {self.module!r}, {masked(self.settings)!r}, {self.state_dir!r})"
 
@@ -46,6 +54,9 @@ def plan(extension: str, module: str, config: Any, folder: str) -> Plan:
     bak = settings["BakToFolder"]
     if bak is not None and not bak.strip():
         raise ConfigError(f"{section or 'base'}.BakToFolder", "it is empty", "Give a folder, or None for no snapshots.")
+    archive = settings["ArchiveToFolder"]
+    if archive is not None and not archive.strip():
+        raise ConfigError(f"{section or 'base'}.ArchiveToFolder", "it is empty", "Give a folder, or None for no archive.")
     return Plan(
         extension,
         module,

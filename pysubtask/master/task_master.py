@@ -22,6 +22,7 @@ from .burst import Rule
 from .child import Child, Launch, Restarts, folders_for, wait
 from .destinations import UPLOADERS, Plan, check_config, own_module, plan, switched_on, with_sections
 from .holds import Holds
+from .old_files import BY_THE_WAY_SECS, TIMER_SECS, OldFiles
 from .seat import ChildStatus as ChildStatus
 from .seat import MasterStatus as MasterStatus
 from .seat import Seat, status_of
@@ -89,6 +90,9 @@ class BaseMaster:
         self.logger = setup_logging(f"{self.shown_module}.{self.shown_name}.{self._pid}", self._log_file, self._console)
         self._stamps = Stamps(self.logger)
         self._holds = Holds(self._rule, self._stamps, self.logger)
+        logs = [self._log_file, *(seat.plan.settings["Subtask_Log_FileName"] for seat in self._seats)]
+        there = [os.path.join(self._cwd, log) for log in logs if log is not None]
+        self._old_files = OldFiles(self._entries, [seat.plan for seat in self._seats], there, self.logger)
 
     def __enter__(self) -> Self:
         if not self._running:
@@ -103,6 +107,9 @@ class BaseMaster:
     def start(self, precleanup_old_files: bool = False) -> None:
         """Start the children. What cannot be started now is tried again, with back-off, by later calls.
 
+        ``precleanup_old_files`` first archives old files (see ``archive_expired_files``), and from then on
+        once a day, and has files of earlier runs delivered (see ``copy_residual_files``).
+
         In a forked copy of the app whose original is gone (a program that turned into a daemon), this
         takes the task over.
         """
@@ -114,8 +121,7 @@ class BaseMaster:
                 return
             if any(seat.child is not None for seat in self._seats):
                 self.stop(forcekill=True)  # an earlier stop was interrupted
-            if precleanup_old_files:
-                self.logger.info("Archiving old files is not in this version: nothing is moved.")
+            self._old_files.start(precleanup_old_files)
             self.logger.info("START!")
             self._running = True
             for index, seat in enumerate(self._seats):
@@ -154,6 +160,7 @@ class BaseMaster:
                 seat.last_exit, seat.child = child.poll() or "killed", None
             for seat in self._seats:
                 seat.restarts = seat.restarts._replace(due=None)
+            self._old_files.left_over = []
             if not forcekill:
                 remove_handled([seat.plan.state_dir for seat in self._seats], set(self._by_path), set(self._dirs), self.logger)
             names = ", ".join(seat.plan.settings["SubtaskDescription"] for seat in self._seats)
@@ -165,8 +172,10 @@ class BaseMaster:
             return
         names = " and ".join([self.shown_name, *(seat.plan.child_name for seat in self._seats)])
         self.logger.info("RESET: %s (Timer)!", names)
+        daily = self._old_files.daily
         self.stop(forcekill=True)
         self.start()
+        self._old_files.daily = daily
 
     # ---- notify
 
@@ -214,12 +223,12 @@ class BaseMaster:
         return stamped
 
     def check_pending_notifications(self) -> None:
-        """Look after what waits: held data that is due, stamps that could not be written, dead children.
+        """Look after what waits: held data that is due, stamps that could not be written, dead children, old files.
 
         Call it on a timer.
         """
         self._holds.look()
-        self._supervise()
+        self._supervise(TIMER_SECS)
 
     def _stamp(self, notify: str) -> bool:
         stamped = self._stamps.stamp(notify)
@@ -244,6 +253,35 @@ class BaseMaster:
             folder = next((known for known in self._dirs if os.path.realpath(known) == real), "")
         return notify_name(os.path.join(folder, name)) if folder else None
 
+    # ---- old files
+
+    def archive_expired_files(self) -> int:
+        """Move old files into ``ArchiveToFolder``/YYYYMM/DD, by their time; how many were moved at once.
+
+        Looked at are all files directly in the first entry's folder and in the watched folders, last changed
+        before the local midnight of ``ArchiveAfterDaysOld`` days ago. What this task uploads is moved only
+        once every destination has confirmed it as it is. Logs, signal files, hidden files, and what this
+        program has loaded or open stay. Thousands of files are moved by and by, by later calls.
+        """
+        if not self._owned():
+            return 0
+        with self._lock:
+            return self._old_files.archive()
+
+    def copy_residual_files(self) -> list[str]:
+        """Have files of earlier runs delivered: those beside the first static file with an ending of any static file.
+
+        They go out under their own names, each once unless it changes; what was delivered as it is does not
+        go again. (Files in watched folders are looked at in any case.) Running children take them within
+        ``TimerIntervalSecs``; before a start they are kept for it. Returns their paths.
+        """
+        if self._owned():
+            with self._lock:
+                self._old_files.look()
+                if self._running:
+                    self._old_files.offer()
+        return list(self._old_files.left_over)
+
     # ---- children
 
     def status(self) -> MasterStatus:
@@ -252,7 +290,7 @@ class BaseMaster:
         now = time.monotonic()
         return MasterStatus(self._running, len(self._stamps), tuple(status_of(seat, now) for seat in self._seats), len(self._holds))
 
-    def _supervise(self) -> None:
+    def _supervise(self, work: float = BY_THE_WAY_SECS) -> None:
         """What every call does on the way: never waits, and looks only four times a second."""
         if self._stamps:
             self._stamps.again()
@@ -268,6 +306,7 @@ class BaseMaster:
                 self._next_look = now + _LOOK_EVERY_SECS
                 for index in range(len(self._seats)):
                     self._look_after(index, now)
+                self._old_files.work(work)
             finally:
                 self._busy = False
         finally:
@@ -323,8 +362,9 @@ class BaseMaster:
                 log_to_console=self._console,
                 master_pid=self._pid,
                 master_start=self._start,
-                residual=[],
+                residual=self._old_files.left_over,
                 owns_heartbeat=index == 0,
+                mark=plan.mark,
             )
         )
         try:

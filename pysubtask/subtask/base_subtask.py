@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import __version__
+from ..common import residual
 from ..common.entries import first_folder
 from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError
 from ..common.events import EventLog, utc
@@ -191,7 +192,7 @@ class BaseSubtask:
         pid = os.getpid()
         self.board.set(
             pid=pid, pid_start=process_start(pid), master_pid=handoff.master_pid, task=handoff.task, extension=handoff.extension,
-            destination=self.destination(), started_at=utc(self.wall()), delivered=0, bytes_sent=0,
+            mark=handoff.mark, destination=self.destination(), started_at=utc(self.wall()), delivered=0, bytes_sent=0,
         )  # fmt: skip
         self.board.state("starting")
         self.events.emit("started", pid=pid, destination=self.destination())
@@ -204,6 +205,10 @@ class BaseSubtask:
             self.log.warning("The destination changed: what was queued goes to [%s]", self.destination())
             self.events.emit("destination_changed", destination=self.destination())
         skip = [folder for folder in (handoff.bak_dir, os.path.dirname(os.path.dirname(handoff.state_dir))) if folder]
+        first = first_folder(handoff.entries)
+        archive = os.path.normpath(os.path.join(first, self.settings["ArchiveToFolder"] or "."))
+        if archive != first:
+            skip.append(archive)
         if handoff.log_file:
             skip.append(handoff.log_file)
         longest_hold = float(handoff.burst["expire_milli"]) / 1000
@@ -293,6 +298,7 @@ class BaseSubtask:
         if not self.Enabled:
             return
         self._guarded("process_interval", self.process_interval)
+        self._watch.offer(residual.take(self.handoff.state_dir))
         self._intake.take(now)
         try:
             while self._hand_on(now) and not self._stop_asked:

@@ -440,12 +440,6 @@ def test_status_is_typed_and_tolerates_a_missing_or_torn_page(app):
         assert master.status().children[0].page is None
 
 
-def test_archiving_is_said_to_be_missing(app):
-    master = app.master()
-    master.start(precleanup_old_files=True)
-    assert "not in this version" in log_of(app)
-
-
 def test_real_child_of_an_app_with_strange_signals_stops_when_asked(app):
     """What the app blocks and ignores is inherited; the child has to shake it off to hear SIGTERM and reap its own."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN), signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])

@@ -1,0 +1,323 @@
+"""Old files: which are archived, which are residual and still to be delivered; and the moving, a little at a time.
+
+What this task uploads is archived only with a receipt of every destination for the state it is in; whatever else
+lies beside it goes by age. What is in use stays.
+"""
+
+import contextlib
+import errno
+import itertools
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from ..common.entries import Entry, first_folder
+from ..common.notify import HEARTBEAT, hold_name, is_signal_file, notify_name
+from ..common.receipts import Receipt, read_receipts
+from ..common.status import read_status
+
+_AT_ONCE = 100  # directory entries or receipts between two looks at the clock
+_RESERVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+
+
+class Scope(NamedTuple):
+    """Where to look. ``root`` is the archive's folder, or None for no archive; ``folders`` are those that are cleared.
+
+    ``static`` are the watched files, ``dirs`` the watched folders; ``left`` is the folder of the first watched file,
+    where files with one of ``endings`` count as left over from earlier runs.
+    """
+
+    root: str | None
+    folders: tuple[str, ...]
+    static: frozenset[str]
+    dirs: frozenset[str]
+    left: str | None
+    endings: frozenset[str]
+
+
+class Proof(NamedTuple):
+    """Where one destination's receipts are: those of its ``state_dir``, if the child there last ran with settings
+    of this ``mark`` (else they may be of another server)."""
+
+    state_dir: str
+    mark: str
+
+
+class Old(NamedTuple):
+    """A file as it was when it was judged."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+# ---- what is decided, from names and numbers alone
+
+
+def scope(entries: Sequence[Entry], archive: str | None, others: Iterable[str | None]) -> Scope:
+    """What the entries mean for ``archive`` (below the first entry's folder). Folders that are one of ``others``
+    (for snapshots, for state), or lie in them or in the archive, are left alone."""
+    first = first_folder(entries)
+    root = None if archive is None else os.path.normpath(os.path.join(first, archive))
+    closed = [folder for folder in others if folder] + ([root] if root and root != first else [])
+    files = [entry.path for entry in entries if entry.kind == "file"]
+    dirs = [entry.path for entry in entries if entry.kind == "dir"]
+    folders = dict.fromkeys([first, *dirs]) if entries else {}
+    return Scope(
+        root,
+        tuple(folder for folder in folders if not any(_is_in(folder, other) for other in closed)),
+        frozenset(files),
+        frozenset(dirs),
+        os.path.dirname(files[0]) if files else None,
+        frozenset(os.path.splitext(path)[1] for path in files),
+    )
+
+
+def is_data(name: str) -> bool:
+    """Whether a file of this name may be archived or delivered at all: no signal, nothing hidden, nothing of ours."""
+    return not (name.startswith(".") or is_signal_file(name) or name.endswith(HEARTBEAT + ".json"))
+
+
+def is_left_over(where: Scope, path: str) -> bool:
+    """Whether a file counts as left over from earlier runs; those in watched folders are the watch's affair."""
+    folder, name = os.path.split(path)
+    if folder != where.left or path in where.static or folder in where.dirs or not is_data(name):
+        return False
+    return os.path.splitext(name)[1] in where.endings
+
+
+def is_ours(where: Scope, path: str) -> bool:
+    """Whether this task uploads a file, so that its age alone says nothing."""
+    return path in where.static or os.path.dirname(path) in where.dirs or is_left_over(where, path)
+
+
+def expiry(now: float, days: int) -> float:
+    """Local midnight of ``days`` before today: what was last changed before that is old. Seconds since the epoch."""
+    today = time.localtime(now)
+    return time.mktime((today.tm_year, today.tm_mon, today.tm_mday - days, 0, 0, 0, 0, 0, -1))
+
+
+def is_proven(old: Old, newest: Sequence[Mapping[str, Receipt]]) -> bool:
+    """Whether each destination's newest receipt of this file is about the state it is in."""
+    return all((found := each.get(old.path)) is not None and (found.size, found.mtime_ns) == old[1:3] for each in newest)
+
+
+def names(name: str) -> Iterator[str]:
+    """The names to try in the archive: ``a.csv``, ``a_1.csv``, ``a_2.csv`` ..."""
+    yield name
+    stem, ending = os.path.splitext(name)
+    yield from (f"{stem}_{number}{ending}" for number in itertools.count(1))
+
+
+def day_folder(root: str, mtime_ns: int) -> str:
+    """``<root>/YYYYMM/DD`` of a file, by local time."""
+    return os.path.join(root, time.strftime(f"%Y%m{os.sep}%d", time.localtime(mtime_ns / 1e9)))
+
+
+# ---- what is done
+
+
+class Archive:
+    """Clears old files away, a little at each call. ``proofs``: one for each destination. ``days``: the age.
+
+    ``in_use``: the paths of files that must stay, such as logs; the program's own modules and whatever it has open
+    stay anyway. ``wall`` in seconds since the epoch, ``clock`` monotonic.
+    """
+
+    def __init__(
+        self,
+        where: Scope,
+        proofs: Sequence[Proof],
+        days: int,
+        in_use: Sequence[str],
+        logger: logging.Logger,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._where = where
+        self._proofs = proofs
+        self._days = days
+        self._in_use = in_use
+        self._logger = logger
+        self._wall = wall
+        self._clock = clock
+        self._steps: Iterator[bool] | None = None
+        self._day: tuple[int, ...] = ()
+        self._troubled: set[str] = set()
+
+    def begin(self) -> None:
+        """Have a new look at everything, from the next ``work`` on."""
+        now = self._wall()
+        self._day = time.localtime(now)[:3]
+        self._troubled.clear()
+        self._steps = None if self._where.root is None else self._run(self._where.root, expiry(now, self._days))
+
+    def is_another_day(self) -> bool:
+        """Whether the last look at everything was begun on another day."""
+        return time.localtime(self._wall())[:3] != self._day
+
+    def work(self, secs: float) -> int:
+        """Go on for at most this long; how many files were moved."""
+        until = self._clock() + secs
+        moved = 0
+        while self._steps is not None:
+            try:
+                moved += next(self._steps)
+            except StopIteration:
+                self._steps = None
+            if self._clock() >= until:
+                break
+        return moved
+
+    def left_over(self) -> list[str]:
+        """Files of earlier runs beside the first watched file, in order."""
+        where = self._where
+        try:
+            with os.scandir(where.left or "") as items:
+                return sorted(item.path for item in items if is_left_over(where, item.path) and _is_regular(item))
+        except OSError:
+            return []
+
+    def _run(self, root: str, before: float) -> Iterator[bool]:
+        """Each step says whether it moved a file."""
+        stays = _identities(self._in_use)
+        ours: list[Old] = []
+        for folder in self._where.folders:
+            # Listed as a whole, since what is moved away changes the folder.
+            others: list[Old] = []
+            for old in self._olds(folder, before, stays):
+                if old is not None:
+                    (ours if is_ours(self._where, old.path) else others).append(old)
+                yield False
+            for old in others:
+                yield self._move(root, old)
+        if not ours:
+            return
+        wanted = {old.path for old in ours}
+        newest: list[dict[str, Receipt]] = []
+        for proof in self._proofs:
+            found: dict[str, Receipt] = {}
+            newest.append(found)
+            destination = _destination(proof)
+            for number, receipt in enumerate(read_receipts(proof.state_dir)):
+                if receipt.path in wanted and receipt.destination == destination:
+                    found[receipt.path] = receipt
+                if not number % _AT_ONCE:
+                    yield False
+        for old in ours:
+            yield is_proven(old, newest) and self._move(root, old, ours=True)
+
+    def _olds(self, folder: str, before: float, stays: set[tuple[int, int]]) -> Iterator[Old | None]:
+        """The old files of a folder; None now and then for those that are not."""
+        try:
+            with os.scandir(folder) as items:
+                for number, item in enumerate(items):
+                    if not number % _AT_ONCE:
+                        yield None
+                    if not is_data(item.name) or not _is_regular(item):
+                        continue
+                    with contextlib.suppress(FileNotFoundError):
+                        found = item.stat(follow_symlinks=False)
+                        if found.st_mtime < before and (found.st_dev, found.st_ino) not in stays:
+                            yield Old(item.path, found.st_size, found.st_mtime_ns, found.st_ino)
+        except OSError as exc:
+            self._trouble(folder, exc)
+
+    def _move(self, root: str, old: Old, *, ours: bool = False) -> bool:
+        folder, name = os.path.split(old.path)
+        try:
+            reserved = _reserve(day_folder(root, old.mtime_ns), name)
+            target = reserved.path
+            try:
+                if _looks(old.path) != old:
+                    return False
+                # The name is ours already, so nothing is overwritten.
+                os.replace(old.path, target)
+            finally:
+                _release(reserved)
+        except OSError as exc:
+            if not isinstance(exc, FileNotFoundError):
+                self._trouble(folder, exc)
+            return False
+        if ours and not self._still(old, target):
+            return False
+        self._logger.info("Archiving [%s] to [%s]", old.path, target)
+        for signal in (notify_name(old.path), hold_name(old.path)) if ours else ():
+            with contextlib.suppress(OSError):
+                os.unlink(signal)
+        return True
+
+    def _still(self, old: Old, target: str) -> bool:
+        """Whether what was moved is what was judged; else it goes back, for it is not delivered yet."""
+        try:
+            if _looks(target)._replace(path=old.path) == old:
+                return True
+            os.link(target, old.path)
+            os.unlink(target)
+        except OSError as exc:
+            self._logger.error("[%s] was written while it was archived, and stays as [%s] (%s).", old.path, target, exc)
+        return False
+
+    def _trouble(self, folder: str, exc: OSError) -> None:
+        if folder not in self._troubled:
+            self._troubled.add(folder)
+            why = "the archive is on another file system" if exc.errno == errno.EXDEV else exc
+            self._logger.warning("Old files in [%s] stay: %s", folder, why)
+
+
+def _destination(proof: Proof) -> str | None:
+    page = read_status(proof.state_dir) or {}
+    return page.get("destination") if page.get("mark") == proof.mark else None
+
+
+def _reserve(folder: str, name: str) -> Old:
+    """An empty file of our own in the archive, under a name nobody has."""
+    os.makedirs(folder, exist_ok=True)
+    for candidate in names(name):
+        target = os.path.join(folder, candidate)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(target, _RESERVE, 0o600))
+            return _looks(target)
+    raise AssertionError("names never end")
+
+
+def _release(reserved: Old) -> None:
+    """Remove the empty file, should it still be the one under its name."""
+    with contextlib.suppress(FileNotFoundError):
+        if _looks(reserved.path) == reserved:
+            os.unlink(reserved.path)
+
+
+def _looks(path: str) -> Old:
+    found = os.lstat(path)
+    return Old(path, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def _is_regular(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_file(follow_symlinks=False)
+    except OSError:
+        return False
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return f"{path}{os.sep}".startswith(f"{folder.rstrip(os.sep)}{os.sep}")
+
+
+def _identities(paths: Iterable[str]) -> set[tuple[int, int]]:
+    """Device and inode number of these files, of the program's modules, and of whatever this process has open."""
+    modules = [vars(module).get("__file__") for module in list(sys.modules.values()) if hasattr(module, "__dict__")]
+    program = [path for path in modules if isinstance(path, str)]
+    open_files: list[str] = []
+    with contextlib.suppress(OSError):  # only Linux tells
+        open_files = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    found = set()
+    for path in [*paths, *program, *open_files]:
+        with contextlib.suppress(OSError, ValueError):
+            stat = os.stat(path)
+            found.add((stat.st_dev, stat.st_ino))
+    return found

@@ -20,9 +20,10 @@ _BASE = (
             "live files themselves.", optional=True),
     Setting("MinFreeBytes", 32 * 1024 * 1024, "bytes", "Disk space that snapshots leave free; below it notifies stay due.",
             low=0, live=True),
-    Setting("ArchiveToFolder", "archive", "", "Folder for old files, relative to the first entry's folder. None archives "
-            "nothing.", optional=True),
-    Setting("ArchiveAfterDaysOld", 3, "days", "Age after which a file is archived.", low=0, high=36500),
+    Setting("ArchiveToFolder", "archive", "", "Folder for old files, relative to the first entry's folder; they go to "
+            "YYYYMM/DD in it. None archives nothing.", optional=True),
+    Setting("ArchiveAfterDaysOld", 3, "days", "A file last changed before the midnight of so many days ago is archived; one "
+            "this task uploads not before every destination has confirmed it.", low=0, high=36500),
     Setting("Master_Log_FileName", "./logs/base_taskmaster.log.txt", "", "The master's log. None logs to no file.", optional=True),
     Setting("Subtask_Log_FileName", "./logs/base_subtask.log.txt", "", "The child's log. None logs to no file.", optional=True),
     Setting("HeartbeatIntervalSecs", 0, "seconds", "How often a heartbeat file is sent; 0 sends none.", kind=float, low=0,

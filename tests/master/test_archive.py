@@ -285,9 +285,10 @@ def test_no_archive_folder_archives_nothing(place):
     assert one.there() == ["notes.txt"]
 
 
-def test_a_file_that_changes_at_the_last_moment_stays(place, monkeypatch):
+@pytest.mark.parametrize("name", ["a.csv", "notes.txt"])
+def test_a_file_that_changes_at_the_last_moment_stays(place, monkeypatch, name):
     one = place()
-    path = one.make("a.csv")
+    path = one.make(name)
     one.receipt(path)
     reserve = archive_module._reserve
 

@@ -183,6 +183,16 @@ def test_nothing_is_held_longer_than_it_may_be(holds: list[tuple[int, int]], jum
     assert some.next_at(now, 0) is None
 
 
+def test_a_hold_put_off_unseen_is_due_at_its_new_time() -> None:
+    files = {"f.hold": Stamp(1 * SECOND, 0, 1)}
+    some = Holds(50.0, files.get, lambda path: None)
+    some.look("f", 0, 0.0)
+    files["f.hold"] = Stamp(9 * SECOND, 0, 1)
+    assert some.due(2.0, 2 * SECOND, False) == {}
+    assert some.next_at(2.0, 2 * SECOND) == pytest.approx(9 + GRACE_SECS)
+    assert list(some.due(10.0, 10 * SECOND, False)) == ["f"]
+
+
 def test_offered_files_are_taken_once_where_they_differ(world: HoldWorld) -> None:
     world.write("old", b"left over")
     world.watch.offer([world.path("old"), world.path("never"), world.path("a"), world.path("d/x")])

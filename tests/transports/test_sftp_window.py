@@ -58,7 +58,7 @@ def test_it_fills_the_link_and_keeps_the_queue_short(rate: float, delay: float) 
     link.run(15)
     most = min(rate, 8 * LARGEST / (delay + LARGEST / rate))  # beyond that the window is at its end
     assert link.run(15) > 0.9 * most
-    assert link.queue_secs <= delay + 1.0
+    assert link.queue_secs <= min(delay + 1.3, 2.0)
 
 
 @given(st.floats(2e3, 50e6), st.floats(0.0001, 1.0))
@@ -124,6 +124,13 @@ def test_small_files_alone_tell_nothing_about_how_slow_a_link_is() -> None:
         link.now += 0.02
         link.window.acknowledged(1000, stamp, link.now)
     assert link.window.limit == limit
+
+
+def test_a_first_small_file_does_not_close_the_window() -> None:
+    window = Window(LARGEST)
+    window.acknowledged(100, window.sent(100, 0.0), 0.3)
+    assert window.limit == 64 * 1024
+    assert window.chunk == 32 * 1024
 
 
 def test_a_burst_of_late_answers_is_no_rate() -> None:

@@ -77,7 +77,7 @@ class Window:
         # With room to spare the sender was the slow part: that tells only how fast the way is at least.
         if stamp.full or rate > self.rate:
             self._rates[0] = max(self._rates[0], rate)
-        self._set()
+        self._set(may_shrink=stamp.full)
 
     def _turn(self, now: float) -> None:
         if self._bucket_end is None:
@@ -91,8 +91,11 @@ class Window:
             self._bucket_base = None
             self._bucket_end = now + _BUCKET_SECS
 
-    def _set(self) -> None:
+    def _set(self, may_shrink: bool) -> None:
         secs = min((self._base or 0.0) + _QUEUE_SECS, _LONGEST_SECS)
         highest = _CHUNKS_AT_MOST * self._largest
-        self.limit = int(min(max(self.rate * secs, _LEAST_LIMIT), highest))
+        limit = int(min(max(self.rate * secs, _LEAST_LIMIT), highest))
+        if limit < self.limit and not may_shrink:
+            return
+        self.limit = limit
         self.chunk = min(max(self.limit // 4 // LEAST_CHUNK * LEAST_CHUNK, LEAST_CHUNK), self._largest)

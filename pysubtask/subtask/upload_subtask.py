@@ -11,7 +11,8 @@ from ..common.entries import remote_name
 from ..common.errors import SourceChanged
 from ..transports import open_transport, transport_class
 from .base_subtask import BaseSubtask
-from .courier import Courier, Hooks
+from .courier import Courier
+from .deliveries import Hooks
 from .snapshot import content_digest
 from .spool import Entry, Version
 from .watch import RESIDUAL, Due

@@ -20,7 +20,8 @@ from pysubtask.common.notify import Stamp
 from pysubtask.master import burst
 from pysubtask.subtask import courier
 from pysubtask.subtask.board import Board
-from pysubtask.subtask.courier import Courier, Hooks
+from pysubtask.subtask.courier import Courier
+from pysubtask.subtask.deliveries import Hooks
 from pysubtask.subtask.heartbeat import Heartbeat
 from pysubtask.subtask.spool import Entry
 from pysubtask.subtask.store import Store

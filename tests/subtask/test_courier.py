@@ -14,7 +14,8 @@ from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.receipts import read_receipts
 from pysubtask.subtask.board import Board
-from pysubtask.subtask.courier import Courier, Hooks
+from pysubtask.subtask.courier import Courier
+from pysubtask.subtask.deliveries import Hooks
 from pysubtask.subtask.spool import Entry
 from pysubtask.subtask.store import Store
 from pysubtask.transports.base import RemoteStat, Sent, Traits, Transport
@@ -405,9 +406,9 @@ def test_temps_of_earlier_attempts_are_swept_at_the_next_connect(bench):
 
 
 def test_a_connection_found_dead_after_a_pause_is_not_a_failure(bench, monkeypatch):
-    from pysubtask.subtask import courier as module
+    from pysubtask.subtask import deliveries
 
-    monkeypatch.setattr(module, "_IDLE_SECS", 0.2)
+    monkeypatch.setattr(deliveries, "IDLE_SECS", 0.2)
     one = bench(RetryWaitSecs=30).start()
     one.put("a")
     one.drained()

@@ -1,0 +1,227 @@
+"""Uploads in flight on one connection: each attempt, how it ended, and what follows from that."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+from ..common.errors import FileRefused, LoginRefused, SourceError, TransportError, TransportLost
+from ..common.receipts import Receipt
+from ..transports.base import Job, Transport
+from .desk import Desk
+from .plan import already_there
+from .retry import Policy, decide
+from .spool import Done, Version
+
+IDLE_SECS = 5.0
+_BEAT = -1
+
+
+class Hooks(NamedTuple):
+    """What the courier tells the child's main thread: ``changed`` (the status page is out of date), ``lost``
+    (this data file's snapshot cannot be read, take it anew), ``confirm`` (raises where a live file moved), ``beat``
+    (writes the heartbeat files now; their paths)."""
+
+    changed: Callable[[], None]
+    lost: Callable[[str], None]
+    confirm: Callable[[Version], None]
+    beat: Callable[[], list[str]]
+
+
+class Deliveries:
+    """Made and used on the courier's loop; ``wake`` is called whenever the courier should look again.
+
+    ``broken``: why the connection is of no use any more, or empty. ``stale``: nothing was done on it for a while, so
+    that it may have been dead before. ``success`` counts what arrived. ``active_at``: when something last did
+    (monotonic).
+    """
+
+    def __init__(self, transport: Transport, desk: Desk, policy: Policy, hooks: Hooks, wake: Callable[[], None]) -> None:
+        self._transport = transport
+        self._desk = desk
+        self._policy = policy
+        self._hooks = hooks
+        self._wake = wake
+        self._tasks: dict[asyncio.Task[None], int] = {}
+        self._past_attempt: set[int] = set()
+        self._finished: asyncio.Queue[Done] = asyncio.Queue()
+        self._beat_problem = ""
+        self.beat_due = False
+        self.broken = ""
+        self.stale = False
+        self.success = 0
+        self.active_at = desk.clock()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is in flight or waits for its commit."""
+        return bool(self._tasks) or not self._finished.empty()
+
+    def begin(self, version: Version) -> None:
+        """Send a version."""
+        self._track(self._carry(version), version.id)
+
+    def begin_beat(self) -> None:
+        """Send the heartbeat that is due."""
+        self.beat_due = False
+        self._track(self._send_beat(), _BEAT)
+
+    def _track(self, coroutine: Coroutine[Any, Any, None], job: int) -> None:
+        now = self._desk.clock()
+        if not self._tasks:
+            # After a pause the first use may find that the server has hung up in the meantime.
+            self.stale = now - self.active_at > IDLE_SECS
+        self.active_at = now
+        task = asyncio.create_task(coroutine)
+        self._tasks[task] = job
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        self._wake()
+
+    async def end(self, reason: str) -> None:
+        """End whatever is in flight; each version is given back."""
+        if self._tasks:
+            self.broken = self.broken or reason
+            for task, job in self._tasks.items():
+                # One that is giving its version back is let to.
+                if job not in self._past_attempt:
+                    task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def settled(self) -> None:
+        """Wait until everything finished is committed."""
+        await self._finished.join()
+
+    async def _carry(self, version: Version) -> None:
+        self._desk.board.begin(version.id, version.name, version.size)
+        try:
+            outcome = await self._attempt(version)
+            self._past_attempt.add(version.id)
+            if isinstance(outcome, Done):
+                self._finished.put_nowait(outcome)
+            elif isinstance(outcome, FileRefused):
+                await self._refuse(version, outcome)
+            elif isinstance(outcome, SourceError):
+                await self._lost_source(version, outcome)
+            else:
+                self.broken = self.broken or str(outcome)
+                await self._give_back(version, str(outcome))
+        finally:
+            self._past_attempt.discard(version.id)
+            self._desk.board.end(version.id)
+
+    async def _attempt(self, version: Version) -> Done | Exception:
+        """Try to send it; how it ended. A cancelled attempt is a lost one."""
+        try:
+            return await self._put(version)
+        except (TransportError, SourceError) as exc:
+            return exc
+        except asyncio.CancelledError:
+            return TransportLost(self.broken or "stopped")
+        except Exception as exc:
+            self._desk.log.exception("Upload of [%s] failed", version.name)
+            return TransportLost(f"internal error: {exc!r}")
+
+    async def _send_beat(self) -> None:
+        """Put the heartbeat files on the server, with its clock for their time; a lost one is due again."""
+        try:
+            for path in self._hooks.beat():
+                name = os.path.basename(path)
+                temp = await self._desk.ask(self._desk.spool.note_temp, name, self._desk.wall())
+                await self._transport.upload(Job(path, os.stat(path).st_size, None, name, temp), lambda done: None)
+                await self._desk.ask(self._desk.spool.temps_swept, (), (temp,), self._desk.wall())
+        except (TransportLost, LoginRefused) as exc:
+            self.beat_due = True
+            self.broken = self.broken or str(exc)
+        except (FileRefused, SourceError, OSError) as exc:
+            if str(exc) != self._beat_problem:
+                self._beat_problem = str(exc)
+                self._desk.log.error("Heartbeat cannot be sent: %s", exc)
+                self._desk.events.emit("heartbeat_failed", reason=str(exc))
+        except asyncio.CancelledError:
+            self.beat_due = True
+        except Exception as exc:
+            self._desk.log.exception("Heartbeat failed")
+            self.broken = self.broken or f"internal error: {exc!r}"
+        else:
+            self._beat_problem = ""
+            self._arrived()
+
+    async def _put(self, version: Version) -> Done:
+        if version.compare:
+            remote = await self._transport.stat(version.name)
+            if already_there(version.known, version.size, version.mtime_ns, version.digest, remote):
+                assert remote is not None
+                return Done(version.id, remote, 0, "size", unchanged=True)
+        job = Job(
+            version.snapshot, version.size, version.mtime_ns, version.name, version.temp, version.stale,
+            lambda: self._hooks.confirm(version),
+        )  # fmt: skip
+
+        def progress(done: int) -> None:
+            self._desk.board.progress(version.id, done)
+            self._hooks.changed()
+
+        sent = await self._transport.upload(job, progress)
+        return Done(version.id, sent.remote, sent.bytes_sent, sent.verified)
+
+    async def _give_back(self, version: Version, reason: str) -> None:
+        secs = 0.0 if self.stale else decide(version.attempts + 1, TransportLost(), self._policy, random.random()).secs
+        due = self._desk.clock() + secs
+        # The answer may have been lost after the work was done, so the next try looks first.
+        await self._desk.ask(self._desk.store.give_back, version.id, reason, due, compare=True)
+
+    async def _refuse(self, version: Version, exc: FileRefused) -> None:
+        decision = decide(version.attempts + 1, exc, self._policy, random.random())
+        self._desk.log.error("PARKED [%s], next offer in [%.0f] secs: %s", version.name, decision.secs, exc)
+        self._desk.events.emit("parked", name=version.name, path=version.path, reason=str(exc))
+        self._desk.error("parked", f"{version.name}: {exc}")
+        await self._desk.ask(self._desk.store.give_back, version.id, str(exc), self._desk.clock() + decision.secs, park=True)
+        self._hooks.changed()
+
+    async def _lost_source(self, version: Version, exc: SourceError) -> None:
+        self._desk.log.warning("Snapshot of [%s] cannot be sent, taking it anew: %s", version.path, exc)
+        self._desk.events.emit("snapshot_lost", name=version.name, path=version.path, reason=str(exc))
+        path = await self._desk.ask(self._desk.spool.withdraw, version.id)
+        if path is not None:
+            self._hooks.lost(path)
+
+    def _arrived(self) -> None:
+        self.success += 1
+        self.stale = False
+        self.active_at = self._desk.clock()
+
+    async def settle(self) -> None:
+        """Commit finished uploads; those that finish while a commit runs share the next one."""
+        while True:
+            dones = [await self._finished.get()]
+            while not self._finished.empty():
+                dones.append(self._finished.get_nowait())
+            for done, receipt in await self._desk.ask(self._desk.store.deliver, dones):
+                self._arrived()
+                self._say_delivered(done, receipt)
+            for _ in dones:
+                self._finished.task_done()
+            self._wake()
+            self._hooks.changed()
+
+    def _say_delivered(self, done: Done, receipt: Receipt) -> None:
+        if done.unchanged:
+            self._desk.log.info("[%s] unchanged, already on server", receipt.name)
+            self._desk.events.emit("unchanged", name=receipt.name, path=receipt.path, receipt=receipt.seq)
+            return
+        self._desk.log.info("Uploaded [%s] ([%d] bytes)", receipt.name, receipt.size)
+        self._desk.events.emit(
+            "delivered", name=receipt.name, path=receipt.path, size=receipt.size, bytes_sent=done.bytes_sent,
+            receipt=receipt.seq,
+        )  # fmt: skip
+        self._desk.board.add(delivered=1, bytes_sent=done.bytes_sent)
+        self._desk.board.set(last_delivery={"at": receipt.at, "name": receipt.name, "size": receipt.size})

@@ -1,0 +1,458 @@
+"""What every benchmark here shares: one real sshd on loopback, runs that are measured, a table, and a tidy end.
+
+Everything is made in temporary folders and removed with them, also after Ctrl-C. Every program is run with a
+home of its own there and one ssh configuration, so no user's settings are read and nothing of his is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import itertools
+import json
+import math
+import os
+import platform
+import re
+import shlex
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+_REPO = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(_REPO))
+
+from pysubtask import __version__  # noqa: E402
+from pysubtask.testing.sshd import OpenSSHServer, descendants, missing, openssh_server  # noqa: E402
+
+T = TypeVar("T")
+
+_SAMPLE_SECS = 0.02
+_LIMIT_SECS = 300.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_VERSIONS = {
+    "sftp": ("ssh", "-V"),
+    "rclone": ("rclone", "version"),
+    "rsync": ("rsync", "--version"),
+    "lftp": ("lftp", "--version"),
+    "lsyncd": ("lsyncd", "--version"),
+}
+PACKAGES = {"sftp": "openssh-client", "rclone": "rclone", "rsync": "rsync", "lftp": "lftp", "lsyncd": "lsyncd"}
+
+
+class Failed(Exception):
+    """A program did not do what it was to do; the text says what it said."""
+
+
+class Run(NamedTuple):
+    """One finished program. ``cpu``: seconds of user and system time, with the processes it waited for. ``rss``: bytes,
+    the peaks of all its processes added up. ``said``: its standard output."""
+
+    secs: float
+    cpu: float
+    rss: int
+    said: str
+
+
+class Place(NamedTuple):
+    """A folder on the server: its name for who logs in by sftp, its path for others and for a look from here."""
+
+    name: str
+    path: Path
+
+
+class Bench:
+    """The server, the ssh configuration, and the programs that are running."""
+
+    def __init__(self, root: Path, server: OpenSSHServer, cipher: str) -> None:
+        self.root = root
+        self.server = server
+        self.ssh_config = root / "ssh_config"
+        self.home = root / "home"
+        self.home.mkdir()
+        self._numbers = itertools.count(1)
+        self._running: list[subprocess.Popen[bytes]] = []
+        self.ssh_config.write_text(
+            "Host *\n"
+            f"  HostName 127.0.0.1\n  Port {server.port}\n  User {server.user}\n  IdentityFile {server.key_file}\n"
+            f"  IdentitiesOnly yes\n  IdentityAgent none\n  UserKnownHostsFile {server.known_hosts}\n"
+            "  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  BatchMode yes\n  LogLevel ERROR\n"
+            f"  ControlPath none\n  Ciphers {cipher}\n"
+        )
+        (self.home / "rclone.conf").touch()
+        self.env = {
+            "PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": str(self.home), "TMPDIR": str(self.home),
+            "PYTHONPATH": os.pathsep.join(path for path in (str(_REPO), os.environ.get("PYTHONPATH", "")) if path),
+            "RCLONE_CONFIG": str(self.home / "rclone.conf"), "RCLONE_CONFIG_BENCH_TYPE": "sftp",
+            "RCLONE_CONFIG_BENCH_HOST": "127.0.0.1", "RCLONE_CONFIG_BENCH_PORT": str(server.port),
+            "RCLONE_CONFIG_BENCH_USER": server.user, "RCLONE_CONFIG_BENCH_KEY_FILE": str(server.key_file),
+            "RCLONE_CONFIG_BENCH_KNOWN_HOSTS_FILE": str(server.known_hosts),
+        }  # fmt: skip
+
+    def settings(self, **more: Any) -> dict[str, Any]:
+        """Settings of our transport for this server, with the same ssh configuration as everybody's."""
+        return self.server.settings(SSHConfigFile=str(self.ssh_config), **more)
+
+    def fresh(self, stem: str) -> Path:
+        """A path here that nobody has used."""
+        return self.root / f"{stem}-{next(self._numbers)}"
+
+    def place(self) -> Place:
+        """A new, empty folder on the server."""
+        name = f"in-{next(self._numbers)}"
+        path = self.server.files / name
+        path.mkdir()
+        return Place(name, path)
+
+    def run(self, argv: Sequence[str], stdin: str = "") -> Run:
+        """Run a program to its end. Failed where its exit status is not 0."""
+        said, told = self.fresh("out"), self.fresh("err")
+        given = self.fresh("stdin")
+        given.write_text(stdin)
+        begun = time.perf_counter()
+        process = self.start(argv, given, said, told)
+        with _Watched(process) as watched:
+            _, status, usage = os.wait4(process.pid, 0)
+        secs = time.perf_counter() - begun
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self._running.remove(process)
+        if watched.too_long:
+            raise Failed(f"not ended after {_LIMIT_SECS:.0f} s")
+        words = said.read_text("utf-8", "replace")
+        if process.returncode:
+            last = (told.read_text("utf-8", "replace").strip() or words.strip() or "nothing was said").splitlines()[-1]
+            raise Failed(f"exit status {process.returncode}: {last[:200]}")
+        for path in (said, told, given):
+            path.unlink()
+        return Run(secs, usage.ru_utime + usage.ru_stime, watched.rss, words)
+
+    def start(self, argv: Sequence[str], stdin: Path | None = None, out: Path | None = None,
+              err: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start a program that ends with this benchmark at the latest."""
+        with contextlib.ExitStack() as files:
+            handles = [files.enter_context(open(path or os.devnull, mode))
+                       for path, mode in ((stdin, "rb"), (out, "wb"), (err, "wb"))]
+            process = subprocess.Popen(argv, stdin=handles[0], stdout=handles[1], stderr=handles[2], env=self.env, cwd=self.home,
+                                       start_new_session=True)
+        self._running.append(process)
+        return process
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """End a started program with everything below it."""
+        _kill(process)
+        self._running.remove(process)
+
+    def end_all(self) -> None:
+        """End whatever runs."""
+        while self._running:
+            self.end(self._running[-1])
+
+
+class _Watched:
+    """Looks at a program's processes while it runs: the kernel keeps each one's own peak (VmHWM, proc(5)), which
+    getrusage mixes with that of the process it was forked from. Ends a program that takes too long."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._peaks: dict[int, int] = {}
+        self.too_long = False
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> _Watched:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    @property
+    def rss(self) -> int:
+        return sum(self._peaks.values())
+
+    def _look(self) -> None:
+        deadline = time.monotonic() + _LIMIT_SECS
+        while not self._over.wait(_SAMPLE_SECS):
+            for pid in _tree(self._process.pid):
+                with contextlib.suppress(OSError, ValueError):
+                    found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+                    if found:
+                        # The last one counts: before its exec a process still shows its parent's.
+                        self._peaks[pid] = int(found[1]) * 1024
+            if time.monotonic() > deadline:
+                self.too_long = True
+                for pid in _tree(self._process.pid):
+                    _signal(pid)
+
+
+def _tree(pid: int) -> list[int]:
+    """A process and all below it, asked of the kernel directly: a look at the whole of /proc would cost too much."""
+    found, at = [pid], 0
+    while at < len(found):
+        # Each thread has its own children.
+        with contextlib.suppress(OSError):
+            for task in os.listdir(f"/proc/{found[at]}/task"):
+                with contextlib.suppress(OSError):
+                    found += map(int, Path(f"/proc/{found[at]}/task/{task}/children").read_text().split())
+        at += 1
+    return found
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        below = descendants(process.pid)
+        for pid in (process.pid, *below):
+            _signal(pid)
+        process.wait()
+
+
+def _signal(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+
+
+# ---- the frame of a benchmark
+
+
+def options(text: str) -> argparse.ArgumentParser:
+    """The options that all benchmarks have."""
+    parser = argparse.ArgumentParser(description=text)
+    parser.add_argument("--rounds", type=int, help="how often each is measured")
+    parser.add_argument("--quick", action="store_true", help="small sizes and one round, to see that it works: no figure to quote")
+    parser.add_argument("--only", metavar="WORD", action="append", default=[], help="only the rows with this word (again for more)")
+    parser.add_argument("--cipher", default="aes128-gcm@openssh.com",
+                        help="of every ssh (default: %(default)s, which rclone takes by itself)")
+    parser.add_argument("--dir", help="where everything is made; the default is the folder for temporary files")
+    parser.add_argument("--server-dir", help="where the server's files are made, such as /dev/shm; the default is that of --dir")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
+    return parser
+
+
+def main(benchmark: Callable[[Bench, argparse.Namespace], Table], args: argparse.Namespace) -> int:
+    """Set everything up, run, print the table, and remove everything; the exit status."""
+    reason = missing()
+    if reason is not None:
+        print(reason, file=sys.stderr)
+        return 1
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)
+    try:
+        with _set_up(args) as bench:
+            table = benchmark(bench, args)
+            about = _about(bench)
+    except KeyboardInterrupt:
+        print("interrupted; everything was ended and removed", file=sys.stderr)
+        return 130
+    print(table.text(about))
+    if args.json:
+        Path(args.json).write_text(json.dumps({**about, **table.data()}, indent=1) + "\n")
+    return 1 if any(str(row.get("problem") or "").startswith("failed") for row in table.rows) else 0
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """Once: nobody who is impatient shall keep the end from tidying up."""
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _set_up(args: argparse.Namespace) -> Iterator[Bench]:
+    with contextlib.ExitStack() as stack:
+        folder, there = (
+            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pysubtask-bench-", dir=where, ignore_cleanup_errors=True)))
+            for where in (args.dir, args.server_dir or args.dir)
+        )
+        server = stack.enter_context(openssh_server(there / "sshd"))
+        _quiet(server)
+        bench = Bench(folder, server, args.cipher)
+        stack.callback(bench.end_all)
+        yield bench
+
+
+def _quiet(server: OpenSSHServer) -> None:
+    """sftp-server logs only errors, as Debian sets it up: a line for each open, close and rename is a cost that rsync
+    would not have."""
+    script = server.root / "sftp.sh"
+    text = script.read_text()
+    script.write_text(text.replace(" -l VERBOSE ", " -l ERROR "))
+
+
+def progress(text: str) -> None:
+    """One line for who waits."""
+    print(f"  {text}", file=sys.stderr, flush=True)
+
+
+def chosen(names: Iterable[str], words: Sequence[str]) -> list[str]:
+    """The rows that were asked for, all without ``words``."""
+    return [name for name in names if not words or any(word.lower() in name.lower() for word in words)]
+
+
+def first_round(args: argparse.Namespace) -> int:
+    """-1: there is a round before the first that is not counted, which brings the programs into memory."""
+    return 0 if args.quick else -1
+
+
+def installed(program: str) -> bool:
+    """Whether a peer can be measured."""
+    return shutil.which(program) is not None
+
+
+def not_installed(program: str) -> str:
+    """What the table says of one that cannot."""
+    return f"missing: apt-get install {PACKAGES[program]}"
+
+
+def ordered(tools: Sequence[T], round_number: int) -> list[T]:
+    """The same tools, each round in another order: shifted by one, every second time backwards."""
+    shift = round_number % max(1, len(tools))
+    turned = [*tools[shift:], *tools[:shift]]
+    return turned[::-1] if round_number % 2 else turned
+
+
+def wait_until(condition: Callable[[], bool], secs: float, what: str, pause: float = 0.005) -> None:
+    """Ask until it is so; Failed after ``secs``."""
+    deadline = time.monotonic() + secs
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Failed(f"{what}: not within {secs:.0f} s")
+        time.sleep(pause)
+
+
+# ---- the table
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """The value that ``part`` (0 to 1) of the values do not exceed (nearest rank)."""
+    ranked = sorted(values)
+    return ranked[max(0, math.ceil(round(part * len(ranked), 9)) - 1)]
+
+
+def median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def ratio(value: float | None, by: float | None) -> float | None:
+    return value / by if value is not None and by else None
+
+
+class Column(NamedTuple):
+    """``key`` of a row's value, the column's ``title``, and how a number is shown."""
+
+    key: str
+    title: str
+    form: str = ""
+
+
+class Table:
+    """Rows side by side. A row with ``problem`` shows that in the place of its figures."""
+
+    def __init__(self, title: str, columns: Sequence[Column], rows: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
+        self.title, self.columns, self.rows, self.notes = title, columns, rows, notes
+
+    def data(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"benchmark": self.title, "rows": self.rows, "notes": self.notes}
+
+    def text(self, about: dict[str, Any]) -> str:
+        """The table as markdown that can be read as it is, with what was measured where."""
+        lines = [[column.title for column in self.columns]]
+        for row in self.rows:
+            cells = [_shown(row.get(column.key), column.form) for column in self.columns]
+            if row.get("problem"):
+                cells[1] = str(row["problem"])
+            lines.append(cells)
+        # What is said of a problem may run over the columns that are empty then.
+        sized = [line for line, row in zip(lines, [{}, *self.rows], strict=True) if not row.get("problem")]
+        widths = [max(len(line[index]) for line in sized) for index in range(len(self.columns))]
+        widths[0] = max(widths[0], *(len(line[0]) for line in lines))
+        out = [f"## {self.title}", ""]
+        for number, line in enumerate(lines):
+            texts = [index == 0 or not self.columns[index].form for index in range(len(line))]
+            cells = [cell.ljust(width) if text else cell.rjust(width)
+                     for cell, width, text in zip(line, widths, texts, strict=True)]
+            out.append(f"| {' | '.join(cells)} |")
+            if not number:
+                rules = ["-" * width if text else "-" * (width - 1) + ":" for width, text in zip(widths, texts, strict=True)]
+                out.append(f"| {' | '.join(rules)} |")
+        out += ["", *(f"- {note}" for note in self.notes), ""]
+        out += [f"{key}: {value if isinstance(value, str) else ', '.join(f'{a} {b}' for a, b in value.items())}"
+                for key, value in about.items()]
+        return "\n".join(out)
+
+
+def _shown(value: Any, form: str) -> str:
+    if value is None:
+        return "-" if form else ""
+    return format(value, form) if form else str(value)
+
+
+# ---- where it was measured
+
+
+def _about(bench: Bench) -> dict[str, Any]:
+    words = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"model name\s*: (.*)", words) or re.search(r"Model\s*: (.*)", words)
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    load = os.getloadavg()[0]
+    versions = {"pysubtask": f"{__version__}{_commit()}", "python": platform.python_version()}
+    versions |= {name: _version(*command) for name, command in _VERSIONS.items()}
+    aes = "with" if re.search(r"\b(aes|pmull)\b", words) else "without"
+    return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "machine": f"{os.cpu_count()} x {model[1] if model else platform.machine()} ({aes} AES instructions), {pages:.0f} GB, "
+                   f"{_system()}, Linux {platform.release()}, {_file_system(bench.root)} (server: "
+                   f"{_file_system(bench.server.files)}), load at the end {load:.1f}",
+        "versions": versions,
+    }  # fmt: skip
+
+
+def _commit() -> str:
+    """Which state of the repository this is, where that can be asked."""
+    if shutil.which("git") is None:
+        return ""
+    argv = ["git", "-C", str(_REPO), "describe", "--always", "--dirty"]
+    run = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False)
+    return f" ({run.stdout.strip()})" if run.returncode == 0 else ""
+
+
+def _version(program: str, flag: str) -> str:
+    if shutil.which(program) is None:
+        return "missing"
+    run = subprocess.run([program, flag], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False)
+    found = re.search(r"v?(\d+\.\d[\w.]*)", run.stdout + run.stderr)
+    return found[1] if found else "unknown"
+
+
+def version_of(program: str) -> tuple[int, ...]:
+    """As numbers; empty where it is not known."""
+    return tuple(int(part) for part in re.findall(r"\d+", _version(*_VERSIONS[program]))[:3])
+
+
+def _system() -> str:
+    with contextlib.suppress(OSError):
+        found = re.search(r'PRETTY_NAME="?([^"\n]*)', Path("/etc/os-release").read_text())
+        if found:
+            return found[1]
+    return platform.system()
+
+
+def _file_system(folder: Path) -> str:
+    """The kind of file system a folder is on."""
+    best, kind = "", "unknown file system"
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, mount, what, *_ = line.split()
+        if (f"{folder}/".startswith(mount.rstrip("/") + "/")) and len(mount) >= len(best):
+            best, kind = mount, what
+    return kind

@@ -1,0 +1,101 @@
+"""The benchmarks run, name what is missing, and leave nothing behind. Their figures are not judged here."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pysubtask.testing.sshd import descendants, find_program, missing
+from tests.helpers import wait_until
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
+
+_FOLDER = Path(__file__).parent.parent / "benchmarks"
+
+
+def _start(name, tmp_path, *options, **environment):
+    (tmp_path / "made").mkdir()
+    argv = [sys.executable, str(_FOLDER / f"{name}.py"), "--quick", "--json", str(tmp_path / "figures.json"), *options]
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env=os.environ | {"TMPDIR": str(tmp_path / "made")} | environment)
+
+
+def _run(name, tmp_path, *options, **environment):
+    """The rows by their names, and the table as it is printed."""
+    process = _start(name, tmp_path, *options, **environment)
+    try:
+        said, told = process.communicate(timeout=110)
+    finally:
+        process.kill()
+    assert process.returncode == 0, said + told
+    assert os.listdir(tmp_path / "made") == []
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["machine"] and figures["date"] and f"benchmarks/{name}.py --quick" in figures["command"]
+    rows = {row["name"]: row for row in figures["rows"]}
+    assert all(f"| {row}" in said for row in rows)
+    assert not [row["problem"] for row in rows.values() if row["problem"] and row["problem"].startswith("failed")]
+    return rows, said
+
+
+def test_bulk(tmp_path):
+    rows, _ = _run("bulk", tmp_path, "--only", "pysubtask", "--only", "OpenSSH sftp", "--only", "rsync")
+    ours = rows["pysubtask SFTPTransport"]
+    assert 0.1 < ours["mb_per_sec"] < 10_000
+    assert 10 < ours["rss_mb"] < 300
+    assert 0.01 < ours["cpu_secs"] < 20
+    assert ours["mb_per_sec"] > rows["pysubtask SFTPTransport, with Python's start"]["mb_per_sec"]
+    if not rows["OpenSSH sftp"]["problem"]:
+        assert ours["ratio"] == pytest.approx(ours["mb_per_sec"] / rows["OpenSSH sftp"]["mb_per_sec"])
+
+
+def test_small(tmp_path):
+    rows, _ = _run("small", tmp_path, "--only", "pysubtask", "--only", "sftp", "--only", "mirror -R")
+    alone, whole = rows["pysubtask SFTPTransport, 64 in flight"], rows["pysubtask end to end"]
+    assert 0.5 < alone["files_per_sec"] < 100_000
+    assert 0.5 < whole["files_per_sec"] < 100_000
+    assert alone["alone"] == whole["whole"] == 1
+
+
+def test_latency(tmp_path):
+    rows, _ = _run("latency", tmp_path)
+    ours = rows["pysubtask append + notify"]
+    assert 0.1 < ours["best_ms"] <= ours["p50_ms"] <= ours["p99_ms"] < 30_000
+    assert ours["changes"] == 10
+
+
+def test_a_program_that_is_not_installed_is_named(tmp_path):
+    place = tmp_path / "bin"
+    place.mkdir()
+    for name in ("ssh", "ssh-keygen", "sh"):
+        os.symlink(find_program(name), place / name)
+    rows, said = _run("small", tmp_path, "--only", "rsync", PATH=str(place))
+    assert rows["rsync -rt"]["problem"] == "missing: apt-get install rsync"
+    assert "missing: apt-get install rsync" in said
+
+
+def test_an_interrupt_leaves_nothing_behind(tmp_path):
+    process = _start("small", tmp_path, "--only", "end to end", "--files", "3000")
+    try:
+        # Master, child, sshd: all that it starts, at its busiest.
+        wait_until(lambda: list((tmp_path / "made").glob("*/sshd/files/in-*/f*.dat")), 60, "the first file on the server")
+        below = descendants(process.pid)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, told
+    assert below
+    assert not [pid for pid in below if _lives(pid)]
+    assert os.listdir(tmp_path / "made") == []
+
+
+def _lives(pid):
+    """A process that ended and that nobody has waited for is no more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -133,7 +133,7 @@ class Deliveries:
     async def _send_beat(self) -> None:
         """Put the heartbeat files on the server, with its clock for their time; a lost one is due again."""
         try:
-            for path in self._hooks.beat():
+            for path in await asyncio.to_thread(self._hooks.beat):
                 name = os.path.basename(path)
                 temp = await self._desk.ask(self._desk.spool.note_temp, name, self._desk.wall())
                 await self._transport.upload(Job(path, os.stat(path).st_size, None, name, temp), lambda done: None)

@@ -1,4 +1,5 @@
-"""The durable queue: one SQLite file, one connection, one thread. All SQL of the package is here.
+"""The durable queue: one SQLite file, one connection, one thread. All SQL of the package is here and in
+``database``.
 
 A job is one remote name at the destination. It has at most two versions: one ``sending`` and one
 ``waiting``. A newer snapshot replaces the waiting one, never the running one; finishing marks only its own.
@@ -10,43 +11,19 @@ Paths are stored as bytes, so that any name the file system allows survives.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import os
-import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ..common.errors import DiskLow, SpoolDamaged
 from ..common.events import utc
 from ..common.notify import Stamp, hold_name, notify_name
 from ..common.receipts import Receipt, parse, to_line
 from ..transports.base import RemoteStat
-from .mounts import on_network
+from . import database
 from .plan import Known
 
-FORMAT = 1
 TEMP_MEMORY_SECS = 600.0
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE stamp (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode INTEGER) WITHOUT ROWID;
-CREATE TABLE source (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode INTEGER, digest TEXT) WITHOUT ROWID;
-CREATE TABLE remote (
-    destination TEXT, name BLOB, path BLOB, size INTEGER, mtime INTEGER, digest TEXT,
-    PRIMARY KEY (destination, name)) WITHOUT ROWID;
-CREATE TABLE job (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB, state TEXT CHECK (state IN ('waiting', 'sending', 'parked')),
-    path BLOB, snapshot BLOB, live INTEGER, size INTEGER, mtime_ns INTEGER, digest TEXT, at REAL,
-    attempts INTEGER DEFAULT 0, due REAL DEFAULT 0, compare INTEGER, reason TEXT, temp BLOB);
-CREATE UNIQUE INDEX job_sending ON job (name) WHERE state = 'sending';
-CREATE UNIQUE INDEX job_waiting ON job (name) WHERE state <> 'sending';
-CREATE INDEX job_state ON job (state, id);
-CREATE TABLE temp (destination TEXT, temp BLOB, name BLOB, at REAL, PRIMARY KEY (destination, temp)) WITHOUT ROWID;
-CREATE TABLE receipt (seq INTEGER PRIMARY KEY, line BLOB);
-"""
-
-# Each entry turns format n into n + 1.
-_MIGRATIONS: dict[int, str] = {}
 
 
 class Entry(NamedTuple):
@@ -137,9 +114,8 @@ class Spool:
     def __init__(self, path: str, destination: str, wall: float) -> None:
         self.path = path
         self.destination = destination
-        try:
-            self._db = self._open(path)
-            self._upgrade()
+        with database.opening(path) as self._db:
+            self._commit = functools.partial(database.commit, self._db, path)
             self.epoch = self._begin(wall)
             self.stamps = {
                 os.fsdecode(row[0]): Stamp(*row[1:]) for row in self._db.execute("SELECT path, mtime_ns, size, inode FROM stamp")
@@ -154,37 +130,6 @@ class Spool:
                     "SELECT name, path FROM remote WHERE destination = ? UNION SELECT name, path FROM job", (destination,)
                 )
             }
-        except sqlite3.DatabaseError as exc:
-            if isinstance(exc, sqlite3.OperationalError) and _is_full(exc):
-                raise DiskLow(f"the queue {path} cannot be opened: {exc}") from exc
-            raise SpoolDamaged(f"{path}: {exc}") from exc
-
-    @staticmethod
-    def _open(path: str) -> sqlite3.Connection:
-        # Created here, so that it is private before anything is in it.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        db = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
-        try:
-            db.execute("PRAGMA locking_mode=EXCLUSIVE")
-            db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path) else 'WAL'}")
-            db.execute("PRAGMA synchronous=FULL")
-        except sqlite3.DatabaseError:
-            db.close()
-            raise
-        return db
-
-    def _upgrade(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > FORMAT:
-            raise SpoolDamaged(f"{self.path} is of format {version}, this version knows {FORMAT}: install the newer one again")
-        with self._commit():
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
-                    self._db.execute(statement)
-            for old in range(max(version, 1), FORMAT):
-                for statement in _MIGRATIONS[old].split(";"):
-                    self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version={FORMAT}")
 
     def _begin(self, wall: float) -> int:
         """A new epoch: nothing is in flight, everything is due, and the queue belongs to the present destination."""
@@ -205,21 +150,6 @@ class Spool:
             self._db.execute("DELETE FROM temp WHERE at < ?", (wall - 30 * 86400,))
         self.moved = moved
         return epoch
-
-    @contextlib.contextmanager
-    def _commit(self) -> Any:
-        """One transaction; a full disk becomes DiskLow and leaves everything as it was."""
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield
-            self._db.execute("COMMIT")
-        except BaseException as exc:
-            if self._db.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    self._db.execute("ROLLBACK")
-            if isinstance(exc, sqlite3.OperationalError) and _is_full(exc):
-                raise DiskLow(f"the queue {self.path} cannot be written: {exc}") from exc
-            raise
 
     def close(self) -> None:
         """Close the file; the WAL is folded into it."""
@@ -508,7 +438,3 @@ def temp_name(name: str) -> str:
     """A temp name beside a remote name: unique, short whatever the name, hidden from most listings."""
     folder, slash, _ = name.rpartition("/")
     return f"{folder}{slash}.pysubtask-{os.urandom(8).hex()}.part"
-
-
-def _is_full(exc: sqlite3.OperationalError) -> bool:
-    return exc.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)

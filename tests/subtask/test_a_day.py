@@ -10,7 +10,7 @@ import os
 import random
 import selectors
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from pysubtask import defaults_config
 from pysubtask.common.config import values_of
@@ -40,6 +40,7 @@ class WarpLoop(asyncio.SelectorEventLoop):
     def __init__(self):
         super().__init__(Warp(self))
         self.now = 0.0
+        self.set_default_executor(Inline())
 
     def time(self):
         return self.now
@@ -57,7 +58,7 @@ class Warp(selectors.DefaultSelector):
         return ready
 
 
-class Inline:
+class Inline(ThreadPoolExecutor):
     """An executor that does it at once."""
 
     def submit(self, call, *args, **kwargs):
@@ -67,9 +68,6 @@ class Inline:
         except BaseException as exc:
             future.set_exception(exc)
         return future
-
-    def shutdown(self):
-        pass
 
 
 class Day:

@@ -1,0 +1,104 @@
+"""The spool's file: opened, brought to the present format, and changed one transaction at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+
+from ..common.errors import DiskLow, SpoolDamaged
+from .mounts import on_network
+
+FORMAT = 1
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE stamp (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode INTEGER) WITHOUT ROWID;
+CREATE TABLE source (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode INTEGER, digest TEXT) WITHOUT ROWID;
+CREATE TABLE remote (
+    destination TEXT, name BLOB, path BLOB, size INTEGER, mtime INTEGER, digest TEXT,
+    PRIMARY KEY (destination, name)) WITHOUT ROWID;
+CREATE TABLE job (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB, state TEXT CHECK (state IN ('waiting', 'sending', 'parked')),
+    path BLOB, snapshot BLOB, live INTEGER, size INTEGER, mtime_ns INTEGER, digest TEXT, at REAL,
+    attempts INTEGER DEFAULT 0, due REAL DEFAULT 0, compare INTEGER, reason TEXT, temp BLOB);
+CREATE UNIQUE INDEX job_sending ON job (name) WHERE state = 'sending';
+CREATE UNIQUE INDEX job_waiting ON job (name) WHERE state <> 'sending';
+CREATE INDEX job_state ON job (state, id);
+CREATE TABLE temp (destination TEXT, temp BLOB, name BLOB, at REAL, PRIMARY KEY (destination, temp)) WITHOUT ROWID;
+CREATE TABLE receipt (seq INTEGER PRIMARY KEY, line BLOB);
+"""
+
+# Each entry turns format n into n + 1.
+_MIGRATIONS: dict[int, str] = {}
+
+
+@contextlib.contextmanager
+def opening(path: str) -> Iterator[sqlite3.Connection]:
+    """A connection to the file, for reading what it holds; closed again where that fails.
+
+    Raises SpoolDamaged for a file that is no spool or of a later format, DiskLow where the disk is full.
+    """
+    db: sqlite3.Connection | None = None
+    try:
+        db = _connect(path)
+        _upgrade(db, path)
+        yield db
+    except BaseException as exc:
+        if db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                db.close()
+        if isinstance(exc, sqlite3.OperationalError) and _is_full(exc):
+            raise DiskLow(f"the queue {path} cannot be opened: {exc}") from exc
+        if isinstance(exc, sqlite3.DatabaseError):
+            raise SpoolDamaged(f"{path}: {exc}") from exc
+        raise
+
+
+@contextlib.contextmanager
+def commit(db: sqlite3.Connection, path: str) -> Iterator[None]:
+    """One transaction; a full disk becomes DiskLow and leaves everything as it was."""
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+        db.execute("COMMIT")
+    except BaseException as exc:
+        if db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+        if isinstance(exc, sqlite3.OperationalError) and _is_full(exc):
+            raise DiskLow(f"the queue {path} cannot be written: {exc}") from exc
+        raise
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    # Created here, so that it is private before anything is in it.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    db = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
+    try:
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path) else 'WAL'}")
+        db.execute("PRAGMA synchronous=FULL")
+    except sqlite3.DatabaseError:
+        db.close()
+        raise
+    return db
+
+
+def _upgrade(db: sqlite3.Connection, path: str) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > FORMAT:
+        raise SpoolDamaged(f"{path} is of format {version}, this version knows {FORMAT}: install the newer one again")
+    with commit(db, path):
+        if version == 0:
+            for statement in _SCHEMA.split(";"):
+                db.execute(statement)
+        for old in range(max(version, 1), FORMAT):
+            for statement in _MIGRATIONS[old].split(";"):
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version={FORMAT}")
+
+
+def _is_full(exc: sqlite3.OperationalError) -> bool:
+    return exc.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)

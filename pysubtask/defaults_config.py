@@ -62,13 +62,13 @@ _BURST = (
 _FTP = (
     Setting("SubtaskDescription", "S/FTP Uploader", "", "What the child calls itself in its log."),
     Setting("UseFTP", None, "", "Switches this destination on or off in a TaskMaster; None means: on when Host is set.", kind=bool),
-    Setting("UseSFTP", True, "", "True speaks SFTP (over ssh), False plain FTP."),
+    Setting("UseSFTP", True, "", "True speaks SFTP (over ssh), False FTP or, with UseTLS, FTPS."),
     Setting("Host", "", "", "The server's name or address."),
-    Setting("HostPort", -1, "", "The server's port; -1 takes the protocol's own (22 or 21).", low=-1, high=65535),
+    Setting("HostPort", -1, "", "The server's port; -1 takes the protocol's own (22, 21, with implicit TLS 990).", low=-1, high=65535),
     Setting("HostPath", "", "", "Folder on the server, made where missing; empty is the login's own."),
     Setting("HostSFTPPath", None, "", "Wins over HostPath with SFTP.", kind=str),
     Setting("HostFTPPath", None, "", "Wins over HostPath with FTP.", kind=str),
-    Setting("User", "", "", "Login name; empty leaves it to ssh's own configuration."),
+    Setting("User", "", "", "Login name; empty leaves it to ssh's own configuration, and with FTP means anonymous."),
     Setting("Password", None, "", "Password; never needed with a key or an agent.", kind=str),
     Setting("KeyFile", None, "", "Private key file; None leaves the choice to ssh (its config, its agent).", kind=str),
     Setting("HostKey", None, "", "The server's pinned key, as 'SHA256:...' (ssh-keygen -lf shows it); None looks in "
@@ -80,6 +80,17 @@ _FTP = (
     Setting("SSHConfigFile", None, "", "ssh's configuration file; 'none' reads none at all, None takes the user's own.", kind=str),
     Setting("KeepAliveSecs", 15, "seconds", "ssh asks the server for a sign of life this often.", low=1, high=3600),
     Setting("KeepAliveCount", 3, "signs", "Missed signs of life after which ssh gives up.", low=1, high=100),
+    Setting("UseTLS", None, "", "FTP only: 'explicit' asks for TLS at the server's usual port, 'implicit' speaks it from the start; "
+            "None sends password and data in the clear.", kind=str, choices=("explicit", "implicit")),
+    Setting("CAFile", None, "", "FTPS only: file of the certificates (PEM) that may vouch for the server's; None takes the system's.",
+            kind=str),
+    Setting("TLSFingerprint", None, "", "FTPS only: SHA-256 fingerprint of the server's own certificate, for one that nobody vouches "
+            "for ('openssl x509 -noout -fingerprint -sha256' shows it); nothing else of it is looked at then.", kind=str),
+    Setting("PassiveMode", True, "", "FTP only: True connects to the server for data, too; False has the server connect to here."),
+    Setting("Connections", 4, "connections", "FTP only: how many to open side by side, each for one file; fewer where the server "
+            "takes no more.", low=1, high=32),
+    Setting("StoreInPlace", False, "", "FTP only, for servers that cannot rename: stores under the final name at once, so a reader "
+            "may find half a file, and a cut upload leaves one."),
     Setting("DeadTimeMilli", 180000, "milliseconds", "No notify for this long closes the connection; the next one opens it again.",
             kind=float, low=0, high=_DAY * 1000, live=True),
     Setting("BakToFolder", "upload/ftp", "", "Folder of the snapshots, relative to the first entry's folder. None uploads "

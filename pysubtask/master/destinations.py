@@ -140,8 +140,6 @@ def _check_task_name(name: str) -> str:
 
 def _check_ftp(settings: Mapping[str, Any]) -> None:
     host = settings["Host"]
-    if not settings["UseSFTP"]:
-        raise ConfigError("ftp.UseSFTP", "plain FTP is not in this version", "Set it to True and use an SFTP server (port 22).")
     if not host:
         raise ConfigError("ftp.Host", "it is not set", "Give the server's name or address.")
     # A word that begins with a dash would be an option of the ssh program.
@@ -151,5 +149,25 @@ def _check_ftp(settings: Mapping[str, Any]) -> None:
     user = settings["User"]
     if user.startswith("-") or not user.isprintable():
         raise ConfigError("ftp.User", f"{user!r} is not a login name", "Give the login name, or leave it empty.")
+    _check_protocol(settings)
     if settings["HostPort"] == 0:
         raise ConfigError("ftp.HostPort", "0 is not a port", "Give a number from 1 to 65535, or -1 for the protocol's own.")
+
+
+def _check_protocol(settings: Mapping[str, Any]) -> None:
+    """What belongs to the other protocol is a misunderstanding about how safe this one is."""
+    if settings["UseSFTP"]:
+        for key in ("UseTLS", "CAFile", "TLSFingerprint"):
+            if settings[key] is not None:
+                problem = "it is for FTPS, and UseSFTP is True; SFTP is encrypted by itself"
+                raise ConfigError(f"ftp.{key}", problem, f"Set {key} to None, or UseSFTP to False for an FTPS server.")
+        if settings["StoreInPlace"]:
+            raise ConfigError("ftp.StoreInPlace", "it is for FTP, and UseSFTP is True", "Set it to False, or UseSFTP to False.")
+        return
+    for key in ("KeyFile", "HostKey", "KnownHostsFile"):
+        if settings[key] is not None:
+            remedy = f"Set {key} to None (FTP has User and Password, FTPS also TLSFingerprint or CAFile), or UseSFTP to True."
+            raise ConfigError(f"ftp.{key}", "it is for SFTP, and UseSFTP is False", remedy)
+    for key in ("CAFile", "TLSFingerprint"):
+        if settings[key] is not None and settings["UseTLS"] is None:
+            raise ConfigError(f"ftp.{key}", "it is for FTPS, and UseTLS is None", "Set UseTLS to 'explicit' or 'implicit'.")

@@ -85,20 +85,24 @@ def make_parser(extension: str) -> argparse.ArgumentParser:
     add("-noconsole", "--noconsole", action="store_true", dest="quiet", help="log to the file only")
     if extension == "ftp":
         add("-host", "--hostname", dest="Host", metavar="HOST", help="the server")
-        add("-port", "--port", type=int, dest="HostPort", metavar="PORT", help="its port (default: 22)")
+        add("-port", "--port", type=int, dest="HostPort", metavar="PORT", help="its port (default: 22, with FTP 21)")
         add("-path", "--path", dest="HostPath", metavar="DIR", help="folder on the server")
         add("-u", "--user", "--username", dest="User", metavar="NAME", help="login name")
         add("-key", "--key-file", dest="KeyFile", metavar="FILE", help="private key")
         add("-hostkey", "--host-key", dest="HostKey", metavar="SHA256:...", help="the server's pinned key")
         add("-x", "--dead-time", "--expired-time", type=float, dest="DeadTimeMilli", metavar="MS", help="quiet time until it rests")
-        add("-sftp", "--sftp", type=_switch, dest="UseSFTP", metavar="True|False", help="True: SFTP (default)")
+        add("-sftp", "--sftp", type=_switch, dest="UseSFTP", metavar="True|False", help="True: SFTP (default); False: FTP")
+        add("-tls", "--tls", dest="UseTLS", choices=("explicit", "implicit"), help="FTPS (with --sftp False)")
+        add("-ca", "--ca-file", dest="CAFile", metavar="FILE", help="FTPS: certificates that may vouch for the server's")
+        add("-pin", "--tls-fingerprint", dest="TLSFingerprint", metavar="HEX", help="FTPS: SHA-256 of the server's own certificate")
         add("-p", "--password", type=_no_password, help=argparse.SUPPRESS)
         add("--password-file", metavar="FILE", help="file whose first line is the password; only you may be able to read it")
     return parser
 
 
 _BASE_KEYS = ("TaskName", "TimerIntervalSecs", "HeartbeatIntervalSecs", "HeartbeatName", "BakToFolder", "Subtask_Log_FileName")
-_FTP_KEYS = ("Host", "HostPort", "HostPath", "User", "KeyFile", "HostKey", "DeadTimeMilli", "UseSFTP")
+_FTP_KEYS = ("Host", "HostPort", "HostPath", "User", "KeyFile", "HostKey", "DeadTimeMilli", "UseSFTP", "UseTLS",
+             "CAFile", "TLSFingerprint")
 
 
 def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:

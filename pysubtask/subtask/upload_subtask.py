@@ -17,17 +17,19 @@ from .snapshot import content_digest
 from .spool import Entry, Version
 from .watch import RESIDUAL, Due
 
-_LOGIN_KEYS = ("User", "Password", "KeyFile", "HostKey", "HostKeyPolicy", "KnownHostsFile", "SSHProgram", "SSHConfigFile")
+_LOGIN_KEYS = ("User", "Password", "KeyFile", "HostKey", "HostKeyPolicy", "KnownHostsFile", "SSHProgram", "SSHConfigFile",
+               "UseTLS", "CAFile", "TLSFingerprint")
 _HANG_SECS = 2.0
 
 
 class UploadSubtask(BaseSubtask):
-    """Snapshots and queues like every child, and sends the queue to ``transport`` (a name of TRANSPORTS).
+    """Snapshots and queues like every child, and sends the queue to ``transport`` (a name of TRANSPORTS; where it
+    is empty, UseSFTP chooses).
 
     ``process_notify`` is called with each snapshot before it is sent and need not do anything.
     """
 
-    transport = "sftp"
+    transport = ""
     _courier: Courier | None = None
     _hangs_since: float | None = None
 
@@ -39,15 +41,19 @@ class UploadSubtask(BaseSubtask):
     def process_notify(self, snapshot: str) -> None:
         """Called with the path of each new snapshot before it is sent."""
 
+    def transport_name(self) -> str:
+        """The transport to use, a name of TRANSPORTS."""
+        return self.transport or ("sftp" if self.settings["UseSFTP"] else "ftp")
+
     def destination(self) -> str:
-        return transport_class(self.transport).identity(self.settings)
+        return transport_class(self.transport_name()).identity(self.settings)
 
     def begin(self) -> None:
         self._claims: dict[str, str] = {}
         self._reserved = {remote_name(entry, entry.path): entry.path for entry in self.handoff.entries if entry.kind == "file"}
         hooks = Hooks(self._page_changed, self._snapshot_lost, self._confirm, self.write_heartbeat)
         self._courier = Courier(
-            self._store, open_transport(self.transport, self.settings, self.handoff.state_dir), self.settings, self.board,
+            self._store, open_transport(self.transport_name(), self.settings, self.handoff.state_dir), self.settings, self.board,
             self.events, self.log, hooks, self._login_mark(), self.clock, self.wall,
         )  # fmt: skip
         self._courier.start()

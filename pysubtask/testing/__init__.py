@@ -1,7 +1,9 @@
 """Real loopback servers and a link that breaks on demand, for our tests and for our users'.
 
-``Relay`` breaks the way to any server. ``sftp_server`` is a whole SFTP server with faults of its own
-(extra ``testing``). As pytest fixtures: ``pytest_plugins = ["pysubtask.testing.pytest_plugin"]``.
+``Relay`` breaks the way to any server, ``FTPRelay`` that to an FTP server with its data connections.
+``sftp_server`` and ``ftp_server`` are whole servers with faults of their own (extra ``testing``),
+``vsftpd_server`` is the real thing, where it is installed.
+As pytest fixtures: ``pytest_plugins = ["pysubtask.testing.pytest_plugin"]``.
 Nothing is loaded before it is asked for.
 """
 
@@ -12,13 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._wire import Connection as Connection
+    from .ftp import FTPServer as FTPServer
+    from .ftp import ftp_server as ftp_server
+    from .ftp_relay import FTPRelay as FTPRelay
     from .relay import Relay as Relay
     from .sftp import SFTPServer as SFTPServer
     from .sftp import sftp_server as sftp_server
+    from .vsftpd import VsftpdServer as VsftpdServer
+    from .vsftpd import vsftpd_server as vsftpd_server
 
-_NAMES = {"Relay": "relay", "Connection": "_wire", "SFTPServer": "sftp", "sftp_server": "sftp"}
+_NAMES = {
+    "Connection": "_wire", "FTPRelay": "ftp_relay", "FTPServer": "ftp", "Relay": "relay", "SFTPServer": "sftp",
+    "VsftpdServer": "vsftpd", "ftp_server": "ftp", "sftp_server": "sftp", "vsftpd_server": "vsftpd",
+}
 
-__all__ = ["Connection", "Relay", "SFTPServer", "sftp_server"]
+__all__ = [
+    "Connection", "FTPRelay", "FTPServer", "Relay", "SFTPServer", "VsftpdServer", "ftp_server", "sftp_server", "vsftpd_server",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,10 @@ from pyftpdlib.filesystems import AbstractedFS
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.ioloop import AsyncChat
 
-from .ftp_server import LimitedFile
+from .ftp import LimitedFile
 
 if TYPE_CHECKING:
-    from .ftp_server import FTPServer
+    from .ftp import FTPServer
 
 _ALL = "elradfmwMT"
 
@@ -41,11 +42,23 @@ class _Odd:
         self.owner.sessions.add(self)
         if self.owner.tls == "implicit":
             self.secure_connection(self.get_ssl_context())  # type: ignore[attr-defined]
-        super().handle()  # type: ignore[misc]
+        else:
+            super().handle()  # type: ignore[misc]
+
+    def handle_ssl_established(self) -> None:
+        super().handle_ssl_established()  # type: ignore[misc]
+        if self.owner.tls == "implicit":
+            super().handle()  # type: ignore[misc]
 
     def close(self) -> None:
         self.owner.sessions.discard(self)
         super().close()  # type: ignore[misc]
+
+    def _on_dtp_connection(self) -> None:
+        super()._on_dtp_connection()  # type: ignore[misc]
+        # Its socket is the data handler's now. Kept, it would be closed at the next PORT by a number that by then
+        # may be another session's socket, which would hang from there on.
+        self._dtp_connector = None
 
     def push(self, data: str) -> None:
         # pyftpdlib's own cannot send a name back that is not UTF-8.
@@ -101,6 +114,25 @@ def make_handler(owner: FTPServer, data_ports: range, tls_version: str | None) -
     return type("TLSHandler", (_Odd, _tls_base()), {**values, **_tls_values(owner, commands, tls_version)})
 
 
+def _tls_data() -> type[Any]:
+    """TLS data connections that tell an end from a cut (RFC 4217 section 12.4); pyftpdlib's own may never answer a cut."""
+    from OpenSSL import SSL
+    from pyftpdlib.handlers import TLS_DTPHandler
+
+    class Data(TLS_DTPHandler):  # type: ignore[misc]
+        _error: bool
+        _resp: Any
+
+        def close(self) -> None:
+            if self.receive and self._ssl_established and not self.socket.get_shutdown() & SSL.RECEIVED_SHUTDOWN:
+                if not self._error:
+                    self._resp = ("426 The data ended without a close_notify.", logging.debug)
+                self._error = True
+            super().close()
+
+    return Data
+
+
 def _tls_base() -> type[Any]:
     from pyftpdlib.handlers import TLS_FTPHandler
 
@@ -121,6 +153,6 @@ def _tls_values(owner: FTPServer, commands: dict[str, Any], tls_version: str | N
         context.set_max_proto_version(version)
     tls_commands = {name: row for name, row in _tls_base().proto_cmds.items() if name in ("AUTH", "PBSZ", "PROT")}
     return {
-        "ssl_context": context, "tls_control_required": True, "tls_data_required": True,
+        "dtp_handler": _tls_data(), "ssl_context": context, "tls_control_required": True, "tls_data_required": True,
         "proto_cmds": {**commands, **{name: row for name, row in tls_commands.items() if name not in owner.oddities.without}},
     }

@@ -78,7 +78,14 @@ def test_state_and_snapshots_are_beside_the_first_entry(folder):
         ({}, "ftp.UseFTP", "ftp.Host"),
         (ftp(UseFTP=False), "ftp.UseFTP", "True"),
         ({"ftp": {"UseFTP": True}}, "ftp.Host", "name or address"),
-        (ftp(UseSFTP=False), "ftp.UseSFTP", "SFTP"),
+        (ftp(UseTLS="explicit"), "ftp.UseTLS", "UseSFTP to False"),
+        (ftp(TLSFingerprint="AA"), "ftp.TLSFingerprint", "UseSFTP to False"),
+        (ftp(StoreInPlace=True), "ftp.StoreInPlace", "UseSFTP to False"),
+        (ftp(UseSFTP=False, UseTLS="yes"), "ftp.UseTLS", "'implicit'"),
+        (ftp(UseSFTP=False, KeyFile="id"), "ftp.KeyFile", "UseSFTP to True"),
+        (ftp(UseSFTP=False, UseTLS="explicit", HostKey="SHA256:x"), "ftp.HostKey", "TLSFingerprint"),
+        (ftp(UseSFTP=False, CAFile="ca.pem"), "ftp.CAFile", "'explicit'"),
+        (ftp(UseSFTP=False, Host=""), "ftp.UseFTP", "ftp.Host"),
         (ftp(Host="-oProxyCommand=x"), "ftp.Host", "name or address"),
         (ftp(Host="me@host"), "ftp.Host", "ftp.User"),
         (ftp(Host="sftp://host"), "ftp.Host", "alone"),
@@ -122,6 +129,13 @@ def test_secret_is_in_no_repr():
 def test_wrong_entry_is_found_before_the_config():
     with pytest.raises(ConfigError, match=r"watchfilesdirs\[0\]\.flie"):
         TaskMaster([{"flie": "a.csv"}], ftp())
+
+
+def test_plain_ftp_and_ftps_are_destinations():
+    (plan,) = plans(TaskMaster(FILES, ftp(UseSFTP=False, User="pi", Password="geheim")))
+    assert (plan.extension, plan.settings["UseSFTP"], plan.settings["UseTLS"]) == ("ftp", False, None)
+    (plan,) = plans(TaskMaster(FILES, ftp(UseSFTP=False, UseTLS="implicit", TLSFingerprint="AB" * 32)))
+    assert (plan.settings["UseTLS"], plan.settings["StoreInPlace"]) == ("implicit", False)
 
 
 def test_ftp_master_is_always_on():

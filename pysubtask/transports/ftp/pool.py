@@ -58,7 +58,11 @@ class Pool:
             session.open(self._context)
             first(session)
 
-        await self._attend(session, prepare, self._login.connect_secs)
+        try:
+            await self._attend(session, prepare, self._login.connect_secs)
+        except BaseException:
+            session.wire.cut()
+            raise
         self._sessions.add(session)
         self._give_back(session)
 

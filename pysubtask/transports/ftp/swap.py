@@ -34,14 +34,16 @@ class Swaps:
                 self._record.add(_bytes(aside), _bytes(target), time.time())
             except OSError as exc:
                 return Reply(550, (f"550 not even tried, as the work folder cannot be written: {exc.strerror}",))
+        before, session.known.replaces = session.known.replaces, False  # from here on there may be no file for a moment
         said = session.rename(target, aside)
-        if said.ok:
+        if not said.ok:
+            session.known.replaces = before
+        else:
             said = session.rename(temp, target)
             if not said.ok:
                 if session.rename(aside, target).ok:
                     self._forget(aside)
                 return said
-            session.known.replaces = False
             if not session.delete(aside).ok and session.is_there(aside):
                 return said  # it stays on record: the next connection removes it
         self._forget(aside)

@@ -1,0 +1,149 @@
+"""FTP and FTPS keep the contract: against vsftpd and pyftpdlib, control and data connections through the relay."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pysubtask.testing.ftp import FTPServer, ftp_server
+from pysubtask.testing.ftp_relay import FTPRelay
+from pysubtask.testing.vsftpd import VsftpdServer, missing, vsftpd_server
+from pysubtask.transports.ftp import FTPTransport
+from tests.transports.contract import NetworkContract, Site, TransportContract, _plant
+
+needs_vsftpd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+BUFFER = 16 * 1024  # so that a slow link is slow, and not hidden in socket buffers
+
+
+def site_of(server: FTPServer | VsftpdServer, files: Path, tmp_path: Path, **settings: Any) -> Iterator[Site]:
+    """A folder of its own below the server's ``files``, reached through a relay."""
+    folder, work = files / f"{tmp_path.name} dir", tmp_path / "work"
+    folder.mkdir()
+    work.mkdir()
+    start = str(files) if isinstance(server, VsftpdServer) else ""
+    with FTPRelay(server.port, server.data_ports, buffer=BUFFER) as relay:
+        whole = server.settings(Host=relay.host, HostPort=relay.port, HostPath=f"{start}/{folder.name}", **settings)
+        yield Site(FTPTransport, whole, str(work), str(folder), relay, frozenset({"newline"}))
+
+
+class OnlyWhatFTPCanSay:
+    """A case of the contract whose name has a line break, without it."""
+
+    def test_remove_names_those_that_were_there(self, site: Site, run: Any) -> None:
+        async def case(transport: Any, at_work: Any) -> None:
+            odd = os.fsdecode(b"f/.\xff '.tmp")
+            for name in (".one.tmp", "f/.two.tmp", odd, "keep"):
+                _plant(site, name, b"x")
+            gone = await transport.remove([".one.tmp", "f/.two.tmp", odd, "absent", "no/folder/absent"])
+            assert gone == {".one.tmp", "f/.two.tmp", odd}
+            assert await transport.remove([".one.tmp"]) == set()
+
+        run(case)
+        assert site.files() == {"keep"}
+
+
+class FTPContract(OnlyWhatFTPCanSay, NetworkContract):
+    """Everything, broken links too."""
+
+
+class QuickContract(OnlyWhatFTPCanSay, TransportContract):
+    """What needs no broken link."""
+
+
+@pytest.fixture(scope="module")
+def vsftpd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VsftpdServer]:
+    with vsftpd_server(tmp_path_factory.mktemp("vsftpd")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def vsftpd_tls13(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VsftpdServer]:
+    with vsftpd_server(tmp_path_factory.mktemp("vsftpd"), tls="explicit", tls_version="1.3") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def vsftpd_tls12(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VsftpdServer]:
+    with vsftpd_server(tmp_path_factory.mktemp("vsftpd"), tls="explicit", tls_version="1.2") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pyftpdlib(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FTPServer]:
+    with ftp_server(tmp_path_factory.mktemp("ftp") / "files") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pyftpdlib_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FTPServer]:
+    with ftp_server(tmp_path_factory.mktemp("ftp") / "files", tls="explicit") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def no_rename_over(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FTPServer]:
+    files = tmp_path_factory.mktemp("ftp") / "files"
+    with ftp_server(files, rename_over=False, without=("MFMT", "MLST", "EPSV")) as running:
+        yield running
+
+
+@needs_vsftpd
+class TestVsftpd(FTPContract):
+    @pytest.fixture
+    def site(self, vsftpd: VsftpdServer, tmp_path: Path) -> Iterator[Site]:
+        yield from site_of(vsftpd, vsftpd.files, tmp_path)
+
+
+@needs_vsftpd
+class TestVsftpdTLS13(FTPContract):
+    """With sessions reused and data ended by a close_notify, or vsftpd refuses."""
+
+    @pytest.fixture
+    def site(self, vsftpd_tls13: VsftpdServer, tmp_path: Path) -> Iterator[Site]:
+        yield from site_of(vsftpd_tls13, vsftpd_tls13.files, tmp_path)
+
+
+@needs_vsftpd
+class TestVsftpdTLS12(QuickContract):
+    @pytest.fixture
+    def site(self, vsftpd_tls12: VsftpdServer, tmp_path: Path) -> Iterator[Site]:
+        yield from site_of(vsftpd_tls12, vsftpd_tls12.files, tmp_path)
+
+
+class TestPyftpdlib(FTPContract):
+    @pytest.fixture
+    def site(self, pyftpdlib: FTPServer, tmp_path: Path) -> Iterator[Site]:
+        yield from site_of(pyftpdlib, pyftpdlib.files, tmp_path)
+
+
+class TestPyftpdlibTLS(FTPContract):
+    """Explicit TLS, with a pinned certificate."""
+
+    @pytest.fixture
+    def site(self, pyftpdlib_tls: FTPServer, tmp_path: Path) -> Iterator[Site]:
+        assert pyftpdlib_tls.certificate is not None
+        pin = pyftpdlib_tls.certificate.fingerprint
+        yield from site_of(pyftpdlib_tls, pyftpdlib_tls.files, tmp_path, CAFile=None, TLSFingerprint=pin)
+
+
+class TestPyftpdlibImplicit(QuickContract):
+    """Implicit TLS, active, and the login's own folder."""
+
+    @pytest.fixture
+    def site(self, tmp_path: Path) -> Iterator[Site]:
+        (tmp_path / "work").mkdir()
+        with ftp_server(tmp_path / "files", tls="implicit") as server:
+            yield Site(FTPTransport, server.settings(PassiveMode=False), str(tmp_path / "work"), str(server.files),
+                       impossible=frozenset({"newline"}))
+
+
+class TestNoRenameOver(FTPContract):
+    """A server that refuses to rename over a file: old one aside, new one in."""
+
+    @pytest.fixture
+    def site(self, no_rename_over: FTPServer, tmp_path: Path) -> Iterator[Site]:
+        yield from site_of(no_rename_over, no_rename_over.files, tmp_path)

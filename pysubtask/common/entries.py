@@ -3,7 +3,8 @@
 ::
 
     [{'file': 'logs/a.csv'}, {'file': 'logs/b.csv', 'burstmode': True, 'as': 'station/b.csv'},
-     {'dir': 'photos', 'as': 'station/photos', 'settle_secs': 2, 'on_change': True, 'notify_files': False}]
+     {'dir': 'photos', 'as': 'station/photos', 'settle_secs': 2, 'on_change': True, 'notify_files': False},
+     {'dir': 'runs', 'recursive': True, 'include': ['*.csv', '*.xml'], 'exclude': 'scratch/*'}]
 
 A folder or file that does not exist is no error: it may come later.
 """
@@ -12,15 +13,17 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from . import globs
 from .config import unknown_key
 from .errors import ConfigError
 from .notify import HEARTBEAT, HOLD, NOTIFY
 
 _WHERE = "watchfilesdirs"
 _FILE_KEYS = ("file", "as", "burstmode")
-_DIR_KEYS = ("dir", "as", "burstmode", "settle_secs", "on_change", "notify_files")
+_DIR_KEYS = ("dir", "as", "burstmode", "settle_secs", "on_change", "notify_files", "include", "exclude", "recursive")
 _LONGEST_SETTLE = 86400
 SETTLE_SECS = 1.0
+STATE_FOLDER = ".pysubtask"
 
 
 class Entry(NamedTuple):
@@ -29,7 +32,9 @@ class Entry(NamedTuple):
     ``kind``: 'file' or 'dir'. ``path``: absolute, normalised. ``remote``: its ``as``, or None.
     ``burstmode``: its notifies may be held back. The rest is for folders: ``settle_secs``, seconds
     without change after which a new file is taken; ``on_change``, whether any change counts as a
-    notify; ``notify_files``, whether each file taken gets a ``.notify`` beside it.
+    notify; ``notify_files``, whether each file taken gets a ``.notify`` beside it; ``include`` and ``exclude``, patterns
+    for the files that count (all where ``include`` is empty, and ``exclude`` wins), see :mod:`.globs`; ``recursive``,
+    whether the folders below it, of whatever depth, belong to it: all but links.
     """
 
     kind: str
@@ -39,6 +44,9 @@ class Entry(NamedTuple):
     settle_secs: float = SETTLE_SECS
     on_change: bool = False
     notify_files: bool = True
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    recursive: bool = False
 
 
 def read_entries(watchfilesdirs: Any, *, need_one: bool = True, cwd: str | None = None) -> list[Entry]:
@@ -62,8 +70,20 @@ def remote_name(entry: Entry, path: str) -> str:
     """The name on the server, below the destination's folder, of a data file that belongs to ``entry``."""
     if entry.kind == "file":
         return entry.remote or os.path.basename(entry.path)
-    name = os.path.basename(path)
+    name = below(entry, path) if entry.recursive else os.path.basename(path)
     return f"{entry.remote}/{name}" if entry.remote else name
+
+
+def below(entry: Entry, path: str) -> str:
+    """The path of something in a folder entry, relative to that folder, with ``/`` between its parts; '' for the folder."""
+    return path[len(entry.path) :].replace(os.sep, "/").lstrip("/")
+
+
+def selects(entry: Entry, relative: str) -> bool:
+    """Whether ``include`` and ``exclude`` of a folder entry let a file through, by its name relative to the folder."""
+    if entry.include and not globs.matches(entry.include, relative):
+        return False
+    return not (entry.exclude and globs.matches(entry.exclude, relative))
 
 
 def first_folder(entries: Sequence[Entry]) -> str:
@@ -81,7 +101,7 @@ def to_json(entries: Iterable[Entry]) -> list[dict[str, Any]]:
 
 def from_json(data: Iterable[Mapping[str, Any]]) -> list[Entry]:
     """What :func:`to_json` gave, as entries again."""
-    return [Entry(**item) for item in data]
+    return [Entry(**{**item, **{key: tuple(item.get(key, ())) for key in ("include", "exclude")}}) for item in data]
 
 
 def _read_one(where: str, given: Any, start: str) -> Entry:
@@ -111,6 +131,9 @@ def _read_one(where: str, given: Any, start: str) -> Entry:
         _settle(f"{where}.settle_secs", given.get("settle_secs", SETTLE_SECS)),
         _flag(where, given, "on_change", False),
         _flag(where, given, "notify_files", True),
+        _patterns(f"{where}.include", given.get("include", ())),
+        _patterns(f"{where}.exclude", given.get("exclude", ())),
+        _flag(where, given, "recursive", False),
     )
 
 
@@ -162,6 +185,23 @@ def _flag(where: str, given: Mapping[str, Any], key: str, default: bool) -> bool
     if isinstance(value, bool):
         return value
     raise ConfigError(f"{where}.{key}", f"{value!r} is of type {type(value).__name__}", "Give True or False.")
+
+
+def _patterns(where: str, value: Any) -> tuple[str, ...]:
+    patterns = (value,) if isinstance(value, str) else value
+    if not isinstance(patterns, (list, tuple)):
+        raise ConfigError(where, f"{value!r} is of type {type(value).__name__}", "Give a pattern, as '*.csv', or a list of them.")
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise ConfigError(where, f"{pattern!r} in it is of type {type(pattern).__name__}", "Give patterns as text: '*.csv'.")
+        if not pattern:
+            raise ConfigError(where, "a pattern is empty", "Remove it; '*' stands for every file.")
+        if pattern.startswith(("/", "./", "../")):
+            plain = pattern.lstrip("./") or "*"
+            raise ConfigError(where, f"{pattern!r} matches nothing", f"Patterns are relative to the folder: write {plain!r}.")
+        if pattern.endswith("/"):
+            raise ConfigError(where, f"{pattern!r} matches no file", f"For all files below that folder write {pattern + '*'!r}.")
+    return tuple(patterns)
 
 
 def _settle(where: str, value: Any) -> float:

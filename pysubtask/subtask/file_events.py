@@ -1,18 +1,19 @@
-"""File events: which paths in some folders had one, from the operating system by way of ``watchdog``.
+"""File events: which paths in some folders had one, from the operating system.
 
-The threads of watchdog only note names and wake the child; everything else happens on the child's main thread.
+The threads behind it only note names and wake the child; everything else happens on the child's main thread.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
+from . import inotify
+from .inotify import Inotify, explain
 from .mounts import on_network
+from .watchdog_events import WatchdogEvents
 
 RETRY_SECS = 60.0
 
@@ -21,9 +22,11 @@ Wants = Callable[[str, bool], bool]
 
 class Taken(NamedTuple):
     """Events since the last look: ``paths`` -> whether it was made or moved in (else closed after writing);
-    ``lost``: some events were dropped, so look at everything."""
+    ``folders``: those inside recursive ones that came, went, or have no events any more; ``lost``: some events were
+    dropped, so look at everything."""
 
     paths: dict[str, bool]
+    folders: set[str]
     lost: bool
 
 
@@ -37,36 +40,42 @@ class Tended(NamedTuple):
 
 
 class FileEvents:
-    """Watches folders, not what is below them. ``wake`` is called, from another thread, when there is something to take.
+    """The events of folders. ``wake`` is called, from another thread, when there is something to take.
 
-    ``wants``: for each folder, a function of a file's name and whether the file was made (or moved in) rather than
-    closed after writing; asked on another thread, it tells whether that event is of interest.
+    ``wants``: for each folder that is tended, a function of a file's name and whether the file was made (or moved in)
+    rather than closed after writing; asked on another thread, it tells whether that event is of interest. ``deep``: those
+    of them that are recursive; the folders inside these come and go with :meth:`follow` and :meth:`leave`.
     """
 
-    def __init__(self, wants: Mapping[str, Wants], wake: Callable[[], None]) -> None:
-        self._wants = wants
+    def __init__(self, wants: Mapping[str, Wants], wake: Callable[[], None], deep: Iterable[str] = ()) -> None:
+        self._tended = dict(wants)
+        self._deep = set(deep)
+        self._wants = dict(wants)
         self._wake = wake
         self._reason = ""
         self._ended = False
         self._retry: dict[str, float] = {}
         self._shared: set[str] = set()
+        self._refused: set[str] = set()
         self._lock = threading.Lock()
         self._paths: dict[str, bool] = {}
+        self._came: set[str] = set()
         self._lost = False
-        self._observer: Any = None
-        self._filter: list[Any] = []
-        self._folders: dict[str, tuple[Any, tuple[int, int]]] = {}
+        self._source: Inotify | WatchdogEvents | None = None
+        self._identities: dict[str, tuple[int, int]] = {}
+
+    # -- on the main thread -----------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Have the events of all folders that are there, as far as the platform gives them."""
         if self._run():
-            for folder in self._wants:
+            for folder in self._tended:
                 self._watch(folder)
 
     def tend(self, folder: str, now: float) -> Tended:
         """Keep the events of a folder coming; ``now`` in monotonic seconds."""
         broken = False
-        if folder in self._folders:
+        if folder in self._identities:
             if self._healthy(folder):
                 return Tended(folder not in self._shared, False, False)
             self._unwatch(folder)
@@ -79,101 +88,140 @@ class FileEvents:
         self._retry[folder] = now + RETRY_SECS
         return Tended(False, False, broken)
 
+    def follow(self, folder: str, parent: str, wants: Wants, now: float) -> bool:
+        """Have the events of a folder inside ``parent``, if it can be; whether they tell of every change from now on."""
+        self._wants[folder] = wants
+        self._deep.add(folder)
+        if folder in self._identities:
+            return self.hears(folder)
+        if now < self._retry.get(folder, now):
+            return False
+        if self._running and self._watch(folder, parent):
+            self._refused.discard(folder)
+            self._retry.pop(folder, None)
+            return folder not in self._shared
+        self._refused.add(folder)
+        self._retry[folder] = now + RETRY_SECS
+        return False
+
+    def leave(self, folder: str) -> None:
+        """A folder inside another is of no interest any more."""
+        self._deep.discard(folder)
+        self._refused.discard(folder)
+        if folder in self._tended:
+            # A named file is in it.
+            self._wants[folder] = self._tended[folder]
+            return
+        self._wants.pop(folder, None)
+        self._retry.pop(folder, None)
+        if folder in self._identities:
+            self._unwatch(folder)
+
+    def hears(self, folder: str) -> bool:
+        """Whether the events of a folder that is followed tell of every change."""
+        if folder not in self._identities or folder in self._shared or self._source is None:
+            return False
+        return self._source.has(folder) and self._source.alive()
+
+    def renew(self) -> None:
+        """Events were dropped, those that tell of the end of a folder's events maybe among them."""
+        for folder in list(self._identities):
+            if self._source is not None:
+                try:
+                    self._source.add(folder)
+                except (OSError, RuntimeError):
+                    self._unwatch(folder)
+
     def mode(self) -> tuple[str, str]:
         """'events' or 'polling', and for the latter why, in plain words."""
-        if not self._running or any(folder not in self._folders and os.path.isdir(folder) for folder in self._wants):
+        if not self._running or any(folder not in self._identities and os.path.isdir(folder) for folder in self._tended):
             return "polling", self._reason
+        if self._refused:
+            return "polling", f"{self._reason}: [{len(self._refused)}] folders are looked at by the timer"
         if self._shared:
             return "polling", f"{min(self._shared)} is on a network file system, where changes by others make no events"
         return "events", ""
 
-    def _run(self) -> bool:
-        """Start the threads; False, with the reason kept, where that cannot be."""
-        try:
-            # Optional at run time, and 40 ms that a child without it need not spend.
-            from watchdog.events import FileClosedEvent, FileCreatedEvent, FileMovedEvent
-            from watchdog.observers import Observer
-        except ImportError as exc:
-            self._reason = f"watchdog is not installed ({exc})"
-            return False
-        if "Polling" in getattr(Observer, "__name__", ""):
-            self._reason = "this platform has no file events"
-            return False
-        self._filter = [FileCreatedEvent, FileMovedEvent, FileClosedEvent]
-        try:
-            observer: Any = Observer()
-            observer.start()
-        except (OSError, RuntimeError) as exc:
-            self._reason = _explain(exc)
-            return False
-        self._observer = observer
-        self._hear_overflow(observer)
-        return True
-
-    @property
-    def _running(self) -> bool:
-        return self._observer is not None and bool(self._observer.is_alive())
-
     def stop(self) -> None:
         """End the threads, for good; harmless twice."""
         self._ended, self._reason = True, "stopped"
-        observer, self._observer = self._observer, None
-        self._folders.clear()
-        if observer is not None:
-            observer.stop()
-            observer.join(5)
+        source, self._source = self._source, None
+        self._identities.clear()
+        if source is not None:
+            source.close()
 
-    def _watch(self, folder: str) -> bool:
+    def take(self) -> Taken:
+        """What there was since the last call."""
+        with self._lock:
+            taken = Taken(self._paths, self._came, self._lost)
+            self._paths, self._came, self._lost = {}, set(), False
+        return taken
+
+    def _run(self) -> bool:
+        """Start the threads; False, with the reason kept, where that cannot be."""
+        try:
+            self._source = Inotify(self) if inotify.available() else WatchdogEvents(self)
+        except ImportError as exc:
+            self._reason = f"watchdog is not installed ({exc})"
+        except (OSError, RuntimeError) as exc:
+            self._reason = explain(exc)
+        return self._source is not None
+
+    @property
+    def _running(self) -> bool:
+        return self._source is not None and self._source.alive()
+
+    def _watch(self, folder: str, parent: str | None = None) -> bool:
+        assert self._source is not None
         try:
             found = os.stat(folder)
-            # Watchdog does not report a folder that it may not read.
-            os.close(os.open(folder, os.O_RDONLY))
-            # It does not follow links either.
-            real = os.path.realpath(folder)
-            handler = _Handler(folder, real, self._wants[folder], self._note)
-            watch = self._observer.schedule(handler, real, recursive=False, event_filter=self._filter)
+            self._source.add(folder)
         except (OSError, RuntimeError) as exc:
-            self._reason = _explain(exc)
+            self._reason = explain(exc)
             return False
-        if on_network(folder):
+        same = parent is not None and self._identities.get(parent, (-1, -1))[0] == found.st_dev
+        if (parent in self._shared) if same else on_network(folder):
             self._shared.add(folder)
-        self._folders[folder] = (watch, (found.st_dev, found.st_ino))
+        self._identities[folder] = (found.st_dev, found.st_ino)
         return True
 
     def _unwatch(self, folder: str) -> None:
-        watch, _ = self._folders.pop(folder)
+        del self._identities[folder]
         self._shared.discard(folder)
-        if self._observer is not None:
-            # Where the folder is gone, its watch went with it.
-            with contextlib.suppress(OSError, KeyError):
-                self._observer.unschedule(watch)
+        if self._source is not None:
+            self._source.remove(folder)
 
     def _healthy(self, folder: str) -> bool:
         """Whether a watched folder's events arrive, and it is still the same folder."""
-        watch, identity = self._folders[folder]
-        if not self._running:
+        if self._source is None or not self._running:
             return False
         try:
             found = os.stat(folder)
         except OSError:
             return False
-        if (found.st_dev, found.st_ino) != identity:
-            return False
-        # An emitter ends when its folder is deleted.
-        emitters = [emitter for emitter in list(self._observer.emitters) if emitter.watch == watch]
-        return any(emitter.is_alive() and emitter.should_keep_running() for emitter in emitters)
+        return (found.st_dev, found.st_ino) == self._identities[folder] and self._source.has(folder)
 
-    def take(self) -> Taken:
-        """What there was since the last call."""
-        with self._lock:
-            taken = Taken(self._paths, self._lost)
-            self._paths, self._lost = {}, False
-        return taken
+    # -- on another thread ------------------------------------------------------------------------------------
 
-    def _note(self, path: str, made: bool) -> None:
+    def file(self, folder: str, name: str, made: bool) -> None:
+        """A file in a folder had an event."""
+        wants = self._wants.get(folder)
+        if wants is None or not wants(name, made):
+            return
+        path = os.path.join(folder, name)
         with self._lock:
-            first = not self._paths and not self._lost
+            first = not self._paths and not self._came and not self._lost
             self._paths[path] = made or self._paths.get(path, False)
+        if first:
+            self._wake()
+
+    def folder(self, path: str) -> None:
+        """A folder came or went, or has no events any more."""
+        if path not in self._wants and os.path.dirname(path) not in self._deep:
+            return
+        with self._lock:
+            first = not self._paths and not self._came and not self._lost
+            self._came.add(path)
         if first:
             self._wake()
 
@@ -182,48 +230,3 @@ class FileEvents:
         with self._lock:
             self._lost = True
         self._wake()
-
-    def _hear_overflow(self, observer: Any) -> None:
-        """Learn of IN_Q_OVERFLOW (inotify(7)). Watchdog 7 logs it and throws its pending events away, older ones
-        ignore it; none has a public way to hear of it. Where this hook does not fit, the slow full look remains."""
-        reader = getattr(observer, "_inotify_fd", None)
-        handle = getattr(reader, "handle_event", None)
-        if reader is None or handle is None:
-            return
-
-        def listen(event: Any) -> None:
-            handle(event)
-            if getattr(event, "is_queue_overflow", False):
-                self.lose()
-
-        reader.handle_event = listen
-
-
-class _Handler:
-    """What watchdog calls for each event of one folder."""
-
-    def __init__(self, folder: str, real: str, wants: Wants, note: Callable[[str, bool], None]) -> None:
-        self._folder = folder
-        self._real = real
-        self._wants = wants
-        self._note = note
-
-    def dispatch(self, event: Any) -> None:
-        if event.is_directory:
-            return
-        if event.event_type == "moved":
-            path, made = event.dest_path, True
-        else:
-            path, made = event.src_path, event.event_type == "created"
-        folder, name = os.path.split(os.fsdecode(path))
-        # A file that is moved out of the folder ends elsewhere.
-        if name and folder == self._real and self._wants(name, made):
-            self._note(os.path.join(self._folder, name), made)
-
-
-def _explain(exc: Exception) -> str:
-    if isinstance(exc, OSError) and exc.errno == errno.ENOSPC:
-        return "the limit of watched folders is reached (sysctl fs.inotify.max_user_watches)"
-    if isinstance(exc, OSError) and exc.errno == errno.EMFILE:
-        return "the limit of file event queues is reached (sysctl fs.inotify.max_user_instances)"
-    return f"file events cannot be had: {exc}"

@@ -82,6 +82,8 @@ class Intake:
             gone = self._watch.gone()
             if gone:
                 self._store.run(self._store.spool.forget, gone)
+                for path in gone:
+                    self._faults.clear(path)
         except DiskLow as exc:
             # The queue itself cannot grow: everything not in it stays due.
             self._say_disk_low(exc, low_before)

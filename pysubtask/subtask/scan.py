@@ -4,50 +4,78 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
-from ..common.entries import Entry
+from ..common.entries import Entry, selects
 from ..common.notify import HOLD, NOTIFY, is_signal_file
 
 
 class Listing(NamedTuple):
     """What a look at a whole folder gave: ``odd`` names need a closer look; ``notified`` are the data names that have
     a notify file, ``held`` those that have a hold file; ``gone`` the known names that are there no more and have no
-    notify file left."""
+    notify file left; ``subs`` the names of the folders in it with their inode numbers, where those count."""
 
     odd: list[str]
     notified: list[str]
     held: list[str]
     gone: list[str]
+    subs: dict[str, int]
 
 
 class Folder:
-    """State of one ``{'dir': ...}`` entry. ``names``: each known data file and its inode number, 0 while it has none.
+    """State of the folder of a ``{'dir': ...}`` entry, or of one ``inside`` it where the entry is recursive.
 
-    ``live``: file events told of every change until now. ``next_look``: when to look at all of it again (monotonic).
-    ``fresh``: it was not looked at yet, or it was away: its files are compared with their last snapshots.
+    ``names``: each known data file and its inode number, 0 while it has none. ``subs``: the folders in it that are
+    watched too. ``identity``: device and inode number of a folder inside, when it was found. ``live``: file events told
+    of every change until now. ``fresh``: it was not looked at yet, or it was away: its files are compared with their last
+    snapshots. ``next_look`` (monotonic) and ``cost`` (seconds): when to look at it again, with all inside, and how long
+    that took; ``next_poll`` and ``poll_cost`` the same of those inside that have no events.
     """
 
-    def __init__(self, index: int, entry: Entry, skip: Container[str]) -> None:
+    def __init__(self, index: int, entry: Entry, skip: Container[str], inside: Folder | None = None, name: str = "") -> None:
         self.index = index
         self.entry = entry
-        self.path = entry.path
+        self.inside = inside
+        self.name = name
+        self.path = entry.path if inside is None else inside.join(name)
+        self.below: str = "" if inside is None else f"{inside.below}{name}/"
+        self.identity = (0, 0)
         self.names: dict[str, int] = {}
+        self.subs: dict[str, Folder] = {}
         self.fresh = True
         self.live = False
-        self.next_look = float("-inf")
-        self.cost = 0.0
+        self.next_look = self.next_poll = float("-inf")
+        self.cost = self.poll_cost = 0.0
         self._skip = skip
 
     def join(self, name: str) -> str:
         """The path of a name in it."""
         return os.path.join(self.path, name)
 
+    def tree(self) -> Iterator[Folder]:
+        """This folder and all that are watched inside it, those above first."""
+        waiting = [self]
+        while waiting:
+            folder = waiting.pop()
+            yield folder
+            waiting += folder.subs.values()
+
+    def is_inside(self, identity: tuple[int, int]) -> bool:
+        """Whether this folder is that one, or lies in it: a mount may lead round in a circle."""
+        folder: Folder | None = self
+        while folder is not None and folder.identity != identity:
+            folder = folder.inside
+        return folder is not None
+
+    def wants(self, name: str) -> bool:
+        """Whether a file of this name would count, by its name alone."""
+        return not is_signal_file(name) and selects(self.entry, self.below + name)
+
     def is_data(self, name: str) -> bool:
         """Whether a name in it is, or may become, a data file: a regular file, a link to one in this very folder, or nothing."""
         path = self.join(name)
-        if is_signal_file(name) or path in self._skip:
+        if path in self._skip or not self.wants(name):
             return False
         try:
             mode = os.lstat(path).st_mode
@@ -83,12 +111,15 @@ class Folder:
         odd: list[str] = []
         notified: list[str] = []
         held: list[str] = []
+        subs: dict[str, int] = {}
         with os.scandir(self.path) as entries:
             for item in entries:
                 name = item.name
                 inode = known.get(name)
                 if inode is not None and not every and inode == item.inode():
                     found[name] = inode
+                elif self.entry.recursive and item.is_dir(follow_symlinks=False):
+                    subs[name] = item.inode()
                 elif name.endswith(NOTIFY):
                     if len(name) > len(NOTIFY):
                         notified.append(name[: -len(NOTIFY)])
@@ -101,10 +132,10 @@ class Folder:
         # With its notify file there, what is known of a file is still of use.
         found.update(dict.fromkeys(left.intersection(notified), 0))
         self.names = found
-        return Listing(odd, notified, held, sorted(left.difference(notified)))
+        return Listing(odd, notified, held, sorted(left.difference(notified)), subs)
 
     def _is_data(self, item: os.DirEntry[str]) -> bool:
-        if is_signal_file(item.name) or item.path in self._skip:
+        if item.path in self._skip or not self.wants(item.name):
             return False
         try:
             return item.is_file(follow_symlinks=False) or (item.is_symlink() and self._link_stays(item.path))

@@ -8,56 +8,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from ..common.entries import Entry
-from ..common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, is_signal_file, make_notify, notify_name, read_stamp
+from ..common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, make_notify, notify_name, read_stamp
 from .birth import made_anew
 from .coarse import again, undecided
-from .file_events import FileEvents, Taken, Tended, Wants
+from .due import RESIDUAL as RESIDUAL
+from .due import Due as Due
+from .due import Known as Known
+from .file_events import Taken
+from .folders import Folders
 from .held import Holds
-from .scan import Folder
-
-FULL_LOOK_SECS = 60.0
-# The entry of a file that is watched by none.
-RESIDUAL = -1
-# Full looks without file events take at most one part in this many of the time.
-_SHARE = 20
-
-
-class Due(NamedTuple):
-    """A data file to be snapshotted.
-
-    ``path``: the data file, which may be missing. ``entry_index``: the entry it belongs to, or RESIDUAL. ``stamp``: of
-    its notify file, ``hold``: of its hold file, both handled once the snapshot is durable; None without such a file.
-    ``cause``: 'notify', 'hold' (a burst held it back until now), 'new' (in a folder), 'change' (``on_change``), 'start'
-    (differs from its last snapshot when the child starts), or 'recheck' (the clock of the file system was too coarse to
-    tell: drop it when the content is the same).
-    """
-
-    path: str
-    entry_index: int
-    stamp: Stamp | None
-    cause: str
-    hold: Stamp | None = None
-
-
-class Known(Protocol):
-    """What was snapshotted before; asked often, so it answers from memory."""
-
-    def handled(self, notify_path: str) -> Stamp | None:
-        """The last stamp of a notify file, or hold file, whose snapshot is durable."""
-
-    def source(self, path: str) -> Stamp | None:
-        """The stamp a data file had when it was last snapshotted; None where it never was."""
-
-
-class _Settling(NamedTuple):
-    folder: Folder
-    seen: Stamp
-    since: float
-    cause: str
+from .scan import Folder, Listing
+from .settling import Settling
 
 
 class _Recheck(NamedTuple):
@@ -70,8 +35,9 @@ class _Recheck(NamedTuple):
 class Watch:
     """Looks at the files of ``entries``.
 
-    ``skip``: absolute paths: a watched folder that is one of them is not watched (``ignored`` has its entry's index),
-    a file that is one of them is no data. ``wake`` is called from another thread when a scan is worth while.
+    ``skip``: absolute paths: a folder that is one of them is not watched (``ignored`` has the index of an entry that is
+    for such a one), a file that is one of them is no data. ``nested``: folders that are left out where they lie inside a
+    recursive one. ``wake`` is called from another thread when a scan is worth while.
     ``mode`` is 'events' or 'polling', ``mode_reason`` says why it is polling. ``longest_hold``: seconds a burst may hold
     data back.
     ``stat``, ``wall`` (nanoseconds since the epoch) and ``timer`` (seconds) are for tests.
@@ -85,6 +51,7 @@ class Watch:
         wake: Callable[[], None],
         use_events: bool = True,
         *,
+        nested: Sequence[str] = (),
         longest_hold: float = 5.0,
         stat: Callable[[str], Stamp | None] = read_stamp,
         wall: Callable[[], int] = time.time_ns,
@@ -95,20 +62,13 @@ class Watch:
         self._known = known
         self._stat_of = stat
         self._wall = wall
-        self._timer = timer
-        skipped = {form for path in skip for form in (path, os.path.realpath(path))}
-        self.ignored = tuple(i for i, e in enumerate(entries) if e.kind == "dir" and os.path.realpath(e.path) in skipped)
         self._statics = [(index, entry.path) for index, entry in enumerate(entries) if entry.kind == "file"]
         self._static_of = {path: index for index, path in self._statics}
-        self._folders = {
-            entry.path: Folder(index, entry, skipped)
-            for index, entry in enumerate(entries)
-            if entry.kind == "dir" and index not in self.ignored
-        }
         self._bursting = {entry.path for entry in entries if entry.kind == "file" and entry.burstmode}
         self._holds = Holds(longest_hold, self._stat, self._handled_stamp)
-        self._wants = self._who_wants()
-        self._events = FileEvents(self._wants, wake) if use_events else None
+        self._folders = Folders(entries, skip, nested, self._signals(), timer)
+        self.ignored = self._folders.ignored
+        self._events = self._folders.listen(wake) if use_events else None
         self._started = False
         self._handled: dict[str, Stamp] = {}
         self._due: dict[str, Due] = {}
@@ -116,7 +76,7 @@ class Watch:
         self._changed_while_due: set[str] = set()
         self._done: list[tuple[Due, int]] = []
         self._looks: dict[str, bool] = {}
-        self._settling: dict[str, _Settling] = {}
+        self._settling = Settling()
         self._rechecks: dict[str, _Recheck] = {}
         self._checked: dict[str, Stamp | None] = {}
         self._gone: list[str] = []
@@ -138,7 +98,12 @@ class Watch:
     def gone(self) -> list[str]:
         """Data files that left a watched folder, with their notify files, since the last call."""
         gone, self._gone = self._gone, []
-        return gone
+        return [path for path in gone if not self._is_listed(path)]
+
+    def _is_listed(self, path: str) -> bool:
+        """Whether a file is there again, in a folder that was made anew."""
+        folder = self._folders.of(path)
+        return folder is not None and bool(folder.names.get(os.path.basename(path)))
 
     def offer(self, paths: Sequence[str]) -> None:
         """Have files that no entry watches taken too, once, where they differ from their last snapshot."""
@@ -146,7 +111,7 @@ class Watch:
 
     def index_of(self, path: str) -> int:
         """The entry a data file belongs to, or RESIDUAL."""
-        folder = self._folders.get(os.path.dirname(path))
+        folder = self._folders.of(path)
         return self._static_of.get(path, RESIDUAL if folder is None else folder.index)
 
     # -- the look ---------------------------------------------------------------------------------------------
@@ -156,7 +121,7 @@ class Watch:
 
         ``everything``: also what still settles, for the last look before the end.
         """
-        taken = self._events.take() if self._events is not None else Taken({}, False)
+        taken = self._events.take() if self._events is not None else Taken({}, set(), False)
         wall = self._wall()
         looks, self._looks = self._looks, {}
         for path, made in taken.paths.items():
@@ -164,8 +129,10 @@ class Watch:
         self._after_done(now, wall, looks)
         for index, path in self._statics:
             self._look_static(index, path, now, wall)
-        for path in self._wants:
-            self._tend(path, now, wall, everything, taken.lost)
+        for folder, listing, fresh in self._folders.looks(now, taken, everything):
+            self._look_over(folder, listing, fresh, now, wall)
+        for folder in self._folders.dropped():
+            self._leave(folder)
         for path, made in looks.items():
             self._look_at(path, made, now, wall)
         self._ripen(now, wall, everything)
@@ -195,11 +162,8 @@ class Watch:
 
     def next_at(self, now: float) -> float | None:
         """When the next file becomes due by itself (monotonic seconds), or None; ``now`` at the earliest."""
-        times = [found.since + found.folder.entry.settle_secs for found in self._settling.values()]
-        times += [found.at for found in self._rechecks.values()]
-        held = self._holds.next_at(now, self._wall())
-        if held is not None:
-            times.append(held)
+        times = [found.at for found in self._rechecks.values()]
+        times += [at for at in (self._settling.next_at(), self._holds.next_at(now, self._wall())) if at is not None]
         if self._done or self._looks or self._offered:
             times.append(now)
         return max(now, min(times)) if times else None
@@ -229,51 +193,33 @@ class Watch:
 
     # -- folders ----------------------------------------------------------------------------------------------
 
-    def _tend(self, path: str, now: float, wall: int, everything: bool, lost: bool) -> None:
-        """Keep the events of a folder going, and look at all of it when it is time."""
-        folder = self._folders.get(path)
-        events = Tended(False, False, False) if self._events is None else self._events.tend(path, now)
-        if folder is None:
-            return
-        if events.broken:
-            # It may be another folder by now.
-            folder.away()
-        if folder.live and not events.live:
-            folder.next_look = now
-        folder.live = events.live
-        if everything or lost or events.renewed or folder.fresh or now >= folder.next_look:
-            # Where events tell of each new file, the names are enough.
-            self._look_whole(folder, lost or events.renewed or not events.live, now, wall)
-            if events.live and not folder.entry.on_change:
-                folder.next_look = now + FULL_LOOK_SECS
-            else:
-                folder.next_look = now + _SHARE * sum(each.cost for each in self._folders.values())
-
-    def _look_whole(self, folder: Folder, closely: bool, now: float, wall: int) -> None:
-        begun = self._timer()
-        fresh = folder.fresh
-        try:
-            listing = folder.look(closely or fresh or folder.entry.on_change)
-        except OSError:
-            # Not there, or not to be read at the moment: quietly tried again.
-            folder.away()
-            return
-        folder.fresh = False
+    def _look_over(self, folder: Folder, listing: Listing, fresh: bool, now: float, wall: int) -> None:
+        """Work off what a look at a whole folder gave."""
         for name in listing.odd:
             self._look_data(folder, name, False, fresh, now, wall)
         for name in listing.held:
             self._look_hold(folder, name, now)
         for name in listing.notified:
             self._look_notify(folder, name, wall)
-        for path in map(folder.join, listing.gone):
+        self._note_gone(map(folder.join, listing.gone))
+
+    def _note_gone(self, paths: Iterable[str]) -> None:
+        for path in paths:
             if self._known.source(path) is not None or self._known.handled(notify_name(path)) is not None:
                 self._gone.append(path)
-        folder.cost = self._timer() - begun
+
+    def _leave(self, folder: Folder) -> None:
+        """A folder inside another is gone: nothing in it is due any more. Where it was renamed, all in it is new."""
+        for path in [path for path in self._due if os.path.dirname(path) == folder.path and path not in self._static_of]:
+            if not self._is_listed(path):
+                del self._due[path], self._due_since[path]
+                self._changed_while_due.discard(path)
+                self._gone.append(path)
+        self._note_gone(map(folder.join, folder.names))
 
     def _look_at(self, path: str, made: bool, now: float, wall: int) -> None:
         """Look at one path that had an event."""
-        head, name = os.path.split(path)
-        folder = self._folders.get(head)
+        folder, name = self._folders.of(path), os.path.basename(path)
         if folder is None or folder.fresh:
             return
         if name.endswith(NOTIFY):
@@ -315,7 +261,7 @@ class Watch:
         stamp = self._stat(notify)
         if not name or stamp is None or stamp == self._handled_stamp(notify) or not folder.is_data(name):
             return
-        self._settling.pop(path, None)
+        self._settling.drop(path)
         source = self._stat(path)
         if source is not None:
             folder.names[name] = source.inode
@@ -329,30 +275,23 @@ class Watch:
         if path in self._due:
             self._changed_while_due.add(path)
             return
-        old = self._settling.get(path)
-        if old is None:
-            self._settling[path] = _Settling(folder, seen, since, cause)
-        elif old.seen != seen:
-            self._settling[path] = old._replace(seen=seen, since=since)
+        self._settling.put(folder, path, seen, since, cause)
 
     def _ripen(self, now: float, wall: int, everything: bool) -> None:
-        for path, found in list(self._settling.items()):
-            wait = found.folder.entry.settle_secs
-            if not everything and now < found.since + wait:
-                continue
+        for path, found in self._settling.ripe(now, everything):
             seen = self._stat(path)
             name = os.path.basename(path)
-            if seen is None or not found.folder.is_data(name):
-                del self._settling[path]
+            if seen is None or self._folders.of(path) is not found.folder or not found.folder.is_data(name):
+                self._settling.drop(path)
                 found.folder.forget(name)
-            elif seen != found.seen and wait and not everything:
-                self._settling[path] = found._replace(seen=seen, since=now)
+            elif seen != found.seen and found.folder.entry.settle_secs and not everything:
+                self._settling.put(found.folder, path, seen, now, found.cause)
             else:
                 found.folder.names[name] = seen.inode
                 self._take(found.folder, path, found.cause, wall)
 
     def _take(self, folder: Folder, path: str, cause: str, wall: int) -> None:
-        self._settling.pop(path, None)
+        self._settling.drop(path)
         notify = notify_name(path)
         stamp = self._stat(notify)
         if stamp is None and folder.entry.notify_files and cause != "change":
@@ -387,7 +326,7 @@ class Watch:
                 if self._known.handled(signal) == self._handled.get(signal):
                     self._handled.pop(signal, None)
             last = self._known.source(due.path)
-            folder = self._folders.get(os.path.dirname(due.path))
+            folder = self._folders.of(due.path)
             if folder is not None:
                 self._compare_taken(folder, due.path, last, looks)
             checked = due.cause == "recheck" and due.path in self._checked
@@ -427,7 +366,7 @@ class Watch:
                 continue
             if not early:
                 del self._rechecks[path]
-            folder = self._folders.get(os.path.dirname(path))
+            folder = self._folders.of(path)
             if folder is not None:
                 self._look_notify(folder, os.path.basename(path), wall)
                 if not folder.is_data(os.path.basename(path)):
@@ -452,24 +391,11 @@ class Watch:
     def _handled_stamp(self, signal: str) -> Stamp | None:
         return self._handled.get(signal) or self._known.handled(signal)
 
-    def _who_wants(self) -> dict[str, Wants]:
-        """For each folder in which something is watched: which of its file events are of interest."""
+    def _signals(self) -> dict[str, set[str]]:
+        """For each folder of named files: the names that say something of them."""
         signals: dict[str, set[str]] = {}
         for _, path in self._statics:
             name = os.path.basename(path)
             wanted = {notify_name(name), hold_name(name)} if path in self._bursting else {notify_name(name)}
             signals.setdefault(os.path.dirname(path), set()).update(wanted)
-        return {
-            path: _wants(signals.get(path, set()), self._folders.get(path)) for path in dict.fromkeys([*self._folders, *signals])
-        }
-
-
-def _wants(signals: set[str], folder: Folder | None) -> Wants:
-    def wants(name: str, made: bool) -> bool:
-        if name in signals:
-            return True
-        if folder is None:
-            return False
-        return name.endswith((NOTIFY, HOLD)) or (not is_signal_file(name) and (made or folder.entry.on_change))
-
-    return wants
+        return signals

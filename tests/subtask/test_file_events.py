@@ -6,6 +6,7 @@ import builtins
 import errno
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -17,13 +18,26 @@ import pytest
 
 from pysubtask.common.entries import read_entries
 from pysubtask.common.notify import Stamp, Toucher, notify_name
-from pysubtask.subtask import file_events, mounts
+from pysubtask.subtask import file_events, inotify, mounts
 from pysubtask.subtask.file_events import FileEvents
+from pysubtask.subtask.inotify import Inotify
 from pysubtask.subtask.watch import Due, Watch
+from pysubtask.subtask.watchdog_events import WatchdogEvents
 from tests.helpers import wait_until
 from tests.subtask.test_watch import Memory
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="inotify is Linux's")
+
+
+@pytest.fixture(params=["inotify", "watchdog"])
+def source(request, monkeypatch) -> str:
+    """Where the events come from: watchdog is for other systems, and works on this one too."""
+    if request.param == "watchdog":
+        monkeypatch.setattr(inotify, "available", lambda: False)
+    return request.param
+
+
+both = pytest.mark.usefixtures("source")
 
 
 class Child:
@@ -78,6 +92,7 @@ class Child:
         assert self.found == []
 
 
+@both
 def test_a_touch_wakes_and_is_due(tmp_path) -> None:
     (tmp_path / "a").write_text("1")
     with Child(tmp_path, [{"file": "a"}]) as child:
@@ -94,6 +109,7 @@ def test_a_touch_wakes_and_is_due(tmp_path) -> None:
         child.nothing()
 
 
+@both
 def test_new_files_in_a_folder_however_they_come(tmp_path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "moved").write_text("1")
@@ -116,6 +132,7 @@ def test_new_files_in_a_folder_however_they_come(tmp_path) -> None:
         child.nothing()
 
 
+@both
 def test_changes_where_they_count(tmp_path) -> None:
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0.1, "on_change": True}]) as child:
@@ -138,6 +155,7 @@ def test_a_file_that_is_written_and_written_is_taken_when_it_is_quiet(tmp_path) 
         child.until(("x", "new"))
 
 
+@both
 def test_a_folder_that_is_deleted_and_made_again(tmp_path) -> None:
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
@@ -159,6 +177,7 @@ def test_a_folder_that_is_deleted_and_made_again(tmp_path) -> None:
             child.until((f"after{number}", "new"))
 
 
+@both
 def test_a_folder_that_is_moved_away_and_replaced(tmp_path) -> None:
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
@@ -171,6 +190,7 @@ def test_a_folder_that_is_moved_away_and_replaced(tmp_path) -> None:
         child.nothing(0.1)
 
 
+@both
 def test_a_folder_that_comes_later_and_one_behind_a_link(tmp_path) -> None:
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
         assert child.watch.mode == "events"
@@ -181,6 +201,7 @@ def test_a_folder_that_comes_later_and_one_behind_a_link(tmp_path) -> None:
         child.until(("x", "new"))
 
 
+@both
 def test_names_of_any_bytes(tmp_path) -> None:
     (tmp_path / "d").mkdir()
     name = os.fsdecode(b"\xff ,'\n")
@@ -190,6 +211,7 @@ def test_names_of_any_bytes(tmp_path) -> None:
         child.until((name, "new"))
 
 
+@both
 def test_many_files_at_once(tmp_path) -> None:
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0.05}]) as child:
@@ -199,22 +221,22 @@ def test_many_files_at_once(tmp_path) -> None:
         child.until(*[(name, "new") for name in names], secs=60)
 
 
-def test_an_overflow_makes_everything_be_looked_at(tmp_path) -> None:
+def test_an_overflow_makes_everything_be_looked_at(tmp_path, source) -> None:
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
         events = child.watch._events
         assert events is not None
-        reader = getattr(events._observer, "_inotify_fd", None)
-        if not hasattr(reader, "handle_event"):
-            pytest.skip("this version of watchdog does not tell of an overflow")
         # Lost to the queue: no event of this file arrives.
-        events._note = lambda path, made: None
-        for handlers in events._observer._handlers.values():
-            for handler in handlers:
-                handler._note = events._note
+        events.file = lambda folder, name, made: None
         (tmp_path / "d" / "x").write_text("1")
         child.nothing(0.2)
-        reader.handle_event(SimpleNamespace(is_queue_overflow=True))
+        if source == "inotify":
+            events._source._tell(struct.pack("iIII", -1, 0x4000, 0, 0))
+        else:
+            reader = getattr(events._source._observer, "_inotify_fd", None)
+            if not hasattr(reader, "handle_event"):
+                pytest.skip("this version of watchdog does not tell of an overflow")
+            reader.handle_event(SimpleNamespace(is_queue_overflow=True))
         child.until(("x", "new"))
 
 
@@ -223,31 +245,34 @@ def test_a_real_overflow_loses_nothing(tmp_path) -> None:
     if limit > 20_000:
         pytest.skip(f"the queue of this system holds {limit} events")
     (tmp_path / "d").mkdir()
-    with Child(tmp_path, [{"dir": "d", "settle_secs": 0, "notify_files": False}]) as child:
+    (tmp_path / "t" / "old").mkdir(parents=True)
+    watched = [{"dir": name, "settle_secs": 0, "notify_files": False, "recursive": name == "t"} for name in "dt"]
+    with Child(tmp_path, watched) as child:
         events = child.watch._events
         assert events is not None
-        reader = getattr(events._observer, "_inotify_fd", None)
-        if not hasattr(reader, "handle_event"):
-            pytest.skip("this version of watchdog does not tell of an overflow")
+        over: list[int] = []
+        real = events.lose
+        events.lose = lambda: (over.append(1), real())[0]
         # The reader is held up, as on a busy machine, while the queue of the kernel runs over.
-        gate, real, over = threading.Event(), reader.handle_event, []
-
-        def late(event) -> None:
-            gate.wait(60)
-            over.append(event.is_queue_overflow)
-            real(event)
-
-        reader.handle_event = late
-        names = [f"f{number}" for number in range(limit // 2 + 4000)]
-        for name in names:
-            os.close(os.open(tmp_path / "d" / name, os.O_CREAT | os.O_WRONLY))
-        gate.set()
+        with events._source._lock:
+            names = [f"f{number}" for number in range(limit // 2 + 6000)]
+            for name in names:
+                os.close(os.open(tmp_path / "d" / name, os.O_CREAT | os.O_WRONLY))
+            # Of all this no event arrives.
+            shutil.rmtree(tmp_path / "t" / "old")
+            (tmp_path / "t" / "old").mkdir()
+            (tmp_path / "t" / "new" / "deep").mkdir(parents=True)
+            (tmp_path / "t" / "new" / "deep" / "x").write_text("1")
         # Sooner than the look that comes every minute anyway.
-        child.until(*[(name, "new") for name in names], secs=50)
-        assert any(over)
+        child.until(*[(name, "new") for name in [*names, "x"]], secs=50)
+        assert over
+        (tmp_path / "t" / "old" / "y").write_text("1")
+        (tmp_path / "t" / "new" / "z").write_text("1")
+        child.until(("y", "new"), ("z", "new"))
 
 
 def test_without_watchdog(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(inotify, "available", lambda: False)
     real = builtins.__import__
 
     def missing(name, *args, **more):
@@ -267,16 +292,15 @@ def test_without_watchdog(tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("code", "words"), [(errno.ENOSPC, "max_user_watches"), (errno.EMFILE, "max_user_instances"), (errno.EIO, "Input/output")]
 )
-def test_where_the_system_gives_no_more_watches(tmp_path, monkeypatch, code, words) -> None:
-    from watchdog.observers.api import BaseObserver
-
-    real, refused = BaseObserver.schedule, []
+def test_where_the_system_gives_no_more_watches(tmp_path, monkeypatch, source, code, words) -> None:
+    kind = Inotify if source == "inotify" else WatchdogEvents
+    real, refused = kind.add, []
 
     def refuse(*args, **more):
         refused.append(1)
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(BaseObserver, "schedule", refuse)
+    monkeypatch.setattr(kind, "add", refuse)
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
         assert child.watch.mode == "polling" and words in child.watch.mode_reason
@@ -286,11 +310,12 @@ def test_where_the_system_gives_no_more_watches(tmp_path, monkeypatch, code, wor
         for _ in range(20):
             child.look()
         assert len(refused) == tries, "a refusal is left alone for a while"
-        monkeypatch.setattr(BaseObserver, "schedule", real)
+        monkeypatch.setattr(kind, "add", real)
         child.watch.scan(time.monotonic() + file_events.RETRY_SECS + 1)
         assert child.watch.mode == "events"
 
 
+@both
 def test_a_network_file_system_is_looked_at_by_the_timer_too(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(file_events, "on_network", lambda path: True)
     (tmp_path / "d").mkdir()
@@ -300,6 +325,7 @@ def test_a_network_file_system_is_looked_at_by_the_timer_too(tmp_path, monkeypat
         child.until(("x", "new"))
 
 
+@both
 def test_after_a_stop_no_thread_is_left_and_a_scan_still_works(tmp_path) -> None:
     (tmp_path / "d").mkdir()
     before = set(threading.enumerate())
@@ -314,6 +340,7 @@ def test_after_a_stop_no_thread_is_left_and_a_scan_still_works(tmp_path) -> None
     assert set(threading.enumerate()) <= before
 
 
+@both
 def test_a_wanted_event_wakes_once_until_it_is_taken(tmp_path) -> None:
     woken: list[int] = []
     events = FileEvents({str(tmp_path): lambda name, made: name != "boring"}, lambda: woken.append(1))

@@ -544,7 +544,8 @@ def test_times_in_the_future_come_to_rest_too(tmp_path, on_change) -> None:
 
 def looks(world: World, secs: float, step: float) -> int:
     """How many looks at the whole folder there are within a time."""
-    folder = world.watch._folders[world.path("d")]
+    folder = world.watch._folders.get(world.path("d"))
+    assert folder is not None
     real, count = folder.look, []
     folder.look = lambda every: (count.append(every), real(every))[1]  # type: ignore[method-assign]
     for _ in range(int(secs / step)):
@@ -566,7 +567,7 @@ def test_polling_stretches_so_that_it_takes_a_twentieth_of_the_time(tmp_path) ->
         spent += 0.25
         return spent
 
-    world.watch._timer = timer
+    world.watch._folders._timer = timer
     world.round()
     assert looks(world, 100, 0.5) == 20, "each look takes 0.25 s, so there is one every 5 s"
 
@@ -576,9 +577,10 @@ def test_a_known_file_costs_no_stat_at_a_look_by_name(tmp_path) -> None:
     for number in range(50):
         world.write(f"d/{number}", b"1")
     world.quiet()
-    folder = world.watch._folders[world.path("d")]
+    folder = world.watch._folders.get(world.path("d"))
+    assert folder is not None
     listing = folder.look(False)
-    assert listing == ([], [], [], [])
+    assert listing == ([], [], [], [], {})
     assert len(folder.look(True).odd) == 50
 
 

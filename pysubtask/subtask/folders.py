@@ -1,0 +1,253 @@
+"""The watched folders: which there are, and when all of one must be looked at.
+
+A folder of an entry is there for good; those inside a recursive one are found, followed and dropped here.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from ..common.entries import STATE_FOLDER, Entry
+from ..common.globs import match_all_in
+from ..common.notify import HOLD, NOTIFY
+from .file_events import FileEvents, Taken, Tended, Wants
+from .scan import Folder, Listing
+
+FULL_LOOK_SECS = 60.0
+# Full looks without file events take at most one part in this many of the time.
+_SHARE = 20
+
+
+class Look(NamedTuple):
+    """A folder that was looked at as a whole; ``fresh``: for the first time, or after it was away."""
+
+    folder: Folder
+    listing: Listing
+    fresh: bool
+
+
+class Folders:
+    """``skip``: absolute paths of folders that are not watched (``ignored``: the entries this hits), and of files that
+    are no data. ``nested``: folders that are left out where they lie inside a recursive one. ``signals``: for folders of
+    named files, the names whose events count. ``timer`` in seconds."""
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        skip: Iterable[str],
+        nested: Iterable[str],
+        signals: Mapping[str, Container[str]],
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        skipped = {form for path in skip for form in (path, os.path.realpath(path))}
+        # A folder with an entry of its own belongs to that alone.
+        own = {form for entry in entries if entry.kind == "dir" for form in (entry.path, os.path.realpath(entry.path))}
+        self.ignored = tuple(i for i, e in enumerate(entries) if e.kind == "dir" and os.path.realpath(e.path) in skipped)
+        self._closed = skipped | own | {form for path in nested for form in (path, os.path.realpath(path))}
+        self._roots = {
+            entry.path: Folder(index, entry, skipped)
+            for index, entry in enumerate(entries)
+            if entry.kind == "dir" and index not in self.ignored
+        }
+        self._skip = skipped
+        self._by_path = dict(self._roots)
+        self._signals = signals
+        self._timer = timer
+        self._tended = list(dict.fromkeys([*self._roots, *signals]))
+        self._events: FileEvents | None = None
+        self._now = 0.0
+        self._dropped: list[Folder] = []
+
+    def listen(self, wake: Callable[[], None]) -> FileEvents:
+        """File events for these folders, not yet started; without them everything is polled."""
+        wants = {path: self._wants(path, self._roots.get(path)) for path in self._tended}
+        deep = [path for path, root in self._roots.items() if root.entry.recursive]
+        self._events = FileEvents(wants, wake, deep)
+        return self._events
+
+    def get(self, path: str) -> Folder | None:
+        """The watched folder of this path."""
+        return self._by_path.get(path)
+
+    def of(self, path: str) -> Folder | None:
+        """The watched folder that a file is in."""
+        return self._by_path.get(os.path.dirname(path))
+
+    def dropped(self) -> list[Folder]:
+        """Folders inside others that went since the last call, as they were."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
+
+    # -- the look ---------------------------------------------------------------------------------------------
+
+    def looks(self, now: float, taken: Taken, everything: bool) -> Iterator[Look]:
+        """Keep the events going, and look at every folder that it is time to look at: those must be worked off one by
+        one, for what that takes is part of the cost. ``now`` in monotonic seconds."""
+        self._now = now
+        if taken.lost and self._events is not None:
+            self._events.renew()
+        for path in self._tended:
+            root = self._roots.get(path)
+            events = Tended(False, False, False) if self._events is None else self._events.tend(path, now)
+            if root is not None:
+                if events.broken:
+                    self._away(root)
+                if root.live and not events.live:
+                    root.next_look = now
+                root.live = events.live
+                yield from self._looks_in(root, taken.lost or events.renewed, everything)
+        yield from self._changes(taken.folders)
+
+    def _looks_in(self, root: Folder, lost: bool, everything: bool) -> Iterator[Look]:
+        if everything or lost or root.fresh or self._now >= root.next_look:
+            begun = self._timer()
+            # Where events tell of each new file, the names are enough.
+            yield from self._walk(list(root.tree()), lost)
+            root.cost = self._timer() - begun
+            if root.live and not root.entry.on_change:
+                root.next_look = self._now + FULL_LOOK_SECS
+            else:
+                root.next_look = self._now + _SHARE * sum(each.cost for each in self._roots.values())
+            root.next_poll = self._now + _SHARE * root.cost
+        elif root.entry.recursive and root.live and self._now >= root.next_poll:
+            begun = self._timer()
+            deaf = [folder for folder in root.tree() if not folder.live]
+            if deaf:
+                yield from self._walk(deaf, False)
+                root.poll_cost = self._timer() - begun
+                root.next_poll = self._now + _SHARE * sum(each.poll_cost for each in self._roots.values())
+            else:
+                root.next_poll = root.next_look
+
+    def _walk(self, folders: Iterable[Folder], lost: bool) -> Iterator[Look]:
+        """Look at these folders and at all that are found inside them."""
+        for folder in folders:
+            if self._by_path.get(folder.path) is folder:
+                yield from self._look_whole(folder, lost)
+
+    def _look_whole(self, folder: Folder, lost: bool) -> Iterator[Look]:
+        # With a folder that is found here, those inside it are looked at at once.
+        waiting = [(folder, lost)]
+        while waiting:
+            folder, lost = waiting.pop()
+            renewed = folder.inside is not None and not folder.live and self._follow(folder)
+            fresh = folder.fresh
+            try:
+                listing = folder.look(lost or renewed or fresh or not folder.live or folder.entry.on_change)
+            except OSError as exc:
+                if folder.inside is not None and isinstance(exc, (FileNotFoundError, NotADirectoryError)):
+                    self._drop(folder)
+                    continue
+                # Not there, or not to be read at the moment: quietly tried again.
+                self._away(folder)
+                continue
+            folder.fresh = False
+            waiting += [(found, True) for found in self._compare(folder, listing.subs, fresh)]
+            yield Look(folder, listing, fresh)
+
+    # -- folders inside others --------------------------------------------------------------------------------
+
+    def _changes(self, paths: Iterable[str]) -> Iterator[Look]:
+        """Look at what events said of folders: first who went, then who came, so that a rename is both."""
+        changed = sorted(path for path in paths if path not in self._roots)
+        for path in changed:
+            folder = self._by_path.get(path)
+            if folder is not None and not (self._is(folder) and self._hears(folder)):
+                self._drop(folder)
+        for path in changed:
+            parent, name = self._by_path.get(os.path.dirname(path)), os.path.basename(path)
+            if parent is not None and not parent.fresh and parent.entry.recursive and path not in self._by_path:
+                folder = self._adopt(parent, name, False)
+                if folder is not None:
+                    yield from self._look_whole(folder, True)
+
+    def _compare(self, folder: Folder, subs: Mapping[str, int], fresh: bool) -> list[Folder]:
+        """Drop the folders inside that are not the ones seen now; those that are new."""
+        for name, sub in list(folder.subs.items()):
+            # Of a folder that something is mounted on, a listing shows the number of what is hidden.
+            if name not in subs or (subs[name] != sub.identity[1] and not self._is(sub)):
+                self._drop(sub)
+        found = [self._adopt(folder, name, fresh) for name in subs if name not in folder.subs]
+        return [sub for sub in found if sub is not None]
+
+    def _adopt(self, parent: Folder, name: str, fresh: bool) -> Folder | None:
+        folder = Folder(parent.index, parent.entry, self._skip, parent, name)
+        if name == STATE_FOLDER or match_all_in(folder.entry.exclude, folder.below[:-1]) or self._is_closed(folder.path):
+            return None
+        try:
+            found = os.lstat(folder.path)
+        except OSError:
+            # It went away meanwhile, or its path is too long to be used at all.
+            return None
+        folder.identity = (found.st_dev, found.st_ino)
+        if not stat.S_ISDIR(found.st_mode) or parent.is_inside(folder.identity):
+            return None
+        folder.fresh = fresh
+        parent.subs[name] = folder
+        self._by_path[folder.path] = folder
+        if not self._follow(folder):
+            self._roots[folder.entry.path].next_poll = self._now
+        return folder
+
+    def _is_closed(self, path: str) -> bool:
+        # The folder of the entry may be a link itself.
+        return path in self._closed or os.path.realpath(path) in self._closed
+
+    def _follow(self, folder: Folder) -> bool:
+        """Have its events before it is looked at, so that nothing comes in between."""
+        if self._events is not None and folder.inside is not None:
+            wants = self._wants(folder.path, folder)
+            folder.live = self._events.follow(folder.path, folder.inside.path, wants, self._now)
+        return folder.live
+
+    def _is(self, folder: Folder) -> bool:
+        """Whether a folder inside another is still the one that was found."""
+        try:
+            found = os.lstat(folder.path)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == folder.identity and stat.S_ISDIR(found.st_mode)
+
+    def _hears(self, folder: Folder) -> bool:
+        return not folder.live or (self._events is not None and self._events.hears(folder.path))
+
+    def _drop(self, folder: Folder) -> None:
+        """A folder inside another is gone, with all inside it."""
+        if folder.inside is not None:
+            folder.inside.subs.pop(folder.name, None)
+        for each in folder.tree():
+            self._leave(each)
+            self._dropped.append(each)
+
+    def _away(self, folder: Folder) -> None:
+        """A folder is not there, or not to be read: what is inside it is not gone for that."""
+        for each in folder.tree():
+            if each is not folder:
+                self._leave(each)
+        folder.subs.clear()
+        folder.away()
+
+    def _leave(self, folder: Folder) -> None:
+        del self._by_path[folder.path]
+        if self._events is not None:
+            self._events.leave(folder.path)
+
+    def _wants(self, path: str, folder: Folder | None) -> Wants:
+        """Which file events of a folder are of interest."""
+        signals = self._signals.get(path, ())
+
+        def wants(name: str, made: bool) -> bool:
+            if name in signals:
+                return True
+            if folder is None:
+                return False
+            for ending in (NOTIFY, HOLD):
+                if name.endswith(ending):
+                    return folder.wants(name[: -len(ending)])
+            return (made or folder.entry.on_change) and folder.wants(name)
+
+        return wants

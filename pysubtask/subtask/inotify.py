@@ -1,0 +1,172 @@
+"""File events of Linux: inotify(7), for any number of folders with one thread.
+
+A library that gives each folder a thread of its own is too much for a tree of thousands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import select
+import struct
+import threading
+from typing import Any, Protocol
+
+_CLOSE_WRITE = 0x8
+_MOVED_FROM = 0x40
+_MOVED_TO = 0x80
+_CREATE = 0x100
+_Q_OVERFLOW = 0x4000
+_IGNORED = 0x8000
+_ONLYDIR = 0x01000000
+_ISDIR = 0x40000000
+
+# Neither reads nor writes: a program that writes a thousand times a second costs nothing.
+_MASK = _CREATE | _MOVED_TO | _MOVED_FROM | _CLOSE_WRITE | _ONLYDIR
+_HEAD = struct.Struct("iIII")
+_BUFFER = 1 << 18
+
+
+class Hears(Protocol):
+    """Who is told, on a thread that is not the main one."""
+
+    def file(self, folder: str, name: str, made: bool) -> None:
+        """A file was made in this folder, or moved into it (``made``), or closed after writing."""
+
+    def folder(self, path: str) -> None:
+        """A folder came or went, or its events ended."""
+
+    def lose(self) -> None:
+        """Events were dropped."""
+
+
+def _find_inotify() -> Any:
+    try:
+        found = ctypes.CDLL(None, use_errno=True)
+        _ = found.inotify_init1, found.inotify_add_watch, found.inotify_rm_watch
+    except (OSError, AttributeError, TypeError):
+        # Another system.
+        return None
+    return found
+
+
+_libc = _find_inotify()
+
+
+def available() -> bool:
+    """Whether this system has it."""
+    return _libc is not None
+
+
+class Inotify:
+    """The events of folders, not of what is inside the folders in them. The constructor raises OSError or RuntimeError."""
+
+    def __init__(self, hears: Hears) -> None:
+        self._hears = hears
+        self._handle = _checked(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
+        self._lock = threading.Lock()
+        # One folder may go by several paths: behind a link, or while it is being moved.
+        self._paths: dict[int, dict[str, None]] = {}
+        self._watches: dict[str, int] = {}
+        self._end, self._ending = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="inotify", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:
+            for handle in (self._handle, self._end, self._ending):
+                os.close(handle)
+            raise
+
+    def add(self, path: str) -> None:
+        """Hear of this folder from now on; harmless twice. Raises OSError."""
+        with self._lock:
+            watch = _checked(_libc.inotify_add_watch(self._handle, os.fsencode(path), _MASK))
+            old = self._watches.get(path, watch)
+            if old != watch:
+                self._forget(path, old)
+            self._watches[path] = watch
+            self._paths.setdefault(watch, {})[path] = None
+
+    def remove(self, path: str) -> None:
+        """Hear no more of this folder; harmless where that is so."""
+        with self._lock:
+            watch = self._watches.pop(path, None)
+            if watch is not None:
+                self._forget(path, watch)
+
+    def _forget(self, path: str, watch: int) -> None:
+        paths = self._paths[watch]
+        del paths[path]
+        if not paths:
+            del self._paths[watch]
+            # The folder may be gone, and its watch with it.
+            _libc.inotify_rm_watch(self._handle, watch)
+
+    def has(self, path: str) -> bool:
+        """Whether this folder's events come."""
+        return path in self._watches
+
+    def alive(self) -> bool:
+        """Whether any events come."""
+        return self._thread.is_alive()
+
+    def close(self) -> None:
+        """End it; harmless twice."""
+        if self._ending >= 0:
+            os.close(self._ending)
+            self._ending = -1
+            self._thread.join(5)
+
+    def _run(self) -> None:
+        try:
+            poll = select.poll()
+            poll.register(self._handle, select.POLLIN)
+            poll.register(self._end, select.POLLIN)
+            while not any(handle == self._end for handle, _ in poll.poll()):
+                with contextlib.suppress(BlockingIOError):
+                    self._tell(os.read(self._handle, _BUFFER))
+        finally:
+            os.close(self._handle)
+            os.close(self._end)
+
+    def _tell(self, events: bytes) -> None:
+        at = 0
+        while at < len(events):
+            watch, mask, _, length = _HEAD.unpack_from(events, at)
+            at += _HEAD.size
+            name = os.fsdecode(events[at : at + length].rstrip(b"\0"))
+            at += length
+            if mask & _Q_OVERFLOW:
+                self._hears.lose()
+                continue
+            with self._lock:
+                paths = list(self._paths.get(watch, ()))
+                if mask & _IGNORED:
+                    self._paths.pop(watch, None)
+                    for path in paths:
+                        del self._watches[path]
+            for path in paths:
+                if mask & _IGNORED:
+                    self._hears.folder(path)
+                elif mask & _ISDIR:
+                    self._hears.folder(os.path.join(path, name))
+                elif mask & (_CREATE | _MOVED_TO | _CLOSE_WRITE):
+                    self._hears.file(path, name, not mask & _CLOSE_WRITE)
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def explain(exc: Exception) -> str:
+    """Why a folder has no events, in plain words."""
+    if isinstance(exc, OSError) and exc.errno == errno.ENOSPC:
+        return "the limit of watched folders is reached (sysctl fs.inotify.max_user_watches)"
+    if isinstance(exc, OSError) and exc.errno == errno.EMFILE:
+        return "the limit of file event queues is reached (sysctl fs.inotify.max_user_instances)"
+    return f"file events cannot be had: {exc}"

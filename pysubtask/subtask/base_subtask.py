@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .. import __version__
 from ..common import residual
 from ..common.entries import first_folder
 from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError
@@ -26,11 +25,11 @@ from ..common.handoff import Handoff
 from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import setup_logging
 from ..common.notify import Stamp
-from ..common.status import write_status
 from ..transports.base import RemoteStat
 from . import heartbeat
 from .board import Board
 from .intake import Intake, Rules
+from .page import Page
 from .retry import Policy, decide
 from .snapshot import Snapshotter
 from .spool import Done, Entry, Version
@@ -40,7 +39,6 @@ from .watch import Due, Watch
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 3
 
-_PAGE_SECS = 0.5
 _LEAST_PAUSE = 0.005
 
 
@@ -85,13 +83,12 @@ class BaseSubtask:
         self._policy = Policy.of(self.settings)
         self._stop_asked = 0
         self._orphan = False
-        self._page_at = 0.0
-        self._page_stale = True
         self._look = False
         self._last_notice = clock()
         self._store: Store
         self.events: EventLog
         self._snapshotter: Snapshotter
+        self._page: Page
         self._watch: Watch
         self._intake: Intake
         self._heartbeat: heartbeat.Heartbeat
@@ -135,7 +132,7 @@ class BaseSubtask:
 
     def write_heartbeat(self) -> list[str]:
         """Write the heartbeat files as of now; their paths. Raises OSError. From any thread."""
-        return self._heartbeat.write(self.clock(), self._beat_details() if self._heartbeat.status else {})
+        return self._heartbeat.write(self.clock(), self._page.summary() if self._heartbeat.status else {})
 
     def copy_file_to_dir(self, from_file: str, to_dir: str) -> str | None:
         """Copy a file with its times into a folder, made if missing; the copy's path, None where the file is missing."""
@@ -189,6 +186,7 @@ class BaseSubtask:
         self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]))
         self._store = Store(handoff.state_dir, self.destination(), self._snapshotter.drop, self.wall)
         self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall)
+        self._page = Page(handoff.state_dir, self.board, self.events, self._store, self.wall)
         pid = os.getpid()
         self.board.set(
             pid=pid, pid_start=process_start(pid), master_pid=handoff.master_pid, task=handoff.task, extension=handoff.extension,
@@ -216,7 +214,7 @@ class BaseSubtask:
         self._watch.offer(handoff.residual)
         self._intake = Intake(
             handoff.entries, self._watch, self._snapshotter, self._store, self.board, self.events, self.log,
-            Rules(self.queue_name, self.clash, self._noticed, lambda: self._write_page(self.clock())), self.wall,
+            Rules(self.queue_name, self.clash, self._noticed, lambda: self._page.write(self.clock())), self.wall,
         )  # fmt: skip
         self._heartbeat = heartbeat.make(
             self.settings, first_folder(handoff.entries), handoff.state_dir, handoff.owns_heartbeat, socket.gethostname
@@ -268,7 +266,7 @@ class BaseSubtask:
         self.close()
         self._heartbeat.remove()
         self.board.state("stopped")
-        self._write_page(self.clock(), force=True)
+        self._page.write(self.clock(), force=True)
         self._store.close()
         self._lock.release()
         self._wake.close()
@@ -285,7 +283,7 @@ class BaseSubtask:
     def finish(self, deadline: float) -> None:
         """Work off the queue until ``deadline`` (monotonic)."""
         while not self._hurried() and self.clock() < deadline and self._hand_on(self.clock()):
-            self._write_page(self.clock())
+            self._page.write(self.clock())
 
     def close(self) -> None:
         """Called once at the end."""
@@ -302,14 +300,14 @@ class BaseSubtask:
         self._intake.take(now)
         try:
             while self._hand_on(now) and not self._stop_asked:
-                self._write_page(self.clock())
+                self._page.write(self.clock())
         except DiskLow as exc:
             self.log.error("DISK LOW! The queue cannot be written: %s", exc)
         if self._heartbeat.is_due(now):
             self._heartbeat.asked(now)
             self._guarded("process_heartbeat", lambda: self.process_heartbeat(self._heartbeat.file))
         self._orphan = self._master_gone()
-        self._write_page(self.clock())
+        self._page.write(self.clock())
 
     def _wait(self, now: float) -> None:
         """Until the next tick: the timer's end, a file event, a settling file, a fault's next try. The status page is
@@ -321,12 +319,13 @@ class BaseSubtask:
         until = max(until, now + _LEAST_PAUSE)
         while True:
             left = until - self.clock()
-            if self._page_stale or self.board.changed:
-                left = min(left, max(0.0, self._page_at + _PAGE_SECS - self.clock()))
+            page_at = self._page.due_at()
+            if page_at is not None:
+                left = min(left, page_at - self.clock())
             self._wake.wait(left)
             if self._stop_asked or self._look or self.clock() >= until:
                 return
-            self._write_page(self.clock())
+            self._page.write(self.clock())
 
     def _hook_due(self) -> float | None:
         return self._store.run(self._store.spool.next_due)
@@ -366,7 +365,7 @@ class BaseSubtask:
 
     def _noticed(self, entries: list[Entry]) -> None:
         self._last_notice = self.clock()
-        self._page_stale = True
+        self._page.touch()
         self.queued(entries)
 
     # -- the queue into the hook --------------------------------------------------------------------------
@@ -402,7 +401,7 @@ class BaseSubtask:
         self.log.info("STOP!")
         self._guarded("stop", self.stop)
         linger = self.settings["OrphanLingerSecs"] if self._orphan else self.settings["StopWaitSecs"]
-        self._write_page(self.clock(), force=True)
+        self._page.write(self.clock(), force=True)
         # From here on any further signal is one in a hurry.
         self._stop_asked = max(1, self._stop_asked)
         self.finish(self.clock() + float(linger))
@@ -418,33 +417,3 @@ class BaseSubtask:
             os.replace(path + ".part", path)
         except OSError as exc:
             self.log.warning("Notify files will stay, the list of handled ones cannot be written: %s", exc)
-
-    def _beat_details(self) -> dict[str, Any]:
-        """What the heartbeat's sibling says: enough to see from afar what is wrong."""
-        page = self.board.page_of("last_delivery", "last_error", "state", "why", "disk_low")
-        counts = self._store.run(self._store.spool.counts)
-        oldest = None if counts.oldest is None else max(0.0, self.wall() - counts.oldest)
-        free = shutil.disk_usage(self.handoff.state_dir).free
-        return page | {
-            "clock": utc(self.wall()), "version": __version__, "queued": counts.waiting + counts.sending + counts.parked,
-            "parked": counts.parked, "oldest_age_secs": oldest, "free_disk_bytes": free,
-        }  # fmt: skip
-
-    # -- the status page ----------------------------------------------------------------------------------
-
-    def _write_page(self, now: float, force: bool = False) -> None:
-        """Replace status.json where it is out of date, but not more than twice a second."""
-        if not force and (now < self._page_at + _PAGE_SECS or not (self._page_stale or self.board.changed)):
-            return
-        self._page_at, self._page_stale = now, False
-        epoch, n = self.events.epoch, self.events.n
-        counts = self._store.run(self._store.spool.counts)
-        queue = counts._asdict() | {"oldest": None if counts.oldest is None else utc(counts.oldest)}
-        parked = [row._asdict() for row in self._store.run(self._store.spool.parked)] if counts.parked else []
-        page = self.board.page()
-        page.update(epoch=epoch, n=n, at=utc(self.wall()), queue=queue, parked=parked, events_lost=self.events.lost)
-        try:
-            write_status(self.handoff.state_dir, page)
-        except OSError:
-            # A full disk: the page is written as soon as there is room.
-            self._page_stale = True

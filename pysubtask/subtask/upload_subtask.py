@@ -81,7 +81,7 @@ class UploadSubtask(BaseSubtask):
         self._courier.stop(deadline)
         while self._courier.is_alive() and not self._hurried() and self.clock() < deadline + 5:
             self._wake.wait(0.1)
-            self._write_page(self.clock())
+            self._page.write(self.clock())
 
     def close(self) -> None:
         if self._courier is not None and self._courier.is_alive():
@@ -123,8 +123,7 @@ class UploadSubtask(BaseSubtask):
     # -- called by the courier's thread -------------------------------------------------------------------
 
     def _page_changed(self) -> None:
-        if not self._page_stale:
-            self._page_stale = True
+        if self._page.touch():
             self._wake.set()
 
     def _snapshot_lost(self, path: str) -> None:
@@ -157,7 +156,7 @@ class UploadSubtask(BaseSubtask):
         self.log.error("The courier hangs; the child replaces itself")
         self.events.emit("courier_hangs")
         self.board.state("starting", "the courier hung")
-        self._write_page(self.clock(), force=True)
+        self._page.write(self.clock(), force=True)
         self._watch.stop()
         self._store.close()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -1,0 +1,70 @@
+"""The status page: printed from the board and the queue, when something changed, but not more than twice a second."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from .. import __version__
+from ..common.events import EventLog, utc
+from ..common.status import write_status
+from .board import Board
+from .store import Store
+
+PAGE_SECS = 0.5
+
+
+class Page:
+    """Written by the child's main thread; :meth:`touch` may be called by any. Times are monotonic seconds."""
+
+    def __init__(self, state_dir: str, board: Board, events: EventLog, store: Store, wall: Callable[[], float]) -> None:
+        self._state_dir = state_dir
+        self._board = board
+        self._events = events
+        self._store = store
+        self._wall = wall
+        self._at = float("-inf")
+        self._stale = True
+
+    def touch(self) -> bool:
+        """It is out of date; whether that is news."""
+        news, self._stale = not self._stale, True
+        return news
+
+    def due_at(self) -> float | None:
+        """When it should be written; None while it is up to date."""
+        return self._at + PAGE_SECS if self._stale or self._board.changed else None
+
+    def write(self, now: float, *, force: bool = False) -> None:
+        """Replace status.json if that is due."""
+        due = self.due_at()
+        if not force and (due is None or now < due):
+            return
+        self._at, self._stale = now, False
+        # Taken first: what happens meanwhile is in the page and told once more, never left out.
+        epoch, n = self._events.epoch, self._events.n
+        counts = self._store.run(self._store.spool.counts)
+        queue = counts._asdict() | {"oldest": None if counts.oldest is None else utc(counts.oldest)}
+        parked = [row._asdict() for row in self._store.run(self._store.spool.parked)] if counts.parked else []
+        page = self._board.page()
+        page.update(epoch=epoch, n=n, at=utc(self._wall()), queue=queue, parked=parked, events_lost=self._events.lost)
+        try:
+            write_status(self._state_dir, page)
+        except OSError:
+            # A full disk: the page is written as soon as there is room.
+            self._stale = True
+
+    def summary(self) -> dict[str, Any]:
+        """What a heartbeat's sibling tells: enough to see from afar what is wrong. From any thread."""
+        facts = self._board.page_of("last_delivery", "last_error", "state", "why", "disk_low")
+        counts = self._store.run(self._store.spool.counts)
+        wall = self._wall()
+        return facts | {
+            "clock": utc(wall),
+            "version": __version__,
+            "queued": counts.waiting + counts.sending + counts.parked,
+            "parked": counts.parked,
+            "oldest_age_secs": None if counts.oldest is None else max(0.0, wall - counts.oldest),
+            "free_disk_bytes": shutil.disk_usage(self._state_dir).free,
+        }

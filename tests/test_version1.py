@@ -143,6 +143,40 @@ def test_a_new_file_in_a_folder_is_sent_once_and_not_again_after_a_restart(stati
     assert one.sent() == ["photo.jpg", "second.jpg"], list(read_events(str(one.state)))
 
 
+def test_a_folder_may_name_what_counts(station):
+    one = station(["box"])
+    one.entries = [{"dir": str(one.data / "box"), "include": ["*.jpg"], "exclude": ["draft*"], "settle_secs": 0.1}]
+    one.master = one.make()
+    one.master.start()
+    one.pid()
+    for name in ("draft.jpg", "notes.txt", "photo.jpg"):
+        one.write(f"box/{name}", name)
+    one.arrived("box/photo.jpg")
+    one.master.stop(forcekill=False)
+    assert [path.name for path in one.server.iterdir()] == ["photo.jpg"]
+
+
+def test_what_somebody_does_on_the_server_stays_until_there_is_a_newer_version(station):
+    """Nothing is ever deleted there, and nobody's change is lost for an old version's sake."""
+    one = station(["a.csv", "box"])
+    one.master.start()
+    one.write("a.csv", "1")
+    one.notify("a.csv")
+    one.write("box/photo", "light")
+    one.arrived("a.csv", "box/photo")
+    one.wait_kind("delivered", 2)
+    (one.data / "box" / "photo").unlink()
+    (one.server / "a.csv").write_text("changed there")
+    one.master.reset()
+    one.write("box/second", "more")
+    one.arrived("box/second")
+    assert (one.server / "photo").read_text() == "light"
+    assert (one.server / "a.csv").read_text() == "changed there"
+    one.write("a.csv", "2")
+    one.notify("a.csv")
+    one.arrived("a.csv")
+
+
 # ---- the command line
 
 

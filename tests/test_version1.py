@@ -83,8 +83,8 @@ class Named(Station):
 
     @property
     def state(self) -> Path:
-        [(kind, path)] = self.entries[0].items()
-        return (Path(path) if kind == "dir" else self.data) / ".pysubtask" / "main" / self.extension
+        first = Path(self.entries[0].get("dir", self.data))
+        return first / ".pysubtask" / "main" / self.extension
 
 
 @pytest.fixture
@@ -382,7 +382,7 @@ def test_files_are_taken_in_while_the_server_is_away(station):
 
 def test_an_ftp_upload_leaves_no_file_open(tmp_path):
     pytest.importorskip("pyftpdlib")
-    from pysubtask.testing.ftp_server import ftp_server
+    from pysubtask.testing import ftp_server
     from pysubtask.transports.ftp import FTPTransport
 
     source = tmp_path / "source"

@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 import socket
+import stat
 import struct
 import sys
 import tempfile
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 from .packets import text
 
+FOLDER_PREFIX = "pysubtask-askpass-"
 _LONGEST = 4096
 # Isolated (-I -S) and tiny: it asks, prints, ends.
 _CLIENT = """import socket, sys
@@ -54,7 +56,12 @@ def is_password_question(question: str, user: str, host: str) -> bool:
     if question == f"{user[:30]}@{host[:128]}'s password: ":
         return True
     mark = f"({user}@{host}) "
-    return question.startswith(mark) and _WORDS.fullmatch(question, len(mark)) is not None
+    return question.startswith(mark) and asks_for_password(question[len(mark) :])
+
+
+def asks_for_password(words: str) -> bool:
+    """Whether a server's own words ask for a password and for nothing else."""
+    return _WORDS.fullmatch(words) is not None
 
 
 class Askpass:
@@ -71,10 +78,10 @@ class Askpass:
         self.answered = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asking: dict[socket.socket, bytearray] = {}
-        self._folder = _private_folder()
+        self.folder = _private_folder()
         try:
-            where = os.path.join(self._folder, "s")
-            script, program = os.path.join(self._folder, "a.py"), os.path.join(self._folder, "a")
+            where = os.path.join(self.folder, "s")
+            script, program = os.path.join(self.folder, "a.py"), os.path.join(self.folder, "a")
             _write(script, _CLIENT, 0o600)
             words = " ".join(shlex.quote(word) for word in (sys.executable, "-I", "-S", script, where))
             _write(program, f'#!/bin/sh\nexec {words} "$1"\n', 0o700)
@@ -84,7 +91,7 @@ class Askpass:
             self._listener.bind(where)
             self._listener.listen(8)
         except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
             raise
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -101,7 +108,7 @@ class Askpass:
             with contextlib.suppress(OSError, ValueError):
                 self._loop.remove_reader(self._listener)
         self._listener.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def environment(self) -> dict[str, str]:
         """What ssh needs to be told; OpenSSH before 8.4 wants DISPLAY and looks at no SSH_ASKPASS_REQUIRE."""
@@ -169,8 +176,17 @@ def _private_folder() -> str:
             continue
         with contextlib.suppress(OSError):
             if not os.statvfs(parent).f_flag & getattr(os, "ST_NOEXEC", 8):
-                return tempfile.mkdtemp(prefix="pysubtask-", dir=parent)
+                return tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=parent)
     raise OSError("no folder to start a program from: set TMPDIR to one that is not mounted noexec")
+
+
+def remove_leftover(folder: str) -> None:
+    """Remove the private folder of a process that was killed while it logged in; nothing else, whatever is asked."""
+    with contextlib.suppress(OSError):
+        found = os.lstat(folder)
+        ours = found.st_mode == stat.S_IFDIR | 0o700 and found.st_uid == os.getuid()
+        if ours and os.path.basename(folder).startswith(FOLDER_PREFIX):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write(path: str, words: str, mode: int) -> None:

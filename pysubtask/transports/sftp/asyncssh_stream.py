@@ -15,6 +15,7 @@ from typing import Any
 import asyncssh
 
 from ...common.errors import LoginRefused, TransportError, TransportLost
+from .askpass import asks_for_password
 from .options import Login
 from .packets import text
 from .stream import Listener
@@ -25,10 +26,12 @@ _KNOWN = "~/.ssh/known_hosts"
 
 
 class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
-    """Decides about a host key that is not among the trusted ones, and tells of the connection's end."""
+    """Decides about a host key that is not among the trusted ones, and gives the password once, to one question."""
 
-    def __init__(self, login: Login) -> None:
+    def __init__(self, login: Login, password: str | None) -> None:
         self._login = login
+        self._password = password
+        self.refused: str | None = None
         self._file = os.path.expanduser(login.known_hosts or _KNOWN)
         self._known = _read_known(self._file, login)
         self.shown = ""
@@ -45,6 +48,23 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
     def known_hosts(self) -> Any:
         """The trusted keys; an empty list sends every key to ``validate_host_public_key``."""
         return ([], [], []) if self._known is None else self._known
+
+    def password_auth_requested(self) -> str | None:
+        password, self._password = self._password, None
+        return password
+
+    def kbdint_auth_requested(self) -> str | None:
+        return "" if self._password is not None else None
+
+    def kbdint_challenge_received(self, name: str, instructions: str, lang: str,
+                                  prompts: Sequence[tuple[str, bool]]) -> Sequence[str] | None:
+        if not prompts:
+            return []  # only a message
+        password, self._password = self._password, None
+        if password is None or len(prompts) > 1 or not asks_for_password(prompts[0][0]):
+            self.refused = text(prompts[0][0].encode("utf-8", "replace"))
+            return None
+        return [password]
 
     def _is_known(self, host: str, addr: str, port: int) -> bool:
         """Whether another key is on file (or revoked) for this host: then a new one is a change, not news."""
@@ -142,7 +162,7 @@ class ChannelStream(asyncssh.SSHClientSession[bytes]):  # type: ignore[misc, unu
 
 async def open_asyncssh(login: Login, password: str | None) -> ChannelStream:
     """Connect, log in, open the sftp subsystem. Raises LoginRefused or TransportLost."""
-    client = _Client(login)
+    client = _Client(login, password)
     options: dict[str, Any] = {
         "known_hosts": client.known_hosts(),
         "client_factory": lambda: client,
@@ -163,7 +183,7 @@ async def open_asyncssh(login: Login, password: str | None) -> ChannelStream:
     if login.key_file is not None:
         options |= {"client_keys": [login.key_file], "agent_path": None}
     if password:
-        options["password"] = password
+        options["preferred_auth"] = "publickey,password,keyboard-interactive"
         if login.key_file is None:
             options |= {"client_keys": None, "agent_path": None}
     connection: Any = None
@@ -206,6 +226,8 @@ def _translated(exc: Exception, client: _Client, login: Login) -> TransportError
         return LoginRefused(f"the server's host key{shown} is not the one on file or not known here. Check it, then set HostKey to "
                             "its fingerprint, or mend known_hosts")
     if isinstance(exc, asyncssh.PermissionDenied):
+        if client.refused is not None:
+            said = f"the server asked {client.refused!r}, which is not answered from here"
         return LoginRefused(f"the login was refused ({said}). Check User, KeyFile or Password, and the account on the server")
     if isinstance(exc, (asyncssh.KeyImportError, asyncssh.KeyEncryptionError)):
         return LoginRefused(f"the key file cannot be used: {said}. Set KeyFile to one without a passphrase, or use an agent")

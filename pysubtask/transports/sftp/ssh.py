@@ -20,7 +20,7 @@ from functools import cache
 
 from ...common.errors import LoginRefused, TransportError, TransportLost
 from ...common.process import process_start
-from .askpass import Askpass
+from .askpass import Askpass, remove_leftover
 from .options import Login, show_argv, ssh_argv
 from .stream import FdStream
 from .verdict import verdict
@@ -160,11 +160,13 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
     end_leftover(record)
     argv = ssh_argv(program, login)
     prefix = await asyncio.to_thread(_dies_with_us)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("SSH_ASKPASS")}
+    # Whoever gave us the password in a variable did not give it to ssh.
+    environment = {key: value for key, value in os.environ.items()
+                   if not key.startswith("SSH_ASKPASS") and not (password and password in value)}
     askpass: Askpass | None = None
     try:
         if password:
-            user, host = await asyncio.to_thread(_asked_for, argv)
+            user, host = await asyncio.to_thread(_asked_for, argv, environment)
             askpass = Askpass(password, user, host)
             environment |= askpass.environment()
             askpass.start(asyncio.get_running_loop())
@@ -202,7 +204,7 @@ def _start(argv: list[str], environment: Mapping[str, str], askpass: Askpass | N
             os.close(fd)
     stream = SSHStream(process, (ours[1], ours[0], ours[2]), askpass, record)
     try:
-        _write_record(record, process.pid)
+        _write_record(record, process.pid, askpass.folder if askpass is not None else "")
     except OSError as exc:
         stream.abort()
         process.wait()
@@ -227,17 +229,18 @@ def _dies_with_us() -> tuple[str, ...]:
         return ()
     prefix = (program, "--pdeathsig", "KILL", "--")
     try:
-        works = subprocess.run([*prefix, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False)
+        works = subprocess.run([*prefix, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False,
+                               env={"PATH": os.environ.get("PATH", os.defpath)})
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return prefix if works.returncode == 0 else ()
 
 
-def _asked_for(argv: list[str]) -> tuple[str, str]:
+def _asked_for(argv: list[str], environment: Mapping[str, str]) -> tuple[str, str]:
     """Whose password ssh will ask for, and where: its configuration may say another name than ours."""
     try:
         shown = subprocess.run(show_argv(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False,
-                               start_new_session=True)
+                               env=environment, start_new_session=True)
     except subprocess.TimeoutExpired as exc:
         raise TransportLost(f"ssh -G did not end within {_SHOW_SECS:.0f} s") from exc
     if shown.returncode:
@@ -247,10 +250,10 @@ def _asked_for(argv: list[str]) -> tuple[str, str]:
     return words.get("user", ""), words.get("hostkeyalias") or words.get("hostname", "")
 
 
-def _write_record(record: str, pid: int) -> None:
+def _write_record(record: str, pid: int, askpass: str) -> None:
     fresh = f"{record}.new"
     with open(fresh, "w", encoding="ascii") as file:
-        json.dump({"pid": pid, "start": process_start(pid)}, file)
+        json.dump({"pid": pid, "start": process_start(pid), "askpass": askpass}, file)
     os.replace(fresh, record)
 
 
@@ -262,6 +265,7 @@ def end_leftover(record: str) -> bool:
         pid, start = int(read["pid"]), read["start"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
+    remove_leftover(str(read.get("askpass") or ""))
     if not start or process_start(pid) != start:
         return False
     _kill_group(pid, signal.SIGKILL)

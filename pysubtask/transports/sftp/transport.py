@@ -110,16 +110,9 @@ class SFTPTransport(Transport):
             for path in paths.values():
                 await self._swaps.mend_recorded(path)
         asked = {name: client.request(packets.REMOVE, string(path)) for name, path in paths.items()}
-        gone, failed = set(), None
-        for name, request in asked.items():
-            answer = await request
-            if isinstance(answer, Status) and answer.code == packets.OK:
-                gone.add(name)
-            elif not isinstance(answer, Status) or answer.code != packets.NO_SUCH_FILE:
-                failed = refusal("clear", name, answer)
-        if failed is not None and not gone:
-            raise failed
-        return gone
+        # One that cannot be removed is no reason to give up the connection: its own upload will meet it again.
+        answers = {name: await request for name, request in asked.items()}
+        return {name for name, answer in answers.items() if isinstance(answer, Status) and answer.code == packets.OK}
 
     def _open(self) -> tuple[Client, Publisher]:
         if self._client is None or self._publisher is None:

@@ -21,11 +21,14 @@ class Dirs:
 
         A folder with an entry of its own belongs to that entry alone, with all that is below it.
         """
-        folder = os.path.dirname(path)
-        found = self._by_path.get(folder) or self._above(folder)
+        found = self.covers(os.path.dirname(path))
         if found is None or is_signal_file(path) or not selects(found, below(found, path)):
             return None
         return found
+
+    def covers(self, folder: str) -> Entry | None:
+        """The entry that this folder belongs to, whatever of the files in it counts."""
+        return self._by_path.get(folder) or self._above(folder)
 
     def _above(self, folder: str) -> Entry | None:
         while folder not in self._closed and os.path.basename(folder) != STATE_FOLDER:

@@ -26,7 +26,8 @@ class Handoff(NamedTuple):
     ``master_pid`` and ``master_start`` are the master's identity (see ``process_start``), None by hand.
     ``residual``: paths of files of earlier runs to deliver too. ``owns_heartbeat``: of several children one keeps the
     local heartbeat file. ``mark`` stands for the settings: the child repeats it in its status, so that a master knows
-    which settings that was written under.
+    which settings that was written under. ``left_out``: absolute paths of what is not watched where it lies inside a
+    recursive folder.
     """
 
     task: str
@@ -44,6 +45,7 @@ class Handoff(NamedTuple):
     residual: list[str]
     owns_heartbeat: bool = True
     mark: str = ""
+    left_out: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         shown = self._asdict() | {"settings": masked(self.settings)}
@@ -66,6 +68,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "residual": (list,),
     "owns_heartbeat": (bool,),
     "mark": (str,),
+    "left_out": (list,),
 }
 
 
@@ -116,10 +119,11 @@ def read(fd: int = 0) -> Handoff:
     for key, kinds in _KINDS.items():
         if type(fields.get(key, ...)) not in kinds:
             raise ConfigError(f"handoff.{key}", "it is missing or of a wrong type", _REMEDY)
-    if set(fields) != set(_KINDS) or not all(type(path) is str for path in fields["residual"]):
+    if set(fields) != set(_KINDS) or not all(type(path) is str for path in fields["residual"] + fields["left_out"]):
         raise ConfigError("handoff", "it holds something unknown", _REMEDY)
     try:
         fields["entries"] = from_json(fields["entries"])
+        fields["left_out"] = tuple(fields["left_out"])
     except (LookupError, TypeError, ValueError) as exc:
         raise ConfigError("handoff.entries", f"they cannot be read ({type(exc).__name__})", _REMEDY) from exc
     return Handoff(**fields)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ..common.dirs import Dirs
 from ..common.entries import Entry, first_folder
 from ..common.notify import HEARTBEAT, hold_name, is_signal_file, notify_name
 from ..common.receipts import Receipt, read_receipts
@@ -33,7 +34,7 @@ class Scope(NamedTuple):
     root: str | None
     folders: tuple[str, ...]
     static: frozenset[str]
-    dirs: frozenset[str]
+    dirs: Dirs
     left: str | None
     endings: frozenset[str]
 
@@ -71,7 +72,7 @@ def scope(entries: Sequence[Entry], archive: str | None, others: Iterable[str | 
         root,
         tuple(folder for folder in folders if not any(_is_in(folder, other) for other in closed)),
         frozenset(files),
-        frozenset(dirs),
+        Dirs(entries, set(closed)),
         os.path.dirname(files[0]) if files else None,
         frozenset(os.path.splitext(path)[1] for path in files),
     )
@@ -85,14 +86,14 @@ def is_data(name: str) -> bool:
 def is_left_over(where: Scope, path: str) -> bool:
     """Whether a file counts as left over from earlier runs; those in watched folders are the watch's affair."""
     folder, name = os.path.split(path)
-    if folder != where.left or path in where.static or folder in where.dirs or not is_data(name):
+    if folder != where.left or path in where.static or where.dirs.covers(folder) is not None or not is_data(name):
         return False
     return os.path.splitext(name)[1] in where.endings
 
 
 def is_ours(where: Scope, path: str) -> bool:
     """Whether this task uploads a file, so that its age alone says nothing."""
-    return path in where.static or os.path.dirname(path) in where.dirs or is_left_over(where, path)
+    return path in where.static or where.dirs.owner(path) is not None or is_left_over(where, path)
 
 
 def expiry(now: float, days: int) -> float:

@@ -2,14 +2,14 @@
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .. import defaults_config
 from ..common.config import SECTIONS, Section, is_secret, masked, resolve, resolve_burst, section_of, unknown_key, values_of
+from ..common.entries import STATE_FOLDER, Entry, first_folder
 from ..common.errors import ConfigError
 
-STATE_FOLDER = ".pysubtask"
 UPLOADERS = ("ftp", "dropbox")
 _CHILD_NAMES = {"ftp": "FTPSubtask", "dropbox": "DropboxSubtask"}
 _LONGEST_NAME = 100
@@ -67,6 +67,25 @@ def plan(extension: str, module: str, config: Any, folder: str) -> Plan:
         os.path.join(folder, STATE_FOLDER, task, extension),
         None if bak is None else os.path.normpath(os.path.join(folder, bak)),
     )
+
+
+def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence[str]) -> tuple[str, ...]:
+    """What is left out where it lies inside a recursive folder: folders for snapshots and archive, log files and theirs.
+
+    ConfigError where old files would be moved to a place from which they are taken for new ones.
+    """
+    first = first_folder(entries)
+    closed = [plan.bak_dir for plan in plans if plan.bak_dir is not None]
+    for plan in plans:
+        if plan.settings["ArchiveToFolder"] is None:
+            continue
+        archive = os.path.normpath(os.path.join(first, plan.settings["ArchiveToFolder"]))
+        if any(entry.recursive and entry.path == archive for entry in entries):
+            problem = f"{archive} is watched with all that is in it"
+            raise ConfigError("base.ArchiveToFolder", problem, "Give it a folder of its own, or None for no archive.")
+        if archive != first:
+            closed.append(archive)
+    return tuple(dict.fromkeys([*closed, *logs, *map(os.path.dirname, logs)]))
 
 
 def switched_on(config: Any) -> list[str]:

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..common.notify import HOLD, NOTIFY, data_name, read_stamp
 
@@ -39,14 +39,14 @@ def make_ready(state_dir: str) -> None:
         os.unlink(os.path.join(state_dir, HANDLED_FILE))
 
 
-def remove_handled(state_dirs: Sequence[str], files: set[str], folders: set[str], logger: logging.Logger) -> None:
+def remove_handled(state_dirs: Sequence[str], watched: Callable[[str], bool], logger: logging.Logger) -> None:
     """Remove the notify and hold files whose present stamp every destination lists as handled.
 
-    Only those of ``files`` (data files) or directly in ``folders`` are looked at, whatever the lists say.
+    Only those of data files that are ``watched`` are looked at, whatever the lists say.
     """
     first, *others = [_read_handled(state_dir) for state_dir in state_dirs]
     for path, stamp in first.items():
-        if not path.endswith((NOTIFY, HOLD)) or not (data_name(path) in files or os.path.dirname(path) in folders):
+        if not path.endswith((NOTIFY, HOLD)) or not watched(data_name(path)):
             continue
         if any(other.get(path) != stamp for other in others):
             continue

@@ -16,11 +16,10 @@ from typing import Any, Self
 from ..common import handoff as handoffs
 from ..common.entries import Entry, first_folder, read_entries
 from ..common.logs import setup_logging
-from ..common.notify import data_name, is_signal_file, notify_name
 from ..common.process import is_alive, process_start
 from .burst import Rule
 from .child import Child, Launch, Restarts, folders_for, wait
-from .destinations import UPLOADERS, Plan, check_config, own_module, plan, switched_on, with_sections
+from .destinations import UPLOADERS, Plan, check_config, closed_paths, own_module, plan, switched_on, with_sections
 from .holds import Holds
 from .old_files import BY_THE_WAY_SECS, TIMER_SECS, OldFiles
 from .seat import ChildStatus as ChildStatus
@@ -28,6 +27,7 @@ from .seat import MasterStatus as MasterStatus
 from .seat import Seat, status_of
 from .stamps import Stamps
 from .state import make_ready, remove_handled
+from .watched import Watched
 
 _LOOK_EVERY_SECS = 0.25
 _KILL_WAIT_SECS = 5.0
@@ -62,10 +62,6 @@ class BaseMaster:
     def _prepare(self, entries: list[Entry], plans: Sequence[Plan], log_file: str | None, console: bool) -> None:
         self._entries = entries
         self._seats = [Seat(plan) for plan in plans]
-        self._by_path = {entry.path: notify_name(entry.path) for entry in entries if entry.kind == "file"}
-        self._static = list(self._by_path.values())
-        self._dirs = {entry.path: entry.burstmode for entry in entries if entry.kind == "dir"}
-        self._bursting = {self._by_path[entry.path] for entry in entries if entry.kind == "file" and entry.burstmode}
         self._rule = Rule.of(plans[0].burst)
         # A restart may come after the app has changed its folder or its sys.path: what is meant now stays meant.
         self._cwd = os.getcwd()
@@ -74,6 +70,11 @@ class BaseMaster:
         self._folders = [folders_for(plan.module, _package_file(), search) for plan in plans]
         self._console = console
         self._log_file = plans[0].settings["Master_Log_FileName"] if log_file == "" else log_file
+        logs = [self._log_file, *(plan.settings["Subtask_Log_FileName"] for plan in plans)]
+        self._logs = [os.path.normpath(os.path.join(self._cwd, log)) for log in logs if log is not None]
+        self._closed = closed_paths(entries, plans, self._logs)
+        self._watched = Watched(entries, set(self._closed))
+        self._static = list(self._watched.files.values())
         self._running = False
         self._own()
         if not entries:
@@ -90,9 +91,7 @@ class BaseMaster:
         self.logger = setup_logging(f"{self.shown_module}.{self.shown_name}.{self._pid}", self._log_file, self._console)
         self._stamps = Stamps(self.logger)
         self._holds = Holds(self._rule, self._stamps, self.logger)
-        logs = [self._log_file, *(seat.plan.settings["Subtask_Log_FileName"] for seat in self._seats)]
-        there = [os.path.join(self._cwd, log) for log in logs if log is not None]
-        self._old_files = OldFiles(self._entries, [seat.plan for seat in self._seats], there, self.logger)
+        self._old_files = OldFiles(self._entries, [seat.plan for seat in self._seats], self._logs, self.logger)
 
     def __enter__(self) -> Self:
         if not self._running:
@@ -162,7 +161,7 @@ class BaseMaster:
                 seat.restarts = seat.restarts._replace(due=None)
             self._old_files.left_over = []
             if not forcekill:
-                remove_handled([seat.plan.state_dir for seat in self._seats], set(self._by_path), set(self._dirs), self.logger)
+                remove_handled([seat.plan.state_dir for seat in self._seats], self._watched.has, self.logger)
             names = ", ".join(seat.plan.settings["SubtaskDescription"] for seat in self._seats)
             self.logger.info("***** GOODBYE!: [%s] *****", names)
 
@@ -197,7 +196,7 @@ class BaseMaster:
             self._supervise()
             return False
         notify = self._static[i]
-        stamped = self._stamp(notify) if ignore_burst_mode or notify not in self._bursting else self._holds.call(notify)
+        stamped = self._stamp(notify) if ignore_burst_mode or notify not in self._watched.bursting else self._holds.call(notify)
         self._supervise()
         return stamped
 
@@ -205,17 +204,16 @@ class BaseMaster:
         """Notify a static file, or a file inside a watched folder, by its path; whether it is stamped (or held).
 
         A relative path starts at the present working folder. In a folder with ``burstmode`` each file has
-        its own bursts. False, and an error in the log, for a file that is not watched.
+        its own bursts. False, and an error in the log, for a file that is not watched, or left out by its folder's patterns.
         """
         try:
-            found = os.path.abspath(os.fsdecode(path))
-            notify = self._by_path.get(found) or self._inside(found)
+            notify = self._watched.notify_of(os.path.abspath(os.fsdecode(path)))
         except (TypeError, ValueError, OSError):
             notify = None
         if notify is None:
             self.logger.error("Notify file [%s] is not watched!", path)
             stamped = False
-        elif ignore_burst_mode or not self._bursts(notify):
+        elif ignore_burst_mode or not self._watched.bursts(notify):
             stamped = self._stamp(notify)
         else:
             stamped = self._holds.call(notify)
@@ -235,23 +233,6 @@ class BaseMaster:
         if stamped:
             self._holds.clear(notify)
         return stamped
-
-    def _bursts(self, notify: str) -> bool:
-        """Whether a notify file's data is under burst mode; a folder's word counts where no entry names the file."""
-        if data_name(notify) in self._by_path:
-            return notify in self._bursting
-        return self._dirs.get(os.path.dirname(notify), False)
-
-    def _inside(self, path: str) -> str | None:
-        """The notify file of a data file directly in a watched folder, or None."""
-        folder, name = os.path.split(path)
-        if not name or is_signal_file(name):
-            return None
-        if folder not in self._dirs:
-            # The app may know the folder by another name (a link).
-            real = os.path.realpath(folder)
-            folder = next((known for known in self._dirs if os.path.realpath(known) == real), "")
-        return notify_name(os.path.join(folder, name)) if folder else None
 
     # ---- old files
 
@@ -365,6 +346,7 @@ class BaseMaster:
                 residual=self._old_files.left_over,
                 owns_heartbeat=index == 0,
                 mark=plan.mark,
+                left_out=self._closed,
             )
         )
         try:

@@ -207,10 +207,16 @@ class BaseSubtask:
         archive = os.path.normpath(os.path.join(first, self.settings["ArchiveToFolder"] or "."))
         if archive != first:
             skip.append(archive)
+        nested = list(handoff.left_out)
         if handoff.log_file:
             skip.append(handoff.log_file)
+            nested.append(os.path.dirname(handoff.log_file))
+        if self.destination().startswith("file://"):
+            skip.append(self.destination().removeprefix("file://"))
         longest_hold = float(handoff.burst["expire_milli"]) / 1000
-        self._watch = Watch(handoff.entries, _Known(self._store), skip, self._look_soon, longest_hold=longest_hold)
+        self._watch = Watch(
+            handoff.entries, _Known(self._store), skip, self._look_soon, nested=nested, longest_hold=longest_hold
+        )
         self._watch.offer(handoff.residual)
         self._intake = Intake(
             handoff.entries, self._watch, self._snapshotter, self._store, self.board, self.events, self.log,

@@ -32,7 +32,7 @@ class Look(NamedTuple):
 
 class Folders:
     """``skip``: absolute paths of folders that are not watched (``ignored``: the entries this hits), and of files that
-    are no data. ``nested``: folders that are left out where they lie inside a recursive one. ``signals``: for folders of
+    are no data. ``nested``: the same, but an entry for such a folder is watched. ``signals``: for folders of
     named files, the names whose events count. ``timer`` in seconds."""
 
     def __init__(
@@ -47,13 +47,14 @@ class Folders:
         # A folder with an entry of its own belongs to that alone.
         own = {form for entry in entries if entry.kind == "dir" for form in (entry.path, os.path.realpath(entry.path))}
         self.ignored = tuple(i for i, e in enumerate(entries) if e.kind == "dir" and os.path.realpath(e.path) in skipped)
-        self._closed = skipped | own | {form for path in nested for form in (path, os.path.realpath(path))}
+        left_out = skipped | {form for path in nested for form in (path, os.path.realpath(path))}
+        self._closed = left_out | own
         self._roots = {
-            entry.path: Folder(index, entry, skipped)
+            entry.path: Folder(index, entry, left_out)
             for index, entry in enumerate(entries)
             if entry.kind == "dir" and index not in self.ignored
         }
-        self._skip = skipped
+        self._skip = left_out
         self._by_path = dict(self._roots)
         self._signals = signals
         self._timer = timer

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..common.entries import Entry as WatchEntry
+from ..common.entries import below
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from ..common.events import EventLog
 from ..common.notify import Stamp, notify_name, read_stamp
@@ -124,9 +125,8 @@ class Intake:
         if due.cause == "recheck" and self._reads_the_same(due):
             self._settled(due)
             return None
-        named = due.entry_index != RESIDUAL and self._entries[due.entry_index].kind == "file"
         try:
-            copied = self._snapshotter.copy(due.path, None if named else os.path.dirname(due.path))
+            copied = self._snapshotter.copy(due.path, self._within(due))
         except SourceMissing as exc:
             self._missing(due, exc, now)
             return None
@@ -145,6 +145,17 @@ class Intake:
         self._store.run(self._store.spool.seen, [self._entry(due, copied)])
         self._settled(due)
         return None
+
+    def _within(self, due: Due) -> str | None:
+        """The folder a file must really be in, should a link lead to it; None for a named file."""
+        folder = os.path.dirname(due.path)
+        if due.entry_index == RESIDUAL:
+            return os.path.realpath(folder)
+        entry = self._entries[due.entry_index]
+        if entry.kind == "file":
+            return None
+        # The folder of the entry may be a link, those inside it may not.
+        return os.path.normpath(os.path.join(os.path.realpath(entry.path), below(entry, folder)))
 
     def _settled(self, due: Due) -> None:
         self._watch.done(due)

@@ -64,7 +64,7 @@ class Snapshotter:
     def copy(self, source: str, within: str | None = None) -> Copied:
         """Copy a data file as it is now; the copy is not durable before :meth:`seal`.
 
-        ``within``: the folder the file must be in, should ``source`` be a link.
+        ``within``: the folder (without links) that the file must be in, should a link lead to it.
         Raises SourceMissing, SourceChanged (it moved under the copy), DiskLow, and SourceError for whatever else
         is wrong with it; no temporary file is left then.
         """
@@ -192,7 +192,7 @@ def _opened(source: str, within: str | None) -> Iterator[int]:
     path, flags = source, _READ
     if within is not None:
         path, flags = os.path.realpath(source), _READ | getattr(os, "O_NOFOLLOW", 0)
-        if os.path.dirname(path) != os.path.realpath(within):
+        if os.path.dirname(path) != within:
             raise SourceError(f"{source} leads out of {within}")
     try:
         _check_regular(os.stat(path), source)

@@ -36,8 +36,8 @@ class Watch:
     """Looks at the files of ``entries``.
 
     ``skip``: absolute paths: a folder that is one of them is not watched (``ignored`` has the index of an entry that is
-    for such a one), a file that is one of them is no data. ``nested``: folders that are left out where they lie inside a
-    recursive one. ``wake`` is called from another thread when a scan is worth while.
+    for such a one), a file that is one of them is no data. ``nested``: the same, but an entry for such a folder is
+    watched. ``wake`` is called from another thread when a scan is worth while.
     ``mode`` is 'events' or 'polling', ``mode_reason`` says why it is polling. ``longest_hold``: seconds a burst may hold
     data back.
     ``stat``, ``wall`` (nanoseconds since the epoch) and ``timer`` (seconds) are for tests.

@@ -343,13 +343,14 @@ def test_after_a_stop_no_thread_is_left_and_a_scan_still_works(tmp_path) -> None
 @both
 def test_a_wanted_event_wakes_once_until_it_is_taken(tmp_path) -> None:
     woken: list[int] = []
-    events = FileEvents({str(tmp_path): lambda name, made: name != "boring"}, lambda: woken.append(1))
+    asked: list[tuple[str, bool]] = []
+    events = FileEvents({str(tmp_path): lambda *event: (asked.append(event), event[0] != "boring")[1]}, lambda: woken.append(1))
     events.start()
     try:
         (tmp_path / "boring").write_text("1")
         for name in "abc":
             (tmp_path / name).write_text("1")
-        wait_until(lambda: len(events._paths) == 3)
+        wait_until(lambda: ("c", False) in asked)
         assert woken == [1]
         taken = events.take()
         assert taken.paths == {str(tmp_path / name): True for name in "abc"} and not taken.lost

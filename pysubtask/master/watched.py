@@ -1,0 +1,59 @@
+"""What an app may notify by its path: which notify file that is, and whether it may be held back."""
+
+import os
+from collections.abc import Container, Sequence
+
+from ..common.dirs import Dirs
+from ..common.entries import Entry, below
+from ..common.notify import data_name, notify_name
+
+
+class Watched:
+    """The files and folders of ``entries``. ``closed``: absolute paths of what is left out inside recursive folders.
+
+    ``files``: named data file -> its notify file. ``bursting``: the notify files of those in burst mode.
+    """
+
+    def __init__(self, entries: Sequence[Entry], closed: Container[str]) -> None:
+        self.files = {entry.path: notify_name(entry.path) for entry in entries if entry.kind == "file"}
+        self.bursting = {notify_name(entry.path) for entry in entries if entry.kind == "file" and entry.burstmode}
+        self._dirs = Dirs(entries, closed)
+
+    def notify_of(self, path: str) -> str | None:
+        """The notify file of a data file (absolute path) that is named or in a watched folder; None for any other."""
+        if path in self.files:
+            return self.files[path]
+        folder, name = os.path.split(path)
+        if not name:
+            return None
+        owner = self._dirs.owner(path)
+        if owner is not None and (owner.path == folder or _is_straight(owner, folder)):
+            return notify_name(path)
+        return self._by_another_name(os.path.realpath(folder), name)
+
+    def bursts(self, notify: str) -> bool:
+        """Whether a notify file's data is under burst mode; a folder's word counts where no entry names the file."""
+        path = data_name(notify)
+        if path in self.files:
+            return notify in self.bursting
+        owner = self._dirs.owner(path)
+        return owner is not None and owner.burstmode
+
+    def has(self, path: str) -> bool:
+        """Whether a data file is watched, by its path as the children know it."""
+        return path in self.files or self._dirs.owner(path) is not None
+
+    def _by_another_name(self, real: str, name: str) -> str | None:
+        """The app may know the folder by another name (a link)."""
+        for entry in self._dirs.entries:
+            top = os.path.realpath(entry.path)
+            if real == top or (entry.recursive and real.startswith(os.path.join(top, ""))):
+                path = os.path.join(entry.path, real[len(top) :].lstrip(os.sep), name)
+                if self._dirs.owner(path) is not None:
+                    return notify_name(path)
+        return None
+
+
+def _is_straight(entry: Entry, folder: str) -> bool:
+    """Whether no link leads from the entry's folder to this one inside it: such links are not followed."""
+    return os.path.realpath(folder) == os.path.normpath(os.path.join(os.path.realpath(entry.path), below(entry, folder)))

@@ -33,7 +33,7 @@ _BASE = (
             "disk, clock, version."),
     Setting("RetryCount", 5, "tries", "Tries in a row before the long wait.", low=1, high=1000, live=True),
     Setting("RetryWaitSecs", 3, "seconds", "Wait after a failed try.", kind=float, low=0, high=3600, live=True),
-    Setting("RetryLongWaitSecs", 30, "seconds", "Wait after RetryCount failed tries in a row; then the next set of tries begins.", kind=float,
+    Setting("RetryLongWaitSecs", 30, "seconds", "Wait after RetryCount failed tries in a row; then the tries go on.", kind=float,
             low=0, high=_DAY, live=True),
     Setting("ParkedRetrySecs", 300, "seconds", "How long a file the server refused is left alone before it is offered again.",
             kind=float, low=1, high=7 * _DAY, live=True),

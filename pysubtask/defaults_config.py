@@ -64,7 +64,8 @@ _FTP = (
     Setting("UseFTP", None, "", "Switches this destination on or off in a TaskMaster; None means: on when Host is set.", kind=bool),
     Setting("UseSFTP", True, "", "True speaks SFTP (over ssh), False FTP or, with UseTLS, FTPS."),
     Setting("Host", "", "", "The server's name or address."),
-    Setting("HostPort", -1, "", "The server's port; -1 takes the protocol's own (22, 21, with implicit TLS 990).", low=-1, high=65535),
+    Setting("HostPort", -1, "", "The server's port; -1 takes the protocol's own (22, 21, with implicit TLS 990).", low=-1,
+            high=65535),
     Setting("HostPath", "", "", "Folder on the server, made where missing; empty is the login's own."),
     Setting("HostSFTPPath", None, "", "Wins over HostPath with SFTP.", kind=str),
     Setting("HostFTPPath", None, "", "Wins over HostPath with FTP.", kind=str),
@@ -80,12 +81,12 @@ _FTP = (
     Setting("SSHConfigFile", None, "", "ssh's configuration file; 'none' reads none at all, None takes the user's own.", kind=str),
     Setting("KeepAliveSecs", 15, "seconds", "ssh asks the server for a sign of life this often.", low=1, high=3600),
     Setting("KeepAliveCount", 3, "signs", "Missed signs of life after which ssh gives up.", low=1, high=100),
-    Setting("UseTLS", None, "", "FTP only: 'explicit' asks for TLS at the server's usual port, 'implicit' speaks it from the start; "
-            "None sends password and data in the clear.", kind=str, choices=("explicit", "implicit")),
-    Setting("CAFile", None, "", "FTPS only: file of the certificates (PEM) that may vouch for the server's; None takes the system's.",
-            kind=str),
-    Setting("TLSFingerprint", None, "", "FTPS only: SHA-256 fingerprint of the server's own certificate, for one that nobody vouches "
-            "for ('openssl x509 -noout -fingerprint -sha256' shows it); nothing else of it is looked at then.", kind=str),
+    Setting("UseTLS", None, "", "FTP only: 'explicit' asks for TLS at the server's usual port, 'implicit' speaks it from the "
+            "start; None sends password and data in the clear.", kind=str, choices=("explicit", "implicit")),
+    Setting("CAFile", None, "", "FTPS only: file of the certificates (PEM) that may vouch for the server's; None takes the "
+            "system's.", kind=str),
+    Setting("TLSFingerprint", None, "", "FTPS only: SHA-256 fingerprint of the server's own certificate, for one that nobody "
+            "vouches for ('openssl x509 -noout -fingerprint -sha256' shows it); nothing else of it is looked at then.", kind=str),
     Setting("PassiveMode", True, "", "FTP only: True connects to the server for data, too; False has the server connect to here."),
     Setting("Connections", 4, "connections", "FTP only: how many to open side by side, each for one file; fewer where the server "
             "takes no more.", low=1, high=32),

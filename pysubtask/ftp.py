@@ -34,7 +34,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .subtask.upload_subtask import UploadSubtask
 
-    made = type(name, (UploadSubtask,), {"__module__": "pysubtask.ftp", "__doc__": "Uploads by SFTP or FTP what its master notifies."})
+    meaning = "Uploads by SFTP or FTP what its master notifies."
+    made = type(name, (UploadSubtask,), {"__module__": "pysubtask.ftp", "__doc__": meaning})
     return globals().setdefault(name, made)
 
 

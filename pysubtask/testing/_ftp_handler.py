@@ -11,7 +11,7 @@ from pyftpdlib.filesystems import AbstractedFS
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.ioloop import AsyncChat
 
-from .ftp import LimitedFile
+from .ftp import OddFile
 
 if TYPE_CHECKING:
     from .ftp import FTPServer
@@ -20,12 +20,12 @@ _ALL = "elradfmwMT"
 
 
 class _Files(AbstractedFS):  # type: ignore[misc]
-    """The files, with a disk that can be full."""
+    """The files, on a disk that can be full or lose bytes."""
 
     def open(self, filename: str, mode: str) -> Any:
         file = super().open(filename, mode)
-        limit = self.cmd_channel.owner.oddities.file_limit
-        return file if limit is None or "r" in mode else LimitedFile(file, limit)
+        oddities = self.cmd_channel.owner.oddities
+        return file if "r" in mode else OddFile(file, oddities.file_limit, oddities.short_by)
 
 
 class _Odd:
@@ -70,7 +70,7 @@ class _Odd:
 
     def respond(self, resp: str, **more: Any) -> None:
         said = resp
-        if resp.startswith("426") and "No space" in resp and self.owner.oddities.full_reply is not None:
+        if resp.startswith("426 None;") and self.owner.oddities.full_reply is not None:
             said = self.owner.oddities.full_reply
         if resp.startswith("226") and self.owner.loses("STOR"):
             self.close()

@@ -40,6 +40,7 @@ class Oddities(NamedTuple):
     full_reply: str | None = None
     max_sessions: int | None = None
     busy_logins: tuple[int, ...] = ()
+    short_by: int = 0
 
 
 class FTPServer:
@@ -48,9 +49,9 @@ class FTPServer:
     user = "pi"
     password = "a password"
 
-    def __init__(self, root: Path, tls: str | None, tls_version: str | None, oddities: Oddities) -> None:
+    def __init__(self, root: Path, host: str, tls: str | None, tls_version: str | None, oddities: Oddities) -> None:
         self.files = root
-        self.host = "127.0.0.1"
+        self.host = host
         self.tls = tls
         self.oddities = oddities
         self.counts: Counter[str] = Counter()
@@ -127,15 +128,21 @@ class FTPServer:
             self.sessions.clear()
 
 
-class LimitedFile:
-    """A file that has no room beyond ``limit`` bytes."""
+class OddFile:
+    """A file that has no room beyond ``limit`` bytes, and loses its last ones."""
 
-    def __init__(self, file: Any, limit: int) -> None:
+    def __init__(self, file: Any, limit: int | None, short_by: int) -> None:
         self._file = file
         self._limit = limit
+        self._short_by = short_by
+
+    def close(self) -> None:
+        if not self._file.closed:
+            self._file.truncate(max(0, self._file.tell() - self._short_by))
+            self._file.close()
 
     def write(self, data: bytes) -> int:
-        if self._file.tell() + len(data) > self._limit:
+        if self._limit is not None and self._file.tell() + len(data) > self._limit:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return int(self._file.write(data))
 
@@ -147,17 +154,17 @@ class LimitedFile:
 def ftp_server(root: str | os.PathLike[str], tls: str | None = None, *, tls_version: str | None = None,
                without: tuple[str, ...] = (), rename_over: bool = True, rename: bool = True, utf8: bool = True,
                file_limit: int | None = None, full_reply: str | None = None, max_sessions: int | None = None,
-               busy_logins: tuple[int, ...] = ()) -> Iterator[FTPServer]:
-    """A running FTP server whose files are in ``root``; ended at the end.
+               busy_logins: tuple[int, ...] = (), short_by: int = 0, host: str = "127.0.0.1") -> Iterator[FTPServer]:
+    """A running FTP server whose files are in ``root``; ended at the end. ``host``: the loopback address it listens on.
 
     ``tls``: None, "explicit" or "implicit"; ``tls_version``: "1.2" or "1.3" alone. ``without``: commands it does not
     know ("MFMT", "EPSV", "SIZE", "MLST"...). ``rename_over=False``: no rename to a name that is there;
     ``rename=False``: none at all. ``utf8=False``: says nothing of UTF-8. ``file_limit``: bytes a file may have before the
     disk is full, said by ``full_reply`` (pyftpdlib's own is a 426). ``max_sessions``: one more gets a 421 as greeting.
-    ``busy_logins``: which logins, counted from 1, get a 421.
+    ``busy_logins``: which logins, counted from 1, get a 421. ``short_by``: so many bytes of each file are lost in silence.
     """
-    oddities = Oddities(without, rename_over, rename, utf8, file_limit, full_reply, max_sessions, busy_logins)
-    server = FTPServer(Path(root).absolute(), tls, tls_version, oddities)
+    oddities = Oddities(without, rename_over, rename, utf8, file_limit, full_reply, max_sessions, busy_logins, short_by)
+    server = FTPServer(Path(root).absolute(), host, tls, tls_version, oddities)
     try:
         server.start()
         yield server

@@ -43,7 +43,8 @@ def missing() -> str | None:
 class VsftpdServer:
     """A running vsftpd. ``files`` is the folder that a login starts in; ``data_ports`` its passive ports."""
 
-    def __init__(self, root: Path, tls: str | None, tls_version: str | None, options: dict[str, Any]) -> None:
+    def __init__(self, root: Path, tls: str | None, tls_version: str | None, file_limit: int | None,
+                 options: dict[str, Any]) -> None:
         self.root = root
         self.files = root / "files"
         self.host = "127.0.0.1"
@@ -52,6 +53,7 @@ class VsftpdServer:
         self.tls = tls
         self.certificate: Certificate | None = None
         self._tls_version = tls_version
+        self._file_limit = file_limit
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.files.mkdir(parents=True, exist_ok=True)
@@ -76,7 +78,7 @@ class VsftpdServer:
             self._write_config(ports)
             environment = {**os.environ, "OPENSSL_CONF": str(self.root / "openssl.cnf")}
             with open(self.root / "stderr", "ab") as log:
-                self._process = subprocess.Popen([program, str(self.root / "vsftpd.conf")], stdin=subprocess.DEVNULL, stdout=log,
+                self._process = subprocess.Popen(self._command(program), stdin=subprocess.DEVNULL, stdout=log,
                                                  stderr=log, start_new_session=True, env=environment)
             if self._answers(ports[0]):
                 self.port, self.data_ports = ports[0], ports[1:]
@@ -101,6 +103,14 @@ class VsftpdServer:
         path = self.root / "log"
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
+    def _command(self, program: str) -> list[str]:
+        command = [program, str(self.root / "vsftpd.conf")]
+        if self._file_limit is None:
+            return command
+        # Ignored, SIGXFSZ becomes EFBIG: what a full disk looks like. The unit is 512 bytes (POSIX ulimit).
+        limits = f"trap '' XFSZ; ulimit -f {max(1, self._file_limit // 512)}; exec \"$@\""
+        return ["/bin/sh", "-c", limits, "sh", *command]
+
     def _write_config(self, ports: range) -> None:
         yes, no = "YES", "NO"
         options: dict[str, Any] = {
@@ -109,7 +119,7 @@ class VsftpdServer:
             "anonymous_enable": yes, "local_enable": no, "no_anon_password": yes, "write_enable": yes, "anon_root": self.files,
             "anon_upload_enable": yes, "anon_mkdir_write_enable": yes, "anon_other_write_enable": yes,
             "anon_world_readable_only": no, "anon_umask": "022", "seccomp_sandbox": no, "isolate": no, "isolate_network": no,
-            "xferlog_enable": no, "vsftpd_log_file": self.root / "log", "log_ftp_protocol": yes, "use_localtime": no,
+            "xferlog_enable": yes, "vsftpd_log_file": self.root / "log", "log_ftp_protocol": yes, "use_localtime": no,
             "connect_from_port_20": no, "max_clients": 100, "max_per_ip": 100,
         }
         if self.certificate is not None:
@@ -155,13 +165,14 @@ class VsftpdServer:
 
 @contextlib.contextmanager
 def vsftpd_server(root: str | os.PathLike[str], *, tls: str | None = None, tls_version: str | None = None,
-                  **options: Any) -> Iterator[VsftpdServer]:
+                  file_limit: int | None = None, **options: Any) -> Iterator[VsftpdServer]:
     """A running vsftpd whose files are in ``root``/files; ended with everything it serves at the end.
 
     ``tls``: "explicit" or "implicit"; sessions must then be reused for data connections, vsftpd's default, and
-    data must end with a close_notify. ``tls_version``: "1.2" or "1.3" alone. ``options``: lines of vsftpd.conf.
+    data must end with a close_notify. ``tls_version``: "1.2" or "1.3" alone. ``file_limit``: bytes a file may have
+    at most (RLIMIT_FSIZE), which fails like a full disk. ``options``: lines of vsftpd.conf.
     """
-    server = VsftpdServer(Path(root).absolute(), tls, tls_version, options)
+    server = VsftpdServer(Path(root).absolute(), tls, tls_version, file_limit, options)
     try:
         server.start()
         yield server

@@ -223,13 +223,18 @@ class Pool:
         failed = None if task.cancelled() else task.exception()
         if failed is None and not task.cancelled() and not self._closed.done():
             self._sessions.add(session)
+            if len(self._sessions) > self.limit:  # another one was turned away just before
+                self._limit_to(len(self._sessions))
             self._give_back(session)
             return
         session.wire.cut()
         # Whatever the server had against it: the connections that are open go on.
         if isinstance(failed, TransportError) and not self._closed.done():
-            self.limit = max(1, len(self._sessions))
-            self._limited(self.limit)
+            self._limit_to(max(1, len(self._sessions)))
         if not self._sessions and not self._opening:
             self._end(TransportLost(str(failed) if failed is not None else "no connection is left"))
         self._wake()
+
+    def _limit_to(self, limit: int) -> None:
+        self.limit = limit
+        self._limited(limit)

@@ -13,12 +13,14 @@ from ...common.errors import FileRefused, SourceChanged, SourceError, SourceMiss
 from ..base import Job, RemoteStat
 from .options import parent_of, path_of
 from .replies import refusal
-from .session import CannotTell, Session
+from .session import CannotTell, DataLost, Session
 from .swap import Swaps
 
 _NO_RENAME = ("if this account may not rename on this server at all, ftp.StoreInPlace = True stores under the final name at once; "
               "a reader may then find half a file")
-_SHORT_NAMES = 1000
+_CUTS = 3  # broken data connections for one file in a row, after which it is put aside
+_MOST_NAMES = 1000
+_ENDED_TRANSFER = (425, 426)
 _PERHAPS_NO_FOLDER = (450, 451, 550, 551, 553, 554)
 _COARSE_SECS = 2  # of a FAT file system's clock
 
@@ -45,15 +47,22 @@ class Publisher:
 
     def __init__(self, swaps: Swaps) -> None:
         self._swaps = swaps
-        self._short: dict[str, tuple[int, int]] = {}
+        self._cuts: dict[str, int] = {}
 
     def send(self, session: Session, attempt: Attempt, progress: Callable[[int], None]) -> None:
         """Everything up to the rename. A refused upload leaves nothing behind."""
         fd = _open_source(attempt.job)
         try:
             self._clear(session, attempt)
-            self._store(session, attempt, fd, progress)
-            self._check_size(session, attempt)
+            try:
+                self._store(session, attempt, fd, progress)
+                self._check_size(session, attempt)
+            except DataLost as exc:
+                failed = self._cut(attempt.job.name, exc)
+                if failed is exc:
+                    raise
+                raise failed from exc
+            self._cuts.pop(attempt.job.name, None)
             if attempt.job.mtime_ns is not None:
                 session.set_time(attempt.path, attempt.job.mtime_ns)
         except (FileRefused, SourceError):
@@ -116,26 +125,31 @@ class Publisher:
                 more = "" if made.ok else f"making its folder: server said: {made}"
                 said = session.store(attempt.path, fd, job.size, progress)
         if not said.ok:
-            raise refusal("store", job.name, said, more)
+            failed = refusal("store", job.name, said, more)
+            raise DataLost(str(failed)) if said.code in _ENDED_TRANSFER and isinstance(failed, TransportLost) else failed
 
-    def _check_size(self, session: Session, attempt: Attempt) -> None:
+    @staticmethod
+    def _check_size(session: Session, attempt: Attempt) -> None:
         job = attempt.job
         try:
             shown = session.size(attempt.path, stored=True)
         except CannotTell:
             attempt.verified = "reply"  # that it has the whole file is all that this server ever says
             return
-        if shown == job.size:
-            self._short.pop(job.name, None)
-            return
-        words = f"{job.name}: {job.size:,} bytes were sent and the server has {shown or 0:,}"
-        if self._short.get(job.name) == (job.size, shown or 0):
-            raise FileRefused(f"{words}, the second time (a full disk or a quota is the usual reason)")
-        # A data connection that something on the way ended looks to the server like the end of the file.
-        if len(self._short) >= _SHORT_NAMES:
-            self._short.clear()
-        self._short[job.name] = (job.size, shown or 0)
-        raise TransportLost(f"{words}: the data connection was cut on the way")
+        if shown != job.size:
+            # A data connection that something on the way ended looks to the server like the end of the file.
+            raise DataLost(f"{job.name}: {job.size:,} bytes were sent and the server has {shown or 0:,}, as after a cut on the way")
+
+    def _cut(self, name: str, lost: DataLost) -> TransportError:
+        """What another break of a data connection means: the link's fault at first, the file's when it goes on."""
+        count = self._cuts.pop(name, 0) + 1
+        if count >= _CUTS:
+            return FileRefused(f"{lost}; time {count} in a row, while the server still answers (a full disk or a quota there is "
+                               "the usual reason)")
+        while len(self._cuts) >= _MOST_NAMES:
+            del self._cuts[next(iter(self._cuts))]
+        self._cuts[name] = count
+        return lost
 
 
 def remove(session: Session, paths: dict[str, str], swaps: Swaps) -> set[str]:

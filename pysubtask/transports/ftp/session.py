@@ -26,6 +26,10 @@ _SLOW_BYTES = 128 * 1024
 _LAST_STAMP = 253402300800  # the year 10000
 
 
+class DataLost(TransportLost):
+    """A data connection broke, and the control connection still answers."""
+
+
 class CannotTell(Exception):
     """This server has no way to tell a file's size."""
 
@@ -155,7 +159,7 @@ class Session:
         finally:
             self.wire.drop(sock)
         if broken is not None and said.code < 400:
-            raise TransportLost(f"the data connection broke: {why(broken, self._login.stall_secs)}") from broken
+            raise DataLost(f"the data connection broke: {why(broken, self._login.stall_secs)}") from broken
         return said
 
     def list_one(self, path: str) -> list[str]:

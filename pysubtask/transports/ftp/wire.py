@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ftplib
+import re
 import socket
 import ssl
 import threading
@@ -24,6 +25,7 @@ _LONGEST_LINE = 8192
 _LONGEST_REPLY = 256 * 1024
 _SLICE_SECS = 1.0  # how often it is looked whether bytes moved, while an answer is waited for
 _SLACK_SECS = 2.0
+_STARTS_REPLY = re.compile(r"[1-6][0-9]{2}(?:[ -]|\Z)")
 
 Moved = Callable[[], bool]
 
@@ -158,12 +160,15 @@ class Wire(ftplib.FTP):
         self._reply_size = 0
         self._moved, self._patience = moved, patience
         try:
-            lines = self.getmultiline().split("\n")
+            lines = [self.getline()]
+            code = lines[0][:3]
+            if not _STARTS_REPLY.match(lines[0]):
+                raise NotFTP(not_ftp(lines[0].encode("utf-8", "surrogateescape") + bytes(self._heard)))
+            # RFC 959 4.2: from "code-" to a line that begins with "code " (some servers leave the space out).
+            while lines[0][3:4] == "-" and (len(lines) == 1 or lines[-1][:3] != code or lines[-1][3:4] == "-"):
+                lines.append(self.getline())
         finally:
             self._moved, self._patience = None, 0.0
-        code = lines[0][:3]
-        if not (code.isascii() and code.isdigit() and "1" <= code[0] <= "6" and lines[0][3:4] in (" ", "-", "")):
-            raise NotFTP(not_ftp(lines[0].encode("utf-8", "surrogateescape") + bytes(self._heard)))
         said = Reply(int(code), tuple(lines))
         if said.code == 421:
             raise TransportLost(f"the server ends the connection: {said}")

@@ -57,8 +57,8 @@ class OpenSSHServer:
         self._logs = root / "log"
         for folder in (self.files, self._logs):
             folder.mkdir(parents=True, exist_ok=True)
-        for key in ("host_ed25519", "host_rsa", "id_ed25519"):
-            make_key(root / key, "rsa" if key.endswith("rsa") else "ed25519")
+        for key in ("host_ed25519", "host_ecdsa", "id_ed25519"):
+            make_key(root / key, key.rpartition("_")[2])
         shutil.copy(root / "id_ed25519.pub", root / "authorized_keys")
         self.host_key = fingerprint(root / "host_ed25519.pub")
 
@@ -146,7 +146,7 @@ class OpenSSHServer:
         else:
             subsystem = f"/bin/sh {self._write_wrapper()}"
         lines = [
-            f"Port {port}", "ListenAddress 127.0.0.1", f"HostKey {self.root}/host_ed25519", f"HostKey {self.root}/host_rsa",
+            f"Port {port}", "ListenAddress 127.0.0.1", f"HostKey {self.root}/host_ed25519", f"HostKey {self.root}/host_ecdsa",
             f"AuthorizedKeysFile {self.root}/authorized_keys", "StrictModes no", "UsePAM no", "PidFile none",
             "PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes", "LogLevel VERBOSE",
             "PrintMotd no", "UseDNS no", "MaxStartups 100", f"MaxSessions {self._max_sessions}", f"Subsystem sftp {subsystem}",
@@ -170,7 +170,7 @@ class OpenSSHServer:
 
     def _write_known_hosts(self) -> None:
         lines = []
-        for key in ("host_ed25519", "host_rsa"):
+        for key in ("host_ed25519", "host_ecdsa"):
             words = (self.root / f"{key}.pub").read_text().split()
             lines.append(f"[127.0.0.1]:{self.port} {words[0]} {words[1]}\n")
         self.known_hosts.write_text("".join(lines))
@@ -232,8 +232,7 @@ def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> None:
         return
     program = find_program("ssh-keygen")
     assert program is not None
-    bits = ["-b", "2048"] if kind == "rsa" else []
-    subprocess.run([program, "-q", "-t", kind, *bits, "-N", passphrase, "-C", "test", "-f", str(path)], check=True,
+    subprocess.run([program, "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", str(path)], check=True,
                    stdin=subprocess.DEVNULL)
 
 

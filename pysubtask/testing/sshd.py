@@ -112,9 +112,20 @@ class OpenSSHServer:
     def sftp_pids(self) -> list[int]:
         """The sftp-server processes that live (with ``internal``: the sshd processes that serve sftp)."""
         if not self._internal:
-            return [pid for pid in self.session_pids() if _name(pid) == "sftp-server"]
+            return self._strays(("sftp-server",))
         pids = self.session_pids()
         return [pid for pid in pids if not descendants(pid)]
+
+    def _strays(self, names: tuple[str, ...]) -> list[int]:
+        """Processes of our sessions by what they were started with: they may have outlived their sshd."""
+        marks = (f"{self.root}/sftp.sh".encode(), f"-d\0{self.files}\0".encode())
+        found = []
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{entry}/cmdline").read_bytes()
+                if any(mark in words for mark in marks) and _name(int(entry)) in names and _is_running(int(entry)):
+                    found.append(int(entry))
+        return found
 
     def freeze(self) -> list[int]:
         """SIGSTOP the sftp-server processes: the server takes requests and does not answer. Their pids."""
@@ -125,7 +136,7 @@ class OpenSSHServer:
 
     def thaw(self, pids: list[int] | None = None) -> None:
         """SIGCONT: what was queued is carried out."""
-        for pid in self.session_pids() if pids is None else pids:
+        for pid in self.sftp_pids() if pids is None else pids:
             _signal(pid, signal.SIGCONT)
 
     def log(self) -> str:
@@ -150,6 +161,7 @@ class OpenSSHServer:
             f"AuthorizedKeysFile {self.root}/authorized_keys", "StrictModes no", "UsePAM no", "PidFile none",
             "PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes", "LogLevel VERBOSE",
             "PrintMotd no", "UseDNS no", "MaxStartups 100", f"MaxSessions {self._max_sessions}", f"Subsystem sftp {subsystem}",
+            "SetEnv SHLVL=2",  # a login shell that is bash reads no ~/.bashrc then, which may be slow or print
             "KexAlgorithms curve25519-sha256,curve25519-sha256@libssh.org",  # the default ones cost a tenth of a second each time
             f"SetEnv HOME={self.root}",  # so that no login runs the user's own .bashrc: slow, or waiting for a lock
         ]
@@ -190,7 +202,7 @@ class OpenSSHServer:
         process, self._process = self._process, None
         if process is None:
             return
-        sessions = descendants(process.pid)
+        sessions = {*descendants(process.pid), *self._strays(("sftp-server", "sh", "bash", "dash"))}
         for pid in [process.pid, *sessions]:
             _signal(pid, number)
         try:

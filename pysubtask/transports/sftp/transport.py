@@ -55,7 +55,10 @@ class SFTPTransport(Transport):
 
     async def connect(self) -> None:
         await self.close()
-        os.makedirs(self._workdir, mode=0o700, exist_ok=True)
+        try:
+            os.makedirs(self._workdir, mode=0o700, exist_ok=True)
+        except OSError as exc:
+            raise TransportLost(f"the work folder cannot be made: {exc}") from exc
         limit = self._login.connect_secs + _SLACK_SECS
         try:
             async with asyncio.timeout(limit):

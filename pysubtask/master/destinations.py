@@ -13,6 +13,7 @@ from ..common.errors import ConfigError
 UPLOADERS = ("ftp", "dropbox")
 _CHILD_NAMES = {"ftp": "FTPSubtask", "dropbox": "DropboxSubtask"}
 _LONGEST_NAME = 100
+_FIRST_TASK = "main"
 
 
 class Plan(NamedTuple):
@@ -51,6 +52,10 @@ def plan(extension: str, module: str, config: Any, folder: str) -> Plan:
     elif extension == "dropbox":
         raise dropbox_comes_later()
     task = _check_task_name(settings["TaskName"])
+    for key in ("Master_Log_FileName", "Subtask_Log_FileName"):
+        default = {row.key: row.default for name in ("base", section or "base") for row in defaults_config.SETTINGS[name]}[key]
+        if task != _FIRST_TASK and settings[key] == default:
+            settings[key] = _log_of_its_own(default, task)
     bak = settings["BakToFolder"]
     if bak is not None and not bak.strip():
         raise ConfigError(f"{section or 'base'}.BakToFolder", "it is empty", "Give a folder, or None for no snapshots.")
@@ -67,6 +72,12 @@ def plan(extension: str, module: str, config: Any, folder: str) -> Plan:
         os.path.join(folder, STATE_FOLDER, task, extension),
         None if bak is None else os.path.normpath(os.path.join(folder, bak)),
     )
+
+
+def _log_of_its_own(default: str, task: str) -> str:
+    """Two tasks do not share a log unless somebody says so: ./logs/ftp_subtask.roof.log.txt."""
+    head, dot, tail = default.partition(".log")
+    return f"{head}.{task}{dot}{tail}"
 
 
 def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import os
 import sys
 
 from ..common.entries import remote_name
-from ..common.errors import SourceChanged
+from ..common.errors import ConfigError, SourceChanged
 from ..transports import open_transport, transport_class
 from .base_subtask import BaseSubtask
 from .courier import Courier
@@ -46,6 +46,11 @@ class UploadSubtask(BaseSubtask):
         return self.transport or ("sftp" if self.settings["UseSFTP"] else "ftp")
 
     def destination(self) -> str:
+        if "Host" not in self.settings:
+            raise ConfigError(
+                "SubtaskModuleName", f"{self.handoff.module} uploads but was given the base section alone",
+                "Call the module ftp.py, so that it gets the ftp section too.",
+            )  # fmt: skip
         return transport_class(self.transport_name()).identity(self.settings)
 
     def begin(self) -> None:

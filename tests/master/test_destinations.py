@@ -9,7 +9,7 @@ import pytest
 
 from pysubtask import BaseMaster, ConfigError, DropboxTaskMaster, FTPTaskMaster, Section, TaskMaster, defaults_config
 from pysubtask.common.config import values_of
-from pysubtask.master.destinations import own_module
+from pysubtask.master.destinations import own_module, plan
 
 BAD_NAMES = ("", " ", ".", "..", "a/b", "\\", "x" * 101)
 FILES = [{"file": "a.csv"}]
@@ -213,3 +213,13 @@ def test_script_that_is_its_own_child(folder):
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     subprocess.run([sys.executable, "app/station.py"], check=True, timeout=90, env=environ, capture_output=True)
     assert (folder / "told.done").read_text() == "station"
+
+
+def test_two_tasks_do_not_share_a_log_unless_somebody_says_so(tmp_path):
+    def logs(**ftp):
+        made = plan("ftp", "pysubtask.ftp", {"ftp": {"Host": "h", **ftp}}, str(tmp_path))
+        return made.settings["Subtask_Log_FileName"], made.settings["Master_Log_FileName"]
+
+    assert logs() == ("./logs/ftp_subtask.log.txt", "./logs/ftp_taskmaster.log.txt")
+    assert logs(TaskName="roof") == ("./logs/ftp_subtask.roof.log.txt", "./logs/ftp_taskmaster.roof.log.txt")
+    assert logs(TaskName="roof", Subtask_Log_FileName="mine.txt")[0] == "mine.txt"

@@ -27,7 +27,10 @@ def test_the_forms_of_the_documents(tmp_path) -> None:
 
 def test_every_option_of_a_folder(tmp_path) -> None:
     given_ = {"dir": tmp_path, "as": "a//b/./c", "burstmode": True, "settle_secs": 0, "on_change": True, "notify_files": False}
-    assert read_entries((given_,)) == [Entry("dir", str(tmp_path), "a/b/c", True, 0.0, True, False)]
+    given_ |= {"include": "*.csv", "exclude": ["x/*", "[!a]?"], "recursive": True}
+    entry = Entry("dir", str(tmp_path), "a/b/c", True, 0.0, True, False, ("*.csv",), ("x/*", "[!a]?"), True)
+    assert read_entries((given_,)) == [entry]
+    assert from_json(json.loads(json.dumps(to_json([entry])))) == [entry]
 
 
 def test_paths_as_bytes_objects_and_text_come_out_absolute_and_plain(tmp_path, monkeypatch) -> None:
@@ -66,6 +69,20 @@ def test_the_callers_list_is_left_alone(tmp_path) -> None:
         ([{"file": "a", "settle_secs": 1}], ["watchfilesdirs[0].settle_secs", "'dir'"]),
         ([{"file": "a", "on_change": True}], ["watchfilesdirs[0].on_change", "'dir'"]),
         ([{"file": "a", "notify_files": True}], ["watchfilesdirs[0].notify_files", "'dir'"]),
+        ([{"file": "a", "include": "*"}], ["watchfilesdirs[0].include", "'dir'"]),
+        ([{"file": "a", "exclude": "*"}], ["watchfilesdirs[0].exclude", "'dir'"]),
+        ([{"file": "a", "recursive": True}], ["watchfilesdirs[0].recursive", "'dir'"]),
+        ([{"dir": "a", "recursive": 1}], ["watchfilesdirs[0].recursive", "True or False"]),
+        ([{"dir": "a", "recurse": True}], ["watchfilesdirs[0].recurse", "'recursive'"]),
+        ([{"dir": "a", "include": None}], ["watchfilesdirs[0].include", "NoneType", "'*.csv'"]),
+        ([{"dir": "a", "include": b"*.csv"}], ["watchfilesdirs[0].include", "bytes"]),
+        ([{"dir": "a", "exclude": {"*.csv"}}], ["watchfilesdirs[0].exclude", "set", "list"]),
+        ([{"dir": "a", "exclude": ["*", 7]}], ["watchfilesdirs[0].exclude", "7", "int"]),
+        ([{"dir": "a", "include": ""}], ["watchfilesdirs[0].include", "empty", "'*'"]),
+        ([{"dir": "a", "exclude": ["*.csv", ""]}], ["watchfilesdirs[0].exclude", "empty"]),
+        ([{"dir": "a", "include": "/x/*.csv"}], ["watchfilesdirs[0].include", "relative", "'x/*.csv'"]),
+        ([{"dir": "a", "include": "./x"}], ["watchfilesdirs[0].include", "relative", "'x'"]),
+        ([{"dir": "a", "exclude": "cache/"}], ["watchfilesdirs[0].exclude", "no file", "'cache/*'"]),
         ([{"file": 3}], ["watchfilesdirs[0].file", "int"]),
         ([{"file": None}], ["watchfilesdirs[0].file", "NoneType"]),
         ([{"file": ""}], ["watchfilesdirs[0].file", "empty"]),
@@ -128,6 +145,10 @@ def test_remote_names() -> None:
     assert remote_name(Entry("file", "/x/a.csv", "st/b.csv"), "/x/a.csv") == "st/b.csv"
     assert remote_name(Entry("dir", "/x"), "/x/-rf *") == "-rf *"
     assert remote_name(Entry("dir", "/x", "st/in"), "/x/a") == "st/in/a"
+    assert remote_name(Entry("dir", "/x", recursive=True), "/x/a") == "a"
+    assert remote_name(Entry("dir", "/x", recursive=True), "/x/y/ z/a") == "y/ z/a"
+    assert remote_name(Entry("dir", "/x", "st/in", recursive=True), "/x/y/a") == "st/in/y/a"
+    assert remote_name(Entry("dir", "/", recursive=True), "/y/a") == "y/a"
 
 
 @given(st.lists(st.tuples(st.sampled_from(["file", "dir"]), st.binary(min_size=1, max_size=20)), max_size=5))

@@ -95,6 +95,12 @@ class World:
             self.memory.stamps[notify_name(due.path)] = due.stamp
         self.watch.done(due)
 
+    def memory_forget(self, gone: list[str]) -> None:
+        """What the queue does with files that went."""
+        for path in gone:
+            self.memory.sources.pop(path, None)
+            self.memory.stamps.pop(notify_name(path), None)
+
     def round(self, **how: bool) -> list[tuple[str, str]]:
         """One tick; what was due: name and cause."""
         dues = self.scan(**how)

@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,8 +82,8 @@ class OpenSSHServer:
             sshd = find_program("sshd")
             assert sshd is not None
             with open(self._logs / "sshd.log", "ab") as log:
-                self._process = subprocess.Popen([sshd, "-D", "-e", "-f", str(self.root / "sshd_config")], stdin=subprocess.DEVNULL,
-                                                 stdout=log, stderr=log, start_new_session=True)
+                words = [*_dies_with_us(), sshd, "-D", "-e", "-f", str(self.root / "sshd_config")]
+                self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
             if self._answers(port):
                 self.port = port
                 self._write_known_hosts()
@@ -152,18 +153,19 @@ class OpenSSHServer:
 
     def _write_config(self, port: int) -> None:
         if self._internal:
+            if " " in str(self.root):
+                raise ValueError("internal-sftp takes no folder with a space in its name")
             denied = f" -P {','.join(self._deny)}" if self._deny else ""
             subsystem = f"internal-sftp -l VERBOSE -d {self.files}{denied}"
         else:
-            subsystem = f"/bin/sh {self._write_wrapper()}"
+            subsystem = f"\"/bin/sh '{self._write_wrapper()}'\""
         lines = [
-            f"Port {port}", "ListenAddress 127.0.0.1", f"HostKey {self.root}/host_ed25519", f"HostKey {self.root}/host_ecdsa",
-            f"AuthorizedKeysFile {self.root}/authorized_keys", "StrictModes no", "UsePAM no", "PidFile none",
+            f"Port {port}", "ListenAddress 127.0.0.1", f'HostKey "{self.root}/host_ed25519"', f'HostKey "{self.root}/host_ecdsa"',
+            f'AuthorizedKeysFile "{self.root}/authorized_keys"', "StrictModes no", "UsePAM no", "PidFile none",
             "PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes", "LogLevel VERBOSE",
             "PrintMotd no", "UseDNS no", "MaxStartups 100", f"MaxSessions {self._max_sessions}", f"Subsystem sftp {subsystem}",
-            "SetEnv SHLVL=2",  # a login shell that is bash reads no ~/.bashrc then, which may be slow or print
+            "SetEnv SHLVL=2",  # bash then reads no ~/.bashrc, which may be slow, wait for a lock, or print
             "KexAlgorithms curve25519-sha256,curve25519-sha256@libssh.org",  # the default ones cost a tenth of a second each time
-            f"SetEnv HOME={self.root}",  # so that no login runs the user's own .bashrc: slow, or waiting for a lock
         ]
         (self.root / "sshd_config").write_text("\n".join(lines) + "\n")
 
@@ -268,6 +270,14 @@ def descendants(pid: int) -> list[int]:
             found.append(child)
             look.append(child)
     return found
+
+
+def _dies_with_us() -> list[str]:
+    """Words in front of a command that end it with this process, however that ends; not from a thread, which ends earlier."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None or threading.current_thread() is not threading.main_thread():
+        return []
+    return [setpriv, "--pdeathsig", "TERM", "--"]
 
 
 def _stat(pid: int) -> tuple[str, str, int] | None:

@@ -89,6 +89,16 @@ class TestCommandLine:
         assert PRINT in (option(pinned, "KnownHostsCommand") or "")
 
     @pytest.mark.skipif(find_program("ssh") is None, reason="ssh is not installed (apt-get install openssh-client)")
+    def test_kinds_of_host_keys_that_are_not_asked_for_again(self) -> None:
+        login = login_of({"Host": "h", "HostKey": PRINT, "SSHConfigFile": "none"})
+        words = ssh_argv("ssh", login._replace(without=("ssh-ed25519", "ssh-rsa")))
+        done = subprocess.run(show_argv(words), capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0, done.stderr
+        [line] = [line for line in done.stdout.splitlines() if line.startswith("hostkeyalgorithms ")]
+        assert "ecdsa" in line
+        assert ",ssh-ed25519" not in line and "rsa-sha2" not in line and "ssh-rsa" not in line
+
+    @pytest.mark.skipif(find_program("ssh") is None, reason="ssh is not installed (apt-get install openssh-client)")
     @pytest.mark.parametrize("settings", [
         {}, {"Password": "x", "User": "u"}, {"HostKey": PRINT}, {"KeyFile": "/a b/k", "KnownHostsFile": "/c d/%k"},
     ])

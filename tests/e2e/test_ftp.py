@@ -42,7 +42,9 @@ def test_a_growing_file_and_a_killed_child_leave_only_true_prefixes(tmp_path, st
         seen, stop = [], threading.Event()
 
         def read():
-            while not stop.is_set():
+            enough = False
+            while not enough:
+                enough = stop.is_set()  # and one last look
                 if (server.files / "a.csv").exists():
                     data = (server.files / "a.csv").read_bytes()
                     if not seen or seen[-1] != data:

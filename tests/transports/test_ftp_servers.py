@@ -518,7 +518,7 @@ def test_vsftpd_is_content_with_the_sessions_and_the_ends(tmp_path: Path, run: A
         run(server.settings(), case)
         log = server.log()
         assert f"TLSv{version}" in log
-        assert "522" not in log
+        assert '"522 ' not in log
         assert len(os.listdir(server.files)) == 28
 
 

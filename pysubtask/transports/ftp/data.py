@@ -59,10 +59,10 @@ class Upload:
             try:
                 count = self._sock.send(view)
             except TimeoutError:
-                if not self.moved() and time.monotonic() >= end:
-                    raise
                 if self.moved():
                     end = time.monotonic() + self._wire.wait()
+                elif time.monotonic() >= end:
+                    raise
                 continue
             self.sent += count
             view = view[count:]

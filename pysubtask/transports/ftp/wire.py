@@ -25,6 +25,7 @@ _LONGEST_LINE = 8192
 _LONGEST_REPLY = 256 * 1024
 _SLICE_SECS = 1.0  # how often it is looked whether bytes moved, while an answer is waited for
 _SLACK_SECS = 2.0
+_KEEP_ALIVE_SECS = 60
 _STARTS_REPLY = re.compile(r"[1-6][0-9]{2}(?:[ -]|\Z)")
 
 Moved = Callable[[], bool]
@@ -81,7 +82,7 @@ class Wire(ftplib.FTP):
         self.sock = self._reach([(family, address) for family, _, _, _, address in found])
         self.af = self.sock.family
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        _keep_alive(self.sock)
         if login.tls == "implicit":
             self.secure()
         return self.hear()
@@ -366,6 +367,15 @@ class Wire(ftplib.FTP):
                 return sock
         sock.close()
         raise ConnectionAbortedError("closed from here")
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """A control connection says nothing during a long transfer; a NAT on the way shall not forget it."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
+        if hasattr(socket, option):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), _KEEP_ALIVE_SECS)
 
 
 def _port(number: int) -> int:

@@ -69,7 +69,7 @@ def allowed(own, name, top):
     if mine == "master":
         return other in ("master", "common", "defaults_config", "pysubtask")
     if mine == "subtask":
-        return other in ("subtask", "common") or name in ("pysubtask.transports", "pysubtask.transports.base")
+        return other in ("subtask", "common", "pysubtask") or name in ("pysubtask.transports", "pysubtask.transports.base")
     if mine == "transports":
         if own[1:] in ((), ("base",), ("swap_record",)):
             return other == "common" or name == "pysubtask.transports.base"

@@ -250,7 +250,7 @@ def test_no_threads_and_no_open_files_are_left(app):
         master.notify_all_files()
         assert threading.active_count() == before[0]
         assert len(os.listdir(f"/proc/{os.getpid()}/task")) == before[0]
-    assert len(os.listdir("/proc/self/fd")) == before[1]
+    assert len(os.listdir("/proc/self/fd")) <= before[1]
 
 
 def test_calls_from_many_threads_make_one_child(app):

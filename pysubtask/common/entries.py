@@ -13,7 +13,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from . import globs
 from .config import unknown_key
 from .errors import ConfigError
 from .notify import HEARTBEAT, HOLD, NOTIFY
@@ -81,6 +80,10 @@ def below(entry: Entry, path: str) -> str:
 
 def selects(entry: Entry, relative: str) -> bool:
     """Whether ``include`` and ``exclude`` of a folder entry let a file through, by its name relative to the folder."""
+    if not entry.include and not entry.exclude:
+        return True
+    from . import globs  # an app without patterns need not pay for it
+
     if entry.include and not globs.matches(entry.include, relative):
         return False
     return not (entry.exclude and globs.matches(entry.exclude, relative))

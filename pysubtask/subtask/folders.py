@@ -19,7 +19,7 @@ from .scan import Folder, Listing
 
 FULL_LOOK_SECS = 60.0
 # Full looks without file events take at most one part in this many of the time.
-_SHARE = 20
+_SHARE = 25
 
 
 class Look(NamedTuple):

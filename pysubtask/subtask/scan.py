@@ -128,7 +128,7 @@ class Folder:
                 elif self._is_data(item):
                     found[name] = inode or 0
                     odd.append(name)
-        left = set(known).difference(found)
+        left = known.keys() - found.keys() if odd or len(found) != len(known) else set()
         # With its notify file there, what is known of a file is still of use.
         found.update(dict.fromkeys(left.intersection(notified), 0))
         self.names = found

@@ -18,7 +18,10 @@ def make(**changes):
         "task": "main",
         "extension": "ftp",
         "module": "pysubtask.ftp",
-        "entries": [Entry("file", "/data/a,b \"c\" é\udcff.csv", "x/y", True), Entry("dir", "/data/-in", settle_secs=0.0)],
+        "entries": [
+            Entry("file", "/data/a,b \"c\" é\udcff.csv", "x/y", True),
+            Entry("dir", "/data/-in", settle_secs=0.0, include=("*.csv",), recursive=True),
+        ],
         "settings": {"Host": "h", "Password": SECRET, "TimerIntervalSecs": 0.5, "KeyFile": None},
         "burst": {"expire_milli": 5000},
         "state_dir": "/data/.pysubtask/main/ftp",
@@ -28,6 +31,7 @@ def make(**changes):
         "master_pid": 4711,
         "master_start": "abc-1",
         "residual": ["/data/old\udcfe.csv"],
+        "left_out": ("/data/upload\udcfd",),
     }
     return handoff.Handoff(**(fields | changes))
 

@@ -154,6 +154,17 @@ def test_who_is_ours_and_who_is_left_over():
         assert is_left_over(where, path) == (path in left), path
 
 
+def test_whose_files_are_with_patterns_and_folders_inside():
+    tree = {"dir": "/d/t", "recursive": True, "exclude": ["*.tmp", "raw/*"]}
+    where = scope(read_entries([{"file": "/d/t/logs/a.csv"}, tree, {"dir": "/d/box", "include": "*.jpg"}]), "archive", [])
+    assert where.folders == ("/d/t/logs", "/d/t", "/d/box")
+    ours = {"/d/t/logs/a.csv", "/d/t/logs/old.csv", "/d/t/x", "/d/t/x/y", "/d/box/a.jpg"}
+    other = {"/d/t/logs/x.tmp", "/d/t/raw/x.csv", "/d/box/a.csv", "/d/t/logs/archive/x"}
+    for path in ours | other:
+        assert is_ours(where, path) == (path in ours), path
+        assert not is_left_over(where, path), "those in watched folders are the watch's affair, patterns or not"
+
+
 def test_which_folders_are_cleared():
     def folders(watched, archive="archive", others=("/d/upload", "/d/.pysubtask", None)):
         return scope(read_entries(watched, need_one=False), archive, others).folders

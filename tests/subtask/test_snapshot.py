@@ -283,6 +283,9 @@ def test_within_keeps_links_inside(tmp_path, snaps) -> None:
         snaps.copy(str(inside / "escape"), str(inside))
     with pytest.raises(SourceMissing):
         snaps.copy(str(inside / "none"), str(inside))
+    (inside / "sub").symlink_to(outside)
+    with pytest.raises(SourceError, match="leads out"):
+        snaps.copy(str(inside / "sub" / "secret"), str(inside / "sub"))
 
 
 _Space = namedtuple("_Space", "f_bavail f_frsize")

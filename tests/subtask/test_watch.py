@@ -564,18 +564,18 @@ def test_polling_looks_at_every_tick_while_that_is_cheap(tmp_path) -> None:
     assert looks(in_folder(tmp_path), 20, 1) == 20
 
 
-def test_polling_stretches_so_that_it_takes_a_twentieth_of_the_time(tmp_path) -> None:
+def test_polling_stretches_so_that_it_takes_a_25th_of_the_time(tmp_path) -> None:
     world = in_folder(tmp_path)
     spent = 0.0
 
     def timer() -> float:
         nonlocal spent
-        spent += 0.25
+        spent += 0.19
         return spent
 
     world.watch._folders._timer = timer
     world.round()
-    assert looks(world, 100, 0.5) == 20, "each look takes 0.25 s, so there is one every 5 s"
+    assert looks(world, 100, 0.5) == 20, "each look takes 0.19 s, so there is one every 4.75 s"
 
 
 def test_a_known_file_costs_no_stat_at_a_look_by_name(tmp_path) -> None:

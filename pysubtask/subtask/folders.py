@@ -91,6 +91,7 @@ class Folders:
         self._now = now
         if taken.lost and self._events is not None:
             self._events.renew()
+        anew: set[str] = set()
         for path in self._tended:
             root = self._roots.get(path)
             events = Tended(False, False, False) if self._events is None else self._events.tend(path, now)
@@ -101,7 +102,10 @@ class Folders:
                     root.next_look = now
                 root.live = events.live
                 yield from self._looks_in(root, taken.lost or events.renewed, everything)
-        yield from self._changes(taken.folders)
+            elif events.broken or events.renewed:
+                # Named files are in it; it may be inside a recursive one too.
+                anew.add(path)
+        yield from self._changes(taken.folders, anew)
 
     def _looks_in(self, root: Folder, lost: bool, everything: bool) -> Iterator[Look]:
         if everything or lost or root.fresh or self._now >= root.next_look:
@@ -152,12 +156,13 @@ class Folders:
 
     # -- folders inside others --------------------------------------------------------------------------------
 
-    def _changes(self, paths: Iterable[str]) -> Iterator[Look]:
-        """Look at what events said of folders: first who went, then who came, so that a rename is both."""
-        changed = sorted(path for path in paths if path not in self._roots)
+    def _changes(self, paths: set[str], anew: set[str]) -> Iterator[Look]:
+        """Look at what events said of folders: first who went, then who came, so that a rename is both. ``anew``: those
+        that may be other folders than before though they look the same."""
+        changed = sorted(path for path in paths | anew if path not in self._roots)
         for path in changed:
             folder = self._by_path.get(path)
-            if folder is not None and not (self._is(folder) and self._hears(folder)):
+            if folder is not None and (path in anew or not (self._is(folder) and self._hears(folder))):
                 self._drop(folder)
         for path in changed:
             parent, name = self._by_path.get(os.path.dirname(path)), os.path.basename(path)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from typing import Any
 
 from .inotify import Hears
 
 # Each takes a thread.
 MOST_FOLDERS = 200
+_LAST_MOMENT = 0.1
 
 
 class WatchdogEvents:
@@ -40,12 +42,13 @@ class WatchdogEvents:
         """Hear of this folder from now on; harmless twice. Raises OSError or RuntimeError."""
         if self.has(path):
             return
+        self.remove(path)
         if len(self._watches) >= MOST_FOLDERS:
             raise RuntimeError(f"there are more than {MOST_FOLDERS} folders")
         # Watchdog does not report a folder that it may not read, and does not follow links.
         os.close(os.open(path, os.O_RDONLY))
         real = os.path.realpath(path)
-        handler = _Handler(path, real, self._hears)
+        handler = _Handler(path, real, self._hears, self._end)
         self._watches[path] = self._observer.schedule(handler, real, recursive=False, event_filter=self._filter)
 
     def remove(self, path: str) -> None:
@@ -58,9 +61,11 @@ class WatchdogEvents:
 
     def has(self, path: str) -> bool:
         """Whether this folder's events come: an emitter ends when its folder is deleted."""
+        return any(emitter.is_alive() and emitter.should_keep_running() for emitter in self._emitters(path))
+
+    def _emitters(self, path: str) -> list[Any]:
         watch = self._watches.get(path)
-        emitters = [emitter for emitter in list(self._observer.emitters) if emitter.watch == watch]
-        return any(emitter.is_alive() and emitter.should_keep_running() for emitter in emitters)
+        return [] if watch is None else [emitter for emitter in list(self._observer.emitters) if emitter.watch == watch]
 
     def alive(self) -> bool:
         """Whether any events come."""
@@ -71,6 +76,12 @@ class WatchdogEvents:
         self._watches.clear()
         self._observer.stop()
         self._observer.join(5)
+
+    def _end(self, path: str) -> None:
+        # The emitter ends a moment after it said so; one that goes on is a new one, for a folder made again.
+        for emitter in self._emitters(path):
+            emitter.join(_LAST_MOMENT)
+        self._hears.folder(path)
 
     def _hear_overflow(self) -> None:
         """Learn of dropped events. Watchdog 7 logs them, older ones ignore it; none has a public way to hear of it.
@@ -91,12 +102,16 @@ class WatchdogEvents:
 class _Handler:
     """What watchdog calls for each event of one folder."""
 
-    def __init__(self, folder: str, real: str, hears: Hears) -> None:
+    def __init__(self, folder: str, real: str, hears: Hears, end: Callable[[str], None]) -> None:
         self._folder = folder
         self._real = real
         self._hears = hears
+        self._end = end
 
     def dispatch(self, event: Any) -> None:
+        if event.event_type == "deleted" and os.fsdecode(event.src_path) == self._real:
+            self._end(self._folder)
+            return
         moved = event.event_type == "moved"
         for path in (event.src_path, event.dest_path) if moved else (event.src_path,):
             folder, name = os.path.split(os.fsdecode(path))

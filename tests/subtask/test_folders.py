@@ -508,6 +508,30 @@ def test_what_does_not_count_does_not_even_wake(tmp_path) -> None:
         child.until(("a.csv", "notify"))
 
 
+@both
+def test_a_named_file_inside_a_tree_whose_folder_comes_and_goes(tmp_path) -> None:
+    (tmp_path / "t").mkdir()
+    watched = [{"dir": "t", "recursive": True, "settle_secs": 0, "notify_files": False}, {"file": "t/x/named"}]
+    with Child(tmp_path, watched) as child:
+        for number in range(3):
+            (tmp_path / "t" / "x").mkdir()
+            (tmp_path / "t" / "x" / f"f{number}").write_text("1")
+            child.until((f"f{number}", "new"))
+            (tmp_path / "t" / "x" / f"g{number}").write_text("1")
+            child.until((f"g{number}", "new"))
+            (tmp_path / "t" / "x" / "named").write_text(str(number))
+            Toucher().touch(str(tmp_path / "t" / "x" / "named.notify"))
+            wait_until(lambda: child.look() is not None and ("named", "notify") in child.found)
+            child.found.clear()
+            assert child.watch.mode == "events"
+            shutil.rmtree(tmp_path / "t" / "x")
+            if number:
+                child.look()
+            for path in child.watch.gone():
+                child.memory.sources.pop(path, None)
+            child.found.clear()
+
+
 def test_where_not_every_folder_can_be_watched(tmp_path, monkeypatch) -> None:
     real, room = Inotify.add, 3
 

@@ -5,8 +5,6 @@ its own fields. The status page says up to which (epoch, n) it has counted, so a
 page first and the lines after it: no gap, no repeat. A new epoch or a gap means: read the page again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

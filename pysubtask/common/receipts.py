@@ -5,8 +5,6 @@ remote ``name`` at which ``destination``, ``at`` what time (UTC), how many file 
 (0: the server already had it) and how it was ``verified``. ``seq`` rises by one.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable, Iterator

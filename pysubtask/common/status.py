@@ -1,7 +1,5 @@
 """The child's page about itself: ``status.json`` in the state folder, written whole, read whole."""
 
-from __future__ import annotations
-
 import json
 import os
 from typing import Any

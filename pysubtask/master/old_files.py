@@ -11,8 +11,6 @@ from .destinations import Plan
 
 # How long a call may spend on clearing away: one that asks for it, the timer's, any other.
 ASKED_SECS = 0.5
-TIMER_SECS = 0.05
-BY_THE_WAY_SECS = 0.005
 
 
 class OldFiles:

@@ -21,7 +21,6 @@ from .burst import Rule
 from .child import Child, Launch, Restarts, folders_for, wait
 from .destinations import UPLOADERS, Plan, check_config, closed_paths, own_module, plan, switched_on, with_sections
 from .holds import Holds
-from .old_files import BY_THE_WAY_SECS, TIMER_SECS, OldFiles
 from .seat import ChildStatus as ChildStatus
 from .seat import MasterStatus as MasterStatus
 from .seat import Seat, status_of
@@ -29,6 +28,9 @@ from .stamps import Stamps
 from .state import make_ready, remove_handled
 from .watched import Watched
 
+# What a call may spend on old files: the one that the app makes on a timer, and any other.
+_TIMER_SECS = 0.05
+_BY_THE_WAY_SECS = 0.005
 _LOOK_EVERY_SECS = 0.25
 _KILL_WAIT_SECS = 5.0
 _STOP_MARGIN_SECS = 5.0
@@ -91,6 +93,8 @@ class BaseMaster:
         self.logger = setup_logging(f"{self.shown_module}.{self.shown_name}.{self._pid}", self._log_file, self._console)
         self._stamps = Stamps(self.logger)
         self._holds = Holds(self._rule, self._stamps, self.logger)
+        from .old_files import OldFiles  # with all it needs a tenth of the import's cost
+
         self._old_files = OldFiles(self._entries, [seat.plan for seat in self._seats], self._logs, self.logger)
 
     def __enter__(self) -> Self:
@@ -226,7 +230,7 @@ class BaseMaster:
         Call it on a timer.
         """
         self._holds.look()
-        self._supervise(TIMER_SECS)
+        self._supervise(_TIMER_SECS)
 
     def _stamp(self, notify: str) -> bool:
         stamped = self._stamps.stamp(notify)
@@ -271,7 +275,7 @@ class BaseMaster:
         now = time.monotonic()
         return MasterStatus(self._running, len(self._stamps), tuple(status_of(seat, now) for seat in self._seats), len(self._holds))
 
-    def _supervise(self, work: float = BY_THE_WAY_SECS) -> None:
+    def _supervise(self, work: float = _BY_THE_WAY_SECS) -> None:
         """What every call does on the way: never waits, and looks only four times a second."""
         if self._stamps:
             self._stamps.again()

@@ -14,6 +14,7 @@ import struct
 import threading
 from typing import Any, Protocol
 
+_ATTRIB = 0x4
 _CLOSE_WRITE = 0x8
 _MOVED_FROM = 0x40
 _MOVED_TO = 0x80
@@ -23,8 +24,9 @@ _IGNORED = 0x8000
 _ONLYDIR = 0x01000000
 _ISDIR = 0x40000000
 
-# Neither reads nor writes: a program that writes a thousand times a second costs nothing.
-_MASK = _CREATE | _MOVED_TO | _MOVED_FROM | _CLOSE_WRITE | _ONLYDIR
+# Neither reads nor writes: a program that writes a thousand times a second costs nothing. A change of times is what a
+# touch by a bare utime(2) is.
+_MASK = _ATTRIB | _CREATE | _MOVED_TO | _MOVED_FROM | _CLOSE_WRITE | _ONLYDIR
 _HEAD = struct.Struct("iIII")
 _BUFFER = 1 << 18
 
@@ -147,13 +149,15 @@ class Inotify:
                     self._paths.pop(watch, None)
                     for path in paths:
                         del self._watches[path]
+            if mask & _ATTRIB and (mask & _ISDIR or not name):
+                continue
             for path in paths:
                 if mask & _IGNORED:
                     self._hears.folder(path)
                 elif mask & _ISDIR:
                     self._hears.folder(os.path.join(path, name))
-                elif mask & (_CREATE | _MOVED_TO | _CLOSE_WRITE):
-                    self._hears.file(path, name, not mask & _CLOSE_WRITE)
+                elif mask & (_CREATE | _MOVED_TO | _CLOSE_WRITE | _ATTRIB):
+                    self._hears.file(path, name, bool(mask & (_CREATE | _MOVED_TO)))
 
 
 def _checked(result: int) -> int:

@@ -13,6 +13,8 @@ from pysubtask.common import events, receipts, status
 from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.receipts import Receipt
 
+JSON = st.recursive(st.none() | st.integers() | st.text(), st.lists)
+
 
 def receipt(seq, at="2026-11-21T10:00:00.000Z", path="/data/a", size=1):
     return Receipt(seq, at, path, "a", "sftp://h:22/", size, 5, "d", 1, "size")
@@ -64,7 +66,7 @@ class TestEvents:
         EventLog(str(tmp_path), 1).emit("queued", name=name)
         assert next(read_events(str(tmp_path))).fields["name"] == name
 
-    @given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(lambda x: json.dumps(x).encode()))
+    @given(st.binary(max_size=200) | JSON.map(lambda found: json.dumps(found).encode()))
     def test_garbage_is_no_event_and_no_receipt(self, line):
         assert events.parse(line) is None
         assert receipts.parse(line) is None

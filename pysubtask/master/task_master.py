@@ -13,14 +13,11 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from ..common import handoff as handoffs
 from ..common.entries import Entry, first_folder, read_entries
 from ..common.logs import setup_logging
 from ..common.process import is_alive, process_start
-from .burst import Rule
 from .child import Child, Launch, Restarts, folders_for, wait
 from .destinations import UPLOADERS, Plan, check_config, closed_paths, own_module, plan, switched_on, with_sections
-from .holds import Holds
 from .seat import ChildStatus as ChildStatus
 from .seat import MasterStatus as MasterStatus
 from .seat import Seat, status_of
@@ -64,6 +61,9 @@ class BaseMaster:
     def _prepare(self, entries: list[Entry], plans: Sequence[Plan], log_file: str | None, console: bool) -> None:
         self._entries = entries
         self._seats = [Seat(plan) for plan in plans]
+        # What only a made or started master needs is loaded then: importing this must cost an app next to nothing.
+        from .burst import Rule
+
         self._rule = Rule.of(plans[0].burst)
         # A restart may come after the app has changed its folder or its sys.path: what is meant now stays meant.
         self._cwd = os.getcwd()
@@ -92,9 +92,10 @@ class BaseMaster:
         self._told_copy = False
         self.logger = setup_logging(f"{self.shown_module}.{self.shown_name}.{self._pid}", self._log_file, self._console)
         self._stamps = Stamps(self.logger)
-        self._holds = Holds(self._rule, self._stamps, self.logger)
-        from .old_files import OldFiles  # with all it needs a tenth of the import's cost
+        from .holds import Holds
+        from .old_files import OldFiles
 
+        self._holds = Holds(self._rule, self._stamps, self.logger)
         self._old_files = OldFiles(self._entries, [seat.plan for seat in self._seats], self._logs, self.logger)
 
     def __enter__(self) -> Self:
@@ -333,8 +334,10 @@ class BaseMaster:
         plan = self._seats[index].plan
         log_file = plan.settings["Subtask_Log_FileName"]
         log_file = os.path.normpath(os.path.join(self._cwd, log_file)) if log_file is not None else None
-        fd = handoffs.write(
-            handoffs.Handoff(
+        from ..common.handoff import Handoff, write
+
+        fd = write(
+            Handoff(
                 task=plan.task,
                 extension=plan.extension,
                 module=plan.module,

@@ -6,11 +6,11 @@ Nothing is renamed before the server has confirmed the transfer and shows every 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 
-from ...common.errors import FileRefused, SourceChanged, SourceError, SourceMissing, TransportError, TransportLost
+from ...common.errors import FileRefused, SourceError, TransportError, TransportLost
 from ..base import Job, RemoteStat
+from ..source import open_source
 from .options import parent_of, path_of
 from .replies import refusal
 from .session import CannotTell, DataLost, Session
@@ -51,7 +51,7 @@ class Publisher:
 
     def send(self, session: Session, attempt: Attempt, progress: Callable[[int], None]) -> None:
         """Everything up to the rename. A refused upload leaves nothing behind."""
-        fd = _open_source(attempt.job)
+        fd = open_source(attempt.job)
         try:
             self._clear(session, attempt)
             try:
@@ -166,19 +166,3 @@ def remove(session: Session, paths: dict[str, str], swaps: Swaps) -> set[str]:
     if failed is not None and not gone:
         raise failed
     return gone
-
-
-def _open_source(job: Job) -> int:
-    # Not blocking: a pipe put in a data file's place must not hold the caller.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        fd = os.open(job.source, flags)
-    except FileNotFoundError as exc:
-        raise SourceMissing(f"{job.source}: it is not there") from exc
-    except OSError as exc:
-        raise SourceChanged(f"{job.source}: it cannot be read: {exc.strerror}") from exc
-    found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode) or found.st_size < job.size:
-        os.close(fd)
-        raise SourceChanged(f"{job.source}: it has {found.st_size:,} bytes, {job.size:,} were to be sent")
-    return fd

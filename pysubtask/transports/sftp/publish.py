@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ...common.errors import FileRefused, SourceChanged, SourceError, SourceMissing, TransportError, TransportLost
+from ...common.errors import FileRefused, SourceChanged, SourceError, TransportError, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent
+from ..source import open_source
 from . import packets
 from .client import Client, WriteRefused
 from .folders import Folders
@@ -55,7 +55,7 @@ class Publisher:
         """Put one file under its name; see Transport.upload."""
         target, temp = path_of(self._folder, job.name), path_of(self._folder, job.temp)
         stale = [path_of(self._folder, name) for name in job.stale if name != job.temp]
-        fd = _open_source(job)
+        fd = open_source(job)
         attempt = _Attempt(job, target, temp, stale, fd)
         try:
             return await self._upload(attempt, progress)
@@ -175,22 +175,6 @@ class Publisher:
         if attempt.opening is not None:
             asked.append(self._client.request(packets.REMOVE, string(attempt.temp)))
         return asked
-
-
-def _open_source(job: Job) -> int:
-    # Not blocking: a pipe put in a data file's place must not hold the whole loop.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        fd = os.open(job.source, flags)
-    except FileNotFoundError as exc:
-        raise SourceMissing(f"{job.source}: it is not there") from exc
-    except OSError as exc:
-        raise SourceChanged(f"{job.source}: it cannot be read: {exc.strerror}") from exc
-    found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode) or found.st_size < job.size:
-        os.close(fd)
-        raise SourceChanged(f"{job.source}: it has {found.st_size:,} bytes, {job.size:,} were to be sent")
-    return fd
 
 
 def _is_ok(answer: Reply) -> bool:

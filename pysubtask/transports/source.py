@@ -1,0 +1,29 @@
+"""The file an upload reads from."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ..common.errors import SourceChanged, SourceMissing
+from .base import Job
+
+
+def open_source(job: Job) -> int:
+    """A descriptor of ``job.source`` for reading; the caller closes it.
+
+    Raises SourceMissing, and SourceChanged where it cannot be read, is no regular file, or is shorter than ``job.size``.
+    """
+    # Not blocking: a pipe put in a data file's place must not hold the caller.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        fd = os.open(job.source, flags)
+    except FileNotFoundError as exc:
+        raise SourceMissing(f"{job.source}: it is not there") from exc
+    except OSError as exc:
+        raise SourceChanged(f"{job.source}: it cannot be read: {exc.strerror}") from exc
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode) or found.st_size < job.size:
+        os.close(fd)
+        raise SourceChanged(f"{job.source}: it has {found.st_size:,} bytes, {job.size:,} were to be sent")
+    return fd

@@ -22,6 +22,7 @@ from .watch import RESIDUAL, Due, Watch
 
 BATCH_FILES = 64
 BATCH_BYTES = 32 * 1024 * 1024
+_ONE_TOUCH_NS = 50_000_000
 
 
 class Rules(NamedTuple):
@@ -185,9 +186,20 @@ class Intake:
             return False
 
     def _has_news(self, due: Due, copied: Copied) -> bool:
-        """A second look at a file, or the first after a start, is worth a delivery only with other content."""
-        known = self._store.spool.sources.get(due.path)
-        return due.cause not in ("recheck", "start") or known is None or known[1] != copied.digest
+        """Whether a file is worth a delivery though its content may be what it was.
+
+        Not at a second look or the first after a start; and not where a touch was seen in two steps: the making of the
+        notify file, then its time.
+        """
+        spool = self._store.spool
+        known = spool.sources.get(due.path)
+        if known is None or known[1] != copied.digest:
+            return True
+        handled = spool.stamps.get(notify_name(due.path))
+        if due.stamp is None or handled is None or handled.inode != due.stamp.inode:
+            return due.cause not in ("recheck", "start")
+        one_touch = 0 <= due.stamp.mtime_ns - handled.mtime_ns < _ONE_TOUCH_NS
+        return due.cause not in ("recheck", "start") and not one_touch
 
     def _say_disk_low(self, exc: SourceError, low_before: bool) -> None:
         if not (low_before or self._disk_low):

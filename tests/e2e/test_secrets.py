@@ -60,7 +60,7 @@ def test_a_wrong_password_is_said_without_being_said(tmp_path):
             one.master.start()
             one.notify("a.csv")
             one.wait_kind("login_refused")
-            assert server.failed_logins >= 1
+            wait_until(lambda: server.failed_logins >= 1, 60, what="the server saw it")
             wait_until(lambda: one.page().get("state") == "held", what="held")
             assert "LOGIN REFUSED!" in one.log()
             assert "wr0ng" not in one.log() + repr(one.page())

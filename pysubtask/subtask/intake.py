@@ -22,7 +22,7 @@ from .watch import RESIDUAL, Due, Watch
 
 BATCH_FILES = 64
 BATCH_BYTES = 32 * 1024 * 1024
-_ONE_TOUCH_NS = 50_000_000
+_ONE_TOUCH_NS = 12_000_000  # a new file gets the kernel's coarse time, up to 10 ms old, then its own
 
 
 class Rules(NamedTuple):

@@ -123,7 +123,8 @@ def test_six_rounds_of_kills_lose_nothing(sshd, station):
         app = subprocess.Popen([sys.executable, "-c", head + APP, str(one.data), str(seed + turn), "0"])
         down = chance.random() < 0.5
         try:
-            time.sleep(0.8 + chance.random() * 1.5)
+            wait_until(lambda app=app: one.page().get("master_pid") == app.pid and one.page()["queue"], what="the child's page")
+            time.sleep(0.3 + chance.random() * 1.5)
             if down:
                 in_flight += one.page()["queue"]["sending"] + 1
                 sshd.kill()

@@ -8,7 +8,7 @@ remote ``name`` at which ``destination``, ``at`` what time (UTC), how many file 
 import json
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .events import lines_of
 
@@ -123,8 +123,3 @@ def compact(state_dir: str, this_month: str) -> None:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-def as_dict(receipt: Receipt) -> dict[str, Any]:
-    """For JSON output."""
-    return receipt._asdict()

@@ -12,6 +12,7 @@
     |   `-- DiskLow                   copying it would go below MinFreeBytes
     `-- TransportError
         |-- TransportLost             condemns this attempt: reconnect and try again
+        |   `-- ServerBusy            the server asks for a pause: nothing is sent until it is over
         |-- FileRefused               condemns this file: park it, go on with the rest
         `-- LoginRefused              condemns the account or the host key: hold everything, say it loudly
 """
@@ -66,6 +67,15 @@ class TransportError(PysubtaskError):
 
 class TransportLost(TransportError):
     """The connection, the name lookup or the server's patience is gone. Try again later."""
+
+
+class ServerBusy(TransportLost):
+    """The server asks to be left alone for ``retry_after`` seconds (0: it does not say how long). What was asked was
+    not done; the connection is still good."""
+
+    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 class FileRefused(TransportError):

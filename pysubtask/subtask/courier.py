@@ -190,6 +190,12 @@ class Courier:
                 await self._connect()
                 return 0.0
             return self._pause(now, at)
+        if deliveries.busy_until > now:
+            return self._pause(now, deliveries.busy_until, busy=deliveries.busy)
+        if deliveries.busy_until:
+            deliveries.busy_until = 0.0
+            self._desk.board.set(problem=None)
+            self._desk.board.state("connected")
         if deliveries.beat_due:
             deliveries.begin_beat()
         room = min(int(self._settings["Concurrency"]), self._transport.traits.concurrency) - len(deliveries)
@@ -293,7 +299,7 @@ class Courier:
 
     async def _rest(self, now: float) -> None:
         quiet = now - max(self._last_notice, self._deliveries.active_at)
-        self._desk.log.info("'DEAD' for [%.1f] secs! (no data) REST'ing S/FTP!", quiet)
+        self._desk.log.info("'DEAD' for [%.1f] secs! (no data) REST'ing %s!", quiet, self._transport.label)
         try:
             await self._sweep()
         except TransportError as exc:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ..common.errors import DiskLow, SpoolDamaged
 from .mounts import on_network
 
-FORMAT = 1
+FORMAT = 2
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -18,11 +18,12 @@ CREATE TABLE stamp (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode
 CREATE TABLE source (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode INTEGER, digest TEXT) WITHOUT ROWID;
 CREATE TABLE remote (
     destination TEXT, name BLOB, path BLOB, size INTEGER, mtime INTEGER, digest TEXT,
-    PRIMARY KEY (destination, name)) WITHOUT ROWID;
+    rev TEXT DEFAULT '', hash TEXT DEFAULT '', PRIMARY KEY (destination, name)) WITHOUT ROWID;
 CREATE TABLE job (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB, state TEXT CHECK (state IN ('waiting', 'sending', 'parked')),
     path BLOB, snapshot BLOB, live INTEGER, size INTEGER, mtime_ns INTEGER, digest TEXT, at REAL,
-    attempts INTEGER DEFAULT 0, due REAL DEFAULT 0, compare INTEGER, reason TEXT, temp BLOB);
+    attempts INTEGER DEFAULT 0, due REAL DEFAULT 0, compare INTEGER, reason TEXT, temp BLOB,
+    resume TEXT DEFAULT '');
 CREATE UNIQUE INDEX job_sending ON job (name) WHERE state = 'sending';
 CREATE UNIQUE INDEX job_waiting ON job (name) WHERE state <> 'sending';
 CREATE INDEX job_state ON job (state, id);
@@ -31,7 +32,10 @@ CREATE TABLE receipt (seq INTEGER PRIMARY KEY, line BLOB);
 """
 
 # Each entry turns format n into n + 1.
-_MIGRATIONS: dict[int, str] = {}
+_MIGRATIONS: dict[int, str] = {
+    1: "ALTER TABLE remote ADD COLUMN rev TEXT DEFAULT ''; ALTER TABLE remote ADD COLUMN hash TEXT DEFAULT '';"
+    "ALTER TABLE job ADD COLUMN resume TEXT DEFAULT ''",
+}
 
 
 @contextlib.contextmanager
@@ -94,7 +98,7 @@ def _upgrade(db: sqlite3.Connection, path: str) -> None:
         if version == 0:
             for statement in _SCHEMA.split(";"):
                 db.execute(statement)
-        for old in range(max(version, 1), FORMAT):
+        for old in range(version or FORMAT, FORMAT):
             for statement in _MIGRATIONS[old].split(";"):
                 db.execute(statement)
         db.execute(f"PRAGMA user_version={FORMAT}")

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
-from ..common.errors import FileRefused, LoginRefused, SourceError, TransportError, TransportLost
+from ..common.errors import FileRefused, LoginRefused, ServerBusy, SourceError, TransportError, TransportLost
 from ..common.receipts import Receipt
 from ..transports.base import Job, Transport
 from .desk import Desk
@@ -36,7 +36,7 @@ class Deliveries:
 
     ``broken``: why the connection is of no use any more, or empty. ``stale``: nothing was done on it for a while, so
     that it may have been dead before. ``success`` counts what arrived. ``active_at``: when something last did
-    (monotonic).
+    (monotonic). ``busy_until``: the server wants no request before (monotonic).
     """
 
     def __init__(self, transport: Transport, desk: Desk, policy: Policy, hooks: Hooks, wake: Callable[[], None]) -> None:
@@ -54,6 +54,7 @@ class Deliveries:
         self.stale = False
         self.success = 0
         self.active_at = desk.clock()
+        self.busy_until = 0.0
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -111,6 +112,9 @@ class Deliveries:
                 await self._refuse(version, outcome)
             elif isinstance(outcome, SourceError):
                 await self._lost_source(version, outcome)
+            elif isinstance(outcome, ServerBusy):
+                due = self._leave_alone(outcome, version.attempts)
+                await self._desk.ask(self._desk.store.give_back, version.id, str(outcome), due)
             else:
                 self.broken = self.broken or str(outcome)
                 await self._give_back(version, str(outcome))
@@ -138,6 +142,9 @@ class Deliveries:
                 temp = await self._desk.ask(self._desk.spool.note_temp, name, self._desk.wall())
                 await self._transport.upload(Job(path, os.stat(path).st_size, None, name, temp), lambda done: None)
                 await self._desk.ask(self._desk.spool.temps_swept, (), (temp,), self._desk.wall())
+        except ServerBusy as exc:
+            self.beat_due = True
+            self._leave_alone(exc)
         except (TransportLost, LoginRefused) as exc:
             self.beat_due = True
             self.broken = self.broken or str(exc)
@@ -158,12 +165,19 @@ class Deliveries:
     async def _put(self, version: Version) -> Done:
         if version.compare:
             remote = await self._transport.stat(version.name)
-            if already_there(version.known, version.size, version.mtime_ns, version.digest, remote):
+            own = ""
+            if remote is not None and remote.hash:
+                own = await asyncio.to_thread(self._transport.hash_of, version.snapshot, version.size)
+            if already_there(version.known, version.size, version.mtime_ns, version.digest, remote, own):
                 assert remote is not None
-                return Done(version.id, remote, 0, "size", unchanged=True)
+                return Done(version.id, remote, 0, "hash" if own else "size", unchanged=True)
         job = Job(
             version.snapshot, version.size, version.mtime_ns, version.name, version.temp, version.stale,
             lambda: self._hooks.confirm(version),
+            replaces=None if version.known is None else version.known.remote,
+            # A live file may have changed since: what is on the server of it is of no use.
+            resume="" if version.live else version.resume,
+            note=lambda text: self._note(version.id, text),
         )  # fmt: skip
 
         def progress(done: int) -> None:
@@ -172,6 +186,22 @@ class Deliveries:
 
         sent = await self._transport.upload(job, progress)
         return Done(version.id, sent.remote, sent.bytes_sent, sent.verified)
+
+    def _note(self, job: int, text: str) -> None:
+        # Not waited for: lost in a crash, it costs bytes and nothing else.
+        self._desk.store.submit(self._desk.spool.note, job, text)
+
+    def _leave_alone(self, exc: ServerBusy, attempts: int = 0) -> float:
+        """The server wants a pause; until when (monotonic)."""
+        now = self._desk.clock()
+        secs = decide(attempts + 1, exc, self._policy, random.random()).secs
+        if self.busy_until <= now:
+            self._desk.log.warning("SERVER BUSY! Waiting [%.0f] secs before next try...: %s", secs, exc)
+            self._desk.problem("server_busy", str(exc))
+            self._desk.board.state("waiting", str(exc))
+            self._hooks.changed()
+        self.busy_until = max(self.busy_until, now + secs)
+        return self.busy_until
 
     async def _give_back(self, version: Version, reason: str) -> None:
         secs = 0.0 if self.stale else decide(version.attempts + 1, TransportLost(), self._policy, random.random()).secs

@@ -56,7 +56,8 @@ class Entry(NamedTuple):
 
 class Version(NamedTuple):
     """One row of the queue. ``stale`` holds the temp names of earlier attempts at this remote name; ``compare``
-    says that the server may have this content already: look before sending."""
+    says that the server may have this content already: look before sending; ``resume`` is what the last attempt noted to
+    go on from."""
 
     id: int
     name: str
@@ -72,6 +73,7 @@ class Version(NamedTuple):
     temp: str
     stale: tuple[str, ...]
     known: Known | None
+    resume: str
 
 
 class Done(NamedTuple):
@@ -124,12 +126,6 @@ class Spool:
                 os.fsdecode(row[0]): (Stamp(*row[1:4]), str(row[4]))
                 for row in self._db.execute("SELECT path, mtime_ns, size, inode, digest FROM source")
             }
-            self.owners = {
-                os.fsdecode(row[0]): os.fsdecode(row[1])
-                for row in self._db.execute(
-                    "SELECT name, path FROM remote WHERE destination = ? UNION SELECT name, path FROM job", (destination,)
-                )
-            }
 
     def _begin(self, wall: float) -> int:
         """A new epoch: nothing is in flight, everything is due, and the queue belongs to the present destination."""
@@ -145,7 +141,7 @@ class Spool:
             self._db.execute("UPDATE job SET state = 'waiting', compare = 1 WHERE state = 'sending'")
             self._db.execute("UPDATE job SET state = 'waiting', due = 0, attempts = 0, reason = NULL")
             if moved:
-                self._db.execute("UPDATE job SET compare = 0")
+                self._db.execute("UPDATE job SET compare = 0, resume = ''")
                 self._db.execute("DELETE FROM source")
             self._db.execute("DELETE FROM temp WHERE at < ?", (wall - 30 * 86400,))
         self.moved = moved
@@ -178,8 +174,6 @@ class Spool:
             for entry in entries:
                 garbage += self._put(entry)
                 self._mark(entry)
-        for entry in entries:
-            self.owners[entry.name] = entry.path
         self._remember(entries)
         return garbage
 
@@ -250,9 +244,17 @@ class Spool:
     def known(self, name: str) -> Known | None:
         """What our last delivery left under a remote name."""
         row = self._db.execute(
-            "SELECT size, mtime, digest FROM remote WHERE destination = ? AND name = ?", (self.destination, os.fsencode(name))
+            "SELECT digest, size, mtime, rev, hash FROM remote WHERE destination = ? AND name = ?",
+            (self.destination, os.fsencode(name)),
         ).fetchone()
-        return None if row is None else Known(RemoteStat(row[0], row[1]), row[2])
+        return None if row is None else Known(RemoteStat(*row[1:]), row[0])
+
+    def owners(self) -> dict[str, str]:
+        """Which data file each remote name belongs to."""
+        rows = self._db.execute(
+            "SELECT name, path FROM remote WHERE destination = ? UNION SELECT name, path FROM job", (self.destination,)
+        )
+        return {os.fsdecode(name): os.fsdecode(path) for name, path in rows}
 
     # -- the courier's side -------------------------------------------------------------------------------
 
@@ -280,7 +282,7 @@ class Spool:
 
     def _send(self, job: int, wall: float) -> Version:
         row = self._db.execute(
-            "SELECT name, path, snapshot, live, size, mtime_ns, digest, at, attempts, compare FROM job WHERE id = ?", (job,)
+            "SELECT name, path, snapshot, live, size, mtime_ns, digest, at, attempts, compare, resume FROM job WHERE id = ?", (job,)
         ).fetchone()
         name = os.fsdecode(row[0])
         temp = temp_name(name)
@@ -294,7 +296,7 @@ class Spool:
         self._db.execute("INSERT INTO temp VALUES (?, ?, ?, ?)", (self.destination, os.fsencode(temp), row[0], wall))
         return Version(
             job, name, os.fsdecode(row[1]), os.fsdecode(row[2]), bool(row[3]), row[4], row[5], row[6], row[7], row[8],
-            bool(row[9]), temp, stale, self.known(name),
+            bool(row[9]), temp, stale, self.known(name), row[10],
         )  # fmt: skip
 
     def delivered(self, dones: Sequence[Done], wall: float) -> tuple[list[tuple[Done, Receipt]], list[str]]:
@@ -312,9 +314,10 @@ class Spool:
                 if row is None:
                     continue
                 self._db.execute(
-                    "INSERT INTO remote VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (destination, name) DO UPDATE SET"
-                    " path = excluded.path, size = excluded.size, mtime = excluded.mtime, digest = excluded.digest",
-                    (self.destination, row[0], row[1], *done.remote, row[6]),
+                    "INSERT INTO remote (destination, name, path, digest, size, mtime, rev, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                    " ON CONFLICT (destination, name) DO UPDATE SET path = excluded.path, digest = excluded.digest,"
+                    " size = excluded.size, mtime = excluded.mtime, rev = excluded.rev, hash = excluded.hash",
+                    (self.destination, row[0], row[1], row[6], *done.remote),
                 )
                 self._db.execute("DELETE FROM job WHERE id = ?", (done.id,))
                 # The temp name became the file, or was never used.
@@ -346,6 +349,10 @@ class Spool:
                 ("parked" if park else "waiting", reason, due, compare, job),
             )
         return []
+
+    def note(self, job: int, resume: str) -> None:
+        """Keep what an attempt has to go on from, should it be cut."""
+        self._db.execute("UPDATE job SET resume = ? WHERE id = ? AND state = 'sending'", (resume, job))
 
     def withdraw(self, job: int) -> str | None:
         """Drop a version whose snapshot cannot be read, so that its data file counts as never snapshotted;

@@ -18,7 +18,7 @@ from .spool import Entry, Version
 from .watch import RESIDUAL, Due
 
 _LOGIN_KEYS = ("User", "Password", "KeyFile", "HostKey", "HostKeyPolicy", "KnownHostsFile", "SSHProgram", "SSHConfigFile",
-               "UseTLS", "CAFile", "TLSFingerprint")
+               "UseTLS", "CAFile", "TLSFingerprint", "AppKey", "RefreshToken", "RefreshTokenFile", "AccessToken")
 _HANG_SECS = 2.0
 
 
@@ -54,8 +54,10 @@ class UploadSubtask(BaseSubtask):
         return transport_class(self.transport_name()).identity(self.settings)
 
     def begin(self) -> None:
-        self._claims: dict[str, str] = {}
-        self._reserved = {remote_name(entry, entry.path): entry.path for entry in self.handoff.entries if entry.kind == "file"}
+        self._case_sensitive = transport_class(self.transport_name()).case_sensitive
+        self._claims = {self._same(name): path for name, path in self._store.run(self._store.spool.owners).items()}
+        files = [entry for entry in self.handoff.entries if entry.kind == "file"]
+        self._reserved = {self._same(remote_name(entry, entry.path)): entry.path for entry in files}
         hooks = Hooks(self._page_changed, self._snapshot_lost, self._confirm, self.write_heartbeat)
         self._courier = Courier(
             self._store, open_transport(self.transport_name(), self.settings, self.handoff.state_dir), self.settings, self.board,
@@ -109,14 +111,18 @@ class UploadSubtask(BaseSubtask):
 
     def clash(self, due: Due) -> str:
         """Two files that would take turns under one remote name: the later one stays out."""
-        name = self.queue_name(due)
+        name = self._same(self.queue_name(due))
         if due.entry_index == RESIDUAL and name in self._reserved:
             return f"its remote name {name!r} belongs to {self._reserved[name]}: rename it, or give that entry another 'as'"
-        owner = self._claims.get(name) or self._store.spool.owners.get(name, due.path)
+        owner = self._claims.get(name, due.path)
         if owner != due.path and os.path.exists(owner):
             return f"its remote name {name!r} belongs to {owner}: give one of the two entries an 'as'"
         self._claims[name] = due.path
         return ""
+
+    def _same(self, name: str) -> str:
+        """Equal for remote names that are one file at the destination."""
+        return name if self._case_sensitive else name.casefold()
 
     def _hand_on(self, now: float) -> bool:
         """The courier takes from the queue, not the timer."""

@@ -4,7 +4,8 @@ A transport connects, puts one file whole under its name, and tells what the ser
 sleep, retry, queue, log or know why a file is sent. It turns every error of its library or server
 into one of the three of :mod:`pysubtask.common.errors` at its edge (``raise ... from exc``):
 
-* ``TransportLost``: this attempt is condemned (the connection is unusable; ``close`` it);
+* ``TransportLost``: this attempt is condemned (the connection is unusable; ``close`` it); its kind ``ServerBusy`` says
+  that the server asks for a pause and that the connection is still good;
 * ``FileRefused``: this file is condemned (the connection stays good for others);
 * ``LoginRefused``: the account or the host key is condemned.
 
@@ -23,6 +24,21 @@ def _nothing() -> None:
     return None
 
 
+def _unheard(note: str) -> None:
+    return None
+
+
+class RemoteStat(NamedTuple):
+    """What the server shows under a name: ``size`` in bytes, ``mtime`` in whole seconds since the
+    epoch (None where the server does not tell). ``rev`` changes with every change of the file, ``hash`` is the
+    server's own of the content, as ``Transport.hash_of`` computes it; both are empty where the server has no such thing."""
+
+    size: int
+    mtime: int | None
+    rev: str = ""
+    hash: str = ""
+
+
 class Job(NamedTuple):
     """One file to put on the server.
 
@@ -36,6 +52,9 @@ class Job(NamedTuple):
     so that a request still waiting in a stalled server cannot put an old version over this one.
     ``confirm``: called once, after the server has confirmed every byte and before the name shows
     them; what it raises stops the publication and comes out of ``upload``.
+    ``replaces``: what our last delivery left under the name, None where there was none.
+    ``resume``: what the last attempt at these very bytes noted, empty where there was none. ``note`` takes such a
+    text whenever the server has more to go on from; it is kept over restarts, and means nothing to anybody else.
     """
 
     source: str
@@ -45,14 +64,9 @@ class Job(NamedTuple):
     temp: str
     stale: tuple[str, ...] = ()
     confirm: Callable[[], None] = _nothing
-
-
-class RemoteStat(NamedTuple):
-    """What the server shows under a name: ``size`` in bytes, ``mtime`` in whole seconds since the
-    epoch (None where the server does not tell)."""
-
-    size: int
-    mtime: int | None
+    replaces: RemoteStat | None = None
+    resume: str = ""
+    note: Callable[[str], None] = _unheard
 
 
 class Sent(NamedTuple):
@@ -86,6 +100,10 @@ class Transport(ABC):
     extension's section, ``workdir`` is a private folder that outlives the process."""
 
     name: ClassVar[str]
+    label: ClassVar[str] = "S/FTP"
+    """What the log calls it."""
+    case_sensitive: ClassVar[bool] = True
+    """Whether two names that differ in upper and lower case alone are two files."""
     traits: Traits
 
     @abstractmethod
@@ -95,6 +113,12 @@ class Transport(ABC):
     @abstractmethod
     def identity(cls, settings: Mapping[str, Any]) -> str:
         """Who this destination is, as a URL without secrets: protocol, user, host, port, folder."""
+
+    @staticmethod
+    def hash_of(path: str, size: int) -> str:
+        """The server's kind of hash of the first ``size`` bytes of a local file, to compare with ``RemoteStat.hash``;
+        empty for a server without. Blocks while it reads. SourceError where the file cannot be read."""
+        return ""
 
     @abstractmethod
     async def connect(self) -> None:

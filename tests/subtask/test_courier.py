@@ -9,7 +9,7 @@ import pytest
 
 from pysubtask import defaults_config
 from pysubtask.common.config import values_of
-from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, SourceChanged, TransportLost
+from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, ServerBusy, SourceChanged, TransportLost
 from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.receipts import read_receipts
@@ -417,3 +417,72 @@ def test_a_connection_found_dead_after_a_pause_is_not_a_failure(bench, monkeypat
     one.put("a")
     one.drained(10)
     assert one.transport.files["a"][0] == b"a 2"
+
+
+def test_a_busy_server_is_left_alone_as_long_as_it_says(bench):
+    one = bench()
+    began = []
+    one.transport.on_upload = {"a": [ServerBusy("too many requests", 0.6)]}
+    upload = one.transport.upload
+
+    async def timed(job, progress):
+        began.append((job.name, time.monotonic()))
+        return await upload(job, progress)
+
+    one.transport.upload = timed
+    one.start().put("a")
+    wait_until(lambda: one.board.get("problem"), what="the pause")
+    assert one.board.get("problem") == {"kind": "server_busy", "text": "too many requests"}
+    assert one.board.get("state") == "waiting"
+    one.put("b", "c")
+    one.drained()
+    first = began[0][1]
+    assert [name for name, _ in began].count("a") == 2
+    assert all(at - first >= 0.6 for _, at in began[1:]), "nothing was asked in the meantime"
+    assert one.transport.calls.count("connect") == 1, "the connection was good"
+    assert "stat a" not in one.transport.calls, "it was not done, so there is nothing to look for"
+    wait_until(lambda: one.board.get("problem") is None, what="the end of the pause")
+    assert one.kinds().count("server_busy") == 1
+
+
+def test_a_cut_attempt_leaves_what_the_next_one_goes_on_from(bench):
+    one = bench()
+    seen = []
+    upload = one.transport.upload
+
+    async def noting(job, progress):
+        seen.append((job.name, job.resume, job.replaces))
+        job.note(f"{len(seen)} of {job.name}")
+        return await upload(job, progress)
+
+    one.transport.upload = noting
+    one.transport.on_upload = {"a": [TransportLost("cut"), TransportLost("cut again")]}
+    one.start().put("a")
+    one.drained()
+    assert [resume for _, resume, _ in seen] == ["", "1 of a", "2 of a"]
+    one.put("a", data=b"the next version")
+    wait_until(lambda: len(seen) == 4, what="the next version")
+    assert seen[3][1] == "", "other bytes begin anew"
+    assert [replaces is None for _, _, replaces in seen] == [True, True, True, False]
+
+
+def test_what_was_noted_outlives_a_restart(bench):
+    one = bench()
+    upload = one.transport.upload
+    seen = []
+
+    async def noting(job, progress):
+        seen.append(job.resume)
+        job.note("halfway")
+        return await upload(job, progress)
+
+    one.transport.upload = noting
+    one.transport.open = False
+    one.start().put("a")
+    wait_until(lambda: seen, what="the first attempt")
+    one.close()
+    one.open()
+    one.transport.open = True
+    one.start()
+    one.drained()
+    assert seen == ["", "halfway"]

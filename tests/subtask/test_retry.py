@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysubtask.common.errors import FileRefused, LoginRefused, TransportLost
+from pysubtask.common.errors import FileRefused, LoginRefused, ServerBusy, TransportLost
 from pysubtask.subtask.retry import JITTER, Policy, decide, held_for, login_wait
 
 POLICY = Policy(tries=5, wait=3.0, long_wait=30.0, parked_wait=300.0)
@@ -15,6 +15,12 @@ def test_sets_of_five_tries_three_seconds_apart_thirty_between_sets():
 
 def test_a_refused_file_is_parked():
     assert decide(1, FileRefused(), POLICY, 0.5) == ("park", 300.0)
+
+
+def test_a_busy_server_says_how_long():
+    assert decide(1, ServerBusy("429", 17.0), POLICY, 0.0) == ("wait", 17.0)
+    assert decide(5, ServerBusy("429", 17.0), POLICY, 0.999).secs >= 17.0
+    assert decide(5, ServerBusy("429"), POLICY, 0.0) == ("wait", 30.0), "one that does not say is left alone as a lost one"
 
 
 def test_a_refused_login_holds_everything_and_slows_down():

@@ -258,6 +258,37 @@ def test_garbage_and_a_later_format_are_refused(path):
         Spool(path, HERE, 0.0)
 
 
+def test_a_spool_of_the_first_format_keeps_its_queue(path):
+    old = sqlite3.connect(path)
+    old.executescript("""
+        CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+        CREATE TABLE stamp (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode INTEGER) WITHOUT ROWID;
+        CREATE TABLE source (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode INTEGER, digest TEXT) WITHOUT ROWID;
+        CREATE TABLE remote (destination TEXT, name BLOB, path BLOB, size INTEGER, mtime INTEGER, digest TEXT,
+            PRIMARY KEY (destination, name)) WITHOUT ROWID;
+        CREATE TABLE job (id INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB, state TEXT, path BLOB, snapshot BLOB, live INTEGER,
+            size INTEGER, mtime_ns INTEGER, digest TEXT, at REAL, attempts INTEGER DEFAULT 0, due REAL DEFAULT 0,
+            compare INTEGER, reason TEXT, temp BLOB);
+        CREATE TABLE temp (destination TEXT, temp BLOB, name BLOB, at REAL, PRIMARY KEY (destination, temp)) WITHOUT ROWID;
+        CREATE TABLE receipt (seq INTEGER PRIMARY KEY, line BLOB);
+        PRAGMA user_version = 1;
+    """)
+    old.execute("INSERT INTO remote VALUES (?, ?, ?, 3, 100, 'abc')", (HERE, b"there", b"/data/there"))
+    old.execute("INSERT INTO job (name, state, path, snapshot, live, size, mtime_ns, digest, at, compare)"
+                " VALUES (?, 'waiting', ?, ?, 0, 3, 5, 'abc', 1.0, 0)", (b"a", b"/data/a", b"/bak/a"))
+    old.commit()
+    old.close()
+    spool = Spool(path, HERE, 0.0)
+    known = spool.known("there")
+    assert known is not None and known.remote == RemoteStat(3, 100, "", "")
+    [version] = spool.take(5, 0.0, 0.0)
+    assert (version.name, version.snapshot, version.resume) == ("a", "/bak/a", "")
+    spool.note(version.id, "half")
+    spool.failed(version.id, "cut", 0.0)
+    assert spool.take(5, 0.0, 0.0)[0].resume == "half"
+    spool.close()
+
+
 def test_temp_names_are_unique_hidden_and_short():
     names = {temp_name("a/b/" + "x" * 255) for _ in range(100)}
     assert len(names) == 100

@@ -2,7 +2,7 @@
 
 ``Relay`` breaks the way to any server, ``FTPRelay`` that to an FTP server with its data connections.
 ``sftp_server`` and ``ftp_server`` are whole servers with faults of their own (extra ``testing``),
-``vsftpd_server`` is the real thing, where it is installed.
+``vsftpd_server`` is the real thing, where it is installed. ``dropbox_server`` is a stand-in for Dropbox.
 As pytest fixtures: ``pytest_plugins = ["pysubtask.testing.pytest_plugin"]``.
 Nothing is loaded before it is asked for.
 """
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._wire import Connection as Connection
+    from .dropbox import DropboxServer as DropboxServer
+    from .dropbox import dropbox_server as dropbox_server
     from .ftp import FTPServer as FTPServer
     from .ftp import ftp_server as ftp_server
     from .ftp_relay import FTPRelay as FTPRelay
@@ -24,12 +26,14 @@ if TYPE_CHECKING:
     from .vsftpd import vsftpd_server as vsftpd_server
 
 _NAMES = {
-    "Connection": "_wire", "FTPRelay": "ftp_relay", "FTPServer": "ftp", "Relay": "relay", "SFTPServer": "sftp",
-    "VsftpdServer": "vsftpd", "ftp_server": "ftp", "sftp_server": "sftp", "vsftpd_server": "vsftpd",
+    "Connection": "_wire", "DropboxServer": "dropbox", "FTPRelay": "ftp_relay", "FTPServer": "ftp", "Relay": "relay",
+    "SFTPServer": "sftp", "VsftpdServer": "vsftpd", "dropbox_server": "dropbox", "ftp_server": "ftp", "sftp_server": "sftp",
+    "vsftpd_server": "vsftpd",
 }
 
 __all__ = [
-    "Connection", "FTPRelay", "FTPServer", "Relay", "SFTPServer", "VsftpdServer", "ftp_server", "sftp_server", "vsftpd_server",
+    "Connection", "DropboxServer", "FTPRelay", "FTPServer", "Relay", "SFTPServer", "VsftpdServer", "dropbox_server", "ftp_server",
+    "sftp_server", "vsftpd_server",
 ]
 
 

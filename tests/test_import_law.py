@@ -16,7 +16,8 @@ FORBIDDEN = ("asyncio", "ssl", "sqlite3", "http", "ftplib", "dataclasses", "shut
 DOORS = ("base", "ftp", "dropbox")
 OPTIONAL = {"watchdog", "asyncssh", "pytest"}
 SERVERS = {"pyftpdlib", "OpenSSL", "cryptography"}  # what the test servers are made of
-NEUTRAL = {"pysubtask.transports.base", "pysubtask.transports.source", "pysubtask.transports.swap_record"}
+NEUTRAL = {f"pysubtask.transports.{name}" for name in (
+    "base", "calls", "known_hosts", "sftp_names", "source", "ssh_login", "swap_record")}
 
 
 def modules():
@@ -72,7 +73,7 @@ def allowed(own, name, top):
     if mine == "subtask":
         return other in ("subtask", "common", "pysubtask") or name in ("pysubtask.transports", "pysubtask.transports.base")
     if mine == "transports":
-        if own[1:] in ((), ("base",), ("source",), ("swap_record",)):
+        if not own[1:] or ".".join(("pysubtask", *own)) in NEUTRAL:
             return other == "common" or name == "pysubtask.transports.base"
         mates = f"pysubtask.transports.{own[1]}"
         return other == "common" or name in NEUTRAL or name == mates or name.startswith(mates + ".")
@@ -109,6 +110,7 @@ def test_each_module_keeps_to_its_rooms(path, own):
         (("transports", "sftp", "client"), "pysubtask.transports.folder", False),
         (("transports", "folder"), "pysubtask.defaults_config", False),
         (("transports", "ftp", "swap"), "pysubtask.transports.sftp.swap", False),
+        (("transports", "ssh_login"), "pysubtask.transports.sftp.options", False),
         (("transports", "swap_record"), "pysubtask.transports.ftp", False),
         (("transports", "ftp", "wire"), "OpenSSL", False),
         (("ftp",), "pysubtask.subtask.base_subtask", True),

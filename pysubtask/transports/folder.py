@@ -13,12 +13,12 @@ import contextlib
 import errno
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, BinaryIO, ClassVar, Generic, TypeVar
+from typing import Any, BinaryIO, ClassVar, TypeVar
 
 from ..common.errors import FileRefused, SourceChanged, TransportError, TransportLost
 from .base import Job, Progress, RemoteStat, Sent, Traits, Transport
+from .calls import Call
 
 _T = TypeVar("_T")
 
@@ -32,46 +32,6 @@ _GONE = {getattr(errno, name) for name in (
     "ECONNABORTED", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH") if hasattr(errno, name)}
 # What file systems answer that have no such thing as syncing a folder or setting a time.
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EBADF)
-
-
-class _GivenUp(Exception):
-    """Raised inside a thread nobody waits for any more."""
-
-
-class _Call(Generic[_T]):
-    """One piece of work in a thread of its own, and what the loop may know of it."""
-
-    def __init__(self, work: Callable[[_Call[_T]], _T]) -> None:
-        self.beat = time.monotonic()
-        self.given_up = False
-        self._loop = asyncio.get_running_loop()
-        self.result: asyncio.Future[_T] = self._loop.create_future()
-        self.thread = threading.Thread(target=self._run, args=(work,), name="folder-transport", daemon=True)
-        self.thread.start()
-
-    def step(self) -> None:
-        """In the thread: something moved. Ends the work where nobody waits for it."""
-        self.beat = time.monotonic()
-        if self.given_up:
-            raise _GivenUp
-
-    def tell(self, answer: Callable[..., None], *values: Any) -> None:
-        """From the thread: call on the loop, unless the caller is gone."""
-        # RuntimeError: the loop is closed, so nobody is left to tell.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._told, answer, values)
-
-    def _told(self, answer: Callable[..., None], values: tuple[Any, ...]) -> None:
-        if not self.given_up and not self.result.done():
-            answer(*values)
-
-    def _run(self, work: Callable[[_Call[_T]], _T]) -> None:
-        try:
-            value = work(self)
-        except BaseException as exc:  # noqa: BLE001 - whatever it is, the awaiting side shall see it
-            self.tell(self.result.set_exception, exc)
-        else:
-            self.tell(self.result.set_result, value)
 
 
 class FolderTransport(Transport):
@@ -113,10 +73,10 @@ class FolderTransport(Transport):
         target, temp = self._path(job.name), self._path(job.temp)
         stale = [self._path(name) for name in job.stale]
 
-        def copy(call: _Call[int]) -> int:
+        def copy(call: Call[int]) -> int:
             return self._copy(job, target, temp, call, progress)
 
-        def publish(call: _Call[RemoteStat]) -> RemoteStat:
+        def publish(call: Call[RemoteStat]) -> RemoteStat:
             return self._publish(temp, target, stale, call)
 
         sent = await self._apart(copy)
@@ -137,32 +97,18 @@ class FolderTransport(Transport):
         paths = {name: self._path(name) for name in names}
         return await self._apart(lambda call: {name for name, path in paths.items() if _unlink(path)})
 
-    async def _apart(self, work: Callable[[_Call[_T]], _T], limit: float | None = None) -> _T:
+    async def _apart(self, work: Callable[[Call[_T]], _T], limit: float | None = None) -> _T:
         """Run in a thread; TransportLost when it is closed meanwhile or makes no step for ``limit`` seconds."""
         if self._closed is None:
             raise TransportLost("not connected")
-        closed, limit = self._closed, limit or self._limit
-        call = _Call(work)
-        either: list[asyncio.Future[Any]] = [call.result, closed]
+        limit = limit or self._limit
+        late = f"nothing moved in {self._root!r} for {limit:g} s (a dead mount?)"
         try:
-            while True:
-                left = call.beat + limit - time.monotonic()
-                if left <= 0:
-                    raise TransportLost(f"nothing moved in {self._root!r} for {limit:g} s (a dead mount?)")
-                await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                if call.result.done():
-                    return call.result.result()
-                if closed.done():
-                    raise TransportLost("closed meanwhile")
+            return await Call(work, "folder-transport").outcome(self._closed, limit, late, self._hung)
         except OSError as exc:
             if exc.errno in _GONE:
                 raise TransportLost(f"{self._root!r}: {exc}") from exc
             raise FileRefused(str(exc)) from exc
-        finally:
-            call.given_up = True
-            if not call.result.done():
-                self._hung.append(call.thread)
-                call.result.cancel()
 
     def _path(self, name: str) -> str:
         path = os.path.normpath(os.path.join(self._root, name))
@@ -179,7 +125,7 @@ class FolderTransport(Transport):
             raise TransportLost(f"{self._root!r}: {exc}") from exc
         raise TransportLost(f"the folder {self._root!r} is not there (not mounted?)")
 
-    def _copy(self, job: Job, target: str, temp: str, call: _Call[int], progress: Progress) -> int:
+    def _copy(self, job: Job, target: str, temp: str, call: Call[int], progress: Progress) -> int:
         if self._look() != self._device:
             raise TransportLost(f"another file system stands at {self._root!r} now")
         with contextlib.ExitStack() as stack:
@@ -199,7 +145,7 @@ class FolderTransport(Transport):
         return done
 
     @staticmethod
-    def _copy_blocks(job: Job, source: BinaryIO, out: BinaryIO, call: _Call[int], progress: Progress) -> int:
+    def _copy_blocks(job: Job, source: BinaryIO, out: BinaryIO, call: Call[int], progress: Progress) -> int:
         done = synced = 0
         while done < job.size:
             with _reading(job.source):
@@ -218,7 +164,7 @@ class FolderTransport(Transport):
         return done
 
     @staticmethod
-    def _publish(temp: str, target: str, stale: Iterable[str], call: _Call[RemoteStat]) -> RemoteStat:
+    def _publish(temp: str, target: str, stale: Iterable[str], call: Call[RemoteStat]) -> RemoteStat:
         with _unlinked_on_error(temp):
             for path in stale:
                 _unlink(path)

@@ -15,11 +15,11 @@ from typing import Any
 import asyncssh
 
 from ...common.errors import LoginRefused, TransportError, TransportLost
+from ..known_hosts import remember
+from ..ssh_login import AnotherKey, Login, is_among
 from .askpass import asks_for_password
-from .options import Login
 from .packets import text
 from .stream import Listener
-from .verdict import AnotherKey
 
 _KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-256", "rsa-sha2-512")
 _KNOWN = "~/.ssh/known_hosts"
@@ -43,7 +43,8 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
             return bool(shown == self._login.host_key)
         if not self._login.accept_new or self._is_known(host, addr, port):
             return False
-        return self._remember(host, port, key)
+        kind, blob = key.export_public_key("openssh").decode("ascii").split()[:2]
+        return remember(self._file, host, port, kind, blob)
 
     def known_hosts(self) -> Any:
         """The trusted keys; an empty list sends every key to ``validate_host_public_key``."""
@@ -69,22 +70,6 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
     def _is_known(self, host: str, addr: str, port: int) -> bool:
         """Whether another key is on file (or revoked) for this host: then a new one is a change, not news."""
         return self._known is not None and any(self._known.match(host, addr, port))
-
-    def _remember(self, host: str, port: int, key: asyncssh.SSHKey) -> bool:
-        name = host if port == 22 else f"[{host}]:{port}"
-        words = key.export_public_key("openssh").decode("ascii").split()[:2]
-        try:
-            os.makedirs(os.path.dirname(self._file), mode=0o700, exist_ok=True)
-            with open(self._file, "a+b") as file:
-                file.seek(0, os.SEEK_END)
-                start = b""
-                if file.tell():
-                    file.seek(-1, os.SEEK_END)
-                    start = b"" if file.read(1) == b"\n" else b"\n"
-                file.write(start + f"{name} {' '.join(words)}\n".encode())
-        except OSError:
-            return False  # what cannot be remembered would be new every time
-        return True
 
 
 class ChannelStream(asyncssh.SSHClientSession[bytes]):  # type: ignore[misc, unused-ignore]
@@ -175,7 +160,7 @@ async def open_asyncssh(login: Login, password: str | None) -> ChannelStream:
     if login.config_file is not None:
         options["config"] = None if login.config_file == "none" else [login.config_file]
     if login.host_key is not None:
-        options["server_host_key_algs"] = [kind for kind in _KINDS if not _is_among(kind, login.without)]
+        options["server_host_key_algs"] = [kind for kind in _KINDS if not is_among(kind, login.without)]
     if login.user:
         options["username"] = login.user
     if login.port is not None:
@@ -201,11 +186,6 @@ async def open_asyncssh(login: Login, password: str | None) -> ChannelStream:
         raise _translated(exc, client, login) from exc
     stream.adopt(connection)
     return stream
-
-
-def _is_among(kind: str, kinds: Sequence[str]) -> bool:
-    """An RSA key is ssh-rsa by type and rsa-sha2-... by the algorithm it signs with (RFC 8332)."""
-    return any(kind == one or ("rsa" in kind and "rsa" in one) for one in kinds)
 
 
 def _read_known(file: str, login: Login) -> Any:

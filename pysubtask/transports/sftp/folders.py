@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from ..sftp_names import parent_of
 from . import packets
 from .client import Client
-from .names import parent_of
 from .packets import Status
 
 

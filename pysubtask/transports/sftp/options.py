@@ -7,83 +7,13 @@ what the transport depends on stands here; keys, agent, jump hosts and aliases s
 from __future__ import annotations
 
 import math
-import os
-import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
 
-from ...common.errors import ConfigError
-
-_HOST = re.compile(r"[A-Za-z0-9_.:\[][A-Za-z0-9_.:%\[\]-]*\Z")
-_USER_BAD = re.compile(r"[\x00-\x20\x7f'`\";&<>|(){}$%]|\A-|\\\Z|\A\Z")  # what ssh itself refuses, and what it would expand
-_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?\Z")
+from ..ssh_login import Login
 
 KEY_SHOWN = "pysubtask: the key shown is"
 # Run by ssh with: the pinned fingerprint, and of each key the server shows %f %H %t %K (all NONE when ssh only
 # asks which kinds are known). What it prints is a known_hosts line. No quote and no percent sign of its own.
 _PINNED = f'if [ "$1" = "$2" ]; then echo "$3 $4 $5"; elif [ "$2" != NONE ]; then echo "{KEY_SHOWN} $4 $2" >&2; fi'
-
-
-class Login(NamedTuple):
-    """Where to, as whom, and how the server is known; checked, so that no value can become an option."""
-
-    host: str
-    port: int | None
-    user: str
-    key_file: str | None
-    host_key: str | None
-    accept_new: bool
-    known_hosts: str | None
-    config_file: str | None
-    connect_secs: float
-    alive_secs: int
-    alive_count: int
-    has_password: bool
-    without: tuple[str, ...] = ()
-    """Kinds of host keys that the server shall not show: it showed them, and the pinned one is another."""
-
-
-def login_of(settings: Mapping[str, Any]) -> Login:
-    """The checked login settings. ConfigError names what cannot be used."""
-    host = str(settings.get("Host") or "")
-    if not host:
-        raise ConfigError("ftp.Host", "no server is named", "Set it to the server's name or address.")
-    if not _HOST.match(host):
-        raise ConfigError("ftp.Host", f"{host!r} is no host name", "Use letters, digits, dots and dashes, or an address.")
-    user = str(settings.get("User") or "")
-    if user and _USER_BAD.search(user):
-        raise ConfigError("ftp.User", f"{user!r} has a character that ssh does not take in a login name", "Use another login name.")
-    host_key = settings.get("HostKey")
-    if host_key is not None and not _FINGERPRINT.match(str(host_key)):
-        raise ConfigError("ftp.HostKey", f"{host_key!r} is no fingerprint",
-                          "It looks like SHA256:... (43 characters); 'ssh-keygen -lf' of the server's key file shows it.")
-    port = int(settings.get("HostPort", -1))
-    return Login(
-        host=host.strip("[]"),
-        port=None if port < 0 else port,
-        user=user,
-        key_file=_file("KeyFile", settings.get("KeyFile")),
-        host_key=str(host_key).rstrip("=") if host_key is not None else None,
-        accept_new=settings.get("HostKeyPolicy", "strict") == "accept-new",
-        known_hosts=_file("KnownHostsFile", settings.get("KnownHostsFile")),
-        config_file=_file("SSHConfigFile", settings.get("SSHConfigFile"), also="none"),
-        connect_secs=float(settings.get("ConnectTimeoutSecs", 20)),
-        alive_secs=int(settings.get("KeepAliveSecs", 15)),
-        alive_count=int(settings.get("KeepAliveCount", 3)),
-        has_password=bool(settings.get("Password")),
-    )
-
-
-def _file(key: str, value: Any, also: str | None = None) -> str | None:
-    """A file's path, absolute: '~' is the user's home. ConfigError for one that ssh would read as something else."""
-    if value is None or value == "":
-        return None
-    if also is not None and str(value).lower() == also:
-        return also
-    path = os.path.abspath(os.path.expanduser(str(value)))
-    if '"' in path or "${" in path or "\\" in path or any(ord(char) < 32 for char in path):
-        raise ConfigError(f"ftp.{key}", f"{path!r} has a character that ssh does not take in a path", "Use another path.")
-    return path
 
 
 def _quoted(path: str) -> str:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 from ...common.errors import FileRefused, SourceChanged, SourceError, TransportError, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent
+from ..sftp_names import parent_of, path_of
 from ..source import open_source
 from . import packets
 from .client import Client, WriteRefused
 from .folders import Folders
-from .names import parent_of, path_of
 from .packets import Attrs, Handle, Reply, Status, string
 from .refusal import refusal
 from .swap import Swaps

@@ -20,8 +20,9 @@ from functools import cache
 
 from ...common.errors import LoginRefused, TransportError, TransportLost
 from ...common.process import process_start
+from ..ssh_login import Login
 from .askpass import Askpass, remove_leftover
-from .options import Login, show_argv, ssh_argv
+from .options import show_argv, ssh_argv
 from .stream import FdStream
 from .verdict import verdict
 

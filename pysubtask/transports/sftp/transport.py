@@ -10,18 +10,17 @@ from typing import Any, ClassVar
 
 from ...common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
+from ..sftp_names import folder_of, identity_of, path_of
+from ..ssh_login import AnotherKey, Login, another_key, login_of
 from ..swap_record import SwapRecord
 from . import packets
 from .client import Client
-from .names import folder_of, identity_of, path_of
-from .options import Login, login_of
 from .packets import Attrs, Status, string
 from .publish import Publisher
 from .refusal import refusal
 from .ssh import SSHStream, start_ssh
 from .stream import ByteStream
 from .swap import Swaps
-from .verdict import AnotherKey, another_key
 
 _SLACK_SECS = 1.0
 _SPARE_HANDLES = 8

@@ -9,27 +9,9 @@ from __future__ import annotations
 import re
 
 from ...common.errors import LoginRefused, TransportError, TransportLost
+from ..ssh_login import AnotherKey
 from .options import KEY_SHOWN
 from .packets import text
-
-
-class AnotherKey(LoginRefused):
-    """A server showed a key other than the pinned one; it may have the pinned one too, of another kind.
-
-    ``kind`` is its type as on the wire ('ssh-ed25519'), ``shown`` the type and the fingerprint.
-    """
-
-    def __init__(self, shown: str) -> None:
-        self.shown = shown
-        self.kind = shown.partition(" ")[0]
-        super().__init__(another_key([shown]))
-
-
-def another_key(shown: list[str]) -> str:
-    """The words for a server that has no keys but these."""
-    return (f"the server's host key is {' and '.join(shown)}, which is not the pinned HostKey. If that key is really the "
-            "server's, set HostKey to it; else somebody may sit in between")
-
 
 _CHANGED = "the server shows another host key than the one on file for it: either it was set up anew, or somebody sits in between"
 _REFUSED: tuple[tuple[str, str, str], ...] = (

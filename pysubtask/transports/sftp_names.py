@@ -1,4 +1,4 @@
-"""Remote names: how a job's name becomes the bytes of a path on the server. Pure."""
+"""Names on an SFTP server: how a job's name becomes the bytes of a path there, and what the destination is called. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ...common.errors import FileRefused
+from ..common.errors import FileRefused
 
 
 def folder_of(settings: Mapping[str, Any]) -> str:

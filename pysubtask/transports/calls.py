@@ -1,0 +1,85 @@
+"""Blocking work in a thread of its own, awaited on the event loop for as long as it moves.
+
+A thread cannot be ended from outside: one that is given up is told so at its next step. Daemon threads, so that
+one that never wakes does not hold the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from ..common.errors import TransportLost
+
+_T = TypeVar("_T")
+
+
+class GivenUp(Exception):
+    """Raised inside a thread nobody waits for any more."""
+
+
+class Call(Generic[_T]):
+    """One piece of work in a thread called ``name``, started at once, and what the loop may know of it."""
+
+    def __init__(self, work: Callable[[Call[_T]], _T], name: str) -> None:
+        self.given_up = False
+        self._beat = time.monotonic()
+        self._loop = asyncio.get_running_loop()
+        self._result: asyncio.Future[_T] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
+        self._thread.start()
+
+    # --- in the thread
+
+    def step(self, more_secs: float = 0.0) -> None:
+        """Something moved; the next step may take ``more_secs`` longer than others. Ends the work where nobody waits for it."""
+        self._beat = time.monotonic() + more_secs
+        if self.given_up:
+            raise GivenUp
+
+    def tell(self, answer: Callable[..., None], *values: Any) -> None:
+        """Call this on the loop, unless the caller is gone."""
+        # RuntimeError: the loop is closed, so nobody is left to tell.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._told, answer, values)
+
+    def _told(self, answer: Callable[..., None], values: tuple[Any, ...]) -> None:
+        if not self.given_up and not self._result.done():
+            answer(*values)
+
+    def _run(self, work: Callable[[Call[_T]], _T]) -> None:
+        try:
+            value = work(self)
+        except BaseException as exc:  # noqa: BLE001 - whatever it is, the awaiting side shall see it
+            self.tell(self._result.set_exception, exc)
+        else:
+            self.tell(self._result.set_result, value)
+
+    # --- on the loop
+
+    async def outcome(self, closed: asyncio.Future[None], limit: float, late: str, hung: list[threading.Thread]) -> _T:
+        """What the work returns or raises, once.
+
+        TransportLost when ``closed`` is done first, and with the words ``late`` when there is no step for ``limit``
+        seconds; the thread is then added to ``hung``.
+        """
+        either: list[asyncio.Future[Any]] = [self._result, closed]
+        try:
+            while True:
+                left = self._beat + limit - time.monotonic()
+                if left <= 0:
+                    raise TransportLost(late)
+                await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if self._result.done():
+                    return self._result.result()
+                if closed.done():
+                    raise TransportLost("closed meanwhile")
+        finally:
+            self.given_up = True
+            if not self._result.done():
+                hung.append(self._thread)
+                self._result.cancel()

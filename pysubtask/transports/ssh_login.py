@@ -1,0 +1,100 @@
+"""Where an ssh login goes, as whom, and how the server is known: pure, from settings to checked values."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from ..common.errors import ConfigError, LoginRefused
+
+_HOST = re.compile(r"[A-Za-z0-9_.:\[][A-Za-z0-9_.:%\[\]-]*\Z")
+_USER_BAD = re.compile(r"[\x00-\x20\x7f'`\";&<>|(){}$%]|\A-|\\\Z|\A\Z")  # what ssh itself refuses, and what it would expand
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?\Z")
+
+
+class Login(NamedTuple):
+    """Where to, as whom, and how the server is known; checked, so that no value can become an option."""
+
+    host: str
+    port: int | None
+    user: str
+    key_file: str | None
+    host_key: str | None
+    accept_new: bool
+    known_hosts: str | None
+    config_file: str | None
+    connect_secs: float
+    alive_secs: int
+    alive_count: int
+    has_password: bool
+    without: tuple[str, ...] = ()
+    """Kinds of host keys that the server shall not show: it showed them, and the pinned one is another."""
+
+
+def login_of(settings: Mapping[str, Any]) -> Login:
+    """The checked login settings. ConfigError names what cannot be used."""
+    host = str(settings.get("Host") or "")
+    if not host:
+        raise ConfigError("ftp.Host", "no server is named", "Set it to the server's name or address.")
+    if not _HOST.match(host):
+        raise ConfigError("ftp.Host", f"{host!r} is no host name", "Use letters, digits, dots and dashes, or an address.")
+    user = str(settings.get("User") or "")
+    if user and _USER_BAD.search(user):
+        raise ConfigError("ftp.User", f"{user!r} has a character that ssh does not take in a login name", "Use another login name.")
+    host_key = settings.get("HostKey")
+    if host_key is not None and not _FINGERPRINT.match(str(host_key)):
+        raise ConfigError("ftp.HostKey", f"{host_key!r} is no fingerprint",
+                          "It looks like SHA256:... (43 characters); 'ssh-keygen -lf' of the server's key file shows it.")
+    port = int(settings.get("HostPort", -1))
+    return Login(
+        host=host.strip("[]"),
+        port=None if port < 0 else port,
+        user=user,
+        key_file=_file("KeyFile", settings.get("KeyFile")),
+        host_key=str(host_key).rstrip("=") if host_key is not None else None,
+        accept_new=settings.get("HostKeyPolicy", "strict") == "accept-new",
+        known_hosts=_file("KnownHostsFile", settings.get("KnownHostsFile")),
+        config_file=_file("SSHConfigFile", settings.get("SSHConfigFile"), also="none"),
+        connect_secs=float(settings.get("ConnectTimeoutSecs", 20)),
+        alive_secs=int(settings.get("KeepAliveSecs", 15)),
+        alive_count=int(settings.get("KeepAliveCount", 3)),
+        has_password=bool(settings.get("Password")),
+    )
+
+
+def _file(key: str, value: Any, also: str | None = None) -> str | None:
+    """A file's path, absolute: '~' is the user's home. ConfigError for one that ssh would read as something else."""
+    if value is None or value == "":
+        return None
+    if also is not None and str(value).lower() == also:
+        return also
+    path = os.path.abspath(os.path.expanduser(str(value)))
+    if '"' in path or "${" in path or "\\" in path or any(ord(char) < 32 for char in path):
+        raise ConfigError(f"ftp.{key}", f"{path!r} has a character that ssh does not take in a path", "Use another path.")
+    return path
+
+
+def is_among(kind: str, kinds: Iterable[str]) -> bool:
+    """Whether a kind of key is one of these. An RSA key is ssh-rsa by type and rsa-sha2-... by the algorithm it signs
+    with (RFC 8332)."""
+    return any(kind == one or ("rsa" in kind and "rsa" in one) for one in kinds)
+
+
+def another_key(shown: list[str]) -> str:
+    """The words for a server that has no keys but these (type and fingerprint)."""
+    return (f"the server's host key is {' and '.join(shown)}, which is not the pinned HostKey. If that key is really the "
+            "server's, set HostKey to it; else somebody may sit in between")
+
+
+class AnotherKey(LoginRefused):
+    """A server showed a key other than the pinned one; it may have the pinned one too, of another kind.
+
+    ``kind`` is its type as on the wire ('ssh-ed25519'), ``shown`` the type and the fingerprint.
+    """
+
+    def __init__(self, shown: str) -> None:
+        self.shown = shown
+        self.kind = shown.partition(" ")[0]
+        super().__init__(another_key([shown]))

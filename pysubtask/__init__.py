@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         FileRefused,
         LoginRefused,
         PysubtaskError,
+        ServerBusy,
         SourceChanged,
         SourceError,
         SourceMissing,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
         TransportError,
         TransportLost,
     )
-    from .dropbox import DropboxTaskMaster
+    from .dropbox import DropboxSubtask, DropboxTaskMaster
     from .ftp import FTPSubtask, FTPTaskMaster
     from .master.task_master import ChildStatus, MasterStatus, TaskMaster
     from .subtask.base_subtask import BaseSubtask
@@ -48,6 +49,7 @@ __all__ = [
     "ChildStatus",
     "ConfigError",
     "DiskLow",
+    "DropboxSubtask",
     "DropboxTaskMaster",
     "FTPSubtask",
     "FTPTaskMaster",
@@ -56,6 +58,7 @@ __all__ = [
     "MasterStatus",
     "PysubtaskError",
     "Section",
+    "ServerBusy",
     "SourceChanged",
     "SourceError",
     "SourceMissing",
@@ -71,6 +74,7 @@ _HOMES = {
     "BaseSubtask": "subtask.base_subtask",
     "BaseTaskMaster": "master.task_master",
     "ChildStatus": "master.task_master",
+    "DropboxSubtask": "dropbox",
     "DropboxTaskMaster": "dropbox",
     "FTPSubtask": "ftp",
     "FTPTaskMaster": "ftp",

@@ -1,27 +1,55 @@
-"""Door to Dropbox: not in this version, and says so."""
+"""Door to Dropbox: ``DropboxTaskMaster`` for the app, ``DropboxSubtask`` to subclass, ``python -m pysubtask.dropbox``.
+
+``python -m pysubtask.dropbox --login`` gets the token that the settings need.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from .master.destinations import dropbox_comes_later
+from .common.entries import read_entries
+from .master.destinations import check_config, plan
 from .master.task_master import TaskMaster
 
-__all__ = ["DropboxTaskMaster", "main"]
+if TYPE_CHECKING:
+    from .subtask.upload_subtask import UploadSubtask
+
+    class DropboxSubtask(UploadSubtask): ...
+
+
+__all__ = ["DropboxSubtask", "DropboxTaskMaster", "main"]
 
 
 class DropboxTaskMaster(TaskMaster):
-    """Raises ConfigError: Dropbox is not in this version."""
+    """A master with the dropbox destination alone, whatever ``UseDropbox`` says. ``pconfig``: a config with sections."""
+
+    shown_name = "DropboxTaskMaster"
+    shown_module = "dropbox"
 
     def __init__(self, WatchFiles: Any, pconfig: Any, LogFileName: str | None = "", LogToConsole: bool = True) -> None:
-        raise dropbox_comes_later()
+        self._prepare_extensions(read_entries(WatchFiles), check_config(pconfig), ["dropbox"], LogFileName, LogToConsole)
 
 
-def main() -> int:
-    """The exit status 2, with the reason on stderr."""
-    sys.stderr.write(f"{dropbox_comes_later()}\n")
-    return 2
+def __getattr__(name: str) -> Any:
+    if name != "DropboxSubtask":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .subtask.upload_subtask import UploadSubtask
+
+    meaning = "Uploads to Dropbox what its master notifies."
+    made = type(name, (UploadSubtask,), {"__module__": "pysubtask.dropbox", "__doc__": meaning, "transport": "dropbox"})
+    return globals().setdefault(name, made)
+
+
+def main(subtask: type[UploadSubtask] | None = None, argv: Sequence[str] | None = None) -> int:
+    """Run an uploading child of the class ``subtask`` (DropboxSubtask if None) until it is stopped, or log in; see ``--help``.
+
+    The exit status.
+    """
+    from .subtask.command import run
+
+    return run(subtask or __getattr__("DropboxSubtask"), "dropbox", plan, argv)
 
 
 if __name__ == "__main__":

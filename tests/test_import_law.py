@@ -14,7 +14,8 @@ import pysubtask
 PACKAGE = Path(pysubtask.__file__).parent
 FORBIDDEN = ("asyncio", "ssl", "sqlite3", "http", "ftplib", "dataclasses", "shutil", "tempfile")
 DOORS = ("base", "ftp", "dropbox")
-OPTIONAL = {"watchdog", "asyncssh", "pytest"}
+OPTIONAL = {"watchdog", "asyncssh", "pytest", "pysftp", "paramiko"}
+LIBRARIES = {"dropbox", "stone", "requests", "urllib3"}  # what speaks to a service, in the child alone
 SERVERS = {"pyftpdlib", "OpenSSL", "cryptography"}  # what the test servers are made of
 NEUTRAL = {f"pysubtask.transports.{name}" for name in (
     "base", "calls", "known_hosts", "sftp_names", "source", "ssh_login", "swap_record")}
@@ -63,6 +64,8 @@ def allowed(own, name, top):
             return True
         if first in SERVERS:
             return own[:1] == ("testing",)
+        if first in LIBRARIES:
+            return own[:1] in (("subtask",), ("transports",))
         # Third-party modules: never in the app's half, and where they are wanted only when they are wanted.
         return first in OPTIONAL and own[:1] in (("subtask",), ("transports",), ("testing",))
     mine, other = own[0] if own else "", room(name)
@@ -70,6 +73,8 @@ def allowed(own, name, top):
         return other in ("common",)
     if mine == "master":
         return other in ("master", "common", "defaults_config", "pysubtask")
+    if own == ("subtask", "dropbox_login") and name.startswith("pysubtask.transports.dropbox."):
+        return True  # the login is that protocol too, and goes the same way through proxies
     if mine == "subtask":
         return other in ("subtask", "common", "pysubtask") or name in ("pysubtask.transports", "pysubtask.transports.base")
     if mine == "transports":
@@ -102,6 +107,8 @@ def test_each_module_keeps_to_its_rooms(path, own):
         (("master", "x"), "pysubtask.subtask.spool", False),
         (("master", "x"), "pysubtask.transports", False),
         (("master", "x"), "asyncssh", False),
+        (("master", "x"), "pysftp", False),
+        (("transports", "pysftp", "link"), "pysubtask.transports.sftp.client", False),
         (("subtask", "x"), "pysubtask.master.child", False),
         (("subtask", "x"), "pysubtask.transports.folder", False),
         (("subtask", "x"), "pysubtask.control", False),
@@ -114,6 +121,10 @@ def test_each_module_keeps_to_its_rooms(path, own):
         (("transports", "swap_record"), "pysubtask.transports.ftp", False),
         (("transports", "ftp", "wire"), "OpenSSL", False),
         (("ftp",), "pysubtask.subtask.base_subtask", True),
+        (("dropbox",), "dropbox", False),
+        (("master", "x"), "dropbox", False),
+        (("testing", "dropbox"), "requests", False),
+        (("subtask", "command"), "pysubtask.transports.dropbox.line", False),
         ((), "pysubtask.base", True),
         (("subtask", "x"), "numpy", False),
     ],
@@ -172,8 +183,11 @@ def foreign(names):
     [
         "import pysubtask.ftp",
         "import pysubtask.base",
+        "import pysubtask.dropbox",
         "from pysubtask import TaskMaster, BaseMaster, Section, ConfigError",
         "from pysubtask import FTPTaskMaster; FTPTaskMaster([{'file': 'a'}], {'ftp': {'Host': 'h'}}, None, False)",
+        "from pysubtask import TaskMaster; TaskMaster([{'file': 'a'}], {'dropbox': {'AccessToken': 't', 'Proxy': 'http://h:1'}},"
+        " None, False)",
     ],
 )
 def test_the_apps_half_loads_nothing_it_should_not(statement):

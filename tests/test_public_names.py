@@ -1,8 +1,6 @@
 """What people import, by the names of version 1 and the present ones."""
 
 import importlib
-import subprocess
-import sys
 from importlib import metadata
 
 import pytest
@@ -32,6 +30,9 @@ def test_aliases_are_the_same_class():
     assert pysubtask.BaseMaster is pysubtask.BaseTaskMaster is base.BaseMaster is base.BaseTaskMaster
     assert pysubtask.FTPTaskMaster is ftp.FTPTaskMaster
     assert pysubtask.DropboxTaskMaster is dropbox.DropboxTaskMaster
+    assert pysubtask.DropboxSubtask is dropbox.DropboxSubtask
+    assert issubclass(dropbox.DropboxSubtask, base.BaseSubtask)
+    assert (dropbox.DropboxSubtask.__name__, dropbox.DropboxSubtask.transport) == ("DropboxSubtask", "dropbox")
     assert pysubtask.BaseSubtask is base.BaseSubtask
     assert pysubtask.FTPSubtask is ftp.FTPSubtask
     assert issubclass(ftp.FTPSubtask, base.BaseSubtask)
@@ -74,9 +75,3 @@ def test_version():
     except metadata.PackageNotFoundError:
         expected = "0+not.installed"
     assert pysubtask.__version__ == expected
-
-
-def test_dropbox_child_says_not_yet():
-    done = subprocess.run([sys.executable, "-m", "pysubtask.dropbox"], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert "dropbox.UseDropbox: Dropbox is not in this version" in done.stderr

@@ -25,9 +25,20 @@ def is_secret(key: str) -> bool:
     return not low.endswith("file") and any(word in low for word in _SECRET_WORDS)
 
 
+def shown(key: str, value: Any) -> Any:
+    """A value as it may be shown: asterisks for what is secret and set, and for the login inside a proxy's URL."""
+    if not value or not (is_secret(key) or key.lower().endswith("proxy")):
+        return value
+    if is_secret(key) or not isinstance(value, str):
+        return MASK
+    head, at, place = value.rpartition("@")
+    scheme, slashes, _ = head.partition("//")
+    return f"{scheme if slashes else ''}{slashes}{MASK}@{place}" if at else value
+
+
 def masked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The same values, with whatever is secret and set replaced by asterisks."""
-    return {key: MASK if value and is_secret(key) else value for key, value in values.items()}
+    """The same values, as they may be shown."""
+    return {key: shown(key, value) for key, value in values.items()}
 
 
 class Section:
@@ -56,8 +67,8 @@ class Section:
         raise AttributeError(f"this section has no setting {key!r}")
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{key}={value!r}" for key, value in masked(values_of(self)).items())
-        return f"Section({self._comment!r}, {shown})" if shown else f"Section({self._comment!r})"
+        words = ", ".join(f"{key}={value!r}" for key, value in masked(values_of(self)).items())
+        return f"Section({self._comment!r}, {words})" if words else f"Section({self._comment!r})"
 
 
 class Setting:
@@ -102,7 +113,7 @@ class Setting:
     def check(self, section: str, value: Any) -> Any:
         """The value as the child will get it; ConfigError names ``section.key`` and the remedy."""
         name = f"{section}.{self.key}"
-        shown = MASK if self.secret else repr(value)
+        said = MASK if self.secret else repr(shown(self.key, value))
         if value is None:
             if self.optional:
                 return None
@@ -110,19 +121,19 @@ class Setting:
         if self.kind is list and isinstance(value, (list, tuple)):
             value = list(value)
             if not all(isinstance(item, str) for item in value):
-                raise ConfigError(name, f"{shown} holds something else than text", f"Give {self._wanted()}.")
+                raise ConfigError(name, f"{said} holds something else than text", f"Give {self._wanted()}.")
         elif isinstance(value, bool) or self.kind is bool:
             if type(value) is not self.kind:
-                raise ConfigError(name, f"{shown} is of type {type(value).__name__}", f"Give {self._wanted()}.")
+                raise ConfigError(name, f"{said} is of type {type(value).__name__}", f"Give {self._wanted()}.")
         elif not isinstance(value, (int, float) if self.kind is float else self.kind):
-            raise ConfigError(name, f"{shown} is of type {type(value).__name__}", f"Give {self._wanted()}.")
+            raise ConfigError(name, f"{said} is of type {type(value).__name__}", f"Give {self._wanted()}.")
         if self.kind in (int, float):
             low, high = self.low, self.high
             # A comparison written this way also turns away NaN.
             if not ((low is None or value >= low) and (high is None or value <= high)):
-                raise ConfigError(name, f"{shown} is out of range", f"Give {self._wanted()}.")
+                raise ConfigError(name, f"{said} is out of range", f"Give {self._wanted()}.")
         if self.choices and value not in self.choices:
-            raise ConfigError(name, f"{shown} is not known", f"Give {self._wanted()}.")
+            raise ConfigError(name, f"{said} is not known", f"Give {self._wanted()}.")
         if self.kind is str and "\0" in value:
             raise ConfigError(name, "it holds a NUL character", f"Give {self._wanted()}.")
         # Members of an IntEnum, numpy's floats and the like travel to the child as what they stand for.

@@ -6,12 +6,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .. import defaults_config
-from ..common.config import SECTIONS, Section, is_secret, masked, resolve, resolve_burst, section_of, unknown_key, values_of
+from ..common.config import (
+    SECTIONS,
+    Section,
+    is_secret,
+    masked,
+    resolve,
+    resolve_burst,
+    section_of,
+    shown,
+    unknown_key,
+    values_of,
+)
 from ..common.entries import STATE_FOLDER, Entry, first_folder
 from ..common.errors import ConfigError
 
 UPLOADERS = ("ftp", "dropbox")
 _CHILD_NAMES = {"ftp": "FTPSubtask", "dropbox": "DropboxSubtask"}
+_TOKENS = ("RefreshToken", "RefreshTokenFile", "AccessToken")
+_LOGIN = "set what 'python -m pysubtask.dropbox --login' prints"
 _LONGEST_NAME = 100
 _FIRST_TASK = "main"
 
@@ -35,8 +48,8 @@ class Plan(NamedTuple):
     @property
     def mark(self) -> str:
         """The same for the same settings; tells nothing of them, and knows no secret."""
-        shown = {key: value for key, value in self.settings.items() if not is_secret(key)}
-        text = repr((self.module, sorted(shown.items())))
+        told = {key: value for key, value in masked(self.settings).items() if not is_secret(key)}
+        text = repr((self.module, sorted(told.items())))
         return f"{zlib.crc32(text.encode('utf-8', 'surrogateescape')):08x}"
 
     def __repr__(self) -> str:
@@ -50,7 +63,7 @@ def plan(extension: str, module: str, config: Any, folder: str) -> Plan:
     if extension == "ftp":
         _check_ftp(settings)
     elif extension == "dropbox":
-        raise dropbox_comes_later()
+        _check_dropbox(settings)
     task = _check_task_name(settings["TaskName"])
     for key in ("Master_Log_FileName", "Subtask_Log_FileName"):
         default = {row.key: row.default for name in ("base", section or "base") for row in defaults_config.SETTINGS[name]}[key]
@@ -100,21 +113,18 @@ def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence
 
 
 def switched_on(config: Any) -> list[str]:
-    """The extensions a config switches on; ConfigError where there is none, or one this version has not."""
-    on = []
-    ftp = resolve(defaults_config.SETTINGS, defaults_config, config, "ftp")
-    if ftp["UseFTP"] is True or (ftp["UseFTP"] is None and ftp["Host"]):
-        on.append("ftp")
-    if resolve(defaults_config.SETTINGS, defaults_config, config, "dropbox")["UseDropbox"]:
-        raise dropbox_comes_later()
+    """The extensions a config switches on; ConfigError where there is none."""
+    ftp, dropbox = (resolve(defaults_config.SETTINGS, defaults_config, config, name) for name in UPLOADERS)
+    wanted = {
+        "ftp": bool(ftp["Host"]) if ftp["UseFTP"] is None else ftp["UseFTP"],
+        "dropbox": any(_is_set(dropbox[key]) for key in _TOKENS) if dropbox["UseDropbox"] is None else dropbox["UseDropbox"],
+    }
+    on = [name for name in UPLOADERS if wanted[name]]
     if not on:
-        off = "it is False" if ftp["UseFTP"] is False else "no destination is switched on"
-        raise ConfigError("ftp.UseFTP", off, "Set ftp.Host to the server's name (and ftp.UseFTP to True).")
+        off = "it is False, and no other destination is switched on" if ftp["UseFTP"] is False else "no destination is switched on"
+        remedy = f"Set ftp.Host to the server's name (and ftp.UseFTP to True), or for Dropbox {_LOGIN}."
+        raise ConfigError("ftp.UseFTP", off, remedy)
     return on
-
-
-def dropbox_comes_later() -> ConfigError:
-    return ConfigError("dropbox.UseDropbox", "Dropbox is not in this version", "Set it to False and use ftp (SFTP) for now.")
 
 
 def check_config(config: Any) -> Any:
@@ -201,3 +211,53 @@ def _check_protocol(settings: Mapping[str, Any]) -> None:
     for key in ("CAFile", "TLSFingerprint"):
         if settings[key] is not None and settings["UseTLS"] is None:
             raise ConfigError(f"ftp.{key}", "it is for FTPS, and UseTLS is None", "Set UseTLS to 'explicit' or 'implicit'.")
+
+
+def _is_set(token: str | None) -> bool:
+    """Whether a token, or the name of its file, is one: version 1 had asterisks as its default."""
+    return bool(token and token.strip("*"))
+
+
+def _check_dropbox(settings: dict[str, Any]) -> None:
+    """Also makes what is not set None, and file names absolute: a restart may come after the app has changed its folder."""
+    for key in _TOKENS:
+        if not _is_set(settings[key]):
+            settings[key] = None
+    tokens = [key for key in _TOKENS if settings[key] is not None]
+    if not tokens:
+        raise ConfigError("dropbox.RefreshToken", "it is not set, nor is another token", f"To log in, {_LOGIN}.")
+    if settings["RefreshToken"] is not None and settings["RefreshTokenFile"] is not None:
+        raise ConfigError("dropbox.RefreshTokenFile", "RefreshToken is set too", "Set one of the two to None.")
+    for key in ("AppKey", "RefreshToken", "AccessToken"):
+        value = settings[key]
+        if value and not (value.isascii() and value.isprintable() and " " not in value):
+            raise ConfigError(f"dropbox.{key}", "it holds a space or a sign that no key or token has", "Copy it once more.")
+    if not settings["AppKey"] and tokens[0] != "AccessToken":
+        raise ConfigError("dropbox.AppKey", f"it is not set, and {tokens[0]} needs it", f"To log in, {_LOGIN}.")
+    parts = settings["HostPath"].split("/")
+    if "\\" in settings["HostPath"] or ".." in parts or "." in parts:
+        remedy = "Name the folder as Dropbox shows it, such as 'incoming/station7'."
+        raise ConfigError("dropbox.HostPath", f"{settings['HostPath']!r} is not a folder in Dropbox", remedy)
+    _check_proxy(settings["Proxy"])
+    for key in ("RefreshTokenFile", "CAFile"):
+        if settings[key] is None:
+            continue
+        settings[key] = os.path.abspath(os.path.expanduser(settings[key]))
+        if not os.path.isfile(settings[key]):
+            remedy = "Set it to None." if key == "CAFile" else f"Run: python -m pysubtask.dropbox --login --store {settings[key]}"
+            raise ConfigError(f"dropbox.{key}", f"there is no file {settings[key]}", remedy)
+
+
+def _check_proxy(proxy: str | None) -> None:
+    if not proxy:
+        return
+    scheme, _, rest = proxy.partition("://")
+    place = rest.rpartition("@")[2].removesuffix("/")
+    host, _, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
+    if not host:
+        host, port = port, ""
+    numbered = not port or (port.isascii() and port.isdecimal() and 0 < int(port) < 65536)
+    plain = proxy.isprintable() and not any(sign in "/ " for sign in place)
+    if scheme not in ("http", "https") or not host or not numbered or not plain:
+        remedy = "Give it as 'http://host:port' or 'http://user:password@host:port', '' for none, None for the environment's."
+        raise ConfigError("dropbox.Proxy", f"{shown('Proxy', proxy)!r} is not the URL of an HTTP proxy", remedy)

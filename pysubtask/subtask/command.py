@@ -1,7 +1,7 @@
-"""The command line of a child: ``python -m pysubtask.base`` and ``python -m pysubtask.ftp``.
+"""The command line of a child: ``python -m pysubtask.base``, ``python -m pysubtask.ftp`` and ``python -m pysubtask.dropbox``.
 
 A master gives its child everything through the hand-off (``--handoff``). The other options are for people who
-start a child by hand. A password is never an option: a command line can be read by everybody on the machine.
+start a child by hand. A password or token is never an option: a command line can be read by everybody on the machine.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..common.handoff import Handoff
 from .base_subtask import EXIT_CONFIG, BaseSubtask
 
 PASSWORD_VARIABLE = "PYSUBTASK_PASSWORD"
+TOKEN_VARIABLES = {"RefreshToken": "PYSUBTASK_REFRESH_TOKEN", "AccessToken": "PYSUBTASK_ACCESS_TOKEN"}
 
 
 class Plan(Protocol):
@@ -45,6 +46,12 @@ def run(subtask: type[BaseSubtask], extension: str, plan: Planner, argv: Sequenc
     """Be a child until stopped; the exit status: 0 stopped, 1 failed, 2 wrong settings, 3 another child has the lock."""
     parser = make_parser(extension)
     args = parser.parse_args(argv)
+    if extension == "dropbox" and args.store is not None and not args.login:
+        parser.error("--store goes with --login")
+    if extension == "dropbox" and args.login:
+        from .dropbox_login import login
+
+        return login(args.AppKey, args.store, args.Proxy, args.CAFile)
     _forget_the_apps_signals()
     try:
         told = handoff.read() if args.handoff else by_hand(args, extension, plan)
@@ -67,10 +74,10 @@ def make_parser(extension: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m pysubtask.{extension}",
         description="Watch data files and "
-        + ("upload each one that is notified." if extension == "ftp" else "log each one that is notified.")
+        + ("upload each one that is notified." if extension in _EPILOGS else "log each one that is notified.")
         + " Touch FILE.notify to notify FILE.",
         allow_abbrev=False,
-        epilog=f"A password comes from the environment ({PASSWORD_VARIABLE}) or from --password-file, never from an option.",
+        epilog=_EPILOGS.get(extension),
     )
     add = parser.add_argument
     add("--handoff", action="store_true", help="read everything from stdin, as a master gives it (not for people)")
@@ -97,12 +104,28 @@ def make_parser(extension: str) -> argparse.ArgumentParser:
         add("-pin", "--tls-fingerprint", dest="TLSFingerprint", metavar="HEX", help="FTPS: SHA-256 of the server's own certificate")
         add("-p", "--password", type=_no_password, help=argparse.SUPPRESS)
         add("--password-file", metavar="FILE", help="file whose first line is the password; only you may be able to read it")
+    elif extension == "dropbox":
+        add("--login", action="store_true", help="log in to Dropbox, show the lines for the config, and end")
+        add("--store", metavar="FILE", help="with --login: write the token to FILE, for you alone, and do not show it")
+        add("--app-key", dest="AppKey", metavar="KEY", help="app key of your Dropbox app")
+        add("--refresh-token-file", dest="RefreshTokenFile", metavar="FILE", help="the file that --login --store has made")
+        add("-path", "--path", dest="HostPath", metavar="DIR", help="folder in Dropbox")
+        add("-x", "--dead-time", "--expired-time", type=float, dest="DeadTimeMilli", metavar="MS", help="quiet time until it rests")
+        add("--proxy", type=_proxy, dest="Proxy", metavar="URL", help="http://host:port (default: what HTTPS_PROXY says)")
+        add("-ca", "--ca-file", dest="CAFile", metavar="FILE", help="certificates (PEM) that may vouch for Dropbox")
+        add("-dtoken", "--dtoken", type=_no_token, help=argparse.SUPPRESS)
     return parser
 
 
 _BASE_KEYS = ("TaskName", "TimerIntervalSecs", "HeartbeatIntervalSecs", "HeartbeatName", "BakToFolder", "Subtask_Log_FileName")
 _FTP_KEYS = ("Host", "HostPort", "HostPath", "User", "KeyFile", "HostKey", "DeadTimeMilli", "UseSFTP", "UseTLS",
              "CAFile", "TLSFingerprint")
+_DROPBOX_KEYS = ("AppKey", "RefreshTokenFile", "HostPath", "DeadTimeMilli", "Proxy", "CAFile")
+_EPILOGS = {
+    "ftp": f"A password comes from the environment ({PASSWORD_VARIABLE}) or from --password-file, never from an option.",
+    "dropbox": f"A token comes from --refresh-token-file or from the environment ({' or '.join(TOKEN_VARIABLES.values())}), "
+    "never from an option.",
+}
 
 
 def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
@@ -114,6 +137,10 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
         section = {key: given[key] for key in _FTP_KEYS if key in given}
         password = _password(args.password_file)
         config["ftp"] = {**section, "UseFTP": True} | ({"Password": password} if password else {})
+    elif extension == "dropbox":
+        tokens = {key: os.environ.pop(name, None) for key, name in TOKEN_VARIABLES.items()}
+        section = {key: given[key] for key in _DROPBOX_KEYS if key in given}
+        config["dropbox"] = {**section, "UseDropbox": True} | {key: token for key, token in tokens.items() if token}
     made = plan(extension, f"pysubtask.{extension}", config, first_folder(entries))
     log_file = made.settings["Subtask_Log_FileName"]
     return Handoff(
@@ -137,6 +164,18 @@ def _password(path: str | None) -> str | None:
 def _no_password(text: str) -> str:
     """Version 1 had such an option. The error does not repeat what stands there."""
     raise argparse.ArgumentTypeError(f"a password is never an option: use {PASSWORD_VARIABLE} or --password-file")
+
+
+def _no_token(text: str) -> str:
+    """Version 1 had such an option. The error does not repeat what stands there."""
+    words = " or ".join(TOKEN_VARIABLES.values())
+    raise argparse.ArgumentTypeError(f"a token is never an option: use {words} or --refresh-token-file (--login --store makes one)")
+
+
+def _proxy(text: str) -> str:
+    if "@" in text:
+        raise argparse.ArgumentTypeError("a password is never an option: put the whole URL into the environment (HTTPS_PROXY)")
+    return text
 
 
 def _switch(text: str) -> bool:

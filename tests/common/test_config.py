@@ -224,8 +224,9 @@ def test_none_only_where_it_means_something():
 
 
 def test_secrets_are_masked_everywhere():
-    assert {key for rows in TABLE.values() for key in (row.key for row in rows if row.secret)} == {"Password", "AccessToken"}
-    assert not is_secret("PasswordFile")
+    secret = {row.key for rows in TABLE.values() for row in rows if row.secret}
+    assert secret == {"Password", "AccessToken", "RefreshToken"}
+    assert not is_secret("PasswordFile") and not is_secret("RefreshTokenFile")
     assert is_secret("KeyPassphrase")
     assert masked({"Password": "geheim", "Host": "h", "AccessToken": None}) == {"Password": MASK, "Host": "h", "AccessToken": None}
     assert "geheim" not in repr(Section("c", Password="geheim", Host="h"))
@@ -233,6 +234,27 @@ def test_secrets_are_masked_everywhere():
         with pytest.raises(ConfigError) as error:
             settle({"ftp": {"Password": wrong}})
         assert "heim" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("http://h:1", "http://h:1"),
+        ("http://me:geheim@h:1/", f"http://{MASK}@h:1/"),
+        ("http://geheim@h", f"http://{MASK}@h"),
+        ("me:geheim@h:1", f"{MASK}@h:1"),
+        ("http://me:ge@heim//ge@h", f"http://{MASK}@h"),
+        ("", ""),
+        (None, None),
+        ({"https": "http://me:geheim@h"}, MASK),
+    ],
+)
+def test_the_password_in_a_proxys_url_is_masked_everywhere(proxy, said):
+    assert masked({"Proxy": proxy}) == {"Proxy": said}
+    assert "heim" not in repr(Section("c", Proxy=proxy))
+    with pytest.raises(ConfigError) as error:
+        settle({"dropbox": {"Proxy": [proxy]}}, "dropbox")
+    assert "heim" not in str(error.value)
 
 
 def test_section_is_a_bag():

@@ -12,6 +12,8 @@ from pysubtask.common.config import values_of
 from pysubtask.master.destinations import own_module, plan
 
 BAD_NAMES = ("", " ", ".", "..", "a/b", "\\", "x" * 101)
+BAD_PROXIES = ("proxy:3128", "socks5://h:1", "http://", "http://geheim:geheim@", "http://h:x", "http://h:0", "http://h/path", "http://h h:1",
+               "http://h:1\n", " ")
 FILES = [{"file": "a.csv"}]
 
 
@@ -30,6 +32,10 @@ def plans(master):
 
 def ftp(**values):
     return {"ftp": {"Host": "h", **values}}
+
+
+def box(**values):
+    return {"dropbox": {"AppKey": "k", "RefreshToken": "geheim", **values}}
 
 
 def test_ftp_is_on_when_a_host_is_set(folder):
@@ -95,7 +101,20 @@ def test_state_and_snapshots_are_beside_the_first_entry(folder):
         (ftp(HostPort=0), "ftp.HostPort", "1 to 65535"),
         (ftp(BakToFolder=" "), "ftp.BakToFolder", "None"),
         (ftp(Pasword="geheim"), "ftp.Pasword", "'Password'"),
-        ({"dropbox": {"UseDropbox": True}, **ftp()}, "dropbox.UseDropbox", "False"),
+        ({}, "ftp.UseFTP", "pysubtask.dropbox --login"),
+        ({"dropbox": {"AccessToken": "****************"}}, "ftp.UseFTP", "--login"),
+        ({"dropbox": {"UseDropbox": True}, **ftp()}, "dropbox.RefreshToken", "--login"),
+        ({"dropbox": {"UseDropbox": True, "AccessToken": "****"}}, "dropbox.RefreshToken", "--login"),
+        (box(AppKey=""), "dropbox.AppKey", "--login"),
+        (box(RefreshTokenFile="file"), "dropbox.RefreshTokenFile", "None"),
+        (box(RefreshToken=None, RefreshTokenFile="~/no such file"), "dropbox.RefreshTokenFile", "--login --store /"),
+        (box(RefreshToken="geheim\n"), "dropbox.RefreshToken", "once more"),
+        (box(RefreshToken=None, AccessToken="ge geheim"), "dropbox.AccessToken", "once more"),
+        (box(CAFile="ca.pem"), "dropbox.CAFile", "None"),
+        *[(box(HostPath=path), "dropbox.HostPath", "'incoming/") for path in ("a\\b", "../a", "a/..", "/./a")],
+        *[(box(Proxy=url), "dropbox.Proxy", "'http://host:port'") for url in BAD_PROXIES],
+        (box(ChunkBytes=65535), "dropbox.ChunkBytes", "bytes"),
+        (box(Connections=33), "dropbox.Connections", "32"),
         ({"ftpp": {}, **ftp()}, "config.ftpp", "'ftp'"),
         (types.SimpleNamespace(fpt=Section("", Host="h")), "config.fpt", "'ftp'"),
         (None, "config", "sections base"),
@@ -121,9 +140,9 @@ def test_uploader_without_entries(folder):
 
 
 def test_secret_is_in_no_repr():
-    master = TaskMaster(FILES, ftp(Password="geheim"))
-    assert plans(master)[0].settings["Password"] == "geheim"
-    assert "geheim" not in f"{master!r} {plans(master)!r} {vars(master)!r} {plans(master)[0]}"
+    master = TaskMaster(FILES, {**ftp(Password="geheim"), **box(AccessToken="geheim", Proxy="http://me:geheim@h:1")})
+    assert plans(master)[0].settings["Password"] == plans(master)[1].settings["RefreshToken"] == "geheim"
+    assert "geheim" not in f"{master!r} {plans(master)!r} {vars(master)!r} {plans(master)[0]} {plans(master)[1]}"
 
 
 def test_wrong_entry_is_found_before_the_config():
@@ -145,9 +164,62 @@ def test_ftp_master_is_always_on():
         FTPTaskMaster(FILES, {"base": Section("")})
 
 
-def test_dropbox_master_says_not_yet():
-    with pytest.raises(ConfigError, match=r"dropbox\.UseDropbox: Dropbox is not in this version"):
-        DropboxTaskMaster(FILES, {"dropbox": {"AccessToken": "geheim"}})
+@pytest.mark.parametrize(
+    ("values", "on"),
+    [
+        ({"AccessToken": "t"}, True),
+        ({"AppKey": "k", "RefreshToken": "t"}, True),
+        ({"AppKey": "k", "RefreshTokenFile": "token"}, True),
+        ({"AppKey": "k", "RefreshToken": "t", "UseDropbox": False}, False),
+        ({"AppKey": "k"}, False),
+        ({"AccessToken": "***"}, False),
+        ({"AccessToken": ""}, False),
+    ],
+)
+def test_dropbox_is_on_when_a_token_is_set_beside_ftp_too(folder, values, on):
+    (folder / "token").write_text("t")
+    made = plans(TaskMaster(FILES, {"dropbox": values, **ftp()}))
+    assert [plan.extension for plan in made] == (["ftp", "dropbox"] if on else ["ftp"])
+    if on:
+        (plan,) = plans(TaskMaster(FILES, {"dropbox": {**values, "UseDropbox": True}}))
+        assert (plan.extension, plan.module, plan.child_name) == ("dropbox", "pysubtask.dropbox", "DropboxSubtask")
+        assert plan.state_dir == str(folder / ".pysubtask/main/dropbox")
+        assert plan.bak_dir == str(folder / "upload/dropbox")
+        assert plan.settings["Concurrency"] == 256
+
+
+def test_what_dropbox_is_told():
+    (plan,) = plans(DropboxTaskMaster(FILES, box(AccessToken="****", UseDropbox=False, Proxy="http://me:pass@[::1]:3128/")))
+    assert [plan.settings[key] for key in ("RefreshToken", "RefreshTokenFile", "AccessToken")] == ["geheim", None, None]
+    assert plan.settings["Proxy"] == "http://me:pass@[::1]:3128/"
+    for proxy in (None, "", "http://h", "https://h:1"):
+        (plan,) = plans(DropboxTaskMaster(FILES, box(Proxy=proxy)))
+        assert plan.settings["Proxy"] == proxy
+
+
+def test_files_of_the_dropbox_login_are_meant_as_seen_from_here(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    for name in ("token", "ca.pem"):
+        (folder / name).touch()
+    config = {"dropbox": {"AppKey": "k", "RefreshTokenFile": "~/token", "CAFile": "ca.pem"}}
+    (plan,) = plans(DropboxTaskMaster(FILES, config))
+    assert (plan.settings["RefreshTokenFile"], plan.settings["CAFile"]) == (str(folder / "token"), str(folder / "ca.pem"))
+
+
+def test_the_mark_of_a_plan_knows_no_secret():
+    def mark(**values):
+        return plans(DropboxTaskMaster(FILES, box(**values)))[0].mark
+
+    assert mark() == mark(RefreshToken="another")
+    assert mark(Proxy="http://me:one@h:1") == mark(Proxy="http://me:two@h:1") != mark()
+    assert mark(HostPath="a") != mark()
+
+
+def test_dropbox_master_is_always_on():
+    (plan,) = plans(DropboxTaskMaster(FILES, {**box(UseDropbox=False), **ftp()}))
+    assert plan.extension == "dropbox"
+    with pytest.raises(ConfigError, match=r"dropbox\.RefreshToken"):
+        DropboxTaskMaster(FILES, ftp())
 
 
 @pytest.mark.parametrize(

@@ -57,15 +57,15 @@ class Args:
         if tag not in (None, plain):
             raise self.wrong(f"{name}: this stand-in models nothing but {plain!r}")
 
-    def path(self, name: str = "path", root: bool = False) -> str:
-        """A path that begins with "/"; "" only with ``root``."""
+    def path(self, name: str = "path", root: bool = False, ids: bool = False) -> str:
+        """A path that begins with "/"; "" only with ``root``, an id only with ``ids``."""
         found: str = self.take(name, str)
         if not found and root:
             return found
         if not re.fullmatch(_PATH, found):
             raise self.wrong(f"{name}: {found!r} did not match pattern '{_PATH}'")
-        if not found.startswith("/"):
-            raise self.wrong(f"{name}: this stand-in models neither ids nor namespaces as paths")
+        if not found.startswith("/") and not (ids and re.fullmatch("id:[^/]+", found)):
+            raise self.wrong(f"{name}: this stand-in does not model such a path here: {found!r}")
         if found == "/":
             words = 'Specify the root folder as an empty string rather than as "/".' if root else "The root folder is unsupported."
             raise self.wrong(f"{name}: {words}")
@@ -118,12 +118,13 @@ class Args:
             raise self.wrong(f"client_modified: time data {words!r} does not match format '%Y-%m-%dT%H:%M:%SZ'") from None
 
 
-def read_args(route: str, where: str, words: str) -> Args:
-    """The argument of a call. ``where``: "request body" or the header it came in."""
+def read_args(route: str, where: str, words: bytes) -> Args:
+    """The argument of a call. ``where``: "request body" or the header it came in.
+
+    A header should have ASCII alone; UTF-8 is understood in its place, as Dropbox does and older clients need.
+    """
     try:
-        if not words.isascii() and where != "request body":
-            raise ValueError("not ASCII")
-        found = json.loads(words)
+        found = json.loads(words.decode())
     except ValueError:
         raise Refused(bad_input(route, f"{where}: could not decode input as JSON")) from None
     return Args(route, where, found)

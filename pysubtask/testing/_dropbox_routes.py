@@ -82,12 +82,12 @@ class Routes:
             found = headers.get("dropbox-api-arg")
             if found is None:
                 raise Refused(bad_input(route, f"Must provide {where} or URL parameter \"arg\"."))
-            return read_args(route, where, found)
+            return read_args(route, where, found.encode("latin-1"))
         if words in (b"", b"null") and route.startswith("users/"):
             return Args(route, "request body", {})
         if kind.partition(";")[0] != "application/json":
             raise Refused(bad_input(route, f'Bad HTTP "Content-Type" header: "{kind}". Expecting one of "application/json".'))
-        return read_args(route, "request body", words.decode("utf-8", "replace"))
+        return read_args(route, "request body", words)
 
     # -- content
 
@@ -214,14 +214,14 @@ class Routes:
         return result({"used": self.tree.used(), "allocation": {".tag": "individual", "allocated": total}})
 
     def _metadata(self, args: Args, body: Body) -> Answer:
-        path = args.path()
+        path = args.path(ids=True)
         args.skip("include_media_info", "include_deleted", "include_has_explicit_shared_members", "include_property_groups")
         args.end()
         with _named("path"):
             return result(self.tree.metadata(path))
 
     def _list(self, args: Args, body: Body) -> Answer:
-        path = args.path(root=True)
+        path = args.path(root=True, ids=True)
         recursive, limit = args.take("recursive", bool, False), args.take("limit", int, _PAGE)
         args.skip("include_media_info", "include_deleted", "include_has_explicit_shared_members", "include_property_groups",
                   "include_mounted_folders", "include_non_downloadable_files", "include_restorable_info")
@@ -257,7 +257,7 @@ class Routes:
             return result({"metadata": _untagged(self.tree.make_folder(path))})
 
     def _download(self, args: Args, wanted: str | None) -> Answer:
-        path = args.path()
+        path = args.path(ids=True)
         args.beyond("rev", None)
         args.end()
         with _named("path"):

@@ -190,6 +190,9 @@ class Tree:
         return place.joinpath(*missing)
 
     def _lookup(self, path: str) -> Path:
+        if path.startswith("id:"):
+            path = next(("/" + lower for lower, known in self._known.items() if known.id == path), "/" + path)
+        path = "/" + "/".join(filter(None, path.split("/")))  # slashes too many are forgiven where nothing is made
         if path_fault(path) == "malformed_path":
             raise RouteError("malformed_path")
         place, missing = self._walk(path)

@@ -24,6 +24,7 @@ HOSTS = ("api.dropboxapi.com", "content.dropboxapi.com", "notify.dropboxapi.com"
 _PIECE_BYTES = 256 * 1024
 _WORDS_BYTES = 8 * 1024 * 1024
 _END_SECS = 10.0
+_TOKEN_PATHS = ("/oauth2/token", "/1/oauth2/token")  # the second is that of older clients
 
 
 @dataclass
@@ -193,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.name:
             self.do_GET()
             return
-        route = self.path.removeprefix("/2/").lstrip("/")
+        route = "oauth2/token" if self.path in _TOKEN_PATHS else self.path.removeprefix("/2/")
         call = Call(route, time.monotonic(), self.name)
         self.wire.calls.append(call)
         plan = self.wire.faults.plan(route)

@@ -8,7 +8,7 @@
 
 It is a stand-in, written from Dropbox's public reference, its SDK and what people report of it; it is not Dropbox and
 has none of its code. What it does not model: more than one account, app and namespace (shared and team folders,
-"ns:" and "id:" as paths, path roots), scopes, the login page, ``autorename``, old revisions, restore and deleted
+"ns:" paths, path roots; "id:" only where one reads), scopes, the login page, ``autorename``, old revisions, restore and deleted
 entries, sharing, properties, thumbnails, search, copying and moving, batches of anything but finish, changes by
 ``list_folder/continue`` and longpoll, concurrent upload sessions, the end of a session after seven days, the limits of
 rate and size of the real one except 150 MiB for a body, Unicode normalization of names, and time: commits are instant

@@ -178,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         plain = self.connection
         plain.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         self.name, self.close_connection = name, False
-        # The handshake is made by the first read, so that "stop" finds the new socket in its list before that.
+        # The handshake comes last, so that "stop" finds the new socket in its list meanwhile.
         self.connection = self.request = self.wire.context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
         self.wire.watch(self.connection, plain)
         self.rfile = self.connection.makefile("rb", _PIECE_BYTES)
@@ -262,9 +262,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _lengths(self) -> Any:
         """The lengths of the pieces that the body comes in, each to be read before the next is asked for."""
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-            yield int(self.headers.get("Content-Length") or 0)
+            yield _number(self.headers.get("Content-Length") or "0", 10)
             return
-        while size := int(self._line().partition(b";")[0], 16):
+        while size := _number(self._line().partition(b";")[0], 16):
             yield size
             self._line()
         while self._line().strip():
@@ -301,3 +301,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         return
+
+
+def _number(words: str | bytes, base: int) -> int:
+    try:
+        return int(words, base)
+    except ValueError:
+        raise Cut from None

@@ -78,7 +78,7 @@ def decide(info: Commit, there: tuple[str, str] | None, content_hash: str) -> Li
 
 def write_refusal(exc: OSError) -> str | None:
     """The tag of WriteError for what a disk says; None where it is a defect of ours."""
-    if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV):
         return "no_write_permission"
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
         return "insufficient_space"

@@ -13,6 +13,8 @@ TRANSPORTS: dict[str, tuple[str, str]] = {
     "folder": ("pysubtask.transports.folder:FolderTransport", ""),
     "sftp": ("pysubtask.transports.sftp:SFTPTransport", "asyncssh"),
     "ftp": ("pysubtask.transports.ftp:FTPTransport", ""),
+    "pysftp": ("pysubtask.transports.pysftp:PySFTPTransport", "pysftp"),
+    "dropbox": ("pysubtask.transports.dropbox:DropboxTransport", "dropbox"),
 }
 """name -> (module:class, the extra that installs what it may need)."""
 

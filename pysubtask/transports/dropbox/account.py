@@ -1,0 +1,60 @@
+"""Who we are at Dropbox: the settings of the login, and the SDK's client made from them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from typing import Any
+
+from ...common.errors import ConfigError
+from .line import Line
+
+
+def folder_of(settings: Mapping[str, Any]) -> str:
+    """``HostPath`` as Dropbox writes folders: '' or '/a/b'."""
+    parts = [part for part in settings["HostPath"].split("/") if part]
+    return "".join(f"/{part}" for part in parts)
+
+
+def identity(settings: Mapping[str, Any]) -> str:
+    """The destination as a URL without secrets. The account itself is not known before a login."""
+    return f"dropbox://{settings['AppKey'] or 'token'}{folder_of(settings)}/"
+
+
+def refresh_token(settings: Mapping[str, Any]) -> str | None:
+    """From ``RefreshToken`` or ``RefreshTokenFile``. ConfigError where the file cannot be read, or others can."""
+    path = settings["RefreshTokenFile"]
+    if path is None:
+        return settings["RefreshToken"] or None
+    key, path = "dropbox.RefreshTokenFile", os.path.expanduser(path)
+    try:
+        with open(path, encoding="utf-8") as file:
+            if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                raise ConfigError(key, f"others may read {path}", f"Run: chmod 600 {path}")
+            token = file.read(10_000).strip()
+    except OSError as exc:
+        raise ConfigError(key, f"{path}: {exc.strerror}", "Run: python -m pysubtask.dropbox --login --store FILE") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(key, f"{path} holds no token", "Run: python -m pysubtask.dropbox --login --store FILE") from exc
+    if not token or token.split() != [token]:
+        raise ConfigError(key, f"{path} holds no token", "Run: python -m pysubtask.dropbox --login --store FILE")
+    return token
+
+
+def log_in(settings: Mapping[str, Any], line: Line) -> Any:
+    """The SDK's client, logged in. Blocks. Its own retries are off: when to try again is not its business."""
+    import dropbox
+
+    client = dropbox.Dropbox(
+        oauth2_access_token=settings["AccessToken"],
+        oauth2_refresh_token=refresh_token(settings),
+        app_key=settings["AppKey"] or None,
+        max_retries_on_error=0,
+        max_retries_on_rate_limit=0,
+        user_agent="pysubtask",
+        session=line.session,
+        timeout=settings["StallSecs"],
+    )
+    client.users_get_current_account()
+    return client

@@ -1,0 +1,47 @@
+"""Dropbox's hash of a file: SHA-256 over the SHA-256 of each 4 MiB block.
+
+Source: "Content hash" in the Dropbox API reference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+BLOCK = 4 * 1024 * 1024
+
+
+class ContentHash:
+    """Fed in order, in pieces of any size."""
+
+    def __init__(self) -> None:
+        self._whole = hashlib.sha256()
+        self._block = hashlib.sha256()
+        self._left = BLOCK
+
+    def update(self, data: bytes) -> None:
+        """The next bytes."""
+        view = memoryview(data)
+        while view:
+            part = view[: self._left]
+            self._block.update(part)
+            self._left -= len(part)
+            view = view[len(part) :]
+            if not self._left:
+                self._whole.update(self._block.digest())
+                self._block, self._left = hashlib.sha256(), BLOCK
+
+    def hexdigest(self) -> str:
+        """The hash of what was fed so far."""
+        whole = self._whole.copy()
+        if self._left < BLOCK:
+            whole.update(self._block.digest())
+        return whole.hexdigest()
+
+
+def hash_through(read: Callable[[int, int], bytes], size: int) -> ContentHash:
+    """The hash of the first ``size`` bytes; ``read(offset, count)`` gives exactly so many."""
+    found = ContentHash()
+    for offset in range(0, size, BLOCK):
+        found.update(read(offset, min(BLOCK, size - offset)))
+    return found

@@ -1,0 +1,144 @@
+"""The HTTP session the SDK talks through: proxy and certificates as the settings say, and sockets that can be cut."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+import sys
+import threading
+import time
+import urllib.request
+import weakref
+from typing import Any
+
+from ...common.errors import ConfigError
+
+_HOST = "api.dropboxapi.com"
+_LOOK_SECS = 0.1
+_QUIET_SECS = 2.0
+
+
+class Line:
+    """Every connection of one session. ``stall``: seconds without a sign of life after which one is given up."""
+
+    def __init__(self, proxy: str | None, ca_file: str | None, connections: int, stall: float) -> None:
+        self.session = make_session(proxy, ca_file)
+        self._stall = stall
+        self._ended = threading.Event()
+        self._open: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._answers = threading.local()
+        self.session.hooks["response"].append(self._answered)
+        self.session.mount("https://", self._adapter(connections))
+
+    def cut(self) -> None:
+        """End every connection at once, also one that another thread is waiting on; none is opened any more."""
+        self._ended.set()
+        for connection in list(self._open):
+            sock = connection.sock
+            if sock is not None:
+                with contextlib.suppress(OSError, ValueError):  # it was gone already
+                    # Not SSLSocket's own, which takes the TLS state from under the thread that uses it.
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        self.session.close()
+
+    def forget_answer(self) -> None:
+        """In the thread of a call, before it: no answer has come yet."""
+        self._answers.retry_after = 0.0
+
+    def retry_after(self) -> float:
+        """In the thread of a call, after it: the seconds that its answer's Retry-After header asks for, or 0."""
+        return float(getattr(self._answers, "retry_after", 0.0))
+
+    def _answered(self, response: Any, *args: Any, **kwargs: Any) -> None:
+        # The SDK tells it of a 429 only.
+        with contextlib.suppress(ValueError):
+            self._answers.retry_after = float(response.headers.get("retry-after", 0))
+
+    def _adapter(self, connections: int) -> Any:
+        from requests.adapters import HTTPAdapter
+        from urllib3.connection import HTTPSConnection
+        from urllib3.connectionpool import HTTPSConnectionPool
+
+        line = self
+
+        class Connection(HTTPSConnection):
+            def connect(self) -> None:
+                line._open.add(self)
+                if line._ended.is_set():
+                    raise ConnectionAbortedError("closed")
+                super().connect()
+
+            def getresponse(self, *args: Any, **kwargs: Any) -> Any:
+                _drained(self.sock, line._stall, line._ended)
+                return super().getresponse(*args, **kwargs)
+
+        class Pool(HTTPSConnectionPool):
+            ConnectionCls = Connection
+
+        class Adapter(HTTPAdapter):
+            def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+                super().init_poolmanager(*args, **kwargs)
+                _use(self.poolmanager, Pool)
+
+            def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+                return _use(super().proxy_manager_for(*args, **kwargs), Pool)
+
+        return Adapter(pool_connections=4, pool_maxsize=connections)
+
+
+def make_session(proxy: str | None, ca_file: str | None) -> Any:
+    """A ``requests.Session`` that obeys the settings alone. ``proxy``: URL, "" for none, None for what the environment
+    says. ``ca_file``: PEM file, None for the certificates that come with requests. ConfigError names a missing file."""
+    import requests
+
+    session = requests.Session()
+    # Else REQUESTS_CA_BUNDLE would quietly win over ca_file, and .netrc over the token.
+    session.trust_env = False
+    if proxy is None and not urllib.request.proxy_bypass(_HOST):
+        proxy = urllib.request.getproxies().get("https")
+    session.proxies = {"https": proxy} if proxy else {}
+    if ca_file is not None:
+        try:
+            with open(ca_file, "rb"):
+                session.verify = ca_file
+        except OSError as exc:
+            remedy = "Name a file of certificates (PEM), or None."
+            raise ConfigError("dropbox.CAFile", f"{ca_file}: {exc.strerror}", remedy) from exc
+    return session
+
+
+def _use(manager: Any, pool: type) -> Any:
+    manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": pool}
+    return manager
+
+
+def _drained(sock: Any, stall: float, ended: threading.Event) -> None:
+    """Wait until the kernel has sent what it was given, or ``ended``: a slow link is not a silent server. TimeoutError
+    where nothing moved for ``stall`` seconds. Source: SIOCOUTQ in tcp(7)."""
+    left, moved = _unsent(sock), time.monotonic()
+    while left and not ended.is_set():
+        # What can be read may be the answer of a server that takes no more, or only a ticket of TLS 1.3: the answer
+        # is looked for when nothing moves any more.
+        readable = bool(select.select([sock], [], [], 0)[0])
+        quiet = time.monotonic() - moved
+        if readable and (sock.pending() or quiet > min(_QUIET_SECS, stall / 4)):
+            return
+        if quiet > stall:
+            raise TimeoutError(f"nothing was taken for {stall:g} s")
+        ended.wait(min(_LOOK_SECS, quiet + 0.001))
+        before, left = left, _unsent(sock)
+        if left < before:
+            moved = time.monotonic()
+
+
+def _unsent(sock: Any) -> int:
+    if sys.platform != "linux":
+        return 0
+    import fcntl
+    import termios
+
+    with contextlib.suppress(OSError):
+        return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+    return 0

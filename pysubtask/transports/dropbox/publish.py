@@ -1,0 +1,104 @@
+"""Commits: many upload sessions in one call, one call at a time.
+
+Dropbox locks a whole namespace for each write, so that parallel commits only get in each other's way. Source:
+"Performance guide" of the Dropbox API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ...common.errors import TransportLost
+
+MOST = 1000
+"""Entries in one call ("upload_session/finish_batch_v2" in the Dropbox API reference)."""
+LINGER_SECS = 0.2
+LONGEST_SECS = 10.0
+
+
+class Publisher:
+    """Belongs to the event loop it is made on. ``commit`` makes the call: entries in, an answer for each out.
+
+    A call waits until no file that is to join it is on its way any more, and a moment longer for those that the queue has yet
+    to begin.
+    """
+
+    def __init__(self, commit: Callable[[list[Any]], Awaitable[list[Any]]]) -> None:
+        self._commit = commit
+        self._loop = asyncio.get_running_loop()
+        self._pending: list[tuple[Any, asyncio.Future[Any]]] = []
+        self._coming = 0
+        self._since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.lock = asyncio.Lock()
+        """Held during each commit; also by whoever commits otherwise."""
+
+    def coming(self, number: int) -> None:
+        """So many more files (or fewer, where negative) are on their way to :meth:`publish`."""
+        self._coming += number
+        self._consider()
+
+    async def publish(self, entry: Any) -> Any:
+        """The answer to ``entry``; raises what the call raised."""
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        if not self._pending:
+            self._since = self._loop.time()
+        self._pending.append((entry, answer))
+        self._consider()
+        return await answer
+
+    def close(self) -> None:
+        """Whatever waits ends in TransportLost."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        _fail(self._pending, TransportLost("closed meanwhile"))
+        self._pending = []
+
+    def _consider(self) -> None:
+        """Set the time of the next call anew: everything that happens puts it off a little, up to a limit."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._pending or (self._task is not None and not self._task.done()):
+            return
+        waited = self._loop.time() - self._since
+        limit = max(0.0, LONGEST_SECS - waited)
+        if len(self._pending) >= MOST:
+            self._begin()
+        else:
+            self._timer = self._loop.call_later(min(LINGER_SECS, limit) if self._coming <= 0 else limit, self._begin)
+
+    def _begin(self) -> None:
+        batch, self._pending = self._pending[:MOST], self._pending[MOST:]
+        self._since = self._loop.time()
+        self._task = self._loop.create_task(self._send(batch))
+
+    async def _send(self, batch: list[tuple[Any, asyncio.Future[Any]]]) -> None:
+        try:
+            async with self.lock:
+                answers = await self._commit([entry for entry, _ in batch])
+            if len(answers) != len(batch):
+                raise ValueError(f"{len(answers)} answers to {len(batch)} entries")
+        except Exception as exc:  # noqa: BLE001 - each caller shall see it
+            _fail(batch, exc)
+        except asyncio.CancelledError:
+            _fail(batch, TransportLost("closed meanwhile"))
+            raise
+        else:
+            for (_, answer), found in zip(batch, answers, strict=True):
+                if not answer.done():
+                    answer.set_result(found)
+        finally:
+            self._task = None
+            self._consider()
+
+
+def _fail(batch: list[tuple[Any, asyncio.Future[Any]]], exc: Exception) -> None:
+    for _, answer in batch:
+        if not answer.done():
+            answer.set_exception(exc)

@@ -1,0 +1,346 @@
+"""Dropbox as a transport.
+
+Source: Dropbox API v2 reference, namespace ``files``. A file appears whole by itself there, so no temp names are used.
+Every write names the revision it replaces (``update`` with ``strict_conflict``), so that a request which was stuck
+somewhere and arrives late changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import calendar
+import functools
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, NamedTuple
+
+from ...common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
+from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
+from . import account
+from .content_hash import ContentHash, hash_through
+from .lanes import Lanes
+from .line import Line
+from .pieces import half_of, next_piece
+from .publish import Publisher
+from .upload import Source, Upload
+from .verdict import session_trouble, write_verdict
+
+_TRIES = 4
+_EPOCH = datetime(1970, 1, 1)
+_LAST_SECOND = 253_402_300_799  # of the year 9999, the last one a date can say
+
+
+class _Connection(NamedTuple):
+    """What stands between a connect and a close."""
+
+    lanes: Lanes
+    client: Any
+    publisher: Publisher
+
+
+class DropboxTransport(Transport):
+    """Uploads into ``HostPath`` of one account: small files in one call or, where many come, in one each and one for all;
+    bigger ones in pieces that a cut does not undo."""
+
+    name: ClassVar[str] = "dropbox"
+    label: ClassVar[str] = "Dropbox"
+    case_sensitive: ClassVar[bool] = False
+
+    def __init__(self, settings: Mapping[str, Any], workdir: str) -> None:
+        self._settings = settings
+        self._folder = account.folder_of(settings)
+        self._most = int(settings["ChunkBytes"])
+        self._piece = self._most
+        self._revs: dict[str, str] = {}
+        self._here: _Connection | None = None
+        self._active = 0
+        self.traits = Traits(atomic_replace=True, keeps_mtime=True, concurrency=256)
+
+    @classmethod
+    def identity(cls, settings: Mapping[str, Any]) -> str:
+        return account.identity(settings)
+
+    @staticmethod
+    def hash_of(path: str, size: int) -> str:
+        source = Source(Job(path, size, None, path, ""))
+        return hash_through(source.read, size).hexdigest()
+
+    async def connect(self) -> None:
+        await self.close()
+        settings = self._settings
+        number, stall, limit = int(settings["Connections"]), float(settings["StallSecs"]), float(settings["ConnectTimeoutSecs"])
+        lanes: Lanes | None = None
+        try:
+            async with asyncio.timeout(limit):
+                # The first import of the SDK takes a while.
+                line = await asyncio.to_thread(Line, settings["Proxy"], settings["CAFile"], number, stall)
+                lanes = Lanes(line, number)
+                client = await lanes.run(account.log_in, settings, line)
+        except BaseException as exc:
+            if lanes is not None:
+                lanes.close()
+            if isinstance(exc, TimeoutError):
+                raise TransportLost(f"Dropbox gave no answer within {limit:g} s") from exc
+            if isinstance(exc, ImportError):
+                raise ConfigError("UseDropbox", f"it needs {exc.name}", "Run: pip install 'pysubtask[dropbox]'.") from exc
+            if isinstance(exc, FileRefused):
+                # What would condemn a file condemns the account here.
+                raise LoginRefused(str(exc)) from exc
+            raise
+
+        async def commit(entries: list[Any]) -> list[Any]:
+            result = await lanes.run(client.files_upload_session_finish_batch_v2, entries)
+            return list(result.entries)
+
+        self._here = _Connection(lanes, client, Publisher(commit))
+
+    async def close(self) -> None:
+        here, self._here = self._here, None
+        if here is not None:
+            here.lanes.close()
+            here.publisher.close()
+
+    async def upload(self, job: Job, progress: Progress) -> Sent:
+        here = self._connected()
+        for other in (job.temp, *job.stale):
+            self._path(other)
+        upload = Upload(job, self._path(job.name), progress)
+        self._active += 1
+        try:
+            return await self._put(here, upload)
+        finally:
+            self._active -= 1
+
+    async def stat(self, name: str) -> RemoteStat | None:
+        return _stat_of(await self._metadata(self._connected(), self._path(name), name))
+
+    async def remove(self, names: Iterable[str]) -> set[str]:
+        """Temp names are never used here, so none of them is there."""
+        self._connected()
+        for name in names:
+            self._path(name)
+        return set(names)
+
+    def _connected(self) -> _Connection:
+        if self._here is None:
+            raise TransportLost("not connected")
+        return self._here
+
+    def _path(self, name: str) -> str:
+        """As Dropbox writes it. FileRefused for a name that leaves the folder or is no text."""
+        if "\0" in name or not name or any(part in ("", ".", "..") for part in name.split("/")):
+            raise FileRefused(f"{name!r} leaves the destination's folder")
+        try:
+            name.encode()
+        except UnicodeEncodeError as exc:
+            raise FileRefused(f"Dropbox takes names in UTF-8 only: {name!r}") from exc
+        return f"{self._folder}/{name}"
+
+    # -- one file -----------------------------------------------------------------------------------------
+
+    async def _put(self, here: _Connection, upload: Upload) -> Sent:
+        job = upload.job
+        rev = job.replaces.rev if job.replaces is not None else self._revs.get(job.name, "")
+        upload.half = half_of(job.resume, job.size, time.time())
+        await asyncio.sleep(0)  # those that were begun together see each other
+        alone = self._active == 1 and upload.half is None and job.size <= self._piece
+        anew = False
+        for _ in range(_TRIES):
+            if alone:
+                answer = await self._in_one_call(here, upload, rev)
+            else:
+                answer = await self._in_pieces(here, upload, rev)
+            if hasattr(answer, "content_hash"):
+                return self._done(upload, answer)
+            trouble, _offset = session_trouble(answer)
+            refusal = None if trouble else write_verdict(answer, job.name)
+            if refusal is not None:
+                raise refusal
+            # The session was used up, or another revision is there: perhaps by an attempt of ours whose answer was lost.
+            shown = await self._metadata(here, upload.path, job.name)
+            if shown is not None and hasattr(shown, "content_hash"):
+                own = await asyncio.to_thread(hash_through, upload.source.read, job.size)
+                if shown.content_hash == own.hexdigest():
+                    job.confirm()
+                    return self._done(upload, shown, again=True)
+                if not rev:
+                    self._same_spelling(shown, job.name)
+            rev = _rev_of(shown)
+            if trouble:
+                if anew:
+                    break
+                anew, upload.half = True, None
+        raise TransportLost(f"{job.name!r} is changed again and again at Dropbox by somebody else")
+
+    def _done(self, upload: Upload, shown: Any, *, again: bool = False) -> Sent:
+        found = _stat_of(shown)
+        assert found is not None
+        if not again and (found.size, found.hash) != (upload.job.size, upload.hash.hexdigest()):
+            raise TransportLost(f"Dropbox shows other bytes under {upload.job.name!r} than were sent")
+        if upload.job.replaces is None:
+            self._remember(upload.job.name, found.rev)
+        return Sent(found, upload.sent, "hash")
+
+    def _remember(self, name: str, rev: str) -> None:
+        """For what the queue does not know the revision of: heartbeats."""
+        self._revs.pop(name, None)
+        self._revs[name] = rev
+        if len(self._revs) > 1000:
+            del self._revs[next(iter(self._revs))]
+
+    async def _in_one_call(self, here: _Connection, upload: Upload, rev: str) -> Any:
+        job = upload.job
+        async with here.lanes.one() as run:
+            data = await run(self._read, upload, 0, job.size)
+            job.confirm()
+            async with here.publisher.lock:
+                found = await self._counted(
+                    run, upload, len(data), here.client.files_upload, data, upload.path, **_how(job, rev)
+                )
+        if hasattr(found, "content_hash"):
+            upload.progress(job.size)
+        return found
+
+    async def _in_pieces(self, here: _Connection, upload: Upload, rev: str) -> Any:
+        from dropbox import files
+
+        job = upload.job
+        small = job.size <= self._piece
+        here.publisher.coming(small)
+        try:
+            await self._send_up(here, upload)
+            job.confirm()
+        finally:
+            here.publisher.coming(-small)
+        half = upload.half
+        assert half is not None
+        cursor = files.UploadSessionCursor(half.session, half.offset)
+        commit = files.CommitInfo(upload.path, **_how(job, rev))
+        answer = await here.publisher.publish(files.UploadSessionFinishArg(cursor, commit))
+        return answer.get_success() if answer.is_success() else answer.get_failure()
+
+    async def _send_up(self, here: _Connection, upload: Upload) -> None:
+        """Every byte into an upload session, from where it stands."""
+        from dropbox import files
+
+        size, client = upload.job.size, here.client
+        await self._look_at_session(here, upload)
+        while upload.half is None or not upload.half.closed:
+            half = upload.half
+            offset = 0 if half is None else half.offset
+            count = min(self._piece, size - offset)
+            last = offset + count == size
+            async with here.lanes.one() as run:
+                data = await run(self._read, upload, offset, count)
+                if half is None:
+                    found = await self._counted(run, upload, count, client.files_upload_session_start, data, close=last)
+                    if hasattr(found, "session_id"):
+                        upload.keep(found.session_id, count, time.time())
+                        continue
+                else:
+                    cursor = files.UploadSessionCursor(half.session, offset)
+                    found = await self._counted(
+                        run, upload, count, client.files_upload_session_append_v2, data, cursor, close=last
+                    )
+                    if found is None:
+                        upload.keep(half.session, offset + count, half.at)
+                        continue
+            refusal = write_verdict(found, upload.job.name)
+            raise TransportLost("Dropbox lost the upload session") if session_trouble(found)[0] or refusal is None else refusal
+
+    async def _look_at_session(self, here: _Connection, upload: Upload) -> None:
+        """Where a session of an earlier attempt really stands; begun anew where it is of no use."""
+        from dropbox import files
+
+        half = upload.half
+        if half is None or half.closed:
+            # A closed one is told by the commit itself, and its bytes are hashed for the comparison.
+            await asyncio.to_thread(upload.rewind, half.offset if half is not None else 0)
+            return
+        cursor = files.UploadSessionCursor(half.session, half.offset)
+        found = await here.lanes.run(_answer, here.client.files_upload_session_append_v2, b"", cursor)
+        trouble, offset = ("", 0) if found is None else session_trouble(found)
+        size = upload.job.size
+        if trouble == "offset" and offset <= size:
+            half = half._replace(offset=offset)
+        elif trouble == "closed":
+            half = half._replace(offset=size, closed=True)
+        elif found is not None:
+            upload.half = None
+            upload.hash = ContentHash()
+            return
+        await asyncio.to_thread(upload.rewind, half.offset)
+        upload.half = half
+        upload.progress(half.offset)
+
+    @staticmethod
+    def _read(upload: Upload, offset: int, count: int) -> bytes:
+        """Blocks: the bytes, which go into the hash too."""
+        data = upload.source.read(offset, count)
+        if offset == 0:
+            upload.hash = ContentHash()
+        upload.hash.update(data)
+        return data
+
+    async def _counted(
+        self, run: Callable[..., Any], upload: Upload, count: int, call: Callable[..., Any], *args: Any, **named: Any
+    ) -> Any:
+        """A call that carries bytes: counted, timed, and its time decides how many the next one carries."""
+        begun = time.monotonic()
+        upload.sent += count
+        try:
+            found = await run(functools.partial(_answer, call, *args, **named))
+        except TransportLost:
+            if count:
+                self._piece = next_piece(min(self._piece, count), None, self._most)
+            raise
+        if count == self._piece:
+            self._piece = next_piece(self._piece, time.monotonic() - begun, self._most)
+        return found
+
+    async def _metadata(self, here: _Connection, path: str, name: str) -> Any:
+        """What stands under a path, or None."""
+        found = await here.lanes.run(_answer, here.client.files_get_metadata, path)
+        if not hasattr(found, "is_path"):
+            return found
+        reason = found.get_path() if found.is_path() else found
+        if getattr(reason, "is_not_found", lambda: False)():
+            return None
+        raise write_verdict(found, name) or FileRefused(f"{name!r}: Dropbox refuses to look")
+
+    @staticmethod
+    def _same_spelling(shown: Any, name: str) -> None:
+        own = name.rpartition("/")[2]
+        if shown.name != own and shown.name.casefold() == own.casefold():
+            raise FileRefused(f"Dropbox holds {shown.name!r} and takes {own!r} for the same name: rename one of the two")
+
+
+def _answer(call: Callable[..., Any], *args: Any, **named: Any) -> Any:
+    """In a thread: the result, or the union of an ApiError, which is an answer too."""
+    from dropbox.exceptions import ApiError
+
+    try:
+        return call(*args, **named)
+    except ApiError as exc:
+        return exc.error
+
+
+def _how(job: Job, rev: str) -> dict[str, Any]:
+    from dropbox import files
+
+    when = None
+    if job.mtime_ns is not None:
+        when = _EPOCH + timedelta(seconds=min(max(job.mtime_ns // 1_000_000_000, 0), _LAST_SECOND))
+    mode = files.WriteMode.update(rev) if rev else files.WriteMode.add
+    return {"mode": mode, "autorename": False, "client_modified": when, "mute": True, "strict_conflict": True}
+
+
+def _rev_of(shown: Any) -> str:
+    return str(getattr(shown, "rev", "") or "")
+
+
+def _stat_of(shown: Any) -> RemoteStat | None:
+    if shown is None or not hasattr(shown, "content_hash"):
+        return None
+    return RemoteStat(shown.size, calendar.timegm(shown.client_modified.utctimetuple()), shown.rev, shown.content_hash or "")

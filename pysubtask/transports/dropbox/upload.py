@@ -1,0 +1,62 @@
+"""One file on its way: what is read of it, and how far it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from ...common.errors import SourceChanged
+from ..base import Job, Progress
+from ..source import open_source
+from .content_hash import ContentHash, hash_through
+from .pieces import Half
+
+
+class Source:
+    """The open file of an upload. It closes when nobody refers to it any more: a thread that was given up still reads."""
+
+    def __init__(self, job: Job) -> None:
+        self.path, self.fd = job.source, open_source(job)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):  # it was never opened
+            os.close(self.fd)
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Exactly so many bytes; SourceChanged where there are fewer."""
+        parts = []
+        while count:
+            try:
+                os.lseek(self.fd, offset, os.SEEK_SET)
+                part = os.read(self.fd, count)
+            except OSError as exc:
+                raise SourceChanged(f"{self.path}: it cannot be read: {exc.strerror}") from exc
+            if not part:
+                raise SourceChanged(f"{self.path}: it ends at {offset:,} bytes")
+            parts.append(part)
+            offset, count = offset + len(part), count - len(part)
+        return b"".join(parts)
+
+
+class Upload:
+    """One file on its way: how far it is. ``sent``: bytes handed to the connection."""
+
+    def __init__(self, job: Job, path: str, progress: Progress) -> None:
+        self.job = job
+        self.path = path
+        self.progress = progress
+        self.source = Source(job)
+        self.hash = ContentHash()
+        self.half: Half | None = None
+        self.sent = 0
+
+    def keep(self, session: str, offset: int, at: float) -> Half:
+        """The session holds so many bytes now."""
+        self.half = Half(session, offset, offset == self.job.size, at)
+        self.job.note(self.half.to_note())
+        self.progress(offset)
+        return self.half
+
+    def rewind(self, offset: int) -> None:
+        """Blocks: the hash of what lies before ``offset``."""
+        self.hash = hash_through(self.source.read, offset)

@@ -1,0 +1,124 @@
+"""What an error of the SDK means for us, in plain words. No network here."""
+
+from __future__ import annotations
+
+import ssl
+
+from ...common.errors import FileRefused, LoginRefused, PysubtaskError, ServerBusy, TransportLost
+
+_FULL = "the Dropbox account has no room for it: free some space, or raise the quota"
+_WRITE_ERRORS = {
+    "malformed_path": "Dropbox does not take this name",
+    "disallowed_name": "Dropbox does not take this name",
+    "no_write_permission": "the account may not write in this folder",
+    "access_restricted": "the account may not write in this folder",
+    "team_folder": "the name is that of a team folder",
+    "operation_suppressed": "Dropbox suppressed the write",
+    "insufficient_space": _FULL,
+    "team_folder_insufficient_space": _FULL,
+    "member_folder_insufficient_space": _FULL,
+    "upload_traffic_limit_reached": "the account has used up its upload traffic",
+}
+_TOKEN_ERRORS = {
+    "invalid_access_token": "the token is revoked or wrong: run 'python -m pysubtask.dropbox --login' and put in the new one",
+    "expired_access_token": "the access token has expired, and there is no RefreshToken to get a new one with: run "
+    "'python -m pysubtask.dropbox --login'",
+    "user_suspended": "the account is suspended",
+}
+
+
+def verdict(exc: Exception, retry_after: float) -> Exception:
+    """The error to raise for one of a call; an ApiError is about the request itself and comes back as it is.
+
+    ``retry_after``: what the answer asked for, in seconds, or 0.
+    """
+    from dropbox import exceptions
+    from requests.exceptions import ProxyError, RequestException
+    from stone.backends.python_rsrc.stone_validators import ValidationError
+
+    if isinstance(exc, (exceptions.ApiError, PysubtaskError)):
+        return exc
+    if isinstance(exc, exceptions.AuthError):
+        return LoginRefused(_token_words(exc))
+    if isinstance(exc, exceptions.RateLimitError):
+        return ServerBusy("Dropbox asks for a pause (too many requests)", float(exc.backoff or retry_after or 0))
+    if isinstance(exc, exceptions.InternalServerError):
+        text = f"Dropbox has a problem of its own (status {exc.status_code})"
+        return ServerBusy(text, retry_after) if retry_after > 0 else TransportLost(text)
+    if isinstance(exc, (exceptions.BadInputError, ValidationError)):
+        return FileRefused(f"Dropbox does not take the request: {_shortened(getattr(exc, 'message', exc))}")
+    if _untrusted(exc):
+        return LoginRefused(f"the server's certificate is not trusted (a proxy in between? then set CAFile): {_shortened(exc)}")
+    if isinstance(exc, ProxyError):
+        return TransportLost(f"the proxy does not let us through: {_shortened(exc)}")
+    if isinstance(exc, (RequestException, OSError)):
+        return TransportLost(f"Dropbox cannot be reached: {_shortened(exc)}")
+    # An answer that is not Dropbox's (a portal that asks for a login) fails anywhere in the SDK.
+    return TransportLost(f"no answer that makes sense: {type(exc).__name__}: {_shortened(exc)}")
+
+
+def write_verdict(error: object, name: str) -> PysubtaskError | None:
+    """What a write's error says about the file ``name``; None where another file stands there already.
+
+    ``error``: the union of upload, start, append or finish, whole.
+    """
+    tag, inner = _tag(error), error
+    while tag in ("path", "lookup_failed"):
+        inner = getattr(inner, f"get_{tag}")()
+        # UploadError keeps the reason one level deeper.
+        inner = getattr(inner, "reason", inner)
+        tag = _tag(inner)
+    if tag == "conflict":
+        conflict = _tag(getattr(inner, "get_conflict", lambda: None)())
+        if conflict == "folder":
+            return FileRefused(f"{name!r} is a folder in Dropbox")
+        return FileRefused(f"a folder of {name!r} is a file in Dropbox") if conflict == "file_ancestor" else None
+    if tag in _WRITE_ERRORS:
+        return FileRefused(f"{_WRITE_ERRORS[tag]}: {name!r} ({tag})")
+    if tag == "too_many_write_operations":
+        return ServerBusy("Dropbox asks for a pause (too many write operations)")
+    if tag == "content_hash_mismatch":
+        return TransportLost("the bytes were damaged on the way (content_hash_mismatch)")
+    return FileRefused(f"Dropbox refuses {name!r} ({tag or 'no reason given'})")
+
+
+def session_trouble(error: object) -> tuple[str, int]:
+    """``('offset', n)``: the session holds n bytes; ``('closed', 0)``; ``('gone', 0)``: it is of no use any more;
+    ``('', 0)``: the error is not about the session."""
+    if _tag(error) == "lookup_failed":
+        error = error.get_lookup_failed()  # type: ignore[attr-defined]
+    tag = _tag(error)
+    if tag == "incorrect_offset":
+        return "offset", int(error.get_incorrect_offset().correct_offset)  # type: ignore[attr-defined]
+    if tag == "closed":
+        return "closed", 0
+    return ("gone", 0) if tag in ("not_found", "not_closed", "too_large") else ("", 0)
+
+
+def _tag(union: object) -> str:
+    return str(getattr(union, "_tag", "") or "")
+
+
+def _token_words(exc: BaseException) -> str:
+    error = getattr(exc, "error", None)
+    tag = _tag(error)
+    if tag == "missing_scope":
+        scope = getattr(error.get_missing_scope(), "required_scope", "")  # type: ignore[union-attr]
+        return f"the app may not do this: give it the permission {scope!r} and log in anew"
+    return _TOKEN_ERRORS.get(tag, f"Dropbox refuses the login ({tag or 'no reason given'})")
+
+
+def _untrusted(exc: BaseException | None) -> bool:
+    seen: list[BaseException] = []
+    while exc is not None and exc not in seen:
+        seen.append(exc)
+        inner = [part for part in exc.args if isinstance(part, BaseException)] + [getattr(exc, "reason", None)]
+        if isinstance(exc, ssl.SSLCertVerificationError) or any(isinstance(part, ssl.SSLCertVerificationError) for part in inner):
+            return True
+        exc = next((part for part in inner if isinstance(part, BaseException)), None) or exc.__cause__ or exc.__context__
+    return False
+
+
+def _shortened(text: object) -> str:
+    words = " ".join(str(text).split())
+    return words if len(words) <= 200 else f"{words[:199]}…"

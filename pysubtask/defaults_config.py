@@ -78,6 +78,8 @@ _FTP = (
     Setting("HostKeyPolicy", "strict", "", "'strict' takes only a known host key; 'accept-new' also takes and remembers the key "
             "of a host never seen before.", choices=("strict", "accept-new")),
     Setting("KnownHostsFile", None, "", "A known_hosts file of your own; None takes ssh's.", kind=str),
+    Setting("SFTPLibrary", None, "", "Who speaks SFTP: None is the client of this package, 'pysftp' the old library of that name "
+            "(pip install 'pysubtask[pysftp]'), which is slower and reads no configuration of ssh.", kind=str, choices=("pysftp",)),
     Setting("SSHProgram", "ssh", "", "The ssh program; where it is missing, asyncssh is used instead if installed."),
     Setting("SSHConfigFile", None, "", "ssh's configuration file; 'none' reads none at all, None takes the user's own.", kind=str),
     Setting("KeepAliveSecs", 15, "seconds", "ssh asks the server for a sign of life this often.", low=1, high=3600),

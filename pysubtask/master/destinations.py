@@ -203,7 +203,12 @@ def _check_protocol(settings: Mapping[str, Any]) -> None:
                 raise ConfigError(f"ftp.{key}", problem, f"Set {key} to None, or UseSFTP to False for an FTPS server.")
         if settings["StoreInPlace"]:
             raise ConfigError("ftp.StoreInPlace", "it is for FTP, and UseSFTP is True", "Set it to False, or UseSFTP to False.")
+        if settings["SFTPLibrary"] is not None and (settings["SSHConfigFile"] or "none").lower() != "none":
+            problem = f"{settings['SFTPLibrary']} does not read it"
+            raise ConfigError("ftp.SSHConfigFile", problem, "Set SFTPLibrary to None, or SSHConfigFile to None.")
         return
+    if settings["SFTPLibrary"] is not None:
+        raise ConfigError("ftp.SFTPLibrary", "it is for SFTP, and UseSFTP is False", "Set it to None, or UseSFTP to True.")
     for key in ("KeyFile", "HostKey", "KnownHostsFile"):
         if settings[key] is not None:
             remedy = f"Set {key} to None (FTP has User and Password, FTPS also TLSFingerprint or CAFile), or UseSFTP to True."

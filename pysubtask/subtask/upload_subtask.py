@@ -17,8 +17,8 @@ from .snapshot import content_digest
 from .spool import Entry, Version
 from .watch import RESIDUAL, Due
 
-_LOGIN_KEYS = ("User", "Password", "KeyFile", "HostKey", "HostKeyPolicy", "KnownHostsFile", "SSHProgram", "SSHConfigFile",
-               "UseTLS", "CAFile", "TLSFingerprint", "AppKey", "RefreshToken", "RefreshTokenFile", "AccessToken")
+_LOGIN_KEYS = ("User", "Password", "SFTPLibrary", "KeyFile", "HostKey", "HostKeyPolicy", "KnownHostsFile", "SSHProgram",
+               "SSHConfigFile", "UseTLS", "CAFile", "TLSFingerprint", "AppKey", "RefreshToken", "RefreshTokenFile", "AccessToken")
 _HANG_SECS = 2.0
 
 
@@ -43,7 +43,9 @@ class UploadSubtask(BaseSubtask):
 
     def transport_name(self) -> str:
         """The transport to use, a name of TRANSPORTS."""
-        return self.transport or ("sftp" if self.settings["UseSFTP"] else "ftp")
+        if self.transport:
+            return self.transport
+        return (self.settings["SFTPLibrary"] or "sftp") if self.settings["UseSFTP"] else "ftp"
 
     def destination(self) -> str:
         if "Host" not in self.settings:

@@ -1,0 +1,308 @@
+"""pysftp's connection with what it lacks; importing this loads pysftp and paramiko. Blocking: for a thread.
+
+pysftp 0.2.9 looks host keys up without the port, logs in with RSA keys alone and has no time limits; paramiko's client
+drops the server's extensions and the codes of its answers. Each is put right by overriding the method that does it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import paramiko
+from paramiko.pkey import UnknownKeyType
+from paramiko.sftp import (
+    CMD_CLOSE,
+    CMD_EXTENDED,
+    CMD_INIT,
+    CMD_OPEN,
+    CMD_VERSION,
+    CMD_WRITE,
+    SFTP_FLAG_CREATE,
+    SFTP_FLAG_EXCL,
+    SFTP_FLAG_WRITE,
+    SFTPError,
+    int64,
+)
+
+from ...common.errors import LoginRefused, SourceChanged, TransportLost
+from ..known_hosts import OnFile, keys_on_file, remember
+from ..ssh_login import AnotherKey, Login, is_among
+from .link import Link, Status, hang_up
+
+if not hasattr(paramiko, "DSSKey"):
+    # pysftp names it when it is imported; paramiko 4 dropped DSA. Nothing here makes a key of that kind.
+    paramiko.DSSKey = type("DSSKey", (), {})
+
+import pysftp
+
+LOST = (EOFError, OSError, paramiko.SSHException, SFTPError)
+"""What paramiko raises when a connection is of no more use."""
+
+FSYNC, POSIX_RENAME = "fsync@openssh.com", "posix-rename@openssh.com"
+
+_KNOWN = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
+_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
+_MOST_KEYS = 5  # OpenSSH's server hangs up at the sixth failure (MaxAuthTries)
+_BAD_KEY = (OSError, ValueError, TypeError, paramiko.SSHException, UnknownKeyType)
+_BLOCK = 32 * 1024  # every server takes a WRITE of this size (section 3 of draft-ietf-secsh-filexfer-02)
+_IN_FLIGHT = 32  # blocks; well below a channel's window, so that a slow link is not mistaken for one that hangs
+_VERSION, _OK = 3, 0
+
+# paramiko's threads tell what they think of a broken connection; without a handler that goes to stderr.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+
+class Options(NamedTuple):
+    """Stands in for pysftp.CnOpts (``hostkeys`` None leaves its own lookup of host keys out)."""
+
+    login: Login
+    password: str | None
+    link: Link
+    log: bool = False
+    compression: bool = False
+    ciphers: None = None
+    hostkeys: None = None
+
+    @property
+    def port(self) -> int:
+        return 22 if self.login.port is None else self.login.port
+
+    def __repr__(self) -> str:
+        return f"Options({self.login!r})"
+
+
+class NothingInCommon(LoginRefused):
+    """The server and this client share no algorithm; after another key was shown, no other kind of key."""
+
+
+def open_connection(options: Options) -> Connection:
+    """Connect, log in, open the sftp subsystem. Raises LoginRefused, TransportLost, or one of ``LOST``."""
+    connection = Connection(options.login.host, options.login.user or getpass.getuser(), port=options.port, cnopts=options)
+    try:
+        connection.sftp_client  # noqa: B018 - pysftp opens the channel when it is asked for
+    except paramiko.SSHException as exc:
+        if connection.is_alive():
+            raise LoginRefused(f"the login works, but the server offers no SFTP to it ({exc}). Have it switched on there") from exc
+        raise
+    return connection
+
+
+class Connection(pysftp.Connection):  # type: ignore[misc]
+    """``sftp_client`` is a ``Client``."""
+
+    _sftp_live: bool
+
+    def _start_transport(self, host: str, port: int) -> None:
+        limit = self._cnopts.login.connect_secs
+        sock = socket.create_connection((host, port), timeout=limit)
+        try:
+            self._cnopts.link.hold(sock)
+            transport = _Session(sock)
+        except BaseException:
+            sock.close()
+            raise
+        transport.options = self._cnopts
+        # The whole login has one time limit, kept from outside; these must only not be shorter.
+        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = transport.channel_timeout = limit
+        self._transport = transport
+
+    def _set_authentication(self, *_: Any) -> None:
+        """Left to ``_Session``: this one would take RSA keys alone."""
+
+    def _sftp_connect(self) -> None:
+        if not self._sftp_live:
+            self._sftp = Client.from_transport(self._transport)
+            self._sftp_live = True
+
+    def is_alive(self) -> bool:
+        return bool(self._transport.is_active())
+
+    def close(self) -> None:
+        """Also called by whoever collects the garbage, so it must not wait."""
+        if self._transport is not None:
+            hang_up(self._transport.sock)
+
+
+class _Session(paramiko.Transport):  # type: ignore[misc]
+    """Checks the host key for the right port and logs in with any kind of key."""
+
+    options: Options
+
+    def connect(self, hostkey: None = None, username: str = "", password: None = None, pkey: None = None) -> None:
+        """What pysftp calls in the end; see ``open_connection``."""
+        login = self.options.login
+        files = [login.known_hosts] if login.known_hosts else [os.path.expanduser(path) for path in _KNOWN]
+        try:
+            known = keys_on_file(() if login.host_key else files, login.host, self.options.port)
+        except OSError as exc:
+            raise LoginRefused(f"known_hosts cannot be read: {exc}. Mend it, or set KnownHostsFile or HostKey") from exc
+        # A server shows one of its keys, so kinds that are known are asked for first.
+        security, kinds = self.get_security_options(), [kind for kind, _ in known.keys]
+        wanted = [kind for kind in security.key_types if not is_among(kind, login.without)]
+        security.key_types = tuple(sorted(wanted, key=lambda kind: not is_among(kind, kinds)))
+        try:
+            self.start_client()
+        except paramiko.IncompatiblePeer as exc:
+            raise NothingInCommon(f"the server and this paramiko share no algorithm: {exc}. Update the older of the two") from exc
+        self._check(self.get_remote_server_key(), known, files[0])
+        self.set_keepalive(login.alive_secs)
+        self._log_in(username)
+
+    def _check(self, key: Any, known: OnFile, new_file: str) -> None:
+        login, kind = self.options.login, key.get_name()
+        shown = f"{kind} {key.fingerprint}"
+        if login.host_key is not None:
+            if key.fingerprint != login.host_key:
+                raise AnotherKey(shown)
+        elif key.asbytes() in known.revoked:
+            raise LoginRefused(f"the server's host key ({shown}) is revoked. Ask who runs the server")
+        elif known.keys:
+            if (kind, key.asbytes()) not in known.keys:
+                raise LoginRefused(f"the server shows another host key ({shown}) than the one on file for it: either it was set up "
+                                   "anew, or somebody sits in between. If it was set up anew, remove the old key (ssh-keygen -R)")
+        elif not login.accept_new:
+            raise LoginRefused(f"the server's host key ({shown}) is not known here. Check it, then set HostKey to its "
+                               "fingerprint, or HostKeyPolicy to 'accept-new'")
+        elif not remember(new_file, login.host, self.options.port, kind, key.get_base64()):
+            raise LoginRefused(f"the new host key cannot be written to {new_file}. Make it writable, or set KnownHostsFile")
+
+    def _log_in(self, user: str) -> None:
+        login, password = self.options.login, self.options.password
+        agent = paramiko.Agent() if login.key_file is None and password is None else None
+        said = "there is no key, no agent and no Password to log in with"
+        try:
+            attempts = [(self.auth_publickey, key) for key in _keys(login, agent)[:_MOST_KEYS]]
+            if password is not None:
+                attempts.append((self.auth_password, password))
+            for attempt, secret in attempts:
+                try:
+                    attempt(user, secret)
+                except paramiko.AuthenticationException as exc:
+                    if not self.is_active():
+                        raise TransportLost(f"the connection ended during the login: {exc}") from exc
+                    said = str(exc)
+                if self.is_authenticated():
+                    return
+        finally:
+            if agent is not None:
+                agent.close()
+        raise LoginRefused(f"the login was refused ({said}). Check User, KeyFile or Password, and the account on the server")
+
+
+def _keys(login: Login, agent: Any) -> list[Any]:
+    """KeyFile alone, or what the agent has and the usual files; none where there is only a password."""
+    if login.key_file is not None:
+        try:
+            return [paramiko.PKey.from_path(login.key_file)]
+        except _BAD_KEY as exc:
+            raise LoginRefused(f"the key file {login.key_file} cannot be used: {exc}. Set KeyFile to one without a passphrase, "
+                               "or use an agent") from exc
+    found = list(agent.get_keys()) if agent is not None else []
+    for path in _KEYS if agent is not None else ():
+        with contextlib.suppress(*_BAD_KEY):  # not there, or locked: not the one to log in with
+            found.append(paramiko.PKey.from_path(os.path.expanduser(path)))
+    return found
+
+
+class Client(paramiko.SFTPClient):  # type: ignore[misc]
+    """Hears the server's extensions, raises ``Status``, and checks the answer to every WRITE. For one thread at a time."""
+
+    extensions: frozenset[str] = frozenset()
+
+    def open_new(self, path: bytes) -> bytes:
+        """The handle of a new file, open for writing. Not a paramiko.SFTPFile: that one may talk to the server when
+        it is collected as garbage, and keeps what the server said at its close to itself."""
+        _, answer = self._request(CMD_OPEN, path, SFTP_FLAG_WRITE | SFTP_FLAG_CREATE | SFTP_FLAG_EXCL, paramiko.SFTPAttributes())
+        return bytes(answer.get_binary())
+
+    def write(self, handle: bytes, fd: int, size: int, moved: Callable[[int], None]) -> None:
+        """Write the first ``size`` bytes of a file; ``moved`` is called with the bytes confirmed so far.
+
+        SourceChanged where the source is shorter or cannot be read.
+        """
+        answers, sent, channel = _Answers(self), 0, self.get_channel()
+        while sent < size or answers.waiting:
+            full = len(answers.waiting) >= _IN_FLIGHT or sent >= size
+            if full or (answers.waiting and channel.recv_ready()):
+                self._read_response()
+                if answers.failed is not None:
+                    raise answers.failed
+                moved(answers.confirmed)
+                continue
+            block = _read(fd, min(_BLOCK, size - sent))
+            answers.waiting[self._async_request(answers, CMD_WRITE, handle, int64(sent), block)] = len(block)
+            sent += len(block)
+
+    def sync(self, handle: bytes, secs: float) -> None:
+        """fsync, where the server offers it; it may take ``secs`` longer than other answers."""
+        if FSYNC not in self.extensions:
+            return
+        channel = self.get_channel()
+        limit = channel.gettimeout()
+        channel.settimeout(limit + secs)
+        try:
+            self._request(CMD_EXTENDED, FSYNC, handle)
+        except Status as exc:
+            if exc.code != Status.OP_UNSUPPORTED:
+                raise
+        finally:
+            channel.settimeout(limit)
+
+    def close_handle(self, handle: bytes) -> None:
+        """CLOSE, and hear what the server says to it: without a sync it may only now know that its disk is full."""
+        self._request(CMD_CLOSE, handle)
+
+    def _send_version(self) -> int:
+        hello = paramiko.Message()
+        hello.add_int(_VERSION)
+        self._send_packet(CMD_INIT, hello)
+        kind, data = self._read_packet()
+        if kind != CMD_VERSION:
+            raise SFTPError("the server's first word is not SFTP")
+        answer, found = paramiko.Message(data), []
+        version = int(answer.get_int())
+        while answer.get_remainder():
+            found.append(answer.get_binary().decode("ascii", "replace"))
+            answer.get_binary()
+        self.extensions = frozenset(found)
+        return version
+
+    def _convert_status(self, message: Any) -> None:
+        code = message.get_int()
+        if code != _OK:
+            raise Status(code, message.get_binary().decode("utf-8", "replace"))
+
+
+class _Answers:
+    """Where paramiko puts the answers to WRITEs, in whatever order they come: ``waiting`` by number of the request."""
+
+    def __init__(self, client: Client) -> None:
+        self.waiting: dict[int, int] = {}
+        self.confirmed = 0
+        self.failed: Status | None = None
+        self._client = client
+
+    def _async_response(self, kind: int, message: Any, number: int) -> None:
+        size = self.waiting.pop(number)
+        try:
+            self._client._convert_status(message)
+        except Status as exc:
+            self.failed = self.failed or exc  # not raised: another file's request may be the one that is waited for
+        else:
+            self.confirmed += size
+
+
+def _read(fd: int, size: int) -> bytes:
+    try:
+        block = os.read(fd, size)
+    except OSError as exc:
+        raise SourceChanged(f"the source cannot be read: {exc.strerror}") from exc
+    if not block:
+        raise SourceChanged("the source ended before the size that was to be sent")
+    return block

@@ -1,0 +1,49 @@
+"""One connection as the event loop and a thread share it: it can be cut from the loop, whatever the thread does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import Any
+
+from ...common.errors import TransportLost
+
+
+class Status(Exception):
+    """A status of the server other than OK (section 7 of draft-ietf-secsh-filexfer-02)."""
+
+    NO_SUCH_FILE, NO_CONNECTION, CONNECTION_LOST, OP_UNSUPPORTED = 2, 6, 7, 8
+
+    def __init__(self, code: int, words: str) -> None:
+        self.code = code
+        super().__init__(f"{words[:200]!r} (status {code})")
+
+
+class Link:
+    """``turn`` is held by whoever uses the connection; ``closed`` is done when it is over."""
+
+    def __init__(self) -> None:
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.turn = asyncio.Lock()
+        self.connection: Any = None
+        self.is_cut = False
+        self._sock: socket.socket | None = None
+
+    def hold(self, sock: socket.socket) -> None:
+        """In the thread: this is the socket from now on. TransportLost where it was cut while that was opened."""
+        self._sock = sock
+        if self.is_cut:
+            raise TransportLost("closed meanwhile")
+
+    def cut(self) -> None:
+        """On the loop: from now on this connection is of no use."""
+        self.is_cut = True
+        if self._sock is not None:
+            hang_up(self._sock)
+
+
+def hang_up(sock: socket.socket) -> None:
+    """End a socket without waiting: paramiko's own thread sees it, closes the socket and wakes whoever waits."""
+    with contextlib.suppress(OSError):  # it has ended already
+        sock.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,297 @@
+"""PySFTPTransport: the contract of a transport, kept over pysftp."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from ...common.errors import ConfigError, FileRefused, LoginRefused, SourceError, TransportError, TransportLost
+from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
+from ..calls import Call
+from ..sftp_names import folder_of, identity_of, parent_of, path_of
+from ..source import open_source
+from ..ssh_login import AnotherKey, another_key, login_of
+from .link import Link, Status
+
+_T = TypeVar("_T")
+
+_SLOW_DISK = 1024 * 1024  # bytes/s: what a server's disk is trusted to sync at least
+_LAST_SECOND = 0xFFFFFFFF  # SFTP 3 has 32 bits for a time
+_MOST_HUNG = 32  # threads given up before connect refuses to add to them
+
+
+class PySFTPTransport(Transport):
+    """SFTP version 3 through pysftp 0.2.9 and paramiko, in threads.
+
+    One file at a time: paramiko's client is read by whoever waits for an answer. ssh's configuration files are not
+    read (``SSHConfigFile``, ``SSHProgram``), and ``KeepAliveCount`` means nothing to paramiko. A server without
+    posix-rename is refused: the default client can replace files there. ConfigError from connect where pysftp is missing.
+    """
+
+    name: ClassVar[str] = "pysftp"
+
+    def __init__(self, settings: Mapping[str, Any], workdir: str) -> None:
+        self._login = login_of(settings)
+        self._password = settings.get("Password") or None
+        self._folder = folder_of(settings)
+        self._stall = float(settings.get("StallSecs", 60))
+        self._link: Link | None = None
+        self._hung: list[threading.Thread] = []
+        self.traits = Traits(atomic_replace=True, keeps_mtime=True, concurrency=1)
+
+    @classmethod
+    def identity(cls, settings: Mapping[str, Any]) -> str:
+        return identity_of(settings)
+
+    async def connect(self) -> None:
+        await self.close()
+        self._hung[:] = [thread for thread in self._hung if thread.is_alive()]
+        if len(self._hung) >= _MOST_HUNG:
+            raise TransportLost(f"{len(self._hung)} earlier calls still hang")
+        link = self._link = Link()
+        try:
+            await self._apart(link, lambda call: self._log_in(call, link), self._login.connect_secs)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.closed.set_result(None)
+            link.cut()
+
+    async def upload(self, job: Job, progress: Progress) -> Sent:
+        link = self._open()
+        target, temp = path_of(self._folder, job.name), path_of(self._folder, job.temp)
+        stale = [path_of(self._folder, name) for name in job.stale if name != job.temp]
+        async with link.turn:
+            shown = await self._apart(link, lambda call: self._send(call, link, job, temp, stale, progress))
+            try:
+                job.confirm()
+            except BaseException:
+                # A temp that cannot be removed now is on record; what confirm raised is what counts.
+                with contextlib.suppress(TransportError):
+                    await self._apart(link, lambda call: _discard(link, temp))
+                raise
+            await self._apart(link, lambda call: _publish(call, link, job.name, temp, target))
+        return Sent(shown, job.size)
+
+    async def stat(self, name: str) -> RemoteStat | None:
+        link, path = self._open(), path_of(self._folder, name)
+        async with link.turn:
+            return await self._apart(link, lambda call: _look(link, name, path))
+
+    async def remove(self, names: Iterable[str]) -> set[str]:
+        link, paths = self._open(), {name: path_of(self._folder, name) for name in names}
+
+        def work(call: Call[set[str]]) -> set[str]:
+            gone = set()
+            for name, path in paths.items():
+                with contextlib.suppress(Status):  # its own upload will meet it again
+                    link.connection.remove(path)
+                    gone.add(name)
+                call.step()
+            return gone
+
+        async with link.turn:
+            return await self._apart(link, work)
+
+    def _open(self) -> Link:
+        if self._link is None:
+            raise TransportLost("not connected")
+        return self._link
+
+    async def _apart(self, link: Link, work: Callable[[Call[_T]], _T], limit: float | None = None) -> _T:
+        """Do it in a thread. The connection ends with any error but a file's own, for nobody knows then what is under way."""
+        if link.is_cut:
+            raise TransportLost("the connection is over")
+        limit = limit or self._stall
+        late = f"the server did not answer within {limit:g} s"
+
+        def sorted_work(call: Call[_T]) -> _T:
+            return _sorted(work, call)
+
+        try:
+            return await Call(sorted_work, "pysftp-transport").outcome(link.closed, limit, late, self._hung)
+        except (FileRefused, SourceError):
+            raise
+        except BaseException:
+            link.cut()
+            raise
+
+    # --- in the thread
+
+    def _log_in(self, call: Call[None], link: Link) -> None:
+        """Connect; where the pinned host key is not the one shown, ask for the server's keys of other kinds."""
+        try:
+            from .connection import POSIX_RENAME, NothingInCommon, Options, open_connection
+        except ImportError as exc:
+            raise ConfigError("ftp.SFTPLibrary", f"pysftp cannot be loaded ({exc})",
+                              "Run: pip install 'pysubtask[pysftp]', or set it to None for the default client.") from exc
+        call.step()  # loading it may have taken its time
+        login, shown = self._login, list[str]()
+        while True:
+            try:
+                opened = open_connection(Options(login, self._password, link))
+                break
+            except AnotherKey as exc:
+                shown.append(exc.shown)
+                login = login._replace(without=(*login.without, exc.kind))
+            except NothingInCommon as exc:
+                if shown:  # it has no others
+                    raise LoginRefused(another_key(shown)) from exc
+                raise
+        if POSIX_RENAME not in opened.sftp_client.extensions:
+            raise LoginRefused("the server cannot rename over a file (it has no posix-rename), and this client would have to show "
+                               "no file in between. Set SFTPLibrary to None: the default client can do it and mends a broken swap")
+        opened.sftp_client.get_channel().settimeout(self._stall)
+        self._login = login
+        link.connection = opened
+
+    def _send(
+        self, call: Call[RemoteStat], link: Link, job: Job, temp: bytes, stale: list[bytes], progress: Progress
+    ) -> RemoteStat:
+        """All but the rename: what the server now shows under the temporary name."""
+        client = link.connection.sftp_client
+        fd = open_source(job)
+        handle: bytes | None = None
+
+        def moved(done: int) -> None:
+            call.step()
+            call.tell(progress, done)
+
+        try:
+            with _doing(job.name, "removing an earlier temporary file"):
+                for path in stale:
+                    _clear(link, path)
+                    call.step()
+            with _doing(job.name, "making the temporary file"):
+                handle = _open_new(link, temp)
+            with _doing(job.name, "writing"):
+                client.write(handle, fd, job.size, moved)
+            if job.mtime_ns is not None:
+                self._set_time(client, temp, job.mtime_ns)
+            with _doing(job.name, "writing it to the server's disk"):
+                call.step(job.size / _SLOW_DISK)
+                client.sync(handle, job.size / _SLOW_DISK)
+                call.step()
+            with _doing(job.name, "closing"):
+                closing, handle = handle, None
+                client.close_handle(closing)
+            call.step()
+            shown = _look(link, job.name, temp)
+            if shown is None or shown.size != job.size:
+                has = "none" if shown is None else f"{shown.size:,}"
+                raise FileRefused(f"{job.name}: {job.size:,} bytes were written and the server has {has}")
+        except (FileRefused, SourceError):
+            _discard(link, temp, handle)
+            raise
+        finally:
+            os.close(fd)
+        return shown
+
+    def _set_time(self, client: Any, path: bytes, mtime_ns: int) -> None:
+        secs = min(max(mtime_ns // 10**9, 0), _LAST_SECOND)
+        try:
+            client.utime(path, (secs, secs))
+        except Status:
+            self.traits = self.traits._replace(keeps_mtime=False)
+
+
+def _sorted(work: Callable[[Call[_T]], _T], call: Call[_T]) -> _T:
+    """Do it; what paramiko says of the connection becomes TransportLost."""
+    try:
+        return work(call)
+    except Exception as exc:
+        with contextlib.suppress(ImportError):  # then nothing of paramiko was raised
+            from .connection import LOST
+
+            if isinstance(exc, LOST):
+                raise TransportLost(f"the connection is lost: {type(exc).__name__}: {str(exc)[:200]!r}") from exc
+        raise
+
+
+@contextlib.contextmanager
+def _doing(name: str, what: str) -> Iterator[None]:
+    """A status of the server in here is about this file."""
+    try:
+        yield
+    except Status as exc:
+        said = f"{name}: {what}: server said: {exc}"
+        if exc.code in (Status.NO_CONNECTION, Status.CONNECTION_LOST):
+            raise TransportLost(said) from exc
+        raise FileRefused(said) from exc
+
+
+def _publish(call: Call[None], link: Link, name: str, temp: bytes, target: bytes) -> None:
+    call.step()
+    try:
+        with _doing(name, "renaming it into place"):
+            link.connection.sftp_client.posix_rename(temp, target)
+    except FileRefused:
+        _discard(link, temp)
+        raise
+
+
+def _look(link: Link, name: str, path: bytes) -> RemoteStat | None:
+    with _doing(name, "looking it up"):
+        try:
+            found = link.connection.stat(path)
+        except Status as exc:
+            if exc.code == Status.NO_SUCH_FILE:
+                return None
+            raise
+    if found.st_size is None:
+        raise FileRefused(f"{name}: the server does not tell its size")
+    return RemoteStat(found.st_size, found.st_mtime)
+
+
+def _clear(link: Link, path: bytes) -> None:
+    """Remove a file; Status where it is still there."""
+    try:
+        link.connection.remove(path)
+    except Status as refused:
+        try:
+            link.connection.lstat(path)
+        except Status as exc:
+            if exc.code == Status.NO_SUCH_FILE:  # some servers say Failure for a missing file
+                return
+        raise refused
+
+
+def _open_new(link: Link, path: bytes) -> bytes:
+    client = link.connection.sftp_client
+    try:
+        return bytes(client.open_new(path))
+    except Status as exc:
+        folder = parent_of(path)
+        if exc.code != Status.NO_SUCH_FILE or not folder:
+            raise
+    _make_folder(link, folder)
+    return bytes(client.open_new(path))
+
+
+def _make_folder(link: Link, folder: bytes) -> None:
+    """Make it and what is missing above it. Whether it is good shows when a file is opened in it: that it is there
+    already is a failure in SFTP 3 like any other."""
+    try:
+        link.connection.mkdir(folder)
+    except Status as exc:
+        above = parent_of(folder)
+        if exc.code == Status.NO_SUCH_FILE and above not in (b"", b"/"):
+            _make_folder(link, above)
+            with contextlib.suppress(Status):
+                link.connection.mkdir(folder)
+
+
+def _discard(link: Link, temp: bytes, handle: bytes | None = None) -> None:
+    """Have the server forget a temporary file; it is on record, and the first error is the one to tell."""
+    with contextlib.suppress(Status):
+        if handle is not None:
+            link.connection.sftp_client.close_handle(handle)
+    with contextlib.suppress(Status):
+        link.connection.remove(temp)

@@ -1,0 +1,234 @@
+"""pysftp keeps the contract against a real sshd, knows its server, and says what it cannot do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
+from pysubtask.testing import Relay, sftp_server
+from pysubtask.testing.sshd import OpenSSHServer, fingerprint, make_key, missing, openssh_server
+from pysubtask.transports import transport_class
+from pysubtask.transports.base import Job
+from pysubtask.transports.pysftp import PySFTPTransport
+from pysubtask.transports.sftp import SFTPTransport
+from tests.helpers import wait_until
+from tests.transports.contract import NetworkContract, Site
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+SECRET = f"Hunter2 {os.urandom(8).hex()} $'\"%h pä"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
+    with openssh_server(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
+
+
+class TestContract(NetworkContract):
+    @pytest.fixture
+    def site(self, server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:
+        folder, work = tmp_path / "remote", tmp_path / "work"
+        folder.mkdir()
+        work.mkdir()
+        with Relay("127.0.0.1", server.port) as relay:
+            known = tmp_path / "known_hosts"
+            known.write_text(server.known_hosts.read_text().replace(f":{server.port} ", f":{relay.port} "))
+            whole = server.settings(HostPort=relay.port, HostPath=str(folder), KnownHostsFile=str(known))
+            yield Site(PySFTPTransport, whole, str(work), str(folder), relay)
+
+    # Fewer of the cases that differ in where the link breaks: each request here waits for its answer, but for the WRITEs.
+
+    test_a_late_upload_does_not_touch_a_newer_version = None  # type: ignore[assignment]
+
+    @pytest.mark.parametrize(("percent", "how"), [(1, "rst"), (50, "fin"), (99, "rst")])
+    def test_a_link_cut_while_the_bytes_go_up(self, broken: Any, relay: Relay, percent: int, how: Any) -> None:
+        super().test_a_link_cut_while_the_bytes_go_up(broken, relay, percent, how)
+
+    @pytest.mark.parametrize("after", [40, 150])
+    def test_a_link_cut_among_the_last_answers(self, broken: Any, relay: Relay, after: int) -> None:
+        super().test_a_link_cut_among_the_last_answers(broken, relay, after)
+
+    @pytest.mark.parametrize("direction", ["both"])
+    def test_a_link_that_freezes(self, broken: Any, relay: Relay, direction: Any) -> None:
+        super().test_a_link_that_freezes(broken, relay, direction)
+
+
+def using(settings: dict[str, Any], tmp_path: Path, *files: tuple[str, bytes]) -> None:
+    """Logs in; sends files."""
+
+    async def whole() -> None:
+        transport = PySFTPTransport(settings, str(tmp_path))
+        await transport.connect()
+        try:
+            assert await transport.stat("not there") is None
+            for number, (name, data) in enumerate(files):
+                source = tmp_path / f"source {number}"
+                source.write_bytes(data)
+                sent = await transport.upload(Job(str(source), len(data), 10**18, name, f".{number}.tmp"), lambda done: None)
+                assert sent.remote.size == len(data)
+        finally:
+            await transport.close()
+
+    asyncio.run(whole())
+
+
+def refused(settings: dict[str, Any], tmp_path: Path, *files: tuple[str, bytes], kind: type[Exception] = LoginRefused) -> str:
+    with pytest.raises(kind) as caught:
+        using(settings, tmp_path, *files)
+    assert type(caught.value) is kind
+    assert SECRET not in str(caught.value)
+    return str(caught.value)
+
+
+class TestHostKey:
+    @pytest.mark.parametrize("there", [True, False])
+    def test_unknown(self, server: OpenSSHServer, there: bool, tmp_path: Path) -> None:
+        """The same key under another port, or without one, is another host."""
+        known = tmp_path / "known"
+        if there:
+            lines = server.known_hosts.read_text()
+            known.write_text(lines.replace(f":{server.port} ", ":1 ") + lines.replace(f"[127.0.0.1]:{server.port} ", "127.0.0.1 "))
+        assert "not known here" in refused(server.settings(KnownHostsFile=str(known)), tmp_path)
+        assert known.exists() == there
+
+    @pytest.mark.parametrize("policy", ["strict", "accept-new"])
+    def test_changed(self, server: OpenSSHServer, policy: str, tmp_path: Path) -> None:
+        make_key(tmp_path / "other")
+        kind, key, _ = (tmp_path / "other.pub").read_text().split()
+        known = tmp_path / "known"
+        known.write_text(f"[127.0.0.1]:{server.port} {kind} {key}\n")
+        before = known.read_text()
+        assert "on file" in refused(server.settings(KnownHostsFile=str(known), HostKeyPolicy=policy), tmp_path)
+        assert known.read_text() == before
+
+    def test_accepted_once_is_known_from_then_on(self, server: OpenSSHServer, tmp_path: Path) -> None:
+        known = tmp_path / "new folder" / "known"
+        settings = server.settings(KnownHostsFile=str(known))
+        for _ in range(2):
+            using({**settings, "HostKeyPolicy": "accept-new"}, tmp_path)
+            [line] = known.read_text().splitlines()
+            assert line.startswith(f"[127.0.0.1]:{server.port} ")
+        using(settings, tmp_path)
+
+    @pytest.mark.parametrize("kind", ["ed25519", "ecdsa"])
+    def test_pinned(self, server: OpenSSHServer, kind: str, tmp_path: Path) -> None:
+        """The server has keys of several kinds; whichever is pinned, or on file, is asked for."""
+        pinned = fingerprint(server.root / f"host_{kind}.pub")
+        using(server.settings(KnownHostsFile=str(tmp_path / "none"), HostKey=pinned), tmp_path)
+        [line] = [line for line in server.known_hosts.read_text().splitlines() if kind in line]
+        (tmp_path / "known").write_text(line + "\n")
+        using(server.settings(KnownHostsFile=str(tmp_path / "known")), tmp_path)
+
+    def test_pinned_to_another(self, server: OpenSSHServer, tmp_path: Path) -> None:
+        make_key(tmp_path / "other")
+        pinned = fingerprint(tmp_path / "other.pub")
+        said = refused(server.settings(HostKey=pinned, HostKeyPolicy="accept-new"), tmp_path)
+        assert "pinned" in said
+        for kind in ("ed25519", "ecdsa"):
+            assert fingerprint(server.root / f"host_{kind}.pub") in said
+
+    def test_revoked(self, server: OpenSSHServer, tmp_path: Path) -> None:
+        known = tmp_path / "known"
+        lines = server.known_hosts.read_text()
+        known.write_text(lines + "".join(f"@revoked * {line.partition(' ')[2]}\n" for line in lines.splitlines()))
+        assert "revoked" in refused(server.settings(KnownHostsFile=str(known), HostKeyPolicy="accept-new"), tmp_path)
+
+
+class TestLogin:
+    def test_a_password(self, tmp_path: Path) -> None:
+        with sftp_server(tmp_path / "files", user="demo", password=SECRET) as running:
+            settings = running.settings(password=True)
+            using(settings, tmp_path, ("a", b"x"))
+            assert (tmp_path / "files" / "a").read_bytes() == b"x"
+            assert "the login was refused" in refused(settings | {"Password": "wrong"}, tmp_path)
+            wait_until(lambda: running.failed_logins, what="the end of the refused login")
+            assert (running.logins, running.failed_logins) == (1, 1)
+
+    def test_keys_that_do_not_open(self, server: OpenSSHServer, tmp_path: Path) -> None:
+        make_key(tmp_path / "stranger")
+        make_key(tmp_path / "locked", passphrase="five or more")
+        for name, said in (("stranger", "the login was refused"), ("locked", "cannot be used"), ("absent", "cannot be used")):
+            assert said in refused(server.settings(KeyFile=str(tmp_path / name)), tmp_path)
+
+    def test_the_agent(self, server: OpenSSHServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+        agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(tmp_path / "agent")], stdout=subprocess.DEVNULL)
+        try:
+            assert "refused" in refused(server.settings(KeyFile=None), tmp_path)
+            for _ in range(100):
+                added = subprocess.run(["ssh-add", "-q", str(server.key_file)], check=False, stderr=subprocess.PIPE, timeout=20)
+                if added.returncode == 0:
+                    break
+            using(server.settings(KeyFile=None), tmp_path)
+        finally:
+            agent.terminate()
+            agent.wait()
+
+    def test_nobody_listens(self, server: OpenSSHServer, tmp_path: Path) -> None:
+        with Relay("127.0.0.1", server.port) as relay:
+            relay.refuse()
+            refused(server.settings(HostPort=relay.port), tmp_path, kind=TransportLost)
+
+    def test_without_the_library(self, server: OpenSSHServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delitem(sys.modules, "pysubtask.transports.pysftp.connection", raising=False)
+        monkeypatch.setitem(sys.modules, "pysftp", None)
+        assert "pip install 'pysubtask[pysftp]'" in refused(server.settings(), tmp_path, kind=ConfigError)
+
+    def test_nothing_is_loaded_before_a_connect(self) -> None:
+        code = ("import sys; from pysubtask.transports import open_transport; open_transport('pysftp', {'Host': 'h'}, '.')\n"
+                "assert not {'pysftp', 'paramiko'} & set(sys.modules)\n"
+                # With nothing said against it, what the library itself prints or warns of would be seen.
+                "from pysubtask.transports.pysftp import connection; assert connection.pysftp.__version__ == '0.2.9'")
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_it_is_the_same_destination_as_with_the_default_client(server: OpenSSHServer) -> None:
+    settings = server.settings(HostPath="~/in")
+    assert transport_class("pysftp") is PySFTPTransport
+    assert PySFTPTransport.identity(settings) == SFTPTransport.identity(settings)
+
+
+def test_a_server_that_cannot_rename_over_a_file(tmp_path: Path) -> None:
+    with sftp_server(tmp_path / "files", posix_rename=False) as running:
+        assert "Set SFTPLibrary to None" in refused(running.settings(), tmp_path, ("a", b"x"))
+    assert list((tmp_path / "files").iterdir()) == []
+
+
+def test_a_full_disk_condemns_one_file(tmp_path: Path) -> None:
+    """Each WRITE is answered for: among those under way, and not by the next file."""
+    with openssh_server(tmp_path / "sshd", file_limit=300_000) as running:
+        settings = running.settings()
+        using(settings, tmp_path, ("a", b"old"))
+        said = refused(settings, tmp_path, ("b", b"fits"), ("a", os.urandom(3_000_000)), kind=FileRefused)
+        assert "writing" in said and "Failure" in said
+
+        async def next_one() -> None:
+            transport = PySFTPTransport(settings, str(tmp_path))
+            await transport.connect()
+            big, small = tmp_path / "big", tmp_path / "small"
+            big.write_bytes(os.urandom(3_000_000))
+            small.write_bytes(b"x" * 100_000)
+            kept = []
+            for number in range(3):
+                with pytest.raises(FileRefused) as caught:
+                    await transport.upload(Job(str(big), 3_000_000, None, "a", f".a{number}.tmp"), lambda done: None)
+                kept.append(caught)
+                await transport.upload(Job(str(small), 100_000, None, f"c{number}", f".c{number}.tmp"), lambda done: None)
+            await transport.close()
+
+        asyncio.run(next_one())
+        assert {path.name: path.stat().st_size for path in running.files.iterdir()} == {
+            "a": 3, "b": 4, "c0": 100_000, "c1": 100_000, "c2": 100_000,
+        }
+        assert 'fsync "' in running.log()

@@ -55,6 +55,8 @@ def _login(app_key: str | None, place: _Place | None, proxy: str | None, ca_file
         from dropbox.exceptions import DropboxException
         from dropbox.oauth import DropboxOAuth2FlowNoRedirect
         from requests import RequestException
+
+        from ..transports.dropbox.line import make_session
     except ImportError as exc:
         raise _Ended(f"{exc.name} is not installed. Run: pip install 'pysubtask[dropbox]'.", USAGE) from exc
     if ca_file is not None and not os.path.isfile(ca_file):
@@ -62,7 +64,7 @@ def _login(app_key: str | None, place: _Place | None, proxy: str | None, ca_file
     if not app_key:
         _say(_WITHOUT_A_KEY)
         app_key = _ask("App key: ")
-    session = _session(proxy, ca_file)
+    session = make_session(proxy, ca_file)
     flow = DropboxOAuth2FlowNoRedirect(app_key, use_pkce=True, token_access_type="offline", timeout=_ANSWER_SECS)
     flow.requests_session = session
     _say(f"Open this page, press Allow, and copy the code that it shows:\n\n{flow.start()}\n")
@@ -102,18 +104,6 @@ def _check(refresh_token: str, scope: str | None) -> None:
 
 
 # ---- the network
-
-
-def _session(proxy: str | None, ca_file: str | None) -> Any:
-    import requests
-    from requests.utils import get_environ_proxies
-
-    session = requests.Session()
-    # REQUESTS_CA_BUNDLE would beat the file that was asked for.
-    session.trust_env = False
-    session.verify = ca_file or True
-    session.proxies = get_environ_proxies("https://api.dropboxapi.com") if proxy is None else {"https": proxy} if proxy else {}
-    return session
 
 
 def _why(exc: Any) -> str:
@@ -211,7 +201,7 @@ class _Place:
 
     def keep(self, token: str) -> None:
         try:
-            with open(self._fd, "w", encoding="ascii", closefd=False) as file:
+            with open(self._fd, "w", encoding="utf-8", closefd=False) as file:
                 file.write(token + "\n")
                 file.flush()
                 os.fsync(self._fd)

@@ -48,10 +48,11 @@ class UploadSubtask(BaseSubtask):
         return (self.settings["SFTPLibrary"] or "sftp") if self.settings["UseSFTP"] else "ftp"
 
     def destination(self) -> str:
-        if "Host" not in self.settings:
+        section, key = ("dropbox", "AppKey") if self.transport == "dropbox" else ("ftp", "Host")
+        if key not in self.settings:
             raise ConfigError(
-                "SubtaskModuleName", f"{self.handoff.module} uploads but was given the base section alone",
-                "Call the module ftp.py, so that it gets the ftp section too.",
+                "SubtaskModuleName", f"{self.handoff.module} uploads but was not given the {section} section",
+                f"Call the module {section}.py, so that it gets that section too.",
             )  # fmt: skip
         return transport_class(self.transport_name()).identity(self.settings)
 

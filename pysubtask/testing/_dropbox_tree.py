@@ -78,7 +78,7 @@ def decide(info: Commit, there: tuple[str, str] | None, content_hash: str) -> Li
 
 def write_refusal(exc: OSError) -> str | None:
     """The tag of WriteError for what a disk says; None where it is a defect of ours."""
-    if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV):
+    if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV):  # the last: a folder that is elsewhere, as /proc
         return "no_write_permission"
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
         return "insufficient_space"
@@ -259,7 +259,8 @@ def _entry(folder: Path, name: str) -> Path | None:
             return exact
     except ValueError:
         return None
-    return next((child for child in folder.iterdir() if child.name.lower() == name.lower()), None)
+    lower = name.lower()
+    return next((folder / other for other in os.listdir(folder) if other.lower() == lower), None)
 
 
 def _stamp(place: Path) -> tuple[int, ...]:

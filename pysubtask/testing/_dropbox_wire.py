@@ -73,12 +73,14 @@ class Wire:
         self._open: set[socket.socket] = set()
         self._change = threading.Condition()
         self._busy = 0
+        self._ended = False
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Listen; the second time on the port it had."""
         self.faults.begin()
+        self._ended = False
         self._server = _Server(self, (self.host, self.port))
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name=f"dropbox-{self.port}", daemon=True)
@@ -94,6 +96,7 @@ class Wire:
         self._thread.join(_END_SECS)
         self.faults.end()
         with self._change:
+            self._ended = True
             for one in self._open:
                 with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
@@ -109,18 +112,23 @@ class Wire:
         with self._change:
             self._busy += 1
 
-    def leave(self, sock: socket.socket) -> None:
+    def leave(self) -> None:
         """It ends."""
         with self._change:
-            self._open.discard(sock)
             self._busy -= 1
             self._change.notify_all()
 
-    def watch(self, sock: socket.socket, instead: socket.socket | None = None) -> None:
-        """A socket that ``stop`` is to shut down."""
+    def watch(self, sock: socket.socket) -> None:
+        """A socket that ``stop`` is to shut down; Cut where it has been."""
         with self._change:
-            self._open.discard(instead or sock)
+            if self._ended:
+                raise Cut
             self._open.add(sock)
+
+    def unwatch(self, sock: socket.socket) -> None:
+        """It is closed by its thread."""
+        with self._change:
+            self._open.discard(sock)
 
 
 class _Server(ThreadingHTTPServer):
@@ -140,6 +148,8 @@ class _Server(ThreadingHTTPServer):
             super().finish_request(request, client_address)
         except (OSError, Cut):
             return  # the client has gone, or shall believe that we have
+        finally:
+            self.wire.leave()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -155,13 +165,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wire.watch(self.connection)
 
     def finish(self) -> None:
-        sock = self.connection
-        try:
-            with contextlib.suppress(OSError):
-                super().finish()
-            sock.close()
-        finally:
-            self.wire.leave(sock)
+        self.wire.unwatch(self.connection)
+        with contextlib.suppress(OSError):
+            super().finish()
+        self.connection.close()
 
     def handle(self) -> None:
         try:
@@ -178,9 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
         plain = self.connection
         plain.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         self.name, self.close_connection = name, False
+        self.wire.unwatch(plain)
         # The handshake comes last, so that "stop" finds the new socket in its list meanwhile.
         self.connection = self.request = self.wire.context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
-        self.wire.watch(self.connection, plain)
+        self.wire.watch(self.connection)
         self.rfile = self.connection.makefile("rb", _PIECE_BYTES)
         self.wfile = self.connection.makefile("wb")
         self.connection.do_handshake()

@@ -126,7 +126,7 @@ class DropboxServer:
 
     def fail(self, route: str, *, status: int | None = None, error: str | dict[str, Any] | None = None,
              retry_after: int | None = None, times: int | None = 1, every: int = 1, after: int = 0) -> None:
-        """Calls of a route ("*": all; "write": all that write content) are answered by an error, and nothing is done.
+        """Calls of a route ("*": all, oauth2/token too; "write": those that write content) get an error; nothing is done.
 
         ``error``: the way down in the route's union, "path/insufficient_space"; of a 401, 429 or 400 of oauth2/token its
         name; of others the text; or the whole union as JSON. Without ``status`` it is a 409, without either a 429 where

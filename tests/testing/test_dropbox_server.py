@@ -9,6 +9,7 @@ import http.client
 import itertools
 import json
 import os
+import socket
 import ssl
 import threading
 import time
@@ -23,6 +24,7 @@ import pytest
 import requests
 from dropbox import files
 from dropbox.exceptions import ApiError, AuthError, BadInputError, HttpError, InternalServerError, RateLimitError
+from stone.backends.python_rsrc import stone_serializers
 
 from pysubtask.testing import DropboxServer, dropbox_server
 from pysubtask.testing._dropbox_hash import BLOCK_BYTES, BlockHash
@@ -32,6 +34,14 @@ from tests.helpers import wait_until
 OVER = files.WriteMode.overwrite
 NOW = datetime(2021, 3, 4, 5, 6, 7, tzinfo=UTC)
 LOST = requests.exceptions.ConnectionError
+
+
+@pytest.fixture(autouse=True)
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK forgives fields and tags that it does not know; here it shall not."""
+    decode = stone_serializers.json_compat_obj_decode
+    monkeypatch.setattr(stone_serializers, "json_compat_obj_decode",
+                        lambda kind, found, strict=True: decode(kind, found, strict=True))
 
 
 @pytest.fixture
@@ -423,6 +433,10 @@ def test_answers_asked_for(server, box):
         box.files_get_metadata("/a")
     assert limited.value.backoff == 7 and limited.value.error.reason.is_too_many_requests()
     assert (server.calls[-1].status, server.calls[-1].retry_after) == (429, 7)
+    server.fail("write", status=429, error="too_many_write_operations", retry_after=8)
+    status, body, headers = call(server, "files/upload", {"path": "/b"}, b"x" * 1000)
+    assert (status, headers["Retry-After"], headers["Content-Type"]) == (429, "8", "application/json")
+    assert json.loads(body)["error"] == {"reason": {".tag": "too_many_write_operations"}, "retry_after": 8}
     server.fail("*", status=503, retry_after=3)
     with pytest.raises(InternalServerError) as broken:
         box.files_get_metadata("/a")
@@ -500,6 +514,16 @@ def test_an_answer_that_is_lost(server, box):
         box.files_upload(b"done", "/a")
     assert (server.folder / "a").read_bytes() == b"done"
     assert box.files_upload(b"done", "/a", strict_conflict=False).content_hash == content_hash(b"done")
+
+
+def test_a_connection_that_is_cut_is_reset(server):
+    server.lose_answer("files/upload")
+    with tunnel(server) as link:
+        link.request("POST", "/2/files/upload", b"x")
+        with socket.socket(fileno=link.sock.detach()) as plain, pytest.raises(ConnectionResetError):
+            plain.settimeout(20)
+            while plain.recv(65536):
+                continue  # what TLS has to say about itself
 
 
 def test_a_call_that_comes_late(server, box):

@@ -1,13 +1,14 @@
 """Try pysubtask by hand: ``python demo.py``.
 
 Its commands append made-up data to the files below and notify the subtask, which uploads them: to the server
-set in demo_config.py or, where none is set, to a small SFTP server that this demo runs itself.
+or Dropbox set in demo_config.py or, where none is set, to a small SFTP server that this demo runs itself.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import importlib.util
 import os
 import queue
 import random
@@ -58,8 +59,8 @@ class Stop(Exception):
         self.status = status
 
 
-def not_installed(exc: ImportError) -> Stop:
-    return Stop(f"{exc.name or exc} is not installed. In this folder run:  pip install -e '.[demo]'", FAILED)
+def not_installed(exc: ImportError, extra: str = 'demo') -> Stop:
+    return Stop(f"{exc.name or exc} is not installed. In this folder run:  pip install -e '.[{extra}]'", FAILED)
 
 
 def say(text: str = '') -> None:
@@ -108,9 +109,23 @@ def load_config() -> Any:
     return demo_config
 
 
+def uses_ftp(config: Any) -> bool:
+    ftp = getattr(config, 'ftp', None)
+    use: bool | None = getattr(ftp, 'UseFTP', None)
+    return bool(getattr(ftp, 'Host', '')) if use is None else use
+
+
+def uses_dropbox(config: Any) -> bool:
+    dropbox = getattr(config, 'dropbox', None)
+    use: bool | None = getattr(dropbox, 'UseDropbox', None)
+    tokens = [getattr(dropbox, key, None) for key in ('RefreshToken', 'RefreshTokenFile', 'AccessToken')]
+    return any(str(token or '').strip('*') for token in tokens) if use is None else use
+
+
 def needs_server(config: Any) -> bool:
     ftp = getattr(config, 'ftp', None)
-    return not getattr(ftp, 'Host', '') and getattr(ftp, 'UseFTP', None) is not False
+    use = getattr(ftp, 'UseFTP', None)
+    return not getattr(ftp, 'Host', '') and use is not False and (use is True or not uses_dropbox(config))
 
 
 def start_server() -> SFTPServer:
@@ -144,6 +159,16 @@ def with_account(config: Any, account: dict[str, Any]) -> dict[str, Any]:
     ftp = sections.get('ftp', Section())
     sections['ftp'] = {**{key: getattr(ftp, key) for key in ftp}, 'Password': None, 'HostPath': '', 'HostSFTPPath': None, **account}
     return sections
+
+
+def look_for_sdk() -> None:
+    """Stop where Dropbox's SDK is not installed; it is loaded by the child alone."""
+    try:
+        found = importlib.util.find_spec('dropbox')
+    except ImportError:
+        found = None
+    if found is None:
+        raise not_installed(ModuleNotFoundError(name='dropbox'), 'dropbox')
 
 
 # ---- keys
@@ -311,6 +336,9 @@ def demo() -> None:
     except ImportError as exc:
         raise not_installed(exc) from exc
     config = load_config()
+    to_dropbox = uses_dropbox(config)
+    if to_dropbox:
+        look_for_sdk()
     try:
         make_missing()
     except OSError as exc:
@@ -322,8 +350,10 @@ def demo() -> None:
                 config = with_account(config, server.settings())
                 say(f'demo_config.py names no server, so this demo runs its own SFTP server: {server.host}, port {server.port}.')
                 say(f'What is uploaded appears in {SERVER_DIR}/')
-            else:
+            elif uses_ftp(config):
                 say('Uploads go to the server that demo_config.py names.')
+            if to_dropbox:
+                say('Uploads go to the Dropbox of the token in demo_config.py.')
             master = TaskMaster(watchfilesdirs, config, LogToConsole=True)
             try:
                 Shell(master).run()

@@ -19,5 +19,10 @@ ftp.HostSFTPPath = ''
 # After so many milliseconds without a notify the connection is closed; the next notify opens it again.
 ftp.DeadTimeMilli = 40000
 
+# On as soon as both are filled in; then, while ftp.Host is empty, uploads go to Dropbox alone (ftp.UseFTP = True: to both).
+# Run  python -m pysubtask.dropbox --login  and put the two lines it prints here. Then let nobody else read this file: chmod 600
 dropbox = Section('Uploads to Dropbox')
-dropbox.UseDropbox = False  # not in this version
+dropbox.AppKey = ''
+dropbox.RefreshToken = None
+# Folder in Dropbox, made where it is missing. Empty: the app's own folder.
+dropbox.HostPath = ''

@@ -24,7 +24,7 @@ from pysubtask.common.config import SECTIONS
 from pysubtask.common.events import read_events
 from pysubtask.common.status import read_status
 from pysubtask.subtask import base_subtask
-from pysubtask.subtask.command import PASSWORD_VARIABLE, make_parser
+from pysubtask.subtask.command import PASSWORD_VARIABLE, TOKEN_VARIABLES, make_parser
 from tests import make_config_doc, pages
 from tests.helpers import wait_until
 
@@ -57,17 +57,18 @@ def rows(page: str, heading: str) -> dict[str, list[str]]:
 
 def test_settings_and_options_are_those_of_the_code():
     text = pages.read("config.md")
-    wanted = [*(f"settings {section}" for section in SECTIONS), "flags base", "flags ftp"]
+    wanted = [*(f"settings {section}" for section in SECTIONS), "flags base", "flags ftp", "flags dropbox"]
     assert sorted(make_config_doc.parts(text)) == sorted(wanted), "a section or a child has no table in docs/config.md"
     assert text == make_config_doc.rewritten(text), f"docs/config.md is out of date; run: {make_config_doc.COMMAND}"
     for section in SECTIONS:
         for row in defaults_config.SETTINGS[section]:
             assert f"| `{row.key}` | `{row.default!r}` |" in text
-    for extension in ("base", "ftp"):
+    for extension in ("base", "ftp", "dropbox"):
         for action in make_parser(extension)._actions:
             for flag in action.option_strings if action.help != argparse.SUPPRESS else []:
                 assert f"`{flag}`" in text
-    assert f"`{PASSWORD_VARIABLE}`" in text
+    for variable in (PASSWORD_VARIABLE, *TOKEN_VARIABLES.values()):
+        assert f"`{variable}`" in text
 
 
 def test_every_key_of_an_entry_is_explained_with_its_default():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import re
@@ -17,19 +18,19 @@ from typing import Any
 
 import pytest
 
-from pysubtask import BaseMaster, ConfigError, SourceError
+from pysubtask import BaseMaster, ConfigError, Section, SourceError, TaskMaster
 from pysubtask.common.events import read_events
 from pysubtask.common.handoff import Handoff
 from pysubtask.common.status import read_status
 from pysubtask.master.destinations import plan
-from pysubtask.subtask.command import PASSWORD_VARIABLE, by_hand, make_parser
+from pysubtask.subtask.command import PASSWORD_VARIABLE, TOKEN_VARIABLES, by_hand, make_parser
 from pysubtask.transports.base import Job
 from tests.e2e.station import Station
 from tests.helpers import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "tests" / "version1.md"
-ROWS = set(range(1, 49)) - {43}  # 43 is Dropbox, which is not in this version
+ROWS = set(range(1, 49))
 
 
 # ---- the table
@@ -41,6 +42,7 @@ def rows() -> list[tuple[int, str, str]]:
     return [(int(number), defect, held) for number, defect, held in found]
 
 
+@functools.cache
 def names_in(path: Path) -> set[str]:
     """Every test of a file as ``name``, ``Class::name``, or ``Class`` for all of a class."""
     found = set()
@@ -210,6 +212,31 @@ def test_the_password_option_of_version_1_is_refused_without_being_repeated(caps
         said = capsys.readouterr().err
         assert "hunter2" not in said
         assert PASSWORD_VARIABLE in said and "--password-file" in said
+
+
+def test_the_token_option_of_version_1_is_refused_without_being_repeated(capsys):
+    for words in (["-dtoken", "hunter2"], ["--dtoken", "hunter2"], ["--dtoken=hunter2"], ["--proxy", "http://me:hunter2@h:1"]):
+        with pytest.raises(SystemExit) as stopped:
+            told("-wf", "a.csv", *words, extension="dropbox")
+        assert stopped.value.code == 2
+        said = capsys.readouterr().err
+        assert "hunter2" not in said
+        assert "HTTPS_PROXY" in said or (TOKEN_VARIABLES["AccessToken"] in said and "--refresh-token-file" in said)
+
+
+def test_a_token_from_file_and_environment(tmp_path, monkeypatch):
+    file = tmp_path / "token"
+    file.write_text("geheim\n")
+    words = ["-wf", str(tmp_path / "a.csv"), "--app-key", "k", "-x", "1500", "-path", "in/here", "--proxy", ""]
+    found = told(*words, "--refresh-token-file", str(file), extension="dropbox").settings
+    kept = [found[key] for key in ("RefreshTokenFile", "RefreshToken", "DeadTimeMilli", "HostPath", "Proxy", "UseDropbox")]
+    assert kept == [str(file), None, 1500, "in/here", "", True]
+    for key, name in TOKEN_VARIABLES.items():
+        monkeypatch.setenv(name, "hunter2")
+        assert told(*words, extension="dropbox").settings[key] == "hunter2"
+        assert name not in os.environ, "the child's own children do not get it"
+    with pytest.raises(ConfigError, match="--login"):
+        told(*words, extension="dropbox")
 
 
 def test_a_password_of_any_alphabet_from_file_and_environment(tmp_path, monkeypatch):
@@ -413,6 +440,112 @@ def test_an_ftp_upload_leaves_no_file_open(tmp_path):
         assert sorted(path.name for path in (tmp_path / "files").iterdir() if path.is_file()) == ["a", "b", "c"]
 
 
+# ---- Dropbox
+
+
+class BoxStation(Station):
+    """A station that uploads to a stand-in for Dropbox."""
+
+    extension = "dropbox"
+
+    def __init__(self, root: Path, settings: dict[str, Any]) -> None:
+        self.box = settings
+        super().__init__(root, ParkedRetrySecs=1)
+
+    def make(self) -> BaseMaster:
+        config = {"base": Section("", **self.base), "dropbox": Section("", **self.box)}
+        return TaskMaster(self.entries, config, LogFileName=None, LogToConsole=False)
+
+
+@pytest.fixture(scope="module")
+def dropbox(tmp_path_factory):
+    pytest.importorskip("dropbox")
+    from pysubtask.testing import dropbox_server
+
+    with dropbox_server(tmp_path_factory.mktemp("dropbox")) as server:
+        yield server
+
+
+@pytest.fixture
+def box_station(dropbox, tmp_path):
+    own = {key: value for key, value in dropbox.settings().items() if key not in ("StallSecs", "ConnectTimeoutSecs")}
+    one = BoxStation(tmp_path, {**own, "HostPath": "in/here", "TimerIntervalSecs": 0.2})
+    one.server = dropbox.folder / "in" / "here"
+    yield one
+    one.close()
+    dropbox.heal()
+
+
+def test_dropbox_away_at_the_start_and_the_section_is_honoured(dropbox, box_station):
+    one = box_station
+    dropbox.stop()
+    try:
+        one.master.start()
+        pid = one.pid()
+        one.write("a.csv", "1")
+        one.notify("a.csv")
+        one.wait_kind("connect_failed")
+    finally:
+        dropbox.start()
+    one.arrived("a.csv", secs=60)
+    assert one.pid() == pid
+    assert "START! Polling every [0.2] secs" in one.log()
+
+
+def test_what_dropbox_refuses_is_never_called_delivered(dropbox, box_station):
+    one = box_station
+    dropbox.fail("write", error="path/disallowed_name", times=None)
+    one.write("a.csv", "2")
+    one.master.start()
+    one.notify("a.csv")
+    one.wait_kind("parked")
+    assert "delivered" not in one.kinds() and not one.sent()
+    dropbox.heal()
+    one.arrived("a.csv", secs=60)
+    one.wait_kind("delivered")
+
+
+def test_a_token_that_ends_is_replaced_and_a_revoked_one_holds_everything(dropbox, box_station):
+    one = box_station
+    one.write("a.csv", "3")
+    one.master.start()
+    one.notify("a.csv")
+    one.arrived("a.csv", secs=60)
+    dropbox.expire_tokens()
+    one.write("a.csv", "4")
+    one.notify("a.csv")
+    one.arrived("a.csv", secs=60)
+    assert "login_refused" not in one.kinds()
+    dropbox.revoke()
+    dropbox.expire_tokens()
+    try:
+        one.write("a.csv", "5")
+        one.notify("a.csv")
+        one.wait_kind("login_refused")
+        wait_until(lambda: one.page()["state"] == "held", what="held")
+        assert "--login" in one.page()["why"]
+    finally:
+        dropbox.restore()
+    one.arrived("a.csv", secs=60)
+
+
+def test_a_file_is_never_whole_in_memory(dropbox, box_station):
+    def peak() -> int:
+        return int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{one.pid()}/status").read_text())[1]) * 1024
+
+    one, size = box_station, 128 * 1024 * 1024
+    one.write("a.csv", "6")
+    one.master.start()
+    one.notify("a.csv")
+    one.arrived("a.csv", secs=60)
+    before = peak()
+    os.truncate(one.data / "a.csv", size)
+    one.notify("a.csv")
+    there = one.server / "a.csv"
+    wait_until(lambda: there.stat().st_size == size, 60, "the large one")
+    assert peak() - before < size / 3
+
+
 # ---- the package
 
 
@@ -420,7 +553,7 @@ def test_the_package_is_one():
     with open(ROOT / "pyproject.toml", "rb") as file:
         project = tomllib.load(file)["project"]
     assert [re.split("[<>=~!]", one)[0] for one in project["dependencies"]] in ([], ["watchdog"])
-    assert set(project["optional-dependencies"]) >= {"asyncssh", "testing", "test", "demo"}
+    assert set(project["optional-dependencies"]) >= {"asyncssh", "dropbox", "testing", "test", "demo"}
     folders = {path.parent for path in (ROOT / "pysubtask").rglob("*.py")}
     assert all((folder / "__init__.py").exists() for folder in folders)
     assert (ROOT / "pysubtask" / "py.typed").exists()

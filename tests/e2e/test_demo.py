@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common.process import is_alive
-from pysubtask.testing import sftp_server
+from pysubtask.testing import dropbox_server, sftp_server
 from tests.helpers import wait_until
 
 pty = pytest.importorskip("pty", reason="pseudo-terminals are a matter of POSIX systems")
@@ -348,6 +348,33 @@ def test_with_a_server_filled_in_it_uses_that_one_and_starts_none(copy, start, t
     assert not (copy.logs / ".demo_server").exists()
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_with_the_lines_of_a_login_it_uses_dropbox(copy, tmp_path, both):
+    with dropbox_server(tmp_path / "dropbox") as server:
+        lines = [f"dropbox.{key} = {value!r}" for key, value in server.settings(HostPath="in/here").items()]
+        with (copy.folder / "demo_config.py").open("a") as file:
+            file.write("\n".join(["", *lines, "ftp.UseFTP = True" if both else "", ""]))
+        result = copy.run("0\ns\nx\n")
+        assert result.returncode == 0
+        copy.wait_delivered("test1.mrk", server.folder / "in/here")
+        assert ("own SFTP server" in result.stdout) == copy.server.exists() == both
+        if both:
+            copy.wait_delivered("test1.mrk")
+    assert "Uploads go to the Dropbox" in result.stdout
+    assert len(re.findall(r"destination: +(?:s?ftp|dropbox)", result.stdout)) == 1 + both
+    assert "Traceback" not in result.stderr and "ERROR" not in result.stderr
+
+
+def test_without_the_sdk_it_names_the_extra(copy):
+    copy.block("dropbox")
+    with (copy.folder / "demo_config.py").open("a") as file:
+        file.write("\ndropbox.AccessToken = 'token'\n")
+    result = copy.run("x\n")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line == "ERROR: dropbox is not installed. In this folder run:  pip install -e '.[dropbox]'"
+
+
 @pytest.mark.parametrize("module", ["asyncssh", "pysubtask"])
 def test_not_installed_it_prints_one_line_of_remedy(copy, module):
     copy.block(module)
@@ -362,7 +389,8 @@ def test_not_installed_it_prints_one_line_of_remedy(copy, module):
     ("wrong", "said"),
     [
         ("ftp.Hots = 'example.org'", "demo_config.py: ftp.Hots: this setting is not known. Did you mean 'Host'?"),
-        ("dropbox.UseDropbox = True", "demo_config.py: dropbox.UseDropbox: "),
+        ("dropbox.UseDropbox = True", "demo_config.py: dropbox.RefreshToken: it is not set"),
+        ("dropbox.RefreshToken = 'token'", "demo_config.py: dropbox.AppKey: it is not set"),
         ("ftp.Host = 'example.org", "demo_config.py, line "),
         ("ftpp.Host = 'example.org'", "demo_config.py: name 'ftpp' is not defined"),
     ],

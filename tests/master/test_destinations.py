@@ -12,8 +12,8 @@ from pysubtask.common.config import values_of
 from pysubtask.master.destinations import own_module, plan
 
 BAD_NAMES = ("", " ", ".", "..", "a/b", "\\", "x" * 101)
-BAD_PROXIES = ("proxy:3128", "socks5://h:1", "http://", "http://geheim:geheim@", "http://h:x", "http://h:0", "http://h/path", "http://h h:1",
-               "http://h:1\n", " ")
+BAD_PROXIES = ("proxy:3128", "socks5://h:1", "http://", "http://geheim:geheim@", "http://h:x", "http://h:0", "http://h/path",
+               "http://h h:1", "http://h:1\n", " ")
 FILES = [{"file": "a.csv"}]
 
 

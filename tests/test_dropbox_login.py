@@ -1,0 +1,296 @@
+"""``python -m pysubtask.dropbox --login`` as a person runs it, against the stand-in; and where the token is seen."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("dropbox")
+
+from pysubtask import Section, TaskMaster
+from pysubtask.master.destinations import plan
+from pysubtask.subtask import dropbox_login
+from pysubtask.testing import DropboxServer, dropbox_server
+from tests.e2e.station import Station
+from tests.e2e.test_demo import BLOCKER
+from tests.helpers import wait_until
+
+ROOT = Path(__file__).resolve().parent.parent
+SECS = 60
+TOKEN = "stand-in-refresh-token"
+CODE = "the-code-of-the-page"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DropboxServer]:
+    with dropbox_server(tmp_path_factory.mktemp("dropbox"), refresh_token=TOKEN) as made:
+        yield made
+
+
+class Login:
+    """The command, run by a person who does what it says."""
+
+    def __init__(self, folder: Path, server: DropboxServer, *more: str, python_path: str = "", **environ: str) -> None:
+        self.server = server
+        self.command = [sys.executable, "-m", "pysubtask.dropbox", "--login", *more]
+        path = os.pathsep.join([*filter(None, [python_path]), str(ROOT), *filter(None, sys.path)])
+        plain = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+        self.process = subprocess.Popen(
+            self.command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**plain, "PYTHONPATH": path, "HOME": str(folder), **environ}, umask=0,
+        )  # fmt: skip
+        self.said = ""
+
+    def type(self, line: str) -> None:
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def open_the_page(self) -> dict[str, list[str]]:
+        """Allow it on the page that it names; what the page was asked."""
+        while not (line := self.process.stdout.readline()).startswith("https://"):
+            assert line, self.process.communicate(timeout=SECS)
+            self.said += line
+        url = urllib.parse.urlsplit(line.strip())
+        asked = urllib.parse.parse_qs(url.query)
+        assert (url.netloc, url.path) == ("www.dropbox.com", "/oauth2/authorize")
+        self.server.authorize(CODE, asked["code_challenge"][0])
+        return asked
+
+    def end(self) -> tuple[int, str]:
+        """Exit status and stderr; stdout is in ``said``."""
+        out, err = self.process.communicate(timeout=SECS)
+        self.said += out
+        assert "Traceback" not in err and "Traceback" not in self.said
+        return self.process.returncode, err
+
+
+@pytest.fixture
+def login(server: DropboxServer, tmp_path: Path) -> Iterator[Any]:
+    made: list[Login] = []
+
+    def make(*more: str, ca: bool = True, **given: str) -> Login:
+        words = ["--ca-file", str(server.ca_file)] if ca else []
+        made.append(Login(tmp_path, server, *words, *more, **given))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.process.kill()
+        one.process.communicate()
+
+
+def config_of(said: str) -> Section:
+    """What a config has after the lines were put into it."""
+    lines = [line for line in said.splitlines() if line.startswith("dropbox.")]
+    namespace = {"dropbox": Section("")}
+    exec("\n".join(lines), namespace)
+    return namespace["dropbox"]
+
+
+def test_a_person_is_led_through_and_the_lines_it_prints_are_a_config(login: Any, server: DropboxServer, tmp_path: Path):
+    one = login("--proxy", server.proxy, REQUESTS_CA_BUNDLE="/no such file")
+    one.type("standin")
+    asked = one.open_the_page()
+    assert asked["client_id"] == ["standin"] and asked["token_access_type"] == ["offline"]
+    assert asked["code_challenge_method"] == ["S256"] and "client_secret" not in asked
+    assert "dropbox.com/developers/apps" in one.said and "App folder" in one.said
+    one.type(f"  {CODE} ")
+    assert one.end() == (0, "")
+    assert "Stand In (stand-in@example.com)" in one.said
+    found = config_of(one.said)
+    assert list(found) == ["AppKey", "RefreshToken"]
+    assert (found.AppKey, found.RefreshToken) == ("standin", TOKEN)
+    assert plan("dropbox", "pysubtask.dropbox", {"dropbox": found}, str(tmp_path)).settings["RefreshToken"] == TOKEN
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_stored_token_is_for_its_owner_alone_at_every_moment(login: Any, server: DropboxServer, tmp_path: Path):
+    """The umask of the process is 0, and an older file there is open to all."""
+    (tmp_path / "token").write_text("older")
+    (tmp_path / "token").chmod(0o666)
+    url = f"http://me:geheim@{server.proxy.removeprefix('http://')}"
+    one = login("--app-key", "standin", "--store", "token", HTTPS_PROXY=url)
+    one.open_the_page()
+    assert "developers" not in one.said, "who has a key is not told how to get one"
+    (temp,) = [path for path in tmp_path.iterdir() if path.name != "token"]
+    assert stat.S_IMODE(temp.stat().st_mode) == 0o600, "before anything is in it"
+    inode = temp.stat().st_ino
+    one.type(CODE)
+    assert one.end() == (0, "")
+    (left,) = tmp_path.iterdir()
+    assert left.stat().st_ino == inode and stat.S_IMODE(left.stat().st_mode) == 0o600
+    assert left.read_text() == TOKEN + "\n"
+    assert TOKEN not in one.said and "geheim" not in one.said
+    assert config_of(one.said).RefreshTokenFile == str(tmp_path / "token")
+
+
+def wrong_code(one: Login) -> str:
+    one.type("not-" + CODE)
+    return "does not take this code: code doesn't exist or has expired"
+
+
+def no_code(one: Login) -> str:
+    one.process.stdin.close()
+    one.process.stdin = None
+    return "nothing was given"
+
+
+def ctrl_c(one: Login) -> str:
+    one.process.send_signal(signal.SIGINT)
+    return "nothing was changed"
+
+
+def account_refused(one: Login) -> str:
+    one.server.fail("users/get_current_account", status=401, error="invalid_access_token")
+    one.type(CODE)
+    return "does not take it"
+
+
+@pytest.mark.parametrize(("what", "status"), [(wrong_code, 1), (no_code, 2), (ctrl_c, 1), (account_refused, 1)])
+def test_a_login_that_ends_early_changes_nothing(login: Any, server: DropboxServer, tmp_path: Path, what: Any, status: int):
+    (tmp_path / "token").write_text("older")
+    one = login("--app-key", "standin", "--proxy", server.proxy, "--store", "token")
+    one.open_the_page()
+    said = what(one)
+    found, err = one.end()
+    assert (found, said in err) == (status, True), err
+    assert "dropbox." not in one.said.replace("www.dropbox.com", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["token"]
+    assert (tmp_path / "token").read_text() == "older"
+
+
+def closed_port() -> str:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{one.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("case", ["key", "proxy", "certificate"])
+def test_what_is_wrong_is_said_with_its_remedy(login: Any, server: DropboxServer, case: str):
+    words = ["--app-key", "other" if case == "key" else "standin"]
+    words += ["--proxy", closed_port() if case == "proxy" else server.proxy]
+    said = {"key": "does not know this app key", "proxy": "(Connection refused). Check --proxy", "certificate": "--ca-file"}[case]
+    one = login(*words, ca=case != "certificate")
+    one.open_the_page()
+    one.type(CODE)
+    status, err = one.end()
+    assert status == 1 and said in err and len(err.splitlines()) == 1, err
+    assert CODE not in err and "dropbox.AppKey" not in one.said
+
+
+def test_without_the_library_it_names_the_extra(login: Any, tmp_path: Path):
+    (tmp_path / "sitecustomize.py").write_text(BLOCKER.format(name="dropbox"))
+    assert login("--app-key", "k", python_path=str(tmp_path)).end() == (
+        2, "pysubtask: dropbox is not installed. Run: pip install 'pysubtask[dropbox]'.\n",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [["--store", "/no/such/folder/x"], ["--store", "."], ["--ca-file", "no.pem"]])
+def test_files_that_cannot_be_are_said_before_anything_is_asked(words: list[str], capsys: Any, tmp_path: Path):
+    given = dict(zip(words[::2], words[1::2], strict=True))
+    assert dropbox_login.login("k", given.get("--store"), "", given.get("--ca-file")) == 2
+    said = capsys.readouterr()
+    assert words[0] in said.err and not said.out
+
+
+def test_store_without_login_is_a_mistake():
+    done = subprocess.run([sys.executable, "-m", "pysubtask.dropbox", "--store", "x"], cwd=ROOT, capture_output=True, timeout=SECS)
+    assert done.returncode == 2 and b"--store goes with --login" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("token", "scope", "said"),
+    [
+        ("", None, "no refresh token"),
+        ("t", "account_info.read", "files.content.write and files.metadata.read"),
+        ("t", "files.content.write", "no permission for files.metadata.read."),
+        ("t", "files.metadata.read files.content.write account_info.read", None),
+        ("t", None, None),
+    ],
+)
+def test_a_token_that_would_be_of_no_use_is_refused(token: str, scope: str | None, said: str | None):
+    if said is None:
+        dropbox_login._check(token, scope)
+        return
+    with pytest.raises(dropbox_login._Ended, match=said):
+        dropbox_login._check(token, scope)
+
+
+# ---- where the token is seen afterwards
+
+
+class BoxStation(Station):
+    extension = "dropbox"
+
+    def __init__(self, root: Path, settings: dict[str, Any]) -> None:
+        self.box = settings
+        super().__init__(root)
+
+    def make(self) -> TaskMaster:
+        config = {"base": Section("", **self.base), "dropbox": Section("", **self.box)}
+        return TaskMaster(self.entries, config, LogFileName=str(self.root / "logs" / "master.txt"), LogToConsole=False)
+
+
+def test_the_token_is_seen_nowhere_else(tmp_path: Path, server: DropboxServer):
+    """From the app to Dropbox, through a proxy with a password, with a link that fails: in no argv, log, file or repr."""
+    url = f"http://me:geheim@{server.proxy.removeprefix('http://')}"
+    given = {key: value for key, value in server.settings(Proxy=url).items() if key not in ("StallSecs", "ConnectTimeoutSecs")}
+    one = BoxStation(tmp_path, given)
+    one.server = server.folder
+    seen: set[bytes] = set()
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            for path in glob.glob("/proc/[0-9]*/cmdline"):
+                try:
+                    with open(path, "rb") as file:
+                        seen.add(file.read())
+                except OSError:
+                    continue
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        server.stop()
+        try:
+            one.write("a.csv", "1\n")
+            one.master.start()
+            one.notify("a.csv")
+            one.wait_kind("connect_failed")
+        finally:
+            server.start()
+        one.arrived("a.csv", secs=SECS)
+        server.revoke()
+        server.expire_tokens()
+        one.write("a.csv", "2\n")
+        one.notify("a.csv")
+        one.wait_kind("login_refused")
+        wait_until(lambda: one.page().get("state") == "held", what="held")
+        shown = repr(one.master) + repr(one.master.status()) + repr(one.master.__dict__)
+    finally:
+        server.restore()
+        stop.set()
+        looker.join()
+        one.close()
+    words = (TOKEN, "geheim")
+    assert any(b"pysubtask.dropbox" in line for line in seen), "the look saw the child"
+    assert [line for line in seen if any(word.encode() in line for word in words)] == []
+    assert not any(word in shown for word in words)
+    assert server.count("oauth2/token"), "the child fetched access tokens"
+    for path in [path for path in tmp_path.rglob("*") if path.is_file()]:
+        data = path.read_bytes()
+        assert not any(word.encode() in data for word in words) and not re.search(rb"\bsl\.[\w-]{20}", data), path

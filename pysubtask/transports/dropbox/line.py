@@ -83,7 +83,8 @@ class Line:
                 _use(self.poolmanager, Pool)
 
             def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-                return _use(super().proxy_manager_for(*args, **kwargs), Pool)
+                # Towards a proxy urllib3 leaves Nagle's algorithm on, which holds small requests back.
+                return _use(super().proxy_manager_for(*args, socket_options=Connection.default_socket_options, **kwargs), Pool)
 
         return Adapter(pool_connections=4, pool_maxsize=connections)
 

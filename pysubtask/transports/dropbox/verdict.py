@@ -50,7 +50,8 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
     if _untrusted(exc):
         return LoginRefused(f"the server's certificate is not trusted (a proxy in between? then set CAFile): {_shortened(exc)}")
     if isinstance(exc, ProxyError):
-        return TransportLost(f"the proxy does not let us through: {_shortened(exc)}")
+        # Also what a connection that was lost behind a proxy looks like.
+        return TransportLost(f"the way through the proxy is lost or closed: {_shortened(exc)}")
     if isinstance(exc, (RequestException, OSError)):
         return TransportLost(f"Dropbox cannot be reached: {_shortened(exc)}")
     # An answer that is not Dropbox's (a portal that asks for a login) fails anywhere in the SDK.

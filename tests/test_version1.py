@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 
-from pysubtask import BaseMaster, ConfigError, Section, SourceError, TaskMaster
+from pysubtask import BaseMaster, ConfigError, SourceError
 from pysubtask.common.events import read_events
 from pysubtask.common.handoff import Handoff
 from pysubtask.common.status import read_status
 from pysubtask.master.destinations import plan
 from pysubtask.subtask.command import PASSWORD_VARIABLE, TOKEN_VARIABLES, by_hand, make_parser
 from pysubtask.transports.base import Job
-from tests.e2e.station import Station
+from tests.e2e.station import DropboxStation, Station
 from tests.helpers import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -443,20 +443,6 @@ def test_an_ftp_upload_leaves_no_file_open(tmp_path):
 # ---- Dropbox
 
 
-class BoxStation(Station):
-    """A station that uploads to a stand-in for Dropbox."""
-
-    extension = "dropbox"
-
-    def __init__(self, root: Path, settings: dict[str, Any]) -> None:
-        self.box = settings
-        super().__init__(root, ParkedRetrySecs=1)
-
-    def make(self) -> BaseMaster:
-        config = {"base": Section("", **self.base), "dropbox": Section("", **self.box)}
-        return TaskMaster(self.entries, config, LogFileName=None, LogToConsole=False)
-
-
 @pytest.fixture(scope="module")
 def dropbox(tmp_path_factory):
     pytest.importorskip("dropbox")
@@ -468,9 +454,7 @@ def dropbox(tmp_path_factory):
 
 @pytest.fixture
 def box_station(dropbox, tmp_path):
-    own = {key: value for key, value in dropbox.settings().items() if key not in ("StallSecs", "ConnectTimeoutSecs")}
-    one = BoxStation(tmp_path, {**own, "HostPath": "in/here", "TimerIntervalSecs": 0.2})
-    one.server = dropbox.folder / "in" / "here"
+    one = DropboxStation(tmp_path, dropbox.folder / "in" / "here", dropbox.settings(HostPath="in/here"), ParkedRetrySecs=1)
     yield one
     one.close()
     dropbox.heal()

@@ -140,6 +140,22 @@ class SFTPStation(Station):
         return found + ([str(path) for path in bak.iterdir()] if bak.is_dir() else [])
 
 
+class DropboxStation(Station):
+    """The same with a TaskMaster and Dropbox; ``box`` holds the section's values, without what is set in base."""
+
+    extension = "dropbox"
+
+    def __init__(self, root: Path, server: Path, box: dict[str, Any], **base: Any):
+        own = {key: value for key, value in box.items() if key not in ("StallSecs", "ConnectTimeoutSecs")}
+        self.box = {"Subtask_Log_FileName": str(root / "logs" / "child.txt"), "TimerIntervalSecs": 0.2, **own}
+        super().__init__(root, **base)
+        self.server = server
+
+    def make(self) -> BaseMaster:
+        config = {"base": Section("", **self.base), "dropbox": Section("", **self.box)}
+        return TaskMaster(self.entries, config, LogFileName=str(self.root / "logs" / "master.txt"), LogToConsole=False)
+
+
 def pause(secs: float) -> None:
     """Let time go by where nothing may happen."""
     time.sleep(secs)

@@ -11,6 +11,8 @@ from ..common.errors import ConfigError, LoginRefused
 
 _HOST = re.compile(r"[A-Za-z0-9_.:\[][A-Za-z0-9_.:%\[\]-]*\Z")
 _USER_BAD = re.compile(r"[\x00-\x20\x7f'`\";&<>|(){}$%]|\A-|\\\Z|\A\Z")  # what ssh itself refuses, and what it would expand
+# "Password: ", "Password for pi@host: ", "pi@host's password: "; nothing in front of it that could make it another one.
+_WORDS = re.compile(r"(?:\S+'s )?(?:password|kennwort|mot de passe)(?: for \S+?)?\s*:?\s*", re.IGNORECASE)
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?\Z")
 
 
@@ -74,6 +76,11 @@ def _file(key: str, value: Any, also: str | None = None) -> str | None:
     if '"' in path or "${" in path or "\\" in path or any(ord(char) < 32 for char in path):
         raise ConfigError(f"ftp.{key}", f"{path!r} has a character that ssh does not take in a path", "Use another path.")
     return path
+
+
+def asks_for_password(words: str) -> bool:
+    """Whether a server's own words ask for a password and for nothing else."""
+    return _WORDS.fullmatch(words) is not None
 
 
 def is_among(kind: str, kinds: Iterable[str]) -> bool:

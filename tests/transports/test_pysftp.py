@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
 from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
@@ -152,6 +153,45 @@ class TestLogin:
             assert "the login was refused" in refused(settings | {"Password": "wrong"}, tmp_path)
             wait_until(lambda: running.failed_logins, what="the end of the refused login")
             assert (running.logins, running.failed_logins) == (1, 1)
+
+    @pytest.mark.parametrize("question", ["Password: ", "Verification code: "])
+    def test_only_a_question_for_the_password_is_answered(self, question: str, tmp_path: Path) -> None:
+        heard: list[Any] = []
+
+        class Asking(asyncssh.SSHServer):
+            def begin_auth(self, username: str) -> bool:
+                return True
+
+            def kbdint_auth_supported(self) -> bool:
+                return True
+
+            def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
+                return "", "", "", [(question, False)]
+
+            def validate_kbdint_response(self, username: str, responses: Any) -> bool:
+                heard.extend(responses)
+                return bool(heard == [SECRET])
+
+        async def whole() -> None:
+            key = asyncssh.generate_private_key("ssh-ed25519")
+            options = {"server_factory": Asking, "server_host_keys": [key], "sftp_factory": True}
+            async with asyncssh.listen("127.0.0.1", 0, **options) as acceptor:
+                settings = {"Host": "127.0.0.1", "HostPort": acceptor.get_port(), "User": "demo", "Password": SECRET,
+                            "HostKey": key.get_fingerprint()}
+                transport = PySFTPTransport(settings, str(tmp_path))
+                try:
+                    await transport.connect()
+                finally:
+                    await transport.close()
+
+        # This server ends a connection whose client asks for the login service twice, so a second attempt is a second connection.
+        if question == "Password: ":
+            asyncio.run(whole())
+            assert heard == [SECRET]
+        else:
+            with pytest.raises(LoginRefused, match=question):
+                asyncio.run(whole())
+            assert heard == []
 
     def test_keys_that_do_not_open(self, server: OpenSSHServer, tmp_path: Path) -> None:
         make_key(tmp_path / "stranger")

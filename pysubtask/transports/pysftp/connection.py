@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import paramiko
@@ -32,7 +33,7 @@ from paramiko.sftp import (
 
 from ...common.errors import LoginRefused, SourceChanged, TransportLost
 from ..known_hosts import OnFile, keys_on_file, remember
-from ..ssh_login import AnotherKey, Login, is_among
+from ..ssh_login import AnotherKey, Login, asks_for_password, is_among
 from .link import Link, Status, hang_up
 
 if not hasattr(paramiko, "DSSKey"):
@@ -64,6 +65,8 @@ class Options(NamedTuple):
     login: Login
     password: str | None
     link: Link
+    skip: int = 0
+    """Attempts to log in that were made already."""
     log: bool = False
     compression: bool = False
     ciphers: None = None
@@ -77,12 +80,21 @@ class Options(NamedTuple):
         return f"Options({self.login!r})"
 
 
+class StartAnew(Exception):
+    """The server hung up at the second attempt to log in, as some do since paramiko begins each with a service request
+    of its own (RFC 4253, section 10): the attempt ``number`` needs a connection of its own."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(number)
+
+
 class NothingInCommon(LoginRefused):
     """The server and this client share no algorithm; after another key was shown, no other kind of key."""
 
 
 def open_connection(options: Options) -> Connection:
-    """Connect, log in, open the sftp subsystem. Raises LoginRefused, TransportLost, or one of ``LOST``."""
+    """Connect, log in, open the sftp subsystem. Raises LoginRefused, TransportLost, StartAnew, or one of ``LOST``."""
     connection = Connection(options.login.host, options.login.user or getpass.getuser(), port=options.port, cnopts=options)
     try:
         connection.sftp_client  # noqa: B018 - pysftp opens the channel when it is asked for
@@ -176,23 +188,38 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
         login, password = self.options.login, self.options.password
         agent = paramiko.Agent() if login.key_file is None and password is None else None
         said = "there is no key, no agent and no Password to log in with"
+        attempts: list[tuple[str, Callable[[], Any]]] = []
         try:
-            attempts = [(self.auth_publickey, key) for key in _keys(login, agent)[:_MOST_KEYS]]
+            for key in _keys(login, agent)[:_MOST_KEYS]:
+                attempts.append(("publickey", partial(self.auth_publickey, user, key)))
             if password is not None:
-                attempts.append((self.auth_password, password))
-            for attempt, secret in attempts:
+                attempts.append(("password", partial(self.auth_password, user, password, fallback=False)))
+                attempts.append(("question", partial(self.auth_interactive, user, lambda _, __, asked: _answers(asked, password))))
+            for number, (method, attempt) in list(enumerate(attempts))[self.options.skip :]:
                 try:
-                    attempt(user, secret)
+                    attempt()
                 except paramiko.AuthenticationException as exc:
-                    if not self.is_active():
-                        raise TransportLost(f"the connection ended during the login: {exc}") from exc
                     said = str(exc)
+                    if not self.is_active():
+                        if number > self.options.skip:
+                            raise StartAnew(number) from exc
+                        raise TransportLost(f"the connection ended during the login: {said}") from exc
+                    if method == "password" and "keyboard-interactive" not in getattr(exc, "allowed_types", ()):
+                        break  # a wrong one is not tried twice
                 if self.is_authenticated():
                     return
         finally:
             if agent is not None:
                 agent.close()
         raise LoginRefused(f"the login was refused ({said}). Check User, KeyFile or Password, and the account on the server")
+
+
+def _answers(questions: list[tuple[str, bool]], password: str) -> list[str]:
+    """Called in paramiko's own thread, which ends with what this raises and hands it on."""
+    for question, _ in questions:
+        if len(questions) > 1 or not asks_for_password(question):
+            raise LoginRefused(f"the server asked {question[:80]!r}, which is not answered from here")
+    return [password for _ in questions]
 
 
 def _keys(login: Login, agent: Any) -> list[Any]:

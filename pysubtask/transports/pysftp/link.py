@@ -32,6 +32,8 @@ class Link:
 
     def hold(self, sock: socket.socket) -> None:
         """In the thread: this is the socket from now on. TransportLost where it was cut while that was opened."""
+        if self._sock is not None:  # an attempt to log in that was not the last
+            hang_up(self._sock)
         self._sock = sock
         if self.is_cut:
             raise TransportLost("closed meanwhile")

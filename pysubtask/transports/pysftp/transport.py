@@ -128,19 +128,22 @@ class PySFTPTransport(Transport):
     def _log_in(self, call: Call[None], link: Link) -> None:
         """Connect; where the pinned host key is not the one shown, ask for the server's keys of other kinds."""
         try:
-            from .connection import POSIX_RENAME, NothingInCommon, Options, open_connection
+            from .connection import POSIX_RENAME, NothingInCommon, Options, StartAnew, open_connection
         except ImportError as exc:
             raise ConfigError("ftp.SFTPLibrary", f"pysftp cannot be loaded ({exc})",
                               "Run: pip install 'pysubtask[pysftp]', or set it to None for the default client.") from exc
         call.step()  # loading it may have taken its time
-        login, shown = self._login, list[str]()
+        options, shown = Options(self._login, self._password, link), list[str]()
         while True:
             try:
-                opened = open_connection(Options(login, self._password, link))
+                opened = open_connection(options)
                 break
             except AnotherKey as exc:
                 shown.append(exc.shown)
-                login = login._replace(without=(*login.without, exc.kind))
+                login = options.login
+                options = options._replace(login=login._replace(without=(*login.without, exc.kind)))
+            except StartAnew as exc:
+                options = options._replace(skip=exc.number)
             except NothingInCommon as exc:
                 if shown:  # it has no others
                     raise LoginRefused(another_key(shown)) from exc
@@ -149,7 +152,7 @@ class PySFTPTransport(Transport):
             raise LoginRefused("the server cannot rename over a file (it has no posix-rename), and this client would have to show "
                                "no file in between. Set SFTPLibrary to None: the default client can do it and mends a broken swap")
         opened.sftp_client.get_channel().settimeout(self._stall)
-        self._login = login
+        self._login = options.login
         link.connection = opened
 
     def _send(

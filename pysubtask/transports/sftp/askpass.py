@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 import shutil
 import socket
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
+from ..ssh_login import asks_for_password
 from .packets import text
 
 FOLDER_PREFIX = "pysubtask-askpass-"
@@ -42,8 +42,6 @@ if not answer:
     sys.exit(1)
 sys.stdout.buffer.write(answer + b"\\n")
 """
-# "Password: ", "Password for pi@host: ", "pi@host's password: "; nothing in front of it that could make it another one.
-_WORDS = re.compile(r"(?:\S+'s )?(?:password|kennwort|mot de passe)(?: for \S+?)?\s*:?\s*", re.IGNORECASE)
 
 
 def is_password_question(question: str, user: str, host: str) -> bool:
@@ -57,11 +55,6 @@ def is_password_question(question: str, user: str, host: str) -> bool:
         return True
     mark = f"({user}@{host}) "
     return question.startswith(mark) and asks_for_password(question[len(mark) :])
-
-
-def asks_for_password(words: str) -> bool:
-    """Whether a server's own words ask for a password and for nothing else."""
-    return _WORDS.fullmatch(words) is not None
 
 
 class Askpass:

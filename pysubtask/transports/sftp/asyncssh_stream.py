@@ -16,8 +16,7 @@ import asyncssh
 
 from ...common.errors import LoginRefused, TransportError, TransportLost
 from ..known_hosts import remember
-from ..ssh_login import AnotherKey, Login, is_among
-from .askpass import asks_for_password
+from ..ssh_login import AnotherKey, Login, asks_for_password, is_among
 from .packets import text
 from .stream import Listener
 

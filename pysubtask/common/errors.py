@@ -13,6 +13,7 @@
     `-- TransportError
         |-- TransportLost             condemns this attempt: reconnect and try again
         |   `-- ServerBusy            the server asks for a pause: nothing is sent until it is over
+        |-- NotAsLeft                 condemns the short way: send the whole file
         |-- FileRefused               condemns this file: park it, go on with the rest
         `-- LoginRefused              condemns the account or the host key: hold everything, say it loudly
 """
@@ -76,6 +77,10 @@ class ServerBusy(TransportLost):
     def __init__(self, reason: str, retry_after: float = 0.0) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+
+
+class NotAsLeft(TransportError):
+    """The file on the server is not what our last delivery left, so it cannot be built upon; nothing was changed."""
 
 
 class FileRefused(TransportError):

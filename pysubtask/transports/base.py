@@ -2,10 +2,11 @@
 
 A transport connects, puts one file whole under its name, and tells what the server has. It does not
 sleep, retry, queue, log or know why a file is sent. It turns every error of its library or server
-into one of the three of :mod:`pysubtask.common.errors` at its edge (``raise ... from exc``):
+into one of those of :mod:`pysubtask.common.errors` at its edge (``raise ... from exc``):
 
 * ``TransportLost``: this attempt is condemned (the connection is unusable; ``close`` it); its kind ``ServerBusy`` says
   that the server asks for a pause and that the connection is still good;
+* ``NotAsLeft``: a job with ``append`` or ``copies`` finds another file than it builds upon: send the whole one;
 * ``FileRefused``: this file is condemned (the connection stays good for others);
 * ``LoginRefused``: the account or the host key is condemned.
 
@@ -39,6 +40,22 @@ class RemoteStat(NamedTuple):
     hash: str = ""
 
 
+class Append(NamedTuple):
+    """The server's file holds the first ``at`` bytes of the source, or more of them, up to ``until``, where an append of ours
+    was cut (else the two are the same)."""
+
+    at: int
+    until: int
+
+
+class Copy(NamedTuple):
+    """``size`` bytes at ``at`` of the new file are those at ``origin`` of the one that the server has."""
+
+    at: int
+    size: int
+    origin: int
+
+
 class Job(NamedTuple):
     """One file to put on the server.
 
@@ -54,7 +71,14 @@ class Job(NamedTuple):
     them; what it raises stops the publication and comes out of ``upload``.
     ``replaces``: what our last delivery left under the name, None where there was none.
     ``resume``: what the last attempt at these very bytes noted, empty where there was none. ``note`` takes such a
-    text whenever the server has more to go on from; it is kept over restarts, and means nothing to anybody else.
+    text whenever the server has more to go on from; it is kept over restarts, and means nothing to anybody else. Where
+    ``resume`` is set, ``temp`` is the name that attempt had.
+    ``append``: send only what the server's file lacks, in place, so that a reader sees a true prefix at any moment;
+    ``whole_records`` asks that the end of it never lies within a line but for the end of the source.
+    ``copies``: let the server take these parts of the new file from the one it has, in order of ``at``; the name changes as
+    for any upload.
+    Both need what ``traits`` says, and a file that still is as ``replaces`` says, or NotAsLeft is raised; only an append
+    that was cut may go on upon a file of another time, if the bytes before its end are those of the source.
     """
 
     source: str
@@ -67,6 +91,9 @@ class Job(NamedTuple):
     replaces: RemoteStat | None = None
     resume: str = ""
     note: Callable[[str], None] = _unheard
+    append: Append | None = None
+    whole_records: bool = False
+    copies: tuple[Copy, ...] = ()
 
 
 class Sent(NamedTuple):
@@ -83,12 +110,15 @@ class Traits(NamedTuple):
 
     ``atomic_replace``: a rename replaces the old file in one step; without it a reader may for a
     moment see no file. ``keeps_mtime``: the remote file carries the source's time.
-    ``concurrency``: how many uploads may be in flight at once.
+    ``concurrency``: how many uploads may be in flight at once. ``appends``: takes jobs with ``append``; ``copies``: with
+    ``copies``.
     """
 
     atomic_replace: bool
     keeps_mtime: bool
     concurrency: int
+    appends: bool = False
+    copies: bool = False
 
 
 Progress = Callable[[int], None]

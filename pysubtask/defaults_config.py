@@ -95,6 +95,8 @@ _FTP = (
             "takes no more.", low=1, high=32),
     Setting("StoreInPlace", False, "", "FTP only, for servers that cannot rename: stores under the final name at once, so a reader "
             "may find half a file, and a cut upload leaves one."),
+    Setting("AtomicAppend", False, "", "False lets a file that only grew grow on the server, too: what it lacks is appended in "
+            "place, and a reader finds a true beginning of it at any moment. True shows complete versions only."),
     Setting("DeadTimeMilli", 180000, "milliseconds", "No notify for this long closes the connection; the next one opens it again.",
             kind=float, low=0, high=_DAY * 1000, live=True),
     Setting("BakToFolder", "upload/ftp", "", "Folder of the snapshots, relative to the first entry's folder. None uploads "

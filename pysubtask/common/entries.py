@@ -18,8 +18,10 @@ from .errors import ConfigError
 from .notify import HEARTBEAT, HOLD, NOTIFY
 
 _WHERE = "watchfilesdirs"
-_FILE_KEYS = ("file", "as", "burstmode")
-_DIR_KEYS = ("dir", "as", "burstmode", "settle_secs", "on_change", "notify_files", "include", "exclude", "recursive")
+_BOTH_KEYS = ("as", "burstmode", "whole_records")
+_FILE_KEYS = ("file", *_BOTH_KEYS)
+_DIR_KEYS = ("dir", *_BOTH_KEYS, "settle_secs", "on_change", "notify_files", "include", "exclude", "recursive")
+_RECORDS = (".csv", ".log", ".txt", ".jsonl")
 _LONGEST_SETTLE = 86400
 SETTLE_SECS = 1.0
 STATE_FOLDER = ".pysubtask"
@@ -33,7 +35,8 @@ class Entry(NamedTuple):
     without change after which a new file is taken; ``on_change``, whether any change counts as a
     notify; ``notify_files``, whether each file taken gets a ``.notify`` beside it; ``include`` and ``exclude``, patterns
     for the files that count (all where ``include`` is empty, and ``exclude`` wins), see :mod:`.globs`; ``recursive``,
-    whether the folders below it, of whatever depth, belong to it: all but links.
+    whether the folders below it, of whatever depth, belong to it: all but links. ``whole_records``: what a reader on the server
+    sees while such a file grows ends with a line; None leaves it to the file's name, see :func:`keeps_records`.
     """
 
     kind: str
@@ -46,6 +49,7 @@ class Entry(NamedTuple):
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     recursive: bool = False
+    whole_records: bool | None = None
 
 
 def read_entries(watchfilesdirs: Any, *, need_one: bool = True, cwd: str | None = None) -> list[Entry]:
@@ -71,6 +75,13 @@ def remote_name(entry: Entry, path: str) -> str:
         return entry.remote or os.path.basename(entry.path)
     name = below(entry, path) if entry.recursive else os.path.basename(path)
     return f"{entry.remote}/{name}" if entry.remote else name
+
+
+def keeps_records(entry: Entry, path: str) -> bool:
+    """Whether a data file of ``entry`` is made of lines that are to appear whole."""
+    if entry.whole_records is not None:
+        return entry.whole_records
+    return os.path.splitext(path)[1].lower() in _RECORDS
 
 
 def below(entry: Entry, path: str) -> str:
@@ -137,6 +148,7 @@ def _read_one(where: str, given: Any, start: str) -> Entry:
         _patterns(f"{where}.include", given.get("include", ())),
         _patterns(f"{where}.exclude", given.get("exclude", ())),
         _flag(where, given, "recursive", False),
+        _flag(where, given, "whole_records", False) if given.get("whole_records") is not None else None,
     )
 
 

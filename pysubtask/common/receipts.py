@@ -2,7 +2,8 @@
 
 A receipt says which state of a local file (``path``, ``size``, ``mtime_ns``, ``digest``) stood under which
 remote ``name`` at which ``destination``, ``at`` what time (UTC), how many file bytes were sent for it
-(0: the server already had it) and how it was ``verified``. ``seq`` rises by one.
+(0: the server already had it), how many of them are new since the delivery before, and how it was ``verified``.
+``seq`` rises by one.
 """
 
 import json
@@ -29,9 +30,10 @@ class Receipt(NamedTuple):
     digest: str
     bytes_sent: int
     verified: str
+    bytes_new: int = 0
 
 
-_TYPES = (int, str, str, str, str, int, int, str, int, str)
+_TYPES = (int, str, str, str, str, int, int, str, int, str, int)
 
 
 def to_line(receipt: Receipt) -> bytes:
@@ -43,7 +45,8 @@ def parse(line: bytes) -> Receipt | None:
     """A line as a Receipt; None for anything else."""
     try:
         found = json.loads(line)
-        receipt = Receipt(**{field: found[field] for field in Receipt._fields})
+        # Lines of before tell no bytes_new.
+        receipt = Receipt(**{field: found[field] for field in Receipt._fields if field in found or field != "bytes_new"})
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return receipt if all(type(value) is kind for value, kind in zip(receipt, _TYPES, strict=True)) else None

@@ -200,7 +200,9 @@ class Courier:
             deliveries.begin_beat()
         room = min(int(self._settings["Concurrency"]), self._transport.traits.concurrency) - len(deliveries)
         if room > 0:
-            for version in await self._desk.ask(self._desk.spool.take, room, now, self._desk.wall()):
+            traits, wall = self._transport.traits, self._desk.wall()
+            ways = {"appends": traits.appends and not self._settings.get("AtomicAppend"), "copies": traits.copies}
+            for version in await self._desk.ask(self._desk.spool.take, room, now, wall, **ways):
                 deliveries.begin(version)
         if deliveries.busy:
             return self._pause(now, _NEVER, busy=True)

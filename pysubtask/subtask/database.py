@@ -18,12 +18,13 @@ CREATE TABLE stamp (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode
 CREATE TABLE source (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode INTEGER, digest TEXT) WITHOUT ROWID;
 CREATE TABLE remote (
     destination TEXT, name BLOB, path BLOB, size INTEGER, mtime INTEGER, digest TEXT,
-    rev TEXT DEFAULT '', hash TEXT DEFAULT '', PRIMARY KEY (destination, name)) WITHOUT ROWID;
+    rev TEXT DEFAULT '', hash TEXT DEFAULT '', reach_size INTEGER, reach_digest TEXT,
+    PRIMARY KEY (destination, name)) WITHOUT ROWID;
 CREATE TABLE job (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB, state TEXT CHECK (state IN ('waiting', 'sending', 'parked')),
     path BLOB, snapshot BLOB, live INTEGER, size INTEGER, mtime_ns INTEGER, digest TEXT, at REAL,
     attempts INTEGER DEFAULT 0, due REAL DEFAULT 0, compare INTEGER, reason TEXT, temp BLOB,
-    resume TEXT DEFAULT '');
+    resume TEXT DEFAULT '', prefixes TEXT DEFAULT '', records INTEGER DEFAULT 0);
 CREATE UNIQUE INDEX job_sending ON job (name) WHERE state = 'sending';
 CREATE UNIQUE INDEX job_waiting ON job (name) WHERE state <> 'sending';
 CREATE INDEX job_state ON job (state, id);
@@ -34,7 +35,9 @@ CREATE TABLE receipt (seq INTEGER PRIMARY KEY, line BLOB);
 # Each entry turns format n into n + 1.
 _MIGRATIONS: dict[int, str] = {
     1: "ALTER TABLE remote ADD COLUMN rev TEXT DEFAULT ''; ALTER TABLE remote ADD COLUMN hash TEXT DEFAULT '';"
-    "ALTER TABLE job ADD COLUMN resume TEXT DEFAULT ''",
+    "ALTER TABLE remote ADD COLUMN reach_size INTEGER; ALTER TABLE remote ADD COLUMN reach_digest TEXT;"
+    "ALTER TABLE job ADD COLUMN resume TEXT DEFAULT ''; ALTER TABLE job ADD COLUMN prefixes TEXT DEFAULT '';"
+    "ALTER TABLE job ADD COLUMN records INTEGER DEFAULT 0",
 }
 
 

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
-from ..common.errors import FileRefused, LoginRefused, ServerBusy, SourceError, TransportError, TransportLost
+from ..common.errors import FileRefused, LoginRefused, NotAsLeft, ServerBusy, SourceError, TransportError, TransportLost
 from ..common.receipts import Receipt
 from ..transports.base import Job, Transport
 from .desk import Desk
@@ -178,14 +178,23 @@ class Deliveries:
             # A live file may have changed since: what is on the server of it is of no use.
             resume="" if version.live else version.resume,
             note=lambda text: self._note(version.id, text),
+            append=version.way.append,
+            whole_records=version.records,
+            copies=version.way.copies,
         )  # fmt: skip
 
         def progress(done: int) -> None:
             self._desk.board.progress(version.id, done)
             self._hooks.changed()
 
-        sent = await self._transport.upload(job, progress)
-        return Done(version.id, sent.remote, sent.bytes_sent, sent.verified)
+        try:
+            sent = await self._transport.upload(job, progress)
+        except NotAsLeft as exc:
+            self._desk.log.warning("[%s] is not as we left it on the server, sending it whole: %s", version.name, exc)
+            self._desk.events.emit("not_as_left", name=version.name, path=version.path, reason=str(exc))
+            await self._desk.ask(self._desk.spool.not_as_left, version.name)
+            sent = await self._transport.upload(job._replace(append=None, copies=(), replaces=None), progress)
+        return Done(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=version.way.new)
 
     def _note(self, job: int, text: str) -> None:
         # Not waited for: lost in a crash, it costs bytes and nothing else.
@@ -248,10 +257,10 @@ class Deliveries:
             self._desk.log.info("[%s] unchanged, already on server", receipt.name)
             self._desk.events.emit("unchanged", name=receipt.name, path=receipt.path, receipt=receipt.seq)
             return
-        self._desk.log.info("Uploaded [%s] ([%d] bytes)", receipt.name, receipt.size)
+        self._desk.log.info("Uploaded [%s] ([%d] bytes, [%d] sent)", receipt.name, receipt.size, done.bytes_sent)
         self._desk.events.emit(
             "delivered", name=receipt.name, path=receipt.path, size=receipt.size, bytes_sent=done.bytes_sent,
-            receipt=receipt.seq,
+            bytes_new=done.bytes_new, receipt=receipt.seq,
         )  # fmt: skip
-        self._desk.board.add(delivered=1, bytes_sent=done.bytes_sent)
+        self._desk.board.add(delivered=1, bytes_sent=done.bytes_sent, bytes_new=done.bytes_new)
         self._desk.board.set(last_delivery={"at": receipt.at, "name": receipt.name, "size": receipt.size})

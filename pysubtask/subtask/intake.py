@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..common.entries import Entry as WatchEntry
-from ..common.entries import below
+from ..common.entries import below, keeps_records
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from ..common.events import EventLog
 from ..common.notify import Stamp, notify_name, read_stamp
 from .board import Board
 from .faults import Faults
+from .plan import LEAST_BYTES
 from .snapshot import Copied, Snapshotter, content_digest
 from .spool import Entry
 from .store import Store
@@ -127,7 +128,7 @@ class Intake:
             self._settled(due)
             return None
         try:
-            copied = self._snapshotter.copy(due.path, self._within(due))
+            copied = self._snapshotter.copy(due.path, self._within(due), self._marks(due))
         except SourceMissing as exc:
             self._missing(due, exc, now)
             return None
@@ -146,6 +147,13 @@ class Intake:
         self._store.run(self._store.spool.seen, [self._entry(due, copied)])
         self._settled(due)
         return None
+
+    def _marks(self, due: Due) -> set[int]:
+        """Where the file may have ended when it was last sent; nothing for one that is new, or sent whole anyway."""
+        known = self._store.spool.sources.get(due.path)
+        if known is None or known[0].size <= LEAST_BYTES:
+            return set()
+        return self._store.run(self._store.spool.marks, self._rules.queue_name(due))
 
     def _within(self, due: Due) -> str | None:
         """The folder a file must really be in, should a link lead to it; None for a named file."""
@@ -211,7 +219,8 @@ class Intake:
         return Entry(
             self._rules.queue_name(due), due.path, copied.path, copied.live, copied.size, copied.mtime_ns, copied.digest,
             self._wall(), Stamp(copied.mtime_ns, copied.size, copied.inode),
-            None if due.stamp is None else notify_name(due.path), due.stamp, due.hold,
+            None if due.stamp is None else notify_name(due.path), due.stamp, due.hold, copied.prefixes,
+            due.entry_index != RESIDUAL and keeps_records(self._entries[due.entry_index], due.path),
         )  # fmt: skip
 
     def _seal(self, batch: list[tuple[Due, Copied]], low_before: bool) -> None:

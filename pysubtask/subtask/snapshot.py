@@ -13,7 +13,7 @@ import itertools
 import os
 import stat
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
@@ -32,6 +32,7 @@ class Copied(NamedTuple):
     ``path``: the snapshot's name after :meth:`Snapshotter.seal`, or the data file itself where ``live``.
     ``temp``: where the bytes are until then; None where ``live``. ``size`` in bytes, ``mtime_ns`` and ``inode`` are
     those of the data file. ``digest``: SHA-256, hexadecimal, of exactly the first ``size`` bytes. ``source``: the data file.
+    ``prefixes``: the digest of its first so many bytes, for each number that was asked for and is not above ``size``.
     """
 
     path: str
@@ -42,6 +43,37 @@ class Copied(NamedTuple):
     digest: str
     source: str
     live: bool
+    prefixes: dict[int, str]
+
+
+class Digest:
+    """SHA-256 of a file that is read in order, and of its first so many bytes for each number in ``marks``."""
+
+    def __init__(self, marks: Iterable[int] = ()) -> None:
+        self._sha = hashlib.sha256()
+        self._done = 0
+        self._marks = sorted(set(marks), reverse=True)
+        self.prefixes: dict[int, str] = {}
+        self._mark()
+
+    def update(self, block: memoryview) -> None:
+        """The next bytes."""
+        while self._marks and self._done + len(block) >= self._marks[-1]:
+            upto = self._marks[-1] - self._done
+            self._sha.update(block[:upto])
+            self._done += upto
+            block = block[upto:]
+            self._mark()
+        self._sha.update(block)
+        self._done += len(block)
+
+    def hexdigest(self) -> str:
+        """Of all so far."""
+        return self._sha.hexdigest()
+
+    def _mark(self) -> None:
+        while self._marks and self._marks[-1] <= self._done:
+            self.prefixes[self._marks.pop()] = self._sha.hexdigest()
 
 
 class Snapshotter:
@@ -61,29 +93,32 @@ class Snapshotter:
         self._run = f"{time.time_ns():x}"
         self._numbers = itertools.count(1)
 
-    def copy(self, source: str, within: str | None = None) -> Copied:
+    def copy(self, source: str, within: str | None = None, marks: Iterable[int] = ()) -> Copied:
         """Copy a data file as it is now; the copy is not durable before :meth:`seal`.
 
-        ``within``: the folder (without links) that the file must be in, should a link lead to it.
+        ``within``: the folder (without links) that the file must be in, should a link lead to it. ``marks``: for
+        :attr:`Copied.prefixes`.
         Raises SourceMissing, SourceChanged (it moved under the copy), DiskLow, and SourceError for whatever else
         is wrong with it; no temporary file is left then.
         """
         with _opened(source, within) as handle:
             before = os.fstat(handle)
             size = before.st_size
+            sha = Digest(marks)
             if self._folder is None:
                 path, temp = source, None
                 digest = _read(handle, size, source)
             else:
                 path, temp = self._names(self._folder, source)
-                digest = self._write(handle, before, path, temp, source)
+                self._write(handle, before, path, temp, source, sha)
+                digest = sha.hexdigest()
             try:
                 if _may_have_moved(before, os.fstat(handle), source) and _read(handle, size, source) != digest:
                     raise SourceChanged(f"{source} was rewritten while it was copied")
             except BaseException:
                 _remove(temp)
                 raise
-        return Copied(path, temp, size, before.st_mtime_ns, before.st_ino, digest, source, temp is None)
+        return Copied(path, temp, size, before.st_mtime_ns, before.st_ino, digest, source, temp is None, sha.prefixes)
 
     def seal(self, copies: Sequence[Copied]) -> None:
         """Make copies durable under their final names: all of them, or an error is raised (DiskLow, SourceError).
@@ -144,7 +179,7 @@ class Snapshotter:
         name = head + _shortened(os.path.basename(source), room)
         return os.path.join(folder, name), os.path.join(folder, "." + name)
 
-    def _write(self, handle: int, before: os.stat_result, path: str, temp: str, source: str) -> str:
+    def _write(self, handle: int, before: os.stat_result, path: str, temp: str, source: str, sha: Digest) -> None:
         folder = os.path.dirname(path)
         try:
             os.makedirs(folder, exist_ok=True)
@@ -154,7 +189,7 @@ class Snapshotter:
             raise _ours(exc, f"no snapshot can be made in {folder}") from exc
         try:
             try:
-                digest = _copy(handle, out, before.st_size, source)
+                _copy(handle, out, before.st_size, source, sha)
                 os.utime(out, ns=(before.st_mtime_ns, before.st_mtime_ns))
             except OSError as exc:
                 raise _ours(exc, f"the snapshot of {source} in {folder} cannot be written") from exc
@@ -163,7 +198,6 @@ class Snapshotter:
         except BaseException:
             _remove(temp)
             raise
-        return digest
 
     def _check_room(self, folder: str, handle: int, before: os.stat_result) -> None:
         need, keep = before.st_size, self._min_free()
@@ -213,17 +247,15 @@ def _check_regular(found: os.stat_result, source: str) -> None:
         raise SourceError(f"{source} is not a regular file")
 
 
-def _copy(handle: int, out: int, size: int, source: str) -> str:
+def _copy(handle: int, out: int, size: int, source: str, sha: Digest) -> None:
     """Copy the first ``size`` bytes; holes stay holes."""
-    digest = hashlib.sha256()
     for data, offset, block in _blocks(handle, size, source):
-        digest.update(block)
+        sha.update(block)
         if data:
             done = 0
             while done < len(block):
                 done += os.pwrite(out, block[done:], offset + done)
     os.ftruncate(out, size)
-    return digest.hexdigest()
 
 
 def _read(handle: int, size: int, source: str) -> str:

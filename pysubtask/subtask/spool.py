@@ -12,8 +12,9 @@ Paths are stored as bytes, so that any name the file system allows survives.
 from __future__ import annotations
 
 import functools
+import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..common.events import utc
@@ -21,7 +22,7 @@ from ..common.notify import Stamp, hold_name, notify_name
 from ..common.receipts import Receipt, parse, to_line
 from ..transports.base import RemoteStat
 from . import database
-from .plan import Known
+from .plan import Known, Way, way
 
 TEMP_MEMORY_SECS = 600.0
 
@@ -30,7 +31,7 @@ class Entry(NamedTuple):
     """A durable snapshot to put in the queue, with what the watch needs to know it was taken.
 
     ``stamp`` of the notify file, ``hold`` (stamp of the hold file) and ``source`` (stamp of the data file) are recorded
-    in the same commit.
+    in the same commit. ``prefixes`` are the digests of some of its beginnings, ``records`` that it is made of lines.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Entry(NamedTuple):
     notify_path: str | None = None
     stamp: Stamp | None = None
     hold: Stamp | None = None
+    prefixes: Mapping[int, str] = {}
+    records: bool = False
 
     def signals(self) -> dict[str, Stamp]:
         """The notify and hold files that are handled with it."""
@@ -57,7 +60,7 @@ class Entry(NamedTuple):
 class Version(NamedTuple):
     """One row of the queue. ``stale`` holds the temp names of earlier attempts at this remote name; ``compare``
     says that the server may have this content already: look before sending; ``resume`` is what the last attempt noted to
-    go on from."""
+    go on from; ``way`` is how it is to be sent, an append being on record before it is begun."""
 
     id: int
     name: str
@@ -74,11 +77,13 @@ class Version(NamedTuple):
     stale: tuple[str, ...]
     known: Known | None
     resume: str
+    records: bool
+    way: Way
 
 
 class Done(NamedTuple):
     """A version that is on the server, verified. ``gone``: stale temp names that are surely removed;
-    ``unchanged``: it was there already, nothing was sent."""
+    ``unchanged``: it was there already, nothing was sent; ``bytes_new``: how many of its bytes were not there before."""
 
     id: int
     remote: RemoteStat
@@ -86,6 +91,7 @@ class Done(NamedTuple):
     verified: str
     gone: tuple[str, ...] = ()
     unchanged: bool = False
+    bytes_new: int = 0
 
 
 class Counts(NamedTuple):
@@ -195,12 +201,13 @@ class Spool:
             at = min(at, old[5])
             self._db.execute("DELETE FROM job WHERE id = ?", (old[0],))
         self._db.execute(
-            "INSERT INTO job (name, state, path, snapshot, live, size, mtime_ns, digest, at, compare)"
-            " VALUES (?, 'waiting', ?, ?, ?, ?, ?, ?, ?, EXISTS (SELECT 1 FROM remote WHERE destination = ? AND name = ?"
+            "INSERT INTO job (name, state, path, snapshot, live, size, mtime_ns, digest, at, prefixes, records, compare)"
+            " VALUES (?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, EXISTS (SELECT 1 FROM remote WHERE destination = ? AND name = ?"
             " AND digest = ? UNION SELECT 1 FROM job WHERE name = ? AND state = 'sending' AND digest = ?))",
             (
                 name, os.fsencode(entry.path), os.fsencode(entry.snapshot), entry.live, entry.size, entry.mtime_ns,
-                entry.digest, at, self.destination, name, entry.digest, name, entry.digest,
+                entry.digest, at, json.dumps(entry.prefixes) if entry.prefixes else "", entry.records, self.destination, name,
+                entry.digest, name, entry.digest,
             ),
         )  # fmt: skip
         return [os.fsdecode(old[1])] if old is not None and not old[2] else []
@@ -244,10 +251,24 @@ class Spool:
     def known(self, name: str) -> Known | None:
         """What our last delivery left under a remote name."""
         row = self._db.execute(
-            "SELECT digest, size, mtime, rev, hash FROM remote WHERE destination = ? AND name = ?",
+            "SELECT digest, reach_size, reach_digest, size, mtime, rev, hash FROM remote WHERE destination = ? AND name = ?",
             (self.destination, os.fsencode(name)),
         ).fetchone()
-        return None if row is None else Known(RemoteStat(*row[1:]), row[0])
+        return None if row is None else Known(RemoteStat(*row[3:]), row[0], None if row[1] is None else (row[1], row[2]))
+
+    def marks(self, name: str) -> set[int]:
+        """The sizes of what is, or may soon be, on the server under a name: a next version may have them as beginnings."""
+        raw = os.fsencode(name)
+        rows = self._db.execute(
+            "SELECT size FROM remote WHERE destination = ? AND name = ? UNION SELECT reach_size FROM remote WHERE destination = ?"
+            " AND name = ? UNION SELECT size FROM job WHERE name = ?", (self.destination, raw, self.destination, raw, raw),
+        )  # fmt: skip
+        return {row[0] for row in rows if row[0]}
+
+    def not_as_left(self, name: str) -> None:
+        """What the server has under a name is not what we left: nothing is known of it any more."""
+        with self._commit():
+            self._db.execute("DELETE FROM remote WHERE destination = ? AND name = ?", (self.destination, os.fsencode(name)))
 
     def owners(self) -> dict[str, str]:
         """Which data file each remote name belongs to."""
@@ -258,10 +279,11 @@ class Spool:
 
     # -- the courier's side -------------------------------------------------------------------------------
 
-    def take(self, limit: int, now: float, wall: float) -> list[Version]:
+    def take(self, limit: int, now: float, wall: float, *, appends: bool = False, copies: bool = False) -> list[Version]:
         """Up to ``limit`` due versions, newest first but every fourth the oldest; they are ``sending`` now.
 
-        ``now`` is monotonic. The temp name of each attempt is on record before it is used.
+        ``now`` is monotonic. The temp name of each attempt is on record before it is used, and so is what is to be
+        appended. ``appends``, ``copies``: whether the server can.
         """
         due = (
             "SELECT id FROM job AS j WHERE state <> 'sending' AND due <= ?"
@@ -277,26 +299,37 @@ class Spool:
         taken: list[Version] = []
         with self._commit():
             for job in newest:
-                taken.append(self._send(job, wall))
+                taken.append(self._send(job, wall, appends, copies))
         return taken
 
-    def _send(self, job: int, wall: float) -> Version:
+    def _send(self, job: int, wall: float, appends: bool, copies: bool) -> Version:
         row = self._db.execute(
-            "SELECT name, path, snapshot, live, size, mtime_ns, digest, at, attempts, compare, resume FROM job WHERE id = ?", (job,)
-        ).fetchone()
-        name = os.fsdecode(row[0])
-        temp = temp_name(name)
+            "SELECT name, path, snapshot, live, size, mtime_ns, digest, at, attempts, compare, resume, records, prefixes, temp"
+            " FROM job WHERE id = ?", (job,),
+        ).fetchone()  # fmt: skip
+        name, known = os.fsdecode(row[0]), self.known(os.fsdecode(row[0]))
+        prefixes = {int(size): digest for size, digest in json.loads(row[12] or "{}").items()} | {row[4]: row[6]}
+        # A live file may have changed by the time it is read.
+        how = way(known, row[4], prefixes, appends=appends and not row[3], copies=copies and not row[3])
+        if how.append is not None:
+            self._db.execute(
+                "UPDATE remote SET reach_size = ?, reach_digest = ? WHERE destination = ? AND name = ?",
+                (row[4], row[6], self.destination, row[0]),
+            )
+        # What is gone on with keeps its temp name, too.
+        temp = os.fsdecode(row[13]) if row[10] and row[13] else temp_name(name)
         stale = tuple(
             os.fsdecode(old)
             for (old,) in self._db.execute(
-                "SELECT temp FROM temp WHERE destination = ? AND name = ? ORDER BY at", (self.destination, row[0])
+                "SELECT temp FROM temp WHERE destination = ? AND name = ? AND temp <> ? ORDER BY at",
+                (self.destination, row[0], os.fsencode(temp)),
             )
         )
         self._db.execute("UPDATE job SET state = 'sending', temp = ? WHERE id = ?", (os.fsencode(temp), job))
-        self._db.execute("INSERT INTO temp VALUES (?, ?, ?, ?)", (self.destination, os.fsencode(temp), row[0], wall))
+        self._db.execute("INSERT OR IGNORE INTO temp VALUES (?, ?, ?, ?)", (self.destination, os.fsencode(temp), row[0], wall))
         return Version(
             job, name, os.fsdecode(row[1]), os.fsdecode(row[2]), bool(row[3]), row[4], row[5], row[6], row[7], row[8],
-            bool(row[9]), temp, stale, self.known(name), row[10],
+            bool(row[9]), temp, stale, known, row[10], bool(row[11]), how,
         )  # fmt: skip
 
     def delivered(self, dones: Sequence[Done], wall: float) -> tuple[list[tuple[Done, Receipt]], list[str]]:
@@ -316,7 +349,8 @@ class Spool:
                 self._db.execute(
                     "INSERT INTO remote (destination, name, path, digest, size, mtime, rev, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
                     " ON CONFLICT (destination, name) DO UPDATE SET path = excluded.path, digest = excluded.digest,"
-                    " size = excluded.size, mtime = excluded.mtime, rev = excluded.rev, hash = excluded.hash",
+                    " size = excluded.size, mtime = excluded.mtime, rev = excluded.rev, hash = excluded.hash,"
+                    " reach_size = NULL, reach_digest = NULL",
                     (self.destination, row[0], row[1], row[6], *done.remote),
                 )
                 self._db.execute("DELETE FROM job WHERE id = ?", (done.id,))
@@ -325,7 +359,7 @@ class Spool:
                 seq += 1
                 receipt = Receipt(
                     seq, utc(wall), os.fsdecode(row[1]), os.fsdecode(row[0]), self.destination, row[4], row[5], row[6],
-                    done.bytes_sent, done.verified,
+                    done.bytes_sent, done.verified, done.bytes_new,
                 )  # fmt: skip
                 self._db.execute("INSERT INTO receipt VALUES (?, ?)", (seq, to_line(receipt)))
                 receipts.append((done, receipt))
@@ -377,9 +411,10 @@ class Spool:
         return temp
 
     def temps(self) -> list[str]:
-        """Temp names on record of attempts that are over: each may still lie on the server."""
+        """Temp names on record of attempts that are over and will not be gone on with: each may still lie on the server."""
         rows = self._db.execute(
-            "SELECT temp FROM temp WHERE destination = ? AND temp NOT IN (SELECT temp FROM job WHERE state = 'sending')",
+            "SELECT temp FROM temp WHERE destination = ? AND temp NOT IN (SELECT temp FROM job"
+            " WHERE temp IS NOT NULL AND (state = 'sending' OR resume <> ''))",
             (self.destination,),
         )
         return [os.fsdecode(row[0]) for row in rows]

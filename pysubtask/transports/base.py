@@ -74,7 +74,8 @@ class Job(NamedTuple):
     text whenever the server has more to go on from; it is kept over restarts, and means nothing to anybody else. Where
     ``resume`` is set, ``temp`` is the name that attempt had.
     ``append``: send only what the server's file lacks, in place, so that a reader sees a true prefix at any moment;
-    ``confirm`` is asked before the first of them goes; ``whole_records`` asks that the end of it never lies within a line but for the end of the source.
+    ``confirm`` is asked before the first byte goes. ``whole_records``: such a prefix shall never end within a line, but
+    where the source does.
     ``copies``: let the server take these parts of the new file from the one it has, in order of ``at``; the name changes as
     for any upload.
     Both need what ``traits`` says, and a file that still is as ``replaces`` says, or NotAsLeft is raised; only an append

@@ -9,7 +9,7 @@ import pytest
 
 from pysubtask import defaults_config
 from pysubtask.common.config import values_of
-from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, ServerBusy, SourceChanged, TransportLost
+from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, NotAsLeft, ServerBusy, SourceChanged, TransportLost
 from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.receipts import read_receipts
@@ -18,7 +18,7 @@ from pysubtask.subtask.courier import Courier
 from pysubtask.subtask.deliveries import Hooks
 from pysubtask.subtask.spool import Entry
 from pysubtask.subtask.store import Store
-from pysubtask.transports.base import RemoteStat, Sent, Traits, Transport
+from pysubtask.transports.base import Append, Copy, RemoteStat, Sent, Traits, Transport
 from tests.helpers import wait_until
 
 SETTINGS = {
@@ -125,7 +125,7 @@ class Bench:
         self.courier.start()
         return self
 
-    def put(self, *names, data=None, wake=True):
+    def put(self, *names, data=None, wake=True, prefixes=None):
         entries = []
         for name in names:
             self.count += 1
@@ -135,7 +135,8 @@ class Bench:
                 file.write(content)
             mtime = (1000 + self.count) * 10**9
             entries.append(
-                Entry(name, f"/data/{name}", snapshot, False, len(content), mtime, content.hex(), time.time(), Stamp(mtime, 1, 1))
+                Entry(name, f"/data/{name}", snapshot, False, len(content), mtime, content.hex(), time.time(), Stamp(mtime, 1, 1),
+                      prefixes=prefixes or {})
             )
         self.store.drop(self.store.run(self.store.spool.enqueue, entries))
         if wake and self.courier:
@@ -486,3 +487,47 @@ def test_what_was_noted_outlives_a_restart(bench):
     one.start()
     one.drained()
     assert seen == ["", "halfway"]
+
+
+def test_what_is_not_as_we_left_it_is_sent_whole_at_once(bench):
+    one = bench()
+    one.transport.traits = one.transport.traits._replace(appends=True)
+    ways = []
+    upload = one.transport.upload
+
+    async def refusing(job, progress):
+        ways.append((job.append, job.replaces is not None))
+        if job.append is not None:
+            raise NotAsLeft("somebody touched it")
+        return await upload(job, progress)
+
+    one.transport.upload = refusing
+    old, new = b"x" * 5000, b"x" * 5000 + b"more"
+    one.start().put("a", data=old)
+    one.drained()
+    one.put("a", data=new, prefixes={5000: old.hex()})
+    one.drained()
+    assert ways == [(None, False), (Append(5000, 5000), True), (None, False)]
+    assert one.transport.files["a"][0] == new
+    assert one.transport.calls.count("connect") == 1
+    wait_until(lambda: one.kinds().count("not_as_left") == 1, what="the event")
+    assert [receipt.bytes_new for receipt in read_receipts(one.folder)] == [5000, 4]
+
+
+def test_complete_versions_only_where_the_settings_say_so(bench):
+    one = bench(AtomicAppend=True)
+    one.transport.traits = one.transport.traits._replace(appends=True, copies=True)
+    jobs = []
+    upload = one.transport.upload
+
+    async def seen(job, progress):
+        jobs.append((job.append, job.copies))
+        return await upload(job, progress)
+
+    one.transport.upload = seen
+    old = b"x" * 5000
+    one.start().put("a", data=old)
+    one.drained()
+    one.put("a", data=old + b"more", prefixes={5000: old.hex()})
+    one.drained()
+    assert jobs == [(None, ()), (None, (Copy(0, 5000, 0),))]

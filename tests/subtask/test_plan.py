@@ -1,5 +1,10 @@
-from pysubtask.subtask.plan import Known, already_there
-from pysubtask.transports.base import RemoteStat
+import hashlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pysubtask.subtask.plan import LEAST_BYTES, Known, Way, already_there, way
+from pysubtask.transports.base import Append, Copy, RemoteStat
 
 SECOND = 10**9
 
@@ -38,3 +43,69 @@ def test_two_hashes_of_the_server_s_kind_alone_decide():
     assert not already_there(known, 10, 100 * SECOND, "a", shown, "h2"), "what it shows is not what we have"
     assert already_there(known, 10, 100 * SECOND, "a", shown), "no local hash: the revision tells"
     assert not already_there(known, 10, 100 * SECOND, "a", shown._replace(rev="rev2"))
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+OLD = Known(RemoteStat(5000, 100), "d5000")
+
+
+def ways(known, size, prefixes, *, appends=True, copies=True):
+    return way(known, size, prefixes, appends=appends, copies=copies)
+
+
+def test_what_goes_on_where_the_old_one_ended_is_appended():
+    assert ways(OLD, 6000, {5000: "d5000"}) == Way(1000, append=Append(5000, 5000))
+
+
+def test_complete_versions_only_or_no_append_on_the_server_is_copied_there():
+    assert ways(OLD, 6000, {5000: "d5000"}, appends=False) == Way(1000, copies=(Copy(0, 5000, 0),))
+    assert ways(OLD, 6000, {5000: "d5000"}, appends=False, copies=False) == Way(1000), "whole, and yet only 1,000 are new"
+
+
+def test_any_doubt_means_whole():
+    assert ways(None, 6000, {5000: "d5000"}) == Way(6000), "nothing is known"
+    assert ways(OLD, 6000, {5000: "other"}) == Way(6000), "replaced or rotated"
+    assert ways(OLD, 6000, {}) == Way(6000), "nobody looked"
+    assert ways(OLD, 4000, {4000: "d4000"}) == Way(4000), "truncated"
+    assert ways(Known(RemoteStat(LEAST_BYTES, 1), "d"), 6000, {LEAST_BYTES: "d"}) == Way(6000 - LEAST_BYTES), "not worth it"
+    assert ways(OLD, 5000, {5000: "d5000"}) == Way(0), "the same content"
+
+
+def test_an_append_that_was_cut_is_finished_by_what_goes_on_from_it():
+    cut = OLD._replace(reach=(6000, "d6000"))
+    assert ways(cut, 6000, {5000: "d5000", 6000: "d6000"}) == Way(1000, append=Append(5000, 6000)), "the same version again"
+    assert ways(cut, 7000, {5000: "d5000", 6000: "d6000"}) == Way(2000, append=Append(5000, 6000)), "a later one"
+    assert ways(cut, 7000, {5000: "d5000", 6000: "other"}) == Way(2000), "part of another content may stand there"
+    assert ways(cut, 5500, {5000: "d5000"}) == Way(500), "so it may here"
+    assert ways(cut, 7000, {5000: "d5000", 6000: "d6000"}, appends=False) == Way(2000), "no copy of what is half there"
+
+
+@given(st.binary(min_size=LEAST_BYTES + 1, max_size=LEAST_BYTES + 40), st.binary(max_size=60), st.integers(0, 50), st.data())
+def test_an_append_makes_the_new_content_whatever_was_cut(old, tail, cut, data):
+    """A model of the server's file: appends that end anywhere, then another version, and again."""
+    known, remote, content = Known(RemoteStat(len(old), 0), sha(old)), old, old + tail
+    sizes = {len(old)}
+    for _ in range(4):
+        prefixes = {size: sha(content[:size]) for size in sizes if size <= len(content)} | {len(content): sha(content)}
+        how = way(known, len(content), prefixes, appends=True, copies=False)
+        if how.append is not None:
+            assert how.append.at <= len(remote) <= how.append.until
+            assert content.startswith(remote), "what stands there is a true beginning of it"
+            known = known._replace(reach=(len(content), sha(content)))
+            end = min(len(content), len(remote) + cut)
+            remote = content[:end]
+        else:
+            remote = content
+        if remote == content:
+            known = Known(RemoteStat(len(content), 0), sha(content))
+        sizes |= {len(content), known.remote.size}
+        edit = data.draw(st.sampled_from(["append", "truncate", "replace", "same"]))
+        if edit == "append":
+            content += data.draw(st.binary(min_size=1, max_size=30))
+        elif edit == "truncate":
+            content = content[: data.draw(st.integers(0, len(content)))]
+        elif edit == "replace":
+            content = data.draw(st.binary(max_size=LEAST_BYTES + 90))

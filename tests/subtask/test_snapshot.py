@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pysubtask.common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from pysubtask.subtask import snapshot
-from pysubtask.subtask.snapshot import Snapshotter, content_digest
+from pysubtask.subtask.snapshot import Digest, Snapshotter, content_digest
 
 
 def sha(data: bytes) -> str:
@@ -100,6 +100,24 @@ def test_sparse_stays_sparse(tmp_path, snaps) -> None:
     snaps.seal([copied])
     assert os.stat(copied.path).st_blocks * 512 < 1024 * 1024
     assert copied.digest == sha(bytes(64 * 1024 * 1024) + b"end")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.binary(max_size=300), st.sets(st.integers(0, 320)), st.lists(st.integers(1, 90), max_size=8))
+def test_the_digests_of_the_beginnings(data, marks, steps) -> None:
+    digest, at = Digest(marks), 0
+    for step in [*steps, len(data)]:
+        digest.update(memoryview(data)[at : at + step])
+        at = min(len(data), at + step)
+    assert digest.hexdigest() == sha(data)
+    assert digest.prefixes == {mark: sha(data[:mark]) for mark in marks if mark <= len(data)}
+
+
+def test_a_copy_tells_the_digests_of_its_beginnings(tmp_path, snaps) -> None:
+    data = os.urandom(3_000_000)
+    (tmp_path / "a").write_bytes(data)
+    copied = snaps.copy(str(tmp_path / "a"), None, {1_500_000, 3_000_000, 3_000_001})
+    assert copied.prefixes == {1_500_000: sha(data[:1_500_000]), 3_000_000: sha(data)}
 
 
 def test_an_empty_file(tmp_path, snaps) -> None:

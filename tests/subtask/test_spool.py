@@ -11,9 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from pysubtask.common.errors import SpoolDamaged
 from pysubtask.common.notify import Stamp
-from pysubtask.subtask.plan import Known
+from pysubtask.subtask.plan import Known, Way
 from pysubtask.subtask.spool import Done, Entry, Spool, temp_name
-from pysubtask.transports.base import RemoteStat
+from pysubtask.transports.base import Append, RemoteStat
 
 HERE = "sftp://me@host:22/in"
 ODD = os.fsdecode(b"odd \xff,'\"\n name")
@@ -286,6 +286,80 @@ def test_a_spool_of_the_first_format_keeps_its_queue(path):
     spool.note(version.id, "half")
     spool.failed(version.id, "cut", 0.0)
     assert spool.take(5, 0.0, 0.0)[0].resume == "half"
+    spool.close()
+
+
+def grown(name, size, *beginnings):
+    """A version of which the beginnings of these sizes are what they were."""
+    made = entry(name, size, digest=f"d{size}")
+    return made._replace(size=size, prefixes={beginning: f"d{beginning}" for beginning in beginnings})
+
+
+def test_what_grew_is_appended_and_that_is_on_record_first(spool):
+    spool.enqueue([grown("a", 5000)])
+    (version,) = take(spool)
+    assert version.way == Way(5000)
+    finish(spool, version)
+    assert spool.marks("a") == {5000}
+    spool.enqueue([grown("a", 6000, 5000)])
+    assert spool.marks("a") == {5000, 6000}
+    (version,) = spool.take(9, 0.0, 0.0, appends=True)
+    assert version.way == Way(1000, append=Append(5000, 5000))
+    spool = again(spool)
+    assert spool.known("a").reach == (6000, "d6000"), "so a start after a crash knows of it"
+    (version,) = spool.take(9, 0.0, 0.0, appends=True)
+    assert version.way.append == Append(5000, 6000)
+    finish(spool, version)
+    assert spool.known("a").reach is None
+    spool.close()
+
+
+def test_a_cut_append_is_finished_by_the_next_version(spool):
+    spool.enqueue([grown("a", 5000)])
+    finish(spool, *take(spool))
+    spool.enqueue([grown("a", 6000, 5000)])
+    (version,) = spool.take(9, 0.0, 0.0, appends=True)
+    spool.enqueue([grown("a", 7000, *spool.marks("a"))])
+    spool.failed(version.id, "cut", 0.0, compare=True)
+    (version,) = spool.take(9, 0.0, 0.0, appends=True)
+    assert (version.size, version.way.append) == (7000, Append(5000, 6000))
+
+
+def test_nothing_is_appended_to_what_is_not_as_we_left_it(spool):
+    spool.enqueue([grown("a", 5000)])
+    finish(spool, *take(spool))
+    spool.enqueue([grown("a", 6000, 5000)])
+    spool.take(9, 0.0, 0.0, appends=True)
+    spool.not_as_left("a")
+    spool = again(spool)
+    (version,) = spool.take(9, 0.0, 0.0, appends=True)
+    assert version.way == Way(6000) and version.known is None
+    spool.close()
+
+
+def test_a_live_file_is_sent_whole(spool):
+    spool.enqueue([grown("a", 5000)])
+    finish(spool, *take(spool))
+    spool.enqueue([grown("a", 6000, 5000)._replace(live=True)])
+    (version,) = spool.take(9, 0.0, 0.0, appends=True, copies=True)
+    assert version.way == Way(1000)
+
+
+def test_a_temp_that_is_gone_on_with_keeps_its_name_and_is_not_swept(spool):
+    spool.enqueue([entry("a", 1)])
+    (first,) = take(spool)
+    spool.note(first.id, "half")
+    spool.failed(first.id, "cut", 0.0)
+    assert spool.temps() == []
+    spool = again(spool)
+    assert spool.temps() == []
+    (second,) = take(spool)
+    assert (second.temp, second.stale, second.resume) == (first.temp, (), "half")
+    spool.enqueue([entry("a", 2)])
+    spool.failed(second.id, "cut", 0.0)
+    assert spool.temps() == [first.temp], "nobody goes on with it any more"
+    (third,) = take(spool)
+    assert third.temp != first.temp and third.stale == (first.temp,)
     spool.close()
 
 

@@ -20,7 +20,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,14 @@ def missing() -> str | None:
 
 
 class OpenSSHServer:
-    """A running sshd. ``files`` is the folder that a login starts in; ``host_key`` its ed25519 fingerprint."""
+    """A running sshd at ``host``:``port``. ``files`` is the folder that a login starts in; ``host_key`` its ed25519
+    fingerprint."""
 
-    def __init__(self, root: Path, *, internal: bool, deny: tuple[str, ...], file_limit: int | None, max_sessions: int) -> None:
+    def __init__(self, root: Path, *, internal: bool, deny: tuple[str, ...], file_limit: int | None, max_sessions: int,
+                 host: str, within: Sequence[str]) -> None:
         self.root = root
+        self.host = host
+        self._within = list(within)
         self.files = root / "files"
         self.user = getpass.getuser()
         self.port = 0
@@ -66,7 +70,7 @@ class OpenSSHServer:
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a transport that logs in here, with the host key from known_hosts and no user's ssh configuration."""
         return {
-            "Host": "127.0.0.1", "HostPort": self.port, "User": self.user, "KeyFile": str(self.key_file), "HostPath": "",
+            "Host": self.host, "HostPort": self.port, "User": self.user, "KeyFile": str(self.key_file), "HostPath": "",
             "HostSFTPPath": None, "Password": None, "HostKey": None, "HostKeyPolicy": "strict",
             "KnownHostsFile": str(self.known_hosts), "SSHProgram": "ssh", "SSHConfigFile": "none", "ConnectTimeoutSecs": 20,
             "StallSecs": 30, "KeepAliveSecs": 15, "KeepAliveCount": 3, "Concurrency": 32, **more,
@@ -82,9 +86,10 @@ class OpenSSHServer:
             sshd = find_program("sshd")
             assert sshd is not None
             with open(self._logs / "sshd.log", "ab") as log:
-                words = [*_dies_with_us(), sshd, "-D", "-e", "-f", str(self.root / "sshd_config")]
+                told = log.tell()
+                words = [*self._within, *_dies_with_us(), sshd, "-D", "-e", "-f", str(self.root / "sshd_config")]
                 self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-            if self._answers(port):
+            if self._answers(port, told):
                 self.port = port
                 self._write_known_hosts()
                 return
@@ -160,7 +165,8 @@ class OpenSSHServer:
         else:
             subsystem = f"\"/bin/sh '{self._write_wrapper()}'\""
         lines = [
-            f"Port {port}", "ListenAddress 127.0.0.1", f'HostKey "{self.root}/host_ed25519"', f'HostKey "{self.root}/host_ecdsa"',
+            f"Port {port}", f"ListenAddress {self.host}",
+            f'HostKey "{self.root}/host_ed25519"', f'HostKey "{self.root}/host_ecdsa"',
             f'AuthorizedKeysFile "{self.root}/authorized_keys"', "StrictModes no", "UsePAM no", "PidFile none",
             "PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes", "LogLevel VERBOSE",
             "PrintMotd no", "UseDNS no", "MaxStartups 100", f"MaxSessions {self._max_sessions}", f"Subsystem sftp {subsystem}",
@@ -186,14 +192,21 @@ class OpenSSHServer:
         lines = []
         for key in ("host_ed25519", "host_ecdsa"):
             words = (self.root / f"{key}.pub").read_text().split()
-            lines.append(f"[127.0.0.1]:{self.port} {words[0]} {words[1]}\n")
+            lines.append(f"[{self.host}]:{self.port} {words[0]} {words[1]}\n")
         self.known_hosts.write_text("".join(lines))
 
-    def _answers(self, port: int) -> bool:
+    def _answers(self, port: int, told: int) -> bool:
         assert self._process is not None
+        log = self._logs / "sshd.log"
         deadline = time.monotonic() + _START_SECS
         while time.monotonic() < deadline and self._process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2) as probe:
+            if self._within:
+                # Not to be reached from here.
+                if b"Server listening on" in log.read_bytes()[told:]:
+                    return True
+                time.sleep(0.01)
+                continue
+            with contextlib.suppress(OSError), socket.create_connection((self.host, port), timeout=2) as probe:
                 if probe.recv(4) == b"SSH-":
                     # Another's server may have had the port first; ours would have ended.
                     return self._process.poll() is None
@@ -223,16 +236,20 @@ class OpenSSHServer:
 
 @contextlib.contextmanager
 def openssh_server(root: str | os.PathLike[str], *, internal: bool = False, deny: tuple[str, ...] = (),
-                   file_limit: int | None = None, max_sessions: int = 100) -> Iterator[OpenSSHServer]:
+                   file_limit: int | None = None, max_sessions: int = 100, host: str = "127.0.0.1",
+                   within: Sequence[str] = ()) -> Iterator[OpenSSHServer]:
     """A running sshd whose files are in ``root``/files; ended with everything it serves at the end.
 
     ``internal``: internal-sftp in the place of sftp-server; it logs to syslog, so ``events`` stays empty.
     ``deny``: SFTP requests it shall not know (``"posix-rename"``, ``"fsync"``, ``"limits"``...).
     ``file_limit``: bytes a file may have at most (RLIMIT_FSIZE; not with ``internal``), which fails like a full disk.
+    ``within``: words in front of sshd's command line that run it in another place of the same machine, such as
+    ``BadLink.far``; ``host`` is its address there.
     """
     if internal and file_limit is not None:
         raise ValueError("file_limit needs sftp-server: internal=False")
-    server = OpenSSHServer(Path(root).absolute(), internal=internal, deny=deny, file_limit=file_limit, max_sessions=max_sessions)
+    server = OpenSSHServer(Path(root).absolute(), internal=internal, deny=deny, file_limit=file_limit, max_sessions=max_sessions,
+                           host=host, within=within)
     try:
         server.start()
         yield server

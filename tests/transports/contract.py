@@ -9,6 +9,9 @@
 
 ``settings`` are whole (every key the transport reads), ``workdir`` exists, ``folder`` is where the remote
 files can be seen on this machine, empty at first and not at the top of a file system.
+
+``ResumeContract``, ``AppendContract`` and ``CopyContract`` are for transports that can do more; each goes in front of the others
+(``class TestMine(AppendContract, NetworkContract)``) and needs ``site.relay`` where its cases ask for ``relay``.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,9 +27,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pysubtask.common.errors import FileRefused, SourceError, TransportLost
+from pysubtask.common.errors import FileRefused, NotAsLeft, SourceError, TransportLost
 from pysubtask.testing import Relay
-from pysubtask.transports.base import Job, Sent, Transport
+from pysubtask.transports.base import Append, Copy, Job, RemoteStat, Sent, Transport
 from tests.helpers import wait_until
 
 MTIME = 1_600_000_001_000_000_000
@@ -760,3 +764,414 @@ def _plant(site: Site, name: str, data: bytes) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as file:
         file.write(data)
+
+
+class ResumeContract:
+    """What a transport must do that goes on with an upload that was cut."""
+
+    resume_size = 12_000_000
+
+    def test_an_upload_cut_again_and_again_costs_little_more_than_its_size(self, site: Site, run: Any, relay: Relay) -> None:
+        data = os.urandom(self.resume_size)
+        size, cuts = len(data), [random.randrange(len(data) // 20, len(data) // 6) for _ in range(5)]
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "a", b"old")
+            before = relay.up
+            noted: list[str] = []
+            job = at_work.job("a", data, note=noted.append)
+            for cut in cuts:
+                relay.drop("up", cut)
+                with pytest.raises(TransportLost):
+                    await at_work.send(transport, job)
+                assert site.read("a") == b"old"
+                await transport.close()
+                relay.heal()
+                await transport.connect()
+                assert noted and noted[-1], f"nothing noted of {cut:,} bytes"
+                job = job._replace(resume=noted[-1])
+            sent = await at_work.send(transport, job)
+            assert relay.up - before < 1.2 * size, (relay.up - before, cuts)
+            assert (sent.remote.size, sent.remote) == (size, await transport.stat("a"))
+            assert sent.bytes_sent < 0.8 * size
+            assert at_work.progress[0] > size // 20
+            assert at_work.progress == sorted(at_work.progress) and at_work.progress[-1] == size
+
+        run(case)
+        assert site.read("a") == data, cuts
+        assert site.files() == {"a"}
+
+    async def cut_in_half(self, transport: Transport, at_work: _Run, relay: Relay, data: bytes) -> Job:
+        """A job that goes on with an upload of ``data`` that was cut."""
+        noted: list[str] = []
+        job = at_work.job("f/a", data, note=noted.append)
+        relay.drop("up", len(data) // 2)
+        with pytest.raises(TransportLost):
+            await at_work.send(transport, job)
+        await transport.close()
+        relay.heal()
+        await transport.connect()
+        return job._replace(resume=noted[-1])
+
+    @pytest.mark.parametrize("fate", ["gone", "shorter", "longer"])
+    def test_a_temp_that_was_meddled_with(self, site: Site, run: Any, relay: Relay, fate: str) -> None:
+        data = os.urandom(4_000_000)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            job = await self.cut_in_half(transport, at_work, relay, data)
+            temp = os.path.join(site.folder, job.temp)
+            if fate == "gone":
+                os.unlink(temp)
+            else:
+                os.truncate(temp, 100_000 if fate == "shorter" else len(data) + 5)
+            sent = await at_work.send(transport, job)
+            assert sent.remote.size == len(data)
+
+        run(case)
+        assert site.read("f/a") == data
+        assert site.files() == {"f/a"}
+
+    def test_the_end_is_that_of_any_upload(self, site: Site, run: Any, relay: Relay) -> None:
+        """Confirmed once, stopped by it; the temp that is gone on with is no stale one, and goes where nothing comes of it."""
+        data = os.urandom(4_000_000)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "f/a", b"old")
+            job = await self.cut_in_half(transport, at_work, relay, data)
+            _plant(site, "f/.stale.tmp", b"half")
+            with pytest.raises(_Stop):
+                await at_work.send(transport, job._replace(confirm=_refuse, stale=("f/.stale.tmp", job.temp)))
+            assert at_work.progress[0] > 1_000_000
+            assert site.files() == {"f/a"} and site.read("f/a") == b"old"
+            sent = await at_work.send(transport, job)
+            if transport.traits.keeps_mtime:
+                assert sent.remote.mtime == MTIME // 10**9
+
+        run(case)
+        assert site.read("f/a") == data
+        assert site.files() == {"f/a"}
+
+    def test_notes_that_mean_nothing(self, site: Site, run: Any) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            for text in ("{", "[1]", "null", '"x"', "{}", '{"offset": -5}', '{"offset": 1e99}', '{"offset": 10, "size": 10}'):
+                data = os.urandom(30_000)
+                job = at_work.job("a", data, resume=text)
+                _plant(site, job.temp, b"of somebody else")
+                await at_work.send(transport, job)
+                assert site.read("a") == data, text
+                assert site.files() == {"a"}
+
+        run(case)
+
+
+class AppendContract:
+    """What a transport must do whose traits say ``appends``."""
+
+    async def put_first(self, transport: Transport, at_work: _Run, data: bytes, name: str = "a") -> RemoteStat:
+        sent = await at_work.put(transport, name, data)
+        assert transport.traits.appends
+        return sent.remote
+
+    @staticmethod
+    def appending(at_work: _Run, data: bytes, left: RemoteStat, until: int | None = None, **changes: Any) -> Job:
+        job = at_work.job("a", data, replaces=left, append=Append(left.size, left.size if until is None else until))
+        return job._replace(mtime_ns=MTIME + 10**10, **changes)
+
+    def test_only_what_is_new_is_sent(self, site: Site, run: Any) -> None:
+        data = os.urandom(900_000)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            left = await self.put_first(transport, at_work, data[:500_000])
+            for size in (500_001, 500_001, 565_000, 900_000):
+                inode = os.stat(os.path.join(site.folder, "a")).st_ino
+                before, had = site.relay.up if site.relay else 0, left.size
+                sent = await at_work.send(transport, self.appending(at_work, data[:size], left))
+                assert site.read("a") == data[:size]
+                assert sent.bytes_sent == size - had
+                assert site.relay is None or site.relay.up - before < 1.05 * sent.bytes_sent + 8_000
+                assert sent.remote == await transport.stat("a")
+                assert sent.remote.size == size
+                assert at_work.progress == sorted(at_work.progress) and at_work.progress[-1:] in ([size], [])
+                assert os.stat(os.path.join(site.folder, "a")).st_ino == inode, "in place"
+                if transport.traits.keeps_mtime:
+                    assert sent.remote.mtime == MTIME // 10**9 + 10
+                left = sent.remote
+
+        run(case)
+        assert site.files() == {"a"}
+
+    @pytest.mark.parametrize("fate", ["touched", "rewritten", "shorter", "longer", "gone", "a folder"])
+    def test_a_file_that_is_not_as_left_stays_as_it_is(self, site: Site, run: Any, fate: str) -> None:
+        data = os.urandom(200_000)
+        path = os.path.join(site.folder, "a")
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            left = await self.put_first(transport, at_work, data[:100_000])
+            had = os.stat(path)
+            if fate in ("gone", "a folder"):
+                os.unlink(path)
+            if fate == "a folder":
+                os.mkdir(path)
+            elif fate == "rewritten":
+                _plant(site, "a", os.urandom(100_000))
+            elif fate in ("shorter", "longer"):
+                os.truncate(path, 100_000 + (1 if fate == "longer" else -1))
+                os.utime(path, ns=(had.st_mtime_ns, had.st_mtime_ns))
+            elif fate == "touched":
+                os.utime(path)
+            found, content = None if fate == "gone" else os.stat(path), None if fate == "a folder" else site.read("a")
+            asked: list[bool] = []
+            with pytest.raises(NotAsLeft):
+                await at_work.send(transport, self.appending(at_work, data, left, confirm=lambda: asked.append(True)))
+            assert not asked
+            assert found is None or (os.stat(path).st_mtime_ns, os.stat(path).st_ino) == (found.st_mtime_ns, found.st_ino)
+            assert fate == "a folder" or site.read("a") == content
+            assert site.files() <= {"a"}
+            if fate != "a folder":
+                await at_work.put(transport, "a", data)
+                assert site.read("a") == data
+
+        run(case)
+
+    def test_an_append_that_was_cut_is_finished(self, site: Site, run: Any) -> None:
+        data = os.urandom(300_000)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            for has in (0, 1, 99_999, 100_000, 150_000, 200_000):
+                left = await self.put_first(transport, at_work, data[: min(has, 100_000)])
+                _plant(site, "a", data[:has])
+                sent = await at_work.send(transport, self.appending(at_work, data, left, until=200_000))
+                assert site.read("a") == data
+                assert sent.bytes_sent == 300_000 - has
+                assert sent.remote == await transport.stat("a")
+
+        run(case)
+        assert site.files() == {"a"}
+
+    def test_an_append_that_was_cut_upon_another_file(self, site: Site, run: Any) -> None:
+        data = os.urandom(300_000)
+        other = bytes(150_000)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            left = await self.put_first(transport, at_work, data[:100_000])
+            for found in (data[:99_999], data[:200_001], other, data[:120_000] + other[:30_000], data[:149_999] + b"?", b"", None):
+                os.unlink(os.path.join(site.folder, "a"))
+                if found is not None:
+                    _plant(site, "a", found)
+                with pytest.raises(NotAsLeft):
+                    await at_work.send(transport, self.appending(at_work, data, left, until=200_000))
+                assert site.read("a") == found
+                _plant(site, "a", b"")
+
+        run(case)
+
+    def test_confirm_is_asked_before_the_first_byte(self, site: Site, run: Any) -> None:
+        data = os.urandom(200_000)
+        found: list[bytes | None] = []
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            left = await self.put_first(transport, at_work, data[:100_000])
+            with pytest.raises(_Stop):
+                await at_work.send(transport, self.appending(at_work, data, left, confirm=_refuse))
+            assert site.read("a") == data[:100_000]
+            job = self.appending(at_work, data, left, confirm=lambda: found.append(site.read("a")))
+            await at_work.send(transport, job)
+
+        run(case)
+        assert found == [data[:100_000]]
+        assert site.read("a") == data
+
+    def test_stale_temps_are_gone_when_it_is_done(self, site: Site, run: Any) -> None:
+        data = os.urandom(2_000)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            left = await self.put_first(transport, at_work, data[:1_000])
+            _plant(site, ".stale.tmp", b"half")
+            await at_work.send(transport, self.appending(at_work, data, left, stale=(".stale.tmp", ".never there.tmp")))
+
+        run(case)
+        assert site.files() == {"a"}
+        assert site.read("a") == data
+
+    @pytest.mark.parametrize("whole_records", [False, True])
+    def test_a_reader_sees_a_prefix_however_often_it_is_cut(self, site: Site, run: Any, relay: Relay, whole_records: bool) -> None:
+        data = b"".join(b"%d," % i * random.randrange(20) + b"\n" for i in range(60_000))
+        start = data.index(b"\n", 300_000) + 1
+        parts = len(data) - start
+        wrong: list[int] = []
+        enough = threading.Event()
+
+        def look() -> None:
+            while not enough.is_set():
+                seen = site.read("a") or b""
+                if not data.startswith(seen) or len(seen) < start:
+                    wrong.append(len(seen))
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            left = await self.put_first(transport, at_work, data[:start])
+            reader = threading.Thread(target=look)
+            reader.start()
+            try:
+                cuts = [random.randrange(20_000, parts // 4) for _ in range(3)]
+                for cut in cuts:
+                    job = self.appending(at_work, data, left, until=len(data), whole_records=whole_records)
+                    relay.drop("up", cut)
+                    with pytest.raises(TransportLost):
+                        await at_work.send(transport, job)
+                    await transport.close()
+                    relay.heal()
+                    await transport.connect()
+                    # What was on its way arrives yet.
+                    has = len(await self.at_rest(site))
+                    assert not whole_records or data[has - 1 : has] == b"\n", (cuts, has)
+                before = relay.up
+                sent = await at_work.send(transport, self.appending(at_work, data, left, until=len(data)))
+                assert relay.up - before < 1.1 * sent.bytes_sent + 8_000
+                assert sent.bytes_sent < parts - 10_000
+            finally:
+                enough.set()
+                reader.join()
+
+        run(case)
+        assert not wrong
+        assert site.read("a") == data
+
+    @staticmethod
+    async def at_rest(site: Site) -> bytes:
+        """What the name shows when it has not changed for a while."""
+        seen, since = site.read("a") or b"", time.monotonic()
+        while time.monotonic() - since < 0.2:
+            await asyncio.sleep(0.02)
+            now = site.read("a") or b""
+            if now != seen:
+                seen, since = now, time.monotonic()
+        return seen
+
+    def test_a_late_append_does_not_touch_a_newer_version(self, site: Site, run: Any, relay: Relay) -> None:
+        data, newer = os.urandom(200_000), os.urandom(50_000)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            left = await self.put_first(transport, at_work, data[:100_000])
+            frozen = relay.connections
+            job = self.appending(at_work, data, left, confirm=lambda: [one.stall() for one in frozen] and None)
+            with pytest.raises(TransportLost):
+                await at_work.send(transport, job)
+            await transport.close()
+            await transport.connect()
+            await at_work.put(transport, "a", newer, stale=(job.temp,))
+            for one in frozen:
+                one.thaw()
+            wait_until(lambda: not set(frozen) & set(relay.connections), what="the end of the first connection")
+            await NetworkContract.settled(site, newer)
+            assert site.files() == {"a"}
+
+        run(case, StallSecs=1.5)
+
+    def test_a_late_append_changes_nothing_of_the_one_that_finished_it(self, site: Site, run: Any, relay: Relay) -> None:
+        data = os.urandom(200_000)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            left = await self.put_first(transport, at_work, data[:100_000])
+            frozen = relay.connections
+            job = self.appending(at_work, data[:150_000], left, confirm=lambda: [one.stall() for one in frozen] and None)
+            with pytest.raises(TransportLost):
+                await at_work.send(transport, job)
+            await transport.close()
+            await transport.connect()
+            await at_work.send(transport, self.appending(at_work, data, left, until=150_000))
+            for one in frozen:
+                one.thaw()
+            wait_until(lambda: not set(frozen) & set(relay.connections), what="the end of the first connection")
+            await NetworkContract.settled(site, data)
+
+        run(case, StallSecs=1.5)
+
+
+class CopyContract:
+    """What a transport must do whose traits say ``copies``."""
+
+    async def put_first(self, transport: Transport, at_work: _Run, data: bytes) -> RemoteStat:
+        sent = await at_work.put(transport, "a", data)
+        assert transport.traits.copies
+        return sent.remote
+
+    def test_only_what_is_new_is_sent(self, site: Site, run: Any) -> None:
+        old = os.urandom(3_000_000)
+        piece = os.urandom(100_000)
+        cases = {
+            "inserted at the front": (piece + old, (Copy(100_000, 3_000_000, 0),)),
+            "inserted in the middle": (old[:7] + piece + old[7:], (Copy(0, 7, 0), Copy(100_007, 2_999_993, 7))),
+            "grown at the end": (old + piece, (Copy(0, 3_000_000, 0),)),
+            "cut at the front": (old[1_000:], (Copy(0, 2_999_000, 1_000),)),
+            "turned round": (old[1_500_000:] + old[:1_500_000], (Copy(0, 1_500_000, 1_500_000), Copy(1_500_000, 1_500_000, 0))),
+            "every tenth": (b"".join(piece[i * 100 : i * 100 + 100] + old[i * 1000 : i * 1000 + 900] for i in range(500)),
+                            tuple(Copy(i * 1000 + 100, 900, i * 1000) for i in range(500))),
+            "nothing kept but one byte": (piece + old[5:6], (Copy(100_000, 1, 5),)),
+        }
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            for kind, (new, copies) in cases.items():
+                left = await self.put_first(transport, at_work, old)
+                before = site.relay.up if site.relay else 0
+                asked: list[bytes | None] = []
+                sent = await at_work.put(transport, "a", new, replaces=left, copies=copies, mtime_ns=MTIME + 10**10,
+                                         confirm=lambda seen=asked: seen.append(site.read("a")))
+                assert site.read("a") == new, kind
+                assert asked == [old]
+                assert sent.bytes_sent == len(new) - sum(one.size for one in copies), kind
+                assert site.relay is None or site.relay.up - before < 1.05 * sent.bytes_sent + 8_000 + 400 * len(copies), kind
+                assert sent.remote == await transport.stat("a") == (len(new), MTIME // 10**9 + 10)
+                assert at_work.progress == sorted(at_work.progress) and at_work.progress[-1] == len(new)
+                assert site.files() == {"a"}
+
+        run(case)
+
+    @pytest.mark.parametrize("fate", ["touched", "shorter", "gone", "a folder"])
+    def test_a_file_that_is_not_as_left_stays_as_it_is(self, site: Site, run: Any, fate: str) -> None:
+        old, path = os.urandom(100_000), os.path.join(site.folder, "a")
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            left = await self.put_first(transport, at_work, old)
+            if fate in ("gone", "a folder"):
+                os.unlink(path)
+            if fate == "a folder":
+                os.mkdir(path)
+            elif fate == "shorter":
+                os.truncate(path, 99_999)
+                os.utime(path, (MTIME // 10**9, MTIME // 10**9))
+            elif fate == "touched":
+                os.utime(path)
+            content = None if fate == "a folder" else site.read("a")
+            with pytest.raises(NotAsLeft):
+                await at_work.put(transport, "a", old + b"new", replaces=left, copies=(Copy(0, 100_000, 0),), confirm=_refuse)
+            assert fate == "a folder" or site.read("a") == content
+            assert site.files() == (set() if fate in ("gone", "a folder") else {"a"})
+
+        run(case)
+
+    def test_a_reader_sees_only_whole_versions_however_often_it_is_cut(self, site: Site, run: Any, relay: Relay) -> None:
+        old, piece = os.urandom(2_000_000), os.urandom(200_000)
+        new = b"".join(piece[i * 20_000 : (i + 1) * 20_000] + old[i * 200_000 : (i + 1) * 200_000] for i in range(10))
+        copies = tuple(Copy(i * 220_000 + 20_000, 200_000, i * 200_000) for i in range(10))
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            left = await self.put_first(transport, at_work, old)
+            stale: tuple[str, ...] = ()
+            with watching(site, "a") as seen:
+                for cut in [random.randrange(500, 200_000) for _ in range(3)]:
+                    relay.drop("up", cut)
+                    job = at_work.job("a", new, replaces=left, copies=copies, stale=stale)
+                    with pytest.raises(TransportLost):
+                        await at_work.send(transport, job)
+                    stale = (*stale, job.temp)
+                    await transport.close()
+                    relay.heal()
+                    await transport.connect()
+                with pytest.raises(_Stop):
+                    await at_work.put(transport, "a", new, replaces=left, copies=copies, confirm=_refuse)
+                await at_work.put(transport, "a", new, replaces=left, copies=copies, stale=stale)
+            assert seen == {old, new} or seen == {old}
+
+        run(case)
+        assert site.read("a") == new
+        assert site.files() == {"a"}

@@ -18,7 +18,7 @@ from .errors import ConfigError
 from .notify import HEARTBEAT, HOLD, NOTIFY
 
 _WHERE = "watchfilesdirs"
-_BOTH_KEYS = ("as", "burstmode", "whole_records")
+_BOTH_KEYS = ("as", "burstmode", "append", "whole_records")
 _FILE_KEYS = ("file", *_BOTH_KEYS)
 _DIR_KEYS = ("dir", *_BOTH_KEYS, "settle_secs", "on_change", "notify_files", "include", "exclude", "recursive")
 _RECORDS = (".csv", ".log", ".txt", ".jsonl")
@@ -36,7 +36,8 @@ class Entry(NamedTuple):
     notify; ``notify_files``, whether each file taken gets a ``.notify`` beside it; ``include`` and ``exclude``, patterns
     for the files that count (all where ``include`` is empty, and ``exclude`` wins), see :mod:`.globs`; ``recursive``,
     whether the folders below it, of whatever depth, belong to it: all but links. ``whole_records``: what a reader on the server
-    sees while such a file grows ends with a line; None leaves it to the file's name, see :func:`keeps_records`.
+    sees while such a file grows ends with a line; None leaves it to the file's name, see :func:`keeps_records`. ``append``:
+    the app promises that these files only ever grow, so that no more than their ends need to be read.
     """
 
     kind: str
@@ -50,6 +51,7 @@ class Entry(NamedTuple):
     exclude: tuple[str, ...] = ()
     recursive: bool = False
     whole_records: bool | None = None
+    append: bool = False
 
 
 def read_entries(watchfilesdirs: Any, *, need_one: bool = True, cwd: str | None = None) -> list[Entry]:
@@ -149,6 +151,7 @@ def _read_one(where: str, given: Any, start: str) -> Entry:
         _patterns(f"{where}.exclude", given.get("exclude", ())),
         _flag(where, given, "recursive", False),
         _flag(where, given, "whole_records", False) if given.get("whole_records") is not None else None,
+        _flag(where, given, "append", False),
     )
 
 

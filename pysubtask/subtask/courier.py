@@ -200,9 +200,7 @@ class Courier:
             deliveries.begin_beat()
         room = min(int(self._settings["Concurrency"]), self._transport.traits.concurrency) - len(deliveries)
         if room > 0:
-            traits, wall = self._transport.traits, self._desk.wall()
-            ways = {"appends": traits.appends and not self._settings.get("AtomicAppend"), "copies": traits.copies}
-            for version in await self._desk.ask(self._desk.spool.take, room, now, wall, **ways):
+            for version in await self._desk.ask(self._desk.spool.take, room, now, self._desk.wall(), **self._ways()):
                 deliveries.begin(version)
         if deliveries.busy:
             return self._pause(now, _NEVER, busy=True)
@@ -215,6 +213,10 @@ class Courier:
             await self._rest(now)
             return 0.0
         return self._pause(now, at, rest_at)
+
+    def _ways(self) -> dict[str, bool]:
+        traits = self._transport.traits
+        return {"appends": traits.appends and not self._settings.get("AtomicAppend"), "copies": traits.copies}
 
     def _pause(self, now: float, due: float, other: float = _NEVER, *, busy: bool = False) -> float:
         """Seconds until the next thing to do; notes for a stop that the queue offers nothing before ``due``."""
@@ -247,6 +249,7 @@ class Courier:
         if self._refusals:
             self._refusals = 0
             await self._desk.ask(self._desk.spool.set_meta, "refused", "")
+        self._hooks.builds(any(self._ways().values()))
         self._desk.log.info("CONNECTED to %s", self._desk.spool.destination)
         self._desk.events.emit("connected", destination=self._desk.spool.destination)
         self._desk.board.set(problem=None)

@@ -24,7 +24,7 @@ CREATE TABLE job (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB, state TEXT CHECK (state IN ('waiting', 'sending', 'parked')),
     path BLOB, snapshot BLOB, live INTEGER, size INTEGER, mtime_ns INTEGER, digest TEXT, at REAL,
     attempts INTEGER DEFAULT 0, due REAL DEFAULT 0, compare INTEGER, reason TEXT, temp BLOB,
-    resume TEXT DEFAULT '', prefixes TEXT DEFAULT '', records INTEGER DEFAULT 0);
+    resume TEXT DEFAULT '', prefixes TEXT DEFAULT '', records INTEGER DEFAULT 0, base INTEGER DEFAULT 0);
 CREATE UNIQUE INDEX job_sending ON job (name) WHERE state = 'sending';
 CREATE UNIQUE INDEX job_waiting ON job (name) WHERE state <> 'sending';
 CREATE INDEX job_state ON job (state, id);
@@ -37,7 +37,7 @@ _MIGRATIONS: dict[int, str] = {
     1: "ALTER TABLE remote ADD COLUMN rev TEXT DEFAULT ''; ALTER TABLE remote ADD COLUMN hash TEXT DEFAULT '';"
     "ALTER TABLE remote ADD COLUMN reach_size INTEGER; ALTER TABLE remote ADD COLUMN reach_digest TEXT;"
     "ALTER TABLE job ADD COLUMN resume TEXT DEFAULT ''; ALTER TABLE job ADD COLUMN prefixes TEXT DEFAULT '';"
-    "ALTER TABLE job ADD COLUMN records INTEGER DEFAULT 0",
+    "ALTER TABLE job ADD COLUMN records INTEGER DEFAULT 0; ALTER TABLE job ADD COLUMN base INTEGER DEFAULT 0",
 }
 
 

@@ -20,15 +20,20 @@ IDLE_SECS = 5.0
 _BEAT = -1
 
 
+def _unheard(builds: bool) -> None:
+    return None
+
+
 class Hooks(NamedTuple):
     """What the courier tells the child's main thread: ``changed`` (the status page is out of date), ``lost``
     (this data file's snapshot cannot be read, take it anew), ``confirm`` (raises where a live file moved), ``beat``
-    (writes the heartbeat files now; their paths)."""
+    (writes the heartbeat files now; their paths), ``builds`` (whether the server can build upon what it has)."""
 
     changed: Callable[[], None]
     lost: Callable[[str], None]
     confirm: Callable[[Version], None]
     beat: Callable[[], list[str]]
+    builds: Callable[[bool], None] = _unheard
 
 
 class Deliveries:
@@ -163,10 +168,12 @@ class Deliveries:
             self._arrived()
 
     async def _put(self, version: Version) -> Done:
+        if version.base and version.way.append is None and not version.way.copies:
+            raise SourceError("only its end was copied, and all of it has to be sent")
         if version.compare:
             remote = await self._transport.stat(version.name)
             own = ""
-            if remote is not None and remote.hash:
+            if remote is not None and remote.hash and not version.base:
                 own = await asyncio.to_thread(self._transport.hash_of, version.snapshot, version.size)
             if already_there(version.known, version.size, version.mtime_ns, version.digest, remote, own):
                 assert remote is not None
@@ -181,6 +188,7 @@ class Deliveries:
             append=version.way.append,
             whole_records=version.records,
             copies=version.way.copies,
+            base=version.base,
         )  # fmt: skip
 
         def progress(done: int) -> None:
@@ -193,6 +201,8 @@ class Deliveries:
             self._desk.log.warning("[%s] is not as we left it on the server, sending it whole: %s", version.name, exc)
             self._desk.events.emit("not_as_left", name=version.name, path=version.path, reason=str(exc))
             await self._desk.ask(self._desk.spool.not_as_left, version.name)
+            if version.base:
+                raise SourceError("only its end was copied, and all of it has to be sent") from exc
             sent = await self._transport.upload(job._replace(append=None, copies=(), replaces=None), progress)
         return Done(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=version.way.new)
 

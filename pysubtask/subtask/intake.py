@@ -19,6 +19,7 @@ from .plan import LEAST_BYTES
 from .snapshot import Copied, Snapshotter, content_digest
 from .spool import Entry
 from .store import Store
+from .tails import Tails
 from .watch import RESIDUAL, Due, Watch
 
 BATCH_FILES = 64
@@ -37,7 +38,8 @@ class Rules(NamedTuple):
 
 
 class Intake:
-    """Runs on the child's main thread. Times are monotonic but for ``wall``, the wall clock."""
+    """Runs on the child's main thread. Times are monotonic but for ``wall``, the wall clock. ``tails_wanted``: whether a
+    snapshot of the end of a file is of use."""
 
     def __init__(
         self,
@@ -64,6 +66,8 @@ class Intake:
         self._asked: deque[str] = deque()
         self._anew: set[str] = set()
         self._disk_low = False
+        self._tails = Tails()
+        self.tails_wanted = False
 
     def again(self, path: str) -> None:
         """Take this file anew at the next tick, its snapshot is lost; from any thread."""
@@ -87,6 +91,7 @@ class Intake:
                 self._store.run(self._store.spool.forget, gone)
                 for path in gone:
                     self._faults.clear(path)
+                    self._tails.forget(path)
         except DiskLow as exc:
             # The queue itself cannot grow: everything not in it stays due.
             self._say_disk_low(exc, low_before)
@@ -128,7 +133,12 @@ class Intake:
             self._settled(due)
             return None
         try:
-            copied = self._snapshotter.copy(due.path, self._within(due), self._marks(due))
+            delivered, marks = self._marks(due)
+            append = self.tails_wanted and due.entry_index != RESIDUAL and self._entries[due.entry_index].append
+            start = self._tails.start(due.path, delivered) if append else None
+            copied = self._snapshotter.copy(due.path, self._within(due), marks, start)
+            if append and not copied.live:
+                self._tails.keep(due.path, str(copied.temp), copied.inode, copied.size, copied.base, copied.sha, marks)
         except SourceMissing as exc:
             self._missing(due, exc, now)
             return None
@@ -148,11 +158,11 @@ class Intake:
         self._settled(due)
         return None
 
-    def _marks(self, due: Due) -> set[int]:
-        """Where the file may have ended when it was last sent; nothing for one that is new, or sent whole anyway."""
+    def _marks(self, due: Due) -> tuple[int, set[int]]:
+        """Where the file ended when it was last delivered (0: nothing to go on from), and where it may have ended since."""
         known = self._store.spool.sources.get(due.path)
         if known is None or known[0].size <= LEAST_BYTES:
-            return set()
+            return 0, set()
         return self._store.run(self._store.spool.marks, self._rules.queue_name(due))
 
     def _within(self, due: Due) -> str | None:
@@ -187,7 +197,9 @@ class Intake:
             return False
         try:
             before = read_stamp(due.path)
-            same = before == known[0] and content_digest(due.path, known[0].size) == known[1]
+            same = self._tails.same(due.path, known[0].size)
+            if same is None:
+                same = before == known[0] and content_digest(due.path, known[0].size) == known[1]
             return same and read_stamp(due.path) == before
         except (OSError, SourceError):
             # Whatever is wrong with it, copying it will say so.
@@ -220,7 +232,7 @@ class Intake:
             self._rules.queue_name(due), due.path, copied.path, copied.live, copied.size, copied.mtime_ns, copied.digest,
             self._wall(), Stamp(copied.mtime_ns, copied.size, copied.inode),
             None if due.stamp is None else notify_name(due.path), due.stamp, due.hold, copied.prefixes,
-            due.entry_index != RESIDUAL and keeps_records(self._entries[due.entry_index], due.path),
+            due.entry_index != RESIDUAL and keeps_records(self._entries[due.entry_index], due.path), copied.base,
         )  # fmt: skip
 
     def _seal(self, batch: list[tuple[Due, Copied]], low_before: bool) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import itertools
 import os
 import stat
@@ -18,6 +17,7 @@ from typing import NamedTuple
 
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from .coarse import COARSE_NS, tick_ns
+from .tails import Digest, Start
 
 _BLOCK = 1024 * 1024
 _NAME_MAX = 255
@@ -33,6 +33,7 @@ class Copied(NamedTuple):
     ``temp``: where the bytes are until then; None where ``live``. ``size`` in bytes, ``mtime_ns`` and ``inode`` are
     those of the data file. ``digest``: SHA-256, hexadecimal, of exactly the first ``size`` bytes. ``source``: the data file.
     ``prefixes``: the digest of its first so many bytes, for each number that was asked for and is not above ``size``.
+    ``base``: the snapshot begins with this byte of it, not with its first. ``sha``: what the next one may go on from.
     """
 
     path: str
@@ -44,36 +45,8 @@ class Copied(NamedTuple):
     source: str
     live: bool
     prefixes: dict[int, str]
-
-
-class Digest:
-    """SHA-256 of a file that is read in order, and of its first so many bytes for each number in ``marks``."""
-
-    def __init__(self, marks: Iterable[int] = ()) -> None:
-        self._sha = hashlib.sha256()
-        self._done = 0
-        self._marks = sorted(set(marks), reverse=True)
-        self.prefixes: dict[int, str] = {}
-        self._mark()
-
-    def update(self, block: memoryview) -> None:
-        """The next bytes."""
-        while self._marks and self._done + len(block) >= self._marks[-1]:
-            upto = self._marks[-1] - self._done
-            self._sha.update(block[:upto])
-            self._done += upto
-            block = block[upto:]
-            self._mark()
-        self._sha.update(block)
-        self._done += len(block)
-
-    def hexdigest(self) -> str:
-        """Of all so far."""
-        return self._sha.hexdigest()
-
-    def _mark(self) -> None:
-        while self._marks and self._marks[-1] <= self._done:
-            self.prefixes[self._marks.pop()] = self._sha.hexdigest()
+    base: int
+    sha: Digest
 
 
 class Snapshotter:
@@ -93,32 +66,37 @@ class Snapshotter:
         self._run = f"{time.time_ns():x}"
         self._numbers = itertools.count(1)
 
-    def copy(self, source: str, within: str | None = None, marks: Iterable[int] = ()) -> Copied:
+    def copy(self, source: str, within: str | None = None, marks: Iterable[int] = (), start: Start | None = None) -> Copied:
         """Copy a data file as it is now; the copy is not durable before :meth:`seal`.
 
         ``within``: the folder (without links) that the file must be in, should a link lead to it. ``marks``: for
-        :attr:`Copied.prefixes`.
+        :attr:`Copied.prefixes`. ``start``: copy only what lies behind it, where the file still begins as it did then.
         Raises SourceMissing, SourceChanged (it moved under the copy), DiskLow, and SourceError for whatever else
         is wrong with it; no temporary file is left then.
         """
         with _opened(source, within) as handle:
             before = os.fstat(handle)
             size = before.st_size
-            sha = Digest(marks)
+            if start is None or self._folder is None or not start.fits(handle, before):
+                start = Start.whole()
+            sha, base = start.digest(marks), start.base
+            again = start.digest(())
             if self._folder is None:
                 path, temp = source, None
-                digest = _read(handle, size, source)
+                _read(handle, size, source, sha, base)
             else:
                 path, temp = self._names(self._folder, source)
-                self._write(handle, before, path, temp, source, sha)
-                digest = sha.hexdigest()
+                self._write(handle, before, path, temp, source, sha, base)
             try:
-                if _may_have_moved(before, os.fstat(handle), source) and _read(handle, size, source) != digest:
-                    raise SourceChanged(f"{source} was rewritten while it was copied")
+                if _may_have_moved(before, os.fstat(handle), source):
+                    _read(handle, size, source, again, base)
+                    if again.hexdigest() != sha.hexdigest():
+                        raise SourceChanged(f"{source} was rewritten while it was copied")
             except BaseException:
                 _remove(temp)
                 raise
-        return Copied(path, temp, size, before.st_mtime_ns, before.st_ino, digest, source, temp is None, sha.prefixes)
+            digest, inode = sha.hexdigest(), before.st_ino
+        return Copied(path, temp, size, before.st_mtime_ns, inode, digest, source, temp is None, sha.prefixes, base, sha)
 
     def seal(self, copies: Sequence[Copied]) -> None:
         """Make copies durable under their final names: all of them, or an error is raised (DiskLow, SourceError).
@@ -179,17 +157,17 @@ class Snapshotter:
         name = head + _shortened(os.path.basename(source), room)
         return os.path.join(folder, name), os.path.join(folder, "." + name)
 
-    def _write(self, handle: int, before: os.stat_result, path: str, temp: str, source: str, sha: Digest) -> None:
+    def _write(self, handle: int, before: os.stat_result, path: str, temp: str, source: str, sha: Digest, base: int) -> None:
         folder = os.path.dirname(path)
         try:
             os.makedirs(folder, exist_ok=True)
-            self._check_room(folder, handle, before)
+            self._check_room(folder, handle, before, base)
             out = os.open(temp, _WRITE, 0o666)
         except OSError as exc:
             raise _ours(exc, f"no snapshot can be made in {folder}") from exc
         try:
             try:
-                _copy(handle, out, before.st_size, source, sha)
+                _copy(handle, out, before.st_size, source, sha, base)
                 os.utime(out, ns=(before.st_mtime_ns, before.st_mtime_ns))
             except OSError as exc:
                 raise _ours(exc, f"the snapshot of {source} in {folder} cannot be written") from exc
@@ -199,13 +177,13 @@ class Snapshotter:
             _remove(temp)
             raise
 
-    def _check_room(self, folder: str, handle: int, before: os.stat_result) -> None:
-        need, keep = before.st_size, self._min_free()
+    def _check_room(self, folder: str, handle: int, before: os.stat_result, base: int) -> None:
+        need, keep = before.st_size - base, self._min_free()
         found = os.statvfs(folder)
         left = found.f_bavail * found.f_frsize - need
         if left < keep and before.st_blocks * 512 < need:
             # It has holes, which take no room.
-            need = sum(end - begin for begin, end, data in _extents(handle, before.st_size) if data)
+            need = sum(end - begin for begin, end, data in _extents(handle, before.st_size, base) if data)
             left = found.f_bavail * found.f_frsize - need
         if left < keep:
             raise DiskLow(f"{folder}: copying {need} bytes would leave {max(0, left)} bytes free, less than {keep}")
@@ -216,8 +194,10 @@ def content_digest(path: str, size: int) -> str:
 
     Raises SourceMissing, SourceChanged where it is shorter than that, SourceError.
     """
+    sha = Digest()
     with _opened(path, None) as handle:
-        return _read(handle, size, path)
+        _read(handle, size, path, sha)
+    return sha.hexdigest()
 
 
 @contextlib.contextmanager
@@ -247,31 +227,29 @@ def _check_regular(found: os.stat_result, source: str) -> None:
         raise SourceError(f"{source} is not a regular file")
 
 
-def _copy(handle: int, out: int, size: int, source: str, sha: Digest) -> None:
-    """Copy the first ``size`` bytes; holes stay holes."""
-    for data, offset, block in _blocks(handle, size, source):
-        sha.update(block)
+def _copy(handle: int, out: int, size: int, source: str, sha: Digest, base: int) -> None:
+    """Copy the bytes from ``base`` to ``size``; holes stay holes."""
+    for data, offset, block in _blocks(handle, size, source, base):
+        sha.update(block, offset)
         if data:
             done = 0
             while done < len(block):
-                done += os.pwrite(out, block[done:], offset + done)
-    os.ftruncate(out, size)
+                done += os.pwrite(out, block[done:], offset - base + done)
+    os.ftruncate(out, size - base)
 
 
-def _read(handle: int, size: int, source: str) -> str:
-    digest = hashlib.sha256()
-    for _, _, block in _blocks(handle, size, source):
-        digest.update(block)
-    return digest.hexdigest()
+def _read(handle: int, size: int, source: str, sha: Digest, base: int = 0) -> None:
+    for _, offset, block in _blocks(handle, size, source, base):
+        sha.update(block, offset)
 
 
 _ZEROS = memoryview(bytes(_BLOCK))
 
 
-def _blocks(handle: int, size: int, source: str) -> Iterator[tuple[bool, int, memoryview]]:
-    """The first ``size`` bytes in pieces: whether they are data (or a hole), the offset, the bytes."""
-    buffer = memoryview(bytearray(min(_BLOCK, max(1, size))))
-    for begin, end, data in _extents(handle, size):
+def _blocks(handle: int, size: int, source: str, base: int) -> Iterator[tuple[bool, int, memoryview]]:
+    """The bytes from ``base`` to ``size`` in pieces: whether they are data (or a hole), the offset, the bytes."""
+    buffer = memoryview(bytearray(min(_BLOCK, max(1, size - base))))
+    for begin, end, data in _extents(handle, size, base):
         at = begin
         if not data and os.fstat(handle).st_size < end:
             raise SourceChanged(f"{source} became shorter while it was read")
@@ -291,12 +269,11 @@ def _blocks(handle: int, size: int, source: str) -> Iterator[tuple[bool, int, me
             at += got
 
 
-def _extents(handle: int, size: int) -> Iterator[tuple[int, int, bool]]:
-    """Data and holes of a file up to ``size``, in order (lseek(2), SEEK_DATA and SEEK_HOLE)."""
+def _extents(handle: int, size: int, at: int) -> Iterator[tuple[int, int, bool]]:
+    """Data and holes of a file from ``at`` to ``size``, in order (lseek(2), SEEK_DATA and SEEK_HOLE)."""
     if not hasattr(os, "SEEK_DATA"):
-        yield 0, size, True
+        yield at, size, True
         return
-    at = 0
     while at < size:
         try:
             data = min(size, os.lseek(handle, at, os.SEEK_DATA))

@@ -31,7 +31,8 @@ class Entry(NamedTuple):
     """A durable snapshot to put in the queue, with what the watch needs to know it was taken.
 
     ``stamp`` of the notify file, ``hold`` (stamp of the hold file) and ``source`` (stamp of the data file) are recorded
-    in the same commit. ``prefixes`` are the digests of some of its beginnings, ``records`` that it is made of lines.
+    in the same commit. ``prefixes`` are the digests of some of its beginnings, ``records`` that it is made of lines,
+    ``base`` that the snapshot begins with this byte of it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Entry(NamedTuple):
     hold: Stamp | None = None
     prefixes: Mapping[int, str] = {}
     records: bool = False
+    base: int = 0
 
     def signals(self) -> dict[str, Stamp]:
         """The notify and hold files that are handled with it."""
@@ -60,7 +62,8 @@ class Entry(NamedTuple):
 class Version(NamedTuple):
     """One row of the queue. ``stale`` holds the temp names of earlier attempts at this remote name; ``compare``
     says that the server may have this content already: look before sending; ``resume`` is what the last attempt noted to
-    go on from; ``way`` is how it is to be sent, an append being on record before it is begun."""
+    go on from; ``base`` is the byte with which the snapshot begins; ``way`` is how it is to be sent, an append being on
+    record before it is begun."""
 
     id: int
     name: str
@@ -78,6 +81,7 @@ class Version(NamedTuple):
     known: Known | None
     resume: str
     records: bool
+    base: int
     way: Way
 
 
@@ -201,13 +205,13 @@ class Spool:
             at = min(at, old[5])
             self._db.execute("DELETE FROM job WHERE id = ?", (old[0],))
         self._db.execute(
-            "INSERT INTO job (name, state, path, snapshot, live, size, mtime_ns, digest, at, prefixes, records, compare)"
-            " VALUES (?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, EXISTS (SELECT 1 FROM remote WHERE destination = ? AND name = ?"
+            "INSERT INTO job (name, state, path, snapshot, live, size, mtime_ns, digest, at, prefixes, records, base, compare)"
+            " VALUES (?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, EXISTS (SELECT 1 FROM remote WHERE destination = ? AND name = ?"
             " AND digest = ? UNION SELECT 1 FROM job WHERE name = ? AND state = 'sending' AND digest = ?))",
             (
                 name, os.fsencode(entry.path), os.fsencode(entry.snapshot), entry.live, entry.size, entry.mtime_ns,
-                entry.digest, at, json.dumps(entry.prefixes) if entry.prefixes else "", entry.records, self.destination, name,
-                entry.digest, name, entry.digest,
+                entry.digest, at, json.dumps(entry.prefixes) if entry.prefixes else "", entry.records, entry.base,
+                self.destination, name, entry.digest, name, entry.digest,
             ),
         )  # fmt: skip
         return [os.fsdecode(old[1])] if old is not None and not old[2] else []
@@ -256,14 +260,15 @@ class Spool:
         ).fetchone()
         return None if row is None else Known(RemoteStat(*row[3:]), row[0], None if row[1] is None else (row[1], row[2]))
 
-    def marks(self, name: str) -> set[int]:
-        """The sizes of what is, or may soon be, on the server under a name: a next version may have them as beginnings."""
+    def marks(self, name: str) -> tuple[int, set[int]]:
+        """The size of what we delivered under a name (0: nothing), and all sizes of what is, or may soon be, there: a next
+        version may have them as beginnings."""
         raw = os.fsencode(name)
         rows = self._db.execute(
-            "SELECT size FROM remote WHERE destination = ? AND name = ? UNION SELECT reach_size FROM remote WHERE destination = ?"
-            " AND name = ? UNION SELECT size FROM job WHERE name = ?", (self.destination, raw, self.destination, raw, raw),
-        )  # fmt: skip
-        return {row[0] for row in rows if row[0]}
+            "SELECT size, reach_size FROM remote WHERE destination = ? AND name = ? UNION ALL SELECT NULL, size FROM job"
+            " WHERE name = ?", (self.destination, raw, raw),
+        ).fetchall()  # fmt: skip
+        return max((row[0] or 0 for row in rows), default=0), {size for row in rows for size in row if size}
 
     def not_as_left(self, name: str) -> None:
         """What the server has under a name is not what we left: nothing is known of it any more."""
@@ -304,11 +309,11 @@ class Spool:
 
     def _send(self, job: int, wall: float, appends: bool, copies: bool) -> Version:
         row = self._db.execute(
-            "SELECT name, path, snapshot, live, size, mtime_ns, digest, at, attempts, compare, resume, records, prefixes, temp"
-            " FROM job WHERE id = ?", (job,),
+            "SELECT name, path, snapshot, live, size, mtime_ns, digest, at, attempts, compare, resume, records, base, prefixes,"
+            " temp FROM job WHERE id = ?", (job,),
         ).fetchone()  # fmt: skip
         name, known = os.fsdecode(row[0]), self.known(os.fsdecode(row[0]))
-        prefixes = {int(size): digest for size, digest in json.loads(row[12] or "{}").items()} | {row[4]: row[6]}
+        prefixes = {int(size): digest for size, digest in json.loads(row[13] or "{}").items()} | {row[4]: row[6]}
         # A live file may have changed by the time it is read.
         how = way(known, row[4], prefixes, appends=appends and not row[3], copies=copies and not row[3])
         if how.append is not None:
@@ -317,7 +322,7 @@ class Spool:
                 (row[4], row[6], self.destination, row[0]),
             )
         # What is gone on with keeps its temp name, too.
-        temp = os.fsdecode(row[13]) if row[10] and row[13] else temp_name(name)
+        temp = os.fsdecode(row[14]) if row[10] and row[14] else temp_name(name)
         stale = tuple(
             os.fsdecode(old)
             for (old,) in self._db.execute(
@@ -329,7 +334,7 @@ class Spool:
         self._db.execute("INSERT OR IGNORE INTO temp VALUES (?, ?, ?, ?)", (self.destination, os.fsencode(temp), row[0], wall))
         return Version(
             job, name, os.fsdecode(row[1]), os.fsdecode(row[2]), bool(row[3]), row[4], row[5], row[6], row[7], row[8],
-            bool(row[9]), temp, stale, known, row[10], bool(row[11]), how,
+            bool(row[9]), temp, stale, known, row[10], bool(row[11]), row[12], how,
         )  # fmt: skip
 
     def delivered(self, dones: Sequence[Done], wall: float) -> tuple[list[tuple[Done, Receipt]], list[str]]:

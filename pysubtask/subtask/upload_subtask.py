@@ -61,7 +61,7 @@ class UploadSubtask(BaseSubtask):
         self._claims = {self._same(name): path for name, path in self._store.run(self._store.spool.owners).items()}
         files = [entry for entry in self.handoff.entries if entry.kind == "file"]
         self._reserved = {self._same(remote_name(entry, entry.path)): entry.path for entry in files}
-        hooks = Hooks(self._page_changed, self._snapshot_lost, self._confirm, self.write_heartbeat)
+        hooks = Hooks(self._page_changed, self._snapshot_lost, self._confirm, self.write_heartbeat, self._builds)
         self._courier = Courier(
             self._store, open_transport(self.transport_name(), self.settings, self.handoff.state_dir), self.settings, self.board,
             self.events, self.log, hooks, self._login_mark(), self.clock, self.wall,
@@ -139,6 +139,10 @@ class UploadSubtask(BaseSubtask):
     def _page_changed(self) -> None:
         if self._page.touch():
             self._wake.set()
+
+    def _builds(self, builds: bool) -> None:
+        # A process_notify of somebody's own may count on whole snapshots.
+        self._intake.tails_wanted = builds and type(self).process_notify is UploadSubtask.process_notify
 
     def _snapshot_lost(self, path: str) -> None:
         self._intake.again(path)

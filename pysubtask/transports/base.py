@@ -59,7 +59,8 @@ class Copy(NamedTuple):
 class Job(NamedTuple):
     """One file to put on the server.
 
-    ``source``: path of the bytes; exactly the first ``size`` bytes of it are sent.
+    ``source``: path of the bytes; exactly the first ``size`` bytes of it are sent. With ``base`` it lacks that many bytes at
+    its beginning: only an ``append`` or ``copies`` that need none of them can be done then.
     ``mtime_ns``: modification time the remote file shall carry, as far as the server can; None leaves it the time by
     the server's own clock.
     ``name``: remote name below the destination's folder, ``/`` between its parts, never absolute.
@@ -95,6 +96,7 @@ class Job(NamedTuple):
     append: Append | None = None
     whole_records: bool = False
     copies: tuple[Copy, ...] = ()
+    base: int = 0
 
 
 class Sent(NamedTuple):

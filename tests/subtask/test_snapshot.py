@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from pysubtask.common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from pysubtask.subtask import snapshot
-from pysubtask.subtask.snapshot import Digest, Snapshotter, content_digest
+from pysubtask.subtask.snapshot import Snapshotter, content_digest
+from pysubtask.subtask.tails import Digest
 
 
 def sha(data: bytes) -> str:
@@ -107,7 +108,7 @@ def test_sparse_stays_sparse(tmp_path, snaps) -> None:
 def test_the_digests_of_the_beginnings(data, marks, steps) -> None:
     digest, at = Digest(marks), 0
     for step in [*steps, len(data)]:
-        digest.update(memoryview(data)[at : at + step])
+        digest.update(memoryview(data)[at : at + step], at)
         at = min(len(data), at + step)
     assert digest.hexdigest() == sha(data)
     assert digest.prefixes == {mark: sha(data[:mark]) for mark in marks if mark <= len(data)}

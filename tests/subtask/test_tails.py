@@ -1,0 +1,148 @@
+"""Snapshots of the ends of files that only grow."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pysubtask.subtask.snapshot import Copied, Snapshotter
+from pysubtask.subtask.tails import JOIN_BYTES, Tails, base_of
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+class Bench:
+    """A data file, and what the intake does with it; ``delivered`` is the size at the server."""
+
+    def __init__(self, place: Path) -> None:
+        self.path = place / "data"
+        self.snaps = Snapshotter(str(place / "bak"), "t", lambda: 0)
+        self.tails = Tails()
+        self.delivered = 0
+        self.sizes: set[int] = set()
+
+    def take(self) -> Copied:
+        path = str(self.path)
+        copied = self.snaps.copy(path, None, self.sizes, self.tails.start(path, self.delivered))
+        self.tails.keep(path, str(copied.temp), copied.inode, copied.size, copied.base, copied.sha, self.sizes)
+        data = self.path.read_bytes()
+        assert copied.digest == sha(data)
+        assert Path(str(copied.temp)).read_bytes() == data[copied.base :]
+        assert all(found == sha(data[:mark]) for mark, found in copied.prefixes.items())
+        self.sizes.add(copied.size)
+        return copied
+
+    def deliver(self, copied: Copied) -> None:
+        self.delivered = copied.size
+        self.sizes = {size for size in self.sizes if size >= copied.size}
+
+    def add(self, data: bytes) -> None:
+        with open(self.path, "ab") as file:
+            file.write(data)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_only_the_end_is_copied_and_the_digest_is_that_of_the_whole(bench: Bench) -> None:
+    bench.add(os.urandom(300_000))
+    first = bench.take()
+    assert first.base == 0
+    bench.deliver(first)
+    for _ in range(3):
+        bench.add(os.urandom(1000))
+        copied = bench.take()
+        assert copied.base == base_of(bench.delivered) == bench.delivered - JOIN_BYTES
+        assert bench.delivered in copied.prefixes
+        bench.deliver(copied)
+
+
+def test_what_was_not_delivered_is_copied_again(bench: Bench) -> None:
+    bench.add(os.urandom(300_000))
+    first = bench.take()
+    bench.deliver(first)
+    bench.add(os.urandom(1000))
+    lost = bench.take()
+    bench.add(os.urandom(1000))
+    both = bench.take()
+    assert both.base == lost.base == base_of(first.size)
+    assert set(both.prefixes) >= {first.size, lost.size}
+    bench.deliver(lost)
+    bench.add(b"x")
+    assert bench.take().base == base_of(lost.size), "that one arrived after all"
+
+
+@pytest.mark.parametrize("change", ["shorter", "replaced", "beginning", "join", "other inode"])
+def test_a_file_that_did_not_only_grow_is_taken_whole(bench: Bench, change: str) -> None:
+    bench.add(os.urandom(300_000))
+    bench.deliver(bench.take())
+    data = bench.path.read_bytes()
+    if change == "shorter":
+        os.truncate(bench.path, 200_000)
+    elif change == "replaced":
+        bench.path.write_bytes(os.urandom(400_000))
+    elif change == "other inode":
+        (bench.path.parent / "new").write_bytes(data + b"x")
+        os.replace(bench.path.parent / "new", bench.path)
+    else:
+        with open(bench.path, "r+b") as file:
+            file.seek(10 if change == "beginning" else 299_000)
+            file.write(b"another")
+        bench.add(b"x")
+    assert bench.take().base == 0
+
+
+def test_a_start_again_knows_nothing_and_learns_at_the_first_copy(bench: Bench) -> None:
+    bench.add(os.urandom(300_000))
+    bench.deliver(bench.take())
+    bench.sizes.add(bench.delivered)
+    bench.tails = Tails()
+    bench.add(b"more")
+    assert bench.take().base == 0
+    bench.add(b"and more")
+    assert bench.take().base == base_of(300_000), "of what is still the server's end"
+
+
+def test_a_second_look_reads_little(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.add(os.urandom(10_000_000))
+    copied = bench.take()
+    read = []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda handle, count, offset: read.append(count) or pread(handle, count, offset))
+    assert bench.tails.same(str(bench.path), copied.size) is True
+    assert sum(read) < 100_000
+    bench.add(b"x")
+    assert bench.tails.same(str(bench.path), copied.size) is False
+    assert bench.tails.same("/elsewhere", 1) is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_any_growth_and_any_order_of_deliveries(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    one = Bench(tmp_path_factory.mktemp("tails"))
+    one.add(os.urandom(data.draw(st.integers(0, 200_000))))
+    taken = [one.take()]
+    for _ in range(6):
+        step = data.draw(st.sampled_from(["grow", "take", "deliver", "rotate", "forget"]))
+        if step == "grow":
+            one.add(os.urandom(data.draw(st.integers(0, 90_000))))
+        elif step == "take":
+            taken.append(one.take())
+        elif step == "deliver":
+            one.deliver(taken[-1])
+        elif step == "rotate":
+            one.path.unlink()
+            one.add(os.urandom(data.draw(st.integers(0, 200_000))))
+        else:
+            one.tails = Tails()
+    one.take()

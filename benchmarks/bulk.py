@@ -15,24 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import (
-    Bench,
-    Column,
-    Failed,
-    Run,
-    Table,
-    chosen,
-    first_round,
-    installed,
-    main,
-    median,
-    not_installed,
-    options,
-    ordered,
-    progress,
-    ratio,
-)
-from peers import RENAMED, file_peers
+from .bench import Bench, Failed, Run, chosen, first_round, installed, main, not_installed, options, ordered, progress
+from .peers import RENAMED, file_peers
+from .table import Column, Table, median, ratio
 
 _OURS = "pysubtask SFTPTransport"
 _OURS_WHOLE = f"{_OURS}, with Python's start"
@@ -50,7 +35,7 @@ def _write(path: Path, megabytes: int) -> None:
 def _ours(bench: Bench, source: Path, place_name: str) -> tuple[Run, float]:
     job = {"settings": bench.settings(HostPath=place_name), "workdir": str(bench.root / "work"),
            "files": [[str(source), source.name]]}
-    run = bench.run([sys.executable, str(Path(__file__).with_name("ours.py"))], json.dumps(job))
+    run = bench.run([sys.executable, "-m", "benchmarks.ours"], json.dumps(job))
     return run, float(json.loads(run.said)["secs"])
 
 

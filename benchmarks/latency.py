@@ -17,25 +17,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import (
-    Bench,
-    Column,
-    Failed,
-    Table,
-    chosen,
-    installed,
-    main,
-    median,
-    not_installed,
-    options,
-    ordered,
-    percentile,
-    progress,
-    ratio,
-    wait_until,
-)
-from peers import IN_PLACE, RENAMED, rclone
-from station import station
+from .bench import Bench, Failed, chosen, installed, main, not_installed, options, ordered, progress, wait_until
+from .our_app import our_app
+from .peers import IN_PLACE, RENAMED, rclone
+from .table import Column, Table, median, percentile, ratio
 
 _OURS = "pysubtask append + notify"
 _LSYNCD_1, _LSYNCD_0 = "lsyncd, delay 1", "lsyncd, delay 0"
@@ -87,7 +72,7 @@ def _source(bench: Bench) -> Path:
 @contextlib.contextmanager
 def _ours(bench: Bench) -> Iterator[Change]:
     source, place = _source(bench), bench.place()
-    with station(bench, place, source.parent, [{"file": str(source)}]) as master:
+    with our_app(bench, place, source.parent, [{"file": str(source)}]) as master:
         yield _changes(source, place.path / source.name, lambda: master.notify_file_by_index(0))
 
 

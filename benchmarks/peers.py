@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import Bench, Place, version_of
+from .bench import Bench, Place
+from .where import version_of
 
 IN_PLACE = "in place"
 RENAMED = "temp, rename"

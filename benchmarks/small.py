@@ -17,26 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import (
-    Bench,
-    Column,
-    Failed,
-    Place,
-    Table,
-    chosen,
-    first_round,
-    installed,
-    main,
-    median,
-    not_installed,
-    options,
-    ordered,
-    progress,
-    ratio,
-    wait_until,
-)
-from peers import RENAMED, Peer, folder_peers
-from station import station
+from .bench import Bench, Failed, Place, chosen, first_round, installed, main, not_installed, options, ordered, progress, wait_until
+from .our_app import our_app
+from .peers import RENAMED, Peer, folder_peers
+from .table import Column, Table, median, ratio
 
 _ALONE = "pysubtask SFTPTransport, 64 in flight"
 _ALONE_32 = "pysubtask SFTPTransport, 32 in flight"
@@ -57,7 +41,7 @@ def _alone(concurrency: int) -> Callable[[Bench, Path, Place], float]:
         files = [(str(path), path.name) for path in sorted(source.iterdir())]
         job = {"settings": bench.settings(HostPath=place.name, Concurrency=concurrency), "workdir": str(bench.root / "work"),
                "files": files}
-        run = bench.run([sys.executable, str(Path(__file__).with_name("ours.py"))], json.dumps(job))
+        run = bench.run([sys.executable, "-m", "benchmarks.ours"], json.dumps(job))
         return float(json.loads(run.said)["secs"])
 
     return measure
@@ -69,7 +53,7 @@ def _whole(entry: dict[str, Any], **ftp: Any) -> Callable[[Bench, Path, Place], 
         watched.mkdir()
         shutil.copytree(source, aside)
         names = sorted(os.listdir(aside))
-        with station(bench, place, watched, [{"dir": str(watched), "settle_secs": 0, **entry}], **ftp) as master:
+        with our_app(bench, place, watched, [{"dir": str(watched), "settle_secs": 0, **entry}], **ftp) as master:
             begun = time.perf_counter()
             for name in names:
                 os.rename(aside / name, watched / name)

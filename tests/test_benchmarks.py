@@ -14,13 +14,13 @@ from tests.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
-_FOLDER = Path(__file__).parent.parent / "benchmarks"
+_ROOT = Path(__file__).parent.parent
 
 
 def _start(name, tmp_path, *options, **environment):
     (tmp_path / "made").mkdir()
-    argv = [sys.executable, str(_FOLDER / f"{name}.py"), "--quick", "--json", str(tmp_path / "figures.json"), *options]
-    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    argv = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--json", str(tmp_path / "figures.json"), *options]
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=_ROOT,
                             env=os.environ | {"TMPDIR": str(tmp_path / "made")} | environment)
 
 
@@ -34,7 +34,7 @@ def _run(name, tmp_path, *options, **environment):
     assert process.returncode == 0, said + told
     assert os.listdir(tmp_path / "made") == []
     figures = json.loads((tmp_path / "figures.json").read_text())
-    assert figures["machine"] and figures["date"] and f"benchmarks/{name}.py --quick" in figures["command"]
+    assert figures["machine"] and figures["date"] and f"python -m benchmarks.{name} --quick" in figures["command"]
     rows = {row["name"]: row for row in figures["rows"]}
     assert all(f"| {row}" in said for row in rows)
     assert not [row["problem"] for row in rows.values() if row["problem"] and row["problem"].startswith("failed")]

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import Bench, Failed, Place, wait_until
-
 from pysubtask import Section, TaskMaster
 from pysubtask.common.status import read_status
+
+from .bench import Bench, Failed, Place, wait_until
 
 _READY_SECS = 30.0
 
 
 @contextlib.contextmanager
-def station(bench: Bench, place: Place, folder: Path, entries: list[dict[str, Any]], **ftp: Any) -> Iterator[TaskMaster]:
+def our_app(bench: Bench, place: Place, folder: Path, entries: list[dict[str, Any]], **ftp: Any) -> Iterator[TaskMaster]:
     """A started master whose child is ready and watches by file events. It connects when it has something to send.
 
     ``folder`` is that of the first entry; ``ftp`` are settings. The child is killed at the end.

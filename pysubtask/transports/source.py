@@ -12,7 +12,8 @@ from .base import Job
 def open_source(job: Job) -> int:
     """A descriptor of ``job.source`` for reading; the caller closes it.
 
-    Raises SourceMissing, and SourceChanged where it cannot be read, is no regular file, or is shorter than ``job.size``.
+    Raises SourceMissing, and SourceChanged where it cannot be read, is no regular file, or is shorter than ``job.size``
+    (less what it lacks at its beginning).
     """
     # Not blocking: a pipe put in a data file's place must not hold the caller.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -23,7 +24,8 @@ def open_source(job: Job) -> int:
     except OSError as exc:
         raise SourceChanged(f"{job.source}: it cannot be read: {exc.strerror}") from exc
     found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode) or found.st_size < job.size:
+    wanted = job.size - job.base
+    if not stat.S_ISREG(found.st_mode) or found.st_size < wanted:
         os.close(fd)
-        raise SourceChanged(f"{job.source}: it has {found.st_size:,} bytes, {job.size:,} were to be sent")
+        raise SourceChanged(f"{job.source}: it has {found.st_size:,} bytes, {wanted:,} were to be sent")
     return fd

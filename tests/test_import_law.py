@@ -18,7 +18,7 @@ OPTIONAL = {"watchdog", "asyncssh", "pytest", "pysftp", "paramiko"}
 LIBRARIES = {"dropbox", "stone", "requests", "urllib3"}  # what speaks to a service, in the child alone
 SERVERS = {"pyftpdlib", "OpenSSL", "cryptography"}  # what the test servers are made of
 NEUTRAL = {f"pysubtask.transports.{name}" for name in (
-    "base", "calls", "known_hosts", "sftp_names", "source", "ssh_login", "swap_record")}
+    "base", "calls", "known_hosts", "pace", "sftp_names", "source", "ssh_login", "swap_record")}
 
 
 def modules():

@@ -18,7 +18,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    from .pace import Pace
 
 
 def _nothing() -> None:
@@ -138,6 +141,8 @@ class Transport(ABC):
     case_sensitive: ClassVar[bool] = True
     """Whether two names that differ in upper and lower case alone are two files."""
     traits: Traits
+    pace: Pace | None = None
+    """What its uploads share of ``RateLimit``, whose rate may be set at any time; None in one that knows no limit."""
 
     @abstractmethod
     def __init__(self, settings: Mapping[str, Any], workdir: str) -> None: ...

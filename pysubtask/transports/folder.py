@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, ClassVar, TypeVar
 from ..common.errors import FileRefused, SourceChanged, TransportError, TransportLost
 from .base import Job, Progress, RemoteStat, Sent, Traits, Transport
 from .calls import Call
+from .pace import Pace
 
 _T = TypeVar("_T")
 
@@ -43,6 +44,7 @@ class FolderTransport(Transport):
         self._root = os.path.abspath(settings["HostPath"])
         self._limit = float(settings.get("StallSecs", 60))
         self._connect_limit = float(settings.get("ConnectTimeoutSecs", 20))
+        self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
         self._closed: asyncio.Future[None] | None = None
         self._device: int | None = None
         self._hung: list[threading.Thread] = []
@@ -144,14 +146,14 @@ class FolderTransport(Transport):
                     os.utime(temp, ns=(job.mtime_ns, job.mtime_ns))
         return done
 
-    @staticmethod
-    def _copy_blocks(job: Job, source: BinaryIO, out: BinaryIO, call: Call[int], progress: Progress) -> int:
+    def _copy_blocks(self, job: Job, source: BinaryIO, out: BinaryIO, call: Call[int], progress: Progress) -> int:
         done = synced = 0
         while done < job.size:
             with _reading(job.source):
-                block = source.read(min(_BLOCK, job.size - done))
+                block = source.read(min(self._pace.piece(_BLOCK), job.size - done))
             if not block:
                 raise SourceChanged(f"{job.source!r} ends after {done} of {job.size} bytes")
+            self._pace.hold(len(block), call.step)
             view = memoryview(block)
             while view:
                 view = view[out.write(view):]

@@ -369,6 +369,20 @@ class TransportContract:
 
         run(case)
 
+    def test_a_limit_of_the_rate_holds_for_all_together(self, site: Site, run: Any) -> None:
+        async def case(transport: Transport, at_work: _Run) -> None:
+            if transport.pace is None:
+                return
+            begun = time.monotonic()
+            await at_work.together(transport, [at_work.job(f"f{number}", os.urandom(100_000)) for number in range(4)])
+            assert time.monotonic() - begun >= 0.5, "400,000 bytes, a quarter of a second's at once"
+            transport.pace.rate = 0
+            begun = time.monotonic()
+            await at_work.put(transport, "free", os.urandom(1_500_000))
+            assert time.monotonic() - begun < 4
+
+        run(case, RateLimit=300_000)
+
     # --- whole or not at all
 
     def test_a_reader_sees_only_whole_versions(self, site: Site, run: Any) -> None:

@@ -503,6 +503,22 @@ def test_nobody_there_is_a_lost_connection(site: Site) -> None:
         site.run(lambda transport: asyncio.sleep(0), Proxy="http://127.0.0.1:9")
 
 
+def test_a_limit_of_the_rate_holds_for_all_uploads_together(site: Site) -> None:
+    async def case(transport: DropboxTransport) -> None:
+        jobs = [site.job(f"f{number}", os.urandom(100_000)) for number in range(6)]
+        begun = time.monotonic()
+        await asyncio.gather(*(site.put(transport, job) for job in jobs))
+        took = time.monotonic() - begun
+        assert took >= (600_000 - 100_000) / 400_000 * 0.9
+        assert transport.pace is not None
+        transport.pace.rate = 0
+        begun = time.monotonic()
+        await site.put(transport, site.job("g", os.urandom(2_000_000)))
+        assert time.monotonic() - begun < 4, "and no longer than it is set"
+
+    site.run(case, RateLimit=400_000)
+
+
 # --- what it costs
 
 FLAT = """

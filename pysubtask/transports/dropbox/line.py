@@ -11,21 +11,26 @@ import threading
 import time
 import urllib.request
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 from ...common.errors import ConfigError
+from ..pace import Pace
 
 _HOST = "api.dropboxapi.com"
 _LOOK_SECS = 0.1
 _QUIET_SECS = 2.0
+_PART = 64 * 1024
 
 
 class Line:
-    """Every connection of one session. ``stall``: seconds without a sign of life after which one is given up."""
+    """Every connection of one session. ``stall``: seconds without a sign of life after which one is given up;
+    ``pace``: how fast they may send together."""
 
-    def __init__(self, proxy: str | None, ca_file: str | None, connections: int, stall: float) -> None:
+    def __init__(self, proxy: str | None, ca_file: str | None, connections: int, stall: float, pace: Pace) -> None:
         self.session = make_session(proxy, ca_file)
         self._stall = stall
+        self._pace = pace
         self._ended = threading.Event()
         self._open: weakref.WeakSet[Any] = weakref.WeakSet()
         self._answers = threading.local()
@@ -51,6 +56,21 @@ class Line:
         """In the thread of a call, after it: the seconds that its answer's Retry-After header asks for, or 0."""
         return float(getattr(self._answers, "retry_after", 0.0))
 
+    def _paced(self, data: Any) -> Iterator[Any]:
+        """A body in parts, each when it may go; anything else as it is."""
+        if not isinstance(data, bytes) or not self._pace.rate:
+            yield data
+            return
+        view = memoryview(data)
+        while view:
+            while (wait := self._pace.wait()) > 0:
+                if self._ended.wait(min(wait, 1.0)):
+                    raise ConnectionAbortedError("closed")
+            part = view[: self._pace.piece(_PART)]
+            self._pace.spend(len(part))
+            yield part
+            view = view[len(part) :]
+
     def _answered(self, response: Any, *args: Any, **kwargs: Any) -> None:
         # The SDK tells it of a 429 only.
         with contextlib.suppress(ValueError):
@@ -69,6 +89,10 @@ class Line:
                 if line._ended.is_set():
                     raise ConnectionAbortedError("closed")
                 super().connect()
+
+            def send(self, data: Any) -> None:
+                for part in line._paced(data):
+                    super().send(part)
 
             def getresponse(self, *args: Any, **kwargs: Any) -> Any:
                 _drained(self.sock, line._stall, line._ended)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from ...common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
+from ..pace import Pace
 from . import account
 from .content_hash import ContentHash, hash_through
 from .lanes import Lanes
@@ -55,6 +56,7 @@ class DropboxTransport(Transport):
         self._revs: dict[str, str] = {}
         self._here: _Connection | None = None
         self._active = 0
+        self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
         self.traits = Traits(atomic_replace=True, keeps_mtime=True, concurrency=256)
 
     @classmethod
@@ -74,7 +76,7 @@ class DropboxTransport(Transport):
         try:
             async with asyncio.timeout(limit):
                 # The first import of the SDK takes a while.
-                line = await asyncio.to_thread(Line, settings["Proxy"], settings["CAFile"], number, stall)
+                line = await asyncio.to_thread(Line, settings["Proxy"], settings["CAFile"], number, stall, self._pace)
                 lanes = Lanes(line, number)
                 client = await lanes.run(account.log_in, settings, line)
         except BaseException as exc:

@@ -33,6 +33,7 @@ from paramiko.sftp import (
 
 from ...common.errors import LoginRefused, SourceChanged, TransportLost
 from ..known_hosts import OnFile, keys_on_file, remember
+from ..pace import Pace
 from ..ssh_login import AnotherKey, Login, asks_for_password, is_among
 from .link import Link, Status, hang_up
 
@@ -248,8 +249,11 @@ class Client(paramiko.SFTPClient):  # type: ignore[misc]
         _, answer = self._request(CMD_OPEN, path, SFTP_FLAG_WRITE | SFTP_FLAG_CREATE | SFTP_FLAG_EXCL, paramiko.SFTPAttributes())
         return bytes(answer.get_binary())
 
-    def write(self, handle: bytes, fd: int, size: int, moved: Callable[[int], None]) -> None:
-        """Write the first ``size`` bytes of a file; ``moved`` is called with the bytes confirmed so far.
+    def write(
+        self, handle: bytes, fd: int, size: int, moved: Callable[[int], None], pace: Pace, step: Callable[[], None]
+    ) -> None:
+        """Write the first ``size`` bytes of a file, at ``pace``; ``moved`` is called with the bytes confirmed so far, ``step``
+        while it waits.
 
         SourceChanged where the source is shorter or cannot be read.
         """
@@ -262,7 +266,8 @@ class Client(paramiko.SFTPClient):  # type: ignore[misc]
                     raise answers.failed
                 moved(answers.confirmed)
                 continue
-            block = _read(fd, min(_BLOCK, size - sent))
+            block = _read(fd, min(pace.piece(_BLOCK), size - sent))
+            pace.hold(len(block), step)
             answers.waiting[self._async_request(answers, CMD_WRITE, handle, int64(sent), block)] = len(block)
             sent += len(block)
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from ...common.errors import ConfigError, FileRefused, LoginRefused, SourceError, TransportError, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
 from ..calls import Call
+from ..pace import Pace
 from ..sftp_names import folder_of, identity_of, parent_of, path_of
 from ..source import open_source
 from ..ssh_login import AnotherKey, another_key, login_of
@@ -38,6 +39,7 @@ class PySFTPTransport(Transport):
         self._password = settings.get("Password") or None
         self._folder = folder_of(settings)
         self._stall = float(settings.get("StallSecs", 60))
+        self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
         self._link: Link | None = None
         self._hung: list[threading.Thread] = []
         self.traits = Traits(atomic_replace=True, keeps_mtime=True, concurrency=1)
@@ -175,7 +177,7 @@ class PySFTPTransport(Transport):
             with _doing(job.name, "making the temporary file"):
                 handle = _open_new(link, temp)
             with _doing(job.name, "writing"):
-                client.write(handle, fd, job.size, moved)
+                client.write(handle, fd, job.size, moved, self._pace, call.step)
             if job.mtime_ns is not None:
                 self._set_time(client, temp, job.mtime_ns)
             with _doing(job.name, "writing it to the server's disk"):

@@ -1,0 +1,74 @@
+"""How fast bytes may leave: one token bucket for all uploads of a child.
+
+Source: the token bucket of RFC 2697 section 3, with one rate. It may go into debt by what was sent last, so that a piece of
+any size can go, and the average holds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+_BURST_SECS = 0.25
+_LOOK_SECS = 0.2
+_LEAST_BURST = 16 * 1024
+
+
+class Pace:
+    """``rate`` in bytes per second, 0 for no limit; it may be set at any time, from any thread. ``clock`` in seconds."""
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._at = clock()
+        self._rate = 0.0
+        self._tokens = 0.0
+        self.rate = rate
+
+    @property
+    def rate(self) -> float:
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        with self._guard:
+            self._fill()
+            # A debt made at the old rate would stop a slower one for long.
+            self._rate, self._tokens = max(0.0, float(rate)), max(self._tokens, 0.0)
+            self._tokens = min(self._tokens, self._burst())
+
+    def wait(self) -> float:
+        """Seconds until something may be sent; 0 for now."""
+        with self._guard:
+            if not self._rate:
+                return 0.0
+            self._fill()
+            return max(0.0, -self._tokens / self._rate)
+
+    def spend(self, count: int) -> None:
+        """So many bytes are being sent."""
+        with self._guard:
+            if self._rate:
+                self._fill()
+                self._tokens -= count
+
+    def hold(self, count: int, step: Callable[[], None]) -> None:
+        """In a thread that works on one upload: wait until something may be sent, and spend ``count``. ``step`` is called
+        meanwhile, and ends the wait by raising."""
+        while (wait := self.wait()) > 0:
+            step()
+            time.sleep(min(wait, _LOOK_SECS))
+        self.spend(count)
+
+    def piece(self, most: int) -> int:
+        """Bytes to send at a time, at most ``most``: not more than a second's, so that the flow stays even."""
+        return most if not self._rate else max(1024, min(most, int(self._rate)))
+
+    def _burst(self) -> float:
+        return max(self._rate * _BURST_SECS, _LEAST_BURST)
+
+    def _fill(self) -> None:
+        now = self._clock()
+        self._tokens = min(self._tokens + (now - self._at) * self._rate, self._burst())
+        self._at = now

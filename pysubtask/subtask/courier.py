@@ -198,9 +198,13 @@ class Courier:
             self._desk.board.state("connected")
         if deliveries.beat_due:
             deliveries.begin_beat()
-        room = min(int(self._settings["Concurrency"]), self._transport.traits.concurrency) - len(deliveries)
+        places = min(int(self._settings["Concurrency"]), self._transport.traits.concurrency)
+        room = places - len(deliveries)
         if room > 0:
-            for version in await self._desk.ask(self._desk.spool.take, room, now, self._desk.wall(), **self._ways()):
+            # Of four places one is kept for what is small, so that live data does not wait behind a backlog.
+            big = max(1, places - (places + 3) // 4) - deliveries.big
+            wall = self._desk.wall()
+            for version in await self._desk.ask(self._desk.spool.take, room, now, wall, big=max(0, big), **self._ways()):
                 deliveries.begin(version)
         if deliveries.busy:
             return self._pause(now, _NEVER, busy=True)

@@ -14,7 +14,7 @@ from ..transports.base import Job, Transport
 from .desk import Desk
 from .plan import already_there
 from .retry import Policy, decide
-from .spool import Done, Version
+from .spool import BIG_BYTES, Done, Version
 
 IDLE_SECS = 5.0
 _BEAT = -1
@@ -51,6 +51,7 @@ class Deliveries:
         self._hooks = hooks
         self._wake = wake
         self._tasks: dict[asyncio.Task[None], int] = {}
+        self._big: set[int] = set()
         self._past_attempt: set[int] = set()
         self._finished: asyncio.Queue[Done] = asyncio.Queue()
         self._beat_problem = ""
@@ -65,12 +66,19 @@ class Deliveries:
         return len(self._tasks)
 
     @property
+    def big(self) -> int:
+        """How many big ones are in flight."""
+        return len(self._big)
+
+    @property
     def busy(self) -> bool:
         """Whether anything is in flight or waits for its commit."""
         return bool(self._tasks) or not self._finished.empty()
 
     def begin(self, version: Version) -> None:
         """Send a version."""
+        if version.size - version.base > BIG_BYTES:
+            self._big.add(version.id)
         self._track(self._carry(version), version.id)
 
     def begin_beat(self) -> None:
@@ -89,7 +97,7 @@ class Deliveries:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
+        self._big.discard(self._tasks.pop(task, _BEAT))
         self._wake()
 
     async def end(self, reason: str) -> None:

@@ -25,6 +25,8 @@ from . import database
 from .plan import Known, Way, way
 
 TEMP_MEMORY_SECS = 600.0
+BIG_BYTES = 1024 * 1024
+"""A version above this takes its time, and must leave a way for others."""
 
 
 class Entry(NamedTuple):
@@ -284,21 +286,20 @@ class Spool:
 
     # -- the courier's side -------------------------------------------------------------------------------
 
-    def take(self, limit: int, now: float, wall: float, *, appends: bool = False, copies: bool = False) -> list[Version]:
+    def take(
+        self, limit: int, now: float, wall: float, *, big: int | None = None, appends: bool = False, copies: bool = False
+    ) -> list[Version]:
         """Up to ``limit`` due versions, newest first but every fourth the oldest; they are ``sending`` now.
 
+        At most ``big`` of them (None: as many as they are) are above BIG_BYTES, so that some place is left for small ones.
         ``now`` is monotonic. The temp name of each attempt is on record before it is used, and so is what is to be
         appended. ``appends``, ``copies``: whether the server can.
         """
-        due = (
-            "SELECT id FROM job AS j WHERE state <> 'sending' AND due <= ?"
-            " AND NOT EXISTS (SELECT 1 FROM job WHERE name = j.name AND state = 'sending') ORDER BY id "
-        )
-        newest = [row[0] for row in self._db.execute(due + "DESC LIMIT ?", (now, limit))]
+        newest = self._due(limit, now, limit if big is None else big, newest=True)
         if not newest:
             return []
         if len(newest) == limit:
-            oldest = [row[0] for row in self._db.execute(due + "LIMIT ?", (now, limit // 4))]
+            oldest = self._due(limit // 4, now, limit if big is None else big // 4, newest=False)
             fresh = [found for found in newest if found not in oldest]
             newest = fresh[: limit - len(oldest)] + oldest
         taken: list[Version] = []
@@ -306,6 +307,19 @@ class Spool:
             for job in newest:
                 taken.append(self._send(job, wall, appends, copies))
         return taken
+
+    def _due(self, limit: int, now: float, big: int, *, newest: bool) -> list[int]:
+        """Ids of up to ``limit`` due versions, at most ``big`` of them big ones, from one end of the queue."""
+        order = "DESC" if newest else "ASC"
+        due = (
+            "SELECT id FROM job AS j WHERE state <> 'sending' AND due <= ? AND {} AND NOT EXISTS"
+            " (SELECT 1 FROM job WHERE name = j.name AND state = 'sending') ORDER BY id " + order + " LIMIT ?"
+        )
+        if big >= limit:
+            return [row[0] for row in self._db.execute(due.format("size >= ?"), (now, 0, limit))]
+        found = self._db.execute(due.format("size - base > ?"), (now, BIG_BYTES, big)).fetchall() if big > 0 else []
+        found += self._db.execute(due.format("size - base <= ?"), (now, BIG_BYTES, limit)).fetchall()
+        return sorted((row[0] for row in found), reverse=newest)[:limit]
 
     def _send(self, job: int, wall: float, appends: bool, copies: bool) -> Version:
         row = self._db.execute(

@@ -16,7 +16,7 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.subtask.board import Board
 from pysubtask.subtask.courier import Courier
 from pysubtask.subtask.deliveries import Hooks
-from pysubtask.subtask.spool import Entry
+from pysubtask.subtask.spool import BIG_BYTES, Entry
 from pysubtask.subtask.store import Store
 from pysubtask.transports.base import Append, Copy, RemoteStat, Sent, Traits, Transport
 from tests.helpers import wait_until
@@ -531,3 +531,26 @@ def test_complete_versions_only_where_the_settings_say_so(bench):
     one.put("a", data=old + b"more", prefixes={5000: old.hex()})
     one.drained()
     assert jobs == [(None, ()), (None, (Copy(0, 5000, 0),))]
+
+
+def test_a_small_file_does_not_wait_behind_a_backlog_of_big_ones(bench):
+    one = bench()
+    one.transport.open = False
+    big = b"x" * (BIG_BYTES + 1)
+    one.start().put(*[f"big{number}" for number in range(6)], data=big)
+    wait_until(lambda: one.transport.in_flight == 3, what="three of four places are taken")
+    time.sleep(0.1)
+    assert one.transport.in_flight == 3
+    one.put("small")
+    wait_until(lambda: "upload small" in one.transport.calls, what="the small one is on its way")
+    one.transport.open = True
+    one.drained()
+    assert len(one.transport.files) == 7
+
+
+def test_one_place_alone_is_for_big_ones_too(bench):
+    one = bench(Concurrency=1)
+    one.start().put("big", data=b"x" * (BIG_BYTES + 1))
+    one.put("small")
+    one.drained()
+    assert set(one.transport.files) == {"big", "small"}

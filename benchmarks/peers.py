@@ -96,3 +96,19 @@ def folder_peers() -> list[Peer]:
         Peer("lftp mirror -R", "lftp", IN_PLACE, lambda b, s, p: lftp(b, f'mirror -R "{s}" "{p.name}"')),
         Peer("lftp mirror -R -P 4", "lftp", IN_PLACE, lambda b, s, p: lftp(b, f'mirror -R -P 4 "{s}" "{p.name}"')),
     ]
+
+
+def edit_peers(grows: bool) -> list[Peer]:
+    """A big file of which the server has an older version; ``grows``: bytes were appended and nothing else happened."""
+    appending = [
+        Peer("rsync --append", "rsync", IN_PLACE, lambda b, s, p: rsync(b, str(s), p.path / s.name, "-t", "--append")),
+        Peer("lftp put -c", "lftp", IN_PLACE, lambda b, s, p: lftp(b, f'put -c "{s}" -o "{p.name}/{s.name}"')),
+    ]
+    return [
+        *(appending if grows else []),
+        Peer("rsync, default (delta)", "rsync", RENAMED, lambda b, s, p: rsync(b, str(s), p.path / s.name, "-t")),
+        Peer("rsync --inplace", "rsync", IN_PLACE, lambda b, s, p: rsync(b, str(s), p.path / s.name, "-t", "--inplace")),
+        Peer("rclone copyto, default", "rclone", _rclone_publish(), lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}")),
+        Peer("rclone copyto, tuned", "rclone", _rclone_publish(),
+             lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}", *_TUNED)),
+    ]

@@ -67,6 +67,14 @@ def test_latency(tmp_path):
     assert ours["changes"] == 10
 
 
+def test_append(tmp_path):
+    rows, _ = _run("append", tmp_path, "--only", "'append': True", "--only", "rsync --append")
+    ours = rows["64 KB appended: pysubtask, 'append': True, cold"]
+    # At the least what is new has gone over the wire.
+    assert 64 <= ours["up_kb"] < 5000 and ours["per_new"] >= 1
+    assert 0.001 < ours["secs"] < 60
+
+
 def test_a_program_that_is_not_installed_is_named(tmp_path):
     place = tmp_path / "bin"
     place.mkdir()

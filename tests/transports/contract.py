@@ -785,54 +785,53 @@ class ResumeContract:
 
     resume_size = 12_000_000
 
+    async def cut(self, transport: Transport, at_work: _Run, relay: Relay, job: Job, after: int) -> Job:
+        """Send it over a link that ends after so many bytes, when the server has dealt with them; the job to go on with."""
+        noted: list[str] = []
+        relay.stall("up", after=after)
+        sending = asyncio.ensure_future(at_work.send(transport, job._replace(note=noted.append)))
+        async with asyncio.timeout(LIMIT):
+            seen = -1
+            while not relay.stalled or seen != len(at_work.progress):
+                seen = len(at_work.progress)
+                await asyncio.sleep(0.1)
+        relay.cut_all()
+        with pytest.raises(TransportLost):
+            await sending
+        await transport.close()
+        relay.heal()
+        await transport.connect()
+        assert noted and noted[-1], f"nothing noted of {after:,} bytes"
+        return job._replace(resume=noted[-1])
+
     def test_an_upload_cut_again_and_again_costs_little_more_than_its_size(self, site: Site, run: Any, relay: Relay) -> None:
         data = os.urandom(self.resume_size)
-        size, cuts = len(data), [random.randrange(len(data) // 20, len(data) // 6) for _ in range(5)]
+        size, cuts = len(data), [random.randrange(len(data) // 8, len(data) // 6) for _ in range(5)]
 
         async def case(transport: Transport, at_work: _Run) -> None:
             await at_work.put(transport, "a", b"old")
             before = relay.up
-            noted: list[str] = []
-            job = at_work.job("a", data, note=noted.append)
+            job = at_work.job("a", data)
             for cut in cuts:
-                relay.drop("up", cut)
-                with pytest.raises(TransportLost):
-                    await at_work.send(transport, job)
+                job = await self.cut(transport, at_work, relay, job, cut)
                 assert site.read("a") == b"old"
-                await transport.close()
-                relay.heal()
-                await transport.connect()
-                assert noted and noted[-1], f"nothing noted of {cut:,} bytes"
-                job = job._replace(resume=noted[-1])
             sent = await at_work.send(transport, job)
             assert relay.up - before < 1.2 * size, (relay.up - before, cuts)
             assert (sent.remote.size, sent.remote) == (size, await transport.stat("a"))
-            assert sent.bytes_sent < 0.8 * size
-            assert at_work.progress[0] > size // 20
+            assert sent.bytes_sent < 0.5 * size
+            assert at_work.progress[0] > 0.5 * size
             assert at_work.progress == sorted(at_work.progress) and at_work.progress[-1] == size
 
         run(case)
         assert site.read("a") == data, cuts
         assert site.files() == {"a"}
 
-    async def cut_in_half(self, transport: Transport, at_work: _Run, relay: Relay, data: bytes) -> Job:
-        """A job that goes on with an upload of ``data`` that was cut."""
-        noted: list[str] = []
-        job = at_work.job("f/a", data, note=noted.append)
-        relay.drop("up", len(data) // 2)
-        with pytest.raises(TransportLost):
-            await at_work.send(transport, job)
-        await transport.close()
-        relay.heal()
-        await transport.connect()
-        return job._replace(resume=noted[-1])
-
     @pytest.mark.parametrize("fate", ["gone", "shorter", "longer"])
     def test_a_temp_that_was_meddled_with(self, site: Site, run: Any, relay: Relay, fate: str) -> None:
         data = os.urandom(4_000_000)
 
         async def case(transport: Transport, at_work: _Run) -> None:
-            job = await self.cut_in_half(transport, at_work, relay, data)
+            job = await self.cut(transport, at_work, relay, at_work.job("f/a", data), len(data) // 2)
             temp = os.path.join(site.folder, job.temp)
             if fate == "gone":
                 os.unlink(temp)
@@ -851,7 +850,7 @@ class ResumeContract:
 
         async def case(transport: Transport, at_work: _Run) -> None:
             await at_work.put(transport, "f/a", b"old")
-            job = await self.cut_in_half(transport, at_work, relay, data)
+            job = await self.cut(transport, at_work, relay, at_work.job("f/a", data), len(data) // 2)
             _plant(site, "f/.stale.tmp", b"half")
             with pytest.raises(_Stop):
                 await at_work.send(transport, job._replace(confirm=_refuse, stale=("f/.stale.tmp", job.temp)))
@@ -1009,7 +1008,7 @@ class AppendContract:
 
     @pytest.mark.parametrize("whole_records", [False, True])
     def test_a_reader_sees_a_prefix_however_often_it_is_cut(self, site: Site, run: Any, relay: Relay, whole_records: bool) -> None:
-        data = b"".join(b"%d," % i * random.randrange(20) + b"\n" for i in range(60_000))
+        data = b"".join(b"%d," % i * random.randrange(20) + b"\n" for i in range(20_000))
         start = data.index(b"\n", 300_000) + 1
         parts = len(data) - start
         wrong: list[int] = []
@@ -1104,12 +1103,12 @@ class AppendContract:
 class CopyContract:
     """What a transport must do whose traits say ``copies``."""
 
-    async def put_first(self, transport: Transport, at_work: _Run, data: bytes) -> RemoteStat:
+    async def put_old(self, transport: Transport, at_work: _Run, data: bytes) -> RemoteStat:
         sent = await at_work.put(transport, "a", data)
         assert transport.traits.copies
         return sent.remote
 
-    def test_only_what_is_new_is_sent(self, site: Site, run: Any) -> None:
+    def test_what_the_server_has_is_not_sent(self, site: Site, run: Any) -> None:
         old = os.urandom(3_000_000)
         piece = os.urandom(100_000)
         cases = {
@@ -1125,7 +1124,7 @@ class CopyContract:
 
         async def case(transport: Transport, at_work: _Run) -> None:
             for kind, (new, copies) in cases.items():
-                left = await self.put_first(transport, at_work, old)
+                left = await self.put_old(transport, at_work, old)
                 before = site.relay.up if site.relay else 0
                 asked: list[bytes | None] = []
                 sent = await at_work.put(transport, "a", new, replaces=left, copies=copies, mtime_ns=MTIME + 10**10,
@@ -1134,18 +1133,19 @@ class CopyContract:
                 assert asked == [old]
                 assert sent.bytes_sent == len(new) - sum(one.size for one in copies), kind
                 assert site.relay is None or site.relay.up - before < 1.05 * sent.bytes_sent + 8_000 + 400 * len(copies), kind
-                assert sent.remote == await transport.stat("a") == (len(new), MTIME // 10**9 + 10)
+                assert sent.remote == await transport.stat("a")
+                assert sent.remote[:2] == (len(new), MTIME // 10**9 + 10)
                 assert at_work.progress == sorted(at_work.progress) and at_work.progress[-1] == len(new)
                 assert site.files() == {"a"}
 
         run(case)
 
     @pytest.mark.parametrize("fate", ["touched", "shorter", "gone", "a folder"])
-    def test_a_file_that_is_not_as_left_stays_as_it_is(self, site: Site, run: Any, fate: str) -> None:
+    def test_a_file_that_is_not_as_left_is_not_copied_from(self, site: Site, run: Any, fate: str) -> None:
         old, path = os.urandom(100_000), os.path.join(site.folder, "a")
 
         async def case(transport: Transport, at_work: _Run) -> None:
-            left = await self.put_first(transport, at_work, old)
+            left = await self.put_old(transport, at_work, old)
             if fate in ("gone", "a folder"):
                 os.unlink(path)
             if fate == "a folder":
@@ -1163,13 +1163,13 @@ class CopyContract:
 
         run(case)
 
-    def test_a_reader_sees_only_whole_versions_however_often_it_is_cut(self, site: Site, run: Any, relay: Relay) -> None:
+    def test_a_reader_sees_only_whole_versions_of_what_is_copied(self, site: Site, run: Any, relay: Relay) -> None:
         old, piece = os.urandom(2_000_000), os.urandom(200_000)
         new = b"".join(piece[i * 20_000 : (i + 1) * 20_000] + old[i * 200_000 : (i + 1) * 200_000] for i in range(10))
         copies = tuple(Copy(i * 220_000 + 20_000, 200_000, i * 200_000) for i in range(10))
 
         async def case(transport: Transport, at_work: _Run) -> None:
-            left = await self.put_first(transport, at_work, old)
+            left = await self.put_old(transport, at_work, old)
             stale: tuple[str, ...] = ()
             with watching(site, "a") as seen:
                 for cut in [random.randrange(500, 200_000) for _ in range(3)]:

@@ -68,7 +68,7 @@ def test_answers_are_matched_by_their_number_in_any_order() -> None:
     struct.pack(">I", 0xFFFFFFFF),
     packets.string(b"\x65"),
     packets.string(struct.pack(">BII", packets.STATUS, 4711, 0)),
-    packets.string(struct.pack(">BI", packets.DATA, 1) + packets.string(b"x")),
+    packets.string(struct.pack(">BI", packets.NAME, 1) + packets.string(b"x")),
     packets.string(struct.pack(">BII", packets.STATUS, 1, 0) + struct.pack(">I", 1000)),
 ])
 def test_rubbish_is_a_lost_connection(raw: bytes) -> None:

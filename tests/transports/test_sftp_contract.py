@@ -11,7 +11,7 @@ import pytest
 from pysubtask.testing import Relay
 from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports.sftp import SFTPTransport
-from tests.transports.contract import NetworkContract, Site
+from tests.transports.contract import AppendContract, CopyContract, NetworkContract, ResumeContract, Site
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -40,13 +40,22 @@ def plain_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHSe
         yield running
 
 
-class TestOverSSH(NetworkContract):
+class TestOverSSH(ResumeContract, AppendContract, CopyContract, NetworkContract):
     @pytest.fixture
     def site(self, server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:
         yield from site_of(server, tmp_path)
 
 
-class TestOverAsyncSSH(NetworkContract):
+class TestOverAsyncSSH(ResumeContract, AppendContract, NetworkContract):
+    # What only the server makes a difference to is seen over ssh.
+    test_a_temp_that_was_meddled_with = None  # type: ignore[assignment]
+    test_notes_that_mean_nothing = None  # type: ignore[assignment]
+    test_a_file_that_is_not_as_left_stays_as_it_is = None  # type: ignore[assignment]
+    test_an_append_that_was_cut_upon_another_file = None  # type: ignore[assignment]
+    test_stale_temps_are_gone_when_it_is_done = None  # type: ignore[assignment]
+    test_a_late_append_does_not_touch_a_newer_version = None  # type: ignore[assignment]
+    test_a_late_append_changes_nothing_of_the_one_that_finished_it = None  # type: ignore[assignment]
+
     @pytest.fixture
     def site(self, server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:
         pytest.importorskip("asyncssh")

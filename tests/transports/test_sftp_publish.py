@@ -66,7 +66,7 @@ def test_three_round_trips_and_no_more(job: Job) -> None:
         assert renaming.body == packets.string(b".a.tmp") + packets.string(b"a")
         await peer.status(closing)
         await peer.status(renaming)
-        assert (await running).remote == (1000, 1_600_000_000)
+        assert (await running).remote[:2] == (1000, 1_600_000_000)
         await peer.nothing()
 
     play(case)

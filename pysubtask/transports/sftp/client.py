@@ -26,16 +26,29 @@ _SHORT_FILE = 64 * 1024
 
 
 class Transfer:
-    """The bytes of one file on their way. ``done`` resolves when the server has confirmed all of them;
-    its exception is SourceChanged, TransportLost, or WriteRefused with the server's status."""
+    """The bytes of one file on their way, from ``offset`` up to ``size``. ``confirmed``: the server has all below it, from
+    where the transfer began. ``done`` resolves when it has all of them; its exception is SourceChanged, TransportLost, or
+    WriteRefused with the server's status."""
 
-    def __init__(self, handle: bytes, fd: int, size: int, progress: Callable[[int], None], sent: Callable[[], None],
-                 done: asyncio.Future[None]) -> None:
+    def __init__(self, handle: bytes, fd: int, start: int, size: int, progress: Callable[[int], None], sent: Callable[[], None],
+                 lines: bool, base: int, done: asyncio.Future[None]) -> None:
         self.handle, self.fd, self.size = handle, fd, size
+        self.base = base
         self.progress, self.sent = progress, sent
-        self.offset = 0
-        self.confirmed = 0
+        self.lines = lines
+        self.offset = start
+        self.confirmed = start
+        self._ahead: dict[int, int] = {}  # confirmed above a gap: where, how many
         self.done = done
+
+    def take(self, offset: int, count: int) -> None:
+        """The server has written so many bytes there."""
+        if offset != self.confirmed:
+            self._ahead[offset] = count
+            return
+        self.confirmed += count
+        while self._ahead and self.confirmed in self._ahead:
+            self.confirmed += self._ahead.pop(self.confirmed)
 
     def fail(self, why: BaseException) -> None:
         """Nothing more of it is sent."""
@@ -55,10 +68,10 @@ class WriteRefused(Exception):
 class _Ack:
     """A WRITE under way."""
 
-    __slots__ = ("count", "stamp", "transfer")
+    __slots__ = ("count", "offset", "stamp", "transfer")
 
-    def __init__(self, transfer: Transfer, count: int, stamp: Stamp) -> None:
-        self.transfer, self.count, self.stamp = transfer, count, stamp
+    def __init__(self, transfer: Transfer, offset: int, count: int, stamp: Stamp) -> None:
+        self.transfer, self.offset, self.count, self.stamp = transfer, offset, count, stamp
 
 
 class _Question:
@@ -135,20 +148,21 @@ class Client:
         return future
 
     def transfer(self, handle: bytes, fd: int, size: int, progress: Callable[[int], None],
-                 sent: Callable[[], None]) -> Transfer:
-        """Send the first ``size`` bytes of ``fd`` to an open handle.
+                 sent: Callable[[], None], start: int = 0, lines: bool = False, base: int = 0) -> Transfer:
+        """Send the bytes from ``start`` up to ``size`` to their places in an open handle; ``fd`` begins with byte ``base``.
 
         ``sent`` is called when the last of them has been queued: requests it makes follow right behind.
-        ``progress`` gets the confirmed bytes. Cancel by ``fail`` on what is returned.
+        ``progress`` gets the offset below which all is confirmed. ``lines``: each WRITE but the last ends with a newline,
+        where the bytes have any. Cancel by ``fail`` on what is returned.
         """
-        made = Transfer(handle, fd, size, progress, sent, self._loop.create_future())
+        made = Transfer(handle, fd, start, size, progress, sent, lines, base, self._loop.create_future())
         if self.lost is not None:
             made.fail(self._gone())
-        elif size == 0:
+        elif size == start:
             sent()
             made.done.set_result(None)
         else:
-            (self._short if size <= _SHORT_FILE else self._long).append(made)
+            (self._short if size - start <= _SHORT_FILE else self._long).append(made)
             self._flush_soon()
         return made
 
@@ -268,7 +282,7 @@ class Client:
                 continue
             count = len(data)
             number = self._next()
-            self._wait_for(number, _Ack(transfer, count, window.sent(count, now)))
+            self._wait_for(number, _Ack(transfer, transfer.offset, count, window.sent(count, now)))
             out.append(packets.write_head(number, transfer.handle, transfer.offset, count))
             out.append(data)
             self._out_bytes += count + 64
@@ -278,10 +292,17 @@ class Client:
             else:
                 transfer.sent()
 
-    @staticmethod
-    def _read(transfer: Transfer, count: int) -> bytes:
+    def _read(self, transfer: Transfer, count: int) -> bytes:
+        """The bytes of the next WRITE; none where the source failed, and the transfer with it."""
+        left, place = transfer.size - transfer.offset, transfer.offset - transfer.base
         try:
-            data = os.pread(transfer.fd, count, transfer.offset)
+            data = os.pread(transfer.fd, count, place)
+            if transfer.lines and 0 < len(data) < left:
+                end = data.rfind(b"\n") + 1
+                if not end:  # a line longer than that: as much of it as a WRITE can hold
+                    data = os.pread(transfer.fd, min(self.window.largest, left), place)
+                    end = data.find(b"\n") + 1
+                data = data[: end or len(data)]
         except OSError as exc:
             transfer.fail(SourceChanged(f"the source cannot be read: {exc.strerror}"))
             return b""
@@ -313,7 +334,7 @@ class Client:
         if answer.code != packets.OK:
             transfer.fail(WriteRefused(answer))
             return
-        transfer.confirmed += entry.count
+        transfer.take(entry.offset, entry.count)
         try:
             transfer.progress(transfer.confirmed)
         except Exception as exc:  # noqa: BLE001 - the caller's own: it belongs to his upload, not to this connection

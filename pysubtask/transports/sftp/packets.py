@@ -33,6 +33,8 @@ _SIZE, _UIDGID, _PERMISSIONS, _ACMODTIME, _EXTENDED_ATTRS = 0x01, 0x02, 0x04, 0x
 
 # OpenSSH PROTOCOL, section 4
 POSIX_RENAME, FSYNC, LIMITS = "posix-rename@openssh.com", "fsync@openssh.com", "limits@openssh.com"
+COPY_DATA = "copy-data"
+"""Section 7 of draft-ietf-secsh-filexfer-extensions-00; OpenSSH has it since 9.0 (PROTOCOL, 4.10)."""
 
 _STATUS_WORDS = {
     OK: "OK",
@@ -83,13 +85,19 @@ class Attrs(NamedTuple):
     permissions: int | None = None
 
 
+class Data(NamedTuple):
+    """DATA (section 7): what a READ found."""
+
+    data: bytes
+
+
 class Extended(NamedTuple):
     """EXTENDED_REPLY (section 8): what it means depends on the request."""
 
     data: bytes
 
 
-Reply = Status | Handle | Attrs | Extended
+Reply = Status | Handle | Attrs | Data | Extended
 
 
 class Limits(NamedTuple):
@@ -125,6 +133,23 @@ def init() -> bytes:
 def open_new(path: bytes) -> bytes:
     """OPEN (6.3) of a file that must not exist, for writing, with the server's own permissions."""
     return string(path) + struct.pack(">II", WRITE_FLAG | CREAT_FLAG | EXCL_FLAG, 0)
+
+
+def open_old(path: bytes, *, read: bool, write: bool) -> bytes:
+    """OPEN (6.3) of a file as it is: it must be there, and nothing of it is cut off."""
+    return string(path) + struct.pack(">II", READ_FLAG * read | WRITE_FLAG * write, 0)
+
+
+def read(handle: bytes, offset: int, count: int) -> bytes:
+    """READ (6.4): of a regular file the answer has so many bytes, or what is left up to its end."""
+    return string(handle) + struct.pack(">QI", offset, count)
+
+
+def copy_data(source: bytes, origin: int, count: int, target: bytes, offset: int) -> bytes:
+    """The copy-data request: ``count`` bytes at ``origin`` of one open file to ``offset`` of another; 0 would be all up to
+    the end."""
+    body = string(source) + struct.pack(">QQ", origin, count) + string(target) + _QUAD.pack(offset)
+    return extended(COPY_DATA) + body
 
 
 def write_head(number: int, handle: bytes, offset: int, count: int) -> bytes:
@@ -235,6 +260,8 @@ def reply(data: bytes) -> tuple[int, Reply]:
         return number, Handle(handle)
     if kind == ATTRS:
         return number, _attrs(fields)
+    if kind == DATA:
+        return number, Data(fields.string())
     if kind == EXTENDED_REPLY:
         return number, Extended(fields.rest())
     raise Malformed(f"a packet of type {kind} is no reply to anything asked")

@@ -3,94 +3,137 @@
 Three round trips: OPEN (and REMOVE of earlier attempts); all WRITEs, FSETSTAT, FSYNC and FSTAT; CLOSE
 and the rename. Requests on one handle are done in their order (section 7 of the draft); the rename
 names paths, so it is sent only when the rest has been answered.
+
+An upload that was cut goes on in its temporary file. A server that was frozen may still write to that what it was asked to
+write before: the same bytes to the same places. It may also still rename it, but it was asked to only when the file was whole;
+so where that was, the temporary name is never begun anew. If such a WRITE comes after our rename, the file has another time
+than we left it with, and the next version of it is sent whole.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 
-from ...common.errors import FileRefused, SourceChanged, SourceError, TransportError, TransportLost
-from ..base import Job, Progress, RemoteStat, Sent
-from ..sftp_names import parent_of, path_of
-from ..source import open_source
+from ...common.errors import TransportLost
+from ..base import Job, Progress, Sent
+from ..sftp_names import parent_of
 from . import packets
-from .client import Client, WriteRefused
+from .append import append
+from .attempt import Attempt, Ending, Shown, answered, is_ok, is_status
+from .client import Client
 from .folders import Folders
-from .packets import Attrs, Handle, Reply, Status, string
+from .packets import Attrs, Handle, Reply, string
+from .patch import Patch
 from .refusal import refusal
+from .resume import Half, Notes, half_of
 from .swap import Swaps
-
-_SLOW_DISK = 1024 * 1024  # bytes/s: what a server's disk is trusted to sync at least
-
-
-@dataclass
-class _Attempt:
-    """One upload while it runs."""
-
-    job: Job
-    target: bytes
-    temp: bytes
-    stale: list[bytes]
-    fd: int
-    handle: bytes | None = None
-    opening: asyncio.Future[Reply] | None = None
-    finals: list[asyncio.Future[Reply]] = field(default_factory=list)
 
 
 class Publisher:
-    """Uploads into one folder over one connection. ``swaps`` is None where the server has posix-rename."""
+    """Uploads into one folder over one connection. ``swaps`` is None where the server has posix-rename.
+
+    ``keeps_mtime``: times could be set so far; ``tells_mtime``: they were told.
+    """
 
     def __init__(self, client: Client, folder: str, swaps: Swaps | None) -> None:
         self._client = client
         self._folder = folder
         self._folders = Folders(client)
         self._swaps = swaps
-        self._syncs = packets.FSYNC in client.extensions
         self.keeps_mtime = True
+        self.tells_mtime = True
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
         """Put one file under its name; see Transport.upload."""
-        target, temp = path_of(self._folder, job.name), path_of(self._folder, job.temp)
-        stale = [path_of(self._folder, name) for name in job.stale if name != job.temp]
-        fd = open_source(job)
-        attempt = _Attempt(job, target, temp, stale, fd)
+        half = None if job.append else half_of(job.resume, job.size)
+        notes = Notes(job.note, job.size, asyncio.get_running_loop().time, half.offset if half else 0)
+
+        def reached(offset: int) -> None:
+            if not job.append and not job.copies:
+                notes.reached(offset)
+            progress(offset)
+
+        attempt = Attempt(self._client, self._swaps, self._folder, job, reached)
         try:
-            return await self._upload(attempt, progress)
+            if job.append:
+                sent, shown = await append(attempt, job.append)
+            else:
+                sent, shown = await self._upload(attempt, half, notes)
         except asyncio.CancelledError:
-            self._discard(attempt)
+            # Whoever stops it now may go on later.
+            notes.last()
+            attempt.discard(temp=not notes.worth)
             raise
         except TransportLost:
+            notes.last()
             raise
         except Exception:
             # Whatever stopped it (the server, the source, the caller's confirm): nothing stays behind.
-            await _answered(self._discard(attempt))
+            notes.forget()
+            await answered(attempt.discard(temp=True))
             raise
         finally:
-            os.close(fd)
+            attempt.stop()
+            attempt.close()
+        self.keeps_mtime = self.keeps_mtime and shown.timed
+        self.tells_mtime = self.tells_mtime and sent.remote.mtime is not None
+        return sent
 
-    async def _upload(self, attempt: _Attempt, progress: Progress) -> Sent:
+    async def _upload(self, attempt: Attempt, half: Half | None, notes: Notes) -> tuple[Sent, Shown]:
         job = attempt.job
-        await self._open(attempt)
-        shown, synced = await self._send(attempt, progress)
-        job.confirm()
-        if self._client.lost is not None:
-            raise TransportLost(str(self._client.lost))
-        await self._rename(attempt, synced)
-        return Sent(shown, job.size)
+        went_on = half is not None and await self._go_on(attempt, half)
+        if half is not None and not went_on:
+            notes.forget()
+            if half.named:
+                raise TransportLost(f"{job.name}: its temporary file is gone, and the server may yet rename it")
+        if went_on:
+            assert half is not None
+            attempt.progress(half.offset)
+            shown = await self._send(attempt, half.offset)
+        elif job.copies:
+            patch = Patch(attempt)
+            await patch.open()
+            shown = await patch.build()
+        else:
+            await self._open(attempt)
+            shown = await self._send(attempt, 0)
+        attempt.confirm()
+        notes.last(named=True)
+        renamed = await self._rename(attempt, shown.synced)
+        if went_on and is_status(renamed, packets.NO_SUCH_FILE):
+            raise TransportLost(f"{job.name}: its temporary file went away: an earlier request to rename it may have been late")
+        if not is_ok(renamed):
+            raise refusal("rename", job.name, renamed)
+        return Sent(shown.remote, attempt.sent), shown
 
-    async def _open(self, attempt: _Attempt) -> None:
+    async def _go_on(self, attempt: Attempt, half: Half) -> bool:
+        """Whether the temporary file of an upload that was cut is open again and has what was noted."""
+        client = self._client
+        opening = client.request(packets.OPEN, packets.open_old(attempt.temp, read=True, write=True))
+        await attempt.clear()
+        answer = await opening
+        if isinstance(answer, Handle):
+            attempt.handle, attempt.opening = answer.handle, opening
+            looking = client.request(packets.FSTAT, string(answer.handle))
+            tail = attempt.read_tail(half.offset)
+            shown = await looking
+            long_enough = isinstance(shown, Attrs) and shown.size is not None and half.offset <= shown.size <= half.size
+            if await attempt.is_same_up_to(half.offset, tail) and long_enough:
+                await attempt.cleared()
+                return True
+            attempt.handle = None
+            client.request(packets.CLOSE, string(answer.handle))
+        return False
+
+    async def _open(self, attempt: Attempt) -> None:
         """Round trip 1: the temporary file is there, earlier attempts are gone."""
         client, name = self._client, attempt.job.name
+        if attempt.job.resume:
+            client.request(packets.REMOVE, string(attempt.temp))
         attempt.opening = client.request(packets.OPEN, packets.open_new(attempt.temp))
-        if self._swaps is not None:
-            for old in attempt.stale:
-                await self._swaps.mend(old, attempt.target)
-        clearing = [(old, client.request(packets.REMOVE, string(old))) for old in attempt.stale]
+        await attempt.clear()
         answer, more = await attempt.opening, ""
-        if isinstance(answer, Status) and answer.code == packets.NO_SUCH_FILE and (folder := parent_of(attempt.temp)):
+        if is_status(answer, packets.NO_SUCH_FILE) and (folder := parent_of(attempt.temp)):
             said = await self._folders.make(folder)
             more = "" if said.code == packets.OK else f"making the folder: {said}"
             attempt.opening = client.request(packets.OPEN, packets.open_new(attempt.temp))
@@ -98,93 +141,22 @@ class Publisher:
         if not isinstance(answer, Handle):
             raise refusal("open", name, answer, more)
         attempt.handle = answer.handle
-        for old, request in clearing:
-            gone = await request
-            if not await self._is_gone(old, gone):
-                raise refusal("clear", name, gone)
+        await attempt.cleared()
 
-    async def _is_gone(self, path: bytes, answer: Reply) -> bool:
-        if isinstance(answer, Status) and answer.code in (packets.OK, packets.NO_SUCH_FILE):
-            return True
-        found = await self._client.request(packets.LSTAT, string(path))  # some servers say Failure for a missing file
-        return isinstance(found, Status) and found.code == packets.NO_SUCH_FILE
+    async def _send(self, attempt: Attempt, start: int) -> Shown:
+        """Round trip 2: what the server shows of the temporary file when it has all of it."""
+        endings: list[Ending] = []
+        size = attempt.job.size
+        await attempt.arrived(attempt.send(start, size, attempt.progress, lambda: endings.append(attempt.finish(size))))
+        return await endings[0].answers()
 
-    async def _send(self, attempt: _Attempt, progress: Progress) -> tuple[RemoteStat, bool]:
-        """Round trip 2: what the server shows of the temporary file, and whether it has synced it."""
-        client, job, handle = self._client, attempt.job, attempt.handle
-        assert handle is not None
-
-        def sent_all() -> None:
-            if job.mtime_ns is not None:
-                attempt.finals.append(client.request(packets.FSETSTAT, packets.set_times(handle, job.mtime_ns)))
-            if self._syncs:
-                sync = packets.extended(packets.FSYNC, handle)
-                attempt.finals.append(client.request(packets.EXTENDED, sync, job.size / _SLOW_DISK))
-            attempt.finals.append(client.request(packets.FSTAT, string(handle)))
-
-        transfer = client.transfer(handle, attempt.fd, job.size, progress, sent_all)
-        try:
-            await transfer.done
-        except WriteRefused as exc:
-            raise refusal("write", job.name, exc.status) from exc
-        except SourceError as exc:
-            raise SourceChanged(f"{job.source}: {exc}") from exc
-        finally:
-            transfer.done.cancel()
-        *synced, shown = [await final for final in attempt.finals]
-        timed = synced.pop(0) if job.mtime_ns is not None else None
-        done = bool(synced)
-        if synced and not _is_ok(synced[0]):
-            if not (isinstance(synced[0], Status) and synced[0].code == packets.OP_UNSUPPORTED):
-                raise refusal("sync", job.name, synced[0])
-            done = False
-        if not isinstance(shown, Attrs):
-            raise refusal("show", job.name, shown)
-        if shown.size != job.size:
-            has = "does not tell how much" if shown.size is None else f"has {shown.size:,} bytes"
-            raise FileRefused(f"{job.name}: {job.size:,} bytes were written and the server {has}")
-        if timed is not None and not _is_ok(timed):
-            self.keeps_mtime = False
-        return RemoteStat(shown.size, shown.mtime), done
-
-    async def _rename(self, attempt: _Attempt, synced: bool) -> None:
+    async def _rename(self, attempt: Attempt, synced: bool) -> Reply:
         """Round trip 3: the name shows the new file."""
-        client, name = self._client, attempt.job.name
-        assert attempt.handle is not None
-        closing = client.request(packets.CLOSE, string(attempt.handle))
-        attempt.handle = None
+        closing = attempt.end()
         if not synced or self._swaps is not None:
-            # Where there is no sync, closing is where a server says that it could not keep the bytes.
-            closed = await closing
-            if not _is_ok(closed):
-                raise refusal("close", name, closed)
+            await attempt.ended(closing)
         if self._swaps is not None:
-            renamed: Reply = await self._swaps.replace(attempt.temp, attempt.target)
-        else:
-            renaming = client.request(packets.EXTENDED, packets.extended(packets.POSIX_RENAME, attempt.temp, attempt.target))
-            await closing
-            renamed = await renaming
-        if not _is_ok(renamed):
-            raise refusal("rename", name, renamed)
-
-    def _discard(self, attempt: _Attempt) -> list[asyncio.Future[Reply]]:
-        """Ask the server to forget the temporary file; the answers may be waited for or not."""
-        asked = []
-        if attempt.handle is not None:
-            asked.append(self._client.request(packets.CLOSE, string(attempt.handle)))
-        if attempt.opening is not None:
-            asked.append(self._client.request(packets.REMOVE, string(attempt.temp)))
-        return asked
-
-
-def _is_ok(answer: Reply) -> bool:
-    return isinstance(answer, Status) and answer.code == packets.OK
-
-
-async def _answered(requests: Iterable[asyncio.Future[Reply]]) -> None:
-    """Wait for answers whatever they are: the upload has failed already, this only tidies."""
-    for request in requests:
-        try:
-            await request
-        except TransportError:
-            return
+            return await self._swaps.replace(attempt.temp, attempt.target)
+        renaming = self._client.request(packets.EXTENDED, packets.extended(packets.POSIX_RENAME, attempt.temp, attempt.target))
+        await closing
+        return await renaming

@@ -11,13 +11,16 @@ _FULL = "a full disk or a quota is the usual reason"
 _WHY_FAILURE = {
     "open": "the folder may be a file, or the name too long for the server",
     "write": _FULL,
+    "copy": _FULL,
     "sync": _FULL,
     "rename": "a folder of that name may stand there",
     "clear": "an earlier attempt's temporary file must go first",
 }
 _STEPS = {
     "open": "making the temporary file",
+    "build": "opening what is there",
     "write": "writing",
+    "copy": "copying from what is there",
     "sync": "writing it to the server's disk",
     "show": "asking for the size",
     "close": "closing",
@@ -30,7 +33,7 @@ _STEPS = {
 def refusal(step: str, name: str, answer: Reply, more: str = "") -> TransportError:
     """What a status other than OK means for a file: nearly always FileRefused.
 
-    ``step`` is one of open, write, sync, show, close, rename, clear, look.
+    ``step`` is one of open, build, write, copy, sync, show, close, rename, clear, look.
     """
     if not isinstance(answer, Status):
         return TransportLost(f"{name}: {_STEPS[step]} was answered with something else ({type(answer).__name__})")

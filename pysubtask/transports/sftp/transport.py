@@ -92,6 +92,8 @@ class SFTPTransport(Transport):
         sent = await publisher.upload(job, progress)
         if not publisher.keeps_mtime and self.traits.keeps_mtime:
             self.traits = self.traits._replace(keeps_mtime=False)
+        if not publisher.tells_mtime and self.traits.appends:  # whether a file is as it was left cannot be seen
+            self.traits = self.traits._replace(appends=False, copies=False)
         return sent
 
     async def stat(self, name: str) -> RemoteStat | None:
@@ -157,7 +159,8 @@ class SFTPTransport(Transport):
         self._publisher = Publisher(client, self._folder, self._swaps)
         handles = client.limits.handles
         concurrency = min(self._concurrency, max(1, handles - _SPARE_HANDLES)) if handles else self._concurrency
-        self.traits = Traits(atomic_replace=atomic, keeps_mtime=True, concurrency=concurrency)
+        self.traits = Traits(atomic_replace=atomic, keeps_mtime=True, concurrency=concurrency, appends=True,
+                             copies=atomic and packets.COPY_DATA in client.extensions)
 
     async def _reach(self, login: Login) -> ByteStream:
         wanted = str(self._settings.get("SSHProgram") or "ssh")

@@ -32,11 +32,11 @@ class Stamp(NamedTuple):
 
 
 class Window:
-    """Bytes in flight on one connection. ``chunk``: bytes of the next write. ``limit``: bytes that
-    may be in flight. Times are seconds on any steady clock."""
+    """Bytes in flight on one connection. ``chunk``: bytes of the next write, ``largest`` of any. ``limit``: bytes
+    that may be in flight. Times are seconds on any steady clock."""
 
     def __init__(self, largest_chunk: int) -> None:
-        self._largest = max(1024, largest_chunk)
+        self.largest = max(1024, largest_chunk)
         self._rates = [0.0, 0.0]  # the best of this bucket and of the one before, bytes/s
         self._bucket_end: float | None = None
         self._base: float | None = None  # the way's own delay
@@ -45,7 +45,7 @@ class Window:
         self._delivered_at = 0.0
         self.in_flight = 0
         self.limit = _START_LIMIT
-        self.chunk = min(START_CHUNK, self._largest)
+        self.chunk = min(START_CHUNK, self.largest)
 
     @property
     def rate(self) -> float:
@@ -93,9 +93,9 @@ class Window:
 
     def _set(self, may_shrink: bool) -> None:
         secs = min((self._base or 0.0) + _QUEUE_SECS, _LONGEST_SECS)
-        highest = _CHUNKS_AT_MOST * self._largest
+        highest = _CHUNKS_AT_MOST * self.largest
         limit = int(min(max(self.rate * secs, _LEAST_LIMIT), highest))
         if limit < self.limit and not may_shrink:
             return
         self.limit = limit
-        self.chunk = min(max(self.limit // 4 // LEAST_CHUNK * LEAST_CHUNK, LEAST_CHUNK), self._largest)
+        self.chunk = min(max(self.limit // 4 // LEAST_CHUNK * LEAST_CHUNK, LEAST_CHUNK), self.largest)

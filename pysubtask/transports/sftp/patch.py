@@ -1,0 +1,167 @@
+"""A new version made on the server: parts of the old one that it copies itself, and what we send.
+
+Four round trips: OPEN of a new temporary file and of what stands under the name; FSTAT of that; copy-data requests, WRITEs, and
+the end of any upload, with another FSTAT of the old file; CLOSE and rename.
+
+The copies are asked for in the order of their places in the new file, each followed by an FSTAT, and what is sent to places
+behind a copy goes out after it. So the size is then where that copy ends, or it is not whole: sftp-server of OpenSSH (9.0 to
+9.9) says OK for one whose last 64 KB could not be read or written. It refuses to copy within one file, reads length 0 as "up to
+the end", and serves nothing else while it copies, so long copies are asked for in pieces, a few at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ...common.errors import FileRefused, NotAsLeft
+from ..base import Copy
+from . import packets
+from .attempt import SLOW_DISK, Attempt, Ending, Shown, is_ok, not_built, opened
+from .client import Transfer
+from .packets import Attrs, Handle, Reply, string
+from .refusal import refusal
+
+_PIECE = 16 * 1024 * 1024
+_AT_ONCE = 4 * _PIECE
+
+
+class _Asked(NamedTuple):
+    """A copy on its way, and the size that the file shall have then."""
+
+    copying: asyncio.Future[Reply]
+    showing: asyncio.Future[Reply]
+    size: int
+    end: int
+
+
+class Patch:
+    """``open``, then ``build``: the temporary file is there, all of it, and can be renamed."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._asked: deque[_Asked] = deque()
+        self._copying = 0
+        self._gaps: list[Transfer] = []
+        self._unsent = 1  # gaps, and the rest of the copies
+        self._done = 0
+        self._ends: list[tuple[Ending, asyncio.Future[Reply]]] = []
+
+    async def open(self) -> None:
+        """The temporary file is there, and what it is built upon is as it was left; else NotAsLeft."""
+        attempt, client, job = self._attempt, self._attempt.client, self._attempt.job
+        if not are_sound(job.copies, job.size, job.replaces.size if job.replaces else 0):
+            raise NotAsLeft(f"{job.name}: what was to be copied does not fit the file")
+        if job.resume:
+            client.request(packets.REMOVE, string(attempt.temp))
+        attempt.opening = client.request(packets.OPEN, packets.open_new(attempt.temp))
+        opening = client.request(packets.OPEN, packets.open_old(attempt.target, read=True, write=False))
+        await attempt.clear()
+        made, found = await attempt.opening, await opening
+        if isinstance(made, Handle):
+            attempt.handle = made.handle
+        attempt.origin = opened(found, job.name)
+        if attempt.handle is None:
+            raise refusal("open", job.name, made)
+        self._check(await client.request(packets.FSTAT, string(attempt.origin)))
+        await attempt.cleared()
+
+    def _check(self, shown: Reply) -> None:
+        job = self._attempt.job
+        if not isinstance(shown, Attrs) or job.replaces is None or (shown.size, shown.mtime) != job.replaces[:2]:
+            raise NotAsLeft(f"{job.name}: the server's file is not what was left there")
+
+    async def build(self) -> Shown:
+        """Make all of it; what the server shows then."""
+        attempt, job = self._attempt, self._attempt.job
+        at = 0
+        for piece in in_pieces(job.copies):
+            self._send(at, piece.at)
+            while self._asked and self._copying + piece.size > _AT_ONCE:
+                await self._next()
+            self._copy(piece)
+            at = piece.at + piece.size
+        self._send(at, job.size)
+        self._sent()
+        while self._asked:
+            await self._next()
+        for gap in self._gaps:
+            await attempt.arrived(gap)
+        [(ending, looking)] = self._ends
+        shown = await ending.answers()
+        self._check(await looking)
+        return shown
+
+    def _send(self, start: int, end: int) -> None:
+        if start == end:
+            return
+        before = start
+
+        def progress(offset: int) -> None:
+            nonlocal before
+            self._arrived(offset - before)
+            before = offset
+
+        self._unsent += 1
+        self._gaps.append(self._attempt.send(start, end, progress, self._sent))
+
+    def _sent(self) -> None:
+        self._unsent -= 1
+        if self._unsent:
+            return
+        attempt, client = self._attempt, self._attempt.client
+        assert attempt.origin is not None
+        # Somebody may have written to it in place while it was copied from.
+        looking = client.request(packets.FSTAT, string(attempt.origin))
+        client.request(packets.CLOSE, string(attempt.origin))
+        attempt.origin = None
+        self._ends.append((attempt.finish(attempt.job.size), looking))
+
+    def _arrived(self, count: int) -> None:
+        self._done += count
+        self._attempt.progress(self._done)
+
+    def _copy(self, piece: Copy) -> None:
+        attempt, client = self._attempt, self._attempt.client
+        assert attempt.handle is not None and attempt.origin is not None
+        asking = packets.copy_data(attempt.origin, piece.origin, piece.size, attempt.handle, piece.at)
+        copying = client.request(packets.EXTENDED, asking, piece.size / SLOW_DISK)
+        showing = client.request(packets.FSTAT, string(attempt.handle))
+        self._asked.append(_Asked(copying, showing, piece.size, piece.at + piece.size))
+        self._copying += piece.size
+
+    async def _next(self) -> None:
+        """Wait for the first of the copies that were asked for."""
+        attempt, name = self._attempt, self._attempt.job.name
+        one = self._asked.popleft()
+        answer, shown = await one.copying, await one.showing
+        if not is_ok(answer) or not isinstance(shown, Attrs) or shown.size != one.end:
+            if attempt.origin is not None:
+                self._check(await attempt.client.request(packets.FSTAT, string(attempt.origin)))
+            else:
+                self._check(await self._ends[0][1])
+            if not is_ok(answer):
+                raise not_built("copy", name, answer)
+            has = shown.size if isinstance(shown, Attrs) else None
+            raise FileRefused(f"{name}: the server copied up to byte {has}, not {one.end}: a full disk is the usual reason")
+        self._copying -= one.size
+        self._arrived(one.size)
+
+
+def are_sound(copies: tuple[Copy, ...], size: int, had: int) -> bool:
+    """Whether a file of ``size`` bytes can be made so from one that has ``had``."""
+    end = 0
+    for copy in copies:
+        if copy.at < end or copy.size <= 0 or copy.origin < 0 or copy.origin + copy.size > had:
+            return False
+        end = copy.at + copy.size
+    return end <= size
+
+
+def in_pieces(copies: tuple[Copy, ...]) -> Iterator[Copy]:
+    """The same, none longer than is asked for at once."""
+    for at, size, origin in copies:
+        for done in range(0, size, _PIECE):
+            yield Copy(at + done, min(_PIECE, size - done), origin + done)

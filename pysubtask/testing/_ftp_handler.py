@@ -25,13 +25,14 @@ class _Files(AbstractedFS):  # type: ignore[misc]
     def open(self, filename: str, mode: str) -> Any:
         file = super().open(filename, mode)
         oddities = self.cmd_channel.owner.oddities
-        return file if "r" in mode else OddFile(file, oddities.file_limit, oddities.short_by)
+        return file if mode == "rb" else OddFile(file, oddities)
 
 
 class _Odd:
     """What is common to plain and TLS handlers; ``owner`` is the server it belongs to."""
 
     owner: FTPServer
+    _restart_position: int
 
     def handle(self) -> None:
         limit = self.owner.oddities.max_sessions
@@ -84,6 +85,12 @@ class _Odd:
             self.close_when_done()  # type: ignore[attr-defined]
             return
         super().ftp_PASS(line)  # type: ignore[misc]
+
+    def ftp_STOR(self, file: str, mode: str = "w") -> Any:
+        if self.owner.oddities.restart == "refused" and self._restart_position:
+            self.respond("451 Append/Restart not permitted, try again.")  # and the place it was told stays in force
+            return None
+        return super().ftp_STOR(file, mode)  # type: ignore[misc]
 
     def ftp_RNTO(self, path: str) -> None:
         if not self.owner.oddities.rename_over and os.path.lexists(path):

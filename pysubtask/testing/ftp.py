@@ -41,6 +41,7 @@ class Oddities(NamedTuple):
     max_sessions: int | None = None
     busy_logins: tuple[int, ...] = ()
     short_by: int = 0
+    restart: str = ""
 
 
 class FTPServer:
@@ -129,17 +130,29 @@ class FTPServer:
 
 
 class OddFile:
-    """A file that has no room beyond ``limit`` bytes, and loses its last ones."""
+    """A file that is written to on an odd disk, or by an odd server."""
 
-    def __init__(self, file: Any, limit: int | None, short_by: int) -> None:
+    def __init__(self, file: Any, oddities: Oddities) -> None:
         self._file = file
-        self._limit = limit
-        self._short_by = short_by
+        self._limit = oddities.file_limit
+        self._short_by = oddities.short_by
+        self._restart = oddities.restart
 
     def close(self) -> None:
-        if not self._file.closed:
+        if self._short_by and not self._file.closed:
             self._file.truncate(max(0, self._file.tell() - self._short_by))
-            self._file.close()
+        self._file.close()
+
+    def seek(self, place: int) -> int:
+        """Where a transfer begins that is not to begin at the beginning."""
+        if self._restart in ("emptied", "emptied, ignored"):
+            self._file.truncate(0)
+        if self._restart in ("ignored", "emptied, ignored"):
+            return 0
+        found = int(self._file.seek(0, os.SEEK_END) if self._restart == "appended" else self._file.seek(place))
+        if self._restart == "cut off":
+            self._file.truncate()
+        return found
 
     def write(self, data: bytes) -> int:
         if self._limit is not None and self._file.tell() + len(data) > self._limit:
@@ -154,7 +167,8 @@ class OddFile:
 def ftp_server(root: str | os.PathLike[str], tls: str | None = None, *, tls_version: str | None = None,
                without: tuple[str, ...] = (), rename_over: bool = True, rename: bool = True, utf8: bool = True,
                file_limit: int | None = None, full_reply: str | None = None, max_sessions: int | None = None,
-               busy_logins: tuple[int, ...] = (), short_by: int = 0, host: str = "127.0.0.1") -> Iterator[FTPServer]:
+               busy_logins: tuple[int, ...] = (), short_by: int = 0, restart: str = "",
+               host: str = "127.0.0.1") -> Iterator[FTPServer]:
     """A running FTP server whose files are in ``root``; ended at the end. ``host``: the loopback address it listens on.
 
     ``tls``: None, "explicit" or "implicit"; ``tls_version``: "1.2" or "1.3" alone. ``without``: commands it does not
@@ -162,8 +176,11 @@ def ftp_server(root: str | os.PathLike[str], tls: str | None = None, *, tls_vers
     ``rename=False``: none at all. ``utf8=False``: says nothing of UTF-8. ``file_limit``: bytes a file may have before the
     disk is full, said by ``full_reply`` (pyftpdlib's own is a 426). ``max_sessions``: one more gets a 421 as greeting.
     ``busy_logins``: which logins, counted from 1, get a 421. ``short_by``: so many bytes of each file are lost in silence.
+    ``restart``: what STOR after REST does with a file: "" as it should be, "refused", "cut off" at that place, "emptied" before,
+    "ignored" (it begins at the beginning), "emptied, ignored", or "appended" to wherever it ends.
     """
-    oddities = Oddities(without, rename_over, rename, utf8, file_limit, full_reply, max_sessions, busy_logins, short_by)
+    oddities = Oddities(without, rename_over, rename, utf8, file_limit, full_reply, max_sessions, busy_logins, short_by,
+                        restart)
     server = FTPServer(Path(root).absolute(), host, tls, tls_version, oddities)
     try:
         server.start()

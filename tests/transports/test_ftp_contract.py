@@ -13,7 +13,7 @@ from pysubtask.testing.ftp import FTPServer, ftp_server
 from pysubtask.testing.ftp_relay import FTPRelay
 from pysubtask.testing.vsftpd import VsftpdServer, missing, vsftpd_server
 from pysubtask.transports.ftp import FTPTransport
-from tests.transports.contract import NetworkContract, Site, TransportContract, _plant
+from tests.transports.contract import AppendContract, NetworkContract, ResumeContract, Site, TransportContract, _plant
 
 needs_vsftpd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 BUFFER = 16 * 1024  # so that a slow link is slow, and not hidden in socket buffers
@@ -46,18 +46,32 @@ class OnlyWhatFTPCanSay:
         assert site.files() == {"keep"}
 
 
-class FTPContract(OnlyWhatFTPCanSay, NetworkContract):
+class FTPContract(OnlyWhatFTPCanSay, ResumeContract, AppendContract, NetworkContract):
     """Everything, broken links too."""
+
+    resume_size = 20_000_000
+
+    @pytest.mark.parametrize("whole_records", [False])  # FTP makes no such promise
+    def test_a_reader_sees_a_prefix_however_often_it_is_cut(self, site: Site, run: Any, relay: Any, whole_records: bool) -> None:
+        super().test_a_reader_sees_a_prefix_however_often_it_is_cut(site, run, relay, whole_records)
 
 
 class CutContract(FTPContract):
     """Everything but the cases that wait for a time limit to pass: those know no difference between servers."""
+
+    resume_size = 6_000_000
 
     test_a_link_that_freezes = None  # type: ignore[assignment]
     test_a_slow_link_is_not_a_dead_one = None  # type: ignore[assignment]
     test_a_link_cut_when_the_server_has_done_it_and_nobody_heard = None  # type: ignore[assignment]
     test_a_late_rename_does_not_bring_back_an_old_version = None  # type: ignore[assignment]
     test_a_late_upload_does_not_touch_a_newer_version = None  # type: ignore[assignment]
+    test_a_late_append_does_not_touch_a_newer_version = None  # type: ignore[assignment]
+    test_a_late_append_changes_nothing_of_the_one_that_finished_it = None  # type: ignore[assignment]
+
+    @pytest.mark.parametrize("fault", ["drop the greeting", "drop the handshake", "end the handshake"])
+    def test_a_connect_that_breaks_off(self, site: Site, relay: Any, tmp_path: Any, fault: str) -> None:
+        super().test_a_connect_that_breaks_off(site, relay, tmp_path, fault)
 
 
 class QuickContract(OnlyWhatFTPCanSay, TransportContract):
@@ -152,7 +166,12 @@ class TestPyftpdlibImplicit(QuickContract):
 
 
 class TestNoRenameOver(CutContract):
-    """A server that refuses to rename over a file: old one aside, new one in."""
+    """A server that refuses to rename over a file: old one aside, new one in. It shows its own times."""
+
+    # A touch within the second of our own writing is not to be seen there.
+    @pytest.mark.parametrize("fate", ["rewritten", "shorter", "longer", "gone", "a folder"])
+    def test_a_file_that_is_not_as_left_stays_as_it_is(self, site: Site, run: Any, fate: str) -> None:
+        super().test_a_file_that_is_not_as_left_stays_as_it_is(site, run, fate)
 
     @pytest.fixture
     def site(self, no_rename_over: FTPServer, tmp_path: Path) -> Iterator[Site]:

@@ -9,9 +9,12 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from ...common.errors import SourceChanged
+from ..base import Job
+from ..source import open_source
 from .wire import Wire
 
 try:
@@ -21,6 +24,12 @@ except ImportError:  # not a POSIX system: what is still on the way cannot be as
     ioctl = None  # type: ignore[assignment]
 
 BLOCK = 256 * 1024
+LEAST = 16 * 1024
+"""Fewer bytes are sent again rather than looked at."""
+BEGUN = '{"begun": true}'
+"""What is noted of an attempt: how much the server has of it, only the server knows."""
+_NOTE_BYTES = 256 * 1024
+_NOTE_SECS = 1.0
 _SLICE_SECS = 1.0
 _NOT_SENT = 256 * 1024
 _LONGEST_LIST = 64 * 1024
@@ -102,25 +111,82 @@ class Upload:
             return 0
 
 
-def blocks_of(fd: int, size: int) -> Iterator[bytes]:
-    """The first ``size`` bytes of a file. SourceChanged where it has fewer or cannot be read."""
-    at = 0
-    while at < size:
+class Tally:
+    """How far one attempt is, over all its transfers. ``sent``: file bytes handed to connections. ``note`` is told once,
+    as soon as there is enough on the server to go on from."""
+
+    def __init__(self, size: int, progress: Callable[[int], None], note: Callable[[str], None]) -> None:
+        self.sent = 0
+        self._size = size
+        self._progress = progress
+        self._note = note
+        self._noted = False
+        self._begun = time.monotonic()
+
+    @classmethod
+    def silent(cls) -> Tally:
+        """One that nobody is told of."""
+        return cls(0, lambda done: None, lambda note: None)
+
+    def reach(self, done: int) -> None:
+        """The server has the first ``done`` bytes, as far as is known."""
+        self._progress(min(done, self._size))
+        if not self._noted and (done >= _NOTE_BYTES or (done >= LEAST and time.monotonic() - self._begun >= _NOTE_SECS)):
+            self._noted = True
+            self._note(BEGUN)
+
+    def anew(self) -> None:
+        """There is nothing to go on from, after all."""
+        self._noted = False
+        self._note("")
+
+
+class Source(NamedTuple):
+    """An open file that holds the bytes from ``base`` on of what is sent."""
+
+    fd: int
+    base: int
+
+    def read(self, at: int, count: int) -> bytes:
+        """Up to so many bytes at a place. SourceChanged where they cannot be read."""
         try:
-            block = os.pread(fd, min(BLOCK, size - at), at) if hasattr(os, "pread") else os.read(fd, min(BLOCK, size - at))
+            if hasattr(os, "pread"):
+                return os.pread(self.fd, count, at - self.base)
+            os.lseek(self.fd, at - self.base, os.SEEK_SET)
+            return os.read(self.fd, count)
         except OSError as exc:
             raise SourceChanged(f"it cannot be read: {exc.strerror}") from exc
-        if not block:
-            raise SourceChanged(f"it ends after {at:,} of {size:,} bytes")
-        yield block
-        at += len(block)
+
+    def blocks(self, start: int, end: int) -> Iterator[bytes]:
+        """The bytes between two places. SourceChanged where it has fewer or cannot be read."""
+        while start < end:
+            block = self.read(start, min(BLOCK, end - start))
+            if not block:
+                raise SourceChanged(f"it ends after {start:,} of {end:,} bytes")
+            yield block
+            start += len(block)
+
+
+@contextlib.contextmanager
+def opened(job: Job) -> Iterator[Source]:
+    """The source of a job. Raises as ``open_source``."""
+    fd = open_source(job)
+    try:
+        yield Source(fd, job.base)
+    finally:
+        os.close(fd)
 
 
 def receive_lines(wire: Wire, sock: socket.socket) -> list[str]:
     """A short listing, decoded as names are."""
+    return receive(wire, sock, _LONGEST_LIST).decode("utf-8", "surrogateescape").splitlines()
+
+
+def receive(wire: Wire, sock: socket.socket, most: int) -> bytes:
+    """What comes until the end, or a little more than ``most`` bytes of it."""
     heard = bytearray()
     end = time.monotonic() + wire.wait()
-    while len(heard) < _LONGEST_LIST:
+    while len(heard) <= most:
         sock.settimeout(max(0.001, end - time.monotonic()))
         try:
             block = sock.recv(8192)
@@ -129,7 +195,7 @@ def receive_lines(wire: Wire, sock: socket.socket) -> list[str]:
         if not block:
             break
         heard += block
-    return heard.decode("utf-8", "surrogateescape").splitlines()
+    return bytes(heard)
 
 
 def _wait_writable(sock: socket.socket, secs: float) -> None:

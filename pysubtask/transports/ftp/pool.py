@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
-from ...common.errors import FileRefused, SourceError, TransportError, TransportLost
+from ...common.errors import FileRefused, NotAsLeft, SourceError, TransportError, TransportLost
 from .options import Login
 from .session import Known, Session
 
@@ -93,7 +93,7 @@ class Pool:
         """Do ``work`` with a leased session in a thread. TransportLost, too, when nothing moves in it for its time limit."""
         try:
             return await self._attend(session, work, self._login.stall_secs)
-        except (FileRefused, SourceError):
+        except (FileRefused, NotAsLeft, SourceError):
             raise
         except BaseException as exc:
             # Nobody knows what it waits for now.

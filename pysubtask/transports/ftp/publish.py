@@ -5,14 +5,15 @@ Nothing is renamed before the server has confirmed the transfer and shows every 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+import contextlib
+from collections.abc import Iterator
 
 from ...common.errors import FileRefused, SourceError, TransportError, TransportLost
 from ..base import Job, RemoteStat
-from ..source import open_source
+from .data import BEGUN, Source, Tally, opened
 from .options import parent_of, path_of
-from .replies import refusal
+from .replies import CannotRestart, Reply, cannot_hold, refusal
+from .restart import Restarts, foothold
 from .session import CannotTell, DataLost, Session
 from .swap import Swaps
 
@@ -26,10 +27,12 @@ _COARSE_SECS = 2  # of a FAT file system's clock
 
 
 class Attempt:
-    """One upload: its job, its paths, and how its size was confirmed (``verified``)."""
+    """One upload: its job, its paths, how far it is, where it began (``start``), and how its size was confirmed (``verified``)."""
 
-    def __init__(self, job: Job, folder: str, in_place: bool) -> None:
+    def __init__(self, job: Job, folder: str, in_place: bool, tally: Tally) -> None:
         self.job = job
+        self.tally = tally
+        self.start = 0
         self.target = path_of(folder, job.name)
         self.temp = path_of(folder, job.temp)
         self.stale = [path_of(folder, name) for name in job.stale if name != job.temp]
@@ -45,31 +48,35 @@ class Attempt:
 class Publisher:
     """Uploads into one folder, over whichever session is given."""
 
-    def __init__(self, swaps: Swaps) -> None:
+    def __init__(self, swaps: Swaps, restarts: Restarts) -> None:
         self._swaps = swaps
-        self._cuts: dict[str, int] = {}
+        self._restarts = restarts
+        self._cuts: dict[str, tuple[int, int]] = {}
 
-    def send(self, session: Session, attempt: Attempt, progress: Callable[[int], None]) -> None:
+    def send(self, session: Session, attempt: Attempt) -> None:
         """Everything up to the rename. A refused upload leaves nothing behind."""
-        fd = open_source(attempt.job)
-        try:
-            self._clear(session, attempt)
+        with self._discarding(session, attempt), opened(attempt.job) as source:
+            self.clear(session, attempt)
             try:
-                self._store(session, attempt, fd, progress)
-                self._check_size(session, attempt)
+                if not self._go_on(session, attempt, source):
+                    self._store(session, attempt, source)
+                    self._check_size(session, attempt)
             except DataLost as exc:
-                failed = self._cut(attempt.job.name, exc)
+                failed = self.cut(attempt, exc)
                 if failed is exc:
                     raise
                 raise failed from exc
-            self._cuts.pop(attempt.job.name, None)
+            self.arrived(attempt)
             if attempt.job.mtime_ns is not None:
                 session.set_time(attempt.path, attempt.job.mtime_ns)
+
+    @contextlib.contextmanager
+    def _discarding(self, session: Session, attempt: Attempt) -> Iterator[None]:
+        try:
+            yield
         except (FileRefused, SourceError):
             self.discard(session, attempt)
             raise
-        finally:
-            os.close(fd)
 
     def discard(self, session: Session, attempt: Attempt) -> None:
         """Remove the temporary file, if there is one. What stands under the final name stays."""
@@ -78,20 +85,24 @@ class Publisher:
 
     def publish(self, session: Session, attempt: Attempt) -> RemoteStat:
         """The rename, and what the server then shows."""
-        job = attempt.job
         if not attempt.in_place:
             said = self._swaps.replace(session, attempt.temp, attempt.target)
             if not said.ok:
-                failed = refusal("rename", job.name, said, _NO_RENAME)
+                failed = refusal("rename", attempt.job.name, said, _NO_RENAME)
                 if isinstance(failed, FileRefused):
                     self.discard(session, attempt)
                 raise failed
+        return self.shown(session, attempt, "renamed into place")
+
+    def shown(self, session: Session, attempt: Attempt, done: str) -> RemoteStat:
+        """What the server shows under the name, which has to have the size of the source."""
+        job = attempt.job
         try:
             shown = session.look(attempt.target)
         except CannotTell:
             shown = RemoteStat(job.size, session.time(attempt.target))
         if shown is None or shown.size != job.size:
-            raise TransportLost(f"{job.name}: renamed into place, but the server shows "
+            raise TransportLost(f"{job.name}: {done}, but the server shows "
                                 + ("no such file" if shown is None else f"{shown.size:,} bytes"))
         self._learn_time(session, job, shown)
         return shown
@@ -106,7 +117,7 @@ class Publisher:
         if known.setter == "MDTM" and (shown.mtime is None or abs(shown.mtime - wanted) > _COARSE_SECS):
             session.no_setter()  # it said yes, but it only asks
 
-    def _clear(self, session: Session, attempt: Attempt) -> None:
+    def clear(self, session: Session, attempt: Attempt) -> None:
         """Earlier attempts at this name are gone before anything is renamed to it."""
         for old in attempt.stale:
             self._swaps.mend(session, old, attempt.target)
@@ -114,19 +125,60 @@ class Publisher:
             if not said.ok and session.is_there(old):
                 raise refusal("clear", attempt.job.name, said)
 
+    def _go_on(self, session: Session, attempt: Attempt, source: Source) -> bool:
+        """Go on with what an earlier attempt at the same bytes has up; whether the temp file is whole now."""
+        job, tally = attempt.job, attempt.tally
+        if not job.resume:
+            return False
+        if job.resume == BEGUN and not attempt.in_place and not self._restarts.refused:
+            try:
+                start, keeps = foothold(session, attempt.temp, source, job.size, tally, self._restarts)
+                if start:
+                    attempt.start = start
+                    tally.reach(start)
+                    if start < job.size:
+                        self._store_rest(session, attempt, source)
+                    if keeps:
+                        self._restarts.show(session.known)
+                    return True
+            except CannotRestart:
+                self._restarts.refuse()
+                attempt.start = 0
+        # From here on a STOR under this name cuts it off: should it be carried out late, no other attempt shall use the name.
+        tally.anew()
+        return False
+
+    def _store_rest(self, session: Session, attempt: Attempt, source: Source) -> None:
+        job, start = attempt.job, attempt.start
+        before = attempt.tally.sent
+        said = session.store(attempt.temp, source, job.size, attempt.tally, start)
+        if not said.ok:
+            failed = bad_store(job.name, said)
+            if isinstance(failed, FileRefused) and attempt.tally.sent == before and not cannot_hold(said):
+                raise CannotRestart(str(said))
+            raise failed
+        try:
+            shown = session.size(attempt.temp, stored=True) or 0
+        except CannotTell:
+            raise CannotRestart("it no longer tells sizes") from None
+        if shown == job.size:
+            return
+        if start <= shown < job.size and shown != job.size - start:
+            raise cut_short(job, shown)
+        raise CannotRestart(f"{shown:,} bytes")
+
     @staticmethod
-    def _store(session: Session, attempt: Attempt, fd: int, progress: Callable[[int], None]) -> None:
-        job = attempt.job
-        said = session.store(attempt.path, fd, job.size, progress)
+    def _store(session: Session, attempt: Attempt, source: Source) -> None:
+        job, tally = attempt.job, attempt.tally
+        said = session.store(attempt.path, source, job.size, tally)
         more = ""
         if said.code in _PERHAPS_NO_FOLDER and (folder := parent_of(attempt.path)):
             made = session.make_folders(folder)
             if made is not None:
                 more = "" if made.ok else f"making its folder: server said: {made}"
-                said = session.store(attempt.path, fd, job.size, progress)
+                said = session.store(attempt.path, source, job.size, tally)
         if not said.ok:
-            failed = refusal("store", job.name, said, more)
-            raise DataLost(str(failed)) if said.code in _ENDED_TRANSFER and isinstance(failed, TransportLost) else failed
+            raise bad_store(job.name, said, more)
 
     @staticmethod
     def _check_size(session: Session, attempt: Attempt) -> None:
@@ -137,19 +189,37 @@ class Publisher:
             attempt.verified = "reply"  # that it has the whole file is all that this server ever says
             return
         if shown != job.size:
-            # A data connection that something on the way ended looks to the server like the end of the file.
-            raise DataLost(f"{job.name}: {job.size:,} bytes were sent and the server has {shown or 0:,}, as after a cut on the way")
+            raise cut_short(job, shown or 0)
 
-    def _cut(self, name: str, lost: DataLost) -> TransportError:
-        """What another break of a data connection means: the link's fault at first, the file's when it goes on."""
-        count = self._cuts.pop(name, 0) + 1
+    def arrived(self, attempt: Attempt) -> None:
+        """Every byte is there."""
+        self._cuts.pop(attempt.job.name, None)
+
+    def cut(self, attempt: Attempt, lost: DataLost) -> TransportError:
+        """What another break of a data connection means: the link's fault at first, the file's when it goes on and on at the
+        same place."""
+        name = attempt.job.name
+        count, start = self._cuts.pop(name, (0, 0))
+        count = 1 if attempt.start > start else count + 1
         if count >= _CUTS:
             return FileRefused(f"{lost}; time {count} in a row, while the server still answers (a full disk or a quota there is "
                                "the usual reason)")
         while len(self._cuts) >= _MOST_NAMES:
             del self._cuts[next(iter(self._cuts))]
-        self._cuts[name] = count
+        self._cuts[name] = (count, attempt.start)
         return lost
+
+
+def bad_store(name: str, said: Reply, more: str = "") -> TransportError:
+    """What a bad reply to STOR means."""
+    failed = refusal("store", name, said, more)
+    return DataLost(str(failed)) if said.code in _ENDED_TRANSFER and isinstance(failed, TransportLost) else failed
+
+
+def cut_short(job: Job, shown: int) -> DataLost:
+    """The server says that all is well, and has too few bytes: one whose data connection something on the way ended takes
+    that for the end of the file."""
+    return DataLost(f"{job.name}: {job.size:,} bytes were sent and the server has {shown:,}, as after a cut on the way")
 
 
 def remove(session: Session, paths: dict[str, str], swaps: Swaps) -> set[str]:

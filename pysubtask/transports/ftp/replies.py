@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import re
+import ssl
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -31,6 +32,14 @@ _STEPS = {
     "clear": "removing an earlier temporary file",
     "aside": "putting the old file aside",
 }
+
+
+class NotFTP(Exception):
+    """What came is no reply; its argument says what it may be."""
+
+
+class CannotRestart(Exception):
+    """This server begins no transfer in the middle of a file; its argument is what it said."""
 
 
 class Reply(NamedTuple):
@@ -119,6 +128,11 @@ def refusal(step: str, name: str, said: Reply, more: str = "") -> TransportError
     return FileRefused(words)
 
 
+def cannot_hold(said: Reply) -> bool:
+    """Whether a bad reply says that there is no room for the file."""
+    return said.code in (452, 552) or _FULL.search(" ".join(said.lines)) is not None
+
+
 def greeting_error(said: Reply) -> TransportError:
     """A greeting that is not 220."""
     if said.code in (331, 332, 230):
@@ -155,3 +169,18 @@ def not_ftp(heard: bytes) -> str:
 def has(found: Mapping[str, str], name: str, fact: str = "") -> bool:
     """Whether FEAT lists a command (and, for MLST, a fact of it)."""
     return name in found and (not fact or fact in found[name].lower().replace("*", "").split(";"))
+
+
+def why(exc: BaseException, secs: float) -> str:
+    """An error of a socket in plain words."""
+    if isinstance(exc, TimeoutError):
+        return f"no answer for {secs:g} s"
+    if isinstance(exc, EOFError | ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return "the server closed the connection"
+    if isinstance(exc, NotFTP):
+        return str(exc)
+    if isinstance(exc, ssl.SSLError):
+        return f"TLS failed: {exc.reason or exc}"
+    if isinstance(exc, OSError):
+        return exc.strerror or text(str(exc)) or type(exc).__name__
+    return text(str(exc)) or type(exc).__name__

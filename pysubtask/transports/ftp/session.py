@@ -10,15 +10,28 @@ import ftplib
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ...common.errors import LoginRefused, SourceError, TransportError, TransportLost
 from ..base import RemoteStat
-from .data import Upload, blocks_of, receive_lines
+from .data import Source, Tally, Upload, receive, receive_lines
 from .options import EXPLICIT, IMPLICIT, Login, parent_of
-from .replies import Reply, facts_in, features, greeting_error, has, listed_size, login_error, size_in, time_in
-from .wire import NotFTP, Wire, why
+from .replies import (
+    CannotRestart,
+    NotFTP,
+    Reply,
+    facts_in,
+    features,
+    greeting_error,
+    has,
+    listed_size,
+    login_error,
+    size_in,
+    time_in,
+    why,
+)
+from .wire import Wire
 
 # A proxy, or the server's own buffers, may hold this much that we were told is there; and at this rate it goes on.
 _HELD_BYTES = 4 * 1024 * 1024
@@ -131,20 +144,21 @@ class Session:
         with self._edge():
             return self.wire.ask(command)
 
-    def store(self, path: str, fd: int, size: int, progress: Callable[[int], None]) -> Reply:
-        """STOR the first ``size`` bytes of a file; the last reply, good or bad. Raises SourceError besides."""
+    def store(self, path: str, source: Source, size: int, tally: Tally, start: int = 0) -> Reply:
+        """STOR the first ``size`` bytes of a file, or those from ``start`` on (REST); the last reply, good or bad. Raises
+        SourceError besides, and CannotRestart where the server refuses REST."""
         with self._edge():
-            sock, said = self._transfer(f"STOR {path}")
-            return said if sock is None else self._send(sock, fd, size, progress)
+            sock, said = self._transfer(f"STOR {path}", start)
+            return said if sock is None else self._send(sock, source, size, tally, start)
 
-    def _send(self, sock: socket.socket, fd: int, size: int, progress: Callable[[int], None]) -> Reply:
+    def _send(self, sock: socket.socket, source: Source, size: int, tally: Tally, start: int) -> Reply:
         upload = Upload(self.wire, sock)
         broken: OSError | None = None
         try:
             try:
-                for block in blocks_of(fd, size):
+                for block in source.blocks(start, size):
                     upload.send(block)
-                    progress(min(upload.acknowledged, size))
+                    tally.reach(start + upload.acknowledged)
                 upload.finish()
             except SourceError:
                 self.wire.drop(sock)
@@ -154,9 +168,10 @@ class Session:
                 broken = exc
                 self.wire.drop(sock)
             # A broken data connection alone does not tell why: the server does.
-            patience = 0.0 if broken else min(size, _HELD_BYTES) / _SLOW_BYTES
+            patience = 0.0 if broken else min(size - start, _HELD_BYTES) / _SLOW_BYTES
             said = self.wire.hear(None if broken else upload.moved, patience)
         finally:
+            tally.sent += upload.sent
             self.wire.drop(sock)
         if broken is not None and said.code < 400:
             raise DataLost(f"the data connection broke: {why(broken, self._login.stall_secs)}") from broken
@@ -174,9 +189,28 @@ class Session:
                 self.wire.drop(sock)
             return lines if self.wire.hear().ok else []
 
-    def _transfer(self, command: str) -> tuple[socket.socket | None, Reply]:
+    def fetch(self, path: str, start: int, most: int) -> bytes | None:
+        """RETR what a file has from ``start`` on, at most a little more than ``most`` bytes; None where the server will not."""
+        with self._edge():
+            try:
+                sock, _ = self._transfer(f"RETR {path}", start)
+            except CannotRestart:
+                return None
+            if sock is None:
+                return None
+            try:
+                heard = receive(self.wire, sock, most)
+            finally:
+                self.wire.drop(sock)
+            # It may complain of an end before its own.
+            return heard if self.wire.hear().ok or len(heard) > most else None
+
+    def _transfer(self, command: str, start: int = 0) -> tuple[socket.socket | None, Reply]:
         try:
-            return self.wire.open_data(command)
+            sock, said = self.wire.open_data(command, start)
+            if sock is None and start:
+                self.wire.ask("REST 0")  # or it may hold for the next transfer, which is another file's
+            return sock, said
         except (OSError, EOFError) as exc:
             # It may have refused TLS or the session on the data connection: then it says so.
             if isinstance(exc, ssl.SSLError | ConnectionError):
@@ -269,7 +303,7 @@ class Session:
         """Turn what the libraries raise into ours."""
         try:
             yield
-        except (TransportError, SourceError):
+        except (TransportError, SourceError, CannotRestart):
             raise
         except (OSError, EOFError, NotFTP, ftplib.Error, ValueError) as exc:
             # ValueError: a socket that was closed under us, a host name that cannot be one.

@@ -7,17 +7,22 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
-from ...common.errors import TransportError, TransportLost
+from ...common.errors import NotAsLeft, TransportError, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
 from ..swap_record import SwapRecord
+from .append import Appender
+from .data import Tally
 from .options import folder_of, identity_of, login_of, path_of
 from .pool import Pool
 from .publish import Attempt, Publisher, remove
+from .restart import Restarts
 from .session import CannotTell, Known, Session
 from .swap import Swaps
 from .tls import context_of
+
+_V = TypeVar("_V")
 
 
 class FTPTransport(Transport):
@@ -26,6 +31,11 @@ class FTPTransport(Transport):
     Constructing it raises ConfigError for a host, login name or path that cannot be used. ``workdir``
     gets ``swaps.json`` where a server cannot rename over a file. With ``StoreInPlace`` a file is stored
     under its own name at once, for servers that cannot rename at all.
+
+    An upload that was cut goes on with what its temp file has. ``traits.appends`` says that nothing speaks against it:
+    the first job with ``append`` lets the server show, on a file of ours, that it goes on in the middle of one and
+    leaves the rest alone; where it does not, that job ends in NotAsLeft and the trait is gone. What it has shown is
+    remembered in ``workdir/restarts.json``.
     """
 
     name: ClassVar[str] = "ftp"
@@ -41,6 +51,7 @@ class FTPTransport(Transport):
         self._hung: list[threading.Thread] = []
         self._pool: Pool | None = None
         self._swaps: Swaps | None = None
+        self._restarts: Restarts | None = None
         self._publisher: Publisher | None = None
         self.traits = Traits(atomic_replace=not self._in_place, keeps_mtime=True, concurrency=self._most)
 
@@ -51,9 +62,10 @@ class FTPTransport(Transport):
     async def connect(self) -> None:
         await self.close()
         os.makedirs(self._workdir, mode=0o700, exist_ok=True)
-        if self._swaps is None or self._publisher is None:
+        if self._swaps is None or self._restarts is None or self._publisher is None:
             self._swaps = Swaps(SwapRecord(self._workdir, self._identity))
-            self._publisher = Publisher(self._swaps)
+            self._restarts = Restarts(self._workdir, self._identity)
+            self._publisher = Publisher(self._swaps, self._restarts)
         pool = self._pool = Pool(self._login, self._known, self._most, context_of, self._limited, self._hung)
         self.traits = self.traits._replace(concurrency=self._most)
         try:
@@ -70,22 +82,37 @@ class FTPTransport(Transport):
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
         pool, publisher = self._open()
-        attempt = Attempt(job, self._folder, self._in_place)
-        if self._in_place:
-            job.confirm()  # the name shows the bytes as they come, so this is the last moment
-        told = _Told(progress)
+        told = _Told(progress, job.note)
+        attempt = Attempt(job, self._folder, self._in_place, Tally(job.size, told.progress, told.note))
+        if job.copies:
+            raise NotAsLeft(f"{job.name}: FTP has no way to let a server copy")
         try:
             async with pool.lease() as session:
-                await pool.run(session, lambda: publisher.send(session, attempt, told.call))
-                if not self._in_place:
-                    await self._confirm(pool, session, publisher, attempt)
-                shown = await pool.run(session, lambda: publisher.publish(session, attempt))
+                if job.append is not None:
+                    shown = await self._append(pool, session, publisher, attempt)
+                else:
+                    shown = await self._replace(pool, session, publisher, attempt)
         finally:
             told.over = True
             self._learned()
         if job.size:
             progress(job.size)
-        return Sent(shown, job.size, attempt.verified)
+        return Sent(shown, attempt.tally.sent, attempt.verified)
+
+    async def _replace(self, pool: Pool, session: Session, publisher: Publisher, attempt: Attempt) -> RemoteStat:
+        if self._in_place:
+            attempt.job.confirm()  # the name shows the bytes as they come, so this is the last moment
+        await pool.run(session, lambda: publisher.send(session, attempt))
+        if not self._in_place:
+            await self._confirm(pool, session, publisher, attempt)
+        return await pool.run(session, lambda: publisher.publish(session, attempt))
+
+    async def _append(self, pool: Pool, session: Session, publisher: Publisher, attempt: Attempt) -> RemoteStat:
+        assert self._restarts is not None
+        appender = Appender(publisher, self._restarts)
+        await pool.run(session, lambda: appender.check(session, attempt))
+        attempt.job.confirm()
+        return await pool.run(session, lambda: appender.put(session, attempt))
 
     async def stat(self, name: str) -> RemoteStat | None:
         pool, _ = self._open()
@@ -127,26 +154,38 @@ class FTPTransport(Transport):
         self.traits = self.traits._replace(concurrency=limit)
 
     def _learned(self) -> None:
-        known = self._known
+        known, restarts = self._known, self._restarts
         self.traits = self.traits._replace(
-            atomic_replace=known.replaces and not self._in_place, keeps_mtime=known.keeps_mtime
+            atomic_replace=known.replaces and not self._in_place, keeps_mtime=known.keeps_mtime,
+            appends=restarts is not None and restarts.possible(known) and not self._in_place,
         )
 
 
 class _Told:
-    """Hands progress from a thread to the loop, until the upload is ``over``."""
+    """Hands progress and notes from a thread to the loop, until the upload is ``over``."""
 
-    def __init__(self, progress: Callable[[int], None]) -> None:
+    def __init__(self, progress: Callable[[int], None], note: Callable[[str], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._progress = progress
+        self._note = note
         self._last = 0
         self.over = False
 
-    def call(self, done: int) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody is left to tell
-            self._loop.call_soon_threadsafe(self._told, done)
+    def progress(self, done: int) -> None:
+        self._hand(self._on_progress, done)
 
-    def _told(self, done: int) -> None:
+    def note(self, text: str) -> None:
+        self._hand(self._on_note, text)
+
+    def _hand(self, call: Callable[[_V], None], value: _V) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody is left to tell
+            self._loop.call_soon_threadsafe(call, value)
+
+    def _on_note(self, text: str) -> None:
+        if not self.over:
+            self._note(text)
+
+    def _on_progress(self, done: int) -> None:
         if not self.over and done >= self._last:
             self._last = done
             self._progress(done)

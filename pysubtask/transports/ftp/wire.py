@@ -18,7 +18,7 @@ from typing import Any
 
 from ...common.errors import TransportLost
 from .options import Login
-from .replies import Reply, not_ftp, text
+from .replies import CannotRestart, NotFTP, Reply, not_ftp
 from .tls import check_pin, handshake_error
 
 _LONGEST_LINE = 8192
@@ -29,10 +29,6 @@ _KEEP_ALIVE_SECS = 60
 _STARTS_REPLY = re.compile(r"[1-6][0-9]{2}(?:[ -]|\Z)")
 
 Moved = Callable[[], bool]
-
-
-class NotFTP(Exception):
-    """What came is no reply; its argument says what it may be."""
 
 
 class Wire(ftplib.FTP):
@@ -226,14 +222,18 @@ class Wire(ftplib.FTP):
 
     # --- data connections
 
-    def open_data(self, command: str) -> tuple[socket.socket | None, Reply]:
-        """Begin a transfer: its socket (None where the server refused the command) and the first reply."""
+    def open_data(self, command: str, start: int = 0) -> tuple[socket.socket | None, Reply]:
+        """Begin a transfer ``start`` bytes into the file: its socket (None where the server refused the command) and the
+        first reply. CannotRestart where it cannot begin there."""
         listener = None
         if self.passiveserver:
             sock = self._reach_data()
         else:
             listener = self.makeport()
         try:
+            # RFC 3659 5.3: nothing comes between REST and the transfer, so the port was asked for before.
+            if start and (said := self.ask(f"REST {start}")).code != 350:
+                raise CannotRestart(str(said))
             said = self.begin(command)
             if said.ok:  # some servers say 200 before 150
                 said = self.hear()
@@ -382,18 +382,3 @@ def _port(number: int) -> int:
     if not 0 < number < 65536:
         raise ftplib.error_proto(f"port {number}")
     return number
-
-
-def why(exc: BaseException, secs: float) -> str:
-    """An error of a socket in plain words."""
-    if isinstance(exc, TimeoutError):
-        return f"no answer for {secs:g} s"
-    if isinstance(exc, EOFError | ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return "the server closed the connection"
-    if isinstance(exc, NotFTP):
-        return str(exc)
-    if isinstance(exc, ssl.SSLError):
-        return f"TLS failed: {exc.reason or exc}"
-    if isinstance(exc, OSError):
-        return exc.strerror or text(str(exc)) or type(exc).__name__
-    return text(str(exc)) or type(exc).__name__

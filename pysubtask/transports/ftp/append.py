@@ -1,0 +1,113 @@
+"""Appending in place: what the server's file lacks goes behind what it has. A reader sees a true prefix at any moment. Blocking.
+
+Cut in the middle, the file holds a longer true prefix, and the next attempt finishes it. See ``restart`` for why it is never APPE.
+"""
+
+from __future__ import annotations
+
+from ...common.errors import FileRefused, NotAsLeft, TransportLost
+from ..base import RemoteStat
+from .data import Source, opened
+from .publish import Attempt, Publisher, bad_store, cut_short
+from .replies import CannotRestart, cannot_hold
+from .restart import Restarts, ends_as
+from .session import CannotTell, DataLost, Session
+
+_ONE_SEGMENT = 1200
+"""Bytes that arrive together or not at all on any usual way (IPv6 gives 1,280 to every packet, headers and TLS included)."""
+
+
+class Appender:
+    """Appends to files in one folder, over whichever session is given."""
+
+    def __init__(self, publisher: Publisher, restarts: Restarts) -> None:
+        self._publisher = publisher
+        self._restarts = restarts
+
+    def check(self, session: Session, attempt: Attempt) -> int:
+        """Where the new bytes go. NotAsLeft where that is not sure; then nothing was changed.
+
+        ``whole_records`` asks more than FTP can promise, as a server stops writing where a cut finds it. So only new
+        bytes that fit one segment and end with a line go in place then.
+        """
+        job, restarts = attempt.job, self._restarts
+        if attempt.in_place or job.append is None or job.replaces is None or not restarts.possible(session.known):
+            raise NotAsLeft(f"{job.name}: nothing is appended on this server")
+        with opened(job) as source:
+            self._publisher.clear(session, attempt)
+            restarts.try_out(session, job.name, attempt.temp)
+            at = self._end(session, attempt, source)
+            rest = job.size - at
+            if job.whole_records and rest and not (rest <= _ONE_SEGMENT and source.read(job.size - 1, 1) == b"\n"):
+                raise NotAsLeft(f"{job.name}: a cut might show half a line")
+        attempt.start = at
+        attempt.tally.reach(at)
+        return at
+
+    @staticmethod
+    def _end(session: Session, attempt: Attempt, source: Source) -> int:
+        """The end of the server's file, if it is the one we left, or that one with more of ours."""
+        job = attempt.job
+        assert job.append is not None and job.replaces is not None
+        try:
+            shown = session.look(attempt.target)
+        except CannotTell:
+            shown = None
+        if shown is None:
+            raise NotAsLeft(f"{job.name}: the server shows no such file")
+        at, until = job.append
+        left = job.replaces
+        if shown.mtime is not None and (shown.size, shown.mtime) == (left.size, left.mtime) and shown.size == at <= job.size:
+            # A time by the server's own clock says less: somebody may have been there in the same second.
+            if session.known.keeps_mtime or ends_as(session, attempt.target, source, at) is not False:
+                return at
+            raise NotAsLeft(f"{job.name}: the server's {at:,} bytes do not end as ours do")
+        if until <= at or not at <= shown.size <= min(until, job.size):
+            raise NotAsLeft(f"{job.name}: the server shows {shown.size:,} bytes of {shown.mtime}, "
+                            f"we left {left.size:,} of {left.mtime}")
+        if not ends_as(session, attempt.target, source, shown.size):
+            raise NotAsLeft(f"{job.name}: the server's {shown.size:,} bytes do not end as ours do")
+        return shown.size
+
+    def put(self, session: Session, attempt: Attempt) -> RemoteStat:
+        """Everything after ``check``; what the server then shows."""
+        job = attempt.job
+        if attempt.start < job.size:
+            with opened(job) as source:
+                try:
+                    self._store(session, attempt, source)
+                except DataLost as exc:
+                    raise self._publisher.cut(attempt, exc) from exc
+        self._publisher.arrived(attempt)
+        if job.mtime_ns is not None:
+            session.set_time(attempt.target, job.mtime_ns)
+        return self._publisher.shown(session, attempt, "appended to")
+
+    def _store(self, session: Session, attempt: Attempt, source: Source) -> None:
+        job, tally = attempt.job, attempt.tally
+        before = tally.sent
+        try:
+            said = session.store(attempt.target, source, job.size, tally, attempt.start)
+        except CannotRestart as exc:
+            self._restarts.refuse()
+            raise NotAsLeft(f"{job.name}: this server no longer goes on in the middle of a file: {exc}") from exc
+        if not said.ok:
+            failed = bad_store(job.name, said)
+            if isinstance(failed, FileRefused) and tally.sent == before and not cannot_hold(said):
+                # Not to be written to, or gone: the whole file may go there all the same, or else is refused by itself.
+                raise NotAsLeft(str(failed))
+            raise failed
+        self._check(session, attempt)
+
+    def _check(self, session: Session, attempt: Attempt) -> None:
+        job = attempt.job
+        try:
+            shown = session.size(attempt.target, stored=True) or 0
+        except CannotTell as exc:
+            raise TransportLost(f"{job.name}: the server no longer tells its size") from exc
+        if attempt.start <= shown < job.size:
+            raise cut_short(job, shown)
+        if shown != job.size:
+            # What it shows now is wrong: the whole file has to replace it at once.
+            self._restarts.refuse()
+            raise NotAsLeft(f"{job.name}: {job.size:,} bytes were to be there and the server has {shown:,}")

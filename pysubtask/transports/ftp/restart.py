@@ -1,0 +1,159 @@
+"""Transfers that begin in the middle of a file (RFC 3659 section 5, REST and STOR): whether this server means it. Blocking.
+
+``APPE`` is never used: a server that froze and wakes up would put what is late behind bytes that are newer. REST and STOR put
+the same bytes at the same place however late and however often, if the server leaves alone what it is not told to
+write. Some cut the file off there (pure-ftpd) or at its beginning, some ignore REST or refuse it (ProFTPD's default).
+So a server has to show it on a file of ours first, and its word (FEAT) is not taken for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+
+from ...common.errors import NotAsLeft, TransportLost
+from .data import LEAST, Source, Tally
+from .replies import CannotRestart, Reply, cannot_hold, has, refusal
+from .session import CannotTell, Known, Session
+
+TAIL = 4096
+"""So many bytes at the end of what the server has are compared with the source, before anything is put behind them."""
+_RECORD = "restarts.json"
+_TRIAL = b"01234567ab"
+_STEPS = ((0, 8, 8), (4, 6, 8), (8, 10, 10))  # from, to, size afterwards
+_TRIES = 3
+
+
+class Restarts:
+    """What is known of it. ``refused``: REST is of no use here; ``unfit``: what it does is not good enough for a file that
+    others read. Both hold as long as the process; that a server has shown it is remembered in ``workdir``, for this
+    destination and as long as its FEAT says the same."""
+
+    def __init__(self, workdir: str, identity: str) -> None:
+        self.refused = False
+        self.unfit = False
+        self._path = os.path.join(workdir, _RECORD)
+        self._identity = identity
+        self._shown: str | None = None
+        # Not there or not readable: then it has to be shown again.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            with open(self._path, encoding="utf-8") as file:
+                read = json.load(file)
+            if read["identity"] == identity:
+                self._shown = str(read["server"])
+
+    def possible(self, known: Known) -> bool:
+        """Whether a job with ``append`` is worth a try, from all that is known."""
+        tells_size = known.size or has(known.found, "MLST", "size")
+        tells_time = known.mdtm or has(known.found, "MLST", "modify")
+        return tells_size and tells_time and not (self.refused or self.unfit) and (not known.found or "REST" in known.found)
+
+    def shown(self, known: Known) -> bool:
+        """Whether this server has shown that it writes just what it is told, just there."""
+        return self._shown == _server(known)
+
+    def show(self, known: Known) -> None:
+        """It has."""
+        if self.shown(known):
+            return
+        self._shown = _server(known)
+        with contextlib.suppress(OSError):  # then it has to be shown again by the next process
+            fresh = f"{self._path}.new"
+            with open(fresh, "w", encoding="utf-8") as file:
+                json.dump({"identity": self._identity, "server": self._shown}, file)
+            os.replace(fresh, self._path)
+
+    def refuse(self) -> None:
+        """It did something else."""
+        self.refused, self._shown = True, None
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
+
+    def try_out(self, session: Session, name: str, path: str) -> None:
+        """Let it show that on ``path``, a name of ours, which is gone afterwards. NotAsLeft where it does not; else as an upload.
+
+        Eight bytes; two over the middle of them, and still there must be eight; two behind them, and there must be ten.
+        That tells one that cuts off at the place, at the beginning, ignores it or always appends, without reading it.
+        """
+        if self.shown(session.known):
+            return
+        wrong = ""
+        try:
+            with tempfile.TemporaryFile(buffering=0) as file:
+                file.write(_TRIAL)
+                for start, end, wanted in _STEPS:
+                    said = session.store(path, Source(file.fileno(), 0), end, Tally.silent(), start)
+                    if not said.ok:
+                        wrong = _refused(name, said, anyway=not start)
+                    elif (there := session.size(path, stored=True)) != wanted:
+                        wrong = f"{there} bytes after a transfer to {start} of {wanted}"
+                    if wrong:
+                        break
+        except (CannotRestart, CannotTell) as exc:
+            wrong = str(exc) or "it tells no size"
+        finally:
+            session.delete(path)
+        if wrong:
+            self.unfit = True
+            raise NotAsLeft(f"{name}: this server cannot go on in the middle of a file: {wrong}")
+        self.show(session.known)
+
+
+def foothold(session: Session, path: str, source: Source, size: int, tally: Tally, restarts: Restarts) -> tuple[int, bool]:
+    """How many bytes of a temp file of ours an upload can go on from, 0 where none; and whether the server has shown here
+    that it leaves alone what it is not told to write. Raises CannotRestart.
+
+    A server that has not shown what it does with REST gets one byte of them again, the last but one: then none or one may be
+    missing behind it, and what is left must be the source's.
+    """
+    try:
+        kept = there = session.size(path) or 0
+        tried = False
+        for _ in range(_TRIES):
+            if not LEAST <= there <= size:
+                return 0, False
+            if there == size or restarts.shown(session.known):
+                break
+            tried = True
+            said = session.store(path, source, there - 1, tally, there - 2)
+            if not said.ok:
+                raise CannotRestart(_refused(path, said))
+            kept = session.size(path, stored=True) or 0
+            if kept in (there, there - 1):
+                break
+            if kept < there:
+                raise CannotRestart(f"{there:,} bytes became {kept:,}")
+            there = kept  # what the attempt that was cut had on its way may still arrive
+        else:
+            raise CannotRestart(f"it grows to {kept:,} bytes and on")
+    except CannotTell:
+        return 0, False
+    same = ends_as(session, path, source, kept)
+    if kept != there and not same:
+        raise CannotRestart("what lies before the place is lost")
+    if same is None:
+        same = True  # it may not be read by us: then its size is all there is
+    return (kept, tried and kept == there) if same else (0, False)
+
+
+def ends_as(session: Session, path: str, source: Source, size: int) -> bool | None:
+    """Whether a file of ``size`` bytes there ends with the source's before that; None where that cannot be told."""
+    start = max(source.base, size - TAIL)
+    if size <= start:
+        return True if size == 0 else None
+    heard = session.fetch(path, start, size - start)
+    return None if heard is None else len(heard) >= size - start and heard == source.read(start, len(heard))
+
+
+def _refused(name: str, said: Reply, anyway: bool = False) -> str:
+    """Why a transfer into the middle of a file was refused, if that is the reason; else it is raised."""
+    failed = refusal("store", name, said)
+    if anyway or cannot_hold(said) or isinstance(failed, TransportLost):
+        raise failed
+    return str(said)
+
+
+def _server(known: Known) -> str:
+    return "; ".join(f"{name} {more}" for name, more in sorted(known.found.items()))

@@ -7,6 +7,7 @@ import time
 from pysubtask import defaults_config
 from pysubtask.base import main
 from pysubtask.common.config import values_of
+from pysubtask.subtask import snapshot
 from pysubtask.subtask.upload_subtask import UploadSubtask
 from pysubtask.transports.folder import FolderTransport
 
@@ -22,6 +23,19 @@ async def _hang_once(self):
 
 
 FolderTransport.connect = _hang_once
+
+_blocks = snapshot._blocks
+
+
+def _slow_disk(*args):
+    rate = float(os.environ.get("TEST_SLOW_READS", "0"))
+    for data, offset, block in _blocks(*args):
+        if rate:
+            time.sleep(len(block) / rate)
+        yield data, offset, block
+
+
+snapshot._blocks = _slow_disk
 
 
 class FolderSubtask(UploadSubtask):

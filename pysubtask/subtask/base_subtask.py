@@ -220,7 +220,8 @@ class BaseSubtask:
         self._watch.offer(handoff.residual)
         self._intake = Intake(
             handoff.entries, self._watch, self._snapshotter, self._store, self.board, self.events, self.log,
-            Rules(self.queue_name, self.clash, self._noticed, lambda: self._page.write(self.clock())), self.wall,
+            Rules(self.queue_name, self.clash, self._noticed, lambda: self._page.write(self.clock()), self._look_soon),
+            self.wall,
         )  # fmt: skip
         self._heartbeat = heartbeat.make(
             self.settings, first_folder(handoff.entries), handoff.state_dir, handoff.owns_heartbeat, socket.gethostname

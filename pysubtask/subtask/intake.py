@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..common.entries import Entry as WatchEntry
@@ -13,6 +14,7 @@ from ..common.entries import below, keeps_records
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from ..common.events import EventLog
 from ..common.notify import Stamp, notify_name, read_stamp
+from .background import Background
 from .board import Board
 from .faults import Faults
 from .plan import LEAST_BYTES
@@ -24,17 +26,20 @@ from .watch import RESIDUAL, Due, Watch
 
 BATCH_FILES = 64
 BATCH_BYTES = 32 * 1024 * 1024
+"""A file above this is copied beside all others, which do not wait for it."""
 _ONE_TOUCH_NS = 12_000_000  # a new file gets the kernel's coarse time, up to 10 ms old, then its own
 
 
 class Rules(NamedTuple):
     """What the child decides for its intake: the name of a file in the queue, why a file may not be queued (or
-    nothing), what to do with new entries after their commit, and what to do between two batches."""
+    nothing), what to do with new entries after their commit, what to do between two batches, and how to have :meth:`Intake.take`
+    called again, from any thread."""
 
     queue_name: Callable[[Due], str]
     clash: Callable[[Due], str]
     queued: Callable[[list[Entry]], None]
     between: Callable[[], None]
+    wake: Callable[[], None]
 
 
 class Intake:
@@ -67,6 +72,7 @@ class Intake:
         self._anew: set[str] = set()
         self._disk_low = False
         self._tails = Tails()
+        self._big: Background[Due, Copied] = Background(rules.wake)
         self.tails_wanted = False
 
     def again(self, path: str) -> None:
@@ -105,10 +111,11 @@ class Intake:
     def _take(self, found: list[Due], now: float, everything: bool, low_before: bool) -> int:
         batch: list[tuple[Due, Copied]] = []
         size = taken = 0
-        for due in found:
-            if self._faults.waits(due.path, now) and not everything:
-                continue
-            copied = self._copy(due, now, low_before)
+        ready = self._ready(everything)
+        begun = {(due.path, due.stamp, due.hold) for due, _ in ready}
+        others = (due for due in found if (due.path, due.stamp, due.hold) not in begun)
+        for due, copy in itertools.chain(ready, self._asked_for(others, now, everything)):
+            copied = self._copied(due, copy, now, low_before)
             if copied is not None:
                 taken += 1
                 batch.append((due, copied))
@@ -122,23 +129,49 @@ class Intake:
         self._seal(batch, low_before)
         return taken
 
-    def _copy(self, due: Due, now: float, low_before: bool) -> Copied | None:
-        clash = self._rules.clash(due)
-        if clash:
-            if self._faults.add(due.path, clash, now):
-                self._log.error("PARKED [%s]: %s", due.path, clash)
-                self._events.emit("clash", path=due.path, reason=clash)
-            return None
-        if due.cause == "recheck" and self._reads_the_same(due):
-            self._settled(due)
-            return None
-        try:
-            delivered, marks = self._marks(due)
-            append = self.tails_wanted and due.entry_index != RESIDUAL and self._entries[due.entry_index].append
-            start = self._tails.start(due.path, delivered) if append else None
+    def _ready(self, everything: bool) -> list[tuple[Due, Callable[[], Copied]]]:
+        """The big file whose copy is there. With ``everything``, it is waited for."""
+        done = self._big.fetch(wait=everything)
+        return [] if done is None else [(done[0], done[1].result)]
+
+    def _asked_for(self, found: Iterable[Due], now: float, everything: bool) -> Iterator[tuple[Due, Callable[[], Copied]]]:
+        """What is due and may be copied now, with what makes the copy. Big files are begun, one at a time, and come later."""
+        for due in found:
+            under_way = self._big.key
+            if (under_way is not None and under_way.path == due.path) or (self._faults.waits(due.path, now) and not everything):
+                continue
+            clash = self._rules.clash(due)
+            if clash:
+                if self._faults.add(due.path, clash, now):
+                    self._log.error("PARKED [%s]: %s", due.path, clash)
+                    self._events.emit("clash", path=due.path, reason=clash)
+            elif due.cause == "recheck" and self._reads_the_same(due):
+                self._settled(due)
+            else:
+                copy, base = self._copy_of(due)
+                if everything or not _is_big(due.path, base):
+                    yield due, copy
+                elif under_way is None:
+                    self._big.begin(due, copy)
+
+    def _copy_of(self, due: Due) -> tuple[Callable[[], Copied], int]:
+        """What makes the copy, and where that will begin."""
+        delivered, marks = self._marks(due)
+        append = self.tails_wanted and due.entry_index != RESIDUAL and self._entries[due.entry_index].append
+        start = self._tails.start(due.path, delivered) if append else None
+
+        def copy() -> Copied:
             copied = self._snapshotter.copy(due.path, self._within(due), marks, start)
             if append and not copied.live:
                 self._tails.keep(due.path, str(copied.temp), copied.inode, copied.size, copied.base, copied.sha, marks)
+            return copied
+
+        return copy, 0 if start is None else start.base
+
+    def _copied(self, due: Due, copy: Callable[[], Copied], now: float, low_before: bool) -> Copied | None:
+        """The copy, where there is one and it is of use."""
+        try:
+            copied = copy()
         except SourceMissing as exc:
             self._missing(due, exc, now)
             return None
@@ -255,3 +288,10 @@ class Intake:
         for entry in entries:
             self._events.emit("queued", name=entry.name, path=entry.path, size=entry.size)
         self._rules.queued(entries)
+
+
+def _is_big(path: str, base: int) -> bool:
+    try:
+        return os.stat(path).st_size - base > BATCH_BYTES
+    except OSError:
+        return False

@@ -103,7 +103,7 @@ def base_of(size: int) -> int:
 
 
 class Tails:
-    """The starts of each file, by the sizes at which a later snapshot may go on. Belongs to one thread."""
+    """The starts of each file, by the sizes at which a later snapshot may go on. One thread at a time for each file."""
 
     def __init__(self) -> None:
         self._starts: dict[str, dict[int, Start]] = {}

@@ -435,3 +435,26 @@ def test_a_disk_that_takes_no_more_costs_time_and_nothing_else(station):
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     one.arrived("a.csv", *[f"box/f{n}" for n in range(30)], secs=60)
     assert one.pid() == pid, "the child lived through it"
+
+
+def test_a_small_file_does_not_wait_for_the_copy_of_a_big_one(station, monkeypatch):
+    """The disk reads the big one at 20 MB/s."""
+    monkeypatch.setenv("TEST_SLOW_READS", "20000000")
+    one = station(BakToFolder="upload")
+    big = one.data / "box" / "video.bin"
+    one.write(".video", os.urandom(60_000_000))
+    one.write("a.csv", "0\n")
+    one.master.start()
+    one.pid()
+    os.replace(one.data / ".video", big)
+    wait_until(lambda: [path for path in (one.data / "upload").glob(".*video*")], what="the copy of the big one begins")
+    begun = time.monotonic()
+    for number in range(3):
+        one.write("a.csv", f"{number}\n", "a")
+        one.notify("a.csv")
+        one.arrived("a.csv")
+    assert not (one.server / "video.bin").exists(), "it was overtaken"
+    assert time.monotonic() - begun < 3
+    one.arrived("box/video.bin", secs=30)
+    one.idle()
+    assert one.sent().count("video.bin") == 1

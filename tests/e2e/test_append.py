@@ -1,0 +1,167 @@
+"""Only new bytes travel: a real child, the system's ssh, a real OpenSSH server, and a relay that counts."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pysubtask.common.receipts import read_receipts
+from pysubtask.testing.relay import Relay
+from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from tests.e2e.station import SFTPStation
+from tests.helpers import wait_until
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[OpenSSHServer]:
+    with openssh_server(tmp_path / "sshd") as server:
+        yield server
+
+
+@pytest.fixture
+def relay(sshd: OpenSSHServer) -> Iterator[Relay]:
+    with Relay("127.0.0.1", sshd.port) as running:
+        yield running
+
+
+@pytest.fixture
+def station(tmp_path: Path, sshd: OpenSSHServer, relay: Relay) -> Iterator[Any]:
+    made: list[SFTPStation] = []
+
+    def make(entry: dict[str, Any] | None = None, **ftp: Any) -> SFTPStation:
+        whole = {**sshd.settings(), "HostPort": relay.port, "HostKey": sshd.host_key, "KnownHostsFile": None, **ftp}
+        entries = [{"file": str(tmp_path / "data" / "a.csv"), **(entry or {})}]
+        made.append(SFTPStation(tmp_path, sshd.files, whole, entries))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def lines(size: int) -> bytes:
+    return b"".join(b"%06d,%d\n" % (number % 10**6, number) for number in range(size // 14))
+
+
+@pytest.mark.parametrize("entry", [{}, {"append": True}], ids=["any file", "append"])
+@pytest.mark.parametrize("ftp", [{}, {"AtomicAppend": True}], ids=["in place", "complete versions"])
+def test_a_growing_file_costs_what_it_gained(relay: Relay, station: Any, entry: dict[str, Any], ftp: dict[str, Any]) -> None:
+    one = station(entry, **ftp)
+    one.write("a.csv", lines(8_000_000))
+    one.master.start()
+    one.notify("a.csv")
+    one.arrived("a.csv")
+    one.idle()
+    before = relay.up
+    gained = 0
+    for _ in range(5):
+        more = lines(60_000)
+        one.write("a.csv", more, "a")
+        gained += len(more)
+        one.notify("a.csv")
+        one.arrived("a.csv")
+        one.idle()
+    assert relay.up - before < 1.25 * gained
+    receipts = list(read_receipts(str(one.state)))
+    assert [receipt.bytes_sent for receipt in receipts[1:]] == [receipt.bytes_new for receipt in receipts[1:]]
+    assert sum(receipt.bytes_new for receipt in receipts[1:]) == gained
+    if entry:
+        snapshots = [line for line in one.log().splitlines() if "Copying [" in line]
+        assert len(snapshots) == 6
+    one.master.stop(forcekill=False)
+    assert one.leftovers() == []
+
+
+@pytest.mark.parametrize("entry", [{}, {"append": True}], ids=["any file", "append"])
+def test_what_is_done_to_the_file_at_either_end_is_put_right(station: Any, entry: dict[str, Any]) -> None:
+    one = station(entry)
+    path = one.write("a.csv", lines(400_000))
+    one.master.start()
+    remote = one.server / "a.csv"
+
+    def sent() -> None:
+        one.notify("a.csv")
+        one.arrived("a.csv")
+        one.idle()
+
+    sent()
+    for number, change in enumerate(("remote truncated", "remote touched", "remote replaced", "remote gone", "local truncated",
+                                     "local replaced", "local rotated", "nothing")):
+        if change == "remote truncated":
+            os.truncate(remote, 1000)
+        elif change == "remote touched":
+            os.utime(remote, (1, 1))
+        elif change == "remote replaced":
+            stamp = remote.stat()
+            remote.write_bytes(os.urandom(stamp.st_size))
+            os.utime(remote, (stamp.st_atime + 5, stamp.st_mtime + 5))
+        elif change == "remote gone":
+            remote.unlink()
+        elif change == "local truncated":
+            os.truncate(path, 100_000)
+        elif change == "local replaced":
+            path.write_bytes(lines(100_000)[::-1])
+        elif change == "local rotated":
+            os.rename(path, path.with_suffix(".old"))
+            path.write_bytes(lines(500_000)[7:])
+        one.write("a.csv", f"after {change}, {number}\n", "a")
+        sent()
+    assert one.kinds().count("not_as_left") >= 3
+
+
+def test_cuts_and_kills_in_the_middle_of_appends_show_true_prefixes_only(
+    sshd: OpenSSHServer, relay: Relay, station: Any
+) -> None:
+    chance = random.Random(seed := random.randrange(10**6))
+    print(f"seed {seed}")
+    one = station({"append": True}, ConnectTimeoutSecs=5)
+    path = one.write("a.csv", lines(2_000_000))
+    one.master.start()
+    one.notify("a.csv")
+    one.arrived("a.csv")
+    remote, seen, enough = one.server / "a.csv", set(), threading.Event()
+
+    def look() -> None:
+        while not enough.is_set():
+            data = remote.read_bytes()
+            seen.add((len(data), hash(data)))
+            enough.wait(0.005)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    new, before = 0, relay.up
+    try:
+        for number in range(8):
+            more = lines(600_000)
+            new += len(more)
+            if number % 4 == 3:
+                one.write("a.csv", more, "a")
+                one.notify("a.csv")
+                time.sleep(chance.random() * 0.1)
+                one.kill()
+            else:
+                relay.drop("up", chance.randrange(20_000, 500_000), how=chance.choice(["rst", "fin"]))
+                one.write("a.csv", more, "a")
+                one.notify("a.csv")
+                wait_until(lambda: relay.drops or remote.stat().st_size == path.stat().st_size, 20, what="a cut")
+            relay.heal()
+            if number % 2:
+                one.arrived("a.csv", secs=30)
+        one.arrived("a.csv", secs=30)
+    finally:
+        enough.set()
+        reader.join()
+    data = path.read_bytes()
+    assert all(hash(data[:size]) == mark for size, mark in seen), "a true prefix at any moment"
+    assert all(data[size - 1 : size] == b"\n" for size, _ in seen), "and never half a line"
+    print(f"{len(seen)} sizes seen, {(relay.up - before) / new:.2f} x what was new")
+    assert relay.up - before < 2.0 * new, "what was there was not sent again"

@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -28,6 +27,7 @@ from pysubtask.testing import bad_link as bad_link_module
 from pysubtask.testing.bad_link import BadLink, bad_link
 from pysubtask.testing.sshd import OpenSSHServer, descendants, missing, openssh_server
 
+from .processes import memory, tree
 from .table import Table
 from .where import about
 
@@ -185,29 +185,13 @@ class _Watched:
     def _look(self) -> None:
         deadline = time.monotonic() + _LIMIT_SECS
         while not self._over.wait(_SAMPLE_SECS):
-            for pid in _tree(self._process.pid):
-                with contextlib.suppress(OSError, ValueError):
-                    found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-                    if found:
-                        # The last one counts: before its exec a process still shows its parent's.
-                        self._peaks[pid] = int(found[1]) * 1024
+            for pid in tree(self._process.pid):
+                # The last one counts: before its exec a process still shows its parent's.
+                self._peaks[pid] = memory(pid, "VmHWM") or self._peaks.get(pid, 0)
             if time.monotonic() > deadline:
                 self.too_long = True
-                for pid in _tree(self._process.pid):
+                for pid in tree(self._process.pid):
                     _signal(pid)
-
-
-def _tree(pid: int) -> list[int]:
-    """A process and all below it, asked of the kernel directly: a look at the whole of /proc would cost too much."""
-    found, at = [pid], 0
-    while at < len(found):
-        # Each thread has its own children.
-        with contextlib.suppress(OSError):
-            for task in os.listdir(f"/proc/{found[at]}/task"):
-                with contextlib.suppress(OSError):
-                    found += map(int, Path(f"/proc/{found[at]}/task/{task}/children").read_text().split())
-        at += 1
-    return found
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

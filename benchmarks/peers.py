@@ -12,7 +12,7 @@ from .where import version_of
 IN_PLACE = "in place"
 RENAMED = "temp, rename"
 
-_TUNED = ("--sftp-concurrency", "64", "--sftp-chunk-size", "255Ki", "--sftp-disable-hashcheck", "--ignore-checksum",
+TUNED = ("--sftp-concurrency", "64", "--sftp-chunk-size", "255Ki", "--sftp-disable-hashcheck", "--ignore-checksum",
           "--no-check-dest")
 
 
@@ -53,7 +53,8 @@ def lftp(bench: Bench, *commands: str) -> list[str]:
     return ["lftp", "-c", "; ".join(["set cmd:fail-exit yes", "set net:max-retries 1", connect, login, *commands])]
 
 
-def _rclone_publish() -> str:
+def rclone_publish() -> str:
+    """It writes in place before 1.63."""
     return RENAMED if version_of("rclone") >= (1, 63) else IN_PLACE
 
 
@@ -62,9 +63,9 @@ def file_peers() -> list[Peer]:
     return [
         Peer("OpenSSH sftp", "sftp", IN_PLACE, lambda b, s, p: sftp(b, f'put "{s}" "{p.name}/{s.name}"\n')),
         Peer("OpenSSH sftp -f (fsync)", "sftp", IN_PLACE, lambda b, s, p: sftp(b, f'put -f "{s}" "{p.name}/{s.name}"\n')),
-        Peer("rclone copyto, default", "rclone", _rclone_publish(), lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}")),
-        Peer("rclone copyto, tuned", "rclone", _rclone_publish(),
-             lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}", *_TUNED)),
+        Peer("rclone copyto, default", "rclone", rclone_publish(), lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}")),
+        Peer("rclone copyto, tuned", "rclone", rclone_publish(),
+             lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}", *TUNED)),
         Peer("rsync -W", "rsync", RENAMED, lambda b, s, p: rsync(b, str(s), p.path / s.name, "-tW")),
         Peer("lftp put", "lftp", IN_PLACE, lambda b, s, p: lftp(b, f'put "{s}" -o "{p.name}/{s.name}"')),
     ]
@@ -80,16 +81,16 @@ def _sftp_batch(bench: Bench, source: Path, place: Place) -> list[str]:
 
 def _rclone_tuned(number: int) -> Peer:
     """Each transfer has a login of its own, which more of them must earn first."""
-    more = (*_TUNED, "--transfers", str(number), "--checkers", str(number))
+    more = (*TUNED, "--transfers", str(number), "--checkers", str(number))
     name = f"rclone copy, tuned, {number} transfers"
-    return Peer(name, "rclone", _rclone_publish(), lambda b, s, p: rclone("copy", s, p.name, *more))
+    return Peer(name, "rclone", rclone_publish(), lambda b, s, p: rclone("copy", s, p.name, *more))
 
 
 def folder_peers() -> list[Peer]:
     """Many small files."""
     return [
         Peer("OpenSSH sftp -b, put + rename", "sftp", RENAMED, _sftp_batch),
-        Peer("rclone copy, default", "rclone", _rclone_publish(), lambda b, s, p: rclone("copy", s, p.name)),
+        Peer("rclone copy, default", "rclone", rclone_publish(), lambda b, s, p: rclone("copy", s, p.name)),
         *(_rclone_tuned(number) for number in (8, 16)),
         Peer("rsync -rt", "rsync", RENAMED, lambda b, s, p: rsync(b, f"{s}/", p.path, "-rt")),
         Peer("rsync -rt --fsync", "rsync", RENAMED, lambda b, s, p: rsync(b, f"{s}/", p.path, "-rt", "--fsync")),
@@ -108,7 +109,7 @@ def edit_peers(grows: bool) -> list[Peer]:
         *(appending if grows else []),
         Peer("rsync, default (delta)", "rsync", RENAMED, lambda b, s, p: rsync(b, str(s), p.path / s.name, "-t")),
         Peer("rsync --inplace", "rsync", IN_PLACE, lambda b, s, p: rsync(b, str(s), p.path / s.name, "-t", "--inplace")),
-        Peer("rclone copyto, default", "rclone", _rclone_publish(), lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}")),
-        Peer("rclone copyto, tuned", "rclone", _rclone_publish(),
-             lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}", *_TUNED)),
+        Peer("rclone copyto, default", "rclone", rclone_publish(), lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}")),
+        Peer("rclone copyto, tuned", "rclone", rclone_publish(),
+             lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}", *TUNED)),
     ]

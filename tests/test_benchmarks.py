@@ -1,5 +1,6 @@
 """The benchmarks run, name what is missing, and leave nothing behind. Their figures are not judged here."""
 
+import itertools
 import json
 import os
 import signal
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.day import outages, plan
+from benchmarks.station import Journal
+from pysubtask.testing.bad_link import missing as link_missing
 from pysubtask.testing.sshd import descendants, find_program, missing
 from tests.helpers import wait_until
 
@@ -73,6 +77,35 @@ def test_append(tmp_path):
     # At the least what is new has gone over the wire.
     assert 64 <= ours["up_kb"] < 5000 and ours["per_new"] >= 1
     assert 0.001 < ours["secs"] < 60
+
+
+@pytest.mark.skipif(link_missing() is not None, reason=f"no bad link: {link_missing()}")
+def test_station(tmp_path):
+    rows, _ = _run("station", tmp_path, "--only", "pysubtask, default", "--secs", "3")
+    ours = rows["pysubtask, default"]
+    assert ours["drained"] is not None
+    # Whole IP packets: the new bytes and their headers at the least.
+    assert 1.03 < ours["per_new"] < 10 and 0 < ours["back"] < ours["per_new"]
+    assert 0 <= ours["p50"] <= ours["p95"] <= ours["worst"]
+    assert 10 < ours["child_mb"] <= ours["rss_mb"] + 5 and ours["cpu"] > 0
+
+
+def test_days_are_the_same_and_the_link_is_down_as_long_as_said():
+    assert plan(120, 20, 1) == plan(120, 20, 1) != plan(120, 20, 2)
+    names = {write.name for write in plan(120, 20, 1)}
+    assert len([name for name in names if name.startswith("data/")]) == 20 and "pictures/0010.jpg" in names
+    down = outages(120, 0.3, 1)
+    assert sum(end - begin for begin, end in down) == pytest.approx(36) and down[0][0] >= 0 and down[-1][1] <= 120
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(down))
+    assert outages(120, 0, 1) == []
+
+
+def test_what_is_behind(tmp_path):
+    (tmp_path / "journal").write_text("100.0 a 10\n110.0 a 20\n120.0 a 30\n")
+    journal = Journal(tmp_path / "journal")
+    assert journal.behind("a", 0, 99.0) is None
+    assert [journal.behind("a", there, 121.0) for there in (0, 9, 10, 19, 20, 30, 40)] == [21, 21, 11, 11, 1, 0, 0]
+    assert journal.behind("a", 10, 105.0) == 0
 
 
 def test_a_program_that_is_not_installed_is_named(tmp_path):

@@ -18,7 +18,7 @@ from pysubtask.transports.sftp.stream import FdStream
 ALL = (packets.POSIX_RENAME, packets.FSYNC)
 NAMES = {packets.OPEN: "open", packets.CLOSE: "close", packets.WRITE: "write", packets.FSTAT: "fstat", packets.REMOVE: "remove",
          packets.FSETSTAT: "fsetstat", packets.MKDIR: "mkdir", packets.RENAME: "rename", packets.LSTAT: "lstat",
-         packets.STAT: "stat"}
+         packets.STAT: "stat", packets.READ: "read"}
 
 
 class Request(NamedTuple):
@@ -94,7 +94,13 @@ class Peer:
     async def handle(self, request: Request, handle: bytes = b"h1") -> None:
         await self.send(packets.string(struct.pack(">BI", packets.HANDLE, request.number) + packets.string(handle)))
 
-    async def attrs(self, request: Request, size: int, mtime: int = 1_600_000_000) -> None:
+    async def data(self, request: Request, found: bytes) -> None:
+        await self.send(packets.string(struct.pack(">BI", packets.DATA, request.number) + packets.string(found)))
+
+    async def attrs(self, request: Request, size: int, mtime: int | None = 1_600_000_000) -> None:
+        if mtime is None:
+            await self.send(packets.string(struct.pack(">BIIQ", packets.ATTRS, request.number, 1, size)))
+            return
         body = struct.pack(">BIIQIII", packets.ATTRS, request.number, 1 | 4 | 8, size, 0o100644, mtime, mtime)
         await self.send(packets.string(body))
 

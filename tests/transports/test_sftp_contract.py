@@ -10,6 +10,7 @@ import pytest
 
 from pysubtask.testing import Relay
 from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from pysubtask.transports.base import Append
 from pysubtask.transports.sftp import SFTPTransport
 from tests.transports.contract import AppendContract, CopyContract, NetworkContract, ResumeContract, Site
 
@@ -70,5 +71,9 @@ class TestWithoutPosixRename(NetworkContract):
     def test_it_is_such_a_server(self, run: Any) -> None:
         async def case(transport: SFTPTransport, at_work: Any) -> None:
             assert not transport.traits.atomic_replace
+            assert transport.traits.appends and not transport.traits.copies
+            left = (await at_work.put(transport, "a", b"one")).remote
+            await at_work.put(transport, "a", b"one, two", replaces=left, append=Append(3, 3))
+            assert at_work.site.read("a") == b"one, two"
 
         run(case)

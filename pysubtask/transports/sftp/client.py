@@ -87,9 +87,11 @@ class Client:
     """One connection. ``stall`` (seconds): no byte from the server for so long, while an answer is due,
     is a lost connection. Make it on the running loop, then ``await start()``."""
 
-    def __init__(self, stream: ByteStream, stall: float) -> None:
+    def __init__(self, stream: ByteStream, stall: float, pace: Pace | None = None) -> None:
         self._stream = stream
         self._stall = stall
+        self._pace = pace or Pace(0)
+        self._resting: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._splitter = packets.Splitter()
         self._pending: dict[int, _Ack | _Question] = {}
@@ -172,8 +174,9 @@ class Client:
             return
         self.lost = why
         self._stream.abort()
-        if self._watch is not None:
-            self._watch.cancel()
+        for timer in (self._watch, self._resting):
+            if timer is not None:
+                timer.cancel()
         waiting, self._pending = self._pending, {}
         if self._version is not None:
             _set_lost(self._version, why)
@@ -276,11 +279,14 @@ class Client:
             count = min(window.chunk, transfer.size - transfer.offset)
             if not window.room(count):
                 return
+            if self._rests():
+                return
             queue.popleft()
-            data = self._read(transfer, count)
+            data = self._read(transfer, self._pace.piece(count))
             if not data:
                 continue
             count = len(data)
+            self._pace.spend(count)
             number = self._next()
             self._wait_for(number, _Ack(transfer, transfer.offset, count, window.sent(count, now)))
             out.append(packets.write_head(number, transfer.handle, transfer.offset, count))
@@ -291,6 +297,17 @@ class Client:
                 queue.append(transfer)
             else:
                 transfer.sent()
+
+    def _rests(self) -> bool:
+        """Whether nothing may be sent yet; then it is looked at again in time."""
+        wait = self._pace.wait()
+        if wait > 0 and self._resting is None:
+            self._resting = self._loop.call_later(wait, self._rested)
+        return wait > 0
+
+    def _rested(self) -> None:
+        self._resting = None
+        self._flush()
 
     def _read(self, transfer: Transfer, count: int) -> bytes:
         """The bytes of the next WRITE; none where the source failed, and the transfer with it."""

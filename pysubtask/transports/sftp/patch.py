@@ -4,8 +4,8 @@ Four round trips: OPEN of a new temporary file and of what stands under the name
 the end of any upload, with another FSTAT of the old file; CLOSE and rename.
 
 The copies are asked for in the order of their places in the new file, each followed by an FSTAT, and what is sent to places
-behind a copy goes out after it. So the size is then where that copy ends, or it is not whole: sftp-server of OpenSSH (9.0 to
-9.9) says OK for one whose last 64 KB could not be read or written. It refuses to copy within one file, reads length 0 as "up to
+behind a copy goes out after it. So the size is then where that copy ends, or it is not whole: sftp-server of OpenSSH (seen
+in 9.2) says OK for one whose last 64 KB could not be read or written. It refuses to copy within one file, reads length 0 as "up to
 the end", and serves nothing else while it copies, so long copies are asked for in pieces, a few at a time.
 """
 

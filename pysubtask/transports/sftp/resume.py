@@ -63,5 +63,5 @@ class Notes:
     def forget(self) -> None:
         """There is nothing to go on from any more."""
         if self._noted:
-            self._noted = 0
+            self._offset = self._noted = 0
             self._note("")

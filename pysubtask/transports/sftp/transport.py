@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from ...common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
+from ..pace import Pace
 from ..sftp_names import folder_of, identity_of, path_of
 from ..ssh_login import AnotherKey, Login, another_key, login_of
 from ..swap_record import SwapRecord
@@ -41,6 +42,7 @@ class SFTPTransport(Transport):
         self._login = login_of(settings)
         self._folder = folder_of(settings)
         self._stall = float(settings.get("StallSecs", 60))
+        self.pace = Pace(float(settings.get("RateLimit", 0)))
         self._concurrency = int(settings.get("Concurrency", 32))
         self._stream: ByteStream | None = None
         self._client: Client | None = None
@@ -148,7 +150,7 @@ class SFTPTransport(Transport):
 
     async def _log_in(self, login: Login) -> None:
         stream = self._stream = await self._reach(login)
-        client = self._client = Client(stream, self._stall)
+        client = self._client = Client(stream, self._stall, self.pace)
         await client.start()
         if isinstance(stream, SSHStream):
             stream.login_done()

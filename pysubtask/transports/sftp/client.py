@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ...common.errors import SourceChanged, TransportError, TransportLost
+from ..pace import Pace
 from . import packets
 from .packets import Extended, Handle, Limits, Malformed, Reply, Status
 from .stream import ByteStream

@@ -213,11 +213,34 @@ def test_an_account_that_may_only_write(tmp_path: Path) -> None:
 
 
 def test_notes_are_few(run: Any) -> None:
+    """One for a file that takes long by its size or by the link; it says nothing that would change."""
     async def case(work: Work) -> None:
-        await work.send(work.job("small", os.urandom(200_000)))
+        await work.send(work.job("small", os.urandom(400_000)))
         assert work.notes == []
         await work.send(work.job("big", os.urandom(SIZE)))
         assert len(work.notes) == 1
+        work.relay.throttle(100_000, "up")
+        await work.send(work.job("slow", os.urandom(180_000)))
+        assert len(work.notes) == 2
+
+    run(case)
+
+
+def test_a_temp_that_somebody_holds_is_left_alone(run: Any) -> None:
+    """A session that died unnoticed keeps some servers from opening the file again: the next attempt takes another name."""
+    data = os.urandom(SIZE)
+
+    async def case(work: Work) -> None:
+        job = await work.cut(data)
+        (work.folder / job.temp).unlink()
+        (work.folder / job.temp).mkdir()  # what the server then says: 550
+        with pytest.raises(TransportLost, match="cannot be used"):
+            await work.send(job)
+        assert work.notes[-1] == ""
+        await work.transport.close()
+        await work.transport.connect()
+        await work.send(work.job("a", data))
+        assert work.read("a") == data
 
     run(case)
 
@@ -227,9 +250,9 @@ def test_cuts_that_get_on_are_no_reason_to_give_up(run: Any) -> None:
     data = os.urandom(SIZE)
 
     async def case(work: Work) -> None:
-        job = await work.cut(data, 400_000)
+        job = await work.cut(data, 600_000)
         for _ in range(3):
-            job = await work.cut(data, 400_000, job)
+            job = await work.cut(data, 600_000, job)
         assert (await work.send(job)).bytes_sent < 0.6 * SIZE
         assert work.read("a") == data
 

@@ -28,19 +28,51 @@ LEAST = 16 * 1024
 """Fewer bytes are sent again rather than looked at."""
 BEGUN = '{"begun": true}'
 """What is noted of an attempt: how much the server has of it, only the server knows."""
-_NOTE_BYTES = 256 * 1024
+_NOTE_BYTES = 512 * 1024
 _NOTE_SECS = 1.0
 _SLICE_SECS = 1.0
 _NOT_SENT = 256 * 1024
 _LONGEST_LIST = 64 * 1024
 
 
-class Upload:
-    """Sends over the socket of a transfer. ``sent``: bytes handed to the connection."""
+class Tally:
+    """How far one attempt is, over all its transfers. ``sent``: file bytes handed to connections. ``note`` is told once,
+    as soon as there is enough on the server to go on from."""
 
-    def __init__(self, wire: Wire, sock: socket.socket) -> None:
+    def __init__(self, size: int, progress: Callable[[int], None], note: Callable[[str], None]) -> None:
+        self.sent = 0
+        self._size = size
+        self._progress = progress
+        self._note = note
+        self._noted = False
+        self._begun = time.monotonic()
+
+    @classmethod
+    def silent(cls) -> Tally:
+        """One that nobody is told of."""
+        return cls(0, lambda done: None, lambda note: None)
+
+    def reach(self, done: int, handed: int = 0) -> None:
+        """The server has the first ``done`` bytes, as far as is known; ``handed``: how far the connection was given them."""
+        self._progress(min(done, self._size))
+        if not self._noted and (handed >= _NOTE_BYTES or (handed >= LEAST and time.monotonic() - self._begun >= _NOTE_SECS)):
+            self._noted = True
+            self._note(BEGUN)
+
+    def anew(self) -> None:
+        """There is nothing to go on from, after all."""
+        self._noted = False
+        self._note("")
+
+
+class Upload:
+    """Sends over the socket of a transfer that began at ``start``. ``sent``: bytes handed to the connection."""
+
+    def __init__(self, wire: Wire, sock: socket.socket, tally: Tally, start: int) -> None:
         self._wire = wire
         self._sock = sock
+        self._tally = tally
+        self._start = start
         self._waiting = 0
         self.sent = 0
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
@@ -57,6 +89,8 @@ class Upload:
         """Whether bytes were acknowledged since this was asked last."""
         waiting, before = self._unacknowledged(), self._waiting
         self._waiting = waiting
+        if waiting < before:
+            self._reached()
         return waiting < before
 
     def send(self, block: bytes) -> None:
@@ -77,6 +111,10 @@ class Upload:
             view = view[count:]
             self._waiting = self._unacknowledged()
             end = time.monotonic() + self._wire.wait()
+        self._reached()
+
+    def _reached(self) -> None:
+        self._tally.reach(self._start + self.acknowledged, self._start + self.sent)
 
     def finish(self) -> None:
         """Tell the end of the data: with TLS a close_notify, which the server's own is not waited for, as some
@@ -109,36 +147,6 @@ class Upload:
             return int(struct.unpack("i", ioctl(self._sock.fileno(), TIOCOUTQ, b"\0\0\0\0"))[0])
         except (OSError, ValueError):
             return 0
-
-
-class Tally:
-    """How far one attempt is, over all its transfers. ``sent``: file bytes handed to connections. ``note`` is told once,
-    as soon as there is enough on the server to go on from."""
-
-    def __init__(self, size: int, progress: Callable[[int], None], note: Callable[[str], None]) -> None:
-        self.sent = 0
-        self._size = size
-        self._progress = progress
-        self._note = note
-        self._noted = False
-        self._begun = time.monotonic()
-
-    @classmethod
-    def silent(cls) -> Tally:
-        """One that nobody is told of."""
-        return cls(0, lambda done: None, lambda note: None)
-
-    def reach(self, done: int) -> None:
-        """The server has the first ``done`` bytes, as far as is known."""
-        self._progress(min(done, self._size))
-        if not self._noted and (done >= _NOTE_BYTES or (done >= LEAST and time.monotonic() - self._begun >= _NOTE_SECS)):
-            self._noted = True
-            self._note(BEGUN)
-
-    def anew(self) -> None:
-        """There is nothing to go on from, after all."""
-        self._noted = False
-        self._note("")
 
 
 class Source(NamedTuple):

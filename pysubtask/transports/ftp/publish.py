@@ -59,7 +59,7 @@ class Publisher:
             self.clear(session, attempt)
             try:
                 if not self._go_on(session, attempt, source):
-                    self._store(session, attempt, source)
+                    self._begin(session, attempt, source)
                     self._check_size(session, attempt)
             except DataLost as exc:
                 failed = self.cut(attempt, exc)
@@ -166,6 +166,16 @@ class Publisher:
         if start <= shown < job.size and shown != job.size - start:
             raise cut_short(job, shown)
         raise CannotRestart(f"{shown:,} bytes")
+
+    def _begin(self, session: Session, attempt: Attempt, source: Source) -> None:
+        """From the beginning, whatever is there."""
+        try:
+            self._store(session, attempt, source)
+        except FileRefused as exc:
+            if not attempt.job.resume:
+                raise
+            # A session that died unnoticed may still hold the temp file: another attempt takes another name.
+            raise TransportLost(f"{exc} (the file of the attempt that was cut cannot be used)") from exc
 
     @staticmethod
     def _store(session: Session, attempt: Attempt, source: Source) -> None:

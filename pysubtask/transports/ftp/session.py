@@ -152,13 +152,12 @@ class Session:
             return said if sock is None else self._send(sock, source, size, tally, start)
 
     def _send(self, sock: socket.socket, source: Source, size: int, tally: Tally, start: int) -> Reply:
-        upload = Upload(self.wire, sock)
+        upload = Upload(self.wire, sock, tally, start)
         broken: OSError | None = None
         try:
             try:
                 for block in source.blocks(start, size):
                     upload.send(block)
-                    tally.reach(start + upload.acknowledged)
                 upload.finish()
             except SourceError:
                 self.wire.drop(sock)

@@ -311,6 +311,27 @@ def test_what_a_server_has_shown_is_remembered(run: Any) -> None:
     run(case)
 
 
+def test_a_look_that_is_cut_is_no_difference(run: Any) -> None:
+    """What a server is asked for to compare ends early, with a reply that says all is well."""
+    data = os.urandom(SIZE)
+
+    async def case(work: Work) -> None:
+        job = await work.cut(data)
+        again = work.appending("a", data + b"new", RemoteStat(SIZE, 0), until=SIZE + 3)
+        for one in (job, again):
+            work.relay.drop("down", 2000, how="fin")
+            with pytest.raises(TransportLost, match="as after a cut"):
+                await work.send(one)
+            assert work.relay.drops > 1
+            work.relay.heal()
+            await work.transport.close()
+            await work.transport.connect()
+            assert (await work.send(one)).bytes_sent < 0.7 * SIZE
+        assert work.read("a") == data + b"new"
+
+    run(case)
+
+
 def test_stored_in_place_nothing_is_appended_or_gone_on_with(run: Any) -> None:
     data = os.urandom(SIZE)
 

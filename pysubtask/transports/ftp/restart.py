@@ -16,7 +16,7 @@ import tempfile
 from ...common.errors import NotAsLeft, TransportLost
 from .data import LEAST, Source, Tally
 from .replies import CannotRestart, Reply, cannot_hold, has, refusal
-from .session import CannotTell, Known, Session
+from .session import CannotTell, DataLost, Known, Session
 
 TAIL = 4096
 """So many bytes at the end of what the server has are compared with the source, before anything is put behind them."""
@@ -139,12 +139,17 @@ def foothold(session: Session, path: str, source: Source, size: int, tally: Tall
 
 
 def ends_as(session: Session, path: str, source: Source, size: int) -> bool | None:
-    """Whether a file of ``size`` bytes there ends with the source's before that; None where that cannot be told."""
+    """Whether a file of ``size`` bytes there ends with the source's before that; None where that cannot be told. What came
+    behind them meanwhile has to be the source's, too."""
     start = max(source.base, size - TAIL)
     if size <= start:
         return True if size == 0 else None
     heard = session.fetch(path, start, size - start)
-    return None if heard is None else len(heard) >= size - start and heard == source.read(start, len(heard))
+    if heard is None:
+        return None
+    if len(heard) < size - start:
+        raise DataLost(f"{path}: {size - start:,} bytes were to come and {len(heard):,} came, as after a cut on the way")
+    return heard == source.read(start, len(heard))
 
 
 def _refused(name: str, said: Reply, anyway: bool = False) -> str:

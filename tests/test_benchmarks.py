@@ -65,7 +65,7 @@ def test_small(tmp_path):
 
 
 def test_latency(tmp_path):
-    rows, _ = _run("latency", tmp_path)
+    rows, _ = _run("latency", tmp_path, "--only", "pysubtask", "--only", "rclone")
     ours = rows["pysubtask append + notify"]
     assert 0.1 < ours["best_ms"] <= ours["p50_ms"] <= ours["p99_ms"] < 30_000
     assert ours["changes"] == 10
@@ -77,6 +77,21 @@ def test_append(tmp_path):
     # At the least what is new has gone over the wire.
     assert 64 <= ours["up_kb"] < 5000 and ours["per_new"] >= 1
     assert 0.001 < ours["secs"] < 60
+
+
+def test_idle(tmp_path):
+    rows, _ = _run("idle", tmp_path, "--only", "one 'dir'", "--only", "polling")
+    child, look = rows["pysubtask, one 'dir', 50 files"], rows["pysubtask, one look by polling alone, 200 files"]
+    assert all(0 <= child[key] < 200 for key in ("percent", "open", "close")) and 10 < child["rss_mb"] < 300
+    assert 0 < look["again_ms"] < 20_000 and 0 <= look["part"] <= 100
+
+
+def test_master(tmp_path):
+    rows, _ = _run("master", tmp_path, "--only", "pysubtask")
+    child = rows["pysubtask uploads (child)"]
+    assert 0 <= child["p50"] <= child["p99"] <= child["worst"] and 0 <= child["share"] <= 100
+    assert child["mb_per_sec"] > 0.1 and 0.1 < child["notify_us"] <= child["notify_p99"]
+    assert rows["import pysubtask.ftp"]["import_ms"] > 0
 
 
 @pytest.mark.skipif(link_missing() is not None, reason=f"no bad link: {link_missing()}")

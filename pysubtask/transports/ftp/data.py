@@ -94,8 +94,15 @@ class Upload:
         return waiting < before
 
     def send(self, block: bytes) -> None:
-        """All of it; TimeoutError when nothing moved for the time limit of a standstill."""
+        """All of it, at the pace that is set; TimeoutError when nothing moved for the time limit of a standstill."""
         view = memoryview(block)
+        while view:
+            part = view[: self._wire.pace.piece(BLOCK)]
+            self._wire.pace.hold(len(part), self._wire.look)
+            self._send(part)
+            view = view[len(part) :]
+
+    def _send(self, view: memoryview) -> None:
         end = time.monotonic() + self._wire.wait()
         while view:
             self._sock.settimeout(min(_SLICE_SECS, max(0.001, end - time.monotonic())))

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ...common.errors import NotAsLeft, TransportError, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
+from ..pace import Pace
 from ..swap_record import SwapRecord
 from .append import Appender
 from .data import Tally
@@ -48,6 +49,7 @@ class FTPTransport(Transport):
         self._in_place = bool(settings.get("StoreInPlace", False))
         self._most = max(1, min(int(settings.get("Connections", 4)), int(settings.get("Concurrency", 32))))
         self._known = Known()
+        self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
         self._hung: list[threading.Thread] = []
         self._pool: Pool | None = None
         self._swaps: Swaps | None = None
@@ -66,7 +68,7 @@ class FTPTransport(Transport):
             self._swaps = Swaps(SwapRecord(self._workdir, self._identity))
             self._restarts = Restarts(self._workdir, self._identity)
             self._publisher = Publisher(self._swaps, self._restarts)
-        pool = self._pool = Pool(self._login, self._known, self._most, context_of, self._limited, self._hung)
+        pool = self._pool = Pool(self._login, self._known, self._most, context_of, self._limited, self._hung, self._pace)
         self.traits = self.traits._replace(concurrency=self._most)
         try:
             await pool.connect(self._swaps.mend_all)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...common.errors import TransportLost
+from ..pace import Pace
 from .options import Login
 from .replies import CannotRestart, NotFTP, Reply, not_ftp
 from .tls import check_pin, handshake_error
@@ -38,9 +39,10 @@ class Wire(ftplib.FTP):
     waits then may give it up. ``epsv``: whether EPSV is tried.
     """
 
-    def __init__(self, login: Login) -> None:
+    def __init__(self, login: Login, pace: Pace) -> None:
         super().__init__(timeout=login.stall_secs, encoding="utf-8")
         self.login_data = login
+        self.pace = pace
         self.passiveserver = login.passive
         self.epsv = True
         self.until: float | None = None
@@ -219,6 +221,12 @@ class Wire(ftplib.FTP):
             raise TimeoutError
         self.due = now + secs + _SLACK_SECS
         return secs
+
+    def look(self) -> None:
+        """Nothing is due from the server for the moment. ConnectionAbortedError where it was cut meanwhile."""
+        self.wait()
+        if self._aborted:
+            raise ConnectionAbortedError("closed")
 
     # --- data connections
 

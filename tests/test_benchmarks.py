@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.all import NAMES, as_section, replaced
 from benchmarks.day import outages, plan
 from benchmarks.station import Journal
 from pysubtask.testing.bad_link import missing as link_missing
@@ -121,6 +122,21 @@ def test_what_is_behind(tmp_path):
     assert journal.behind("a", 0, 99.0) is None
     assert [journal.behind("a", there, 121.0) for there in (0, 9, 10, 19, 20, 30, 40)] == [21, 21, 11, 11, 1, 0, 0]
     assert journal.behind("a", 10, 105.0) == 0
+
+
+def test_the_page_has_a_place_for_each_table():
+    page = (_ROOT / "docs" / "benchmarks.md").read_text()
+    for name in NAMES:
+        new = replaced(page, name, f"| figures of {name} |")
+        assert replaced(new, name, "") != new and f"<!-- table: {name} -->\n\n| figures of {name} |\n\n<!-- end -->" in new
+        assert f"`python -m benchmarks.{name}`" in page.replace("\n", " ")
+    with pytest.raises(ValueError, match="nothing"):
+        replaced(page, "nothing", "")
+
+
+def test_what_was_printed_becomes_a_section():
+    printed = "\n## bulk\n\n| a |\n| - |\n\n- a note: of it\n\ndate: today\ncommand: python -m benchmarks.bulk\n"
+    assert as_section(printed) == "| a |\n| - |\n\n- a note: of it\n- date: today\n- command: python -m benchmarks.bulk"
 
 
 def test_a_program_that_is_not_installed_is_named(tmp_path):

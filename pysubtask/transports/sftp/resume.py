@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 LEAST = 1024 * 1024
 """Bytes: what is shorter is sent anew, and so much more must have arrived for another note."""
-SECS = 1.0
+SECS = 0.3
 
 
 class Half(NamedTuple):

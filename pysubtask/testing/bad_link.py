@@ -27,6 +27,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -66,7 +67,7 @@ def missing() -> str | None:
 
 
 class BadLink:
-    """The running link; made by ``bad_link``. Orders that returned are in force.
+    """The running link; made by ``bad_link``. Orders, from any thread, are in force when they return.
 
     ``near``, ``far``: words to put in front of a command line, which run it there. ``near_address``, ``far_address``:
     how each is reached from the other. Raises RuntimeError where such a link cannot be had.
@@ -77,6 +78,7 @@ class BadLink:
 
     def __init__(self, seed: int) -> None:
         self._files: list[int] = []
+        self._guard = threading.Lock()
         self._orders, theirs = socket.socketpair()
         self._answers = self._orders.makefile("rb")
         self._orders.settimeout(_ANSWER_SECS)
@@ -170,14 +172,15 @@ class BadLink:
         return f"/proc/{os.getpid()}/fd/{self._files[index]}"
 
     def _order(self, order: dict[str, Any]) -> dict[str, Any]:
-        try:
-            self._orders.sendall(json.dumps(order).encode() + b"\n")
-        except OSError as exc:
-            raise RuntimeError(f"the link is gone: {exc}") from exc
-        try:
-            return self._answer()
-        except _Refused as exc:
-            raise ValueError(str(exc)) from exc
+        with self._guard:
+            try:
+                self._orders.sendall(json.dumps(order).encode() + b"\n")
+            except OSError as exc:
+                raise RuntimeError(f"the link is gone: {exc}") from exc
+            try:
+                return self._answer()
+            except _Refused as exc:
+                raise ValueError(str(exc)) from exc
 
     def _answer(self) -> dict[str, Any]:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import itertools
 import json
 import os
@@ -96,6 +97,8 @@ class Bench:
             "RCLONE_CONFIG_BENCH_HOST": self.host, "RCLONE_CONFIG_BENCH_PORT": str(self.port),
             "RCLONE_CONFIG_BENCH_USER": server.user, "RCLONE_CONFIG_BENCH_KEY_FILE": str(server.key_file),
             "RCLONE_CONFIG_BENCH_KNOWN_HOSTS_FILE": str(self.known_hosts),
+            "BENCH_SERVER": json.dumps({"host": self.host, "port": self.port, "user": server.user,
+                                        "key_file": str(server.key_file), "known_hosts": str(self.known_hosts)}),
         }  # fmt: skip
 
     def settings(self, **more: Any) -> dict[str, Any]:
@@ -299,12 +302,12 @@ def first_round(args: argparse.Namespace) -> int:
 
 def installed(program: str) -> bool:
     """Whether a peer can be measured."""
-    return shutil.which(program) is not None
+    return shutil.which(program) is not None or importlib.util.find_spec(program) is not None
 
 
 def not_installed(program: str) -> str:
     """What the table says of one that cannot."""
-    return f"missing: apt-get install {PACKAGES[program]}"
+    return f"missing: apt-get install {PACKAGES[program]}" if program in PACKAGES else f"missing: pip install {program}"
 
 
 def ordered(tools: Sequence[T], round_number: int) -> list[T]:

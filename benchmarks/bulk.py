@@ -85,7 +85,8 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
                Column("ratio", "x sftp", ".2f"), Column("best", "best", ".0f"), Column("worst", "worst", ".0f"),
                Column("rss_mb", "RSS MB", ".0f"), Column("cpu_secs", "CPU s", ".2f"), Column("publish", "publishes")]
     notes = [
-        f"MB is 1024 x 1024 bytes; cipher {args.cipher} for all; each time with connect, login and disconnect.",
+        f"MB is 1024 x 1024 bytes; cipher {args.cipher} for all but paramiko, which takes its own choice.",
+        "Each time with connect, login and disconnect.",
         f"'{RENAMED}' shows no reader a part of a file; 'in place' does.",
         "pysubtask has the server sync the file to its disk before the rename, as 'sftp -f' does; the others do not.",
         "rclone by default has the server read the file again for a checksum; tuned: not.",

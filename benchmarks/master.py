@@ -7,7 +7,6 @@ a thread of the app itself uploads the same file with paramiko, as many scripts 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .bench import Bench, Failed, chosen, first_round, main, options, ordered, progress
+from .bench import Bench, Failed, chosen, first_round, installed, main, not_installed, options, ordered, progress
 from .table import Column, Table, median, percentile
 
 _MB = 1 << 20
@@ -77,9 +76,8 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     problems = {}
     for name in names:
-        needs = {"paramiko uploads (thread)": "paramiko"}.get(name, _IMPORTS.get(name, "pysubtask")).partition(".")[0]
-        if importlib.util.find_spec(needs) is None:
-            problems[name] = f"missing: pip install {needs}"
+        if "paramiko" in name and not installed("paramiko"):
+            problems[name] = not_installed("paramiko")
     source = bench.fresh("file")
     _write(source, megabytes)
     for number in range(first_round(args), rounds):

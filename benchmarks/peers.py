@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -68,6 +69,8 @@ def file_peers() -> list[Peer]:
              lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}", *TUNED)),
         Peer("rsync -W", "rsync", RENAMED, lambda b, s, p: rsync(b, str(s), p.path / s.name, "-tW")),
         Peer("lftp put", "lftp", IN_PLACE, lambda b, s, p: lftp(b, f'put "{s}" -o "{p.name}/{s.name}"')),
+        Peer("paramiko put (what pysftp does)", "paramiko", IN_PLACE,
+             lambda b, s, p: [sys.executable, "-m", "benchmarks.with_paramiko", str(s), f"{p.name}/{s.name}"]),
     ]
 
 

@@ -348,16 +348,31 @@ def test_stored_in_place_nothing_is_appended_or_gone_on_with(run: Any) -> None:
 
 
 def test_whole_lines_go_in_place_where_no_cut_can_part_them(run: Any) -> None:
-    lines = b"one,two,three\n" * 400
+    lines = b"one,two,three\n" * 3000
 
     async def case(work: Work) -> None:
         left = (await work.send(work.job("a", lines[:1400]))).remote
-        for end in (1400 + 1204, 1400 + 15):
+        for data in (lines[: 1400 + 15], lines[:1400] + b"x" * 1200 + b"\n", lines):
             with pytest.raises(NotAsLeft, match="half a line"):
-                await work.send(work.appending("a", lines[:end], left, whole_records=True))
+                await work.send(work.appending("a", data, left, whole_records=True))
         assert work.read("a") == lines[:1400]
-        await work.send(work.appending("a", lines[: 1400 + 1190], left, whole_records=True))
-        assert work.read("a") == lines[:2590]
+        left = (await work.send(work.appending("a", lines[:2590], left, whole_records=True))).remote
+        before = work.server.counts["STOR"]
+        with watching(Site(FTPTransport, {}, "", str(work.folder)), "a") as seen:
+            await work.send(work.appending("a", lines[:9800], left, whole_records=True))
+        assert work.read("a") == lines[:9800]
+        assert work.server.counts["STOR"] - before == 7
+        assert all(one is not None and one.endswith(b"\n") for one in seen)
+        job = work.appending("a", lines[:16800], left._replace(size=9800), until=16800, whole_records=True)
+        work.relay.drop("up", 3000, scope="total")
+        with pytest.raises(TransportLost):
+            await work.send(job)
+        assert 9800 < len(work.read("a")) < 16800 and len(work.read("a")) % 14 == 0
+        work.relay.heal()
+        await work.transport.close()
+        await work.transport.connect()
+        await work.send(job)
+        assert work.read("a") == lines[:16800]
 
     run(case)
 

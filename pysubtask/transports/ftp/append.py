@@ -6,7 +6,7 @@ Cut in the middle, the file holds a longer true prefix, and the next attempt fin
 from __future__ import annotations
 
 from ...common.errors import FileRefused, NotAsLeft, TransportLost
-from ..base import RemoteStat
+from ..base import Job, RemoteStat
 from .data import Source, opened
 from .publish import Attempt, Publisher, bad_store, cut_short
 from .replies import CannotRestart, cannot_hold
@@ -15,6 +15,8 @@ from .session import CannotTell, DataLost, Session
 
 _ONE_SEGMENT = 1200
 """Bytes that arrive together or not at all on any usual way (IPv6 gives 1,280 to every packet, headers and TLS included)."""
+_WORTH = 64 * 1024
+"""A transfer takes about as long as so many bytes on a slow link."""
 
 
 class Appender:
@@ -27,8 +29,8 @@ class Appender:
     def check(self, session: Session, attempt: Attempt) -> int:
         """Where the new bytes go. NotAsLeft where that is not sure; then nothing was changed.
 
-        ``whole_records`` asks more than FTP can promise, as a server stops writing where a cut finds it. So only new
-        bytes that fit one segment and end with a line go in place then.
+        ``whole_records`` asks more than one transfer can promise, as a server stops writing where a cut finds it. So each
+        one carries whole lines that fit one segment then, where that takes less than the whole file would.
         """
         job, restarts = attempt.job, self._restarts
         if attempt.in_place or job.append is None or job.replaces is None or not restarts.possible(session.known):
@@ -37,9 +39,7 @@ class Appender:
             self._publisher.clear(session, attempt)
             restarts.try_out(session, job.name, attempt.temp)
             at = self._end(session, attempt, source)
-            rest = job.size - at
-            if job.whole_records and rest and not (rest <= _ONE_SEGMENT and source.read(job.size - 1, 1) == b"\n"):
-                raise NotAsLeft(f"{job.name}: a cut might show half a line")
+            attempt.ends = _whole_lines(source, at, job) if job.whole_records else [job.size]
         attempt.start = at
         attempt.tally.reach(at)
         return at
@@ -75,7 +75,9 @@ class Appender:
         if attempt.start < job.size:
             with opened(job) as source:
                 try:
-                    self._store(session, attempt, source)
+                    for end in attempt.ends:
+                        self._store(session, attempt, source, end)
+                        attempt.start = end
                 except DataLost as exc:
                     raise self._publisher.cut(attempt, exc) from exc
         self._publisher.arrived(attempt)
@@ -83,11 +85,11 @@ class Appender:
             session.set_time(attempt.target, job.mtime_ns)
         return self._publisher.shown(session, attempt, "appended to")
 
-    def _store(self, session: Session, attempt: Attempt, source: Source) -> None:
+    def _store(self, session: Session, attempt: Attempt, source: Source, end: int) -> None:
         job, tally = attempt.job, attempt.tally
         before = tally.sent
         try:
-            said = session.store(attempt.target, source, job.size, tally, attempt.start)
+            said = session.store(attempt.target, source, end, tally, attempt.start)
         except CannotRestart as exc:
             self._restarts.refuse()
             raise NotAsLeft(f"{job.name}: this server no longer goes on in the middle of a file: {exc}") from exc
@@ -97,17 +99,30 @@ class Appender:
                 # Not to be written to, or gone: the whole file may go there all the same, or else is refused by itself.
                 raise NotAsLeft(str(failed))
             raise failed
-        self._check(session, attempt)
+        self._check(session, attempt, end)
 
-    def _check(self, session: Session, attempt: Attempt) -> None:
+    def _check(self, session: Session, attempt: Attempt, end: int) -> None:
         job = attempt.job
         try:
             shown = session.size(attempt.target, stored=True) or 0
         except CannotTell as exc:
             raise TransportLost(f"{job.name}: the server no longer tells its size") from exc
-        if attempt.start <= shown < job.size:
+        if attempt.start <= shown < end:
             raise cut_short(job, shown)
-        if shown != job.size:
+        if shown != end:
             # What it shows now is wrong: the whole file has to replace it at once.
             self._restarts.refuse()
-            raise NotAsLeft(f"{job.name}: {job.size:,} bytes were to be there and the server has {shown:,}")
+            raise NotAsLeft(f"{job.name}: {end:,} bytes were to be there and the server has {shown:,}")
+
+
+def _whole_lines(source: Source, at: int, job: Job) -> list[int]:
+    """The ends of transfers that carry whole lines and fit one segment each. NotAsLeft where it takes too many, or a line is
+    too long for one."""
+    ends: list[int] = []
+    while at < job.size:
+        found = source.read(at, min(_ONE_SEGMENT, job.size - at)).rfind(b"\n") + 1
+        if not found or (len(ends) + 1) * _WORTH > max(job.size, 8 * _WORTH):
+            raise NotAsLeft(f"{job.name}: a cut might show half a line")
+        at += found
+        ends.append(at)
+    return ends

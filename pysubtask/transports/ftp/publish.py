@@ -27,12 +27,14 @@ _COARSE_SECS = 2  # of a FAT file system's clock
 
 
 class Attempt:
-    """One upload: its job, its paths, how far it is, where it began (``start``), and how its size was confirmed (``verified``)."""
+    """One upload: its job, its paths, how far it is, where it began (``start``), where its transfers end
+    (``ends``, of an append), and how its size was confirmed (``verified``)."""
 
     def __init__(self, job: Job, folder: str, in_place: bool, tally: Tally) -> None:
         self.job = job
         self.tally = tally
         self.start = 0
+        self.ends: list[int] = []
         self.target = path_of(folder, job.name)
         self.temp = path_of(folder, job.temp)
         self.stale = [path_of(folder, name) for name in job.stale if name != job.temp]

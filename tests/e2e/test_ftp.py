@@ -35,9 +35,10 @@ def own(settings):
 
 @pytest.mark.parametrize("tls", [None, "explicit"])
 def test_a_growing_file_and_a_killed_child_leave_only_true_prefixes(tmp_path, station, tls):
-    """A line and a notify at a time; the child is killed in the middle of an upload, twice."""
+    """A line and a notify at a time; the child is killed in the middle of an append in place, twice."""
     with ftp_server(tmp_path / "ftp", tls=tls) as server, FTPRelay(server.port, server.data_ports) as relay:
-        one = station(server, ftp={"Host": relay.host, "HostPort": relay.port})
+        entry = {"file": str(tmp_path / "data" / "a.csv"), "whole_records": False}
+        one = station(server, [entry], ftp={"Host": relay.host, "HostPort": relay.port})
         path = one.write("a.csv", os.urandom(1_000_000).hex() + "\n")
         seen, stop = [], threading.Event()
 
@@ -58,9 +59,10 @@ def test_a_growing_file_and_a_killed_child_leave_only_true_prefixes(tmp_path, st
             one.arrived("a.csv", secs=40)
             for turn in range(2):
                 relay.throttle(2_000_000, "up")
-                one.write("a.csv", f"turn {turn}\n", "a")
+                had = (server.files / "a.csv").stat()
+                one.write("a.csv", f"turn {turn} {os.urandom(500_000).hex()}\n", "a")
                 one.notify("a.csv")
-                wait_until(lambda: list(server.files.glob(".pysubtask-*")), what="an upload on its way")
+                wait_until(lambda had=had: (server.files / "a.csv").stat().st_size > had.st_size, what="an append on its way")
                 one.kill()
                 relay.throttle(None, "up")
                 for n in range(20):
@@ -68,6 +70,7 @@ def test_a_growing_file_and_a_killed_child_leave_only_true_prefixes(tmp_path, st
                     one.notify("a.csv")
                     time.sleep(0.02)
                 one.arrived("a.csv", secs=40)
+                assert (server.files / "a.csv").stat().st_ino == had.st_ino, "the same file, grown"
         finally:
             stop.set()
             reader.join()

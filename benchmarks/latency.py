@@ -19,7 +19,7 @@ from typing import Any
 
 from .bench import Bench, Failed, chosen, installed, main, not_installed, options, ordered, progress, wait_until
 from .our_app import our_app
-from .peers import IN_PLACE, RENAMED, rclone
+from .peers import RENAMED, rclone, rclone_publish
 from .table import Column, Table, median, percentile, ratio
 
 _OURS = "pysubtask append + notify"
@@ -142,14 +142,15 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
         rows.append({
             "name": name, "p50_ms": median(milli), "p99_ms": percentile(milli, 0.99) if milli else None,
             "best_ms": min(milli, default=None), "ratio": ratio(median(secs), ours), "changes": len(milli) or None,
-            "publish": IN_PLACE if name == _RCLONE else RENAMED, "all_ms": milli, "problem": problems.get(name),
+            "publish": {_OURS: "append in place", _RCLONE: rclone_publish()}.get(name, RENAMED),
+            "all_ms": milli, "problem": problems.get(name),
         })  # fmt: skip
     columns = [Column("name", f"{_SIZE} bytes and a line more each time"), Column("p50_ms", "p50 ms", ",.1f"),
                Column("p99_ms", "p99 ms", ",.1f"), Column("best_ms", "best ms", ",.1f"), Column("ratio", "x ours", ",.1f"),
                Column("changes", "changes", ",d"), Column("publish", "publishes")]
     notes = [
         f"cipher {args.cipher} for all; {rounds} rounds in changing order; a pause of 30 to 90 ms between two changes of one tool.",
-        "pysubtask: append, notify_file_by_index, snapshot and queue on disk, upload, server's sync, rename; connection up.",
+        "pysubtask: append, notify_file_by_index, snapshot and queue on disk, upload, server's sync; connection up.",
         "lsyncd: default.rsync over ssh, running, its first copy made. rclone: a new process each time, as from a script.",
         f"looked at every {_LOOK_SECS * 1000:.1f} ms; p99 of fewer than 100 changes is the worst.",
     ]

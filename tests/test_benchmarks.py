@@ -73,7 +73,7 @@ def test_latency(tmp_path):
 
 
 def test_append(tmp_path):
-    rows, _ = _run("append", tmp_path, "--only", "'append': True", "--only", "rsync --append")
+    rows, _ = _run("append", tmp_path, "--only", "'append': True, cold", "--only", "rsync --append")
     ours = rows["64 KB appended: pysubtask, 'append': True, cold"]
     # At the least what is new has gone over the wire.
     assert 64 <= ours["up_kb"] < 5000 and ours["per_new"] >= 1

@@ -79,11 +79,11 @@ def remote_name(entry: Entry, path: str) -> str:
     return f"{entry.remote}/{name}" if entry.remote else name
 
 
-def keeps_records(entry: Entry, path: str) -> bool:
-    """Whether a data file of ``entry`` is made of lines that are to appear whole."""
+def keeps_records(entry: Entry, path: str) -> bool | None:
+    """Whether a data file of ``entry`` is made of lines that are to appear whole; None: where it costs nothing."""
     if entry.whole_records is not None:
         return entry.whole_records
-    return os.path.splitext(path)[1].lower() in _RECORDS
+    return None if os.path.splitext(path)[1].lower() in _RECORDS else False
 
 
 def below(entry: Entry, path: str) -> str:

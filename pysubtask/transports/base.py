@@ -79,7 +79,7 @@ class Job(NamedTuple):
     ``resume`` is set, ``temp`` is the name that attempt had.
     ``append``: send only what the server's file lacks, in place, so that a reader sees a true prefix at any moment;
     ``confirm`` is asked before the first byte goes. ``whole_records``: such a prefix shall never end within a line, but
-    where the source does.
+    where the source does; None asks for it only where it costs nothing.
     ``copies``: let the server take these parts of the new file from the one it has, in order of ``at``; the name changes as
     for any upload.
     Both need what ``traits`` says, and a file that still is as ``replaces`` says, or NotAsLeft is raised; only an append
@@ -97,7 +97,7 @@ class Job(NamedTuple):
     resume: str = ""
     note: Callable[[str], None] = _unheard
     append: Append | None = None
-    whole_records: bool = False
+    whole_records: bool | None = False
     copies: tuple[Copy, ...] = ()
     base: int = 0
 

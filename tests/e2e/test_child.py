@@ -447,7 +447,7 @@ def test_a_small_file_does_not_wait_for_the_copy_of_a_big_one(station, monkeypat
     one.master.start()
     one.pid()
     os.replace(one.data / ".video", big)
-    wait_until(lambda: [path for path in (one.data / "upload").glob(".*video*")], what="the copy of the big one begins")
+    wait_until(lambda: list((one.data / "upload").glob(".*video*")), what="the copy of the big one begins")
     begun = time.monotonic()
     for number in range(3):
         one.write("a.csv", f"{number}\n", "a")

@@ -17,7 +17,7 @@ from pysubtask.transports.base import Append, Job, RemoteStat, Sent
 from pysubtask.transports.sftp import packets
 from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.publish import Publisher
-from pysubtask.transports.sftp.resume import LEAST, Half, Notes, half_of
+from pysubtask.transports.sftp.resume import LEAST, SECS, Half, Notes, half_of
 from tests.transports.sftp_peer import Peer, Request, playing
 
 TIME = 1_600_000_000
@@ -242,7 +242,7 @@ def test_notes_are_rare_and_the_last_one_is_exact() -> None:
     now, told = [0.0], []
     notes = Notes(told.append, 50 * LEAST, lambda: now[0])
     for step in range(1, 31):
-        now[0] += 0.125
+        now[0] = step * (SECS + 0.001) / 8
         notes.reached(step * LEAST)
     assert [json.loads(text)["offset"] // LEAST for text in told] == [8, 16, 24]
     now[0] += 100

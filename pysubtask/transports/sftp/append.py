@@ -34,7 +34,7 @@ async def append(attempt: Attempt, how: Append) -> tuple[Sent, Shown]:
     attempt.progress(start)
     endings: list[Ending] = []
     transfer = attempt.send(start, job.size, attempt.progress, lambda: endings.append(attempt.finish(job.size - start)),
-                            job.whole_records)
+                            job.whole_records is not False)
     await attempt.arrived(transfer, not_built)
     shown = await endings[0].answers(NotAsLeft)
     closing = attempt.end()

@@ -36,7 +36,7 @@ def half_of(note: str, size: int) -> Half | None:
 
 class Notes:
     """Notes of one upload of ``size`` bytes that begins at ``offset``: a note costs a commit where it is kept, so there is
-    one for each second in which a megabyte arrived, and one at the end. ``clock``: seconds, steady."""
+    one for each moment (SECS) in which a megabyte arrived, and one at the end. ``clock``: seconds, steady."""
 
     def __init__(self, note: Callable[[str], None], size: int, clock: Callable[[], float], offset: int = 0) -> None:
         self._note, self._size, self._clock = note, size, clock

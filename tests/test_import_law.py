@@ -14,7 +14,7 @@ import pysubtask
 PACKAGE = Path(pysubtask.__file__).parent
 FORBIDDEN = ("asyncio", "ssl", "sqlite3", "http", "ftplib", "dataclasses", "shutil", "tempfile")
 DOORS = ("base", "ftp", "dropbox")
-OPTIONAL = {"watchdog", "asyncssh", "pytest", "pysftp", "paramiko"}
+OPTIONAL = {"watchdog", "asyncssh", "pytest", "pysftp", "paramiko", "pyfastcdc"}
 LIBRARIES = {"dropbox", "stone", "requests", "urllib3"}  # what speaks to a service, in the child alone
 SERVERS = {"pyftpdlib", "OpenSSL", "cryptography"}  # what the test servers are made of
 NEUTRAL = {f"pysubtask.transports.{name}" for name in (

@@ -137,7 +137,10 @@ class Courier:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        self._deliveries = Deliveries(self._transport, self._desk, self._policy, self._hooks, self._wake.set)
+        self._deliveries = Deliveries(
+            self._transport, self._desk, self._policy, self._hooks, self._wake.set,
+            delta=bool(self._settings.get("DeltaTransfer")),
+        )  # fmt: skip
         await self._recall_hold()
         self._ready.set()
         beating = asyncio.create_task(self._beat())

@@ -29,6 +29,8 @@ CREATE UNIQUE INDEX job_sending ON job (name) WHERE state = 'sending';
 CREATE UNIQUE INDEX job_waiting ON job (name) WHERE state <> 'sending';
 CREATE INDEX job_state ON job (state, id);
 CREATE TABLE temp (destination TEXT, temp BLOB, name BLOB, at REAL, PRIMARY KEY (destination, temp)) WITHOUT ROWID;
+CREATE TABLE signature (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, destination TEXT, name BLOB, bytes INTEGER, data BLOB, UNIQUE (destination, name));
 CREATE TABLE receipt (seq INTEGER PRIMARY KEY, line BLOB);
 """
 
@@ -37,7 +39,9 @@ _MIGRATIONS: dict[int, str] = {
     1: "ALTER TABLE remote ADD COLUMN rev TEXT DEFAULT ''; ALTER TABLE remote ADD COLUMN hash TEXT DEFAULT '';"
     "ALTER TABLE remote ADD COLUMN reach_size INTEGER; ALTER TABLE remote ADD COLUMN reach_digest TEXT;"
     "ALTER TABLE job ADD COLUMN resume TEXT DEFAULT ''; ALTER TABLE job ADD COLUMN prefixes TEXT DEFAULT '';"
-    "ALTER TABLE job ADD COLUMN records INTEGER DEFAULT 0; ALTER TABLE job ADD COLUMN base INTEGER DEFAULT 0",
+    "ALTER TABLE job ADD COLUMN records INTEGER DEFAULT 0; ALTER TABLE job ADD COLUMN base INTEGER DEFAULT 0;"
+    "CREATE TABLE signature (id INTEGER PRIMARY KEY AUTOINCREMENT, destination TEXT, name BLOB, bytes INTEGER, data BLOB,"
+    " UNIQUE (destination, name))",
 }
 
 

@@ -14,6 +14,7 @@ from ..transports.base import Job, Transport
 from .desk import Desk
 from .plan import already_there
 from .retry import Policy, decide
+from .signing import Signing
 from .spool import BIG_BYTES, Done, Version
 
 IDLE_SECS = 5.0
@@ -37,14 +38,17 @@ class Hooks(NamedTuple):
 
 
 class Deliveries:
-    """Made and used on the courier's loop; ``wake`` is called whenever the courier should look again.
+    """Made and used on the courier's loop; ``wake`` is called whenever the courier should look again,
+    ``delta`` says that of a file that was changed only what changed shall be sent, where the server can copy.
 
     ``broken``: why the connection is of no use any more, or empty. ``stale``: nothing was done on it for a while, so
     that it may have been dead before. ``success`` counts what arrived. ``active_at``: when something last did
     (monotonic). ``busy_until``: the server wants no request before (monotonic).
     """
 
-    def __init__(self, transport: Transport, desk: Desk, policy: Policy, hooks: Hooks, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, transport: Transport, desk: Desk, policy: Policy, hooks: Hooks, wake: Callable[[], None], *, delta: bool = False
+    ) -> None:
         self._transport = transport
         self._desk = desk
         self._policy = policy
@@ -52,6 +56,7 @@ class Deliveries:
         self._wake = wake
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._big: set[int] = set()
+        self._signing = Signing(desk, delta)
         self._past_attempt: set[int] = set()
         self._finished: asyncio.Queue[Done] = asyncio.Queue()
         self._beat_problem = ""
@@ -185,7 +190,11 @@ class Deliveries:
                 own = await asyncio.to_thread(self._transport.hash_of, version.snapshot, version.size)
             if already_there(version.known, version.size, version.mtime_ns, version.digest, remote, own):
                 assert remote is not None
-                return Done(version.id, remote, 0, "hash" if own else "size", unchanged=True)
+                return Done(
+                    version.id, remote, 0, "hash" if own else "size", unchanged=True,
+                    signature=await self._signature_of_unchanged(version),
+                )  # fmt: skip
+        how = await self._signing.plan(version, copies=self._transport.traits.copies)
         job = Job(
             version.snapshot, version.size, version.mtime_ns, version.name, version.temp, version.stale,
             lambda: self._hooks.confirm(version),
@@ -193,9 +202,9 @@ class Deliveries:
             # A live file may have changed since: what is on the server of it is of no use.
             resume="" if version.live else version.resume,
             note=lambda text: self._note(version.id, text),
-            append=version.way.append,
+            append=how.append,
             whole_records=version.records,
-            copies=version.way.copies,
+            copies=how.copies,
             base=version.base,
         )  # fmt: skip
 
@@ -203,16 +212,31 @@ class Deliveries:
             self._desk.board.progress(version.id, done)
             self._hooks.changed()
 
+        signed = self._signing.begin(version, copies=self._transport.traits.copies)
         try:
-            sent = await self._transport.upload(job, progress)
-        except NotAsLeft as exc:
-            self._desk.log.warning("[%s] is not as we left it on the server, sending it whole: %s", version.name, exc)
-            self._desk.events.emit("not_as_left", name=version.name, path=version.path, reason=str(exc))
-            await self._desk.ask(self._desk.spool.not_as_left, version.name)
-            if version.base:
-                raise SourceError("only its end was copied, and all of it has to be sent") from exc
-            sent = await self._transport.upload(job._replace(append=None, copies=(), replaces=None), progress)
-        return Done(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=version.way.new)
+            try:
+                sent = await self._transport.upload(job, progress)
+            except NotAsLeft as exc:
+                self._desk.log.warning("[%s] is not as we left it on the server, sending it whole: %s", version.name, exc)
+                self._desk.events.emit("not_as_left", name=version.name, path=version.path, reason=str(exc))
+                await self._desk.ask(self._desk.spool.not_as_left, version.name)
+                if version.base:
+                    raise SourceError("only its end was copied, and all of it has to be sent") from exc
+                sent = await self._transport.upload(job._replace(append=None, copies=(), replaces=None), progress)
+            made = await signed.outcome()
+        finally:
+            signed.end()
+        return Done(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=how.new, signature=made)
+
+    async def _signature_of_unchanged(self, version: Version) -> bytes | None:
+        """Of a version that the server turned out to have."""
+        if version.known is not None and version.known.digest == version.digest:
+            return None
+        signed = self._signing.begin(version, copies=self._transport.traits.copies)
+        try:
+            return await signed.outcome()
+        finally:
+            signed.end()
 
     def _note(self, job: int, text: str) -> None:
         # Not waited for: lost in a crash, it costs bytes and nothing else.
@@ -247,6 +271,7 @@ class Deliveries:
     async def _lost_source(self, version: Version, exc: SourceError) -> None:
         self._desk.log.warning("Snapshot of [%s] cannot be sent, taking it anew: %s", version.path, exc)
         self._desk.events.emit("snapshot_lost", name=version.name, path=version.path, reason=str(exc))
+        self._signing.over(version.id)
         path = await self._desk.ask(self._desk.spool.withdraw, version.id)
         if path is not None:
             self._hooks.lost(path)
@@ -265,7 +290,8 @@ class Deliveries:
             for done, receipt in await self._desk.ask(self._desk.store.deliver, dones):
                 self._arrived()
                 self._say_delivered(done, receipt)
-            for _ in dones:
+            for done in dones:
+                self._signing.over(done.id)
                 self._finished.task_done()
             self._wake()
             self._hooks.changed()

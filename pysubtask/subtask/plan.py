@@ -7,8 +7,19 @@ from typing import NamedTuple
 
 from ..transports.base import Append, Copy, RemoteStat
 
+SIGNED_BYTES = 256 * 1024
+"""A file below this is sent whole where it does not go on from what the server has: finding out what is new costs as much."""
+
 LEAST_BYTES = 1024
 """A file as small as this is sent whole: that takes no more packets, and it changes in one step."""
+
+
+PATCH_TRIES = 4
+"""Attempts with copies of one version, and much to send besides, before it is sent whole: such an upload goes on where it was
+cut, one with copies cannot. Three times as many where there is little to send."""
+
+_LEAST_SAVED = 64 * 1024
+_SHORT_BYTES = 1024 * 1024
 
 
 class Known(NamedTuple):
@@ -54,6 +65,29 @@ def way(known: Known | None, size: int, prefixes: Mapping[int, str], *, appends:
     if copies and until == at:
         return Way(new, copies=(Copy(0, at, 0),))
     return Way(new)
+
+
+def is_signed(how: Way, size: int, base: int, live: bool) -> bool:
+    """Whether a version that is sent ``how`` is worth a signature, given that the server can copy: what is appended leaves the old
+    one true, a short file is sent whole anyway, and what is not all there, or may change, cannot be read."""
+    return size >= SIGNED_BYTES and how.append is None and not how.copies and not base and not live
+
+
+def may_be_patched(known: Known | None, how: Way, digest: str) -> bool:
+    """Whether a version that has a signature may be made from what the server has: surely known, and another content."""
+    return known is not None and known.reach is None and known.digest != digest and how.append is None and not how.copies
+
+
+def patched(how: Way, size: int, copies: tuple[Copy, ...], attempts: int) -> Way:
+    """``how`` a whole version of ``size`` bytes is sent, now that it is known which ``copies`` can be made of what the server
+    has: with them, if that saves something worth the while, and if ``attempts`` were not cut again and again."""
+    saved = sum(copy.size for copy in copies)
+    if saved < max(_LEAST_SAVED, size // 10):
+        return how
+    new = size - saved
+    if attempts >= (PATCH_TRIES if new > _SHORT_BYTES else 3 * PATCH_TRIES):
+        return Way(new)
+    return Way(new, copies=copies)
 
 
 def already_there(

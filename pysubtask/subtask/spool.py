@@ -27,13 +27,16 @@ from .plan import Known, Way, way
 TEMP_MEMORY_SECS = 600.0
 BIG_BYTES = 1024 * 1024
 """A version above this takes its time, and must leave a way for others."""
+SIGNATURES_BYTES = 16 * 1024 * 1024
+"""All signatures together; the oldest go first."""
+_CHECK_EVERY = 64
 
 
 class Entry(NamedTuple):
     """A durable snapshot to put in the queue, with what the watch needs to know it was taken.
 
     ``stamp`` of the notify file, ``hold`` (stamp of the hold file) and ``source`` (stamp of the data file) are recorded
-    in the same commit. ``prefixes`` are the digests of some of its beginnings, ``records`` that it is made of lines,
+    in the same commit. ``prefixes`` are the digests of some of its beginnings, ``records`` that its lines are to appear whole,
     ``base`` that the snapshot begins with this byte of it.
     """
 
@@ -50,7 +53,7 @@ class Entry(NamedTuple):
     stamp: Stamp | None = None
     hold: Stamp | None = None
     prefixes: Mapping[int, str] = {}
-    records: bool = False
+    records: bool | None = False
     base: int = 0
 
     def signals(self) -> dict[str, Stamp]:
@@ -82,14 +85,15 @@ class Version(NamedTuple):
     stale: tuple[str, ...]
     known: Known | None
     resume: str
-    records: bool
+    records: bool | None
     base: int
     way: Way
 
 
 class Done(NamedTuple):
     """A version that is on the server, verified. ``gone``: stale temp names that are surely removed;
-    ``unchanged``: it was there already, nothing was sent; ``bytes_new``: how many of its bytes were not there before."""
+    ``unchanged``: it was there already, nothing was sent; ``bytes_new``: how many of its bytes were not there before;
+    ``signature``: of it, empty where it has none; None where the one of the version before still is that of its beginning."""
 
     id: int
     remote: RemoteStat
@@ -98,6 +102,7 @@ class Done(NamedTuple):
     gone: tuple[str, ...] = ()
     unchanged: bool = False
     bytes_new: int = 0
+    signature: bytes | None = b""
 
 
 class Counts(NamedTuple):
@@ -262,6 +267,27 @@ class Spool:
         ).fetchone()
         return None if row is None else Known(RemoteStat(*row[3:]), row[0], None if row[1] is None else (row[1], row[2]))
 
+    def signature(self, name: str) -> bytes:
+        """The signature of what our last delivery left under a remote name, or of its beginning; empty where there is none."""
+        row = self._db.execute(
+            "SELECT data FROM signature WHERE destination = ? AND name = ?", (self.destination, os.fsencode(name))
+        ).fetchone()
+        return b"" if row is None else bytes(row[0])
+
+    def _sign(self, name: bytes, signature: bytes) -> None:
+        self._db.execute("DELETE FROM signature WHERE destination = ? AND name = ?", (self.destination, name))
+        if not signature:
+            return
+        made = self._db.execute(
+            "INSERT INTO signature (destination, name, bytes, data) VALUES (?, ?, ?, ?)",
+            (self.destination, name, len(signature), signature),
+        ).lastrowid
+        if made is not None and made % _CHECK_EVERY == 0:
+            self._db.execute(
+                "DELETE FROM signature WHERE id IN (SELECT id FROM"
+                " (SELECT id, SUM(bytes) OVER (ORDER BY id DESC) AS total FROM signature) WHERE total > ?)", (SIGNATURES_BYTES,),
+            )  # fmt: skip
+
     def marks(self, name: str) -> tuple[int, set[int]]:
         """The size of what we delivered under a name (0: nothing), and all sizes of what is, or may soon be, there: a next
         version may have them as beginnings."""
@@ -276,6 +302,7 @@ class Spool:
         """What the server has under a name is not what we left: nothing is known of it any more."""
         with self._commit():
             self._db.execute("DELETE FROM remote WHERE destination = ? AND name = ?", (self.destination, os.fsencode(name)))
+            self._sign(os.fsencode(name), b"")
 
     def owners(self) -> dict[str, str]:
         """Which data file each remote name belongs to."""
@@ -348,7 +375,7 @@ class Spool:
         self._db.execute("INSERT OR IGNORE INTO temp VALUES (?, ?, ?, ?)", (self.destination, os.fsencode(temp), row[0], wall))
         return Version(
             job, name, os.fsdecode(row[1]), os.fsdecode(row[2]), bool(row[3]), row[4], row[5], row[6], row[7], row[8],
-            bool(row[9]), temp, stale, known, row[10], bool(row[11]), row[12], how,
+            bool(row[9]), temp, stale, known, row[10], None if row[11] is None else bool(row[11]), row[12], how,
         )  # fmt: skip
 
     def delivered(self, dones: Sequence[Done], wall: float) -> tuple[list[tuple[Done, Receipt]], list[str]]:
@@ -372,6 +399,8 @@ class Spool:
                     " reach_size = NULL, reach_digest = NULL",
                     (self.destination, row[0], row[1], row[6], *done.remote),
                 )
+                if done.signature is not None:
+                    self._sign(row[0], done.signature)
                 self._db.execute("DELETE FROM job WHERE id = ?", (done.id,))
                 # The temp name became the file, or was never used.
                 self._drop_temps([row[7], *map(os.fsencode, done.gone)])

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import random
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, NotA
 from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.receipts import read_receipts
+from pysubtask.subtask import signature, signing
 from pysubtask.subtask.board import Board
 from pysubtask.subtask.courier import Courier
 from pysubtask.subtask.deliveries import Hooks
@@ -74,13 +76,18 @@ class Scripted(Transport):
                 raise errors.pop(0)
             with open(job.source, "rb") as file:  # noqa: ASYNC230
                 data = file.read(job.size)
+            copied = sum(copy.size for copy in job.copies)
+            if copied:
+                assert job.replaces is not None and job.replaces.size == len(self.files[job.name][0])
+            for at, size, origin in job.copies:
+                data = data[:at] + self.files[job.name][0][origin : origin + size] + data[at + size :]
             job.confirm()
             self.files[job.name] = (data, None if job.mtime_ns is None else job.mtime_ns // 10**9)
             progress(job.size)
             errors = self.after_upload.get(job.name)
             if errors:
                 raise errors.pop(0)
-            return Sent(RemoteStat(job.size, self.files[job.name][1]), job.size)
+            return Sent(RemoteStat(job.size, self.files[job.name][1]), job.size - copied)
         finally:
             self.in_flight -= 1
 
@@ -125,7 +132,7 @@ class Bench:
         self.courier.start()
         return self
 
-    def put(self, *names, data=None, wake=True, prefixes=None):
+    def put(self, *names, data=None, wake=True, prefixes=None, live=False):
         entries = []
         for name in names:
             self.count += 1
@@ -135,7 +142,7 @@ class Bench:
                 file.write(content)
             mtime = (1000 + self.count) * 10**9
             entries.append(
-                Entry(name, f"/data/{name}", snapshot, False, len(content), mtime, content.hex(), time.time(), Stamp(mtime, 1, 1),
+                Entry(name, f"/data/{name}", snapshot, live, len(content), mtime, content.hex(), time.time(), Stamp(mtime, 1, 1),
                       prefixes=prefixes or {})
             )
         self.store.drop(self.store.run(self.store.spool.enqueue, entries))
@@ -554,3 +561,89 @@ def test_one_place_alone_is_for_big_ones_too(bench):
     one.put("small")
     one.drained()
     assert set(one.transport.files) == {"big", "small"}
+
+
+BIG = random.Random(5).randbytes(1_000_000)
+
+
+def test_of_a_big_file_that_changed_only_the_change_is_sent(bench):
+    one = bench()
+    one.transport.traits = one.transport.traits._replace(copies=True)
+    one.start()
+    versions = [BIG, b"new" * 20_000 + BIG, b"new" * 20_000 + BIG[:500_000] + b"more" * 10_000 + BIG[500_000:], b"all new" * 90_000]
+    for content in versions:
+        one.put("a", data=content)
+        one.drained()
+        assert one.transport.files["a"][0] == content
+    receipts = list(read_receipts(one.folder))
+    assert receipts[0].bytes_sent == 1_000_000
+    assert 60_000 <= receipts[1].bytes_sent < 110_000
+    assert 40_000 <= receipts[2].bytes_sent < 120_000
+    assert receipts[3].bytes_sent == len(versions[3])
+    assert [receipt.bytes_new for receipt in receipts] == [receipt.bytes_sent for receipt in receipts]
+    held = signature.unpack(one.store.run(one.store.spool.signature, "a"))
+    assert held is not None and held.size == len(versions[3]), "of the last one, for the next one"
+
+
+@pytest.mark.parametrize("why", ["setting", "server", "small", "live", "broken"])
+def test_without_a_signature_it_is_sent_whole(bench, monkeypatch, why):
+    one = bench(DeltaTransfer=why != "setting")
+    one.transport.traits = one.transport.traits._replace(copies=why != "server")
+    if why == "broken":
+        monkeypatch.setattr(signature, "_signed", lambda *args: 1 / 0)
+    one.start()
+    data = BIG[:200_000] if why == "small" else BIG
+    for content in (data, b"new" + data):
+        one.put("a", data=content, live=why == "live")
+        one.drained()
+    assert [receipt.bytes_sent for receipt in read_receipts(one.folder)] == [len(data), len(data) + 3]
+    assert one.store.run(one.store.spool.signature, "a") == b""
+    assert one.transport.calls.count("connect") == 1
+
+
+def test_a_signature_is_made_once_however_often_the_upload_is_cut(bench, monkeypatch):
+    made = []
+    monkeypatch.setattr(signature, "sign", lambda path, *args, sign=signature.sign: made.append(path) or sign(path, *args))
+    one = bench()
+    one.transport.traits = one.transport.traits._replace(copies=True)
+    one.transport.after_upload["a"] = [TransportLost("the answer was lost")]
+    one.transport.on_upload["a"] = [TransportLost("cut")]
+    upload = one.transport.upload
+
+    async def slowly(job, progress):
+        await asyncio.sleep(0.3 if made else 0.0)
+        return await upload(job, progress)
+
+    one.transport.upload = slowly
+    one.start().put("a", data=BIG)
+    one.drained()
+    assert "stat a" in one.transport.calls and len(list(read_receipts(one.folder))) == 1
+    one.put("a", data=b"new" + BIG)
+    one.drained()
+    assert len(made) == 1, "and none beside the second version, which was read before"
+    assert list(read_receipts(one.folder))[1].bytes_sent < 50_000
+
+
+def test_nobody_waits_long_for_a_signature(bench, monkeypatch):
+    monkeypatch.setattr(signing, "WAIT_SECS", 0.1)
+    halts = []
+
+    def endless(path, size, halted):
+        while not halted():
+            time.sleep(0.01)
+        halts.append(path)
+        raise signature.Halted
+
+    monkeypatch.setattr(signature, "sign", endless)
+    one = bench()
+    one.transport.traits = one.transport.traits._replace(copies=True)
+    one.start().put("a", data=BIG)
+    one.drained()
+    wait_until(lambda: halts, what="the thread is told")
+    assert one.store.run(one.store.spool.signature, "a") == b""
+    monkeypatch.setattr(signing, "WAIT_SECS", 60)
+    one.put("b", data=BIG)
+    wait_until(lambda: "b" in one.transport.files, what="b is there")
+    one.stop(0)
+    assert len(halts) == 2
+    assert one.empty(), "it had arrived, and that is kept"

@@ -3,7 +3,18 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysubtask.subtask.plan import LEAST_BYTES, Known, Way, already_there, way
+from pysubtask.subtask.plan import (
+    LEAST_BYTES,
+    PATCH_TRIES,
+    SIGNED_BYTES,
+    Known,
+    Way,
+    already_there,
+    is_signed,
+    may_be_patched,
+    patched,
+    way,
+)
 from pysubtask.transports.base import Append, Copy, RemoteStat
 
 SECOND = 10**9
@@ -81,6 +92,43 @@ def test_an_append_that_was_cut_is_finished_by_what_goes_on_from_it():
     assert ways(cut, 7000, {5000: "d5000", 6000: "other"}) == Way(2000), "part of another content may stand there"
     assert ways(cut, 5500, {5000: "d5000"}) == Way(500), "so it may here"
     assert ways(cut, 7000, {5000: "d5000", 6000: "d6000"}, appends=False) == Way(2000), "no copy of what is half there"
+
+
+def test_a_signature_is_for_what_is_big_and_sent_whole():
+    assert is_signed(Way(SIGNED_BYTES), SIGNED_BYTES, 0, False)
+    assert not is_signed(Way(SIGNED_BYTES), SIGNED_BYTES - 1, 0, False)
+    assert not is_signed(Way(5, append=Append(10**6, 10**6)), 10**6 + 5, 0, False), "the old one is that of its beginning"
+    assert not is_signed(Way(5, copies=(Copy(0, 10**6, 0),)), 10**6 + 5, 0, False)
+    assert not is_signed(Way(10**6), 10**6, 1, False), "its beginning is not here"
+    assert not is_signed(Way(10**6), 10**6, 0, True), "it may change while it is read"
+
+
+def test_only_what_is_surely_known_is_patched():
+    assert may_be_patched(OLD, Way(6000), "new")
+    assert not may_be_patched(None, Way(6000), "new")
+    assert not may_be_patched(OLD, Way(6000), OLD.digest), "the server lost it"
+    assert not may_be_patched(OLD._replace(reach=(5500, "d")), Way(6000), "new"), "part of another content may stand there"
+    assert not may_be_patched(OLD, Way(1000, append=Append(5000, 5000)), "new")
+    assert not may_be_patched(OLD, Way(1000, copies=(Copy(0, 5000, 0),)), "new")
+
+
+def test_a_patch_must_save_something():
+    whole = Way(10**6)
+    assert patched(whole, 10**6, (), 0) == whole
+    assert patched(whole, 10**6, (Copy(0, 99_999, 0),), 0) == whole
+    assert patched(whole, 10**6, (Copy(0, 100_000, 0),), 0) == Way(900_000, copies=(Copy(0, 100_000, 0),))
+    assert patched(Way(300_000), 300_000, (Copy(0, 60_000, 0),), 0) == Way(300_000)
+    both = (Copy(0, 40_000, 5), Copy(50_000, 40_000, 0))
+    assert patched(Way(300_000), 300_000, both, 0) == Way(220_000, copies=both)
+
+
+def test_a_patch_that_is_cut_again_and_again_gives_way_to_what_can_be_gone_on_with():
+    size, much, little = 10**8, (Copy(0, 10**8 - 2 * 10**6, 0),), (Copy(0, 10**8 - 10**5, 0),)
+    ways = [patched(Way(size), size, much, tries) for tries in range(PATCH_TRIES + 1)]
+    assert [bool(one.copies) for one in ways] == [True] * PATCH_TRIES + [False]
+    assert {one.new for one in ways} == {2 * 10**6}, "so much of it is new, however it is sent"
+    assert patched(Way(size), size, little, 3 * PATCH_TRIES - 1).copies
+    assert not patched(Way(size), size, little, 3 * PATCH_TRIES).copies, "the server may be unable to"
 
 
 @given(st.binary(min_size=LEAST_BYTES + 1, max_size=LEAST_BYTES + 40), st.binary(max_size=60), st.integers(0, 50), st.data())

@@ -281,6 +281,7 @@ def test_a_spool_of_the_first_format_keeps_its_queue(path):
     spool = Spool(path, HERE, 0.0)
     known = spool.known("there")
     assert known is not None and known.remote == RemoteStat(3, 100, "", "")
+    assert spool.signature("there") == b""
     [version] = spool.take(5, 0.0, 0.0)
     assert (version.name, version.snapshot, version.resume) == ("a", "/bak/a", "")
     spool.note(version.id, "half")
@@ -293,6 +294,41 @@ def grown(name, size, *beginnings):
     """A version of which the beginnings of these sizes are what they were."""
     made = entry(name, size, digest=f"d{size}")
     return made._replace(size=size, prefixes={beginning: f"d{beginning}" for beginning in beginnings})
+
+
+def deliver(spool, name, number, signature):
+    spool.enqueue([entry(name, number)])
+    (version,) = take(spool)
+    spool.delivered([Done(version.id, RemoteStat(version.size, number), 1, "size", signature=signature)], 5.0)
+
+
+def test_a_signature_is_that_of_what_the_server_has(spool):
+    assert spool.signature("a") == b""
+    deliver(spool, "a", 1, b"of 1")
+    assert spool.signature("a") == b"of 1"
+    deliver(spool, "a", 2, None)
+    assert spool.signature("a") == b"of 1", "2 goes on where 1 ended"
+    spool = again(spool)
+    deliver(spool, "a", 3, b"of 3")
+    assert spool.signature("a") == b"of 3"
+    spool = again(spool, "ftp://elsewhere")
+    assert spool.signature("a") == b""
+    spool = again(spool)
+    assert spool.signature("a") == b"of 3"
+    deliver(spool, "a", 4, b"")
+    assert spool.signature("a") == b""
+    deliver(spool, "a", 5, b"of 5")
+    spool.not_as_left("a")
+    assert spool.signature("a") == b""
+    spool.close()
+
+
+def test_the_oldest_signatures_go_where_they_are_too_many(spool, monkeypatch):
+    monkeypatch.setattr("pysubtask.subtask.spool.SIGNATURES_BYTES", 500)
+    for number in range(64):
+        deliver(spool, f"a{number % 40}", number, b"x" * 100)
+    left = [number for number in range(40) if spool.signature(f"a{number}")]
+    assert left == [19, 20, 21, 22, 23]
 
 
 def test_what_grew_is_appended_and_that_is_on_record_first(spool):

@@ -1,0 +1,105 @@
+"""A big file that was changed costs what changed: a real child, the system's ssh, a real OpenSSH server, a relay that counts."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pysubtask.common.receipts import read_receipts
+from pysubtask.testing.relay import Relay
+from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from tests.e2e.station import SFTPStation
+from tests.helpers import wait_until
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
+    with openssh_server(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def relay(sshd: OpenSSHServer) -> Iterator[Relay]:
+    with Relay("127.0.0.1", sshd.port) as running:
+        yield running
+
+
+@pytest.fixture
+def one(tmp_path: Path, sshd: OpenSSHServer, relay: Relay) -> Iterator[SFTPStation]:
+    whole = {**sshd.settings(), "HostPort": relay.port, "HostKey": sshd.host_key, "KnownHostsFile": None}
+    station = SFTPStation(tmp_path, sshd.files, whole, [{"file": str(tmp_path / "data" / "big.dat")}])
+    yield station
+    station.close()
+
+
+def sent(station: SFTPStation) -> None:
+    before = len(station.sent())
+    station.notify("big.dat")
+    wait_until(lambda: len(station.sent()) > before, 60, what="a receipt")
+    station.idle()
+    assert (station.server / "big.dat").read_bytes() == (station.data / "big.dat").read_bytes()
+
+
+def test_what_changed_is_sent_and_a_reader_sees_whole_versions_only(one: SFTPStation, relay: Relay) -> None:
+    content = random.randbytes(20_000_000)
+    path = one.write("big.dat", content)
+    one.master.start()
+    sent(one)
+    remote, seen, enough = one.server / "big.dat", set(), threading.Event()
+
+    def look() -> None:
+        while not enough.is_set():
+            seen.add(hash(remote.read_bytes()))
+            enough.wait(0.05)
+
+    versions = [content, os.urandom(1_000_000) + content]
+    versions.append(versions[1][:12_345_678] + os.urandom(100_000) + versions[1][12_445_678:])
+    versions.append(versions[2][9_000_000:] + versions[2][:9_000_000])
+    versions.append(versions[3] + b"grown")
+    versions.append(versions[4][700_000:])
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        for version, most in zip(versions[1:], (1_100_000, 200_000, 120_000, 12_000, 120_000), strict=True):
+            before = relay.up
+            path.write_bytes(version)
+            sent(one)
+            print(f"{len(version):,} bytes cost {relay.up - before:,} of at most {most:,}")
+            assert relay.up - before < most
+    finally:
+        enough.set()
+        reader.join()
+    assert seen <= {hash(version) for version in versions}
+    receipts = list(read_receipts(str(one.state)))
+    assert [receipt.bytes_sent for receipt in receipts] == [receipt.bytes_new for receipt in receipts]
+    one.master.stop(forcekill=False)
+    assert one.leftovers() == []
+
+
+def test_what_others_did_to_it_and_cuts_make_no_mixture(one: SFTPStation, relay: Relay) -> None:
+    content = random.randbytes(3_000_000)
+    path = one.write("big.dat", content)
+    one.master.start()
+    sent(one)
+    remote = one.server / "big.dat"
+    remote.write_bytes(os.urandom(len(content)))
+    path.write_bytes(os.urandom(300_000) + content)
+    sent(one)
+    assert one.kinds().count("not_as_left") == 1
+    relay.drop("up", 250_000)
+    content = path.read_bytes()
+    path.write_bytes(content[:1_500_000] + os.urandom(500_000) + content[1_500_000:])
+    one.notify("big.dat")
+    wait_until(lambda: relay.drops, what="a cut")
+    relay.heal()
+    before = relay.up
+    one.arrived("big.dat", secs=60)
+    one.idle()
+    assert relay.up - before < 700_000, "it was known of what the server's file is made, after a whole upload and a cut, too"

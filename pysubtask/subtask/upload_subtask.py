@@ -18,7 +18,8 @@ from .spool import Entry, Version
 from .watch import RESIDUAL, Due
 
 _LOGIN_KEYS = ("User", "Password", "SFTPLibrary", "KeyFile", "HostKey", "HostKeyPolicy", "KnownHostsFile", "SSHProgram",
-               "SSHConfigFile", "UseTLS", "CAFile", "TLSFingerprint", "AppKey", "RefreshToken", "RefreshTokenFile", "AccessToken")
+               "SSHConfigFile", "UseTLS", "CAFile", "TLSFingerprint", "AppKey", "RefreshToken", "RefreshTokenFile", "AccessToken",
+               "Proxy")
 _HANG_SECS = 2.0
 
 

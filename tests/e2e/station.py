@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pysubtask import BaseMaster, Section, TaskMaster
+from pysubtask import BaseMaster, DropboxTaskMaster, Section, TaskMaster
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.common.status import read_status
@@ -113,9 +113,11 @@ class Station:
 
     def leftovers(self) -> list[str]:
         """Files of ours on the server that should not be there, and snapshots that stayed."""
-        found = [str(path) for path in self.server.rglob(".pysubtask-*")]
-        bak = self.data / self.base.get("BakToFolder", "upload")
-        return found + ([str(path) for path in bak.iterdir()] if bak.is_dir() else [])
+        return [str(path) for path in self.server.rglob(".pysubtask-*")] + self._in_bak(self.base.get("BakToFolder", "upload"))
+
+    def _in_bak(self, name: str) -> list[str]:
+        bak = self.data / name
+        return [str(path) for path in bak.iterdir()] if bak.is_dir() else []
 
 
 class SFTPStation(Station):
@@ -135,25 +137,34 @@ class SFTPStation(Station):
         return TaskMaster(self.entries, config, LogFileName=str(self.root / "logs" / "master.txt"), LogToConsole=False)
 
     def leftovers(self) -> list[str]:
-        found = [str(path) for path in self.server.rglob(".pysubtask-*")]
-        bak = self.data / "upload" / "ftp"
-        return found + ([str(path) for path in bak.iterdir()] if bak.is_dir() else [])
+        return [str(path) for path in self.server.rglob(".pysubtask-*")] + self._in_bak("upload/ftp")
 
 
 class DropboxStation(Station):
-    """The same with a TaskMaster and Dropbox; ``box`` holds the section's values, without what is set in base."""
+    """The same with Dropbox; ``box`` holds the section's values, ``ftp`` those of a second destination."""
 
     extension = "dropbox"
 
-    def __init__(self, root: Path, server: Path, box: dict[str, Any], **base: Any):
-        own = {key: value for key, value in box.items() if key not in ("StallSecs", "ConnectTimeoutSecs")}
-        self.box = {"Subtask_Log_FileName": str(root / "logs" / "child.txt"), "TimerIntervalSecs": 0.2, **own}
-        super().__init__(root, **base)
+    def __init__(self, root: Path, server: Path, box: dict[str, Any], entries: list[dict[str, Any]] | None = None, *,
+                 ftp: dict[str, Any] | None = None, **base: Any):
+        # These belong into the base section.
+        shared = {key: box[key] for key in ("StallSecs", "ConnectTimeoutSecs") if key in box}
+        self.box = {key: value for key, value in box.items() if key not in shared}
+        self.ftp = ftp
+        super().__init__(root, entries, **shared, **base)
         self.server = server
 
     def make(self) -> BaseMaster:
+        for key in ("Subtask_Log_FileName", "TimerIntervalSecs"):
+            self.box.setdefault(key, self.base[key])
         config = {"base": Section("", **self.base), "dropbox": Section("", **self.box)}
-        return TaskMaster(self.entries, config, LogFileName=str(self.root / "logs" / "master.txt"), LogToConsole=False)
+        log = str(self.root / "logs" / "master.txt")
+        if self.ftp is None:
+            return DropboxTaskMaster(self.entries, config, LogFileName=log, LogToConsole=False)
+        return TaskMaster(self.entries, {**config, "ftp": Section("", **self.ftp)}, LogFileName=log, LogToConsole=False)
+
+    def leftovers(self) -> list[str]:
+        return self._in_bak("upload/dropbox")
 
 
 def pause(secs: float) -> None:

@@ -15,46 +15,17 @@ from typing import Any
 
 import pytest
 
-from pysubtask import Section, TaskMaster
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
-from pysubtask.dropbox import DropboxTaskMaster
 from pysubtask.testing.dropbox import DropboxServer, dropbox_server
 from pysubtask.testing.sshd import missing, openssh_server
 from pysubtask.transports.dropbox import DropboxTransport
-from tests.e2e.station import Station
+from tests.e2e.station import DropboxStation
 from tests.helpers import wait_until
 
 FULL = bool(os.environ.get("PYSUBTASK_FULL_SIZE"))
 MIB = 2**20
 START, APPEND = "files/upload_session/start", "files/upload_session/append_v2"
-
-
-class DropboxStation(Station):
-    """With a DropboxTaskMaster; ``dropbox`` holds the section's values, ``ftp`` those of a second destination."""
-
-    extension = "dropbox"
-
-    def __init__(self, root: Path, server: DropboxServer, entries: list[dict[str, Any]] | None = None, *,
-                 ftp: dict[str, Any] | None = None, dropbox: dict[str, Any] | None = None, **base: Any) -> None:
-        self.ftp = ftp
-        self.dropbox = {**server.settings(), **(dropbox or {})}
-        super().__init__(root, entries, **base)
-        self.server = server.folder
-
-    def make(self) -> TaskMaster:
-        for key in ("Subtask_Log_FileName", "TimerIntervalSecs"):
-            self.dropbox.setdefault(key, self.base[key])
-        sections = {"base": Section("", **self.base), "dropbox": Section("", **self.dropbox)}
-        log = str(self.root / "logs" / "master.txt")
-        if self.ftp is None:
-            return DropboxTaskMaster(self.entries, sections, LogFileName=log, LogToConsole=False)
-        sections["ftp"] = Section("", **self.ftp)
-        return TaskMaster(self.entries, sections, LogFileName=log, LogToConsole=False)
-
-    def leftovers(self) -> list[str]:
-        bak = self.data / "upload" / "dropbox"
-        return [str(path) for path in bak.iterdir()] if bak.is_dir() else []
 
 
 @pytest.fixture
@@ -67,8 +38,8 @@ def server(tmp_path: Path) -> Iterator[DropboxServer]:
 def station(tmp_path: Path, server: DropboxServer) -> Iterator[Any]:
     made: list[DropboxStation] = []
 
-    def make(*args: Any, **named: Any) -> DropboxStation:
-        made.append(DropboxStation(tmp_path, server, *args, **named))
+    def make(*args: Any, dropbox: dict[str, Any] | None = None, **named: Any) -> DropboxStation:
+        made.append(DropboxStation(tmp_path, server.folder, {**server.settings(), **(dropbox or {})}, *args, **named))
         return made[-1]
 
     yield make
@@ -153,7 +124,7 @@ def test_a_big_file_with_cuts_and_kills_arrives_once(server: DropboxServer, stat
         if number in kills:
             one.kill()
         else:
-            server.cut(APPEND, chance.randrange(one.dropbox["ChunkBytes"]))
+            server.cut(APPEND, chance.randrange(one.box["ChunkBytes"]))
     one.arrived("big.bin", secs=90)
     one.idle()
     sent = server.content_bytes / size

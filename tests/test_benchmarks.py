@@ -47,7 +47,7 @@ def _run(name, tmp_path, *options, **environment):
 
 
 def test_bulk(tmp_path):
-    rows, _ = _run("bulk", tmp_path, "--only", "pysubtask", "--only", "OpenSSH sftp", "--only", "rsync")
+    rows, _ = _run("bulk", tmp_path, "--only", "pysubtask", "--only", "OpenSSH sftp")
     ours = rows["pysubtask SFTPTransport"]
     assert 0.1 < ours["mb_per_sec"] < 10_000
     assert 10 < ours["rss_mb"] < 300
@@ -58,7 +58,7 @@ def test_bulk(tmp_path):
 
 
 def test_small(tmp_path):
-    rows, _ = _run("small", tmp_path, "--only", "pysubtask", "--only", "sftp", "--only", "mirror -R")
+    rows, _ = _run("small", tmp_path, "--only", "64 in flight", "--only", "end to end", "--only", "mirror -R -P")
     alone, whole = rows["pysubtask SFTPTransport, 64 in flight"], rows["pysubtask end to end"]
     assert 0.5 < alone["files_per_sec"] < 100_000
     assert 0.5 < whole["files_per_sec"] < 100_000

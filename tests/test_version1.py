@@ -454,7 +454,8 @@ def dropbox(tmp_path_factory):
 
 @pytest.fixture
 def box_station(dropbox, tmp_path):
-    one = DropboxStation(tmp_path, dropbox.folder / "in" / "here", dropbox.settings(HostPath="in/here", TimerIntervalSecs=0.2), ParkedRetrySecs=1)
+    box = dropbox.settings(HostPath="in/here", TimerIntervalSecs=0.2)
+    one = DropboxStation(tmp_path, dropbox.folder / "in" / "here", box, ParkedRetrySecs=1)
     yield one
     one.close()
     dropbox.heal()

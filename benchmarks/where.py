@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import importlib.metadata
 import os
 import platform
 import re
@@ -17,6 +18,7 @@ from typing import Any
 from pysubtask import __version__
 
 _REPO = Path(__file__).resolve().parent.parent
+_LIBRARIES = ("pyfastcdc", "paramiko")
 _VERSIONS = {
     "sftp": ("ssh", "-V"),
     "rclone": ("rclone", "version"),
@@ -34,6 +36,7 @@ def about(folder: Path, server_folder: Path) -> dict[str, Any]:
     load = os.getloadavg()[0]
     versions = {"pysubtask": f"{__version__}{_commit()}", "python": platform.python_version()}
     versions |= {name: _version(*command) for name, command in _VERSIONS.items()}
+    versions |= {name: _installed(name) for name in _LIBRARIES}
     aes = "with" if re.search(r"\b(aes|pmull)\b", words) else "without"
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -52,6 +55,13 @@ def _commit() -> str:
     argv = ["git", "-C", str(_REPO), "describe", "--always", "--dirty"]
     run = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False)
     return f" ({run.stdout.strip()})" if run.returncode == 0 else ""
+
+
+def _installed(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"
 
 
 def _version(program: str, flag: str) -> str:

@@ -91,6 +91,37 @@ NAMES = {
 OUTSIDE = ("../out", "a/../../out", "/out", "..", "", ".", "a/..", "nul\0byte")
 
 
+ABOUT_FILES = (
+    "test_identity_is_a_url_without_secrets", "test_only_the_first_size_bytes_are_sent",
+    "test_mtime_is_kept_where_the_trait_says_so", "test_without_an_mtime_the_file_carries_the_servers_time", "test_any_name_the_file_system_allows",
+    "test_a_name_that_leaves_the_folder_is_refused", "test_nested_names_make_their_folders",
+    "test_confirm_is_asked_once_between_the_last_byte_and_the_publication", "test_confirm_stops_the_publication",
+    "test_a_source_shorter_than_promised", "test_a_source_that_cannot_be_read", "test_the_later_of_two_uploads_wins",
+    "test_stale_temps_are_gone_before_the_name_changes", "test_a_parent_that_is_a_file", "test_a_name_that_is_a_folder",
+    "test_a_folder_that_may_not_be_written", "test_stat", "test_remove_names_those_that_were_there",
+)  # fmt: skip
+"""Cases in which the way to the server makes no difference."""
+
+ABOUT_LINK = (
+    "test_close_ends_what_is_in_progress", "test_a_limit_of_the_rate_holds_for_all_together", "test_a_link_that_freezes",
+    "test_a_slow_link_is_not_a_dead_one", "test_a_link_cut_while_idle", "test_close_ends_a_stalled_upload_at_once",
+    "test_refused_then_taken", "test_a_connect_that_breaks_off",
+)  # fmt: skip
+"""Cases in which what the server can do makes no difference."""
+
+
+def without(*names: str) -> Callable[[type], type]:
+    """A class of cases less these, which another class asks of the same code."""
+
+    def less(cases: type) -> type:
+        for name in names:
+            assert callable(getattr(cases, name)), f"there is no {name}"
+            setattr(cases, name, None)
+        return cases
+
+    return less
+
+
 class _Run:
     """One test at work: makes sources and jobs, each with a temp name of its own."""
 

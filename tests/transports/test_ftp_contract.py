@@ -13,7 +13,16 @@ from pysubtask.testing.ftp import FTPServer, ftp_server
 from pysubtask.testing.ftp_relay import FTPRelay
 from pysubtask.testing.vsftpd import VsftpdServer, missing, vsftpd_server
 from pysubtask.transports.ftp import FTPTransport
-from tests.transports.contract import AppendContract, NetworkContract, ResumeContract, Site, TransportContract, _plant
+from tests.transports.contract import (
+    ABOUT_FILES,
+    AppendContract,
+    NetworkContract,
+    ResumeContract,
+    Site,
+    TransportContract,
+    _plant,
+    without,
+)
 
 needs_vsftpd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 BUFFER = 16 * 1024  # so that a slow link is slow, and not hidden in socket buffers
@@ -138,6 +147,7 @@ class TestVsftpd(GrowContract):
 
 
 @needs_vsftpd
+@without(*set(ABOUT_FILES) - {"test_any_name_the_file_system_allows"})
 class TestVsftpdTLS13(SameProgram, CutContract, GrowContract):
     """With sessions reused and data ended by a close_notify, or vsftpd refuses."""
 
@@ -147,6 +157,7 @@ class TestVsftpdTLS13(SameProgram, CutContract, GrowContract):
 
 
 @needs_vsftpd
+@without(*set(ABOUT_FILES) - {"test_any_name_the_file_system_allows"})
 class TestVsftpdTLS12(SameProgram, QuickContract):
     @pytest.fixture
     def site(self, vsftpd_tls12: VsftpdServer, tmp_path: Path) -> Iterator[Site]:
@@ -159,6 +170,7 @@ class TestPyftpdlib(CutContract, GrowContract):
         yield from site_of(pyftpdlib, pyftpdlib.files, tmp_path)
 
 
+@without(*set(ABOUT_FILES) - {"test_any_name_the_file_system_allows"})
 class TestPyftpdlibTLS(SameProgram, GrowContract):
     """Explicit TLS, with a pinned certificate."""
 
@@ -169,6 +181,7 @@ class TestPyftpdlibTLS(SameProgram, GrowContract):
         yield from site_of(pyftpdlib_tls, pyftpdlib_tls.files, tmp_path, CAFile=None, TLSFingerprint=pin)
 
 
+@without(*set(ABOUT_FILES) - {"test_nested_names_make_their_folders"})
 class TestPyftpdlibImplicit(QuickContract):
     """Implicit TLS, active, and the login's own folder."""
 

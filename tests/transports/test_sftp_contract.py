@@ -12,7 +12,16 @@ from pysubtask.testing import Relay
 from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports.base import Append
 from pysubtask.transports.sftp import SFTPTransport
-from tests.transports.contract import AppendContract, CopyContract, NetworkContract, ResumeContract, Site
+from tests.transports.contract import (
+    ABOUT_FILES,
+    ABOUT_LINK,
+    AppendContract,
+    CopyContract,
+    NetworkContract,
+    ResumeContract,
+    Site,
+    without,
+)
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -47,22 +56,20 @@ class TestOverSSH(ResumeContract, AppendContract, CopyContract, NetworkContract)
         yield from site_of(server, tmp_path)
 
 
+@without(
+    *ABOUT_FILES, "test_a_temp_that_was_meddled_with", "test_notes_that_mean_nothing",
+    "test_a_file_that_is_not_as_left_stays_as_it_is", "test_an_append_that_was_cut_upon_another_file",
+    "test_stale_temps_are_gone_when_it_is_done", "test_a_late_append_does_not_touch_a_newer_version",
+    "test_a_late_append_changes_nothing_of_the_one_that_finished_it",
+)  # fmt: skip
 class TestOverAsyncSSH(ResumeContract, AppendContract, NetworkContract):
-    # What only the server makes a difference to is seen over ssh.
-    test_a_temp_that_was_meddled_with = None  # type: ignore[assignment]
-    test_notes_that_mean_nothing = None  # type: ignore[assignment]
-    test_a_file_that_is_not_as_left_stays_as_it_is = None  # type: ignore[assignment]
-    test_an_append_that_was_cut_upon_another_file = None  # type: ignore[assignment]
-    test_stale_temps_are_gone_when_it_is_done = None  # type: ignore[assignment]
-    test_a_late_append_does_not_touch_a_newer_version = None  # type: ignore[assignment]
-    test_a_late_append_changes_nothing_of_the_one_that_finished_it = None  # type: ignore[assignment]
-
     @pytest.fixture
     def site(self, server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:
         pytest.importorskip("asyncssh")
         yield from site_of(server, tmp_path, SSHProgram="no-such-ssh-program")
 
 
+@without(*ABOUT_LINK, "test_any_name_the_file_system_allows", "test_stat", "test_a_source_that_cannot_be_read")
 class TestWithoutPosixRename(NetworkContract):
     @pytest.fixture
     def site(self, plain_server: OpenSSHServer, tmp_path: Path) -> Iterator[Site]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ..common.errors import SourceError
+from ..transports.base import Copy
 from . import signature
 from .desk import Desk
 from .plan import Way, is_signed, may_be_patched, patched
@@ -39,12 +40,8 @@ class Signing:
         how, known = version.way, version.known
         if not self._signs(version, copies) or known is None or not may_be_patched(known, how, version.digest):
             return how
-        old = signature.unpack(await self._desk.ask(self._desk.spool.signature, version.name))
-        if old is None:
-            return how
-        found = await self._apart(
-            version, lambda halted: signature.copies_of(old, known.remote.size, version.snapshot, version.size, halted)
-        )
+        kept = await self._desk.ask(self._desk.spool.signature, version.name)
+        found = await self._apart(version, lambda halted: _compare(kept, known.remote.size, version, halted)) if kept else None
         if found is None:
             return how
         if found[1].suits():
@@ -93,6 +90,13 @@ class Signing:
             return None
         finally:
             halt.set()
+
+
+def _compare(
+    kept: bytes, had: int, version: Version, halted: Callable[[], bool]
+) -> tuple[tuple[Copy, ...], signature.Signature] | None:
+    old = signature.unpack(kept)
+    return None if old is None else signature.copies_of(old, had, version.snapshot, version.size, halted)
 
 
 class Signed:

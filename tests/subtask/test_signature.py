@@ -169,13 +169,21 @@ def test_what_was_appended_since_does_not_hide_the_end(files, method):
     assert new.size == len(content)
 
 
+def test_equal_parts_make_no_more_copies_than_they_must(files):
+    had = random.randbytes(200_000) * 4
+    copies, _ = files.copies(files.sign(had), had, os.urandom(5_000) + had)
+    assert len(copies) == 1
+    copies, _ = files.copies(files.sign(had + bytes(400_000)), had + bytes(400_000), had + b"x" + bytes(400_000))
+    assert len(copies) <= 10, "each part of zeros follows itself"
+
+
 def test_a_signature_of_the_other_method_is_of_no_use(files, monkeypatch):
     had = random.randbytes(600_000)
     held = files.sign(had)
     if held.method == FIXED:
         pytest.skip("pyfastcdc is not installed")
     monkeypatch.setattr(signature, "_fastcdc", lambda: None)
-    copies, new = files.copies(held, had, had + b"x")
+    copies, new = files.copies(held, had, b"x" + had)
     assert copies == ()
     assert (held.method, new.method) == (FASTCDC, FIXED)
 

@@ -73,9 +73,12 @@ def is_signed(how: Way, size: int, base: int, live: bool) -> bool:
     return size >= SIGNED_BYTES and how.append is None and not how.copies and not base and not live
 
 
-def may_be_patched(known: Known | None, how: Way, digest: str) -> bool:
-    """Whether a version that has a signature may be made from what the server has: surely known, and another content."""
-    return known is not None and known.reach is None and known.digest != digest and how.append is None and not how.copies
+def may_be_patched(known: Known | None, how: Way, digest: str, resume: str) -> bool:
+    """Whether a version that is sent ``how`` may be made from what the server has: surely known, and another content. What was
+    begun whole, and can be gone on with, is."""
+    if known is None or known.reach is not None or known.digest == digest:
+        return False
+    return how.append is None and not how.copies and not resume
 
 
 def patched(how: Way, size: int, copies: tuple[Copy, ...], attempts: int) -> Way:

@@ -38,7 +38,7 @@ class Signing:
     async def plan(self, version: Version, *, copies: bool) -> Way:
         """How a version is to be sent: with copies of parts of what the server has, where that is of use."""
         how, known = version.way, version.known
-        if not self._signs(version, copies) or known is None or not may_be_patched(known, how, version.digest):
+        if not self._signs(version, copies) or known is None or not may_be_patched(known, how, version.digest, version.resume):
             return how
         kept = await self._desk.ask(self._desk.spool.signature, version.name)
         found = await self._apart(version, lambda halted: _compare(kept, known.remote.size, version, halted)) if kept else None

@@ -104,12 +104,13 @@ def test_a_signature_is_for_what_is_big_and_sent_whole():
 
 
 def test_only_what_is_surely_known_is_patched():
-    assert may_be_patched(OLD, Way(6000), "new")
-    assert not may_be_patched(None, Way(6000), "new")
-    assert not may_be_patched(OLD, Way(6000), OLD.digest), "the server lost it"
-    assert not may_be_patched(OLD._replace(reach=(5500, "d")), Way(6000), "new"), "part of another content may stand there"
-    assert not may_be_patched(OLD, Way(1000, append=Append(5000, 5000)), "new")
-    assert not may_be_patched(OLD, Way(1000, copies=(Copy(0, 5000, 0),)), "new")
+    assert may_be_patched(OLD, Way(6000), "new", "")
+    assert not may_be_patched(OLD, Way(6000), "new", "half of it"), "gone on with"
+    assert not may_be_patched(None, Way(6000), "new", "")
+    assert not may_be_patched(OLD, Way(6000), OLD.digest, ""), "the server lost it"
+    assert not may_be_patched(OLD._replace(reach=(5500, "d")), Way(6000), "new", ""), "part of another content may stand there"
+    assert not may_be_patched(OLD, Way(1000, append=Append(5000, 5000)), "new", "")
+    assert not may_be_patched(OLD, Way(1000, copies=(Copy(0, 5000, 0),)), "new", "")
 
 
 def test_a_patch_must_save_something():

@@ -92,14 +92,25 @@ OUTSIDE = ("../out", "a/../../out", "/out", "..", "", ".", "a/..", "nul\0byte")
 
 
 ABOUT_FILES = (
-    "test_identity_is_a_url_without_secrets", "test_only_the_first_size_bytes_are_sent",
-    "test_mtime_is_kept_where_the_trait_says_so", "test_without_an_mtime_the_file_carries_the_servers_time", "test_any_name_the_file_system_allows",
-    "test_a_name_that_leaves_the_folder_is_refused", "test_nested_names_make_their_folders",
-    "test_confirm_is_asked_once_between_the_last_byte_and_the_publication", "test_confirm_stops_the_publication",
-    "test_a_source_shorter_than_promised", "test_a_source_that_cannot_be_read", "test_the_later_of_two_uploads_wins",
-    "test_stale_temps_are_gone_before_the_name_changes", "test_a_parent_that_is_a_file", "test_a_name_that_is_a_folder",
-    "test_a_folder_that_may_not_be_written", "test_stat", "test_remove_names_those_that_were_there",
-)  # fmt: skip
+    "test_a_folder_that_may_not_be_written",
+    "test_a_name_that_is_a_folder",
+    "test_a_name_that_leaves_the_folder_is_refused",
+    "test_a_parent_that_is_a_file",
+    "test_a_source_shorter_than_promised",
+    "test_a_source_that_cannot_be_read",
+    "test_any_name_the_file_system_allows",
+    "test_confirm_is_asked_once_between_the_last_byte_and_the_publication",
+    "test_confirm_stops_the_publication",
+    "test_identity_is_a_url_without_secrets",
+    "test_mtime_is_kept_where_the_trait_says_so",
+    "test_nested_names_make_their_folders",
+    "test_only_the_first_size_bytes_are_sent",
+    "test_remove_names_those_that_were_there",
+    "test_stale_temps_are_gone_before_the_name_changes",
+    "test_stat",
+    "test_the_later_of_two_uploads_wins",
+    "test_without_an_mtime_the_file_carries_the_servers_time",
+)
 """Cases in which the way to the server makes no difference."""
 
 ABOUT_LINK = (

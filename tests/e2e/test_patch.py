@@ -48,7 +48,8 @@ def sent(station: SFTPStation) -> None:
 
 
 def test_what_changed_is_sent_and_a_reader_sees_whole_versions_only(one: SFTPStation, relay: Relay) -> None:
-    content = random.randbytes(20_000_000)
+    noise = random.Random(11).randbytes
+    content = noise(20_000_000)
     path = one.write("big.dat", content)
     one.master.start()
     sent(one)
@@ -59,8 +60,8 @@ def test_what_changed_is_sent_and_a_reader_sees_whole_versions_only(one: SFTPSta
             seen.add(hash(remote.read_bytes()))
             enough.wait(0.05)
 
-    versions = [content, os.urandom(1_000_000) + content]
-    versions.append(versions[1][:12_345_678] + os.urandom(100_000) + versions[1][12_445_678:])
+    versions = [content, noise(1_000_000) + content]
+    versions.append(versions[1][:12_345_678] + noise(100_000) + versions[1][12_445_678:])
     versions.append(versions[2][9_000_000:] + versions[2][:9_000_000])
     versions.append(versions[3] + b"grown")
     versions.append(versions[4][700_000:])

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    # Hundreds of children are started here: what they import is compiled once, outside the tree.
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.path.join(tempfile.gettempdir(), f"pysubtask-pycache-{os.getuid() if hasattr(os, 'getuid') else ''}")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 pytest_plugins = ["pysubtask.testing.pytest_plugin"]
 

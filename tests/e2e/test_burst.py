@@ -55,6 +55,8 @@ def settle(one, *names):
         one.write(name, "0\n")
     one.master.start()
     one.arrived(*names)
+    one.idle()
+    pause(0.1)  # the child may just be making the notify file of a new file: a touch at once is one with that
     for name in names:
         one.notify(name)
     one.wait_kind("unchanged", len(names))

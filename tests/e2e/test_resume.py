@@ -21,7 +21,7 @@ from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
 
 FULL = bool(os.environ.get("PYSUBTASK_FULL_SIZE"))
-SIZE, CUTS, KILLS, RATE = (300_000_000, 10, 2, 30_000_000) if FULL else (36_000_000, 4, 1, 12_000_000)
+SIZE, CUTS, KILLS, RATE = (300_000_000, 10, 2, 30_000_000) if FULL else (24_000_000, 3, 1, 12_000_000)
 
 
 @pytest.fixture(params=["sftp", "ftp"])

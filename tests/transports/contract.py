@@ -627,7 +627,7 @@ class NetworkContract(TransportContract):
 
         return runner
 
-    @pytest.mark.parametrize(("percent", "how"), [(1, "rst"), (1, "fin"), (50, "rst"), (50, "fin"), (99, "rst"), (99, "fin")])
+    @pytest.mark.parametrize(("percent", "how"), [(1, "fin"), (50, "rst"), (50, "fin"), (99, "rst")])
     def test_a_link_cut_while_the_bytes_go_up(self, broken: Any, relay: Relay, percent: int, how: Any) -> None:
         def arrange(job: Job) -> Job:
             relay.drop("up", job.size * percent // 100, how=how)
@@ -645,7 +645,7 @@ class NetworkContract(TransportContract):
         broken(arrange)
         assert relay.drops == 1
 
-    @pytest.mark.parametrize("after", [40, 90, 150, 250, 400])
+    @pytest.mark.parametrize("after", [40, 150, 400])
     def test_a_link_cut_among_the_last_answers(self, broken: Any, relay: Relay, after: int) -> None:
         """Where publishing takes several steps, each of them may be the last one that was heard of."""
         def arrange(job: Job) -> Job:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,20 @@ class TestDropbox(NetworkContract):
 
         run(case)
         assert (site.files(), site.read("f/a")) == ({"f/a"}, b"new")
+
+    def test_a_slow_link_is_not_a_dead_one(self, site: Site, run: Any) -> None:
+        """A call is answered when all of its body is there, TLS and the relay's own buffers included: so with more room."""
+        data = os.urandom(300_000)
+
+        async def case(transport: Any, at_work: Any) -> None:
+            assert site.relay is not None
+            site.relay.throttle(60_000, "up")
+            await at_work.put(transport, "a", data)
+
+        started = time.monotonic()
+        run(case, StallSecs=4, ChunkBytes=1024 * 1024)
+        assert site.read("a") == data
+        assert time.monotonic() - started > 4, "it took longer than the limit of a standstill"
 
     def test_a_link_cut_while_idle(self, site: Site, run: Any) -> None:
         """Connections are opened as they are needed: one that was cut while nobody used it is not missed."""

@@ -186,12 +186,12 @@ def _refuse() -> None:
 
 @contextlib.contextmanager
 def watching(site: Site, name: str) -> Iterator[set[bytes | None]]:
-    """Everything a reader who never rests finds under a remote name."""
+    """Everything a reader who hardly rests finds under a remote name."""
     seen: set[bytes | None] = set()
     enough = threading.Event()
 
     def look() -> None:
-        while not enough.is_set():
+        while not enough.wait(0.0005):
             seen.add(site.read(name))
 
     reader = threading.Thread(target=look)

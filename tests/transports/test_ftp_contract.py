@@ -63,7 +63,7 @@ class FTPContract(OnlyWhatFTPCanSay, NetworkContract):
 class GrowContract(ResumeContract, AppendContract, FTPContract):
     """Everything."""
 
-    resume_size = 20_000_000
+    resume_size = 8_000_000
 
     @pytest.mark.parametrize("whole_records", [False])  # FTP makes no such promise
     def test_a_reader_sees_a_prefix_however_often_it_is_cut(self, site: Site, run: Any, relay: Any, whole_records: bool) -> None:

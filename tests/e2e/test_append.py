@@ -165,7 +165,8 @@ def test_cuts_and_kills_in_the_middle_of_appends_show_true_prefixes_only(
     assert all(hash(data[:size]) == mark for size, mark in seen), "a true prefix at any moment"
     # Where a snapshot was taken in the middle of our own writing, it ends there.
     ends = {event.fields["size"] for event in read_events(str(one.state)) if event.kind == "queued"}
-    halves = [size for size, _ in seen if data[size - 1 : size] != b"\n" and size not in ends]
+    # A file system shows a write page by page, and the reader may look in between.
+    halves = [size for size, _ in seen if data[size - 1 : size] != b"\n" and size not in ends and size % 4096]
     assert halves == [], "and never half a line"
     print(f"{len(seen)} sizes seen, {(relay.up - before) / new:.2f} x what was new")
     assert relay.up - before < 2.0 * new, "what was there was not sent again"

@@ -133,7 +133,9 @@ def test_drop_upstream_after_exactly_n_bytes(sink: Server, how: str, after: int)
         assert end_of(client) == how
         client.close()
         wait_until(lambda: sink.ends)
-        assert bytes(sink.received[0]) == data[:after]
+        received = bytes(sink.received[0])
+        # A reset may throw away what a busy receiver has not read yet; what was handed over is counted below.
+        assert received == data[:after] if how == "fin" else data[:after].startswith(received)
         assert sink.ends == ["fin" if how == "fin" else "ECONNRESET"]
         assert (relay.up, relay.drops, relay.connections) == (after, 1, [])
 

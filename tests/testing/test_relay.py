@@ -342,8 +342,12 @@ def test_a_dead_server_resets_the_client_and_a_new_target_works(echo: Server) ->
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with Relay("127.0.0.1", port) as relay:
-        with dial(relay) as client:
-            assert end_of(client) == "rst"
+        try:
+            with dial(relay) as client:
+                ended = end_of(client)
+        except ConnectionResetError:  # as early as that, where this side is the slower one
+            ended = "rst"
+        assert ended == "rst"
         relay.target = ("127.0.0.1", echo.port)
         with dial(relay) as client:
             client.sendall(b"x")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -27,3 +30,25 @@ def wait_until(condition: Callable[[], _T], secs: float = 20, what: str = "the c
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {secs} s; the last answer was {last!r}")
         time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def command_lines() -> Iterator[set[bytes]]:
+    """The command lines of all processes of this machine, seen while it lasts."""
+    seen: set[bytes] = set()
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            for path in glob.glob("/proc/[0-9]*/cmdline"):
+                # A process may end as it is looked at.
+                with contextlib.suppress(OSError), open(path, "rb") as file:
+                    seen.add(file.read())
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        looker.join()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import signal
@@ -10,7 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +25,7 @@ from pysubtask.subtask import dropbox_login
 from pysubtask.testing import DropboxServer, dropbox_server
 from tests.e2e.station import DropboxStation
 from tests.e2e.test_demo import BLOCKER
-from tests.helpers import wait_until
+from tests.helpers import command_lines, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 SECS = 60
@@ -252,41 +250,26 @@ def test_the_token_is_seen_nowhere_else(tmp_path: Path, server: DropboxServer):
     """From the app to Dropbox, through a proxy with a password, with a link that fails: in no argv, log, file or repr."""
     url = f"http://me:geheim@{server.proxy.removeprefix('http://')}"
     one = DropboxStation(tmp_path, server.folder, server.settings(Proxy=url))
-    seen: set[bytes] = set()
-    stop = threading.Event()
-
-    def look() -> None:
-        while not stop.is_set():
-            for path in glob.glob("/proc/[0-9]*/cmdline"):
-                try:
-                    with open(path, "rb") as file:
-                        seen.add(file.read())
-                except OSError:
-                    continue
-
-    looker = threading.Thread(target=look)
-    looker.start()
     try:
-        server.stop()
-        try:
-            one.write("a.csv", "1\n")
-            one.master.start()
+        with command_lines() as seen:
+            server.stop()
+            try:
+                one.write("a.csv", "1\n")
+                one.master.start()
+                one.notify("a.csv")
+                one.wait_kind("connect_failed")
+            finally:
+                server.start()
+            one.arrived("a.csv", secs=SECS)
+            server.revoke()
+            server.expire_tokens()
+            one.write("a.csv", "2\n")
             one.notify("a.csv")
-            one.wait_kind("connect_failed")
-        finally:
-            server.start()
-        one.arrived("a.csv", secs=SECS)
-        server.revoke()
-        server.expire_tokens()
-        one.write("a.csv", "2\n")
-        one.notify("a.csv")
-        one.wait_kind("login_refused")
-        wait_until(lambda: one.page().get("state") == "held", what="held")
-        shown = repr(one.master) + repr(one.master.status()) + repr(one.master.__dict__)
+            one.wait_kind("login_refused")
+            wait_until(lambda: one.page().get("state") == "held", what="held")
+            shown = repr(one.master) + repr(one.master.status()) + repr(one.master.__dict__)
     finally:
         server.restore()
-        stop.set()
-        looker.join()
         one.close()
     words = (TOKEN, "geheim")
     assert any(b"pysubtask.dropbox" in line for line in seen), "the look saw the child"

@@ -1,11 +1,8 @@
 """A password goes from the app to the server and is seen nowhere else."""
 
-import glob
-import threading
-
 from pysubtask.testing import sftp_server
 from tests.e2e.station import SFTPStation
-from tests.helpers import wait_until
+from tests.helpers import command_lines, wait_until
 
 PASSWORD = "s3cret-Grüße-%@ 'quoted'"
 
@@ -14,33 +11,19 @@ def test_the_password_is_in_no_argv_no_log_no_file_and_no_repr(tmp_path):
     with sftp_server(tmp_path / "files", password=PASSWORD) as server:
         settings = {**server.settings(), "KeyFile": None, "Password": PASSWORD}
         one = SFTPStation(tmp_path, tmp_path / "files", settings)
-        seen, stop = set(), threading.Event()
-
-        def look():
-            while not stop.is_set():
-                for path in glob.glob("/proc/[0-9]*/cmdline"):
-                    try:
-                        with open(path, "rb") as file:
-                            seen.add(file.read())
-                    except OSError:
-                        continue
-
-        looker = threading.Thread(target=look)
-        looker.start()
         try:
-            one.write("a.csv", "1\n")
-            one.master.start()
-            one.notify("a.csv")
-            one.arrived("a.csv")
-            one.kill()
-            one.write("a.csv", "2\n", "a")
-            one.notify("a.csv")
-            one.arrived("a.csv")
-            wait_until(lambda: one.page().get("delivered"), what="a page that tells of it")
-            shown = repr(one.master) + repr(one.master.status()) + repr(one.master.__dict__)
+            with command_lines() as seen:
+                one.write("a.csv", "1\n")
+                one.master.start()
+                one.notify("a.csv")
+                one.arrived("a.csv")
+                one.kill()
+                one.write("a.csv", "2\n", "a")
+                one.notify("a.csv")
+                one.arrived("a.csv")
+                wait_until(lambda: one.page().get("delivered"), what="a page that tells of it")
+                shown = repr(one.master) + repr(one.master.status()) + repr(one.master.__dict__)
         finally:
-            stop.set()
-            looker.join()
             one.master.stop(forcekill=False)
     assert server.logins >= 2
     assert any(b"sftp" in line for line in seen), "the look saw ssh"

@@ -27,6 +27,8 @@ _BASE = (
     Setting("Master_Log_FileName", "./logs/base_taskmaster.log.txt", "", "The master's log. None logs to no file.", optional=True),
     Setting("Subtask_Log_FileName", "./logs/base_subtask.log.txt", "", "The child's log. None logs to no file. A task with "
             "a TaskName of its own has its name in the default.", optional=True),
+    Setting("LogLevel", "info", "", "What the logs show: from 'debug' (everything) to 'error' (errors alone).",
+            choices=("debug", "info", "warning", "error"), live=True),
     Setting("HeartbeatIntervalSecs", 0, "seconds", "How often a heartbeat file is sent; 0 sends none.", kind=float, low=0,
             high=7 * _DAY, live=True),
     Setting("HeartbeatName", None, "", "Name of the heartbeat file; None takes the host's name.", kind=str),

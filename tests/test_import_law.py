@@ -75,6 +75,8 @@ def allowed(own, name, top):
         return other in ("master", "common", "defaults_config", "pysubtask")
     if own == ("subtask", "dropbox_login") and name.startswith("pysubtask.transports.dropbox."):
         return True  # the login is that protocol too, and goes the same way through proxies
+    if own == ("subtask", "live") and name.startswith("pysubtask.defaults_config"):
+        return True  # a setting that comes while the child runs is checked by the same table
     if mine == "subtask":
         return other in ("subtask", "common", "pysubtask") or name in ("pysubtask.transports", "pysubtask.transports.base")
     if mine == "transports":

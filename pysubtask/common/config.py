@@ -13,6 +13,8 @@ from .errors import ConfigError
 
 SECTIONS = ("base", "burst_mode", "ftp", "dropbox")
 MASK = "********"
+_YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+_FACTORS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 _SECRET_WORDS = ("password", "passphrase", "token", "secret")
 
 
@@ -142,6 +144,39 @@ class Setting:
         if self.kind is int or (self.kind is float and isinstance(value, int)):
             return int(value)
         return float(value) if self.kind is float else value
+
+    def read(self, section: str, text: str) -> Any:
+        """The value that a person writes as ``text`` (an environment variable, a command line): yes or no, none, a
+        number, for bytes also with k, M or G behind it (1,024 each). ConfigError as for ``check``."""
+        low = text.strip().lower()
+        if self.optional and low in ("none", "null"):
+            return None
+        if self.kind is bool:
+            if low in _YES or low in _NO:
+                return low in _YES
+        elif self.kind is list:
+            return self.check(section, [part.strip() for part in text.split(",") if part.strip()])
+        elif self.kind is not str:
+            try:
+                return self.check(section, self._number(low))
+            except (ValueError, OverflowError) as exc:
+                if isinstance(exc, ConfigError):
+                    raise
+        else:
+            return self.check(section, text)
+        said = MASK if self.secret else repr(text)
+        raise ConfigError(f"{section}.{self.key}", f"{said} is not {self._wanted()}", f"Give {self._wanted()}.")
+
+    def _number(self, text: str) -> float | int:
+        factor = 1
+        if self.unit.startswith("bytes") and text.removesuffix("b")[-1:] in _FACTORS:
+            text = text.removesuffix("b")
+            text, factor = text[:-1].strip(), _FACTORS[text[-1]]
+        try:
+            return int(text) * factor
+        except ValueError:
+            number = float(text) * factor
+            return int(number) if self.kind is int and number.is_integer() else number
 
     def _wanted(self) -> str:
         words = {bool: "True or False", int: "a whole number", float: "a number", str: "text", list: "a list of texts"}

@@ -110,6 +110,11 @@ def setup_logging(name: str, file: str | None, to_console: bool) -> logging.Logg
     return logger
 
 
+def set_level(logger: logging.Logger, word: str) -> None:
+    """Show what is of this level or above: 'debug', 'info', 'warning' or 'error'."""
+    logger.setLevel(word.upper())
+
+
 def close_logging(logger: logging.Logger) -> None:
     """Close what ``setup_logging`` opened; the logger may still be called and writes nothing."""
     for handler in list(logger.handlers):

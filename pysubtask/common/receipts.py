@@ -2,7 +2,8 @@
 
 A receipt says which state of a local file (``path``, ``size``, ``mtime_ns``, ``digest``) stood under which
 remote ``name`` at which ``destination``, ``at`` what time (UTC), how many file bytes were sent for it
-(0: the server already had it), how many of them are new since the delivery before, and how it was ``verified``.
+(0: the server already had it), how many of them are new since the delivery before, how many bytes of any kind the link has carried
+since the receipt before (null: not known), and how it was ``verified``.
 ``seq`` rises by one.
 """
 
@@ -31,9 +32,10 @@ class Receipt(NamedTuple):
     bytes_sent: int
     verified: str
     bytes_new: int = 0
+    bytes_on_wire: int | None = None
 
 
-_TYPES = (int, str, str, str, str, int, int, str, int, str, int)
+_TYPES = (int, str, str, str, str, int, int, str, int, str, int, int)
 
 
 def to_line(receipt: Receipt) -> bytes:
@@ -45,11 +47,13 @@ def parse(line: bytes) -> Receipt | None:
     """A line as a Receipt; None for anything else."""
     try:
         found = json.loads(line)
-        # Lines of before tell no bytes_new.
-        receipt = Receipt(**{field: found[field] for field in Receipt._fields if field in found or field != "bytes_new"})
+        # Lines of earlier versions lack what has a default.
+        receipt = Receipt(**{field: found[field] for field in Receipt._fields
+                             if field in found or field not in Receipt._field_defaults})
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return receipt if all(type(value) is kind for value, kind in zip(receipt, _TYPES, strict=True)) else None
+    told = receipt if receipt.bytes_on_wire is not None else receipt._replace(bytes_on_wire=0)
+    return receipt if all(type(value) is kind for value, kind in zip(told, _TYPES, strict=True)) else None
 
 
 def read_receipts(state_dir: str) -> Iterator[Receipt]:

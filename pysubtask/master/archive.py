@@ -18,7 +18,7 @@ from ..common.entries import Entry, first_folder
 from ..common.notify import HEARTBEAT, hold_name, is_signal_file, notify_name
 from ..common.receipts import Receipt, read_receipts
 from ..common.status import read_status
-from .watched import Dirs
+from ..common.watched import Dirs
 
 _AT_ONCE = 100  # directory entries or receipts between two looks at the clock
 _RESERVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)

@@ -39,13 +39,14 @@ class MasterStatus(NamedTuple):
 class Seat:
     """The place of one child: its plan, and the child that sits there at the moment."""
 
-    __slots__ = ("child", "last_exit", "plan", "restarts")
+    __slots__ = ("child", "last_exit", "plan", "restarts", "stopped")
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.child: Child | None = None
         self.restarts = Restarts()
         self.last_exit: str | None = None
+        self.stopped = False
 
 
 def status_of(seat: Seat, now: float) -> ChildStatus:

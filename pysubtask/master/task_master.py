@@ -16,6 +16,8 @@ from typing import Any, Self
 from ..common.entries import Entry, first_folder, read_entries
 from ..common.logs import setup_logging
 from ..common.process import is_alive, process_start
+from ..common.requests import EXIT_STOPPED, is_wanted
+from ..common.watched import Watched
 from .child import Child, Launch, Restarts, folders_for, wait
 from .destinations import UPLOADERS, Plan, check_config, closed_paths, own_module, plan, switched_on, with_sections
 from .seat import ChildStatus as ChildStatus
@@ -23,7 +25,6 @@ from .seat import MasterStatus as MasterStatus
 from .seat import Seat, status_of
 from .stamps import Stamps
 from .state import make_ready, remove_handled
-from .watched import Watched
 
 # What a call may spend on old files: the one that the app makes on a timer, and any other.
 _TIMER_SECS = 0.05
@@ -305,14 +306,24 @@ class BaseMaster:
             if ending is None:
                 return
             pid, seat.child, seat.last_exit = seat.child.pid, None, ending
+            if ending == f"exit status {EXIT_STOPPED}":
+                seat.last_exit, seat.stopped = "stopped by an order", True
+                text = "%s [%d] was stopped by an order: 'pysubtask start' or reset() starts it again."
+                self.logger.warning(text, seat.plan.child_name, pid)
+                return
             seat.restarts = seat.restarts.ended(now)
             text = "%s [%d] ended by itself (%s): next start in [%g] secs."
             self.logger.error(text, seat.plan.child_name, pid, ending, seat.restarts.wait)
+        elif seat.stopped:
+            if is_wanted(seat.plan.state_dir):
+                seat.stopped = False
+                self._spawn(index)
         elif seat.restarts.due is not None and now >= seat.restarts.due:
             self._spawn(index)
 
     def _spawn(self, index: int) -> None:
         seat = self._seats[index]
+        seat.stopped = False
         seat.restarts = seat.restarts.began(time.monotonic())
         try:
             make_ready(seat.plan.state_dir)

@@ -17,22 +17,26 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..common import residual
+from ..common import registry, residual
 from ..common.entries import first_folder
 from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError
 from ..common.events import EventLog, utc
 from ..common.handoff import Handoff
 from ..common.lock import Holder, StateLock, process_start
-from ..common.logs import setup_logging
+from ..common.logs import set_level, setup_logging
 from ..common.notify import Stamp
+from ..common.requests import EXIT_STOPPED
+from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from . import heartbeat
 from .board import Board
 from .intake import Intake, Rules
+from .orders import Orders
 from .page import Page
 from .retry import Policy, decide
 from .snapshot import Snapshotter
 from .spool import Done, Entry, Version
+from .steering import Levers, Steering
 from .store import Store
 from .wake import Wake
 from .watch import Due, Watch
@@ -82,6 +86,8 @@ class BaseSubtask:
         self._lock = StateLock(os.path.join(handoff.state_dir, "lock"))
         self._policy = Policy.of(self.settings)
         self._stop_asked = 0
+        self._stopped_by = ""
+        self._again = False
         self._orphan = False
         self._look = False
         self._last_notice = clock()
@@ -92,6 +98,7 @@ class BaseSubtask:
         self._watch: Watch
         self._intake: Intake
         self._heartbeat: heartbeat.Heartbeat
+        self._orders: Orders
 
     # -- for subclasses to override -----------------------------------------------------------------------
 
@@ -226,6 +233,20 @@ class BaseSubtask:
         self._heartbeat = heartbeat.make(
             self.settings, first_folder(handoff.entries), handoff.state_dir, handoff.owns_heartbeat, socket.gethostname
         )
+        levers = Levers(
+            self._settings_changed, self.hold_paused, self._queue_changed, Watched(handoff.entries, set(handoff.left_out)).has,
+            self._stop_ordered, self._reset_ordered,
+        )  # fmt: skip
+        steering = Steering(
+            handoff.state_dir, handoff.extension, self.settings, handoff.entries, self._store, self.board, self.events, self.log,
+            levers, self.wall, self.clock,
+        )  # fmt: skip
+        self._orders = Orders(handoff.state_dir, steering.handlers(), self.log, self.wall)
+        self._settings_changed(set(self.settings))
+        try:
+            registry.announce(registry.Record(handoff.task, handoff.extension, self.destination(), handoff.state_dir))
+        except OSError as exc:
+            self.log.info("Commands without a config will not find this task: %s", exc)
 
     def _listen(self) -> None:
         """A stop is heard from here on, one that came while the process was starting too."""
@@ -257,6 +278,7 @@ class BaseSubtask:
         self._guarded("start", self.start)
         self.log.info("START! Polling every [%s] secs", self.settings["TimerIntervalSecs"])
         self.board.state("watching")
+        self.queue_changed()
         while not self._stop_asked and not self._orphan:
             now = self.clock()
             self.tick(now)
@@ -265,8 +287,11 @@ class BaseSubtask:
                 self.log.error("%s", failure)
                 return EXIT_FAILED
             self._wait(now)
+            if self._again:
+                self.close()
+                self.begin_anew("reset by an order")
         self._end()
-        return EXIT_OK
+        return EXIT_STOPPED if self._stopped_by else EXIT_OK
 
     def _close(self) -> None:
         self._watch.stop()
@@ -277,6 +302,45 @@ class BaseSubtask:
         self._store.close()
         self._lock.release()
         self._wake.close()
+
+    # -- orders -------------------------------------------------------------------------------------------
+
+    def _stop_ordered(self, who: str) -> None:
+        self._stopped_by = who
+        self._stop_asked = max(1, self._stop_asked)
+
+    def _queue_changed(self) -> None:
+        self._page.touch()
+        self._look_soon()
+        self.queue_changed()
+
+    def queue_changed(self) -> None:
+        """Called when an order has changed the queue, or what of it may go."""
+
+    def _reset_ordered(self) -> None:
+        self._again = True
+
+    def _settings_changed(self, keys: set[str]) -> None:
+        """These settings have new values."""
+        self._policy = Policy.of(self.settings)
+        set_level(self.log, self.settings["LogLevel"])
+        if "HeartbeatIntervalSecs" in keys:
+            self._heartbeat.change(float(self.settings["HeartbeatIntervalSecs"]), self.clock())
+        self.settings_changed()
+
+    def settings_changed(self) -> None:
+        """Called when live settings have new values, and once before ``begin``."""
+
+    def hold_paused(self) -> None:
+        """Called when something was paused that may be moving."""
+
+    def begin_anew(self, why: str) -> None:
+        """Start over as the same process; nothing that is queued is lost."""
+        self.board.state("starting", why)
+        self._page.write(self.clock(), force=True)
+        self._watch.stop()
+        self._store.close()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
     # -- for extensions: what an uploader does besides ----------------------------------------------------
 
@@ -300,6 +364,7 @@ class BaseSubtask:
     def tick(self, now: float) -> None:
         """One look at everything."""
         self._look = False
+        self._orders.look()
         if not self.Enabled:
             return
         self._guarded("process_interval", self.process_interval)
@@ -401,7 +466,8 @@ class BaseSubtask:
 
     def _end(self) -> None:
         """Queue everything due or held, then go on delivering for as long as the reason for the end allows."""
-        self.board.state("stopping", "the master is gone" if self._orphan else "stop was asked for")
+        why = f"stopped by {self._stopped_by}" if self._stopped_by else "stop was asked for"
+        self.board.state("stopping", "the master is gone" if self._orphan else why)
         if self.Enabled:
             self._intake.take(self.clock(), everything=True)
         self._write_handled()

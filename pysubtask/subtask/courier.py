@@ -19,15 +19,17 @@ from typing import Any
 from ..common.errors import ConfigError, LoginRefused, TransportError, TransportLost
 from ..common.events import EventLog, utc
 from ..transports.base import Transport
+from .backlog import EVERYTHING
 from .board import Board
 from .deliveries import Deliveries, Hooks
 from .desk import Desk
-from .retry import Policy, decide, held_for
+from .retry import JITTER, Policy, decide, held_for, login_wait
 from .store import Store
 
 BEAT_SECS = 1.0
 _CLOSE_SECS = 5.0
 _NEVER = float("inf")
+_PAUSED = "paused"
 
 
 class Courier:
@@ -83,6 +85,14 @@ class Courier:
         """The queue grew."""
         self._call(self._wake_now)
 
+    def hold(self) -> None:
+        """Something was paused: what of it is on its way is called back."""
+        self._call(self._hold_now)
+
+    def settings_changed(self) -> None:
+        """Live settings have new values."""
+        self._call(self._take_settings)
+
     def beat(self) -> None:
         """Send a heartbeat as soon as possible; several asked for while there is no connection are one."""
         self._call(self._beat_now)
@@ -116,6 +126,20 @@ class Courier:
                 loop.call_soon_threadsafe(function)
 
     def _wake_now(self) -> None:
+        self._wake.set()
+
+    def _hold_now(self) -> None:
+        paused = self._desk.spool.backlog.paused
+        if self._deliveries.moves(None if EVERYTHING in paused else paused):
+            self._deliveries.interrupt(_PAUSED)
+        self._wake.set()
+
+    def _take_settings(self) -> None:
+        self._policy = self._deliveries.policy = Policy.of(self._settings)
+        if self._transport.pace is not None:
+            self._transport.pace.rate = float(self._settings["RateLimit"])
+        longest = login_wait(self._refusals, self._policy) if self._held else self._policy.long_wait * (1 + JITTER)
+        self._try_at = min(self._try_at, self._clock() + longest)
         self._wake.set()
 
     def _beat_now(self) -> None:
@@ -167,6 +191,8 @@ class Courier:
     async def _beat(self) -> None:
         while True:
             self.turned = self._clock()
+            if self._deliveries.busy:
+                self._deliveries.toll.show()
             await asyncio.sleep(BEAT_SECS)
 
     def _over(self) -> bool:
@@ -184,6 +210,7 @@ class Courier:
             self._counted, self._failures = deliveries.success, 0
         if deliveries.broken:
             await self._lose()
+        self._tell_pause()
         if not self._connected:
             due = await self._desk.ask(self._desk.spool.next_due)
             at = _NEVER if due is None else max(due, self._try_at)
@@ -221,6 +248,16 @@ class Courier:
             return 0.0
         return self._pause(now, at, rest_at)
 
+    def _tell_pause(self) -> None:
+        """On the page: a task that is paused, and one that goes on."""
+        by = self._desk.spool.backlog.paused.get(EVERYTHING)
+        if by is not None and self._desk.board.get("state") not in ("paused", "stopping", "stopped"):
+            self._desk.board.state("paused", f"paused by {by}")
+            self._hooks.changed()
+        elif by is None and self._desk.board.get("state") == "paused":
+            self._desk.board.state("connected" if self._connected else "watching")
+            self._hooks.changed()
+
     def _ways(self) -> dict[str, bool]:
         traits = self._transport.traits
         return {"appends": traits.appends and not self._settings.get("AtomicAppend"), "copies": traits.copies}
@@ -252,6 +289,7 @@ class Courier:
             await self._connect_failed(TransportLost(f"internal error: {exc!r}"))
             return
         self._connected, self._deliveries.broken, self._held = True, "", ""
+        self._deliveries.toll.show()
         self._deliveries.active_at = self._clock()
         if self._refusals:
             self._refusals = 0
@@ -264,6 +302,7 @@ class Courier:
         self._hooks.changed()
 
     async def _connect_failed(self, exc: Exception) -> None:
+        self._deliveries.toll.show()
         if isinstance(exc, (LoginRefused, ConfigError)):
             self._refusals += 1
             decision = decide(self._refusals, LoginRefused(), self._policy, random.random())
@@ -327,6 +366,7 @@ class Courier:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECS):
                     await self._transport.close()
+            self._deliveries.toll.show()
 
     async def _lose(self) -> None:
         """The connection broke: end what was in flight, wait as the retry rules say."""
@@ -334,6 +374,10 @@ class Courier:
         await self._disconnect()
         await deliveries.end(reason)
         deliveries.broken = ""
+        if reason == _PAUSED:
+            deliveries.stale = False
+            self._desk.log.info("What is paused was called back; the rest goes on over a new connection")
+            return
         if deliveries.stale:
             deliveries.stale = False
             self._desk.log.info("Connection was gone after a pause, connecting again: %s", reason)

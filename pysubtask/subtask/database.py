@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ..common.errors import DiskLow, SpoolDamaged
 from .mounts import on_network
 
-FORMAT = 2
+FORMAT = 3
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -32,6 +32,7 @@ CREATE TABLE temp (destination TEXT, temp BLOB, name BLOB, at REAL, PRIMARY KEY 
 CREATE TABLE signature (
     id INTEGER PRIMARY KEY AUTOINCREMENT, destination TEXT, name BLOB, bytes INTEGER, data BLOB, UNIQUE (destination, name));
 CREATE TABLE receipt (seq INTEGER PRIMARY KEY, line BLOB);
+CREATE TABLE pause (name BLOB PRIMARY KEY, who TEXT, at TEXT) WITHOUT ROWID;
 """
 
 # Each entry turns format n into n + 1.
@@ -42,6 +43,7 @@ _MIGRATIONS: dict[int, str] = {
     "ALTER TABLE job ADD COLUMN records INTEGER DEFAULT 0; ALTER TABLE job ADD COLUMN base INTEGER DEFAULT 0;"
     "CREATE TABLE signature (id INTEGER PRIMARY KEY AUTOINCREMENT, destination TEXT, name BLOB, bytes INTEGER, data BLOB,"
     " UNIQUE (destination, name))",
+    2: "CREATE TABLE pause (name BLOB PRIMARY KEY, who TEXT, at TEXT) WITHOUT ROWID",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Container, Coroutine
 from typing import Any, NamedTuple
 
 from ..common.errors import FileRefused, LoginRefused, NotAsLeft, ServerBusy, SourceError, TransportError, TransportLost
@@ -16,6 +16,7 @@ from .plan import already_there
 from .retry import Policy, decide
 from .signing import Signing
 from .spool import BIG_BYTES, Done, Version
+from .toll import Toll
 
 IDLE_SECS = 5.0
 _BEAT = -1
@@ -43,7 +44,7 @@ class Deliveries:
 
     ``broken``: why the connection is of no use any more, or empty. ``stale``: nothing was done on it for a while, so
     that it may have been dead before. ``success`` counts what arrived. ``active_at``: when something last did
-    (monotonic). ``busy_until``: the server wants no request before (monotonic).
+    (monotonic). ``busy_until``: the server wants no request before (monotonic). ``toll``: what the link has cost.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class Deliveries:
     ) -> None:
         self._transport = transport
         self._desk = desk
-        self._policy = policy
+        self.policy = policy
         self._hooks = hooks
         self._wake = wake
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._big: set[int] = set()
+        self._names: dict[int, str] = {}
         self._signing = Signing(desk, delta)
+        self.toll = Toll(transport, desk.board)
         self._past_attempt: set[int] = set()
         self._finished: asyncio.Queue[Done] = asyncio.Queue()
         self._beat_problem = ""
@@ -84,6 +87,7 @@ class Deliveries:
         """Send a version."""
         if version.size - version.base > BIG_BYTES:
             self._big.add(version.id)
+        self._names[version.id] = version.name
         self._track(self._carry(version), version.id)
 
     def begin_beat(self) -> None:
@@ -102,8 +106,19 @@ class Deliveries:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._big.discard(self._tasks.pop(task, _BEAT))
+        job = self._tasks.pop(task, _BEAT)
+        self._big.discard(job)
+        self._names.pop(job, None)
         self._wake()
+
+    def moves(self, names: Container[str] | None) -> bool:
+        """Whether one of these (None: any) is on its way."""
+        return bool(self._names) if names is None else any(name in names for name in self._names.values())
+
+    def interrupt(self, reason: str) -> None:
+        """Give the connection up though it is good: what is on its way is due again at once."""
+        self.broken = self.broken or reason
+        self.stale = True
 
     async def end(self, reason: str) -> None:
         """End whatever is in flight; each version is given back."""
@@ -121,11 +136,15 @@ class Deliveries:
 
     async def _carry(self, version: Version) -> None:
         self._desk.board.begin(version.id, version.name, version.size)
+        self.toll.begin()
         try:
-            outcome = await self._attempt(version)
+            try:
+                outcome = await self._attempt(version)
+            finally:
+                self.toll.end()
             self._past_attempt.add(version.id)
             if isinstance(outcome, Done):
-                self._finished.put_nowait(outcome)
+                self._finished.put_nowait(outcome._replace(bytes_on_wire=self.toll.take()))
             elif isinstance(outcome, FileRefused):
                 await self._refuse(version, outcome)
             elif isinstance(outcome, SourceError):
@@ -179,6 +198,8 @@ class Deliveries:
         else:
             self._beat_problem = ""
             self._arrived()
+        finally:
+            self.toll.beat()
 
     async def _put(self, version: Version) -> Done:
         if version.base and version.way.append is None and not version.way.copies:
@@ -245,7 +266,7 @@ class Deliveries:
     def _leave_alone(self, exc: ServerBusy, attempts: int = 0) -> float:
         """The server wants a pause; until when (monotonic)."""
         now = self._desk.clock()
-        secs = decide(attempts + 1, exc, self._policy, random.random()).secs
+        secs = decide(attempts + 1, exc, self.policy, random.random()).secs
         if self.busy_until <= now:
             self._desk.log.warning("SERVER BUSY! Waiting [%.0f] secs before next try...: %s", secs, exc)
             self._desk.problem("server_busy", str(exc))
@@ -255,13 +276,13 @@ class Deliveries:
         return self.busy_until
 
     async def _give_back(self, version: Version, reason: str) -> None:
-        secs = 0.0 if self.stale else decide(version.attempts + 1, TransportLost(), self._policy, random.random()).secs
+        secs = 0.0 if self.stale else decide(version.attempts + 1, TransportLost(), self.policy, random.random()).secs
         due = self._desk.clock() + secs
         # The answer may have been lost after the work was done, so the next try looks first.
         await self._desk.ask(self._desk.store.give_back, version.id, reason, due, compare=True)
 
     async def _refuse(self, version: Version, exc: FileRefused) -> None:
-        decision = decide(version.attempts + 1, exc, self._policy, random.random())
+        decision = decide(version.attempts + 1, exc, self.policy, random.random())
         self._desk.log.error("PARKED [%s], next offer in [%.0f] secs: %s", version.name, decision.secs, exc)
         self._desk.events.emit("parked", name=version.name, path=version.path, reason=str(exc))
         self._desk.error("parked", f"{version.name}: {exc}")
@@ -290,6 +311,7 @@ class Deliveries:
             for done, receipt in await self._desk.ask(self._desk.store.deliver, dones):
                 self._arrived()
                 self._say_delivered(done, receipt)
+            self.toll.show()
             for done in dones:
                 self._signing.over(done.id)
                 self._finished.task_done()
@@ -299,12 +321,13 @@ class Deliveries:
     def _say_delivered(self, done: Done, receipt: Receipt) -> None:
         if done.unchanged:
             self._desk.log.info("[%s] unchanged, already on server", receipt.name)
-            self._desk.events.emit("unchanged", name=receipt.name, path=receipt.path, receipt=receipt.seq)
+            self._desk.events.emit("unchanged", name=receipt.name, path=receipt.path, bytes_on_wire=done.bytes_on_wire,
+                                   receipt=receipt.seq)
             return
         self._desk.log.info("Uploaded [%s] ([%d] bytes, [%d] sent)", receipt.name, receipt.size, done.bytes_sent)
         self._desk.events.emit(
             "delivered", name=receipt.name, path=receipt.path, size=receipt.size, bytes_sent=done.bytes_sent,
-            bytes_new=done.bytes_new, receipt=receipt.seq,
+            bytes_new=done.bytes_new, bytes_on_wire=done.bytes_on_wire, receipt=receipt.seq,
         )  # fmt: skip
         self._desk.board.add(delivered=1, bytes_sent=done.bytes_sent, bytes_new=done.bytes_new)
         self._desk.board.set(last_delivery={"at": receipt.at, "name": receipt.name, "size": receipt.size})

@@ -35,6 +35,11 @@ class Heartbeat:
         late = now - self._due
         self._due = now + self.interval if late >= self.interval else self._due + self.interval
 
+    def change(self, interval: float, now: float) -> None:
+        """From now on a beat every ``interval`` seconds, 0 for none."""
+        self.interval = interval
+        self._due = min(self._due, now + interval)
+
     def write(self, now: float, details: Mapping[str, Any]) -> list[str]:
         """Write the files as they shall go out now; their paths. Raises OSError."""
         self.last = now

@@ -1,4 +1,4 @@
-"""The durable queue: one SQLite file, one connection, one thread. All SQL of the package is here and in
+"""The durable queue: one SQLite file, one connection, one thread. All SQL of the package is here, in ``backlog`` and in
 ``database``.
 
 A job is one remote name at the destination. It has at most two versions: one ``sending`` and one
@@ -22,6 +22,7 @@ from ..common.notify import Stamp, hold_name, notify_name
 from ..common.receipts import Receipt, parse, to_line
 from ..transports.base import RemoteStat
 from . import database
+from .backlog import EVERYTHING, Backlog
 from .plan import Known, Way, way
 
 TEMP_MEMORY_SECS = 600.0
@@ -93,6 +94,7 @@ class Version(NamedTuple):
 class Done(NamedTuple):
     """A version that is on the server, verified. ``gone``: stale temp names that are surely removed;
     ``unchanged``: it was there already, nothing was sent; ``bytes_new``: how many of its bytes were not there before;
+    ``bytes_on_wire``: what the link has carried for it, None where that is not known;
     ``signature``: of it, empty where it has none; None where the one of the version before still is that of its beginning."""
 
     id: int
@@ -103,6 +105,7 @@ class Done(NamedTuple):
     unchanged: bool = False
     bytes_new: int = 0
     signature: bytes | None = b""
+    bytes_on_wire: int | None = None
 
 
 class Counts(NamedTuple):
@@ -135,6 +138,7 @@ class Spool:
         self.destination = destination
         with database.opening(path) as self._db:
             self._commit = functools.partial(database.commit, self._db, path)
+            self.backlog = Backlog(self._db, self._commit)
             self.epoch = self._begin(wall)
             self.stamps = {
                 os.fsdecode(row[0]): Stamp(*row[1:]) for row in self._db.execute("SELECT path, mtime_ns, size, inode FROM stamp")
@@ -337,10 +341,13 @@ class Spool:
 
     def _due(self, limit: int, now: float, big: int, *, newest: bool) -> list[int]:
         """Ids of up to ``limit`` due versions, at most ``big`` of them big ones, from one end of the queue."""
+        if EVERYTHING in self.backlog.paused:
+            return []
         order = "DESC" if newest else "ASC"
         due = (
             "SELECT id FROM job AS j WHERE state <> 'sending' AND due <= ? AND {} AND NOT EXISTS"
-            " (SELECT 1 FROM job WHERE name = j.name AND state = 'sending') ORDER BY id " + order + " LIMIT ?"
+            " (SELECT 1 FROM job WHERE name = j.name AND state = 'sending') AND name NOT IN (SELECT name FROM pause)"
+            " ORDER BY id " + order + " LIMIT ?"
         )
         if big >= limit:
             return [row[0] for row in self._db.execute(due.format("size >= ?"), (now, 0, limit))]
@@ -407,7 +414,7 @@ class Spool:
                 seq += 1
                 receipt = Receipt(
                     seq, utc(wall), os.fsdecode(row[1]), os.fsdecode(row[0]), self.destination, row[4], row[5], row[6],
-                    done.bytes_sent, done.verified, done.bytes_new,
+                    done.bytes_sent, done.verified, done.bytes_new, done.bytes_on_wire,
                 )  # fmt: skip
                 self._db.execute("INSERT INTO receipt VALUES (?, ?)", (seq, to_line(receipt)))
                 receipts.append((done, receipt))
@@ -500,10 +507,13 @@ class Spool:
         return [Parked(os.fsdecode(name), os.fsdecode(path), reason or "") for name, path, reason in rows]
 
     def next_due(self) -> float | None:
-        """Monotonic time at which the next version may be sent; None where nothing waits."""
+        """Monotonic time at which the next version may be sent; None where nothing waits that is not paused."""
+        if EVERYTHING in self.backlog.paused:
+            return None
         (due,) = self._db.execute(
             "SELECT MIN(due) FROM job AS j WHERE state <> 'sending'"
             " AND NOT EXISTS (SELECT 1 FROM job WHERE name = j.name AND state = 'sending')"
+            " AND name NOT IN (SELECT name FROM pause)"
         ).fetchone()
         return None if due is None else float(due)
 

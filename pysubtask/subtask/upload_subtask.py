@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sys
 
 from ..common.entries import remote_name
 from ..common.errors import ConfigError, SourceChanged
@@ -73,6 +72,18 @@ class UploadSubtask(BaseSubtask):
             self.log.warning(
                 "HeartbeatIntervalSecs [%s] is not above the dead time [%s] secs: the connection will never rest", interval, dead
             )
+
+    def settings_changed(self) -> None:
+        if self._courier is not None:
+            self._courier.settings_changed()
+
+    def queue_changed(self) -> None:
+        if self._courier is not None:
+            self._courier.wake()
+
+    def hold_paused(self) -> None:
+        if self._courier is not None:
+            self._courier.hold()
 
     def check(self, now: float) -> str:
         if self._courier is None or not self._courier.is_alive():
@@ -174,8 +185,4 @@ class UploadSubtask(BaseSubtask):
         """The courier hangs in a library that cannot be cancelled: begin anew as the same process."""
         self.log.error("The courier hangs; the child replaces itself")
         self.events.emit("courier_hangs")
-        self.board.state("starting", "the courier hung")
-        self._page.write(self.clock(), force=True)
-        self._watch.stop()
-        self._store.close()
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        self.begin_anew("the courier hung")

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Container, Iterable, Sequence
 
-from ..common.entries import STATE_FOLDER, Entry, below, selects
-from ..common.notify import data_name, is_signal_file, notify_name
+from .entries import STATE_FOLDER, Entry, below, selects
+from .notify import data_name, is_signal_file, notify_name
 
 
 class Dirs:

@@ -8,8 +8,8 @@ import pytest
 
 from pysubtask.common.entries import Entry, read_entries
 from pysubtask.common.errors import ConfigError
+from pysubtask.common.watched import Dirs, Watched
 from pysubtask.master.destinations import closed_paths, plan
-from pysubtask.master.watched import Dirs, Watched
 
 
 def test_whose_a_file_is() -> None:

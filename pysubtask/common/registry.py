@@ -1,0 +1,84 @@
+"""Which tasks this user runs, or ran, on this machine: one small file each, so that a command finds them without a config.
+
+A child writes its file at its start. Whether it lives tells the lock of its state folder, whoever ended it; a file whose
+state folder is gone is stale and removed by the next look.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from typing import NamedTuple
+
+VARIABLE = "PYSUBTASK_REGISTRY"
+"""Environment variable: another folder for these files."""
+_FIELDS = ("task", "extension", "destination", "state_dir")
+
+
+class Record(NamedTuple):
+    """One child: its task, extension, destination (a URL without secrets) and state folder."""
+
+    task: str
+    extension: str
+    destination: str
+    state_dir: str
+
+
+def folder() -> str:
+    """Where the files are: ``$PYSUBTASK_REGISTRY``, else ``pysubtask/tasks`` in ``$XDG_STATE_HOME`` or ``~/.local/state``."""
+    own = os.environ.get(VARIABLE)
+    if own:
+        return own
+    if os.name == "nt":
+        return os.path.join(os.environ.get("LOCALAPPDATA") or os.path.expanduser("~"), "pysubtask", "tasks")
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.path.join(base, "pysubtask", "tasks")
+
+
+def announce(record: Record) -> None:
+    """Make the child known; a file that says the same is left alone. Raises OSError."""
+    path = _path(record.state_dir)
+    if _read(path) == record:
+        return
+    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+    part = f"{path}.{os.getpid()}.part"
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        json.dump(record._asdict(), file)
+    os.replace(part, path)
+
+
+def records() -> list[Record]:
+    """All that are known and have a state folder still, by task and extension."""
+    found = []
+    try:
+        names = os.listdir(folder())
+    except OSError:
+        return []
+    for name in names:
+        path = os.path.join(folder(), name)
+        if not name.endswith(".json"):
+            continue
+        record = _read(path)
+        if record is None or not os.path.isdir(record.state_dir):
+            # A disk that is not mounted now may come back; what no file stands for any more goes.
+            if record is None or os.path.isdir(os.path.dirname(os.path.dirname(record.state_dir))):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+            continue
+        found.append(record)
+    return sorted(found)
+
+
+def _path(state_dir: str) -> str:
+    return os.path.join(folder(), hashlib.sha256(os.fsencode(os.path.realpath(state_dir))).hexdigest()[:20] + ".json")
+
+
+def _read(path: str) -> Record | None:
+    try:
+        with open(path, "rb") as file:
+            found = json.loads(file.read(65536))
+        values = [found[field] for field in _FIELDS]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return Record(*values) if all(isinstance(value, str) for value in values) else None

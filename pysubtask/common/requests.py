@@ -1,0 +1,220 @@
+"""Orders to a child: one file each in ``requests/`` of its state folder, answered by one of that name in ``replies/``.
+
+Both are written whole under another name and renamed. An id is used once: an order whose answer is there is not carried
+out again, so repeating one is harmless. With the child dead an order waits for its next start. Names of ids sort by time.
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .events import utc
+
+REQUESTS = "requests"
+REPLIES = "replies"
+KEEP_SECS = 86400.0
+"""How long an answer is kept, and with it the memory of its id."""
+EXIT_STOPPED = 4
+"""Exit status of a child that was stopped by an order: its master does not start it again by itself."""
+_FORMAT = 1
+_LONGEST = 1024 * 1024  # bytes; an order of tens of thousands of file names fits
+_ID = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_")
+
+
+class Who(NamedTuple):
+    """Who gave an order: login name, process, the command typed or called, and the host."""
+
+    user: str
+    pid: int
+    command: str
+    host: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.user} (pid {self.pid}, {self.command})"
+
+
+class Request(NamedTuple):
+    """One order: ``op`` (what to do) with ``args``, by ``who``, given ``at`` (UTC). ``problem`` says why it cannot be
+    read, and is empty where it can."""
+
+    id: str
+    op: str
+    args: dict[str, Any]
+    who: Who
+    at: str
+    problem: str = ""
+
+
+class Reply(NamedTuple):
+    """The answer: ``ok`` with ``result`` (JSON), or not, with ``error`` for people. ``at`` is UTC."""
+
+    id: str
+    ok: bool
+    result: Any
+    error: str
+    at: str
+
+
+def myself(command: str) -> Who:
+    """This process, giving an order by ``command``."""
+    return Who(_user(), os.getpid(), command, os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", ""))
+
+
+def new_id(wall: float) -> str:
+    """An id that nobody else has; ``wall`` in seconds since the epoch."""
+    return f"{int(wall * 1000):014d}-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def send(state_dir: str, op: str, args: Mapping[str, Any], who: Who, *, id: str = "", wall: float | None = None) -> str:
+    """Give an order; its id. ``id``: the one of an order given before, to repeat it.
+
+    Raises OSError where the folder cannot be written, ValueError for an order that is too long or an id of other
+    signs than letters, digits, ``-`` and ``_``.
+    """
+    wall = time.time() if wall is None else wall
+    id = _checked(id or new_id(wall))
+    order = {"format": _FORMAT, "op": op, "args": dict(args), "who": who._asdict(), "at": utc(wall)}
+    text = json.dumps(order).encode("ascii")
+    if len(text) > _LONGEST:
+        raise ValueError(f"the order is longer than {_LONGEST} bytes: name fewer files at once")
+    folder = os.path.join(state_dir, REQUESTS)
+    owner = os.stat(state_dir)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+        _give_to(owner, folder)
+    _write(os.path.join(folder, id + ".json"), text, owner)
+    return id
+
+
+def waiting(state_dir: str) -> list[Request]:
+    """The orders that have no answer yet, oldest first; those answered already are removed on the way."""
+    folder = os.path.join(state_dir, REQUESTS)
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
+    except OSError:
+        return []
+    found = []
+    for name in names:
+        id = name.removesuffix(".json")
+        if not _is_id(id) or os.path.exists(os.path.join(state_dir, REPLIES, name)):
+            _unlink(os.path.join(folder, name))
+            continue
+        found.append(_read(os.path.join(folder, name), id))
+    return found
+
+
+def is_wanted(state_dir: str) -> bool:
+    """Whether somebody has ordered a stopped child to start."""
+    try:
+        if not any(name.endswith(".json") for name in os.listdir(os.path.join(state_dir, REQUESTS))):
+            return False
+    except OSError:
+        return False
+    return any(request.op in ("start", "reset") for request in waiting(state_dir))
+
+
+def answer(state_dir: str, id: str, *, result: Any = None, error: str = "", wall: float | None = None) -> None:
+    """Answer an order and take it away; with ``error`` it was not carried out. Raises OSError."""
+    folder = os.path.join(state_dir, REPLIES)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    reply = {
+        "format": _FORMAT, "ok": not error, "result": result, "error": error, "at": utc(time.time() if wall is None else wall),
+    }  # fmt: skip
+    _write(os.path.join(folder, id + ".json"), json.dumps(reply).encode("ascii"), None)
+    _unlink(os.path.join(state_dir, REQUESTS, id + ".json"))
+
+
+def reply_to(state_dir: str, id: str) -> Reply | None:
+    """The answer to an order, None where there is none yet."""
+    try:
+        found = _load(os.path.join(state_dir, REPLIES, _checked(id) + ".json"))
+        return Reply(id, bool(found["ok"]), found["result"], str(found["error"]), str(found["at"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def sweep(state_dir: str, now: float) -> None:
+    """Forget answers older than a day, and what a killed process left half written. ``now``: seconds since the epoch."""
+    for sub in (REPLIES, REQUESTS):
+        folder = os.path.join(state_dir, sub)
+        with contextlib.suppress(OSError):
+            for entry in list(os.scandir(folder)):
+                if (sub == REPLIES or entry.name.endswith(".part")) and now - entry.stat().st_mtime > KEEP_SECS:
+                    _unlink(entry.path)
+
+
+def _read(path: str, id: str) -> Request:
+    nobody = Who("unknown", 0, "unknown")
+    try:
+        found = _load(path)
+        op, args, who, at = found["op"], found["args"], found["who"], found["at"]
+        told = Who(str(who["user"])[:100], int(who["pid"]), str(who["command"])[:200], str(who["host"])[:100])
+        if not (isinstance(op, str) and isinstance(args, dict) and isinstance(at, str)):
+            raise TypeError("a field is of a wrong type")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as exc:
+        return Request(id, "", {}, nobody, "", f"the order cannot be read ({type(exc).__name__}: {exc})"[:300])
+    return Request(id, op, args, told, at)
+
+
+def _load(path: str) -> Any:
+    with open(path, "rb") as file:
+        data = file.read(_LONGEST + 1)
+    if len(data) > _LONGEST:
+        raise ValueError("it is too long")
+    found = json.loads(data)
+    if not isinstance(found, dict) or found.get("format") != _FORMAT:
+        raise ValueError("it is not of this version")
+    return found
+
+
+def _write(path: str, data: bytes, owner: os.stat_result | None) -> None:
+    part = f"{path}.{os.getpid()}.part"
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        if owner is not None:
+            _give_to(owner, part)
+        os.replace(part, path)
+    except BaseException:
+        _unlink(part)
+        raise
+
+
+def _give_to(owner: os.stat_result, path: str) -> None:
+    """Root may steer anybody's task; its owner must be able to read the order."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and owner.st_uid != 0:
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def _is_id(id: str) -> bool:
+    return 0 < len(id) <= 100 and _ID.issuperset(id)
+
+
+def _checked(id: str) -> str:
+    if not _is_id(id):
+        raise ValueError(f"{id!r} is no id: give up to 100 letters, digits, '-' and '_'")
+    return id
+
+
+def _user() -> str:
+    if hasattr(os, "geteuid"):
+        uid = os.geteuid()
+        try:
+            import pwd
+
+            name = pwd.getpwuid(uid).pw_name
+        except (ImportError, KeyError):
+            name = str(uid)
+        behind = os.environ.get("SUDO_USER", "") if uid == 0 else ""
+        return f"{name} (sudo by {behind})" if behind else name
+    return os.environ.get("USERNAME", "unknown")

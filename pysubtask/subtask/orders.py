@@ -1,0 +1,65 @@
+"""Orders from people and masters: each read once, carried out, answered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..common import requests
+from ..common.config import nearest
+from ..common.errors import PysubtaskError
+from ..common.requests import Request
+
+Handler = Callable[[Request], Any]
+"""Carries an order out and returns its result (JSON). What it raises on purpose (PysubtaskError, ValueError, OSError) is the
+answer; doing the same twice must do no harm, because a crash may come between the deed and the answer."""
+
+
+class Orders:
+    """The orders in ``state_dir``; ``handlers`` by the name of the operation."""
+
+    def __init__(
+        self, state_dir: str, handlers: Mapping[str, Handler], log: logging.Logger, wall: Callable[[], float]
+    ) -> None:
+        self._state_dir = state_dir
+        self._handlers = handlers
+        self._log = log
+        self._wall = wall
+        self._unanswered: dict[str, tuple[Any, str]] = {}
+        requests.sweep(state_dir, wall())
+
+    def look(self) -> bool:
+        """Carry out what waits, oldest first; whether there was anything."""
+        waiting = requests.waiting(self._state_dir)
+        for request in waiting:
+            # With a full disk the answer comes later; the deed is not done again.
+            done = self._unanswered.get(request.id) or self._carry_out(request)
+            try:
+                requests.answer(self._state_dir, request.id, result=done[0], error=done[1], wall=self._wall())
+                self._unanswered.pop(request.id, None)
+            except OSError as exc:
+                if request.id not in self._unanswered:
+                    self._log.error("Order [%s] of %s cannot be answered: %s", request.op, request.who, exc)
+                self._unanswered[request.id] = done
+        return bool(waiting)
+
+    def _carry_out(self, request: Request) -> tuple[Any, str]:
+        """(result, error)"""
+        handler = self._handlers.get(request.op)
+        if request.problem:
+            error = request.problem
+        elif handler is None:
+            near = nearest(request.op, self._handlers)
+            error = f"{request.op!r} is not known here. " + (
+                f"Did you mean {near!r}?" if near else f"Known: {', '.join(sorted(self._handlers))}."
+            )
+        else:
+            try:
+                result = handler(request)
+                self._log.info("ORDER [%s] of %s", request.op, request.who)
+                return result, ""
+            except (PysubtaskError, ValueError, TypeError, KeyError, OSError) as exc:
+                error = str(exc) or type(exc).__name__
+        self._log.warning("ORDER [%s] of %s is refused: %s", request.op, request.who, error)
+        return None, error

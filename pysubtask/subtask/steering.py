@@ -1,0 +1,202 @@
+"""What each order does to a child: settings, pauses, another try, notify, stop. Carried out between two ticks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ..common.config import masked
+from ..common.entries import Entry
+from ..common.errors import ConfigError
+from ..common.events import EventLog, utc
+from ..common.notify import Toucher, notify_name
+from ..common.requests import Request
+from .backlog import EVERYTHING
+from .board import Board
+from .live import Live
+from .orders import Handler
+from .store import Store
+
+SETTINGS_FILE = "settings.json"
+_KEPT = "kept"
+
+
+class Levers(NamedTuple):
+    """How orders reach the child: ``changed`` (these settings have new values), ``hold`` (what is paused now must stop
+    moving), ``wake`` (the queue changed), ``watched`` (whether a data file is watched), ``stop``, ``again`` (begin anew)."""
+
+    changed: Callable[[set[str]], None]
+    hold: Callable[[], None]
+    wake: Callable[[], None]
+    watched: Callable[[str], bool]
+    stop: Callable[[str], None]
+    again: Callable[[], None]
+
+
+class Steering:
+    """The orders a child obeys. ``settings`` are the child's own and changed in place."""
+
+    def __init__(
+        self, state_dir: str, extension: str, settings: dict[str, Any], entries: list[Entry], store: Store, board: Board,
+        events: EventLog, log: logging.Logger, levers: Levers, wall: Callable[[], float], clock: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._state_dir = state_dir
+        self._settings = settings
+        self._entries = entries
+        self._store = store
+        self._board = board
+        self._events = events
+        self._log = log
+        self._levers = levers
+        self._wall = wall
+        self._clock = clock
+        self._backlog = store.spool.backlog
+        self._toucher = Toucher()
+        self._live = Live(extension, settings)
+        changes, overruled = self._live.recall(str(store.run(store.spool.meta, _KEPT) or ""))
+        for change in changes:
+            log.info("Setting [%s] is [%s], as kept (the config says [%s])", change.key, change.new, change.old)
+        for key in overruled:
+            log.info("Setting [%s] is as in the config, which was changed since another value was kept", key)
+        self._say()
+        self._paused()
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """What does what."""
+        return {
+            "set": self._set, "get": self._get, "pause": self._pause, "resume": self._resume, "retry": self._retry,
+            "drop": self._drop, "queue": self._queue, "notify": self._notify, "stop": self._stop, "reset": self._reset,
+            "start": self._start,
+        }  # fmt: skip
+
+    # -- settings -----------------------------------------------------------------------------------------
+
+    def _set(self, request: Request) -> Any:
+        wanted = request.args.get("settings")
+        if not isinstance(wanted, dict) or not wanted:
+            raise ValueError("name at least one setting: KEY=VALUE")
+        keep = bool(request.args.get("keep"))
+        changes = self._live.change(wanted)
+        if keep:
+            self._store.run(self._store.spool.set_meta, _KEPT, self._live.keep(wanted))
+        if changes:
+            self._levers.changed({change.key for change in changes})
+        for change in changes:
+            self._events.emit(
+                "setting_changed", key=change.key, old=change.old, new=change.new, kept=keep, **_who(request)
+            )
+            self._log.info("SETTING [%s] = [%s], was [%s], by %s", change.key, change.new, change.old, request.who)
+        self._say()
+        return {"changed": [change._asdict() for change in changes], "kept": keep, "live": self._live.values()}
+
+    def _get(self, request: Request) -> Any:
+        return {"settings": masked(self._settings), "live": self._live.values(), "kept": sorted(self._live.kept)}
+
+    def _say(self) -> None:
+        """The settings file: for those who ask without a living child."""
+        page = {"settings": masked(self._settings), "live": sorted(self._live.values()), "kept": sorted(self._live.kept)}
+        path = os.path.join(self._state_dir, SETTINGS_FILE)
+        # A full disk: what is known of the settings then is what the page said before.
+        with contextlib.suppress(OSError):
+            handle = os.open(path + ".part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                json.dump(page, file)
+            os.replace(path + ".part", path)
+
+    # -- the queue ----------------------------------------------------------------------------------------
+
+    def _pause(self, request: Request) -> Any:
+        names = self._names(request) or [EVERYTHING]
+        self._store.run(self._backlog.pause, names, str(request.who), utc(self._wall()))
+        self._events.emit("paused", names=names if names != [EVERYTHING] else None, **_who(request))
+        self._paused()
+        self._levers.hold()
+        return {"paused": names if names != [EVERYTHING] else "everything"}
+
+    def _resume(self, request: Request) -> Any:
+        # Without names everything goes on, files paused one by one too.
+        names = self._names(request) or sorted(self._backlog.paused)
+        ended = self._store.run(self._backlog.resume, names)
+        self._events.emit("resumed", names=[name for name in ended if name] or None, **_who(request))
+        self._paused()
+        self._levers.wake()
+        return {"resumed": ["everything" if name == EVERYTHING else name for name in ended]}
+
+    def _paused(self) -> None:
+        self._board.set(paused=self._backlog.shown())
+
+    def _retry(self, request: Request) -> Any:
+        names = self._names(request)
+        count = self._store.run(self._backlog.retry, names or None)
+        self._events.emit("retry_ordered", names=names or None, count=count, **_who(request))
+        self._levers.wake()
+        return {"offered": count}
+
+    def _drop(self, request: Request) -> Any:
+        names = self._names(request)
+        if not names:
+            raise ValueError("name the files to drop")
+        dropped, moving, garbage = self._store.run(self._backlog.drop, names)
+        self._store.run(self._store.drop, garbage)
+        for name in dropped:
+            self._events.emit("dropped", name=name, **_who(request))
+        self._paused()
+        self._levers.wake()
+        if moving:
+            raise ValueError(f"{', '.join(moving)}: on its way just now. Pause it first, then drop it.")
+        return {"dropped": dropped}
+
+    def _queue(self, request: Request) -> Any:
+        limit = request.args.get("limit", 1000)
+        rows = self._store.run(self._backlog.rows, limit if isinstance(limit, int) and limit > 0 else 1000)
+        now = self._clock()
+        return [
+            {key: value for key, value in row._asdict().items() if key != "due"}
+            | {"next_try_secs": round(max(0.0, row.due - now), 1)}
+            for row in rows
+        ]
+
+    def _names(self, request: Request) -> list[str]:
+        asked = request.args.get("names") or []
+        if not isinstance(asked, list) or not all(isinstance(name, str) for name in asked):
+            raise ValueError("names must be a list of texts")
+        try:
+            return list(self._store.run(self._backlog.names_of, asked))
+        except KeyError as exc:
+            raise ValueError(f"{exc.args[0]!r} is neither in the queue nor paused; 'pysubtask queue' shows what is") from None
+
+    # -- the child ----------------------------------------------------------------------------------------
+
+    def _notify(self, request: Request) -> Any:
+        asked = request.args.get("files") or [entry.path for entry in self._entries if entry.kind == "file"]
+        paths = [os.path.abspath(os.path.join(str(request.args.get("cwd") or "/"), str(path))) for path in asked]
+        for path in paths:
+            if not self._levers.watched(path):
+                raise ConfigError(path, "this task does not watch it", "Name a file of its entries or in its folders.")
+        for path in paths:
+            self._toucher.touch(notify_name(path))
+        self._events.emit("notify_ordered", files=paths, **_who(request))
+        self._levers.wake()
+        return {"notified": paths}
+
+    def _stop(self, request: Request) -> Any:
+        self._events.emit("stop_ordered", **_who(request))
+        self._levers.stop(str(request.who))
+        return {"stopping": True}
+
+    def _start(self, request: Request) -> Any:
+        # For a child that was stopped by an order; its master hears this one.
+        return {"running": True}
+
+    def _reset(self, request: Request) -> Any:
+        self._events.emit("reset_ordered", **_who(request))
+        self._levers.again()
+        return {"starting over": True}
+
+
+def _who(request: Request) -> dict[str, Any]:
+    return {"by": {"user": request.who.user, "pid": request.who.pid, "command": request.who.command, "host": request.who.host}}

@@ -1,0 +1,235 @@
+"""Orders given to a real child through its state folder: settings, pauses, another try, stop and start."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from pysubtask.common import registry, requests
+from pysubtask.common.events import read_events
+from pysubtask.common.requests import Who, myself, reply_to, send
+from tests.e2e.station import Station
+from tests.helpers import wait_until
+
+ME = Who("ana", 7, "a test", "here")
+
+
+@pytest.fixture
+def station(tmp_path, monkeypatch):
+    monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
+    made = Station(tmp_path)
+    yield made
+    made.master.stop()
+
+
+def order(station, op, **args):
+    """Give an order and wait for the answer; its result, or AssertionError with what was answered."""
+    reply = refused(station, op, **args)
+    assert reply.ok, reply.error
+    return reply.result
+
+
+def refused(station, op, **args):
+    id = send(str(station.state), op, args, ME)
+
+    def answered():
+        station.master.check_pending_notifications()
+        return reply_to(str(station.state), id)
+
+    return wait_until(answered, what=f"an answer to {op}")
+
+
+def kinds(station, kind):
+    return [event for event in read_events(str(station.state)) if event.kind == kind]
+
+
+def test_settings_are_set_said_back_and_kept(station):
+    station.master.start()
+    station.pid()
+    result = order(station, "set", settings={"TimerIntervalSecs": "0.2", "base.RateLimit": "50k"}, keep=True)
+    assert {row["key"]: (row["old"], row["new"]) for row in result["changed"]} == {
+        "TimerIntervalSecs": (0.3, 0.2), "RateLimit": (0, 51200)}
+    assert order(station, "get")["live"]["RateLimit"] == 51200
+    told = {event.fields["key"]: event.fields for event in kinds(station, "setting_changed")}
+    assert told["RateLimit"]["by"] == {"user": "ana", "pid": 7, "command": "a test", "host": "here"}
+    assert (told["RateLimit"]["old"], told["RateLimit"]["new"], told["RateLimit"]["kept"]) == (0, 51200, True)
+
+    os.kill(station.pid(), signal.SIGKILL)
+    assert order(station, "get")["live"]["RateLimit"] == 51200
+    assert json.loads((station.state / "settings.json").read_text())["kept"] == ["RateLimit", "TimerIntervalSecs"]
+
+    # A config that says something else since then is the later word.
+    station.master.stop()
+    station.base["RateLimit"] = 1000
+    station.master = station.make()
+    station.master.start()
+    found = order(station, "get")
+    assert found["live"]["RateLimit"] == 1000 and found["live"]["TimerIntervalSecs"] == 0.2
+
+
+@pytest.mark.parametrize(("settings", "words"), [
+    ({"RateLimit": "fast"}, ["RateLimit", "'fast'", "bytes per second"]),
+    ({"RateLimit": -1}, ["RateLimit", "out of range"]),
+    ({"RatLimit": 5}, ["RatLimit", "not known", "RateLimit"]),
+    ({"TaskName": "x"}, ["TaskName", "running child does not take it", "restart"]),
+    ({"dropbox.RateLimit": 5}, ["dropbox", "no section"]),
+    ({}, ["KEY=VALUE"]),
+])
+def test_a_wrong_setting_is_refused_with_a_reason_and_changes_nothing(shared, settings, words):
+    reply = refused(shared, "set", settings={"RetryCount": 7, **settings} if settings else {})
+    assert not reply.ok
+    assert [word for word in words if word not in reply.error] == []
+    assert order(shared, "get")["live"]["RetryCount"] == 5
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        root = tmp_path_factory.mktemp("shared")
+        patch.setenv(registry.VARIABLE, str(root / "registry"))
+        made = Station(root)
+        made.master.start()
+        yield made
+        made.master.stop()
+
+
+@pytest.mark.parametrize(("op", "args", "words"), [
+    ("sett", {}, ["'sett' is not known", "'set'"]),
+    ("pause", {"names": ["nothing.csv"]}, ["nothing.csv", "neither in the queue nor paused", "pysubtask queue"]),
+    ("pause", {"names": "a.csv"}, ["list"]),
+    ("drop", {}, ["name the files"]),
+    ("notify", {"files": ["/etc/passwd"]}, ["/etc/passwd", "does not watch"]),
+])
+def test_a_wrong_order_gets_an_answer(shared, op, args, words):
+    reply = refused(shared, op, **args)
+    assert not reply.ok
+    assert [word for word in words if word not in reply.error] == []
+
+
+def test_an_order_that_cannot_be_read_gets_an_answer_and_harms_nobody(shared):
+    folder = shared.state / "requests"
+    folder.mkdir(exist_ok=True)
+    for name, text in [("garbage", "{"), ("list", "[]"), ("half", '{"format": 1, "op": "stop"}'), ("deep", "[" * 100_000)]:
+        (folder / f"{name}.json").write_text(text)
+    for name in ("garbage", "list", "half", "deep"):
+        reply = wait_until(lambda name=name: reply_to(str(shared.state), name))
+        assert not reply.ok and "cannot be read" in reply.error
+    assert list(folder.iterdir()) == []
+
+
+def test_a_repeated_order_is_not_carried_out_again(shared):
+    order(shared, "set", settings={"RetryCount": 6})
+    before = len(kinds(shared, "setting_changed"))
+    id = send(str(shared.state), "set", {"settings": {"RetryCount": 9}}, ME)
+    wait_until(lambda: reply_to(str(shared.state), id))
+    order(shared, "set", settings={"RetryCount": 5})
+    send(str(shared.state), "set", {"settings": {"RetryCount": 9}}, ME, id=id)
+    wait_until(lambda: not os.listdir(shared.state / "requests"))
+    assert order(shared, "get")["live"]["RetryCount"] == 5
+    assert len(kinds(shared, "setting_changed")) == before + 2
+
+
+def test_a_paused_task_sends_nothing_over_a_restart_too_and_goes_on_when_resumed(station):
+    station.master.start()
+    station.pid()
+    assert order(station, "pause") == {"paused": "everything"}
+    station.write("a.csv", "1\n")
+    station.notify("a.csv")
+    wait_until(lambda: station.page().get("queue", {}).get("waiting") == 1)
+    assert station.page()["state"] == "paused" and "ana" in station.page()["why"]
+    (row,) = order(station, "queue")
+    assert (row["name"], row["state"]) == ("a.csv", "paused") and "ana" in row["reason"]
+    os.kill(station.pid(), signal.SIGKILL)
+    wait_until(lambda: order(station, "queue") and station.page()["state"] == "paused")
+    time.sleep(0.5)
+    assert not (station.server / "a.csv").exists()
+    assert order(station, "resume") == {"resumed": ["everything"]}
+    station.arrived("a.csv")
+
+
+def test_one_paused_file_waits_and_others_go_and_a_dropped_one_never_goes(station):
+    station.master.start()
+    station.pid()
+    order(station, "pause")
+    for name in ("box/one", "box/two", "box/three"):
+        station.write(name, name)
+        station.notify(name)
+    wait_until(lambda: station.page().get("queue", {}).get("waiting") == 3)
+    order(station, "pause", names=["one", str(station.data / "box" / "two")])
+    assert order(station, "drop", names=["two"]) == {"dropped": ["two"]}
+    # Only the pause of the whole task ends here.
+    id = send(str(station.state), "resume", {"names": []}, ME)
+    wait_until(lambda: reply_to(str(station.state), id))
+    station.arrived("box/three", "box/one")
+    assert not (station.server / "two").exists()
+    assert [event.fields["name"] for event in kinds(station, "dropped")] == ["two"]
+    wait_until(lambda: not [path for path in (station.data / "upload").rglob("*") if path.is_file()], what="no snapshot left")
+
+
+def test_a_stopped_task_stays_stopped_until_somebody_starts_it(station):
+    station.master.start()
+    station.pid()
+    station.write("a.csv", "1\n")
+    station.notify("a.csv")
+    assert order(station, "stop") == {"stopping": True}
+
+    def stopped():
+        child = station.master.status().children[0]
+        return child.pid is None and child.last_exit == "stopped by an order"
+
+    wait_until(stopped)
+    assert (station.server / "a.csv").exists()  # what was notified was still sent
+    time.sleep(1.5)  # longer than the wait before a child that died by itself is started again
+    assert stopped()
+    assert order(station, "start") == {"running": True}
+    station.write("a.csv", "2\n")
+    station.notify("a.csv")
+    station.arrived("a.csv")
+
+
+def test_a_reset_task_begins_a_new_epoch_as_the_same_process(station):
+    station.master.start()
+    pid, epoch = station.pid(), station.page()["epoch"]
+    order(station, "set", settings={"RetryCount": 9})
+    order(station, "reset")
+    wait_until(lambda: station.page().get("epoch", 0) > epoch)
+    assert station.pid() == pid
+    assert order(station, "get")["live"]["RetryCount"] == 5  # not kept
+
+
+def test_an_order_waits_for_a_dead_child(station):
+    station.master.start()
+    station.pid()
+    station.master.stop()
+    id = send(str(station.state), "set", {"settings": {"RetryCount": 8}, "keep": True}, myself("a test"))
+    assert reply_to(str(station.state), id) is None
+    station.master.start()
+    wait_until(lambda: reply_to(str(station.state), id))
+    assert order(station, "get")["live"]["RetryCount"] == 8
+
+
+def test_notify_by_order(station):
+    station.write("a.csv", "1\n")
+    station.master.start()
+    station.arrived("a.csv")
+    station.write("a.csv", "2\n")
+    assert order(station, "notify")["notified"] == [str(station.data / "a.csv")]
+    station.arrived("a.csv")
+
+
+def test_the_child_is_known_without_a_config(station):
+    station.master.start()
+    station.pid()
+    (record,) = wait_until(registry.records)
+    assert (record.task, record.extension, record.state_dir) == ("main", "folder_child", str(station.state))
+    assert record.destination.startswith("file://")
+
+
+def test_requests_refuse_a_strange_id(tmp_path):
+    for id in ("../x", "a b", "x" * 101):
+        with pytest.raises(ValueError, match="no id"):
+            requests.send(str(tmp_path), "set", {}, ME, id=id)

@@ -187,9 +187,9 @@ class Ending(NamedTuple):
 
     async def answers(self, otherwise: type[FileRefused] | type[NotAsLeft] = FileRefused) -> Shown:
         """What the server made of them; FileRefused where the file is not safe, ``otherwise`` where it has another size."""
+        shown = await self.shown  # the last one asked for: mostly the others have been answered when it is
         timed = None if self.timed is None else await self.timed
         synced = None if self.synced is None else await self.synced
-        shown = await self.shown
         if synced is not None and not is_ok(synced) and not is_status(synced, packets.OP_UNSUPPORTED):
             raise refusal("sync", self.job.name, synced)
         if not isinstance(shown, Attrs):

@@ -23,7 +23,7 @@ DEFAULT_WRITE = 32 * 1024
 """Bytes of a WRITE that every server takes (section 3 of the draft)."""
 _LARGEST_WRITE = 255 * 1024  # OpenSSH ends the connection above 262,115 bytes
 _BACKLOG = 512 * 1024  # bytes read from files ahead of what the system takes
-_SHORT_FILE = 64 * 1024
+SHORT_FILE = 64 * 1024
 
 
 class Transfer:
@@ -165,9 +165,15 @@ class Client:
             sent()
             made.done.set_result(None)
         else:
-            (self._short if size - start <= _SHORT_FILE else self._long).append(made)
+            (self._short if size - start <= SHORT_FILE else self._long).append(made)
             self._flush_soon()
         return made
+
+    def queue(self) -> None:
+        """Queue what there is room for at once, and not only when all who are ready have asked: a short file's bytes are
+        mostly on their way then, and so is what ``sent`` asks for."""
+        if self.lost is None:
+            self._pump()
 
     def fail(self, why: TransportError) -> None:
         """The connection is over: every wait ends with the reason. The first reason stays."""
@@ -337,7 +343,8 @@ class Client:
         if entry is None:
             raise Malformed(f"an answer to request {number}, which nobody made")
         if isinstance(entry, _Question):
-            self._extra_patience = max(0.0, self._extra_patience - entry.patience) if self._pending else 0.0
+            if self._extra_patience:
+                self._extra_patience = max(0.0, self._extra_patience - entry.patience) if self._pending else 0.0
             if not entry.future.done():
                 entry.future.set_result(answer)
             elif isinstance(answer, Handle):  # who asked for it was cancelled

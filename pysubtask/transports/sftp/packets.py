@@ -6,6 +6,7 @@ after INIT and VERSION carries a request id. Malformed is raised for bytes that 
 
 from __future__ import annotations
 
+import functools
 import re
 import struct
 from typing import NamedTuple
@@ -30,6 +31,7 @@ READ_FLAG, WRITE_FLAG, CREAT_FLAG, EXCL_FLAG = 0x01, 0x02, 0x08, 0x20
 
 # section 5: which attributes are there
 _SIZE, _UIDGID, _PERMISSIONS, _ACMODTIME, _EXTENDED_ATTRS = 0x01, 0x02, 0x04, 0x08, 0x80000000
+_USUAL = _SIZE | _UIDGID | _PERMISSIONS | _ACMODTIME
 
 # OpenSSH PROTOCOL, section 4
 POSIX_RENAME, FSYNC, LIMITS = "posix-rename@openssh.com", "fsync@openssh.com", "limits@openssh.com"
@@ -51,6 +53,7 @@ _STATUS_WORDS = {
 _HEAD = struct.Struct(">IBI")
 _LENGTH = struct.Struct(">I")
 _QUAD = struct.Struct(">Q")
+_USUAL_ATTRS = struct.Struct(">IQ5I")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
@@ -171,7 +174,7 @@ def make_folder(path: bytes) -> bytes:
 
 def extended(name: str, *strings: bytes) -> bytes:
     """EXTENDED (section 8) whose fields are all strings."""
-    return b"".join(string(part) for part in (name.encode("ascii"), *strings))
+    return b"".join([string(name.encode("ascii")), *map(string, strings)])
 
 
 class Splitter:
@@ -179,24 +182,26 @@ class Splitter:
 
     def __init__(self, longest: int = LONGEST_REPLY) -> None:
         self._longest = longest
-        self._buffer = bytearray()
+        self._rest = b""
 
     def feed(self, data: bytes) -> list[bytes]:
         """The packets that are complete now. Malformed for a length that cannot be true."""
-        buffer = self._buffer
-        buffer += data
+        if self._rest:
+            data = self._rest + data
         found = []
-        start, end = 0, len(buffer)
+        start, end = 0, len(data)
         while end - start >= 4:
-            (length,) = _LENGTH.unpack_from(buffer, start)
+            (length,) = _LENGTH.unpack_from(data, start)
             if not 1 <= length <= self._longest:
-                shown = text(bytes(buffer[start : start + 60]), 60)
+                shown = text(data[start : start + 60], 60)
                 raise Malformed(f"a packet of {length:,} bytes was announced; the bytes read {shown!r}")
-            if end - start - 4 < length:
+            start += 4
+            if end - start < length:
+                start -= 4
                 break
-            found.append(bytes(buffer[start + 4 : start + 4 + length]))
-            start += 4 + length
-        del buffer[:start]
+            found.append(data[start : start + length])
+            start += length
+        self._rest = data[start:]
         return found
 
 
@@ -247,12 +252,12 @@ def version(data: bytes) -> tuple[int, dict[str, bytes]]:
 
 def reply(data: bytes) -> tuple[int, Reply]:
     """A reply with its request id (section 7). Malformed for a type nobody asked for."""
-    fields = _Fields(data, 1)
-    kind, number = data[0], fields.number()
+    if len(data) < 5:
+        raise Malformed("a packet ends in the middle of a number")
+    kind, number = data[0], int.from_bytes(data[1:5])
     if kind == STATUS:
-        code = fields.number()
-        # Words and language came with version 3; some servers leave them out.
-        return number, Status(code, text(fields.string()) if fields.left else "")
+        return number, _status(data[5:])
+    fields = _Fields(data, 5)
     if kind == HANDLE:
         handle = fields.string()
         if len(handle) > 256:
@@ -267,7 +272,19 @@ def reply(data: bytes) -> tuple[int, Reply]:
     raise Malformed(f"a packet of type {kind} is no reply to anything asked")
 
 
+@functools.lru_cache(64)  # nearly all of them are the same few
+def _status(data: bytes) -> Status:
+    fields = _Fields(data, 0)
+    code = fields.number()
+    # Words and language came with version 3; some servers leave them out.
+    return Status(code, text(fields.string()) if fields.left else "")
+
+
 def _attrs(fields: _Fields) -> Attrs:
+    if fields.left == _USUAL_ATTRS.size:
+        flags, size, _, _, permissions, _, mtime = _USUAL_ATTRS.unpack(fields.rest())
+        if flags == _USUAL:
+            return Attrs(size, mtime, permissions)
     flags = fields.number()
     size = fields.quad() if flags & _SIZE else None
     if flags & _UIDGID:

@@ -20,7 +20,7 @@ from ..sftp_names import parent_of
 from . import packets
 from .append import append
 from .attempt import Attempt, Ending, Shown, answered, is_ok, is_status
-from .client import Client
+from .client import SHORT_FILE, Client
 from .folders import Folders
 from .packets import Attrs, Handle, Reply, string
 from .patch import Patch
@@ -147,7 +147,12 @@ class Publisher:
         """Round trip 2: what the server shows of the temporary file when it has all of it."""
         endings: list[Ending] = []
         size = attempt.job.size
-        await attempt.arrived(attempt.send(start, size, attempt.progress, lambda: endings.append(attempt.finish(size))))
+        transfer = attempt.send(start, size, attempt.progress, lambda: endings.append(attempt.finish(size)))
+        if size - start <= SHORT_FILE:
+            self._client.queue()
+        if endings:  # all is on its way: one wait, for the last answer, is enough
+            await endings[0].shown
+        await attempt.arrived(transfer)
         return await endings[0].answers()
 
     async def _rename(self, attempt: Attempt, synced: bool) -> Reply:
@@ -157,6 +162,6 @@ class Publisher:
             await attempt.ended(closing)
         if self._swaps is not None:
             return await self._swaps.replace(attempt.temp, attempt.target)
-        renaming = self._client.request(packets.EXTENDED, packets.extended(packets.POSIX_RENAME, attempt.temp, attempt.target))
+        renamed = await self._client.request(packets.EXTENDED, packets.extended(packets.POSIX_RENAME, attempt.temp, attempt.target))
         await closing
-        return await renaming
+        return renamed

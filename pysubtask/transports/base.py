@@ -111,6 +111,20 @@ class Sent(NamedTuple):
     verified: str = "size"
 
 
+class Wire(NamedTuple):
+    """Bytes that went over the link, both ways, whatever they were for: ``sent`` (those transmitted again counted again)
+    and ``received`` as the protocols above TCP see them, ``headers`` those of IP and TCP."""
+
+    sent: int
+    received: int
+    headers: int = 0
+
+    @property
+    def total(self) -> int:
+        """What a metered link counts, as near as it can be told from here; see :mod:`pysubtask.transports.meter`."""
+        return self.sent + self.received + self.headers
+
+
 class Traits(NamedTuple):
     """What the server at the other end can do; true only after ``connect``.
 
@@ -157,6 +171,11 @@ class Transport(ABC):
         """The server's kind of hash of the first ``size`` bytes of a local file, to compare with ``RemoteStat.hash``;
         empty for a server without. Blocks while it reads. SourceError where the file cannot be read."""
         return ""
+
+    def wire(self) -> Wire | None:
+        """What all connections of this object, past and present, have cost so far, failed logins and attempts too; it never gets
+        less. None where that cannot be told, as with a transport that has no link of its own. Cheap and never waits."""
+        return None
 
     @abstractmethod
     async def connect(self) -> None:

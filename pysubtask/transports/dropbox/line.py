@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...common.errors import ConfigError
+from ..meter import Meter
 from ..pace import Pace
 
 _HOST = "api.dropboxapi.com"
@@ -25,12 +26,14 @@ _PART = 64 * 1024
 
 class Line:
     """Every connection of one session. ``stall``: seconds without a sign of life after which one is given up;
-    ``pace``: how fast they may send together."""
+    ``pace``: how fast they may send together; ``meter`` counts them."""
 
-    def __init__(self, proxy: str | None, ca_file: str | None, connections: int, stall: float, pace: Pace) -> None:
+    def __init__(self, proxy: str | None, ca_file: str | None, connections: int, stall: float, pace: Pace,
+                 meter: Meter) -> None:
         self.session = make_session(proxy, ca_file)
         self._stall = stall
         self._pace = pace
+        self._meter = meter
         self._ended = threading.Event()
         self._open: weakref.WeakSet[Any] = weakref.WeakSet()
         self._answers = threading.local()
@@ -84,11 +87,26 @@ class Line:
         line = self
 
         class Connection(HTTPSConnection):
+            counted: Any = None
+
             def connect(self) -> None:
                 line._open.add(self)
                 if line._ended.is_set():
                     raise ConnectionAbortedError("closed")
                 super().connect()
+                # Through a proxy that speaks TLS itself, the socket is inside of what urllib3 makes of it.
+                through = getattr(self.sock, "socket", self.sock)
+                line._meter.swap(self.counted, through)
+                self.counted = through
+
+            def _new_conn(self) -> Any:
+                self.counted = super()._new_conn()
+                line._meter.add(self.counted)
+                return self.counted
+
+            def close(self) -> None:
+                line._meter.end(self.counted)
+                super().close()
 
             def send(self, data: Any) -> None:
                 for part in line._paced(data):

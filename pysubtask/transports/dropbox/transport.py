@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
 
 from ...common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
-from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
+from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
+from ..meter import Meter
 from ..pace import Pace
 from . import account
 from .content_hash import ContentHash, hash_through
@@ -56,6 +57,7 @@ class DropboxTransport(Transport):
         self._revs: dict[str, str] = {}
         self._here: _Connection | None = None
         self._active = 0
+        self._meter = Meter()
         self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
         self.traits = Traits(atomic_replace=True, keeps_mtime=True, concurrency=256)
 
@@ -68,6 +70,10 @@ class DropboxTransport(Transport):
         source = Source(Job(path, size, None, path, ""))
         return hash_through(source.read, size).hexdigest()
 
+    def wire(self) -> Wire | None:
+        """A TLS handshake that fails is not counted: the library drops its socket before anyone can look."""
+        return self._meter.wire()
+
     async def connect(self) -> None:
         await self.close()
         settings = self._settings
@@ -76,7 +82,7 @@ class DropboxTransport(Transport):
         try:
             async with asyncio.timeout(limit):
                 # The first import of the SDK takes a while.
-                line = await asyncio.to_thread(Line, settings["Proxy"], settings["CAFile"], number, stall, self._pace)
+                line = await asyncio.to_thread(Line, settings["Proxy"], settings["CAFile"], number, stall, self._pace, self._meter)
                 lanes = Lanes(line, number)
                 client = await lanes.run(account.log_in, settings, line)
         except BaseException as exc:

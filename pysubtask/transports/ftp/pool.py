@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 from ...common.errors import FileRefused, NotAsLeft, SourceError, TransportError, TransportLost
+from ..meter import Meter
 from ..pace import Pace
 from .options import Login
 from .session import Known, Session
@@ -32,7 +33,7 @@ class Pool:
     a lower limit; ``hung`` keeps the threads given up, beyond the life of one pool."""
 
     def __init__(self, login: Login, known: Known, limit: int, make_context: Callable[[Login], ssl.SSLContext | None],
-                 limited: Callable[[int], None], hung: list[threading.Thread], pace: Pace) -> None:
+                 limited: Callable[[int], None], hung: list[threading.Thread], pace: Pace, meter: Meter) -> None:
         self.limit = limit
         self._login = login
         self._known = known
@@ -40,6 +41,7 @@ class Pool:
         self._limited = limited
         self._hung = hung
         self._pace = pace
+        self._meter = meter
         self._context: ssl.SSLContext | None = None
         self._sessions: set[Session] = set()
         self._idle: list[Session] = []
@@ -53,7 +55,7 @@ class Pool:
         self._hung[:] = [thread for thread in self._hung if thread.is_alive()]
         if len(self._hung) >= _MOST_HUNG:
             raise TransportLost(f"{len(self._hung)} earlier calls still hang")
-        session = Session(self._login, self._known, self._pace)
+        session = Session(self._login, self._known, self._pace, self._meter)
 
         def prepare() -> None:
             self._context = self._make_context(self._login)
@@ -212,7 +214,7 @@ class Pool:
     # --- more connections
 
     def _open_another(self) -> None:
-        session = Session(self._login, self._known, self._pace)
+        session = Session(self._login, self._known, self._pace, self._meter)
         task = asyncio.create_task(self._open(session))
         self._opening[task] = session
         task.add_done_callback(lambda done: self._opened(done, session))

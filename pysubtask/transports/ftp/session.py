@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from ...common.errors import LoginRefused, SourceError, TransportError, TransportLost
 from ..base import RemoteStat
+from ..meter import Meter
 from ..pace import Pace
 from .data import Source, Tally, Upload, receive, receive_lines
 from .options import EXPLICIT, IMPLICIT, Login, parent_of
@@ -76,8 +77,8 @@ class Known:
 class Session:
     """``open`` it in a thread. ``wire`` can be aborted from any."""
 
-    def __init__(self, login: Login, known: Known, pace: Pace) -> None:
-        self.wire = Wire(login, pace)
+    def __init__(self, login: Login, known: Known, pace: Pace, meter: Meter) -> None:
+        self.wire = Wire(login, pace, meter)
         self.wire.epsv = known.epsv
         self.known = known
         self.used_at = time.monotonic()

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from ...common.errors import NotAsLeft, TransportError, TransportLost
-from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
+from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
+from ..meter import Meter
 from ..pace import Pace
 from ..swap_record import SwapRecord
 from .append import Appender
@@ -50,6 +51,7 @@ class FTPTransport(Transport):
         self._most = max(1, min(int(settings.get("Connections", 4)), int(settings.get("Concurrency", 32))))
         self._known = Known()
         self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
+        self._meter = Meter()
         self._hung: list[threading.Thread] = []
         self._pool: Pool | None = None
         self._swaps: Swaps | None = None
@@ -61,6 +63,9 @@ class FTPTransport(Transport):
     def identity(cls, settings: Mapping[str, Any]) -> str:
         return identity_of(settings)
 
+    def wire(self) -> Wire | None:
+        return self._meter.wire()
+
     async def connect(self) -> None:
         await self.close()
         os.makedirs(self._workdir, mode=0o700, exist_ok=True)
@@ -68,7 +73,8 @@ class FTPTransport(Transport):
             self._swaps = Swaps(SwapRecord(self._workdir, self._identity))
             self._restarts = Restarts(self._workdir, self._identity)
             self._publisher = Publisher(self._swaps, self._restarts)
-        pool = self._pool = Pool(self._login, self._known, self._most, context_of, self._limited, self._hung, self._pace)
+        pool = self._pool = Pool(self._login, self._known, self._most, context_of, self._limited, self._hung, self._pace,
+                                 self._meter)
         self.traits = self.traits._replace(concurrency=self._most)
         try:
             await pool.connect(self._swaps.mend_all)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...common.errors import TransportLost
+from ..meter import Meter
 from ..pace import Pace
 from .options import Login
 from .replies import CannotRestart, NotFTP, Reply, not_ftp
@@ -39,10 +40,11 @@ class Wire(ftplib.FTP):
     waits then may give it up. ``epsv``: whether EPSV is tried.
     """
 
-    def __init__(self, login: Login, pace: Pace) -> None:
+    def __init__(self, login: Login, pace: Pace, meter: Meter) -> None:
         super().__init__(timeout=login.stall_secs, encoding="utf-8")
         self.login_data = login
         self.pace = pace
+        self._meter = meter
         self.passiveserver = login.passive
         self.epsv = True
         self.until: float | None = None
@@ -116,6 +118,7 @@ class Wire(ftplib.FTP):
             self._aborted = True
             sockets, self._sockets = self._sockets, set()
         for sock in sockets:
+            self._meter.end(sock)
             sock.close()
         self.sock = None
 
@@ -264,6 +267,7 @@ class Wire(ftplib.FTP):
         """Close a socket."""
         with self._lock:
             self._sockets.discard(sock)
+        self._meter.end(sock)
         sock.close()
 
     def _reach_data(self) -> socket.socket:
@@ -354,6 +358,7 @@ class Wire(ftplib.FTP):
             sock.settimeout(self.wait())
             wrapped = self._context.wrap_socket(sock, server_hostname=self.login_data.host, do_handshake_on_connect=False,
                                                 session=session)
+            self._meter.swap(plain, wrapped)
             with self._lock:
                 self._sockets.discard(plain)
             self._adopt(wrapped)
@@ -372,7 +377,9 @@ class Wire(ftplib.FTP):
         with self._lock:
             if not self._aborted:
                 self._sockets.add(sock)
+                self._meter.add(sock)
                 return sock
+        self._meter.end(sock)
         sock.close()
         raise ConnectionAbortedError("closed from here")
 

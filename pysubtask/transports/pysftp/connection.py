@@ -33,6 +33,7 @@ from paramiko.sftp import (
 
 from ...common.errors import LoginRefused, SourceChanged, TransportLost
 from ..known_hosts import OnFile, keys_on_file, remember
+from ..meter import CountedSocket, Meter
 from ..pace import Pace
 from ..ssh_login import AnotherKey, Login, asks_for_password, is_among
 from .link import Link, Status, hang_up
@@ -66,6 +67,7 @@ class Options(NamedTuple):
     login: Login
     password: str | None
     link: Link
+    meter: Meter
     skip: int = 0
     """Attempts to log in that were made already."""
     log: bool = False
@@ -115,6 +117,7 @@ class Connection(pysftp.Connection):  # type: ignore[misc]
         limit = self._cnopts.login.connect_secs
         sock = socket.create_connection((host, port), timeout=limit)
         try:
+            sock = CountedSocket(sock, self._cnopts.meter)
             self._cnopts.link.hold(sock)
             transport = _Session(sock)
         except BaseException:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from ...common.errors import ConfigError, FileRefused, LoginRefused, SourceError, TransportError, TransportLost
-from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
+from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..calls import Call
+from ..meter import Meter
 from ..pace import Pace
 from ..sftp_names import folder_of, identity_of, parent_of, path_of
 from ..source import open_source
@@ -40,6 +41,7 @@ class PySFTPTransport(Transport):
         self._folder = folder_of(settings)
         self._stall = float(settings.get("StallSecs", 60))
         self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
+        self._meter = Meter()
         self._link: Link | None = None
         self._hung: list[threading.Thread] = []
         self.traits = Traits(atomic_replace=True, keeps_mtime=True, concurrency=1)
@@ -47,6 +49,9 @@ class PySFTPTransport(Transport):
     @classmethod
     def identity(cls, settings: Mapping[str, Any]) -> str:
         return identity_of(settings)
+
+    def wire(self) -> Wire | None:
+        return self._meter.wire()
 
     async def connect(self) -> None:
         await self.close()
@@ -135,7 +140,7 @@ class PySFTPTransport(Transport):
             raise ConfigError("ftp.SFTPLibrary", f"pysftp cannot be loaded ({exc})",
                               "Run: pip install 'pysubtask[pysftp]', or set it to None for the default client.") from exc
         call.step()  # loading it may have taken its time
-        options, shown = Options(self._login, self._password, link), list[str]()
+        options, shown = Options(self._login, self._password, link, self._meter), list[str]()
         while True:
             try:
                 opened = open_connection(options)

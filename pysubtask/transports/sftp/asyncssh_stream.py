@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import asyncssh
 
 from ...common.errors import LoginRefused, TransportError, TransportLost
 from ..known_hosts import remember
+from ..meter import Meter
 from ..ssh_login import AnotherKey, Login, asks_for_password, is_among
 from .packets import text
 from .stream import Listener
@@ -27,13 +29,29 @@ _KNOWN = "~/.ssh/known_hosts"
 class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
     """Decides about a host key that is not among the trusted ones, and gives the password once, to one question."""
 
-    def __init__(self, login: Login, password: str | None) -> None:
+    def __init__(self, login: Login, password: str | None, meter: Meter) -> None:
         self._login = login
+        self._meter = meter
+        self._sock: socket.socket | None = None
         self._password = password
         self.refused: str | None = None
         self._file = os.path.expanduser(login.known_hosts or _KNOWN)
         self._known = _read_known(self._file, login)
         self.shown = ""
+
+    def connection_made(self, conn: Any) -> None:
+        theirs = conn.get_extra_info("socket")
+        if theirs is None:
+            self._meter.blind()  # through another connection, or a program
+            return
+        # Another descriptor of it, as theirs may be closed before anybody is told.
+        self._sock = socket.socket(fileno=os.dup(theirs.fileno()))
+        self._meter.add(self._sock)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._sock is not None:
+            self._meter.end(self._sock)
+            self._sock.close()
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         shown = key.get_fingerprint("sha256")
@@ -144,9 +162,9 @@ class ChannelStream(asyncssh.SSHClientSession[bytes]):  # type: ignore[misc, unu
             self._listener.stream_ended(why)
 
 
-async def open_asyncssh(login: Login, password: str | None) -> ChannelStream:
+async def open_asyncssh(login: Login, password: str | None, meter: Meter) -> ChannelStream:
     """Connect, log in, open the sftp subsystem. Raises LoginRefused or TransportLost."""
-    client = _Client(login, password)
+    client = _Client(login, password, meter)
     options: dict[str, Any] = {
         "known_hosts": client.known_hosts(),
         "client_factory": lambda: client,

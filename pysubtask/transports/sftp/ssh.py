@@ -20,10 +20,12 @@ from functools import cache
 
 from ...common.errors import LoginRefused, TransportError, TransportLost
 from ...common.process import process_start
+from ..meter import Meter
 from ..ssh_login import Login
 from .askpass import Askpass, remove_leftover
 from .options import show_argv, ssh_argv
 from .stream import FdStream
+from .ssh_sockets import SSHSockets
 from .verdict import verdict
 
 _PIPE_BYTES = 1024 * 1024
@@ -40,7 +42,7 @@ class SSHStream(FdStream):
     """A running ssh. ``logged_in`` is set by whoever sees the first word of SFTP."""
 
     def __init__(self, process: subprocess.Popen[bytes], fds: tuple[int, int, int], askpass: Askpass | None,
-                 record: str) -> None:
+                 record: str, meter: Meter) -> None:
         read_fd, write_fd, stderr_fd = fds
         super().__init__(read_fd, write_fd)
         self._process = process
@@ -49,6 +51,8 @@ class SSHStream(FdStream):
         self._askpass = askpass
         self._record = record
         self._ending: asyncio.Task[None] | None = None
+        self._sockets = SSHSockets(process.pid, meter)
+        self._hastening = asyncio.ensure_future(hasten(process.pid))
         self._exited = asyncio.Event()
         self._silent = asyncio.Event()  # stderr is at its end
         self._pidfd = -1
@@ -73,6 +77,8 @@ class SSHStream(FdStream):
         """The password is needed no more."""
         self.logged_in = True
         if self._askpass is not None:
+        self._hastening.cancel()
+        self._sockets.found()
             self._askpass.close()
 
     def ended(self, why: str) -> None:
@@ -99,6 +105,7 @@ class SSHStream(FdStream):
             _kill_group(self.pid, signal.SIGKILL)
         if self._askpass is not None:
             self._askpass.close()
+        self._sockets.end()
         self._shut_stderr()
 
     async def finish(self, polite: bool) -> None:
@@ -132,6 +139,7 @@ class SSHStream(FdStream):
         self._process.poll()
         self._exited.set()
 
+        self._sockets.end()
     def _hear(self) -> None:
         try:
             block = os.read(self._stderr_fd, 65536)
@@ -152,7 +160,7 @@ class SSHStream(FdStream):
             self._silent.set()
 
 
-async def start_ssh(program: str, login: Login, password: str | None, workdir: str) -> SSHStream:
+async def start_ssh(program: str, login: Login, password: str | None, workdir: str, meter: Meter) -> SSHStream:
     """Start ``program`` (a path) for a login; it has not logged in yet.
 
     LoginRefused where its configuration cannot be read, TransportLost where it cannot be started.
@@ -173,7 +181,7 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
             askpass.start(asyncio.get_running_loop())
         else:
             environment["SSH_ASKPASS_REQUIRE"] = "never"
-        return _start([*prefix, *argv], environment, askpass, record)
+        return _start([*prefix, *argv], environment, askpass, record, meter)
     except OSError as exc:
         if askpass is not None:
             askpass.close()
@@ -184,7 +192,8 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
         raise
 
 
-def _start(argv: list[str], environment: Mapping[str, str], askpass: Askpass | None, record: str) -> SSHStream:
+def _start(argv: list[str], environment: Mapping[str, str], askpass: Askpass | None, record: str,
+           meter: Meter) -> SSHStream:
     ours: list[int] = []
     theirs: list[int] = []
     try:
@@ -203,7 +212,7 @@ def _start(argv: list[str], environment: Mapping[str, str], askpass: Askpass | N
     finally:
         for fd in theirs:
             os.close(fd)
-    stream = SSHStream(process, (ours[1], ours[0], ours[2]), askpass, record)
+    stream = SSHStream(process, (ours[1], ours[0], ours[2]), askpass, record, meter)
     try:
         _write_record(record, process.pid, askpass.folder if askpass is not None else "")
     except OSError as exc:

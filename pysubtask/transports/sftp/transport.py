@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from ...common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
-from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
+from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
+from ..meter import Meter
 from ..pace import Pace
 from ..sftp_names import folder_of, identity_of, path_of
 from ..ssh_login import AnotherKey, Login, another_key, login_of
@@ -44,6 +45,7 @@ class SFTPTransport(Transport):
         self._stall = float(settings.get("StallSecs", 60))
         self.pace = Pace(float(settings.get("RateLimit", 0)))
         self._concurrency = int(settings.get("Concurrency", 32))
+        self._meter = Meter()
         self._stream: ByteStream | None = None
         self._client: Client | None = None
         self._publisher: Publisher | None = None
@@ -53,6 +55,9 @@ class SFTPTransport(Transport):
     @classmethod
     def identity(cls, settings: Mapping[str, Any]) -> str:
         return identity_of(settings)
+
+    def wire(self) -> Wire | None:
+        return self._meter.wire()
 
     async def connect(self) -> None:
         await self.close()
@@ -169,10 +174,10 @@ class SFTPTransport(Transport):
         program = shutil.which(wanted)
         password = self._settings.get("Password") or None
         if program is not None:
-            return await start_ssh(program, login, password, self._workdir)
+            return await start_ssh(program, login, password, self._workdir, self._meter)
         try:
             from .asyncssh_stream import open_asyncssh
         except ImportError as exc:
             raise ConfigError("ftp.SSHProgram", f"there is no program {wanted!r} and no asyncssh",
                               "Install OpenSSH's ssh client or pip install 'pysubtask[asyncssh]'.") from exc
-        return await open_asyncssh(login, password)
+        return await open_asyncssh(login, password, self._meter)

@@ -23,6 +23,7 @@ from ...common.process import process_start
 from ..meter import Meter
 from ..ssh_login import Login
 from .askpass import Askpass, remove_leftover
+from .eager import hasten
 from .options import show_argv, ssh_argv
 from .stream import FdStream
 from .ssh_sockets import SSHSockets
@@ -50,6 +51,7 @@ class SSHStream(FdStream):
         self._said = bytearray()
         self._askpass = askpass
         self._record = record
+        self._hastening = asyncio.ensure_future(hasten(process.pid))
         self._ending: asyncio.Task[None] | None = None
         self._sockets = SSHSockets(process.pid, meter)
         self._hastening = asyncio.ensure_future(hasten(process.pid))
@@ -76,6 +78,7 @@ class SSHStream(FdStream):
     def login_done(self) -> None:
         """The password is needed no more."""
         self.logged_in = True
+        self._hastening.cancel()
         if self._askpass is not None:
         self._hastening.cancel()
         self._sockets.found()
@@ -101,6 +104,7 @@ class SSHStream(FdStream):
     def abort(self) -> None:
         """End ssh and what it started, at once."""
         super().abort()
+        self._hastening.cancel()
         if self._process.poll() is None:  # else its number may already be another's
             _kill_group(self.pid, signal.SIGKILL)
         if self._askpass is not None:

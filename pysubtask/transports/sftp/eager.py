@@ -1,0 +1,89 @@
+"""No waiting for nothing while ssh logs in.
+
+ssh leaves its socket as the system gave it until the session is open: what it writes waits until the server has acknowledged
+what it wrote before (Nagle, RFC 896), and the system lets such an acknowledgement wait up to 40 ms (RFC 1122, 4.2.3.2), in the
+hope of data that it could travel with. A login has both twice: 80 ms of nothing. So the two options of tcp(7) against it are set
+on that socket from outside, by a duplicate of its descriptor (pidfd_getfd(2), Linux 5.6): only that of a child of ours, and
+nothing else is done with it.
+
+Where this cannot be done (another system, a ProxyCommand or ProxyJump that has the socket, a kernel that forbids it) the login
+takes the time it takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import socket
+import sys
+
+_PIDFD_GETFD = 438  # on every architecture but alpha
+_LOOK_SECS = 0.002
+_LOOK_LATER_SECS = 0.01
+_EAGER_SECS = 0.3
+_LIMIT_SECS = 30.0
+
+
+def possible() -> bool:
+    """Whether it may be tried. A filter of system calls could end the process that tries one."""
+    if sys.platform != "linux" or os.uname().machine == "alpha" or not hasattr(os, "pidfd_open"):
+        return False
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            return any(line.split() == ["Seccomp:", "0"] for line in file)
+    except OSError:
+        return False
+
+
+async def hasten(pid: int) -> None:
+    """Keep the TCP socket of ssh ``pid``, a child that has not been waited for, from waiting; cancel it when the login is done
+    or over. Raises nothing."""
+    if not possible():
+        return
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    found: socket.socket | None = None
+    try:
+        while (passed := loop.time() - begun) < _LIMIT_SECS:
+            if found is None:
+                found = _socket_of(pid)
+            if found is not None:
+                # It goes back by itself as soon as something is sent.
+                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            await asyncio.sleep(_LOOK_SECS if passed < _EAGER_SECS else _LOOK_LATER_SECS)
+    except (OSError, AttributeError):
+        return  # forbidden, or ssh has ended, which its stream will say
+    finally:
+        if found is not None:
+            found.close()
+
+
+def _socket_of(pid: int) -> socket.socket | None:
+    """A duplicate of a process's TCP socket, with TCP_NODELAY set; None where it has none yet. Raises OSError."""
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            if not os.readlink(f"/proc/{pid}/fd/{number}").startswith("socket:"):
+                continue
+        except FileNotFoundError:
+            continue
+        copy = _duplicate(pid, int(number))
+        with contextlib.ExitStack() as unless_good:
+            unless_good.callback(copy.close)
+            if copy.family in (socket.AF_INET, socket.AF_INET6) and copy.type == socket.SOCK_STREAM:
+                copy.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                unless_good.pop_all()
+                return copy
+    return None
+
+
+def _duplicate(pid: int, number: int) -> socket.socket:
+    handle = os.pidfd_open(pid)
+    try:
+        made = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_GETFD, handle, number, 0)
+        if made < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    finally:
+        os.close(handle)
+    return socket.socket(fileno=made)

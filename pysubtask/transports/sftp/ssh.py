@@ -23,10 +23,9 @@ from ...common.process import process_start
 from ..meter import Meter
 from ..ssh_login import Login
 from .askpass import Askpass, remove_leftover
-from .eager import hasten
 from .options import show_argv, ssh_argv
-from .stream import FdStream
 from .ssh_sockets import SSHSockets
+from .stream import FdStream
 from .verdict import verdict
 
 _PIPE_BYTES = 1024 * 1024
@@ -51,10 +50,8 @@ class SSHStream(FdStream):
         self._said = bytearray()
         self._askpass = askpass
         self._record = record
-        self._hastening = asyncio.ensure_future(hasten(process.pid))
-        self._ending: asyncio.Task[None] | None = None
         self._sockets = SSHSockets(process.pid, meter)
-        self._hastening = asyncio.ensure_future(hasten(process.pid))
+        self._ending: asyncio.Task[None] | None = None
         self._exited = asyncio.Event()
         self._silent = asyncio.Event()  # stderr is at its end
         self._pidfd = -1
@@ -78,10 +75,8 @@ class SSHStream(FdStream):
     def login_done(self) -> None:
         """The password is needed no more."""
         self.logged_in = True
-        self._hastening.cancel()
-        if self._askpass is not None:
-        self._hastening.cancel()
         self._sockets.found()
+        if self._askpass is not None:
             self._askpass.close()
 
     def ended(self, why: str) -> None:
@@ -104,12 +99,11 @@ class SSHStream(FdStream):
     def abort(self) -> None:
         """End ssh and what it started, at once."""
         super().abort()
-        self._hastening.cancel()
         if self._process.poll() is None:  # else its number may already be another's
             _kill_group(self.pid, signal.SIGKILL)
+        self._sockets.end()
         if self._askpass is not None:
             self._askpass.close()
-        self._sockets.end()
         self._shut_stderr()
 
     async def finish(self, polite: bool) -> None:
@@ -141,9 +135,9 @@ class SSHStream(FdStream):
         os.close(self._pidfd)
         self._pidfd = -1
         self._process.poll()
+        self._sockets.end()
         self._exited.set()
 
-        self._sockets.end()
     def _hear(self) -> None:
         try:
             block = os.read(self._stderr_fd, 65536)

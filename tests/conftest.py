@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -15,6 +16,9 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     sys.dont_write_bytecode = False
     sys.pycache_prefix = os.path.join(tempfile.gettempdir(), f"pysubtask-pycache-{os.getuid() if hasattr(os, 'getuid') else ''}")
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
+# What runs here is not to be found by the commands of whoever runs the tests.
+os.environ.setdefault("PYSUBTASK_REGISTRY", os.path.join(tempfile.gettempdir(), f"pysubtask-tests-{os.getpid()}"))
 
 pytest_plugins = ["pysubtask.testing.pytest_plugin"]
 
@@ -56,3 +60,8 @@ def _note(report: pytest.TestReport | pytest.CollectReport) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     why = "; ".join(f"{reason} ({count})" for reason, count in sorted(_skipped.items()))
     terminalreporter.write_line(f"skipped: {_skipped.total()}" + (f", because: {why}" if why else ""))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ["PYSUBTASK_REGISTRY"], ignore_errors=True)

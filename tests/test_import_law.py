@@ -16,6 +16,7 @@ FORBIDDEN = ("asyncio", "ssl", "sqlite3", "http", "ftplib", "dataclasses", "shut
 DOORS = ("base", "ftp", "dropbox")
 OPTIONAL = {"watchdog", "asyncssh", "pytest", "pysftp", "paramiko", "pyfastcdc"}
 LIBRARIES = {"dropbox", "stone", "requests", "urllib3"}  # what speaks to a service, in the child alone
+TERMINAL = {"click", "rich"}  # arguments and tables of the command line
 SERVERS = {"pyftpdlib", "OpenSSL", "cryptography"}  # what the test servers are made of
 NEUTRAL = {f"pysubtask.transports.{name}" for name in (
     "base", "calls", "known_hosts", "pace", "sftp_names", "source", "ssh_login", "swap_record")}
@@ -64,6 +65,8 @@ def allowed(own, name, top):
             return True
         if first in SERVERS:
             return own[:1] == ("testing",)
+        if first in TERMINAL:
+            return own[:1] == ("control",)
         if first in LIBRARIES:
             return own[:1] in (("subtask",), ("transports",))
         # Third-party modules: never in the app's half, and where they are wanted only when they are wanted.
@@ -87,7 +90,11 @@ def allowed(own, name, top):
     if mine in DOORS:
         return other in ("common", "master") or (other == "subtask" and not top)
     if mine == "control":
-        return other in ("control", "master", "common", "transports", "defaults_config")
+        # A test of the whole way needs a link that it can cut; the queue of a dead child is read as that child would.
+        return other in ("control", "master", "common", "transports", "defaults_config", "testing", "pysubtask") or name.startswith(
+            "pysubtask.subtask.look")
+    if mine == "__main__":
+        return other == "control"
     return mine == "testing"
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
+EXIT_STOPPED = 4
+"""Exit status of a child that was stopped by an order: its master does not start it again by itself."""
+
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 

@@ -17,8 +17,6 @@ REQUESTS = "requests"
 REPLIES = "replies"
 KEEP_SECS = 86400.0
 """How long an answer is kept, and with it the memory of its id."""
-EXIT_STOPPED = 4
-"""Exit status of a child that was stopped by an order: its master does not start it again by itself."""
 _FORMAT = 1
 _LONGEST = 1024 * 1024  # bytes; an order of tens of thousands of file names fits
 _ID = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_")

@@ -15,8 +15,7 @@ from typing import Any, Self
 
 from ..common.entries import Entry, first_folder, read_entries
 from ..common.logs import setup_logging
-from ..common.process import is_alive, process_start
-from ..common.requests import EXIT_STOPPED, is_wanted
+from ..common.process import EXIT_STOPPED, is_alive, process_start
 from ..common.watched import Watched
 from .child import Child, Launch, Restarts, folders_for, wait
 from .destinations import UPLOADERS, Plan, check_config, closed_paths, own_module, plan, switched_on, with_sections
@@ -315,6 +314,8 @@ class BaseMaster:
             text = "%s [%d] ended by itself (%s): next start in [%g] secs."
             self.logger.error(text, seat.plan.child_name, pid, ending, seat.restarts.wait)
         elif seat.stopped:
+            from ..common.requests import is_wanted
+
             if is_wanted(seat.plan.state_dir):
                 seat.stopped = False
                 self._spawn(index)

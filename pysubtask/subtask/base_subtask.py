@@ -25,7 +25,7 @@ from ..common.handoff import Handoff
 from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import set_level, setup_logging
 from ..common.notify import Stamp
-from ..common.requests import EXIT_STOPPED
+from ..common.process import EXIT_STOPPED
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from . import heartbeat

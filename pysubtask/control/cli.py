@@ -1,0 +1,97 @@
+"""The command ``pysubtask``: looks at tasks and steers them, starts them from a config file, and checks a station.
+
+Each command is a module of its own, loaded when it is called, so that a look costs little.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+try:
+    import click
+except ImportError:
+    print("pysubtask: the command needs two libraries. Run:  pip install 'pysubtask[cli]'", file=sys.stderr)  # noqa: T201
+    raise SystemExit(2) from None
+
+from ..common.errors import ConfigError, PysubtaskError
+from . import commands as package
+from .exits import FAILED, OK, USAGE, CommandError
+
+_ORDER = ("init", "doctor", "check", "run", "push", "selftest", "status", "watch", "events", "receipts", "queue", "notify", "pause",
+          "resume", "retry", "drop", "get", "set", "stop", "start", "reset", "reload", "service")
+
+
+def commands() -> list[str]:
+    """The names of all commands, in the order in which ``--help`` shows them."""
+    found = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    return sorted(found, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+
+
+class _Lazy(click.Group):
+    """Loads a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return commands()
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in commands():
+            return None
+        command = import_module(f".{cmd_name}", package.__name__).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as exc:
+            from ..common.config import nearest
+
+            near = nearest(args[0], commands()) if args else None
+            if near:
+                raise click.UsageError(f"{exc.message} Did you mean {near!r}?", ctx) from exc
+            raise
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, help="Show a traceback where something fails.")
+@click.version_option(None, "--version", package_name="pysubtask", message="pysubtask %(version)s")
+def cli(debug: bool) -> None:
+    """Push data files that keep growing to a plain server over a link that cannot be trusted."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; its exit status (see ``exits``)."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        found = cli.main(args, prog_name="pysubtask", standalone_mode=False)
+    except click.exceptions.Exit as exc:
+        return int(exc.exit_code)
+    except click.ClickException as exc:
+        exc.show()
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # Whoever read this has seen enough (| head); the interpreter must not complain of it at its end.
+        sys.stderr.close()
+        return OK
+    except Exception as exc:
+        if "--debug" in args:
+            raise
+        return _failed(exc)
+    return found if isinstance(found, int) else OK
+
+
+def _failed(exc: Exception) -> int:
+    if not isinstance(exc, (PysubtaskError, OSError)):
+        text = f"an error of the program itself: {type(exc).__name__}: {exc}. Run it again with --debug and report what it shows."
+    else:
+        text = str(exc)
+    print(f"pysubtask: {text}", file=sys.stderr)  # noqa: T201 - the command line's own voice
+    if isinstance(exc, CommandError):
+        return exc.status
+    return USAGE if isinstance(exc, ConfigError) else FAILED

@@ -23,6 +23,7 @@ from ...common.process import process_start
 from ..meter import Meter
 from ..ssh_login import Login
 from .askpass import Askpass, remove_leftover
+from .eager import hasten
 from .options import show_argv, ssh_argv
 from .ssh_sockets import SSHSockets
 from .stream import FdStream
@@ -51,6 +52,7 @@ class SSHStream(FdStream):
         self._askpass = askpass
         self._record = record
         self._sockets = SSHSockets(process.pid, meter)
+        self._hastening = asyncio.ensure_future(hasten(process.pid))
         self._ending: asyncio.Task[None] | None = None
         self._exited = asyncio.Event()
         self._silent = asyncio.Event()  # stderr is at its end
@@ -75,6 +77,7 @@ class SSHStream(FdStream):
     def login_done(self) -> None:
         """The password is needed no more."""
         self.logged_in = True
+        self._hastening.cancel()
         self._sockets.found()
         if self._askpass is not None:
             self._askpass.close()
@@ -99,6 +102,7 @@ class SSHStream(FdStream):
     def abort(self) -> None:
         """End ssh and what it started, at once."""
         super().abort()
+        self._hastening.cancel()
         if self._process.poll() is None:  # else its number may already be another's
             _kill_group(self.pid, signal.SIGKILL)
         self._sockets.end()

@@ -75,6 +75,15 @@ def test_a_growing_file_costs_what_it_gained(relay: Relay, station: Any, entry: 
     receipts = list(read_receipts(str(one.state)))
     assert [receipt.bytes_sent for receipt in receipts[1:]] == [receipt.bytes_new for receipt in receipts[1:]]
     assert sum(receipt.bytes_new for receipt in receipts[1:]) == gained
+    events = [event.fields["bytes_on_wire"] for event in read_events(str(one.state)) if event.kind == "delivered"]
+    assert events == [receipt.bytes_on_wire for receipt in receipts]
+    assert all(receipt.bytes_sent < receipt.bytes_on_wire < 1.25 * receipt.bytes_sent for receipt in receipts[1:])
+    one.master.stop(forcekill=False)
+    wait_until(lambda: one.page().get("state") == "stopped", what="its last page")
+    total = one.page()["bytes_on_wire"]
+    # The headers of IP and TCP are in it, and nothing else that the relay has not seen.
+    assert relay.up + relay.down < total < 1.03 * (relay.up + relay.down)
+    assert sum(events) <= total < sum(events) + 2_000, "but for the goodbye, all of it is on a receipt"
     if entry:
         snapshots = [line for line in one.log().splitlines() if "Copying [" in line]
         assert len(snapshots) == 4

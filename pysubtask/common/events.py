@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 FILE = "events.jsonl"
 ROTATE_BYTES = 1024 * 1024
+_PIECE = 256 * 1024
 
 
 def utc(wall: float) -> str:
@@ -70,6 +71,54 @@ class EventLog:
         with open(self._path, "rb") as file:
             file.seek(size - 1)
             return file.read(1) == b"\n"
+
+
+class Tail:
+    """Follows the events of a state folder: each :meth:`read` gives what came since, through a rotation too.
+
+    It begins behind what is there; ``after`` (epoch, n) begins behind that event, as far back as the files reach.
+    """
+
+    def __init__(self, state_dir: str, after: tuple[int, int] | None = None) -> None:
+        self._path = os.path.join(state_dir, FILE)
+        self._after = (0, 0) if after is None else after
+        self._place: tuple[int, int] = (0, 0)  # inode and offset
+        if after is None:
+            with contextlib.suppress(OSError):
+                found = os.stat(self._path)
+                self._place = (found.st_ino, found.st_size)
+
+    def read(self, most: int = _PIECE) -> list[Event]:
+        """The next events, oldest first, of at most about ``most`` bytes; none where there are none yet."""
+        events: list[Event] = []
+        left = most
+        with contextlib.suppress(OSError):
+            if os.stat(self._path).st_ino != self._place[0]:
+                # Rotated, or never read: what is left of the one before comes first.
+                with contextlib.suppress(OSError):
+                    if self._place[0] in (0, os.stat(self._path + ".1").st_ino):
+                        left -= self._take(self._path + ".1", left, events)
+                if left <= 0:
+                    return events
+                self._place = (os.stat(self._path).st_ino, 0)
+            self._take(self._path, left, events)
+        return events
+
+    def _take(self, path: str, most: int, events: list[Event]) -> int:
+        with open(path, "rb") as file:
+            inode = os.fstat(file.fileno()).st_ino
+            at = self._place[1] if self._place[0] == inode else 0
+            file.seek(at)
+            data = file.read(most)
+        # A line that is being written has no end yet; one longer than a piece is no event.
+        whole = data.rfind(b"\n") + 1 or (len(data) if len(data) == most else 0)
+        self._place = (inode, at + whole)
+        for line in data[:whole].splitlines():
+            event = parse(line)
+            if event is not None and (event.epoch, event.n) > self._after:
+                self._after = (event.epoch, event.n)
+                events.append(event)
+        return whole
 
 
 def read_events(state_dir: str, after: tuple[int, int] = (0, 0)) -> Iterator[Event]:

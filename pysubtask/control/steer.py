@@ -5,32 +5,42 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
 from . import tasks
 from .exits import FAILED, OK
+from .tasks import Task
 
 task_option = click.option("-t", "--task", metavar="TASK", help="The task (or task/extension, or a watched folder) that is meant.")
 
 
 def command_line() -> str:
-    """What was typed, for the record of who did what; the values of settings are told elsewhere."""
+    """What was typed, for the record of who did what."""
     return " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]])[:200]
 
 
-def give(task: str | None, op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0) -> int:
-    """Give an order to every child of one task and show the answers; the exit status."""
+def meant(task: str | None) -> list[Task]:
+    """The children of one task: of that one, or of the only one there is. CommandError otherwise."""
     found = tasks.find([task] if task else [])
-    if not task and len({found.task for found in found}) != 1:
-        tasks.one([])  # says what there is
+    if len({child.task for child in found}) != 1:
+        tasks.one([task] if task else [])  # says what there is
+    return found
+
+
+def give(
+    task: str | None, op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0,
+    words: Callable[[Any], str] | None = None, may_be_dead: bool = False,
+) -> int:  # fmt: skip
+    """Give an order to every child of one task and show the answers, in ``words``; the exit status. ``may_be_dead``: wait
+    for a child that does not live yet."""
     worst = OK
-    for child in found:
-        reply = child.order(op, args, command, patience=patience)
+    for child in meant(task):
+        reply = child.order(op, args, command, patience=patience, may_be_dead=may_be_dead)
         if reply.ok:
-            click.echo(f"{child.label}: {_words(reply.result)}")
+            click.echo(f"{child.label}: {(words or _words)(reply.result)}")
         else:
             click.echo(f"pysubtask: {child.label}: {reply.error}", err=True)
             worst = FAILED
@@ -40,4 +50,10 @@ def give(task: str | None, op: str, args: Mapping[str, Any], command: str, *, pa
 def _words(result: Any) -> str:
     if not isinstance(result, dict):
         return json.dumps(result)
-    return ", ".join(f"{key}: {value if isinstance(value, str) else json.dumps(value)}" for key, value in result.items())
+    parts = []
+    for key, value in result.items():
+        if value is True:
+            parts.append(key)
+        else:
+            parts.append(f"{key} {value}" if isinstance(value, (str, int)) else f"{key} {', '.join(map(str, value)) or 'nothing'}")
+    return "; ".join(parts)

@@ -54,8 +54,11 @@ class Task:
         except OSError:
             return None
 
-    def order(self, op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0) -> Reply:
-        """Give an order and wait for its answer, ``patience`` seconds at most.
+    def order(
+        self, op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0, may_be_dead: bool = False
+    ) -> Reply:
+        """Give an order and wait for its answer, ``patience`` seconds at most; for a child that does not live only where it
+        ``may_be_dead``.
 
         CommandError where the order cannot be written, or was not answered (it stays, and is carried out later).
         """
@@ -68,10 +71,10 @@ class Task:
             reply = reply_to(self.state_dir, id)
             if reply is not None:
                 return reply
-            if self.holder() is None:
+            if (not may_be_dead or time.monotonic() >= until) and self.holder() is None:
                 raise CommandError(
-                    f"{self.label}: no child runs. The order stays and is carried out when it starts; its app, or "
-                    "'pysubtask run', starts it.", NO_ANSWER,
+                    f"{self.label}: no child runs. The order stays and is carried out when one starts; the app that it belongs "
+                    "to, or 'pysubtask run', starts it.", NO_ANSWER,
                 )  # fmt: skip
             if time.monotonic() >= until:
                 raise CommandError(

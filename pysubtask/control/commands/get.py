@@ -1,0 +1,72 @@
+"""``pysubtask get``: the settings of a task as they are."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import click
+
+from ... import defaults_config
+from ...common.config import unknown_key
+from ..exits import CommandError
+from ..steer import meant, task_option
+from ..tasks import Task
+
+
+@click.command(short_help="Show the settings of a task.")
+@task_option
+@click.option("--all", "everything", is_flag=True, help="Also those that a running task does not take anew.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.argument("keys", nargs=-1, metavar="[KEY]...")
+def command(task: str | None, everything: bool, as_json: bool, keys: tuple[str, ...]) -> None:
+    """Show these settings, or all that 'pysubtask set' can change. What is secret is never shown."""
+    found = {child.label: _settings(child) for child in meant(task)}
+    for label, page in found.items():
+        shown = {key: page["settings"][key] for key in _chosen(label, page, keys, everything)}
+        if as_json:
+            continue
+        kept = set(page["kept"])
+        width = max(map(len, shown), default=0)
+        click.echo(label)
+        for key, value in shown.items():
+            unit = _units(label).get(key, "")
+            words = " ".join(filter(None, [_word(value), unit, "(kept by 'set --keep')" if key in kept else ""]))
+            click.echo(f"  {key:{width}}  {words}")
+    if as_json:
+        chosen = {
+            label: {key: page["settings"][key] for key in _chosen(label, page, keys, everything)} for label, page in found.items()
+        }
+        click.echo(json.dumps(chosen, indent=1))
+
+
+def _settings(child: Task) -> dict[str, Any]:
+    """What the child last wrote of its settings; CommandError where there is nothing."""
+    path = os.path.join(child.state_dir, "settings.json")
+    try:
+        with open(path, "rb") as file:
+            page = json.load(file)
+        if isinstance(page["settings"], dict) and isinstance(page["live"], list) and isinstance(page["kept"], list):
+            return dict(page)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        pass  # said below
+    raise CommandError(f"{child.label}: {path} cannot be read. The child writes it when it starts.")
+
+
+def _chosen(label: str, page: dict[str, Any], keys: tuple[str, ...], everything: bool) -> list[str]:
+    if not keys:
+        return [key for key in page["settings"] if everything or key in page["live"]]
+    for key in keys:
+        if key not in page["settings"]:
+            raise unknown_key(label, key, page["settings"])
+    return list(keys)
+
+
+def _units(label: str) -> dict[str, str]:
+    extension = label.rpartition("/")[2]
+    return {row.key: row.unit for section in ("base", extension) for row in defaults_config.SETTINGS.get(section, ())}
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) and value else repr(value)

@@ -1,0 +1,15 @@
+"""``pysubtask reset``: begin anew."""
+
+from __future__ import annotations
+
+import click
+
+from ..steer import command_line, give, task_option
+
+
+@click.command(short_help="Have a task begin anew.")
+@task_option
+def command(task: str | None) -> int:
+    """Have a task drop its connection and begin anew, with the settings of its config (and those kept by 'set --keep').
+    Nothing that is queued is lost."""
+    return give(task, "reset", {}, command_line(), may_be_dead=True)

@@ -1,0 +1,118 @@
+"""Commands that give orders, to a real child, as a person types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pysubtask.common import registry
+from pysubtask.control import exits
+from pysubtask.control.cli import main
+from tests.e2e.station import Station
+from tests.helpers import wait_until
+
+
+@pytest.fixture(scope="module")
+def station(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        root = tmp_path_factory.mktemp("steer")
+        patch.setenv(registry.VARIABLE, str(root / "registry"))
+        made = Station(root)
+        made.master.start()
+        made.pid()
+        yield made
+        made.master.stop()
+
+
+@pytest.fixture
+def run(station, capsys, monkeypatch):
+    """Run a command line: (exit status, what stood on stdout, on stderr)."""
+
+    def run(*argv):
+        monkeypatch.setattr(sys, "argv", ["pysubtask", *argv])
+        status = main(list(argv))
+        found = capsys.readouterr()
+        return status, found.out, found.err
+
+    return run
+
+
+def test_set_says_what_it_changed_and_get_shows_it(station, run):
+    assert run("set", "RateLimit=64k", "--keep") == (
+        0, "main/folder_child: RateLimit = 65536 (was 0), kept over restarts\n", "")
+    status, out, _ = run("get", "RateLimit", "RetryCount")
+    assert status == 0
+    assert out.splitlines() == [
+        "main/folder_child", "  RateLimit   65536 bytes per second (kept by 'set --keep')", "  RetryCount  5 tries"]
+    assert run("set", "RateLimit=64k")[1] == "main/folder_child: nothing changed: the values were these already\n"
+    found = json.loads(run("get", "--json", "--all")[1])["main/folder_child"]
+    assert found["RateLimit"] == 65536 and found["Password"] in (None, "********")
+    assert run("set", "RateLimit=0", "--keep")[0] == 0
+
+
+@pytest.mark.parametrize(("argv", "status", "words"), [
+    (["set", "RateLimit"], exits.USAGE, "write it as KEY=VALUE"),
+    (["set", "RateLimt=5"], exits.FAILED, "Did you mean 'RateLimit'?"),
+    (["set", "RateLimit=-5"], exits.FAILED, "out of range"),
+    (["set", "TaskName=x"], exits.FAILED, "a running child does not take it"),
+    (["set"], exits.USAGE, "Missing argument"),
+    (["get", "RateLimt"], exits.USAGE, "Did you mean 'RateLimit'?"),
+    (["pause", "nothing.csv"], exits.FAILED, "neither in the queue nor paused"),
+    (["pause", "-t", "mian"], exits.NO_TASK, "Did you mean 'main'?"),
+    (["paus"], exits.USAGE, "Did you mean 'pause'?"),
+    (["notify", "/etc/passwd"], exits.FAILED, "does not watch"),
+    (["pause", "--frob"], exits.USAGE, "--frob"),
+])
+def test_what_is_wrong_is_said_with_a_remedy_and_no_traceback(run, argv, status, words):
+    found, out, err = run(*argv)
+    assert found == status
+    assert words in err and "Traceback" not in err and out == ""
+
+
+def test_pause_resume_and_notify(station, run):
+    assert run("pause") == (0, "main/folder_child: paused everything\n", "")
+    station.write("a.csv", "1\n")
+    assert run("notify", str(station.data / "a.csv"))[0] == 0
+    wait_until(lambda: station.page().get("queue", {}).get("waiting") == 1)
+    assert not (station.server / "a.csv").exists()
+    assert run("resume", "-t", "main/folder_child") == (0, "main/folder_child: resumed everything\n", "")
+    station.arrived("a.csv")
+    assert run("resume")[1] == "main/folder_child: resumed nothing\n"
+
+
+def test_a_folder_names_a_task_that_nobody_announced(station, run, monkeypatch, tmp_path):
+    monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "empty"))
+    assert run("get", "RetryCount")[0] == exits.NO_TASK
+    assert run("get", "-t", str(station.data), "RetryCount")[0] == 0
+
+
+def test_a_dead_child_keeps_the_order(station, run):
+    station.master.stop()
+    try:
+        status, _, err = run("set", "RetryCount=8")
+        assert status == exits.NO_ANSWER and "The order stays" in err
+    finally:
+        station.master.start()
+    wait_until(lambda: "8 tries" in run("get", "RetryCount")[1])
+
+
+def test_stop_and_start(station, run):
+    assert run("stop") == (0, "main/folder_child: stopping\n", "")
+    wait_until(lambda: station.master.status().children[0].last_exit == "stopped by an order")
+    command = [sys.executable, "-m", "pysubtask", "start"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ}) as process:
+        wait_until(lambda: station.master.check_pending_notifications() or process.poll() is not None)
+        assert process.stdout is not None
+        assert process.stdout.read() == "main/folder_child: running\n"
+    assert process.returncode == 0
+    station.pid()
+
+
+def test_reading_costs_no_table_library():
+    code = "import sys; from pysubtask.control.cli import main; main(['get']); print({'rich', 'asyncio'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"

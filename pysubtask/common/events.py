@@ -89,20 +89,24 @@ class Tail:
                 self._place = (found.st_ino, found.st_size)
 
     def read(self, most: int = _PIECE) -> list[Event]:
-        """The next events, oldest first, of at most about ``most`` bytes; none where there are none yet."""
+        """The next events, oldest first, of at most about ``most`` bytes; none only where there are none yet."""
         events: list[Event] = []
-        left = most
         with contextlib.suppress(OSError):
-            if os.stat(self._path).st_ino != self._place[0]:
-                # Rotated, or never read: what is left of the one before comes first.
-                with contextlib.suppress(OSError):
-                    if self._place[0] in (0, os.stat(self._path + ".1").st_ino):
-                        left -= self._take(self._path + ".1", left, events)
-                if left <= 0:
-                    return events
-                self._place = (os.stat(self._path).st_ino, 0)
-            self._take(self._path, left, events)
+            while not events and self._step(most, events):
+                pass
         return events
+
+    def _step(self, most: int, events: list[Event]) -> int:
+        """Read one piece; how many bytes it was."""
+        if os.stat(self._path).st_ino != self._place[0]:
+            # Rotated, or never read: what is left of the one before comes first.
+            with contextlib.suppress(OSError):
+                if self._place[0] in (0, os.stat(self._path + ".1").st_ino):
+                    taken = self._take(self._path + ".1", most, events)
+                    if taken:
+                        return taken
+            self._place = (os.stat(self._path).st_ino, 0)
+        return self._take(self._path, most, events)
 
     def _take(self, path: str, most: int, events: list[Event]) -> int:
         with open(path, "rb") as file:

@@ -227,6 +227,7 @@ class Deliveries:
             whole_records=version.records,
             copies=how.copies,
             base=version.base,
+            sha256=version.digest,
         )  # fmt: skip
 
         def progress(done: int) -> None:

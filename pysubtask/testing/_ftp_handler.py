@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from pyftpdlib.authorizers import DummyAuthorizer
@@ -17,22 +19,28 @@ if TYPE_CHECKING:
     from .ftp import FTPServer
 
 _ALL = "elradfmwMT"
+_HASHES = {"SHA-1": "sha1", "SHA-256": "sha256", "MD5": "md5"}
 
 
 class _Files(AbstractedFS):  # type: ignore[misc]
     """The files, on a disk that can be full or lose bytes."""
 
     def open(self, filename: str, mode: str) -> Any:
-        file = super().open(filename, mode)
-        oddities = self.cmd_channel.owner.oddities
-        return file if mode == "rb" else OddFile(file, oddities)
+        file, owner = super().open(filename, mode), self.cmd_channel.owner
+        if mode == "rb":
+            return file
+        owner.flips, flips = max(0, owner.flips - 1), owner.flips > 0
+        return OddFile(file, owner.oddities, flips)
 
 
 class _Odd:
     """What is common to plain and TLS handlers; ``owner`` is the server it belongs to."""
 
     owner: FTPServer
+    fs: AbstractedFS
     _restart_position: int
+    _extra_feats: list[str]
+    _hash = "SHA-1"  # what HASH computes until it is told otherwise
 
     def handle(self) -> None:
         limit = self.owner.oddities.max_sessions
@@ -41,6 +49,8 @@ class _Odd:
             self.close_when_done()  # type: ignore[attr-defined]
             return
         self.owner.sessions.add(self)
+        hashes = self.owner.oddities.hashes
+        self._extra_feats += ["HASH SHA-1*;SHA-256;MD5" if name == "HASH" else name for name in hashes]
         if self.owner.tls == "implicit":
             self.secure_connection(self.get_ssl_context())  # type: ignore[attr-defined]
         else:
@@ -92,6 +102,39 @@ class _Odd:
             return None
         return super().ftp_STOR(file, mode)  # type: ignore[misc]
 
+    def ftp_OPTS(self, line: str) -> None:
+        if not line.upper().startswith("HASH "):
+            super().ftp_OPTS(line)  # type: ignore[misc]
+        elif line[5:] not in _HASHES:
+            self.respond("501 Unknown algorithm.")
+        else:
+            self._hash = line[5:]
+            self.respond(f"200 {self._hash}")
+
+    def ftp_HASH(self, path: str) -> None:
+        self._tell_hash(path, self._hash, "213 {name} 0-{size} {hash} {path}")
+
+    def ftp_XSHA256(self, path: str) -> None:
+        self._tell_hash(path, "SHA-256", "250 {hash}")
+
+    def ftp_XMD5(self, path: str) -> None:
+        self._tell_hash(path, "MD5", "251 {hash}")
+
+    def ftp_XCRC(self, path: str) -> None:
+        self._tell_hash(path, "CRC32", "250 XCRC {hash}")
+
+    def _tell_hash(self, path: str, name: str, words: str) -> None:
+        if path.startswith('"') and path.endswith('"'):
+            path = path[1:-1]
+        try:
+            with open(self.fs.ftp2fs(path), "rb") as file:
+                data = file.read()
+        except OSError as exc:
+            self.respond(f"550 {exc.strerror}.")
+            return
+        found = f"{zlib.crc32(data):X}" if name == "CRC32" else hashlib.new(_HASHES[name], data).hexdigest()
+        self.respond(words.format(name=name, size=len(data), hash=found, path=path))
+
     def ftp_RNTO(self, path: str) -> None:
         if not self.owner.oddities.rename_over and os.path.lexists(path):
             self._rnfr = None
@@ -110,6 +153,8 @@ def make_handler(owner: FTPServer, data_ports: range, tls_version: str | None) -
     permissions = _ALL if owner.oddities.rename else _ALL.replace("f", "")
     authorizer.add_user(owner.user, owner.password, str(owner.files), perm=permissions)
     commands = {name: row for name, row in FTPHandler.proto_cmds.items() if name not in owner.oddities.without}
+    # No "perm": then pyftpdlib leaves the argument as it came, quotes and all.
+    commands |= {name: {"perm": None, "auth": True, "arg": True, "help": name} for name in owner.oddities.hashes}
     values: dict[str, Any] = {
         "owner": owner, "authorizer": authorizer, "abstracted_fs": _Files, "passive_ports": data_ports,
         # The same encoding under a name that FEAT does not look for.

@@ -42,10 +42,12 @@ class Oddities(NamedTuple):
     busy_logins: tuple[int, ...] = ()
     short_by: int = 0
     restart: str = ""
+    hashes: tuple[str, ...] = ()
 
 
 class FTPServer:
-    """A running server. ``files`` is the folder a login starts in, as "/"; ``counts`` how often each command came."""
+    """A running server. ``files`` is the folder a login starts in, as "/"; ``counts`` how often each command came;
+    of so many uploads as ``flips`` says a byte is changed on the disk."""
 
     user = "pi"
     password = "a password"
@@ -59,6 +61,7 @@ class FTPServer:
         self.logins = 0
         self.sessions: set[Any] = set()
         self.certificate: Certificate | None = None
+        self.flips = 0
         self._lost: set[str] = set()
         self._tls_version = tls_version
         self._stopping = threading.Event()
@@ -132,8 +135,9 @@ class FTPServer:
 class OddFile:
     """A file that is written to on an odd disk, or by an odd server."""
 
-    def __init__(self, file: Any, oddities: Oddities) -> None:
+    def __init__(self, file: Any, oddities: Oddities, flips: bool = False) -> None:
         self._file = file
+        self._flips = flips
         self._limit = oddities.file_limit
         self._short_by = oddities.short_by
         self._restart = oddities.restart
@@ -157,6 +161,8 @@ class OddFile:
     def write(self, data: bytes) -> int:
         if self._limit is not None and self._file.tell() + len(data) > self._limit:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self._flips and data:
+            self._flips, data = False, bytes((data[0] ^ 1,)) + data[1:]
         return int(self._file.write(data))
 
     def __getattr__(self, name: str) -> Any:
@@ -168,7 +174,7 @@ def ftp_server(root: str | os.PathLike[str], tls: str | None = None, *, tls_vers
                without: tuple[str, ...] = (), rename_over: bool = True, rename: bool = True, utf8: bool = True,
                file_limit: int | None = None, full_reply: str | None = None, max_sessions: int | None = None,
                busy_logins: tuple[int, ...] = (), short_by: int = 0, restart: str = "",
-               host: str = "127.0.0.1") -> Iterator[FTPServer]:
+               hashes: tuple[str, ...] = (), host: str = "127.0.0.1") -> Iterator[FTPServer]:
     """A running FTP server whose files are in ``root``; ended at the end. ``host``: the loopback address it listens on.
 
     ``tls``: None, "explicit" or "implicit"; ``tls_version``: "1.2" or "1.3" alone. ``without``: commands it does not
@@ -177,10 +183,11 @@ def ftp_server(root: str | os.PathLike[str], tls: str | None = None, *, tls_vers
     disk is full, said by ``full_reply`` (pyftpdlib's own is a 426). ``max_sessions``: one more gets a 421 as greeting.
     ``busy_logins``: which logins, counted from 1, get a 421. ``short_by``: so many bytes of each file are lost in silence.
     ``restart``: what STOR after REST does with a file: "" as it should be, "refused", "cut off" at that place, "emptied" before,
-    "ignored" (it begins at the beginning), "emptied, ignored", or "appended" to wherever it ends.
+    "ignored" (it begins at the beginning), "emptied, ignored", or "appended" to wherever it ends. ``hashes``: which commands
+    for them it has, of "HASH", "XSHA256", "XMD5" and "XCRC".
     """
     oddities = Oddities(without, rename_over, rename, utf8, file_limit, full_reply, max_sessions, busy_logins, short_by,
-                        restart)
+                        restart, hashes)
     server = FTPServer(Path(root).absolute(), host, tls, tls_version, oddities)
     try:
         server.start()

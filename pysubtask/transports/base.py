@@ -84,6 +84,7 @@ class Job(NamedTuple):
     for any upload.
     Both need what ``traits`` says, and a file that still is as ``replaces`` says, or NotAsLeft is raised; only an append
     that was cut may go on upon a file of another time, if the bytes before its end are those of the source.
+    ``sha256``: of the first ``size`` bytes, hexadecimal; empty where it is not known.
     """
 
     source: str
@@ -100,11 +101,12 @@ class Job(NamedTuple):
     whole_records: bool | None = False
     copies: tuple[Copy, ...] = ()
     base: int = 0
+    sha256: str = ""
 
 
 class Sent(NamedTuple):
     """A finished upload. ``remote`` is what the server now shows under the name, ``bytes_sent`` the
-    file bytes handed to the connection, ``verified`` how the result was checked."""
+    file bytes handed to the connection, ``verified`` how the result was checked (hash, size or reply)."""
 
     remote: RemoteStat
     bytes_sent: int

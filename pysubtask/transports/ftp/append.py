@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from ...common.errors import FileRefused, NotAsLeft, TransportLost
 from ..base import Job, RemoteStat
+from ..checksum import WrongHash
+from .checksum import check
 from .data import Source, opened
 from .publish import Attempt, Publisher, bad_store, cut_short
 from .replies import CannotRestart, cannot_hold
@@ -81,9 +83,19 @@ class Appender:
                 except DataLost as exc:
                     raise self._publisher.cut(attempt, exc) from exc
         self._publisher.arrived(attempt)
+        self._verify(session, attempt)
         if job.mtime_ns is not None:
             session.set_time(attempt.target, job.mtime_ns)
         return self._publisher.shown(session, attempt, "appended to")
+
+    def _verify(self, session: Session, attempt: Attempt) -> None:
+        job = attempt.job
+        try:
+            with opened(job) as source:
+                attempt.verified = check(session, attempt.target, job, source, self._publisher.checks)
+        except WrongHash as exc:
+            # The name shows it already: the whole file has to replace it at once.
+            raise NotAsLeft(str(exc)) from exc
 
     def _store(self, session: Session, attempt: Attempt, source: Source, end: int) -> None:
         job, tally = attempt.job, attempt.tally

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 from ...common.errors import FileRefused, SourceError, TransportError, TransportLost
 from ..base import Job, RemoteStat
+from ..checksum import Checks, WrongHash
+from .checksum import check
 from .data import BEGUN, Source, Tally, opened
 from .options import parent_of, path_of
 from .replies import CannotRestart, Reply, cannot_hold, refusal
@@ -50,7 +52,8 @@ class Attempt:
 class Publisher:
     """Uploads into one folder, over whichever session is given."""
 
-    def __init__(self, swaps: Swaps, restarts: Restarts) -> None:
+    def __init__(self, swaps: Swaps, restarts: Restarts, checks: Checks) -> None:
+        self.checks = checks
         self._swaps = swaps
         self._restarts = restarts
         self._cuts: dict[str, tuple[int, int]] = {}
@@ -69,8 +72,21 @@ class Publisher:
                     raise
                 raise failed from exc
             self.arrived(attempt)
+            self._verify(session, attempt, source)
             if attempt.job.mtime_ns is not None:
                 session.set_time(attempt.path, attempt.job.mtime_ns)
+
+    def _verify(self, session: Session, attempt: Attempt, source: Source) -> None:
+        """By hash, where it shall be and can be, before the name shows it."""
+        if attempt.verified == "reply":
+            return
+        try:
+            attempt.verified = check(session, attempt.path, attempt.job, source, self.checks)
+        except WrongHash:
+            # Nothing is built upon it.
+            self.discard(session, attempt)
+            attempt.tally.anew()
+            raise
 
     @contextlib.contextmanager
     def _discarding(self, session: Session, attempt: Attempt) -> Iterator[None]:

@@ -82,6 +82,7 @@ class Session:
         self.wire.epsv = known.epsv
         self.known = known
         self.used_at = time.monotonic()
+        self.chosen_hash = ""
         self._login = login
 
     # --- login
@@ -141,10 +142,10 @@ class Session:
 
     # --- commands
 
-    def ask(self, command: str) -> Reply:
-        """Any command that transfers nothing."""
+    def ask(self, command: str, patience: float = 0.0) -> Reply:
+        """Any command that transfers nothing; the server may take ``patience`` seconds longer than usual."""
         with self._edge():
-            return self.wire.ask(command)
+            return self.wire.ask(command, patience)
 
     def store(self, path: str, source: Source, size: int, tally: Tally, start: int = 0) -> Reply:
         """STOR the first ``size`` bytes of a file, or those from ``start`` on (REST); the last reply, good or bad. Raises

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ...common.errors import NotAsLeft, TransportError, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
+from ..checksum import Checks
 from ..meter import Meter
 from ..pace import Pace
 from ..swap_record import SwapRecord
@@ -52,6 +53,7 @@ class FTPTransport(Transport):
         self._known = Known()
         self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
         self._meter = Meter()
+        self._checks = Checks(settings)
         self._hung: list[threading.Thread] = []
         self._pool: Pool | None = None
         self._swaps: Swaps | None = None
@@ -72,7 +74,7 @@ class FTPTransport(Transport):
         if self._swaps is None or self._restarts is None or self._publisher is None:
             self._swaps = Swaps(SwapRecord(self._workdir, self._identity))
             self._restarts = Restarts(self._workdir, self._identity)
-            self._publisher = Publisher(self._swaps, self._restarts)
+            self._publisher = Publisher(self._swaps, self._restarts, self._checks)
         pool = self._pool = Pool(self._login, self._known, self._most, context_of, self._limited, self._hung, self._pace,
                                  self._meter)
         self.traits = self.traits._replace(concurrency=self._most)

@@ -144,11 +144,12 @@ class Wire(ftplib.FTP):
 
     # --- talking
 
-    def ask(self, command: str) -> Reply:
+    def ask(self, command: str, patience: float = 0.0) -> Reply:
         """Send a command, hear the reply. Replies 1yz of commands that transfer nothing are passed over."""
-        said = self.begin(command)
+        self.putcmd(command)
+        said = self.hear(patience=patience)
         while said.code < 200:
-            said = self.hear()
+            said = self.hear(patience=patience)
         return said
 
     def begin(self, command: str) -> Reply:

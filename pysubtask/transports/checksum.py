@@ -1,0 +1,111 @@
+"""How hard a transport tries to verify what it delivered, and what follows from what the server says.
+
+The size is always compared. A hash costs the server reading the file, and us at most a question: what is sent has been
+hashed when it was copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from ..common.errors import FileRefused, SourceChanged, TransportLost
+from .base import Job
+
+LEVELS = ("size", "auto", "always", "shell", "required")
+"""Values of ``VerifyChecksum``, each one trying harder than the one before."""
+
+ALGORITHMS = ("sha256", "sha512", "sha1", "md5", "crc32")
+"""Those that can be computed here, the most wanted first."""
+
+SLOW_READ = 2 * 1024 * 1024
+"""Bytes/s: what a server is trusted to read and hash at least."""
+
+_BLOCK = 1024 * 1024
+_WRONG = 3
+_MOST_NAMES = 1000
+
+
+class WrongHash(TransportLost):
+    """The server has other bytes than were sent."""
+
+
+class Checks:
+    """What one transport does about it; outlives its connections. For any thread, one at a time for a name."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._level = LEVELS.index(str(settings.get("VerifyChecksum") or "auto"))
+        self._too_slow: int | None = None
+        self._wrong: dict[str, int] = {}
+
+    @property
+    def shell(self) -> bool:
+        """Whether a program may be run on the server for it."""
+        return self._level >= LEVELS.index("shell")
+
+    def wanted(self, job: Job) -> bool:
+        """Whether the server shall be asked for a hash."""
+        if self._level == LEVELS.index("required"):
+            return True
+        if self._level < LEVELS.index("auto" if job.append is None else "always"):
+            return False
+        return self._too_slow is None or job.size < self._too_slow
+
+    def without(self, job: Job, why: str) -> str:
+        """There is no hash: what the receipt says then. FileRefused where the settings insist on one."""
+        if self._level < LEVELS.index("required"):
+            return "size"
+        raise FileRefused(f"{job.name}: VerifyChecksum is 'required', and the server gives no hash of it: {why}")
+
+    def compared(self, job: Job, own: str, theirs: str) -> str:
+        """Both hashes, hexadecimal: what the receipt says. Where they differ WrongHash; FileRefused at the third time in a row,
+        as then it may be the server that counts wrong, and every attempt costs all bytes again."""
+        if hmac.compare_digest(own.lower().lstrip("0").encode(), theirs.lower().lstrip("0").encode()):
+            self._wrong.pop(job.name, None)
+            return "hash"
+        job.confirm()  # a source that was rewritten meanwhile is another reason, and the caller knows
+        times = self._wrong.pop(job.name, 0) + 1
+        said = f"{job.name}: its hash is {own}, and the server has {theirs}"
+        if times >= _WRONG:
+            raise FileRefused(f"{said}, time {times} in a row. If that server's hashes are wrong, set VerifyChecksum to 'size'")
+        while len(self._wrong) >= _MOST_NAMES:
+            del self._wrong[next(iter(self._wrong))]
+        self._wrong[job.name] = times
+        raise WrongHash(said)
+
+    def late(self, job: Job) -> None:
+        """No answer came in time. Files of this size are delivered without from now on, rather than never."""
+        self._too_slow = job.size if self._too_slow is None else min(self._too_slow, job.size)
+
+
+def patience(size: int) -> float:
+    """Seconds that the hash of so many bytes may take, beyond the time limit of any answer."""
+    return size / SLOW_READ
+
+
+def own_hash(job: Job, fd: int, algorithm: str) -> str:
+    """The hash of what the name shall have, hexadecimal; ``fd`` is the open source. Empty where too little of it is at hand, or
+    for an unknown algorithm. SourceChanged where it cannot be read. Blocks while it reads."""
+    if algorithm == "sha256" and job.sha256:
+        return job.sha256
+    if job.base or algorithm not in ALGORITHMS:
+        return ""
+    crc, sha = 0, None if algorithm == "crc32" else hashlib.new(algorithm, usedforsecurity=False)
+    done = 0
+    while done < job.size:
+        try:
+            block = os.pread(fd, min(_BLOCK, job.size - done), done)
+        except OSError as exc:
+            raise SourceChanged(f"{job.source}: it cannot be read: {exc.strerror}") from exc
+        if not block:
+            raise SourceChanged(f"{job.source}: it ends after {done:,} of {job.size:,} bytes")
+        if sha is None:
+            crc = zlib.crc32(block, crc)
+        else:
+            sha.update(block)
+        done += len(block)
+    return f"{crc:08x}" if sha is None else sha.hexdigest()

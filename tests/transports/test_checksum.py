@@ -1,0 +1,222 @@
+"""What VerifyChecksum asks of a server, and what follows from its answer: pure parts, FTP, SFTP."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import os
+import zlib
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pysubtask.common.errors import FileRefused, NotAsLeft, SourceChanged, TransportLost
+from pysubtask.testing.ftp import FTPServer, ftp_server
+from pysubtask.transports.base import Append, Job, Sent, Transport
+from pysubtask.transports.checksum import ALGORITHMS, Checks, own_hash
+from pysubtask.transports.ftp import FTPTransport
+from pysubtask.transports.ftp.checksum import Way, hash_in, way
+from pysubtask.transports.ftp.replies import Reply
+
+DATA = os.urandom(70_000)
+SHA = hashlib.sha256(DATA).hexdigest()
+
+
+def looped(case: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A case that runs on an event loop of its own."""
+
+    @functools.wraps(case)
+    def run(*args: Any, **named: Any) -> None:
+        asyncio.run(case(*args, **named))
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        ({}, None),
+        ({"HASH": "SHA-1;SHA-256*;MD5"}, Way("sha256", "HASH")),
+        ({"HASH": "SHA-1*;SHA-256", "XSHA256": ""}, Way("sha256", "HASH", "SHA-256")),
+        ({"HASH": "SHA-1*;MD5", "XSHA256": ""}, Way("sha256", "XSHA256")),
+        ({"XCRC": "filename;start;end", "XSHA": ""}, Way("sha1", "XSHA")),
+        ({"XCRC": ""}, Way("crc32", "XCRC")),
+        ({"HASH": "WHIRLPOOL*"}, None),
+    ],
+)
+def test_the_best_that_is_offered(found: dict[str, str], wanted: Way | None) -> None:
+    assert way(found) == wanted
+
+
+@pytest.mark.parametrize(
+    ("line", "algorithm", "wanted"),
+    [
+        (f"213 SHA-256 0-49 {SHA} a name {'0' * 64}", "sha256", SHA),
+        (f"250 {SHA.upper()}", "sha256", SHA.upper()),
+        ("250 XCRC 5F37A2C", "crc32", "5F37A2C"),
+        ("250 The CRC is 5f37a2c1", "crc32", "5f37a2c1"),
+        ("250 OK", "md5", None),
+        (f"250 {SHA}00", "sha256", None),
+        (f"550 {SHA}", "sha256", None),
+    ],
+)
+def test_the_hash_in_a_reply(line: str, algorithm: str, wanted: str | None) -> None:
+    assert hash_in(Reply(int(line[:3]), (line,)), algorithm) == wanted
+
+
+def test_the_hash_of_the_source(tmp_path: Path) -> None:
+    source = tmp_path / "a"
+    source.write_bytes(DATA + b"more")
+    job = Job(str(source), len(DATA), None, "a", ".t")
+    fd = os.open(source, os.O_RDONLY)
+    try:
+        for name in ALGORITHMS:
+            wanted = f"{zlib.crc32(DATA):08x}" if name == "crc32" else hashlib.new(name, DATA).hexdigest()
+            assert own_hash(job, fd, name) == wanted
+        assert own_hash(job._replace(sha256="known"), fd, "sha256") == "known"
+        assert own_hash(job._replace(base=5), fd, "sha256") == own_hash(job, fd, "whirlpool") == ""
+        with pytest.raises(SourceChanged):
+            own_hash(job._replace(size=len(DATA) + 5), fd, "md5")
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("level", "whole", "append"),
+    [("size", False, False), ("auto", True, False), ("always", True, True), ("shell", True, True), ("required", True, True)],
+)
+def test_what_each_level_asks_for(level: str, whole: bool, append: bool) -> None:
+    job, checks = Job("", 100, None, "a", ".t"), Checks({"VerifyChecksum": level})
+    assert (checks.wanted(job), checks.wanted(job._replace(append=Append(5, 5)))) == (whole, append)
+    checks.late(job)
+    must = level == "required"
+    assert checks.wanted(job) == must, "rather delivered without than never"
+    assert checks.wanted(job._replace(size=99)) == whole
+    if must:
+        with pytest.raises(FileRefused, match="no hash"):
+            checks.without(job, "why")
+    else:
+        assert checks.without(job, "why") == "size"
+
+
+def test_a_file_that_is_wrong_again_and_again_is_put_aside() -> None:
+    job, checks = Job("", 100, None, "a", ".t"), Checks({})
+    for _ in range(2):
+        for _ in range(2):
+            with pytest.raises(TransportLost, match="the server has bb"):
+                checks.compared(job, "aa", "bb")
+        assert checks.compared(job, "0a", "A") == "hash"
+    for _ in range(2):
+        with pytest.raises(TransportLost):
+            checks.compared(job, "aa", "bb")
+    with pytest.raises(FileRefused, match="VerifyChecksum"):
+        checks.compared(job, "aa", "bb")
+
+
+def test_a_source_that_was_rewritten_is_no_wrong_hash() -> None:
+    def confirm() -> None:
+        raise SourceChanged("rewritten")
+
+    checks = Checks({})
+    for _ in range(5):
+        with pytest.raises(SourceChanged):
+            checks.compared(Job("", 100, None, "a", ".t", confirm=confirm), "aa", "bb")
+
+
+# FTP
+
+
+class Desk:
+    """Uploads of one test."""
+
+    def __init__(self, place: Path, transport: Transport) -> None:
+        self.place = place
+        self.transport = transport
+        self.notes: list[str] = []
+        self.count = 0
+
+    def job(self, name: str, data: bytes, **changes: object) -> Job:
+        self.count += 1
+        source = self.place / f"source-{self.count}"
+        source.write_bytes(data)
+        job = Job(str(source), len(data), 1_600_000_000 * 10**9, name, f".t {self.count}.tmp", note=self.notes.append,
+                  sha256=hashlib.sha256(data).hexdigest())
+        return job._replace(**changes)  # type: ignore[arg-type]
+
+    async def put(self, name: str, data: bytes, **changes: object) -> Sent:
+        return await self.transport.upload(self.job(name, data, **changes), lambda done: None)
+
+
+@pytest.fixture(params=[("HASH",), ("XSHA256",), ("XMD5",), ("XCRC",)], ids=lambda names: names[0])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FTPServer]:
+    with ftp_server(tmp_path / "ftp", hashes=request.param) as running:
+        yield running
+
+
+@looped
+async def test_ftp_compares_the_hash_before_the_name_shows_it(server: FTPServer, tmp_path: Path) -> None:
+    [command] = server.oddities.hashes
+    transport = FTPTransport(server.settings(), str(tmp_path))
+    desk = Desk(tmp_path, transport)
+    await transport.connect()
+    try:
+        sent = await desk.put("a", DATA)
+        assert (sent.verified, server.counts[command]) == ("hash", 1)
+        server.flips = 1
+        with pytest.raises(TransportLost, match="the server has"):
+            await desk.put("a", b"new" + DATA)
+        assert (server.files / "a").read_bytes() == DATA
+        assert server.names() == {"a"}, "nothing is built upon what is wrong"
+        await transport.close()
+        await transport.connect()
+        assert (await desk.put("a", b"new" + DATA)).verified == "hash"
+        assert server.counts["OPTS"] <= 4, "what HASH computes is said once for each connection"
+        left = (await desk.put("b", DATA)).remote
+        asked = server.counts[command]
+        sent = await desk.put("b", DATA + b"more", replaces=left, append=Append(len(DATA), len(DATA)))
+        assert (sent.verified, server.counts[command]) == ("size", asked), "that would cost reading all of it"
+    finally:
+        await transport.close()
+    assert (server.files / "b").read_bytes() == DATA + b"more"
+
+
+@looped
+async def test_ftp_after_an_append_where_it_is_asked_for(tmp_path: Path) -> None:
+    with ftp_server(tmp_path / "ftp", hashes=("XSHA256",)) as server:
+        transport = FTPTransport(server.settings(VerifyChecksum="always"), str(tmp_path))
+        desk = Desk(tmp_path, transport)
+        await transport.connect()
+        try:
+            left = (await desk.put("b", DATA)).remote
+            sent = await desk.put("b", DATA + b"more", replaces=left, append=Append(len(DATA), len(DATA)))
+            assert sent.verified == "hash"
+            (server.files / "b").write_bytes(DATA[:-1] + b"?" + b"more")
+            os.utime(server.files / "b", (1_600_000_000, 1_600_000_000))
+            with pytest.raises(NotAsLeft, match="the server has"):
+                await desk.put("b", DATA + b"more and more", replaces=sent.remote, append=Append(len(DATA) + 4, len(DATA) + 4))
+            assert (await desk.put("b", DATA + b"more and more")).verified == "hash"
+        finally:
+            await transport.close()
+        assert (server.files / "b").read_bytes() == DATA + b"more and more"
+
+
+@pytest.mark.parametrize("level", ["size", "auto", "required"])
+@looped
+async def test_ftp_without_hashes(tmp_path: Path, level: str) -> None:
+    with ftp_server(tmp_path / "ftp", hashes=("HASH",) if level == "size" else ()) as server:
+        transport = FTPTransport(server.settings(VerifyChecksum=level), str(tmp_path))
+        desk = Desk(tmp_path, transport)
+        await transport.connect()
+        try:
+            if level == "required":
+                with pytest.raises(FileRefused, match="gives no hash"):
+                    await desk.put("a", DATA)
+                assert server.names() == set()
+            else:
+                assert (await desk.put("a", DATA)).verified == "size"
+                assert server.counts["HASH"] == 0
+        finally:
+            await transport.close()

@@ -14,8 +14,9 @@ from ..common.notify import HOLD, NOTIFY, data_name, read_stamp
 HANDLED_FILE = "handled.json"
 
 
-def make_ready(state_dir: str) -> None:
-    """Make the folder, of mode 0700 whatever the app's umask, and remove an earlier child's list of handled stamps.
+def make_ready(state_dir: str, *, fresh: bool = True) -> None:
+    """Make the folder, of mode 0700 whatever the app's umask, and, for a ``fresh`` child, remove an earlier one's list of
+    handled stamps.
 
     That list says nothing about what will be notified from here on. OSError where the folder cannot be
     made, or is another user's.
@@ -35,8 +36,9 @@ def make_ready(state_dir: str) -> None:
             raise PermissionError(f"{state_dir} belongs to another user")
         if found.st_mode & 0o077:
             os.chmod(state_dir, 0o700)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(os.path.join(state_dir, HANDLED_FILE))
+    if fresh:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(state_dir, HANDLED_FILE))
 
 
 def remove_handled(state_dirs: Sequence[str], watched: Callable[[str], bool], logger: logging.Logger) -> None:

@@ -1,8 +1,8 @@
 """The master: starts and minds one child for each destination, and says which files have news.
 
 It lives in the user's app. No call waits on the network, raises because of it, or starts a thread; only
-``stop`` waits, for its children and with a limit. A child that died is started again, with back-off, by
-the next call of anything.
+``stop`` waits, for its children and with a limit, and ``wait_delivered``, which is there for that. A child that
+died is started again, with back-off, by the next call of anything.
 """
 
 import os
@@ -24,6 +24,7 @@ from .seat import MasterStatus as MasterStatus
 from .seat import Seat, status_of
 from .stamps import Stamps
 from .state import make_ready, remove_handled
+from .voice import Voice
 
 # What a call may spend on old files: the one that the app makes on a timer, and any other.
 _TIMER_SECS = 0.05
@@ -33,7 +34,7 @@ _KILL_WAIT_SECS = 5.0
 _STOP_MARGIN_SECS = 5.0
 
 
-class BaseMaster:
+class BaseMaster(Voice):
     """A master with one child that runs ``SubtaskModuleName``.
 
     ``WatchFilesDirs``: entries, see :mod:`pysubtask.common.entries`. ``pconfig``: the base section, or a
@@ -226,12 +227,14 @@ class BaseMaster:
         return stamped
 
     def check_pending_notifications(self) -> None:
-        """Look after what waits: held data that is due, stamps that could not be written, dead children, old files.
+        """Look after what waits: held data that is due, stamps that could not be written, dead children, old files, and the
+        app's callbacks for events.
 
         Call it on a timer.
         """
         self._holds.look()
         self._supervise(_TIMER_SECS)
+        self._serve()
 
     def _stamp(self, notify: str) -> bool:
         stamped = self._stamps.stamp(notify)

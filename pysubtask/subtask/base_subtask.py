@@ -192,12 +192,13 @@ class BaseSubtask:
         tag = hashlib.sha256(os.fsencode(handoff.state_dir)).hexdigest()[:10]
         self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]))
         self._store = Store(handoff.state_dir, self.destination(), self._snapshotter.drop, self.wall)
-        self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall)
+        self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall, self.board.guard)
         self._page = Page(handoff.state_dir, self.board, self.events, self._store, self.wall)
         pid = os.getpid()
         self.board.set(
             pid=pid, pid_start=process_start(pid), master_pid=handoff.master_pid, task=handoff.task, extension=handoff.extension,
             mark=handoff.mark, destination=self.destination(), started_at=utc(self.wall()), delivered=0, bytes_sent=0,
+            receipt=self._store.run(self._store.spool.meta, "receipt", 0),
         )  # fmt: skip
         self.board.state("starting")
         self.events.emit("started", pid=pid, destination=self.destination())
@@ -227,7 +228,7 @@ class BaseSubtask:
         self._watch.offer(handoff.residual)
         self._intake = Intake(
             handoff.entries, self._watch, self._snapshotter, self._store, self.board, self.events, self.log,
-            Rules(self.queue_name, self.clash, self._noticed, lambda: self._page.write(self.clock()), self._look_soon),
+            Rules(self.queue_name, self.clash, self._noticed, lambda: self._page.write(self.clock()), self._look_soon, self.coming),
             self.wall,
         )  # fmt: skip
         self._heartbeat = heartbeat.make(
@@ -432,6 +433,9 @@ class BaseSubtask:
         """Why this file may not be delivered under its name, or nothing."""
         return ""
 
+    def coming(self) -> None:
+        """Called when a snapshot is about to be made of what seems to be new."""
+
     def queued(self, entries: list[Entry]) -> None:
         """Called after each commit with what is new in the queue."""
 
@@ -450,13 +454,19 @@ class BaseSubtask:
             snapshot = version.snapshot
             if not self._hurried() and self._guarded("process_notify", lambda path=snapshot: self.process_notify(path)):  # type: ignore[misc]
                 done = Done(version.id, RemoteStat(version.size, None), 0, "hook")
-                for _, receipt in self._store.run(self._store.deliver, [done]):
-                    self.events.emit("delivered", name=receipt.name, path=receipt.path, size=receipt.size, receipt=receipt.seq)
-                    self.board.add(delivered=1)
+                self._store.run(self._deliver, done)
             else:
                 wait = decide(version.attempts + 1, PysubtaskError(), self._policy, 0.0).secs
                 self._store.run(self._store.give_back, version.id, "process_notify failed", self.clock() + wait)
         return bool(taken)
+
+    def _deliver(self, done: Done) -> None:
+        """On the spool's thread, where a page is taken too: a delivery and its event are both in it or neither is."""
+        for _, receipt in self._store.deliver([done]):
+            with self.board.guard:
+                self.events.emit("delivered", name=receipt.name, path=receipt.path, size=receipt.size, receipt=receipt.seq)
+                self.board.add(delivered=1)
+                self.board.set(receipt=receipt.seq)
 
     # -- the end ------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from .retry import JITTER, Policy, decide, held_for, login_wait
 from .store import Store
 
 BEAT_SECS = 1.0
+EXPECT_SECS = 10.0
 _CLOSE_SECS = 5.0
 _NEVER = float("inf")
 _PAUSED = "paused"
@@ -72,6 +73,7 @@ class Courier:
         self._deadline: float | None = None
         self._last_notice = clock()
         self._nothing_due_before = 0.0
+        self._expected_until = 0.0
         self.turned = clock()
 
     # -- called by the main thread ------------------------------------------------------------------------
@@ -84,6 +86,11 @@ class Courier:
     def wake(self) -> None:
         """The queue grew."""
         self._call(self._wake_now)
+
+    def expect(self) -> None:
+        """There will be something to send soon: be connected by then."""
+        self._expected_until = self._clock() + EXPECT_SECS
+        self.wake()
 
     def hold(self) -> None:
         """Something was paused: what of it is on its way is called back."""
@@ -100,6 +107,7 @@ class Courier:
     def notice(self) -> None:
         """Something was notified: the dead time begins anew."""
         self._last_notice = self._clock()
+        self._expected_until = 0.0
 
     def stop(self, deadline: float) -> None:
         """Send what is queued until ``deadline`` (monotonic), then disconnect and end."""
@@ -216,6 +224,8 @@ class Courier:
             at = _NEVER if due is None else max(due, self._try_at)
             if deliveries.beat_due and self._deadline is None:
                 at = min(at, max(now, self._try_at))
+            if now < self._expected_until and self._deadline is None and EVERYTHING not in self._desk.spool.backlog.paused:
+                at = min(at, max(now, self._try_at))
             if at <= now:
                 await self._connect()
                 return 0.0
@@ -234,13 +244,14 @@ class Courier:
             # Of four places one is kept for what is small, so that live data does not wait behind a backlog.
             big = max(1, places - (places + 3) // 4) - deliveries.big
             wall = self._desk.wall()
-            for version in await self._desk.ask(self._desk.spool.take, room, now, wall, big=max(0, big), **self._ways()):
+            for version in await self._desk.ask(self._desk.take, room, now, wall, big=max(0, big), **self._ways()):
                 deliveries.begin(version)
         if deliveries.busy:
             return self._pause(now, _NEVER, busy=True)
         due = await self._desk.ask(self._desk.spool.next_due)
         at = _NEVER if due is None else due
         rest_at = max(self._last_notice, deliveries.active_at) + self._settings["DeadTimeMilli"] / 1000
+        rest_at = max(rest_at, self._expected_until)
         if at <= now:
             return 0.0
         if rest_at <= now and self._deadline is None:
@@ -294,11 +305,13 @@ class Courier:
         if self._refusals:
             self._refusals = 0
             await self._desk.ask(self._desk.spool.set_meta, "refused", "")
-        self._hooks.builds(any(self._ways().values()))
+        ways = self._ways()
+        self._hooks.builds(any(ways.values()), ways["copies"] and bool(self._settings.get("DeltaTransfer")))
         self._desk.log.info("CONNECTED to %s", self._desk.spool.destination)
-        self._desk.events.emit("connected", destination=self._desk.spool.destination)
-        self._desk.board.set(problem=None)
-        self._desk.board.state("connected")
+        with self._desk.board.guard:
+            self._desk.events.emit("connected", destination=self._desk.spool.destination)
+            self._desk.board.set(problem=None)
+            self._desk.board.state("connected")
         self._hooks.changed()
 
     async def _connect_failed(self, exc: Exception) -> None:
@@ -309,7 +322,6 @@ class Courier:
             self._held = str(exc)
             words = f"{self._refusals} {self._desk.wall()!r} {self._login_mark}"
             await self._desk.ask(self._desk.spool.set_meta, "refused", words)
-            self._desk.problem("login_refused", str(exc))
             self._desk.log.error(
                 "LOGIN REFUSED! Everything is held, nothing is lost. Next try in [%.0f] secs: %s", decision.secs, exc
             )
@@ -323,10 +335,11 @@ class Courier:
                 self._desk.log.warning("Repeated CONNECT FAILURE! LONGER Wait [%.0f] secs…", decision.secs)
             else:
                 self._desk.log.info("Waiting [%.0f] secs before next try...", decision.secs)
-            self._desk.problem("connect_failed", str(exc))
         self._try_at = self._clock() + decision.secs
-        self._desk.board.state("held" if self._held else "waiting", str(exc))
-        self._desk.board.set(next_try=utc(self._desk.wall() + decision.secs))
+        with self._desk.board.guard:
+            self._desk.problem("login_refused" if self._held else "connect_failed", str(exc))
+            self._desk.board.state("held" if self._held else "waiting", str(exc))
+            self._desk.board.set(next_try=utc(self._desk.wall() + decision.secs))
         self._hooks.changed()
 
     async def _recall_hold(self) -> None:
@@ -356,8 +369,9 @@ class Courier:
         except TransportError as exc:
             self._desk.log.info("Connection was gone already: %s", exc)
         await self._disconnect()
-        self._desk.events.emit("resting", secs=round(quiet, 1))
-        self._desk.board.state("resting", "nothing was notified for the dead time")
+        with self._desk.board.guard:
+            self._desk.events.emit("resting", secs=round(quiet, 1))
+            self._desk.board.state("resting", "nothing was notified for the dead time")
         self._hooks.changed()
 
     async def _disconnect(self) -> None:
@@ -386,7 +400,8 @@ class Courier:
         decision = decide(self._failures, TransportLost(), self._policy, random.random())
         self._try_at = self._clock() + decision.secs
         self._desk.log.warning("CONNECTION LOST! Waiting [%.0f] secs before next try...: %s", decision.secs, reason)
-        self._desk.problem("connection_lost", reason)
-        self._desk.board.state("waiting", reason)
-        self._desk.board.set(next_try=utc(self._desk.wall() + decision.secs))
+        with self._desk.board.guard:
+            self._desk.problem("connection_lost", reason)
+            self._desk.board.state("waiting", reason)
+            self._desk.board.set(next_try=utc(self._desk.wall() + decision.secs))
         self._hooks.changed()

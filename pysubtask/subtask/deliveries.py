@@ -9,8 +9,10 @@ from collections.abc import Callable, Container, Coroutine
 from typing import Any, NamedTuple
 
 from ..common.errors import FileRefused, LoginRefused, NotAsLeft, ServerBusy, SourceError, TransportError, TransportLost
+from ..common.events import utc
 from ..common.receipts import Receipt
 from ..transports.base import Job, Transport
+from .ahead import Ahead
 from .desk import Desk
 from .plan import already_there
 from .retry import Policy, decide
@@ -22,20 +24,22 @@ IDLE_SECS = 5.0
 _BEAT = -1
 
 
-def _unheard(builds: bool) -> None:
+def _unheard(builds: bool, copies: bool) -> None:
     return None
 
 
 class Hooks(NamedTuple):
     """What the courier tells the child's main thread: ``changed`` (the status page is out of date), ``lost``
     (this data file's snapshot cannot be read, take it anew), ``confirm`` (raises where a live file moved), ``beat``
-    (writes the heartbeat files now; their paths), ``builds`` (whether the server can build upon what it has)."""
+    (writes the heartbeat files now; their paths), ``builds`` (whether the server can build upon what it has, and copy
+    of it). ``ahead``: signatures that were made with snapshots."""
 
     changed: Callable[[], None]
     lost: Callable[[str], None]
     confirm: Callable[[Version], None]
     beat: Callable[[], list[str]]
-    builds: Callable[[bool], None] = _unheard
+    builds: Callable[[bool, bool], None] = _unheard
+    ahead: Ahead = Ahead()
 
 
 class Deliveries:
@@ -58,7 +62,7 @@ class Deliveries:
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._big: set[int] = set()
         self._names: dict[int, str] = {}
-        self._signing = Signing(desk, delta)
+        self._signing = Signing(desk, delta, hooks.ahead)
         self.toll = Toll(transport, desk.board)
         self._past_attempt: set[int] = set()
         self._finished: asyncio.Queue[Done] = asyncio.Queue()
@@ -135,8 +139,8 @@ class Deliveries:
         await self._finished.join()
 
     async def _carry(self, version: Version) -> None:
-        self._desk.board.begin(version.id, version.name, version.size)
         self.toll.begin()
+        arrived = False
         try:
             try:
                 outcome = await self._attempt(version)
@@ -144,6 +148,7 @@ class Deliveries:
                 self.toll.end()
             self._past_attempt.add(version.id)
             if isinstance(outcome, Done):
+                arrived = True  # and moving until that is committed
                 self._finished.put_nowait(outcome._replace(bytes_on_wire=self.toll.take()))
             elif isinstance(outcome, FileRefused):
                 await self._refuse(version, outcome)
@@ -151,13 +156,14 @@ class Deliveries:
                 await self._lost_source(version, outcome)
             elif isinstance(outcome, ServerBusy):
                 due = self._leave_alone(outcome, version.attempts)
-                await self._desk.ask(self._desk.store.give_back, version.id, str(outcome), due)
+                await self._desk.ask(self._desk.give_back, version, str(outcome), due)
             else:
                 self.broken = self.broken or str(outcome)
                 await self._give_back(version, str(outcome))
         finally:
             self._past_attempt.discard(version.id)
-            self._desk.board.end(version.id)
+            if not arrived:
+                self._desk.board.end(version.id)
 
     async def _attempt(self, version: Version) -> Done | Exception:
         """Try to send it; how it ended. A cancelled attempt is a lost one."""
@@ -272,6 +278,7 @@ class Deliveries:
             self._desk.log.warning("SERVER BUSY! Waiting [%.0f] secs before next try...: %s", secs, exc)
             self._desk.problem("server_busy", str(exc))
             self._desk.board.state("waiting", str(exc))
+            self._desk.board.set(next_try=utc(self._desk.wall() + secs))
             self._hooks.changed()
         self.busy_until = max(self.busy_until, now + secs)
         return self.busy_until
@@ -280,21 +287,18 @@ class Deliveries:
         secs = 0.0 if self.stale else decide(version.attempts + 1, TransportLost(), self.policy, random.random()).secs
         due = self._desk.clock() + secs
         # The answer may have been lost after the work was done, so the next try looks first.
-        await self._desk.ask(self._desk.store.give_back, version.id, reason, due, compare=True)
+        await self._desk.ask(self._desk.give_back, version, reason, due, compare=True)
 
     async def _refuse(self, version: Version, exc: FileRefused) -> None:
         decision = decide(version.attempts + 1, exc, self.policy, random.random())
         self._desk.log.error("PARKED [%s], next offer in [%.0f] secs: %s", version.name, decision.secs, exc)
-        self._desk.events.emit("parked", name=version.name, path=version.path, reason=str(exc))
-        self._desk.error("parked", f"{version.name}: {exc}")
-        await self._desk.ask(self._desk.store.give_back, version.id, str(exc), self._desk.clock() + decision.secs, park=True)
+        await self._desk.ask(self._desk.give_back, version, str(exc), self._desk.clock() + decision.secs, park=True)
         self._hooks.changed()
 
     async def _lost_source(self, version: Version, exc: SourceError) -> None:
         self._desk.log.warning("Snapshot of [%s] cannot be sent, taking it anew: %s", version.path, exc)
-        self._desk.events.emit("snapshot_lost", name=version.name, path=version.path, reason=str(exc))
         self._signing.over(version.id)
-        path = await self._desk.ask(self._desk.spool.withdraw, version.id)
+        path = await self._desk.ask(self._desk.withdraw, version, str(exc))
         if path is not None:
             self._hooks.lost(path)
 
@@ -309,9 +313,9 @@ class Deliveries:
             dones = [await self._finished.get()]
             while not self._finished.empty():
                 dones.append(self._finished.get_nowait())
-            for done, receipt in await self._desk.ask(self._desk.store.deliver, dones):
+            for done, receipt in await self._desk.ask(self._desk.deliver, dones):
                 self._arrived()
-                self._say_delivered(done, receipt)
+                self._log_delivered(done, receipt)
             self.toll.show()
             for done in dones:
                 self._signing.over(done.id)
@@ -319,16 +323,8 @@ class Deliveries:
             self._wake()
             self._hooks.changed()
 
-    def _say_delivered(self, done: Done, receipt: Receipt) -> None:
+    def _log_delivered(self, done: Done, receipt: Receipt) -> None:
         if done.unchanged:
             self._desk.log.info("[%s] unchanged, already on server", receipt.name)
-            self._desk.events.emit("unchanged", name=receipt.name, path=receipt.path, bytes_on_wire=done.bytes_on_wire,
-                                   receipt=receipt.seq)
-            return
-        self._desk.log.info("Uploaded [%s] ([%d] bytes, [%d] sent)", receipt.name, receipt.size, done.bytes_sent)
-        self._desk.events.emit(
-            "delivered", name=receipt.name, path=receipt.path, size=receipt.size, bytes_sent=done.bytes_sent,
-            bytes_new=done.bytes_new, bytes_on_wire=done.bytes_on_wire, receipt=receipt.seq,
-        )  # fmt: skip
-        self._desk.board.add(delivered=1, bytes_sent=done.bytes_sent, bytes_new=done.bytes_new)
-        self._desk.board.set(last_delivery={"at": receipt.at, "name": receipt.name, "size": receipt.size})
+        else:
+            self._desk.log.info("Uploaded [%s] ([%d] bytes, [%d] sent)", receipt.name, receipt.size, done.bytes_sent)

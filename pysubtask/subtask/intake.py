@@ -14,6 +14,8 @@ from ..common.entries import below, keeps_records
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from ..common.events import EventLog
 from ..common.notify import Stamp, notify_name, read_stamp
+from . import signature
+from .ahead import Ahead
 from .background import Background
 from .board import Board
 from .faults import Faults
@@ -40,11 +42,13 @@ class Rules(NamedTuple):
     queued: Callable[[list[Entry]], None]
     between: Callable[[], None]
     wake: Callable[[], None]
+    coming: Callable[[], None] = lambda: None
+    """There will be something to send soon."""
 
 
 class Intake:
     """Runs on the child's main thread. Times are monotonic but for ``wall``, the wall clock. ``tails_wanted``: whether a
-    snapshot of the end of a file is of use."""
+    snapshot of the end of a file is of use. ``ahead``: signatures of big files that were copied."""
 
     def __init__(
         self,
@@ -74,6 +78,7 @@ class Intake:
         self._tails = Tails()
         self._big: Background[Due, Copied] = Background(rules.wake)
         self.tails_wanted = False
+        self.ahead = Ahead()
 
     def again(self, path: str) -> None:
         """Take this file anew at the next tick, its snapshot is lost; from any thread."""
@@ -104,7 +109,9 @@ class Intake:
             taken = 0
         if low_before and not self._disk_low and found:
             self._log.info("There is room on the disk again")
-            self._events.emit("disk_ok")
+            with self._board.guard:
+                self._events.emit("disk_ok")
+                self._board.set(disk_low=False)
         self._board.set(disk_low=self._disk_low, cannot_read=self._faults.listing(), watch=self._watch.mode)
         return taken
 
@@ -149,6 +156,8 @@ class Intake:
                 self._settled(due)
             else:
                 copy, base = self._copy_of(due)
+                if self._looks_new(due):
+                    self._rules.coming()
                 if everything or not _is_big(due.path, base):
                     yield due, copy
                 elif under_way is None:
@@ -159,14 +168,32 @@ class Intake:
         delivered, marks = self._marks(due)
         append = self.tails_wanted and due.entry_index != RESIDUAL and self._entries[due.entry_index].append
         start = self._tails.start(due.path, delivered) if append else None
+        base = 0 if start is None else start.base
+        big = _is_big(due.path, base)
+        average = self._average(due) if big and self.ahead.wanted and not self._tails.grew(due.path, delivered) else 0
 
         def copy() -> Copied:
-            copied = self._snapshotter.copy(due.path, self._within(due), marks, start)
-            if append and not copied.live:
+            copied = self._snapshotter.copy(due.path, self._within(due), marks, start, average)
+            if (append or big) and not copied.live:
                 self._tails.keep(due.path, str(copied.temp), copied.inode, copied.size, copied.base, copied.sha, marks)
+            if copied.signature is not None:
+                self.ahead.keep(copied.digest, copied.signature)
             return copied
 
-        return copy, 0 if start is None else start.base
+        return copy, base
+
+    def _average(self, due: Due) -> int:
+        """The size of parts by which a signature can be compared with that of what the server has."""
+        old = signature.unpack(self._store.run(self._store.spool.signature, self._rules.queue_name(due)))
+        return old.average if old is not None and old.suits() else signature.average_for(os.stat(due.path).st_size)
+
+    def _looks_new(self, due: Due) -> bool:
+        known = self._store.spool.sources.get(due.path)
+        try:
+            found = read_stamp(due.path)
+            return found is not None and (known is None or found != known[0])
+        except OSError:
+            return False
 
     def _copied(self, due: Due, copy: Callable[[], Copied], now: float, low_before: bool) -> Copied | None:
         """The copy, where there is one and it is of use."""
@@ -257,7 +284,9 @@ class Intake:
     def _say_disk_low(self, exc: SourceError, low_before: bool) -> None:
         if not (low_before or self._disk_low):
             self._log.error("DISK LOW! Notifies stay due until there is room: %s", exc)
-            self._events.emit("disk_low", reason=str(exc))
+            with self._board.guard:
+                self._events.emit("disk_low", reason=str(exc))
+                self._board.set(disk_low=True)
         self._disk_low = True
 
     def _entry(self, due: Due, copied: Copied) -> Entry:
@@ -274,7 +303,7 @@ class Intake:
         entries = [self._entry(due, copied) for due, copied in batch]
         try:
             self._snapshotter.seal([copied for _, copied in batch])
-            garbage = self._store.run(self._store.spool.enqueue, entries)
+            garbage = self._store.run(self._enqueue, entries)
         except SourceError as exc:
             for _, copied in batch:
                 self._snapshotter.discard(copied)
@@ -285,9 +314,13 @@ class Intake:
             if not copied.live:
                 self._log.info("Copying [%s] to [%s]", due.path, copied.path)
         self._store.drop(garbage)
-        for entry in entries:
-            self._events.emit("queued", name=entry.name, path=entry.path, size=entry.size)
         self._rules.queued(entries)
+
+    def _enqueue(self, entries: list[Entry]) -> list[str]:
+        """On the spool's thread, where a status page is taken too: it has what is new and the events of it, or neither."""
+        garbage = self._store.spool.enqueue(entries)
+        self._events.emit_all([("queued", {"name": entry.name, "path": entry.path, "size": entry.size}) for entry in entries])
+        return garbage
 
 
 def _is_big(path: str, base: int) -> bool:

@@ -87,24 +87,31 @@ def average_for(size: int) -> int:
     return average
 
 
-def sign(path: str, size: int, halted: Callable[[], bool], average: int | None = None) -> Signature:
-    """The signature of the first ``size`` bytes of a file. Blocks while it reads; ``halted`` is asked in between.
+def sign(
+    path: str, size: int, halted: Callable[[], bool], average: int | None = None, there: Callable[[int], int] | None = None
+) -> Signature:
+    """The signature of the first ``size`` bytes of a file. Blocks while it reads; ``halted`` is asked in between. ``there``:
+    of a file that is being written, waits for bytes at an offset and tells up to where there are some.
 
     Raises Halted, SourceChanged where the file is shorter, and OSError.
     """
     average = average or average_for(size)
     with open(path, "rb", buffering=0) as file:
-        return _signed(_Reader(file, size, halted), average)
+        return _signed(_Reader(file, size, halted, there), average)
 
 
-def copies_of(old: Signature, had: int, path: str, size: int, halted: Callable[[], bool]) -> tuple[tuple[Copy, ...], Signature]:
+def copies_of(
+    old: Signature, had: int, path: str, size: int, halted: Callable[[], bool], new: Signature | None = None
+) -> tuple[tuple[Copy, ...], Signature]:
     """What a server with a file of ``had`` bytes that begins with the content of ``old`` can copy from it for the first
-    ``size`` bytes of a local file, and the signature of these. Reads as :func:`sign` does.
+    ``size`` bytes of a local file, and the signature of these, ``new`` if that was made with parts of the same size.
+    Reads as :func:`sign` does.
 
     Nothing can be copied where ``old`` was made in another way than is used here.
     """
     with open(path, "rb", buffering=0) as file:
-        new = _signed(_Reader(file, size, halted), old.average)
+        if new is None or new.average != old.average:
+            new = _signed(_Reader(file, size, halted), old.average)
         if new.method != old.method:
             return (), new
         if new.method == FASTCDC:
@@ -197,8 +204,11 @@ def _size(record: Record) -> int:
 class _Reader:
     """The first ``size`` bytes of a file, no more of them at a time than are asked for."""
 
-    def __init__(self, file: io.FileIO, size: int, halted: Callable[[], bool]) -> None:
+    def __init__(
+        self, file: io.FileIO, size: int, halted: Callable[[], bool], there: Callable[[int], int] | None = None
+    ) -> None:
         self.size = size
+        self._there = there
         self._file = file
         self._left = size
         self._halted = halted
@@ -206,7 +216,13 @@ class _Reader:
     def readinto(self, buffer: memoryview) -> int:
         if self._halted():
             raise Halted
-        count = self._file.readinto(buffer[: self._left]) or 0
+        room = min(len(buffer), self._left)
+        if self._there is not None and room:
+            at = self.size - self._left
+            room = min(room, self._there(at) - at)
+            if self._halted():
+                raise Halted
+        count = self._file.readinto(buffer[:room]) or 0
         if not count and self._left and len(buffer):
             raise SourceChanged(f"{self._file.name!r} ends {self._left} bytes before its {self.size}")
         self._left -= count

@@ -10,6 +10,7 @@ from typing import TypeVar
 from ..common.errors import SourceError
 from ..transports.base import Copy
 from . import signature
+from .ahead import Ahead
 from .desk import Desk
 from .plan import Way, is_signed, may_be_patched, patched
 from .spool import Version
@@ -24,13 +25,14 @@ T = TypeVar("T")
 
 
 class Signing:
-    """Belongs to the courier's event loop. ``wanted``: whether the settings ask for it.
+    """Belongs to the courier's event loop. ``wanted``: whether the settings ask for it. ``ahead``: what was made with a copy.
 
     A signature that cannot be made costs bytes later, never an upload: it is empty then.
     """
 
-    def __init__(self, desk: Desk, wanted: bool) -> None:
+    def __init__(self, desk: Desk, wanted: bool, ahead: Ahead) -> None:
         self._desk = desk
+        self._ahead = ahead
         self._wanted = wanted
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._made: dict[int, bytes] = {}
@@ -41,7 +43,10 @@ class Signing:
         if not self._signs(version, copies) or known is None or not may_be_patched(known, how, version.digest, version.resume):
             return how
         kept = await self._desk.ask(self._desk.spool.signature, version.name)
-        found = await self._apart(version, lambda halted: _compare(kept, known.remote.size, version, halted)) if kept else None
+        if not kept:
+            return how
+        new = self._ahead.find(version.digest, version.size)
+        found = await self._apart(version, lambda halted: _compare(kept, known.remote.size, version, halted, new))
         if found is None:
             return how
         if found[1].suits():
@@ -54,6 +59,8 @@ class Signing:
             # What was appended to still begins as its signature says.
             return Signed(None, None if version.way.append is not None or version.way.copies else b"")
         made = self._made.get(version.id)
+        if made is None and (found := self._ahead.find(version.digest, version.size)) is not None and found.suits():
+            made = self._keep(version.id, found)
         if made is not None:
             return Signed(None, made)
         return Signed(asyncio.create_task(self._sign(version)), b"")
@@ -93,10 +100,10 @@ class Signing:
 
 
 def _compare(
-    kept: bytes, had: int, version: Version, halted: Callable[[], bool]
+    kept: bytes, had: int, version: Version, halted: Callable[[], bool], new: signature.Signature | None
 ) -> tuple[tuple[Copy, ...], signature.Signature] | None:
     old = signature.unpack(kept)
-    return None if old is None else signature.copies_of(old, had, version.snapshot, version.size, halted)
+    return None if old is None else signature.copies_of(old, had, version.snapshot, version.size, halted, new)
 
 
 class Signed:

@@ -16,10 +16,13 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
+from .ahead import Growing
 from .coarse import COARSE_NS, tick_ns
+from .signature import Signature
 from .tails import Digest, Start
 
 _BLOCK = 1024 * 1024
+_WRITE_OUT = 8 * _BLOCK
 _NAME_MAX = 255
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
@@ -34,6 +37,7 @@ class Copied(NamedTuple):
     those of the data file. ``digest``: SHA-256, hexadecimal, of exactly the first ``size`` bytes. ``source``: the data file.
     ``prefixes``: the digest of its first so many bytes, for each number that was asked for and is not above ``size``.
     ``base``: the snapshot begins with this byte of it, not with its first. ``sha``: what the next one may go on from.
+    ``signature``: of all of it, where it was asked for and could be made.
     """
 
     path: str
@@ -47,6 +51,7 @@ class Copied(NamedTuple):
     prefixes: dict[int, str]
     base: int
     sha: Digest
+    signature: Signature | None = None
 
 
 class Snapshotter:
@@ -66,11 +71,15 @@ class Snapshotter:
         self._run = f"{time.time_ns():x}"
         self._numbers = itertools.count(1)
 
-    def copy(self, source: str, within: str | None = None, marks: Iterable[int] = (), start: Start | None = None) -> Copied:
+    def copy(
+        self, source: str, within: str | None = None, marks: Iterable[int] = (), start: Start | None = None,
+        average: int = 0,
+    ) -> Copied:
         """Copy a data file as it is now; the copy is not durable before :meth:`seal`.
 
         ``within``: the folder (without links) that the file must be in, should a link lead to it. ``marks``: for
         :attr:`Copied.prefixes`. ``start``: copy only what lies behind it, where the file still begins as it did then.
+        ``average``: make a signature beside it, of parts of that size, unless nothing but the end is copied.
         Raises SourceMissing, SourceChanged (it moved under the copy), DiskLow, and SourceError for whatever else
         is wrong with it; no temporary file is left then.
         """
@@ -80,13 +89,14 @@ class Snapshotter:
             if start is None or self._folder is None or not start.fits(handle, before):
                 start = Start.whole()
             sha, base = start.digest(marks), start.base
+            growing = Growing(size, average) if average and not base and self._folder is not None else None
             again = start.digest(())
             if self._folder is None:
                 path, temp = source, None
                 _read(handle, size, source, sha, base)
             else:
                 path, temp = self._names(self._folder, source)
-                self._write(handle, before, path, temp, source, sha, base)
+                self._write(handle, before, path, temp, source, sha, base, growing)
             try:
                 if _may_have_moved(before, os.fstat(handle), source):
                     _read(handle, size, source, again, base)
@@ -96,7 +106,8 @@ class Snapshotter:
                 _remove(temp)
                 raise
             digest, inode = sha.hexdigest(), before.st_ino
-        return Copied(path, temp, size, before.st_mtime_ns, inode, digest, source, temp is None, sha.prefixes, base, sha)
+        signed = growing.outcome() if growing is not None else None
+        return Copied(path, temp, size, before.st_mtime_ns, inode, digest, source, temp is None, sha.prefixes, base, sha, signed)
 
     def seal(self, copies: Sequence[Copied]) -> None:
         """Make copies durable under their final names: all of them, or an error is raised (DiskLow, SourceError).
@@ -157,7 +168,8 @@ class Snapshotter:
         name = head + _shortened(os.path.basename(source), room)
         return os.path.join(folder, name), os.path.join(folder, "." + name)
 
-    def _write(self, handle: int, before: os.stat_result, path: str, temp: str, source: str, sha: Digest, base: int) -> None:
+    def _write(self, handle: int, before: os.stat_result, path: str, temp: str, source: str, sha: Digest, base: int,
+               growing: Growing | None) -> None:
         folder = os.path.dirname(path)
         try:
             os.makedirs(folder, exist_ok=True)
@@ -167,7 +179,8 @@ class Snapshotter:
             raise _ours(exc, f"no snapshot can be made in {folder}") from exc
         try:
             try:
-                _copy(handle, out, before.st_size, source, sha, base)
+                with contextlib.nullcontext() if growing is None else growing.signing(temp):
+                    _copy(handle, out, before.st_size, source, sha, base, growing)
                 os.utime(out, ns=(before.st_mtime_ns, before.st_mtime_ns))
             except OSError as exc:
                 raise _ours(exc, f"the snapshot of {source} in {folder} cannot be written") from exc
@@ -227,15 +240,23 @@ def _check_regular(found: os.stat_result, source: str) -> None:
         raise SourceError(f"{source} is not a regular file")
 
 
-def _copy(handle: int, out: int, size: int, source: str, sha: Digest, base: int) -> None:
+def _copy(handle: int, out: int, size: int, source: str, sha: Digest, base: int, growing: Growing | None) -> None:
     """Copy the bytes from ``base`` to ``size``; holes stay holes."""
+    os.ftruncate(out, size - base)
+    unwritten = base
     for data, offset, block in _blocks(handle, size, source, base):
         sha.update(block, offset)
         if data:
             done = 0
             while done < len(block):
                 done += os.pwrite(out, block[done:], offset - base + done)
-    os.ftruncate(out, size - base)
+        at = offset + len(block)
+        if at - unwritten >= _WRITE_OUT and hasattr(os, "posix_fadvise"):
+            # On Linux this makes the kernel begin to write out, so that the sync at the end finds little to do.
+            os.posix_fadvise(out, unwritten - base, at - unwritten, os.POSIX_FADV_DONTNEED)
+            unwritten = at
+        if growing is not None:
+            growing.reached(at)
 
 
 def _read(handle: int, size: int, source: str, sha: Digest, base: int = 0) -> None:

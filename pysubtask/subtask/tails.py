@@ -151,6 +151,21 @@ class Tails:
         finally:
             os.close(handle)
 
+    def grew(self, path: str, size: int) -> bool:
+        """Whether a file, as far as it is known here, still begins with its first ``size`` bytes and has more now."""
+        start = self.start(path, size)
+        if start is None:
+            return False
+        try:
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        except OSError:
+            return False
+        try:
+            found = os.fstat(handle)
+            return found.st_size > size and start.fits(handle, found)
+        finally:
+            os.close(handle)
+
     def forget(self, path: str) -> None:
         """It is to be taken whole the next time."""
         self._starts.pop(path, None)

@@ -61,7 +61,9 @@ class UploadSubtask(BaseSubtask):
         self._claims = {self._same(name): path for name, path in self._store.run(self._store.spool.owners).items()}
         files = [entry for entry in self.handoff.entries if entry.kind == "file"]
         self._reserved = {self._same(remote_name(entry, entry.path)): entry.path for entry in files}
-        hooks = Hooks(self._page_changed, self._snapshot_lost, self._confirm, self.write_heartbeat, self._builds)
+        hooks = Hooks(
+            self._page_changed, self._snapshot_lost, self._confirm, self.write_heartbeat, self._builds, self._intake.ahead
+        )  # fmt: skip
         self._courier = Courier(
             self._store, open_transport(self.transport_name(), self.settings, self.handoff.state_dir), self.settings, self.board,
             self.events, self.log, hooks, self._login_mark(), self.clock, self.wall,
@@ -119,6 +121,10 @@ class UploadSubtask(BaseSubtask):
             self._courier.notice()
             self._courier.wake()
 
+    def coming(self) -> None:
+        if self._courier is not None:
+            self._courier.expect()
+
     def queue_name(self, due: Due) -> str:
         if due.entry_index == RESIDUAL:
             return os.path.basename(due.path)
@@ -152,7 +158,8 @@ class UploadSubtask(BaseSubtask):
         if self._page.touch():
             self._wake.set()
 
-    def _builds(self, builds: bool) -> None:
+    def _builds(self, builds: bool, copies: bool) -> None:
+        self._intake.ahead.wanted = copies
         # A process_notify of somebody's own may count on whole snapshots.
         self._intake.tails_wanted = builds and type(self).process_notify is UploadSubtask.process_notify
 

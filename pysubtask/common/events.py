@@ -10,7 +10,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 FILE = "events.jsonl"
@@ -35,25 +36,37 @@ class Event(NamedTuple):
 
 class EventLog:
     """The writing end, used by the child's threads. A line that cannot be written is counted, its number
-    is spent, and so the reader sees the gap; nothing is ever raised for it."""
+    is spent, and so the reader sees the gap; nothing is ever raised for it. ``guard`` is a lock that may be taken
+    twice by one thread: what changes with an event is changed while it is held."""
 
-    def __init__(self, state_dir: str, epoch: int, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, state_dir: str, epoch: int, wall: Callable[[], float] = time.time,
+        guard: AbstractContextManager[Any] | None = None,
+    ) -> None:  # fmt: skip
         self._path = os.path.join(state_dir, FILE)
         self._wall = wall
-        self._guard = threading.Lock()
+        self._guard = threading.RLock() if guard is None else guard
         self.epoch = epoch
         self.n = 0
         self.lost = 0
 
     def emit(self, kind: str, **fields: Any) -> int:
         """Write one event; its number."""
+        return self.emit_all([(kind, fields)])
+
+    def emit_all(self, events: Iterable[tuple[str, Mapping[str, Any]]]) -> int:
+        """Write events of these kinds with these fields, in one go; the number of the last."""
         with self._guard:
-            self.n += 1
-            line = {"epoch": self.epoch, "n": self.n, "at": utc(self._wall()), "kind": kind, **fields}
+            at, lines = utc(self._wall()), []
+            for kind, fields in events:
+                self.n += 1
+                line = {"epoch": self.epoch, "n": self.n, "at": at, "kind": kind, **fields}
+                lines.append(json.dumps(line).encode("ascii") + b"\n")
             try:
-                self._append(json.dumps(line).encode("ascii") + b"\n")
+                if lines:
+                    self._append(b"".join(lines))
             except OSError:
-                self.lost += 1
+                self.lost += len(lines)
             return self.n
 
     def _append(self, line: bytes) -> None:

@@ -10,21 +10,25 @@ from ..common.events import utc
 
 
 class Board:
-    """Facts by name, set from the child's two threads. ``changed`` tells whether the page is out of date.
+    """Facts by name, set from the child's threads. ``changed`` tells whether the page is out of date. ``guard``: held while
+    a fact is changed and its event is written, so that a page has both or none; one thread may take it twice. ``moved``:
+    how many file bytes have gone over the link.
 
     ``state`` is one of: starting, watching, connecting, connected, resting, waiting, held, stopping, stopped.
     """
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
-        self._guard = threading.Lock()
+        self.guard = threading.RLock()
+        self.moved = 0
         self._facts: dict[str, Any] = {}
         self._moving: dict[int, dict[str, Any]] = {}
+        self._counted: dict[int, int] = {}
         self.changed = True
 
     def set(self, **facts: Any) -> None:
         """Set facts; setting what is there already changes nothing."""
-        with self._guard:
+        with self.guard:
             for key, value in facts.items():
                 if key not in self._facts or self._facts[key] != value:
                     self._facts[key] = value
@@ -32,7 +36,7 @@ class Board:
 
     def state(self, state: str, why: str = "") -> None:
         """Enter a state; ``why`` in plain words where nothing moves."""
-        with self._guard:
+        with self.guard:
             if self._facts.get("state") != state:
                 self._facts["state_since"] = utc(self._wall())
                 self.changed = True
@@ -42,42 +46,49 @@ class Board:
 
     def add(self, **amounts: int) -> None:
         """Count up."""
-        with self._guard:
+        with self.guard:
             for key, amount in amounts.items():
                 self._facts[key] = self._facts.get(key, 0) + amount
             self.changed = True
 
     def get(self, key: str, default: Any = None) -> Any:
         """One fact."""
-        with self._guard:
+        with self.guard:
             return self._facts.get(key, default)
 
     def begin(self, job: int, name: str, size: int) -> None:
         """A file starts to move."""
-        with self._guard:
-            self._moving[job] = {"name": name, "size": size, "done": 0}
+        with self.guard:
+            self._moving[job] = {"name": name, "size": size, "done": 0, "since": utc(self._wall())}
+            self._counted[job] = 0
             self.changed = True
 
     def progress(self, job: int, done: int) -> None:
         """So many of its bytes are acknowledged."""
-        with self._guard:
-            if job in self._moving:
-                self._moving[job]["done"] = done
+        with self.guard:
+            row = self._moving.get(job)
+            if row is not None:
+                # What was there before it was gone on with has not moved now, so the first report counts for nothing.
+                news = max(0, done - row["done"]) if row["done"] else 0
+                self._counted[job] += news
+                self.moved += news
+                row["done"] = done
                 self.changed = True
 
-    def end(self, job: int) -> None:
-        """It moves no more."""
-        with self._guard:
-            self._moving.pop(job, None)
-            self.changed = True
+    def end(self, job: int, sent: int = 0) -> None:
+        """It moves no more; ``sent`` of its bytes were sent, where that is known."""
+        with self.guard:
+            if self._moving.pop(job, None) is not None:
+                self.moved += max(0, sent - self._counted.pop(job))
+                self.changed = True
 
     def page_of(self, *keys: str) -> dict[str, Any]:
         """Some facts, None for those not known; the page stays as out of date as it is."""
-        with self._guard:
+        with self.guard:
             return {key: self._facts.get(key) for key in keys}
 
     def page(self) -> dict[str, Any]:
         """Everything, as a page; from now on it counts as up to date."""
-        with self._guard:
+        with self.guard:
             self.changed = False
             return {**self._facts, "moving": [dict(row) for row in self._moving.values()]}

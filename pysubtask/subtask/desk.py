@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..common.errors import DiskLow
 from ..common.events import EventLog, utc
+from ..common.receipts import Receipt
 from .board import Board
+from .spool import Done, Version
 from .store import Store
 
 COMMIT_AGAIN_SECS = 5.0
@@ -44,13 +46,73 @@ class Desk:
                 self.problem("disk_low", str(exc))
                 await asyncio.sleep(COMMIT_AGAIN_SECS)
 
+    # -- on the spool's thread, where a page is taken too: the queue changes together with the board and the events --------
+
+    def take(self, *args: Any, **kwargs: Any) -> list[Version]:
+        """Versions to send (see Spool.take); they are moving now."""
+        versions = self.spool.take(*args, **kwargs)
+        for version in versions:
+            self.board.begin(version.id, version.name, version.size)
+        return versions
+
+    def deliver(self, dones: Sequence[Done]) -> list[tuple[Done, Receipt]]:
+        """Commit what has arrived, and say so."""
+        written = self.store.deliver(dones)
+        with self.board.guard:
+            self.events.emit_all([_told(done, receipt) for done, receipt in written])
+            for done in dones:
+                self.board.end(done.id, done.bytes_sent)
+            sent = [(done, receipt) for done, receipt in written if not done.unchanged]
+            if sent:
+                last = sent[-1][1]
+                self.board.add(
+                    delivered=len(sent), bytes_sent=sum(done.bytes_sent for done, _ in sent),
+                    bytes_new=sum(done.bytes_new for done, _ in sent),
+                )  # fmt: skip
+                self.board.set(last_delivery={"at": last.at, "name": last.name, "size": last.size})
+            if written:
+                self.board.set(receipt=written[-1][1].seq)
+        return written
+
+    def give_back(self, version: Version, reason: str, due: float, *, park: bool = False, compare: bool = False) -> None:
+        """An attempt failed: the version waits until ``due`` (monotonic), or is parked."""
+        self.store.give_back(version.id, reason, due, park=park, compare=compare)
+        with self.board.guard:
+            self.board.end(version.id)
+            if park:
+                self.events.emit("parked", name=version.name, path=version.path, reason=reason)
+                self.error("parked", f"{version.name}: {reason}")
+
+    def withdraw(self, version: Version, reason: str) -> str | None:
+        """A snapshot cannot be read: its version leaves the queue; the path of the data file."""
+        path = self.spool.withdraw(version.id)
+        with self.board.guard:
+            self.board.end(version.id)
+            self.events.emit("snapshot_lost", name=version.name, path=version.path, reason=reason)
+        return path
+
+    # -- on any thread ------------------------------------------------------------------------------------
+
     def problem(self, kind: str, text: str) -> None:
         """Something keeps everything from moving. Said once, not at every try."""
-        if self.board.get("problem") != {"kind": kind, "text": text}:
-            self.events.emit(kind, reason=text)
-        self.board.set(problem={"kind": kind, "text": text})
-        self.error(kind, text)
+        with self.board.guard:
+            if self.board.get("problem") != {"kind": kind, "text": text}:
+                self.events.emit(kind, reason=text)
+            self.board.set(problem={"kind": kind, "text": text})
+            self.error(kind, text)
 
     def error(self, kind: str, text: str) -> None:
         """The last error, for the status page."""
         self.board.set(last_error={"at": utc(self.wall()), "kind": kind, "text": text})
+
+
+def _told(done: Done, receipt: Receipt) -> tuple[str, dict[str, Any]]:
+    """The event of a delivery."""
+    if done.unchanged:
+        return "unchanged", {
+            "name": receipt.name, "path": receipt.path, "bytes_on_wire": done.bytes_on_wire, "receipt": receipt.seq,
+        }  # fmt: skip
+    return "delivered", {
+        "name": receipt.name, "path": receipt.path, "size": receipt.size, "bytes_sent": done.bytes_sent,
+        "bytes_new": done.bytes_new, "bytes_on_wire": done.bytes_on_wire, "receipt": receipt.seq,
+    }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from .board import Board
 from .store import Store
 
 PAGE_SECS = 0.5
+RATE_SECS = 5.0
 
 
 class Page:
@@ -26,6 +28,8 @@ class Page:
         self._wall = wall
         self._at = float("-inf")
         self._stale = True
+        self._n = -1
+        self._samples: deque[tuple[float, int]] = deque()
 
     def touch(self) -> bool:
         """It is out of date; whether that is news."""
@@ -34,7 +38,7 @@ class Page:
 
     def due_at(self) -> float | None:
         """When it should be written; None while it is up to date."""
-        return self._at + PAGE_SECS if self._stale or self._board.changed else None
+        return self._at + PAGE_SECS if self._stale or self._board.changed or self._events.n != self._n else None
 
     def write(self, now: float, *, force: bool = False) -> None:
         """Replace status.json if that is due."""
@@ -42,18 +46,36 @@ class Page:
         if not force and (due is None or now < due):
             return
         self._at, self._stale = now, False
-        # Taken first: what happens meanwhile is in the page and told once more, never left out.
-        epoch, n = self._events.epoch, self._events.n
-        counts = self._store.run(self._store.spool.counts)
-        queue = counts._asdict() | {"oldest": None if counts.oldest is None else utc(counts.oldest)}
-        parked = [row._asdict() for row in self._store.run(self._store.spool.parked)] if counts.parked else []
-        page = self._board.page()
-        page.update(epoch=epoch, n=n, at=utc(self._wall()), queue=queue, parked=parked, events_lost=self._events.lost)
+        page, moved = self._store.run(self._facts)
+        self._n = page["n"]
+        page["rate"] = self._rate(now, moved) if page["moving"] else None
         try:
             write_status(self._state_dir, page)
         except OSError:
             # A full disk: the page is written as soon as there is room.
             self._stale = True
+
+    def _facts(self) -> tuple[dict[str, Any], int]:
+        """The page as of one moment, and how many bytes had moved by then. On the spool's thread: whatever changes the queue and
+        tells of it runs there, too, and what else changes with an event holds the board's guard. So (epoch, n) is exact."""
+        counts = self._store.spool.counts()
+        parked = [row._asdict() for row in self._store.spool.parked()] if counts.parked else []
+        queue = counts._asdict() | {"oldest": None if counts.oldest is None else utc(counts.oldest)}
+        with self._board.guard:
+            page = self._board.page()
+            page.update(
+                epoch=self._events.epoch, n=self._events.n, at=utc(self._wall()), queue=queue, parked=parked,
+                events_lost=self._events.lost,
+            )  # fmt: skip
+            return page, self._board.moved
+
+    def _rate(self, now: float, moved: int) -> int | None:
+        """Bytes per second in the last seconds; None where nothing was measured."""
+        while self._samples and self._samples[0][0] < now - RATE_SECS:
+            self._samples.popleft()
+        self._samples.append((now, moved))
+        since, before = self._samples[0]
+        return int((moved - before) / (now - since)) if now - since >= PAGE_SECS / 2 else None
 
     def summary(self) -> dict[str, Any]:
         """What a heartbeat's sibling tells: enough to see from afar what is wrong. From any thread."""

@@ -107,22 +107,33 @@ class Steering:
                 json.dump(page, file)
             os.replace(path + ".part", path)
 
-    # -- the queue ----------------------------------------------------------------------------------------
+    # -- the queue: changed on the spool's thread together with the events, because a status page is taken there -----------
 
     def _pause(self, request: Request) -> Any:
         names = self._names(request) or [EVERYTHING]
-        self._store.run(self._backlog.pause, names, str(request.who), utc(self._wall()))
-        self._events.emit("paused", names=names if names != [EVERYTHING] else None, **_who(request))
-        self._paused()
+
+        def pause() -> None:
+            self._backlog.pause(names, str(request.who), utc(self._wall()))
+            with self._board.guard:
+                self._events.emit("paused", names=names if names != [EVERYTHING] else None, **_who(request))
+                self._paused()
+
+        self._store.run(pause)
         self._levers.hold()
         return {"paused": names if names != [EVERYTHING] else "everything"}
 
     def _resume(self, request: Request) -> Any:
         # Without names everything goes on, files paused one by one too.
         names = self._names(request) or sorted(self._backlog.paused)
-        ended = self._store.run(self._backlog.resume, names)
-        self._events.emit("resumed", names=[name for name in ended if name] or None, **_who(request))
-        self._paused()
+
+        def resume() -> list[str]:
+            ended = self._backlog.resume(names)
+            with self._board.guard:
+                self._events.emit("resumed", names=[name for name in ended if name] or None, **_who(request))
+                self._paused()
+            return ended
+
+        ended = self._store.run(resume)
         self._levers.wake()
         return {"resumed": ["everything" if name == EVERYTHING else name for name in ended]}
 
@@ -131,8 +142,13 @@ class Steering:
 
     def _retry(self, request: Request) -> Any:
         names = self._names(request)
-        count = self._store.run(self._backlog.retry, names or None)
-        self._events.emit("retry_ordered", names=names or None, count=count, **_who(request))
+
+        def retry() -> int:
+            count = self._backlog.retry(names or None)
+            self._events.emit("retry_ordered", names=names or None, count=count, **_who(request))
+            return count
+
+        count = self._store.run(retry)
         self._levers.wake()
         return {"offered": count}
 
@@ -140,11 +156,16 @@ class Steering:
         names = self._names(request)
         if not names:
             raise ValueError("name the files to drop")
-        dropped, moving, garbage = self._store.run(self._backlog.drop, names)
-        self._store.run(self._store.drop, garbage)
-        for name in dropped:
-            self._events.emit("dropped", name=name, **_who(request))
-        self._paused()
+
+        def drop() -> tuple[list[str], list[str]]:
+            dropped, moving, garbage = self._backlog.drop(names)
+            with self._board.guard:
+                self._events.emit_all([("dropped", {"name": name, **_who(request)}) for name in dropped])
+                self._paused()
+            self._store.drop(garbage)
+            return dropped, moving
+
+        dropped, moving = self._store.run(drop)
         self._levers.wake()
         if moving:
             raise ValueError(f"{', '.join(moving)}: on its way just now. Pause it first, then drop it.")

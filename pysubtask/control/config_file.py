@@ -1,0 +1,164 @@
+"""The config file: TOML with the sections and keys of ``defaults_config``, read whole and checked whole.
+
+One task in a file, or several (``[tasks.NAME.ftp]``), or a folder with one task in each ``conf.d/*.toml``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ..common.config import is_secret
+from ..common.errors import ConfigError
+from .config_task import TaskConfig, read_tasks
+from .environment import overrides, unused
+from .exits import NO_TASK, CommandError
+from .problems import ConfigProblems, Problem, Where
+from .task_values import KEYS
+
+FOLDER_VARIABLE = "PYSUBTASK_CONFIG_DIR"
+SYSTEM_FOLDER = "/etc/pysubtask"
+MAIN_FILE = "pysubtask.toml"
+DROP_INS = "conf.d"
+
+
+class Config(NamedTuple):
+    """What was read: the tasks, the files they are from, and lines about what was left out."""
+
+    tasks: tuple[TaskConfig, ...]
+    files: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def named(self, names: Sequence[str]) -> tuple[TaskConfig, ...]:
+        """The tasks of these names, all where none is named; CommandError where one does not exist."""
+        known = {task.name: task for task in self.tasks}
+        for name in names:
+            if name not in known:
+                raise CommandError(f"The config has no task {name!r}. It has: {', '.join(known)}.", NO_TASK)
+        return tuple(known[name] for name in dict.fromkeys(names)) if names else self.tasks
+
+
+def folders(environ: Mapping[str, str]) -> list[str]:
+    """Where a config is looked for: ``$PYSUBTASK_CONFIG_DIR``, or ``/etc/pysubtask`` and then the user's own folder."""
+    own = environ.get(FOLDER_VARIABLE)
+    if own:
+        return [os.path.abspath(os.path.expanduser(own))]
+    base = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return [SYSTEM_FOLDER, os.path.join(base, "pysubtask")]
+
+
+def default_file(environ: Mapping[str, str]) -> str:
+    """Where ``init`` puts a config: root's is the system's, another user's his own."""
+    places = folders(environ)
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return os.path.join(places[0] if root or len(places) == 1 else places[-1], MAIN_FILE)
+
+
+def find_files(given: str | None, environ: Mapping[str, str]) -> list[str]:
+    """The files of a config: the one that is given, those of a folder that is given, or those of the first of ``folders`` that
+    has any. CommandError where there is none."""
+    if given is not None:
+        path = os.path.abspath(os.path.expanduser(given))
+        if not os.path.isdir(path):
+            return [path]
+        found = _in_folder(path)
+        if not found:
+            raise CommandError(f"In {path} is neither {MAIN_FILE} nor {DROP_INS}/*.toml. 'pysubtask init' writes one.", NO_TASK)
+        return found
+    places = folders(environ)
+    for place in places:
+        found = _in_folder(place)
+        if found:
+            return found
+    raise CommandError(
+        f"There is no config: {' and '.join(places)} {'have' if len(places) > 1 else 'has'} neither {MAIN_FILE} nor "
+        f"{DROP_INS}/*.toml. 'pysubtask init' writes one, or name a file.", NO_TASK,
+    )  # fmt: skip
+
+
+def load(given: str | None, environ: Mapping[str, str]) -> Config:
+    """Read a config. ConfigProblems names everything that is wrong with it, CommandError says where there is none."""
+    files = find_files(given, environ)
+    asked = overrides(environ, KEYS)
+    problems: list[Problem] = []
+    tasks: dict[str, TaskConfig] = {}
+    for path in files:
+        try:
+            text = _text(path)
+            raw = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as exc:
+            problems.append(_syntax(path, text, exc))
+            continue
+        except ConfigError as exc:
+            problems.append(Problem(Where(path), "", exc.problem, exc.remedy))
+            continue
+        found: list[Problem] = []
+        for task in read_tasks(path, text, raw, asked, environ, found):
+            first = tasks.setdefault(task.name, task)
+            if first is not task:
+                said = f"{task.name!r} is the name of a task in {first.file} too"
+                found.append(Problem(Where(path), "base.TaskName", said, "Give one of the two another TaskName."))
+        problems += sorted(found, key=lambda one: (one.where.line or 0))
+    if problems:
+        raise ConfigProblems(problems)
+    return Config(tuple(tasks.values()), tuple(files), tuple(unused(asked, tasks)))
+
+
+def _in_folder(folder: str) -> list[str]:
+    main = os.path.join(folder, MAIN_FILE)
+    found = [main] if os.path.exists(main) else []
+    try:
+        names = sorted(os.listdir(os.path.join(folder, DROP_INS)))
+    except OSError:
+        names = []
+    return found + [os.path.join(folder, DROP_INS, name) for name in names if name.endswith(".toml") and not name.startswith(".")]
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        # Editors of one system begin a text with this mark.
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise ConfigError(path, f"line {line} is not UTF-8", "Save the file as UTF-8.") from exc
+    except OSError as exc:
+        missing = isinstance(exc, FileNotFoundError)
+        remedy = "'pysubtask init FILE' writes one." if missing else "Let the user who runs this read it."
+        raise ConfigError(path, f"it cannot be read ({exc.strerror})", remedy) from exc
+
+
+def _syntax(path: str, text: str, exc: tomllib.TOMLDecodeError) -> Problem:
+    said = str(exc)
+    place = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", said, re.DOTALL)
+    line = int(place[2]) if place and place[2] else text.count("\n") + (not text.endswith("\n"))
+    column = int(place[3]) if place and place[3] else None
+    what = place[1] if place else said
+    written = text.split("\n")[line - 1].strip() if 0 < line <= text.count("\n") + 1 else ""
+    key, _, value = (part.strip() for part in written.partition("="))
+    key = key if re.fullmatch(r"[\w.\"-]+", key) else ""
+    problem = f"this is not TOML: {what[0].lower()}{what[1:]}" + (f" at column {column}" if column else " at the end of the file")
+    return Problem(Where(path, line), key, problem, _syntax_remedy(what, key, value))
+
+
+def _syntax_remedy(what: str, key: str, value: str) -> str:
+    first = value.split("#")[0].strip()
+    if "overwrite a value" in what:
+        return "This key stands here twice: remove one of the two."
+    if "twice" in what or "mutate" in what or "Cannot declare" in what:
+        return "This table stands here twice: put its settings together, or for one more [[watch]] use double brackets."
+    if first in ("True", "False"):
+        return f"Write it in small letters: {key} = {first.lower()}"
+    if first == "None":
+        return f'Write it as text: {key} = "none"'
+    if "escape" in what or "\\" in first:
+        return f"A backslash means something else in double quotes; use single ones: {key} = 'C:\\data'"
+    if first and first[0] not in "\"'[{+-.0123456789":
+        return f'Put text into quotes: {key} = "{"..." if is_secret(key) else first}"'
+    if first[:1] in "\"'" and first[:1]:
+        return f"End the text with the same quote that it begins with: {key} = {first[0]}...{first[0]}"
+    return 'A line is KEY = VALUE, [SECTION], or a # with a comment; text stands in "quotes".'

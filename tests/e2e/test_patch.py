@@ -5,38 +5,19 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.relay import Relay
-from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from tests.e2e.conftest import MakeStation
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
-
-
-@pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
-    with openssh_server(tmp_path_factory.mktemp("sshd")) as server:
-        yield server
-
 
 @pytest.fixture
-def relay(sshd: OpenSSHServer) -> Iterator[Relay]:
-    with Relay("127.0.0.1", sshd.port) as running:
-        yield running
-
-
-@pytest.fixture
-def one(tmp_path: Path, sshd: OpenSSHServer, relay: Relay) -> Iterator[SFTPStation]:
-    whole = {**sshd.settings(), "HostPort": relay.port, "HostKey": sshd.host_key, "KnownHostsFile": None}
-    station = SFTPStation(tmp_path, sshd.files, whole, [{"file": str(tmp_path / "data" / "big.dat")}])
-    yield station
-    station.close()
+def one(station: MakeStation) -> SFTPStation:
+    return station("big.dat")
 
 
 def sent(station: SFTPStation) -> None:

@@ -6,12 +6,14 @@ holder whatever ends that. The record only tells who it is; it is read where the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from .errors import AlreadyRunning
@@ -94,6 +96,19 @@ class StateLock:
             _write(fd, None)
             _unlock(fd)
         os.close(fd)
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[bool]:
+        """Keep children and others who look out for a moment; whether that could be done: never while a child lives. There is
+        no record of it, so a child that starts meanwhile waits for the end of the look."""
+        fd: int | None = None
+        try:
+            with contextlib.suppress(OSError):
+                fd = os.open(self.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+            yield fd is not None and _lock(fd, exclusive=True) and _is_file(fd, self.path)
+        finally:
+            if fd is not None:
+                os.close(fd)  # and with it the lock
 
     def holder(self) -> Holder | None:
         """Who holds the lock at this moment; None where nobody does or the holder cannot be identified."""

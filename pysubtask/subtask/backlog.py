@@ -28,6 +28,16 @@ class Row(NamedTuple):
     reason: str
 
 
+class Counts(NamedTuple):
+    """The queue in numbers; ``oldest`` is the wall-clock time of the longest waiting version."""
+
+    waiting: int
+    sending: int
+    parked: int
+    bytes: int
+    oldest: float | None
+
+
 class Backlog:
     """``db`` is the spool's connection, ``commit`` opens a transaction on it."""
 
@@ -47,6 +57,16 @@ class Backlog:
             state, reason = ("paused", f"paused by {by}") if by and state != "sending" else (state, reason or "")
             found.append(Row(os.fsdecode(name), os.fsdecode(path), state, size, utc(at), attempts, due or 0.0, reason))
         return found
+
+    def counts(self) -> Counts:
+        """The queue in numbers."""
+        found = dict.fromkeys(("waiting", "sending", "parked"), 0)
+        size, oldest = 0, None
+        for state, number, total, first in self._db.execute("SELECT state, COUNT(*), SUM(size), MIN(at) FROM job GROUP BY state"):
+            found[state] = number
+            size += total
+            oldest = first if oldest is None else min(oldest, first)
+        return Counts(found["waiting"], found["sending"], found["parked"], size, oldest)
 
     def names_of(self, asked: Iterable[str]) -> list[str]:
         """The remote names that are meant: each of ``asked`` is one, or the path of a data file. KeyError for one that is

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from ..common.errors import DiskLow, SpoolDamaged
 from .mounts import on_network
 
+FILE = "spool.db"
 FORMAT = 3
 
 _SCHEMA = """
@@ -67,6 +68,24 @@ def opening(path: str) -> Iterator[sqlite3.Connection]:
         if isinstance(exc, sqlite3.DatabaseError):
             raise SpoolDamaged(f"{path}: {exc}") from exc
         raise
+
+
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[sqlite3.Connection]:
+    """A connection that can change nothing, for one who keeps every other process out; what was committed last is in the file
+    or in its log, and both stay as they are. Raises sqlite3.Error."""
+    from urllib.parse import quote
+
+    logged = os.path.exists(path + "-wal")
+    db = sqlite3.connect(f"file:{quote(os.fsencode(os.path.abspath(path)))}?mode=ro", uri=True, isolation_level=None)
+    try:
+        yield db
+    finally:
+        db.close()
+        # The index of the log, and the log where there was none, are made by reading it.
+        for made in ("-shm",) if logged else ("-shm", "-wal"):
+            with contextlib.suppress(OSError):
+                os.unlink(path + made)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from ..common.notify import Stamp, hold_name, notify_name
 from ..common.receipts import Receipt, parse, to_line
 from ..transports.base import RemoteStat
 from . import database
-from .backlog import EVERYTHING, Backlog
+from .backlog import EVERYTHING, Backlog, Counts
 from .plan import Known, Way, way
 
 TEMP_MEMORY_SECS = 600.0
@@ -106,16 +106,6 @@ class Done(NamedTuple):
     bytes_new: int = 0
     signature: bytes | None = b""
     bytes_on_wire: int | None = None
-
-
-class Counts(NamedTuple):
-    """The queue in numbers; ``oldest`` is the wall-clock time of the longest waiting version."""
-
-    waiting: int
-    sending: int
-    parked: int
-    bytes: int
-    oldest: float | None
 
 
 class Parked(NamedTuple):
@@ -493,13 +483,7 @@ class Spool:
 
     def counts(self) -> Counts:
         """The queue in numbers."""
-        found = dict.fromkeys(("waiting", "sending", "parked"), 0)
-        size, oldest = 0, None
-        for state, number, total, first in self._db.execute("SELECT state, COUNT(*), SUM(size), MIN(at) FROM job GROUP BY state"):
-            found[state] = number
-            size += total
-            oldest = first if oldest is None else min(oldest, first)
-        return Counts(found["waiting"], found["sending"], found["parked"], size, oldest)
+        return self.backlog.counts()
 
     def parked(self, limit: int = 20) -> list[Parked]:
         """The first versions the server refused, with its reason."""

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from ..common import receipts
 from ..common.errors import SpoolDamaged
 from ..common.receipts import Receipt
+from .database import FILE as FILE
 from .spool import Done, Spool
 
-FILE = "spool.db"
 _SYNC_EVERY = 500
 
 T = TypeVar("T")

@@ -29,6 +29,8 @@ from .store import Store
 BEAT_SECS = 1.0
 EXPECT_SECS = 10.0
 _CLOSE_SECS = 5.0
+_TAKE_SECS = 0.02
+"""While most places are taken, the next versions are taken together: each time is a commit."""
 _NEVER = float("inf")
 _PAUSED = "paused"
 
@@ -69,6 +71,7 @@ class Courier:
         self._counted = 0
         self._refusals = 0
         self._try_at = 0.0
+        self._taken_at = 0.0
         self._held = ""
         self._deadline: float | None = None
         self._last_notice = clock()
@@ -240,14 +243,16 @@ class Courier:
             deliveries.begin_beat()
         places = min(int(self._settings["Concurrency"]), self._transport.traits.concurrency)
         room = places - len(deliveries)
-        if room > 0:
+        take_at = now if room >= max(1, places // 4) else self._taken_at + _TAKE_SECS
+        if room > 0 and take_at <= now:
             # Of four places one is kept for what is small, so that live data does not wait behind a backlog.
             big = max(1, places - (places + 3) // 4) - deliveries.big
             wall = self._desk.wall()
             for version in await self._desk.ask(self._desk.take, room, now, wall, big=max(0, big), **self._ways()):
                 deliveries.begin(version)
+                self._taken_at = now
         if deliveries.busy:
-            return self._pause(now, _NEVER, busy=True)
+            return self._pause(now, take_at if room > 0 and take_at > now else _NEVER, busy=True)
         due = await self._desk.ask(self._desk.spool.next_due)
         at = _NEVER if due is None else due
         rest_at = max(self._last_notice, deliveries.active_at) + self._settings["DeadTimeMilli"] / 1000

@@ -21,6 +21,8 @@ from .spool import BIG_BYTES, Done, Version
 from .toll import Toll
 
 IDLE_SECS = 5.0
+_GATHER_SECS = 0.01
+"""A finished upload waits so long for others to share its commit, while there are others."""
 _BEAT = -1
 
 
@@ -311,6 +313,8 @@ class Deliveries:
         """Commit finished uploads; those that finish while a commit runs share the next one."""
         while True:
             dones = [await self._finished.get()]
+            if len(self._tasks) > 1:
+                await asyncio.sleep(_GATHER_SECS)
             while not self._finished.empty():
                 dones.append(self._finished.get_nowait())
             for done, receipt in await self._desk.ask(self._desk.deliver, dones):

@@ -26,7 +26,8 @@ from .store import Store
 from .tails import Tails
 from .watch import RESIDUAL, Due, Watch
 
-BATCH_FILES = 64
+FIRST_FILES, BATCH_FILES = 16, 256
+"""The first commit of many comes soon, so that the courier may log in meanwhile; the others are fewer and larger."""
 BATCH_BYTES = 32 * 1024 * 1024
 """A file above this is copied beside all others, which do not wait for it."""
 _ONE_TOUCH_NS = 12_000_000  # a new file gets the kernel's coarse time, up to 10 ms old, then its own
@@ -76,6 +77,7 @@ class Intake:
         self._anew: set[str] = set()
         self._disk_low = False
         self._tails = Tails()
+        self._real: dict[str, str] = {}
         self._big: Background[Due, Copied] = Background(rules.wake)
         self.tails_wanted = False
         self.ahead = Ahead()
@@ -91,6 +93,7 @@ class Intake:
     def take(self, now: float, *, everything: bool = False) -> int:
         """Snapshot and queue what is due; how many files were due and readable."""
         found = self._watch.scan(now, everything=everything)
+        self._real.clear()
         while self._asked:
             self._anew.add(self._asked.popleft())
         found += [Due(path, self._watch.index_of(path), None, "start") for path in self._anew - {due.path for due in found}]
@@ -118,6 +121,7 @@ class Intake:
     def _take(self, found: list[Due], now: float, everything: bool, low_before: bool) -> int:
         batch: list[tuple[Due, Copied]] = []
         size = taken = 0
+        enough = FIRST_FILES
         ready = self._ready(everything)
         begun = {(due.path, due.stamp, due.hold) for due, _ in ready}
         others = (due for due in found if (due.path, due.stamp, due.hold) not in begun)
@@ -127,9 +131,9 @@ class Intake:
                 taken += 1
                 batch.append((due, copied))
                 size += copied.size
-            if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
+            if len(batch) >= enough or size >= BATCH_BYTES:
                 self._seal(batch, low_before)
-                batch, size = [], 0
+                batch, size, enough = [], 0, min(4 * enough, BATCH_FILES)
                 self._rules.between()
             if self._disk_low:
                 break
@@ -229,12 +233,19 @@ class Intake:
         """The folder a file must really be in, should a link lead to it; None for a named file."""
         folder = os.path.dirname(due.path)
         if due.entry_index == RESIDUAL:
-            return os.path.realpath(folder)
+            return self._real_path(folder)
         entry = self._entries[due.entry_index]
         if entry.kind == "file":
             return None
         # The folder of the entry may be a link, those inside it may not.
-        return os.path.normpath(os.path.join(os.path.realpath(entry.path), below(entry, folder)))
+        inside = below(entry, folder)
+        return os.path.normpath(os.path.join(self._real_path(entry.path), inside)) if inside else self._real_path(entry.path)
+
+    def _real_path(self, folder: str) -> str:
+        """Where a folder really is; looked at once in each :meth:`take`."""
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder)
+        return self._real[folder]
 
     def _settled(self, due: Due) -> None:
         self._watch.done(due)

@@ -40,6 +40,8 @@ class Store:
         self._unsynced = 0
         self._unwritten: list[Receipt] = []
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
+        # Removing many files takes a disk its time, and nobody waits for it.
+        self._sweeper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sweeper")
         try:
             self.spool: Spool = self.run(self._open, os.path.join(state_dir, FILE), destination)
         except BaseException:
@@ -100,7 +102,11 @@ class Store:
         self.drop(self.spool.failed(job, reason, due, park=park, compare=compare))
 
     def drop(self, snapshots: Sequence[str]) -> None:
-        """Remove snapshots that the queue needs no more."""
+        """Remove snapshots that the queue needs no more, soon; those that a crash leaves are removed at the next start."""
+        if snapshots:
+            self._sweeper.submit(self._drop_all, list(snapshots))
+
+    def _drop_all(self, snapshots: list[str]) -> None:
         for path in snapshots:
             self._drop(path)
 
@@ -113,3 +119,4 @@ class Store:
             return
         finally:
             self._pool.shutdown()
+            self._sweeper.shutdown()

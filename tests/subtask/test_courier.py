@@ -191,7 +191,7 @@ def test_what_is_queued_arrives_and_its_snapshot_goes(bench):
     one.put("a", "b", "dir/c")
     one.drained()
     assert set(one.transport.files) == {"a", "b", "dir/c"}
-    assert snapshots(one) == []
+    wait_until(lambda: snapshots(one) == [], what="the snapshots are gone")
     assert sorted(receipt.name for receipt in read_receipts(one.folder)) == ["a", "b", "dir/c"]
     wait_until(lambda: one.board.get("delivered") == 3, what="counted")
 

@@ -77,14 +77,14 @@ class FileEvents:
         broken = False
         if folder in self._identities:
             if self._healthy(folder):
-                return Tended(folder not in self._shared, False, False)
+                return Tended(self._tells(folder), False, False)
             self._unwatch(folder)
             broken = True
         # Only a refusal is left alone for a while: a folder that is not there may come any moment.
         if self._ended or now < self._retry.get(folder, now) or not os.path.isdir(folder):
             return Tended(False, False, broken)
         if (self._running or self._run()) and self._watch(folder):
-            return Tended(folder not in self._shared, True, broken)
+            return Tended(self._tells(folder), True, broken)
         self._retry[folder] = now + RETRY_SECS
         return Tended(False, False, broken)
 
@@ -99,7 +99,7 @@ class FileEvents:
         if self._running and self._watch(folder, parent):
             self._refused.discard(folder)
             self._retry.pop(folder, None)
-            return folder not in self._shared
+            return self._tells(folder)
         self._refused.add(folder)
         self._retry[folder] = now + RETRY_SECS
         return False
@@ -119,9 +119,13 @@ class FileEvents:
 
     def hears(self, folder: str) -> bool:
         """Whether the events of a folder that is followed tell of every change."""
-        if folder not in self._identities or folder in self._shared or self._source is None:
+        if folder not in self._identities or self._source is None:
             return False
-        return self._source.has(folder) and self._source.alive()
+        return self._tells(folder) and self._source.has(folder) and self._source.alive()
+
+    def _tells(self, folder: str) -> bool:
+        """Whether a folder's events, as long as they come, tell of every change."""
+        return folder not in self._shared and self._source is not None and self._source.tells_of_touches
 
     def renew(self) -> None:
         """Events were dropped, those that tell of the end of a folder's events maybe among them."""
@@ -203,27 +207,29 @@ class FileEvents:
 
     # -- on another thread ------------------------------------------------------------------------------------
 
-    def file(self, folder: str, name: str, made: bool) -> None:
-        """A file in a folder had an event."""
+    def file(self, folder: str, name: str, made: bool) -> bool:
+        """A file in a folder had an event; whether that is of interest."""
         wants = self._wants.get(folder)
         if wants is None or not wants(name, made):
-            return
+            return False
         path = os.path.join(folder, name)
         with self._lock:
             first = not self._paths and not self._came and not self._lost
             self._paths[path] = made or self._paths.get(path, False)
         if first:
             self._wake()
+        return True
 
-    def folder(self, path: str) -> None:
-        """A folder came or went, or has no events any more."""
+    def folder(self, path: str) -> bool:
+        """A folder came or went, or has no events any more; whether that is of interest."""
         if path not in self._wants and os.path.dirname(path) not in self._deep:
-            return
+            return False
         with self._lock:
             first = not self._paths and not self._came and not self._lost
             self._came.add(path)
         if first:
             self._wake()
+        return True
 
     def lose(self) -> None:
         """Events were dropped: the next look must be at everything."""

@@ -15,11 +15,14 @@ from ..common.entries import STATE_FOLDER, Entry
 from ..common.globs import match_all_in
 from ..common.notify import HOLD, NOTIFY
 from .file_events import FileEvents, Taken, Tended, Wants
+from .named import FULL_LOOK_SECS, Named
 from .scan import Folder, Listing
 
-FULL_LOOK_SECS = 60.0
-# Full looks without file events take at most one part in this many of the time.
+# Full looks take at most one part in this many of the time.
 _SHARE = 25
+# Keeping the events of many folders going takes at most one part in this many; of few, that is nothing.
+_TEND_SHARE = 500
+_CHEAP_SECS = 0.001
 
 
 class Look(NamedTuple):
@@ -32,15 +35,15 @@ class Look(NamedTuple):
 
 class Folders:
     """``skip``: absolute paths of folders that are not watched (``ignored``: the entries this hits), and of files that
-    are no data. ``nested``: the same, but an entry for such a folder is watched. ``signals``: for folders of
-    named files, the names whose events count. ``timer`` in seconds."""
+    are no data. ``nested``: the same, but an entry for such a folder is watched. ``named``: the named
+    files of each folder that has some. ``timer`` in seconds."""
 
     def __init__(
         self,
         entries: Sequence[Entry],
         skip: Iterable[str],
         nested: Iterable[str],
-        signals: Mapping[str, Container[str]],
+        named: Mapping[str, Named],
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         skipped = {form for path in skip for form in (path, os.path.realpath(path))}
@@ -56,9 +59,11 @@ class Folders:
         }
         self._skip = left_out
         self._by_path = dict(self._roots)
-        self._signals = signals
+        self._named = named
         self._timer = timer
-        self._tended = list(dict.fromkeys([*self._roots, *signals]))
+        self._tended = dict.fromkeys([*self._roots, *named], Tended(False, False, False))
+        self._next_tend = float("-inf")
+        self._lost = False
         self._events: FileEvents | None = None
         self._now = 0.0
         self._dropped: list[Folder] = []
@@ -85,21 +90,57 @@ class Folders:
 
     # -- the look ---------------------------------------------------------------------------------------------
 
-    def looks(self, now: float, taken: Taken, everything: bool) -> Iterator[Look]:
-        """Keep the events going, and look at every folder that it is time to look at: those must be worked off one by
-        one, for what that takes is part of the cost. ``now`` in monotonic seconds."""
-        self._now = now
-        if taken.lost and self._events is not None:
+    def tend(self, now: float, taken: Taken) -> None:
+        """Keep the events going. ``now`` in monotonic seconds; ``taken``: what events there were."""
+        self._now, self._lost = now, taken.lost
+        if self._events is None:
+            return
+        if taken.lost:
             self._events.renew()
-        anew: set[str] = set()
+        if now < self._next_tend and not taken.lost and self._tended.keys().isdisjoint(taken.folders):
+            for path, stands in self._tended.items():
+                self._tended[path] = Tended(stands.live, False, False)
+            return
+        begun = self._timer()
         for path in self._tended:
+            self._tended[path] = self._events.tend(path, now)
+        cost = self._timer() - begun
+        self._next_tend = now + (_TEND_SHARE * cost if cost > _CHEAP_SECS else 0.0)
+
+    def named(self, everything: bool) -> Iterator[tuple[Named, Iterable[tuple[int, str]]]]:
+        """The named files to be looked at whatever the events said, by their folders: all where those do not tell and it
+        is time, or they did not until now; else a few. To be worked off one by one."""
+        for path, named in self._named.items():
+            stands = self._tended[path]
+            anew = self._lost or stands.renewed or stands.broken or (named.live and not stands.live)
+            named.live = stands.live
+            trusted = named.live and not named.unread
+            if everything or anew or (not trusted and self._now >= named.next_look):
+                begun = self._timer()
+                named.unread = False
+                yield named, named.files
+                named.cost = self._timer() - begun
+                named.next_look = self._now + self._rest(False)
+                named.looked(self._now)
+            elif trusted:
+                yield named, named.turn(self._now)
+
+    def _rest(self, live: bool) -> float:
+        """Seconds until the next look at all of a folder; ``live``: events tell of what happens until then."""
+        cost = sum(each.cost for each in self._roots.values()) + sum(each.cost for each in self._named.values())
+        return max(FULL_LOOK_SECS if live else 0.0, _SHARE * cost)
+
+    def looks(self, taken: Taken, everything: bool) -> Iterator[Look]:
+        """Look at every folder that it is time to look at: those must be worked off one by one, for what that takes is
+        part of the cost."""
+        anew: set[str] = set()
+        for path, events in self._tended.items():
             root = self._roots.get(path)
-            events = Tended(False, False, False) if self._events is None else self._events.tend(path, now)
             if root is not None:
                 if events.broken:
                     self._away(root)
                 if root.live and not events.live:
-                    root.next_look = now
+                    root.next_look = self._now
                 root.live = events.live
                 yield from self._looks_in(root, taken.lost or events.renewed, everything)
             elif events.broken or events.renewed:
@@ -113,10 +154,7 @@ class Folders:
             # Where events tell of each new file, the names are enough.
             yield from self._walk(list(root.tree()), lost)
             root.cost = self._timer() - begun
-            if root.live and not root.entry.on_change:
-                root.next_look = self._now + FULL_LOOK_SECS
-            else:
-                root.next_look = self._now + _SHARE * sum(each.cost for each in self._roots.values())
+            root.next_look = self._now + self._rest(root.live and not root.entry.on_change)
             root.next_poll = self._now + _SHARE * root.cost
         elif root.entry.recursive and root.live and self._now >= root.next_poll:
             begun = self._timer()
@@ -244,7 +282,8 @@ class Folders:
 
     def _wants(self, path: str, folder: Folder | None) -> Wants:
         """Which file events of a folder are of interest."""
-        signals = self._signals.get(path, ())
+        named = self._named.get(path)
+        signals: Container[str] = () if named is None else named.signals
 
         def wants(name: str, made: bool) -> bool:
             if name in signals:

@@ -12,6 +12,7 @@ import os
 import select
 import struct
 import threading
+import time
 from typing import Any, Protocol
 
 _ATTRIB = 0x4
@@ -24,21 +25,27 @@ _IGNORED = 0x8000
 _ONLYDIR = 0x01000000
 _ISDIR = 0x40000000
 
-# Neither reads nor writes: a program that writes a thousand times a second costs nothing. A change of times is what a
-# touch by a bare utime(2) is.
+# Neither reads nor writes: a program that keeps a file open and writes a thousand times a second costs nothing. A change
+# of times is what a touch by a bare utime(2) is.
 _MASK = _ATTRIB | _CREATE | _MOVED_TO | _MOVED_FROM | _CLOSE_WRITE | _ONLYDIR
 _HEAD = struct.Struct("iIII")
-_BUFFER = 1 << 18
+_BUFFER = 1 << 16
+
+# A storm of events that are of no interest, as of a program that opens and closes a file a thousand times a second, is
+# read some at a time: the kernel keeps 16,384, and repeats that it still has are one to it.
+_STORM_GAP_SECS = 0.05
+_FIRST_PAUSE_SECS, MOST_PAUSE_SECS = 0.002, 0.25
+_MUCH = 1 << 15
 
 
 class Hears(Protocol):
     """Who is told, on a thread that is not the main one."""
 
-    def file(self, folder: str, name: str, made: bool) -> None:
-        """A file was made in this folder, or moved into it (``made``), or closed after writing."""
+    def file(self, folder: str, name: str, made: bool) -> bool:
+        """A file was made in this folder, or moved into it (``made``), or closed after writing; whether that matters."""
 
-    def folder(self, path: str) -> None:
-        """A folder came or went, or its events ended."""
+    def folder(self, path: str) -> bool:
+        """A folder came or went, or its events ended; whether that matters."""
 
     def lose(self) -> None:
         """Events were dropped."""
@@ -63,7 +70,12 @@ def available() -> bool:
 
 
 class Inotify:
-    """The events of folders, not of what is inside the folders in them. The constructor raises OSError or RuntimeError."""
+    """The events of folders, not of what is inside the folders in them. The constructor raises OSError or RuntimeError.
+
+    ``tells_of_touches``: whether a file that is touched, in any way, has an event.
+    """
+
+    tells_of_touches = True
 
     def __init__(self, hears: Hears) -> None:
         self._hears = hears
@@ -123,25 +135,38 @@ class Inotify:
 
     def _run(self) -> None:
         try:
-            poll = select.poll()
-            poll.register(self._handle, select.POLLIN)
-            poll.register(self._end, select.POLLIN)
-            while not any(handle == self._end for handle, _ in poll.poll()):
+            hearing, ending = select.poll(), select.poll()
+            hearing.register(self._handle, select.POLLIN)
+            hearing.register(self._end, select.POLLIN)
+            ending.register(self._end, select.POLLIN)
+            pause = 0.0
+            while not (pause and ending.poll(1000 * pause)):
+                begun = time.monotonic()
+                if any(handle == self._end for handle, _ in hearing.poll()):
+                    return
+                waited = time.monotonic() - begun
                 with contextlib.suppress(BlockingIOError):
-                    self._tell(os.read(self._handle, _BUFFER))
+                    events = os.read(self._handle, _BUFFER)
+                    pause = next_pause(pause, waited, len(events), self._tell(events))
         finally:
             os.close(self._handle)
             os.close(self._end)
 
-    def _tell(self, events: bytes) -> None:
-        at = 0
+    def _tell(self, events: bytes) -> bool:
+        """Tell of these; whether any of them matters."""
+        at, matters = 0, False
+        told: set[bytes] = set()
         while at < len(events):
             watch, mask, _, length = _HEAD.unpack_from(events, at)
-            at += _HEAD.size
-            name = os.fsdecode(events[at : at + length].rstrip(b"\0"))
-            at += length
+            event = events[at : at + _HEAD.size + length]
+            at += len(event)
+            if event in told:
+                # Whatever it is about was looked at by nobody since.
+                continue
+            told.add(event)
             if mask & _Q_OVERFLOW:
                 self._hears.lose()
+                matters = True
                 continue
             with self._lock:
                 paths = list(self._paths.get(watch, ()))
@@ -149,15 +174,31 @@ class Inotify:
                     self._paths.pop(watch, None)
                     for path in paths:
                         del self._watches[path]
+            name = os.fsdecode(event[_HEAD.size :].rstrip(b"\0"))
             if mask & _ATTRIB and (mask & _ISDIR or not name):
                 continue
             for path in paths:
                 if mask & _IGNORED:
-                    self._hears.folder(path)
+                    matters |= self._hears.folder(path)
                 elif mask & _ISDIR:
-                    self._hears.folder(os.path.join(path, name))
+                    matters |= self._hears.folder(os.path.join(path, name))
                 elif mask & (_CREATE | _MOVED_TO | _CLOSE_WRITE | _ATTRIB):
-                    self._hears.file(path, name, bool(mask & (_CREATE | _MOVED_TO)))
+                    matters |= self._hears.file(path, name, bool(mask & (_CREATE | _MOVED_TO)))
+        return matters
+
+
+def next_pause(pause: float, waited: float, size: int, matters: bool) -> float:
+    """How long to leave events alone after a read, in seconds. Pure.
+
+    ``pause`` came before that read, then nothing for ``waited`` seconds; it gave ``size`` bytes of events and, or not, one
+    that ``matters``. What comes after a quiet time, or after what matters, is read at once.
+    """
+    if matters or waited > _STORM_GAP_SECS:
+        return 0.0
+    if size > _MUCH:
+        # The kernel's queue must not overflow.
+        return pause / 2
+    return min(max(2 * pause, _FIRST_PAUSE_SECS), MOST_PAUSE_SECS)
 
 
 def _checked(result: int) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from ..common.entries import Entry, selects
-from ..common.notify import HOLD, NOTIFY, is_signal_file
+from ..common.notify import HOLD, NOTIFY, Stamp, data_name, is_signal_file
+
+_SPARE = 100
 
 
 class Listing(NamedTuple):
@@ -26,11 +29,13 @@ class Listing(NamedTuple):
 class Folder:
     """State of the folder of a ``{'dir': ...}`` entry, or of one ``inside`` it where the entry is recursive.
 
-    ``names``: each known data file and its inode number, 0 while it has none. ``subs``: the folders in it that are
-    watched too. ``identity``: device and inode number of a folder inside, when it was found. ``live``: file events told
-    of every change until now. ``fresh``: it was not looked at yet, or it was away: its files are compared with their last
-    snapshots. ``next_look`` (monotonic) and ``cost`` (seconds): when to look at it again, with all inside, and how long
-    that took; ``next_poll`` and ``poll_cost`` the same of those inside that have no events.
+    ``names``: each known data file and its inode number, 0 while it has none. ``calm``: data files that look as they did
+    when they were snapshotted, and notify files whose stamp is handled: nothing is to be done about them until they look
+    otherwise, or :meth:`doubt`. ``subs``: the folders in it that are watched too. ``identity``: device and inode number of
+    a folder inside, when it was found. ``live``: file events told of every change until now. ``fresh``: it was not looked
+    at yet, or it was away: its files are compared with their last snapshots. ``next_look`` (monotonic) and ``cost``
+    (seconds): when to look at it again, with all inside, and how long that took; ``next_poll`` and ``poll_cost`` the same
+    of those inside that have no events.
     """
 
     def __init__(self, index: int, entry: Entry, skip: Container[str], inside: Folder | None = None, name: str = "") -> None:
@@ -42,6 +47,7 @@ class Folder:
         self.below: str = "" if inside is None else f"{inside.below}{name}/"
         self.identity = (0, 0)
         self.names: dict[str, int] = {}
+        self.calm: dict[str, Stamp] = {}
         self.subs: dict[str, Folder] = {}
         self.fresh = True
         self.live = False
@@ -95,30 +101,51 @@ class Folder:
     def away(self) -> None:
         """It is not there: when it comes back everything in it is compared anew."""
         self.names.clear()
+        self.calm.clear()
         self.fresh = True
 
     def forget(self, name: str) -> None:
         """A file is gone: one of that name is new, even with the same inode number."""
+        self.doubt(name)
         if name in self.names:
             self.names[name] = 0
 
+    def doubt(self, name: str) -> None:
+        """What is known of a data file, or of its notify file, changed: the next look must be a closer one."""
+        self.calm.pop(name, None)
+        self.calm.pop(name + NOTIFY, None)
+
     def look(self, every: bool) -> Listing:
-        """List it. Files of known name and inode number are odd only if ``every``; otherwise they need no stat.
+        """List it. Calm files need no closer look while their stamps stay, data files of known name and inode number not
+        even a stat, unless ``every``.
 
         Raises OSError.
         """
-        known, found = self.names, {}
+        known, calm = self.names, self.calm
+        quiet: list[str] = []
         odd: list[str] = []
         notified: list[str] = []
         held: list[str] = []
         subs: dict[str, int] = {}
-        with os.scandir(self.path) as entries:
-            for item in entries:
+        with contextlib.ExitStack() as stack:
+            for item in self._entries(stack, every):
                 name = item.name
-                inode = known.get(name)
-                if inode is not None and not every and inode == item.inode():
-                    found[name] = inode
-                elif self.entry.recursive and item.is_dir(follow_symlinks=False):
+                if not every and known.get(name) == item.inode():
+                    quiet.append(name)
+                    continue
+                stamp = calm.get(name)
+                # There may be a hundred thousand: no call but the stat itself.
+                if stamp is not None:
+                    try:
+                        found = item.stat()
+                        same = found.st_mtime_ns == stamp[0] and found.st_size == stamp[1] and found.st_ino == stamp[2]
+                    except OSError:
+                        # It went away meanwhile, or cannot be read now.
+                        same = False
+                    if same:
+                        quiet.append(name)
+                        continue
+                if self.entry.recursive and item.is_dir(follow_symlinks=False):
                     subs[name] = item.inode()
                 elif name.endswith(NOTIFY):
                     if len(name) > len(NOTIFY):
@@ -126,19 +153,42 @@ class Folder:
                 elif name.endswith(HOLD):
                     held.append(name[: -len(HOLD)])
                 elif self._is_data(item):
-                    found[name] = inode or 0
                     odd.append(name)
-        left = known.keys() - found.keys() if odd or len(found) != len(known) else set()
-        # With its notify file there, what is known of a file is still of use.
-        found.update(dict.fromkeys(left.intersection(notified), 0))
-        self.names = found
-        return Listing(odd, notified, held, sorted(left.difference(notified)), subs)
+        return Listing(odd, notified, held, self._gone({*quiet, *odd}, odd, notified), subs)
+
+    def _entries(self, stack: contextlib.ExitStack, every: bool) -> Iterator[os.DirEntry[str]]:
+        if every and self.calm and os.scandir in os.supports_fd:
+            # So each stat looks up a name only, not a path.
+            handle = os.open(self.path, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            return stack.enter_context(os.scandir(handle))
+        return stack.enter_context(os.scandir(self.path))
+
+    def _gone(self, seen: set[str], odd: list[str], notified: list[str]) -> list[str]:
+        """Bring the names up to date with those that were ``seen``; those that are gone, with their notify files."""
+        names, gone = self.names, []
+        if not names.keys() <= seen:
+            signed = set(notified)
+            for name in names.keys() - seen:
+                self.doubt(name)
+                if name in signed or name + NOTIFY in seen:
+                    # With its notify file there, what is known of a file is still of use.
+                    names[name] = 0
+                else:
+                    del names[name]
+                    gone.append(name)
+        for name in odd:
+            names.setdefault(name, 0)
+        if len(self.calm) > 2 * (len(seen) + len(notified)) + _SPARE:
+            self.calm = {name: stamp for name, stamp in self.calm.items() if name in names or data_name(name) in names}
+        return sorted(gone)
 
     def _is_data(self, item: os.DirEntry[str]) -> bool:
-        if item.path in self._skip or not self.wants(item.name):
+        path = self.join(item.name)
+        if path in self._skip or not self.wants(item.name):
             return False
         try:
-            return item.is_file(follow_symlinks=False) or (item.is_symlink() and self._link_stays(item.path))
+            return item.is_file(follow_symlinks=False) or (item.is_symlink() and self._link_stays(path))
         except OSError:
             # It went away meanwhile.
             return False

@@ -21,6 +21,7 @@ from .due import Known as Known
 from .file_events import Taken
 from .folders import Folders
 from .held import Holds
+from .named import Named, by_folder
 from .scan import Folder, Listing
 from .settling import Settling
 
@@ -62,11 +63,11 @@ class Watch:
         self._known = known
         self._stat_of = stat
         self._wall = wall
-        self._statics = [(index, entry.path) for index, entry in enumerate(entries) if entry.kind == "file"]
-        self._static_of = {path: index for index, path in self._statics}
+        self._static_of = {entry.path: index for index, entry in enumerate(entries) if entry.kind == "file"}
         self._bursting = {entry.path for entry in entries if entry.kind == "file" and entry.burstmode}
+        self._named = by_folder(entries, self._bursting)
         self._holds = Holds(longest_hold, self._stat, self._handled_stamp)
-        self._folders = Folders(entries, skip, nested, self._signals(), timer)
+        self._folders = Folders(entries, skip, nested, self._named, timer)
         self.ignored = self._folders.ignored
         self._events = self._folders.listen(wake) if use_events else None
         self._started = False
@@ -127,9 +128,12 @@ class Watch:
         for path, made in taken.paths.items():
             looks[path] = made or looks.get(path, False)
         self._after_done(now, wall, looks)
-        for index, path in self._statics:
-            self._look_static(index, path, now, wall)
-        for folder, listing, fresh in self._folders.looks(now, taken, everything):
+        self._folders.tend(now, taken)
+        for named, files in self._folders.named(everything):
+            for index, path in files:
+                if not self._started or path in self._bursting or not named.is_calm(path, self._handled_stamp(path + NOTIFY)):
+                    self._look_static(named, index, path, now, wall)
+        for folder, listing, fresh in self._folders.looks(taken, everything):
             self._look_over(folder, listing, fresh, now, wall)
         for folder in self._folders.dropped():
             self._leave(folder)
@@ -170,11 +174,19 @@ class Watch:
 
     # -- files that were named --------------------------------------------------------------------------------
 
-    def _look_static(self, index: int, path: str, now: float, wall: int) -> None:
+    def _look_static(self, named: Named, index: int, path: str, now: float, wall: int) -> None:
         if path in self._bursting:
             self._holds.look(path, index, now)
         notify = notify_name(path)
-        stamp = self._stat(notify)
+        try:
+            stamp = self._stat_of(notify)
+        except OSError:
+            # It is asked again soon, without an event.
+            stamp, named.unread, named.next_look = None, True, now
+        if named.live and stamp is not None and os.path.islink(notify):
+            named.linked[path] = index
+        elif named.linked:
+            named.linked.pop(path, None)
         if stamp is not None and stamp != self._handled_stamp(notify):
             self._add(path, index, stamp, "notify", wall)
         elif not self._started:
@@ -219,6 +231,10 @@ class Watch:
 
     def _look_at(self, path: str, made: bool, now: float, wall: int) -> None:
         """Look at one path that had an event."""
+        about = data_name(path)
+        index = self._static_of.get(about) if about != path else None
+        if index is not None:
+            self._look_static(self._named[os.path.dirname(path)], index, about, now, wall)
         folder, name = self._folders.of(path), os.path.basename(path)
         if folder is None or folder.fresh:
             return
@@ -238,10 +254,12 @@ class Watch:
         new = made or seen.inode != folder.names.get(name)
         folder.names[name] = seen.inode
         last = self._known.source(path)
-        if seen == last:
+        if last is not None and seen == last:
+            folder.calm[name] = last
             if fresh:
                 self._doubt(path, folder.index, seen, now, wall)
             return
+        folder.calm.pop(name, None)
         if fresh:
             # How long it has been quiet already.
             age = max(0, wall - seen.mtime_ns) / 1e9
@@ -259,7 +277,10 @@ class Watch:
         path = folder.join(name)
         notify = notify_name(path)
         stamp = self._stat(notify)
-        if not name or stamp is None or stamp == self._handled_stamp(notify) or not folder.is_data(name):
+        if stamp is not None and stamp == self._handled_stamp(notify):
+            folder.calm[notify_name(name)] = stamp
+            return
+        if not name or stamp is None or not folder.is_data(name):
             return
         self._settling.drop(path)
         source = self._stat(path)
@@ -328,6 +349,7 @@ class Watch:
             last = self._known.source(due.path)
             folder = self._folders.of(due.path)
             if folder is not None:
+                folder.doubt(os.path.basename(due.path))
                 self._compare_taken(folder, due.path, last, looks)
             checked = due.cause == "recheck" and due.path in self._checked
             before = self._checked.pop(due.path, None)
@@ -390,12 +412,3 @@ class Watch:
 
     def _handled_stamp(self, signal: str) -> Stamp | None:
         return self._handled.get(signal) or self._known.handled(signal)
-
-    def _signals(self) -> dict[str, set[str]]:
-        """For each folder of named files: the names that say something of them."""
-        signals: dict[str, set[str]] = {}
-        for _, path in self._statics:
-            name = os.path.basename(path)
-            wanted = {notify_name(name), hold_name(name)} if path in self._bursting else {notify_name(name)}
-            signals.setdefault(os.path.dirname(path), set()).update(wanted)
-        return signals

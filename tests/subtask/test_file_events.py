@@ -221,23 +221,29 @@ def test_many_files_at_once(tmp_path) -> None:
         child.until(*[(name, "new") for name in names], secs=60)
 
 
-def test_an_overflow_makes_everything_be_looked_at(tmp_path, source) -> None:
+def test_an_overflow_makes_everything_be_looked_at(tmp_path) -> None:
     (tmp_path / "d").mkdir()
-    with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 0}, {"file": "a"}]) as child:
         events = child.watch._events
         assert events is not None
-        # Lost to the queue: no event of this file arrives.
-        events.file = lambda folder, name, made: None
+        # Lost to the queue: no event of these files arrives.
+        events.file = lambda folder, name, made: False
         (tmp_path / "d" / "x").write_text("1")
+        Toucher().touch(str(tmp_path / "a.notify"))
         child.nothing(0.2)
-        if source == "inotify":
-            events._source._tell(struct.pack("iIII", -1, 0x4000, 0, 0))
-        else:
-            reader = getattr(events._source._observer, "_inotify_fd", None)
-            if not hasattr(reader, "handle_event"):
-                pytest.skip("this version of watchdog does not tell of an overflow")
-            reader.handle_event(SimpleNamespace(is_queue_overflow=True))
-        child.until(("x", "new"))
+        events._source._tell(struct.pack("iIII", -1, 0x4000, 0, 0))
+        child.until(("x", "new"), ("a", "notify"))
+
+
+def test_an_overflow_that_watchdog_logs_is_heard(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(inotify, "available", lambda: False)
+    with Child(tmp_path, [{"file": "a"}]) as child:
+        events = child.watch._events
+        reader = getattr(events._source._observer, "_inotify_fd", None)
+        if not hasattr(reader, "handle_event"):
+            pytest.skip("this version of watchdog does not tell of an overflow")
+        reader.handle_event(SimpleNamespace(is_queue_overflow=True))
+        assert events.take().lost
 
 
 def test_a_real_overflow_loses_nothing(tmp_path) -> None:

@@ -578,16 +578,47 @@ def test_polling_stretches_so_that_it_takes_a_25th_of_the_time(tmp_path) -> None
     assert looks(world, 100, 0.5) == 20, "each look takes 0.19 s, so there is one every 4.75 s"
 
 
-def test_a_known_file_costs_no_stat_at_a_look_by_name(tmp_path) -> None:
-    world = in_folder(tmp_path, settle_secs=0, notify_files=False)
+@pytest.mark.parametrize("notify_files", [False, True])
+def test_an_unchanged_file_costs_one_stat_at_a_look_and_none_at_one_by_name(tmp_path, monkeypatch, notify_files) -> None:
+    world = in_folder(tmp_path, settle_secs=0, notify_files=notify_files)
     for number in range(50):
         world.write(f"d/{number}", b"1")
     world.quiet()
     folder = world.watch._folders.get(world.path("d"))
     assert folder is not None
-    listing = folder.look(False)
-    assert listing == ([], [], [], [], {})
-    assert len(folder.look(True).odd) == 50
+    assert folder.look(False)[0] == [], "by name"
+    world.wait(100)
+    assert world.round() == []
+    asked: list[str] = []
+    for name in ("stat", "lstat"):
+        monkeypatch.setattr(os, name, counted(getattr(os, name), asked))
+    monkeypatch.setattr(world.watch, "_stat_of", counted(world.watch._stat_of, asked))
+    world.wait(100)
+    assert world.round() == [] and asked == [], "no more than what the listing itself asks"
+    for name in ("d/3", "d/7.notify"):
+        world.write(name, b"22")
+    assert world.quiet() == [("d/7", "notify")]
+    assert not {world.path(f"d/{number}") for number in range(50)}.intersection(asked) - {world.path("d/3"), world.path("d/7")}
+
+
+def counted(real, asked: list[str]):
+    return lambda path: (asked.append(path), real(path))[1]
+
+
+def test_a_file_that_is_again_as_it_was_before_its_last_snapshot_is_looked_at(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(birth, "birth_ns", lambda path: world.ns)
+    world = in_folder(tmp_path, settle_secs=0)
+    world.write("d/x", b"1")
+    os.link(world.path("d/x"), world.path("kept"))
+    world.quiet()
+    world.wait(10)
+    assert world.round() == []
+    world.write("new", b"22")
+    os.replace(world.path("new"), world.path("d/x"))
+    assert world.quiet() == [("d/x", "new")]
+    os.replace(world.path("kept"), world.path("d/x"))
+    assert world.quiet() == [("d/x", "new")], "though it looks as at a look before"
+    assert world.sent[world.path("d/x")] == [b"1", b"22", b"1"]
 
 
 class NothingNotifiedIsMissed(RuleBasedStateMachine):

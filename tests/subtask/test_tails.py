@@ -146,3 +146,16 @@ def test_any_growth_and_any_order_of_deliveries(tmp_path_factory: pytest.TempPat
         else:
             one.tails = Tails()
     one.take()
+
+
+def test_whether_it_grew_is_seen_without_reading_it_all(bench: Bench) -> None:
+    bench.path.write_bytes(os.urandom(200_000))
+    path = str(bench.path)
+    assert not bench.tails.grew(path, 200_000), "nothing is known"
+    bench.deliver(bench.take())
+    assert not bench.tails.grew(path, 200_000), "it has not"
+    bench.add(b"more")
+    assert bench.tails.grew(path, 200_000)
+    with open(bench.path, "r+b") as file:
+        file.write(b"other")
+    assert not bench.tails.grew(path, 200_000), "it begins with something else"

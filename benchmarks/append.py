@@ -1,7 +1,8 @@
 """A big file that changes a little: bytes on the wire and time until the server has it, ours beside rsync, rclone and lftp.
 
-Everybody reaches a real sshd through a relay that counts the bytes of both ways outside the programs. Ours is an app with
-its child, from notify to sight: warm with the connection up, cold with the login to come first. The peers are programs
+In one round everybody reaches a real sshd through a relay that counts the bytes of both ways outside the programs; in all others
+directly, and these are timed: a relay acknowledges what it takes in its own time, which is not the server's. Ours is an app
+with its child, from notify to sight: warm with the connection up, cold with the login to come first. The peers are programs
 from start to end, as they are. Each copy on the server is compared with the source afterwards.
 """
 
@@ -71,8 +72,8 @@ _EDITS = (
     Edit("1 MB inserted in front", lambda size: min(_MB, size // 8), _insert, False),
 )
 
-# Not counted: a file that has just been delivered whole is no growing file yet.
-_FIRST = Edit("4 KB appended first", lambda size: _SAMPLE, _append, True)
+# A file that has just been delivered whole was no growing file before. To the peers it is all one.
+_FIRST = Edit("64 KB appended, the first time", lambda size: 64 * 1024, _append, True)
 
 
 class _Ours(NamedTuple):
@@ -94,9 +95,15 @@ _YARDSTICK = "pysubtask, cold"
 
 
 class _Took(NamedTuple):
-    secs: float
-    up: int
-    down: int
+    """Of a round with the relay the bytes, of one without the seconds."""
+
+    secs: float | None
+    up: int | None
+    down: int | None
+
+
+def _took(bench: Bench, secs: float, counted: tuple[int, int]) -> _Took:
+    return _Took(secs, None, None) if bench.relay is None else _Took(None, *counted)
 
 
 def _write(path: Path, megabytes: int) -> None:
@@ -122,15 +129,18 @@ def _shows(remote: Path, size: int, at: int, piece: bytes) -> bool:
 
 
 class _Meter:
-    """The relay's counters since it was made."""
+    """The relay's counters since it was made; zeros where there is none."""
 
     def __init__(self, bench: Bench) -> None:
-        assert bench.relay is not None
         self._relay = bench.relay
-        self._up, self._down = self._relay.up, self._relay.down
+        self._up, self._down = self._now()
+
+    def _now(self) -> tuple[int, int]:
+        return (0, 0) if self._relay is None else (self._relay.up, self._relay.down)
 
     def read(self) -> tuple[int, int]:
-        return self._relay.up - self._up, self._relay.down - self._down
+        up, down = self._now()
+        return up - self._up, down - self._down
 
     def settle(self) -> tuple[int, int]:
         """When nothing more passes: what the last acknowledgements took belongs to it."""
@@ -163,8 +173,6 @@ def _measure_ours(bench: Bench, way: _Ours, old: Path, edits: list[tuple[Edit, b
     source, remote = folder / old.name, place.path / old.name
     took: dict[str, _Took] = {}
     settings = way.ftp if way.warm else {"DeadTimeMilli": _DEAD_MILLI, **way.ftp}
-    relay = bench.relay
-    assert relay is not None
     with _removed(folder, place.path), our_app(bench, place, folder, [{"file": str(source), **way.entry}], **settings) as master:
 
         def arrived(size: int, at: int, piece: bytes) -> bool:
@@ -175,12 +183,12 @@ def _measure_ours(bench: Bench, way: _Ours, old: Path, edits: list[tuple[Edit, b
         master.notify_file_by_index(0)
         first = old.read_bytes()[:_SAMPLE]
         wait_until(lambda: arrived(old.stat().st_size, 0, first), _LIMIT_SECS, "the first version on the server")
-        for edit, piece in [(_FIRST, os.urandom(_SAMPLE)), *edits]:
+        for edit, piece in [(_FIRST, os.urandom(_FIRST.size(0))), *edits]:
             _Meter(bench).settle()
             # The clock of the file system is coarse: what is younger than two seconds is looked at again.
             time.sleep(pause)
             if not way.warm:
-                wait_until(lambda: not relay.connections, _LIMIT_SECS, "the connection is closed", 0.05)
+                wait_until(lambda: not bench.server.session_pids(), _LIMIT_SECS, "the connection is closed", 0.05)
             at = edit.make(source, piece)
             size = source.stat().st_size
             meter, begun = _Meter(bench), time.perf_counter()
@@ -188,9 +196,8 @@ def _measure_ours(bench: Bench, way: _Ours, old: Path, edits: list[tuple[Edit, b
             wait_until(lambda size=size, at=at, piece=piece: arrived(size, at, piece),  # type: ignore[misc]
                        _LIMIT_SECS, f"{edit.name}: on the server", 0.001)
             secs = time.perf_counter() - begun
-            took[edit.name] = _Took(secs, *meter.settle())
+            took[edit.name] = _took(bench, secs, meter.settle())
             _check(source, remote)
-    del took[_FIRST.name]
     return took
 
 
@@ -203,7 +210,7 @@ def _measure_peer(bench: Bench, peer: Peer, old: Path, new: Path) -> _Took:
         run = bench.run(argv)
         up, down = meter.settle()
         _check(new, place.path / new.name)
-    return _Took(run.secs, up, down)
+    return _took(bench, run.secs, (up, down))
 
 
 def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
@@ -220,22 +227,29 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
             peer = peers[edit.name].get(name)
             if peer is not None and not installed(peer.program):
                 problems[edit.name, name] = not_installed(peer.program)
-    for number in range(rounds):
+    for name in chosen(list(_OURS), args.only):
+        took[_FIRST.name, name] = []
+    near = bench.root / "direct"
+    near.mkdir()
+    direct = Bench(near, bench.server, args.cipher)
+    for number in range(rounds + 1):
         old = bench.fresh("old") / "data.bin"
         old.parent.mkdir()
         _write(old, megabytes)
         pieces = [(edit, os.urandom(edit.size(megabytes * _MB))) for edit in _EDITS]
         with _removed(old.parent):
-            _round(bench, old, pieces, peers, took, problems, number, 0 if args.quick else _PAUSE_SECS)
-        progress(f"round {number + 1} of {rounds}")
+            # The first one brings the programs into memory, too.
+            _round(direct if number else bench, old, pieces, peers, took, problems, number, 0 if args.quick else _PAUSE_SECS)
+        progress(f"round {number} of {rounds}" if number else "bytes counted")
+    direct.end_all()
     columns = [Column("name", f"{megabytes} MB, medians of {rounds}"), Column("up_kb", "sent KB", ",.0f"),
                Column("per_new", "sent per new byte", ",.3f"), Column("down_kb", "back KB", ",.0f"), Column("secs", "s", ".2f"),
                Column("worst", "worst s", ".2f"), Column("ratio", "x ours cold", ".2f"), Column("publish", "publishes")]
     notes = [
         f"KB is 1024 bytes, MB 1024 KB; cipher {args.cipher} for all; bytes of TCP's streams, with ssh's login where there is one.",
         "pysubtask: from notify to sight on the server, app and child running; cold: the connection was closed before.",
-        "pysubtask: the first append after the file was delivered whole is not counted.",
-        "peers: from the program's start to its end. The relay slows down whoever sends much; its bytes are exact.",
+        "'the first time': after the file was delivered whole, before anything was appended to it.",
+        "peers: from the program's start to its end. Bytes: of one round, through a relay. Seconds: of the others, without it.",
         f"'{RENAMED}' shows no reader a part of a version; '{IN_PLACE}' does, where only bytes were appended a true beginning.",
         "rsync --append and lftp put -c trust that what is there is the old version; each copy was compared afterwards.",
     ]
@@ -273,23 +287,26 @@ def _round(bench: Bench, old: Path, pieces: list[tuple[Edit, bytes]], peers: dic
 def _rows(took: dict[tuple[str, str], list[_Took]], problems: dict[tuple[str, str], str], peers: dict[str, dict[str, Peer]],
           megabytes: int) -> list[dict[str, Any]]:
     rows = []
-    new_bytes = {edit.name: edit.size(megabytes * _MB) for edit in _EDITS}
+    new_bytes = {edit.name: edit.size(megabytes * _MB) for edit in (*_EDITS, _FIRST)}
     for (edit, name), each in took.items():
-        up, secs = median([one.up for one in each]), median([one.secs for one in each])
-        down = median([one.down for one in each])
-        yardstick = median([one.secs for one in took.get((edit, _YARDSTICK), [])])
+        up, secs, down = (_median(each, which) for which in ("up", "secs", "down"))
+        yardstick = _median(took.get((edit, _YARDSTICK), []), "secs")
         rows.append({
             "name": f"{edit}: {name}", "up_kb": up / 1024 if up is not None else None, "per_new": ratio(up, new_bytes[edit]),
             "down_kb": down / 1024 if down is not None else None, "secs": secs, "ratio": ratio(secs, yardstick),
-            "worst": max((one.secs for one in each), default=None),
-            "publish": peers[edit][name].publish if name in peers[edit] else _publish(edit, name),
+            "worst": max((one.secs for one in each if one.secs is not None), default=None),
+            "publish": peers[edit][name].publish if name in peers.get(edit, {}) else _publish(edit, name),
             "all": [one._asdict() for one in each], "problem": problems.get((edit, name)),
         })  # fmt: skip
     return rows
 
 
+def _median(each: list[_Took], which: str) -> float | None:
+    return median([value for one in each if (value := getattr(one, which)) is not None])
+
+
 def _publish(edit: str, name: str) -> str:
-    return IN_PLACE if edit == _EDITS[0].name and "Atomic" not in name else RENAMED
+    return IN_PLACE if edit in (_EDITS[0].name, _FIRST.name) and "Atomic" not in name else RENAMED
 
 
 if __name__ == "__main__":

@@ -101,6 +101,11 @@ _FTP = (
             "may find half a file, and a cut upload leaves one."),
     Setting("AtomicAppend", False, "", "False lets a file that only grew grow on the server, too: what it lacks is appended in "
             "place, and a reader finds a true beginning of it at any moment. True shows complete versions only."),
+    Setting("VerifyChecksum", "auto", "", "How an upload is verified, besides by its size: 'auto' by a hash where the server "
+            "offers one (SFTP: check-file; FTP: HASH, XSHA256 and the like), but not after an append, as the server has to read "
+            "the whole file for it; 'always' after an append, too; 'shell' (SFTP by ssh) with sha256sum, run on the server in a "
+            "second login, where it offers none; 'required' delivers nothing without a hash; 'size' asks for none.",
+            choices=("size", "auto", "always", "shell", "required")),
     Setting("DeltaTransfer", True, "", "SFTP only, where the server can copy by itself (OpenSSH 9.0 or later): True sends of a "
             "file of 256 KiB or more only what changed, wherever that is, and reads each version once more for it; best with pip "
             "install 'pysubtask[delta]'. False sends all of it, unless it only grew."),

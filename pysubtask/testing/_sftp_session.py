@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import hmac
 import os
 import struct
@@ -20,6 +21,8 @@ _T = TypeVar("_T")
 
 _FXF_WRITE = 0x02
 _FXP_VERSION = 2
+_FXP_EXTENDED_REPLY = 201
+CHECK_FILE = "check-file"
 
 
 class Login(asyncssh.SSHServer):
@@ -79,8 +82,8 @@ class Files(asyncssh.SFTPServer):
         super().__init__(channel, chroot=os.fsencode(server.root))
         self._server = server
         self._written: dict[int, int] = {}
-        if server.without:
-            _edit_greeting(channel, server.without)
+        if server.without or server.hashes:
+            _edit_greeting(channel, server.without, (CHECK_FILE,) if server.hashes else ())
 
     def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
         opened = super().open
@@ -91,9 +94,12 @@ class Files(asyncssh.SFTPServer):
         room = self._server.room
         taken = len(data) if room is None else min(len(data), max(0, room))
 
+        flips = self._server.flips > 0 and offset == 0
+        self._server.flips -= flips
+
         def whole() -> int:
             file.seek(offset)
-            left = memoryview(data)[:taken]
+            left = memoryview(bytes((data[0] ^ 1,)) + data[1:] if flips else data)[:taken]
             while left:  # the file is unbuffered and may take less than it was given
                 left = left[file.write(left):]
             if room is not None:
@@ -149,6 +155,18 @@ class Files(asyncssh.SFTPServer):
         done = super().rmdir
         self._do("rmdir", self._name(path), lambda: done(path))
 
+    def check_file(self, path: bytes, wanted: list[str]) -> bytes:
+        """The fields of a reply to check-file-name: which algorithm, and the hash."""
+        chosen = next((name for name in wanted if name in self._server.hashes), None)
+        if chosen is None:
+            raise asyncssh.SFTPOpUnsupported("none of these algorithms")
+
+        def hashed() -> bytes:
+            with open(self.map_path(path), "rb") as file:
+                return hashlib.file_digest(file, chosen).digest()
+
+        return _string(chosen.encode()) + self._do("check", self._name(path), hashed)
+
     def _do(self, kind: str, name: str, work: Callable[[], _T], *, other: str = "", mode: str = "", size: int = 0,
             listed: bool = True) -> _T:
         try:
@@ -178,19 +196,55 @@ class Files(asyncssh.SFTPServer):
         return os.fsdecode(os.path.relpath(path, os.fsencode(self._server.root)))
 
 
-def _edit_greeting(channel: Any, without: frozenset[str]) -> None:
-    """Take extensions out of SSH_FXP_VERSION, the first packet of a session (filexfer-02, section 4)."""
+class _Fields:
+    """What asyncssh puts into a reply as it is."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def encode(self, version: int) -> bytes:
+        return self.data
+
+
+async def _process_check_file(handler: Any, packet: Any) -> _Fields:
+    """A check-file-name request (draft-ietf-secsh-filexfer-13, 9.1.2), of which only whole files are answered."""
+    path, wanted = packet.get_string(), packet.get_string().decode().split(",")
+    parts = packet.get_uint64(), packet.get_uint64(), packet.get_uint32()
+    packet.check_end()
+    files = handler._server
+    if not isinstance(files, Files) or parts != (0, 0, 0):
+        raise asyncssh.SFTPOpUnsupported("not here")
+    return _Fields(files.check_file(path, wanted))
+
+
+def _teach_check_file() -> None:
+    """asyncssh has no place for extensions of others."""
+    from asyncssh.sftp import SFTPServerHandler
+
+    SFTPServerHandler._packet_handlers[b"check-file-name"] = _process_check_file
+    SFTPServerHandler._return_types[b"check-file-name"] = _FXP_EXTENDED_REPLY
+
+
+_teach_check_file()
+
+
+def _string(data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + data
+
+
+def _edit_greeting(channel: Any, without: frozenset[str], more: tuple[str, ...] = ()) -> None:
+    """Take extensions out of SSH_FXP_VERSION, the first packet of a session (filexfer-02, section 4), and add ``more``."""
     write = channel.write
 
-    def edited(data: bytes, *more: Any) -> Any:
+    def edited(data: bytes, *rest: Any) -> Any:
         channel.write = write
-        return write(without_extensions(data, without), *more)
+        return write(without_extensions(data, without, more), *rest)
 
     channel.write = edited
 
 
-def without_extensions(packet: bytes, names: frozenset[str]) -> bytes:
-    """An SSH_FXP_VERSION packet without the extensions of these names."""
+def without_extensions(packet: bytes, names: frozenset[str], more: tuple[str, ...] = ()) -> bytes:
+    """An SSH_FXP_VERSION packet without the extensions of these names, and with ``more``."""
     kind, version = struct.unpack(">BI", packet[4:9])
     if kind != _FXP_VERSION:
         raise ValueError(f"packet type {kind} is not SSH_FXP_VERSION")
@@ -201,4 +255,5 @@ def without_extensions(packet: bytes, names: frozenset[str]) -> bytes:
         place += 4 + size
     pairs = [name + value for name, value in zip(strings[::2], strings[1::2], strict=True) if name[4:].decode() not in names]
     body = struct.pack(">BI", kind, version) + b"".join(pairs)
+    body += b"".join(_string(name.encode()) + _string(b"") for name in more)
     return struct.pack(">I", len(body)) + body

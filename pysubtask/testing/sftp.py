@@ -33,7 +33,7 @@ from ..common.errors import ConfigError
 if TYPE_CHECKING:
     import asyncssh
 
-OPERATIONS = ("open", "write", "close", "fsync", "setstat", "rename", "remove", "mkdir", "rmdir")
+OPERATIONS = ("open", "write", "close", "fsync", "setstat", "rename", "remove", "mkdir", "rmdir", "check")
 
 FAILURE = 4
 """SSH_FX_FAILURE; 2 is NO_SUCH_FILE, 3 PERMISSION_DENIED, 8 OP_UNSUPPORTED (filexfer-02, section 7)."""
@@ -70,13 +70,14 @@ class SFTPServer:
     ``authorized_key`` was given). ``host_key``: fingerprint, ``SHA256:...``. ``known_hosts``: the line for a
     known_hosts file. ``log``: every ``Operation`` so far. ``bytes_written``: over all files. ``room``: bytes that
     may still be written before the disk counts as full, None for no limit. ``refused``: every (user, method)
-    turned away. ``logins``, ``failed_logins``: connections that got in, and that tried and never did.
+    turned away. ``logins``, ``failed_logins``: connections that got in, and that tried and never did. Of so many files as
+    ``flips`` says the first byte is changed as it is written.
     """
 
     host = "127.0.0.1"
 
     def __init__(self, root: str, user: str, password: str | None, authorized_key: str | None, keys: str | None, port: int,
-                 room: int | None, without: frozenset[str]) -> None:
+                 room: int | None, without: frozenset[str], hashes: tuple[str, ...] = ()) -> None:
         try:
             import asyncssh
 
@@ -91,6 +92,8 @@ class SFTPServer:
         self.user = user
         self.room = room
         self.without = without
+        self.hashes = hashes
+        self.flips = 0
         self.log: list[Operation] = []
         self.bytes_written = 0
         self.logins = 0
@@ -228,7 +231,7 @@ class SFTPServer:
 
 def sftp_server(root: str | os.PathLike[str], *, user: str = "demo", password: str | None = None, authorized_key: str | None = None,
                 posix_rename: bool = True, without: Iterable[str] = (), limit_bytes: int | None = None,
-                keys: str | os.PathLike[str] | None = None, port: int = 0) -> SFTPServer:
+                keys: str | os.PathLike[str] | None = None, port: int = 0, hashes: Iterable[str] = ()) -> SFTPServer:
     """Start an SFTP server that stores into ``root`` (made where missing); a context manager.
 
     ``user`` logs in with a key made for it (``server.key_file``), or with the one whose public half is
@@ -237,13 +240,13 @@ def sftp_server(root: str | os.PathLike[str], *, user: str = "demo", password: s
     that exists, as version 3 says. ``without`` names further extensions not to offer, such as ``fsync@openssh.com``.
     ``limit_bytes`` fills the disk after so many bytes written. ``keys`` is a folder for the host key and the client key
     (0600), which are used again if they are there; None makes new ones that go with the server. ``port`` 0
-    takes a free one.
+    takes a free one. ``hashes``: algorithms of check-file, as ``hashlib`` calls them; none offers no such thing.
 
     Raises ConfigError where asyncssh is missing, OSError where the port cannot be had.
     """
     off = frozenset(without) | (frozenset() if posix_rename else frozenset({"posix-rename@openssh.com"}))
     return SFTPServer(os.fspath(root), user, password, authorized_key, os.fspath(keys) if keys is not None else None, port,
-                      limit_bytes, off)
+                      limit_bytes, off, tuple(hashes))
 
 
 def _key(asyncssh: Any, path: str) -> Any:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import os
+import random
 import zlib
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pysubtask.common.errors import FileRefused, NotAsLeft, SourceChanged, TransportLost
+from pysubtask.testing import SFTPServer, sftp_server
 from pysubtask.testing.ftp import FTPServer, ftp_server
+from pysubtask.testing.sshd import OpenSSHServer, find_program, missing, openssh_server
 from pysubtask.transports.base import Append, Job, Sent, Transport
 from pysubtask.transports.checksum import ALGORITHMS, Checks, own_hash
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.checksum import Way, hash_in, way
 from pysubtask.transports.ftp.replies import Reply
+from pysubtask.transports.sftp import SFTPTransport
 
-DATA = os.urandom(70_000)
+DATA = random.Random(5).randbytes(70_000)
 SHA = hashlib.sha256(DATA).hexdigest()
 
 
@@ -92,9 +97,11 @@ def test_what_each_level_asks_for(level: str, whole: bool, append: bool) -> None
     job, checks = Job("", 100, None, "a", ".t"), Checks({"VerifyChecksum": level})
     assert (checks.wanted(job), checks.wanted(job._replace(append=Append(5, 5)))) == (whole, append)
     checks.late(job)
-    must = level == "required"
-    assert checks.wanted(job) == must, "rather delivered without than never"
-    assert checks.wanted(job._replace(size=99)) == whole
+    assert checks.wanted(job) == whole, "a small one was not the reason"
+    big, must = job._replace(size=10**9), level == "required"
+    checks.late(big)
+    assert checks.wanted(big) == must, "rather delivered without than never"
+    assert checks.wanted(job) == whole
     if must:
         with pytest.raises(FileRefused, match="no hash"):
             checks.without(job, "why")
@@ -220,3 +227,81 @@ async def test_ftp_without_hashes(tmp_path: Path, level: str) -> None:
                 assert server.counts["HASH"] == 0
         finally:
             await transport.close()
+
+
+# SFTP
+
+
+@contextlib.asynccontextmanager
+async def connected(server: SFTPServer | OpenSSHServer, place: Path, **settings: Any) -> AsyncIterator[Desk]:
+    transport = SFTPTransport(server.settings(**settings), str(place))
+    await transport.connect()
+    try:
+        yield Desk(place, transport)
+    finally:
+        await transport.close()
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+@looped
+async def test_sftp_compares_the_hash_before_the_name_shows_it(tmp_path: Path, algorithm: str) -> None:
+    with sftp_server(tmp_path / "sftp", hashes=[algorithm]) as server:
+        async with connected(server, tmp_path) as desk:
+            sent = await desk.put("a", DATA)
+            assert (sent.verified, server.count("check")) == ("hash", 1)
+            server.flips = 1
+            with pytest.raises(TransportLost, match="the server has"):
+                await desk.put("a", b"new" + DATA)
+            assert (tmp_path / "sftp" / "a").read_bytes() == DATA
+            assert os.listdir(tmp_path / "sftp") == ["a"] and desk.notes[-1:] in ([], [""]), "nothing is built upon what is wrong"
+            left = (await desk.put("b", DATA)).remote
+            asked = server.count("check")
+            sent = await desk.put("b", DATA + b"more", replaces=left, append=Append(len(DATA), len(DATA)))
+            assert (sent.verified, server.count("check")) == ("size", asked)
+            server.fail("check", code=4, times=1)
+            assert (await desk.put("c", DATA)).verified == "size", "it offers that and does not do it"
+        async with connected(server, tmp_path, VerifyChecksum="always") as desk:
+            left = (await desk.put("b", DATA)).remote
+            sent = await desk.put("b", DATA + b"more", replaces=left, append=Append(len(DATA), len(DATA)))
+            assert sent.verified == "hash"
+            (tmp_path / "sftp" / "b").write_bytes(DATA[:-1] + b"?" + b"more")
+            os.utime(tmp_path / "sftp" / "b", (1_600_000_000, 1_600_000_000))
+            with pytest.raises(NotAsLeft, match="the server has"):
+                await desk.put("b", DATA + b"more and more", replaces=sent.remote, append=Append(len(DATA) + 4, len(DATA) + 4))
+
+
+@pytest.mark.skipif(missing() is not None, reason=str(missing()))
+@looped
+async def test_openssh_only_by_a_shell(tmp_path: Path) -> None:
+    """Whatever a name has in it, and with a login shell that prints things."""
+    odd = os.fsdecode(b"$(id) 'a\"b\xff\n`c` ; %s")
+    with openssh_server(tmp_path / "sshd") as server:
+        async with connected(server, tmp_path, HostPath=str(server.files)) as desk:
+            assert (await desk.put("a", DATA)).verified == "size"
+        async with connected(server, tmp_path, VerifyChecksum="shell", HostPath=str(server.files / "it's")) as desk:
+            sents = await asyncio.gather(*(desk.put(name, DATA) for name in ("a", odd)))
+            assert [sent.verified for sent in sents] == ["hash"] * 2
+            wire = desk.transport.wire()
+            assert wire is not None and wire.sent > 2 * len(DATA) + 4_000, "its login is counted, too"
+            left = sents[0].remote
+            file = server.files / "it's" / "a"
+            file.write_bytes(b"?" + DATA[1:])
+            os.utime(file, (1_600_000_000, 1_600_000_000))
+            with pytest.raises(NotAsLeft, match="the server has"):
+                await desk.put("a", DATA + b"more", replaces=left, append=Append(len(DATA), len(DATA)))
+            assert (await desk.put("a", DATA + b"more")).verified == "hash"
+
+
+@pytest.mark.skipif(missing() is not None, reason=str(missing()))
+@looped
+async def test_openssh_where_the_account_may_do_sftp_alone(tmp_path: Path) -> None:
+    with openssh_server(tmp_path / "sshd") as server:
+        keys = tmp_path / "sshd" / "authorized_keys"
+        keys.write_text(f'restrict,command="{find_program("sftp-server")} -d {server.files}" {keys.read_text()}')
+        async with connected(server, tmp_path, VerifyChecksum="shell") as desk:
+            assert [(await desk.put(name, DATA)).verified for name in "ab"] == ["size", "size"]
+        async with connected(server, tmp_path, VerifyChecksum="required") as desk:
+            with pytest.raises(FileRefused, match="gives no hash"):
+                await desk.put("c", DATA)
+            assert sorted(os.listdir(server.files)) == ["a", "b"]
+

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from ...common.errors import ConfigError, FileRefused, LoginRefused, SourceError, TransportError, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..calls import Call
+from ..checksum import Checks
 from ..meter import Meter
 from ..pace import Pace
 from ..sftp_names import folder_of, identity_of, parent_of, path_of
@@ -42,6 +43,7 @@ class PySFTPTransport(Transport):
         self._stall = float(settings.get("StallSecs", 60))
         self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
         self._meter = Meter()
+        self._checks = Checks(settings)
         self._link: Link | None = None
         self._hung: list[threading.Thread] = []
         self.traits = Traits(atomic_replace=True, keeps_mtime=True, concurrency=1)
@@ -167,6 +169,7 @@ class PySFTPTransport(Transport):
     ) -> RemoteStat:
         """All but the rename: what the server now shows under the temporary name."""
         client = link.connection.sftp_client
+        self._checks.without(job, "the library pysftp asks for none")
         fd = open_source(job)
         handle: bytes | None = None
 

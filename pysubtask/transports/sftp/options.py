@@ -79,6 +79,12 @@ def ssh_argv(program: str, login: Login) -> list[str]:
     return [*argv, "-s", "--", login.host, "sftp"]
 
 
+def shell_argv(argv: list[str]) -> list[str]:
+    """The same command line for a shell, not SFTP."""
+    at = argv.index("-s")
+    return [*argv[:at], *argv[at + 1 : -1], "sh"]
+
+
 def show_argv(argv: list[str]) -> list[str]:
     """The same command line, asking ssh only to show what it makes of it (``ssh -G``)."""
     at = argv.index("-s")

@@ -18,7 +18,7 @@ LONGEST_REPLY = 256 * 1024 + 1024
 # section 3: packet types
 INIT, VERSION = 1, 2
 OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT, SETSTAT, FSETSTAT = 3, 4, 5, 6, 7, 8, 9, 10
-REMOVE, MKDIR, STAT, RENAME = 13, 14, 17, 18
+OPENDIR, READDIR, REMOVE, MKDIR, RMDIR, REALPATH, STAT, RENAME = 11, 12, 13, 14, 15, 16, 17, 18
 STATUS, HANDLE, DATA, NAME, ATTRS = 101, 102, 103, 104, 105
 EXTENDED, EXTENDED_REPLY = 200, 201
 
@@ -94,13 +94,19 @@ class Data(NamedTuple):
     data: bytes
 
 
+class Names(NamedTuple):
+    """NAME (section 7): what a READDIR or REALPATH found, each as the server writes it."""
+
+    names: tuple[bytes, ...]
+
+
 class Extended(NamedTuple):
     """EXTENDED_REPLY (section 8): what it means depends on the request."""
 
     data: bytes
 
 
-Reply = Status | Handle | Attrs | Data | Extended
+Reply = Status | Handle | Attrs | Data | Names | Extended
 
 
 class Limits(NamedTuple):
@@ -153,6 +159,20 @@ def copy_data(source: bytes, origin: int, count: int, target: bytes, offset: int
     the end."""
     body = string(source) + struct.pack(">QQ", origin, count) + string(target) + _QUAD.pack(offset)
     return extended(COPY_DATA) + body
+
+
+def check_file(path: bytes, algorithms: str) -> bytes:
+    """The check-file-name request (draft-ietf-secsh-filexfer-13, 9.1.2) for one hash of all of a file, by one of these."""
+    return extended("check-file-name", path, algorithms.encode("ascii")) + struct.pack(">QQI", 0, 0, 0)
+
+
+def checked_file(data: bytes) -> tuple[str, str]:
+    """The data of a reply to that: algorithm and hash, hexadecimal. Earlier drafts have the extension's name in front."""
+    fields = _Fields(data, 0)
+    name = fields.string()
+    if name == b"check-file":
+        name = fields.string()
+    return text(name, 20).lower(), fields.rest().hex()
 
 
 def write_head(number: int, handle: bytes, offset: int, count: int) -> bytes:
@@ -267,6 +287,8 @@ def reply(data: bytes) -> tuple[int, Reply]:
         return number, _attrs(fields)
     if kind == DATA:
         return number, Data(fields.string())
+    if kind == NAME:
+        return number, _names(fields)
     if kind == EXTENDED_REPLY:
         return number, Extended(fields.rest())
     raise Malformed(f"a packet of type {kind} is no reply to anything asked")
@@ -285,6 +307,10 @@ def _attrs(fields: _Fields) -> Attrs:
         flags, size, _, _, permissions, _, mtime = _USUAL_ATTRS.unpack(fields.rest())
         if flags == _USUAL:
             return Attrs(size, mtime, permissions)
+    return _attrs_in(fields)
+
+
+def _attrs_in(fields: _Fields) -> Attrs:
     flags = fields.number()
     size = fields.quad() if flags & _SIZE else None
     if flags & _UIDGID:
@@ -299,6 +325,18 @@ def _attrs(fields: _Fields) -> Attrs:
             fields.string()
             fields.string()
     return Attrs(size, mtime, permissions)
+
+
+def _names(fields: _Fields) -> Names:
+    count = fields.number()
+    if count > fields.left // 12:  # each has two strings and its attributes, of four bytes at least
+        raise Malformed("more names are announced than a packet can hold")
+    found = []
+    for _ in range(count):
+        found.append(fields.string())
+        fields.string()  # a line for people, as of ls -l
+        _attrs_in(fields)
+    return Names(tuple(found))
 
 
 def limits(data: bytes) -> Limits:

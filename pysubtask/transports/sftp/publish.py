@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import asyncio
 
-from ...common.errors import TransportLost
+from ...common.errors import NotAsLeft, TransportLost
 from ..base import Job, Progress, Sent
+from ..checksum import Checks, WrongHash
 from ..sftp_names import parent_of
 from . import packets
 from .append import append
 from .attempt import Attempt, Ending, Shown, answered, is_ok, is_status
+from .checksum import Hashes
 from .client import SHORT_FILE, Client
 from .folders import Folders
 from .packets import Attrs, Handle, Reply, string
@@ -35,8 +37,9 @@ class Publisher:
     ``keeps_mtime``: times could be set so far; ``tells_mtime``: they were told.
     """
 
-    def __init__(self, client: Client, folder: str, swaps: Swaps | None) -> None:
+    def __init__(self, client: Client, folder: str, swaps: Swaps | None, hashes: Hashes | None = None) -> None:
         self._client = client
+        self._hashes = hashes or Hashes(client, Checks({}), None)
         self._folder = folder
         self._folders = Folders(client)
         self._swaps = swaps
@@ -57,12 +60,18 @@ class Publisher:
         try:
             if job.append:
                 sent, shown = await append(attempt, job.append)
+                sent = sent._replace(verified=await self._check_appended(attempt))
             else:
                 sent, shown = await self._upload(attempt, half, notes)
         except asyncio.CancelledError:
             # Whoever stops it now may go on later.
             notes.last()
             attempt.discard(temp=not notes.worth)
+            raise
+        except WrongHash:
+            # Nothing is built upon it.
+            notes.forget()
+            await answered(attempt.discard(temp=True))
             raise
         except TransportLost:
             notes.last()
@@ -97,6 +106,7 @@ class Publisher:
         else:
             await self._open(attempt)
             shown = await self._send(attempt, 0)
+        verified = await self._hashes.check(job, attempt.fd, attempt.temp)
         attempt.confirm()
         notes.last(named=True)
         renamed = await self._rename(attempt, shown.synced)
@@ -104,7 +114,14 @@ class Publisher:
             raise TransportLost(f"{job.name}: its temporary file went away: an earlier request to rename it may have been late")
         if not is_ok(renamed):
             raise refusal("rename", job.name, renamed)
-        return Sent(shown.remote, attempt.sent), shown
+        return Sent(shown.remote, attempt.sent, verified), shown
+
+    async def _check_appended(self, attempt: Attempt) -> str:
+        try:
+            return await self._hashes.check(attempt.job, attempt.fd, attempt.target)
+        except WrongHash as exc:
+            # The name shows it already: the whole file has to replace it at once.
+            raise NotAsLeft(str(exc)) from exc
 
     async def _go_on(self, attempt: Attempt, half: Half) -> bool:
         """Whether the temporary file of an upload that was cut is open again and has what was noted."""

@@ -24,7 +24,7 @@ from ..meter import Meter
 from ..ssh_login import Login
 from .askpass import Askpass, remove_leftover
 from .eager import hasten
-from .options import show_argv, ssh_argv
+from .options import shell_argv, show_argv, ssh_argv
 from .ssh_sockets import SSHSockets
 from .stream import FdStream
 from .verdict import verdict
@@ -37,6 +37,7 @@ _KILL_SECS = 0.5
 _LOOK_SECS = 0.01
 _SHOW_SECS = 10.0
 _RECORD = "ssh.json"
+_SHELL_RECORD = "ssh-shell.json"
 
 
 class SSHStream(FdStream):
@@ -162,12 +163,13 @@ class SSHStream(FdStream):
             self._silent.set()
 
 
-async def start_ssh(program: str, login: Login, password: str | None, workdir: str, meter: Meter) -> SSHStream:
-    """Start ``program`` (a path) for a login; it has not logged in yet.
+async def start_ssh(program: str, login: Login, password: str | None, workdir: str, meter: Meter, *,
+                    shell: bool = False) -> SSHStream:
+    """Start ``program`` (a path) for a login, with ``shell`` not for SFTP but for a shell; it has not logged in yet.
 
     LoginRefused where its configuration cannot be read, TransportLost where it cannot be started.
     """
-    record = os.path.join(workdir, _RECORD)
+    record = os.path.join(workdir, _SHELL_RECORD if shell else _RECORD)
     end_leftover(record)
     argv = ssh_argv(program, login)
     prefix = await asyncio.to_thread(_dies_with_us)
@@ -183,7 +185,7 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
             askpass.start(asyncio.get_running_loop())
         else:
             environment["SSH_ASKPASS_REQUIRE"] = "never"
-        return _start([*prefix, *argv], environment, askpass, record, meter)
+        return _start([*prefix, *(shell_argv(argv) if shell else argv)], environment, askpass, record, meter)
     except OSError as exc:
         if askpass is not None:
             askpass.close()

@@ -10,16 +10,19 @@ from typing import Any, ClassVar
 
 from ...common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
+from ..checksum import Checks
 from ..meter import Meter
 from ..pace import Pace
 from ..sftp_names import folder_of, identity_of, path_of
 from ..ssh_login import AnotherKey, Login, another_key, login_of
 from ..swap_record import SwapRecord
 from . import packets
+from .checksum import Hashes
 from .client import Client
 from .packets import Attrs, Status, string
 from .publish import Publisher
 from .refusal import refusal
+from .shell import Shell
 from .ssh import SSHStream, start_ssh
 from .stream import ByteStream
 from .swap import Swaps
@@ -46,6 +49,8 @@ class SFTPTransport(Transport):
         self.pace = Pace(float(settings.get("RateLimit", 0)))
         self._concurrency = int(settings.get("Concurrency", 32))
         self._meter = Meter()
+        self._checks = Checks(settings)
+        self._shell: Shell | None = None
         self._stream: ByteStream | None = None
         self._client: Client | None = None
         self._publisher: Publisher | None = None
@@ -79,13 +84,16 @@ class SFTPTransport(Transport):
             raise
 
     async def close(self) -> None:
-        stream, client = self._stream, self._client
+        stream, client, shell = self._stream, self._client, self._shell
+        self._shell = None
         self._stream = self._client = self._publisher = self._swaps = None
         closed = TransportLost("the connection was closed from here")
         polite = client is not None and client.lost is None and not client.busy
         if client is not None and not polite:
             client.fail(closed)
         try:
+            if shell is not None:
+                await shell.close()
             if isinstance(stream, SSHStream):
                 await stream.finish(polite)
             elif stream is not None:
@@ -163,11 +171,21 @@ class SFTPTransport(Transport):
         if not atomic:
             self._swaps = Swaps(client, SwapRecord(self._workdir, identity_of(self._settings)))
             await self._swaps.mend_all()
-        self._publisher = Publisher(client, self._folder, self._swaps)
+        self._shell = self._new_shell(login) if self._checks.shell and isinstance(stream, SSHStream) else None
+        self._publisher = Publisher(client, self._folder, self._swaps, Hashes(client, self._checks, self._shell))
         handles = client.limits.handles
         concurrency = min(self._concurrency, max(1, handles - _SPARE_HANDLES)) if handles else self._concurrency
         self.traits = Traits(atomic_replace=atomic, keeps_mtime=True, concurrency=concurrency, appends=True,
                              copies=atomic and packets.COPY_DATA in client.extensions)
+
+    def _new_shell(self, login: Login) -> Shell:
+        program = shutil.which(str(self._settings.get("SSHProgram") or "ssh"))
+        password = self._settings.get("Password") or None
+
+        async def start() -> SSHStream:
+            return await start_ssh(program or "ssh", login, password, self._workdir, self._meter, shell=True)
+
+        return Shell(start, login.connect_secs, self._stall)
 
     async def _reach(self, login: Login) -> ByteStream:
         wanted = str(self._settings.get("SSHProgram") or "ssh")

@@ -60,10 +60,10 @@ def problem_of(where: Where, exc: ConfigError, *, key: str | None = None, value:
         said = f"{what} is {_KINDS.get(found[2], 'of type ' + found[2])}"
     elif value is not ... and isinstance(value, (bool, str)):
         said = said.replace(repr(value), in_toml(value))
-    remedy = _in_file_words(exc.remedy)
+    remedy = in_file_words(exc.remedy)
     if remedy.startswith("Known here: ") and len(remedy) > _LONGEST_LIST:
         remedy = "No other setting of this section is nearly the same; 'pysubtask init -' shows them all."
-    return Problem(where, exc.key if key is None else key, _in_file_words(said), remedy)
+    return Problem(where, exc.key if key is None else key, in_file_words(said), remedy)
 
 
 def in_toml(value: Any) -> str:
@@ -95,7 +95,8 @@ def wanted(row: Setting) -> str:
     return words + (' or "none"' if row.optional else "")
 
 
-def _in_file_words(text: str) -> str:
+def in_file_words(text: str) -> str:
+    """A text about settings in the words of a config file instead of Python's."""
     text = re.sub(r"\{'(\w+)': path\}", r'\1 = "PATH"', text)
     text = re.sub(r"\{'dir': \.\.\., '(\w+)': \.\.\.\}", r'dir = "PATH" with \1', text)
     text = re.sub(r"'as': '([^']*)'", r'as = "\1"', text)

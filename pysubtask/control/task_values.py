@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from ..common.config import SECTIONS, Setting, unknown_key
 from ..common.errors import ConfigError
 from ..defaults_config import SETTINGS
 from . import secrets
-from .environment import Override, variable_name
+from .environment import Override, overrides, variable_name
 from .problems import Problem, Where, problem_of
 
 ROWS: dict[str, dict[str, Setting]] = {
@@ -182,3 +182,11 @@ def _from_text(section: str, row: Setting, text: str) -> Any:
     if (section, row.key) in _NONE_IS_A_WORD:
         return row.check(section, text)
     return row.read(section, text)
+
+
+def forget_secrets(environ: MutableMapping[str, str]) -> None:
+    """Take the variables that hold a secret out of an environment, which children inherit."""
+    for one in overrides(environ, KEYS):
+        row = ROWS.get(one.section, {}).get(one.key)
+        if row is None or row.secret:
+            environ.pop(one.variable, None)

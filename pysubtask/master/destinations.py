@@ -47,8 +47,9 @@ class Plan(NamedTuple):
 
     @property
     def mark(self) -> str:
-        """The same for the same settings; tells nothing of them, and knows no secret."""
-        told = {key: value for key, value in masked(self.settings).items() if not is_secret(key)}
+        """The same for the same settings but those that a running child takes anew; tells nothing of them, and knows no secret."""
+        live = {row.key for rows in defaults_config.SETTINGS.values() for row in rows if row.live}
+        told = {key: value for key, value in masked(self.settings).items() if not is_secret(key) and key not in live}
         text = repr((self.module, sorted(told.items())))
         return f"{zlib.crc32(text.encode('utf-8', 'surrogateescape')):08x}"
 

@@ -1,0 +1,44 @@
+"""``pysubtask init``: write a config with every setting explained."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+import click
+
+from ..config_file import default_file
+from ..exits import FAILED, OK, CommandError
+from ..template import template
+
+
+@click.command(short_help="Write a config with every setting explained.")
+@click.argument("file", required=False, metavar="[FILE]")
+def command(file: str | None) -> int:
+    """Write a config with every setting, its meaning, range and default, and two lines to fill in: the server, and the folder
+    that is watched. Never writes over a file. Without FILE it goes where 'pysubtask run' looks for it; '-' shows it.
+
+    \b
+    pysubtask init
+    pysubtask init station.toml
+    """
+    if file == "-":
+        click.echo(template(), nl=False)
+        return OK
+    path = default_file(os.environ) if file is None else os.path.abspath(os.path.expanduser(file))
+    if os.path.isdir(path):
+        path = os.path.join(path, "pysubtask.toml")
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
+    except FileExistsError:
+        raise CommandError(f"{path} is there already, and stays as it is. Name another file, or edit that one.", FAILED) from None
+    except OSError as exc:
+        raise CommandError(f"{path} cannot be written ({exc.strerror}). Name a file in a folder of yours.", FAILED) from exc
+    shown = shlex.quote(path)
+    with os.fdopen(handle, "w", encoding="utf-8") as written:
+        written.write(template(shown))
+    click.echo(f"Written: {path}")
+    click.echo("Fill in the two lines marked with <== (the folder, and the server), then:")
+    click.echo(f"  pysubtask check {shown}\n  pysubtask run {shown}")
+    return OK

@@ -1,0 +1,122 @@
+"""One task that ``pysubtask run`` has started: its master, and the lock that keeps a second runner out."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+
+from ..common import requests
+from ..common.errors import AlreadyRunning
+from ..common.lock import Holder, StateLock, process_start
+from ..common.requests import Request
+from ..master.destinations import Plan
+from ..master.state import make_ready
+from ..master.task_master import TaskMaster
+from .config_task import TaskConfig
+from .exits import LOCKED, CommandError
+
+RUN_LOCK = "run.lock"
+"""In the task's folder, held by its runner for life."""
+
+
+def task_folder(state_dir: str) -> str:
+    """The folder of a task, where its runner's lock and orders are, by the state folder of one of its children."""
+    return os.path.dirname(state_dir)
+
+
+class RunMaster(TaskMaster):
+    """A master whose children can be seen and hurried by a runner."""
+
+    def take(self, plans: Sequence[Plan]) -> None:
+        """The plans for children that are started from now on; they differ in live settings alone."""
+        for seat, plan in zip(self._seats, plans, strict=True):
+            seat.plan = plan
+
+    def is_in_order(self) -> bool:
+        """Whether each child lives, is about to be started again, or was stopped by an order."""
+        return all(seat.child is not None or seat.stopped or seat.restarts.due is not None for seat in self._seats)
+
+    def is_stopped(self) -> bool:
+        """Whether every child was stopped by an order."""
+        return all(seat.stopped for seat in self._seats)
+
+    def hurry(self, *, kill: bool) -> None:
+        """Have children that are being stopped wait for nothing more; ``kill`` ends them at once. From any thread."""
+        for seat in self._seats:
+            child = seat.child
+            if child is not None:
+                if kill:
+                    child.kill()
+                else:
+                    child.terminate()
+
+
+class RunningTask:
+    """A task and its master. CommandError (LOCKED) where another process runs it; OSError where its folder cannot be used."""
+
+    def __init__(self, config: TaskConfig) -> None:
+        self.config = config
+        self.next: TaskConfig | None = None
+        """What runs in its place when it has ended."""
+        self.folder = task_folder(config.plans[0].state_dir)
+        self._ending: threading.Thread | None = None
+        self._lock = StateLock(os.path.join(self.folder, RUN_LOCK))
+        make_ready(config.plans[0].state_dir, fresh=False)
+        self._take_lock()
+        try:
+            self.master = RunMaster(config.watch, config.config)
+            self.master.start(precleanup_old_files=config.archives)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _take_lock(self) -> None:
+        name, pid = self.config.name, os.getpid()
+        for plan in self.config.plans:
+            holder = StateLock(os.path.join(plan.state_dir, "lock")).holder()
+            # A child whose master is dead goes on for a while: the new one ends it.
+            if holder is not None and holder.has_living_master():
+                other = StateLock(self._lock.path).holder()
+                if other is not None and other.pid == holder.master_pid:
+                    raise CommandError(_refusal(name, other.pid), LOCKED)
+                whose = f"of process {holder.master_pid}" if holder.master_pid is not None else "that was started by hand"
+                raise CommandError(
+                    f"The task {name!r} runs already: child {holder.pid} {whose}. Stop that one, or give this task another "
+                    "TaskName.", LOCKED,
+                )  # fmt: skip
+        try:
+            self._lock.acquire(Holder(pid, process_start(pid) or "", None, None), patience=1.0)
+        except AlreadyRunning as exc:
+            found = self._lock.holder()
+            raise CommandError(_refusal(name, found.pid if found else None), LOCKED) from exc
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it was asked to end and has not ended yet."""
+        return self._ending is not None and self._ending.is_alive()
+
+    def end(self) -> None:
+        """Stop the children in good order, in a thread: it takes as long as StopWaitSecs says. Harmless twice."""
+        if self._ending is None:
+            self._ending = threading.Thread(target=self._end, name=f"end of {self.config.name}", daemon=True)
+            self._ending.start()
+
+    def _end(self) -> None:
+        try:
+            self.master.stop(forcekill=False)
+        finally:
+            self._lock.release()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._ending is not None and not self._ending.is_alive()
+
+    def orders(self) -> list[Request]:
+        """What was ordered from the runner itself."""
+        return requests.waiting(self.folder)
+
+
+def _refusal(name: str, pid: int | None) -> str:
+    who = f"process {pid}" if pid is not None else "another process"
+    return f"The task {name!r} is run already, by {who} (pysubtask run). Stop that one first, or give this task another TaskName."

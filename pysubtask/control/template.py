@@ -1,0 +1,93 @@
+"""The config that ``pysubtask init`` writes: every setting with its meaning, made from the settings table."""
+
+from __future__ import annotations
+
+import textwrap
+
+from ..common.config import SECTIONS, Setting
+from ..defaults_config import SETTINGS
+from .problems import in_file_words, in_toml, wanted
+from .secrets import file_key
+
+_WIDTH = 100
+_HEAD = """\
+# pysubtask: which files are sent, and where to.
+#
+# Fill in the two lines that are marked with <==. Everything else has a default: the lines that begin with
+# a single # and no space show it, and count once that # is removed. Then:
+#
+#   pysubtask check {file}
+#   pysubtask run {file}
+#
+# A path that does not begin with / or ~ starts at the folder of this file. "none" stands for no value.
+# Sizes may be written "50k", "4M", "1G". A setting that says "live" can also be changed while it runs
+# (pysubtask set), and all of this file can (pysubtask reload). What is said here can also be said
+# by environment variables, such as PYSUBTASK_{task}__FTP__HOST.
+
+
+# ---- what is sent
+
+[[watch]]
+dir = ""                    # <== 1. the folder whose files are sent, such as "/data/photos"
+{watch}
+# One more folder, or a file that some program notifies by touching FILE.notify:
+#[[watch]]
+#file = "/data/today.csv"
+
+
+# ---- where to: SFTP, or FTP with UseSFTP = false
+
+[ftp]
+Host = ""                   # <== 2. the server's name or address, such as "files.example.org"
+"""
+_WATCH = (
+    ("as", '"station7/photos"', "The folder's name on the server; left out, its files go straight to the destination's folder."),
+    ("recursive", "false", "true takes the folders inside, too."),
+    ("include", "[]", 'Patterns of the files that count, as ["*.csv", "raw/*"]; none: all.'),
+    ("exclude", "[]", "Patterns of the files that do not count."),
+    ("settle_secs", "1", "Seconds without change after which a new file counts as complete."),
+    ("on_change", "false", "true sends a file again whenever it was changed, not only when it is notified."),
+    ("notify_files", "true", "Make a .notify file beside each file that was taken, to be touched when it shall be sent again."),
+    ("append", "false", "true promises that these files only ever grow."),
+    ("whole_records", "true", "What a reader on the server sees of a growing file ends with a whole line; left out: for .csv, .log, "
+     ".txt and .jsonl over SFTP."),
+    ("burstmode", "false", "true holds quick notifies back, see [burst_mode]."),
+)  # fmt: skip
+_TITLES = {
+    "base": "every destination",
+    "burst_mode": "when notifies are held back (entries with burstmode = true)",
+    "dropbox": "Dropbox (python -m pysubtask.dropbox --login gives the first two)",
+}
+_FIRST = {"ftp": ("User", "HostPort", "HostPath", "Password", "KeyFile", "HostKey", "HostKeyPolicy"),
+          "dropbox": ("AppKey", "RefreshTokenFile")}  # fmt: skip
+_MORE = {("base", "ArchiveToFolder"): " 'pysubtask run' moves no file unless this line counts."}
+_LEFT_OUT = {("ftp", "Host")}
+_EXAMPLES = {("ftp", "SSHConfigFile"): '"~/.ssh/config"', ("base", "TaskName"): '"main"'}
+
+
+def template(file: str = "pysubtask.toml", task: str = "main") -> str:
+    """The text of a config for ``file`` (a path, for the lines that show how to go on)."""
+    watch = "".join(_entry(meaning, f"#{key} = {value}") for key, value, meaning in _WATCH)
+    parts = [_HEAD.format(file=file, task=task.upper(), watch=watch)]
+    for section in ("ftp", *(name for name in SECTIONS if name != "ftp")):
+        if section != "ftp":
+            parts.append(f"\n\n# ---- {_TITLES[section]}\n\n[{section}]\n")
+        rows = {row.key: row for row in SETTINGS[section]}
+        first = [rows[key] for key in _FIRST.get(section, ())]
+        parts += [_setting(section, row) for row in dict.fromkeys([*first, *rows.values()]) if (section, row.key) not in _LEFT_OUT]
+    return "".join(parts)
+
+
+def _setting(section: str, row: Setting) -> str:
+    meaning = f"{in_file_words(row.meaning)}{_MORE.get((section, row.key), '')} Takes {wanted(row)}{'; live' if row.live else ''}."
+    if row.secret:
+        known = {other.key for other in SETTINGS[section]}
+        line = f"#{row.key} = {in_toml(row.default)}"
+        return _entry(meaning, line) if file_key(row) in known else _entry(
+            meaning + " Better in a file of its own, with chmod 600.", line, f'#{file_key(row)} = "secret.txt"')  # fmt: skip
+    return _entry(meaning, f"#{row.key} = {_EXAMPLES.get((section, row.key)) or in_toml(row.default)}")
+
+
+def _entry(meaning: str, *lines: str) -> str:
+    return "\n".join(["", *textwrap.wrap(meaning, _WIDTH, initial_indent="# ", subsequent_indent="# ",
+                                         break_on_hyphens=False, break_long_words=False), *lines, ""])  # fmt: skip

@@ -49,8 +49,8 @@ _WATCH = (
     ("on_change", "false", "true sends a file again whenever it was changed, not only when it is notified."),
     ("notify_files", "true", "Make a .notify file beside each file that was taken, to be touched when it shall be sent again."),
     ("append", "false", "true promises that these files only ever grow."),
-    ("whole_records", "true", "What a reader on the server sees of a growing file ends with a whole line; left out: for .csv, .log, "
-     ".txt and .jsonl over SFTP."),
+    ("whole_records", "true", "What a reader on the server sees of a growing file ends with a whole line; left out: for .csv, "
+     ".log, .txt and .jsonl over SFTP."),
     ("burstmode", "false", "true holds quick notifies back, see [burst_mode]."),
 )  # fmt: skip
 _TITLES = {

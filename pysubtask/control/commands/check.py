@@ -1,0 +1,75 @@
+"""``pysubtask check``: is a config right, and what would be done with it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+
+import click
+
+from ..config_file import load
+from ..dry_run import Outlook, look
+from ..exits import OK
+from ..text import amount, files, plain
+
+_SHOWN = 10
+
+
+@click.command(short_help="Is a config right, and what would be sent.")
+@click.argument("config", required=False, metavar="[CONFIG]")
+@click.option("-t", "--task", "names", multiple=True, metavar="NAME", help="Only this task of the config (may be given again).")
+@click.option("-a", "--all", "everything", is_flag=True, help=f"Name every file, not only the first {_SHOWN} of each kind.")
+def command(config: str | None, names: tuple[str, ...], everything: bool) -> int:
+    """Check CONFIG (found as by 'pysubtask run') and show what would be sent, archived and skipped, and why. Nothing is
+    changed, and no server is asked: 'pysubtask doctor' does that.
+
+    \b
+    pysubtask check station.toml
+    """
+    found = load(config, os.environ)
+    outlooks = [look(task, time.time()) for task in found.named(names)]
+    for path in found.files:
+        click.echo(f"{plain(path)}: all right")
+    for note in found.notes:
+        click.echo(f"note: {plain(note)}")
+    for outlook in outlooks:
+        for line in lines(outlook, None if everything else _SHOWN):
+            click.echo(line)
+    return OK
+
+
+def lines(outlook: Outlook, limit: int | None) -> Iterator[str]:
+    """An outlook for people; of each list the first ``limit``."""
+    for child in outlook.children:
+        yield ""
+        yield plain(f"{child.label} -> {child.destination}")
+        if child.held:
+            yield f"  {child.held}"
+        total = sum(one.size for one in child.send)
+        yield f"  would send {files(len(child.send))}, {amount(total)} at most:" if child.send else "  nothing would be sent"
+        yield from _some([f"{one.path} ({amount(one.size)}) as {one.name}: {one.why}" for one in child.send], limit)
+        if child.delivered:
+            yield f"  delivered as they are: {files(child.delivered)}"
+        yield from _skipped([f"{one.path}: {one.why}" for one in child.skipped], limit)
+    yield from _skipped([f"{one.path}: {one.why}" for one in outlook.skipped], limit)
+    if outlook.root is None:
+        yield "  nothing is ever archived: base.ArchiveToFolder is not set in the config"
+    elif outlook.archive:
+        yield plain(f"  would archive {files(len(outlook.archive))} to {outlook.root}:")
+        yield from _some([f"{path}: {why}" for path, why in outlook.archive], limit)
+    else:
+        yield plain(f"  nothing would be archived to {outlook.root}")
+
+
+def _skipped(rows: Sequence[str], limit: int | None) -> Iterator[str]:
+    if rows:
+        yield "  would skip:"
+        yield from _some(rows, limit)
+
+
+def _some(rows: Sequence[str], limit: int | None) -> Iterator[str]:
+    for row in rows[:limit]:
+        yield f"    {plain(row)}"
+    if limit is not None and len(rows) > limit:
+        yield f"    and {len(rows) - limit} more (--all shows them)"

@@ -1,0 +1,177 @@
+"""What a task would do if it were started now: sent, left alone, archived, skipped, and why. Looks only, changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from ..common.entries import Entry, below, first_folder, remote_name, selects
+from ..common.notify import is_signal_file
+from ..common.receipts import Receipt, read_receipts
+from ..common.status import read_status
+from ..common.watched import Dirs
+from ..master.archive import Old, expiry, is_data, is_ours, is_proven, scope
+from ..master.destinations import Plan, closed_paths
+from ..transports import transport_class
+from .config_task import TaskConfig
+
+
+class Sent(NamedTuple):
+    """A file that would be sent under ``name``, ``size`` bytes of it at most, and ``why``."""
+
+    path: str
+    name: str
+    size: int
+    why: str
+
+
+class Skipped(NamedTuple):
+    """A file or folder that would not, and why."""
+
+    path: str
+    why: str
+
+
+class Child(NamedTuple):
+    """One destination. ``delivered``: how many files stand there as they are here. ``held``: why nothing goes, or ''."""
+
+    label: str
+    destination: str
+    send: tuple[Sent, ...]
+    delivered: int
+    skipped: tuple[Skipped, ...]
+    held: str
+
+
+class Outlook(NamedTuple):
+    """One task. ``archive``: (file, why) of what would be moved to ``root``; ``root`` None: nothing ever is."""
+
+    name: str
+    children: tuple[Child, ...]
+    skipped: tuple[Skipped, ...]
+    root: str | None
+    archive: tuple[tuple[str, str], ...]
+
+
+def transport_of(plan: Plan) -> str:
+    """The name of the transport that a child would use."""
+    if plan.extension != "ftp":
+        return plan.extension
+    settings = plan.settings
+    return str(settings["SFTPLibrary"] or "sftp") if settings["UseSFTP"] else "ftp"
+
+
+def look(task: TaskConfig, now: float) -> Outlook:
+    """What this task would do at ``now`` (seconds since the epoch). ConfigError where a library is missing."""
+    logs = [os.path.abspath(log) for plan in task.plans for key in ("Master_Log_FileName", "Subtask_Log_FileName")
+            if (log := plan.settings[key]) is not None]  # fmt: skip
+    closed = closed_paths(task.entries, task.plans, logs)
+    skipped: list[Skipped] = []
+    found = list(_files(task.entries, {*closed, *logs}, skipped))
+    receipts = [_newest(plan) for plan in task.plans]
+    children = tuple(_child(task.name, plan, found, newest) for plan, newest in zip(task.plans, receipts, strict=True))
+    root, archive = _archive(task, [newest for _, newest in receipts], set(logs), now)
+    return Outlook(task.name, children, tuple(skipped), root, archive)
+
+
+def _files(entries: Sequence[Entry], closed: set[str], skipped: list[Skipped]) -> Iterator[tuple[Entry, str, os.stat_result]]:
+    """Every data file that counts, with its entry."""
+    dirs = Dirs(entries, closed)
+    static = {entry.path for entry in entries if entry.kind == "file"}
+    for entry in entries:
+        if entry.kind == "file":
+            try:
+                yield entry, entry.path, os.stat(entry.path)
+            except OSError as exc:
+                skipped.append(Skipped(entry.path, f"{exc.strerror}; it is sent when it comes and is notified"))
+            continue
+        waiting = [entry.path]
+        while waiting:
+            folder = waiting.pop()
+            try:
+                items = sorted(os.scandir(folder), key=lambda item: item.name)
+            except OSError as exc:
+                hint = "; its files are sent when it comes" if isinstance(exc, FileNotFoundError) else ""
+                skipped.append(Skipped(folder, f"{exc.strerror}{hint}"))
+                continue
+            for item in items:
+                if item.is_dir(follow_symlinks=False):
+                    if entry.recursive and dirs.covers(item.path) is entry:
+                        waiting.append(item.path)
+                elif not is_signal_file(item.name) and item.path not in static and item.path not in closed:
+                    yield from _in_dir(entry, item, skipped)
+
+
+def _in_dir(entry: Entry, item: os.DirEntry[str], skipped: list[Skipped]) -> Iterator[tuple[Entry, str, os.stat_result]]:
+    if not selects(entry, below(entry, item.path)):
+        skipped.append(Skipped(item.path, "left out by include or exclude"))
+    elif not item.is_file():
+        skipped.append(Skipped(item.path, "it is no plain file"))
+    else:
+        try:
+            yield entry, item.path, item.stat()
+        except OSError as exc:
+            skipped.append(Skipped(item.path, f"it cannot be read ({exc.strerror})"))
+
+
+def _newest(plan: Plan) -> tuple[str, dict[str, Receipt]]:
+    """The destination, and the newest receipt of each file for it."""
+    destination = transport_class(transport_of(plan)).identity(plan.settings)
+    found = {receipt.path: receipt for receipt in read_receipts(plan.state_dir) if receipt.destination == destination}
+    return destination, found
+
+
+def _child(
+    task: str, plan: Plan, found: Sequence[tuple[Entry, str, os.stat_result]], told: tuple[str, Mapping[str, Receipt]]
+) -> Child:
+    destination, newest = told
+    exact = transport_class(transport_of(plan)).case_sensitive
+    owners: dict[str, str] = {}
+    send, skipped, delivered = [], [], 0
+    page = read_status(plan.state_dir) or {}
+    parked = {row.get("path"): row.get("reason") for row in page.get("parked") or [] if isinstance(row, dict)}
+    for entry, path, stat in found:
+        name = remote_name(entry, path)
+        receipt = newest.get(path)
+        owner = owners.setdefault(name if exact else name.casefold(), path)
+        if owner != path:
+            skipped.append(Skipped(path, f"its name on the server, {name!r}, belongs to {owner}: give one of them an 'as'"))
+        elif not os.access(path, os.R_OK):
+            skipped.append(Skipped(path, "this user may not read it"))
+        elif receipt is not None and (receipt.size, receipt.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+            delivered += 1
+        else:
+            why = "new" if receipt is None else f"changed since {receipt.at}"
+            if path in parked:
+                why += f"; the server refused it before: {parked[path]}"
+            send.append(Sent(path, name, stat.st_size, why))
+    paused = [row.get("name") for row in page.get("paused") or [] if isinstance(row, dict)]
+    held = "paused: nothing goes until 'pysubtask resume'" if None in paused else ""
+    return Child(f"{task}/{plan.extension}", destination, tuple(send), delivered, tuple(skipped), held)
+
+
+def _archive(
+    task: TaskConfig, newest: Sequence[Mapping[str, Receipt]], stays: set[str], now: float
+) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+    settings = task.plans[0].settings
+    if not task.archives:
+        return None, ()
+    others = [folder for plan in task.plans for folder in (plan.bak_dir, os.path.dirname(os.path.dirname(plan.state_dir)))]
+    where = scope(task.entries, settings["ArchiveToFolder"], others)
+    before = expiry(now, settings["ArchiveAfterDaysOld"])
+    moved = []
+    for folder in where.folders:
+        try:
+            items = sorted(os.scandir(folder), key=lambda item: item.name)
+        except OSError:
+            continue  # told among what is skipped
+        for item in items:
+            if not is_data(item.name) or item.path in stays or not item.is_file(follow_symlinks=False):
+                continue
+            stat = item.stat(follow_symlinks=False)
+            ours = is_ours(where, item.path)
+            old = Old(item.path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+            if stat.st_mtime < before and (not ours or is_proven(old, newest)):
+                moved.append((item.path, "delivered and old" if ours else "old, and nothing that is sent"))
+    return where.root or first_folder(task.entries), tuple(moved)

@@ -1,0 +1,255 @@
+"""``pysubtask run`` with a real sshd: from nothing to a verified upload, stops, reloads, a second runner, the service manager."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from tests.control.station import HUP, INT, TERM, Run, child, command, login, receipts, setting, state_dir
+from tests.helpers import wait_until
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
+    with openssh_server(tmp_path_factory.mktemp("sshd")) as made:
+        yield made
+
+
+class Station:
+    """A folder with a config of one task or two; runs are ended with it."""
+
+    def __init__(self, folder: Path, server: OpenSSHServer) -> None:
+        self.folder, self.server = folder, server
+        self.data = folder / "data"
+        self.remote = server.files / folder.name
+        self.config = folder / "station.toml"
+        self.runs: list[Run] = []
+        for name in ("data", "roof"):
+            (folder / name).mkdir()
+
+    def write(self, base: str = "", *, ftp: str = "", more: str = "") -> None:
+        self.config.write_text(f'[base]\nRetryWaitSecs = 0.2\n{base}\n[ftp]\n{login(self.server, self.folder.name)}{ftp}\n'
+                               f'[tasks.main]\nwatch = [{{ dir = "data", settle_secs = 0.1 }}]\n{more}')  # fmt: skip
+        self.config.chmod(0o600)
+
+    def run(self, *words: str, **environ: str) -> Run:
+        made = Run(self.folder, self.config, *words, **environ)
+        self.runs.append(made)
+        return made
+
+    def delivers(self, name: str, text: str = "1\n") -> None:
+        (self.data / name).write_text(text)
+        remote = self.remote / name
+        wait_until(lambda: remote.exists() and remote.read_text() == text, 60, f"{name} on the server")
+        wait_until(lambda: any(found.name == name for found in receipts(self.data)), 60, "its receipt")
+
+
+@pytest.fixture
+def station(tmp_path: Path, server: OpenSSHServer) -> Iterator[Station]:
+    made = Station(tmp_path, server)
+    yield made
+    for run in made.runs:
+        run.end()
+
+
+def test_from_nothing_to_a_verified_upload_with_two_lines_filled_in(station: Station, server: OpenSSHServer):
+    made = command(station.folder, "init")
+    path = station.folder / "etc" / "pysubtask.toml"
+    assert made.returncode == 0 and str(path) in made.stdout and path.stat().st_mode & 0o777 == 0o600
+    unfilled = command(station.folder, "check")
+    assert unfilled.returncode == 2
+    lines = path.read_text().splitlines()
+    marked = {f"pysubtask.toml:{number}: " for number, line in enumerate(lines, 1) if "<==" in line and not line.startswith("#")}
+    assert len(marked) == 2 and all(mark in unfilled.stderr for mark in marked)
+
+    path.write_text(path.read_text().replace('dir = "" ', f'dir = "{station.data}"', 1).replace(
+        'Host = "" ', f'Host = "{server.host}"', 1))  # fmt: skip
+    # What a user's own ssh configuration says at home: where the port, the key and the known hosts are.
+    at_home = {f"PYSUBTASK_MAIN__FTP__{key.upper()}": value for key, value in {
+        "HostPort": str(server.port), "User": server.user, "KeyFile": str(server.key_file), "SSHConfigFile": "none",
+        "KnownHostsFile": str(server.known_hosts), "HostPath": station.folder.name}.items()}  # fmt: skip
+    (station.data / "first.csv").write_text("1\n")
+    checked = command(station.folder, "check", **at_home)
+    assert checked.returncode == 0 and "first.csv" in checked.stdout, checked.stdout + checked.stderr
+    assert os.listdir(station.data) == ["first.csv"], "a check changes nothing"
+
+    run = Run(station.folder, None, **at_home)
+    station.runs.append(run)
+    remote = station.remote / "first.csv"
+    wait_until(lambda: remote.exists() and receipts(station.data), 60, "the upload and its receipt")
+    receipt = receipts(station.data)[0]
+    assert remote.read_text() == "1\n" and receipt.verified in ("size", "hash") and receipt.name == "first.csv"
+    run.signal(TERM)
+    assert run.status() == 0
+    again = command(station.folder, "check", **at_home)
+    assert "nothing would be sent" in again.stdout
+    refused = command(station.folder, "init")
+    assert refused.returncode == 1 and "is there already" in refused.stderr
+
+
+def test_a_stop_delivers_what_is_due_and_a_second_runner_is_told_who_runs_it(station: Station):
+    station.write()
+    run = station.run()
+    station.delivers("a.csv")
+    second = command(station.folder, "run", str(station.config))
+    assert second.returncode == 5, second.stderr
+    assert f"'main' is run already, by process {run.process.pid}" in second.stderr and "Traceback" not in second.stderr
+    (station.data / "b.csv").write_text("2\n")
+    run.signal(INT)
+    assert run.status() == 130, run.text()
+    assert (station.remote / "b.csv").read_text() == "2\n"
+    assert not list(station.data.glob("*.notify"))
+
+
+def test_a_second_signal_hurries(station: Station):
+    station.write("StopWaitSecs = 600\nRateLimit = 2000")
+    run = station.run()
+    station.delivers("a.csv")
+    (station.data / "big.bin").write_bytes(os.urandom(3_000_000))
+    part = lambda: [path for path in station.remote.iterdir() if path.name.startswith(".pysubtask")]  # noqa: E731
+    wait_until(part, 60, "the big one on its way")
+    run.signal(TERM)
+    run.says("attempting to stop")
+    time.sleep(0.3)
+    assert run.process.poll() is None
+    run.signal(TERM)
+    assert run.status() == 0
+    assert "Stopping at once" in run.text() and not (station.remote / "big.bin").exists()
+
+
+def test_a_reload_changes_what_changed_and_only_that(station: Station):
+    (station.folder / "roof").mkdir(exist_ok=True)
+    roof = '[tasks.roof]\nwatch = [{ dir = "roof" }]\n'
+    station.write(more=roof)
+    run = station.run()
+    station.delivers("a.csv")
+    first, other = child(station.data), child(station.folder / "roof", "roof")
+
+    station.write("RateLimit = 50000", more=roof)
+    done = run.command("reload")
+    assert done.returncode == 0, done.stderr + run.text()
+    assert "main: RateLimit = 50000" in done.stdout and "roof: RateLimit = 50000" in done.stdout
+    assert setting(station.data, "RateLimit") == 50000
+    assert (child(station.data), child(station.folder / "roof", "roof")) == (first, other)
+
+    # A child that dies starts with the new value.
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: child(station.data) != first, 40, "another child")
+    wait_until(lambda: setting(station.data, "RateLimit") == 50000, 20, "the new value after a restart")
+    second = child(station.data)
+
+    # A broken file changes nothing and says why.
+    good = station.config.read_text()
+    station.config.write_text(good.replace("RateLimit = 50000", 'RateLimit = "fast"'))
+    refused = run.command("reload")
+    assert refused.returncode == 1 and "nothing was changed" in refused.stderr
+    assert re.search(r"station.toml:3: base.RateLimit: \"fast\" is not a number", refused.stderr)
+    assert setting(station.data, "RateLimit") == 50000 and child(station.data) == second
+    run.signal(HUP)
+    run.says("RELOAD is refused", 2)
+
+    # What a running child cannot take starts that task anew, and no other; one goes, one comes.
+    station.write("RateLimit = 50000", more=roof + "base.StallSecs = 50\n")
+    assert "roof: started anew (ftp.StallSecs)" in run.command("reload").stdout
+    assert child(station.data) == second and child(station.folder / "roof", "roof") != other
+    station.write("RateLimit = 50000", more=roof.replace("tasks.roof", "tasks.attic") + "base.StallSecs = 50\n")
+    done = run.command("reload").stdout
+    assert "attic: started" in done and "roof: stopped" in done and "main: nothing changed" in done
+    assert child(station.data) == second
+    station.delivers("b.csv")
+
+    # With every child stopped by an order there is nothing left to run.
+    for task in ("main", "attic"):
+        assert run.command("stop", "-t", task).returncode == 0
+    assert run.status() == 0 and "stopped by an order" in run.text()
+    nobody = run.command("reload")
+    assert nobody.returncode == 3 and "nothing to reload" in nobody.stderr
+
+
+class Manager:
+    """A service manager's end of sd_notify: the messages that came, one a datagram."""
+
+    def __init__(self, address: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(address)
+        self.heard: list[tuple[float, str]] = []
+
+    def listen(self, secs: float = 0.05) -> list[str]:
+        self.socket.settimeout(secs)
+        try:
+            while True:
+                self.heard.append((time.monotonic(), self.socket.recv(4096).decode()))
+        except TimeoutError:
+            return [line for _, text in self.heard for line in text.splitlines()]
+
+    def hears(self, line: str) -> None:
+        wait_until(lambda: any(one.startswith(line) for one in self.listen()), 40, f"{line} at the manager")
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+@pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
+def test_the_service_manager_is_told(station: Station, abstract: bool):
+    name = f"pysubtask-test-{os.getpid()}"
+    manager = Manager(f"\0{name}" if abstract else str(station.folder / "notify"))
+    try:
+        station.write()
+        run = station.run(NOTIFY_SOCKET=f"@{name}" if abstract else str(station.folder / "notify"), WATCHDOG_USEC="600000")
+        manager.hears("READY=1")
+        manager.hears("WATCHDOG=1")
+        station.delivers("a.csv")
+        manager.hears("STATUS=main/ftp connected, 0 queued")
+        if not abstract:
+            # Signs of life come in time, also while a dead child waits for its restart.
+            os.kill(child(station.data), signal.SIGKILL)
+            at = time.monotonic()
+            wait_until(lambda: (manager.listen(), time.monotonic() > at + 2)[1], 20)
+            pings = [when for when, text in manager.heard if "WATCHDOG=1" in text and when > at]
+            assert len(pings) >= 3
+            # A loop that stands still gives none.
+            run.signal(signal.SIGSTOP)
+            manager.listen(0.3)
+            before = len(manager.heard)
+            manager.listen(1.2)
+            assert len(manager.heard) == before
+            run.signal(signal.SIGCONT)
+            wait_until(lambda: manager.listen() and len(manager.heard) > before, 20)
+            run.signal(HUP)
+            manager.hears("RELOADING=1")
+            manager.hears("MONOTONIC_USEC=")
+            wait_until(lambda: manager.listen().count("READY=1") == 2, 40, "READY after the reload")
+        # The children are not told of the manager.
+        words = Path(f"/proc/{child(station.data)}/environ").read_bytes()
+        assert b"NOTIFY_SOCKET" not in words and b"WATCHDOG" not in words
+        run.signal(TERM)
+        assert run.status() == 0
+        manager.hears("STOPPING=1")
+    finally:
+        manager.close()
+
+
+def test_no_secret_of_the_environment_or_a_file_reaches_the_child_in_sight(station: Station):
+    (station.folder / "secret").write_text("hunter-of-files\n")
+    (station.folder / "secret").chmod(0o600)
+    station.write(ftp='PasswordFile = "secret"\n', more='base.HeartbeatName = "x"\n')
+    run = station.run(PYSUBTASK_MAIN__DROPBOX__ACCESSTOKEN="hunter-of-variables", PYSUBTASK_MAIN__DROPBOX__USEDROPBOX="no")
+    pid = child(station.data)
+    shown = Path(f"/proc/{pid}/environ").read_bytes() + Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert b"hunter" not in shown
+    assert setting(station.data, "Password") == "********"
+    run.signal(TERM)
+    assert run.status() == 0
+    texts = [path.read_bytes() for path in station.folder.rglob("*") if path.is_file() and path.name != "secret"]
+    assert len(texts) > 5 and not any(b"hunter" in text for text in texts)
+    assert state_dir(station.data).stat().st_mode & 0o077 == 0

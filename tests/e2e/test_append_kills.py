@@ -104,6 +104,7 @@ def killed_on_the_way(one: SFTPStation, sshd: OpenSSHServer, relay: Relay, chanc
     return kill(sshd, what) and early
 
 
+@pytest.mark.timeout(900 if FULL else 120)
 @pytest.mark.parametrize(("edit", "in_place"), [("append", True), ("append", False), ("middle", False), ("insertion", False)],
                          ids=["append in place", "append, complete versions", "middle", "insertion"])
 def test_a_reader_sees_versions_only(shared_sshd: OpenSSHServer, relay: Relay, station: MakeStation, edit: str,

@@ -31,7 +31,7 @@ def test_a_tail_goes_through_rotations_in_small_pieces(tmp_path, monkeypatch):
     for turn in range(300):
         log.emit("tick", filler="x" * 40)
         if turn % 7 == 0:
-            seen += numbers(tail.read(500)) + numbers(tail.read(500))
+            seen += numbers(tail.read(2000))
     while found := tail.read(500):
         seen += numbers(found)
     assert os.path.exists(tmp_path / "events.jsonl.1")

@@ -15,9 +15,10 @@ from ..common.entries import STATE_FOLDER, Entry
 from ..common.globs import match_all_in
 from ..common.notify import HOLD, NOTIFY
 from .file_events import FileEvents, Taken, Tended, Wants
-from .named import FULL_LOOK_SECS, Named
+from .named import Named
 from .scan import Folder, Listing
 
+FULL_LOOK_SECS = 60.0
 # Full looks take at most one part in this many of the time.
 _SHARE = 25
 # Keeping the events of many folders going takes at most one part in this many; of few, that is nothing.

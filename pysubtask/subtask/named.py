@@ -8,7 +8,8 @@ from collections.abc import Container, Sequence
 from ..common.entries import Entry
 from ..common.notify import NOTIFY, Stamp, hold_name, notify_name
 
-FULL_LOOK_SECS = 60.0
+# Where each touch has an event this is for what nobody thought of.
+ROUND_SECS = 180.0
 
 
 class Named:
@@ -35,9 +36,9 @@ class Named:
         self._since, self._seen = now, 0
 
     def turn(self, now: float) -> Sequence[tuple[int, str]]:
-        """Those whose turn it is, where events are to be trusted: each once in FULL_LOOK_SECS, some at a time."""
+        """Those whose turn it is, where events are to be trusted: each once in ROUND_SECS, some at a time."""
         begin = self._seen
-        self._seen = min(len(self.files), int(len(self.files) * (now - self._since) / FULL_LOOK_SECS))
+        self._seen = min(len(self.files), int(len(self.files) * (now - self._since) / ROUND_SECS))
         files = self.files[begin : self._seen]
         if self._seen == len(self.files):
             self.looked(now)

@@ -166,9 +166,11 @@ class Watch:
 
     def next_at(self, now: float) -> float | None:
         """When the next file becomes due by itself (monotonic seconds), or None; ``now`` at the earliest."""
+        # Here, and not at a scan more for each snapshot.
+        self._after_done(now, self._wall(), self._looks)
         times = [found.at for found in self._rechecks.values()]
         times += [at for at in (self._settling.next_at(), self._holds.next_at(now, self._wall())) if at is not None]
-        if self._done or self._looks or self._offered:
+        if self._looks or self._offered:
             times.append(now)
         return max(now, min(times)) if times else None
 

@@ -21,6 +21,7 @@ from pysubtask.common.notify import Stamp, Toucher, notify_name
 from pysubtask.subtask import file_events, inotify, mounts
 from pysubtask.subtask.file_events import FileEvents
 from pysubtask.subtask.inotify import Inotify
+from pysubtask.subtask.named import ROUND_SECS
 from pysubtask.subtask.watch import Due, Watch
 from pysubtask.subtask.watchdog_events import WatchdogEvents
 from tests.helpers import wait_until
@@ -366,6 +367,152 @@ def test_a_wanted_event_wakes_once_until_it_is_taken(tmp_path) -> None:
         assert woken == [1, 1] and events.take().paths == {str(tmp_path / "a"): False}
     finally:
         events.stop()
+
+
+# -- named files, many and quiet ------------------------------------------------------------------------------
+
+
+def asking(monkeypatch, child: Child) -> list[str]:
+    """The paths that are asked for from now on."""
+    asked: list[str] = []
+    for name in ("stat", "lstat"):
+        monkeypatch.setattr(os, name, noting(getattr(os, name), asked))
+    monkeypatch.setattr(child.watch, "_stat_of", noting(child.watch._stat_of, asked))
+    return asked
+
+
+def noting(real, asked: list[str]):
+    return lambda path, **more: (asked.append(path), real(path, **more))[1]
+
+
+def named_files(folder: Path, count: int = 120) -> list[dict[str, str]]:
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"f{number}").write_text("1")
+        Toucher().touch(str(folder / f"f{number}.notify"))
+    return [{"file": str(folder / f"f{number}")} for number in range(count)]
+
+
+def test_named_files_with_events_are_looked_at_when_one_says_so_and_now_and_then(tmp_path, monkeypatch) -> None:
+    watched = named_files(tmp_path / "d")
+    with Child(tmp_path, watched) as child:
+        wait_until(lambda: child.look() is not None and len(child.found) == 120 and child.watch.next_at(0) is None)
+        child.found.clear()
+        now = time.monotonic()
+        child.watch.scan(now + 1000)
+        asked = asking(monkeypatch, child)
+        folder = str(tmp_path / "d")
+        for tick in range(30):
+            before = len(asked)
+            assert child.watch.scan(now + 1000 + tick * ROUND_SECS / 30) == []
+            assert len(asked) - before <= 6, "a few at a time, and whether the folder is the same"
+        assert {path for path in asked if path != folder} < {f"{each['file']}.notify" for each in watched}
+        assert len(asked) - asked.count(folder) == len({path for path in asked if path != folder}) >= 110, "each once"
+        asked.clear()
+        subprocess.run(["touch", f"{folder}/f7.notify"], check=True)
+        child.until(("f7", "notify"))
+        os.utime(tmp_path / "d" / "f9.notify")
+        child.until(("f9", "notify"))
+        os.rename(tmp_path / "d" / "f9.notify", tmp_path / "d" / "f8.notify")
+        child.until(("f8", "notify"))
+
+
+def test_named_files_are_all_looked_at_where_events_do_not_tell(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(file_events, "on_network", lambda path: True)
+    spent = 0.0
+
+    def timer() -> float:
+        nonlocal spent
+        spent += 0.19
+        return spent
+
+    watched = named_files(tmp_path / "d", 10)
+    with Child(tmp_path, watched) as child:
+        wait_until(lambda: child.look() is not None and len(child.found) == 10 and child.watch.next_at(0) is None)
+        now = time.monotonic() + 1000
+        monkeypatch.setattr(child.watch._folders, "_timer", timer)
+        child.watch.scan(now)
+        asked = asking(monkeypatch, child)
+        for tick in range(1, 201):
+            child.watch.scan(now + tick / 2)
+        looks = asked.count(f"{tmp_path}/d/f3.notify")
+        assert looks == 20, "each look takes 0.19 s, so there is one every 4.75 s"
+        (tmp_path / "d" / "f3.notify").unlink()
+        Toucher().touch(f"{tmp_path}/d/f3.notify")
+        assert [due.path for due in child.watch.scan(now + 200)] == [f"{tmp_path}/d/f3"]
+
+
+def test_a_notify_file_that_is_a_link_and_one_that_cannot_be_read(tmp_path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "elsewhere").write_text("")
+    (tmp_path / "d" / "a.notify").symlink_to("../elsewhere")
+    with Child(tmp_path, [{"file": "d/a"}, {"file": "d/b"}]) as child:
+        child.until(("a", "notify"))
+        child.look()
+        os.utime(tmp_path / "elsewhere", ns=(5, 5))
+        child.look()
+        assert child.found == [("a", "notify")], "no event tells of it"
+        child.found.clear()
+        good, failed = child.watch._stat_of, threading.Event()
+
+        def failing(path: str) -> Stamp | None:
+            failed.set()
+            raise OSError(errno.EIO, "Input/output error")
+
+        child.watch._stat_of = failing
+        Toucher().touch(str(tmp_path / "d" / "b.notify"))
+        wait_until(lambda: (child.look(), failed.is_set())[1])
+        assert child.found == []
+        child.watch._stat_of = good
+        wait_until(lambda: (child.look(), child.found == [("b", "notify")])[1], 5)
+
+
+# -- storms ---------------------------------------------------------------------------------------------------
+
+
+def test_pauses_between_reads_grow_in_a_storm_and_end_with_it() -> None:
+    pause, pauses = 0.0, []
+    for _ in range(12):
+        pause = inotify.next_pause(pause, 0.0, 1000, False)
+        pauses.append(pause)
+    assert pauses == sorted(pauses) and pauses[0] < 0.01 and pauses[-1] == inotify.MOST_PAUSE_SECS
+    assert inotify.next_pause(0.25, 0.0, 1000, True) == 0, "after one that matters there may be another"
+    assert inotify.next_pause(0.25, 0.06, 32, False) == 0, "one now and then is no storm"
+    assert inotify.next_pause(0.25, 0.0, 60_000, False) < 0.25, "the kernel's queue would overflow"
+
+
+def test_a_storm_is_read_some_at_a_time_and_a_touch_in_it_is_seen(tmp_path) -> None:
+    (tmp_path / "d").mkdir()
+    for name in "xyz":
+        (tmp_path / "d" / name).write_text("1")
+    with Child(tmp_path, [{"dir": "d", "settle_secs": 0, "notify_files": False}, {"file": "d/x"}]) as child:
+        wait_until(lambda: child.look() is not None and len(child.found) == 3 and child.watch.next_at(0) is None)
+        child.found.clear()
+        source = child.watch._events._source
+        reads: list[int] = []
+        real = source._tell
+        source._tell = lambda events: (reads.append(1), real(events))[1]
+        closed, stopped = 0, threading.Event()
+
+        def storm() -> None:
+            nonlocal closed
+            while not stopped.wait(0.001):
+                for name in "yz":
+                    with open(tmp_path / "d" / name, "a") as file:
+                        file.write("2")
+                    closed += 1
+
+        thread = threading.Thread(target=storm)
+        thread.start()
+        try:
+            child.woken.clear()
+            wait_until(lambda: closed > 600)
+            assert not child.woken.is_set() and len(reads) < closed / 6
+            Toucher().touch(str(tmp_path / "d" / "x.notify"))
+            child.until(("x", "notify"))
+        finally:
+            stopped.set()
+            thread.join()
 
 
 _TABLE = """22 1 254:0 / / rw - ext4 /dev/vda rw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,9 @@ from typing import Any
 from ..common import registry
 from ..common.config import nearest
 from ..common.entries import STATE_FOLDER
+from ..common.events import FILE as EVENTS_FILE
 from ..common.lock import Holder, StateLock
+from ..common.receipts import FILE as RECEIPTS_FILE
 from ..common.requests import Reply, myself, reply_to, send
 from ..common.status import FILE as STATUS_FILE
 from ..common.status import read_status
@@ -48,11 +51,12 @@ class Task:
         return StateLock(os.path.join(self.state_dir, "lock")).holder()
 
     def last_sign(self) -> float | None:
-        """When the child last wrote its page, in seconds since the epoch."""
-        try:
-            return os.stat(os.path.join(self.state_dir, STATUS_FILE)).st_mtime
-        except OSError:
-            return None
+        """When the child last wrote its page, an event or a receipt, in seconds since the epoch; None where it never did."""
+        signs = []
+        for name in (STATUS_FILE, EVENTS_FILE, RECEIPTS_FILE):
+            with contextlib.suppress(OSError):
+                signs.append(os.stat(os.path.join(self.state_dir, name)).st_mtime)
+        return max(signs, default=None)
 
     def order(
         self, op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0, may_be_dead: bool = False
@@ -82,6 +86,15 @@ class Task:
                     "looks; 'pysubtask status' says what it does.", NO_ANSWER,
                 )  # fmt: skip
             time.sleep(_LOOK_SECS)
+
+
+def names(tasks: Sequence[Task]) -> list[str]:
+    """What to call each of these tasks: its label, and its folder where several are called the same."""
+    labels = [task.label for task in tasks]
+    return [
+        label if labels.count(label) == 1 else f"{label} in {os.path.dirname(task.state_dir.rpartition(os.sep + STATE_FOLDER)[0])}"
+        for label, task in zip(labels, tasks, strict=True)
+    ]
 
 
 def known() -> list[Task]:

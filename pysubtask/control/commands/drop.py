@@ -1,0 +1,27 @@
+"""``pysubtask drop``: take files out of the queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ..steer import command_line, give, task_option
+from ..text import plain
+
+
+@click.command(short_help="Take files out of the queue: they are not sent.")
+@task_option
+@click.argument("names", nargs=-1, required=True, metavar="FILE...")
+def command(task: str | None, names: tuple[str, ...]) -> int:
+    """Take these files (remote names or paths) out of the queue. The data files are left alone, and are sent again when they
+    change or are notified. One that is on its way is paused first: 'pysubtask pause FILE'.
+
+    \b
+    pysubtask drop big.avi
+    """
+    return give(task, "drop", {"names": list(names)}, command_line(), words=_words)
+
+
+def _words(result: Any) -> str:
+    return f"dropped {', '.join(map(plain, result['dropped'])) or 'nothing'}"

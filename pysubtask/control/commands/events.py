@@ -1,0 +1,90 @@
+"""``pysubtask events``: what happened, and what happens."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from ...common.events import Event, Tail
+from ..exits import OK, USAGE, CommandError
+from ..output import say, say_json, width
+from ..shown import event
+from ..tasks import Task, find, names
+from ..text import seconds
+
+_LOOK_SECS = 0.2
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@click.command(short_help="Show what happened, and with -f what happens.")
+@click.option("-f", "--follow", is_flag=True, help="Go on showing what happens, until Ctrl-C.")
+@click.option("--since", metavar="N|TIME", help=(
+    "Only what came after event N of this epoch, or since a time: 14:30, 2026-11-21T14:30, or 10m, 2h, 3d ago."))  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each, for scripts.")
+@click.argument("tasks", nargs=-1, metavar="[TASK]...")
+def command(follow: bool, since: str | None, as_json: bool, tasks: tuple[str, ...]) -> int:
+    """Show the events of these tasks, or all, as far back as they are kept (one to two megabytes), oldest first.
+
+    \b
+    pysubtask events --since 2h
+    pysubtask events -f roof
+    """
+    found = find(tasks)
+    after = Since(since, time.time())
+    tails = [(task, name, Tail(task.state_dir, after=(0, 0))) for task, name in zip(found, names(found), strict=True)]
+    while True:
+        news = [(task, name, one) for task, name, tail in tails for one in _all(tail)]
+        for task, name, one in sorted(news, key=lambda told: told[2].at):
+            if not after.wants(one, task):
+                continue
+            if as_json:
+                say_json(line_of(name, one))
+            else:
+                say([event(one, width(), time.time(), name if len(found) > 1 else "")])
+        if not follow:
+            return OK
+        time.sleep(_LOOK_SECS)
+
+
+def line_of(label: str, found: Event) -> dict[str, object]:
+    """An event as scripts read it: the line of the child with the name of the child."""
+    return {"child": label, "epoch": found.epoch, "n": found.n, "at": found.at, "kind": found.kind, **found.fields}
+
+
+def _all(tail: Tail) -> list[Event]:
+    found: list[Event] = []
+    while news := tail.read():
+        found += news
+    return found
+
+
+class Since:
+    """From where on events are wanted: a number within the present epoch, or a time. CommandError for what is neither."""
+
+    def __init__(self, text: str | None, now: float) -> None:
+        self._number = int(text) if text and text.isdigit() else None
+        self._time = None if text is None or self._number is not None else _time_of(text, now)
+
+    def wants(self, found: Event, task: Task) -> bool:
+        """Whether the event came after that."""
+        if self._number is not None:
+            page = task.page() or {}
+            return (found.epoch, found.n) > (page.get("epoch", found.epoch), self._number)
+        return self._time is None or (seconds(found.at) or 0.0) >= self._time
+
+
+def _time_of(text: str, now: float) -> float:
+    number, unit = text[:-1], text[-1:]
+    if unit in _UNITS and number.isdigit():
+        return now - int(number) * _UNITS[unit]
+    day = time.strftime("%Y-%m-%dT", time.localtime(now))
+    try:
+        from datetime import datetime
+
+        return datetime.fromisoformat(day + text if ":" in text[:3] and "-" not in text else text).timestamp()
+    except ValueError:
+        raise CommandError(
+            f"--since {text!r}: neither the number of an event nor a time. Write 120, 10m, 2h, 3d, 14:30 or 2026-11-21T14:30.",
+            USAGE,
+        ) from None

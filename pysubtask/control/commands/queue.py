@@ -1,0 +1,85 @@
+"""``pysubtask queue``: what waits, and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from ..exits import OK, CommandError
+from ..output import say, say_json, width
+from ..steer import command_line, meant, task_option
+from ..tasks import Task
+from ..text import amount, files, plain, seconds, span, table, wrapped
+
+
+@click.command(short_help="Show what waits, and why: refused and paused files with their reason.")
+@task_option
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="At most so many files.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+def command(task: str | None, limit: int, as_json: bool) -> int:
+    """Show the files in the queue of a task, oldest first: those that wait, those on their way, those that the server refuses
+    (parked) with its reason, and paused ones with who did that. Works when the child is dead, too.
+
+    'pysubtask retry' offers refused files again at once, 'pysubtask drop' takes files out.
+    """
+    found = [(child, queue_of(child, limit)) for child in meant(task)]
+    if as_json:
+        say_json([{"child": child.label, "alive": alive, "queue": rows} for child, (rows, alive) in found])
+        return OK
+    for child, (rows, alive) in found:
+        say(lines_of(child.label, rows, width(), time.time(), alive=alive, limit=limit))
+    return OK
+
+
+def queue_of(child: Task, limit: int) -> tuple[Sequence[Mapping[str, Any]], bool]:
+    """The queue, and whether a living child told it. CommandError where nobody can."""
+    if child.holder() is None:
+        from ...subtask.look import look
+
+        found = look(child.state_dir, limit)
+        if found is not None:
+            return [
+                {key: value for key, value in row._asdict().items() if key != "due"} | {"next_try_secs": None} for row in found.rows
+            ], False
+        if child.holder() is None:
+            raise CommandError(
+                f"{child.label}: no child runs and its queue cannot be read (perhaps it has none, or is another user's); "
+                "'pysubtask status' shows what is known."
+            )
+    reply = child.order("queue", {"limit": limit}, command_line())
+    if not reply.ok:
+        raise CommandError(f"{child.label}: {reply.error}")
+    return reply.result, True
+
+
+def lines_of(
+    label: str, rows: Sequence[Mapping[str, Any]], columns: int, now: float, *, alive: bool, limit: int
+) -> list[str]:
+    """The queue for people."""
+    if not rows:
+        return [f"{plain(label)}: nothing is queued" + ("" if alive else "; no child runs")]
+    shown = []
+    for row in rows:
+        at = seconds(row["at"])
+        shown.append([row["state"], span(None if at is None else now - at), amount(row["size"]), str(row["attempts"]),
+                      _next(row, alive), row["name"]])  # fmt: skip
+    head = ["STATE", "AGE", "SIZE", "TRIES", "NEXT TRY", "NAME"]
+    lines = table(head, shown, columns, numbers=(1, 2, 3, 4), give=5)
+    found = [f"{plain(label)}: {files(len(rows))}" + (" or more" if len(rows) >= limit else "")
+             + ("" if alive else "; no child runs, they are sent when one starts"), lines[0]]  # fmt: skip
+    for row, line in zip(rows, lines[1:], strict=True):
+        found.append(line)
+        if row["reason"]:
+            found += wrapped(row["reason"], columns, "    ", "    ")
+    return found
+
+
+def _next(row: Mapping[str, Any], alive: bool) -> str:
+    if row["state"] in ("sending", "paused"):
+        return "-"
+    if not alive or row["next_try_secs"] is None:
+        return "at start"
+    return span(row["next_try_secs"]) if row["next_try_secs"] > 0 else "now"

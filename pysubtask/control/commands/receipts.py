@@ -1,0 +1,65 @@
+"""``pysubtask receipts``: proof of delivery."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import click
+
+from ...common.receipts import Receipt, read_receipts
+from ..exits import FAILED, OK
+from ..output import say, say_json, width
+from ..steer import task_option
+from ..tasks import find, names
+from ..text import amount, clock, plain, seconds, wrapped
+
+_HOW = {"size": "its size was compared", "hash": "its digest was compared", "hook": "process_notify returned"}
+
+
+@click.command(short_help="Show what was delivered, when, where, and how that was verified.")
+@task_option
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each, for scripts.")
+@click.option("-n", "--last", type=click.IntRange(min=1), help="Only the last so many.")
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+def command(task: str | None, as_json: bool, last: int | None, files: tuple[str, ...]) -> int:
+    """Show the receipts of these data files (paths or remote names), or of all, oldest first. A receipt is written when the
+    server has the file, verified; it proves which content (size, time, SHA-256) stood where and when. The exit status is 1
+    where one of the files has none.
+
+    \b
+    pysubtask receipts data/roof.csv
+    pysubtask receipts -n 20
+    """
+    wanted = {name for file in files for name in (file, os.path.abspath(file))}
+    children = find([task] if task else [])
+    found: list[tuple[str, Receipt]] = [
+        (name, receipt) for child, name in zip(children, names(children), strict=True) for receipt in read_receipts(child.state_dir)
+        if not files or receipt.path in wanted or receipt.name in wanted
+    ]  # fmt: skip
+    found.sort(key=lambda pair: pair[1].at)
+    proven = {name for _, receipt in found for name in (receipt.path, receipt.name)}
+    for label, receipt in found[-last:] if last else found:
+        if as_json:
+            say_json({"child": label, **receipt._asdict()})
+        else:
+            say(lines_of(label, receipt, width(), time.time()))
+    missing = [file for file in files if not {file, os.path.abspath(file)} & proven]
+    for file in missing:
+        text = f"{plain(file)}: no receipt, so it was not delivered yet; 'pysubtask queue' shows what waits."
+        click.echo(f"pysubtask: {text}", err=True)
+    return FAILED if missing else OK
+
+
+def lines_of(label: str, receipt: Receipt, columns: int, now: float) -> list[str]:
+    """A receipt for people."""
+    where = f"{receipt.destination.rstrip('/')}/{receipt.name}"
+    wire = "" if receipt.bytes_on_wire is None else f", {amount(receipt.bytes_on_wire)} on the wire"
+    how = _HOW.get(receipt.verified, receipt.verified)
+    told = (
+        f"{clock(seconds(receipt.at), now)}  {receipt.path}  ({label} #{receipt.seq})",
+        f"to {where}",
+        f"sha256 {receipt.digest}",
+        f"{receipt.size} bytes, {amount(receipt.bytes_new)} new, {amount(receipt.bytes_sent)} sent{wire}; {how}",
+    )
+    return [line for at, text in enumerate(told) for line in wrapped(text, columns, "    " if at else "", "      ")]

@@ -1,0 +1,40 @@
+"""``pysubtask status``: what each task does, and why it does nothing."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from ..exits import NO_TASK, OK, CommandError
+from ..glance import glance
+from ..output import colour, coloured, say, say_json, width
+from ..shown import status
+from ..tasks import find, names
+
+
+@click.command(short_help="Show what is queued, moving, delivered and failing, and why.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.argument("tasks", nargs=-1, metavar="[TASK]...")
+def command(as_json: bool, tasks: tuple[str, ...]) -> int:
+    """Show these tasks, or all of this machine and user: alive or dead, what is queued, moving, delivered, the last error, and
+    in a sentence why nothing moves. Works when the child is dead, too. What is counted is counted since the child's start:
+    NEW bytes of files that were not on the server before, bytes of files SENT, and bytes ON the WIRE with everything that the
+    link has carried.
+
+    \b
+    pysubtask status
+    pysubtask status roof --json
+    """
+    meant = find(tasks)
+    found = [glance(task, time.time(), name) for task, name in zip(meant, names(meant), strict=True)]
+    if as_json:
+        say_json({"tasks": [one.as_json() for one in found]})
+        return OK
+    if not found:
+        raise CommandError(
+            "No task is known here. An app or 'pysubtask run' starts one; 'pysubtask init' makes a config for it.", NO_TASK
+        )
+    lines = status(found, width())
+    say(map(colour, lines) if coloured() else lines)
+    return OK

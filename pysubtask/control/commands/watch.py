@@ -1,0 +1,112 @@
+"""``pysubtask watch``: tasks at work, live."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from typing import Any
+
+import click
+
+from ...common.events import Event, utc
+from ..exits import NO_TASK, OK, CommandError
+from ..following import Following
+from ..glance import glance
+from ..output import colour, coloured, say, say_json
+from ..shown import event, watch
+from ..tasks import Task, find, names
+from ..text import fit
+from .events import line_of
+
+_LOOK_SECS = 0.2
+_SHOW_SECS = 0.5
+_RECENT = 100
+_LINE = 1000
+
+
+@click.command(short_help="Watch tasks at work: a bar for each file on its way, and what happens.")
+@click.option("--json", "as_json", is_flag=True, help="The state page once, then a line of JSON for each event, for scripts.")
+@click.argument("tasks", nargs=-1, metavar="[TASK]...")
+def command(as_json: bool, tasks: tuple[str, ...]) -> int:
+    """Watch these tasks, or all, until Ctrl-C: the table of 'pysubtask status', a bar for each file that is on its way, and the
+    last events. Where the output is no terminal, events are printed line by line.
+
+    With --json the first line of each child is its page ("kind": "page"), which is its state as of event (epoch, n), and then
+    comes each event behind it: none is left out and none comes twice. A page comes again after a restart. A child that
+    dies or comes back has a line, too ("kind": "gone" or "here"), which is no event and has no number.
+    """
+    found = find(tasks)
+    if not found:
+        raise CommandError(
+            "No task is known here. An app or 'pysubtask run' starts one; 'pysubtask init' makes a config for it.", NO_TASK
+        )
+    if as_json or not sys.stdout.isatty():
+        _lines(found, as_json)
+    else:
+        _live(found)
+    return OK
+
+
+def _lines(found: list[Task], as_json: bool) -> None:
+    followed = [(task, name, Following(task.state_dir)) for task, name in zip(found, names(found), strict=True)]
+    alive: dict[str, bool] = {}
+    while True:
+        for task, name, following in followed:
+            # Looked at before its news: what a child said before it died comes before its end.
+            lives = task.holder() is not None
+            for one in following.news(time.monotonic()):
+                _tell(task, name, one, as_json)
+            if alive.get(name, True) != lives:
+                _tell_life(task, name, lives, as_json)
+            alive[name] = lives
+        sys.stdout.flush()
+        time.sleep(_LOOK_SECS)
+
+
+def _tell(task: Task, name: str, one: dict[str, Any] | Event, as_json: bool) -> None:
+    if isinstance(one, Event):
+        if as_json:
+            say_json(line_of(name, one))
+        else:
+            say([event(one, _LINE, time.time(), name)])
+    elif as_json:
+        say_json({"child": name, "kind": "page", **one})
+    else:
+        say([_sentence(task, name)])
+
+
+def _tell_life(task: Task, name: str, lives: bool, as_json: bool) -> None:
+    if as_json:
+        sign = task.last_sign()
+        last = None if sign is None else utc(sign)
+        say_json({"child": name, "kind": "here" if lives else "gone", "at": utc(time.time()), "last_sign": last})
+    elif not lives:
+        say([_sentence(task, name)])
+
+
+def _sentence(task: Task, name: str) -> str:
+    return fit(f"{name}: {glance(task, time.time()).why}", _LINE)
+
+
+def _live(found: list[Task]) -> None:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(highlight=False, no_color=not coloured(), legacy_windows=False)
+    called = names(found)
+    followed = [(name, Following(task.state_dir)) for task, name in zip(found, called, strict=True)]
+    recent: deque[tuple[str, Event]] = deque(maxlen=_RECENT)
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        shown_at = float("-inf")
+        while True:
+            now = time.monotonic()
+            news = [(name, one) for name, following in followed for one in following.news(now)]
+            recent.extend((name, one) for name, one in news if isinstance(one, Event))
+            if news or now - shown_at >= _SHOW_SECS:
+                shown_at = now
+                glances = [glance(task, time.time(), name) for task, name in zip(found, called, strict=True)]
+                lines = watch(glances, recent, console.width, console.height)
+                live.update(Text.from_ansi("\n".join(map(colour, lines) if coloured() else lines), no_wrap=True), refresh=True)
+            time.sleep(_LOOK_SECS)

@@ -1,0 +1,107 @@
+"""What can be told of a task at this moment, whatever has died: from its page, its lock, its last lines and its queue."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..common.events import FILE as EVENTS_FILE
+from ..common.events import Tail, utc
+from ..common.status import FILE as STATUS_FILE
+from . import why as reasons
+from .tasks import Task
+
+
+class Glance(NamedTuple):
+    """One child. ``page``: what it last wrote about itself, and for a dead one with what it did after that; ``pid`` of the living
+    child, None where there is none; ``queue``: waiting, sending, parked, bytes, oldest; ``limit``: RateLimit; ``why`` in one
+    sentence. Times are seconds since the epoch."""
+
+    label: str
+    destination: str
+    page: Mapping[str, Any]
+    pid: int | None
+    last_sign: float | None
+    now: float
+    queue: Mapping[str, Any]
+    why: str
+    frozen: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "child": self.label, "destination": self.destination, "alive": self.pid is not None, "pid": self.pid,
+            "last_sign": None if self.last_sign is None else utc(self.last_sign), "why": self.why, "queue": dict(self.queue),
+            "page": dict(self.page),
+        }  # fmt: skip
+
+
+def glance(task: Task, now: float, name: str = "") -> Glance:
+    """Look at a task, to be called ``name`` (empty: its label); ``now`` in seconds since the epoch."""
+    page, holder, last_sign = task.page(), task.holder(), task.last_sign()
+    queue: Mapping[str, Any] = (page or {}).get("queue") or {}
+    if holder is None:
+        queue = _left(task.state_dir) or queue
+        if page is not None:
+            page = _with_what_followed(task.state_dir, page)
+    frozen = holder is not None and _is_frozen(holder.pid)
+    pid = None if holder is None else holder.pid
+    sentence = reasons.why(
+        page, pid=pid, last_sign=last_sign, now=now, queue=queue, limit=_limit(task.state_dir), frozen=frozen
+    )
+    return Glance(name or task.label, task.destination, page or {}, pid, last_sign, now, queue, sentence, frozen)
+
+
+def _left(state_dir: str) -> dict[str, Any] | None:
+    """The queue that a dead child left, in numbers."""
+    from ..subtask.look import look
+
+    found = look(state_dir, 0)
+    if found is None:
+        return None
+    oldest = found.counts.oldest
+    return found.counts._asdict() | {"oldest": None if oldest is None else utc(oldest)}
+
+
+def _with_what_followed(state_dir: str, page: dict[str, Any]) -> dict[str, Any]:
+    """A child that was killed had no time for a last page, but its events are there."""
+    page = page | {"moving": [], "rate": None}
+    mark = page.get("epoch"), page.get("n")
+    if not (isinstance(mark[0], int) and isinstance(mark[1], int)):
+        return page
+    try:
+        events, written = (os.stat(os.path.join(state_dir, name)) for name in (EVENTS_FILE, STATUS_FILE))
+    except OSError:
+        return page
+    if events.st_mtime_ns < written.st_mtime_ns:
+        return page
+    tail = Tail(state_dir, after=(mark[0], mark[1]))
+    while found := tail.read():
+        for event in found:
+            if event.epoch != mark[0] or event.kind != "delivered":
+                continue
+            page["delivered"] = page.get("delivered", 0) + 1
+            for key in ("bytes_sent", "bytes_new"):
+                page[key] = (page.get(key) or 0) + (event.fields.get(key) or 0)
+            page["last_delivery"] = {"at": event.at, "name": event.fields.get("name"), "size": event.fields.get("size")}
+    return page
+
+
+def _limit(state_dir: str) -> float:
+    try:
+        with open(os.path.join(state_dir, "settings.json"), "rb") as file:
+            return float(json.load(file)["settings"].get("RateLimit") or 0)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return 0.0
+
+
+def _is_frozen(pid: int) -> bool:
+    """Whether a signal keeps the process from running (proc(5), /proc/pid/stat field 3)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stat = file.read()
+    except OSError:
+        return False
+    return stat[stat.rfind(b")") + 2 :][:1] in (b"T", b"t")

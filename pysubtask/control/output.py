@@ -1,0 +1,50 @@
+"""Onto the terminal, or wherever the output goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+_COLOURS = {
+    "sending": "green", "idle": "green", "resting": "green", "connecting": "yellow", "starting": "yellow", "waiting": "yellow",
+    "stopping": "yellow", "paused": "yellow", "held": "red", "dead": "red", "frozen": "red",
+}  # fmt: skip
+_STATE = re.compile(rf" ({'|'.join(_COLOURS)}) ")
+
+
+def width() -> int:
+    """Of the terminal, or 80; ``COLUMNS`` says otherwise."""
+    import shutil
+
+    return max(40, shutil.get_terminal_size((80, 24)).columns)
+
+
+def coloured() -> bool:
+    """Whether colours are wanted: on a terminal, unless NO_COLOR is set (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def colour(line: str) -> str:
+    """The state of a task in the table stands out."""
+    if line.startswith(" "):
+        return line
+    return _STATE.sub(lambda found: f" {click.style(found[1], fg=_COLOURS[found[1]])} ", line, count=1)
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print lines that are safe to show. What the output's encoding lacks becomes an escape."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    for line in lines:
+        click.echo(line.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def say_json(found: Any) -> None:
+    """Print one line of JSON, in plain ASCII, at once."""
+    click.echo(json.dumps(found))
+    sys.stdout.flush()

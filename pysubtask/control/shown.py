@@ -1,0 +1,130 @@
+"""How tasks look on a terminal: lines of text, made without one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..common.events import Event
+from .glance import Glance
+from .text import amount, bar, clock, fit, pad, seconds, share, span, table, wrapped
+from .why import standing
+
+WIDE = 110
+"""From this width on the destination and all amounts have columns; below, lines of their own."""
+_BARE = frozenset(("name", "path", "reason", "key", "names", "files"))
+_BYTES = frozenset(("size", "bytes_sent"))
+_LEFT_OUT = frozenset(("bytes_new", "bytes_on_wire", "receipt"))
+
+
+def state_of(glance: Glance) -> str:
+    """One word."""
+    page = glance.page
+    state = str(page.get("state") or "")
+    if glance.pid is None:
+        return "stopped" if state == "stopped" else "dead" if page else "never run"
+    if glance.frozen:
+        return "frozen"
+    if page.get("pid") != glance.pid:
+        return "starting"
+    if any(row.get("name") is None for row in page.get("paused") or []):
+        return "paused"
+    if state in ("connected", "watching"):
+        return "sending" if page.get("moving") else "idle"
+    return state
+
+
+def status(glances: Sequence[Glance], width: int, *, bars: bool = False) -> list[str]:
+    """The table of all tasks, each with why it moves or not and its last error; ``bars``: and with what is on its way."""
+    wide = width >= WIDE
+    head = ["TASK", *(["DESTINATION"] if wide else []), "STATE", "QUEUED", "OLDEST", "MOVING", "RATE", "DELIVERED",
+            *(["NEW", "SENT", "ON WIRE"] if wide else ["SENT"])]  # fmt: skip
+    numbers = [at for at, name in enumerate(head) if name not in ("TASK", "DESTINATION", "STATE")]
+    lines = table(head, [_row(glance, wide) for glance in glances], width, numbers=numbers, give=1 if wide else 0)
+    shown = [lines[0]]
+    for glance, line in zip(glances, lines[1:], strict=True):
+        shown += [line, *_below(glance, width, wide), *(_bars(glance, width) if bars else [])]
+    return shown
+
+
+def _row(glance: Glance, wide: bool) -> list[str]:
+    page, queue = glance.page, glance.queue
+    oldest = seconds(queue.get("oldest"))
+    left = sum(int(queue.get(key) or 0) for key in ("waiting", "sending", "parked"))
+    return [
+        glance.label, *([glance.destination] if wide else []), state_of(glance), str(left),
+        span(None if oldest is None else glance.now - oldest), _moving(page.get("moving") or []), _rate(glance),
+        str(page.get("delivered") or 0), *([amount(page.get("bytes_new"))] if wide else []), amount(page.get("bytes_sent")),
+        *([amount(page.get("bytes_on_wire"))] if wide else []),
+    ]  # fmt: skip
+
+
+def _moving(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return "-"
+    return f"{len(rows)} ({share(sum(row['done'] for row in rows), sum(row['size'] for row in rows))})"
+
+
+def _rate(glance: Glance) -> str:
+    if glance.pid is None or not glance.page.get("moving"):
+        return "-"
+    return "0 B/s" if standing(glance.page, glance.now) is not None else f"{amount(glance.page.get('rate'))}/s"
+
+
+def _below(glance: Glance, width: int, wide: bool) -> list[str]:
+    page = glance.page
+    lines = []
+    if not wide:
+        lines.append(f"  to {fit(glance.destination, width - 5)}")
+        lines.append(f"  new {amount(page.get('bytes_new'))}, sent {amount(page.get('bytes_sent'))}, "
+                     f"on the wire {amount(page.get('bytes_on_wire'))}")  # fmt: skip
+    lines += wrapped(glance.why, width, "  ", "    ")
+    error = page.get("last_error")
+    if error:
+        at = seconds(error.get("at"))
+        ago = "" if at is None else f"{span(glance.now - at)} ago: "
+        lines += wrapped(f"Last error: {ago}{error.get('text')}", width, "  ", "    ")
+    return lines
+
+
+def _bars(glance: Glance, width: int) -> list[str]:
+    """A line with a bar for each file that is on its way."""
+    rows = glance.page.get("moving") or [] if glance.pid is not None else []
+    if not rows:
+        return []
+    long = max(10, min(30, width // 4))
+    name = max(8, width - long - 24)
+    lines = []
+    for row in rows:
+        done, size = row["done"], row["size"]
+        lines.append(f"  {pad(row['name'], name)}  {bar(done, size, long)} {share(done, size):>4}  {amount(size):>9}")
+    return [fit(line, width) for line in lines]
+
+
+def event(found: Event, width: int, now: float, label: str = "") -> str:
+    """An event as one line: when, who, what."""
+    left_out = _LEFT_OUT | ({"path"} if "name" in found.fields else set())
+    told = [(key, value) for key, value in found.fields.items() if value is not None and key not in left_out]
+    words = [_value(value) if key in _BARE else f"{key.replace('_', ' ')} {amount(value)}" if key in _BYTES
+             else f"{key.replace('_', ' ')} {_value(value)}" for key, value in told]  # fmt: skip
+    line = f"{clock(seconds(found.at), now):>8}  {label + '  ' if label else ''}{found.kind.replace('_', ' ')}  {', '.join(words)}"
+    return fit(line.rstrip(), width)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{value.get('user')} ({value.get('command')})" if "user" in value else ", ".join(map(str, value.values()))
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def watch(glances: Sequence[Glance], recent: Sequence[tuple[str, Event]], width: int, height: int) -> list[str]:
+    """The live view: the table, what is on its way, and as many of the last events as there is room for, the last one below."""
+    lines = status(glances, width, bars=True)
+    room = height - len(lines) - 2
+    if len(lines) > height:
+        # The table comes first: what there is no room for is counted.
+        lines = [*lines[: height - 1], fit(f"  … {len(lines) - height + 1} more lines", width)]
+    elif room > 0 and recent:
+        several = len(glances) > 1
+        lines += ["", *(event(found, width, glances[0].now, label if several else "") for label, found in list(recent)[-room:])]
+    return lines

@@ -1,0 +1,153 @@
+"""``pysubtask service``: print or install a systemd unit for a config."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ...common import registry
+from ..config_file import DROP_INS, Config, load
+from ..config_task import TaskConfig
+from ..exits import FAILED, OK, CommandError
+from ..unit import MADE_BY, Service, credentials, quoted, unit
+
+SYSTEM_UNITS = "/etc/systemd/system"
+_RELOAD_SECS = 60
+
+
+@click.command(short_help="Print or install a systemd unit for a config.")
+@click.argument("config", required=False, metavar="[CONFIG]")
+@click.option("-t", "--task", "names", multiple=True, metavar="NAME", help="Only this task of the config (may be given again).")
+@click.option("--install", is_flag=True, help="Write it to where systemd finds it, instead of printing it.")
+@click.option("--name", default="pysubtask", show_default=True, metavar="NAME", help="What the service is called.")
+@click.option("--run-as", metavar="USER", help="Whose rights it has (only root can choose; default: the first folder's owner).")
+def command(config: str | None, names: tuple[str, ...], install: bool, name: str, run_as: str | None) -> int:
+    """Print a systemd unit that runs CONFIG (found as by 'pysubtask run') with a watchdog, and that may write to the watched
+    folders alone. Secrets that the config names files for are handed over by systemd (LoadCredential). Root gets a unit of
+    the system, others one of their own manager.
+
+    \b
+    pysubtask service station.toml > pysubtask.service
+    sudo pysubtask service --install    the config in /etc/pysubtask
+    """
+    if not hasattr(os, "geteuid"):
+        raise CommandError("This system has no systemd. Start 'pysubtask run' by its own means.", FAILED)
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise CommandError(f"{name!r} is no name of a service. Use letters, digits, '-' and '_'.", FAILED)
+    found = load(config, os.environ)
+    tasks = found.named(names)
+    for credential, path in credentials(tasks):
+        if re.search(r"[:%/\s]", credential) or ":" in path:
+            raise CommandError(f"systemd takes no credential {credential!r} from {path}. Rename the task, or the file.", FAILED)
+    place = os.path.abspath(os.path.expanduser(config)) if config is not None else _folder(found)
+    service, notes = _service(name, place, names, run_as, tasks, found)
+    text = unit(service, tasks)
+    if not install:
+        click.echo(text, nl=False)
+    else:
+        notes += _install(service, text)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    return OK
+
+
+def _folder(found: Config) -> str:
+    """The folder that these files were found in."""
+    folder = os.path.dirname(found.files[0])
+    return os.path.dirname(folder) if os.path.basename(folder) == DROP_INS else folder
+
+
+def _service(
+    name: str, place: str, names: tuple[str, ...], run_as: str | None, tasks: Sequence[TaskConfig], found: Config
+) -> tuple[Service, list[str]]:
+    import pwd
+
+    notes = [f"the variable {one} counts here and now, not in the service: put it into the config" for one in sorted(os.environ)
+             if re.fullmatch(r"PYSUBTASK_.+__.+__.+", one)]  # fmt: skip
+    program = (sys.executable, "-P", "-m", "pysubtask")
+    if os.geteuid() != 0:
+        if run_as is not None:
+            raise CommandError("Only root can make a service for another user. Run it with sudo, or leave --run-as out.", FAILED)
+        return Service(name, place, names, "", os.path.expanduser("~"), registry.folder(), program), notes
+    try:
+        owner = pwd.getpwnam(run_as) if run_as is not None else pwd.getpwuid(_owner(tasks))
+    except KeyError:
+        who = repr(run_as) if run_as is not None else "the owner of the first folder"
+        raise CommandError(f"There is no user {who}. Name one with --run-as.", FAILED) from None
+    for path in found.files:
+        info = os.stat(path)
+        if owner.pw_uid not in (0, info.st_uid) and not info.st_mode & 0o004:
+            notes.append(f"the user {owner.pw_name} may not read the config. Run: chown {owner.pw_name} {shlex.quote(path)}")
+    for task in tasks:
+        for entry in task.entries:
+            folder = entry.path if entry.kind == "dir" else os.path.dirname(entry.path)
+            if not os.path.isdir(folder):
+                notes.append(f"the service starts only once there is the folder {folder}")
+    tasks_of = os.environ.get(registry.VARIABLE) or os.path.join(owner.pw_dir, ".local/state/pysubtask/tasks")
+    return Service(name, place, names, owner.pw_name, owner.pw_dir, tasks_of, program), notes
+
+
+def _owner(tasks: Sequence[TaskConfig]) -> int:
+    first = tasks[0].entries[0]
+    path = first.path if first.kind == "dir" else os.path.dirname(first.path)
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return os.stat(path).st_uid
+
+
+def _install(service: Service, text: str) -> list[str]:
+    system = bool(service.user)
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    folder = SYSTEM_UNITS if system else os.path.join(base, "systemd", "user")
+    path = os.path.join(folder, f"{service.name}.service")
+    try:
+        if os.path.exists(path):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                if not file.readline().startswith(MADE_BY):
+                    raise CommandError(f"{path} was made by somebody else, and stays. Give another --name.", FAILED)
+        os.makedirs(folder, exist_ok=True)
+        with open(path + ".part", "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+        os.chmod(path + ".part", 0o644)
+        os.replace(path + ".part", path)
+    except OSError as exc:
+        raise CommandError(f"{path} cannot be written ({exc.strerror}). Print it instead, without --install.", FAILED) from exc
+    click.echo(f"Written: {path}")
+    notes = _make_registry(service) if system else []
+    words = ["systemctl", *([] if system else ["--user"])]
+    try:
+        done = subprocess.run([*words, "daemon-reload"], capture_output=True, text=True, timeout=_RELOAD_SECS, check=False)
+        problem = done.stderr.strip() if done.returncode else ""
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        problem = str(exc)
+    if problem:
+        notes.append(f"systemd does not know of it yet ({problem}). Run: {' '.join(words)} daemon-reload")
+    click.echo(f"Start it, now and at every boot:  {' '.join(words)} enable --now {quoted(service.name)}")
+    if not system:
+        click.echo("It ends when you log out, unless you run:  loginctl enable-linger")
+    return notes
+
+
+def _make_registry(service: Service) -> list[str]:
+    """The folder where the user's commands find the tasks: the service itself may not make it."""
+    import pwd
+
+    made: list[str] = []
+    folder = service.registry
+    while not os.path.isdir(folder):
+        made.append(folder)
+        folder = os.path.dirname(folder)
+    owner = pwd.getpwnam(service.user)
+    try:
+        for path in reversed(made):
+            os.mkdir(path, 0o700)
+            os.chown(path, owner.pw_uid, owner.pw_gid)
+    except OSError as exc:
+        return [f"commands without a config will not find these tasks: {service.registry} cannot be made ({exc.strerror})"]
+    return []

@@ -1,0 +1,138 @@
+"""A systemd unit for a config: pure, from tasks to text. See systemd.service(5), systemd.exec(5)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ..common.entries import first_folder
+from .config_task import TaskConfig
+
+MADE_BY = "# Made by 'pysubtask service'"
+WATCHDOG_SECS = 30
+_STOP_MARGIN_SECS = 20
+_SHARED_TMP = ("/tmp", "/var/tmp")
+# What needs no more than the service's own privileges, so that a user's manager can give it too.
+_ANYWHERE = ("NoNewPrivileges=yes", "RestrictSUIDSGID=yes", "RestrictRealtime=yes", "LockPersonality=yes",
+             "SystemCallArchitectures=native", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6")  # fmt: skip
+_BY_ROOT = ("PrivateDevices=yes", "ProtectClock=yes", "ProtectHostname=yes", "ProtectKernelLogs=yes", "ProtectKernelModules=yes",
+            "ProtectKernelTunables=yes", "ProtectControlGroups=yes", "RestrictNamespaces=yes", "CapabilityBoundingSet=",
+            # The last one looks at what ssh's connection has cost.
+            "SystemCallFilter=@system-service pidfd_getfd")  # fmt: skip
+
+
+class Service(NamedTuple):
+    """``config``: what ``pysubtask run`` is given. ``user``: whose rights it has ('' in that user's own manager), ``home`` his
+    home, ``registry`` the folder where commands find his tasks. ``program``: the words that start Python with the package."""
+
+    name: str
+    config: str
+    names: tuple[str, ...]
+    user: str
+    home: str
+    registry: str
+    program: tuple[str, ...]
+
+
+def unit(service: Service, tasks: Sequence[TaskConfig]) -> str:
+    """The text of the unit."""
+    watched = list(dict.fromkeys(entry.path if entry.kind == "dir" else os.path.dirname(entry.path)
+                                 for task in tasks for entry in task.entries))  # fmt: skip
+    words = [*service.program, "run", service.config, *(word for name in service.names for word in ("--task", name))]
+    stop = max(plan.settings["StopWaitSecs"] for task in tasks for plan in task.plans)
+    lines = [
+        f"{MADE_BY} from {_plain(service.config)}; make it again when the config names other folders or secrets.",
+        "[Unit]",
+        f"Description=pysubtask: {_plain(', '.join(task.name for task in tasks))}",
+        "Wants=network-online.target",
+        "After=network-online.target",
+        f"RequiresMountsFor={' '.join(map(quoted, watched))}",
+        "StartLimitIntervalSec=0",
+        "",
+        "[Service]",
+        "Type=notify",
+        "ExecStart=" + " ".join(quoted(word, command=True) for word in words),
+        "ExecReload=/bin/kill -HUP $MAINPID",
+        *([f"User={_plain(service.user)}"] if service.user else []),
+        f"StateDirectory={service.name}",
+        f"WorkingDirectory=%S/{service.name}",
+        "UMask=0077",
+        "# The runner stops its children itself, and gives them time to deliver.",
+        "KillMode=mixed",
+        f"TimeoutStopSec={int(stop) + _STOP_MARGIN_SECS}",
+        f"WatchdogSec={WATCHDOG_SECS}",
+        "Restart=on-failure",
+        "RestartSec=5",
+        "# A wrong config does not get better by itself.",
+        "RestartPreventExitStatus=2",
+        *(f"LoadCredential={_plain(name)}:{_plain(path)}" for name, path in credentials(tasks)),
+        "",
+        "# What it may touch.",
+        *_sandbox(service, tasks, watched),
+        "",
+        "[Install]",
+        f"WantedBy={'multi-user' if service.user else 'default'}.target",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def credentials(tasks: Iterable[TaskConfig]) -> list[tuple[str, str]]:
+    """(name, file) of each secret that the config names a file for; a private key is one."""
+    found = []
+    for task in tasks:
+        found += [(f"{task.name}.{key}", path) for key, path in sorted(task.secret_files.items())]
+        key_file = task.config.get("ftp", {}).get("KeyFile")
+        if key_file:
+            found.append((f"{task.name}.ftp.KeyFile", key_file))
+    return found
+
+
+def _sandbox(service: Service, tasks: Sequence[TaskConfig], watched: Sequence[str]) -> list[str]:
+    if not service.user:
+        return ["# (A user's own manager may not close off the file system.)", *_ANYWHERE]
+    own = os.path.join(service.home, ".ssh")
+    more = {service.registry}
+    for task in tasks:
+        for plan in task.plans:
+            if plan.bak_dir is not None:
+                more.add(plan.bak_dir)
+            if task.archives:
+                more.add(os.path.normpath(os.path.join(first_folder(task.entries), plan.settings["ArchiveToFolder"])))
+            logs = (plan.settings[key] for key in ("Master_Log_FileName", "Subtask_Log_FileName"))
+            more |= {os.path.dirname(log) for log in logs if log is not None and os.path.isabs(log)}
+            if plan.settings.get("HostKeyPolicy") == "accept-new" and plan.extension == "ftp":
+                known = plan.settings["KnownHostsFile"]
+                more.add(os.path.dirname(known) if known else own)
+    # The minus sign: one that does not exist is no reason not to start.
+    rest = sorted(path for path in more if not any(_is_in(path, folder) for folder in watched))
+    shared = any(_is_in(path, folder) for path in (*watched, *rest) for folder in _SHARED_TMP)
+    return [
+        "ProtectSystem=strict",
+        "ProtectHome=read-only",
+        *(f"ReadWritePaths={quoted(path)}" for path in watched),
+        *(f"ReadWritePaths=-{quoted(path)}" for path in rest),
+        *(["# Files in the common /tmp are watched, so it cannot be one of its own.", "PrivateTmp=no"] if shared else
+          ["PrivateTmp=yes"]),
+        *_ANYWHERE,
+        *_BY_ROOT,
+    ]  # fmt: skip
+
+
+def quoted(word: str, *, command: bool = False) -> str:
+    """A word as a unit wants it: percent signs are specifiers, in a command dollar signs are variables."""
+    text = _plain(word)
+    if command:
+        text = text.replace("$", "$$")
+    if any(sign in text for sign in " \t\"'\\;"):
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return text
+
+
+def _plain(text: str) -> str:
+    """Text in one line; percent signs stand for themselves."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text).replace("%", "%%")
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return f"{path}/".startswith(f"{folder.rstrip('/')}/")

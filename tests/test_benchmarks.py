@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.all import NAMES, as_section, replaced
+from benchmarks.all import NAMES, as_section, command, replaced
 from benchmarks.day import outages, plan
 from benchmarks.station import Journal
 from pysubtask.testing.bad_link import missing as link_missing
@@ -63,6 +63,13 @@ def test_small(tmp_path):
     assert 0.5 < alone["files_per_sec"] < 100_000
     assert 0.5 < whole["files_per_sec"] < 100_000
     assert alone["alone"] == whole["whole"] == 1
+
+
+@pytest.mark.skipif(link_missing() is not None, reason=f"no bad link: {link_missing()}")
+def test_small_with_a_server_far_away(tmp_path):
+    rows, said = _run("small", tmp_path, "--rtt", "100", "--only", "256 in flight")
+    # A login and three more round trips at the least.
+    assert 0.5 < rows["pysubtask SFTPTransport, 256 in flight"]["secs"] < 60 and "100 ms round trip" in said
 
 
 def test_latency(tmp_path):
@@ -129,7 +136,7 @@ def test_the_page_has_a_place_for_each_table():
     for name in NAMES:
         new = replaced(page, name, f"| figures of {name} |")
         assert replaced(new, name, "") != new and f"<!-- table: {name} -->\n\n| figures of {name} |\n\n<!-- end -->" in new
-        assert f"`python -m benchmarks.{name}`" in page.replace("\n", " ")
+        assert f"`python -m benchmarks.{' '.join(command(name))}`" in page.replace("\n", " ")
     with pytest.raises(ValueError, match="nothing"):
         replaced(page, "nothing", "")
 

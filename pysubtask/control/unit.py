@@ -115,7 +115,8 @@ def _sandbox(service: Service, tasks: Sequence[TaskConfig], watched: Sequence[st
         *(["# Files in the common /tmp are watched, so it cannot be one of its own.", "PrivateTmp=no"] if shared else
           ["PrivateTmp=yes"]),
         *_ANYWHERE,
-        *_BY_ROOT,
+        # Root without capabilities could not even read what others own.
+        *(line for line in _BY_ROOT if service.user != "root" or not line.startswith("Capability")),
     ]  # fmt: skip
 
 

@@ -1,0 +1,120 @@
+"""``pysubtask check``: what would be sent, archived and skipped, and why; and that nothing is touched by it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pysubtask.common.receipts import Receipt, append
+from pysubtask.control.commands import check
+from pysubtask.control.config_file import load
+from pysubtask.control.dry_run import look
+
+NOW = 1_790_000_000.0
+DAY = 86400
+SERVER = "sftp://me@h:22/in"
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Path:
+    config = tmp_path / "x.toml"
+    config.write_text("""
+        [base]
+        ArchiveToFolder = "old"
+        [ftp]
+        Host = "h"
+        User = "me"
+        HostPath = "in"
+        [[watch]]
+        dir = "data"
+        recursive = true
+        exclude = "*.tmp"
+        as = "station"
+        [[watch]]
+        file = "lists/today.csv"
+        as = "station/a.csv"
+        [[watch]]
+        file = "lists/never.csv"
+        """)
+    for name, age in (("a.csv", 0), ("same.csv", 1), ("grown.csv", 0), ("moved.csv", 1), ("done.csv", 10), ("due.csv", 10),
+                      ("x.tmp", 0), ("sub/deep.csv", 0), ("a.csv.notify", 0)):  # fmt: skip
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{name}\n")
+        os.utime(path, (NOW - age * DAY, NOW - age * DAY))
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "today.csv").write_text("1\n")
+    (tmp_path / "data" / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "data" / ".pysubtask" / "main" / "ftp").mkdir(parents=True)
+    (tmp_path / "data" / "upload" / "ftp").mkdir(parents=True)
+    (tmp_path / "data" / "upload" / "ftp" / "snapshot").write_text("no data")
+    (tmp_path / "data" / "old").mkdir()
+    (tmp_path / "data" / "old" / "older.csv").write_text("no data either")
+    rows = []
+    told = [("same.csv", SERVER, None), ("done.csv", SERVER, None), ("grown.csv", SERVER, 3),
+            ("moved.csv", "sftp://me@other:22/in", None)]  # fmt: skip
+    for number, (name, server, size) in enumerate(told, 1):
+        path = tmp_path / "data" / name
+        found = path.stat()
+        rows.append(Receipt(number, "2026-11-20T00:00:00Z", str(path), f"station/{name}", server, size or found.st_size,
+                            found.st_mtime_ns, "", 1, "size"))  # fmt: skip
+    append(str(tmp_path / "data" / ".pysubtask" / "main" / "ftp"), rows)
+    return config
+
+
+def everything(folder: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in folder.rglob("*")}
+
+
+def test_what_would_be_sent_archived_and_skipped(station: Path):
+    before = everything(station.parent)
+    found = look(load(str(station), {}).tasks[0], NOW)
+    assert everything(station.parent) == before
+    child, data = found.children[0], station.parent / "data"
+    assert (child.label, child.destination, child.held) == ("main/ftp", SERVER, "")
+    assert {one.name: one.why for one in child.send} == {
+        "station/a.csv": "new", "station/grown.csv": "changed since 2026-11-20T00:00:00Z", "station/moved.csv": "new",
+        "station/due.csv": "new", "station/sub/deep.csv": "new",
+    }  # fmt: skip
+    assert child.delivered == 2
+    assert [one.path for one in child.skipped] == [str(station.parent / "lists" / "today.csv")]
+    assert f"belongs to {data / 'a.csv'}" in child.skipped[0].why
+    skipped = {os.path.basename(one.path): one.why for one in found.skipped}
+    assert skipped == {
+        "x.tmp": "left out by include or exclude", "link": "it is no plain file",
+        "never.csv": "No such file or directory; it is sent when it comes and is notified",
+    }  # fmt: skip
+    assert found.root == str(data / "old") and found.archive == ((str(data / "done.csv"), "delivered and old"),)
+
+
+def test_what_holds_a_task_and_what_was_refused_is_said(station: Path):
+    state = station.parent / "data" / ".pysubtask" / "main" / "ftp"
+    page = {"format": 1, "paused": [{"name": None, "by": "ana"}],
+            "parked": [{"path": str(station.parent / "data" / "a.csv"), "reason": "no room"}]}  # fmt: skip
+    (state / "status.json").write_text(json.dumps(page))
+    child = look(load(str(station), {}).tasks[0], NOW).children[0]
+    assert "resume" in child.held
+    assert "new; the server refused it before: no room" in {one.why for one in child.send}
+
+
+def test_what_is_shown(station: Path):
+    (station.parent / "data" / "bad\x1bname").write_text("")
+    done = CliRunner().invoke(check.command, [str(station)], standalone_mode=False)
+    assert done.exception is None
+    assert "would send 6 files" in done.output and "would archive" in done.output and "as station/sub/deep.csv: new" in done.output
+    assert "\x1b" not in done.output
+    for number in range(20):
+        (station.parent / "data" / f"{number}.csv").write_text("")
+    short = CliRunner().invoke(check.command, [str(station)], standalone_mode=False).output
+    long = CliRunner().invoke(check.command, [str(station), "--all"], standalone_mode=False).output
+    assert "and 16 more (--all shows them)" in short and "16 more" not in long and "19.csv" in long
+
+
+def test_nothing_is_archived_unless_the_config_says_where(station: Path):
+    station.write_text(station.read_text().replace('ArchiveToFolder = "old"', ""))
+    found = look(load(str(station), {}).tasks[0], NOW)
+    assert found.root is None and found.archive == ()

@@ -19,7 +19,7 @@ from ..common.requests import myself, reply_to, send
 from ..common.status import read_status
 from .changes import Changes, compare
 from .config_task import TaskConfig
-from .exits import FAILED, OK, CommandError
+from .exits import FAILED, LOCKED, OK, CommandError
 from .running import RunningTask
 from .sd_notify import Notifier
 
@@ -66,14 +66,31 @@ class Runner:
         tasks = self._load()
         with self._signals() as wake:
             try:
-                for task in tasks:
-                    self._tasks[task.name] = RunningTask(task)
-                    self._sweep(self._tasks[task.name])
+                self._begin(tasks)
                 self._notifier.say("READY=1")
                 self._log.info("Running: %s", ", ".join(self._tasks))
                 return self._loop(wake)
             finally:
                 self._end(wake)
+
+    def _begin(self, tasks: Sequence[TaskConfig]) -> None:
+        """Start all. One whose folder cannot be used now does not keep the others from running; if that goes for all, it is
+        the runner's own error."""
+        error: CommandError | None = None
+        for task in tasks:
+            try:
+                self._tasks[task.name] = RunningTask(task)
+            except CommandError as exc:
+                if exc.status == LOCKED:
+                    raise
+                error = exc
+                self._missing[task.name] = task
+                self._log.error("Task [%s] cannot be started, next try in [%g] secs: %s", task.name, _AGAIN_SECS, exc)
+                continue
+            self._sweep(self._tasks[task.name])
+        if error is not None and not self._tasks:
+            raise error
+        self._again_at = self._clock() + _AGAIN_SECS
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[socket.socket]:
@@ -81,7 +98,8 @@ class Runner:
         here, there = socket.socketpair()
         here.setblocking(False)
         there.setblocking(False)
-        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+        numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
+        before = {number: signal.signal(number, self._on_signal) for number in numbers}
         fd = signal.set_wakeup_fd(there.fileno(), warn_on_full_buffer=False)
         try:
             yield here
@@ -93,10 +111,10 @@ class Runner:
             there.close()
 
     def _on_signal(self, number: int, frame: object) -> None:
-        if number == signal.SIGHUP:
-            self._hung_up = True
-        else:
+        if number in (signal.SIGTERM, signal.SIGINT):
             self._stops.append(number)
+        else:
+            self._hung_up = True
 
     def _wait(self, wake: socket.socket, secs: float) -> None:
         select.select([wake], [], [], secs)

@@ -53,7 +53,7 @@ class RunMaster(TaskMaster):
 
 
 class RunningTask:
-    """A task and its master. CommandError (LOCKED) where another process runs it; OSError where its folder cannot be used."""
+    """A task and its master. CommandError where another process runs it (LOCKED), or where its folder cannot be used."""
 
     def __init__(self, config: TaskConfig) -> None:
         self.config = config
@@ -62,8 +62,14 @@ class RunningTask:
         self.folder = task_folder(config.plans[0].state_dir)
         self._ending: threading.Thread | None = None
         self._lock = StateLock(os.path.join(self.folder, RUN_LOCK))
-        make_ready(config.plans[0].state_dir, fresh=False)
-        self._take_lock()
+        try:
+            make_ready(config.plans[0].state_dir, fresh=False)
+            self._take_lock()
+        except OSError as exc:
+            raise CommandError(
+                f"The task {config.name!r} cannot keep its state in {self.folder} ({exc.strerror or exc}). Let this user write "
+                "there, or begin [[watch]] with a folder of his own."
+            ) from exc
         try:
             self.master = RunMaster(config.watch, config.config)
             self.master.start(precleanup_old_files=config.archives)

@@ -104,11 +104,29 @@ def test_a_stop_delivers_what_is_due_and_a_second_runner_is_told_who_runs_it(sta
     second = command(station.folder, "run", str(station.config))
     assert second.returncode == 5, second.stderr
     assert f"'main' is run already, by process {run.process.pid}" in second.stderr and "Traceback" not in second.stderr
+    # Whatever ends a runner, the next one takes over.
+    run.signal(signal.SIGKILL)
+    run.status()
+    run = station.run()
     (station.data / "b.csv").write_text("2\n")
+    run.says("Running: main", 2)
     run.signal(INT)
     assert run.status() == 130, run.text()
     assert (station.remote / "b.csv").read_text() == "2\n"
     assert not list(station.data.glob("*.notify"))
+
+
+def test_a_folder_that_cannot_be_used_keeps_nobody_else_from_running(station: Station):
+    (station.folder / "blocked").write_text("a file where a folder should be")
+    blocked = '[tasks.cellar]\nwatch = [{ dir = "blocked/data" }]\n'
+    station.write(more=blocked)
+    run = station.run()
+    station.delivers("a.csv")
+    assert "cannot keep its state in" in run.text()
+    run.signal(TERM)
+    assert run.status() == 0
+    alone = command(station.folder, "run", str(station.config), "--task", "cellar")
+    assert alone.returncode == 1 and "Let this user write there" in alone.stderr and "Traceback" not in alone.stderr
 
 
 def test_a_second_signal_hurries(station: Station):
@@ -214,14 +232,14 @@ def test_the_service_manager_is_told(station: Station, abstract: bool):
             # Signs of life come in time, also while a dead child waits for its restart.
             os.kill(child(station.data), signal.SIGKILL)
             at = time.monotonic()
-            wait_until(lambda: (manager.listen(), time.monotonic() > at + 2)[1], 20)
+            wait_until(lambda: (manager.listen(), time.monotonic() > at + 1.3)[1], 20)
             pings = [when for when, text in manager.heard if "WATCHDOG=1" in text and when > at]
             assert len(pings) >= 3
             # A loop that stands still gives none.
             run.signal(signal.SIGSTOP)
             manager.listen(0.3)
             before = len(manager.heard)
-            manager.listen(1.2)
+            manager.listen(0.8)
             assert len(manager.heard) == before
             run.signal(signal.SIGCONT)
             wait_until(lambda: manager.listen() and len(manager.heard) > before, 20)

@@ -114,17 +114,18 @@ class Sent(NamedTuple):
 
 
 class Wire(NamedTuple):
-    """Bytes that went over the link, both ways, whatever they were for: ``sent`` (those transmitted again counted again)
-    and ``received`` as the protocols above TCP see them, ``headers`` those of IP and TCP."""
+    """Bytes that went over the link, both ways, whatever they were for: ``sent`` and ``received`` as the protocols above TCP
+    see them, ``again`` those of ``sent`` that had to be transmitted once more, ``headers`` those of IP and TCP."""
 
     sent: int
     received: int
+    again: int = 0
     headers: int = 0
 
     @property
     def total(self) -> int:
         """What a metered link counts, as near as it can be told from here; see :mod:`pysubtask.transports.meter`."""
-        return self.sent + self.received + self.headers
+        return sum(self)
 
 
 class Traits(NamedTuple):

@@ -1,6 +1,6 @@
 """What really went over TCP connections: the kernel's own count of each (``TCP_INFO``, see tcp(7) and linux/tcp.h).
 
-Counted: every payload byte that this side transmitted, also those it had to transmit again, and every one that came in order;
+Counted: every payload byte that this side transmitted, each time that it had to, and every one that came in order;
 encryption, protocol and login are such bytes. Besides, for each segment either way the headers of IP and TCP that it
 had in front, as far as they are the same in all (40 bytes with IPv4, 60 with IPv6, 12 more with timestamps).
 Not counted: options that only some segments have (of the first ones, and what tells of a loss), a byte that came twice,
@@ -19,10 +19,10 @@ from .base import Wire
 
 _TCP_INFO = 11
 _ROOM = 256
-_BYTES_RECEIVED, _SEGMENTS, _BYTES_SENT, _NEEDED = 128, 136, 200, 208  # offsets in struct tcp_info; bytes_sent is of Linux 4.19
+_BYTES_RECEIVED, _SEGMENTS, _BYTES_SENT, _NEEDED = 128, 136, 200, 216  # offsets in struct tcp_info; the last ones are of Linux 4.19
 _OPTIONS, _TIMESTAMPS = 5, 1
 _HEADERS = {socket.AF_INET: 40, socket.AF_INET6: 60}
-_NOTHING = Wire(0, 0, 0)
+_NOTHING = Wire(0, 0)
 
 
 class Meter:
@@ -95,11 +95,11 @@ class CountedSocket(socket.socket):
 
 def _read(info: bytes, family: int) -> Wire:
     (received,) = struct.unpack_from("=Q", info, _BYTES_RECEIVED)
-    (sent,) = struct.unpack_from("=Q", info, _BYTES_SENT)
+    sent, again = struct.unpack_from("=QQ", info, _BYTES_SENT)
     segments = sum(struct.unpack_from("=II", info, _SEGMENTS))
     each = _HEADERS.get(socket.AddressFamily(family), 40) + (12 if info[_OPTIONS] & _TIMESTAMPS else 0)
-    return Wire(sent, received, segments * each)
+    return Wire(sent - again, received, again, segments * each)
 
 
 def _sum(one: Wire, other: Wire) -> Wire:
-    return Wire(one.sent + other.sent, one.received + other.received, one.headers + other.headers)
+    return Wire(*map(sum, zip(one, other, strict=True)))

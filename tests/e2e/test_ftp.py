@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from pysubtask.common.receipts import read_receipts
 from pysubtask.testing import FTPRelay, ftp_server
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
@@ -36,7 +37,7 @@ def own(settings):
 @pytest.mark.parametrize("tls", [None, "explicit"])
 def test_a_growing_file_and_a_killed_child_leave_only_true_prefixes(tmp_path, station, tls):
     """A line and a notify at a time; the child is killed in the middle of an append in place, twice."""
-    with ftp_server(tmp_path / "ftp", tls=tls) as server, FTPRelay(server.port, server.data_ports) as relay:
+    with ftp_server(tmp_path / "ftp", tls=tls, hashes=("XSHA256",)) as server, FTPRelay(server.port, server.data_ports) as relay:
         entry = {"file": str(tmp_path / "data" / "a.csv"), "whole_records": False}
         one = station(server, [entry], ftp={"Host": relay.host, "HostPort": relay.port})
         path = one.write("a.csv", os.urandom(1_000_000).hex() + "\n")
@@ -82,6 +83,8 @@ def test_a_growing_file_and_a_killed_child_leave_only_true_prefixes(tmp_path, st
         assert server.names() == {"a.csv"}
         assert one.leftovers() == []
         assert one.page()["delivered"] >= 1
+        receipts = list(read_receipts(str(one.state)))
+        assert [receipt.verified for receipt in receipts] == ["hash"] + ["size"] * (len(receipts) - 1), "whole, then appended to"
         assert server.password not in one.log() + (one.root / "logs" / "master.txt").read_text()
 
 

@@ -15,7 +15,7 @@ class Link:
         self.known = known
 
     def wire(self):
-        return Wire(self.sent, 10, 5) if self.known else None
+        return Wire(self.sent, 10, headers=5) if self.known else None
 
 
 def made(known=True):

@@ -23,12 +23,12 @@ from pysubtask.transports.folder import FolderTransport
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.pysftp import PySFTPTransport
 from pysubtask.transports.sftp import SFTPTransport
+from pysubtask.transports.sftp.eager import possible
 from tests.helpers import wait_until
 from tests.transports.contract import Site, _Run
 
-BUFFER = 16 * 1024
 SIZE = 3_000_000
-AHEAD = 200_000
+AHEAD = SIZE // 2
 """Bytes that may have reached the relay and no server, when it cuts a connection."""
 
 Making = Callable[[Path], contextlib.AbstractContextManager[Site]]
@@ -38,9 +38,11 @@ Making = Callable[[Path], contextlib.AbstractContextManager[Site]]
 def over_ssh(place: Path, kind: type[Transport] = SFTPTransport, **settings: Any) -> Iterator[Site]:
     if opensshd.missing() is not None:
         pytest.skip(str(opensshd.missing()))
+    if not possible():
+        pytest.skip("not Linux, or its system calls are filtered")
     folder = place / "remote"
     folder.mkdir()
-    with opensshd.openssh_server(place / "sshd") as server, Relay("127.0.0.1", server.port, buffer=BUFFER) as relay:
+    with opensshd.openssh_server(place / "sshd") as server, Relay("127.0.0.1", server.port) as relay:
         known = place / "known_hosts"
         known.write_text(server.known_hosts.read_text().replace(f":{server.port} ", f":{relay.port} "))
         whole = server.settings(HostPort=relay.port, HostPath=str(folder), KnownHostsFile=str(known), **settings)
@@ -62,14 +64,14 @@ def over_pysftp(place: Path) -> Iterator[Site]:
 
 @contextlib.contextmanager
 def over_ftps(place: Path) -> Iterator[Site]:
-    with ftp_server(place / "ftp", tls="explicit") as server, FTPRelay(server.port, server.data_ports, buffer=BUFFER) as relay:
+    with ftp_server(place / "ftp", tls="explicit") as server, FTPRelay(server.port, server.data_ports) as relay:
         whole = server.settings(Host=relay.host, HostPort=relay.port)
         yield Site(FTPTransport, whole, str(place), str(server.files), relay)
 
 
 @contextlib.contextmanager
 def over_https(place: Path) -> Iterator[Site]:
-    with dropbox_server(place / "dropbox") as server, Relay(server.host, server.port, buffer=BUFFER) as relay:
+    with dropbox_server(place / "dropbox") as server, Relay(server.host, server.port) as relay:
         whole = server.settings(Proxy=f"http://{relay.host}:{relay.port}", ChunkBytes=256 * 1024)
         yield Site(DropboxTransport, whole, str(place), str(server.folder), relay)
 
@@ -88,13 +90,12 @@ def test_every_byte_is_counted(making: Making, tmp_path: Path) -> None:
         transport, at_work = site.make(), _Run(site, str(tmp_path))
 
         def agrees(more: int = 0) -> None:
-            # The relay counts what it has handed on, and the kernel the end of a connection as a byte received. On a busy machine
-            # some bytes are transmitted again even here.
-            wait_until(lambda: relay.up <= counts(transport).sent <= relay.up * 1.02 + more
+            # The relay counts what it has handed on, and the kernel the end of a connection as a byte, too.
+            wait_until(lambda: relay.up <= counts(transport).sent <= relay.up + relay.accepted + more
                        and relay.down - more <= counts(transport).received <= relay.down + relay.accepted,
                        what=f"{counts(transport)} is what the relay saw, {relay.up} and {relay.down}")
 
-        assert transport.wire() == Wire(0, 0, 0)
+        assert transport.wire() == Wire(0, 0)
         await transport.connect()
         agrees()
         assert relay.up > 0 and relay.down > 0, "a login costs, too"
@@ -112,7 +113,7 @@ def test_every_byte_is_counted(making: Making, tmp_path: Path) -> None:
         await transport.close()
         agrees(AHEAD)
         lost = counts(transport).sent - before.sent
-        assert SIZE // 2 <= lost <= SIZE // 2 + AHEAD, "an attempt that came to nothing went over the wire all the same"
+        assert SIZE // 2 <= lost <= SIZE + 50_000, "an attempt that came to nothing went over the wire all the same"
         relay.heal()
         await transport.connect()
         before = counts(transport)
@@ -122,7 +123,7 @@ def test_every_byte_is_counted(making: Making, tmp_path: Path) -> None:
         agrees(AHEAD)
         total = counts(transport)
         assert 40 * 20 < total.headers < total.sent // 4
-        assert total.total == total.sent + total.received + total.headers
+        assert total.total == total.sent + total.received + total.again + total.headers
 
     with making(tmp_path) as site:
         assert site.relay is not None
@@ -159,7 +160,7 @@ def test_a_connection_that_ssh_does_not_hold_itself_is_counted(tmp_path: Path) -
         await transport.connect()
         await at_work.put(transport, "a", b"x" * 300_000)
         found = transport.wire()
-        assert found is not None and 300_000 < relay.up <= found.sent < 1.02 * relay.up
+        assert found is not None and 300_000 < relay.up <= found.sent <= relay.up + 1
         await transport.close()
 
     with over_ssh(tmp_path) as site:

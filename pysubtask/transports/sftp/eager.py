@@ -68,7 +68,7 @@ def _socket_of(pid: int) -> socket.socket | None:
                 continue
         except FileNotFoundError:
             continue
-        copy = _duplicate(pid, int(number))
+        copy = duplicate(pid, int(number))
         with contextlib.ExitStack() as unless_good:
             unless_good.callback(copy.close)
             if copy.family in (socket.AF_INET, socket.AF_INET6) and copy.type == socket.SOCK_STREAM:
@@ -78,7 +78,8 @@ def _socket_of(pid: int) -> socket.socket | None:
     return None
 
 
-def _duplicate(pid: int, number: int) -> socket.socket:
+def duplicate(pid: int, number: int) -> socket.socket:
+    """A socket of another process, by its descriptor there. Raises OSError."""
     handle = os.pidfd_open(pid)
     try:
         made = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_GETFD, handle, number, 0)

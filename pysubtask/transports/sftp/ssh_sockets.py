@@ -1,7 +1,7 @@
 """The connections of an ssh program, to be counted: each of its sockets is shared with it, by pidfd_getfd(2) of Linux 5.6.
 
-Sharing does nothing to a connection but that it ends only when both have closed it. It needs no privilege towards an own child;
-some containers forbid it, and then nothing is known.
+Sharing does nothing to a connection but that it ends only when both have closed it. It needs no privilege towards an own child.
+Where it is not possible (see ``eager``), nothing is known.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import asyncio
 import contextlib
 import os
 import socket
-import sys
 from collections.abc import Iterator
 
 from ..meter import Meter
+from .eager import duplicate, possible
 
-_PIDFD_GETFD = 438  # the same number on every architecture
 _FIRST_LOOK_SECS = 0.01
 _SLOWER = 1.4
 _SLOWEST_SECS = 1.0
@@ -31,12 +30,14 @@ class SSHSockets:
         self._held: dict[int, socket.socket] = {}  # by inode
         self._loop = asyncio.get_running_loop()
         self._pause = _FIRST_LOOK_SECS
-        self._timer: asyncio.TimerHandle | None = self._loop.call_later(self._pause, self._again)
+        self._possible = possible()
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(self._pause, self._again) if self._possible else None
 
     def found(self) -> None:
         """It has logged in, so its connections are there and stay."""
         self._stop()
-        self._look()
+        if self._possible:
+            self._look()
         if not self._held:
             self._meter.blind()
 
@@ -97,26 +98,11 @@ def _sockets(pid: int) -> list[tuple[int, int]]:
 
 def _shared(pid: int, fd: int, inode: int) -> socket.socket | None:
     """A TCP socket of another process as one of ours; None for any other, or where that may not be."""
-    if sys.platform != "linux":
-        return None
-    import ctypes
-
     try:
-        pidfd = os.pidfd_open(pid)
+        sock = duplicate(pid, fd)
     except OSError:
         return None
-    try:
-        got = ctypes.CDLL(None).syscall(_PIDFD_GETFD, pidfd, fd, 0)
-    finally:
-        os.close(pidfd)
-    if got < 0:
-        return None
-    try:
-        same = os.fstat(got).st_ino == inode  # the number may have become another's meanwhile
-        sock = socket.socket(fileno=got)
-    except OSError:
-        os.close(got)
-        return None
+    same = os.fstat(sock.fileno()).st_ino == inode  # the number may have become another's meanwhile
     if same and sock.family in (socket.AF_INET, socket.AF_INET6) and sock.proto == socket.IPPROTO_TCP:
         return sock
     sock.close()

@@ -21,9 +21,10 @@ from .scan import Folder, Listing
 FULL_LOOK_SECS = 60.0
 # Full looks take at most one part in this many of the time.
 _SHARE = 25
-# Keeping the events of many folders going takes at most one part in this many; of few, that is nothing.
-_TEND_SHARE = 500
-_CHEAP_SECS = 0.001
+# Whether a folder is still the same takes some 10 us: of so many it is asked at each tick, of more each puts the next
+# time off by so much.
+_FEW_FOLDERS = 100
+_TEND_SECS = 0.002
 
 
 class Look(NamedTuple):
@@ -102,11 +103,9 @@ class Folders:
             for path, stands in self._tended.items():
                 self._tended[path] = Tended(stands.live, False, False)
             return
-        begun = self._timer()
         for path in self._tended:
             self._tended[path] = self._events.tend(path, now)
-        cost = self._timer() - begun
-        self._next_tend = now + (_TEND_SHARE * cost if cost > _CHEAP_SECS else 0.0)
+        self._next_tend = now + (_TEND_SECS * len(self._tended) if len(self._tended) > _FEW_FOLDERS else 0.0)
 
     def named(self, everything: bool) -> Iterator[tuple[Named, Iterable[tuple[int, str]]]]:
         """The named files to be looked at whatever the events said, by their folders: all where those do not tell and it

@@ -442,6 +442,27 @@ def test_named_files_are_all_looked_at_where_events_do_not_tell(tmp_path, monkey
         assert [due.path for due in child.watch.scan(now + 200)] == [f"{tmp_path}/d/f3"]
 
 
+def test_many_folders_are_not_asked_at_each_tick_whether_they_are_the_same(tmp_path, monkeypatch) -> None:
+    for number in range(150):
+        (tmp_path / str(number)).mkdir()
+    with Child(tmp_path, [{"file": f"{number}/f", "as": f"{number}/f"} for number in range(150)]) as child:
+        now = time.monotonic() + 1000
+        child.watch.scan(now)
+        asked = asking(monkeypatch, child)
+        for tick in range(1, 100):
+            child.watch.scan(now + tick / 100)
+        assert asked.count(str(tmp_path / "7")) == 3, "each 0.3 s"
+        child.watch.scan(now + 100)
+        child.woken.clear()
+        (tmp_path / "7").rmdir()
+        (tmp_path / "7").mkdir()
+        assert child.woken.wait(20)
+        child.watch.scan(now + 100.01)
+        child.woken.clear()
+        Toucher().touch(str(tmp_path / "7" / "f.notify"))
+        assert child.woken.wait(20), "its events were had anew at once"
+
+
 def test_a_notify_file_that_is_a_link_and_one_that_cannot_be_read(tmp_path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "elsewhere").write_text("")

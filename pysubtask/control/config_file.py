@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..common.config import is_secret
+from ..common.config import shown
 from ..common.errors import ConfigError
 from .config_task import TaskConfig, read_tasks
 from .environment import overrides, unused
@@ -158,7 +158,7 @@ def _syntax_remedy(what: str, key: str, value: str) -> str:
     if "escape" in what or "\\" in first:
         return f"A backslash means something else in double quotes; use single ones: {key} = 'C:\\data'"
     if first and first[0] not in "\"'[{+-.0123456789":
-        return f'Put text into quotes: {key} = "{"..." if is_secret(key) else first}"'
+        return f'Put text into quotes: {key} = "{shown(key, first)}"'
     if first[:1] in "\"'" and first[:1]:
         return f"End the text with the same quote that it begins with: {key} = {first[0]}...{first[0]}"
     return 'A line is KEY = VALUE, [SECTION], or a # with a comment; text stands in "quotes".'

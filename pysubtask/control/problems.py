@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..common.config import Setting
+from ..common.config import MASK, Setting
 from ..common.errors import ConfigError
 
 _KINDS = {
@@ -56,7 +56,7 @@ def problem_of(where: Where, exc: ConfigError, *, key: str | None = None, value:
     said = exc.problem
     found = re.fullmatch(r"(.*) is of type (\w+)", said, re.DOTALL)
     if found:
-        what = found[1] if value is ... or found[1].startswith("*") or found[1].endswith("it") else in_toml(value)
+        what = found[1] if value is ... or MASK in found[1] or found[1].endswith("it") else in_toml(value)
         said = f"{what} is {_KINDS.get(found[2], 'of type ' + found[2])}"
     elif value is not ... and isinstance(value, (bool, str)):
         said = said.replace(repr(value), in_toml(value))

@@ -24,6 +24,7 @@ class Board:
         self._facts: dict[str, Any] = {}
         self._moving: dict[int, dict[str, Any]] = {}
         self._counted: dict[int, int] = {}
+        self._built_upon: set[int] = set()
         self.changed = True
 
     def set(self, **facts: Any) -> None:
@@ -56,11 +57,13 @@ class Board:
         with self.guard:
             return self._facts.get(key, default)
 
-    def begin(self, job: int, name: str, size: int) -> None:
-        """A file starts to move."""
+    def begin(self, job: int, name: str, size: int, *, anew: bool = True) -> None:
+        """A file starts to move; ``anew``: all of it, nothing of it is there already."""
         with self.guard:
             self._moving[job] = {"name": name, "size": size, "done": 0, "since": utc(self._wall())}
             self._counted[job] = 0
+            if not anew:
+                self._built_upon.add(job)
             self.changed = True
 
     def progress(self, job: int, done: int) -> None:
@@ -68,8 +71,9 @@ class Board:
         with self.guard:
             row = self._moving.get(job)
             if row is not None:
-                # What was there before it was gone on with has not moved now, so the first report counts for nothing.
-                news = max(0, done - row["done"]) if row["done"] else 0
+                # The first report of one that is gone on with tells what was there, too: that has not moved now.
+                news = 0 if job in self._built_upon else max(0, done - row["done"])
+                self._built_upon.discard(job)
                 self._counted[job] += news
                 self.moved += news
                 row["done"] = done
@@ -80,6 +84,7 @@ class Board:
         with self.guard:
             if self._moving.pop(job, None) is not None:
                 self.moved += max(0, sent - self._counted.pop(job))
+                self._built_upon.discard(job)
                 self.changed = True
 
     def page_of(self, *keys: str) -> dict[str, Any]:

@@ -52,7 +52,8 @@ class Desk:
         """Versions to send (see Spool.take); they are moving now."""
         versions = self.spool.take(*args, **kwargs)
         for version in versions:
-            self.board.begin(version.id, version.name, version.size)
+            anew = not (version.resume or version.way.append or version.way.copies)
+            self.board.begin(version.id, version.name, version.size, anew=anew)
         return versions
 
     def deliver(self, dones: Sequence[Done]) -> list[tuple[Done, Receipt]]:

@@ -1,0 +1,227 @@
+"""Looking at a real child from other processes: alive, at work, killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from pysubtask.common import registry
+from pysubtask.common.events import Event, read_events
+from pysubtask.common.receipts import read_receipts
+from pysubtask.control.following import Following
+from tests.e2e.station import Station
+from tests.helpers import wait_until
+
+COUNT = 400
+ARRIVED = ("delivered", "unchanged")
+
+
+@pytest.fixture
+def station(tmp_path, monkeypatch):
+    monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
+    made = Station(tmp_path, TimerIntervalSecs=0.1)
+    yield made
+    made.master.stop()
+
+
+def command(*words, **options):
+    return subprocess.run([sys.executable, "-m", "pysubtask", *words], capture_output=True, text=True, timeout=60, **options)
+
+
+def status():
+    (found,) = json.loads(command("status", "--json").stdout)["tasks"]
+    return found
+
+
+@contextlib.contextmanager
+def watching():
+    """``pysubtask watch --json`` at work; its lines as they come."""
+    process = subprocess.Popen([sys.executable, "-m", "pysubtask", "watch", "--json"], stdout=subprocess.PIPE, text=True)
+    lines: list[dict[str, object]] = []
+
+    def read():
+        for line in iter(process.stdout.readline, ""):
+            lines.append(json.loads(line))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield lines
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        reader.join()
+        process.stdout.close()
+
+
+def test_whoever_joins_whenever_finds_no_gap_and_no_repeat(station):
+    """A page is the state as of its event: what it counts and what comes after it make up all receipts, each once."""
+    station.master.start()
+    station.pid()
+    state, writing = str(station.state), True
+    stories: list[list[dict | Event]] = []
+
+    def write():
+        for turn in range(COUNT // 10):
+            for at in range(10):
+                station.write(f"box/{turn}-{at}", f"{turn} {at}\n")
+                station.notify(f"box/{turn}-{at}")
+            time.sleep(0.06)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    followers: list[Following] = []
+    while writing:
+        followers.append(Following(state))
+        stories.append([])
+        for follower, story in zip(followers, stories, strict=True):
+            story += follower.news(time.monotonic())
+        writing = writer.is_alive() or station.page()["delivered"] < COUNT
+        station.master.check_pending_notifications()
+        time.sleep(0.05)
+    station.idle()
+    for follower, story in zip(followers, stories, strict=True):
+        story += follower.news(time.monotonic())
+
+    receipts = [receipt.seq for receipt in read_receipts(state)]
+    events = list(read_events(state))
+    assert receipts == list(range(1, len(receipts) + 1)) and len(receipts) >= COUNT
+    assert [event.n for event in events] == list(range(1, len(events) + 1))
+    queued = [event.fields["name"] for event in events if event.kind == "queued"]
+    twice = len(queued) - COUNT  # a touch that was seen in two steps
+    joined = set()
+    for story in stories:
+        page, *news = story
+        assert isinstance(page, dict)
+        assert news == events[page["n"]:], "one page, and then each event behind it"
+        before = events[: page["n"]]
+        arrived = [event for event in news if event.kind in ARRIVED]
+        assert [event.fields["receipt"] for event in arrived] == receipts[page["receipt"]:]
+        assert page["delivered"] == sum(event.kind == "delivered" for event in before)
+        left = sum(event.kind == "queued" for event in before) - sum(event.kind in ARRIVED for event in before)
+        assert abs(page["queue"]["waiting"] + page["queue"]["sending"] - left) <= twice
+        assert len(page["moving"]) == page["queue"]["sending"]
+        moving = {row["name"] for row in page["moving"]}
+        assert moving <= {event.fields["name"] for event in before if event.kind == "queued"}
+        assert moving <= {event.fields["name"] for event in arrived}
+        joined.add(page["n"])
+    assert len(joined) >= 4, "they have joined at different moments"
+
+
+def test_a_watch_that_joins_in_the_middle_of_ten_uploads_shows_all_ten(station):
+    size = 600_000
+    station.base |= {"RateLimit": 300_000}
+    station.master = station.make()
+    station.master.start()
+    station.pid()
+    for at in range(10):
+        station.write(f"box/{at}.bin", os.urandom(size))
+        station.notify(f"box/{at}.bin")
+
+    def half_way():
+        moving = station.page().get("moving", [])
+        return len(moving) == 10 and sum(row["done"] for row in moving) > size / 2
+
+    wait_until(half_way, 60, "ten on their way")
+    with watching() as lines:
+        page = wait_until(lambda: lines and lines[0], 30, "the page")
+        assert page["kind"] == "page" and sorted(row["name"] for row in page["moving"]) == [f"{at}.bin" for at in range(10)]
+        seen = command("status").stdout
+        assert "10 (" in seen and "B/s" in seen and "Sending 10 files, at most 300 KB/s (RateLimit)" in seen
+        for row in page["moving"]:
+            # What the server has of a file is its temp file; it grows on while we look.
+            assert row["size"] == size and 0 <= row["done"] <= size
+        parts = sum(path.stat().st_size for path in station.server.rglob("*") if path.is_file())
+        assert sum(row["done"] for row in page["moving"]) <= parts
+        assert 50_000 < page["rate"] < 900_000
+        assert command("set", "RateLimit=0").returncode == 0
+        station.arrived(*[f"box/{at}.bin" for at in range(10)], secs=60)
+        wait_until(lambda: [line["kind"] for line in lines].count("delivered") == 10, 30, "ten events")
+        numbers = [line["n"] for line in lines]
+        assert numbers == list(range(page["n"], page["n"] + len(lines))), "one page, then events without a gap"
+        assert {line["name"] for line in lines if line["kind"] == "delivered"} == {f"{at}.bin" for at in range(10)}
+
+
+def test_the_truth_after_kill_9(station):
+    station.master.start()
+    pid = station.pid()
+    found = status()
+    assert found["alive"] and found["pid"] == pid and found["why"] == "Nothing to send."
+    os.kill(pid, signal.SIGSTOP)
+    assert "stopped by a signal" in status()["why"]
+    os.kill(pid, signal.SIGCONT)
+    assert command("pause").returncode == 0
+    with watching() as lines:
+        wait_until(lambda: lines, 30, "the page")
+        for name in ("one", "two", "three"):
+            station.write(f"box/{name}", name)
+            station.notify(f"box/{name}")
+        wait_until(lambda: [line["kind"] for line in lines].count("queued") == 3, what="three events")
+        os.kill(pid, signal.SIGKILL)
+        gone = wait_until(lambda: [line for line in lines if line["kind"] == "gone"], 30, "a line of its end")
+        assert gone[0]["last_sign"] <= gone[0]["at"]
+    before = {path.name: path.read_bytes() for path in station.state.iterdir() if path.is_file()}
+    found = status()
+    assert not found["alive"] and found["queue"]["waiting"] == 3
+    assert found["why"].startswith("The child is dead; its last sign came ") and "3 files are queued" in found["why"]
+    table = command("status", env={**os.environ, "COLUMNS": "80"}).stdout.splitlines()
+    assert table[1].split()[:3] == ["main/folder_child", "dead", "3"]
+    shown = command("queue").stdout
+    assert "no child runs" in shown and shown.count("paused by") == 3 and {"one", "two", "three"} <= set(shown.split())
+    rows = json.loads(command("queue", "--json").stdout)[0]
+    assert not rows["alive"] and [row["state"] for row in rows["queue"]] == ["paused"] * 3
+    assert {path.name: path.read_bytes() for path in station.state.iterdir() if path.is_file()} == before, "a look changes nothing"
+
+    # The next child has lost nothing, and a page of its own.
+    wait_until(lambda: station.master.check_pending_notifications() or station.page()["pid"] != pid)
+    wait_until(lambda: status()["alive"] and status()["queue"]["waiting"] == 3, what="a new child")
+    assert command("drop", "two").stdout == "main/folder_child: dropped two\n"
+    assert command("retry").stdout == "main/folder_child: 2 files offered again\n"
+    assert json.loads(command("queue", "--json").stdout)[0]["alive"]
+    assert command("resume").returncode == 0
+    station.arrived("box/one", "box/three")
+    assert command("queue").stdout == "main/folder_child: nothing is queued\n"
+
+    proof = command("receipts", str(station.data / "box" / "one"), "three")
+    assert proof.returncode == 0 and proof.stdout.count("sha256") == 2
+    (line,) = map(json.loads, command("receipts", "--json", "one").stdout.splitlines())
+    assert (line["path"], line["size"], line["verified"]) == (str(station.data / "box" / "one"), 3, "size")
+    none = command("receipts", "two")
+    assert (none.returncode, none.stdout) == (1, "") and "two: no receipt" in none.stderr
+
+    everything = [json.loads(line) for line in command("events", "--json").stdout.splitlines()]
+    assert [line["kind"] for line in everything].count("started") == 2
+    later = [json.loads(line) for line in command("events", "--json", "--since", "1").stdout.splitlines()]
+    assert {line["epoch"] for line in later} == {2} and later[0]["n"] == 2
+    assert command("events", "--since", "14:77").returncode == 2
+
+
+def test_a_look_costs_little(station):
+    """Against the start of a bare interpreter, in processor time, so that a busy machine does not matter: a tenth of a second for
+    the look where python itself takes 30 ms."""
+    station.master.start()
+    os.kill(station.pid(), signal.SIGKILL)
+
+    def cost(*words):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    cost("-m", "pysubtask", "status")  # compiled
+    look = min(cost("-m", "pysubtask", "status") for _ in range(5))
+    bare = min(cost("-c", "pass") for _ in range(5))
+    assert look < 8 * bare, (look, bare)
+    words = [sys.executable, "-X", "importtime", "-m", "pysubtask", "status"]
+    loaded = subprocess.run(words, capture_output=True, text=True).stderr
+    for heavy in ("asyncio", "rich", "concurrent.futures", "pysubtask.subtask.spool", "pysubtask.defaults_config"):
+        assert f" {heavy}\n" not in loaded, heavy

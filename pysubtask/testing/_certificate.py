@@ -21,8 +21,9 @@ class Certificate(NamedTuple):
     fingerprint: str
 
 
-def make_certificate(folder: Path, name: str = "localhost", addresses: tuple[str, ...] = HOSTS) -> Certificate:
-    """A new key and certificate in ``folder``, for a name and addresses, good for ten days."""
+def make_certificate(folder: Path, name: str = "localhost", addresses: tuple[str, ...] = HOSTS,
+                     days: tuple[int, int] = (-1, 10)) -> Certificate:
+    """A new key and certificate in ``folder``, for a name and addresses; ``days``: from when until when it is good, from now."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -37,8 +38,8 @@ def make_certificate(folder: Path, name: str = "localhost", addresses: tuple[str
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=10))
+        .not_valid_before(now + datetime.timedelta(days=days[0]))
+        .not_valid_after(now + datetime.timedelta(days=days[1]))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

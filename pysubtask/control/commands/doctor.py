@@ -1,0 +1,88 @@
+"""``pysubtask doctor``: why nothing is uploaded, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import click
+
+from ..exits import FAILED, OK
+
+
+@click.command(short_help="Find out why nothing is uploaded, and what to do about it.")
+@click.argument("config", required=False)
+@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
+def command(config: str | None, as_json: bool) -> int:
+    """Look at this machine and at each destination the way an upload goes, with a small file of its own that is removed again.
+    What fails comes with the line for the config or the command to run. It takes thirty seconds at most.
+
+    CONFIG is a TOML file, a Python file with the sections (demo_config.py), or module:name. Without it the tasks that are
+    known on this machine are looked at, as far as that goes without their passwords.
+
+    Exit status 0: uploads work; 1: something must be mended; 2: the config is wrong.
+
+    \b
+    pysubtask doctor station.toml
+    pysubtask doctor demo_config.py --json
+    """
+    from ..doctor import rounds
+
+    began = time.monotonic()
+    targets, notes = rounds.targets(config)
+    said = _Said(quiet=as_json)
+    for note in notes:
+        said.text(note)
+    asyncio.run(rounds.run(targets, said))
+    if as_json:
+        click.echo(json.dumps(said.page(time.monotonic() - began), indent=1))
+    else:
+        said.summary()
+    return FAILED if said.failed else OK
+
+
+class _Said:
+    """What is found, shown as it comes, or kept for a page."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._groups: dict[str, list[dict[str, Any]]] = {}
+        self._all: list[Any] = []
+        self._group = ""
+
+    @property
+    def failed(self) -> bool:
+        return any(finding.state == "fail" for finding in self._all)
+
+    def text(self, words: str) -> None:
+        """A line that is no finding."""
+        if not self._quiet:
+            click.echo(words)
+
+    def __call__(self, group: str, finding: Any, section: str, style: str) -> None:
+        from ..doctor import show
+        from ..doctor.finding import as_json
+
+        self._all.append(finding)
+        self._groups.setdefault(group, []).append(as_json(finding, section, style))
+        if self._quiet:
+            return
+        if group != self._group:
+            click.echo(f"{group}" if not self._group else f"\n{group}")
+            self._group = group
+        first, *rest = show.lines(finding, section, style)
+        click.secho(first, fg=show.colour(finding))
+        for line in rest:
+            click.echo(line)
+
+    def summary(self) -> None:
+        from ..doctor import show
+
+        click.echo(f"\n{show.summary(self._all)}")
+
+    def page(self, secs: float) -> dict[str, Any]:
+        from ..doctor.finding import worst
+
+        return {"state": worst(self._all), "secs": round(secs, 2), "groups": self._groups}

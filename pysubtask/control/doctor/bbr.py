@@ -1,0 +1,50 @@
+"""The one line that lets a link with losses use BBR, where the kernel has it and it is off.
+
+A lost packet says "slower" to most congestion controls; BBR measures instead what the path carries. On a link that loses
+1 % of its packets 5 MB took 11 s with it and 26 to 36 s without, whatever the program.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable
+
+from .finding import NOTE, Finding, Remedy
+
+_IN_USE = "/proc/sys/net/ipv4/tcp_congestion_control"
+_THERE = "/proc/sys/net/ipv4/tcp_available_congestion_control"
+_LINE = "sudo sysctl -w net.ipv4.tcp_congestion_control=bbr"
+
+Read = Callable[[str], str | None]
+"""The text of a file of /proc or /sys; None where it cannot be read."""
+
+
+def read(path: str) -> str | None:
+    """The text of a file; None where it cannot be read."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def loadable() -> bool:
+    """Whether the running kernel has BBR as a module that is not loaded yet."""
+    folder = f"/lib/modules/{os.uname().release}" if hasattr(os, "uname") else ""
+    return bool(folder and glob.glob(f"{folder}/**/tcp_bbr.ko*", recursive=True))
+
+
+def advice(read: Read = read, loadable: Callable[[], bool] = loadable) -> Finding | None:
+    """What to run; None where BBR is on already, or cannot be had."""
+    in_use = (read(_IN_USE) or "").strip()
+    if not in_use or in_use == "bbr":
+        return None
+    has_it = "bbr" in (read(_THERE) or "").split()
+    if not has_it and not loadable():
+        return None
+    command = _LINE if has_it else f"sudo modprobe tcp_bbr && {_LINE}"
+    text = f"this kernel uses {in_use} for every connection; BBR is two to three times as fast on a link that loses packets"
+    words = "Only if the link is lossy (radio, mobile). It holds until the next boot; the same line without 'sudo sysctl -w', in "
+    words += "a file in /etc/sysctl.d, keeps it."
+    return Finding("lossy link", NOTE, text, "bbr-off", Remedy(commands=(command,), words=words))

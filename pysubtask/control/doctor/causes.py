@@ -1,0 +1,198 @@
+"""From a transport's error to its cause and the remedy. Pure.
+
+The words looked for are those of our own transports (which quote the server's) and of common servers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ...common.errors import ConfigError, LoginRefused, TransportError
+from .finding import Finding, fail, port_of, shell_word
+
+_LOCKED = re.compile(r"\b(?:lock(?:ed)?|disabled|suspended|blocked|banned|expired|deactivated)\b", re.IGNORECASE)
+_METHODS = re.compile(r"Permission denied \(([a-z0-9,.@-]+)\)")
+_NO_ROOM = re.compile(r"full disk or a quota|disk (?:is )?full|no space|not enough .{0,15}space|insufficient|quota|has no room|"
+                      r"\b(?:552|452)\b|too large", re.IGNORECASE)
+_CROWDED = re.compile(r"\b421\b|too many|no more logins|takes no connection now|maximum", re.IGNORECASE)
+
+
+def login_finding(exc: Exception, settings: Mapping[str, Any]) -> Finding:
+    """Why a login by SFTP or FTP did not work."""
+    if isinstance(exc, ConfigError):
+        return fail("login", "config-wrong", f"{exc.key}: {exc.problem}", words=exc.remedy)
+    said = str(exc)
+    return _of_ssh(said, exc, settings) if settings.get("UseSFTP", True) else _of_ftp(said, exc, settings)
+
+
+def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:
+    if "offers no SFTP" in said:
+        return fail("login", "no-sftp", "the login works, but the server offers no SFTP to it",
+                    commands=["echo 'Subsystem sftp internal-sftp' | sudo tee -a /etc/ssh/sshd_config && "
+                              "sudo systemctl reload ssh    # on the server"])
+    if "does not speak SFTP" in said:
+        return fail("login", "login-script-prints", f"the login works, but a login script of the account prints something: {said}",
+                    words="On the server, let ~/.bashrc (or what the account runs) print nothing unless a person is there: "
+                    "put  case $- in *i*) ;; *) return;; esac  at its top.")
+    if "does not take its configuration" in said:
+        return fail("login", "ssh-config", said, ("SSHConfigFile", "none"))
+    if "no algorithm" in said:
+        return fail("login", "no-common-algorithm", said, commands=["sudo apt-get install --only-upgrade openssh-client"],
+                    words="Update the older of the two.")
+    if isinstance(exc, LoginRefused):
+        return _refused_by_ssh(said, settings)
+    if "no login within" in said:
+        return fail("login", "server-silent", f"the server takes the connection and then says nothing ({said})",
+                    words="It is overloaded or hangs: have it restarted. A slow link needs a longer ConnectTimeoutSecs.")
+    return fail("login", "connection-lost", said, words="Try again; if it stays so, ask who runs the server to look into its log.")
+
+
+def _refused_by_ssh(said: str, settings: Mapping[str, Any]) -> Finding:
+    user = str(settings.get("User") or "")
+    found = _METHODS.search(said)
+    if found is None:
+        return fail("login", "login-refused", said)
+    methods = found.group(1).split(",")
+    by_hand = f"sftp{_port_word(settings)} {user + '@' if user else ''}{settings.get('Host')}"
+    if _LOCKED.search(said):
+        return fail("login", "account-locked", f"the server says that the account is locked: {said}",
+                    words="Have it unlocked by who runs the server.")
+    takes_password = bool({"password", "keyboard-interactive"} & set(methods))
+    key = str(settings.get("KeyFile") or "")
+    offered = f"it takes only {', '.join(methods)}"
+    if settings.get("Password") and not takes_password:
+        return fail("login", "server-takes-keys-only", f"the server takes no passwords; {offered}",
+                    ("KeyFile", key or "~/.ssh/id_ed25519"), ("Password", None),
+                    commands=["ssh-keygen -t ed25519 -N '' -f ~/.ssh/id_ed25519"] if not key else [],
+                    words="All of it: make a key, have its .pub put into ~/.ssh/authorized_keys of the account, set KeyFile.")
+    if settings.get("Password"):
+        return fail("login", "password-refused", f"the server refuses the login of {user or 'this user'!s} with this password; "
+                    f"{offered}", commands=[by_hand],
+                    words="Check User and Password by hand; a server never says which of the two is wrong.")
+    if "publickey" not in methods:
+        return fail("login", "server-takes-passwords-only", f"the server takes no keys; {offered}", ("Password", "..."),
+                    words="Then let nobody else read the config: chmod 600.")
+    if key:
+        public = shell_word(key + ".pub")
+        return fail("login", "key-refused", f"the server does not accept the key {key} for {user or 'this user'}; {offered}",
+                    commands=[f"ssh-copy-id -f -i {public}{_port_word(settings, 'p')} "
+                              f"{user + '@' if user else ''}{settings.get('Host')}"],
+                    words="Have the .pub put into ~/.ssh/authorized_keys of that account; check User, too.")
+    return fail("login", "no-key-accepted", f"the server accepts none of the keys ssh has for {user or 'this user'}; {offered}",
+                ("KeyFile", "~/.ssh/id_ed25519"), ("Password", "..."), commands=[f"ssh -v {by_hand[5:]} true"],
+                words="Name the key, or the password, and check User.")
+
+
+def _port_word(settings: Mapping[str, Any], letter: str = "P") -> str:
+    return f" -{letter} {port_of(settings)}" if int(settings.get("HostPort", -1)) > 0 else ""
+
+
+def _of_ftp(said: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:
+    if "the server wants TLS" in said:
+        return fail("login", "tls-wanted", f"the server takes no login without TLS ({said})", ("UseTLS", "explicit"))
+    if "offers no TLS" in said:
+        return fail("login", "tls-not-offered", f"the server offers no TLS ({said})", ("UseTLS", None),
+                    words="Better have TLS switched on there; without it password and data travel in the clear.")
+    if "is not TLS" in said:
+        return fail("login", "tls-not-implicit", f"the port does not speak TLS from the start ({said})", ("UseTLS", "explicit"))
+    if "in the clear only" in said:
+        return fail("login", "data-not-protected", said, words="Have protected data connections (PROT P) switched on there.")
+    if "speaks SSH" in said:
+        return fail("login", "ssh-on-ftp-port", said, ("UseSFTP", True))
+    if isinstance(exc, LoginRefused) and _LOCKED.search(said):
+        return fail("login", "account-locked", f"the server says that the account is locked: {said}",
+                    words="Have it unlocked by who runs the server; with a wrong password it would soon be locked again.")
+    if isinstance(exc, LoginRefused):
+        return fail("login", "password-refused", f"the server refuses User and Password ({said})",
+                    words="Check ftp.User and ftp.Password by hand; some servers want the name as user@domain.")
+    if _CROWDED.search(said):
+        return fail("login", "server-full", f"the server takes no more connections ({said})", ("Connections", 1),
+                    words="End other programs that are logged in there, or have its limit raised.")
+    if "no login within" in said or "no answer" in said:
+        return fail("login", "server-silent", f"the server takes the connection and then says nothing ({said})",
+                    words="It is overloaded or hangs: have it restarted. A slow link needs a longer ConnectTimeoutSecs.")
+    return fail("login", "connection-lost", said, words="Try again; if it stays so, ask who runs the server to look into its log.")
+
+
+def dropbox_finding(exc: Exception) -> Finding:
+    """Why Dropbox lets nobody in."""
+    said = str(exc)
+    login = "python -m pysubtask.dropbox --login"
+    if isinstance(exc, ConfigError):
+        return fail("login", "config-wrong", f"{exc.key}: {exc.problem}", words=exc.remedy)
+    if "certificate is not trusted" in said:
+        return fail("login", "certificate-untrusted", said, ("CAFile", "/path/of/the/proxy's/ca.pem"),
+                    words="A proxy on the way signs with its own authority: set CAFile to its certificate (PEM).")
+    if "has expired" in said:
+        return fail("login", "token-expired", said, ("RefreshToken", "..."), ("AccessToken", None), commands=[login],
+                    words="All of it: access tokens end after four hours; a refresh token does not.")
+    if "may not do this" in said:
+        return fail("login", "permission-missing", said, commands=[login],
+                    words="Switch the permission on in the Dropbox App Console (Permissions), then log in anew.")
+    if isinstance(exc, LoginRefused):
+        return fail("login", "token-refused", said, ("RefreshToken", "..."), commands=[login],
+                    words="The token is wrong or was withdrawn, or AppKey is of another app: log in anew.")
+    if "through the proxy" in said:
+        return fail("login", "proxy-closed", said, ("Proxy", None), words="Check Proxy, or ask who runs it.")
+    return fail("login", "connection-lost", said, words="Try again in a while; https://status.dropbox.com says how Dropbox is.")
+
+
+def file_finding(check: str, exc: Exception, settings: Mapping[str, Any], folder: str) -> Finding:
+    """Why a server did not take a small file. ``folder``: the destination's, as the server calls it."""
+    said, sftp = str(exc), bool(settings.get("UseSFTP", True))
+    place = f"the folder {folder!r}" if folder else "the login's own folder"
+    if ("data connection" in said and "broke" not in said) or "passive port" in said or "does not connect to here" in said:
+        return _data_connection(said, settings)
+    if _NO_ROOM.search(said):
+        return fail(check, "no-room", f"the server has no room: its disk or the account's quota is full ({said})",
+                    words="Free some space there, or have the quota raised. Nothing here helps.")
+    if re.search(r"\b(?:426|451)\b|data connection broke", said):
+        return fail(check, "transfer-broken-off", f"the server takes the file and breaks off in the middle ({said})",
+                    words="A full disk or quota there is the usual reason, or a program that checks what comes in.")
+    if "renaming it into place" in said:
+        settings_ = () if sftp else (("StoreInPlace", True),)
+        words = "A reader may then find half a file. " if not sftp else ""
+        return fail("rename over", "rename-refused", f"the server takes the file, but does not let it be renamed "
+                                                     f"({said})", *settings_,
+                    words=f"{words}Better have renaming allowed for this account.")
+    if "not a folder below" in said or "leaves the" in said:
+        return fail(check, "folder-wrong", said)
+    if "writing it to the server's disk" in said:
+        return fail(check, "sync-refused", f"the server cannot put the file on its disk ({said})",
+                    words="Have its disk looked at: it may be broken.")
+    if re.search(r"permission|553|550|read.?only|denied|may not write", said, re.IGNORECASE) and not isinstance(exc, LoginRefused):
+        there = folder or "that folder"
+        return fail(check, "no-permission", f"the login works, but it may not write into {place} ({said})",
+                    commands=[f"chown {settings.get('User') or 'USER'} {shell_word(there)} && chmod u+rwx {shell_word(there)}    "
+                              "# on the server, by who runs it"],
+                    words="Have writing allowed there (the whole server may be read-only), or take another folder:")
+    if isinstance(exc, LoginRefused):
+        return login_finding(exc, settings)
+    if isinstance(exc, TransportError) and "no answer" in said:
+        return fail(check, "server-silent", f"the server stopped answering ({said})", words="It is overloaded, or the link is "
+            "dead.")
+    return fail(check, "write-failed", said)
+
+
+def _data_connection(said: str, settings: Mapping[str, Any]) -> Finding:
+    """FTP's second connection, which carries the files."""
+    if re.search(r"session.{0,20}reuse|reuse.{0,20}session|\b522\b", said, re.IGNORECASE):
+        return fail("session reuse", "session-reuse", f"the server wants its TLS session continued for data, and did not get it "
+                                                      f"({said})",
+                    words="On the server: require_ssl_reuse=NO (vsftpd), TLSOptions NoSessionReuseRequired (ProFTPD), or the box "
+                    "'Require TLS session resumption' (FileZilla Server).")
+    if re.search(r"TLS failed|CERTIFICATE|handshake", said):
+        return fail("passive mode", "data-tls", f"TLS fails on the data connection ({said})",
+                    words="Something between here and the server cuts or changes it: a firewall that looks into FTP.")
+    if not settings.get("PassiveMode", True):
+        return fail("passive mode", "active-blocked", f"the server cannot connect back to this machine ({said})",
+                    ("PassiveMode", True))
+    host = settings.get("Host")
+    return fail("passive mode", "data-blocked", f"the login works, but no data connection: the files cannot pass ({said})",
+                ("PassiveMode", False), ("UseSFTP", True),
+                words=f"In front of {host} open its passive ports (pasv_min_port to pasv_max_port) in the firewall, and forward "
+                      f"them "
+                "where there is NAT. Else: PassiveMode = False where this machine can be reached from there, or SFTP, which needs "
+                "one port only.")

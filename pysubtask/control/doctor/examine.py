@@ -1,0 +1,397 @@
+"""One destination from its name to the speed of an upload, within its time. The first thing that fails ends the look: what
+comes after it would fail for the same reason."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from ...common.errors import ConfigError, LoginRefused, PysubtaskError, TransportLost
+from ...transports.ssh_login import AnotherKey
+from . import certificate, network, prepare
+from .bbr import Read, read
+from .causes import dropbox_finding, login_finding
+from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, port_of, shell_word, warn
+from .network import Address, Heard, NoAddress, NoAnswer, Resolve
+from .remote import FTPRemote, SFTPRemote, open_remote
+from .server import Visit
+from .source import Target
+
+ALL_SECS = 27.0
+"""For one destination; with the cleaning it is below thirty seconds."""
+_NAME_SECS, _PORT_SECS, _HEAR_SECS, _LOGIN_SECS, _STALL_SECS, _OTHER_SECS = 6.0, 5.0, 4.0, 10.0, 8.0, 1.0
+_NOBODY = "SHA256:" + "A" * 43
+_SHOWN = re.compile(r"((?:ssh|ecdsa|sk|rsa)\S* SHA256:[A-Za-z0-9+/]{43})")
+_DROPBOX = ("api.dropboxapi.com", 443)
+
+
+class Times:
+    """What each step may take; tests are less patient."""
+
+    def __init__(self, everything: float = ALL_SECS, port: float = _PORT_SECS, hear: float = _HEAR_SECS,
+                 login: float = _LOGIN_SECS) -> None:
+        self.everything, self.port, self.hear, self.login = everything, port, hear, login
+
+
+async def examine(target: Target, times: Times | None = None, resolve: Resolve = socket.getaddrinfo,
+                  read: Read = read) -> AsyncGenerator[Finding, None]:
+    """What is found at a destination, one after the other. Never raises but for a bug, or where it is cancelled."""
+    times = times or Times()
+    until = time.monotonic() + times.everything
+    async with aclosing(_Look(target, times, until, resolve, read).findings()) as findings:
+        async for finding in findings:
+            yield finding
+
+
+class _Look:
+    def __init__(self, target: Target, times: Times, until: float, resolve: Resolve, read: Read) -> None:
+        self._target, self._times, self._until, self._resolve, self._read = target, times, until, resolve, read
+        # Neither a look nor what it meets may take longer than all of it has.
+        self._settings: dict[str, Any] = {
+            **target.settings,
+            "ConnectTimeoutSecs": min(float(target.settings.get("ConnectTimeoutSecs", 20)), times.login),
+            "StallSecs": min(float(target.settings.get("StallSecs", 60)), _STALL_SECS),
+        }
+        self._addresses: list[Address] = []
+        self._place = prepare.Endpoint("", 0)
+
+    async def findings(self) -> AsyncGenerator[Finding, None]:
+        """Everything, in the order in which an upload meets it."""
+        dropbox = self._target.section == "dropbox"
+        ready = True
+        try:
+            if self._target.transport in ("sftp", "pysftp"):
+                for finding in await network.apart(lambda: prepare.look(self._settings), 10.0):
+                    yield finding
+                    ready = ready and finding.state != "fail"
+                self._place = await network.apart(lambda: prepare.endpoint(self._settings), 10.0)
+            else:
+                self._place = _through(self._settings) if dropbox else prepare.Endpoint(
+                    str(self._settings["Host"]).strip("[]"), port_of(self._settings))
+        except ConfigError as exc:
+            yield fail("config", "config-wrong", f"{exc.key}: {exc.problem}", words=exc.remedy)
+            return
+        except TimeoutError:
+            yield fail("ssh program", "ssh-hangs", "ssh does not end", words="Have a look at ssh's configuration.")
+            return
+        if self._place.direct:
+            for step in (self._name, self._port) if dropbox else (self._name, self._port, self._who):
+                found = await step()
+                yield found
+                if found.state == "fail":
+                    return
+        else:
+            yield Finding("name", SKIP, "ssh's configuration goes through another host: the login tells")
+        if not ready:
+            return
+        if self._target.hidden:
+            names = ", ".join(self._target.hidden)
+            yield Finding("login", SKIP, f"not tried: {names} is set, but kept from everybody who looks", "secret-hidden",
+                          Remedy(commands=("pysubtask doctor CONFIG",), words="With the config, all of it can be tried."))
+            return
+        async with aclosing(self._log_in()) as findings:
+            async for finding in findings:
+                yield finding
+
+    async def _name(self) -> Finding:
+        host, port = self._place.host, self._place.port
+        try:
+            self._addresses = await network.look_up(host, port, _NAME_SECS, self._resolve)
+        except NoAddress as exc:
+            return self._no_address(exc, host)
+        shown = list(dict.fromkeys(str(address[0]) for _, address in self._addresses))
+        text = f"{host} is an address" if shown == [host] else f"{host} is {', '.join(shown[:4])}"
+        return ok("name", text)
+
+    def _no_address(self, exc: NoAddress, host: str) -> Finding:
+        online = is_online(self._read)
+        by_hand = f"getent hosts {shell_word(host)}"
+        if not online:
+            return fail("name", "no-network", f"this machine has no network: {exc}", commands=["ip -brief address; ip route"],
+                        words="Plug in, or have the modem or wireless up; pysubtask sends by itself what has gathered.")
+        if exc.cause == "name-unknown":
+            key = "Proxy" if self._target.section == "dropbox" else "Host"
+            return fail("name", "name-unknown", str(exc), (key, "the right name or address"), commands=[by_hand],
+                        words="It is misspelt, or only known in another network.")
+        return fail("name", "no-name-service", str(exc), commands=[by_hand, "cat /etc/resolv.conf"],
+                    words="The network is there, its name servers are not: check DNS, or set Host to the server's address.")
+
+    async def _port(self) -> Finding:
+        try:
+            begun = time.monotonic()
+            sock, address = await network.connect(self._addresses, self._times.port)
+        except NoAnswer as exc:
+            return await self._no_answer(exc)
+        sock.close()
+        return ok("port", f"{address} answers on port {self._place.port} after {(time.monotonic() - begun) * 1000:.1f} ms")
+
+    async def _no_answer(self, exc: NoAnswer) -> Finding:
+        settings: tuple[tuple[str, Any], ...] = ()
+        words = {
+            "port-closed": "The server program does not run, or the port is another one.",
+            "port-filtered": "Check the server's power and address, and every firewall on the way for this port.",
+            "no-route": "Check the network here: 'ip route' must have a default or one to the server's network.",
+        }[exc.cause]
+        if exc.cause != "no-route" and self._target.section == "ftp":
+            found = await self._elsewhere()
+            if found is not None:
+                port, heard = found
+                settings = tuple(_settings_for(heard.kind, port))
+                words = f"But port {port} of it speaks {heard.kind}."
+        if not settings and exc.cause == "port-closed":
+            settings = (("HostPort", "the right port"),) if self._target.section == "ftp" else (("Proxy", None),)
+        host, port = shell_word(self._place.host), self._place.port
+        return fail("port", exc.cause, str(exc), *settings, commands=[f"nc -vz -w 5 {host} {port}"], words=words)
+
+    async def _elsewhere(self) -> tuple[int, Heard] | None:
+        """Another usual port of the same host where a protocol of ours is spoken."""
+        async def ask(port: int) -> tuple[int, Heard] | None:
+            places = [(family, (address[0], port, *address[2:])) for family, address in self._addresses]
+            try:
+                sock, _ = await network.connect(places, _OTHER_SECS)
+            except NoAnswer:
+                return None
+            heard = await network.hear(sock, _OTHER_SECS)
+            return (port, heard) if heard.kind in (network.SSH, network.FTP) else None
+
+        order = (22, 2222, 21) if self._target.transport != "ftp" else (21, 2121, 22)
+        answers = await asyncio.gather(*(ask(port) for port in order if port != self._place.port))
+        return next((answer for answer in answers if answer is not None), None)
+
+    async def _who(self) -> Finding:
+        """Whether what speaks at the port is what the settings expect."""
+        sftp, implicit = self._target.transport != "ftp", self._settings.get("UseTLS") == "implicit"
+        if implicit:
+            heard = await network.hear_within_tls(self._addresses, self._times.hear)
+            if heard.kind == network.FTP:
+                return ok("protocol", f"FTP within TLS: {heard.words}")
+        try:
+            sock, _ = await network.connect(self._addresses, self._times.port)
+        except NoAnswer as exc:
+            return await self._no_answer(exc)
+        # A server may look the client's name up first; what its answer is waited for here is not a limit of the login.
+        heard = await network.hear(sock, self._times.hear)
+        if heard.kind == network.SILENT:
+            inside = await network.hear_within_tls(self._addresses, self._times.hear)
+            heard = Heard(network.TLS, inside.words) if inside.kind == network.FTP else heard
+        if heard.kind == (network.SSH if sftp else network.FTP) and not implicit:
+            return ok("protocol", heard.words)
+        return self._other_protocol(heard)
+
+    def _other_protocol(self, heard: Heard) -> Finding:
+        implicit = self._settings.get("UseTLS") == "implicit"
+        wanted = "SFTP (ssh)" if self._target.transport != "ftp" else "FTP within TLS" if implicit else "FTP"
+        port, said = self._place.port, f": {heard.words!r}" if heard.words else ""
+        settings = _settings_for(heard.kind, port)
+        if heard.kind in (network.SSH, network.FTP, network.TLS):
+            name = {network.SSH: "SFTP (ssh)", network.FTP: "FTP", network.TLS: "FTP within TLS (implicit)"}[heard.kind]
+            return fail("protocol", "wrong-protocol", f"port {port} speaks {name}, and the config asks for "
+                                                      f"{wanted}{said}", *settings,
+                        words="All of it, or name the port of the other protocol (HostPort).")
+        if heard.kind == network.FTP_CROWDED:
+            return fail("protocol", "server-full", f"the server takes no more connections{said}", ("Connections", 1),
+                        words="End other programs that are logged in there, or have its limit raised.")
+        if heard.kind == network.SILENT:
+            return fail("protocol", "server-silent", f"port {port} takes the connection and says nothing for "
+                                                     f"{self._times.hear:g} s",
+                        words="The server hangs or is overloaded: have it restarted. Or a firewall answers in its place.")
+        if heard.kind == network.CLOSED:
+            return fail("protocol", "hangs-up", f"port {port} takes the connection and hangs up at once",
+                        words="The server does not let this address in (a ban after wrong logins, a list of allowed addresses), "
+                              "or is at "
+                        "its limit of connections. Ask who runs it.")
+        return fail("protocol", "wrong-protocol", f"port {port} speaks {heard.kind}, and the config asks for {wanted}{said}",
+                    ("HostPort", 22 if self._target.transport != "ftp" else 21), words="It is another service's port.")
+
+    async def _log_in(self) -> AsyncGenerator[Finding, None]:
+        with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as workdir:
+            try:
+                remote = open_remote(self._target.transport, self._settings, workdir)
+            except (ConfigError, ImportError) as exc:
+                yield self._refused(exc)
+                return
+            try:
+                begun = time.monotonic()
+                try:
+                    await remote.connect()
+                except PysubtaskError as exc:
+                    yield await self._explained(exc)
+                    return
+                took = time.monotonic() - begun
+                for finding in await self._identity(remote):
+                    yield finding
+                yield ok("login", f"{self._as_whom()} after {took:.1f} s")
+                async with aclosing(Visit(remote, self._visit_settings(), self._until - 1.0).findings()) as findings:
+                    async for finding in findings:
+                        yield finding
+            finally:
+                await remote.close()
+
+    def _visit_settings(self) -> Mapping[str, Any]:
+        """For Dropbox nothing of FTP is meant."""
+        return self._settings if self._target.section == "ftp" else {**self._settings, "UseSFTP": True}
+
+    def _as_whom(self) -> str:
+        if self._target.section == "dropbox":
+            return "the token is good"
+        user = self._settings.get("User") or self._place.user or ("anonymous" if self._target.transport == "ftp" else "")
+        return f"as {user}" if user else "done"
+
+    async def _identity(self, remote: Any) -> list[Finding]:
+        """How the server was known, where the login went well."""
+        if isinstance(remote, SFTPRemote):
+            how = "the pinned HostKey" if self._settings.get("HostKey") else "known_hosts"
+            if self._settings.get("HostKeyPolicy") == "accept-new" and not self._settings.get("HostKey"):
+                how += " (HostKeyPolicy is accept-new: what was never seen before is taken)"
+            return [ok("host key", f"as in {how}")]
+        if not isinstance(remote, FTPRemote):
+            return []
+        if not self._settings.get("UseTLS"):
+            if await remote.offers_tls():
+                return [warn("TLS", "no-tls", "the server offers it and it is not used: password and data travel in the clear",
+                             ("UseTLS", "explicit"))]
+            return [Finding("TLS", NOTE, "the server offers none: password and data travel in the clear")]
+        if self._settings.get("TLSFingerprint"):
+            return [ok("TLS", "the certificate is the pinned one")]
+        told = await remote.certificate()
+        until = str(told.get("notAfter", ""))
+        days = _days_left(until)
+        if days is not None and days < 7:
+            return [warn("TLS", "certificate-ends-soon", f"the certificate is good, but only until {until}",
+                         words="Have it renewed in time: uploads stop when it ends.")]
+        return [ok("TLS", f"the certificate is good and for {self._place.host}, until {until}")]
+
+    async def _explained(self, exc: Exception) -> Finding:
+        """Why there was no login, with what a further look tells."""
+        said = str(exc)
+        if self._target.transport in ("sftp", "pysftp") and isinstance(exc, LoginRefused) and (
+                isinstance(exc, AnotherKey) or re.search("host key", said)):
+            return await self._host_key(exc)
+        if "certificate" in said and self._target.transport == "ftp":
+            return await self._certificate(exc)
+        return self._refused(exc)
+
+    def _refused(self, exc: Exception) -> Finding:
+        if isinstance(exc, ImportError):
+            return fail("login", "library-missing", f"{exc.name} is not installed",
+                        commands=[f"pip install 'pysubtask[{self._target.transport}]'"])
+        return dropbox_finding(exc) if self._target.section == "dropbox" else login_finding(exc, self._settings)
+
+    async def _host_key(self, exc: Exception) -> Finding:
+        said = str(exc)
+        shown = _SHOWN.findall(said) or await self._keys_shown()
+        pin = [("HostKey", key.split()[1]) for key in shown[:1]]
+        keys = f"the server shows {' and '.join(shown)}" if shown else "the server's key could not be asked for"
+        port = self._place.port
+        name = self._place.host if port == 22 else f"[{self._place.host}]:{port}"
+        check = ("Ask who runs the server whether that is its key "
+                 "('ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' there shows it); ")
+        if "not the pinned" in said:
+            return fail("host key", "host-key-not-pinned", f"the server is not the one whose HostKey is pinned: {keys}", *pin,
+                        words=f"{check}if so, pin it. If not, somebody sits in between.")
+        if "revoked" in said:
+            return fail("host key", "host-key-revoked", f"{said}", words="Ask who runs the server for its new key.")
+        if "another host key" in said:
+            files = " ".join(f"-f {shell_word(path)} " for path in self._place.known_hosts[:1])
+            return fail("host key", "host-key-changed", f"the server's key is another one than known_hosts has: {keys}", *pin,
+                        commands=[f"ssh-keygen {files}-R {shell_word(name)}"],
+                        words=f"{check}if so, pin it, or remove the old one and log in once by hand. If not, somebody sits in "
+                              f"between.")
+        return fail("host key", "host-key-unknown", f"the server is not in known_hosts: {keys}", *pin,
+                    commands=[f"ssh-keyscan -p {port} {shell_word(self._place.host)} >> ~/.ssh/known_hosts"],
+                    words=f"{check}if so, pin it.")
+
+    async def _keys_shown(self) -> list[str]:
+        """The server's keys: what it shows to one who asks for a key that no server has. No login is tried for it."""
+        settings = {**self._settings, "HostKey": _NOBODY, "KnownHostsFile": None, "Password": None}
+        with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as workdir:
+            remote = open_remote(self._target.transport, settings, workdir)
+            try:
+                await remote.connect()
+            except LoginRefused as exc:
+                return _SHOWN.findall(str(exc))
+            except TransportLost:
+                return []
+            finally:
+                await remote.close()
+        return []
+
+    async def _certificate(self, exc: Exception) -> Finding:
+        host, starttls = self._place.host, self._settings.get("UseTLS") == "explicit"
+        try:
+            shown = await network.apart(lambda: certificate.look(self._addresses[0], host, starttls, self._settings.get("CAFile"),
+                                                                 self._times.hear), 3 * self._times.hear)
+        except (OSError, TimeoutError):
+            return self._refused(exc)
+        pin = ("TLSFingerprint", shown.fingerprint)
+        names = ", ".join(shown.names) or "nobody"
+        sure = "Ask who runs the server whether that is its certificate; then pin it."
+        if "not the pinned" in str(exc):
+            return fail("TLS", "certificate-not-pinned", f"the server shows another certificate than the pinned one (for "
+                                                         f"{names})", pin,
+                        words=f"It was renewed, or somebody sits in between. {sure}")
+        if shown.problem == "expired":
+            return fail("TLS", "certificate-expired", f"the server's certificate is out of date ({shown.words})", pin,
+                        words=f"Have it renewed. Until then: {sure}")
+        if shown.problem == "early":
+            return fail("TLS", "certificate-early", f"the server's certificate is not valid yet ({shown.words})",
+                        commands=["date -u"], words="One of the two clocks is wrong; most often this machine's.")
+        if shown.problem == "name":
+            hosts = [("Host", name) for name in shown.names if not name.startswith("*")][:1]
+            return fail("TLS", "certificate-name", f"the server's certificate is for {names}, and Host is {host}", *hosts, pin,
+                        words="Call the server by a name of its certificate where that leads to it. Else ask who runs the "
+                              "server whether "
+                        "that is its certificate, and pin it.")
+        return fail("TLS", "certificate-untrusted", f"nobody this machine trusts vouches for the server's certificate "
+                                                    f"({shown.words}; it is "
+                    f"for {names})", pin, ("CAFile", "/path/of/its/authority.pem"), words=sure)
+
+
+def _settings_for(kind: str, port: int) -> list[tuple[str, Any]]:
+    """What the config must say for a protocol at a port."""
+    meant: dict[str, list[tuple[str, Any]]] = {
+        network.SSH: [("UseSFTP", True)],
+        network.FTP: [("UseSFTP", False), ("UseTLS", "explicit")],
+        network.TLS: [("UseSFTP", False), ("UseTLS", "implicit")],
+    }
+    return [*meant[kind], ("HostPort", port)] if kind in meant else []
+
+
+def _through(settings: Mapping[str, Any]) -> prepare.Endpoint:
+    """Where the first connection of Dropbox goes: its own server, or the proxy."""
+    import urllib.parse
+    import urllib.request
+
+    proxy = settings.get("Proxy")
+    if proxy is None and not urllib.request.proxy_bypass(_DROPBOX[0]):
+        proxy = urllib.request.getproxies().get("https")
+    if not proxy:
+        return prepare.Endpoint(*_DROPBOX)
+    found = urllib.parse.urlsplit(proxy)
+    return prepare.Endpoint(found.hostname or "", found.port or (443 if found.scheme == "https" else 80))
+
+
+def is_online(read: Read = read) -> bool:
+    """Whether this machine has a way to any network but itself: a route in /proc/net. True where that cannot be told."""
+    four, six = read("/proc/net/route"), read("/proc/net/ipv6_route")
+    if four is None:
+        return True
+    if len(four.splitlines()) > 1:
+        return True
+    # The last word of a line is its device; the loopback has routes of its own.
+    return any(not line.endswith((" lo", "\tlo")) and not line.startswith("fe80") for line in (six or "").splitlines())
+
+
+def _days_left(until: str) -> float | None:
+    import ssl
+
+    try:
+        return (ssl.cert_time_to_seconds(until) - time.time()) / 86400
+    except ValueError:
+        return None

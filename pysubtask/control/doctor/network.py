@@ -1,0 +1,178 @@
+"""The way to a server before any login: does its name resolve, does the port answer, and what speaks there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+_T = TypeVar("_T")
+
+SSH, FTP, FTP_CROWDED, SMTP, HTTP, TLS, CLOSED, SILENT, OTHER = (
+    "SSH", "FTP", "FTP, but it is full", "mail", "HTTP", "TLS", "closed", "silent", "other")
+
+Address = tuple[int, Any]
+"""Family and socket address."""
+Resolve = Callable[..., Any]
+"""``socket.getaddrinfo``, or a test's own."""
+
+
+class NoAddress(Exception):
+    """The name gives none. ``cause``: "name-unknown" or "no-name-service"."""
+
+    def __init__(self, cause: str, text: str) -> None:
+        super().__init__(text)
+        self.cause = cause
+
+
+class NoAnswer(Exception):
+    """No connection. ``cause``: "port-closed", "port-filtered", "no-route"."""
+
+    def __init__(self, cause: str, text: str) -> None:
+        super().__init__(text)
+        self.cause = cause
+
+
+class Heard(NamedTuple):
+    """``kind``: who speaks, one of the words above; ``words``: what it said first."""
+
+    kind: str
+    words: str = ""
+
+
+async def apart(work: Callable[[], _T], secs: float) -> _T:
+    """Blocking work in a daemon thread, awaited for ``secs``: TimeoutError after that, and the thread is left to its end."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[_T] = loop.create_future()
+
+    def tell(answer: Callable[[Any], None], value: Any) -> None:
+        def told() -> None:
+            if not result.done():
+                answer(value)
+
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+            loop.call_soon_threadsafe(told)
+
+    def run() -> None:
+        try:
+            value = work()
+        except BaseException as exc:  # noqa: BLE001 - whatever it is, the awaiting side shall see it
+            tell(result.set_exception, exc)
+        else:
+            tell(result.set_result, value)
+
+    threading.Thread(target=run, name="doctor", daemon=True).start()
+    async with asyncio.timeout(secs):
+        return await result
+
+
+async def look_up(host: str, port: int, secs: float, resolve: Resolve = socket.getaddrinfo) -> list[Address]:
+    """The addresses of a name. NoAddress."""
+    try:
+        found = await apart(lambda: resolve(host, port, type=socket.SOCK_STREAM), secs)
+    except TimeoutError:
+        raise NoAddress("no-name-service", f"no name server answered within {secs:g} s") from None
+    except UnicodeError:
+        raise NoAddress("name-unknown", f"{host!r} cannot be a host's name") from None
+    except socket.gaierror as exc:
+        wrong = exc.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+        if wrong:
+            raise NoAddress("name-unknown", f"no name server knows {host!r}") from exc
+        raise NoAddress("no-name-service", f"the name servers cannot be asked ({exc.strerror})") from exc
+    return list(dict.fromkeys((int(family), address) for family, _, _, _, address in found))
+
+
+async def connect(addresses: list[Address], secs: float) -> tuple[socket.socket, str]:
+    """A connection to the first address that takes one, not blocking, and the address in words. NoAnswer."""
+    failed = NoAnswer("no-route", "there is no address")
+    for number, (family, address) in enumerate(addresses):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        try:
+            async with asyncio.timeout(secs / (len(addresses) - number)):
+                await asyncio.get_running_loop().sock_connect(sock, address)
+        except OSError as exc:  # TimeoutError is one
+            sock.close()
+            failed = _no_answer(exc, address, secs)
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock, str(address[0])
+    raise failed
+
+
+def _no_answer(exc: OSError, address: Any, secs: float) -> NoAnswer:
+    where = f"{address[0]} port {address[1]}"
+    if isinstance(exc, ConnectionRefusedError):
+        return NoAnswer("port-closed", f"{where}: the machine answers, but nothing listens there (connection refused)")
+    if isinstance(exc, TimeoutError) or exc.errno == errno.ETIMEDOUT:
+        return NoAnswer("port-filtered", f"{where}: no answer at all within {secs:g} s: switched off, or a firewall swallows it")
+    return NoAnswer("no-route", f"{where}: {exc.strerror or exc}")
+
+
+async def hear(sock: socket.socket, secs: float) -> Heard:
+    """What a server says by itself. Closes the socket."""
+    try:
+        async with asyncio.timeout(secs):
+            heard = await asyncio.get_running_loop().sock_recv(sock, 512)
+    except TimeoutError:
+        return Heard(SILENT)
+    except OSError:
+        return Heard(CLOSED)
+    finally:
+        sock.close()
+    return who_speaks(heard)
+
+
+def who_speaks(heard: bytes) -> Heard:
+    """From the first bytes to who it is. Pure."""
+    lines = heard.decode("utf-8", "replace").splitlines()
+    words = re.sub(r"[^\x20-\x7e]+", " ", lines[0] if lines else "")[:120].strip()
+    if not heard:
+        return Heard(CLOSED)
+    # Lines may come before the version (RFC 4253, section 4.2).
+    if any(line.startswith("SSH-") for line in lines):
+        return Heard(SSH, next(line for line in lines if line.startswith("SSH-"))[:120])
+    if re.match(rb"220[ -]", heard):
+        return Heard(SMTP if re.search(rb"\bE?SMTP\b", heard) else FTP, words)
+    if re.match(rb"(?:421|120|530)[ -]", heard):
+        return Heard(FTP_CROWDED, words)
+    if heard.startswith((b"HTTP/", b"<")):
+        return Heard(HTTP, words)
+    if heard[:1] in (b"\x15", b"\x16") and heard[1:2] == b"\x03":
+        return Heard(TLS)
+    return Heard(OTHER, words)
+
+
+async def hear_within_tls(addresses: list[Address], secs: float) -> Heard:
+    """What is said inside of TLS by a server that waits for us to begin: SILENT where it does not take TLS either."""
+    try:
+        sock, _ = await connect(addresses, secs)
+    except NoAnswer:
+        return Heard(SILENT)
+
+    def talk() -> Heard:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is only asked who it is; nothing is told to it
+        sock.settimeout(secs / 2)
+        try:
+            with context.wrap_socket(sock) as wrapped:
+                return who_speaks(wrapped.recv(512))
+        except TimeoutError:
+            return Heard(SILENT)
+        except (OSError, ValueError):
+            return Heard(OTHER)
+
+    try:
+        return await apart(talk, secs)
+    except TimeoutError:
+        return Heard(SILENT)
+    finally:
+        sock.close()

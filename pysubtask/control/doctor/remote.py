@@ -1,0 +1,413 @@
+"""The transports with the few things more that a look at a server needs: what stands there, what is left, what a file holds.
+
+Paths are as the server takes them: from its root with a leading slash, else from where the login begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import stat as modes
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from ...common.errors import TransportError
+from ...transports.base import Transport
+from ...transports.dropbox import DropboxTransport
+from ...transports.ftp import FTPTransport
+from ...transports.ftp.data import receive
+from ...transports.ftp.replies import Reply
+from ...transports.ftp.session import Session
+from ...transports.pysftp import PySFTPTransport
+from ...transports.sftp import SFTPTransport, packets
+from ...transports.sftp.packets import Attrs, Data, Extended, Handle, Names, Status, string
+
+OURS = (".pysubtask-", "pysubtask-doctor-", "pysubtask-selftest-")
+_BLOCK = 32 * 1024
+_STATVFS = "statvfs@openssh.com"
+_LONGEST_LIST = 1 << 20
+
+FOLDER, FILE, MISSING, UNKNOWN = "folder", "file", "missing", "unknown"
+_T = TypeVar("_T")
+
+
+def parents(folder: str) -> list[str]:
+    """A folder and those above it, the deepest first, without the root and the login's own."""
+    parts = [part for part in folder.split("/") if part]
+    start = "/" if folder.startswith("/") else ""
+    return [start + "/".join(parts[:count]) for count in range(len(parts), 0, -1)]
+
+
+class Remote(Transport):
+    """A transport that can look. All of it needs ``connect``; TransportError as from any transport."""
+
+    _folder: str
+
+    @property
+    def folder(self) -> str:
+        """The destination's folder."""
+        return self._folder
+
+    @abstractmethod
+    async def kind(self, path: str) -> str:
+        """FOLDER, FILE, MISSING, or UNKNOWN where the server does not tell."""
+
+    @abstractmethod
+    async def home(self) -> str:
+        """Where the login begins, "" where that is not told."""
+
+    @abstractmethod
+    async def drop_folder(self, path: str) -> bool:
+        """Remove an empty folder; whether it is gone."""
+
+    @abstractmethod
+    async def drop_file(self, path: str) -> bool:
+        """Remove a file; whether it is gone."""
+
+    @abstractmethod
+    async def ours_in(self, path: str) -> list[str]:
+        """Names in a folder that began as ours (``OURS``); none where the server does not list."""
+
+    @abstractmethod
+    async def fetch(self, name: str, most: int) -> bytes | None:
+        """The first ``most`` bytes of a file of the destination; None where it cannot be read."""
+
+    async def may_write(self, path: str) -> bool:
+        """Whether an empty file can be made in a folder; it is removed."""
+        return False
+
+    async def space(self) -> int | None:
+        """Bytes that are free for this login, None where the server does not tell."""
+        return None
+
+    async def reuses_session(self) -> bool | None:
+        """Whether a data connection goes on with the TLS session of the control connection; None where there is no such."""
+        return None
+
+    async def missing(self, path: str) -> list[str]:
+        """What of a folder and those above it is not there, the deepest first."""
+        found = []
+        for folder in parents(path):
+            if await self.kind(folder) != MISSING:
+                break
+            found.append(folder)
+        return found
+
+
+class SFTPRemote(SFTPTransport, Remote):
+    """Over the connection of the transport."""
+
+    async def ask(self, kind: int, body: bytes) -> packets.Reply:
+        """Any request."""
+        client, _ = self._open()
+        return await client.request(kind, body)
+
+    def offers(self, name: str) -> bool:
+        """Whether the server lists an extension."""
+        return name in self._open()[0].extensions
+
+    async def kind(self, path: str) -> str:
+        answer = await self.ask(packets.STAT, string(os.fsencode(path or ".")))
+        if isinstance(answer, Attrs):
+            return UNKNOWN if answer.permissions is None else FOLDER if modes.S_ISDIR(answer.permissions) else FILE
+        return MISSING if isinstance(answer, Status) and answer.code == packets.NO_SUCH_FILE else UNKNOWN
+
+    async def home(self) -> str:
+        answer = await self.ask(packets.REALPATH, string(b"."))
+        return os.fsdecode(answer.names[0]) if isinstance(answer, Names) and answer.names else ""
+
+    async def drop_folder(self, path: str) -> bool:
+        return _is_ok(await self.ask(packets.RMDIR, string(os.fsencode(path))))
+
+    async def drop_file(self, path: str) -> bool:
+        return _is_ok(await self.ask(packets.REMOVE, string(os.fsencode(path))))
+
+    async def ours_in(self, path: str) -> list[str]:
+        opened = await self.ask(packets.OPENDIR, string(os.fsencode(path or ".")))
+        if not isinstance(opened, Handle):
+            return []
+        found: list[str] = []
+        while isinstance(answer := await self.ask(packets.READDIR, string(opened.handle)), Names) and answer.names:
+            found += [name for name in map(os.fsdecode, answer.names) if name.startswith(OURS)]
+        await self.ask(packets.CLOSE, string(opened.handle))
+        return found
+
+    async def fetch(self, name: str, most: int) -> bytes | None:
+        path = os.fsencode(_below(self._folder, name))
+        opened = await self.ask(packets.OPEN, packets.open_old(path, read=True, write=False))
+        if not isinstance(opened, Handle):
+            return None
+        try:
+            starts = range(0, max(most, 1), _BLOCK)
+            answers = await asyncio.gather(
+                *(self.ask(packets.READ, packets.read(opened.handle, at, min(_BLOCK, most - at))) for at in starts))
+        finally:
+            await self.ask(packets.CLOSE, string(opened.handle))
+        found = b""
+        for answer in answers:
+            if not isinstance(answer, Data):
+                break
+            found += answer.data
+            if len(answer.data) < _BLOCK:
+                break
+        return found
+
+    async def may_write(self, path: str) -> bool:
+        name = os.fsencode(_below(path, f".pysubtask-{os.urandom(8).hex()}.part"))
+        opened = await self.ask(packets.OPEN, packets.open_new(name))
+        if not isinstance(opened, Handle):
+            return False
+        await self.ask(packets.CLOSE, string(opened.handle))
+        return _is_ok(await self.ask(packets.REMOVE, string(name)))
+
+    async def space(self) -> int | None:
+        """OpenSSH PROTOCOL 4.4: eleven 64-bit numbers; the second is the size of a fragment, the fifth those that are free."""
+        if not self.offers(_STATVFS):
+            return None
+        answer = await self.ask(packets.EXTENDED, packets.extended(_STATVFS, os.fsencode(self._folder or ".")))
+        if not isinstance(answer, Extended) or len(answer.data) < 88:
+            return None
+        numbers = [int.from_bytes(answer.data[at : at + 8]) for at in range(0, 88, 8)]
+        return numbers[1] * numbers[4]
+
+
+class FTPRemote(FTPTransport, Remote):
+    """Over sessions of the transport."""
+
+    async def on_session(self, work: Callable[[Session], _T]) -> _T:
+        """Any commands, in a thread, with a session of one's own."""
+        pool, _ = self._open()
+        async with pool.lease() as session:
+            return await pool.run(session, lambda: work(session))
+
+    async def kind(self, path: str) -> str:
+        def look(session: Session) -> str:
+            if not path:
+                return FOLDER
+            before = _quoted(session.ask("PWD"))
+            if session.ask(f"CWD {path}").ok:
+                session.ask(f"CWD {before or '/'}")
+                return FOLDER
+            return FILE if session.is_there(path) else MISSING
+
+        return await self.on_session(look)
+
+    async def home(self) -> str:
+        return await self.on_session(lambda session: _quoted(session.ask("PWD")))
+
+    async def drop_folder(self, path: str) -> bool:
+        return await self.on_session(lambda session: session.ask(f"RMD {path}").ok)
+
+    async def drop_file(self, path: str) -> bool:
+        return await self.on_session(lambda session: session.delete(path).ok)
+
+    async def ours_in(self, path: str) -> list[str]:
+        def listed(session: Session) -> list[str]:
+            command = "MLSD" if "MLST" in session.known.found else "LIST -a"  # NLST leaves hidden names out at many servers
+            found = _transferred(session, f"{command} {path}".rstrip())
+            names = [line.split(" ")[-1] for line in found.decode("utf-8", "surrogateescape").splitlines()]
+            return [name for name in names if name.startswith(OURS)]
+
+        return await self.on_session(listed)
+
+    async def fetch(self, name: str, most: int) -> bytes | None:
+        path = _below(self._folder, name)
+
+        def got(session: Session) -> bytes | None:
+            found = session.fetch(path, 0, most)
+            return None if found is None else found[:most]
+
+        return await self.on_session(got)
+
+    async def may_write(self, path: str) -> bool:
+        name = _below(path, f".pysubtask-{os.urandom(8).hex()}.part")
+
+        def tried(session: Session) -> bool:
+            sock, _ = session.wire.open_data(f"STOR {name}")
+            if sock is None:
+                return False
+            session.wire.drop(sock)
+            session.wire.hear()
+            return session.delete(name).ok
+
+        with contextlib.suppress(OSError, EOFError):
+            return await self.on_session(tried)
+        return False
+
+    async def space(self) -> int | None:
+        def told(session: Session) -> int | None:
+            """AVBL of draft-peterson-streamlined-ftp-command-extensions."""
+            if "AVBL" not in session.known.found:
+                return None
+            said = session.ask(f"AVBL {self._folder}".rstrip())
+            digits = said.lines[0][3:].strip()
+            return int(digits) if said.code == 213 and digits.isdigit() else None
+
+        return await self.on_session(told)
+
+    async def reuses_session(self) -> bool | None:
+        def looked(session: Session) -> bool | None:
+            sock, _ = session.wire.open_data("NLST")
+            if sock is None:
+                return None
+            reused = getattr(sock, "session_reused", None)
+            try:
+                receive(session.wire, sock, _LONGEST_LIST)
+            finally:
+                session.wire.drop(sock)
+            session.wire.hear()
+            return reused
+
+        return await self.on_session(looked)
+
+    async def offers_tls(self) -> bool:
+        """Whether FEAT lists it (RFC 4217, section 6)."""
+        return await self.on_session(lambda session: "TLS" in session.known.found.get("AUTH", "").upper())
+
+    async def certificate(self) -> dict[str, Any]:
+        """What the server's certificate says of itself; empty without TLS, or where only its fingerprint counts."""
+        def looked(session: Session) -> dict[str, Any]:
+            get = getattr(session.wire.sock, "getpeercert", None)
+            return dict(get() or {}) if get is not None else {}
+
+        return await self.on_session(looked)
+
+
+class DropboxRemote(DropboxTransport, Remote):
+    """Through the SDK's client of the transport."""
+
+    async def call(self, name: str, *args: Any) -> Any:
+        """One call of the SDK; None where Dropbox refuses the request itself."""
+        from ...transports.dropbox.transport import _answer
+
+        here = self._connected()
+        return await here.lanes.run(_answer, getattr(here.client, name), *args)
+
+    async def kind(self, path: str) -> str:
+        if not path.strip("/"):
+            return FOLDER
+        found = await self.call("files_get_metadata", path)
+        if hasattr(found, "content_hash"):
+            return FILE
+        return FOLDER if hasattr(found, "path_lower") else MISSING
+
+    async def home(self) -> str:
+        return "/"
+
+    async def drop_folder(self, path: str) -> bool:
+        return hasattr(await self.call("files_delete_v2", path), "metadata")
+
+    async def drop_file(self, path: str) -> bool:
+        return hasattr(await self.call("files_delete_v2", path), "metadata")
+
+    async def ours_in(self, path: str) -> list[str]:
+        found = await self.call("files_list_folder", path)
+        return [entry.name for entry in getattr(found, "entries", ()) if entry.name.startswith(OURS)]
+
+    async def fetch(self, name: str, most: int) -> bytes | None:
+        found = await self.call("files_download", _below(self._folder, name))
+        return bytes(found[1].content[:most]) if isinstance(found, tuple) else None
+
+    async def space(self) -> int | None:
+        found = await self.call("users_get_space_usage")
+        allocation = getattr(found, "allocation", None)
+        if allocation is None or not allocation.is_individual():
+            return None
+        return max(0, int(allocation.get_individual().allocated) - int(found.used))
+
+
+class PySFTPRemote(PySFTPTransport, Remote):
+    """Through pysftp's connection of the transport."""
+
+    async def on_connection(self, work: Callable[[Any], _T]) -> _T | None:
+        """Blocking work with pysftp's connection; None where the server refuses it."""
+        from ...transports.pysftp.link import Status as Refused
+
+        link = self._open()
+
+        def tried() -> _T | None:
+            try:
+                return work(link.connection)
+            except (Refused, OSError):
+                return None
+
+        async with link.turn:
+            return await self._apart(link, lambda call: tried())
+
+    async def kind(self, path: str) -> str:
+        found = await self.on_connection(lambda connection: connection.stat(path or "."))
+        if found is None:
+            return MISSING
+        return UNKNOWN if found.st_mode is None else FOLDER if modes.S_ISDIR(found.st_mode) else FILE
+
+    async def home(self) -> str:
+        return str(await self.on_connection(lambda connection: connection.normalize(".")) or "")
+
+    async def drop_folder(self, path: str) -> bool:
+        return await self.on_connection(lambda connection: [connection.rmdir(path)]) is not None
+
+    async def drop_file(self, path: str) -> bool:
+        return await self.on_connection(lambda connection: [connection.remove(path)]) is not None
+
+    async def ours_in(self, path: str) -> list[str]:
+        found = await self.on_connection(lambda connection: list(connection.listdir(path or ".")))
+        return [str(name) for name in found or [] if str(name).startswith(OURS)]
+
+    async def fetch(self, name: str, most: int) -> bytes | None:
+        def got(connection: Any) -> bytes:
+            with connection.open(_below(self._folder, name), "rb") as file:
+                return bytes(file.read(most))
+
+        return await self.on_connection(got)
+
+
+REMOTES: dict[str, type[Remote]] = {
+    "sftp": SFTPRemote, "ftp": FTPRemote, "pysftp": PySFTPRemote, "dropbox": DropboxRemote,
+}
+
+
+def open_remote(transport: str, settings: Mapping[str, Any], workdir: str) -> Remote:
+    """A transport that can look, not yet connected. ConfigError as from the transport itself."""
+    return REMOTES[transport](settings, workdir)
+
+
+async def clean(remote: Remote, files: list[str], folders: list[str]) -> list[str]:
+    """Remove what was made: files, then folders, the deepest first. What is still there."""
+    left = []
+    for drop, kind, paths in ((remote.drop_file, FILE, files), (remote.drop_folder, FOLDER, folders)):
+        for path in paths:
+            try:
+                if not await drop(path) and await remote.kind(path) in (kind, UNKNOWN):
+                    left.append(path)
+            except TransportError:
+                left.append(path)
+    return left
+
+
+def _below(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}" if folder else name
+
+
+def _is_ok(answer: packets.Reply) -> bool:
+    return isinstance(answer, Status) and answer.code == packets.OK
+
+
+def _quoted(said: Reply) -> str:
+    """RFC 959, appendix II: the path in a 257 reply, with its quotes doubled."""
+    _, quote, rest = said.lines[0].partition('"')
+    return rest.rpartition('"')[0].replace('""', '"') if said.code == 257 and quote else ""
+
+
+def _transferred(session: Session, command: str) -> bytes:
+    """What a listing sends; empty where the server will not."""
+    sock, _ = session.wire.open_data(command)
+    if sock is None:
+        return b""
+    try:
+        found = receive(session.wire, sock, _LONGEST_LIST)
+    finally:
+        session.wire.drop(sock)
+    session.wire.hear()
+    return found

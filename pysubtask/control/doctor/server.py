@@ -1,0 +1,298 @@
+"""What a server does with a small file: everything an upload will ask of it, tried with files of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from typing import Any
+
+from ...common.errors import NotAsLeft, PysubtaskError, SourceError
+from ...transports.base import Append, Copy, Job, Sent
+from ...transports.sftp import packets
+from .causes import file_finding
+from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, shell_word, size, warn
+from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, clean, parents
+
+_LOW_SPACE = 50 * 1024 * 1024
+_LARGE_SKEW_SECS = 60
+_ROUND_TRIPS = 5
+_FIRST_PIECE, _LAST_PIECE = 64 * 1024, 8 * 1024 * 1024
+_SPEED_SECS = 3.0
+_CLEAN_SECS = 6.0
+_FIRST = b"pysubtask doctor: this file is removed at once.\n"
+_SECOND = b"pysubtask doctor: the second version, which takes the place of the first.\n"
+_THIRD = b"A line more.\n"
+
+
+class Visit:
+    """A look at one server over one connection. ``until``: when (monotonic) it must be over but for the cleaning."""
+
+    def __init__(self, remote: Remote, settings: Mapping[str, Any], until: float,
+                 wall: Callable[[], float] = time.time) -> None:
+        self._remote, self._settings, self._until, self._wall = remote, settings, until, wall
+        self._mark = os.urandom(4).hex()
+        self._name = f"pysubtask-doctor-{self._mark}.txt"
+        self._made: list[str] = []
+        self._folders: list[str] = []
+        self._sent: Sent | None = None
+
+    async def findings(self) -> AsyncGenerator[Finding, None]:
+        """What is found, one after the other; what was made is removed at the end, whatever happened."""
+        try:
+            with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as folder:
+                self._local = os.path.join(folder, "probe")
+                steps = (self._folder, self._write, self._rename, self._append, self._copy, self._sync, self._space, self._session,
+                         self._clock, self._round_trip, self._speed)
+                for step in steps:
+                    async for finding in self._within_time(step):
+                        yield finding
+                        if finding.state == "fail":
+                            return
+        finally:
+            left = await asyncio.shield(asyncio.ensure_future(self._clean()))
+        if left:
+            yield warn("cleaned up", "left-behind", f"what could not be removed from the server: {', '.join(left)}",
+                       words="Remove it by hand: this login may make files and not remove them, so cut uploads stay there, too.")
+
+    async def _within_time(self, step: Callable[[], AsyncIterator[Finding]]) -> AsyncIterator[Finding]:
+        name = step.__name__.strip("_").replace("_", " ")
+        steps = step()
+        while True:
+            try:
+                async with asyncio.timeout_at(asyncio.get_running_loop().time() + max(0.1, self._until - time.monotonic())):
+                    finding = await anext(steps)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                yield Finding(name, SKIP, "there was no time left for it: the link or the server is slow")
+                return
+            except SourceError as exc:
+                yield fail(name, "local-disk", f"this machine's folder for temporary files does not do: {exc}",
+                           words="Set TMPDIR to a folder with room in it.")
+                return
+            except PysubtaskError as exc:
+                yield file_finding(name, exc, self._settings, self._remote.folder)
+                return
+            yield finding
+
+    async def _clean(self) -> list[str]:
+        if not self._made:
+            return []
+        try:
+            async with asyncio.timeout(_CLEAN_SECS):
+                left = await clean(self._remote, self._made, self._folders)
+                if left:  # the connection may have been lost by what went wrong
+                    await self._remote.connect()
+                    left = await clean(self._remote, self._made, self._folders)
+                return left
+        except (TimeoutError, PysubtaskError):
+            return [*self._made, *self._folders]
+
+    # --- the steps
+
+    async def _folder(self) -> AsyncIterator[Finding]:
+        remote = self._remote
+        home = await remote.home()
+        folder = remote.folder
+        kind = await remote.kind(folder)
+        begin = f"; a login begins in {home}" if home and not folder.startswith("/") else ""
+        if kind == FILE:
+            yield fail("folder", "folder-is-file", f"{folder!r} on the server is a file", ("HostPath", folder + ".d"))
+        elif kind == MISSING:
+            self._folders = await remote.missing(folder)
+            yield Finding("folder", NOTE, f"{folder!r} is not there yet: the first upload makes it{begin}")
+        elif kind == FOLDER:
+            yield ok("folder", f"{folder or 'where the login begins'} is there{begin if folder else f': {home}' * bool(home)}")
+        else:
+            yield Finding("folder", SKIP, f"the server does not tell what {folder!r} is")
+
+    async def _write(self) -> AsyncIterator[Finding]:
+        try:
+            self._sent = await self._upload(_FIRST, None)
+        except PysubtaskError as exc:
+            found = file_finding("write", exc, self._settings, self._remote.folder)
+            missing = bool(self._folders) and found.cause == "write-failed"
+            yield await self._elsewhere(found) if found.cause == "no-permission" or missing else found
+            return
+        if self._sent.remote.size != len(_FIRST):
+            yield fail("write", "other-size", f"{len(_FIRST)} bytes were sent and the server shows {self._sent.remote.size}",
+                       words="Its disk is full, or a program there changes what comes in.")
+            return
+        yield ok("write", f"a small file arrived whole (checked by its {self._sent.verified})")
+
+    async def _elsewhere(self, found: Finding) -> Finding:
+        """A refused folder, with one that would do where there is one."""
+        remote, folder = self._remote, self._remote.folder
+        key = "HostSFTPPath" if self._settings.get("HostSFTPPath") is not None else (
+            "HostFTPPath" if self._settings.get("HostFTPPath") is not None else "HostPath")
+        relative = folder.lstrip("/")
+        candidates = [relative] if relative != folder and await remote.kind(relative) == FOLDER else []
+        candidates += [*parents(folder)[1:], ""]
+        settings = []
+        for candidate in candidates:
+            if (not candidate or await remote.kind(candidate) == FOLDER) and await remote.may_write(candidate):
+                settings = [(key, candidate)]
+                break
+        if self._folders:
+            place = shell_word(folder)
+            wanted = f"mkdir -p {place} && chown {self._settings.get('User') or 'USER'} {place}    # on the server, by who runs it"
+            return found._replace(
+                cause="folder-missing", text=f"the folder {folder!r} is not on the server, and this login may not make it: "
+                                             f"{found.text}",
+                remedy=Remedy(tuple(settings), (wanted,), "Have it made there, or take another folder:"))
+        return found._replace(remedy=found.remedy._replace(settings=tuple(settings)))
+
+    async def _rename(self) -> AsyncIterator[Finding]:
+        self._sent = await self._upload(_SECOND, None)
+        if self._settings.get("StoreInPlace"):
+            yield warn("rename over", "stored-in-place", "files are stored under their names at once (StoreInPlace): a reader "
+                                                         "may find "
+                       "half a file", ("StoreInPlace", False), words="Only needed where a server cannot rename.")
+        elif self._remote.traits.atomic_replace:
+            yield ok("rename over", "a new version takes the place of the old one in one step")
+        else:
+            yield warn("rename over", "rename-not-over", "the server cannot rename over a file: the old one is put aside first, "
+                                                         "so for a "
+                       "moment a reader may find none", words="Nothing is lost by it. A server with posix-rename (OpenSSH) does "
+                                                              "better.")
+
+    async def _append(self) -> AsyncIterator[Finding]:
+        sent = self._sent
+        if sent is None or not self._remote.traits.appends:
+            yield Finding("append", NOTE, "not possible here: a file that grew is sent whole each time")
+            return
+        at = sent.remote.size
+        try:
+            self._sent = await self._upload(_THIRD, sent, append=Append(at, at), base=at)
+        except NotAsLeft as exc:
+            yield warn("append", "append-refused", f"the server does not go on in the middle of a file: one that grew is sent "
+                                                   f"whole ({exc})")
+        else:
+            yield await self._read_back("append", _SECOND + _THIRD, "a file that grows costs its growth only")
+
+    async def _copy(self) -> AsyncIterator[Finding]:
+        sent = self._sent
+        if not isinstance(self._remote, SFTPRemote):
+            return
+        if sent is None or not self._remote.traits.copies or not self._settings.get("DeltaTransfer", True):
+            yield Finding("copy-data", NOTE, "not offered (OpenSSH has it since 9.0): a file that changed in its middle is sent "
+                                             "whole")
+            return
+        try:
+            before = sent.remote.size
+            self._sent = await self._upload(b"\0" * before + _THIRD, sent, copies=(Copy(0, before, 0),))
+        except NotAsLeft as exc:
+            yield warn("copy-data", "copy-refused", f"the server does not copy by itself ({exc}): changed files are sent whole",
+                       ("DeltaTransfer", False))
+        else:
+            expected = _SECOND + _THIRD * (2 if before > len(_SECOND) else 1)
+            yield await self._read_back("copy-data", expected, "of a file that changed only the changes travel")
+
+    async def _read_back(self, check: str, expected: bytes, good: str) -> Finding:
+        """Whether the server gives back what was put there."""
+        found = await self._remote.fetch(self._name, len(expected) + 1)
+        if found is None:
+            return ok(check, f"{good} (checked by its size: this login may not read)")
+        if found != expected:
+            return fail(check, "other-bytes", f"the server gives back other bytes than were sent ({len(found)} for "
+                                              f"{len(expected)})",
+                        ("AtomicAppend", True), ("DeltaTransfer", False),
+                        words="Both: until that server is mended, each version is sent whole.")
+        return ok(check, f"{good} (read back and compared)")
+
+    async def _sync(self) -> AsyncIterator[Finding]:
+        if isinstance(self._remote, SFTPRemote):
+            if self._remote.offers(packets.FSYNC):
+                yield ok("fsync", "a file is on the server's disk before it gets its name")
+            else:
+                yield Finding("fsync", NOTE, "not offered: a power cut at the server may take the last files with it")
+
+    async def _space(self) -> AsyncIterator[Finding]:
+        free = await self._remote.space()
+        if free is None:
+            yield Finding("free space", SKIP, "the server does not tell")
+        elif free < _LOW_SPACE:
+            yield warn("free space", "space-low", f"only {size(free)} are free on the server", words="Free some space there soon.")
+        else:
+            yield ok("free space", f"{size(free)} on the server")
+
+    async def _session(self) -> AsyncIterator[Finding]:
+        if self._settings.get("UseSFTP", True) or "PassiveMode" not in self._settings:
+            return
+        yield ok("passive mode", "data connections come through" if self._settings.get("PassiveMode", True) else
+                 "PassiveMode is False: the server connects back to here, and that works")
+        reused = await self._remote.reuses_session() if self._settings.get("UseTLS") else None
+        if reused is not None:
+            yield ok("session reuse", "data connections go on with the TLS session" if reused else
+                     "not done by this server, and not asked for")
+
+    async def _clock(self) -> AsyncIterator[Finding]:
+        """By the time that the server gives to a file for which none was asked."""
+        before = self._wall()
+        try:
+            shown = (await self._upload(b"What time is it?\n", self._sent)).remote.mtime
+        finally:
+            after = self._wall()
+        if shown is None:
+            yield Finding("clock", SKIP, "the server does not tell a file's time")
+            return
+        apart = 0.0 if before - 2 <= shown <= after + 2 else shown - (before + after) / 2
+        words = f"{abs(apart):,.0f} s {'ahead of' if apart > 0 else 'behind'} this machine"
+        if abs(apart) < _LARGE_SKEW_SECS:
+            yield ok("clock", "the server's and this machine's agree" if not apart else f"the server is {words}")
+        else:
+            yield warn("clock", "clock-apart", f"the server is {words}: one of the two is wrong, or a time zone "
+                                               f"is", commands=["date -u"],
+                       words="Nothing is lost by it; but times of files mislead people. Let both follow NTP "
+                       "('timedatectl set-ntp true').")
+
+    async def _round_trip(self) -> AsyncIterator[Finding]:
+        took = []
+        for _ in range(_ROUND_TRIPS):
+            begun = time.monotonic()
+            await self._remote.stat(self._name)
+            took.append(time.monotonic() - begun)
+        yield ok("round trip", f"{min(took) * 1000:.1f} ms for a question and its answer")
+
+    async def _speed(self) -> AsyncIterator[Finding]:
+        piece, rate, limited = _FIRST_PIECE, 0.0, float(self._settings.get("RateLimit", 0) or 0)
+        begun = time.monotonic()
+        while True:
+            if limited:
+                piece = max(1024, min(piece, int(limited * _SPEED_SECS / 2)))
+            sent_at = time.monotonic()
+            await self._upload(os.urandom(piece), None)
+            now = time.monotonic()
+            rate = piece / max(1e-6, now - sent_at)
+            left = min(begun + _SPEED_SECS, self._until) - now
+            if piece >= _LAST_PIECE or limited or left <= 0:
+                break
+            wanted = min(_LAST_PIECE, piece * 8, int(rate * left / 2))
+            if wanted <= piece:
+                break
+            piece = wanted
+        more = f" (RateLimit allows {size(limited)}/s)" if limited else ""
+        yield ok("speed up", f"{size(rate)}/s, measured with {size(piece)}{more}")
+
+    async def _upload(self, data: bytes, replaces: Sent | None, *, append: Append | None = None, base: int = 0,
+                      copies: tuple[Copy, ...] = ()) -> Sent:
+        """Put these bytes under our name; for an append they are those from ``base`` on."""
+        await asyncio.to_thread(_put, self._local, data)
+        remote, temp = self._remote, f".pysubtask-{os.urandom(8).hex()}.part"
+        below = f"{remote.folder.rstrip('/')}/" if remote.folder else ""
+        for name in (self._name, temp):
+            if below + name not in self._made:
+                self._made.append(below + name)
+        job = Job(self._local, base + len(data), None, self._name, temp, replaces=replaces.remote if replaces else None,
+                  append=append, base=base, copies=copies)
+        sent = await remote.upload(job, lambda done: None)
+        self._made.remove(below + temp)
+        return sent
+
+
+def _put(path: str, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)

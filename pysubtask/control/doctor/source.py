@@ -1,0 +1,137 @@
+"""What is to be looked at: the destinations of a config, or those of the tasks that are known on this machine."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from ...common.config import MASK
+from ...common.entries import Entry, first_folder, read_entries
+from ...common.errors import ConfigError
+from ...master.destinations import Plan, check_config, plan, switched_on
+from ..tasks import Task
+
+_ENTRIES = "watchfilesdirs"
+_MODULES = {"ftp": "pysubtask.ftp", "dropbox": "pysubtask.dropbox"}
+
+
+class Target(NamedTuple):
+    """One destination. ``settings`` are resolved, secrets included; ``hidden``: names of those secrets that are set and not
+    known here; ``entries`` is None where the config names none. ``style``: how its config writes a setting, see ``finding``."""
+
+    label: str
+    section: str
+    settings: dict[str, Any]
+    state_dir: str
+    bak_dir: str | None
+    entries: list[Entry] | None
+    style: str
+    hidden: tuple[str, ...] = ()
+
+    @property
+    def transport(self) -> str:
+        """Which of the transports it takes."""
+        if self.section != "ftp":
+            return self.section
+        return str(self.settings.get("SFTPLibrary") or "sftp") if self.settings.get("UseSFTP", True) else "ftp"
+
+    def __repr__(self) -> str:
+        return f"Target({self.label!r})"
+
+
+class Config(NamedTuple):
+    """A config as it was read: ``sections`` is a module, object or mapping with sections; ``watch`` its entries as they are
+    written, None where it has none; ``style`` as for a Target; ``folder`` is where its relative paths begin."""
+
+    sections: Any
+    watch: Any
+    style: str
+    folder: str
+
+
+def load_python(word: str) -> Config:
+    """``station.py``, ``station`` or ``package.module:name``: a module with sections, or a thing in it that has them.
+    ConfigError where it cannot be had."""
+    where, _, name = word.partition(":") if not os.path.exists(word) else (word, "", "")
+    remedy = "Give a Python file with the sections (demo_config.py), a module:name, or a .toml file."
+    try:
+        if where.endswith(".py"):
+            module = _from_file(os.path.abspath(where))
+        else:
+            if os.getcwd() not in sys.path:
+                sys.path.insert(0, os.getcwd())
+            module = importlib.import_module(where)
+    except FileNotFoundError as exc:
+        raise ConfigError("CONFIG", f"there is no file {where}", remedy) from exc
+    except ModuleNotFoundError as exc:
+        raise ConfigError("CONFIG", f"there is no module {exc.name!r}", remedy) from exc
+    except Exception as exc:  # it is the user's own program: anything may come out of it
+        raise ConfigError("CONFIG", f"{where} cannot be loaded: {type(exc).__name__}: {exc}", "Mend the file.") from exc
+    found = module
+    for part in name.split(".") if name else ():
+        if not hasattr(found, part):
+            raise ConfigError("CONFIG", f"{where} has no {part!r}", remedy)
+        found = getattr(found, part)
+    watch = getattr(found, _ENTRIES, getattr(module, _ENTRIES, None))
+    return Config(found, watch, "python", os.getcwd())
+
+
+def _from_file(path: str) -> Any:
+    name = os.path.splitext(os.path.basename(path))[0]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(path)
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, os.path.dirname(path))  # it may import its neighbours
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(os.path.dirname(path))
+    return module
+
+
+def of_config(config: Config) -> list[Target]:
+    """The destinations a config switches on. ConfigError as when a master is made."""
+    sections = check_config(config.sections)
+    entries = None if config.watch is None else read_entries(config.watch, cwd=config.folder)
+    folder = first_folder(entries) if entries else config.folder
+    return [of_plan(plan(name, _MODULES[name], sections, folder), entries, config.style) for name in switched_on(sections)]
+
+
+def of_plan(made: Plan, entries: list[Entry] | None, style: str) -> Target:
+    """A destination from the resolved settings of a child."""
+    return Target(f"{made.task}/{made.extension}", made.extension, made.settings, made.state_dir, made.bak_dir, entries, style)
+
+
+def of_task(task: Task) -> Target | None:
+    """A destination from what its child has left in its state folder, where secrets are hidden; None where it left nothing."""
+    try:
+        with open(os.path.join(task.state_dir, "settings.json"), "rb") as file:
+            settings = json.load(file)["settings"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    if not isinstance(settings, dict) or task.extension not in _MODULES:
+        return None
+    hidden = tuple(sorted(key for key, value in settings.items() if isinstance(value, str) and MASK in value))
+    settings.update(dict.fromkeys(hidden))
+    folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(task.state_dir))))
+    bak = settings.get("BakToFolder")
+    return Target(task.label, task.extension, settings, task.state_dir, os.path.join(folder, bak) if bak else None, None, "python",
+                  hidden)
+
+
+def as_sections(target: Target) -> SimpleNamespace:
+    """The settings of a target as a config again, for a master of its own."""
+    from ...defaults_config import SETTINGS
+
+    own = {row.key for row in SETTINGS[target.section]}
+    base = {row.key for row in SETTINGS["base"]} - own
+    return SimpleNamespace(**{
+        target.section: {key: value for key, value in target.settings.items() if key in own},
+        "base": {key: value for key, value in target.settings.items() if key in base},
+    })  # fmt: skip

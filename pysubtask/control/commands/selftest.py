@@ -1,0 +1,54 @@
+"""``pysubtask selftest``: does anything get lost, with these settings and this server, when the link is cut?"""
+
+from __future__ import annotations
+
+import json
+import random
+
+import click
+
+from ..exits import FAILED, OK, CommandError
+
+
+@click.command(short_help="Push made-up data through your own settings, cut the link, and count what is lost.")
+@click.argument("config", required=False)
+@click.option("--secs", type=click.FloatRange(5, 86400), default=60, show_default=True, help="How long data is made and "
+    "troubles come.")
+@click.option("--seed", type=int, default=None, help="The same seed gives the same data and troubles.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON list.")
+def command(config: str | None, secs: float, seed: int | None, as_json: bool) -> int:
+    """Push a made-up growing file and a folder through the settings of CONFIG (as for 'doctor'), into a folder of its own below
+    each destination's, with a task and state of its own. Its own link is cut on the way by a relay, its own child killed. Then
+    everything is read back and compared: lost, torn, sent twice, bytes on the link for each new byte. All of it is removed.
+
+    Your own tasks go on meanwhile, untouched.
+
+    \b
+    pysubtask selftest station.toml
+    pysubtask selftest demo_config.py --secs 300 --seed 7
+    """
+    from ..doctor import rounds
+    from ..selftest.report import lines
+    from ..selftest.run import SelfTest
+
+    targets, _ = rounds.targets(config)
+    hidden = [target.label for target in targets if target.hidden]
+    if hidden:
+        raise CommandError(f"{', '.join(hidden)}: the password is kept from everybody who looks. Run: pysubtask selftest CONFIG")
+    drawn = random.randrange(10**6) if seed is None else seed
+    if not as_json:
+        click.echo(f"seed {drawn}, {secs:g} s for each destination; Ctrl-C ends it and cleans up")
+    reports = []
+    for target in targets:
+        report = SelfTest(target, secs, drawn, (lambda words: None) if as_json else _say).run()
+        reports.append(report)
+        if not as_json:
+            for line in lines(report):
+                click.echo(line)
+    if as_json:
+        click.echo(json.dumps([{"seed": drawn, **report.as_json()} for report in reports], indent=1))
+    return OK if all(report.passed for report in reports) else FAILED
+
+
+def _say(words: str) -> None:
+    click.secho(f"  {words}", dim=True)

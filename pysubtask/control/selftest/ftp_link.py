@@ -1,0 +1,112 @@
+"""A relay for FTP whose data connections go through it, too, whatever ports the server gives out.
+
+The port of a data connection stands in a reply on the control connection (RFC 959, PASV; RFC 2428, EPSV). It is read as it
+passes, and the relay listens on that port before the reply goes on. Under TLS it cannot be read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+
+from ...testing._wire import Connection, Pipe, end_tasks
+from ...testing.ftp_relay import ADDRESS
+from ...testing.relay import Relay
+
+_EPSV = re.compile(rb"^229 .*\(\|\|\|(\d{1,5})\|\)", re.MULTILINE)
+_PASV = re.compile(rb"^227 .*?\d+,\d+,\d+,\d+,(\d{1,3}),(\d{1,3})", re.MULTILINE)
+
+
+def ports_in(replies: bytes) -> list[int]:
+    """The data ports that replies tell. Pure."""
+    found = [int(port) for port in _EPSV.findall(replies)]
+    found += [int(high) * 256 + int(low) for high, low in _PASV.findall(replies)]
+    return [port for port in found if 0 < port < 65536]
+
+
+class FTPLink(Relay):
+    """Talk to ``host``:``port``; the server is at ``server``:``server_port``. Plain FTP in passive mode only. Linux."""
+
+    def __init__(self, server: str, server_port: int) -> None:
+        self._data: dict[int, asyncio.Task[None]] = {}
+        super().__init__(server, server_port)
+
+    def listen_for_data(self, port: int) -> None:
+        """On the loop: the server waits for a data connection there."""
+        if port in self._data:
+            return
+        try:
+            listener = self._bound(port)
+        except OSError:
+            return  # a server on this machine that listens on all addresses: its data goes there without us
+        listener.listen(4)
+        self._data[port] = asyncio.ensure_future(self._accept_data(listener, port))
+
+    async def _accept_data(self, listener: socket.socket, port: int) -> None:
+        with listener:
+            while True:
+                client, _ = await asyncio.get_running_loop().sock_accept(listener)
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.accepted += 1
+                self._connections.add(_Data(self, client, port))
+
+    async def _accept_on(self, listener: socket.socket) -> None:
+        with listener:
+            while True:
+                client, _ = await asyncio.get_running_loop().sock_accept(listener)
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.accepted += 1
+                self._connections.add(_Control(self, client))
+
+    def _bound(self, port: int) -> socket.socket:
+        self.host = ADDRESS  # not the server's own, where it may be on this machine
+        return super()._bound(port)
+
+    async def _stop_listening(self) -> None:
+        data, self._data = self._data, {}
+        await end_tasks(list(data.values()))
+        await super()._stop_listening()
+
+
+class _Data(Connection):
+    def __init__(self, relay: Relay, client: socket.socket, port: int) -> None:
+        super().__init__(relay, client)
+        self._target = (relay.target[0], port)  # looked at in the task, which has not begun
+
+
+class _Control(Connection):
+    def __init__(self, relay: FTPLink, client: socket.socket) -> None:
+        super().__init__(relay, client)
+        self._down = _Listening(relay, self)
+
+
+class _Listening(Pipe):
+    """Reads the replies as they pass."""
+
+    def __init__(self, relay: FTPLink, connection: Connection) -> None:
+        super().__init__(relay._lanes["down"], connection)
+        self._relay = relay
+        self._last = b""
+
+    async def read(self, source: socket.socket) -> None:
+        """Reads a little ahead, by a look that takes nothing: what has passed is known before it goes on."""
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        passing = asyncio.ensure_future(super().read(theirs))
+        try:
+            while block := await loop.sock_recv(source, 65536):
+                self._last = (self._last + block)[-4096:]
+                for port in ports_in(self._last):
+                    self._relay.listen_for_data(port)
+                await loop.sock_sendall(ours, block)
+            with contextlib.suppress(OSError):
+                ours.shutdown(socket.SHUT_WR)
+            await passing
+        finally:
+            await end_tasks([passing])
+            ours.close()
+            theirs.close()

@@ -1,0 +1,84 @@
+"""What came of a selftest. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from ...common.receipts import Receipt
+from ..doctor.finding import size
+from .trouble import WORDS, Trouble
+
+
+class Report(NamedTuple):
+    """``lost``: names that did not arrive whole; ``torn``: names that a reader once saw broken; ``twice``: deliveries of what
+    was there already; ``left``: files of ours that cut uploads left; ``on_link``: bytes that crossed the link, None where that
+    was not counted; ``counted_by``: who counted them."""
+
+    destination: str
+    secs: float
+    files: int
+    new_bytes: int
+    troubles: tuple[str, ...]
+    lost: tuple[str, ...]
+    torn: tuple[str, ...]
+    looks: int
+    twice: int
+    left: tuple[str, ...]
+    on_link: int | None
+    counted_by: str
+    not_cleaned: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Nothing lost, torn or left behind."""
+        return not (self.lost or self.torn or self.left or self.not_cleaned)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        per_byte = None if self.on_link is None else round(self.on_link / max(1, self.new_bytes), 3)
+        return {**self._asdict(), "passed": self.passed, "on_link_per_new_byte": per_byte}
+
+
+def delivered_twice(receipts: Iterable[Receipt]) -> int:
+    """Deliveries whose bytes were sent though the same content stood there by an earlier one."""
+    seen, twice = set(), 0
+    for receipt in receipts:
+        mark = (receipt.name, receipt.size, receipt.digest)
+        twice += mark in seen and receipt.bytes_sent > 0
+        seen.add(mark)
+    return twice
+
+
+def lines(report: Report) -> list[str]:
+    """For people."""
+    troubles = Counter(report.troubles)
+    what = ", ".join(f"{count} x {WORDS[kind]}" for kind, count in troubles.items()) or "none"
+    new = max(1, report.new_bytes)
+    link = "not counted"
+    if report.on_link is not None:
+        link = f"{size(report.on_link)}, {report.on_link / new:.2f} for each new byte   ({report.counted_by})"
+
+    def listed(names: tuple[str, ...]) -> str:
+        return f"{len(names)}" + (f" ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})" if names else "")
+
+    return [
+        report.destination,
+        f"  made         {report.files} files, {size(report.new_bytes)} in {report.secs:.0f} s",
+        f"  troubles     {what}",
+        f"  lost         {listed(report.lost)}   (every file read back and compared byte for byte)",
+        f"  torn         {listed(report.torn)}   (in {report.looks} readings while it ran)",
+        f"  twice        {report.twice} deliveries of what was there already",
+        f"  left over    {listed(report.left)}",
+        f"  on the link  {link}",
+        *(f"  not removed  {name}" for name in report.not_cleaned),
+        *(f"  note         {note}" for note in report.notes),
+        f"  {'PASSED' if report.passed else 'FAILED'}",
+    ]
+
+
+def kinds(troubles: Iterable[Trouble]) -> tuple[str, ...]:
+    """What was done, in its order."""
+    return tuple(trouble.kind for trouble in troubles)

@@ -1,0 +1,213 @@
+"""A selftest from its beginning to its end: a task of its own with the user's settings, made-up data, troubles, a verdict."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ...common import registry
+from ...common.receipts import read_receipts
+from ...common.status import read_status
+from ...master.task_master import TaskMaster
+from ...testing.relay import Relay
+from ...transports import transport_class
+from ..doctor.source import Target, as_sections
+from . import trouble as troubles
+from .feed import FOLDER, Feed
+from .link import Link, open_link
+from .reader import Reader, try_to
+from .report import Report, delivered_twice, kinds
+from .trouble import Trouble, schedule
+
+_TICK_SECS = 0.05
+_GROW_SECS, _PUT_SECS, _LOOK_SECS = 0.5, 1.5, 1.0
+_ARRIVE_SECS = 45.0
+_RETRY_SECS, _STALL_SECS = 0.5, 5.0
+_LINK = (troubles.CUT, troubles.DROP, troubles.STALL, troubles.REFUSE, troubles.KILL)
+Say = Callable[[str], None]
+
+
+class SelfTest:
+    """One destination, for ``secs`` seconds. ``say`` is told what happens."""
+
+    def __init__(self, target: Target, secs: float, seed: int, say: Say) -> None:
+        self._target, self._secs, self._seed, self._say = target, secs, seed, say
+        self._mark = f"pysubtask-selftest-{random.Random().randbytes(4).hex()}"
+
+    def run(self) -> Report:
+        """PysubtaskError where the server cannot even be reached ('pysubtask doctor' says why)."""
+        with _private_registry(), tempfile.TemporaryDirectory(prefix="pysubtask-selftest-") as folder:
+            link = open_link(self._target, folder)
+            try:
+                return self._through(link, folder)
+            finally:
+                if link.relay is not None:
+                    link.relay.close()
+
+    def _through(self, link: Link, folder: str) -> Report:
+        feed = Feed(os.path.join(folder, "data"), self._seed)
+        direct = self._below(self._target.settings)
+        reader = Reader(self._target.transport, direct, os.path.join(folder, "reader"), feed)
+        not_cleaned: list[str] = []
+        try:
+            reader.open()
+            master = self._master(self._below(link.settings), feed, folder)
+            try:
+                report = self._test(master, link, feed, reader, folder)
+            finally:
+                # The link is whole again, so that what a cut upload left is removed.
+                if link.relay is not None:
+                    link.relay.heal()
+                master.stop(forcekill=True)
+                self._say("cleaning up")
+                not_cleaned = try_to(reader.clean, [self._mark])
+        finally:
+            reader.close()
+        return report._replace(not_cleaned=tuple(not_cleaned))
+
+    def _below(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """The settings with a folder of our own below the destination's."""
+        found = dict(settings)
+        key = "HostPath"
+        for own in ("HostSFTPPath",) if found.get("UseSFTP", True) else ("HostFTPPath",):
+            key = own if found.get(own) is not None else key
+        before = str(found.get(key) or "").rstrip("/")
+        if before == "" and str(found.get(key) or "").startswith("/"):
+            before = "/"
+        found[key] = f"{before.rstrip('/')}/{self._mark}" if before else self._mark
+        return found
+
+    def _master(self, settings: dict[str, Any], feed: Feed, folder: str) -> TaskMaster:
+        settings |= {
+            "TaskName": self._mark, "Master_Log_FileName": None, "Subtask_Log_FileName": os.path.join(folder, "child.log"),
+            "ArchiveToFolder": None, "HeartbeatIntervalSecs": 0, "HeartbeatStatus": False, "MinFreeBytes": 0,
+            "RetryWaitSecs": _RETRY_SECS, "RetryLongWaitSecs": 2 * _RETRY_SECS, "TimerIntervalSecs": 0.5,
+            "StallSecs": min(_STALL_SECS, float(settings["StallSecs"])),
+            "BakToFolder": None if settings["BakToFolder"] is None else "upload",
+        }
+        config = as_sections(self._target._replace(settings=settings))
+        entries = [{"file": feed.path}, {"dir": os.path.join(feed.folder, FOLDER), "as": FOLDER, "settle_secs": 0.2}]
+        # The other destination is not meant, whatever else its section says.
+        for section, switch in (("ftp", "UseFTP"), ("dropbox", "UseDropbox")):
+            if section != self._target.section:
+                setattr(config, section, {switch: False})
+            else:
+                getattr(config, section)[switch] = True
+        return TaskMaster(entries, config, LogFileName=None, LogToConsole=False)
+
+    def _test(self, master: TaskMaster, link: Link, feed: Feed, reader: Reader, folder: str) -> Report:
+        planned = schedule(self._secs, self._seed, _LINK if link.relay is not None else (troubles.KILL,))
+        begun = time.monotonic()
+        master.start()
+        done = self._feed_it(master, link.relay, feed, reader, planned, begun)
+        if link.relay is not None:
+            link.relay.heal()
+        self._say("nothing is disturbed any more: waiting for what is still under way")
+        end = time.monotonic() + _ARRIVE_SECS
+        while time.monotonic() < end and try_to(reader.missing, ["?"]):
+            master.check_pending_notifications()
+            time.sleep(4 * _TICK_SECS)
+        secs = time.monotonic() - begun
+        lost, left = reader.judge()
+        page = next((child.page for child in master.status().children if child.page), None) or {}
+        state = os.path.join(feed.folder, ".pysubtask", self._mark, self._target.section)
+        receipts = list(read_receipts(state))
+        if link.relay is not None:
+            on_link: int | None = link.relay.up + link.relay.down
+            counted_by = "by the relay, both ways, with logins"
+        else:
+            told = [receipt.bytes_on_wire for receipt in receipts]
+            on_link = None if None in told else sum(count or 0 for count in told)
+            counted_by = "by the child, for what it delivered"
+        notes = [f"RetryWaitSecs, RetryLongWaitSecs and StallSecs were shortened to {_RETRY_SECS:g}, {2 * _RETRY_SECS:g} and at "
+                 f"most "
+                 f"{_STALL_SECS:g} s for this"]
+        if link.relay is None:
+            notes.append(f"{link.why}: the child was killed instead")
+        if lost and (page := read_status(state) or page).get("last_error"):
+            notes.append(f"the child's last error: {page['last_error']}")
+        return Report(
+            transport_class(self._target.transport).identity(self._target.settings), secs, len(feed.sizes()), feed.total,
+            kinds(done), tuple(lost), tuple(reader.torn), reader.looks, delivered_twice(receipts), tuple(left),
+            on_link, counted_by, (), tuple(notes),
+        )  # fmt: skip
+
+    def _feed_it(self, master: TaskMaster, relay: Relay | None, feed: Feed, reader: Reader, planned: list[Trouble],
+                 begun: float) -> list[Trouble]:
+        """Data and troubles until the time is over; the troubles that came."""
+        waiting, done, over = list(planned), list[Trouble](), list[tuple[float, Trouble]]()
+        grow = put = look = 0.0
+        while (now := time.monotonic() - begun) < self._secs:
+            if now >= grow:
+                grow = now + _GROW_SECS
+                feed.grow()
+                master.notify_file_by_index(0)
+            if now >= put:
+                put = now + _PUT_SECS
+                feed.put()
+            if now >= look:
+                look = now + _LOOK_SECS
+                try_to(reader.look, None)
+            while waiting and waiting[0].at <= now:
+                trouble = waiting.pop(0)
+                self._say(f"{now:5.1f} s  {troubles.WORDS[trouble.kind]}")
+                self._begin(trouble, relay, master)
+                done.append(trouble)
+                over.append((now + trouble.secs, trouble))
+            for entry in [one for one in over if one[0] <= now]:
+                over.remove(entry)
+                _end(entry[1], relay)
+            master.check_pending_notifications()
+            time.sleep(_TICK_SECS)
+        return done
+
+    @staticmethod
+    def _begin(trouble: Trouble, relay: Relay | None, master: TaskMaster) -> None:
+        if trouble.kind == troubles.KILL:
+            for child in master.status().children:
+                if child.pid is not None and child.alive:
+                    os.kill(child.pid, signal.SIGKILL)
+        if relay is None:
+            return
+        if trouble.kind == troubles.CUT:
+            relay.cut_all()
+        elif trouble.kind == troubles.DROP:
+            relay.drop("up", trouble.after)
+        elif trouble.kind == troubles.STALL:
+            relay.stall()
+        elif trouble.kind == troubles.REFUSE:
+            relay.refuse()
+            relay.cut_all()
+
+
+def _end(trouble: Trouble, relay: Relay | None) -> None:
+    if relay is None:
+        return
+    if trouble.kind == troubles.STALL:
+        relay.cut_all()
+        relay.thaw()
+    elif trouble.kind == troubles.REFUSE:
+        relay.accept()
+
+
+@contextmanager
+def _private_registry() -> Iterator[None]:
+    """The child of a selftest is no task of this machine: 'pysubtask status' must not show it."""
+    before = os.environ.get(registry.VARIABLE)
+    folder = tempfile.mkdtemp(prefix="pysubtask-selftest-")
+    os.environ[registry.VARIABLE] = folder
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[registry.VARIABLE]
+        else:
+            os.environ[registry.VARIABLE] = before
+        shutil.rmtree(folder, ignore_errors=True)

@@ -7,7 +7,7 @@
 ``local``, ``bbr``     this machine: folders, disk, limits, programs; the kernel's congestion control
 ``prepare``            what an SFTP login needs here: ssh, its configuration, key file, known_hosts
 ``network``            name, port, and what speaks there; ``certificate`` who it says it is
-``remote``             the transports, with the few things more that a look at a server needs
+``remote`` (two)       the transports, with the few things more that a look at a server needs
 ``server``             what the server does with a small file
 ``examine``            all of it for one destination, within its time
 ``show``               for people, pure

@@ -23,9 +23,11 @@ from .remote import FTPRemote, SFTPRemote, open_remote
 from .server import Visit
 from .source import Target
 
-ALL_SECS = 27.0
+ALL_SECS = 22.0
 """For one destination; with the cleaning it is below thirty seconds."""
-_NAME_SECS, _PORT_SECS, _HEAR_SECS, _LOGIN_SECS, _STALL_SECS, _OTHER_SECS = 6.0, 5.0, 4.0, 10.0, 8.0, 1.0
+_NAME_SECS, _PORT_SECS, _LOGIN_SECS, _STALL_SECS, _OTHER_SECS = 6.0, 5.0, 10.0, 8.0, 1.0
+_HEAR_SECS = 7.0  # some servers look the name of a client up before they greet it
+_TLS_SECS = 3.0
 _NOBODY = "SHA256:" + "A" * 43
 _SHOWN = re.compile(r"((?:ssh|ecdsa|sk|rsa)\S* SHA256:[A-Za-z0-9+/]{43})")
 _DROPBOX = ("api.dropboxapi.com", 443)
@@ -45,7 +47,16 @@ async def examine(target: Target, times: Times | None = None, resolve: Resolve =
     times = times or Times()
     until = time.monotonic() + times.everything
     async with aclosing(_Look(target, times, until, resolve, read).findings()) as findings:
-        async for finding in findings:
+        while True:
+            try:
+                async with asyncio.timeout(max(0.1, until - time.monotonic())):
+                    finding = await anext(findings)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                yield fail("time", "too-slow", f"the look was not over after {times.everything:g} s: server or link are slow",
+                           words="Try again; what was found so far stands above.")
+                return
             yield finding
 
 
@@ -178,7 +189,7 @@ class _Look:
         # A server may look the client's name up first; what its answer is waited for here is not a limit of the login.
         heard = await network.hear(sock, self._times.hear)
         if heard.kind == network.SILENT:
-            inside = await network.hear_within_tls(self._addresses, self._times.hear)
+            inside = await network.hear_within_tls(self._addresses, min(_TLS_SECS, self._times.hear))
             heard = Heard(network.TLS, inside.words) if inside.kind == network.FTP else heard
         if heard.kind == (network.SSH if sftp else network.FTP) and not implicit:
             return ok("protocol", heard.words)

@@ -20,7 +20,6 @@ from ...transports.ftp import FTPTransport
 from ...transports.ftp.data import receive
 from ...transports.ftp.replies import Reply
 from ...transports.ftp.session import Session
-from ...transports.pysftp import PySFTPTransport
 from ...transports.sftp import SFTPTransport, packets
 from ...transports.sftp.packets import Attrs, Data, Extended, Handle, Names, Status, string
 
@@ -135,7 +134,7 @@ class SFTPRemote(SFTPTransport, Remote):
         return found
 
     async def fetch(self, name: str, most: int) -> bytes | None:
-        path = os.fsencode(_below(self._folder, name))
+        path = os.fsencode(below(self._folder, name))
         opened = await self.ask(packets.OPEN, packets.open_old(path, read=True, write=False))
         if not isinstance(opened, Handle):
             return None
@@ -155,7 +154,7 @@ class SFTPRemote(SFTPTransport, Remote):
         return found
 
     async def may_write(self, path: str) -> bool:
-        name = os.fsencode(_below(path, f".pysubtask-{os.urandom(8).hex()}.part"))
+        name = os.fsencode(below(path, f".pysubtask-{os.urandom(8).hex()}.part"))
         opened = await self.ask(packets.OPEN, packets.open_new(name))
         if not isinstance(opened, Handle):
             return False
@@ -213,7 +212,7 @@ class FTPRemote(FTPTransport, Remote):
         return await self.on_session(listed)
 
     async def fetch(self, name: str, most: int) -> bytes | None:
-        path = _below(self._folder, name)
+        path = below(self._folder, name)
 
         def got(session: Session) -> bytes | None:
             found = session.fetch(path, 0, most)
@@ -222,7 +221,7 @@ class FTPRemote(FTPTransport, Remote):
         return await self.on_session(got)
 
     async def may_write(self, path: str) -> bool:
-        name = _below(path, f".pysubtask-{os.urandom(8).hex()}.part")
+        name = below(path, f".pysubtask-{os.urandom(8).hex()}.part")
 
         def tried(session: Session) -> bool:
             sock, _ = session.wire.open_data(f"STOR {name}")
@@ -307,7 +306,7 @@ class DropboxRemote(DropboxTransport, Remote):
         return [entry.name for entry in getattr(found, "entries", ()) if entry.name.startswith(OURS)]
 
     async def fetch(self, name: str, most: int) -> bytes | None:
-        found = await self.call("files_download", _below(self._folder, name))
+        found = await self.call("files_download", below(self._folder, name))
         return bytes(found[1].content[:most]) if isinstance(found, tuple) else None
 
     async def space(self) -> int | None:
@@ -318,59 +317,14 @@ class DropboxRemote(DropboxTransport, Remote):
         return max(0, int(allocation.get_individual().allocated) - int(found.used))
 
 
-class PySFTPRemote(PySFTPTransport, Remote):
-    """Through pysftp's connection of the transport."""
-
-    async def on_connection(self, work: Callable[[Any], _T]) -> _T | None:
-        """Blocking work with pysftp's connection; None where the server refuses it."""
-        from ...transports.pysftp.link import Status as Refused
-
-        link = self._open()
-
-        def tried() -> _T | None:
-            try:
-                return work(link.connection)
-            except (Refused, OSError):
-                return None
-
-        async with link.turn:
-            return await self._apart(link, lambda call: tried())
-
-    async def kind(self, path: str) -> str:
-        found = await self.on_connection(lambda connection: connection.stat(path or "."))
-        if found is None:
-            return MISSING
-        return UNKNOWN if found.st_mode is None else FOLDER if modes.S_ISDIR(found.st_mode) else FILE
-
-    async def home(self) -> str:
-        return str(await self.on_connection(lambda connection: connection.normalize(".")) or "")
-
-    async def drop_folder(self, path: str) -> bool:
-        return await self.on_connection(lambda connection: [connection.rmdir(path)]) is not None
-
-    async def drop_file(self, path: str) -> bool:
-        return await self.on_connection(lambda connection: [connection.remove(path)]) is not None
-
-    async def ours_in(self, path: str) -> list[str]:
-        found = await self.on_connection(lambda connection: list(connection.listdir(path or ".")))
-        return [str(name) for name in found or [] if str(name).startswith(OURS)]
-
-    async def fetch(self, name: str, most: int) -> bytes | None:
-        def got(connection: Any) -> bytes:
-            with connection.open(_below(self._folder, name), "rb") as file:
-                return bytes(file.read(most))
-
-        return await self.on_connection(got)
-
-
-REMOTES: dict[str, type[Remote]] = {
-    "sftp": SFTPRemote, "ftp": FTPRemote, "pysftp": PySFTPRemote, "dropbox": DropboxRemote,
-}
-
-
 def open_remote(transport: str, settings: Mapping[str, Any], workdir: str) -> Remote:
     """A transport that can look, not yet connected. ConfigError as from the transport itself."""
-    return REMOTES[transport](settings, workdir)
+    if transport == "pysftp":
+        from .remote_pysftp import PySFTPRemote
+
+        return PySFTPRemote(settings, workdir)
+    known: dict[str, type[Remote]] = {"sftp": SFTPRemote, "ftp": FTPRemote, "dropbox": DropboxRemote}
+    return known[transport](settings, workdir)
 
 
 async def clean(remote: Remote, files: list[str], folders: list[str]) -> list[str]:
@@ -386,7 +340,8 @@ async def clean(remote: Remote, files: list[str], folders: list[str]) -> list[st
     return left
 
 
-def _below(folder: str, name: str) -> str:
+def below(folder: str, name: str) -> str:
+    """The path of a name in a folder."""
     return f"{folder.rstrip('/')}/{name}" if folder else name
 
 

@@ -11,14 +11,15 @@ from ...common.errors import ConfigError
 from .. import tasks
 from ..config_file import load
 from ..exits import NO_TASK, CommandError
-from . import bbr, local
+from . import bbr, local, network
 from .examine import Times, examine
-from .finding import FAIL, Finding
+from .finding import FAIL, Finding, fail
 from .source import Target, load_python, of_config, of_plan, of_task
 
 Tell = Callable[[str, Finding, str, str], None]
 """Told of a finding: its group, itself, the section of the config and how that writes a setting."""
 HERE = "this machine"
+_HERE_SECS = 15.0
 
 
 def of_word(word: str) -> tuple[list[Target], list[str]]:
@@ -56,7 +57,7 @@ async def run(targets: Sequence[Target], tell: Tell, times: Times | None = None)
     style = targets[0].style if targets else "python"
     looks = [asyncio.ensure_future(_all_of(target, times)) for target in targets]
     try:
-        for finding in await asyncio.to_thread(local.look, targets):
+        for finding in await _here(targets):
             told(HERE, finding, None)
         advice = bbr.advice()
         for target, look in zip(targets, looks, strict=True):
@@ -71,6 +72,14 @@ async def run(targets: Sequence[Target], tell: Tell, times: Times | None = None)
             look.cancel()
         await asyncio.gather(*looks, return_exceptions=True)
     return found
+
+
+async def _here(targets: Sequence[Target]) -> list[Finding]:
+    try:
+        return await network.apart(lambda: local.look(targets), _HERE_SECS)
+    except TimeoutError:
+        return [fail("watch path", "disk-hangs", "a watched folder or its disk does not answer: a network disk that is gone?",
+                     commands=["mount | grep -E 'nfs|cifs|fuse'"])]
 
 
 async def _all_of(target: Target, times: Times | None) -> list[Finding]:

@@ -33,10 +33,13 @@ SOURCES = sorted((pages.ROOT / "pysubtask").rglob("*.py"))
 
 
 def calls(*names: str) -> Iterator[ast.Call]:
-    """Every call in the package of a method of one of these names."""
+    """Every call in the package of a method of one of these names, and of the function ``happened``."""
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names:
+            if not isinstance(node, ast.Call):
+                continue
+            method = isinstance(node.func, ast.Attribute) and node.func.attr in names
+            if method or (isinstance(node.func, ast.Name) and node.func.id == "happened" in names):
                 yield node
 
 
@@ -83,11 +86,9 @@ def test_every_key_of_an_entry_is_explained_with_its_default():
 
 
 def test_every_kind_of_event_is_explained():
-    emitted = {
-        first.value
-        for call in calls("emit", "problem", "_problem")
-        if call.args and isinstance(first := call.args[0], ast.Constant) and isinstance(first.value, str)
-    }
+    kinds = [call.args[0] for call in calls("emit", "happened", "problem", "_problem") if call.args]
+    kinds = [one for kind in kinds for one in ([kind.body, kind.orelse] if isinstance(kind, ast.IfExp) else [kind])]
+    emitted = {kind.value for kind in kinds if isinstance(kind, ast.Constant) and isinstance(kind.value, str)}
     assert len(emitted) > 20
     assert set(rows("config.md", "events.jsonl")) == emitted
 

@@ -34,6 +34,11 @@ class Event(NamedTuple):
     fields: dict[str, Any]
 
 
+def happened(kind: str, **fields: Any) -> tuple[str, dict[str, Any]]:
+    """An event to be written together with others."""
+    return kind, fields
+
+
 class EventLog:
     """The writing end, used by the child's threads. A line that cannot be written is counted, its number
     is spent, and so the reader sees the gap; nothing is ever raised for it. ``guard`` is a lock that may be taken

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..common.errors import DiskLow
-from ..common.events import EventLog, utc
+from ..common.events import EventLog, happened, utc
 from ..common.receipts import Receipt
 from .board import Board
 from .spool import Done, Version
@@ -60,7 +60,7 @@ class Desk:
         """Commit what has arrived, and say so."""
         written = self.store.deliver(dones)
         with self.board.guard:
-            self.events.emit_all([_told(done, receipt) for done, receipt in written])
+            self.events.emit_all([_event_of(done, receipt) for done, receipt in written])
             for done in dones:
                 self.board.end(done.id, done.bytes_sent)
             sent = [(done, receipt) for done, receipt in written if not done.unchanged]
@@ -107,13 +107,11 @@ class Desk:
         self.board.set(last_error={"at": utc(self.wall()), "kind": kind, "text": text})
 
 
-def _told(done: Done, receipt: Receipt) -> tuple[str, dict[str, Any]]:
+def _event_of(done: Done, receipt: Receipt) -> tuple[str, dict[str, Any]]:
     """The event of a delivery."""
     if done.unchanged:
-        return "unchanged", {
-            "name": receipt.name, "path": receipt.path, "bytes_on_wire": done.bytes_on_wire, "receipt": receipt.seq,
-        }  # fmt: skip
-    return "delivered", {
-        "name": receipt.name, "path": receipt.path, "size": receipt.size, "bytes_sent": done.bytes_sent,
-        "bytes_new": done.bytes_new, "bytes_on_wire": done.bytes_on_wire, "receipt": receipt.seq,
-    }  # fmt: skip
+        return happened("unchanged", name=receipt.name, path=receipt.path, bytes_on_wire=done.bytes_on_wire, receipt=receipt.seq)
+    return happened(
+        "delivered", name=receipt.name, path=receipt.path, size=receipt.size, bytes_sent=done.bytes_sent,
+        bytes_new=done.bytes_new, bytes_on_wire=done.bytes_on_wire, receipt=receipt.seq,
+    )  # fmt: skip

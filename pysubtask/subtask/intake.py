@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..common.entries import Entry as WatchEntry
 from ..common.entries import below, keeps_records
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
-from ..common.events import EventLog
+from ..common.events import EventLog, happened
 from ..common.notify import Stamp, notify_name, read_stamp
 from . import signature
 from .ahead import Ahead
@@ -330,7 +330,7 @@ class Intake:
     def _enqueue(self, entries: list[Entry]) -> list[str]:
         """On the spool's thread, where a status page is taken too: it has what is new and the events of it, or neither."""
         garbage = self._store.spool.enqueue(entries)
-        self._events.emit_all([("queued", {"name": entry.name, "path": entry.path, "size": entry.size}) for entry in entries])
+        self._events.emit_all([happened("queued", name=entry.name, path=entry.path, size=entry.size) for entry in entries])
         return garbage
 
 

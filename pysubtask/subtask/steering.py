@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..common.config import masked
 from ..common.entries import Entry
 from ..common.errors import ConfigError
-from ..common.events import EventLog, utc
+from ..common.events import EventLog, happened, utc
 from ..common.notify import Toucher, notify_name
 from ..common.requests import Request
 from .backlog import EVERYTHING
@@ -160,7 +160,7 @@ class Steering:
         def drop() -> tuple[list[str], list[str]]:
             dropped, moving, garbage = self._backlog.drop(names)
             with self._board.guard:
-                self._events.emit_all([("dropped", {"name": name, **_who(request)}) for name in dropped])
+                self._events.emit_all([happened("dropped", name=name, **_who(request)) for name in dropped])
                 self._paused()
             self._store.drop(garbage)
             return dropped, moving

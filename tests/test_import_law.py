@@ -68,7 +68,8 @@ def allowed(own, name, top):
         if first in TERMINAL:
             return own[:1] == ("control",)
         if first in LIBRARIES:
-            return own[:1] in (("subtask",), ("transports",))
+            # The model of Dropbox stands in the place of the SDK's way out.
+            return own[:1] in (("subtask",), ("transports",)) or own == ("testing", "crash", "dropbox_model")
         # Third-party modules: never in the app's half, and where they are wanted only when they are wanted.
         return first in OPTIONAL and own[:1] in (("subtask",), ("transports",), ("testing",))
     mine, other = own[0] if own else "", room(name)

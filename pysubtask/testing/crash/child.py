@@ -1,0 +1,242 @@
+"""One life of a child: everything due is snapshotted, queued and delivered to the model server, on one thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import selectors
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from ...common.entries import read_entries
+from ...common.errors import TransportLost
+from ...common.handoff import Handoff
+from ...master.destinations import plan
+from ...master.state import make_ready
+from ...subtask import store, upload_subtask
+from ...subtask.courier import Courier
+from ...subtask.upload_subtask import UploadSubtask
+from ...transports.dropbox import transport as dropbox_transport
+from ...transports.dropbox.lanes import Lanes
+from ...transports.dropbox.transport import DropboxTransport
+from ...transports.sftp.stream import ByteStream
+from ...transports.sftp.transport import SFTPTransport
+from .dropbox_model import CHUNK_BYTES, TOKEN, ModelDropbox
+from .model import ModelServer
+from .steps import Steps
+
+STUCK, SHOWN_WRONG = 87, 88
+"""Exit statuses: the queue was not empty in the end; a reader saw what must never be seen."""
+_TURNS = 12
+_LONGEST_SECS = 100_000.0
+
+
+class Kind(NamedTuple):
+    """A kind of server and of change: ``atomic`` (posix-rename) or swaps, ``copies`` (copy-data), ``append`` entries."""
+
+    name: str
+    atomic: bool = True
+    copies: bool = False
+    append: bool = False
+    atomic_append: bool = True
+    dropbox: bool = False
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("atomic replace"),
+        Kind("swap", atomic=False),
+        Kind("append", append=True, atomic_append=False),
+        Kind("copy and patch", copies=True),
+        Kind("Dropbox session", dropbox=True),
+    )
+}
+
+
+class Station(NamedTuple):
+    """The folders of one run: ``root`` holds data, server and state."""
+
+    root: str
+
+    @property
+    def data(self) -> str:
+        return os.path.join(self.root, "data", "a.csv")
+
+    @property
+    def server(self) -> str:
+        return os.path.join(self.root, "server")
+
+    @property
+    def remote(self) -> str:
+        return os.path.join(self.server, "a.csv")
+
+    @property
+    def bak(self) -> str:
+        return os.path.join(self.root, "data", "bak")
+
+    @property
+    def account(self) -> str:
+        return os.path.join(self.root, "account")
+
+    def state(self, kind: Kind) -> str:
+        return os.path.join(self.root, "data", ".pysubtask", "main", "dropbox" if kind.dropbox else "ftp")
+
+    @property
+    def late(self) -> str:
+        return os.path.join(self.root, "late")
+
+
+class _Inline:
+    """An executor that works at once."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.down = False
+
+    def submit(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        if self.down:
+            raise RuntimeError("shut down")
+        future: Future[Any] = Future()
+        try:
+            future.set_result(call(*args, **kwargs))
+        except Exception as exc:  # noqa: BLE001 - whoever asked shall see it
+            future.set_exception(exc)
+        return future
+
+    def shutdown(self, *args: Any, **kwargs: Any) -> None:
+        self.down = True
+
+
+class _Jump(selectors.DefaultSelector):
+    """Never waits: a wait moves the clock."""
+
+    now = 1000.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        found = super().select(0)
+        if not found:
+            if timeout is None:
+                raise RuntimeError("everything waits for something that never comes")
+            self.now += max(0.0, timeout)
+        return found
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._jump = _Jump()
+        super().__init__(self._jump)
+
+    def time(self) -> float:
+        return self._jump.now
+
+
+async def _run_here(self: Lanes, work: Callable[..., Any], *args: Any) -> Any:
+    if self._closed.done():
+        raise TransportLost("closed meanwhile")
+    return self._sorted(work, args)
+
+
+def _close_here(self: Lanes) -> None:
+    if not self._closed.done():
+        self._closed.set_result(None)
+
+
+async def _at_once(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    return call(*args, **kwargs)
+
+
+class _Courier(Courier):
+    """Runs where it is told to, not on a thread."""
+
+    def start(self) -> None:
+        return None
+
+
+class _Child(UploadSubtask):
+    async def carry(self, deadline: float) -> None:
+        """Deliver until nothing is due before ``deadline``."""
+        courier = self._courier
+        assert courier is not None
+        courier._deadline = deadline
+        await courier._main()
+        courier._deadline = None
+
+
+def live(station: Station, kind: Kind, steps: Steps, shown: Callable[[], None], *, slow: bool, late_at: str) -> int:
+    """Be the child until nothing is left to do; the exit status. ``shown`` is called after each change on the server.
+    ``late_at``: when an earlier connection's left-over requests are carried out: 'connect', 'rename' or 'end'."""
+    random.seed(1)
+    loop = _Loop()
+    asyncio.set_event_loop(loop)
+    servers: list[ModelServer] = []
+
+    def before_rename() -> None:
+        if late_at == "rename":
+            servers[-1].run_late(station.late)
+
+    class Transport(SFTPTransport):
+        async def _reach(self, login: Any) -> ByteStream:
+            server = ModelServer(
+                station.server, steps.step, shown, atomic=kind.atomic, copies=kind.copies, slow=slow, before_rename=before_rename
+            )
+            servers.append(server)
+            if late_at == "connect":
+                server.run_late(station.late)
+            return server
+
+    steps.last_words = lambda: servers[-1].keep_late(station.late) if servers and slow else None
+    def open_transport(name: str, settings: Any, workdir: str) -> Any:
+        return DropboxTransport(settings, workdir) if kind.dropbox else Transport(settings, workdir)
+
+    parts: list[tuple[Any, str, Any]] = [
+        (store, "ThreadPoolExecutor", _Inline),
+        (asyncio, "to_thread", _at_once),
+        (upload_subtask, "Courier", _Courier),
+        (upload_subtask, "open_transport", open_transport),
+    ]
+    if kind.dropbox:
+        model = ModelDropbox(station.server, station.account, steps, shown)
+        parts += [
+            (dropbox_transport, "Line", model.line),
+            (Lanes, "run", _run_here),
+            (Lanes, "close", _close_here),
+        ]
+    for module, name, part in parts:
+        setattr(module, name, part)
+    steps.install()
+    child = _Child(handoff(station, kind), clock=loop.time)
+    child.transport = "dropbox" if kind.dropbox else "sftp"
+    child._take_lock()
+    child._open()
+    child.begin()
+    empty = False
+    for turn in range(_TURNS):
+        child.tick(loop.time())
+        loop.run_until_complete(child.carry(loop.time() + _LONGEST_SECS))
+        counts = child._store.run(child._store.spool.counts)
+        empty = turn > 1 and not (counts.waiting or counts.sending or counts.parked)
+        if empty:
+            break
+    child._close()
+    if late_at == "end" and servers:
+        servers[-1].run_late(station.late)
+    return 0 if empty else STUCK
+
+
+def handoff(station: Station, kind: Kind) -> Handoff:
+    """What the child is told."""
+    entries = read_entries([{"file": station.data, **({"append": True} if kind.append else {})}])
+    config = {
+        "base": {"BakToFolder": station.bak, "Subtask_Log_FileName": None, "Master_Log_FileName": None, "MinFreeBytes": 0},
+        "ftp": {"Host": "model", "User": "someone", "BakToFolder": station.bak, "AtomicAppend": kind.atomic_append},
+        "dropbox": {"AccessToken": TOKEN, "BakToFolder": station.bak, "ChunkBytes": CHUNK_BYTES, "Connections": 1},
+    }
+    extension = "dropbox" if kind.dropbox else "ftp"
+    made = plan(extension, f"pysubtask.{extension}", config, os.path.dirname(station.data))
+    make_ready(made.state_dir)
+    return Handoff(
+        made.task, extension, made.module, entries, made.settings, made.burst, made.state_dir, made.bak_dir, log_file=None,
+        log_to_console=False, master_pid=None, master_start=None, residual=[],
+    )  # fmt: skip

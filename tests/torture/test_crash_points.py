@@ -1,0 +1,62 @@
+"""A sample of the crash points and their pairs, and proof that the look at what is left would see a loss or a torn file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+# What is made wrong in the child, as source; and what must be found out.
+SABOTAGE = {
+    "a delivery that never happened": ("""
+from pysubtask.subtask.deliveries import Deliveries
+from pysubtask.subtask.spool import Done
+from pysubtask.transports.base import RemoteStat
+async def put(self, version):
+    return Done(version.id, RemoteStat(version.size, 0), version.size, "size")
+Deliveries._put = put
+""", "torn or old"),
+    "a file written in place": ("""
+from pysubtask.transports.sftp import attempt
+from pysubtask.transports.sftp.publish import Publisher
+upload = Publisher.upload
+async def in_place(self, job, progress):
+    return await upload(self, job._replace(temp=job.name), progress)
+Publisher.upload = in_place
+""", "must never be seen"),
+    "a snapshot that is left": ("""
+from pysubtask.subtask.snapshot import Snapshotter
+Snapshotter.drop = lambda self, path: None
+Snapshotter.sweep = lambda self, keep: None
+""", "left behind"),
+}  # fmt: skip
+
+_RUN = """
+import tempfile
+from pysubtask.testing.crash.explore import Explorer, Trial
+with tempfile.TemporaryDirectory() as folder:
+    explorer = Explorer(folder)
+    explorer._template(__import__("pysubtask.testing.crash.child", fromlist=["KINDS"]).KINDS["atomic replace"], "rewritten")
+{sabotage}
+    print(explorer.run(Trial("atomic replace", "rewritten", (40,))).problem)
+"""
+
+
+def command(*words):
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=110)
+
+
+def test_a_sample_of_crash_points_and_pairs_loses_nothing():
+    done = command("-m", "pysubtask.testing.crash", "--sample", "9", "--pairs", "--seed", "7")
+    assert done.returncode == 0, done.stdout + done.stderr
+    totals = [line.split() for line in done.stdout.splitlines() if line.startswith("all ")]
+    assert [(row[1], row[2]) for row in totals] == [("9", "0"), ("9", "0")]
+
+
+@pytest.mark.parametrize("wrong", SABOTAGE)
+def test_a_child_that_does_it_wrong_is_found_out(wrong):
+    source, words = SABOTAGE[wrong]
+    lines = "\n".join("    " + line for line in source.strip().splitlines())
+    done = command("-c", _RUN.format(sabotage=lines))
+    assert words in done.stdout, done.stdout + done.stderr

@@ -272,6 +272,7 @@ class BaseSubtask:
         if self._heartbeat.interval > 0:
             self.log.info("Heartbeat: File [%s] every [%s] secs.", self._heartbeat.file, self._heartbeat.interval)
         self._watch.start()
+        self._orders.listen(self._look_soon)
         self.board.set(watch=self._watch.mode)
         if self._watch.mode_reason:
             self.log.info("Watching by [%s]: %s", self._watch.mode, self._watch.mode_reason)
@@ -296,6 +297,7 @@ class BaseSubtask:
 
     def _close(self) -> None:
         self._watch.stop()
+        self._orders.stop()
         self.close()
         self._heartbeat.remove()
         self.board.state("stopped")

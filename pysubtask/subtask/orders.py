@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +12,7 @@ from ..common import requests
 from ..common.config import nearest
 from ..common.errors import PysubtaskError
 from ..common.requests import Request
+from .file_events import FileEvents
 
 Handler = Callable[[Request], Any]
 """Carries an order out and returns its result (JSON). What it raises on purpose (PysubtaskError, ValueError, OSError) is the
@@ -27,10 +30,26 @@ class Orders:
         self._log = log
         self._wall = wall
         self._unanswered: dict[str, tuple[Any, str]] = {}
+        self._ears: FileEvents | None = None
         requests.sweep(state_dir, wall())
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called, from another thread, when an order comes; without file events it is found by the timer."""
+        folder = os.path.join(self._state_dir, requests.REQUESTS)
+        with contextlib.suppress(OSError):
+            os.makedirs(folder, 0o700, exist_ok=True)
+        self._ears = FileEvents({folder: lambda name, made: made and name.endswith(".json")}, wake)
+        self._ears.start()
+
+    def stop(self) -> None:
+        """Hear no more."""
+        if self._ears is not None:
+            self._ears.stop()
 
     def look(self) -> bool:
         """Carry out what waits, oldest first; whether there was anything."""
+        if self._ears is not None:
+            self._ears.take()
         waiting = requests.waiting(self._state_dir)
         for request in waiting:
             # With a full disk the answer comes later; the deed is not done again.

@@ -233,3 +233,16 @@ def test_requests_refuse_a_strange_id(tmp_path):
     for id in ("../x", "a b", "x" * 101):
         with pytest.raises(ValueError, match="no id"):
             requests.send(str(tmp_path), "set", {}, ME, id=id)
+
+
+def test_an_order_does_not_wait_for_the_timer(tmp_path, monkeypatch):
+    monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
+    slow = Station(tmp_path, TimerIntervalSecs=600)
+    try:
+        slow.master.start()
+        slow.pid()
+        begun = time.monotonic()
+        assert order(slow, "get")["live"]["TimerIntervalSecs"] == 600
+        assert time.monotonic() - begun < 60
+    finally:
+        slow.master.stop()

@@ -26,10 +26,16 @@ _EAGER_SECS = 0.3
 _LIMIT_SECS = 30.0
 
 
+ALLOWED = "PYSUBTASK_PIDFD_GETFD"
+"""Environment variable: any value says that a filter of system calls lets pidfd_getfd(2) pass. Our own systemd unit sets it."""
+
+
 def possible() -> bool:
-    """Whether it may be tried. A filter of system calls could end the process that tries one."""
+    """Whether it may be tried. A filter of system calls could end the process that tries one, unless ``ALLOWED`` is set."""
     if sys.platform != "linux" or os.uname().machine == "alpha" or not hasattr(os, "pidfd_open"):
         return False
+    if os.environ.get(ALLOWED):
+        return True
     try:
         with open("/proc/self/status", encoding="ascii", errors="replace") as file:
             return any(line.split() == ["Seccomp:", "0"] for line in file)

@@ -173,8 +173,14 @@ def test_a_healthy_server_has_nothing_wrong_and_nothing_of_ours_stays(worlds, na
 @needs_ssh
 def test_an_ftp_server_at_the_port_of_an_sftp_config(worlds, tmp_path):
     found = diagnose(at(worlds.pyftpdlib.port), tmp_path)
-    names(found, "wrong-protocol", "ftp.UseSFTP = False", f"ftp.HostPort = {worlds.pyftpdlib.port}")
-    assert "speaks FTP" in found[-1].text
+    names(found, "wrong-protocol", "ftp.UseSFTP = False")
+    assert "speaks FTP" in found[-1].text and found[-1].remedy.settings == (("UseSFTP", False),)
+
+
+@needs_ssh
+@needs_vsftpd
+def test_an_ftp_server_with_tls_at_the_port_of_an_sftp_config(worlds, tmp_path):
+    names(diagnose(at(worlds.vsftpd_tls.port), tmp_path), "wrong-protocol", "ftp.UseSFTP = False", "ftp.UseTLS = 'explicit'")
 
 
 @needs_sshd
@@ -289,7 +295,9 @@ def test_files_of_the_login_that_do_not_do(worlds, tmp_path):
     os.chmod(tmp_path / "shut.pub", 0o600)
     names(diagnose(server.settings(KeyFile=str(tmp_path / "shut.pub")), tmp_path), "key-file-public", f"ftp.KeyFile = "
         f"'{tmp_path}/shut'")
-    names(diagnose(server.settings(KnownHostsFile=nowhere), tmp_path), "known-hosts-missing", "ftp.KnownHostsFile = None")
+    found = diagnose(server.settings(KnownHostsFile=nowhere), tmp_path)
+    names(found, "host-key-unknown", f"ftp.HostKey = '{server.host_key}'", f">> {nowhere}")
+    assert [finding.cause for finding in found if finding.state == "warn"] == ["known-hosts-missing"]
 
 
 @needs_ssh
@@ -334,8 +342,8 @@ def test_ssh_servers_that_let_in_and_serve_no_files(tmp_path, subsystem, cause, 
 def test_tls_that_is_wanted_and_tls_that_is_not_there(worlds, tmp_path):
     names(diagnose(worlds.vsftpd_tls.settings(UseTLS=None, CAFile=None), tmp_path), "tls-wanted", "ftp.UseTLS = 'explicit'")
     names(diagnose(worlds.vsftpd.settings(UseTLS="explicit"), tmp_path), "tls-not-offered", "ftp.UseTLS = None")
-    found = diagnose(worlds.vsftpd.settings(UseTLS="implicit"), tmp_path)
-    names(found, "wrong-protocol", "ftp.UseTLS = 'explicit'")
+    names(diagnose(worlds.vsftpd.settings(UseTLS="implicit"), tmp_path), "wrong-protocol", "ftp.UseTLS = None")
+    names(diagnose(worlds.vsftpd_tls.settings(UseTLS="implicit"), tmp_path), "wrong-protocol", "ftp.UseTLS = 'explicit'")
 
 
 @pytest.mark.parametrize(("name", "days", "vouched", "cause"), [

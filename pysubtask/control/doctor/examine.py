@@ -193,18 +193,19 @@ class _Look:
             heard = Heard(network.TLS, inside.words) if inside.kind == network.FTP else heard
         if heard.kind == (network.SSH if sftp else network.FTP) and not implicit:
             return ok("protocol", heard.words)
-        return self._other_protocol(heard)
+        tls = heard.kind == network.FTP and await network.offers_tls(self._addresses, min(_TLS_SECS, self._times.hear))
+        return self._other_protocol(heard, tls)
 
-    def _other_protocol(self, heard: Heard) -> Finding:
+    def _other_protocol(self, heard: Heard, tls: bool) -> Finding:
         implicit = self._settings.get("UseTLS") == "implicit"
         wanted = "SFTP (ssh)" if self._target.transport != "ftp" else "FTP within TLS" if implicit else "FTP"
         port, said = self._place.port, f": {heard.words!r}" if heard.words else ""
-        settings = _settings_for(heard.kind, port)
+        settings = [pair for pair in _settings_for(heard.kind, port, tls) if self._settings.get(pair[0], pair) != pair[1]]
         if heard.kind in (network.SSH, network.FTP, network.TLS):
             name = {network.SSH: "SFTP (ssh)", network.FTP: "FTP", network.TLS: "FTP within TLS (implicit)"}[heard.kind]
             return fail("protocol", "wrong-protocol", f"port {port} speaks {name}, and the config asks for "
                                                       f"{wanted}{said}", *settings,
-                        words="All of it, or name the port of the other protocol (HostPort).")
+                        words="All of this, or set HostPort to the port of the other protocol.")
         if heard.kind == network.FTP_CROWDED:
             return fail("protocol", "server-full", f"the server takes no more connections{said}", ("Connections", 1),
                         words="End other programs that are logged in there, or have its limit raised.")
@@ -314,8 +315,9 @@ class _Look:
                         commands=[f"ssh-keygen {files}-R {shell_word(name)}"],
                         words=f"{check}if so, pin it, or remove the old one and log in once by hand. If not, somebody sits in "
                               f"between.")
+        file = shell_word(self._place.known_hosts[0]) if self._settings.get("KnownHostsFile") else "~/.ssh/known_hosts"
         return fail("host key", "host-key-unknown", f"the server is not in known_hosts: {keys}", *pin,
-                    commands=[f"ssh-keyscan -p {port} {shell_word(self._place.host)} >> ~/.ssh/known_hosts"],
+                    commands=[f"ssh-keyscan -p {port} {shell_word(self._place.host)} >> {file}"],
                     words=f"{check}if so, pin it.")
 
     async def _keys_shown(self) -> list[str]:
@@ -364,11 +366,11 @@ class _Look:
                     f"for {names})", pin, ("CAFile", "/path/of/its/authority.pem"), words=sure)
 
 
-def _settings_for(kind: str, port: int) -> list[tuple[str, Any]]:
-    """What the config must say for a protocol at a port."""
+def _settings_for(kind: str, port: int, tls: bool = False) -> list[tuple[str, Any]]:
+    """What the config must say for a protocol at a port; ``tls``: whether an FTP server offers it."""
     meant: dict[str, list[tuple[str, Any]]] = {
         network.SSH: [("UseSFTP", True)],
-        network.FTP: [("UseSFTP", False), ("UseTLS", "explicit")],
+        network.FTP: [("UseSFTP", False), ("UseTLS", "explicit" if tls else None)],
         network.TLS: [("UseSFTP", False), ("UseTLS", "implicit")],
     }
     return [*meant[kind], ("HostPort", port)] if kind in meant else []

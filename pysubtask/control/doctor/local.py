@@ -154,7 +154,7 @@ def inotify(entries: Iterable[Entry], read: Read = read) -> list[Finding]:
     if instances < _ENOUGH_INSTANCES:
         found.append(warn("inotify", "inotify-instances", f"the kernel gives this user {instances} inotify instances in all",
                           commands=["sudo sysctl -w fs.inotify.max_user_instances=128"]))
-    return found or [ok("inotify", f"{folders:,} folders to watch, {watches:,} allowed")]
+    return found or [ok("inotify", f"{folders:,} folder{'s' * (folders != 1)} to watch, {watches:,} allowed")]
 
 
 def count_folders(entries: Iterable[Entry]) -> int:

@@ -151,6 +151,29 @@ def who_speaks(heard: bytes) -> Heard:
     return Heard(OTHER, words)
 
 
+async def offers_tls(addresses: list[Address], secs: float) -> bool:
+    """Whether an FTP server lists AUTH TLS to one who has not logged in (RFC 2389, RFC 4217)."""
+    loop = asyncio.get_running_loop()
+    try:
+        sock, _ = await connect(addresses, secs)
+    except NoAnswer:
+        return False
+    with sock:
+        heard = b""
+        try:
+            async with asyncio.timeout(secs):
+                await loop.sock_recv(sock, 4096)
+                await loop.sock_sendall(sock, b"FEAT\r\n")
+                while not re.search(rb"^\d{3} ", heard, re.MULTILINE) and len(heard) < 65536:
+                    block = await loop.sock_recv(sock, 4096)
+                    if not block:
+                        break
+                    heard += block
+        except OSError:  # TimeoutError is one: what it did not say in time it does not say
+            return False
+    return re.search(rb"^ *AUTH\b.*TLS", heard, re.MULTILINE | re.IGNORECASE) is not None
+
+
 async def hear_within_tls(addresses: list[Address], secs: float) -> Heard:
     """What is said inside of TLS by a server that waits for us to begin: SILENT where it does not take TLS either."""
     try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
@@ -23,6 +24,37 @@ def width() -> int:
     import shutil
 
     return max(40, shutil.get_terminal_size((80, 24)).columns)
+
+
+def height() -> int:
+    """Of the terminal, or 24; ``LINES`` says otherwise."""
+    import shutil
+
+    return max(5, shutil.get_terminal_size((80, 24)).lines)
+
+
+def live() -> bool:
+    """Whether the output is a terminal on which a picture can be drawn again and again."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+@contextlib.contextmanager
+def screen() -> Iterator[Callable[[Iterable[str]], None]]:
+    """A screen of its own (ECMA-48 and the alternate one of xterm); what was there is back at the end. The function draws
+    lines, each of which must fit."""
+
+    def show(lines: Iterable[str]) -> None:
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        text = "\x1b[K\r\n".join(lines).encode(encoding, "backslashreplace").decode(encoding)
+        sys.stdout.write(f"\x1b[H{text}\x1b[K\x1b[J")
+        sys.stdout.flush()
+
+    sys.stdout.write("\x1b[?1049h\x1b[?25l")
+    try:
+        yield show
+    finally:
+        sys.stdout.write("\x1b[?25h\x1b[?1049l")
+        sys.stdout.flush()
 
 
 def coloured() -> bool:

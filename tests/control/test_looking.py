@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
+import pty
 import resource
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from pysubtask.common import registry
 from pysubtask.common.events import Event, read_events
 from pysubtask.common.receipts import read_receipts
+from pysubtask.control.cli import main
 from pysubtask.control.following import Following
 from tests.e2e.station import Station
 from tests.helpers import wait_until
@@ -28,13 +33,18 @@ ARRIVED = ("delivered", "unchanged")
 @pytest.fixture
 def station(tmp_path, monkeypatch):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
+    monkeypatch.setenv("COLUMNS", "80")
     made = Station(tmp_path, TimerIntervalSecs=0.1)
     yield made
     made.master.stop()
 
 
-def command(*words, **options):
-    return subprocess.run([sys.executable, "-m", "pysubtask", *words], capture_output=True, text=True, timeout=60, **options)
+def command(*words):
+    """A command line, in this process: a start costs more than what it looks at."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        returncode = main(list(words))
+    return SimpleNamespace(returncode=returncode, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 def status():
@@ -61,6 +71,31 @@ def watching():
         assert process.wait(30) == 130
         reader.join()
         process.stdout.close()
+
+
+def on_a_terminal(*words):
+    """What a command shows on a terminal of 100 columns and 40 lines when it has drawn twice; it is ended by Ctrl-C."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ |= {"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "100", "LINES": "40", "PYTHONIOENCODING": "utf-8"}
+        os.execv(sys.executable, [sys.executable, "-m", "pysubtask", *words])
+    found = b""
+    try:
+        while found.count(b"\x1b[J") < 2:
+            assert select.select([terminal], [], [], 30)[0], found
+            found += os.read(terminal, 65536)
+        os.write(terminal, b"\x03")
+        with contextlib.suppress(OSError):  # its end
+            while data := os.read(terminal, 65536):
+                found += data
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.close(terminal)
+    assert status == 130 and found.startswith(b"\x1b[?1049h") and b"\x1b[?1049l" in found, "the screen is given back"
+    picture = found.split(b"\x1b[H")[1].split(b"\x1b[J")[0].replace(b"\x1b[K", b"").replace(b"\r", b"")
+    return picture.decode()
 
 
 def test_whoever_joins_whenever_finds_no_gap_and_no_repeat(station):
@@ -143,6 +178,9 @@ def test_a_watch_that_joins_in_the_middle_of_ten_uploads_shows_all_ten(station):
         parts = sum(path.stat().st_size for path in station.server.rglob("*") if path.is_file())
         assert sum(row["done"] for row in page["moving"]) <= parts
         assert 50_000 < page["rate"] < 900_000
+        picture = on_a_terminal("watch")
+        assert [at for at in range(10) if f"  {at}.bin " not in picture] == []
+        assert picture.startswith("TASK") and picture.count("600 KB\n") >= 9 and "░" in picture
         assert command("set", "RateLimit=0").returncode == 0
         station.arrived(*[f"box/{at}.bin" for at in range(10)], secs=60)
         wait_until(lambda: [line["kind"] for line in lines].count("delivered") == 10, 30, "ten events")
@@ -173,7 +211,8 @@ def test_the_truth_after_kill_9(station):
     found = status()
     assert not found["alive"] and found["queue"]["waiting"] == 3
     assert found["why"].startswith("The child is dead; its last sign came ") and "3 files are queued" in found["why"]
-    table = command("status", env={**os.environ, "COLUMNS": "80"}).stdout.splitlines()
+    words = [sys.executable, "-m", "pysubtask", "status"]
+    table = subprocess.run(words, capture_output=True, text=True, timeout=60).stdout.splitlines()
     assert table[1].split()[:3] == ["main/folder_child", "dead", "3"]
     shown = command("queue").stdout
     assert "no child runs" in shown and shown.count("paused by") == 3 and {"one", "two", "three"} <= set(shown.split())

@@ -13,7 +13,7 @@ from ...common.events import Event, utc
 from ..exits import NO_TASK, OK, CommandError
 from ..following import Following
 from ..glance import glance
-from ..output import colour, coloured, say, say_json
+from ..output import colour, coloured, height, live, say, say_json, screen, width
 from ..shown import event, watch
 from ..tasks import Task, find, names
 from ..text import fit
@@ -41,7 +41,7 @@ def command(as_json: bool, tasks: tuple[str, ...]) -> int:
         raise CommandError(
             "No task is known here. An app or 'pysubtask run' starts one; 'pysubtask init' makes a config for it.", NO_TASK
         )
-    if as_json or not sys.stdout.isatty():
+    if as_json or not live():
         _lines(found, as_json)
     else:
         _live(found)
@@ -90,15 +90,10 @@ def _sentence(task: Task, name: str) -> str:
 
 
 def _live(found: list[Task]) -> None:
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
-    console = Console(highlight=False, no_color=not coloured(), legacy_windows=False)
     called = names(found)
     followed = [(name, Following(task.state_dir)) for task, name in zip(found, called, strict=True)]
     recent: deque[tuple[str, Event]] = deque(maxlen=_RECENT)
-    with Live(console=console, screen=True, auto_refresh=False) as live:
+    with screen() as show:
         shown_at = float("-inf")
         while True:
             now = time.monotonic()
@@ -107,6 +102,6 @@ def _live(found: list[Task]) -> None:
             if news or now - shown_at >= _SHOW_SECS:
                 shown_at = now
                 glances = [glance(task, time.time(), name) for task, name in zip(found, called, strict=True)]
-                lines = watch(glances, recent, console.width, console.height)
-                live.update(Text.from_ansi("\n".join(map(colour, lines) if coloured() else lines), no_wrap=True), refresh=True)
+                lines = watch(glances, recent, width(), height())
+                show([colour(line) for line in lines] if coloured() else lines)
             time.sleep(_LOOK_SECS)

@@ -87,6 +87,9 @@ class Desk:
     def withdraw(self, version: Version, reason: str) -> str | None:
         """A snapshot cannot be read: its version leaves the queue; the path of the data file."""
         path = self.spool.withdraw(version.id)
+        if path is not None and not version.live:
+            # It may be there all the same: the end of a file of which all has to be sent.
+            self.store.drop([version.snapshot])
         with self.board.guard:
             self.board.end(version.id)
             self.events.emit("snapshot_lost", name=version.name, path=version.path, reason=reason)

@@ -365,6 +365,20 @@ def test_a_snapshot_that_vanished_is_asked_for_again(bench):
     assert one.transport.calls.count("connect") == 1, "the connection is still good"
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_a_snapshot_that_is_there_but_of_no_use_goes_with_its_version(bench, live):
+    """The end alone of a file, for one, of which all has to be sent; never the data file itself."""
+    one = bench()
+    one.put("a", wake=False, live=live)
+    one.transport.on_upload = {"a": [SourceChanged("of no use")]}
+    one.start()
+    wait_until(lambda: one.lost == ["/data/a"], what="asked for again")
+    one.courier.stop(0)
+    assert one.courier.join(10)
+    one.store.close()
+    assert os.path.exists(os.path.join(one.folder, "snapshot-1")) == live
+
+
 def test_what_a_confirmation_raises_stops_the_publication(bench):
     one = bench()
 

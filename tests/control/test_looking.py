@@ -192,10 +192,10 @@ def test_a_watch_that_joins_in_the_middle_of_ten_uploads_shows_all_ten(station):
 def test_the_truth_after_kill_9(station):
     station.master.start()
     pid = station.pid()
-    found = status()
-    assert found["alive"] and found["pid"] == pid and found["why"] == "Nothing to send."
+    found = wait_until(lambda: (now := status())["why"] == "Nothing to send." and now, what="rest")
+    assert found["alive"] and found["pid"] == pid
     os.kill(pid, signal.SIGSTOP)
-    assert "stopped by a signal" in status()["why"]
+    wait_until(lambda: "stopped by a signal" in status()["why"], what="a frozen child")
     os.kill(pid, signal.SIGCONT)
     assert command("pause").returncode == 0
     with watching() as lines:
@@ -228,6 +228,7 @@ def test_the_truth_after_kill_9(station):
     assert json.loads(command("queue", "--json").stdout)[0]["alive"]
     assert command("resume").returncode == 0
     station.arrived("box/one", "box/three")
+    station.idle()
     assert command("queue").stdout == "main/folder_child: nothing is queued\n"
 
     proof = command("receipts", str(station.data / "box" / "one"), "three")

@@ -5,6 +5,7 @@
     PysubtaskError
     |-- ConfigError(ValueError)       mend the setting or the watch entry it names
     |-- AlreadyRunning                another child owns this state folder: stop it or take another TaskName
+    |-- SpoolBusy                     another program has the queue file open: close that one, the child tries again
     |-- SpoolDamaged                  the queue file cannot be read: it is put aside, a new one is begun
     |-- SourceError                   this file cannot be copied now: the notify stays due
     |   |-- SourceMissing             it is not there
@@ -40,6 +41,10 @@ class ConfigError(PysubtaskError, ValueError):
 
 class AlreadyRunning(PysubtaskError):
     """A living child of a living master holds the lock of this state folder."""
+
+
+class SpoolBusy(PysubtaskError):
+    """The queue file is locked by a program that looks into it."""
 
 
 class SpoolDamaged(PysubtaskError):

@@ -7,11 +7,13 @@ import os
 import sqlite3
 from collections.abc import Iterator
 
-from ..common.errors import DiskLow, SpoolDamaged
+from ..common.errors import DiskLow, SpoolBusy, SpoolDamaged
 from .mounts import on_network
 
 FILE = "spool.db"
 FORMAT = 3
+BUSY_SECS = 5.0
+"""How long another program may have the file before that is an error."""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -52,7 +54,8 @@ _MIGRATIONS: dict[int, str] = {
 def opening(path: str) -> Iterator[sqlite3.Connection]:
     """A connection to the file, for reading what it holds; closed again where that fails.
 
-    Raises SpoolDamaged for a file that is no spool or of a later format, DiskLow where the disk is full.
+    Raises SpoolDamaged for a file that is no spool or of a later format, SpoolBusy where another program has it open, DiskLow
+    where the disk is full.
     """
     db: sqlite3.Connection | None = None
     try:
@@ -65,6 +68,9 @@ def opening(path: str) -> Iterator[sqlite3.Connection]:
                 db.close()
         if isinstance(exc, sqlite3.OperationalError) and _is_full(exc):
             raise DiskLow(f"the queue {path} cannot be opened: {exc}") from exc
+        if isinstance(exc, sqlite3.OperationalError) and exc.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            # No damage: putting it aside would forget what is queued.
+            raise SpoolBusy(f"the queue {path} is open in another program ({exc}): close that one") from exc
         if isinstance(exc, sqlite3.DatabaseError):
             raise SpoolDamaged(f"{path}: {exc}") from exc
         raise
@@ -107,7 +113,7 @@ def commit(db: sqlite3.Connection, path: str) -> Iterator[None]:
 def _connect(path: str) -> sqlite3.Connection:
     # Created here, so that it is private before anything is in it.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    db = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
+    db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECS, check_same_thread=False)
     try:
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
         db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path) else 'WAL'}")

@@ -1,5 +1,6 @@
 """The queue, case by case and against a plain model."""
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -9,10 +10,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from pysubtask.common.errors import SpoolDamaged
+from pysubtask.common.errors import SpoolBusy, SpoolDamaged
 from pysubtask.common.notify import Stamp
+from pysubtask.subtask import database
 from pysubtask.subtask.plan import Known, Way
 from pysubtask.subtask.spool import Done, Entry, Spool, temp_name
+from pysubtask.subtask.store import Store
 from pysubtask.transports.base import Append, RemoteStat
 
 HERE = "sftp://me@host:22/in"
@@ -525,3 +528,17 @@ class Machine(RuleBasedStateMachine):
 
 TestModel = Machine.TestCase
 TestModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def test_a_queue_that_another_program_has_open_is_not_put_aside(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_SECS", 0.1)
+    path = str(tmp_path / "spool.db")
+    Spool(path, "sftp://here", 1.0).close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(SpoolBusy, match="open in another program"):
+            Store(str(tmp_path), "sftp://here", lambda path: None)
+    store = Store(str(tmp_path), "sftp://here", lambda path: None)
+    assert store.damaged is None
+    store.close()
+    assert not list(tmp_path.glob("*damaged*"))

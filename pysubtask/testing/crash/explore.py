@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -128,8 +129,14 @@ class Explorer:
         """A life to its end, and a look at what there is."""
         kind = KINDS[trial.kind]
         status, steps = self._life(station, kind, versions, 0, trial)
+        again = _sent_again(station, kind, versions[-1])
+        if status == 0 and _on_record(station, kind):
+            # What a frozen server made afterwards is on record: the next connection removes it, so there must be one.
+            versions.append(versions[-1] + b"the next day\n")
+            _write(station, versions[-1], 4)
+            status, _ = self._life(station, kind, versions, 0, trial)
         problem = _words(status) or _look(station, kind, versions[-1])
-        return Outcome(trial, problem, steps, crashed, _sent_again(station, kind, versions[-1]))
+        return Outcome(trial, problem, steps, crashed, again)
 
     def count(self, kind: str, change: str, *, slow: bool = False) -> int:
         """How many steps a life without a kill has."""
@@ -253,10 +260,17 @@ def _look(station: Station, kind: Kind, goal: bytes) -> str:
     seqs = [receipt.seq for receipt in receipts]
     if len(seqs) != len(set(seqs)):
         return "a receipt stands twice"
-    with sqlite3.connect(os.path.join(station.state(kind), "spool.db")) as db:
+    with contextlib.closing(sqlite3.connect(os.path.join(station.state(kind), "spool.db"))) as db:
         if db.execute("SELECT COUNT(*) FROM job").fetchone() != (0,):
             return "the queue is not empty"
     return ""
+
+
+def _on_record(station: Station, kind: Kind) -> bool:
+    """Whether something lies on the server that the spool knows of."""
+    with contextlib.closing(sqlite3.connect(os.path.join(station.state(kind), "spool.db"))) as db:
+        recorded = {os.fsdecode(temp) for (temp,) in db.execute("SELECT temp FROM temp")}
+    return bool(recorded.intersection(os.listdir(station.server)))
 
 
 def _sent_again(station: Station, kind: Kind, goal: bytes) -> bool:

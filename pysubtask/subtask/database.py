@@ -12,6 +12,7 @@ from .mounts import on_network
 
 FILE = "spool.db"
 FORMAT = 3
+_OTHERS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 BUSY_SECS = 5.0
 """How long another program may have the file before that is an error."""
 
@@ -68,7 +69,7 @@ def opening(path: str) -> Iterator[sqlite3.Connection]:
                 db.close()
         if isinstance(exc, sqlite3.OperationalError) and _is_full(exc):
             raise DiskLow(f"the queue {path} cannot be opened: {exc}") from exc
-        if isinstance(exc, sqlite3.OperationalError) and exc.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if isinstance(exc, sqlite3.OperationalError) and exc.sqlite_errorcode & 0xFF in _OTHERS:
             # No damage: putting it aside would forget what is queued.
             raise SpoolBusy(f"the queue {path} is open in another program ({exc}): close that one") from exc
         if isinstance(exc, sqlite3.DatabaseError):

@@ -29,6 +29,11 @@ _BASE = (
             "a TaskName of its own has its name in the default.", optional=True),
     Setting("LogLevel", "info", "", "What the logs show: from 'debug' (everything) to 'error' (errors alone).",
             choices=("debug", "info", "warning", "error"), live=True),
+    Setting("LogFormat", "text", "", "'text' for people, or 'json': an object a line with at, level, task, who, pid, message.",
+            choices=("text", "json")),
+    Setting("LogMaxBytes", 5_000_000, "bytes", "A log file that would grow above this is put aside as FILE.1, the one before as "
+            "FILE.2 and so on; 0 lets it grow.", low=0, high=2**40),
+    Setting("LogKeep", 3, "files", "How many log files that were put aside are kept.", low=1, high=1000),
     Setting("HeartbeatIntervalSecs", 0, "seconds", "How often a heartbeat file is sent; 0 sends none.", kind=float, low=0,
             high=7 * _DAY, live=True),
     Setting("HeartbeatName", None, "", "Name of the heartbeat file; None takes the host's name.", kind=str),

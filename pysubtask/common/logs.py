@@ -1,4 +1,4 @@
-"""Logs: one logger for each instance, and a log call that never hurts its caller."""
+"""Logs: one logger for each instance, one format for all, and a log call that never hurts its caller."""
 
 from __future__ import annotations
 
@@ -8,37 +8,29 @@ import os
 import select
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 _LINE = "%(asctime)s [%(shown)s]: %(levelname)s: %(message)s"
+_JOURNAL_LINE = "[%(shown)s]: %(message)s"
 _CONSOLE_LINE = 1000
+_JOURNAL_VARIABLE = "JOURNAL_STREAM"
 _numbers = itertools.count(1)
 
 
-class _Quiet:
-    """What both handlers share: a line that cannot be written is dropped and counted, never raised or printed."""
+class _Console(logging.StreamHandler):  # type: ignore[type-arg]
+    """Never waits: where stderr is a pipe that nobody reads, or a terminal that was stopped, the line is dropped."""
 
     dropped = 0
 
     def handleError(self, record: logging.LogRecord) -> None:
         self.dropped += 1
 
-
-class _File(_Quiet, logging.FileHandler):
-    pass
-
-
-class _Console(_Quiet, logging.StreamHandler):  # type: ignore[type-arg]
-    """Never waits: where stderr is a pipe that nobody reads, or a terminal that was stopped, the line is dropped."""
-
     def emit(self, record: logging.LogRecord) -> None:
         if self._takes_a_line():
             super().emit(record)
         else:
             self.dropped += 1
-
-    def format(self, record: logging.LogRecord) -> str:
-        # A pipe that is ready takes 4096 bytes without waiting (POSIX, PIPE_BUF), not more.
-        return super().format(record)[:_CONSOLE_LINE]
 
     def _takes_a_line(self) -> bool:
         if not hasattr(select, "poll"):
@@ -51,11 +43,13 @@ class _Console(_Quiet, logging.StreamHandler):  # type: ignore[type-arg]
             return True  # no descriptor behind it: an app's own object, a test's
 
 
-class _Formatter(logging.Formatter):
-    """``2026-11-21 20:37:10.205 [base.BaseSubtask.18205]: INFO: text``, local time, 24 hours."""
+class _Text(logging.Formatter):
+    """``2026-11-21 20:37:10.205 [base.BaseSubtask.18205]: INFO: text``, local time, 24 hours. A line of more than
+    ``longest`` characters is cut."""
 
-    def __init__(self, shown: str) -> None:
-        super().__init__(_LINE, defaults={"shown": shown})
+    def __init__(self, shown: str, longest: int | None, line: str = _LINE) -> None:
+        super().__init__(line, defaults={"shown": shown})
+        self._longest = longest
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
@@ -68,7 +62,72 @@ class _Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         # A file name may hold bytes that are no UTF-8; the line is written all the same.
-        return super().format(record).encode("utf-8", "backslashreplace").decode("utf-8")
+        return super().format(record).encode("utf-8", "backslashreplace").decode("utf-8")[: self._longest]
+
+
+class _Json(logging.Formatter):
+    """One JSON object a line, in ASCII: at (UTC), level, task, who, pid, message, and trace where there is one."""
+
+    def __init__(self, shown: str, task: str, longest: int | None) -> None:
+        super().__init__()
+        head, _, pid = shown.rpartition(".")
+        self._who = head if pid.isdecimal() and head else shown
+        self._task, self._longest = task, longest
+
+    def format(self, record: logging.LogRecord) -> str:
+        import json
+
+        from .events import utc
+
+        found = {
+            "at": utc(record.created), "level": record.levelname.lower(), "task": self._task, "who": self._who,
+            "pid": record.process, "message": record.getMessage().encode("utf-8", "backslashreplace").decode("utf-8"),
+        }  # fmt: skip
+        if record.exc_info:
+            found["trace"] = self.formatException(record.exc_info)
+        line = json.dumps(found)
+        # Cut, it is an object still: the trace goes first, then the end of the message.
+        while self._longest is not None and len(line) > self._longest and found.get("message"):
+            if found.pop("trace", None) is None:
+                found["message"] = str(found["message"])[: len(str(found["message"])) * 3 // 4]
+            line = json.dumps(found)
+        return line
+
+
+class _Journal(logging.Formatter):
+    """Lines for the journal, which has a time of its own: the priority before each, as in sd-daemon(3)."""
+
+    _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        mark = next((number for level, number in self._PRIORITIES if record.levelno >= level), 7)
+        return "\n".join(f"<{mark}>{line}" for line in self._inner.format(record).splitlines())
+
+
+def is_journal(stream: object) -> bool:
+    """Whether what is written to this stream goes to systemd's journal: ``JOURNAL_STREAM`` names its device and inode
+    (systemd.exec(5))."""
+    named = os.environ.get(_JOURNAL_VARIABLE, "")
+    if not named:
+        return False
+    try:
+        found = os.fstat(stream.fileno())  # type: ignore[attr-defined]
+    except (OSError, ValueError, AttributeError):
+        return False
+    return named == f"{found.st_dev}:{found.st_ino}"
+
+
+def _formatter(name: str, task: str, form: str, *, console: bool) -> logging.Formatter:
+    # A pipe that is ready takes 4096 bytes without waiting (POSIX, PIPE_BUF), not more.
+    longest = _CONSOLE_LINE if console else None
+    journal = console and is_journal(sys.stderr)
+    inner: logging.Formatter
+    inner = _Json(name, task, longest) if form == "json" else _Text(name, longest, _JOURNAL_LINE if journal else _LINE)
+    return _Journal(inner) if journal else inner
 
 
 class _Logger(logging.Logger):
@@ -79,35 +138,55 @@ class _Logger(logging.Logger):
         return level >= self.level and level > self.manager.disable
 
 
-def setup_logging(name: str, file: str | None, to_console: bool) -> logging.Logger:
+def setup_logging(
+    name: str, file: str | None, to_console: bool, *, task: str = "", form: str = "text", max_bytes: int = 0, keep: int = 1,
+    own_output: bool = False,
+) -> logging.Logger:  # fmt: skip
     """A logger of its own for one master or child.
 
     ``name`` is what stands in the brackets, by custom module.Class.pid. ``file`` is a path whose folders
-    are made, or None; ``to_console`` adds stderr. Two calls never share a logger, so no line is written
+    are made, or None; ``to_console`` adds stderr, in the journal's own form where that is the journal. ``form`` is
+    'text' or 'json', ``task`` what a JSON line says of it. ``max_bytes``, ``keep``, ``own_output``: see ``LogFile``.
+
+    Two calls never share a logger, so no line is written
     twice. A file that cannot be opened costs one warning, and warnings then go to stderr in any case. No
     call of the logger raises or prints because of a full disk or a closed stream; ``dropped_lines``
     counts what was lost.
     """
     logger = _Logger(f"pysubtask.{name}.{next(_numbers)}", logging.INFO)
     logger.propagate = False
-    formatter = _Formatter(name)
     problem: OSError | None = None
-    handlers: list[logging.Handler] = []
     if file is not None:
+        from .log_file import LogFile
+
         try:
-            os.makedirs(os.path.dirname(file) or ".", exist_ok=True)
-            handlers.append(_File(file, encoding="utf-8"))
+            logger.addHandler(LogFile(file, max_bytes, keep, own_output=own_output))
+            logger.handlers[-1].setFormatter(_formatter(name, task, form, console=False))
         except OSError as exc:
             problem = exc
     if sys.stderr is not None and (to_console or problem is not None):
-        handlers.append(_Console(sys.stderr))
-        handlers[-1].setLevel(logging.NOTSET if to_console else logging.WARNING)
-    for handler in handlers or [logging.NullHandler()]:
-        handler.setFormatter(formatter)
-        logger.addHandler(handler)
+        console = _Console(sys.stderr)
+        console.setLevel(logging.NOTSET if to_console else logging.WARNING)
+        console.setFormatter(_formatter(name, task, form, console=True))
+        logger.addHandler(console)
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
     if problem is not None:
         logger.warning("Log file [%s] cannot be written (%s): logging to the console only.", file, problem.strerror)
     return logger
+
+
+class LogOptions(TypedDict):
+    """What the settings say of a log, as ``setup_logging`` takes it."""
+
+    form: str
+    max_bytes: int
+    keep: int
+
+
+def log_options(settings: Mapping[str, Any]) -> LogOptions:
+    """The resolved settings LogFormat, LogMaxBytes and LogKeep."""
+    return {"form": settings["LogFormat"], "max_bytes": settings["LogMaxBytes"], "keep": settings["LogKeep"]}
 
 
 def set_level(logger: logging.Logger, word: str) -> None:
@@ -128,4 +207,4 @@ def close_logging(logger: logging.Logger) -> None:
 
 def dropped_lines(logger: logging.Logger) -> int:
     """How many lines could not be written since the logger was made (each place counts its own)."""
-    return sum(handler.dropped for handler in logger.handlers if isinstance(handler, _Quiet))
+    return sum(getattr(handler, "dropped", 0) for handler in logger.handlers)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..common.entries import Entry, first_folder, read_entries
-from ..common.logs import setup_logging
+from ..common.logs import log_options, set_level, setup_logging
 from ..common.process import EXIT_STOPPED, is_alive, process_start
 from ..common.watched import Watched
 from .child import Child, Launch, Restarts, folders_for, wait
@@ -91,7 +91,10 @@ class BaseMaster(Voice):
         self._busy = False
         self._next_look = 0.0
         self._told_copy = False
-        self.logger = setup_logging(f"{self.shown_module}.{self.shown_name}.{self._pid}", self._log_file, self._console)
+        first = self._seats[0].plan
+        shown = f"{self.shown_module}.{self.shown_name}.{self._pid}"
+        self.logger = setup_logging(shown, self._log_file, self._console, task=first.task, **log_options(first.settings))
+        set_level(self.logger, first.settings["LogLevel"])
         self._stamps = Stamps(self.logger)
         from .holds import Holds
         from .old_files import OldFiles

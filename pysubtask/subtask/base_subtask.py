@@ -23,7 +23,7 @@ from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError
 from ..common.events import EventLog, utc
 from ..common.handoff import Handoff
 from ..common.lock import Holder, StateLock, process_start
-from ..common.logs import set_level, setup_logging
+from ..common.logs import log_options, set_level, setup_logging
 from ..common.notify import Stamp
 from ..common.process import EXIT_STOPPED
 from ..common.watched import Watched
@@ -79,7 +79,10 @@ class BaseSubtask:
         self.wall = wall
         self.description = str(self.settings["SubtaskDescription"])
         shown = f"{handoff.extension}.{type(self).__name__}.{os.getpid()}"
-        self.log = self.baselogger = setup_logging(shown, handoff.log_file, handoff.log_to_console)
+        self.log = self.baselogger = setup_logging(
+            shown, handoff.log_file, handoff.log_to_console, task=handoff.task, own_output=not handoff.log_to_console,
+            **log_options(self.settings),
+        )  # fmt: skip
         self.source_path = ""
         self.board = Board(wall)
         self._wake = Wake()

@@ -1,0 +1,122 @@
+"""A log file that several processes write to, and that is put aside when it is full.
+
+Whole lines are appended by one write each (O_APPEND), so lines of two writers never mix. The file is put aside by a
+rename under a lock that nobody waits for; whoever has it open notices at its next line that the name means another
+file, and opens that. A line written in between is in the file that was put aside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+
+try:
+    from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+except ImportError:  # no rename of an open file there either: the log grows
+    flock = None  # type: ignore[assignment]
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_OUTPUTS = (1, 2)
+
+
+class LogFile(logging.Handler):
+    """Appends to ``path``; above ``max_bytes`` (0: never) the file becomes ``path.1``, that one ``path.2``, up to ``keep``.
+
+    ``own_output``: where stdout or stderr of this process is the log, too, they follow to the new file.
+    OSError where the file cannot be opened. A line that cannot be written is dropped and counted in ``dropped``.
+    """
+
+    def __init__(self, path: str, max_bytes: int = 0, keep: int = 1, *, own_output: bool = False) -> None:
+        super().__init__()
+        self.dropped = 0
+        self.path = os.path.abspath(path)
+        self._max, self._keep, self._own_output = max_bytes, keep, own_output
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        self._fd: int | None = os.open(self.path, _FLAGS, 0o666)
+        self._torn = False
+        self._pid = os.getpid()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
+            if self._fd is None:
+                # An app that configures its own logging closes every handler there is.
+                self._fd, self._pid = os.open(self.path, _FLAGS, 0o666), os.getpid()
+            self._follow()
+            self._rotate(len(line))
+            self._write(line)
+        except Exception:  # noqa: BLE001 - whatever it is, the caller's work is worth more than a line of its log
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        self.dropped += 1
+
+    def close(self) -> None:
+        with self.lock or contextlib.nullcontext():
+            fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+        super().close()
+
+    def _write(self, line: bytes) -> None:
+        assert self._fd is not None
+        # What a full disk left of the line before it must not run into this one.
+        rest = memoryview(b"\n" + line if self._torn else line)
+        while rest:
+            done = os.write(self._fd, rest)
+            rest = rest[done:]
+            self._torn = bool(rest)
+
+    def _follow(self) -> None:
+        """Open the file anew where the name does not mean it any more: another process, or a person, has put it aside."""
+        assert self._fd is not None
+        try:
+            # A forked copy opens it for itself: one that is shared would share the lock as well.
+            if os.getpid() == self._pid and os.path.samestat(os.stat(self.path), os.fstat(self._fd)):
+                return
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return
+        try:
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            fd = os.open(self.path, _FLAGS, 0o666)
+        except OSError:
+            return  # the old one takes the line
+        self._take(fd)
+
+    def _take(self, fd: int) -> None:
+        old, self._fd, self._torn, self._pid = self._fd, fd, False, os.getpid()
+        assert old is not None
+        if self._own_output:
+            for number in _OUTPUTS:
+                with contextlib.suppress(OSError):
+                    if os.path.samestat(os.fstat(number), os.fstat(old)):
+                        os.dup2(fd, number)
+        os.close(old)
+
+    def _rotate(self, coming: int) -> None:
+        if not self._max or flock is None or self._fd is None:
+            return
+        size = os.fstat(self._fd).st_size
+        if not size or size + coming <= self._max:
+            return
+        fd = self._fd
+        # Whoever has the lock is at it already. A line that cannot be put elsewhere goes where it can, the next one tries again.
+        with contextlib.suppress(OSError):
+            flock(fd, LOCK_EX | LOCK_NB)
+            try:
+                if os.path.samestat(os.stat(self.path), os.fstat(fd)):
+                    self._put_aside()
+                    self._follow()
+            finally:
+                if fd == self._fd:
+                    flock(fd, LOCK_UN)
+
+    def _put_aside(self) -> None:
+        # Only up to the first gap: a process that was killed in between has left one, and nothing is pushed out for it.
+        last = next((n for n in range(1, self._keep) if not os.path.lexists(f"{self.path}.{n}")), self._keep)
+        for number in range(last, 1, -1):
+            os.replace(f"{self.path}.{number - 1}", f"{self.path}.{number}")
+        os.replace(self.path, f"{self.path}.1")

@@ -15,17 +15,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from .explore import CHANGES, Explorer, Outcome, Trial, pairs, singles, some_pairs
+from .power import PowerCuts
 
 Chosen = dict[str, tuple[str, ...]]
 Work = Callable[[Explorer, Chosen, argparse.Namespace, Callable[[int], bool]], Iterator[Outcome]]
 
 _SHOWN_PROBLEMS = 20
+_SEEDS = 2
 
 
 def main(argv: list[str] | None = None) -> int:
     """The exit status: 0 where nothing was lost, torn or left behind."""
     parser = argparse.ArgumentParser(prog="python -m pysubtask.testing.crash", description=__doc__)
     parser.add_argument("--pairs", action="store_true", help="all pairs of crash points, too (an hour of one core)")
+    parser.add_argument("--power", action="store_true", help="cut the power instead of killing (needs strace)")
     parser.add_argument("--sample", type=int, metavar="N", help="only so many, chosen by --seed")
     parser.add_argument("--seed", type=int, default=1, help="of the sample (default: 1)")
     parser.add_argument("--kind", choices=CHANGES, help="one kind of server alone")
@@ -42,10 +45,15 @@ def main(argv: list[str] | None = None) -> int:
         if args.kind in (None, kind)
     }
     begun = time.monotonic()
-    ok = True
-    for title, work in (("crash points", _points), ("pairs of crash points", _pairs)):
-        if title == "crash points" or args.pairs:
-            ok &= _table(title, _shared(work, chosen, args, memory))
+    if args.power:
+        if shutil.which("strace") is None:
+            print("pysubtask: there is no strace. Run:  apt-get install strace", file=sys.stderr)  # noqa: T201
+            return 2
+        ok = _table("power cuts", _shared(_cuts, chosen, args, memory))
+    else:
+        ok = _table("crash points", _shared(_points, chosen, args, memory))
+        if args.pairs:
+            ok &= _table("pairs of crash points", _shared(_pairs, chosen, args, memory))
     print(f"{time.monotonic() - begun:.0f} s")  # noqa: T201
     return 0 if ok else 1
 
@@ -67,6 +75,18 @@ def _pairs(explorer: Explorer, chosen: Chosen, args: argparse.Namespace, part: C
         yield from pairs(explorer, chosen, part)
     elif part(0):
         yield from some_pairs(explorer, chosen, args.sample, args.seed)
+
+
+def _cuts(explorer: Explorer, chosen: Chosen, args: argparse.Namespace, part: Callable[[int], bool]) -> Iterator[Outcome]:
+    """The share of one process: it records lives of its own, so each takes whole kinds of change."""
+    rows = [(kind, change) for kind, changes in chosen.items() for change in changes]
+    power = PowerCuts(explorer)
+    for number, (kind, change) in enumerate(rows):
+        if part(number):
+            share = None if args.sample is None else max(1, args.sample // len(rows))
+            for found in power.cuts(kind, change, _SEEDS, share, args.seed):
+                trial = Trial(kind, change, (found.cut.after,), late_at=str(found.cut))
+                yield Outcome(trial, found.problem, 0, 1, False)
 
 
 def _shared(work: Work, chosen: Chosen, args: argparse.Namespace, memory: str | None) -> Iterator[Outcome]:
@@ -116,7 +136,8 @@ def _table(title: str, outcomes: Iterable[Outcome]) -> bool:
         wrong[row] += bool(outcome.problem)
         if outcome.problem and shown < _SHOWN_PROBLEMS:
             shown += 1
-            print(f"WRONG: {outcome.trial}: {outcome.problem}", flush=True)  # noqa: T201
+            words = outcome.trial.late_at if outcome.trial.late_at.count(",") else outcome.trial
+            print(f"WRONG: {words}: {outcome.problem}", flush=True)  # noqa: T201
     print(f"{title:30} {'the file is':>12} {'tried':>8} {'lost or torn':>13} {'sent twice':>11}")  # noqa: T201
     for row in tried:
         print(f"{row[0]:30} {row[1]:>12} {tried[row]:8,} {wrong[row]:13,} {again[row]:11,}")  # noqa: T201

@@ -72,7 +72,7 @@ class Explorer:
     """Works in ``folder`` (best on a memory file system); forks, so the process must have one thread only."""
 
     def __init__(self, folder: str) -> None:
-        self._folder = folder
+        self.folder = folder
         self._templates: dict[tuple[str, str], str] = {}
 
     def run(self, trial: Trial) -> Outcome:
@@ -99,7 +99,7 @@ class Explorer:
         status, _ = self._life(station, kind, versions, trial.crashes[0], trial)
         if status != CRASHED:
             return
-        middle = os.path.join(self._folder, "middle")
+        middle = os.path.join(self.folder, "middle")
         shutil.rmtree(middle, ignore_errors=True)
         os.rename(station.root, middle)
         for second in range(1, _MOST_STEPS):
@@ -114,7 +114,7 @@ class Explorer:
             yield self._last(station, pair, versions, 2)
 
     def _fresh(self, trial: Trial) -> tuple[Station, list[bytes]]:
-        station, versions = Station(os.path.join(self._folder, "run")), contents(trial.change)
+        station, versions = Station(os.path.join(self.folder, "run")), contents(trial.change)
         _copy(self._template(KINDS[trial.kind], trial.change), station.root)
         if len(versions) > 1:
             _write(station, versions[1], 2)
@@ -124,6 +124,12 @@ class Explorer:
         if trial.rewritten:
             versions.append(versions[-1] + b"and more\n" * 30)
             _write(station, versions[-1], 3)
+
+    def last(self, station: Station, trial: Trial, goal: bytes) -> str:
+        """A life to its end from whatever ``station`` holds; what is wrong then, or nothing."""
+        versions = contents(trial.change)
+        status, _ = self._life(station, KINDS[trial.kind], versions, 0, trial)
+        return _words(status) or _look(station, KINDS[trial.kind], goal)
 
     def _last(self, station: Station, trial: Trial, versions: list[bytes], crashed: int) -> Outcome:
         """A life to its end, and a look at what there is."""
@@ -146,7 +152,7 @@ class Explorer:
         """A station that has delivered what is there first."""
         key = (kind.name, change)
         if key not in self._templates:
-            root = os.path.join(self._folder, f"template{len(self._templates)}")
+            root = os.path.join(self.folder, f"template{len(self._templates)}")
             station = Station(root)
             for folder in (os.path.dirname(station.data), station.server):
                 os.makedirs(folder)
@@ -163,7 +169,7 @@ class Explorer:
     def _life(self, station: Station, kind: Kind, versions: list[bytes], crash_at: int, trial: Trial) -> tuple[int, int]:
         """A child from its start to its end; (exit status, how many steps it took)."""
         # The state folder's own path is in the handoff and in receipts: every run has the same.
-        home = os.path.join(self._folder, "here")
+        home = os.path.join(self.folder, "here")
         os.rename(station.root, home)
         here = Station(home)
         try:

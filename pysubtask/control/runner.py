@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
-import select
 import signal
-import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..common import requests
@@ -22,6 +20,7 @@ from .config_task import TaskConfig
 from .exits import FAILED, LOCKED, OK, CommandError
 from .running import RunningTask
 from .sd_notify import Notifier
+from .signals import Signals
 
 RELOAD = "reload"
 TICK_SECS = 0.5
@@ -52,26 +51,27 @@ class Runner:
         self._load = load
         self._notifier = notifier
         self._clock = clock
-        self._log = setup_logging(f"control.Runner.{os.getpid()}", None, True)
+        self._log: logging.Logger
         self._tasks: dict[str, RunningTask] = {}
         self._missing: dict[str, TaskConfig] = {}
         self._again_at = 0.0
-        self._stops: list[int] = []
-        self._hung_up = False
+        self._signals = Signals()
         self._reload: _Reload | None = None
         self._next_ping = self._next_status = 0.0
 
     def run(self) -> int:
         """Run until stopped; the exit status. CommandError, ConfigError or OSError where it cannot begin."""
         tasks = self._load()
-        with self._signals() as wake:
+        every = [plan.settings["LogFormat"] for task in tasks for plan in task.plans]
+        self._log = setup_logging(f"control.Runner.{os.getpid()}", None, True, form="json" if set(every) == {"json"} else "text")
+        with self._signals:
             try:
                 self._begin(tasks)
                 self._notifier.say("READY=1")
                 self._log.info("Running: %s", ", ".join(self._tasks))
-                return self._loop(wake)
+                return self._loop()
             finally:
-                self._end(wake)
+                self._end()
 
     def _begin(self, tasks: Sequence[TaskConfig]) -> None:
         """Start all. One whose folder cannot be used now does not keep the others from running; if that goes for all, it is
@@ -92,42 +92,13 @@ class Runner:
             raise error
         self._again_at = self._clock() + _AGAIN_SECS
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[socket.socket]:
-        """Signals are counted, and end a wait at once."""
-        here, there = socket.socketpair()
-        here.setblocking(False)
-        there.setblocking(False)
-        numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
-        before = {number: signal.signal(number, self._on_signal) for number in numbers}
-        fd = signal.set_wakeup_fd(there.fileno(), warn_on_full_buffer=False)
-        try:
-            yield here
-        finally:
-            signal.set_wakeup_fd(fd)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            here.close()
-            there.close()
-
-    def _on_signal(self, number: int, frame: object) -> None:
-        if number in (signal.SIGTERM, signal.SIGINT):
-            self._stops.append(number)
-        else:
-            self._hung_up = True
-
-    def _wait(self, wake: socket.socket, secs: float) -> None:
-        select.select([wake], [], [], secs)
-        with contextlib.suppress(BlockingIOError):
-            wake.recv(4096)
-
     # -- the loop -----------------------------------------------------------------------------------------
 
-    def _loop(self, wake: socket.socket) -> int:
+    def _loop(self) -> int:
         tick = TICK_SECS
         if self._notifier.watchdog_secs is not None:
             tick = min(tick, self._notifier.watchdog_secs / 4)
-        while not self._stops:
+        while not self._signals.stops:
             now = self._clock()
             for task in self._tasks.values():
                 if not task.is_ending:
@@ -142,8 +113,8 @@ class Runner:
             if self._tasks and not self._missing and all(task.master.is_stopped() for task in self._tasks.values()):
                 self._log.info("Every child was stopped by an order: nothing is left to do")
                 return OK
-            self._wait(wake, tick)
-        return _INTERRUPTED if self._stops[0] == signal.SIGINT else OK
+            self._signals.wait(tick)
+        return _INTERRUPTED if self._signals.stops[0] == signal.SIGINT else OK
 
     def _tell(self, now: float) -> None:
         """A sign of life while all is in order, and a line about what goes on."""
@@ -155,7 +126,7 @@ class Runner:
             self._next_status = now + _STATUS_SECS
             self._notifier.status(summary([task.config for task in self._tasks.values()]))
 
-    def _end(self, wake: socket.socket) -> None:
+    def _end(self) -> None:
         """Stop everything; a second signal hurries the children, a third kills them."""
         self._notifier.say("STOPPING=1", "STATUS=delivering what is due")
         for task in self._tasks.values():
@@ -164,12 +135,12 @@ class Runner:
         while any(task.is_ending for task in self._tasks.values()):
             if self._notifier.watchdog_secs is not None:
                 self._notifier.say("WATCHDOG=1")
-            if len(self._stops) > hurried:
-                hurried = len(self._stops)
+            if len(self._signals.stops) > hurried:
+                hurried = len(self._signals.stops)
                 self._log.warning("Stopping at once; what is queued goes at the next start")
                 for task in self._tasks.values():
                     task.master.hurry(kill=hurried > 2)
-            self._wait(wake, 0.1)
+            self._signals.wait(0.1)
         self._notifier.close()
 
     # -- a changed config ---------------------------------------------------------------------------------
@@ -190,8 +161,8 @@ class Runner:
                     asked.append((task.folder, order.id))
                 else:
                     self._answer(task.folder, order.id, error=order.problem or f"{order.op!r} is not known here. Known: {RELOAD}.")
-        if asked or self._hung_up:
-            self._hung_up = False
+        if asked or self._signals.hung_up:
+            self._signals.hung_up = False
             self._begin_reload(asked, now)
 
     def _begin_reload(self, asked: list[tuple[str, str]], now: float) -> None:

@@ -1,4 +1,4 @@
-"""``pysubtask run``: run the tasks of a config in the foreground."""
+"""``pysubtask run``: run the tasks of a config, or a program of one's own, in the foreground."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from .. import own_pair
 from ..config_file import load
 from ..config_task import TaskConfig
 from ..runner import Runner
@@ -14,21 +15,33 @@ from ..sd_notify import VARIABLES, Notifier
 from ..task_values import forget_secrets
 
 
-@click.command(short_help="Run the tasks of a config in the foreground.")
-@click.argument("config", required=False, metavar="[CONFIG]")
+@click.command(short_help="Run the tasks of a config, or a program of your own.")
+@click.argument("config", required=False, metavar="[CONFIG|MODULE:CLASS]")
 @click.option("-t", "--task", "names", multiple=True, metavar="NAME", help="Only this task of the config (may be given again).")
-def command(config: str | None, names: tuple[str, ...]) -> int:
+@click.option("--name", metavar="NAME", help="With MODULE:CLASS: what it is called; only one of a name runs.")
+def command(config: str | None, names: tuple[str, ...], name: str | None) -> int:
     """Run the tasks of CONFIG, a TOML file or a folder with pysubtask.toml and conf.d/*.toml. Without CONFIG the folder is
     $PYSUBTASK_CONFIG_DIR, else /etc/pysubtask, else ~/.config/pysubtask.
 
     Ctrl-C or SIGTERM delivers what is due and ends; a second one hurries, a third ends at once. SIGHUP or 'pysubtask
     reload' takes up what was changed in the config. It also ends when all its children were stopped by 'pysubtask stop'.
 
+    MODULE:CLASS is a program of your own, found from the folder you are in: a class made from BaseMaster, or any object with
+    start and stop. What it has of setup, restore, setup_final, start, announce is called in this order, then loop again and
+    again until it returns False or a signal comes, then stop and, once whatever happened, cleanup.
+
     \b
     pysubtask run station.toml
     pysubtask run --task roof           one task of the config folder
+    pysubtask run station:Station       the class Station in station.py
     """
     environ = dict(os.environ)
+    if config is not None and own_pair.is_meant(config):
+        if names:
+            raise click.UsageError("--task is for a config; what MODULE:CLASS is called says --name.")
+        return _own(config, name, Notifier(environ))
+    if name is not None:
+        raise click.UsageError("--name is for MODULE:CLASS; a task of a config is chosen with --task.")
     told: set[str] = set()
 
     def read() -> Sequence[TaskConfig]:
@@ -41,7 +54,13 @@ def command(config: str | None, names: tuple[str, ...]) -> int:
         return tasks
 
     notifier = Notifier(environ)
-    for name in VARIABLES:
-        os.environ.pop(name, None)
+    for variable in VARIABLES:
+        os.environ.pop(variable, None)
     forget_secrets(os.environ)
     return Runner(read, notifier).run()
+
+
+def _own(word: str, name: str | None, notifier: Notifier) -> int:
+    for variable in VARIABLES:
+        os.environ.pop(variable, None)
+    return own_pair.OwnPair(word, own_pair.load(word), name, notifier).run()

@@ -26,9 +26,10 @@ SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats()
 ANYTHING = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4), max_leaves=12
 )
-KNOWN_WORDS = st.sampled_from(
-    ["format", "op", "args", "who", "user", "pid", "at", "ok", "result", "error", "epoch", "n", "kind", "seq", "task", "extension", "destination", "state_dir", "settings", "entries", "residual", "file", "dir"]
-)
+KNOWN_WORDS = st.sampled_from([
+    "format", "op", "args", "who", "user", "pid", "at", "ok", "result", "error", "epoch", "n", "kind", "seq", "task", "extension",
+    "destination", "state_dir", "settings", "entries", "residual", "file", "dir",
+])  # fmt: skip
 PLAUSIBLE = st.dictionaries(KNOWN_WORDS, ANYTHING, max_size=8).map(lambda found: json.dumps({"format": 1, **found}).encode())
 BYTES = st.binary(max_size=300) | PLAUSIBLE | ANYTHING.map(lambda found: json.dumps(found).encode()) | st.just(b"[" * 50_000)
 

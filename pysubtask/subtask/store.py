@@ -5,6 +5,7 @@ The child's main thread waits for it; the courier's event loop awaits it and nev
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -65,11 +66,19 @@ class Store:
     def _mend_receipts(self, spool: Spool) -> None:
         """Write again what a crash kept from the receipts file, then let the copies in the spool go."""
         last = receipts.last_seq(self.state_dir)
-        receipts.append(self.state_dir, spool.receipts_after(last), sync=True)
-        spool.receipts_safe(max(last, receipts.last_seq(self.state_dir)))
         if spool.meta("receipt", 0) < last:
             spool.set_meta("receipt", last)
-        receipts.compact(self.state_dir, time.strftime("%Y-%m", time.gmtime(self._wall())))
+        missing = list(spool.receipts_after(last))
+        try:
+            receipts.append(self.state_dir, missing, sync=True)
+        except OSError:
+            # Nothing waits for that: they stay in the spool, and go before those of the next delivery.
+            self._unwritten = missing
+            return
+        spool.receipts_safe(max(last, receipts.last_seq(self.state_dir)))
+        # A disk without room for a second copy keeps the long file.
+        with contextlib.suppress(OSError):
+            receipts.compact(self.state_dir, time.strftime("%Y-%m", time.gmtime(self._wall())))
 
     def submit(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> Future[T]:
         """Run a call on the spool's thread; its result as a future."""

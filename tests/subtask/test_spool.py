@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from pysubtask.common.errors import SpoolBusy, SpoolDamaged
 from pysubtask.common.notify import Stamp
+from pysubtask.common.receipts import read_receipts
 from pysubtask.subtask import database
 from pysubtask.subtask.plan import Known, Way
 from pysubtask.subtask.spool import Done, Entry, Spool, temp_name
@@ -542,3 +543,27 @@ def test_a_queue_that_another_program_has_open_is_not_put_aside(tmp_path, monkey
     assert store.damaged is None
     store.close()
     assert not list(tmp_path.glob("*damaged*"))
+
+
+def test_a_receipts_file_that_cannot_be_written_stops_nobody_and_costs_no_receipt(tmp_path):
+    """A folder in its place binds root, too."""
+
+    def deliver(store, version):
+        def all_of_it():
+            store.spool.enqueue([entry("a", version)])
+            (taken,) = take(store.spool)
+            return store.deliver([Done(taken.id, RemoteStat(taken.size, taken.mtime_ns // 10**9), 1, "size", ())])
+
+        return store.run(all_of_it)
+
+    path = tmp_path / "receipts.jsonl"
+    path.mkdir()
+    store = Store(str(tmp_path), HERE, lambda path: None)
+    deliver(store, 1)
+    store.close()
+    store = Store(str(tmp_path), HERE, lambda path: None)
+    deliver(store, 2)
+    path.rmdir()
+    deliver(store, 3)
+    assert [receipt.seq for receipt in read_receipts(str(tmp_path))] == [1, 2, 3]
+    store.close()

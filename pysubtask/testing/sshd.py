@@ -87,7 +87,7 @@ class OpenSSHServer:
             assert sshd is not None
             with open(self._logs / "sshd.log", "ab") as log:
                 told = log.tell()
-                words = [*self._within, *_dies_with_us(), sshd, "-D", "-e", "-f", str(self.root / "sshd_config")]
+                words = [*self._within, *dies_with_us(), sshd, "-D", "-e", "-f", str(self.root / "sshd_config")]
                 self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
             if self._answers(port, told):
                 self.port = port
@@ -289,7 +289,7 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def _dies_with_us() -> list[str]:
+def dies_with_us() -> list[str]:
     """Words in front of a command that end it with this process, however that ends; not from a thread, which ends earlier."""
     setpriv = shutil.which("setpriv")
     if setpriv is None or threading.current_thread() is not threading.main_thread():

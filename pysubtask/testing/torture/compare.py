@@ -1,0 +1,75 @@
+"""What the local folders hold, what the server holds, and what the receipts say: compared."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pysubtask.common.notify import is_signal_file
+from pysubtask.common.receipts import read_receipts
+
+TEMP = ".pysubtask-"
+
+
+class Difference(NamedTuple):
+    """Names of files that are not on the server as they are here, of what is left behind, and what receipts say wrongly."""
+
+    missing: list[str]
+    left: list[str]
+    receipts: list[str]
+
+    @property
+    def none(self) -> bool:
+        return not (self.missing or self.left or self.receipts)
+
+
+class Digests:
+    """SHA-256 of files, remembered while a file's stamp stays."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[tuple[int, ...], str]] = {}
+
+    def of(self, path: str) -> str:
+        """'' where it is not there."""
+        try:
+            with open(path, "rb") as file:
+                info = os.fstat(file.fileno())
+                # SFTP sets whole seconds, and an inode's number is soon another file's.
+                stamp = (info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size)
+                found = self._known.get(path)
+                if found is None or found[0] != stamp:
+                    found = self._known[path] = stamp, hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return ""
+        return found[1]
+
+
+def data_files(folders: Iterable[str]) -> dict[str, str]:
+    """Name and path of the regular files right in these folders that are data."""
+    found = {}
+    for folder in folders:
+        with os.scandir(folder) as entries:
+            found.update({entry.name: entry.path for entry in entries
+                          if entry.is_file(follow_symlinks=False) and not is_signal_file(entry.name)})  # fmt: skip
+    return found
+
+
+def compare(files: dict[str, str], server: str, bak: str, state: str, digests: Digests) -> Difference:
+    """``files``: what must stand on the server, by name; ``bak`` and ``state`` are the child's folders."""
+    there = {entry.name for entry in os.scandir(server)}
+    missing = [name for name, path in files.items() if name not in there
+               or digests.of(os.path.join(server, name)) != digests.of(path)]  # fmt: skip
+    left = [f"{name} on the server" for name in there - files.keys()]
+    if os.path.isdir(bak):
+        left += [f"{entry.name} in the bak folder" for entry in os.scandir(bak)]
+    last = {receipt.name: receipt for receipt in read_receipts(state)}
+    wrong = []
+    for name, path in files.items():
+        receipt = last.get(name)
+        if receipt is None:
+            wrong.append(f"no receipt of {name}")
+        elif (receipt.size, receipt.digest) != (os.path.getsize(path), digests.of(path)):
+            wrong.append(f"the last receipt of {name} is of another content")
+    return Difference(sorted(missing), sorted(left), wrong)

@@ -1,0 +1,146 @@
+"""Stalls of any kind: how long until the child leaves them. StallSecs and ConnectTimeoutSecs are 3."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+
+from ..relay import Relay
+from .bench import Bench, Lab, Outcome
+from .catalogue import fault
+from .faults_network import mute, relayed
+
+SECS = 3.0
+_MARGIN = 5.0
+_TIMES = 5
+_SIZE = 40_000
+
+
+def _left(bench: Bench, kind: str) -> float:
+    """Seconds until the next event of this kind; far too many where none comes."""
+    before, begun = bench.kinds()[kind], time.monotonic()
+    came = bench.wait(lambda: bench.kinds()[kind] > before, 30)
+    return time.monotonic() - begun if came else 999.0
+
+
+def _measured(lab: Lab, stall: Callable[[Bench, Relay], float]) -> Outcome:
+    bench, relay = relayed(lab, StallSecs=SECS, ConnectTimeoutSecs=SECS)
+    took = []
+    for _ in range(_TIMES):
+        took.append(stall(bench, relay))
+        relay.heal()
+        relay.cut_all()
+        bench.write("b.csv", lab.chance.randbytes(100))
+        bench.arrived("a.csv", "b.csv")
+        bench.wait(bench.idle)
+    in_time = sum(secs <= SECS + _MARGIN for secs in took)
+    return bench.outcome(_TIMES, in_time, f"left after {min(took):.1f} to {max(took):.1f} s (allowed: {SECS + _MARGIN:.0f})")
+
+
+@fault("stall", "connect")
+def connect(lab: Lab) -> Outcome:
+    """Nobody answers the first packet: the queue of a listener is full."""
+    bench, _ = relayed(lab, StallSecs=SECS, ConnectTimeoutSecs=SECS)
+    port, took = bench.ftp["HostPort"], []
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        for one in fillers:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        for _ in range(3):
+            bench.again(HostPort=full.getsockname()[1])
+            bench.write("a.csv", lab.chance.randbytes(100))
+            bench.wait(lambda: bench.page().get("state") == "connecting", 20)
+            took.append(_left(bench, "connect_failed"))
+            bench.again(HostPort=port)
+            bench.arrived("a.csv")
+        for one in fillers:
+            one.close()
+    in_time = sum(secs <= SECS + _MARGIN for secs in took)
+    return bench.outcome(3, in_time, f"left after {min(took):.1f} to {max(took):.1f} s (allowed: {SECS + _MARGIN:.0f})")
+
+
+@fault("stall", "greeting")
+def greeting(lab: Lab) -> Outcome:
+    with mute() as port:
+        def stall(bench: Bench, relay: Relay) -> float:
+            real, relay.target = relay.target, ("127.0.0.1", port)
+            relay.cut_all()
+            bench.write("a.csv", lab.chance.randbytes(100))
+            try:
+                return _left(bench, "connect_failed")
+            finally:
+                relay.target = real
+
+        return _measured(lab, stall)
+
+
+@fault("stall", "login")
+def login(lab: Lab) -> Outcome:
+    def stall(bench: Bench, relay: Relay) -> float:
+        relay.cut_all()
+        relay.stall(after=lab.chance.randrange(100, 2500))
+        bench.write("a.csv", lab.chance.randbytes(100))
+        return _left(bench, "connect_failed")
+
+    return _measured(lab, stall)
+
+
+@fault("stall", "write")
+def write(lab: Lab) -> Outcome:
+    def stall(bench: Bench, relay: Relay) -> float:
+        relay.stall("up", after=20_000 + lab.chance.randrange(100_000))
+        bench.write("a.csv", lab.chance.randbytes(300_000))
+        bench.wait(lambda: relay.stalled, 20)
+        return _left(bench, "connection_lost")
+
+    return _measured(lab, stall)
+
+
+def _last(lab: Lab, way: str, back: int) -> Outcome:
+    """Stalled so many bytes before the end of what a file of this size takes on a warm connection."""
+    def stall(bench: Bench, relay: Relay) -> float:
+        counts = []
+        for _ in range(2):
+            before = relay.up, relay.down
+            bench.write("a.csv", lab.chance.randbytes(_SIZE))
+            bench.arrived("a.csv")
+            bench.wait(bench.idle)
+            counts.append((relay.up - before[0], relay.down - before[1]))
+        total = counts[-1][0] if way == "up" else counts[-1][1]
+        relay.stall("up" if way == "up" else "down", after=total - back)
+        bench.write("a.csv", lab.chance.randbytes(_SIZE))
+        bench.wait(lambda: relay.stalled, 10)
+        return _left(bench, "connection_lost")
+
+    return _measured(lab, stall)
+
+
+@fault("stall", "rename: its request is held back")
+def rename(lab: Lab) -> Outcome:
+    return _last(lab, "up", 60)
+
+
+@fault("stall", "close and rename: their answers are held back")
+def close(lab: Lab) -> Outcome:
+    return _last(lab, "down", 40)
+
+
+@fault("stall", "disconnect")
+def disconnect(lab: Lab) -> Outcome:
+    """A link that stands still when the child wants to rest."""
+    bench, relay = relayed(lab, StallSecs=SECS, ConnectTimeoutSecs=SECS, DeadTimeMilli=1000)
+    took = []
+    for _ in range(3):
+        bench.write("a.csv", lab.chance.randbytes(100))
+        bench.arrived("a.csv")
+        relay.stall()
+        begun = time.monotonic()
+        rested = bench.wait(lambda: bench.page().get("state") == "resting", 30)
+        took.append(time.monotonic() - begun if rested else 999.0)
+        relay.heal()
+    in_time = sum(secs <= 1 + SECS + _MARGIN for secs in took)
+    return bench.outcome(3, in_time, f"at rest after {min(took):.1f} to {max(took):.1f} s, DeadTimeMilli 1000")

@@ -31,6 +31,8 @@ EXPECT_SECS = 10.0
 _CLOSE_SECS = 5.0
 _TAKE_SECS = 0.02
 """While most places are taken, the next versions are taken together: each time is a commit."""
+_BIG_AT_ONCE = 8
+"""More of them would only arrive later, all at the end."""
 _NEVER = float("inf")
 _PAUSED = "paused"
 
@@ -72,6 +74,9 @@ class Courier:
         self._refusals = 0
         self._try_at = 0.0
         self._taken_at = 0.0
+        # What can be taken now is taken, unless ``_more``; nothing else is due before ``_due_at``.
+        self._more = True
+        self._due_at = 0.0
         self._held = ""
         self._deadline: float | None = None
         self._last_notice = clock()
@@ -86,14 +91,21 @@ class Courier:
         self._thread.start()
         self._ready.wait()
 
+    def grew(self) -> None:
+        """There is something new in the queue."""
+        self._call(self._take_more)
+
     def wake(self) -> None:
-        """The queue grew."""
+        """The queue is another one."""
         self._call(self._wake_now)
 
     def expect(self) -> None:
         """There will be something to send soon: be connected by then."""
-        self._expected_until = self._clock() + EXPECT_SECS
-        self.wake()
+        now = self._clock()
+        news = now > self._expected_until - EXPECT_SECS / 2
+        self._expected_until = now + EXPECT_SECS
+        if news and not self._connected:
+            self.grew()
 
     def hold(self) -> None:
         """Something was paused: what of it is on its way is called back."""
@@ -136,14 +148,24 @@ class Courier:
             with contextlib.suppress(RuntimeError):  # it has ended
                 loop.call_soon_threadsafe(function)
 
+    def _take_more(self) -> None:
+        self._more = True
+        self._wake.set()
+
     def _wake_now(self) -> None:
+        self._due_at = 0.0
+        self._take_more()
+
+    def _look_again(self, due: float | None) -> None:
+        if due is not None:
+            self._due_at = min(self._due_at, due)
         self._wake.set()
 
     def _hold_now(self) -> None:
         paused = self._desk.spool.backlog.paused
         if self._deliveries.moves(None if EVERYTHING in paused else paused):
             self._deliveries.interrupt(_PAUSED)
-        self._wake.set()
+        self._wake_now()
 
     def _take_settings(self) -> None:
         self._policy = self._deliveries.policy = Policy.of(self._settings)
@@ -151,7 +173,7 @@ class Courier:
             self._transport.pace.rate = float(self._settings["RateLimit"])
         longest = login_wait(self._refusals, self._policy) if self._held else self._policy.long_wait * (1 + JITTER)
         self._try_at = min(self._try_at, self._clock() + longest)
-        self._wake.set()
+        self._wake_now()
 
     def _beat_now(self) -> None:
         self._deliveries.beat_due = True
@@ -173,7 +195,7 @@ class Courier:
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._deliveries = Deliveries(
-            self._transport, self._desk, self._policy, self._hooks, self._wake.set,
+            self._transport, self._desk, self._policy, self._hooks, self._wake_now, self._look_again,
             delta=bool(self._settings.get("DeltaTransfer")),
         )  # fmt: skip
         await self._recall_hold()
@@ -186,10 +208,12 @@ class Courier:
                 pause = await self._step()
                 if self._over():
                     break
-                if pause > 0:
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(pause):
-                            await self._wake.wait()
+                if pause > 0 and not self._wake.is_set():
+                    timer = self._loop.call_later(pause, self._wake.set)
+                    try:
+                        await self._wake.wait()
+                    finally:
+                        timer.cancel()
         finally:
             await self._deliveries.end("stopped")
             await self._deliveries.settled()
@@ -223,6 +247,7 @@ class Courier:
             await self._lose()
         self._tell_pause()
         if not self._connected:
+            self._more, self._due_at = True, 0.0
             due = await self._desk.ask(self._desk.spool.next_due)
             at = _NEVER if due is None else max(due, self._try_at)
             if deliveries.beat_due and self._deadline is None:
@@ -242,19 +267,19 @@ class Courier:
         if deliveries.beat_due:
             deliveries.begin_beat()
         places = min(int(self._settings["Concurrency"]), self._transport.traits.concurrency)
+        few = max(1, places // 4)
         room = places - len(deliveries)
-        take_at = now if room >= max(1, places // 4) else self._taken_at + _TAKE_SECS
-        if room > 0 and take_at <= now:
-            # Of four places one is kept for what is small, so that live data does not wait behind a backlog.
-            big = max(1, places - (places + 3) // 4) - deliveries.big
-            wall = self._desk.wall()
-            for version in await self._desk.ask(self._desk.take, room, now, wall, big=max(0, big), **self._ways()):
-                deliveries.begin(version)
-                self._taken_at = now
+        take_at = now if room >= few else self._taken_at + _TAKE_SECS
+        if room > 0 and take_at <= now and (self._more or self._due_at <= now):
+            await self._take(places, room, now)
+            room = places - len(deliveries)
+            take_at = self._taken_at + _TAKE_SECS
+        at = now if self._more else self._due_at
         if deliveries.busy:
-            return self._pause(now, take_at if room > 0 and take_at > now else _NEVER, busy=True)
-        due = await self._desk.ask(self._desk.spool.next_due)
-        at = _NEVER if due is None else due
+            # Where something waits for a place: at the first that is free, and then when there are more of them or it is time.
+            soon = 0 < room < few and take_at > now
+            deliveries.look_at = -1 if at > now else places - few if soon else len(deliveries) - 1
+            return self._pause(now, at if at > now else take_at if soon else _NEVER, busy=True)
         rest_at = max(self._last_notice, deliveries.active_at) + self._settings["DeadTimeMilli"] / 1000
         rest_at = max(rest_at, self._expected_until)
         if at <= now:
@@ -263,6 +288,28 @@ class Courier:
             await self._rest(now)
             return 0.0
         return self._pause(now, at, rest_at)
+
+    async def _take(self, places: int, room: int, now: float) -> None:
+        """Send what is due, as far as there is room."""
+        deliveries = self._deliveries
+        # Of four places one is kept for what is small, so that live data does not wait behind a backlog.
+        most = min(_BIG_AT_ONCE, max(1, places - (places + 3) // 4))
+        big, look = max(0, most - deliveries.big), self._due_at <= now
+        # Whoever says from here on that there is more means something new.
+        self._more = False
+        if look:
+            self._due_at = _NEVER
+        versions, due = await self._desk.ask(
+            self._desk.take_and_look, room, now, self._desk.wall(), big=big, look=look, **self._ways()
+        )
+        for version in versions:
+            deliveries.begin(version)
+            self._taken_at = now
+        if len(versions) == room and look:
+            self._due_at = 0.0
+        elif due is not None:
+            self._due_at = min(self._due_at, due)
+        self._more = self._more or len(versions) == room or deliveries.big >= most
 
     def _tell_pause(self) -> None:
         """On the page: a task that is paused, and one that goes on."""

@@ -45,22 +45,27 @@ class Hooks(NamedTuple):
 
 
 class Deliveries:
-    """Made and used on the courier's loop; ``wake`` is called whenever the courier should look again,
-    ``delta`` says that of a file that was changed only what changed shall be sent, where the server can copy.
+    """Made and used on the courier's loop; ``wake`` is called when a version was given back, ``look`` whenever the courier
+    should look again for another reason, with when something is due (monotonic), where that is news. ``delta`` says that of a
+    file that was changed only what changed shall be sent, where the server can copy.
 
     ``broken``: why the connection is of no use any more, or empty. ``stale``: nothing was done on it for a while, so
     that it may have been dead before. ``success`` counts what arrived. ``active_at``: when something last did
     (monotonic). ``busy_until``: the server wants no request before (monotonic). ``toll``: what the link has cost.
+    ``look_at``: the courier wants to look again as soon as no more than so many are in flight.
     """
 
     def __init__(
-        self, transport: Transport, desk: Desk, policy: Policy, hooks: Hooks, wake: Callable[[], None], *, delta: bool = False
+        self, transport: Transport, desk: Desk, policy: Policy, hooks: Hooks, wake: Callable[[], None],
+        look: Callable[[float | None], None], *, delta: bool = False
     ) -> None:
         self._transport = transport
         self._desk = desk
         self.policy = policy
         self._hooks = hooks
         self._wake = wake
+        self._look = look
+        self.look_at = -1
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._big: set[int] = set()
         self._names: dict[int, str] = {}
@@ -115,7 +120,8 @@ class Deliveries:
         job = self._tasks.pop(task, _BEAT)
         self._big.discard(job)
         self._names.pop(job, None)
-        self._wake()
+        if self.broken or len(self._tasks) <= self.look_at or not self.busy:
+            self._look(None)
 
     def moves(self, names: Container[str] | None) -> bool:
         """Whether one of these (None: any) is on its way."""
@@ -166,6 +172,7 @@ class Deliveries:
             self._past_attempt.discard(version.id)
             if not arrived:
                 self._desk.board.end(version.id)
+                self._wake()
 
     async def _attempt(self, version: Version) -> Done | Exception:
         """Try to send it; how it ended. A cancelled attempt is a lost one."""
@@ -317,14 +324,15 @@ class Deliveries:
                 await asyncio.sleep(_GATHER_SECS)
             while not self._finished.empty():
                 dones.append(self._finished.get_nowait())
-            for done, receipt in await self._desk.ask(self._desk.deliver, dones):
+            written, due = await self._desk.ask(self._desk.deliver_and_look, dones)
+            for done, receipt in written:
                 self._arrived()
                 self._log_delivered(done, receipt)
             self.toll.show()
             for done in dones:
                 self._signing.over(done.id)
                 self._finished.task_done()
-            self._wake()
+            self._look(due)
             self._hooks.changed()
 
     def _log_delivered(self, done: Done, receipt: Receipt) -> None:

@@ -48,6 +48,16 @@ class Desk:
 
     # -- on the spool's thread, where a page is taken too: the queue changes together with the board and the events --------
 
+    def take_and_look(self, limit: int, *args: Any, look: bool, **kwargs: Any) -> tuple[list[Version], float | None]:
+        """``take``; and where one should ``look`` and there was not as much as there is room for, when more is due."""
+        versions = self.take(limit, *args, **kwargs)
+        return versions, self.spool.next_due() if look and len(versions) < limit else None
+
+    def deliver_and_look(self, dones: Sequence[Done]) -> tuple[list[tuple[Done, Receipt]], float | None]:
+        """``deliver``; and when the first of those is due that waited for these."""
+        written = self.deliver(dones)
+        return written, self.spool.due_behind([receipt.name for _, receipt in written])
+
     def take(self, *args: Any, **kwargs: Any) -> list[Version]:
         """Versions to send (see Spool.take); they are moving now."""
         versions = self.spool.take(*args, **kwargs)

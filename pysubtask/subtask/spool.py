@@ -137,6 +137,10 @@ class Spool:
                 os.fsdecode(row[0]): (Stamp(*row[1:4]), str(row[4]))
                 for row in self._db.execute("SELECT path, mtime_ns, size, inode, digest FROM source")
             }
+            # Few names have one. A name that is here may have none, one that is not here has none.
+            self._signed = {
+                bytes(row[0]) for row in self._db.execute("SELECT name FROM signature WHERE destination = ?", (destination,))
+            }
 
     def _begin(self, wall: float) -> int:
         """A new epoch: nothing is in flight, everything is due, and the queue belongs to the present destination."""
@@ -182,17 +186,30 @@ class Spool:
         """
         garbage: list[str] = []
         with self._commit():
+            old = self._waiting([os.fsencode(entry.name) for entry in entries])
+            made: dict[bytes, tuple[Any, ...]] = {}
             for entry in entries:
-                garbage += self._put(entry)
-                self._mark(entry)
+                if (name := os.fsencode(entry.name)) in made:
+                    # Twice at once: the second meets the first in the queue.
+                    self._insert(made)
+                    old = self._waiting([name])
+                    made = {}
+                garbage += self._put(entry, name, old.get(name), made)
+            self._insert(made)
+            self._mark(entries)
         self._remember(entries)
         return garbage
 
-    def _put(self, entry: Entry) -> list[str]:
-        name = os.fsencode(entry.name)
-        old = self._db.execute(
-            "SELECT id, snapshot, live, digest, path, at FROM job WHERE name = ? AND state <> 'sending'", (name,)
-        ).fetchone()
+    def _waiting(self, names: Sequence[bytes]) -> dict[bytes, tuple[Any, ...]]:
+        """Those of these names that have a version in the queue that is not being sent."""
+        rows = self._db.execute(
+            f"SELECT name, id, snapshot, live, digest, path, at FROM job WHERE state <> 'sending' AND name IN ({_marks(names)})",
+            names,
+        )
+        return {row[0]: row[1:] for row in rows}
+
+    def _put(self, entry: Entry, name: bytes, old: tuple[Any, ...] | None, made: dict[bytes, tuple[Any, ...]]) -> list[str]:
+        """Its row comes into ``made``; the snapshots not needed any more."""
         if old is not None and old[3] == entry.digest and not entry.live and not old[2] and os.fsdecode(old[4]) == entry.path:
             # A refused file that is notified again is offered again.
             self._db.execute(
@@ -205,35 +222,37 @@ class Spool:
             # Its age counts from the first notify that is not delivered yet.
             at = min(at, old[5])
             self._db.execute("DELETE FROM job WHERE id = ?", (old[0],))
-        self._db.execute(
-            "INSERT INTO job (name, state, path, snapshot, live, size, mtime_ns, digest, at, prefixes, records, base, compare)"
-            " VALUES (?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, EXISTS (SELECT 1 FROM remote WHERE destination = ? AND name = ?"
-            " AND digest = ? UNION SELECT 1 FROM job WHERE name = ? AND state = 'sending' AND digest = ?))",
-            (
-                name, os.fsencode(entry.path), os.fsencode(entry.snapshot), entry.live, entry.size, entry.mtime_ns,
-                entry.digest, at, json.dumps(entry.prefixes) if entry.prefixes else "", entry.records, entry.base,
-                self.destination, name, entry.digest, name, entry.digest,
-            ),
+        made[name] = (
+            name, os.fsencode(entry.path), os.fsencode(entry.snapshot), entry.live, entry.size, entry.mtime_ns,
+            entry.digest, at, json.dumps(entry.prefixes) if entry.prefixes else "", entry.records, entry.base,
+            self.destination, name, entry.digest, name, entry.digest,
         )  # fmt: skip
         return [os.fsdecode(old[1])] if old is not None and not old[2] else []
 
-    def _mark(self, entry: Entry) -> None:
-        self._db.execute(
+    def _insert(self, made: Mapping[bytes, tuple[Any, ...]]) -> None:
+        self._db.executemany(
+            "INSERT INTO job (name, state, path, snapshot, live, size, mtime_ns, digest, at, prefixes, records, base, compare)"
+            " VALUES (?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, EXISTS (SELECT 1 FROM remote WHERE destination = ? AND name = ?"
+            " AND digest = ? UNION SELECT 1 FROM job WHERE name = ? AND state = 'sending' AND digest = ?))",
+            made.values(),
+        )
+
+    def _mark(self, entries: Sequence[Entry]) -> None:
+        self._db.executemany(
             "INSERT INTO source VALUES (?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET mtime_ns = excluded.mtime_ns,"
             " size = excluded.size, inode = excluded.inode, digest = excluded.digest",
-            (os.fsencode(entry.path), *entry.source, entry.digest),
+            [(os.fsencode(entry.path), *entry.source, entry.digest) for entry in entries],
         )
         self._db.executemany(
             "INSERT INTO stamp VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET mtime_ns = excluded.mtime_ns,"
             " size = excluded.size, inode = excluded.inode",
-            [(os.fsencode(path), *stamp) for path, stamp in entry.signals().items()],
+            [(os.fsencode(path), *stamp) for entry in entries for path, stamp in entry.signals().items()],
         )
 
     def seen(self, entries: Sequence[Entry]) -> None:
         """Record stamps without queueing anything: the content is what it was."""
         with self._commit():
-            for entry in entries:
-                self._mark(entry)
+            self._mark(entries)
         self._remember(entries)
 
     def _remember(self, entries: Sequence[Entry]) -> None:
@@ -259,7 +278,7 @@ class Spool:
             "SELECT digest, reach_size, reach_digest, size, mtime, rev, hash FROM remote WHERE destination = ? AND name = ?",
             (self.destination, os.fsencode(name)),
         ).fetchone()
-        return None if row is None else Known(RemoteStat(*row[3:]), row[0], None if row[1] is None else (row[1], row[2]))
+        return None if row is None else _known(row)
 
     def signature(self, name: str) -> bytes:
         """The signature of what our last delivery left under a remote name, or of its beginning; empty where there is none."""
@@ -269,9 +288,11 @@ class Spool:
         return b"" if row is None else bytes(row[0])
 
     def _sign(self, name: bytes, signature: bytes) -> None:
-        self._db.execute("DELETE FROM signature WHERE destination = ? AND name = ?", (self.destination, name))
+        if name in self._signed:
+            self._db.execute("DELETE FROM signature WHERE destination = ? AND name = ?", (self.destination, name))
         if not signature:
             return
+        self._signed.add(name)
         made = self._db.execute(
             "INSERT INTO signature (destination, name, bytes, data) VALUES (?, ?, ?, ?)",
             (self.destination, name, len(signature), signature),
@@ -323,11 +344,8 @@ class Spool:
             oldest = self._due(limit // 4, now, limit if big is None else big // 4, newest=False)
             fresh = [found for found in newest if found not in oldest]
             newest = fresh[: limit - len(oldest)] + oldest
-        taken: list[Version] = []
         with self._commit():
-            for job in newest:
-                taken.append(self._send(job, wall, appends, copies))
-        return taken
+            return self._send(newest, wall, appends, copies)
 
     def _due(self, limit: int, now: float, big: int, *, newest: bool) -> list[int]:
         """Ids of up to ``limit`` due versions, at most ``big`` of them big ones, from one end of the queue."""
@@ -345,35 +363,49 @@ class Spool:
         found += self._db.execute(due.format("size - base <= ?"), (now, BIG_BYTES, limit)).fetchall()
         return sorted((row[0] for row in found), reverse=newest)[:limit]
 
-    def _send(self, job: int, wall: float, appends: bool, copies: bool) -> Version:
-        row = self._db.execute(
-            "SELECT name, path, snapshot, live, size, mtime_ns, digest, at, attempts, compare, resume, records, base, prefixes,"
-            " temp FROM job WHERE id = ?", (job,),
-        ).fetchone()  # fmt: skip
-        name, known = os.fsdecode(row[0]), self.known(os.fsdecode(row[0]))
-        prefixes = {int(size): digest for size, digest in json.loads(row[13] or "{}").items()} | {row[4]: row[6]}
-        # A live file may have changed by the time it is read.
-        how = way(known, row[4], prefixes, appends=appends and not row[3], copies=copies and not row[3])
-        if how.append is not None:
-            self._db.execute(
-                "UPDATE remote SET reach_size = ?, reach_digest = ? WHERE destination = ? AND name = ?",
-                (row[4], row[6], self.destination, row[0]),
+    def _send(self, jobs: Sequence[int], wall: float, appends: bool, copies: bool) -> list[Version]:
+        rows = {
+            row[0]: row
+            for row in self._db.execute(
+                "SELECT j.id, j.name, j.path, j.snapshot, j.live, j.size, j.mtime_ns, j.digest, j.at, j.attempts, j.compare,"
+                " j.resume, j.records, j.base, j.prefixes, j.temp, r.name, r.digest, r.reach_size, r.reach_digest, r.size,"
+                " r.mtime, r.rev, r.hash FROM job AS j LEFT JOIN remote AS r ON r.destination = ? AND r.name = j.name"
+                f" WHERE j.id IN ({_marks(jobs)})", (self.destination, *jobs),
             )
-        # What is gone on with keeps its temp name, too.
-        temp = os.fsdecode(row[14]) if row[10] and row[14] else temp_name(name)
-        stale = tuple(
-            os.fsdecode(old)
-            for (old,) in self._db.execute(
-                "SELECT temp FROM temp WHERE destination = ? AND name = ? AND temp <> ? ORDER BY at",
-                (self.destination, row[0], os.fsencode(temp)),
-            )
+        }  # fmt: skip
+        earlier: dict[bytes, list[bytes]] = {}
+        names = [row[1] for row in rows.values()]
+        for name, temp in self._db.execute(
+            f"SELECT name, temp FROM temp WHERE destination = ? AND name IN ({_marks(names)}) ORDER BY at",
+            (self.destination, *names),
+        ):
+            earlier.setdefault(name, []).append(temp)
+        taken, temps, reaches = [], [], []
+        for job in jobs:
+            (
+                _, raw, path, snapshot, live, size, mtime_ns, digest, at, attempts, compare, resume, records, base, prefixes, old,
+                there, *remote,
+            ) = rows[job]  # fmt: skip
+            name, known = os.fsdecode(raw), None if there is None else _known(remote)
+            begins = {int(upto): digest for upto, digest in json.loads(prefixes).items()} if prefixes else {}
+            # A live file may have changed by the time it is read.
+            how = way(known, size, begins | {size: digest}, appends=appends and not live, copies=copies and not live)
+            if how.append is not None:
+                reaches.append((size, digest, self.destination, raw))
+            # What is gone on with keeps its temp name, too.
+            temp = old if resume and old else os.fsencode(temp_name(name))
+            temps.append((temp, raw, job))
+            taken.append(Version(
+                job, name, os.fsdecode(path), os.fsdecode(snapshot), bool(live), size, mtime_ns, digest, at, attempts,
+                bool(compare), os.fsdecode(temp), tuple(os.fsdecode(each) for each in earlier.get(raw, ()) if each != temp), known,
+                resume, None if records is None else bool(records), base, how,
+            ))  # fmt: skip
+        self._db.executemany("UPDATE remote SET reach_size = ?, reach_digest = ? WHERE destination = ? AND name = ?", reaches)
+        self._db.executemany("UPDATE job SET state = 'sending', temp = ? WHERE id = ?", [(temp, job) for temp, _, job in temps])
+        self._db.executemany(
+            "INSERT OR IGNORE INTO temp VALUES (?, ?, ?, ?)", [(self.destination, temp, raw, wall) for temp, raw, _ in temps]
         )
-        self._db.execute("UPDATE job SET state = 'sending', temp = ? WHERE id = ?", (os.fsencode(temp), job))
-        self._db.execute("INSERT OR IGNORE INTO temp VALUES (?, ?, ?, ?)", (self.destination, os.fsencode(temp), row[0], wall))
-        return Version(
-            job, name, os.fsdecode(row[1]), os.fsdecode(row[2]), bool(row[3]), row[4], row[5], row[6], row[7], row[8],
-            bool(row[9]), temp, stale, known, row[10], None if row[11] is None else bool(row[11]), row[12], how,
-        )  # fmt: skip
+        return taken
 
     def delivered(self, dones: Sequence[Done], wall: float) -> tuple[list[tuple[Done, Receipt]], list[str]]:
         """Mark versions as delivered, in one commit; each with its receipt, and the snapshots not needed any more."""
@@ -382,34 +414,40 @@ class Spool:
         with self._commit():
             seq = self._db.execute("SELECT COALESCE(MAX(seq), 0) FROM receipt").fetchone()[0]
             seq = max(seq, int(self.meta("receipt", 0)))
+            rows = {
+                row[0]: row[1:]
+                for row in self._db.execute(
+                    "SELECT id, name, path, snapshot, live, size, mtime_ns, digest, temp FROM job WHERE state = 'sending'"
+                    f" AND id IN ({_marks(dones)})", [done.id for done in dones],
+                )
+            }  # fmt: skip
+            at, there, temps = utc(wall), [], []
             for done in dones:
-                row = self._db.execute(
-                    "SELECT name, path, snapshot, live, size, mtime_ns, digest, temp FROM job WHERE id = ? AND state = 'sending'",
-                    (done.id,),
-                ).fetchone()
+                row = rows.pop(done.id, None)
                 if row is None:
                     continue
-                self._db.execute(
-                    "INSERT INTO remote (destination, name, path, digest, size, mtime, rev, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-                    " ON CONFLICT (destination, name) DO UPDATE SET path = excluded.path, digest = excluded.digest,"
-                    " size = excluded.size, mtime = excluded.mtime, rev = excluded.rev, hash = excluded.hash,"
-                    " reach_size = NULL, reach_digest = NULL",
-                    (self.destination, row[0], row[1], row[6], *done.remote),
-                )
+                there.append((self.destination, row[0], row[1], row[6], *done.remote))
                 if done.signature is not None:
                     self._sign(row[0], done.signature)
-                self._db.execute("DELETE FROM job WHERE id = ?", (done.id,))
                 # The temp name became the file, or was never used.
-                self._drop_temps([row[7], *map(os.fsencode, done.gone)])
+                temps += [row[7], *map(os.fsencode, done.gone)]
                 seq += 1
                 receipt = Receipt(
-                    seq, utc(wall), os.fsdecode(row[1]), os.fsdecode(row[0]), self.destination, row[4], row[5], row[6],
+                    seq, at, os.fsdecode(row[1]), os.fsdecode(row[0]), self.destination, row[4], row[5], row[6],
                     done.bytes_sent, done.verified, done.bytes_new, done.bytes_on_wire,
                 )  # fmt: skip
-                self._db.execute("INSERT INTO receipt VALUES (?, ?)", (seq, to_line(receipt)))
                 receipts.append((done, receipt))
                 if not row[3]:
                     garbage.append(os.fsdecode(row[2]))
+            self._db.executemany(
+                "INSERT INTO remote (destination, name, path, digest, size, mtime, rev, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (destination, name) DO UPDATE SET path = excluded.path, digest = excluded.digest,"
+                " size = excluded.size, mtime = excluded.mtime, rev = excluded.rev, hash = excluded.hash,"
+                " reach_size = NULL, reach_digest = NULL", there,
+            )  # fmt: skip
+            self._db.executemany("DELETE FROM job WHERE id = ?", [(done.id,) for done, _ in receipts])
+            self._drop_temps(temps)
+            self._db.executemany("INSERT INTO receipt VALUES (?, ?)", [(each.seq, to_line(each)) for _, each in receipts])
             self.set_meta("receipt", seq)
         return receipts, garbage
 
@@ -501,6 +539,12 @@ class Spool:
         ).fetchone()
         return None if due is None else float(due)
 
+    def due_behind(self, names: Sequence[str]) -> float | None:
+        """Monotonic time at which the first of the versions may be sent that wait under these names."""
+        raw = [os.fsencode(name) for name in names]
+        (due,) = self._db.execute(f"SELECT MIN(due) FROM job WHERE state <> 'sending' AND name IN ({_marks(raw)})", raw).fetchone()
+        return None if due is None else float(due)
+
     def snapshots(self) -> set[str]:
         """Every snapshot the queue still needs."""
         return {os.fsdecode(row[0]) for row in self._db.execute("SELECT snapshot FROM job WHERE NOT live")}
@@ -516,6 +560,15 @@ class Spool:
         """The file holds everything up to ``seq``, synced: the copies here may go."""
         with self._commit():
             self._db.execute("DELETE FROM receipt WHERE seq <= ?", (seq,))
+
+
+def _marks(values: Sequence[Any]) -> str:
+    """So many places for values in a statement."""
+    return ",".join("?" * len(values))
+
+
+def _known(row: Sequence[Any]) -> Known:
+    return Known(RemoteStat(*row[3:]), row[0], None if row[1] is None else (row[1], row[2]))
 
 
 def temp_name(name: str) -> str:

@@ -119,7 +119,7 @@ class UploadSubtask(BaseSubtask):
             self._guarded("process_notify", lambda path=path: self.process_notify(path))  # type: ignore[misc]
         if self._courier is not None:
             self._courier.notice()
-            self._courier.wake()
+            self._courier.grew()
 
     def coming(self) -> None:
         if self._courier is not None:

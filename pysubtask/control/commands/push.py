@@ -1,0 +1,81 @@
+"""``pysubtask push``: upload files once, now."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from ..exits import FAILED, OK
+from ..task_values import forget_secrets
+
+PASSWORD_VARIABLE = "PYSUBTASK_PASSWORD"
+_INTERRUPTED = 130
+
+
+@click.command(short_help="Upload files once, now.")
+@click.argument("words", nargs=-1, required=True, metavar="FILE... DEST")
+@click.option("--as", "name", metavar="NAME", help="The name on the server, of a single FILE.")
+@click.option("--tries", type=click.IntRange(min=1), metavar="N", help="Give up after so many tries in a row without progress "
+              "(default: RetryCount).")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECS", help="Give up after so many seconds.")
+@click.option("--password-file", metavar="FILE", help="File with the password in its first line, for you alone.")
+@click.option("-c", "--config", metavar="CONFIG", help="The config that DEST is a task of, where it is not in its usual place.")
+@click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="A setting of the destination (docs/config.md); may be "
+              "given again.")
+def command(words: tuple[str, ...], name: str | None, tries: int | None, timeout: float | None, password_file: str | None,
+            config: str | None, options: tuple[str, ...]) -> int:
+    """Upload files under their own names: temp name, verified, renamed, as a task does it. Cut off or ended, it goes on where
+    it was when the same command is run again. The exit status is 0 when every file is there.
+
+    DEST is sftp://user@host:port/folder, ftp://..., ftps://... or dropbox:/folder, or the name of a task of a config, whose
+    destination and settings are taken. A folder is relative to the one a login starts in (with // from the root). Host keys
+    are verified. A password comes from --password-file or PYSUBTASK_PASSWORD, never from the URL.
+
+    \b
+    pysubtask push report.pdf sftp://station7@files.example.org/incoming
+    pysubtask push *.csv roof --timeout 600
+    """
+    import asyncio
+
+    from ...transports import transport_class
+    from ..push import files, place
+    from ..push.record import Record
+    from ..push.sender import Limits, Sender
+    from ..push.show import show_for
+    from ..secrets import read_secret
+
+    *paths, dest = words
+    if not paths:
+        raise click.UsageError("Name at least one file, and then where it goes: pysubtask push FILE sftp://user@host/folder")
+    environ = dict(os.environ)
+    password = environ.get(PASSWORD_VARIABLE) or None
+    if password_file is not None:
+        password = read_secret("--password-file", password_file)
+    if place.is_url(dest):
+        target = place.of_url(dest, options, password, environ)
+    else:
+        target = place.of_task(dest, config, options, password, environ)
+    for variable in (PASSWORD_VARIABLE, *place.TOKENS.values()):
+        os.environ.pop(variable, None)
+    forget_secrets(os.environ)
+    wanted = files.named(paths, name)
+    destination = transport_class(target.transport).identity(target.settings)
+    record = Record(destination, [own for _, own in wanted])
+    keep = True
+    try:
+        with show_for(destination) as show:
+            limits = Limits(tries or int(target.settings["RetryCount"]), timeout)
+            sender = Sender(target, wanted, record, limits, show)
+            outcomes = asyncio.run(sender.run())
+            keep = sender.worth_keeping()
+    except KeyboardInterrupt:
+        click.echo("pysubtask: broken off. Run the same command again, and it goes on.", err=True)
+        return _INTERRUPTED
+    finally:
+        record.close(keep=keep)
+    missing = [outcome for outcome in outcomes if outcome.error]
+    if missing:
+        hint = " Run the same command again, and it goes on." if keep else ""
+        click.echo(f"pysubtask: {len(missing)} of {len(outcomes)} not delivered.{hint}", err=True)
+    return FAILED if missing else OK

@@ -1,0 +1,85 @@
+"""What a push that did not end well leaves for the next run of the same command: no queue, only where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ...common import registry
+from ...common.errors import AlreadyRunning
+from ...common.lock import Holder, StateLock, process_start
+from ...transports.base import RemoteStat
+from ..exits import LOCKED, CommandError
+
+_FILE = "push.json"
+_OLD_SECS = 30 * 86400
+
+
+class Mark:
+    """One file. ``temp``: the remote temp name in use for ``digest``, ``resume`` what its upload noted, ``stale`` those of
+    earlier attempts; ``before``: what the server had under the name, ``remote``: what we delivered."""
+
+    def __init__(self) -> None:
+        self.digest = self.temp = self.resume = ""
+        self.stale: list[str] = []
+        self.before: list[Any] | None = None
+        self.remote: list[Any] | None = None
+
+
+class Record:
+    """The folder of one command: a destination and names. Nobody else uses it while it is open; CommandError (LOCKED) where
+    somebody does."""
+
+    def __init__(self, destination: str, names: Sequence[str]) -> None:
+        key = hashlib.sha256("\0".join([destination, *sorted(names)]).encode("utf-8", "surrogateescape")).hexdigest()[:20]
+        top = os.path.join(registry.folder(), "push")
+        _sweep(top, time.time())
+        self.folder = os.path.join(top, key)
+        self._lock = StateLock(os.path.join(self.folder, "lock"))
+        try:
+            self._lock.acquire(Holder(os.getpid(), process_start(os.getpid()) or "", None, None), patience=1.0)
+        except AlreadyRunning as exc:
+            holder = self._lock.holder()
+            who = f"process {holder.pid}" if holder else "another process"
+            raise CommandError(f"The same push goes on already, in {who}. Wait for it, or end that one.", LOCKED) from exc
+        self.marks: dict[str, Mark] = {name: Mark() for name in names}
+        self._read()
+
+    def save(self) -> None:
+        """Keep it as it is now. OSError where the disk takes nothing more."""
+        part = os.path.join(self.folder, f"{_FILE}.part")
+        with open(part, "w", encoding="ascii") as file:
+            json.dump({name: vars(mark) for name, mark in self.marks.items()}, file)
+        os.replace(part, os.path.join(self.folder, _FILE))
+
+    def close(self, *, keep: bool) -> None:
+        """Done; ``keep`` where the next run has something to go on from."""
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.release()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+            with open(os.path.join(self.folder, _FILE), "rb") as file:
+                found = json.load(file)
+            for name, mark in self.marks.items():
+                vars(mark).update({key: value for key, value in found.get(name, {}).items() if key in vars(mark)})
+
+
+def as_list(remote: RemoteStat | None) -> list[Any] | None:
+    """For a mark."""
+    return None if remote is None else list(remote)
+
+
+def _sweep(top: str, now: float) -> None:
+    """What nobody went on from for a month goes."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(top):
+            if now - entry.stat().st_mtime > _OLD_SECS:
+                shutil.rmtree(entry.path, ignore_errors=True)

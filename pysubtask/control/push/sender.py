@@ -1,0 +1,219 @@
+"""Sends the files of one push: connect, upload side by side, wait and try again after a loss, as the settings say."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from ...common.errors import (
+    ConfigError,
+    FileRefused,
+    LoginRefused,
+    ServerBusy,
+    SourceChanged,
+    SourceError,
+    TransportError,
+    TransportLost,
+)
+from ...transports import open_transport
+from ...transports.base import Job, Sent, Transport
+from ..doctor.source import Target
+from . import files
+from .files import File
+from .record import Mark, Record, as_list
+
+_SIDE_BY_SIDE = 16
+_READS_AGAIN = 3
+
+
+class Outcome(NamedTuple):
+    """What became of a file: ``sent`` and how, or ``error``. ``there``: the server had it from an earlier run or try."""
+
+    path: str
+    name: str
+    sent: Sent | None
+    error: str = ""
+    there: bool = False
+
+
+class Show(Protocol):
+    """Who watches a push."""
+
+    def begin(self, name: str, size: int) -> None: ...
+    def progress(self, name: str, done: int) -> None: ...
+    def end(self, outcome: Outcome) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+class Limits(NamedTuple):
+    """``tries`` in a row without a byte of progress, ``secs`` for all of it (None: no limit)."""
+
+    tries: int
+    secs: float | None
+
+
+def pause(tries: int, error: Exception, settings: dict[str, object]) -> float:
+    """Seconds until the next try, after ``tries`` losses in a row: RetryWaitSecs, after each RetryCount RetryLongWaitSecs, or
+    what a busy server asks for."""
+    if isinstance(error, ServerBusy) and error.retry_after > 0:
+        return error.retry_after
+    key = "RetryLongWaitSecs" if tries % int(str(settings["RetryCount"])) == 0 else "RetryWaitSecs"
+    return float(str(settings[key]))
+
+
+class Sender:
+    """One push of ``wanted`` (path, remote name)."""
+
+    def __init__(self, target: Target, wanted: Sequence[tuple[str, str]], record: Record, limits: Limits,
+                 show: Show) -> None:
+        self._target, self._record, self._limits, self._show = target, record, limits, show
+        self._todo = {name: path for path, name in wanted}
+        self._done: list[Outcome] = []
+        self._reached: dict[str, int] = {}
+        self._read_before: dict[str, File] = {}
+        self._moved = False
+
+    async def run(self) -> list[Outcome]:
+        """What became of each. Never raises for what a server or a file does; ConfigError where a setting is wrong."""
+        try:
+            async with asyncio.timeout(self._limits.secs):
+                await self._rounds()
+        except TimeoutError:
+            self._give_up(f"not done within {self._limits.secs:g} s (--timeout)")
+        return self._done
+
+    async def _rounds(self) -> None:
+        transport = open_transport(self._target.transport, self._target.settings, self._record.folder)
+        losses = 0
+        while self._todo:
+            self._moved = False
+            try:
+                await transport.connect()
+                await self._round(transport)
+            except LoginRefused as exc:
+                return self._give_up(str(exc))
+            except (TransportLost, OSError) as exc:
+                losses = 1 if self._moved else losses + 1
+                if losses >= self._limits.tries:
+                    return self._give_up(f"{exc} ({losses} tries)" if losses > 1 else str(exc))
+                secs = pause(losses, exc, self._target.settings)
+                self._show.note(f"{exc}; next try in {secs:g} s")
+                await transport.close()
+                await asyncio.sleep(secs)
+            finally:
+                await transport.close()
+
+    async def _round(self, transport: Transport) -> None:
+        """All that is left, side by side; the first loss ends it for all."""
+        places = asyncio.Semaphore(max(1, min(_SIDE_BY_SIDE, transport.traits.concurrency)))
+
+        async def one(name: str, path: str) -> None:
+            async with places:
+                outcome = await self._one(transport, path, name)
+            del self._todo[name]
+            self._done.append(outcome)
+            self._show.end(outcome)
+
+        tasks = [asyncio.create_task(one(name, path)) for name, path in self._todo.items()]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _one(self, transport: Transport, path: str, name: str) -> Outcome:
+        reads = 0
+        while True:
+            try:
+                return await self._upload(transport, await self._read(path, name))
+            except SourceChanged as exc:
+                reads += 1
+                if reads > _READS_AGAIN:
+                    return Outcome(path, name, None, str(exc))
+                self._show.note(f"{exc}; once more")
+            except (FileRefused, SourceError) as exc:
+                self._forget(name)
+                return Outcome(path, name, None, str(exc))
+            except (TransportLost, LoginRefused):
+                raise
+            except (TransportError, ConfigError) as exc:
+                return Outcome(path, name, None, str(exc))
+
+    async def _read(self, path: str, name: str) -> File:
+        found = self._read_before.get(name)
+        if found is None or not files.is_as_read(found):
+            found = self._read_before[name] = await asyncio.to_thread(files.read, path, name)
+        return found
+
+    async def _upload(self, transport: Transport, file: File) -> Outcome:
+        mark = self._record.marks[file.name]
+        found = await transport.stat(file.name)
+        if mark.digest == file.digest:
+            own = await asyncio.to_thread(transport.hash_of, file.path, file.size) if found is not None and found.hash else ""
+            if found is not None and _is_there(mark, file, list(found), own):
+                return Outcome(file.path, file.name, Sent(found, 0, "hash" if own else "size"), there=True)
+        else:
+            mark.digest, mark.resume, mark.before, mark.remote = file.digest, "", as_list(found), None
+        if not mark.resume or not mark.temp:
+            mark.stale += [mark.temp] if mark.temp else []
+            mark.temp, mark.resume = _temp_name(file.name), ""
+        self._record.save()
+        self._show.begin(file.name, file.size)
+        sent = await transport.upload(
+            Job(file.path, file.size, file.mtime_ns, file.name, mark.temp, tuple(mark.stale), lambda: files.confirm(file),
+                resume=mark.resume, note=lambda text: self._note(mark, text), sha256=file.digest),
+            lambda done: self._progress(file.name, done),
+        )  # fmt: skip
+        mark.remote, mark.temp, mark.resume, mark.stale = list(sent.remote), "", "", []
+        self._moved = True
+        self._record.save()
+        return Outcome(file.path, file.name, sent)
+
+    def _note(self, mark: Mark, text: str) -> None:
+        mark.resume = text
+        # Lost on a full disk, it costs bytes at the next run and nothing else.
+        with contextlib.suppress(OSError):
+            self._record.save()
+
+    def _progress(self, name: str, done: int) -> None:
+        if done > self._reached.get(name, 0):
+            self._reached[name], self._moved = done, True
+        self._show.progress(name, done)
+
+    def _forget(self, name: str) -> None:
+        """A refused upload has removed its temp file."""
+        mark = self._record.marks[name]
+        mark.stale += [mark.temp] if mark.temp else []
+        mark.temp = mark.resume = ""
+
+    def _give_up(self, why: str) -> None:
+        for name, path in self._todo.items():
+            outcome = Outcome(path, name, None, why)
+            self._done.append(outcome)
+            self._show.end(outcome)
+        self._todo.clear()
+
+    def worth_keeping(self) -> bool:
+        """Whether the same command, run again, would go on from here."""
+        begun = any(mark.temp or mark.remote for mark in self._record.marks.values())
+        return bool(self._todo) or (begun and any(outcome.error for outcome in self._done))
+
+
+def _is_there(mark: Mark, file: File, found: list[object], own: str) -> bool:
+    """Whether the server has this content, so that a cut answer or a second run sends nothing."""
+    if found[3] and own:
+        return found[3] == own
+    if mark.remote is not None:
+        return found == mark.remote
+    left = [file.size, file.mtime_ns // 1_000_000_000]
+    # Where the file before it looked the same, size and time tell nothing.
+    return bool(mark.temp) and found[:2] == left and (mark.before is None or mark.before[:2] != left)
+
+
+def _temp_name(name: str) -> str:
+    folder, slash, _ = name.rpartition("/")
+    return f"{folder}{slash}.pysubtask-{os.urandom(8).hex()}.part"

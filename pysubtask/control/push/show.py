@@ -1,0 +1,91 @@
+"""How a push looks: a bar for each file on a terminal, else a line for each when it is there."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from ..output import say
+from ..text import amount, plain
+from .sender import Outcome
+
+_HOW = {"size": "size", "hash": "digest"}
+
+
+def line_of(outcome: Outcome, destination: str) -> str:
+    """A file that was delivered, for people."""
+    assert outcome.sent is not None
+    how = f"{_HOW.get(outcome.sent.verified, outcome.sent.verified)} compared"
+    what = "was there already" if outcome.there else f"{amount(outcome.sent.bytes_sent)} sent"
+    return plain(f"{outcome.path} -> {destination.rstrip('/')}/{outcome.name}  ({outcome.sent.remote.size} bytes, {what}, {how})")
+
+
+class Lines:
+    """Without a terminal: what was delivered on stdout, everything else on stderr."""
+
+    def __init__(self, destination: str) -> None:
+        self._destination = destination
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def begin(self, name: str, size: int) -> None:
+        return None
+
+    def progress(self, name: str, done: int) -> None:
+        return None
+
+    def end(self, outcome: Outcome) -> None:
+        if outcome.sent is not None:
+            say([line_of(outcome, self._destination)])
+        else:
+            click.echo(f"pysubtask: {plain(outcome.path)}: not delivered: {plain(outcome.error)}", err=True)
+
+    def note(self, text: str) -> None:
+        click.echo(f"pysubtask: {plain(text)}", err=True)
+
+
+class Bars(Lines):
+    """On a terminal: bars on stderr, below the lines."""
+
+    def __init__(self, destination: str) -> None:
+        super().__init__(destination)
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+            TimeRemainingColumn(), console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty(),
+        )  # fmt: skip
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Bars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.stop()
+
+    def begin(self, name: str, size: int) -> None:
+        if name in self._tasks:
+            self._bars.update(self._tasks[name], total=size)
+        else:
+            self._tasks[name] = self._bars.add_task(plain(name), total=size)
+
+    def progress(self, name: str, done: int) -> None:
+        self._bars.update(self._tasks[name], completed=done)
+
+    def end(self, outcome: Outcome) -> None:
+        if outcome.name in self._tasks:
+            self._bars.remove_task(self._tasks.pop(outcome.name))
+        super().end(outcome)
+
+
+def show_for(destination: str) -> Lines:
+    """Bars where stderr is a terminal."""
+    return Bars(destination) if sys.stderr.isatty() else Lines(destination)

@@ -1,0 +1,225 @@
+"""``pysubtask push`` as a process against a real sshd: delivered, gone on with after a kill, refused with a reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pysubtask.common.errors import ConfigError, ServerBusy, TransportLost
+from pysubtask.control.cli import main
+from pysubtask.control.push import place
+from pysubtask.control.push.sender import pause
+from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from tests.control.station import command, environment, login
+from tests.helpers import wait_until
+
+needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
+    with openssh_server(tmp_path_factory.mktemp("sshd")) as made:
+        yield made
+
+
+class Pusher:
+    """Somebody with files in ``folder`` and a folder of the same name on the server."""
+
+    def __init__(self, folder: Path, server: OpenSSHServer) -> None:
+        self.folder, self.server = folder, server
+        self.remote = server.files / folder.name
+        self.url = f"sftp://{server.user}@{server.host}:{server.port}/{folder.name}"
+        settings = {"KeyFile": server.key_file, "KnownHostsFile": server.known_hosts, "SSHConfigFile": "none", "RetryWaitSecs": 0.1}
+        self.options = [f"--set={key}={value}" for key, value in settings.items()]
+
+    def push(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return command(self.folder, "push", *self.options, *words, **environ)
+
+    def records(self) -> list[dict[str, Any]]:
+        """What pushes have left behind."""
+        return [json.loads(path.read_text()) for path in self.folder.glob("registry/push/*/push.json")]
+
+    def parts(self) -> list[Path]:
+        return list(self.remote.glob(".pysubtask*"))
+
+
+@pytest.fixture
+def pusher(tmp_path: Path, server: OpenSSHServer) -> Pusher:
+    return Pusher(tmp_path, server)
+
+
+@needs_sshd
+def test_files_arrive_verified_and_nothing_is_left_behind(pusher: Pusher):
+    (pusher.folder / "a.csv").write_text("1\n")
+    (pusher.folder / "bé.csv").write_text("2\n")
+    done = pusher.push("a.csv", "bé.csv", pusher.url)
+    assert done.returncode == 0, done.stderr
+    assert (pusher.remote / "a.csv").read_text() == "1\n" and (pusher.remote / "bé.csv").read_text() == "2\n"
+    assert f"a.csv -> {pusher.url}/a.csv  (2 bytes, 2 B sent, size compared)" in done.stdout and "bé.csv" in done.stdout
+    assert (pusher.remote / "a.csv").stat().st_mtime_ns // 10**9 == (pusher.folder / "a.csv").stat().st_mtime_ns // 10**9
+    assert not list(pusher.folder.glob("registry/push/*")) and done.stderr == ""
+    named = pusher.push("a.csv", pusher.url, "--as", "deep/other.csv")
+    assert named.returncode == 0 and (pusher.remote / "deep" / "other.csv").read_text() == "1\n"
+    # Of several, the one that cannot be read keeps no other back.
+    os.mkfifo(pusher.folder / "pipe")
+    mixed = pusher.push("a.csv", "pipe", pusher.url)
+    assert mixed.returncode == 1 and "it is no regular file" in mixed.stderr and "a.csv ->" in mixed.stdout
+    assert "1 of 2 not delivered" in mixed.stderr
+    (pusher.folder / "pipe").unlink()
+    (pusher.folder / "pipe").write_text("3\n")
+    again = pusher.push("a.csv", "pipe", pusher.url)
+    assert again.returncode == 0 and "was there already" in again.stdout and (pusher.remote / "pipe").read_text() == "3\n"
+
+
+@needs_sshd
+def test_killed_in_the_middle_it_goes_on_where_it_was(pusher: Pusher):
+    content = os.urandom(8_000_000)
+    (pusher.folder / "big.bin").write_bytes(content)
+    words = [sys.executable, "-m", "pysubtask", "push", *pusher.options, "--set=RateLimit=3M", "big.bin", pusher.url]
+    first = subprocess.Popen(words, cwd=pusher.folder, env=environment(pusher.folder), stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: any(mark["resume"] for record in pusher.records() for mark in record.values()), 60, "some of it")
+        second = pusher.push("big.bin", pusher.url)
+        assert second.returncode == 5 and f"in process {first.pid}" in second.stderr
+    finally:
+        first.kill()
+        first.wait()
+    assert len(pusher.parts()) == 1 and not (pusher.remote / "big.bin").exists()
+    done = pusher.push("big.bin", pusher.url)
+    assert done.returncode == 0, done.stderr
+    assert (pusher.remote / "big.bin").read_bytes() == content and not pusher.parts()
+    assert float(done.stdout.split(" bytes, ")[1].split(" MB sent")[0]) < 7.5
+    assert not list(pusher.folder.glob("registry/push/*"))
+
+
+@needs_sshd
+def test_a_lost_server_is_tried_again_and_given_up_in_the_end(tmp_path: Path):
+    with openssh_server(tmp_path / "sshd") as server:
+        (tmp_path / "home").mkdir()
+        pusher = Pusher(tmp_path / "home", server)
+        (pusher.folder / "a.bin").write_bytes(os.urandom(6_000_000))
+        server.stop()
+        gone = pusher.push("a.bin", pusher.url, "--tries", "2")
+        assert gone.returncode == 1 and "next try in 0.1 s" in gone.stderr and "(2 tries)" in gone.stderr
+        late = pusher.push("a.bin", pusher.url, "--tries", "1000", "--timeout", "1.5")
+        assert late.returncode == 1 and "not done within 1.5 s" in late.stderr and "Traceback" not in late.stderr
+        server.start()
+        words = [sys.executable, "-m", "pysubtask", "push", *pusher.options, "--set=RateLimit=3M", "--tries=99", "a.bin", pusher.url]
+        run = subprocess.Popen(words, cwd=pusher.folder, env=environment(pusher.folder), stderr=subprocess.PIPE, text=True)
+        try:
+            wait_until(lambda: any(mark["resume"] for record in pusher.records() for mark in record.values()), 60, "some of it")
+            server.stop()
+            time.sleep(0.3)
+            server.start()
+            said = run.communicate(timeout=60)[1]
+        finally:
+            run.kill()
+            run.wait()
+        assert run.returncode == 0 and "next try" in said, said
+        assert (pusher.remote / "a.bin").read_bytes() == (pusher.folder / "a.bin").read_bytes() and not pusher.parts()
+
+
+@needs_sshd
+def test_an_unknown_host_key_is_refused_at_once(pusher: Pusher):
+    (pusher.folder / "a.csv").write_text("1\n")
+    (pusher.folder / "nobody").write_text("")
+    done = pusher.push("a.csv", pusher.url, f"--set=KnownHostsFile={pusher.folder / 'nobody'}")
+    assert done.returncode == 1 and "next try" not in done.stderr and "host key" in done.stderr.lower(), done.stderr
+    assert not (pusher.remote / "a.csv").exists()
+
+
+@needs_sshd
+def test_a_task_of_a_config_gives_destination_and_settings(pusher: Pusher):
+    (pusher.folder / "etc").mkdir()
+    (pusher.folder / "etc" / "pysubtask.toml").write_text(
+        f'[ftp]\n{login(pusher.server, pusher.folder.name)}\n[tasks.roof]\nwatch = [{{ dir = "data" }}]\n')
+    (pusher.folder / "a.csv").write_text("1\n")
+    done = command(pusher.folder, "push", "a.csv", "roof")
+    assert done.returncode == 0 and (pusher.remote / "a.csv").read_text() == "1\n", done.stderr
+    assert not (pusher.folder / "data").exists() and not list(pusher.folder.rglob(".pysubtask")), "no task was started"
+    for word, said in (("attic", "no task 'attic'"), ("roof/dropbox", "There are: roof/ftp")):
+        wrong = command(pusher.folder, "push", "a.csv", word)
+        assert wrong.returncode == 3 and said in wrong.stderr
+
+
+@needs_sshd
+def test_on_a_terminal_there_is_a_bar(pusher: Pusher):
+    (pusher.folder / "a.bin").write_bytes(os.urandom(3_000_000))
+    main, end = pty.openpty()
+    words = [sys.executable, "-m", "pysubtask", "push", *pusher.options, "--set=RateLimit=2M", "a.bin", pusher.url]
+    with subprocess.Popen(words, cwd=pusher.folder, env=environment(pusher.folder, TERM="xterm", COLUMNS="100"),
+                          stdout=subprocess.PIPE, stderr=end) as run:  # fmt: skip
+        os.close(end)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(main, 65536)
+            except OSError:
+                break
+            if not piece:
+                break
+            shown += piece
+        assert run.stdout is not None and b"a.bin ->" in run.stdout.read()
+    os.close(main)
+    assert run.returncode == 0 and "━".encode() in shown and b"MB/s" in shown and b"/3.0 MB" in shown
+
+
+def test_what_a_url_says():
+    assert place.parsed("sftp://me@Roof:2222/in/x%20y") == ("ftp", {
+        "UseFTP": True, "UseSFTP": True, "Host": "Roof", "HostPath": "in/x y", "User": "me", "HostPort": 2222})
+    assert place.parsed("sftp://[::1]:22//srv/in")[1] | {"User": ""} == {
+        "UseFTP": True, "UseSFTP": True, "Host": "::1", "HostPath": "/srv/in", "HostPort": 22, "User": ""}
+    assert place.parsed("ftp://h")[1] == {"UseFTP": True, "UseSFTP": False, "Host": "h", "HostPath": ""}
+    assert place.parsed("ftps://h/x")[1]["UseTLS"] == "explicit" and place.parsed("ftps://h:990/x")[1]["UseTLS"] == "implicit"
+    assert place.parsed("dropbox:/in/x") == ("dropbox", {"UseDropbox": True, "HostPath": "in/x"})
+
+
+@pytest.mark.parametrize(
+    ("dest", "said"),
+    [
+        ("sftp://me:hunter2@h/x", "--password-file or PYSUBTASK_PASSWORD"),
+        ("https://me:hunter2@h/x", "has a password in it"),
+        ("https://h/x", "'https' is not known. Give it as sftp://"),
+        ("sftp://me@/x", "names no host"),
+        ("sftp://h:99999/x", "'99999' is not a port"),
+        ("sftp://h/a?b", "%3F"),
+    ],
+)
+def test_a_wrong_url_says_what_is_meant_and_repeats_no_password(dest: str, said: str):
+    with pytest.raises(ConfigError) as raised:
+        place.parsed(dest)
+    assert said in str(raised.value) and "hunter2" not in str(raised.value)
+
+
+def test_wrong_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text("1\n")
+    (tmp_path / "open").write_text("hunter2\n")
+    (tmp_path / "open").chmod(0o644)
+    for words, said in (
+        (["a.csv"], "Name at least one file"),
+        (["nothere", "sftp://h/x"], "There is no file nothere"),
+        ([".", "sftp://h/x"], "is a folder. Name its files"),
+        (["a.csv", str(tmp_path / "a.csv"), "sftp://h/x"], "with --as"),
+        (["a.csv", "sftp://h/x", "--set=Password=hunter2"], "a secret is never an option"),
+        (["a.csv", "sftp://h/x", "--set=RateLimt=1"], "Did you mean 'RateLimit'?"),
+        (["a.csv", "sftp://h/x", "--password-file=open"], "chmod 600"),
+        (["a.csv", "sftp://me:hunter2@h/x"], "every process on this machine can read"),
+    ):
+        status, told = main(["push", *words]), capsys.readouterr().err
+        assert status == 2 and said in told and "hunter2" not in told, (words, told)
+
+
+def test_waits_are_those_of_the_settings():
+    settings: dict[str, object] = {"RetryCount": 3, "RetryWaitSecs": 2, "RetryLongWaitSecs": 30}
+    assert [pause(tries, TransportLost(), settings) for tries in (1, 2, 3, 4)] == [2, 2, 30, 2]
+    assert pause(1, ServerBusy("x", 7.0), settings) == 7.0

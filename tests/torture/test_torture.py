@@ -36,7 +36,7 @@ def torture(*words: str) -> subprocess.CompletedProcess[str]:
 
 @needs_sshd
 def test_a_few_random_kills() -> None:
-    done = torture("--only", "storm", "--kills", "5", "--seed", str(seed := random.randrange(10**6)))
+    done = torture("--only", "random", "--kills", "5", "--seed", str(seed := random.randrange(10**6)))
     print(seed, done.stdout, done.stderr)
     # Of so few calls a single slow one is more than a hundredth: what is judged here is what was sent.
     assert "0 lost, 0 torn" in done.stdout or "p99" in done.stdout
@@ -56,7 +56,7 @@ def test_one_fault_by_name() -> None:
 def test_the_faults_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
     groups = {line.partition(":")[0] for line in capsys.readouterr().out.splitlines()}
-    assert groups == {"storm", "disk", "network", "server", "input", "stall"}
+    assert groups == {"random", "disk", "network", "server", "input", "stall"}
     assert main(["--only", "no such word"]) == 2
 
 

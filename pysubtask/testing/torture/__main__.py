@@ -20,7 +20,7 @@ from .plan import KILLS, OTHERS
 from .report import Row, table
 from .storm import storm
 
-_STORM = "storm"
+_STORM = "random"
 
 
 def main(argv: list[str] | None = None) -> int:

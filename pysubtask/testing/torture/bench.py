@@ -140,6 +140,11 @@ class Bench:
         return all(self._digests.of(str(self.server / Path(name).name)) == self._digests.of(str(self.data / name))
                    for name in names)  # fmt: skip
 
+    def receipted(self, name: str) -> bool:
+        """Whether there is a receipt of the file as it is."""
+        digest = self._digests.of(str(self.data / name))
+        return any((receipt.name, receipt.digest) == (name, digest) for receipt in read_receipts(str(self.state)))
+
     def arrived(self, *names: str, secs: float = _SECS) -> bool:
         """Wait for it."""
         return self.wait(lambda: self.same(*names), secs)

@@ -123,7 +123,8 @@ def spool(lab: Lab) -> Outcome:
             survived += 1
         else:
             said.append(what)
-    note = f"{', '.join(_DAMAGES)}; what was queued is found again by its notify or its stamp"
+    note = f"{', '.join(_DAMAGES)}: what was queued is found again by its notify or its "
+    note += "stamp; what was known of the server is gone with the spool, so all of it goes once more"
     note += f"; not well: {said}" if said else ""
     return bench.outcome(len(_DAMAGES), survived, note)
 

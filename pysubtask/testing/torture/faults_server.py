@@ -265,7 +265,7 @@ def one_connection(lab: Lab) -> Outcome:
     return bench.outcome(1, int(bench.arrived(*names)), "60 files through the only connection, Connections 4 asked for")
 
 
-@fault("server", "sessions refused: MaxSessions 0, then MaxStartups")
+@fault("server", "sessions refused: MaxSessions 0")
 def sessions(lab: Lab) -> Outcome:
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd, folder="in")

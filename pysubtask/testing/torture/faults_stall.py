@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable
+
+from pysubtask.master.task_master import BaseMaster
 
 from ..relay import Relay
 from .bench import Bench, Lab, Outcome
 from .catalogue import fault
 from .faults_network import mute, relayed
+from .hanging import MARKER, SERVER
 
 SECS = 3.0
 _MARGIN = 5.0
@@ -111,10 +115,19 @@ def _last(lab: Lab, way: str, back: int) -> Outcome:
             bench.wait(bench.idle)
             counts.append((relay.up - before[0], relay.down - before[1]))
         total = counts[-1][0] if way == "up" else counts[-1][1]
-        relay.stall("up" if way == "up" else "down", after=total - back)
-        bench.write("a.csv", lab.chance.randbytes(_SIZE))
-        bench.wait(lambda: relay.stalled, 10)
-        return _left(bench, "connection_lost")
+        for _ in range(10):
+            relay.stall("up" if way == "up" else "down", after=total - lab.chance.randrange(back, 2 * back))
+            lost = bench.kinds()["connection_lost"]
+            bench.write("a.csv", lab.chance.randbytes(_SIZE))
+            begun = time.monotonic()
+            # What a delivery takes varies by a few packets: one that was through before the stall is none.
+            bench.wait(lambda lost=lost: bench.kinds()["connection_lost"] > lost or bench.receipted("a.csv"),  # type: ignore[misc]
+                       30)  # fmt: skip
+            if bench.kinds()["connection_lost"] > lost:
+                return time.monotonic() - begun
+            relay.heal()
+            bench.arrived("a.csv")
+        return 999.0
 
     return _measured(lab, stall)
 
@@ -144,3 +157,42 @@ def disconnect(lab: Lab) -> Outcome:
         relay.heal()
     in_time = sum(secs <= 1 + SECS + _MARGIN for secs in took)
     return bench.outcome(3, in_time, f"at rest after {min(took):.1f} to {max(took):.1f} s, DeadTimeMilli 1000")
+
+
+@fault("stall", "a child that hangs in a library")
+def hangs(lab: Lab) -> Outcome:
+    """The courier's loop stands still: the child must replace itself."""
+    data, server, marker = lab.root / "data", lab.root / "server", lab.root / "marker"
+    data.mkdir()
+    server.mkdir()
+    path, there = data / "a.csv", server / "a.csv"
+    base = {"TimerIntervalSecs": 0.2, "StallSecs": SECS, "RetryWaitSecs": 0.1, "ArchiveToFolder": None,
+            "Subtask_Log_FileName": str(lab.root / "child.log"), "Master_Log_FileName": None}  # fmt: skip
+    os.environ.update({MARKER: str(marker), SERVER: str(server)})
+    master = BaseMaster([{"file": str(path)}], {"base": base}, f"{__package__}.hanging", LogToConsole=False)
+    took, survived = [], 0
+
+    def wait(condition: Callable[[], bool], secs: float) -> bool:
+        deadline = time.monotonic() + secs
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            master.check_pending_notifications()
+            time.sleep(0.02)
+        return True
+
+    for number in range(3):
+        marker.touch()
+        path.write_text(f"{number}\n")
+        master.start()
+        try:
+            master.notify_file_by_index(0)
+            wait(lambda: not marker.exists(), 20)
+            begun = time.monotonic()
+            well = wait(lambda: there.exists() and there.read_bytes() == path.read_bytes(), 30)
+            took.append(time.monotonic() - begun)
+            survived += well and took[-1] <= SECS + _MARGIN
+        finally:
+            master.stop(forcekill=True)
+    return Outcome(3, survived, note=f"replaced itself by exec and delivered after {min(took):.1f} to {max(took):.1f} s (allowed: "
+                   f"{SECS + _MARGIN:.0f})")  # fmt: skip

@@ -1,4 +1,4 @@
-"""The generated parts of docs/config.md: ``python -m tests.make_config_doc`` rewrites them.
+"""The generated parts of docs/config.md and docs/commands.md: ``python -m tests.make_config_doc`` rewrites them.
 
 A part stands between ``<!-- made: NAME -->`` and ``<!-- end -->``.
 """
@@ -6,14 +6,22 @@ A part stands between ``<!-- made: NAME -->`` and ``<!-- end -->``.
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
+from importlib import import_module
 from pathlib import Path
 
+import click
+
 from pysubtask.common.config import Setting
+from pysubtask.control import commands as package
+from pysubtask.control.cli import commands
+from pysubtask.control.exits import MEANINGS
 from pysubtask.defaults_config import SETTINGS
 from pysubtask.subtask.command import make_parser
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "config.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGES = ("config.md", "commands.md")
 COMMAND = "python -m tests.make_config_doc"
 
 _PART = re.compile(r"(<!-- made: ([a-z_ ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -68,10 +76,57 @@ def flags_table(extension: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def command_named(name: str) -> click.Command:
+    """A command of the command line."""
+    found = import_module(f".{name}", package.__name__).command
+    assert isinstance(found, click.Command)
+    return found
+
+
+def options_of(command: click.Command) -> list[tuple[str, str]]:
+    """(how it is written, what it does) for each option."""
+    found = []
+    for option in command.params:
+        if isinstance(option, click.Option):
+            names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
+            value = "" if option.is_flag else f" {option.make_metavar(click.Context(command))}"
+            found.append((names + value, option.help or ""))
+    return found
+
+
+def command_part(name: str) -> str:
+    """One command: how it is called, what it does, its options, examples."""
+    command = command_named(name)
+    usage = " ".join(command.collect_usage_pieces(click.Context(command)))
+    lines = ["```text", f"pysubtask {name} {usage}".rstrip(), "```", ""]
+    examples: list[str] = []
+    for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(command.help or "")):
+        if paragraph.startswith("\b"):
+            examples += [line.strip() for line in paragraph.removeprefix("\b").strip("\n").splitlines()]
+        else:
+            lines += [_prose(paragraph), ""]
+    if options := options_of(command):
+        rows = [f"| {_cell(names)} | {_cell(meaning)} |" for names, meaning in options]
+        lines += ["| option | meaning |", "|---|---|", *rows, ""]
+    return "\n".join([*lines, "```text", *examples, "```"]) + "\n"
+
+
+def _prose(text: str) -> str:
+    return "\n".join(line.strip() for line in text.splitlines()).replace("<", "&lt;").replace("*", "\\*")
+
+
+def list_part(which: str) -> str:
+    """All commands, or all exit statuses, as a table."""
+    if which == "commands":
+        rows = [f"| [`{name}`](#{name}) | {_cell(command_named(name).short_help or '')} |" for name in commands()]
+        return "\n".join(["| command | |", "|---|---|", *rows]) + "\n"
+    return "\n".join(["| status | meaning |", "|---|---|", *(f"| {at} | {_cell(text)} |" for at, text in MEANINGS.items())]) + "\n"
+
+
 def part(name: str) -> str:
-    """The text of one part by its name: 'settings base', 'flags ftp' and so on. KeyError for any other."""
+    """The text of one part by its name: 'settings base', 'flags ftp', 'command push' and so on. KeyError for any other."""
     kind, _, which = name.partition(" ")
-    return {"settings": settings_table, "flags": flags_table}[kind](which)
+    return {"settings": settings_table, "flags": flags_table, "command": command_part, "list": list_part}[kind](which)
 
 
 def rewritten(text: str) -> str:
@@ -85,4 +140,5 @@ def parts(text: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        (DOCS / page).write_text(rewritten((DOCS / page).read_text(encoding="utf-8")), encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import inspect
 import lzma
 import os
@@ -23,6 +24,8 @@ from pysubtask.common import entries
 from pysubtask.common.config import SECTIONS
 from pysubtask.common.events import read_events
 from pysubtask.common.status import read_status
+from pysubtask.control import exits
+from pysubtask.control.cli import commands
 from pysubtask.subtask import base_subtask
 from pysubtask.subtask.command import PASSWORD_VARIABLE, TOKEN_VARIABLES, make_parser
 from tests import make_config_doc, pages
@@ -32,15 +35,19 @@ MARKDOWN = [*sorted(pages.ROOT.glob("*.md")), *sorted(pages.DOCS.glob("*.md"))]
 SOURCES = sorted((pages.ROOT / "pysubtask").rglob("*.py"))
 
 
+@functools.cache
+def every_call() -> list[ast.Call]:
+    """Those of the package."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES]
+    return [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
 def calls(*names: str) -> Iterator[ast.Call]:
     """Every call in the package of a method of one of these names, and of the function ``happened``."""
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call):
-                continue
-            method = isinstance(node.func, ast.Attribute) and node.func.attr in names
-            if method or (isinstance(node.func, ast.Name) and node.func.id == "happened" in names):
-                yield node
+    for node in every_call():
+        method = isinstance(node.func, ast.Attribute) and node.func.attr in names
+        if method or (isinstance(node.func, ast.Name) and node.func.id == "happened" in names):
+            yield node
 
 
 def rows(page: str, heading: str) -> dict[str, list[str]]:
@@ -107,6 +114,26 @@ def test_every_exit_status_is_explained():
     found = {value for name, value in vars(base_subtask).items() if name.startswith("EXIT_")}
     section = pages.read("config.md").split("Exit status of a child", 1)[1].split("\n## ", 1)[0]
     assert {int(number) for number in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)} == found
+
+
+# ---- commands.md
+
+
+def test_every_command_option_and_exit_status_is_explained():
+    text = pages.read("commands.md")
+    wanted = [*(f"command {name}" for name in commands()), "list commands", "list statuses"]
+    assert sorted(make_config_doc.parts(text)) == sorted(wanted), "a command has no part in docs/commands.md"
+    assert text == make_config_doc.rewritten(text), f"docs/commands.md is out of date; run: {make_config_doc.COMMAND}"
+    for name in commands():
+        section = text.split(f"<!-- made: command {name} -->")[1].split("<!-- end -->")[0]
+        command = make_config_doc.command_named(name)
+        assert f"\n## {name}\n" in text and command.help and command.short_help
+        for written, meaning in make_config_doc.options_of(command):
+            assert f"| {written} | ".replace("N|T", "N\\|T") in section and meaning, f"{name} {written}"
+        example = section.rsplit("```text\n", 1)[1]
+        assert section.count("```text") == 2 and re.search(rf"^pysubtask {name}\b", example, re.MULTILINE), f"{name} has no example"
+    for value in [value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)]:
+        assert value in exits.MEANINGS and f"| {value} | " in text
 
 
 # ---- every page
@@ -196,7 +223,7 @@ def packer(tmp_path: Path) -> Iterator[Packer]:
 def test_the_subtask_of_the_page_packs_what_is_notified_also_after_a_kill(packer: Packer):
     data = packer.folder / "data" / "a.csv"
     # So large that packing it takes a while, and the kill hits the middle of it.
-    noise = os.urandom(600_000).hex()
+    noise = os.urandom(200_000).hex()
     packer.start()
     first = packer.child()
     (packer.folder / "data" / "box" / "photo").write_bytes(b"from the box")
@@ -265,8 +292,8 @@ def test_the_transport_of_the_page_passes_the_contract(tmp_path: Path):
     pages.write("adding-a-transport.md", tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\ntimeout = 60\n")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shell_transport.py"],
-        cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=110,
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", "test_shell_transport.py"],
+        cwd=tmp_path, env={**environment(tmp_path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, capture_output=True, text=True, timeout=110,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 20

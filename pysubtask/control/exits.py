@@ -22,7 +22,7 @@ MEANINGS = {
     USAGE: "The command line or the config is wrong; nothing was started or changed.",
     NO_TASK: "There is no such task, or several where one was meant.",
     NO_ANSWER: "The child does not run or did not answer in time; the order stays and is carried out when it does.",
-    LOCKED: "Another process runs this task already.",
+    LOCKED: "Another process runs this already.",
     130: "Ended by Ctrl-C.",
 }
 

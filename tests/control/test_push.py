@@ -113,7 +113,8 @@ def test_a_lost_server_is_tried_again_and_given_up_in_the_end(tmp_path: Path):
         late = pusher.push("a.bin", pusher.url, "--tries", "1000", "--timeout", "1.5")
         assert late.returncode == 1 and "not done within 1.5 s" in late.stderr and "Traceback" not in late.stderr
         server.start()
-        words = [sys.executable, "-m", "pysubtask", "push", *pusher.options, "--set=RateLimit=3M", "--tries=99", "a.bin", pusher.url]
+        options = [*pusher.options, "--set=RateLimit=3M", "--tries=99"]
+        words = [sys.executable, "-m", "pysubtask", "push", *options, "a.bin", pusher.url]
         run = subprocess.Popen(words, cwd=pusher.folder, env=environment(pusher.folder), stderr=subprocess.PIPE, text=True)
         try:
             wait_until(lambda: any(mark["resume"] for record in pusher.records() for mark in record.values()), 60, "some of it")

@@ -21,7 +21,11 @@ from ..tasks import Task
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
 def command(task: str | None, everything: bool, as_json: bool, keys: tuple[str, ...]) -> None:
-    """Show these settings, or all that 'pysubtask set' can change. What is secret is never shown."""
+    """Show these settings, or all that 'pysubtask set' can change. What is secret is never shown.
+
+    \b
+    pysubtask get -t roof RateLimit RetryWaitSecs
+    """
     found = {child.label: _settings(child) for child in meant(task)}
     for label, page in found.items():
         shown = {key: page["settings"][key] for key in _chosen(label, page, keys, everything)}

@@ -24,6 +24,9 @@ def command(task: str | None, limit: int, as_json: bool) -> int:
     (parked) with its reason, and paused ones with who did that. Works when the child is dead, too.
 
     'pysubtask retry' offers refused files again at once, 'pysubtask drop' takes files out.
+
+    \b
+    pysubtask queue -t roof
     """
     found = [(child, queue_of(child, limit)) for child in meant(task)]
     if as_json:

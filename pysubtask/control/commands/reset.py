@@ -11,5 +11,9 @@ from ..steer import command_line, give, task_option
 @task_option
 def command(task: str | None) -> int:
     """Have a task drop its connection and begin anew, with the settings of its config (and those kept by 'set --keep').
-    Nothing that is queued is lost."""
+    Nothing that is queued is lost.
+
+    \b
+    pysubtask reset -t roof
+    """
     return give(task, "reset", {}, command_line(), may_be_dead=True)

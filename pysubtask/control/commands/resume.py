@@ -11,5 +11,9 @@ from ..steer import command_line, give, task_option
 @task_option
 @click.argument("names", nargs=-1, metavar="[FILE]...")
 def command(task: str | None, names: tuple[str, ...]) -> int:
-    """End the pause of some files, or, without a name, every pause of the task."""
+    """End the pause of some files, or, without a name, every pause of the task.
+
+    \b
+    pysubtask resume -t roof big.avi
+    """
     return give(task, "resume", {"names": list(names)}, command_line())

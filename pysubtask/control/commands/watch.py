@@ -35,6 +35,10 @@ def command(as_json: bool, tasks: tuple[str, ...]) -> int:
     With --json the first line of each child is its page ("kind": "page"), which is its state as of event (epoch, n), and then
     comes each event behind it: none is left out and none comes twice. A page comes again after a restart. A child that
     dies or comes back has a line, too ("kind": "gone" or "here"), which is no event and has no number.
+
+    \b
+    pysubtask watch
+    pysubtask watch roof --json
     """
     found = find(tasks)
     if not found:

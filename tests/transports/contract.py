@@ -187,12 +187,14 @@ def _refuse() -> None:
 @contextlib.contextmanager
 def watching(site: Site, name: str) -> Iterator[set[bytes | None]]:
     """Everything a reader who hardly rests finds under a remote name."""
-    seen: set[bytes | None] = set()
+    seen: set[bytes | None] = {(last := site.read(name))}
     enough = threading.Event()
 
     def look() -> None:
+        before = last
         while not enough.wait(0.0005):
-            seen.add(site.read(name))
+            if (now := site.read(name)) != before:
+                seen.add(before := now)
 
     reader = threading.Thread(target=look)
     reader.start()
@@ -1057,7 +1059,7 @@ class AppendContract:
         enough = threading.Event()
 
         def look() -> None:
-            while not enough.is_set():
+            while not enough.wait(0.0005):
                 seen = site.read("a") or b""
                 if not data.startswith(seen) or len(seen) < start:
                     wrong.append(len(seen))

@@ -14,6 +14,7 @@ from tests.e2e.station import Station, pause
 from tests.helpers import wait_until
 
 DAY = 86400
+FULL = bool(os.environ.get("PYSUBTASK_FULL_SIZE"))
 
 
 @pytest.fixture
@@ -48,19 +49,21 @@ def ready(one):
     return page.get("pid") == one.master.status().children[0].pid and page.get("state") not in (None, "starting", "stopped")
 
 
-@pytest.mark.parametrize("kill", [False, True], ids=["after a stop", "after a kill"])
-def test_a_restart_after_1000_delivered_files_sends_nothing_and_is_ready_at_once(station, kill):
+@pytest.mark.parametrize(("kill", "count"), [(False, 1000 if FULL else 200), (True, 1000)], ids=["after a stop", "after a kill"])
+def test_a_restart_after_1000_delivered_files_sends_nothing_and_is_ready_at_once(station, kill, count):
     one = station()
-    names = [f"box/f{n}" for n in range(600)] + [f"old{n}.csv" for n in range(399)] + ["a.csv"]
+    boxed = [f"box/f{n}" for n in range(count * 6 // 10)]
+    beside = [f"old{n}.csv" for n in range(count - len(boxed) - 1)] + ["a.csv"]
+    names, old = boxed + beside, boxed[: len(boxed) // 2] + beside[: len(beside) // 2]
     for name in names:
         one.write(name, name)
-    for name in names[:300] + names[600:800]:
+    for name in old:
         age(one.data / name, 4)
     one.master.start(precleanup_old_files=True)
     assert archived(one) == {}, "nothing is delivered yet"
-    wait_until(lambda: len(on_server(one)) == 1000, 60, "all on the server")
+    wait_until(lambda: len(on_server(one)) == count, 60, "all on the server")
     one.idle()
-    assert len(one.sent()) == 1000
+    assert len(one.sent()) == count
     if kill:
         one.kill()
         one.master.stop(forcekill=True)
@@ -76,13 +79,13 @@ def test_a_restart_after_1000_delivered_files_sends_nothing_and_is_ready_at_once
 
     def all_moved():
         one.master.check_pending_notifications()
-        return len(archived(one)) == 500
+        return len(archived(one)) == len(old)
 
     wait_until(all_moved, what="the old half in the archive")
     pause(1)
     one.idle()
-    assert len(one.sent()) == 1000, "0 of them again"
-    assert sorted(archived(one)) == sorted(os.path.basename(name) for name in names[:300] + names[600:800])
+    assert len(one.sent()) == count, "0 of them again"
+    assert sorted(archived(one)) == sorted(os.path.basename(name) for name in old)
     assert (one.data / "a.csv").exists()
     assert not [path for path in (one.data / "box").glob("*.notify") if not path.with_suffix("").exists()]
 

@@ -1,5 +1,7 @@
 """Burst mode against a plain model, with made-up clocks, and the timeline it is known by."""
 
+import os
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import settings
@@ -150,7 +152,8 @@ class Machine(RuleBasedStateMachine):
                 assert self.state.pending // MS - self.now <= max(self.model.trigger, self.model.expire)
 
 
-Machine.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+EXAMPLES = 300 if os.environ.get("PYSUBTASK_FULL_SIZE") else 50
+Machine.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=30, deadline=None)
 TestAgainstTheModel = Machine.TestCase
 
 

@@ -623,11 +623,11 @@ def test_an_idle_look_at_a_large_tree_touches_no_file(tmp_path, monkeypatch) -> 
 
 def test_cost_of_a_full_folder(tmp_path) -> None:
     (tmp_path / "t").mkdir()
-    for number in range(20_000):
+    for number in range(8_000):
         os.close(os.open(tmp_path / "t" / f"f{number}", os.O_CREAT | os.O_WRONLY))
     child = Child(tmp_path, [{"dir": "t", "recursive": True, "settle_secs": 0, "notify_files": False, "exclude": "*.tmp"}])
     with child:
-        wait_until(lambda: child.look() is not None and len(child.found) == 20_000, 60)
+        wait_until(lambda: child.look() is not None and len(child.found) == 8_000, 60)
         wait_until(lambda: child.look() is not None and child.watch.next_at(0) is None, 60)
         best = min(timed(child.look) for _ in range(10))
         assert best < 0.005

@@ -153,7 +153,7 @@ def test_a_writer_that_never_rests_still_gives_true_prefixes(tmp_path, snaps) ->
 
     def write() -> None:
         with open(source, "ab", buffering=0) as file:
-            while not end.is_set() and file.tell() < 200_000_000:
+            while not end.is_set() and file.tell() < 60_000_000:
                 file.write(line)
 
     writer = threading.Thread(target=write)

@@ -753,5 +753,6 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-NothingNotifiedIsMissed.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+EXAMPLES = 300 if os.environ.get("PYSUBTASK_FULL_SIZE") else 50
+NothingNotifiedIsMissed.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=30, deadline=None)
 TestNothingNotifiedIsMissed = NothingNotifiedIsMissed.TestCase

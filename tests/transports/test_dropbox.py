@@ -127,7 +127,7 @@ def test_a_heartbeat_is_one_call_each_time(site: Site) -> None:
 def test_many_small_files_are_published_by_few_calls(site: Site) -> None:
     site.server.lock_contention = True  # commits that overlap would be refused
     site.server.commit_secs = 0.05
-    files = {f"d{n % 3}/f{n}": os.urandom(2000) for n in range(200)}
+    files = {f"d{n % 3}/f{n}": os.urandom(2000) for n in range(100)}
 
     async def case(transport: DropboxTransport) -> None:
         jobs = [site.job(name, data) for name, data in files.items()]
@@ -136,7 +136,7 @@ def test_many_small_files_are_published_by_few_calls(site: Site) -> None:
 
     site.run(case)
     assert {str(path.relative_to(site.folder)): path.read_bytes() for path in site.folder.rglob("f*")} == files
-    assert site.calls(START) == 200 and site.calls(FINISH) <= 2 and site.calls("write") <= 202
+    assert site.calls(START) == 100 and site.calls(FINISH) <= 2 and site.calls("write") <= 102
 
 
 def test_a_refused_file_among_many_is_the_only_one(site: Site) -> None:
@@ -538,7 +538,7 @@ asyncio.run(main())
 
 
 def test_memory_stays_flat(site: Site) -> None:
-    size = 200 * MIB
+    size = 100 * MIB
     path = site.place / "big"
     with open(path, "wb") as file:
         file.truncate(size)

@@ -59,7 +59,9 @@ class Station:
 
             def same(local: Path = local, remote: Path = remote) -> bool:
                 self.master.check_pending_notifications()
-                return remote.exists() and remote.stat().st_size == local.stat().st_size and remote.read_bytes() == local.read_bytes()
+                if not remote.exists() or remote.stat().st_size != local.stat().st_size:
+                    return False
+                return remote.read_bytes() == local.read_bytes()
 
             wait_until(same, secs, what=f"{name} on the server")
 

@@ -38,15 +38,16 @@ class SwapRecord:
         self.asides[aside] = (name, now)
         while len(self.asides) > _KEEP_COUNT:
             del self.asides[next(iter(self.asides))]
-        self._write()
+        self._write(safe=True)
         self.known = True
 
     def forget(self, aside: bytes) -> None:
         if self.asides.pop(aside, None) is not None:
             with contextlib.suppress(OSError):  # looked at once more by the next connection, then
-                self._write()
+                self._write(safe=False)
 
-    def _write(self) -> None:
+    def _write(self, *, safe: bool) -> None:
+        """``safe``: it must outlast a power cut, for the server will have an aside that only it tells of."""
         text = json.dumps({
             "identity": self._identity,
             "asides": {os.fsdecode(aside): [os.fsdecode(name), at] for aside, (name, at) in self.asides.items()},
@@ -54,4 +55,13 @@ class SwapRecord:
         fresh = f"{self._path}.new"
         with open(fresh, "w", encoding="utf-8") as file:
             file.write(text)
+            if safe:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(fresh, self._path)
+        if safe and os.name == "posix":
+            folder = os.open(os.path.dirname(self._path), os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)

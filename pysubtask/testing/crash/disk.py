@@ -47,9 +47,9 @@ class _Inode:
 class Disk:
     """Files below ``root`` as they are, and as they would be found. Everything below ``elsewhere`` is another machine's."""
 
-    def __init__(self, root: str, elsewhere: str) -> None:
+    def __init__(self, root: str, *elsewhere: str) -> None:
         self._root = root
-        self._elsewhere = os.path.join(elsewhere, "")
+        self._elsewhere = tuple(os.path.join(folder, "") for folder in elsewhere)
         self._folders: dict[str, dict[str, _Inode | None]] = {}
         self._changes: dict[str, list[Callable[[dict[str, _Inode | None]], None]]] = {}
         for folder, subfolders, names in os.walk(root):

@@ -92,8 +92,10 @@ class ModelDropbox:
         entries = self._tree._known.items()
         known = {path: (entry.id, entry.rev, entry.hash, entry.modified, entry.changed) for path, entry in entries}
         number = next(self._tree._revs)
-        with open(os.path.join(self._memory, "account"), "wb") as file:
+        path = os.path.join(self._memory, "account")
+        with open(path + ".new", "wb") as file:
             pickle.dump((sessions, known, number + 1), file)
+        os.replace(path + ".new", path)
 
     def _load(self) -> None:
         try:

@@ -85,7 +85,7 @@ class PowerCuts:
         home = os.path.join(self._folder, "here")
         os.rename(start, home)
         try:
-            return Disk(home, Station(home).server)
+            return Disk(home, Station(home).server, Station(home).account)
         finally:
             os.rename(home, start)
 

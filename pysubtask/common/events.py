@@ -6,6 +6,7 @@ page first and the lines after it: no gap, no repeat. A new epoch or a gap means
 """
 
 import contextlib
+import functools
 import json
 import os
 import threading
@@ -21,7 +22,12 @@ _PIECE = 256 * 1024
 
 def utc(wall: float) -> str:
     """Seconds since the epoch as ``2026-11-21T20:37:10.205Z``."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(wall)) + f".{int(wall % 1 * 1000):03d}Z"
+    return f"{_second(wall // 1)}.{int(wall % 1 * 1000):03d}Z"
+
+
+@functools.lru_cache(maxsize=8)
+def _second(wall: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(wall))
 
 
 class Event(NamedTuple):
@@ -75,20 +81,20 @@ class EventLog:
             return self.n
 
     def _append(self, line: bytes) -> None:
-        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         try:
             size = os.fstat(handle).st_size
             # One write, and a newline in front where an earlier one was cut short by a full disk.
-            os.write(handle, line if size == 0 or self._ends_whole(size) else b"\n" + line)
+            os.write(handle, line if size == 0 or _byte_at(handle, size - 1) == b"\n" else b"\n" + line)
         finally:
             os.close(handle)
         if size + len(line) > ROTATE_BYTES:
             os.replace(self._path, self._path + ".1")
 
-    def _ends_whole(self, size: int) -> bool:
-        with open(self._path, "rb") as file:
-            file.seek(size - 1)
-            return file.read(1) == b"\n"
+
+def _byte_at(handle: int, offset: int) -> bytes:
+    os.lseek(handle, offset, os.SEEK_SET)
+    return os.read(handle, 1)
 
 
 class Tail:

@@ -7,6 +7,7 @@ since the receipt before (null: not known), and how it was ``verified``.
 ``seq`` rises by one.
 """
 
+import functools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -38,6 +39,7 @@ class Receipt(NamedTuple):
 _TYPES = (int, str, str, str, str, int, int, str, int, str, int, int)
 
 
+@functools.lru_cache(maxsize=256)
 def to_line(receipt: Receipt) -> bytes:
     """The receipt as a line of the file."""
     return json.dumps(receipt._asdict()).encode("ascii") + b"\n"

@@ -14,7 +14,7 @@ def write_status(state_dir: str, page: dict[str, Any]) -> None:
     temp = path + ".part"
     handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
     with os.fdopen(handle, "w", encoding="ascii") as file:
-        json.dump({"format": FORMAT, **page}, file)
+        file.write(json.dumps({"format": FORMAT, **page}))
     os.replace(temp, path)
 
 

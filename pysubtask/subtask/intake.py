@@ -147,7 +147,7 @@ class Intake:
 
     def _asked_for(self, found: Iterable[Due], now: float, everything: bool) -> Iterator[tuple[Due, Callable[[], Copied]]]:
         """What is due and may be copied now, with what makes the copy. Big files are begun, one at a time, and come later."""
-        for due in found:
+        for due, marks in self._with_marks(found):
             under_way = self._big.key
             if (under_way is not None and under_way.path == due.path) or (self._faults.waits(due.path, now) and not everything):
                 continue
@@ -159,21 +159,20 @@ class Intake:
             elif due.cause == "recheck" and self._reads_the_same(due):
                 self._settled(due)
             else:
-                copy, base = self._copy_of(due)
-                if self._looks_new(due):
+                seen = _seen(due.path)
+                copy, big = self._copy_of(due, 0 if seen is None else seen.size, *marks)
+                if seen is not None and (seen != (self._store.spool.sources.get(due.path) or (None,))[0]):
                     self._rules.coming()
-                if everything or not _is_big(due.path, base):
+                if everything or not big:
                     yield due, copy
                 elif under_way is None:
                     self._big.begin(due, copy)
 
-    def _copy_of(self, due: Due) -> tuple[Callable[[], Copied], int]:
-        """What makes the copy, and where that will begin."""
-        delivered, marks = self._marks(due)
+    def _copy_of(self, due: Due, size: int, delivered: int, marks: set[int]) -> tuple[Callable[[], Copied], bool]:
+        """What makes the copy, and whether that is a big one. ``delivered``, ``marks``: see Spool.marks."""
         append = self.tails_wanted and due.entry_index != RESIDUAL and self._entries[due.entry_index].append
         start = self._tails.start(due.path, delivered) if append else None
-        base = 0 if start is None else start.base
-        big = _is_big(due.path, base)
+        big = size - (0 if start is None else start.base) > BATCH_BYTES
         average = self._average(due) if big and self.ahead.wanted and not self._tails.grew(due.path, delivered) else 0
 
         def copy() -> Copied:
@@ -184,20 +183,12 @@ class Intake:
                 self.ahead.keep(copied.digest, copied.signature)
             return copied
 
-        return copy, base
+        return copy, big
 
     def _average(self, due: Due) -> int:
         """The size of parts by which a signature can be compared with that of what the server has."""
         old = signature.unpack(self._store.run(self._store.spool.signature, self._rules.queue_name(due)))
         return old.average if old is not None and old.suits() else signature.average_for(os.stat(due.path).st_size)
-
-    def _looks_new(self, due: Due) -> bool:
-        known = self._store.spool.sources.get(due.path)
-        try:
-            found = read_stamp(due.path)
-            return found is not None and (known is None or found != known[0])
-        except OSError:
-            return False
 
     def _copied(self, due: Due, copy: Callable[[], Copied], now: float, low_before: bool) -> Copied | None:
         """The copy, where there is one and it is of use."""
@@ -222,12 +213,16 @@ class Intake:
         self._settled(due)
         return None
 
-    def _marks(self, due: Due) -> tuple[int, set[int]]:
-        """Where the file ended when it was last delivered (0: nothing to go on from), and where it may have ended since."""
-        known = self._store.spool.sources.get(due.path)
-        if known is None or known[0].size <= LEAST_BYTES:
-            return 0, set()
-        return self._store.run(self._store.spool.marks, self._rules.queue_name(due))
+    def _with_marks(self, found: Iterable[Due]) -> Iterator[tuple[Due, tuple[int, set[int]]]]:
+        """Each with where the file ended when it was last delivered (0: nothing to go on from), and where it may have ended
+        since: asked for many together."""
+        spool, rest = self._store.spool, iter(found)
+        while some := list(itertools.islice(rest, BATCH_FILES)):
+            names = {due.path: self._rules.queue_name(due) for due in some
+                     if (known := spool.sources.get(due.path)) is not None and known[0].size > LEAST_BYTES}
+            marks = self._store.run(spool.marks, list(names.values())) if names else {}
+            for due in some:
+                yield due, marks.get(names.get(due.path, ""), (0, set()))
 
     def _within(self, due: Due) -> str | None:
         """The folder a file must really be in, should a link lead to it; None for a named file."""
@@ -334,8 +329,8 @@ class Intake:
         return garbage
 
 
-def _is_big(path: str, base: int) -> bool:
+def _seen(path: str) -> Stamp | None:
     try:
-        return os.stat(path).st_size - base > BATCH_BYTES
+        return read_stamp(path)
     except OSError:
-        return False
+        return None

@@ -24,6 +24,7 @@ from .tails import Digest, Start
 _BLOCK = 1024 * 1024
 _WRITE_OUT = 8 * _BLOCK
 _NAME_MAX = 255
+_SMALL = 64 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
@@ -70,6 +71,7 @@ class Snapshotter:
         # Names of one run rise; those of two runs differ by their start.
         self._run = f"{time.time_ns():x}"
         self._numbers = itertools.count(1)
+        self._head = len(os.fsencode(f"{tag}-{self._run}-")) + 1
 
     def copy(
         self, source: str, within: str | None = None, marks: Iterable[int] = (), start: Start | None = None,
@@ -83,23 +85,22 @@ class Snapshotter:
         Raises SourceMissing, SourceChanged (it moved under the copy), DiskLow, and SourceError for whatever else
         is wrong with it; no temporary file is left then.
         """
-        with _opened(source, within) as handle:
-            before = os.fstat(handle)
+        with _opened(source, within) as (handle, before):
             size = before.st_size
             if start is None or self._folder is None or not start.fits(handle, before):
                 start = Start.whole()
             sha, base = start.digest(marks), start.base
             growing = Growing(size, average) if average and not base and self._folder is not None else None
-            again = start.digest(())
             if self._folder is None:
                 path, temp = source, None
-                _read(handle, size, source, sha, base)
+                _read(handle, before, source, sha, base)
             else:
                 path, temp = self._names(self._folder, source)
                 self._write(handle, before, path, temp, source, sha, base, growing)
             try:
                 if _may_have_moved(before, os.fstat(handle), source):
-                    _read(handle, size, source, again, base)
+                    again = start.digest(())
+                    _read(handle, before, source, again, base)
                     if again.hexdigest() != sha.hexdigest():
                         raise SourceChanged(f"{source} was rewritten while it was copied")
             except BaseException:
@@ -167,25 +168,26 @@ class Snapshotter:
         return name.startswith((f"{self._tag}-", f".{self._tag}-"))
 
     def _names(self, folder: str, source: str) -> tuple[str, str]:
-        head = f"{self._tag}-{self._run}-{next(self._numbers):x}-"
-        room = _NAME_MAX - 1 - len(os.fsencode(head))
-        name = head + _shortened(os.path.basename(source), room)
+        number = f"{next(self._numbers):x}"
+        name = _shortened(os.path.basename(source), _NAME_MAX - 1 - self._head - len(number))
+        name = f"{self._tag}-{self._run}-{number}-{name}"
         return os.path.join(folder, name), os.path.join(folder, "." + name)
 
     def _write(self, handle: int, before: os.stat_result, path: str, temp: str, source: str, sha: Digest, base: int,
                growing: Growing | None) -> None:
         folder = os.path.dirname(path)
         try:
-            if not os.path.isdir(folder):
+            try:
+                out = self._make(folder, temp, handle, before, base)
+            except FileNotFoundError:
                 os.makedirs(folder, exist_ok=True)
-            self._check_room(folder, handle, before, base)
-            out = os.open(temp, _WRITE, 0o666)
+                out = self._make(folder, temp, handle, before, base)
         except OSError as exc:
             raise _ours(exc, f"no snapshot can be made in {folder}") from exc
         try:
             try:
                 with contextlib.nullcontext() if growing is None else growing.signing(temp):
-                    _copy(handle, out, before.st_size, source, sha, base, growing)
+                    _copy(handle, out, before, source, sha, base, growing)
                 os.utime(out, ns=(before.st_mtime_ns, before.st_mtime_ns))
                 if before.st_size - base <= _BLOCK:
                     _begin_writing(out)
@@ -197,13 +199,17 @@ class Snapshotter:
             _remove(temp)
             raise
 
+    def _make(self, folder: str, temp: str, handle: int, before: os.stat_result, base: int) -> int:
+        self._check_room(folder, handle, before, base)
+        return os.open(temp, _WRITE, 0o666)
+
     def _check_room(self, folder: str, handle: int, before: os.stat_result, base: int) -> None:
         need, keep = before.st_size - base, self._min_free()
         found = os.statvfs(folder)
         left = found.f_bavail * found.f_frsize - need
         if left < keep and before.st_blocks * 512 < need:
             # It has holes, which take no room.
-            need = sum(end - begin for begin, end, data in _extents(handle, before.st_size, base) if data)
+            need = sum(end - begin for begin, end, data in _extents(handle, before, base) if data)
             left = found.f_bavail * found.f_frsize - need
         if left < keep:
             raise DiskLow(f"{folder}: copying {need} bytes would leave {max(0, left)} bytes free, less than {keep}")
@@ -215,14 +221,15 @@ def content_digest(path: str, size: int) -> str:
     Raises SourceMissing, SourceChanged where it is shorter than that, SourceError.
     """
     sha = Digest()
-    with _opened(path, None) as handle:
-        _read(handle, size, path, sha)
+    with _opened(path, None) as (handle, found):
+        _read(handle, found, path, sha, upto=size)
     return sha.hexdigest()
 
 
 @contextlib.contextmanager
-def _opened(source: str, within: str | None) -> Iterator[int]:
-    """The regular file ``source``, opened for reading; never waits for the other end of a fifo, never opens a device."""
+def _opened(source: str, within: str | None) -> Iterator[tuple[int, os.stat_result]]:
+    """The regular file ``source``, opened for reading, and what it looks like; never waits for the other end of a fifo, never
+    opens a device."""
     path, flags = source, _READ
     if within is not None:
         path, flags = os.path.realpath(source), _READ | getattr(os, "O_NOFOLLOW", 0)
@@ -234,8 +241,9 @@ def _opened(source: str, within: str | None) -> Iterator[int]:
     except OSError as exc:
         raise _unreadable(exc, source) from exc
     try:
-        _check_regular(os.fstat(handle), source)
-        yield handle
+        found = os.fstat(handle)
+        _check_regular(found, source)
+        yield handle, found
     finally:
         os.close(handle)
 
@@ -247,11 +255,11 @@ def _check_regular(found: os.stat_result, source: str) -> None:
         raise SourceError(f"{source} is not a regular file")
 
 
-def _copy(handle: int, out: int, size: int, source: str, sha: Digest, base: int, growing: Growing | None) -> None:
-    """Copy the bytes from ``base`` to ``size``; holes stay holes."""
-    os.ftruncate(out, size - base)
+def _copy(handle: int, out: int, found: os.stat_result, source: str, sha: Digest, base: int, growing: Growing | None) -> None:
+    """Copy the bytes from ``base`` up to the size in ``found``; holes stay holes."""
+    os.ftruncate(out, found.st_size - base)
     unwritten = base
-    for data, offset, block in _blocks(handle, size, source, base):
+    for data, offset, block in _blocks(handle, found, source, base):
         sha.update(block, offset)
         if data:
             done = 0
@@ -266,18 +274,22 @@ def _copy(handle: int, out: int, size: int, source: str, sha: Digest, base: int,
             growing.reached(at)
 
 
-def _read(handle: int, size: int, source: str, sha: Digest, base: int = 0) -> None:
-    for _, offset, block in _blocks(handle, size, source, base):
+def _read(handle: int, found: os.stat_result, source: str, sha: Digest, base: int = 0, upto: int | None = None) -> None:
+    for _, offset, block in _blocks(handle, found, source, base, upto):
         sha.update(block, offset)
 
 
 _ZEROS = memoryview(bytes(_BLOCK))
 
 
-def _blocks(handle: int, size: int, source: str, base: int) -> Iterator[tuple[bool, int, memoryview]]:
-    """The bytes from ``base`` to ``size`` in pieces: whether they are data (or a hole), the offset, the bytes."""
+def _blocks(
+    handle: int, found: os.stat_result, source: str, base: int, upto: int | None = None
+) -> Iterator[tuple[bool, int, memoryview]]:
+    """The bytes from ``base`` ``upto`` that (None: the size in ``found``) in pieces: whether they are data (or a hole), the offset,
+    the bytes."""
+    size = found.st_size if upto is None else upto
     buffer = memoryview(bytearray(min(_BLOCK, max(1, size - base))))
-    for begin, end, data in _extents(handle, size, base):
+    for begin, end, data in _extents(handle, found, base, upto):
         at = begin
         if not data and os.fstat(handle).st_size < end:
             raise SourceChanged(f"{source} became shorter while it was read")
@@ -297,10 +309,14 @@ def _blocks(handle: int, size: int, source: str, base: int) -> Iterator[tuple[bo
             at += got
 
 
-def _extents(handle: int, size: int, at: int) -> Iterator[tuple[int, int, bool]]:
-    """Data and holes of a file from ``at`` to ``size``, in order (lseek(2), SEEK_DATA and SEEK_HOLE)."""
-    if not hasattr(os, "SEEK_DATA"):
-        yield at, size, True
+def _extents(handle: int, found: os.stat_result, at: int, upto: int | None = None) -> Iterator[tuple[int, int, bool]]:
+    """Data and holes of a file from ``at`` ``upto`` that (None: the size in ``found``), in order (lseek(2), SEEK_DATA and
+    SEEK_HOLE)."""
+    size = found.st_size if upto is None else upto
+    # One that has as many blocks as bytes has no holes; a small one is read in one piece, whatever it has.
+    if not hasattr(os, "SEEK_DATA") or (size <= _SMALL and found.st_blocks * 512 >= found.st_size):
+        if at < size:
+            yield at, size, True
         return
     while at < size:
         try:

@@ -303,15 +303,19 @@ class Spool:
                 " (SELECT id, SUM(bytes) OVER (ORDER BY id DESC) AS total FROM signature) WHERE total > ?)", (SIGNATURES_BYTES,),
             )  # fmt: skip
 
-    def marks(self, name: str) -> tuple[int, set[int]]:
-        """The size of what we delivered under a name (0: nothing), and all sizes of what is, or may soon be, there: a next
-        version may have them as beginnings."""
-        raw = os.fsencode(name)
+    def marks(self, names: Sequence[str]) -> dict[str, tuple[int, set[int]]]:
+        """The size of what we delivered under each of these names (0: nothing), and all sizes of what is, or may soon be, there: a
+        next version may have them as beginnings."""
+        raw = [os.fsencode(name) for name in names]
         rows = self._db.execute(
-            "SELECT size, reach_size FROM remote WHERE destination = ? AND name = ? UNION ALL SELECT NULL, size FROM job"
-            " WHERE name = ?", (self.destination, raw, raw),
+            f"SELECT name, size, reach_size FROM remote WHERE destination = ? AND name IN ({_marks(raw)})"
+            f" UNION ALL SELECT name, NULL, size FROM job WHERE name IN ({_marks(raw)})", (self.destination, *raw, *raw),
         ).fetchall()  # fmt: skip
-        return max((row[0] or 0 for row in rows), default=0), {size for row in rows for size in row if size}
+        found: dict[str, tuple[int, set[int]]] = {name: (0, set()) for name in names}
+        for key, delivered, other in rows:
+            name = os.fsdecode(key)
+            found[name] = max(found[name][0], delivered or 0), found[name][1] | {size for size in (delivered, other) if size}
+        return found
 
     def not_as_left(self, name: str) -> None:
         """What the server has under a name is not what we left: nothing is known of it any more."""

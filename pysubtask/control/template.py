@@ -17,6 +17,7 @@ _HEAD = """\
 # a single # and no space show it, and count once that # is removed. Then:
 #
 #   pysubtask check {file}
+#   pysubtask doctor {file}
 #   pysubtask run {file}
 #
 # A path that does not begin with / or ~ starts at the folder of this file. "none" stands for no value.

@@ -40,5 +40,9 @@ def command(file: str | None) -> int:
         written.write(template(shown))
     click.echo(f"Written: {path}")
     click.echo("Fill in the two lines marked with <== (the folder, and the server), then:")
-    click.echo(f"  pysubtask check {shown}\n  pysubtask run {shown}")
+    if file is not None and os.path.abspath(file) == path:
+        shown = shlex.quote(file)
+    click.echo(f"  pysubtask check {shown}    is the config right, and what would be sent")
+    click.echo(f"  pysubtask doctor {shown}   does the way to the server work")
+    click.echo(f"  pysubtask run {shown}      send, and go on sending")
     return OK

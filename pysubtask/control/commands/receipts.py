@@ -44,6 +44,8 @@ def command(task: str | None, as_json: bool, last: int | None, files: tuple[str,
             say_json({"child": label, **receipt._asdict()})
         else:
             say(lines_of(label, receipt, width(), time.time()))
+    if not found and not files and not as_json:
+        click.echo("pysubtask: nothing was delivered yet; 'pysubtask status' says what goes on.", err=True)
     missing = [file for file in files if not {file, os.path.abspath(file)} & proven]
     for file in missing:
         text = f"{plain(file)}: no receipt, so it was not delivered yet; 'pysubtask queue' shows what waits."

@@ -9,7 +9,19 @@ import select
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    # Made for nobody at run time: a TypedDict is dear, and every app that imports this package would pay for it.
+    class LogOptions(TypedDict):
+        """What the settings say of a log, as ``setup_logging`` takes it."""
+
+        form: str
+        max_bytes: int
+        keep: int
+
 
 _LINE = "%(asctime)s [%(shown)s]: %(levelname)s: %(message)s"
 _JOURNAL_LINE = "[%(shown)s]: %(message)s"
@@ -174,14 +186,6 @@ def setup_logging(
     if problem is not None:
         logger.warning("Log file [%s] cannot be written (%s): logging to the console only.", file, problem.strerror)
     return logger
-
-
-class LogOptions(TypedDict):
-    """What the settings say of a log, as ``setup_logging`` takes it."""
-
-    form: str
-    max_bytes: int
-    keep: int
 
 
 def log_options(settings: Mapping[str, Any]) -> LogOptions:

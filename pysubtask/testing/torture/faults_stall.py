@@ -150,6 +150,7 @@ def disconnect(lab: Lab) -> Outcome:
     for _ in range(3):
         bench.write("a.csv", lab.chance.randbytes(100))
         bench.arrived("a.csv")
+        bench.wait(lambda: bench.idle() and bench.page().get("state") == "connected", 10)
         relay.stall()
         begun = time.monotonic()
         rested = bench.wait(lambda: bench.page().get("state") == "resting", 30)

@@ -22,6 +22,15 @@ os.environ.setdefault("PYSUBTASK_REGISTRY", os.path.join(tempfile.gettempdir(), 
 
 pytest_plugins = ["pysubtask.testing.pytest_plugin"]
 
+# Whole modules go to the workers (--dist loadscope): those that take longest first, so that at the end nobody waits for one.
+_LONG = (
+    "e2e/test_child.py", "test_benchmarks.py", "e2e/test_demo.py", "e2e/test_dropbox.py", "transports/test_sftp_contract.py",
+    "transports/test_ftp_contract.py", "e2e/test_archive.py", "test_docs.py", "e2e/test_lifecycle.py", "e2e/test_sftp.py",
+    "transports/test_dropbox.py", "transports/test_dropbox_contract.py", "transports/test_pysftp.py", "test_version1.py",
+    "control/test_run.py", "test_dropbox_login.py", "e2e/test_burst.py", "e2e/test_append.py", "testing/test_relay.py",
+    "e2e/test_append_kills.py", "e2e/test_orders.py", "e2e/test_ftp.py", "e2e/test_heartbeat.py", "e2e/test_resume.py",
+)  # fmt: skip
+
 _FORBIDDEN = os.environ.get("PYSUBTASK_FORBID_SKIPS", "") not in ("", "0")
 _skipped: Counter[str] = Counter()
 
@@ -30,6 +39,16 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     found = report.longrepr
     text = str(found[2]) if isinstance(found, tuple) else str(found)
     return text.removeprefix("Skipped: ")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Else the modules with the most tests go first; a version without this option knows nothing else.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {f"tests/{name}": place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -77,69 +77,16 @@ class _Text(logging.Formatter):
         return super().format(record).encode("utf-8", "backslashreplace").decode("utf-8")[: self._longest]
 
 
-class _Json(logging.Formatter):
-    """One JSON object a line, in ASCII: at (UTC), level, task, who, pid, message, and trace where there is one."""
-
-    def __init__(self, shown: str, task: str, longest: int | None) -> None:
-        super().__init__()
-        head, _, pid = shown.rpartition(".")
-        self._who = head if pid.isdecimal() and head else shown
-        self._task, self._longest = task, longest
-
-    def format(self, record: logging.LogRecord) -> str:
-        import json
-
-        from .events import utc
-
-        found = {
-            "at": utc(record.created), "level": record.levelname.lower(), "task": self._task, "who": self._who,
-            "pid": record.process, "message": record.getMessage().encode("utf-8", "backslashreplace").decode("utf-8"),
-        }  # fmt: skip
-        if record.exc_info:
-            found["trace"] = self.formatException(record.exc_info)
-        line = json.dumps(found)
-        # Cut, it is an object still: the trace goes first, then the end of the message.
-        while self._longest is not None and len(line) > self._longest and found.get("message"):
-            if found.pop("trace", None) is None:
-                found["message"] = str(found["message"])[: len(str(found["message"])) * 3 // 4]
-            line = json.dumps(found)
-        return line
-
-
-class _Journal(logging.Formatter):
-    """Lines for the journal, which has a time of its own: the priority before each, as in sd-daemon(3)."""
-
-    _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
-
-    def __init__(self, inner: logging.Formatter) -> None:
-        super().__init__()
-        self._inner = inner
-
-    def format(self, record: logging.LogRecord) -> str:
-        mark = next((number for level, number in self._PRIORITIES if record.levelno >= level), 7)
-        return "\n".join(f"<{mark}>{line}" for line in self._inner.format(record).splitlines())
-
-
-def is_journal(stream: object) -> bool:
-    """Whether what is written to this stream goes to systemd's journal: ``JOURNAL_STREAM`` names its device and inode
-    (systemd.exec(5))."""
-    named = os.environ.get(_JOURNAL_VARIABLE, "")
-    if not named:
-        return False
-    try:
-        found = os.fstat(stream.fileno())  # type: ignore[attr-defined]
-    except (OSError, ValueError, AttributeError):
-        return False
-    return named == f"{found.st_dev}:{found.st_ino}"
-
-
 def _formatter(name: str, task: str, form: str, *, console: bool) -> logging.Formatter:
     # A pipe that is ready takes 4096 bytes without waiting (POSIX, PIPE_BUF), not more.
     longest = _CONSOLE_LINE if console else None
-    journal = console and is_journal(sys.stderr)
-    inner: logging.Formatter
-    inner = _Json(name, task, longest) if form == "json" else _Text(name, longest, _JOURNAL_LINE if journal else _LINE)
-    return _Journal(inner) if journal else inner
+    if form != "json" and not (console and _JOURNAL_VARIABLE in os.environ):
+        return _Text(name, longest)
+    from . import log_lines
+
+    journal = console and log_lines.is_journal(sys.stderr)
+    inner = log_lines.Json(name, task, longest) if form == "json" else _Text(name, longest, _JOURNAL_LINE if journal else _LINE)
+    return log_lines.Journal(inner) if journal else inner
 
 
 class _Logger(logging.Logger):

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common import log_file
-from pysubtask.common.logs import dropped_lines, is_journal, set_level, setup_logging
+from pysubtask.common.log_lines import is_journal
+from pysubtask.common.logs import dropped_lines, set_level, setup_logging
 
 NAME = "base.BaseSubtask.18205"
 

@@ -26,7 +26,7 @@ from pysubtask.control.following import Following
 from tests.e2e.station import Station
 from tests.helpers import wait_until
 
-COUNT = 400
+COUNT = 200
 ARRIVED = ("delivered", "unchanged")
 
 
@@ -258,7 +258,7 @@ def test_a_look_costs_little(station):
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     cost("-m", "pysubtask", "status")  # compiled
-    look = min(cost("-m", "pysubtask", "status") for _ in range(5))
+    look = min(cost("-m", "pysubtask", "status") for _ in range(3))
     bare = min(cost("-c", "pass") for _ in range(5))
     assert look < 8 * bare, (look, bare)
     words = [sys.executable, "-X", "importtime", "-m", "pysubtask", "status"]

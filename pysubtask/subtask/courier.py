@@ -31,8 +31,6 @@ EXPECT_SECS = 10.0
 _CLOSE_SECS = 5.0
 _TAKE_SECS = 0.02
 """While most places are taken, the next versions are taken together: each time is a commit."""
-_BIG_AT_ONCE = 8
-"""More of them would only arrive later, all at the end."""
 _NEVER = float("inf")
 _PAUSED = "paused"
 
@@ -293,7 +291,7 @@ class Courier:
         """Send what is due, as far as there is room."""
         deliveries = self._deliveries
         # Of four places one is kept for what is small, so that live data does not wait behind a backlog.
-        most = min(_BIG_AT_ONCE, max(1, places - (places + 3) // 4))
+        most = min(self._transport.big_at_once, max(1, places - (places + 3) // 4))
         big, look = max(0, most - deliveries.big), self._due_at <= now
         # Whoever says from here on that there is more means something new.
         self._more = False

@@ -157,6 +157,8 @@ class Transport(ABC):
     """What the log calls it."""
     case_sensitive: ClassVar[bool] = True
     """Whether two names that differ in upper and lower case alone are two files."""
+    big_at_once: ClassVar[int] = 8
+    """How many big files may be in flight at once: of more that share one link each would only arrive later, all at the end."""
     traits: Traits
     pace: Pace | None = None
     """What its uploads share of ``RateLimit``, whose rate may be set at any time; None in one that knows no limit."""

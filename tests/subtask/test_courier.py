@@ -569,6 +569,20 @@ def test_a_small_file_does_not_wait_behind_a_backlog_of_big_ones(bench):
     assert len(one.transport.files) == 7
 
 
+def test_big_ones_arrive_one_after_the_other_and_not_all_at_the_end(bench):
+    one = bench(Concurrency=16)
+    one.transport.traits = one.transport.traits._replace(concurrency=16)
+    one.transport.open = False
+    one.start().put(*[f"big{number}" for number in range(11)], data=b"x" * (BIG_BYTES + 1))
+    wait_until(lambda: one.transport.in_flight == one.transport.big_at_once == 8, what="eight of sixteen places are taken")
+    one.put("small")
+    wait_until(lambda: "upload small" in one.transport.calls, what="the small one is on its way")
+    assert one.transport.in_flight == 9
+    one.transport.open = True
+    one.drained()
+    assert len(one.transport.files) == 12 and one.transport.most == 9
+
+
 def test_one_place_alone_is_for_big_ones_too(bench):
     one = bench(Concurrency=1)
     one.start().put("big", data=b"x" * (BIG_BYTES + 1))

@@ -48,6 +48,7 @@ class DropboxTransport(Transport):
     name: ClassVar[str] = "dropbox"
     label: ClassVar[str] = "Dropbox"
     case_sensitive: ClassVar[bool] = False
+    big_at_once: ClassVar[int] = 256  # one call publishes many
 
     def __init__(self, settings: Mapping[str, Any], workdir: str) -> None:
         self._settings = settings

@@ -29,6 +29,7 @@ from .swap import Swaps
 
 _SLACK_SECS = 1.0
 _SPARE_HANDLES = 8
+_UNTOLD = 64  # files in flight where a server does not tell its limits: some end the session above a number of theirs
 
 
 class SFTPTransport(Transport):
@@ -174,7 +175,7 @@ class SFTPTransport(Transport):
         self._shell = self._new_shell(login) if self._checks.shell and isinstance(stream, SSHStream) else None
         self._publisher = Publisher(client, self._folder, self._swaps, Hashes(client, self._checks, self._shell))
         handles = client.limits.handles
-        concurrency = min(self._concurrency, max(1, handles - _SPARE_HANDLES)) if handles else self._concurrency
+        concurrency = min(self._concurrency, max(1, handles - _SPARE_HANDLES) if handles else _UNTOLD)
         self.traits = Traits(atomic_replace=atomic, keeps_mtime=True, concurrency=concurrency, appends=True,
                              copies=atomic and packets.COPY_DATA in client.extensions)
 

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ..common import registry, residual
@@ -231,7 +231,8 @@ class BaseSubtask:
         self._watch.offer(handoff.residual)
         self._intake = Intake(
             handoff.entries, self._watch, self._snapshotter, self._store, self.board, self.events, self.log,
-            Rules(self.queue_name, self.clash, self._noticed, lambda: self._page.write(self.clock()), self._look_soon, self.coming),
+            Rules(self.queue_name, self.clash, self._noticed, lambda: self._page.write(self.clock()), self._look_soon, self.coming,
+                  self.gone),
             self.wall,
         )  # fmt: skip
         self._heartbeat = heartbeat.make(
@@ -443,6 +444,9 @@ class BaseSubtask:
 
     def queued(self, entries: list[Entry]) -> None:
         """Called after each commit with what is new in the queue."""
+
+    def gone(self, paths: Collection[str]) -> None:
+        """Called when data files have left their folders."""
 
     def _noticed(self, entries: list[Entry]) -> None:
         self._last_notice = self.clock()

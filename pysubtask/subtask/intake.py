@@ -6,7 +6,7 @@ import itertools
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..common.entries import Entry as WatchEntry
@@ -45,6 +45,8 @@ class Rules(NamedTuple):
     wake: Callable[[], None]
     coming: Callable[[], None] = lambda: None
     """There will be something to send soon."""
+    gone: Callable[[Collection[str]], None] = lambda paths: None
+    """These data files have left their folders."""
 
 
 class Intake:
@@ -103,6 +105,7 @@ class Intake:
             gone = self._watch.gone()
             if gone:
                 self._store.run(self._store.spool.forget, gone)
+                self._rules.gone(gone)
                 for path in gone:
                     self._faults.clear(path)
                     self._tails.forget(path)

@@ -324,10 +324,11 @@ class Spool:
             self._sign(os.fsencode(name), b"")
 
     def owners(self) -> dict[str, str]:
-        """Which data file each remote name belongs to."""
+        """Which data file each remote name belongs to, of those that are in their folders or in the queue."""
         rows = self._db.execute(
-            "SELECT name, path FROM remote WHERE destination = ? UNION SELECT name, path FROM job", (self.destination,)
-        )
+            "SELECT name, path FROM remote WHERE destination = ? AND path IN (SELECT path FROM source)"
+            " UNION SELECT name, path FROM job", (self.destination,),
+        )  # fmt: skip
         return {os.fsdecode(name): os.fsdecode(path) for name, path in rows}
 
     # -- the courier's side -------------------------------------------------------------------------------

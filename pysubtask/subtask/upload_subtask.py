@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Collection
 
 from ..common.entries import remote_name
 from ..common.errors import ConfigError, SourceChanged
@@ -59,6 +60,7 @@ class UploadSubtask(BaseSubtask):
     def begin(self) -> None:
         self._case_sensitive = transport_class(self.transport_name()).case_sensitive
         self._claims = {self._same(name): path for name, path in self._store.run(self._store.spool.owners).items()}
+        self._claimed = {path: name for name, path in self._claims.items()}
         files = [entry for entry in self.handoff.entries if entry.kind == "file"]
         self._reserved = {self._same(remote_name(entry, entry.path)): entry.path for entry in files}
         hooks = Hooks(
@@ -139,7 +141,15 @@ class UploadSubtask(BaseSubtask):
         if owner != due.path and os.path.exists(owner):
             return f"its remote name {name!r} belongs to {owner}: give one of the two entries an 'as'"
         self._claims[name] = due.path
+        self._claimed[due.path] = name
         return ""
+
+    def gone(self, paths: Collection[str]) -> None:
+        """Their names are anybody's; a child that runs for years must not remember each of them."""
+        for path in paths:
+            name = self._claimed.pop(path, None)
+            if name is not None and self._claims.get(name) == path:
+                del self._claims[name]
 
     def _same(self, name: str) -> str:
         """Equal for remote names that are one file at the destination."""

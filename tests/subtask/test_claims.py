@@ -1,0 +1,43 @@
+"""Whose a remote name is: remembered for files that are there, not for every file that ever was."""
+
+from __future__ import annotations
+
+import os
+
+from pysubtask.common.events import read_events
+from pysubtask.subtask.upload_subtask import UploadSubtask
+from tests.e2e.station import Station
+from tests.helpers import wait_until
+
+
+def test_a_name_is_free_when_its_file_is_gone():
+    child = UploadSubtask.__new__(UploadSubtask)
+    child._claims = {"a": "/x/a", "b": "/y/b"}
+    child._claimed = {"/x/a": "a", "/y/b": "b"}
+    child.gone(["/x/a", "/x/never"])
+    assert (child._claims, child._claimed) == ({"b": "/y/b"}, {"/y/b": "b"})
+    child._claims["b"] = "/z/b"  # another file has taken the name over since
+    child.gone(["/y/b"])
+    assert (child._claims, child._claimed) == ({"b": "/z/b"}, {})
+
+
+def test_a_restarted_child_knows_the_names_of_files_that_are_there_and_of_no_others(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    one = Station(tmp_path, [{"dir": str(tmp_path / "data" / name)} for name in ("one", "two")])
+    try:
+        one.write("one/kept", "1")
+        one.write("one/gone", "1")
+        one.master.start()
+        one.arrived("one/kept", "one/gone")
+        one.master.stop()
+        os.unlink(one.data / "one" / "gone")
+        one.master.start()
+        one.write("two/gone", "another file of that name")
+        one.write("two/kept", "stays out, for its name is another file's")
+        one.arrived("two/gone")
+        state = str(tmp_path / "data" / "one" / ".pysubtask" / "main" / "folder_child")
+        wait_until(lambda: any(event.kind == "clash" for event in read_events(state)))
+        assert (one.server / "kept").read_text() == "1"
+    finally:
+        one.master.stop()

@@ -332,7 +332,7 @@ def test_a_hook_that_raises_never_ends_the_timer(station, monkeypatch, tmp_path)
     one.master.start()
     wait_until(given.exists, what="the snapshot, offered again")
     for text in ("2\n", "3\n"):
-        one.write("a.csv", text)
+        os.replace(one.write("new", text), one.data / "a.csv")  # never half of it
         one.notify("a.csv")
         wait_until(lambda text=text: given.read_text().endswith(f"True a.csv {text}"), what="the next one")
     one.master.stop(forcekill=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -88,6 +89,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(pusher: Pusher):
     first = subprocess.Popen(words, cwd=pusher.folder, env=environment(pusher.folder), stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: any(mark["resume"] for record in pusher.records() for mark in record.values()), 60, "some of it")
+        first.send_signal(signal.SIGSTOP)  # it is not to be through before the second one has started
         second = pusher.push("big.bin", pusher.url)
         assert second.returncode == 5 and f"in process {first.pid}" in second.stderr
     finally:

@@ -631,7 +631,13 @@ def test_without_a_signature_it_is_sent_whole(bench, monkeypatch, why):
 
 def test_a_signature_is_made_once_however_often_the_upload_is_cut(bench, monkeypatch):
     made = []
-    monkeypatch.setattr(signature, "sign", lambda path, *args, sign=signature.sign: made.append(path) or sign(path, *args))
+
+    def noted(path, *args, sign=signature.sign):
+        found = sign(path, *args)
+        made.append(path)
+        return found
+
+    monkeypatch.setattr(signature, "sign", noted)
     one = bench()
     one.transport.traits = one.transport.traits._replace(copies=True)
     one.transport.after_upload["a"] = [TransportLost("the answer was lost")]
@@ -639,7 +645,10 @@ def test_a_signature_is_made_once_however_often_the_upload_is_cut(bench, monkeyp
     upload = one.transport.upload
 
     async def slowly(job, progress):
-        await asyncio.sleep(0.3 if made else 0.0)
+        async with asyncio.timeout(30):
+            while not made:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)  # until the loop has it from the thread
         return await upload(job, progress)
 
     one.transport.upload = slowly

@@ -29,7 +29,7 @@ from tests.helpers import command_lines, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 SECS = 60
-TOKEN = "stand-in-refresh-token"
+TOKEN = "the-refresh-token-of-the-login-tests"
 CODE = "the-code-of-the-page"
 
 

@@ -314,6 +314,7 @@ def test_without_terminal_or_test_data_and_the_same_server_again(copy):
     assert second.returncode == 0
     assert own_port(output) == own_port(first.stdout)
     with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a moment ago may still be dying
         holder.bind(("127.0.0.1", own_port(output)))
         holder.listen()
         third = copy.run("foo")  # without a line's end

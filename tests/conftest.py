@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -44,11 +45,18 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 def pytest_configure(config: pytest.Config) -> None:
     # Else the modules with the most tests go first; a version without this option knows nothing else.
     config.option.loadscopereorder = False
+    gc.disable()  # nothing is garbage while thousands of tests are collected
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {f"tests/{name}": place for place, name in enumerate(_LONG)}
     items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
+
+
+def pytest_collection_finish() -> None:
+    # What the collection has made stays: no look at garbage, of ours or of a test, needs to go through it.
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

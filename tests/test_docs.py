@@ -37,8 +37,9 @@ SOURCES = sorted((pages.ROOT / "pysubtask").rglob("*.py"))
 
 @functools.cache
 def every_call() -> list[ast.Call]:
-    """Those of the package."""
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES]
+    """Those of the package's modules that may write an event or the page."""
+    texts = [path.read_text(encoding="utf-8") for path in SOURCES]
+    trees = [ast.parse(text) for text in texts if re.search(r"emit\(|happened\(|problem\(|board\.|page\.update", text)]
     return [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
 

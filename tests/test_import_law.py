@@ -46,7 +46,8 @@ def imports(path, own):
                     longer = PACKAGE.parent.joinpath(*module, alias.name)
                     deeper = longer.with_suffix(".py").exists() or longer.is_dir()
                     found.append((".".join([*module, alias.name] if deeper else module), top))
-            visit(child, top and not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)))
+            if isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case)):  # no import stands in an expression
+                visit(child, top and not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)))
 
     visit(ast.parse(path.read_text()), True)
     return found

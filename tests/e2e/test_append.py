@@ -114,16 +114,18 @@ def test_cuts_and_kills_in_the_middle_of_appends_show_true_prefixes_only(
     chance = random.Random(seed := random.randrange(10**6))
     print(f"seed {seed}")
     one = station("a.csv", {"append": True}, ConnectTimeoutSecs=5)
-    path = one.write("a.csv", lines(2_000_000))
+    path = one.write("a.csv", lines(500_000))
     one.master.start()
     one.notify("a.csv")
     one.arrived("a.csv")
     remote, seen, enough = one.server / "a.csv", set(), threading.Event()
 
     def look() -> None:
+        last = b""
         while not enough.is_set():
-            data = remote.read_bytes()
-            seen.add((len(data), hash(data)))
+            if (data := remote.read_bytes()) != last:
+                seen.add((len(data), hash(data)))
+                last = data
             enough.wait(0.005)
 
     reader = threading.Thread(target=look)
@@ -131,7 +133,7 @@ def test_cuts_and_kills_in_the_middle_of_appends_show_true_prefixes_only(
     new, before = 0, relay.up
     try:
         for number in range(8):
-            more = lines(600_000)
+            more = lines(400_000)
             new += len(more)
             if number % 4 == 3:
                 one.write("a.csv", more, "a")
@@ -139,7 +141,7 @@ def test_cuts_and_kills_in_the_middle_of_appends_show_true_prefixes_only(
                 time.sleep(chance.random() * 0.1)
                 one.kill()
             else:
-                relay.drop("up", chance.randrange(20_000, 500_000), how=chance.choice(["rst", "fin"]))
+                relay.drop("up", chance.randrange(20_000, 330_000), how=chance.choice(["rst", "fin"]))
                 one.write("a.csv", more, "a")
                 one.notify("a.csv")
                 wait_until(lambda: relay.drops or remote.stat().st_size == path.stat().st_size, 20, what="a cut")

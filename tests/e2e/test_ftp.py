@@ -40,7 +40,7 @@ def test_a_growing_file_and_a_killed_child_leave_only_true_prefixes(tmp_path, st
     with ftp_server(tmp_path / "ftp", tls=tls, hashes=("XSHA256",)) as server, FTPRelay(server.port, server.data_ports) as relay:
         entry = {"file": str(tmp_path / "data" / "a.csv"), "whole_records": False}
         one = station(server, [entry], ftp={"Host": relay.host, "HostPort": relay.port})
-        path = one.write("a.csv", os.urandom(1_000_000).hex() + "\n")
+        path = one.write("a.csv", os.urandom(500_000).hex() + "\n")
         seen, stop = [], threading.Event()
 
         def read():
@@ -59,9 +59,9 @@ def test_a_growing_file_and_a_killed_child_leave_only_true_prefixes(tmp_path, st
             one.master.start()
             one.arrived("a.csv", secs=40)
             for turn in range(2):
-                relay.throttle(2_000_000, "up")
+                relay.throttle(1_000_000, "up")
                 had = (server.files / "a.csv").stat()
-                one.write("a.csv", f"turn {turn} {os.urandom(500_000).hex()}\n", "a")
+                one.write("a.csv", f"turn {turn} {os.urandom(250_000).hex()}\n", "a")
                 one.notify("a.csv")
                 wait_until(lambda had=had: (server.files / "a.csv").stat().st_size > had.st_size, what="an append on its way")
                 one.kill()

@@ -42,11 +42,11 @@ def station(tmp_path):
 
 
 def test_a_growing_file_is_only_ever_seen_as_a_true_prefix(sshd, station):
-    """8 MB and 200 more lines, a notify after each, over a slow link."""
+    """2 MB and 120 more lines, a notify after each, over a slow link."""
     with Relay("127.0.0.1", sshd.port) as relay:
-        relay.throttle(12_000_000, "up")
+        relay.throttle(3_000_000, "up")
         one = station(sshd, ftp=relayed(sshd, relay))
-        path = one.write("a.csv", os.urandom(4_000_000).hex() + "\n")
+        path = one.write("a.csv", os.urandom(1_000_000).hex() + "\n")
         seen, stop = [], threading.Event()
 
         def read():
@@ -61,7 +61,7 @@ def test_a_growing_file_is_only_ever_seen_as_a_true_prefix(sshd, station):
         reader.start()
         try:
             one.master.start()
-            for n in range(200):
+            for n in range(120):
                 one.write("a.csv", f"line {n}\n", "a")
                 one.notify("a.csv")
                 time.sleep(0.025)

@@ -258,7 +258,7 @@ def test_calls_from_many_threads_make_one_child(app):
     app.order(die=5)
     master = app.master(LogToConsole=False)
     master.start()
-    stop = time.monotonic() + 3
+    stop = time.monotonic() + 2
     problems = []
 
     def call():

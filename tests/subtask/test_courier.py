@@ -645,9 +645,7 @@ def test_a_signature_is_made_once_however_often_the_upload_is_cut(bench, monkeyp
     upload = one.transport.upload
 
     async def slowly(job, progress):
-        async with asyncio.timeout(30):
-            while not made:
-                await asyncio.sleep(0.01)
+        await asyncio.to_thread(wait_until, lambda: made, 30)
         await asyncio.sleep(0.05)  # until the loop has it from the thread
         return await upload(job, progress)
 

@@ -110,7 +110,7 @@ def test_whoever_joins_whenever_finds_no_gap_and_no_repeat(station):
             for at in range(10):
                 station.write(f"box/{turn}-{at}", f"{turn} {at}\n")
                 station.notify(f"box/{turn}-{at}")
-            time.sleep(0.06)
+            time.sleep(0.15)
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -122,7 +122,7 @@ def test_whoever_joins_whenever_finds_no_gap_and_no_repeat(station):
             story += follower.news(time.monotonic())
         writing = writer.is_alive() or station.page()["delivered"] < COUNT
         station.master.check_pending_notifications()
-        time.sleep(0.05)
+        time.sleep(0.1)
     station.idle()
     for follower, story in zip(followers, stories, strict=True):
         story += follower.news(time.monotonic())

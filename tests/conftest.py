@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -17,6 +18,10 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     sys.dont_write_bytecode = False
     sys.pycache_prefix = os.path.join(tempfile.gettempdir(), f"pysubtask-pycache-{os.getuid() if hasattr(os, 'getuid') else ''}")
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
+# In the background of a shell without job control Ctrl-C is ignored, and whatever is started here would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What runs here is not to be found by the commands of whoever runs the tests.
 os.environ.setdefault("PYSUBTASK_REGISTRY", os.path.join(tempfile.gettempdir(), f"pysubtask-tests-{os.getpid()}"))

@@ -292,7 +292,7 @@ def test_the_uploading_subtask_of_the_page(tmp_path: Path, monkeypatch: pytest.M
 def test_the_transport_of_the_page_passes_the_contract(tmp_path: Path):
     pages.write("adding-a-transport.md", tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\ntimeout = 60\n")
-    env = {**environment(tmp_path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    env = {**environment(tmp_path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", "test_shell_transport.py"],
         cwd=tmp_path, env=env, capture_output=True, text=True, timeout=110,

@@ -93,7 +93,9 @@ class FileEvents:
         self._wants[folder] = wants
         self._deep.add(folder)
         if folder in self._identities:
-            return self.hears(folder)
+            if self._source is None or self._source.has(folder):
+                return self.hears(folder)
+            self._unwatch(folder)
         if now < self._retry.get(folder, now):
             return False
         if self._running and self._watch(folder, parent):

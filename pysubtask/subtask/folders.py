@@ -198,16 +198,21 @@ class Folders:
         """Look at what events said of folders: first who went, then who came, so that a rename is both. ``anew``: those
         that may be other folders than before though they look the same."""
         changed = sorted(path for path in paths | anew if path not in self._roots)
+        deaf: list[Folder] = []
         for path in changed:
             folder = self._by_path.get(path)
             if folder is not None and (path in anew or not (self._is(folder) and self._hears(folder))):
                 self._drop(folder)
+            elif folder is not None and not folder.live:
+                # Made again it may have the same number, and nothing else tells.
+                deaf.append(folder)
         for path in changed:
             parent, name = self._by_path.get(os.path.dirname(path)), os.path.basename(path)
             if parent is not None and not parent.fresh and parent.entry.recursive and path not in self._by_path:
                 folder = self._adopt(parent, name, False)
                 if folder is not None:
                     yield from self._look_whole(folder, True)
+        yield from self._walk(deaf, False)
 
     def _compare(self, folder: Folder, subs: Mapping[str, int], fresh: bool) -> list[Folder]:
         """Drop the folders inside that are not the ones seen now; those that are new."""

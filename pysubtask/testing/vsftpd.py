@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ._certificate import Certificate, make_certificate
-from .ftp_relay import free_ports
+from .ftp_relay import PortRow
 from .sshd import descendants
 
 _START_SECS = 20.0
@@ -56,6 +56,7 @@ class VsftpdServer:
         self._file_limit = file_limit
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
+        self._row: PortRow | None = None
         self.files.mkdir(parents=True, exist_ok=True)
         if tls is not None:
             self.certificate = make_certificate(root / "tls")
@@ -74,7 +75,8 @@ class VsftpdServer:
         program = find_program()
         assert program is not None
         for _ in range(5):
-            ports = free_ports(_DATA_PORTS + 1) if not self.port else range(self.port, self.port + _DATA_PORTS + 1)
+            self._row = self._row or PortRow(_DATA_PORTS + 1)
+            ports = self._row.ports
             self._write_config(ports)
             environment = {**os.environ, "OPENSSL_CONF": str(self.root / "openssl.cnf")}
             with open(self.root / "stderr", "ab") as log:
@@ -84,6 +86,8 @@ class VsftpdServer:
                 self.port, self.data_ports = ports[0], ports[1:]
                 return
             self._end(signal.SIGKILL)
+            if not self.port:
+                self._leave_ports()
         raise RuntimeError(f"vsftpd does not start: {(self.root / 'stderr').read_text()[-2000:]}")
 
     def stop(self) -> None:
@@ -93,6 +97,16 @@ class VsftpdServer:
     def kill(self) -> None:
         """The same with SIGKILL, at once."""
         self._end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Stop, for good: others may have its ports."""
+        self.stop()
+        self._leave_ports()
+
+    def _leave_ports(self) -> None:
+        if self._row is not None:
+            self._row.close()
+            self._row = None
 
     def session_pids(self) -> list[int]:
         """The living processes of its sessions."""
@@ -177,4 +191,4 @@ def vsftpd_server(root: str | os.PathLike[str], *, tls: str | None = None, tls_v
         server.start()
         yield server
     finally:
-        server.stop()
+        server.close()

@@ -368,7 +368,7 @@ def test_certificates(tmp_path, name, days, vouched, cause):
         found = diagnose(server.settings(CAFile=None, TLSFingerprint="0" * 64), tmp_path)
         names(found, "certificate-not-pinned", pin)
     finally:
-        server.stop()
+        server.close()
 
 
 # --- folders, files, data connections

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ._certificate import Certificate, make_certificate
-from .ftp_relay import PortRow
+from .ports import PortRow
 
 _POLL_SECS = 0.05
 _END_SECS = 10.0

@@ -8,16 +8,12 @@ passive port of the server; nothing in the stream is changed, which leaves TLS a
 from __future__ import annotations
 
 import asyncio
-import random
 import socket
 from collections.abc import Sequence
 
 from ._wire import Connection, end_tasks
+from .ports import ADDRESS
 from .relay import Relay
-
-ADDRESS = "127.0.0.2"
-_CLAIM_ADDRESS = "127.41.0.1"
-_FIRST_PORT, _LAST_PORT, _ROW = 20_032, 32_000, 64
 
 
 class FTPRelay(Relay):
@@ -71,37 +67,3 @@ class _DataConnection(Connection):
     def __init__(self, relay: Relay, client: socket.socket, port: int) -> None:
         super().__init__(relay, client)
         self._target = ("127.0.0.1", port)  # looked at in the task, which has not begun
-
-
-class PortRow:
-    """So many TCP ports in a row, below those the system gives out, that nobody listens on and no other PortRow has, in any
-    process of this machine, until it is closed or its process ends. RuntimeError where there are none.
-
-    A server's passive ports are free most of the time. Another server that began in the same row would have its first
-    caller taken for a data connection of this one's.
-    """
-
-    def __init__(self, count: int) -> None:
-        starts = list(range(_FIRST_PORT, _LAST_PORT, _ROW))
-        if count > _ROW:
-            raise ValueError(f"a row has {_ROW} ports, not {count}")
-        random.shuffle(starts)
-        for start in starts:
-            self._claim = socket.socket()
-            try:
-                # Bound and never listening, where nothing else is: whoever has it, has the row.
-                self._claim.bind((_CLAIM_ADDRESS, start))
-                self.ports = range(start, start + count)
-                for port in self.ports:
-                    for address in ("127.0.0.1", ADDRESS):
-                        with socket.socket() as probe:
-                            probe.bind((address, port))
-            except OSError:
-                self._claim.close()
-                continue
-            return
-        raise RuntimeError(f"no {count} free ports in a row")
-
-    def close(self) -> None:
-        """Others may have these ports; harmless twice."""
-        self._claim.close()

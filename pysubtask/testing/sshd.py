@@ -24,6 +24,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from .ports import PortRow
+
 _PLACES = ("/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/lib/openssh", "/usr/libexec/openssh", "/usr/libexec", "/usr/lib/ssh",
            "/usr/libexec/sftp-server")
 _START_SECS = 20.0
@@ -59,6 +61,7 @@ class OpenSSHServer:
         self.known_hosts = root / "known_hosts"
         self._internal, self._deny, self._file_limit, self._max_sessions = internal, deny, file_limit, max_sessions
         self._process: subprocess.Popen[bytes] | None = None
+        self._row: PortRow | None = None
         self._logs = root / "log"
         for folder in (self.files, self._logs):
             folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +84,8 @@ class OpenSSHServer:
         if os.getuid() == 0:
             os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # sshd wants it for its unprivileged child
         for _ in range(5):
-            port = self.port or _free_port()
+            self._row = self._row or PortRow(1)
+            port = self._row.ports[0]
             self._write_config(port)
             sshd = find_program("sshd")
             assert sshd is not None
@@ -94,6 +98,8 @@ class OpenSSHServer:
                 self._write_known_hosts()
                 return
             self.kill()
+            if not self.port:
+                self._leave_port()
         raise RuntimeError(f"sshd does not start: {self.log()[-2000:]}")
 
     def stop(self) -> None:
@@ -104,6 +110,16 @@ class OpenSSHServer:
     def kill(self) -> None:
         """The same with SIGKILL, at once."""
         self._end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Stop, for good: others may have its port."""
+        self.stop()
+        self._leave_port()
+
+    def _leave_port(self) -> None:
+        if self._row is not None:
+            self._row.close()
+            self._row = None
 
     @property
     def pid(self) -> int:
@@ -254,7 +270,7 @@ def openssh_server(root: str | os.PathLike[str], *, internal: bool = False, deny
         server.start()
         yield server
     finally:
-        server.stop()
+        server.close()
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> None:
@@ -330,9 +346,3 @@ def _signal(pid: int, number: int) -> None:
 
 def _age(path: Path) -> tuple[bool, float]:
     return path.name != "sshd.log", path.stat().st_mtime
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

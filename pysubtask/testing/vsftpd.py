@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ._certificate import Certificate, make_certificate
-from .ftp_relay import PortRow
+from .ports import PortRow
 from .sshd import descendants
 
 _START_SECS = 20.0

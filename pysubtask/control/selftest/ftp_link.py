@@ -12,7 +12,7 @@ import re
 import socket
 
 from ...testing._wire import Connection, Pipe, end_tasks
-from ...testing.ftp_relay import ADDRESS
+from ...testing.ports import ADDRESS
 from ...testing.relay import Relay
 
 _EPSV = re.compile(rb"^229 .*\(\|\|\|(\d{1,5})\|\)", re.MULTILINE)

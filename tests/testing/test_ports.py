@@ -1,4 +1,4 @@
-"""The ports of the FTP servers that tests start, side by side in several processes."""
+"""The ports of servers that tests start, side by side in several processes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
-from pysubtask.testing.ftp_relay import PortRow
+from pysubtask.testing.ports import PortRow
 
 OTHER = """
 import random, sys
-from pysubtask.testing.ftp_relay import PortRow
+from pysubtask.testing.ports import PortRow
 first = int(sys.argv[1])
 random.shuffle = lambda starts: starts.sort(key=lambda start: start != first)
 print(PortRow(41).ports[0])

@@ -1,0 +1,55 @@
+"""Ports for the servers of tests that run side by side, in several processes, and are started again on the ports they had."""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+
+ADDRESS = "127.0.0.2"  # where a relay listens on the ports that its server has on 127.0.0.1
+_CLAIM_ADDRESS = "127.41.0.1"
+_FIRST_PORT, _LAST_PORT, _ROW = 20_032, 32_000, 64
+
+
+class PortRow:
+    """So many TCP ports in a row, below those the system gives out, that nobody listens on and no other PortRow has, in any
+    process of this machine, until it is closed or its process ends. RuntimeError where there are none.
+
+    A server's passive ports are free most of the time. Another server that began in the same row would have its first
+    caller taken for a data connection of this one's.
+    """
+
+    def __init__(self, count: int) -> None:
+        starts = list(range(_FIRST_PORT, _LAST_PORT, _ROW))
+        if count > _ROW:
+            raise ValueError(f"a row has {_ROW} ports, not {count}")
+        random.shuffle(starts)
+        for start in starts:
+            self._claim = socket.socket()
+            self.ports = range(start, start + count)
+            # Bound and never listening, where nothing else is: whoever has it, has the row.
+            if _bind(self._claim, _CLAIM_ADDRESS, start) and all(map(_is_free, self.ports)):
+                return
+            self._claim.close()
+        raise RuntimeError(f"no {count} free ports in a row")
+
+    def close(self) -> None:
+        """Others may have these ports; harmless twice."""
+        self._claim.close()
+
+
+def _is_free(port: int) -> bool:
+    for address in ("127.0.0.1", ADDRESS):
+        with socket.socket() as probe:
+            if not _bind(probe, address, port):
+                return False
+    return True
+
+
+def _bind(one: socket.socket, address: str, port: int) -> bool:
+    try:
+        one.bind((address, port))
+    except OSError as exc:
+        # Other systems than Linux have one loopback address alone: nothing to be had there, and nobody who has it.
+        return exc.errno == errno.EADDRNOTAVAIL
+    return True

@@ -7,7 +7,7 @@ import time
 from pysubtask import defaults_config
 from pysubtask.base import main
 from pysubtask.common.config import values_of
-from pysubtask.subtask import snapshot
+from pysubtask.subtask import faults, snapshot
 from pysubtask.subtask.upload_subtask import UploadSubtask
 from pysubtask.transports.folder import FolderTransport
 
@@ -36,6 +36,8 @@ def _slow_disk(*args):
 
 
 snapshot._blocks = _slow_disk
+
+faults.FIRST_WAIT = float(os.environ.get("TEST_FIRST_WAIT", faults.FIRST_WAIT))
 
 
 class FolderSubtask(UploadSubtask):

@@ -157,7 +157,7 @@ def test_a_program_that_is_not_installed_is_named(tmp_path):
 
 
 def test_an_interrupt_leaves_nothing_behind(tmp_path):
-    process = _start("small", tmp_path, "--only", "end to end", "--files", "3000")
+    process = _start("small", tmp_path, "--only", "end to end", "--files", "1000")
     try:
         # Master, child, sshd: all that it starts, at its busiest.
         wait_until(lambda: list((tmp_path / "made").glob("*/sshd/files/in-*/f*.dat")), 60, "the first file on the server")

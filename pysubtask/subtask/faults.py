@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 60.0
 
 
 class Faults:
-    """Pure bookkeeping; times are monotonic seconds."""
+    """Pure bookkeeping; times are monotonic seconds. ``asked``: what a file was to be taken for, a notify's stamp for example."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, tuple[str, int, float]] = {}
+        self._rows: dict[str, tuple[str, int, float, Hashable]] = {}
 
-    def add(self, path: str, reason: str, now: float) -> bool:
-        """Note a failure; True where this reason is new and should be said."""
-        old, count, _ = self._rows.get(path, ("", 0, 0.0))
+    def add(self, path: str, reason: str, now: float, asked: Hashable = None) -> bool:
+        """Note a failure; True where this reason is new and should be said. Whoever is ``asked`` anew before the wait is over
+        is not kept waiting; with None everybody waits."""
+        old, count, *_ = self._rows.get(path, ("", 0, 0.0, None))
         wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(count, 16))
-        self._rows[path] = (reason, count + 1, now + wait)
+        self._rows[path] = (reason, count + 1, now + wait, asked)
         return reason != old
 
-    def waits(self, path: str, now: float) -> bool:
+    def waits(self, path: str, now: float, asked: Hashable = None) -> bool:
         """Whether the file is left alone for now."""
         row = self._rows.get(path)
-        return row is not None and now < row[2]
+        return row is not None and now < row[2] and row[3] in (None, asked)
 
     def clear(self, path: str) -> None:
         """It worked."""

@@ -137,6 +137,20 @@ def test_a_file_that_does_not_exist_keeps_its_notify_until_it_does(station):
     assert "notified but does not exist!" in one.log()
 
 
+def test_a_new_notify_waits_for_no_earlier_one_that_came_in_vain(station, monkeypatch):
+    monkeypatch.setenv("TEST_FIRST_WAIT", "60")
+    one = station()
+    one.master.start()
+    for _ in range(3):
+        one.notify("a.csv")
+        pause(0.1)
+    one.wait_kind("source_missing")
+    one.write("a.csv", "there at last\n")
+    one.notify("a.csv")
+    one.arrived("a.csv")
+    assert one.kinds().count("source_missing") == 1, "said once"
+
+
 def test_graceful_stop_queues_what_is_due_and_keeps_what_it_could_not_take(station):
     one = station([{"file": "a"}, {"file": "b"}], TimerIntervalSecs=60)
     one.entries = [{"file": str(one.data / "a")}, {"file": str(one.data / "b")}]

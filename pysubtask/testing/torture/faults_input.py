@@ -190,5 +190,5 @@ def notifies(lab: Lab) -> Outcome:
     memory = f"; the child's memory {before.memory // 1024} MiB before, {after.memory // 1024} after" if before and after else ""
     p50, p99 = (percentile(took, part) * 1000 for part in (0.5, 0.99))
     note = (f"{done:,} notifies in {_STORM_SECS} s: p50 {p50:.3f} ms, p99 {p99:.2f} ms, longest {max(took) * 1000:.0f} ms; the "
-            f"last content on the server {lag:.1f} s after the last one{memory}")  # fmt: skip
+            f"last content on the server {lag:.2f} s after the last one{memory}")  # fmt: skip
     return bench.outcome(1, int(there and p99 < 5), note)

@@ -24,6 +24,7 @@ from pysubtask.testing.ftp import FTPServer, Oddities
 from pysubtask.testing.ftp_relay import FTPRelay
 from pysubtask.testing.sshd import OpenSSHServer, make_key, openssh_server
 from pysubtask.testing.vsftpd import vsftpd_server
+from tests.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
 needs_vsftpd = pytest.mark.skipif(vsftpd.missing() is not None, reason=str(vsftpd.missing()))
@@ -278,6 +279,7 @@ def test_keys_and_passwords_that_a_server_does_not_take(worlds, tmp_path):
     found = diagnose(demo.settings(password=True) | {"Password": "secret word"}, tmp_path)
     names(found, "password-refused", f"sftp -P {demo.port} demo@127.0.0.1")
     assert "secret word" not in repr(found)
+    wait_until(lambda: demo.failed_logins, what="the server's end of that login")
     assert demo.failed_logins == 1  # an account is not locked by looking
     assert failures(diagnose(demo.settings(password=True), tmp_path)) == []
 

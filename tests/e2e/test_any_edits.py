@@ -22,6 +22,8 @@ from pysubtask.testing.relay import Relay
 from pysubtask.testing.sshd import missing, openssh_server
 from tests.e2e.station import SFTPStation
 
+STALL_SECS = 5
+"""A server whose data connection is reset before it has taken it may say nothing at all: pyftpdlib does not."""
 _numbers = itertools.count()
 SIZES = st.sampled_from([0, 1, 900, 1100, 5_000, 70_000, 400_000])
 PLACES = st.floats(0, 1)
@@ -109,12 +111,13 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         if missing() is not None:
             pytest.skip(str(missing()))
         with openssh_server(root / "sshd") as server, Relay("127.0.0.1", server.port) as relay:
-            login = {**server.settings(), "HostPort": relay.port, "HostKey": server.host_key, "KnownHostsFile": None}
+            login = server.settings(HostPort=relay.port, HostKey=server.host_key, KnownHostsFile=None, StallSecs=STALL_SECS)
             station = SFTPStation(root, server.files, login, entries, **waits)
             yield from running(station, relay)
     else:
         with ftp_server(root / "ftpd") as ftpd, FTPRelay(ftpd.port, ftpd.data_ports) as relay:
-            station = SFTPStation(root, ftpd.files, ftpd.settings(Host=relay.host, HostPort=relay.port), entries, **waits)
+            login = ftpd.settings(Host=relay.host, HostPort=relay.port, StallSecs=STALL_SECS)
+            station = SFTPStation(root, ftpd.files, login, entries, **waits)
             yield from running(station, relay)
 
 

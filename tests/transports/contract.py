@@ -1084,7 +1084,8 @@ class AppendContract:
                 before = relay.up
                 sent = await at_work.send(transport, self.appending(at_work, data, left, until=len(data)))
                 assert relay.up - before < 1.1 * sent.bytes_sent + 8_000
-                assert sent.bytes_sent < parts - 10_000
+                # How much of each attempt arrived is the kernel's affair: a reset takes what the server has not read yet.
+                assert sent.bytes_sent < len(data) - has + 10_000
             finally:
                 enough.set()
                 reader.join()

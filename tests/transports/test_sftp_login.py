@@ -19,6 +19,7 @@ from pysubtask.testing.sshd import OpenSSHServer, fingerprint, make_key, missing
 from pysubtask.transports.base import Job
 from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.sftp.askpass import Askpass
+from tests.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -247,6 +248,7 @@ class TestPassword:
         said = refused(password_server.settings(password=True, SSHProgram=program) | {"Password": "wrong"}, tmp_path)
         assert "the login was refused" in said
         assert "wrong" not in said
+        wait_until(lambda: password_server.failed_logins, what="the server's end of that login")
         assert password_server.failed_logins == 1
         assert [method for _, method in password_server.refused] == ["password"]
 

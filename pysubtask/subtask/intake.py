@@ -152,12 +152,12 @@ class Intake:
         """What is due and may be copied now, with what makes the copy. Big files are begun, one at a time, and come later."""
         for due, marks in self._with_marks(found):
             under_way = self._big.key
-            waits = self._faults.waits(due.path, now, _asked(due)) and not everything
+            waits = self._faults.waits(due.path, now, _signals(due)) and not everything
             if waits or (under_way is not None and under_way.path == due.path):
                 continue
             clash = self._rules.clash(due)
             if clash:
-                if self._faults.add(due.path, clash, now, _asked(due)):
+                if self._faults.add(due.path, clash, now, _signals(due)):
                     self._log.error("PARKED [%s]: %s", due.path, clash)
                     self._events.emit("clash", path=due.path, reason=clash)
             elif due.cause == "recheck" and self._reads_the_same(due):
@@ -208,7 +208,7 @@ class Intake:
             # A file that moved under the copy is the usual case of a busy writer: nothing to shout about.
             # However often it is notified, it is not copied in vain all the time.
             moved = isinstance(exc, SourceChanged)
-            if self._faults.add(due.path, str(exc), now, None if moved else _asked(due)) and not moved:
+            if self._faults.add(due.path, str(exc), now, None if moved else _signals(due)) and not moved:
                 self._log.error("Cannot snapshot [%s]: %s", due.path, exc)
                 self._events.emit("source_error", path=due.path, reason=str(exc))
             return None
@@ -257,7 +257,7 @@ class Intake:
         if due.cause not in ("notify", "hold"):
             # Nobody asked for it by name; it was there a moment ago and is not now.
             self._settled(due)
-        elif self._faults.add(due.path, str(exc), now, _asked(due)):
+        elif self._faults.add(due.path, str(exc), now, _signals(due)):
             self._log.error("File [%s] notified but does not exist!", due.path)
             self._events.emit("source_missing", path=due.path)
 
@@ -342,6 +342,6 @@ def _seen(path: str) -> Stamp | None:
         return None
 
 
-def _asked(due: Due) -> tuple[Stamp | None, Stamp | None]:
+def _signals(due: Due) -> tuple[Stamp | None, Stamp | None]:
     """What tells a new notify from the one that came in vain."""
     return due.stamp, due.hold

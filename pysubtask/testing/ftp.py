@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ._certificate import Certificate, make_certificate
-from .ports import PortRow
+from .ports import OwnPorts
 
 _POLL_SECS = 0.05
 _END_SECS = 10.0
@@ -45,7 +45,7 @@ class Oddities(NamedTuple):
     hashes: tuple[str, ...] = ()
 
 
-class FTPServer:
+class FTPServer(OwnPorts):
     """A running server. ``files`` is the folder a login starts in, as "/"; ``counts`` how often each command came;
     of so many uploads as ``flips`` says a byte is changed on the disk."""
 
@@ -66,7 +66,6 @@ class FTPServer:
         self._tls_version = tls_version
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._row: PortRow | None = None
         self.port = 0
         self.data_ports = range(0)
         root.mkdir(parents=True, exist_ok=True)
@@ -106,8 +105,7 @@ class FTPServer:
         log = logging.getLogger("pyftpdlib")
         if not log.handlers:
             log.addHandler(logging.NullHandler())  # else it sets itself up to write to stderr
-        self._row = self._row or PortRow(_DATA_PORTS + 1)
-        ports = self._row.ports
+        ports = self._take_ports(_DATA_PORTS + 1)
         handler = make_handler(self, ports[1:], self._tls_version)
         server = Server((self.host, ports[0]), handler, ioloop=IOLoop())
         self.port, self.data_ports = ports[0], ports[1:]
@@ -132,13 +130,6 @@ class FTPServer:
             if thread.is_alive():
                 raise RuntimeError(f"the FTP server's thread did not end within {_END_SECS:.0f} s")
             self.sessions.clear()
-
-    def close(self) -> None:
-        """Stop, for good: others may have its ports."""
-        self.stop()
-        if self._row is not None:
-            self._row.close()
-            self._row = None
 
 
 class OddFile:

@@ -20,9 +20,9 @@ class PortRow:
     """
 
     def __init__(self, count: int) -> None:
-        starts = list(range(_FIRST_PORT, _LAST_PORT, _ROW))
         if count > _ROW:
             raise ValueError(f"a row has {_ROW} ports, not {count}")
+        starts = list(range(_FIRST_PORT, _LAST_PORT, _ROW))
         random.shuffle(starts)
         for start in starts:
             self._claim = socket.socket()
@@ -36,6 +36,31 @@ class PortRow:
     def close(self) -> None:
         """Others may have these ports; harmless twice."""
         self._claim.close()
+
+
+class OwnPorts:
+    """A server's ports: its own from the first start on, also while it is stopped, until it is closed."""
+
+    _row: PortRow | None = None
+
+    def stop(self) -> None:
+        """End the server; it may be started again."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Stop, for good: others may have its ports."""
+        self.stop()
+        self._leave_ports()
+
+    def _take_ports(self, count: int) -> range:
+        """Those it has, or so many new ones."""
+        self._row = self._row or PortRow(count)
+        return self._row.ports
+
+    def _leave_ports(self) -> None:
+        if self._row is not None:
+            self._row.close()
+            self._row = None
 
 
 def _is_free(port: int) -> bool:

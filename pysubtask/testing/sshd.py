@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .ports import PortRow
+from .ports import OwnPorts
 
 _PLACES = ("/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/lib/openssh", "/usr/libexec/openssh", "/usr/libexec", "/usr/lib/ssh",
            "/usr/libexec/sftp-server")
@@ -45,7 +45,7 @@ def missing() -> str | None:
     return None
 
 
-class OpenSSHServer:
+class OpenSSHServer(OwnPorts):
     """A running sshd at ``host``:``port``. ``files`` is the folder that a login starts in; ``host_key`` its ed25519
     fingerprint."""
 
@@ -61,7 +61,6 @@ class OpenSSHServer:
         self.known_hosts = root / "known_hosts"
         self._internal, self._deny, self._file_limit, self._max_sessions = internal, deny, file_limit, max_sessions
         self._process: subprocess.Popen[bytes] | None = None
-        self._row: PortRow | None = None
         self._logs = root / "log"
         for folder in (self.files, self._logs):
             folder.mkdir(parents=True, exist_ok=True)
@@ -84,8 +83,7 @@ class OpenSSHServer:
         if os.getuid() == 0:
             os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # sshd wants it for its unprivileged child
         for _ in range(5):
-            self._row = self._row or PortRow(1)
-            port = self._row.ports[0]
+            port = self._take_ports(1)[0]
             self._write_config(port)
             sshd = find_program("sshd")
             assert sshd is not None
@@ -99,7 +97,7 @@ class OpenSSHServer:
                 return
             self.kill()
             if not self.port:
-                self._leave_port()
+                self._leave_ports()
         raise RuntimeError(f"sshd does not start: {self.log()[-2000:]}")
 
     def stop(self) -> None:
@@ -110,16 +108,6 @@ class OpenSSHServer:
     def kill(self) -> None:
         """The same with SIGKILL, at once."""
         self._end(signal.SIGKILL)
-
-    def close(self) -> None:
-        """Stop, for good: others may have its port."""
-        self.stop()
-        self._leave_port()
-
-    def _leave_port(self) -> None:
-        if self._row is not None:
-            self._row.close()
-            self._row = None
 
     @property
     def pid(self) -> int:

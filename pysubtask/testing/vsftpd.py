@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ._certificate import Certificate, make_certificate
-from .ports import PortRow
+from .ports import OwnPorts
 from .sshd import descendants
 
 _START_SECS = 20.0
@@ -40,7 +40,7 @@ def missing() -> str | None:
     return None if find_program() is not None else "vsftpd is not installed (apt-get install vsftpd)"
 
 
-class VsftpdServer:
+class VsftpdServer(OwnPorts):
     """A running vsftpd. ``files`` is the folder that a login starts in; ``data_ports`` its passive ports."""
 
     def __init__(self, root: Path, tls: str | None, tls_version: str | None, file_limit: int | None,
@@ -56,7 +56,6 @@ class VsftpdServer:
         self._file_limit = file_limit
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
-        self._row: PortRow | None = None
         self.files.mkdir(parents=True, exist_ok=True)
         if tls is not None:
             self.certificate = make_certificate(root / "tls")
@@ -75,8 +74,7 @@ class VsftpdServer:
         program = find_program()
         assert program is not None
         for _ in range(5):
-            self._row = self._row or PortRow(_DATA_PORTS + 1)
-            ports = self._row.ports
+            ports = self._take_ports(_DATA_PORTS + 1)
             self._write_config(ports)
             environment = {**os.environ, "OPENSSL_CONF": str(self.root / "openssl.cnf")}
             with open(self.root / "stderr", "ab") as log:
@@ -97,16 +95,6 @@ class VsftpdServer:
     def kill(self) -> None:
         """The same with SIGKILL, at once."""
         self._end(signal.SIGKILL)
-
-    def close(self) -> None:
-        """Stop, for good: others may have its ports."""
-        self.stop()
-        self._leave_ports()
-
-    def _leave_ports(self) -> None:
-        if self._row is not None:
-            self._row.close()
-            self._row = None
 
     def session_pids(self) -> list[int]:
         """The living processes of its sessions."""

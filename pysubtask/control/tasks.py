@@ -155,8 +155,17 @@ def names_here(tasks: Sequence[Task]) -> list[str]:
 
 
 def known() -> list[Task]:
-    """Every child of this machine and user, by its label; living ones first."""
-    return _in_order([Task(record) for record in registry.records()])
+    """Every child of this machine and user, by its label; living ones first. Children of one task are called alike: like the
+    one that lives, or else was given its label."""
+    found: dict[str, list[Task]] = {}
+    for record in sorted(registry.records(), key=lambda record: not record.config_file):
+        task = Task(record)
+        found.setdefault(task.key, []).append(task)
+    for children in found.values():
+        first = next((child for child in children if child.holder() is not None), children[0])
+        for child in children:
+            child.name, child.config_file = first.name, first.config_file
+    return _in_order([child for children in found.values() for child in children])
 
 
 def find(words: Sequence[str]) -> list[Task]:

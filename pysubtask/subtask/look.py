@@ -1,13 +1,15 @@
-"""The queue of a child that does not live, read from its file: nothing is begun, repaired or changed by a look."""
+"""What a child that does not live has left, its queue and its settings: nothing is begun, repaired or changed by a look."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
+from ..common.errors import ConfigError
 from ..common.lock import StateLock
 from .backlog import Backlog, Counts, Row
 from .database import FILE, reading
@@ -49,6 +51,23 @@ def stranger(state_dir: str, words: Sequence[str], cwd: str) -> str | None:
         return None
 
     return _asked(state_dir, found)
+
+
+def wrong_setting(state_dir: str, extension: str, wanted: Mapping[str, Any]) -> str:
+    """What is wrong with these settings for the child ``extension``, whose last one has left its own in this state folder; ''
+    where nothing is."""
+    from .live import Live, defaults_of  # a look at the queue does without the table of settings
+
+    try:
+        with open(os.path.join(state_dir, "settings.json"), "rb") as file:
+            found = json.load(file)["settings"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        found = {}
+    try:
+        Live(extension, defaults_of(extension) | (found if isinstance(found, dict) else {})).change(wanted)
+    except ConfigError as exc:
+        return str(exc)
+    return ""
 
 
 def _asked(state_dir: str, question: Callable[[Backlog], _T]) -> _T | None:

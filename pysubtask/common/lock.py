@@ -27,6 +27,7 @@ else:
 
 _RECORD_SIZE = 512  # fixed: writing over it needs no disk space, so a full disk does not keep a child from starting
 _LOOK_SECS = 0.02
+_RECORD_LOOKS, _RECORD_SECS = 3, 0.003
 _KEPT = "PYSUBTASK_KEPT_LOCK"
 """In the environment of a program that replaces another by exec: the descriptor of the lock that is kept."""
 _WINDOWS_LOCKED_BYTE = 1 << 30
@@ -142,13 +143,17 @@ class StateLock:
         except OSError:
             return None
         try:
-            if _lock(fd, exclusive=False):
-                _unlock(fd)
-                return None
-            holder = _read(fd)
+            for _ in range(_RECORD_LOOKS):
+                if _lock(fd, exclusive=False):
+                    _unlock(fd)
+                    return None
+                holder = _read(fd)
+                if holder is not None and is_alive(holder.pid, holder.start):
+                    return holder
+                time.sleep(_RECORD_SECS)  # who has just taken it is about to write the record
+            return None
         finally:
             os.close(fd)
-        return holder if holder is not None and is_alive(holder.pid, holder.start) else None
 
     def _refusal(self, holder: Holder) -> str:
         master = f"of master {holder.master_pid}" if holder.master_pid is not None else "started by hand"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..common.entries import from_json
+from ..common.watched import Watched
 from .tasks import Task
 
 _OF_FILES = ("pause", "resume", "retry", "drop")
@@ -16,6 +20,8 @@ def refusal(child: Task, op: str, args: Mapping[str, Any]) -> str:
         from ..subtask.look import wrong_setting
 
         return wrong_setting(child.state_dir, child.extension, args["settings"])
+    if op == "notify" and args.get("files"):
+        return _of_watched(child, [os.path.abspath(os.path.join(args["cwd"], path)) for path in args["files"]])
     if op in _OF_FILES and args.get("names"):
         from ..subtask.look import stranger
 
@@ -23,3 +29,15 @@ def refusal(child: Task, op: str, args: Mapping[str, Any]) -> str:
         if name is not None:
             return f"{name!r} is neither in the queue nor paused; 'pysubtask queue' shows what is"
     return ""
+
+
+def _of_watched(child: Task, paths: Sequence[str]) -> str:
+    """Which of these data files the last child did not watch, as far as it has written that down."""
+    try:
+        with open(os.path.join(child.state_dir, "settings.json"), "rb") as file:
+            found = json.load(file)["watched"]
+        watched = Watched(from_json(found["entries"]), set(found["closed"]))
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return ""
+    other = next((path for path in paths if not watched.has(path)), None)
+    return "" if other is None else f"{other}: this task does not watch it. Name a file of its entries or in its folders."

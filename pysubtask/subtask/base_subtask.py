@@ -246,7 +246,7 @@ class BaseSubtask:
         )  # fmt: skip
         steering = Steering(
             handoff.state_dir, handoff.extension, self.settings, handoff.entries, self._store, self.board, self.events, self.log,
-            levers, self.wall, self.clock,
+            levers, self.wall, self.clock, handoff.left_out,
         )  # fmt: skip
         self._orders = Orders(handoff.state_dir, steering.handlers(), self.log, self.wall)
         self._settings_changed(set(self.settings))

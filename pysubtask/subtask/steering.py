@@ -6,11 +6,11 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..common.config import masked
-from ..common.entries import Entry
+from ..common.entries import Entry, to_json
 from ..common.errors import ConfigError
 from ..common.events import EventLog, happened, utc
 from ..common.notify import Toucher, notify_name
@@ -40,15 +40,18 @@ class Levers(NamedTuple):
 
 
 class Steering:
-    """The orders a child obeys. ``settings`` are the child's own and changed in place."""
+    """The orders a child obeys. ``settings`` are the child's own and changed in place; ``closed`` is what is left out inside
+    recursive folders."""
 
     def __init__(
         self, state_dir: str, extension: str, settings: dict[str, Any], entries: list[Entry], store: Store, board: Board,
         events: EventLog, log: logging.Logger, levers: Levers, wall: Callable[[], float], clock: Callable[[], float],
+        closed: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self._state_dir = state_dir
         self._settings = settings
         self._entries = entries
+        self._closed = closed
         self._store = store
         self._board = board
         self._events = events
@@ -101,7 +104,10 @@ class Steering:
 
     def _say(self) -> None:
         """The settings file: for those who ask without a living child."""
-        page = {"settings": masked(self._settings), "live": sorted(self._live.values()), "kept": sorted(self._live.kept)}
+        page = {
+            "settings": masked(self._settings), "live": sorted(self._live.values()), "kept": sorted(self._live.kept),
+            "watched": {"entries": to_json(self._entries), "closed": list(self._closed)},
+        }  # fmt: skip
         path = os.path.join(self._state_dir, SETTINGS_FILE)
         # A full disk: what is known of the settings then is what the page said before.
         with contextlib.suppress(OSError):

@@ -224,6 +224,7 @@ def test_several_are_meant_where_several_are_named(scene, run):
     (["set", "TaskName=x"], "does not take it"),
     (["set", "dropbox.RateLimit=5"], "no section"),
     (["set", "RateLimit=5", "RetryCont=4"], "Did you mean 'RetryCount'?"),
+    (["notify", "/etc/passwd"], "does not watch it"),
     *(([op, "x.csv"], "neither in the queue nor paused") for op in ("pause", "resume", "retry", "drop")),
 ])
 def test_an_order_for_a_dead_one_is_checked_before_it_is_kept(scene, run, argv, words):

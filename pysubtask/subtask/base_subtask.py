@@ -298,7 +298,7 @@ class BaseSubtask:
                 self.log.error("%s", failure)
                 return EXIT_FAILED
             self._wait(now)
-            if self._again:
+            if self._again and not self._stop_asked:
                 self.close()
                 self.begin_anew("reset by an order")
         self._end()

@@ -280,7 +280,8 @@ def test_a_reset_that_waited_for_a_child_is_answered_by_its_start(station):
     epoch = station.page()["epoch"]
     station.master.start()
     assert wait_until(lambda: reply_to(str(station.state), id)).ok
-    assert station.page()["epoch"] == epoch + 1
+    station.idle()
+    assert station.page()["epoch"] == epoch + 1 and [event.epoch for event in kinds(station, "reset_ordered")] == [epoch + 1]
 
 
 def test_the_log_speaks_of_orders_and_not_of_looks(station):
@@ -312,3 +313,18 @@ def test_a_retry_connects_at_once_where_the_next_try_is_far_away(station):
     station.arrived("box/one", "box/two", secs=40)
     station.idle()
     assert order(station, "retry") == {"offered": 0}
+
+
+def test_a_stop_is_not_lost_where_a_reset_comes_with_it(station):
+    station.master.start()
+    pid, epoch = station.pid(), station.page()["epoch"]
+    os.kill(pid, signal.SIGSTOP)
+    stop = send(str(station.state), "stop", {}, ME, wall=1000.0)
+    reset = send(str(station.state), "reset", {}, ME, wall=1001.0)
+    os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: reply_to(str(station.state), stop))
+    # It ends, and the reset, which needs a child, has its master start another one.
+    wait_until(lambda: station.master.check_pending_notifications() or reply_to(str(station.state), reset), 40)
+    assert reply_to(str(station.state), reset).ok
+    station.idle()
+    assert station.pid() != pid and station.page()["epoch"] == epoch + 1

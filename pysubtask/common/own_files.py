@@ -162,6 +162,19 @@ def open_append(folder: str, name: str) -> int:
     return handle
 
 
+def ensure(folder: str, name: str, *, make: bool = True) -> None:
+    """Have a regular file of ours there, empty and private where it was missing, for a library that opens it by path; with
+    ``make`` False a missing one stays missing. Raises OSError, NotOurs where it is anything else."""
+    with opened_folder(folder) as at:
+        try:
+            handle = _open(folder, name, os.O_RDWR | (os.O_CREAT if make else 0), at)
+        except FileNotFoundError:
+            if make:
+                raise
+            return
+    os.close(_checked(handle, folder, name, ours=True))
+
+
 def open_read(folder: str, name: str, *, look: bool = False) -> int:
     """A descriptor for reading a regular file of ours; the caller closes it. Raises OSError, NotOurs where it is anything else.
     ``look``: as in :func:`opened_folder`."""

@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..common.advice import says_more
 from ..common.events import FILE as EVENTS_FILE
 from ..common.events import Tail, utc
 from ..common.process import is_alive
+from ..common.remedy import says_more
 from ..common.status import FILE as STATUS_FILE
 from . import why as reasons
 from .tasks import Task

@@ -6,9 +6,9 @@ import logging
 import os
 from collections.abc import Iterator
 
-from ..common.advice import says_more
 from ..common.entries import Entry
 from ..common.errors import ConfigError
+from ..common.remedy import says_more
 from ..master.destinations import Plan
 from ..transports import transport_class
 from .config_task import TaskConfig

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..common import requests
-from ..common.advice import says_more, sentence
 from ..common.errors import ConfigError, PysubtaskError
 from ..common.lock import StateLock
 from ..common.logs import setup_logging
+from ..common.remedy import says_more, sentence
 from ..common.requests import myself, reply_to, send
 from ..common.status import read_status
 from . import opening

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..common.advice import ended
+from ..common.remedy import ended
 from .text import amount, clock, files, seconds, span
 
 STALL_SECS = 5.0
@@ -90,7 +90,7 @@ def remedy(page: Mapping[str, Any], *, pid: int | None, queue: Mapping[str, Any]
     state, problem = page.get("state"), page.get("problem") or {}
     if pid is None:
         return _upper(more) + "." if state == "failed" else ""
-    if state in ("held", "waiting") or (state == "stopping" and problem):
+    if state in ("held", "waiting") or (state in ("starting", "stopping") and problem):
         return sentence(str(problem.get("remedy") or ""), more)
     if page.get("disk_low"):
         return sentence("Make room on the disk", more)

@@ -18,7 +18,6 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from ..common import registry, residual
-from ..common.advice import says_more
 from ..common.entries import first_folder
 from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError
 from ..common.events import EventLog, utc
@@ -27,11 +26,11 @@ from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import log_options, set_level, setup_logging
 from ..common.notify import Stamp
 from ..common.process import EXIT_STOPPED
+from ..common.remedy import says_more
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from . import failed, heartbeat
 from .board import Board
-from .failed import is_out_of_threads
 from .intake import Intake, Rules
 from .orders import Orders
 from .page import Page
@@ -177,10 +176,6 @@ class BaseSubtask:
         try:
             self._open()
         except (PysubtaskError, OSError) as exc:
-            return self._cannot_start(exc)
-        except RuntimeError as exc:
-            if not is_out_of_threads(exc):
-                raise
             return self._cannot_start(exc)
         try:
             return self._live()

@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..common.advice import in_words_of, says_more, sentence
 from ..common.errors import ConfigError, LoginRefused, ServerNotTrusted, TransportError, TransportLost
 from ..common.events import EventLog, utc
+from ..common.remedy import in_words_of, says_more, sentence
 from ..transports.base import Transport
 from .backlog import EVERYTHING
 from .board import Board

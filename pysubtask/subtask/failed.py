@@ -12,11 +12,6 @@ from ..common.process import process_start
 from ..common.status import read_status, write_status
 
 
-def is_out_of_threads(exc: BaseException) -> bool:
-    """Whether the system lets this process start no more threads."""
-    return isinstance(exc, RuntimeError) and "can't start new thread" in str(exc)
-
-
 def tell(handoff: Handoff, why: str, wall: float) -> None:
     """Put it on the page that the child before has left; only for whoever holds the lock. Never raises."""
     pid, at = os.getpid(), utc(wall)

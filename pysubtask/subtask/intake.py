@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ..common.advice import says_more
 from ..common.entries import Entry as WatchEntry
 from ..common.entries import below, keeps_records
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from ..common.events import EventLog, happened
 from ..common.notify import Stamp, notify_name, read_stamp
+from ..common.remedy import says_more
 from . import signature
 from .ahead import Ahead
 from .background import Background

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.common.advice import says_more
 from pysubtask.common.events import Event, utc
+from pysubtask.common.remedy import says_more
 from pysubtask.control import shown
 from pysubtask.control.commands import queue, receipts
 from pysubtask.control.glance import Glance

@@ -171,8 +171,9 @@ def _tries_held(bench: Bench, lab: Lab, count: Callable[[], int], put_wrong: Cal
     fixed = time.monotonic()
     well = bench.arrived("a.csv", "b.csv", secs=_LONG_WAIT * 20 + 20)
     allowed = 2 + int(lasted / _LONG_WAIT)
+    event = "login_refused" if kinds["login_refused"] else "server_not_trusted"
     note = (f"{what}: {tries} tries in {lasted:.0f} s (allowed: {allowed}; RetryLongWaitSecs {_LONG_WAIT:.0f}); state held, "
-            f"event {'login_refused' if kinds['login_refused'] else 'server_not_trusted'}, said: {said[:90]!r}; well {time.monotonic() - fixed:.0f} s after it was put right")  # fmt: skip
+            f"event {event}, said: {said[:90]!r}; well {time.monotonic() - fixed:.0f} s after it was put right")  # fmt: skip
     return bench.outcome(1, int(well and held and told and 0 < tries <= allowed), note)
 
 

@@ -171,7 +171,7 @@ class PySFTPTransport(Transport):
         if POSIX_RENAME not in opened.sftp_client.extensions:
             raise LoginRefused("the server cannot rename over a file (it has no posix-rename), and this client would have to show "
                                "no file in between",
-                               "Set SFTPLibrary to None: the default client can do it and mends a broken swap")
+                               "Leave SFTPLibrary unset: the default client can do it and mends a broken swap")
         opened.sftp_client.get_channel().settimeout(self._stall)
         self._login = options.login
         link.connection = opened

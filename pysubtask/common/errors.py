@@ -97,8 +97,8 @@ class ServerBusy(TransportLost):
     """The server asks to be left alone for ``retry_after`` seconds (0: it does not say how long). What was asked was
     not done; the connection is still good."""
 
-    def __init__(self, reason: str, retry_after: float = 0.0, remedy: str = "") -> None:
-        super().__init__(reason, remedy)
+    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
         self.retry_after = retry_after
 
 

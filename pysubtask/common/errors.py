@@ -83,6 +83,9 @@ class TransportError(PysubtaskError):
     text has both. A caller who says the same again at each try says the cause alone.
     """
 
+    cause = ""
+    remedy = ""
+
     def __init__(self, cause: str = "", remedy: str = "") -> None:
         self.cause = cause
         self.remedy = remedy

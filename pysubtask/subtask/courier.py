@@ -504,4 +504,4 @@ def _told(exc: Exception) -> tuple[str, str]:
     """What happened, and what a person can do about it."""
     if isinstance(exc, ConfigError):
         return f"{exc.key}: {exc.problem}", exc.remedy
-    return (exc.cause, exc.remedy) if isinstance(exc, TransportError) else (str(exc), "")
+    return (exc.cause or str(exc), exc.remedy) if isinstance(exc, TransportError) else (str(exc), "")

@@ -17,7 +17,7 @@ from ...common.errors import LoginRefused, SourceError, TransportError, Transpor
 from ..base import RemoteStat
 from ..meter import Meter
 from ..pace import Pace
-from ..reach import of_socket, place
+from ..reach import no_answer, of_socket, place
 from .data import Source, Tally, Upload, receive, receive_lines
 from .options import EXPLICIT, IMPLICIT, Login, parent_of
 from .replies import (
@@ -112,6 +112,8 @@ class Session:
                 hint = "; port 990 most often speaks TLS from the start (UseTLS = 'implicit')" if (
                     login.port == 990 and login.tls != IMPLICIT) else ""
                 where = place(login.host, login.port)
+                if wire.sock is None:
+                    raise no_answer(where, login.connect_secs) from exc
                 raise TransportLost(f"no login within {login.connect_secs:g} s at {where}{hint}",
                                     "Is HostPort that of the FTP server, and does no firewall stand in between?") from exc
             except OSError as exc:

@@ -34,6 +34,7 @@ _TAKE_SECS = 0.02
 """While most places are taken, the next versions are taken together: each time is a commit."""
 _NEVER = float("inf")
 _PAUSED = "paused"
+_NOT_TRUSTED = "not-trusted"
 _SETTING = "a setting cannot be used"
 
 
@@ -392,7 +393,8 @@ class Courier:
             self._refusals += 1
             decision = decide(self._refusals, LoginRefused(), self._policy, random.random())
             self._held = cause
-            words = f"{self._refusals} {self._desk.wall()!r} {self._login_mark}"
+            trusted = "" if not isinstance(exc, ServerNotTrusted) else f" {_NOT_TRUSTED}"
+            words = f"{self._refusals} {self._desk.wall()!r} {self._login_mark}{trusted}"
             await self._desk.ask(self._desk.spool.set_meta, "refused", words)
         else:
             self._failures += 1
@@ -433,14 +435,18 @@ class Courier:
     async def _recall_hold(self) -> None:
         """A login refused before a restart stays held for the rest of its time, unless the login was changed since."""
         words = str(await self._desk.ask(self._desk.spool.meta, "refused", "")).split()
-        if len(words) != 3 or words[2] != self._login_mark:
+        if len(words) not in (3, 4) or words[2] != self._login_mark:
             return
         self._refusals = int(words[0])
         left = held_for(self._refusals, float(words[1]), self._desk.wall(), self._policy)
         if left > 0:
-            self._held = "the login was refused before the restart"
+            trusted = len(words) == 3
+            self._held = f"{'the login was refused' if trusted else 'the server was not trusted'} before the restart"
             self._try_at = self._clock() + left
             with self._desk.board.guard:
+                if not trusted:
+                    problem = {"kind": "server_not_trusted", "text": self._held, "headline": "server not trusted"}
+                    self._desk.board.set(problem=problem)
                 self._desk.board.state("held", self._held)
                 self._desk.board.set(next_try=utc(self._desk.wall() + left))
 

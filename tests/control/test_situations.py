@@ -478,6 +478,8 @@ def test_real_a_host_key(child: Callable[..., Seen], sshd: OpenSSHServer, tmp_pa
     assert f"{headline.upper()}! Everything is held" in one.log() and "LOGIN REFUSED" not in one.log()
     kinds = one.kinds()
     assert "server_not_trusted" in kinds and "login_refused" not in kinds
+    one.station.kill()
+    one.is_told("held", "^Server not trusted, so everything is held .*: the server was not trusted before the restart.$")
 
 
 def test_real_a_certificate_that_nobody_vouches_for(child: Callable[..., Seen], tmp_path: Path) -> None:
@@ -559,6 +561,7 @@ def test_real_a_reset_is_no_death(child: Callable[..., Seen], tmp_path: Path) ->
             while not over.is_set():
                 found = one.look()
                 words.add((state_of(found), found.why))
+                time.sleep(0.002)
 
         looker = threading.Thread(target=look)
         looker.start()

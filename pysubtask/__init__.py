@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         SourceMissing,
         SpoolBusy,
         SpoolDamaged,
+        SpoolTooNew,
         TransportError,
         TransportLost,
     )
@@ -69,6 +70,7 @@ __all__ = [
     "SourceMissing",
     "SpoolBusy",
     "SpoolDamaged",
+    "SpoolTooNew",
     "TaskMaster",
     "TransportError",
     "TransportLost",

@@ -14,6 +14,7 @@ from ..steer import command_line, tasks_option
 from ..tasks import Task, names_here
 from ..text import amount, files, plain, seconds, span, table, wrapped
 from ..which import meant
+from ..why import not_queued
 
 
 @click.command(short_help="Show what waits, and why: refused and paused files with their reason.")
@@ -34,8 +35,10 @@ def command(tasks: tuple[str, ...], limit: int, as_json: bool) -> int:
     if as_json:
         say_json([{"child": name, "alive": alive, "queue": rows} for name, (rows, alive) in found])
         return OK
-    for name, (rows, alive) in found:
-        say(lines_of(name, rows, width(), time.time(), alive=alive, limit=limit))
+    for child, (name, (rows, alive)) in zip(children, found, strict=True):
+        now = time.time()
+        also = not_queued(child.page() or {}, now) if alive else []
+        say(lines_of(name, rows, width(), now, alive=alive, limit=limit, also=also))
     return OK
 
 
@@ -61,11 +64,12 @@ def queue_of(child: Task, limit: int, name: str) -> tuple[Sequence[Mapping[str, 
 
 
 def lines_of(
-    label: str, rows: Sequence[Mapping[str, Any]], columns: int, now: float, *, alive: bool, limit: int
+    label: str, rows: Sequence[Mapping[str, Any]], columns: int, now: float, *, alive: bool, limit: int, also: Sequence[str] = ()
 ) -> list[str]:
-    """The queue for people."""
+    """The queue for people; ``also``: what ought to be in it and is not."""
+    missed = [line for words in also for line in wrapped(f"not in it: {words}", columns, "  ", "    ")]
     if not rows:
-        return [f"{plain(label)}: nothing is queued" + ("" if alive else "; no child runs")]
+        return [f"{plain(label)}: nothing is queued" + ("" if alive else "; no child runs"), *missed]
     shown = []
     for row in rows:
         at = seconds(row["at"])
@@ -79,7 +83,7 @@ def lines_of(
         found.append(line)
         if row["reason"]:
             found += wrapped(row["reason"], columns, "    ", "    ")
-    return found
+    return found + missed
 
 
 def _next(row: Mapping[str, Any], alive: bool) -> str:

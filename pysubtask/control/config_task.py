@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..common.config import SECTIONS, unknown_key
-from ..common.entries import Entry, first_folder, read_entries
+from ..common.entries import CONFIG_FILE_DEFAULTS, Entry, first_folder, read_entries
 from ..common.errors import ConfigError
 from ..master.destinations import Plan, closed_paths, plan, switched_on
 from . import secrets
@@ -162,8 +162,7 @@ def _watch(
     good: list[tuple[int, dict[str, Any]]] = []
     before = len(problems)
     for index, item in enumerate(watch):
-        given = {key: _home(value) if key in ("file", "dir") else value for key, value in item.items()} if isinstance(
-            item, dict) else item  # fmt: skip
+        given = _as_given(item) if isinstance(item, dict) else item
         problems.extend(_problems_of_entry(given, index, os.path.dirname(path), at, prefix, shown))
         if isinstance(given, dict):
             good.append((index, given))
@@ -178,6 +177,13 @@ def _watch(
             problems.append(problem_of(at(*prefix, "watch", index), exc, key=f"{shown}[{index + 1}]"))
             continue
         return entries, [{**given, entry.kind: entry.path} for (_, given), entry in zip(good, entries, strict=True)]
+
+
+def _as_given(item: dict[str, Any]) -> dict[str, Any]:
+    """A table of the file as an app would write it: with the defaults that only a config file has."""
+    kinds = [kind for kind in CONFIG_FILE_DEFAULTS if kind in item]
+    defaults = CONFIG_FILE_DEFAULTS[kinds[0]] if len(kinds) == 1 else {}
+    return {**defaults, **{key: _home(value) if key in ("file", "dir") else value for key, value in item.items()}}
 
 
 def _home(value: Any) -> Any:

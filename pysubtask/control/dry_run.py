@@ -10,6 +10,7 @@ from ..common.entries import Entry, below, first_folder, remote_name, selects
 from ..common.notify import is_signal_file
 from ..common.receipts import Receipt, read_receipts
 from ..common.status import read_status
+from ..common.triggers import when_sent
 from ..common.watched import Dirs
 from ..master.archive import Old, expiry, is_data, is_ours, is_proven, scope
 from ..master.destinations import Plan, closed_paths
@@ -45,13 +46,15 @@ class Child(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """One task. ``archive``: (file, why) of what would be moved to ``root``; ``root`` None: nothing ever is."""
+    """One task. ``archive``: (file, why) of what would be moved to ``root``; ``root`` None: nothing ever is. ``watched``: each
+    entry's path, and what makes its files go."""
 
     name: str
     children: tuple[Child, ...]
     skipped: tuple[Skipped, ...]
     root: str | None
     archive: tuple[tuple[str, str], ...]
+    watched: tuple[tuple[str, str], ...] = ()
 
 
 def transport_of(plan: Plan) -> str:
@@ -72,7 +75,8 @@ def look(task: TaskConfig, now: float) -> Outlook:
     receipts = [_newest(plan) for plan in task.plans]
     children = tuple(_child(task.name, plan, found, newest) for plan, newest in zip(task.plans, receipts, strict=True))
     root, archive = _archive(task, [newest for _, newest in receipts], set(logs), now)
-    return Outlook(task.name, children, tuple(skipped), root, archive)
+    watched = tuple((entry.path, when_sent(entry)) for entry in task.entries)
+    return Outlook(task.name, children, tuple(skipped), root, archive, watched)
 
 
 def _files(entries: Sequence[Entry], closed: set[str], skipped: list[Skipped]) -> Iterator[tuple[Entry, str, os.stat_result]]:
@@ -84,7 +88,8 @@ def _files(entries: Sequence[Entry], closed: set[str], skipped: list[Skipped]) -
             try:
                 yield entry, entry.path, os.stat(entry.path)
             except OSError as exc:
-                skipped.append(Skipped(entry.path, f"{exc.strerror}; it is sent when it comes and is notified"))
+                how = "" if entry.on_change else " and is notified"
+                skipped.append(Skipped(entry.path, f"{exc.strerror}; it is sent when it comes{how}"))
             continue
         waiting = [entry.path]
         while waiting:

@@ -15,6 +15,7 @@ from ..common.lock import StateLock
 from ..common.logs import setup_logging
 from ..common.requests import myself, reply_to, send
 from ..common.status import read_status
+from ..common.triggers import when_sent
 from .changes import Changes, compare
 from .config_task import TaskConfig
 from .exits import FAILED, LOCKED, OK, CommandError
@@ -27,6 +28,7 @@ TICK_SECS = 0.5
 _STATUS_SECS = 2.0
 _ANSWER_SECS = 15.0
 _AGAIN_SECS = 10.0
+_MOST_LINES = 20
 _INTERRUPTED = 130
 
 
@@ -69,6 +71,9 @@ class Runner:
                 self._begin(tasks)
                 self._notifier.say("READY=1")
                 self._log.info("Running: %s", ", ".join(self._tasks))
+                for task in self._tasks.values():
+                    for line in watched(task.config):
+                        self._log.info("%s", line)
                 return self._loop()
             finally:
                 self._end()
@@ -270,6 +275,13 @@ def words(found: Changes) -> list[str]:
         values = {key: value for settings in children.values() for key, value in settings.items()}
         lines.append(f"{name}: {', '.join(f'{key} = {value}' for key, value in values.items())}")
     return lines + [f"{name}: nothing changed" for name in found.same]
+
+
+def watched(task: TaskConfig) -> list[str]:
+    """What a task watches, and what makes each file go: a line for each entry, of many the first."""
+    lines = [f"Task [{task.name}] watches [{entry.path}]: {when_sent(entry)}" for entry in task.entries[:_MOST_LINES]]
+    left = len(task.entries) - _MOST_LINES
+    return lines if left <= 0 else [*lines, f"Task [{task.name}] watches {left} more; 'pysubtask check --all' shows them"]
 
 
 def summary(tasks: Sequence[TaskConfig]) -> str:

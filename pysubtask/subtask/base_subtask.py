@@ -26,6 +26,7 @@ from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import log_options, set_level, setup_logging
 from ..common.notify import Stamp
 from ..common.process import EXIT_STOPPED
+from ..common.triggers import when_sent
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from . import heartbeat
@@ -44,6 +45,8 @@ from .watch import Due, Watch
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 3
 
 _LEAST_PAUSE = 0.005
+_TOLD_ENTRIES = 10
+"""So many are on the status page, which is written often."""
 
 
 class _Known:
@@ -203,6 +206,8 @@ class BaseSubtask:
             mark=handoff.mark, destination=self.destination(), started_at=utc(self.wall()), delivered=0, bytes_sent=0,
             receipt=self._store.run(self._store.spool.meta, "receipt", 0),
         )  # fmt: skip
+        told = [{"path": entry.path, "when": when_sent(entry)} for entry in handoff.entries[:_TOLD_ENTRIES]]
+        self.board.set(watched=told, watched_more=len(handoff.entries) - len(told))
         self.board.state("starting")
         self.events.emit("started", pid=pid, destination=self.destination())
         if self._store.damaged:

@@ -86,7 +86,7 @@ def test_what_would_be_sent_archived_and_skipped(station: Path):
     skipped = {os.path.basename(one.path): one.why for one in found.skipped}
     assert skipped == {
         "x.tmp": "left out by include or exclude", "link": "it is no plain file",
-        "never.csv": "No such file or directory; it is sent when it comes and is notified",
+        "never.csv": "No such file or directory; it is sent when it comes",
     }  # fmt: skip
     assert found.root == str(data / "old") and found.archive == ((str(data / "done.csv"), "delivered and old"),)
 

@@ -41,6 +41,9 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
 
 def lines(outlook: Outlook, limit: int | None) -> Iterator[str]:
     """An outlook for people; of each list the first ``limit``."""
+    yield ""
+    yield plain(f"{outlook.name} watches:")
+    yield from _some([f"{path}: {when}" for path, when in outlook.watched], limit)
     for child in outlook.children:
         yield ""
         yield plain(f"{child.label} -> {child.destination}")

@@ -16,6 +16,7 @@ from ..master.archive import Old, expiry, is_data, is_ours, is_proven, scope
 from ..master.destinations import Plan, closed_paths
 from ..transports import transport_class
 from .config_task import TaskConfig
+from .names import Names
 
 
 class Sent(NamedTuple):
@@ -65,15 +66,17 @@ def transport_of(plan: Plan) -> str:
     return str(settings["SFTPLibrary"] or "sftp") if settings["UseSFTP"] else "ftp"
 
 
-def look(task: TaskConfig, now: float) -> Outlook:
-    """What this task would do at ``now`` (seconds since the epoch). ConfigError where a library is missing."""
+def look(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
+    """What this task would do at ``now`` (seconds since the epoch); ``names``: those that tasks looked at before it have.
+    ConfigError where a library is missing."""
+    names = Names() if names is None else names
     logs = [os.path.abspath(log) for plan in task.plans for key in ("Master_Log_FileName", "Subtask_Log_FileName")
             if (log := plan.settings[key]) is not None]  # fmt: skip
     closed = closed_paths(task.entries, task.plans, logs)
     skipped: list[Skipped] = []
     found = list(_files(task.entries, {*closed, *logs}, skipped))
     receipts = [_newest(plan) for plan in task.plans]
-    children = tuple(_child(task.name, plan, found, newest) for plan, newest in zip(task.plans, receipts, strict=True))
+    children = tuple(_child(task.name, plan, found, newest, names) for plan, newest in zip(task.plans, receipts, strict=True))
     root, archive = _archive(task, [newest for _, newest in receipts], set(logs), now)
     watched = tuple((entry.path, when_sent(entry)) for entry in task.entries)
     return Outlook(task.name, children, tuple(skipped), root, archive, watched)
@@ -128,7 +131,7 @@ def _newest(plan: Plan) -> tuple[str, dict[str, Receipt]]:
 
 
 def _child(
-    task: str, plan: Plan, found: Sequence[tuple[Entry, str, os.stat_result]], told: tuple[str, Mapping[str, Receipt]]
+    task: str, plan: Plan, found: Sequence[tuple[Entry, str, os.stat_result]], told: tuple[str, Mapping[str, Receipt]], names: Names
 ) -> Child:
     destination, newest = told
     exact = transport_class(transport_of(plan)).case_sensitive
@@ -142,6 +145,9 @@ def _child(
         owner = owners.setdefault(name if exact else name.casefold(), path)
         if owner != path:
             skipped.append(Skipped(path, f"its name on the server, {name!r}, belongs to {owner}: give one of them an 'as'"))
+        elif (other := names.other(f"{task}/{plan.extension}", plan.state_dir, destination, exact, name, path)) is not None:
+            whose = f"belongs to {other.path} of the task {other.task}"
+            skipped.append(Skipped(path, f"its name on the server, {name!r}, {whose}: give one of the two entries an 'as'"))
         elif not os.access(path, os.R_OK):
             skipped.append(Skipped(path, "this user may not read it"))
         elif receipt is not None and (receipt.size, receipt.mtime_ns) == (stat.st_size, stat.st_mtime_ns):

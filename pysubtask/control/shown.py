@@ -12,6 +12,7 @@ from .why import standing
 
 WIDE = 110
 """From this width on the destination and all amounts have columns; below, lines of their own."""
+_CLASHES = 3
 _BARE = frozenset(("name", "path", "reason", "key", "names", "files"))
 _BYTES = frozenset(("size", "bytes_sent"))
 _LEFT_OUT = frozenset(("bytes_new", "bytes_on_wire", "receipt"))
@@ -79,6 +80,8 @@ def _below(glance: Glance, width: int, wide: bool) -> list[str]:
         lines.append(f"  new {amount(page.get('bytes_new'))}, sent {amount(page.get('bytes_sent'))}, "
                      f"on the wire {amount(page.get('bytes_on_wire'))}")  # fmt: skip
     lines += wrapped(glance.why, width, "  ", "    ")
+    for row in [row for row in page.get("clashes") or [] if isinstance(row, Mapping)][:_CLASHES]:
+        lines += wrapped(f"Left out: {row.get('path')}: {row.get('reason')}", width, "  ", "    ")
     error = page.get("last_error")
     if error:
         at = seconds(error.get("at"))

@@ -104,6 +104,10 @@ def _besides(page: Mapping[str, Any], counts: Mapping[str, Any]) -> list[str]:
     paused = [row.get("name") for row in page.get("paused") or [] if row.get("name") is not None]
     if paused:
         found.append(f"{files(len(paused))} paused one by one ('pysubtask queue' says by whom)")
+    clashes = page.get("clashes")
+    if clashes:
+        found.append(f"{files(len(clashes))} left out, as {'its name' if len(clashes) == 1 else 'their names'} on the server"
+                     f" {'is' if len(clashes) == 1 else 'are'} another file's")  # fmt: skip
     unread = page.get("cannot_read")
     if unread:
         found.append(f"{files(len(unread))} cannot be read")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import itertools
+from collections.abc import Container, Hashable
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 60.0
@@ -35,6 +36,7 @@ class Faults:
         """When the first of them is tried again."""
         return min((row[2] for row in self._rows.values()), default=None)
 
-    def listing(self, limit: int = 20) -> list[dict[str, str]]:
-        """The first of them with their reasons, for the status page."""
-        return [{"path": path, "reason": row[0]} for path, row in list(self._rows.items())[:limit]]
+    def listing(self, limit: int = 20, but: Container[str] = ()) -> list[dict[str, str]]:
+        """The first of them with their reasons, for the status page, without those told of elsewhere (``but``)."""
+        found = ((path, row[0]) for path, row in self._rows.items() if path not in but)
+        return [{"path": path, "reason": reason} for path, reason in itertools.islice(found, limit)]

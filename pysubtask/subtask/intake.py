@@ -30,6 +30,7 @@ FIRST_FILES, BATCH_FILES = 16, 256
 """The first commit of many comes soon, so that the courier may log in meanwhile; the others are fewer and larger."""
 BATCH_BYTES = 32 * 1024 * 1024
 """A file above this is copied beside all others, which do not wait for it."""
+_TOLD = 20
 _ONE_TOUCH_NS = 12_000_000  # a new file gets the kernel's coarse time, up to 10 ms old, then its own
 
 
@@ -75,6 +76,7 @@ class Intake:
         self._rules = rules
         self._wall = wall
         self._faults = Faults()
+        self._clashes: dict[str, str] = {}
         self._asked: deque[str] = deque()
         self._anew: set[str] = set()
         self._disk_low = False
@@ -108,6 +110,7 @@ class Intake:
                 self._rules.gone(gone)
                 for path in gone:
                     self._faults.clear(path)
+                    self._clashes.pop(path, None)
                     self._tails.forget(path)
         except DiskLow as exc:
             # The queue itself cannot grow: everything not in it stays due.
@@ -118,7 +121,9 @@ class Intake:
             with self._board.guard:
                 self._events.emit("disk_ok")
                 self._board.set(disk_low=False)
-        self._board.set(disk_low=self._disk_low, cannot_read=self._faults.listing(), watch=self._watch.mode)
+        clashes = [{"path": path, "reason": reason} for path, reason in itertools.islice(self._clashes.items(), _TOLD)]
+        unread = self._faults.listing(_TOLD, self._clashes)
+        self._board.set(disk_low=self._disk_low, cannot_read=unread, clashes=clashes, watch=self._watch.mode)
         return taken
 
     def _take(self, found: list[Due], now: float, everything: bool, low_before: bool) -> int:
@@ -156,7 +161,9 @@ class Intake:
             if waits or (under_way is not None and under_way.path == due.path):
                 continue
             clash = self._rules.clash(due)
+            self._clashes.pop(due.path, None)
             if clash:
+                self._clashes[due.path] = clash
                 if self._faults.add(due.path, clash, now, _signals(due)):
                     self._log.error("PARKED [%s]: %s", due.path, clash)
                     self._events.emit("clash", path=due.path, reason=clash)
@@ -252,6 +259,7 @@ class Intake:
         self._watch.done(due)
         self._anew.discard(due.path)
         self._faults.clear(due.path)
+        self._clashes.pop(due.path, None)
 
     def _missing(self, due: Due, exc: SourceMissing, now: float) -> None:
         if due.cause not in ("notify", "hold"):

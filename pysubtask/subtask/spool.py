@@ -1,4 +1,4 @@
-"""The durable queue: one SQLite file, one connection, one thread. All SQL of the package is here, in ``backlog`` and in
+"""The durable queue: one SQLite file, one connection, one thread. All SQL of the queue is here, in ``backlog`` and in
 ``database``.
 
 A job is one remote name at the destination. It has at most two versions: one ``sending`` and one

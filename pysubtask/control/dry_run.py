@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ..common.destination import is_same_place, protocol_of
 from ..common.entries import Entry, below, first_folder, remote_name, selects
 from ..common.notify import is_signal_file
 from ..common.receipts import Receipt, read_receipts
@@ -130,12 +131,19 @@ def _newest(plan: Plan) -> tuple[str, dict[str, Receipt]]:
     return destination, found
 
 
+def _left_before(plan: Plan, destination: str) -> dict[str, Receipt]:
+    """The newest receipt of each file that went to this very place last, but over another protocol."""
+    newest = {receipt.path: receipt for receipt in read_receipts(plan.state_dir)}
+    return {path: receipt for path, receipt in newest.items() if is_same_place(receipt.destination, destination)}
+
+
 def _child(
     task: str, plan: Plan, found: Sequence[tuple[Entry, str, os.stat_result]], told: tuple[str, Mapping[str, Receipt]], names: Names
 ) -> Child:
     destination, newest = told
     exact = transport_class(transport_of(plan)).case_sensitive
     owners: dict[str, str] = {}
+    before = _left_before(plan, destination)
     send, skipped, delivered = [], [], 0
     page = read_status(plan.state_dir) or {}
     parked = {row.get("path"): row.get("reason") for row in page.get("parked") or [] if isinstance(row, dict)}
@@ -154,6 +162,9 @@ def _child(
             delivered += 1
         else:
             why = "new" if receipt is None else f"changed since {receipt.at}"
+            left = before.get(path)
+            if left is not None and (left.name, left.size, left.mtime_ns) == (name, stat.st_size, stat.st_mtime_ns):
+                why = f"delivered over {protocol_of(left.destination)} before; only if the server does not show it as it was left"
             if path in parked:
                 why += f"; the server refused it before: {parked[path]}"
             send.append(Sent(path, name, stat.st_size, why))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..subtask.look import Claims, Other, server_of
+from ..common.destination import server_of
+from ..subtask.look import Claims, Other
 
 
 class Names:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import posixpath
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 from ..common import registry
+from ..common.destination import server_of
 from ..common.lock import StateLock
 from ..common.process import process_start
 from ..common.status import read_status
@@ -41,27 +41,6 @@ class Other(NamedTuple):
 
     task: str
     path: str
-
-
-class Server(NamedTuple):
-    """A destination's server, and how a name below the destination's folder is called on it."""
-
-    key: str
-    folder: str
-
-    def full(self, name: str) -> str:
-        """The name from the login's folder, or from the root."""
-        return posixpath.join(self.folder, name)
-
-
-def server_of(destination: str) -> Server:
-    """The parts of a destination (a URL: protocol, user, host, port, folder). Pure. Two that lead to one place by other words,
-    as a link or another user's folder, are two: what cannot be told is no clash."""
-    scheme, _, rest = destination.partition("://")
-    host, _, folder = rest.partition("/")
-    plain = posixpath.normpath(folder) if folder else ""
-    user, at, place = host.rpartition("@")
-    return Server(f"{scheme}://{user}{at}{place.lower()}", "" if plain == "." else plain)
 
 
 class Claims:

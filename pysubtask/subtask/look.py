@@ -12,7 +12,6 @@ from ..common.lock import StateLock
 from .backlog import Backlog, Counts, Row
 from .claims import Claims as Claims
 from .claims import Other as Other
-from .claims import server_of as server_of
 from .database import FILE, reading
 
 

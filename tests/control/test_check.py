@@ -167,3 +167,13 @@ def test_two_tasks_of_one_config_that_send_to_one_name(tmp_path: Path, monkeypat
         found = [look(task, NOW, names).children[0] for task in tasks]
     assert [[one.name for one in child.send] for child in found] == [["deep/now.csv"], ["now.csv", "own.csv"], []]
     lock.release()
+
+
+def test_another_protocol_to_the_same_place_is_told(station: Path):
+    station.write_text(station.read_text().replace('User = "me"', 'User = "me"\nUseSFTP = false'))
+    child = look(load(str(station), {}).tasks[0], NOW).children[0]
+    assert child.destination == "ftp://me@h:21/in"
+    why = {one.name: one.why for one in child.send}
+    left = "delivered over sftp before; only if the server does not show it as it was left"
+    assert (why["station/same.csv"], why["station/done.csv"]) == (left, left)
+    assert why["station/grown.csv"] == "new" and why["station/moved.csv"] == "new" and child.delivered == 0

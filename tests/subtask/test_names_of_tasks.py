@@ -13,7 +13,7 @@ from pysubtask.common import registry
 from pysubtask.common.events import read_events
 from pysubtask.common.status import read_status
 from pysubtask.subtask import claims
-from pysubtask.subtask.claims import Claims, Other, Server, server_of
+from pysubtask.subtask.claims import Claims, Other
 from tests.e2e.station import Station
 from tests.helpers import wait_until
 
@@ -64,21 +64,6 @@ def tasks(tmp_path: Path):
     yield made
     for each in made.made:
         each.close()
-
-
-@pytest.mark.parametrize(
-    ("destination", "server"),
-    [
-        (HERE, Server("sftp://me@host:22", "in")),
-        ("ftp://u@h:21//abs/dir", Server("ftp://u@h:21", "/abs/dir")),
-        ("ftp://h:21/", Server("ftp://h:21", "")),
-        ("sftp://Me@h:22/./a//b", Server("sftp://Me@h:22", "a/b")),
-        ("dropbox://key/incoming/", Server("dropbox://key", "incoming")),
-        ("file:///srv/x", Server("file://", "srv/x")),
-    ],
-)
-def test_the_parts_of_a_destination(destination, server) -> None:
-    assert server_of(destination) == server
 
 
 def test_the_first_living_task_has_a_name_and_keeps_it(tasks) -> None:

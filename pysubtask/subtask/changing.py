@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 FEW = 100
 """So many files are looked at in each tick."""
 ROUND_SECS = 10.0
-"""Of more, each comes up once in this time."""
+"""Of more, each comes up once in this time at the latest."""
+_TICK_SECS = 0.2
 _SHARE = 25
 """Looking at many takes at most one part in so many of the time."""
 
@@ -45,6 +46,8 @@ class Changing:
         if self._last is None:
             self._last = now
         share = int(count * (now - self._last) / ROUND_SECS)
+        if now - self._last >= _TICK_SECS:
+            share = max(share, FEW)
         if share <= 0 or now < self._rest_until:
             return ()
         self._last = now

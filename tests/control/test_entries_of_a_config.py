@@ -12,7 +12,7 @@ import pytest
 from pysubtask.common.events import read_events
 from pysubtask.control.config_file import load
 from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
-from tests.control.station import Run, command, login, receipts, state_dir
+from tests.control.station import HUP, Run, command, login, receipts, state_dir
 from tests.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -120,3 +120,29 @@ def test_what_an_entry_of_a_config_has_where_it_says_nothing(tmp_path: Path) -> 
     # And so a master gets them, for which they would mean something else.
     assert [(given.get("on_change"), given.get("notify_files")) for given in task.watch] == [
         (True, None), (False, None), (None, False), (None, True)]  # fmt: skip
+
+
+@needs_sshd
+def test_two_tasks_with_one_name_on_the_server(tmp_path: Path, start) -> None:
+    """The later file is left out, that is shown, and it goes by itself when the other task is taken out of the config."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    rest = '[[tasks.b.watch]]\ndir = "b"\nsettle_secs = 0.1\n'
+    run, remote = start(f'[[tasks.a.watch]]\ndir = "a"\nsettle_secs = 0.1\n{rest}')
+    (tmp_path / "a" / "now.csv").write_text("a")
+    shows(remote / "now.csv", "a")
+    (tmp_path / "b" / "now.csv").write_text("b")
+    (tmp_path / "b" / "own.csv").write_text("own")
+    shows(remote / "own.csv", "own")
+    run.says(f"PARKED [{tmp_path / 'b' / 'now.csv'}]")
+    wait_until(lambda: "Left out" in run.command("status").stdout, 60, "the file in the status")
+    shown = re.sub(r"\s", "", run.command("status").stdout)
+    assert "1fileleftout,asitsnameontheserverisanotherfile's" in shown
+    assert f"Leftout:{tmp_path}/b/now.csv:itsremotename'now.csv'belongsto{tmp_path}/a/now.csvofthetaska/ftp" in shown
+    assert f"belongs to {tmp_path}/a/now.csv of the task a/ftp" in command(tmp_path, "check", "station.toml").stdout
+    assert (remote / "now.csv").read_text() == "a"
+    config = tmp_path / "station.toml"
+    config.write_text(config.read_text().partition("[[tasks.a")[0] + rest)
+    run.signal(HUP)
+    shows(remote / "now.csv", "b")
+    wait_until(lambda: "Left out" not in run.command("status").stdout, 60, "no word of it any more")

@@ -124,7 +124,8 @@ class Spool:
 
     After a change of destination the queue goes to the new one; what was known of the old server does not. Where only the
     protocol is another (``former``: the destination by the one before), each file is looked for on the server before it is sent.
-    Raises SpoolDamaged on opening a file that is no spool or of a later format, and DiskLow where the disk is full.
+    Raises SpoolDamaged on opening a file that is no spool, SpoolTooNew on one of a later format, and DiskLow where the disk is
+    full.
     """
 
     def __init__(self, path: str, destination: str, wall: float) -> None:

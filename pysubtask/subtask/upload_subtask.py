@@ -171,7 +171,7 @@ class UploadSubtask(BaseSubtask):
 
     @property
     def _label(self) -> str:
-        return f"{self.handoff.task}/{self.handoff.extension}"
+        return f"{self.handoff.label or self.handoff.task}/{self.handoff.extension}"
 
     def _begin_names(self, owners: Mapping[str, str]) -> None:
         """What this task has a claim to among the tasks of this user: the names its entries still give to what it has sent."""

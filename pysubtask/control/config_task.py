@@ -138,9 +138,23 @@ def _task(
     plans = _plans(values, entries or [Entry("dir", os.path.dirname(path))], at(*prefix), ".".join(map(str, prefix)), problems)
     if len(problems) > before or not entries:
         return None
+    entries, given = _logs_left_alone(entries, given, plans)
     archive = values.where("base", "ArchiveToFolder")
     archives = archive is not None and plans[0].settings["ArchiveToFolder"] is not None
     return TaskConfig(name, path, given, values.sections, tuple(entries), tuple(plans), archives, values.secret_files)
+
+
+def _logs_left_alone(
+    entries: list[Entry], given: list[dict[str, Any]], plans: Sequence[Plan]
+) -> tuple[list[Entry], list[dict[str, Any]]]:
+    """A log of the task itself is sent when it is notified alone: each delivery is told in it, and would be a change."""
+    logs = {os.path.realpath(log) for made in plans for key in ("Master_Log_FileName", "Subtask_Log_FileName")
+            if (log := made.settings[key]) is not None}  # fmt: skip
+    for index, entry in enumerate(entries):
+        if entry.kind == "file" and entry.on_change and os.path.realpath(entry.path) in logs:
+            entries[index] = entry._replace(on_change=False)
+            given[index] = {**given[index], "on_change": False}
+    return entries, given
 
 
 def _watch(

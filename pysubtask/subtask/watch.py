@@ -70,7 +70,10 @@ class Watch:
         self._entries = entries
         self._settling = Settling()
         self._named = by_folder(entries, self._bursting, self._settling.__contains__)
-        self._changing = Changing({path: index for path, index in self._static_of.items() if entries[index].on_change}, timer)
+        ours = {os.path.realpath(path) for path in (*skip, *nested)}
+        # A log of ours that is sent whenever it changes would be sent for ever: sending it is told in it.
+        self._changing = Changing({path: index for path, index in self._static_of.items()
+                                   if entries[index].on_change and os.path.realpath(path) not in ours}, timer)  # fmt: skip
         self._holds = Holds(longest_hold, self._stat, self._handled_stamp)
         self._folders = Folders(entries, skip, nested, self._named, timer)
         self.ignored = self._folders.ignored

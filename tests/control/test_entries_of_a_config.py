@@ -146,3 +146,24 @@ def test_two_tasks_with_one_name_on_the_server(tmp_path: Path, start) -> None:
     run.signal(HUP)
     shows(remote / "now.csv", "b")
     wait_until(lambda: "Left out" not in run.command("status").stdout, 60, "no word of it any more")
+
+
+def test_a_log_of_the_task_itself_is_not_sent_at_each_change(tmp_path: Path) -> None:
+    """Each delivery is told in it."""
+    config = tmp_path / "x.toml"
+    config.write_text(f"""
+        [base]
+        Subtask_Log_FileName = "{tmp_path}/child.log"
+        Master_Log_FileName = "{tmp_path}/master.log"
+        [ftp]
+        Host = "h"
+        [[watch]]
+        file = "child.log"
+        [[watch]]
+        file = "master.log"
+        on_change = true
+        [[watch]]
+        file = "other.log"
+        """)
+    task = load(str(config), {}).tasks[0]
+    assert [entry.on_change for entry in task.entries] == [given["on_change"] for given in task.watch] == [False, False, True]

@@ -205,6 +205,17 @@ def test_a_named_file_inside_a_folder_keeps_its_own_rule(tmp_path: Path) -> None
     assert one.quiet() == CHANGED
 
 
+def test_our_own_log_is_sent_when_it_is_notified_and_not_for_ever(tmp_path: Path) -> None:
+    one = World(str(tmp_path), [{"file": "a.csv", "on_change": True}], skip=(str(tmp_path / "a.csv"),))
+    one.write("a.csv", b"1\n")
+    assert one.quiet() == [("a.csv", "start")]
+    one.wait(5)
+    one.write("a.csv", b"2\n", "ab")
+    assert one.quiet() == []
+    one.touch("a.csv")
+    assert one.quiet() == [("a.csv", "notify")]
+
+
 def test_a_touch_that_makes_the_notify_file_sends_a_file_of_a_folder_again(tmp_path: Path) -> None:
     one = World(str(tmp_path), [{"dir": ".", "notify_files": False}])
     one.write("a.jpg", b"1\n")

@@ -65,6 +65,8 @@ class Claims:
         self._began = clock()
         self._seen: dict[bytes, float] = {}
         self._db: sqlite3.Connection | None = None
+        self._asked = float("-inf")
+        self._version = -1
         self.problem = ""
         name = hashlib.sha256(self._server.key.encode("utf-8", "surrogateescape")).hexdigest()[:20]
         self.path = os.path.join(registry.folder(), _FOLDER, f"{name}.db")
@@ -140,6 +142,19 @@ class Claims:
     def look(self, name: str, path: str) -> Other | None:
         """Who has a name, or would have it before this task; nothing is claimed."""
         return self._changed(lambda db: self._first(db, self._key(name), path), None)
+
+    def changed(self) -> bool:
+        """Whether other tasks may have claimed anything since the last time this said so; asked often, and cheap."""
+        now = self._clock()
+        if self._db is None or now - self._asked < _LOOK_SECS:
+            return False
+        self._asked = now
+        try:
+            before, (self._version,) = self._version, self._db.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error as exc:
+            self.problem = f"{self.path}: {exc}"
+            return False
+        return self._version != before
 
     def release(self, names: Iterable[str]) -> None:
         """These names' files are gone."""

@@ -95,6 +95,7 @@ class UploadSubtask(BaseSubtask):
             self._courier.hold()
 
     def check(self, now: float) -> str:
+        self._give_way()
         if self._courier is None or not self._courier.is_alive():
             return "The courier ended; starting over"
         if not self._courier.hangs(now):
@@ -189,6 +190,20 @@ class UploadSubtask(BaseSubtask):
             self._is_not_as_left(name, mine[name])
         if self._names.problem:
             self.log.info("Other tasks that send to the same names will not be noticed: %s", self._names.problem)
+
+    def _give_way(self) -> None:
+        """What waits under a name that is another task's by now, as that is back, goes out of the queue and is due again."""
+        if self._names is None or not self._names.changed():
+            return
+        rows = self._store.run(self._store.spool.backlog.rows)
+        lost = {row.name: row.path for row in rows if row.state != "sending" and self._names.look(row.name, row.path) is not None}
+        if lost:
+            dropped, _, garbage = self._store.run(self._store.spool.backlog.drop, list(lost))
+            self._store.run(self._store.spool.forget, [lost[name] for name in dropped])
+            self._store.drop(garbage)
+            for name in dropped:
+                self._intake.again(lost[name])
+            self._look_soon()
 
     def _is_not_as_left(self, name: str, path: str) -> None:
         """Another task has sent to this name: the file goes again, whole."""

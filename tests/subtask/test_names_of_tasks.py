@@ -256,3 +256,33 @@ def test_two_tasks_do_not_take_turns_and_the_file_goes_by_itself_when_the_other_
         assert (pair.server / "now.csv").read_text() == "one"
     finally:
         pair.close()
+
+
+def test_what_waits_under_a_name_whose_owner_is_back_is_not_sent(tmp_path: Path) -> None:
+    pair = Pair(tmp_path, [{"file": "now.csv"}], [{"file": "now.csv"}])
+    try:
+        one, two = pair.stations
+        one.write("now.csv", "one")
+        one = pair.start(0)
+        pair.shows("now.csv", "one")
+        kinds = lambda number: [event.kind for event in read_events(pair.state(number))]  # noqa: E731
+        wait_until(lambda: "delivered" in kinds(0), what="its receipt")
+        one.master.stop()
+        os.rename(pair.server, tmp_path / "away")  # the server is down
+        pair.server.write_text("no folder")
+        two.write("now.csv", "two")
+        two.master = two.make()
+        two.master.start()
+        wait_until(lambda: "queued" in kinds(1) and "connect_failed" in kinds(1), what="a file in the queue")
+        one.master = one.make()
+        one.master.start()
+        pair.clash(1)
+        os.unlink(pair.server)
+        os.rename(tmp_path / "away", pair.server)
+        wait_until(lambda: kinds(0).count("delivered") + kinds(0).count("unchanged") == 2, 40, "the first's own file")
+        wait_until(lambda: (read_status(pair.state(1)) or {}).get("queue", {}).get("waiting") == 0, what="an empty queue")
+        assert (pair.server / "now.csv").read_text() == "one" and "delivered" not in kinds(1)
+        one.master.stop()
+        pair.shows("now.csv", "two")
+    finally:
+        pair.close()

@@ -13,9 +13,10 @@ from ..common import requests
 from ..common.errors import ConfigError, PysubtaskError
 from ..common.lock import StateLock
 from ..common.logs import setup_logging
+from ..common.remedy import says_more, sentence
 from ..common.requests import myself, reply_to, send
 from ..common.status import read_status
-from ..common.triggers import when_sent
+from . import opening
 from .changes import Changes, compare
 from .config_task import TaskConfig
 from .exits import FAILED, LOCKED, OK, CommandError
@@ -28,7 +29,6 @@ TICK_SECS = 0.5
 _STATUS_SECS = 2.0
 _ANSWER_SECS = 15.0
 _AGAIN_SECS = 10.0
-_MOST_LINES = 20
 _INTERRUPTED = 130
 
 
@@ -71,9 +71,6 @@ class Runner:
                 self._begin(tasks)
                 self._notifier.say("READY=1")
                 self._log.info("Running: %s", ", ".join(self._tasks))
-                for task in self._tasks.values():
-                    for line in watched(task.config):
-                        self._log.info("%s", line)
                 return self._loop()
             finally:
                 self._end()
@@ -83,6 +80,7 @@ class Runner:
         the runner's own error."""
         error: CommandError | None = None
         for task in tasks:
+            opening.say(task, self._log)
             try:
                 self._tasks[task.name] = RunningTask(task)
             except CommandError as exc:
@@ -90,7 +88,7 @@ class Runner:
                     raise
                 error = exc
                 self._missing[task.name] = task
-                self._log.error("Task [%s] cannot be started, next try in [%g] secs: %s", task.name, _AGAIN_SECS, exc)
+                self._cannot_start(task, exc)
                 continue
             self._sweep(self._tasks[task.name])
         if error is not None and not self._tasks:
@@ -256,9 +254,14 @@ class Runner:
             try:
                 self._tasks[name] = RunningTask(config)
             except (PysubtaskError, OSError) as exc:
-                self._log.error("Task [%s] cannot be started, next try in [%g] secs: %s", name, _AGAIN_SECS, exc)
+                self._cannot_start(config, exc)
                 continue
+            opening.say(config, self._log)
             del self._missing[name]
+
+    def _cannot_start(self, task: TaskConfig, exc: Exception) -> None:
+        words = sentence(str(exc), "", says_more(task.file))
+        self._log.error("Task [%s] cannot be started, next try in [%g] secs: %s", task.name, _AGAIN_SECS, words)
 
     def _answer(self, folder: str, id: str, *, result: Any = None, error: str = "") -> None:
         try:
@@ -275,13 +278,6 @@ def words(found: Changes) -> list[str]:
         values = {key: value for settings in children.values() for key, value in settings.items()}
         lines.append(f"{name}: {', '.join(f'{key} = {value}' for key, value in values.items())}")
     return lines + [f"{name}: nothing changed" for name in found.same]
-
-
-def watched(task: TaskConfig) -> list[str]:
-    """What a task watches, and what makes each file go: a line for each entry, of many the first."""
-    lines = [f"Task [{task.name}] watches [{entry.path}]: {when_sent(entry)}" for entry in task.entries[:_MOST_LINES]]
-    left = len(task.entries) - _MOST_LINES
-    return lines if left <= 0 else [*lines, f"Task [{task.name}] watches {left} more; 'pysubtask check --all' shows them"]
 
 
 def summary(tasks: Sequence[TaskConfig]) -> str:

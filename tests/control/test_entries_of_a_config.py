@@ -41,6 +41,10 @@ def start(tmp_path: Path, server: OpenSSHServer) -> Iterator:
         run.end()
 
 
+def says(run: Run, pattern: str) -> None:
+    wait_until(lambda: re.search(pattern, run.text()), 60, pattern)
+
+
 def shows(path: Path, text: str) -> None:
     wait_until(lambda: path.exists() and path.read_text() == text, 60, f"{text!r} in {path.name} on the server")
 
@@ -49,8 +53,8 @@ def shows(path: Path, text: str) -> None:
 def test_a_file_that_another_program_writes_is_sent_whenever_it_changes_and_that_is_said(tmp_path: Path, start) -> None:
     run, remote = start('[[watch]]\nfile = "data/weather.csv"\n[[watch]]\nfile = "data/by_hand.csv"\non_change = false\n')
     weather = tmp_path / "data" / "weather.csv"
-    run.says("weather.csv]: sent when it changes")
-    run.says("by_hand.csv]: sent when by_hand.csv.notify is touched")
+    says(run, r"weather\.csv -> \S+ \(\S+\): sent when it changes")
+    says(run, r"by_hand\.csv -> \S+ \(\S+\): sent when by_hand\.csv\.notify is touched")
     text = "t;v\n" + "1;20.5\n" * 300
     weather.write_text(text)
     shows(remote / "weather.csv", text)
@@ -81,7 +85,7 @@ def test_a_file_that_another_program_writes_is_sent_whenever_it_changes_and_that
 def test_a_folder_stays_tidy_and_a_touch_that_makes_the_notify_file_sends_again(tmp_path: Path, start) -> None:
     run, remote = start('[[watch]]\ndir = "data"\nsettle_secs = 0.1\n')
     data = tmp_path / "data"
-    run.says("data]: each new file is sent once, and again when FILE.notify is touched")
+    says(run, r"data -> \S+ \(\S+\): each new file is sent once, and again when FILE\.notify is touched")
     (data / "pic.jpg").write_text("1")
     shows(remote / "pic.jpg", "1")
     wait_until(lambda: len(receipts(data)) == 1, 60, "its receipt")
@@ -135,17 +139,19 @@ def test_two_tasks_with_one_name_on_the_server(tmp_path: Path, start) -> None:
     (tmp_path / "b" / "own.csv").write_text("own")
     shows(remote / "own.csv", "own")
     run.says(f"PARKED [{tmp_path / 'b' / 'now.csv'}]")
-    wait_until(lambda: "Left out" in run.command("status").stdout, 60, "the file in the status")
-    shown = re.sub(r"\s", "", run.command("status").stdout)
-    assert "1fileleftout,asitsnameontheserverisanotherfile's" in shown
-    assert f"Leftout:{tmp_path}/b/now.csv:itsremotename'now.csv'belongsto{tmp_path}/a/now.csvofthetaska/ftp" in shown
+
+    def shown() -> str:
+        return re.sub(r"\s", "", run.command("status").stdout)
+
+    wait_until(lambda: "hasanamethatisanother'sontheserver" in shown(), 60, "the file in the status")
+    assert f"{tmp_path}/b/now.csv:itsremotename'now.csv'belongsto{tmp_path}/a/now.csvofthetaska/ftp" in shown()
     assert f"belongs to {tmp_path}/a/now.csv of the task a/ftp" in command(tmp_path, "check", "station.toml").stdout
     assert (remote / "now.csv").read_text() == "a"
     config = tmp_path / "station.toml"
     config.write_text(config.read_text().partition("[[tasks.a")[0] + rest)
     run.signal(HUP)
     shows(remote / "now.csv", "b")
-    wait_until(lambda: "Left out" not in run.command("status").stdout, 60, "no word of it any more")
+    wait_until(lambda: "hasanamethatisanother's" not in shown(), 60, "no word of it any more")
 
 
 def test_a_log_of_the_task_itself_is_not_sent_at_each_change(tmp_path: Path) -> None:

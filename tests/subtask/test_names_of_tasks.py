@@ -242,7 +242,7 @@ def test_two_tasks_do_not_take_turns_and_the_file_goes_by_itself_when_the_other_
         assert pair.clash(1)["path"] == str(two.data / "now.csv")
         if kind == "dir":
             pair.shows("own.csv", "own")  # the rest goes on
-        page = wait_until(lambda: (found := read_status(pair.state(1)) or {}) and found.get("cannot_read") and found, what="the page")
+        page = wait_until(lambda: (shown := read_status(pair.state(1)) or {}).get("cannot_read") and shown, what="the page")
         assert [(row["path"], row["kind"]) for row in page["cannot_read"]] == [(str(two.data / "now.csv"), "clash")]
         assert (pair.server / "now.csv").read_text() == "one"
         one.master.stop()

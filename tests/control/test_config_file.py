@@ -66,7 +66,7 @@ def test_one_file_with_several_tasks_shares_what_stands_at_its_top(tmp_path: Pat
     assert (ftp.extension, ftp.settings["Host"], ftp.settings["RateLimit"]) == ("ftp", "b", 7)
     assert dropbox.extension == "dropbox" and dropbox.task == "cellar" and dropbox.bak_dir is None
     settings = roof.plans[0].settings
-    assert (settings["Host"], settings["RateLimit"], settings["KeyFile"]) == ("a", 51200, str(tmp_path / "keys" / "id"))
+    assert (settings["Host"], settings["RateLimit"], settings["KeyFile"]) == ("a", 50_000, str(tmp_path / "keys" / "id"))
     assert settings["SSHConfigFile"] == "none" and settings["BakToFolder"] is None
     assert ".roof." in settings["Subtask_Log_FileName"]
 
@@ -112,7 +112,7 @@ def test_the_environment_has_the_last_word(tmp_path: Path):
     plan = found.tasks[0].plans[0]
     assert plan.settings["Password"] == "from the environment" and plan.settings["SSHConfigFile"] == "none"
     assert plan.burst["expire_milli"] == 70 and plan.settings["HeartbeatStatus"] is True
-    assert plan.settings["MinFreeBytes"] == 1024**3
+    assert plan.settings["MinFreeBytes"] == 10**9
     assert found.notes == (
         "PYSUBTASK_ROFF_2__FTP__HOST: no task has this name here, so it is not used. Did you mean PYSUBTASK_ROOF_2__...?",
     )

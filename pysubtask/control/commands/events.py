@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import click
@@ -21,17 +22,21 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 @click.option("-f", "--follow", is_flag=True, help="Go on showing what happens, until Ctrl-C.")
 @click.option("--since", metavar="N|TIME", help=(
     "Only what came after event N of this epoch, or since a time: 14:30, 2026-11-21T14:30, or 10m, 2h, 3d ago."))  # fmt: skip
+@click.option("-w", "--wide", is_flag=True, help="Cut nothing: a line may be longer than the terminal is wide.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each, for scripts.")
 @click.argument("tasks", nargs=-1, metavar="[TASK]...")
-def command(follow: bool, since: str | None, as_json: bool, tasks: tuple[str, ...]) -> int:
-    """Show the events of these tasks, or all, as far back as they are kept (one to two megabytes), oldest first.
+def command(follow: bool, since: str | None, wide: bool, as_json: bool, tasks: tuple[str, ...]) -> int:
+    """Show the events of these tasks, or all, as far back as they are kept (one to two megabytes), oldest first. On a terminal
+    each has one line, and what is too long for it is cut in its middle; elsewhere nothing is cut.
 
     \b
     pysubtask events --since 2h
     pysubtask events -f roof
+    pysubtask events --wide | grep refused
     """
     found = find(tasks)
     after = Since(since, time.time())
+    uncut = wide or not sys.stdout.isatty()
     tails = [(task, name, Tail(task.state_dir, after=(0, 0))) for task, name in zip(found, names(found), strict=True)]
     while True:
         news = [(task, name, one) for task, name, tail in tails for one in _all(tail)]
@@ -41,7 +46,7 @@ def command(follow: bool, since: str | None, as_json: bool, tasks: tuple[str, ..
             if as_json:
                 say_json(line_of(name, one))
             else:
-                say([event(one, width(), time.time(), name if len(found) > 1 else "")])
+                say([event(one, sys.maxsize if uncut else width(), time.time(), name if len(found) > 1 else "")])
         if not follow:
             return OK
         time.sleep(_LOOK_SECS)

@@ -17,6 +17,7 @@
         |-- NotAsLeft                 condemns the short way: send the whole file
         |-- FileRefused               condemns this file: park it, go on with the rest
         `-- LoginRefused              condemns the account or the host key: hold everything, say it loudly
+            `-- AccountRefused        the account alone: another key or password may help
 """
 
 from __future__ import annotations
@@ -94,3 +95,7 @@ class FileRefused(TransportError):
 
 class LoginRefused(TransportError):
     """The account, its key or password, or the server's host key is not accepted."""
+
+
+class AccountRefused(LoginRefused):
+    """The server does not accept the login name with this key or password."""

@@ -6,6 +6,7 @@ A URL never holds a password, and no error repeats one.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .errors import ConfigError
@@ -64,6 +65,25 @@ def parsed(text: str, words: Words) -> tuple[str, dict[str, Any]]:
     if scheme == "ftps":
         values["UseTLS"] = "implicit" if port == _IMPLICIT_TLS else "explicit"
     return "ftp", values
+
+
+def written(section: str, values: Mapping[str, Any]) -> str:
+    """The URL that says these settings, as ``parsed`` gives them."""
+    folder = _quoted(str(values.get("HostPath") or ""), "")
+    if section == "dropbox":
+        return f"dropbox:/{folder}"
+    scheme = "sftp" if values["UseSFTP"] else "ftps" if values.get("UseTLS") else "ftp"
+    host = str(values["Host"])
+    user = f"{_quoted(str(values['User']), ':/@')}@" if values.get("User") else ""
+    port = f":{values['HostPort']}" if values.get("HostPort") else ""
+    return f"{scheme}://{user}{f'[{host}]' if ':' in host else host}{port}" + (f"/{folder}" if folder else "")
+
+
+def _quoted(text: str, signs: str) -> str:
+    """What has a meaning of its own in a URL as %XX; letters of any language stay readable."""
+    signs += "%?#"
+    return "".join("".join(f"%{byte:02X}" for byte in sign.encode("utf-8", "surrogateescape"))
+                   if sign in signs or sign.isspace() or not sign.isprintable() else sign for sign in text)  # fmt: skip
 
 
 def _check_login(login: str, words: Words) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pysubtask.common.address import Words, is_address, parsed
+from pysubtask.common.address import Words, is_address, parsed, written
 from pysubtask.common.errors import ConfigError
 
 WORDS = Words("HERE", "Take the password out.", "Write it so.")
@@ -43,6 +45,28 @@ def test_what_an_address_says(text: str, said: dict[str, object]):
 def test_dropbox_has_a_folder_and_nothing_else():
     assert parsed("dropbox:/in/x%20y/", WORDS) == ("dropbox", {"HostPath": "in/x y"})
     assert parsed("dropbox:", WORDS) == ("dropbox", {"HostPath": ""})
+
+
+NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
+
+
+@given(st.sampled_from(["sftp", "ftp", "ftps"]), NAMES, st.sampled_from(["h", "Roof.example.org", "::1", "192.0.2.7"]),
+       st.none() | st.integers(1, 65535), st.text(st.characters(exclude_categories=("Cs",))))  # fmt: skip
+def test_what_is_written_is_read_as_it_was(scheme: str, user: str, host: str, port: int | None, folder: str):
+    values = {"UseSFTP": scheme == "sftp", "Host": host, "User": user, "HostPath": folder}
+    if port is not None:
+        values["HostPort"] = port
+    if scheme == "ftps":
+        values["UseTLS"] = "implicit" if port == 990 else "explicit"
+    url = written("ftp", values)
+    assert is_address(url) and parsed(url, WORDS) == ("ftp", values)
+    assert url.isprintable() and " " not in url
+
+
+def test_a_written_address_is_as_a_person_writes_it():
+    assert written("ftp", parsed("pi@h:/srv/bilder müll", WORDS)[1]) == "sftp://pi@h//srv/bilder%20müll"
+    for url in ("ftp://web1234@h:2121/public_html", "ftps://h", "dropbox:/in/x", "dropbox:/"):
+        assert written(*parsed(url, WORDS)) == url
 
 
 @pytest.mark.parametrize("text", [

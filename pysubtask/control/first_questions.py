@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import click
 
 from ..common import address
@@ -9,6 +12,9 @@ from . import ask
 from .exits import USAGE, CommandError
 from .first_config import Destination, destination
 
+_APP_KEY = """\
+An app key is free: at https://www.dropbox.com/developers/apps create an app with "Scoped access" and "App folder". Under
+"Permissions" tick files.content.write and files.metadata.read, press Submit; "Settings" shows the App key."""
 _PROTOCOLS = ("sftp", "ftp", "ftps", "dropbox")
 
 
@@ -58,14 +64,15 @@ def what_to_watch() -> list[str]:
 
 
 def dropbox_login(app_key: str | None, store: str) -> str:
-    """Let this machine into a Dropbox; the app key. The token goes into the file ``store``. CommandError where it does not work."""
-    from ..subtask.dropbox_login import DONE, WITHOUT_A_KEY, login
-
+    """Let this machine into a Dropbox, by the program that does that; the app key. The token goes into the file ``store``.
+    CommandError where it does not work."""
     if not app_key:
-        click.echo(WITHOUT_A_KEY, err=True)
+        click.echo(_APP_KEY, err=True)
         app_key = _needed("App key")
-    if login(app_key, store, None, None, lines=False) != DONE:
-        raise CommandError("There is no login to Dropbox yet, so nothing was written. Run the same command again.")
+    words = [sys.executable, "-P", "-m", "pysubtask.dropbox", "--login", "--app-key", app_key, "--store", store]
+    if subprocess.run(words, check=False).returncode != 0:
+        raise CommandError("There is no login to Dropbox yet, so no config was written. Run the same command again.")
+    click.echo("These lines are written for you.\n", err=True)
     return app_key
 
 

@@ -17,7 +17,7 @@ DONE, REFUSED, USAGE = 0, 1, 2
 
 _ANSWER_SECS = 30
 _NEEDED_SCOPES = ("files.content.write", "files.metadata.read")
-WITHOUT_A_KEY = f"""\
+_WITHOUT_A_KEY = f"""\
 An app key is free: at https://www.dropbox.com/developers/apps create an app with "Scoped access" and "App folder". Under
 "Permissions" tick {' and '.join(_NEEDED_SCOPES)}, press Submit; "Settings" shows the App key.
 """
@@ -32,14 +32,14 @@ class _Ended(Exception):
         self.status = status
 
 
-def login(app_key: str | None, store: str | None, proxy: str | None, ca_file: str | None, *, lines: bool = True) -> int:
-    """Ask, log in, show what to put into the config (``lines``); ``store`` names the file for the token, which is not shown then.
+def login(app_key: str | None, store: str | None, proxy: str | None, ca_file: str | None) -> int:
+    """Ask, log in, show what to put into the config; ``store`` names the file for the token, which is not shown then.
 
     The exit status: 0 done, 1 refused or no network, 2 wrong usage or the library is missing.
     """
     try:
         with _place(store) as place:
-            _login(app_key, place, proxy, ca_file, lines)
+            _login(app_key, place, proxy, ca_file)
     except _Ended as exc:
         _say(f"pysubtask: {exc}", sys.stderr)
         return exc.status
@@ -49,7 +49,7 @@ def login(app_key: str | None, store: str | None, proxy: str | None, ca_file: st
     return DONE
 
 
-def _login(app_key: str | None, place: _Place | None, proxy: str | None, ca_file: str | None, lines: bool) -> None:
+def _login(app_key: str | None, place: _Place | None, proxy: str | None, ca_file: str | None) -> None:
     try:
         from dropbox import Dropbox
         from dropbox.exceptions import DropboxException
@@ -62,7 +62,7 @@ def _login(app_key: str | None, place: _Place | None, proxy: str | None, ca_file
     if ca_file is not None and not os.path.isfile(ca_file):
         raise _Ended(f"--ca-file: there is no file {ca_file}.", USAGE)
     if not app_key:
-        _say(WITHOUT_A_KEY)
+        _say(_WITHOUT_A_KEY)
         app_key = _ask("App key: ")
     session = make_session(proxy, ca_file)
     flow = DropboxOAuth2FlowNoRedirect(app_key, use_pkce=True, token_access_type="offline", timeout=_ANSWER_SECS)
@@ -90,10 +90,9 @@ def _login(app_key: str | None, place: _Place | None, proxy: str | None, ca_file
         token = f"dropbox.RefreshToken = {given.refresh_token!r}"
     else:
         place.keep(given.refresh_token)
-        _say("The token is stored." + (" Put these lines into your config:\n" if lines else ""))
+        _say("The token is stored. Put these lines into your config:\n")
         token = f"dropbox.RefreshTokenFile = {place.path!r}"
-    if lines or place is None:
-        _say(f"dropbox.AppKey = {app_key!r}\n{token}")
+    _say(f"dropbox.AppKey = {app_key!r}\n{token}")
 
 
 def _check(refresh_token: str, scope: str | None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pysubtask.control import ask
+from pysubtask.control import ask, first_questions
 from pysubtask.control.commands import init, service
 from pysubtask.control.config_file import load
 from pysubtask.control.first_config import entries
@@ -190,6 +190,28 @@ def test_dropbox(home: Path):
     (plan,) = load(str(home / "box.toml"), {}).tasks[0].plans
     assert (plan.extension, plan.settings["HostPath"], plan.settings["RefreshTokenFile"]) == (
         "dropbox", "station7", str(home / "box.token"))
+
+
+def test_dropbox_on_a_terminal_logs_in_and_stores_what_it_is_given(home: Path, monkeypatch: pytest.MonkeyPatch):
+    """The login itself is tests/test_dropbox_login.py's; here a program stands in for it that is called as it would be."""
+    called: list[list[str]] = []
+
+    def login(words: list[str], check: bool) -> service.subprocess.CompletedProcess[str]:
+        called.append(words)
+        Path(words[-1]).write_text("hunter2\n")
+        Path(words[-1]).chmod(0o600)
+        return service.subprocess.CompletedProcess(words, 0)
+
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(first_questions.subprocess, "run", login)
+    monkeypatch.setattr(ask, "somebody", lambda: True)
+    monkeypatch.setattr(ask, "for_consent", lambda what: False)
+    monkeypatch.setattr(ask, "for_text", lambda what, default="": "abc")
+    done = CliRunner().invoke(init.command, ["box.toml", "dropbox:/x", "camera", "--no-doctor"], standalone_mode=False)
+    assert done.exception is None and called[0][2:] == [
+        "-m", "pysubtask.dropbox", "--login", "--app-key", "abc", "--store", str(home / "box.token")]
+    settings = load(str(home / "box.toml"), {}).tasks[0].plans[0].settings
+    assert (settings["AppKey"], settings["RefreshTokenFile"]) == ("abc", str(home / "box.token"))
 
 
 def test_nothing_is_written_over(home: Path):

@@ -182,8 +182,9 @@ def _beside(file: str, config: str) -> str:
 def _write(path: str, text: str, to: Destination, secret: Secret | None) -> Files:
     made = first_config.write(path, text, to.section, secret)
     beside = first_config.secret_file(path, to.section)
-    kept = f" and {beside}, with the login" if f'"{os.path.basename(beside)}"' in text else ""
-    click.echo(f"Written: {path}{kept}, for you alone.\n")
+    name = os.path.basename(beside)
+    kept = f", and beside it {name} with the {'password' if to.section == 'ftp' else 'login'}" if f'"{name}"' in text else ""
+    click.echo(f"Written, for you alone: {path}{kept}.\n")
     say(map(plain, text.splitlines()))
     return made
 

@@ -261,8 +261,13 @@ def test_events_are_cut_on_a_terminal_alone_and_not_when_wide(station):
     piped = subprocess.run([sys.executable, "-m", "pysubtask", "events"], capture_output=True, text=True, check=True).stdout
     for whole in (command("events").stdout, piped, on_screen("--wide")):
         assert re.search(rf"queued  {name}.*\n", whole) and "…" not in whole, whole
+    assert str(station.data / "box" / name) in command("receipts").stdout, "nor is it wrapped"
     cut = on_screen()
     assert name not in cut and "…" in cut and max(map(len, cut.splitlines())) <= 80, cut
+    assert command("pause").returncode == 0
+    station.write(f"box/2-{name}", "2\n")
+    wait_until(lambda: status()["queue"]["waiting"] == 1, what="a queued file")
+    assert f"2-{name}" in command("queue").stdout
 
 
 def test_a_look_costs_little(station):

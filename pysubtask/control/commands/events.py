@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 import click
 
 from ...common.events import Event, Tail
 from ..exits import OK, USAGE, CommandError
-from ..output import say, say_json, width
+from ..output import line_width, say, say_json
 from ..shown import event
 from ..tasks import Task, find, names
 from ..text import seconds
@@ -36,7 +35,6 @@ def command(follow: bool, since: str | None, wide: bool, as_json: bool, tasks: t
     """
     found = find(tasks)
     after = Since(since, time.time())
-    uncut = wide or not sys.stdout.isatty()
     tails = [(task, name, Tail(task.state_dir, after=(0, 0))) for task, name in zip(found, names(found), strict=True)]
     while True:
         news = [(task, name, one) for task, name, tail in tails for one in _all(tail)]
@@ -46,7 +44,7 @@ def command(follow: bool, since: str | None, wide: bool, as_json: bool, tasks: t
             if as_json:
                 say_json(line_of(name, one))
             else:
-                say([event(one, sys.maxsize if uncut else width(), time.time(), name if len(found) > 1 else "")])
+                say([event(one, line_width(unlimited=wide), time.time(), name if len(found) > 1 else "")])
         if not follow:
             return OK
         time.sleep(_LOOK_SECS)

@@ -150,7 +150,7 @@ def typed_lines(path: Path) -> Iterator[str]:
         found = [at_its_beginning[1]] if at_its_beginning and (line[0] in "$ " or path.name == "commands.md") else []
         for words in [*found, *re.findall(r"`(?:sudo )?pysubtask ([^`]+)`", line)]:
             typed = re.split(r" [|>] |   |  #| # ", words)[0].strip()
-            if " " in typed and "[OPTIONS]" not in typed and "[TASK]" not in typed:
+            if re.match(r"[a-z]+ ", typed) and "[OPTIONS]" not in typed and "[TASK]" not in typed:
                 yield typed
 
 

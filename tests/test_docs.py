@@ -163,7 +163,7 @@ def test_every_line_with_the_command_is_one_that_it_takes():
             with contextlib.suppress(click.exceptions.Exit):  # --help
                 command.make_context(name, words)  # UsageError for what it does not take
             seen += 1
-    assert seen > 60
+    assert seen > 50
 
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: path.name)

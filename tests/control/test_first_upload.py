@@ -72,7 +72,7 @@ def walk(home: Path, way: str, host: str, here: str, answers: list[tuple[str, st
     try:
         names = re.findall(r"Uploaded \[(.*?)\]", shown["pysubtask run"])
         wait_until(lambda: sorted(one.name for one in receipts(home / "camera")) == sorted(names), 60, f"receipts of {names}")
-        assert sorted(re.findall(r"Uploaded \[(.*?)\]", run.text())) == sorted(names)
+        wait_until(lambda: sorted(re.findall(r"Uploaded \[(.*?)\]", run.text())) == sorted(names), 60, "the lines of the log")
         status_shown = command(home, "status", COLUMNS="200").stdout
         assert status_shown.splitlines()[0].split() == shown["pysubtask status"].splitlines()[0].split()
         told = command(home, "receipts").stdout

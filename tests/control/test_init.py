@@ -123,6 +123,7 @@ def test_the_doctor_fails_and_the_config_stays(home: Path, server: FTPServer):
         terminal.answer("Password for", "wrong", echo=False)
         status, shown = terminal.end()
     assert status == 1 and "FAIL  login" in shown and "The config stays" in shown and "service" not in shown, shown
+    assert f"The password is the first line of {home}/etc/pysubtask.password" in shown
     assert load(str(home / "etc" / "pysubtask.toml"), {}).tasks
 
 

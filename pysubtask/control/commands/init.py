@@ -207,7 +207,8 @@ def _go_on(made: Files, file: str | None, *, examine: bool) -> int:
         status = doctor.main([made.config], prog_name="pysubtask doctor", standalone_mode=False)
     click.echo()
     if status != OK:
-        click.echo("The config stays. Mend what is said above, then:")
+        kept = f" (The password is the first line of {plain(made.secret)}.)" if made.secret is not None else ""
+        click.echo(f"The config stays. Mend what is said above, then:{kept}")
         click.echo(f"  pysubtask doctor {_word(made.config, file)}   once more\n  pysubtask run{shown}   send, and go on sending")
         return FAILED
     words = [*([made.config] if shown else []), "--install", *_service_name(made.config, bool(shown))]

@@ -158,5 +158,9 @@ def write_new(path: str, text: str) -> None:
         raise
     except OSError as exc:
         raise CommandError(f"{path} cannot be written ({exc.strerror}). Name a file in a folder of yours.", FAILED) from exc
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+    except OSError as exc:
+        os.unlink(path)
+        raise CommandError(f"{path} cannot be written ({exc.strerror}). Make room, or name a file elsewhere.", FAILED) from exc

@@ -229,6 +229,26 @@ def test_nothing_is_written_over(home: Path):
     assert done.returncode == 1 and not (home / "elsewhere").exists() and not (home / "station.toml").exists()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no limits for a process here")
+def test_where_nothing_can_be_written_nothing_is_left(home: Path):
+    import resource
+    import subprocess
+    import sys
+
+    from tests.control.station import environment
+
+    def no_room() -> None:
+        # A write beyond this fails as on a full disk (SIGXFSZ is ignored by Python): the secret fits, the config does not.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pysubtask", "init", "station.toml", URL, "camera", "--no-doctor"], cwd=home, preexec_fn=no_room,
+        env=environment(home, PYSUBTASK_PASSWORD="hunter2"), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1 and "station.toml cannot be written" in done.stderr, done.stderr
+    assert sorted(os.listdir(home)) == ["camera", "weather.csv"]
+
+
 @pytest.mark.parametrize(("words", "said"), [
     (["ftp://web1234:hunter2@files.example.org/x", "camera"], "your shell remembers it"),
     (["web1234:hunter2@files.example.org:x", "camera"], "your shell remembers it"),

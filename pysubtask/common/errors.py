@@ -18,7 +18,6 @@
         |-- NotAsLeft                 condemns the short way: send the whole file
         |-- FileRefused               condemns this file: park it, go on with the rest
         `-- LoginRefused              condemns the account or the host key: hold everything, say it loudly
-            `-- AccountRefused        the account alone: another key or password may help
 """
 
 from __future__ import annotations
@@ -100,7 +99,3 @@ class FileRefused(TransportError):
 
 class LoginRefused(TransportError):
     """The account, its key or password, or the server's host key is not accepted."""
-
-
-class AccountRefused(LoginRefused):
-    """The server does not accept the login name with this key or password."""

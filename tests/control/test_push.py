@@ -317,3 +317,16 @@ def test_waits_are_those_of_the_settings():
     settings: dict[str, object] = {"RetryCount": 3, "RetryWaitSecs": 2, "RetryLongWaitSecs": 30}
     assert [pause(tries, TransportLost(), settings) for tries in (1, 2, 3, 4)] == [2, 2, 30, 2]
     assert pause(1, ServerBusy("x", 7.0), settings) == 7.0
+
+
+@pytest.mark.parametrize("library", ["ssh", "asyncssh", "pysftp"])
+def test_whoever_speaks_sftp_a_refused_account_is_known_as_one(tmp_path: Path, library: str):
+    if library == "pysftp":
+        pytest.importorskip("pysftp")
+    with sftp_server(tmp_path / "sftp", password="hunter2") as server:
+        (tmp_path / "a.csv").write_text("1\n")
+        more = {"ssh": [], "asyncssh": ["--set=SSHProgram=nosuch"], "pysftp": ["--set=SFTPLibrary=pysftp"]}[library]
+        url = f"sftp://{server.user}@{server.host}:{server.port}/in"
+        options = [f"--set=HostKey={server.host_key}", *([] if library == "pysftp" else ["--set=SSHConfigFile=none"]), *more]
+        status, shown = typed(tmp_path, ["hunter2"], *options, "a.csv", url)
+        assert status == 0 and (tmp_path / "sftp" / "in" / "a.csv").read_text() == "1\n", shown

@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...common.errors import AccountRefused, LoginRefused
+from ...common.errors import LoginRefused
 from .. import ask
 
 VARIABLE = "PYSUBTASK_PASSWORD"
 _ASKED_AT_MOST = 3
 _WORDS = {"ftp.User and ftp.Password": "user and password", "User, KeyFile or Password": "user, key or password"}
+_ACCOUNT = "the login was refused"
+"""How each transport begins where it is the account, and not the server's key, a key file, or what the server can do."""
 _BY_KEY_ALONE = re.compile(r"Permission denied \(publickey\)")
 
 
@@ -48,7 +50,7 @@ class Password:
     def words(self, error: LoginRefused) -> str:
         """What is said of a refused login: a push has no settings called Password and User, but a URL and a variable."""
         text = str(error)
-        if not isinstance(error, AccountRefused) or self._section != "ftp":
+        if self._section != "ftp" or not text.startswith(_ACCOUNT):
             return text
         for ours, theirs in _WORDS.items():
             text = text.replace(ours, theirs)
@@ -58,5 +60,6 @@ class Password:
         return text
 
     def _can_help(self, error: LoginRefused) -> bool:
-        return isinstance(error, AccountRefused) and bool(self._settings.get("User") or self._settings.get("UseSFTP")) and (
-            _BY_KEY_ALONE.search(str(error)) is None)  # fmt: skip
+        text = str(error)
+        by_name = bool(self._settings.get("User") or self._settings.get("UseSFTP"))
+        return by_name and text.startswith(_ACCOUNT) and _BY_KEY_ALONE.search(text) is None

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from ...common.errors import AccountRefused, FileRefused, LoginRefused, TransportError, TransportLost
+from ...common.errors import FileRefused, LoginRefused, TransportError, TransportLost
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _LONGEST = 160
@@ -151,7 +151,7 @@ def login_error(said: Reply, has_tls: bool) -> TransportError:
         return LoginRefused(f"the server wants TLS. Set ftp.UseTLS to 'explicit'. It said: {said}")
     if said.code in (332, 532):
         return LoginRefused(f"the server wants an account besides user and password, which is not supported. It said: {said}")
-    return AccountRefused(f"the login was refused. Check ftp.User and ftp.Password, and the account on the server. It said: {said}")
+    return LoginRefused(f"the login was refused. Check ftp.User and ftp.Password, and the account on the server. It said: {said}")
 
 
 def not_ftp(heard: bytes) -> str:

@@ -31,7 +31,7 @@ from paramiko.sftp import (
     int64,
 )
 
-from ...common.errors import AccountRefused, LoginRefused, SourceChanged, TransportLost
+from ...common.errors import LoginRefused, SourceChanged, TransportLost
 from ..known_hosts import OnFile, keys_on_file, remember
 from ..meter import CountedSocket, Meter
 from ..pace import Pace
@@ -215,7 +215,7 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
         finally:
             if agent is not None:
                 agent.close()
-        raise AccountRefused(f"the login was refused ({said}). Check User, KeyFile or Password, and the account on the server")
+        raise LoginRefused(f"the login was refused ({said}). Check User, KeyFile or Password, and the account on the server")
 
 
 def _answers(questions: list[tuple[str, bool]], password: str) -> list[str]:

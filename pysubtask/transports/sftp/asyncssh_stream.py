@@ -15,7 +15,7 @@ from typing import Any
 
 import asyncssh
 
-from ...common.errors import AccountRefused, LoginRefused, TransportError, TransportLost
+from ...common.errors import LoginRefused, TransportError, TransportLost
 from ..known_hosts import remember
 from ..meter import Meter
 from ..ssh_login import AnotherKey, Login, asks_for_password, is_among
@@ -225,7 +225,7 @@ def _translated(exc: Exception, client: _Client, login: Login) -> TransportError
     if isinstance(exc, asyncssh.PermissionDenied):
         if client.refused is not None:
             said = f"the server asked {client.refused!r}, which is not answered from here"
-        return AccountRefused(f"the login was refused ({said}). Check User, KeyFile or Password, and the account on the server")
+        return LoginRefused(f"the login was refused ({said}). Check User, KeyFile or Password, and the account on the server")
     if isinstance(exc, (asyncssh.KeyImportError, asyncssh.KeyEncryptionError)):
         return LoginRefused(f"the key file cannot be used: {said}. Set KeyFile to one without a passphrase, or use an agent")
     if isinstance(exc, asyncssh.ConfigParseError):

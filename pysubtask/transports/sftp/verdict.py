@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ...common.errors import AccountRefused, LoginRefused, TransportError, TransportLost
+from ...common.errors import LoginRefused, TransportError, TransportLost
 from ..ssh_login import AnotherKey
 from .options import KEY_SHOWN
 from .packets import text
@@ -60,8 +60,7 @@ def verdict(stderr: str, code: int | None, asked: str | None = None, logged_in: 
         if re.search(pattern, stderr):
             if asked is not None and "Permission denied" in pattern:
                 meaning += f" (ssh asked {asked!r}, which is not answered from here)"
-            refused = AccountRefused if "Permission denied" in pattern else LoginRefused
-            return refused(f"{meaning}. {remedy}. ssh said: {said!r}")
+            return LoginRefused(f"{meaning}. {remedy}. ssh said: {said!r}")
     return TransportLost(_ended(code, said))
 
 

@@ -321,8 +321,6 @@ def test_waits_are_those_of_the_settings():
 
 @pytest.mark.parametrize("library", ["ssh", "asyncssh", "pysftp"])
 def test_whoever_speaks_sftp_a_refused_account_is_known_as_one(tmp_path: Path, library: str):
-    if library == "pysftp":
-        pytest.importorskip("pysftp")
     with sftp_server(tmp_path / "sftp", password="hunter2") as server:
         (tmp_path / "a.csv").write_text("1\n")
         more = {"ssh": [], "asyncssh": ["--set=SSHProgram=nosuch"], "pysftp": ["--set=SFTPLibrary=pysftp"]}[library]

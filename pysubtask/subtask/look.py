@@ -1,4 +1,5 @@
-"""What a child that does not live has left, its queue and its settings: nothing is begun, repaired or changed by a look."""
+"""What a child that does not live has left, its queue and its settings, and whose a name is: a look begins, repairs and changes
+nothing."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 from ..common.errors import ConfigError
 from ..common.lock import StateLock
 from .backlog import Backlog, Counts, Row
+from .claims import Claims as Claims
+from .claims import Other as Other
 from .database import FILE, reading
 
 _T = TypeVar("_T")

@@ -6,6 +6,7 @@ master is made to change a default for the whole program. ``SETTINGS`` is the ta
 
 from __future__ import annotations
 
+from .common.advice import SHOW_KEY, install
 from .common.config import Setting, Table, defaults_section
 
 _DAY = 86400
@@ -83,13 +84,13 @@ _FTP = (
     Setting("User", "", "", "Login name; empty leaves it to ssh's own configuration, and with FTP means anonymous."),
     Setting("Password", None, "", "Password; never needed with a key or an agent.", kind=str),
     Setting("KeyFile", None, "", "Private key file; None leaves the choice to ssh (its config, its agent).", kind=str),
-    Setting("HostKey", None, "", "The server's pinned key, as 'SHA256:...' (ssh-keygen -lf shows it); None looks in "
+    Setting("HostKey", None, "", f"The server's pinned key, as 'SHA256:...' ({SHOW_KEY} shows it); None looks in "
             "known_hosts.", kind=str),
     Setting("HostKeyPolicy", "strict", "", "'strict' takes only a known host key; 'accept-new' also takes and remembers the key "
             "of a host never seen before.", choices=("strict", "accept-new")),
     Setting("KnownHostsFile", None, "", "A known_hosts file of your own; None takes ssh's.", kind=str),
     Setting("SFTPLibrary", None, "", "Who speaks SFTP: None is the client of this package, 'pysftp' the old library of that name "
-            "(pip install 'pysubtask[pysftp]'), which is slower and reads no configuration of ssh.", kind=str, choices=("pysftp",)),
+            f"({install('pysftp')}), which is slower and reads no configuration of ssh.", kind=str, choices=("pysftp",)),
     Setting("SSHProgram", "ssh", "", "The ssh program; where it is missing, asyncssh is used instead if installed."),
     Setting("SSHConfigFile", None, "", "ssh's configuration file; 'none' reads none at all, None takes the user's own.", kind=str),
     Setting("KeepAliveSecs", 15, "seconds", "ssh asks the server for a sign of life this often.", low=1, high=3600),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from ..common.advice import keep_private
 from ..common.config import SECTIONS, Setting
 from ..defaults_config import SETTINGS
 from .problems import in_file_words, in_toml, wanted
@@ -84,8 +85,10 @@ def _setting(section: str, row: Setting) -> str:
     if row.secret:
         known = {other.key for other in SETTINGS[section]}
         line = f"#{row.key} = {in_toml(row.default)}"
-        return _entry(meaning, line) if file_key(row) in known else _entry(
-            meaning + " Better in a file of its own, with chmod 600.", line, f'#{file_key(row)} = "secret.txt"')  # fmt: skip
+        if file_key(row) in known:
+            return _entry(meaning, line)
+        better = f" Better in a file of its own, with {keep_private('secret.txt')}."
+        return _entry(meaning + better, line, f'#{file_key(row)} = "secret.txt"')
     return _entry(meaning, f"#{row.key} = {_EXAMPLES.get((section, row.key)) or in_toml(row.default)}")
 
 

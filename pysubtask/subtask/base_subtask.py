@@ -15,9 +15,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, TypeVar
 
-from ..common import registry, residual
+from ..common import limits, registry, residual
 from ..common.entries import first_folder
 from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError
 from ..common.events import EventLog, utc
@@ -30,6 +30,7 @@ from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from . import heartbeat
 from .board import Board
+from .faults import Faults
 from .intake import Intake, Rules
 from .orders import Orders
 from .page import Page
@@ -41,6 +42,7 @@ from .store import Store
 from .wake import Wake
 from .watch import Due, Watch
 
+T = TypeVar("T")
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 3
 
 _LEAST_PAUSE = 0.005
@@ -184,6 +186,28 @@ class BaseSubtask:
         finally:
             self._close()
 
+    def when_there_is_room(self, call: Callable[[], T]) -> T:
+        """The result of a call that starts a thread: again, ever less often, while the system starts none. PysubtaskError when
+        a stop is asked for meanwhile."""
+        faults = Faults()
+        while True:
+            try:
+                return call()
+            except RuntimeError as exc:
+                if not limits.is_limit(exc):
+                    raise
+            words = limits.words()
+            if faults.add("start", "no thread", self.clock()):
+                self.log.error("Waiting to start: %s", words)
+            self.board.set(problem={"kind": "process_limit", "text": words})
+            self.board.state("starting", words)
+            if hasattr(self, "_page"):  # it needs the queue, which may be what waits
+                self._page.write(self.clock(), force=True)
+            self._wake.wait(max(0.0, (faults.next_at() or 0.0) - self.clock()))
+            if self._stop_asked:
+                raise PysubtaskError(words)
+            self.board.set(problem=None)
+
     def _take_lock(self) -> None:
         pid = os.getpid()
         me = Holder(pid, process_start(pid) or "", self.handoff.master_pid, self.handoff.master_start)
@@ -194,7 +218,8 @@ class BaseSubtask:
         # Several queues may share a bak folder: each knows its own snapshots by this.
         tag = hashlib.sha256(os.fsencode(handoff.state_dir)).hexdigest()[:10]
         self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]))
-        self._store = Store(handoff.state_dir, self.destination(), self._snapshotter.drop, self.wall)
+        destination = self.destination()
+        self._store = self.when_there_is_room(lambda: Store(handoff.state_dir, destination, self._snapshotter.drop, self.wall))
         self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall, self.board.guard)
         self._page = Page(handoff.state_dir, self.board, self.events, self._store, self.wall)
         pid = os.getpid()

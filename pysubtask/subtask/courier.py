@@ -16,8 +16,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..common import limits
 from ..common.errors import ConfigError, LoginRefused, TransportError, TransportLost
 from ..common.events import EventLog, utc
+from ..common.limits import is_limit
 from ..transports.base import Transport
 from .backlog import EVERYTHING
 from .board import Board
@@ -345,8 +347,11 @@ class Courier:
             await self._connect_failed(exc)
             return
         except Exception as exc:
-            self._desk.log.exception("Connecting failed")
             await self._transport.close()
+            if is_limit(exc):
+                await self._connect_failed(TransportLost(limits.words()))
+                return
+            self._desk.log.exception("Connecting failed")
             await self._connect_failed(TransportLost(f"internal error: {exc!r}"))
             return
         self._connected, self._deliveries.broken, self._held = True, "", ""

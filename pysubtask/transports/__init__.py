@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, cast
 
+from ..common.advice import install
 from ..common.errors import ConfigError
 from .base import Transport
 
@@ -28,7 +29,7 @@ def transport_class(name: str) -> type[Transport]:
     try:
         loaded = import_module(module)
     except ImportError as exc:
-        raise ConfigError("transport", f"{name!r} needs {exc.name}", f"Run: pip install 'pysubtask[{extra}]'.") from exc
+        raise ConfigError("transport", f"{name!r} needs {exc.name}", f"Run: {install(extra)}.") from exc
     return cast("type[Transport]", getattr(loaded, attribute))
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ..common.advice import SHOW_KEY
 from ..common.errors import ConfigError, LoginRefused
 
 _HOST = re.compile(r"[A-Za-z0-9_.:\[][A-Za-z0-9_.:%\[\]-]*\Z")
@@ -48,7 +49,7 @@ def login_of(settings: Mapping[str, Any]) -> Login:
     host_key = settings.get("HostKey")
     if host_key is not None and not _FINGERPRINT.match(str(host_key)):
         raise ConfigError("ftp.HostKey", f"{host_key!r} is no fingerprint",
-                          "It looks like SHA256:... (43 characters); 'ssh-keygen -lf' of the server's key file shows it.")
+                          f"It looks like SHA256:... (43 characters); '{SHOW_KEY}' of the server's key file shows it.")
     port = int(settings.get("HostPort", -1))
     return Login(
         host=host.strip("[]"),

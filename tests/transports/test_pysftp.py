@@ -241,7 +241,7 @@ def test_it_is_the_same_destination_as_with_the_default_client(server: OpenSSHSe
 
 def test_a_server_that_cannot_rename_over_a_file(tmp_path: Path) -> None:
     with sftp_server(tmp_path / "files", posix_rename=False) as running:
-        assert "Set SFTPLibrary to None" in refused(running.settings(), tmp_path, ("a", b"x"))
+        assert "Leave SFTPLibrary unset" in refused(running.settings(), tmp_path, ("a", b"x"))
     assert list((tmp_path / "files").iterdir()) == []
 
 

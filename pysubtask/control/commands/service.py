@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from ...common import registry
+from ...common import advice, registry
 from ..config_file import DROP_INS, Config, load
 from ..config_task import TaskConfig
 from ..exits import FAILED, OK, CommandError
@@ -130,7 +130,7 @@ def _install(service: Service, text: str) -> list[str]:
         notes.append(f"systemd does not know of it yet ({problem}). Run: {' '.join(words)} daemon-reload")
     click.echo(f"Start it, now and at every boot:  {' '.join(words)} enable --now {quoted(service.name)}")
     if not system:
-        click.echo("It ends when you log out, unless you run:  loginctl enable-linger")
+        click.echo(f"It ends when you log out, unless you run:  {advice.STAY_AFTER_LOGOUT}")
     return notes
 
 

@@ -157,7 +157,7 @@ def login_error(said: Reply, has_tls: bool) -> TransportError:
 def not_ftp(heard: bytes) -> str:
     """What speaks at a port that does not answer as FTP: words for an error."""
     if heard.startswith(b"SSH-"):
-        return "this port speaks SSH: set ftp.UseSFTP to True, or ftp.HostPort to the FTP server's"
+        return "this port speaks SSH: switch ftp.UseSFTP on, or set ftp.HostPort to the FTP server's"
     if heard[:1] in (b"\x15", b"\x16") and heard[1:2] == b"\x03":
         return "this port speaks TLS from the start: set ftp.UseTLS to 'implicit'"
     if heard.startswith((b"HTTP/", b"<")):

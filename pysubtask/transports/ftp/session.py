@@ -119,7 +119,7 @@ class Session:
         if said.code != 234:
             if 400 <= said.code < 500:
                 raise TransportLost(f"the server cannot do TLS now: {said}")
-            raise LoginRefused("the server offers no TLS. Have it switched on there, or set ftp.UseTLS to None if password and "
+            raise LoginRefused("the server offers no TLS. Have it switched on there, or leave ftp.UseTLS unset if password and "
                                f"data may travel in the clear. It said: {said}")
         self.wire.secure()
 

@@ -31,6 +31,7 @@ from paramiko.sftp import (
     int64,
 )
 
+from ...common.advice import FORGET_HOST
 from ...common.errors import LoginRefused, SourceChanged, TransportLost
 from ..known_hosts import OnFile, keys_on_file, remember
 from ..meter import CountedSocket, Meter
@@ -181,7 +182,7 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
         elif known.keys:
             if (kind, key.asbytes()) not in known.keys:
                 raise LoginRefused(f"the server shows another host key ({shown}) than the one on file for it: either it was set up "
-                                   "anew, or somebody sits in between. If it was set up anew, remove the old key (ssh-keygen -R)")
+                                   f"anew, or somebody sits in between. If it was set up anew, remove the old key ({FORGET_HOST})")
         elif not login.accept_new:
             raise LoginRefused(f"the server's host key ({shown}) is not known here. Check it, then set HostKey to its "
                                "fingerprint, or HostKeyPolicy to 'accept-new'")

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
+from ...common.advice import install
 from ...common.errors import ConfigError, FileRefused, LoginRefused, SourceError, TransportError, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..calls import Call
@@ -140,7 +141,7 @@ class PySFTPTransport(Transport):
             from .connection import POSIX_RENAME, NothingInCommon, Options, StartAnew, open_connection
         except ImportError as exc:
             raise ConfigError("ftp.SFTPLibrary", f"pysftp cannot be loaded ({exc})",
-                              "Run: pip install 'pysubtask[pysftp]', or set it to None for the default client.") from exc
+                              f"Run: {install('pysftp')}, or leave it unset for the default client.") from exc
         call.step()  # loading it may have taken its time
         options, shown = Options(self._login, self._password, link, self._meter), list[str]()
         while True:
@@ -159,7 +160,7 @@ class PySFTPTransport(Transport):
                 raise
         if POSIX_RENAME not in opened.sftp_client.extensions:
             raise LoginRefused("the server cannot rename over a file (it has no posix-rename), and this client would have to show "
-                               "no file in between. Set SFTPLibrary to None: the default client can do it and mends a broken swap")
+                               "no file in between. Leave SFTPLibrary unset: the default client can do it and mends a broken swap")
         opened.sftp_client.get_channel().settimeout(self._stall)
         self._login = options.login
         link.connection = opened

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 
+from ...common.advice import FORGET_HOST, install
 from ...common.errors import LoginRefused, TransportError, TransportLost
 from ..ssh_login import AnotherKey
 from .options import KEY_SHOWN
 from .packets import text
 
+NO_ACCOUNT = r"No user exists for uid \d+"
 _CHANGED = "the server shows another host key than the one on file for it: either it was set up anew, or somebody sits in between"
 _REFUSED: tuple[tuple[str, str, str], ...] = (
     (r"REVOKED HOST KEY|(?i:host key \S+ .*revoked)", "the server's host key is revoked", "Ask who runs the server"),
     (r"REMOTE HOST IDENTIFICATION HAS CHANGED", _CHANGED,
-     "If the server was set up anew, remove the old key (ssh-keygen -R) and add the new one"),
+     f"If the server was set up anew, remove the old key ({FORGET_HOST}) and add the new one"),
     (r"(?:No \S+ host key is known for|Host key verification failed)", "the server's host key is not known here",
      "Connect once by hand with ssh, or set HostKey to its fingerprint, or HostKeyPolicy to 'accept-new'"),
     (r"Too many authentication failures", "the server ended the login after too many keys were offered",
@@ -32,6 +34,8 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
      "ssh does not take its configuration", "Mend the file it names, or set SSHConfigFile to 'none'"),
 )
 _LOST: tuple[tuple[str, str], ...] = (
+    (NO_ACCOUNT, "ssh does nothing for a user without an entry in /etc/passwd. Give this user one, or run: "
+     f"{install('asyncssh')}"),
     (r"Could not resolve hostname", "the server's name cannot be resolved"),
     (r"Connection refused", "the server's machine answers, but nothing listens on that port"),
     (r"(?:Connection timed out|Operation timed out|Timeout, server)", "the server does not answer"),

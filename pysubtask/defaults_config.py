@@ -114,8 +114,8 @@ _FTP = (
             "second login, where it offers none; 'required' delivers nothing without a hash; 'size' asks for none.",
             choices=("size", "auto", "always", "shell", "required")),
     Setting("DeltaTransfer", True, "", "SFTP only, where the server can copy by itself (OpenSSH 9.0 or later): True sends of a "
-            "file of 256 KiB or more only what changed, wherever that is, and reads each version once more for it; best with pip "
-            "install 'pysubtask[delta]'. False sends all of it, unless it only grew."),
+            "file of 256 KiB or more only what changed, wherever that is, and reads each version once more for it; best with "
+            f"{install('delta')}. False sends all of it, unless it only grew."),
     Setting("DeadTimeMilli", 180000, "milliseconds", "No notify for this long closes the connection; the next one opens it again.",
             kind=float, low=0, high=_DAY * 1000, live=True),
     Setting("BakToFolder", "upload/ftp", "", "Folder of the snapshots, relative to the first entry's folder. None uploads "

@@ -1,9 +1,10 @@
-"""Every line that a text of ours tells a person to type into a shell. Pure.
+"""Every line that a text of ours tells a person to type into a shell. Nothing here is changed or asked of anybody.
 
 The rules, which hold for whoever copies such a line without a thought:
 
 - Nothing that we did not make changes its owner, its place or its content. Of a file that is not ours the most that is said is
-  ``chmod 600``, and only where it holds a secret, belongs to this user and is named in the config.
+  ``chmod 600``, and only where it holds a secret, belongs to this user and is named in the config. The config itself may be
+  given to the user of its service.
 - Never a whole tree (``-R``), never through a link, nothing above a watched folder.
 - Never a guess: a folder that is missing is made only where the folder above it is there.
 - A path is quoted, so that no name becomes another command.
@@ -70,6 +71,12 @@ def show_server_key() -> str:
 def keep_private(path: str) -> str:
     """Let nobody else read a file with a secret that this user owns."""
     return f"chmod 600 {word(path)}"
+
+
+def hand_over_config(path: str, user: str) -> tuple[str, ...]:
+    """The config of a service becomes its user's; nothing for what is no config of ours (a file NAME.toml)."""
+    plain = path.endswith(".toml") and os.path.isfile(path) and not os.path.islink(path)
+    return (f"sudo chown -h {word(user)} {word(path)}",) if plain else ()
 
 
 def is_ours(path: str, made: str) -> bool:

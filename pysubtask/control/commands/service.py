@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -83,7 +82,8 @@ def _service(
     for path in found.files:
         info = os.stat(path)
         if owner.pw_uid not in (0, info.st_uid) and not info.st_mode & 0o004:
-            notes.append(f"the user {owner.pw_name} may not read the config. Run: chown {owner.pw_name} {shlex.quote(path)}")
+            run = "".join(f" Run: {line}" for line in advice.hand_over_config(path, owner.pw_name))
+            notes.append(f"the user {owner.pw_name} may not read the config {path}.{run}")
     for task in tasks:
         for entry in task.entries:
             folder = entry.path if entry.kind == "dir" else os.path.dirname(entry.path)

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
+from ...common import advice
 from ...common.errors import NotAsLeft, PysubtaskError, SourceError
 from ...transports.base import Append, Copy, Job, Sent
 from ...transports.sftp import packets
@@ -245,7 +246,7 @@ class Visit:
             yield warn("clock", "clock-apart", f"the server is {words}: one of the two is wrong, or a time zone "
                                                f"is", commands=["date -u"],
                        words="Nothing is lost by it; but times of files mislead people. Let both follow NTP "
-                       "('timedatectl set-ntp true').")
+                       f"({advice.SET_CLOCK}).")
 
     async def _round_trip(self) -> AsyncIterator[Finding]:
         took = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, cast
 
 from ..common.advice import install
@@ -31,6 +32,13 @@ def transport_class(name: str) -> type[Transport]:
     except ImportError as exc:
         raise ConfigError("transport", f"{name!r} needs {exc.name}", f"Run: {install(extra)}.") from exc
     return cast("type[Transport]", getattr(loaded, attribute))
+
+
+def check_library(name: str) -> None:
+    """ConfigError where a library is missing without which a transport does nothing. Loads none."""
+    extra = TRANSPORTS[name][1]
+    if name == extra and find_spec(extra) is None:
+        raise ConfigError("transport", f"{name!r} needs {extra}", f"Run: {install(extra)}.")
 
 
 def open_transport(name: str, settings: Mapping[str, Any], workdir: str) -> Transport:

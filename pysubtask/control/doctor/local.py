@@ -212,7 +212,8 @@ def state_folder(target: Target) -> Finding:
     made = os.path.dirname(os.path.dirname(where))
     commands = _reclaim(found, made) if problem.errno in (errno.EACCES, errno.EPERM) else ()
     if commands:
-        whose = "made by another user (was it run with sudo once?)" if "chown" in commands[0] else "and may not be used by its owner"
+        others = "chown" in commands[0]
+        whose = "made by another user (was it run with sudo once?)" if others else "and may not be used by its owner"
         return fail("state folder", "state-folder", text, commands=commands, words=f"It is pysubtask's own folder, {whose}.")
     return fail("state folder", "state-folder", text, commands=[advice.look_at(found)],
                 words=f"The first watch entry's folder keeps the queue. Run pysubtask as the user whom {found} belongs to "

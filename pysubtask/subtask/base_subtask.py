@@ -6,6 +6,7 @@ plain and synchronous, for people who subclass :class:`BaseSubtask`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -26,6 +27,7 @@ from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import log_options, set_level, setup_logging
 from ..common.notify import Stamp
 from ..common.process import EXIT_STOPPED
+from ..common.status import read_status, write_status
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from . import heartbeat
@@ -201,12 +203,21 @@ class BaseSubtask:
                 self.log.error("Waiting to start: %s", words)
             self.board.set(problem={"kind": "process_limit", "text": words})
             self.board.state("starting", words)
-            if hasattr(self, "_page"):  # it needs the queue, which may be what waits
-                self._page.write(self.clock(), force=True)
+            self._tell_of_the_start()
             self._wake.wait(max(0.0, (faults.next_at() or 0.0) - self.clock()))
             if self._stop_asked:
                 raise PysubtaskError(words)
             self.board.set(problem=None)
+
+    def _tell_of_the_start(self) -> None:
+        """The page, by way of the queue where that is open; else what the last child left, with what is known by now."""
+        if hasattr(self, "_page"):
+            self._page.write(self.clock(), force=True)
+            return
+        pid = os.getpid()
+        page = {"epoch": 0, "n": 0, "queue": {}, "parked": [], **(read_status(self.handoff.state_dir) or {}), **self.board.page()}
+        with contextlib.suppress(OSError):  # a full disk, too: the log has it
+            write_status(self.handoff.state_dir, {**page, "pid": pid, "pid_start": process_start(pid), "at": utc(self.wall())})
 
     def _take_lock(self) -> None:
         pid = os.getpid()

@@ -221,7 +221,7 @@ def test_what_is_missing_is_said_once_and_what_depends_on_it_is_not_looked_at(tm
     for watch in ("/kamera/pics", "/media/usb/camera", str(tmp_path / "cam")):
         found = local.look([target(tmp_path, [{"dir": watch}])], read={}.get)
         states = {finding.check: finding.state for finding in found}
-        assert (states["watch path"], states["state folder"]) == ("fail", "skip")
+        assert (states["watch path"], states["state folder"], states["free disk"]) == ("fail", "skip", "skip")
         assert "chown" not in repr(found) and "chmod" not in repr(found)
 
 

@@ -123,13 +123,11 @@ def watch_path(entry: Entry) -> Finding:
         return _missing(folder)
     if not os.access(folder, os.R_OK | os.X_OK) or (os.path.exists(path) and not os.access(path, os.R_OK)):
         return fail("watch path", "watch-path-unreadable", f"{path}: this user may not read it", commands=[advice.look_at(path)],
-                    words=f"Run pysubtask as the user who writes the files ({_owner(path)}), or have that one let this one read "
-                          "them.")
+                    words=_whose(path, "read it"))
     if not os.access(folder, os.W_OK):
         return fail("watch path", "watch-path-readonly", f"{folder}: this user may not write there, and the queue and the notifies "
                     "are files beside the data", commands=[advice.look_at(folder)],
-                    words=f"Run pysubtask as the user whom the folder belongs to ({_owner(folder)}), or have that one let this one "
-                          "write there.")
+                    words=_whose(folder, "write there"))
     if entry.kind == "file" and not os.path.exists(path):
         return Finding("watch path", NOTE, f"{path} is not there yet")
     return ok("watch path", path)
@@ -150,7 +148,8 @@ def _missing(folder: str) -> Finding:
     relative = "a relative path begins where the app is started, or beside the config"
     if not os.path.isdir(above):
         disk = "Is its disk mounted? " if advice.is_mount_point_missing(folder) else ""
-        return fail("watch path", "watch-path-missing", f"{text}, nor {above}", words=f"{disk}Or mend the path: {relative}.")
+        return fail("watch path", "watch-path-missing", f"{text}, nor {above}",
+                    words=f"{disk}Mend the path in the watch entries: {relative}.")
     near = near_names(name, _folders_in(above))
     if near:
         return fail("watch path", "watch-path-missing", f"{text}; did you mean {os.path.join(above, near[0])}?",
@@ -177,6 +176,14 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*difflib.get_close_matches(name, known, n=3, cutoff=0.6), *longer]))
 
 
+def _whose(path: str, may: str) -> str:
+    """Who could help where this user may not do something; nobody is told to run as root."""
+    owner = _owner(path)
+    if owner == "root":
+        return f"{path} is root's: watch a folder of this user, or have whoever runs this machine let this user {may}."
+    return f"Run pysubtask as the user whom {path} belongs to ({owner}), or have that one let this one {may}."
+
+
 def _owner(path: str) -> str:
     """Whose it is, as far as that can be told."""
     try:
@@ -193,9 +200,8 @@ def _owner(path: str) -> str:
 
 def state_folder(target: Target) -> Finding:
     """Whether the queue can be kept where it belongs: it, or the nearest folder above it that is there."""
-    first = target.entries[0] if target.entries else None
-    if first is not None and not os.path.isdir(watched(first)):
-        return Finding("state folder", SKIP, f"it belongs into {watched(first)}, which is not there")
+    if _nowhere(target):
+        return Finding("state folder", SKIP, f"{target.state_dir} belongs into a watched folder that is not there")
     where, found = target.state_dir, target.state_dir
     while not os.path.exists(found) and os.path.dirname(found) != found:
         found = os.path.dirname(found)
@@ -216,8 +222,12 @@ def state_folder(target: Target) -> Finding:
         whose = "made by another user (was it run with sudo once?)" if others else "and may not be used by its owner"
         return fail("state folder", "state-folder", text, commands=commands, words=f"It is pysubtask's own folder, {whose}.")
     return fail("state folder", "state-folder", text, commands=[advice.look_at(found)],
-                words=f"The first watch entry's folder keeps the queue. Run pysubtask as the user whom {found} belongs to "
-                      f"({_owner(found)}), or have that one let this one write there.")
+                words=f"The first watch entry's folder keeps the queue. {_whose(found, 'write there')}")
+
+
+def _nowhere(target: Target) -> bool:
+    """Whether the folder is missing that the queue and the snapshots belong into: that is said of the watch path."""
+    return target.entries is not None and bool(target.entries) and not os.path.isdir(watched(target.entries[0]))
 
 
 def _reclaim(folder: str, made: str) -> tuple[str, ...]:
@@ -255,6 +265,8 @@ def free_disk(target: Target, disk: Callable[[str], Any]) -> list[Finding]:
     folder = target.bak_dir
     if folder is None:
         return []
+    if _nowhere(target):
+        return [Finding("free disk", SKIP, f"{folder} belongs into a watched folder that is not there")]
     while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)
     keep = int(target.settings.get("MinFreeBytes", 0))

@@ -196,7 +196,7 @@ def test_a_server_without_active_mode_says_what_to_set(tmp_path: Path, run: Any)
     with ftp_server(tmp_path / "ftp", without=("PORT", "EPRT")) as server:
 
         async def case(work: Work) -> None:
-            with pytest.raises(TransportLost, match="PassiveMode to True"):
+            with pytest.raises(TransportLost, match="Switch ftp.PassiveMode on"):
                 await work.put("a", b"x")
 
         run(server.settings(PassiveMode=False), case)
@@ -560,7 +560,7 @@ def speaker(*words: bytes, answer: bytes = b"", hang: bool = False) -> Iterator[
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((b"SSH-2.0-OpenSSH_9.2p1\r\n",), "UseSFTP to True"),
+        ((b"SSH-2.0-OpenSSH_9.2p1\r\n",), "switch ftp.UseSFTP on"),
         ((b"\x15\x03\x03\x00\x02\x02\x28",), "UseTLS to 'implicit'"),
         ((b"HTTP/1.1 400 Bad Request\r\n\r\n",), "HTTP"),
         ((b"hello\r\n",), "does not speak FTP"),

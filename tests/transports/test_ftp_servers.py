@@ -560,7 +560,7 @@ def speaker(*words: bytes, answer: bytes = b"", hang: bool = False) -> Iterator[
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((b"SSH-2.0-OpenSSH_9.2p1\r\n",), "switch ftp.UseSFTP on"),
+        ((b"SSH-2.0-OpenSSH_9.2p1\r\n",), "UseSFTP to True"),
         ((b"\x15\x03\x03\x00\x02\x02\x28",), "UseTLS to 'implicit'"),
         ((b"HTTP/1.1 400 Bad Request\r\n\r\n",), "HTTP"),
         ((b"hello\r\n",), "does not speak FTP"),

@@ -20,9 +20,10 @@ from collections.abc import Mapping
 from functools import cache
 
 from ...common.errors import LoginRefused, TransportError, TransportLost
-from ...common.limits import is_limit, words
+from ...common.limits import REMEDY, is_limit, reached
 from ...common.process import process_start
 from ..meter import Meter
+from ..reach import place
 from ..ssh_login import Login
 from .askpass import Askpass, remove_leftover
 from .eager import hasten
@@ -46,7 +47,7 @@ class SSHStream(FdStream):
     """A running ssh. ``logged_in`` is set by whoever sees the first word of SFTP."""
 
     def __init__(self, process: subprocess.Popen[bytes], fds: tuple[int, int, int], askpass: Askpass | None,
-                 record: str, meter: Meter) -> None:
+                 record: str, meter: Meter, where: str = "the server") -> None:
         read_fd, write_fd, stderr_fd = fds
         super().__init__(read_fd, write_fd)
         self._process = process
@@ -54,6 +55,7 @@ class SSHStream(FdStream):
         self._said = bytearray()
         self._askpass = askpass
         self._record = record
+        self._where = where
         self._sockets = SSHSockets(process.pid, meter)
         self._hastening = asyncio.ensure_future(hasten(process.pid))
         self._ending: asyncio.Task[None] | None = None
@@ -100,7 +102,7 @@ class SSHStream(FdStream):
     def verdict(self) -> TransportError:
         """Why the connection is over, as one of the three errors."""
         asked = self._askpass.refused if self._askpass is not None else None
-        return verdict(self.said, self._process.poll(), asked, self.logged_in)
+        return verdict(self.said, self._process.poll(), asked, self.logged_in, self._where)
 
     def abort(self) -> None:
         """End ssh and what it started, at once."""
@@ -187,13 +189,16 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
             askpass.start(asyncio.get_running_loop())
         else:
             environment["SSH_ASKPASS_REQUIRE"] = "never"
-        return _start([*prefix, *(shell_argv(argv) if shell else argv)], environment, askpass, record, meter)
+        return _start([*prefix, *(shell_argv(argv) if shell else argv)], environment, askpass, record, meter,
+                      place(login.host, login.port))
     except (OSError, RuntimeError) as exc:
         if askpass is not None:
             askpass.close()
         if not is_limit(exc) and not isinstance(exc, OSError):
             raise
-        raise TransportLost(f"ssh cannot be started: {words() if is_limit(exc) else exc}") from exc
+        if is_limit(exc):
+            raise TransportLost(f"ssh cannot be started: {reached()}", REMEDY) from exc
+        raise TransportLost(f"ssh cannot be started: {exc}") from exc
     except BaseException:
         if askpass is not None:
             askpass.close()
@@ -201,7 +206,7 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
 
 
 def _start(argv: list[str], environment: Mapping[str, str], askpass: Askpass | None, record: str,
-           meter: Meter) -> SSHStream:
+           meter: Meter, where: str) -> SSHStream:
     ours: list[int] = []
     theirs: list[int] = []
     try:
@@ -220,7 +225,7 @@ def _start(argv: list[str], environment: Mapping[str, str], askpass: Askpass | N
     finally:
         for fd in theirs:
             os.close(fd)
-    stream = SSHStream(process, (ours[1], ours[0], ours[2]), askpass, record, meter)
+    stream = SSHStream(process, (ours[1], ours[0], ours[2]), askpass, record, meter, where)
     try:
         _write_record(record, process.pid, askpass.folder if askpass is not None else "")
     except OSError as exc:
@@ -268,7 +273,7 @@ def _asked_for(argv: list[str], environment: Mapping[str, str]) -> tuple[str, st
     if shown.returncode:
         said = shown.stderr.decode("utf-8", "replace")
         found = verdict(said, shown.returncode)
-        raise found if re.search(NO_ACCOUNT, said) else LoginRefused(str(found))
+        raise found if re.search(NO_ACCOUNT, said) else LoginRefused(found.cause, found.remedy)
     words = dict(line.partition(" ")[::2] for line in shown.stdout.decode("utf-8", "replace").splitlines())
     return words.get("user", ""), words.get("hostkeyalias") or words.get("hostname", "")
 

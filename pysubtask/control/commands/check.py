@@ -13,6 +13,7 @@ from ..doctor import login_files, show
 from ..doctor.finding import FAIL, WARN
 from ..dry_run import Outlook, look
 from ..exits import FAILED, OK
+from ..names import Names
 from ..text import amount, files, plain
 
 _SHOWN = 10
@@ -33,8 +34,12 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
     pysubtask check station.toml
     """
     found = load(config, os.environ)
-    outlooks = [look(task, time.time()) for task in found.named(names)]
-    files_found = [(plan, login_files.of_plan(plan)) for task in found.named(names) for plan in task.plans]
+    wanted = found.named(names)
+    with Names() as taken:
+        # Those that are not asked for have their names all the same.
+        every = {task.name: look(task, time.time(), taken) for task in found.tasks}
+    outlooks = [every[task.name] for task in wanted]
+    files_found = [(plan, login_files.of_plan(plan)) for task in wanted for plan in task.plans]
     failed = sum(finding.state == FAIL for _, findings in files_found for finding in findings)
     for path in found.files:
         click.echo(f"{plain(path)}: {'all right' if not failed else 'the settings are right, but what they name is not:'}")
@@ -53,6 +58,9 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
 
 def lines(outlook: Outlook, limit: int | None) -> Iterator[str]:
     """An outlook for people; of each list the first ``limit``."""
+    yield ""
+    yield plain(f"{outlook.name} watches:")
+    yield from _some([f"{path}: {when}" for path, when in outlook.watched], limit)
     for child in outlook.children:
         yield ""
         yield plain(f"{child.label} -> {child.destination}")

@@ -314,6 +314,10 @@ class Courier:
             if at <= now:
                 await self._connect()
                 return 0.0
+            if at == _NEVER and EVERYTHING not in self._desk.spool.backlog.paused:
+                # What was expected did not come: no try follows the one that failed, so nothing waits for it.
+                self._desk.board.leave("waiting", "watching")
+                self._desk.board.set(next_try=None)
             return self._pause(now, at)
         if deliveries.busy_until > now:
             return self._pause(now, deliveries.busy_until, busy=deliveries.busy)

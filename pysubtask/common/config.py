@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError
+from .redact import MASK as MASK
+from .redact import know_settings
 
 SECTIONS = ("base", "burst_mode", "ftp", "dropbox")
-MASK = "********"
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _FACTORS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 _SECRET_WORDS = ("password", "passphrase", "token", "secret")
@@ -276,6 +277,7 @@ def resolve(table: Table, defaults: Any, config: Any, extension: str | None) -> 
         merged.update({key: value for key, value in given.items() if key not in rows or value != rows[key]})
     for name in names:
         merged.update(check_section(table, name, section_of(config, name)))
+    know_settings(merged)
     return merged
 
 

@@ -21,9 +21,15 @@
 
 from __future__ import annotations
 
+from .redact import redacted
+
 
 class PysubtaskError(Exception):
-    """Root of the tree: catch this to catch whatever the package raises on purpose."""
+    """Root of the tree: catch this to catch whatever the package raises on purpose. Its text holds no secret that this process
+    knows."""
+
+    def __str__(self) -> str:
+        return redacted(super().__str__())
 
 
 class ConfigError(PysubtaskError, ValueError):
@@ -75,13 +81,18 @@ class TransportLost(TransportError):
     """The connection, the name lookup or the server's patience is gone. Try again later."""
 
 
+LONGEST_PAUSE = 3600.0
+"""Seconds: what a server that asks for more is left alone for."""
+
+
 class ServerBusy(TransportLost):
-    """The server asks to be left alone for ``retry_after`` seconds (0: it does not say how long). What was asked was
-    not done; the connection is still good."""
+    """The server asks to be left alone for ``retry_after`` seconds (0: it does not say how long, or says nonsense), at most an
+    hour. What was asked was not done; the connection is still good."""
 
     def __init__(self, reason: str, retry_after: float = 0.0) -> None:
         super().__init__(reason)
-        self.retry_after = retry_after
+        # NaN is not above 0 either.
+        self.retry_after = min(float(retry_after), LONGEST_PAUSE) if retry_after > 0 else 0.0
 
 
 class NotAsLeft(TransportError):

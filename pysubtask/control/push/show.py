@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import click
-
 from ..output import say
 from ..text import amount, plain
 from .sender import Outcome
@@ -44,10 +42,10 @@ class Lines:
         if outcome.sent is not None:
             say([line_of(outcome, self._destination)])
         else:
-            click.echo(f"pysubtask: {plain(outcome.path)}: not delivered: {plain(outcome.error)}", err=True)
+            say([f"pysubtask: {outcome.path}: not delivered: {outcome.error}"], error=True)
 
     def note(self, text: str) -> None:
-        click.echo(f"pysubtask: {plain(text)}", err=True)
+        say([f"pysubtask: {text}"], error=True)
 
 
 class Bars(Lines):

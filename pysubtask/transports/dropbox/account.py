@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...common.errors import ConfigError
+from ...common.redact import know
 from .line import Line
 
 
@@ -39,6 +40,7 @@ def refresh_token(settings: Mapping[str, Any]) -> str | None:
         raise ConfigError(key, f"{path} holds no token", "Run: python -m pysubtask.dropbox --login --store FILE") from exc
     if not token or token.split() != [token]:
         raise ConfigError(key, f"{path} holds no token", "Run: python -m pysubtask.dropbox --login --store FILE")
+    know([token])
     return token
 
 

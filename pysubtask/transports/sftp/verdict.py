@@ -39,6 +39,8 @@ _LOST: tuple[tuple[str, str], ...] = (
     (r"(?:Connection reset|Connection closed|Broken pipe|banner exchange|kex_exchange_identification)",
      "the server or something on the way closed the connection"),
 )
+_LONGEST = 8192  # characters that are looked at, the last ones
+_LONGEST_LINE = 1024
 _NOISE = re.compile(r"^(Warning: Permanently added|@+|debug\d: |\s*$)")
 
 
@@ -47,6 +49,7 @@ def verdict(stderr: str, code: int | None, asked: str | None = None, logged_in: 
 
     ``code``: ssh's exit status, below 0 a signal. ``asked``: a question of ssh that got no answer.
     """
+    stderr = "\n".join(line[:_LONGEST_LINE] for line in stderr[-_LONGEST:].splitlines())
     said = _last(stderr)
     for pattern, meaning in _LOST:  # the last line alone: above it may stand a banner, which can say anything
         if re.search(pattern, said):

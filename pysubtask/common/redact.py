@@ -1,0 +1,87 @@
+"""The one filter for secrets: what this process knows to be one is taken out of any text of an error.
+
+Errors quote what they met, and what they met may be a URL with a password in it, a header, a command. Whoever gets hold of a
+secret tells it here (``know``); every error of this package, every warning in a log and every line on stderr passes
+``redacted``.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+MASK = "********"
+_LEAST = 4
+"""Characters; a shorter secret is only found where it stands alone, or half of all words would be masked."""
+_MOST = 1000
+
+_guard = threading.Lock()
+_known: dict[str, None] = {}
+_search: re.Pattern[str] | None = None
+
+
+def know(secrets: Iterable[str]) -> None:
+    """Take these out of every text from now on, as they are and as a URL, a quotation or a header writes them."""
+    global _search
+    forms = [form for secret in secrets if secret for form in _forms(secret)]
+    with _guard:
+        if all(form in _known for form in forms):
+            return
+        _known.update(dict.fromkeys(forms))
+        while len(_known) > _MOST:
+            del _known[next(iter(_known))]
+        longest_first = sorted(_known, key=len, reverse=True)
+        _search = re.compile("|".join(map(_pattern, longest_first)))
+
+
+def forget_all() -> None:
+    """Forget every secret, as a process that begins anew."""
+    global _search
+    with _guard:
+        _known.clear()
+        _search = None
+
+
+def know_settings(settings: Mapping[str, Any]) -> None:
+    """The same for what a section's settings hold: passwords, tokens, and the login inside a proxy's URL."""
+    from .config import is_secret
+
+    for key, value in settings.items():
+        if isinstance(value, str) and is_secret(key):
+            know([value])
+        elif isinstance(value, str) and key.lower().endswith("proxy"):
+            know(secrets_of_url(value))
+
+
+def secrets_of_url(url: str) -> list[str]:
+    """The password of a URL, whatever signs are in it, and the user with it; none where it has no password."""
+    login, at, _ = url.partition("//")[2].rpartition("@") if "//" in url else url.rpartition("@")
+    user, colon, password = login.partition(":")
+    return [password, f"{user}:{password}"] if at and colon and password else []
+
+
+def redacted(text: str) -> str:
+    """The text with a mask in the place of each known secret."""
+    search = _search
+    return text if search is None or not text else search.sub(MASK, text)
+
+
+def _pattern(form: str) -> str:
+    found = re.escape(form)
+    return found if len(form) >= _LEAST else rf"(?<![\w/.-]){found}(?![\w/.-])"
+
+
+def _forms(secret: str) -> set[str]:
+    import base64
+    from urllib.parse import quote, quote_plus, unquote
+
+    clear = unquote(secret)
+    forms = {secret, clear}
+    for one in (secret, clear):
+        raw = one.encode("utf-8", "surrogateescape")
+        forms |= {quote(raw, safe=""), quote(raw), quote_plus(raw), repr(one)[1:-1]}
+        if ":" in one:  # as Basic authentication writes a user and his password
+            forms.add(base64.b64encode(raw).decode("ascii"))
+    return {form for form in forms if form}

@@ -18,6 +18,7 @@ from ..common.config import is_secret
 from ..common.entries import Entry, first_folder, read_entries
 from ..common.errors import ConfigError
 from ..common.handoff import Handoff
+from ..common.plain import plain
 from .base_subtask import EXIT_CONFIG, BaseSubtask
 
 PASSWORD_VARIABLE = "PYSUBTASK_PASSWORD"
@@ -60,7 +61,7 @@ def run(subtask: type[BaseSubtask], extension: str, plan: Planner, argv: Sequenc
             forbid_cores()
         return subtask(told).run()
     except ConfigError as exc:
-        print(f"pysubtask: {exc}", file=sys.stderr)  # noqa: T201 - the command line's own voice
+        print(f"pysubtask: {plain(str(exc))}", file=sys.stderr)  # noqa: T201 - the command line's own voice
         return EXIT_CONFIG
 
 

@@ -120,3 +120,12 @@ def test_any_secret_anywhere(secret, before, after):
     redact.forget_all()
     know([secret])
     assert secret not in redacted(f"{before}{secret}{after}").replace(MASK, "\0") or secret in MASK
+
+
+def test_the_reason_of_an_event_is_masked_and_a_name_is_not(tmp_path):
+    from pysubtask.common.events import EventLog, read_events
+
+    know(["hunter2-x"])
+    EventLog(str(tmp_path), 1).emit("hook_failed", reason=repr(ValueError("hunter2-x")), name="hunter2-x.csv")
+    (event,) = read_events(str(tmp_path))
+    assert event.fields == {"reason": f"ValueError('{MASK}')", "name": "hunter2-x.csv"}

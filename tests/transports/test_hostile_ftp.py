@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ftplib
 import socket
 import threading
 import time
@@ -20,6 +21,7 @@ from pysubtask.testing.hostile_ftp import BEHAVIOURS, WORDS
 from pysubtask.transports.base import Job, RemoteStat, Sent
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.replies import Reply, facts_in, listed_size, number_in, size_in, text, time_in
+from pysubtask.transports.ftp.wire import _port
 
 STALL, CONNECT, SLACK = 1.5, 3.0, 5.0
 TIMES = {"StallSecs": STALL, "ConnectTimeoutSecs": CONNECT}
@@ -73,6 +75,28 @@ def test_other_behaviours(behaviour: str, at: str, kind: type, tmp_path: Path) -
             assert server.dialled == 0 and "25" in str(found)
         if behaviour == "foreign":
             assert server.dialled == 1, "the address in the reply is not looked at"
+
+
+def test_one_who_takes_no_data_is_not_waited_for_twice(tmp_path: Path) -> None:
+    """After a time limit without a byte taken, the server's own word used to be waited for as long again."""
+    with hostile_ftp_server("data-silent", "") as server:
+
+        async def whole() -> None:
+            transport = FTPTransport(server.settings(StallSecs=5, ConnectTimeoutSecs=20), str(tmp_path / "work"))
+            await transport.connect()
+            with pytest.raises(TransportLost):
+                async with asyncio.timeout(9):
+                    await transport.upload(job_of(tmp_path, "a", 20_000_000), lambda done: None)
+            await transport.close()
+
+        asyncio.run(whole())
+
+
+@pytest.mark.parametrize("port", [-1, 0, 1, 22, 25, 1023, 65536, 10**30])
+def test_a_port_that_no_passive_server_has(port: int) -> None:
+    with pytest.raises(ftplib.Error):
+        _port(port)
+    assert _port(1024) == 1024 and _port(65535) == 65535
 
 
 def test_every_behaviour_is_tried() -> None:

@@ -181,12 +181,12 @@ async def serve(peer: Peer, server: Server, spoilt: dict[int, bytes] | None = No
 
 def test_packets_in_single_bytes_cost_no_more_than_their_bytes() -> None:
     """Each byte that came used to copy all before it: 200 KB took seconds, and nothing else was done meanwhile."""
-    packet = string(b"x" * 200_000)
+    packet = string(b"x" * 256_000)
     splitter = Splitter()
     begun = time.process_time()
     got = [one for byte in packet for one in splitter.feed(bytes([byte]))]
     assert got == [packet[4:]]
-    assert time.process_time() - begun < 1
+    assert time.process_time() - begun < 0.7
 
 
 def test_long_words_of_a_status_are_not_kept() -> None:

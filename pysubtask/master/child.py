@@ -51,11 +51,11 @@ class Restarts(NamedTuple):
 
 
 class Launch(NamedTuple):
-    """How a child is started: ``python -P -m module --handoff`` with these folders added to PYTHONPATH.
+    """How a child is started: ``python -P -m module --handoff --label=LABEL`` with these folders added to PYTHONPATH.
 
     -P keeps the working folder out of the search for modules: it may well be the folder the data is
     written to. ``cwd`` is where the child works if it still exists. Without ``console`` its output goes
-    to ``log_file``, or nowhere.
+    to ``log_file``, or nowhere. ``label`` tells the children of several tasks apart in a list of processes.
     """
 
     module: str
@@ -63,6 +63,7 @@ class Launch(NamedTuple):
     cwd: str
     console: bool
     log_file: str | None
+    label: str = ""
 
 
 @contextlib.contextmanager
@@ -91,7 +92,7 @@ class Child:
         try:
             with _stop_held():
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", launch.module, "--handoff"],
+                    [sys.executable, "-P", "-m", launch.module, "--handoff", f"--label={launch.label}"],
                     stdin=handoff,
                     stdout=None if launch.console else output,
                     stderr=None if launch.console else output,

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-from ..common import registry, residual
+from ..common import own_files, registry, residual
 from ..common.entries import first_folder
 from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError
 from ..common.events import EventLog, utc
@@ -201,7 +201,8 @@ class BaseSubtask:
         self.board.set(
             pid=pid, pid_start=process_start(pid), master_pid=handoff.master_pid, task=handoff.task, extension=handoff.extension,
             mark=handoff.mark, destination=self.destination(), started_at=utc(self.wall()), delivered=0, bytes_sent=0,
-            receipt=self._store.run(self._store.spool.meta, "receipt", 0),
+            receipt=self._store.run(self._store.spool.meta, "receipt", 0), label=handoff.label,
+            folder=first_folder(handoff.entries), config_file=handoff.config_file,
         )  # fmt: skip
         self.board.state("starting")
         self.events.emit("started", pid=pid, destination=self.destination())
@@ -249,7 +250,10 @@ class BaseSubtask:
         self._orders = Orders(handoff.state_dir, steering.handlers(), self.log, self.wall)
         self._settings_changed(set(self.settings))
         try:
-            registry.announce(registry.Record(handoff.task, handoff.extension, self.destination(), handoff.state_dir))
+            registry.announce(registry.Record(
+                handoff.task, handoff.extension, self.destination(), handoff.state_dir, handoff.label,
+                first_folder(handoff.entries), handoff.config_file,
+            ))  # fmt: skip
         except OSError as exc:
             self.log.info("Commands without a config will not find this task: %s", exc)
 
@@ -501,11 +505,7 @@ class BaseSubtask:
 
     def _write_handled(self) -> None:
         """For the master: which notify stamps are safely in the queue, so that it may remove those files."""
-        path = os.path.join(self.handoff.state_dir, "handled.json")
         try:
-            handle = os.open(path + ".part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                json.dump(self._store.spool.stamps, file)
-            os.replace(path + ".part", path)
+            own_files.replace(self.handoff.state_dir, "handled.json", json.dumps(self._store.spool.stamps).encode("ascii"))
         except OSError as exc:
             self.log.warning("Notify files will stay, the list of handled ones cannot be written: %s", exc)

@@ -98,7 +98,7 @@ class TransportError(PysubtaskError):
     remedy = ""
 
     def __init__(self, cause: str = "", remedy: str = "") -> None:
-        self.cause = cause
+        self.cause = redacted(cause)
         self.remedy = remedy
         super().__init__(f"{cause}. {remedy}" if remedy else cause)
 

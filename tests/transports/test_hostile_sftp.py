@@ -137,6 +137,26 @@ def test_a_long_answer_in_time_is_one() -> None:
     asyncio.run(whole())
 
 
+@pytest.mark.parametrize("answer", [Server.attrs(b"NUMB", 5), bytes([packets.HANDLE]) + b"NUMB" + string(b"h")])
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_write_that_is_answered_with_something_else_ends_its_upload(answer: bytes, size: int, tmp_path: Path) -> None:
+    """The upload whose last WRITE it was used to wait for ever: nothing had it on a list any more."""
+
+    async def whole() -> None:
+        async with asyncio.timeout(20), playing(stall=1) as (client, peer):
+            uploading = asyncio.ensure_future(Publisher(client, "", None).upload(job_of(tmp_path, "a", size), lambda done: None))
+            (opening,) = await peer.expect("open")
+            await peer.handle(opening)
+            first = await peer.next()
+            await peer.send(string(answer.replace(b"NUMB", struct.pack(">I", first.number))))
+            begun = time.monotonic()
+            with pytest.raises(TransportLost):
+                await uploading
+            assert time.monotonic() - begun < 1 + SLACK
+
+    asyncio.run(whole())
+
+
 @pytest.mark.parametrize("version", [0, 2, 4, 6, 0xFFFFFFFF])
 def test_another_version_is_refused_at_once(version: int) -> None:
     async def whole() -> None:

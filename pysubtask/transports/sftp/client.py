@@ -355,6 +355,8 @@ class Client:
             return
         self.window.acknowledged(entry.count, entry.stamp, self._heard)
         if not isinstance(answer, Status):
+            # It is in no list any more, by which the end of the connection would find it.
+            entry.transfer.fail(TransportLost("a WRITE was answered with something else"))
             raise Malformed(f"a WRITE was answered with a packet of type {raw[0]}")
         transfer = entry.transfer
         if transfer.done.done():

@@ -31,7 +31,8 @@ _HEAD = """\
 [[watch]]
 dir = ""                    # <== 1. the folder whose files are sent, such as "/data/photos"
 {watch}
-# One more folder, or a file that some program notifies by touching FILE.notify:
+# One more folder, or one file. That is sent whenever a program has changed it; with on_change = false only when one touches
+# /data/today.csv.notify:
 #[[watch]]
 #file = "/data/today.csv"
 
@@ -46,9 +47,10 @@ _WATCH = (
     ("recursive", "false", "true takes the folders inside, too."),
     ("include", "[]", 'Patterns of the files that count, as ["*.csv", "raw/*"]; none: all.'),
     ("exclude", "[]", "Patterns of the files that do not count."),
-    ("settle_secs", "1", "Seconds without change after which a new file counts as complete."),
+    ("settle_secs", "1", "Seconds without change after which a new file counts as complete, and a changed one as settled."),
     ("on_change", "false", "true sends a file again whenever it was changed, not only when it is notified."),
-    ("notify_files", "true", "Make a .notify file beside each file that was taken, to be touched when it shall be sent again."),
+    ("notify_files", "false", "true makes a .notify file beside each file that was taken. Without it, too, touching FILE.notify "
+     "sends FILE again."),
     ("append", "false", "true promises that these files only ever grow."),
     ("whole_records", "true", "What a reader on the server sees of a growing file ends with a whole line; left out: for .csv, "
      ".log, .txt and .jsonl over SFTP."),

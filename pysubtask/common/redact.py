@@ -16,6 +16,8 @@ MASK = "********"
 _LEAST = 4
 """Characters; a shorter secret is only found where it stands alone, or half of all words would be masked."""
 _MOST = 1000
+_OUR_WORDS = frozenset(("password", "passphrase", "token", "secret", "user", "login", "proxy", "key"))
+"""Secrets that are no secret: a mask in the place of each of these words of ours would tell more than it hides."""
 
 _guard = threading.Lock()
 _known: dict[str, None] = {}
@@ -84,4 +86,4 @@ def _forms(secret: str) -> set[str]:
         forms |= {quote(raw, safe=""), quote(raw), quote_plus(raw), repr(one)[1:-1]}
         if ":" in one:  # as Basic authentication writes a user and his password
             forms.add(base64.b64encode(raw).decode("ascii"))
-    return {form for form in forms if form}
+    return {form for form in forms if form and form not in _OUR_WORDS}

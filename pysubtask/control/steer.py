@@ -12,6 +12,7 @@ import click
 
 from . import tasks
 from .exits import FAILED, OK
+from .output import say
 from .tasks import Task
 
 task_option = click.option("-t", "--task", metavar="TASK", help="The task (or task/extension, or a watched folder) that is meant.")
@@ -40,9 +41,9 @@ def give(
     for child in meant(task):
         reply = child.order(op, args, command, patience=patience, may_be_dead=may_be_dead)
         if reply.ok:
-            click.echo(f"{child.label}: {(words or _words)(reply.result)}")
+            say([f"{child.label}: {(words or _words)(reply.result)}"])
         else:
-            click.echo(f"pysubtask: {child.label}: {reply.error}", err=True)
+            say([f"pysubtask: {child.label}: {reply.error}"], error=True)
             worst = FAILED
     return worst
 

@@ -12,6 +12,7 @@ from ..config_file import load
 from ..dry_run import Outlook, look
 from ..exits import OK
 from ..names import Names
+from ..output import say
 from ..text import amount, files, plain
 
 _SHOWN = 10
@@ -35,12 +36,12 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
         every = {task.name: look(task, time.time(), taken) for task in found.tasks}
     outlooks = [every[task.name] for task in wanted]
     for path in found.files:
-        click.echo(f"{plain(path)}: all right")
+        say([f"{plain(path)}: all right"])
     for note in found.notes:
-        click.echo(f"note: {plain(note)}")
+        say([f"note: {plain(note)}"])
     for outlook in outlooks:
         for line in lines(outlook, None if everything else _SHOWN):
-            click.echo(line)
+            say([line])
     return OK
 
 

@@ -9,6 +9,7 @@ import click
 
 from ..config_file import default_file
 from ..exits import FAILED, OK, CommandError
+from ..output import say
 from ..template import template
 
 
@@ -23,7 +24,7 @@ def command(file: str | None) -> int:
     pysubtask init station.toml
     """
     if file == "-":
-        click.echo(template(), nl=False)
+        say(template().removesuffix("\n").split("\n"))
         return OK
     path = default_file(os.environ) if file is None else os.path.abspath(os.path.expanduser(file))
     if os.path.isdir(path):
@@ -38,11 +39,11 @@ def command(file: str | None) -> int:
     shown = shlex.quote(path)
     with os.fdopen(handle, "w", encoding="utf-8") as written:
         written.write(template(shown))
-    click.echo(f"Written: {path}")
+    say([f"Written: {path}"])
     click.echo("Fill in the two lines marked with <== (the folder, and the server), then:")
     if file is not None and os.path.abspath(file) == path:
         shown = shlex.quote(file)
-    click.echo(f"  pysubtask check {shown}    is the config right, and what would be sent")
-    click.echo(f"  pysubtask doctor {shown}   does the way to the server work")
-    click.echo(f"  pysubtask run {shown}      send, and go on sending")
+    say([f"  pysubtask check {shown}    is the config right, and what would be sent"])
+    say([f"  pysubtask doctor {shown}   does the way to the server work"])
+    say([f"  pysubtask run {shown}      send, and go on sending"])
     return OK

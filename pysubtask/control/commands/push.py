@@ -7,6 +7,7 @@ import os
 import click
 
 from ..exits import FAILED, OK
+from ..output import say
 from ..task_values import forget_secrets
 
 PASSWORD_VARIABLE = "PYSUBTASK_PASSWORD"
@@ -77,5 +78,5 @@ def command(words: tuple[str, ...], name: str | None, tries: int | None, timeout
     missing = [outcome for outcome in outcomes if outcome.error]
     if missing:
         hint = " Run the same command again, and it goes on." if keep else ""
-        click.echo(f"pysubtask: {len(missing)} of {len(outcomes)} not delivered.{hint}", err=True)
+        say([f"pysubtask: {len(missing)} of {len(outcomes)} not delivered.{hint}"], error=True)
     return FAILED if missing else OK

@@ -49,7 +49,7 @@ def command(task: str | None, as_json: bool, last: int | None, files: tuple[str,
     missing = [file for file in files if not {file, os.path.abspath(file)} & proven]
     for file in missing:
         text = f"{plain(file)}: no receipt, so it was not delivered yet; 'pysubtask queue' shows what waits."
-        click.echo(f"pysubtask: {text}", err=True)
+        say([f"pysubtask: {text}"], error=True)
     return FAILED if missing else OK
 
 

@@ -11,6 +11,7 @@ from ...common.lock import StateLock
 from ...common.requests import myself, reply_to, send
 from .. import tasks
 from ..exits import FAILED, NO_ANSWER, NO_TASK, OK, CommandError
+from ..output import say
 from ..runner import RELOAD
 from ..running import RUN_LOCK, task_folder
 from ..steer import command_line, task_option
@@ -53,8 +54,8 @@ def _reload(name: str, folder: str) -> int:
             raise CommandError(f"{name}: no answer within {_PATIENCE_SECS:g} s. The log of 'pysubtask run' says why.", NO_ANSWER)
         time.sleep(_LOOK_SECS)
     if not reply.ok:
-        click.echo(f"pysubtask: {reply.error}", err=True)
+        say([f"pysubtask: {reply.error}"], error=True)
         return FAILED
     for line in reply.result:
-        click.echo(line)
+        say([line])
     return OK

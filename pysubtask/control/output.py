@@ -31,6 +31,11 @@ def width() -> int:
     return max(40, shutil.get_terminal_size((80, 24)).columns)
 
 
+def line_width(*, unlimited: bool = False) -> int:
+    """Of a line that is cut or wrapped on a terminal: there its width. Elsewhere, and where that is wanted, no line has an end."""
+    return sys.maxsize if unlimited or not sys.stdout.isatty() else width()
+
+
 def height() -> int:
     """Of the terminal, or 24; ``LINES`` says otherwise."""
     import shutil
@@ -85,8 +90,13 @@ def say(lines: Iterable[str], *, error: bool = False, fg: str | None = None, dim
     output's encoding lacks; a secret that is known here is masked on stderr. ``fg``, ``dim``: how they look on a terminal."""
     stream = sys.stderr if error else sys.stdout
     for line in lines:
-        shown = _encodable(_shown(redacted(line) if error else line), stream)
+        shown = safe(redacted(line) if error else line, stream)
         click.echo(click.style(shown, fg=fg, dim=dim) if fg or dim else shown, err=error)
+
+
+def safe(line: str, stream: Any) -> str:
+    """A line as ``say`` shows it on this stream, for whoever draws by other means."""
+    return _encodable(_shown(line), stream)
 
 
 def _shown(line: str) -> str:

@@ -21,21 +21,19 @@ _OUR_WORDS = frozenset(("password", "passphrase", "token", "secret", "user", "lo
 
 _guard = threading.Lock()
 _known: dict[str, None] = {}
-_search: re.Pattern[str] | None = None
+_search: re.Pattern[str] | None = None  # made of what is known when it is needed: an app that meets no error pays nothing
 
 
 def know(secrets: Iterable[str]) -> None:
     """Take these out of every text from now on, as they are and as a URL, a quotation or a header writes them."""
     global _search
-    forms = [form for secret in secrets if secret for form in _forms(secret)]
     with _guard:
-        if all(form in _known for form in forms):
-            return
-        _known.update(dict.fromkeys(forms))
+        for secret in secrets:
+            if secret and secret not in _known:
+                _known[secret] = None
+                _search = None
         while len(_known) > _MOST:
             del _known[next(iter(_known))]
-        longest_first = sorted(_known, key=len, reverse=True)
-        _search = re.compile("|".join(map(_pattern, longest_first)))
 
 
 def forget_all() -> None:
@@ -47,13 +45,13 @@ def forget_all() -> None:
 
 
 def know_settings(settings: Mapping[str, Any]) -> None:
-    """The same for what a section's settings hold: passwords, tokens, and the login inside a proxy's URL."""
+    """The same for what a section's settings hold: passwords, tokens, and the login inside a URL."""
     from .config import is_secret
 
     for key, value in settings.items():
         if isinstance(value, str) and is_secret(key):
             know([value])
-        elif isinstance(value, str) and key.lower().endswith("proxy"):
+        elif isinstance(value, str) and ("://" in value or key.lower().endswith("proxy")):
             know(secrets_of_url(value))
 
 
@@ -66,8 +64,17 @@ def secrets_of_url(url: str) -> list[str]:
 
 def redacted(text: str) -> str:
     """The text with a mask in the place of each known secret."""
-    search = _search
-    return text if search is None or not text else search.sub(MASK, text)
+    if not _known or not text:
+        return text
+    return (_search or _made()).sub(MASK, text)
+
+
+def _made() -> re.Pattern[str]:
+    global _search
+    with _guard:
+        forms = {form for secret in _known for form in _forms(secret)}
+        _search = found = re.compile("|".join(map(_pattern, sorted(forms, key=len, reverse=True))) or r"(?!)")
+    return found
 
 
 def _pattern(form: str) -> str:

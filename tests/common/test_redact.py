@@ -55,6 +55,8 @@ def test_a_secret_that_is_a_word_of_ours_is_not_told_by_its_mask():
 
 def test_settings_and_tokens():
     know_settings({"Password": "pass-1234", "AccessToken": "token-1234", "PasswordFile": "/file", "Host": "host-name", "Rate": 5})
+    know_settings({"Host": "ftp://me:url-1234@h/x"})
+    assert redacted("url-1234") == MASK
     assert redacted("pass-1234 token-1234 /file host-name 5") == f"{MASK} {MASK} /file host-name 5"
 
 

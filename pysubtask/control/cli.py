@@ -15,7 +15,10 @@ from typing import Any
 try:
     import click
 except ImportError:
-    print("pysubtask: the command needs two libraries. Run:  pip install 'pysubtask[cli]'", file=sys.stderr)  # noqa: T201
+    from ..common.advice import install
+    from ..common.plain import plain
+
+    print(plain(f"pysubtask: the command needs two libraries. Run:  {install('cli')}"), file=sys.stderr)  # noqa: T201
     raise SystemExit(2) from None
 
 from ..common.errors import ConfigError, PysubtaskError

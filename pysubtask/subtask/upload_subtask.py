@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from ..common.entries import remote_name
 from ..common.errors import ConfigError, SourceChanged
@@ -75,7 +76,7 @@ class UploadSubtask(BaseSubtask):
             self._store, open_transport(self.transport_name(), self.settings, self.handoff.state_dir), self.settings, self.board,
             self.events, self.log, hooks, self._login_mark(), self.clock, self.wall, self.handoff.config_file,
         )  # fmt: skip
-        self._courier.start()
+        self.when_there_is_room(self._courier.start)
         interval, dead = self.settings["HeartbeatIntervalSecs"], self.settings["DeadTimeMilli"] / 1000
         if 0 < interval <= dead:
             self.log.warning(
@@ -89,6 +90,9 @@ class UploadSubtask(BaseSubtask):
     def queue_changed(self) -> None:
         if self._courier is not None:
             self._courier.wake()
+
+    def connect_now(self) -> dict[str, Any] | None:
+        return self._courier.connect_now() if self._courier is not None else None
 
     def hold_paused(self) -> None:
         if self._courier is not None:

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError
-from .redact import MASK as MASK
-from .redact import know_settings
 
 SECTIONS = ("base", "burst_mode", "ftp", "dropbox")
+MASK = "********"
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _FACTORS = {"k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 """The units of IEC 80000-13, as all amounts are shown: a k is 1,000, a Ki 1,024."""
@@ -285,6 +284,8 @@ def resolve(table: Table, defaults: Any, config: Any, extension: str | None) -> 
         merged.update({key: value for key, value in given.items() if key not in rows or value != rows[key]})
     for name in names:
         merged.update(check_section(table, name, section_of(config, name)))
+    from .redact import know_settings
+
     know_settings(merged)
     return merged
 

@@ -23,7 +23,11 @@
 
 from __future__ import annotations
 
-from .redact import redacted
+
+def _masked(text: str) -> str:
+    from .redact import redacted  # where an error is met, and not by every app that imports this package
+
+    return redacted(text)
 
 
 class PysubtaskError(Exception):
@@ -31,7 +35,7 @@ class PysubtaskError(Exception):
     knows."""
 
     def __str__(self) -> str:
-        return redacted(super().__str__())
+        return _masked(super().__str__())
 
 
 class ConfigError(PysubtaskError, ValueError):
@@ -98,7 +102,7 @@ class TransportError(PysubtaskError):
     remedy = ""
 
     def __init__(self, cause: str = "", remedy: str = "") -> None:
-        self.cause = redacted(cause)
+        self.cause = _masked(cause)
         self.remedy = remedy
         super().__init__(f"{cause}. {remedy}" if remedy else cause)
 

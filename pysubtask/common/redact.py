@@ -12,7 +12,9 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-MASK = "********"
+from .config import MASK as MASK
+from .config import is_secret
+
 _LEAST = 4
 """Characters; a shorter secret is only found where it stands alone, or half of all words would be masked."""
 _MOST = 1000
@@ -46,8 +48,6 @@ def forget_all() -> None:
 
 def know_settings(settings: Mapping[str, Any]) -> None:
     """The same for what a section's settings hold: passwords, tokens, and the login inside a URL."""
-    from .config import is_secret
-
     for key, value in settings.items():
         if isinstance(value, str) and is_secret(key):
             know([value])

@@ -284,6 +284,9 @@ def resolve(table: Table, defaults: Any, config: Any, extension: str | None) -> 
         merged.update({key: value for key, value in given.items() if key not in rows or value != rows[key]})
     for name in names:
         merged.update(check_section(table, name, section_of(config, name)))
+    from .redact import know_settings
+
+    know_settings(merged)
     return merged
 
 

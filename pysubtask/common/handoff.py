@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from .config import masked
 from .entries import Entry, from_json, to_json
 from .errors import ConfigError
+from .redact import know_settings
 
 _FORMAT = 1
 _LONGEST = 256 * 1024 * 1024  # bytes; far above any real list, so that a wrong stdin is not read without end
@@ -131,6 +132,7 @@ def read(fd: int = 0) -> Handoff:
         fields["left_out"] = tuple(fields["left_out"])
     except (LookupError, TypeError, ValueError) as exc:
         raise ConfigError("handoff.entries", f"they cannot be read ({type(exc).__name__})", _REMEDY) from exc
+    know_settings(fields["settings"])
     return Handoff(**fields)
 
 

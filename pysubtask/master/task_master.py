@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,7 +18,17 @@ from ..common.logs import log_options, set_level, setup_logging
 from ..common.process import EXIT_STOPPED, is_alive, process_start
 from ..common.watched import Watched
 from .child import Child, Launch, Restarts, folders_for, wait
-from .destinations import UPLOADERS, Plan, check_config, closed_paths, own_module, plan, switched_on, with_sections
+from .destinations import (
+    UPLOADERS,
+    Plan,
+    check_config,
+    check_mount_covers,
+    closed_paths,
+    own_module,
+    plan,
+    switched_on,
+    with_sections,
+)
 from .seat import ChildStatus as ChildStatus
 from .seat import MasterStatus as MasterStatus
 from .seat import Seat, status_of
@@ -46,6 +56,8 @@ class BaseMaster(Voice):
     shown_name = "BaseTaskMaster"
     shown_module = "base"
     _config_file = ""
+    _beside: Mapping[str, str] = {}
+    """Files that are no data, besides those of the plans: absolute path -> what it is."""
 
     def __init__(
         self,
@@ -77,7 +89,12 @@ class BaseMaster(Voice):
         logs = [self._log_file, *(plan.settings["Subtask_Log_FileName"] for plan in plans)]
         self._logs = [os.path.normpath(os.path.join(self._cwd, log)) for log in logs if log is not None]
         self._closed = closed_paths(entries, plans, self._logs)
-        self._watched = Watched(entries, set(self._closed))
+        check_mount_covers(entries, plans)
+        from .own import all_own, check_entries
+
+        self._own_files = all_own(entries, plans, self._logs, self._beside)
+        check_entries(entries, self._own_files)
+        self._watched = Watched(entries, set(self._closed), self._own_files)
         self._static = list(self._watched.files.values())
         self._running = False
         self._own()
@@ -101,7 +118,7 @@ class BaseMaster(Voice):
         from .old_files import OldFiles
 
         self._holds = Holds(self._rule, self._stamps, self.logger)
-        self._old_files = OldFiles(self._entries, [seat.plan for seat in self._seats], self._logs, self.logger)
+        self._old_files = OldFiles(self._entries, [seat.plan for seat in self._seats], self._own_files, self.logger)
 
     def __enter__(self) -> Self:
         if not self._running:
@@ -221,7 +238,7 @@ class BaseMaster(Voice):
         except (TypeError, ValueError, OSError):
             notify = None
         if notify is None:
-            self.logger.error("Notify file [%s] is not watched!", path)
+            self.logger.error("Notify file [%s] is not watched!%s", path, self._why_own(path))
             stamped = False
         elif ignore_burst_mode or not self._watched.bursts(notify):
             stamped = self._stamp(notify)
@@ -229,6 +246,13 @@ class BaseMaster(Voice):
             stamped = self._holds.call(notify)
         self._supervise()
         return stamped
+
+    def _why_own(self, path: str | bytes | os.PathLike[str]) -> str:
+        try:
+            why = self._own_files.why(os.path.abspath(os.fsdecode(path)))
+        except (TypeError, ValueError, OSError):
+            return ""
+        return f" It is never sent: {why}." if why else ""
 
     def check_pending_notifications(self) -> None:
         """Look after what waits: held data that is due, stamps that could not be written, dead children, old files, and the
@@ -375,6 +399,7 @@ class BaseMaster(Voice):
                 left_out=self._closed,
                 label=plan.label,
                 config_file=plan.config_file,
+                own=self._own_files.files,
             )
         )
         try:

@@ -25,6 +25,7 @@ from ..common.handoff import Handoff
 from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import log_options, set_level, setup_logging
 from ..common.notify import Stamp
+from ..common.own_files import OwnFiles
 from ..common.process import EXIT_STOPPED
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
@@ -193,7 +194,8 @@ class BaseSubtask:
         handoff = self.handoff
         # Several queues may share a bak folder: each knows its own snapshots by this.
         tag = hashlib.sha256(os.fsencode(handoff.state_dir)).hexdigest()[:10]
-        self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]))
+        own = OwnFiles(handoff.own, [entry.path for entry in handoff.entries if entry.kind == "file"])
+        self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]), own.why_opened)
         self._store = Store(handoff.state_dir, self.destination(), self._snapshotter.drop, self.wall)
         self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall, self.board.guard)
         self._page = Page(handoff.state_dir, self.board, self.events, self._store, self.wall)
@@ -227,7 +229,7 @@ class BaseSubtask:
             skip.append(self.destination().removeprefix("file://"))
         longest_hold = float(handoff.burst["expire_milli"]) / 1000
         self._watch = Watch(
-            handoff.entries, _Known(self._store), skip, self._look_soon, nested=nested, longest_hold=longest_hold
+            handoff.entries, _Known(self._store), skip, self._look_soon, nested=nested, longest_hold=longest_hold, own=own
         )
         self._watch.offer(handoff.residual)
         self._intake = Intake(
@@ -240,7 +242,7 @@ class BaseSubtask:
             self.settings, first_folder(handoff.entries), handoff.state_dir, handoff.owns_heartbeat, socket.gethostname
         )
         levers = Levers(
-            self._settings_changed, self.hold_paused, self._queue_changed, Watched(handoff.entries, set(handoff.left_out)).has,
+            self._settings_changed, self.hold_paused, self._queue_changed, Watched(handoff.entries, set(handoff.left_out), own).has,
             self._stop_ordered, self._reset_ordered,
         )  # fmt: skip
         steering = Steering(

@@ -10,13 +10,14 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..common import handoff
 from ..common.entries import Entry, first_folder, read_entries
 from ..common.errors import ConfigError
 from ..common.handoff import Handoff
+from ..common.own_files import OwnFiles
 from .base_subtask import EXIT_CONFIG, BaseSubtask
 
 PASSWORD_VARIABLE = "PYSUBTASK_PASSWORD"
@@ -38,6 +39,8 @@ class Plan(Protocol):
     def bak_dir(self) -> str | None: ...
     @property
     def label(self) -> str: ...
+    @property
+    def own(self) -> Mapping[str, str]: ...
 
 
 Planner = Callable[[str, str, Any, str], Plan]
@@ -146,9 +149,16 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
         config["dropbox"] = {**section, "UseDropbox": True} | {key: token for key, token in tokens.items() if token}
     made = plan(extension, f"pysubtask.{extension}", config, first_folder(entries))
     log_file = made.settings["Subtask_Log_FileName"]
+    own = dict(made.own)
+    if extension == "ftp" and args.password_file is not None:
+        own[os.path.abspath(args.password_file)] = "named by --password-file"
+    guard = OwnFiles(own)
+    for entry in entries:
+        if entry.kind == "file" and (why := guard.why_named(entry.path)):
+            raise ConfigError("-w", f"{entry.path} is never sent: it is {why}", "Leave it out; name the files with your data.")
     return Handoff(
         made.task, extension, f"pysubtask.{extension}", entries, made.settings, made.burst, made.state_dir, made.bak_dir,
-        None if log_file is None else os.path.abspath(log_file), not args.quiet, None, None, [], label=made.label,
+        None if log_file is None else os.path.abspath(log_file), not args.quiet, None, None, [], label=made.label, own=own,
     )  # fmt: skip
 
 

@@ -47,7 +47,10 @@ class OwnFiles:
 
     def why(self, path: str) -> str:
         """Why the file of this absolute path is no data, by its name and folder; '' where it may be."""
-        if not self._by_folder or path in self._named:
+        return "" if path in self._named else self._by_name(path)
+
+    def _by_name(self, path: str) -> str:
+        if not self._by_folder:
             return ""
         folder, name = os.path.split(path)
         if folder not in self._by_folder and folder not in self._modules:
@@ -65,7 +68,7 @@ class OwnFiles:
         be named."""
         real = os.path.realpath(path)
         for form in (path, real):
-            found = self.why(form)
+            found = self._by_name(form)
             if found and found != LOG:
                 return found
         try:
@@ -88,7 +91,7 @@ class OwnFiles:
         """Why what was opened by the name ``path`` may not be sent: the last look, whatever the names have said before."""
         if not self.files or (found.st_nlink < 2 and not os.path.islink(path) and path not in self._named):
             return self.why(path)
-        why = self.why(path) or self.why_same(found)
+        why = self._by_name(path) or self.why_same(found)
         return "" if why == LOG and path in self._named else why
 
     def numbers(self) -> frozenset[int]:

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from ..common.entries import Entry, below, first_folder, remote_name, selects
 from ..common.notify import is_signal_file
+from ..common.own_files import OwnFiles
 from ..common.receipts import Receipt, read_receipts
 from ..common.status import read_status
 from ..common.watched import Dirs
 from ..master.archive import Old, expiry, is_data, is_ours, is_proven, scope
 from ..master.destinations import Plan, closed_paths
 from ..transports import transport_class
+from .config_file import own_of
 from .config_task import TaskConfig
 
 
@@ -66,18 +68,21 @@ def look(task: TaskConfig, now: float) -> Outlook:
     """What this task would do at ``now`` (seconds since the epoch). ConfigError where a library is missing."""
     logs = [os.path.abspath(log) for plan in task.plans for key in ("Master_Log_FileName", "Subtask_Log_FileName")
             if (log := plan.settings[key]) is not None]  # fmt: skip
-    closed = closed_paths(task.entries, task.plans, logs)
+    closed = (*closed_paths(task.entries, task.plans, logs), *task.closed)
     skipped: list[Skipped] = []
-    found = list(_files(task.entries, {*closed, *logs}, skipped))
+    own = own_of(task)
+    found = list(_files(task.entries, {*closed, *logs}, own, skipped))
     receipts = [_newest(plan) for plan in task.plans]
     children = tuple(_child(task.name, plan, found, newest) for plan, newest in zip(task.plans, receipts, strict=True))
-    root, archive = _archive(task, [newest for _, newest in receipts], set(logs), now)
+    root, archive = _archive(task, [newest for _, newest in receipts], own, now)
     return Outlook(task.name, children, tuple(skipped), root, archive)
 
 
-def _files(entries: Sequence[Entry], closed: set[str], skipped: list[Skipped]) -> Iterator[tuple[Entry, str, os.stat_result]]:
+def _files(
+    entries: Sequence[Entry], closed: set[str], own: OwnFiles, skipped: list[Skipped]
+) -> Iterator[tuple[Entry, str, os.stat_result]]:
     """Every data file that counts, with its entry."""
-    dirs = Dirs(entries, closed)
+    dirs = Dirs(entries, closed, own)
     static = {entry.path for entry in entries if entry.kind == "file"}
     for entry in entries:
         if entry.kind == "file":
@@ -99,8 +104,23 @@ def _files(entries: Sequence[Entry], closed: set[str], skipped: list[Skipped]) -
                 if item.is_dir(follow_symlinks=False):
                     if entry.recursive and dirs.covers(item.path) is entry:
                         waiting.append(item.path)
-                elif not is_signal_file(item.name) and item.path not in static and item.path not in closed:
+                elif is_signal_file(item.name) or item.path in static:
+                    continue
+                elif why := _why_own(item, own):
+                    skipped.append(Skipped(item.path, why))
+                elif item.path not in closed:
                     yield from _in_dir(entry, item, skipped)
+
+
+def _why_own(item: os.DirEntry[str], own: OwnFiles) -> str:
+    """Why a file that is found is no data: one of ours by its name, or a link to one."""
+    why = own.why(item.path) or (own.why(os.path.realpath(item.path)) if item.is_symlink() else "")
+    if why:
+        return why
+    try:
+        return own.why_same(item.stat()) if own.files else ""
+    except OSError:
+        return ""
 
 
 def _in_dir(entry: Entry, item: os.DirEntry[str], skipped: list[Skipped]) -> Iterator[tuple[Entry, str, os.stat_result]]:
@@ -152,13 +172,13 @@ def _child(
 
 
 def _archive(
-    task: TaskConfig, newest: Sequence[Mapping[str, Receipt]], stays: set[str], now: float
+    task: TaskConfig, newest: Sequence[Mapping[str, Receipt]], own: OwnFiles, now: float
 ) -> tuple[str | None, tuple[tuple[str, str], ...]]:
     settings = task.plans[0].settings
     if not task.archives:
         return None, ()
     others = [folder for plan in task.plans for folder in (plan.bak_dir, os.path.dirname(os.path.dirname(plan.state_dir)))]
-    where = scope(task.entries, settings["ArchiveToFolder"], others)
+    where = scope(task.entries, settings["ArchiveToFolder"], others, own)
     before = expiry(now, settings["ArchiveAfterDaysOld"])
     moved = []
     for folder in where.folders:
@@ -167,7 +187,7 @@ def _archive(
         except OSError:
             continue  # told among what is skipped
         for item in items:
-            if not is_data(item.name) or item.path in stays or not item.is_file(follow_symlinks=False):
+            if not is_data(item.name) or not item.is_file(follow_symlinks=False) or _why_own(item, own):
                 continue
             stat = item.stat(follow_symlinks=False)
             ours = is_ours(where, item.path)

@@ -130,7 +130,8 @@ def _log_of_its_own(default: str, task: str) -> str:
 
 
 def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence[str]) -> tuple[str, ...]:
-    """What is left out where it lies inside a recursive folder: folders for snapshots and archive, log files and theirs.
+    """What is left out where it lies inside a recursive folder: folders for snapshots and archive, log files and theirs, and
+    what this program or ssh keeps in the user's home.
 
     ConfigError where old files would be moved to a place from which they are taken for new ones.
     """
@@ -145,7 +146,18 @@ def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence
             raise ConfigError("base.ArchiveToFolder", problem, "Give it a folder of its own, or None for no archive.")
         if archive != first:
             closed.append(archive)
-    return tuple(dict.fromkeys([*closed, *logs, *map(os.path.dirname, logs)]))
+    return tuple(dict.fromkeys([*closed, *logs, *map(os.path.dirname, logs), *_of_the_home(entries)]))
+
+
+def _of_the_home(entries: Sequence[Entry]) -> list[str]:
+    """Keys, configs and records, for who watches a home with all that is in it."""
+    above = tuple(os.path.join(entry.path, "") for entry in entries if entry.recursive)
+    if not above:
+        return []
+    from ..common import registry
+
+    config = os.path.join(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "pysubtask")
+    return [path for path in (os.path.expanduser("~/.ssh"), config, os.path.abspath(registry.folder())) if path.startswith(above)]
 
 
 def switched_on(config: Any) -> list[str]:

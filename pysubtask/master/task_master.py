@@ -58,6 +58,8 @@ class BaseMaster(Voice):
     _config_file = ""
     _beside: Mapping[str, str] = {}
     """Files that are no data, besides those of the plans: absolute path -> what it is."""
+    _closed_beside: tuple[str, ...] = ()
+    """Folders that are left out, besides those of the plans."""
 
     def __init__(
         self,
@@ -88,7 +90,7 @@ class BaseMaster(Voice):
         self._log_file = plans[0].settings["Master_Log_FileName"] if log_file == "" else log_file
         logs = [self._log_file, *(plan.settings["Subtask_Log_FileName"] for plan in plans)]
         self._logs = [os.path.normpath(os.path.join(self._cwd, log)) for log in logs if log is not None]
-        self._closed = closed_paths(entries, plans, self._logs)
+        self._closed = (*closed_paths(entries, plans, self._logs), *self._closed_beside)
         check_mount_covers(entries, plans)
         from .own import all_own, check_entries
 

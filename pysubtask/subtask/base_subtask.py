@@ -33,6 +33,7 @@ from . import heartbeat
 from .board import Board
 from .intake import Intake, Rules
 from .orders import Orders
+from .own_queue import drop_own
 from .page import Page
 from .retry import Policy, decide
 from .snapshot import Snapshotter
@@ -216,6 +217,7 @@ class BaseSubtask:
         if self._store.spool.moved:
             self.log.warning("The destination changed: what was queued goes to [%s]", self.destination())
             self.events.emit("destination_changed", destination=self.destination())
+        drop_own(self._store, own, self.events, self.log)
         skip = [folder for folder in (handoff.bak_dir, os.path.dirname(os.path.dirname(handoff.state_dir))) if folder]
         first = first_folder(handoff.entries)
         archive = os.path.normpath(os.path.join(first, self.settings["ArchiveToFolder"] or "."))

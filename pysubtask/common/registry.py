@@ -10,6 +10,8 @@ import json
 import os
 from typing import NamedTuple
 
+from .place import why_not
+
 VARIABLE = "PYSUBTASK_REGISTRY"
 """Environment variable: another folder for these files."""
 _FIELDS = ("task", "extension", "destination", "state_dir")
@@ -19,7 +21,8 @@ _LATER_FIELDS = ("label", "folder", "config_file")
 class Record(NamedTuple):
     """One child: its task, extension, destination (a URL without secrets) and state folder. ``label``: what people call the
     task; ``folder``: the first folder it watches; ``config_file``: what its config was read from. These are '' where the record
-    is of an older version; the last is '' for an app's own config, too."""
+    is of an older version; the last is '' for an app's own config, too. ``device``: what the folder was on, None where that is not
+    known (see ``place``)."""
 
     task: str
     extension: str
@@ -28,6 +31,12 @@ class Record(NamedTuple):
     label: str = ""
     folder: str = ""
     config_file: str = ""
+    device: int | None = None
+
+    @property
+    def first_folder(self) -> str:
+        """The first folder that it watches, for a record of an older version too."""
+        return self.folder or os.path.dirname(os.path.dirname(os.path.dirname(self.state_dir)))
 
 
 def folder() -> str:
@@ -54,8 +63,18 @@ def announce(record: Record) -> None:
     os.replace(part, path)
 
 
+def known(state_dir: str) -> Record | None:
+    """What is known of the child with this state folder."""
+    return _read(_path(state_dir))
+
+
+def why_waiting(record: Record) -> str:
+    """Why a child's folder cannot be used now: it is missing, or its disk is; '' where it can."""
+    return why_not(record.first_folder, record.state_dir, device=record.device)
+
+
 def records() -> list[Record]:
-    """All that are known and have a state folder still, by task and extension."""
+    """All that are known and have a state folder still, or a folder that is missing now, by task and extension."""
     found = []
     try:
         names = os.listdir(folder())
@@ -68,12 +87,14 @@ def records() -> list[Record]:
         record = _read(path)
         if record is None or not os.path.isdir(record.state_dir):
             # A disk that is not mounted now may come back; what no file stands for any more goes.
-            if record is None or os.path.isdir(os.path.dirname(os.path.dirname(record.state_dir))):
+            if record is not None and why_waiting(record):
+                found.append(record)
+            elif record is None or os.path.isdir(os.path.dirname(os.path.dirname(record.state_dir))):
                 with contextlib.suppress(OSError):
                     os.unlink(path)
             continue
         found.append(record)
-    return sorted(found)
+    return sorted(found, key=lambda record: record[:4])
 
 
 def _path(state_dir: str) -> str:
@@ -85,6 +106,9 @@ def _read(path: str) -> Record | None:
         with open(path, "rb") as file:
             found = json.loads(file.read(65536))
         values = [found[field] for field in _FIELDS] + [found.get(field, "") for field in _LATER_FIELDS]
+        device = found.get("device")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return Record(*values) if all(isinstance(value, str) for value in values) else None
+    if not all(isinstance(value, str) for value in values):
+        return None
+    return Record(*values)._replace(device=device if type(device) is int else None)

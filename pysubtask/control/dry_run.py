@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ..common import registry
 from ..common.entries import Entry, below, first_folder, remote_name, selects
 from ..common.notify import is_signal_file
 from ..common.own_files import OwnFiles
+from ..common.place import why_not
 from ..common.receipts import Receipt, read_receipts
 from ..common.status import read_status
 from ..common.watched import Dirs
@@ -47,11 +49,13 @@ class Child(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """One task. ``archive``: (file, why) of what would be moved to ``root``; ``root`` None: nothing ever is."""
+    """One task. ``missing``: watched folders that cannot be used now, and why.
+    ``archive``: (file, why) of what would be moved to ``root``; ``root`` None: nothing ever is."""
 
     name: str
     children: tuple[Child, ...]
     skipped: tuple[Skipped, ...]
+    missing: tuple[Skipped, ...]
     root: str | None
     archive: tuple[tuple[str, str], ...]
 
@@ -75,7 +79,23 @@ def look(task: TaskConfig, now: float) -> Outlook:
     receipts = [_newest(plan) for plan in task.plans]
     children = tuple(_child(task.name, plan, found, newest) for plan, newest in zip(task.plans, receipts, strict=True))
     root, archive = _archive(task, [newest for _, newest in receipts], own, now)
-    return Outlook(task.name, children, tuple(skipped), root, archive)
+    return Outlook(task.name, children, tuple(skipped), tuple(_missing(task)), root, archive)
+
+
+def _missing(task: TaskConfig) -> Iterator[Skipped]:
+    """The folders that are not there, or have no disk mounted where one is asked for."""
+    settings, state_dir = task.plans[0].settings, task.plans[0].state_dir
+    record = registry.known(state_dir)
+    first = first_folder(task.entries)
+    for folder in dict.fromkeys(entry.path if entry.kind == "dir" else os.path.dirname(entry.path) for entry in task.entries):
+        device = record.device or None if record is not None and folder == first else None
+        why = why_not(folder, state_dir, mount=settings["RequiresMount"], device=device)
+        if why and settings["MakeFolders"] and not os.path.exists(folder) and why.startswith("there is no folder"):
+            why = "it is not there, and is made at the start (MakeFolders)"
+        elif why:
+            why += "; the task waits for it" if folder == first else "; its files are sent when it is there"
+        if why:
+            yield Skipped(folder, why)
 
 
 def _files(
@@ -97,9 +117,9 @@ def _files(
             try:
                 items = sorted(os.scandir(folder), key=lambda item: item.name)
             except OSError as exc:
-                hint = "; its files are sent when it comes" if isinstance(exc, FileNotFoundError) else ""
-                skipped.append(Skipped(folder, f"{exc.strerror}{hint}"))
-                continue
+                if folder != entry.path or not isinstance(exc, (FileNotFoundError, NotADirectoryError)):
+                    skipped.append(Skipped(folder, str(exc.strerror)))
+                continue  # one that is missing is told apart
             for item in items:
                 if item.is_dir(follow_symlinks=False):
                     if entry.recursive and dirs.covers(item.path) is entry:

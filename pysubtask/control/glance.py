@@ -49,7 +49,8 @@ def glance(task: Task, now: float, name: str = "") -> Glance:
     frozen = holder is not None and _is_frozen(holder.pid)
     pid = None if holder is None else holder.pid
     sentence = reasons.why(
-        page, pid=pid, last_sign=last_sign, now=now, queue=queue, limit=_limit(task.state_dir), frozen=frozen
+        page, pid=pid, last_sign=last_sign, now=now, queue=queue, limit=_limit(task.state_dir), frozen=frozen,
+        missing=task.why_waiting(),
     )
     return Glance(name or task.label, task.destination, page or {}, pid, last_sign, now, queue, sentence, frozen)
 

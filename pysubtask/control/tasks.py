@@ -30,6 +30,7 @@ class Task:
         self.extension = record.extension
         self.state_dir = record.state_dir
         self._destination = record.destination
+        self._record = record
 
     @property
     def label(self) -> str:
@@ -41,6 +42,10 @@ class Task:
         """Where it uploads to, a URL without secrets."""
         page = self.page()
         return str(page.get("destination") or self._destination) if page else self._destination
+
+    def why_waiting(self) -> str:
+        """Why its folder cannot be used now: it is missing, or its disk is; '' where it can."""
+        return registry.why_waiting(self._record)
 
     def page(self) -> dict[str, Any] | None:
         """What the child last wrote about itself (status.json), None where there is nothing."""

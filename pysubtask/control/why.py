@@ -10,6 +10,7 @@ from .text import amount, clock, files, seconds, span
 
 STALL_SECS = 5.0
 """Moving files without any news for so long count as standing."""
+_MOST_MISSING = 3
 _NETWORK = re.compile(r"network is (unreachable|down)|no route to host|name resolution|name or service not known|getaddrinfo", re.I)
 
 
@@ -23,15 +24,18 @@ def standing(page: Mapping[str, Any], now: float) -> float | None:
 
 def why(
     page: Mapping[str, Any] | None, *, pid: int | None, last_sign: float | None, now: float,
-    queue: Mapping[str, Any] | None = None, limit: float = 0, frozen: bool = False,
+    queue: Mapping[str, Any] | None = None, limit: float = 0, frozen: bool = False, missing: str = "",
 ) -> str:  # fmt: skip
     """The sentence.
 
     ``page``: what the child last wrote about itself; ``pid``: of the living child, None where there is none; ``last_sign``:
     when it last wrote anything, and ``now`` (seconds since the epoch); ``queue``: the queue in numbers where that is known
-    better than from the page; ``limit``: RateLimit in bytes per second, 0 is none; ``frozen``: a signal stopped it.
+    better than from the page; ``limit``: RateLimit in bytes per second, 0 is none;
+    ``frozen``: a signal stopped it. ``missing``: what keeps its folder from being used.
     """
     counts = queue if queue is not None else (page or {}).get("queue") or {}
+    if pid is None and missing:
+        return f"{missing[0].upper()}{missing[1:]}. Nothing is sent until it is there; nothing is written in its place."
     if pid is None:
         return _dead(page, counts, last_sign, now)
     if frozen:
@@ -40,7 +44,7 @@ def why(
         return "The child is starting."
     if page.get("state") == "stopped":
         return "The child has stopped and is about to end."
-    return "; ".join([_main(page, counts, now, limit), *_besides(page, counts)]) + "."
+    return "; ".join([_main(page, counts, now, limit), *_besides(page, counts, now)]) + "."
 
 
 def _dead(page: Mapping[str, Any] | None, counts: Mapping[str, Any], last_sign: float | None, now: float) -> str:
@@ -93,7 +97,7 @@ def _main(page: Mapping[str, Any], counts: Mapping[str, Any], now: float, limit:
     return "Nothing to send" + ("; the connection rests" if state == "resting" else "")
 
 
-def _besides(page: Mapping[str, Any], counts: Mapping[str, Any]) -> list[str]:
+def _besides(page: Mapping[str, Any], counts: Mapping[str, Any], now: float) -> list[str]:
     """What does not keep the rest from moving."""
     found = []
     if page.get("disk_low"):
@@ -104,6 +108,13 @@ def _besides(page: Mapping[str, Any], counts: Mapping[str, Any]) -> list[str]:
     paused = [row.get("name") for row in page.get("paused") or [] if row.get("name") is not None]
     if paused:
         found.append(f"{files(len(paused))} paused one by one ('pysubtask queue' says by whom)")
+    missing = page.get("missing") or []
+    for row in missing[:_MOST_MISSING]:
+        since = seconds(row.get("since"))
+        told = "" if since is None else f", since {clock(since, now)}"
+        found.append(f"watch entry {int(row.get('entry') or 0) + 1} waits: {row.get('reason')}{told}")
+    if len(missing) > _MOST_MISSING:
+        found.append(f"{len(missing) - _MOST_MISSING} more folders are missing")
     unread = page.get("cannot_read")
     if unread:
         found.append(f"{files(len(unread))} cannot be read")

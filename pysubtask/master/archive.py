@@ -30,6 +30,7 @@ class Scope(NamedTuple):
 
     ``static`` are the watched files, ``dirs`` the watched folders; ``left`` is the folder of the first watched file,
     where files with one of ``endings`` count as left over from earlier runs. ``own``: files that are no data.
+    ``first``: the first watched folder, which is never made.
     """
 
     root: str | None
@@ -39,6 +40,7 @@ class Scope(NamedTuple):
     left: str | None
     endings: frozenset[str]
     own: OwnFiles = NONE
+    first: str = os.sep
 
 
 class Proof(NamedTuple):
@@ -78,6 +80,7 @@ def scope(entries: Sequence[Entry], archive: str | None, others: Iterable[str | 
         os.path.dirname(files[0]) if files else None,
         frozenset(os.path.splitext(path)[1] for path in files),
         own,
+        first,
     )
 
 
@@ -241,6 +244,8 @@ class Archive:
 
     def _move(self, root: str, old: Old, *, ours: bool = False) -> bool:
         folder, name = os.path.split(old.path)
+        if not os.path.isdir(self._where.first):
+            return False
         try:
             reserved = _reserve(day_folder(root, old.mtime_ns), name)
             target = reserved.path

@@ -19,11 +19,10 @@ def make_ready(state_dir: str, *, fresh: bool = True) -> None:
     handled stamps.
 
     That list says nothing about what will be notified from here on. OSError where the folder cannot be
-    made, or is another user's.
+    made, or is another user's, or where there is no watched folder: that one is never made here.
     """
     task = os.path.dirname(state_dir)
     top = os.path.dirname(task)
-    os.makedirs(os.path.dirname(top), exist_ok=True)
     for folder in (top, task, state_dir):
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder, 0o700)

@@ -40,6 +40,7 @@ from .voice import Voice
 _TIMER_SECS = 0.05
 _BY_THE_WAY_SECS = 0.005
 _LOOK_EVERY_SECS = 0.25
+_FOLDER_SECS = 1.0  # between two looks for a watched folder that is missing
 _KILL_WAIT_SECS = 5.0
 _STOP_MARGIN_SECS = 5.0
 
@@ -120,6 +121,9 @@ class BaseMaster(Voice):
         from .old_files import OldFiles
 
         self._holds = Holds(self._rule, self._stamps, self.logger)
+        from .places import Places
+
+        self._places = Places(self._entries, [seat.plan for seat in self._seats])
         self._old_files = OldFiles(self._entries, [seat.plan for seat in self._seats], self._own_files, self.logger)
 
     def __enter__(self) -> Self:
@@ -225,7 +229,8 @@ class BaseMaster(Voice):
             self._supervise()
             return False
         notify = self._static[i]
-        stamped = self._stamp(notify) if ignore_burst_mode or notify not in self._watched.bursting else self._holds.call(notify)
+        at_once = ignore_burst_mode or notify not in self._watched.bursting or self._stamps.is_closed(notify)
+        stamped = self._stamp(notify) if at_once else self._holds.call(notify)
         self._supervise()
         return stamped
 
@@ -242,7 +247,7 @@ class BaseMaster(Voice):
         if notify is None:
             self.logger.error("Notify file [%s] is not watched!%s", path, self._why_own(path))
             stamped = False
-        elif ignore_burst_mode or not self._watched.bursts(notify):
+        elif ignore_burst_mode or not self._watched.bursts(notify) or self._stamps.is_closed(notify):
             stamped = self._stamp(notify)
         else:
             stamped = self._holds.call(notify)
@@ -358,6 +363,14 @@ class BaseMaster(Voice):
     def _spawn(self, index: int) -> None:
         seat = self._seats[index]
         seat.stopped = False
+        waited, usable = bool(self._places.why), self._places.look(self.logger)
+        self._stamps.closed = self._places.closed
+        if not usable:
+            seat.last_exit = f"not started: {self._places.why}"
+            seat.restarts = seat.restarts._replace(due=time.monotonic() + _FOLDER_SECS)
+            return
+        if waited and self._old_files.daily:
+            self._old_files.start(True)
         seat.restarts = seat.restarts.began(time.monotonic())
         try:
             make_ready(seat.plan.state_dir)

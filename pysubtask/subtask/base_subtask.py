@@ -6,6 +6,7 @@ plain and synchronous, for people who subclass :class:`BaseSubtask`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -26,12 +27,14 @@ from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import log_options, set_level, setup_logging
 from ..common.notify import Stamp
 from ..common.own_files import OwnFiles
+from ..common.place import device_of
 from ..common.process import EXIT_STOPPED
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from . import heartbeat
 from .board import Board
 from .intake import Intake, Rules
+from .missing import Footing, Missing
 from .orders import Orders
 from .own_queue import drop_own
 from .page import Page
@@ -187,6 +190,9 @@ class BaseSubtask:
             self._close()
 
     def _take_lock(self) -> None:
+        first = first_folder(self.handoff.entries)
+        if not os.path.isdir(first):
+            raise FileNotFoundError(errno.ENOENT, "There is no such folder to keep the state in", first)
         pid = os.getpid()
         me = Holder(pid, process_start(pid) or "", self.handoff.master_pid, self.handoff.master_start)
         self._lock.acquire(me)
@@ -196,7 +202,10 @@ class BaseSubtask:
         # Several queues may share a bak folder: each knows its own snapshots by this.
         tag = hashlib.sha256(os.fsencode(handoff.state_dir)).hexdigest()[:10]
         own = OwnFiles(handoff.own, [entry.path for entry in handoff.entries if entry.kind == "file"])
-        self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]), own.why_opened)
+        first = first_folder(handoff.entries)
+        self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]), own.why_opened, first)
+        self._missing = Missing(handoff.entries, self.settings.get("RequiresMount"), self.log, self.wall)
+        self._footing = Footing(handoff.state_dir)
         self._store = Store(handoff.state_dir, self.destination(), self._snapshotter.drop, self.wall)
         self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall, self.board.guard)
         self._page = Page(handoff.state_dir, self.board, self.events, self._store, self.wall)
@@ -219,7 +228,6 @@ class BaseSubtask:
             self.events.emit("destination_changed", destination=self.destination())
         drop_own(self._store, own, self.events, self.log)
         skip = [folder for folder in (handoff.bak_dir, os.path.dirname(os.path.dirname(handoff.state_dir))) if folder]
-        first = first_folder(handoff.entries)
         archive = os.path.normpath(os.path.join(first, self.settings["ArchiveToFolder"] or "."))
         if archive != first:
             skip.append(archive)
@@ -256,7 +264,7 @@ class BaseSubtask:
         try:
             registry.announce(registry.Record(
                 handoff.task, handoff.extension, self.destination(), handoff.state_dir, handoff.label,
-                first_folder(handoff.entries), handoff.config_file,
+                first, handoff.config_file, device_of(first),
             ))  # fmt: skip
         except OSError as exc:
             self.log.info("Commands without a config will not find this task: %s", exc)
@@ -297,6 +305,8 @@ class BaseSubtask:
             now = self.clock()
             self.tick(now)
             failure = self.check(now)
+            if self._footing.is_gone():
+                failure = f"The folder {self.handoff.state_dir} is gone, or another one is in its place"
             if failure:
                 self.log.error("%s", failure)
                 return EXIT_FAILED
@@ -379,9 +389,12 @@ class BaseSubtask:
     def tick(self, now: float) -> None:
         """One look at everything."""
         self._look = False
+        if self._footing.is_gone():
+            return
         self._orders.look()
         if not self.Enabled:
             return
+        self.board.set(missing=self._missing.look(now))
         self._guarded("process_interval", self.process_interval)
         self._watch.offer(residual.take(self.handoff.state_dir))
         self._intake.take(now)
@@ -400,7 +413,8 @@ class BaseSubtask:
         """Until the next tick: the timer's end, a file event, a settling file, a fault's next try. The status page is
         written in between."""
         until = now + float(self.settings["TimerIntervalSecs"])
-        for at in (self._watch.next_at(now), self._intake.next_at(), self._hook_due(), self._heartbeat.next_at()):
+        for at in (self._watch.next_at(now), self._intake.next_at(), self._hook_due(), self._heartbeat.next_at(),
+                   self._missing.next_at()):
             if at is not None:
                 until = min(until, at)
         until = max(until, now + _LEAST_PAUSE)

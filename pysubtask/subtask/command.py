@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from ..common.entries import Entry, first_folder, read_entries
 from ..common.errors import ConfigError
 from ..common.handoff import Handoff
 from ..common.own_files import OwnFiles
+from ..common.place import near
 from .base_subtask import EXIT_CONFIG, BaseSubtask
 
 PASSWORD_VARIABLE = "PYSUBTASK_PASSWORD"
@@ -148,6 +150,10 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
         section = {key: given[key] for key in _DROPBOX_KEYS if key in given}
         config["dropbox"] = {**section, "UseDropbox": True} | {key: token for key, token in tokens.items() if token}
     made = plan(extension, f"pysubtask.{extension}", config, first_folder(entries))
+    folder = first_folder(entries)
+    if entries and not os.path.isdir(folder):
+        raise ConfigError("-wd" if entries[0].kind == "dir" else "-w", f"there is no folder {folder}{near(folder)}",
+                          f"Name the folder that the data is in, or make it: mkdir -p {shlex.quote(folder)}")  # fmt: skip
     log_file = made.settings["Subtask_Log_FileName"]
     own = dict(made.own)
     if extension == "ftp" and args.password_file is not None:

@@ -60,12 +60,12 @@ class Snapshotter:
 
     ``tag``: a short text, unique to the owner among all who share the folder, that begins each of its names.
     ``min_free``: tells how many bytes of disk space must be left. ``refused``: why a file that was opened by a name may not be
-    copied (or nothing).
+    copied (or nothing). ``base``: without this folder ``folder`` is not made.
     """
 
     def __init__(
         self, folder: str | None, tag: str, min_free: Callable[[], int],
-        refused: Callable[[str, os.stat_result], str] = lambda path, found: "",
+        refused: Callable[[str, os.stat_result], str] = lambda path, found: "", base: str = os.sep,
     ) -> None:
         if not tag or "/" in tag or "\0" in tag or len(os.fsencode(tag)) > 64:
             raise ValueError(f"a tag is a short text without '/': {tag!r}")
@@ -73,6 +73,7 @@ class Snapshotter:
         self._tag = tag
         self._min_free = min_free
         self._refused = refused
+        self._base = base
         # Names of one run rise; those of two runs differ by their start.
         self._run = f"{time.time_ns():x}"
         self._numbers = itertools.count(1)
@@ -187,6 +188,8 @@ class Snapshotter:
             try:
                 out = self._make(folder, temp, handle, before, base)
             except FileNotFoundError:
+                if not os.path.isdir(self._base):
+                    raise
                 os.makedirs(folder, exist_ok=True)
                 out = self._make(folder, temp, handle, before, base)
         except OSError as exc:

@@ -41,6 +41,8 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
 
 def lines(outlook: Outlook, limit: int | None) -> Iterator[str]:
     """An outlook for people; of each list the first ``limit``."""
+    for one in outlook.missing:
+        yield plain(f"MISSING {one.path}: {one.why}")
     for child in outlook.children:
         yield ""
         yield plain(f"{child.label} -> {child.destination}")

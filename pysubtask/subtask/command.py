@@ -62,6 +62,8 @@ def run(subtask: type[BaseSubtask], extension: str, plan: Planner, argv: Sequenc
     _forget_the_apps_signals()
     try:
         told = handoff.read() if args.handoff else by_hand(args, extension, plan)
+        if not args.handoff:
+            _check_folder(told.entries)
         return subtask(told).run()
     except ConfigError as exc:
         print(f"pysubtask: {exc}", file=sys.stderr)  # noqa: T201 - the command line's own voice
@@ -150,10 +152,6 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
         section = {key: given[key] for key in _DROPBOX_KEYS if key in given}
         config["dropbox"] = {**section, "UseDropbox": True} | {key: token for key, token in tokens.items() if token}
     made = plan(extension, f"pysubtask.{extension}", config, first_folder(entries))
-    folder = first_folder(entries)
-    if entries and not os.path.isdir(folder):
-        raise ConfigError("-wd" if entries[0].kind == "dir" else "-w", f"there is no folder {folder}{near(folder)}",
-                          f"Name the folder that the data is in, or make it: mkdir -p {shlex.quote(folder)}")  # fmt: skip
     log_file = made.settings["Subtask_Log_FileName"]
     own = dict(made.own)
     if extension == "ftp" and args.password_file is not None:
@@ -166,6 +164,14 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
         made.task, extension, f"pysubtask.{extension}", entries, made.settings, made.burst, made.state_dir, made.bak_dir,
         None if log_file is None else os.path.abspath(log_file), not args.quiet, None, None, [], label=made.label, own=own,
     )  # fmt: skip
+
+
+def _check_folder(entries: Sequence[Entry]) -> None:
+    """ConfigError where there is no folder to keep the state in: a person who types it is told at once, a master waits."""
+    folder = first_folder(entries)
+    if entries and not os.path.isdir(folder):
+        raise ConfigError("-wd" if entries[0].kind == "dir" else "-w", f"there is no folder {folder}{near(folder)}",
+                          f"Name the folder that the data is in, or make it: mkdir -p {shlex.quote(folder)}")  # fmt: skip
 
 
 def _password(path: str | None) -> str | None:

@@ -29,7 +29,7 @@ class Handoff(NamedTuple):
     local heartbeat file. ``mark`` stands for the settings: the child repeats it in its status, so that a master knows
     which settings that was written under. ``left_out``: absolute paths of what is not watched where it lies inside a
     recursive folder. ``label``: what people call the task. ``config_file``: the file its config was read from, '' for an
-    app's own. ``own``: files that are no data wherever they are found (absolute path -> what it is), see ``own_files``.
+    app's own. ``own``: files that are no data wherever they are found (absolute path -> what it is), see ``never_sent``.
     """
 
     task: str

@@ -1,6 +1,6 @@
 """Which names are those of this program's own files and of its user's secrets: such files are never data.
 
-Pure: names alone decide here. ``own_files`` adds what has to be looked at (links, folders of several names).
+Pure: names alone decide here. ``never_sent`` adds what has to be looked at (links, folders of several names).
 """
 
 import functools

@@ -74,12 +74,22 @@ def why_waiting(record: Record) -> str:
 
 
 def records() -> list[Record]:
-    """All that are known and have a state folder still, or a folder that is missing now, by task and extension."""
-    found = []
+    """All that are known and have a state folder still, by task and extension."""
+    return _records()[0]
+
+
+def missing() -> list[Record]:
+    """All that are known and whose folder is missing now, or its disk, by task and extension."""
+    return _records()[1]
+
+
+def _records() -> tuple[list[Record], list[Record]]:
+    found: list[Record] = []
+    away: list[Record] = []
     try:
         names = os.listdir(folder())
     except OSError:
-        return []
+        return [], []
     for name in names:
         path = os.path.join(folder(), name)
         if not name.endswith(".json"):
@@ -88,13 +98,13 @@ def records() -> list[Record]:
         if record is None or not os.path.isdir(record.state_dir):
             # A disk that is not mounted now may come back; what no file stands for any more goes.
             if record is not None and why_waiting(record):
-                found.append(record)
+                away.append(record)
             elif record is None or os.path.isdir(os.path.dirname(os.path.dirname(record.state_dir))):
                 with contextlib.suppress(OSError):
                     os.unlink(path)
             continue
         found.append(record)
-    return sorted(found, key=lambda record: record[:4])
+    return sorted(found, key=lambda record: record[:4]), sorted(away, key=lambda record: record[:4])
 
 
 def _path(state_dir: str) -> str:

@@ -10,14 +10,14 @@ from .entries import STATE_FOLDER, Entry, below, selects
 from .notify import data_name, is_signal_file, notify_name
 
 if TYPE_CHECKING:
-    from .own_files import OwnFiles
+    from .never_sent import NeverSent
 
 
 class Dirs:
     """The folder entries of a task. ``closed``: absolute paths of folders that are not watched where they lie inside
     a recursive one. ``own``: the files that are no data."""
 
-    def __init__(self, entries: Iterable[Entry], closed: Container[str] = (), own: OwnFiles | None = None) -> None:
+    def __init__(self, entries: Iterable[Entry], closed: Container[str] = (), own: NeverSent | None = None) -> None:
         self.entries = tuple(entry for entry in entries if entry.kind == "dir")
         self._by_path = {entry.path: entry for entry in self.entries}
         self._closed = closed
@@ -55,7 +55,7 @@ class Watched:
     ``files``: named data file -> its notify file. ``bursting``: the notify files of those in burst mode.
     """
 
-    def __init__(self, entries: Sequence[Entry], closed: Container[str], own: OwnFiles | None = None) -> None:
+    def __init__(self, entries: Sequence[Entry], closed: Container[str], own: NeverSent | None = None) -> None:
         self.files = {entry.path: notify_name(entry.path) for entry in entries if entry.kind == "file"}
         self.bursting = {notify_name(entry.path) for entry in entries if entry.kind == "file" and entry.burstmode}
         self._dirs = Dirs(entries, closed, own)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..common.config import shown
 from ..common.errors import ConfigError
-from ..common.own_files import OwnFiles
+from ..common.never_sent import NeverSent
 from ..common.own_names import LOG
 from ..master.destinations import closed_paths
 from ..master.own import CONFIG, all_own
@@ -145,7 +145,7 @@ def _never_sent(task: TaskConfig) -> Iterator[Problem]:
                           "with your data.")  # fmt: skip
 
 
-def own_of(task: TaskConfig) -> OwnFiles:
+def own_of(task: TaskConfig) -> NeverSent:
     """The files that are no data of this task."""
     return all_own(task.entries, task.plans, (), task.beside)
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from ..common import registry
 from ..common.entries import Entry, below, first_folder, remote_name, selects
+from ..common.never_sent import NeverSent
 from ..common.notify import is_signal_file
-from ..common.own_files import OwnFiles
 from ..common.place import why_not
 from ..common.receipts import Receipt, read_receipts
 from ..common.status import read_status
@@ -99,7 +99,7 @@ def _missing(task: TaskConfig) -> Iterator[Skipped]:
 
 
 def _files(
-    entries: Sequence[Entry], closed: set[str], own: OwnFiles, skipped: list[Skipped]
+    entries: Sequence[Entry], closed: set[str], own: NeverSent, skipped: list[Skipped]
 ) -> Iterator[tuple[Entry, str, os.stat_result]]:
     """Every data file that counts, with its entry."""
     dirs = Dirs(entries, closed, own)
@@ -132,7 +132,7 @@ def _files(
                     yield from _in_dir(entry, item, skipped)
 
 
-def _why_own(item: os.DirEntry[str], own: OwnFiles) -> str:
+def _why_own(item: os.DirEntry[str], own: NeverSent) -> str:
     """Why a file that is found is no data: one of ours by its name, or a link to one."""
     why = own.why(item.path) or (own.why(os.path.realpath(item.path)) if item.is_symlink() else "")
     if why:
@@ -192,7 +192,7 @@ def _child(
 
 
 def _archive(
-    task: TaskConfig, newest: Sequence[Mapping[str, Receipt]], own: OwnFiles, now: float
+    task: TaskConfig, newest: Sequence[Mapping[str, Receipt]], own: NeverSent, now: float
 ) -> tuple[str | None, tuple[tuple[str, str], ...]]:
     settings = task.plans[0].settings
     if not task.archives:

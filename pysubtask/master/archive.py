@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..common.entries import Entry, first_folder
+from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HEARTBEAT, hold_name, is_signal_file, notify_name
-from ..common.own_files import NONE, OwnFiles
 from ..common.receipts import Receipt, read_receipts
 from ..common.status import read_status
 from ..common.watched import Dirs
@@ -39,7 +39,7 @@ class Scope(NamedTuple):
     dirs: Dirs
     left: str | None
     endings: frozenset[str]
-    own: OwnFiles = NONE
+    own: NeverSent = NONE
     first: str = os.sep
 
 
@@ -63,7 +63,7 @@ class Old(NamedTuple):
 # ---- what is decided, from names and numbers alone
 
 
-def scope(entries: Sequence[Entry], archive: str | None, others: Iterable[str | None], own: OwnFiles = NONE) -> Scope:
+def scope(entries: Sequence[Entry], archive: str | None, others: Iterable[str | None], own: NeverSent = NONE) -> Scope:
     """What the entries mean for ``archive`` (below the first entry's folder). Folders that are one of ``others``
     (for snapshots, for state), or lie in them or in the archive, are left alone. ``own``: files that are no data."""
     first = first_folder(entries)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..common import residual
 from ..common.entries import Entry
-from ..common.own_files import OwnFiles
+from ..common.never_sent import NeverSent
 from .archive import Archive, Proof, scope
 from .destinations import Plan
 
@@ -20,7 +20,7 @@ class OldFiles:
     ``own``: files that are no data, and stay.
     """
 
-    def __init__(self, entries: Sequence[Entry], plans: Sequence[Plan], own: OwnFiles, logger: logging.Logger) -> None:
+    def __init__(self, entries: Sequence[Entry], plans: Sequence[Plan], own: NeverSent, logger: logging.Logger) -> None:
         settings = plans[0].settings
         closed = [folder for plan in plans for folder in (plan.bak_dir, os.path.dirname(os.path.dirname(plan.state_dir)))]
         proofs = [Proof(plan.state_dir, plan.mark) for plan in plans]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..common.config import Section, Setting, is_secret
 from ..common.entries import Entry
 from ..common.errors import ConfigError
-from ..common.own_files import OwnFiles
+from ..common.never_sent import NeverSent
 from ..common.own_names import LOG
 
 if TYPE_CHECKING:
@@ -95,17 +95,17 @@ def of_modules(entries: Sequence[Entry], settings: Iterable[Mapping[str, Any]]) 
     return found
 
 
-def all_own(entries: Sequence[Entry], plans: Iterable[Plan], logs: Iterable[str], beside: Mapping[str, str]) -> OwnFiles:
+def all_own(entries: Sequence[Entry], plans: Iterable[Plan], logs: Iterable[str], beside: Mapping[str, str]) -> NeverSent:
     """All files of a task that are no data. ``logs``: absolute paths; ``beside``: those that the plans do not know."""
     plans = list(plans)
     found = dict.fromkeys(logs, LOG)
     for plan in plans:
         found.update(plan.own)
     found.update(of_modules(entries, [plan.settings for plan in plans]))
-    return OwnFiles({**found, **beside}, [entry.path for entry in entries if entry.kind == "file"])
+    return NeverSent({**found, **beside}, [entry.path for entry in entries if entry.kind == "file"])
 
 
-def check_entries(entries: Sequence[Entry], own: OwnFiles) -> None:
+def check_entries(entries: Sequence[Entry], own: NeverSent) -> None:
     """ConfigError where an entry names a file that is never sent."""
     for index, entry in enumerate(entries):
         why = own.why_named(entry.path) if entry.kind == "file" else ""

@@ -95,9 +95,9 @@ class BaseMaster(Voice):
         check_mount_covers(entries, plans)
         from .own import all_own, check_entries
 
-        self._own_files = all_own(entries, plans, self._logs, self._beside)
-        check_entries(entries, self._own_files)
-        self._watched = Watched(entries, set(self._closed), self._own_files)
+        self._never_sent = all_own(entries, plans, self._logs, self._beside)
+        check_entries(entries, self._never_sent)
+        self._watched = Watched(entries, set(self._closed), self._never_sent)
         self._static = list(self._watched.files.values())
         self._running = False
         self._own()
@@ -124,7 +124,7 @@ class BaseMaster(Voice):
         from .places import Places
 
         self._places = Places(self._entries, [seat.plan for seat in self._seats])
-        self._old_files = OldFiles(self._entries, [seat.plan for seat in self._seats], self._own_files, self.logger)
+        self._old_files = OldFiles(self._entries, [seat.plan for seat in self._seats], self._never_sent, self.logger)
 
     def __enter__(self) -> Self:
         if not self._running:
@@ -256,7 +256,7 @@ class BaseMaster(Voice):
 
     def _why_own(self, path: str | bytes | os.PathLike[str]) -> str:
         try:
-            why = self._own_files.why(os.path.abspath(os.fsdecode(path)))
+            why = self._never_sent.why(os.path.abspath(os.fsdecode(path)))
         except (TypeError, ValueError, OSError):
             return ""
         return f" It is never sent: {why}." if why else ""
@@ -414,7 +414,7 @@ class BaseMaster(Voice):
                 left_out=self._closed,
                 label=plan.label,
                 config_file=plan.config_file,
-                own=self._own_files.files,
+                own=self._never_sent.files,
             )
         )
         try:

@@ -25,8 +25,8 @@ from ..common.events import EventLog, utc
 from ..common.handoff import Handoff
 from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import log_options, set_level, setup_logging
+from ..common.never_sent import NeverSent
 from ..common.notify import Stamp
-from ..common.own_files import OwnFiles
 from ..common.place import device_of
 from ..common.process import EXIT_STOPPED
 from ..common.watched import Watched
@@ -201,7 +201,7 @@ class BaseSubtask:
         handoff = self.handoff
         # Several queues may share a bak folder: each knows its own snapshots by this.
         tag = hashlib.sha256(os.fsencode(handoff.state_dir)).hexdigest()[:10]
-        own = OwnFiles(handoff.own, [entry.path for entry in handoff.entries if entry.kind == "file"])
+        own = NeverSent(handoff.own, [entry.path for entry in handoff.entries if entry.kind == "file"])
         first = first_folder(handoff.entries)
         self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]), own.why_opened, first)
         self._missing = Missing(handoff.entries, self.settings.get("RequiresMount"), self.log, self.wall)

@@ -18,7 +18,7 @@ from ..common import handoff
 from ..common.entries import Entry, first_folder, read_entries
 from ..common.errors import ConfigError
 from ..common.handoff import Handoff
-from ..common.own_files import OwnFiles
+from ..common.never_sent import NeverSent
 from ..common.place import near
 from .base_subtask import EXIT_CONFIG, BaseSubtask
 
@@ -156,7 +156,7 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
     own = dict(made.own)
     if extension == "ftp" and args.password_file is not None:
         own[os.path.abspath(args.password_file)] = "named by --password-file"
-    guard = OwnFiles(own)
+    guard = NeverSent(own)
     for entry in entries:
         if entry.kind == "file" and (why := guard.why_named(entry.path)):
             raise ConfigError("-w", f"{entry.path} is never sent: it is {why}", "Leave it out; name the files with your data.")

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from ..common.entries import STATE_FOLDER, Entry
 from ..common.globs import match_all_in
+from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY
-from ..common.own_files import NONE, OwnFiles
 from .file_events import FileEvents, Taken, Tended, Wants
 from .named import Named
 from .scan import Folder, Listing
@@ -48,7 +48,7 @@ class Folders:
         nested: Iterable[str],
         named: Mapping[str, Named],
         timer: Callable[[], float] = time.monotonic,
-        ours: OwnFiles = NONE,
+        ours: NeverSent = NONE,
     ) -> None:
         skipped = {form for path in skip for form in (path, os.path.realpath(path))}
         # A folder with an entry of its own belongs to that alone.

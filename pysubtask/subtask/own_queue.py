@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 
 from ..common.events import EventLog, happened
-from ..common.own_files import OwnFiles
+from ..common.never_sent import NeverSent
 from .store import Store
 
 
-def drop_own(store: Store, own: OwnFiles, events: EventLog, log: logging.Logger) -> None:
+def drop_own(store: Store, own: NeverSent, events: EventLog, log: logging.Logger) -> None:
     """Take such versions out of the queue, at the start, before anything of it is sent."""
     if not own:
         return

@@ -9,8 +9,8 @@ from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from ..common.entries import Entry, selects
+from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY, Stamp, data_name, is_signal_file
-from ..common.own_files import NONE, OwnFiles
 
 _SPARE = 100
 
@@ -41,7 +41,7 @@ class Folder:
     """
 
     def __init__(
-        self, index: int, entry: Entry, skip: Container[str], inside: Folder | None = None, name: str = "", own: OwnFiles = NONE
+        self, index: int, entry: Entry, skip: Container[str], inside: Folder | None = None, name: str = "", own: NeverSent = NONE
     ) -> None:
         self.index = index
         self.entry = entry

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from ..common.entries import Entry
+from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, make_notify, notify_name, read_stamp
-from ..common.own_files import NONE, OwnFiles
 from .birth import made_anew
 from .coarse import again, undecided
 from .due import RESIDUAL as RESIDUAL
@@ -59,7 +59,7 @@ class Watch:
         stat: Callable[[str], Stamp | None] = read_stamp,
         wall: Callable[[], int] = time.time_ns,
         timer: Callable[[], float] = time.monotonic,
-        own: OwnFiles = NONE,
+        own: NeverSent = NONE,
     ) -> None:
         self._own = own
         self.mode = "polling"

@@ -94,8 +94,8 @@ def test_a_missing_folder_is_told_never_made_and_waited_for(site, entries, tmp_p
     if entries == [{"dir": "cam"}]:
         assert "(is 'camera' meant?)" in one.log()
     # It is found by who looks for tasks, though it never ran.
-    (record,) = registry.records()
-    assert record.state_dir == one.state and f"there is no folder {folder}" in registry.why_waiting(record)
+    (record,) = registry.missing()
+    assert registry.records() == [] and record.state_dir == one.state and f"there is no folder {folder}" in registry.why_waiting(record)
     folder.mkdir(parents=True)
     data.write_text("1\n")
     one.arrives("a.csv", "1\n")
@@ -142,8 +142,8 @@ def test_a_folder_that_vanishes_is_waited_for_and_not_made_again(site, tmp_path)
     wait_until(lambda: (one.master.check_pending_notifications(), "waits: there is no folder" in one.log())[1], 40, "what is told")
     looked(one)
     assert not (tmp_path / "data").exists()
-    (record,) = registry.records()
-    assert "there is no folder" in registry.why_waiting(record)
+    (record,) = registry.missing()
+    assert registry.records() == [] and "there is no folder" in registry.why_waiting(record)
     shutil.move(tmp_path / "away", tmp_path / "data")
     one.arrives("b.csv", "2")
     (tmp_path / "data" / "c.csv").write_text("3")
@@ -162,7 +162,7 @@ def test_an_empty_mount_point_is_told_from_the_disk_that_was_there(site, tmp_pat
     looked(one)
     assert os.listdir(tmp_path / "usb") == ["a.csv"], "nothing of ours is written there"
     assert f"{tmp_path / 'usb'} is not mounted: its files were on another device" in one.log()
-    (record,) = registry.records()
+    (record,) = registry.missing()
     assert record.device == NO_DISK and "is not mounted" in registry.why_waiting(record)
     # The disk comes, with its state.
     os.makedirs(one.state, 0o700)
@@ -178,7 +178,7 @@ def test_required_mounts(site, tmp_path):
     looked(one)
     assert os.listdir(tmp_path / "usb" / "cam") == []
     assert f"{tmp_path / 'usb'} is not mounted (RequiresMount)" in one.log()
-    (record,) = registry.records()
+    (record,) = registry.missing()
     assert "waits for its disk" in registry.why_waiting(record)
     for wrong, words in (("usb", "no absolute path"), (str(tmp_path / "logs" / "master.txt"), "is a file"),
                          (str(tmp_path / "elsewhere"), "nothing that is watched lies in"), ("", "no absolute path")):  # fmt: skip
@@ -215,9 +215,9 @@ def test_a_record_of_a_version_before_is_read_and_a_stale_one_goes(tmp_path, mon
     (record,) = registry.records()
     assert record.device is None and record.first_folder == str(tmp_path / "data")
     shutil.rmtree(tmp_path / "data")
-    assert [one.state_dir for one in registry.records()] == [str(state)], "its folder may come back"
+    assert [one.state_dir for one in registry.missing()] == [str(state)] and registry.records() == [], "it may come back"
     (tmp_path / "data" / ".pysubtask").mkdir(parents=True)
-    assert registry.records() == [] and not file.exists(), "somebody has removed the task"
+    assert registry.records() == registry.missing() == [] and not file.exists(), "somebody has removed the task"
 
 
 def test_a_child_by_hand_says_so_at_once(tmp_path):

@@ -40,7 +40,7 @@ def command(as_json: bool, tasks: tuple[str, ...]) -> int:
     pysubtask watch
     pysubtask watch roof --json
     """
-    found = find(tasks)
+    found = find(tasks, missing=True)
     if not found:
         raise CommandError(
             "No task is known here. An app or 'pysubtask run' starts one; 'pysubtask init' makes a config for it.", NO_TASK

@@ -136,7 +136,7 @@ def test_what_an_earlier_version_had_queued_is_dropped(station):
     one = station([{"dir": ".", "settle_secs": 0.2}])
     one.write("secret.txt", "hunter")
     one.write("a.csv", "1")
-    one.master._own_files.files.clear()
+    one.master._never_sent.files.clear()
     one.server.rmdir()
     one.server.write_text("no server")
     one.master.start()

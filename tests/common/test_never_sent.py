@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysubtask import defaults_config
-from pysubtask.common.own_files import OwnFiles
+from pysubtask.common.never_sent import NeverSent
 from pysubtask.common.own_names import LOG, is_copy
 
 CONFIG = "the config itself"
@@ -35,13 +35,13 @@ OTHERS = _words(
 
 @pytest.mark.parametrize("name", COPIES)
 def test_what_an_editor_leaves_of_the_config_is_no_data(name: str, tmp_path: Path) -> None:
-    assert OwnFiles({str(tmp_path / "station.toml"): CONFIG}).why(str(tmp_path / name)) == (
+    assert NeverSent({str(tmp_path / "station.toml"): CONFIG}).why(str(tmp_path / name)) == (
         "a copy or temporary of station.toml, the config itself")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_another_file_that_looks_like_a_backup_is_data(name: str, tmp_path: Path) -> None:
-    own = OwnFiles({str(tmp_path / "station.toml"): CONFIG})
+    own = NeverSent({str(tmp_path / "station.toml"): CONFIG})
     assert own.why(str(tmp_path / name)) == ""
     # In another folder even the name of the config itself is somebody's.
     assert own.why(str(tmp_path / "sub" / "station.toml")) == ""
@@ -54,12 +54,12 @@ def test_a_key_without_an_ending_does_not_take_the_names_of_data(name: str) -> N
 
 
 def test_logs_and_what_a_rotation_makes_of_them(tmp_path: Path) -> None:
-    own = OwnFiles({str(tmp_path / "ftp.log.txt"): LOG})
+    own = NeverSent({str(tmp_path / "ftp.log.txt"): LOG})
     for name in ("ftp.log.txt", "ftp.log.txt.1", "ftp.log.txt.12", "ftp.log.txt.2.gz", "ftp.log.txt-20261129", ".ftp.log.txt.swp"):
         assert own.why(str(tmp_path / name)) == LOG, name
     assert own.why(str(tmp_path / "ftp.log.csv")) == own.why(str(tmp_path / "other.log.txt.1")) == ""
     # An entry that names a log means it; what was put aside of it stays ours.
-    named = OwnFiles(own.files, [str(tmp_path / "ftp.log.txt")])
+    named = NeverSent(own.files, [str(tmp_path / "ftp.log.txt")])
     (tmp_path / "ftp.log.txt").write_text("x")
     found = os.stat(tmp_path / "ftp.log.txt")
     assert named.why(str(tmp_path / "ftp.log.txt")) == named.why_named(str(tmp_path / "ftp.log.txt")) == ""
@@ -68,7 +68,7 @@ def test_logs_and_what_a_rotation_makes_of_them(tmp_path: Path) -> None:
 
 
 def test_what_has_no_name_of_ours_is_known_beside_what_is_edited(tmp_path: Path) -> None:
-    own = OwnFiles({str(tmp_path / "station.toml"): CONFIG, str(tmp_path / "logs" / "x.txt"): LOG})
+    own = NeverSent({str(tmp_path / "station.toml"): CONFIG, str(tmp_path / "logs" / "x.txt"): LOG})
     (tmp_path / "4913").write_text("")
     for name in (".goutputstream-AbC123", ".subl1a2b.tmp", "4913"):
         assert "beside station.toml" in own.why(str(tmp_path / name)), name
@@ -78,7 +78,7 @@ def test_what_has_no_name_of_ours_is_known_beside_what_is_edited(tmp_path: Path)
 
 
 def test_what_python_compiled_of_a_config_holds_its_password_too(tmp_path: Path) -> None:
-    own = OwnFiles({str(tmp_path / "my_config.py"): CONFIG})
+    own = NeverSent({str(tmp_path / "my_config.py"): CONFIG})
     for name in ("my_config.cpython-311.pyc", "my_config.cpython-311.opt-1.pyc", "my_config.cpython-311.pyc.140234"):
         assert own.why(str(tmp_path / "__pycache__" / name)) == "compiled from my_config.py, the config itself"
     assert own.why(str(tmp_path / "__pycache__" / "my_config2.cpython-311.pyc")) == ""
@@ -94,7 +94,7 @@ def test_links_hard_links_and_other_names_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to(home)
     (data / "soft.csv").symlink_to(secret)
     os.link(secret, data / "hard.csv")
-    own = OwnFiles({str(secret): "named by ftp.PasswordFile"})
+    own = NeverSent({str(secret): "named by ftp.PasswordFile"})
     assert own.why(str(tmp_path / "alias" / "secret.txt")) == "named by ftp.PasswordFile"
     for name in ("soft.csv", "hard.csv"):
         assert "ftp.PasswordFile" in own.why_named(str(data / name)), name
@@ -103,13 +103,13 @@ def test_links_hard_links_and_other_names_of_a_folder(tmp_path: Path) -> None:
     assert own.why_named(str(plain)) == own.why_opened(str(plain), os.stat(plain)) == own.why_same(os.stat(plain)) == ""
     # The config may be a link itself, as of a deployment.
     (tmp_path / "current.toml").symlink_to(secret)
-    linked = OwnFiles({str(tmp_path / "current.toml"): CONFIG})
+    linked = NeverSent({str(tmp_path / "current.toml"): CONFIG})
     assert linked.why(str(tmp_path / "current.toml")) == linked.why(str(secret)) == CONFIG
 
 
 def test_nothing_is_ours_where_nothing_is_named(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
-    none = OwnFiles({})
+    none = NeverSent({})
     assert not none and none.numbers() == frozenset()
     assert none.why(str(tmp_path / "a")) == none.why_opened(str(tmp_path / "a"), os.stat(tmp_path / "a")) == ""
 

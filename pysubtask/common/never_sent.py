@@ -13,7 +13,7 @@ _MOST_FOLDERS = 10_000
 _CACHE = "__pycache__"
 
 
-class OwnFiles:
+class NeverSent:
     """``files``: absolute path -> what it is (``the config itself``). ``named``: the data files that entries name; a log among
     them is data by that name. ``timer`` in seconds.
 
@@ -116,7 +116,7 @@ class OwnFiles:
         return self._folders[folder]
 
 
-NONE = OwnFiles({})
+NONE = NeverSent({})
 
 
 def _is_empty(path: str) -> bool:

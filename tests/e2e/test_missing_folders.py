@@ -95,7 +95,8 @@ def test_a_missing_folder_is_told_never_made_and_waited_for(site, entries, tmp_p
         assert "(is 'camera' meant?)" in one.log()
     # It is found by who looks for tasks, though it never ran.
     (record,) = registry.missing()
-    assert registry.records() == [] and record.state_dir == one.state and f"there is no folder {folder}" in registry.why_waiting(record)
+    assert registry.records() == [] and record.state_dir == one.state
+    assert f"there is no folder {folder}" in registry.why_waiting(record)
     folder.mkdir(parents=True)
     data.write_text("1\n")
     one.arrives("a.csv", "1\n")

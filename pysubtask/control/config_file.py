@@ -14,7 +14,6 @@ from typing import NamedTuple
 from ..common.config import shown
 from ..common.errors import ConfigError
 from ..common.never_sent import NeverSent
-from ..common.own_names import LOG
 from ..master.destinations import closed_paths
 from ..master.own import CONFIG, all_own
 from .config_task import TaskConfig, read_tasks
@@ -128,7 +127,8 @@ def _own(files: Sequence[str], tasks: Iterable[TaskConfig]) -> dict[str, str]:
 
 
 def _closed(task: TaskConfig) -> tuple[str, ...]:
-    return closed_paths(task.entries, task.plans, [path for plan in task.plans for path, why in plan.own.items() if why == LOG])
+    """Its folders of snapshots and archive. Where another task has its logs may well be a folder of data."""
+    return closed_paths(task.entries, task.plans, ())
 
 
 def _never_sent(task: TaskConfig) -> Iterator[Problem]:

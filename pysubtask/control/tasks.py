@@ -109,7 +109,8 @@ def known() -> list[Task]:
 
 def find(words: Sequence[str], *, missing: bool = False) -> list[Task]:
     """The tasks that are meant (``missing``: those too whose folder is not there now): each word is ``task``,
-    ``task/extension``, or a folder: one that is watched, or a state folder. No word means all. CommandError where a word fits none."""
+    ``task/extension``, or a folder: one that is watched, or a state folder. No word means all. CommandError where a word fits
+    none."""
     everything = known() + [Task(record) for record in (registry.missing() if missing else ())]
     if not words:
         return everything

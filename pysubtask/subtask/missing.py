@@ -39,7 +39,7 @@ class Missing:
             unmounted = self._mount is not None and not os.path.ismount(self._mount)
             for folder, index in self._folders.items():
                 self._look_at(folder, index, unmounted, now)
-        return list(self._found.values())
+        return [dict(row) for row in self._found.values()]
 
     def next_at(self) -> float | None:
         """When to look again though nothing else happens; None while nothing is missing."""

@@ -182,6 +182,24 @@ def test_no_task_sends_what_another_task_or_drop_in_has(tmp_path: Path):
         "b.pw", "conf.d/b.toml.off", "deep/old-b/x", "deep/upload/ftp/x", "deep/x.csv"], "nobody says what these are now"
 
 
+def test_where_another_task_has_its_log_the_data_is_data(tmp_path: Path):
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    (tmp_path / "data" / "deep" / "x.csv").write_text("1")
+    (tmp_path / "data" / "deep" / "b.log").write_text("1")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "x.toml").write_text(f"""
+        [ftp]
+        Host = "h"
+        [tasks.a]
+        watch = [{{ dir = "data", recursive = true }}]
+        [tasks.b]
+        base.Subtask_Log_FileName = "{tmp_path}/data/deep/b.log"
+        watch = [{{ dir = "b" }}]""")
+    first = look(load(str(tmp_path / "x.toml"), {}).tasks[0], NOW)
+    assert [one.name for one in first.children[0].send] == ["deep/x.csv"]
+    assert [one.why for one in first.skipped] == ["a log of this program"]
+
+
 def test_a_home_that_is_watched_keeps_its_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)

@@ -152,6 +152,25 @@ def test_a_folder_that_vanishes_is_waited_for_and_not_made_again(site, tmp_path)
     wait_until(lambda: [found.name for found in read_receipts(one.state)] == ["a.csv", "b.csv", "c.csv"], 40, "each sent once")
 
 
+def test_a_folder_that_is_removed_and_made_anew_is_begun_anew(site, tmp_path):
+    (tmp_path / "data").mkdir()
+    one = site([{"dir": "data", "settle_secs": 0.1}])
+    (tmp_path / "data" / "a.csv").write_text("1")
+    one.master.start()
+    one.arrives("a.csv", "1")
+    shutil.rmtree(tmp_path / "data")
+    wait_until(lambda: (one.master.check_pending_notifications(), "waits: there is no folder" in one.log())[1], 40, "what is told")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text("2")
+    one.arrives("a.csv", "2")
+    # At once, so that nobody has seen that it was away.
+    shutil.rmtree(tmp_path / "data")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text("3")
+    one.arrives("a.csv", "3")
+    assert "Traceback" not in one.log("child")
+
+
 def test_an_empty_mount_point_is_told_from_the_disk_that_was_there(site, tmp_path):
     """The registry says that the files were on a disk that is mounted nowhere; the folder is there, without their state."""
     (tmp_path / "usb").mkdir()

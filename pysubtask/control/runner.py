@@ -13,9 +13,11 @@ from ..common import requests
 from ..common.errors import ConfigError, PysubtaskError
 from ..common.lock import StateLock
 from ..common.logs import setup_logging
+from ..common.remedy import says_more, sentence
 from ..common.requests import myself, reply_to, send
 from ..common.status import read_status
 from ..master.places import Places
+from . import opening
 from .changes import Changes, compare
 from .config_task import TaskConfig
 from .exits import FAILED, LOCKED, OK, CommandError
@@ -84,6 +86,7 @@ class Runner:
             if self._waits(task):
                 self._missing[task.name] = task
                 continue
+            opening.say(task, self._log)
             try:
                 self._tasks[task.name] = RunningTask(task)
             except CommandError as exc:
@@ -91,7 +94,7 @@ class Runner:
                     raise
                 error = exc
                 self._missing[task.name] = task
-                self._log.error("Task [%s] cannot be started, next try in [%g] secs: %s", task.name, _AGAIN_SECS, exc)
+                self._cannot_start(task, exc)
                 continue
             self._sweep(self._tasks[task.name])
         if error is not None and not self._tasks and not self._places:
@@ -265,8 +268,9 @@ class Runner:
             try:
                 self._tasks[name] = RunningTask(config)
             except (PysubtaskError, OSError) as exc:
-                self._log.error("Task [%s] cannot be started, next try in [%g] secs: %s", name, _AGAIN_SECS, exc)
+                self._cannot_start(config, exc)
                 continue
+            opening.say(config, self._log)
             del self._missing[name]
 
     def _waits(self, config: TaskConfig) -> bool:
@@ -278,6 +282,10 @@ class Runner:
             del self._places[config.name]
             return False
         return True
+
+    def _cannot_start(self, task: TaskConfig, exc: Exception) -> None:
+        words = sentence(str(exc), "", says_more(task.file))
+        self._log.error("Task [%s] cannot be started, next try in [%g] secs: %s", task.name, _AGAIN_SECS, words)
 
     def _answer(self, folder: str, id: str, *, result: Any = None, error: str = "") -> None:
         try:

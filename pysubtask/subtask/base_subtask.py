@@ -29,9 +29,10 @@ from ..common.never_sent import NeverSent
 from ..common.notify import Stamp
 from ..common.place import device_of
 from ..common.process import EXIT_STOPPED
+from ..common.remedy import says_more
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
-from . import heartbeat
+from . import failed, heartbeat
 from .board import Board
 from .intake import Intake, Rules
 from .missing import Footing, Missing
@@ -98,6 +99,8 @@ class BaseSubtask:
         self._again = False
         self._orphan = False
         self._look = False
+        self._failure = ""
+        self._more = says_more(handoff.config_file)
         self._last_notice = clock()
         self._store: Store
         self.events: EventLog
@@ -173,21 +176,30 @@ class BaseSubtask:
         try:
             self._take_lock()
         except (AlreadyRunning, OSError) as exc:
-            self.log.error("%s", exc)
+            self.log.error("%s; %s", exc, self._more)
             return EXIT_LOCKED if isinstance(exc, AlreadyRunning) else EXIT_FAILED
         try:
             self._open()
         except (PysubtaskError, OSError) as exc:
-            self.log.error("Cannot start: %s", exc)
-            self._lock.release()
-            return EXIT_CONFIG if isinstance(exc, ValueError) else EXIT_FAILED
+            return self._cannot_start(exc)
         try:
             return self._live()
         except PysubtaskError as exc:
-            self.log.error("Cannot go on: %s", exc)
+            self._failure = str(exc)
+            self.log.error("Cannot go on: %s; %s", exc, self._more)
             return EXIT_CONFIG if isinstance(exc, ValueError) else EXIT_FAILED
+        except Exception as exc:
+            self._failure = f"an error of the program itself: {exc!r}"
+            raise
         finally:
             self._close()
+
+    def _cannot_start(self, exc: Exception) -> int:
+        """Say why, also to whoever looks at the page later."""
+        self.log.error("Cannot start: %s; %s", exc, self._more)
+        failed.tell(self.handoff, str(exc), self.wall())
+        self._lock.release()
+        return EXIT_CONFIG if isinstance(exc, ValueError) else EXIT_FAILED
 
     def _take_lock(self) -> None:
         first = first_folder(self.handoff.entries)
@@ -221,6 +233,8 @@ class BaseSubtask:
         if self._store.damaged:
             self.log.error("The queue was damaged and is begun anew; every file is offered again: %s", self._store.damaged)
             self.events.emit("spool_damaged", reason=self._store.damaged)
+            self.board.error("spool_damaged", self._store.damaged)
+            self.board.over("spool_damaged")
         else:
             self._snapshotter.sweep(self._store.run(self._store.spool.snapshots))
         if self._store.spool.moved:
@@ -246,7 +260,7 @@ class BaseSubtask:
             handoff.entries, self._watch, self._snapshotter, self._store, self.board, self.events, self.log,
             Rules(self.queue_name, self.clash, self._noticed, lambda: self._page.write(self.clock()), self._look_soon, self.coming,
                   self.gone),
-            self.wall,
+            self.wall, self._more,
         )  # fmt: skip
         self._heartbeat = heartbeat.make(
             self.settings, first_folder(handoff.entries), handoff.state_dir, handoff.owns_heartbeat, socket.gethostname
@@ -299,7 +313,8 @@ class BaseSubtask:
         self.begin()
         self._guarded("start", self.start)
         self.log.info("START! Polling every [%s] secs", self.settings["TimerIntervalSecs"])
-        self.board.state("watching")
+        # Whoever connects meanwhile, or is held, has said so.
+        self.board.leave("starting", "watching")
         self.queue_changed()
         while not self._stop_asked and not self._orphan:
             now = self.clock()
@@ -308,10 +323,13 @@ class BaseSubtask:
             if self._footing.is_gone():
                 failure = f"The folder {self.handoff.state_dir} is gone, or another one is in its place"
             if failure:
+                self._failure = failure
                 self.log.error("%s", failure)
                 return EXIT_FAILED
             self._wait(now)
             if self._again:
+                self.board.state("starting", "reset by an order")
+                self._page.write(self.clock(), force=True)
                 self.close()
                 self.begin_anew("reset by an order")
         self._end()
@@ -322,7 +340,7 @@ class BaseSubtask:
         self._orders.stop()
         self.close()
         self._heartbeat.remove()
-        self.board.state("stopped")
+        self.board.state("failed" if self._failure else "stopped", self._failure)
         self._page.write(self.clock(), force=True)
         self._store.close()
         self._lock.release()
@@ -448,7 +466,9 @@ class BaseSubtask:
         except Exception as exc:  # whatever a person's code raises must not end the timer
             self.log.exception("%s failed", what)
             self.events.emit("hook_failed", hook=what, reason=repr(exc))
+            self.board.error("hook_failed", f"{what}: {exc!r}", what)
             return False
+        self.board.over("hook_failed", about=what)
         return True
 
     # -- for extensions: what goes into the queue ---------------------------------------------------------

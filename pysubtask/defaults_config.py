@@ -79,7 +79,9 @@ _FTP = (
     Setting("SubtaskDescription", "S/FTP Uploader", "", "What the child calls itself in its log."),
     Setting("UseFTP", None, "", "Switches this destination on or off in a TaskMaster; None means: on when Host is set.", kind=bool),
     Setting("UseSFTP", True, "", "True speaks SFTP (over ssh), False FTP or, with UseTLS, FTPS."),
-    Setting("Host", "", "", "The server's name or address."),
+    Setting("Host", "", "", "The server's name or address, or a URL that says protocol, login, port and folder too: "
+            "'ftp://web1234@example.org:2121/public_html' (also sftp://, ftps://). A folder is relative to the login's own; from "
+            "the root with two slashes."),
     Setting("HostPort", -1, "", "The server's port; -1 takes the protocol's own (22, 21, with implicit TLS 990).", low=-1,
             high=65535),
     Setting("HostPath", "", "", "Folder on the server, made where missing; empty is the login's own."),
@@ -97,8 +99,8 @@ _FTP = (
     Setting("SFTPLibrary", None, "", "Who speaks SFTP: None is the client of this package, 'pysftp' the old library of that name "
             "(pip install 'pysubtask[pysftp]'), which is slower and reads no configuration of ssh.", kind=str, choices=("pysftp",)),
     Setting("SSHProgram", "ssh", "", "The ssh program; where it is missing, asyncssh is used instead if installed.", names="file"),
-    Setting("SSHConfigFile", None, "", "ssh's configuration file; 'none' reads none at all, None takes the user's own.", kind=str,
-            names="file"),
+    Setting("SSHConfigFile", None, "", "ssh's configuration file; 'none' reads none at all. Where this is not set, ssh reads the "
+            "user's own (~/.ssh/config).", kind=str, names="file"),
     Setting("KeepAliveSecs", 15, "seconds", "ssh asks the server for a sign of life this often.", low=1, high=3600),
     Setting("KeepAliveCount", 3, "signs", "Missed signs of life after which ssh gives up.", low=1, high=100),
     Setting("UseTLS", None, "", "FTP only: 'explicit' asks for TLS at the server's usual port, 'implicit' speaks it from the "

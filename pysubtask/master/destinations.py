@@ -68,6 +68,11 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
     section = extension if extension in UPLOADERS else None
     settings = resolve(defaults_config.SETTINGS, defaults_config, config, section)
     if extension == "ftp":
+        if ":" in settings["Host"]:
+            from .host_address import spread  # an app whose config has no URL need not pay for it
+
+            rows = {row.key: row for row in defaults_config.SETTINGS["ftp"]}
+            spread(settings, values_of(section_of(config, "ftp")), rows)
         _check_ftp(settings)
     elif extension == "dropbox":
         _check_dropbox(settings)
@@ -232,7 +237,7 @@ def _check_ftp(settings: Mapping[str, Any]) -> None:
         raise ConfigError("ftp.Host", "it is not set", "Give the server's name or address.")
     # A word that begins with a dash would be an option of the ssh program.
     if host.startswith("-") or any(sign in "/@" or sign.isspace() or not sign.isprintable() for sign in host):
-        remedy = "Give the name or address alone; the login name is ftp.User."
+        remedy = "Give the name or address alone (the login name is ftp.User), or a URL such as 'sftp://user@host/folder'."
         raise ConfigError("ftp.Host", f"{host!r} is not the name of a server", remedy)
     user = settings["User"]
     if user.startswith("-") or not user.isprintable():

@@ -30,6 +30,7 @@ from ..common.notify import Stamp
 from ..common.place import device_of
 from ..common.process import EXIT_STOPPED
 from ..common.remedy import says_more
+from ..common.triggers import when_sent
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from . import failed, heartbeat
@@ -50,6 +51,8 @@ from .watch import Due, Watch
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 3
 
 _LEAST_PAUSE = 0.005
+_TOLD_ENTRIES = 10
+"""So many are on the status page, which is written often."""
 
 
 class _Known:
@@ -228,6 +231,8 @@ class BaseSubtask:
             receipt=self._store.run(self._store.spool.meta, "receipt", 0), label=handoff.label,
             folder=first_folder(handoff.entries), config_file=handoff.config_file,
         )  # fmt: skip
+        told = [{"path": entry.path, "when": when_sent(entry)} for entry in handoff.entries[:_TOLD_ENTRIES]]
+        self.board.set(watched=told, watched_more=len(handoff.entries) - len(told))
         self.board.state("starting")
         self.events.emit("started", pid=pid, destination=self.destination())
         if self._store.damaged:

@@ -1,4 +1,4 @@
-"""The queue of a child that does not live, read from its file: nothing is begun, repaired or changed by a look."""
+"""The queue of a child that does not live, read from its file, and whose a name is: a look begins, repairs and changes nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from ..common.lock import StateLock
 from .backlog import Backlog, Counts, Row
+from .claims import Claims as Claims
+from .claims import Other as Other
 from .database import FILE, reading
 
 

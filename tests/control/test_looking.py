@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import resource
 import select
 import signal
@@ -23,6 +24,7 @@ from pysubtask.common.events import Event, read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.control.cli import main
 from pysubtask.control.following import Following
+from tests.control.terminal import Terminal
 from tests.e2e.station import Station
 from tests.helpers import wait_until
 
@@ -243,6 +245,29 @@ def test_the_truth_after_kill_9(station):
     later = [json.loads(line) for line in command("events", "--json", "--since", "1").stdout.splitlines()]
     assert {line["epoch"] for line in later} == {2} and later[0]["n"] == 2
     assert command("events", "--since", "14:77").returncode == 2
+
+
+def test_events_are_cut_on_a_terminal_alone_and_not_when_wide(station):
+    name = f"{'long-' * 30}name.csv"
+    station.write(f"box/{name}", "1\n")
+    station.master.start()
+    station.arrived(f"box/{name}")
+    station.idle()
+
+    def on_screen(*words):
+        with Terminal(station.data, "events", *words, PYSUBTASK_REGISTRY=os.environ[registry.VARIABLE], COLUMNS="80") as terminal:
+            return terminal.end()[1]
+
+    piped = subprocess.run([sys.executable, "-m", "pysubtask", "events"], capture_output=True, text=True, check=True).stdout
+    for whole in (command("events").stdout, piped, on_screen("--wide")):
+        assert re.search(rf"queued  {name}.*\n", whole) and "…" not in whole, whole
+    assert str(station.data / "box" / name) in command("receipts").stdout, "nor is it wrapped"
+    cut = on_screen()
+    assert name not in cut and "…" in cut and max(map(len, cut.splitlines())) <= 80, cut
+    assert command("pause").returncode == 0
+    station.write(f"box/2-{name}", "2\n")
+    wait_until(lambda: status()["queue"]["waiting"] == 1, what="a queued file")
+    assert f"2-{name}" in command("queue").stdout
 
 
 def test_a_look_costs_little(station):

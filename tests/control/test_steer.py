@@ -43,14 +43,14 @@ def run(station, capsys, monkeypatch):
 
 def test_set_says_what_it_changed_and_get_shows_it(station, run):
     assert run("set", "RateLimit=64k", "--keep") == (
-        0, "main/folder_child: RateLimit = 65536 (was 0), kept over restarts\n", "")
+        0, "main/folder_child: RateLimit = 64000 (was 0), kept over restarts\n", "")
     status, out, _ = run("get", "RateLimit", "RetryCount")
     assert status == 0
     assert out.splitlines() == [
-        "main/folder_child", "  RateLimit   65536 bytes per second (kept by 'set --keep')", "  RetryCount  5 tries"]
+        "main/folder_child", "  RateLimit   64000 bytes per second (kept by 'set --keep')", "  RetryCount  5 tries"]
     assert run("set", "RateLimit=64k")[1] == "main/folder_child: nothing changed: the values were these already\n"
     found = json.loads(run("get", "--json", "--all")[1])["main/folder_child"]
-    assert found["RateLimit"] == 65536 and found["Password"] in (None, "********")
+    assert found["RateLimit"] == 64000 and found["Password"] in (None, "********")
     assert run("set", "RateLimit=0", "--keep")[0] == 0
 
 

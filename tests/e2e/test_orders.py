@@ -52,14 +52,14 @@ def test_settings_are_set_said_back_and_kept(station):
     station.pid()
     result = order(station, "set", settings={"TimerIntervalSecs": "0.2", "base.RateLimit": "50k"}, keep=True)
     assert {row["key"]: (row["old"], row["new"]) for row in result["changed"]} == {
-        "TimerIntervalSecs": (0.3, 0.2), "RateLimit": (0, 51200)}
-    assert order(station, "get")["live"]["RateLimit"] == 51200
+        "TimerIntervalSecs": (0.3, 0.2), "RateLimit": (0, 50000)}
+    assert order(station, "get")["live"]["RateLimit"] == 50000
     told = {event.fields["key"]: event.fields for event in kinds(station, "setting_changed")}
     assert told["RateLimit"]["by"] == {"user": "ana", "pid": 7, "command": "a test", "host": "here"}
-    assert (told["RateLimit"]["old"], told["RateLimit"]["new"], told["RateLimit"]["kept"]) == (0, 51200, True)
+    assert (told["RateLimit"]["old"], told["RateLimit"]["new"], told["RateLimit"]["kept"]) == (0, 50000, True)
 
     os.kill(station.pid(), signal.SIGKILL)
-    assert order(station, "get")["live"]["RateLimit"] == 51200
+    assert order(station, "get")["live"]["RateLimit"] == 50000
     assert json.loads((station.state / "settings.json").read_text())["kept"] == ["RateLimit", "TimerIntervalSecs"]
 
     # A config that says something else since then is the later word.

@@ -11,6 +11,7 @@ import click
 from ..config_file import load
 from ..dry_run import Outlook, look
 from ..exits import OK
+from ..names import Names
 from ..text import amount, files, plain
 
 _SHOWN = 10
@@ -28,7 +29,11 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
     pysubtask check station.toml
     """
     found = load(config, os.environ)
-    outlooks = [look(task, time.time()) for task in found.named(names)]
+    wanted = found.named(names)
+    with Names() as taken:
+        # Those that are not asked for have their names all the same.
+        every = {task.name: look(task, time.time(), taken) for task in found.tasks}
+    outlooks = [every[task.name] for task in wanted]
     for path in found.files:
         click.echo(f"{plain(path)}: all right")
     for note in found.notes:
@@ -41,6 +46,9 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
 
 def lines(outlook: Outlook, limit: int | None) -> Iterator[str]:
     """An outlook for people; of each list the first ``limit``."""
+    yield ""
+    yield plain(f"{outlook.name} watches:")
+    yield from _some([f"{path}: {when}" for path, when in outlook.watched], limit)
     for one in outlook.missing:
         yield plain(f"MISSING {one.path}: {one.why}")
     for child in outlook.children:

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from ..exits import OK, CommandError
-from ..output import say, say_json, width
+from ..output import line_width as width
+from ..output import say, say_json
 from ..steer import command_line, meant, task_option
 from ..tasks import Task
 from ..text import amount, files, plain, seconds, span, table, wrapped

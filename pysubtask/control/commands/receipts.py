@@ -9,7 +9,8 @@ import click
 
 from ...common.receipts import Receipt, read_receipts
 from ..exits import FAILED, OK
-from ..output import say, say_json, width
+from ..output import line_width as width
+from ..output import say, say_json
 from ..steer import task_option
 from ..tasks import find, names
 from ..text import amount, clock, plain, seconds, wrapped

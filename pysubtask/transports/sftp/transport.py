@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 
 from ...common.errors import ConfigError, FileRefused, LoginRefused, ServerNotTrusted, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
-from ..checksum import Checks
+from ..checksum import Checks, WrongHash
 from ..meter import Meter
 from ..pace import Pace
 from ..reach import other_speaker, place
 from ..sftp_names import folder_of, identity_of, path_of
+from ..source import open_source
 from ..ssh_login import AnotherKey, Login, another_key, login_of
 from ..swap_record import SwapRecord
 from . import packets
@@ -140,6 +141,17 @@ class SFTPTransport(Transport):
         if isinstance(answer, Status) and answer.code == packets.NO_SUCH_FILE:
             return None
         raise refusal("look", name, answer)
+
+    async def verify(self, job: Job) -> str:
+        client, _ = self._open()
+        fd = open_source(job)
+        try:
+            # Of its own: what is wrong here is no fault of an upload.
+            return await Hashes(client, Checks(self._settings), self._shell).check(job, fd, path_of(self._folder, job.name))
+        except WrongHash:
+            return ""
+        finally:
+            os.close(fd)
 
     async def remove(self, names: Iterable[str]) -> set[str]:
         client, _ = self._open()

@@ -10,6 +10,8 @@ import json
 import os
 from typing import NamedTuple
 
+from .entries import STATE_FOLDER
+from .label import label_of
 from .place import why_not
 
 VARIABLE = "PYSUBTASK_REGISTRY"
@@ -20,9 +22,9 @@ _LATER_FIELDS = ("label", "folder", "config_file")
 
 class Record(NamedTuple):
     """One child: its task, extension, destination (a URL without secrets) and state folder. ``label``: what people call the
-    task; ``folder``: the first folder it watches; ``config_file``: what its config was read from. These are '' where the record
-    is of an older version; the last is '' for an app's own config, too. ``device``: what the folder was on, None where that is not
-    known (see ``place``)."""
+    task; ``folder``: the first folder it watches; ``config_file``: what its config was read from, '' for an app's own config.
+    All three are '' in what an older version wrote (see ``completed``). ``device``: what the folder was on, None where that is
+    not known (see ``place``)."""
 
     task: str
     extension: str
@@ -32,11 +34,6 @@ class Record(NamedTuple):
     folder: str = ""
     config_file: str = ""
     device: int | None = None
-
-    @property
-    def first_folder(self) -> str:
-        """The first folder that it watches, for a record of an older version too."""
-        return self.folder or os.path.dirname(os.path.dirname(os.path.dirname(self.state_dir)))
 
 
 def folder() -> str:
@@ -48,6 +45,12 @@ def folder() -> str:
         return os.path.join(os.environ.get("LOCALAPPDATA") or os.path.expanduser("~"), "pysubtask", "tasks")
     base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return os.path.join(base, "pysubtask", "tasks")
+
+
+def completed(record: Record) -> Record:
+    """The record with a folder and a label: those of an older version are derived from the path of its state folder."""
+    folder = record.folder or os.path.abspath(record.state_dir).rpartition(os.sep + STATE_FOLDER + os.sep)[0]
+    return record._replace(folder=folder, label=record.label or label_of(record.task, record.config_file, folder))
 
 
 def announce(record: Record) -> None:
@@ -70,16 +73,16 @@ def known(state_dir: str) -> Record | None:
 
 def why_waiting(record: Record) -> str:
     """Why a child's folder cannot be used now: it is missing, or its disk is; '' where it can."""
-    return why_not(record.first_folder, record.state_dir, device=record.device)
+    return why_not(completed(record).folder, record.state_dir, device=record.device)
 
 
 def records() -> list[Record]:
-    """All that are known and have a state folder still, by task and extension."""
+    """All that are known and have a state folder still, completed, by task and extension."""
     return _records()[0]
 
 
 def missing() -> list[Record]:
-    """All that are known and whose folder is missing now, or its disk, by task and extension."""
+    """All that are known and whose folder is missing now, or its disk, completed, by task and extension."""
     return _records()[1]
 
 
@@ -98,12 +101,12 @@ def _records() -> tuple[list[Record], list[Record]]:
         if record is None or not os.path.isdir(record.state_dir):
             # A disk that is not mounted now may come back; what no file stands for any more goes.
             if record is not None and why_waiting(record):
-                away.append(record)
+                away.append(completed(record))
             elif record is None or os.path.isdir(os.path.dirname(os.path.dirname(record.state_dir))):
                 with contextlib.suppress(OSError):
                     os.unlink(path)
             continue
-        found.append(record)
+        found.append(completed(record))
     return sorted(found, key=lambda record: record[:4]), sorted(away, key=lambda record: record[:4])
 
 

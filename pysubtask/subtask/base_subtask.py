@@ -226,8 +226,9 @@ class BaseSubtask:
         self._page = Page(handoff.state_dir, self.board, self.events, self._store, self.wall)
         pid = os.getpid()
         self.board.set(
-            pid=pid, pid_start=process_start(pid), master_pid=handoff.master_pid, task=handoff.task, extension=handoff.extension,
-            mark=handoff.mark, destination=self.destination(), started_at=utc(self.wall()), delivered=0, bytes_sent=0,
+            pid=pid, pid_start=process_start(pid), master_pid=handoff.master_pid, master_start=handoff.master_start,
+            task=handoff.task, extension=handoff.extension, mark=handoff.mark, destination=self.destination(),
+            started_at=utc(self.wall()), delivered=0, bytes_sent=0,
             receipt=self._store.run(self._store.spool.meta, "receipt", 0), label=handoff.label,
             folder=first_folder(handoff.entries), config_file=handoff.config_file,
         )  # fmt: skip
@@ -272,11 +273,11 @@ class BaseSubtask:
         )
         levers = Levers(
             self._settings_changed, self.hold_paused, self._queue_changed, Watched(handoff.entries, set(handoff.left_out), own).has,
-            self._stop_ordered, self._reset_ordered,
+            self._stop_ordered, self._reset_ordered, self.connect_now,
         )  # fmt: skip
         steering = Steering(
             handoff.state_dir, handoff.extension, self.settings, handoff.entries, self._store, self.board, self.events, self.log,
-            levers, self.wall, self.clock,
+            levers, self.wall, self.clock, handoff.left_out,
         )  # fmt: skip
         self._orders = Orders(handoff.state_dir, steering.handlers(), self.log, self.wall)
         self._settings_changed(set(self.settings))
@@ -332,7 +333,7 @@ class BaseSubtask:
                 self.log.error("%s", failure)
                 return EXIT_FAILED
             self._wait(now)
-            if self._again:
+            if self._again and not self._stop_asked:
                 self.board.state("starting", "reset by an order")
                 self._page.write(self.clock(), force=True)
                 self.close()
@@ -367,6 +368,12 @@ class BaseSubtask:
 
     def _reset_ordered(self) -> None:
         self._again = True
+        self._look_soon()
+
+    def connect_now(self) -> dict[str, Any] | None:
+        """Called when somebody does not want to wait for the next connection; what comes of it (see Courier), None where this
+        child connects to nothing."""
+        return None
 
     def _settings_changed(self, keys: set[str]) -> None:
         """These settings have new values."""
@@ -388,6 +395,7 @@ class BaseSubtask:
         self._page.write(self.clock(), force=True)
         self._watch.stop()
         self._store.close()
+        self._lock.keep_over_exec()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
     # -- for extensions: what an uploader does besides ----------------------------------------------------

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from ..common.entries import remote_name
 from ..common.errors import ConfigError, SourceChanged
@@ -89,6 +90,9 @@ class UploadSubtask(BaseSubtask):
     def queue_changed(self) -> None:
         if self._courier is not None:
             self._courier.wake()
+
+    def connect_now(self) -> dict[str, Any] | None:
+        return self._courier.connect_now() if self._courier is not None else None
 
     def hold_paused(self) -> None:
         if self._courier is not None:

@@ -215,7 +215,7 @@ def test_the_truth_after_kill_9(station):
     assert found["why"].startswith("The child is dead; its last sign came ") and "3 files are queued" in found["why"]
     words = [sys.executable, "-m", "pysubtask", "status"]
     table = subprocess.run(words, capture_output=True, text=True, timeout=60).stdout.splitlines()
-    assert table[1].split()[:3] == ["main/folder_child", "dead", "3"]
+    assert table[1].split()[:3] == ["data/folder_child", "dead", "3"]
     shown = command("queue").stdout
     assert "no child runs" in shown and shown.count("paused by") == 3 and {"one", "two", "three"} <= set(shown.split())
     rows = json.loads(command("queue", "--json").stdout)[0]
@@ -225,13 +225,14 @@ def test_the_truth_after_kill_9(station):
     # The next child has lost nothing, and a page of its own.
     wait_until(lambda: station.master.check_pending_notifications() or station.page()["pid"] != pid)
     wait_until(lambda: status()["alive"] and status()["queue"]["waiting"] == 3, what="a new child")
-    assert command("drop", "two").stdout == "main/folder_child: dropped two\n"
-    assert command("retry").stdout == "main/folder_child: 2 files offered again\n"
+    assert command("drop", "two").stdout == "data/folder_child: dropped two\n"
+    assert command("retry").stdout == (
+        "data/folder_child: the task is paused, 'pysubtask resume' lets it go on; 2 files offered again\n")
     assert json.loads(command("queue", "--json").stdout)[0]["alive"]
     assert command("resume").returncode == 0
     station.arrived("box/one", "box/three")
     station.idle()
-    assert command("queue").stdout == "main/folder_child: nothing is queued\n"
+    assert command("queue").stdout == "data/folder_child: nothing is queued\n"
 
     proof = command("receipts", str(station.data / "box" / "one"), "three")
     assert proof.returncode == 0 and proof.stdout.count("sha256") == 2

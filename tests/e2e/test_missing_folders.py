@@ -233,7 +233,7 @@ def test_a_record_of_a_version_before_is_read_and_a_stale_one_goes(tmp_path, mon
         del fields[key]
     file.write_text(json.dumps(fields))
     (record,) = registry.records()
-    assert record.device is None and record.first_folder == str(tmp_path / "data")
+    assert record.device is None and record.folder == str(tmp_path / "data")
     shutil.rmtree(tmp_path / "data")
     assert [one.state_dir for one in registry.missing()] == [str(state)] and registry.records() == [], "it may come back"
     (tmp_path / "data" / ".pysubtask").mkdir(parents=True)

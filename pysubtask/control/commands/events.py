@@ -10,7 +10,7 @@ from ...common.events import Event, Tail
 from ..exits import OK, USAGE, CommandError
 from ..output import line_width, say, say_json
 from ..shown import event
-from ..tasks import Task, find, names
+from ..tasks import Task, find, names_here
 from ..text import seconds
 
 _LOOK_SECS = 0.2
@@ -35,7 +35,7 @@ def command(follow: bool, since: str | None, wide: bool, as_json: bool, tasks: t
     """
     found = find(tasks)
     after = Since(since, time.time())
-    tails = [(task, name, Tail(task.state_dir, after=(0, 0))) for task, name in zip(found, names(found), strict=True)]
+    tails = [(task, name, Tail(task.state_dir, after=(0, 0))) for task, name in zip(found, names_here(found), strict=True)]
     while True:
         news = [(task, name, one) for task, name, tail in tails for one in _all(tail)]
         for task, name, one in sorted(news, key=lambda told: told[2].at):

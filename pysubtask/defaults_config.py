@@ -91,13 +91,13 @@ _FTP = (
     Setting("Password", None, "", "Password; never needed with a key or an agent.", kind=str),
     Setting("KeyFile", None, "", "Private key file; None leaves the choice to ssh (its config, its agent).", kind=str,
             names="file"),
-    Setting("HostKey", None, "", "The server's pinned key, as 'SHA256:...' (ssh-keygen -lf shows it); None looks in "
+    Setting("HostKey", None, "", "The server's pinned key, as 'SHA256:...' (ssh-keygen shows it); None looks in "
             "known_hosts.", kind=str),
     Setting("HostKeyPolicy", "strict", "", "'strict' takes only a known host key; 'accept-new' also takes and remembers the key "
             "of a host never seen before.", choices=("strict", "accept-new")),
     Setting("KnownHostsFile", None, "", "A known_hosts file of your own; None takes ssh's.", kind=str, names="file"),
     Setting("SFTPLibrary", None, "", "Who speaks SFTP: None is the client of this package, 'pysftp' the old library of that name "
-            "(pip install 'pysubtask[pysftp]'), which is slower and reads no configuration of ssh.", kind=str, choices=("pysftp",)),
+            "(extra pysubtask[pysftp]), which is slower and reads no configuration of ssh.", kind=str, choices=("pysftp",)),
     Setting("SSHProgram", "ssh", "", "The ssh program; where it is missing, asyncssh is used instead if installed.", names="file"),
     Setting("SSHConfigFile", None, "", "ssh's configuration file; 'none' reads none at all. Where this is not set, ssh reads the "
             "user's own (~/.ssh/config).", kind=str, names="file"),
@@ -122,8 +122,8 @@ _FTP = (
             "second login, where it offers none; 'required' delivers nothing without a hash; 'size' asks for none.",
             choices=("size", "auto", "always", "shell", "required")),
     Setting("DeltaTransfer", True, "", "SFTP only, where the server can copy by itself (OpenSSH 9.0 or later): True sends of a "
-            "file of 256 KiB or more only what changed, wherever that is, and reads each version once more for it; best with pip "
-            "install 'pysubtask[delta]'. False sends all of it, unless it only grew."),
+            "file of 256 KiB or more only what changed, wherever that is, and reads each version once more for it; best with the "
+            "extra pysubtask[delta]. False sends all of it, unless it only grew."),
     Setting("DeadTimeMilli", 180000, "milliseconds", "No notify for this long closes the connection; the next one opens it again.",
             kind=float, low=0, high=_DAY * 1000, live=True),
     Setting("BakToFolder", "upload/ftp", "", "Folder of the snapshots, relative to the first entry's folder. None uploads "

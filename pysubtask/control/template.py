@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..common.advice import keep_private
 from ..common.config import SECTIONS, Setting
 from ..defaults_config import SETTINGS
 from .problems import in_file_words, in_toml, wanted
@@ -27,7 +28,7 @@ on_change = true            # a file is sent again whenever it was changed
 
 [ftp]
 Host = ""                   # <== 2. where to: "ftp://user@host/folder", or sftp://, or ftps://
-#PasswordFile = "secret.txt"      # a file of your own (chmod 600) with the password in its first line
+#PasswordFile = "secret.txt"      # with the password in its first line; run: {private}
 #KeyFile = "~/.ssh/id_ed25519"    # SFTP by key: which one; left out, ssh chooses
 """
 _HEAD = """\
@@ -98,7 +99,7 @@ class Watched(NamedTuple):
 
 def short(file: str = "pysubtask.toml") -> str:
     """The text of a short config with two lines to fill in."""
-    return _SHORT.format(file=file)
+    return _SHORT.format(file=file, private=keep_private("secret.txt"))
 
 
 def filled(watched: Sequence[Watched], section: str, settings: Sequence[tuple[str, str, str]]) -> str:
@@ -138,8 +139,10 @@ def _setting(section: str, row: Setting) -> str:
     if row.secret:
         known = {other.key for other in SETTINGS[section]}
         line = f"#{row.key} = {in_toml(row.default)}"
-        return _entry(meaning, line) if file_key(row) in known else _entry(
-            meaning + " Better in a file of its own, with chmod 600.", line, f'#{file_key(row)} = "secret.txt"')  # fmt: skip
+        if file_key(row) in known:
+            return _entry(meaning, line)
+        better = f" Better in a file of its own, with {keep_private('secret.txt')}."
+        return _entry(meaning + better, line, f'#{file_key(row)} = "secret.txt"')
     return _entry(meaning, f"#{row.key} = {_EXAMPLES.get((section, row.key)) or in_toml(row.default)}")
 
 

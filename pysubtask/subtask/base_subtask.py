@@ -6,6 +6,7 @@ plain and synchronous, for people who subclass :class:`BaseSubtask`.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -16,9 +17,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, TypeVar
 
-from ..common import own_files, registry, residual
+from ..common import limits, own_files, registry, residual
 from ..common.entries import first_folder
 from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError
 from ..common.events import EventLog, utc
@@ -30,11 +31,13 @@ from ..common.notify import Stamp
 from ..common.place import device_of
 from ..common.process import EXIT_STOPPED
 from ..common.remedy import says_more
+from ..common.status import read_status, write_status
 from ..common.triggers import when_sent
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from . import failed, heartbeat
 from .board import Board
+from .faults import Faults
 from .intake import Intake, Rules
 from .missing import Footing, Missing
 from .orders import Orders
@@ -48,6 +51,7 @@ from .store import Store
 from .wake import Wake
 from .watch import Due, Watch
 
+T = TypeVar("T")
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 3
 
 _LEAST_PAUSE = 0.005
@@ -197,6 +201,37 @@ class BaseSubtask:
         finally:
             self._close()
 
+    def when_there_is_room(self, call: Callable[[], T]) -> T:
+        """The result of a call that starts a thread: again, ever less often, while the system starts none. PysubtaskError when
+        a stop is asked for meanwhile."""
+        faults = Faults()
+        while True:
+            try:
+                return call()
+            except RuntimeError as exc:
+                if not limits.is_limit(exc):
+                    raise
+            words = limits.words()
+            if faults.add("start", "no thread", self.clock()):
+                self.log.error("Waiting to start: %s", words)
+            self.board.set(problem={"kind": "process_limit", "text": words})
+            self.board.state("starting", words)
+            self._tell_of_the_start()
+            self._wake.wait(max(0.0, (faults.next_at() or 0.0) - self.clock()))
+            if self._stop_asked:
+                raise PysubtaskError(words)
+            self.board.set(problem=None)
+
+    def _tell_of_the_start(self) -> None:
+        """The page, by way of the queue where that is open; else what the last child left, with what is known by now."""
+        if hasattr(self, "_page"):
+            self._page.write(self.clock(), force=True)
+            return
+        pid = os.getpid()
+        page = {"epoch": 0, "n": 0, "queue": {}, "parked": [], **(read_status(self.handoff.state_dir) or {}), **self.board.page()}
+        with contextlib.suppress(OSError):  # a full disk, too: the log has it
+            write_status(self.handoff.state_dir, {**page, "pid": pid, "pid_start": process_start(pid), "at": utc(self.wall())})
+
     def _cannot_start(self, exc: Exception) -> int:
         """Say why, also to whoever looks at the page later."""
         self.log.error("Cannot start: %s; %s", exc, self._more)
@@ -221,7 +256,8 @@ class BaseSubtask:
         self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]), own.why_opened, first)
         self._missing = Missing(handoff.entries, self.settings.get("RequiresMount"), self.log, self.wall)
         self._footing = Footing(handoff.state_dir)
-        self._store = Store(handoff.state_dir, self.destination(), self._snapshotter.drop, self.wall)
+        destination = self.destination()
+        self._store = self.when_there_is_room(lambda: Store(handoff.state_dir, destination, self._snapshotter.drop, self.wall))
         self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall, self.board.guard)
         self._page = Page(handoff.state_dir, self.board, self.events, self._store, self.wall)
         pid = os.getpid()

@@ -17,8 +17,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
+from ..common import limits
 from ..common.errors import ConfigError, LoginRefused, ServerBusy, ServerNotTrusted, TransportError, TransportLost
 from ..common.events import EventLog, utc
+from ..common.limits import is_limit
 from ..common.remedy import in_words_of, says_more, sentence
 from ..transports.base import Transport
 from .backlog import EVERYTHING
@@ -420,8 +422,11 @@ class Courier:
             await self._connect_failed(exc)
             return
         except Exception as exc:
-            self._desk.log.exception("Connecting failed")
             await self._transport.close()
+            if is_limit(exc):
+                await self._connect_failed(TransportLost(limits.reached(), limits.REMEDY))
+                return
+            self._desk.log.exception("Connecting failed")
             await self._connect_failed(TransportLost(f"internal error: {exc!r}"))
             return
         self._connected, self._deliveries.broken, self._held = True, "", ""

@@ -8,8 +8,10 @@ import random
 from collections.abc import Callable, Container, Coroutine
 from typing import Any, NamedTuple
 
+from ..common import limits
 from ..common.errors import FileRefused, LoginRefused, NotAsLeft, ServerBusy, SourceError, TransportError, TransportLost
 from ..common.events import utc
+from ..common.limits import is_limit
 from ..common.receipts import Receipt
 from ..transports.base import Job, Transport
 from .ahead import Ahead
@@ -185,6 +187,8 @@ class Deliveries:
         except asyncio.CancelledError:
             return TransportLost(self.broken or "stopped")
         except Exception as exc:
+            if is_limit(exc):
+                return TransportLost(limits.reached(), limits.REMEDY)
             self._desk.log.exception("Upload of [%s] failed", version.name)
             return TransportLost(f"internal error: {exc!r}")
 
@@ -211,8 +215,9 @@ class Deliveries:
         except asyncio.CancelledError:
             self.beat_due = True
         except Exception as exc:
-            self._desk.log.exception("Heartbeat failed")
-            self.broken = self.broken or f"internal error: {exc!r}"
+            if not is_limit(exc):
+                self._desk.log.exception("Heartbeat failed")
+            self.broken = self.broken or (limits.words() if is_limit(exc) else f"internal error: {exc!r}")
         else:
             self._beat_problem = ""
             self._desk.board.over("heartbeat_failed")

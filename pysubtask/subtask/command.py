@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -172,7 +171,7 @@ def _check_folder(entries: Sequence[Entry]) -> None:
     folder = first_folder(entries)
     if entries and not os.path.isdir(folder):
         raise ConfigError("-wd" if entries[0].kind == "dir" else "-w", f"there is no folder {folder}{near(folder)}",
-                          f"Name the folder that the data is in, or make it: mkdir -p {shlex.quote(folder)}")  # fmt: skip
+                          "Name the folder that the data is in, or make it before.")  # fmt: skip
 
 
 def _password(path: str | None) -> str | None:

@@ -62,6 +62,8 @@ def lines(outlook: Outlook, limit: int | None) -> Iterator[str]:
     yield ""
     yield plain(f"{outlook.name} watches:")
     yield from _some([f"{path}: {when}" for path, when in outlook.watched], limit)
+    for one in outlook.missing:
+        yield plain(f"MISSING {one.path}: {one.why}")
     for child in outlook.children:
         yield ""
         yield plain(f"{child.label} -> {child.destination}")

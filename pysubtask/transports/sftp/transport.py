@@ -221,7 +221,10 @@ class SFTPTransport(Transport):
                     heard = await reader.read(_FIRST_WORDS)
                 finally:
                     self._meter.end(writer.get_extra_info("socket"))
-                    writer.close()
+                    writer.transport.abort()
+                    # A failed connect leaves nothing open: the socket is closed by the loop's next turn.
+                    with contextlib.suppress(OSError):
+                        await writer.wait_closed()
         return heard
 
     async def _log_in(self, login: Login) -> None:

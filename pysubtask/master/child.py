@@ -12,8 +12,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import IO, NamedTuple, Self
+
+from ..common.errors import ConfigError
+from ..common.program import HOW, Host, for_child, here, start_words
 
 _LOOK_SECS = 0.02
 FIRST_WAIT_SECS = 1.0
@@ -66,9 +69,12 @@ class Launch(NamedTuple):
 
 
 @contextlib.contextmanager
-def _stop_held() -> Iterator[None]:
-    """A child born in here inherits SIGTERM blocked: a stop that comes before it can listen waits until it can."""
-    if not hasattr(signal, "pthread_sigmask"):
+def _stop_held(found: Host) -> Iterator[None]:
+    """A child born in here inherits SIGTERM blocked: a stop that comes before it can listen waits until it can.
+
+    Not that of a frozen program: what unpacks it would never hear a stop. What was notified stays for the next child.
+    """
+    if found.frozen or not hasattr(signal, "pthread_sigmask"):
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -83,20 +89,24 @@ class Child:
 
     def __init__(self, launch: Launch, handoff: int) -> None:
         """Start it, with the descriptor ``handoff`` as its stdin. OSError where that fails."""
-        if not sys.executable:
-            raise OSError("sys.executable is empty: this interpreter does not know its own program")
+        found = here()
+        try:
+            words = start_words(launch.module)
+        except ConfigError as exc:  # the master's constructor has found it right: it has changed since
+            raise OSError(str(exc)) from exc
+        self._unpacks = bool(found.frozen)
         cwd = launch.cwd if os.path.isdir(launch.cwd) else None
         sink = None if launch.console else _sink(launch.log_file)
         output = subprocess.DEVNULL if sink is None else sink
         try:
-            with _stop_held():
+            with _stop_held(found):
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", launch.module, "--handoff"],
+                    [*words, "--handoff"],
                     stdin=handoff,
                     stdout=None if launch.console else output,
                     stderr=None if launch.console else output,
                     cwd=cwd,
-                    env=environment(os.environ, launch.folders),
+                    env=for_child(found, os.environ, launch.folders),
                     close_fds=True,
                     # A session of its own: Ctrl-C in the app's terminal is the app's affair.
                     start_new_session=sys.platform != "win32",
@@ -153,7 +163,10 @@ class Child:
         if os.getpid() != self._owner or self.poll() is not None:
             return
         try:
-            if self._pidfd is not None:
+            worker = unpacked(self.pid) if self._unpacks else self.pid
+            if worker != self.pid:
+                os.kill(worker, number)
+            elif self._pidfd is not None:
                 signal.pidfd_send_signal(self._pidfd, number)
             else:
                 self._process.send_signal(number)
@@ -189,10 +202,37 @@ def wait(children: Iterable[Child], limit: float) -> list[Child]:
             _readable(fd, min(left, 0.5))
 
 
-def environment(now: Mapping[str, str], folders: Iterable[str]) -> dict[str, str]:
-    """The child's environment: the app's, with ``folders`` in front of its PYTHONPATH."""
-    parts = [*folders, *filter(None, [now.get("PYTHONPATH")])]
-    return {**now, **({"PYTHONPATH": os.pathsep.join(parts)} if parts else {})}
+def can_be_started(module: str) -> None:
+    """ConfigError where no child that runs ``module`` can be started from this program."""
+    start_words(module)
+    if not here().frozen:
+        return
+    from importlib.util import find_spec
+
+    for name in dict.fromkeys([module, "pysubtask.subtask.command"]):
+        try:
+            there = find_spec(name)
+        except (ImportError, ValueError):
+            there = None
+        if there is None:
+            remedy = f"--hidden-import {name} (PyInstaller), --include-module={name} (Nuitka)"
+            if name.startswith("pysubtask."):
+                remedy = "--collect-submodules pysubtask (PyInstaller), --include-package=pysubtask (Nuitka)"
+            problem = f"the child's module {name!r} is not in this frozen program"
+            raise ConfigError("SubtaskModuleName", problem, f"Name it when you build: {remedy}; see {HOW}.")
+
+
+def unpacked(pid: int) -> int:
+    """The process that works behind ``pid``, where a one-file program has unpacked itself: its child in the same session.
+
+    Else ``pid`` itself. Signals are meant for that one: the unpacker sees it end, tidies up and ends likewise.
+    """
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            below = [int(word) for word in file.read().split()]
+        return next((one for one in below if os.getsid(one) == pid), pid)
+    except (OSError, ValueError):
+        return pid  # not Linux, or just ended
 
 
 def folders_for(module: str, package_file: str, path: Iterable[str]) -> tuple[str, ...]:

@@ -14,13 +14,13 @@ import shutil
 import socket
 import stat
 import struct
-import sys
 import tempfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
 
+from ...common.program import askpass_words, for_others, here
 from ..ssh_login import asks_for_password
 from .packets import text
 
@@ -28,10 +28,11 @@ FOLDER_PREFIX = "pysubtask-askpass-"
 _LONGEST = 4096
 # Isolated (-I -S) and tiny: it asks, prints, ends.
 _CLIENT = """import socket, sys
+argv = globals().get("argv", sys.argv)
 asking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 asking.settimeout(30)
-asking.connect(sys.argv[1])
-asking.sendall(sys.argv[2].encode("utf-8", "surrogateescape") + b"\\0")
+asking.connect(argv[1])
+asking.sendall(argv[2].encode("utf-8", "surrogateescape") + b"\\0")
 answer = b""
 while True:
     block = asking.recv(4096)
@@ -76,8 +77,7 @@ class Askpass:
             where = os.path.join(self.folder, "s")
             script, program = os.path.join(self.folder, "a.py"), os.path.join(self.folder, "a")
             _write(script, _CLIENT, 0o600)
-            words = " ".join(shlex.quote(word) for word in (sys.executable, "-I", "-S", script, where))
-            _write(program, f'#!/bin/sh\nexec {words} "$1"\n', 0o700)
+            _write(program, _shell_script(askpass_words(here(), script, where)), 0o700)
             self.program = program
             self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._listener.setblocking(False)
@@ -152,6 +152,19 @@ class Askpass:
         self._asking.pop(asker, None)
         self._loop.remove_reader(asker)
         asker.close()
+
+
+def run_client(where: str, question: str) -> None:
+    """Be the program that ssh asks through; SystemExit(1) where there is no answer."""
+    exec(_CLIENT, {"__name__": "__main__", "argv": ["", where, question]})
+
+
+def _shell_script(words: list[str]) -> str:
+    """What hands ssh's question on. A frozen program gets back what ssh does not get of its environment: it is then
+    started from the files that are unpacked already."""
+    theirs = for_others()
+    exports = [f"export {name}={shlex.quote(value)}\n" for name, value in os.environ.items() if theirs.get(name) != value]
+    return f"#!/bin/sh\n{''.join(exports)}exec {' '.join(shlex.quote(word) for word in words)} \"$1\"\n"
 
 
 def _is_own(asker: socket.socket) -> bool:

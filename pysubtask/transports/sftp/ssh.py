@@ -20,6 +20,7 @@ from functools import cache
 
 from ...common.errors import LoginRefused, TransportError, TransportLost
 from ...common.process import process_start
+from ...common.program import for_others
 from ..meter import Meter
 from ..ssh_login import Login
 from .askpass import Askpass, remove_leftover
@@ -174,7 +175,7 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
     argv = ssh_argv(program, login)
     prefix = await asyncio.to_thread(_dies_with_us)
     # Whoever gave us the password in a variable did not give it to ssh.
-    environment = {key: value for key, value in os.environ.items()
+    environment = {key: value for key, value in for_others().items()
                    if not key.startswith("SSH_ASKPASS") and not (password and password in value)}
     askpass: Askpass | None = None
     try:

@@ -27,7 +27,8 @@ class Handoff(NamedTuple):
     ``residual``: paths of files of earlier runs to deliver too. ``owns_heartbeat``: of several children one keeps the
     local heartbeat file. ``mark`` stands for the settings: the child repeats it in its status, so that a master knows
     which settings that was written under. ``left_out``: absolute paths of what is not watched where it lies inside a
-    recursive folder.
+    recursive folder. ``label``: what people call the task. ``config_file``: the file its config was read from, '' for an
+    app's own.
     """
 
     task: str
@@ -46,6 +47,8 @@ class Handoff(NamedTuple):
     owns_heartbeat: bool = True
     mark: str = ""
     left_out: tuple[str, ...] = ()
+    label: str = ""
+    config_file: str = ""
 
     def __repr__(self) -> str:
         shown = self._asdict() | {"settings": masked(self.settings)}
@@ -69,6 +72,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "owns_heartbeat": (bool,),
     "mark": (str,),
     "left_out": (list,),
+    "label": (str,),
+    "config_file": (str,),
 }
 
 

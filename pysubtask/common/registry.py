@@ -13,15 +13,21 @@ from typing import NamedTuple
 VARIABLE = "PYSUBTASK_REGISTRY"
 """Environment variable: another folder for these files."""
 _FIELDS = ("task", "extension", "destination", "state_dir")
+_LATER_FIELDS = ("label", "folder", "config_file")
 
 
 class Record(NamedTuple):
-    """One child: its task, extension, destination (a URL without secrets) and state folder."""
+    """One child: its task, extension, destination (a URL without secrets) and state folder. ``label``: what people call the
+    task; ``folder``: the first folder it watches; ``config_file``: what its config was read from. These are '' where the record
+    is of an older version; the last is '' for an app's own config, too."""
 
     task: str
     extension: str
     destination: str
     state_dir: str
+    label: str = ""
+    folder: str = ""
+    config_file: str = ""
 
 
 def folder() -> str:
@@ -78,7 +84,7 @@ def _read(path: str) -> Record | None:
     try:
         with open(path, "rb") as file:
             found = json.loads(file.read(65536))
-        values = [found[field] for field in _FIELDS]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        values = [found[field] for field in _FIELDS] + [found.get(field, "") for field in _LATER_FIELDS]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return Record(*values) if all(isinstance(value, str) for value in values) else None

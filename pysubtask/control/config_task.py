@@ -208,7 +208,8 @@ def _plans(values: Values, entries: Sequence[Entry], place: Where, prefix: str, 
     seen: set[str] = set()
     while True:
         try:
-            plans = [plan(one, f"pysubtask.{one}", config, first_folder(entries)) for one in switched_on(config)]
+            folder = first_folder(entries)
+            plans = [plan(one, f"pysubtask.{one}", config, folder, place.place) for one in switched_on(config)]
             logs = [log for made in plans for key in ("Master_Log_FileName", "Subtask_Log_FileName")
                     if (log := made.settings[key]) is not None]  # fmt: skip
             closed_paths(entries, plans, logs)

@@ -28,6 +28,10 @@ def task_folder(state_dir: str) -> str:
 class RunMaster(TaskMaster):
     """A master whose children can be seen and hurried by a runner."""
 
+    def __init__(self, config: TaskConfig) -> None:
+        self._config_file = config.file
+        super().__init__(config.watch, config.config)
+
     def take(self, plans: Sequence[Plan]) -> None:
         """The plans for children that are started from now on; they differ in live settings alone."""
         for seat, plan in zip(self._seats, plans, strict=True):
@@ -71,7 +75,7 @@ class RunningTask:
                 "there, or begin [[watch]] with a folder of his own."
             ) from exc
         try:
-            self.master = RunMaster(config.watch, config.config)
+            self.master = RunMaster(config)
             self.master.start(precleanup_old_files=config.archives)
         except BaseException:
             self._lock.release()

@@ -54,11 +54,10 @@ class Restarts(NamedTuple):
 
 
 class Launch(NamedTuple):
-    """How a child is started: ``python -P -m module --handoff`` with these folders added to PYTHONPATH.
+    """How a child is started: ``python -P -m module --handoff --label=LABEL`` with these folders added to PYTHONPATH.
 
-    -P keeps the working folder out of the search for modules: it may well be the folder the data is
-    written to. ``cwd`` is where the child works if it still exists. Without ``console`` its output goes
-    to ``log_file``, or nowhere.
+    A frozen app is started itself instead (see :mod:`pysubtask.common.program`). ``cwd`` is where the child works if it still exists. Without ``console`` its output goes
+    to ``log_file``, or nowhere. ``label`` tells the children of several tasks apart in a list of processes.
     """
 
     module: str
@@ -66,6 +65,7 @@ class Launch(NamedTuple):
     cwd: str
     console: bool
     log_file: str | None
+    label: str = ""
 
 
 @contextlib.contextmanager
@@ -101,7 +101,7 @@ class Child:
         try:
             with _stop_held(found):
                 self._process = subprocess.Popen(
-                    [*words, "--handoff"],
+                    [*words, "--handoff", f"--label={launch.label}"],
                     stdin=handoff,
                     stdout=None if launch.console else output,
                     stderr=None if launch.console else output,

@@ -20,20 +20,21 @@ from ..common.config import (
 )
 from ..common.entries import STATE_FOLDER, Entry, first_folder
 from ..common.errors import ConfigError
+from ..common.label import FIRST_TASK, label_of
 
 UPLOADERS = ("ftp", "dropbox")
 _CHILD_NAMES = {"ftp": "FTPSubtask", "dropbox": "DropboxSubtask"}
 _TOKENS = ("RefreshToken", "RefreshTokenFile", "AccessToken")
 _LOGIN = "set what 'python -m pysubtask.dropbox --login' prints"
 _LONGEST_NAME = 100
-_FIRST_TASK = "main"
 
 
 class Plan(NamedTuple):
     """One child: what it is called, what runs it, what it is told.
 
     ``extension`` names it and its part of the state folder, ``child_name`` is how the log calls it.
-    Folders are absolute, log files as the user wrote them. Its repr shows no secret.
+    Folders are absolute, log files as the user wrote them. ``label`` is what people call the task, ``config_file`` the file
+    it was read from ('' for an app's own config). Its repr shows no secret.
     """
 
     extension: str
@@ -44,6 +45,8 @@ class Plan(NamedTuple):
     burst: dict[str, Any]
     state_dir: str
     bak_dir: str | None
+    label: str = ""
+    config_file: str = ""
 
     @property
     def mark(self) -> str:
@@ -57,8 +60,9 @@ class Plan(NamedTuple):
         return f"Plan({self.extension!r}, {self.module!r}, {masked(self.settings)!r}, {self.state_dir!r})"
 
 
-def plan(extension: str, module: str, config: Any, folder: str) -> Plan:
-    """The child ``extension``, run by ``module``; ``folder`` is the first entry's. ConfigError names key and remedy."""
+def plan(extension: str, module: str, config: Any, folder: str, config_file: str = "") -> Plan:
+    """The child ``extension``, run by ``module``; ``folder`` is the first entry's, ``config_file`` the file that the config was
+    read from. ConfigError names key and remedy."""
     section = extension if extension in UPLOADERS else None
     settings = resolve(defaults_config.SETTINGS, defaults_config, config, section)
     if extension == "ftp":
@@ -68,7 +72,7 @@ def plan(extension: str, module: str, config: Any, folder: str) -> Plan:
     task = _check_task_name(settings["TaskName"])
     for key in ("Master_Log_FileName", "Subtask_Log_FileName"):
         default = {row.key: row.default for name in ("base", section or "base") for row in defaults_config.SETTINGS[name]}[key]
-        if task != _FIRST_TASK and settings[key] == default:
+        if task != FIRST_TASK and settings[key] == default:
             settings[key] = _log_of_its_own(default, task)
     bak = settings["BakToFolder"]
     if bak is not None and not bak.strip():
@@ -85,6 +89,8 @@ def plan(extension: str, module: str, config: Any, folder: str) -> Plan:
         resolve_burst(defaults_config.SETTINGS, defaults_config, config),
         os.path.join(folder, STATE_FOLDER, task, extension),
         None if bak is None else os.path.normpath(os.path.join(folder, bak)),
+        label_of(task, config_file, folder),
+        config_file,
     )
 
 

@@ -45,6 +45,7 @@ class BaseMaster(Voice):
 
     shown_name = "BaseTaskMaster"
     shown_module = "base"
+    _config_file = ""
 
     def __init__(
         self,
@@ -374,10 +375,12 @@ class BaseMaster(Voice):
                 owns_heartbeat=index == 0,
                 mark=plan.mark,
                 left_out=self._closed,
+                label=plan.label,
+                config_file=plan.config_file,
             )
         )
         try:
-            return Child(Launch(plan.module, self._folders[index], self._cwd, self._console, log_file), fd)
+            return Child(Launch(plan.module, self._folders[index], self._cwd, self._console, log_file, plan.label), fd)
         finally:
             os.close(fd)
 
@@ -416,7 +419,8 @@ class TaskMaster(BaseMaster):
 
     def _prepare_extensions(self, entries: list[Entry], config: Any, on: list[str], log_file: str | None, console: bool) -> None:
         folder = first_folder(entries)
-        self._prepare(entries, [plan(name, f"pysubtask.{name}", config, folder) for name in on], log_file, console)
+        plans = [plan(name, f"pysubtask.{name}", config, folder, self._config_file) for name in on]
+        self._prepare(entries, plans, log_file, console)
 
 
 BaseTaskMaster = BaseMaster

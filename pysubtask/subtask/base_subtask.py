@@ -203,7 +203,8 @@ class BaseSubtask:
         self.board.set(
             pid=pid, pid_start=process_start(pid), master_pid=handoff.master_pid, task=handoff.task, extension=handoff.extension,
             mark=handoff.mark, destination=self.destination(), started_at=utc(self.wall()), delivered=0, bytes_sent=0,
-            receipt=self._store.run(self._store.spool.meta, "receipt", 0),
+            receipt=self._store.run(self._store.spool.meta, "receipt", 0), label=handoff.label,
+            folder=first_folder(handoff.entries), config_file=handoff.config_file,
         )  # fmt: skip
         self.board.state("starting")
         self.events.emit("started", pid=pid, destination=self.destination())
@@ -251,7 +252,10 @@ class BaseSubtask:
         self._orders = Orders(handoff.state_dir, steering.handlers(), self.log, self.wall)
         self._settings_changed(set(self.settings))
         try:
-            registry.announce(registry.Record(handoff.task, handoff.extension, self.destination(), handoff.state_dir))
+            registry.announce(registry.Record(
+                handoff.task, handoff.extension, self.destination(), handoff.state_dir, handoff.label,
+                first_folder(handoff.entries), handoff.config_file,
+            ))  # fmt: skip
         except OSError as exc:
             self.log.info("Commands without a config will not find this task: %s", exc)
 

@@ -36,6 +36,8 @@ class Plan(Protocol):
     def state_dir(self) -> str: ...
     @property
     def bak_dir(self) -> str | None: ...
+    @property
+    def label(self) -> str: ...
 
 
 Planner = Callable[[str, str, Any, str], Plan]
@@ -81,6 +83,7 @@ def make_parser(extension: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--handoff", action="store_true", help="read everything from stdin, as a master gives it (not for people)")
+    add("--label", metavar="LABEL", help="with --handoff: what tells children apart in a list of processes (it is not read)")
     add("-w", "-wf", "--watch-file-list", nargs="+", default=[], dest="files", metavar="FILE", help="data files to watch")
     add("-wd", "--watch-dir-list", nargs="+", default=[], dest="dirs", metavar="DIR", help="folders to watch for files")
     add("-task", "--task-name", dest="TaskName", metavar="NAME", help="name of the task (default: main)")
@@ -145,7 +148,7 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
     log_file = made.settings["Subtask_Log_FileName"]
     return Handoff(
         made.task, extension, f"pysubtask.{extension}", entries, made.settings, made.burst, made.state_dir, made.bak_dir,
-        None if log_file is None else os.path.abspath(log_file), not args.quiet, None, None, [],
+        None if log_file is None else os.path.abspath(log_file), not args.quiet, None, None, [], label=made.label,
     )  # fmt: skip
 
 

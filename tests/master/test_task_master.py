@@ -33,7 +33,7 @@ def test_start_hands_over_everything_and_the_child_is_on_its_own(app):
     assert page["folder"] == str(state)
     assert page["same"]
     assert page["master_pid"] == os.getpid()
-    assert page["argv"][1:] == ["--handoff"]
+    assert page["argv"][1:] == ["--handoff", f"--label={app.folder.name}"]
     assert page["session"] == page["pid"]
     assert page["cwd"] == str(app.folder)
     assert page["bak"] == app.path("upload")

@@ -16,20 +16,17 @@ _EXIT_CONFIG = 2
 def freeze_support() -> None:
     """Make a frozen program serve as the child of its masters. Call it in the first line of the program's main.
 
-    Where a master, or an ssh of its child, has started the program, this is that child: it does not return, and
-    raises SystemExit at its end. In any other case, an ordinary Python among them, it returns at once. Without
+    Where a master has started the program, this is that child: it does not return, and raises SystemExit at its end.
+    In any other case, an ordinary Python among them, it returns at once. Without
     it a master in a frozen program raises ConfigError.
     """
     found = program.note_start()
     if not found.frozen:
         return
-    kind, what = program.asked(sys.argv)
-    if kind == "child":
-        sys.argv[1:2] = []
-        sys.exit(_run(what))
-    if kind == "askpass":
-        import_module("pysubtask.transports.sftp.askpass").run_client(what, sys.argv[2])
-        sys.exit(0)
+    module = program.asked(sys.argv)
+    if module:
+        del sys.argv[1]
+        sys.exit(_run(module))
 
 
 def _run(module: str) -> int | None:

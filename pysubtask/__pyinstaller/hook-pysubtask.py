@@ -8,5 +8,5 @@ from PyInstaller.utils.hooks import collect_submodules, copy_metadata
 
 _NOT_FOR_APPS = ("pysubtask.control", "pysubtask.testing", "pysubtask.__main__", "pysubtask.__pyinstaller")
 
-hiddenimports = collect_submodules("pysubtask", filter=lambda name: not name.startswith(_NOT_FOR_APPS))
+hiddenimports = collect_submodules("pysubtask", filter=lambda name: not name.startswith(_NOT_FOR_APPS), on_error="ignore")
 datas = copy_metadata("pysubtask")  # __version__

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from .errors import ConfigError
 
 CHILD = "--pysubtask-child="
-ASKPASS = "--pysubtask-askpass="
 HOW = "docs/frozen-apps.md"
 _NAMES = ("python", "pypy", "graalpy")
 # What the starters of frozen programs put into the environment, for themselves.
@@ -116,24 +115,15 @@ def start_words(module: str) -> list[str]:
     return child_words(here(), module, _Started.host is not None)
 
 
-def askpass_words(found: Host, script: str, socket: str) -> list[str]:
-    """The command line that asks by ``socket`` what follows: by a small ``script`` in a bare interpreter, where there is one."""
-    return [found.inner, ASKPASS + socket] if found.frozen else [interpreter(found), "-I", "-S", script, socket]
-
-
 def again_words(found: Host, original: Sequence[str]) -> list[str]:
     """The program and arguments by which a child replaces itself; ``original`` is sys.orig_argv."""
     return [found.inner if found.frozen else interpreter(found), *original[1:]]
 
 
-def asked(argv: Sequence[str]) -> tuple[str, str]:
-    """('child', module), ('askpass', socket) or ('', ''): what a frozen program was started for."""
+def asked(argv: Sequence[str]) -> str:
+    """The module that a frozen program was started to run as a child; '' where it was started for itself."""
     first, second = (*argv[1:3], "", "")[:2]
-    if first.startswith(CHILD) and second == "--handoff":
-        return "child", first.removeprefix(CHILD)
-    if first.startswith(ASKPASS) and second:
-        return "askpass", first.removeprefix(ASKPASS)
-    return "", ""
+    return first.removeprefix(CHILD) if first.startswith(CHILD) and second == "--handoff" else ""
 
 
 def outside(found: Host, environment: Mapping[str, str]) -> dict[str, str]:

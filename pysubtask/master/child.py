@@ -56,8 +56,9 @@ class Restarts(NamedTuple):
 class Launch(NamedTuple):
     """How a child is started: ``python -P -m module --handoff --label=LABEL`` with these folders added to PYTHONPATH.
 
-    A frozen app is started itself instead (see :mod:`pysubtask.common.program`). ``cwd`` is where the child works if it still exists. Without ``console`` its output goes
-    to ``log_file``, or nowhere. ``label`` tells the children of several tasks apart in a list of processes.
+    A frozen app is started itself instead (see :mod:`pysubtask.common.program`). ``cwd`` is where the child works
+    if it still exists. Without ``console`` its output goes to ``log_file``, or nowhere. ``label`` tells the children of
+    several tasks apart in a list of processes.
     """
 
     module: str

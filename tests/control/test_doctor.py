@@ -321,6 +321,7 @@ class OddSSH(OpenSSHServer):
         path.write_text("\n".join([*lines, *([f"Subsystem sftp {self.subsystem}"] if self.subsystem else [])]) + "\n")
 
 
+@pytest.mark.slow
 @needs_sshd
 @pytest.mark.parametrize(("subsystem", "cause", "line"), [
     ("", "no-sftp", "Subsystem sftp internal-sftp"),

@@ -98,6 +98,7 @@ def on_a_terminal(*words):
     return picture.decode()
 
 
+@pytest.mark.slow
 def test_whoever_joins_whenever_finds_no_gap_and_no_repeat(station):
     """A page is the state as of its event: what it counts and what comes after it make up all receipts, each once."""
     station.master.start()
@@ -189,6 +190,7 @@ def test_a_watch_that_joins_in_the_middle_of_ten_uploads_shows_all_ten(station):
         assert {line["name"] for line in lines if line["kind"] == "delivered"} == {f"{at}.bin" for at in range(10)}
 
 
+@pytest.mark.slow
 def test_the_truth_after_kill_9(station):
     station.master.start()
     pid = station.pid()
@@ -245,6 +247,7 @@ def test_the_truth_after_kill_9(station):
     assert command("events", "--since", "14:77").returncode == 2
 
 
+@pytest.mark.slow
 def test_a_look_costs_little(station):
     """Against the start of a bare interpreter, in processor time, so that a busy machine does not matter: a tenth of a second for
     the look where python itself takes 30 ms."""

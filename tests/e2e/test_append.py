@@ -71,6 +71,7 @@ def test_a_growing_file_costs_what_it_gained(
     assert one.leftovers() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", [{}, {"append": True}], ids=["any file", "append"])
 def test_what_is_done_to_the_file_at_either_end_is_put_right(station: MakeStation, entry: dict[str, Any]) -> None:
     one = station("a.csv", entry)

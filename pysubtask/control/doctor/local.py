@@ -14,6 +14,7 @@ from typing import Any
 
 from ... import __version__
 from ...common.entries import Entry
+from ...common.program import for_others
 from .bbr import Read, read
 from .finding import NOTE, SKIP, Finding, fail, ok, shell_word, size, warn
 from .source import Target
@@ -54,7 +55,8 @@ def versions() -> Finding:
     ssh = shutil.which("ssh")
     if ssh is not None:
         try:
-            said = subprocess.run([ssh, "-V"], stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False)
+            said = subprocess.run([ssh, "-V"], stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False,
+                                  env=for_others())
             words.append(said.stderr.decode("utf-8", "replace").split(",")[0].strip())
         except (OSError, subprocess.TimeoutExpired):
             words.append("ssh does not start")

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ...common.program import for_others
 from ...transports.ssh_login import Login, login_of
 from .finding import Finding, fail, ok, shell_word, warn
 
@@ -95,7 +96,7 @@ def _has_passphrase(path: str) -> bool:
         return False
     try:
         said = subprocess.run([program, "-y", "-P", "", "-f", path], stdin=subprocess.DEVNULL, capture_output=True,
-                              timeout=_SHOW_SECS, check=False, env={**os.environ, "LC_ALL": "C"})
+                              timeout=_SHOW_SECS, check=False, env={**for_others(), "LC_ALL": "C"})
     except (OSError, subprocess.TimeoutExpired):
         return False
     return said.returncode != 0 and b"passphrase" in said.stderr
@@ -126,7 +127,8 @@ def endpoint(settings: Mapping[str, Any]) -> Endpoint:
     if program is None or settings.get("SFTPLibrary"):
         return plain
     try:
-        said = subprocess.run(_show(program, login), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False)
+        said = subprocess.run(_show(program, login), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False,
+                              env=for_others())
     except (OSError, subprocess.TimeoutExpired):
         return plain
     if said.returncode:

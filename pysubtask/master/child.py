@@ -240,8 +240,10 @@ def folders_for(module: str, package_file: str, path: Iterable[str]) -> tuple[st
     """The folders a child needs on its PYTHONPATH to find this package, and a module of the app's own.
 
     ``package_file`` is this package's ``__init__``, ``path`` what the app searches. Folders that every
-    interpreter of this environment searches anyway are left out.
+    interpreter of this environment searches anyway are left out. A frozen program has everything in it.
     """
+    if here().frozen:
+        return ()
     package = os.path.dirname(os.path.abspath(package_file))
     own = module.partition(".")[0] != os.path.basename(package)
     folders = dict.fromkeys([os.path.dirname(package), *(os.path.abspath(folder) for folder in path if own)])
@@ -249,7 +251,10 @@ def folders_for(module: str, package_file: str, path: Iterable[str]) -> tuple[st
 
 
 def _is_standard(folder: str) -> bool:
-    standard = os.path.dirname(os.path.abspath(os.__file__))
+    source = getattr(os, "__file__", None)  # a library without files knows no place
+    if source is None:
+        return os.path.basename(folder) in _PACKAGE_FOLDERS
+    standard = os.path.dirname(os.path.abspath(source))
     zipped = os.path.join(os.path.dirname(standard), "python{}{}.zip".format(*sys.version_info))
     name = os.path.basename(folder)
     return folder == zipped or name in _PACKAGE_FOLDERS or f"{folder}{os.sep}".startswith(f"{standard}{os.sep}")

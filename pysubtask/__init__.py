@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         SourceMissing,
         SpoolBusy,
         SpoolDamaged,
+        SpoolTooNew,
         TransportError,
         TransportLost,
     )
@@ -68,6 +69,7 @@ __all__ = [
     "SourceMissing",
     "SpoolBusy",
     "SpoolDamaged",
+    "SpoolTooNew",
     "TaskMaster",
     "TransportError",
     "TransportLost",

@@ -7,6 +7,7 @@
     |-- AlreadyRunning                another child owns this state folder: stop it or take another TaskName
     |-- SpoolBusy                     another program has the queue file open: close that one, the child tries again
     |-- SpoolDamaged                  the queue file cannot be read: it is put aside, a new one is begun
+    |-- SpoolTooNew                   a later version made the queue file: install that one again; the file stays as it is
     |-- SourceError                   this file cannot be copied now: the notify stays due
     |   |-- SourceMissing             it is not there
     |   |-- SourceChanged             it moved under the copy
@@ -49,6 +50,10 @@ class SpoolBusy(PysubtaskError):
 
 class SpoolDamaged(PysubtaskError):
     """The queue file is not a readable spool of a format this version knows."""
+
+
+class SpoolTooNew(PysubtaskError):
+    """The queue file is of a later format than this version knows. It is not changed and not put aside."""
 
 
 class SourceError(PysubtaskError):

@@ -15,9 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
+from . import own_files
+
 FILE = "events.jsonl"
 ROTATE_BYTES = 1024 * 1024
 _PIECE = 256 * 1024
+_LONGEST_LINE = 4 * 1024 * 1024
 
 
 def utc(wall: float) -> str:
@@ -54,7 +57,7 @@ class EventLog:
         self, state_dir: str, epoch: int, wall: Callable[[], float] = time.time,
         guard: AbstractContextManager[Any] | None = None,
     ) -> None:  # fmt: skip
-        self._path = os.path.join(state_dir, FILE)
+        self._state_dir = state_dir
         self._wall = wall
         self._guard = threading.RLock() if guard is None else guard
         self.epoch = epoch
@@ -81,7 +84,7 @@ class EventLog:
             return self.n
 
     def _append(self, line: bytes) -> None:
-        handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        handle = own_files.open_append(self._state_dir, FILE)
         try:
             size = os.fstat(handle).st_size
             # One write, and a newline in front where an earlier one was cut short by a full disk.
@@ -89,7 +92,7 @@ class EventLog:
         finally:
             os.close(handle)
         if size + len(line) > ROTATE_BYTES:
-            os.replace(self._path, self._path + ".1")
+            own_files.rename(self._state_dir, FILE, FILE + ".1")
 
 
 def _byte_at(handle: int, offset: int) -> bytes:
@@ -104,6 +107,7 @@ class Tail:
     """
 
     def __init__(self, state_dir: str, after: tuple[int, int] | None = None) -> None:
+        self._state_dir = state_dir
         self._path = os.path.join(state_dir, FILE)
         self._after = (0, 0) if after is None else after
         self._place: tuple[int, int] = (0, 0)  # inode and offset
@@ -126,14 +130,14 @@ class Tail:
             # Rotated, or never read: what is left of the one before comes first.
             with contextlib.suppress(OSError):
                 if self._place[0] in (0, os.stat(self._path + ".1").st_ino):
-                    taken = self._take(self._path + ".1", most, events)
+                    taken = self._take(FILE + ".1", most, events)
                     if taken:
                         return taken
             self._place = (os.stat(self._path).st_ino, 0)
-        return self._take(self._path, most, events)
+        return self._take(FILE, most, events)
 
-    def _take(self, path: str, most: int, events: list[Event]) -> int:
-        with open(path, "rb") as file:
+    def _take(self, name: str, most: int, events: list[Event]) -> int:
+        with open(own_files.open_read(self._state_dir, name, look=True), "rb") as file:
             inode = os.fstat(file.fileno()).st_ino
             at = self._place[1] if self._place[0] == inode else 0
             file.seek(at)
@@ -152,16 +156,18 @@ class Tail:
 def read_events(state_dir: str, after: tuple[int, int] = (0, 0)) -> Iterator[Event]:
     """The events behind (epoch, n), oldest first; lines that are no events are passed over."""
     for name in (FILE + ".1", FILE):
-        for line in lines_of(os.path.join(state_dir, name)):
+        for line in lines_of(state_dir, name):
             event = parse(line)
             if event is not None and (event.epoch, event.n) > after:
                 yield event
 
 
-def lines_of(path: str) -> Iterator[bytes]:
-    """The lines of a file as they are; none of one that cannot be opened."""
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        yield from file
+def lines_of(state_dir: str, name: str, *, look: bool = True) -> Iterator[bytes]:
+    """The lines of a file of the state folder as they are, one of more than four megabytes in pieces; none of a file that cannot be
+    opened. ``look``: another user's is read too, to be shown; who acts on what it says passes False."""
+    with contextlib.suppress(OSError), open(own_files.open_read(state_dir, name, look=look), "rb") as file:
+        while line := file.readline(_LONGEST_LINE):
+            yield line
 
 
 def parse(line: bytes) -> Event | None:

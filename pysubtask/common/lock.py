@@ -133,7 +133,10 @@ class StateLock:
 
 
 def _end(holder: Holder, patience: float) -> bool:
-    """End this very process; False where it may not be signalled or outlives SIGKILL by ``patience`` seconds."""
+    """End this very process; False where it is not a child of ours, may not be signalled or outlives SIGKILL by ``patience``
+    seconds."""
+    if not is_child_of_ours(holder.pid):
+        return False
     if sys.platform == "win32":
         try:
             os.kill(holder.pid, signal.SIGTERM)
@@ -167,6 +170,18 @@ def _end(holder: Holder, patience: float) -> bool:
     finally:
         if fd is not None:
             os.close(fd)
+
+
+def is_child_of_ours(pid: int) -> bool:
+    """Whether a process belongs to this user and its command line is a child's, as far as the system tells: the record in a lock
+    file is no reason to end any other."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read(65536)
+            owner = os.fstat(file.fileno()).st_uid
+    except OSError:
+        return True
+    return owner == os.geteuid() and (b"pysubtask" in words or b"--handoff" in words)
 
 
 def _gone(fd: int | None, holder: Holder, patience: float) -> bool:

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from . import own_files
 from .events import lines_of
 
 FILE = "receipts.jsonl"
@@ -58,10 +59,11 @@ def parse(line: bytes) -> Receipt | None:
     return receipt if all(type(value) is kind for value, kind in zip(told, _TYPES, strict=True)) else None
 
 
-def read_receipts(state_dir: str) -> Iterator[Receipt]:
-    """All receipts of the present file, oldest first; torn lines and repeats of a ``seq`` are passed over."""
+def read_receipts(state_dir: str, *, look: bool = True) -> Iterator[Receipt]:
+    """All receipts of the present file, oldest first; torn lines and repeats of a ``seq`` are passed over. ``look``: another
+    user's are read too, to be shown; who acts on what they say passes False."""
     last = 0
-    for line in lines_of(os.path.join(state_dir, FILE)):
+    for line in lines_of(state_dir, FILE, look=look):
         receipt = parse(line)
         if receipt is not None and receipt.seq > last:
             last = receipt.seq
@@ -71,7 +73,7 @@ def read_receipts(state_dir: str) -> Iterator[Receipt]:
 def last_seq(state_dir: str) -> int:
     """The highest ``seq`` in the file, 0 where there is none. Reads the end of the file only."""
     try:
-        with open(os.path.join(state_dir, FILE), "rb") as file:
+        with open(own_files.open_read(state_dir, FILE), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             back = 64 * 1024
             while True:
@@ -89,8 +91,7 @@ def append(state_dir: str, receipts: Iterable[Receipt], *, sync: bool = False) -
     data = b"".join(map(to_line, receipts))
     if not data:
         return
-    handle = os.open(os.path.join(state_dir, FILE), os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-    with os.fdopen(handle, "r+b", buffering=0) as file:
+    with os.fdopen(own_files.open_append(state_dir, FILE), "r+b", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         if size:
             file.seek(size - 1)
@@ -106,29 +107,19 @@ def compact(state_dir: str, this_month: str) -> None:
 
     Does nothing while the file is small. A crash on the way leaves lines twice in a month's file, never none.
     """
-    path = os.path.join(state_dir, FILE)
     try:
-        if os.stat(path).st_size < COMPACT_BYTES:
+        if os.stat(os.path.join(state_dir, FILE)).st_size < COMPACT_BYTES:
             return
     except OSError:
         return
     newest: dict[tuple[str, str, str], Receipt] = {}
     months: dict[str, list[bytes]] = {}
-    for receipt in read_receipts(state_dir):
+    for receipt in read_receipts(state_dir, look=False):
         newest[receipt.path, receipt.name, receipt.destination] = receipt
         if receipt.at[:7] != this_month:
             months.setdefault(receipt.at[:7], []).append(to_line(receipt))
     for month, lines in months.items():
-        with open(os.path.join(state_dir, f"receipts-{month}.jsonl"), "ab", opener=_private) as file:
-            file.write(b"".join(lines))
-            file.flush()
+        with os.fdopen(own_files.open_append(state_dir, f"receipts-{month}.jsonl"), "r+b", buffering=0) as file:
+            own_files.write_all(file.fileno(), b"".join(lines))
             os.fsync(file.fileno())
-    with open(path + ".part", "wb", opener=_private) as file:
-        file.write(b"".join(map(to_line, sorted(newest.values()))))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(path + ".part", path)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    own_files.replace(state_dir, FILE, b"".join(map(to_line, sorted(newest.values()))), sync=True)

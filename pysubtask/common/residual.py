@@ -5,27 +5,28 @@ from __future__ import annotations
 import json
 import os
 
+from . import own_files
+
 FILE = "residual.json"
+_MOST_BYTES = 256 * 1024 * 1024  # a list of a million long paths
 
 
 def offer(state_dir: str, paths: list[str]) -> None:
     """Leave the list for the child, in place of one it has not read yet. Raises OSError."""
-    path = os.path.join(state_dir, FILE)
-    handle = os.open(path + ".part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        json.dump(paths, file)
-    os.replace(path + ".part", path)
+    own_files.replace(state_dir, FILE, json.dumps(paths).encode("ascii"))
 
 
 def take(state_dir: str) -> list[str]:
     """The list, once; empty where there is none or it cannot be read."""
-    path = os.path.join(state_dir, FILE)
+    taken = FILE + ".taken"
     try:
+        # Most ticks there is none: this costs them one call.
+        if not os.path.lexists(os.path.join(state_dir, FILE)):
+            return []
         # Out of the way first: a new list that comes now is the next one.
-        os.rename(path, path + ".taken")
-        with open(path + ".taken", "rb") as file:
-            found = json.load(file)
-        os.unlink(path + ".taken")
+        own_files.rename(state_dir, FILE, taken)
+        found = json.loads(own_files.read(state_dir, taken, most=_MOST_BYTES))
+        own_files.remove(state_dir, taken)
     except (OSError, ValueError, RecursionError):
         return []
     return [item for item in found if isinstance(item, str)] if isinstance(found, list) else []

@@ -204,7 +204,7 @@ class Archive:
             found: dict[str, Receipt] = {}
             newest.append(found)
             destination = _destination(proof)
-            for number, receipt in enumerate(read_receipts(proof.state_dir)):
+            for number, receipt in enumerate(read_receipts(proof.state_dir, look=False)):
                 if receipt.path in wanted and receipt.destination == destination:
                     found[receipt.path] = receipt
                 if not number % _AT_ONCE:
@@ -271,7 +271,7 @@ class Archive:
 
 
 def _destination(proof: Proof) -> str | None:
-    page = read_status(proof.state_dir) or {}
+    page = read_status(proof.state_dir, look=False) or {}
     return page.get("destination") if page.get("mark") == proof.mark else None
 
 

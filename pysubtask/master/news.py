@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from ..common import own_files
 from ..common.events import Event, Tail, read_events
 from ..common.receipts import FILE as RECEIPTS
 from ..common.receipts import parse
@@ -101,7 +102,7 @@ class _Proof:
     """The last receipt of one file at one destination; a receipts file is read once and then only where it has grown."""
 
     def __init__(self, state_dir: str, path: str) -> None:
-        self._file = os.path.join(state_dir, RECEIPTS)
+        self._state_dir = state_dir
         self._path = path
         self._place = (0, 0)
         self._last: tuple[int, int] | None = None
@@ -109,7 +110,7 @@ class _Proof:
     def last(self) -> tuple[int, int] | None:
         """Size and time of the state that was delivered last, None where none was."""
         try:
-            with open(self._file, "rb") as file:
+            with open(own_files.open_read(self._state_dir, RECEIPTS), "rb") as file:
                 found = os.fstat(file.fileno())
                 if found.st_ino != self._place[0] or found.st_size < self._place[1]:
                     self._place, self._last = (found.st_ino, 0), None

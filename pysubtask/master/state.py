@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
-import stat
 from collections.abc import Callable, Sequence
 
+from ..common import own_files
 from ..common.notify import HOLD, NOTIFY, data_name, read_stamp
 
 HANDLED_FILE = "handled.json"
+_MOST_BYTES = 256 * 1024 * 1024  # a stamp each of a million files
 
 
 def make_ready(state_dir: str, *, fresh: bool = True) -> None:
@@ -21,24 +21,10 @@ def make_ready(state_dir: str, *, fresh: bool = True) -> None:
     That list says nothing about what will be notified from here on. OSError where the folder cannot be
     made, or is another user's.
     """
-    task = os.path.dirname(state_dir)
-    top = os.path.dirname(task)
-    os.makedirs(os.path.dirname(top), exist_ok=True)
-    for folder in (top, task, state_dir):
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder, 0o700)
-            os.chmod(folder, 0o700)
-    found = os.lstat(state_dir)
-    if not stat.S_ISDIR(found.st_mode):
-        raise NotADirectoryError(f"{state_dir} is not a folder")
-    if hasattr(os, "geteuid"):
-        if found.st_uid != os.geteuid() != 0:
-            raise PermissionError(f"{state_dir} belongs to another user")
-        if found.st_mode & 0o077:
-            os.chmod(state_dir, 0o700)
+    os.makedirs(os.path.dirname(os.path.dirname(os.path.dirname(state_dir))), exist_ok=True)
+    own_files.make_folder(state_dir)
     if fresh:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(state_dir, HANDLED_FILE))
+        own_files.remove(state_dir, HANDLED_FILE)
 
 
 def remove_handled(state_dirs: Sequence[str], watched: Callable[[str], bool], logger: logging.Logger) -> None:
@@ -63,8 +49,7 @@ def remove_handled(state_dirs: Sequence[str], watched: Callable[[str], bool], lo
 
 def _read_handled(state_dir: str) -> dict[str, list[int]]:
     try:
-        with open(os.path.join(state_dir, HANDLED_FILE), "rb") as file:
-            found = json.load(file)
+        found = json.loads(own_files.read(state_dir, HANDLED_FILE, most=_MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-from ..common import registry, residual
+from ..common import own_files, registry, residual
 from ..common.entries import first_folder
 from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError
 from ..common.events import EventLog, utc
@@ -511,11 +511,7 @@ class BaseSubtask:
 
     def _write_handled(self) -> None:
         """For the master: which notify stamps are safely in the queue, so that it may remove those files."""
-        path = os.path.join(self.handoff.state_dir, "handled.json")
         try:
-            handle = os.open(path + ".part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                json.dump(self._store.spool.stamps, file)
-            os.replace(path + ".part", path)
+            own_files.replace(self.handoff.state_dir, "handled.json", json.dumps(self._store.spool.stamps).encode("ascii"))
         except OSError as exc:
             self.log.warning("Notify files will stay, the list of handled ones cannot be written: %s", exc)

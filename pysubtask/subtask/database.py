@@ -7,7 +7,8 @@ import os
 import sqlite3
 from collections.abc import Iterator
 
-from ..common.errors import DiskLow, SpoolBusy, SpoolDamaged
+from ..common import own_files
+from ..common.errors import DiskLow, SpoolBusy, SpoolDamaged, SpoolTooNew
 from .mounts import on_network
 
 FILE = "spool.db"
@@ -55,8 +56,8 @@ _MIGRATIONS: dict[int, str] = {
 def opening(path: str) -> Iterator[sqlite3.Connection]:
     """A connection to the file, for reading what it holds; closed again where that fails.
 
-    Raises SpoolDamaged for a file that is no spool or of a later format, SpoolBusy where another program has it open, DiskLow
-    where the disk is full.
+    Raises SpoolDamaged for a file that is no spool, SpoolTooNew for one of a later format, SpoolBusy where another program has it
+    open, DiskLow where the disk is full.
     """
     db: sqlite3.Connection | None = None
     try:
@@ -112,23 +113,35 @@ def commit(db: sqlite3.Connection, path: str) -> Iterator[None]:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    # Created here, so that it is private before anything is in it.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    folder, name = os.path.split(path)
+    # Created here, so that it is private before anything is in it; SQLite itself would follow a link.
+    own_files.ensure(folder, name)
+    for suffix in ("-wal", "-shm", "-journal"):
+        own_files.ensure(folder, name + suffix, make=False)
     db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECS, check_same_thread=False)
     try:
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        _check_format(db, path)
         db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path) else 'WAL'}")
         db.execute("PRAGMA synchronous=FULL")
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, SpoolTooNew):
         db.close()
         raise
     return db
 
 
-def _upgrade(db: sqlite3.Connection, path: str) -> None:
+def _check_format(db: sqlite3.Connection, path: str) -> int:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > FORMAT:
-        raise SpoolDamaged(f"{path} is of format {version}, this version knows {FORMAT}: install the newer one again")
+        raise SpoolTooNew(
+            f"the queue {path} was made by a later version of pysubtask (format {version}, this one knows {FORMAT}). Install that "
+            "version again: the queue stays as it is"
+        )
+    return int(version)
+
+
+def _upgrade(db: sqlite3.Connection, path: str) -> None:
+    version = _check_format(db, path)
     with commit(db, path):
         if version == 0:
             for statement in _SCHEMA.split(";"):

@@ -243,6 +243,7 @@ class Deliveries:
             copies=how.copies,
             base=version.base,
             sha256=version.digest,
+            snapshot=not version.live,
         )  # fmt: skip
 
         def progress(done: int) -> None:

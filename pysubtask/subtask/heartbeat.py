@@ -65,8 +65,16 @@ def make(settings: Mapping[str, Any], folder: str, state_dir: str, owner: bool, 
 
 
 def _replace(path: str, text: str) -> str:
-    part = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.part")
-    with open(part, "w", encoding="ascii") as file:
-        file.write(text)
-    os.replace(part, path)
+    # Others may write the data folder: a name that nobody can foresee, and a file that is new.
+    folder, name = os.path.split(path)
+    part = os.path.join(folder, f".{name}.{os.urandom(8).hex()}.part")
+    try:
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(text)
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise
     return path

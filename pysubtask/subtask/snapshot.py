@@ -27,7 +27,7 @@ _NAME_MAX = 255
 _SMALL = 64 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class Copied(NamedTuple):
@@ -180,7 +180,7 @@ class Snapshotter:
             try:
                 out = self._make(folder, temp, handle, before, base)
             except FileNotFoundError:
-                os.makedirs(folder, exist_ok=True)
+                _make_private(folder)
                 out = self._make(folder, temp, handle, before, base)
         except OSError as exc:
             raise _ours(exc, f"no snapshot can be made in {folder}") from exc
@@ -201,7 +201,7 @@ class Snapshotter:
 
     def _make(self, folder: str, temp: str, handle: int, before: os.stat_result, base: int) -> int:
         self._check_room(folder, handle, before, base)
-        return os.open(temp, _WRITE, 0o666)
+        return os.open(temp, _WRITE, 0o600)
 
     def _check_room(self, folder: str, handle: int, before: os.stat_result, base: int) -> None:
         need, keep = before.st_size - base, self._min_free()
@@ -213,6 +213,17 @@ class Snapshotter:
             left = found.f_bavail * found.f_frsize - need
         if left < keep:
             raise DiskLow(f"{folder}: copying {need} bytes would leave {max(0, left)} bytes free, less than {keep}")
+
+
+def _make_private(folder: str) -> None:
+    """Make a folder and those above it that are missing, for this user alone: copies of private files are kept in it."""
+    missing = []
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    for path in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
 
 
 def content_digest(path: str, size: int) -> str:

@@ -120,7 +120,8 @@ class Spool:
     """Open with the state folder and the destination's identity. Not thread-safe: one thread calls it.
 
     After a change of destination the queue goes to the new one; what was known of the old server does not.
-    Raises SpoolDamaged on opening a file that is no spool or of a later format, and DiskLow where the disk is full.
+    Raises SpoolDamaged on opening a file that is no spool, SpoolTooNew on one of a later format, and DiskLow where the disk is
+    full.
     """
 
     def __init__(self, path: str, destination: str, wall: float) -> None:

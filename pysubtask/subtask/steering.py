@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ..common import own_files
 from ..common.config import masked
 from ..common.entries import Entry
 from ..common.errors import ConfigError
@@ -99,13 +100,9 @@ class Steering:
     def _say(self) -> None:
         """The settings file: for those who ask without a living child."""
         page = {"settings": masked(self._settings), "live": sorted(self._live.values()), "kept": sorted(self._live.kept)}
-        path = os.path.join(self._state_dir, SETTINGS_FILE)
         # A full disk: what is known of the settings then is what the page said before.
         with contextlib.suppress(OSError):
-            handle = os.open(path + ".part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                json.dump(page, file)
-            os.replace(path + ".part", path)
+            own_files.replace(self._state_dir, SETTINGS_FILE, json.dumps(page).encode("ascii"))
 
     # -- the queue: changed on the spool's thread together with the events, because a status page is taken there -----------
 

@@ -85,6 +85,7 @@ class Job(NamedTuple):
     Both need what ``traits`` says, and a file that still is as ``replaces`` says, or NotAsLeft is raised; only an append
     that was cut may go on upon a file of another time, if the bytes before its end are those of the source.
     ``sha256``: of the first ``size`` bytes, hexadecimal; empty where it is not known.
+    ``snapshot``: ``source`` is a copy that we have made, so anything else in its place is refused.
     """
 
     source: str
@@ -102,6 +103,7 @@ class Job(NamedTuple):
     copies: tuple[Copy, ...] = ()
     base: int = 0
     sha256: str = ""
+    snapshot: bool = False
 
 
 class Sent(NamedTuple):

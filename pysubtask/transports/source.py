@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from ..common import own_files
 from ..common.errors import SourceChanged, SourceMissing
 from .base import Job
 
@@ -12,11 +13,13 @@ from .base import Job
 def open_source(job: Job) -> int:
     """A descriptor of ``job.source`` for reading; the caller closes it.
 
-    Raises SourceMissing, and SourceChanged where it cannot be read, is no regular file, or is shorter than ``job.size``
-    (less what it lacks at its beginning).
+    Raises SourceMissing, and SourceChanged where it cannot be read, is no regular file, is shorter than ``job.size``
+    (less what it lacks at its beginning), or is to be a snapshot and is a link or somebody else's.
     """
     # Not blocking: a pipe put in a data file's place must not hold the caller.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    if job.snapshot:
+        flags |= getattr(os, "O_NOFOLLOW", 0)
     try:
         fd = os.open(job.source, flags)
     except FileNotFoundError as exc:
@@ -28,4 +31,7 @@ def open_source(job: Job) -> int:
     if not stat.S_ISREG(found.st_mode) or found.st_size < wanted:
         os.close(fd)
         raise SourceChanged(f"{job.source}: it has {found.st_size:,} bytes, {wanted:,} were to be sent")
+    if job.snapshot and not own_files.is_regular_and_ours(found):
+        os.close(fd)
+        raise SourceChanged(f"{job.source}: it belongs to another user or has a second name, so it is not the copy that was made")
     return fd

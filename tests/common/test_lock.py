@@ -263,3 +263,39 @@ def test_process_name_with_brackets_and_spaces_does_not_confuse(tmp_path):
     finally:
         with open("/proc/self/comm", "w") as file:
             file.write(name)
+
+
+STRANGER = """
+import fcntl, json, sys
+lock, record = sys.argv[1:]
+file = open(lock, "r+b")
+fcntl.flock(file, fcntl.LOCK_EX)
+file.write(record.encode().ljust(511) + b"\\n")
+file.flush()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_record_in_the_lock_is_no_reason_to_end_any_process(path):
+    """Whoever may write the lock file could name any process of this user there, with a master that is dead."""
+    victim = subprocess.Popen(["sleep", "600"])
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    os.makedirs(os.path.dirname(path))
+    open(path, "wb").close()
+    record = json.dumps(Holder(victim.pid, process_start(victim.pid) or "", dead.pid, "0-1")._asdict())
+    stranger = subprocess.Popen(
+        [sys.executable, "-c", STRANGER, path, record], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert stranger.stdout.readline() == "held\n"
+        with pytest.raises(AlreadyRunning, match="could not be ended"):
+            StateLock(path).acquire(me(), patience=1.0)
+        assert victim.poll() is None
+    finally:
+        for process in (victim, stranger):
+            process.kill()
+            process.wait()
+        stranger.stdin.close()
+        stranger.stdout.close()

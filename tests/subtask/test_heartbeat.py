@@ -56,3 +56,17 @@ def test_past_due_is_the_time_of_the_file_plus_its_number(tmp_path):
     os.utime(file, (1000, 1000))
     assert not is_past_due(str(file), 1070)
     assert is_past_due(str(file), 1070.5)
+
+
+def test_a_link_in_the_place_of_a_heartbeat_is_not_written_through(tmp_path):
+    """The file lies in the data folder, where others may write, under a name that anybody can foresee."""
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in (".st7.heartbeat.part", "st7.heartbeat", "st7.heartbeat.part"):
+        (data / name).symlink_to(precious)
+    beat = Heartbeat(60, str(data / "st7.heartbeat"), None)
+    beat.write(0.0, {})
+    assert precious.read_text() == "mine"
+    assert (data / "st7.heartbeat").read_text() == "70\n" and not (data / "st7.heartbeat").is_symlink()

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import resource
+import stat
 import threading
 from collections import namedtuple
 
@@ -17,6 +18,8 @@ from pysubtask.common.errors import DiskLow, SourceChanged, SourceError, SourceM
 from pysubtask.subtask import snapshot
 from pysubtask.subtask.snapshot import Snapshotter, content_digest
 from pysubtask.subtask.tails import Digest
+from pysubtask.transports.base import Job
+from pysubtask.transports.source import open_source
 
 
 def sha(data: bytes) -> str:
@@ -507,3 +510,38 @@ def test_no_handle_is_left_open(tmp_path, snaps) -> None:
         with pytest.raises(SourceError):
             snaps.copy(str(tmp_path / "fifo"))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_snapshot_is_private_whatever_the_umask(tmp_path) -> None:
+    """A copy of a file that only its owner may read must not be readable by others for as long as the link is down."""
+    (tmp_path / "diary.csv").write_bytes(b"private")
+    (tmp_path / "diary.csv").chmod(0o600)
+    before = os.umask(0)
+    try:
+        snaps = Snapshotter(str(tmp_path / "upload" / "ftp"), "tag", lambda: 0)
+        copied = snaps.copy(str(tmp_path / "diary.csv"))
+        snaps.seal([copied])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(os.stat(copied.path).st_mode) == 0o600
+    for folder in (tmp_path / "upload", tmp_path / "upload" / "ftp"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("what", ["link", "second name"])
+def test_another_file_in_the_place_of_a_snapshot_is_not_sent(tmp_path, what) -> None:
+    private = tmp_path / "private.txt"
+    private.write_bytes(b"x" * 40)
+    (tmp_path / "a.csv").write_bytes(b"y" * 40)
+    snaps = Snapshotter(str(tmp_path / "upload"), "tag", lambda: 0)
+    copied = snaps.copy(str(tmp_path / "a.csv"))
+    snaps.seal([copied])
+    job = Job(copied.path, 40, 0, "a.csv", ".a.part", snapshot=True)
+    os.close(open_source(job))
+    os.unlink(copied.path)
+    if what == "link":
+        os.symlink(private, copied.path)
+    else:
+        os.link(private, copied.path)
+    with pytest.raises(SourceChanged):
+        open_source(job)

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from pysubtask.common.errors import SpoolBusy, SpoolDamaged
+from pysubtask.common.errors import SpoolBusy, SpoolDamaged, SpoolTooNew
 from pysubtask.common.notify import Stamp
+from pysubtask.common.own_files import NotOurs
 from pysubtask.common.receipts import read_receipts
 from pysubtask.subtask import database
 from pysubtask.subtask.plan import Known, Way
@@ -249,17 +250,40 @@ def test_each_opening_is_an_epoch(spool):
     spool.close()
 
 
-def test_garbage_and_a_later_format_are_refused(path):
+def test_garbage_is_refused(path):
     with open(path, "wb") as file:
         file.write(b"this is no database, " * 500)
     with pytest.raises(SpoolDamaged):
         Spool(path, HERE, 0.0)
-    os.unlink(path)
+
+
+def test_a_queue_of_a_later_format_is_refused_and_stays_as_it_is(path, tmp_path):
+    """A downgrade must not put a good queue aside as damaged: what it holds would never be sent."""
     later = sqlite3.connect(path)
+    later.execute("CREATE TABLE job (name)")
+    later.execute("INSERT INTO job VALUES ('precious')")
     later.execute("PRAGMA user_version=99")
+    later.commit()
     later.close()
-    with pytest.raises(SpoolDamaged, match="install the newer one"):
+    with open(path, "rb") as file:
+        before = file.read()
+    with pytest.raises(SpoolTooNew, match="Install that version again"):
         Spool(path, HERE, 0.0)
+    with pytest.raises(SpoolTooNew):
+        Store(os.path.dirname(path), HERE, lambda snapshots: None)
+    with open(path, "rb") as file:
+        assert file.read() == before
+    assert not [name for name in os.listdir(os.path.dirname(path)) if "damaged" in name]
+
+
+@pytest.mark.parametrize("name", ["spool.db", "spool.db-wal", "spool.db-journal"])
+def test_a_link_in_the_place_of_the_queue_is_not_followed(path, tmp_path, name):
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"")
+    os.symlink(precious, os.path.join(os.path.dirname(path), name))
+    with pytest.raises(NotOurs, match="is a link"):
+        Spool(path, HERE, 0.0)
+    assert precious.read_bytes() == b""
 
 
 def test_a_spool_of_the_first_format_keeps_its_queue(path):

@@ -20,6 +20,8 @@ CALLS = ("openat,open,creat,write,pwrite64,writev,pwritev,fsync,fdatasync,rename
          "mkdir,mkdirat,link,linkat,copy_file_range,sendfile,lseek")  # fmt: skip
 _LINE = re.compile(r"^(?:\d+ +)?(\w+)\((.*)\) += (-?\d+)(?:<[^>]*>)?(?: .*)?$")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
+# A name, with the folder it is relative to where the call has one: 7</a/folder>, "name".
+_NAME = re.compile(r'(?:(?:AT_FDCWD|\d+)(?:<((?:\\x[0-9a-f]{2})*)>)?, )?"((?:\\x[0-9a-f]{2})*)"')
 _FD = re.compile(r"^(\d+)<((?:\\x[0-9a-f]{2})*)>")
 
 
@@ -178,21 +180,21 @@ class Recording:
                 yield from self._op(call, args, result)
 
     def _op(self, call: str, args: str, result: int) -> Iterator[Op]:
-        texts = [_unescaped(text) for text, _ in _TEXT.findall(args)]
         if call in ("openat", "open", "creat"):
-            yield from self._opened(texts[0], args, result)
+            yield from self._opened(_names(args)[0], args, result)
         elif call in ("rename", "renameat", "renameat2", "link", "linkat"):
-            old, new = (os.fsdecode(text) for text in texts[:2])
+            old, new = _names(args)[:2]
             if self._is_ours(old):
                 yield Op("rename" if call.startswith("rename") else "link", old, other=new)
         elif call in ("unlink", "unlinkat", "mkdir", "mkdirat"):
-            if self._is_ours(os.fsdecode(texts[0])):
-                yield Op(call.removesuffix("at"), os.fsdecode(texts[0]))
+            name = _names(args)[0]
+            if self._is_ours(name):
+                yield Op(call.removesuffix("at"), name)
         else:
+            texts = [_unescaped(text) for text, _ in _TEXT.findall(args)]
             yield from self._on_descriptor(call, args, texts, result)
 
-    def _opened(self, name: bytes, args: str, fd: int) -> Iterator[Op]:
-        path = os.fsdecode(name)
+    def _opened(self, path: str, args: str, fd: int) -> Iterator[Op]:
         self._open.pop(fd, None)
         if not self._is_ours(path):
             return
@@ -234,6 +236,11 @@ def _size(disk: Disk, path: str) -> int:
     folder, name = os.path.split(path)
     inode = disk._now[folder][name]
     return len(inode.now()) if inode is not None else 0
+
+
+def _names(args: str) -> list[str]:
+    """The paths in a call's arguments, absolute where strace tells which folder they are relative to."""
+    return [os.path.join(os.fsdecode(_unescaped(folder)), os.fsdecode(_unescaped(name))) for folder, name in _NAME.findall(args)]
 
 
 def _unescaped(text: str) -> bytes:

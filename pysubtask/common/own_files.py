@@ -1,0 +1,301 @@
+"""The files this package keeps for itself: opened by descriptor, looked at once open, and refused where they are not ours.
+
+The state folder of a task lies in the data folder by default, and a data folder may be writable by others. A path in it is
+therefore not trusted: somebody may have put a link, a pipe, a device or another folder in the place of ours. Every function
+here takes the absolute path of a folder of ours and the name of a file in it. The folder is opened part by part, from
+``.pysubtask`` on, without following links, and each part must belong to this user and be writable by nobody else. The file
+is opened relative to that descriptor, without following a link and without waiting for the other end of a pipe, and must be a
+regular file.
+
+Where the system has no such calls (Windows) the same names are opened by path.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+
+STATE_FOLDER = ".pysubtask"
+"""The folder in the first data folder that holds the state of its tasks."""
+MOST_BYTES = 16 * 1024 * 1024
+"""No file that is read whole is larger, but for damage or malice."""
+
+BY_DESCRIPTOR = os.open in os.supports_dir_fd and hasattr(os, "geteuid")
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class NotOurs(PermissionError):
+    """A file or folder in the place of one of ours belongs to somebody else, or is no such file. Nothing of it was read or
+    changed. Its remedy is for a person: look who may write the data folder."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(errno.EPERM, f"it {problem}", path)
+        self.problem = problem
+
+
+@contextlib.contextmanager
+def opened_folder(path: str, *, look: bool = False) -> Iterator[int]:
+    """The descriptor of a folder of ours (``path`` is absolute); NotOurs where a part of it is not ours, other kinds of OSError
+    where it is not there or cannot be opened.
+
+    ``look``: a folder of another user is opened too, to show what is in it; nothing in it may be obeyed. On a system
+    without descriptors of folders the value is -1.
+    """
+    if not BY_DESCRIPTOR:
+        yield -1
+        return
+    kept = None if look else _kept_folder(path)
+    if kept is not None:
+        yield kept
+        return
+    handle = _walk(path, look)
+    if not look and len(_kept) < _MOST_KEPT and _kept.setdefault(path, handle) == handle:
+        yield handle
+        return
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+_MOST_KEPT = 16
+_kept: dict[str, int] = {}
+"""Descriptors of folders that were found to be ours, so that a line in an event log costs no walk. They stay open: another
+thread may be using one."""
+
+
+def _kept_folder(path: str) -> int | None:
+    """The descriptor from before, where the path still leads to that very folder and it is still ours."""
+    handle = _kept.get(path)
+    if handle is None:
+        return None
+    try:
+        named = os.stat(path)
+        same = os.path.samestat(named, os.fstat(handle))
+    except OSError:
+        return None
+    return handle if same and named.st_uid == os.geteuid() and not named.st_mode & _OTHERS_WRITE else None
+
+
+def _walk(path: str, look: bool) -> int:
+    head, parts = _split(path)
+    handle = os.open(head, _FOLDER)
+    try:
+        if not parts:
+            _check_folder(handle, path, look)
+        for part in parts:
+            deeper = _open_part(part, handle, path)
+            os.close(handle)
+            handle = deeper
+            _check_folder(handle, path, look)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def make_folder(path: str) -> None:
+    """Make a folder of ours, and those above it from ``.pysubtask`` on, with mode 0700; existing ones are checked. The data folder
+    must exist. Raises as :func:`opened_folder`."""
+    if not BY_DESCRIPTOR:
+        os.makedirs(path, 0o700, exist_ok=True)
+        return
+    head, parts = _split(path)
+    if not parts:
+        head, last = os.path.split(path)
+        parts = [last]
+    handle = os.open(head, _FOLDER)
+    try:
+        for part in parts:
+            made = _make_part(part, handle)
+            deeper = _open_part(part, handle, path)
+            os.close(handle)
+            handle = deeper
+            _check_folder(handle, path, False)
+            if made:
+                os.fchmod(handle, 0o700)  # a umask may have taken away even our own rights
+    finally:
+        os.close(handle)
+
+
+def replace(folder: str, name: str, data: bytes, *, sync: bool = False) -> None:
+    """Put ``data`` under ``name`` in one step, mode 0600: a reader finds the old file or the new one. ``sync``: it outlasts a
+    power cut. Raises OSError; the old file stays then, and no temporary file is left."""
+    with opened_folder(folder) as at:
+        temp = f".{name}.{os.urandom(8).hex()}.part"
+        handle = _open(folder, temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, at)
+        try:
+            try:
+                write_all(handle, data)
+                if sync:
+                    os.fsync(handle)
+            finally:
+                os.close(handle)
+            _rename(folder, temp, name, at)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                _unlink(folder, temp, at)
+            raise
+        if sync and at >= 0:
+            os.fsync(at)
+
+
+def open_append(folder: str, name: str) -> int:
+    """A descriptor for reading, and for writing at the end, of a regular file of ours with one name; made (0600) where missing.
+    One that has a second name (of a backup made of links, or of somebody's making) becomes a file of its own first, so that
+    nothing is written to the other name. The caller closes it. Raises OSError, NotOurs where it is anything else."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+    with opened_folder(folder) as at:
+        handle = _checked(_open(folder, name, flags, at), folder, name, ours=True)
+        if os.fstat(handle).st_nlink <= 1:
+            return handle
+        os.close(handle)
+        replace(folder, name, read(folder, name), sync=True)
+        handle = _checked(_open(folder, name, flags, at), folder, name, ours=True)
+    if os.fstat(handle).st_nlink > 1:
+        os.close(handle)
+        raise NotOurs(os.path.join(folder, name), "has a second name")
+    return handle
+
+
+def ensure(folder: str, name: str, *, make: bool = True) -> None:
+    """Have a regular file of ours there, empty and private where it was missing, for a library that opens it by path; with
+    ``make`` False a missing one stays missing. Raises OSError, NotOurs where it is anything else."""
+    with opened_folder(folder) as at:
+        try:
+            handle = _open(folder, name, os.O_RDWR | (os.O_CREAT if make else 0), at)
+        except FileNotFoundError:
+            if make:
+                raise
+            return
+    os.close(_checked(handle, folder, name, ours=True))
+
+
+def open_read(folder: str, name: str, *, look: bool = False) -> int:
+    """A descriptor for reading a regular file of ours; the caller closes it. Raises OSError, NotOurs where it is anything else.
+    ``look``: as in :func:`opened_folder`."""
+    with opened_folder(folder, look=look) as at:
+        handle = _open(folder, name, os.O_RDONLY, at)
+    return _checked(handle, folder, name, ours=not look)
+
+
+def read(folder: str, name: str, *, look: bool = False, most: int = MOST_BYTES) -> bytes:
+    """What a file of ours holds; an OSError (EFBIG) where that is more than ``most`` bytes. Raises as :func:`open_read`."""
+    handle = open_read(folder, name, look=look)
+    with os.fdopen(handle, "rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most} bytes", os.path.join(folder, name))
+    return data
+
+
+def rename(folder: str, old: str, new: str) -> None:
+    """Rename a file of ours within its folder, over one that has the name. Raises OSError."""
+    with opened_folder(folder) as at:
+        _rename(folder, old, new, at)
+
+
+def remove(folder: str, name: str) -> None:
+    """Remove a file of ours; a missing one is no error. Raises OSError."""
+    with opened_folder(folder) as at, contextlib.suppress(FileNotFoundError):
+        _unlink(folder, name, at)
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """Write every byte of ``data``. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+
+
+def is_regular_and_ours(found: os.stat_result) -> bool:
+    """Whether this is a regular file of this user with one name. Somebody else's file, or one of ours that got a second name
+    here, may hold anything."""
+    return stat.S_ISREG(found.st_mode) and found.st_uid == _me(found) and found.st_nlink <= 1
+
+
+def _me(found: os.stat_result) -> int:
+    """This user; on a system without users, whoever the file belongs to."""
+    return os.geteuid() if hasattr(os, "geteuid") else found.st_uid
+
+
+def _split(path: str) -> tuple[str, list[str]]:
+    """The path up to the first part that is ours, and the parts from there on. Without a state folder in it: all of it."""
+    parts = path.split(os.sep)
+    at = next((index for index in range(len(parts) - 1, 0, -1) if parts[index] == STATE_FOLDER), None)
+    if at is None:
+        return path, []
+    return os.sep.join(parts[:at]) or os.sep, [part for part in parts[at:] if part]
+
+
+def _make_part(part: str, handle: int) -> bool:
+    try:
+        os.mkdir(part, 0o700, dir_fd=handle)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _open_part(part: str, handle: int, path: str) -> int:
+    try:
+        return os.open(part, _FOLDER | _SAFE, dir_fd=handle)
+    except OSError as exc:
+        if exc.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
+            raise NotOurs(path, f"has {part!r} in it, which is a link or no folder") from exc
+        raise
+
+
+def _check_folder(handle: int, path: str, look: bool) -> None:
+    if look:
+        return
+    found = os.fstat(handle)
+    if found.st_uid != os.geteuid():
+        raise NotOurs(path, "belongs to another user")
+    if found.st_mode & _OTHERS_WRITE:
+        # Ours, with the mode of a umask or of an earlier version. A file system without modes keeps the one it has.
+        with contextlib.suppress(OSError):
+            os.fchmod(handle, stat.S_IMODE(found.st_mode) & ~0o077)
+
+
+def _open(folder: str, name: str, flags: int, at: int) -> int:
+    try:
+        if at < 0:
+            return os.open(os.path.join(folder, name), flags | _SAFE | _BINARY, 0o600)
+        return os.open(name, flags | _SAFE | _BINARY, 0o600, dir_fd=at)
+    except OSError as exc:
+        if exc.errno in (errno.ELOOP, errno.EMLINK):
+            raise NotOurs(os.path.join(folder, name), "is a link") from exc
+        if exc.errno == errno.ENXIO:
+            raise NotOurs(os.path.join(folder, name), "is no regular file") from exc
+        raise
+
+
+def _checked(handle: int, folder: str, name: str, *, ours: bool) -> int:
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise NotOurs(os.path.join(folder, name), "is no regular file")
+        if ours and found.st_uid != _me(found):
+            raise NotOurs(os.path.join(folder, name), "belongs to another user")
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _rename(folder: str, old: str, new: str, at: int) -> None:
+    if at < 0:
+        os.replace(os.path.join(folder, old), os.path.join(folder, new))
+    else:
+        os.rename(old, new, src_dir_fd=at, dst_dir_fd=at)
+
+
+def _unlink(folder: str, name: str, at: int) -> None:
+    if at < 0:
+        os.unlink(os.path.join(folder, name))
+    else:
+        os.unlink(name, dir_fd=at)

@@ -1,0 +1,70 @@
+"""Who else may change what a path leads to: whether files of ours are safe in a folder.
+
+A folder is safe where nobody but this user and root may rename, remove or replace what is in it, and the same holds for every
+folder above it. One that others may write is safe above ours only if it is sticky (as ``/tmp`` is) and what is below it belongs
+to this user or root. A group counts as nobody else where it is the user's own: named like the user, without other members.
+"""
+
+import os
+import stat
+from typing import NamedTuple
+
+
+class Doubt(NamedTuple):
+    """``folder``: the part of the path that somebody else may change; ``problem``: why, as the end of a sentence."""
+
+    folder: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.folder} {self.problem}"
+
+
+def doubt_about(path: str) -> Doubt | None:
+    """Why files of ours are not safe in the folder ``path`` (absolute, there); None where they are. Always None on a system without
+    users and modes. Raises OSError where a part of the path cannot be looked at."""
+    if not hasattr(os, "geteuid"):
+        return None
+    parts = _parts(os.path.realpath(path))
+    found = [os.lstat(part) for part in parts]
+    for index, (part, look) in enumerate(zip(parts, found, strict=True)):
+        below = found[index + 1] if index + 1 < len(found) else None
+        problem = _problem(look, below)
+        if problem:
+            return Doubt(part, problem)
+    return None
+
+
+def _problem(look: os.stat_result, below: os.stat_result | None) -> str:
+    me = os.geteuid()
+    if look.st_uid not in (0, me):
+        return "belongs to another user"
+    others = look.st_mode & stat.S_IWOTH or (look.st_mode & stat.S_IWGRP and not is_own_group(look.st_gid, me))
+    if not others:
+        return ""
+    if look.st_mode & stat.S_ISVTX and below is not None and below.st_uid in (0, me):
+        return ""
+    return "may be written by others" if look.st_mode & stat.S_IWOTH else "may be written by its group"
+
+
+def is_own_group(gid: int, uid: int) -> bool:
+    """Whether a group is one user's own: of his name, with him as the only member. Distributions make one for each user, and
+    home folders with a umask of 002 are writable by it."""
+    if uid == 0 and gid == 0:
+        return True
+    import grp
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    return user.pw_gid == gid and group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}
+
+
+def _parts(path: str) -> list[str]:
+    """The path and every folder above it, the highest first."""
+    parts = [path]
+    while (above := os.path.dirname(parts[-1])) != parts[-1]:
+        parts.append(above)
+    return parts[::-1]

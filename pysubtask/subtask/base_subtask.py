@@ -94,6 +94,7 @@ class BaseSubtask:
         self._again = False
         self._orphan = False
         self._parent = os.getppid()
+        self._parent_start = process_start(self._parent)
         self._look = False
         self._last_notice = clock()
         self._store: Store
@@ -422,7 +423,7 @@ class BaseSubtask:
             return False
         if self._parent != pid and is_alive(pid, self.handoff.master_start or ""):
             # A frozen one-file program has its unpacker between master and child. Ended, it is to the master the child's end.
-            if parent != self._parent:
+            if parent != self._parent or (sys.platform == "win32" and process_start(parent) != self._parent_start):
                 self._stop_asked = 2
             return False
         self.log.warning("The master [%s] is gone", pid)

@@ -17,7 +17,8 @@
         |   `-- ServerBusy            the server asks for a pause: nothing is sent until it is over
         |-- NotAsLeft                 condemns the short way: send the whole file
         |-- FileRefused               condemns this file: park it, go on with the rest
-        `-- LoginRefused              condemns the account or the host key: hold everything, say it loudly
+        `-- LoginRefused              condemns the account: hold everything, say it loudly
+            `-- ServerNotTrusted      we refuse the server, by its host key or certificate; nothing was sent
 """
 
 from __future__ import annotations
@@ -69,11 +70,31 @@ class SourceChanged(SourceError):
 
 
 class DiskLow(SourceError):
-    """Copying would leave less than ``MinFreeBytes`` on the local disk."""
+    """Copying would leave less than ``MinFreeBytes`` on the local disk.
+
+    ``free`` and ``least``: the bytes that are free and those that must stay so; None where they are not what stands in the way.
+    """
+
+    def __init__(self, reason: str, free: int | None = None, least: int | None = None) -> None:
+        super().__init__(reason)
+        self.free = free
+        self.least = least
 
 
 class TransportError(PysubtaskError):
-    """Anything a server or the way to it did; always one of the three below."""
+    """Anything a server or the way to it did; always one of the three below.
+
+    ``cause``: what happened, in words; ``remedy``: what a person can do about it, a sentence or nothing. The error's own
+    text has both. A caller who says the same again at each try says the cause alone.
+    """
+
+    cause = ""
+    remedy = ""
+
+    def __init__(self, cause: str = "", remedy: str = "") -> None:
+        self.cause = cause
+        self.remedy = remedy
+        super().__init__(f"{cause}. {remedy}" if remedy else cause)
 
 
 class TransportLost(TransportError):
@@ -98,4 +119,15 @@ class FileRefused(TransportError):
 
 
 class LoginRefused(TransportError):
-    """The account, its key or password, or the server's host key is not accepted."""
+    """The account, its key or password, or the server's host key (see :class:`ServerNotTrusted`) is not accepted."""
+
+
+class ServerNotTrusted(LoginRefused):
+    """The host key or the certificate that the server shows is not known here, so the login was not even tried.
+
+    ``headline``: what is wrong in a few words ('host key not known').
+    """
+
+    def __init__(self, headline: str, cause: str, remedy: str = "") -> None:
+        super().__init__(cause, remedy)
+        self.headline = headline

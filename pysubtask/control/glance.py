@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from ..common.events import FILE as EVENTS_FILE
 from ..common.events import Tail, utc
+from ..common.process import is_alive
+from ..common.remedy import says_more
 from ..common.status import FILE as STATUS_FILE
 from . import why as reasons
 from .tasks import Task
@@ -17,7 +19,7 @@ from .tasks import Task
 class Glance(NamedTuple):
     """One child. ``page``: what it last wrote about itself, and for a dead one with what it did after that; ``pid`` of the living
     child, None where there is none; ``queue``: waiting, sending, parked, bytes, oldest; ``limit``: RateLimit; ``why`` in one
-    sentence. Times are seconds since the epoch."""
+    sentence; ``remedy``: what can be done, empty where nothing is wrong. Times are seconds since the epoch."""
 
     label: str
     destination: str
@@ -28,12 +30,14 @@ class Glance(NamedTuple):
     queue: Mapping[str, Any]
     why: str
     frozen: bool = False
+    remedy: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
         return {
             "child": self.label, "destination": self.destination, "alive": self.pid is not None, "pid": self.pid,
-            "last_sign": None if self.last_sign is None else utc(self.last_sign), "why": self.why, "queue": dict(self.queue),
+            "last_sign": None if self.last_sign is None else utc(self.last_sign), "why": self.why, "remedy": self.remedy,
+            "queue": dict(self.queue),
             "page": dict(self.page),
         }  # fmt: skip
 
@@ -42,16 +46,27 @@ def glance(task: Task, now: float, name: str = "") -> Glance:
     """Look at a task, to be called ``name`` (empty: its label); ``now`` in seconds since the epoch."""
     page, holder, last_sign = task.page(), task.holder(), task.last_sign()
     queue: Mapping[str, Any] = (page or {}).get("queue") or {}
-    if holder is None:
+    if holder is None and _beginning_anew(page) is None:
         queue = _left(task.state_dir) or queue
         if page is not None:
             page = _with_what_followed(task.state_dir, page)
-    frozen = holder is not None and _is_frozen(holder.pid)
-    pid = None if holder is None else holder.pid
+    pid = _beginning_anew(page) if holder is None else holder.pid
+    frozen = pid is not None and _is_frozen(pid)
     sentence = reasons.why(
         page, pid=pid, last_sign=last_sign, now=now, queue=queue, limit=_limit(task.state_dir), frozen=frozen
     )
-    return Glance(name or task.label, task.destination, page or {}, pid, last_sign, now, queue, sentence, frozen)
+    more = says_more(str((page or {}).get("config_file") or ""))
+    remedy = reasons.remedy(page or {}, pid=pid, queue=queue, more=more)
+    return Glance(name or task.label, task.destination, page or {}, pid, last_sign, now, queue, sentence, frozen, remedy)
+
+
+def _beginning_anew(page: Mapping[str, Any] | None) -> int | None:
+    """The pid of a child that begins anew as the same process, and has let go of its lock for a moment; else None."""
+    found = page or {}
+    pid, start = found.get("pid"), found.get("pid_start")
+    if found.get("state") != "starting" or not isinstance(pid, int) or not isinstance(start, str):
+        return None
+    return pid if is_alive(pid, start) else None
 
 
 def _left(state_dir: str) -> dict[str, Any] | None:

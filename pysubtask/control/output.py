@@ -14,7 +14,8 @@ import click
 
 _COLOURS = {
     "sending": "green", "idle": "green", "resting": "green", "connecting": "yellow", "starting": "yellow", "waiting": "yellow",
-    "stopping": "yellow", "paused": "yellow", "held": "red", "dead": "red", "frozen": "red",
+    "stopping": "yellow", "paused": "yellow", "held": "red", "dead": "red", "frozen": "red", "failed": "red", "stalled": "red",
+    "disk low": "red", "missing": "red", "unreadable": "red", "parked": "red",
 }  # fmt: skip
 _STATE = re.compile(rf" ({'|'.join(_COLOURS)}) ")
 

@@ -13,8 +13,10 @@ from ..common import requests
 from ..common.errors import ConfigError, PysubtaskError
 from ..common.lock import StateLock
 from ..common.logs import setup_logging
+from ..common.remedy import says_more, sentence
 from ..common.requests import myself, reply_to, send
 from ..common.status import read_status
+from . import opening
 from .changes import Changes, compare
 from .config_task import TaskConfig
 from .exits import FAILED, LOCKED, OK, CommandError
@@ -78,6 +80,7 @@ class Runner:
         the runner's own error."""
         error: CommandError | None = None
         for task in tasks:
+            opening.say(task, self._log)
             try:
                 self._tasks[task.name] = RunningTask(task)
             except CommandError as exc:
@@ -85,7 +88,7 @@ class Runner:
                     raise
                 error = exc
                 self._missing[task.name] = task
-                self._log.error("Task [%s] cannot be started, next try in [%g] secs: %s", task.name, _AGAIN_SECS, exc)
+                self._cannot_start(task, exc)
                 continue
             self._sweep(self._tasks[task.name])
         if error is not None and not self._tasks:
@@ -251,9 +254,14 @@ class Runner:
             try:
                 self._tasks[name] = RunningTask(config)
             except (PysubtaskError, OSError) as exc:
-                self._log.error("Task [%s] cannot be started, next try in [%g] secs: %s", name, _AGAIN_SECS, exc)
+                self._cannot_start(config, exc)
                 continue
+            opening.say(config, self._log)
             del self._missing[name]
+
+    def _cannot_start(self, task: TaskConfig, exc: Exception) -> None:
+        words = sentence(str(exc), "", says_more(task.file))
+        self._log.error("Task [%s] cannot be started, next try in [%g] secs: %s", task.name, _AGAIN_SECS, words)
 
     def _answer(self, folder: str, id: str, *, result: Any = None, error: str = "") -> None:
         try:

@@ -8,30 +8,20 @@ from typing import Any
 from ..common.events import Event
 from .glance import Glance
 from .text import amount, bar, clock, fit, pad, seconds, share, span, table, wrapped
-from .why import standing
+from .why import standing, word
 
 WIDE = 110
 """From this width on the destination and all amounts have columns; below, lines of their own."""
+FORGOTTEN_SECS = 86400.0
+"""An error that is over is shown for so long."""
 _BARE = frozenset(("name", "path", "reason", "key", "names", "files"))
 _BYTES = frozenset(("size", "bytes_sent"))
 _LEFT_OUT = frozenset(("bytes_new", "bytes_on_wire", "receipt"))
 
 
 def state_of(glance: Glance) -> str:
-    """One word."""
-    page = glance.page
-    state = str(page.get("state") or "")
-    if glance.pid is None:
-        return "stopped" if state == "stopped" else "dead" if page else "never run"
-    if glance.frozen:
-        return "frozen"
-    if page.get("pid") != glance.pid:
-        return "starting"
-    if any(row.get("name") is None for row in page.get("paused") or []):
-        return "paused"
-    if state in ("connected", "watching"):
-        return "sending" if page.get("moving") else "idle"
-    return state
+    """One word, or two."""
+    return word(glance.page, pid=glance.pid, now=glance.now, queue=glance.queue, frozen=glance.frozen)
 
 
 def status(glances: Sequence[Glance], width: int, *, bars: bool = False) -> list[str]:
@@ -50,7 +40,7 @@ def status(glances: Sequence[Glance], width: int, *, bars: bool = False) -> list
 def _row(glance: Glance, wide: bool) -> list[str]:
     page, queue = glance.page, glance.queue
     oldest = seconds(queue.get("oldest"))
-    left = sum(int(queue.get(key) or 0) for key in ("waiting", "sending", "parked"))
+    left = sum(int(queue.get(key) or 0) for key in ("waiting", "sending", "parked")) + int(page.get("not_copied") or 0)
     return [
         glance.label, *([glance.destination] if wide else []), state_of(glance), str(left),
         span(None if oldest is None else glance.now - oldest), _moving(page.get("moving") or []), _rate(glance),
@@ -79,12 +69,24 @@ def _below(glance: Glance, width: int, wide: bool) -> list[str]:
         lines.append(f"  new {amount(page.get('bytes_new'))}, sent {amount(page.get('bytes_sent'))}, "
                      f"on the wire {amount(page.get('bytes_on_wire'))}")  # fmt: skip
     lines += wrapped(glance.why, width, "  ", "    ")
-    error = page.get("last_error")
+    lines += wrapped(glance.remedy, width, "  ", "    ") if glance.remedy else []
+    error = last_error(glance)
     if error:
-        at = seconds(error.get("at"))
-        ago = "" if at is None else f"{span(glance.now - at)} ago: "
-        lines += wrapped(f"Last error: {ago}{error.get('text')}", width, "  ", "    ")
+        lines += wrapped(error, width, "  ", "    ")
     return lines
+
+
+def last_error(glance: Glance) -> str:
+    """The newest error of any kind, with its age; empty where there is none, or one that has been over for a day."""
+    error = glance.page.get("last_error")
+    if not error:
+        return ""
+    at = seconds(error.get("at"))
+    age = None if at is None else glance.now - at
+    if error.get("over") and age is not None and age > FORGOTTEN_SECS:
+        return ""
+    head = "Last error, over now" if error.get("over") else "Last error"
+    return f"{head}: {'' if age is None else f'{span(age)} ago: '}{error.get('text')}"
 
 
 def _bars(glance: Glance, width: int) -> list[str]:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..common.remedy import ended
 from .text import amount, clock, files, seconds, span
 
 STALL_SECS = 5.0
 """Moving files without any news for so long count as standing."""
-_NETWORK = re.compile(r"network is (unreachable|down)|no route to host|name resolution|name or service not known|getaddrinfo", re.I)
+_NAMES = 3
+"""So many files are named, the others are counted."""
+_NETWORK = re.compile(
+    r"network is (unreachable|down)|no route to host|name resolution|name or service not known|getaddrinfo|cannot be resolved|"
+    r"no way to the network", re.I)  # fmt: skip
+_FAULTS = {
+    "read": ("cannot be read", "cannot be read"),
+    "missing": ("was notified and is not there", "were notified and are not there"),
+    "changing": ("is written too often to be copied", "are written too often to be copied"),
+    "clash": ("has a name that is another's on the server", "have names that are others' on the server"),
+}
 
 
 def standing(page: Mapping[str, Any], now: float) -> float | None:
@@ -40,7 +52,77 @@ def why(
         return "The child is starting."
     if page.get("state") == "stopped":
         return "The child has stopped and is about to end."
-    return "; ".join([_main(page, counts, now, limit), *_besides(page, counts)]) + "."
+    if page.get("state") == "failed":
+        return f"The child cannot go on and is about to end: {_bare(page.get('why'))}."
+    return _upper("; ".join([*_main(page, counts, now, limit), *_besides(page, counts, now)])) + "."
+
+
+def word(page: Mapping[str, Any], *, pid: int | None, now: float, queue: Mapping[str, Any], frozen: bool = False) -> str:
+    """The state in one word, or two. The arguments are those of :func:`why`."""
+    state = str(page.get("state") or "")
+    if pid is None:
+        return state if state in ("stopped", "failed") else "dead" if page else "never run"
+    if frozen:
+        return "frozen"
+    if page.get("pid") != pid:
+        return "starting"
+    if state == "stopping":
+        return state
+    if _pauser(page):
+        return "paused"
+    if state not in ("connected", "watching", "resting"):
+        return state
+    if page.get("moving"):
+        return "sending" if standing(page, now) is None else "stalled"
+    if _waiting(page, queue):
+        return "sending" if state == "connected" else "connecting"
+    for key, shown in (("disk_low", "disk low"), ("missing", "missing"), ("cannot_read", "unreadable")):
+        if page.get(key):
+            return shown
+    if int(queue.get("parked") or 0):
+        return "parked"
+    return "resting" if state == "resting" else "idle"
+
+
+def remedy(page: Mapping[str, Any], *, pid: int | None, queue: Mapping[str, Any], more: str) -> str:
+    """What a person can do where something is wrong, ending with where ``more`` is said; empty where all is well, or where the
+    sentence says all that is to be done."""
+    state, problem = page.get("state"), page.get("problem") or {}
+    if pid is None:
+        return _upper(more) + "." if state == "failed" else ""
+    if state in ("held", "waiting") or (state in ("starting", "stopping") and problem):
+        return sentence(str(problem.get("remedy") or ""), more)
+    if page.get("disk_low"):
+        return sentence("Make room on the disk", more)
+    if page.get("missing") or page.get("cannot_read") or int(queue.get("parked") or 0):
+        return sentence("", more)
+    return ""
+
+
+def sentence(advice: str, more: str) -> str:
+    """An advice, and where more is said."""
+    return f"{ended(advice)} {_upper(more)}." if advice else f"{_upper(more)}."
+
+
+def not_queued(page: Mapping[str, Any], now: float) -> list[str]:
+    """What ought to be in the queue and is not, and why."""
+    found = []
+    if page.get("disk_low"):
+        found.append(_disk(page))
+    for row in page.get("missing") or []:
+        since = _since(row.get("since"), now)
+        reason = _bare(row.get("reason"))
+        found.append(f"the watched {row.get('path')} is not there{since}" + (f" ({reason})" if reason else ""))
+    rows = list(page.get("cannot_read") or [])
+    untold = max(0, int(page.get("unreadable") or 0) - len(rows))
+    for kind, (one, several) in _FAULTS.items():
+        names = [os.path.basename(str(row.get("path"))) for row in rows if row.get("kind", "read") == kind]
+        if not names:
+            continue
+        count, untold = len(names) + untold, 0
+        shown = ", ".join(names[:_NAMES]) + (f" and {count - _NAMES} more" if count > _NAMES else "")
+        found.append(f"{files(count)} {one if count == 1 else several}: {shown}")
+    return found
 
 
 def _dead(page: Mapping[str, Any] | None, counts: Mapping[str, Any], last_sign: float | None, now: float) -> str:
@@ -52,59 +134,105 @@ def _dead(page: Mapping[str, Any] | None, counts: Mapping[str, Any], last_sign: 
     since = f"{span(now - last_sign)} ago ({clock(last_sign, now)})" if last_sign is not None else "at an unknown time"
     if page.get("state") == "stopped":
         return f"The child was stopped {since}. {start}"
+    if page.get("state") == "failed":
+        return f"The child could not go on and ended {since}: {_bare(page.get('why'))}. {start}"
     return f"The child is dead; its last sign came {since}. {start}"
 
 
-def _main(page: Mapping[str, Any], counts: Mapping[str, Any], now: float, limit: float) -> str:
-    state, text = page.get("state"), str(page.get("why") or "").rstrip(". ")
-    everything = next((row.get("who") for row in page.get("paused") or [] if row.get("name") is None), None)
-    if everything:
-        return f"Paused by {everything}; 'pysubtask resume' lets it go on"
+def _main(page: Mapping[str, Any], counts: Mapping[str, Any], now: float, limit: float) -> list[str]:
+    """What goes on; nothing where only what ``_besides`` tells keeps it from doing so."""
+    state, text = page.get("state"), _bare(page.get("why"))
+    waiting = _waiting(page, counts)
+    queued = [f"{files(waiting)} {'waits' if waiting == 1 else 'wait'} to be sent"] if waiting else []
     if state == "stopping":
-        return f"It is stopping, {text}, and sends what it can before"
+        problem = _bare((page.get("problem") or {}).get("text"))
+        return [f"It is stopping, {text}, and sends what it can before", *queued, *([problem] if problem else [])]
+    everything = _pauser(page)
+    if everything:
+        return [f"Paused by {everything}; 'pysubtask resume' lets it go on"]
     due = seconds(page.get("next_try"))
     again = "" if due is None else f", next try in {span(due - now)}" if due > now else ", trying again now"
-    if state == "held":
-        return f"The login is refused, so everything is held and nothing is lost{again}: {text}"
-    if state == "waiting":
-        problem = page.get("problem") or {}
-        if problem.get("kind") == "server_busy":
-            return f"The server asks for a pause{again}: {text}"
-        if _NETWORK.search(text):
-            return f"Waiting for the network{again}: {text}"
-        lost = "The connection was lost" if problem.get("kind") == "connection_lost" else "There is no connection"
-        return f"{lost}{again}: {text}"
+    if state in ("held", "waiting"):
+        return [f"{_obstacle(page, text)}{again}: {text}"]
     if state == "connecting":
-        return "Connecting"
+        return ["Connecting", *queued]
     if state == "starting":
-        return "The child is starting" + (f", {text}" if text else "")
+        return ["The child is starting" + (f", {text}" if text else "")]
     moving = len(page.get("moving") or [])
     if moving:
         stands = standing(page, now)
         if stands is not None:
-            return f"Sending {files(moving)}, but nothing was acknowledged for {span(stands)}"
-        return f"Sending {files(moving)}" + (f", at most {amount(limit)}/s (RateLimit)" if limit else "")
-    paused = len([row for row in page.get("paused") or [] if row.get("name") is not None])
-    waiting = int(counts.get("waiting") or 0)
-    if waiting > paused:
-        return f"{files(waiting - paused)} {'waits' if waiting - paused == 1 else 'wait'} to be sent"
-    if page.get("disk_low"):
-        return "Nothing is copied"
-    return "Nothing to send" + ("; the connection rests" if state == "resting" else "")
+            return [f"Sending {files(moving)}, but nothing was acknowledged for {span(stands)}"]
+        return [f"Sending {files(moving)}" + (f", at most {amount(limit)}/s (RateLimit)" if limit else "")]
+    if queued:
+        return queued
+    if page.get("disk_low") or page.get("missing"):
+        return []
+    return ["Nothing to send" + ("; the connection rests" if state == "resting" else "")]
 
 
-def _besides(page: Mapping[str, Any], counts: Mapping[str, Any]) -> list[str]:
+def _obstacle(page: Mapping[str, Any], text: str) -> str:
+    """What stands in the way, in a few words."""
+    problem = page.get("problem") or {}
+    if page.get("state") == "held":
+        what = _upper(str(problem.get("headline") or "the login is refused"))
+        return f"{what}, so everything is held and nothing is lost"
+    if problem.get("kind") == "server_busy":
+        return "The server asks for a pause"
+    if _NETWORK.search(text):
+        return "Waiting for the network"
+    return "The connection was lost" if problem.get("kind") == "connection_lost" else "There is no connection"
+
+
+def _besides(page: Mapping[str, Any], counts: Mapping[str, Any], now: float) -> list[str]:
     """What does not keep the rest from moving."""
-    found = []
-    if page.get("disk_low"):
-        found.append("the disk is nearly full, so nothing new is copied until there is room (MinFreeBytes)")
+    found = not_queued(page, now)
     parked = int(counts.get("parked") or 0)
     if parked:
         found.append(f"the server refuses {files(parked)} ('pysubtask queue' says why)")
     paused = [row.get("name") for row in page.get("paused") or [] if row.get("name") is not None]
     if paused:
         found.append(f"{files(len(paused))} paused one by one ('pysubtask queue' says by whom)")
-    unread = page.get("cannot_read")
-    if unread:
-        found.append(f"{files(len(unread))} cannot be read")
     return found
+
+
+def _disk(page: Mapping[str, Any]) -> str:
+    count = int(page.get("not_copied") or 0)
+    disk = page.get("disk") or {}
+    free, least = disk.get("free"), disk.get("least")
+    if not count:
+        return "nothing is copied; the disk is nearly full, so nothing new is copied until there is room (MinFreeBytes)"
+    due = f"{files(count)} {'is' if count == 1 else 'are'} due and not copied"
+    if free is None or least is None:
+        return f"{due}: the disk is full"
+    room = f"{due}: the disk has {_mega(free)} free and MinFreeBytes asks for {_mega(least)}"
+    return room if free < least else f"{room}, which the next copy would not leave"
+
+
+def _mega(count: float) -> str:
+    """Bytes as the setting is written: a mega is 1024 times 1024."""
+    return f"{count / 2**20:.0f} MB" if count >= 10 * 2**20 else f"{count / 2**20:.1f} MB"
+
+
+def _waiting(page: Mapping[str, Any], counts: Mapping[str, Any]) -> int:
+    """How many files wait to be sent, and were not paused one by one."""
+    paused = sum(row.get("name") is not None for row in page.get("paused") or [])
+    return max(0, int(counts.get("waiting") or 0) - paused)
+
+
+def _pauser(page: Mapping[str, Any]) -> str:
+    """Who paused everything."""
+    return next((str(row.get("who")) for row in page.get("paused") or [] if row.get("name") is None), "")
+
+
+def _since(at: object, now: float) -> str:
+    found = at if isinstance(at, int | float) else seconds(at)
+    return "" if found is None else f" since {span(now - found)}"
+
+
+def _bare(text: object) -> str:
+    return str(text or "").rstrip(". ")
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -27,9 +27,10 @@ from ..common.logs import log_options, set_level, setup_logging
 from ..common.notify import Stamp
 from ..common.process import EXIT_STOPPED, is_alive
 from ..common.program import again_words, here
+from ..common.remedy import says_more
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
-from . import heartbeat
+from . import failed, heartbeat
 from .board import Board
 from .intake import Intake, Rules
 from .orders import Orders
@@ -96,6 +97,8 @@ class BaseSubtask:
         self._parent = os.getppid()
         self._parent_start = process_start(self._parent)
         self._look = False
+        self._failure = ""
+        self._more = says_more(handoff.config_file)
         self._last_notice = clock()
         self._store: Store
         self.events: EventLog
@@ -171,21 +174,30 @@ class BaseSubtask:
         try:
             self._take_lock()
         except (AlreadyRunning, OSError) as exc:
-            self.log.error("%s", exc)
+            self.log.error("%s; %s", exc, self._more)
             return EXIT_LOCKED if isinstance(exc, AlreadyRunning) else EXIT_FAILED
         try:
             self._open()
         except (PysubtaskError, OSError) as exc:
-            self.log.error("Cannot start: %s", exc)
-            self._lock.release()
-            return EXIT_CONFIG if isinstance(exc, ValueError) else EXIT_FAILED
+            return self._cannot_start(exc)
         try:
             return self._live()
         except PysubtaskError as exc:
-            self.log.error("Cannot go on: %s", exc)
+            self._failure = str(exc)
+            self.log.error("Cannot go on: %s; %s", exc, self._more)
             return EXIT_CONFIG if isinstance(exc, ValueError) else EXIT_FAILED
+        except Exception as exc:
+            self._failure = f"an error of the program itself: {exc!r}"
+            raise
         finally:
             self._close()
+
+    def _cannot_start(self, exc: Exception) -> int:
+        """Say why, also to whoever looks at the page later."""
+        self.log.error("Cannot start: %s; %s", exc, self._more)
+        failed.tell(self.handoff, str(exc), self.wall())
+        self._lock.release()
+        return EXIT_CONFIG if isinstance(exc, ValueError) else EXIT_FAILED
 
     def _take_lock(self) -> None:
         pid = os.getpid()
@@ -212,6 +224,8 @@ class BaseSubtask:
         if self._store.damaged:
             self.log.error("The queue was damaged and is begun anew; every file is offered again: %s", self._store.damaged)
             self.events.emit("spool_damaged", reason=self._store.damaged)
+            self.board.error("spool_damaged", self._store.damaged)
+            self.board.over("spool_damaged")
         else:
             self._snapshotter.sweep(self._store.run(self._store.spool.snapshots))
         if self._store.spool.moved:
@@ -237,7 +251,7 @@ class BaseSubtask:
             handoff.entries, self._watch, self._snapshotter, self._store, self.board, self.events, self.log,
             Rules(self.queue_name, self.clash, self._noticed, lambda: self._page.write(self.clock()), self._look_soon, self.coming,
                   self.gone),
-            self.wall,
+            self.wall, self._more,
         )  # fmt: skip
         self._heartbeat = heartbeat.make(
             self.settings, first_folder(handoff.entries), handoff.state_dir, handoff.owns_heartbeat, socket.gethostname
@@ -290,17 +304,21 @@ class BaseSubtask:
         self.begin()
         self._guarded("start", self.start)
         self.log.info("START! Polling every [%s] secs", self.settings["TimerIntervalSecs"])
-        self.board.state("watching")
+        # Whoever connects meanwhile, or is held, has said so.
+        self.board.leave("starting", "watching")
         self.queue_changed()
         while not self._stop_asked and not self._orphan:
             now = self.clock()
             self.tick(now)
             failure = self.check(now)
             if failure:
+                self._failure = failure
                 self.log.error("%s", failure)
                 return EXIT_FAILED
             self._wait(now)
             if self._again:
+                self.board.state("starting", "reset by an order")
+                self._page.write(self.clock(), force=True)
                 self.close()
                 self.begin_anew("reset by an order")
         self._end()
@@ -311,7 +329,7 @@ class BaseSubtask:
         self._orders.stop()
         self.close()
         self._heartbeat.remove()
-        self.board.state("stopped")
+        self.board.state("failed" if self._failure else "stopped", self._failure)
         self._page.write(self.clock(), force=True)
         self._store.close()
         self._lock.release()
@@ -437,7 +455,9 @@ class BaseSubtask:
         except Exception as exc:  # whatever a person's code raises must not end the timer
             self.log.exception("%s failed", what)
             self.events.emit("hook_failed", hook=what, reason=repr(exc))
+            self.board.error("hook_failed", f"{what}: {exc!r}", what)
             return False
+        self.board.over("hook_failed", about=what)
         return True
 
     # -- for extensions: what goes into the queue ---------------------------------------------------------

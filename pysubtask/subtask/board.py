@@ -8,13 +8,14 @@ from typing import Any
 
 from ..common.events import utc
 
+_AFTER_STOPPING = ("stopping", "stopped", "failed", "starting")
 
 class Board:
     """Facts by name, set from the child's threads. ``changed`` tells whether the page is out of date. ``guard``: held while
     a fact is changed and its event is written, so that a page has both or none; one thread may take it twice. ``moved``:
     how many file bytes have gone over the link.
 
-    ``state`` is one of: starting, watching, connecting, connected, resting, waiting, held, stopping, stopped.
+    ``state`` is one of: starting, watching, connecting, connected, resting, waiting, held, paused, stopping, stopped, failed.
     """
 
     def __init__(self, wall: Callable[[], float]) -> None:
@@ -36,14 +37,34 @@ class Board:
                     self.changed = True
 
     def state(self, state: str, why: str = "") -> None:
-        """Enter a state; ``why`` in plain words where nothing moves."""
+        """Enter a state; ``why`` in plain words where nothing moves. Whoever is stopping goes on to do so, whatever happens to
+        the connection meanwhile."""
         with self.guard:
+            if self._facts.get("state") == "stopping" and state not in _AFTER_STOPPING:
+                return
             if self._facts.get("state") != state:
                 self._facts["state_since"] = utc(self._wall())
                 self.changed = True
             if self._facts.get("why") != why:
                 self.changed = True
             self._facts.update(state=state, why=why)
+
+    def leave(self, old: str, new: str) -> None:
+        """Enter a state, unless somebody has left the old one already."""
+        with self.guard:
+            if self._facts.get("state") == old:
+                self.state(new)
+
+    def error(self, kind: str, text: str, about: str = "") -> None:
+        """The last error, of whatever kind; ``about``: the file that it concerns, empty for everything."""
+        self.set(last_error={"at": utc(self._wall()), "kind": kind, "text": text, **({"about": about} if about else {})})
+
+    def over(self, *kinds: str, about: str = "") -> None:
+        """What was wrong is well again; it stays the last error, and is no longer a present one."""
+        with self.guard:
+            last = self._facts.get("last_error")
+            if last is not None and last["kind"] in kinds and last.get("about", "") == about and not last.get("over"):
+                self.set(last_error={**last, "over": True})
 
     def add(self, **amounts: int) -> None:
         """Count up."""

@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..common.errors import ConfigError, LoginRefused, TransportError, TransportLost
+from ..common.errors import ConfigError, LoginRefused, ServerNotTrusted, TransportError, TransportLost
 from ..common.events import EventLog, utc
+from ..common.remedy import in_words_of, says_more, sentence
 from ..transports.base import Transport
 from .backlog import EVERYTHING
 from .board import Board
@@ -33,12 +34,15 @@ _TAKE_SECS = 0.02
 """While most places are taken, the next versions are taken together: each time is a commit."""
 _NEVER = float("inf")
 _PAUSED = "paused"
+_NOT_TRUSTED = "not-trusted"
+_SETTING = "a setting cannot be used"
 
 
 class Courier:
     """``start`` it, ``wake`` it when the queue grew, ``stop`` it with a deadline, then ``join``.
 
-    ``clock`` is monotonic, ``wall`` the wall clock; both in seconds.
+    ``clock`` is monotonic, ``wall`` the wall clock; both in seconds. ``config_file``: where the settings were read from, '' for an
+    app's own.
     """
 
     def __init__(
@@ -53,7 +57,10 @@ class Courier:
         login_mark: str = "",
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        config_file: str = "",
     ) -> None:
+        self._config_file = config_file
+        self._says_more = says_more(config_file)
         self._desk = Desk(store, board, events, log, clock, wall)
         self._transport = transport
         self._settings = settings
@@ -194,7 +201,7 @@ class Courier:
         self._wake = asyncio.Event()
         self._deliveries = Deliveries(
             self._transport, self._desk, self._policy, self._hooks, self._wake_now, self._look_again,
-            delta=bool(self._settings.get("DeltaTransfer")),
+            delta=bool(self._settings.get("DeltaTransfer")), more=self._says_more,
         )  # fmt: skip
         await self._recall_hold()
         self._ready.set()
@@ -260,7 +267,7 @@ class Courier:
             return self._pause(now, deliveries.busy_until, busy=deliveries.busy)
         if deliveries.busy_until:
             deliveries.busy_until = 0.0
-            self._desk.board.set(problem=None)
+            self._desk.well()
             self._desk.board.state("connected")
         if deliveries.beat_due:
             deliveries.begin_beat()
@@ -316,8 +323,21 @@ class Courier:
             self._desk.board.state("paused", f"paused by {by}")
             self._hooks.changed()
         elif by is None and self._desk.board.get("state") == "paused":
-            self._desk.board.state("connected" if self._connected else "watching")
+            self._enter()
             self._hooks.changed()
+
+    def _enter(self) -> None:
+        """On the page: what is true now, after something else was."""
+        now, board = self._desk.clock(), self._desk.board
+        problem = board.get("problem") or {}
+        if self._connected:
+            board.state("waiting" if self._deliveries.busy_until > now else "connected", str(problem.get("text", "")))
+        elif self._held and self._try_at > now:
+            board.state("held", self._held)
+        elif problem and self._try_at > now:
+            board.state("waiting", str(problem.get("text", "")))
+        else:
+            board.state("watching")
 
     def _ways(self) -> dict[str, bool]:
         traits = self._transport.traits
@@ -360,49 +380,75 @@ class Courier:
         self._desk.log.info("CONNECTED to %s", self._desk.spool.destination)
         with self._desk.board.guard:
             self._desk.events.emit("connected", destination=self._desk.spool.destination)
-            self._desk.board.set(problem=None)
+            self._desk.well()
             self._desk.board.state("connected")
         self._hooks.changed()
 
     async def _connect_failed(self, exc: Exception) -> None:
         self._deliveries.toll.show()
-        if isinstance(exc, (LoginRefused, ConfigError)):
+        held = isinstance(exc, (LoginRefused, ConfigError))
+        cause, remedy = _told(exc)
+        remedy = in_words_of(self._config_file, remedy)
+        if held:
             self._refusals += 1
             decision = decide(self._refusals, LoginRefused(), self._policy, random.random())
-            self._held = str(exc)
-            words = f"{self._refusals} {self._desk.wall()!r} {self._login_mark}"
+            self._held = cause
+            trusted = "" if not isinstance(exc, ServerNotTrusted) else f" {_NOT_TRUSTED}"
+            words = f"{self._refusals} {self._desk.wall()!r} {self._login_mark}{trusted}"
             await self._desk.ask(self._desk.spool.set_meta, "refused", words)
-            self._desk.log.error(
-                "LOGIN REFUSED! Everything is held, nothing is lost. Next try in [%.0f] secs: %s", decision.secs, exc
-            )
         else:
             self._failures += 1
             self._held = ""
             decision = decide(self._failures, exc, self._policy, random.random())
-            nth = (self._failures - 1) % self._policy.tries + 1
-            self._desk.log.warning("CONNECT attempt FAILED! Try # [%d] of [%d] retries: %s", nth, self._policy.tries, exc)
-            if nth == self._policy.tries:
-                self._desk.log.warning("Repeated CONNECT FAILURE! LONGER Wait [%.0f] secs…", decision.secs)
-            else:
-                self._desk.log.info("Waiting [%.0f] secs before next try...", decision.secs)
         self._try_at = self._clock() + decision.secs
         with self._desk.board.guard:
-            self._desk.problem("login_refused" if self._held else "connect_failed", str(exc))
-            self._desk.board.state("held" if self._held else "waiting", str(exc))
+            news = self._tell_problem(exc, cause, remedy)
+            self._desk.board.state("held" if held else "waiting", cause)
             self._desk.board.set(next_try=utc(self._desk.wall() + decision.secs))
+        self._log_failed(exc, decision.secs, sentence(cause, remedy if news else "", self._says_more))
         self._hooks.changed()
+
+    def _tell_problem(self, exc: Exception, cause: str, remedy: str) -> bool:
+        """On the page and among the events; whether it is news."""
+        if isinstance(exc, ServerNotTrusted):
+            return self._desk.problem("server_not_trusted", cause, remedy, exc.headline)
+        if isinstance(exc, ConfigError):
+            return self._desk.problem("login_refused", cause, remedy, _SETTING)
+        return self._desk.problem("login_refused" if isinstance(exc, LoginRefused) else "connect_failed", cause, remedy)
+
+    def _log_failed(self, exc: Exception, secs: float, words: str) -> None:
+        log = self._desk.log
+        if isinstance(exc, (ServerNotTrusted, ConfigError)):
+            headline = exc.headline if isinstance(exc, ServerNotTrusted) else _SETTING
+            text = "%s! Everything is held, nothing is lost. Next try in [%.0f] secs: %s"
+            log.error(text, headline.upper(), secs, words)
+        elif isinstance(exc, LoginRefused):
+            log.error("LOGIN REFUSED! Everything is held, nothing is lost. Next try in [%.0f] secs: %s", secs, words)
+        else:
+            nth = (self._failures - 1) % self._policy.tries + 1
+            log.warning("CONNECT attempt FAILED! Try # [%d] of [%d] retries: %s", nth, self._policy.tries, words)
+            if nth == self._policy.tries:
+                log.warning("Repeated CONNECT FAILURE! LONGER Wait [%.0f] secs…", secs)
+            else:
+                log.info("Waiting [%.0f] secs before next try...", secs)
 
     async def _recall_hold(self) -> None:
         """A login refused before a restart stays held for the rest of its time, unless the login was changed since."""
         words = str(await self._desk.ask(self._desk.spool.meta, "refused", "")).split()
-        if len(words) != 3 or words[2] != self._login_mark:
+        if len(words) not in (3, 4) or words[2] != self._login_mark:
             return
         self._refusals = int(words[0])
         left = held_for(self._refusals, float(words[1]), self._desk.wall(), self._policy)
         if left > 0:
-            self._held = "the login was refused before the restart"
+            trusted = len(words) == 3
+            self._held = f"{'the login was refused' if trusted else 'the server was not trusted'} before the restart"
             self._try_at = self._clock() + left
-            self._desk.board.state("held", self._held)
+            with self._desk.board.guard:
+                if not trusted:
+                    problem = {"kind": "server_not_trusted", "text": self._held, "headline": "server not trusted"}
+                    self._desk.board.set(problem=problem)
+                self._desk.board.state("held", self._held)
+                self._desk.board.set(next_try=utc(self._desk.wall() + left))
 
     async def _sweep(self) -> None:
         """Remove what earlier attempts may have left on the server."""
@@ -441,17 +487,27 @@ class Courier:
         if reason == _PAUSED:
             deliveries.stale = False
             self._desk.log.info("What is paused was called back; the rest goes on over a new connection")
+            self._enter()
             return
         if deliveries.stale:
             deliveries.stale = False
             self._desk.log.info("Connection was gone after a pause, connecting again: %s", reason)
+            self._enter()
             return
         self._failures += 1
         decision = decide(self._failures, TransportLost(), self._policy, random.random())
         self._try_at = self._clock() + decision.secs
-        self._desk.log.warning("CONNECTION LOST! Waiting [%.0f] secs before next try...: %s", decision.secs, reason)
+        words = sentence(reason, "", self._says_more)
+        self._desk.log.warning("CONNECTION LOST! Waiting [%.0f] secs before next try...: %s", decision.secs, words)
         with self._desk.board.guard:
             self._desk.problem("connection_lost", reason)
             self._desk.board.state("waiting", reason)
             self._desk.board.set(next_try=utc(self._desk.wall() + decision.secs))
         self._hooks.changed()
+
+
+def _told(exc: Exception) -> tuple[str, str]:
+    """What happened, and what a person can do about it."""
+    if isinstance(exc, ConfigError):
+        return f"{exc.key}: {exc.problem}", exc.remedy
+    return (exc.cause or str(exc), exc.remedy) if isinstance(exc, TransportError) else (str(exc), "")

@@ -47,7 +47,8 @@ class Hooks(NamedTuple):
 class Deliveries:
     """Made and used on the courier's loop; ``wake`` is called when a version was given back, ``look`` whenever the courier
     should look again for another reason, with when something is due (monotonic), where that is news. ``delta`` says that of a
-    file that was changed only what changed shall be sent, where the server can copy.
+    file that was changed only what changed shall be sent, where the server can copy. ``more``: where a person is told more of
+    what is wrong.
 
     ``broken``: why the connection is of no use any more, or empty. ``stale``: nothing was done on it for a while, so
     that it may have been dead before. ``success`` counts what arrived. ``active_at``: when something last did
@@ -57,8 +58,9 @@ class Deliveries:
 
     def __init__(
         self, transport: Transport, desk: Desk, policy: Policy, hooks: Hooks, wake: Callable[[], None],
-        look: Callable[[float | None], None], *, delta: bool = False
+        look: Callable[[float | None], None], *, delta: bool = False, more: str = ""
     ) -> None:
+        self._more = more
         self._transport = transport
         self._desk = desk
         self.policy = policy
@@ -203,8 +205,9 @@ class Deliveries:
         except (FileRefused, SourceError, OSError) as exc:
             if str(exc) != self._beat_problem:
                 self._beat_problem = str(exc)
-                self._desk.log.error("Heartbeat cannot be sent: %s", exc)
+                self._desk.log.error("Heartbeat cannot be sent: %s; %s", exc, self._more)
                 self._desk.events.emit("heartbeat_failed", reason=str(exc))
+            self._desk.error("heartbeat_failed", str(exc))
         except asyncio.CancelledError:
             self.beat_due = True
         except Exception as exc:
@@ -212,6 +215,7 @@ class Deliveries:
             self.broken = self.broken or f"internal error: {exc!r}"
         else:
             self._beat_problem = ""
+            self._desk.board.over("heartbeat_failed")
             self._arrived()
         finally:
             self.toll.beat()
@@ -285,7 +289,7 @@ class Deliveries:
         now = self._desk.clock()
         secs = decide(attempts + 1, exc, self.policy, random.random()).secs
         if self.busy_until <= now:
-            self._desk.log.warning("SERVER BUSY! Waiting [%.0f] secs before next try...: %s", secs, exc)
+            self._desk.log.warning("SERVER BUSY! Waiting [%.0f] secs before next try...: %s; %s", secs, exc, self._more)
             self._desk.problem("server_busy", str(exc))
             self._desk.board.state("waiting", str(exc))
             self._desk.board.set(next_try=utc(self._desk.wall() + secs))
@@ -301,7 +305,7 @@ class Deliveries:
 
     async def _refuse(self, version: Version, exc: FileRefused) -> None:
         decision = decide(version.attempts + 1, exc, self.policy, random.random())
-        self._desk.log.error("PARKED [%s], next offer in [%.0f] secs: %s", version.name, decision.secs, exc)
+        self._desk.log.error("PARKED [%s], next offer in [%.0f] secs: %s; %s", version.name, decision.secs, exc, self._more)
         await self._desk.ask(self._desk.give_back, version, str(exc), self._desk.clock() + decision.secs, park=True)
         self._hooks.changed()
 

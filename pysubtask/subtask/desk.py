@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..common.errors import DiskLow
-from ..common.events import EventLog, happened, utc
+from ..common.events import EventLog, happened
 from ..common.receipts import Receipt
 from .board import Board
 from .spool import Done, Version
 from .store import Store
 
 COMMIT_AGAIN_SECS = 5.0
+_MOST_TOLD = 50
+_OF_THE_CONNECTION = ("connect_failed", "connection_lost", "server_busy", "login_refused", "server_not_trusted")
 
 
 class Desk:
@@ -36,15 +38,23 @@ class Desk:
         self.log = log
         self.clock = clock
         self.wall = wall
+        self._told: set[tuple[str, str]] = set()
 
     async def ask(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """A call on the spool's thread, awaited. With a full disk: wait and ask again."""
+        full = False
         while True:
             try:
-                return await asyncio.wrap_future(self.store.submit(call, *args, **kwargs))
+                answer = await asyncio.wrap_future(self.store.submit(call, *args, **kwargs))
             except DiskLow as exc:
+                full = True
                 self.problem("disk_low", str(exc))
                 await asyncio.sleep(COMMIT_AGAIN_SECS)
+                continue
+            if full and (self.board.get("problem") or {}).get("kind") == "disk_low":
+                self.board.set(problem=None)
+                self.board.over("disk_low")
+            return answer
 
     # -- on the spool's thread, where a page is taken too: the queue changes together with the board and the events --------
 
@@ -73,6 +83,8 @@ class Desk:
             self.events.emit_all([_event_of(done, receipt) for done, receipt in written])
             for done in dones:
                 self.board.end(done.id, done.bytes_sent)
+            for _, receipt in written:
+                self.board.over("parked", about=receipt.name)
             sent = [(done, receipt) for done, receipt in written if not done.unchanged]
             if sent:
                 last = sent[-1][1]
@@ -92,7 +104,7 @@ class Desk:
             self.board.end(version.id)
             if park:
                 self.events.emit("parked", name=version.name, path=version.path, reason=reason)
-                self.error("parked", f"{version.name}: {reason}")
+                self.error("parked", f"{version.name}: {reason}", version.name)
 
     def withdraw(self, version: Version, reason: str) -> str | None:
         """A snapshot cannot be read: its version leaves the queue; the path of the data file."""
@@ -107,17 +119,30 @@ class Desk:
 
     # -- on any thread ------------------------------------------------------------------------------------
 
-    def problem(self, kind: str, text: str) -> None:
-        """Something keeps everything from moving. Said once, not at every try."""
+    def problem(self, kind: str, text: str, remedy: str = "", headline: str = "") -> bool:
+        """Something keeps everything from moving. Said once, not at every try; whether it was not said since all was well.
+        ``headline``: what is wrong in a few words, where the kind does not say it."""
         with self.board.guard:
-            if self.board.get("problem") != {"kind": kind, "text": text}:
+            more = {"remedy": remedy, "headline": headline}
+            problem = {"kind": kind, "text": text} | {key: value for key, value in more.items() if value}
+            if self.board.get("problem") != problem:
                 self.events.emit(kind, reason=text)
-            self.board.set(problem={"kind": kind, "text": text})
+            self.board.set(problem=problem)
             self.error(kind, text)
+            news = (kind, text) not in self._told
+            self._told = {*self._told, (kind, text)} if len(self._told) < _MOST_TOLD else {(kind, text)}
+            return news
 
-    def error(self, kind: str, text: str) -> None:
+    def well(self) -> None:
+        """Nothing keeps everything from moving any more."""
+        with self.board.guard:
+            self._told = set()
+            self.board.set(problem=None)
+            self.board.over(*_OF_THE_CONNECTION)
+
+    def error(self, kind: str, text: str, about: str = "") -> None:
         """The last error, for the status page."""
-        self.board.set(last_error={"at": utc(self.wall()), "kind": kind, "text": text})
+        self.board.error(kind, text, about)
 
 
 def _event_of(done: Done, receipt: Receipt) -> tuple[str, dict[str, Any]]:

@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable
+from typing import NamedTuple
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 60.0
+READ, CHANGING, MISSING, CLASH = "read", "changing", "missing", "clash"
+"""Why a file is not taken: it cannot be read, it is written all the time, it is notified and not there, its name is another's."""
+
+
+class _Row(NamedTuple):
+    reason: str
+    tries: int
+    until: float
+    asked: Hashable
+    kind: str
 
 
 class Faults:
     """Pure bookkeeping; times are monotonic seconds. ``asked``: what a file was to be taken for, a notify's stamp for example."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, tuple[str, int, float, Hashable]] = {}
+        self._rows: dict[str, _Row] = {}
 
-    def add(self, path: str, reason: str, now: float, asked: Hashable = None) -> bool:
-        """Note a failure; True where this reason is new and should be said. Whoever is ``asked`` anew before the wait is over
-        is not kept waiting; with None everybody waits."""
-        old, count, *_ = self._rows.get(path, ("", 0, 0.0, None))
-        wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(count, 16))
-        self._rows[path] = (reason, count + 1, now + wait, asked)
-        return reason != old
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._rows
+
+    def add(self, path: str, reason: str, now: float, asked: Hashable = None, kind: str = READ) -> bool:
+        """Note a failure of a ``kind``; True where this reason is new and should be said. Whoever is ``asked`` anew before the
+        wait is over is not kept waiting; with None everybody waits."""
+        old = self._rows.get(path, _Row("", 0, 0.0, None, kind))
+        wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(old.tries, 16))
+        self._rows[path] = _Row(reason, old.tries + 1, now + wait, asked, kind)
+        return reason != old.reason
 
     def waits(self, path: str, now: float, asked: Hashable = None) -> bool:
         """Whether the file is left alone for now."""
         row = self._rows.get(path)
-        return row is not None and now < row[2] and row[3] in (None, asked)
+        return row is not None and now < row.until and row.asked in (None, asked)
 
     def clear(self, path: str) -> None:
         """It worked."""
@@ -33,8 +51,12 @@ class Faults:
 
     def next_at(self) -> float | None:
         """When the first of them is tried again."""
-        return min((row[2] for row in self._rows.values()), default=None)
+        return min((row.until for row in self._rows.values()), default=None)
 
     def listing(self, limit: int = 20) -> list[dict[str, str]]:
-        """The first of them with their reasons, for the status page."""
-        return [{"path": path, "reason": row[0]} for path, row in list(self._rows.items())[:limit]]
+        """The first of them with their reasons, for the status page; ``kind`` where it is another than that of a file that cannot
+        be read."""
+        return [
+            {"path": path, "reason": row.reason, **({} if row.kind == READ else {"kind": row.kind})}
+            for path, row in itertools.islice(self._rows.items(), limit)
+        ]

@@ -14,11 +14,12 @@ from ..common.entries import below, keeps_records
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from ..common.events import EventLog, happened
 from ..common.notify import Stamp, notify_name, read_stamp
+from ..common.remedy import says_more
 from . import signature
 from .ahead import Ahead
 from .background import Background
 from .board import Board
-from .faults import Faults
+from .faults import CHANGING, CLASH, MISSING, READ, Faults
 from .plan import LEAST_BYTES
 from .snapshot import Copied, Snapshotter, content_digest
 from .spool import Entry
@@ -51,7 +52,8 @@ class Rules(NamedTuple):
 
 class Intake:
     """Runs on the child's main thread. Times are monotonic but for ``wall``, the wall clock. ``tails_wanted``: whether a
-    snapshot of the end of a file is of use. ``ahead``: signatures of big files that were copied."""
+    snapshot of the end of a file is of use. ``ahead``: signatures of big files that were copied. ``more``: where a person is told
+    more of what is wrong."""
 
     def __init__(
         self,
@@ -64,7 +66,9 @@ class Intake:
         log: logging.Logger,
         rules: Rules,
         wall: Callable[[], float],
+        more: str = "",
     ) -> None:
+        self._more = more or says_more("")
         self._entries = entries
         self._watch = watch
         self._snapshotter = snapshotter
@@ -107,7 +111,7 @@ class Intake:
                 self._store.run(self._store.spool.forget, gone)
                 self._rules.gone(gone)
                 for path in gone:
-                    self._faults.clear(path)
+                    self._well(path)
                     self._tails.forget(path)
         except DiskLow as exc:
             # The queue itself cannot grow: everything not in it stays due.
@@ -118,7 +122,13 @@ class Intake:
             with self._board.guard:
                 self._events.emit("disk_ok")
                 self._board.set(disk_low=False)
-        self._board.set(disk_low=self._disk_low, cannot_read=self._faults.listing(), watch=self._watch.mode)
+                self._board.over("disk_low")
+        # What is due and was neither taken nor is left alone for a reason of its own has no room.
+        left = sum(due.path not in self._faults for due in found) - taken if self._disk_low else 0
+        self._board.set(
+            disk_low=self._disk_low, not_copied=max(0, left), cannot_read=self._faults.listing(), unreadable=len(self._faults),
+            watch=self._watch.mode,
+        )  # fmt: skip
         return taken
 
     def _take(self, found: list[Due], now: float, everything: bool, low_before: bool) -> int:
@@ -157,8 +167,9 @@ class Intake:
                 continue
             clash = self._rules.clash(due)
             if clash:
-                if self._faults.add(due.path, clash, now, _signals(due)):
-                    self._log.error("PARKED [%s]: %s", due.path, clash)
+                self._board.error("clash", f"{due.path}: {clash}", due.path)
+                if self._faults.add(due.path, clash, now, _signals(due), CLASH):
+                    self._log.error("PARKED [%s]: %s; %s", due.path, clash, self._more)
                     self._events.emit("clash", path=due.path, reason=clash)
             elif due.cause == "recheck" and self._reads_the_same(due):
                 self._settled(due)
@@ -208,8 +219,11 @@ class Intake:
             # A file that moved under the copy is the usual case of a busy writer: nothing to shout about.
             # However often it is notified, it is not copied in vain all the time.
             moved = isinstance(exc, SourceChanged)
-            if self._faults.add(due.path, str(exc), now, None if moved else _signals(due)) and not moved:
-                self._log.error("Cannot snapshot [%s]: %s", due.path, exc)
+            if not moved:
+                self._board.error("source_error", str(exc), due.path)
+            asked = None if moved else _signals(due)
+            if self._faults.add(due.path, str(exc), now, asked, CHANGING if moved else READ) and not moved:
+                self._log.error("Cannot snapshot [%s]: %s; %s", due.path, exc, self._more)
                 self._events.emit("source_error", path=due.path, reason=str(exc))
             return None
         if self._has_news(due, copied):
@@ -251,13 +265,21 @@ class Intake:
     def _settled(self, due: Due) -> None:
         self._watch.done(due)
         self._anew.discard(due.path)
-        self._faults.clear(due.path)
+        self._well(due.path)
+
+    def _well(self, path: str) -> None:
+        """Nothing is wrong with this file any more."""
+        if path in self._faults:
+            self._faults.clear(path)
+            self._board.over("source_error", "source_missing", "clash", about=path)
 
     def _missing(self, due: Due, exc: SourceMissing, now: float) -> None:
         if due.cause not in ("notify", "hold"):
             # Nobody asked for it by name; it was there a moment ago and is not now.
             self._settled(due)
-        elif self._faults.add(due.path, str(exc), now, _signals(due)):
+            return
+        self._board.error("source_missing", f"{due.path} was notified and is not there", due.path)
+        if self._faults.add(due.path, str(exc), now, _signals(due), MISSING):
             self._log.error("File [%s] notified but does not exist!", due.path)
             self._events.emit("source_missing", path=due.path)
 
@@ -295,11 +317,14 @@ class Intake:
 
     def _say_disk_low(self, exc: SourceError, low_before: bool) -> None:
         if not (low_before or self._disk_low):
-            self._log.error("DISK LOW! Notifies stay due until there is room: %s", exc)
+            self._log.error("DISK LOW! Notifies stay due until there is room: %s; %s", exc, self._more)
             with self._board.guard:
                 self._events.emit("disk_low", reason=str(exc))
                 self._board.set(disk_low=True)
         self._disk_low = True
+        if isinstance(exc, DiskLow):
+            self._board.set(disk={"free": exc.free, "least": exc.least})
+        self._board.error("disk_low", str(exc))
 
     def _entry(self, due: Due, copied: Copied) -> Entry:
         return Entry(

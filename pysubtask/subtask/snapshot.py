@@ -212,7 +212,8 @@ class Snapshotter:
             need = sum(end - begin for begin, end, data in _extents(handle, before, base) if data)
             left = found.f_bavail * found.f_frsize - need
         if left < keep:
-            raise DiskLow(f"{folder}: copying {need} bytes would leave {max(0, left)} bytes free, less than {keep}")
+            words = f"{folder}: copying {need} bytes would leave {max(0, left)} bytes free, less than {keep}"
+            raise DiskLow(words, left + need, keep)
 
 
 def _make_private(folder: str) -> None:

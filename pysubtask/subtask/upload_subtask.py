@@ -68,7 +68,7 @@ class UploadSubtask(BaseSubtask):
         )  # fmt: skip
         self._courier = Courier(
             self._store, open_transport(self.transport_name(), self.settings, self.handoff.state_dir), self.settings, self.board,
-            self.events, self.log, hooks, self._login_mark(), self.clock, self.wall,
+            self.events, self.log, hooks, self._login_mark(), self.clock, self.wall, self.handoff.config_file,
         )  # fmt: skip
         self._courier.start()
         interval, dead = self.settings["HeartbeatIntervalSecs"], self.settings["DeadTimeMilli"] / 1000

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ..common.errors import ConfigError, LoginRefused
+from ..common.errors import ConfigError, ServerNotTrusted
 
 _HOST = re.compile(r"[A-Za-z0-9_.:\[][A-Za-z0-9_.:%\[\]-]*\Z")
 _USER_BAD = re.compile(r"[\x00-\x20\x7f'`\";&<>|(){}$%]|\A-|\\\Z|\A\Z")  # what ssh itself refuses, and what it would expand
@@ -33,6 +33,8 @@ class Login(NamedTuple):
     has_password: bool
     without: tuple[str, ...] = ()
     """Kinds of host keys that the server shall not show: it showed them, and the pinned one is another."""
+    loud: bool = False
+    """Whether ssh tells what it does, to hear of a key that it does not take."""
 
 
 def login_of(settings: Mapping[str, Any]) -> Login:
@@ -89,13 +91,50 @@ def is_among(kind: str, kinds: Iterable[str]) -> bool:
     return any(kind == one or ("rsa" in kind and "rsa" in one) for one in kinds)
 
 
-def another_key(shown: list[str]) -> str:
-    """The words for a server that has no keys but these (type and fingerprint)."""
-    return (f"the server's host key is {' and '.join(shown)}, which is not the pinned HostKey. If that key is really the "
-            "server's, set HostKey to it; else somebody may sit in between")
+_SURE = ("Ask who runs the server whether that is its key ('ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' there shows it); "
+         "if it is not, somebody sits in between")
 
 
-class AnotherKey(LoginRefused):
+def unknown_key(where: str, shown: str) -> ServerNotTrusted:
+    """The server's host key is not on file. ``shown``: its type and fingerprint, empty where they are not known."""
+    return ServerNotTrusted(
+        "host key not known", f"the host key of {where} is not known here, so nothing was sent; {_shown(shown)}",
+        f"{_SURE}. If it is, write {_pin(shown)}, or HostKeyPolicy = \"accept-new\" to take and remember the key of a server "
+        "that was never seen before")  # fmt: skip
+
+
+def changed_key(where: str, shown: str) -> ServerNotTrusted:
+    """There is another key on file for the server."""
+    return ServerNotTrusted(
+        "host key changed", f"the server {where} shows another host key than the one on file for it, so nothing was sent; "
+        f"{_shown(shown)}. Either it was set up anew, or somebody sits in between",
+        f"{_SURE}. If it is, write {_pin(shown)}, or put it into known_hosts in the place of the old one")  # fmt: skip
+
+
+def revoked_key(where: str, shown: str) -> ServerNotTrusted:
+    """The key is marked as revoked."""
+    return ServerNotTrusted("host key revoked", f"the host key of {where} is revoked, so nothing was sent; {_shown(shown)}",
+                            "Ask who runs the server for its new key")
+
+
+def _shown(shown: str) -> str:
+    kind, _, fingerprint = shown.rpartition(" ")
+    return f"its fingerprint is {fingerprint} ({kind})" if kind else "its fingerprint was not told"
+
+
+def _pin(shown: str) -> str:
+    return f'HostKey = "{shown.split()[-1] if shown else "SHA256:..."}"'
+
+
+def another_key(shown: list[str]) -> ServerNotTrusted:
+    """The error for a server that has no keys but these (type and fingerprint)."""
+    return ServerNotTrusted(
+        "host key not the pinned one",
+        f"the server's host key is {' and '.join(shown)}, which is not the pinned HostKey, so nothing was sent",
+        f"{_SURE}. If it is, write {_pin(shown[0])}")  # fmt: skip
+
+
+class AnotherKey(ServerNotTrusted):
     """A server showed a key other than the pinned one; it may have the pinned one too, of another kind.
 
     ``kind`` is its type as on the wire ('ssh-ed25519'), ``shown`` the type and the fingerprint.
@@ -104,4 +143,5 @@ class AnotherKey(LoginRefused):
     def __init__(self, shown: str) -> None:
         self.shown = shown
         self.kind = shown.partition(" ")[0]
-        super().__init__(another_key([shown]))
+        told = another_key([shown])
+        super().__init__(told.headline, told.cause, told.remedy)

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common.events import Event, utc
+from pysubtask.common.remedy import says_more
 from pysubtask.control import shown
 from pysubtask.control.commands import queue, receipts
 from pysubtask.control.glance import Glance
 from pysubtask.control.text import cells
-from pysubtask.control.why import why
+from pysubtask.control.why import remedy, why
 
 NOW = 1_800_000_000.0
 PICTURES = Path(__file__).with_name("screens.txt")
@@ -25,7 +26,9 @@ def glance(label, destination, page, queue=(0, 0, 0), *, alive=True, ago=1.0, ol
     numbers["oldest"] = None if oldest is None else utc(NOW - oldest)
     page = {"pid": 7, "at": utc(NOW - ago), "queue": numbers, "why": "", **page}
     pid = 7 if alive else None
-    return Glance(label, destination, page, pid, NOW - ago, NOW, numbers, why(page, pid=pid, last_sign=NOW - ago, now=NOW))
+    more = says_more(page.get("config_file", ""))
+    return Glance(label, destination, page, pid, NOW - ago, NOW, numbers, why(page, pid=pid, last_sign=NOW - ago, now=NOW),
+                  remedy=remedy(page, pid=pid, queue=numbers, more=more))
 
 
 def scene():
@@ -38,7 +41,8 @@ def scene():
             "state": "connected", "moving": moving, "rate": 123_456, "delivered": 1207,
             "bytes_sent": 5_300_000, "bytes_new": 5_100_000, "bytes_on_wire": 5_900_000}, (7, 3, 1), oldest=200),
         glance("cellar/dropbox", "dropbox://h5k2/a_folder_with_a_name/" + AWKWARD, {
-            "state": "waiting", "why": "Connection refused", "problem": {"kind": "connect_failed", "text": "x"},
+            "state": "waiting", "why": "Connection refused", "problem": {
+                "kind": "connect_failed", "text": "x", "remedy": "Is the server up, and is HostPort right?"},
             "next_try": utc(NOW + 30), "delivered": 0, "last_error": {
                 "at": utc(NOW - 3), "kind": "connect_failed",
                 "text": "no connection to data.example.org port 22: \x1b]0;Connection refused"}},

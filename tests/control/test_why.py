@@ -45,7 +45,7 @@ def page(state="connected", reason="", *, queue=(0, 0, 0), **facts):
     (page("stopped"), "The child has stopped and is about to end."),
     (page(disk_low=True),
      "Nothing is copied; the disk is nearly full, so nothing new is copied until there is room (MinFreeBytes)."),
-    (page(cannot_read=[{"path": "/x", "reason": "y"}]), "Nothing to send; 1 file cannot be read."),
+    (page(cannot_read=[{"path": "/x", "reason": "y"}]), "Nothing to send; 1 file cannot be read: x."),
     (page() | {"pid": 8}, "The child is starting."),
     (None, "The child is starting."),
 ])

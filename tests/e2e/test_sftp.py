@@ -222,7 +222,7 @@ def test_a_changed_host_key_holds_everything_and_says_so(sshd, station):
     one.write("a.csv", "1\n")
     one.master.start()
     one.notify("a.csv")
-    one.wait_kind("login_refused")
+    one.wait_kind("server_not_trusted")
     assert wait_until(lambda: one.page().get("state") == "held", what="held")
     one.master.stop(forcekill=True)
     one.ftp.update(sshd.settings())

@@ -13,7 +13,7 @@ from typing import Any
 import asyncssh
 import pytest
 
-from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
+from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, ServerNotTrusted, TransportLost
 from pysubtask.testing import Relay, sftp_server
 from pysubtask.testing.sshd import OpenSSHServer, fingerprint, make_key, missing, openssh_server
 from pysubtask.transports import transport_class
@@ -98,7 +98,7 @@ class TestHostKey:
         if there:
             lines = server.known_hosts.read_text()
             known.write_text(lines.replace(f":{server.port} ", ":1 ") + lines.replace(f"[127.0.0.1]:{server.port} ", "127.0.0.1 "))
-        assert "not known here" in refused(server.settings(KnownHostsFile=str(known)), tmp_path)
+        assert "not known here" in refused(server.settings(KnownHostsFile=str(known)), tmp_path, kind=ServerNotTrusted)
         assert known.exists() == there
 
     @pytest.mark.parametrize("policy", ["strict", "accept-new"])
@@ -108,7 +108,8 @@ class TestHostKey:
         known = tmp_path / "known"
         known.write_text(f"[127.0.0.1]:{server.port} {kind} {key}\n")
         before = known.read_text()
-        assert "on file" in refused(server.settings(KnownHostsFile=str(known), HostKeyPolicy=policy), tmp_path)
+        settings = server.settings(KnownHostsFile=str(known), HostKeyPolicy=policy)
+        assert "on file" in refused(settings, tmp_path, kind=ServerNotTrusted)
         assert known.read_text() == before
 
     def test_accepted_once_is_known_from_then_on(self, server: OpenSSHServer, tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ class TestHostKey:
     def test_pinned_to_another(self, server: OpenSSHServer, tmp_path: Path) -> None:
         make_key(tmp_path / "other")
         pinned = fingerprint(tmp_path / "other.pub")
-        said = refused(server.settings(HostKey=pinned, HostKeyPolicy="accept-new"), tmp_path)
+        said = refused(server.settings(HostKey=pinned, HostKeyPolicy="accept-new"), tmp_path, kind=ServerNotTrusted)
         assert "pinned" in said
         for kind in ("ed25519", "ecdsa"):
             assert fingerprint(server.root / f"host_{kind}.pub") in said
@@ -141,7 +142,8 @@ class TestHostKey:
         known = tmp_path / "known"
         lines = server.known_hosts.read_text()
         known.write_text(lines + "".join(f"@revoked * {line.partition(' ')[2]}\n" for line in lines.splitlines()))
-        assert "revoked" in refused(server.settings(KnownHostsFile=str(known), HostKeyPolicy="accept-new"), tmp_path)
+        settings = server.settings(KnownHostsFile=str(known), HostKeyPolicy="accept-new")
+        assert "revoked" in refused(settings, tmp_path, kind=ServerNotTrusted)
 
 
 class TestLogin:
@@ -241,7 +243,7 @@ def test_it_is_the_same_destination_as_with_the_default_client(server: OpenSSHSe
 
 def test_a_server_that_cannot_rename_over_a_file(tmp_path: Path) -> None:
     with sftp_server(tmp_path / "files", posix_rename=False) as running:
-        assert "Set SFTPLibrary to None" in refused(running.settings(), tmp_path, ("a", b"x"))
+        assert "Leave SFTPLibrary unset" in refused(running.settings(), tmp_path, ("a", b"x"))
     assert list((tmp_path / "files").iterdir()) == []
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pysubtask.common.errors import ConfigError, LoginRefused, TransportLost
+from pysubtask.common.errors import ConfigError, LoginRefused, ServerNotTrusted, TransportLost
 from pysubtask.testing import Relay
 from pysubtask.testing.sshd import OpenSSHServer, fingerprint, make_key, missing, openssh_server
 from pysubtask.transports.base import Job
@@ -70,8 +70,10 @@ class TestHostKey:
         known = tmp_path / "known"
         if there:  # the same key under another port is another host
             known.write_text(server.known_hosts.read_text().replace(f":{server.port} ", ":1 "))
-        said = refused(server.settings(SSHProgram=program, KnownHostsFile=str(known)), tmp_path)
-        assert "not known here" in said
+        said = refused(server.settings(SSHProgram=program, KnownHostsFile=str(known)), tmp_path, kind=ServerNotTrusted)
+        assert "not known here" in said and "nothing was sent" in said
+        assert [path for path in server.root.glob("host_*.pub") if fingerprint(path) in said]
+        assert 'HostKeyPolicy = "accept-new"' in said and 'HostKey = "SHA256:' in said
         assert not there or f":{server.port} " not in known.read_text()
 
     @pytest.mark.parametrize("policy", ["strict", "accept-new"])
@@ -81,8 +83,11 @@ class TestHostKey:
         known = tmp_path / "known"
         known.write_text(f"[127.0.0.1]:{server.port} {kind} {key}\n")
         before = known.read_text()
-        said = refused(server.settings(SSHProgram=program, KnownHostsFile=str(known), HostKeyPolicy=policy), tmp_path)
+        settings = server.settings(SSHProgram=program, KnownHostsFile=str(known), HostKeyPolicy=policy)
+        said = refused(settings, tmp_path, kind=ServerNotTrusted)
         assert "on file" in said
+        assert [path for path in server.root.glob("host_*.pub") if fingerprint(path) in said]
+        assert 'HostKey = "SHA256:' in said and "accept-new" not in said
         assert known.read_text() == before
 
     def test_accepted_once_is_known_from_then_on(self, server: OpenSSHServer, program: str, tmp_path: Path) -> None:
@@ -106,7 +111,7 @@ class TestHostKey:
         """Not even a known_hosts file that knows the key helps."""
         make_key(tmp_path / "other")
         settings = server.settings(SSHProgram=program, HostKey=fingerprint(tmp_path / "other.pub"), HostKeyPolicy="accept-new")
-        said = refused(settings, tmp_path)
+        said = refused(settings, tmp_path, kind=ServerNotTrusted)
         assert "pinned" in said
         for kind in ("ed25519", "ecdsa"):
             assert fingerprint(server.root / f"host_{kind}.pub") in said

@@ -13,6 +13,7 @@ from ..output import say, say_json, width
 from ..steer import command_line, meant, task_option
 from ..tasks import Task
 from ..text import amount, files, plain, seconds, span, table, wrapped
+from ..why import not_queued
 
 
 @click.command(short_help="Show what waits, and why: refused and paused files with their reason.")
@@ -33,7 +34,9 @@ def command(task: str | None, limit: int, as_json: bool) -> int:
         say_json([{"child": child.label, "alive": alive, "queue": rows} for child, (rows, alive) in found])
         return OK
     for child, (rows, alive) in found:
-        say(lines_of(child.label, rows, width(), time.time(), alive=alive, limit=limit))
+        now = time.time()
+        also = not_queued(child.page() or {}, now) if alive else []
+        say(lines_of(child.label, rows, width(), now, alive=alive, limit=limit, also=also))
     return OK
 
 
@@ -59,11 +62,12 @@ def queue_of(child: Task, limit: int) -> tuple[Sequence[Mapping[str, Any]], bool
 
 
 def lines_of(
-    label: str, rows: Sequence[Mapping[str, Any]], columns: int, now: float, *, alive: bool, limit: int
+    label: str, rows: Sequence[Mapping[str, Any]], columns: int, now: float, *, alive: bool, limit: int, also: Sequence[str] = ()
 ) -> list[str]:
-    """The queue for people."""
+    """The queue for people; ``also``: what ought to be in it and is not."""
+    missed = [line for words in also for line in wrapped(f"not in it: {words}", columns, "  ", "    ")]
     if not rows:
-        return [f"{plain(label)}: nothing is queued" + ("" if alive else "; no child runs")]
+        return [f"{plain(label)}: nothing is queued" + ("" if alive else "; no child runs"), *missed]
     shown = []
     for row in rows:
         at = seconds(row["at"])
@@ -77,7 +81,7 @@ def lines_of(
         found.append(line)
         if row["reason"]:
             found += wrapped(row["reason"], columns, "    ", "    ")
-    return found
+    return found + missed
 
 
 def _next(row: Mapping[str, Any], alive: bool) -> str:

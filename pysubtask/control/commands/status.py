@@ -22,6 +22,11 @@ def command(as_json: bool, tasks: tuple[str, ...]) -> int:
     NEW bytes of files that were not on the server before, bytes of files SENT, and bytes ON the WIRE with everything that the
     link has carried.
 
+    STATE is idle, resting (quiet, so disconnected), connecting, sending, stalled (nothing is acknowledged), waiting (for the next
+    try), held (the login is refused, or the server not trusted), paused, parked (the server refuses files), unreadable (files
+    cannot be taken), disk low, missing (a watched folder is not there), starting, stopping, stopped, failed (it could not start
+    or go on), dead, frozen (by a signal) or never run. Files that are due and have no room count as QUEUED.
+
     \b
     pysubtask status
     pysubtask status roof --json

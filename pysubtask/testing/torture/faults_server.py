@@ -165,13 +165,15 @@ def _tries_held(bench: Bench, lab: Lab, count: Callable[[], int], put_wrong: Cal
     while time.monotonic() - begun < _HOLD_SECS:
         bench.pause(1.0)
     tries, lasted = count() - before, time.monotonic() - begun
-    said, told = str(bench.page().get("why")), bench.kinds()["login_refused"] > 0
+    kinds = bench.kinds()
+    said, told = str(bench.page().get("why")), kinds["login_refused"] + kinds["server_not_trusted"] > 0
     put_right()
     fixed = time.monotonic()
     well = bench.arrived("a.csv", "b.csv", secs=_LONG_WAIT * 20 + 20)
     allowed = 2 + int(lasted / _LONG_WAIT)
+    event = "login_refused" if kinds["login_refused"] else "server_not_trusted"
     note = (f"{what}: {tries} tries in {lasted:.0f} s (allowed: {allowed}; RetryLongWaitSecs {_LONG_WAIT:.0f}); state held, "
-            f"event login_refused, said: {said[:90]!r}; well {time.monotonic() - fixed:.0f} s after it was put right")  # fmt: skip
+            f"event {event}, said: {said[:90]!r}; well {time.monotonic() - fixed:.0f} s after it was put right")  # fmt: skip
     return bench.outcome(1, int(well and held and told and 0 < tries <= allowed), note)
 
 
@@ -199,7 +201,7 @@ def host_key(lab: Lab) -> Outcome:
             key.with_name(f"old.{key.name}").replace(key)
         sshd.start()
 
-    return _tries_held(bench, lab, lambda: Path(bench.notes, "child.log").read_text().count("LOGIN REFUSED!"), wrong, right,
+    return _tries_held(bench, lab, lambda: Path(bench.notes, "child.log").read_text().count("! Everything is held"), wrong, right,
                        "OpenSSH with new host keys; a try asks for each kind of key in a connection of its own, and none of "
                        "them comes to the login")  # fmt: skip
 

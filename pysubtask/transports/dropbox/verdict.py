@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from ...common.errors import FileRefused, LoginRefused, PysubtaskError, ServerBusy, TransportLost
+from ...common.errors import FileRefused, LoginRefused, PysubtaskError, ServerBusy, ServerNotTrusted, TransportLost
 
 _FULL = "the Dropbox account has no room for it: free some space, or raise the quota"
 _WRITE_ERRORS = {
@@ -48,7 +48,9 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
     if isinstance(exc, (exceptions.BadInputError, ValidationError)):
         return FileRefused(f"Dropbox does not take the request: {_shortened(getattr(exc, 'message', exc))}")
     if _untrusted(exc):
-        return LoginRefused(f"the server's certificate is not trusted (a proxy in between? then set CAFile): {_shortened(exc)}")
+        return ServerNotTrusted(
+            "certificate not trusted", f"the server's certificate is not trusted, so nothing was sent: {_shortened(exc)}",
+            "Is there a proxy in between? Then set CAFile to its authority")
     if isinstance(exc, ProxyError):
         # Also what a connection that was lost behind a proxy looks like.
         return TransportLost(f"the way through the proxy is lost or closed: {_shortened(exc)}")

@@ -26,6 +26,13 @@ _UNKNOWN = (500, 502, 504)
 _LOST = (421, 425, 426, 434)
 _WANTS_TLS = (522, 533, 534, 535, 536, 537)
 
+_SPEAKS_SSH = "this looks like an SSH server: this port speaks SSH"
+_SPEAKS_TLS = "this port speaks TLS from the start"
+_REMEDIES = {
+    _SPEAKS_SSH: "Set ftp.UseSFTP to True, or ftp.HostPort to the FTP server's",
+    _SPEAKS_TLS: "Set ftp.UseTLS to 'implicit'",
+}
+
 _STEPS = {
     "store": "storing it",
     "rename": "renaming it into place",
@@ -36,6 +43,11 @@ _STEPS = {
 
 class NotFTP(Exception):
     """What came is no reply; its argument says what it may be."""
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do about it."""
+        return _REMEDIES.get(str(self), "Set ftp.HostPort to the FTP server's")
 
 
 class CannotRestart(Exception):
@@ -148,20 +160,20 @@ def login_error(said: Reply, has_tls: bool) -> TransportError:
     if 400 <= said.code < 500 and said.code != 430:
         return TransportLost(f"the login failed for now: {said}")
     if not has_tls and (said.code in _WANTS_TLS or re.search(r"\b(?:TLS|SSL|encrypt\w*)\b", words)):
-        return LoginRefused(f"the server wants TLS. Set ftp.UseTLS to 'explicit'. It said: {said}")
+        return LoginRefused(f"the server wants TLS. It said: {said}", "Set ftp.UseTLS to 'explicit'")
     if said.code in (332, 532):
         return LoginRefused(f"the server wants an account besides user and password, which is not supported. It said: {said}")
-    return LoginRefused(f"the login was refused. Check ftp.User and ftp.Password, and the account on the server. It said: {said}")
+    return LoginRefused(f"the login was refused. It said: {said}", "Check ftp.User and ftp.Password, and the account on the server")
 
 
 def not_ftp(heard: bytes) -> str:
-    """What speaks at a port that does not answer as FTP: words for an error."""
+    """What speaks at a port that does not answer as FTP: words for an error. ``NotFTP.remedy`` goes with it."""
     if heard.startswith(b"SSH-"):
-        return "this port speaks SSH: set ftp.UseSFTP to True, or ftp.HostPort to the FTP server's"
+        return _SPEAKS_SSH
     if heard[:1] in (b"\x15", b"\x16") and heard[1:2] == b"\x03":
-        return "this port speaks TLS from the start: set ftp.UseTLS to 'implicit'"
+        return _SPEAKS_TLS
     if heard.startswith((b"HTTP/", b"<")):
-        return "this port speaks HTTP, not FTP: set ftp.HostPort to the FTP server's"
+        return "this port speaks HTTP, not FTP"
     shown = text(heard[:80].decode("utf-8", "replace"))
     return f"what answers at this port does not speak FTP: {shown!r}"
 

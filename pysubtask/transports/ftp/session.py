@@ -17,6 +17,7 @@ from ...common.errors import LoginRefused, SourceError, TransportError, Transpor
 from ..base import RemoteStat
 from ..meter import Meter
 from ..pace import Pace
+from ..reach import no_answer, of_socket, place
 from .data import Source, Tally, Upload, receive, receive_lines
 from .options import EXPLICIT, IMPLICIT, Login, parent_of
 from .replies import (
@@ -110,7 +111,16 @@ class Session:
             except TimeoutError as exc:
                 hint = "; port 990 most often speaks TLS from the start (UseTLS = 'implicit')" if (
                     login.port == 990 and login.tls != IMPLICIT) else ""
-                raise TransportLost(f"no login within {login.connect_secs:g} s{hint}") from exc
+                where = place(login.host, login.port)
+                if wire.sock is None:
+                    raise no_answer(where, login.connect_secs) from exc
+                raise TransportLost(f"no login within {login.connect_secs:g} s at {where}{hint}",
+                                    "Is HostPort that of the FTP server, and does no firewall stand in between?") from exc
+            except OSError as exc:
+                failed = of_socket(exc, login.host, login.port, login.connect_secs)
+                if failed is None:
+                    raise
+                raise failed from exc
         wire.until = None
 
     def _secure(self) -> None:
@@ -119,8 +129,8 @@ class Session:
         if said.code != 234:
             if 400 <= said.code < 500:
                 raise TransportLost(f"the server cannot do TLS now: {said}")
-            raise LoginRefused("the server offers no TLS. Have it switched on there, or set ftp.UseTLS to None if password and "
-                               f"data may travel in the clear. It said: {said}")
+            raise LoginRefused(f"the server offers no TLS. It said: {said}",
+                               "Have it switched on there, or set ftp.UseTLS to None if password and data may travel in the clear")
         self.wire.secure()
 
     def _log_in(self) -> None:
@@ -137,8 +147,8 @@ class Session:
         said = self.wire.ask("PROT P")
         # With TLS from the start some servers know no PROT and protect everything; and nothing is sent unprotected anyway.
         if not said.ok and not (self._login.tls == IMPLICIT and said.code in (500, 502, 503, 504)):
-            raise LoginRefused("the server would take the data in the clear only. Have protected data connections switched on "
-                               f"there. It said: {said}")
+            raise LoginRefused(f"the server would take the data in the clear only. It said: {said}",
+                               "Have protected data connections switched on there")
 
     # --- commands
 
@@ -309,4 +319,5 @@ class Session:
             raise
         except (OSError, EOFError, NotFTP, ftplib.Error, ValueError) as exc:
             # ValueError: a socket that was closed under us, a host name that cannot be one.
-            raise TransportLost(why(exc, self._login.stall_secs if limit is None else limit)) from exc
+            remedy = exc.remedy if isinstance(exc, NotFTP) else ""
+            raise TransportLost(why(exc, self._login.stall_secs if limit is None else limit), remedy) from exc

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
+import re
+import socket
 import ssl
 
-from ...common.errors import ConfigError, LoginRefused, TransportError, TransportLost
+from ...common.errors import ConfigError, ServerNotTrusted, TransportError, TransportLost
+from ..reach import place
 from .options import EXPLICIT, Login
+
+_LOOK_SECS = 5.0
+_LONGEST_REPLY = 64 * 1024
 
 
 def context_of(login: Login) -> ssl.SSLContext | None:
@@ -41,19 +48,56 @@ def check_pin(login: Login, sock: ssl.SSLSocket) -> None:
         return
     shown = hashlib.sha256(sock.getpeercert(binary_form=True) or b"").hexdigest().upper()
     if not hmac.compare_digest(shown, login.fingerprint):
-        raise LoginRefused(f"the server's certificate has the fingerprint {shown}, which is not the pinned ftp.TLSFingerprint. "
-                           "If that certificate is really the server's, set it to that; else somebody may sit in between")
+        raise ServerNotTrusted(
+            "certificate not the pinned one",
+            f"the server's certificate has the fingerprint {shown}, which is not the pinned ftp.TLSFingerprint, so nothing was "
+            "sent",
+            f'Ask who runs the server whether that is its certificate; if it is not, somebody sits in between. If it is, write '
+            f'TLSFingerprint = "{shown}"')  # fmt: skip
 
 
 def handshake_error(login: Login, exc: ssl.SSLError) -> TransportError:
     """What a failed handshake on the control connection means."""
     if isinstance(exc, ssl.SSLCertVerificationError):
+        shown = ""
+        with contextlib.suppress(OSError, ValueError):  # then it is told without
+            shown = _fingerprint_shown(login)
         start = "-starttls ftp " if login.tls == EXPLICIT else ""
-        look = (f"openssl s_client {start}-connect {login.host}:{login.port} </dev/null | "
+        look = (f"openssl s_client {start}-connect {place(login.host, login.port)} </dev/null | "
                 "openssl x509 -noout -fingerprint -sha256")
-        return LoginRefused(f"the server's certificate is not accepted: {exc.verify_message}. If it is really the server's, set "
-                            f"ftp.TLSFingerprint to what shows here: {look} ; or ftp.CAFile to the authority that signed it")
+        told = f"its fingerprint is {shown}" if shown else "its fingerprint was not told"
+        return ServerNotTrusted(
+            "certificate not trusted",
+            f"the server's certificate is not accepted ({exc.verify_message}), so nothing was sent; {told}",
+            f"Ask who runs the server whether that is its certificate ({look} shows it again); if it is not, somebody sits in "
+            f'between. If it is, write TLSFingerprint = "{shown or "..."}", or CAFile = "FILE" with the certificate of the '
+            "authority that signed it")
     if exc.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL"):
         wanted = "'explicit' (or None, for no TLS)" if login.tls != EXPLICIT else "None, for no TLS"
-        return TransportLost(f"what answers there is not TLS: set ftp.UseTLS to {wanted}, or ftp.HostPort to another port")
-    return TransportLost(f"no TLS connection: {exc.reason or exc}")
+        return TransportLost(f"what answers at {place(login.host, login.port)} is not TLS",
+                             f"Set ftp.UseTLS to {wanted}, or ftp.HostPort to another port")
+    return TransportLost(f"no TLS connection to {place(login.host, login.port)}: {exc.reason or exc}")
+
+
+def _fingerprint_shown(login: Login) -> str:
+    """SHA-256 of the certificate that the server shows, seen over a connection of its own on which nothing secret is sent.
+    Blocks. OSError or ValueError where it cannot be seen."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((login.host, login.port), timeout=min(_LOOK_SECS, login.connect_secs)) as sock:
+        if login.tls == EXPLICIT:
+            _hear(sock)
+            sock.sendall(b"AUTH TLS\r\n")
+            _hear(sock)
+        with context.wrap_socket(sock, server_hostname=login.host) as wrapped:
+            return hashlib.sha256(wrapped.getpeercert(binary_form=True) or b"").hexdigest().upper()
+
+
+def _hear(sock: socket.socket) -> None:
+    """One reply, of any number of lines; what it says does not matter, the handshake will tell."""
+    heard = b""
+    while not re.search(rb"^\d{3} [^\n]*\n", heard, re.MULTILINE):
+        block = sock.recv(1024)
+        if not block or len(heard) > _LONGEST_REPLY:
+            raise ConnectionError("the server hung up before TLS")
+        heard += block

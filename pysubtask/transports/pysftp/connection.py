@@ -31,11 +31,12 @@ from paramiko.sftp import (
     int64,
 )
 
-from ...common.errors import LoginRefused, SourceChanged, TransportLost
+from ...common.errors import LoginRefused, ServerNotTrusted, SourceChanged, TransportLost
 from ..known_hosts import OnFile, keys_on_file, remember
 from ..meter import CountedSocket, Meter
 from ..pace import Pace
-from ..ssh_login import AnotherKey, Login, asks_for_password, is_among
+from ..reach import place
+from ..ssh_login import AnotherKey, Login, asks_for_password, changed_key, is_among, revoked_key, unknown_key
 from .link import Link, Status, hang_up
 
 if not hasattr(paramiko, "DSSKey"):
@@ -103,7 +104,8 @@ def open_connection(options: Options) -> Connection:
         connection.sftp_client  # noqa: B018 - pysftp opens the channel when it is asked for
     except paramiko.SSHException as exc:
         if connection.is_alive():
-            raise LoginRefused(f"the login works, but the server offers no SFTP to it ({exc}). Have it switched on there") from exc
+            raise LoginRefused(f"the login works, but the server offers no SFTP to it ({exc})",
+                               "Have it switched on there") from exc
         raise
     return connection
 
@@ -157,7 +159,8 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
         try:
             known = keys_on_file(() if login.host_key else files, login.host, self.options.port)
         except OSError as exc:
-            raise LoginRefused(f"known_hosts cannot be read: {exc}. Mend it, or set KnownHostsFile or HostKey") from exc
+            raise ServerNotTrusted("known hosts not readable", f"known_hosts cannot be read ({exc}), so no host key is known",
+                                   "Mend it, or set KnownHostsFile or HostKey") from exc
         # A server shows one of its keys, so kinds that are known are asked for first.
         security, kinds = self.get_security_options(), [kind for kind, _ in known.keys]
         wanted = [kind for kind in security.key_types if not is_among(kind, login.without)]
@@ -165,28 +168,27 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
         try:
             self.start_client()
         except paramiko.IncompatiblePeer as exc:
-            raise NothingInCommon(f"the server and this paramiko share no algorithm: {exc}. Update the older of the two") from exc
+            raise NothingInCommon(f"the server and this paramiko share no algorithm: {exc}", "Update the older of the two") from exc
         self._check(self.get_remote_server_key(), known, files[0])
         self.set_keepalive(login.alive_secs)
         self._log_in(username)
 
     def _check(self, key: Any, known: OnFile, new_file: str) -> None:
         login, kind = self.options.login, key.get_name()
-        shown = f"{kind} {key.fingerprint}"
+        shown, where = f"{kind} {key.fingerprint}", place(login.host, login.port)
         if login.host_key is not None:
             if key.fingerprint != login.host_key:
                 raise AnotherKey(shown)
         elif key.asbytes() in known.revoked:
-            raise LoginRefused(f"the server's host key ({shown}) is revoked. Ask who runs the server")
+            raise revoked_key(where, shown)
         elif known.keys:
             if (kind, key.asbytes()) not in known.keys:
-                raise LoginRefused(f"the server shows another host key ({shown}) than the one on file for it: either it was set up "
-                                   "anew, or somebody sits in between. If it was set up anew, remove the old key (ssh-keygen -R)")
+                raise changed_key(where, shown)
         elif not login.accept_new:
-            raise LoginRefused(f"the server's host key ({shown}) is not known here. Check it, then set HostKey to its "
-                               "fingerprint, or HostKeyPolicy to 'accept-new'")
+            raise unknown_key(where, shown)
         elif not remember(new_file, login.host, self.options.port, kind, key.get_base64()):
-            raise LoginRefused(f"the new host key cannot be written to {new_file}. Make it writable, or set KnownHostsFile")
+            raise ServerNotTrusted("host key not written down", f"the new host key of {where} cannot be written to {new_file}",
+                                   "Make it writable, or set KnownHostsFile")
 
     def _log_in(self, user: str) -> None:
         login, password = self.options.login, self.options.password
@@ -215,7 +217,7 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
         finally:
             if agent is not None:
                 agent.close()
-        raise LoginRefused(f"the login was refused ({said}). Check User, KeyFile or Password, and the account on the server")
+        raise LoginRefused(f"the login was refused ({said})", "Check User, KeyFile or Password, and the account on the server")
 
 
 def _answers(questions: list[tuple[str, bool]], password: str) -> list[str]:
@@ -232,8 +234,8 @@ def _keys(login: Login, agent: Any) -> list[Any]:
         try:
             return [paramiko.PKey.from_path(login.key_file)]
         except _BAD_KEY as exc:
-            raise LoginRefused(f"the key file {login.key_file} cannot be used: {exc}. Set KeyFile to one without a passphrase, "
-                               "or use an agent") from exc
+            raise LoginRefused(f"the key file {login.key_file} cannot be used: {exc}",
+                               "Set KeyFile to one without a passphrase, or use an agent") from exc
     found = list(agent.get_keys()) if agent is not None else []
     for path in _KEYS if agent is not None else ():
         with contextlib.suppress(*_BAD_KEY):  # not there, or locked: not the one to log in with

@@ -14,6 +14,7 @@ from ..calls import Call
 from ..checksum import Checks
 from ..meter import Meter
 from ..pace import Pace
+from ..reach import of_socket
 from ..sftp_names import folder_of, identity_of, parent_of, path_of
 from ..source import open_source
 from ..ssh_login import AnotherKey, another_key, login_of
@@ -23,6 +24,7 @@ _T = TypeVar("_T")
 
 _SLOW_DISK = 1024 * 1024  # bytes/s: what a server's disk is trusted to sync at least
 _LAST_SECOND = 0xFFFFFFFF  # SFTP 3 has 32 bits for a time
+_SSH_PORT = 22
 _MOST_HUNG = 32  # threads given up before connect refuses to add to them
 
 
@@ -62,7 +64,7 @@ class PySFTPTransport(Transport):
             raise TransportLost(f"{len(self._hung)} earlier calls still hang")
         link = self._link = Link()
         try:
-            await self._apart(link, lambda call: self._log_in(call, link), self._login.connect_secs)
+            await self._apart(link, lambda call: self._reach(call, link), self._login.connect_secs)
         except BaseException:
             await self.close()
             raise
@@ -134,6 +136,15 @@ class PySFTPTransport(Transport):
 
     # --- in the thread
 
+    def _reach(self, call: Call[None], link: Link) -> None:
+        try:
+            self._log_in(call, link)
+        except OSError as exc:
+            failed = of_socket(exc, self._login.host, self._login.port or _SSH_PORT, self._login.connect_secs)
+            if failed is None:
+                raise
+            raise failed from exc
+
     def _log_in(self, call: Call[None], link: Link) -> None:
         """Connect; where the pinned host key is not the one shown, ask for the server's keys of other kinds."""
         try:
@@ -155,11 +166,12 @@ class PySFTPTransport(Transport):
                 options = options._replace(skip=exc.number)
             except NothingInCommon as exc:
                 if shown:  # it has no others
-                    raise LoginRefused(another_key(shown)) from exc
+                    raise another_key(shown) from exc
                 raise
         if POSIX_RENAME not in opened.sftp_client.extensions:
             raise LoginRefused("the server cannot rename over a file (it has no posix-rename), and this client would have to show "
-                               "no file in between. Set SFTPLibrary to None: the default client can do it and mends a broken swap")
+                               "no file in between",
+                               "Leave SFTPLibrary unset: the default client can do it and mends a broken swap")
         opened.sftp_client.get_channel().settimeout(self._stall)
         self._login = options.login
         link.connection = opened

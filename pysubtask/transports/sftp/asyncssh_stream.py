@@ -15,10 +15,11 @@ from typing import Any
 
 import asyncssh
 
-from ...common.errors import LoginRefused, TransportError, TransportLost
+from ...common.errors import LoginRefused, ServerNotTrusted, TransportError, TransportLost
 from ..known_hosts import remember
 from ..meter import Meter
-from ..ssh_login import AnotherKey, Login, asks_for_password, is_among
+from ..reach import of_socket, place
+from ..ssh_login import AnotherKey, Login, asks_for_password, changed_key, is_among, revoked_key, unknown_key
 from .packets import text
 from .stream import Listener
 
@@ -38,6 +39,7 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
         self._file = os.path.expanduser(login.known_hosts or _KNOWN)
         self._known = _read_known(self._file, login)
         self.shown = ""
+        self.on_file = False
 
     def connection_made(self, conn: Any) -> None:
         theirs = conn.get_extra_info("socket")
@@ -56,9 +58,10 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         shown = key.get_fingerprint("sha256")
         self.shown = f"{key.get_algorithm()} {shown}"
+        self.on_file = self._is_known(host, addr, port)
         if self._login.host_key is not None:
             return bool(shown == self._login.host_key)
-        if not self._login.accept_new or self._is_known(host, addr, port):
+        if not self._login.accept_new or self.on_file:
             return False
         kind, blob = key.export_public_key("openssh").decode("ascii").split()[:2]
         return remember(self._file, host, port, kind, blob)
@@ -211,35 +214,40 @@ def _read_known(file: str, login: Login) -> Any:
     try:
         return asyncssh.read_known_hosts(file)
     except (OSError, ValueError, asyncssh.Error) as exc:
-        raise LoginRefused(f"{file} cannot be read: {_words(exc)}. Mend it, or set KnownHostsFile or HostKey") from exc
+        raise ServerNotTrusted("known hosts not readable", f"{file} cannot be read ({_words(exc)}), so no host key is known",
+                               "Mend it, or set KnownHostsFile or HostKey") from exc
 
 
 def _translated(exc: Exception, client: _Client, login: Login) -> TransportError:
     said = _words(exc)
     if isinstance(exc, asyncssh.HostKeyNotVerifiable):
-        shown = f" ({client.shown})" if client.shown else ""
         if login.host_key is not None and client.shown:
             return AnotherKey(client.shown)
-        return LoginRefused(f"the server's host key{shown} is not the one on file or not known here. Check it, then set HostKey to "
-                            "its fingerprint, or mend known_hosts")
+        where = place(login.host, login.port)
+        if "revoked" in said.lower():
+            return revoked_key(where, client.shown)
+        if login.accept_new and not client.on_file:
+            return ServerNotTrusted("host key not written down", f"the new host key of {where} cannot be written to known_hosts",
+                                    "Make that file writable, or set KnownHostsFile")
+        return (changed_key if client.on_file else unknown_key)(where, client.shown)
     if isinstance(exc, asyncssh.PermissionDenied):
         if client.refused is not None:
             said = f"the server asked {client.refused!r}, which is not answered from here"
-        return LoginRefused(f"the login was refused ({said}). Check User, KeyFile or Password, and the account on the server")
+        return LoginRefused(f"the login was refused ({said})", "Check User, KeyFile or Password, and the account on the server")
     if isinstance(exc, (asyncssh.KeyImportError, asyncssh.KeyEncryptionError)):
-        return LoginRefused(f"the key file cannot be used: {said}. Set KeyFile to one without a passphrase, or use an agent")
+        return LoginRefused(f"the key file cannot be used: {said}", "Set KeyFile to one without a passphrase, or use an agent")
     if isinstance(exc, asyncssh.ConfigParseError):
-        return LoginRefused(f"ssh's configuration cannot be read: {said}. Mend it, or set SSHConfigFile to 'none'")
+        return LoginRefused(f"ssh's configuration cannot be read: {said}", "Mend it, or set SSHConfigFile to 'none'")
     if isinstance(exc, asyncssh.ChannelOpenError):
-        return LoginRefused(f"the login works, but the server offers no SFTP to it: {said}. Have it switched on there")
+        return LoginRefused(f"the login works, but the server offers no SFTP to it: {said}", "Have it switched on there")
     if login.without and isinstance(exc, (asyncssh.ConnectionLost, ConnectionResetError)):
         # A server that has no key of another kind hangs up in the middle of the key exchange.
         return LoginRefused(f"the server has no host key of another kind: {said}")
     if isinstance(exc, asyncssh.KeyExchangeFailed):
-        return LoginRefused(f"the server and this asyncssh share no algorithm: {said}. Update the older of the two")
+        return LoginRefused(f"the server and this asyncssh share no algorithm: {said}", "Update the older of the two")
     if isinstance(exc, FileNotFoundError):
-        return LoginRefused(f"a file for the login is not there: {exc.filename or said}. Check KeyFile")
-    return TransportLost(f"no connection: {said}")
+        return LoginRefused(f"a file for the login is not there: {exc.filename or said}", "Check KeyFile")
+    return of_socket(exc, login.host, login.port or 22, login.connect_secs) or TransportLost(f"no connection: {said}")
 
 
 def _words(exc: BaseException) -> str:

@@ -22,6 +22,7 @@ from ...common.errors import LoginRefused, TransportError, TransportLost
 from ...common.process import process_start
 from ...common.program import for_others
 from ..meter import Meter
+from ..reach import place
 from ..ssh_login import Login
 from .askpass import Askpass, remove_leftover
 from .eager import hasten
@@ -45,7 +46,7 @@ class SSHStream(FdStream):
     """A running ssh. ``logged_in`` is set by whoever sees the first word of SFTP."""
 
     def __init__(self, process: subprocess.Popen[bytes], fds: tuple[int, int, int], askpass: Askpass | None,
-                 record: str, meter: Meter) -> None:
+                 record: str, meter: Meter, where: str = "the server") -> None:
         read_fd, write_fd, stderr_fd = fds
         super().__init__(read_fd, write_fd)
         self._process = process
@@ -53,6 +54,7 @@ class SSHStream(FdStream):
         self._said = bytearray()
         self._askpass = askpass
         self._record = record
+        self._where = where
         self._sockets = SSHSockets(process.pid, meter)
         self._hastening = asyncio.ensure_future(hasten(process.pid))
         self._ending: asyncio.Task[None] | None = None
@@ -99,7 +101,7 @@ class SSHStream(FdStream):
     def verdict(self) -> TransportError:
         """Why the connection is over, as one of the three errors."""
         asked = self._askpass.refused if self._askpass is not None else None
-        return verdict(self.said, self._process.poll(), asked, self.logged_in)
+        return verdict(self.said, self._process.poll(), asked, self.logged_in, self._where)
 
     def abort(self) -> None:
         """End ssh and what it started, at once."""
@@ -186,7 +188,8 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
             askpass.start(asyncio.get_running_loop())
         else:
             environment["SSH_ASKPASS_REQUIRE"] = "never"
-        return _start([*prefix, *(shell_argv(argv) if shell else argv)], environment, askpass, record, meter)
+        return _start([*prefix, *(shell_argv(argv) if shell else argv)], environment, askpass, record, meter,
+                      place(login.host, login.port))
     except OSError as exc:
         if askpass is not None:
             askpass.close()
@@ -198,7 +201,7 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
 
 
 def _start(argv: list[str], environment: Mapping[str, str], askpass: Askpass | None, record: str,
-           meter: Meter) -> SSHStream:
+           meter: Meter, where: str) -> SSHStream:
     ours: list[int] = []
     theirs: list[int] = []
     try:
@@ -217,7 +220,7 @@ def _start(argv: list[str], environment: Mapping[str, str], askpass: Askpass | N
     finally:
         for fd in theirs:
             os.close(fd)
-    stream = SSHStream(process, (ours[1], ours[0], ours[2]), askpass, record, meter)
+    stream = SSHStream(process, (ours[1], ours[0], ours[2]), askpass, record, meter, where)
     try:
         _write_record(record, process.pid, askpass.folder if askpass is not None else "")
     except OSError as exc:
@@ -260,7 +263,7 @@ def _asked_for(argv: list[str], environment: Mapping[str, str]) -> tuple[str, st
         raise TransportLost(f"ssh -G did not end within {_SHOW_SECS:.0f} s") from exc
     if shown.returncode:
         found = verdict(shown.stderr.decode("utf-8", "replace"), shown.returncode)
-        raise LoginRefused(str(found))
+        raise LoginRefused(found.cause, found.remedy)
     words = dict(line.partition(" ")[::2] for line in shown.stdout.decode("utf-8", "replace").splitlines())
     return words.get("user", ""), words.get("hostkeyalias") or words.get("hostname", "")
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from ...common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
+from ...common.errors import ConfigError, FileRefused, LoginRefused, ServerNotTrusted, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..checksum import Checks
 from ..meter import Meter
 from ..pace import Pace
+from ..reach import other_speaker, place
 from ..sftp_names import folder_of, identity_of, path_of
 from ..ssh_login import AnotherKey, Login, another_key, login_of
 from ..swap_record import SwapRecord
@@ -28,6 +30,9 @@ from .stream import ByteStream
 from .swap import Swaps
 
 _SLACK_SECS = 1.0
+_SSH_PORT = 22
+_LISTEN_SECS = 3.0
+_FIRST_WORDS = 256
 _SPARE_HANDLES = 8
 _UNTOLD = 64  # files in flight where a server does not tell its limits: some end the session above a number of theirs
 
@@ -56,6 +61,7 @@ class SFTPTransport(Transport):
         self._client: Client | None = None
         self._publisher: Publisher | None = None
         self._swaps: Swaps | None = None
+        self._listened: TransportLost | str | None = None
         self.traits = Traits(atomic_replace=True, keeps_mtime=True, concurrency=self._concurrency)
 
     @classmethod
@@ -73,13 +79,22 @@ class SFTPTransport(Transport):
             raise TransportLost(f"the work folder cannot be made: {exc}") from exc
         limit = self._login.connect_secs + _SLACK_SECS
         try:
-            async with asyncio.timeout(limit):
-                await self._connect()
+            try:
+                async with asyncio.timeout(limit):
+                    await self._connect()
+            except (TransportLost, TimeoutError) as exc:
+                other = await self._other_speaker(exc)
+                if other is not None:
+                    raise other from exc
+                raise
+            self._listened = None
         except TimeoutError as exc:
             said = self._stream.said if isinstance(self._stream, SSHStream) else ""
             await self.close()
             more = packets.text(said.strip().encode("utf-8", "replace"))
-            raise TransportLost(f"no login within {limit:.0f} s" + (f". ssh said: {more!r}" if more else "")) from exc
+            where = place(self._login.host, self._login.port)
+            raise TransportLost(f"no login within {limit:.0f} s at {where}" + (f". ssh said: {more!r}" if more else ""),
+                                "Is HostPort that of the SSH server, and is the server well?") from exc
         except BaseException:
             await self.close()
             raise
@@ -151,16 +166,45 @@ class SFTPTransport(Transport):
             except AnotherKey as exc:
                 shown.append(exc.shown)
                 if exc.kind in login.without:
-                    raise LoginRefused(another_key(shown)) from exc
+                    raise another_key(shown) from exc
                 await self.close()
                 login = login._replace(without=(*login.without, exc.kind))
             except LoginRefused as exc:
                 if shown:  # it has no others
-                    raise LoginRefused(another_key(shown)) from exc
-                raise
+                    raise another_key(shown) from exc
+                if not isinstance(exc, ServerNotTrusted) or login.loud or "fingerprint is" in exc.cause:
+                    raise
+                # ssh tells which key it does not take only where it is asked to tell more.
+                await self.close()
+                login = login._replace(loud=True)
             else:
-                self._login = login
+                self._login = login._replace(loud=False)
                 return
+
+    async def _other_speaker(self, exc: Exception) -> TransportLost | None:
+        """What the server is, where it lets an ssh wait because it speaks another protocol. It is listened to once for as long as
+        no login goes well: it may count connections that come to nothing."""
+        told = str(exc)
+        if isinstance(exc, TransportLost) and ("Connection refused" in told or "resolved" in told or "no way" in told):
+            return None
+        if self._listened is None:
+            where = place(self._login.host, self._login.port or _SSH_PORT)
+            self._listened = other_speaker(await self._first_words(), where) or "nothing else"
+        return self._listened if isinstance(self._listened, TransportLost) else None
+
+    async def _first_words(self) -> bytes:
+        """What the server says to whoever connects and is silent; nothing where it cannot be reached straight."""
+        heard = b""
+        with contextlib.suppress(OSError, ValueError):  # TimeoutError is an OSError
+            async with asyncio.timeout(_LISTEN_SECS):
+                reader, writer = await asyncio.open_connection(self._login.host, self._login.port or _SSH_PORT)
+                self._meter.add(writer.get_extra_info("socket"))
+                try:
+                    heard = await reader.read(_FIRST_WORDS)
+                finally:
+                    self._meter.end(writer.get_extra_info("socket"))
+                    writer.close()
+        return heard
 
     async def _log_in(self, login: Login) -> None:
         stream = self._stream = await self._reach(login)

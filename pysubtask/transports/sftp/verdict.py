@@ -9,17 +9,12 @@ from __future__ import annotations
 import re
 
 from ...common.errors import LoginRefused, TransportError, TransportLost
-from ..ssh_login import AnotherKey
+from ..reach import no_answer, no_way, nobody_listens, place, unknown_name
+from ..ssh_login import AnotherKey, changed_key, revoked_key, unknown_key
 from .options import KEY_SHOWN
 from .packets import text
 
-_CHANGED = "the server shows another host key than the one on file for it: either it was set up anew, or somebody sits in between"
 _REFUSED: tuple[tuple[str, str, str], ...] = (
-    (r"REVOKED HOST KEY|(?i:host key \S+ .*revoked)", "the server's host key is revoked", "Ask who runs the server"),
-    (r"REMOTE HOST IDENTIFICATION HAS CHANGED", _CHANGED,
-     "If the server was set up anew, remove the old key (ssh-keygen -R) and add the new one"),
-    (r"(?:No \S+ host key is known for|Host key verification failed)", "the server's host key is not known here",
-     "Connect once by hand with ssh, or set HostKey to its fingerprint, or HostKeyPolicy to 'accept-new'"),
     (r"Too many authentication failures", "the server ended the login after too many keys were offered",
      "Set KeyFile to the one key it knows"),
     (r"Permission denied \(", "the login was refused", "Check User, KeyFile or Password, and the account on the server"),
@@ -31,37 +26,72 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
     (r"(?:Bad configuration option|terminating, \d+ bad configuration|Can't open user config file|Bad owner or permissions)",
      "ssh does not take its configuration", "Mend the file it names, or set SSHConfigFile to 'none'"),
 )
-_LOST: tuple[tuple[str, str], ...] = (
-    (r"Could not resolve hostname", "the server's name cannot be resolved"),
-    (r"Connection refused", "the server's machine answers, but nothing listens on that port"),
-    (r"(?:Connection timed out|Operation timed out|Timeout, server)", "the server does not answer"),
-    (r"(?:No route to host|Network is unreachable|Network is down)", "there is no way to the server's network"),
-    (r"(?:Connection reset|Connection closed|Broken pipe|banner exchange|kex_exchange_identification)",
-     "the server or something on the way closed the connection"),
-)
+_CLOSED = re.compile(r"(?:Connection reset|Connection closed|Broken pipe|banner exchange|kex_exchange_identification)")
+_REACHED_FOR = re.compile(r"connect to (?:host|address) (\S+) port (\d+): ")
+_REVOKED = re.compile(r"REVOKED HOST KEY|(?i:host key \S+ .*revoked)")
+_CHANGED = re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED")
+_UNKNOWN = re.compile(r"(?:No \S+ host key is known for|Host key verification failed)")
+_CHANGED_KEY = re.compile(r"The fingerprint for the (\S+) key sent by the remote host is\s+(SHA256:\S+?)\.?\s")
+_KEY_IN_DEBUG = re.compile(r"Server host key: (\S+ SHA256:\S+)")
 _NOISE = re.compile(r"^(Warning: Permanently added|@+|debug\d: |\s*$)")
 
 
-def verdict(stderr: str, code: int | None, asked: str | None = None, logged_in: bool = False) -> TransportError:
+def verdict(
+    stderr: str, code: int | None, asked: str | None = None, logged_in: bool = False, where: str = "the server"
+) -> TransportError:
     """The error for a connection that ended; one that was ``logged_in`` is only lost, whatever was said.
 
-    ``code``: ssh's exit status, below 0 a signal. ``asked``: a question of ssh that got no answer.
+    ``code``: ssh's exit status, below 0 a signal. ``asked``: a question of ssh that got no answer. ``where``: whom it was to reach.
     """
     said = _last(stderr)
-    for pattern, meaning in _LOST:  # the last line alone: above it may stand a banner, which can say anything
-        if re.search(pattern, said):
-            return TransportLost(f"{meaning}. ssh said: {said!r}")
+    lost = _lost(said, where)  # the last line alone: above it may stand a banner, which can say anything
+    if lost is not None:
+        return lost
     if logged_in:
         return TransportLost(_ended(code, said))
     shown = _key_shown(stderr)
     if shown is not None and re.search(r"Host key verification failed|No \S+ host key is known", stderr):
         return AnotherKey(shown)
+    if _REVOKED.search(stderr):
+        return revoked_key(where, _key_told(stderr))
+    if _CHANGED.search(stderr):
+        return changed_key(where, _key_told(stderr))
+    if _UNKNOWN.search(stderr):
+        return unknown_key(where, _key_told(stderr))
     for pattern, meaning, remedy in _REFUSED:
         if re.search(pattern, stderr):
             if asked is not None and "Permission denied" in pattern:
                 meaning += f" (ssh asked {asked!r}, which is not answered from here)"
-            return LoginRefused(f"{meaning}. {remedy}. ssh said: {said!r}")
+            return LoginRefused(f"{meaning}. ssh said: {said!r}", remedy)
     return TransportLost(_ended(code, said))
+
+
+def _lost(said: str, where: str) -> TransportLost | None:
+    found = _REACHED_FOR.search(said)
+    if found is not None:
+        where = place(found[1], found[2])
+    if "Could not resolve hostname" in said:
+        host, _, why = said.partition("Could not resolve hostname ")[2].partition(": ")
+        return unknown_name(host, why or said)
+    if "Connection refused" in said:
+        return nobody_listens(where)
+    if re.search(r"(?:Connection timed out|Operation timed out|Timeout, server)", said):
+        failed = no_answer(where)
+        return TransportLost(f"{failed.cause}. ssh said: {said!r}", failed.remedy)
+    if re.search(r"(?:No route to host|Network is unreachable|Network is down)", said):
+        return no_way(where, said.rpartition(": ")[2])
+    if _CLOSED.search(said):
+        return TransportLost(f"the server or something on the way closed the connection. ssh said: {said!r}")
+    return None
+
+
+def _key_told(stderr: str) -> str:
+    """Type and fingerprint of the key that the server has shown, where ssh says it."""
+    found = _KEY_IN_DEBUG.findall(stderr)
+    if found:
+        return str(found[-1])
+    told = _CHANGED_KEY.findall(stderr)
+    return " ".join(told[-1]) if told else ""
 
 
 def _ended(code: int | None, said: str) -> str:

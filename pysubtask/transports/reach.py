@@ -1,0 +1,72 @@
+"""A server that is not reached, or that speaks something else at its port: the same words whatever the protocol. Pure."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from ..common.errors import TransportLost
+
+_REFUSED = (errno.ECONNREFUSED,)
+_SILENT = (errno.ETIMEDOUT, errno.EHOSTDOWN)
+_NO_WAY = (errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
+
+
+def place(host: str, port: int | str | None) -> str:
+    """``data.example.org:22``; an address of IPv6 in brackets."""
+    shown = f"[{host}]" if ":" in host else host
+    return shown if port is None else f"{shown}:{port}"
+
+
+def nobody_listens(where: str) -> TransportLost:
+    """The machine is there and refuses the connection."""
+    return TransportLost(f"Connection refused: nothing listens at {where}", "Is the server up, and is HostPort right?")
+
+
+def no_answer(where: str, secs: float | None = None) -> TransportLost:
+    """Nothing came back."""
+    within = "" if secs is None else f" within {secs:g} s"
+    return TransportLost(f"Connection timed out: {where} does not answer{within}",
+                         "Is the server up, are Host and HostPort right, and does no firewall stand in between?")
+
+
+def unknown_name(host: str, said: str) -> TransportLost:
+    """The name service does not know the host, or there is none."""
+    return TransportLost(f"the name {host} cannot be resolved ({said})",
+                         "Is Host written right, and has this machine a network and a name server?")
+
+
+def no_way(where: str, said: str) -> TransportLost:
+    """This machine has no route there."""
+    return TransportLost(f"there is no way to the network of {where} ({said})", "Is the network of this machine up?")
+
+
+def of_socket(exc: BaseException, host: str, port: int | None, secs: float) -> TransportLost | None:
+    """What an error of connect(2) or of the name service means; None for any other."""
+    where = place(host, port)
+    if isinstance(exc, socket.gaierror):
+        return unknown_name(host, exc.strerror or str(exc))
+    if isinstance(exc, TimeoutError):
+        return no_answer(where, secs)
+    number = getattr(exc, "errno", None)
+    if number in _REFUSED or isinstance(exc, ConnectionRefusedError):
+        return nobody_listens(where)
+    if number in _SILENT:
+        return no_answer(where)
+    if number in _NO_WAY:
+        return no_way(where, getattr(exc, "strerror", None) or str(exc))
+    return None
+
+
+def other_speaker(heard: bytes, where: str) -> TransportLost | None:
+    """What a server that ought to speak SSH said first, where that shows that it speaks something else."""
+    if heard.startswith(b"SSH-") or not heard:
+        return None
+    if heard[:3].isdigit() and heard[3:4] in (b" ", b"-"):
+        if b"SMTP" in heard[:200].upper():
+            return TransportLost(f"this looks like a mail server, not SSH: {where}", "Set ftp.HostPort to the SSH server's (22)")
+        return TransportLost(f"this looks like an FTP server, not SSH: {where}",
+                             "Write UseSFTP = False, or set HostPort to the SSH server's port (22)")
+    if heard.startswith((b"HTTP/", b"<")):
+        return TransportLost(f"this looks like a web server, not SSH: {where}", "Set HostPort to the SSH server's port (22)")
+    return None

@@ -74,7 +74,9 @@ _FTP = (
     Setting("SubtaskDescription", "S/FTP Uploader", "", "What the child calls itself in its log."),
     Setting("UseFTP", None, "", "Switches this destination on or off in a TaskMaster; None means: on when Host is set.", kind=bool),
     Setting("UseSFTP", True, "", "True speaks SFTP (over ssh), False FTP or, with UseTLS, FTPS."),
-    Setting("Host", "", "", "The server's name or address."),
+    Setting("Host", "", "", "The server's name or address, or a URL that says protocol, login, port and folder too: "
+            "'ftp://web1234@example.org:2121/public_html' (also sftp://, ftps://). A folder is relative to the login's own; from "
+            "the root with two slashes."),
     Setting("HostPort", -1, "", "The server's port; -1 takes the protocol's own (22, 21, with implicit TLS 990).", low=-1,
             high=65535),
     Setting("HostPath", "", "", "Folder on the server, made where missing; empty is the login's own."),
@@ -83,15 +85,16 @@ _FTP = (
     Setting("User", "", "", "Login name; empty leaves it to ssh's own configuration, and with FTP means anonymous."),
     Setting("Password", None, "", "Password; never needed with a key or an agent.", kind=str),
     Setting("KeyFile", None, "", "Private key file; None leaves the choice to ssh (its config, its agent).", kind=str),
-    Setting("HostKey", None, "", "The server's pinned key, as 'SHA256:...' (ssh-keygen -lf shows it); None looks in "
+    Setting("HostKey", None, "", "The server's pinned key, as 'SHA256:...' (ssh-keygen shows it); None looks in "
             "known_hosts.", kind=str),
     Setting("HostKeyPolicy", "strict", "", "'strict' takes only a known host key; 'accept-new' also takes and remembers the key "
             "of a host never seen before.", choices=("strict", "accept-new")),
     Setting("KnownHostsFile", None, "", "A known_hosts file of your own; None takes ssh's.", kind=str),
     Setting("SFTPLibrary", None, "", "Who speaks SFTP: None is the client of this package, 'pysftp' the old library of that name "
-            "(pip install 'pysubtask[pysftp]'), which is slower and reads no configuration of ssh.", kind=str, choices=("pysftp",)),
+            "(extra pysubtask[pysftp]), which is slower and reads no configuration of ssh.", kind=str, choices=("pysftp",)),
     Setting("SSHProgram", "ssh", "", "The ssh program; where it is missing, asyncssh is used instead if installed."),
-    Setting("SSHConfigFile", None, "", "ssh's configuration file; 'none' reads none at all, None takes the user's own.", kind=str),
+    Setting("SSHConfigFile", None, "", "ssh's configuration file; 'none' reads none at all. Where this is not set, ssh reads the "
+            "user's own (~/.ssh/config).", kind=str),
     Setting("KeepAliveSecs", 15, "seconds", "ssh asks the server for a sign of life this often.", low=1, high=3600),
     Setting("KeepAliveCount", 3, "signs", "Missed signs of life after which ssh gives up.", low=1, high=100),
     Setting("UseTLS", None, "", "FTP only: 'explicit' asks for TLS at the server's usual port, 'implicit' speaks it from the "
@@ -113,8 +116,8 @@ _FTP = (
             "second login, where it offers none; 'required' delivers nothing without a hash; 'size' asks for none.",
             choices=("size", "auto", "always", "shell", "required")),
     Setting("DeltaTransfer", True, "", "SFTP only, where the server can copy by itself (OpenSSH 9.0 or later): True sends of a "
-            "file of 256 KiB or more only what changed, wherever that is, and reads each version once more for it; best with pip "
-            "install 'pysubtask[delta]'. False sends all of it, unless it only grew."),
+            "file of 256 KiB or more only what changed, wherever that is, and reads each version once more for it; best with the "
+            "extra pysubtask[delta]. False sends all of it, unless it only grew."),
     Setting("DeadTimeMilli", 180000, "milliseconds", "No notify for this long closes the connection; the next one opens it again.",
             kind=float, low=0, high=_DAY * 1000, live=True),
     Setting("BakToFolder", "upload/ftp", "", "Folder of the snapshots, relative to the first entry's folder. None uploads "

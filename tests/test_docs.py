@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import functools
 import inspect
 import lzma
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from pysubtask import BaseMaster, defaults_config
@@ -138,6 +141,29 @@ def test_every_command_option_and_exit_status_is_explained():
 
 
 # ---- every page
+
+
+def typed_lines(path: Path) -> Iterator[str]:
+    """What stands after the word ``pysubtask`` in lines to type and in `code`; a command's bare name is a mention of it."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        at_its_beginning = re.match(r"(?:\$ |    )?(?:sudo )?pysubtask ([a-z-]+(?: .*|$))", line)
+        found = [at_its_beginning[1]] if at_its_beginning and (line[0] in "$ " or path.name == "commands.md") else []
+        for words in [*found, *re.findall(r"`(?:sudo )?pysubtask ([^`]+)`", line)]:
+            typed = re.split(r" [|>] |   |  #| # ", words)[0].strip()
+            if re.match(r"[a-z]+ ", typed) and "[OPTIONS]" not in typed and "[TASK]" not in typed:
+                yield typed
+
+
+def test_every_line_with_the_command_is_one_that_it_takes():
+    seen = 0
+    for path in MARKDOWN:
+        for line in typed_lines(path):
+            name, *words = shlex.split(line)
+            command = make_config_doc.command_named(name)
+            with contextlib.suppress(click.exceptions.Exit):  # --help
+                command.make_context(name, words)  # UsageError for what it does not take
+            seen += 1
+    assert seen > 50
 
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: path.name)

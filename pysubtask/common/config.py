@@ -14,7 +14,8 @@ from .errors import ConfigError
 SECTIONS = ("base", "burst_mode", "ftp", "dropbox")
 MASK = "********"
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-_FACTORS = {"k": 1024, "m": 1024**2, "g": 1024**3}
+_FACTORS = {"k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+"""The units of IEC 80000-13, as all amounts are shown: a k is 1,000, a Ki 1,024."""
 _SECRET_WORDS = ("password", "passphrase", "token", "secret")
 
 
@@ -28,9 +29,14 @@ def is_secret(key: str) -> bool:
 
 
 def shown(key: str, value: Any) -> Any:
-    """A value as it may be shown: asterisks for what is secret and set, and for the login inside a proxy's URL."""
-    if not value or not (is_secret(key) or key.lower().endswith("proxy")):
+    """A value as it may be shown: asterisks for what is secret and set, and for the login inside a proxy's URL, or in
+    ``Host`` with a password in it (which is refused)."""
+    if not value or not (is_secret(key) or key.lower().endswith("proxy") or key == "Host"):
         return value
+    if key == "Host":
+        _, _, rest = str(value).rpartition("://")
+        if ":" not in rest.rpartition("@")[0]:
+            return value
     if is_secret(key) or not isinstance(value, str):
         return MASK
     head, at, place = value.rpartition("@")
@@ -147,7 +153,7 @@ class Setting:
 
     def read(self, section: str, text: str) -> Any:
         """The value that a person writes as ``text`` (an environment variable, a command line): yes or no, none, a
-        number, for bytes also with k, M or G behind it (1,024 each). ConfigError as for ``check``."""
+        number, for bytes also with k, M or G behind it (1,000 each) or Ki, Mi, Gi (1,024). ConfigError as for ``check``."""
         low = text.strip().lower()
         if self.optional and low in ("none", "null"):
             return None
@@ -169,9 +175,11 @@ class Setting:
 
     def _number(self, text: str) -> float | int:
         factor = 1
-        if self.unit.startswith("bytes") and text.removesuffix("b")[-1:] in _FACTORS:
-            text = text.removesuffix("b")
-            text, factor = text[:-1].strip(), _FACTORS[text[-1]]
+        if self.unit.startswith("bytes"):
+            word = text.removesuffix("b")
+            unit = next((unit for unit in ("ki", "mi", "gi", "k", "m", "g") if word.endswith(unit)), None)
+            if unit is not None:
+                text, factor = word.removesuffix(unit).rstrip(), _FACTORS[unit]
         try:
             return int(text) * factor
         except ValueError:

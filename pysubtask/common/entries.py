@@ -3,6 +3,7 @@
 ::
 
     [{'file': 'logs/a.csv'}, {'file': 'logs/b.csv', 'burstmode': True, 'as': 'station/b.csv'},
+     {'file': 'weather.csv', 'on_change': True},
      {'dir': 'photos', 'as': 'station/photos', 'settle_secs': 2, 'on_change': True, 'notify_files': False},
      {'dir': 'runs', 'recursive': True, 'include': ['*.csv', '*.xml'], 'exclude': 'scratch/*'}]
 
@@ -18,12 +19,15 @@ from .errors import ConfigError
 from .notify import HEARTBEAT, HOLD, NOTIFY
 
 _WHERE = "watchfilesdirs"
-_BOTH_KEYS = ("as", "burstmode", "append", "whole_records")
+_BOTH_KEYS = ("as", "burstmode", "append", "whole_records", "settle_secs", "on_change")
 _FILE_KEYS = ("file", *_BOTH_KEYS)
-_DIR_KEYS = ("dir", *_BOTH_KEYS, "settle_secs", "on_change", "notify_files", "include", "exclude", "recursive")
+_DIR_KEYS = ("dir", *_BOTH_KEYS, "notify_files", "include", "exclude", "recursive")
 _RECORDS = (".csv", ".log", ".txt", ".jsonl")
 _LONGEST_SETTLE = 86400
 SETTLE_SECS = 1.0
+CONFIG_FILE_DEFAULTS: dict[str, dict[str, Any]] = {"file": {"on_change": True}, "dir": {"notify_files": False}}
+"""What an entry of a config file has where it says nothing else: there no app notifies, and nobody needs a ``.notify`` file
+beside each file. From Python both are as in version 1."""
 STATE_FOLDER = ".pysubtask"
 
 
@@ -31,12 +35,13 @@ class Entry(NamedTuple):
     """One watched file or folder.
 
     ``kind``: 'file' or 'dir'. ``path``: absolute, normalised. ``remote``: its ``as``, or None.
-    ``burstmode``: its notifies may be held back. The rest is for folders: ``settle_secs``, seconds
-    without change after which a new file is taken; ``on_change``, whether any change counts as a
-    notify; ``notify_files``, whether each file taken gets a ``.notify`` beside it; ``include`` and ``exclude``, patterns
-    for the files that count (all where ``include`` is empty, and ``exclude`` wins), see :mod:`.globs`; ``recursive``,
-    whether the folders below it, of whatever depth, belong to it: all but links. ``whole_records``: what a reader on the server
-    sees while such a file grows ends with a line; None leaves it to the file's name, see :func:`keeps_records`. ``append``:
+    ``burstmode``: its notifies may be held back. ``on_change``: any change counts as a notify, once the file has been left
+    alone for ``settle_secs``, or changes for much longer than that; a new file in a folder waits for ``settle_secs`` in any
+    case. The rest is for folders: ``notify_files``, whether each file taken gets a ``.notify`` beside it; ``include`` and
+    ``exclude``, patterns for the files that count (all where ``include`` is empty, and ``exclude`` wins), see
+    :mod:`.globs`; ``recursive``, whether the folders below it, of whatever depth, belong to it: all but links.
+    ``whole_records``: what a reader on the server sees while such a file grows ends with a line; None leaves it to the
+    file's name, see :func:`keeps_records`. ``append``:
     the app promises that these files only ever grow, so that no more than their ends need to be read.
     """
 

@@ -27,6 +27,9 @@ else:
 
 _RECORD_SIZE = 512  # fixed: writing over it needs no disk space, so a full disk does not keep a child from starting
 _LOOK_SECS = 0.02
+_RECORD_LOOKS, _RECORD_SECS = 3, 0.003
+_KEPT = "PYSUBTASK_KEPT_LOCK"
+"""In the environment of a program that replaces another by exec: the descriptor of the lock that is kept."""
 _WINDOWS_LOCKED_BYTE = 1 << 30
 
 
@@ -62,6 +65,11 @@ class StateLock:
         """
         if self._fd is not None:
             raise AlreadyRunning(f"{self.path} is already locked by this process")
+        kept = self._take_up()
+        if kept is not None:
+            _write(kept, me)
+            self._fd, self._owner = kept, os.getpid()
+            return
         os.makedirs(os.path.dirname(self.path) or ".", 0o700, exist_ok=True)
         unknown_until = time.monotonic() + patience
         while True:
@@ -86,6 +94,24 @@ class StateLock:
             if time.monotonic() >= unknown_until:
                 raise AlreadyRunning(f"{self.path} is locked by a process that cannot be identified from here.")
             time.sleep(_LOOK_SECS)
+
+    def keep_over_exec(self) -> None:
+        """Have the program that replaces this one hold the lock from its first moment: it takes it up with ``acquire``, as the
+        same process. Harmless where it is not held; does nothing on Windows, where another process would come."""
+        if self._fd is not None and sys.platform != "win32":
+            os.set_inheritable(self._fd, True)
+            os.environ[_KEPT] = str(self._fd)
+
+    def _take_up(self) -> int | None:
+        """The descriptor, if this program had the lock from the one that it replaced."""
+        fd = int(kept) if (kept := os.environ.pop(_KEPT, "")).isdigit() else -1
+        try:
+            if fd < 0 or not _is_file(fd, self.path):
+                return None
+            os.set_inheritable(fd, False)
+            return fd if _lock(fd, exclusive=True) else None
+        except OSError:
+            return None
 
     def release(self) -> None:
         """Give the lock back; harmless where it is not held, and in a forked copy of the holder."""
@@ -117,13 +143,17 @@ class StateLock:
         except OSError:
             return None
         try:
-            if _lock(fd, exclusive=False):
-                _unlock(fd)
-                return None
-            holder = _read(fd)
+            for _ in range(_RECORD_LOOKS):
+                if _lock(fd, exclusive=False):
+                    _unlock(fd)
+                    return None
+                holder = _read(fd)
+                if holder is not None and is_alive(holder.pid, holder.start):
+                    return holder
+                time.sleep(_RECORD_SECS)  # who has just taken it is about to write the record
+            return None
         finally:
             os.close(fd)
-        return holder if holder is not None and is_alive(holder.pid, holder.start) else None
 
     def _refusal(self, holder: Holder) -> str:
         master = f"of master {holder.master_pid}" if holder.master_pid is not None else "started by hand"

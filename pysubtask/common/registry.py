@@ -10,6 +10,9 @@ import json
 import os
 from typing import NamedTuple
 
+from .entries import STATE_FOLDER
+from .label import label_of
+
 VARIABLE = "PYSUBTASK_REGISTRY"
 """Environment variable: another folder for these files."""
 _FIELDS = ("task", "extension", "destination", "state_dir")
@@ -18,8 +21,8 @@ _LATER_FIELDS = ("label", "folder", "config_file")
 
 class Record(NamedTuple):
     """One child: its task, extension, destination (a URL without secrets) and state folder. ``label``: what people call the
-    task; ``folder``: the first folder it watches; ``config_file``: what its config was read from. These are '' where the record
-    is of an older version; the last is '' for an app's own config, too."""
+    task; ``folder``: the first folder it watches; ``config_file``: what its config was read from, '' for an app's own config.
+    All three are '' in what an older version wrote (see ``completed``)."""
 
     task: str
     extension: str
@@ -41,6 +44,12 @@ def folder() -> str:
     return os.path.join(base, "pysubtask", "tasks")
 
 
+def completed(record: Record) -> Record:
+    """The record with a folder and a label: those of an older version are derived from the path of its state folder."""
+    folder = record.folder or os.path.abspath(record.state_dir).rpartition(os.sep + STATE_FOLDER + os.sep)[0]
+    return record._replace(folder=folder, label=record.label or label_of(record.task, record.config_file, folder))
+
+
 def announce(record: Record) -> None:
     """Make the child known; a file that says the same is left alone. Raises OSError."""
     path = _path(record.state_dir)
@@ -55,7 +64,7 @@ def announce(record: Record) -> None:
 
 
 def records() -> list[Record]:
-    """All that are known and have a state folder still, by task and extension."""
+    """All that are known and have a state folder still, completed, by task and extension."""
     found = []
     try:
         names = os.listdir(folder())
@@ -72,7 +81,7 @@ def records() -> list[Record]:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
             continue
-        found.append(record)
+        found.append(completed(record))
     return sorted(found)
 
 

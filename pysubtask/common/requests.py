@@ -126,6 +126,11 @@ def answer(state_dir: str, id: str, *, result: Any = None, error: str = "", wall
     _unlink(os.path.join(state_dir, REQUESTS, id + ".json"))
 
 
+def withdraw(state_dir: str, id: str) -> None:
+    """Take back an order that nobody has answered, where it is there still."""
+    _unlink(os.path.join(state_dir, REQUESTS, _checked(id) + ".json"))
+
+
 def reply_to(state_dir: str, id: str) -> Reply | None:
     """The answer to an order, None where there is none yet."""
     try:

@@ -14,7 +14,9 @@ from typing import Any
 try:
     import click
 except ImportError:
-    print("pysubtask: the command needs two libraries. Run:  pip install 'pysubtask[cli]'", file=sys.stderr)  # noqa: T201
+    from ..common.advice import install
+
+    print(f"pysubtask: the command needs two libraries. Run:  {install('cli')}", file=sys.stderr)  # noqa: T201
     raise SystemExit(2) from None
 
 from ..common.errors import ConfigError, PysubtaskError

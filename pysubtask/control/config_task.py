@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..common.config import SECTIONS, unknown_key
-from ..common.entries import Entry, first_folder, read_entries
+from ..common.entries import CONFIG_FILE_DEFAULTS, Entry, first_folder, read_entries
 from ..common.errors import ConfigError
 from ..master.destinations import Plan, closed_paths, plan, switched_on
 from . import secrets
@@ -138,9 +138,23 @@ def _task(
     plans = _plans(values, entries or [Entry("dir", os.path.dirname(path))], at(*prefix), ".".join(map(str, prefix)), problems)
     if len(problems) > before or not entries:
         return None
+    entries, given = _logs_left_alone(entries, given, plans)
     archive = values.where("base", "ArchiveToFolder")
     archives = archive is not None and plans[0].settings["ArchiveToFolder"] is not None
     return TaskConfig(name, path, given, values.sections, tuple(entries), tuple(plans), archives, values.secret_files)
+
+
+def _logs_left_alone(
+    entries: list[Entry], given: list[dict[str, Any]], plans: Sequence[Plan]
+) -> tuple[list[Entry], list[dict[str, Any]]]:
+    """A log of the task itself is sent when it is notified alone: each delivery is told in it, and would be a change."""
+    logs = {os.path.realpath(log) for made in plans for key in ("Master_Log_FileName", "Subtask_Log_FileName")
+            if (log := made.settings[key]) is not None}  # fmt: skip
+    for index, entry in enumerate(entries):
+        if entry.kind == "file" and entry.on_change and os.path.realpath(entry.path) in logs:
+            entries[index] = entry._replace(on_change=False)
+            given[index] = {**given[index], "on_change": False}
+    return entries, given
 
 
 def _watch(
@@ -162,8 +176,7 @@ def _watch(
     good: list[tuple[int, dict[str, Any]]] = []
     before = len(problems)
     for index, item in enumerate(watch):
-        given = {key: _home(value) if key in ("file", "dir") else value for key, value in item.items()} if isinstance(
-            item, dict) else item  # fmt: skip
+        given = _as_given(item) if isinstance(item, dict) else item
         problems.extend(_problems_of_entry(given, index, os.path.dirname(path), at, prefix, shown))
         if isinstance(given, dict):
             good.append((index, given))
@@ -178,6 +191,13 @@ def _watch(
             problems.append(problem_of(at(*prefix, "watch", index), exc, key=f"{shown}[{index + 1}]"))
             continue
         return entries, [{**given, entry.kind: entry.path} for (_, given), entry in zip(good, entries, strict=True)]
+
+
+def _as_given(item: dict[str, Any]) -> dict[str, Any]:
+    """A table of the file as an app would write it: with the defaults that only a config file has."""
+    kinds = [kind for kind in CONFIG_FILE_DEFAULTS if kind in item]
+    defaults = CONFIG_FILE_DEFAULTS[kinds[0]] if len(kinds) == 1 else {}
+    return {**defaults, **{key: _home(value) if key in ("file", "dir") else value for key, value in item.items()}}
 
 
 def _home(value: Any) -> Any:

@@ -6,15 +6,18 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ..common.destination import is_same_place, protocol_of
 from ..common.entries import Entry, below, first_folder, remote_name, selects
 from ..common.notify import is_signal_file
 from ..common.receipts import Receipt, read_receipts
 from ..common.status import read_status
+from ..common.triggers import when_sent
 from ..common.watched import Dirs
 from ..master.archive import Old, expiry, is_data, is_ours, is_proven, scope
 from ..master.destinations import Plan, closed_paths
 from ..transports import transport_class
 from .config_task import TaskConfig
+from .names import Names
 
 
 class Sent(NamedTuple):
@@ -45,13 +48,15 @@ class Child(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """One task. ``archive``: (file, why) of what would be moved to ``root``; ``root`` None: nothing ever is."""
+    """One task. ``archive``: (file, why) of what would be moved to ``root``; ``root`` None: nothing ever is. ``watched``: each
+    entry's path, and what makes its files go."""
 
     name: str
     children: tuple[Child, ...]
     skipped: tuple[Skipped, ...]
     root: str | None
     archive: tuple[tuple[str, str], ...]
+    watched: tuple[tuple[str, str], ...] = ()
 
 
 def transport_of(plan: Plan) -> str:
@@ -62,17 +67,20 @@ def transport_of(plan: Plan) -> str:
     return str(settings["SFTPLibrary"] or "sftp") if settings["UseSFTP"] else "ftp"
 
 
-def look(task: TaskConfig, now: float) -> Outlook:
-    """What this task would do at ``now`` (seconds since the epoch). ConfigError where a library is missing."""
+def look(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
+    """What this task would do at ``now`` (seconds since the epoch); ``names``: those that tasks looked at before it have.
+    ConfigError where a library is missing."""
+    names = Names() if names is None else names
     logs = [os.path.abspath(log) for plan in task.plans for key in ("Master_Log_FileName", "Subtask_Log_FileName")
             if (log := plan.settings[key]) is not None]  # fmt: skip
     closed = closed_paths(task.entries, task.plans, logs)
     skipped: list[Skipped] = []
     found = list(_files(task.entries, {*closed, *logs}, skipped))
     receipts = [_newest(plan) for plan in task.plans]
-    children = tuple(_child(task.name, plan, found, newest) for plan, newest in zip(task.plans, receipts, strict=True))
+    children = tuple(_child(task.name, plan, found, newest, names) for plan, newest in zip(task.plans, receipts, strict=True))
     root, archive = _archive(task, [newest for _, newest in receipts], set(logs), now)
-    return Outlook(task.name, children, tuple(skipped), root, archive)
+    watched = tuple((entry.path, when_sent(entry)) for entry in task.entries)
+    return Outlook(task.name, children, tuple(skipped), root, archive, watched)
 
 
 def _files(entries: Sequence[Entry], closed: set[str], skipped: list[Skipped]) -> Iterator[tuple[Entry, str, os.stat_result]]:
@@ -84,7 +92,8 @@ def _files(entries: Sequence[Entry], closed: set[str], skipped: list[Skipped]) -
             try:
                 yield entry, entry.path, os.stat(entry.path)
             except OSError as exc:
-                skipped.append(Skipped(entry.path, f"{exc.strerror}; it is sent when it comes and is notified"))
+                how = "" if entry.on_change else " and is notified"
+                skipped.append(Skipped(entry.path, f"{exc.strerror}; it is sent when it comes{how}"))
             continue
         waiting = [entry.path]
         while waiting:
@@ -122,12 +131,19 @@ def _newest(plan: Plan) -> tuple[str, dict[str, Receipt]]:
     return destination, found
 
 
+def _left_before(plan: Plan, destination: str) -> dict[str, Receipt]:
+    """The newest receipt of each file that went to this very place last, but over another protocol."""
+    newest = {receipt.path: receipt for receipt in read_receipts(plan.state_dir)}
+    return {path: receipt for path, receipt in newest.items() if is_same_place(receipt.destination, destination)}
+
+
 def _child(
-    task: str, plan: Plan, found: Sequence[tuple[Entry, str, os.stat_result]], told: tuple[str, Mapping[str, Receipt]]
+    task: str, plan: Plan, found: Sequence[tuple[Entry, str, os.stat_result]], told: tuple[str, Mapping[str, Receipt]], names: Names
 ) -> Child:
     destination, newest = told
     exact = transport_class(transport_of(plan)).case_sensitive
     owners: dict[str, str] = {}
+    before = _left_before(plan, destination)
     send, skipped, delivered = [], [], 0
     page = read_status(plan.state_dir) or {}
     parked = {row.get("path"): row.get("reason") for row in page.get("parked") or [] if isinstance(row, dict)}
@@ -137,12 +153,18 @@ def _child(
         owner = owners.setdefault(name if exact else name.casefold(), path)
         if owner != path:
             skipped.append(Skipped(path, f"its name on the server, {name!r}, belongs to {owner}: give one of them an 'as'"))
+        elif (other := names.other(f"{task}/{plan.extension}", plan.state_dir, destination, exact, name, path)) is not None:
+            whose = f"belongs to {other.path} of the task {other.task}"
+            skipped.append(Skipped(path, f"its name on the server, {name!r}, {whose}: give one of the two entries an 'as'"))
         elif not os.access(path, os.R_OK):
             skipped.append(Skipped(path, "this user may not read it"))
         elif receipt is not None and (receipt.size, receipt.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
             delivered += 1
         else:
             why = "new" if receipt is None else f"changed since {receipt.at}"
+            left = before.get(path)
+            if left is not None and (left.name, left.size, left.mtime_ns) == (name, stat.st_size, stat.st_mtime_ns):
+                why = f"delivered over {protocol_of(left.destination)} before; only if the server does not show it as it was left"
             if path in parked:
                 why += f"; the server refused it before: {parked[path]}"
             send.append(Sent(path, name, stat.st_size, why))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from ..common.entries import Entry
 from ..common.errors import ConfigError
 from ..common.remedy import says_more
+from ..common.triggers import when_sent
 from ..master.destinations import Plan
 from ..transports import transport_class
 from .config_task import TaskConfig
@@ -27,7 +28,7 @@ def lines(task: TaskConfig) -> Iterator[str]:
     """One line for each entry and destination."""
     for entry in task.entries:
         for plan in task.plans:
-            yield f"watching {entry.path} -> {_destination(plan, entry)} ({plan.label or task.name})"
+            yield f"watching {entry.path} -> {_destination(plan, entry)} ({plan.label or task.name}): {when_sent(entry)}"
 
 
 def missing(task: TaskConfig) -> list[str]:

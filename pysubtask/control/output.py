@@ -27,6 +27,11 @@ def width() -> int:
     return max(40, shutil.get_terminal_size((80, 24)).columns)
 
 
+def line_width(*, unlimited: bool = False) -> int:
+    """Of a line that is cut or wrapped on a terminal: there its width. Elsewhere, and where that is wanted, no line has an end."""
+    return sys.maxsize if unlimited or not sys.stdout.isatty() else width()
+
+
 def height() -> int:
     """Of the terminal, or 24; ``LINES`` says otherwise."""
     import shutil

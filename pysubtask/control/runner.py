@@ -6,8 +6,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ..common import requests
 from ..common.errors import ConfigError, PysubtaskError
@@ -20,7 +20,7 @@ from . import opening
 from .changes import Changes, compare
 from .config_task import TaskConfig
 from .exits import FAILED, LOCKED, OK, CommandError
-from .running import RunningTask
+from .running import RUN_LOCK, RunningTask, task_folder
 from .sd_notify import Notifier
 from .signals import Signals
 
@@ -29,18 +29,29 @@ TICK_SECS = 0.5
 _STATUS_SECS = 2.0
 _ANSWER_SECS = 15.0
 _AGAIN_SECS = 10.0
+_FORMER_SECS = 60.0
+"""So long an order is still found where a task has just been taken out of the config."""
 _INTERRUPTED = 130
+_ENDS = "'pysubtask run' ends; it reads the config when it is started again"
 
 
 class _Reload:
-    """A reload that goes on: who waits for it, what is still open, what it has come to."""
+    """A reload that goes on: who waits for it, what is still open, what it has come to, and what people call the tasks."""
 
-    def __init__(self, waiting: list[tuple[str, str]], found: Changes, now: float) -> None:
+    def __init__(self, waiting: list[tuple[str, str]], found: Changes, labels: dict[str, str], now: float) -> None:
         self.waiting = waiting
         self.found = found
+        self.labels = labels
         self.until = now + _ANSWER_SECS
         self.sets: list[tuple[str, str, str]] = []  # (label, state folder, id)
         self.refused: list[str] = []
+
+
+class _Missing(NamedTuple):
+    """A task that is to be started, and the lock of its folder where this process has it."""
+
+    config: TaskConfig
+    lock: StateLock | None = None
 
 
 class Runner:
@@ -55,7 +66,8 @@ class Runner:
         self._clock = clock
         self._log: logging.Logger
         self._tasks: dict[str, RunningTask] = {}
-        self._missing: dict[str, TaskConfig] = {}
+        self._missing: dict[str, _Missing] = {}
+        self._former: dict[str, float] = {}  # folder -> until when it is looked at
         self._again_at = 0.0
         self._signals = Signals()
         self._reload: _Reload | None = None
@@ -87,7 +99,7 @@ class Runner:
                 if exc.status == LOCKED:
                     raise
                 error = exc
-                self._missing[task.name] = task
+                self._missing[task.name] = _Missing(task)
                 self._cannot_start(task, exc)
                 continue
             self._sweep(self._tasks[task.name])
@@ -131,6 +143,7 @@ class Runner:
 
     def _end(self) -> None:
         """Stop everything; a second signal hurries the children, a third kills them."""
+        self._refuse_orders()
         self._notifier.say("STOPPING=1", "STATUS=delivering what is due")
         for task in self._tasks.values():
             task.end()
@@ -143,8 +156,24 @@ class Runner:
                 self._log.warning("Stopping at once; what is queued goes at the next start")
                 for task in self._tasks.values():
                     task.master.hurry(kill=hurried > 2)
+            self._refuse_orders()
             self._signals.wait(0.1)
+        for task in self._tasks.values():
+            task.release()
+        for missing in self._missing.values():
+            if missing.lock is not None:
+                missing.lock.release()
         self._notifier.close()
+
+    def _refuse_orders(self) -> None:
+        """Whoever waits for a reload is told that there is none."""
+        if self._reload is not None:
+            for folder, id in self._reload.waiting:
+                self._answer(folder, id, error=_ENDS)
+            self._reload = None
+        for folder in self._folders():
+            for order in requests.waiting(folder):
+                self._answer(folder, order.id, error=order.problem or _ENDS)
 
     # -- a changed config ---------------------------------------------------------------------------------
 
@@ -158,15 +187,23 @@ class Runner:
         if self._reload is not None:
             return
         asked = []
-        for task in self._tasks.values():
-            for order in task.orders():
+        self._former = {folder: until for folder, until in self._former.items() if now < until}
+        for folder in self._folders():
+            for order in requests.waiting(folder):
                 if order.op == RELOAD:
-                    asked.append((task.folder, order.id))
+                    asked.append((folder, order.id))
                 else:
-                    self._answer(task.folder, order.id, error=order.problem or f"{order.op!r} is not known here. Known: {RELOAD}.")
+                    self._answer(folder, order.id, error=order.problem or f"{order.op!r} is not known here. Known: {RELOAD}.")
         if asked or self._signals.hung_up:
             self._signals.hung_up = False
             self._begin_reload(asked, now)
+
+    def _folders(self) -> list[str]:
+        """Where orders to this runner may be: with the tasks that it has, and with those that it had until just now."""
+        folders = [task.folder for task in self._tasks.values()]
+        folders += [os.path.dirname(missing.lock.path) for missing in self._missing.values() if missing.lock is not None]
+        former = [folder for folder in self._former if StateLock(os.path.join(folder, RUN_LOCK)).holder() is None]
+        return list(dict.fromkeys([*folders, *former]))
 
     def _begin_reload(self, asked: list[tuple[str, str]], now: float) -> None:
         self._notifier.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
@@ -180,9 +217,13 @@ class Runner:
             self._notifier.status("reload refused: the config cannot be used")
             self._next_status = now + 30
             return
-        found = compare({name: task.config for name, task in self._tasks.items()}, list(wanted.values()))
-        self._reload = _Reload(asked, found, now)
+        # Of one that is ending, what runs next counts, if anything does.
+        running = {name: after for name, task in self._tasks.items()
+                   if (after := task.next if task.is_leaving else task.config) is not None}  # fmt: skip
+        found = compare(running, list(wanted.values()))
+        self._reload = _Reload(asked, found, _labels([*running.values(), *wanted.values()]), now)
         for name in found.stop:
+            self._tasks[name].next = None
             self._tasks[name].end()
         for name, why in found.restart.items():
             self._log.info("RELOAD: task [%s] starts anew: %s", name, why)
@@ -190,17 +231,36 @@ class Runner:
             self._tasks[name].end()
         for name, values in found.live.items():
             self._set_live(wanted[name], values)
-        self._missing = {name: wanted[name] for name in found.start}
+        self._await(wanted, found.start)
         self._again_at = now
         self._start_missing(now)
+
+    def _await(self, wanted: Mapping[str, TaskConfig], names: Iterable[str]) -> None:
+        """These are to be started, and no others: at once, or when what has their name has ended."""
+        before, self._missing = self._missing, {}
+        for name in names:
+            if name in self._tasks:
+                self._tasks[name].next = wanted[name]
+                continue
+            lock = before[name].lock if name in before else None
+            kept = lock is not None and os.path.dirname(lock.path) == _folder_of(wanted[name])
+            self._missing[name] = _Missing(wanted[name], lock if kept else None)
+        held = [missing.lock for missing in self._missing.values()]
+        for missing in before.values():
+            if missing.lock is not None and missing.lock not in held:
+                missing.lock.release()
 
     def _set_live(self, task: TaskConfig, values: dict[str, dict[str, Any]]) -> None:
         assert self._reload is not None
         running = self._tasks[task.name]
+        if running.is_leaving:
+            running.next = task
+            return
+        held = {plan.state_dir for plan in task.plans if running.master.has_child(plan.state_dir)}
         running.master.take(task.plans)
         running.config = task
         for plan in task.plans:
-            if plan.state_dir not in values or StateLock(os.path.join(plan.state_dir, "lock")).holder() is None:
+            if plan.state_dir not in values or plan.state_dir not in held:
                 continue  # a dead child starts with the new values
             label, settings = f"{task.name}/{plan.extension}", values[plan.state_dir]
             self._log.info("RELOAD: [%s] takes %s", label, ", ".join(f"{key} = {value}" for key, value in settings.items()))
@@ -227,22 +287,46 @@ class Runner:
         if (still and now < reload.until) or (moving and now < reload.until + _ANSWER_SECS):
             return
         self._reload = None
-        lines = words(reload.found) + [f"{label}: it has not answered yet" for label, _, _ in still]
-        lines += [f"{name}: it cannot be started yet; the log says why" for name in self._missing]
-        for line in lines:
-            self._log.info("RELOAD: %s", line)
+        told = self._come_to(reload.found) + [(label, "it has not answered yet") for label, _, _ in still]
+        for name, text in told:
+            self._log.info("RELOAD: %s: %s", name, text)
+        lines = [f"{reload.labels.get(name, name)}: {text}" for name, text in told]
         for folder, id in reload.waiting:
             if os.path.isdir(folder):
                 error = "; ".join(reload.refused)
                 self._answer(folder, id, result=lines, error=error)
         self._notifier.say("READY=1")
 
+    def _come_to(self, found: Changes) -> list[tuple[str, str]]:
+        """What a reload has come to: (name of a task, text)."""
+        lines = [(name, "started" if self._runs(name) else self._not_yet(name, "started")) for name in found.start]
+        lines += [(name, self._not_yet(name, "") if name in self._tasks else "stopped") for name in found.stop]
+        for name, why in found.restart.items():
+            lines.append((name, f"{'started anew' if self._runs(name) else self._not_yet(name, 'started anew')} ({why})"))
+        for name, children in found.live.items():
+            values = {key: value for settings in children.values() for key, value in settings.items()}
+            lines.append((name, ", ".join(f"{key} = {value}" for key, value in values.items())))
+        return lines + [(name, "nothing changed") for name in found.same]
+
+    def _runs(self, name: str) -> bool:
+        return name in self._tasks and not self._tasks[name].is_leaving
+
+    def _not_yet(self, name: str, then: str) -> str:
+        if name not in self._tasks:
+            return "it cannot be started yet; the log says why"
+        text = f"it is still being stopped, and sends what is due for {self._tasks[name].stop_wait_secs:g} s at most (StopWaitSecs)"
+        return f"{text}; then it is {then}" if then else text
+
     def _replace_ended(self, now: float) -> None:
         for name, task in list(self._tasks.items()):
             if task.has_ended:
                 del self._tasks[name]
+                kept = task.next is not None and _folder_of(task.next) == task.folder
+                if not kept:
+                    task.release()
+                    self._former[task.folder] = now + _FORMER_SECS
                 if task.next is not None:
-                    self._missing[name] = task.next
+                    self._missing[name] = _Missing(task.next, task.lock if kept else None)
                     self._again_at = now
         self._start_missing(now)
 
@@ -250,13 +334,13 @@ class Runner:
         if not self._missing or now < self._again_at:
             return
         self._again_at = now + _AGAIN_SECS
-        for name, config in list(self._missing.items()):
+        for name, missing in list(self._missing.items()):
             try:
-                self._tasks[name] = RunningTask(config)
+                self._tasks[name] = RunningTask(missing.config, missing.lock)
             except (PysubtaskError, OSError) as exc:
-                self._cannot_start(config, exc)
+                self._cannot_start(missing.config, exc)
                 continue
-            opening.say(config, self._log)
+            opening.say(missing.config, self._log)
             del self._missing[name]
 
     def _cannot_start(self, task: TaskConfig, exc: Exception) -> None:
@@ -270,14 +354,14 @@ class Runner:
             self._log.error("An order to reload cannot be answered: %s", exc)
 
 
-def words(found: Changes) -> list[str]:
-    """A reload, a line for each task."""
-    lines = [f"{name}: started" for name in found.start] + [f"{name}: stopped" for name in found.stop]
-    lines += [f"{name}: started anew ({why})" for name, why in found.restart.items()]
-    for name, children in found.live.items():
-        values = {key: value for settings in children.values() for key, value in settings.items()}
-        lines.append(f"{name}: {', '.join(f'{key} = {value}' for key, value in values.items())}")
-    return lines + [f"{name}: nothing changed" for name in found.same]
+def _folder_of(task: TaskConfig) -> str:
+    return task_folder(task.plans[0].state_dir)
+
+
+def _labels(tasks: Iterable[TaskConfig]) -> dict[str, str]:
+    """What people call each of these tasks: by its name where two have one label."""
+    labels = {task.name: task.plans[0].label for task in tasks}
+    return {name: label if label and list(labels.values()).count(label) == 1 else name for name, label in labels.items()}
 
 
 def summary(tasks: Sequence[TaskConfig]) -> str:
@@ -288,5 +372,5 @@ def summary(tasks: Sequence[TaskConfig]) -> str:
             page = read_status(plan.state_dir) or {}
             queue = page.get("queue") or {}
             count = queue.get("waiting", 0) + queue.get("sending", 0)
-            parts.append(f"{task.name}/{plan.extension} {page.get('state', 'starting')}, {count} queued")
+            parts.append(f"{plan.label or task.name}/{plan.extension} {page.get('state', 'starting')}, {count} queued")
     return "; ".join(parts)

@@ -37,6 +37,10 @@ class RunMaster(TaskMaster):
         for seat, plan in zip(self._seats, plans, strict=True):
             seat.plan = plan
 
+    def has_child(self, state_dir: str) -> bool:
+        """Whether the child with this state folder lives, or is just being started: with the plan of its start."""
+        return any(seat.child is not None for seat in self._seats if seat.plan.state_dir == state_dir)
+
     def is_in_order(self) -> bool:
         """Whether each child lives, is about to be started again, or was stopped by an order."""
         return all(seat.child is not None or seat.stopped or seat.restarts.due is not None for seat in self._seats)
@@ -57,18 +61,23 @@ class RunMaster(TaskMaster):
 
 
 class RunningTask:
-    """A task and its master. CommandError where another process runs it (LOCKED), or where its folder cannot be used."""
+    """A task and its master. CommandError where another process runs it (LOCKED), or where its folder cannot be used.
 
-    def __init__(self, config: TaskConfig) -> None:
+    ``lock``: that of its folder, where this process has it already. It is held until ``release`` is called, whatever becomes of
+    the task meanwhile: it says who answers for it.
+    """
+
+    def __init__(self, config: TaskConfig, lock: StateLock | None = None) -> None:
         self.config = config
         self.next: TaskConfig | None = None
         """What runs in its place when it has ended."""
         self.folder = task_folder(config.plans[0].state_dir)
         self._ending: threading.Thread | None = None
-        self._lock = StateLock(os.path.join(self.folder, RUN_LOCK))
+        self._lock = lock or StateLock(os.path.join(self.folder, RUN_LOCK))
         try:
             make_ready(config.plans[0].state_dir, fresh=False)
-            self._take_lock()
+            if lock is None:
+                self._take_lock()
         except OSError as exc:
             raise CommandError(
                 f"The task {config.name!r} cannot keep its state in {self.folder} ({exc.strerror or exc}). Let this user write "
@@ -78,7 +87,8 @@ class RunningTask:
             self.master = RunMaster(config)
             self.master.start(precleanup_old_files=config.archives)
         except BaseException:
-            self._lock.release()
+            if lock is None:
+                self._lock.release()
             raise
 
     def _take_lock(self) -> None:
@@ -106,17 +116,26 @@ class RunningTask:
         """Whether it was asked to end and has not ended yet."""
         return self._ending is not None and self._ending.is_alive()
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it was asked to end."""
+        return self._ending is not None
+
+    @property
+    def lock(self) -> StateLock:
+        """That of its folder, for the one that takes its place."""
+        return self._lock
+
+    def release(self) -> None:
+        """Nobody answers for the task any longer."""
+        self._lock.release()
+
     def end(self) -> None:
         """Stop the children in good order, in a thread: it takes as long as StopWaitSecs says. Harmless twice."""
         if self._ending is None:
-            self._ending = threading.Thread(target=self._end, name=f"end of {self.config.name}", daemon=True)
+            stop = self.master.stop
+            self._ending = threading.Thread(target=lambda: stop(forcekill=False), name=f"end of {self.config.name}", daemon=True)
             self._ending.start()
-
-    def _end(self) -> None:
-        try:
-            self.master.stop(forcekill=False)
-        finally:
-            self._lock.release()
 
     @property
     def has_ended(self) -> bool:
@@ -125,6 +144,11 @@ class RunningTask:
     def orders(self) -> list[Request]:
         """What was ordered from the runner itself."""
         return requests.waiting(self.folder)
+
+    @property
+    def stop_wait_secs(self) -> float:
+        """For how long it may send what is due before it ends."""
+        return float(max(plan.settings["StopWaitSecs"] for plan in self.config.plans))
 
 
 def _refusal(name: str, pid: int | None) -> str:

@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Mapping
 
+from ..common.advice import keep_private
 from ..common.config import Setting
 from ..common.errors import ConfigError
 
@@ -41,7 +42,7 @@ def read_secret(key: str, path: str, *, guarded: bool = True) -> str:
     except UnicodeDecodeError:
         raise ConfigError(key, f"{path} is no text", "Put the secret into its first line.") from None
     except OSError as exc:
-        remedy = f"Make that file with the secret in its first line, and run: chmod 600 {path}"
+        remedy = f"Make that file with the secret in its first line, and run: {keep_private(path)}"
         raise ConfigError(key, f"{path} cannot be read ({exc.strerror})", remedy) from exc
     if not text:
         raise ConfigError(key, f"{path} is empty", "Put the secret into its first line.")
@@ -51,4 +52,5 @@ def read_secret(key: str, path: str, *, guarded: bool = True) -> str:
 def check_private(key: str, path: str, found: os.stat_result) -> None:
     """ConfigError where others than the owner may read a file."""
     if os.name == "posix" and stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
-        raise ConfigError(key, f"{path} can be read by others (mode {stat.S_IMODE(found.st_mode):04o})", f"Run: chmod 600 {path}")
+        problem = f"{path} can be read by others (mode {stat.S_IMODE(found.st_mode):04o})"
+        raise ConfigError(key, problem, f"Run: {keep_private(path)}")

@@ -33,7 +33,7 @@ def status(glances: Sequence[Glance], width: int, *, bars: bool = False) -> list
     lines = table(head, [_row(glance, wide) for glance in glances], width, numbers=numbers, give=1 if wide else 0)
     shown = [lines[0]]
     for glance, line in zip(glances, lines[1:], strict=True):
-        shown += [line, *_below(glance, width, wide), *(_bars(glance, width) if bars else [])]
+        shown += [line, *_below(glance, width, wide), *(_bars(glance, width) if bars else _watched(glance, width))]
     return shown
 
 
@@ -74,6 +74,14 @@ def _below(glance: Glance, width: int, wide: bool) -> list[str]:
     if error:
         lines += wrapped(error, width, "  ", "    ")
     return lines
+
+
+def _watched(glance: Glance, width: int) -> list[str]:
+    """What makes the files of each entry go."""
+    rows = [row for row in glance.page.get("watched") or [] if isinstance(row, Mapping)]
+    lines = [line for row in rows for line in wrapped(f"{row.get('path')}: {row.get('when')}", width, "  ", "    ")]
+    left = int(glance.page.get("watched_more") or 0)
+    return [*lines, f"  and {left} more entries"] if left else lines
 
 
 def last_error(glance: Glance) -> str:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
-from . import tasks
-from .exits import FAILED, OK
-from .tasks import Task
+from . import beforehand
+from .exits import FAILED, OK, CommandError
+from .tasks import Task, names_here
+from .which import Pick, lives, meant
 
-task_option = click.option("-t", "--task", metavar="TASK", help="The task (or task/extension, or a watched folder) that is meant.")
+IfDead = Callable[[Task, str], tuple[int, str] | None]
+"""What to do for a child that does not live, whose name is given, instead of keeping the order: exit status and what to say;
+None keeps it."""
+_MEANT = "The task that is meant: its label, label/extension, name, watched folder, or config file."
+tasks_option = click.option(
+    "-t", "--task", "tasks", metavar="TASK", multiple=True, help=f"{_MEANT} May be given again, for several."
+)
+task_option = click.option("-t", "--task", metavar="TASK", help=_MEANT)
 
 
 def command_line() -> str:
@@ -22,29 +30,50 @@ def command_line() -> str:
     return " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]])[:200]
 
 
-def meant(task: str | None) -> list[Task]:
-    """The children of one task: of that one, or of the only one there is. CommandError otherwise."""
-    found = tasks.find([task] if task else [])
-    if len({child.task for child in found}) != 1:
-        tasks.one([task] if task else [])  # says what there is
-    return found
-
-
 def give(
-    task: str | None, op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0,
-    words: Callable[[Any], str] | None = None, may_be_dead: bool = False,
+    tasks: Sequence[str], op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0,
+    words: Callable[[Any], str] | None = None, may_be_dead: bool = False, pick: Pick = lives, if_dead: IfDead | None = None,
 ) -> int:  # fmt: skip
-    """Give an order to every child of one task and show the answers, in ``words``; the exit status. ``may_be_dead``: wait
-    for a child that does not live yet."""
+    """Give an order to every child of the tasks that are meant and show the answers, in ``words``; the exit status.
+    ``may_be_dead``: wait for a child that does not live yet."""
     worst = OK
-    for child in meant(task):
-        reply = child.order(op, args, command, patience=patience, may_be_dead=may_be_dead)
-        if reply.ok:
-            click.echo(f"{child.label}: {(words or _words)(reply.result)}")
-        else:
-            click.echo(f"pysubtask: {child.label}: {reply.error}", err=True)
-            worst = FAILED
+    children = meant(tasks, pick)
+    for child, name in zip(children, names_here(children), strict=True):
+        try:
+            worst = max(worst, _give(child, name, op, args, command, patience, words or _words, may_be_dead, if_dead))
+        except CommandError as exc:
+            # The next child must hear of it all the same.
+            click.echo(f"pysubtask: {exc}", err=True)
+            worst = max(worst, exc.status)
     return worst
+
+
+def _give(
+    child: Task, name: str, op: str, args: Mapping[str, Any], command: str, patience: float, words: Callable[[Any], str],
+    may_be_dead: bool, if_dead: IfDead | None,
+) -> int:  # fmt: skip
+    if child.holder() is None:
+        refusal = beforehand.refusal(child, op, args)
+        if refusal:
+            raise CommandError(f"{name}: {refusal}", FAILED)
+        instead = if_dead(child, name) if if_dead is not None else None
+        if instead is not None:
+            status, text = instead
+            click.echo(text if status == OK else f"pysubtask: {text}", err=status != OK)
+            return status
+    reply = child.order(op, args, command, patience=patience, may_be_dead=may_be_dead, name=name)
+    if not reply.ok:
+        raise CommandError(f"{name}: {reply.error}", FAILED)
+    click.echo(f"{name}: {words(reply.result)}")
+    return OK
+
+
+def nobody_starts(child: Task, name: str) -> tuple[int, str] | None:
+    """For orders that need somebody who starts the child: whether there is nobody."""
+    if child.master() is not None:
+        return None
+    return FAILED, (f"{name}: no child runs, and nobody is there to start one, so nothing was ordered. Start its app, or "
+                    f"'pysubtask run{' ' + child.config_file if child.config_file else ''}': that starts the child.")  # fmt: skip
 
 
 def _words(result: Any) -> str:
@@ -54,6 +83,6 @@ def _words(result: Any) -> str:
     for key, value in result.items():
         if value is True:
             parts.append(key)
-        else:
+        elif value is not None and not isinstance(value, dict):
             parts.append(f"{key} {value}" if isinstance(value, (str, int)) else f"{key} {', '.join(map(str, value)) or 'nothing'}")
     return "; ".join(parts)

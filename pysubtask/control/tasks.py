@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..common import registry
@@ -13,28 +13,43 @@ from ..common.config import nearest
 from ..common.entries import STATE_FOLDER
 from ..common.events import FILE as EVENTS_FILE
 from ..common.lock import Holder, StateLock
+from ..common.process import is_alive
 from ..common.receipts import FILE as RECEIPTS_FILE
 from ..common.requests import Reply, myself, reply_to, send
 from ..common.status import FILE as STATUS_FILE
 from ..common.status import read_status
 from .exits import NO_ANSWER, NO_TASK, CommandError
 
+NONE_KNOWN = "No task is known here. An app or 'pysubtask run' starts one; 'pysubtask init' makes a config for it."
 _LOOK_SECS = 0.02
+_GONE_LOOKS = 3
+"""So many looks in a row must find no child before it counts as gone: one that has just taken its lock has no record yet."""
 
 
 class Task:
-    """One child, alive or dead, by its state folder."""
+    """One child, alive or dead, by its state folder. A task with two destinations has two, with the same ``key``."""
 
     def __init__(self, record: registry.Record) -> None:
+        record = registry.completed(record)
         self.task = record.task
         self.extension = record.extension
         self.state_dir = record.state_dir
+        self.name = record.label
+        """What people call the task."""
+        self.folder = record.folder
+        """The first folder that is watched."""
+        self.config_file = record.config_file
         self._destination = record.destination
 
     @property
     def label(self) -> str:
-        """How it is called: ``main/ftp``."""
-        return f"{self.task}/{self.extension}"
+        """How the child is called: ``station/ftp``."""
+        return f"{self.name}/{self.extension}"
+
+    @property
+    def key(self) -> str:
+        """The folder of the task, which is what tells it from every other."""
+        return os.path.realpath(os.path.dirname(self.state_dir))
 
     @property
     def destination(self) -> str:
@@ -50,6 +65,19 @@ class Task:
         """The living child, None where there is none."""
         return StateLock(os.path.join(self.state_dir, "lock")).holder()
 
+    def master(self) -> int | None:
+        """The pid of the living process that started this child last and starts it again; None where there is none."""
+        page = self.page() or {}
+        pid, start = page.get("master_pid"), page.get("master_start")
+        return pid if isinstance(pid, int) and is_alive(pid, start if isinstance(start, str) else "") else None
+
+    def state(self) -> str:
+        """One word: running, stopped (by an order or its master), dead, or never run."""
+        if self.holder() is not None:
+            return "running"
+        page = self.page()
+        return "never run" if page is None else "stopped" if page.get("state") == "stopped" else "dead"
+
     def last_sign(self) -> float | None:
         """When the child last wrote its page, an event or a receipt, in seconds since the epoch; None where it never did."""
         signs = []
@@ -59,95 +87,155 @@ class Task:
         return max(signs, default=None)
 
     def order(
-        self, op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0, may_be_dead: bool = False
-    ) -> Reply:
+        self, op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0, may_be_dead: bool = False,
+        name: str = "",
+    ) -> Reply:  # fmt: skip
         """Give an order and wait for its answer, ``patience`` seconds at most; for a child that does not live only where it
-        ``may_be_dead``.
+        ``may_be_dead``. ``name``: how errors call it.
 
         CommandError where the order cannot be written, or was not answered (it stays, and is carried out later).
         """
+        name = name or self.label
         try:
             id = send(self.state_dir, op, args, myself(command))
         except (OSError, ValueError) as exc:
-            raise CommandError(f"{self.label}: the order cannot be given: {exc}") from exc
-        until = time.monotonic() + patience
-        while True:
-            reply = reply_to(self.state_dir, id)
-            if reply is not None:
-                return reply
-            if (not may_be_dead or time.monotonic() >= until) and self.holder() is None:
-                raise CommandError(
-                    f"{self.label}: no child runs. The order stays and is carried out when one starts; the app that it belongs "
-                    "to, or 'pysubtask run', starts it.", NO_ANSWER,
-                )  # fmt: skip
-            if time.monotonic() >= until:
-                raise CommandError(
-                    f"{self.label}: no answer within {patience:g} s. The order stays and is carried out when the child "
-                    "looks; 'pysubtask status' says what it does.", NO_ANSWER,
-                )  # fmt: skip
-            time.sleep(_LOOK_SECS)
+            raise CommandError(f"{name}: the order cannot be given: {exc}") from exc
+        reply, there = answered(
+            lambda: reply_to(self.state_dir, id), lambda: self.holder() is not None, patience, waits_for_dead=may_be_dead
+        )
+        if reply is not None:
+            return reply
+        if not there:
+            raise CommandError(
+                f"{name}: no child runs. The order stays and is carried out when one starts; the app that it belongs "
+                "to, or 'pysubtask run', starts it.", NO_ANSWER,
+            )  # fmt: skip
+        raise CommandError(
+            f"{name}: no answer within {patience:g} s. The order stays and is carried out when the child "
+            "looks; 'pysubtask status' says what it does.", NO_ANSWER,
+        )  # fmt: skip
+
+
+def answered(
+    reply: Callable[[], Reply | None], is_there: Callable[[], bool], patience: float, *, waits_for_dead: bool = False
+) -> tuple[Reply | None, bool]:
+    """Wait for a ``reply``, ``patience`` seconds at most, and unless it ``waits_for_dead`` no longer than whoever gives it
+    ``is_there``; the reply, and whether he is.
+
+    Whoever answers may end right after it, so the answer is looked for once more when he was seen to be gone.
+    """
+    until = time.monotonic() + patience
+    gone = 0
+    while True:
+        found = reply()
+        if found is not None:
+            return found, True
+        late = time.monotonic() >= until
+        if late or not waits_for_dead:
+            gone = 0 if is_there() else gone + 1
+            if gone >= _GONE_LOOKS or (late and not gone):
+                return reply(), not gone
+        time.sleep(_LOOK_SECS)
 
 
 def names(tasks: Sequence[Task]) -> list[str]:
-    """What to call each of these tasks: its label, and its folder where several are called the same."""
-    labels = [task.label for task in tasks]
-    return [
-        label if labels.count(label) == 1 else f"{label} in {os.path.dirname(task.state_dir.rpartition(os.sep + STATE_FOLDER)[0])}"
-        for label, task in zip(labels, tasks, strict=True)
-    ]
+    """What to call each of these children: its label, and with its folder where several are called the same."""
+    called = [task.label for task in tasks]
+    more = [name if called.count(name) == 1 else f"{name} in {task.folder}" for name, task in zip(called, tasks, strict=True)]
+    return [name if more.count(name) == 1 else f"{name} ({task.task})" for name, task in zip(more, tasks, strict=True)]
+
+
+def names_here(tasks: Sequence[Task]) -> list[str]:
+    """What to call each of these children among all that are known here."""
+    everything = known()
+    here = {os.path.realpath(task.state_dir) for task in everything}
+    everything += [task for task in tasks if os.path.realpath(task.state_dir) not in here]
+    called = {os.path.realpath(task.state_dir): name for task, name in zip(everything, names(everything), strict=True)}
+    return [called[os.path.realpath(task.state_dir)] for task in tasks]
 
 
 def known() -> list[Task]:
-    """Every task of this machine and user, alive or dead."""
-    return [Task(record) for record in registry.records()]
+    """Every child of this machine and user, by its label; living ones first. Children of one task are called alike: like the
+    one that lives, or else was given its label."""
+    found: dict[str, list[Task]] = {}
+    for record in sorted(registry.records(), key=lambda record: not record.config_file):
+        task = Task(record)
+        found.setdefault(task.key, []).append(task)
+    for children in found.values():
+        first = next((child for child in children if child.holder() is not None), children[0])
+        for child in children:
+            child.name, child.config_file = first.name, first.config_file
+    return _in_order([child for children in found.values() for child in children])
 
 
 def find(words: Sequence[str]) -> list[Task]:
-    """The tasks that are meant: each word is ``task``, ``task/extension``, or a folder: one that is watched, or a state
-    folder. No word means all. CommandError where a word fits none."""
+    """The children that are meant: each word is a label, label/extension, the name of a task (TaskName), also with its
+    extension, a folder (the first that is watched, or of the state), or a config file. What one of these fits is not looked
+    for among the next. No word means all. Living ones come first. CommandError where a word fits none."""
     everything = known()
     if not words:
         return everything
     found: dict[str, Task] = {}
     for word in words:
-        fitting = [task for task in everything if word in (task.task, task.label)] or _in_folder(word)
+        fitting = _fitting(word, everything)
         if not fitting:
-            names = sorted({name for task in everything for name in (task.task, task.label)})
-            near = nearest(word, names)
-            hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(names)}." if names else "None is known here."
-            raise CommandError(f"There is no task {word!r}. {hint}", NO_TASK)
-        found.update((task.state_dir, task) for task in fitting)
-    return list(found.values())
+            raise CommandError(f"There is no task {word!r}. {_hint(word, everything)}", NO_TASK)
+        found.update((os.path.realpath(task.state_dir), task) for task in fitting)
+    return _in_order(found.values())
 
 
-def one(words: Sequence[str]) -> Task:
-    """The one task that is meant; CommandError where there is none, or several."""
-    found = find(words)
-    if not found:
-        raise CommandError(
-            "No task is known here. An app or 'pysubtask run' starts one; 'pysubtask init' makes a config for it.", NO_TASK
-        )
-    if len(found) > 1:
-        raise CommandError(f"There are several: {', '.join(task.label for task in found)}. Name one of them.", NO_TASK)
-    return found[0]
+def _in_order(tasks: Iterable[Task]) -> list[Task]:
+    return sorted(tasks, key=lambda task: (task.holder() is None, task.name, task.folder, task.task, task.extension))
 
 
-def _in_folder(word: str) -> list[Task]:
-    """The tasks whose state is in this folder (a state folder, or a watched one with ``.pysubtask`` in it)."""
-    path = os.path.abspath(word)
+def _fitting(word: str, everything: Sequence[Task]) -> list[Task]:
+    return (
+        [task for task in everything if word in (task.name, task.label)]
+        or [task for task in everything if word in (task.task, f"{task.task}/{task.extension}")]
+        or _at_path(os.path.realpath(word), everything)
+    )
+
+
+def _hint(word: str, everything: Sequence[Task]) -> str:
+    near = nearest(word, sorted({name for task in everything for name in (task.name, task.label, task.task)}))
+    if near:
+        return f"Did you mean {near!r}?"
+    there = sorted({task.name for task in everything})
+    return f"There are: {', '.join(there)}." if there else "None is known here."
+
+
+def _at_path(path: str, everything: Sequence[Task]) -> list[Task]:
+    """The tasks whose config file, first watched folder, or state folder this is, also those that nobody has announced."""
+    found = [task for task in everything if task.config_file and os.path.realpath(task.config_file) == path]
+    if found:
+        return found
+    known_here = {os.path.realpath(task.state_dir): task for task in everything}
+    meant = {place: task for place, task in known_here.items() if path in (os.path.realpath(task.folder), place, task.key)}
+    for folder in _in_folder(path):
+        place = os.path.realpath(folder)
+        meant.setdefault(place, known_here.get(place) or _at(folder))
+    return list(meant.values())
+
+
+def _in_folder(path: str) -> list[str]:
+    """The state folders in this folder: itself, those of a task, or those of a watched folder with ``.pysubtask`` in it."""
     if os.path.exists(os.path.join(path, STATUS_FILE)):
-        return [_at(path)]
+        return [path]
+    if os.path.basename(os.path.dirname(path)) == STATE_FOLDER:
+        return _children(path)
     top = path if os.path.basename(path) == STATE_FOLDER else os.path.join(path, STATE_FOLDER)
-    found = []
-    for task in _folders(top):
-        found += [_at(folder) for folder in _folders(task) if os.path.exists(os.path.join(folder, "lock"))]
-    return found
+    return [folder for task in _folders(top) for folder in _children(task)]
+
+
+def _children(task_folder: str) -> list[str]:
+    return [folder for folder in _folders(task_folder) if os.path.exists(os.path.join(folder, "lock"))]
 
 
 def _at(state_dir: str) -> Task:
     page = read_status(state_dir) or {}
     head, extension = os.path.split(state_dir)
-    return Task(registry.Record(os.path.basename(head), extension, str(page.get("destination", "")), state_dir))
+    more = {key: value for key in ("label", "folder", "config_file") if isinstance(value := page.get(key), str)}
+    return Task(registry.Record(os.path.basename(head), extension, str(page.get("destination", "")), state_dir, **more))
 
 
 def _folders(path: str) -> list[str]:

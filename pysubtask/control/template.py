@@ -1,15 +1,36 @@
-"""The config that ``pysubtask init`` writes: every setting with its meaning, made from the settings table."""
+"""What ``pysubtask init`` writes: a short config, with two lines to fill in or filled in, and one with every setting and its
+meaning, made from the settings table."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
+from typing import NamedTuple
 
+from ..common.advice import keep_private
 from ..common.config import SECTIONS, Setting
 from ..defaults_config import SETTINGS
 from .problems import in_file_words, in_toml, wanted
 from .secrets import file_key
 
 _WIDTH = 100
+_SHORT = """\
+# pysubtask: what is sent, and where to. Fill in the two lines marked with <==, then:
+#
+#   pysubtask doctor {file}
+#   pysubtask run {file}
+#
+# Every setting there is, with its meaning: pysubtask init --full -
+
+[[watch]]
+dir = ""                    # <== 1. the folder whose files are sent (of a single file: file = "/data/weather.csv")
+on_change = true            # a file is sent again whenever it was changed
+
+[ftp]
+Host = ""                   # <== 2. where to: "ftp://user@host/folder", or sftp://, or ftps://
+#PasswordFile = "secret.txt"      # with the password in its first line; run: {private}
+#KeyFile = "~/.ssh/id_ed25519"    # SFTP by key: which one; left out, ssh chooses
+"""
 _HEAD = """\
 # pysubtask: which files are sent, and where to.
 #
@@ -21,9 +42,9 @@ _HEAD = """\
 #   pysubtask run {file}
 #
 # A path that does not begin with / or ~ starts at the folder of this file. "none" stands for no value.
-# Sizes may be written "50k", "4M", "1G". A setting that says "live" can also be changed while it runs
-# (pysubtask set), and all of this file can (pysubtask reload). What is said here can also be said
-# by environment variables, such as PYSUBTASK_{task}__FTP__HOST.
+# Sizes may be written "50k", "4M", "1G" (a k is 1,000; "50Ki" has 1,024). A setting that says "live" can
+# also be changed while it runs (pysubtask set), and all of this file can (pysubtask reload). What is said
+# here can also be said by environment variables, such as PYSUBTASK_{task}__FTP__HOST.
 
 
 # ---- what is sent
@@ -31,24 +52,26 @@ _HEAD = """\
 [[watch]]
 dir = ""                    # <== 1. the folder whose files are sent, such as "/data/photos"
 {watch}
-# One more folder, or a file that some program notifies by touching FILE.notify:
+# One more folder, or one file. That is sent whenever a program has changed it; with on_change = false only when one touches
+# /data/today.csv.notify:
 #[[watch]]
 #file = "/data/today.csv"
 
 
-# ---- where to: SFTP, or FTP with UseSFTP = false
+# ---- where to: SFTP, or FTP with a URL that says ftp:// (or UseSFTP = false)
 
 [ftp]
-Host = ""                   # <== 2. the server's name or address, such as "files.example.org"
+Host = ""                   # <== 2. the server's name or address, or a URL: "ftp://user@files.example.org/folder"
 """
 _WATCH = (
     ("as", '"station7/photos"', "The folder's name on the server; left out, its files go straight to the destination's folder."),
     ("recursive", "false", "true takes the folders inside, too."),
     ("include", "[]", 'Patterns of the files that count, as ["*.csv", "raw/*"]; none: all.'),
     ("exclude", "[]", "Patterns of the files that do not count."),
-    ("settle_secs", "1", "Seconds without change after which a new file counts as complete."),
+    ("settle_secs", "1", "Seconds without change after which a new file counts as complete, and a changed one as settled."),
     ("on_change", "false", "true sends a file again whenever it was changed, not only when it is notified."),
-    ("notify_files", "true", "Make a .notify file beside each file that was taken, to be touched when it shall be sent again."),
+    ("notify_files", "false", "true makes a .notify file beside each file that was taken. Without it, too, touching FILE.notify "
+     "sends FILE again."),
     ("append", "false", "true promises that these files only ever grow."),
     ("whole_records", "true", "What a reader on the server sees of a growing file ends with a whole line; left out: for .csv, "
      ".log, .txt and .jsonl over SFTP."),
@@ -64,6 +87,38 @@ _FIRST = {"ftp": ("User", "HostPort", "HostPath", "Password", "KeyFile", "HostKe
 _MORE = {("base", "ArchiveToFolder"): " 'pysubtask run' moves no file unless this line counts."}
 _LEFT_OUT = {("ftp", "Host")}
 _EXAMPLES = {("ftp", "SSHConfigFile"): '"~/.ssh/config"', ("base", "TaskName"): '"main"'}
+
+
+class Watched(NamedTuple):
+    """One entry as it is written: ``kind`` is 'dir' or 'file', ``path`` as the config has it, ``remote`` its ``as`` or None."""
+
+    kind: str
+    path: str
+    remote: str | None = None
+
+
+def short(file: str = "pysubtask.toml") -> str:
+    """The text of a short config with two lines to fill in."""
+    return _SHORT.format(file=file, private=keep_private("secret.txt"))
+
+
+def filled(watched: Sequence[Watched], section: str, settings: Sequence[tuple[str, str, str]]) -> str:
+    """The text of a short config. ``settings``: key, value and what is said of it, of ``section``."""
+    parts = ["# pysubtask: what is sent, and where to. Every setting there is, with its meaning: pysubtask init --full -\n"]
+    for one in watched:
+        again = "sent again whenever it was changed"
+        parts.append("\n[[watch]]\n" + _line(one.kind, one.path, again if one.kind == "file" else ""))
+        if one.remote is not None:
+            parts.append(_line("as", one.remote, "its name on the server"))
+        if one.kind == "dir":
+            parts.append(f"{'on_change = true':<27} # a file in it is {again}\n")
+    parts.append(f"\n[{section}]\n")
+    return "".join(parts + [_line(key, value, said) for key, value, said in settings])
+
+
+def _line(key: str, value: str, said: str) -> str:
+    line = f"{key} = {in_toml(value)}"
+    return f"{line:<27} # {said}\n" if said else f"{line}\n"
 
 
 def template(file: str = "pysubtask.toml", task: str = "main") -> str:
@@ -84,8 +139,10 @@ def _setting(section: str, row: Setting) -> str:
     if row.secret:
         known = {other.key for other in SETTINGS[section]}
         line = f"#{row.key} = {in_toml(row.default)}"
-        return _entry(meaning, line) if file_key(row) in known else _entry(
-            meaning + " Better in a file of its own, with chmod 600.", line, f'#{file_key(row)} = "secret.txt"')  # fmt: skip
+        if file_key(row) in known:
+            return _entry(meaning, line)
+        better = f" Better in a file of its own, with {keep_private('secret.txt')}."
+        return _entry(meaning + better, line, f'#{file_key(row)} = "secret.txt"')
     return _entry(meaning, f"#{row.key} = {_EXAMPLES.get((section, row.key)) or in_toml(row.default)}")
 
 

@@ -45,8 +45,8 @@ def unit(service: Service, tasks: Sequence[TaskConfig]) -> str:
         f"{MADE_BY} from {_plain(service.config)}; make it again when the config names other folders or secrets.",
         "[Unit]",
         f"Description=pysubtask: {_plain(', '.join(task.name for task in tasks))}",
-        "Wants=network-online.target",
-        "After=network-online.target",
+        # A user's own manager has no such target: it would wait for what never comes, or complain.
+        *(["Wants=network-online.target", "After=network-online.target"] if service.user else []),
         f"RequiresMountsFor={' '.join(map(quoted, watched))}",
         "StartLimitIntervalSec=0",
         "",

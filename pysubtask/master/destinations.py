@@ -66,6 +66,11 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
     section = extension if extension in UPLOADERS else None
     settings = resolve(defaults_config.SETTINGS, defaults_config, config, section)
     if extension == "ftp":
+        if ":" in settings["Host"]:
+            from .host_address import spread  # an app whose config has no URL need not pay for it
+
+            rows = {row.key: row for row in defaults_config.SETTINGS["ftp"]}
+            spread(settings, values_of(section_of(config, "ftp")), rows)
         _check_ftp(settings)
     elif extension == "dropbox":
         _check_dropbox(settings)
@@ -129,7 +134,7 @@ def switched_on(config: Any) -> list[str]:
     on = [name for name in UPLOADERS if wanted[name]]
     if not on:
         off = "it is False, and no other destination is switched on" if ftp["UseFTP"] is False else "no destination is switched on"
-        remedy = f"Set ftp.Host to the server's name (and ftp.UseFTP to True), or for Dropbox {_LOGIN}."
+        remedy = f"Set ftp.Host to the server's name (and UseFTP = True), or for Dropbox {_LOGIN}."
         raise ConfigError("ftp.UseFTP", off, remedy)
     return on
 
@@ -191,7 +196,7 @@ def _check_ftp(settings: Mapping[str, Any]) -> None:
         raise ConfigError("ftp.Host", "it is not set", "Give the server's name or address.")
     # A word that begins with a dash would be an option of the ssh program.
     if host.startswith("-") or any(sign in "/@" or sign.isspace() or not sign.isprintable() for sign in host):
-        remedy = "Give the name or address alone; the login name is ftp.User."
+        remedy = "Give the name or address alone (the login name is ftp.User), or a URL such as 'sftp://user@host/folder'."
         raise ConfigError("ftp.Host", f"{host!r} is not the name of a server", remedy)
     user = settings["User"]
     if user.startswith("-") or not user.isprintable():
@@ -207,22 +212,23 @@ def _check_protocol(settings: Mapping[str, Any]) -> None:
         for key in ("UseTLS", "CAFile", "TLSFingerprint"):
             if settings[key] is not None:
                 problem = "it is for FTPS, and UseSFTP is True; SFTP is encrypted by itself"
-                raise ConfigError(f"ftp.{key}", problem, f"Set {key} to None, or UseSFTP to False for an FTPS server.")
+                raise ConfigError(f"ftp.{key}", problem, f"Set {key} = None, or UseSFTP = False for an FTPS server.")
         if settings["StoreInPlace"]:
-            raise ConfigError("ftp.StoreInPlace", "it is for FTP, and UseSFTP is True", "Set it to False, or UseSFTP to False.")
+            remedy = "Set StoreInPlace = False, or UseSFTP = False."
+            raise ConfigError("ftp.StoreInPlace", "it is for FTP, and UseSFTP is True", remedy)
         if settings["SFTPLibrary"] is not None and (settings["SSHConfigFile"] or "none").lower() != "none":
             problem = f"{settings['SFTPLibrary']} does not read it"
-            raise ConfigError("ftp.SSHConfigFile", problem, "Set SFTPLibrary to None, or SSHConfigFile to None.")
+            raise ConfigError("ftp.SSHConfigFile", problem, "Set SFTPLibrary = None, or SSHConfigFile = None.")
         return
     if settings["SFTPLibrary"] is not None:
-        raise ConfigError("ftp.SFTPLibrary", "it is for SFTP, and UseSFTP is False", "Set it to None, or UseSFTP to True.")
+        raise ConfigError("ftp.SFTPLibrary", "it is for SFTP, and UseSFTP is False", "Set SFTPLibrary = None, or UseSFTP = True.")
     for key in ("KeyFile", "HostKey", "KnownHostsFile"):
         if settings[key] is not None:
-            remedy = f"Set {key} to None (FTP has User and Password, FTPS also TLSFingerprint or CAFile), or UseSFTP to True."
+            remedy = f"Set {key} = None (FTP has User and Password, FTPS also TLSFingerprint or CAFile), or UseSFTP = True."
             raise ConfigError(f"ftp.{key}", "it is for SFTP, and UseSFTP is False", remedy)
     for key in ("CAFile", "TLSFingerprint"):
         if settings[key] is not None and settings["UseTLS"] is None:
-            raise ConfigError(f"ftp.{key}", "it is for FTPS, and UseTLS is None", "Set UseTLS to 'explicit' or 'implicit'.")
+            raise ConfigError(f"ftp.{key}", "it is for FTPS, and UseTLS is None", "Set UseTLS = 'explicit' or UseTLS = 'implicit'.")
 
 
 def _is_set(token: str | None) -> bool:
@@ -239,7 +245,8 @@ def _check_dropbox(settings: dict[str, Any]) -> None:
     if not tokens:
         raise ConfigError("dropbox.RefreshToken", "it is not set, nor is another token", f"To log in, {_LOGIN}.")
     if settings["RefreshToken"] is not None and settings["RefreshTokenFile"] is not None:
-        raise ConfigError("dropbox.RefreshTokenFile", "RefreshToken is set too", "Set one of the two to None.")
+        remedy = "Set RefreshToken = None, or RefreshTokenFile = None."
+        raise ConfigError("dropbox.RefreshTokenFile", "RefreshToken is set too", remedy)
     for key in ("AppKey", "RefreshToken", "AccessToken"):
         value = settings[key]
         if value and not (value.isascii() and value.isprintable() and " " not in value):
@@ -256,7 +263,8 @@ def _check_dropbox(settings: dict[str, Any]) -> None:
             continue
         settings[key] = os.path.abspath(os.path.expanduser(settings[key]))
         if not os.path.isfile(settings[key]):
-            remedy = "Set it to None." if key == "CAFile" else f"Run: python -m pysubtask.dropbox --login --store {settings[key]}"
+            log_in = f"Run: python -m pysubtask.dropbox --login --store {settings[key]}"
+            remedy = "Set CAFile = None." if key == "CAFile" else log_in
             raise ConfigError(f"dropbox.{key}", f"there is no file {settings[key]}", remedy)
 
 

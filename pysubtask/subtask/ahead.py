@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 from ..common.errors import SourceError
+from ..common.limits import is_limit
 from . import signature
 from .signature import Halted, Signature
 
@@ -47,7 +48,13 @@ class Growing:
     def signing(self, path: str) -> Iterator[None]:
         """Sign the file at this path, which is there and will hold all of it when this is left without an error."""
         thread = threading.Thread(target=self._sign, args=(path,), name="signing", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as exc:
+            if not is_limit(exc):
+                raise
+            yield  # no thread is to be had: the upload makes its own
+            return
         try:
             yield
             self.reached(self._size)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from ..common.limits import is_limit
+
 K = TypeVar("K")
 T = TypeVar("T")
 
@@ -28,7 +30,13 @@ class Background(Generic[K, T]):
         """Start; only while nothing else is under way."""
         assert self._future is None
         self._key, self._future = key, Future()
-        threading.Thread(target=self._run, args=(self._future, work), name="background", daemon=True).start()
+        future = self._future
+        try:
+            threading.Thread(target=self._run, args=(future, work), name="background", daemon=True).start()
+        except RuntimeError as exc:
+            if not is_limit(exc):
+                raise
+            self._run(future, work)  # no thread is to be had: here and now is slower, not wrong
 
     def fetch(self, *, wait: bool = False) -> tuple[K, Future[T]] | None:
         """What is finished, once; None where there is nothing yet. ``wait`` for it."""

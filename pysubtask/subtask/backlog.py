@@ -68,17 +68,17 @@ class Backlog:
             oldest = first if oldest is None else min(oldest, first)
         return Counts(found["waiting"], found["sending"], found["parked"], size, oldest)
 
-    def names_of(self, asked: Iterable[str]) -> list[str]:
-        """The remote names that are meant: each of ``asked`` is one, or the path of a data file. KeyError for one that is
-        neither in the queue nor paused."""
+    def names_of(self, asked: Iterable[str], cwd: str = "") -> list[str]:
+        """The remote names that are meant: each of ``asked`` is one, or the path of a data file (from ``cwd``, if it is
+        relative). KeyError for one that is neither in the queue nor paused."""
         queued = {os.fsdecode(name): os.fsdecode(path) for name, path in self._db.execute("SELECT name, path FROM job")}
         by_path = {path: name for name, path in queued.items()}
         names = []
         for word in asked:
             if word in queued or (word in self.paused and word != EVERYTHING):
                 names.append(word)
-            elif os.path.abspath(word) in by_path:
-                names.append(by_path[os.path.abspath(word)])
+            elif (path := os.path.abspath(os.path.join(cwd, word))) in by_path:
+                names.append(by_path[path])
             else:
                 raise KeyError(word)
         return names

@@ -6,6 +6,7 @@ plain and synchronous, for people who subclass :class:`BaseSubtask`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,9 +16,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, TypeVar
 
-from ..common import own_files, registry, residual
+from ..common import limits, own_files, registry, residual
 from ..common.entries import first_folder
 from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError
 from ..common.events import EventLog, utc
@@ -28,10 +29,13 @@ from ..common.notify import Stamp
 from ..common.process import EXIT_STOPPED, is_alive
 from ..common.program import again_words, here
 from ..common.remedy import says_more
+from ..common.status import read_status, write_status
+from ..common.triggers import when_sent
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from . import failed, heartbeat
 from .board import Board
+from .faults import Faults
 from .intake import Intake, Rules
 from .orders import Orders
 from .page import Page
@@ -43,9 +47,12 @@ from .store import Store
 from .wake import Wake
 from .watch import Due, Watch
 
+T = TypeVar("T")
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 3
 
 _LEAST_PAUSE = 0.005
+_TOLD_ENTRIES = 10
+"""So many are on the status page, which is written often."""
 
 
 class _Known:
@@ -192,6 +199,37 @@ class BaseSubtask:
         finally:
             self._close()
 
+    def when_there_is_room(self, call: Callable[[], T]) -> T:
+        """The result of a call that starts a thread: again, ever less often, while the system starts none. PysubtaskError when
+        a stop is asked for meanwhile."""
+        faults = Faults()
+        while True:
+            try:
+                return call()
+            except RuntimeError as exc:
+                if not limits.is_limit(exc):
+                    raise
+            words = limits.words()
+            if faults.add("start", "no thread", self.clock()):
+                self.log.error("Waiting to start: %s", words)
+            self.board.set(problem={"kind": "process_limit", "text": words})
+            self.board.state("starting", words)
+            self._tell_of_the_start()
+            self._wake.wait(max(0.0, (faults.next_at() or 0.0) - self.clock()))
+            if self._stop_asked:
+                raise PysubtaskError(words)
+            self.board.set(problem=None)
+
+    def _tell_of_the_start(self) -> None:
+        """The page, by way of the queue where that is open; else what the last child left, with what is known by now."""
+        if hasattr(self, "_page"):
+            self._page.write(self.clock(), force=True)
+            return
+        pid = os.getpid()
+        page = {"epoch": 0, "n": 0, "queue": {}, "parked": [], **(read_status(self.handoff.state_dir) or {}), **self.board.page()}
+        with contextlib.suppress(OSError):  # a full disk, too: the log has it
+            write_status(self.handoff.state_dir, {**page, "pid": pid, "pid_start": process_start(pid), "at": utc(self.wall())})
+
     def _cannot_start(self, exc: Exception) -> int:
         """Say why, also to whoever looks at the page later."""
         self.log.error("Cannot start: %s; %s", exc, self._more)
@@ -209,16 +247,20 @@ class BaseSubtask:
         # Several queues may share a bak folder: each knows its own snapshots by this.
         tag = hashlib.sha256(os.fsencode(handoff.state_dir)).hexdigest()[:10]
         self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]))
-        self._store = Store(handoff.state_dir, self.destination(), self._snapshotter.drop, self.wall)
+        destination = self.destination()
+        self._store = self.when_there_is_room(lambda: Store(handoff.state_dir, destination, self._snapshotter.drop, self.wall))
         self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall, self.board.guard)
         self._page = Page(handoff.state_dir, self.board, self.events, self._store, self.wall)
         pid = os.getpid()
         self.board.set(
-            pid=pid, pid_start=process_start(pid), master_pid=handoff.master_pid, task=handoff.task, extension=handoff.extension,
-            mark=handoff.mark, destination=self.destination(), started_at=utc(self.wall()), delivered=0, bytes_sent=0,
+            pid=pid, pid_start=process_start(pid), master_pid=handoff.master_pid, master_start=handoff.master_start,
+            task=handoff.task, extension=handoff.extension, mark=handoff.mark, destination=self.destination(),
+            started_at=utc(self.wall()), delivered=0, bytes_sent=0,
             receipt=self._store.run(self._store.spool.meta, "receipt", 0), label=handoff.label,
             folder=first_folder(handoff.entries), config_file=handoff.config_file,
         )  # fmt: skip
+        told = [{"path": entry.path, "when": when_sent(entry)} for entry in handoff.entries[:_TOLD_ENTRIES]]
+        self.board.set(watched=told, watched_more=len(handoff.entries) - len(told))
         self.board.state("starting")
         self.events.emit("started", pid=pid, destination=self.destination())
         if self._store.damaged:
@@ -258,11 +300,11 @@ class BaseSubtask:
         )
         levers = Levers(
             self._settings_changed, self.hold_paused, self._queue_changed, Watched(handoff.entries, set(handoff.left_out)).has,
-            self._stop_ordered, self._reset_ordered,
+            self._stop_ordered, self._reset_ordered, self.connect_now,
         )  # fmt: skip
         steering = Steering(
             handoff.state_dir, handoff.extension, self.settings, handoff.entries, self._store, self.board, self.events, self.log,
-            levers, self.wall, self.clock,
+            levers, self.wall, self.clock, handoff.left_out,
         )  # fmt: skip
         self._orders = Orders(handoff.state_dir, steering.handlers(), self.log, self.wall)
         self._settings_changed(set(self.settings))
@@ -316,7 +358,7 @@ class BaseSubtask:
                 self.log.error("%s", failure)
                 return EXIT_FAILED
             self._wait(now)
-            if self._again:
+            if self._again and not self._stop_asked:
                 self.board.state("starting", "reset by an order")
                 self._page.write(self.clock(), force=True)
                 self.close()
@@ -351,6 +393,12 @@ class BaseSubtask:
 
     def _reset_ordered(self) -> None:
         self._again = True
+        self._look_soon()
+
+    def connect_now(self) -> dict[str, Any] | None:
+        """Called when somebody does not want to wait for the next connection; what comes of it (see Courier), None where this
+        child connects to nothing."""
+        return None
 
     def _settings_changed(self, keys: set[str]) -> None:
         """These settings have new values."""
@@ -372,6 +420,7 @@ class BaseSubtask:
         self._page.write(self.clock(), force=True)
         self._watch.stop()
         self._store.close()
+        self._lock.keep_over_exec()
         words = again_words(here(), sys.orig_argv)
         os.execv(words[0], words)
 

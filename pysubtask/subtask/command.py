@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ..common import handoff
+from ..common.advice import keep_private
 from ..common.entries import Entry, first_folder, read_entries
 from ..common.errors import ConfigError
 from ..common.handoff import Handoff
@@ -158,7 +159,7 @@ def _password(path: str | None) -> str | None:
     try:
         with open(path, encoding="utf-8") as file:
             if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077:
-                raise ConfigError("--password-file", f"{path} can be read by others", f"Run: chmod 600 {path}")
+                raise ConfigError("--password-file", f"{path} can be read by others", f"Run: {keep_private(path)}")
             return file.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError("--password-file", f"{path} cannot be read ({exc})", "Name a text file of yours.") from exc

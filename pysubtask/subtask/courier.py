@@ -14,26 +14,32 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import Any
 
-from ..common.errors import ConfigError, LoginRefused, ServerNotTrusted, TransportError, TransportLost
+from ..common import limits
+from ..common.errors import ConfigError, LoginRefused, ServerBusy, ServerNotTrusted, TransportError, TransportLost
 from ..common.events import EventLog, utc
+from ..common.limits import is_limit
 from ..common.remedy import in_words_of, says_more, sentence
 from ..transports.base import Transport
 from .backlog import EVERYTHING
 from .board import Board
 from .deliveries import Deliveries, Hooks
 from .desk import Desk
-from .retry import JITTER, Policy, decide, held_for, login_wait
+from .retry import JITTER, Policy, decide, extra_login_in, held_for, login_wait
 from .store import Store
 
 BEAT_SECS = 1.0
 EXPECT_SECS = 10.0
+ANSWER_SECS = 2.0
 _CLOSE_SECS = 5.0
 _TAKE_SECS = 0.02
 """While most places are taken, the next versions are taken together: each time is a commit."""
 _NEVER = float("inf")
 _PAUSED = "paused"
+_EXTRA = "extra_login"
+"""In the spool's small values: when a refused login was last tried at order, by the wall clock."""
 _NOT_TRUSTED = "not-trusted"
 _SETTING = "a setting cannot be used"
 
@@ -83,6 +89,11 @@ class Courier:
         self._more = True
         self._due_at = 0.0
         self._held = ""
+        # Somebody does not want to wait: ``_extra`` where the next login is one at order, the last of which was at ``_extra_at``
+        # (by the wall clock); ``_again_at_once`` where the connect that goes on may be of before.
+        self._extra = self._again_at_once = self._connecting = False
+        self._extra_at = float("-inf")
+        self._busy_until = 0.0
         self._deadline: float | None = None
         self._last_notice = clock()
         self._nothing_due_before = 0.0
@@ -119,6 +130,20 @@ class Courier:
     def settings_changed(self) -> None:
         """Live settings have new values."""
         self._call(self._take_settings)
+
+    def connect_now(self) -> dict[str, Any]:
+        """Wait no longer for a connection or a login, because somebody has mended what was in the way. What comes of it:
+        ``state`` is connected, connecting, held (a refused login is tried at order once a minute, now in ``secs``), busy (the
+        server asked for a pause of so many ``secs`` more), paused, stopping, nothing (to send), or unknown (it hangs)."""
+        asked: Future[dict[str, Any]] = Future()
+
+        def ask() -> None:
+            asked.set_result(self._connect_now())
+
+        self._call(ask)
+        with contextlib.suppress(TimeoutError):
+            return asked.result(ANSWER_SECS)
+        return {"state": "unknown"}
 
     def beat(self) -> None:
         """Send a heartbeat as soon as possible; several asked for while there is no connection are one."""
@@ -179,6 +204,33 @@ class Courier:
         longest = login_wait(self._refusals, self._policy) if self._held else self._policy.long_wait * (1 + JITTER)
         self._try_at = min(self._try_at, self._clock() + longest)
         self._wake_now()
+
+    def _connect_now(self) -> dict[str, Any]:
+        now = self._clock()
+        self._due_at = 0.0
+        self._take_more()
+        if self._deadline is not None:
+            return {"state": "stopping"}
+        if EVERYTHING in self._desk.spool.backlog.paused:
+            return {"state": "paused"}
+        busy_until = max(self._busy_until, self._deliveries.busy_until)
+        if busy_until > now:
+            return {"state": "busy", "secs": round(busy_until - now, 1)}
+        if self._connecting or (self._connected and self._deliveries.broken):
+            # It may have begun before the cause was mended: if it fails, there is one more try.
+            self._again_at_once = True
+            return {"state": "connecting"}
+        if self._connected:
+            return {"state": "connected"}
+        self._failures, self._extra = 0, bool(self._held)
+        secs = extra_login_in(self._extra_at, self._desk.wall()) if self._held else 0.0
+        if self._try_at > now:
+            self._try_at = min(self._try_at, now + secs)
+            secs = self._try_at - now
+            self._desk.board.set(next_try=utc(self._desk.wall() + secs))
+        else:
+            secs = 0.0
+        return {"state": "held", "secs": round(secs, 1)} if secs > 0 else {"state": "connecting"}
 
     def _beat_now(self) -> None:
         self._deliveries.beat_due = True
@@ -357,16 +409,24 @@ class Courier:
     async def _connect(self) -> None:
         self._desk.board.state("connecting")
         self._hooks.changed()
+        if self._extra:
+            self._extra, self._extra_at = False, self._desk.wall()
+            await self._desk.ask(self._desk.spool.set_meta, _EXTRA, repr(self._extra_at))
+        self._connecting, self._again_at_once = True, False
         try:
             await self._transport.connect()
             await self._sweep()
+            self._connecting = False
         except (TransportError, ConfigError) as exc:
             await self._transport.close()
             await self._connect_failed(exc)
             return
         except Exception as exc:
-            self._desk.log.exception("Connecting failed")
             await self._transport.close()
+            if is_limit(exc):
+                await self._connect_failed(TransportLost(limits.reached(), limits.REMEDY))
+                return
+            self._desk.log.exception("Connecting failed")
             await self._connect_failed(TransportLost(f"internal error: {exc!r}"))
             return
         self._connected, self._deliveries.broken, self._held = True, "", ""
@@ -385,6 +445,7 @@ class Courier:
         self._hooks.changed()
 
     async def _connect_failed(self, exc: Exception) -> None:
+        self._connecting = False
         self._deliveries.toll.show()
         held = isinstance(exc, (LoginRefused, ConfigError))
         cause, remedy = _told(exc)
@@ -400,12 +461,19 @@ class Courier:
             self._failures += 1
             self._held = ""
             decision = decide(self._failures, exc, self._policy, random.random())
-        self._try_at = self._clock() + decision.secs
+        secs = decision.secs
+        if isinstance(exc, ServerBusy) and exc.retry_after > 0:
+            self._busy_until = self._clock() + secs
+        elif self._again_at_once:
+            self._extra = held
+            secs = min(secs, extra_login_in(self._extra_at, self._desk.wall()) if held else 0.0)
+        self._again_at_once = False
+        self._try_at = self._clock() + secs
         with self._desk.board.guard:
             news = self._tell_problem(exc, cause, remedy)
             self._desk.board.state("held" if held else "waiting", cause)
-            self._desk.board.set(next_try=utc(self._desk.wall() + decision.secs))
-        self._log_failed(exc, decision.secs, sentence(cause, remedy if news else "", self._says_more))
+            self._desk.board.set(next_try=utc(self._desk.wall() + secs))
+        self._log_failed(exc, secs, sentence(cause, remedy if news else "", self._says_more))
         self._hooks.changed()
 
     def _tell_problem(self, exc: Exception, cause: str, remedy: str) -> bool:
@@ -434,6 +502,7 @@ class Courier:
 
     async def _recall_hold(self) -> None:
         """A login refused before a restart stays held for the rest of its time, unless the login was changed since."""
+        self._extra_at = float(await self._desk.ask(self._desk.spool.meta, _EXTRA, "") or "-inf")
         words = str(await self._desk.ask(self._desk.spool.meta, "refused", "")).split()
         if len(words) not in (3, 4) or words[2] != self._login_mark:
             return
@@ -495,14 +564,15 @@ class Courier:
             self._enter()
             return
         self._failures += 1
-        decision = decide(self._failures, TransportLost(), self._policy, random.random())
-        self._try_at = self._clock() + decision.secs
+        secs = 0.0 if self._again_at_once else decide(self._failures, TransportLost(), self._policy, random.random()).secs
+        self._again_at_once = False
+        self._try_at = self._clock() + secs
         words = sentence(reason, "", self._says_more)
-        self._desk.log.warning("CONNECTION LOST! Waiting [%.0f] secs before next try...: %s", decision.secs, words)
+        self._desk.log.warning("CONNECTION LOST! Waiting [%.0f] secs before next try...: %s", secs, words)
         with self._desk.board.guard:
             self._desk.problem("connection_lost", reason)
             self._desk.board.state("waiting", reason)
-            self._desk.board.set(next_try=utc(self._desk.wall() + decision.secs))
+            self._desk.board.set(next_try=utc(self._desk.wall() + secs))
         self._hooks.changed()
 
 

@@ -8,13 +8,15 @@ import random
 from collections.abc import Callable, Container, Coroutine
 from typing import Any, NamedTuple
 
+from ..common import limits
 from ..common.errors import FileRefused, LoginRefused, NotAsLeft, ServerBusy, SourceError, TransportError, TransportLost
 from ..common.events import utc
+from ..common.limits import is_limit
 from ..common.receipts import Receipt
 from ..transports.base import Job, Transport
 from .ahead import Ahead
 from .desk import Desk
-from .plan import already_there
+from .plan import already_there, was_left
 from .retry import Policy, decide
 from .signing import Signing
 from .spool import BIG_BYTES, Done, Version
@@ -185,6 +187,8 @@ class Deliveries:
         except asyncio.CancelledError:
             return TransportLost(self.broken or "stopped")
         except Exception as exc:
+            if is_limit(exc):
+                return TransportLost(limits.reached(), limits.REMEDY)
             self._desk.log.exception("Upload of [%s] failed", version.name)
             return TransportLost(f"internal error: {exc!r}")
 
@@ -211,8 +215,9 @@ class Deliveries:
         except asyncio.CancelledError:
             self.beat_due = True
         except Exception as exc:
-            self._desk.log.exception("Heartbeat failed")
-            self.broken = self.broken or f"internal error: {exc!r}"
+            if not is_limit(exc):
+                self._desk.log.exception("Heartbeat failed")
+            self.broken = self.broken or (limits.words() if is_limit(exc) else f"internal error: {exc!r}")
         else:
             self._beat_problem = ""
             self._desk.board.over("heartbeat_failed")
@@ -223,16 +228,20 @@ class Deliveries:
     async def _put(self, version: Version) -> Done:
         if version.base and version.way.append is None and not version.way.copies:
             raise SourceError("only its end was copied, and all of it has to be sent")
-        if version.compare:
+        if version.compare or version.former is not None:
             remote = await self._transport.stat(version.name)
             own = ""
             if remote is not None and remote.hash and not version.base:
                 own = await asyncio.to_thread(self._transport.hash_of, version.snapshot, version.size)
-            if already_there(version.known, version.size, version.mtime_ns, version.digest, remote, own):
+            verified = ""
+            if version.compare and already_there(version.known, version.size, version.mtime_ns, version.digest, remote, own):
+                verified = "hash" if own else "size"
+            elif version.former is not None and was_left(version.former, version.size, version.digest, remote):
+                verified = await self._proven(version)
+            if verified:
                 assert remote is not None
                 return Done(
-                    version.id, remote, 0, "hash" if own else "size", unchanged=True,
-                    signature=await self._signature_of_unchanged(version),
+                    version.id, remote, 0, verified, unchanged=True, signature=await self._signature_of_unchanged(version)
                 )  # fmt: skip
         how = await self._signing.plan(version, copies=self._transport.traits.copies)
         job = Job(
@@ -269,6 +278,17 @@ class Deliveries:
         finally:
             signed.end()
         return Done(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=how.new, signature=made)
+
+    async def _proven(self, version: Version) -> str:
+        """How a file that another protocol left there was verified; empty where it is another one."""
+        if version.base:
+            return ""
+        job = Job(version.snapshot, version.size, version.mtime_ns, version.name, "", sha256=version.digest)
+        try:
+            return await self._transport.verify(job)
+        except FileRefused:
+            # Whatever cannot be told: it is sent.
+            return ""
 
     async def _signature_of_unchanged(self, version: Version) -> bytes | None:
         """Of a version that the server turned out to have."""

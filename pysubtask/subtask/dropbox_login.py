@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from ..common.advice import install, keep_private
+
 DONE, REFUSED, USAGE = 0, 1, 2
 
 _ANSWER_SECS = 30
@@ -58,7 +60,7 @@ def _login(app_key: str | None, place: _Place | None, proxy: str | None, ca_file
 
         from ..transports.dropbox.line import make_session
     except ImportError as exc:
-        raise _Ended(f"{exc.name} is not installed. Run: pip install 'pysubtask[dropbox]'.", USAGE) from exc
+        raise _Ended(f"{exc.name} is not installed. Run: {install('dropbox')}.", USAGE) from exc
     if ca_file is not None and not os.path.isfile(ca_file):
         raise _Ended(f"--ca-file: there is no file {ca_file}.", USAGE)
     if not app_key:
@@ -86,7 +88,7 @@ def _login(app_key: str | None, place: _Place | None, proxy: str | None, ca_file
     _check(given.refresh_token, given.scope)
     _say(f"\nThis is the Dropbox of {_clean(account.name.display_name)} ({_clean(account.email)}).")
     if place is None:
-        _say("Put these lines into your config, and let nobody else read that file (chmod 600):\n")
+        _say(f"Put these lines into your config, and let nobody else read that file ({keep_private('CONFIG')}):\n")
         token = f"dropbox.RefreshToken = {given.refresh_token!r}"
     else:
         place.keep(given.refresh_token)

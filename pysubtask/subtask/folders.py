@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..common.entries import STATE_FOLDER, Entry
@@ -288,10 +288,9 @@ class Folders:
     def _wants(self, path: str, folder: Folder | None) -> Wants:
         """Which file events of a folder are of interest."""
         named = self._named.get(path)
-        signals: Container[str] = () if named is None else named.signals
 
         def wants(name: str, made: bool) -> bool:
-            if name in signals:
+            if named is not None and named.wants(path, name):
                 return True
             if folder is None:
                 return False

@@ -32,6 +32,10 @@ class Holds:
         self._handled = handled
         self._seen: dict[str, Held] = {}
 
+    def __contains__(self, path: str) -> bool:
+        """Whether a hold file of this data file was seen and is not due yet."""
+        return path in self._seen
+
     def look(self, path: str, entry_index: int, now: float) -> None:
         """Look at the hold file of a data file."""
         stamp = self._stat(hold_name(path))

@@ -19,6 +19,15 @@ class Change(NamedTuple):
     new: Any
 
 
+def _section(extension: str) -> str:
+    return extension if extension in defaults_config.SETTINGS else "base"
+
+
+def defaults_of(extension: str) -> dict[str, Any]:
+    """What the settings of the child ``extension`` are where a config says nothing."""
+    return {row.key: row.default for name in dict.fromkeys(("base", _section(extension))) for row in defaults_config.SETTINGS[name]}
+
+
 class Live:
     """The live part of ``settings`` (changed in place) of the child ``extension``.
 
@@ -26,7 +35,7 @@ class Live:
     """
 
     def __init__(self, extension: str, settings: dict[str, Any]) -> None:
-        self._section = extension if extension in defaults_config.SETTINGS else "base"
+        self._section = _section(extension)
         self._settings = settings
         self._config = dict(settings)
         self.rows: dict[str, Setting] = {

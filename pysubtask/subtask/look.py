@@ -1,16 +1,23 @@
-"""The queue of a child that does not live, read from its file: nothing is begun, repaired or changed by a look."""
+"""What a child that does not live has left, its queue and its settings, and whose a name is: a look begins, repairs and changes
+nothing."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
+from ..common.errors import ConfigError
 from ..common.lock import StateLock
 from .backlog import Backlog, Counts, Row
+from .claims import Claims as Claims
+from .claims import Other as Other
 from .database import FILE, reading
+
+_T = TypeVar("_T")
 
 
 class Found(NamedTuple):
@@ -25,17 +32,55 @@ def look(state_dir: str, limit: int = 1000) -> Found | None:
     """The queue in this state folder, at most ``limit`` rows of it; None while a child (or somebody else who looks) has it
     open, and where it cannot be read. What was on its way counts as waiting. A ``due`` says nothing here.
     """
+
+    def found(backlog: Backlog) -> Found:
+        rows = [row._replace(due=0.0, state="waiting") if row.state == "sending" else row._replace(due=0.0)
+                for row in backlog.rows(limit)]  # fmt: skip
+        counts = backlog.counts()
+        return Found(rows, counts._replace(waiting=counts.waiting + counts.sending, sending=0), backlog.paused)
+
+    return _asked(state_dir, found)
+
+
+def stranger(state_dir: str, words: Sequence[str], cwd: str) -> str | None:
+    """The first of these remote names and paths (from ``cwd``) that is neither queued nor paused in this state folder; None
+    where there is no such word, and where the queue cannot be looked at."""
+
+    def found(backlog: Backlog) -> str | None:
+        try:
+            backlog.names_of(words, cwd)
+        except KeyError as exc:
+            return str(exc.args[0])
+        return None
+
+    return _asked(state_dir, found)
+
+
+def wrong_setting(state_dir: str, extension: str, wanted: Mapping[str, Any]) -> str:
+    """What is wrong with these settings for the child ``extension``, whose last one has left its own in this state folder; ''
+    where nothing is."""
+    from .live import Live, defaults_of  # a look at the queue does without the table of settings
+
+    try:
+        with open(os.path.join(state_dir, "settings.json"), "rb") as file:
+            found = json.load(file)["settings"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        found = {}
+    try:
+        Live(extension, defaults_of(extension) | (found if isinstance(found, dict) else {})).change(wanted)
+    except ConfigError as exc:
+        return str(exc)
+    return ""
+
+
+def _asked(state_dir: str, question: Callable[[Backlog], _T]) -> _T | None:
     with StateLock(os.path.join(state_dir, "lock")).looking() as alone:
         path = os.path.join(state_dir, FILE)
         if not alone or not os.path.exists(path):
             return None
         try:
             with reading(path) as db:
-                backlog = Backlog(db, _never)
-                rows = [row._replace(due=0.0, state="waiting") if row.state == "sending" else row._replace(due=0.0)
-                        for row in backlog.rows(limit)]  # fmt: skip
-                counts = backlog.counts()
-                return Found(rows, counts._replace(waiting=counts.waiting + counts.sending, sending=0), backlog.paused)
+                return question(Backlog(db, _never))
         except sqlite3.Error:
             # Of another version, damaged, or on a file system that does not let it be read: the next start mends it.
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from ..common.entries import Entry
 from ..common.notify import NOTIFY, Stamp, hold_name, notify_name
@@ -14,6 +14,7 @@ ROUND_SECS = 180.0
 
 class Named:
     """``files``: index of the entry and path of each. ``signals``: the names of the files that say something of them.
+    ``changing``: the names of those of which any change counts, and ``settles`` whether one is looked at soon anyway.
 
     ``live``: file events told of every touch until now. ``linked``: files whose notify file is a link: what that leads to may
     be touched without an event here. ``unread``: one could not be looked at. ``next_look`` (monotonic): when to look at all
@@ -23,6 +24,8 @@ class Named:
     def __init__(self) -> None:
         self.files: list[tuple[int, str]] = []
         self.signals: set[str] = set()
+        self.changing: set[str] = set()
+        self.settles: Callable[[str], bool] = _never
         self.linked: dict[str, int] = {}
         self.live = False
         self.unread = False
@@ -44,6 +47,13 @@ class Named:
             self.looked(now)
         return [*files, *((index, path) for path, index in self.linked.items())] if self.linked else files
 
+    def wants(self, folder: str, name: str) -> bool:
+        """Whether an event of a file in ``folder``, which these are in, is of interest. Asked on another thread.
+
+        A file that settles is looked at when it should be quiet, so what happens to it until then need not wake anybody: a
+        program may close it a thousand times a second.
+        """
+        return name in self.signals or (name in self.changing and not self.settles(os.path.join(folder, name)))
 
     def is_calm(self, path: str, handled: Stamp | None) -> bool:
         """Whether a file needs no closer look, as far as its notify file says; ``handled``: the last stamp of that."""
@@ -59,13 +69,20 @@ class Named:
         return found.st_mtime_ns == handled[0] and found.st_size == handled[1] and found.st_ino == handled[2]
 
 
-def by_folder(entries: Sequence[Entry], held: Container[str]) -> dict[str, Named]:
-    """The entries that are files; ``held``: the paths of those that a burst may hold back."""
+def _never(path: str) -> bool:
+    return False
+
+
+def by_folder(entries: Sequence[Entry], held: Container[str], settles: Callable[[str], bool]) -> dict[str, Named]:
+    """The entries that are files; ``held``: the paths of those that a burst may hold back; ``settles``: whether one settles."""
     found: dict[str, Named] = {}
     for index, entry in enumerate(entries):
         if entry.kind == "file":
             folder, name = os.path.split(entry.path)
             named = found.setdefault(folder, Named())
+            named.settles = settles
+            if entry.on_change:
+                named.changing.add(name)
             named.files.append((index, entry.path))
             named.signals.update([notify_name(name), hold_name(name)] if entry.path in held else [notify_name(name)])
     return found

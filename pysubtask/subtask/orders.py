@@ -19,6 +19,14 @@ Handler = Callable[[Request], Any]
 answer; doing the same twice must do no harm, because a crash may come between the deed and the answer."""
 
 
+READING = frozenset(("queue", "get"))
+"""Orders that change nothing: the log does not speak of them."""
+
+
+class Later(Exception):
+    """The order stays: who comes after this process answers it."""
+
+
 class Orders:
     """The orders in ``state_dir``; ``handlers`` by the name of the operation."""
 
@@ -53,7 +61,11 @@ class Orders:
         waiting = requests.waiting(self._state_dir)
         for request in waiting:
             # With a full disk the answer comes later; the deed is not done again.
-            done = self._unanswered.get(request.id) or self._carry_out(request)
+            try:
+                done = self._unanswered.get(request.id) or self._carry_out(request)
+            except Later:
+                self._log.info("ORDER [%s] of %s is begun", request.op, request.who)
+                break
             try:
                 requests.answer(self._state_dir, request.id, result=done[0], error=done[1], wall=self._wall())
                 self._unanswered.pop(request.id, None)
@@ -76,9 +88,11 @@ class Orders:
         else:
             try:
                 result = handler(request)
-                self._log.info("ORDER [%s] of %s", request.op, request.who)
+                if request.op not in READING:
+                    self._log.info("ORDER [%s] of %s", request.op, request.who)
                 return result, ""
             except (PysubtaskError, ValueError, TypeError, KeyError, OSError) as exc:
                 error = str(exc) or type(exc).__name__
-        self._log.warning("ORDER [%s] of %s is refused: %s", request.op, request.who, error)
+        if request.op not in READING:
+            self._log.warning("ORDER [%s] of %s is refused: %s", request.op, request.who, error)
         return None, error

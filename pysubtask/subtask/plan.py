@@ -93,6 +93,15 @@ def patched(how: Way, size: int, copies: tuple[Copy, ...], attempts: int) -> Way
     return Way(new, copies=copies)
 
 
+def was_left(former: Known, size: int, digest: str, remote: RemoteStat | None) -> bool:
+    """Whether a server shows what was delivered to it over another protocol (``former``), and that is this very content. Nothing is
+    trusted that was only begun, and no file of another time, where both protocols tell it."""
+    if remote is None or former.reach is not None or former.digest != digest:
+        return False
+    times = (former.remote.mtime, remote.mtime)
+    return size == former.remote.size == remote.size and (None in times or times[0] == times[1])
+
+
 def already_there(
     known: Known | None, size: int, mtime_ns: int, digest: str, remote: RemoteStat | None, local_hash: str = ""
 ) -> bool:

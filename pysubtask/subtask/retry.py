@@ -9,6 +9,8 @@ from ..common.errors import FileRefused, LoginRefused, ServerBusy
 
 JITTER = 0.2
 LOGIN_WAIT_FACTOR = 20
+EXTRA_LOGIN_SECS = 60.0
+"""After a refused login people may have it tried earlier, but no more often than this: servers lock accounts."""
 
 
 class Policy(NamedTuple):
@@ -64,3 +66,9 @@ def held_for(attempts: int, last_try: float, now: float, policy: Policy) -> floa
     was set back since counts as no time gone."""
     gone = max(0.0, now - last_try)
     return max(0.0, login_wait(attempts, policy) - gone)
+
+
+def extra_login_in(last: float, now: float) -> float:
+    """Seconds until a refused login may be tried at somebody's order; ``last``: when one was. Both by the wall clock; a clock
+    that was set back since counts as no time gone."""
+    return max(0.0, EXTRA_LOGIN_SECS - max(0.0, now - last))

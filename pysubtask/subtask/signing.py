@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ..common.errors import SourceError
+from ..common.limits import is_limit
 from ..transports.base import Copy
 from . import signature
 from .ahead import Ahead
@@ -91,7 +92,9 @@ class Signing:
                 return await asyncio.to_thread(call, halt.is_set)
         except (SourceError, OSError, signature.Halted):
             return None  # the upload reads the same file, and will say so
-        except Exception:
+        except Exception as exc:
+            if is_limit(exc):
+                return None
             # Whatever is wrong with it, the version can be sent whole.
             self._desk.log.exception("No signature of [%s]", version.name)
             return None

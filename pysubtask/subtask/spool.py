@@ -1,4 +1,4 @@
-"""The durable queue: one SQLite file, one connection, one thread. All SQL of the package is here, in ``backlog`` and in
+"""The durable queue: one SQLite file, one connection, one thread. All SQL of the queue is here, in ``backlog`` and in
 ``database``.
 
 A job is one remote name at the destination. It has at most two versions: one ``sending`` and one
@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..common.destination import is_same_place
 from ..common.events import utc
 from ..common.notify import Stamp, hold_name, notify_name
 from ..common.receipts import Receipt, parse, to_line
@@ -69,7 +70,8 @@ class Version(NamedTuple):
     """One row of the queue. ``stale`` holds the temp names of earlier attempts at this remote name; ``compare``
     says that the server may have this content already: look before sending; ``resume`` is what the last attempt noted to
     go on from; ``base`` is the byte with which the snapshot begins; ``way`` is how it is to be sent, an append being on
-    record before it is begun."""
+    record before it is begun. ``former``: what our last delivery left there over another protocol, where none was made over the
+    present one."""
 
     id: int
     name: str
@@ -89,6 +91,7 @@ class Version(NamedTuple):
     records: bool | None
     base: int
     way: Way
+    former: Known | None = None
 
 
 class Done(NamedTuple):
@@ -119,7 +122,8 @@ class Parked(NamedTuple):
 class Spool:
     """Open with the state folder and the destination's identity. Not thread-safe: one thread calls it.
 
-    After a change of destination the queue goes to the new one; what was known of the old server does not.
+    After a change of destination the queue goes to the new one; what was known of the old server does not. Where only the
+    protocol is another (``former``: the destination by the one before), each file is looked for on the server before it is sent.
     Raises SpoolDamaged on opening a file that is no spool, SpoolTooNew on one of a later format, and DiskLow where the disk is
     full.
     """
@@ -148,8 +152,12 @@ class Spool:
         with self._commit():
             epoch = int(self.meta("epoch", 0)) + 1
             self.set_meta("epoch", epoch)
-            moved = self.meta("destination", self.destination) != self.destination
+            before = str(self.meta("destination", self.destination))
+            moved = before != self.destination
             self.set_meta("destination", self.destination)
+            if moved:
+                self._come_from(before)
+            self.former = str(self.meta("former", ""))
             # Where a newer version waits, the one that was in flight is moot.
             self._db.execute(
                 "DELETE FROM job WHERE state = 'sending' AND name IN (SELECT name FROM job WHERE state <> 'sending')"
@@ -162,6 +170,18 @@ class Spool:
             self._db.execute("DELETE FROM temp WHERE at < ?", (wall - 30 * 86400,))
         self.moved = moved
         return epoch
+
+    def _come_from(self, before: str) -> None:
+        """The destination is another one: what is known of the one ``before`` is of use where that is the same place."""
+        same = is_same_place(before, self.destination)
+        self.set_meta("former", before if same else "")
+        if same:
+            # Whatever is known from an earlier time over this protocol is older.
+            for table in ("remote", "signature"):
+                self._db.execute(
+                    f"DELETE FROM {table} WHERE destination = ? AND name IN (SELECT name FROM remote WHERE destination = ?)",
+                    (self.destination, before),
+                )
 
     def close(self) -> None:
         """Close the file; the WAL is folded into it."""
@@ -321,7 +341,9 @@ class Spool:
     def not_as_left(self, name: str) -> None:
         """What the server has under a name is not what we left: nothing is known of it any more."""
         with self._commit():
-            self._db.execute("DELETE FROM remote WHERE destination = ? AND name = ?", (self.destination, os.fsencode(name)))
+            self._db.execute(
+                "DELETE FROM remote WHERE destination IN (?, ?) AND name = ?", (self.destination, self.former, os.fsencode(name))
+            )
             self._sign(os.fsencode(name), b"")
 
     def owners(self) -> dict[str, str]:
@@ -386,6 +408,7 @@ class Spool:
             (self.destination, *names),
         ):
             earlier.setdefault(name, []).append(temp)
+        former = self._left_before([row[1] for row in rows.values() if row[16] is None])
         taken, temps, reaches = [], [], []
         for job in jobs:
             (
@@ -404,7 +427,7 @@ class Spool:
             taken.append(Version(
                 job, name, os.fsdecode(path), os.fsdecode(snapshot), bool(live), size, mtime_ns, digest, at, attempts,
                 bool(compare), os.fsdecode(temp), tuple(os.fsdecode(each) for each in earlier.get(raw, ()) if each != temp), known,
-                resume, None if records is None else bool(records), base, how,
+                resume, None if records is None else bool(records), base, how, former.get(raw),
             ))  # fmt: skip
         self._db.executemany("UPDATE remote SET reach_size = ?, reach_digest = ? WHERE destination = ? AND name = ?", reaches)
         self._db.executemany("UPDATE job SET state = 'sending', temp = ? WHERE id = ?", [(temp, job) for temp, _, job in temps])
@@ -412,6 +435,16 @@ class Spool:
             "INSERT OR IGNORE INTO temp VALUES (?, ?, ?, ?)", [(self.destination, temp, raw, wall) for temp, raw, _ in temps]
         )
         return taken
+
+    def _left_before(self, names: Sequence[bytes]) -> dict[bytes, Known]:
+        """What we left under these names over the protocol before."""
+        if not self.former or not names:
+            return {}
+        rows = self._db.execute(
+            "SELECT name, digest, reach_size, reach_digest, size, mtime, rev, hash FROM remote"
+            f" WHERE destination = ? AND name IN ({_marks(names)})", (self.former, *names),
+        )  # fmt: skip
+        return {row[0]: _known(row[1:]) for row in rows}
 
     def delivered(self, dones: Sequence[Done], wall: float) -> tuple[list[tuple[Done, Receipt]], list[str]]:
         """Mark versions as delivered, in one commit; each with its receipt, and the snapshots not needed any more."""

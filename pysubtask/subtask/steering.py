@@ -6,20 +6,20 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..common import own_files
 from ..common.config import masked
-from ..common.entries import Entry
+from ..common.entries import Entry, to_json
 from ..common.errors import ConfigError
 from ..common.events import EventLog, happened, utc
 from ..common.notify import Toucher, notify_name
-from ..common.requests import Request
+from ..common.requests import Request, waiting
 from .backlog import EVERYTHING
 from .board import Board
 from .live import Live
-from .orders import Handler
+from .orders import Handler, Later
 from .store import Store
 
 SETTINGS_FILE = "settings.json"
@@ -28,7 +28,8 @@ _KEPT = "kept"
 
 class Levers(NamedTuple):
     """How orders reach the child: ``changed`` (these settings have new values), ``hold`` (what is paused now must stop
-    moving), ``wake`` (the queue changed), ``watched`` (whether a data file is watched), ``stop``, ``again`` (begin anew)."""
+    moving), ``wake`` (the queue changed), ``watched`` (whether a data file is watched), ``stop``, ``again`` (begin anew),
+    ``connect`` (wait no longer for a connection or a login; what came of that, None where there is nothing to connect)."""
 
     changed: Callable[[set[str]], None]
     hold: Callable[[], None]
@@ -36,18 +37,22 @@ class Levers(NamedTuple):
     watched: Callable[[str], bool]
     stop: Callable[[str], None]
     again: Callable[[], None]
+    connect: Callable[[], dict[str, Any] | None]
 
 
 class Steering:
-    """The orders a child obeys. ``settings`` are the child's own and changed in place."""
+    """The orders a child obeys. ``settings`` are the child's own and changed in place; ``closed`` is what is left out inside
+    recursive folders."""
 
     def __init__(
         self, state_dir: str, extension: str, settings: dict[str, Any], entries: list[Entry], store: Store, board: Board,
         events: EventLog, log: logging.Logger, levers: Levers, wall: Callable[[], float], clock: Callable[[], float],
+        closed: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self._state_dir = state_dir
         self._settings = settings
         self._entries = entries
+        self._closed = closed
         self._store = store
         self._board = board
         self._events = events
@@ -57,6 +62,7 @@ class Steering:
         self._clock = clock
         self._backlog = store.spool.backlog
         self._toucher = Toucher()
+        self._early = {request.id for request in waiting(state_dir)}
         self._live = Live(extension, settings)
         changes, overruled = self._live.recall(str(store.run(store.spool.meta, _KEPT) or ""))
         for change in changes:
@@ -99,7 +105,10 @@ class Steering:
 
     def _say(self) -> None:
         """The settings file: for those who ask without a living child."""
-        page = {"settings": masked(self._settings), "live": sorted(self._live.values()), "kept": sorted(self._live.kept)}
+        page = {
+            "settings": masked(self._settings), "live": sorted(self._live.values()), "kept": sorted(self._live.kept),
+            "watched": {"entries": to_json(self._entries), "closed": list(self._closed)},
+        }  # fmt: skip
         # A full disk: what is known of the settings then is what the page said before.
         with contextlib.suppress(OSError):
             own_files.replace(self._state_dir, SETTINGS_FILE, json.dumps(page).encode("ascii"))
@@ -132,7 +141,8 @@ class Steering:
 
         ended = self._store.run(resume)
         self._levers.wake()
-        return {"resumed": ["everything" if name == EVERYTHING else name for name in ended]}
+        shown = ["everything" if name == EVERYTHING else name for name in ended]
+        return {"resumed": shown} | self._connection()
 
     def _paused(self) -> None:
         self._board.set(paused=self._backlog.shown())
@@ -147,7 +157,15 @@ class Steering:
 
         count = self._store.run(retry)
         self._levers.wake()
-        return {"offered": count}
+        return {"offered": count} | self._connection()
+
+    def _connection(self, *, coming: bool = False) -> dict[str, Any]:
+        """Wait no longer for a connection, and what came of that; empty where there is nothing to send, unless it is ``coming``."""
+        paused = EVERYTHING in self._backlog.paused
+        if not coming and not paused and self._store.run(self._store.spool.next_due) is None:
+            return {}
+        connection = self._levers.connect()
+        return {} if connection is None else {"connection": connection}
 
     def _drop(self, request: Request) -> Any:
         names = self._names(request)
@@ -183,7 +201,7 @@ class Steering:
         if not isinstance(asked, list) or not all(isinstance(name, str) for name in asked):
             raise ValueError("names must be a list of texts")
         try:
-            return list(self._store.run(self._backlog.names_of, asked))
+            return list(self._store.run(self._backlog.names_of, asked, str(request.args.get("cwd") or "")))
         except KeyError as exc:
             raise ValueError(f"{exc.args[0]!r} is neither in the queue nor paused; 'pysubtask queue' shows what is") from None
 
@@ -199,7 +217,7 @@ class Steering:
             self._toucher.touch(notify_name(path))
         self._events.emit("notify_ordered", files=paths, **_who(request))
         self._levers.wake()
-        return {"notified": paths}
+        return {"notified": paths} | self._connection(coming=True)
 
     def _stop(self, request: Request) -> Any:
         self._events.emit("stop_ordered", **_who(request))
@@ -211,9 +229,12 @@ class Steering:
         return {"running": True}
 
     def _reset(self, request: Request) -> Any:
+        # Answered by who has begun anew: an order that was there at the start has come true with it.
+        if request.id not in self._early:
+            self._levers.again()
+            raise Later
         self._events.emit("reset_ordered", **_who(request))
-        self._levers.again()
-        return {"starting over": True}
+        return {"begun anew": True}
 
 
 def _who(request: Request) -> dict[str, Any]:

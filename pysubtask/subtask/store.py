@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from ..common import receipts
 from ..common.errors import SpoolDamaged
+from ..common.limits import is_limit
 from ..common.receipts import Receipt
 from .database import FILE as FILE
 from .spool import Done, Spool
@@ -113,7 +114,12 @@ class Store:
     def drop(self, snapshots: Sequence[str]) -> None:
         """Remove snapshots that the queue needs no more, soon; those that a crash leaves are removed at the next start."""
         if snapshots:
-            self._sweeper.submit(self._drop_all, list(snapshots))
+            try:
+                self._sweeper.submit(self._drop_all, list(snapshots))
+            except RuntimeError as exc:
+                if not is_limit(exc):
+                    raise
+                self._drop_all(list(snapshots))
 
     def _drop_all(self, snapshots: list[str]) -> None:
         for path in snapshots:

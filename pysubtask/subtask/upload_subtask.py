@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from ..common.entries import remote_name
 from ..common.errors import ConfigError, SourceChanged
+from ..common.watched import Dirs
 from ..transports import open_transport, transport_class
 from .base_subtask import BaseSubtask
+from .claims import Claims
 from .courier import Courier
 from .deliveries import Hooks
 from .snapshot import content_digest
@@ -32,6 +35,7 @@ class UploadSubtask(BaseSubtask):
 
     transport = ""
     _courier: Courier | None = None
+    _names: Claims | None = None
     _hangs_since: float | None = None
 
     def process_heartbeat(self, file: str) -> None:
@@ -59,10 +63,12 @@ class UploadSubtask(BaseSubtask):
 
     def begin(self) -> None:
         self._case_sensitive = transport_class(self.transport_name()).case_sensitive
-        self._claims = {self._same(name): path for name, path in self._store.run(self._store.spool.owners).items()}
+        owners = self._store.run(self._store.spool.owners)
+        self._claims = {self._same(name): path for name, path in owners.items()}
         self._claimed = {path: name for name, path in self._claims.items()}
         files = [entry for entry in self.handoff.entries if entry.kind == "file"]
         self._reserved = {self._same(remote_name(entry, entry.path)): entry.path for entry in files}
+        self._begin_names(owners)
         hooks = Hooks(
             self._page_changed, self._snapshot_lost, self._confirm, self.write_heartbeat, self._builds, self._intake.ahead
         )  # fmt: skip
@@ -70,7 +76,7 @@ class UploadSubtask(BaseSubtask):
             self._store, open_transport(self.transport_name(), self.settings, self.handoff.state_dir), self.settings, self.board,
             self.events, self.log, hooks, self._login_mark(), self.clock, self.wall, self.handoff.config_file,
         )  # fmt: skip
-        self._courier.start()
+        self.when_there_is_room(self._courier.start)
         interval, dead = self.settings["HeartbeatIntervalSecs"], self.settings["DeadTimeMilli"] / 1000
         if 0 < interval <= dead:
             self.log.warning(
@@ -85,11 +91,15 @@ class UploadSubtask(BaseSubtask):
         if self._courier is not None:
             self._courier.wake()
 
+    def connect_now(self) -> dict[str, Any] | None:
+        return self._courier.connect_now() if self._courier is not None else None
+
     def hold_paused(self) -> None:
         if self._courier is not None:
             self._courier.hold()
 
     def check(self, now: float) -> str:
+        self._give_way()
         if self._courier is None or not self._courier.is_alive():
             return "The courier ended; starting over"
         if not self._courier.hangs(now):
@@ -113,6 +123,8 @@ class UploadSubtask(BaseSubtask):
         if self._courier is not None and self._courier.is_alive():
             self._courier.stop(self.clock())
             self._courier.join(6.0)
+        if self._names is not None:
+            self._names.close()
 
     def queued(self, entries: list[Entry]) -> None:
         for entry in entries:
@@ -140,16 +152,67 @@ class UploadSubtask(BaseSubtask):
         owner = self._claims.get(name, due.path)
         if owner != due.path and os.path.exists(owner):
             return f"its remote name {name!r} belongs to {owner}: give one of the two entries an 'as'"
+        if self._names is not None:
+            other, sent_to = self._names.take(name, due.path)
+            if other is not None:
+                return (f"its remote name {name!r} belongs to {other.path} of the task {other.task}, which had it first; "
+                        f"{self._label} leaves it out: give one of the two entries an 'as'")  # fmt: skip
+            if sent_to:
+                self._is_not_as_left(name, due.path)
         self._claims[name] = due.path
         self._claimed[due.path] = name
         return ""
 
     def gone(self, paths: Collection[str]) -> None:
         """Their names are anybody's; a child that runs for years must not remember each of them."""
+        free = []
         for path in paths:
             name = self._claimed.pop(path, None)
             if name is not None and self._claims.get(name) == path:
                 del self._claims[name]
+                free.append(name)
+        if self._names is not None:
+            self._names.release(free)
+
+    @property
+    def _label(self) -> str:
+        return f"{self.handoff.label or self.handoff.task}/{self.handoff.extension}"
+
+    def _begin_names(self, owners: Mapping[str, str]) -> None:
+        """What this task has a claim to among the tasks of this user: the names its entries still give to what it has sent."""
+        self._names = Claims(
+            self.destination(), self.handoff.state_dir, self._label, self.clock, case_sensitive=self._case_sensitive
+        )
+        dirs = Dirs(self.handoff.entries)
+        files = {entry.path: entry for entry in self.handoff.entries if entry.kind == "file"}
+        mine = {}
+        for name, path in owners.items():
+            entry = files.get(path) or dirs.owner(path)
+            if entry is not None and remote_name(entry, path) == name:
+                mine[name] = path
+        for name in self._names.begin(mine):
+            self._is_not_as_left(name, mine[name])
+        if self._names.problem:
+            self.log.info("Other tasks that send to the same names will not be noticed: %s", self._names.problem)
+
+    def _give_way(self) -> None:
+        """What waits under a name that is another task's by now, as that is back, goes out of the queue and is due again."""
+        if self._names is None or not self._names.changed():
+            return
+        rows = self._store.run(self._store.spool.backlog.rows)
+        lost = {row.name: row.path for row in rows if row.state != "sending" and self._names.look(row.name, row.path) is not None}
+        if lost:
+            dropped, _, garbage = self._store.run(self._store.spool.backlog.drop, list(lost))
+            self._store.run(self._store.spool.forget, [lost[name] for name in dropped])
+            self._store.drop(garbage)
+            for name in dropped:
+                self._intake.again(lost[name])
+            self._look_soon()
+
+    def _is_not_as_left(self, name: str, path: str) -> None:
+        """Another task has sent to this name: the file goes again, whole."""
+        self._store.run(self._store.spool.not_as_left, name)
+        self._store.run(self._store.spool.forget, [path])
 
     def _same(self, name: str) -> str:
         """Equal for remote names that are one file at the destination."""

@@ -1,4 +1,5 @@
-"""Which watched files are due: those with a new notify stamp, and what is new or changed in watched folders.
+"""Which watched files are due: those with a new notify stamp, or changed where that counts, and what is new or changed in
+watched folders.
 
 Everything here runs on the child's main thread. File events only say where to look and when; what is due is
 always decided by looking at the files, so a lost event costs time and nothing else.
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from ..common.entries import Entry
 from ..common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, make_notify, notify_name, read_stamp
 from .birth import made_anew
+from .changing import Changing
 from .coarse import again, undecided
 from .due import RESIDUAL as RESIDUAL
 from .due import Due as Due
@@ -65,7 +67,13 @@ class Watch:
         self._wall = wall
         self._static_of = {entry.path: index for index, entry in enumerate(entries) if entry.kind == "file"}
         self._bursting = {entry.path for entry in entries if entry.kind == "file" and entry.burstmode}
-        self._named = by_folder(entries, self._bursting)
+        self._entries = entries
+        self._settling = Settling()
+        self._named = by_folder(entries, self._bursting, self._settling.__contains__)
+        ours = {os.path.realpath(path) for path in (*skip, *nested)}
+        # A log of ours that is sent whenever it changes would be sent for ever: sending it is told in it.
+        self._changing = Changing({path: index for path, index in self._static_of.items()
+                                   if entries[index].on_change and os.path.realpath(path) not in ours}, timer)  # fmt: skip
         self._holds = Holds(longest_hold, self._stat, self._handled_stamp)
         self._folders = Folders(entries, skip, nested, self._named, timer)
         self.ignored = self._folders.ignored
@@ -77,7 +85,6 @@ class Watch:
         self._changed_while_due: set[str] = set()
         self._done: list[tuple[Due, int]] = []
         self._looks: dict[str, bool] = {}
-        self._settling = Settling()
         self._rechecks: dict[str, _Recheck] = {}
         self._checked: dict[str, Stamp | None] = {}
         self._gone: list[str] = []
@@ -133,6 +140,9 @@ class Watch:
             for index, path in files:
                 if not self._started or path in self._bursting or not named.is_calm(path, self._handled_stamp(path + NOTIFY)):
                     self._look_static(named, index, path, now, wall)
+        if self._started:
+            for path in self._changing.turn(now, everything or taken.lost):
+                self._look_change(path, now)
         for folder, listing, fresh in self._folders.looks(taken, everything):
             self._look_over(folder, listing, fresh, now, wall)
         for folder in self._folders.dropped():
@@ -198,6 +208,16 @@ class Watch:
             elif last is not None:
                 self._doubt(path, index, last, now, wall)
 
+    def _look_change(self, path: str, now: float) -> None:
+        """Look at a named file of which any change counts."""
+        seen = self._stat(path)
+        if seen is None or seen == self._known.source(path):
+            self._settling.drop(path)
+        elif path in self._due:
+            self._changed_while_due.add(path)
+        else:
+            self._settling.put(None, self._entries[self._changing.files[path]], path, seen, now, "change")
+
     def _look_offered(self, wall: int) -> None:
         offered, self._offered = self._offered, []
         for path in offered:
@@ -237,6 +257,8 @@ class Watch:
         index = self._static_of.get(about) if about != path else None
         if index is not None:
             self._look_static(self._named[os.path.dirname(path)], index, about, now, wall)
+        if path in self._changing.files:
+            self._look_change(path, now)
         folder, name = self._folders.of(path), os.path.basename(path)
         if folder is None or folder.fresh:
             return
@@ -295,23 +317,33 @@ class Watch:
             self._holds.look(folder.join(name), folder.index, now)
 
     def _settle(self, folder: Folder, path: str, seen: Stamp, since: float, cause: str) -> None:
+        if path in self._changing.files:
+            # It has an entry of its own, by which it settles.
+            return
         if path in self._due:
             self._changed_while_due.add(path)
             return
-        self._settling.put(folder, path, seen, since, cause)
+        self._settling.put(folder, folder.entry, path, seen, since, cause)
 
     def _ripen(self, now: float, wall: int, everything: bool) -> None:
         for path, found in self._settling.ripe(now, everything):
             seen = self._stat(path)
-            name = os.path.basename(path)
-            if seen is None or self._folders.of(path) is not found.folder or not found.folder.is_data(name):
+            name, folder = os.path.basename(path), found.folder
+            if folder is not None and (seen is None or self._folders.of(path) is not folder or not folder.is_data(name)):
                 self._settling.drop(path)
-                found.folder.forget(name)
-            elif seen != found.seen and found.folder.entry.settle_secs and not everything:
-                self._settling.put(found.folder, path, seen, now, found.cause)
+                folder.forget(name)
+            elif seen is None:
+                self._settling.drop(path)
+            elif seen != found.seen and found.entry.settle_secs and not everything and now < found.taken_at:
+                self._settling.put(folder, found.entry, path, seen, now, found.cause)
+            elif folder is not None:
+                folder.names[name] = seen.inode
+                self._take(folder, path, found.cause, wall)
             else:
-                found.folder.names[name] = seen.inode
-                self._take(found.folder, path, found.cause, wall)
+                self._settling.drop(path)
+                # What a burst holds back goes when that is over, with this change in it.
+                if seen != self._known.source(path) and (path not in self._holds or everything):
+                    self._add(path, self._static_of[path], self._stat(notify_name(path)), found.cause, wall)
 
     def _take(self, folder: Folder, path: str, cause: str, wall: int) -> None:
         self._settling.drop(path)
@@ -353,13 +385,17 @@ class Watch:
             if folder is not None:
                 folder.doubt(os.path.basename(due.path))
                 self._compare_taken(folder, due.path, last, looks)
+            if due.path in self._changing.files:
+                # It may have changed since its snapshot, while nobody listened.
+                self._look_change(due.path, now)
             checked = due.cause == "recheck" and due.path in self._checked
             before = self._checked.pop(due.path, None)
             # One look more is enough: whatever was notified within the tick is in it. Only where each change
             # counts, a change that this look found may hide another one.
-            if checked and (before == last or folder is None or not folder.entry.on_change):
+            each = due.path in self._changing.files or (folder is not None and folder.entry.on_change)
+            if checked and (before == last or not each):
                 continue
-            more = again(due.stamp, last, since, wall, alone=folder is not None)
+            more = again(due.stamp, last, since, wall, alone=folder is not None or each)
             if more is not None:
                 self._rechecks[due.path] = _Recheck(now + more.in_ns / 1e9, last, more.unseen, due.entry_index)
 

@@ -30,6 +30,7 @@ from ._dropbox_routes import Routes
 from ._dropbox_tokens import Tokens
 from ._dropbox_tree import Tree
 from ._dropbox_wire import HOSTS, Call, Wire
+from ._extra import needs_libraries
 
 __all__ = ["WRITE_ROUTES", "Call", "DropboxServer", "dropbox_server"]
 
@@ -53,7 +54,8 @@ class DropboxServer:
         temp = root / "temp"
         for place in (self.folder, temp):
             place.mkdir(parents=True, exist_ok=True)
-        authority = make_authority(root / "tls", HOSTS)
+        with needs_libraries("dropbox_server"):
+            authority = make_authority(root / "tls", HOSTS)
         self.ca_file = authority.file
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(authority.whole)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ._certificate import Certificate, make_certificate
+from ._extra import needs_libraries
 from .ports import OwnPorts
 
 _POLL_SECS = 0.05
@@ -70,7 +71,8 @@ class FTPServer(OwnPorts):
         self.data_ports = range(0)
         root.mkdir(parents=True, exist_ok=True)
         if tls is not None:
-            self.certificate = make_certificate(root.with_name(root.name + ".tls"))
+            with needs_libraries("ftp_server"):
+                self.certificate = make_certificate(root.with_name(root.name + ".tls"))
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of an FTPTransport that logs in here and verifies the certificate."""
@@ -97,10 +99,11 @@ class FTPServer(OwnPorts):
 
     def start(self) -> None:
         """Start it; the second time on the ports it had."""
-        from pyftpdlib.ioloop import IOLoop
-        from pyftpdlib.servers import FTPServer as Server
+        with needs_libraries("ftp_server"):
+            from pyftpdlib.ioloop import IOLoop
+            from pyftpdlib.servers import FTPServer as Server
 
-        from ._ftp_handler import make_handler
+            from ._ftp_handler import make_handler
 
         log = logging.getLogger("pyftpdlib")
         if not log.handlers:

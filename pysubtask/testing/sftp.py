@@ -28,7 +28,7 @@ from fnmatch import fnmatchcase
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..common.errors import ConfigError
+from ._extra import needs_libraries
 
 if TYPE_CHECKING:
     import asyncssh
@@ -78,13 +78,10 @@ class SFTPServer:
 
     def __init__(self, root: str, user: str, password: str | None, authorized_key: str | None, keys: str | None, port: int,
                  room: int | None, without: frozenset[str], hashes: tuple[str, ...] = ()) -> None:
-        try:
+        with needs_libraries("sftp_server"):
             import asyncssh
 
             from ._sftp_session import Files, Login
-        except ImportError as exc:
-            raise ConfigError("pysubtask.testing.sftp_server", f"it needs {exc.name}, which is not installed",
-                              "Run: pip install 'pysubtask[testing]'.") from exc
         logger = logging.getLogger("asyncssh")
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.WARNING)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, cast
 
+from ..common.advice import install
 from ..common.errors import ConfigError
 from .base import Transport
 
@@ -28,8 +30,15 @@ def transport_class(name: str) -> type[Transport]:
     try:
         loaded = import_module(module)
     except ImportError as exc:
-        raise ConfigError("transport", f"{name!r} needs {exc.name}", f"Run: pip install 'pysubtask[{extra}]'.") from exc
+        raise ConfigError("transport", f"{name!r} needs {exc.name}", f"Run: {install(extra)}.") from exc
     return cast("type[Transport]", getattr(loaded, attribute))
+
+
+def check_library(name: str) -> None:
+    """ConfigError where a library is missing without which a transport does nothing. Loads none."""
+    extra = TRANSPORTS[name][1]
+    if name == extra and find_spec(extra) is None:
+        raise ConfigError("transport", f"{name!r} needs {extra}", f"Run: {install(extra)}.")
 
 
 def open_transport(name: str, settings: Mapping[str, Any], workdir: str) -> Transport:

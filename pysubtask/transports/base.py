@@ -202,6 +202,13 @@ class Transport(ABC):
         SourceError where the source is not there, cannot be read or is shorter than ``job.size``.
         """
 
+    async def verify(self, job: Job) -> str:
+        """Compare the file under ``job.name``, which shows its size, with the source: 'hash' where the server's hash of it is that
+        of the source, 'size' where it offers none or the settings ask for none, '' where it is another file.
+
+        FileRefused where that cannot be told, SourceError where the source cannot be read."""
+        return "size"
+
     @abstractmethod
     async def stat(self, name: str) -> RemoteStat | None:
         """What stands under a remote name, or None."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ..common.advice import SHOW_KEY, show_server_key
 from ..common.errors import ConfigError, ServerNotTrusted
 
 _HOST = re.compile(r"[A-Za-z0-9_.:\[][A-Za-z0-9_.:%\[\]-]*\Z")
@@ -50,7 +51,7 @@ def login_of(settings: Mapping[str, Any]) -> Login:
     host_key = settings.get("HostKey")
     if host_key is not None and not _FINGERPRINT.match(str(host_key)):
         raise ConfigError("ftp.HostKey", f"{host_key!r} is no fingerprint",
-                          "It looks like SHA256:... (43 characters); 'ssh-keygen -lf' of the server's key file shows it.")
+                          f"It looks like SHA256:... (43 characters); '{SHOW_KEY}' of the server's key file shows it.")
     port = int(settings.get("HostPort", -1))
     return Login(
         host=host.strip("[]"),
@@ -91,7 +92,7 @@ def is_among(kind: str, kinds: Iterable[str]) -> bool:
     return any(kind == one or ("rsa" in kind and "rsa" in one) for one in kinds)
 
 
-_SURE = ("Ask who runs the server whether that is its key ('ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' there shows it); "
+_SURE = (f"Ask who runs the server whether that is its key ('{show_server_key()}' there shows it); "
          "if it is not, somebody sits in between")
 
 

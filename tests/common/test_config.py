@@ -20,6 +20,8 @@ from pysubtask.common.config import (
     values_of,
 )
 from pysubtask.common.errors import ConfigError
+from pysubtask.control.doctor.finding import size
+from pysubtask.control.text import amount
 
 TABLE = defaults_config.SETTINGS
 
@@ -55,6 +57,25 @@ def test_defaults_of_version_1_stand():
         "start_trigger_mode": "either",
         "expire_milli": 5000,
     }
+
+
+@pytest.mark.parametrize(("text", "count"), [
+    ("500k", 500_000), ("500 K", 500_000), ("500kB", 500_000), ("4M", 4_000_000), ("1.5m", 1_500_000), ("1G", 10**9), ("7", 7),
+    ("64Ki", 65536), ("64 KiB", 65536), ("4Mi", 4 * 2**20), ("1gib", 2**30),
+])  # fmt: skip
+def test_an_amount_is_shown_in_the_unit_it_was_written_in(text, count):
+    rows = {row.key: row for row in TABLE["base"]}
+    for key in ("RateLimit", "MinFreeBytes"):
+        assert rows[key].read("base", text) == count
+    if text.lower().endswith(("k", "kb", "g")):
+        assert amount(count).lower().split(" ")[0] in text.lower().replace("g", ".0")
+        assert size(count).startswith(amount(count).split(".")[0])
+
+
+@pytest.mark.parametrize("text", ["k", "5x", "5kk", "5 k m", "kib", "5ib", "-5k", "nan k", ""])
+def test_what_is_no_amount_is_refused(text):
+    with pytest.raises(ConfigError, match=r"base\.MinFreeBytes"):
+        next(row for row in TABLE["base"] if row.key == "MinFreeBytes").read("base", text)
 
 
 @pytest.mark.parametrize("key", ["TimerIntervalSecs", "RetryWaitSecs"])

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from pysubtask.common import registry
+from pysubtask.common.lock import Holder, StateLock, process_start
 from pysubtask.common.receipts import Receipt, append
 from pysubtask.control.commands import check
 from pysubtask.control.config_file import load
 from pysubtask.control.dry_run import look
+from pysubtask.control.names import Names
+from pysubtask.subtask.claims import Claims
 
 NOW = 1_790_000_000.0
 DAY = 86400
@@ -86,7 +91,7 @@ def test_what_would_be_sent_archived_and_skipped(station: Path):
     skipped = {os.path.basename(one.path): one.why for one in found.skipped}
     assert skipped == {
         "x.tmp": "left out by include or exclude", "link": "it is no plain file",
-        "never.csv": "No such file or directory; it is sent when it comes and is notified",
+        "never.csv": "No such file or directory; it is sent when it comes",
     }  # fmt: skip
     assert found.root == str(data / "old") and found.archive == ((str(data / "done.csv"), "delivered and old"),)
 
@@ -118,3 +123,57 @@ def test_nothing_is_archived_unless_the_config_says_where(station: Path):
     station.write_text(station.read_text().replace('ArchiveToFolder = "old"', ""))
     found = look(load(str(station), {}).tasks[0], NOW)
     assert found.root is None and found.archive == ()
+
+
+def test_two_tasks_of_one_config_that_send_to_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
+    config = tmp_path / "x.toml"
+    config.write_text("""
+        [ftp]
+        Host = "h"
+        User = "me"
+        HostPath = "in"
+        [[tasks.a.watch]]
+        dir = "a"
+        recursive = true
+        [[tasks.b.watch]]
+        dir = "b"
+        [tasks.c.ftp]
+        HostPath = "in/deep"
+        [[tasks.c.watch]]
+        file = "c/now.csv"
+        """)
+    for name in ("a/now.csv", "a/deep/now.csv", "b/now.csv", "b/own.csv", "c/now.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    tasks = load(str(config), {}).tasks
+    with Names() as names:
+        found = [look(task, NOW, names).children[0] for task in tasks]
+    assert [[one.name for one in child.send] for child in found] == [["now.csv", "deep/now.csv"], ["own.csv"], []]
+    ((path, why),) = found[1].skipped
+    assert path == str(tmp_path / "b" / "now.csv") and f"belongs to {tmp_path / 'a' / 'now.csv'} of the task a/ftp" in why
+    done = CliRunner().invoke(check.command, [str(config), "-t", "b"], standalone_mode=False)
+    assert "of the task a/ftp" in done.output and "a watches" not in done.output
+    assert not (tmp_path / "registry").exists()
+    # Whoever sends to the name already has it, though another task comes first in the file.
+    state = tasks[1].plans[0].state_dir
+    os.makedirs(state)
+    lock = StateLock(os.path.join(state, "lock"))
+    lock.acquire(Holder(os.getpid(), process_start(os.getpid()) or "", None, None))
+    running = Claims("sftp://me@h:22/in", state, "b/ftp", time.monotonic)
+    running.take("now.csv", str(tmp_path / "b" / "now.csv"))
+    running.close()
+    with Names() as names:
+        found = [look(task, NOW, names).children[0] for task in tasks]
+    assert [[one.name for one in child.send] for child in found] == [["deep/now.csv"], ["now.csv", "own.csv"], []]
+    lock.release()
+
+
+def test_another_protocol_to_the_same_place_is_told(station: Path):
+    station.write_text(station.read_text().replace('User = "me"', 'User = "me"\nUseSFTP = false'))
+    child = look(load(str(station), {}).tasks[0], NOW).children[0]
+    assert child.destination == "ftp://me@h:21/in"
+    why = {one.name: one.why for one in child.send}
+    left = "delivered over sftp before; only if the server does not show it as it was left"
+    assert (why["station/same.csv"], why["station/done.csv"]) == (left, left)
+    assert why["station/grown.csv"] == "new" and why["station/moved.csv"] == "new" and child.delivered == 0

@@ -21,7 +21,7 @@ from pysubtask.control.commands import init
 from pysubtask.control.config_file import load
 from pysubtask.control.exits import CommandError
 from pysubtask.control.secrets import file_key
-from pysubtask.control.template import template
+from pysubtask.control.template import short, template
 from pysubtask.control.toml_lines import Path as KeyPath
 from pysubtask.control.toml_lines import key_lines
 from tests import pages
@@ -66,7 +66,7 @@ def test_one_file_with_several_tasks_shares_what_stands_at_its_top(tmp_path: Pat
     assert (ftp.extension, ftp.settings["Host"], ftp.settings["RateLimit"]) == ("ftp", "b", 7)
     assert dropbox.extension == "dropbox" and dropbox.task == "cellar" and dropbox.bak_dir is None
     settings = roof.plans[0].settings
-    assert (settings["Host"], settings["RateLimit"], settings["KeyFile"]) == ("a", 51200, str(tmp_path / "keys" / "id"))
+    assert (settings["Host"], settings["RateLimit"], settings["KeyFile"]) == ("a", 50_000, str(tmp_path / "keys" / "id"))
     assert settings["SSHConfigFile"] == "none" and settings["BakToFolder"] is None
     assert ".roof." in settings["Subtask_Log_FileName"]
 
@@ -112,7 +112,7 @@ def test_the_environment_has_the_last_word(tmp_path: Path):
     plan = found.tasks[0].plans[0]
     assert plan.settings["Password"] == "from the environment" and plan.settings["SSHConfigFile"] == "none"
     assert plan.burst["expire_milli"] == 70 and plan.settings["HeartbeatStatus"] is True
-    assert plan.settings["MinFreeBytes"] == 1024**3
+    assert plan.settings["MinFreeBytes"] == 10**9
     assert found.notes == (
         "PYSUBTASK_ROFF_2__FTP__HOST: no task has this name here, so it is not used. Did you mean PYSUBTASK_ROOF_2__...?",
     )
@@ -152,16 +152,34 @@ def test_what_a_reload_has_to_do(tmp_path: Path):
 # ---- what init writes
 
 
-def test_what_init_writes_has_every_setting_and_loads_with_two_lines_filled_in(tmp_path: Path):
+@pytest.mark.parametrize("words", [[], ["--full"]], ids=["short", "full"])
+def test_what_init_writes_loads_with_two_lines_filled_in(tmp_path: Path, words: list[str]):
     path = tmp_path / "sub" / "station.toml"
-    done = CliRunner().invoke(init.command, [str(path)], standalone_mode=False)
+    done = CliRunner().invoke(init.command, [*words, str(path)], standalone_mode=False)
+    assert done.exception is None and str(path) in done.output
+    text = path.read_text()
+    assert len([line for line in text.splitlines() if "<==" in line and not line.startswith("#")]) == 2
+    assert words or len(text.splitlines()) < 20
+    for host, protocol in (("h", True), ("ftp://me@h/in", False)):
+        filled = text.replace('dir = "" ', 'dir = "data"', 1).replace('Host = "" ', f'Host = "{host}"', 1)
+        settings = load(str(write(path, filled)), {}).tasks[0].plans[0].settings
+        assert settings["UseSFTP"] is protocol and settings["Host"] == "h"
+    # Each line that may be switched on is right.
+    write(tmp_path / "sub" / "secret.txt", "hunter2\n")
+    on = filled.replace("#PasswordFile", "PasswordFile")
+    assert load(str(write(path, on)), {}).tasks[0].plans[0].settings["Password"] == "hunter2" or words
+
+
+def test_what_init_writes_in_full_has_every_setting(tmp_path: Path):
+    path = tmp_path / "sub" / "station.toml"
+    done = CliRunner().invoke(init.command, ["--full", str(path)], standalone_mode=False)
     assert done.exception is None and str(path) in done.output
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     text = path.read_text()
     assert len([line for line in text.splitlines() if "<==" in line and not line.startswith("#")]) == 2
     filled = text.replace('dir = "" ', 'dir = "data"', 1).replace('Host = "" ', 'Host = "h"', 1)
     task = load(str(write(path, filled)), {}).tasks[0]
-    plain = load(str(write(tmp_path / "sub" / "plain.toml")), {}).tasks[0]
+    plain = load(str(write(path)), {}).tasks[0]
     assert task.plans == plain.plans and task.entries == plain.entries and not task.archives
 
     parts = re.split(r"^\[(\w+)\]$", text, flags=re.MULTILINE)
@@ -185,7 +203,8 @@ def test_init_never_writes_over_a_file(tmp_path: Path):
     path = write(tmp_path / "x.toml", "mine")
     done = CliRunner().invoke(init.command, [str(path)], standalone_mode=False)
     assert isinstance(done.exception, CommandError) and "there already" in str(done.exception) and path.read_text() == "mine"
-    assert CliRunner().invoke(init.command, ["-"], standalone_mode=False).output == template()
+    assert CliRunner().invoke(init.command, ["-", "--full"], standalone_mode=False).output == template()
+    assert CliRunner().invoke(init.command, ["-"], standalone_mode=False).output == short()
 
 
 # ---- docs
@@ -241,7 +260,7 @@ def test_the_line_of_each_key():
     assert lines["tasks", "a", "watch", 0, "end"] == 26
 
 
-@pytest.mark.parametrize("text", [ODD, template(), *(text for _, text, _ in CASES)], ids=range(len(CASES) + 2))
+@pytest.mark.parametrize("text", [ODD, template(), short(), *(text for _, text, _ in CASES)], ids=range(len(CASES) + 3))
 def test_every_key_that_tomllib_finds_has_a_line_with_its_name(text: str):
     try:
         data = tomllib.loads(text)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.control.doctor import rounds
+from pysubtask.control.doctor import server as server_checks
 from pysubtask.control.doctor.examine import Times, examine
 from pysubtask.control.doctor.finding import remedy_lines
 from pysubtask.control.doctor.server import Visit
@@ -157,7 +158,7 @@ def test_a_healthy_server_has_nothing_wrong_and_nothing_of_ours_stays(worlds, na
     files = server.folder if name == "dropbox" else server.files
     folder = {"dropbox": "/in/new", "vsftpd": f"{files}/in/new", "vsftpd_tls": f"{files}/in/new"}.get(name, "in/new")
     files.joinpath("kept.txt").write_text("somebody else's")
-    found = diagnose(server.settings(HostPath=folder), tmp_path, "dropbox" if name == "dropbox" else "ftp")
+    found = diagnose(server.settings(HostPath=folder), tmp_path, "dropbox" if name == "dropbox" else "ftp", speed=True)
     assert [finding for finding in found if finding.state in ("warn", "fail")] == []
     done = {finding.check for finding in found if finding.state == "ok"}
     assert {"name", "port", "login", "write", "rename over", "clock", "round trip", "speed up"} <= done
@@ -294,8 +295,8 @@ def test_files_of_the_login_that_do_not_do(worlds, tmp_path):
     os.chmod(tmp_path / "open", 0o644)
     names(diagnose(server.settings(KeyFile=str(tmp_path / "open")), tmp_path), "key-file-open", f"chmod 600 {tmp_path}/open")
     make_key(tmp_path / "shut", passphrase="secret word")
-    names(diagnose(server.settings(KeyFile=str(tmp_path / "shut")), tmp_path), "key-has-passphrase", f"ssh-keygen -p -N '' -f "
-        f"{tmp_path}/shut")
+    names(diagnose(server.settings(KeyFile=str(tmp_path / "shut")), tmp_path), "key-has-passphrase",
+          f"ssh-keygen -t ed25519 -N '' -f {tmp_path}/shut_pysubtask", f"ftp.KeyFile = '{tmp_path}/shut_pysubtask'")
     os.chmod(tmp_path / "shut.pub", 0o600)
     names(diagnose(server.settings(KeyFile=str(tmp_path / "shut.pub")), tmp_path), "key-file-public", f"ftp.KeyFile = "
         f"'{tmp_path}/shut'")
@@ -379,14 +380,24 @@ def test_certificates(tmp_path, name, days, vouched, cause):
 # --- folders, files, data connections
 
 
+@pytest.mark.parametrize(("speed", "most"), [(False, 1000), (True, 1_001_000)])
+def test_what_a_look_costs_on_a_link_that_is_paid_for(worlds, tmp_path, monkeypatch, speed, most):
+    sent = []
+    put = server_checks._put
+    monkeypatch.setattr(server_checks, "_put", lambda path, data: (sent.append(len(data)), put(path, data)))
+    found = diagnose(worlds.pyftpdlib.settings(), tmp_path, speed=speed)
+    assert ("speed up" in {finding.check for finding in found}) == speed
+    assert 0 < sum(sent) <= most and (sum(sent) > 64 * 1024) == speed
+
+
 @needs_sshd
 def test_folders_of_an_sftp_server(worlds, tmp_path):
     server = worlds.openssh
     # Nobody, not even root, can make anything in there.
     found = diagnose(server.settings(HostPath="/sys/incoming"), tmp_path)
-    names(found, "folder-missing", "mkdir -p /sys/incoming", "ftp.HostPath = ''")
-    names(diagnose(server.settings(HostPath="/sys/kernel"), tmp_path), "no-permission", "chown", "ftp.HostPath = ''")
-    names(diagnose(server.settings(HostPath="/proc/incoming"), tmp_path), "folder-missing", "mkdir -p /proc/incoming")
+    names(found, "folder-missing", "make it for", "ftp.HostPath = ''")
+    names(diagnose(server.settings(HostPath="/sys/kernel"), tmp_path), "no-permission", "allow writing there", "ftp.HostPath = ''")
+    names(diagnose(server.settings(HostPath="/proc/incoming"), tmp_path), "folder-missing", "make it for")
     (server.files / "plain").write_text("x")
     names(diagnose(server.settings(HostPath="plain"), tmp_path), "folder-is-file", "ftp.HostPath = 'plain.d'")
     (server.files / "plain").unlink()
@@ -396,7 +407,7 @@ def test_folders_of_an_sftp_server(worlds, tmp_path):
 @needs_vsftpd
 def test_553_and_a_server_that_is_read_only(worlds, tmp_path):
     found = diagnose(worlds.vsftpd.settings(HostPath="/sys/kernel"), tmp_path)
-    names(found, "no-permission", "chmod u+rwx /sys/kernel")
+    names(found, "no-permission", "allow writing there")
     assert "553" in failures(found)[0].text
     with vsftpd_server(tmp_path / "v", write_enable="NO") as server:
         names(diagnose(server.settings(), tmp_path), "no-permission", "read-only")
@@ -406,7 +417,7 @@ def test_a_folder_that_may_not_be_made_on_an_ftp_server(tmp_path):
     with ftp_server(tmp_path / "files", without=("MKD",)) as server:
         (server.files / "incoming").mkdir()
         found = diagnose(server.settings(HostPath="/incoming/station"), tmp_path)
-        names(found, "folder-missing", "mkdir -p /incoming/station", "ftp.HostPath = '/incoming'")
+        names(found, "folder-missing", "make it for", "ftp.HostPath = '/incoming'")
         assert server.names() == set()
 
 

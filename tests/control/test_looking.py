@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import resource
 import select
 import signal
@@ -23,6 +24,7 @@ from pysubtask.common.events import Event, read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.control.cli import main
 from pysubtask.control.following import Following
+from tests.control.terminal import Terminal
 from tests.e2e.station import Station
 from tests.helpers import wait_until
 
@@ -215,7 +217,7 @@ def test_the_truth_after_kill_9(station):
     assert found["why"].startswith("The child is dead; its last sign came ") and "3 files are queued" in found["why"]
     words = [sys.executable, "-m", "pysubtask", "status"]
     table = subprocess.run(words, capture_output=True, text=True, timeout=60).stdout.splitlines()
-    assert table[1].split()[:3] == ["main/folder_child", "dead", "3"]
+    assert table[1].split()[:3] == ["data/folder_child", "dead", "3"]
     shown = command("queue").stdout
     assert "no child runs" in shown and shown.count("paused by") == 3 and {"one", "two", "three"} <= set(shown.split())
     rows = json.loads(command("queue", "--json").stdout)[0]
@@ -225,13 +227,14 @@ def test_the_truth_after_kill_9(station):
     # The next child has lost nothing, and a page of its own.
     wait_until(lambda: station.master.check_pending_notifications() or station.page()["pid"] != pid)
     wait_until(lambda: status()["alive"] and status()["queue"]["waiting"] == 3, what="a new child")
-    assert command("drop", "two").stdout == "main/folder_child: dropped two\n"
-    assert command("retry").stdout == "main/folder_child: 2 files offered again\n"
+    assert command("drop", "two").stdout == "data/folder_child: dropped two\n"
+    assert command("retry").stdout == (
+        "data/folder_child: the task is paused, 'pysubtask resume' lets it go on; 2 files offered again\n")
     assert json.loads(command("queue", "--json").stdout)[0]["alive"]
     assert command("resume").returncode == 0
     station.arrived("box/one", "box/three")
     station.idle()
-    assert command("queue").stdout == "main/folder_child: nothing is queued\n"
+    assert command("queue").stdout == "data/folder_child: nothing is queued\n"
 
     proof = command("receipts", str(station.data / "box" / "one"), "three")
     assert proof.returncode == 0 and proof.stdout.count("sha256") == 2
@@ -245,6 +248,29 @@ def test_the_truth_after_kill_9(station):
     later = [json.loads(line) for line in command("events", "--json", "--since", "1").stdout.splitlines()]
     assert {line["epoch"] for line in later} == {2} and later[0]["n"] == 2
     assert command("events", "--since", "14:77").returncode == 2
+
+
+def test_events_are_cut_on_a_terminal_alone_and_not_when_wide(station):
+    name = f"{'long-' * 30}name.csv"
+    station.write(f"box/{name}", "1\n")
+    station.master.start()
+    station.arrived(f"box/{name}")
+    station.idle()
+
+    def on_screen(*words):
+        with Terminal(station.data, "events", *words, PYSUBTASK_REGISTRY=os.environ[registry.VARIABLE], COLUMNS="80") as terminal:
+            return terminal.end()[1]
+
+    piped = subprocess.run([sys.executable, "-m", "pysubtask", "events"], capture_output=True, text=True, check=True).stdout
+    for whole in (command("events").stdout, piped, on_screen("--wide")):
+        assert re.search(rf"queued  {name}.*\n", whole) and "…" not in whole, whole
+    assert str(station.data / "box" / name) in command("receipts").stdout, "nor is it wrapped"
+    cut = on_screen()
+    assert name not in cut and "…" in cut and max(map(len, cut.splitlines())) <= 80, cut
+    assert command("pause").returncode == 0
+    station.write(f"box/2-{name}", "2\n")
+    wait_until(lambda: status()["queue"]["waiting"] == 1, what="a queued file")
+    assert f"2-{name}" in command("queue").stdout
 
 
 @pytest.mark.slow

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from pysubtask.common.errors import ConfigError, ServerBusy, TransportLost
 from pysubtask.control.cli import main
 from pysubtask.control.push import place
 from pysubtask.control.push.sender import pause
+from pysubtask.testing import sftp_server
+from pysubtask.testing.ftp import FTPServer, ftp_server
 from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
 from tests.control.station import command, environment, login
+from tests.control.terminal import Terminal
 from tests.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -178,6 +182,93 @@ def test_on_a_terminal_there_is_a_bar(pusher: Pusher):
     assert run.returncode == 0 and "━".encode() in shown and b"MB/s" in shown and b"/3.0 MB" in shown
 
 
+@needs_sshd
+def test_on_a_terminal_the_result_has_a_line_of_its_own(pusher: Pusher):
+    for name in ("a.bin", "b.bin", "c.bin"):
+        (pusher.folder / name).write_bytes(os.urandom(1_000_000))
+    with Terminal(pusher.folder, "push", *pusher.options, "--set=RateLimit=2M", "a.bin", "b.bin", "c.bin", pusher.url) as terminal:
+        status, shown = terminal.end()
+    assert status == 0 and "━".encode() in terminal.raw
+    lines = [line for line in shown.splitlines() if line]
+    assert len(lines) == 3 and all(re.fullmatch(r"[abc]\.bin -> sftp://.*compared\)", line) for line in lines), shown
+
+
+# ---- passwords
+
+
+def typed(folder: Path, answers: Sequence[str], *words: str) -> tuple[int, str]:
+    """``push`` on a terminal where somebody types ``answers``; what is typed must not be shown."""
+    with Terminal(folder, "push", *words) as terminal:
+        for answer in answers:
+            terminal.answer("Password for", answer, echo=False)
+        status, shown = terminal.end()
+    assert not any(answer and answer in terminal.raw.decode() for answer in answers)
+    return status, shown
+
+
+@pytest.fixture
+def ftp(tmp_path: Path) -> Iterator[FTPServer]:
+    with ftp_server(tmp_path / "ftp") as made:
+        yield made
+
+
+def test_a_terminal_is_asked_for_the_password_of_ftp_before_anything_is_tried(tmp_path: Path, ftp: FTPServer):
+    (tmp_path / "a.csv").write_text("1\n")
+    url = f"ftp://{ftp.user}@{ftp.host}:{ftp.port}/in"
+    status, shown = typed(tmp_path, [ftp.password], "a.csv", url)
+    assert status == 0 and f"Password for {url}" in shown, shown
+    assert (tmp_path / "ftp" / "in" / "a.csv").read_text() == "1\n"
+    status, shown = typed(tmp_path, ["wrong", ftp.password], "a.csv", url)
+    assert status == 0 and "2 B sent" in shown, "a mistyped one may be typed again"
+    status, shown = typed(tmp_path, ["wrong"] * 3, "a.csv", url, "--as", "b.csv")
+    assert status == 1 and "PYSUBTASK_PASSWORD" in shown and "ftp.Password" not in shown, shown
+
+
+def test_ctrl_c_at_the_password_ends_it(tmp_path: Path, ftp: FTPServer):
+    (tmp_path / "a.csv").write_text("1\n")
+    with Terminal(tmp_path, "push", "a.csv", f"ftp://{ftp.user}@{ftp.host}:{ftp.port}/in") as terminal:
+        terminal.answer("Password for", "wrong", echo=False)
+        terminal.answer("Password for", "\x03", echo=False)
+        status, shown = terminal.end()
+    assert status == 130 and "Traceback" not in shown, shown
+
+
+def test_where_nobody_can_be_asked_the_error_names_the_variable(tmp_path: Path, ftp: FTPServer):
+    (tmp_path / "a.csv").write_text("1\n")
+    words = ("push", "a.csv", f"ftp://{ftp.user}@{ftp.host}:{ftp.port}/in")
+    done = command(tmp_path, *words)
+    assert done.returncode == 1 and "A password is given by PYSUBTASK_PASSWORD or --password-file" in done.stderr, done.stderr
+    wrong = command(tmp_path, *words, PYSUBTASK_PASSWORD="hunter2")
+    assert wrong.returncode == 1 and "Another password is given by PYSUBTASK_PASSWORD" in wrong.stderr
+    assert "hunter2" not in wrong.stderr
+    assert command(tmp_path, *words, PYSUBTASK_PASSWORD=ftp.password).returncode == 0
+
+
+def test_a_password_that_was_given_is_not_asked_for(tmp_path: Path, ftp: FTPServer):
+    (tmp_path / "a.csv").write_text("1\n")
+    url = f"ftp://{ftp.user}@{ftp.host}:{ftp.port}/in"
+    with Terminal(tmp_path, "push", "a.csv", url, PYSUBTASK_PASSWORD="hunter2") as terminal:
+        status, shown = terminal.end()
+    assert status == 1 and "Password for" not in shown and "Another password" in shown, shown
+
+
+def test_sftp_asks_where_the_keys_are_refused_and_takes_the_form_of_scp(tmp_path: Path):
+    with sftp_server(tmp_path / "sftp", password="hunter2") as server:
+        (tmp_path / "a.csv").write_text("1\n")
+        (tmp_path / "known").write_text(server.known_hosts)
+        options = [f"--set=KnownHostsFile={tmp_path / 'known'}", f"--set=HostPort={server.port}", "--set=SSHConfigFile=none"]
+        dest = f"{server.user}@{server.host}:in"
+        status, shown = typed(tmp_path, ["hunter2"], *options, "a.csv", dest)
+        assert status == 0 and "a.csv ->" in shown, shown
+        assert (tmp_path / "sftp" / "in" / "a.csv").read_text() == "1\n"
+        done = command(tmp_path, "push", *options, "a.csv", dest)
+        assert done.returncode == 1 and "PYSUBTASK_PASSWORD" in done.stderr, done.stderr
+        # A key that nobody knows is no matter of a password.
+        (tmp_path / "known").write_text("")
+        status, shown = typed(tmp_path, [], *options, "a.csv", dest)
+        assert status == 1 and "Password" not in shown and "host key" in shown, shown
+
+
 def test_what_a_url_says():
     assert place.parsed("sftp://me@Roof:2222/in/x%20y") == ("ftp", {
         "UseFTP": True, "UseSFTP": True, "Host": "Roof", "HostPath": "in/x y", "User": "me", "HostPort": 2222})
@@ -228,3 +319,14 @@ def test_waits_are_those_of_the_settings():
     settings: dict[str, object] = {"RetryCount": 3, "RetryWaitSecs": 2, "RetryLongWaitSecs": 30}
     assert [pause(tries, TransportLost(), settings) for tries in (1, 2, 3, 4)] == [2, 2, 30, 2]
     assert pause(1, ServerBusy("x", 7.0), settings) == 7.0
+
+
+@pytest.mark.parametrize("library", ["ssh", "asyncssh", "pysftp"])
+def test_whoever_speaks_sftp_a_refused_account_is_known_as_one(tmp_path: Path, library: str):
+    with sftp_server(tmp_path / "sftp", password="hunter2") as server:
+        (tmp_path / "a.csv").write_text("1\n")
+        more = {"ssh": [], "asyncssh": ["--set=SSHProgram=nosuch"], "pysftp": ["--set=SFTPLibrary=pysftp"]}[library]
+        url = f"sftp://{server.user}@{server.host}:{server.port}/in"
+        options = [f"--set=HostKey={server.host_key}", *([] if library == "pysftp" else ["--set=SSHConfigFile=none"]), *more]
+        status, shown = typed(tmp_path, ["hunter2"], *options, "a.csv", url)
+        assert status == 0 and (tmp_path / "sftp" / "in" / "a.csv").read_text() == "1\n", shown

@@ -157,7 +157,7 @@ def test_a_reload_changes_what_changed_and_only_that(station: Station):
     station.write("RateLimit = 50000", more=roof)
     done = run.command("reload")
     assert done.returncode == 0, done.stderr + run.text()
-    assert "main: RateLimit = 50000" in done.stdout and "roof: RateLimit = 50000" in done.stdout
+    assert "station: RateLimit = 50000" in done.stdout and "roof: RateLimit = 50000" in done.stdout
     assert setting(station.data, "RateLimit") == 50000
     assert (child(station.data), child(station.folder / "roof", "roof")) == (first, other)
 
@@ -183,7 +183,7 @@ def test_a_reload_changes_what_changed_and_only_that(station: Station):
     assert child(station.data) == second and child(station.folder / "roof", "roof") != other
     station.write("RateLimit = 50000", more=roof.replace("tasks.roof", "tasks.attic") + "base.StallSecs = 50\n")
     done = run.command("reload").stdout
-    assert "attic: started" in done and "roof: stopped" in done and "main: nothing changed" in done
+    assert "attic: started" in done and "roof: stopped" in done and "station: nothing changed" in done
     assert child(station.data) == second
     station.delivers("b.csv")
 
@@ -229,7 +229,7 @@ def test_the_service_manager_is_told(station: Station, abstract: bool):
         manager.hears("READY=1")
         manager.hears("WATCHDOG=1")
         station.delivers("a.csv")
-        manager.hears("STATUS=main/ftp connected, 0 queued")
+        manager.hears("STATUS=station/ftp connected, 0 queued")
         if not abstract:
             # Signs of life come in time, also while a dead child waits for its restart.
             os.kill(child(station.data), signal.SIGKILL)

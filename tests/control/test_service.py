@@ -79,6 +79,12 @@ def test_the_judgement_is_one(config: Path, tmp_path: Path):
         verify(made(config).replace("ProtectHome=read-only", "ProtectHomes=read-only"), tmp_path)
 
 
+def test_only_the_systems_own_manager_is_asked_to_wait_for_the_network(config: Path):
+    for key in ("Wants", "After"):
+        assert values(made(config), key) == ["network-online.target"]
+        assert values(made(config, ""), key) == [], "a user's manager knows no such target"
+
+
 def test_what_the_service_may_touch(config: Path, tmp_path: Path):
     text = made(config)
     assert values(text, "ProtectSystem") == ["strict"] and values(text, "NoNewPrivileges") == ["yes"]

@@ -56,7 +56,7 @@ EVENTS = [
     ("roof/ftp", Event(3, 41, "2027-01-15T07:59:59.000Z", "queued", {
         "name": AWKWARD, "path": "/data/" + AWKWARD, "size": 1_000_000})),
     ("roof/ftp", Event(3, 42, "2027-01-15T07:59:59.500Z", "setting_changed", {
-        "key": "RateLimit", "old": 0, "new": 51200, "kept": True,
+        "key": "RateLimit", "old": 0, "new": 50000, "kept": True,
         "by": {"user": "ana", "pid": 7, "command": "pysubtask set RateLimit=50k", "host": "h"}})),
 ]
 ROWS = [

@@ -43,14 +43,14 @@ def run(station, capsys, monkeypatch):
 
 def test_set_says_what_it_changed_and_get_shows_it(station, run):
     assert run("set", "RateLimit=64k", "--keep") == (
-        0, "main/folder_child: RateLimit = 65536 (was 0), kept over restarts\n", "")
+        0, "data/folder_child: RateLimit = 64000 (was 0), kept over restarts\n", "")
     status, out, _ = run("get", "RateLimit", "RetryCount")
     assert status == 0
     assert out.splitlines() == [
-        "main/folder_child", "  RateLimit   65536 bytes per second (kept by 'set --keep')", "  RetryCount  5 tries"]
-    assert run("set", "RateLimit=64k")[1] == "main/folder_child: nothing changed: the values were these already\n"
-    found = json.loads(run("get", "--json", "--all")[1])["main/folder_child"]
-    assert found["RateLimit"] == 65536 and found["Password"] in (None, "********")
+        "data/folder_child", "  RateLimit   64000 bytes per second (kept by 'set --keep')", "  RetryCount  5 tries"]
+    assert run("set", "RateLimit=64k")[1] == "data/folder_child: nothing changed: the values were these already\n"
+    found = json.loads(run("get", "--json", "--all")[1])["data/folder_child"]
+    assert found["RateLimit"] == 64000 and found["Password"] in (None, "********")
     assert run("set", "RateLimit=0", "--keep")[0] == 0
 
 
@@ -74,14 +74,14 @@ def test_what_is_wrong_is_said_with_a_remedy_and_no_traceback(run, argv, status,
 
 
 def test_pause_resume_and_notify(station, run):
-    assert run("pause") == (0, "main/folder_child: paused everything\n", "")
+    assert run("pause") == (0, "data/folder_child: paused everything\n", "")
     station.write("a.csv", "1\n")
     assert run("notify", str(station.data / "a.csv"))[0] == 0
     wait_until(lambda: station.page().get("queue", {}).get("waiting") == 1)
     assert not (station.server / "a.csv").exists()
-    assert run("resume", "-t", "main/folder_child") == (0, "main/folder_child: resumed everything\n", "")
+    assert run("resume", "-t", "data/folder_child") == (0, "data/folder_child: connecting now; resumed everything\n", "")
     station.arrived("a.csv")
-    assert run("resume")[1] == "main/folder_child: resumed nothing\n"
+    assert run("resume")[1] == "data/folder_child: resumed nothing\n"
 
 
 def test_a_folder_names_a_task_that_nobody_announced(station, run, monkeypatch, tmp_path):
@@ -101,13 +101,13 @@ def test_a_dead_child_keeps_the_order(station, run):
 
 
 def test_stop_and_start(station, run):
-    assert run("stop") == (0, "main/folder_child: stopping\n", "")
+    assert run("stop") == (0, "data/folder_child: stopping\n", "")
     wait_until(lambda: station.master.status().children[0].last_exit == "stopped by an order")
     command = [sys.executable, "-m", "pysubtask", "start"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ}) as process:
         wait_until(lambda: station.master.check_pending_notifications() or process.poll() is not None)
         assert process.stdout is not None
-        assert process.stdout.read() == "main/folder_child: running\n"
+        assert process.stdout.read() == "data/folder_child: running\n"
     assert process.returncode == 0
     station.pid()
 

@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from pysubtask.common import registry, requests
 from pysubtask.common.events import read_events
+from pysubtask.common.lock import StateLock
 from pysubtask.common.requests import Who, myself, reply_to, send
 from tests.e2e.station import Station
 from tests.helpers import wait_until
@@ -52,14 +54,14 @@ def test_settings_are_set_said_back_and_kept(station):
     station.pid()
     result = order(station, "set", settings={"TimerIntervalSecs": "0.2", "base.RateLimit": "50k"}, keep=True)
     assert {row["key"]: (row["old"], row["new"]) for row in result["changed"]} == {
-        "TimerIntervalSecs": (0.3, 0.2), "RateLimit": (0, 51200)}
-    assert order(station, "get")["live"]["RateLimit"] == 51200
+        "TimerIntervalSecs": (0.3, 0.2), "RateLimit": (0, 50000)}
+    assert order(station, "get")["live"]["RateLimit"] == 50000
     told = {event.fields["key"]: event.fields for event in kinds(station, "setting_changed")}
     assert told["RateLimit"]["by"] == {"user": "ana", "pid": 7, "command": "a test", "host": "here"}
-    assert (told["RateLimit"]["old"], told["RateLimit"]["new"], told["RateLimit"]["kept"]) == (0, 51200, True)
+    assert (told["RateLimit"]["old"], told["RateLimit"]["new"], told["RateLimit"]["kept"]) == (0, 50000, True)
 
     os.kill(station.pid(), signal.SIGKILL)
-    assert order(station, "get")["live"]["RateLimit"] == 51200
+    assert order(station, "get")["live"]["RateLimit"] == 50000
     assert json.loads((station.state / "settings.json").read_text())["kept"] == ["RateLimit", "TimerIntervalSecs"]
 
     # A config that says something else since then is the later word.
@@ -147,7 +149,7 @@ def test_a_paused_task_sends_nothing_over_a_restart_too_and_goes_on_when_resumed
     wait_until(lambda: order(station, "queue") and station.page()["state"] == "paused")
     time.sleep(0.5)
     assert not (station.server / "a.csv").exists()
-    assert order(station, "resume") == {"resumed": ["everything"]}
+    assert order(station, "resume")["resumed"] == ["everything"]
     station.arrived("a.csv")
 
 
@@ -246,3 +248,83 @@ def test_an_order_does_not_wait_for_the_timer(tmp_path, monkeypatch):
         assert time.monotonic() - begun < 60
     finally:
         slow.master.stop()
+
+
+def test_a_reset_is_answered_by_who_has_begun_anew_and_the_task_never_looks_dead(station):
+    station.master.start()
+    pid, epoch = station.pid(), station.page()["epoch"]
+    lock = StateLock(str(station.state / "lock"))
+    unheld = looks = 0
+    for turn in range(1, 4):
+        id = send(str(station.state), "reset", {}, ME)
+        while (reply := reply_to(str(station.state), id)) is None:
+            holder = lock.holder()
+            looks += 1
+            unheld += holder is None or holder.pid != pid
+        assert reply.ok and reply.result == {"begun anew": True}
+        events = [event for event in read_events(str(station.state)) if event.kind == "reset_ordered"]
+        assert [event.epoch for event in events] == list(range(epoch + 1, epoch + turn + 1)), "answered after it was done"
+    assert looks > 50 and unheld == 0
+    station.write("a.csv", "1\n")
+    station.notify("a.csv")
+    station.arrived("a.csv")
+    assert station.pid() == pid
+    assert "PYSUBTASK_KEPT_LOCK" not in (Path("/proc") / str(pid) / "environ").read_text() or lock.holder()
+
+
+def test_a_reset_that_waited_for_a_child_is_answered_by_its_start(station):
+    station.master.start()
+    station.pid()
+    station.master.stop()
+    id = send(str(station.state), "reset", {}, ME)
+    epoch = station.page()["epoch"]
+    station.master.start()
+    assert wait_until(lambda: reply_to(str(station.state), id)).ok
+    station.idle()
+    assert station.page()["epoch"] == epoch + 1 and [event.epoch for event in kinds(station, "reset_ordered")] == [epoch + 1]
+
+
+def test_the_log_speaks_of_orders_and_not_of_looks(station):
+    station.master.start()
+    station.pid()
+    order(station, "queue")
+    order(station, "get")
+    assert not refused(station, "queue", limit="x").error
+    order(station, "set", settings={"RetryCount": 8})
+    wait_until(lambda: "ORDER [set] of ana" in station.log())
+    assert "[queue]" not in station.log() and "[get]" not in station.log()
+
+
+def test_a_retry_connects_at_once_where_the_next_try_is_far_away(station):
+    station.base |= {"RetryWaitSecs": 900, "RetryLongWaitSecs": 900}
+    station.master = station.make()
+    station.server.rmdir()
+    station.server.write_text("no folder")
+    station.master.start()
+    station.pid()
+    for name in ("box/one", "box/two"):
+        station.write(name, name)
+        station.notify(name)
+    wait_until(lambda: station.page().get("state") in ("waiting", "held") and station.page()["queue"]["waiting"] == 2, 40)
+    station.server.unlink()
+    station.server.mkdir()
+    found = order(station, "retry")
+    assert found == {"offered": 2, "connection": {"state": "connecting"}}
+    station.arrived("box/one", "box/two", secs=40)
+    station.idle()
+    assert order(station, "retry") == {"offered": 0}
+
+
+def test_a_stop_is_not_lost_where_a_reset_comes_with_it(station):
+    station.master.start()
+    pid, epoch = station.pid(), station.page()["epoch"]
+    os.kill(pid, signal.SIGSTOP)
+    stop = send(str(station.state), "stop", {}, ME, wall=1000.0)
+    reset = send(str(station.state), "reset", {}, ME, wall=1001.0)
+    os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: reply_to(str(station.state), stop))
+    # It ends, and the reset, which needs a child, has its master start another one.
+    wait_until(lambda: station.master.check_pending_notifications() or reply_to(str(station.state), reset), 40)
+    assert reply_to(str(station.state), reset).ok
+    station.idle()
+    assert station.pid() != pid and station.page()["epoch"] == epoch + 1

@@ -26,6 +26,65 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def settings_of(**values):
+    return plan("ftp", "pysubtask.ftp", {"ftp": values}, "/x").settings
+
+
+@pytest.mark.parametrize(
+    ("address", "wanted"),
+    [
+        ("ftp://web1234@host:2121/public_html", (False, None, "web1234", "host", 2121, "public_html")),
+        ("sftp://pi@Roof//srv/in", (True, None, "pi", "Roof", -1, "/srv/in")),
+        ("ftps://h", (False, "explicit", "", "h", -1, "")),
+        ("ftps://h:990/x", (False, "implicit", "", "h", 990, "x")),
+        ("pi@h:in", (True, None, "pi", "h", -1, "in")),
+        ("h", (True, None, "", "h", -1, "")),
+    ],
+)
+def test_a_host_may_be_an_address(address, wanted):
+    found = settings_of(Host=address)
+    assert tuple(found[key] for key in ("UseSFTP", "UseTLS", "User", "Host", "HostPort", "HostPath")) == wanted
+    with TaskMaster(FILES, {"ftp": {"Host": address}}, LogToConsole=False) as master:
+        assert [one.extension for one in plans(master)] == ["ftp"], "it switches the destination on as a bare host does"
+
+
+def test_what_an_address_does_not_say_is_said_by_the_other_settings():
+    found = settings_of(Host="ftp://h", User="u", HostPort=2121, HostPath="in", Password="geheim")
+    assert (found["UseSFTP"], found["User"], found["HostPort"], found["HostPath"]) == (False, "u", 2121, "in")
+    # The same said twice is no contradiction; nor is what says nothing.
+    found = settings_of(Host="ftp://u@h:21/in", User="u", HostPort=21, HostFTPPath="in/", UseSFTP=False, UseTLS=None)
+    assert (found["User"], found["HostPort"], found["HostPath"]) == ("u", 21, "in")
+    found = settings_of(Host="sftp://u@h:22/in", User="", HostPort=-1, HostPath="", HostFTPPath="elsewhere")
+    assert (found["User"], found["HostPort"], found["HostPath"]) == ("u", 22, "in")
+    assert settings_of(Host="ftps://h/in", UseTLS="implicit")["UseTLS"] == "implicit", "which of the two TLS it is"
+
+
+def test_a_default_of_the_whole_program_counts_as_said():
+    defaults_config.ftp.User = "station7"
+    assert settings_of(Host="ftp://h")["User"] == "station7"
+    with pytest.raises(ConfigError, match=r"^ftp\.User: 'station7' contradicts ftp\.Host, which says 'pi'"):
+        settings_of(Host="ftp://pi@h")
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("UseSFTP", True), ("User", "me"), ("HostPort", 21), ("HostPath", "in"), ("HostFTPPath", "in"), ("UseTLS", "explicit"),
+])  # fmt: skip
+def test_a_contradiction_names_both(key, value):
+    with pytest.raises(ConfigError, match=rf"^ftp\.{key}: .* contradicts ftp\.Host") as raised:
+        settings_of(Host="ftp://web1234@h:2121/public_html", **{key: value})
+    assert raised.value.remedy
+
+
+def test_a_password_in_an_address_is_refused_and_shown_nowhere():
+    for address in ("ftp://u:geheim@h/x", "u:geheim@h:x", "ftp://u:geheim/@h"):
+        section = Section(Host=address)
+        assert "geheim" not in repr(section) and "h" in repr(section)
+        with pytest.raises(ConfigError, match=r"^ftp\.Host: it has a password in it.*PasswordFile") as raised:
+            TaskMaster(FILES, {"ftp": section})
+        assert "geheim" not in str(raised.value)
+    assert "u@h" in repr(Section(Host="ftp://u@h/x"))
+
+
 def plans(master):
     return [seat.plan for seat in master._seats]
 
@@ -84,20 +143,20 @@ def test_state_and_snapshots_are_beside_the_first_entry(folder):
         ({}, "ftp.UseFTP", "ftp.Host"),
         (ftp(UseFTP=False), "ftp.UseFTP", "True"),
         ({"ftp": {"UseFTP": True}}, "ftp.Host", "name or address"),
-        (ftp(UseTLS="explicit"), "ftp.UseTLS", "UseSFTP to False"),
-        (ftp(TLSFingerprint="AA"), "ftp.TLSFingerprint", "UseSFTP to False"),
-        (ftp(StoreInPlace=True), "ftp.StoreInPlace", "UseSFTP to False"),
-        (ftp(UseSFTP=False, SFTPLibrary="pysftp"), "ftp.SFTPLibrary", "UseSFTP to True"),
+        (ftp(UseTLS="explicit"), "ftp.UseTLS", "UseSFTP = False"),
+        (ftp(TLSFingerprint="AA"), "ftp.TLSFingerprint", "UseSFTP = False"),
+        (ftp(StoreInPlace=True), "ftp.StoreInPlace", "UseSFTP = False"),
+        (ftp(UseSFTP=False, SFTPLibrary="pysftp"), "ftp.SFTPLibrary", "UseSFTP = True"),
         (ftp(SFTPLibrary="paramiko"), "ftp.SFTPLibrary", "pysftp"),
-        (ftp(SFTPLibrary="pysftp", SSHConfigFile="~/.ssh/config"), "ftp.SSHConfigFile", "SFTPLibrary to None"),
+        (ftp(SFTPLibrary="pysftp", SSHConfigFile="~/.ssh/config"), "ftp.SSHConfigFile", "SFTPLibrary = None"),
         (ftp(UseSFTP=False, UseTLS="yes"), "ftp.UseTLS", "'implicit'"),
-        (ftp(UseSFTP=False, KeyFile="id"), "ftp.KeyFile", "UseSFTP to True"),
+        (ftp(UseSFTP=False, KeyFile="id"), "ftp.KeyFile", "UseSFTP = True"),
         (ftp(UseSFTP=False, UseTLS="explicit", HostKey="SHA256:x"), "ftp.HostKey", "TLSFingerprint"),
         (ftp(UseSFTP=False, CAFile="ca.pem"), "ftp.CAFile", "'explicit'"),
         (ftp(UseSFTP=False, Host=""), "ftp.UseFTP", "ftp.Host"),
         (ftp(Host="-oProxyCommand=x"), "ftp.Host", "name or address"),
         (ftp(Host="me@host"), "ftp.Host", "ftp.User"),
-        (ftp(Host="sftp://host"), "ftp.Host", "alone"),
+        (ftp(Host="https://host"), "ftp.Host", "sftp://user@host"),
         (ftp(Host="a b"), "ftp.Host", "alone"),
         (ftp(Host="a\n"), "ftp.Host", "alone"),
         (ftp(User="-l"), "ftp.User", "login name"),

@@ -13,6 +13,7 @@ from pysubtask.subtask.plan import (
     is_signed,
     may_be_patched,
     patched,
+    was_left,
     way,
 )
 from pysubtask.transports.base import Append, Copy, RemoteStat
@@ -54,6 +55,17 @@ def test_two_hashes_of_the_server_s_kind_alone_decide():
     assert not already_there(known, 10, 100 * SECOND, "a", shown, "h2"), "what it shows is not what we have"
     assert already_there(known, 10, 100 * SECOND, "a", shown), "no local hash: the revision tells"
     assert not already_there(known, 10, 100 * SECOND, "a", shown._replace(rev="rev2"))
+
+
+def test_what_another_protocol_left_is_trusted_only_as_it_was_left():
+    left = Known(RemoteStat(10, 100), "a")
+    assert was_left(left, 10, "a", RemoteStat(10, 100))
+    assert was_left(left, 10, "a", RemoteStat(10, None)) and was_left(Known(RemoteStat(10, None), "a"), 10, "a", RemoteStat(10, 7))
+    assert not was_left(left, 10, "a", None)
+    assert not was_left(left, 10, "b", RemoteStat(10, 100)), "another content here"
+    assert not was_left(left, 10, "a", RemoteStat(11, 100)) and not was_left(left, 11, "a", RemoteStat(11, 100))
+    assert not was_left(left, 10, "a", RemoteStat(10, 101)), "written by somebody since"
+    assert not was_left(left._replace(reach=(20, "b")), 10, "a", RemoteStat(10, 100)), "an append was begun"
 
 
 def sha(data):

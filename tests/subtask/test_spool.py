@@ -187,6 +187,36 @@ def test_the_queue_follows_a_change_of_destination_but_knowledge_does_not(spool)
     back.close()
 
 
+def test_over_another_protocol_what_was_left_is_known_as_such_and_not_as_our_own(spool):
+    ftp = "ftp://me@host:21/in"
+    spool.enqueue([entry("a", 1), entry("b", 1)])
+    for version in take(spool):
+        finish(spool, version)
+    other = again(spool, ftp)
+    assert other.moved and other.former == HERE and other.known("a") is None and other.sources == {}
+    other.enqueue([entry("a", 1)])
+    (version,) = take(other)
+    assert (version.known, version.former, version.compare) == (None, Known(RemoteStat(11, 1), "d1"), False)
+    finish(other, version)
+    other = again(other, ftp)
+    other.enqueue([entry("a", 2), entry("b", 1)])
+    found = {version.name: version for version in take(other)}
+    assert found["a"].known == Known(RemoteStat(11, 1), "d1") and found["a"].former is None, "it has one of its own by now"
+    assert found["b"].former == Known(RemoteStat(11, 1), "d1"), "and that over a restart"
+    other.not_as_left("b")
+    other.failed(found["b"].id, "not as we left it", 0.0)
+    assert next(version for version in take(other) if version.name == "b").former is None
+    finish(other, found["a"])
+    # Back again: the newer of the two counts. At another place nothing does.
+    back = again(other, HERE)
+    assert back.known("a") is None and back.former == ftp
+    back = again(back, "sftp://me@elsewhere:22/in")
+    assert back.former == ""
+    back.enqueue([entry("a", 1)])
+    assert [version.former for version in take(back)] == [None, None]
+    back.close()
+
+
 def test_temps_are_on_record_until_they_are_surely_gone(spool):
     spool.enqueue([entry("sub/a", 1)])
     (first,) = take(spool)

@@ -196,7 +196,7 @@ def test_a_server_without_active_mode_says_what_to_set(tmp_path: Path, run: Any)
     with ftp_server(tmp_path / "ftp", without=("PORT", "EPRT")) as server:
 
         async def case(work: Work) -> None:
-            with pytest.raises(TransportLost, match="PassiveMode to True"):
+            with pytest.raises(TransportLost, match=r"Switch ftp\.PassiveMode on"):
                 await work.put("a", b"x")
 
         run(server.settings(PassiveMode=False), case)

@@ -9,8 +9,11 @@ from collections.abc import Iterator, Sequence
 import click
 
 from ..config_file import load
+from ..doctor import login_files, show
+from ..doctor.finding import FAIL, WARN
 from ..dry_run import Outlook, look
-from ..exits import OK
+from ..exits import FAILED, OK
+from ..names import Names
 from ..text import amount, files, plain
 
 _SHOWN = 10
@@ -21,26 +24,43 @@ _SHOWN = 10
 @click.option("-t", "--task", "names", multiple=True, metavar="NAME", help="Only this task of the config (may be given again).")
 @click.option("-a", "--all", "everything", is_flag=True, help=f"Name every file, not only the first {_SHOWN} of each kind.")
 def command(config: str | None, names: tuple[str, ...], everything: bool) -> int:
-    """Check CONFIG (found as by 'pysubtask run') and show what would be sent, archived and skipped, and why. Nothing is
-    changed, and no server is asked: 'pysubtask doctor' does that.
+    """Check CONFIG (found as by 'pysubtask run') and show what would be sent, archived and skipped, and why. The
+    files that the config names (keys, known_hosts, certificates) are looked at, too. Nothing is changed, and no server is asked:
+    'pysubtask doctor' does that.
+
+    Exit status 0: all right; 1: a file that the config names does not do; 2: the config is wrong.
 
     \b
     pysubtask check station.toml
     """
     found = load(config, os.environ)
-    outlooks = [look(task, time.time()) for task in found.named(names)]
+    wanted = found.named(names)
+    with Names() as taken:
+        # Those that are not asked for have their names all the same.
+        every = {task.name: look(task, time.time(), taken) for task in found.tasks}
+    outlooks = [every[task.name] for task in wanted]
+    files_found = [(plan, login_files.of_plan(plan)) for task in wanted for plan in task.plans]
+    failed = sum(finding.state == FAIL for _, findings in files_found for finding in findings)
     for path in found.files:
-        click.echo(f"{plain(path)}: all right")
+        click.echo(f"{plain(path)}: {'all right' if not failed else 'the settings are right, but what they name is not:'}")
+    for plan, findings in files_found:
+        for finding in findings:
+            if finding.state in (FAIL, WARN):
+                for line in show.lines(finding, plan.extension, "toml"):
+                    click.echo(plain(line))
     for note in found.notes:
         click.echo(f"note: {plain(note)}")
     for outlook in outlooks:
         for line in lines(outlook, None if everything else _SHOWN):
             click.echo(line)
-    return OK
+    return FAILED if failed else OK
 
 
 def lines(outlook: Outlook, limit: int | None) -> Iterator[str]:
     """An outlook for people; of each list the first ``limit``."""
+    yield ""
+    yield plain(f"{outlook.name} watches:")
+    yield from _some([f"{path}: {when}" for path, when in outlook.watched], limit)
     for child in outlook.children:
         yield ""
         yield plain(f"{child.label} -> {child.destination}")

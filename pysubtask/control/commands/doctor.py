@@ -14,8 +14,9 @@ from ..exits import FAILED, OK
 
 @click.command(short_help="Find out why nothing is uploaded, and what to do about it.")
 @click.argument("config", required=False)
+@click.option("--speed", is_flag=True, help="Measure the speed of an upload too; it sends a megabyte at most.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
-def command(config: str | None, as_json: bool) -> int:
+def command(config: str | None, speed: bool, as_json: bool) -> int:
     """Look at this machine and at each destination the way an upload goes, with a small file of its own that is removed again.
     What fails comes with the line for the config or the command to run. It takes thirty seconds at most.
 
@@ -35,7 +36,7 @@ def command(config: str | None, as_json: bool) -> int:
     said = _Said(quiet=as_json)
     for note in notes:
         said.text(note)
-    asyncio.run(rounds.run(targets, said))
+    asyncio.run(rounds.run(targets, said, speed=speed))
     if as_json:
         click.echo(json.dumps(said.page(time.monotonic() - began), indent=1))
     else:

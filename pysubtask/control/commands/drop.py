@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
-from ..steer import command_line, give, task_option
+from ..steer import command_line, give, tasks_option
 from ..text import plain
 
 
 @click.command(short_help="Take files out of the queue: they are not sent.")
-@task_option
+@tasks_option
 @click.argument("names", nargs=-1, required=True, metavar="FILE...")
-def command(task: str | None, names: tuple[str, ...]) -> int:
+def command(tasks: tuple[str, ...], names: tuple[str, ...]) -> int:
     """Take these files (remote names or paths) out of the queue. The data files are left alone, and are sent again when they
     change or are notified. One that is on its way is paused first: 'pysubtask pause FILE'.
 
     \b
     pysubtask drop big.avi
     """
-    return give(task, "drop", {"names": list(names)}, command_line(), words=_words)
+    return give(tasks, "drop", {"names": list(names), "cwd": os.getcwd()}, command_line(), words=_words)
 
 
 def _words(result: Any) -> str:

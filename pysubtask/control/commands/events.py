@@ -8,9 +8,9 @@ import click
 
 from ...common.events import Event, Tail
 from ..exits import OK, USAGE, CommandError
-from ..output import say, say_json, width
+from ..output import line_width, say, say_json
 from ..shown import event
-from ..tasks import Task, find, names
+from ..tasks import Task, find, names_here
 from ..text import seconds
 
 _LOOK_SECS = 0.2
@@ -21,18 +21,21 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 @click.option("-f", "--follow", is_flag=True, help="Go on showing what happens, until Ctrl-C.")
 @click.option("--since", metavar="N|TIME", help=(
     "Only what came after event N of this epoch, or since a time: 14:30, 2026-11-21T14:30, or 10m, 2h, 3d ago."))  # fmt: skip
+@click.option("-w", "--wide", is_flag=True, help="Cut nothing: a line may be longer than the terminal is wide.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each, for scripts.")
 @click.argument("tasks", nargs=-1, metavar="[TASK]...")
-def command(follow: bool, since: str | None, as_json: bool, tasks: tuple[str, ...]) -> int:
-    """Show the events of these tasks, or all, as far back as they are kept (one to two megabytes), oldest first.
+def command(follow: bool, since: str | None, wide: bool, as_json: bool, tasks: tuple[str, ...]) -> int:
+    """Show the events of these tasks, or all, as far back as they are kept (one to two megabytes), oldest first. On a terminal
+    each has one line, and what is too long for it is cut in its middle; elsewhere nothing is cut.
 
     \b
     pysubtask events --since 2h
     pysubtask events -f roof
+    pysubtask events --wide | grep refused
     """
     found = find(tasks)
     after = Since(since, time.time())
-    tails = [(task, name, Tail(task.state_dir, after=(0, 0))) for task, name in zip(found, names(found), strict=True)]
+    tails = [(task, name, Tail(task.state_dir, after=(0, 0))) for task, name in zip(found, names_here(found), strict=True)]
     while True:
         news = [(task, name, one) for task, name, tail in tails for one in _all(tail)]
         for task, name, one in sorted(news, key=lambda told: told[2].at):
@@ -41,7 +44,7 @@ def command(follow: bool, since: str | None, as_json: bool, tasks: tuple[str, ..
             if as_json:
                 say_json(line_of(name, one))
             else:
-                say([event(one, width(), time.time(), name if len(found) > 1 else "")])
+                say([event(one, line_width(unlimited=wide), time.time(), name if len(found) > 1 else "")])
         if not follow:
             return OK
         time.sleep(_LOOK_SECS)

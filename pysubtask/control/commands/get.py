@@ -11,22 +11,25 @@ import click
 from ... import defaults_config
 from ...common.config import unknown_key
 from ..exits import CommandError
-from ..steer import meant, task_option
-from ..tasks import Task
+from ..steer import tasks_option
+from ..tasks import Task, names_here
+from ..which import meant
 
 
 @click.command(short_help="Show the settings of a task.")
-@task_option
+@tasks_option
 @click.option("--all", "everything", is_flag=True, help="Also those that a running task does not take anew.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
-def command(task: str | None, everything: bool, as_json: bool, keys: tuple[str, ...]) -> None:
+def command(tasks: tuple[str, ...], everything: bool, as_json: bool, keys: tuple[str, ...]) -> None:
     """Show these settings, or all that 'pysubtask set' can change. What is secret is never shown.
 
     \b
     pysubtask get -t roof RateLimit RetryWaitSecs
     """
-    found = {child.label: _settings(child) for child in meant(task)}
+    children = meant(tasks)
+    found = {name: _settings(child, name) for child, name in zip(children, names_here(children), strict=True)}
+    extensions = {name: child.extension for child, name in zip(children, found, strict=True)}
     for label, page in found.items():
         shown = {key: page["settings"][key] for key in _chosen(label, page, keys, everything)}
         if as_json:
@@ -35,7 +38,7 @@ def command(task: str | None, everything: bool, as_json: bool, keys: tuple[str, 
         width = max(map(len, shown), default=0)
         click.echo(label)
         for key, value in shown.items():
-            unit = _units(label).get(key, "")
+            unit = _units(extensions[label]).get(key, "")
             words = " ".join(filter(None, [_word(value), unit, "(kept by 'set --keep')" if key in kept else ""]))
             click.echo(f"  {key:{width}}  {words}")
     if as_json:
@@ -45,7 +48,7 @@ def command(task: str | None, everything: bool, as_json: bool, keys: tuple[str, 
         click.echo(json.dumps(chosen, indent=1))
 
 
-def _settings(child: Task) -> dict[str, Any]:
+def _settings(child: Task, name: str) -> dict[str, Any]:
     """What the child last wrote of its settings; CommandError where there is nothing."""
     path = os.path.join(child.state_dir, "settings.json")
     try:
@@ -55,7 +58,7 @@ def _settings(child: Task) -> dict[str, Any]:
             return dict(page)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass  # said below
-    raise CommandError(f"{child.label}: {path} cannot be read. The child writes it when it starts.")
+    raise CommandError(f"{name}: {path} cannot be read. The child writes it when it starts.")
 
 
 def _chosen(label: str, page: dict[str, Any], keys: tuple[str, ...], everything: bool) -> list[str]:
@@ -67,8 +70,7 @@ def _chosen(label: str, page: dict[str, Any], keys: tuple[str, ...], everything:
     return list(keys)
 
 
-def _units(label: str) -> dict[str, str]:
-    extension = label.rpartition("/")[2]
+def _units(extension: str) -> dict[str, str]:
     return {row.key: row.unit for section in ("base", extension) for row in defaults_config.SETTINGS.get(section, ())}
 
 

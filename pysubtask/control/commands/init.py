@@ -1,48 +1,232 @@
-"""``pysubtask init``: write a config with every setting explained."""
+"""``pysubtask init``: the first config, from a URL, from a few questions, or as a template."""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import shutil
+from collections.abc import Sequence
 
 import click
 
-from ..config_file import default_file
-from ..exits import FAILED, OK, CommandError
-from ..template import template
+from ...common import address
+from .. import ask, first_config, first_questions
+from ..config_file import MAIN_FILE, default_file, find_files
+from ..exits import FAILED, OK, USAGE, CommandError
+from ..first_config import Destination, Files, Secret
+from ..output import say
+from ..secrets import read_secret
+from ..template import short, template
+from ..text import plain
+
+_PASSWORD, _TOKEN = "PYSUBTASK_PASSWORD", "PYSUBTASK_REFRESH_TOKEN"
+Line = tuple[str, str, str]
 
 
-@click.command(short_help="Write a config with every setting explained.")
-@click.argument("file", required=False, metavar="[FILE]")
-def command(file: str | None) -> int:
-    """Write a config with every setting, its meaning, range and default, and two lines to fill in: the server, and the folder
-    that is watched. Never writes over a file. Without FILE it goes where 'pysubtask run' looks for it; '-' shows it.
+@click.command(short_help="Write the first config: from a URL and what to watch, or by a few questions.")
+@click.argument("words", nargs=-1, metavar="[FILE.toml] [URL] [FOLDER|FILE]...")
+@click.option("--full", is_flag=True, help="A template with every setting, its meaning, range and default.")
+@click.option("--key", metavar="FILE", help="SFTP: the private key to log in with.")
+@click.option("--password-file", metavar="FILE", help="A file of yours with the password in its first line; it stays where it is.")
+@click.option("--app-key", metavar="KEY", help="Dropbox: the key of your app.")
+@click.option("--no-doctor", is_flag=True, help="Do not look whether the way to the server works.")
+def command(words: tuple[str, ...], full: bool, key: str | None, password_file: str | None, app_key: str | None,
+            no_doctor: bool) -> int:  # fmt: skip
+    """Write a config of a dozen lines for URL (sftp://user@host:port/folder, ftp://..., ftps://..., dropbox:/folder, or
+    user@host:folder as scp takes it) and the folders and files to watch, then look whether it works, as 'pysubtask doctor' does.
+    On a terminal the password is asked for, and so is whatever else is missing; without one it comes from PYSUBTASK_PASSWORD.
+    It is stored beside the config in a file for you alone. Nothing that is there already is written over.
+
+    Without FILE.toml the config goes where 'pysubtask run' looks for it. FILE.toml alone gets a template with two lines to fill
+    in; '-' instead of it shows what would be written, and nothing is stored. The exit status is 1 where the doctor finds what
+    must be mended.
 
     \b
+    pysubtask init ftp://web1234@files.example.org/public_html camera/ weather.csv
+    pysubtask init station.toml sftp://station7@files.example.org/incoming camera/ --key ~/.ssh/station7
     pysubtask init
     pysubtask init station.toml
+    pysubtask init --full -
     """
-    if file == "-":
-        click.echo(template(), nl=False)
+    file, url, watch = _sorted_out(words)
+    path = _path_of(file)
+    if full or (url is None and not watch and (file is not None or not ask.somebody())):
+        if full and (url is not None or watch):
+            raise click.UsageError("--full gives a template: fill in its two lines. Leave the URL and what to watch out.")
+        return _template(file, path, full)
+    if path is not None:
+        first_config.refuse_what_is_there(path)
+    if url is None and not ask.somebody():
+        raise first_questions.missing("URL", f"Say where to: {address.FORMS}.")
+    asks_all = url is None
+    to = first_questions.where_to() if url is None else first_config.destination(url)
+    place = path or os.path.join(os.getcwd(), MAIN_FILE)
+    more, secret = _login(to, place, key, password_file, app_key, asks_all=asks_all, keeps=path is not None)
+    if not watch and not ask.somebody():
+        raise first_questions.missing("What to watch", "Name a folder or a file behind the URL.")
+    watched, notes = first_config.entries(watch or first_questions.what_to_watch(), os.path.dirname(place), os.getcwd())
+    text = first_config.text_of(place, watched, to, more, stored=secret is not None or to.section == "dropbox" or (
+        path is None and to.needs_password and password_file is None))  # fmt: skip
+    if path is None:
+        say(map(plain, text.splitlines()))
         return OK
+    made = _write(path, text, to, secret)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    for variable in (_PASSWORD, _TOKEN):
+        os.environ.pop(variable, None)
+    return _go_on(made, file, examine=not no_doctor)
+
+
+def _sorted_out(words: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
+    """The config's file, the URL, and what to watch."""
+    urls = [word for word in words if address.is_address(word)]
+    if len(urls) > 1:
+        raise CommandError("Two URLs are given. Name one; for several servers make a config for each.", USAGE)
+    rest = [word for word in words if word not in urls]
+    named = [word for word in rest if word == "-" or word.endswith(".toml")]
+    if len(named) > 1:
+        raise CommandError(f"Two configs are named: {named[0]} and {named[1]}. Name one.", USAGE)
+    return (named[0] if named else None), (urls[0] if urls else None), [word for word in rest if word not in named]
+
+
+def _path_of(file: str | None) -> str | None:
+    """Where the config goes; None where it is only shown."""
+    if file == "-":
+        return None
     path = default_file(os.environ) if file is None else os.path.abspath(os.path.expanduser(file))
-    if os.path.isdir(path):
-        path = os.path.join(path, "pysubtask.toml")
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
-    except FileExistsError:
-        raise CommandError(f"{path} is there already, and stays as it is. Name another file, or edit that one.", FAILED) from None
-    except OSError as exc:
-        raise CommandError(f"{path} cannot be written ({exc.strerror}). Name a file in a folder of yours.", FAILED) from exc
-    shown = shlex.quote(path)
-    with os.fdopen(handle, "w", encoding="utf-8") as written:
-        written.write(template(shown))
+    return os.path.join(path, MAIN_FILE) if os.path.isdir(path) else path
+
+
+def _template(file: str | None, path: str | None, full: bool) -> int:
+    make = template if full else short
+    if path is None:
+        click.echo(make(), nl=False)
+        return OK
+    first_config.write_new(path, make(shlex.quote(path)))
+    shown, word = _shown(path, file), _word(path, file)
     click.echo(f"Written: {path}")
     click.echo("Fill in the two lines marked with <== (the folder, and the server), then:")
-    if file is not None and os.path.abspath(file) == path:
-        shown = shlex.quote(file)
-    click.echo(f"  pysubtask check {shown}    is the config right, and what would be sent")
-    click.echo(f"  pysubtask doctor {shown}   does the way to the server work")
-    click.echo(f"  pysubtask run {shown}      send, and go on sending")
+    click.echo(f"  pysubtask check{shown}    is the config right, and what would be sent")
+    click.echo(f"  pysubtask doctor {word}   does the way to the server work")
+    click.echo(f"  pysubtask run{shown}      send, and go on sending")
     return OK
+
+
+def _shown(path: str, file: str | None) -> str:
+    """How the next commands name the config: not at all where they find it themselves."""
+    if file is None:
+        try:
+            if find_files(None, os.environ) == [path]:
+                return ""
+        except CommandError:
+            pass
+    return f" {_word(path, file)}"
+
+
+def _word(path: str, file: str | None) -> str:
+    """The config as a word of a command, as it was given where that leads to it. (The doctor looks for none by itself.)"""
+    return shlex.quote(file if file is not None and os.path.abspath(file) == path else path)
+
+
+# ---- how to log in
+
+
+def _login(to: Destination, config: str, key: str | None, password_file: str | None, app_key: str | None, *, asks_all: bool,
+           keeps: bool) -> tuple[list[Line], Secret | None]:  # fmt: skip
+    """The lines for the login, and the secret that is stored. What belongs to another protocol is refused."""
+    if to.section == "dropbox":
+        return _dropbox(config, key, password_file, app_key, keeps=keeps)
+    if app_key is not None:
+        raise click.UsageError("--app-key is for Dropbox.")
+    if key is not None and not to.settings["UseSFTP"]:
+        raise click.UsageError("--key is for SFTP. FTP logs in with a password.")
+    if key is None and asks_all and to.settings["UseSFTP"] and password_file is None:
+        key = first_questions.key_file()
+    lines = [("KeyFile", _beside(key, config), "")] if key is not None else []
+    if password_file is not None:
+        found = os.path.abspath(os.path.expanduser(password_file))
+        read_secret("--password-file", found)
+        return [*lines, ("PasswordFile", _beside(password_file, config), "the password, for you alone")], None
+    typed = os.environ.get(_PASSWORD) or None
+    if typed is None and keeps and to.may_need_password and key is None:
+        if ask.somebody():
+            first_config.refuse_what_is_there(first_config.secret_file(config, to.section))
+            typed = first_questions.password(to)
+        elif to.needs_password:
+            raise first_questions.missing("The password", f"Give it by {_PASSWORD} or --password-file.")
+    return lines, None if typed is None else Secret(typed)
+
+
+def _dropbox(config: str, key: str | None, password_file: str | None, app_key: str | None, *, keeps: bool) -> tuple[
+        list[Line], Secret | None]:  # fmt: skip
+    if key is not None or password_file is not None:
+        raise click.UsageError("--key and --password-file are for SFTP and FTP. Dropbox has --app-key.")
+    token = os.environ.get(_TOKEN)
+    if keeps and not (token and app_key):
+        if not ask.somebody():
+            raise first_questions.missing("The login", f"Give --app-key, and the token by {_TOKEN}.")
+        store = first_config.secret_file(config, "dropbox")
+        first_config.refuse_what_is_there(store)
+        os.makedirs(os.path.dirname(store), exist_ok=True)
+        app_key = first_questions.dropbox_login(app_key, store)
+    lines = [("AppKey", app_key or "", "of your Dropbox app")]
+    return lines, Secret(token) if token and keeps else None
+
+
+def _beside(file: str, config: str) -> str:
+    """A file as the config names it: below its folder relative, elsewhere absolute; ~ stays ~."""
+    if file.startswith("~"):
+        return file
+    path, folder = os.path.abspath(file), os.path.dirname(config)
+    return os.path.relpath(path, folder) if path.startswith(os.path.join(folder, "")) else path
+
+
+def _write(path: str, text: str, to: Destination, secret: Secret | None) -> Files:
+    made = first_config.write(path, text, to.section, secret)
+    beside = first_config.secret_file(path, to.section)
+    name = os.path.basename(beside)
+    kept = f", and beside it {name} with the {'password' if to.section == 'ftp' else 'login'}" if f'"{name}"' in text else ""
+    click.echo(f"Written, for you alone: {path}{kept}.\n")
+    say(map(plain, text.splitlines()))
+    return made
+
+
+# ---- what comes next
+
+
+def _go_on(made: Files, file: str | None, *, examine: bool) -> int:
+    """Look whether it works, and say how to go on."""
+    shown = _shown(made.config, file)
+    status = OK
+    if examine:
+        from .doctor import command as doctor
+
+        click.echo()
+        status = doctor.main([made.config], prog_name="pysubtask doctor", standalone_mode=False)
+    click.echo()
+    if status != OK:
+        kept = f" (The password is the first line of {plain(made.secret)}.)" if made.secret is not None else ""
+        click.echo(f"The config stays. Mend what is said above, then:{kept}")
+        click.echo(f"  pysubtask doctor {_word(made.config, file)}   once more\n  pysubtask run{shown}   send, and go on sending")
+        return FAILED
+    words = [*([made.config] if shown else []), "--install", *_service_name(made.config, bool(shown))]
+    steps = [(f"run{shown}", "send, and go on sending, until Ctrl-C"), ("status", "from another terminal: what was sent")]
+    if shutil.which("systemctl") is not None:
+        steps.append((f"service {shlex.join(words)}", "have systemd run it, at every boot"))
+    wide = max(len(step) for step, _ in steps)
+    click.echo("\n".join(["Next:", *(f"  pysubtask {step:<{wide}}   {what}" for step, what in steps)]))
+    if len(steps) < 3:
+        return OK
+    if ask.somebody() and ask.for_consent("Install that service now?"):
+        from .service import command as install
+
+        return int(install.main(words, prog_name="pysubtask service", standalone_mode=False) or OK)
+    return OK
+
+
+def _service_name(config: str, named: bool) -> list[str]:
+    """A second station has a service of its own."""
+    stem = re.sub(r"[^A-Za-z0-9_.-]", "-", os.path.splitext(os.path.basename(config))[0])
+    return ["--name", f"pysubtask-{stem}"] if named and stem != "pysubtask" else []

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 
-from ..steer import command_line, give, task_option
+from ..said import connection_first
+from ..steer import command_line, give, tasks_option
+from ..text import plain
 
 
 @click.command(short_help="Say that files have news.")
-@task_option
+@tasks_option
 @click.argument("files", nargs=-1, metavar="[FILE]...")
-def command(task: str | None, files: tuple[str, ...]) -> int:
+def command(tasks: tuple[str, ...], files: tuple[str, ...]) -> int:
     """Notify these files, or, without a name, every file that the task names one by one (folders are watched by
     themselves). The same as a touch of FILE.notify, but it says when a file is not watched.
 
     \b
     pysubtask notify -t roof data/today.csv
     """
-    return give(task, "notify", {"files": list(files), "cwd": os.getcwd()}, command_line())
+    return give(tasks, "notify", {"files": list(files), "cwd": os.getcwd()}, command_line(), words=_words)
+
+
+def _words(result: Any) -> str:
+    return connection_first(result, f"notified {', '.join(map(plain, result['notified'])) or 'nothing'}")

@@ -6,10 +6,10 @@ import os
 
 import click
 
+from ...common import address
 from ..exits import FAILED, OK
 from ..task_values import forget_secrets
 
-PASSWORD_VARIABLE = "PYSUBTASK_PASSWORD"
 _INTERRUPTED = 130
 
 
@@ -28,18 +28,19 @@ def command(words: tuple[str, ...], name: str | None, tries: int | None, timeout
     """Upload files under their own names: temp name, verified, renamed, as a task does it. Cut off or ended, it goes on where
     it was when the same command is run again. The exit status is 0 when every file is there.
 
-    DEST is sftp://user@host:port/folder, ftp://..., ftps://... or dropbox:/folder, or the name of a task of a config, whose
-    destination and settings are taken. A folder is relative to the one a login starts in (with // from the root). Host keys
-    are verified. A password comes from --password-file or PYSUBTASK_PASSWORD, never from the URL.
+    DEST is sftp://user@host:port/folder, ftp://..., ftps://..., dropbox:/folder, user@host:folder as scp takes it (that is
+    SFTP), or the name of a task of a config, whose destination and settings are taken. A folder is relative to the one a login
+    starts in (with // from the root). Host keys are verified. A password comes from --password-file or PYSUBTASK_PASSWORD, never
+    from the URL; on a terminal it is asked for where one is needed.
 
     \b
     pysubtask push report.pdf sftp://station7@files.example.org/incoming
+    pysubtask push report.pdf station7@files.example.org:incoming
     pysubtask push *.csv roof --timeout 600
     """
-    import asyncio
-
     from ...transports import transport_class
     from ..push import files, place
+    from ..push.password import VARIABLE, Password
     from ..push.record import Record
     from ..push.sender import Limits, Sender
     from ..push.show import show_for
@@ -49,25 +50,29 @@ def command(words: tuple[str, ...], name: str | None, tries: int | None, timeout
     if not paths:
         raise click.UsageError("Name at least one file, and then where it goes: pysubtask push FILE sftp://user@host/folder")
     environ = dict(os.environ)
-    password = environ.get(PASSWORD_VARIABLE) or None
+    password = environ.get(VARIABLE) or None
     if password_file is not None:
         password = read_secret("--password-file", password_file)
-    if place.is_url(dest):
+    if address.is_address(dest):
         target = place.of_url(dest, options, password, environ)
     else:
         target = place.of_task(dest, config, options, password, environ)
-    for variable in (PASSWORD_VARIABLE, *place.TOKENS.values()):
+    for variable in (VARIABLE, *place.TOKENS.values()):
         os.environ.pop(variable, None)
     forget_secrets(os.environ)
     wanted = files.named(paths, name)
     destination = transport_class(target.transport).identity(target.settings)
+    asked = Password(target.section, target.settings, destination)
+    if asked.is_missing():
+        target.settings["Password"] = asked.ask()
     record = Record(destination, [own for _, own in wanted])
     keep = True
     try:
         with show_for(destination) as show:
             limits = Limits(tries or int(target.settings["RetryCount"]), timeout)
+            asked.pause = show.clear
             sender = Sender(target, wanted, record, limits, show)
-            outcomes = asyncio.run(sender.run())
+            outcomes = sender.run(asked)
             keep = sender.worth_keeping()
     except KeyboardInterrupt:
         click.echo("pysubtask: broken off. Run the same command again, and it goes on.", err=True)

@@ -9,18 +9,20 @@ from typing import Any
 import click
 
 from ..exits import OK, CommandError
-from ..output import say, say_json, width
-from ..steer import command_line, meant, task_option
-from ..tasks import Task
+from ..output import line_width as width
+from ..output import say, say_json
+from ..steer import command_line, tasks_option
+from ..tasks import Task, names_here
 from ..text import amount, files, plain, seconds, span, table, wrapped
+from ..which import meant
 from ..why import not_queued
 
 
 @click.command(short_help="Show what waits, and why: refused and paused files with their reason.")
-@task_option
+@tasks_option
 @click.option("-n", "--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="At most so many files.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
-def command(task: str | None, limit: int, as_json: bool) -> int:
+def command(tasks: tuple[str, ...], limit: int, as_json: bool) -> int:
     """Show the files in the queue of a task, oldest first: those that wait, those on their way, those that the server refuses
     (parked) with its reason, and paused ones with who did that. Works when the child is dead, too.
 
@@ -29,18 +31,19 @@ def command(task: str | None, limit: int, as_json: bool) -> int:
     \b
     pysubtask queue -t roof
     """
-    found = [(child, queue_of(child, limit)) for child in meant(task)]
+    children = meant(tasks)
+    found = [(name, queue_of(child, limit, name)) for child, name in zip(children, names_here(children), strict=True)]
     if as_json:
-        say_json([{"child": child.label, "alive": alive, "queue": rows} for child, (rows, alive) in found])
+        say_json([{"child": name, "alive": alive, "queue": rows} for name, (rows, alive) in found])
         return OK
-    for child, (rows, alive) in found:
+    for child, (name, (rows, alive)) in zip(children, found, strict=True):
         now = time.time()
         also = not_queued(child.page() or {}, now) if alive else []
-        say(lines_of(child.label, rows, width(), now, alive=alive, limit=limit, also=also))
+        say(lines_of(name, rows, width(), now, alive=alive, limit=limit, also=also))
     return OK
 
 
-def queue_of(child: Task, limit: int) -> tuple[Sequence[Mapping[str, Any]], bool]:
+def queue_of(child: Task, limit: int, name: str) -> tuple[Sequence[Mapping[str, Any]], bool]:
     """The queue, and whether a living child told it. CommandError where nobody can."""
     if child.holder() is None:
         from ...subtask.look import look
@@ -52,12 +55,12 @@ def queue_of(child: Task, limit: int) -> tuple[Sequence[Mapping[str, Any]], bool
             ], False
         if child.holder() is None:
             raise CommandError(
-                f"{child.label}: no child runs and its queue cannot be read (perhaps it has none, or is another user's); "
+                f"{name}: no child runs and its queue cannot be read (perhaps it has none, or is another user's); "
                 "'pysubtask status' shows what is known."
             )
-    reply = child.order("queue", {"limit": limit}, command_line())
+    reply = child.order("queue", {"limit": limit}, command_line(), name=name)
     if not reply.ok:
-        raise CommandError(f"{child.label}: {reply.error}")
+        raise CommandError(f"{name}: {reply.error}")
     return reply.result, True
 
 

@@ -9,20 +9,21 @@ import click
 
 from ...common.receipts import Receipt, read_receipts
 from ..exits import FAILED, OK
-from ..output import say, say_json, width
-from ..steer import task_option
-from ..tasks import find, names
+from ..output import line_width as width
+from ..output import say, say_json
+from ..steer import tasks_option
+from ..tasks import find, names_here
 from ..text import amount, clock, plain, seconds, wrapped
 
 _HOW = {"size": "its size was compared", "hash": "its digest was compared", "hook": "process_notify returned"}
 
 
 @click.command(short_help="Show what was delivered, when, where, and how that was verified.")
-@task_option
+@tasks_option
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each, for scripts.")
 @click.option("-n", "--last", type=click.IntRange(min=1), help="Only the last so many.")
 @click.argument("files", nargs=-1, metavar="[FILE]...")
-def command(task: str | None, as_json: bool, last: int | None, files: tuple[str, ...]) -> int:
+def command(tasks: tuple[str, ...], as_json: bool, last: int | None, files: tuple[str, ...]) -> int:
     """Show the receipts of these data files (paths or remote names), or of all, oldest first. A receipt is written when the
     server has the file, verified; it proves which content (size, time, SHA-256) stood where and when. The exit status is 1
     where one of the files has none.
@@ -32,9 +33,10 @@ def command(task: str | None, as_json: bool, last: int | None, files: tuple[str,
     pysubtask receipts -n 20
     """
     wanted = {name for file in files for name in (file, os.path.abspath(file))}
-    children = find([task] if task else [])
+    children = find(tasks)
     found: list[tuple[str, Receipt]] = [
-        (name, receipt) for child, name in zip(children, names(children), strict=True) for receipt in read_receipts(child.state_dir)
+        (name, receipt) for child, name in zip(children, names_here(children), strict=True)
+        for receipt in read_receipts(child.state_dir)
         if not files or receipt.path in wanted or receipt.name in wanted
     ]  # fmt: skip
     found.sort(key=lambda pair: pair[1].at)

@@ -3,58 +3,64 @@
 from __future__ import annotations
 
 import os
-import time
 
 import click
 
-from ...common.lock import StateLock
-from ...common.requests import myself, reply_to, send
+from ...common.lock import Holder, StateLock
+from ...common.process import is_alive
+from ...common.requests import myself, reply_to, send, withdraw
 from .. import tasks
 from ..exits import FAILED, NO_ANSWER, NO_TASK, OK, CommandError
 from ..runner import RELOAD
 from ..running import RUN_LOCK, task_folder
 from ..steer import command_line, task_option
+from ..which import grouped, several
 
 _PATIENCE_SECS = 60.0
-_LOOK_SECS = 0.05
 
 
 @click.command(short_help="Have 'pysubtask run' take up what was changed in its config.")
 @task_option
 def command(task: str | None) -> int:
     """Have 'pysubtask run' read its config again and apply what changed, and only that: live settings at once, others by
-    starting the tasks anew that they are for. A config with a problem changes nothing, and the problem is told.
+    starting the tasks anew that they are for. A config with a problem changes nothing, and the problem is told. The answer
+    comes when all of that is done. With several 'pysubtask run', -t names a task of the one that is meant.
 
     \b
     pysubtask reload
     """
-    runners: dict[int, tuple[str, str]] = {}
-    for child in tasks.find([task] if task else []):
-        folder = task_folder(child.state_dir)
-        holder = StateLock(os.path.join(folder, RUN_LOCK)).holder()
+    runners: dict[Holder, list[list[tasks.Task]]] = {}
+    for children in grouped(tasks.find([task] if task else [])):
+        holder = StateLock(os.path.join(task_folder(children[0].state_dir), RUN_LOCK)).holder()
         if holder is not None:
-            runners.setdefault(holder.pid, (child.task, folder))
+            runners.setdefault(holder, []).append(children)
     if not runners:
         what = f"The task {task!r} is not run" if task else "No task is run"
         raise CommandError(f"{what} by 'pysubtask run', so there is nothing to reload: an app reads its own config.", NO_TASK)
-    worst = OK
-    for name, folder in runners.values():
-        worst = max(worst, _reload(name, folder))
-    return worst
+    if len(runners) > 1:
+        raise several(task, [children for found in runners.values() for children in found], "tasks of several 'pysubtask run'")
+    ((runner, found),) = runners.items()
+    return _reload(found[0][0].name, task_folder(found[0][0].state_dir), runner)
 
 
-def _reload(name: str, folder: str) -> int:
+def _reload(name: str, folder: str, runner: Holder) -> int:
     id = send(folder, RELOAD, {}, myself(command_line()))
-    until = time.monotonic() + _PATIENCE_SECS
-    while (reply := reply_to(folder, id)) is None:
-        if StateLock(os.path.join(folder, RUN_LOCK)).holder() is None:
-            raise CommandError(f"{name}: 'pysubtask run' has just ended; it reads the config when it is started again.", NO_ANSWER)
-        if time.monotonic() >= until:
-            raise CommandError(f"{name}: no answer within {_PATIENCE_SECS:g} s. The log of 'pysubtask run' says why.", NO_ANSWER)
-        time.sleep(_LOOK_SECS)
+    # Who answers is that process: its locks come and go with its tasks.
+    reply, there = tasks.answered(
+        lambda: reply_to(folder, id), lambda: is_alive(runner.pid, runner.start), _PATIENCE_SECS
+    )  # fmt: skip
+    if not there:
+        # Another one that is started meanwhile has nothing to take up: it has read the config just now, and may say so.
+        withdraw(folder, id)
+        reply = reply_to(folder, id)
+    if reply is None:
+        said = (f"no answer within {_PATIENCE_SECS:g} s. The log of 'pysubtask run' says why" if there else
+                f"'pysubtask run' (process {runner.pid}) has ended without an answer; it reads the config when it is started "
+                "again")  # fmt: skip
+        raise CommandError(f"{name}: {said}.", NO_ANSWER)
+    for line in reply.result or []:
+        click.echo(line)
     if not reply.ok:
         click.echo(f"pysubtask: {reply.error}", err=True)
         return FAILED
-    for line in reply.result:
-        click.echo(line)
     return OK

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import click
 
-from ..steer import command_line, give, task_option
+from ..steer import command_line, give, nobody_starts, tasks_option
 
 
 @click.command(short_help="Have a task begin anew.")
-@task_option
-def command(task: str | None) -> int:
+@tasks_option
+def command(tasks: tuple[str, ...]) -> int:
     """Have a task drop its connection and begin anew, with the settings of its config (and those kept by 'set --keep').
     Nothing that is queued is lost.
 
     \b
     pysubtask reset -t roof
     """
-    return give(task, "reset", {}, command_line(), may_be_dead=True)
+    return give(tasks, "reset", {}, command_line(), may_be_dead=True, if_dead=nobody_starts)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import click
 
-from ..steer import command_line, give, task_option
+from ..said import connection_first
+from ..steer import command_line, give, tasks_option
+from ..text import plain
 
 
 @click.command(short_help="Go on with what was paused.")
-@task_option
+@tasks_option
 @click.argument("names", nargs=-1, metavar="[FILE]...")
-def command(task: str | None, names: tuple[str, ...]) -> int:
+def command(tasks: tuple[str, ...], names: tuple[str, ...]) -> int:
     """End the pause of some files, or, without a name, every pause of the task.
 
     \b
     pysubtask resume -t roof big.avi
     """
-    return give(task, "resume", {"names": list(names)}, command_line())
+    return give(tasks, "resume", {"names": list(names), "cwd": os.getcwd()}, command_line(), words=_words)
+
+
+def _words(result: Any) -> str:
+    return connection_first(result, f"resumed {', '.join(map(plain, result['resumed'])) or 'nothing'}")

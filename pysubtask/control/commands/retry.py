@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
-from ..steer import command_line, give, task_option
+from ..said import connection_first
+from ..steer import command_line, give, tasks_option
 from ..text import files
 
 
 @click.command(short_help="Offer refused and waiting files again at once.")
-@task_option
+@tasks_option
 @click.argument("names", nargs=-1, metavar="[FILE]...")
-def command(task: str | None, names: tuple[str, ...]) -> int:
+def command(tasks: tuple[str, ...], names: tuple[str, ...]) -> int:
     """Offer these files (remote names or paths), or all, to the server again at once: also those that it refused. Paused ones
-    stay paused.
+    stay paused. A wait for the next connection ends, too; after a refused login there is one extra try a minute, so that no
+    account gets locked, and the answer says when.
 
     \b
     pysubtask retry
     pysubtask retry -t roof big.avi
     """
-    return give(task, "retry", {"names": list(names)}, command_line(), words=_words)
+    return give(tasks, "retry", {"names": list(names), "cwd": os.getcwd()}, command_line(), words=_words)
 
 
 def _words(result: Any) -> str:
-    return f"{files(result['offered'])} offered again" if result["offered"] else "nothing waits"
+    return connection_first(result, f"{files(result['offered'])} offered again" if result["offered"] else "nothing waits")

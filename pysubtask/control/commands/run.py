@@ -42,11 +42,17 @@ def command(config: str | None, names: tuple[str, ...], name: str | None) -> int
         return _own(config, name, Notifier(environ))
     if name is not None:
         raise click.UsageError("--name is for MODULE:CLASS; a task of a config is chosen with --task.")
+    from ...transports import check_library
+    from ..dry_run import transport_of
+
     told: set[str] = set()
 
     def read() -> Sequence[TaskConfig]:
         found = load(config, environ)
         tasks = found.named(names)
+        for task in tasks:
+            for plan in task.plans:
+                check_library(transport_of(plan))  # else each child would say so, again and again
         for note in found.notes:
             if note not in told:
                 told.add(note)

@@ -27,6 +27,7 @@ def command(config: str | None, secs: float, seed: int | None, as_json: bool) ->
     pysubtask selftest station.toml
     pysubtask selftest demo_config.py --secs 300 --seed 7
     """
+    from ...transports import transport_class
     from ..doctor import rounds
     from ..selftest.report import lines
     from ..selftest.run import SelfTest
@@ -35,6 +36,8 @@ def command(config: str | None, secs: float, seed: int | None, as_json: bool) ->
     hidden = [target.label for target in targets if target.hidden]
     if hidden:
         raise CommandError(f"{', '.join(hidden)}: the password is kept from everybody who looks. Run: pysubtask selftest CONFIG")
+    for target in targets:
+        transport_class(target.transport)  # a library that is missing is said before anything is begun
     drawn = random.randrange(10**6) if seed is None else seed
     if not as_json:
         click.echo(f"seed {drawn}, {secs:g} s for each destination; Ctrl-C ends it and cleans up")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 from collections.abc import Sequence
 
 import click
 
-from ...common import registry
+from ...common import advice, registry
 from ...common.program import for_others, here, interpreter
 from ..config_file import DROP_INS, Config, load
 from ..config_task import TaskConfig
@@ -83,7 +82,8 @@ def _service(
     for path in found.files:
         info = os.stat(path)
         if owner.pw_uid not in (0, info.st_uid) and not info.st_mode & 0o004:
-            notes.append(f"the user {owner.pw_name} may not read the config. Run: chown {owner.pw_name} {shlex.quote(path)}")
+            run = "".join(f" Run: {line}" for line in advice.hand_over_config(path, owner.pw_name))
+            notes.append(f"the user {owner.pw_name} may not read the config {path}.{run}")
     for task in tasks:
         for entry in task.entries:
             folder = entry.path if entry.kind == "dir" else os.path.dirname(entry.path)
@@ -131,7 +131,7 @@ def _install(service: Service, text: str) -> list[str]:
         notes.append(f"systemd does not know of it yet ({problem}). Run: {' '.join(words)} daemon-reload")
     click.echo(f"Start it, now and at every boot:  {' '.join(words)} enable --now {quoted(service.name)}")
     if not system:
-        click.echo("It ends when you log out, unless you run:  loginctl enable-linger")
+        click.echo(f"It ends when you log out, unless you run:  {advice.STAY_AFTER_LOGOUT}")
     return notes
 
 

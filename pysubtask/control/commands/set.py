@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 from ..exits import USAGE, CommandError
-from ..steer import command_line, give, task_option
+from ..steer import command_line, give, tasks_option
 
 
 @click.command(short_help="Change settings of a running task.")
-@task_option
+@tasks_option
 @click.option("--keep", is_flag=True, help="Keep the values over restarts, until the config says something else.")
 @click.argument("settings", nargs=-1, required=True, metavar="KEY=VALUE...")
-def command(task: str | None, keep: bool, settings: tuple[str, ...]) -> int:
+def command(tasks: tuple[str, ...], keep: bool, settings: tuple[str, ...]) -> int:
     """Change settings at once: all of them, or none where one is wrong. 'pysubtask get' shows which can be set.
 
     \b
@@ -25,7 +25,7 @@ def command(task: str | None, keep: bool, settings: tuple[str, ...]) -> int:
         if not equals or not key:
             raise CommandError(f"{word!r} is no setting: write it as KEY=VALUE, without blanks around the '='.", USAGE)
         wanted[key] = value
-    return give(task, "set", {"settings": wanted, "keep": keep}, command_line(), words=_said)
+    return give(tasks, "set", {"settings": wanted, "keep": keep}, command_line(), words=_said)
 
 
 def _said(result: dict[str, object]) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import click
 
-from ..steer import command_line, give, task_option
+from ..steer import command_line, give, nobody_starts, tasks_option
+from ..which import waits_for_a_start
 
 
 @click.command(short_help="Start a task that was stopped.")
-@task_option
-def command(task: str | None) -> int:
+@tasks_option
+def command(tasks: tuple[str, ...]) -> int:
     """Start a task that 'pysubtask stop' has stopped. Its app, or 'pysubtask run', must be running: that is who starts it.
+    Without -t it is the only task that is stopped and can be started.
 
     \b
     pysubtask start -t roof
     """
-    return give(task, "start", {}, command_line(), may_be_dead=True)
+    return give(tasks, "start", {}, command_line(), may_be_dead=True, pick=waits_for_a_start, if_dead=nobody_starts)

@@ -10,7 +10,7 @@ from ..exits import NO_TASK, OK, CommandError
 from ..glance import glance
 from ..output import colour, coloured, say, say_json, width
 from ..shown import status
-from ..tasks import find, names
+from ..tasks import NONE_KNOWN, find, names_here
 
 
 @click.command(short_help="Show what is queued, moving, delivered and failing, and why.")
@@ -32,14 +32,12 @@ def command(as_json: bool, tasks: tuple[str, ...]) -> int:
     pysubtask status roof --json
     """
     meant = find(tasks)
-    found = [glance(task, time.time(), name) for task, name in zip(meant, names(meant), strict=True)]
+    found = [glance(task, time.time(), name) for task, name in zip(meant, names_here(meant), strict=True)]
     if as_json:
         say_json({"tasks": [one.as_json() for one in found]})
         return OK
     if not found:
-        raise CommandError(
-            "No task is known here. An app or 'pysubtask run' starts one; 'pysubtask init' makes a config for it.", NO_TASK
-        )
+        raise CommandError(NONE_KNOWN, NO_TASK)
     lines = status(found, width())
     say(map(colour, lines) if coloured() else lines)
     return OK

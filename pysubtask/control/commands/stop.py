@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import click
 
-from ..steer import command_line, give, task_option
+from ..exits import OK
+from ..steer import command_line, give, tasks_option
+from ..tasks import Task
 
 
 @click.command(short_help="Stop a task; what is queued stays queued.")
-@task_option
-def command(task: str | None) -> int:
+@tasks_option
+def command(tasks: tuple[str, ...]) -> int:
     """Have a task send what is queued, for StopWaitSecs at most, and end. Its app does not start it again by itself;
-    'pysubtask start' does, and a start of the app. Files notified meanwhile are sent then.
+    'pysubtask start' does, and a start of the app. Files notified meanwhile are sent then. Where no child runs, and nobody is
+    about to start one, nothing is ordered.
 
     \b
     pysubtask stop -t roof
     """
-    return give(task, "stop", {}, command_line())
+    return give(tasks, "stop", {}, command_line(), if_dead=_stopped)
+
+
+def _stopped(child: Task, name: str) -> tuple[int, str] | None:
+    # An order that is kept would stop the child that somebody starts next.
+    if child.state() != "stopped" and child.master() is not None:
+        return None
+    return OK, f"{name}: no child runs, so there is nothing to stop"

@@ -15,7 +15,7 @@ from ..following import Following
 from ..glance import glance
 from ..output import colour, coloured, height, live, say, say_json, screen, width
 from ..shown import event, watch
-from ..tasks import Task, find, names
+from ..tasks import NONE_KNOWN, Task, find, names_here
 from ..text import fit
 from .events import line_of
 
@@ -42,9 +42,7 @@ def command(as_json: bool, tasks: tuple[str, ...]) -> int:
     """
     found = find(tasks)
     if not found:
-        raise CommandError(
-            "No task is known here. An app or 'pysubtask run' starts one; 'pysubtask init' makes a config for it.", NO_TASK
-        )
+        raise CommandError(NONE_KNOWN, NO_TASK)
     if as_json or not live():
         _lines(found, as_json)
     else:
@@ -53,7 +51,7 @@ def command(as_json: bool, tasks: tuple[str, ...]) -> int:
 
 
 def _lines(found: list[Task], as_json: bool) -> None:
-    followed = [(task, name, Following(task.state_dir)) for task, name in zip(found, names(found), strict=True)]
+    followed = [(task, name, Following(task.state_dir)) for task, name in zip(found, names_here(found), strict=True)]
     alive: dict[str, bool] = {}
     while True:
         for task, name, following in followed:
@@ -94,7 +92,7 @@ def _sentence(task: Task, name: str) -> str:
 
 
 def _live(found: list[Task]) -> None:
-    called = names(found)
+    called = names_here(found)
     followed = [(name, Following(task.state_dir)) for task, name in zip(found, called, strict=True)]
     recent: deque[tuple[str, Event]] = deque(maxlen=_RECENT)
     with screen() as show:

@@ -10,11 +10,12 @@ import glob
 import os
 from collections.abc import Callable
 
+from ...common.advice import set_kernel
 from .finding import NOTE, Finding, Remedy
 
 _IN_USE = "/proc/sys/net/ipv4/tcp_congestion_control"
 _THERE = "/proc/sys/net/ipv4/tcp_available_congestion_control"
-_LINE = "sudo sysctl -w net.ipv4.tcp_congestion_control=bbr"
+_KEY = "net.ipv4.tcp_congestion_control"
 
 Read = Callable[[str], str | None]
 """The text of a file of /proc or /sys; None where it cannot be read."""
@@ -43,8 +44,8 @@ def advice(read: Read = read, loadable: Callable[[], bool] = loadable) -> Findin
     has_it = "bbr" in (read(_THERE) or "").split()
     if not has_it and not loadable():
         return None
-    command = _LINE if has_it else f"sudo modprobe tcp_bbr && {_LINE}"
+    command = set_kernel(_KEY, "bbr", module=None if has_it else "tcp_bbr")
     text = f"this kernel uses {in_use} for every connection; BBR is two to three times as fast on a link that loses packets"
-    words = "Only if the link is lossy (radio, mobile). It holds until the next boot; the same line without 'sudo sysctl -w', in "
-    words += "a file in /etc/sysctl.d, keeps it."
+    words = "Only if the link is lossy (radio, mobile). It holds until the next boot; the assignment alone, in a file "
+    words += "in /etc/sysctl.d, keeps it."
     return Finding("lossy link", NOTE, text, "bbr-off", Remedy(commands=(command,), words=words))

@@ -9,13 +9,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ...common import advice
 from ...common.errors import ConfigError, LoginRefused, TransportError
-from .finding import Finding, fail, port_of, shell_word
+from .finding import Finding, fail, port_of
 
 _LOCKED = re.compile(r"\b(?:lock(?:ed)?|disabled|suspended|blocked|banned|expired|deactivated)\b", re.IGNORECASE)
 _METHODS = re.compile(r"Permission denied \(([a-z0-9,.@-]+)\)")
 _NO_ROOM = re.compile(r"full disk or a quota|disk (?:is )?full|no space|not enough .{0,15}space|insufficient|quota|has no room|"
                       r"\b(?:552|452)\b|too large", re.IGNORECASE)
+_NEW_KEY = "~/.ssh/id_pysubtask"
+STRICT_MODES = ("Where all of that is right: sshd ignores keys without a word while the account's home, ~/.ssh or authorized_keys "
+                "there can be written by the group or others (StrictModes); have who runs the server look.")
 _CROWDED = re.compile(r"\b421\b|too many|no more logins|takes no connection now|maximum", re.IGNORECASE)
 
 
@@ -30,8 +34,8 @@ def login_finding(exc: Exception, settings: Mapping[str, Any]) -> Finding:
 def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:
     if "offers no SFTP" in said:
         return fail("login", "no-sftp", "the login works, but the server offers no SFTP to it",
-                    commands=["echo 'Subsystem sftp internal-sftp' | sudo tee -a /etc/ssh/sshd_config && "
-                              "sudo systemctl reload ssh    # on the server"])
+                    words="Have who runs the server put  Subsystem sftp internal-sftp  into its sshd_config, above the first "
+                    "Match, and reload sshd.")
     if "does not speak SFTP" in said:
         return fail("login", "login-script-prints", f"the login works, but a login script of the account prints something: {said}",
                     words="On the server, let ~/.bashrc (or what the account runs) print nothing unless a person is there: "
@@ -39,7 +43,7 @@ def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:
     if "does not take its configuration" in said:
         return fail("login", "ssh-config", said, ("SSHConfigFile", "none"))
     if "no algorithm" in said:
-        return fail("login", "no-common-algorithm", said, commands=["sudo apt-get install --only-upgrade openssh-client"],
+        return fail("login", "no-common-algorithm", said, commands=[advice.install_ssh(upgrade=True)],
                     words="Update the older of the two.")
     if isinstance(exc, LoginRefused):
         return _refused_by_ssh(said, settings)
@@ -55,7 +59,7 @@ def _refused_by_ssh(said: str, settings: Mapping[str, Any]) -> Finding:
     if found is None:
         return fail("login", "login-refused", said)
     methods = found.group(1).split(",")
-    by_hand = f"sftp{_port_word(settings)} {user + '@' if user else ''}{settings.get('Host')}"
+    host, port = str(settings.get("Host") or ""), _port(settings)
     if _LOCKED.search(said):
         return fail("login", "account-locked", f"the server says that the account is locked: {said}",
                     words="Have it unlocked by who runs the server.")
@@ -64,29 +68,26 @@ def _refused_by_ssh(said: str, settings: Mapping[str, Any]) -> Finding:
     offered = f"it takes only {', '.join(methods)}"
     if settings.get("Password") and not takes_password:
         return fail("login", "server-takes-keys-only", f"the server takes no passwords; {offered}",
-                    ("KeyFile", key or "~/.ssh/id_ed25519"), ("Password", None),
-                    commands=["ssh-keygen -t ed25519 -N '' -f ~/.ssh/id_ed25519"] if not key else [],
+                    ("KeyFile", key or _NEW_KEY), ("Password", None), commands=[advice.new_key(_NEW_KEY)] if not key else [],
                     words="All of it: make a key, have its .pub put into ~/.ssh/authorized_keys of the account, set KeyFile.")
     if settings.get("Password"):
         return fail("login", "password-refused", f"the server refuses the login of {user or 'this user'!s} with this password; "
-                    f"{offered}", commands=[by_hand],
+                    f"{offered}", commands=[advice.log_in(user, host, port)],
                     words="Check User and Password by hand; a server never says which of the two is wrong.")
     if "publickey" not in methods:
         return fail("login", "server-takes-passwords-only", f"the server takes no keys; {offered}", ("Password", "..."),
-                    words="Then let nobody else read the config: chmod 600.")
+                    words="Then let nobody else read the config.")
     if key:
-        public = shell_word(key + ".pub")
         return fail("login", "key-refused", f"the server does not accept the key {key} for {user or 'this user'}; {offered}",
-                    commands=[f"ssh-copy-id -f -i {public}{_port_word(settings, 'p')} "
-                              f"{user + '@' if user else ''}{settings.get('Host')}"],
-                    words="Have the .pub put into ~/.ssh/authorized_keys of that account; check User, too.")
+                    commands=[advice.send_key(f"{key}.pub", user, host, port)],
+                    words=f"Have the .pub put into ~/.ssh/authorized_keys of that account; check User, too. {STRICT_MODES}")
     return fail("login", "no-key-accepted", f"the server accepts none of the keys ssh has for {user or 'this user'}; {offered}",
-                ("KeyFile", "~/.ssh/id_ed25519"), ("Password", "..."), commands=[f"ssh -v {by_hand[5:]} true"],
-                words="Name the key, or the password, and check User.")
+                ("KeyFile", "~/.ssh/id_ed25519"), ("Password", "..."), commands=[advice.log_in_aloud(user, host, port)],
+                words=f"Name the key, or the password, and check User. {STRICT_MODES}")
 
 
-def _port_word(settings: Mapping[str, Any], letter: str = "P") -> str:
-    return f" -{letter} {port_of(settings)}" if int(settings.get("HostPort", -1)) > 0 else ""
+def _port(settings: Mapping[str, Any]) -> int | None:
+    return port_of(settings) if int(settings.get("HostPort", -1)) > 0 else None
 
 
 def _of_ftp(said: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:
@@ -163,11 +164,9 @@ def file_finding(check: str, exc: Exception, settings: Mapping[str, Any], folder
         return fail(check, "sync-refused", f"the server cannot put the file on its disk ({said})",
                     words="Have its disk looked at: it may be broken.")
     if re.search(r"permission|553|550|read.?only|denied|may not write", said, re.IGNORECASE) and not isinstance(exc, LoginRefused):
-        there = folder or "that folder"
         return fail(check, "no-permission", f"the login works, but it may not write into {place} ({said})",
-                    commands=[f"chown {settings.get('User') or 'USER'} {shell_word(there)} && chmod u+rwx {shell_word(there)}    "
-                              "# on the server, by who runs it"],
-                    words="Have writing allowed there (the whole server may be read-only), or take another folder:")
+                    words=f"Have who runs the server allow writing there to {settings.get('User') or 'this login'} (the whole "
+                    "server may be read-only), or take another folder:")
     if isinstance(exc, LoginRefused):
         return login_finding(exc, settings)
     if isinstance(exc, TransportError) and "no answer" in said:

@@ -12,12 +12,14 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
+from ...common import advice
 from ...common.errors import ConfigError, LoginRefused, PysubtaskError, TransportLost
+from ...transports import TRANSPORTS
 from ...transports.ssh_login import AnotherKey
-from . import certificate, network, prepare
+from . import certificate, login_files, network, prepare
 from .bbr import Read, read
 from .causes import dropbox_finding, login_finding
-from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, port_of, shell_word, warn
+from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, port_of, warn
 from .network import Address, Heard, NoAddress, NoAnswer, Resolve
 from .remote import FTPRemote, SFTPRemote, open_remote
 from .server import Visit
@@ -42,11 +44,11 @@ class Times:
 
 
 async def examine(target: Target, times: Times | None = None, resolve: Resolve = socket.getaddrinfo,
-                  read: Read = read) -> AsyncGenerator[Finding, None]:
+                  read: Read = read, *, speed: bool = False) -> AsyncGenerator[Finding, None]:
     """What is found at a destination, one after the other. Never raises but for a bug, or where it is cancelled."""
     times = times or Times()
     until = time.monotonic() + times.everything
-    async with aclosing(_Look(target, times, until, resolve, read).findings()) as findings:
+    async with aclosing(_Look(target, times, until, resolve, read, speed).findings()) as findings:
         while True:
             try:
                 async with asyncio.timeout(max(0.1, until - time.monotonic())):
@@ -61,7 +63,8 @@ async def examine(target: Target, times: Times | None = None, resolve: Resolve =
 
 
 class _Look:
-    def __init__(self, target: Target, times: Times, until: float, resolve: Resolve, read: Read) -> None:
+    def __init__(self, target: Target, times: Times, until: float, resolve: Resolve, read: Read, speed: bool) -> None:
+        self._speed = speed
         self._target, self._times, self._until, self._resolve, self._read = target, times, until, resolve, read
         # Neither a look nor what it meets may take longer than all of it has.
         self._settings: dict[str, Any] = {
@@ -83,6 +86,9 @@ class _Look:
                     ready = ready and finding.state != "fail"
                 self._place = await network.apart(lambda: prepare.endpoint(self._settings), 10.0)
             else:
+                for finding in await network.apart(lambda: login_files.look_for_ftp(self._settings), 10.0):
+                    yield finding
+                    ready = ready and finding.state != "fail"
                 self._place = _through(self._settings) if dropbox else prepare.Endpoint(
                     str(self._settings["Host"]).strip("[]"), port_of(self._settings))
         except ConfigError as exc:
@@ -122,7 +128,7 @@ class _Look:
 
     def _no_address(self, exc: NoAddress, host: str) -> Finding:
         online = is_online(self._read)
-        by_hand = f"getent hosts {shell_word(host)}"
+        by_hand = f"getent hosts {advice.word(host)}"
         if not online:
             return fail("name", "no-network", f"this machine has no network: {exc}", commands=["ip -brief address; ip route"],
                         words="Plug in, or have the modem or wireless up; pysubtask sends by itself what has gathered.")
@@ -157,7 +163,7 @@ class _Look:
                 words = f"But port {port} of it speaks {heard.kind}."
         if not settings and exc.cause == "port-closed":
             settings = (("HostPort", "the right port"),) if self._target.section == "ftp" else (("Proxy", None),)
-        host, port = shell_word(self._place.host), self._place.port
+        host, port = advice.word(self._place.host), self._place.port
         return fail("port", exc.cause, str(exc), *settings, commands=[f"nc -vz -w 5 {host} {port}"], words=words)
 
     async def _elsewhere(self) -> tuple[int, Heard] | None:
@@ -239,7 +245,8 @@ class _Look:
                 for finding in await self._identity(remote):
                     yield finding
                 yield ok("login", f"{self._as_whom()} after {took:.1f} s")
-                async with aclosing(Visit(remote, self._visit_settings(), self._until - 1.0).findings()) as findings:
+                visit = Visit(remote, self._visit_settings(), self._until - 1.0, speed=self._speed)
+                async with aclosing(visit.findings()) as findings:
                     async for finding in findings:
                         yield finding
             finally:
@@ -292,7 +299,7 @@ class _Look:
     def _refused(self, exc: Exception) -> Finding:
         if isinstance(exc, ImportError):
             return fail("login", "library-missing", f"{exc.name} is not installed",
-                        commands=[f"pip install 'pysubtask[{self._target.transport}]'"])
+                        commands=[advice.install(TRANSPORTS[self._target.transport][1])])
         return dropbox_finding(exc) if self._target.section == "dropbox" else login_finding(exc, self._settings)
 
     async def _host_key(self, exc: Exception) -> Finding:
@@ -303,21 +310,21 @@ class _Look:
         port = self._place.port
         name = self._place.host if port == 22 else f"[{self._place.host}]:{port}"
         check = ("Ask who runs the server whether that is its key "
-                 "('ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' there shows it); ")
+                 f"('{advice.show_server_key()}' there shows it); ")
         if "not the pinned" in said:
             return fail("host key", "host-key-not-pinned", f"the server is not the one whose HostKey is pinned: {keys}", *pin,
                         words=f"{check}if so, pin it. If not, somebody sits in between.")
         if "revoked" in said:
             return fail("host key", "host-key-revoked", f"{said}", words="Ask who runs the server for its new key.")
         if "another host key" in said:
-            files = " ".join(f"-f {shell_word(path)} " for path in self._place.known_hosts[:1])
+            files = [*self._place.known_hosts, None][0]
             return fail("host key", "host-key-changed", f"the server's key is another one than known_hosts has: {keys}", *pin,
-                        commands=[f"ssh-keygen {files}-R {shell_word(name)}"],
+                        commands=[advice.forget_host(name, files)],
                         words=f"{check}if so, pin it, or remove the old one and log in once by hand. If not, somebody sits in "
                               f"between.")
-        file = shell_word(self._place.known_hosts[0]) if self._settings.get("KnownHostsFile") else "~/.ssh/known_hosts"
+        file = self._place.known_hosts[0] if self._settings.get("KnownHostsFile") else "~/.ssh/known_hosts"
         return fail("host key", "host-key-unknown", f"the server is not in known_hosts: {keys}", *pin,
-                    commands=[f"ssh-keyscan -p {port} {shell_word(self._place.host)} >> {file}"],
+                    commands=[advice.learn_host(self._place.host, port, file)],
                     words=f"{check}if so, pin it.")
 
     async def _keys_shown(self) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+
+from ...common.config import is_secret
+from ..problems import in_file_words, in_toml
 
 OK, NOTE, WARN, FAIL, SKIP = "ok", "note", "warn", "fail", "skip"
 """As it should be; worth knowing; works, but not as it should; does not work; not looked at, and why."""
@@ -50,25 +51,31 @@ def setting_line(section: str, key: str, value: Any, style: str) -> str:
     """The line for a config. ``style``: "python" (``ftp.HostPort = 22``) or "toml" (``HostPort = 22`` below ``[ftp]``)."""
     if style != "toml":
         return f"{section}.{key} = {value!r}"
-    if value is None:
+    # A secret is better gone than "none", and of SSHConfigFile "none" is a value of its own.
+    if value is None and (is_secret(key) or key == "SSHConfigFile"):
         return f"remove the line {key} from [{section}]"
-    shown = json.dumps(value, ensure_ascii=False)  # TOML's basic strings, numbers and true are those of JSON
-    return f"{key} = {shown}    (in the section [{section}])"
+    return f"{key} = {in_toml(value)}    (in the section [{section}])"
 
 
 def remedy_lines(finding: Finding, section: str, style: str) -> list[str]:
     """What to do, a line each: words, lines for the config, commands."""
     remedy = finding.remedy
-    lines = [remedy.words] if remedy.words else []
+    words = in_words(remedy.words, style)
+    lines = [words] if words else []
     lines += [f"in the config:  {setting_line(section, key, value, style)}" for key, value in remedy.settings]
     return lines + [f"run:  {command}" for command in remedy.commands]
+
+
+def in_words(text: str, style: str) -> str:
+    """A text about settings in the words of the config it is for."""
+    return in_file_words(text) if style == "toml" else text
 
 
 def as_json(finding: Finding, section: str, style: str) -> dict[str, Any]:
     """For programs."""
     return {
         "check": finding.check, "state": finding.state, "text": finding.text, "cause": finding.cause or None,
-        "words": finding.remedy.words or None,
+        "words": in_words(finding.remedy.words, style) or None,
         "config": [setting_line(section, key, value, style) for key, value in finding.remedy.settings],
         "commands": list(finding.remedy.commands),
     }  # fmt: skip
@@ -95,10 +102,3 @@ def port_of(settings: Mapping[str, Any]) -> int:
     if port > 0:
         return port
     return 22 if settings.get("UseSFTP", True) else 990 if settings.get("UseTLS") == "implicit" else 21
-
-
-def shell_word(text: str) -> str:
-    """A word for a command line that a person copies."""
-    import shlex
-
-    return text if os.name == "nt" else shlex.quote(text)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+import re
 import shutil
+import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from typing import Any
 
 from ... import __version__
+from ...common import advice, limits
+from ...common.config import is_secret
 from ...common.entries import Entry
 from ...common.program import for_others
 from .bbr import Read, read
-from .finding import NOTE, SKIP, Finding, fail, ok, shell_word, size, warn
+from .finding import NOTE, SKIP, Finding, fail, ok, size, warn
 from .source import Target
 
 _MAX_WATCHES = "/proc/sys/fs/inotify/max_user_watches"
@@ -25,6 +31,7 @@ _ENOUGH_WATCHES, _ENOUGH_INSTANCES = 1024, 16
 _FIRST_YEAR = 2024
 _MOST_FOLDERS = 20_000
 _LOOK_SECS = 3.0
+_ROOM_FOR_A_CHILD = 16
 _LIBRARIES = ("asyncssh", "dropbox", "pysftp", "pyfastcdc")
 
 
@@ -35,8 +42,9 @@ def look(targets: Iterable[Target], *, read: Read = read, wall: Callable[[], flo
     found = [versions()]
     if time.gmtime(wall()).tm_year < _FIRST_YEAR:
         found.append(warn("this clock", "clock-not-set", f"it says {time.strftime('%Y-%m-%d', time.gmtime(wall()))}",
-                          commands=["sudo timedatectl set-ntp true"],
+                          commands=[advice.SET_CLOCK],
                           words="Certificates look not yet valid, and files get wrong times."))
+    found += processes(read)
     entries = next((target.entries for target in targets if target.entries is not None), None)
     if entries is None:
         found.append(Finding("watch paths", SKIP, "the config names none: they are the app's own"))
@@ -45,8 +53,48 @@ def look(targets: Iterable[Target], *, read: Read = read, wall: Callable[[], flo
             found.append(watch_path(entry))
         found += inotify(entries, read)
     for target in targets:
-        found += [state_folder(target), *free_disk(target, disk)]
+        found += [*config_file(target), state_folder(target), *free_disk(target, disk)]
     return list(dict.fromkeys(found))
+
+
+def config_file(target: Target) -> list[Finding]:
+    """Whether others may read a Python file with a secret in it; a TOML file is refused then. Silent where they may not."""
+    path = target.config_file
+    secrets = [value for key, value in target.settings.items() if is_secret(key) and isinstance(value, str) and value]
+    if path is None or not secrets or os.name != "posix":
+        return []
+    try:
+        mode = os.stat(path).st_mode
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except OSError:
+        return []  # it was read before, so this is not what is wrong
+    if not mode & 0o077 or not any(secret in text for secret in secrets):
+        return []
+    return [warn("config", "config-open", f"{path} has a password in it and can be read by others (mode {stat.S_IMODE(mode):04o})",
+                 commands=[advice.keep_private(path)])]
+
+
+def processes(read: Read = read) -> list[Finding]:
+    """Whether the system starts another thread, and a few more: a child needs some ten, and ssh. Silent where there is room."""
+    try:
+        one = threading.Thread(target=int, name="probe", daemon=True)
+        one.start()
+        one.join()
+    except RuntimeError as exc:
+        if not limits.is_limit(exc):
+            raise
+        return [no_more(read)]
+    near = [one for one in limits.limits(read) if one.used is not None and one.most - one.used < _ROOM_FOR_A_CHILD]
+    if near:
+        return [warn("processes", "process-limit-near", f"soon no more of them can be started: {near[0]}",
+                     words=f"{limits.REMEDY}.")]
+    return []
+
+
+def no_more(read: Read = read) -> Finding:
+    """Not even one thread more."""
+    return fail("processes", "process-limit", limits.reached(read), words=f"{limits.REMEDY}.")
 
 
 def versions() -> Finding:
@@ -57,7 +105,8 @@ def versions() -> Finding:
         try:
             said = subprocess.run([ssh, "-V"], stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False,
                                   env=for_others())
-            words.append(said.stderr.decode("utf-8", "replace").split(",")[0].strip())
+            version = re.match(r"\S*SSH_\S+", said.stderr.decode("utf-8", "replace"))  # anything else is a complaint
+            words.append(version[0].rstrip(",") if version else "ssh does not start")
         except (OSError, subprocess.TimeoutExpired):
             words.append("ssh does not start")
     for name in _LIBRARIES:
@@ -71,52 +120,146 @@ def versions() -> Finding:
 def watch_path(entry: Entry) -> Finding:
     """Whether what is to be watched is there and can be read."""
     path = entry.path
-    folder = path if entry.kind == "dir" else os.path.dirname(path)
+    folder = watched(entry)
     if not os.path.isdir(folder):
-        what = "it is a file" if os.path.exists(folder) else "there is no such folder"
-        return fail("watch path", "watch-path-missing", f"{folder}: {what}", commands=[f"mkdir -p {shell_word(folder)}"],
-                    words="Or mend the path in the watch entries: a relative one begins where the app is started.")
+        return _missing(folder)
     if not os.access(folder, os.R_OK | os.X_OK) or (os.path.exists(path) and not os.access(path, os.R_OK)):
-        return fail("watch path", "watch-path-unreadable", f"{path}: this user may not read it",
-                    commands=[f"ls -ld {shell_word(path)}"],
-                    words="Run pysubtask as the user who writes the files, or let this one read them.")
+        return fail("watch path", "watch-path-unreadable", f"{path}: this user may not read it", commands=[advice.look_at(path)],
+                    words=_whose(path, "read it"))
     if not os.access(folder, os.W_OK):
-        return fail("watch path", "watch-path-readonly", f"{folder}: this user may not write there, and notifies are small "
-                                                         f"files beside "
-                    "the data", commands=[f"sudo chgrp $(id -gn) {shell_word(folder)} && sudo chmod g+w {shell_word(folder)}"])
+        return fail("watch path", "watch-path-readonly", f"{folder}: this user may not write there, and the queue and the notifies "
+                    "are files beside the data", commands=[advice.look_at(folder)],
+                    words=_whose(folder, "write there"))
     if entry.kind == "file" and not os.path.exists(path):
         return Finding("watch path", NOTE, f"{path} is not there yet")
     return ok("watch path", path)
 
 
+def watched(entry: Entry) -> str:
+    """The folder that an entry watches."""
+    return entry.path if entry.kind == "dir" else os.path.dirname(entry.path)
+
+
+def _missing(folder: str) -> Finding:
+    """A folder that is not there: mistyped, not mounted, or really to be made."""
+    if os.path.exists(folder):
+        return fail("watch path", "watch-path-missing", f"{folder}: it is a file",
+                    words="Watch it as a 'file', or name a folder.")
+    above, name = os.path.split(folder)
+    text = f"{folder}: there is no such folder"
+    relative = "a relative path begins where the app is started, or beside the config"
+    if not os.path.isdir(above):
+        disk = "Is its disk mounted? " if advice.is_mount_point_missing(folder) else ""
+        return fail("watch path", "watch-path-missing", f"{text}, nor {above}",
+                    words=f"{disk}Mend the path in the watch entries: {relative}.")
+    near = near_names(name, _folders_in(above))
+    if near:
+        return fail("watch path", "watch-path-missing", f"{text}; did you mean {os.path.join(above, near[0])}?",
+                    words=f"Mend the path in the watch entries: {relative}.")
+    if advice.is_mount_point_missing(folder):
+        return fail("watch path", "watch-path-missing", text, commands=["findmnt"], words="Is its disk mounted?")
+    return fail("watch path", "watch-path-missing", text, commands=advice.make_folder(folder),
+                words=f"Make it, or mend the path in the watch entries: {relative}.")
+
+
+def _folders_in(folder: str) -> list[str]:
+    try:
+        return sorted(item.name for item in os.scandir(folder) if item.is_dir() and not item.name.startswith("."))
+    except OSError:
+        return []
+
+
+def near_names(name: str, known: Iterable[str]) -> list[str]:
+    """Names that may have been meant, the likeliest first."""
+    import difflib
+
+    known = list(known)
+    longer = [one for one in known if len(name) > 1 and one.casefold().startswith(name.casefold())]
+    return list(dict.fromkeys([*difflib.get_close_matches(name, known, n=3, cutoff=0.6), *longer]))
+
+
+def _whose(path: str, may: str) -> str:
+    """Who could help where this user may not do something; nobody is told to run as root."""
+    owner = _owner(path)
+    if owner == "root":
+        return f"{path} is root's: watch a folder of this user, or have whoever runs this machine let this user {may}."
+    return f"Run pysubtask as the user whom {path} belongs to ({owner}), or have that one let this one {may}."
+
+
+def _owner(path: str) -> str:
+    """Whose it is, as far as that can be told."""
+    try:
+        uid = os.stat(path).st_uid
+    except OSError:
+        return "its owner cannot be told"
+    try:
+        import pwd
+
+        return pwd.getpwuid(uid).pw_name
+    except (ImportError, KeyError):
+        return f"uid {uid}"
+
+
 def state_folder(target: Target) -> Finding:
     """Whether the queue can be kept where it belongs: it, or the nearest folder above it that is there."""
+    if _nowhere(target):
+        return Finding("state folder", SKIP, f"{target.state_dir} belongs into a watched folder that is not there")
     where, found = target.state_dir, target.state_dir
     while not os.path.exists(found) and os.path.dirname(found) != found:
         found = os.path.dirname(found)
     if not os.path.isdir(found):
-        return fail("state folder", "state-folder", f"{where}: {found} is a file", commands=[f"mv {shell_word(found)} "
-            f"{shell_word(found)}.old"])
+        return fail("state folder", "state-folder", f"{where}: {found} is a file", commands=[advice.look_at(found)],
+                    words="The queue needs a folder there: whoever made that file has to put it elsewhere.")
     problem = _cannot_write(found)
-    if problem:
-        return fail("state folder", "state-folder", f"{where} cannot be written: {problem}",
-                    commands=[f"sudo chown -R $(id -un) {shell_word(found)}"],
-                    words="The first watch entry's folder keeps the queue: it must be writable and have room.")
-    return ok("state folder", where)
+    if not problem:
+        return ok("state folder", where)
+    text = f"{where} cannot be written: {problem.strerror or problem}"
+    if problem.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+        return fail("state folder", "state-folder", text, commands=[advice.look_at_disk(found)],
+                    words="The disk is full, or mounted read-only (a file system with errors is, too): that must be mended first.")
+    made = os.path.dirname(os.path.dirname(where))
+    commands = _reclaim(found, made) if problem.errno in (errno.EACCES, errno.EPERM) else ()
+    if commands:
+        others = "chown" in commands[0]
+        whose = "made by another user (was it run with sudo once?)" if others else "and may not be used by its owner"
+        return fail("state folder", "state-folder", text, commands=commands, words=f"It is pysubtask's own folder, {whose}.")
+    return fail("state folder", "state-folder", text, commands=[advice.look_at(found)],
+                words=f"The first watch entry's folder keeps the queue. {_whose(found, 'write there')}")
 
 
-def _cannot_write(folder: str) -> str:
-    """Why a file cannot be made in a folder; empty where it can. Tried, since access(2) knows nothing of full disks."""
+def _nowhere(target: Target) -> bool:
+    """Whether the folder is missing that the queue and the snapshots belong into: that is said of the watch path."""
+    return target.entries is not None and bool(target.entries) and not os.path.isdir(watched(target.entries[0]))
+
+
+def _reclaim(folder: str, made: str) -> tuple[str, ...]:
+    """How a folder that we made (below ``made``, or it) can be written again: it, those of ours above it, the files in it."""
+    chain = [folder] if advice.is_ours(folder, made) else []
+    while chain and advice.is_ours(os.path.dirname(chain[0]), made):
+        chain.insert(0, os.path.dirname(chain[0]))
+    if not chain or any(os.path.islink(path) for path in chain):
+        return ()  # behind a link lies what somebody else made
+    mine = os.getuid() if hasattr(os, "getuid") else -1
+    try:
+        files = sorted(item.path for item in os.scandir(folder) if item.is_file(follow_symlinks=False))
+    except OSError:
+        files = []
+    others = [path for path in (*chain, *files) if os.lstat(path).st_uid != mine]
+    return advice.give_back(others, made) if others else advice.open_again(folder, made)
+
+
+def _cannot_write(folder: str) -> OSError | None:
+    """Why a file cannot be made in a folder; None where it can. Tried, since access(2) knows nothing of full disks."""
     path = os.path.join(folder, f".pysubtask-doctor-{os.getpid()}")
     try:
         with open(path, "xb") as file:
             file.write(b"x")
     except OSError as exc:
-        return exc.strerror or str(exc)
+        return exc
     finally:
         if os.path.exists(path):
             os.unlink(path)
-    return ""
+    return None
 
 
 def free_disk(target: Target, disk: Callable[[str], Any]) -> list[Finding]:
@@ -124,6 +267,8 @@ def free_disk(target: Target, disk: Callable[[str], Any]) -> list[Finding]:
     folder = target.bak_dir
     if folder is None:
         return []
+    if _nowhere(target):
+        return [Finding("free disk", SKIP, f"{folder} belongs into a watched folder that is not there")]
     while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)
     keep = int(target.settings.get("MinFreeBytes", 0))
@@ -131,11 +276,11 @@ def free_disk(target: Target, disk: Callable[[str], Any]) -> list[Finding]:
     text = f"{size(free)} for snapshots in {target.bak_dir}"
     if free < keep:
         return [fail("free disk", "disk-low", f"{text}; MinFreeBytes wants {size(keep)} left, so nothing is copied or sent",
-                     ("MinFreeBytes", max(0, free // 2)), commands=[f"du -xh {shell_word(folder)} | sort -h | tail"],
+                     ("MinFreeBytes", max(0, free // 2)), commands=[f"du -xh {advice.word(folder)} | sort -h | tail"],
                      words="Free some space; ArchiveToFolder and the app's old files are the usual ones.")]
     if free < 4 * keep:
         return [warn("free disk", "disk-low", f"{text}: below {size(keep)} (MinFreeBytes) nothing is sent any more",
-                     commands=[f"du -xh {shell_word(folder)} | sort -h | tail"])]
+                     commands=[f"du -xh {advice.word(folder)} | sort -h | tail"])]
     return [ok("free disk", text)]
 
 
@@ -152,10 +297,10 @@ def inotify(entries: Iterable[Entry], read: Read = read) -> list[Finding]:
         wanted = max(65536, 2 * folders)
         found.append(warn("inotify", "inotify-watches", f"{folders:,} folders to watch, and the kernel gives this user {watches:,} "
                           "watches in all: files would be found by looking, which is later",
-                          commands=[f"sudo sysctl -w fs.inotify.max_user_watches={wanted}"]))
+                          commands=[advice.set_kernel("fs.inotify.max_user_watches", wanted)]))
     if instances < _ENOUGH_INSTANCES:
         found.append(warn("inotify", "inotify-instances", f"the kernel gives this user {instances} inotify instances in all",
-                          commands=["sudo sysctl -w fs.inotify.max_user_instances=128"]))
+                          commands=[advice.set_kernel("fs.inotify.max_user_instances", 128)]))
     return found or [ok("inotify", f"{folders:,} folder{'s' * (folders != 1)} to watch, {watches:,} allowed")]
 
 
@@ -164,7 +309,7 @@ def count_folders(entries: Iterable[Entry]) -> int:
     end = time.monotonic() + _LOOK_SECS
     found = set()
     for entry in entries:
-        found.add(entry.path if entry.kind == "dir" else os.path.dirname(entry.path))
+        found.add(watched(entry))
         if entry.recursive:
             for folder, _, _ in os.walk(entry.path):
                 found.add(folder)

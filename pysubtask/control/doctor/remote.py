@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 from ...common.errors import TransportError
 from ...transports.base import Transport
-from ...transports.dropbox import DropboxTransport
 from ...transports.ftp import FTPTransport
 from ...transports.ftp.data import receive
 from ...transports.ftp.replies import Reply
@@ -274,56 +273,17 @@ class FTPRemote(FTPTransport, Remote):
         return await self.on_session(looked)
 
 
-class DropboxRemote(DropboxTransport, Remote):
-    """Through the SDK's client of the transport."""
-
-    async def call(self, name: str, *args: Any) -> Any:
-        """One call of the SDK; None where Dropbox refuses the request itself."""
-        from ...transports.dropbox.transport import _answer
-
-        here = self._connected()
-        return await here.lanes.run(_answer, getattr(here.client, name), *args)
-
-    async def kind(self, path: str) -> str:
-        if not path.strip("/"):
-            return FOLDER
-        found = await self.call("files_get_metadata", path)
-        if hasattr(found, "content_hash"):
-            return FILE
-        return FOLDER if hasattr(found, "path_lower") else MISSING
-
-    async def home(self) -> str:
-        return "/"
-
-    async def drop_folder(self, path: str) -> bool:
-        return hasattr(await self.call("files_delete_v2", path), "metadata")
-
-    async def drop_file(self, path: str) -> bool:
-        return hasattr(await self.call("files_delete_v2", path), "metadata")
-
-    async def ours_in(self, path: str) -> list[str]:
-        found = await self.call("files_list_folder", path)
-        return [entry.name for entry in getattr(found, "entries", ()) if entry.name.startswith(OURS)]
-
-    async def fetch(self, name: str, most: int) -> bytes | None:
-        found = await self.call("files_download", below(self._folder, name))
-        return bytes(found[1].content[:most]) if isinstance(found, tuple) else None
-
-    async def space(self) -> int | None:
-        found = await self.call("users_get_space_usage")
-        allocation = getattr(found, "allocation", None)
-        if allocation is None or not allocation.is_individual():
-            return None
-        return max(0, int(allocation.get_individual().allocated) - int(found.used))
-
-
 def open_remote(transport: str, settings: Mapping[str, Any], workdir: str) -> Remote:
-    """A transport that can look, not yet connected. ConfigError as from the transport itself."""
+    """A transport that can look, not yet connected. ConfigError as from the transport itself, ImportError without its library."""
     if transport == "pysftp":
         from .remote_pysftp import PySFTPRemote
 
         return PySFTPRemote(settings, workdir)
-    known: dict[str, type[Remote]] = {"sftp": SFTPRemote, "ftp": FTPRemote, "dropbox": DropboxRemote}
+    if transport == "dropbox":
+        from .remote_dropbox import DropboxRemote
+
+        return DropboxRemote(settings, workdir)
+    known: dict[str, type[Remote]] = {"sftp": SFTPRemote, "ftp": FTPRemote}
     return known[transport](settings, workdir)
 
 

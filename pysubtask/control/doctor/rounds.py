@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
+from ...common import limits
 from ...common.errors import ConfigError
 from .. import tasks
 from ..config_file import load
@@ -46,8 +47,8 @@ def targets(word: str | None) -> tuple[list[Target], list[str]]:
     return found, notes
 
 
-async def run(targets: Sequence[Target], tell: Tell, times: Times | None = None) -> list[Finding]:
-    """Look at everything; all findings, in the order in which they were told."""
+async def run(targets: Sequence[Target], tell: Tell, times: Times | None = None, *, speed: bool = False) -> list[Finding]:
+    """Look at everything; all findings, in the order in which they were told. ``speed``: measure it, with a megabyte at most."""
     found: list[Finding] = []
 
     def told(group: str, finding: Finding, target: Target | None) -> None:
@@ -55,7 +56,7 @@ async def run(targets: Sequence[Target], tell: Tell, times: Times | None = None)
         tell(group, finding, target.section if target else "base", target.style if target else style)
 
     style = targets[0].style if targets else "python"
-    looks = [asyncio.ensure_future(_all_of(target, times)) for target in targets]
+    looks = [asyncio.ensure_future(_all_of(target, times, speed)) for target in targets]
     try:
         for finding in await _here(targets):
             told(HERE, finding, None)
@@ -77,19 +78,25 @@ async def run(targets: Sequence[Target], tell: Tell, times: Times | None = None)
 async def _here(targets: Sequence[Target]) -> list[Finding]:
     try:
         return await network.apart(lambda: local.look(targets), _HERE_SECS)
+    except RuntimeError as exc:
+        if not limits.is_limit(exc):
+            raise
+        return [local.no_more()]
     except TimeoutError:
         return [fail("watch path", "disk-hangs", "a watched folder or its disk does not answer: a network disk that is gone?",
                      commands=["mount | grep -E 'nfs|cifs|fuse'"])]
 
 
-async def _all_of(target: Target, times: Times | None) -> list[Finding]:
+async def _all_of(target: Target, times: Times | None, speed: bool) -> list[Finding]:
     found = []
     try:
         # Closed even when it is cancelled: it removes then what it made on the server.
-        async with aclosing(examine(target, times)) as looking:
+        async with aclosing(examine(target, times, speed=speed)) as looking:
             async for finding in looking:
                 found.append(finding)
     except Exception as exc:  # noqa: BLE001 - a look that breaks must not hide what the others found
+        if limits.is_limit(exc):
+            return [*found, local.no_more()]
         found.append(Finding("doctor", FAIL, f"an error of the program itself: {type(exc).__name__}: {exc}", "bug"))
     return found
 

@@ -9,17 +9,18 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
+from ...common import advice
 from ...common.errors import NotAsLeft, PysubtaskError, SourceError
 from ...transports.base import Append, Copy, Job, Sent
 from ...transports.sftp import packets
 from .causes import file_finding
-from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, shell_word, size, warn
+from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn
 from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, clean, parents
 
 _LOW_SPACE = 50 * 1024 * 1024
 _LARGE_SKEW_SECS = 60
 _ROUND_TRIPS = 5
-_FIRST_PIECE, _LAST_PIECE = 64 * 1024, 8 * 1024 * 1024
+_FIRST_PIECE, _MOST = 64 * 1024, 1_000_000  # the link may be paid for by the megabyte
 _SPEED_SECS = 3.0
 _CLEAN_SECS = 5.0
 _FIRST = b"pysubtask doctor: this file is removed at once.\n"
@@ -31,7 +32,8 @@ class Visit:
     """A look at one server over one connection. ``until``: when (monotonic) it must be over but for the cleaning."""
 
     def __init__(self, remote: Remote, settings: Mapping[str, Any], until: float,
-                 wall: Callable[[], float] = time.time) -> None:
+                 wall: Callable[[], float] = time.time, *, speed: bool = False) -> None:
+        self._asked_for_speed = speed
         self._remote, self._settings, self._until, self._wall = remote, settings, until, wall
         self._mark = os.urandom(4).hex()
         self._name = f"pysubtask-doctor-{self._mark}.txt"
@@ -45,7 +47,7 @@ class Visit:
             with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as folder:
                 self._local = os.path.join(folder, "probe")
                 steps = (self._folder, self._write, self._rename, self._append, self._copy, self._sync, self._space, self._session,
-                         self._clock, self._round_trip, self._speed)
+                         self._clock, self._round_trip, *([self._speed] if self._asked_for_speed else []))
                 for step in steps:
                     async for finding in self._within_time(step):
                         yield finding
@@ -137,12 +139,9 @@ class Visit:
                 settings = [(key, candidate)]
                 break
         if self._folders:
-            place = shell_word(folder)
-            wanted = f"mkdir -p {place} && chown {self._settings.get('User') or 'USER'} {place}    # on the server, by who runs it"
-            return found._replace(
-                cause="folder-missing", text=f"the folder {folder!r} is not on the server, and this login may not make it: "
-                                             f"{found.text}",
-                remedy=Remedy(tuple(settings), (wanted,), "Have it made there, or take another folder:"))
+            text = f"the folder {folder!r} is not on the server, and this login may not make it: {found.text}"
+            words = f"Have who runs the server make it for {self._settings.get('User') or 'this login'}, or take another folder:"
+            return found._replace(cause="folder-missing", text=text, remedy=Remedy(tuple(settings), (), words))
         return found._replace(remedy=found.remedy._replace(settings=tuple(settings)))
 
     async def _rename(self) -> AsyncIterator[Finding]:
@@ -247,7 +246,7 @@ class Visit:
             yield warn("clock", "clock-apart", f"the server is {words}: one of the two is wrong, or a time zone "
                                                f"is", commands=["date -u"],
                        words="Nothing is lost by it; but times of files mislead people. Let both follow NTP "
-                       "('timedatectl set-ntp true').")
+                       f"({advice.SET_CLOCK}).")
 
     async def _round_trip(self) -> AsyncIterator[Finding]:
         took = []
@@ -258,19 +257,19 @@ class Visit:
         yield ok("round trip", f"{min(took) * 1000:.1f} ms for a question and its answer")
 
     async def _speed(self) -> AsyncIterator[Finding]:
-        piece, rate, limited = _FIRST_PIECE, 0.0, float(self._settings.get("RateLimit", 0) or 0)
+        piece, rate, sent, limited = _FIRST_PIECE, 0.0, 0, float(self._settings.get("RateLimit", 0) or 0)
         begun = time.monotonic()
         while True:
             if limited:
                 piece = max(1024, min(piece, int(limited * _SPEED_SECS / 2)))
             sent_at = time.monotonic()
             await self._upload(os.urandom(piece), None)
-            now = time.monotonic()
+            now, sent = time.monotonic(), sent + piece
             rate = piece / max(1e-6, now - sent_at)
             left = min(begun + _SPEED_SECS, self._until) - now
-            if piece >= _LAST_PIECE or limited or left <= 0:
+            if limited or left <= 0:
                 break
-            wanted = min(_LAST_PIECE, piece * 8, int(rate * left / 2))
+            wanted = min(_MOST - sent, piece * 16, int(rate * left / 2))
             if wanted <= piece:
                 break
             piece = wanted

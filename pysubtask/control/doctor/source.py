@@ -32,6 +32,8 @@ class Target(NamedTuple):
     entries: list[Entry] | None
     style: str
     hidden: tuple[str, ...] = ()
+    config_file: str | None = None
+    """The Python file that the settings are from, where they are."""
 
     @property
     def transport(self) -> str:
@@ -46,12 +48,14 @@ class Target(NamedTuple):
 
 class Config(NamedTuple):
     """A config as it was read: ``sections`` is a module, object or mapping with sections; ``watch`` its entries as they are
-    written, None where it has none; ``style`` as for a Target; ``folder`` is where its relative paths begin."""
+    written, None where it has none; ``style`` as for a Target; ``folder`` is where its relative paths begin; ``file`` the
+    Python file."""
 
     sections: Any
     watch: Any
     style: str
     folder: str
+    file: str | None = None
 
 
 def load_python(word: str) -> Config:
@@ -78,7 +82,7 @@ def load_python(word: str) -> Config:
             raise ConfigError("CONFIG", f"{where} has no {part!r}", remedy)
         found = getattr(found, part)
     watch = getattr(found, _ENTRIES, getattr(module, _ENTRIES, None))
-    return Config(found, watch, "python", os.getcwd())
+    return Config(found, watch, "python", os.getcwd(), getattr(module, "__file__", None))
 
 
 def _from_file(path: str) -> Any:
@@ -100,7 +104,8 @@ def of_config(config: Config) -> list[Target]:
     sections = check_config(config.sections)
     entries = None if config.watch is None else read_entries(config.watch, cwd=config.folder)
     folder = first_folder(entries) if entries else config.folder
-    return [of_plan(plan(name, _MODULES[name], sections, folder), entries, config.style) for name in switched_on(sections)]
+    plans = [plan(name, _MODULES[name], sections, folder) for name in switched_on(sections)]
+    return [of_plan(made, entries, config.style)._replace(config_file=config.file) for made in plans]
 
 
 def of_plan(made: Plan, entries: list[Entry] | None, style: str) -> Target:

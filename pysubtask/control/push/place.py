@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote
 
+from ...common import address
 from ...common.config import unknown_key
 from ...common.errors import ConfigError
 from ...master.destinations import plan
@@ -15,16 +15,14 @@ from ..doctor.source import Target, of_plan
 from ..exits import NO_TASK, CommandError
 from ..task_values import ROWS
 
-SCHEMES = ("sftp", "ftp", "ftps")
 TOKENS = {"RefreshToken": "PYSUBTASK_REFRESH_TOKEN", "AccessToken": "PYSUBTASK_ACCESS_TOKEN"}
 """Settings of Dropbox that an environment variable may give."""
-_IMPLICIT_TLS = 990
-_REMEDY = "Give it as sftp://user@host:port/folder, ftp://..., ftps://..., dropbox:/folder, or the name of a task of a config."
-
-
-def is_url(dest: str) -> bool:
-    """Whether this is a URL and no name of a task."""
-    return "://" in dest or dest.startswith("dropbox:")
+_WORDS = address.Words(
+    "DEST",
+    "Leave it out: it is asked for on a terminal, or give it by --password-file or PYSUBTASK_PASSWORD. On a command line every "
+    "process on this machine can read it, and your shell remembers it: if it was a real one, change it.",
+    f"Give it as {address.FORMS}, or the name of a task of a config.",
+)
 
 
 def of_url(dest: str, options: Sequence[str], password: str | None, environ: Mapping[str, str]) -> Target:
@@ -58,42 +56,9 @@ def of_task(word: str, config: str | None, options: Sequence[str], password: str
 
 
 def parsed(dest: str) -> tuple[str, dict[str, Any]]:
-    """The section and the settings that a URL says. ConfigError, which never repeats a password."""
-    scheme, _, rest = dest.partition(":")
-    place, _, path = rest.removeprefix("//").partition("/")
-    login, at, address = place.rpartition("@")
-    if ":" in login:
-        raise ConfigError(
-            "DEST", "it has a password in it, which every process on this machine can read, and your shell remembers",
-            "Leave it out, and give it by --password-file or PYSUBTASK_PASSWORD. If it was a real one, change it.",
-        )  # fmt: skip
-    if scheme == "dropbox":
-        return "dropbox", {"UseDropbox": True, "HostPath": unquote(rest).strip("/")}
-    if scheme not in SCHEMES or not rest.startswith("//"):
-        raise ConfigError("DEST", f"{scheme!r} is not known", _REMEDY)
-    if "?" in rest or "#" in rest:
-        raise ConfigError("DEST", "a ? or # has a meaning of its own in a URL", "Write %3F for ? and %23 for #.")
-    host, port = _address(address)
-    if not host:
-        raise ConfigError("DEST", "it names no host", _REMEDY)
-    values: dict[str, Any] = {"UseFTP": True, "UseSFTP": scheme == "sftp", "Host": host, "HostPath": unquote(path)}
-    if at:
-        values["User"] = unquote(login)
-    if port is not None:
-        values["HostPort"] = port
-    if scheme == "ftps":
-        values["UseTLS"] = "implicit" if port == _IMPLICIT_TLS else "explicit"
-    return "ftp", values
-
-
-def _address(text: str) -> tuple[str, int | None]:
-    """Host and port; not by urllib, which writes the host in small letters, and ssh's configuration knows the difference."""
-    host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
-    if not colon:
-        return (host or port).strip("[]"), None
-    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-        raise ConfigError("DEST", f"{port!r} is not a port", "Give a number from 1 to 65535, or leave it out.")
-    return host.strip("[]"), int(port)
+    """The section and the settings that an address says. ConfigError, which never repeats a password."""
+    section, values = address.parsed(dest, _WORDS)
+    return section, {"UseDropbox" if section == "dropbox" else "UseFTP": True, **values}
 
 
 def _options(section: str, options: Sequence[str]) -> dict[str, Any]:

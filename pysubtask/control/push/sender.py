@@ -23,6 +23,7 @@ from ...transports.base import Job, Sent, Transport
 from ..doctor.source import Target
 from . import files
 from .files import File
+from .password import Password
 from .record import Mark, Record, as_list
 
 _SIDE_BY_SIDE = 16
@@ -70,20 +71,33 @@ class Sender:
     def __init__(self, target: Target, wanted: Sequence[tuple[str, str]], record: Record, limits: Limits,
                  show: Show) -> None:
         self._target, self._record, self._limits, self._show = target, record, limits, show
+        self.refused: LoginRefused | None = None
         self._todo = {name: path for path, name in wanted}
         self._done: list[Outcome] = []
         self._reached: dict[str, int] = {}
         self._read_before: dict[str, File] = {}
         self._moved = False
 
-    async def run(self) -> list[Outcome]:
+    def run(self, password: Password) -> list[Outcome]:
         """What became of each. Never raises for what a server or a file does; ConfigError where a setting is wrong."""
+        while True:
+            asyncio.run(self._run())
+            if self.refused is None:
+                return self._done
+            # Asked for between two rounds, where Ctrl-C is at once and time does not count.
+            typed = password.instead_of(self.refused)
+            if typed is None:
+                self._give_up(password.words(self.refused))
+                return self._done
+            self._target.settings["Password"] = typed
+
+    async def _run(self) -> None:
+        self.refused = None
         try:
             async with asyncio.timeout(self._limits.secs):
                 await self._rounds()
         except TimeoutError:
             self._give_up(f"not done within {self._limits.secs:g} s (--timeout)")
-        return self._done
 
     async def _rounds(self) -> None:
         transport = open_transport(self._target.transport, self._target.settings, self._record.folder)
@@ -94,7 +108,8 @@ class Sender:
                 await transport.connect()
                 await self._round(transport)
             except LoginRefused as exc:
-                return self._give_up(str(exc))
+                self.refused = exc
+                return
             except (TransportLost, OSError) as exc:
                 losses = 1 if self._moved else losses + 1
                 if losses >= self._limits.tries:

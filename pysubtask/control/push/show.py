@@ -42,12 +42,21 @@ class Lines:
 
     def end(self, outcome: Outcome) -> None:
         if outcome.sent is not None:
-            say([line_of(outcome, self._destination)])
+            self._delivered(line_of(outcome, self._destination))
         else:
-            click.echo(f"pysubtask: {plain(outcome.path)}: not delivered: {plain(outcome.error)}", err=True)
+            self._said(f"pysubtask: {plain(outcome.path)}: not delivered: {plain(outcome.error)}")
 
     def note(self, text: str) -> None:
-        click.echo(f"pysubtask: {plain(text)}", err=True)
+        self._said(f"pysubtask: {plain(text)}")
+
+    def clear(self) -> None:
+        """Leave the terminal to somebody else: nothing is drawn until the next file begins."""
+
+    def _delivered(self, line: str) -> None:
+        say([line])
+
+    def _said(self, line: str) -> None:
+        click.echo(line, err=True)
 
 
 class Bars(Lines):
@@ -55,35 +64,58 @@ class Bars(Lines):
 
     def __init__(self, destination: str) -> None:
         super().__init__(destination)
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-            TimeRemainingColumn(), console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty(),
-        )  # fmt: skip
+        self._bars = _new_bars()
         self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> Bars:
-        self._bars.start()
-        return self
 
     def __exit__(self, *error: object) -> None:
         self._bars.stop()
 
     def begin(self, name: str, size: int) -> None:
+        self._bars.start()
         if name in self._tasks:
             self._bars.update(self._tasks[name], total=size)
         else:
             self._tasks[name] = self._bars.add_task(plain(name), total=size)
 
     def progress(self, name: str, done: int) -> None:
-        self._bars.update(self._tasks[name], completed=done)
+        if name in self._tasks:
+            self._bars.update(self._tasks[name], completed=done)
 
     def end(self, outcome: Outcome) -> None:
         if outcome.name in self._tasks:
             self._bars.remove_task(self._tasks.pop(outcome.name))
         super().end(outcome)
+
+    def clear(self) -> None:
+        self._bars.stop()
+        # Not started once more: it would take what stands above for its own, and erase it.
+        self._bars = _new_bars()
+        self._tasks.clear()
+
+    def _delivered(self, line: str) -> None:
+        if sys.stdout.isatty():
+            self._above(line)
+        else:
+            super()._delivered(line)
+
+    def _said(self, line: str) -> None:
+        self._above(line)
+
+    def _above(self, line: str) -> None:
+        """A line above the bars, by what draws them: whatever else writes there ends up beside one."""
+        encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+        shown = line.encode(encoding, "backslashreplace").decode(encoding)
+        self._bars.console.print(shown, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def _new_bars() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    return Progress(
+        TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TimeRemainingColumn(), console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False,
+    )  # fmt: skip
 
 
 def show_for(destination: str) -> Lines:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
+from ...common.advice import keep_private
 from ...common.errors import ConfigError
 from .line import Line
 
@@ -31,7 +32,7 @@ def refresh_token(settings: Mapping[str, Any]) -> str | None:
     try:
         with open(path, encoding="utf-8") as file:
             if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise ConfigError(key, f"others may read {path}", f"Run: chmod 600 {path}")
+                raise ConfigError(key, f"others may read {path}", f"Run: {keep_private(path)}")
             token = file.read(10_000).strip()
     except OSError as exc:
         raise ConfigError(key, f"{path}: {exc.strerror}", "Run: python -m pysubtask.dropbox --login --store FILE") from exc

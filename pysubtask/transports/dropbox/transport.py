@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
 
+from ...common.advice import install
 from ...common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..meter import Meter
@@ -92,7 +93,7 @@ class DropboxTransport(Transport):
             if isinstance(exc, TimeoutError):
                 raise TransportLost(f"Dropbox gave no answer within {limit:g} s") from exc
             if isinstance(exc, ImportError):
-                raise ConfigError("UseDropbox", f"it needs {exc.name}", "Run: pip install 'pysubtask[dropbox]'.") from exc
+                raise ConfigError("UseDropbox", f"it needs {exc.name}", f"Run: {install('dropbox')}.") from exc
             if isinstance(exc, FileRefused):
                 # What would condemn a file condemns the account here.
                 raise LoginRefused(str(exc)) from exc

@@ -11,12 +11,13 @@ from typing import Any, ClassVar, TypeVar
 
 from ...common.errors import NotAsLeft, TransportError, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
-from ..checksum import Checks
+from ..checksum import Checks, WrongHash
 from ..meter import Meter
 from ..pace import Pace
 from ..swap_record import SwapRecord
 from .append import Appender
-from .data import Tally
+from .checksum import check
+from .data import Tally, opened
 from .options import folder_of, identity_of, login_of, path_of
 from .pool import Pool
 from .publish import Attempt, Publisher, remove
@@ -54,6 +55,7 @@ class FTPTransport(Transport):
         self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
         self._meter = Meter()
         self._checks = Checks(settings)
+        self._checked_by = dict(settings)
         self._hung: list[threading.Thread] = []
         self._pool: Pool | None = None
         self._swaps: Swaps | None = None
@@ -136,6 +138,21 @@ class FTPTransport(Transport):
 
         async with pool.lease() as session:
             return await pool.run(session, look)
+
+    async def verify(self, job: Job) -> str:
+        pool, _ = self._open()
+        path = path_of(self._folder, job.name)
+
+        def compare() -> str:
+            with opened(job) as source:
+                try:
+                    # Of its own: what is wrong here is no fault of an upload.
+                    return check(session, path, job, source, Checks(self._checked_by))
+                except WrongHash:
+                    return ""
+
+        async with pool.lease() as session:
+            return await pool.run(session, compare)
 
     async def remove(self, names: Iterable[str]) -> set[str]:
         pool, _ = self._open()

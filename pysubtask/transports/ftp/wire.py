@@ -297,7 +297,7 @@ class Wire(ftplib.FTP):
             self.epsv = False
         said = self.ask("PASV")
         if said.code != 227:
-            raise TransportLost(f"the server gives no passive port: {said}. With ftp.PassiveMode = False it connects to here")
+            raise TransportLost(f"the server gives no passive port: {said}. With ftp.PassiveMode switched off it connects to here")
         return _port(ftplib.parse227("\n".join(said.lines))[1])
 
     def makeport(self) -> socket.socket:
@@ -312,7 +312,7 @@ class Wire(ftplib.FTP):
             else:
                 said = self.ask(f"EPRT |2|{here[0].partition('%')[0]}|{port}|")
             if not said.ok:
-                raise TransportLost(f"the server does not connect to here: {said}. Set ftp.PassiveMode to True")
+                raise TransportLost(f"the server does not connect to here: {said}. Switch ftp.PassiveMode on")
         except BaseException:
             self.drop(listener)
             raise
@@ -328,7 +328,7 @@ class Wire(ftplib.FTP):
                 sock, peer = listener.accept()
             except TimeoutError as exc:
                 raise TransportLost("the server's data connection never came: a firewall here or NAT on the way keeps it out. "
-                                    "Set ftp.PassiveMode to True") from exc
+                                    "Switch ftp.PassiveMode on") from exc
             if peer[0] == server:
                 return self._adopt(sock)
             sock.close()

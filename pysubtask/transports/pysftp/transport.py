@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
+from ...common.advice import install
 from ...common.errors import ConfigError, FileRefused, LoginRefused, SourceError, TransportError, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..calls import Call
@@ -151,7 +152,7 @@ class PySFTPTransport(Transport):
             from .connection import POSIX_RENAME, NothingInCommon, Options, StartAnew, open_connection
         except ImportError as exc:
             raise ConfigError("ftp.SFTPLibrary", f"pysftp cannot be loaded ({exc})",
-                              "Run: pip install 'pysubtask[pysftp]', or set it to None for the default client.") from exc
+                              f"Run: {install('pysftp')}, or leave it unset for the default client.") from exc
         call.step()  # loading it may have taken its time
         options, shown = Options(self._login, self._password, link, self._meter), list[str]()
         while True:

@@ -15,6 +15,7 @@ from typing import Any
 
 import asyncssh
 
+from ...common import account
 from ...common.errors import LoginRefused, ServerNotTrusted, TransportError, TransportLost
 from ..known_hosts import remember
 from ..meter import Meter
@@ -168,6 +169,8 @@ class ChannelStream(asyncssh.SSHClientSession[bytes]):  # type: ignore[misc, unu
 async def open_asyncssh(login: Login, password: str | None, meter: Meter) -> ChannelStream:
     """Connect, log in, open the sftp subsystem. Raises LoginRefused or TransportLost."""
     client = _Client(login, password, meter)
+    if not account.has_entry():  # asyncssh asks getpass for a local name, which finds none
+        os.environ.setdefault("LOGNAME", login.user or str(account.uid()))
     options: dict[str, Any] = {
         "known_hosts": client.known_hosts(),
         "client_factory": lambda: client,

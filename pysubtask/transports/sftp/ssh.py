@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from ...common.errors import LoginRefused, TransportError, TransportLost
+from ...common.limits import REMEDY, is_limit, reached
 from ...common.process import process_start
 from ...common.program import for_others
 from ..meter import Meter
@@ -29,7 +31,7 @@ from .eager import hasten
 from .options import shell_argv, show_argv, ssh_argv
 from .ssh_sockets import SSHSockets
 from .stream import FdStream
-from .verdict import verdict
+from .verdict import NO_ACCOUNT, verdict
 
 _PIPE_BYTES = 1024 * 1024
 _STDERR_KEPT = 8 * 1024
@@ -175,12 +177,12 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
     record = os.path.join(workdir, _SHELL_RECORD if shell else _RECORD)
     end_leftover(record)
     argv = ssh_argv(program, login)
-    prefix = await asyncio.to_thread(_dies_with_us)
     # Whoever gave us the password in a variable did not give it to ssh.
     environment = {key: value for key, value in for_others().items()
                    if not key.startswith("SSH_ASKPASS") and not (password and password in value)}
     askpass: Askpass | None = None
     try:
+        prefix = await asyncio.to_thread(_dies_with_us)
         if password:
             user, host = await asyncio.to_thread(_asked_for, argv, environment)
             askpass = Askpass(password, user, host)
@@ -190,9 +192,13 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
             environment["SSH_ASKPASS_REQUIRE"] = "never"
         return _start([*prefix, *(shell_argv(argv) if shell else argv)], environment, askpass, record, meter,
                       place(login.host, login.port))
-    except OSError as exc:
+    except (OSError, RuntimeError) as exc:
         if askpass is not None:
             askpass.close()
+        if not is_limit(exc) and not isinstance(exc, OSError):
+            raise
+        if is_limit(exc):
+            raise TransportLost(f"ssh cannot be started: {reached()}", REMEDY) from exc
         raise TransportLost(f"ssh cannot be started: {exc}") from exc
     except BaseException:
         if askpass is not None:
@@ -249,7 +255,11 @@ def _dies_with_us() -> tuple[str, ...]:
     try:
         works = subprocess.run([*prefix, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False,
                                env={"PATH": os.environ.get("PATH", os.defpath)})
-    except (OSError, subprocess.TimeoutExpired):
+    except subprocess.TimeoutExpired:
+        return ()
+    except OSError as exc:
+        if is_limit(exc):  # said of now, not of the program: it is asked again
+            raise
         return ()
     return prefix if works.returncode == 0 else ()
 
@@ -262,8 +272,9 @@ def _asked_for(argv: list[str], environment: Mapping[str, str]) -> tuple[str, st
     except subprocess.TimeoutExpired as exc:
         raise TransportLost(f"ssh -G did not end within {_SHOW_SECS:.0f} s") from exc
     if shown.returncode:
-        found = verdict(shown.stderr.decode("utf-8", "replace"), shown.returncode)
-        raise LoginRefused(found.cause, found.remedy)
+        said = shown.stderr.decode("utf-8", "replace")
+        found = verdict(said, shown.returncode)
+        raise found if re.search(NO_ACCOUNT, said) else LoginRefused(found.cause, found.remedy)
     words = dict(line.partition(" ")[::2] for line in shown.stdout.decode("utf-8", "replace").splitlines())
     return words.get("user", ""), words.get("hostkeyalias") or words.get("hostname", "")
 

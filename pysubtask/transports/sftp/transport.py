@@ -7,15 +7,19 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
+from ...common.account import has_entry
+from ...common.advice import install
 from ...common.errors import ConfigError, FileRefused, LoginRefused, ServerNotTrusted, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
-from ..checksum import Checks
+from ..checksum import Checks, WrongHash
 from ..meter import Meter
 from ..pace import Pace
 from ..reach import other_speaker, place
 from ..sftp_names import folder_of, identity_of, path_of
+from ..source import open_source
 from ..ssh_login import AnotherKey, Login, another_key, login_of
 from ..swap_record import SwapRecord
 from . import packets
@@ -38,7 +42,7 @@ _UNTOLD = 64  # files in flight where a server does not tell its limits: some en
 
 
 class SFTPTransport(Transport):
-    """SFTP version 3 over the system's ssh, or over asyncssh where there is no ssh.
+    """SFTP version 3 over the system's ssh, or over asyncssh where there is no ssh or it does nothing for this user.
 
     Constructing it raises ConfigError for a host, login name or path that cannot be used. ``workdir``
     gets ``ssh.json`` (the running child) and, for a server without posix-rename, ``swaps.json``.
@@ -138,6 +142,17 @@ class SFTPTransport(Transport):
             return None
         raise refusal("look", name, answer)
 
+    async def verify(self, job: Job) -> str:
+        client, _ = self._open()
+        fd = open_source(job)
+        try:
+            # Of its own: what is wrong here is no fault of an upload.
+            return await Hashes(client, Checks(self._settings), self._shell).check(job, fd, path_of(self._folder, job.name))
+        except WrongHash:
+            return ""
+        finally:
+            os.close(fd)
+
     async def remove(self, names: Iterable[str]) -> set[str]:
         client, _ = self._open()
         paths = {name: path_of(self._folder, name) for name in names}
@@ -236,11 +251,11 @@ class SFTPTransport(Transport):
         wanted = str(self._settings.get("SSHProgram") or "ssh")
         program = shutil.which(wanted)
         password = self._settings.get("Password") or None
-        if program is not None:
+        if program is not None and (has_entry() or find_spec("asyncssh") is None):  # ssh does nothing for an unknown user
             return await start_ssh(program, login, password, self._workdir, self._meter)
         try:
             from .asyncssh_stream import open_asyncssh
         except ImportError as exc:
             raise ConfigError("ftp.SSHProgram", f"there is no program {wanted!r} and no asyncssh",
-                              "Install OpenSSH's ssh client or pip install 'pysubtask[asyncssh]'.") from exc
+                              f"Install OpenSSH's ssh client or {install('asyncssh')}.") from exc
         return await open_asyncssh(login, password, self._meter)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 
+from ...common.advice import install
 from ...common.errors import LoginRefused, TransportError, TransportLost
 from ..reach import no_answer, no_way, nobody_listens, place, unknown_name
 from ..ssh_login import AnotherKey, changed_key, revoked_key, unknown_key
 from .options import KEY_SHOWN
 from .packets import text
 
+NO_ACCOUNT = r"No user exists for uid \d+"
 _REFUSED: tuple[tuple[str, str, str], ...] = (
     (r"Too many authentication failures", "the server ended the login after too many keys were offered",
      "Set KeyFile to the one key it knows"),
@@ -73,6 +75,9 @@ def _lost(said: str, where: str) -> TransportLost | None:
     if "Could not resolve hostname" in said:
         host, _, why = said.partition("Could not resolve hostname ")[2].partition(": ")
         return unknown_name(host, why or said)
+    if re.search(NO_ACCOUNT, said):
+        return TransportLost(f"ssh does nothing for a user without an entry in /etc/passwd. ssh said: {said!r}",
+                             f"Give this user one, or run: {install('asyncssh')}")
     if "Connection refused" in said:
         return nobody_listens(where)
     if re.search(r"(?:Connection timed out|Operation timed out|Timeout, server)", said):

@@ -1,0 +1,167 @@
+"""Every line that a text of ours tells a person to type into a shell. Nothing here is changed or asked of anybody.
+
+The rules, which hold for whoever copies such a line without a thought:
+
+- Nothing that we did not make changes its owner, its place or its content. Of a file that is not ours the most that is said is
+  ``chmod 600``, and only where it holds a secret, belongs to this user and is named in the config. The config itself may be
+  given to the user of its service.
+- Never a whole tree (``-R``), never through a link, nothing above a watched folder.
+- Never a guess: a folder that is missing is made only where the folder above it is there.
+- A path is quoted, so that no name becomes another command.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from .entries import STATE_FOLDER
+
+_MEDIA = ("/media", "/mnt", "/run/media", "/Volumes")
+"""Below these a missing folder is a disk that is not mounted, mostly."""
+
+
+def word(text: str) -> str:
+    """A word for a command line; ``~`` at its beginning stays the user's home."""
+    import shlex
+
+    if os.name == "nt":
+        return text
+    if text.startswith("-"):  # it would be an option
+        text = f"./{text}"
+    home, slash, rest = text.partition("/")
+    return f"~/{shlex.quote(rest)}" if home == "~" and slash and rest else shlex.quote(text)
+
+
+# --- what only looks
+
+
+def look_at(path: str) -> str:
+    """Whose a file or folder is, and who may do what."""
+    return f"ls -ld {word(path)}"
+
+
+def look_at_disk(path: str) -> str:
+    """Which file system a folder is on, and whether it is read-only."""
+    return f"findmnt -T {word(path)}"
+
+
+def log_in(user: str, host: str, port: int | None) -> str:
+    """A login by hand that asks for the password."""
+    return f"sftp{f' -P {port}' if port else ''} {_account(user, host)}"
+
+
+def log_in_aloud(user: str, host: str, port: int | None) -> str:
+    """A login that tells which keys are offered."""
+    return f"ssh -v{f' -p {port}' if port else ''} {_account(user, host)} true"
+
+
+SHOW_KEY = "ssh-keygen -lf"
+"""Shows the fingerprint of a key file."""
+
+
+def show_server_key() -> str:
+    """On the server: the fingerprint of its key."""
+    return f"{SHOW_KEY} /etc/ssh/ssh_host_ed25519_key.pub"
+
+
+# --- what changes what is this user's own
+
+
+def keep_private(path: str) -> str:
+    """Let nobody else read a file with a secret that this user owns."""
+    return f"chmod 600 {word(path)}"
+
+
+def hand_over_config(path: str, user: str) -> tuple[str, ...]:
+    """The config of a service becomes its user's; nothing for what is no config of ours (a file NAME.toml)."""
+    plain = path.endswith(".toml") and os.path.isfile(path) and not os.path.islink(path)
+    return (f"sudo chown -h {word(user)} {word(path)}",) if plain else ()
+
+
+def is_ours(path: str, made: str) -> bool:
+    """Whether we made a path: ``made`` is the folder .pysubtask of the task, absolute."""
+    root = os.path.normpath(made)
+    inside = os.path.normpath(path) == root or os.path.normpath(path).startswith(f"{root}{os.sep}")
+    return os.path.isabs(root) and os.path.basename(root) == STATE_FOLDER and inside
+
+
+def give_back(paths: Iterable[str], made: str) -> tuple[str, ...]:
+    """What we made, and another user owns, becomes this user's again; nothing for what is not ours (``made``: see is_ours)."""
+    words = " ".join(word(path) for path in paths if is_ours(path, made))
+    return (f'sudo chown -h "$(id -u)" {words}',) if words else ()
+
+
+def open_again(path: str, made: str) -> tuple[str, ...]:
+    """What we made, and this user owns, may be used by it again."""
+    return (f"chmod u+rwx {word(path)}",) if is_ours(path, made) else ()
+
+
+def is_mount_point_missing(path: str) -> bool:
+    """Whether a folder that is not there is where disks are mounted."""
+    return any(path == top or path.startswith(f"{top}/") for top in _MEDIA)
+
+
+def make_folder(path: str) -> tuple[str, ...]:
+    """A folder to be watched, where the one above it is there; nothing where a disk should be mounted."""
+    return () if is_mount_point_missing(path) else (f"mkdir {word(path)}",)
+
+
+# --- ssh
+
+
+def new_key(path: str) -> str:
+    """A key without a passphrase; ssh-keygen asks before it writes over a file."""
+    return f"ssh-keygen -t ed25519 -N '' -f {word(path)}"
+
+
+def send_key(public: str, user: str, host: str, port: int | None) -> str:
+    """Have the server know the key."""
+    return f"ssh-copy-id -f -i {word(public)}{f' -p {port}' if port else ''} {_account(user, host)}"
+
+
+def forget_host(name: str, known_hosts: str | None = None) -> str:
+    """Take a server's old key out of known_hosts; ssh-keygen keeps a copy of the file."""
+    return f"ssh-keygen {f'-f {word(known_hosts)} ' if known_hosts else ''}-R {word(name)}"
+
+
+FORGET_HOST = "ssh-keygen -R"
+"""The same for a text that does not know the name."""
+
+
+def learn_host(host: str, port: int, known_hosts: str) -> str:
+    """Add what a server shows to known_hosts."""
+    return f"ssh-keyscan -p {port} {word(host)} >> {word(known_hosts)}"
+
+
+def _account(user: str, host: str) -> str:
+    return word(f"{user}@{host}" if user else host)
+
+
+# --- programs, libraries, the system
+
+
+def install(extra: str) -> str:
+    """A library of ours that is missing."""
+    return f"pip install 'pysubtask[{extra}]'"
+
+
+def install_ssh(*, upgrade: bool = False) -> str:
+    """The system's ssh."""
+    return f"sudo apt-get install {'--only-upgrade ' if upgrade else ''}openssh-client"
+
+
+def container_user(uid: int) -> str:
+    """In the recipe of a container's image: a user with this number."""
+    return f"RUN useradd --uid {uid} station"
+
+
+SET_CLOCK = "sudo timedatectl set-ntp true"
+"""Let the clock follow the network's."""
+STAY_AFTER_LOGOUT = "loginctl enable-linger"
+"""Let a user's services run while nobody is logged in."""
+
+
+def set_kernel(key: str, value: object, module: str | None = None) -> str:
+    """A setting of the kernel until the next boot, with the module that has it."""
+    return f"{f'sudo modprobe {module} && ' if module else ''}sudo sysctl -w {key}={value}"

@@ -1,0 +1,65 @@
+"""The password of a push: whether one is missing, where it comes from, and what is said where nobody can be asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...common.errors import LoginRefused
+from .. import ask
+
+VARIABLE = "PYSUBTASK_PASSWORD"
+_ASKED_AT_MOST = 3
+_WORDS = {"ftp.User and ftp.Password": "user and password", "User, KeyFile or Password": "user, key or password"}
+_ACCOUNT = "the login was refused"
+"""How each transport begins where it is the account, and not the server's key, a key file, or what the server can do."""
+_BY_KEY_ALONE = re.compile(r"Permission denied \(publickey\)")
+
+
+class Password:
+    """Asks for the password of one destination, on a terminal and at most three times. ``section`` and ``settings`` are the
+    destination's; ``shown`` is what it is called; ``pause`` runs before a question, so that it has the terminal to itself."""
+
+    def __init__(self, section: str, settings: Mapping[str, Any], shown: str, pause: Callable[[], None] = lambda: None) -> None:
+        self._section, self._settings, self._shown = section, settings, shown
+        self.pause = pause
+        self._asked = 0
+
+    def is_missing(self) -> bool:
+        """Whether a login without a password cannot work: by FTP with a name."""
+        user = self._settings.get("User") or ""
+        by_ftp = self._section == "ftp" and not self._settings.get("UseSFTP")
+        return by_ftp and bool(user) and user != "anonymous" and not self._settings.get("Password")
+
+    def ask(self) -> str | None:
+        """What was typed; None where nobody is there, nothing was typed, or it was asked for often enough."""
+        if self._asked >= _ASKED_AT_MOST or not ask.somebody():
+            return None
+        self._asked += 1
+        self.pause()
+        return ask.for_secret(f"Password for {self._shown}") or None
+
+    def instead_of(self, error: LoginRefused) -> str | None:
+        """Another password after a refused login; None where a password cannot help, or the one that was refused was not typed
+        here."""
+        if not self._can_help(error) or (self._settings.get("Password") and not self._asked):
+            return None
+        return self.ask()
+
+    def words(self, error: LoginRefused) -> str:
+        """What is said of a refused login: a push has no settings called Password and User, but a URL and a variable."""
+        text = str(error)
+        if self._section != "ftp" or not text.startswith(_ACCOUNT):
+            return text
+        for ours, theirs in _WORDS.items():
+            text = text.replace(ours, theirs)
+        if self._can_help(error):
+            how = "Another password is" if self._settings.get("Password") else "A password is"
+            text += f". {how} given by {VARIABLE} or --password-file, or typed on a terminal"
+        return text
+
+    def _can_help(self, error: LoginRefused) -> bool:
+        text = str(error)
+        by_name = bool(self._settings.get("User") or self._settings.get("UseSFTP"))
+        return by_name and text.startswith(_ACCOUNT) and _BY_KEY_ALONE.search(text) is None

@@ -1,0 +1,104 @@
+"""docs/first-upload.md and the README's first lines, walked: what is typed there works, and looks as it is shown there.
+
+ssh-keygen and ssh-copy-id are not typed here: they would change the keys of whoever runs the tests.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pysubtask.testing.ftp import ftp_server
+from pysubtask.testing.sshd import missing, openssh_server
+from tests import pages
+from tests.control.station import INT, Run, command, receipts
+from tests.control.terminal import Terminal
+from tests.helpers import wait_until
+
+PAGE = "first-upload.md"
+FTP, SFTP = "FTP with a password", "SFTP with a key"
+
+
+def screens(way: str) -> dict[str, str]:
+    """What was typed -> what was shown, of one way of the page."""
+    part = re.split(rf"^## {way}$", pages.read(PAGE), flags=re.MULTILINE)[1]
+    part = re.split(r"^## ", part, maxsplit=1, flags=re.MULTILINE)[0]
+    return dict(re.findall(r"^```text\n\$ ([^\n]+)\n(.*?)^```$", part, re.DOTALL | re.MULTILINE))
+
+
+def readme_lines(way: str) -> list[str]:
+    """The lines to type of one way of the README."""
+    text = (pages.ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"^    (.+)$", text.split(f"**{way}**", 1)[1].split("\n\n", 2)[1], re.MULTILINE)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    made = tmp_path / "home"
+    (made / "camera").mkdir(parents=True)
+    for name in ("roof-0801.jpg", "roof-0802.jpg"):
+        (made / "camera" / name).write_bytes(name.encode() * 1000)
+    (made / "weather.csv").write_text("time,temp\n06:00,4.1\n")
+    return made
+
+
+def config_of(shown: str) -> list[str]:
+    """The lines of the config that init shows: from its comment to what the doctor says."""
+    return shown.split("# pysubtask: ")[1].split("\nthis machine")[0].splitlines()
+
+
+def walk(home: Path, way: str, host: str, here: str, answers: list[tuple[str, str, bool]], more: list[str], **environ: str) -> None:
+    """Type what the page says, with ``here`` in the place of ``host``, and hold what is shown against the page."""
+    shown = screens(way)
+    typed = [line for line in shown if line.startswith("pysubtask init ")]
+    assert len(typed) == 1 and [line for line in readme_lines(way) if line.startswith("pysubtask")] == [*typed, "pysubtask run"]
+    to_the_first_file = [line for line in shown if line not in ("pysubtask status", "pysubtask receipts")]
+    assert len(readme_lines(way)) <= 5 and len(to_the_first_file) <= 5
+    with Terminal(home, *typed[0].replace(host, here).split()[1:], *more, **environ) as terminal:
+        for question, answer, echo in answers:
+            terminal.answer(question.replace(host, here), answer, echo=echo)
+        status, seen = terminal.end()
+    assert status == 0, seen
+    for question, _, _ in answers:
+        assert question in shown[typed[0]], "the page shows what is asked"
+    wanted = [line.replace("/home/pi", str(home)).replace(host, here) for line in config_of(shown[typed[0]])]
+    assert [line for line in config_of(seen) if not line.startswith("KeyFile")] == wanted
+    end = shown[typed[0]].split("All is well.")[1].splitlines()
+    assert end == seen.split("All is well.")[1].splitlines()[: len(end)]
+
+    run = Run(home, None, **environ)
+    try:
+        names = re.findall(r"Uploaded \[(.*?)\]", shown["pysubtask run"])
+        wait_until(lambda: sorted(one.name for one in receipts(home / "camera")) == sorted(names), 60, f"receipts of {names}")
+        wait_until(lambda: sorted(re.findall(r"Uploaded \[(.*?)\]", run.text())) == sorted(names), 60, "the lines of the log")
+        status_shown = command(home, "status", COLUMNS="200").stdout
+        assert status_shown.splitlines()[0].split() == shown["pysubtask status"].splitlines()[0].split()
+        told = command(home, "receipts").stdout
+        for path in re.findall(r"^\d\d:\d\d:\d\d  /home/pi/(\S+)", shown["pysubtask receipts"], re.MULTILINE):
+            assert str(home / path) in told
+        run.signal(INT)
+        assert run.status() == 130, run.text()
+    finally:
+        run.end()
+
+
+def test_ftp_with_a_password(home: Path, tmp_path: Path):
+    with ftp_server(tmp_path / "server") as server:
+        (tmp_path / "server" / "public_html").mkdir()
+        here = f"{server.user}@{server.host}:{server.port}"
+        answers = [("Password for ", server.password, False), ("Install that service now?", "n", True)]
+        walk(home, FTP, "web1234@files.example.org", here, answers, [])
+        assert (tmp_path / "server" / "public_html" / "weather.csv").read_text() == "time,temp\n06:00,4.1\n"
+
+
+@pytest.mark.skipif(missing() is not None, reason=str(missing()))
+def test_sftp_with_a_key(home: Path, tmp_path: Path):
+    with openssh_server(tmp_path / "sshd") as server:
+        # What ssh has from its own folder at home: the key and the known hosts.
+        at_home = {f"PYSUBTASK_MAIN__FTP__{key}": str(value) for key, value in {
+            "KEYFILE": server.key_file, "KNOWNHOSTSFILE": server.known_hosts, "SSHCONFIGFILE": "none"}.items()}  # fmt: skip
+        answers = [("(Enter: log in by key)", "", False), ("Install that service now?", "n", True)]
+        walk(home, SFTP, "station7@files.example.org", f"{server.user}@{server.host}:{server.port}", answers, [], **at_home)
+        assert (server.files / "incoming" / "roof-0801.jpg").read_bytes() == b"roof-0801.jpg" * 1000

@@ -1,0 +1,72 @@
+"""Whether a line that a person is told to type could harm: a judge for tests, of its own mind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import stat
+
+_LOOKING = {"ls", "findmnt", "du", "sort", "tail", "nc", "getent", "cat", "ip", "date", "mount", "grep", "sftp", "ssh"}
+_SETTING = {"timedatectl": r"set-ntp true", "loginctl": r"enable-linger", "apt-get": r"install (--only-upgrade )?openssh-client",
+            "sysctl": r"-w [\w.]+=\w+", "modprobe": r"tcp_bbr", "pip": r"install pysubtask\[\w+\]", "pysubtask": r"doctor CONFIG",
+            "python": r"-m pysubtask\.dropbox --login", "RUN": r"useradd --uid \d+ station"}  # fmt: skip
+
+
+def in_line(line: str, made: str = "/nowhere/.pysubtask") -> str:
+    """Why it could harm; empty where it cannot. ``made``: the folder .pysubtask that we made."""
+    reader = shlex.shlex(line, posix=True, punctuation_chars=True)
+    reader.whitespace_split = True
+    commands: list[list[str]] = [[]]
+    for word in reader:
+        if word and set(word) <= set("&|;()"):
+            commands.append([])
+        else:
+            commands[-1].append(word)
+    for words in commands:
+        found = _in_command(words, made)
+        if found:
+            return f"{found}: {' '.join(words)}"
+    return ""
+
+
+def _in_command(words: list[str], made: str) -> str:
+    words = words[1:] if words[:1] == ["sudo"] else words
+    name, rest = (words[0], words[1:]) if words else ("", [])
+    plain = [word for word in rest if not word.startswith("-")]
+    options = [word for word in rest if word.startswith("-")]
+    if name in _LOOKING:
+        return "it writes" if ">" in rest or "-delete" in rest else ""
+    if name in _SETTING:
+        return "" if re.fullmatch(_SETTING[name], " ".join(rest)) else "another setting"
+    if name in ("chown", "chmod", "chgrp"):
+        return _in_change(name, options, plain[1:], plain[:1], made)
+    if name == "mkdir":
+        if options or len(plain) != 1:
+            return "folders above"
+        return "it guesses" if os.path.lexists(plain[0]) or not os.path.isdir(os.path.dirname(plain[0])) else ""
+    if name == "ssh-keygen":
+        if "-p" in rest or not {"-t", "-R", "-lf"} & set(rest):
+            return "somebody's key"
+        target = rest[rest.index("-f") + 1] if "-t" in rest and "-f" in rest else ""
+        return "a key is there" if target and os.path.exists(os.path.expanduser(target)) else ""
+    if name == "ssh-keyscan":
+        return "" if rest.count(">>") == 1 and ">" not in rest else "it writes over"
+    return "" if name == "ssh-copy-id" else "unknown"
+
+
+def _in_change(name: str, options: list[str], paths: list[str], what: list[str], made: str) -> str:
+    if any(re.match(r"-\w*R", option) for option in options) or "--recursive" in options:
+        return "a whole tree"
+    known = os.path.basename(made) == ".pysubtask"
+    ours = known and all(f"{path}/".startswith(f"{made}/") and ".." not in path for path in paths)
+    if name == "chmod" and what == ["600"]:
+        return "" if all(os.path.isfile(path) and _is_mine(path) for path in paths) else "no file of this user"
+    if not ours or not paths:
+        return "not ours"
+    return "through a link" if name != "chmod" and "-h" not in options else ""
+
+
+def _is_mine(path: str) -> bool:
+    found = os.lstat(path)
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid()

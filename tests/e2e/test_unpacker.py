@@ -25,6 +25,7 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Station]:
     made.close()
 
 
+@pytest.mark.slow
 def test_it_lives_as_long_as_both_do(one: Station) -> None:
     one.write("a.csv", "1\n")
     one.master.start()

@@ -17,16 +17,21 @@ _BASE = (
     Setting("TimerIntervalSecs", 2, "seconds", "How often the child looks for new stamps at the latest; file events wake "
             "it at once.", kind=float, low=0.05, high=3600, live=True),
     Setting("BakToFolder", "upload", "", "Folder of the snapshots, relative to the first entry's folder. None uploads the "
-            "live files themselves.", optional=True),
+            "live files themselves.", optional=True, names="folder"),
     Setting("MinFreeBytes", 32 * 1024 * 1024, "bytes", "Disk space that snapshots leave free; below it notifies stay due.",
             low=0, live=True),
     Setting("ArchiveToFolder", "archive", "", "Folder for old files, relative to the first entry's folder; they go to "
-            "YYYYMM/DD in it. None archives nothing.", optional=True),
+            "YYYYMM/DD in it. None archives nothing.", optional=True, names="folder"),
     Setting("ArchiveAfterDaysOld", 3, "days", "A file last changed before the midnight of so many days ago is archived; one "
             "this task uploads not before every destination has confirmed it.", low=0, high=36500),
-    Setting("Master_Log_FileName", "./logs/base_taskmaster.log.txt", "", "The master's log. None logs to no file.", optional=True),
+    Setting("MakeFolders", False, "", "True makes a watched folder that is missing, and the folder of a named file. False waits "
+            "for it and tells: its name may be mistyped, or its disk not mounted."),
+    Setting("RequiresMount", None, "", "A folder that has a disk mounted on it, as '/media/usb': what is watched in it waits until "
+            "that is so, and nothing is written there before. For disks that come and go.", kind=str, names="place"),
+    Setting("Master_Log_FileName", "./logs/base_taskmaster.log.txt", "", "The master's log. None logs to no file.", optional=True,
+            names="log"),
     Setting("Subtask_Log_FileName", "./logs/base_subtask.log.txt", "", "The child's log. None logs to no file. A task with "
-            "a TaskName of its own has its name in the default.", optional=True),
+            "a TaskName of its own has its name in the default.", optional=True, names="log"),
     Setting("LogLevel", "info", "", "What the logs show: from 'debug' (everything) to 'error' (errors alone).",
             choices=("debug", "info", "warning", "error"), live=True),
     Setting("LogFormat", "text", "", "'text' for people, or 'json': an object a line with at, level, task, who, pid, message.",
@@ -84,23 +89,24 @@ _FTP = (
     Setting("HostFTPPath", None, "", "Wins over HostPath with FTP.", kind=str),
     Setting("User", "", "", "Login name; empty leaves it to ssh's own configuration, and with FTP means anonymous."),
     Setting("Password", None, "", "Password; never needed with a key or an agent.", kind=str),
-    Setting("KeyFile", None, "", "Private key file; None leaves the choice to ssh (its config, its agent).", kind=str),
+    Setting("KeyFile", None, "", "Private key file; None leaves the choice to ssh (its config, its agent).", kind=str,
+            names="file"),
     Setting("HostKey", None, "", "The server's pinned key, as 'SHA256:...' (ssh-keygen shows it); None looks in "
             "known_hosts.", kind=str),
     Setting("HostKeyPolicy", "strict", "", "'strict' takes only a known host key; 'accept-new' also takes and remembers the key "
             "of a host never seen before.", choices=("strict", "accept-new")),
-    Setting("KnownHostsFile", None, "", "A known_hosts file of your own; None takes ssh's.", kind=str),
+    Setting("KnownHostsFile", None, "", "A known_hosts file of your own; None takes ssh's.", kind=str, names="file"),
     Setting("SFTPLibrary", None, "", "Who speaks SFTP: None is the client of this package, 'pysftp' the old library of that name "
             "(extra pysubtask[pysftp]), which is slower and reads no configuration of ssh.", kind=str, choices=("pysftp",)),
-    Setting("SSHProgram", "ssh", "", "The ssh program; where it is missing, asyncssh is used instead if installed."),
+    Setting("SSHProgram", "ssh", "", "The ssh program; where it is missing, asyncssh is used instead if installed.", names="file"),
     Setting("SSHConfigFile", None, "", "ssh's configuration file; 'none' reads none at all. Where this is not set, ssh reads the "
-            "user's own (~/.ssh/config).", kind=str),
+            "user's own (~/.ssh/config).", kind=str, names="file"),
     Setting("KeepAliveSecs", 15, "seconds", "ssh asks the server for a sign of life this often.", low=1, high=3600),
     Setting("KeepAliveCount", 3, "signs", "Missed signs of life after which ssh gives up.", low=1, high=100),
     Setting("UseTLS", None, "", "FTP only: 'explicit' asks for TLS at the server's usual port, 'implicit' speaks it from the "
             "start; None sends password and data in the clear.", kind=str, choices=("explicit", "implicit")),
     Setting("CAFile", None, "", "FTPS only: file of the certificates (PEM) that may vouch for the server's; None takes the "
-            "system's.", kind=str),
+            "system's.", kind=str, names="file"),
     Setting("TLSFingerprint", None, "", "FTPS only: SHA-256 fingerprint of the server's own certificate, for one that nobody "
             "vouches for ('openssl x509 -noout -fingerprint -sha256' shows it); nothing else of it is looked at then.", kind=str),
     Setting("PassiveMode", True, "", "FTP only: True connects to the server for data, too; False has the server connect to here."),
@@ -121,11 +127,13 @@ _FTP = (
     Setting("DeadTimeMilli", 180000, "milliseconds", "No notify for this long closes the connection; the next one opens it again.",
             kind=float, low=0, high=_DAY * 1000, live=True),
     Setting("BakToFolder", "upload/ftp", "", "Folder of the snapshots, relative to the first entry's folder. None uploads "
-            "the live files themselves.", optional=True),
+            "the live files themselves.", optional=True, names="folder"),
     Setting("TimerIntervalSecs", 2, "seconds", "How often the child looks for new stamps at the latest.", kind=float, low=0.05,
             high=3600, live=True),
-    Setting("Master_Log_FileName", "./logs/ftp_taskmaster.log.txt", "", "The master's log. None logs to no file.", optional=True),
-    Setting("Subtask_Log_FileName", "./logs/ftp_subtask.log.txt", "", "The child's log. None logs to no file.", optional=True),
+    Setting("Master_Log_FileName", "./logs/ftp_taskmaster.log.txt", "", "The master's log. None logs to no file.", optional=True,
+            names="log"),
+    Setting("Subtask_Log_FileName", "./logs/ftp_subtask.log.txt", "", "The child's log. None logs to no file.", optional=True,
+            names="log"),
 )
 
 _DROPBOX = (
@@ -136,7 +144,7 @@ _DROPBOX = (
     Setting("RefreshToken", None, "", "What 'python -m pysubtask.dropbox --login' prints: it stands for your consent until you "
             "withdraw it.", kind=str),
     Setting("RefreshTokenFile", None, "", "File with the refresh token in it that only you may read, as '--login --store FILE' "
-            "makes it.", kind=str),
+            "makes it.", kind=str, names="file"),
     Setting("AccessToken", None, "", "Access token of the Dropbox app; those given out today end after four hours. Where there is "
             "a refresh token, that one is used.", kind=str),
     Setting("HostPath", "", "", "Folder in Dropbox, made where missing; empty is the app's own folder, or the whole Dropbox of an "
@@ -148,17 +156,17 @@ _DROPBOX = (
     Setting("Proxy", None, "", "'http://host:port' goes through this proxy, '' through none; None does what the environment says "
             "(HTTPS_PROXY, NO_PROXY).", kind=str),
     Setting("CAFile", None, "", "File of the certificates (PEM) that may vouch for Dropbox, for a company's proxy that signs with "
-            "its own; None takes the library's.", kind=str),
+            "its own; None takes the library's.", kind=str, names="file"),
     Setting("DeadTimeMilli", 180000, "milliseconds", "No notify for this long closes the connection; the next one opens it again.",
             kind=float, low=0, high=_DAY * 1000, live=True),
     Setting("BakToFolder", "upload/dropbox", "", "Folder of the snapshots, relative to the first entry's folder. None uploads "
-            "the live files themselves.", optional=True),
+            "the live files themselves.", optional=True, names="folder"),
     Setting("TimerIntervalSecs", 2, "seconds", "How often the child looks for new stamps at the latest.", kind=float, low=0.05,
             high=3600, live=True),
     Setting("Master_Log_FileName", "./logs/dropbox_taskmaster.log.txt", "", "The master's log. None logs to no file.",
-            optional=True),
+            optional=True, names="log"),
     Setting("Subtask_Log_FileName", "./logs/dropbox_subtask.log.txt", "", "The child's log. None logs to no file.",
-            optional=True),
+            optional=True, names="log"),
 )
 
 SETTINGS: Table = {"base": _BASE, "burst_mode": _BURST, "ftp": _FTP, "dropbox": _DROPBOX}

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from pysubtask.common.redact import forget_all
+
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     # Hundreds of children are started here: what they import is compiled once, outside the tree.
     sys.dont_write_bytecode = False
@@ -90,6 +92,13 @@ def pytest_collection_finish() -> None:
     # What the collection has made stays: no look at garbage, of ours or of a test, needs to go through it.
     gc.enable()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests() -> Iterator[None]:
+    """A process masks every secret that it knows; here one test's password may be another one's word."""
+    yield
+    forget_all()
 
 
 @pytest.hookimpl(wrapper=True)

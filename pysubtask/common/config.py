@@ -84,10 +84,11 @@ class Setting:
 
     ``kind`` is the accepted type: ``bool``, ``int``, ``float`` (takes int too), ``str``, ``list``
     (of str); ``optional`` adds None. ``low``/``high`` bound numbers, ``choices`` lists the only words.
-    ``live`` says whether a running child can take a new value.
+    ``live`` says whether a running child can take a new value. ``names``: what on this machine a text names: a
+    'file' of the user's, a 'log', a 'folder' of ours, a 'place' (a folder of the user's); '' for anything else.
     """
 
-    __slots__ = ("choices", "default", "high", "key", "kind", "live", "low", "meaning", "optional", "unit")
+    __slots__ = ("choices", "default", "high", "key", "kind", "live", "low", "meaning", "names", "optional", "unit")
 
     def __init__(
         self,
@@ -102,6 +103,7 @@ class Setting:
         high: float | None = None,
         choices: tuple[str, ...] = (),
         live: bool = False,
+        names: str = "",
     ) -> None:
         self.key = key
         self.default = default
@@ -113,6 +115,7 @@ class Setting:
         self.high = high
         self.choices = choices
         self.live = live
+        self.names = names
 
     @property
     def secret(self) -> bool:
@@ -284,6 +287,9 @@ def resolve(table: Table, defaults: Any, config: Any, extension: str | None) -> 
         merged.update({key: value for key, value in given.items() if key not in rows or value != rows[key]})
     for name in names:
         merged.update(check_section(table, name, section_of(config, name)))
+    from .redact import know_settings
+
+    know_settings(merged)
     return merged
 
 

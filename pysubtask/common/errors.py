@@ -24,8 +24,18 @@
 from __future__ import annotations
 
 
+def _masked(text: str) -> str:
+    from .redact import redacted  # where an error is met, and not by every app that imports this package
+
+    return redacted(text)
+
+
 class PysubtaskError(Exception):
-    """Root of the tree: catch this to catch whatever the package raises on purpose."""
+    """Root of the tree: catch this to catch whatever the package raises on purpose. Its text holds no secret that this process
+    knows."""
+
+    def __str__(self) -> str:
+        return _masked(super().__str__())
 
 
 class ConfigError(PysubtaskError, ValueError):
@@ -92,7 +102,7 @@ class TransportError(PysubtaskError):
     remedy = ""
 
     def __init__(self, cause: str = "", remedy: str = "") -> None:
-        self.cause = cause
+        self.cause = _masked(cause)
         self.remedy = remedy
         super().__init__(f"{cause}. {remedy}" if remedy else cause)
 
@@ -101,13 +111,18 @@ class TransportLost(TransportError):
     """The connection, the name lookup or the server's patience is gone. Try again later."""
 
 
+LONGEST_PAUSE = 3600.0
+"""Seconds: what a server that asks for more is left alone for."""
+
+
 class ServerBusy(TransportLost):
-    """The server asks to be left alone for ``retry_after`` seconds (0: it does not say how long). What was asked was
-    not done; the connection is still good."""
+    """The server asks to be left alone for ``retry_after`` seconds (0: it does not say how long, or says nonsense), at most an
+    hour. What was asked was not done; the connection is still good."""
 
     def __init__(self, reason: str, retry_after: float = 0.0) -> None:
         super().__init__(reason)
-        self.retry_after = retry_after
+        # NaN is not above 0 either.
+        self.retry_after = min(float(retry_after), LONGEST_PAUSE) if retry_after > 0 else 0.0
 
 
 class NotAsLeft(TransportError):

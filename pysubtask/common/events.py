@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from . import own_files
+from .redact import redacted
 
 FILE = "events.jsonl"
 ROTATE_BYTES = 1024 * 1024
@@ -75,6 +76,8 @@ class EventLog:
             for kind, fields in events:
                 self.n += 1
                 line = {"epoch": self.epoch, "n": self.n, "at": at, "kind": kind, **fields}
+                if isinstance(line.get("reason"), str):
+                    line["reason"] = redacted(line["reason"])
                 lines.append(json.dumps(line).encode("ascii") + b"\n")
             try:
                 if lines:

@@ -6,11 +6,13 @@ replaces itself by exec finds it where it was.
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .config import masked
 from .entries import Entry, from_json, to_json
 from .errors import ConfigError
+from .redact import know_settings
 
 _FORMAT = 1
 _LONGEST = 256 * 1024 * 1024  # bytes; far above any real list, so that a wrong stdin is not read without end
@@ -28,7 +30,7 @@ class Handoff(NamedTuple):
     local heartbeat file. ``mark`` stands for the settings: the child repeats it in its status, so that a master knows
     which settings that was written under. ``left_out``: absolute paths of what is not watched where it lies inside a
     recursive folder. ``label``: what people call the task. ``config_file``: the file its config was read from, '' for an
-    app's own.
+    app's own. ``own``: files that are no data wherever they are found (absolute path -> what it is), see ``never_sent``.
     """
 
     task: str
@@ -49,6 +51,7 @@ class Handoff(NamedTuple):
     left_out: tuple[str, ...] = ()
     label: str = ""
     config_file: str = ""
+    own: Mapping[str, str] = {}
 
     def __repr__(self) -> str:
         shown = self._asdict() | {"settings": masked(self.settings)}
@@ -74,7 +77,10 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "left_out": (list,),
     "label": (str,),
     "config_file": (str,),
+    "own": (dict,),
 }
+_LATER: dict[str, Any] = {"own": {}}
+"""What a hand-off of a version before does not have: a child that replaces itself reads the one it was started with."""
 
 
 def write(handoff: Handoff) -> int:
@@ -121,16 +127,19 @@ def read(fd: int = 0) -> Handoff:
         raise ConfigError("handoff", f"stdin does not hold one ({type(exc).__name__})", _REMEDY) from None
     if type(fields) is not dict or fields.pop("format", None) != _FORMAT:
         raise ConfigError("handoff", "stdin does not hold one of this version", _REMEDY)
+    fields = _LATER | fields
     for key, kinds in _KINDS.items():
         if type(fields.get(key, ...)) not in kinds:
             raise ConfigError(f"handoff.{key}", "it is missing or of a wrong type", _REMEDY)
-    if set(fields) != set(_KINDS) or not all(type(path) is str for path in fields["residual"] + fields["left_out"]):
+    texts = [*fields["residual"], *fields["left_out"], *fields["own"].values()]
+    if set(fields) != set(_KINDS) or not all(type(text) is str for text in texts):
         raise ConfigError("handoff", "it holds something unknown", _REMEDY)
     try:
         fields["entries"] = from_json(fields["entries"])
         fields["left_out"] = tuple(fields["left_out"])
     except (LookupError, TypeError, ValueError) as exc:
         raise ConfigError("handoff.entries", f"they cannot be read ({type(exc).__name__})", _REMEDY) from exc
+    know_settings(fields["settings"])
     return Handoff(**fields)
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 
 from .events import utc
+from .redact import redacted
 
 VARIABLE = "JOURNAL_STREAM"
 
@@ -21,12 +22,15 @@ class Json(logging.Formatter):
         self._task, self._longest = task, longest
 
     def format(self, record: logging.LogRecord) -> str:
+        said = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            said = redacted(said)
         found = {
             "at": utc(record.created), "level": record.levelname.lower(), "task": self._task, "who": self._who,
-            "pid": record.process, "message": record.getMessage().encode("utf-8", "backslashreplace").decode("utf-8"),
+            "pid": record.process, "message": said.encode("utf-8", "backslashreplace").decode("utf-8"),
         }  # fmt: skip
         if record.exc_info:
-            found["trace"] = self.formatException(record.exc_info)
+            found["trace"] = redacted(self.formatException(record.exc_info))
         line = json.dumps(found)
         # Cut, it is an object still: the trace goes first, then the end of the message.
         while self._longest is not None and len(line) > self._longest and found.get("message"):
@@ -47,7 +51,7 @@ class Journal(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         mark = next((number for level, number in self._PRIORITIES if record.levelno >= level), 7)
-        return "\n".join(f"<{mark}>{line}" for line in self._inner.format(record).splitlines())
+        return "\n".join(f"<{mark}>{line}" for line in self._inner.format(record).split("\n"))
 
 
 def is_journal(stream: object) -> bool:

@@ -8,7 +8,8 @@ import os
 import select
 import sys
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -69,12 +70,37 @@ class _Text(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         # A file name may hold a line feed: it must not look like a line of the log.
-        record.message = record.message.replace("\n", "\\n").replace("\r", "\\r")
+        record.message = _line(_masked(record.message) if record.levelno >= logging.WARNING else record.message)
         return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(line for part in traceback.format_exception(*ei) for line in _trace_lines(_masked(part)))
 
     def format(self, record: logging.LogRecord) -> str:
         # A file name may hold bytes that are no UTF-8; the line is written all the same.
         return super().format(record).encode("utf-8", "backslashreplace").decode("utf-8")[: self._longest]
+
+
+def _line(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    from .plain import one_line
+
+    return one_line(text)
+
+
+def _masked(text: str) -> str:
+    from .redact import redacted
+
+    return redacted(text)
+
+
+def _trace_lines(part: str) -> Iterator[str]:
+    """The lines of a frame or an error of a traceback. An error may quote what holds a line feed: what follows that stands further
+    in, so that it does not look like a line of the log."""
+    between = part.startswith("\n")  # "During handling of ..."
+    for number, line in enumerate(part.removesuffix("\n").split("\n")):
+        yield _line(line if number == 0 or between or line.startswith(" ") else f"    {line}")
 
 
 def _formatter(name: str, task: str, form: str, *, console: bool) -> logging.Formatter:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from .entries import STATE_FOLDER
 from .label import label_of
+from .place import why_not
 
 VARIABLE = "PYSUBTASK_REGISTRY"
 """Environment variable: another folder for these files."""
@@ -22,7 +23,8 @@ _LATER_FIELDS = ("label", "folder", "config_file")
 class Record(NamedTuple):
     """One child: its task, extension, destination (a URL without secrets) and state folder. ``label``: what people call the
     task; ``folder``: the first folder it watches; ``config_file``: what its config was read from, '' for an app's own config.
-    All three are '' in what an older version wrote (see ``completed``)."""
+    All three are '' in what an older version wrote (see ``completed``). ``device``: what the folder was on, None where that is
+    not known (see ``place``)."""
 
     task: str
     extension: str
@@ -31,6 +33,7 @@ class Record(NamedTuple):
     label: str = ""
     folder: str = ""
     config_file: str = ""
+    device: int | None = None
 
 
 def folder() -> str:
@@ -63,13 +66,33 @@ def announce(record: Record) -> None:
     os.replace(part, path)
 
 
+def known(state_dir: str) -> Record | None:
+    """What is known of the child with this state folder."""
+    return _read(_path(state_dir))
+
+
+def why_waiting(record: Record) -> str:
+    """Why a child's folder cannot be used now: it is missing, or its disk is; '' where it can."""
+    return why_not(completed(record).folder, record.state_dir, device=record.device)
+
+
 def records() -> list[Record]:
     """All that are known and have a state folder still, completed, by task and extension."""
-    found = []
+    return _records()[0]
+
+
+def missing() -> list[Record]:
+    """All that are known and whose folder is missing now, or its disk, completed, by task and extension."""
+    return _records()[1]
+
+
+def _records() -> tuple[list[Record], list[Record]]:
+    found: list[Record] = []
+    away: list[Record] = []
     try:
         names = os.listdir(folder())
     except OSError:
-        return []
+        return [], []
     for name in names:
         path = os.path.join(folder(), name)
         if not name.endswith(".json"):
@@ -77,12 +100,14 @@ def records() -> list[Record]:
         record = _read(path)
         if record is None or not os.path.isdir(record.state_dir):
             # A disk that is not mounted now may come back; what no file stands for any more goes.
-            if record is None or os.path.isdir(os.path.dirname(os.path.dirname(record.state_dir))):
+            if record is not None and why_waiting(record):
+                away.append(completed(record))
+            elif record is None or os.path.isdir(os.path.dirname(os.path.dirname(record.state_dir))):
                 with contextlib.suppress(OSError):
                     os.unlink(path)
             continue
         found.append(completed(record))
-    return sorted(found)
+    return sorted(found, key=lambda record: record[:4]), sorted(away, key=lambda record: record[:4])
 
 
 def _path(state_dir: str) -> str:
@@ -94,6 +119,9 @@ def _read(path: str) -> Record | None:
         with open(path, "rb") as file:
             found = json.loads(file.read(65536))
         values = [found[field] for field in _FIELDS] + [found.get(field, "") for field in _LATER_FIELDS]
+        device = found.get("device")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return Record(*values) if all(isinstance(value, str) for value in values) else None
+    if not all(isinstance(value, str) for value in values):
+        return None
+    return Record(*values)._replace(device=device if type(device) is int else None)

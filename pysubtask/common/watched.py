@@ -1,20 +1,27 @@
 """Whose a data file is by its path alone, and what an app may notify: which notify file that is, whether it may be held back."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Container, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from .entries import STATE_FOLDER, Entry, below, selects
 from .notify import data_name, is_signal_file, notify_name
 
+if TYPE_CHECKING:
+    from .never_sent import NeverSent
+
 
 class Dirs:
     """The folder entries of a task. ``closed``: absolute paths of folders that are not watched where they lie inside
-    a recursive one."""
+    a recursive one. ``own``: the files that are no data."""
 
-    def __init__(self, entries: Iterable[Entry], closed: Container[str] = ()) -> None:
+    def __init__(self, entries: Iterable[Entry], closed: Container[str] = (), own: NeverSent | None = None) -> None:
         self.entries = tuple(entry for entry in entries if entry.kind == "dir")
         self._by_path = {entry.path: entry for entry in self.entries}
         self._closed = closed
+        self._own = own
 
     def owner(self, path: str) -> Entry | None:
         """The entry that watches this data file (absolute path), there or not; None where none does.
@@ -24,7 +31,7 @@ class Dirs:
         found = self.covers(os.path.dirname(path))
         if found is None or is_signal_file(path) or not selects(found, below(found, path)):
             return None
-        return found
+        return None if self._own and self._own.why(path) else found
 
     def covers(self, folder: str) -> Entry | None:
         """The entry that this folder belongs to, whatever of the files in it counts."""
@@ -42,15 +49,16 @@ class Dirs:
 
 
 class Watched:
-    """The files and folders of ``entries``. ``closed``: absolute paths of what is left out inside recursive folders.
+    """The files and folders of ``entries``. ``closed``: absolute paths of what is left out inside recursive folders, ``own``: the
+    files that are no data.
 
     ``files``: named data file -> its notify file. ``bursting``: the notify files of those in burst mode.
     """
 
-    def __init__(self, entries: Sequence[Entry], closed: Container[str]) -> None:
+    def __init__(self, entries: Sequence[Entry], closed: Container[str], own: NeverSent | None = None) -> None:
         self.files = {entry.path: notify_name(entry.path) for entry in entries if entry.kind == "file"}
         self.bursting = {notify_name(entry.path) for entry in entries if entry.kind == "file" and entry.burstmode}
-        self._dirs = Dirs(entries, closed)
+        self._dirs = Dirs(entries, closed, own)
 
     def notify_of(self, path: str) -> str | None:
         """The notify file of a data file (absolute path) that is named or in a watched folder; None for any other."""

@@ -5,6 +5,7 @@ Each command is a module of its own, loaded when it is called, so that a look co
 
 from __future__ import annotations
 
+import io
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -15,13 +16,15 @@ try:
     import click
 except ImportError:
     from ..common.advice import install
+    from ..common.plain import plain
 
-    print(f"pysubtask: the command needs two libraries. Run:  {install('cli')}", file=sys.stderr)  # noqa: T201
+    print(plain(f"pysubtask: the command needs two libraries. Run:  {install('cli')}"), file=sys.stderr)  # noqa: T201
     raise SystemExit(2) from None
 
 from ..common.errors import ConfigError, PysubtaskError
 from . import commands as package
 from .exits import FAILED, OK, USAGE, CommandError
+from .output import say
 
 _ORDER = ("init", "doctor", "check", "run", "push", "selftest", "status", "watch", "events", "receipts", "queue", "notify", "pause",
           "resume", "retry", "drop", "get", "set", "stop", "start", "reset", "reload", "service")
@@ -73,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as exc:
         return int(exc.exit_code)
     except click.ClickException as exc:
-        exc.show()
+        _show(exc)
         return USAGE
     except (click.Abort, KeyboardInterrupt):
         return 130
@@ -88,12 +91,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return found if isinstance(found, int) else OK
 
 
+def _show(exc: click.ClickException) -> None:
+    said = io.StringIO()
+    exc.show(said)
+    say(said.getvalue().removesuffix("\n").split("\n"), error=True)
+
+
 def _failed(exc: Exception) -> int:
     if not isinstance(exc, (PysubtaskError, OSError)):
         text = f"an error of the program itself: {type(exc).__name__}: {exc}. Run it again with --debug and report what it shows."
     else:
         text = str(exc)
-    print(f"pysubtask: {text}", file=sys.stderr)  # noqa: T201 - the command line's own voice
+    # Some errors are a list, one mistake of a config a line.
+    say(f"pysubtask: {text}".split("\n"), error=True)
     if isinstance(exc, CommandError):
         return exc.status
     return USAGE if isinstance(exc, ConfigError) else FAILED

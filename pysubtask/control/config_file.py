@@ -8,16 +8,20 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..common.config import shown
 from ..common.errors import ConfigError
+from ..common.never_sent import NeverSent
+from ..master.destinations import closed_paths
+from ..master.own import CONFIG, all_own
 from .config_task import TaskConfig, read_tasks
 from .environment import overrides, unused
 from .exits import NO_TASK, CommandError
 from .problems import ConfigProblems, Problem, Where
 from .task_values import KEYS
+from .toml_lines import key_lines, line_of
 
 FOLDER_VARIABLE = "PYSUBTASK_CONFIG_DIR"
 SYSTEM_FOLDER = "/etc/pysubtask"
@@ -102,9 +106,48 @@ def load(given: str | None, environ: Mapping[str, str]) -> Config:
                 said = f"{task.name!r} is the name of a task in {first.file} too"
                 found.append(Problem(Where(path), "base.TaskName", said, "Give one of the two another TaskName."))
         problems += sorted(found, key=lambda one: (one.where.line or 0))
+    beside = _own(files, tasks.values())
+    for name, task in tasks.items():
+        others = [path for other in tasks.values() if other is not task for path in _closed(other)]
+        tasks[name] = task._replace(beside=beside, closed=tuple(dict.fromkeys(others)))
+        problems += _never_sent(tasks[name])
     if problems:
         raise ConfigProblems(problems)
     return Config(tuple(tasks.values()), tuple(files), tuple(unused(asked, tasks)))
+
+
+def _own(files: Sequence[str], tasks: Iterable[TaskConfig]) -> dict[str, str]:
+    """The files of a config, and those that any of its tasks names: one task may watch the folder of another."""
+    found = dict.fromkeys(files, CONFIG)
+    for task in tasks:
+        for plan in task.plans:
+            found.update(plan.own)
+        found.update({path: f"named by {key}File" for key, path in task.secret_files.items()})
+    return found
+
+
+def _closed(task: TaskConfig) -> tuple[str, ...]:
+    """Its folders of snapshots and archive. Where another task has its logs may well be a folder of data."""
+    return closed_paths(task.entries, task.plans, ())
+
+
+def _never_sent(task: TaskConfig) -> Iterator[Problem]:
+    """Entries for files that are no data."""
+    own = own_of(task)
+    for index, entry in enumerate(task.entries):
+        why = own.why_named(entry.path) if entry.kind == "file" else ""
+        if why:
+            lines = key_lines(_text(task.file))
+            keys = next(keys for keys in (("tasks", task.name, "watch", index), ("watch", index)) if line_of(lines, keys))
+            shown = ".".join(map(str, keys[:-1])) + f"[{index + 1}].file"
+            problem = f"{entry.path} is never sent: it is {why}"
+            yield Problem(Where(task.file, line_of(lines, (*keys, "file"))), shown, problem, "Remove this entry; name the files "
+                          "with your data.")  # fmt: skip
+
+
+def own_of(task: TaskConfig) -> NeverSent:
+    """The files that are no data of this task."""
+    return all_own(task.entries, task.plans, (), task.beside)
 
 
 def _in_folder(folder: str) -> list[str]:

@@ -31,7 +31,9 @@ _PLACEHOLDERS: dict[str, tuple[str, dict[str, Any]]] = {
 class TaskConfig(NamedTuple):
     """One task: ``config`` has the sections, ``watch`` the entries as an app would give them, absolute. ``plans`` are its
     children. ``archives``: its config says where old files go, so they are moved there. ``secret_files``: which secret
-    (``ftp.Password``) is from which file. Its repr shows no secret."""
+    (``ftp.Password``) is from which file. ``beside``: files of the whole config, of its other tasks too, that are no data (absolute
+    path -> what it is); ``closed``: what of the other tasks is left out where it lies inside a recursive folder. Its repr shows no
+    secret."""
 
     name: str
     file: str
@@ -41,6 +43,8 @@ class TaskConfig(NamedTuple):
     plans: tuple[Plan, ...]
     archives: bool
     secret_files: dict[str, str]
+    beside: Mapping[str, str] = {}
+    closed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"TaskConfig({self.name!r}, {self.file!r}, {list(self.plans)!r})"

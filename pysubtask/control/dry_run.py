@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ..common import registry
 from ..common.destination import is_same_place, protocol_of
 from ..common.entries import Entry, below, first_folder, remote_name, selects
+from ..common.never_sent import NeverSent
 from ..common.notify import is_signal_file
+from ..common.place import why_not
 from ..common.receipts import Receipt, read_receipts
 from ..common.status import read_status
 from ..common.triggers import when_sent
@@ -16,6 +19,7 @@ from ..common.watched import Dirs
 from ..master.archive import Old, expiry, is_data, is_ours, is_proven, scope
 from ..master.destinations import Plan, closed_paths
 from ..transports import transport_class
+from .config_file import own_of
 from .config_task import TaskConfig
 from .names import Names
 
@@ -48,12 +52,13 @@ class Child(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """One task. ``archive``: (file, why) of what would be moved to ``root``; ``root`` None: nothing ever is. ``watched``: each
-    entry's path, and what makes its files go."""
+    """One task. ``missing``: watched folders that cannot be used now, and why. ``archive``: (file, why) of what would be moved to
+    ``root``; ``root`` None: nothing ever is. ``watched``: each entry's path, and what makes its files go."""
 
     name: str
     children: tuple[Child, ...]
     skipped: tuple[Skipped, ...]
+    missing: tuple[Skipped, ...]
     root: str | None
     archive: tuple[tuple[str, str], ...]
     watched: tuple[tuple[str, str], ...] = ()
@@ -73,19 +78,38 @@ def look(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
     names = Names() if names is None else names
     logs = [os.path.abspath(log) for plan in task.plans for key in ("Master_Log_FileName", "Subtask_Log_FileName")
             if (log := plan.settings[key]) is not None]  # fmt: skip
-    closed = closed_paths(task.entries, task.plans, logs)
+    closed = (*closed_paths(task.entries, task.plans, logs), *task.closed)
     skipped: list[Skipped] = []
-    found = list(_files(task.entries, {*closed, *logs}, skipped))
+    own = own_of(task)
+    found = list(_files(task.entries, {*closed, *logs}, own, skipped))
     receipts = [_newest(plan) for plan in task.plans]
     children = tuple(_child(task.name, plan, found, newest, names) for plan, newest in zip(task.plans, receipts, strict=True))
-    root, archive = _archive(task, [newest for _, newest in receipts], set(logs), now)
+    root, archive = _archive(task, [newest for _, newest in receipts], own, now)
     watched = tuple((entry.path, when_sent(entry)) for entry in task.entries)
-    return Outlook(task.name, children, tuple(skipped), root, archive, watched)
+    return Outlook(task.name, children, tuple(skipped), tuple(_missing(task)), root, archive, watched)
 
 
-def _files(entries: Sequence[Entry], closed: set[str], skipped: list[Skipped]) -> Iterator[tuple[Entry, str, os.stat_result]]:
+def _missing(task: TaskConfig) -> Iterator[Skipped]:
+    """The folders that are not there, or have no disk mounted where one is asked for."""
+    settings, state_dir = task.plans[0].settings, task.plans[0].state_dir
+    record = registry.known(state_dir)
+    first = first_folder(task.entries)
+    for folder in dict.fromkeys(entry.path if entry.kind == "dir" else os.path.dirname(entry.path) for entry in task.entries):
+        device = record.device or None if record is not None and folder == first else None
+        why = why_not(folder, state_dir, mount=settings["RequiresMount"], device=device)
+        if why and settings["MakeFolders"] and not os.path.exists(folder) and why.startswith("there is no folder"):
+            why = "it is not there, and is made at the start (MakeFolders)"
+        elif why:
+            why += "; the task waits for it" if folder == first else "; its files are sent when it is there"
+        if why:
+            yield Skipped(folder, why)
+
+
+def _files(
+    entries: Sequence[Entry], closed: set[str], own: NeverSent, skipped: list[Skipped]
+) -> Iterator[tuple[Entry, str, os.stat_result]]:
     """Every data file that counts, with its entry."""
-    dirs = Dirs(entries, closed)
+    dirs = Dirs(entries, closed, own)
     static = {entry.path for entry in entries if entry.kind == "file"}
     for entry in entries:
         if entry.kind == "file":
@@ -101,15 +125,30 @@ def _files(entries: Sequence[Entry], closed: set[str], skipped: list[Skipped]) -
             try:
                 items = sorted(os.scandir(folder), key=lambda item: item.name)
             except OSError as exc:
-                hint = "; its files are sent when it comes" if isinstance(exc, FileNotFoundError) else ""
-                skipped.append(Skipped(folder, f"{exc.strerror}{hint}"))
-                continue
+                if folder != entry.path or not isinstance(exc, (FileNotFoundError, NotADirectoryError)):
+                    skipped.append(Skipped(folder, str(exc.strerror)))
+                continue  # one that is missing is told apart
             for item in items:
                 if item.is_dir(follow_symlinks=False):
                     if entry.recursive and dirs.covers(item.path) is entry:
                         waiting.append(item.path)
-                elif not is_signal_file(item.name) and item.path not in static and item.path not in closed:
+                elif is_signal_file(item.name) or item.path in static:
+                    continue
+                elif why := _why_own(item, own):
+                    skipped.append(Skipped(item.path, why))
+                elif item.path not in closed:
                     yield from _in_dir(entry, item, skipped)
+
+
+def _why_own(item: os.DirEntry[str], own: NeverSent) -> str:
+    """Why a file that is found is no data: one of ours by its name, or a link to one."""
+    why = own.why(item.path) or (own.why(os.path.realpath(item.path)) if item.is_symlink() else "")
+    if why:
+        return why
+    try:
+        return own.why_same(item.stat()) if own.files else ""
+    except OSError:
+        return ""
 
 
 def _in_dir(entry: Entry, item: os.DirEntry[str], skipped: list[Skipped]) -> Iterator[tuple[Entry, str, os.stat_result]]:
@@ -174,13 +213,13 @@ def _child(
 
 
 def _archive(
-    task: TaskConfig, newest: Sequence[Mapping[str, Receipt]], stays: set[str], now: float
+    task: TaskConfig, newest: Sequence[Mapping[str, Receipt]], own: NeverSent, now: float
 ) -> tuple[str | None, tuple[tuple[str, str], ...]]:
     settings = task.plans[0].settings
     if not task.archives:
         return None, ()
     others = [folder for plan in task.plans for folder in (plan.bak_dir, os.path.dirname(os.path.dirname(plan.state_dir)))]
-    where = scope(task.entries, settings["ArchiveToFolder"], others)
+    where = scope(task.entries, settings["ArchiveToFolder"], others, own)
     before = expiry(now, settings["ArchiveAfterDaysOld"])
     moved = []
     for folder in where.folders:
@@ -189,7 +228,7 @@ def _archive(
         except OSError:
             continue  # told among what is skipped
         for item in items:
-            if not is_data(item.name) or item.path in stays or not item.is_file(follow_symlinks=False):
+            if not is_data(item.name) or not item.is_file(follow_symlinks=False) or _why_own(item, own):
                 continue
             stat = item.stat(follow_symlinks=False)
             ours = is_ours(where, item.path)

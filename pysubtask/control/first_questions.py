@@ -11,6 +11,7 @@ from ..common.program import here, interpreter
 from . import ask
 from .exits import USAGE, CommandError
 from .first_config import Destination, destination
+from .output import say
 
 _APP_KEY = """\
 An app key is free: at https://www.dropbox.com/developers/apps create an app with "Scoped access" and "App folder". Under
@@ -34,7 +35,7 @@ def where_to() -> Destination:
         try:
             found = destination(host if address.is_address(host) else f"{protocol}://{host}")
         except ValueError as exc:
-            click.echo(str(exc), err=True)
+            say([str(exc)], error=True)
     settings = dict(found.settings)
     if not found.user:
         said = "ssh's own choice" if settings["UseSFTP"] else "anonymous"
@@ -67,7 +68,7 @@ def dropbox_login(app_key: str | None, store: str) -> str:
     """Let this machine into a Dropbox, by the program that does that; the app key. The token goes into the file ``store``.
     CommandError where it does not work."""
     if not app_key:
-        click.echo(_APP_KEY, err=True)
+        say(_APP_KEY.split("\n"), error=True)
         app_key = _needed("App key")
     words = [interpreter(here()), "-P", "-m", "pysubtask.dropbox", "--login", "--app-key", app_key, "--store", store]
     if subprocess.run(words, check=False).returncode != 0:

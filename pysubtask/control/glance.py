@@ -53,7 +53,8 @@ def glance(task: Task, now: float, name: str = "") -> Glance:
     pid = _beginning_anew(page) if holder is None else holder.pid
     frozen = pid is not None and _is_frozen(pid)
     sentence = reasons.why(
-        page, pid=pid, last_sign=last_sign, now=now, queue=queue, limit=_limit(task.state_dir), frozen=frozen
+        page, pid=pid, last_sign=last_sign, now=now, queue=queue, limit=_limit(task.state_dir), frozen=frozen,
+        missing=task.why_waiting(),
     )
     more = says_more(str((page or {}).get("config_file") or ""))
     remedy = reasons.remedy(page or {}, pid=pid, queue=queue, more=more)

@@ -1,4 +1,5 @@
-"""Onto the terminal, or wherever the output goes."""
+"""Onto the terminal, or wherever the output goes: the only place of this package that prints, so that nothing foreign is printed as
+it is. Names of files and words of servers come from anywhere."""
 
 from __future__ import annotations
 
@@ -11,6 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
+
+from ..common.plain import plain
+from ..common.redact import redacted
 
 _COLOURS = {
     "sending": "green", "idle": "green", "resting": "green", "connecting": "yellow", "starting": "yellow", "waiting": "yellow",
@@ -50,8 +54,7 @@ def screen() -> Iterator[Callable[[Iterable[str]], None]]:
     lines, each of which must fit."""
 
     def show(lines: Iterable[str]) -> None:
-        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-        text = "\x1b[K\r\n".join(lines).encode(encoding, "backslashreplace").decode(encoding)
+        text = _encodable("\x1b[K\r\n".join(map(_shown, lines)), sys.stdout)
         sys.stdout.write(f"\x1b[H{text}\x1b[K\x1b[J")
         sys.stdout.flush()
 
@@ -68,18 +71,41 @@ def coloured() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
+class _Painted(str):
+    """A line with colours of ours, made of one that is safe to show."""
+
+    __slots__ = ()
+
+
 def colour(line: str) -> str:
     """The state of a task in the table stands out."""
+    line = plain(line)
     if line.startswith(" "):
         return line
-    return _STATE.sub(lambda found: f" {click.style(found[1], fg=_COLOURS[found[1]])} ", line, count=1)
+    return _Painted(_STATE.sub(lambda found: f" {click.style(found[1], fg=_COLOURS[found[1]])} ", line, count=1))
 
 
-def say(lines: Iterable[str]) -> None:
-    """Print lines that are safe to show. What the output's encoding lacks becomes an escape."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+def say(lines: Iterable[str], *, error: bool = False, fg: str | None = None, dim: bool = False) -> None:
+    """Print lines, with ``error`` to stderr. What would steer a terminal or forge a line becomes an escape, and so does what the
+    output's encoding lacks; a secret that is known here is masked on stderr. ``fg``, ``dim``: how they look on a terminal."""
+    stream = sys.stderr if error else sys.stdout
     for line in lines:
-        click.echo(line.encode(encoding, "backslashreplace").decode(encoding))
+        shown = safe(redacted(line) if error else line, stream)
+        click.echo(click.style(shown, fg=fg, dim=dim) if fg or dim else shown, err=error)
+
+
+def safe(line: str, stream: Any) -> str:
+    """A line as ``say`` shows it on this stream, for whoever draws by other means."""
+    return _encodable(_shown(line), stream)
+
+
+def _shown(line: str) -> str:
+    return line if isinstance(line, _Painted) else plain(line)
+
+
+def _encodable(text: str, stream: Any) -> str:
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def say_json(found: Any) -> None:

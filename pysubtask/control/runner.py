@@ -16,6 +16,7 @@ from ..common.logs import setup_logging
 from ..common.remedy import says_more, sentence
 from ..common.requests import myself, reply_to, send
 from ..common.status import read_status
+from ..master.places import Places
 from . import opening
 from .changes import Changes, compare
 from .config_task import TaskConfig
@@ -67,6 +68,8 @@ class Runner:
         self._log: logging.Logger
         self._tasks: dict[str, RunningTask] = {}
         self._missing: dict[str, _Missing] = {}
+        self._places: dict[str, Places] = {}
+        """Where tasks that have not begun want to work."""
         self._former: dict[str, float] = {}  # folder -> until when it is looked at
         self._again_at = 0.0
         self._signals = Signals()
@@ -82,7 +85,7 @@ class Runner:
             try:
                 self._begin(tasks)
                 self._notifier.say("READY=1")
-                self._log.info("Running: %s", ", ".join(self._tasks))
+                self._log.info("Running: %s", ", ".join(self._tasks) or "no task yet")
                 return self._loop()
             finally:
                 self._end()
@@ -92,6 +95,9 @@ class Runner:
         the runner's own error."""
         error: CommandError | None = None
         for task in tasks:
+            if self._waits(task):
+                self._missing[task.name] = _Missing(task)
+                continue
             opening.say(task, self._log)
             try:
                 self._tasks[task.name] = RunningTask(task)
@@ -103,7 +109,7 @@ class Runner:
                 self._cannot_start(task, exc)
                 continue
             self._sweep(self._tasks[task.name])
-        if error is not None and not self._tasks:
+        if error is not None and not self._tasks and not self._places:
             raise error
         self._again_at = self._clock() + _AGAIN_SECS
 
@@ -139,7 +145,8 @@ class Runner:
             self._notifier.say("WATCHDOG=1")
         if self._notifier.is_heard and now >= self._next_status:
             self._next_status = now + _STATUS_SECS
-            self._notifier.status(summary([task.config for task in self._tasks.values()]))
+            waiting = [f"{name} waits: {places.why}" for name, places in self._places.items()]
+            self._notifier.status("; ".join([summary([task.config for task in self._tasks.values()]), *waiting]).lstrip("; "))
 
     def _end(self) -> None:
         """Stop everything; a second signal hurries the children, a third kills them."""
@@ -331,10 +338,17 @@ class Runner:
         self._start_missing(now)
 
     def _start_missing(self, now: float) -> None:
-        if not self._missing or now < self._again_at:
+        if not self._missing:
             return
-        self._again_at = now + _AGAIN_SECS
+        again = now >= self._again_at
+        if again:
+            self._again_at = now + _AGAIN_SECS
+        for name in set(self._places) - set(self._missing):
+            del self._places[name]  # a reload has taken it out
         for name, missing in list(self._missing.items()):
+            waited = name in self._places
+            if self._waits(missing.config) or not (again or waited):
+                continue
             try:
                 self._tasks[name] = RunningTask(missing.config, missing.lock)
             except (PysubtaskError, OSError) as exc:
@@ -342,6 +356,16 @@ class Runner:
                 continue
             opening.say(missing.config, self._log)
             del self._missing[name]
+
+    def _waits(self, config: TaskConfig) -> bool:
+        """Whether a task waits for its folder, which is told."""
+        places = self._places.get(config.name)
+        if places is None or not places.is_of(config.entries, config.plans):
+            places = self._places[config.name] = Places(config.entries, config.plans)
+        if places.look(self._log):
+            del self._places[config.name]
+            return False
+        return True
 
     def _cannot_start(self, task: TaskConfig, exc: Exception) -> None:
         words = sentence(str(exc), "", says_more(task.file))

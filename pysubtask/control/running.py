@@ -29,7 +29,7 @@ class RunMaster(TaskMaster):
     """A master whose children can be seen and hurried by a runner."""
 
     def __init__(self, config: TaskConfig) -> None:
-        self._config_file = config.file
+        self._config_file, self._beside, self._closed_beside = config.file, config.beside, config.closed
         super().__init__(config.watch, config.config)
 
     def take(self, plans: Sequence[Plan]) -> None:

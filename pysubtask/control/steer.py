@@ -12,6 +12,7 @@ import click
 
 from . import beforehand
 from .exits import FAILED, OK, CommandError
+from .output import say
 from .tasks import Task, names_here
 from .which import Pick, lives, meant
 
@@ -43,7 +44,7 @@ def give(
             worst = max(worst, _give(child, name, op, args, command, patience, words or _words, may_be_dead, if_dead))
         except CommandError as exc:
             # The next child must hear of it all the same.
-            click.echo(f"pysubtask: {exc}", err=True)
+            say([f"pysubtask: {exc}"], error=True)
             worst = max(worst, exc.status)
     return worst
 
@@ -59,12 +60,12 @@ def _give(
         instead = if_dead(child, name) if if_dead is not None else None
         if instead is not None:
             status, text = instead
-            click.echo(text if status == OK else f"pysubtask: {text}", err=status != OK)
+            say([text if status == OK else f"pysubtask: {text}"], error=status != OK)
             return status
     reply = child.order(op, args, command, patience=patience, may_be_dead=may_be_dead, name=name)
     if not reply.ok:
         raise CommandError(f"{name}: {reply.error}", FAILED)
-    click.echo(f"{name}: {words(reply.result)}")
+    say([f"{name}: {words(reply.result)}"])
     return OK
 
 

@@ -40,6 +40,7 @@ class Task:
         """The first folder that is watched."""
         self.config_file = record.config_file
         self._destination = record.destination
+        self._record = record
 
     @property
     def label(self) -> str:
@@ -56,6 +57,10 @@ class Task:
         """Where it uploads to, a URL without secrets."""
         page = self.page()
         return str(page.get("destination") or self._destination) if page else self._destination
+
+    def why_waiting(self) -> str:
+        """Why its folder cannot be used now: it is missing, or its disk is; '' where it can."""
+        return registry.why_waiting(self._record)
 
     def page(self) -> dict[str, Any] | None:
         """What the child last wrote about itself (status.json), None where there is nothing."""
@@ -168,11 +173,12 @@ def known() -> list[Task]:
     return _in_order([child for children in found.values() for child in children])
 
 
-def find(words: Sequence[str]) -> list[Task]:
+def find(words: Sequence[str], *, missing: bool = False) -> list[Task]:
     """The children that are meant: each word is a label, label/extension, the name of a task (TaskName), also with its
     extension, a folder (the first that is watched, or of the state), or a config file. What one of these fits is not looked
-    for among the next. No word means all. Living ones come first. CommandError where a word fits none."""
-    everything = known()
+    for among the next. No word means all; ``missing``: those too whose folder is not there now. Living ones come
+    first. CommandError where a word fits none."""
+    everything = known() + [Task(record) for record in (registry.missing() if missing else ())]
     if not words:
         return everything
     found: dict[str, Task] = {}
@@ -234,7 +240,7 @@ def _children(task_folder: str) -> list[str]:
 def _at(state_dir: str) -> Task:
     page = read_status(state_dir) or {}
     head, extension = os.path.split(state_dir)
-    more = {key: value for key in ("label", "folder", "config_file") if isinstance(value := page.get(key), str)}
+    more: dict[str, Any] = {key: value for key in ("label", "folder", "config_file") if isinstance(value := page.get(key), str)}
     return Task(registry.Record(os.path.basename(head), extension, str(page.get("destination", "")), state_dir, **more))
 
 

@@ -10,21 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
-
-
-def plain(text: str) -> str:
-    """The text with whatever must not reach a terminal written as an escape; bytes that are no UTF-8 as ``\\xff``."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(character if unicodedata.category(character) not in _HIDDEN else _escaped(character) for character in text)
-
-
-def _escaped(character: str) -> str:
-    number = ord(character)
-    if 0xDC80 <= number <= 0xDCFF:
-        number -= 0xDC00  # a byte that is no UTF-8, as Python keeps it
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+from ..common.plain import plain as plain
 
 
 def cells(text: str) -> int:

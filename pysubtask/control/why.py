@@ -35,15 +35,18 @@ def standing(page: Mapping[str, Any], now: float) -> float | None:
 
 def why(
     page: Mapping[str, Any] | None, *, pid: int | None, last_sign: float | None, now: float,
-    queue: Mapping[str, Any] | None = None, limit: float = 0, frozen: bool = False,
+    queue: Mapping[str, Any] | None = None, limit: float = 0, frozen: bool = False, missing: str = "",
 ) -> str:  # fmt: skip
     """The sentence.
 
     ``page``: what the child last wrote about itself; ``pid``: of the living child, None where there is none; ``last_sign``:
     when it last wrote anything, and ``now`` (seconds since the epoch); ``queue``: the queue in numbers where that is known
-    better than from the page; ``limit``: RateLimit in bytes per second, 0 is none; ``frozen``: a signal stopped it.
+    better than from the page; ``limit``: RateLimit in bytes per second, 0 is none;
+    ``frozen``: a signal stopped it. ``missing``: what keeps its folder from being used.
     """
     counts = queue if queue is not None else (page or {}).get("queue") or {}
+    if pid is None and missing:
+        return f"{missing[0].upper()}{missing[1:]}. Nothing is sent until it is there; nothing is written in its place."
     if pid is None:
         return _dead(page, counts, last_sign, now)
     if frozen:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..common.entries import Entry, first_folder
+from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HEARTBEAT, hold_name, is_signal_file, notify_name
 from ..common.receipts import Receipt, read_receipts
 from ..common.status import read_status
@@ -28,7 +29,8 @@ class Scope(NamedTuple):
     """Where to look. ``root`` is the archive's folder, or None for no archive; ``folders`` are those that are cleared.
 
     ``static`` are the watched files, ``dirs`` the watched folders; ``left`` is the folder of the first watched file,
-    where files with one of ``endings`` count as left over from earlier runs.
+    where files with one of ``endings`` count as left over from earlier runs. ``own``: files that are no data.
+    ``first``: the first watched folder, which is never made.
     """
 
     root: str | None
@@ -37,6 +39,8 @@ class Scope(NamedTuple):
     dirs: Dirs
     left: str | None
     endings: frozenset[str]
+    own: NeverSent = NONE
+    first: str = os.sep
 
 
 class Proof(NamedTuple):
@@ -59,9 +63,9 @@ class Old(NamedTuple):
 # ---- what is decided, from names and numbers alone
 
 
-def scope(entries: Sequence[Entry], archive: str | None, others: Iterable[str | None]) -> Scope:
+def scope(entries: Sequence[Entry], archive: str | None, others: Iterable[str | None], own: NeverSent = NONE) -> Scope:
     """What the entries mean for ``archive`` (below the first entry's folder). Folders that are one of ``others``
-    (for snapshots, for state), or lie in them or in the archive, are left alone."""
+    (for snapshots, for state), or lie in them or in the archive, are left alone. ``own``: files that are no data."""
     first = first_folder(entries)
     root = None if archive is None else os.path.normpath(os.path.join(first, archive))
     closed = [folder for folder in others if folder] + ([root] if root and root != first else [])
@@ -72,9 +76,11 @@ def scope(entries: Sequence[Entry], archive: str | None, others: Iterable[str | 
         root,
         tuple(folder for folder in folders if not any(_is_in(folder, other) for other in closed)),
         frozenset(files),
-        Dirs(entries, set(closed)),
+        Dirs(entries, set(closed), own),
         os.path.dirname(files[0]) if files else None,
         frozenset(os.path.splitext(path)[1] for path in files),
+        own,
+        first,
     )
 
 
@@ -88,7 +94,7 @@ def is_left_over(where: Scope, path: str) -> bool:
     folder, name = os.path.split(path)
     if folder != where.left or path in where.static or where.dirs.covers(folder) is not None or not is_data(name):
         return False
-    return os.path.splitext(name)[1] in where.endings
+    return os.path.splitext(name)[1] in where.endings and not where.own.why(path)
 
 
 def is_ours(where: Scope, path: str) -> bool:
@@ -179,9 +185,17 @@ class Archive:
         where = self._where
         try:
             with os.scandir(where.left or "") as items:
-                return sorted(item.path for item in items if is_left_over(where, item.path) and _is_regular(item))
+                found = [item for item in items if is_left_over(where, item.path) and _is_regular(item)]
+                return sorted(item.path for item in found if not self._is_own(item))
         except OSError:
             return []
+
+    def _is_own(self, item: os.DirEntry[str]) -> bool:
+        """Whether it is one of the files that are no data, by its name or as a hard link."""
+        own = self._where.own
+        if own.why(item.path):
+            return True
+        return item.inode() in own.numbers() and bool(own.why_same(item.stat(follow_symlinks=False)))
 
     def _run(self, root: str, before: float) -> Iterator[bool]:
         """Each step says whether it moved a file."""
@@ -219,7 +233,7 @@ class Archive:
                 for number, item in enumerate(items):
                     if not number % _AT_ONCE:
                         yield None
-                    if not is_data(item.name) or not _is_regular(item):
+                    if not is_data(item.name) or not _is_regular(item) or self._is_own(item):
                         continue
                     with contextlib.suppress(FileNotFoundError):
                         found = item.stat(follow_symlinks=False)
@@ -230,6 +244,8 @@ class Archive:
 
     def _move(self, root: str, old: Old, *, ours: bool = False) -> bool:
         folder, name = os.path.split(old.path)
+        if not os.path.isdir(self._where.first):
+            return False
         try:
             reserved = _reserve(day_folder(root, old.mtime_ns), name)
             target = reserved.path

@@ -34,7 +34,8 @@ class Plan(NamedTuple):
 
     ``extension`` names it and its part of the state folder, ``child_name`` is how the log calls it.
     Folders are absolute, log files as the user wrote them. ``label`` is what people call the task, ``config_file`` the file
-    it was read from ('' for an app's own config). Its repr shows no secret.
+    it was read from ('' for an app's own config). ``own``: the files of this config that are no data (absolute path -> what it
+    is). Its repr shows no secret.
     """
 
     extension: str
@@ -47,6 +48,7 @@ class Plan(NamedTuple):
     bak_dir: str | None
     label: str = ""
     config_file: str = ""
+    own: Mapping[str, str] = {}
 
     @property
     def mark(self) -> str:
@@ -82,9 +84,13 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
     bak = settings["BakToFolder"]
     if bak is not None and not bak.strip():
         raise ConfigError(f"{section or 'base'}.BakToFolder", "it is empty", "Give a folder, or None for no snapshots.")
+    _check_mount(f"{section or 'base'}.RequiresMount", settings)
     archive = settings["ArchiveToFolder"]
     if archive is not None and not archive.strip():
         raise ConfigError(f"{section or 'base'}.ArchiveToFolder", "it is empty", "Give a folder, or None for no archive.")
+    from .own import of_config, of_settings
+
+    rows = {row.key: row for name in ("base", section or "base") for row in defaults_config.SETTINGS[name]}
     return Plan(
         extension,
         module,
@@ -96,7 +102,30 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
         None if bak is None else os.path.normpath(os.path.join(folder, bak)),
         label_of(task, config_file, folder),
         config_file,
+        of_config(config, config_file) | of_settings(section or "base", rows.values(), settings),
     )
+
+
+def _check_mount(key: str, settings: dict[str, Any]) -> None:
+    """Also makes it a plain absolute path."""
+    place = settings["RequiresMount"]
+    if place is None:
+        return
+    found = os.path.normpath(os.path.expanduser(place))
+    if not os.path.isabs(found):
+        raise ConfigError(key, f"{place!r} is no absolute path", "Give the folder that the disk is mounted on, as '/media/usb'.")
+    if os.path.exists(found) and not os.path.isdir(found):
+        raise ConfigError(key, f"{found} is a file", "Give the folder that the disk is mounted on, as '/media/usb'.")
+    settings["RequiresMount"] = found
+
+
+def check_mount_covers(entries: Sequence[Entry], plans: Sequence[Plan]) -> None:
+    """ConfigError where nothing that is watched lies in the folder of RequiresMount."""
+    for one in plans:
+        place = one.settings["RequiresMount"]
+        if place is not None and not any(f"{entry.path}{os.sep}".startswith(os.path.join(place, "")) for entry in entries):
+            remedy = f"Watch a folder in it (now: {', '.join(entry.path for entry in entries) or 'nothing'}), or set it to None."
+            raise ConfigError("base.RequiresMount", f"nothing that is watched lies in {place}", remedy)
 
 
 def _log_of_its_own(default: str, task: str) -> str:
@@ -106,7 +135,8 @@ def _log_of_its_own(default: str, task: str) -> str:
 
 
 def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence[str]) -> tuple[str, ...]:
-    """What is left out where it lies inside a recursive folder: folders for snapshots and archive, log files and theirs.
+    """What is left out where it lies inside a recursive folder: folders for snapshots and archive, log files and theirs, and
+    what this program or ssh keeps in the user's home.
 
     ConfigError where old files would be moved to a place from which they are taken for new ones.
     """
@@ -121,7 +151,18 @@ def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence
             raise ConfigError("base.ArchiveToFolder", problem, "Give it a folder of its own, or None for no archive.")
         if archive != first:
             closed.append(archive)
-    return tuple(dict.fromkeys([*closed, *logs, *map(os.path.dirname, logs)]))
+    return tuple(dict.fromkeys([*closed, *logs, *map(os.path.dirname, logs), *_of_the_home(entries)]))
+
+
+def _of_the_home(entries: Sequence[Entry]) -> list[str]:
+    """Keys, configs and records, for who watches a home with all that is in it."""
+    above = tuple(os.path.join(entry.path, "") for entry in entries if entry.recursive)
+    if not above:
+        return []
+    from ..common import registry
+
+    config = os.path.join(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "pysubtask")
+    return [path for path in (os.path.expanduser("~/.ssh"), config, os.path.abspath(registry.folder())) if path.startswith(above)]
 
 
 def switched_on(config: Any) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..common import residual
 from ..common.entries import Entry
+from ..common.never_sent import NeverSent
 from .archive import Archive, Proof, scope
 from .destinations import Plan
 
@@ -16,15 +17,15 @@ ASKED_SECS = 0.5
 class OldFiles:
     """``left_over``: paths for the children to deliver too. ``daily``: archive anew each day.
 
-    ``logs``: absolute paths of log files, which stay.
+    ``own``: files that are no data, and stay.
     """
 
-    def __init__(self, entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence[str], logger: logging.Logger) -> None:
+    def __init__(self, entries: Sequence[Entry], plans: Sequence[Plan], own: NeverSent, logger: logging.Logger) -> None:
         settings = plans[0].settings
         closed = [folder for plan in plans for folder in (plan.bak_dir, os.path.dirname(os.path.dirname(plan.state_dir)))]
         proofs = [Proof(plan.state_dir, plan.mark) for plan in plans]
-        where = scope(entries, settings["ArchiveToFolder"], closed)
-        self._archive = Archive(where, proofs, settings["ArchiveAfterDaysOld"], logs, logger)
+        where = scope(entries, settings["ArchiveToFolder"], closed, own)
+        self._archive = Archive(where, proofs, settings["ArchiveAfterDaysOld"], list(own.files), logger)
         self._plans = plans
         self._logger = logger
         self.daily = False

@@ -6,6 +6,7 @@ import logging
 import os
 
 from ..common.notify import Toucher
+from ..common.place import is_in
 
 
 class Stamps:
@@ -15,6 +16,12 @@ class Stamps:
         self._logger = logger
         self._toucher = Toucher()
         self._waiting: dict[str, None] = {}
+        self.closed = ""
+        """A folder that is not to be written into: what belongs there waits. '' is none."""
+
+    def is_closed(self, notify: str) -> bool:
+        """Whether this notify file must not be written now."""
+        return bool(self.closed) and is_in(notify, self.closed)
 
     def __len__(self) -> int:
         """How many files wait for their stamp."""
@@ -22,6 +29,9 @@ class Stamps:
 
     def stamp(self, notify: str) -> bool:
         """Touch this notify file; False where it has to wait. Never raises, logs each outage of a folder once."""
+        if self.is_closed(notify):
+            self._waiting[notify] = None
+            return False
         try:
             self._toucher.touch(notify)
         except (OSError, ValueError) as exc:
@@ -38,6 +48,8 @@ class Stamps:
     def again(self) -> None:
         """Write what waits; the first that still fails ends the round, so that a long outage stays cheap."""
         for notify in list(self._waiting):
+            if self.is_closed(notify):
+                continue
             try:
                 self._toucher.touch(notify)
             except (OSError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -19,9 +20,11 @@ def make_ready(state_dir: str, *, fresh: bool = True) -> None:
     handled stamps.
 
     That list says nothing about what will be notified from here on. OSError where the folder cannot be
-    made, or is another user's.
+    made, or is another user's, or where there is no watched folder: that one is never made here.
     """
-    os.makedirs(os.path.dirname(os.path.dirname(os.path.dirname(state_dir))), exist_ok=True)
+    first = os.path.dirname(os.path.dirname(os.path.dirname(state_dir)))
+    if not os.path.exists(first):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), first)
     own_files.make_folder(state_dir)
     if fresh:
         own_files.remove(state_dir, HANDLED_FILE)

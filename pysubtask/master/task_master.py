@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,7 +18,17 @@ from ..common.logs import log_options, set_level, setup_logging
 from ..common.process import EXIT_STOPPED, is_alive, process_start
 from ..common.watched import Watched
 from .child import Child, Launch, Restarts, can_be_started, folders_for, wait
-from .destinations import UPLOADERS, Plan, check_config, closed_paths, own_module, plan, switched_on, with_sections
+from .destinations import (
+    UPLOADERS,
+    Plan,
+    check_config,
+    check_mount_covers,
+    closed_paths,
+    own_module,
+    plan,
+    switched_on,
+    with_sections,
+)
 from .seat import ChildStatus as ChildStatus
 from .seat import MasterStatus as MasterStatus
 from .seat import Seat, status_of
@@ -30,6 +40,7 @@ from .voice import Voice
 _TIMER_SECS = 0.05
 _BY_THE_WAY_SECS = 0.005
 _LOOK_EVERY_SECS = 0.25
+_FOLDER_SECS = 1.0  # between two looks for a watched folder that is missing
 _KILL_WAIT_SECS = 5.0
 _STOP_MARGIN_SECS = 5.0
 
@@ -46,6 +57,10 @@ class BaseMaster(Voice):
     shown_name = "BaseTaskMaster"
     shown_module = "base"
     _config_file = ""
+    _beside: Mapping[str, str] = {}
+    """Files that are no data, besides those of the plans: absolute path -> what it is."""
+    _closed_beside: tuple[str, ...] = ()
+    """Folders that are left out, besides those of the plans."""
 
     def __init__(
         self,
@@ -78,8 +93,13 @@ class BaseMaster(Voice):
         self._log_file = plans[0].settings["Master_Log_FileName"] if log_file == "" else log_file
         logs = [self._log_file, *(plan.settings["Subtask_Log_FileName"] for plan in plans)]
         self._logs = [os.path.normpath(os.path.join(self._cwd, log)) for log in logs if log is not None]
-        self._closed = closed_paths(entries, plans, self._logs)
-        self._watched = Watched(entries, set(self._closed))
+        self._closed = (*closed_paths(entries, plans, self._logs), *self._closed_beside)
+        check_mount_covers(entries, plans)
+        from .own import all_own, check_entries
+
+        self._never_sent = all_own(entries, plans, self._logs, self._beside)
+        check_entries(entries, self._never_sent)
+        self._watched = Watched(entries, set(self._closed), self._never_sent)
         self._static = list(self._watched.files.values())
         self._running = False
         self._own()
@@ -103,7 +123,10 @@ class BaseMaster(Voice):
         from .old_files import OldFiles
 
         self._holds = Holds(self._rule, self._stamps, self.logger)
-        self._old_files = OldFiles(self._entries, [seat.plan for seat in self._seats], self._logs, self.logger)
+        from .places import Places
+
+        self._places = Places(self._entries, [seat.plan for seat in self._seats])
+        self._old_files = OldFiles(self._entries, [seat.plan for seat in self._seats], self._never_sent, self.logger)
 
     def __enter__(self) -> Self:
         if not self._running:
@@ -208,7 +231,8 @@ class BaseMaster(Voice):
             self._supervise()
             return False
         notify = self._static[i]
-        stamped = self._stamp(notify) if ignore_burst_mode or notify not in self._watched.bursting else self._holds.call(notify)
+        at_once = ignore_burst_mode or notify not in self._watched.bursting or self._stamps.is_closed(notify)
+        stamped = self._stamp(notify) if at_once else self._holds.call(notify)
         self._supervise()
         return stamped
 
@@ -223,14 +247,21 @@ class BaseMaster(Voice):
         except (TypeError, ValueError, OSError):
             notify = None
         if notify is None:
-            self.logger.error("Notify file [%s] is not watched!", path)
+            self.logger.error("Notify file [%s] is not watched!%s", path, self._why_own(path))
             stamped = False
-        elif ignore_burst_mode or not self._watched.bursts(notify):
+        elif ignore_burst_mode or not self._watched.bursts(notify) or self._stamps.is_closed(notify):
             stamped = self._stamp(notify)
         else:
             stamped = self._holds.call(notify)
         self._supervise()
         return stamped
+
+    def _why_own(self, path: str | bytes | os.PathLike[str]) -> str:
+        try:
+            why = self._never_sent.why(os.path.abspath(os.fsdecode(path)))
+        except (TypeError, ValueError, OSError):
+            return ""
+        return f" It is never sent: {why}." if why else ""
 
     def check_pending_notifications(self) -> None:
         """Look after what waits: held data that is due, stamps that could not be written, dead children, old files, and the
@@ -334,6 +365,14 @@ class BaseMaster(Voice):
     def _spawn(self, index: int) -> None:
         seat = self._seats[index]
         seat.stopped = False
+        waited, usable = bool(self._places.why), self._places.look(self.logger)
+        self._stamps.closed = self._places.closed
+        if not usable:
+            seat.last_exit = f"not started: {self._places.why}"
+            seat.restarts = seat.restarts._replace(due=time.monotonic() + _FOLDER_SECS)
+            return
+        if waited and self._old_files.daily:
+            self._old_files.start(True)
         seat.restarts = seat.restarts.began(time.monotonic())
         try:
             make_ready(seat.plan.state_dir)
@@ -377,6 +416,7 @@ class BaseMaster(Voice):
                 left_out=self._closed,
                 label=plan.label,
                 config_file=plan.config_file,
+                own=self._never_sent.files,
             )
         )
         try:

@@ -7,6 +7,7 @@ plain and synchronous, for people who subclass :class:`BaseSubtask`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -25,7 +26,9 @@ from ..common.events import EventLog, utc
 from ..common.handoff import Handoff
 from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import log_options, set_level, setup_logging
+from ..common.never_sent import NeverSent
 from ..common.notify import Stamp
+from ..common.place import device_of
 from ..common.process import EXIT_STOPPED, is_alive
 from ..common.program import again_words, here
 from ..common.remedy import says_more
@@ -37,7 +40,9 @@ from . import failed, heartbeat
 from .board import Board
 from .faults import Faults
 from .intake import Intake, Rules
+from .missing import Footing, Missing
 from .orders import Orders
+from .own_queue import drop_own
 from .page import Page
 from .retry import Policy, decide
 from .snapshot import Snapshotter
@@ -238,6 +243,9 @@ class BaseSubtask:
         return EXIT_CONFIG if isinstance(exc, ValueError) else EXIT_FAILED
 
     def _take_lock(self) -> None:
+        first = first_folder(self.handoff.entries)
+        if not os.path.isdir(first):
+            raise FileNotFoundError(errno.ENOENT, "There is no such folder to keep the state in", first)
         pid = os.getpid()
         me = Holder(pid, process_start(pid) or "", self.handoff.master_pid, self.handoff.master_start)
         self._lock.acquire(me)
@@ -246,7 +254,11 @@ class BaseSubtask:
         handoff = self.handoff
         # Several queues may share a bak folder: each knows its own snapshots by this.
         tag = hashlib.sha256(os.fsencode(handoff.state_dir)).hexdigest()[:10]
-        self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]))
+        own = NeverSent(handoff.own, [entry.path for entry in handoff.entries if entry.kind == "file"])
+        first = first_folder(handoff.entries)
+        self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]), own.why_opened, first)
+        self._missing = Missing(handoff.entries, self.settings.get("RequiresMount"), self.log, self.wall)
+        self._footing = Footing(handoff.state_dir)
         destination = self.destination()
         self._store = self.when_there_is_room(lambda: Store(handoff.state_dir, destination, self._snapshotter.drop, self.wall))
         self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall, self.board.guard)
@@ -273,8 +285,8 @@ class BaseSubtask:
         if self._store.spool.moved:
             self.log.warning("The destination changed: what was queued goes to [%s]", self.destination())
             self.events.emit("destination_changed", destination=self.destination())
+        drop_own(self._store, own, self.events, self.log)
         skip = [folder for folder in (handoff.bak_dir, os.path.dirname(os.path.dirname(handoff.state_dir))) if folder]
-        first = first_folder(handoff.entries)
         archive = os.path.normpath(os.path.join(first, self.settings["ArchiveToFolder"] or "."))
         if archive != first:
             skip.append(archive)
@@ -286,7 +298,7 @@ class BaseSubtask:
             skip.append(self.destination().removeprefix("file://"))
         longest_hold = float(handoff.burst["expire_milli"]) / 1000
         self._watch = Watch(
-            handoff.entries, _Known(self._store), skip, self._look_soon, nested=nested, longest_hold=longest_hold
+            handoff.entries, _Known(self._store), skip, self._look_soon, nested=nested, longest_hold=longest_hold, own=own
         )
         self._watch.offer(handoff.residual)
         self._intake = Intake(
@@ -299,7 +311,7 @@ class BaseSubtask:
             self.settings, first_folder(handoff.entries), handoff.state_dir, handoff.owns_heartbeat, socket.gethostname
         )
         levers = Levers(
-            self._settings_changed, self.hold_paused, self._queue_changed, Watched(handoff.entries, set(handoff.left_out)).has,
+            self._settings_changed, self.hold_paused, self._queue_changed, Watched(handoff.entries, set(handoff.left_out), own).has,
             self._stop_ordered, self._reset_ordered, self.connect_now,
         )  # fmt: skip
         steering = Steering(
@@ -311,7 +323,7 @@ class BaseSubtask:
         try:
             registry.announce(registry.Record(
                 handoff.task, handoff.extension, self.destination(), handoff.state_dir, handoff.label,
-                first_folder(handoff.entries), handoff.config_file,
+                first, handoff.config_file, device_of(first),
             ))  # fmt: skip
         except OSError as exc:
             self.log.info("Commands without a config will not find this task: %s", exc)
@@ -353,6 +365,8 @@ class BaseSubtask:
             now = self.clock()
             self.tick(now)
             failure = self.check(now)
+            if self._footing.is_gone():
+                failure = f"The folder {self.handoff.state_dir} is gone, or another one is in its place"
             if failure:
                 self._failure = failure
                 self.log.error("%s", failure)
@@ -446,9 +460,12 @@ class BaseSubtask:
     def tick(self, now: float) -> None:
         """One look at everything."""
         self._look = False
+        if self._footing.is_gone():
+            return
         self._orders.look()
         if not self.Enabled:
             return
+        self.board.set(missing=self._missing.look(now))
         self._guarded("process_interval", self.process_interval)
         self._watch.offer(residual.take(self.handoff.state_dir))
         self._intake.take(now)
@@ -467,7 +484,8 @@ class BaseSubtask:
         """Until the next tick: the timer's end, a file event, a settling file, a fault's next try. The status page is
         written in between."""
         until = now + float(self.settings["TimerIntervalSecs"])
-        for at in (self._watch.next_at(now), self._intake.next_at(), self._hook_due(), self._heartbeat.next_at()):
+        for at in (self._watch.next_at(now), self._intake.next_at(), self._hook_due(), self._heartbeat.next_at(),
+                   self._missing.next_at()):
             if at is not None:
                 until = min(until, at)
         until = max(until, now + _LEAST_PAUSE)

@@ -10,14 +10,18 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..common import handoff
 from ..common.advice import keep_private
+from ..common.config import is_secret
 from ..common.entries import Entry, first_folder, read_entries
 from ..common.errors import ConfigError
 from ..common.handoff import Handoff
+from ..common.never_sent import NeverSent
+from ..common.place import near
+from ..common.plain import plain
 from .base_subtask import EXIT_CONFIG, BaseSubtask
 
 PASSWORD_VARIABLE = "PYSUBTASK_PASSWORD"
@@ -39,6 +43,8 @@ class Plan(Protocol):
     def bak_dir(self) -> str | None: ...
     @property
     def label(self) -> str: ...
+    @property
+    def own(self) -> Mapping[str, str]: ...
 
 
 Planner = Callable[[str, str, Any, str], Plan]
@@ -58,10 +64,30 @@ def run(subtask: type[BaseSubtask], extension: str, plan: Planner, argv: Sequenc
     _forget_the_apps_signals()
     try:
         told = handoff.read() if args.handoff else by_hand(args, extension, plan)
+        if holds_secret(told.settings):
+            forbid_cores()
+        if not args.handoff:
+            _check_folder(told.entries)
         return subtask(told).run()
     except ConfigError as exc:
-        print(f"pysubtask: {exc}", file=sys.stderr)  # noqa: T201 - the command line's own voice
+        print(f"pysubtask: {plain(str(exc))}", file=sys.stderr)  # noqa: T201 - the command line's own voice
         return EXIT_CONFIG
+
+
+def holds_secret(settings: Mapping[str, Any]) -> bool:
+    """Whether a child with these settings has a password or token in its memory."""
+    return any(value and (is_secret(key) or key == "RefreshTokenFile" or (key.endswith("Proxy") and "@" in str(value)))
+               for key, value in settings.items())
+
+
+def forbid_cores() -> None:
+    """No core file of this process, and of none that it starts: it would hold the secret."""
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (ImportError, OSError, ValueError):
+        return  # a system without core files, or one that does not let us
 
 
 def _forget_the_apps_signals() -> None:
@@ -147,10 +173,25 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
         config["dropbox"] = {**section, "UseDropbox": True} | {key: token for key, token in tokens.items() if token}
     made = plan(extension, f"pysubtask.{extension}", config, first_folder(entries))
     log_file = made.settings["Subtask_Log_FileName"]
+    own = dict(made.own)
+    if extension == "ftp" and args.password_file is not None:
+        own[os.path.abspath(args.password_file)] = "named by --password-file"
+    guard = NeverSent(own)
+    for entry in entries:
+        if entry.kind == "file" and (why := guard.why_named(entry.path)):
+            raise ConfigError("-w", f"{entry.path} is never sent: it is {why}", "Leave it out; name the files with your data.")
     return Handoff(
         made.task, extension, f"pysubtask.{extension}", entries, made.settings, made.burst, made.state_dir, made.bak_dir,
-        None if log_file is None else os.path.abspath(log_file), not args.quiet, None, None, [], label=made.label,
+        None if log_file is None else os.path.abspath(log_file), not args.quiet, None, None, [], label=made.label, own=own,
     )  # fmt: skip
+
+
+def _check_folder(entries: Sequence[Entry]) -> None:
+    """ConfigError where there is no folder to keep the state in: a person who types it is told at once, a master waits."""
+    folder = first_folder(entries)
+    if entries and not os.path.isdir(folder):
+        raise ConfigError("-wd" if entries[0].kind == "dir" else "-w", f"there is no folder {folder}{near(folder)}",
+                          "Name the folder that the data is in, or make it before.")  # fmt: skip
 
 
 def _password(path: str | None) -> str | None:

@@ -13,12 +13,12 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
 from ..common import limits
-from ..common.errors import ConfigError, LoginRefused, ServerBusy, ServerNotTrusted, TransportError, TransportLost
+from ..common.errors import ConfigError, FileRefused, LoginRefused, ServerBusy, ServerNotTrusted, TransportError, TransportLost
 from ..common.events import EventLog, utc
 from ..common.limits import is_limit
 from ..common.remedy import in_words_of, says_more, sentence
@@ -314,6 +314,10 @@ class Courier:
             if at <= now:
                 await self._connect()
                 return 0.0
+            if at == _NEVER and EVERYTHING not in self._desk.spool.backlog.paused:
+                # What was expected did not come: no try follows the one that failed, so nothing waits for it.
+                self._desk.board.leave("waiting", "watching")
+                self._desk.board.set(next_try=None)
             return self._pause(now, at)
         if deliveries.busy_until > now:
             return self._pause(now, deliveries.busy_until, busy=deliveries.busy)
@@ -523,8 +527,21 @@ class Courier:
         """Remove what earlier attempts may have left on the server."""
         temps = await self._desk.ask(self._desk.spool.temps)
         if temps:
-            removed = await self._transport.remove(temps)
+            try:
+                removed = await self._transport.remove(temps)
+            except FileRefused:
+                removed = await self._remove_each(temps)
             await self._desk.ask(self._desk.spool.temps_swept, temps, removed, self._desk.wall())
+
+    async def _remove_each(self, temps: Iterable[str]) -> set[str]:
+        """One that the server keeps, or that cannot be a name there, is met again by its own upload: no reason against others."""
+        removed: set[str] = set()
+        for temp in temps:
+            try:
+                removed |= await self._transport.remove([temp])
+            except FileRefused as exc:
+                self._desk.log.info("A temporary file of an earlier attempt stays for now: %s", exc)
+        return removed
 
     async def _rest(self, now: float) -> None:
         quiet = now - max(self._last_notice, self._deliveries.active_at)

@@ -13,6 +13,7 @@ from ..common.errors import FileRefused, LoginRefused, NotAsLeft, ServerBusy, So
 from ..common.events import utc
 from ..common.limits import is_limit
 from ..common.receipts import Receipt
+from ..common.redact import redacted
 from ..transports.base import Job, Transport
 from .ahead import Ahead
 from .desk import Desk
@@ -26,6 +27,7 @@ IDLE_SECS = 5.0
 _GATHER_SECS = 0.01
 """A finished upload waits so long for others to share its commit, while there are others."""
 _BEAT = -1
+_MOST_FAULTY = 1000
 
 
 def _unheard(builds: bool, copies: bool) -> None:
@@ -76,6 +78,7 @@ class Deliveries:
         self._signing = Signing(desk, delta, hooks.ahead)
         self.toll = Toll(transport, desk.board)
         self._past_attempt: set[int] = set()
+        self._faulty: dict[int, None] = {}
         self._finished: asyncio.Queue[Done] = asyncio.Queue()
         self._beat_problem = ""
         self.beat_due = False
@@ -190,7 +193,12 @@ class Deliveries:
             if is_limit(exc):
                 return TransportLost(limits.reached(), limits.REMEDY)
             self._desk.log.exception("Upload of [%s] failed", version.name)
-            return TransportLost(f"internal error: {exc!r}")
+            # What the file itself brings about comes again at each try: it must not take the link from the others for ever.
+            again = version.id in self._faulty
+            while len(self._faulty) >= _MOST_FAULTY:
+                self._faulty.pop(next(iter(self._faulty)))
+            self._faulty[version.id] = None
+            return (FileRefused if again else TransportLost)(f"internal error: {exc!r}")
 
     async def _send_beat(self) -> None:
         """Put the heartbeat files on the server, with its clock for their time; a lost one is due again."""
@@ -217,7 +225,7 @@ class Deliveries:
         except Exception as exc:
             if not is_limit(exc):
                 self._desk.log.exception("Heartbeat failed")
-            self.broken = self.broken or (limits.words() if is_limit(exc) else f"internal error: {exc!r}")
+            self.broken = self.broken or (limits.words() if is_limit(exc) else redacted(f"internal error: {exc!r}"))
         else:
             self._beat_problem = ""
             self._desk.board.over("heartbeat_failed")

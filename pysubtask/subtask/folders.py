@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ..common.entries import STATE_FOLDER, Entry
 from ..common.globs import match_all_in
+from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY
 from .file_events import FileEvents, Taken, Tended, Wants
 from .named import Named
@@ -38,7 +39,7 @@ class Look(NamedTuple):
 class Folders:
     """``skip``: absolute paths of folders that are not watched (``ignored``: the entries this hits), and of files that
     are no data. ``nested``: the same, but an entry for such a folder is watched. ``named``: the named
-    files of each folder that has some. ``timer`` in seconds."""
+    files of each folder that has some. ``timer`` in seconds. ``ours``: this program's own files, which are no data."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Folders:
         nested: Iterable[str],
         named: Mapping[str, Named],
         timer: Callable[[], float] = time.monotonic,
+        ours: NeverSent = NONE,
     ) -> None:
         skipped = {form for path in skip for form in (path, os.path.realpath(path))}
         # A folder with an entry of its own belongs to that alone.
@@ -55,11 +57,12 @@ class Folders:
         left_out = skipped | {form for path in nested for form in (path, os.path.realpath(path))}
         self._closed = left_out | own
         self._roots = {
-            entry.path: Folder(index, entry, left_out)
+            entry.path: Folder(index, entry, left_out, own=ours)
             for index, entry in enumerate(entries)
             if entry.kind == "dir" and index not in self.ignored
         }
         self._skip = left_out
+        self._ours = ours
         self._by_path = dict(self._roots)
         self._named = named
         self._timer = timer
@@ -224,7 +227,7 @@ class Folders:
         return [sub for sub in found if sub is not None]
 
     def _adopt(self, parent: Folder, name: str, fresh: bool) -> Folder | None:
-        folder = Folder(parent.index, parent.entry, self._skip, parent, name)
+        folder = Folder(parent.index, parent.entry, self._skip, parent, name, self._ours)
         if name == STATE_FOLDER or match_all_in(folder.entry.exclude, folder.below[:-1]) or self._is_closed(folder.path):
             return None
         try:

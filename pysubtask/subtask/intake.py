@@ -138,7 +138,7 @@ class Intake:
         ready = self._ready(everything)
         begun = {(due.path, due.stamp, due.hold) for due, _ in ready}
         others = (due for due in found if (due.path, due.stamp, due.hold) not in begun)
-        for due, copy in itertools.chain(ready, self._asked_for(others, now, everything)):
+        for due, copy in itertools.chain(ready, self._asked_for(others, now, everything, low_before)):
             copied = self._copied(due, copy, now, low_before)
             if copied is not None:
                 taken += 1
@@ -158,8 +158,11 @@ class Intake:
         done = self._big.fetch(wait=everything)
         return [] if done is None else [(done[0], done[1].result)]
 
-    def _asked_for(self, found: Iterable[Due], now: float, everything: bool) -> Iterator[tuple[Due, Callable[[], Copied]]]:
-        """What is due and may be copied now, with what makes the copy. Big files are begun, one at a time, and come later."""
+    def _asked_for(
+        self, found: Iterable[Due], now: float, everything: bool, low: bool
+    ) -> Iterator[tuple[Due, Callable[[], Copied]]]:
+        """What is due and may be copied now, with what makes the copy. Big files are begun, one at a time, and come later.
+        ``low``: the disk was too full at the last look, so no connection is wanted for what may come."""
         for due, marks in self._with_marks(found):
             under_way = self._big.key
             waits = self._faults.waits(due.path, now, _signals(due)) and not everything
@@ -176,7 +179,7 @@ class Intake:
             else:
                 seen = _seen(due.path)
                 copy, big = self._copy_of(due, 0 if seen is None else seen.size, *marks)
-                if seen is not None and (seen != (self._store.spool.sources.get(due.path) or (None,))[0]):
+                if not low and seen is not None and (seen != (self._store.spool.sources.get(due.path) or (None,))[0]):
                     self._rules.coming()
                 if everything or not big:
                     yield due, copy

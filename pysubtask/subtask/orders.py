@@ -45,7 +45,7 @@ class Orders:
         """Have ``wake`` called, from another thread, when an order comes; without file events it is found by the timer."""
         folder = os.path.join(self._state_dir, requests.REQUESTS)
         with contextlib.suppress(OSError):
-            os.makedirs(folder, 0o700, exist_ok=True)
+            os.mkdir(folder, 0o700)
         self._ears = FileEvents({folder: lambda name, made: made and name.endswith(".json")}, wake)
         self._ears.start()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..common.errors import FileRefused, LoginRefused, ServerBusy
+from ..common.errors import LONGEST_PAUSE, FileRefused, LoginRefused, ServerBusy
 
 JITTER = 0.2
 LOGIN_WAIT_FACTOR = 20
@@ -41,13 +41,13 @@ def decide(attempts: int, error: Exception, policy: Policy, chance: float) -> De
 
     Lost connections are tried in sets of ``tries``, ``wait`` apart, with ``long_wait`` between sets,
     for ever. A refused login gets one short wait; after that the wait doubles from ``long_wait`` to
-    twenty times that, so that no server locks the account. A busy server may say itself how long.
+    twenty times that, so that no server locks the account. A busy server may say itself how long, up to an hour.
     ``chance`` is a random number in [0, 1).
     """
     if isinstance(error, FileRefused):
         return Decision("park", policy.parked_wait)
     if isinstance(error, ServerBusy) and error.retry_after > 0:
-        return Decision("wait", error.retry_after * (1 + JITTER * chance))
+        return Decision("wait", min(error.retry_after * (1 + JITTER * chance), LONGEST_PAUSE))
     if isinstance(error, LoginRefused):
         return Decision("hold", login_wait(attempts, policy))
     secs = policy.long_wait if attempts % policy.tries == 0 else policy.wait

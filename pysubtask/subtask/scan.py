@@ -9,6 +9,7 @@ from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from ..common.entries import Entry, selects
+from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY, Stamp, data_name, is_signal_file
 
 _SPARE = 100
@@ -35,10 +36,13 @@ class Folder:
     a folder inside, when it was found. ``live``: file events told of every change until now. ``fresh``: it was not looked
     at yet, or it was away: its files are compared with their last snapshots. ``next_look`` (monotonic) and ``cost``
     (seconds): when to look at it again, with all inside, and how long that took; ``next_poll`` and ``poll_cost`` the same
-    of those inside that have no events.
+    of those inside that have no events. ``skip``: absolute paths of files that are no data; ``own``: more of them, by what
+    they are called and by what they are.
     """
 
-    def __init__(self, index: int, entry: Entry, skip: Container[str], inside: Folder | None = None, name: str = "") -> None:
+    def __init__(
+        self, index: int, entry: Entry, skip: Container[str], inside: Folder | None = None, name: str = "", own: NeverSent = NONE
+    ) -> None:
         self.index = index
         self.entry = entry
         self.inside = inside
@@ -54,6 +58,7 @@ class Folder:
         self.next_look = self.next_poll = float("-inf")
         self.cost = self.poll_cost = 0.0
         self._skip = skip
+        self._own = own
 
     def join(self, name: str) -> str:
         """The path of a name in it."""
@@ -81,18 +86,22 @@ class Folder:
     def is_data(self, name: str) -> bool:
         """Whether a name in it is, or may become, a data file: a regular file, a link to one in this very folder, or nothing."""
         path = self.join(name)
-        if path in self._skip or not self.wants(name):
+        if path in self._skip or not self.wants(name) or self._own.why(path):
             return False
         try:
-            mode = os.lstat(path).st_mode
+            found = os.lstat(path)
         except FileNotFoundError:
             return True
         except OSError:
             return False
-        return stat.S_ISREG(mode) or (stat.S_ISLNK(mode) and self._link_stays(path))
+        if found.st_ino in self._own.numbers() and self._own.why_same(found):
+            return False
+        return stat.S_ISREG(found.st_mode) or (stat.S_ISLNK(found.st_mode) and self._link_stays(path))
 
     def _link_stays(self, path: str) -> bool:
         real = os.path.realpath(path)
+        if real in self._skip or self._own.why(real):
+            return False
         try:
             return os.path.dirname(real) == os.path.realpath(self.path) and stat.S_ISREG(os.lstat(real).st_mode)
         except OSError:
@@ -185,9 +194,11 @@ class Folder:
 
     def _is_data(self, item: os.DirEntry[str]) -> bool:
         path = self.join(item.name)
-        if path in self._skip or not self.wants(item.name):
+        if path in self._skip or not self.wants(item.name) or self._own.why(path):
             return False
         try:
+            if item.inode() in self._own.numbers() and self._own.why_same(os.lstat(path)):
+                return False
             return item.is_file(follow_symlinks=False) or (item.is_symlink() and self._link_stays(path))
         except OSError:
             # It went away meanwhile.

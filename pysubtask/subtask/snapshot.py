@@ -59,15 +59,21 @@ class Snapshotter:
     """Makes snapshots in ``folder``; None makes none and uploads the data files themselves.
 
     ``tag``: a short text, unique to the owner among all who share the folder, that begins each of its names.
-    ``min_free``: tells how many bytes of disk space must be left.
+    ``min_free``: tells how many bytes of disk space must be left. ``refused``: why a file that was opened by a name may not be
+    copied (or nothing). ``base``: without this folder ``folder`` is not made.
     """
 
-    def __init__(self, folder: str | None, tag: str, min_free: Callable[[], int]) -> None:
+    def __init__(
+        self, folder: str | None, tag: str, min_free: Callable[[], int],
+        refused: Callable[[str, os.stat_result], str] = lambda path, found: "", base: str = os.sep,
+    ) -> None:
         if not tag or "/" in tag or "\0" in tag or len(os.fsencode(tag)) > 64:
             raise ValueError(f"a tag is a short text without '/': {tag!r}")
         self._folder = None if folder is None else os.path.abspath(folder)
         self._tag = tag
         self._min_free = min_free
+        self._refused = refused
+        self._base = base
         # Names of one run rise; those of two runs differ by their start.
         self._run = f"{time.time_ns():x}"
         self._numbers = itertools.count(1)
@@ -86,6 +92,8 @@ class Snapshotter:
         is wrong with it; no temporary file is left then.
         """
         with _opened(source, within) as (handle, before):
+            if why := self._refused(source, before):
+                raise SourceError(f"{source} is never sent: it is {why}")
             size = before.st_size
             if start is None or self._folder is None or not start.fits(handle, before):
                 start = Start.whole()
@@ -180,6 +188,8 @@ class Snapshotter:
             try:
                 out = self._make(folder, temp, handle, before, base)
             except FileNotFoundError:
+                if not os.path.isdir(self._base):
+                    raise
                 _make_private(folder)
                 out = self._make(folder, temp, handle, before, base)
         except OSError as exc:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from ..common.entries import Entry
+from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, make_notify, notify_name, read_stamp
 from .birth import made_anew
 from .changing import Changing
@@ -40,7 +41,8 @@ class Watch:
 
     ``skip``: absolute paths: a folder that is one of them is not watched (``ignored`` has the index of an entry that is
     for such a one), a file that is one of them is no data. ``nested``: the same, but an entry for such a folder is
-    watched. ``wake`` is called from another thread when a scan is worth while.
+    watched. ``own``: this program's own files, which are no data. ``wake`` is called from another thread when a scan is worth
+    while.
     ``mode`` is 'events' or 'polling', ``mode_reason`` says why it is polling. ``longest_hold``: seconds a burst may hold
     data back.
     ``stat``, ``wall`` (nanoseconds since the epoch) and ``timer`` (seconds) are for tests.
@@ -59,7 +61,9 @@ class Watch:
         stat: Callable[[str], Stamp | None] = read_stamp,
         wall: Callable[[], int] = time.time_ns,
         timer: Callable[[], float] = time.monotonic,
+        own: NeverSent = NONE,
     ) -> None:
+        self._own = own
         self.mode = "polling"
         self.mode_reason = "file events are switched off"
         self._known = known
@@ -75,7 +79,7 @@ class Watch:
         self._changing = Changing({path: index for path, index in self._static_of.items()
                                    if entries[index].on_change and os.path.realpath(path) not in ours}, timer)  # fmt: skip
         self._holds = Holds(longest_hold, self._stat, self._handled_stamp)
-        self._folders = Folders(entries, skip, nested, self._named, timer)
+        self._folders = Folders(entries, skip, nested, self._named, timer, own)
         self.ignored = self._folders.ignored
         self._events = self._folders.listen(wake) if use_events else None
         self._started = False
@@ -221,6 +225,8 @@ class Watch:
     def _look_offered(self, wall: int) -> None:
         offered, self._offered = self._offered, []
         for path in offered:
+            if self._own.why(path):
+                continue
             seen = self._stat(path)
             if seen is not None and seen != self._known.source(path):
                 self._add(path, self.index_of(path), None, "start", wall)

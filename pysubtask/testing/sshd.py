@@ -50,8 +50,9 @@ class OpenSSHServer(OwnPorts):
     fingerprint."""
 
     def __init__(self, root: Path, *, internal: bool, deny: tuple[str, ...], file_limit: int | None, max_sessions: int,
-                 host: str, within: Sequence[str]) -> None:
+                 host: str, within: Sequence[str], subsystem: str = "") -> None:
         self.root = root
+        self._subsystem = subsystem
         self.host = host
         self._within = list(within)
         self.files = root / "files"
@@ -161,7 +162,9 @@ class OpenSSHServer(OwnPorts):
         return [found.group(1) for line in self.log().splitlines() if (found := words.search(line))]
 
     def _write_config(self, port: int) -> None:
-        if self._internal:
+        if self._subsystem:
+            subsystem = self._subsystem
+        elif self._internal:
             if " " in str(self.root):
                 raise ValueError("internal-sftp takes no folder with a space in its name")
             denied = f" -P {','.join(self._deny)}" if self._deny else ""
@@ -241,7 +244,7 @@ class OpenSSHServer(OwnPorts):
 @contextlib.contextmanager
 def openssh_server(root: str | os.PathLike[str], *, internal: bool = False, deny: tuple[str, ...] = (),
                    file_limit: int | None = None, max_sessions: int = 100, host: str = "127.0.0.1",
-                   within: Sequence[str] = ()) -> Iterator[OpenSSHServer]:
+                   within: Sequence[str] = (), subsystem: str = "") -> Iterator[OpenSSHServer]:
     """A running sshd whose files are in ``root``/files; ended with everything it serves at the end.
 
     ``internal``: internal-sftp in the place of sftp-server; it logs to syslog, so ``events`` stays empty.
@@ -249,11 +252,12 @@ def openssh_server(root: str | os.PathLike[str], *, internal: bool = False, deny
     ``file_limit``: bytes a file may have at most (RLIMIT_FSIZE; not with ``internal``), which fails like a full disk.
     ``within``: words in front of sshd's command line that run it in another place of the same machine, such as
     ``BadLink.far``; ``host`` is its address there.
+    ``subsystem``: a command line in the place of sftp-server, such as ``hostile_sftp.command``; it speaks over stdin and stdout.
     """
     if internal and file_limit is not None:
         raise ValueError("file_limit needs sftp-server: internal=False")
     server = OpenSSHServer(Path(root).absolute(), internal=internal, deny=deny, file_limit=file_limit, max_sessions=max_sessions,
-                           host=host, within=within)
+                           host=host, within=within, subsystem=subsystem)
     try:
         server.start()
         yield server

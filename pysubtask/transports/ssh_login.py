@@ -14,6 +14,7 @@ _HOST = re.compile(r"[A-Za-z0-9_.:\[][A-Za-z0-9_.:%\[\]-]*\Z")
 _USER_BAD = re.compile(r"[\x00-\x20\x7f'`\";&<>|(){}$%]|\A-|\\\Z|\A\Z")  # what ssh itself refuses, and what it would expand
 # "Password: ", "Password for pi@host: ", "pi@host's password: "; nothing in front of it that could make it another one.
 _WORDS = re.compile(r"(?:\S+'s )?(?:password|kennwort|mot de passe)(?: for \S+?)?\s*:?\s*", re.IGNORECASE)
+_LONGEST_QUESTION = 256  # characters; the time that the search takes is the square of it
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}=?\Z")
 
 
@@ -82,8 +83,8 @@ def _file(key: str, value: Any, also: str | None = None) -> str | None:
 
 
 def asks_for_password(words: str) -> bool:
-    """Whether a server's own words ask for a password and for nothing else."""
-    return _WORDS.fullmatch(words) is not None
+    """Whether a server's own words ask for a password and for nothing else. Long words do not."""
+    return len(words) <= _LONGEST_QUESTION and _WORDS.fullmatch(words.rstrip()) is not None
 
 
 def is_among(kind: str, kinds: Iterable[str]) -> bool:

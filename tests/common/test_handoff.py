@@ -74,6 +74,18 @@ def test_only_the_owner_may_open_the_memory_file(opened):
     assert not os.get_inheritable(fd)
 
 
+def test_one_of_a_version_before_can_be_read(opened):
+    """A child that replaces itself reads the one it was started with, and the package may be newer by then."""
+    fields = json.loads(os.pread(opened(handoff.write(make())), 1 << 20, 0))
+    del fields["own"]
+    assert handoff.read(nameless(json.dumps(fields).encode(), opened)) == make(own={})
+    assert handoff.read(opened(handoff.write(make(own={"/d/x\udcfe.toml": "the config itself"})))).own == {
+        "/d/x\udcfe.toml": "the config itself"}  # fmt: skip
+    fields["own"] = {"/d/x": 7}
+    with pytest.raises(ConfigError):
+        handoff.read(nameless(json.dumps(fields).encode(), opened))
+
+
 def test_a_child_reads_its_stdin_also_after_exec(opened):
     again = "import sys; from pysubtask.common import handoff; sys.stdout.write(handoff.read().settings['Password'])"
     first = (

@@ -17,6 +17,7 @@ from pysubtask.control.commands import check
 from pysubtask.control.config_file import load
 from pysubtask.control.dry_run import look
 from pysubtask.control.names import Names
+from pysubtask.control.problems import ConfigProblems
 from pysubtask.subtask.claims import Claims
 
 NOW = 1_790_000_000.0
@@ -117,6 +118,102 @@ def test_what_is_shown(station: Path):
     short = CliRunner().invoke(check.command, [str(station)], standalone_mode=False).output
     long = CliRunner().invoke(check.command, [str(station), "--all"], standalone_mode=False).output
     assert "and 16 more (--all shows them)" in short and "16 more" not in long and "19.csv" in long
+
+
+def natural(folder: Path, more: str = "") -> Path:
+    """What a person does first: the config, its password and the data in one folder."""
+    for name in ("weather.csv", "station.toml~", ".station.toml.swp", "secret.txt", "secret.txt.bak", "station.log.1",
+                 "other.txt.bak"):
+        (folder / name).write_text("pw\n")
+        (folder / name).chmod(0o600)
+    (folder / "station.log").write_text("x")
+    (folder / "soft.csv").symlink_to("secret.txt")
+    os.link(folder / "secret.txt", folder / "hard.csv")
+    path = folder / "station.toml"
+    path.write_text(f"""
+        [base]
+        Subtask_Log_FileName = "{folder}/station.log"
+        [ftp]
+        Host = "h"
+        UseSFTP = false
+        PasswordFile = "secret.txt"
+        [[watch]]
+        dir = "."
+        {more}""")
+    return path
+
+
+def test_the_config_and_the_secret_beside_the_data_are_left_out_and_named(tmp_path: Path):
+    found = look(load(str(natural(tmp_path)), {}).tasks[0], NOW)
+    assert sorted(one.name for one in found.children[0].send) == ["other.txt.bak", "weather.csv"]
+    secret, config = "named by ftp.PasswordFile", "the config itself"
+    assert {os.path.basename(one.path): one.why for one in found.skipped} == {
+        "station.toml": config, "station.toml~": f"a copy or temporary of station.toml, {config}",
+        ".station.toml.swp": f"a copy or temporary of station.toml, {config}", "secret.txt": secret,
+        "secret.txt.bak": f"a copy or temporary of secret.txt, {secret}", "soft.csv": secret,
+        "hard.csv": f"the same file as {tmp_path / 'secret.txt'}, {secret}", "station.log": "a log of this program",
+        "station.log.1": "a log of this program",
+    }  # fmt: skip
+    said = CliRunner().invoke(check.command, [str(tmp_path / "station.toml"), "--all"], standalone_mode=False).output
+    assert f"{tmp_path / 'station.toml'}: the config itself" in said
+
+
+@pytest.mark.parametrize("name", ["secret.txt", "station.toml", "secret.txt.bak", "soft.csv", "hard.csv"])
+def test_an_entry_for_a_secret_is_an_error_at_its_line(name: str, tmp_path: Path):
+    path = natural(tmp_path, f'[[watch]]\nfile = "{name}"')
+    with pytest.raises(ConfigProblems) as caught:
+        load(str(path), {})
+    (problem,) = caught.value.problems
+    assert problem.key == "watch[2].file" and path.read_text().split("\n")[problem.where.line - 1] == f'file = "{name}"'
+    assert "is never sent: it is" in problem.problem and problem.remedy.startswith("Remove this entry")
+
+
+def test_no_task_sends_what_another_task_or_drop_in_has(tmp_path: Path):
+    (tmp_path / "conf.d").mkdir()
+    for name, watched in (("a", tmp_path), ("b", tmp_path / "deep")):
+        (tmp_path / f"{name}.pw").write_text(name)
+        (tmp_path / f"{name}.pw").chmod(0o600)
+        (tmp_path / "conf.d" / f"{name}.toml").write_text(
+            f'ftp.Host = "h"\nftp.UseSFTP = false\nftp.PasswordFile = "../{name}.pw"\n'
+            f'base.ArchiveToFolder = "{tmp_path}/deep/old-{name}"\n[[watch]]\ndir = "{watched}"\nrecursive = true\n')  # fmt: skip
+    for name in ("deep/upload/ftp/x", "deep/old-a/x", "deep/old-b/x", "deep/x.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    tasks = load(str(tmp_path), {}).tasks
+    assert [one.name for one in look(tasks[0], NOW).children[0].send] == ["deep/x.csv"]
+    assert [one.name for one in look(tasks[1], NOW).children[0].send] == ["x.csv"]
+    os.rename(tmp_path / "conf.d" / "b.toml", tmp_path / "conf.d" / "b.toml.off")
+    assert sorted(one.name for one in look(load(str(tmp_path), {}).tasks[0], NOW).children[0].send) == [
+        "b.pw", "conf.d/b.toml.off", "deep/old-b/x", "deep/upload/ftp/x", "deep/x.csv"], "nobody says what these are now"
+
+
+def test_where_another_task_has_its_log_the_data_is_data(tmp_path: Path):
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    (tmp_path / "data" / "deep" / "x.csv").write_text("1")
+    (tmp_path / "data" / "deep" / "b.log").write_text("1")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "x.toml").write_text(f"""
+        [ftp]
+        Host = "h"
+        [tasks.a]
+        watch = [{{ dir = "data", recursive = true }}]
+        [tasks.b]
+        base.Subtask_Log_FileName = "{tmp_path}/data/deep/b.log"
+        watch = [{{ dir = "b" }}]""")
+    first = look(load(str(tmp_path / "x.toml"), {}).tasks[0], NOW)
+    assert [one.name for one in first.children[0].send] == ["deep/x.csv"]
+    assert [one.why for one in first.skipped] == ["a log of this program"]
+
+
+def test_a_home_that_is_watched_keeps_its_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    for name in (".ssh/id_ed25519", ".config/pysubtask/conf.d/x.toml.off", ".config/app/x", "data/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    (tmp_path / "x.toml").write_text('ftp.Host = "h"\n[[watch]]\ndir = "."\nrecursive = true\n')
+    found = look(load(str(tmp_path / "x.toml"), {}).tasks[0], NOW)
+    assert sorted(one.name for one in found.children[0].send) == [".config/app/x", "data/x"]
 
 
 def test_nothing_is_archived_unless_the_config_says_where(station: Path):

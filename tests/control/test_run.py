@@ -273,3 +273,71 @@ def test_no_secret_of_the_environment_or_a_file_reaches_the_child_in_sight(stati
     texts = [path.read_bytes() for path in station.folder.rglob("*") if path.is_file() and path.name != "secret"]
     assert len(texts) > 5 and not any(b"hunter" in text for text in texts)
     assert state_dir(station.data).stat().st_mode & 0o077 == 0
+
+
+def test_a_mistyped_folder_is_told_by_every_command_and_waited_for(station: Station):
+    """The person wrote cam for camera: nothing hides it, nothing is made, and mending it is enough."""
+    (station.folder / "camera").mkdir()
+    station.write(more='[tasks.roof]\nwatch = [{ dir = "cam", settle_secs = 0.1 }]\n')
+    missing = f"there is no folder {station.folder / 'cam'} (is 'camera' meant?)"
+    checked = command(station.folder, "check", str(station.config))
+    assert checked.returncode == 0 and f"MISSING {station.folder / 'cam'}: {missing}; the task waits for it" in checked.stdout
+    run = station.run()
+    station.delivers("a.csv")
+    run.says(f"Task [roof] waits: {missing}. It begins by itself when the folder is there. It is not made (MakeFolders).")
+    shown = run.command("status")
+    assert "There is no folder" in shown.stdout and "is 'camera' meant?" in " ".join(shown.stdout.split()), shown.stdout
+    assert not (station.folder / "cam").exists() and run.text().count("Task [roof] waits") == 1
+    (station.folder / "cam").mkdir()
+    (station.folder / "cam" / "p.jpg").write_text("1\n")
+    remote = station.remote / "p.jpg"
+    wait_until(lambda: remote.exists() and remote.read_text() == "1\n", 60, "the picture on the server")
+    run.says("is there now: work begins.")
+    run.signal(TERM)
+    assert run.status() == 0
+
+
+def test_a_run_with_nothing_but_missing_folders_waits(station: Station):
+    station.write()
+    station.data.rmdir()
+    run = station.run()
+    run.says("Task [station] waits: there is no folder")
+    run.says("Running: no task yet")
+    time.sleep(1)
+    assert run.process.poll() is None and not station.data.exists()
+    station.data.mkdir()
+    station.delivers("a.csv")
+    # It goes away, as a disk that is pulled, and comes back.
+    os.rename(station.data, station.folder / "away")
+    run.says("waits: there is no folder", 2)
+    assert "There is no folder" in run.command("status").stdout
+    assert not station.data.exists()
+    os.rename(station.folder / "away", station.data)
+    station.delivers("b.csv")
+    run.signal(TERM)
+    assert run.status() == 0
+
+
+def test_the_config_and_its_key_beside_the_data_never_leave(station: Station, server: OpenSSHServer):
+    """The natural layout: everything in one folder, logs too."""
+    here = station.data
+    for name in ("id_station", "id_station.pub", "id_station~", "station.toml~", "ftp.log.txt.1"):
+        (here / name).write_text("PRIVATE")
+    (here / "id_station").write_bytes(server.key_file.read_bytes())
+    (here / "id_station").chmod(0o600)
+    station.config = here / "station.toml"
+    text = login(server, station.folder.name).replace(str(server.key_file), "id_station")
+    watch = '[[watch]]\ndir = "."\nsettle_secs = 0.1\n'
+    station.config.write_text(f'[ftp]\n{text}Subtask_Log_FileName = "{here}/ftp.log.txt"\n{watch}')
+    station.config.chmod(0o600)
+    run = station.run()
+    station.delivers("weather.csv")
+    (here / ".station.toml.swp").write_text("PRIVATE")
+    (here / "station.toml.notify").write_text("")
+    (here / "id_station.notify").write_text("")
+    station.delivers("last.csv")
+    time.sleep(1)
+    assert sorted(path.name for path in station.remote.iterdir()) == ["last.csv", "weather.csv"]
+    run.signal(TERM)
+    assert run.status() == 0
+    assert sorted(path.name for path in station.remote.iterdir()) == ["last.csv", "weather.csv"]

@@ -624,7 +624,8 @@ def test_run_says_what_is_watched_where_it_goes_and_where_more_is_said(tmp_path:
         assert [line for line in failed if not line.endswith("`pysubtask doctor station.toml` says more")] == []
         assert sum("HostPort right?" in line for line in failed) == 1
         shown = " ".join(run.command("status").stdout.split())
-        assert f"nothing listens at 127.0.0.1:{closed}. Is the server up, and is HostPort right? " in shown
+        assert f"nothing listens at 127.0.0.1:{closed}; the watched {tmp_path / 'cam'} is not there since " in shown
+        assert "(there is no folder" in shown and "Is the server up, and is HostPort right? " in shown
         assert "`pysubtask doctor station.toml` says more." in shown
     finally:
         run.end()

@@ -14,6 +14,7 @@ from ..doctor.finding import FAIL, WARN
 from ..dry_run import Outlook, look
 from ..exits import FAILED, OK
 from ..names import Names
+from ..output import say
 from ..text import amount, files, plain
 
 _SHOWN = 10
@@ -42,17 +43,17 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
     files_found = [(plan, login_files.of_plan(plan)) for task in wanted for plan in task.plans]
     failed = sum(finding.state == FAIL for _, findings in files_found for finding in findings)
     for path in found.files:
-        click.echo(f"{plain(path)}: {'all right' if not failed else 'the settings are right, but what they name is not:'}")
+        say([f"{plain(path)}: {'all right' if not failed else 'the settings are right, but what they name is not:'}"])
     for plan, findings in files_found:
         for finding in findings:
             if finding.state in (FAIL, WARN):
                 for line in show.lines(finding, plan.extension, "toml"):
-                    click.echo(plain(line))
+                    say([plain(line)])
     for note in found.notes:
-        click.echo(f"note: {plain(note)}")
+        say([f"note: {plain(note)}"])
     for outlook in outlooks:
         for line in lines(outlook, None if everything else _SHOWN):
-            click.echo(line)
+            say([line])
     return FAILED if failed else OK
 
 
@@ -61,6 +62,8 @@ def lines(outlook: Outlook, limit: int | None) -> Iterator[str]:
     yield ""
     yield plain(f"{outlook.name} watches:")
     yield from _some([f"{path}: {when}" for path, when in outlook.watched], limit)
+    for one in outlook.missing:
+        yield plain(f"MISSING {one.path}: {one.why}")
     for child in outlook.children:
         yield ""
         yield plain(f"{child.label} -> {child.destination}")

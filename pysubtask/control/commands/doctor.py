@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..exits import FAILED, OK
+from ..output import say
 
 
 @click.command(short_help="Find out why nothing is uploaded, and what to do about it.")
@@ -38,7 +39,7 @@ def command(config: str | None, speed: bool, as_json: bool) -> int:
         said.text(note)
     asyncio.run(rounds.run(targets, said, speed=speed))
     if as_json:
-        click.echo(json.dumps(said.page(time.monotonic() - began), indent=1))
+        say(json.dumps(said.page(time.monotonic() - began), indent=1).split("\n"))
     else:
         said.summary()
     return FAILED if said.failed else OK
@@ -60,7 +61,7 @@ class _Said:
     def text(self, words: str) -> None:
         """A line that is no finding."""
         if not self._quiet:
-            click.echo(words)
+            say([words])
 
     def __call__(self, group: str, finding: Any, section: str, style: str) -> None:
         from ..doctor import show
@@ -71,17 +72,17 @@ class _Said:
         if self._quiet:
             return
         if group != self._group:
-            click.echo(f"{group}" if not self._group else f"\n{group}")
+            say((f"{group}" if not self._group else f"\n{group}").split("\n"))
             self._group = group
         first, *rest = show.lines(finding, section, style)
-        click.secho(first, fg=show.colour(finding))
+        say([first], fg=show.colour(finding))
         for line in rest:
-            click.echo(line)
+            say([line])
 
     def summary(self) -> None:
         from ..doctor import show
 
-        click.echo(f"\n{show.summary(self._all)}")
+        say((f"\n{show.summary(self._all)}").split("\n"))
 
     def page(self, secs: float) -> dict[str, Any]:
         from ..doctor.finding import worst

@@ -11,6 +11,7 @@ import click
 from ... import defaults_config
 from ...common.config import unknown_key
 from ..exits import CommandError
+from ..output import say
 from ..steer import tasks_option
 from ..tasks import Task, names_here
 from ..which import meant
@@ -36,16 +37,16 @@ def command(tasks: tuple[str, ...], everything: bool, as_json: bool, keys: tuple
             continue
         kept = set(page["kept"])
         width = max(map(len, shown), default=0)
-        click.echo(label)
+        say([label])
         for key, value in shown.items():
             unit = _units(extensions[label]).get(key, "")
             words = " ".join(filter(None, [_word(value), unit, "(kept by 'set --keep')" if key in kept else ""]))
-            click.echo(f"  {key:{width}}  {words}")
+            say([f"  {key:{width}}  {words}"])
     if as_json:
         chosen = {
             label: {key: page["settings"][key] for key in _chosen(label, page, keys, everything)} for label, page in found.items()
         }
-        click.echo(json.dumps(chosen, indent=1))
+        say(json.dumps(chosen, indent=1).split("\n"))
 
 
 def _settings(child: Task, name: str) -> dict[str, Any]:

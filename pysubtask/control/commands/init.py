@@ -73,7 +73,7 @@ def command(words: tuple[str, ...], full: bool, key: str | None, password_file: 
         return OK
     made = _write(path, text, to, secret)
     for note in notes:
-        click.echo(f"note: {note}", err=True)
+        say([f"note: {note}"], error=True)
     for variable in (_PASSWORD, _TOKEN):
         os.environ.pop(variable, None)
     return _go_on(made, file, examine=not no_doctor)
@@ -102,15 +102,15 @@ def _path_of(file: str | None) -> str | None:
 def _template(file: str | None, path: str | None, full: bool) -> int:
     make = template if full else short
     if path is None:
-        click.echo(make(), nl=False)
+        say(make().removesuffix("\n").split("\n"))
         return OK
     first_config.write_new(path, make(shlex.quote(path)))
     shown, word = _shown(path, file), _word(path, file)
-    click.echo(f"Written: {path}")
+    say([f"Written: {path}"])
     click.echo("Fill in the two lines marked with <== (the folder, and the server), then:")
-    click.echo(f"  pysubtask check{shown}    is the config right, and what would be sent")
-    click.echo(f"  pysubtask doctor {word}   does the way to the server work")
-    click.echo(f"  pysubtask run{shown}      send, and go on sending")
+    say([f"  pysubtask check{shown}    is the config right, and what would be sent"])
+    say([f"  pysubtask doctor {word}   does the way to the server work"])
+    say([f"  pysubtask run{shown}      send, and go on sending"])
     return OK
 
 
@@ -188,7 +188,7 @@ def _write(path: str, text: str, to: Destination, secret: Secret | None) -> File
     beside = first_config.secret_file(path, to.section)
     name = os.path.basename(beside)
     kept = f", and beside it {name} with the {'password' if to.section == 'ftp' else 'login'}" if f'"{name}"' in text else ""
-    click.echo(f"Written, for you alone: {path}{kept}.\n")
+    say((f"Written, for you alone: {path}{kept}.\n").split("\n"))
     say(map(plain, text.splitlines()))
     return made
 
@@ -208,15 +208,15 @@ def _go_on(made: Files, file: str | None, *, examine: bool) -> int:
     click.echo()
     if status != OK:
         kept = f" (The password is the first line of {plain(made.secret)}.)" if made.secret is not None else ""
-        click.echo(f"The config stays. Mend what is said above, then:{kept}")
-        click.echo(f"  pysubtask doctor {_word(made.config, file)}   once more\n  pysubtask run{shown}   send, and go on sending")
+        say([f"The config stays. Mend what is said above, then:{kept}"])
+        say([f"  pysubtask doctor {_word(made.config, file)}   once more", f"  pysubtask run{shown}   send, and go on sending"])
         return FAILED
     words = [*([made.config] if shown else []), "--install", *_service_name(made.config, bool(shown))]
     steps = [(f"run{shown}", "send, and go on sending, until Ctrl-C"), ("status", "from another terminal: what was sent")]
     if shutil.which("systemctl") is not None:
         steps.append((f"service {shlex.join(words)}", "have systemd run it, at every boot"))
     wide = max(len(step) for step, _ in steps)
-    click.echo("\n".join(["Next:", *(f"  pysubtask {step:<{wide}}   {what}" for step, what in steps)]))
+    say(["Next:", *(f"  pysubtask {step:<{wide}}   {what}" for step, what in steps)])
     if len(steps) < 3:
         return OK
     if ask.somebody() and ask.for_consent("Install that service now?"):

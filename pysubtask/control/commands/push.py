@@ -8,6 +8,7 @@ import click
 
 from ...common import address
 from ..exits import FAILED, OK
+from ..output import say
 from ..task_values import forget_secrets
 
 _INTERRUPTED = 130
@@ -82,5 +83,5 @@ def command(words: tuple[str, ...], name: str | None, tries: int | None, timeout
     missing = [outcome for outcome in outcomes if outcome.error]
     if missing:
         hint = " Run the same command again, and it goes on." if keep else ""
-        click.echo(f"pysubtask: {len(missing)} of {len(outcomes)} not delivered.{hint}", err=True)
+        say([f"pysubtask: {len(missing)} of {len(outcomes)} not delivered.{hint}"], error=True)
     return FAILED if missing else OK

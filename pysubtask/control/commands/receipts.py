@@ -51,7 +51,7 @@ def command(tasks: tuple[str, ...], as_json: bool, last: int | None, files: tupl
     missing = [file for file in files if not {file, os.path.abspath(file)} & proven]
     for file in missing:
         text = f"{plain(file)}: no receipt, so it was not delivered yet; 'pysubtask queue' shows what waits."
-        click.echo(f"pysubtask: {text}", err=True)
+        say([f"pysubtask: {text}"], error=True)
     return FAILED if missing else OK
 
 

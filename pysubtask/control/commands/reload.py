@@ -11,6 +11,7 @@ from ...common.process import is_alive
 from ...common.requests import myself, reply_to, send, withdraw
 from .. import tasks
 from ..exits import FAILED, NO_ANSWER, NO_TASK, OK, CommandError
+from ..output import say
 from ..runner import RELOAD
 from ..running import RUN_LOCK, task_folder
 from ..steer import command_line, task_option
@@ -59,8 +60,8 @@ def _reload(name: str, folder: str, runner: Holder) -> int:
                 "again")  # fmt: skip
         raise CommandError(f"{name}: {said}.", NO_ANSWER)
     for line in reply.result or []:
-        click.echo(line)
+        say([line])
     if not reply.ok:
-        click.echo(f"pysubtask: {reply.error}", err=True)
+        say([f"pysubtask: {reply.error}"], error=True)
         return FAILED
     return OK

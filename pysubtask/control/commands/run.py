@@ -10,6 +10,7 @@ import click
 from .. import own_pair
 from ..config_file import load
 from ..config_task import TaskConfig
+from ..output import say
 from ..runner import Runner
 from ..sd_notify import VARIABLES, Notifier
 from ..task_values import forget_secrets
@@ -56,7 +57,7 @@ def command(config: str | None, names: tuple[str, ...], name: str | None) -> int
         for note in found.notes:
             if note not in told:
                 told.add(note)
-                click.echo(f"pysubtask: {note}", err=True)
+                say([f"pysubtask: {note}"], error=True)
         return tasks
 
     notifier = Notifier(environ)

@@ -8,6 +8,7 @@ import random
 import click
 
 from ..exits import FAILED, OK, CommandError
+from ..output import say
 
 
 @click.command(short_help="Push made-up data through your own settings, cut the link, and count what is lost.")
@@ -40,18 +41,18 @@ def command(config: str | None, secs: float, seed: int | None, as_json: bool) ->
         transport_class(target.transport)  # a library that is missing is said before anything is begun
     drawn = random.randrange(10**6) if seed is None else seed
     if not as_json:
-        click.echo(f"seed {drawn}, {secs:g} s for each destination; Ctrl-C ends it and cleans up")
+        say([f"seed {drawn}, {secs:g} s for each destination; Ctrl-C ends it and cleans up"])
     reports = []
     for target in targets:
         report = SelfTest(target, secs, drawn, (lambda words: None) if as_json else _say).run()
         reports.append(report)
         if not as_json:
             for line in lines(report):
-                click.echo(line)
+                say([line])
     if as_json:
-        click.echo(json.dumps([{"seed": drawn, **report.as_json()} for report in reports], indent=1))
+        say(json.dumps([{"seed": drawn, **report.as_json()} for report in reports], indent=1).split("\n"))
     return OK if all(report.passed for report in reports) else FAILED
 
 
 def _say(words: str) -> None:
-    click.secho(f"  {words}", dim=True)
+    say([f"  {words}"], dim=True)

@@ -14,6 +14,7 @@ from ...common.program import for_others, here, interpreter
 from ..config_file import DROP_INS, Config, load
 from ..config_task import TaskConfig
 from ..exits import FAILED, OK, CommandError
+from ..output import say
 from ..unit import MADE_BY, Service, credentials, quoted, unit
 
 SYSTEM_UNITS = "/etc/systemd/system"
@@ -48,11 +49,11 @@ def command(config: str | None, names: tuple[str, ...], install: bool, name: str
     service, notes = _service(name, place, names, run_as, tasks, found)
     text = unit(service, tasks)
     if not install:
-        click.echo(text, nl=False)
+        say(text.removesuffix("\n").split("\n"))
     else:
         notes += _install(service, text)
     for note in notes:
-        click.echo(f"note: {note}", err=True)
+        say([f"note: {note}"], error=True)
     return OK
 
 
@@ -118,7 +119,7 @@ def _install(service: Service, text: str) -> list[str]:
         os.replace(path + ".part", path)
     except OSError as exc:
         raise CommandError(f"{path} cannot be written ({exc.strerror}). Print it instead, without --install.", FAILED) from exc
-    click.echo(f"Written: {path}")
+    say([f"Written: {path}"])
     notes = _make_registry(service) if system else []
     words = ["systemctl", *([] if system else ["--user"])]
     try:
@@ -129,9 +130,9 @@ def _install(service: Service, text: str) -> list[str]:
         problem = str(exc)
     if problem:
         notes.append(f"systemd does not know of it yet ({problem}). Run: {' '.join(words)} daemon-reload")
-    click.echo(f"Start it, now and at every boot:  {' '.join(words)} enable --now {quoted(service.name)}")
+    say([f"Start it, now and at every boot:  {' '.join(words)} enable --now {quoted(service.name)}"])
     if not system:
-        click.echo(f"It ends when you log out, unless you run:  {advice.STAY_AFTER_LOGOUT}")
+        say([f"It ends when you log out, unless you run:  {advice.STAY_AFTER_LOGOUT}"])
     return notes
 
 

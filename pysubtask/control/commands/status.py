@@ -31,7 +31,7 @@ def command(as_json: bool, tasks: tuple[str, ...]) -> int:
     pysubtask status
     pysubtask status roof --json
     """
-    meant = find(tasks)
+    meant = find(tasks, missing=True)
     found = [glance(task, time.time(), name) for task, name in zip(meant, names_here(meant), strict=True)]
     if as_json:
         say_json({"tasks": [one.as_json() for one in found]})

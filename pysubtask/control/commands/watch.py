@@ -40,7 +40,7 @@ def command(as_json: bool, tasks: tuple[str, ...]) -> int:
     pysubtask watch
     pysubtask watch roof --json
     """
-    found = find(tasks)
+    found = find(tasks, missing=True)
     if not found:
         raise CommandError(NONE_KNOWN, NO_TASK)
     if as_json or not live():

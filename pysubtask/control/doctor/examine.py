@@ -393,7 +393,9 @@ def _through(settings: Mapping[str, Any]) -> prepare.Endpoint:
         proxy = urllib.request.getproxies().get("https")
     if not proxy:
         return prepare.Endpoint(*_DROPBOX)
-    found = urllib.parse.urlsplit(proxy)
+    from ...transports.dropbox.line import quoted_login
+
+    found = urllib.parse.urlsplit(quoted_login(proxy))
     return prepare.Endpoint(found.hostname or "", found.port or (443 if found.scheme == "https" else 80))
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import stat as modes
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from ...common.errors import TransportError
 from ...transports.base import Transport
 from ...transports.ftp import FTPTransport
 from ...transports.ftp.data import receive
-from ...transports.ftp.replies import Reply
+from ...transports.ftp.replies import Reply, number_in
 from ...transports.ftp.session import Session
 from ...transports.sftp import SFTPTransport, packets
 from ...transports.sftp.packets import Attrs, Data, Extended, Handle, Names, Status, string
@@ -26,9 +27,17 @@ OURS = (".pysubtask-", "pysubtask-doctor-", "pysubtask-selftest-")
 _BLOCK = 32 * 1024
 _STATVFS = "statvfs@openssh.com"
 _LONGEST_LIST = 1 << 20
+_OUR_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")
+# A listing comes to an end even where the server gives it none.
+_MOST_LISTED, _MOST_OURS, _LIST_SECS = 500_000, 10_000, 60.0
 
 FOLDER, FILE, MISSING, UNKNOWN = "folder", "file", "missing", "unknown"
 _T = TypeVar("_T")
+
+
+def ours_among(names: Iterable[str]) -> list[str]:
+    """Those that began as ours, out of a server's listing: nothing that leads elsewhere, and nothing that we never make."""
+    return [name for name in names if name.startswith(OURS) and _OUR_NAME.fullmatch(name)]
 
 
 def parents(folder: str) -> list[str]:
@@ -126,11 +135,15 @@ class SFTPRemote(SFTPTransport, Remote):
         opened = await self.ask(packets.OPENDIR, string(os.fsencode(path or ".")))
         if not isinstance(opened, Handle):
             return []
-        found: list[str] = []
+        found: dict[str, None] = {}
+        listed, end = 0, asyncio.get_running_loop().time() + _LIST_SECS
         while isinstance(answer := await self.ask(packets.READDIR, string(opened.handle)), Names) and answer.names:
-            found += [name for name in map(os.fsdecode, answer.names) if name.startswith(OURS)]
+            found.update(dict.fromkeys(ours_among(map(os.fsdecode, answer.names))))
+            listed += len(answer.names)
+            if listed >= _MOST_LISTED or len(found) >= _MOST_OURS or asyncio.get_running_loop().time() > end:
+                break
         await self.ask(packets.CLOSE, string(opened.handle))
-        return found
+        return list(found)[:_MOST_OURS]
 
     async def fetch(self, name: str, most: int) -> bytes | None:
         path = os.fsencode(below(self._folder, name))
@@ -204,9 +217,9 @@ class FTPRemote(FTPTransport, Remote):
     async def ours_in(self, path: str) -> list[str]:
         def listed(session: Session) -> list[str]:
             command = "MLSD" if "MLST" in session.known.found else "LIST -a"  # NLST leaves hidden names out at many servers
-            found = _transferred(session, f"{command} {path}".rstrip())
+            found = session.listing(f"{command} {path}".rstrip(), _LONGEST_LIST)
             names = [line.split(" ")[-1] for line in found.decode("utf-8", "surrogateescape").splitlines()]
-            return [name for name in names if name.startswith(OURS)]
+            return ours_among(names)
 
         return await self.on_session(listed)
 
@@ -240,23 +253,23 @@ class FTPRemote(FTPTransport, Remote):
             if "AVBL" not in session.known.found:
                 return None
             said = session.ask(f"AVBL {self._folder}".rstrip())
-            digits = said.lines[0][3:].strip()
-            return int(digits) if said.code == 213 and digits.isdigit() else None
+            return number_in(said.lines[0][3:].strip()) if said.code == 213 else None
 
         return await self.on_session(told)
 
     async def reuses_session(self) -> bool | None:
         def looked(session: Session) -> bool | None:
-            sock, _ = session.wire.open_data("NLST")
-            if sock is None:
-                return None
-            reused = getattr(sock, "session_reused", None)
-            try:
-                receive(session.wire, sock, _LONGEST_LIST)
-            finally:
-                session.wire.drop(sock)
-            session.wire.hear()
-            return reused
+            with session.edge():
+                sock, _ = session.wire.open_data("NLST")
+                if sock is None:
+                    return None
+                reused = getattr(sock, "session_reused", None)
+                try:
+                    receive(session.wire, sock, _LONGEST_LIST)
+                finally:
+                    session.wire.drop(sock)
+                session.wire.hear()
+                return reused
 
         return await self.on_session(looked)
 
@@ -313,16 +326,3 @@ def _quoted(said: Reply) -> str:
     """RFC 959, appendix II: the path in a 257 reply, with its quotes doubled."""
     _, quote, rest = said.lines[0].partition('"')
     return rest.rpartition('"')[0].replace('""', '"') if said.code == 257 and quote else ""
-
-
-def _transferred(session: Session, command: str) -> bytes:
-    """What a listing sends; empty where the server will not."""
-    sock, _ = session.wire.open_data(command)
-    if sock is None:
-        return b""
-    try:
-        found = receive(session.wire, sock, _LONGEST_LIST)
-    finally:
-        session.wire.drop(sock)
-    session.wire.hear()
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...transports.dropbox import DropboxTransport
-from .remote import FILE, FOLDER, MISSING, OURS, Remote, below
+from .remote import FILE, FOLDER, MISSING, Remote, below, ours_among
 
 
 class DropboxRemote(DropboxTransport, Remote):
@@ -37,7 +37,7 @@ class DropboxRemote(DropboxTransport, Remote):
 
     async def ours_in(self, path: str) -> list[str]:
         found = await self.call("files_list_folder", path)
-        return [entry.name for entry in getattr(found, "entries", ()) if entry.name.startswith(OURS)]
+        return ours_among(entry.name for entry in getattr(found, "entries", ()))
 
     async def fetch(self, name: str, most: int) -> bytes | None:
         found = await self.call("files_download", below(self._folder, name))

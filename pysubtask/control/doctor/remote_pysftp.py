@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ...transports.pysftp import PySFTPTransport
-from .remote import FILE, FOLDER, MISSING, OURS, UNKNOWN, Remote, below
+from .remote import FILE, FOLDER, MISSING, UNKNOWN, Remote, below, ours_among
 
 _T = TypeVar("_T")
 
@@ -47,7 +47,7 @@ class PySFTPRemote(PySFTPTransport, Remote):
 
     async def ours_in(self, path: str) -> list[str]:
         found = await self.on_connection(lambda connection: list(connection.listdir(path or ".")))
-        return [str(name) for name in found or [] if str(name).startswith(OURS)]
+        return ours_among(map(str, found or []))
 
     async def fetch(self, name: str, most: int) -> bytes | None:
         def got(connection: Any) -> bytes:

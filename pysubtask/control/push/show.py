@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import click
-
-from ..output import say
+from ..output import safe, say
 from ..text import amount, plain
 from .sender import Outcome
 
@@ -56,7 +54,7 @@ class Lines:
         say([line])
 
     def _said(self, line: str) -> None:
-        click.echo(line, err=True)
+        say([line], error=True)
 
 
 class Bars(Lines):
@@ -103,9 +101,7 @@ class Bars(Lines):
 
     def _above(self, line: str) -> None:
         """A line above the bars, by what draws them: whatever else writes there ends up beside one."""
-        encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-        shown = line.encode(encoding, "backslashreplace").decode(encoding)
-        self._bars.console.print(shown, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._bars.console.print(safe(line, sys.stderr), markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def _new_bars() -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...common.advice import keep_private
 from ...common.errors import ConfigError
+from ...common.redact import know
 from .line import Line
 
 
@@ -40,6 +41,7 @@ def refresh_token(settings: Mapping[str, Any]) -> str | None:
         raise ConfigError(key, f"{path} holds no token", "Run: python -m pysubtask.dropbox --login --store FILE") from exc
     if not token or token.split() != [token]:
         raise ConfigError(key, f"{path} holds no token", "Run: python -m pysubtask.dropbox --login --store FILE")
+    know([token])
     return token
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import re
 import select
 import socket
 import struct
 import sys
 import threading
 import time
+import urllib.parse
 import urllib.request
 import weakref
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ...common.errors import ConfigError
+from ...common.errors import LONGEST_PAUSE, ConfigError
+from ...common.redact import know, secrets_of_url
 from ..meter import Meter
 from ..pace import Pace
 
@@ -22,6 +27,7 @@ _HOST = "api.dropboxapi.com"
 _LOOK_SECS = 0.1
 _QUIET_SECS = 2.0
 _PART = 64 * 1024
+_LONGEST_DATE = 64
 
 
 class Line:
@@ -75,9 +81,11 @@ class Line:
             view = view[len(part) :]
 
     def _answered(self, response: Any, *args: Any, **kwargs: Any) -> None:
-        # The SDK tells it of a 429 only.
-        with contextlib.suppress(ValueError):
-            self._answers.retry_after = float(response.headers.get("retry-after", 0))
+        # The SDK tells it of a 429 only, and takes whole seconds alone.
+        said = response.headers.get("retry-after")
+        if said is not None:
+            secs = self._answers.retry_after = pause_in(said, time.time())
+            response.headers["retry-after"] = str(math.ceil(secs))
 
     def _adapter(self, connections: int) -> Any:
         from requests.adapters import HTTPAdapter
@@ -131,6 +139,20 @@ class Line:
         return Adapter(pool_connections=4, pool_maxsize=connections)
 
 
+def pause_in(words: str, now: float) -> float:
+    """The seconds that a Retry-After header asks for (RFC 9110, 10.2.3: a number, or a date), from 0 to an hour; 0 for
+    nonsense. ``now``: the wall clock. Pure."""
+    words = words.strip()[:_LONGEST_DATE]
+    try:
+        secs = float(words)
+    except ValueError:
+        try:
+            secs = parsedate_to_datetime(words).timestamp() - now
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return 0.0
+    return min(secs, LONGEST_PAUSE) if secs > 0 else 0.0
+
+
 def make_session(proxy: str | None, ca_file: str | None) -> Any:
     """A ``requests.Session`` that obeys the settings alone. ``proxy``: URL, "" for none, None for what the environment
     says. ``ca_file``: PEM file, None for the certificates that come with requests. ConfigError names a missing file."""
@@ -141,6 +163,8 @@ def make_session(proxy: str | None, ca_file: str | None) -> Any:
     session.trust_env = False
     if proxy is None and not urllib.request.proxy_bypass(_HOST):
         proxy = urllib.request.getproxies().get("https")
+    proxy = quoted_login(proxy) if proxy else proxy
+    know(secrets_of_url(proxy or ""))
     session.proxies = {"https": proxy} if proxy else {}
     if ca_file is not None:
         try:
@@ -150,6 +174,17 @@ def make_session(proxy: str | None, ca_file: str | None) -> Any:
             remedy = "Name a file of certificates (PEM), or None."
             raise ConfigError("dropbox.CAFile", f"{ca_file}: {exc.strerror}", remedy) from exc
     return session
+
+
+def quoted_login(url: str) -> str:
+    """A proxy's URL in which no sign of user and password (all before the last @) can be taken for the end of them: ``#``, ``/``
+    and ``?`` are written as %23, %2F and %3F. What is written so already stays. Pure."""
+    scheme, slashes, rest = url.partition("://") if "://" in url else ("", "", url)
+    login, at, place = rest.rpartition("@")
+    if not at:
+        return url
+    words = [urllib.parse.quote(re.sub("%(?![0-9A-Fa-f]{2})", "%25", word), safe="%!$&'()*+,;=") for word in login.split(":", 1)]
+    return f"{scheme}{slashes}{':'.join(words)}@{place}"
 
 
 def _use(manager: Any, pool: type) -> Any:

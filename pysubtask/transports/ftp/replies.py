@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from ...common.errors import FileRefused, LoginRefused, TransportError, TransportLost
 
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
 _LONGEST = 160
+_LONGEST_ROW = 8192
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.\d+)?\Z", re.ASCII)
 _UNIX_LINE = re.compile(r"-[rwxsStT-]{9}\S*\s+(?:\d+\s+)?\S+\s+(?:\S+\s+)?(\d+)\s+[A-Z][a-z]{2}\s+\d+\s+[\d:]+\s", re.ASCII)
 _DOS_LINE = re.compile(r"\d\d-\d\d-\d\d(?:\d\d)?\s+\d\d:\d\d(?:[AP]M)?\s+(\d+)\s", re.ASCII)
@@ -88,10 +89,17 @@ def features(said: Reply) -> dict[str, str]:
     return found
 
 
+def number_in(words: str) -> int | None:
+    """A number of bytes, below 2**63 as the largest file is; None for anything else."""
+    if not re.fullmatch(r"[0-9]{1,19}", words):
+        return None
+    found = int(words)
+    return found if found < 1 << 63 else None
+
+
 def size_in(said: Reply) -> int | None:
     """RFC 3659 4: the number of a 213 reply."""
-    digits = said.lines[0][3:].strip()
-    return int(digits) if said.code == 213 and re.fullmatch(r"[0-9]{1,19}", digits) else None
+    return number_in(said.lines[0][3:].strip()) if said.code == 213 else None
 
 
 def time_in(words: str) -> int | None:
@@ -100,7 +108,7 @@ def time_in(words: str) -> int | None:
     if found is None:
         return None
     year, month, day, hour, minute, second = map(int, found.groups())
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
+    if not (year and 1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
         return None
     return calendar.timegm((year, month, day, hour, minute, second))
 
@@ -120,10 +128,10 @@ def facts_in(said: Reply) -> dict[str, str]:
 def listed_size(lines: Iterable[str], path: str) -> int | None:
     """The size in a LIST of one file, Unix's or DOS's way; None where it is not just that."""
     rows = [line.rstrip("\r\n") for line in lines if line.strip() and not line.startswith("total ")]
-    if len(rows) != 1 or not rows[0].endswith(path.rpartition("/")[2]):
+    if len(rows) != 1 or len(rows[0]) > _LONGEST_ROW or not rows[0].endswith(path.rpartition("/")[2]):
         return None
     found = _UNIX_LINE.match(rows[0]) or _DOS_LINE.match(rows[0])
-    return int(found.group(1)) if found else None
+    return number_in(found.group(1)) if found else None
 
 
 def refusal(step: str, name: str, said: Reply, more: str = "") -> TransportError:

@@ -30,6 +30,7 @@ from .replies import (
     has,
     listed_size,
     login_error,
+    number_in,
     size_in,
     time_in,
     why,
@@ -92,7 +93,7 @@ class Session:
         """Connect, secure, log in, learn what the server can."""
         wire, login = self.wire, self._login
         wire.until = time.monotonic() + login.connect_secs
-        with self._edge(login.connect_secs):
+        with self.edge(login.connect_secs):
             try:
                 said = wire.open(context)
                 if said.code != 220:
@@ -154,13 +155,13 @@ class Session:
 
     def ask(self, command: str, patience: float = 0.0) -> Reply:
         """Any command that transfers nothing; the server may take ``patience`` seconds longer than usual."""
-        with self._edge():
+        with self.edge():
             return self.wire.ask(command, patience)
 
     def store(self, path: str, source: Source, size: int, tally: Tally, start: int = 0) -> Reply:
         """STOR the first ``size`` bytes of a file, or those from ``start`` on (REST); the last reply, good or bad. Raises
         SourceError besides, and CannotRestart where the server refuses REST."""
-        with self._edge():
+        with self.edge():
             sock, said = self._transfer(f"STOR {path}", start)
             return said if sock is None else self._send(sock, source, size, tally, start)
 
@@ -180,8 +181,11 @@ class Session:
                 broken = exc
                 self.wire.drop(sock)
             # A broken data connection alone does not tell why: the server does.
-            patience = 0.0 if broken else min(size - start, _HELD_BYTES) / _SLOW_BYTES
-            said = self.wire.hear(None if broken else upload.moved, patience)
+            if isinstance(broken, TimeoutError):
+                said = self.wire.last_words()
+            else:
+                patience = 0.0 if broken else min(size - start, _HELD_BYTES) / _SLOW_BYTES
+                said = self.wire.hear(None if broken else upload.moved, patience)
         finally:
             tally.sent += upload.sent
             self.wire.drop(sock)
@@ -191,7 +195,7 @@ class Session:
 
     def list_one(self, path: str) -> list[str]:
         """LIST one file; no lines where the server will not."""
-        with self._edge():
+        with self.edge():
             sock, _ = self._transfer(f"LIST {path}")
             if sock is None:
                 return []
@@ -203,7 +207,7 @@ class Session:
 
     def fetch(self, path: str, start: int, most: int) -> bytes | None:
         """RETR what a file has from ``start`` on, at most a little more than ``most`` bytes; None where the server will not."""
-        with self._edge():
+        with self.edge():
             try:
                 sock, _ = self._transfer(f"RETR {path}", start)
             except CannotRestart:
@@ -216,6 +220,19 @@ class Session:
                 self.wire.drop(sock)
             # It may complain of an end before its own.
             return heard if self.wire.hear().ok or len(heard) > most else None
+
+    def listing(self, command: str, most: int) -> bytes:
+        """What a listing sends, at most a little more than ``most`` bytes of it; empty where the server will not."""
+        with self.edge():
+            sock, _ = self._transfer(command)
+            if sock is None:
+                return b""
+            try:
+                found = receive(self.wire, sock, most)
+            finally:
+                self.wire.drop(sock)
+            self.wire.hear()
+            return found
 
     def _transfer(self, command: str, start: int = 0) -> tuple[socket.socket | None, Reply]:
         try:
@@ -249,8 +266,8 @@ class Session:
             known.size = not said.unknown
         if has(known.found, "MLST", "size"):
             facts = facts_in(self.ask(f"MLST {path}"))
-            if facts.get("size", "").isdigit() and facts.get("type", "file").lower() == "file":
-                return int(facts["size"])
+            if (size := number_in(facts.get("size", ""))) is not None and facts.get("type", "file").lower() == "file":
+                return size
             if not stored:
                 return None
         if known.size and not there:
@@ -287,11 +304,18 @@ class Session:
 
     def make_folders(self, folder: str) -> Reply | None:
         """MKD a folder and what is missing above it; the last answer, which is bad, too, where it stood there already."""
-        if folder in ("", "/", "."):
-            return None
-        said = self.ask(f"MKD {folder}")
-        if not said.ok and parent_of(folder) not in ("", "/", "."):
-            self.make_folders(parent_of(folder))
+        said: Reply | None = None
+        missing: list[str] = []
+        while folder not in ("", "/", "."):
+            said = self.ask(f"MKD {folder}")
+            if said.ok:
+                break
+            missing.append(folder)
+            folder = parent_of(folder)
+        # The highest one was answered just now.
+        if said is not None and not said.ok:
+            missing.pop()
+        for folder in reversed(missing):
             said = self.ask(f"MKD {folder}")
         return said
 
@@ -311,7 +335,7 @@ class Session:
             return False
 
     @contextlib.contextmanager
-    def _edge(self, limit: float | None = None) -> Iterator[None]:
+    def edge(self, limit: float | None = None) -> Iterator[None]:
         """Turn what the libraries raise into ours."""
         try:
             yield

@@ -72,7 +72,13 @@ class FTPTransport(Transport):
 
     async def connect(self) -> None:
         await self.close()
-        os.makedirs(self._workdir, mode=0o700, exist_ok=True)
+        try:
+            # Where there is no folder to keep it in, none is made: it may be a disk that is not mounted.
+            os.mkdir(self._workdir, 0o700)
+        except FileExistsError:
+            pass
+        except OSError as exc:
+            raise TransportLost(f"the work folder cannot be made: {exc}") from exc
         if self._swaps is None or self._restarts is None or self._publisher is None:
             self._swaps = Swaps(SwapRecord(self._workdir, self._identity))
             self._restarts = Restarts(self._workdir, self._identity)

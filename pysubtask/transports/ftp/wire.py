@@ -25,6 +25,10 @@ from .tls import check_pin, handshake_error
 
 _LONGEST_LINE = 8192
 _LONGEST_REPLY = 256 * 1024
+_MOST_PRELIMINARY = 100  # replies 1yz to one command
+_LAST_WORDS_SECS = 2.0  # how long the server may still say why, after it was silent for a whole time limit
+_LEAST_PORT = 1024  # what listens below is another service, which no server may have our data sent to
+_LONGEST_PORT_WORDS = 1024
 _SLICE_SECS = 1.0  # how often it is looked whether bytes moved, while an answer is waited for
 _SLACK_SECS = 2.0
 _KEEP_ALIVE_SECS = 60
@@ -53,7 +57,7 @@ class Wire(ftplib.FTP):
         self._heard = bytearray()
         self._reply_size = 0
         self._moved: Moved | None = None
-        self._patience = 0.0
+        self._reply_end = 0.0
         self._lock = threading.Lock()
         self._aborted = self._busy = False
         self._sockets: set[socket.socket] = set()
@@ -145,23 +149,28 @@ class Wire(ftplib.FTP):
     # --- talking
 
     def ask(self, command: str, patience: float = 0.0) -> Reply:
-        """Send a command, hear the reply. Replies 1yz of commands that transfer nothing are passed over."""
+        """Send a command, hear the reply. Replies 1yz of commands that transfer nothing are passed over; all of them together
+        have the time of one."""
         self.putcmd(command)
-        said = self.hear(patience=patience)
-        while said.code < 200:
-            said = self.hear(patience=patience)
-        return said
+        end = time.monotonic() + self.wait(patience)
+        for _ in range(_MOST_PRELIMINARY):
+            said = self.hear(end=end)
+            if said.code >= 200:
+                return said
+        raise ftplib.error_proto(f"{_MOST_PRELIMINARY} replies 1yz and no other: {said}")
 
     def begin(self, command: str) -> Reply:
         """Send a command, hear its first reply, be it 1yz."""
         self.putcmd(command)
         return self.hear()
 
-    def hear(self, moved: Moved | None = None, patience: float = 0.0) -> Reply:
+    def hear(self, moved: Moved | None = None, patience: float = 0.0, end: float | None = None) -> Reply:
         """The next reply. While ``moved`` says that bytes still move it is waited for; ``patience`` more seconds
-        than usual. TransportLost for 421, after which the server hangs up."""
+        than usual. The limit is for the whole reply, in however many lines and pieces it comes; ``end``: when (monotonic) it
+        must be there, where that was decided before. TransportLost for 421, after which the server hangs up."""
         self._reply_size = 0
-        self._moved, self._patience = moved, patience
+        self._moved = moved
+        self._reply_end = time.monotonic() + self.wait(patience) if end is None else end
         try:
             lines = [self.getline()]
             code = lines[0][:3]
@@ -171,11 +180,15 @@ class Wire(ftplib.FTP):
             while lines[0][3:4] == "-" and (len(lines) == 1 or lines[-1][:3] != code or lines[-1][3:4] == "-"):
                 lines.append(self.getline())
         finally:
-            self._moved, self._patience = None, 0.0
+            self._moved = None
         said = Reply(int(code), tuple(lines))
         if said.code == 421:
             raise TransportLost(f"the server ends the connection: {said}")
         return said
+
+    def last_words(self) -> Reply:
+        """The next reply, waited for a moment only: the server was silent for a whole time limit already."""
+        return self.hear(end=time.monotonic() + min(_LAST_WORDS_SECS, self.wait()))
 
     def putline(self, line: str) -> None:
         if any(sign in line for sign in "\r\n\0"):
@@ -185,13 +198,14 @@ class Wire(ftplib.FTP):
         self.sock.sendall(line.encode("utf-8", "surrogateescape") + b"\r\n")
 
     def getline(self) -> str:
-        end = time.monotonic() + self.wait(self._patience)
         while (at := self._heard.find(b"\n")) < 0:
             if len(self._heard) > _LONGEST_LINE or self._heard.startswith((b"\x15\x03", b"\x16\x03")):
                 raise NotFTP(not_ftp(bytes(self._heard)))
             if self._moved is not None and self._moved():
-                end = time.monotonic() + self.wait(self._patience)
-            self._receive(end)
+                self._reply_end = max(self._reply_end, time.monotonic() + self.wait())
+            self._receive(self._reply_end)
+        if time.monotonic() > self._reply_end:
+            raise TimeoutError
         line = bytes(self._heard[:at])
         del self._heard[: at + 1]
         self._reply_size += at + 1
@@ -291,14 +305,14 @@ class Wire(ftplib.FTP):
             said = self.ask("EPSV")
             if said.code == 229:
                 with contextlib.suppress(ftplib.Error, ValueError):
-                    return _port(ftplib.parse229("\n".join(said.lines), peer)[1])
+                    return _port(ftplib.parse229(_port_words(said), peer)[1])
             if self.af != socket.AF_INET:
                 raise TransportLost(f"the server gives no passive port: {said}")
             self.epsv = False
         said = self.ask("PASV")
         if said.code != 227:
             raise TransportLost(f"the server gives no passive port: {said}. With ftp.PassiveMode switched off it connects to here")
-        return _port(ftplib.parse227("\n".join(said.lines))[1])
+        return _port(ftplib.parse227(_port_words(said))[1])
 
     def makeport(self) -> socket.socket:
         """Listen, and tell the server where (PORT, RFC 959; EPRT, RFC 2428)."""
@@ -394,7 +408,12 @@ def _keep_alive(sock: socket.socket) -> None:
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), _KEEP_ALIVE_SECS)
 
 
+def _port_words(said: Reply) -> str:
+    """As much of a reply as may name a port: what ftplib looks for takes it the square of the length."""
+    return "\n".join(said.lines)[:_LONGEST_PORT_WORDS]
+
+
 def _port(number: int) -> int:
-    if not 0 < number < 65536:
-        raise ftplib.error_proto(f"port {number}")
+    if not _LEAST_PORT <= number < 65536:
+        raise ftplib.error_proto(f"{str(number)[:10]} as the port of a data connection, which is refused")
     return number

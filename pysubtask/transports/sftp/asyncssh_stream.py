@@ -17,15 +17,17 @@ import asyncssh
 
 from ...common import account
 from ...common.errors import LoginRefused, ServerNotTrusted, TransportError, TransportLost
-from ..known_hosts import remember
+from ..known_hosts import keys_on_file, remember
 from ..meter import Meter
 from ..reach import of_socket, place
 from ..ssh_login import AnotherKey, Login, asks_for_password, changed_key, is_among, revoked_key, unknown_key
 from .packets import text
 from .stream import Listener
 
+_SSH_PORT = 22
 _KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-256", "rsa-sha2-512")
 _KNOWN = "~/.ssh/known_hosts"
+_GLOBAL = ("/etc/ssh/ssh_known_hosts",)
 
 
 class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
@@ -39,7 +41,9 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
         self.refused: str | None = None
         self._file = os.path.expanduser(login.known_hosts or _KNOWN)
         self._known = _read_known(self._file, login)
+        self._files = [self._file] if login.known_hosts else [self._file, *_GLOBAL]
         self.shown = ""
+        self.revoked = False
         self.on_file = False
 
     def connection_made(self, conn: Any) -> None:
@@ -62,14 +66,33 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
         self.on_file = self._is_known(host, addr, port)
         if self._login.host_key is not None:
             return bool(shown == self._login.host_key)
+        if self.is_revoked(host, addr, port, key):
+            self.revoked = True
+            return False
         if not self._login.accept_new or self.on_file:
             return False
         kind, blob = key.export_public_key("openssh").decode("ascii").split()[:2]
         return remember(self._file, host, port, kind, blob)
 
     def known_hosts(self) -> Any:
-        """The trusted keys; an empty list sends every key to ``validate_host_public_key``."""
-        return ([], [], []) if self._known is None else self._known
+        """What asyncssh shall know: the trusted keys but those that are revoked. A key that is not trusted is sent to
+        ``validate_host_public_key``."""
+        return self._found if self._known is not None else ([], [], [])
+
+    def _found(self, host: str, addr: str, port: int | None) -> Any:
+        assert self._known is not None
+        # Its own search forgets what is revoked for a port where no key is trusted for that port.
+        trusted, authorities, revoked, *others = self._known.match(host, addr, port)
+        bad = [key for key in trusted if self.is_revoked(host, addr, port or _SSH_PORT, key)]
+        return [key for key in trusted if key not in bad], authorities, [*revoked, *bad], *others
+
+    def is_revoked(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        """Whether a known_hosts file revokes this key for this host, with its port or without."""
+        try:
+            return any(key.public_data in keys_on_file(self._files, name, at).revoked
+                       for name in {host, addr} - {""} for at in {port, _SSH_PORT})
+        except OSError:
+            return True  # what it revokes cannot be told
 
     def password_auth_requested(self) -> str | None:
         password, self._password = self._password, None
@@ -227,7 +250,7 @@ def _translated(exc: Exception, client: _Client, login: Login) -> TransportError
         if login.host_key is not None and client.shown:
             return AnotherKey(client.shown)
         where = place(login.host, login.port)
-        if "revoked" in said.lower():
+        if client.revoked or "revoked" in said.lower():
             return revoked_key(where, client.shown)
         if login.accept_new and not client.on_file:
             return ServerNotTrusted("host key not written down", f"the new host key of {where} cannot be written to known_hosts",

@@ -23,6 +23,7 @@ DEFAULT_WRITE = 32 * 1024
 """Bytes of a WRITE that every server takes (section 3 of the draft)."""
 _LARGEST_WRITE = 255 * 1024  # OpenSSH ends the connection above 262,115 bytes
 _BACKLOG = 512 * 1024  # bytes read from files ahead of what the system takes
+_WRITE_HEAD = 1024  # what a WRITE needs beside its bytes, as OpenSSH reckons
 SHORT_FILE = 64 * 1024
 
 
@@ -85,8 +86,8 @@ class _Question:
 
 
 class Client:
-    """One connection. ``stall`` (seconds): no byte from the server for so long, while an answer is due,
-    is a lost connection. Make it on the running loop, then ``await start()``."""
+    """One connection. ``stall`` (seconds): no answer from the server for so long, while one is due, is a lost connection;
+    a part of one is none, however often another byte of it comes. Make it on the running loop, then ``await start()``."""
 
     def __init__(self, stream: ByteStream, stall: float, pace: Pace | None = None) -> None:
         self._stream = stream
@@ -130,6 +131,8 @@ class Client:
                     self.fail(TransportLost(f"the server's limits cannot be read: {exc}"))
                     raise self._gone() from exc
                 largest = min(self.limits.write or DEFAULT_WRITE, _LARGEST_WRITE)
+                if self.limits.packet:
+                    largest = min(largest, max(0, self.limits.packet - _WRITE_HEAD))
         self.window = Window(largest)
 
     def request(self, kind: int, body: bytes, patience: float = 0.0) -> asyncio.Future[Reply]:
@@ -207,9 +210,9 @@ class Client:
     # What the stream tells
 
     def data_received(self, data: bytes) -> None:
-        self._heard = self._loop.time()
         try:
             for raw in self._splitter.feed(data):
+                self._heard = self._loop.time()
                 self._take(raw)
                 if self.lost is not None:
                     return
@@ -352,6 +355,8 @@ class Client:
             return
         self.window.acknowledged(entry.count, entry.stamp, self._heard)
         if not isinstance(answer, Status):
+            # It is in no list any more, by which the end of the connection would find it.
+            entry.transfer.fail(TransportLost("a WRITE was answered with something else"))
             raise Malformed(f"a WRITE was answered with a packet of type {raw[0]}")
         transfer = entry.transfer
         if transfer.done.done():
@@ -373,6 +378,8 @@ class Client:
         spoken, self.extensions = packets.version(raw)
         if spoken < packets.VERSION_SPOKEN:
             raise Malformed(f"the server speaks only version {spoken} of SFTP, this needs 3")
+        if spoken > packets.VERSION_SPOKEN:  # section 4: the lower one of the two; the packets of a higher one read otherwise
+            raise Malformed(f"the server answers with version {spoken} of SFTP, though version 3 was asked for")
         self._version.set_result(None)
 
 

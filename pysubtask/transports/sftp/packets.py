@@ -54,7 +54,8 @@ _HEAD = struct.Struct(">IBI")
 _LENGTH = struct.Struct(">I")
 _QUAD = struct.Struct(">Q")
 _USUAL_ATTRS = struct.Struct(">IQ5I")
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
+_REMEMBERED = 256  # bytes of a status that may be kept as one of the usual ones
 
 
 class Malformed(ValueError):
@@ -202,12 +203,17 @@ class Splitter:
 
     def __init__(self, longest: int = LONGEST_REPLY) -> None:
         self._longest = longest
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
         """The packets that are complete now. Malformed for a length that cannot be true."""
-        if self._rest:
-            data = self._rest + data
+        rest = self._rest
+        if rest:
+            rest += data
+            if len(rest) >= 4 and len(rest) < 4 + self._announced():
+                return []  # looked at again when it is whole, and not copied until then
+            data = bytes(rest)
+            rest.clear()
         found = []
         start, end = 0, len(data)
         while end - start >= 4:
@@ -221,8 +227,13 @@ class Splitter:
                 break
             found.append(data[start : start + length])
             start += length
-        self._rest = data[start:]
+        rest += data[start:]
         return found
+
+    def _announced(self) -> int:
+        """The length of the unfinished packet, which was found good when its first bytes came; 0 for one that was not."""
+        (length,) = _LENGTH.unpack_from(self._rest)
+        return length if 1 <= length <= self._longest else 0
 
 
 class _Fields:
@@ -276,7 +287,7 @@ def reply(data: bytes) -> tuple[int, Reply]:
         raise Malformed("a packet ends in the middle of a number")
     kind, number = data[0], int.from_bytes(data[1:5])
     if kind == STATUS:
-        return number, _status(data[5:])
+        return number, (_usual_status if len(data) <= _REMEMBERED else _status)(data[5:])
     fields = _Fields(data, 5)
     if kind == HANDLE:
         handle = fields.string()
@@ -294,12 +305,14 @@ def reply(data: bytes) -> tuple[int, Reply]:
     raise Malformed(f"a packet of type {kind} is no reply to anything asked")
 
 
-@functools.lru_cache(64)  # nearly all of them are the same few
 def _status(data: bytes) -> Status:
     fields = _Fields(data, 0)
     code = fields.number()
     # Words and language came with version 3; some servers leave them out.
     return Status(code, text(fields.string()) if fields.left else "")
+
+
+_usual_status = functools.lru_cache(64)(_status)  # nearly all of them are the same few
 
 
 def _attrs(fields: _Fields) -> Attrs:

@@ -67,6 +67,10 @@ class Shell:
 
     def data_received(self, data: bytes) -> None:
         self._heard += data
+        if b"\n" not in data:
+            if len(self._heard) > 2 * _LONGEST_LINE:
+                del self._heard[:-_LONGEST_LINE]
+            return
         *lines, rest = self._heard.split(b"\n")
         self._heard = rest[-_LONGEST_LINE:]
         for line in lines:

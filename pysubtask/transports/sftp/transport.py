@@ -78,7 +78,10 @@ class SFTPTransport(Transport):
     async def connect(self) -> None:
         await self.close()
         try:
-            os.makedirs(self._workdir, mode=0o700, exist_ok=True)
+            # Where there is no folder to keep it in, none is made: it may be a disk that is not mounted.
+            os.mkdir(self._workdir, 0o700)
+        except FileExistsError:
+            pass
         except OSError as exc:
             raise TransportLost(f"the work folder cannot be made: {exc}") from exc
         limit = self._login.connect_secs + _SLACK_SECS

@@ -35,6 +35,8 @@ _CHANGED = re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED")
 _UNKNOWN = re.compile(r"(?:No \S+ host key is known for|Host key verification failed)")
 _CHANGED_KEY = re.compile(r"The fingerprint for the (\S+) key sent by the remote host is\s+(SHA256:\S+?)\.?\s")
 _KEY_IN_DEBUG = re.compile(r"Server host key: (\S+ SHA256:\S+)")
+_LONGEST = 8192  # characters that are looked at, the last ones
+_LONGEST_LINE = 1024
 _NOISE = re.compile(r"^(Warning: Permanently added|@+|debug\d: |\s*$)")
 
 
@@ -45,6 +47,7 @@ def verdict(
 
     ``code``: ssh's exit status, below 0 a signal. ``asked``: a question of ssh that got no answer. ``where``: whom it was to reach.
     """
+    stderr = "\n".join(line[:_LONGEST_LINE] for line in stderr[-_LONGEST:].splitlines()) + "\n"
     said = _last(stderr)
     lost = _lost(said, where)  # the last line alone: above it may stand a banner, which can say anything
     if lost is not None:

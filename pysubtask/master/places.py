@@ -1,0 +1,95 @@
+"""The folder that a task keeps its state in: may it be used, who is told where it may not, and is it made."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from ..common import registry
+from ..common.entries import Entry, first_folder
+from ..common.place import UNKNOWN_DISK, existing, is_in, why_not
+from .destinations import Plan
+
+TOLD_AGAIN_SECS = 900.0
+
+
+class Places:
+    """Of one task; ``plans``: its children, which all keep their state in the first entry's folder."""
+
+    def __init__(self, entries: Sequence[Entry], plans: Sequence[Plan], timer: Callable[[], float] = time.monotonic) -> None:
+        self.folder = first_folder(entries)
+        self.why = ""
+        """Why the folder cannot be used, as of the last look."""
+        self._entries = entries
+        self._plans = plans
+        self._timer = timer
+        self._told = float("-inf")
+
+    def look(self, logger: logging.Logger) -> bool:
+        """Whether the task may work here now. What keeps it from that is told at once, and rarely again; where MakeFolders says
+        so, missing folders are made."""
+        if not os.path.isdir(existing(self.folder)):
+            self.why = ""
+            return True  # a file stands in the way: that is no folder to wait for, and whoever makes the state folder says so
+        plan = self._plans[0]
+        mount, make = plan.settings["RequiresMount"], plan.settings["MakeFolders"]
+        why = why_not(self.folder, plan.state_dir, mount=mount, device=self._remembered(plan.state_dir))
+        if make and (not why or not os.path.exists(self.folder)):
+            why = self._make(mount, why)
+        before, self.why = self.why, why
+        if not why:
+            if before:
+                logger.info("Folder [%s] is there now: work begins.", self.folder)
+            return True
+        now = self._timer()
+        if why != before or now - self._told >= TOLD_AGAIN_SECS:
+            self._told = now
+            logger.error("Task [%s] waits: %s. It begins by itself when the folder is there.%s", plan.label or plan.task, why,
+                         "" if make else " It is not made (MakeFolders).")  # fmt: skip
+        if not before:
+            self._announce(logger)
+        return False
+
+    def is_of(self, entries: Sequence[Entry], plans: Sequence[Plan]) -> bool:
+        """Whether it is about these."""
+        return list(entries) == list(self._entries) and list(plans) == list(self._plans)
+
+    @property
+    def closed(self) -> str:
+        """The folder that must not be written into, since its disk is missing; '' where there is none such."""
+        return self.folder if self.why and os.path.isdir(self.folder) else ""
+
+    def _make(self, mount: str | None, why: str) -> str:
+        """Make what is missing and may be made; why the first folder cannot be used still."""
+        if why and not why.startswith("there is no folder"):
+            return why
+        for entry in self._entries:
+            folder = entry.path if entry.kind == "dir" else os.path.dirname(entry.path)
+            if mount is not None and is_in(folder, mount) and not os.path.ismount(mount):
+                continue
+            try:
+                os.makedirs(folder, exist_ok=True)
+            except OSError as exc:
+                if folder == self.folder:
+                    return f"{folder} cannot be made: {exc.strerror or exc}"
+        return ""
+
+    @staticmethod
+    def _remembered(state_dir: str) -> int | None:
+        """The device of the last time. That it never was there says nothing: the settings tell what to wait for."""
+        record = registry.known(state_dir)
+        return None if record is None or record.device == UNKNOWN_DISK else record.device
+
+    def _announce(self, logger: logging.Logger) -> None:
+        """Have a task that never ran be found by 'pysubtask status'."""
+        waits = UNKNOWN_DISK if self.closed else None
+        for plan in self._plans:
+            if registry.known(plan.state_dir) is not None:
+                continue
+            try:
+                registry.announce(registry.Record(plan.task, plan.extension, "", plan.state_dir, plan.label, self.folder,
+                                                  plan.config_file, waits))  # fmt: skip
+            except OSError as exc:
+                logger.info("Commands without a config will not find this task: %s", exc)

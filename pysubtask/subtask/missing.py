@@ -1,0 +1,85 @@
+"""Watched folders that are not there: told in the log and on the status page until they are."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..common.entries import Entry
+from ..common.events import utc
+from ..common.place import existing, is_in, near
+
+LOOK_SECS = 5.0
+TOLD_AGAIN_SECS = 900.0
+# Looking takes some 5 us for a folder: of so many at once, and of more each puts the next look off.
+_FEW_FOLDERS = 1000
+
+
+class Missing:
+    """``mount``: RequiresMount. ``wall``: seconds since the epoch; other times are monotonic."""
+
+    def __init__(self, entries: Sequence[Entry], mount: str | None, log: logging.Logger, wall: Callable[[], float]) -> None:
+        self._folders: dict[str, int] = {}
+        for index, entry in enumerate(entries):
+            self._folders.setdefault(entry.path if entry.kind == "dir" else os.path.dirname(entry.path), index)
+        self._entries = entries
+        self._mount = mount
+        self._log = log
+        self._wall = wall
+        self._found: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, float] = {}
+        self._next = float("-inf")
+
+    def look(self, now: float) -> list[dict[str, Any]]:
+        """What is missing as of now, or of a moment ago: ``entry`` (number, from 0), ``path``, ``since`` (UTC), ``reason``."""
+        if now >= self._next:
+            self._next = now + LOOK_SECS * max(1.0, len(self._folders) / _FEW_FOLDERS)
+            unmounted = self._mount is not None and not os.path.ismount(self._mount)
+            for folder, index in self._folders.items():
+                self._look_at(folder, index, unmounted, now)
+        return [dict(row) for row in self._found.values()]
+
+    def next_at(self) -> float | None:
+        """When to look again though nothing else happens; None while nothing is missing."""
+        return self._next if self._found else None
+
+    def _look_at(self, folder: str, index: int, unmounted: bool, now: float) -> None:
+        reason = ""
+        if unmounted and self._mount is not None and is_in(folder, self._mount):
+            reason = f"{self._mount} is not mounted (RequiresMount)"
+        elif not os.path.isdir(folder):
+            there = existing(folder)
+            reason = f"there is no folder {folder}{near(folder)}" if os.path.isdir(there) else f"{there} is a file"
+        if not reason:
+            if self._found.pop(folder, None) is not None:
+                self._told.pop(folder, None)
+                self._log.info("Folder [%s] is there now: what is in it is sent.", folder)
+            return
+        row = self._found.setdefault(folder, {"entry": index, "path": self._entries[index].path, "since": utc(self._wall())})
+        if row.get("reason") != reason or now - self._told[folder] >= TOLD_AGAIN_SECS:
+            row["reason"], self._told[folder] = reason, now
+            self._log.error("Watch entry %d waits: %s. Its files are sent when it is there; it is not made.", index + 1, reason)
+
+
+class Footing:
+    """Whether the state folder is still the one that the child was started with: it may be removed, or go with its disk."""
+
+    def __init__(self, state_dir: str) -> None:
+        self._state_dir = state_dir
+        self._identity = self._look()
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._state_dir)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_dev, found.st_ino
+
+    def is_gone(self) -> bool:
+        """Whether there is none, or another one. False where that cannot be told."""
+        try:
+            return self._look() != self._identity
+        except OSError:
+            return False

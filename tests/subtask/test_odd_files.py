@@ -1,0 +1,43 @@
+"""One file that cannot go must not take the link from the others, whatever is wrong with it."""
+
+from __future__ import annotations
+
+import time
+
+from pysubtask.common.errors import FileRefused
+from tests.helpers import wait_until
+from tests.subtask.test_courier import Bench, bench  # noqa: F401 - a fixture
+
+
+def test_a_temporary_file_that_cannot_be_removed_does_not_keep_the_link_from_opening(bench):  # noqa: F811
+    """Its name may be none on that server (a line feed, with FTP), or the server keeps it: each connect used to fail with it."""
+    one: Bench = bench()
+    removed = []
+
+    async def remove(names):
+        names = list(names)
+        if any("\n" in name for name in names):
+            raise FileRefused("no name")
+        removed.extend(names)
+        return set(names)
+
+    one.transport.remove = remove
+    odd = one.store.run(one.store.spool.note_temp, "a\nb/x.csv", time.time())
+    good = one.store.run(one.store.spool.note_temp, "b/x.csv", time.time())
+    one.start().put("good")
+    one.drained()
+    assert good in removed
+    assert one.store.run(one.store.spool.temps) == (odd,) or list(one.store.run(one.store.spool.temps)) == [odd]
+
+
+def test_a_fault_that_a_file_brings_about_again_is_its_own(bench):  # noqa: F811
+    """It used to cost all the others their connection at each try, for ever."""
+    one: Bench = bench(ParkedRetrySecs=60)
+    one.transport.on_upload = {"deep": [RecursionError("too deep")] * 50}
+    one.start().put("deep")
+    wait_until(lambda: "parked" in one.kinds(), what="it is parked")
+    one.put("other")
+    wait_until(lambda: "other" in one.transport.files, what="the other one is sent")
+    assert one.transport.calls.count("connect") <= 2
+    parked = one.store.run(one.store.spool.parked)
+    assert [row.name for row in parked] == ["deep"] and "too deep" in parked[0].reason

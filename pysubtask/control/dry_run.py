@@ -146,7 +146,7 @@ def _why_own(item: os.DirEntry[str], own: NeverSent) -> str:
     if why:
         return why
     try:
-        return own.why_same(item.stat()) if own.files else ""
+        return own.why_same(item.stat()) if own else ""
     except OSError:
         return ""
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..common.config import Section, Setting, is_secret
-from ..common.entries import Entry
+from ..common.entries import Entry, watched_folders
 from ..common.errors import ConfigError
 from ..common.never_sent import NeverSent
+from ..common.other_configs import OtherConfigs
 from ..common.own_names import LOG
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ CONFIG = "the config itself"
 _KEY_HALVES = (".pub", "-cert.pub")
 _LEAST_SECRET = 4  # characters; a shorter one is found in anything
 _LONGEST_MODULE = 4 * 1024 * 1024
+_MOST_SECS = 0.002
+"""No call of the app lists a folder again for configs where that took longer: the child does."""
 
 
 def of_settings(section: str, rows: Iterable[Setting], settings: Mapping[str, Any]) -> dict[str, str]:
@@ -102,7 +105,8 @@ def all_own(entries: Sequence[Entry], plans: Iterable[Plan], logs: Iterable[str]
     for plan in plans:
         found.update(plan.own)
     found.update(of_modules(entries, [plan.settings for plan in plans]))
-    return NeverSent({**found, **beside}, [entry.path for entry in entries if entry.kind == "file"])
+    others = OtherConfigs(watched_folders(entries), _MOST_SECS)
+    return NeverSent({**found, **beside}, [entry.path for entry in entries if entry.kind == "file"], others=others)
 
 
 def check_entries(entries: Sequence[Entry], own: NeverSent) -> None:

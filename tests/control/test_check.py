@@ -168,6 +168,43 @@ def test_an_entry_for_a_secret_is_an_error_at_its_line(name: str, tmp_path: Path
     assert "is never sent: it is" in problem.problem and problem.remedy.startswith("Remove this entry")
 
 
+CONFIGS = {
+    "url": 'ftp.Host = "ftp://me@h/in"\nftp.PasswordFile = "hidden.txt"\n[[watch]]\nfile = "weather.csv"\n',
+    "tasks": '[tasks.a.dropbox]\nAppKey = "k"\nRefreshTokenFile = "hidden.txt"\n[[tasks.a.watch]]\ndir = "."\n',
+    "not filled in": '[[watch]]\ndir = ""\n[ftp]\nHost = ""\nPasswordFile = "hidden.txt"\n',
+    "being edited": '[[watch]]\ndir = "."\n[ftp]\nHost = \nPasswordFile = "hidden.txt"\n',
+}
+
+
+@pytest.mark.parametrize("text", CONFIGS.values(), ids=list(CONFIGS))
+def test_another_config_in_the_folder_and_its_secrets_are_left_out_and_named(tmp_path: Path, text: str):
+    """Who tries FTP first and then SFTP has two configs with their passwords beside the data."""
+    path = natural(tmp_path)
+    other = tmp_path / "st2.toml"
+    other.write_text(text)
+    for name in ("hidden.txt", "hidden.txt~", "st2.password", "st2.toml.bak"):
+        (tmp_path / name).write_text("pw")
+    (tmp_path / "linked.csv").symlink_to("hidden.txt")
+    os.link(tmp_path / "hidden.txt", tmp_path / "hard2.csv")
+    (tmp_path / "data.toml").write_text('[ftp]\nspeed = 3\n[watch]\nmaker = "x"\n')
+    found = look(load(str(path), {}).tasks[0], NOW)
+    assert sorted(one.name for one in found.children[0].send) == ["data.toml", "other.txt.bak", "weather.csv"]
+    why = {os.path.basename(one.path): one.why for one in found.skipped}
+    assert why["st2.toml"] == "a config of pysubtask" and "belongs to st2.toml" in why["st2.password"]
+    assert why["hidden.txt"] == why["linked.csv"] and f"of {other}" in why["hidden.txt"]
+    assert why["hard2.csv"].startswith("the same file as") and why["hidden.txt~"].startswith("a copy or temporary of hidden.txt")
+
+
+@pytest.mark.parametrize("name", ["st2.toml", "hidden.txt", "st2.password"])
+def test_an_entry_for_what_another_config_has_is_an_error(tmp_path: Path, name: str):
+    path = natural(tmp_path, f'[[watch]]\nfile = "{name}"')
+    (tmp_path / "st2.toml").write_text(CONFIGS["url"])
+    (tmp_path / name).touch()
+    with pytest.raises(ConfigProblems) as caught:
+        load(str(path), {})
+    assert [problem.key for problem in caught.value.problems] == ["watch[2].file"]
+
+
 def test_no_task_sends_what_another_task_or_drop_in_has(tmp_path: Path):
     (tmp_path / "conf.d").mkdir()
     for name, watched in (("a", tmp_path), ("b", tmp_path / "deep")):

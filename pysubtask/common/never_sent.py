@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from .entries import Entry, watched_folders
 from .other_configs import OtherConfigs
 from .own_names import LOG, is_compiled, why_in_folder
+from .private_files import PrivateFiles
 
 _FRESH_SECS = 1.0
 _MOST_FOLDERS = 10_000
@@ -18,7 +20,8 @@ class NeverSent:
     """``files``: absolute path -> what it is (``the config itself``). ``named``: the data files that entries name; a log among
     them is data by that name. ``timer`` in seconds.
 
-    ``others``: configs that lie in the folders, with what they name; None: nobody looks for any.
+    ``others``: configs that lie in the folders, with what they name; ``private``: files with well-known names. None: nobody looks
+    for any.
 
     What an editor or a rotation leaves of such a file is one too, and so is a link or a hard link to it.
     """
@@ -29,9 +32,11 @@ class NeverSent:
         named: Iterable[str] = (),
         timer: Callable[[], float] = time.monotonic,
         others: OtherConfigs | None = None,
+        private: PrivateFiles | None = None,
     ) -> None:
         self.files = dict(files)
         self._others = others
+        self._private = private
         self._named = frozenset(named)
         self._timer = timer
         self._by_folder: dict[str, dict[str, str]] = {}
@@ -44,7 +49,7 @@ class NeverSent:
         self._next_look = float("-inf")
 
     def __bool__(self) -> bool:
-        return bool(self.files) or self._others is not None
+        return bool(self.files) or self._others is not None or self._private is not None
 
     def renew(self, folder: str) -> None:
         """Look for configs of others in a folder, however long that takes."""
@@ -64,7 +69,10 @@ class NeverSent:
 
     def why(self, path: str) -> str:
         """Why the file of this absolute path is no data, by its name and folder; '' where it may be."""
-        return "" if path in self._named else self._by_name(path)
+        return "" if path in self._named else self._by_name(path) or self._by_private_name(path)
+
+    def _by_private_name(self, path: str) -> str:
+        return self._private.why(path) if self._private is not None else ""
 
     def _by_name(self, path: str) -> str:
         found = self._by_own_name(path)
@@ -114,9 +122,11 @@ class NeverSent:
 
     def why_opened(self, path: str, found: os.stat_result) -> str:
         """Why what was opened by the name ``path`` may not be sent: the last look, whatever the names have said before."""
+        if self._others is not None:
+            self._others.renew(self._real(os.path.dirname(path)), always=False)
         if not self or (found.st_nlink < 2 and not os.path.islink(path) and path not in self._named):
             return self.why(path)
-        why = self._by_name(path) or self.why_same(found)
+        why = self._by_name(path) or self.why_same(found) or self._by_private_name(path)
         return "" if why == LOG and path in self._named else why
 
     def numbers(self) -> frozenset[int]:
@@ -142,6 +152,12 @@ class NeverSent:
 
 
 NONE = NeverSent({})
+
+
+def of_task(files: Mapping[str, str], entries: Sequence[Entry], most_secs: float = float("inf")) -> NeverSent:
+    """What is never data of a task with these entries. ``most_secs``: see :class:`.OtherConfigs`."""
+    named = [entry.path for entry in entries if entry.kind == "file"]
+    return NeverSent(files, named, others=OtherConfigs(watched_folders(entries), most_secs), private=PrivateFiles(entries))
 
 
 def _is_empty(path: str) -> bool:

@@ -13,8 +13,9 @@ CONFIG = "a config of pysubtask"
 _ENDING = ".toml"
 _LARGEST = 256 * 1024  # bytes; a larger file is no config
 _MOST_FOLDERS = 10_000
-_LEAST_SECS = 0.005
+_LEAST_SECS = 0.02
 _SHARE = 25  # looking takes at most one part in this many of the time
+_LAST_SHARE = 4  # the same, before a file is sent
 _COARSE_NS = 2_000_000_000  # a folder changed this recently may change again without another time
 _BESIDE = (".password", ".token")
 """Where ``init`` stores the secret of a config, behind the config's name without its ending."""
@@ -89,23 +90,29 @@ class _Seen:
         self.stamp: tuple[int, int, int] | None = None
         self.names: list[str] = []
         self.configs: dict[str, _Read] = {}
-        self.next_look = float("-inf")
+        self.looked = float("-inf")
         self.cost = 0.0
 
 
 class OtherConfigs:
     """The configs directly in folders that are asked about, and in ``roots``.
 
-    ``most_secs``: a folder that took longer is looked at again only by :meth:`renew`. ``timer`` in seconds. A file is parsed once
-    for each change; links are not followed. What a config named stays known while the config is away or empty.
+    ``most_secs``: a folder that took longer is looked at again only by :meth:`renew`. ``timer`` in seconds, ``work`` the same of
+    what was worked, not waited. A file is parsed once for each change; links are not followed. What a config named stays known
+    while the config is away or empty.
     """
 
     def __init__(
-        self, roots: Iterable[str] = (), most_secs: float = float("inf"), timer: Callable[[], float] = time.monotonic
+        self,
+        roots: Iterable[str] = (),
+        most_secs: float = float("inf"),
+        timer: Callable[[], float] = time.monotonic,
+        work: Callable[[], float] = time.thread_time,
     ) -> None:
         self._roots = tuple(dict.fromkeys(os.path.realpath(root) for root in roots))
         self._most_secs = most_secs
         self._timer = timer
+        self._work = work
         self._seen: dict[str, _Seen] = {}
         self._next_roots = float("-inf")
         self._by_folder: dict[str, dict[str, str]] = {}
@@ -115,9 +122,10 @@ class OtherConfigs:
         """What is no data in this folder (a real path): name -> what it is."""
         now = self._timer()
         if now >= self._next_roots:
+            begun = self._work()
             for root in self._roots:
                 self._look(root, now)
-            self._next_roots = now + max(_LEAST_SECS, _SHARE * (self._timer() - now))
+            self._next_roots = now + max(_LEAST_SECS, _SHARE * (self._work() - begun))
         self._look(folder, now)
         return self._by_folder.get(folder, {})
 
@@ -126,24 +134,25 @@ class OtherConfigs:
         """All that is known: absolute path -> what it is."""
         return self._files
 
-    def renew(self, folder: str) -> None:
-        """Look at a folder (a real path) whatever that takes."""
-        self._look(folder, float("inf"))
+    def renew(self, folder: str, *, always: bool = True) -> None:
+        """Look at a folder (a real path) whatever that takes, or (not ``always``) before a file of it is sent."""
+        self._look(folder, float("inf") if always else self._timer(), _LAST_SHARE, 0.0)
 
-    def _look(self, folder: str, now: float) -> None:
+    def _look(self, folder: str, now: float, share: int = _SHARE, least: float = _LEAST_SECS) -> None:
         seen = self._seen.get(folder)
         if seen is None:
             if len(self._seen) >= _MOST_FOLDERS:
                 self._seen.clear()
             seen = self._seen[folder] = _Seen()
-        elif now < seen.next_look or (seen.cost > self._most_secs and now != float("inf")):
+        elif now != float("inf") and (seen.cost > self._most_secs or now < seen.looked + max(least, share * seen.cost)):
             return
-        begun = self._timer()
-        if self._list(folder, seen) and self._read(folder, seen):
+        seen.looked = self._timer()
+        begun = self._work()
+        there = self._list(folder, seen)
+        # What is parsed, once for each change, is no cost of the next look.
+        seen.cost = self._work() - begun
+        if there and self._read(folder, seen):
             self._gather()
-        end = self._timer()
-        seen.cost = end - begun
-        seen.next_look = end + max(_LEAST_SECS, _SHARE * seen.cost)
 
     def _list(self, folder: str, seen: _Seen) -> bool:
         """Whether the folder is there; its names are those of now."""

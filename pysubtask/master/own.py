@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..common.config import Section, Setting, is_secret
-from ..common.entries import Entry, watched_folders
+from ..common.entries import Entry
 from ..common.errors import ConfigError
-from ..common.never_sent import NeverSent
-from ..common.other_configs import OtherConfigs
+from ..common.never_sent import NeverSent, of_task
 from ..common.own_names import LOG
 
 if TYPE_CHECKING:
@@ -105,8 +104,7 @@ def all_own(entries: Sequence[Entry], plans: Iterable[Plan], logs: Iterable[str]
     for plan in plans:
         found.update(plan.own)
     found.update(of_modules(entries, [plan.settings for plan in plans]))
-    others = OtherConfigs(watched_folders(entries), _MOST_SECS)
-    return NeverSent({**found, **beside}, [entry.path for entry in entries if entry.kind == "file"], others=others)
+    return of_task({**found, **beside}, entries, _MOST_SECS)
 
 
 def check_entries(entries: Sequence[Entry], own: NeverSent) -> None:

@@ -20,15 +20,14 @@ from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from ..common import limits, own_files, registry, residual
-from ..common.entries import first_folder, watched_folders
+from ..common.entries import first_folder
 from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError
 from ..common.events import EventLog, utc
 from ..common.handoff import Handoff
 from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import log_options, set_level, setup_logging
-from ..common.never_sent import NeverSent
+from ..common.never_sent import of_task
 from ..common.notify import Stamp
-from ..common.other_configs import OtherConfigs
 from ..common.place import device_of
 from ..common.process import EXIT_STOPPED, is_alive
 from ..common.program import again_words, here
@@ -255,8 +254,7 @@ class BaseSubtask:
         handoff = self.handoff
         # Several queues may share a bak folder: each knows its own snapshots by this.
         tag = hashlib.sha256(os.fsencode(handoff.state_dir)).hexdigest()[:10]
-        others = OtherConfigs(watched_folders(handoff.entries))
-        own = NeverSent(handoff.own, [entry.path for entry in handoff.entries if entry.kind == "file"], others=others)
+        own = of_task(handoff.own, handoff.entries)
         first = first_folder(handoff.entries)
         self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]), own.why_opened, first)
         self._missing = Missing(handoff.entries, self.settings.get("RequiresMount"), self.log, self.wall)

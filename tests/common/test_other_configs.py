@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -91,13 +92,24 @@ def test_what_is_known_stays_while_an_editor_saves(tmp_path: Path) -> None:
         assert own.why(str(tmp_path / "a.csv"))
 
 
+def test_a_config_that_just_came_is_known_before_a_file_is_sent(tmp_path: Path) -> None:
+    """However long ago the folder was listed: the first config of all loads the parser, too."""
+    own = NeverSent({}, others=OtherConfigs([str(tmp_path)]))
+    for number in range(20):
+        (tmp_path / f"{number}.csv").write_text("pw")
+        assert own.why(str(tmp_path / f"{number}.csv")) == ""
+        (tmp_path / f"{number}.toml").write_text(TEXT.format(f"{number}.csv"))
+        time.sleep(0.05)
+        assert own.why_opened(str(tmp_path / f"{number}.csv"), os.stat(tmp_path / f"{number}.csv"))
+
+
 def test_an_app_is_not_held_up_by_a_folder_that_takes_long(tmp_path: Path) -> None:
     class Slow(Clock):
         def __call__(self) -> float:
             self.now += 1
             return self.now
 
-    own, _ = guard(tmp_path, Slow(), most_secs=0.5)
+    own = NeverSent({}, others=OtherConfigs([str(tmp_path)], 0.5, Clock(), Slow()))
     assert not own.why(str(tmp_path / "a.csv"))
     (tmp_path / "x.toml").write_text(TEXT.format("a.csv"))
     assert not own.why(str(tmp_path / "a.csv"))

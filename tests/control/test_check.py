@@ -15,6 +15,7 @@ from pysubtask.common.lock import Holder, StateLock, process_start
 from pysubtask.common.receipts import Receipt, append
 from pysubtask.control.commands import check
 from pysubtask.control.config_file import load
+from pysubtask.control.doctor import local
 from pysubtask.control.dry_run import look
 from pysubtask.control.names import Names
 from pysubtask.control.problems import ConfigProblems
@@ -203,6 +204,26 @@ def test_an_entry_for_what_another_config_has_is_an_error(tmp_path: Path, name: 
     with pytest.raises(ConfigProblems) as caught:
         load(str(path), {})
     assert [problem.key for problem in caught.value.problems] == ["watch[2].file"]
+
+
+def test_a_watched_home_and_its_private_files_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = natural(tmp_path)
+    for name in (".netrc", ".pgpass", ".git-credentials", ".bash_history", ".hidden"):
+        (tmp_path / name).write_text("pw")
+    (tmp_path / "linked.csv").symlink_to(".netrc")
+    found = look(load(str(path), {}).tasks[0], NOW)
+    assert sorted(one.name for one in found.children[0].send) == [".hidden", "other.txt.bak", "weather.csv"]
+    why = {os.path.basename(one.path): one.why for one in found.skipped}
+    for name in (".netrc", ".pgpass", ".git-credentials", ".bash_history", "linked.csv"):
+        assert "private by its name" in why[name], name
+    done = CliRunner().invoke(check.command, [str(path)], standalone_mode=False)
+    assert f"{tmp_path} is a home folder" in done.output and done.return_value == 0
+    path.write_text(path.read_text().replace('dir = "."', 'dir = "/"'))
+    assert local.too_wide(load(str(path), {}).tasks[0].entries[0]) is not None
+    (tmp_path / "camera").mkdir()
+    path.write_text(path.read_text().replace('dir = "/"', 'dir = "camera"'))
+    assert "home folder" not in CliRunner().invoke(check.command, [str(path)], standalone_mode=False).output
 
 
 def test_no_task_sends_what_another_task_or_drop_in_has(tmp_path: Path):

@@ -109,6 +109,51 @@ def test_another_config_in_the_folder_and_its_secrets_stay(station, entry):
     one.arrived("hidden.txt")
 
 
+PRIVATE = (".netrc", ".pgpass", ".git-credentials", ".bash_history", ".netrc.bak", "id_ed25519", ".ssh/config", "old.password")
+
+
+def test_private_files_of_a_home_stay(station):
+    one = station([{"dir": ".", "recursive": True, "on_change": True, "settle_secs": 0.2}])
+    (one.data / ".ssh").mkdir()
+    for name in PRIVATE:
+        one.write(name, "hunter")
+    (one.data / "soft.csv").symlink_to(".netrc")
+    for name in (".hidden", "foo.tmp", "weather.csv"):
+        one.write(name, "mine")
+    one.master.start()
+    one.arrived(".hidden", "foo.tmp", "weather.csv")
+    for name in PRIVATE:
+        assert not one.master.notify_file(str(one.data / name))
+        (one.data / f"{name}.notify").write_text("")
+        one.write(name, "hunter again")
+    residual.offer(str(one.state), [str(one.data / name) for name in PRIVATE])
+    one.write("last.csv", "1")
+    one.arrived("last.csv")
+    pause(1.5)
+    one.idle()
+    assert on_server(one) == {".hidden", "foo.tmp", "weather.csv", "last.csv"}
+
+
+def test_private_files_that_are_named_are_sent(station):
+    one = station([{"dir": ".", "include": ["*.csv", ".netrc"], "settle_secs": 0.2}, {"file": ".pgpass", "on_change": True}])
+    for name in (".netrc", ".pgpass", ".bash_history", "a.csv"):
+        one.write(name, "mine")
+    one.master.start()
+    one.notify(".pgpass")
+    one.arrived(".netrc", ".pgpass", "a.csv")
+    one.idle()
+    assert on_server(one) == {".netrc", ".pgpass", "a.csv"}
+
+
+def test_a_private_key_in_a_watched_folder_is_not_moved_away_by_its_age(station):
+    one = station([{"dir": ".", "settle_secs": 0.2}], ArchiveToFolder="archive", ArchiveAfterDaysOld=3)
+    then = time.time() - 9 * DAY
+    for name in (".netrc", "id_rsa", "a.csv"):
+        one.write(name, "mine")
+        os.utime(one.data / name, (then, then))
+    assert one.master.archive_expired_files() == 0 and (one.data / "id_rsa").exists()
+
+
 def test_nothing_of_another_config_is_archived(station):
     one = station([{"file": "a.csv"}], ArchiveToFolder="archive", ArchiveAfterDaysOld=3)
     one.write("st2.toml", '[[watch]]\nfile = "a.csv"\n[ftp]\nHost = "h"\nPasswordFile = "hidden.dat"\n')

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..common import registry
 from ..common.destination import is_same_place, protocol_of
 from ..common.entries import Entry, below, first_folder, remote_name, selects
+from ..common.links import why_not_followed
 from ..common.never_sent import NeverSent
 from ..common.notify import is_signal_file
 from ..common.place import why_not
@@ -137,7 +138,7 @@ def _files(
                 elif why := _why_own(item, own):
                     skipped.append(Skipped(item.path, why))
                 elif item.path not in closed:
-                    yield from _in_dir(entry, item, skipped)
+                    yield from _in_dir(entry, folder, item, closed, skipped)
 
 
 def _why_own(item: os.DirEntry[str], own: NeverSent) -> str:
@@ -151,11 +152,15 @@ def _why_own(item: os.DirEntry[str], own: NeverSent) -> str:
         return ""
 
 
-def _in_dir(entry: Entry, item: os.DirEntry[str], skipped: list[Skipped]) -> Iterator[tuple[Entry, str, os.stat_result]]:
+def _in_dir(
+    entry: Entry, folder: str, item: os.DirEntry[str], closed: set[str], skipped: list[Skipped]
+) -> Iterator[tuple[Entry, str, os.stat_result]]:
     if not selects(entry, below(entry, item.path)):
         skipped.append(Skipped(item.path, "left out by include or exclude"))
     elif not item.is_file():
         skipped.append(Skipped(item.path, "it is no plain file"))
+    elif item.is_symlink() and (why := why_not_followed(item.path, folder, closed)):
+        skipped.append(Skipped(item.path, why))
     else:
         try:
             yield entry, item.path, item.stat()

@@ -20,6 +20,7 @@ from pysubtask.control.dry_run import look
 from pysubtask.control.names import Names
 from pysubtask.control.problems import ConfigProblems
 from pysubtask.subtask.claims import Claims
+from pysubtask.subtask.scan import Folder
 
 NOW = 1_790_000_000.0
 DAY = 86400
@@ -224,6 +225,29 @@ def test_a_watched_home_and_its_private_files_are_told(tmp_path: Path, monkeypat
     (tmp_path / "camera").mkdir()
     path.write_text(path.read_text().replace('dir = "/"', 'dir = "camera"'))
     assert "home folder" not in CliRunner().invoke(check.command, [str(path)], standalone_mode=False).output
+
+
+@pytest.mark.parametrize("recursive", ["false", "true"])
+def test_a_link_is_judged_as_by_the_child(tmp_path: Path, recursive: str):
+    (tmp_path / "camera" / "sub").mkdir(parents=True)
+    for name in ("weather.csv", "camera/a.csv", "camera/sub/b.csv"):
+        (tmp_path / name).write_text("1")
+    links = {"link.csv": "../weather.csv", "deep.csv": "sub/b.csv", "latest.csv": "a.csv", "gone.csv": "nothing", "dir.csv": "sub",
+             "chain.csv": "link.csv", "sub/up.csv": "../a.csv", "sub/here.csv": "b.csv"}  # fmt: skip
+    for name, to in links.items():
+        (tmp_path / "camera" / name).symlink_to(to)
+    config = tmp_path / "x.toml"
+    config.write_text(f'[ftp]\nHost = "h"\n[[watch]]\ndir = "camera"\nrecursive = {recursive}\n')
+    task = load(str(config), {}).tasks[0]
+    found = look(task, NOW)
+    data = {one.name for one in found.children[0].send}
+    (entry,) = task.entries
+    root = Folder(0, entry, ())
+    folders = [root, Folder(0, entry, (), root, "sub")] if recursive == "true" else [root]
+    taken = {each.below + name for each in folders for name in each.look(True).odd}
+    assert data == taken >= {"a.csv", "latest.csv"}
+    why = {os.path.basename(one.path): one.why for one in found.skipped}
+    assert f"leads out of its folder, to {tmp_path / 'weather.csv'}" in why["link.csv"] and "leads out" in why["chain.csv"]
 
 
 def test_no_task_sends_what_another_task_or_drop_in_has(tmp_path: Path):

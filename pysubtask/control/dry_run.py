@@ -23,6 +23,7 @@ from ..transports import transport_class
 from .config_file import own_of
 from .config_task import TaskConfig
 from .names import Names
+from .not_watched import NotWatched
 
 
 class Sent(NamedTuple):
@@ -110,7 +111,7 @@ def _files(
     entries: Sequence[Entry], closed: set[str], own: NeverSent, skipped: list[Skipped]
 ) -> Iterator[tuple[Entry, str, os.stat_result]]:
     """Every data file that counts, with its entry."""
-    dirs = Dirs(entries, closed, own)
+    dirs, not_watched = Dirs(entries, closed, own), NotWatched()
     static = {entry.path for entry in entries if entry.kind == "file"}
     for entry in entries:
         if entry.kind == "file":
@@ -133,12 +134,26 @@ def _files(
                 if item.is_dir(follow_symlinks=False):
                     if entry.recursive and dirs.covers(item.path) is entry:
                         waiting.append(item.path)
+                    elif not entry.recursive and (told := _below(entry, item.path, dirs, closed, own, not_watched)):
+                        skipped.append(Skipped(os.path.join(item.path, ""), told))
                 elif is_signal_file(item.name) or item.path in static:
                     continue
                 elif why := _why_own(item, own):
                     skipped.append(Skipped(item.path, why))
                 elif item.path not in closed:
                     yield from _in_dir(entry, folder, item, closed, skipped)
+
+
+def _below(entry: Entry, folder: str, dirs: Dirs, closed: set[str], own: NeverSent, not_watched: NotWatched) -> str:
+    """What is told of a folder in one that is watched without those below it; '' where ``recursive`` would send nothing more."""
+
+    def is_data(path: str) -> bool:
+        return not is_signal_file(path) and path not in closed and selects(entry, below(entry, path)) and not own.why(path)
+
+    def is_closed(path: str) -> bool:
+        return path in closed or os.path.realpath(path) in closed or dirs.covers(path) is not None
+
+    return not_watched.told(folder, is_data, is_closed)
 
 
 def _why_own(item: os.DirEntry[str], own: NeverSent) -> str:

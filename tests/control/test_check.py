@@ -18,6 +18,7 @@ from pysubtask.control.config_file import load
 from pysubtask.control.doctor import local
 from pysubtask.control.dry_run import look
 from pysubtask.control.names import Names
+from pysubtask.control.not_watched import NotWatched
 from pysubtask.control.problems import ConfigProblems
 from pysubtask.subtask.claims import Claims
 from pysubtask.subtask.scan import Folder
@@ -248,6 +249,49 @@ def test_a_link_is_judged_as_by_the_child(tmp_path: Path, recursive: str):
     assert data == taken >= {"a.csv", "latest.csv"}
     why = {os.path.basename(one.path): one.why for one in found.skipped}
     assert f"leads out of its folder, to {tmp_path / 'weather.csv'}" in why["link.csv"] and "leads out" in why["chain.csv"]
+
+
+def folders_below(tmp_path: Path, *files: str, more: str = "") -> dict[str, str]:
+    """What check tells of the folders in camera/."""
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    config = tmp_path / "x.toml"
+    config.write_text(f'[base]\nArchiveToFolder = "old"\n[ftp]\nHost = "h"\n[[watch]]\ndir = "camera"\n{more}\n')
+    found = look(load(str(config), {}).tasks[0], NOW)
+    return {os.path.relpath(one.path, tmp_path / "camera"): one.why for one in found.skipped if one.path.endswith(os.sep)}
+
+
+def test_folders_below_that_are_not_watched_are_named(tmp_path: Path):
+    files = ("camera/a.jpg", "camera/day1/x.jpg", "camera/day1/x.jpg.notify", "camera/day2/x.jpg", "camera/day2/deep/y.jpg",
+             "camera/empty/x.jpg.notify")  # fmt: skip
+    assert folders_below(tmp_path, *files) == {
+        "day1": "1 file is in this folder, which is not watched; recursive = true sends it",
+        "day2": "2 files are in this folder, which is not watched; recursive = true sends them",
+    }
+    said = CliRunner().invoke(check.command, [str(tmp_path / "x.toml")], standalone_mode=False).output
+    assert f"{tmp_path / 'camera' / 'day1'}/: 1 file is in this folder" in said
+    assert folders_below(tmp_path, more="recursive = true") == {}
+
+
+def test_folders_of_ours_and_what_is_left_out_are_not_told(tmp_path: Path):
+    files = ("camera/.pysubtask/main/ftp/spool.db", "camera/upload/ftp/snap", "camera/old/x.jpg", "camera/own/x.jpg",
+             "camera/tmp/x.part", "camera/day1/.netrc")  # fmt: skip
+    (tmp_path / "camera").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x.jpg").write_text("1")
+    (tmp_path / "camera" / "link").symlink_to(tmp_path / "elsewhere")
+    more = 'exclude = "*.part"\n[[watch]]\ndir = "camera/own"\nas = "own"'
+    assert folders_below(tmp_path, *files, more=more) == {}
+
+
+def test_of_a_huge_folder_below_only_so_much_is_looked_at(tmp_path: Path):
+    told = folders_below(tmp_path, *(f"camera/big/{number}/{number}.jpg" for number in range(600)))
+    assert told["big"].endswith("files or more are in this folder, which is not watched; recursive = true sends them")
+    asked: list[str] = []
+    rule = NotWatched(most=100, most_of_task=250)
+    every = [rule.told(str(tmp_path / "camera"), lambda path: not asked.append(path), lambda path: False) for _ in range(4)]
+    assert len(asked) <= 250 and all(every) and "too much" in every[-1]
 
 
 def test_no_task_sends_what_another_task_or_drop_in_has(tmp_path: Path):

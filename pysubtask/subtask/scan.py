@@ -8,6 +8,7 @@ import stat
 from collections.abc import Container, Iterator
 from typing import NamedTuple
 
+from ..common.beneath import real_path
 from ..common.entries import Entry, selects
 from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY, Stamp, data_name, is_signal_file
@@ -99,11 +100,11 @@ class Folder:
         return stat.S_ISREG(found.st_mode) or (stat.S_ISLNK(found.st_mode) and self._link_stays(path))
 
     def _link_stays(self, path: str) -> bool:
-        real = os.path.realpath(path)
+        real = real_path(path)
         if real in self._skip or self._own.why(real):
             return False
         try:
-            return os.path.dirname(real) == os.path.realpath(self.path) and stat.S_ISREG(os.lstat(real).st_mode)
+            return os.path.dirname(real) == real_path(self.path) and stat.S_ISREG(os.lstat(real).st_mode)
         except OSError:
             return False
 
@@ -154,7 +155,7 @@ class Folder:
                     if same:
                         quiet.append(name)
                         continue
-                if self.entry.recursive and item.is_dir(follow_symlinks=False):
+                if self.entry.recursive and _is_dir(item, name in self.subs):
                     subs[name] = item.inode()
                 elif name.endswith(NOTIFY):
                     if len(name) > len(NOTIFY):
@@ -203,3 +204,10 @@ class Folder:
         except OSError:
             # It went away meanwhile.
             return False
+
+
+def _is_dir(item: os.DirEntry[str], was: bool) -> bool:
+    try:
+        return item.is_dir(follow_symlinks=False)
+    except OSError:
+        return was  # a listing that does not tell, and a look that fails: its own fault and not that of the whole folder

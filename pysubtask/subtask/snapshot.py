@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from ..common import beneath
+from ..common.beneath import LeadsAway, Place
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from .ahead import Growing
 from .coarse import COARSE_NS, tick_ns
@@ -80,12 +82,13 @@ class Snapshotter:
         self._head = len(os.fsencode(f"{tag}-{self._run}-")) + 1
 
     def copy(
-        self, source: str, within: str | None = None, marks: Iterable[int] = (), start: Start | None = None,
+        self, source: str, within: str | Place | None = None, marks: Iterable[int] = (), start: Start | None = None,
         average: int = 0,
     ) -> Copied:
         """Copy a data file as it is now; the copy is not durable before :meth:`seal`.
 
-        ``within``: the folder (without links) that the file must be in, should a link lead to it. ``marks``: for
+        ``within``: the folder (without links) that the file must be in; None: it is named, and may lie elsewhere by a link of
+        its owner's. ``marks``: for
         :attr:`Copied.prefixes`. ``start``: copy only what lies behind it, where the file still begins as it did then.
         ``average``: make a signature beside it, of parts of that size, unless nothing but the end is copied.
         Raises SourceMissing, SourceChanged (it moved under the copy), DiskLow, and SourceError for whatever else
@@ -237,37 +240,48 @@ def _make_private(folder: str) -> None:
             os.mkdir(path, 0o700)
 
 
-def content_digest(path: str, size: int) -> str:
-    """SHA-256, hexadecimal, of the first ``size`` bytes of a file.
+def content_digest(path: str, size: int, within: str | Place | None = None) -> str:
+    """SHA-256, hexadecimal, of the first ``size`` bytes of a file; ``within`` as for :meth:`Snapshotter.copy`.
 
     Raises SourceMissing, SourceChanged where it is shorter than that, SourceError.
     """
     sha = Digest()
-    with _opened(path, None) as (handle, found):
+    with _opened(path, within) as (handle, found):
         _read(handle, found, path, sha, upto=size)
     return sha.hexdigest()
 
 
 @contextlib.contextmanager
-def _opened(source: str, within: str | None) -> Iterator[tuple[int, os.stat_result]]:
+def _opened(source: str, within: str | Place | None) -> Iterator[tuple[int, os.stat_result]]:
     """The regular file ``source``, opened for reading, and what it looks like; never waits for the other end of a fifo, never
     opens a device."""
+    try:
+        handle = _open(source, Place(within) if isinstance(within, str) else within)
+        try:
+            yield handle, os.fstat(handle)
+        finally:
+            os.close(handle)
+    except OSError as exc:
+        # Of whatever kind it is, and at whatever step: it concerns this file alone.
+        raise unreadable(exc, source) from exc
+
+
+def _open(source: str, within: Place | None) -> int:
+    if beneath.BY_PARTS:
+        return beneath.open_named(source) if within is None else beneath.open_inside(source, within)
     path, flags = source, _READ
     if within is not None:
         path, flags = os.path.realpath(source), _READ | getattr(os, "O_NOFOLLOW", 0)
-        if os.path.dirname(path) != within:
-            raise SourceError(f"{source} leads out of {within}")
+        if os.path.dirname(path) != within.path:
+            raise LeadsAway(source, f"leads out of {within.path}")
+    _check_regular(os.stat(path), source)
+    handle = os.open(path, flags)
     try:
-        _check_regular(os.stat(path), source)
-        handle = os.open(path, flags)
-    except OSError as exc:
-        raise _unreadable(exc, source) from exc
-    try:
-        found = os.fstat(handle)
-        _check_regular(found, source)
-        yield handle, found
-    finally:
+        _check_regular(os.fstat(handle), source)
+    except BaseException:
         os.close(handle)
+        raise
+    return handle
 
 
 def _check_regular(found: os.stat_result, source: str) -> None:
@@ -321,7 +335,7 @@ def _blocks(
                 try:
                     got = os.preadv(handle, [buffer[:want]], at)
                 except OSError as exc:
-                    raise _unreadable(exc, source) from exc
+                    raise unreadable(exc, source) from exc
                 if got == 0:
                     raise SourceChanged(f"{source} became shorter while it was read")
                 yield True, at, buffer[:got]
@@ -367,7 +381,7 @@ def _may_have_moved(before: os.stat_result, after: os.stat_result, source: str) 
     except FileNotFoundError as exc:
         raise SourceMissing(f"{source} went away while it was copied") from exc
     except OSError as exc:
-        raise _unreadable(exc, source) from exc
+        raise unreadable(exc, source) from exc
     looks = [(found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev) for found in (before, after, named)]
     undecided = tick_ns(after.st_mtime_ns) == COARSE_NS and after.st_mtime_ns + COARSE_NS > time.time_ns()
     return len(set(looks)) > 1 or undecided
@@ -401,12 +415,16 @@ def _remove(path: str | None) -> None:
             os.unlink(path)
 
 
-def _unreadable(exc: OSError, source: str) -> SourceError:
+def unreadable(exc: OSError, source: str) -> SourceError:
+    """What an error of a look at a data file says about it."""
+    if isinstance(exc, LeadsAway):
+        return SourceError(f"{source} {exc.problem}")
     if exc.errno in (errno.ENOENT, errno.ENOTDIR):
         return SourceMissing(f"{source} is not there")
     words = {
         errno.EACCES: "may not be read by this user",
         errno.EPERM: "may not be read by this user",
+        errno.EISDIR: "is a folder",
         errno.ENXIO: "is not a regular file",
         errno.ELOOP: "is a link that leads nowhere",
         errno.EIO: "cannot be read: the disk reports an error",

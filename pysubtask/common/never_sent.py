@@ -6,8 +6,8 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from .beneath import real_path
 from .own_names import LOG, is_compiled, why_in_folder
+from .place import real_path
 
 _FRESH_SECS = 1.0
 _MOST_FOLDERS = 10_000

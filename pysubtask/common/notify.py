@@ -10,8 +10,6 @@ import os
 import time
 from typing import NamedTuple
 
-from . import beneath
-
 NOTIFY = ".notify"
 HOLD = ".hold"
 HEARTBEAT = ".heartbeat"
@@ -105,6 +103,8 @@ def write_hold(path: str, due_ns: int) -> None:
 
 def _open(path: str, flags: int) -> int:
     """A signal file, in the folder that is meant though somebody may swap it for a link to one of this user's."""
+    from . import beneath  # an app that only imports us does not pay for it
+
     with beneath.to_write(path) as at:
         return os.open(path if at is None else os.path.basename(path), flags, 0o666, dir_fd=at)
 

@@ -218,6 +218,11 @@ def is_regular_and_ours(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_uid == _me(found) and found.st_nlink <= 1
 
 
+def is_by_us_or_root(found: os.stat_result) -> bool:
+    """Whether a folder belongs to this user or to root."""
+    return found.st_uid in (0, _me(found))
+
+
 def _me(found: os.stat_result) -> int:
     """This user; on a system without users, whoever the file belongs to."""
     return os.geteuid() if hasattr(os, "geteuid") else found.st_uid

@@ -6,9 +6,9 @@ import os
 from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from .beneath import real_path
 from .entries import STATE_FOLDER, Entry, below, selects
 from .notify import data_name, is_signal_file, notify_name
+from .place import real_path
 
 if TYPE_CHECKING:
     from .never_sent import NeverSent

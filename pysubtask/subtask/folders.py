@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ..common.beneath import real_path
 from ..common.entries import STATE_FOLDER, Entry
 from ..common.globs import match_all_in
 from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY
+from ..common.place import real_path
 from .file_events import FileEvents, Taken, Tended, Wants
 from .named import Named
 from .scan import Folder, Listing

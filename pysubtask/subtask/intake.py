@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ..common.beneath import Place, place_of
 from ..common.entries import Entry as WatchEntry
 from ..common.entries import below, keeps_records
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
@@ -23,6 +22,7 @@ from .board import Board
 from .faults import CHANGING, CLASH, MISSING, READ, Faults
 from .plan import LEAST_BYTES
 from .snapshot import Copied, Snapshotter, content_digest, unreadable
+from .sources import Place, place_of
 from .spool import Entry
 from .store import Store
 from .tails import Tails

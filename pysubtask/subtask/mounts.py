@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..common.beneath import real_path
+from ..common.place import real_path
 
 _REMOTE = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "9p", "ceph", "glusterfs", "lustre", "beegfs", "orangefs", "davfs"}

@@ -8,10 +8,10 @@ import stat
 from collections.abc import Container, Iterator
 from typing import NamedTuple
 
-from ..common.beneath import real_path
 from ..common.entries import Entry, selects
 from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY, Stamp, data_name, is_signal_file
+from ..common.place import real_path
 
 _SPARE = 100
 

@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ..common import beneath
-from ..common.beneath import LeadsAway, Place
+from ..common.beneath import BY_PARTS, LeadsAway
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from .ahead import Growing
+from .bak_folder import BakFolder
 from .coarse import COARSE_NS, tick_ns
 from .signature import Signature
+from .sources import Place, open_inside, open_named
 from .tails import Digest, Start
 
 _BLOCK = 1024 * 1024
@@ -72,6 +73,7 @@ class Snapshotter:
         if not tag or "/" in tag or "\0" in tag or len(os.fsencode(tag)) > 64:
             raise ValueError(f"a tag is a short text without '/': {tag!r}")
         self._folder = None if folder is None else os.path.abspath(folder)
+        self._bak = BakFolder(self._folder or "")
         self._tag = tag
         self._min_free = min_free
         self._refused = refused
@@ -115,7 +117,7 @@ class Snapshotter:
                     if again.hexdigest() != sha.hexdigest():
                         raise SourceChanged(f"{source} was rewritten while it was copied")
             except BaseException:
-                _remove(temp)
+                self._remove(temp)
                 raise
             digest, inode = sha.hexdigest(), before.st_ino
         signed = growing.outcome() if growing is not None else None
@@ -135,27 +137,25 @@ class Snapshotter:
             return
         try:
             for copied in waiting:
-                _sync(str(copied.temp), os.O_WRONLY)
-            for copied in waiting:
-                os.rename(str(copied.temp), copied.path)
-            _sync(self._folder, os.O_RDONLY)
+                self._sync(str(copied.temp))
+            self._bak.publish([(str(copied.temp), copied.path) for copied in waiting])
         except OSError as exc:
             for copied in waiting:
-                _remove(copied.temp)
-                _remove(copied.path)
+                self._remove(copied.temp)
+                self._remove(copied.path)
             raise _ours(exc, f"the snapshots in {self._folder} cannot be made durable") from exc
 
     def discard(self, copied: Copied) -> None:
         """Throw a copy away that was not sealed (or was); a live file stays."""
         if not copied.live:
-            _remove(copied.temp)
+            self._remove(copied.temp)
             self.drop(copied.path)
 
     def drop(self, path: str) -> None:
         """Remove a snapshot of ours; one that is missing, or any other file, is left as it is."""
         folder, name = os.path.split(path)
         if self._folder is not None and folder == self._folder and self._is_ours(name):
-            _remove(path)
+            self._remove(path)
 
     def sweep(self, keep: Container[str]) -> list[str]:
         """Remove our temporary files, and our snapshots that are not in ``keep``; the paths removed."""
@@ -163,7 +163,7 @@ class Snapshotter:
             return []
         removed = []
         try:
-            names = os.listdir(self._folder)
+            names = self._bak.names()
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as exc:
@@ -171,7 +171,7 @@ class Snapshotter:
         for name in names:
             path = os.path.join(self._folder, name)
             if self._is_ours(name) and path not in keep:
-                _remove(path)
+                self._remove(path)
                 removed.append(path)
         return removed
 
@@ -209,12 +209,23 @@ class Snapshotter:
             finally:
                 os.close(out)
         except BaseException:
-            _remove(temp)
+            self._remove(temp)
             raise
 
     def _make(self, folder: str, temp: str, handle: int, before: os.stat_result, base: int) -> int:
         self._check_room(folder, handle, before, base)
-        return os.open(temp, _WRITE, 0o600)
+        return self._bak.open(temp, _WRITE)
+
+    def _sync(self, path: str) -> None:
+        handle = self._bak.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def _remove(self, path: str | None) -> None:
+        if path is not None:
+            self._bak.remove(path)
 
     def _check_room(self, folder: str, handle: int, before: os.stat_result, base: int) -> None:
         need, keep = before.st_size - base, self._min_free()
@@ -267,8 +278,8 @@ def _opened(source: str, within: str | Place | None) -> Iterator[tuple[int, os.s
 
 
 def _open(source: str, within: Place | None) -> int:
-    if beneath.BY_PARTS:
-        return beneath.open_named(source) if within is None else beneath.open_inside(source, within)
+    if BY_PARTS:
+        return open_named(source) if within is None else open_inside(source, within)
     path, flags = source, _READ
     if within is not None:
         path, flags = os.path.realpath(source), _READ | getattr(os, "O_NOFOLLOW", 0)
@@ -398,21 +409,6 @@ def _begin_writing(out: int) -> None:
     is on its way is not dropped from memory, so it is read from there when it is sent."""
     with contextlib.suppress(AttributeError, OSError):  # it only saves time
         os.posix_fadvise(out, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _sync(path: str, flags: int) -> None:
-    handle = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _remove(path: str | None) -> None:
-    """Remove a file; one that cannot be removed now is left to the next sweep."""
-    if path is not None:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
 
 
 def unreadable(exc: OSError, source: str) -> SourceError:

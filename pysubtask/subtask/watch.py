@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from ..common.beneath import real_path
 from ..common.entries import Entry
 from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, make_notify, notify_name, read_stamp
+from ..common.place import real_path
 from .birth import made_anew
 from .changing import Changing
 from .coarse import again, undecided

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from ..common.beneath import real_path
+from ..common.place import real_path
 from .inotify import Hears
 
 # Each takes a thread.

@@ -287,7 +287,7 @@ def test_a_thread_that_swaps_folders_and_files_does_not_end_the_child(station, d
     (data / "n.csv").write_bytes(b"1")
     (data / "n.link").symlink_to("nowhere")
     (data / "f.csv").write_bytes(b"1")
-    (data / "f.link").symlink_to(data / "sub" / "a.csv")
+    (data / "f.link").symlink_to("n.csv")  # through sub it would be this user's own link to the secret
     one = station([*TREE, {"file": "f.csv"}])
     swapping(str(data / "sub"), str(data / "link"))
     swapping(str(data / "n.csv"), str(data / "n.link"))

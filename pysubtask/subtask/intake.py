@@ -21,6 +21,7 @@ from .background import Background
 from .board import Board
 from .faults import CHANGING, CLASH, MISSING, READ, Faults
 from .plan import LEAST_BYTES
+from .prefixes import Prefixes
 from .snapshot import Copied, Snapshotter, content_digest, unreadable
 from .sources import Place, place_of
 from .spool import Entry
@@ -88,6 +89,7 @@ class Intake:
         self._big: Background[Due, Copied] = Background(rules.wake)
         self.tails_wanted = False
         self.ahead = Ahead()
+        self.prefixes = Prefixes()
 
     def again(self, path: str) -> None:
         """Take this file anew at the next tick, its snapshot is lost; from any thread."""
@@ -202,6 +204,8 @@ class Intake:
             copied = self._snapshotter.copy(due.path, within, marks, start, average)
             if (append or big) and not copied.live:
                 self._tails.keep(due.path, str(copied.temp), copied.inode, copied.size, copied.base, copied.sha, marks)
+            if append and not copied.live:
+                self.prefixes.keep(copied.digest, copied.sha.states)
             if copied.signature is not None:
                 self.ahead.keep(copied.digest, copied.signature)
             return copied

@@ -1002,6 +1002,27 @@ class AppendContract:
         run(case)
         assert site.files() == {"a"}
 
+    @pytest.mark.parametrize("begins", ["whole", "whole and big", "at the end"])
+    def test_bytes_that_are_not_those_that_were_copied_are_not_appended(self, site: Site, run: Any, begins: str) -> None:
+        """A reader sees each byte as it comes, so that not one may go."""
+        old = os.urandom(2_000_000 if begins == "whole and big" else 500_000)
+        data = old + os.urandom(100_000)
+        base = len(old) - 1_000 if begins == "at the end" else 0
+        prefix = None if begins == "whole" else (len(old), hashlib.sha256(old))
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            left = await self.put_first(transport, at_work, old)
+            job = self.appending(at_work, data, left, sha256=hashlib.sha256(data).hexdigest(), base=base, prefix=prefix)
+            job = job._replace(source=at_work.source(data[base:]))
+            _damage(job.source, len(data) - base - 1)
+            with pytest.raises(SourceError):
+                await at_work.send(transport, job)
+            assert site.read("a") == old
+            await at_work.send(transport, job._replace(source=at_work.source(data[base:])))
+
+        run(case)
+        assert site.read("a") == data
+
     @pytest.mark.parametrize("fate", ["touched", "rewritten", "shorter", "longer", "gone", "a folder"])
     def test_a_file_that_is_not_as_left_stays_as_it_is(self, site: Site, run: Any, fate: str) -> None:
         data = os.urandom(200_000)

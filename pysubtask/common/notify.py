@@ -101,6 +101,14 @@ def write_hold(path: str, due_ns: int) -> None:
         os.utime(path, ns=(due_ns, due_ns))
 
 
+def remove_signal(path: str) -> None:
+    """Remove a signal file, in the folder that is meant (see ``_open``). Raises OSError."""
+    from . import beneath
+
+    with beneath.to_write(path) as at:
+        os.unlink(path if at is None else os.path.basename(path), dir_fd=at)
+
+
 def _open(path: str, flags: int) -> int:
     """A signal file, in the folder that is meant though somebody may swap it for a link to one of this user's."""
     from . import beneath  # an app that only imports us does not pay for it

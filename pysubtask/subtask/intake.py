@@ -22,8 +22,8 @@ from .board import Board
 from .faults import CHANGING, CLASH, MISSING, READ, Faults
 from .plan import LEAST_BYTES
 from .prefixes import Prefixes
-from .snapshot import Copied, Snapshotter, content_digest, unreadable
-from .sources import Place, place_of
+from .snapshot import Copied, Snapshotter, content_digest
+from .sources import Place, place_of, unreadable
 from .spool import Entry
 from .store import Store
 from .tails import Tails

@@ -10,18 +10,16 @@ import contextlib
 import errno
 import itertools
 import os
-import stat
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ..common.beneath import BY_PARTS, LeadsAway
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from .ahead import Growing
 from .bak_folder import BakFolder
 from .coarse import COARSE_NS, tick_ns
 from .signature import Signature
-from .sources import Place, open_inside, open_named
+from .sources import Place, opened, unreadable
 from .tails import Digest, Start
 
 _BLOCK = 1024 * 1024
@@ -29,7 +27,6 @@ _WRITE_OUT = 8 * _BLOCK
 _NAME_MAX = 255
 _SMALL = 64 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -96,7 +93,7 @@ class Snapshotter:
         Raises SourceMissing, SourceChanged (it moved under the copy), DiskLow, and SourceError for whatever else
         is wrong with it; no temporary file is left then.
         """
-        with _opened(source, within) as (handle, before):
+        with opened(source, within) as (handle, before):
             if why := self._refused(source, before):
                 raise SourceError(f"{source} is never sent: it is {why}")
             size = before.st_size
@@ -257,49 +254,9 @@ def content_digest(path: str, size: int, within: str | Place | None = None) -> s
     Raises SourceMissing, SourceChanged where it is shorter than that, SourceError.
     """
     sha = Digest()
-    with _opened(path, within) as (handle, found):
+    with opened(path, within) as (handle, found):
         _read(handle, found, path, sha, upto=size)
     return sha.hexdigest()
-
-
-@contextlib.contextmanager
-def _opened(source: str, within: str | Place | None) -> Iterator[tuple[int, os.stat_result]]:
-    """The regular file ``source``, opened for reading, and what it looks like; never waits for the other end of a fifo, never
-    opens a device."""
-    try:
-        handle = _open(source, Place(within) if isinstance(within, str) else within)
-        try:
-            yield handle, os.fstat(handle)
-        finally:
-            os.close(handle)
-    except OSError as exc:
-        # Of whatever kind it is, and at whatever step: it concerns this file alone.
-        raise unreadable(exc, source) from exc
-
-
-def _open(source: str, within: Place | None) -> int:
-    if BY_PARTS:
-        return open_named(source) if within is None else open_inside(source, within)
-    path, flags = source, _READ
-    if within is not None:
-        path, flags = os.path.realpath(source), _READ | getattr(os, "O_NOFOLLOW", 0)
-        if os.path.dirname(path) != within.path:
-            raise LeadsAway(source, f"leads out of {within.path}")
-    _check_regular(os.stat(path), source)
-    handle = os.open(path, flags)
-    try:
-        _check_regular(os.fstat(handle), source)
-    except BaseException:
-        os.close(handle)
-        raise
-    return handle
-
-
-def _check_regular(found: os.stat_result, source: str) -> None:
-    if stat.S_ISDIR(found.st_mode):
-        raise SourceError(f"{source} is a folder")
-    if not stat.S_ISREG(found.st_mode):
-        raise SourceError(f"{source} is not a regular file")
 
 
 def _copy(handle: int, out: int, found: os.stat_result, source: str, sha: Digest, base: int, growing: Growing | None) -> None:
@@ -409,23 +366,6 @@ def _begin_writing(out: int) -> None:
     is on its way is not dropped from memory, so it is read from there when it is sent."""
     with contextlib.suppress(AttributeError, OSError):  # it only saves time
         os.posix_fadvise(out, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def unreadable(exc: OSError, source: str) -> SourceError:
-    """What an error of a look at a data file says about it."""
-    if isinstance(exc, LeadsAway):
-        return SourceError(f"{source} {exc.problem}")
-    if exc.errno in (errno.ENOENT, errno.ENOTDIR):
-        return SourceMissing(f"{source} is not there")
-    words = {
-        errno.EACCES: "may not be read by this user",
-        errno.EPERM: "may not be read by this user",
-        errno.EISDIR: "is a folder",
-        errno.ENXIO: "is not a regular file",
-        errno.ELOOP: "is a link that leads nowhere",
-        errno.EIO: "cannot be read: the disk reports an error",
-    }
-    return SourceError(f"{source} {words.get(exc.errno or 0, f'cannot be read: {exc.strerror or exc}')}")
 
 
 def _ours(exc: OSError, what: str) -> SourceError:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..common.beneath import BY_PARTS, MOST_LINKS, LeadsAway, has_right, may_go, trusted, walk
+from ..common.errors import SourceError, SourceMissing
 from ..common.place import real_path
 
 _READ = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -30,6 +33,63 @@ class _Walked(NamedTuple):
 
 def _walked(path: str, links: bool) -> _Walked:
     return _Walked(*walk(path, links))
+
+
+@contextlib.contextmanager
+def opened(source: str, within: str | Place | None) -> Iterator[tuple[int, os.stat_result]]:
+    """The regular file ``source``, opened for reading, and what it looks like; never waits for the other end of a fifo, never
+    opens a device."""
+    try:
+        handle = _open(source, Place(within) if isinstance(within, str) else within)
+        try:
+            yield handle, os.fstat(handle)
+        finally:
+            os.close(handle)
+    except OSError as exc:
+        # Of whatever kind it is, and at whatever step: it concerns this file alone.
+        raise unreadable(exc, source) from exc
+
+
+def _open(source: str, within: Place | None) -> int:
+    if BY_PARTS:
+        return open_named(source) if within is None else open_inside(source, within)
+    path, flags = source, _READ & ~getattr(os, "O_NOFOLLOW", 0)
+    if within is not None:
+        path, flags = os.path.realpath(source), _READ
+        if os.path.dirname(path) != within.path:
+            raise LeadsAway(source, f"leads out of {within.path}")
+    _check_regular(os.stat(path), source)
+    handle = os.open(path, flags)
+    try:
+        _check_regular(os.fstat(handle), source)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _check_regular(found: os.stat_result, source: str) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise SourceError(f"{source} is a folder")
+    if not stat.S_ISREG(found.st_mode):
+        raise SourceError(f"{source} is not a regular file")
+
+
+def unreadable(exc: OSError, source: str) -> SourceError:
+    """What an error of a look at a data file says about it."""
+    if isinstance(exc, LeadsAway):
+        return SourceError(f"{source} {exc.problem}")
+    if exc.errno in (errno.ENOENT, errno.ENOTDIR):
+        return SourceMissing(f"{source} is not there")
+    words = {
+        errno.EACCES: "may not be read by this user",
+        errno.EPERM: "may not be read by this user",
+        errno.EISDIR: "is a folder",
+        errno.ENXIO: "is not a regular file",
+        errno.ELOOP: "is a link that leads nowhere",
+        errno.EIO: "cannot be read: the disk reports an error",
+    }
+    return SourceError(f"{source} {words.get(exc.errno or 0, f'cannot be read: {exc.strerror or exc}')}")
 
 
 def place_of(path: str) -> Place:

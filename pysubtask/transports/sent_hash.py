@@ -17,12 +17,12 @@ _LITTLE = 1024 * 1024
 
 
 class SentHash:
-    """Of one attempt at a job; ``fd`` is the open source. One thread at a time.
+    """Of one attempt at a job; ``fd`` is the open source, of no use where every byte goes by. One thread at a time.
 
     Not looked at are jobs without ``sha256``, those whose source lacks its beginning and that have no ``prefix``, and appends to
     big files without one: all of it would have to be read for a few bytes."""
 
-    def __init__(self, job: Job, fd: int) -> None:
+    def __init__(self, job: Job, fd: int = -1) -> None:
         self._job, self._fd = job, fd
         self._at = 0
         self._sha = hashlib.sha256()

@@ -20,10 +20,11 @@ import pytest
 from pysubtask.common.entries import read_entries
 from pysubtask.common.errors import SourceError
 from pysubtask.common.events import EventLog
-from pysubtask.common.notify import Toucher, make_notify, write_hold
+from pysubtask.common.notify import Toucher, make_notify, remove_signal, write_hold
 from pysubtask.subtask.base_subtask import _Known
 from pysubtask.subtask.board import Board
 from pysubtask.subtask.intake import Intake, Rules
+from pysubtask.subtask.scan import Folder
 from pysubtask.subtask.snapshot import Snapshotter, content_digest
 from pysubtask.subtask.store import Store
 from pysubtask.subtask.watch import Watch
@@ -238,6 +239,32 @@ def test_no_signal_file_goes_astray_while_its_folder_is_swapped(data, secret, sw
                 done += 1
         assert os.listdir(secret.parent) == ["a.csv"]
     assert done
+
+
+def test_a_link_in_the_place_of_a_folder_inside_is_not_listed(tmp_path, data, secret) -> None:
+    (data / "sub").mkdir()
+    entry = read_entries(TREE, cwd=str(data))[0]
+    inside = Folder(0, entry, (), Folder(0, entry, ()), "sub")
+    assert inside.look(True).odd == []
+    (data / "sub").rmdir()
+    (data / "sub").symlink_to(secret.parent)
+    for every in (True, False):
+        with pytest.raises(OSError):
+            inside.look(every)
+
+
+@needs_root
+def test_a_signal_file_is_not_removed_where_a_strangers_link_leads(data, secret) -> None:
+    hold = secret.parent / "a.csv.hold"
+    hold.touch()
+    link = data / "sub"
+    link.symlink_to(secret.parent)
+    give(link, ALICE)
+    with pytest.raises(OSError):
+        remove_signal(str(link / "a.csv.hold"))
+    assert hold.exists()
+    remove_signal(str(hold))
+    assert not hold.exists()
 
 
 class Station:

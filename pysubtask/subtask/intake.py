@@ -204,7 +204,7 @@ class Intake:
             copied = self._snapshotter.copy(due.path, within, marks, start, average)
             if (append or big) and not copied.live:
                 self._tails.keep(due.path, str(copied.temp), copied.inode, copied.size, copied.base, copied.sha, marks)
-            if append and not copied.live:
+            if not copied.live:
                 self.prefixes.keep(copied.digest, copied.sha.states)
             if copied.signature is not None:
                 self.ahead.keep(copied.digest, copied.signature)

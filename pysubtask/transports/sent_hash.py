@@ -13,14 +13,12 @@ from ..common.errors import SourceChanged
 from .base import Job
 
 _BLOCK = 1024 * 1024
-_LITTLE = 1024 * 1024
 
 
 class SentHash:
     """Of one attempt at a job; ``fd`` is the open source, of no use where every byte goes by. One thread at a time.
 
-    Not looked at are jobs without ``sha256``, those whose source lacks its beginning and that have no ``prefix``, and appends to
-    big files without one: all of it would have to be read for a few bytes."""
+    Not looked at are jobs without ``sha256``, and those whose source lacks its beginning and that have no ``prefix``."""
 
     def __init__(self, job: Job, fd: int = -1) -> None:
         self._job, self._fd = job, fd
@@ -29,7 +27,7 @@ class SentHash:
         self._looks = bool(job.sha256)
         if (job.base or job.append) and job.prefix is not None and job.base <= job.prefix[0] <= job.size:
             self._at, self._sha = job.prefix[0], job.prefix[1].copy()
-        elif job.base or (job.append and job.size > _LITTLE):
+        elif job.base:
             self._looks = False
 
     @property

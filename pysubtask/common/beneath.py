@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
 
 BY_PARTS = os.open in os.supports_dir_fd and hasattr(os, "O_PATH") and hasattr(os, "geteuid")
@@ -43,18 +44,38 @@ def to_write(path: str) -> Iterator[int | None]:
 
 
 _MOST_KNOWN = 1000
-_known: dict[str, tuple[int, int]] = {}
-"""Device and inode number of the folder that a path led to when it was gone by parts: an app touches one a thousand times a second.
-No descriptor is kept, for that would hold a mounted disk."""
+_KNOWN_SECS = 1.0
+_known: dict[tuple[str, str], tuple[int, int, float]] = {}
+"""Device and inode number of the folder that a path led to when it was gone by parts, for one purpose, and until when that counts:
+an app touches a file a thousand times a second, and a child copies as many. No descriptor is kept, for that would hold a mounted
+disk; an inode number may come again, so it counts for a moment only."""
+
+
+def known(path: str, purpose: str) -> int | None:
+    """The descriptor of the folder ``path``, if that leads to the very one it led to a moment ago. OSError."""
+    before = _known.get((path, purpose))
+    if before is None or before[2] < time.monotonic():
+        return None
+    handle = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    found = os.fstat(handle)
+    if (found.st_dev, found.st_ino) == before[:2]:
+        return handle
+    os.close(handle)
+    return None
+
+
+def remember(path: str, purpose: str, found: os.stat_result) -> None:
+    """The folder ``path`` was gone to by parts, and is this one."""
+    if os.path.isabs(path):
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[path, purpose] = (found.st_dev, found.st_ino, time.monotonic() + _KNOWN_SECS)
 
 
 def _folder_to_write(path: str) -> int:
-    if path in _known:
-        handle = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        found = os.fstat(handle)
-        if _known.get(path) == (found.st_dev, found.st_ino):
-            return handle
-        os.close(handle)
+    again = known(path, "write")
+    if again is not None:
+        return again
     handle, way, owners = walk(path, True)
     try:
         found = os.fstat(handle)
@@ -64,10 +85,7 @@ def _folder_to_write(path: str) -> int:
     except BaseException:
         os.close(handle)
         raise
-    if os.path.isabs(path):
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        _known[path] = (found.st_dev, found.st_ino)
+    remember(path, "write", found)
     return handle
 
 

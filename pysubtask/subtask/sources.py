@@ -6,10 +6,10 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from ..common.beneath import BY_PARTS, MOST_LINKS, LeadsAway, has_right, may_go, trusted, walk
+from ..common.beneath import BY_PARTS, MOST_LINKS, LeadsAway, has_right, known, may_go, remember, trusted, walk
 from ..common.errors import SourceError, SourceMissing
 from ..common.place import real_path
 
@@ -33,6 +33,18 @@ class _Walked(NamedTuple):
 
 def _walked(path: str, links: bool) -> _Walked:
     return _Walked(*walk(path, links))
+
+
+def _folder(path: str, links: bool, owners: Collection[int]) -> _Walked:
+    """As ``_walked``; ``owners``: of links so far. Where there are none, nobody asks for the way."""
+    purpose = "named" if links else "inside"
+    again = None if owners else known(path, purpose)
+    if again is not None:
+        return _Walked(again, [], set())
+    walked = _walked(path, links)
+    if not walked.owners:
+        remember(path, purpose, os.fstat(walked.handle))
+    return walked
 
 
 @contextlib.contextmanager
@@ -115,7 +127,7 @@ def open_inside(path: str, within: Place) -> int:
     another file there. LeadsAway, other kinds of OSError. The caller closes it."""
     name = os.path.basename(path)
     try:
-        walked = _walked(within.path, False)
+        walked = _folder(within.path, False, within.owners)
     except LeadsAway as exc:
         raise LeadsAway(path, f"leads out of its folder: {within.path} {exc.problem}") from exc
     try:
@@ -139,7 +151,7 @@ def open_named(path: str) -> int:
     target, owners = path, set[int]()
     for turn in range(MOST_LINKS):
         above, name = os.path.split(target)
-        walked = _walked(above, True)
+        walked = _folder(above, True, owners)
         try:
             owners |= walked.owners
             look = os.stat(name or ".", dir_fd=walked.handle, follow_symlinks=False)

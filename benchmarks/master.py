@@ -22,15 +22,23 @@ _MB = 1 << 20
 _BLOCK = os.urandom(_MB)
 _LIMIT_SECS = 200.0
 _HOW = {"nothing is uploaded": "nothing", "pysubtask uploads (child)": "child", "paramiko uploads (thread)": "thread"}
-_IMPORTS = {"import pysubtask.ftp": "pysubtask.ftp", "import paramiko": "paramiko"}
+_PARTS = "its standard library parts"
+_IMPORTS = {"import pysubtask.ftp": "pysubtask.ftp", _PARTS: "", "import paramiko": "paramiko"}
 _IMPORT = """
-import json, resource, sys, time
+import json, sys, time
 def memory():
     with open("/proc/self/status") as file:
         return int(next(line for line in file if line.startswith("VmRSS")).split()[1]) / 1024
 before, begun = memory(), time.perf_counter()
-__import__(sys.argv[1])
+for name in sys.argv[1].split():
+    __import__(name)
 print(json.dumps([1000 * (time.perf_counter() - begun), memory() - before]))
+"""
+_LOADED = """
+import sys
+before = set(sys.modules)
+import pysubtask.ftp
+print(*(name for name in sys.modules if name not in before and not name.startswith("pysubtask")))
 """
 
 
@@ -63,8 +71,9 @@ def _upload(bench: Bench, how: str, source: Path, secs: float) -> dict[str, Any]
         shutil.rmtree(place.path)
 
 
-def _import(bench: Bench, module: str) -> tuple[float, float]:
-    milli, megabytes = json.loads(bench.run([sys.executable, "-c", _IMPORT, module]).said)
+def _import(bench: Bench, modules: str) -> tuple[float, float]:
+    modules = modules or bench.run([sys.executable, "-c", _LOADED]).said
+    milli, megabytes = json.loads(bench.run([sys.executable, "-c", _IMPORT, modules]).said)
     return float(milli), float(megabytes)
 
 
@@ -105,12 +114,20 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
                Column("notify_p99", "p99", ".0f"),
                Column("import_ms", "import ms", ".1f"), Column("import_mb", "import MB", ".1f")]
     notes = [
+        *_share_of_import(rows),
         "late: how much after its millisecond each turn of the loop woke; worst: the median of the rounds' worst.",
         "MB/s: from notify, or the start of the thread, until the server has the file; ours with login, snapshot and sync.",
         "notify: microseconds that notify_file_by_index takes of the app, one after the other, the child busy with them.",
         "import: time and memory (RSS) on top of a bare Python.",
     ]
     return Table("master", columns, rows, notes)
+
+
+def _share_of_import(rows: list[dict[str, Any]]) -> list[str]:
+    """What our import costs beside the standard library's modules that it loads, of which most apps have some already."""
+    took = {row["name"]: row.get("import_ms") for row in rows}
+    ours, parts = took.get("import pysubtask.ftp"), took.get(_PARTS)
+    return [f"import pysubtask.ftp takes {ours / parts:.2f} times what its standard library parts take."] if ours and parts else []
 
 
 def _row(name: str, runs: list[dict[str, Any]], megabytes: int) -> dict[str, Any]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         TransportLost,
     )
     from .dropbox import DropboxSubtask, DropboxTaskMaster
+    from .freeze import freeze_support
     from .ftp import FTPSubtask, FTPTaskMaster
     from .master.task_master import ChildStatus, MasterStatus, TaskMaster
     from .subtask.base_subtask import BaseSubtask
@@ -75,6 +76,7 @@ __all__ = [
     "TransportError",
     "TransportLost",
     "__version__",
+    "freeze_support",
 ]
 
 _HOMES = {
@@ -89,6 +91,7 @@ _HOMES = {
     "MasterStatus": "master.task_master",
     "Section": "common.config",
     "TaskMaster": "master.task_master",
+    "freeze_support": "freeze",
 }
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -42,6 +44,16 @@ _LONG = (
     "e2e/test_append_kills.py",
 )  # fmt: skip
 
+# What children and test servers import is compiled before the first of them is waited for: on a small machine that takes
+# several at once longer than a test would wait.
+_COMPILE = """
+import contextlib, importlib, pkgutil, pysubtask
+for found in pkgutil.walk_packages(pysubtask.__path__, "pysubtask.", onerror=lambda name: None):
+    if not found.name.endswith("__main__") and "__pyinstaller" not in found.name:
+        with contextlib.suppress(Exception):
+            importlib.import_module(found.name)
+"""
+
 _FORBIDDEN = os.environ.get("PYSUBTASK_FORBID_SKIPS", "") not in ("", "0")
 _skipped: Counter[str] = Counter()
 
@@ -55,7 +67,20 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 def pytest_configure(config: pytest.Config) -> None:
     # Else the modules with the most tests go first; a version without this option knows nothing else.
     config.option.loadscopereorder = False
+    if not hasattr(config, "workerinput"):
+        _compile()
     gc.disable()  # nothing is garbage while thousands of tests are collected
+
+
+def _compile() -> None:
+    found = importlib.util.find_spec("pysubtask.subtask")
+    source = os.path.join(os.path.dirname(str(found and found.origin)), "base_subtask.py")
+    try:
+        compiled = os.stat(importlib.util.cache_from_source(source)).st_mtime >= os.stat(source).st_mtime
+    except OSError:
+        compiled = False
+    if not compiled:
+        subprocess.run([sys.executable, "-c", _COMPILE], stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

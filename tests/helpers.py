@@ -12,7 +12,7 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-def wait_until(condition: Callable[[], _T], secs: float = 20, what: str = "the condition") -> _T:
+def wait_until(condition: Callable[[], _T], secs: float = 60, what: str = "the condition") -> _T:
     """Ask until the answer is true and return it; AssertionError after ``secs``, with the last answer.
 
     An AssertionError inside ``condition`` counts as "not yet".

@@ -17,7 +17,7 @@ from pysubtask.testing.bad_link import missing as link_missing
 from pysubtask.testing.sshd import descendants, find_program, missing
 from tests.helpers import wait_until
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(missing() is not None, reason=missing() or "")]
 
 _ROOT = Path(__file__).parent.parent
 

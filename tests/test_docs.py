@@ -247,6 +247,7 @@ def packer(tmp_path: Path) -> Iterator[Packer]:
         made.app.communicate()
 
 
+@pytest.mark.slow
 def test_the_subtask_of_the_page_packs_what_is_notified_also_after_a_kill(packer: Packer):
     data = packer.folder / "data" / "a.csv"
     # So large that packing it takes a while, and the kill hits the middle of it.
@@ -315,6 +316,7 @@ def test_the_uploading_subtask_of_the_page(tmp_path: Path, monkeypatch: pytest.M
 # ---- a transport of one's own
 
 
+@pytest.mark.slow
 def test_the_transport_of_the_page_passes_the_contract(tmp_path: Path):
     pages.write("adding-a-transport.md", tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\ntimeout = 60\n")

@@ -49,7 +49,9 @@ from importlib import import_module
 failed = []
 for module in pkgutil.walk_packages(pysubtask.__path__, 'pysubtask.'):
     name = module.name
-    if name.startswith(('pysubtask.testing', 'pysubtask.transports')) or name.endswith(('__main__', 'watchdog_events')):
+    if name.startswith(('pysubtask.testing', 'pysubtask.transports', 'pysubtask.__pyinstaller')):
+        continue
+    if name.endswith(('__main__', 'watchdog_events')):
         continue
     try:
         import_module(name)

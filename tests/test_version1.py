@@ -126,6 +126,7 @@ def test_names_that_version_1_cut_up(station):
     assert sorted(path.name for path in one.server.iterdir()) == sorted(names)
 
 
+@pytest.mark.slow
 def test_a_new_file_in_a_folder_is_sent_once_and_not_again_after_a_restart(station):
     one = station(["box"])
     one.master.start()
@@ -491,6 +492,7 @@ def test_what_dropbox_refuses_is_never_called_delivered(dropbox, box_station):
     one.wait_kind("delivered")
 
 
+@pytest.mark.slow
 def test_a_token_that_ends_is_replaced_and_a_revoked_one_holds_everything(dropbox, box_station):
     one = box_station
     one.write("a.csv", "3")
@@ -515,6 +517,7 @@ def test_a_token_that_ends_is_replaced_and_a_revoked_one_holds_everything(dropbo
     one.arrived("a.csv", secs=60)
 
 
+@pytest.mark.slow
 def test_a_file_is_never_whole_in_memory(dropbox, box_station):
     def peak() -> int:
         return int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{one.pid()}/status").read_text())[1]) * 1024

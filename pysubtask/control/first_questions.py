@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import click
 
 from ..common import address
+from ..common.program import here, interpreter
 from . import ask
 from .exits import USAGE, CommandError
 from .first_config import Destination, destination
@@ -70,7 +70,7 @@ def dropbox_login(app_key: str | None, store: str) -> str:
     if not app_key:
         say(_APP_KEY.split("\n"), error=True)
         app_key = _needed("App key")
-    words = [sys.executable, "-P", "-m", "pysubtask.dropbox", "--login", "--app-key", app_key, "--store", store]
+    words = [interpreter(here()), "-P", "-m", "pysubtask.dropbox", "--login", "--app-key", app_key, "--store", store]
     if subprocess.run(words, check=False).returncode != 0:
         raise CommandError("There is no login to Dropbox yet, so no config was written. Run the same command again.")
     click.echo("These lines are written for you.\n", err=True)

@@ -12,8 +12,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import IO, NamedTuple, Self
+
+from ..common.errors import ConfigError
+from ..common.program import HOW, Host, for_child, here, start_words
 
 _LOOK_SECS = 0.02
 FIRST_WAIT_SECS = 1.0
@@ -53,9 +56,9 @@ class Restarts(NamedTuple):
 class Launch(NamedTuple):
     """How a child is started: ``python -P -m module --handoff --label=LABEL`` with these folders added to PYTHONPATH.
 
-    -P keeps the working folder out of the search for modules: it may well be the folder the data is
-    written to. ``cwd`` is where the child works if it still exists. Without ``console`` its output goes
-    to ``log_file``, or nowhere. ``label`` tells the children of several tasks apart in a list of processes.
+    A frozen app is started itself instead (see :mod:`pysubtask.common.program`). ``cwd`` is where the child works
+    if it still exists. Without ``console`` its output goes to ``log_file``, or nowhere. ``label`` tells the children of
+    several tasks apart in a list of processes.
     """
 
     module: str
@@ -67,9 +70,12 @@ class Launch(NamedTuple):
 
 
 @contextlib.contextmanager
-def _stop_held() -> Iterator[None]:
-    """A child born in here inherits SIGTERM blocked: a stop that comes before it can listen waits until it can."""
-    if not hasattr(signal, "pthread_sigmask"):
+def _stop_held(found: Host) -> Iterator[None]:
+    """A child born in here inherits SIGTERM blocked: a stop that comes before it can listen waits until it can.
+
+    Not that of a frozen program: what unpacks it would never hear a stop. What was notified stays for the next child.
+    """
+    if found.frozen or not hasattr(signal, "pthread_sigmask"):
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -84,20 +90,24 @@ class Child:
 
     def __init__(self, launch: Launch, handoff: int) -> None:
         """Start it, with the descriptor ``handoff`` as its stdin. OSError where that fails."""
-        if not sys.executable:
-            raise OSError("sys.executable is empty: this interpreter does not know its own program")
+        found = here()
+        try:
+            words = start_words(launch.module)
+        except ConfigError as exc:  # the master's constructor has found it right: it has changed since
+            raise OSError(str(exc)) from exc
+        self._unpacks = bool(found.frozen)
         cwd = launch.cwd if os.path.isdir(launch.cwd) else None
         sink = None if launch.console else _sink(launch.log_file)
         output = subprocess.DEVNULL if sink is None else sink
         try:
-            with _stop_held():
+            with _stop_held(found):
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", launch.module, "--handoff", f"--label={launch.label}"],
+                    [*words, "--handoff", f"--label={launch.label}"],
                     stdin=handoff,
                     stdout=None if launch.console else output,
                     stderr=None if launch.console else output,
                     cwd=cwd,
-                    env=environment(os.environ, launch.folders),
+                    env=for_child(found, os.environ, launch.folders),
                     close_fds=True,
                     # A session of its own: Ctrl-C in the app's terminal is the app's affair.
                     start_new_session=sys.platform != "win32",
@@ -154,7 +164,10 @@ class Child:
         if os.getpid() != self._owner or self.poll() is not None:
             return
         try:
-            if self._pidfd is not None:
+            worker = unpacked(self.pid) if self._unpacks else self.pid
+            if worker != self.pid:
+                os.kill(worker, number)
+            elif self._pidfd is not None:
                 signal.pidfd_send_signal(self._pidfd, number)
             else:
                 self._process.send_signal(number)
@@ -190,18 +203,47 @@ def wait(children: Iterable[Child], limit: float) -> list[Child]:
             _readable(fd, min(left, 0.5))
 
 
-def environment(now: Mapping[str, str], folders: Iterable[str]) -> dict[str, str]:
-    """The child's environment: the app's, with ``folders`` in front of its PYTHONPATH."""
-    parts = [*folders, *filter(None, [now.get("PYTHONPATH")])]
-    return {**now, **({"PYTHONPATH": os.pathsep.join(parts)} if parts else {})}
+def can_be_started(module: str) -> None:
+    """ConfigError where no child that runs ``module`` can be started from this program."""
+    start_words(module)
+    if not here().frozen:
+        return
+    from importlib.util import find_spec
+
+    for name in dict.fromkeys([module, "pysubtask.subtask.command"]):
+        try:
+            there = find_spec(name)
+        except (ImportError, ValueError):
+            there = None
+        if there is None:
+            remedy = f"--hidden-import {name} (PyInstaller), --include-module={name} (Nuitka)"
+            if name.startswith("pysubtask."):
+                remedy = "--collect-submodules pysubtask (PyInstaller), --include-package=pysubtask (Nuitka)"
+            problem = f"the child's module {name!r} is not in this frozen program"
+            raise ConfigError("SubtaskModuleName", problem, f"Name it when you build: {remedy}; see {HOW}.")
+
+
+def unpacked(pid: int) -> int:
+    """The process that works behind ``pid``, where a one-file program has unpacked itself: its child in the same session.
+
+    Else ``pid`` itself. Signals are meant for that one: the unpacker sees it end, tidies up and ends likewise.
+    """
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            below = [int(word) for word in file.read().split()]
+        return next((one for one in below if os.getsid(one) == pid), pid)
+    except (OSError, ValueError):
+        return pid  # not Linux, or just ended
 
 
 def folders_for(module: str, package_file: str, path: Iterable[str]) -> tuple[str, ...]:
     """The folders a child needs on its PYTHONPATH to find this package, and a module of the app's own.
 
     ``package_file`` is this package's ``__init__``, ``path`` what the app searches. Folders that every
-    interpreter of this environment searches anyway are left out.
+    interpreter of this environment searches anyway are left out. A frozen program has everything in it.
     """
+    if here().frozen:
+        return ()
     package = os.path.dirname(os.path.abspath(package_file))
     own = module.partition(".")[0] != os.path.basename(package)
     folders = dict.fromkeys([os.path.dirname(package), *(os.path.abspath(folder) for folder in path if own)])
@@ -209,7 +251,10 @@ def folders_for(module: str, package_file: str, path: Iterable[str]) -> tuple[st
 
 
 def _is_standard(folder: str) -> bool:
-    standard = os.path.dirname(os.path.abspath(os.__file__))
+    source = getattr(os, "__file__", None)  # a library without files knows no place
+    if source is None:
+        return os.path.basename(folder) in _PACKAGE_FOLDERS
+    standard = os.path.dirname(os.path.abspath(source))
     zipped = os.path.join(os.path.dirname(standard), "python{}{}.zip".format(*sys.version_info))
     name = os.path.basename(folder)
     return folder == zipped or name in _PACKAGE_FOLDERS or f"{folder}{os.sep}".startswith(f"{standard}{os.sep}")

@@ -17,7 +17,7 @@ from ..common.entries import Entry, first_folder, read_entries
 from ..common.logs import log_options, set_level, setup_logging
 from ..common.process import EXIT_STOPPED, is_alive, process_start
 from ..common.watched import Watched
-from .child import Child, Launch, Restarts, folders_for, wait
+from .child import Child, Launch, Restarts, can_be_started, folders_for, wait
 from .destinations import (
     UPLOADERS,
     Plan,
@@ -76,6 +76,8 @@ class BaseMaster(Voice):
         self._prepare(entries, [plan(extension, module, with_sections(pconfig), first_folder(entries))], LogFileName, LogToConsole)
 
     def _prepare(self, entries: list[Entry], plans: Sequence[Plan], log_file: str | None, console: bool) -> None:
+        for each in plans:
+            can_be_started(each.module)
         self._entries = entries
         self._seats = [Seat(plan) for plan in plans]
         # What only a made or started master needs is loaded then: importing this must cost an app next to nothing.

@@ -29,7 +29,8 @@ from ..common.logs import log_options, set_level, setup_logging
 from ..common.never_sent import NeverSent
 from ..common.notify import Stamp
 from ..common.place import device_of
-from ..common.process import EXIT_STOPPED
+from ..common.process import EXIT_STOPPED, is_alive
+from ..common.program import again_words, here
 from ..common.remedy import says_more
 from ..common.status import read_status, write_status
 from ..common.triggers import when_sent
@@ -105,6 +106,8 @@ class BaseSubtask:
         self._stopped_by = ""
         self._again = False
         self._orphan = False
+        self._parent = os.getppid()
+        self._parent_start = process_start(self._parent)
         self._look = False
         self._failure = ""
         self._more = says_more(handoff.config_file)
@@ -432,7 +435,8 @@ class BaseSubtask:
         self._watch.stop()
         self._store.close()
         self._lock.keep_over_exec()
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        words = again_words(here(), sys.orig_argv)
+        os.execv(words[0], words)
 
     # -- for extensions: what an uploader does besides ----------------------------------------------------
 
@@ -499,10 +503,13 @@ class BaseSubtask:
         return self._store.run(self._store.spool.next_due)
 
     def _master_gone(self) -> bool:
-        pid = self.handoff.master_pid
-        if pid is None or os.getppid() == pid:
+        pid, parent = self.handoff.master_pid, os.getppid()
+        if pid is None or parent == pid:
             return False
-        if sys.platform == "win32" and process_start(pid) == self.handoff.master_start:
+        if self._parent != pid and is_alive(pid, self.handoff.master_start or ""):
+            # A frozen one-file program has its unpacker between master and child. Ended, it is to the master the child's end.
+            if parent != self._parent or (sys.platform == "win32" and process_start(parent) != self._parent_start):
+                self._stop_asked = 2
             return False
         self.log.warning("The master [%s] is gone", pid)
         self.events.emit("orphaned", master_pid=pid)

@@ -33,6 +33,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from ..common.program import here, interpreter
 from ._bad_link_lane import Direction, LaneCounts
 from ._bad_link_net import kill_all_in
 
@@ -83,7 +84,7 @@ class BadLink:
         self._answers = self._orders.makefile("rb")
         self._orders.settimeout(_ANSWER_SECS)
         given = json.dumps({"near": _NEAR, "far": _FAR, "mtu": _MTU, "seed": seed})
-        words = [sys.executable, "-m", f"{__package__}._bad_link_loop", str(theirs.fileno()), given]
+        words = [interpreter(here()), "-m", f"{__package__}._bad_link_loop", str(theirs.fileno()), given]
         above = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join(filter(None, (above, os.environ.get("PYTHONPATH", ""))))
         with theirs:

@@ -34,6 +34,7 @@ PLAUSIBLE = st.dictionaries(KNOWN_WORDS, ANYTHING, max_size=8).map(lambda found:
 BYTES = st.binary(max_size=300) | PLAUSIBLE | ANYTHING.map(lambda found: json.dumps(found).encode()) | st.just(b"[" * 50_000)
 
 
+@pytest.mark.slow
 @FEW
 @given(BYTES)
 @example(b'{"format": 1, "op": "set", "args": {}, "who": {"user": null, "pid": 1e400}, "at": ""}')
@@ -55,6 +56,7 @@ def test_files_of_the_state_folder(raw: bytes) -> None:
         assert StateLock(os.path.join(state, "lock")).holder() is None
 
 
+@pytest.mark.slow
 @FEW
 @given(BYTES)
 def test_the_hand_off_and_the_registry(raw: bytes) -> None:

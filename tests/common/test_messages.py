@@ -66,6 +66,7 @@ class TestEvents:
         EventLog(str(tmp_path), 1).emit("queued", name=name)
         assert next(read_events(str(tmp_path))).fields["name"] == name
 
+    @pytest.mark.slow
     @given(st.binary(max_size=200) | JSON.map(lambda found: json.dumps(found).encode()))
     def test_garbage_is_no_event_and_no_receipt(self, line):
         assert events.parse(line) is None

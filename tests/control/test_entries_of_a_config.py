@@ -49,6 +49,7 @@ def shows(path: Path, text: str) -> None:
     wait_until(lambda: path.exists() and path.read_text() == text, 60, f"{text!r} in {path.name} on the server")
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_a_file_that_another_program_writes_is_sent_whenever_it_changes_and_that_is_said(tmp_path: Path, start) -> None:
     run, remote = start('[[watch]]\nfile = "data/weather.csv"\n[[watch]]\nfile = "data/by_hand.csv"\non_change = false\n')

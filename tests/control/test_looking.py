@@ -100,6 +100,7 @@ def on_a_terminal(*words):
     return picture.decode()
 
 
+@pytest.mark.slow
 def test_whoever_joins_whenever_finds_no_gap_and_no_repeat(station):
     """A page is the state as of its event: what it counts and what comes after it make up all receipts, each once."""
     station.master.start()
@@ -191,6 +192,7 @@ def test_a_watch_that_joins_in_the_middle_of_ten_uploads_shows_all_ten(station):
         assert {line["name"] for line in lines if line["kind"] == "delivered"} == {f"{at}.bin" for at in range(10)}
 
 
+@pytest.mark.slow
 def test_the_truth_after_kill_9(station):
     station.master.start()
     pid = station.pid()
@@ -271,6 +273,7 @@ def test_events_are_cut_on_a_terminal_alone_and_not_when_wide(station):
     assert f"2-{name}" in command("queue").stdout
 
 
+@pytest.mark.slow
 def test_a_look_costs_little(station):
     """Against the start of a bare interpreter, in processor time, so that a busy machine does not matter: a tenth of a second for
     the look where python itself takes 30 ms."""

@@ -107,6 +107,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(pusher: Pusher):
     assert not list(pusher.folder.glob("registry/push/*"))
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_a_lost_server_is_tried_again_and_given_up_in_the_end(tmp_path: Path):
     with openssh_server(tmp_path / "sshd") as server:
@@ -158,6 +159,7 @@ def test_a_task_of_a_config_gives_destination_and_settings(pusher: Pusher):
         assert wrong.returncode == 3 and said in wrong.stderr
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_on_a_terminal_there_is_a_bar(pusher: Pusher):
     (pusher.folder / "a.bin").write_bytes(os.urandom(3_000_000))

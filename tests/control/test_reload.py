@@ -65,6 +65,7 @@ def station(tmp_path: Path) -> Iterator[Station]:
         run.end()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["HostPath", "Password", "watch"])
 def test_a_task_that_starts_anew_is_said_to(station: Station, what: str):
     run = station.run()
@@ -102,6 +103,7 @@ def test_tasks_come_and_go(station: Station):
     assert done.returncode == 1 and "nothing was changed" in done.stderr and child(station.folder / "data") == pid
 
 
+@pytest.mark.slow
 def test_two_reloads_at_once_are_both_answered(station: Station):
     run = station.run("main", "roof")
     for turn in range(ROUNDS):
@@ -161,6 +163,7 @@ def test_the_lock_is_held_while_a_task_starts_anew(station: Station):
     assert second.returncode == 5 and "run already" in second.stderr
 
 
+@pytest.mark.slow
 def test_what_takes_long_is_said_to_go_on_and_comes_true(station: Station):
     patient = "StopWaitSecs = 300"
     run = station.run(base=patient)
@@ -178,6 +181,7 @@ def test_what_takes_long_is_said_to_go_on_and_comes_true(station: Station):
     wait_until(lambda: child(station.folder / "data") != before and setting(station.folder / "data", "HostPath") == "third", 60)
 
 
+@pytest.mark.slow
 def test_a_child_that_is_just_starting_takes_a_live_setting_too(station: Station):
     run = station.run()
     for turn in range(1, ROUNDS + 1):

@@ -145,6 +145,7 @@ def test_a_second_signal_hurries(station: Station):
     assert "Stopping at once" in run.text() and not (station.remote / "big.bin").exists()
 
 
+@pytest.mark.slow
 def test_a_reload_changes_what_changed_and_only_that(station: Station):
     (station.folder / "roof").mkdir(exist_ok=True)
     roof = '[tasks.roof]\nwatch = [{ dir = "roof" }]\n'
@@ -217,6 +218,7 @@ class Manager:
         self.socket.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
 def test_the_service_manager_is_told(station: Station, abstract: bool):
     name = f"pysubtask-test-{os.getpid()}"

@@ -26,6 +26,7 @@ def target(settings, tmp_path):
     return of_plan(plan("ftp", "pysubtask.ftp", {"ftp": settings}, str(tmp_path)), None, "python")
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_the_command_loses_nothing_over_a_link_that_is_cut_and_leaves_nothing(tmp_path):
     with openssh_server(tmp_path / "server") as server:
@@ -45,6 +46,7 @@ def test_the_command_loses_nothing_over_a_link_that_is_cut_and_leaves_nothing(tm
         assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_data_connections_of_ftp_go_through_the_relay(tmp_path):
     with ftp_server(tmp_path / "files") as server:
         report = SelfTest(target(server.settings(), tmp_path), 5, 2, lambda words: None).run()

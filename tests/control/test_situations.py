@@ -576,6 +576,7 @@ def test_real_a_reset_is_no_death(child: Callable[..., Seen], tmp_path: Path) ->
         assert [word for word, _ in words if word in ("dead", "stopped", "failed", "never run")] == []
 
 
+@pytest.mark.slow
 def test_real_the_queue_file_is_somebody_elses(child: Callable[..., Seen], closed: int) -> None:
     one = child(at(closed)).start()
     one.is_told("waiting", "Connection refused")

@@ -14,6 +14,7 @@ from pysubtask.control.text import amount, bar, cells, clock, fit, pad, plain, s
 NAMES = st.text(max_size=60) | st.binary(max_size=40).map(os.fsdecode)
 
 
+@pytest.mark.slow
 @given(NAMES)
 @example("a\x1b]0;owned\x07b\u202egnp.exe")
 def test_nothing_that_steers_a_terminal_gets_through(name):

@@ -52,7 +52,7 @@ class Station:
     def notify(self, name: str) -> None:
         assert self.master.notify_file(str(self.data / name))
 
-    def arrived(self, *names: str, secs: float = 20) -> None:
+    def arrived(self, *names: str, secs: float = 60) -> None:
         """Wait until these files of the data folder stand on the server byte for byte."""
         for name in names:
             local, remote = self.data / name, self.server / os.path.basename(name)

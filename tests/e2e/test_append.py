@@ -71,6 +71,7 @@ def test_a_growing_file_costs_what_it_gained(
     assert one.leftovers() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", [{}, {"append": True}], ids=["any file", "append"])
 def test_what_is_done_to_the_file_at_either_end_is_put_right(station: MakeStation, entry: dict[str, Any]) -> None:
     one = station("a.csv", entry)
@@ -108,6 +109,7 @@ def test_what_is_done_to_the_file_at_either_end_is_put_right(station: MakeStatio
     assert one.kinds().count("not_as_left") >= 3
 
 
+@pytest.mark.slow
 def test_cuts_and_kills_in_the_middle_of_appends_show_true_prefixes_only(
     relay: Relay, station: MakeStation
 ) -> None:

@@ -49,6 +49,7 @@ def ready(one):
     return page.get("pid") == one.master.status().children[0].pid and page.get("state") not in (None, "starting", "stopped")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kill", "count"), [(False, 1000 if FULL else 200), (True, 1000)], ids=["after a stop", "after a kill"])
 def test_a_restart_after_1000_delivered_files_sends_nothing_and_is_ready_at_once(station, kill, count):
     one = station()
@@ -102,6 +103,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_after_a_power_cut_50_old_undelivered_files_all_arrive_and_none_was_archived_before(station, tmp_path):
     one = station()
     one.server.rename(tmp_path / "away")  # the server is not there

@@ -63,6 +63,7 @@ def settle(one, *names):
     one.idle()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.csv", "box/x"])
 def test_the_app_never_calls_again_and_its_held_data_arrives(station, name):
     one = station()
@@ -162,6 +163,7 @@ def test_stop_and_reset_deliver_what_is_held(station, how):
         one.arrived("a.csv", "box/x")
 
 
+@pytest.mark.slow
 def test_a_steady_stream_is_delivered_once_in_a_while(station):
     one = station()
     settle(one, "a.csv")

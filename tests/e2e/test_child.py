@@ -299,6 +299,7 @@ def test_an_unseen_second_master_is_refused_and_named(station):
         second.stop(forcekill=True)
 
 
+@pytest.mark.slow
 def test_a_new_master_takes_over_from_the_child_of_a_dead_one(station):
     one = station(OrphanLingerSecs=60)
     one.write("a.csv", "1\n")
@@ -324,6 +325,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     one.arrived("a.csv")
 
 
+@pytest.mark.slow
 def test_an_idle_child_writes_nothing(station):
     one = station(TimerIntervalSecs=0.05)
     one.write("a.csv", "1\n")
@@ -347,6 +349,7 @@ def _written(pid):
     return int(fields["write_bytes"])
 
 
+@pytest.mark.slow
 def test_a_courier_that_hangs_is_replaced_with_its_process(station, monkeypatch, tmp_path):
     """A transport that blocks the loop for ever: the child begins anew under the same pid."""
     marker = tmp_path / "hang once"
@@ -362,6 +365,7 @@ def test_a_courier_that_hangs_is_replaced_with_its_process(station, monkeypatch,
     assert not marker.exists()
 
 
+@pytest.mark.slow
 def test_stop_while_everything_is_slow_ends_in_time(station):
     one = station(StopWaitSecs=1)
     one.write("a.csv", "1\n")
@@ -451,6 +455,7 @@ def test_a_disk_that_takes_no_more_costs_time_and_nothing_else(station):
     assert one.pid() == pid, "the child lived through it"
 
 
+@pytest.mark.slow
 def test_a_small_file_does_not_wait_for_the_copy_of_a_big_one(station, monkeypatch):
     """The disk reads the big one at 20 MB/s."""
     monkeypatch.setenv("TEST_SLOW_READS", "20000000")

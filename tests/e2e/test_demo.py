@@ -184,6 +184,7 @@ def grown(path, before):
     return wait_until(lambda: path.stat().st_size > before, SECS, f"a new line in {path}")
 
 
+@pytest.mark.slow
 def test_every_command_and_every_way_to_notify(copy, start):
     mrk, csv = copy.logs / "test1.mrk", copy.logs / "test1.csv"
     terminal = start()

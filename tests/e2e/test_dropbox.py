@@ -108,6 +108,7 @@ def test_a_revoked_login_holds_everything_and_says_so(server: DropboxServer, sta
     one.arrived("a.csv")
 
 
+@pytest.mark.slow
 def test_a_big_file_with_cuts_and_kills_arrives_once(server: DropboxServer, station: Any, tmp_path: Path) -> None:
     size = (300 if FULL else 32) * MIB
     chance = random.Random(seed := random.randrange(10**6))
@@ -168,6 +169,7 @@ def test_many_small_files_take_few_calls(server: DropboxServer, station: Any) ->
     assert writes <= count + 3
 
 
+@pytest.mark.slow
 def test_a_storm_of_pauses_is_obeyed(server: DropboxServer, station: Any) -> None:
     """Every second call is answered by a 429 with a Retry-After."""
     count, pause, lanes = (500, 1, 32) if FULL else (16, 2, 8)

@@ -34,6 +34,7 @@ def own(settings):
     return {key: value for key, value in settings.items() if key not in ("StallSecs", "ConnectTimeoutSecs", "Concurrency")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tls", [None, "explicit"])
 def test_a_growing_file_and_a_killed_child_leave_only_true_prefixes(tmp_path, station, tls):
     """A line and a notify at a time; the child is killed in the middle of an append in place, twice."""

@@ -63,6 +63,7 @@ def test_a_second_start_starts_nothing(station):
     assert len([child for child in station.master.status().children if child.alive]) == 1
 
 
+@pytest.mark.slow
 def test_stop_while_connecting(link):
     one, relay = link
     relay.stall()
@@ -98,6 +99,7 @@ def test_stop_with_a_server_that_answers_no_more(link):
     one.arrived("a.csv")
 
 
+@pytest.mark.slow
 def test_a_stalled_link_is_left_and_tried_again(link):
     one, relay = link
     one.write("a.csv", "1\n")
@@ -128,6 +130,7 @@ def test_a_child_that_was_stopped_and_goes_on(station):
     assert station.pid() == pid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jump", ["-1d", "+1d"])
 def test_a_clock_set_by_a_day_delays_nothing(station, monkeypatch, tmp_path, jump):
     """The child's wall clock jumps while it runs; the clock that counts is the monotonic one."""

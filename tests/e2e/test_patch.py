@@ -28,6 +28,7 @@ def sent(station: SFTPStation) -> None:
     assert (station.server / "big.dat").read_bytes() == (station.data / "big.dat").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_changed_is_sent_and_a_reader_sees_whole_versions_only(one: SFTPStation, relay: Relay) -> None:
     noise = random.Random(11).randbytes
     content = noise(20_000_000)

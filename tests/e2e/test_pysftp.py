@@ -12,6 +12,7 @@ from tests.helpers import wait_until
 pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
 
+@pytest.mark.slow
 def test_it_delivers_through_a_cut_and_a_kill(tmp_path):
     with openssh_server(tmp_path / "sshd") as sshd, Relay("127.0.0.1", sshd.port) as relay:
         known = tmp_path / "known_hosts"

@@ -46,6 +46,7 @@ def running(station: SFTPStation, relay: Any) -> Iterator[tuple[SFTPStation, Any
         station.close()
 
 
+@pytest.mark.slow
 def test_cuts_and_kills_cost_little(station: tuple[SFTPStation, Any]) -> None:
     one, relay = station
     chance = random.Random(seed := random.randrange(10**6))

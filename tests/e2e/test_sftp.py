@@ -108,6 +108,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_six_rounds_of_kills_lose_nothing(sshd, station):
     seed = int(os.environ.get("TEST_SEED", "0")) or random.randrange(1, 10**6)
     print("seed", seed)
@@ -189,6 +190,7 @@ def test_a_full_disk_on_the_server_never_costs_the_good_copy(tmp_path, station):
         assert os.listdir(sshd.files) == ["a.csv"]
 
 
+@pytest.mark.slow
 def test_a_frozen_server_that_thaws_never_puts_an_old_version_over_a_newer_one(sshd, station):
     one = station(sshd, StallSecs=60)
     one.write("a.csv", "first\n")

@@ -360,6 +360,7 @@ def test_an_archive_that_cannot_be_made_hurts_nobody(place):
     assert (one.data / "n.txt").exists()
 
 
+@pytest.mark.slow
 def test_thousands_are_moved_a_little_at_each_call(place):
     one = place()
     for number in range(2000):

@@ -11,7 +11,8 @@ import time
 import pytest
 
 import pysubtask
-from pysubtask.master.child import Child, Launch, Restarts, environment, folders_for, next_wait, wait
+from pysubtask.common.program import Host, for_child
+from pysubtask.master.child import Child, Launch, Restarts, folders_for, next_wait, wait
 from tests.helpers import wait_until
 
 
@@ -37,6 +38,9 @@ def test_restarts_by_the_clock_they_are_given():
 
 
 def test_environment_puts_folders_in_front_and_changes_nothing_of_the_apps():
+    def environment(now, folders):
+        return for_child(Host("", "/usr/bin/python3", "/usr/bin/python3", ""), now, folders)
+
     mine = {"PYTHONPATH": "/x", "A": "b"}
     assert environment(mine, ("/y", "/z")) == {"PYTHONPATH": os.pathsep.join(["/y", "/z", "/x"]), "A": "b"}
     assert environment({"PYTHONPATH": ""}, ("/y",))["PYTHONPATH"] == "/y"

@@ -482,6 +482,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 def test_child_of_a_killed_app_gives_way_to_the_next_one(app):
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     first = subprocess.Popen(

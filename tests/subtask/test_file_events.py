@@ -249,6 +249,7 @@ def test_an_overflow_that_watchdog_logs_is_heard(tmp_path, monkeypatch) -> None:
         assert events.take().lost
 
 
+@pytest.mark.slow
 def test_a_real_overflow_loses_nothing(tmp_path) -> None:
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     if limit > 20_000:

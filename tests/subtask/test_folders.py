@@ -621,6 +621,7 @@ def test_an_idle_look_at_a_large_tree_touches_no_file(tmp_path, monkeypatch) -> 
         assert len(calls) < 2 * 321 + 20
 
 
+@pytest.mark.slow
 def test_cost_of_a_full_folder(tmp_path) -> None:
     (tmp_path / "t").mkdir()
     for number in range(8_000):

@@ -47,6 +47,7 @@ def command(*words):
     return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=110)
 
 
+@pytest.mark.slow
 def test_a_sample_of_crash_points_and_pairs_loses_nothing():
     done = command("-m", "pysubtask.testing.crash", "--sample", "6", "--pairs", "--seed", "7")
     assert done.returncode == 0, done.stdout + done.stderr

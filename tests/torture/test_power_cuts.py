@@ -30,12 +30,14 @@ def command(*words):
     return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=110)
 
 
+@pytest.mark.slow
 def test_a_sample_of_power_cuts_loses_nothing():
     done = command("-m", "pysubtask.testing.crash", "--power", "--sample", "12", "--kind", "atomic replace", "--change", "grown")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line.split()[1:3] for line in done.stdout.splitlines() if line.startswith("all ")] == [["12", "0"]]
 
 
+@pytest.mark.slow
 def test_a_child_that_does_not_sync_its_snapshots_is_found_out():
     done = command("-c", _UNSYNCED)
     assert done.returncode == 0, done.stderr

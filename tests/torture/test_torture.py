@@ -34,6 +34,7 @@ def torture(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=100)
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_a_few_random_kills() -> None:
     done = torture("--only", "random", "--kills", "5", "--seed", str(seed := random.randrange(10**6)))
@@ -44,6 +45,7 @@ def test_a_few_random_kills() -> None:
     assert [cell.strip() for cell in row.split("|")[2:7]] == ["5", "5", "0", "0", "0"]
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_one_fault_by_name() -> None:
     done = torture("--only", "fifo", "--seed", "1")

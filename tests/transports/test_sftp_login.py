@@ -316,7 +316,11 @@ class TestPassword:
 
         asyncio.run(whole())
 
-    def test_the_answering_side_answers_once(self) -> None:
+    @pytest.mark.parametrize("frozen", [False, True])
+    def test_the_answering_side_answers_once(self, frozen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        if frozen:
+            monkeypatch.setattr(sys, "frozen", True, raising=False)
+
         async def whole() -> None:
             askpass = Askpass(SECRET, "u", "h")
             folder = Path(askpass.program).parent

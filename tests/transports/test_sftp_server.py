@@ -232,6 +232,7 @@ class TestSwap:
             plain.thaw(frozen)
 
 
+@pytest.mark.slow
 def test_a_small_file_does_not_wait_for_a_large_one_on_a_slow_link(server: OpenSSHServer, desk: Desk) -> None:
     rate = 400_000
     with Relay("127.0.0.1", server.port, buffer=16 * 1024) as relay:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 
 import click
 
 from ...common import advice, registry
+from ...common.program import for_others, here, interpreter
 from ..config_file import DROP_INS, Config, load
 from ..config_task import TaskConfig
 from ..exits import FAILED, OK, CommandError
@@ -70,7 +70,7 @@ def _service(
 
     notes = [f"the variable {one} counts here and now, not in the service: put it into the config" for one in sorted(os.environ)
              if re.fullmatch(r"PYSUBTASK_.+__.+__.+", one)]  # fmt: skip
-    program = (sys.executable, "-P", "-m", "pysubtask")
+    program = (interpreter(here()), "-P", "-m", "pysubtask")
     if os.geteuid() != 0:
         if run_as is not None:
             raise CommandError("Only root can make a service for another user. Run it with sudo, or leave --run-as out.", FAILED)
@@ -123,7 +123,8 @@ def _install(service: Service, text: str) -> list[str]:
     notes = _make_registry(service) if system else []
     words = ["systemctl", *([] if system else ["--user"])]
     try:
-        done = subprocess.run([*words, "daemon-reload"], capture_output=True, text=True, timeout=_RELOAD_SECS, check=False)
+        done = subprocess.run([*words, "daemon-reload"], capture_output=True, text=True, timeout=_RELOAD_SECS, check=False,
+                              env=for_others())
         problem = done.stderr.strip() if done.returncode else ""
     except (OSError, subprocess.TimeoutExpired) as exc:
         problem = str(exc)

@@ -20,6 +20,7 @@ from ... import __version__
 from ...common import advice, limits
 from ...common.config import is_secret
 from ...common.entries import Entry
+from ...common.program import for_others
 from .bbr import Read, read
 from .finding import NOTE, SKIP, Finding, fail, ok, size, warn
 from .source import Target
@@ -102,7 +103,8 @@ def versions() -> Finding:
     ssh = shutil.which("ssh")
     if ssh is not None:
         try:
-            said = subprocess.run([ssh, "-V"], stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False)
+            said = subprocess.run([ssh, "-V"], stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False,
+                                  env=for_others())
             version = re.match(r"\S*SSH_\S+", said.stderr.decode("utf-8", "replace"))  # anything else is a complaint
             words.append(version[0].rstrip(",") if version else "ssh does not start")
         except (OSError, subprocess.TimeoutExpired):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...common import account, advice
+from ...common.program import for_others
 from ...master.destinations import Plan
 from .finding import Finding, fail, ok, warn
 from .local import near_names
@@ -166,7 +167,7 @@ def _said(name: str, *words: str) -> subprocess.CompletedProcess[bytes] | None:
         return None
     try:
         return subprocess.run([program, *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False,
-                              env={**os.environ, "LC_ALL": "C"})
+                              env={**for_others(), "LC_ALL": "C"})
     except (OSError, subprocess.TimeoutExpired):
         return None
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...common import account, advice
+from ...common.program import for_others
 from ...transports.ssh_login import Login, login_of
 from . import login_files
 from .finding import Finding, fail, ok
@@ -74,7 +75,8 @@ def endpoint(settings: Mapping[str, Any]) -> Endpoint:
     if program is None or settings.get("SFTPLibrary"):
         return plain
     try:
-        said = subprocess.run(_show(program, login), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False)
+        said = subprocess.run(_show(program, login), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False,
+                              env=for_others())
     except (OSError, subprocess.TimeoutExpired):
         return plain
     if said.returncode:

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ...common.program import for_others
 from ...testing.relay import Relay
 from ...transports.known_hosts import keys_on_file, name_of
 from ..doctor import prepare
@@ -90,7 +91,8 @@ def _identities(settings: Mapping[str, Any], host: str) -> list[str]:
     config = settings.get("SSHConfigFile")
     argv = [program, "-G", *(["-F", os.path.expanduser(str(config))] if config else []), "--", host.strip("[]")]
     try:
-        said = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False)
+        said = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False,
+                              env=for_others())
     except (OSError, subprocess.TimeoutExpired):
         return []
     rows = [line.partition(" ") for line in said.stdout.decode("utf-8", "replace").splitlines()]

@@ -14,14 +14,15 @@ import shutil
 import socket
 import stat
 import struct
-import sys
 import tempfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
 
+from ...common.program import here, interpreter
 from ..ssh_login import asks_for_password
+from .askpass_pipes import Pipes
 from .packets import text
 
 FOLDER_PREFIX = "pysubtask-askpass-"
@@ -71,14 +72,20 @@ class Askpass:
         self.answered = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asking: dict[socket.socket, bytearray] = {}
+        self._pipes: Pipes | None = None
+        self._listener: socket.socket | None = None
         self.folder = _private_folder()
         try:
+            self.program = os.path.join(self.folder, "a")
+            if here().frozen:
+                self._pipes = Pipes(self.folder, self.answer)
+                _write(self.program, self._pipes.script, 0o700)
+                return
             where = os.path.join(self.folder, "s")
-            script, program = os.path.join(self.folder, "a.py"), os.path.join(self.folder, "a")
+            script = os.path.join(self.folder, "a.py")
             _write(script, _CLIENT, 0o600)
-            words = " ".join(shlex.quote(word) for word in (sys.executable, "-I", "-S", script, where))
-            _write(program, f'#!/bin/sh\nexec {words} "$1"\n', 0o700)
-            self.program = program
+            words = " ".join(shlex.quote(word) for word in (interpreter(here()), "-I", "-S", script, where))
+            _write(self.program, f'#!/bin/sh\nexec {words} "$1"\n', 0o700)
             self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._listener.setblocking(False)
             self._listener.bind(where)
@@ -90,17 +97,23 @@ class Askpass:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Answer from now on, on this loop."""
         self._loop = loop
-        loop.add_reader(self._listener, self._accept)
+        if self._pipes is not None:
+            self._pipes.start(loop)
+        elif self._listener is not None:
+            loop.add_reader(self._listener, self._accept)
 
     def close(self) -> None:
         """Forget the password, remove the folder. May be called twice."""
         self._password = None
-        if self._loop is not None:
+        if self._pipes is not None:
+            self._pipes.close()
+        if self._loop is not None and self._listener is not None:
             for asker in list(self._asking):
                 self._hang_up(asker)
             with contextlib.suppress(OSError, ValueError):
                 self._loop.remove_reader(self._listener)
-        self._listener.close()
+        if self._listener is not None:
+            self._listener.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def environment(self) -> dict[str, str]:
@@ -117,7 +130,7 @@ class Askpass:
         return None
 
     def _accept(self) -> None:
-        assert self._loop is not None
+        assert self._loop is not None and self._listener is not None
         try:
             asker, _ = self._listener.accept()
         except OSError:

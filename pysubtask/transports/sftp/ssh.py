@@ -22,6 +22,7 @@ from functools import cache
 from ...common.errors import LoginRefused, TransportError, TransportLost
 from ...common.limits import REMEDY, is_limit, reached
 from ...common.process import process_start
+from ...common.program import for_others
 from ..meter import Meter
 from ..reach import place
 from ..ssh_login import Login
@@ -177,7 +178,7 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
     end_leftover(record)
     argv = ssh_argv(program, login)
     # Whoever gave us the password in a variable did not give it to ssh.
-    environment = {key: value for key, value in os.environ.items()
+    environment = {key: value for key, value in for_others().items()
                    if not key.startswith("SSH_ASKPASS") and not (password and password in value)}
     askpass: Askpass | None = None
     try:

@@ -1,0 +1,72 @@
+"""Asking by two named pipes and a shell script: for a frozen program, where there is no interpreter to run a client.
+
+To start the program itself would unpack it and do whatever its main does first, at each login.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+_LONGEST = 4096
+# The answer's pipe is opened first: it is at its end as soon as the answering side is gone. The password goes through no
+# word of a command and no here-document, which some shells write to a file.
+_SCRIPT = """#!/bin/sh
+exec 3<{answers} || exit 1
+printf '%s\\000' "$1" 1<>{questions} || exit 1
+IFS= read -r verdict <&3 || exit 1
+[ "$verdict" = yes ] || exit 1
+exec head -n 1 <&3
+"""
+
+
+class Pipes:
+    """The pipes in a private ``folder``, and the ``script`` for ssh. ``answer``: the question -> the answer, None for none."""
+
+    def __init__(self, folder: str, answer: Callable[[str], str | None]) -> None:
+        self._answer = answer
+        self._heard = bytearray()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        questions, answers = os.path.join(folder, "q"), os.path.join(folder, "r")
+        self._fds: list[int] = []
+        try:
+            for path in (questions, answers):
+                os.mkfifo(path, 0o600)
+                # For both directions: an end that nobody else has opened neither waits nor is at its end.
+                self._fds.append(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+        except OSError:
+            self.close()
+            raise
+        self.script = _SCRIPT.format(questions=shlex.quote(questions), answers=shlex.quote(answers))
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Answer from now on, on this loop."""
+        self._loop = loop
+        loop.add_reader(self._fds[0], self._hear)
+
+    def close(self) -> None:
+        """Answer no more. May be called twice."""
+        if self._loop is not None and self._fds:
+            with contextlib.suppress(OSError, ValueError):
+                self._loop.remove_reader(self._fds[0])
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def _hear(self) -> None:
+        try:
+            self._heard += os.read(self._fds[0], _LONGEST)
+        except OSError:
+            return  # nothing there, after all
+        question, end, rest = self._heard.partition(b"\0")
+        if end:
+            self._heard = rest
+            answer = self._answer(question.decode("utf-8", "replace"))
+            with contextlib.suppress(OSError):  # a pipe that is full: nobody listens
+                os.write(self._fds[1], b"no\n" if answer is None else f"yes\n{answer}\n".encode())
+        del self._heard[:-_LONGEST]

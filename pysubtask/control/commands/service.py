@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from ...common import advice, registry
+from ...common import advice, as_user, registry
 from ...common.program import for_others, here, interpreter
 from ..config_file import DROP_INS, Config, load
 from ..config_task import TaskConfig
@@ -137,19 +137,20 @@ def _install(service: Service, text: str) -> list[str]:
 
 
 def _make_registry(service: Service) -> list[str]:
-    """The folder where the user's commands find the tasks: the service itself may not make it."""
+    """The folder where the user's commands find the tasks: the service itself may not make it. In the user's home it is made with
+    his rights alone."""
     import pwd
 
-    made: list[str] = []
-    folder = service.registry
-    while not os.path.isdir(folder):
-        made.append(folder)
-        folder = os.path.dirname(folder)
-    owner = pwd.getpwnam(service.user)
+    owner = pwd.getpwnam(service.user).pw_uid
+
+    def make() -> None:
+        # Every folder that is missing is for this user alone; makedirs would leave those above to the umask.
+        os.umask(0o077)
+        os.makedirs(service.registry, exist_ok=True)
+
     try:
-        for path in reversed(made):
-            os.mkdir(path, 0o700)
-            os.chown(path, owner.pw_uid, owner.pw_gid)
+        as_user.run(owner, make)
     except OSError as exc:
-        return [f"commands without a config will not find these tasks: {service.registry} cannot be made ({exc.strerror})"]
+        return [f"commands without a config will not find these tasks: {service.registry} cannot be made as {service.user} "
+                f"({exc.strerror})"]  # fmt: skip
     return []

@@ -82,8 +82,10 @@ def _service(
         raise CommandError(f"There is no user {who}. Name one with --run-as.", FAILED) from None
     for path in found.files:
         info = os.stat(path)
-        if owner.pw_uid not in (0, info.st_uid) and not info.st_mode & 0o004:
-            run = "".join(f" Run: {line}" for line in advice.hand_over_config(path, owner.pw_name))
+        run = "".join(f" Run: {line}" for line in advice.hand_over_config(path, owner.pw_name))
+        if info.st_uid not in (0, owner.pw_uid):
+            notes.append(f"the config {path} belongs to another user, whom {owner.pw_name} does not obey.{run}")
+        elif owner.pw_uid not in (0, info.st_uid) and not info.st_mode & 0o004:
             notes.append(f"the user {owner.pw_name} may not read the config {path}.{run}")
     for task in tasks:
         for entry in task.entries:

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import sys
+from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from ...common.config import MASK
 from ...common.entries import Entry, first_folder, read_entries
 from ...common.errors import ConfigError
 from ...master.destinations import Plan, check_config, plan, switched_on
+from .. import obeyed
 from ..tasks import Task
 
 _ENTRIES = "watchfilesdirs"
@@ -69,7 +71,10 @@ def load_python(word: str) -> Config:
         else:
             if os.getcwd() not in sys.path:
                 sys.path.insert(0, os.getcwd())
+            _check(importlib.util.find_spec(where.partition(".")[0]))
             module = importlib.import_module(where)
+    except ConfigError:
+        raise
     except FileNotFoundError as exc:
         raise ConfigError("CONFIG", f"there is no file {where}", remedy) from exc
     except ModuleNotFoundError as exc:
@@ -85,11 +90,19 @@ def load_python(word: str) -> Config:
     return Config(found, watch, "python", os.getcwd(), getattr(module, "__file__", None))
 
 
+def _check(spec: ModuleSpec | None) -> None:
+    """ConfigError where others may say what is in a module: loading it does what it says."""
+    if spec is not None and spec.has_location and spec.origin is not None:
+        with open(spec.origin, "rb") as file:
+            obeyed.check_config(spec.origin, os.fstat(file.fileno()))
+
+
 def _from_file(path: str) -> Any:
     name = os.path.splitext(os.path.basename(path))[0]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise FileNotFoundError(path)
+    _check(spec)
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, os.path.dirname(path))  # it may import its neighbours
     try:

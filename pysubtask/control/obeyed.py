@@ -9,21 +9,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
 
 from ..common import advice
 from ..common.errors import ConfigError
-from ..common.trust import is_own_group
+from ..common.trust import is_own_group, owners
 
 _OWN_FOLDERS = ("pysubtask", "conf.d")
 """Folders of this name are for configs alone, so that their mode may be told to be changed."""
-
-
-def owners(environ: Mapping[str, str] = os.environ) -> frozenset[int]:
-    """The users whose files this process obeys."""
-    me = os.geteuid()
-    behind = environ.get("SUDO_UID", "") if me == 0 else ""
-    return frozenset((0, me, *([int(behind)] if behind.isdecimal() else [])))
 
 
 def check_config(path: str, found: os.stat_result) -> None:

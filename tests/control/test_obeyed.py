@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from pysubtask.common import registry
 from pysubtask.common.errors import ConfigError
 from pysubtask.control import obeyed
 from pysubtask.control.config_file import load
 from pysubtask.control.doctor.source import load_python
 from pysubtask.control.problems import ConfigProblems
 from pysubtask.control.secrets import read_secret
+from pysubtask.master.destinations import plan
 from tests import harm
 from tests.control.station import command
-from tests.other_user import HIM, as_him, let_him_in, needs_root
+from tests.other_user import HIM, as_him, give_him, let_him_in, needs_root
 
 TOML = '[[watch]]\ndir = "data"\n[ftp]\nHost = "h"\nUser = "u"\n'
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="a system without users and modes")
@@ -206,3 +209,24 @@ def test_a_secret_file_of_another_user_is_not_taken(place: Path):
         read_secret("ftp.PasswordFile", str(path))
     assert "hunter2" not in str(caught.value) and "chown" not in str(caught.value)
     assert read_secret("ftp.PasswordFile", str(path), guarded=False) == "hunter2", "a credential is the system's affair"
+
+
+@needs_root
+def test_the_doctor_runs_nothing_that_a_state_folder_of_another_user_names(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Without a config it looks at the tasks that are known, by what their children have left."""
+    registry_folder = tmp_path / "registry"
+    monkeypatch.setenv(registry.VARIABLE, str(registry_folder))
+    program = tmp_path / "evilssh"
+    program.write_text(f"#!/bin/sh\ntouch {place}/ran\nexit 1\n")
+    program.chmod(0o755)
+    state = place / "data" / ".pysubtask" / "main" / "ftp"
+    state.mkdir(parents=True)
+    settings = plan("ftp", "pysubtask.ftp", {"ftp": {"Host": "127.0.0.1", "SSHProgram": str(program)}}, str(place)).settings
+    (state / "settings.json").write_text(json.dumps({"settings": settings, "live": [], "kept": []}))
+    registry.announce(registry.Record("main", "ftp", "sftp://127.0.0.1/", str(state)))
+    give_him(place / "data")
+    done = command(place, "doctor", PYSUBTASK_REGISTRY=str(registry_folder))
+    assert "Name its config: pysubtask doctor CONFIG" in done.stdout + done.stderr, done
+    assert str(program) not in done.stdout + done.stderr and not (place / "ran").exists()

@@ -11,6 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from ...common import own_files
 from ...common.config import MASK
 from ...common.entries import Entry, first_folder, read_entries
 from ...common.errors import ConfigError
@@ -127,11 +128,11 @@ def of_plan(made: Plan, entries: list[Entry] | None, style: str) -> Target:
 
 
 def of_task(task: Task) -> Target | None:
-    """A destination from what its child has left in its state folder, where secrets are hidden; None where it left nothing."""
+    """A destination from what its child has left in its state folder, where secrets are hidden; None where it left nothing, or the
+    folder is another user's: what is named there is run and read."""
     try:
-        with open(os.path.join(task.state_dir, "settings.json"), "rb") as file:
-            settings = json.load(file)["settings"]
-    except (OSError, ValueError, LookupError, TypeError):
+        settings = json.loads(own_files.read(task.state_dir, "settings.json"))["settings"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
     if not isinstance(settings, dict) or task.extension not in _MODULES:
         return None

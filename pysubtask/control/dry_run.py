@@ -84,10 +84,10 @@ def look(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
     own = own_of(task)
     found = list(_files(task.entries, {*closed, *logs}, own, skipped))
     receipts = [_newest(plan) for plan in task.plans]
-    children = tuple(_child(task.name, plan, found, newest, names) for plan, newest in zip(task.plans, receipts, strict=True))
+    children = tuple(_child(plan, found, newest, names) for plan, newest in zip(task.plans, receipts, strict=True))
     root, archive = _archive(task, [newest for _, newest in receipts], own, now)
     watched = tuple((entry.path, when_sent(entry)) for entry in task.entries)
-    return Outlook(task.name, children, tuple(skipped), tuple(_missing(task)), root, archive, watched)
+    return Outlook(task.plans[0].label, children, tuple(skipped), tuple(_missing(task)), root, archive, watched)
 
 
 def _missing(task: TaskConfig) -> Iterator[Skipped]:
@@ -178,7 +178,7 @@ def _left_before(plan: Plan, destination: str) -> dict[str, Receipt]:
 
 
 def _child(
-    task: str, plan: Plan, found: Sequence[tuple[Entry, str, os.stat_result]], told: tuple[str, Mapping[str, Receipt]], names: Names
+    plan: Plan, found: Sequence[tuple[Entry, str, os.stat_result]], told: tuple[str, Mapping[str, Receipt]], names: Names
 ) -> Child:
     destination, newest = told
     exact = transport_class(transport_of(plan)).case_sensitive
@@ -193,7 +193,7 @@ def _child(
         owner = owners.setdefault(name if exact else name.casefold(), path)
         if owner != path:
             skipped.append(Skipped(path, f"its name on the server, {name!r}, belongs to {owner}: give one of them an 'as'"))
-        elif (other := names.other(f"{task}/{plan.extension}", plan.state_dir, destination, exact, name, path)) is not None:
+        elif (other := names.other(f"{plan.label}/{plan.extension}", plan.state_dir, destination, exact, name, path)) is not None:
             whose = f"belongs to {other.path} of the task {other.task}"
             skipped.append(Skipped(path, f"its name on the server, {name!r}, {whose}: give one of the two entries an 'as'"))
         elif not os.access(path, os.R_OK):
@@ -210,7 +210,7 @@ def _child(
             send.append(Sent(path, name, stat.st_size, why))
     paused = [row.get("name") for row in page.get("paused") or [] if isinstance(row, dict)]
     held = "paused: nothing goes until 'pysubtask resume'" if None in paused else ""
-    return Child(f"{task}/{plan.extension}", destination, tuple(send), delivered, tuple(skipped), held)
+    return Child(f"{plan.label}/{plan.extension}", destination, tuple(send), delivered, tuple(skipped), held)
 
 
 def _archive(

@@ -81,7 +81,7 @@ def test_what_would_be_sent_archived_and_skipped(station: Path):
     found = look(load(str(station), {}).tasks[0], NOW)
     assert everything(station.parent) == before
     child, data = found.children[0], station.parent / "data"
-    assert (child.label, child.destination, child.held) == ("main/ftp", SERVER, "")
+    assert (child.label, child.destination, child.held) == ("x/ftp", SERVER, "")
     assert {one.name: one.why for one in child.send} == {
         "station/a.csv": "new", "station/grown.csv": "changed since 2026-11-20T00:00:00Z", "station/moved.csv": "new",
         "station/due.csv": "new", "station/sub/deep.csv": "new",

@@ -393,7 +393,7 @@ def _through(settings: Mapping[str, Any]) -> prepare.Endpoint:
         proxy = urllib.request.getproxies().get("https")
     if not proxy:
         return prepare.Endpoint(*_DROPBOX)
-    from ...transports.dropbox.line import quoted_login
+    from ...transports.proxy_url import quoted_login
 
     found = urllib.parse.urlsplit(quoted_login(proxy))
     return prepare.Endpoint(found.hostname or "", found.port or (443 if found.scheme == "https" else 80))

@@ -124,7 +124,7 @@ def of_config(config: Config) -> list[Target]:
 
 def of_plan(made: Plan, entries: list[Entry] | None, style: str) -> Target:
     """A destination from the resolved settings of a child."""
-    return Target(f"{made.task}/{made.extension}", made.extension, made.settings, made.state_dir, made.bak_dir, entries, style)
+    return Target(f"{made.label}/{made.extension}", made.extension, made.settings, made.state_dir, made.bak_dir, entries, style)
 
 
 def of_task(task: Task) -> Target | None:

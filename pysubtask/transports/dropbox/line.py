@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 import select
 import socket
 import struct
@@ -22,6 +21,7 @@ from ...common.errors import LONGEST_PAUSE, ConfigError
 from ...common.redact import know, secrets_of_url
 from ..meter import Meter
 from ..pace import Pace
+from ..proxy_url import quoted_login
 
 _HOST = "api.dropboxapi.com"
 _LOOK_SECS = 0.1
@@ -174,17 +174,6 @@ def make_session(proxy: str | None, ca_file: str | None) -> Any:
             remedy = "Name a file of certificates (PEM), or None."
             raise ConfigError("dropbox.CAFile", f"{ca_file}: {exc.strerror}", remedy) from exc
     return session
-
-
-def quoted_login(url: str) -> str:
-    """A proxy's URL in which no sign of user and password (all before the last @) can be taken for the end of them: ``#``, ``/``
-    and ``?`` are written as %23, %2F and %3F. What is written so already stays. Pure."""
-    scheme, slashes, rest = url.partition("://") if "://" in url else ("", "", url)
-    login, at, place = rest.rpartition("@")
-    if not at:
-        return url
-    words = [urllib.parse.quote(re.sub("%(?![0-9A-Fa-f]{2})", "%25", word), safe="%!$&'()*+,;=") for word in login.split(":", 1)]
-    return f"{scheme}{slashes}{':'.join(words)}@{place}"
 
 
 def _use(manager: Any, pool: type) -> Any:

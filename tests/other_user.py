@@ -1,8 +1,10 @@
 """A second user for tests that run as root: somebody who may do anything in his own folders."""
 
+import contextlib
 import os
 import tempfile
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -10,13 +12,12 @@ HIM = 12345
 needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="acts as another user too: needs root")
 
 
-def let_him_in(folder):
-    """Let him come as far as a folder of the test: those above it are closed to others by pytest."""
-    top = os.path.realpath(tempfile.gettempdir())
-    at = os.path.realpath(folder)
-    while at not in (top, os.sep):
-        os.chmod(at, os.stat(at).st_mode | 0o055)
-        at = os.path.dirname(at)
+@contextlib.contextmanager
+def open_folder():
+    """A new folder that he can come to. Those of pytest are closed to others, and closed again by each pytest that starts."""
+    with tempfile.TemporaryDirectory(prefix="other-user-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(os.path.realpath(folder))
 
 
 def give_him(*folders):

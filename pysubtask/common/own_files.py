@@ -23,6 +23,8 @@ MOST_BYTES = 16 * 1024 * 1024
 
 BY_DESCRIPTOR = os.open in os.supports_dir_fd and hasattr(os, "geteuid")
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_WAY = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+"""Of the folder above ours: to search it is enough."""
 _SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -83,7 +85,7 @@ def _kept_folder(path: str) -> int | None:
 
 def _walk(path: str, look: bool) -> int:
     head, parts = _split(path)
-    handle = os.open(head, _FOLDER)
+    handle = os.open(head, _WAY)
     try:
         for part in parts:
             deeper = _open_part(part, handle, path)
@@ -103,7 +105,7 @@ def make_folder(path: str) -> None:
         os.makedirs(path, 0o700, exist_ok=True)
         return
     head, parts = _split(path)
-    handle = os.open(head, _FOLDER)
+    handle = os.open(head, _WAY)
     try:
         for part in parts:
             made = _make_part(part, handle)

@@ -8,15 +8,20 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common import as_user
-from tests.other_user import HIM, let_him_in, needs_root
+from tests.other_user import HIM, needs_root, open_folder
 
 pytestmark = needs_root
 
 
 @pytest.fixture
+def tmp_path():
+    with open_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
 def his(tmp_path):
     """A folder of another user, with those above it open to him."""
-    let_him_in(tmp_path)
     folder = tmp_path / "his"
     folder.mkdir(mode=0o700)
     os.chown(folder, HIM, HIM)
@@ -38,7 +43,6 @@ def test_a_user_of_the_system_has_his_groups(tmp_path):
 
     user = pwd.getpwnam("daemon")
     folder = tmp_path / "open"
-    let_him_in(tmp_path)
     folder.mkdir()
     folder.chmod(0o777)
     as_user.run(user.pw_uid, lambda: (folder / "said").write_text(f"{os.getgid()} {sorted(os.getgroups())}") and None)

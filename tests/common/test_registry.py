@@ -9,7 +9,13 @@ import pytest
 from pysubtask.common import registry
 from pysubtask.common.own_files import NotOurs
 from pysubtask.common.registry import Record, announce, known, records
-from tests.other_user import HIM, needs_root
+from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
+
+
+@pytest.fixture
+def tmp_path():
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -73,6 +79,19 @@ def test_the_folder_itself_may_be_behind_the_users_own_link(place, record, tmp_p
     place.symlink_to(tmp_path / "elsewhere")
     announce(record)
     assert records() == [record] and len(os.listdir(tmp_path / "elsewhere")) == 1
+
+
+@needs_root
+def test_the_folder_above_need_not_be_readable(place, record, tmp_path):
+    place.mkdir(parents=True)
+    give_him(place, tmp_path / "data")
+    place.parent.chmod(0o711)
+
+    def announces():
+        announce(record)
+        assert known(record.state_dir) == record
+
+    as_him(announces)
 
 
 @needs_root

@@ -11,14 +11,19 @@ import pytest
 from pysubtask.common import own_files, requests
 from pysubtask.common.own_files import NotOurs
 from pysubtask.common.requests import Who, answer, reply_to, send, sweep, waiting, withdraw
-from tests.other_user import HIM, as_him, give_him, let_him_in, needs_root
+from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
 
 ME = Who("me", 1, "test")
 
 
 @pytest.fixture
+def tmp_path():
+    with open_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
 def state(tmp_path):
-    let_him_in(tmp_path)
     data = tmp_path / "data"
     data.mkdir()
     own_files.make_folder(str(data / ".pysubtask" / "main" / "ftp"))

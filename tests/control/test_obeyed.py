@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,22 @@ from pysubtask.common.errors import ConfigError
 from pysubtask.control import obeyed
 from pysubtask.control.config_file import load
 from pysubtask.control.doctor.source import load_python
+from pysubtask.control.first_config import write_new
 from pysubtask.control.problems import ConfigProblems
 from pysubtask.control.secrets import read_secret
 from pysubtask.master.destinations import plan
 from tests import harm
 from tests.control.station import command
-from tests.other_user import HIM, as_him, give_him, let_him_in, needs_root
+from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
 
 TOML = '[[watch]]\ndir = "data"\n[ftp]\nHost = "h"\nUser = "u"\n'
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="a system without users and modes")
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -140,7 +148,6 @@ def test_root_obeys_who_typed_sudo(place: Path, monkeypatch: pytest.MonkeyPatch)
 
 @needs_root
 def test_a_user_obeys_himself_and_root_and_nobody_else(place: Path):
-    let_him_in(place)
     path = place / "station.toml"
 
     def obeys():
@@ -196,6 +203,29 @@ def test_a_python_config_that_others_may_write_is_not_loaded(place: Path, monkey
     assert not (place / "ran").exists()
     place.chmod(0o755)
     assert load_python(word).sections.ftp.Host == "h" and (place / "ran").exists()
+
+
+def test_a_module_in_a_package_that_others_may_write_is_not_loaded(place: Path, monkeypatch: pytest.MonkeyPatch):
+    package = place / "obeyed_package"
+    package.mkdir()
+    package.chmod(0o755)
+    (package / "__init__.py").touch(0o644)
+    path = python(place).rename(package / "station_config.py")
+    monkeypatch.chdir(place)
+    monkeypatch.syspath_prepend(str(place))
+    path.chmod(0o666)
+    with pytest.raises(ConfigError, match="others may write it"):
+        load_python("obeyed_package.station_config")
+    assert not (place / "ran").exists()
+
+
+def test_init_makes_a_folder_that_is_obeyed_whatever_the_umask(place: Path):
+    before = os.umask(0)
+    try:
+        write_new(str(place / "pysubtask" / "station.toml"), TOML)
+    finally:
+        os.umask(before)
+    assert load(str(place / "pysubtask" / "station.toml"), {}).tasks
 
 
 @needs_root

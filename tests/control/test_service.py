@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from pysubtask.control.commands import service as service_module
 from pysubtask.control.config_file import load
 from pysubtask.control.unit import MADE_BY, Service, quoted, unit
 from tests.control.station import command
-from tests.other_user import let_him_in, needs_root
+from tests.other_user import needs_root, open_folder
 
 CONFIG = """
 [tasks.roof]
@@ -158,12 +159,11 @@ def test_it_is_printed(config: Path, tmp_path: Path):
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home() -> Iterator[Path]:
     """The home of another user."""
-    folder = tmp_path / "home"
-    folder.mkdir(mode=0o700)
-    let_him_in(tmp_path)
-    return folder
+    with open_folder() as folder:
+        (folder / "home").mkdir(mode=0o700)
+        yield folder / "home"
 
 
 def of_daemon(home: Path) -> Service:

@@ -7,9 +7,15 @@ import pytest
 from pysubtask.master import mover
 from pysubtask.master.mover import Mover, Old
 from tests.master.test_archive import Place
-from tests.other_user import HIM, as_him, give_him, let_him_in, needs_root
+from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
 
 DAY = "202611/11"
+
+
+@pytest.fixture
+def tmp_path():
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -50,7 +56,6 @@ def test_nothing_stays_open(one):
 @needs_root
 @pytest.mark.parametrize("part", ["archive", "archive/202611", "archive/202611/11"])
 def test_roots_archive_goes_through_no_link_of_the_user(one, roots, tmp_path, part):
-    let_him_in(tmp_path)
     evil = one.make("evil.sh")
     give_him(one.data)
 
@@ -69,7 +74,6 @@ def test_roots_archive_goes_through_no_link_of_the_user(one, roots, tmp_path, pa
 @needs_root
 def test_roots_archive_takes_nothing_from_behind_a_link_of_the_user(one, roots, tmp_path):
     """The watched folder itself becomes a link after it was looked at, or before."""
-    let_him_in(tmp_path)
     precious = roots / "old.conf"
     precious.write_text("x")
     os.utime(precious, (0, 0))
@@ -99,7 +103,6 @@ def test_only_files_of_this_user_or_of_the_folders_owner_are_moved(one, tmp_path
 @needs_root
 def test_a_users_archive_goes_through_no_link_of_another(one, tmp_path, roots):
     """A folder that a third user may write too."""
-    let_him_in(tmp_path)
     one.make("n.txt")
     give_him(one.data, roots)
     one.data.chmod(0o777)

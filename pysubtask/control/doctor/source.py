@@ -72,7 +72,9 @@ def load_python(word: str) -> Config:
         else:
             if os.getcwd() not in sys.path:
                 sys.path.insert(0, os.getcwd())
-            _check(importlib.util.find_spec(where.partition(".")[0]))
+            parts = where.split(".")
+            for count in range(len(parts)):  # to find a module its package is loaded
+                _check(importlib.util.find_spec(".".join(parts[: count + 1])))
             module = importlib.import_module(where)
     except ConfigError:
         raise

@@ -503,6 +503,7 @@ def test_what_dropbox_refuses_is_never_called_delivered(dropbox, box_station):
     one.wait_kind("delivered")
 
 
+@pytest.mark.slow
 def test_a_token_that_ends_is_replaced_and_a_revoked_one_holds_everything(dropbox, box_station):
     one = box_station
     one.write("a.csv", "3")

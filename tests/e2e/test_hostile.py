@@ -77,6 +77,7 @@ def is_never_held(station: Watched, count: int = 2) -> None:
     assert station.largest_kb() < MOST_KB
 
 
+@pytest.mark.slow
 @needs_sshd
 @pytest.mark.parametrize("behaviour", ["drip", "silent", "flood", "huge", "large", "nested", "banner", "stderr", "words"])
 def test_an_sftp_server_never_holds_the_child(behaviour: str, tmp_path: Path, watched: Any) -> None:
@@ -86,6 +87,7 @@ def test_an_sftp_server_never_holds_the_child(behaviour: str, tmp_path: Path, wa
         is_never_held(station)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("behaviour", "at"), [
     ("preliminary", "SIZE"), ("lines", "GREETING"), ("lines", "STOR END"), ("slow-lines", "SIZE"), ("drip", "STOR"),
     ("drip", "RNTO"), ("line", "FEAT"),

@@ -25,6 +25,11 @@ NO_DISK = os.makedev(250, 77)
 """A device that no mounted file system has."""
 
 
+def removed(folder: Path) -> None:
+    """Remove a folder in which a child may just be writing its page."""
+    wait_until(lambda: (shutil.rmtree(folder, ignore_errors=True), not folder.exists())[1], 40, f"the end of {folder}")
+
+
 class Site:
     """A master over entries below ``root``; nothing is made but what a test makes. ``server`` is where files must arrive."""
 
@@ -158,13 +163,13 @@ def test_a_folder_that_is_removed_and_made_anew_is_begun_anew(site, tmp_path):
     (tmp_path / "data" / "a.csv").write_text("1")
     one.master.start()
     one.arrives("a.csv", "1")
-    shutil.rmtree(tmp_path / "data")
+    removed(tmp_path / "data")
     wait_until(lambda: (one.master.check_pending_notifications(), "waits: there is no folder" in one.log())[1], 40, "what is told")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.csv").write_text("2")
     one.arrives("a.csv", "2")
     # At once, so that nobody has seen that it was away.
-    shutil.rmtree(tmp_path / "data")
+    removed(tmp_path / "data")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.csv").write_text("3")
     one.arrives("a.csv", "3")
@@ -234,7 +239,7 @@ def test_a_record_of_a_version_before_is_read_and_a_stale_one_goes(tmp_path, mon
     file.write_text(json.dumps(fields))
     (record,) = registry.records()
     assert record.device is None and record.folder == str(tmp_path / "data")
-    shutil.rmtree(tmp_path / "data")
+    removed(tmp_path / "data")
     assert [one.state_dir for one in registry.missing()] == [str(state)] and registry.records() == [], "it may come back"
     (tmp_path / "data" / ".pysubtask").mkdir(parents=True)
     assert registry.records() == registry.missing() == [] and not file.exists(), "somebody has removed the task"

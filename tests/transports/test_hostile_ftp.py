@@ -51,6 +51,7 @@ ENDLESS = ("preliminary", "preliminaries", "lines", "line", "nested", "slow-line
 PLACES = ("GREETING", "USER", "FEAT", "EPSV", "STOR", "STOR END", "SIZE", "MFMT", "RNFR", "RNTO", "MDTM")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behaviour", ENDLESS)
 @pytest.mark.parametrize("at", PLACES)
 def test_no_reply_is_waited_for_beyond_its_time(behaviour: str, at: str, tmp_path: Path) -> None:
@@ -77,6 +78,7 @@ def test_other_behaviours(behaviour: str, at: str, kind: type, tmp_path: Path) -
             assert server.dialled == 1, "the address in the reply is not looked at"
 
 
+@pytest.mark.slow
 def test_one_who_takes_no_data_is_not_waited_for_twice(tmp_path: Path) -> None:
     """After a time limit without a byte taken, the server's own word used to be waited for as long again."""
     with hostile_ftp_server("data-silent", "") as server:

@@ -25,7 +25,7 @@ def check_config(path: str, found: os.stat_result) -> None:
         return
     if found.st_uid not in owners():
         whose = _name(found.st_uid)
-        run = "".join(f" Or run: {line}" for line in advice.hand_over_config(path, _name(os.geteuid())))
+        run = "".join(f" If every line of it is your own, run: {line}" for line in advice.hand_over_config(path, _name(os.geteuid())))
         raise ConfigError(path, f"it belongs to another user ({whose}), whom {_name(os.geteuid())} does not obey",
                           f"Run this as {whose}.{run}")  # fmt: skip
     if not stat.S_ISREG(found.st_mode):

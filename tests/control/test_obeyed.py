@@ -130,7 +130,7 @@ def test_root_does_not_obey_another_user(place: Path):
     path = place / "station.toml"
     os.chown(path, HIM, HIM)
     said = refusal(path)
-    assert f"another user ({HIM})" in said and said.endswith(f"Or run: sudo chown -h root {path}")
+    assert f"another user ({HIM})" in said and said.endswith(f"If every line of it is your own, run: sudo chown -h root {path}")
     os.chown(path, 0, 0)
     os.chown(place, HIM, HIM)
     assert f"folder {place} belongs to another user" in refusal(path)

@@ -24,9 +24,9 @@ def check_config(path: str, found: os.stat_result) -> None:
     if not hasattr(os, "geteuid"):
         return
     if found.st_uid not in owners():
-        whose = _name(found.st_uid)
-        run = "".join(f" If every line of it is your own, run: {line}" for line in advice.hand_over_config(path, _name(os.geteuid())))
-        raise ConfigError(path, f"it belongs to another user ({whose}), whom {_name(os.geteuid())} does not obey",
+        whose, me = _name(found.st_uid), _name(os.geteuid())
+        run = "".join(f" If every line of it is your own, run: {line}" for line in advice.hand_over_config(path, me))
+        raise ConfigError(path, f"it belongs to another user ({whose}), whom {me} does not obey",
                           f"Run this as {whose}.{run}")  # fmt: skip
     if not stat.S_ISREG(found.st_mode):
         return  # a pipe of a shell, mostly: it has no folder

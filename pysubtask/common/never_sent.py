@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from .entries import Entry, watched_folders
 from .other_configs import OtherConfigs
 from .own_names import LOG, is_compiled, why_in_folder
+from .place import real_path
 from .private_files import PrivateFiles
 
 _FRESH_SECS = 1.0
@@ -42,7 +43,7 @@ class NeverSent:
         self._by_folder: dict[str, dict[str, str]] = {}
         self._modules: dict[str, dict[str, str]] = {}
         for path, why in self.files.items():
-            for form in dict.fromkeys((path, os.path.realpath(path))):
+            for form in dict.fromkeys((path, real_path(path))):
                 self._put(form, why)
         self._folders: dict[str, str] = {}
         self._numbers: frozenset[int] = frozenset()
@@ -62,7 +63,7 @@ class NeverSent:
 
     def _put(self, path: str, why: str) -> None:
         folder, name = os.path.split(path)
-        for form in dict.fromkeys((folder, os.path.realpath(folder))):
+        for form in dict.fromkeys((folder, real_path(folder))):
             self._by_folder.setdefault(form, {})[name] = why
             if name.endswith(".py"):
                 self._modules.setdefault(os.path.join(form, _CACHE), {})[name] = why
@@ -99,7 +100,7 @@ class NeverSent:
     def why_named(self, path: str) -> str:
         """Why an entry may not name this file: as :meth:`why` and :meth:`why_same`, for a file whose name says nothing. A log may
         be named."""
-        real = os.path.realpath(path)
+        real = real_path(path)
         for form in (path, real):
             found = self._by_name(form)
             if found and found != LOG:
@@ -147,7 +148,7 @@ class NeverSent:
         if folder not in self._folders:
             if len(self._folders) >= _MOST_FOLDERS:
                 self._folders.clear()
-            self._folders[folder] = os.path.realpath(folder)
+            self._folders[folder] = real_path(folder)
         return self._folders[folder]
 
 

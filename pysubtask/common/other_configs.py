@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from .place import real_path
+
 CONFIG = "a config of pysubtask"
 _ENDING = ".toml"
 _LARGEST = 256 * 1024  # bytes; a larger file is no config
@@ -109,7 +111,7 @@ class OtherConfigs:
         timer: Callable[[], float] = time.monotonic,
         work: Callable[[], float] = time.thread_time,
     ) -> None:
-        self._roots = tuple(dict.fromkeys(os.path.realpath(root) for root in roots))
+        self._roots = tuple(dict.fromkeys(real_path(root) for root in roots))
         self._most_secs = most_secs
         self._timer = timer
         self._work = work
@@ -200,9 +202,9 @@ class OtherConfigs:
                         files.setdefault(path, why)
         by_folder: dict[str, dict[str, str]] = {}
         for path, why in files.items():
-            for form in dict.fromkeys((path, os.path.realpath(path))):
+            for form in dict.fromkeys((path, real_path(path))):
                 head, name = os.path.split(form)
-                by_folder.setdefault(os.path.realpath(head), {})[name] = why
+                by_folder.setdefault(real_path(head), {})[name] = why
         self._files, self._by_folder = files, by_folder
 
 

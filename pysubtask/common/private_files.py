@@ -62,7 +62,7 @@ class PrivateFiles:
         entry = next((entry for entry in self._dirs if path.startswith(os.path.join(entry.path, ""))), None)
         if entry is not None and any(_names(pattern, below(entry, path), found) for pattern in entry.include):
             return ""
-        return f"private by its name ({found}); an include with this name sends it all the same"
+        return f"private by its name ({found}): only a 'file' entry for it, or an 'include' that names it, sends it"
 
 
 def _names(pattern: str, relative: str, found: str) -> bool:

@@ -176,7 +176,8 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
         patch.setattr(certificate, "look", lambda *_, problem=problem: certificate.Shown("AA", ("a",), "", problem, "?"))
         found.append(asyncio.run(look._certificate(LoginRefused("certificate"))))
     patch.undo()
-    hidden = examine._Look(target(tmp_path)._replace(hidden=("Password",)), examine.Times(), 0.0, None, {}.get, False)
+    secret = target(tmp_path)._replace(hidden=("Password",), task_config=str(tmp_path / "st.toml"))
+    hidden = examine._Look(secret, examine.Times(), 0.0, None, {}.get, False)
     found += asyncio.run(_of_hidden(hidden, patch))
     found += asyncio.run(_of_a_clock())
     return found

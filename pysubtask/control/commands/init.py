@@ -105,11 +105,11 @@ def _template(file: str | None, path: str | None, full: bool) -> int:
         say(make().removesuffix("\n").split("\n"))
         return OK
     first_config.write_new(path, make(shlex.quote(path)))
-    shown, word = _shown(path, file), _word(path, file)
+    shown = _shown(path, file)
     say([f"Written: {path}"])
     click.echo("Fill in the two lines marked with <== (the folder, and the server), then:")
     say([f"  pysubtask check{shown}    is the config right, and what would be sent"])
-    say([f"  pysubtask doctor {word}   does the way to the server work"])
+    say([f"  pysubtask doctor{shown}   does the way to the server work"])
     say([f"  pysubtask run{shown}      send, and go on sending"])
     return OK
 
@@ -122,12 +122,7 @@ def _shown(path: str, file: str | None) -> str:
                 return ""
         except CommandError:
             pass
-    return f" {_word(path, file)}"
-
-
-def _word(path: str, file: str | None) -> str:
-    """The config as a word of a command, as it was given where that leads to it. (The doctor looks for none by itself.)"""
-    return shlex.quote(file if file is not None and os.path.abspath(file) == path else path)
+    return f" {shlex.quote(file if file is not None and os.path.abspath(file) == path else path)}"
 
 
 # ---- how to log in
@@ -209,7 +204,7 @@ def _go_on(made: Files, file: str | None, *, examine: bool) -> int:
     if status != OK:
         kept = f" (The password is the first line of {plain(made.secret)}.)" if made.secret is not None else ""
         say([f"The config stays. Mend what is said above, then:{kept}"])
-        say([f"  pysubtask doctor {_word(made.config, file)}   once more", f"  pysubtask run{shown}   send, and go on sending"])
+        say([f"  pysubtask doctor{shown}   once more", f"  pysubtask run{shown}   send, and go on sending"])
         return FAILED
     words = [*([made.config] if shown else []), "--install", *_service_name(made.config, bool(shown))]
     steps = [(f"run{shown}", "send, and go on sending, until Ctrl-C"), ("status", "from another terminal: what was sent")]

@@ -110,7 +110,7 @@ class _Look:
         if self._target.hidden:
             names = ", ".join(self._target.hidden)
             yield Finding("login", SKIP, f"not tried: {names} is set, but kept from everybody who looks", "secret-hidden",
-                          Remedy(commands=("pysubtask doctor CONFIG",), words="With the config, all of it can be tried."))
+                          with_config(self._target))
             return
         async with aclosing(self._log_in()) as findings:
             async for finding in findings:
@@ -371,6 +371,14 @@ class _Look:
         return fail("TLS", "certificate-untrusted", f"nobody this machine trusts vouches for the server's certificate "
                                                     f"({shown.words}; it is "
                     f"for {names})", pin, ("CAFile", "/path/of/its/authority.pem"), words=sure)
+
+
+def with_config(target: Target) -> Remedy:
+    """How to have all of a task looked at that is known by what its child has left."""
+    if target.task_config:
+        command = f"pysubtask doctor {advice.word(target.task_config)}"
+        return Remedy(commands=(command,), words="With the config, all of it can be tried.")
+    return Remedy(words="An app has its config: 'pysubtask doctor' with that Python file, or module:name, can try all of it.")
 
 
 def _settings_for(kind: str, port: int, tls: bool = False) -> list[tuple[str, Any]]:

@@ -45,12 +45,14 @@ def look(targets: Iterable[Target], *, read: Read = read, wall: Callable[[], flo
                           commands=[advice.SET_CLOCK],
                           words="Certificates look not yet valid, and files get wrong times."))
     found += processes(read)
-    entries = next((target.entries for target in targets if target.entries is not None), None)
-    if entries is None:
+    known = [target.entries for target in targets if target.entries is not None]
+    entries = list(dict.fromkeys(entry for some in known for entry in some))
+    if any(target.remembered for target in targets):
+        found.append(Finding("watch paths", SKIP, "what is watched stands in the config, which was not read", "config-not-read"))
+    elif not known:
         found.append(Finding("watch paths", SKIP, "the config names none: they are the app's own"))
     else:
-        for entry in entries:
-            found.append(watch_path(entry))
+        found += [watch_path(entry) for entry in entries]
         found += inotify(entries, read)
     for target in targets:
         found += [*config_file(target), state_folder(target), *free_disk(target, disk)]

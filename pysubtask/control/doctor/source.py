@@ -34,6 +34,10 @@ class Target(NamedTuple):
     hidden: tuple[str, ...] = ()
     config_file: str | None = None
     """The Python file that the settings are from, where they are."""
+    remembered: bool = False
+    """Whether the settings are those that its child has left, and not read from a config."""
+    task_config: str = ""
+    """For such a one: the config that its child was started from, '' for an app's own."""
 
     @property
     def transport(self) -> str:
@@ -126,8 +130,9 @@ def of_task(task: Task) -> Target | None:
     settings.update(dict.fromkeys(hidden))
     folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(task.state_dir))))
     bak = settings.get("BakToFolder")
-    return Target(task.label, task.extension, settings, task.state_dir, os.path.join(folder, bak) if bak else None, None, "python",
-                  hidden)
+    style = "toml" if task.config_file.endswith(".toml") else "python"
+    return Target(task.label, task.extension, settings, task.state_dir, os.path.join(folder, bak) if bak else None, None, style,
+                  hidden, remembered=True, task_config=task.config_file)
 
 
 def as_sections(target: Target) -> SimpleNamespace:

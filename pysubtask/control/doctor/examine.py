@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from ...common import advice
+from ...common import address, advice
 from ...common.errors import ConfigError, LoginRefused, PysubtaskError, TransportLost
 from ...transports import TRANSPORTS
 from ...transports.ssh_login import AnotherKey
-from . import certificate, login_files, network, prepare
+from . import certificate, in_url, login_files, network, prepare
 from .bbr import Read, read
 from .causes import dropbox_finding, login_finding
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, port_of, warn
@@ -59,7 +59,7 @@ async def examine(target: Target, times: Times | None = None, resolve: Resolve =
                 yield fail("time", "too-slow", f"the look was not over after {times.everything:g} s: server or link are slow",
                            words="Try again; what was found so far stands above.")
                 return
-            yield finding
+            yield in_url.remedied(finding, target.host)
 
 
 class _Look:
@@ -134,7 +134,7 @@ class _Look:
                         words="Plug in, or have the modem or wireless up; pysubtask sends by itself what has gathered.")
         if exc.cause == "name-unknown":
             key = "Proxy" if self._target.section == "dropbox" else "Host"
-            return fail("name", "name-unknown", str(exc), (key, "the right name or address"), commands=[by_hand],
+            return fail("name", "name-unknown", str(exc), (key, in_url.RIGHT_NAME), commands=[by_hand],
                         words="It is misspelt, or only known in another network.")
         return fail("name", "no-name-service", str(exc), commands=[by_hand, "cat /etc/resolv.conf"],
                     words="The network is there, its name servers are not: check DNS, or set Host to the server's address.")
@@ -151,8 +151,8 @@ class _Look:
     async def _no_answer(self, exc: NoAnswer) -> Finding:
         settings: tuple[tuple[str, Any], ...] = ()
         words = {
-            "port-closed": "The server program does not run, or the port is another one.",
-            "port-filtered": "Check the server's power and address, and every firewall on the way for this port.",
+            "port-closed": "Is the server up? Its program does not run now, or the port is another one.",
+            "port-filtered": "Is the server up? Check its power and address, and every firewall on the way for this port.",
             "no-route": "Check the network here: 'ip route' must have a default or one to the server's network.",
         }[exc.cause]
         if exc.cause != "no-route" and self._target.section == "ftp":
@@ -160,9 +160,9 @@ class _Look:
             if found is not None:
                 port, heard = found
                 settings = tuple(_settings_for(heard.kind, port))
-                words = f"But port {port} of it speaks {heard.kind}."
+                words += f" Only if that is what you were told to use: port {port} of it speaks {heard.kind}."
         if not settings and exc.cause == "port-closed":
-            settings = (("HostPort", "the right port"),) if self._target.section == "ftp" else (("Proxy", None),)
+            settings = (("HostPort", in_url.RIGHT_PORT),) if self._target.section == "ftp" else (("Proxy", None),)
         host, port = advice.word(self._place.host), self._place.port
         return fail("port", exc.cause, str(exc), *settings, commands=[f"nc -vz -w 5 {host} {port}"], words=words)
 
@@ -206,12 +206,15 @@ class _Look:
         implicit = self._settings.get("UseTLS") == "implicit"
         wanted = "SFTP (ssh)" if self._target.transport != "ftp" else "FTP within TLS" if implicit else "FTP"
         port, said = self._place.port, f": {heard.words!r}" if heard.words else ""
-        settings = [pair for pair in _settings_for(heard.kind, port, tls) if self._settings.get(pair[0], pair) != pair[1]]
+        by_url = address.is_address(self._target.host)
+        settings = [pair for pair in _settings_for(heard.kind, port, tls)
+                    if by_url or self._settings.get(pair[0], pair) != pair[1]]  # fmt: skip
         if heard.kind in (network.SSH, network.FTP, network.TLS):
             name = {network.SSH: "SFTP (ssh)", network.FTP: "FTP", network.TLS: "FTP within TLS (implicit)"}[heard.kind]
             return fail("protocol", "wrong-protocol", f"port {port} speaks {name}, and the config asks for "
                                                       f"{wanted}{said}", *settings,
-                        words="All of this, or set HostPort to the port of the other protocol.")
+                        words="Write this, or in the URL the port of the other protocol." if by_url else
+                        "All of this, or set HostPort to the port of the other protocol.")
         if heard.kind == network.FTP_CROWDED:
             return fail("protocol", "server-full", f"the server takes no more connections{said}", ("Connections", 1),
                         words="End other programs that are logged in there, or have its limit raised.")

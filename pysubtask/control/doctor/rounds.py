@@ -9,14 +9,14 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from ...common import advice, limits
-from ...common.errors import ConfigError
+from ...common.errors import ConfigError, PysubtaskError
 from .. import tasks
 from ..config_file import find_files, load
 from ..exits import NO_TASK, CommandError
 from . import bbr, local, network
 from .examine import Times, examine
 from .finding import FAIL, Finding, fail
-from .source import Target, load_python, of_config, of_plan, of_task
+from .source import Target, load_python, of_config, of_task, of_task_config
 
 Tell = Callable[[str, Finding, str, str], None]
 """Told of a finding: its group, itself, the section of the config and how that writes a setting."""
@@ -29,7 +29,7 @@ def of_word(word: str) -> tuple[list[Target], list[str]]:
     if not word.endswith(".toml") and not os.path.isdir(word):
         return of_config(load_python(word)), []
     config = load(word, os.environ)
-    return [of_plan(plan, list(task.entries), "toml") for task in config.tasks for plan in task.plans], list(config.notes)
+    return [target for task in config.tasks for target in of_task_config(task)], list(config.notes)
 
 
 class Meant(NamedTuple):
@@ -51,7 +51,7 @@ def meant(word: str | None) -> Meant:
     except CommandError as exc:
         return _known(str(exc))
     config = load(None, os.environ)
-    found = [of_plan(plan, list(task.entries), "toml") for task in config.tasks for plan in task.plans]
+    found = [target for task in config.tasks for target in of_task_config(task)]
     here = {os.path.realpath(target.state_dir) for target in found}
     read = {os.path.realpath(file) for file in files}
     others = [task for task in tasks.known() if os.path.realpath(task.state_dir) not in here
@@ -63,12 +63,23 @@ def _known(no_config: str) -> Meant:
     """The tasks that are known, by what their children have left."""
     every = tasks.known()
     found = [(task, of_task(task)) for task in every]
-    looked_at = [target for _, target in found if target is not None]
+    looked_at = [target._replace(host=_host_of(target)) for _, target in found if target is not None]
     if not looked_at:
         raise CommandError(f"{no_config} No task is known here either that could be looked at. For an app, or a config that is "
                            "elsewhere: pysubtask doctor CONFIG", NO_TASK)  # fmt: skip
     notes = ["There is no config where 'pysubtask run' looks for one; these are the tasks that ran here."]
     return Meant(looked_at, notes, _with_their_configs([task for task, target in found if target is None]))
+
+
+def _host_of(target: Target) -> str:
+    """How the config of a known task writes its server, where that can be read now; else ''."""
+    if not target.task_config.endswith(".toml"):
+        return ""
+    try:
+        every = [one for task in load(target.task_config, os.environ).tasks for one in of_task_config(task)]
+    except (PysubtaskError, OSError):
+        return ""
+    return next((one.host for one in every if os.path.realpath(one.state_dir) == os.path.realpath(target.state_dir)), "")
 
 
 def _with_their_configs(left_out: Sequence[tasks.Task]) -> list[str]:

@@ -10,10 +10,11 @@ import sys
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from ...common.config import MASK
+from ...common.config import MASK, resolve
 from ...common.entries import Entry, first_folder, read_entries
 from ...common.errors import ConfigError
 from ...master.destinations import Plan, check_config, plan, switched_on
+from ..config_task import TaskConfig
 from ..tasks import Task
 
 _ENTRIES = "watchfilesdirs"
@@ -38,6 +39,8 @@ class Target(NamedTuple):
     """Whether the settings are those that its child has left, and not read from a config."""
     task_config: str = ""
     """For such a one: the config that its child was started from, '' for an app's own."""
+    host: str = ""
+    """``Host`` as the config has it: it may be a URL, which ``settings`` have in parts. '' where that is not known."""
 
     @property
     def transport(self) -> str:
@@ -109,7 +112,21 @@ def of_config(config: Config) -> list[Target]:
     entries = None if config.watch is None else read_entries(config.watch, cwd=config.folder)
     folder = first_folder(entries) if entries else config.folder
     plans = [plan(name, _MODULES[name], sections, folder) for name in switched_on(sections)]
-    return [of_plan(made, entries, config.style)._replace(config_file=config.file) for made in plans]
+    host = host_in(sections)
+    return [of_plan(made, entries, config.style)._replace(config_file=config.file, host=host) for made in plans]
+
+
+def of_task_config(task: TaskConfig) -> list[Target]:
+    """The destinations of a task of a config file."""
+    host = host_in(task.config)
+    return [of_plan(made, list(task.entries), "toml")._replace(host=host) for made in task.plans]
+
+
+def host_in(sections: Any) -> str:
+    """``ftp.Host`` as it is written in a config."""
+    from ... import defaults_config
+
+    return str(resolve(defaults_config.SETTINGS, defaults_config, sections, "ftp")["Host"])
 
 
 def of_plan(made: Plan, entries: list[Entry] | None, style: str) -> Target:

@@ -43,6 +43,8 @@ def _in_command(words: list[str], made: str) -> str:
     if name in ("chown", "chmod", "chgrp"):
         return _in_change(name, options, plain[1:], plain[:1], made)
     if name == "mkdir":
+        if rest[:2] == ["-m", "700"]:
+            options, plain = [], [os.path.expanduser(path) for path in rest[2:]]
         if options or len(plain) != 1:
             return "folders above"
         return "it guesses" if os.path.lexists(plain[0]) or not os.path.isdir(os.path.dirname(plain[0])) else ""

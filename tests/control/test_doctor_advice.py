@@ -152,6 +152,7 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
         (LoginRefused("the login works, but the server offers no SFTP to it"), {}), (TransportLost("it ended"), {}),
         (ConfigError("ftp.Host", "wrong", "Mend it."), {}),
     )]  # fmt: skip
+    found += [causes.login_finding(LoginRefused(said), one, missing_key=f"/{BAD}/id_ed25519") for said in (denied, words)]
     for said in ("the token has expired", "the app may not do this", "no"):
         found.append(causes.dropbox_finding(LoginRefused(said)))
     for said in ("server said: Permission denied", "server said: '553 Could not create file.'", "read-only"):

@@ -303,7 +303,8 @@ class _Look:
         if isinstance(exc, ImportError):
             return fail("login", "library-missing", f"{exc.name} is not installed",
                         commands=[advice.install(TRANSPORTS[self._target.transport][1])])
-        return dropbox_finding(exc) if self._target.section == "dropbox" else login_finding(exc, self._settings)
+        return dropbox_finding(exc) if self._target.section == "dropbox" else login_finding(
+            exc, self._settings, missing_key=self._place.missing_key)
 
     async def _host_key(self, exc: Exception) -> Finding:
         said = str(exc)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common import address
-from pysubtask.control.doctor import in_url
+from pysubtask.common.remedy import in_words_of
+from pysubtask.control.doctor import in_secret_file, in_url
 from pysubtask.control.doctor.examine import examine
 from pysubtask.control.doctor.finding import fail, remedy_lines
 from pysubtask.control.doctor.rounds import of_word
@@ -123,3 +124,34 @@ async def in_network(port):
 
     sock, _ = await network.connect([(socket.AF_INET, ("127.0.0.1", port))], 1.0)
     return await network.hear(sock, 1.0)
+
+
+def test_a_refused_password_is_looked_for_where_the_config_has_it(tmp_path):
+    with ftp_server(tmp_path / "files") as server:
+        (tmp_path / "data").mkdir()
+        secret = tmp_path / "station.password"
+        secret.write_text("wrong\n")
+        secret.chmod(0o600)
+        config = tmp_path / "station.toml"
+        config.write_text(f'[ftp]\nHost = "ftp://me@127.0.0.1:{server.port}/in"\nPasswordFile = "station.password"\n'
+                          '[[watch]]\ndir = "data"\n')
+        found = diagnose(config)
+        assert found.cause == "password-refused"
+        assert f"the user name in Host and the password in the first line of {secret} (PasswordFile)" in found.remedy.words
+        config.write_text(config.read_text().replace("me@", "").replace("[ftp]", '[ftp]\nUser = "me"'))
+        assert f"Check User and the password in the first line of {secret}" in diagnose(config).remedy.words
+
+
+def test_a_secret_in_a_file_gets_no_second_place():
+    finding = fail("login", "x", "y", ("RefreshToken", "..."), ("AccessToken", None), words="All of it.")
+    found = in_secret_file.remedied(finding, {"RefreshToken": "/srv/box.token"})
+    assert found.remedy.settings == (("AccessToken", None),)
+    assert found.remedy.words == "All of it. It belongs into the first line of /srv/box.token (RefreshTokenFile)."
+    found = in_secret_file.remedied(fail("login", "x", "y", ("KeyFile", "k"), ("Password", None)), {"Password": "/p"})
+    assert remedy_lines(found, "ftp", "toml")[1] == "in the config:  remove the line PasswordFile from [ftp]"
+    assert in_secret_file.remedied(finding, {"Password": "/p"}) == finding
+
+
+@pytest.mark.parametrize("said", ["Check ftp.User and ftp.Password, and the account", "Check User, KeyFile or Password, and it"])
+def test_a_log_names_the_file_that_may_hold_the_password(said):
+    assert "PasswordFile" in in_words_of("/srv/st.toml", said) and in_words_of("", said) == said

@@ -16,7 +16,7 @@ from ...common import address, advice
 from ...common.errors import ConfigError, LoginRefused, PysubtaskError, TransportLost
 from ...transports import TRANSPORTS
 from ...transports.ssh_login import AnotherKey
-from . import certificate, in_url, login_files, network, prepare
+from . import certificate, in_secret_file, in_url, login_files, network, prepare
 from .bbr import Read, read
 from .causes import dropbox_finding, login_finding
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, port_of, warn
@@ -59,7 +59,7 @@ async def examine(target: Target, times: Times | None = None, resolve: Resolve =
                 yield fail("time", "too-slow", f"the look was not over after {times.everything:g} s: server or link are slow",
                            words="Try again; what was found so far stands above.")
                 return
-            yield in_url.remedied(finding, target.host)
+            yield in_url.remedied(in_secret_file.remedied(finding, target.secret_files), target.host)
 
 
 class _Look:
@@ -304,7 +304,7 @@ class _Look:
             return fail("login", "library-missing", f"{exc.name} is not installed",
                         commands=[advice.install(TRANSPORTS[self._target.transport][1])])
         return dropbox_finding(exc) if self._target.section == "dropbox" else login_finding(
-            exc, self._settings, missing_key=self._place.missing_key)
+            exc, self._settings, missing_key=self._place.missing_key, named=self._target.login_words)
 
     async def _host_key(self, exc: Exception) -> Finding:
         said = str(exc)

@@ -7,9 +7,11 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from ...common import address
 from ...common.config import MASK, resolve
 from ...common.entries import Entry, first_folder, read_entries
 from ...common.errors import ConfigError
@@ -41,6 +43,8 @@ class Target(NamedTuple):
     """For such a one: the config that its child was started from, '' for an app's own."""
     host: str = ""
     """``Host`` as the config has it: it may be a URL, which ``settings`` have in parts. '' where that is not known."""
+    secret_files: Mapping[str, str] = {}
+    """The files that hold secrets: ``Password`` -> path."""
 
     @property
     def transport(self) -> str:
@@ -48,6 +52,15 @@ class Target(NamedTuple):
         if self.section != "ftp":
             return self.section
         return str(self.settings.get("SFTPLibrary") or "sftp") if self.settings.get("UseSFTP", True) else "ftp"
+
+    @property
+    def login_words(self) -> tuple[str, str]:
+        """How the config calls the user and the password."""
+        before = "" if self.style == "toml" else "ftp."
+        in_url = address.is_address(self.host) and "@" in self.host
+        path = self.secret_files.get("Password")
+        password = f"the password in the first line of {path} (PasswordFile)" if path else f"{before}Password"
+        return f"the user name in {before}Host" if in_url else f"{before}User", password
 
     def __repr__(self) -> str:
         return f"Target({self.label!r})"
@@ -119,7 +132,9 @@ def of_config(config: Config) -> list[Target]:
 def of_task_config(task: TaskConfig) -> list[Target]:
     """The destinations of a task of a config file."""
     host = host_in(task.config)
-    return [of_plan(made, list(task.entries), "toml")._replace(host=host) for made in task.plans]
+    return [of_plan(made, list(task.entries), "toml")._replace(host=host, secret_files={
+        name.partition(".")[2]: path for name, path in task.secret_files.items() if name.startswith(f"{made.extension}.")})
+        for made in task.plans]  # fmt: skip
 
 
 def host_in(sections: Any) -> str:

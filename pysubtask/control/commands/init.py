@@ -115,6 +115,10 @@ def _sorted_out(words: Sequence[str]) -> tuple[str | None, str | None, list[str]
     if len(urls) > 1:
         raise CommandError("Two URLs are given. Name one; for several servers make a config for each.", USAGE)
     rest = [word for word in words if word not in urls]
+    for word in rest:
+        if not urls and "@" in word and "/" not in word and not os.path.lexists(word):
+            raise CommandError(f"{word!r} names a server and no folder. Write {word}: with a colon and the folder behind it, "
+                               f"as scp takes it, or sftp://{word}.", USAGE)  # fmt: skip
     named = [word for word in rest if word == "-" or word.endswith(".toml")]
     if len(named) > 1:
         raise CommandError(f"Two configs are named: {named[0]} and {named[1]}. Name one.", USAGE)

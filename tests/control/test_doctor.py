@@ -484,6 +484,27 @@ def test_renames_that_are_refused_and_that_cannot_replace(tmp_path):
         assert server.names() == set()
 
 
+@pytest.mark.parametrize("name", [
+    pytest.param("openssh", marks=needs_sshd), pytest.param("vsftpd", marks=needs_vsftpd), "pyftpdlib",
+])  # fmt: skip
+def test_a_mistyped_folder_of_the_server_is_named_with_the_one_that_was_meant(worlds, name, tmp_path):
+    server = getattr(worlds, name)
+    place = server.files if hasattr(server, "files") else server.root
+    (place / "web" / "public_html").mkdir(parents=True, exist_ok=True)
+    (place / "web" / "station6").mkdir(exist_ok=True)
+
+    def folder(path):
+        found = diagnose(server.settings(HostPath=path), tmp_path)
+        assert failures(found) == [], found
+        return next(finding for finding in found if finding.check == "folder")
+
+    found = folder("web/public_hmtl/today")
+    assert (found.state, found.cause) == ("warn", "folder-mistyped") and "did you mean 'web/public_html/today'?" in found.text
+    assert found.remedy.settings == (("HostPath", "web/public_html/today"),)
+    # Another number is another station, and what is like nothing is new.
+    assert [folder(path).state for path in ("web/station7", "web/pictures", "web/public_html")] == ["note", "note", "ok"]
+
+
 def test_a_wrong_ftp_password(worlds, tmp_path):
     found = diagnose(worlds.pyftpdlib.settings(Password="secret word"), tmp_path)
     names(found, "password-refused", "ftp.Password")

@@ -68,6 +68,20 @@ def test_this_machine(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "file"]  # and nothing was left
 
 
+def test_a_mistyped_file_is_named_with_the_one_that_was_meant(tmp_path):
+    for name in ("weather.csv", "day-01.csv", "north.csv", "camera"):
+        (tmp_path / name).touch()
+
+    def told(*names):
+        [*found] = [one for one in local.look([here(tmp_path, [{"file": name} for name in names])]) if one.check == "watch path"]
+        return found[0]
+
+    found = told("wether.csv")
+    assert (found.state, found.cause) == ("warn", "watch-path-mistyped") and "did you mean weather.csv?" in found.text
+    # Another day's file, one that another entry names, and one like nothing that is there.
+    assert [told(*names).state for names in (["day-02.csv"], ["norht.csv", "north.csv"], ["log.txt"])] == ["note"] * 3
+
+
 def test_words_that_no_server_here_says():
     said = "a.csv: storing it: server said: '522 SSL connection failed: session reuse required' (the data connection failed)"
     assert causes.file_finding("write", TransportLost(said), {"UseSFTP": False}, "in").cause == "session-reuse"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import platform
 import re
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from importlib import metadata
 from typing import Any
 
@@ -21,6 +22,7 @@ from ...common import advice, limits
 from ...common.config import is_secret
 from ...common.entries import Entry
 from ...common.program import for_others
+from . import mistyped
 from .bbr import Read, read
 from .finding import NOTE, SKIP, Finding, fail, ok, size, warn
 from .source import Target
@@ -52,7 +54,8 @@ def look(targets: Iterable[Target], *, read: Read = read, wall: Callable[[], flo
     elif not known:
         found.append(Finding("watch paths", SKIP, "the config names none: they are the app's own"))
     else:
-        found += [watch_path(entry) for entry in entries]
+        named = {entry.path for entry in entries}
+        found += [watch_path(entry, named) for entry in entries]
         found += inotify(entries, read)
     for target in targets:
         found += [*config_file(target), state_folder(target), *free_disk(target, disk)]
@@ -119,8 +122,9 @@ def versions() -> Finding:
     return ok("versions", ", ".join(words))
 
 
-def watch_path(entry: Entry) -> Finding:
-    """Whether what is to be watched is there and can be read."""
+def watch_path(entry: Entry, named: Container[str] = ()) -> Finding:
+    """Whether what is to be watched is there and can be read. ``named``: the paths of all entries: none of them is a slip for
+    another."""
     path = entry.path
     folder = watched(entry)
     if not os.path.isdir(folder):
@@ -133,6 +137,10 @@ def watch_path(entry: Entry) -> Finding:
                     "are files beside the data", commands=[advice.look_at(folder)],
                     words=_whose(folder, "write there"))
     if entry.kind == "file" and not os.path.exists(path):
+        near = mistyped.meant(os.path.basename(path), [one for one in _files_in(folder) if os.path.join(folder, one) not in named])
+        if near:
+            return warn("watch path", "watch-path-mistyped", f"{path} is not there; did you mean {near}?",
+                        words="Mend the name in the watch entries. Where it is right, it is sent when it comes.")
         return Finding("watch path", NOTE, f"{path} is not there yet")
     return ok("watch path", path)
 
@@ -167,6 +175,14 @@ def _missing(folder: str) -> Finding:
 def _folders_in(folder: str) -> list[str]:
     try:
         return sorted(item.name for item in os.scandir(folder) if item.is_dir() and not item.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _files_in(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder) as found:
+            return sorted(item.name for item in itertools.islice(found, _MOST_FOLDERS) if not item.name.startswith("."))
     except OSError:
         return []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
 import platform
 import re
@@ -138,7 +137,7 @@ def watch_path(entry: Entry, named: Container[str] = ()) -> Finding:
                     "are files beside the data", commands=[advice.look_at(folder)],
                     words=_whose(folder, "write there"))
     if entry.kind == "file" and not os.path.exists(path):
-        near = mistyped.meant(os.path.basename(path), [one for one in _files_in(folder) if os.path.join(folder, one) not in named])
+        near = mistyped.near_file(path, named)
         if near:
             return warn("watch path", "watch-path-mistyped", f"{path} is not there; did you mean {near}?",
                         words="Mend the name in the watch entries. Where it is right, it is sent when it comes.")
@@ -197,14 +196,6 @@ def _missing(folder: str) -> Finding:
 def _folders_in(folder: str) -> list[str]:
     try:
         return sorted(item.name for item in os.scandir(folder) if item.is_dir() and not item.name.startswith("."))
-    except OSError:
-        return []
-
-
-def _files_in(folder: str) -> list[str]:
-    try:
-        with os.scandir(folder) as found:
-            return sorted(item.name for item in itertools.islice(found, _MOST_FOLDERS) if not item.name.startswith("."))
     except OSError:
         return []
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ..common.events import FILE as EVENTS_FILE
 from ..common.events import Tail, utc
 from ..common.process import is_alive
+from ..common.read_from import told
 from ..common.remedy import says_more
 from ..common.status import FILE as STATUS_FILE
 from . import why as reasons
@@ -58,6 +59,8 @@ def glance(task: Task, now: float, name: str = "") -> Glance:
     )
     more = says_more(str((page or {}).get("config_file") or ""))
     remedy = reasons.remedy(page or {}, pid=pid, queue=queue, more=more)
+    if pid is not None and (page or {}).get("state") in ("held", "waiting"):
+        remedy = reasons.first(told(task.state_dir, task.config_file), remedy)
     return Glance(name or task.label, task.destination, page or {}, pid, last_sign, now, queue, sentence, frozen, remedy)
 
 

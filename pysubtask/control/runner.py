@@ -21,6 +21,7 @@ from . import opening
 from .changes import Changes, compare
 from .config_task import TaskConfig
 from .exits import FAILED, LOCKED, OK, CommandError
+from .reloading import ANSWER_SECS, Reload, labels
 from .running import RUN_LOCK, RunningTask, task_folder
 from .sd_notify import Notifier
 from .signals import Signals
@@ -28,24 +29,11 @@ from .signals import Signals
 RELOAD = "reload"
 TICK_SECS = 0.5
 _STATUS_SECS = 2.0
-_ANSWER_SECS = 15.0
 _AGAIN_SECS = 10.0
 _FORMER_SECS = 60.0
 """So long an order is still found where a task has just been taken out of the config."""
 _INTERRUPTED = 130
 _ENDS = "'pysubtask run' ends; it reads the config when it is started again"
-
-
-class _Reload:
-    """A reload that goes on: who waits for it, what is still open, what it has come to, and what people call the tasks."""
-
-    def __init__(self, waiting: list[tuple[str, str]], found: Changes, labels: dict[str, str], now: float) -> None:
-        self.waiting = waiting
-        self.found = found
-        self.labels = labels
-        self.until = now + _ANSWER_SECS
-        self.sets: list[tuple[str, str, str]] = []  # (label, state folder, id)
-        self.refused: list[str] = []
 
 
 class _Missing(NamedTuple):
@@ -73,7 +61,7 @@ class Runner:
         self._former: dict[str, float] = {}  # folder -> until when it is looked at
         self._again_at = 0.0
         self._signals = Signals()
-        self._reload: _Reload | None = None
+        self._reload: Reload | None = None
         self._next_ping = self._next_status = 0.0
 
     def run(self) -> int:
@@ -228,7 +216,7 @@ class Runner:
         running = {name: after for name, task in self._tasks.items()
                    if (after := task.next if task.is_leaving else task.config) is not None}  # fmt: skip
         found = compare(running, list(wanted.values()))
-        self._reload = _Reload(asked, found, _labels([*running.values(), *wanted.values()]), now)
+        self._reload = Reload(asked, found, labels([*running.values(), *wanted.values()]), now)
         for name in found.stop:
             self._tasks[name].next = None
             self._tasks[name].end()
@@ -238,6 +226,9 @@ class Runner:
             self._tasks[name].end()
         for name, values in found.live.items():
             self._set_live(wanted[name], values)
+        for name in (*found.live, *found.same):
+            if name in self._tasks:
+                self._tasks[name].read_again(wanted[name])
         self._await(wanted, found.start)
         self._again_at = now
         self._start_missing(now)
@@ -291,7 +282,7 @@ class Runner:
                 reload.refused.append(f"{label}: {reply.error}")
         reload.sets = still
         moving = any(task.is_ending or task.has_ended for task in self._tasks.values()) or self._missing
-        if (still and now < reload.until) or (moving and now < reload.until + _ANSWER_SECS):
+        if (still and now < reload.until) or (moving and now < reload.until + ANSWER_SECS):
             return
         self._reload = None
         told = self._come_to(reload.found) + [(label, "it has not answered yet") for label, _, _ in still]
@@ -380,12 +371,6 @@ class Runner:
 
 def _folder_of(task: TaskConfig) -> str:
     return task_folder(task.plans[0].state_dir)
-
-
-def _labels(tasks: Iterable[TaskConfig]) -> dict[str, str]:
-    """What people call each of these tasks: by its name where two have one label."""
-    labels = {task.name: task.plans[0].label for task in tasks}
-    return {name: label if label and list(labels.values()).count(label) == 1 else name for name, label in labels.items()}
 
 
 def summary(tasks: Sequence[TaskConfig]) -> str:

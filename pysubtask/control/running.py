@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ..common import requests
 from ..common.errors import AlreadyRunning
 from ..common.lock import Holder, StateLock, process_start
+from ..common.read_from import Stamps
 from ..common.requests import Request
 from ..master.destinations import Plan
 from ..master.state import make_ready
@@ -30,12 +31,19 @@ class RunMaster(TaskMaster):
 
     def __init__(self, config: TaskConfig) -> None:
         self._config_file, self._beside, self._closed_beside = config.file, config.beside, config.closed
+        self._read_from = config.read_from
         super().__init__(config.watch, config.config)
 
     def take(self, plans: Sequence[Plan]) -> None:
         """The plans for children that are started from now on; they differ in live settings alone."""
         for seat, plan in zip(self._seats, plans, strict=True):
             seat.plan = plan
+
+    def read_again(self, stamps: Stamps) -> None:
+        """What the settings are from was read anew, and none of it asks for another child."""
+        self._read_from = stamps
+        for seat in self._seats:
+            self._note_read_from(seat.plan.state_dir)
 
     def has_child(self, state_dir: str) -> bool:
         """Whether the child with this state folder lives, or is just being started: with the plan of its start."""
@@ -125,6 +133,13 @@ class RunningTask:
     def lock(self) -> StateLock:
         """That of its folder, for the one that takes its place."""
         return self._lock
+
+    def read_again(self, config: TaskConfig) -> None:
+        """Its config was read anew and says the same, but for live settings."""
+        if self.next is not None:
+            self.next = config
+        elif not self.is_leaving:
+            self.master.read_again(config.read_from)
 
     def release(self) -> None:
         """Nobody answers for the task any longer."""

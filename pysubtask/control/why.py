@@ -102,6 +102,11 @@ def remedy(page: Mapping[str, Any], *, pid: int | None, queue: Mapping[str, Any]
     return ""
 
 
+def first(news: str, rest: str) -> str:
+    """An advice with another one before it, where there is one."""
+    return f"{_upper(news)}. {rest}".rstrip() if news else rest
+
+
 def sentence(advice: str, more: str) -> str:
     """An advice, and where more is said."""
     return f"{ended(advice)} {_upper(more)}." if advice else f"{_upper(more)}."

@@ -71,6 +71,12 @@ def known(state_dir: str) -> Record | None:
     return _read(_path(state_dir))
 
 
+def forget(record: Record) -> None:
+    """Take away what is known of a child. Raises OSError; one that is gone is no error."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_path(record.state_dir))
+
+
 def why_waiting(record: Record) -> str:
     """Why a child's folder cannot be used now: it is missing, or its disk is; '' where it can."""
     return why_not(completed(record).folder, record.state_dir, device=record.device)

@@ -20,7 +20,8 @@ from .tasks import Task
 class Glance(NamedTuple):
     """One child. ``page``: what it last wrote about itself, and for a dead one with what it did after that; ``pid`` of the living
     child, None where there is none; ``queue``: waiting, sending, parked, bytes, oldest; ``limit``: RateLimit; ``why`` in one
-    sentence; ``remedy``: what can be done, empty where nothing is wrong. Times are seconds since the epoch."""
+    sentence; ``remedy``: what can be done, empty where nothing is wrong;
+    ``missing``: what keeps its folder from being used. Times are seconds since the epoch."""
 
     label: str
     destination: str
@@ -32,6 +33,7 @@ class Glance(NamedTuple):
     why: str
     frozen: bool = False
     remedy: str = ""
+    missing: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -53,15 +55,16 @@ def glance(task: Task, now: float, name: str = "") -> Glance:
             page = _with_what_followed(task.state_dir, page)
     pid = _beginning_anew(page) if holder is None else holder.pid
     frozen = pid is not None and _is_frozen(pid)
+    missing = task.why_waiting() if pid is None else ""
     sentence = reasons.why(
         page, pid=pid, last_sign=last_sign, now=now, queue=queue, limit=_limit(task.state_dir), frozen=frozen,
-        missing=task.why_waiting(),
+        missing=missing,
     )
     more = says_more(str((page or {}).get("config_file") or ""))
     remedy = reasons.remedy(page or {}, pid=pid, queue=queue, more=more)
     if pid is not None and (page or {}).get("state") in ("held", "waiting"):
         remedy = reasons.first(told(task.state_dir, task.config_file), remedy)
-    return Glance(name or task.label, task.destination, page or {}, pid, last_sign, now, queue, sentence, frozen, remedy)
+    return Glance(name or task.label, task.destination, page or {}, pid, last_sign, now, queue, sentence, frozen, remedy, missing)
 
 
 def _beginning_anew(page: Mapping[str, Any] | None) -> int | None:

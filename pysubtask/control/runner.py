@@ -22,6 +22,7 @@ from .changes import Changes, compare
 from .config_task import TaskConfig
 from .exits import FAILED, LOCKED, OK, CommandError
 from .reloading import ANSWER_SECS, Reload, labels
+from .run_record import RunRecord
 from .running import RUN_LOCK, RunningTask, task_folder
 from .sd_notify import Notifier
 from .signals import Signals
@@ -62,6 +63,7 @@ class Runner:
         self._again_at = 0.0
         self._signals = Signals()
         self._reload: Reload | None = None
+        self._record: RunRecord
         self._next_ping = self._next_status = 0.0
 
     def run(self) -> int:
@@ -71,7 +73,10 @@ class Runner:
         self._log = setup_logging(f"control.Runner.{os.getpid()}", None, True, form="json" if set(every) == {"json"} else "text")
         with self._signals:
             try:
+                self._record = RunRecord(self._log)
                 self._begin(tasks)
+                self._record.begin()
+                self._tell_record()
                 self._notifier.say("READY=1")
                 self._log.info("Running: %s", ", ".join(self._tasks) or "no task yet")
                 return self._loop()
@@ -113,6 +118,7 @@ class Runner:
                 if not task.is_ending:
                     task.master.check_pending_notifications()
             self._replace_ended(now)
+            self._tell_record()
             self._look_for_orders(now)
             self._go_on_reloading(now)
             self._tell(now)
@@ -158,7 +164,12 @@ class Runner:
         for missing in self._missing.values():
             if missing.lock is not None:
                 missing.lock.release()
+        self._record.end()
         self._notifier.close()
+
+    def _tell_record(self) -> None:
+        waiting = [_folder_of(missing.config) for missing in self._missing.values()]
+        self._record.tell(dict.fromkeys([*(task.folder for task in self._tasks.values()), *waiting]))
 
     def _refuse_orders(self) -> None:
         """Whoever waits for a reload is told that there is none."""
@@ -198,7 +209,7 @@ class Runner:
         folders = [task.folder for task in self._tasks.values()]
         folders += [os.path.dirname(missing.lock.path) for missing in self._missing.values() if missing.lock is not None]
         former = [folder for folder in self._former if StateLock(os.path.join(folder, RUN_LOCK)).holder() is None]
-        return list(dict.fromkeys([*folders, *former]))
+        return list(dict.fromkeys([*folders, *former, *([self._record.folder] if self._record.is_kept else [])]))
 
     def _begin_reload(self, asked: list[tuple[str, str]], now: float) -> None:
         self._notifier.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
@@ -281,7 +292,8 @@ class Runner:
             elif not reply.ok:
                 reload.refused.append(f"{label}: {reply.error}")
         reload.sets = still
-        moving = any(task.is_ending or task.has_ended for task in self._tasks.values()) or self._missing
+        # What waits for its folder may do so for long, and is said to.
+        moving = any(task.is_ending or task.has_ended for task in self._tasks.values()) or self._missing.keys() - self._places
         if (still and now < reload.until) or (moving and now < reload.until + ANSWER_SECS):
             return
         self._reload = None
@@ -310,6 +322,8 @@ class Runner:
         return name in self._tasks and not self._tasks[name].is_leaving
 
     def _not_yet(self, name: str, then: str) -> str:
+        if name in self._places:
+            return f"it waits, and nothing of it is sent: {self._places[name].why}"
         if name not in self._tasks:
             return "it cannot be started yet; the log says why"
         text = f"it is still being stopped, and sends what is due for {self._tasks[name].stop_wait_secs:g} s at most (StopWaitSecs)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..common import registry
@@ -188,6 +188,15 @@ def find(words: Sequence[str], *, missing: bool = False) -> list[Task]:
             raise CommandError(f"There is no task {word!r}. {_hint(word, everything)}", NO_TASK)
         found.update((os.path.realpath(task.state_dir), task) for task in fitting)
     return _in_order(found.values())
+
+
+def forget_never_run(files: Collection[str], state_dirs: Collection[str]) -> None:
+    """Take tasks off the list that waited for a folder, never ran, and are in no config any more: ``files`` are what was read, and
+    ``state_dirs`` are of all tasks in them. Raises OSError."""
+    for record in registry.missing():
+        # One that ran once has a destination; it may have left a queue.
+        if not record.destination and record.config_file in files and record.state_dir not in state_dirs:
+            registry.forget(record)
 
 
 def _in_order(tasks: Iterable[Task]) -> list[Task]:

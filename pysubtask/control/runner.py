@@ -126,7 +126,7 @@ class Runner:
                 self._log.error("No task is left to run")
                 return FAILED
             if self._tasks and not self._missing and all(task.master.is_stopped() for task in self._tasks.values()):
-                self._log.info("Every child was stopped by an order: nothing is left to do")
+                self._log.info("Every child was stopped by an order: nothing is left to do, so 'pysubtask run' ends")
                 return OK
             self._signals.wait(tick)
         return _INTERRUPTED if self._signals.stops[0] == signal.SIGINT else OK

@@ -79,8 +79,7 @@ def nobody_starts(child: Task, name: str) -> tuple[int, str] | None:
     """For orders that need somebody who starts the child: whether there is nobody."""
     if child.master() is not None:
         return None
-    return FAILED, (f"{name}: no child runs, and nobody is there to start one, so nothing was ordered. Start its app, or "
-                    f"'pysubtask run{' ' + child.config_file if child.config_file else ''}': that starts the child.")  # fmt: skip
+    return FAILED, f"{name}: {child.nobody_starts()}"
 
 
 def _words(result: Any) -> str:

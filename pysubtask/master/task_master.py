@@ -64,6 +64,9 @@ class BaseMaster(Voice):
     """The files that the settings were read from, as they were then; None: the modules of the config as they are now."""
     """Folders that are left out, besides those of the plans."""
 
+    _started_again = "'pysubtask start' or reset() starts it again"
+    """What starts a child that was stopped by an order."""
+
     def __init__(
         self,
         WatchFilesDirs: Any,
@@ -353,8 +356,7 @@ class BaseMaster(Voice):
             pid, seat.child, seat.last_exit = seat.child.pid, None, ending
             if ending == f"exit status {EXIT_STOPPED}":
                 seat.last_exit, seat.stopped = "stopped by an order", True
-                text = "%s [%d] was stopped by an order: 'pysubtask start' or reset() starts it again."
-                self.logger.warning(text, seat.plan.child_name, pid)
+                self.logger.warning("%s [%d] was stopped by an order: %s.", seat.plan.child_name, pid, self._started_again)
                 return
             seat.restarts = seat.restarts.ended(now)
             text = "%s [%d] ended by itself (%s): next start in [%g] secs."

@@ -520,6 +520,8 @@ class Courier:
             trusted = len(words) == 3
             self._held = f"{'the login was refused' if trusted else 'the server was not trusted'} before the restart"
             self._try_at = self._clock() + left
+            text = "HELD! Nothing is lost: %s; next try in [%.0f] secs, 'pysubtask retry' tries before that; %s"
+            self._desk.log.warning(text, self._held, left, self._says_more)
             with self._desk.board.guard:
                 if not trusted:
                     problem = {"kind": "server_not_trusted", "text": self._held, "headline": "server not trusted"}

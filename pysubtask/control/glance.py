@@ -12,9 +12,13 @@ from ..common.events import Tail, utc
 from ..common.process import is_alive
 from ..common.read_from import told
 from ..common.remedy import says_more
+from ..common.requests import waiting
 from ..common.status import FILE as STATUS_FILE
 from . import why as reasons
 from .tasks import Task
+
+_READING = frozenset(("queue", "get"))
+"""Orders that change nothing."""
 
 
 class Glance(NamedTuple):
@@ -64,7 +68,17 @@ def glance(task: Task, now: float, name: str = "") -> Glance:
     remedy = reasons.remedy(page or {}, pid=pid, queue=queue, more=more)
     if pid is not None and (page or {}).get("state") in ("held", "waiting"):
         remedy = reasons.first(told(task.state_dir, task.config_file), remedy)
+    if pid is None:
+        remedy = reasons.first(_ordered(task.state_dir), remedy)
     return Glance(name or task.label, task.destination, page or {}, pid, last_sign, now, queue, sentence, frozen, remedy, missing)
+
+
+def _ordered(state_dir: str) -> str:
+    """The orders that the next child will carry out; '' where there are none."""
+    ops = [f"{order.op} (by {order.who.user})" for order in waiting(state_dir) if not order.problem and order.op not in _READING]
+    if not ops:
+        return ""
+    return f"{'an order waits' if len(ops) == 1 else 'orders wait'} for the next child: {', '.join(ops)}"
 
 
 def _beginning_anew(page: Mapping[str, Any] | None) -> int | None:

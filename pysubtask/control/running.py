@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from ..common.errors import AlreadyRunning
 from ..common.lock import Holder, StateLock, process_start
 from ..common.read_from import Stamps
 from ..common.requests import Request
+from ..common.status import read_status
 from ..master.destinations import Plan
 from ..master.state import make_ready
 from ..master.task_master import TaskMaster
@@ -109,7 +111,7 @@ class RunningTask:
             if holder is not None and holder.has_living_master():
                 other = StateLock(self._lock.path).holder()
                 if other is not None and other.pid == holder.master_pid:
-                    raise CommandError(_refusal(name, other.pid), LOCKED)
+                    raise CommandError(_refusal(self.config, other.pid), LOCKED)
                 whose = f"of process {holder.master_pid}" if holder.master_pid is not None else "that was started by hand"
                 raise CommandError(
                     f"The task {name!r} runs already: child {holder.pid} {whose}. Stop that one, or give this task another "
@@ -119,7 +121,7 @@ class RunningTask:
             self._lock.acquire(Holder(pid, process_start(pid) or "", None, None), patience=1.0)
         except AlreadyRunning as exc:
             found = self._lock.holder()
-            raise CommandError(_refusal(name, found.pid if found else None), LOCKED) from exc
+            raise CommandError(_refusal(self.config, found.pid if found else None), LOCKED) from exc
 
     @property
     def is_ending(self) -> bool:
@@ -168,6 +170,9 @@ class RunningTask:
         return float(max(plan.settings["StopWaitSecs"] for plan in self.config.plans))
 
 
-def _refusal(name: str, pid: int | None) -> str:
+def _refusal(config: TaskConfig, pid: int | None) -> str:
     who = f"process {pid}" if pid is not None else "another process"
-    return f"The task {name!r} is run already, by {who} (pysubtask run). Stop that one first, or give this task another TaskName."
+    files = [str((read_status(plan.state_dir) or {}).get("config_file") or "") for plan in config.plans]
+    other = next((file for file in files if file and file != config.file), "")
+    run = f"pysubtask run {shlex.quote(other)}" if other else "pysubtask run"
+    return f"The task {config.name!r} is run already, by {who} ({run}). Stop that one first, or give this task another TaskName."

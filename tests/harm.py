@@ -62,9 +62,17 @@ def _in_change(name: str, options: list[str], paths: list[str], what: list[str],
     ours = known and all(f"{path}/".startswith(f"{made}/") and ".." not in path for path in paths)
     if name == "chmod" and what == ["600"]:
         return "" if all(os.path.isfile(path) and _is_mine(path) for path in paths) else "no file of this user"
+    if name == "chmod" and what == ["go-w"]:
+        return "" if paths and all(_is_config(path) for path in paths) else "no config"
     if not ours or not paths:
         return "not ours"
     return "through a link" if name != "chmod" and "-h" not in options else ""
+
+
+def _is_config(path: str) -> bool:
+    if os.path.isdir(path):
+        return os.path.basename(path) in ("pysubtask", "conf.d") and not os.path.islink(path)
+    return os.path.isfile(path) and path.endswith((".toml", ".py"))
 
 
 def _is_mine(path: str) -> bool:

@@ -27,6 +27,7 @@ from pysubtask.subtask.command import PASSWORD_VARIABLE, TOKEN_VARIABLES, by_han
 from pysubtask.transports.base import Job
 from tests.e2e.station import DropboxStation, Station
 from tests.helpers import wait_until
+from tests.other_user import HIM, needs_root
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "tests" / "version1.md"
@@ -253,6 +254,16 @@ def test_a_password_of_any_alphabet_from_file_and_environment(tmp_path, monkeypa
     file.chmod(0o644)
     with pytest.raises(ConfigError, match="chmod 600"):
         told(*words, "--password-file", str(file))
+
+
+@needs_root
+def test_a_password_file_of_another_user_is_not_taken(tmp_path):
+    file = tmp_path / "password"
+    file.write_text("hunter2\n")
+    file.chmod(0o600)
+    os.chown(file, HIM, HIM)
+    with pytest.raises(ConfigError, match="another user"):
+        told("-host", "h", "-wf", str(tmp_path / "a.csv"), "--password-file", str(file))
 
 
 def test_a_child_by_hand(tmp_path):

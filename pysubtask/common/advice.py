@@ -4,7 +4,7 @@ The rules, which hold for whoever copies such a line without a thought:
 
 - Nothing that we did not make changes its owner, its place or its content. Of a file that is not ours the most that is said is
   ``chmod 600``, and only where it holds a secret, belongs to this user and is named in the config. The config itself may be
-  given to the user of its service.
+  given to the user of its service, and closed to the writing of others (``chmod go-w``), as may the folder for configs alone.
 - Never a whole tree (``-R``), never through a link, nothing above a watched folder.
 - Never a guess: a folder that is missing is made only where the folder above it is there.
 - A path is quoted, so that no name becomes another command.
@@ -71,6 +71,11 @@ def show_server_key() -> str:
 def keep_private(path: str) -> str:
     """Let nobody else read a file with a secret that this user owns."""
     return f"chmod 600 {word(path)}"
+
+
+def only_you_write(path: str, *, sudo: bool = False) -> str:
+    """Let nobody but its owner write a config, or a folder for configs alone; ``sudo``: the owner is root, and this user is not."""
+    return f"{'sudo ' if sudo else ''}chmod go-w {word(path)}"
 
 
 def hand_over_config(path: str, user: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from .own_names import LOG, is_compiled, why_in_folder
+from .place import real_path
 
 _FRESH_SECS = 1.0
 _MOST_FOLDERS = 10_000
@@ -29,7 +30,7 @@ class NeverSent:
         self._by_folder: dict[str, dict[str, str]] = {}
         self._modules: dict[str, dict[str, str]] = {}
         for path, why in self.files.items():
-            for form in dict.fromkeys((path, os.path.realpath(path))):
+            for form in dict.fromkeys((path, real_path(path))):
                 self._put(form, why)
         self._folders: dict[str, str] = {}
         self._numbers: frozenset[int] = frozenset()
@@ -40,7 +41,7 @@ class NeverSent:
 
     def _put(self, path: str, why: str) -> None:
         folder, name = os.path.split(path)
-        for form in dict.fromkeys((folder, os.path.realpath(folder))):
+        for form in dict.fromkeys((folder, real_path(folder))):
             self._by_folder.setdefault(form, {})[name] = why
             if name.endswith(".py"):
                 self._modules.setdefault(os.path.join(form, _CACHE), {})[name] = why
@@ -66,7 +67,7 @@ class NeverSent:
     def why_named(self, path: str) -> str:
         """Why an entry may not name this file: as :meth:`why` and :meth:`why_same`, for a file whose name says nothing. A log may
         be named."""
-        real = os.path.realpath(path)
+        real = real_path(path)
         for form in (path, real):
             found = self._by_name(form)
             if found and found != LOG:
@@ -112,7 +113,7 @@ class NeverSent:
         if folder not in self._folders:
             if len(self._folders) >= _MOST_FOLDERS:
                 self._folders.clear()
-            self._folders[folder] = os.path.realpath(folder)
+            self._folders[folder] = real_path(folder)
         return self._folders[folder]
 
 

@@ -82,7 +82,7 @@ def make_notify(path: str) -> bool:
     Raises OSError where the folder cannot be written.
     """
     try:
-        handle = os.open(path, _FLAGS | os.O_EXCL, 0o666)
+        handle = _open(path, _FLAGS | os.O_EXCL)
     except FileExistsError:
         return False
     os.close(handle)
@@ -91,7 +91,7 @@ def make_notify(path: str) -> bool:
 
 def write_hold(path: str, due_ns: int) -> None:
     """Make or renew the hold file ``path``: its time is when it is due, nanoseconds since the epoch. Raises OSError."""
-    handle = os.open(path, _FLAGS, 0o666)
+    handle = _open(path, _FLAGS)
     try:
         if _BY_HANDLE:
             os.utime(handle, ns=(due_ns, due_ns))
@@ -99,6 +99,22 @@ def write_hold(path: str, due_ns: int) -> None:
         os.close(handle)
     if not _BY_HANDLE:
         os.utime(path, ns=(due_ns, due_ns))
+
+
+def remove_signal(path: str) -> None:
+    """Remove a signal file, in the folder that is meant (see ``_open``). Raises OSError."""
+    from . import beneath
+
+    with beneath.to_write(path) as at:
+        os.unlink(path if at is None else os.path.basename(path), dir_fd=at)
+
+
+def _open(path: str, flags: int) -> int:
+    """A signal file, in the folder that is meant though somebody may swap it for a link to one of this user's."""
+    from . import beneath  # an app that only imports us does not pay for it
+
+    with beneath.to_write(path) as at:
+        return os.open(path if at is None else os.path.basename(path), flags, 0o666, dir_fd=at)
 
 
 class Toucher:
@@ -119,7 +135,7 @@ class Toucher:
         if moment <= self._last:
             moment = self._last + 1
         self._last = moment
-        handle = os.open(path, _FLAGS, 0o666)
+        handle = _open(path, _FLAGS)
         try:
             if _BY_HANDLE:
                 try:

@@ -23,6 +23,8 @@ MOST_BYTES = 16 * 1024 * 1024
 
 BY_DESCRIPTOR = os.open in os.supports_dir_fd and hasattr(os, "geteuid")
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_WAY = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+"""Of the folder above ours: to search it is enough."""
 _SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -83,10 +85,8 @@ def _kept_folder(path: str) -> int | None:
 
 def _walk(path: str, look: bool) -> int:
     head, parts = _split(path)
-    handle = os.open(head, _FOLDER)
+    handle = os.open(head, _WAY)
     try:
-        if not parts:
-            _check_folder(handle, path, look)
         for part in parts:
             deeper = _open_part(part, handle, path)
             os.close(handle)
@@ -105,10 +105,7 @@ def make_folder(path: str) -> None:
         os.makedirs(path, 0o700, exist_ok=True)
         return
     head, parts = _split(path)
-    if not parts:
-        head, last = os.path.split(path)
-        parts = [last]
-    handle = os.open(head, _FOLDER)
+    handle = os.open(head, _WAY)
     try:
         for part in parts:
             made = _make_part(part, handle)
@@ -175,22 +172,43 @@ def ensure(folder: str, name: str, *, make: bool = True) -> None:
     os.close(_checked(handle, folder, name, ours=True))
 
 
-def open_read(folder: str, name: str, *, look: bool = False) -> int:
+def open_read(folder: str, name: str, *, look: bool = False, or_root: bool = False) -> int:
     """A descriptor for reading a regular file of ours; the caller closes it. Raises OSError, NotOurs where it is anything else.
-    ``look``: as in :func:`opened_folder`."""
+    ``look``: as in :func:`opened_folder`. ``or_root``: the file may be root's too."""
     with opened_folder(folder, look=look) as at:
         handle = _open(folder, name, os.O_RDONLY, at)
-    return _checked(handle, folder, name, ours=not look)
+    return _checked(handle, folder, name, ours=not look, or_root=or_root)
 
 
-def read(folder: str, name: str, *, look: bool = False, most: int = MOST_BYTES) -> bytes:
+def read(folder: str, name: str, *, look: bool = False, or_root: bool = False, most: int = MOST_BYTES) -> bytes:
     """What a file of ours holds; an OSError (EFBIG) where that is more than ``most`` bytes. Raises as :func:`open_read`."""
-    handle = open_read(folder, name, look=look)
+    handle = open_read(folder, name, look=look, or_root=or_root)
     with os.fdopen(handle, "rb") as file:
         data = file.read(most + 1)
     if len(data) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most} bytes", os.path.join(folder, name))
     return data
+
+
+def names(folder: str) -> list[str]:
+    """The names in a folder of ours, in no order. Raises as :func:`opened_folder`."""
+    with opened_folder(folder) as at:
+        if at < 0:
+            return os.listdir(folder)
+        # A kept descriptor has one place in the listing for all threads.
+        own = os.open(os.curdir, _FOLDER, dir_fd=at)
+    try:
+        return os.listdir(own)
+    finally:
+        os.close(own)
+
+
+def changed_at(folder: str, name: str) -> float:
+    """When what has this name was changed last, in seconds since the epoch; no link is followed. Raises OSError."""
+    with opened_folder(folder) as at:
+        if at < 0:
+            return os.lstat(os.path.join(folder, name)).st_mtime
+        return os.stat(name, dir_fd=at, follow_symlinks=False).st_mtime
 
 
 def rename(folder: str, old: str, new: str) -> None:
@@ -218,17 +236,22 @@ def is_regular_and_ours(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_uid == _me(found) and found.st_nlink <= 1
 
 
+def is_by_us_or_root(found: os.stat_result) -> bool:
+    """Whether a folder belongs to this user or to root."""
+    return found.st_uid in (0, _me(found))
+
+
 def _me(found: os.stat_result) -> int:
     """This user; on a system without users, whoever the file belongs to."""
     return os.geteuid() if hasattr(os, "geteuid") else found.st_uid
 
 
 def _split(path: str) -> tuple[str, list[str]]:
-    """The path up to the first part that is ours, and the parts from there on. Without a state folder in it: all of it."""
-    parts = path.split(os.sep)
+    """The path up to the first part that is ours, and the parts from there on: without a state folder in it, the last one."""
+    parts = path.rstrip(os.sep).split(os.sep)
     at = next((index for index in range(len(parts) - 1, 0, -1) if parts[index] == STATE_FOLDER), None)
     if at is None:
-        return path, []
+        return os.sep.join(parts[:-1]) or (os.sep if path.startswith(os.sep) else os.curdir), parts[-1:]
     return os.sep.join(parts[:at]) or os.sep, [part for part in parts[at:] if part]
 
 
@@ -274,12 +297,12 @@ def _open(folder: str, name: str, flags: int, at: int) -> int:
         raise
 
 
-def _checked(handle: int, folder: str, name: str, *, ours: bool) -> int:
+def _checked(handle: int, folder: str, name: str, *, ours: bool, or_root: bool = False) -> int:
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise NotOurs(os.path.join(folder, name), "is no regular file")
-        if ours and found.st_uid != _me(found):
+        if ours and found.st_uid != _me(found) and not (or_root and found.st_uid == 0):
             raise NotOurs(os.path.join(folder, name), "belongs to another user")
     except BaseException:
         os.close(handle)

@@ -87,3 +87,11 @@ def _mounted(table: str) -> set[int]:
     except (OSError, ValueError, IndexError):
         return set()
     return found
+
+
+def real_path(path: str) -> str:
+    """As os.path.realpath, which fails where a link is swapped under it; then the path itself."""
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        return os.path.abspath(path)

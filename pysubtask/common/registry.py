@@ -10,12 +10,14 @@ import json
 import os
 from typing import NamedTuple
 
+from . import own_files
 from .entries import STATE_FOLDER
 from .label import label_of
 from .place import why_not
 
 VARIABLE = "PYSUBTASK_REGISTRY"
 """Environment variable: another folder for these files."""
+_MOST_BYTES = 65536
 _FIELDS = ("task", "extension", "destination", "state_dir")
 _LATER_FIELDS = ("label", "folder", "config_file")
 
@@ -55,20 +57,17 @@ def completed(record: Record) -> Record:
 
 def announce(record: Record) -> None:
     """Make the child known; a file that says the same is left alone. Raises OSError."""
-    path = _path(record.state_dir)
-    if _read(path) == record:
+    place, name = _place(), _name(record.state_dir)
+    if _read(place, name) == record:
         return
-    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-    part = f"{path}.{os.getpid()}.part"
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        json.dump(record._asdict(), file)
-    os.replace(part, path)
+    os.makedirs(os.path.dirname(place), 0o700, exist_ok=True)
+    own_files.make_folder(place)
+    own_files.replace(place, name, json.dumps(record._asdict()).encode("ascii"))
 
 
 def known(state_dir: str) -> Record | None:
     """What is known of the child with this state folder."""
-    return _read(_path(state_dir))
+    return _read(_place(), _name(state_dir))
 
 
 def forget(record: Record) -> None:
@@ -95,35 +94,39 @@ def missing() -> list[Record]:
 def _records() -> tuple[list[Record], list[Record]]:
     found: list[Record] = []
     away: list[Record] = []
+    place = _place()
     try:
-        names = os.listdir(folder())
+        names = own_files.names(place)
     except OSError:
         return [], []
     for name in names:
-        path = os.path.join(folder(), name)
         if not name.endswith(".json"):
             continue
-        record = _read(path)
+        record = _read(place, name)
         if record is None or not os.path.isdir(record.state_dir):
             # A disk that is not mounted now may come back; what no file stands for any more goes.
             if record is not None and why_waiting(record):
                 away.append(completed(record))
             elif record is None or os.path.isdir(os.path.dirname(os.path.dirname(record.state_dir))):
                 with contextlib.suppress(OSError):
-                    os.unlink(path)
+                    own_files.remove(place, name)
             continue
         found.append(completed(record))
     return sorted(found, key=lambda record: record[:4]), sorted(away, key=lambda record: record[:4])
 
 
-def _path(state_dir: str) -> str:
-    return os.path.join(folder(), hashlib.sha256(os.fsencode(os.path.realpath(state_dir))).hexdigest()[:20] + ".json")
+def _place() -> str:
+    """The folder, where the user's own links to it lead: in the folder itself none is followed."""
+    return os.path.realpath(folder())
 
 
-def _read(path: str) -> Record | None:
+def _name(state_dir: str) -> str:
+    return hashlib.sha256(os.fsencode(os.path.realpath(state_dir))).hexdigest()[:20] + ".json"
+
+
+def _read(place: str, name: str) -> Record | None:
     try:
-        with open(path, "rb") as file:
-            found = json.loads(file.read(65536))
+        found = json.loads(own_files.read(place, name, most=_MOST_BYTES))
         values = [found[field] for field in _FIELDS] + [found.get(field, "") for field in _LATER_FIELDS]
         device = found.get("device")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -8,9 +8,10 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from . import as_user, own_files
 from .events import utc
 
 REQUESTS = "requests"
@@ -78,63 +79,56 @@ def send(state_dir: str, op: str, args: Mapping[str, Any], who: Who, *, id: str 
     text = json.dumps(order).encode("ascii")
     if len(text) > _LONGEST:
         raise ValueError(f"the order is longer than {_LONGEST} bytes: name fewer files at once")
-    folder = os.path.join(state_dir, REQUESTS)
-    owner = os.stat(state_dir)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder, 0o700)
-        _give_to(owner, folder)
-    _write(os.path.join(folder, id + ".json"), text, owner)
+    # Root may steer anybody's task. In his folders it does so with his rights alone.
+    _as_owner(state_dir, lambda: _put(os.path.join(state_dir, REQUESTS), id, text))
     return id
 
 
 def waiting(state_dir: str) -> list[Request]:
-    """The orders that have no answer yet, oldest first; those answered already are removed on the way."""
+    """The orders that have no answer yet, oldest first; those answered already are removed on the way. Only in a folder of this
+    user's is there any."""
     folder = os.path.join(state_dir, REQUESTS)
-    try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
-    except OSError:
+    names = sorted(name for name in _names(folder) if name.endswith(".json"))
+    if not names:
         return []
+    done = frozenset(_names(os.path.join(state_dir, REPLIES)))
     found = []
     for name in names:
         id = name.removesuffix(".json")
-        if not _is_id(id) or os.path.exists(os.path.join(state_dir, REPLIES, name)):
-            _unlink(os.path.join(folder, name))
+        if not _is_id(id) or name in done:
+            _remove(folder, name)
             continue
-        found.append(_read(os.path.join(folder, name), id))
+        found.append(_read(folder, id))
     return found
 
 
 def is_wanted(state_dir: str) -> bool:
     """Whether somebody has ordered a stopped child to start."""
-    try:
-        if not any(name.endswith(".json") for name in os.listdir(os.path.join(state_dir, REQUESTS))):
-            return False
-    except OSError:
-        return False
     return any(request.op in ("start", "reset") for request in waiting(state_dir))
 
 
 def answer(state_dir: str, id: str, *, result: Any = None, error: str = "", wall: float | None = None) -> None:
     """Answer an order and take it away; with ``error`` it was not carried out. Raises OSError."""
-    folder = os.path.join(state_dir, REPLIES)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder, 0o700)
     reply = {
         "format": _FORMAT, "ok": not error, "result": result, "error": error, "at": utc(time.time() if wall is None else wall),
     }  # fmt: skip
-    _write(os.path.join(folder, id + ".json"), json.dumps(reply).encode("ascii"), None)
-    _unlink(os.path.join(state_dir, REQUESTS, id + ".json"))
+    _put(os.path.join(state_dir, REPLIES), id, json.dumps(reply).encode("ascii"))
+    _remove(os.path.join(state_dir, REQUESTS), id + ".json")
 
 
 def withdraw(state_dir: str, id: str) -> None:
     """Take back an order that nobody has answered, where it is there still."""
-    _unlink(os.path.join(state_dir, REQUESTS, _checked(id) + ".json"))
+    name = _checked(id) + ".json"
+    with contextlib.suppress(OSError):
+        _as_owner(state_dir, lambda: own_files.remove(os.path.join(state_dir, REQUESTS), name))
 
 
 def reply_to(state_dir: str, id: str) -> Reply | None:
     """The answer to an order, None where there is none yet."""
+    id = _checked(id)
     try:
-        found = _load(os.path.join(state_dir, REPLIES, _checked(id) + ".json"))
+        look = as_user.is_needed(_owner(state_dir))
+        found = _load(own_files.read(os.path.join(state_dir, REPLIES), id + ".json", look=look, most=_LONGEST))
         return Reply(id, bool(found["ok"]), found["result"], str(found["error"]), str(found["at"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -144,16 +138,16 @@ def sweep(state_dir: str, now: float) -> None:
     """Forget answers older than a day, and what a killed process left half written. ``now``: seconds since the epoch."""
     for sub in (REPLIES, REQUESTS):
         folder = os.path.join(state_dir, sub)
-        with contextlib.suppress(OSError):
-            for entry in list(os.scandir(folder)):
-                if (sub == REPLIES or entry.name.endswith(".part")) and now - entry.stat().st_mtime > KEEP_SECS:
-                    _unlink(entry.path)
+        for name in _names(folder):
+            with contextlib.suppress(OSError):
+                if (sub == REPLIES or name.endswith(".part")) and now - own_files.changed_at(folder, name) > KEEP_SECS:
+                    own_files.remove(folder, name)
 
 
-def _read(path: str, id: str) -> Request:
+def _read(folder: str, id: str) -> Request:
     nobody = Who("unknown", 0, "unknown")
     try:
-        found = _load(path)
+        found = _load(own_files.read(folder, id + ".json", or_root=True, most=_LONGEST))
         op, args, who, at = found["op"], found["args"], found["who"], found["at"]
         told = Who(str(who["user"])[:100], int(who["pid"]), str(who["command"])[:200], str(who["host"])[:100])
         if not (isinstance(op, str) and isinstance(args, dict) and isinstance(at, str)):
@@ -163,40 +157,45 @@ def _read(path: str, id: str) -> Request:
     return Request(id, op, args, told, at)
 
 
-def _load(path: str) -> Any:
-    with open(path, "rb") as file:
-        data = file.read(_LONGEST + 1)
-    if len(data) > _LONGEST:
-        raise ValueError("it is too long")
+def _load(data: bytes) -> Any:
     found = json.loads(data)
     if not isinstance(found, dict) or found.get("format") != _FORMAT:
         raise ValueError("it is not of this version")
     return found
 
 
-def _write(path: str, data: bytes, owner: os.stat_result | None) -> None:
-    part = f"{path}.{os.getpid()}.part"
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
+def _owner(state_dir: str) -> int:
+    """Whose a state folder is. Raises OSError."""
+    if not hasattr(os, "geteuid"):
+        return os.stat(state_dir).st_uid
+    with own_files.opened_folder(state_dir, look=True) as at:
+        return os.fstat(at).st_uid
+
+
+def _as_owner(state_dir: str, action: Callable[[], None]) -> None:
+    """Do something in a state folder with the rights of whose it is, where root does it."""
+    owner = _owner(state_dir)
+    if as_user.is_needed(owner):
+        as_user.run(owner, action)
+    else:
+        action()
+
+
+def _put(folder: str, id: str, data: bytes) -> None:
+    own_files.make_folder(folder)
+    own_files.replace(folder, id + ".json", data)
+
+
+def _names(folder: str) -> list[str]:
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        if owner is not None:
-            _give_to(owner, part)
-        os.replace(part, path)
-    except BaseException:
-        _unlink(part)
-        raise
+        return own_files.names(folder)
+    except OSError:
+        return []
 
 
-def _give_to(owner: os.stat_result, path: str) -> None:
-    """Root may steer anybody's task; its owner must be able to read the order."""
-    if hasattr(os, "geteuid") and os.geteuid() == 0 and owner.st_uid != 0:
-        os.chown(path, owner.st_uid, owner.st_gid)
-
-
-def _unlink(path: str) -> None:
+def _remove(folder: str, name: str) -> None:
     with contextlib.suppress(OSError):
-        os.unlink(path)
+        own_files.remove(folder, name)
 
 
 def _is_id(id: str) -> bool:

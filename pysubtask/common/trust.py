@@ -7,6 +7,7 @@ to this user or root. A group counts as nobody else where it is the user's own: 
 
 import os
 import stat
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -45,6 +46,14 @@ def _problem(look: os.stat_result, below: os.stat_result | None) -> str:
     if look.st_mode & stat.S_ISVTX and below is not None and below.st_uid in (0, me):
         return ""
     return "may be written by others" if look.st_mode & stat.S_IWOTH else "may be written by its group"
+
+
+def owners(environ: Mapping[str, str] = os.environ) -> frozenset[int]:
+    """The users whose files this process obeys: this user, root, and for root who typed the command behind sudo, since he may do
+    all this anyway."""
+    me = os.geteuid()
+    behind = environ.get("SUDO_UID", "") if me == 0 else ""
+    return frozenset((0, me, *([int(behind)] if behind.isdecimal() else [])))
 
 
 def is_own_group(gid: int, uid: int) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .entries import STATE_FOLDER, Entry, below, selects
 from .notify import data_name, is_signal_file, notify_name
+from .place import real_path
 
 if TYPE_CHECKING:
     from .never_sent import NeverSent
@@ -70,7 +71,7 @@ class Watched:
         owner = self._dirs.owner(path)
         if owner is not None and (owner.path == folder or _is_straight(owner, folder)):
             return notify_name(path)
-        return self._by_another_name(os.path.realpath(folder), name)
+        return self._by_another_name(real_path(folder), name)
 
     def bursts(self, notify: str) -> bool:
         """Whether a notify file's data is under burst mode; a folder's word counts where no entry names the file."""
@@ -87,7 +88,7 @@ class Watched:
     def _by_another_name(self, real: str, name: str) -> str | None:
         """The app may know the folder by another name (a link)."""
         for entry in self._dirs.entries:
-            top = os.path.realpath(entry.path)
+            top = real_path(entry.path)
             if real == top or (entry.recursive and real.startswith(os.path.join(top, ""))):
                 path = os.path.join(entry.path, real[len(top) :].lstrip(os.sep), name)
                 if self._dirs.owner(path) is not None:
@@ -97,4 +98,4 @@ class Watched:
 
 def _is_straight(entry: Entry, folder: str) -> bool:
     """Whether no link leads from the entry's folder to this one inside it: such links are not followed."""
-    return os.path.realpath(folder) == os.path.normpath(os.path.join(os.path.realpath(entry.path), below(entry, folder)))
+    return real_path(folder) == os.path.normpath(os.path.join(real_path(entry.path), below(entry, folder)))

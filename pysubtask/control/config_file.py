@@ -20,6 +20,7 @@ from ..master.own import CONFIG, all_own
 from .config_task import TaskConfig, read_tasks
 from .environment import overrides, unused
 from .exits import NO_TASK, CommandError
+from .obeyed import check_config
 from .problems import ConfigProblems, Problem, Where
 from .task_values import KEYS
 from .toml_lines import key_lines, line_of
@@ -172,6 +173,7 @@ def _in_folder(folder: str) -> list[str]:
 def _text(path: str) -> str:
     try:
         with open(path, "rb") as file:
+            check_config(path, os.fstat(file.fileno()))
             data = file.read()
         # Editors of one system begin a text with this mark.
         return data.decode("utf-8-sig").replace("\r\n", "\n")

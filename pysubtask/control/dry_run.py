@@ -16,8 +16,9 @@ from ..common.receipts import Receipt, read_receipts
 from ..common.status import read_status
 from ..common.triggers import when_sent
 from ..common.watched import Dirs
-from ..master.archive import Old, expiry, is_data, is_ours, is_proven, scope
+from ..master.archive import expiry, is_data, is_ours, is_proven, scope
 from ..master.destinations import Plan, closed_paths
+from ..master.mover import Old
 from ..transports import transport_class
 from .config_file import own_of
 from .config_task import TaskConfig

@@ -151,7 +151,7 @@ def write_new(path: str, text: str) -> None:
         problem = "A name in it is no text (UTF-8), so it cannot stand in a config."
         raise CommandError(f"{problem} Rename that file or folder.", USAGE) from None
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)  # one that others may write is refused
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
     except FileExistsError:
         refuse_what_is_there(path)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from ..common.advice import keep_private
 from ..common.config import Setting
 from ..common.errors import ConfigError
+from .obeyed import check_owner
 
 DIRECTORY = "CREDENTIALS_DIRECTORY"
 _LONGEST = 64 * 1024
@@ -50,7 +51,8 @@ def read_secret(key: str, path: str, *, guarded: bool = True) -> str:
 
 
 def check_private(key: str, path: str, found: os.stat_result) -> None:
-    """ConfigError where others than the owner may read a file."""
+    """ConfigError where others than the owner may read a file, or it is another user's."""
+    check_owner(key, path, found)
     if os.name == "posix" and stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
         problem = f"{path} can be read by others (mode {stat.S_IMODE(found.st_mode):04o})"
         raise ConfigError(key, problem, f"Run: {keep_private(path)}")

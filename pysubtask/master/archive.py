@@ -6,7 +6,6 @@ lies beside it goes by age. What is in use stays.
 
 import contextlib
 import errno
-import itertools
 import logging
 import os
 import sys
@@ -20,9 +19,9 @@ from ..common.notify import HEARTBEAT, hold_name, is_signal_file, notify_name
 from ..common.receipts import Receipt, read_receipts
 from ..common.status import read_status
 from ..common.watched import Dirs
+from .mover import Changed, Mover, Old
 
 _AT_ONCE = 100  # directory entries or receipts between two looks at the clock
-_RESERVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 
 class Scope(NamedTuple):
@@ -49,15 +48,6 @@ class Proof(NamedTuple):
 
     state_dir: str
     mark: str
-
-
-class Old(NamedTuple):
-    """A file as it was when it was judged."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    inode: int
 
 
 # ---- what is decided, from names and numbers alone
@@ -113,13 +103,6 @@ def is_proven(old: Old, newest: Sequence[Mapping[str, Receipt]]) -> bool:
     return all((found := each.get(old.path)) is not None and (found.size, found.mtime_ns) == old[1:3] for each in newest)
 
 
-def names(name: str) -> Iterator[str]:
-    """The names to try in the archive: ``a.csv``, ``a_1.csv``, ``a_2.csv`` ..."""
-    yield name
-    stem, ending = os.path.splitext(name)
-    yield from (f"{stem}_{number}{ending}" for number in itertools.count(1))
-
-
 def day_folder(root: str, mtime_ns: int) -> str:
     """``<root>/YYYYMM/DD`` of a file, by local time."""
     return os.path.join(root, time.strftime(f"%Y%m{os.sep}%d", time.localtime(mtime_ns / 1e9)))
@@ -155,6 +138,7 @@ class Archive:
         self._steps: Iterator[bool] | None = None
         self._day: tuple[int, ...] = ()
         self._troubled: set[str] = set()
+        self._mover = Mover(where.first)
 
     def begin(self) -> None:
         """Have a new look at everything, from the next ``work`` on."""
@@ -171,13 +155,16 @@ class Archive:
         """Go on for at most this long; how many files were moved."""
         until = self._clock() + secs
         moved = 0
-        while self._steps is not None:
-            try:
-                moved += next(self._steps)
-            except StopIteration:
-                self._steps = None
-            if self._clock() >= until:
-                break
+        try:
+            while self._steps is not None:
+                try:
+                    moved += next(self._steps)
+                except StopIteration:
+                    self._steps = None
+                if self._clock() >= until:
+                    break
+        finally:
+            self._mover.close()
         return moved
 
     def left_over(self) -> list[str]:
@@ -243,41 +230,26 @@ class Archive:
             self._trouble(folder, exc)
 
     def _move(self, root: str, old: Old, *, ours: bool = False) -> bool:
-        folder, name = os.path.split(old.path)
         if not os.path.isdir(self._where.first):
             return False
         try:
-            reserved = _reserve(day_folder(root, old.mtime_ns), name)
-            target = reserved.path
-            try:
-                if _looks(old.path) != old:
-                    return False
-                # The name is ours already, so nothing is overwritten.
-                os.replace(old.path, target)
-            finally:
-                _release(reserved)
+            target = self._mover.move(old, day_folder(root, old.mtime_ns), sure=ours)
+        except Changed as exc:
+            if exc.kept:
+                text = "[%s] was written while it was archived, and stays as [%s] (%s)."
+                self._logger.error(text, old.path, exc.kept, exc.why)
+            return False
         except OSError as exc:
             if not isinstance(exc, FileNotFoundError):
-                self._trouble(folder, exc)
+                self._trouble(os.path.dirname(old.path), exc)
             return False
-        if ours and not self._still(old, target):
+        if target is None:
             return False
         self._logger.info("Archiving [%s] to [%s]", old.path, target)
         for signal in (notify_name(old.path), hold_name(old.path)) if ours else ():
             with contextlib.suppress(OSError):
-                os.unlink(signal)
+                self._mover.unlink(signal)
         return True
-
-    def _still(self, old: Old, target: str) -> bool:
-        """Whether what was moved is what was judged; else it goes back, for it is not delivered yet."""
-        try:
-            if _looks(target)._replace(path=old.path) == old:
-                return True
-            os.link(target, old.path)
-            os.unlink(target)
-        except OSError as exc:
-            self._logger.error("[%s] was written while it was archived, and stays as [%s] (%s).", old.path, target, exc)
-        return False
 
     def _trouble(self, folder: str, exc: OSError) -> None:
         if folder not in self._troubled:
@@ -289,29 +261,6 @@ class Archive:
 def _destination(proof: Proof) -> str | None:
     page = read_status(proof.state_dir, look=False) or {}
     return page.get("destination") if page.get("mark") == proof.mark else None
-
-
-def _reserve(folder: str, name: str) -> Old:
-    """An empty file of our own in the archive, under a name nobody has."""
-    os.makedirs(folder, exist_ok=True)
-    for candidate in names(name):
-        target = os.path.join(folder, candidate)
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(target, _RESERVE, 0o600))
-            return _looks(target)
-    raise AssertionError("names never end")
-
-
-def _release(reserved: Old) -> None:
-    """Remove the empty file, should it still be the one under its name."""
-    with contextlib.suppress(FileNotFoundError):
-        if _looks(reserved.path) == reserved:
-            os.unlink(reserved.path)
-
-
-def _looks(path: str) -> Old:
-    found = os.lstat(path)
-    return Old(path, found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 def _is_regular(item: os.DirEntry[str]) -> bool:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from ..common.notify import NOTIFY, data_name, hold_name, write_hold
+from ..common.notify import NOTIFY, data_name, hold_name, remove_signal, write_hold
 from . import burst
 from .stamps import Stamps
 
@@ -119,7 +119,7 @@ class Holds:
         # Where the stamp has to wait, the hold file is what outlives the app.
         if stamped and self._files.pop(notify, None) is not None:
             with contextlib.suppress(OSError, ValueError):  # it is not there, or stays and costs one look more
-                os.unlink(hold_name(data_name(notify)))
+                remove_signal(hold_name(data_name(notify)))
 
     def _grown(self, notify: str) -> int:
         """How many bytes the data file has more than at the last call; all of them where it has begun anew."""

@@ -22,6 +22,7 @@ from ..common.handoff import Handoff
 from ..common.never_sent import NeverSent
 from ..common.place import near
 from ..common.plain import plain
+from ..common.trust import owners
 from .base_subtask import EXIT_CONFIG, BaseSubtask
 
 PASSWORD_VARIABLE = "PYSUBTASK_PASSWORD"
@@ -199,8 +200,12 @@ def _password(path: str | None) -> str | None:
         return os.environ.pop(PASSWORD_VARIABLE, None)
     try:
         with open(path, encoding="utf-8") as file:
-            if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077:
-                raise ConfigError("--password-file", f"{path} can be read by others", f"Run: {keep_private(path)}")
+            if os.name == "posix":
+                found = os.fstat(file.fileno())
+                if found.st_uid not in owners():
+                    raise ConfigError("--password-file", f"{path} belongs to another user", "Name a text file of yours.")
+                if found.st_mode & 0o077:
+                    raise ConfigError("--password-file", f"{path} can be read by others", f"Run: {keep_private(path)}")
             return file.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError("--password-file", f"{path} cannot be read ({exc})", "Name a text file of yours.") from exc

@@ -18,6 +18,7 @@ from ..transports.base import Job, Transport
 from .ahead import Ahead
 from .desk import Desk
 from .plan import already_there, was_left
+from .prefixes import Prefixes
 from .retry import Policy, decide
 from .signing import Signing
 from .spool import BIG_BYTES, Done, Version
@@ -38,7 +39,7 @@ class Hooks(NamedTuple):
     """What the courier tells the child's main thread: ``changed`` (the status page is out of date), ``lost``
     (this data file's snapshot cannot be read, take it anew), ``confirm`` (raises where a live file moved), ``beat``
     (writes the heartbeat files now; their paths), ``builds`` (whether the server can build upon what it has, and copy
-    of it). ``ahead``: signatures that were made with snapshots."""
+    of it). ``ahead``: signatures that were made with snapshots; ``prefixes``: hash states of them."""
 
     changed: Callable[[], None]
     lost: Callable[[str], None]
@@ -46,6 +47,7 @@ class Hooks(NamedTuple):
     beat: Callable[[], list[str]]
     builds: Callable[[bool, bool], None] = _unheard
     ahead: Ahead = Ahead()
+    prefixes: Prefixes = Prefixes()
 
 
 class Deliveries:
@@ -265,6 +267,7 @@ class Deliveries:
             base=version.base,
             sha256=version.digest,
             snapshot=not version.live,
+            prefix=self._hooks.prefixes.before(version.digest, how.append.at if how.append else version.size, version.base),
         )  # fmt: skip
 
         def progress(done: int) -> None:

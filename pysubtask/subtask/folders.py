@@ -15,6 +15,7 @@ from ..common.entries import STATE_FOLDER, Entry
 from ..common.globs import match_all_in
 from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY
+from ..common.place import real_path
 from .file_events import FileEvents, Taken, Tended, Wants
 from .named import Named
 from .scan import Folder, Listing
@@ -50,11 +51,11 @@ class Folders:
         timer: Callable[[], float] = time.monotonic,
         ours: NeverSent = NONE,
     ) -> None:
-        skipped = {form for path in skip for form in (path, os.path.realpath(path))}
+        skipped = {form for path in skip for form in (path, real_path(path))}
         # A folder with an entry of its own belongs to that alone.
-        own = {form for entry in entries if entry.kind == "dir" for form in (entry.path, os.path.realpath(entry.path))}
-        self.ignored = tuple(i for i, e in enumerate(entries) if e.kind == "dir" and os.path.realpath(e.path) in skipped)
-        left_out = skipped | {form for path in nested for form in (path, os.path.realpath(path))}
+        own = {form for entry in entries if entry.kind == "dir" for form in (entry.path, real_path(entry.path))}
+        self.ignored = tuple(i for i, e in enumerate(entries) if e.kind == "dir" and real_path(e.path) in skipped)
+        left_out = skipped | {form for path in nested for form in (path, real_path(path))}
         self._closed = left_out | own
         self._roots = {
             entry.path: Folder(index, entry, left_out, own=ours)
@@ -247,7 +248,7 @@ class Folders:
 
     def _is_closed(self, path: str) -> bool:
         # The folder of the entry may be a link itself.
-        return path in self._closed or os.path.realpath(path) in self._closed
+        return path in self._closed or real_path(path) in self._closed
 
     def _follow(self, folder: Folder) -> bool:
         """Have its events before it is looked at, so that nothing comes in between."""

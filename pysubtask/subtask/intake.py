@@ -21,7 +21,9 @@ from .background import Background
 from .board import Board
 from .faults import CHANGING, CLASH, MISSING, READ, Faults
 from .plan import LEAST_BYTES
+from .prefixes import Prefixes
 from .snapshot import Copied, Snapshotter, content_digest
+from .sources import Place, place_of, unreadable
 from .spool import Entry
 from .store import Store
 from .tails import Tails
@@ -83,10 +85,11 @@ class Intake:
         self._anew: set[str] = set()
         self._disk_low = False
         self._tails = Tails()
-        self._real: dict[str, str] = {}
+        self._real: dict[str, Place] = {}
         self._big: Background[Due, Copied] = Background(rules.wake)
         self.tails_wanted = False
         self.ahead = Ahead()
+        self.prefixes = Prefixes()
 
     def again(self, path: str) -> None:
         """Take this file anew at the next tick, its snapshot is lost; from any thread."""
@@ -191,22 +194,28 @@ class Intake:
         append = self.tails_wanted and due.entry_index != RESIDUAL and self._entries[due.entry_index].append
         start = self._tails.start(due.path, delivered) if append else None
         big = size - (0 if start is None else start.base) > BATCH_BYTES
-        average = self._average(due) if big and self.ahead.wanted and not self._tails.grew(due.path, delivered) else 0
+        average = self._average(due, size) if big and self.ahead.wanted and not self._tails.grew(due.path, delivered) else 0
 
         def copy() -> Copied:
-            copied = self._snapshotter.copy(due.path, self._within(due), marks, start, average)
+            try:
+                within = self._within(due)
+            except OSError as exc:
+                raise unreadable(exc, due.path) from exc
+            copied = self._snapshotter.copy(due.path, within, marks, start, average)
             if (append or big) and not copied.live:
                 self._tails.keep(due.path, str(copied.temp), copied.inode, copied.size, copied.base, copied.sha, marks)
+            if not copied.live:
+                self.prefixes.keep(copied.digest, copied.sha.states)
             if copied.signature is not None:
                 self.ahead.keep(copied.digest, copied.signature)
             return copied
 
         return copy, big
 
-    def _average(self, due: Due) -> int:
+    def _average(self, due: Due, size: int) -> int:
         """The size of parts by which a signature can be compared with that of what the server has."""
         old = signature.unpack(self._store.run(self._store.spool.signature, self._rules.queue_name(due)))
-        return old.average if old is not None and old.suits() else signature.average_for(os.stat(due.path).st_size)
+        return old.average if old is not None and old.suits() else signature.average_for(size)
 
     def _copied(self, due: Due, copy: Callable[[], Copied], now: float, low_before: bool) -> Copied | None:
         """The copy, where there is one and it is of use."""
@@ -247,23 +256,24 @@ class Intake:
             for due in some:
                 yield due, marks.get(names.get(due.path, ""), (0, set()))
 
-    def _within(self, due: Due) -> str | None:
-        """The folder a file must really be in, should a link lead to it; None for a named file."""
+    def _within(self, due: Due) -> Place | None:
+        """The folder a file must really be in, should a link lead to it; None for a named file. OSError."""
         folder = os.path.dirname(due.path)
         if due.entry_index == RESIDUAL:
-            return self._real_path(folder)
+            return self._real_place(folder)
         entry = self._entries[due.entry_index]
         if entry.kind == "file":
             return None
         # The folder of the entry may be a link, those inside it may not.
-        inside = below(entry, folder)
-        return os.path.normpath(os.path.join(self._real_path(entry.path), inside)) if inside else self._real_path(entry.path)
+        inside, top = below(entry, folder), self._real_place(entry.path)
+        return top._replace(path=os.path.normpath(os.path.join(top.path, inside))) if inside else top
 
-    def _real_path(self, folder: str) -> str:
+    def _real_place(self, folder: str) -> Place:
         """Where a folder really is; looked at once in each :meth:`take`."""
-        if folder not in self._real:
-            self._real[folder] = os.path.realpath(folder)
-        return self._real[folder]
+        found = self._real.get(folder)
+        if found is None:
+            found = self._real[folder] = place_of(folder)
+        return found
 
     def _settled(self, due: Due) -> None:
         self._watch.done(due)
@@ -296,7 +306,7 @@ class Intake:
             before = read_stamp(due.path)
             same = self._tails.same(due.path, known[0].size)
             if same is None:
-                same = before == known[0] and content_digest(due.path, known[0].size) == known[1]
+                same = before == known[0] and content_digest(due.path, known[0].size, self._within(due)) == known[1]
             return same and read_stamp(due.path) == before
         except (OSError, SourceError):
             # Whatever is wrong with it, copying it will say so.

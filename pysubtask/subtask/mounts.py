@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
+
+from ..common.place import real_path
 
 _REMOTE = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "9p", "ceph", "glusterfs", "lustre", "beegfs", "orangefs", "davfs"}
@@ -18,7 +19,7 @@ def filesystem_of(path: str, table: str = "/proc/self/mountinfo") -> str:
     The format of ``table`` is that of proc(5).
     """
     found, length = "", -1
-    real = os.path.realpath(path)
+    real = real_path(path)
     try:
         with open(table, encoding="utf-8", errors="surrogateescape") as lines:
             for line in lines:

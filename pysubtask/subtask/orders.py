@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..common import requests
+from ..common import own_files, requests
 from ..common.config import nearest
 from ..common.errors import PysubtaskError
 from ..common.requests import Request
@@ -44,8 +43,13 @@ class Orders:
     def listen(self, wake: Callable[[], None]) -> None:
         """Have ``wake`` called, from another thread, when an order comes; without file events it is found by the timer."""
         folder = os.path.join(self._state_dir, requests.REQUESTS)
-        with contextlib.suppress(OSError):
-            os.mkdir(folder, 0o700)
+        try:
+            own_files.make_folder(folder)
+        except own_files.NotOurs as exc:
+            self._log.error("Orders cannot be taken: %s", exc)
+            return
+        except OSError as exc:
+            self._log.debug("The folder of orders is made by whoever gives the first one: %s", exc)
         self._ears = FileEvents({folder: lambda name, made: made and name.endswith(".json")}, wake)
         self._ears.start()
 

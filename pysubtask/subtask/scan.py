@@ -11,8 +11,10 @@ from typing import NamedTuple
 from ..common.entries import Entry, selects
 from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY, Stamp, data_name, is_signal_file
+from ..common.place import real_path
 
 _SPARE = 100
+_NO_LINK = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class Listing(NamedTuple):
@@ -99,11 +101,11 @@ class Folder:
         return stat.S_ISREG(found.st_mode) or (stat.S_ISLNK(found.st_mode) and self._link_stays(path))
 
     def _link_stays(self, path: str) -> bool:
-        real = os.path.realpath(path)
+        real = real_path(path)
         if real in self._skip or self._own.why(real):
             return False
         try:
-            return os.path.dirname(real) == os.path.realpath(self.path) and stat.S_ISREG(os.lstat(real).st_mode)
+            return os.path.dirname(real) == real_path(self.path) and stat.S_ISREG(os.lstat(real).st_mode)
         except OSError:
             return False
 
@@ -154,7 +156,7 @@ class Folder:
                     if same:
                         quiet.append(name)
                         continue
-                if self.entry.recursive and item.is_dir(follow_symlinks=False):
+                if self.entry.recursive and _is_dir(item, name in self.subs):
                     subs[name] = item.inode()
                 elif name.endswith(NOTIFY):
                     if len(name) > len(NOTIFY):
@@ -168,7 +170,12 @@ class Folder:
     def _entries(self, stack: contextlib.ExitStack, every: bool) -> Iterator[os.DirEntry[str]]:
         if every and self.calm and os.scandir in os.supports_fd:
             # So each stat looks up a name only, not a path.
-            handle = os.open(self.path, os.O_RDONLY)
+            handle = os.open(self.path, os.O_RDONLY | (_NO_LINK if self.inside is not None else 0))
+            stack.callback(os.close, handle)
+            return stack.enter_context(os.scandir(handle))
+        if self.inside is not None and _NO_LINK and os.scandir in os.supports_fd:
+            # Somebody may have put a link in its place since it was found: the names in another folder are none of ours.
+            handle = os.open(self.path, os.O_RDONLY | _NO_LINK)
             stack.callback(os.close, handle)
             return stack.enter_context(os.scandir(handle))
         return stack.enter_context(os.scandir(self.path))
@@ -203,3 +210,10 @@ class Folder:
         except OSError:
             # It went away meanwhile.
             return False
+
+
+def _is_dir(item: os.DirEntry[str], was: bool) -> bool:
+    try:
+        return item.is_dir(follow_symlinks=False)
+    except OSError:
+        return was  # a listing that does not tell, and a look that fails: its own fault and not that of the whole folder

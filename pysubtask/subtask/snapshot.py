@@ -10,15 +10,16 @@ import contextlib
 import errno
 import itertools
 import os
-import stat
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from .ahead import Growing
+from .bak_folder import BakFolder
 from .coarse import COARSE_NS, tick_ns
 from .signature import Signature
+from .sources import Place, opened, unreadable
 from .tails import Digest, Start
 
 _BLOCK = 1024 * 1024
@@ -26,7 +27,6 @@ _WRITE_OUT = 8 * _BLOCK
 _NAME_MAX = 255
 _SMALL = 64 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -70,6 +70,7 @@ class Snapshotter:
         if not tag or "/" in tag or "\0" in tag or len(os.fsencode(tag)) > 64:
             raise ValueError(f"a tag is a short text without '/': {tag!r}")
         self._folder = None if folder is None else os.path.abspath(folder)
+        self._bak = BakFolder(self._folder or "")
         self._tag = tag
         self._min_free = min_free
         self._refused = refused
@@ -80,18 +81,19 @@ class Snapshotter:
         self._head = len(os.fsencode(f"{tag}-{self._run}-")) + 1
 
     def copy(
-        self, source: str, within: str | None = None, marks: Iterable[int] = (), start: Start | None = None,
+        self, source: str, within: str | Place | None = None, marks: Iterable[int] = (), start: Start | None = None,
         average: int = 0,
     ) -> Copied:
         """Copy a data file as it is now; the copy is not durable before :meth:`seal`.
 
-        ``within``: the folder (without links) that the file must be in, should a link lead to it. ``marks``: for
+        ``within``: the folder (without links) that the file must be in; None: it is named, and may lie elsewhere by a link of
+        its owner's. ``marks``: for
         :attr:`Copied.prefixes`. ``start``: copy only what lies behind it, where the file still begins as it did then.
         ``average``: make a signature beside it, of parts of that size, unless nothing but the end is copied.
         Raises SourceMissing, SourceChanged (it moved under the copy), DiskLow, and SourceError for whatever else
         is wrong with it; no temporary file is left then.
         """
-        with _opened(source, within) as (handle, before):
+        with opened(source, within) as (handle, before):
             if why := self._refused(source, before):
                 raise SourceError(f"{source} is never sent: it is {why}")
             size = before.st_size
@@ -112,7 +114,7 @@ class Snapshotter:
                     if again.hexdigest() != sha.hexdigest():
                         raise SourceChanged(f"{source} was rewritten while it was copied")
             except BaseException:
-                _remove(temp)
+                self._remove(temp)
                 raise
             digest, inode = sha.hexdigest(), before.st_ino
         signed = growing.outcome() if growing is not None else None
@@ -132,27 +134,25 @@ class Snapshotter:
             return
         try:
             for copied in waiting:
-                _sync(str(copied.temp), os.O_WRONLY)
-            for copied in waiting:
-                os.rename(str(copied.temp), copied.path)
-            _sync(self._folder, os.O_RDONLY)
+                self._sync(str(copied.temp))
+            self._bak.publish([(str(copied.temp), copied.path) for copied in waiting])
         except OSError as exc:
             for copied in waiting:
-                _remove(copied.temp)
-                _remove(copied.path)
+                self._remove(copied.temp)
+                self._remove(copied.path)
             raise _ours(exc, f"the snapshots in {self._folder} cannot be made durable") from exc
 
     def discard(self, copied: Copied) -> None:
         """Throw a copy away that was not sealed (or was); a live file stays."""
         if not copied.live:
-            _remove(copied.temp)
+            self._remove(copied.temp)
             self.drop(copied.path)
 
     def drop(self, path: str) -> None:
         """Remove a snapshot of ours; one that is missing, or any other file, is left as it is."""
         folder, name = os.path.split(path)
         if self._folder is not None and folder == self._folder and self._is_ours(name):
-            _remove(path)
+            self._remove(path)
 
     def sweep(self, keep: Container[str]) -> list[str]:
         """Remove our temporary files, and our snapshots that are not in ``keep``; the paths removed."""
@@ -160,7 +160,7 @@ class Snapshotter:
             return []
         removed = []
         try:
-            names = os.listdir(self._folder)
+            names = self._bak.names()
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as exc:
@@ -168,7 +168,7 @@ class Snapshotter:
         for name in names:
             path = os.path.join(self._folder, name)
             if self._is_ours(name) and path not in keep:
-                _remove(path)
+                self._remove(path)
                 removed.append(path)
         return removed
 
@@ -206,12 +206,23 @@ class Snapshotter:
             finally:
                 os.close(out)
         except BaseException:
-            _remove(temp)
+            self._remove(temp)
             raise
 
     def _make(self, folder: str, temp: str, handle: int, before: os.stat_result, base: int) -> int:
         self._check_room(folder, handle, before, base)
-        return os.open(temp, _WRITE, 0o600)
+        return self._bak.open(temp, _WRITE)
+
+    def _sync(self, path: str) -> None:
+        handle = self._bak.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def _remove(self, path: str | None) -> None:
+        if path is not None:
+            self._bak.remove(path)
 
     def _check_room(self, folder: str, handle: int, before: os.stat_result, base: int) -> None:
         need, keep = before.st_size - base, self._min_free()
@@ -237,44 +248,15 @@ def _make_private(folder: str) -> None:
             os.mkdir(path, 0o700)
 
 
-def content_digest(path: str, size: int) -> str:
-    """SHA-256, hexadecimal, of the first ``size`` bytes of a file.
+def content_digest(path: str, size: int, within: str | Place | None = None) -> str:
+    """SHA-256, hexadecimal, of the first ``size`` bytes of a file; ``within`` as for :meth:`Snapshotter.copy`.
 
     Raises SourceMissing, SourceChanged where it is shorter than that, SourceError.
     """
     sha = Digest()
-    with _opened(path, None) as (handle, found):
+    with opened(path, within) as (handle, found):
         _read(handle, found, path, sha, upto=size)
     return sha.hexdigest()
-
-
-@contextlib.contextmanager
-def _opened(source: str, within: str | None) -> Iterator[tuple[int, os.stat_result]]:
-    """The regular file ``source``, opened for reading, and what it looks like; never waits for the other end of a fifo, never
-    opens a device."""
-    path, flags = source, _READ
-    if within is not None:
-        path, flags = os.path.realpath(source), _READ | getattr(os, "O_NOFOLLOW", 0)
-        if os.path.dirname(path) != within:
-            raise SourceError(f"{source} leads out of {within}")
-    try:
-        _check_regular(os.stat(path), source)
-        handle = os.open(path, flags)
-    except OSError as exc:
-        raise _unreadable(exc, source) from exc
-    try:
-        found = os.fstat(handle)
-        _check_regular(found, source)
-        yield handle, found
-    finally:
-        os.close(handle)
-
-
-def _check_regular(found: os.stat_result, source: str) -> None:
-    if stat.S_ISDIR(found.st_mode):
-        raise SourceError(f"{source} is a folder")
-    if not stat.S_ISREG(found.st_mode):
-        raise SourceError(f"{source} is not a regular file")
 
 
 def _copy(handle: int, out: int, found: os.stat_result, source: str, sha: Digest, base: int, growing: Growing | None) -> None:
@@ -321,7 +303,7 @@ def _blocks(
                 try:
                     got = os.preadv(handle, [buffer[:want]], at)
                 except OSError as exc:
-                    raise _unreadable(exc, source) from exc
+                    raise unreadable(exc, source) from exc
                 if got == 0:
                     raise SourceChanged(f"{source} became shorter while it was read")
                 yield True, at, buffer[:got]
@@ -367,7 +349,7 @@ def _may_have_moved(before: os.stat_result, after: os.stat_result, source: str) 
     except FileNotFoundError as exc:
         raise SourceMissing(f"{source} went away while it was copied") from exc
     except OSError as exc:
-        raise _unreadable(exc, source) from exc
+        raise unreadable(exc, source) from exc
     looks = [(found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev) for found in (before, after, named)]
     undecided = tick_ns(after.st_mtime_ns) == COARSE_NS and after.st_mtime_ns + COARSE_NS > time.time_ns()
     return len(set(looks)) > 1 or undecided
@@ -384,34 +366,6 @@ def _begin_writing(out: int) -> None:
     is on its way is not dropped from memory, so it is read from there when it is sent."""
     with contextlib.suppress(AttributeError, OSError):  # it only saves time
         os.posix_fadvise(out, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _sync(path: str, flags: int) -> None:
-    handle = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _remove(path: str | None) -> None:
-    """Remove a file; one that cannot be removed now is left to the next sweep."""
-    if path is not None:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-
-
-def _unreadable(exc: OSError, source: str) -> SourceError:
-    if exc.errno in (errno.ENOENT, errno.ENOTDIR):
-        return SourceMissing(f"{source} is not there")
-    words = {
-        errno.EACCES: "may not be read by this user",
-        errno.EPERM: "may not be read by this user",
-        errno.ENXIO: "is not a regular file",
-        errno.ELOOP: "is a link that leads nowhere",
-        errno.EIO: "cannot be read: the disk reports an error",
-    }
-    return SourceError(f"{source} {words.get(exc.errno or 0, f'cannot be read: {exc.strerror or exc}')}")
 
 
 def _ours(exc: OSError, what: str) -> SourceError:

@@ -71,7 +71,8 @@ class UploadSubtask(BaseSubtask):
         self._reserved = {self._same(remote_name(entry, entry.path)): entry.path for entry in files}
         self._begin_names(owners)
         hooks = Hooks(
-            self._page_changed, self._snapshot_lost, self._confirm, self.write_heartbeat, self._builds, self._intake.ahead
+            self._page_changed, self._snapshot_lost, self._confirm, self.write_heartbeat, self._builds, self._intake.ahead,
+            self._intake.prefixes,
         )  # fmt: skip
         self._courier = Courier(
             self._store, open_transport(self.transport_name(), self.settings, self.handoff.state_dir), self.settings, self.board,

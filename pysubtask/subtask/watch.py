@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ..common.entries import Entry
 from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, make_notify, notify_name, read_stamp
+from ..common.place import real_path
 from .birth import made_anew
 from .changing import Changing
 from .coarse import again, undecided
@@ -74,10 +75,10 @@ class Watch:
         self._entries = entries
         self._settling = Settling()
         self._named = by_folder(entries, self._bursting, self._settling.__contains__)
-        ours = {os.path.realpath(path) for path in (*skip, *nested)}
+        ours = {real_path(path) for path in (*skip, *nested)}
         # A log of ours that is sent whenever it changes would be sent for ever: sending it is told in it.
         self._changing = Changing({path: index for path, index in self._static_of.items()
-                                   if entries[index].on_change and os.path.realpath(path) not in ours}, timer)  # fmt: skip
+                                   if entries[index].on_change and real_path(path) not in ours}, timer)  # fmt: skip
         self._holds = Holds(longest_hold, self._stat, self._handled_stamp)
         self._folders = Folders(entries, skip, nested, self._named, timer, own)
         self.ignored = self._folders.ignored

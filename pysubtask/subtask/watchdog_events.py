@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from ..common.place import real_path
 from .inotify import Hears
 
 # Each takes a thread.
@@ -50,7 +51,7 @@ class WatchdogEvents:
             raise RuntimeError(f"there are more than {MOST_FOLDERS} folders")
         # Watchdog does not report a folder that it may not read, and does not follow links.
         os.close(os.open(path, os.O_RDONLY))
-        real = os.path.realpath(path)
+        real = real_path(path)
         handler = _Handler(path, real, self._hears, self._end)
         self._watches[path] = self._observer.schedule(handler, real, recursive=False, event_filter=self._filter)
 

@@ -20,6 +20,8 @@ from ..common.errors import FileRefused, SourceChanged, TransportError, Transpor
 from .base import Job, Progress, RemoteStat, Sent, Traits, Transport
 from .calls import Call
 from .pace import Pace
+from .sent_hash import SentHash
+from .source import open_source
 
 _T = TypeVar("_T")
 
@@ -132,11 +134,13 @@ class FolderTransport(Transport):
             raise TransportLost(f"another file system stands at {self._root!r} now")
         with contextlib.ExitStack() as stack:
             with _reading(job.source):
-                source = stack.enter_context(open(job.source, "rb", buffering=0))
+                source = stack.enter_context(open(open_source(job) if job.snapshot else job.source, "rb", buffering=0))
+            own = SentHash(job, source.fileno())
             _make_folders(os.path.dirname(target))
             with open(temp, "xb", buffering=0) as out:
                 stack.enter_context(_unlinked_on_error(temp))
-                done = self._copy_blocks(job, source, out, call, progress)
+                done = self._copy_blocks(job, source, out, call, progress, own)
+                own.check()
                 os.fsync(out.fileno())
                 call.step()
                 if os.fstat(out.fileno()).st_size != job.size:
@@ -146,13 +150,14 @@ class FolderTransport(Transport):
                     os.utime(temp, ns=(job.mtime_ns, job.mtime_ns))
         return done
 
-    def _copy_blocks(self, job: Job, source: BinaryIO, out: BinaryIO, call: Call[int], progress: Progress) -> int:
+    def _copy_blocks(self, job: Job, source: BinaryIO, out: BinaryIO, call: Call[int], progress: Progress, own: SentHash) -> int:
         done = synced = 0
         while done < job.size:
             with _reading(job.source):
                 block = source.read(min(self._pace.piece(_BLOCK), job.size - done))
             if not block:
                 raise SourceChanged(f"{job.source!r} ends after {done} of {job.size} bytes")
+            own.took(done, block)
             self._pace.hold(len(block), call.step)
             view = memoryview(block)
             while view:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from ..common import own_files
+from ..common import beneath, own_files
 from ..common.errors import SourceChanged, SourceMissing
 from .base import Job
 
@@ -21,7 +21,7 @@ def open_source(job: Job) -> int:
     if job.snapshot:
         flags |= getattr(os, "O_NOFOLLOW", 0)
     try:
-        fd = os.open(job.source, flags)
+        fd = _open(job, flags)
     except FileNotFoundError as exc:
         raise SourceMissing(f"{job.source}: it is not there") from exc
     except OSError as exc:
@@ -35,3 +35,12 @@ def open_source(job: Job) -> int:
         os.close(fd)
         raise SourceChanged(f"{job.source}: it belongs to another user or has a second name, so it is not the copy that was made")
     return fd
+
+
+def _open(job: Job, flags: int) -> int:
+    if not job.snapshot:
+        return os.open(job.source, flags)
+    with beneath.to_write(job.source) as at:
+        if at is not None and not own_files.is_by_us_or_root(os.fstat(at)):
+            raise own_files.NotOurs(os.path.dirname(job.source), "belongs to another user")
+        return os.open(job.source if at is None else os.path.basename(job.source), flags, dir_fd=at)

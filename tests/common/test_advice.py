@@ -124,12 +124,23 @@ def test_only_a_config_is_handed_over(tmp_path):
         assert advice.hand_over_config(f"{tmp_path}/{name}", "pi") == ()
 
 
+def test_a_config_and_its_own_folder_are_closed_to_the_writing_of_others(tmp_path):
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "two words.toml").touch()
+    for path in (tmp_path / "conf.d", tmp_path / "conf.d" / "two words.toml"):
+        for sudo in (False, True):
+            line = advice.only_you_write(str(path), sudo=sudo)
+            assert line.startswith("sudo ") == sudo and harm.in_line(line) == ""
+    assert harm.in_line(advice.only_you_write(str(tmp_path))) == f"no config: chmod go-w {tmp_path}"
+
+
 @pytest.mark.parametrize(("line", "why"), [
     ("sudo chown -R $(id -un) /", "a whole tree"), ("sudo chown $(id -un) /kamera", "not ours"), ("chmod -R 777 .", "a whole tree"),
     (f"sudo chown x {MADE}", "through a link"), ("mkdir -p /media/usb/camera", "folders above"), ("rm x", "unknown"),
     ("mv a b", "unknown"), ("ls x && rm -rf /", "unknown"), ("ssh-keygen -p -N '' -f k", "somebody's key"),
     ("chmod 600 /", "no file"),
     ("echo x | sudo tee -a /etc/ssh/sshd_config", "unknown"), ("chmod g+w /kamera", "not ours"),
+    ("chmod go-w /kamera", "no config"), ("chmod go-w", "no config"), ("chmod -R go-w /etc", "a whole tree"),
 ])  # fmt: skip
 def test_the_judge_of_lines_knows_harm(line, why):
     assert why in harm.in_line(line, MADE)

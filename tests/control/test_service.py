@@ -6,13 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pysubtask.control.commands import service as service_module
 from pysubtask.control.config_file import load
 from pysubtask.control.unit import MADE_BY, Service, quoted, unit
 from tests.control.station import command
+from tests.other_user import needs_root, open_folder
 
 CONFIG = """
 [tasks.roof]
@@ -153,3 +156,57 @@ def test_it_is_printed(config: Path, tmp_path: Path):
     assert values(done.stdout, "ExecStart") == [f"{sys.executable} -P -m pysubtask run {shown} --task roof"]
     assert "PYSUBTASK_ROOF__FTP__USER" in done.stderr and "cellar" not in done.stdout
     assert ("User=" in done.stdout) == (os.geteuid() == 0)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """The home of another user."""
+    with open_folder() as folder:
+        (folder / "home").mkdir(mode=0o700)
+        yield folder / "home"
+
+
+def of_daemon(home: Path) -> Service:
+    """A service of the user daemon, whose home this is."""
+    import pwd
+
+    user = pwd.getpwnam("daemon")
+    os.chown(home, user.pw_uid, user.pw_gid)
+    return Service("pysubtask", "x.toml", (), "daemon", str(home), str(home / ".local/state/pysubtask/tasks"), ("pysubtask",))
+
+
+@needs_root
+def test_the_folder_of_records_is_made_with_the_users_rights(home: Path):
+    made = of_daemon(home)
+    umask = os.umask(0)
+    try:
+        assert service_module._make_registry(made) == [] == service_module._make_registry(made)
+    finally:
+        os.umask(umask)
+    at = home
+    for part in (".local", "state", "pysubtask", "tasks"):
+        at = at / part
+        assert (at.stat().st_uid, at.stat().st_mode & 0o777) == (home.stat().st_uid, 0o700)
+
+
+@needs_root
+@pytest.mark.parametrize("link", [".local", ".local/state", ".local/state/pysubtask", ".local/state/pysubtask/tasks"])
+def test_no_link_of_the_user_leads_into_roots_places(home: Path, tmp_path: Path, link: str):
+    etc = tmp_path / "etc"
+    etc.mkdir(mode=0o755)
+    made = of_daemon(home)
+    (home / link).parent.mkdir(parents=True, exist_ok=True)
+    (home / link).symlink_to(etc if link != ".local/state/pysubtask/tasks" else etc / "tasks")
+    for folder in home.rglob("*"):
+        os.chown(folder, home.stat().st_uid, home.stat().st_gid, follow_symlinks=False)
+    (note,) = service_module._make_registry(made)
+    assert "cannot be made as daemon" in note and os.listdir(etc) == []
+
+
+@needs_root
+def test_a_home_of_roots_is_not_given_away(home: Path):
+    made = of_daemon(home)
+    os.chown(home, 0, 0)
+    home.chmod(0o755)
+    (note,) = service_module._make_registry(made)
+    assert "Permission denied" in note and os.listdir(home) == []

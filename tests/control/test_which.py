@@ -329,7 +329,7 @@ def test_a_record_of_an_older_version_has_a_label_by_its_folder(tmp_path, monkey
     for task in ("main", "cellar"):
         state = tmp_path / "roof" / ".pysubtask" / task / "ftp"
         state.mkdir(parents=True)
-        name = registry._path(str(state))
+        name = os.path.join(registry.folder(), registry._name(str(state)))
         os.makedirs(os.path.dirname(name), exist_ok=True)
         with open(name, "w", encoding="ascii") as file:
             json.dump({"task": task, "extension": "ftp", "destination": "ftp://h/", "state_dir": str(state)}, file)

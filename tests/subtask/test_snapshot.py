@@ -270,7 +270,7 @@ def test_a_file_that_may_not_be_read(tmp_path, snaps, monkeypatch) -> None:
         real = os.open
 
         def refuse(path, *args, **more):
-            if str(path) == str(source):
+            if os.path.basename(str(path)) == source.name:
                 raise PermissionError(errno.EACCES, "Permission denied", path)
             return real(path, *args, **more)
 
@@ -374,9 +374,9 @@ def test_seal_syncs_each_file_before_its_name_and_the_folder_last(tmp_path, bak,
         steps.append("sync " + os.path.basename(os.readlink(f"/proc/self/fd/{handle}")))
         real_sync(handle)
 
-    def rename(old, new):
+    def rename(old, new, **more):
         steps.append("name " + os.path.basename(old))
-        real_rename(old, new)
+        real_rename(old, new, **more)
 
     monkeypatch.setattr(snapshot.os, "fsync", fsync)
     monkeypatch.setattr(snapshot.os, "rename", rename)
@@ -545,3 +545,49 @@ def test_another_file_in_the_place_of_a_snapshot_is_not_sent(tmp_path, what) -> 
         os.link(private, copied.path)
     with pytest.raises(SourceChanged):
         open_source(job)
+
+
+needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="makes folders of another user: needs root")
+
+
+def test_the_folder_of_snapshots_becomes_ours_alone(tmp_path) -> None:
+    """One of a umask, of an earlier version, or made before us by somebody of our group."""
+    bak = tmp_path / "upload"
+    bak.mkdir()
+    bak.chmod(0o777)
+    (tmp_path / "a.csv").write_bytes(b"x")
+    snaps = Snapshotter(str(bak), "tag", lambda: 0)
+    copied = snaps.copy(str(tmp_path / "a.csv"))
+    snaps.seal([copied])
+    assert stat.S_IMODE(bak.stat().st_mode) & 0o022 == 0
+    assert open_source_and_close(Job(copied.path, 1, 0, "a.csv", ".a.part", snapshot=True))
+
+
+def open_source_and_close(job: Job) -> bool:
+    os.close(open_source(job))
+    return True
+
+
+@needs_root
+@pytest.mark.parametrize("how", ["a folder of his", "a link of his"])
+def test_no_snapshot_is_kept_in_or_sent_from_a_folder_of_another_user(tmp_path, how) -> None:
+    """mallory makes `upload` before the child does, or puts another one in its place."""
+    (tmp_path / "a.csv").write_bytes(b"x")
+    bak = tmp_path / "upload"
+    snaps = Snapshotter(str(bak), "tag", lambda: 0)
+    copied = snaps.copy(str(tmp_path / "a.csv"))
+    snaps.seal([copied])
+    name = os.path.basename(copied.path)
+    bak.rename(tmp_path / "was")
+    if how == "a link of his":
+        (tmp_path / "private").mkdir(mode=0o700)
+        bak.symlink_to(tmp_path / "private")
+    else:
+        bak.mkdir()
+    os.rename(tmp_path / "was" / name, bak / name)
+    os.chown(bak, 64002, 64002, follow_symlinks=False)
+    with pytest.raises(SourceError):
+        snaps.copy(str(tmp_path / "a.csv"))
+    with pytest.raises(SourceChanged):
+        open_source(Job(copied.path, 1, 0, "a.csv", ".a.part", snapshot=True))
+    assert len(os.listdir(bak)) == 1, "nothing was made there"

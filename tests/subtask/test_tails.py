@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pysubtask.subtask.prefixes import Prefixes
 from pysubtask.subtask.snapshot import Copied, Snapshotter
 from pysubtask.subtask.tails import JOIN_BYTES, Tails, base_of
 
@@ -65,6 +66,25 @@ def test_only_the_end_is_copied_and_the_digest_is_that_of_the_whole(bench: Bench
         assert copied.base == base_of(bench.delivered) == bench.delivered - JOIN_BYTES
         assert bench.delivered in copied.prefixes
         bench.deliver(copied)
+
+
+def test_the_tail_and_the_state_before_it_give_the_digest_of_the_whole(bench: Bench) -> None:
+    """What is sent of a growing file can be compared with what was copied, without a look at what was sent before."""
+    prefixes = Prefixes()
+    bench.add(os.urandom(300_000))
+    bench.deliver(bench.take())
+    for _ in range(3):
+        bench.add(os.urandom(1000))
+        copied = bench.take()
+        prefixes.keep(copied.digest, copied.sha.states)
+        found = prefixes.before(copied.digest, bench.delivered, copied.base)
+        assert found is not None and found[0] == bench.delivered
+        whole = found[1].copy()
+        whole.update(Path(str(copied.temp)).read_bytes()[found[0] - copied.base :])
+        assert whole.hexdigest() == copied.digest
+        assert prefixes.before(copied.digest, copied.base - 1, copied.base) is None
+        bench.deliver(copied)
+    assert prefixes.before("another", 10, 0) is None
 
 
 def test_what_was_not_delivered_is_copied_again(bench: Bench) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import random
 import threading
@@ -178,6 +179,14 @@ class _Run:
 
 class _Stop(Exception):
     """What a confirm raises here."""
+
+
+def _damage(path: str, at: int) -> None:
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
 
 
 def _refuse() -> None:
@@ -484,6 +493,24 @@ class TransportContract:
                 assert site.read("a") == b"old"
                 await at_work.put(transport, "b", b"x")
                 assert site.files() == {"a", "b"}
+
+        run(case)
+
+    def test_bytes_that_are_not_those_that_were_copied(self, site: Site, run: Any) -> None:
+        """A snapshot that the disk damaged, or that somebody replaced, between the copy and the sending."""
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "a", b"old")
+            for size in (1, 100_000, 3_000_000):
+                data = os.urandom(size)
+                damaged = data[:-1] + bytes([data[-1] ^ 1])
+                with pytest.raises(SourceError):
+                    await at_work.put(transport, "a", damaged, sha256=hashlib.sha256(data).hexdigest(), confirm=_refuse)
+                assert site.read("a") == b"old"
+                assert site.files() == {"a"}
+            await at_work.put(transport, "b", data, sha256=hashlib.sha256(data).hexdigest())
+            assert site.read("b") == data
+            await at_work.put(transport, "c", b"", sha256=hashlib.sha256(b"").hexdigest())
 
         run(case)
 
@@ -908,6 +935,24 @@ class ResumeContract:
         assert site.read("f/a") == data
         assert site.files() == {"f/a"}
 
+    @pytest.mark.parametrize("where", ["in what was sent", "in the rest"])
+    def test_bytes_that_are_not_those_that_were_copied_after_a_cut(self, site: Site, run: Any, relay: Relay, where: str) -> None:
+        data = os.urandom(4_000_000)
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            await at_work.put(transport, "f/a", b"old")
+            job = at_work.job("f/a", data, sha256=hashlib.sha256(data).hexdigest())
+            job = await self.cut(transport, at_work, relay, job, len(data) // 2)
+            good = job._replace(source=at_work.source(data))
+            _damage(job.source, 1_000 if where == "in what was sent" else len(data) - 1)
+            with pytest.raises(SourceError):
+                await at_work.send(transport, job._replace(confirm=_refuse))
+            assert site.files() == {"f/a"} and site.read("f/a") == b"old"
+            await at_work.send(transport, good)
+
+        run(case)
+        assert site.read("f/a") == data
+
     def test_notes_that_mean_nothing(self, site: Site, run: Any) -> None:
         async def case(transport: Transport, at_work: _Run) -> None:
             for text in ("{", "[1]", "null", '"x"', "{}", '{"offset": -5}', '{"offset": 1e99}', '{"offset": 10, "size": 10}'):
@@ -956,6 +1001,27 @@ class AppendContract:
 
         run(case)
         assert site.files() == {"a"}
+
+    @pytest.mark.parametrize("begins", ["whole", "whole, and the state before it", "at the end"])
+    def test_bytes_that_are_not_those_that_were_copied_are_not_appended(self, site: Site, run: Any, begins: str) -> None:
+        """A reader sees each byte as it comes, so that not one may go."""
+        old = os.urandom(500_000)
+        data = old + os.urandom(100_000)
+        base = len(old) - 1_000 if begins == "at the end" else 0
+        prefix = None if begins == "whole" else (len(old), hashlib.sha256(old))
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            left = await self.put_first(transport, at_work, old)
+            job = self.appending(at_work, data, left, sha256=hashlib.sha256(data).hexdigest(), base=base, prefix=prefix)
+            job = job._replace(source=at_work.source(data[base:]))
+            _damage(job.source, len(data) - base - 1)
+            with pytest.raises(SourceError):
+                await at_work.send(transport, job)
+            assert site.read("a") == old
+            await at_work.send(transport, job._replace(source=at_work.source(data[base:])))
+
+        run(case)
+        assert site.read("a") == data
 
     @pytest.mark.parametrize("fate", ["touched", "rewritten", "shorter", "longer", "gone", "a folder"])
     def test_a_file_that_is_not_as_left_stays_as_it_is(self, site: Site, run: Any, fate: str) -> None:
@@ -1184,6 +1250,22 @@ class CopyContract:
                 assert sent.remote[:2] == (len(new), MTIME // 10**9 + 10)
                 assert at_work.progress == sorted(at_work.progress) and at_work.progress[-1] == len(new)
                 assert site.files() == {"a"}
+
+        run(case)
+
+    @pytest.mark.parametrize("at", [50, 100_050])
+    def test_bytes_that_are_not_those_that_were_copied_beside_what_the_server_has(self, site: Site, run: Any, at: int) -> None:
+        """In what is sent, and in what the server copies: what it has then is not what the snapshot says."""
+        old, piece = os.urandom(200_000), os.urandom(100_000)
+        new = piece + old
+
+        async def case(transport: Transport, at_work: _Run) -> None:
+            left = await self.put_old(transport, at_work, old)
+            damaged = new[:at] + bytes([new[at] ^ 1]) + new[at + 1:]
+            with pytest.raises(SourceError):
+                await at_work.put(transport, "a", damaged, replaces=left, copies=(Copy(100_000, 200_000, 0),), confirm=_refuse,
+                                  sha256=hashlib.sha256(new).hexdigest())
+            assert site.read("a") == old and site.files() == {"a"}
 
         run(case)
 

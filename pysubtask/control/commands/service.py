@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from ...common import advice, registry
+from ...common import advice, as_user, registry
 from ...common.program import for_others, here, interpreter
 from ..config_file import DROP_INS, Config, load
 from ..config_task import TaskConfig
@@ -82,8 +82,10 @@ def _service(
         raise CommandError(f"There is no user {who}. Name one with --run-as.", FAILED) from None
     for path in found.files:
         info = os.stat(path)
-        if owner.pw_uid not in (0, info.st_uid) and not info.st_mode & 0o004:
-            run = "".join(f" Run: {line}" for line in advice.hand_over_config(path, owner.pw_name))
+        run = "".join(f" Run: {line}" for line in advice.hand_over_config(path, owner.pw_name))
+        if info.st_uid not in (0, owner.pw_uid):
+            notes.append(f"the config {path} belongs to another user, whom {owner.pw_name} does not obey.{run}")
+        elif owner.pw_uid not in (0, info.st_uid) and not info.st_mode & 0o004:
             notes.append(f"the user {owner.pw_name} may not read the config {path}.{run}")
     for task in tasks:
         for entry in task.entries:
@@ -137,19 +139,20 @@ def _install(service: Service, text: str) -> list[str]:
 
 
 def _make_registry(service: Service) -> list[str]:
-    """The folder where the user's commands find the tasks: the service itself may not make it."""
+    """The folder where the user's commands find the tasks: the service itself may not make it. In the user's home it is made with
+    his rights alone."""
     import pwd
 
-    made: list[str] = []
-    folder = service.registry
-    while not os.path.isdir(folder):
-        made.append(folder)
-        folder = os.path.dirname(folder)
-    owner = pwd.getpwnam(service.user)
+    owner = pwd.getpwnam(service.user).pw_uid
+
+    def make() -> None:
+        # Every folder that is missing is for this user alone; makedirs would leave those above to the umask.
+        os.umask(0o077)
+        os.makedirs(service.registry, exist_ok=True)
+
     try:
-        for path in reversed(made):
-            os.mkdir(path, 0o700)
-            os.chown(path, owner.pw_uid, owner.pw_gid)
+        as_user.run(owner, make)
     except OSError as exc:
-        return [f"commands without a config will not find these tasks: {service.registry} cannot be made ({exc.strerror})"]
+        return [f"commands without a config will not find these tasks: {service.registry} cannot be made as {service.user} "
+                f"({exc.strerror})"]  # fmt: skip
     return []

@@ -7,13 +7,16 @@ import importlib.util
 import json
 import os
 import sys
+from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from ...common import own_files
 from ...common.config import MASK
 from ...common.entries import Entry, first_folder, read_entries
 from ...common.errors import ConfigError
 from ...master.destinations import Plan, check_config, plan, switched_on
+from .. import obeyed
 from ..tasks import Task
 
 _ENTRIES = "watchfilesdirs"
@@ -69,7 +72,12 @@ def load_python(word: str) -> Config:
         else:
             if os.getcwd() not in sys.path:
                 sys.path.insert(0, os.getcwd())
+            parts = where.split(".")
+            for count in range(len(parts)):  # to find a module its package is loaded
+                _check(importlib.util.find_spec(".".join(parts[: count + 1])))
             module = importlib.import_module(where)
+    except ConfigError:
+        raise
     except FileNotFoundError as exc:
         raise ConfigError("CONFIG", f"there is no file {where}", remedy) from exc
     except ModuleNotFoundError as exc:
@@ -85,11 +93,19 @@ def load_python(word: str) -> Config:
     return Config(found, watch, "python", os.getcwd(), getattr(module, "__file__", None))
 
 
+def _check(spec: ModuleSpec | None) -> None:
+    """ConfigError where others may say what is in a module: loading it does what it says."""
+    if spec is not None and spec.has_location and spec.origin is not None:
+        with open(spec.origin, "rb") as file:
+            obeyed.check_config(spec.origin, os.fstat(file.fileno()))
+
+
 def _from_file(path: str) -> Any:
     name = os.path.splitext(os.path.basename(path))[0]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise FileNotFoundError(path)
+    _check(spec)
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, os.path.dirname(path))  # it may import its neighbours
     try:
@@ -114,11 +130,11 @@ def of_plan(made: Plan, entries: list[Entry] | None, style: str) -> Target:
 
 
 def of_task(task: Task) -> Target | None:
-    """A destination from what its child has left in its state folder, where secrets are hidden; None where it left nothing."""
+    """A destination from what its child has left in its state folder, where secrets are hidden; None where it left nothing, or the
+    folder is another user's: what is named there is run and read."""
     try:
-        with open(os.path.join(task.state_dir, "settings.json"), "rb") as file:
-            settings = json.load(file)["settings"]
-    except (OSError, ValueError, LookupError, TypeError):
+        settings = json.loads(own_files.read(task.state_dir, "settings.json"))["settings"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
     if not isinstance(settings, dict) or task.extension not in _MODULES:
         return None

@@ -203,6 +203,7 @@ class DropboxTransport(Transport):
         job = upload.job
         async with here.lanes.one() as run:
             data = await run(self._read, upload, 0, job.size)
+            upload.sent_hash.check()
             job.confirm()
             async with here.publisher.lock:
                 found = await self._counted(
@@ -220,6 +221,7 @@ class DropboxTransport(Transport):
         here.publisher.coming(small)
         try:
             await self._send_up(here, upload)
+            await asyncio.to_thread(upload.sent_hash.check)
             job.confirm()
         finally:
             here.publisher.coming(-small)
@@ -291,6 +293,8 @@ class DropboxTransport(Transport):
         if offset == 0:
             upload.hash = ContentHash()
         upload.hash.update(data)
+        upload.sent_hash.upto(offset)
+        upload.sent_hash.took(offset, data)
         return data
 
     async def _counted(

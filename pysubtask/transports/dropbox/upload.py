@@ -7,6 +7,7 @@ import os
 
 from ...common.errors import SourceChanged
 from ..base import Job, Progress
+from ..sent_hash import SentHash
 from ..source import open_source
 from .content_hash import ContentHash, hash_through
 from .pieces import Half
@@ -47,6 +48,7 @@ class Upload:
         self.progress = progress
         self.source = Source(job)
         self.hash = ContentHash()
+        self.sent_hash = SentHash(job, self.source.fd)
         self.half: Half | None = None
         self.sent = 0
 

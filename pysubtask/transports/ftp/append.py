@@ -42,6 +42,8 @@ class Appender:
             restarts.try_out(session, job.name, attempt.temp)
             at = self._end(session, attempt, source)
             attempt.ends = _whole_lines(source, at, job) if job.whole_records else [job.size]
+            if source.hash is not None:
+                source.hash.check()  # before the first byte: a reader sees each as it arrives
         attempt.start = at
         attempt.tally.reach(at)
         return at
@@ -76,6 +78,7 @@ class Appender:
         job = attempt.job
         if attempt.start < job.size:
             with opened(job) as source:
+                source = source._replace(hash=None)  # ``check`` has looked at it
                 try:
                     for end in attempt.ends:
                         self._store(session, attempt, source, end)

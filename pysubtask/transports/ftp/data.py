@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ...common.errors import SourceChanged
 from ..base import Job
+from ..sent_hash import SentHash
 from ..source import open_source
 from .wire import Wire
 
@@ -161,6 +162,8 @@ class Source(NamedTuple):
 
     fd: int
     base: int
+    hash: SentHash | None = None
+    """Of what is read as ``blocks`` to be sent."""
 
     def read(self, at: int, count: int) -> bytes:
         """Up to so many bytes at a place. SourceChanged where they cannot be read."""
@@ -178,6 +181,8 @@ class Source(NamedTuple):
             block = self.read(start, min(BLOCK, end - start))
             if not block:
                 raise SourceChanged(f"it ends after {start:,} of {end:,} bytes")
+            if self.hash is not None:
+                self.hash.took(start, block)
             yield block
             start += len(block)
 
@@ -187,7 +192,7 @@ def opened(job: Job) -> Iterator[Source]:
     """The source of a job. Raises as ``open_source``."""
     fd = open_source(job)
     try:
-        yield Source(fd, job.base)
+        yield Source(fd, job.base, SentHash(job, fd))
     finally:
         os.close(fd)
 

@@ -72,6 +72,12 @@ class Publisher:
                     raise
                 raise failed from exc
             self.arrived(attempt)
+            if source.hash is not None:
+                try:
+                    source.hash.check()
+                except SourceError:
+                    attempt.tally.anew()  # nothing is built upon it
+                    raise
             self._verify(session, attempt, source)
             if attempt.job.mtime_ns is not None:
                 session.set_time(attempt.path, attempt.job.mtime_ns)
@@ -169,6 +175,8 @@ class Publisher:
     def _store_rest(self, session: Session, attempt: Attempt, source: Source) -> None:
         job, start = attempt.job, attempt.start
         before = attempt.tally.sent
+        if source.hash is not None:
+            source.hash.upto(start)
         said = session.store(attempt.temp, source, job.size, attempt.tally, start)
         if not said.ok:
             failed = bad_store(job.name, said)

@@ -255,10 +255,11 @@ class Client(paramiko.SFTPClient):  # type: ignore[misc]
         return bytes(answer.get_binary())
 
     def write(
-        self, handle: bytes, fd: int, size: int, moved: Callable[[int], None], pace: Pace, step: Callable[[], None]
+        self, handle: bytes, fd: int, size: int, moved: Callable[[int], None], pace: Pace, step: Callable[[], None],
+        took: Callable[[int, bytes], None] = lambda at, data: None,
     ) -> None:
         """Write the first ``size`` bytes of a file, at ``pace``; ``moved`` is called with the bytes confirmed so far, ``step``
-        while it waits.
+        while it waits, ``took`` with each piece that is sent and its place.
 
         SourceChanged where the source is shorter or cannot be read.
         """
@@ -272,6 +273,7 @@ class Client(paramiko.SFTPClient):  # type: ignore[misc]
                 moved(answers.confirmed)
                 continue
             block = _read(fd, min(pace.piece(_BLOCK), size - sent))
+            took(sent, block)
             pace.hold(len(block), step)
             answers.waiting[self._async_request(answers, CMD_WRITE, handle, int64(sent), block)] = len(block)
             sent += len(block)

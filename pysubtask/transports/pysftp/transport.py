@@ -16,6 +16,7 @@ from ..checksum import Checks
 from ..meter import Meter
 from ..pace import Pace
 from ..reach import of_socket
+from ..sent_hash import SentHash
 from ..sftp_names import folder_of, identity_of, parent_of, path_of
 from ..source import open_source
 from ..ssh_login import AnotherKey, another_key, login_of
@@ -184,6 +185,7 @@ class PySFTPTransport(Transport):
         client = link.connection.sftp_client
         self._checks.without(job, "the library pysftp asks for none")
         fd = open_source(job)
+        own = SentHash(job, fd)
         handle: bytes | None = None
 
         def moved(done: int) -> None:
@@ -198,7 +200,8 @@ class PySFTPTransport(Transport):
             with _doing(job.name, "making the temporary file"):
                 handle = _open_new(link, temp)
             with _doing(job.name, "writing"):
-                client.write(handle, fd, job.size, moved, self._pace, call.step)
+                client.write(handle, fd, job.size, moved, self._pace, call.step, own.took)
+            own.check()
             if job.mtime_ns is not None:
                 self._set_time(client, temp, job.mtime_ns)
             with _doing(job.name, "writing it to the server's disk"):

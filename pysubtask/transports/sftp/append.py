@@ -13,6 +13,8 @@ a whole upload and nothing else.
 
 from __future__ import annotations
 
+import asyncio
+
 from ...common.errors import NotAsLeft, TransportLost
 from ..base import Append, RemoteStat, Sent
 from . import packets
@@ -30,6 +32,8 @@ async def append(attempt: Attempt, how: Append) -> tuple[Sent, Shown]:
     attempt.handle = opened(await opening, job.name)
     start = await _start(attempt, how, await client.request(packets.FSTAT, string(attempt.handle)))
     await attempt.cleared()
+    # A reader sees each byte as it arrives, so this is before the first and not behind the last.
+    await asyncio.to_thread(attempt.hash.check)
     attempt.confirm()
     attempt.progress(start)
     endings: list[Ending] = []

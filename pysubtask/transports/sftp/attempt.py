@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ...common.errors import FileRefused, NotAsLeft, SourceChanged, SourceError, TransportError, TransportLost
 from ..base import Job, Progress, RemoteStat
+from ..sent_hash import SentHash
 from ..sftp_names import path_of
 from ..source import open_source
 from . import packets
@@ -55,6 +56,7 @@ class Attempt:
         self._clearing: list[tuple[bytes, asyncio.Future[Reply]]] = []
         self._transfers: list[tuple[Transfer, int]] = []
         self.fd = open_source(job)
+        self.hash = SentHash(job, self.fd)
 
     @property
     def sent(self) -> int:
@@ -113,10 +115,10 @@ class Attempt:
     # Sending
 
     def send(self, start: int, end: int, progress: Callable[[int], None], sent: Callable[[], None] = lambda: None,
-             lines: bool = False) -> Transfer:
-        """Send the bytes of the source from ``start`` up to ``end`` to their places."""
+             lines: bool = False, took: Callable[[int, bytes], None] = lambda at, data: None) -> Transfer:
+        """Send the bytes of the source from ``start`` up to ``end`` to their places; ``took`` gets them, too."""
         assert self.handle is not None
-        transfer = self.client.transfer(self.handle, self.fd, end, progress, sent, start, lines, self.job.base)
+        transfer = self.client.transfer(self.handle, self.fd, end, progress, sent, start, lines, self.job.base, took)
         self._transfers.append((transfer, start))
         return transfer
 

@@ -33,8 +33,9 @@ class Transfer:
     WriteRefused with the server's status."""
 
     def __init__(self, handle: bytes, fd: int, start: int, size: int, progress: Callable[[int], None], sent: Callable[[], None],
-                 lines: bool, base: int, done: asyncio.Future[None]) -> None:
+                 lines: bool, base: int, done: asyncio.Future[None], took: Callable[[int, bytes], None]) -> None:
         self.handle, self.fd, self.size = handle, fd, size
+        self.took = took
         self.base = base
         self.progress, self.sent = progress, sent
         self.lines = lines
@@ -154,14 +155,15 @@ class Client:
         return future
 
     def transfer(self, handle: bytes, fd: int, size: int, progress: Callable[[int], None],
-                 sent: Callable[[], None], start: int = 0, lines: bool = False, base: int = 0) -> Transfer:
+                 sent: Callable[[], None], start: int = 0, lines: bool = False, base: int = 0,
+                 took: Callable[[int, bytes], None] = lambda at, data: None) -> Transfer:
         """Send the bytes from ``start`` up to ``size`` to their places in an open handle; ``fd`` begins with byte ``base``.
 
         ``sent`` is called when the last of them has been queued: requests it makes follow right behind.
         ``progress`` gets the offset below which all is confirmed. ``lines``: each WRITE but the last ends with a newline,
-        where the bytes have any. Cancel by ``fail`` on what is returned.
+        where the bytes have any. ``took`` gets each piece that is sent, with its place. Cancel by ``fail`` on what is returned.
         """
-        made = Transfer(handle, fd, start, size, progress, sent, lines, base, self._loop.create_future())
+        made = Transfer(handle, fd, start, size, progress, sent, lines, base, self._loop.create_future(), took)
         if self.lost is not None:
             made.fail(self._gone())
         elif size == start:
@@ -296,6 +298,7 @@ class Client:
             if not data:
                 continue
             count = len(data)
+            transfer.took(transfer.offset, data)
             self._pace.spend(count)
             number = self._next()
             self._wait_for(number, _Ack(transfer, transfer.offset, count, window.sent(count, now)))

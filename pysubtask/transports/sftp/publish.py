@@ -106,6 +106,10 @@ class Publisher:
         else:
             await self._open(attempt)
             shown = await self._send(attempt, 0)
+        if attempt.hash.whole:
+            attempt.hash.check()
+        else:
+            await asyncio.to_thread(attempt.hash.check)
         verified = await self._hashes.check(job, attempt.fd, attempt.temp)
         attempt.confirm()
         notes.last(named=True)
@@ -164,7 +168,10 @@ class Publisher:
         """Round trip 2: what the server shows of the temporary file when it has all of it."""
         endings: list[Ending] = []
         size = attempt.job.size
-        transfer = attempt.send(start, size, attempt.progress, lambda: endings.append(attempt.finish(size)))
+        if start:
+            await asyncio.to_thread(attempt.hash.upto, start)
+        transfer = attempt.send(start, size, attempt.progress, lambda: endings.append(attempt.finish(size)),
+                                took=attempt.hash.took)
         if size - start <= SHORT_FILE:
             self._client.queue()
         if endings:  # all is on its way: one wait, for the last answer, is enough

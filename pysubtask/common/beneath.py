@@ -1,0 +1,154 @@
+"""Folders and files of a watched path, opened part by part: what is opened is what was watched, whoever renames things meanwhile.
+
+A path says where something was a moment ago. Somebody who may write one of its folders can put a link in the place of the next
+part between a look and the opening. Here each part is opened relative to the one before it, by descriptor, and a link is followed
+by us and not by the system. A link of this user or of root is followed anywhere; one of somebody else only to what its owner may
+read (or write, where something is to be made there) himself.
+
+Linux only (``O_PATH``); elsewhere the same names are opened by path.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterator
+
+BY_PARTS = os.open in os.supports_dir_fd and hasattr(os, "O_PATH") and hasattr(os, "geteuid")
+_PATH = getattr(os, "O_PATH", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_FOLDER = _PATH | getattr(os, "O_DIRECTORY", 0)
+MOST_LINKS = 40  # as the kernel
+
+
+class LeadsAway(OSError):
+    """A link leads where its owner has no business, or out of a folder that may not be left."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(errno.ELOOP, problem, path)
+        self.problem = problem
+
+
+@contextlib.contextmanager
+def to_write(path: str) -> Iterator[int | None]:
+    """The descriptor of the folder of ``path``, to make a file in it; None where there is no such thing. LeadsAway for a link
+    that is not followed, other kinds of OSError where it is not there or not reached."""
+    if not BY_PARTS:
+        yield None
+        return
+    handle = _folder_to_write(os.path.dirname(path) or ".")
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+_MOST_KNOWN = 1000
+_KNOWN_SECS = 1.0
+_known: dict[tuple[str, str], tuple[int, int, float]] = {}
+"""Device and inode number of the folder that a path led to when it was gone by parts, for one purpose, and until when that counts:
+an app touches a file a thousand times a second, and a child copies as many. No descriptor is kept, for that would hold a mounted
+disk; an inode number may come again, so it counts for a moment only."""
+
+
+def known(path: str, purpose: str) -> int | None:
+    """The descriptor of the folder ``path``, if that leads to the very one it led to a moment ago. OSError."""
+    before = _known.get((path, purpose))
+    if before is None or before[2] < time.monotonic():
+        return None
+    handle = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    found = os.fstat(handle)
+    if (found.st_dev, found.st_ino) == before[:2]:
+        return handle
+    os.close(handle)
+    return None
+
+
+def remember(path: str, purpose: str, found: os.stat_result) -> None:
+    """The folder ``path`` was gone to by parts, and is this one."""
+    if os.path.isabs(path):
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[path, purpose] = (found.st_dev, found.st_ino, time.monotonic() + _KNOWN_SECS)
+
+
+def _folder_to_write(path: str) -> int:
+    again = known(path, "write")
+    if again is not None:
+        return again
+    handle, way, owners = walk(path, True)
+    try:
+        found = os.fstat(handle)
+        for owner in owners:
+            if not (has_right(owner, found, 2) and may_go(owner, way)):
+                raise LeadsAway(path, "a link of another user leads there, and he may not write there himself")
+    except BaseException:
+        os.close(handle)
+        raise
+    remember(path, "write", found)
+    return handle
+
+
+def walk(path: str, links: bool) -> tuple[int, list[os.stat_result], set[int]]:
+    """Go to a folder; each of the ``links``, where there may be any, is read and gone by its parts in turn. Gives the descriptor of
+    it (``O_PATH``), how the folders that were passed look, and the owners of links on the way that we do not trust."""
+    rest = [part for part in path.split(os.sep) if part and part != "."][::-1]
+    handle = os.open(os.sep if os.path.isabs(path) else ".", _FOLDER)
+    followed, owners = 0, set[int]()
+    way: list[os.stat_result] = []
+    try:
+        while rest:
+            part = rest.pop()
+            try:
+                deeper = os.open(part, _FOLDER, dir_fd=handle)
+            except NotADirectoryError:
+                look = os.stat(part, dir_fd=handle, follow_symlinks=False)
+                if not stat.S_ISLNK(look.st_mode):
+                    raise
+                followed += 1
+                if not links or followed > MOST_LINKS:
+                    raise LeadsAway(path, f"has {part!r} in it, which is a link") from None
+                if look.st_uid not in trusted():
+                    owners.add(look.st_uid)
+                text = os.readlink(part, dir_fd=handle)
+                rest += [step for step in text.split(os.sep) if step and step != "."][::-1]
+                if not os.path.isabs(text):
+                    continue
+                deeper = os.open(os.sep, _FOLDER)
+            way.append(os.fstat(deeper))
+            os.close(handle)
+            handle = deeper
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle, way, owners
+
+
+def trusted() -> set[int]:
+    """Those whose links are followed anywhere."""
+    return {0, os.geteuid()}
+
+
+def may_go(uid: int, way: list[os.stat_result]) -> bool:
+    """Whether a user may search all these folders."""
+    return all(has_right(uid, look, 1) for look in way)
+
+
+def has_right(uid: int, found: os.stat_result, right: int) -> bool:
+    """Whether a user has a right (4 to read, 2 to write, 1 to search)."""
+    if uid == 0:
+        return True
+    if found.st_uid == uid:
+        # The owner may give himself what he lacks.
+        return True
+    return bool(found.st_mode & (right << 3 if found.st_gid in _groups(uid) else right))
+
+
+def _groups(uid: int) -> set[int]:
+    import pwd
+
+    try:
+        user = pwd.getpwuid(uid)
+        return set(os.getgrouplist(user.pw_name, user.pw_gid))
+    except KeyError:
+        return set()

@@ -1,0 +1,77 @@
+"""The folder that snapshots are kept in, named relative to a descriptor of it that was looked at."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+
+from ..common import beneath, own_files
+from ..common.own_files import NotOurs
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class BakFolder:
+    """The folder ``path`` (absolute). Every path that is given must be that of a file right in it. All raise OSError, and NotOurs
+    where the folder belongs to another user than this one and root."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int | None]:
+        with beneath.to_write(os.path.join(self.path, "")) as at:
+            if at is not None:
+                self._check(at)
+            yield at
+
+    def _check(self, at: int) -> None:
+        found = os.fstat(at)
+        if not own_files.is_by_us_or_root(found):
+            raise NotOurs(self.path, "belongs to another user")
+        if found.st_mode & _OTHERS_WRITE and found.st_uid == os.geteuid():
+            # Of a umask, or of an earlier version. A file system without modes keeps the one it has, and so does an administrator.
+            with contextlib.suppress(OSError), _listed(at) as handle:
+                os.fchmod(handle, stat.S_IMODE(found.st_mode) & ~0o077)
+
+    def open(self, path: str, flags: int) -> int:
+        """A file in it; one that is made is private."""
+        with self._opened() as at:
+            return os.open(_name(path, at), flags, 0o600, dir_fd=at)
+
+    def publish(self, names: list[tuple[str, str]]) -> None:
+        """Rename files (from, to), then have all outlast a power cut."""
+        with self._opened() as at:
+            for old, new in names:
+                os.rename(_name(old, at), _name(new, at), src_dir_fd=at, dst_dir_fd=at)
+            with _listed(at, self.path) as handle:
+                os.fsync(handle)
+
+    def names(self) -> list[str]:
+        """What is in it."""
+        with self._opened() as at:
+            if at is None:
+                return os.listdir(self.path)
+            with _listed(at) as handle:
+                return os.listdir(handle)
+
+    def remove(self, path: str) -> None:
+        """Remove a file; one that cannot be removed now is left to the next sweep."""
+        with contextlib.suppress(OSError), self._opened() as at:
+            os.unlink(_name(path, at), dir_fd=at)
+
+
+def _name(path: str, at: int | None) -> str:
+    return path if at is None else os.path.basename(path)
+
+
+@contextlib.contextmanager
+def _listed(at: int | None, path: str = ".") -> Iterator[int]:
+    handle = os.open("." if at is not None else path, _FOLDER, dir_fd=at)
+    try:
+        yield handle
+    finally:
+        os.close(handle)

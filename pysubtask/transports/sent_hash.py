@@ -1,0 +1,79 @@
+"""That the bytes which were sent are those that were copied: their SHA-256, taken as they go, against the one in the job.
+
+Between the copy and the sending a disk may damage a snapshot, or somebody replace it. A receipt carries the hash of the copy, so
+the name must not show anything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from ..common.errors import SourceChanged
+from .base import Job
+
+_BLOCK = 1024 * 1024
+
+
+class SentHash:
+    """Of one attempt at a job; ``fd`` is the open source, of no use where every byte goes by. One thread at a time.
+
+    Not looked at are jobs without ``sha256``, and those whose source lacks its beginning and that have no ``prefix``."""
+
+    def __init__(self, job: Job, fd: int = -1) -> None:
+        self._job, self._fd = job, fd
+        self._at = 0
+        self._sha = hashlib.sha256()
+        self._looks = bool(job.sha256)
+        if (job.base or job.append) and job.prefix is not None and job.base <= job.prefix[0] <= job.size:
+            self._at, self._sha = job.prefix[0], job.prefix[1].copy()
+        elif job.base:
+            self._looks = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether ``check`` has nothing left to read."""
+        return not self._looks or self._at == self._job.size
+
+    def took(self, at: int, data: bytes) -> None:
+        """These bytes go to that place. Those that begin where the last ones ended count, so an attempt may begin anew at 0."""
+        if not self._looks:
+            return
+        if at == 0 and self._at:
+            self._anew()
+        if at == self._at:
+            self._sha.update(data)
+            self._at += len(data)
+
+    def upto(self, end: int) -> None:
+        """The server has the bytes before ``end`` from earlier. Blocks while it reads them here; SourceChanged where it cannot."""
+        if not self._looks:
+            return
+        if end < self._at and not self._job.base:
+            self._anew()
+        while self._at < end:
+            self.took(self._at, self._read(min(_BLOCK, end - self._at)))
+
+    def check(self) -> None:
+        """SourceChanged where it is not what was to be sent. What did not go by, for the server had it, is read now: it blocks."""
+        if not self._looks:
+            return
+        self.upto(self._job.size)
+        if self._sha.hexdigest() != self._job.sha256.lower():
+            raise SourceChanged(f"{self._job.source}: what was sent is not what was copied (a bad disk, or another file)")
+
+    def _anew(self) -> None:
+        self._sha, self._at = hashlib.sha256(), 0
+
+    def _read(self, count: int) -> bytes:
+        try:
+            if hasattr(os, "pread"):
+                data = os.pread(self._fd, count, self._at - self._job.base)
+            else:
+                os.lseek(self._fd, self._at - self._job.base, os.SEEK_SET)
+                data = os.read(self._fd, count)
+        except OSError as exc:
+            raise SourceChanged(f"{self._job.source}: it cannot be read: {exc.strerror}") from exc
+        if not data:
+            raise SourceChanged(f"{self._job.source}: it ends after {self._at:,} of {self._job.size:,} bytes")
+        return data

@@ -72,8 +72,7 @@ def known(state_dir: str) -> Record | None:
 
 def forget(record: Record) -> None:
     """Take away what is known of a child. Raises OSError; one that is gone is no error."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(_path(record.state_dir))
+    own_files.remove(_place(), _name(record.state_dir))
 
 
 def why_waiting(record: Record) -> str:

@@ -66,11 +66,19 @@ def glance(task: Task, now: float, name: str = "") -> Glance:
     )
     more = says_more(str((page or {}).get("config_file") or ""))
     remedy = reasons.remedy(page or {}, pid=pid, queue=queue, more=more)
-    if pid is not None and (page or {}).get("state") in ("held", "waiting"):
-        remedy = reasons.first(told(task.state_dir, task.config_file), remedy)
+    if pid is not None:
+        remedy = reasons.first(unread(task, page or {}), remedy)
     if pid is None:
         remedy = reasons.first(_ordered(task.state_dir), remedy)
     return Glance(name or task.label, task.destination, page or {}, pid, last_sign, now, queue, sentence, frozen, remedy, missing)
+
+
+def unread(task: Task, page: Mapping[str, Any]) -> str:
+    """Of a child that has no connection: which file was changed since it was read, and what takes it up; '' for none."""
+    state = page.get("state")
+    if state in ("held", "waiting") or (state in ("connecting", "starting") and page.get("problem")):
+        return told(task.state_dir, task.config_file)
+    return ""
 
 
 def _ordered(state_dir: str) -> str:

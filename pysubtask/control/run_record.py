@@ -39,7 +39,7 @@ class RunRecord:
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._pid = os.getpid()
-        self.folder = os.path.join(registry.folder(), _RUNS, f"{self._pid}-{os.urandom(4).hex()}")
+        self.folder = os.path.join(os.path.realpath(registry.folder()), _RUNS, f"{self._pid}-{os.urandom(4).hex()}")
         self._lock = StateLock(os.path.join(self.folder, RUN_LOCK))
         self._told: tuple[str, ...] | None = None
         self.is_kept = False
@@ -79,7 +79,7 @@ class RunRecord:
 def runs() -> list[Run]:
     """All that live, of this machine and user."""
     found = []
-    for folder in _folders(os.path.join(registry.folder(), _RUNS)):
+    for folder in _folders(os.path.join(os.path.realpath(registry.folder()), _RUNS)):
         holder = StateLock(os.path.join(folder, RUN_LOCK)).holder()
         if holder is not None:
             found.append(Run(holder, folder, _tasks(folder)))

@@ -41,8 +41,9 @@ def test_a_mended_password_file_is_said_to_need_a_reload(tmp_path: Path):
             assert "changed after the start" not in run.text() + status(run)
             secret.write_text(f"{settings['Password']}\n")
             said = f"PasswordFile ({secret}) was changed after the start; 'pysubtask reload' takes it up"
-            assert said in status(run)
-            assert said in run.command("retry").stdout
+            # Between two pages it may be connecting.
+            wait_until(lambda: said in status(run), 40, "the words of status")
+            wait_until(lambda: said in run.command("retry").stdout, 40, "the words of retry")
             run.says(said)  # at the next refused login
             assert run.command("reload").returncode == 0
             wait_until(lambda: receipts(tmp_path / "data"), 60, "the receipt")
@@ -76,8 +77,11 @@ def test_an_app_is_told_to_start_anew(tmp_path: Path, monkeypatch: pytest.Monkey
             station.notify("a.csv")
             said = f"the config ({module}) was changed after the start; a restart of the app takes it up"
             wait_until(lambda: said in station.log(), 40, "the words")
-            shown = command(tmp_path, "status", PYSUBTASK_REGISTRY=str(tmp_path / "registry"), COLUMNS="400").stdout
-            assert said[1:] in plain(shown), shown
+
+            def shown() -> str:
+                return plain(command(tmp_path, "status", PYSUBTASK_REGISTRY=str(tmp_path / "registry"), COLUMNS="400").stdout)
+
+            wait_until(lambda: said[1:] in shown(), 40, "the words of status")
         finally:
             station.close()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ...common.read_from import told
+from ..glance import unread
 from ..said import connection_first
 from ..steer import command_line, give, tasks_option
 from ..tasks import Task
@@ -31,8 +31,7 @@ def command(tasks: tuple[str, ...], names: tuple[str, ...]) -> int:
 
 def _unread(child: Task) -> str:
     """What was mended in a file that a held child does not read by itself."""
-    held = (child.page() or {}).get("state") in ("held", "waiting") and child.holder() is not None
-    return told(child.state_dir, child.config_file) if held else ""
+    return unread(child, child.page() or {}) if child.holder() is not None else ""
 
 
 def _words(result: Any) -> str:

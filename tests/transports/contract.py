@@ -1077,7 +1077,8 @@ class AppendContract:
 
         async def case(transport: Transport, at_work: _Run) -> None:
             left = await self.put_first(transport, at_work, data[:100_000])
-            for found in (data[:99_999], data[:200_001], other, data[:120_000] + other[:30_000], data[:149_999] + b"?", b"", None):
+            last = bytes([data[149_999] ^ 1])
+            for found in (data[:99_999], data[:200_001], other, data[:120_000] + other[:30_000], data[:149_999] + last, b"", None):
                 os.unlink(os.path.join(site.folder, "a"))
                 if found is not None:
                     _plant(site, "a", found)

@@ -115,6 +115,11 @@ def first_folder(entries: Sequence[Entry]) -> str:
     return first.path if first.kind == "dir" else os.path.dirname(first.path)
 
 
+def watched_folders(entries: Iterable[Entry]) -> list[str]:
+    """The folders that data files are looked for in, without those below them."""
+    return list(dict.fromkeys(entry.path if entry.kind == "dir" else os.path.dirname(entry.path) for entry in entries))
+
+
 def to_json(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     """Plain values for the hand-off; names that are no text survive json in its default, escaping form."""
     return [entry._asdict() for entry in entries]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from .entries import Entry, watched_folders
+from .other_configs import OtherConfigs
 from .own_names import LOG, is_compiled, why_in_folder
 from .place import real_path
+from .private_files import PrivateFiles
 
 _FRESH_SECS = 1.0
 _MOST_FOLDERS = 10_000
@@ -18,13 +21,23 @@ class NeverSent:
     """``files``: absolute path -> what it is (``the config itself``). ``named``: the data files that entries name; a log among
     them is data by that name. ``timer`` in seconds.
 
+    ``others``: configs that lie in the folders, with what they name; ``private``: files with well-known names. None: nobody looks
+    for any.
+
     What an editor or a rotation leaves of such a file is one too, and so is a link or a hard link to it.
     """
 
     def __init__(
-        self, files: Mapping[str, str], named: Iterable[str] = (), timer: Callable[[], float] = time.monotonic
+        self,
+        files: Mapping[str, str],
+        named: Iterable[str] = (),
+        timer: Callable[[], float] = time.monotonic,
+        others: OtherConfigs | None = None,
+        private: PrivateFiles | None = None,
     ) -> None:
         self.files = dict(files)
+        self._others = others
+        self._private = private
         self._named = frozenset(named)
         self._timer = timer
         self._by_folder: dict[str, dict[str, str]] = {}
@@ -37,7 +50,16 @@ class NeverSent:
         self._next_look = float("-inf")
 
     def __bool__(self) -> bool:
-        return bool(self.files)
+        return bool(self.files) or self._others is not None or self._private is not None
+
+    def renew(self, folder: str) -> None:
+        """Look for configs of others in a folder, however long that takes."""
+        if self._others is not None:
+            self._others.renew(self._real(folder))
+
+    def _all(self) -> Mapping[str, str]:
+        others = self._others.files if self._others is not None else {}
+        return {**others, **self.files} if others else self.files
 
     def _put(self, path: str, why: str) -> None:
         folder, name = os.path.split(path)
@@ -48,9 +70,20 @@ class NeverSent:
 
     def why(self, path: str) -> str:
         """Why the file of this absolute path is no data, by its name and folder; '' where it may be."""
-        return "" if path in self._named else self._by_name(path)
+        return "" if path in self._named else self._by_name(path) or self._by_private_name(path)
+
+    def _by_private_name(self, path: str) -> str:
+        return self._private.why(path) if self._private is not None else ""
 
     def _by_name(self, path: str) -> str:
+        found = self._by_own_name(path)
+        if found or self._others is None:
+            return found
+        folder, name = os.path.split(path)
+        others = self._others.of(self._real(folder))
+        return why_in_folder(name, others, lambda: _is_empty(path)) if others else ""
+
+    def _by_own_name(self, path: str) -> str:
         if not self._by_folder:
             return ""
         folder, name = os.path.split(path)
@@ -80,7 +113,7 @@ class NeverSent:
 
     def why_same(self, found: os.stat_result) -> str:
         """Why a file that looks like this is no data: it is one of ours by another name. '' where it is none."""
-        for path, why in self.files.items():
+        for path, why in self._all().items():
             try:
                 if os.path.samestat(os.stat(path), found):
                     return f"the same file as {path}, {why}" if why != LOG else why
@@ -90,18 +123,20 @@ class NeverSent:
 
     def why_opened(self, path: str, found: os.stat_result) -> str:
         """Why what was opened by the name ``path`` may not be sent: the last look, whatever the names have said before."""
-        if not self.files or (found.st_nlink < 2 and not os.path.islink(path) and path not in self._named):
+        if self._others is not None:
+            self._others.renew(self._real(os.path.dirname(path)), always=False)
+        if not self or (found.st_nlink < 2 and not os.path.islink(path) and path not in self._named):
             return self.why(path)
-        why = self._by_name(path) or self.why_same(found)
+        why = self._by_name(path) or self.why_same(found) or self._by_private_name(path)
         return "" if why == LOG and path in self._named else why
 
     def numbers(self) -> frozenset[int]:
         """The inode numbers of all of them, as of the last second: what has another one is none by a hard link."""
         now = self._timer()
-        if self.files and now >= self._next_look:
+        if self and now >= self._next_look:
             self._next_look = now + _FRESH_SECS
             found = set()
-            for path in self.files:
+            for path in self._all():
                 try:
                     found.add(os.stat(path).st_ino)
                 except OSError:
@@ -118,6 +153,12 @@ class NeverSent:
 
 
 NONE = NeverSent({})
+
+
+def of_task(files: Mapping[str, str], entries: Sequence[Entry], most_secs: float = float("inf")) -> NeverSent:
+    """What is never data of a task with these entries. ``most_secs``: see :class:`.OtherConfigs`."""
+    named = [entry.path for entry in entries if entry.kind == "file"]
+    return NeverSent(files, named, others=OtherConfigs(watched_folders(entries), most_secs), private=PrivateFiles(entries))
 
 
 def _is_empty(path: str) -> bool:

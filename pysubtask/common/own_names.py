@@ -5,7 +5,7 @@ Pure: names alone decide here. ``never_sent`` adds what has to be looked at (lin
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 LOG = "a log of this program"
 """Why a log is left out; an entry that names it may send it all the same."""
@@ -67,7 +67,7 @@ def is_compiled(name: str, of: str) -> bool:
     return name.startswith(of.removesuffix(".py") + ".") and ".pyc" in name
 
 
-def why_in_folder(name: str, own: dict[str, str], is_empty: Callable[[], bool]) -> str:
+def why_in_folder(name: str, own: Mapping[str, str], is_empty: Callable[[], bool]) -> str:
     """Why a file is none of the data of its folder, '' where it is: ``own`` are the names of our files there, and what
     each of them is. ``is_empty``: whether the file holds nothing, asked only where that matters."""
     found = own.get(name)

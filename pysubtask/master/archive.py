@@ -170,6 +170,7 @@ class Archive:
     def left_over(self) -> list[str]:
         """Files of earlier runs beside the first watched file, in order."""
         where = self._where
+        where.own.renew(where.left or "")
         try:
             with os.scandir(where.left or "") as items:
                 found = [item for item in items if is_left_over(where, item.path) and _is_regular(item)]
@@ -215,6 +216,7 @@ class Archive:
 
     def _olds(self, folder: str, before: float, stays: set[tuple[int, int]]) -> Iterator[Old | None]:
         """The old files of a folder; None now and then for those that are not."""
+        self._where.own.renew(folder)
         try:
             with os.scandir(folder) as items:
                 for number, item in enumerate(items):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..common.config import Section, Setting, is_secret
 from ..common.entries import Entry
 from ..common.errors import ConfigError
-from ..common.never_sent import NeverSent
+from ..common.never_sent import NeverSent, of_task
 from ..common.own_names import LOG
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ CONFIG = "the config itself"
 _KEY_HALVES = (".pub", "-cert.pub")
 _LEAST_SECRET = 4  # characters; a shorter one is found in anything
 _LONGEST_MODULE = 4 * 1024 * 1024
+_MOST_SECS = 0.002
+"""No call of the app lists a folder again for configs where that took longer: the child does."""
 
 
 def of_settings(section: str, rows: Iterable[Setting], settings: Mapping[str, Any]) -> dict[str, str]:
@@ -102,7 +104,7 @@ def all_own(entries: Sequence[Entry], plans: Iterable[Plan], logs: Iterable[str]
     for plan in plans:
         found.update(plan.own)
     found.update(of_modules(entries, [plan.settings for plan in plans]))
-    return NeverSent({**found, **beside}, [entry.path for entry in entries if entry.kind == "file"])
+    return of_task({**found, **beside}, entries, _MOST_SECS)
 
 
 def check_entries(entries: Sequence[Entry], own: NeverSent) -> None:

@@ -26,7 +26,7 @@ from ..common.events import EventLog, utc
 from ..common.handoff import Handoff
 from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import log_options, set_level, setup_logging
-from ..common.never_sent import NeverSent
+from ..common.never_sent import of_task
 from ..common.notify import Stamp
 from ..common.place import device_of
 from ..common.process import EXIT_STOPPED, is_alive
@@ -254,7 +254,7 @@ class BaseSubtask:
         handoff = self.handoff
         # Several queues may share a bak folder: each knows its own snapshots by this.
         tag = hashlib.sha256(os.fsencode(handoff.state_dir)).hexdigest()[:10]
-        own = NeverSent(handoff.own, [entry.path for entry in handoff.entries if entry.kind == "file"])
+        own = of_task(handoff.own, handoff.entries)
         first = first_folder(handoff.entries)
         self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]), own.why_opened, first)
         self._missing = Missing(handoff.entries, self.settings.get("RequiresMount"), self.log, self.wall)

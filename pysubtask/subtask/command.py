@@ -19,7 +19,7 @@ from ..common.config import is_secret
 from ..common.entries import Entry, first_folder, read_entries
 from ..common.errors import ConfigError
 from ..common.handoff import Handoff
-from ..common.never_sent import NeverSent
+from ..common.never_sent import of_task
 from ..common.place import near
 from ..common.plain import plain
 from ..common.trust import owners
@@ -177,7 +177,7 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
     own = dict(made.own)
     if extension == "ftp" and args.password_file is not None:
         own[os.path.abspath(args.password_file)] = "named by --password-file"
-    guard = NeverSent(own)
+    guard = of_task(own, entries)
     for entry in entries:
         if entry.kind == "file" and (why := guard.why_named(entry.path)):
             raise ConfigError("-w", f"{entry.path} is never sent: it is {why}", "Leave it out; name the files with your data.")

@@ -9,6 +9,7 @@ from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from ..common.entries import Entry, selects
+from ..common.links import why_not_followed
 from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY, Stamp, data_name, is_signal_file
 from ..common.place import real_path
@@ -101,13 +102,7 @@ class Folder:
         return stat.S_ISREG(found.st_mode) or (stat.S_ISLNK(found.st_mode) and self._link_stays(path))
 
     def _link_stays(self, path: str) -> bool:
-        real = real_path(path)
-        if real in self._skip or self._own.why(real):
-            return False
-        try:
-            return os.path.dirname(real) == real_path(self.path) and stat.S_ISREG(os.lstat(real).st_mode)
-        except OSError:
-            return False
+        return not self._own.why(real_path(path)) and not why_not_followed(path, self.path, self._skip)
 
     def away(self) -> None:
         """It is not there: when it comes back everything in it is compared anew."""

@@ -15,10 +15,13 @@ from pysubtask.common.lock import Holder, StateLock, process_start
 from pysubtask.common.receipts import Receipt, append
 from pysubtask.control.commands import check
 from pysubtask.control.config_file import load
+from pysubtask.control.doctor import local
 from pysubtask.control.dry_run import look
 from pysubtask.control.names import Names
+from pysubtask.control.not_watched import NotWatched
 from pysubtask.control.problems import ConfigProblems
 from pysubtask.subtask.claims import Claims
+from pysubtask.subtask.scan import Folder
 
 NOW = 1_790_000_000.0
 DAY = 86400
@@ -166,6 +169,129 @@ def test_an_entry_for_a_secret_is_an_error_at_its_line(name: str, tmp_path: Path
     (problem,) = caught.value.problems
     assert problem.key == "watch[2].file" and path.read_text().split("\n")[problem.where.line - 1] == f'file = "{name}"'
     assert "is never sent: it is" in problem.problem and problem.remedy.startswith("Remove this entry")
+
+
+CONFIGS = {
+    "url": 'ftp.Host = "ftp://me@h/in"\nftp.PasswordFile = "hidden.txt"\n[[watch]]\nfile = "weather.csv"\n',
+    "tasks": '[tasks.a.dropbox]\nAppKey = "k"\nRefreshTokenFile = "hidden.txt"\n[[tasks.a.watch]]\ndir = "."\n',
+    "not filled in": '[[watch]]\ndir = ""\n[ftp]\nHost = ""\nPasswordFile = "hidden.txt"\n',
+    "being edited": '[[watch]]\ndir = "."\n[ftp]\nHost = \nPasswordFile = "hidden.txt"\n',
+}
+
+
+@pytest.mark.parametrize("text", CONFIGS.values(), ids=list(CONFIGS))
+def test_another_config_in_the_folder_and_its_secrets_are_left_out_and_named(tmp_path: Path, text: str):
+    """Who tries FTP first and then SFTP has two configs with their passwords beside the data."""
+    path = natural(tmp_path)
+    other = tmp_path / "st2.toml"
+    other.write_text(text)
+    for name in ("hidden.txt", "hidden.txt~", "st2.password", "st2.toml.bak"):
+        (tmp_path / name).write_text("pw")
+    (tmp_path / "linked.csv").symlink_to("hidden.txt")
+    os.link(tmp_path / "hidden.txt", tmp_path / "hard2.csv")
+    (tmp_path / "data.toml").write_text('[ftp]\nspeed = 3\n[watch]\nmaker = "x"\n')
+    found = look(load(str(path), {}).tasks[0], NOW)
+    assert sorted(one.name for one in found.children[0].send) == ["data.toml", "other.txt.bak", "weather.csv"]
+    why = {os.path.basename(one.path): one.why for one in found.skipped}
+    assert why["st2.toml"] == "a config of pysubtask" and "belongs to st2.toml" in why["st2.password"]
+    assert why["hidden.txt"] == why["linked.csv"] and f"of {other}" in why["hidden.txt"]
+    assert why["hard2.csv"].startswith("the same file as") and why["hidden.txt~"].startswith("a copy or temporary of hidden.txt")
+
+
+@pytest.mark.parametrize("name", ["st2.toml", "hidden.txt", "st2.password"])
+def test_an_entry_for_what_another_config_has_is_an_error(tmp_path: Path, name: str):
+    path = natural(tmp_path, f'[[watch]]\nfile = "{name}"')
+    (tmp_path / "st2.toml").write_text(CONFIGS["url"])
+    (tmp_path / name).touch()
+    with pytest.raises(ConfigProblems) as caught:
+        load(str(path), {})
+    assert [problem.key for problem in caught.value.problems] == ["watch[2].file"]
+
+
+def test_a_watched_home_and_its_private_files_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = natural(tmp_path)
+    for name in (".netrc", ".pgpass", ".git-credentials", ".bash_history", ".hidden"):
+        (tmp_path / name).write_text("pw")
+    (tmp_path / "linked.csv").symlink_to(".netrc")
+    found = look(load(str(path), {}).tasks[0], NOW)
+    assert sorted(one.name for one in found.children[0].send) == [".hidden", "other.txt.bak", "weather.csv"]
+    why = {os.path.basename(one.path): one.why for one in found.skipped}
+    for name in (".netrc", ".pgpass", ".git-credentials", ".bash_history", "linked.csv"):
+        assert "private by its name" in why[name], name
+    done = CliRunner().invoke(check.command, [str(path)], standalone_mode=False)
+    assert f"{tmp_path} is a home folder" in done.output and done.return_value == 0
+    path.write_text(path.read_text().replace('dir = "."', 'dir = "/"'))
+    assert local.too_wide(load(str(path), {}).tasks[0].entries[0]) is not None
+    (tmp_path / "camera").mkdir()
+    path.write_text(path.read_text().replace('dir = "/"', 'dir = "camera"'))
+    assert "home folder" not in CliRunner().invoke(check.command, [str(path)], standalone_mode=False).output
+
+
+@pytest.mark.parametrize("recursive", ["false", "true"])
+def test_a_link_is_judged_as_by_the_child(tmp_path: Path, recursive: str):
+    (tmp_path / "camera" / "sub").mkdir(parents=True)
+    for name in ("weather.csv", "camera/a.csv", "camera/sub/b.csv"):
+        (tmp_path / name).write_text("1")
+    links = {"link.csv": "../weather.csv", "deep.csv": "sub/b.csv", "latest.csv": "a.csv", "gone.csv": "nothing", "dir.csv": "sub",
+             "chain.csv": "link.csv", "sub/up.csv": "../a.csv", "sub/here.csv": "b.csv"}  # fmt: skip
+    for name, to in links.items():
+        (tmp_path / "camera" / name).symlink_to(to)
+    config = tmp_path / "x.toml"
+    config.write_text(f'[ftp]\nHost = "h"\n[[watch]]\ndir = "camera"\nrecursive = {recursive}\n')
+    task = load(str(config), {}).tasks[0]
+    found = look(task, NOW)
+    data = {one.name for one in found.children[0].send}
+    (entry,) = task.entries
+    root = Folder(0, entry, ())
+    folders = [root, Folder(0, entry, (), root, "sub")] if recursive == "true" else [root]
+    taken = {each.below + name for each in folders for name in each.look(True).odd}
+    assert data == taken >= {"a.csv", "latest.csv"}
+    why = {os.path.basename(one.path): one.why for one in found.skipped}
+    assert f"leads out of its folder, to {tmp_path / 'weather.csv'}" in why["link.csv"] and "leads out" in why["chain.csv"]
+
+
+def folders_below(tmp_path: Path, *files: str, more: str = "") -> dict[str, str]:
+    """What check tells of the folders in camera/."""
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    config = tmp_path / "x.toml"
+    config.write_text(f'[base]\nArchiveToFolder = "old"\n[ftp]\nHost = "h"\n[[watch]]\ndir = "camera"\n{more}\n')
+    found = look(load(str(config), {}).tasks[0], NOW)
+    return {os.path.relpath(one.path, tmp_path / "camera"): one.why for one in found.skipped if one.path.endswith(os.sep)}
+
+
+def test_folders_below_that_are_not_watched_are_named(tmp_path: Path):
+    files = ("camera/a.jpg", "camera/day1/x.jpg", "camera/day1/x.jpg.notify", "camera/day2/x.jpg", "camera/day2/deep/y.jpg",
+             "camera/empty/x.jpg.notify")  # fmt: skip
+    assert folders_below(tmp_path, *files) == {
+        "day1": "1 file is in this folder, which is not watched; recursive = true sends it",
+        "day2": "2 files are in this folder, which is not watched; recursive = true sends them",
+    }
+    said = CliRunner().invoke(check.command, [str(tmp_path / "x.toml")], standalone_mode=False).output
+    assert f"{tmp_path / 'camera' / 'day1'}/: 1 file is in this folder" in said
+    assert folders_below(tmp_path, more="recursive = true") == {}
+
+
+def test_folders_of_ours_and_what_is_left_out_are_not_told(tmp_path: Path):
+    files = ("camera/.pysubtask/main/ftp/spool.db", "camera/upload/ftp/snap", "camera/old/x.jpg", "camera/own/x.jpg",
+             "camera/tmp/x.part", "camera/day1/.netrc")  # fmt: skip
+    (tmp_path / "camera").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x.jpg").write_text("1")
+    (tmp_path / "camera" / "link").symlink_to(tmp_path / "elsewhere")
+    more = 'exclude = "*.part"\n[[watch]]\ndir = "camera/own"\nas = "own"'
+    assert folders_below(tmp_path, *files, more=more) == {}
+
+
+def test_of_a_huge_folder_below_only_so_much_is_looked_at(tmp_path: Path):
+    told = folders_below(tmp_path, *(f"camera/big/{number}/{number}.jpg" for number in range(600)))
+    assert told["big"].endswith("files or more are in this folder, which is not watched; recursive = true sends them")
+    asked: list[str] = []
+    rule = NotWatched(most=100, most_of_task=250)
+    every = [rule.told(str(tmp_path / "camera"), lambda path: not asked.append(path), lambda path: False) for _ in range(4)]
+    assert len(asked) <= 250 and all(every) and "too much" in every[-1]
 
 
 def test_no_task_sends_what_another_task_or_drop_in_has(tmp_path: Path):

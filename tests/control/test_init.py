@@ -347,3 +347,16 @@ def test_sftp_by_a_password(home: Path, tmp_path: Path):
             wait_until(lambda: receipts(home / "camera"), 60, "the first file")
         finally:
             run.end()
+
+
+@pytest.mark.parametrize("more", [[], ["--no-doctor"]], ids=["doctor", "no doctor"])
+def test_a_whole_home_is_warned_of(home: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]):
+    monkeypatch.setenv("PYSUBTASK_PASSWORD", "pw")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+    done = CliRunner().invoke(init.command, ["st.toml", "ftp://me@127.0.0.1:9/in", ".", *more], standalone_mode=False)
+    assert f"{home} is a home folder" in done.output and "Name the folders and files with your data" in done.output
+    (home / "camera").mkdir(exist_ok=True)
+    monkeypatch.setenv("PYSUBTASK_PASSWORD", "pw")
+    done = CliRunner().invoke(init.command, ["st2.toml", "ftp://me@127.0.0.1:9/in", "camera", *more], standalone_mode=False)
+    assert "home folder" not in done.output

@@ -80,6 +80,92 @@ def test_nothing_of_ours_goes_out_of_a_watched_folder(station, entry):
     assert not any("hunter" in path.read_text() for path in one.server.rglob("*") if path.is_file())
 
 
+@pytest.mark.parametrize("entry", [{"dir": "."}, {"dir": ".", "recursive": True, "on_change": True}], ids=["dir", "recursive"])
+def test_another_config_in_the_folder_and_its_secrets_stay(station, entry):
+    """One is there at the start, another one comes while it runs: whoever's config runs, neither goes out."""
+    one = station([{**entry, "settle_secs": 0.5}])
+    text = '[[watch]]\ndir = "."\n[ftp]\nHost = "ftp://me@h/in"\nPasswordFile = "{}"\n'
+    one.write("st2.toml", text.format("hidden.txt"))
+    for name in ("hidden.txt", "st2.password"):
+        one.write(name, "hunter")
+    one.write("weather.csv", "mine")
+    one.master.start()
+    one.arrived("weather.csv")
+    one.write("pw3.txt", "hunter")
+    one.write("st3.toml", text.format("pw3.txt"))
+    for name in ("st2.toml", "hidden.txt", "st2.password"):
+        assert not one.master.notify_file(str(one.data / name))
+        (one.data / f"{name}.notify").write_text("")
+    residual.offer(str(one.state), [str(one.data / name) for name in ("hidden.txt", "st3.toml", "pw3.txt")])
+    one.write("data.toml", "[sensor]\nwatch = 1\n")
+    one.arrived("data.toml")
+    pause(1.5)
+    one.idle()
+    assert on_server(one) == {"weather.csv", "data.toml"}
+    # What no config names is data.
+    one.write("st2.toml", text.format("other.txt"))
+    one.write("hidden.txt", "mine now")
+    (one.data / "hidden.txt.notify").write_text("")
+    one.arrived("hidden.txt")
+
+
+PRIVATE = (".netrc", ".pgpass", ".git-credentials", ".bash_history", ".netrc.bak", "id_ed25519", ".ssh/config", "old.password")
+
+
+def test_private_files_of_a_home_stay(station):
+    one = station([{"dir": ".", "recursive": True, "on_change": True, "settle_secs": 0.2}])
+    (one.data / ".ssh").mkdir()
+    for name in PRIVATE:
+        one.write(name, "hunter")
+    (one.data / "soft.csv").symlink_to(".netrc")
+    for name in (".hidden", "foo.tmp", "weather.csv"):
+        one.write(name, "mine")
+    one.master.start()
+    one.arrived(".hidden", "foo.tmp", "weather.csv")
+    for name in PRIVATE:
+        assert not one.master.notify_file(str(one.data / name))
+        (one.data / f"{name}.notify").write_text("")
+        one.write(name, "hunter again")
+    residual.offer(str(one.state), [str(one.data / name) for name in PRIVATE])
+    one.write("last.csv", "1")
+    one.arrived("last.csv")
+    pause(1.5)
+    one.idle()
+    assert on_server(one) == {".hidden", "foo.tmp", "weather.csv", "last.csv"}
+
+
+def test_private_files_that_are_named_are_sent(station):
+    one = station([{"dir": ".", "include": ["*.csv", ".netrc"], "settle_secs": 0.2}, {"file": ".pgpass", "on_change": True}])
+    for name in (".netrc", ".pgpass", ".bash_history", "a.csv"):
+        one.write(name, "mine")
+    one.master.start()
+    one.notify(".pgpass")
+    one.arrived(".netrc", ".pgpass", "a.csv")
+    one.idle()
+    assert on_server(one) == {".netrc", ".pgpass", "a.csv"}
+
+
+def test_a_private_key_in_a_watched_folder_is_not_moved_away_by_its_age(station):
+    one = station([{"dir": ".", "settle_secs": 0.2}], ArchiveToFolder="archive", ArchiveAfterDaysOld=3)
+    then = time.time() - 9 * DAY
+    for name in (".netrc", "id_rsa", "a.csv"):
+        one.write(name, "mine")
+        os.utime(one.data / name, (then, then))
+    assert one.master.archive_expired_files() == 0 and (one.data / "id_rsa").exists()
+
+
+def test_nothing_of_another_config_is_archived(station):
+    one = station([{"file": "a.csv"}], ArchiveToFolder="archive", ArchiveAfterDaysOld=3)
+    one.write("st2.toml", '[[watch]]\nfile = "a.csv"\n[ftp]\nHost = "h"\nPasswordFile = "hidden.dat"\n')
+    for name in ("hidden.dat", "st2.password", "old.dat"):
+        one.write(name, name)
+    then = time.time() - 9 * DAY
+    for name in ("st2.toml", "hidden.dat", "st2.password", "old.dat"):
+        os.utime(one.data / name, (then, then))
+    assert one.master.archive_expired_files() == 1
+    assert {path.name for path in (one.data / "archive").rglob("*") if path.is_file()} == {"old.dat"}
+
+
 def test_a_named_file_that_becomes_a_link_to_a_secret_is_not_followed(station):
     one = station([{"file": "a.csv"}])
     one.write("secret.txt", "hunter")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from ..config_file import load
-from ..doctor import login_files, show
+from ..doctor import local, login_files, show
 from ..doctor.finding import FAIL, WARN
 from ..dry_run import Outlook, look
 from ..exits import FAILED, OK
@@ -49,6 +49,9 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
             if finding.state in (FAIL, WARN):
                 for line in show.lines(finding, plan.extension, "toml"):
                     say([plain(line)])
+    for wide in filter(None, (local.too_wide(entry) for task in wanted for entry in task.entries)):
+        for line in show.lines(wide, "", "toml"):
+            say([plain(line)])
     for note in found.notes:
         say([f"note: {plain(note)}"])
     for outlook in outlooks:

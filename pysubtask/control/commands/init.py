@@ -12,7 +12,8 @@ import click
 
 from ...common import address
 from .. import ask, first_config, first_questions
-from ..config_file import MAIN_FILE, default_file, find_files
+from ..config_file import MAIN_FILE, default_file, find_files, load
+from ..doctor import local
 from ..exits import FAILED, OK, USAGE, CommandError
 from ..first_config import Destination, Files, Secret
 from ..output import say
@@ -74,6 +75,9 @@ def command(words: tuple[str, ...], full: bool, key: str | None, password_file: 
     made = _write(path, text, to, secret)
     for note in notes:
         say([f"note: {note}"], error=True)
+    if no_doctor:
+        for wide in filter(None, (local.too_wide(entry) for task in load(path, {}).tasks for entry in task.entries)):
+            say([f"note: {plain(wide.text)}. {wide.remedy.words}"], error=True)
     for variable in (_PASSWORD, _TOKEN):
         os.environ.pop(variable, None)
     return _go_on(made, file, examine=not no_doctor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import platform
@@ -132,7 +133,28 @@ def watch_path(entry: Entry) -> Finding:
                     words=_whose(folder, "write there"))
     if entry.kind == "file" and not os.path.exists(path):
         return Finding("watch path", NOTE, f"{path} is not there yet")
-    return ok("watch path", path)
+    return too_wide(entry) or ok("watch path", path)
+
+
+def too_wide(entry: Entry) -> Finding | None:
+    """A warning where an entry watches the whole system, or a home, where more than data lies; None where it does not."""
+    real = os.path.realpath(entry.path)
+    if entry.kind != "dir" or not (real in ("/", "/root", "/home") or os.path.dirname(real) == "/home" or real in _homes()):
+        return None
+    what = "the root of the system" if real == "/" else "where the homes are" if real == "/home" else "a home folder"
+    return warn("watch path", "watch-path-wide", f"{entry.path} is {what}: all its files are sent, but those with well-known "
+                "names of secrets", words="Name the folders and files with your data, or say by 'include' which files count.")
+
+
+def _homes() -> set[str]:
+    """This user's, by the environment and by the system."""
+    found = {os.path.expanduser("~")}
+    if os.name == "posix":
+        import pwd
+
+        with contextlib.suppress(KeyError):
+            found.add(pwd.getpwuid(os.getuid()).pw_dir)
+    return {os.path.realpath(home) for home in found if os.path.isabs(home)}
 
 
 def watched(entry: Entry) -> str:

@@ -1,0 +1,225 @@
+"""Config files of pysubtask that lie in watched folders, and the secret files they name: no data, whoever's config runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from .place import real_path
+
+CONFIG = "a config of pysubtask"
+_ENDING = ".toml"
+_LARGEST = 256 * 1024  # bytes; a larger file is no config
+_MOST_FOLDERS = 10_000
+_LEAST_SECS = 0.02
+_SHARE = 25  # looking takes at most one part in this many of the time
+_LAST_SHARE = 4  # the same, before a file is sent
+_COARSE_NS = 2_000_000_000  # a folder changed this recently may change again without another time
+_BESIDE = (".password", ".token")
+"""Where ``init`` stores the secret of a config, behind the config's name without its ending."""
+_NO_SECRET = ("CAFile", "KnownHostsFile", "SSHConfigFile")
+_LOGIN = {
+    "ftp": {"Host", "User", "Password", "PasswordFile", "KeyFile", "UseFTP", "UseSFTP", "HostPath"},
+    "dropbox": {"AppKey", "AppSecret", "RefreshToken", "RefreshTokenFile", "AccessToken", "UseDropbox"},
+}
+_WORD = re.compile(rb"watch|ftp|dropbox")
+_BROKEN = re.compile(r"^\s*(?:\[\[?\s*(?:tasks\.[^\]]+\.)?(?:watch|ftp|dropbox)\s*\]|(?:ftp|dropbox)\.\w+\s*=)", re.MULTILINE)
+_NAMED = re.compile(r"""(\w+File)\s*=\s*["']([^"'\n]+)["']""")
+
+Stamp = tuple[int, int, int, int]
+
+
+def named_by(text: str, path: str) -> dict[str, str] | None:
+    """The secret files that a config file of pysubtask at ``path`` names, with the config itself (absolute path -> what it is);
+    None where the text is no such config. One that is being edited, and no TOML at the moment, counts too."""
+    import tomllib  # hardly any app has such a file beside its data
+
+    folder, name = os.path.split(path)
+    try:
+        raw = tomllib.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        if not _BROKEN.search(text):
+            return None
+        settings: Iterable[tuple[str, Any]] = _NAMED.findall(text)
+    else:
+        tables = list(_tables(raw))
+        if not any(_is_config(table) for table in tables):
+            return None
+        settings = [item for table in tables for section in _LOGIN for item in _section(table, section).items()]
+    found = {path: CONFIG}
+    for key, value in settings:
+        if key.endswith("File") and key not in _NO_SECRET and isinstance(value, str) and value and "\0" not in value:
+            secret = os.path.normpath(os.path.join(folder, os.path.expanduser(value)))
+            found.setdefault(secret, f"named by {key} of {path}")
+    stem = path.removesuffix(_ENDING)
+    for ending in _BESIDE:
+        found.setdefault(stem + ending, f"the secret that belongs to {name}")
+    return found
+
+
+def _tables(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield raw
+    tasks = raw.get("tasks")
+    if isinstance(tasks, dict):
+        yield from (table for table in tasks.values() if isinstance(table, dict))
+
+
+def _section(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = table.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _is_config(table: Mapping[str, Any]) -> bool:
+    watch = table.get("watch")
+    if isinstance(watch, list) and any(isinstance(entry, dict) and ("dir" in entry or "file" in entry) for entry in watch):
+        return True
+    return any(not keys.isdisjoint(_section(table, section)) for section, keys in _LOGIN.items())
+
+
+class _Read(NamedTuple):
+    stamp: Stamp
+    found: Mapping[str, str]
+
+
+class _Seen:
+    """What is known of a folder. ``stamp``: as it was when it was listed, None: list it anew."""
+
+    def __init__(self) -> None:
+        self.stamp: tuple[int, int, int] | None = None
+        self.names: list[str] = []
+        self.configs: dict[str, _Read] = {}
+        self.looked = float("-inf")
+        self.cost = 0.0
+
+
+class OtherConfigs:
+    """The configs directly in folders that are asked about, and in ``roots``.
+
+    ``most_secs``: a folder that took longer is looked at again only by :meth:`renew`. ``timer`` in seconds, ``work`` the same of
+    what was worked, not waited. A file is parsed once for each change; links are not followed. What a config named stays known
+    while the config is away or empty.
+    """
+
+    def __init__(
+        self,
+        roots: Iterable[str] = (),
+        most_secs: float = float("inf"),
+        timer: Callable[[], float] = time.monotonic,
+        work: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._roots = tuple(dict.fromkeys(real_path(root) for root in roots))
+        self._most_secs = most_secs
+        self._timer = timer
+        self._work = work
+        self._seen: dict[str, _Seen] = {}
+        self._next_roots = float("-inf")
+        self._by_folder: dict[str, dict[str, str]] = {}
+        self._files: dict[str, str] = {}
+
+    def of(self, folder: str) -> Mapping[str, str]:
+        """What is no data in this folder (a real path): name -> what it is."""
+        now = self._timer()
+        if now >= self._next_roots:
+            begun = self._work()
+            for root in self._roots:
+                self._look(root, now)
+            self._next_roots = now + max(_LEAST_SECS, _SHARE * (self._work() - begun))
+        self._look(folder, now)
+        return self._by_folder.get(folder, {})
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """All that is known: absolute path -> what it is."""
+        return self._files
+
+    def renew(self, folder: str, *, always: bool = True) -> None:
+        """Look at a folder (a real path) whatever that takes, or (not ``always``) before a file of it is sent."""
+        self._look(folder, float("inf") if always else self._timer(), _LAST_SHARE, 0.0)
+
+    def _look(self, folder: str, now: float, share: int = _SHARE, least: float = _LEAST_SECS) -> None:
+        seen = self._seen.get(folder)
+        if seen is None:
+            if len(self._seen) >= _MOST_FOLDERS:
+                self._seen.clear()
+            seen = self._seen[folder] = _Seen()
+        elif now != float("inf") and (seen.cost > self._most_secs or now < seen.looked + max(least, share * seen.cost)):
+            return
+        seen.looked = self._timer()
+        begun = self._work()
+        there = self._list(folder, seen)
+        # What is parsed, once for each change, is no cost of the next look.
+        seen.cost = self._work() - begun
+        if there and self._read(folder, seen):
+            self._gather()
+
+    def _list(self, folder: str, seen: _Seen) -> bool:
+        """Whether the folder is there; its names are those of now."""
+        try:
+            found = os.stat(folder)
+            stamp = (found.st_dev, found.st_ino, found.st_mtime_ns)
+            if stamp != seen.stamp:
+                with os.scandir(folder) as items:
+                    seen.names = [item.name for item in items if item.name.endswith(_ENDING)]
+                seen.stamp = stamp if abs(time.time_ns() - found.st_mtime_ns) > _COARSE_NS else None
+        except OSError:
+            seen.stamp = None
+            return False
+        return True
+
+    def _read(self, folder: str, seen: _Seen) -> bool:
+        """Whether anything is known otherwise than before."""
+        changed = False
+        for name in seen.names:
+            path = os.path.join(folder, name)
+            before = seen.configs.get(name)
+            try:
+                stamp = _stamp(os.lstat(path))
+                if before is not None and before.stamp == stamp:
+                    continue
+                text = _text(path)
+            except OSError:
+                continue  # it went away, or this user may not read it
+            found = None if text is None else named_by(text, path)
+            known: Mapping[str, str] = {} if before is None else before.found
+            if text == "":
+                found = dict(known)
+            seen.configs[name] = _Read(stamp, found or {})
+            changed |= (found or {}) != known
+        return changed
+
+    def _gather(self) -> None:
+        files: dict[str, str] = {}
+        for seen in self._seen.values():
+            for one in seen.configs.values():
+                for path, why in one.found.items():
+                    if why == CONFIG:
+                        files[path] = why
+                    else:
+                        files.setdefault(path, why)
+        by_folder: dict[str, dict[str, str]] = {}
+        for path, why in files.items():
+            for form in dict.fromkeys((path, real_path(path))):
+                head, name = os.path.split(form)
+                by_folder.setdefault(real_path(head), {})[name] = why
+        self._files, self._by_folder = files, by_folder
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _text(path: str) -> str | None:
+    """The text of a plain file of moderate size that may be a config; None of any other. OSError where it cannot be read."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
+            return None
+        data = file.read(_LARGEST)
+    if data and not _WORD.search(data):
+        return None
+    return data.decode("utf-8", errors="replace").replace("\r\n", "\n")

@@ -1,0 +1,49 @@
+"""Folders in a watched folder that are not watched themselves, and how many data files lie there. Bounded work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from ..common.entries import STATE_FOLDER
+
+_MOST = 1000  # names looked at in one such folder, with all below it
+_MOST_OF_TASK = 20_000
+
+
+class NotWatched:
+    """Looks at ``most`` names of each such folder at most, at ``most_of_task`` of all. Links are not followed."""
+
+    def __init__(self, most: int = _MOST, most_of_task: int = _MOST_OF_TASK) -> None:
+        self._most = most
+        self._left = most_of_task
+
+    def told(self, folder: str, is_data: Callable[[str], bool], is_closed: Callable[[str], bool]) -> str:
+        """What is told of a folder; '' where no data file is below it. ``is_data`` and ``is_closed`` tell of a file's path and a
+        folder's."""
+        count, every = self._count(folder, is_data, is_closed)
+        if not every and not count:
+            return "there is too much in this folder to be looked at; it is not watched: recursive = true sends what is in it"
+        one = every and count == 1
+        number = "1 file is" if one else f"{count} files are" if every else f"{count} files or more are"
+        return f"{number} in this folder, which is not watched; recursive = true sends {'it' if one else 'them'}" if count else ""
+
+    def _count(self, folder: str, is_data: Callable[[str], bool], is_closed: Callable[[str], bool]) -> tuple[int, bool]:
+        waiting, count, until = [folder], 0, max(self._left - self._most, 0)
+        while waiting:
+            here = waiting.pop()
+            if os.path.basename(here) == STATE_FOLDER or is_closed(here):
+                continue
+            try:
+                with os.scandir(here) as items:
+                    for item in items:
+                        if self._left <= until:
+                            return count, False
+                        self._left -= 1
+                        if item.is_dir(follow_symlinks=False):
+                            waiting.append(item.path)
+                        elif item.is_file(follow_symlinks=False):
+                            count += is_data(item.path)
+            except OSError:
+                continue  # this user may not read it, or it went away: nobody can say what is in it
+        return count, True

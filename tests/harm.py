@@ -9,7 +9,8 @@ import stat
 
 _LOOKING = {"ls", "findmnt", "du", "sort", "tail", "nc", "getent", "cat", "ip", "date", "mount", "grep", "sftp", "ssh"}
 _SETTING = {"timedatectl": r"set-ntp true", "loginctl": r"enable-linger", "apt-get": r"install (--only-upgrade )?openssh-client",
-            "sysctl": r"-w [\w.]+=\w+", "modprobe": r"tcp_bbr", "pip": r"install pysubtask\[\w+\]", "pysubtask": r"doctor CONFIG",
+            "sysctl": r"-w [\w.]+=\w+", "modprobe": r"tcp_bbr", "pip": r"install pysubtask\[\w+\]",
+            "pysubtask": r"doctor \S+\.toml",
             "python": r"-m pysubtask\.dropbox --login", "RUN": r"useradd --uid \d+ station"}  # fmt: skip
 
 
@@ -42,6 +43,8 @@ def _in_command(words: list[str], made: str) -> str:
     if name in ("chown", "chmod", "chgrp"):
         return _in_change(name, options, plain[1:], plain[:1], made)
     if name == "mkdir":
+        if rest[:2] == ["-m", "700"]:
+            options, plain = [], [os.path.expanduser(path) for path in rest[2:]]
         if options or len(plain) != 1:
             return "folders above"
         return "it guesses" if os.path.lexists(plain[0]) or not os.path.isdir(os.path.dirname(plain[0])) else ""

@@ -135,8 +135,12 @@ FORGET_HOST = "ssh-keygen -R"
 
 
 def learn_host(host: str, port: int, known_hosts: str) -> str:
-    """Add what a server shows to known_hosts."""
-    return f"ssh-keyscan -p {port} {word(host)} >> {word(known_hosts)}"
+    """Add what a server shows to known_hosts; its folder is made where it is missing (~/.ssh of a fresh account)."""
+    folder = os.path.dirname(known_hosts)
+    there = os.path.expanduser(folder)
+    make = f"mkdir -m 700 {word(folder)} && " if not os.path.isdir(there) and os.path.isdir(os.path.dirname(there)) and (
+        not is_mount_point_missing(there)) else ""  # fmt: skip
+    return f"{make}ssh-keyscan -p {port} {word(host)} >> {word(known_hosts)}"
 
 
 def _account(user: str, host: str) -> str:

@@ -17,7 +17,6 @@ _LARGEST = 256 * 1024  # bytes; a larger file is no config
 _MOST_FOLDERS = 10_000
 _LEAST_SECS = 0.02
 _SHARE = 25  # looking takes at most one part in this many of the time
-_LAST_SHARE = 4  # the same, before a file is sent
 _COARSE_NS = 2_000_000_000  # a folder changed this recently may change again without another time
 _BESIDE = (".password", ".token")
 """Where ``init`` stores the secret of a config, behind the config's name without its ending."""
@@ -138,15 +137,15 @@ class OtherConfigs:
 
     def renew(self, folder: str, *, always: bool = True) -> None:
         """Look at a folder (a real path) whatever that takes, or (not ``always``) before a file of it is sent."""
-        self._look(folder, float("inf") if always else self._timer(), _LAST_SHARE, 0.0)
+        self._look(folder, float("inf") if always else self._timer(), 0.0)
 
-    def _look(self, folder: str, now: float, share: int = _SHARE, least: float = _LEAST_SECS) -> None:
+    def _look(self, folder: str, now: float, least: float = _LEAST_SECS) -> None:
         seen = self._seen.get(folder)
         if seen is None:
             if len(self._seen) >= _MOST_FOLDERS:
                 self._seen.clear()
             seen = self._seen[folder] = _Seen()
-        elif now != float("inf") and (seen.cost > self._most_secs or now < seen.looked + max(least, share * seen.cost)):
+        elif now != float("inf") and (seen.cost > self._most_secs or now < seen.looked + max(least, _SHARE * seen.cost)):
             return
         seen.looked = self._timer()
         begun = self._work()

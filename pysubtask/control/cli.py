@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import pkgutil
+import re
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -93,8 +95,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _show(exc: click.ClickException) -> None:
     said = io.StringIO()
+    if isinstance(exc, click.UsageError) and _hint(exc):
+        exc = click.UsageError(exc.message + _hint(exc), exc.ctx)
     exc.show(said)
     say(said.getvalue().removesuffix("\n").split("\n"), error=True)
+
+
+def _hint(exc: click.UsageError) -> str:
+    """Where a task was named as if it were an argument: how it is named."""
+    found = re.match(r"Got unexpected extra arguments? \((.*)\)", exc.message)
+    if found is None or exc.ctx is None:
+        return ""
+    if not any("-t" in option.opts for option in exc.ctx.command.params):
+        return ""
+    named = " ".join(f"-t {shlex.quote(word)}" for word in found[1].split(" "))
+    return f". A task is named with -t: {exc.ctx.command_path} {named}"
 
 
 def _failed(exc: Exception) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..common import read_from
-from ..common.config import shown
+from ..common.config import nearest, shown
 from ..common.errors import ConfigError
 from ..common.never_sent import NeverSent
 from ..master.destinations import closed_paths
@@ -39,12 +39,20 @@ class Config(NamedTuple):
     notes: tuple[str, ...]
 
     def named(self, names: Sequence[str]) -> tuple[TaskConfig, ...]:
-        """The tasks of these names, all where none is named; CommandError where one does not exist."""
+        """The tasks of these names, or labels (what 'status' calls them), all where none is named; CommandError where one does not
+        exist."""
         known = {task.name: task for task in self.tasks}
+        labels = {task.name: task.plans[0].label for task in self.tasks if task.plans}
+        found = {}
         for name in names:
-            if name not in known:
-                raise CommandError(f"The config has no task {name!r}. It has: {', '.join(known)}.", NO_TASK)
-        return tuple(known[name] for name in dict.fromkeys(names)) if names else self.tasks
+            fitting = [known[name]] if name in known else [task for task in self.tasks if labels.get(task.name) == name]
+            if len(fitting) != 1:
+                near = nearest(name, [*known, *labels.values()])
+                called = ", ".join(f"'status' calls {one} {label}" for one, label in labels.items() if label != one)
+                raise CommandError(f"The config has no task {name!r}. " + (f"Did you mean {near!r}? " if near else "")
+                                   + f"It has: {', '.join(known)}{f' ({called})' if called else ''}.", NO_TASK)  # fmt: skip
+            found[fitting[0].name] = fitting[0]
+        return tuple(found.values()) if names else self.tasks
 
 
 def folders(environ: Mapping[str, str]) -> list[str]:

@@ -23,6 +23,7 @@ from ..master.mover import Old
 from ..transports import transport_class
 from .config_file import own_of
 from .config_task import TaskConfig
+from .doctor import mistyped
 from .names import Names
 from .not_watched import NotWatched
 
@@ -120,7 +121,9 @@ def _files(
                 yield entry, entry.path, os.stat(entry.path)
             except OSError as exc:
                 how = "" if entry.on_change else " and is notified"
-                skipped.append(Skipped(entry.path, f"{exc.strerror}; it is sent when it comes{how}"))
+                near = mistyped.near_file(entry.path, static) if isinstance(exc, FileNotFoundError) else ""
+                asked = f" (did you mean {near}?)" if near else ""
+                skipped.append(Skipped(entry.path, f"{exc.strerror}{asked}; it is sent when it comes{how}"))
             continue
         waiting = [entry.path]
         while waiting:

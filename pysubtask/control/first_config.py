@@ -13,6 +13,7 @@ from ..common import address
 from ..common.errors import ConfigError
 from .config_file import load
 from .exits import FAILED, USAGE, CommandError
+from .first_name import task_name
 from .template import Watched, filled
 
 _URL = address.Words(
@@ -107,7 +108,7 @@ def text_of(config: str, watched: Sequence[Watched], to: Destination, more: Sequ
         key, said = "RefreshTokenFile", "lets this machine in, for you alone"
     if stored:
         more = [*more, (key, os.path.basename(secret_file(config, to.section)), said)]
-    return filled(watched, to.section, [*settings, *more])
+    return filled(watched, to.section, [*settings, *more], task_name(config, watched))
 
 
 def secret_file(config: str, section: str) -> str:
@@ -115,11 +116,18 @@ def secret_file(config: str, section: str) -> str:
     return f"{os.path.splitext(config)[0]}.{_ENDINGS[section]}"
 
 
-def refuse_what_is_there(config: str, secret: str | None = None) -> None:
-    """CommandError where something would be written over."""
-    for path in filter(None, (config, secret)):
-        if os.path.lexists(path):
-            raise CommandError(f"{path} is there already, and stays as it is. Name another file, or edit that one.", FAILED)
+class IsThere(CommandError):
+    """A file would be written over. ``path``: which one."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} is there already, and stays as it is.", FAILED)
+        self.path = path
+
+
+def refuse_what_is_there(path: str) -> None:
+    """IsThere where something would be written over."""
+    if os.path.lexists(path):
+        raise IsThere(path)
 
 
 def write(config: str, text: str, section: str, secret: Secret | None) -> Files:

@@ -211,6 +211,14 @@ def forget_never_run(files: Collection[str], state_dirs: Collection[str]) -> Non
             registry.forget(record)
 
 
+def in_folder(folder: str) -> list[Task]:
+    """The children whose first watched folder this is, known here or not."""
+    place = os.path.realpath(folder)
+    announced = [task for task in known() if os.path.realpath(task.folder) == place]
+    here = {os.path.realpath(task.state_dir) for task in announced}
+    return announced + [_at(found) for found in _in_folder(place) if os.path.realpath(found) not in here]
+
+
 def _in_order(tasks: Iterable[Task]) -> list[Task]:
     return sorted(tasks, key=lambda task: (task.holder() is None, task.name, task.folder, task.task, task.extension))
 

@@ -21,7 +21,7 @@ _SHORT = """\
 #   pysubtask run {file}
 #
 # Every setting there is, with its meaning: pysubtask init --full -
-
+{base}
 [[watch]]
 dir = ""                    # <== 1. the folder whose files are sent (of a single file: file = "/data/weather.csv")
 on_change = true            # a file is sent again whenever it was changed
@@ -97,14 +97,15 @@ class Watched(NamedTuple):
     remote: str | None = None
 
 
-def short(file: str = "pysubtask.toml") -> str:
-    """The text of a short config with two lines to fill in."""
-    return _SHORT.format(file=file, private=keep_private("secret.txt"))
+def short(file: str = "pysubtask.toml", task: str | None = None) -> str:
+    """The text of a short config with two lines to fill in; ``task``: the name of its task, where it needs one."""
+    return _SHORT.format(file=file, private=keep_private("secret.txt"), base=_base(task))
 
 
-def filled(watched: Sequence[Watched], section: str, settings: Sequence[tuple[str, str, str]]) -> str:
-    """The text of a short config. ``settings``: key, value and what is said of it, of ``section``."""
+def filled(watched: Sequence[Watched], section: str, settings: Sequence[tuple[str, str, str]], task: str | None = None) -> str:
+    """The text of a short config. ``settings``: key, value and what is said of it, of ``section``; ``task``: its name."""
     parts = ["# pysubtask: what is sent, and where to. Every setting there is, with its meaning: pysubtask init --full -\n"]
+    parts.append(_base(task))
     for one in watched:
         again = "sent again whenever it was changed"
         parts.append("\n[[watch]]\n" + _line(one.kind, one.path, again if one.kind == "file" else ""))
@@ -114,6 +115,10 @@ def filled(watched: Sequence[Watched], section: str, settings: Sequence[tuple[st
             parts.append(f"{'on_change = true':<27} # a file in it is {again}\n")
     parts.append(f"\n[{section}]\n")
     return "".join(parts + [_line(key, value, said) for key, value, said in settings])
+
+
+def _base(task: str | None) -> str:
+    return "" if task is None else "\n[base]\n" + _line("TaskName", task, "its queue is kept under this name")
 
 
 def _line(key: str, value: str, said: str) -> str:

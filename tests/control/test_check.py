@@ -400,3 +400,13 @@ def test_another_protocol_to_the_same_place_is_told(station: Path):
     left = "delivered over sftp before; only if the server does not show it as it was left"
     assert (why["station/same.csv"], why["station/done.csv"]) == (left, left)
     assert why["station/grown.csv"] == "new" and why["station/moved.csv"] == "new" and child.delivered == 0
+
+
+def test_a_mistyped_file_is_named_with_the_one_that_was_meant(tmp_path: Path):
+    (tmp_path / "weather.csv").touch()
+    path = tmp_path / "st.toml"
+    path.write_text('[ftp]\nHost = "h"\n[[watch]]\nfile = "wether.csv"\n')
+    said = CliRunner().invoke(check.command, [str(path)], standalone_mode=False).output
+    assert "(did you mean weather.csv?); it is sent when it comes" in said
+    path.write_text(f'{path.read_text()}[[watch]]\nfile = "weather.csv"\n')
+    assert "did you mean" not in CliRunner().invoke(check.command, [str(path)], standalone_mode=False).output

@@ -4,6 +4,7 @@ wrong with the healthy ones."""
 import asyncio
 import os
 import socket
+import subprocess
 import threading
 import time
 from contextlib import ExitStack
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from pysubtask.common.errors import LoginRefused
 from pysubtask.control.doctor import rounds
 from pysubtask.control.doctor import server as server_checks
+from pysubtask.control.doctor.causes import login_finding
 from pysubtask.control.doctor.examine import Times, examine
 from pysubtask.control.doctor.finding import remedy_lines
 from pysubtask.control.doctor.server import Visit
@@ -271,6 +274,41 @@ def test_host_keys(worlds, tmp_path):
 
 
 @needs_sshd
+def test_a_fresh_account_has_no_known_hosts_and_no_key(worlds, tmp_path, monkeypatch):
+    """What is told to type works there, line by line."""
+    server = worlds.openssh
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    # ssh takes its user's home from the system's list; its files are named here as it would find them in this one.
+    config = tmp_path / "ssh_config"
+    config.write_text(f"IdentityFile {home}/.ssh/id_ecdsa\nIdentityFile {home}/.ssh/id_ed25519\nIdentitiesOnly yes\n"
+                      f"UserKnownHostsFile {home}/.ssh/known_hosts\nGlobalKnownHostsFile none\n")
+    settings = {"Host": server.host, "HostPort": server.port, "User": server.user, "SSHConfigFile": str(config)}
+    found = diagnose(settings, tmp_path)
+    names(found, "host-key-unknown", "mkdir -m 700 ~/.ssh && ssh-keyscan")
+    [learn] = failures(found)[0].remedy.commands
+    subprocess.run(["sh", "-c", learn], check=True, timeout=60, stderr=subprocess.DEVNULL)
+    assert (home / ".ssh").stat().st_mode & 0o777 == 0o700 and (home / ".ssh" / "known_hosts").stat().st_size > 0
+    found = diagnose(settings, tmp_path)
+    names(found, "no-key", "ssh-keygen -t ed25519", "authorized_keys")
+    assert failures(found)[0].remedy.settings == ()  # this server takes no passwords
+    [make] = failures(found)[0].remedy.commands
+    subprocess.run(["sh", "-c", make], check=True, timeout=60, stdout=subprocess.DEVNULL)
+    assert (home / ".ssh" / "id_ed25519.pub").exists()
+    names(diagnose(settings, tmp_path), "no-key-accepted", "ssh -v")
+
+
+def test_without_any_key_the_two_lines_that_make_one_known_are_told():
+    said = "the login was refused. ssh said: 'pi@h: Permission denied (publickey,password).'"
+    found = login_finding(LoginRefused(said), {"User": "pi", "Host": "h"}, missing_key="~/.ssh/id_ed25519")
+    assert found.cause == "no-key" and found.remedy.commands == (
+        "ssh-keygen -t ed25519 -N '' -f ~/.ssh/id_ed25519", "ssh-copy-id -f -i ~/.ssh/id_ed25519.pub pi@h")
+    assert found.remedy.settings == (("Password", "..."),)
+
+
+@needs_sshd
 def test_keys_and_passwords_that_a_server_does_not_take(worlds, tmp_path):
     server = worlds.openssh
     make_key(tmp_path / "another")
@@ -444,6 +482,27 @@ def test_renames_that_are_refused_and_that_cannot_replace(tmp_path):
         found = diagnose(server.settings(), tmp_path)
         assert [finding.cause for finding in found if finding.state in ("warn", "fail")] == ["rename-not-over"]
         assert server.names() == set()
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param("openssh", marks=needs_sshd), pytest.param("vsftpd", marks=needs_vsftpd), "pyftpdlib",
+])  # fmt: skip
+def test_a_mistyped_folder_of_the_server_is_named_with_the_one_that_was_meant(worlds, name, tmp_path):
+    server = getattr(worlds, name)
+    place = server.files if hasattr(server, "files") else server.root
+    (place / "web" / "public_html").mkdir(parents=True, exist_ok=True)
+    (place / "web" / "station6").mkdir(exist_ok=True)
+
+    def folder(path):
+        found = diagnose(server.settings(HostPath=path), tmp_path)
+        assert failures(found) == [], found
+        return next(finding for finding in found if finding.check == "folder")
+
+    found = folder("web/public_hmtl/today")
+    assert (found.state, found.cause) == ("warn", "folder-mistyped") and "did you mean 'web/public_html/today'?" in found.text
+    assert found.remedy.settings == (("HostPath", "web/public_html/today"),)
+    # Another number is another station, and what is like nothing is new.
+    assert [folder(path).state for path in ("web/station7", "web/pictures", "web/public_html")] == ["note", "note", "ok"]
 
 
 def test_a_wrong_ftp_password(worlds, tmp_path):

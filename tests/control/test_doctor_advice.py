@@ -152,6 +152,7 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
         (LoginRefused("the login works, but the server offers no SFTP to it"), {}), (TransportLost("it ended"), {}),
         (ConfigError("ftp.Host", "wrong", "Mend it."), {}),
     )]  # fmt: skip
+    found += [causes.login_finding(LoginRefused(said), one, missing_key=f"/{BAD}/id_ed25519") for said in (denied, words)]
     for said in ("the token has expired", "the app may not do this", "no"):
         found.append(causes.dropbox_finding(LoginRefused(said)))
     for said in ("server said: Permission denied", "server said: '553 Could not create file.'", "read-only"):
@@ -176,7 +177,8 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
         patch.setattr(certificate, "look", lambda *_, problem=problem: certificate.Shown("AA", ("a",), "", problem, "?"))
         found.append(asyncio.run(look._certificate(LoginRefused("certificate"))))
     patch.undo()
-    hidden = examine._Look(target(tmp_path)._replace(hidden=("Password",)), examine.Times(), 0.0, None, {}.get, False)
+    secret = target(tmp_path)._replace(hidden=("Password",), task_config=str(tmp_path / "st.toml"))
+    hidden = examine._Look(secret, examine.Times(), 0.0, None, {}.get, False)
     found += asyncio.run(_of_hidden(hidden, patch))
     found += asyncio.run(_of_a_clock())
     return found

@@ -68,6 +68,20 @@ def test_this_machine(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "file"]  # and nothing was left
 
 
+def test_a_mistyped_file_is_named_with_the_one_that_was_meant(tmp_path):
+    for name in ("weather.csv", "day-01.csv", "north.csv", "camera"):
+        (tmp_path / name).touch()
+
+    def told(*names):
+        [*found] = [one for one in local.look([here(tmp_path, [{"file": name} for name in names])]) if one.check == "watch path"]
+        return found[0]
+
+    found = told("wether.csv")
+    assert (found.state, found.cause) == ("warn", "watch-path-mistyped") and "did you mean weather.csv?" in found.text
+    # Another day's file, one that another entry names, and one like nothing that is there.
+    assert [told(*names).state for names in (["day-02.csv"], ["norht.csv", "north.csv"], ["log.txt"])] == ["note"] * 3
+
+
 def test_words_that_no_server_here_says():
     said = "a.csv: storing it: server said: '522 SSL connection failed: session reuse required' (the data connection failed)"
     assert causes.file_finding("write", TransportLost(said), {"UseSFTP": False}, "in").cause == "session-reuse"
@@ -134,16 +148,63 @@ def test_the_tasks_that_are_known_are_looked_at_without_their_secrets(tmp_path):
         state.mkdir(parents=True)
         settings = plan("ftp", "pysubtask.ftp", {"ftp": server.settings()}, str(tmp_path)).settings | {"Password": "********"}
         (state / "settings.json").write_text(json.dumps({"settings": settings, "live": [], "kept": []}))
-        registry = str(tmp_path / "registry")
-        before = os.environ[VARIABLE]
-        os.environ[VARIABLE] = registry
-        try:
-            announce(Record("main", "ftp", "ftp://h/", str(state)))
-        finally:
-            os.environ[VARIABLE] = before
-        said = run("doctor", **{VARIABLE: registry})
-        assert said.returncode == 0, said.stdout + said.stderr
-        assert "Password is set, but kept" in said.stdout and "pysubtask doctor CONFIG" in said.stdout
+        config = str(tmp_path / "my st.toml")
+        where = {VARIABLE: str(tmp_path / "registry"), "PYSUBTASK_CONFIG_DIR": str(tmp_path / "none")}
+        for from_config in ("", config):
+            known(where[VARIABLE], Record("main", "ftp", "ftp://h/", str(state), config_file=from_config))
+            said = run("doctor", **where)
+            assert said.returncode == 0, said.stdout + said.stderr
+            assert "Password is set, but kept" in said.stdout and "CONFIG" not in said.stdout
+            assert (f"run:  pysubtask doctor '{config}'" in said.stdout) is bool(from_config)
+            # Nobody says that all is well who has not looked.
+            assert "All is well" not in said.stdout and "the config names none" not in said.stdout
+            label = "my st" if from_config else "data"
+            assert said.stdout.endswith(f"\nNot looked at: this machine: watch paths; {label}/ftp: login.\n")
+        page = json.loads(run("doctor", "--json", **where).stdout)
+        assert page["not_looked_at"] == ["this machine: watch paths", "my st/ftp: login"]
         assert server.logins == 0
-        nobody = run("doctor", **{VARIABLE: str(tmp_path / "empty")})
-        assert nobody.returncode == 3 and "pysubtask doctor CONFIG" in nobody.stderr
+        selftest = run("selftest", **where)
+        assert selftest.returncode == 1 and f"pysubtask selftest '{config}'" in selftest.stderr
+        nobody = run("doctor", **{**where, VARIABLE: str(tmp_path / "empty")})
+        assert nobody.returncode == 3 and "pysubtask doctor CONFIG" in nobody.stderr and "pysubtask init" in nobody.stderr
+
+
+def known(registry, record):
+    """Make a child known in this folder of records."""
+    before = os.environ[VARIABLE]
+    os.environ[VARIABLE] = registry
+    try:
+        announce(record)
+    finally:
+        os.environ[VARIABLE] = before
+
+
+def test_without_a_config_it_is_the_one_that_run_finds(tmp_path):
+    folder = tmp_path / "etc"
+    with ftp_server(tmp_path / "files") as server:
+        for name in ("data", "more", "etc/conf.d"):
+            (tmp_path / name).mkdir(parents=True)
+        text = (f'[base]\nTaskName = "NAME"\n[ftp]\nHost = "ftp://{server.user}@127.0.0.1:{server.port}"\n'
+                f'Password = "{server.password}"\n[[watch]]\ndir = "{tmp_path}/NAME"\n')
+        for name in ("data", "more"):
+            (folder / "conf.d" / f"{name}.toml").write_text(text.replace("NAME", name))
+            (folder / "conf.d" / f"{name}.toml").chmod(0o600)
+        where = {VARIABLE: str(tmp_path / "registry"), "PYSUBTASK_CONFIG_DIR": str(folder)}
+        said = run("doctor", **where)
+        assert said.returncode == 0, said.stdout + said.stderr
+        first = said.stdout.splitlines()[0]
+        assert f"{folder}/conf.d/data.toml" in first and f"{folder}/conf.d/more.toml" in first
+        # The paths of each task, and a login at each destination.
+        assert [said.stdout.count(f"ok    watch path     {tmp_path}/{name}\n") for name in ("data", "more")] == [1, 1]
+        assert said.stdout.count("ok    login") == 2 and "Not looked at" not in said.stdout
+        # A task that another config has, and one of an app, are named.
+        for name, config in (("roof", str(tmp_path / "roof.toml")), ("cam", "")):
+            state = tmp_path / name / ".pysubtask" / "main" / "ftp"
+            state.mkdir(parents=True)
+            known(where[VARIABLE], Record("main", "ftp", "ftp://h/", str(state), label=name, config_file=config))
+        said = run("doctor", **where)
+        assert f"Not looked at: cam/ftp (of an app); roof/ftp (pysubtask doctor {tmp_path}/roof.toml)." in said.stdout
+        # A config that is wrong is the one that is meant all the same.
+        (folder / "conf.d" / "more.toml").write_text("[ftp]\nHots = 'h'\n")
+        said = run("doctor", **where)
+        assert said.returncode == 2 and "more.toml" in said.stderr

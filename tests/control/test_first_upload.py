@@ -53,7 +53,11 @@ def walk(home: Path, way: str, host: str, here: str, answers: list[tuple[str, st
     """Type what the page says, with ``here`` in the place of ``host``, and hold what is shown against the page."""
     shown = screens(way)
     typed = [line for line in shown if line.startswith("pysubtask init ")]
-    assert len(typed) == 1 and [line for line in readme_lines(way) if line.startswith("pysubtask")] == [*typed, "pysubtask run"]
+    [run_line] = [line for line in shown if line.startswith("pysubtask run")]
+    assert len(typed) == 1 and [line for line in readme_lines(way) if line.startswith("pysubtask")] == [*typed, run_line]
+    assert readme_lines(way)[0].split()[0] == "cd", "the README left its reader in the clone"
+    config = next((word for word in typed[0].split() if word.endswith(".toml")), None)
+    assert run_line == " ".join(["pysubtask run", *([config] if config else [])])
     to_the_first_file = [line for line in shown if line not in ("pysubtask status", "pysubtask receipts")]
     assert len(readme_lines(way)) <= 5 and len(to_the_first_file) <= 5
     with Terminal(home, *typed[0].replace(host, here).split()[1:], *more, **environ) as terminal:
@@ -66,12 +70,14 @@ def walk(home: Path, way: str, host: str, here: str, answers: list[tuple[str, st
     wanted = [line.replace("/home/pi", str(home)).replace(host, here) for line in config_of(shown[typed[0]])]
     assert [line for line in config_of(seen) if not line.startswith("KeyFile")] == wanted
     end = shown[typed[0]].split("All is well.")[1].splitlines()
-    assert end == seen.split("All is well.")[1].splitlines()[: len(end)]
+    seen_end = seen.split("All is well.")[1].replace(str(home), "/home/pi").splitlines()
+    assert [line.split() for line in end] == [line.split() for line in seen_end[: len(end)]]  # the column depends on the home
 
-    run = Run(home, None, **environ)
+    name = re.findall(r"Running: (\S+)", shown[run_line])[0]
+    run = Run(home, None if config is None else home / config, **environ)
     try:
-        names = re.findall(r"Uploaded \[(.*?)\]", shown["pysubtask run"])
-        wait_until(lambda: sorted(one.name for one in receipts(home / "camera")) == sorted(names), 60, f"receipts of {names}")
+        names = re.findall(r"Uploaded \[(.*?)\]", shown[run_line])
+        wait_until(lambda: sorted(one.name for one in receipts(home / "camera", name)) == sorted(names), 60, f"receipts of {names}")
         wait_until(lambda: sorted(re.findall(r"Uploaded \[(.*?)\]", run.text())) == sorted(names), 60, "the lines of the log")
         status_shown = command(home, "status", COLUMNS="200").stdout
         assert status_shown.splitlines()[0].split() == shown["pysubtask status"].splitlines()[0].split()
@@ -97,8 +103,32 @@ def test_ftp_with_a_password(home: Path, tmp_path: Path):
 def test_sftp_with_a_key(home: Path, tmp_path: Path):
     with openssh_server(tmp_path / "sshd") as server:
         # What ssh has from its own folder at home: the key and the known hosts.
-        at_home = {f"PYSUBTASK_MAIN__FTP__{key}": str(value) for key, value in {
+        at_home = {f"PYSUBTASK_STATION7__FTP__{key}": str(value) for key, value in {
             "KEYFILE": server.key_file, "KNOWNHOSTSFILE": server.known_hosts, "SSHCONFIGFILE": "none"}.items()}  # fmt: skip
         answers = [("(Enter: log in by key)", "", False), ("Install that service now?", "n", True)]
         walk(home, SFTP, "station7@files.example.org", f"{server.user}@{server.host}:{server.port}", answers, [], **at_home)
         assert (server.files / "incoming" / "roof-0801.jpg").read_bytes() == b"roof-0801.jpg" * 1000
+
+
+@pytest.mark.skipif(missing() is not None, reason=str(missing()))
+def test_one_after_the_other_in_the_same_home(home: Path, tmp_path: Path):
+    """Whoever has tried FTP types the lines of SFTP, and both go on."""
+    typed = {way: next(line for line in readme_lines(way) if line.startswith("pysubtask init")).split()[1:] for way in (FTP, SFTP)}
+    with ftp_server(tmp_path / "server") as ftp, openssh_server(tmp_path / "sshd") as server:
+        places = {FTP: f"{ftp.user}@{ftp.host}:{ftp.port}", SFTP: f"{server.user}@{server.host}:{server.port}"}
+        at_home = {f"PYSUBTASK_STATION7__FTP__{key}": str(value) for key, value in {
+            "KEYFILE": server.key_file, "KNOWNHOSTSFILE": server.known_hosts, "SSHCONFIGFILE": "none"}.items()}  # fmt: skip
+        runs = []
+        try:
+            for way, secret, config in ((FTP, {"PYSUBTASK_PASSWORD": ftp.password}, None), (SFTP, at_home, home / "station7.toml")):
+                words = [re.sub(r"\w+@files\.example\.org", places[way], word) for word in typed[way]]
+                made = command(home, *words, **secret)
+                assert made.returncode == 0 and "All is well." in made.stdout, made.stdout + made.stderr
+                runs.append(Run(home, config, **secret))
+            for task, number in (("main", 3), ("station7", 2)):
+                wait_until(lambda task=task, number=number: len(receipts(home / "camera", task)) == number, 60, f"files of {task}")
+            said = command(home, "status", COLUMNS="200").stdout
+            assert "camera/ftp " in said and "station7/ftp " in said and "destination changed" not in runs[-1].text(), said
+        finally:
+            for run in runs:
+                run.end()

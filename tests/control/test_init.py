@@ -138,7 +138,7 @@ def test_sftp_by_a_key(home: Path, tmp_path: Path):
         config.write_text(f'{config.read_text()}KnownHostsFile = "{sshd.known_hosts}"\n')
         run = Run(home, config)
         try:
-            wait_until(lambda: receipts(home / "camera"), 60, "the first file")
+            wait_until(lambda: receipts(home / "camera", "station"), 60, "the first file")
             assert (sshd.files / "in" / "roof.jpg").read_bytes() == b"roof"
         finally:
             run.end()
@@ -220,6 +220,10 @@ def test_nothing_is_written_over(home: Path):
         (home / name).write_text("mine")
         done = command(home, "init", "station.toml", URL, "camera", "--no-doctor", PYSUBTASK_PASSWORD="hunter2")
         assert done.returncode == 1 and f"{home / name} is there already, and stays" in done.stderr
+        other = f"pysubtask init other.toml {URL} camera\n  pysubtask run other.toml\n"
+        first = f"edit that file: {home / name}" if name == "station.toml" else (
+            f"pysubtask init station.toml {URL} camera --password-file {home / name}")
+        assert first in done.stderr and other in done.stderr, done.stderr
         assert (home / name).read_text() == "mine" and "hunter2" not in done.stderr
         (home / name).unlink()
         assert sorted(os.listdir(home)) == ["camera", "weather.csv"], "nor is half of it left"
@@ -227,6 +231,70 @@ def test_nothing_is_written_over(home: Path):
     (home / "station.password").symlink_to(home / "elsewhere")
     done = command(home, "init", "station.toml", URL, "camera", "--no-doctor", PYSUBTASK_PASSWORD="hunter2")
     assert done.returncode == 1 and not (home / "elsewhere").exists() and not (home / "station.toml").exists()
+
+
+def test_what_is_there_already_comes_with_lines_that_do(home: Path):
+    """The choices, typed as they are said."""
+    words = [URL, "camera/", "weather.csv", "--no-doctor"]
+    secret = {"PYSUBTASK_PASSWORD": "hunter2"}
+    assert command(home, "init", *words, **secret).returncode == 0
+    (home / "other.password").touch()
+    again = command(home, "init", *words, **secret)
+    assert again.returncode == 1 and f"edit that file: {home}/etc/pysubtask.toml\n" in again.stderr, again.stderr
+    lines = [line.split()[1:] for line in again.stderr.splitlines() if line.startswith("  pysubtask ")]
+    assert lines == [["init", "other2.toml", URL, "camera/", "weather.csv"], ["run", "other2.toml"]]
+    done = command(home, *lines[0], "--no-doctor", **secret)
+    assert done.returncode == 0 and load(str(home / "other2.toml"), {}).tasks, done.stderr
+    # The config is gone, and its password is not.
+    (home / "etc" / "pysubtask.toml").unlink()
+    again = command(home, "init", *words, **secret)
+    [first, *_] = [line.split()[1:] for line in again.stderr.splitlines() if line.startswith("  pysubtask ")]
+    done = command(home, *first, "--no-doctor")
+    assert done.returncode == 0, done.stderr
+    [task] = load(str(home / "etc" / "pysubtask.toml"), {}).tasks
+    assert task.config["ftp"]["Password"] == "hunter2"
+    # Bare, and for a template.
+    with Terminal(home, "init") as terminal:
+        assert "pysubtask init other3.toml sftp://user@host/folder camera/" in terminal.end()[1]
+    (home / "st.toml").touch()
+    assert "  pysubtask init other3.toml\n  pysubtask run other3.toml\n" in command(home, "init", "st.toml").stderr
+
+
+def test_two_configs_of_one_folder_do_not_share_a_task(home: Path):
+    def made(name: str | None, watch: str = "camera") -> str:
+        done = command(home, "init", *([name] if name else []), URL, watch, "--no-doctor", PYSUBTASK_PASSWORD="x")
+        assert done.returncode == 0, done.stderr
+        return load(str(home / (name or "etc/pysubtask.toml")), {}).tasks[0].name
+
+    # Before any of them ran, too.
+    assert [made(None), made("st.toml"), made("sub/st2.toml"), made("weird name\u00e4.toml")] == [
+        "main", "st", "st2", "weird-name\u00e4"]
+    # A name that another config, or an app, has in the folder: also one that nobody announced.
+    for task in ("roof", "roof-2"):
+        (home / "camera" / ".pysubtask" / task / "ftp").mkdir(parents=True)
+        (home / "camera" / ".pysubtask" / task / "ftp" / "lock").touch()
+    assert made("roof.toml") == "roof-3" and made("in/roof.toml", "weather.csv") == "roof"
+    (home / "camera" / ".pysubtask" / "main" / "ftp").mkdir(parents=True)
+    (home / "camera" / ".pysubtask" / "main" / "ftp" / "lock").touch()
+    for path in (home / "etc").iterdir():
+        path.unlink()
+    assert made(None) == "pysubtask"
+    long = "x" * 200
+    assert made(f"{long}.toml") == long[:80]
+
+
+def test_the_same_config_made_again_keeps_its_task(home: Path, server: FTPServer):
+    words = ("init", url_of(server), "camera", "--no-doctor")
+    assert command(home, *words, PYSUBTASK_PASSWORD=server.password).returncode == 0
+    run = Run(home, None)
+    try:
+        wait_until(lambda: receipts(home / "camera"), 60, "the first file")
+    finally:
+        run.end()
+    for path in (home / "etc").iterdir():
+        path.unlink()
+    assert command(home, *words, PYSUBTASK_PASSWORD=server.password).returncode == 0
+    assert load(str(home / "etc" / "pysubtask.toml"), {}).tasks[0].name == "main"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no limits for a process here")

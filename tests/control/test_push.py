@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
+import pysubtask.transports
 from pysubtask.common.errors import ConfigError, ServerBusy, TransportLost
 from pysubtask.control.cli import main
 from pysubtask.control.push import place
 from pysubtask.control.push.sender import pause
+from pysubtask.control.push.words import in_words_of_a_push
 from pysubtask.testing import sftp_server
 from pysubtask.testing.ftp import FTPServer, ftp_server
 from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
@@ -263,6 +265,11 @@ def test_sftp_asks_where_the_keys_are_refused_and_takes_the_form_of_scp(tmp_path
         assert (tmp_path / "sftp" / "in" / "a.csv").read_text() == "1\n"
         done = command(tmp_path, "push", *options, "a.csv", dest)
         assert done.returncode == 1 and "PYSUBTASK_PASSWORD" in done.stderr, done.stderr
+        # Who logs in is said, also where the address leaves it to ssh.
+        (tmp_path / "ssh_config").write_text(f"User {server.user}\n")
+        options[-1] = f"--set=SSHConfigFile={tmp_path / 'ssh_config'}"
+        status, shown = typed(tmp_path, ["hunter2"], *options, "a.csv", f"sftp://{server.host}/in")
+        assert f"Password for sftp://{server.user}@{server.host}:{server.port}/in" in shown, shown
         # A key that nobody knows is no matter of a password.
         (tmp_path / "known").write_text("")
         status, shown = typed(tmp_path, [], *options, "a.csv", dest)
@@ -313,6 +320,55 @@ def test_wrong_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     ):
         status, told = main(["push", *words]), capsys.readouterr().err
         assert status == 2 and said in told and "hunter2" not in told, (words, told)
+
+
+@pytest.mark.parametrize(("said", "told"), [
+    ("Have it switched on there, or set ftp.UseTLS to None if data may travel in the clear",
+     "Have it switched on there, or write ftp:// in the URL if data may travel in the clear"),
+    ("it is not TLS. Set ftp.UseTLS to 'explicit' (or None, for no TLS), or ftp.HostPort to another port",
+     "it is not TLS. Write ftps:// in the URL (or ftp://, for no TLS), or write another port into the URL"),
+    ("x. Set ftp.UseSFTP to True, or ftp.HostPort to the FTP server's",
+     "x. Write sftp:// in the URL, or write the FTP server's port into the URL"),
+    ('If it is, write HostKey = "SHA256:abc"', "If it is, add --set HostKey=SHA256:abc"),
+    ('write TLSFingerprint = "AA:BB", or CAFile = "FILE" with it',
+     "add --set TLSFingerprint=AA:BB, or add --set CAFile=FILE with it"),
+    ("Write UseSFTP = False, or set HostPort to the SSH server's port (22)",
+     "write ftp:// in the URL, or write the SSH server's port (22) into the URL"),
+    ("Is the server up, and is HostPort right?", "Is the server up, and is the port of the URL right?"),
+    ("the disk is full", "the disk is full"),
+])  # fmt: skip
+def test_an_error_is_put_in_what_can_be_typed_at_a_push(said: str, told: str):
+    assert in_words_of_a_push(said) == told
+
+
+def test_no_setting_of_a_config_is_left_in_what_transports_advise():
+    """Each line of the transports that says to set or write one of what a URL or --set says."""
+    for path in sorted((Path(pysubtask.transports.__file__).parent).rglob("*.py")):
+        for text in re.findall(r'''"([^"\n]*)"''', path.read_text(encoding="utf-8")):
+            if re.search(r"(?:[Ss]et|[Ww]rite|or) (?:ftp\.)?(?:UseTLS|UseSFTP|HostPort)\b", text):
+                found = in_words_of_a_push(re.sub(r"\{\w+\}", "'explicit' (or None, for no TLS)", text))
+                assert not re.search(r"(?<!--)[Ss]et (?:ftp\.)?[A-Z]|ftp\.[A-Z]|HostPort|UseSFTP", found), (path, text, found)
+
+
+def test_a_real_error_at_a_url_and_at_a_task(tmp_path: Path, ftp: FTPServer):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "a.csv").write_text("1\n")
+    place = f"{ftp.user}@{ftp.host}:{ftp.port}"
+    words = {"PYSUBTASK_PASSWORD": ftp.password}
+    done = command(tmp_path, "push", "--tries", "1", "a.csv", f"ftps://{place}", **words)
+    assert done.returncode == 1 and "write ftp:// in the URL" in done.stderr and "UseTLS" not in done.stderr, done.stderr
+    config = tmp_path / "etc" / "pysubtask.toml"
+    (tmp_path / "camera").mkdir()
+    config.write_text(f'[ftp]\nHost = "ftp://{place}"\n[[watch]]\ndir = "{tmp_path}/camera"\n')
+    config.chmod(0o600)
+    # What 'status' calls the task is a name of it; a name that is near is asked for.
+    done = command(tmp_path, "push", "a.csv", "camera", **words)
+    assert done.returncode == 0, done.stderr
+    done = command(tmp_path, "push", "a.csv", "camrea", **words)
+    assert done.returncode == 3 and "Did you mean 'camera'? It has: main ('status' calls main camera)." in done.stderr
+    for argv in (["push", "a.csv", "station7@host"], ["init", "station7@host", "camera"]):
+        done = command(tmp_path, *argv)
+        assert done.returncode == 2 and "Write station7@host: with a colon" in done.stderr, done.stderr
 
 
 def test_waits_are_those_of_the_settings():

@@ -66,6 +66,10 @@ def test_set_says_what_it_changed_and_get_shows_it(station, run):
     (["paus"], exits.USAGE, "Did you mean 'pause'?"),
     (["notify", "/etc/passwd"], exits.FAILED, "does not watch"),
     (["pause", "--frob"], exits.USAGE, "--frob"),
+    (["stop", "roof"], exits.USAGE, "A task is named with -t: pysubtask stop -t roof"),
+    (["start", "roof", "tower"], exits.USAGE, "pysubtask start -t roof -t tower"),
+    (["reload", "roof"], exits.USAGE, "pysubtask reload -t roof"),
+    (["doctor", "a.toml", "b.toml"], exits.USAGE, "unexpected extra argument (b.toml)\n"),
 ])
 def test_what_is_wrong_is_said_with_a_remedy_and_no_traceback(run, argv, status, words):
     found, out, err = run(*argv)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -21,23 +22,25 @@ def command(config: str | None, speed: bool, as_json: bool) -> int:
     """Look at this machine and at each destination the way an upload goes, with a small file of its own that is removed again.
     What fails comes with the line for the config or the command to run. It takes thirty seconds at most.
 
-    CONFIG is a TOML file, a Python file with the sections (demo_config.py), or module:name. Without it the tasks that are
-    known on this machine are looked at, as far as that goes without their passwords.
+    CONFIG is a TOML file, a Python file with the sections (demo_config.py), or module:name. Without it, it is the config that
+    'pysubtask run' finds. Where there is none the tasks that are known on this machine are looked at, as far as that goes without
+    their passwords; what was not looked at is said.
 
-    Exit status 0: uploads work; 1: something must be mended; 2: the config is wrong.
+    Exit status 0: nothing wrong was found; 1: something must be mended; 2: the config is wrong.
 
     \b
+    pysubtask doctor
     pysubtask doctor station.toml
     pysubtask doctor demo_config.py --json
     """
     from ..doctor import rounds
 
     began = time.monotonic()
-    targets, notes = rounds.targets(config)
-    said = _Said(quiet=as_json)
-    for note in notes:
+    looked_at = rounds.meant(config)
+    said = _Said(quiet=as_json, left_out=looked_at.left_out)
+    for note in looked_at.notes:
         said.text(note)
-    asyncio.run(rounds.run(targets, said, speed=speed))
+    asyncio.run(rounds.run(looked_at.targets, said, speed=speed))
     if as_json:
         say(json.dumps(said.page(time.monotonic() - began), indent=1).split("\n"))
     else:
@@ -48,8 +51,9 @@ def command(config: str | None, speed: bool, as_json: bool) -> int:
 class _Said:
     """What is found, shown as it comes, or kept for a page."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, left_out: Sequence[str] = ()) -> None:
         self._quiet = quiet
+        self._left_out = [*left_out]
         self._groups: dict[str, list[dict[str, Any]]] = {}
         self._all: list[Any] = []
         self._group = ""
@@ -68,6 +72,8 @@ class _Said:
         from ..doctor.finding import as_json
 
         self._all.append(finding)
+        if left_out := show.left_out(group, finding):
+            self._left_out.append(left_out)
         self._groups.setdefault(group, []).append(as_json(finding, section, style))
         if self._quiet:
             return
@@ -82,9 +88,9 @@ class _Said:
     def summary(self) -> None:
         from ..doctor import show
 
-        say((f"\n{show.summary(self._all)}").split("\n"))
+        say((f"\n{show.summary(self._all, self._left_out)}").split("\n"))
 
     def page(self, secs: float) -> dict[str, Any]:
         from ..doctor.finding import worst
 
-        return {"state": worst(self._all), "secs": round(secs, 2), "groups": self._groups}
+        return {"state": worst(self._all), "secs": round(secs, 2), "groups": self._groups, "not_looked_at": self._left_out}

@@ -6,16 +6,17 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
-from ...common import address
+from ...common import address, advice
 from .. import ask, first_config, first_questions
 from ..config_file import MAIN_FILE, default_file, find_files, load
 from ..doctor import local
 from ..exits import FAILED, OK, USAGE, CommandError
 from ..first_config import Destination, Files, Secret
+from ..first_name import task_name
 from ..output import say
 from ..secrets import read_secret
 from ..template import short, template
@@ -52,6 +53,15 @@ def command(words: tuple[str, ...], full: bool, key: str | None, password_file: 
     """
     file, url, watch = _sorted_out(words)
     path = _path_of(file)
+    try:
+        return _first(file, path, url, watch, full, key, password_file, app_key, no_doctor)
+    except first_config.IsThere as exc:
+        options = {"--key": key, "--password-file": password_file, "--app-key": app_key}
+        raise CommandError("\n".join([str(exc), *_choices(exc.path, path, file, url, watch, full, options)]), exc.status) from None
+
+
+def _first(file: str | None, path: str | None, url: str | None, watch: list[str], full: bool, key: str | None,
+           password_file: str | None, app_key: str | None, no_doctor: bool) -> int:  # fmt: skip
     if full or (url is None and not watch and (file is not None or not ask.somebody())):
         if full and (url is not None or watch):
             raise click.UsageError("--full gives a template: fill in its two lines. Leave the URL and what to watch out.")
@@ -83,12 +93,36 @@ def command(words: tuple[str, ...], full: bool, key: str | None, password_file: 
     return _go_on(made, file, examine=not no_doctor)
 
 
+def _choices(there: str, path: str | None, file: str | None, url: str | None, watch: list[str], full: bool,
+             options: Mapping[str, str | None]) -> list[str]:  # fmt: skip
+    """What can be done where a file is there already, each as a line to type."""
+    folder = os.path.dirname(file) if file else ""
+    names = ["other", *(f"other{number}" for number in range(2, 100))]
+    free = next((name for name in names if not any(os.path.lexists(os.path.join(folder, name + ending))
+                                                   for ending in (".toml", ".password", ".token"))), "other")  # fmt: skip
+    other = os.path.join(folder, f"{free}.toml")
+    given = [*(["--full"] if full else []), *(word for name, value in options.items() if value for word in (name, value))]
+    asked = [url or "sftp://user@host/folder", *(watch or ["camera/"])] if url or watch or file is None else []
+    another = [f"  pysubtask init {shlex.join([other, *asked, *given])}", f"  pysubtask run {shlex.quote(other)}"]
+    first: list[str] = []
+    if there == path:
+        first = [f"To change it, edit that file: {advice.word(there)}"]
+    elif there.endswith(".password") and not options["--password-file"]:
+        named = shlex.join([*([file] if file else []), *asked, *given, "--password-file", there])
+        first = ["To use the password in it:", f"  pysubtask init {named}"]
+    return [*first, "For another config, with a name of its own:", *another]
+
+
 def _sorted_out(words: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
     """The config's file, the URL, and what to watch."""
     urls = [word for word in words if address.is_address(word)]
     if len(urls) > 1:
         raise CommandError("Two URLs are given. Name one; for several servers make a config for each.", USAGE)
     rest = [word for word in words if word not in urls]
+    for word in rest:
+        if not urls and "@" in word and "/" not in word and not os.path.lexists(word):
+            raise CommandError(f"{word!r} names a server and no folder. Write {word}: with a colon and the folder behind it, "
+                               f"as scp takes it, or sftp://{word}.", USAGE)  # fmt: skip
     named = [word for word in rest if word == "-" or word.endswith(".toml")]
     if len(named) > 1:
         raise CommandError(f"Two configs are named: {named[0]} and {named[1]}. Name one.", USAGE)
@@ -104,16 +138,16 @@ def _path_of(file: str | None) -> str | None:
 
 
 def _template(file: str | None, path: str | None, full: bool) -> int:
-    make = template if full else short
     if path is None:
-        say(make().removesuffix("\n").split("\n"))
+        say((template() if full else short()).removesuffix("\n").split("\n"))
         return OK
-    first_config.write_new(path, make(shlex.quote(path)))
-    shown, word = _shown(path, file), _word(path, file)
+    named = shlex.quote(path)
+    first_config.write_new(path, template(named) if full else short(named, task_name(path, [])))
+    shown = _shown(path, file)
     say([f"Written: {path}"])
     click.echo("Fill in the two lines marked with <== (the folder, and the server), then:")
     say([f"  pysubtask check{shown}    is the config right, and what would be sent"])
-    say([f"  pysubtask doctor {word}   does the way to the server work"])
+    say([f"  pysubtask doctor{shown}   does the way to the server work"])
     say([f"  pysubtask run{shown}      send, and go on sending"])
     return OK
 
@@ -126,12 +160,7 @@ def _shown(path: str, file: str | None) -> str:
                 return ""
         except CommandError:
             pass
-    return f" {_word(path, file)}"
-
-
-def _word(path: str, file: str | None) -> str:
-    """The config as a word of a command, as it was given where that leads to it. (The doctor looks for none by itself.)"""
-    return shlex.quote(file if file is not None and os.path.abspath(file) == path else path)
+    return f" {shlex.quote(file if file is not None and os.path.abspath(file) == path else path)}"
 
 
 # ---- how to log in
@@ -211,9 +240,10 @@ def _go_on(made: Files, file: str | None, *, examine: bool) -> int:
         status = doctor.main([made.config], prog_name="pysubtask doctor", standalone_mode=False)
     click.echo()
     if status != OK:
-        kept = f" (The password is the first line of {plain(made.secret)}.)" if made.secret is not None else ""
-        say([f"The config stays. Mend what is said above, then:{kept}"])
-        say([f"  pysubtask doctor {_word(made.config, file)}   once more", f"  pysubtask run{shown}   send, and go on sending"])
+        say(["The config stays. Mend what is said above, then:"])
+        say([f"  pysubtask doctor{shown}   once more", f"  pysubtask run{shown}      send, and go on sending"])
+        if made.secret is not None:
+            say([f"The password is the first line of {plain(made.secret)}."])
         return FAILED
     words = [*([made.config] if shown else []), "--install", *_service_name(made.config, bool(shown))]
     steps = [(f"run{shown}", "send, and go on sending, until Ctrl-C"), ("status", "from another terminal: what was sent")]

@@ -45,6 +45,7 @@ def command(words: tuple[str, ...], name: str | None, tries: int | None, timeout
     from ..push.record import Record
     from ..push.sender import Limits, Sender
     from ..push.show import show_for
+    from ..push.words import in_words_of_a_push
     from ..secrets import read_secret
 
     *paths, dest = words
@@ -69,7 +70,7 @@ def command(words: tuple[str, ...], name: str | None, tries: int | None, timeout
     record = Record(destination, [own for _, own in wanted])
     keep = True
     try:
-        with show_for(destination) as show:
+        with show_for(destination, in_words_of_a_push if address.is_address(dest) else str) as show:
             limits = Limits(tries or int(target.settings["RetryCount"]), timeout)
             asked.pause = show.clear
             sender = Sender(target, wanted, record, limits, show)

@@ -28,15 +28,21 @@ def command(config: str | None, secs: float, seed: int | None, as_json: bool) ->
     pysubtask selftest station.toml
     pysubtask selftest demo_config.py --secs 300 --seed 7
     """
+    from ...common.advice import word
     from ...transports import transport_class
     from ..doctor import rounds
     from ..selftest.report import lines
     from ..selftest.run import SelfTest
 
-    targets, _ = rounds.targets(config)
-    hidden = [target.label for target in targets if target.hidden]
+    targets, notes, _ = rounds.meant(config)
+    hidden = [target for target in targets if target.hidden]
     if hidden:
-        raise CommandError(f"{', '.join(hidden)}: the password is kept from everybody who looks. Run: pysubtask selftest CONFIG")
+        names = ", ".join(target.label for target in hidden)
+        configs = list(dict.fromkeys(target.task_config for target in hidden if target.task_config)) or ["CONFIG"]
+        typed = "".join(f"\n  pysubtask selftest {word(path)}" for path in configs)
+        raise CommandError(f"{names}: the password is kept from everybody who looks. Name the config:{typed}")
+    if not as_json:
+        say(notes)
     for target in targets:
         transport_class(target.transport)  # a library that is missing is said before anything is begun
     drawn = random.randrange(10**6) if seed is None else seed

@@ -23,15 +23,19 @@ STRICT_MODES = ("Where all of that is right: sshd ignores keys without a word wh
 _CROWDED = re.compile(r"\b421\b|too many|no more logins|takes no connection now|maximum", re.IGNORECASE)
 
 
-def login_finding(exc: Exception, settings: Mapping[str, Any]) -> Finding:
-    """Why a login by SFTP or FTP did not work."""
+def login_finding(exc: Exception, settings: Mapping[str, Any], *, missing_key: str = "",
+                  named: tuple[str, str] = ("User", "Password")) -> Finding:
+    """Why a login by SFTP or FTP did not work. ``missing_key``: the file for a first key, where ssh has none at all; ``named``: how
+    the config calls user and password."""
     if isinstance(exc, ConfigError):
         return fail("login", "config-wrong", f"{exc.key}: {exc.problem}", words=exc.remedy)
     said = str(exc)
-    return _of_ssh(said, exc, settings) if settings.get("UseSFTP", True) else _of_ftp(said, exc, settings)
+    if settings.get("UseSFTP", True):
+        return _of_ssh(said, exc, settings, missing_key, named)
+    return _of_ftp(said, exc, settings, named)
 
 
-def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:
+def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str]) -> Finding:
     if "offers no SFTP" in said:
         return fail("login", "no-sftp", "the login works, but the server offers no SFTP to it",
                     words="Have who runs the server put  Subsystem sftp internal-sftp  into its sshd_config, above the first "
@@ -46,14 +50,14 @@ def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:
         return fail("login", "no-common-algorithm", said, commands=[advice.install_ssh(upgrade=True)],
                     words="Update the older of the two.")
     if isinstance(exc, LoginRefused):
-        return _refused_by_ssh(said, settings)
+        return _refused_by_ssh(said, settings, missing_key, named)
     if "no login within" in said:
         return fail("login", "server-silent", f"the server takes the connection and then says nothing ({said})",
                     words="It is overloaded or hangs: have it restarted. A slow link needs a longer ConnectTimeoutSecs.")
     return fail("login", "connection-lost", said, words="Try again; if it stays so, ask who runs the server to look into its log.")
 
 
-def _refused_by_ssh(said: str, settings: Mapping[str, Any]) -> Finding:
+def _refused_by_ssh(said: str, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str]) -> Finding:
     user = str(settings.get("User") or "")
     found = _METHODS.search(said)
     if found is None:
@@ -73,7 +77,7 @@ def _refused_by_ssh(said: str, settings: Mapping[str, Any]) -> Finding:
     if settings.get("Password"):
         return fail("login", "password-refused", f"the server refuses the login of {user or 'this user'!s} with this password; "
                     f"{offered}", commands=[advice.log_in(user, host, port)],
-                    words="Check User and Password by hand; a server never says which of the two is wrong.")
+                    words=f"Check {' and '.join(named)} by hand; a server never says which of the two is wrong.")
     if "publickey" not in methods:
         return fail("login", "server-takes-passwords-only", f"the server takes no keys; {offered}", ("Password", "..."),
                     words="Then let nobody else read the config.")
@@ -81,16 +85,30 @@ def _refused_by_ssh(said: str, settings: Mapping[str, Any]) -> Finding:
         return fail("login", "key-refused", f"the server does not accept the key {key} for {user or 'this user'}; {offered}",
                     commands=[advice.send_key(f"{key}.pub", user, host, port)],
                     words=f"Have the .pub put into ~/.ssh/authorized_keys of that account; check User, too. {STRICT_MODES}")
+    if missing_key:
+        return _without_a_key(missing_key, offered, takes_password, user, host, port)
     return fail("login", "no-key-accepted", f"the server accepts none of the keys ssh has for {user or 'this user'}; {offered}",
                 ("KeyFile", "~/.ssh/id_ed25519"), ("Password", "..."), commands=[advice.log_in_aloud(user, host, port)],
                 words=f"Name the key, or the password, and check User. {STRICT_MODES}")
+
+
+def _without_a_key(path: str, offered: str, takes_password: bool, user: str, host: str, port: int | None) -> Finding:
+    """A fresh account: there is no key that the server could know."""
+    text = f"there is no key here yet that the server could know; {offered}"
+    if takes_password:
+        return fail("login", "no-key", text, ("Password", "..."),
+                    commands=[advice.new_key(path), advice.send_key(f"{path}.pub", user, host, port)],
+                    words="The two lines to run make a key and have the server know it, which asks for the account's password. "
+                          "Or give that password to the config.")
+    return fail("login", "no-key", text, commands=[advice.new_key(path)],
+                words=f"Make a key, and have who runs the server put {path}.pub into ~/.ssh/authorized_keys of the account.")
 
 
 def _port(settings: Mapping[str, Any]) -> int | None:
     return port_of(settings) if int(settings.get("HostPort", -1)) > 0 else None
 
 
-def _of_ftp(said: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:
+def _of_ftp(said: str, exc: Exception, settings: Mapping[str, Any], named: tuple[str, str]) -> Finding:
     if "the server wants TLS" in said:
         return fail("login", "tls-wanted", f"the server takes no login without TLS ({said})", ("UseTLS", "explicit"))
     if "offers no TLS" in said:
@@ -106,8 +124,8 @@ def _of_ftp(said: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:
         return fail("login", "account-locked", f"the server says that the account is locked: {said}",
                     words="Have it unlocked by who runs the server; with a wrong password it would soon be locked again.")
     if isinstance(exc, LoginRefused):
-        return fail("login", "password-refused", f"the server refuses User and Password ({said})",
-                    words="Check ftp.User and ftp.Password by hand; some servers want the name as user@domain.")
+        return fail("login", "password-refused", f"the server refuses user and password ({said})",
+                    words=f"Check {' and '.join(named)} by hand; some servers want the name as user@domain.")
     if _CROWDED.search(said):
         return fail("login", "server-full", f"the server takes no more connections ({said})", ("Connections", 1),
                     words="End other programs that are logged in there, or have its limit raised.")

@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from ...common import advice
+from ...common import address, advice
 from ...common.errors import ConfigError, LoginRefused, PysubtaskError, TransportLost
 from ...transports import TRANSPORTS
 from ...transports.ssh_login import AnotherKey
-from . import certificate, login_files, network, prepare
+from . import certificate, in_secret_file, in_url, login_files, network, prepare
 from .bbr import Read, read
 from .causes import dropbox_finding, login_finding
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, port_of, warn
@@ -59,7 +59,7 @@ async def examine(target: Target, times: Times | None = None, resolve: Resolve =
                 yield fail("time", "too-slow", f"the look was not over after {times.everything:g} s: server or link are slow",
                            words="Try again; what was found so far stands above.")
                 return
-            yield finding
+            yield in_url.remedied(in_secret_file.remedied(finding, target.secret_files), target.host)
 
 
 class _Look:
@@ -110,7 +110,7 @@ class _Look:
         if self._target.hidden:
             names = ", ".join(self._target.hidden)
             yield Finding("login", SKIP, f"not tried: {names} is set, but kept from everybody who looks", "secret-hidden",
-                          Remedy(commands=("pysubtask doctor CONFIG",), words="With the config, all of it can be tried."))
+                          with_config(self._target))
             return
         async with aclosing(self._log_in()) as findings:
             async for finding in findings:
@@ -134,7 +134,7 @@ class _Look:
                         words="Plug in, or have the modem or wireless up; pysubtask sends by itself what has gathered.")
         if exc.cause == "name-unknown":
             key = "Proxy" if self._target.section == "dropbox" else "Host"
-            return fail("name", "name-unknown", str(exc), (key, "the right name or address"), commands=[by_hand],
+            return fail("name", "name-unknown", str(exc), (key, in_url.RIGHT_NAME), commands=[by_hand],
                         words="It is misspelt, or only known in another network.")
         return fail("name", "no-name-service", str(exc), commands=[by_hand, "cat /etc/resolv.conf"],
                     words="The network is there, its name servers are not: check DNS, or set Host to the server's address.")
@@ -151,8 +151,8 @@ class _Look:
     async def _no_answer(self, exc: NoAnswer) -> Finding:
         settings: tuple[tuple[str, Any], ...] = ()
         words = {
-            "port-closed": "The server program does not run, or the port is another one.",
-            "port-filtered": "Check the server's power and address, and every firewall on the way for this port.",
+            "port-closed": "Is the server up? Its program does not run now, or the port is another one.",
+            "port-filtered": "Is the server up? Check its power and address, and every firewall on the way for this port.",
             "no-route": "Check the network here: 'ip route' must have a default or one to the server's network.",
         }[exc.cause]
         if exc.cause != "no-route" and self._target.section == "ftp":
@@ -160,9 +160,9 @@ class _Look:
             if found is not None:
                 port, heard = found
                 settings = tuple(_settings_for(heard.kind, port))
-                words = f"But port {port} of it speaks {heard.kind}."
+                words += f" Only if that is what you were told to use: port {port} of it speaks {heard.kind}."
         if not settings and exc.cause == "port-closed":
-            settings = (("HostPort", "the right port"),) if self._target.section == "ftp" else (("Proxy", None),)
+            settings = (("HostPort", in_url.RIGHT_PORT),) if self._target.section == "ftp" else (("Proxy", None),)
         host, port = advice.word(self._place.host), self._place.port
         return fail("port", exc.cause, str(exc), *settings, commands=[f"nc -vz -w 5 {host} {port}"], words=words)
 
@@ -206,12 +206,15 @@ class _Look:
         implicit = self._settings.get("UseTLS") == "implicit"
         wanted = "SFTP (ssh)" if self._target.transport != "ftp" else "FTP within TLS" if implicit else "FTP"
         port, said = self._place.port, f": {heard.words!r}" if heard.words else ""
-        settings = [pair for pair in _settings_for(heard.kind, port, tls) if self._settings.get(pair[0], pair) != pair[1]]
+        by_url = address.is_address(self._target.host)
+        settings = [pair for pair in _settings_for(heard.kind, port, tls)
+                    if by_url or self._settings.get(pair[0], pair) != pair[1]]  # fmt: skip
         if heard.kind in (network.SSH, network.FTP, network.TLS):
             name = {network.SSH: "SFTP (ssh)", network.FTP: "FTP", network.TLS: "FTP within TLS (implicit)"}[heard.kind]
             return fail("protocol", "wrong-protocol", f"port {port} speaks {name}, and the config asks for "
                                                       f"{wanted}{said}", *settings,
-                        words="All of this, or set HostPort to the port of the other protocol.")
+                        words="Write this, or in the URL the port of the other protocol." if by_url else
+                        "All of this, or set HostPort to the port of the other protocol.")
         if heard.kind == network.FTP_CROWDED:
             return fail("protocol", "server-full", f"the server takes no more connections{said}", ("Connections", 1),
                         words="End other programs that are logged in there, or have its limit raised.")
@@ -300,7 +303,8 @@ class _Look:
         if isinstance(exc, ImportError):
             return fail("login", "library-missing", f"{exc.name} is not installed",
                         commands=[advice.install(TRANSPORTS[self._target.transport][1])])
-        return dropbox_finding(exc) if self._target.section == "dropbox" else login_finding(exc, self._settings)
+        return dropbox_finding(exc) if self._target.section == "dropbox" else login_finding(
+            exc, self._settings, missing_key=self._place.missing_key, named=self._target.login_words)
 
     async def _host_key(self, exc: Exception) -> Finding:
         said = str(exc)
@@ -371,6 +375,14 @@ class _Look:
         return fail("TLS", "certificate-untrusted", f"nobody this machine trusts vouches for the server's certificate "
                                                     f"({shown.words}; it is "
                     f"for {names})", pin, ("CAFile", "/path/of/its/authority.pem"), words=sure)
+
+
+def with_config(target: Target) -> Remedy:
+    """How to have all of a task looked at that is known by what its child has left."""
+    if target.task_config:
+        command = f"pysubtask doctor {advice.word(target.task_config)}"
+        return Remedy(commands=(command,), words="With the config, all of it can be tried.")
+    return Remedy(words="An app has its config: 'pysubtask doctor' with that Python file, or module:name, can try all of it.")
 
 
 def _settings_for(kind: str, port: int, tls: bool = False) -> list[tuple[str, Any]]:

@@ -52,7 +52,7 @@ def setting_line(section: str, key: str, value: Any, style: str) -> str:
     if style != "toml":
         return f"{section}.{key} = {value!r}"
     # A secret is better gone than "none", and of SSHConfigFile "none" is a value of its own.
-    if value is None and (is_secret(key) or key == "SSHConfigFile"):
+    if value is None and (is_secret(key) or is_secret(key.removesuffix("File")) or key == "SSHConfigFile"):
         return f"remove the line {key} from [{section}]"
     return f"{key} = {in_toml(value)}    (in the section [{section}])"
 

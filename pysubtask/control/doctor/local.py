@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from importlib import metadata
 from typing import Any
 
@@ -22,6 +22,7 @@ from ...common import advice, limits
 from ...common.config import is_secret
 from ...common.entries import Entry
 from ...common.program import for_others
+from . import mistyped
 from .bbr import Read, read
 from .finding import NOTE, SKIP, Finding, fail, ok, size, warn
 from .source import Target
@@ -46,12 +47,15 @@ def look(targets: Iterable[Target], *, read: Read = read, wall: Callable[[], flo
                           commands=[advice.SET_CLOCK],
                           words="Certificates look not yet valid, and files get wrong times."))
     found += processes(read)
-    entries = next((target.entries for target in targets if target.entries is not None), None)
-    if entries is None:
+    known = [target.entries for target in targets if target.entries is not None]
+    entries = list(dict.fromkeys(entry for some in known for entry in some))
+    if any(target.remembered for target in targets):
+        found.append(Finding("watch paths", SKIP, "what is watched stands in the config, which was not read", "config-not-read"))
+    elif not known:
         found.append(Finding("watch paths", SKIP, "the config names none: they are the app's own"))
     else:
-        for entry in entries:
-            found.append(watch_path(entry))
+        named = {entry.path for entry in entries}
+        found += [watch_path(entry, named) for entry in entries]
         found += inotify(entries, read)
     for target in targets:
         found += [*config_file(target), state_folder(target), *free_disk(target, disk)]
@@ -118,8 +122,9 @@ def versions() -> Finding:
     return ok("versions", ", ".join(words))
 
 
-def watch_path(entry: Entry) -> Finding:
-    """Whether what is to be watched is there and can be read."""
+def watch_path(entry: Entry, named: Container[str] = ()) -> Finding:
+    """Whether what is to be watched is there and can be read. ``named``: the paths of all entries: none of them is a slip for
+    another."""
     path = entry.path
     folder = watched(entry)
     if not os.path.isdir(folder):
@@ -132,6 +137,10 @@ def watch_path(entry: Entry) -> Finding:
                     "are files beside the data", commands=[advice.look_at(folder)],
                     words=_whose(folder, "write there"))
     if entry.kind == "file" and not os.path.exists(path):
+        near = mistyped.near_file(path, named)
+        if near:
+            return warn("watch path", "watch-path-mistyped", f"{path} is not there; did you mean {near}?",
+                        words="Mend the name in the watch entries. Where it is right, it is sent when it comes.")
         return Finding("watch path", NOTE, f"{path} is not there yet")
     return too_wide(entry) or ok("watch path", path)
 

@@ -161,6 +161,12 @@ def _in_agent(path: str) -> bool:
     return len(words) > 1 and theirs is not None and words[1] in theirs.stdout.split()
 
 
+def agent_has_keys() -> bool:
+    """Whether ssh-agent has any key."""
+    said = _said("ssh-add", "-l") if os.environ.get("SSH_AUTH_SOCK") else None
+    return said is not None and said.returncode == 0
+
+
 def _said(name: str, *words: str) -> subprocess.CompletedProcess[bytes] | None:
     program = shutil.which(name)
     if program is None:

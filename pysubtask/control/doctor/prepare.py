@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...common import account, advice
@@ -15,17 +16,20 @@ from . import login_files
 from .finding import Finding, fail, ok
 
 _SHOW_SECS = 5.0
+_FIRST_KEY = "id_ed25519"
 
 
 class Endpoint(NamedTuple):
     """Where the connection really goes: ssh's configuration may say another host than ours. ``direct``: no jump host and
-    no program in between, so that it can be looked at from here. ``known_hosts``: the files ssh looks in."""
+    no program in between, so that it can be looked at from here. ``known_hosts``: the files ssh looks in.
+    ``missing_key``: the file for a first key, where ssh has none at all; '' where it has one, or that is not known."""
 
     host: str
     port: int
     user: str = ""
     direct: bool = True
     known_hosts: tuple[str, ...] = ()
+    missing_key: str = ""
 
 
 def look(settings: Mapping[str, Any]) -> list[Finding]:
@@ -81,12 +85,21 @@ def endpoint(settings: Mapping[str, Any]) -> Endpoint:
         return plain
     if said.returncode:
         return plain  # the login will tell what is wrong with its configuration
-    words = dict(line.partition(" ")[::2] for line in said.stdout.decode("utf-8", "replace").splitlines())
+    lines = said.stdout.decode("utf-8", "replace").splitlines()
+    words = dict(line.partition(" ")[::2] for line in lines)
     between = any(words.get(key, "none") != "none" for key in ("proxyjump", "proxycommand"))
     files = (login.known_hosts,) if login.known_hosts else tuple(words.get("userknownhostsfile", "").split())
     port = words.get("port", "")
+    keys = [line.partition(" ")[2] for line in lines if line.startswith("identityfile ")]
     return Endpoint(words.get("hostname") or login.host, int(port) if port.isdigit() else plain.port,
-                    words.get("user") or login.user, not between, files)
+                    words.get("user") or login.user, not between, files, "" if settings.get("KeyFile") else _missing_key(keys))
+
+
+def _missing_key(names: Sequence[str]) -> str:
+    """Of the key files that ssh tries: which one to make, where there is none, nor one of an agent."""
+    if any(os.path.exists(os.path.expanduser(name)) for name in names) or login_files.agent_has_keys():
+        return ""
+    return next((name for name in names if os.path.basename(name) == _FIRST_KEY), f"~/.ssh/{_FIRST_KEY}" if not names else names[0])
 
 
 def _show(program: str, login: Login) -> list[str]:

@@ -77,6 +77,10 @@ class Remote(Transport):
     async def ours_in(self, path: str) -> list[str]:
         """Names in a folder that began as ours (``OURS``); none where the server does not list."""
 
+    async def names_in(self, path: str) -> list[str]:
+        """The names in a folder, the first of very many; none where the server does not list."""
+        return []
+
     @abstractmethod
     async def fetch(self, name: str, most: int) -> bytes | None:
         """The first ``most`` bytes of a file of the destination; None where it cannot be read."""
@@ -132,18 +136,24 @@ class SFTPRemote(SFTPTransport, Remote):
         return _is_ok(await self.ask(packets.REMOVE, string(os.fsencode(path))))
 
     async def ours_in(self, path: str) -> list[str]:
+        return (await self._names(path, ours_among, _MOST_OURS))[:_MOST_OURS]
+
+    async def names_in(self, path: str) -> list[str]:
+        return await self._names(path, list, _MOST_LISTED)
+
+    async def _names(self, path: str, chosen: Callable[[Iterable[str]], list[str]], most: int) -> list[str]:
         opened = await self.ask(packets.OPENDIR, string(os.fsencode(path or ".")))
         if not isinstance(opened, Handle):
             return []
         found: dict[str, None] = {}
         listed, end = 0, asyncio.get_running_loop().time() + _LIST_SECS
         while isinstance(answer := await self.ask(packets.READDIR, string(opened.handle)), Names) and answer.names:
-            found.update(dict.fromkeys(ours_among(map(os.fsdecode, answer.names))))
+            found.update(dict.fromkeys(chosen(map(os.fsdecode, answer.names))))
             listed += len(answer.names)
-            if listed >= _MOST_LISTED or len(found) >= _MOST_OURS or asyncio.get_running_loop().time() > end:
+            if listed >= _MOST_LISTED or len(found) >= most or asyncio.get_running_loop().time() > end:
                 break
         await self.ask(packets.CLOSE, string(opened.handle))
-        return list(found)[:_MOST_OURS]
+        return list(found)
 
     async def fetch(self, name: str, most: int) -> bytes | None:
         path = os.fsencode(below(self._folder, name))
@@ -215,11 +225,13 @@ class FTPRemote(FTPTransport, Remote):
         return await self.on_session(lambda session: session.delete(path).ok)
 
     async def ours_in(self, path: str) -> list[str]:
+        return ours_among(await self.names_in(path))
+
+    async def names_in(self, path: str) -> list[str]:
         def listed(session: Session) -> list[str]:
             command = "MLSD" if "MLST" in session.known.found else "LIST -a"  # NLST leaves hidden names out at many servers
             found = session.listing(f"{command} {path}".rstrip(), _LONGEST_LIST)
-            names = [line.split(" ")[-1] for line in found.decode("utf-8", "surrogateescape").splitlines()]
-            return ours_among(names)
+            return [line.split(" ")[-1] for line in found.decode("utf-8", "surrogateescape").splitlines()]
 
         return await self.on_session(listed)
 

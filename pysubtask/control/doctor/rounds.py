@@ -6,16 +6,17 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from typing import NamedTuple
 
-from ...common import limits
-from ...common.errors import ConfigError
+from ...common import advice, limits
+from ...common.errors import ConfigError, PysubtaskError
 from .. import tasks
-from ..config_file import load
+from ..config_file import find_files, load
 from ..exits import NO_TASK, CommandError
 from . import bbr, local, network
 from .examine import Times, examine
 from .finding import FAIL, Finding, fail
-from .source import Target, load_python, of_config, of_plan, of_task
+from .source import Target, load_python, of_config, of_task, of_task_config
 
 Tell = Callable[[str, Finding, str, str], None]
 """Told of a finding: its group, itself, the section of the config and how that writes a setting."""
@@ -28,23 +29,64 @@ def of_word(word: str) -> tuple[list[Target], list[str]]:
     if not word.endswith(".toml") and not os.path.isdir(word):
         return of_config(load_python(word)), []
     config = load(word, os.environ)
-    return [of_plan(plan, list(task.entries), "toml") for task in config.tasks for plan in task.plans], list(config.notes)
+    return [target for task in config.tasks for target in of_task_config(task)], list(config.notes)
 
 
-def targets(word: str | None) -> tuple[list[Target], list[str]]:
-    """The destinations that are meant, and what is to be said of those that cannot be looked at. ConfigError, CommandError."""
+class Meant(NamedTuple):
+    """What is looked at: ``targets``; ``notes``: lines to be said before; ``left_out``: the tasks that are not looked at, each
+    with what to type for it."""
+
+    targets: list[Target]
+    notes: list[str]
+    left_out: list[str]
+
+
+def meant(word: str | None) -> Meant:
+    """The destinations that are meant: those of a config, by its file, folder or name; without a word those of the config that
+    'pysubtask run' finds, or else the known tasks. ConfigError, CommandError."""
     if word is not None:
-        return of_word(word)
-    found, notes = [], []
-    for task in tasks.known():
-        target = of_task(task)
-        if target is not None:
-            found.append(target)
-        else:
-            notes.append(f"{task.label}: its settings are not known here; run: pysubtask doctor CONFIG")
-    if not found:
-        raise CommandError("No task is known here that could be looked at. Name its config: pysubtask doctor CONFIG", NO_TASK)
-    return found, notes
+        return Meant(*of_word(word), [])
+    try:
+        files = find_files(None, os.environ)
+    except CommandError as exc:
+        return _known(str(exc))
+    config = load(None, os.environ)
+    found = [target for task in config.tasks for target in of_task_config(task)]
+    here = {os.path.realpath(target.state_dir) for target in found}
+    read = {os.path.realpath(file) for file in files}
+    others = [task for task in tasks.known() if os.path.realpath(task.state_dir) not in here
+              and not (task.config_file and os.path.realpath(task.config_file) in read)]  # fmt: skip
+    return Meant(found, [f"The config: {', '.join(config.files)}", *config.notes], _with_their_configs(others))
+
+
+def _known(no_config: str) -> Meant:
+    """The tasks that are known, by what their children have left."""
+    every = tasks.known()
+    found = [(task, of_task(task)) for task in every]
+    looked_at = [target._replace(host=_host_of(target)) for _, target in found if target is not None]
+    if not looked_at:
+        raise CommandError(f"{no_config} No task is known here either that could be looked at. For an app, or a config that is "
+                           "elsewhere: pysubtask doctor CONFIG", NO_TASK)  # fmt: skip
+    notes = ["There is no config where 'pysubtask run' looks for one; these are the tasks that ran here."]
+    return Meant(looked_at, notes, _with_their_configs([task for task, target in found if target is None]))
+
+
+def _host_of(target: Target) -> str:
+    """How the config of a known task writes its server, where that can be read now; else ''."""
+    if not target.task_config.endswith(".toml"):
+        return ""
+    try:
+        every = [one for task in load(target.task_config, os.environ).tasks for one in of_task_config(task)]
+    except (PysubtaskError, OSError):
+        return ""
+    return next((one.host for one in every if os.path.realpath(one.state_dir) == os.path.realpath(target.state_dir)), "")
+
+
+def _with_their_configs(left_out: Sequence[tasks.Task]) -> list[str]:
+    """Each with the command that looks at it; an app's own config is not known."""
+    shown = zip(left_out, tasks.names_here(left_out), strict=True) if left_out else ()
+    return [f"{name} (pysubtask doctor {advice.word(task.config_file)})" if task.config_file else f"{name} (of an app)"
+            for task, name in shown]  # fmt: skip
 
 
 async def run(targets: Sequence[Target], tell: Tell, times: Times | None = None, *, speed: bool = False) -> list[Finding]:
@@ -60,13 +102,13 @@ async def run(targets: Sequence[Target], tell: Tell, times: Times | None = None,
     try:
         for finding in await _here(targets):
             told(HERE, finding, None)
-        advice = bbr.advice()
+        faster = bbr.advice()
         for target, look in zip(targets, looks, strict=True):
             group = f"{target.label}  {_destination(target)}"
             for finding in await look:
                 told(group, finding, target)
-        if advice is not None:
-            told("this kernel", advice, None)
+        if faster is not None:
+            told("this kernel", faster, None)
     finally:
         # After Ctrl-C: each removes what it made on its server.
         for look in looks:

@@ -10,9 +10,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
 from ...common import advice
-from ...common.errors import NotAsLeft, PysubtaskError, SourceError
+from ...common.errors import NotAsLeft, PysubtaskError, SourceError, TransportError
 from ...transports.base import Append, Copy, Job, Sent
 from ...transports.sftp import packets
+from . import mistyped
 from .causes import file_finding
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn
 from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, clean, parents
@@ -39,6 +40,7 @@ class Visit:
         self._name = f"pysubtask-doctor-{self._mark}.txt"
         self._made: list[str] = []
         self._folders: list[str] = []
+        self._near = ""
         self._sent: Sent | None = None
 
     async def findings(self) -> AsyncGenerator[Finding, None]:
@@ -105,11 +107,34 @@ class Visit:
             yield fail("folder", "folder-is-file", f"{folder!r} on the server is a file", ("HostPath", folder + ".d"))
         elif kind == MISSING:
             self._folders = await remote.missing(folder)
+            self._near = await self._mistyped()
+            if self._near:
+                yield warn("folder", "folder-mistyped", f"{folder!r} is not there; did you mean {self._near!r}?",
+                           (self._path_key(), self._near), words=f"Where the name is right, the first upload makes it{begin}.")
+                return
             yield Finding("folder", NOTE, f"{folder!r} is not there yet: the first upload makes it{begin}")
         elif kind == FOLDER:
             yield ok("folder", f"{folder or 'where the login begins'} is there{begin if folder else f': {home}' * bool(home)}")
         else:
             yield Finding("folder", SKIP, f"the server does not tell what {folder!r} is")
+
+    async def _mistyped(self) -> str:
+        """The folder that may have been meant instead of the one that is missing; '' where there is none like it."""
+        if not self._folders:
+            return ""
+        top, whole = self._folders[-1], self._remote.folder
+        above, slash, name = top.rpartition("/")
+        try:
+            near = mistyped.meant(name, await self._remote.names_in(above or slash))
+            found = f"{above}{slash}{near}"
+            return found + whole[len(top):] if near and await self._remote.kind(found) == FOLDER else ""
+        except TransportError:
+            return ""  # it does not list: then nobody can tell
+
+    def _path_key(self) -> str:
+        """The setting that has the folder."""
+        return "HostSFTPPath" if self._settings.get("HostSFTPPath") is not None else (
+            "HostFTPPath" if self._settings.get("HostFTPPath") is not None else "HostPath")
 
     async def _write(self) -> AsyncIterator[Finding]:
         try:
@@ -128,11 +153,10 @@ class Visit:
     async def _elsewhere(self, found: Finding) -> Finding:
         """A refused folder, with one that would do where there is one."""
         remote, folder = self._remote, self._remote.folder
-        key = "HostSFTPPath" if self._settings.get("HostSFTPPath") is not None else (
-            "HostFTPPath" if self._settings.get("HostFTPPath") is not None else "HostPath")
+        key = self._path_key()
         relative = folder.lstrip("/")
         candidates = [relative] if relative != folder and await remote.kind(relative) == FOLDER else []
-        candidates += [*parents(folder)[1:], ""]
+        candidates = [*([self._near] if self._near else []), *candidates, *parents(folder)[1:], ""]
         settings = []
         for candidate in candidates:
             if (not candidate or await remote.kind(candidate) == FOLDER) and await remote.may_write(candidate):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from .finding import FAIL, NOTE, WARN, Finding, remedy_lines
+from .finding import FAIL, NOTE, SKIP, WARN, Finding, remedy_lines
 
 _WIDTH = 14
 _COLOURS = {FAIL: "red", WARN: "yellow", NOTE: "cyan"}
@@ -22,10 +22,20 @@ def lines(finding: Finding, section: str, style: str) -> list[str]:
     return [first, *(f"        {'':<{_WIDTH}}-> {line}" for line in remedy_lines(finding, section, style))]
 
 
-def summary(findings: Iterable[Finding]) -> str:
-    """The last line."""
+def summary(findings: Iterable[Finding], not_looked_at: Sequence[str] = ()) -> str:
+    """The last lines. ``not_looked_at``: what was left out (see ``left_out``); nobody says then that all is well."""
     found = list(findings)
     failed, warned = (sum(finding.state == state for finding in found) for state in (FAIL, WARN))
     if failed:
-        return f"{failed} thing{'s' * (failed > 1)} must be mended" + (f", {warned} might be" if warned else "") + "."
-    return f"Uploads work; {warned} thing{'s' * (warned > 1)} might be better." if warned else "All is well."
+        said = f"{failed} thing{'s' * (failed > 1)} must be mended" + (f", {warned} might be" if warned else "") + "."
+    elif not_looked_at:
+        said = "Nothing wrong was found in what was looked at" + (f", {warned} things might be better" if warned > 1 else
+                                                                 ", one thing might be better" if warned else "") + "."  # fmt: skip
+    else:
+        said = f"Uploads work; {warned} thing{'s' * (warned > 1)} might be better." if warned else "All is well."
+    return said + (f"\nNot looked at: {'; '.join(not_looked_at)}." if not_looked_at else "")
+
+
+def left_out(group: str, finding: Finding) -> str:
+    """What a finding says was left out though a config would let it be looked at, '' where that is not so."""
+    return f"{group.split('  ')[0]}: {finding.check}" if finding.state == SKIP and finding.cause else ""

@@ -7,16 +7,18 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Mapping
 from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from ...common import own_files
-from ...common.config import MASK
+from ...common import address, own_files
+from ...common.config import MASK, resolve
 from ...common.entries import Entry, first_folder, read_entries
 from ...common.errors import ConfigError
 from ...master.destinations import Plan, check_config, plan, switched_on
 from .. import obeyed
+from ..config_task import TaskConfig
 from ..tasks import Task
 
 _ENTRIES = "watchfilesdirs"
@@ -37,6 +39,14 @@ class Target(NamedTuple):
     hidden: tuple[str, ...] = ()
     config_file: str | None = None
     """The Python file that the settings are from, where they are."""
+    remembered: bool = False
+    """Whether the settings are those that its child has left, and not read from a config."""
+    task_config: str = ""
+    """For such a one: the config that its child was started from, '' for an app's own."""
+    host: str = ""
+    """``Host`` as the config has it: it may be a URL, which ``settings`` have in parts. '' where that is not known."""
+    secret_files: Mapping[str, str] = {}
+    """The files that hold secrets: ``Password`` -> path."""
 
     @property
     def transport(self) -> str:
@@ -44,6 +54,15 @@ class Target(NamedTuple):
         if self.section != "ftp":
             return self.section
         return str(self.settings.get("SFTPLibrary") or "sftp") if self.settings.get("UseSFTP", True) else "ftp"
+
+    @property
+    def login_words(self) -> tuple[str, str]:
+        """How the config calls the user and the password."""
+        before = "" if self.style == "toml" else "ftp."
+        in_url = address.is_address(self.host) and "@" in self.host
+        path = self.secret_files.get("Password")
+        password = f"the password in the first line of {path} (PasswordFile)" if path else f"{before}Password"
+        return f"the user name in {before}Host" if in_url else f"{before}User", password
 
     def __repr__(self) -> str:
         return f"Target({self.label!r})"
@@ -121,7 +140,23 @@ def of_config(config: Config) -> list[Target]:
     entries = None if config.watch is None else read_entries(config.watch, cwd=config.folder)
     folder = first_folder(entries) if entries else config.folder
     plans = [plan(name, _MODULES[name], sections, folder) for name in switched_on(sections)]
-    return [of_plan(made, entries, config.style)._replace(config_file=config.file) for made in plans]
+    host = host_in(sections)
+    return [of_plan(made, entries, config.style)._replace(config_file=config.file, host=host) for made in plans]
+
+
+def of_task_config(task: TaskConfig) -> list[Target]:
+    """The destinations of a task of a config file."""
+    host = host_in(task.config)
+    return [of_plan(made, list(task.entries), "toml")._replace(host=host, secret_files={
+        name.partition(".")[2]: path for name, path in task.secret_files.items() if name.startswith(f"{made.extension}.")})
+        for made in task.plans]  # fmt: skip
+
+
+def host_in(sections: Any) -> str:
+    """``ftp.Host`` as it is written in a config."""
+    from ... import defaults_config
+
+    return str(resolve(defaults_config.SETTINGS, defaults_config, sections, "ftp")["Host"])
 
 
 def of_plan(made: Plan, entries: list[Entry] | None, style: str) -> Target:
@@ -142,8 +177,9 @@ def of_task(task: Task) -> Target | None:
     settings.update(dict.fromkeys(hidden))
     folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(task.state_dir))))
     bak = settings.get("BakToFolder")
-    return Target(task.label, task.extension, settings, task.state_dir, os.path.join(folder, bak) if bak else None, None, "python",
-                  hidden)
+    style = "toml" if task.config_file.endswith(".toml") else "python"
+    return Target(task.label, task.extension, settings, task.state_dir, os.path.join(folder, bak) if bak else None, None, style,
+                  hidden, remembered=True, task_config=task.config_file)
 
 
 def as_sections(target: Target) -> SimpleNamespace:

@@ -38,7 +38,17 @@ class Password:
             return None
         self._asked += 1
         self.pause()
-        return ask.for_secret(f"Password for {self._shown}") or None
+        return ask.for_secret(f"Password for {self._with_user()}") or None
+
+    def _with_user(self) -> str:
+        """The destination with the name that is logged in with, which ssh may choose."""
+        scheme, sign, place = self._shown.partition("://")
+        if not sign or "@" in place.partition("/")[0] or not self._settings.get("UseSFTP"):
+            return self._shown
+        from ..doctor.prepare import endpoint
+
+        user = self._settings.get("User") or endpoint(self._settings).user
+        return f"{scheme}://{user}@{place}" if user else self._shown
 
     def instead_of(self, error: LoginRefused) -> str | None:
         """Another password after a refused login; None where a password cannot help, or the one that was refused was not typed

@@ -43,6 +43,9 @@ def of_url(dest: str, options: Sequence[str], password: str | None, environ: Map
 def of_task(word: str, config: str | None, options: Sequence[str], password: str | None, environ: Mapping[str, str]) -> Target:
     """The destination of a task (``roof``, or ``roof/ftp`` where it has several). CommandError or ConfigError otherwise."""
     name, _, extension = word.partition("/")
+    if "@" in name:
+        remedy = f"Write {word}: with a colon and the folder behind it, as scp takes it, or sftp://{word}."
+        raise ConfigError("DEST", f"{word!r} names a server and no folder", remedy)
     found = load(config, environ).named([name])[0].plans
     fitting = [made for made in found if extension in ("", made.extension)]
     if len(fitting) != 1:

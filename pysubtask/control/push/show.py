@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from ..output import safe, say
@@ -23,8 +24,9 @@ def line_of(outcome: Outcome, destination: str) -> str:
 class Lines:
     """Without a terminal: what was delivered on stdout, everything else on stderr."""
 
-    def __init__(self, destination: str) -> None:
+    def __init__(self, destination: str, words: Callable[[str], str] = str) -> None:
         self._destination = destination
+        self._words = words
 
     def __enter__(self) -> Lines:
         return self
@@ -42,10 +44,10 @@ class Lines:
         if outcome.sent is not None:
             self._delivered(line_of(outcome, self._destination))
         else:
-            self._said(f"pysubtask: {plain(outcome.path)}: not delivered: {plain(outcome.error)}")
+            self._said(f"pysubtask: {plain(outcome.path)}: not delivered: {plain(self._words(outcome.error))}")
 
     def note(self, text: str) -> None:
-        self._said(f"pysubtask: {plain(text)}")
+        self._said(f"pysubtask: {plain(self._words(text))}")
 
     def clear(self) -> None:
         """Leave the terminal to somebody else: nothing is drawn until the next file begins."""
@@ -60,8 +62,8 @@ class Lines:
 class Bars(Lines):
     """On a terminal: bars on stderr, below the lines."""
 
-    def __init__(self, destination: str) -> None:
-        super().__init__(destination)
+    def __init__(self, destination: str, words: Callable[[str], str] = str) -> None:
+        super().__init__(destination, words)
         self._bars = _new_bars()
         self._tasks: dict[str, Any] = {}
 
@@ -114,6 +116,6 @@ def _new_bars() -> Any:
     )  # fmt: skip
 
 
-def show_for(destination: str) -> Lines:
-    """Bars where stderr is a terminal."""
-    return Bars(destination) if sys.stderr.isatty() else Lines(destination)
+def show_for(destination: str, words: Callable[[str], str] = str) -> Lines:
+    """Bars where stderr is a terminal. ``words``: how errors are put."""
+    return Bars(destination, words) if sys.stderr.isatty() else Lines(destination, words)

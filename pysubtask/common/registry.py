@@ -70,6 +70,11 @@ def known(state_dir: str) -> Record | None:
     return _read(_place(), _name(state_dir))
 
 
+def forget(record: Record) -> None:
+    """Take away what is known of a child. Raises OSError; one that is gone is no error."""
+    own_files.remove(_place(), _name(record.state_dir))
+
+
 def why_waiting(record: Record) -> str:
     """Why a child's folder cannot be used now: it is missing, or its disk is; '' where it can."""
     return why_not(completed(record).folder, record.state_dir, device=record.device)

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ..common import read_from
 from ..common.config import nearest, shown
 from ..common.errors import ConfigError
 from ..common.never_sent import NeverSent
@@ -98,6 +99,7 @@ def load(given: str | None, environ: Mapping[str, str]) -> Config:
     asked = overrides(environ, KEYS)
     problems: list[Problem] = []
     tasks: dict[str, TaskConfig] = {}
+    stamps = read_from.look(dict.fromkeys(files, "the config"))  # before it is read: a change meanwhile is one
     for path in files:
         try:
             text = _text(path)
@@ -118,7 +120,8 @@ def load(given: str | None, environ: Mapping[str, str]) -> Config:
     beside = _own(files, tasks.values())
     for name, task in tasks.items():
         others = [path for other in tasks.values() if other is not task for path in _closed(other)]
-        tasks[name] = task._replace(beside=beside, closed=tuple(dict.fromkeys(others)))
+        read = {path: stamp for path, stamp in stamps.items() if path == task.file} | read_from.look(_secrets_read(task))
+        tasks[name] = task._replace(beside=beside, closed=tuple(dict.fromkeys(others)), read_from=read)
         problems += _never_sent(tasks[name])
     if problems:
         raise ConfigProblems(problems)
@@ -133,6 +136,12 @@ def _own(files: Sequence[str], tasks: Iterable[TaskConfig]) -> dict[str, str]:
             found.update(plan.own)
         found.update({path: f"named by {key}File" for key, path in task.secret_files.items()})
     return found
+
+
+def _secrets_read(task: TaskConfig) -> dict[str, str]:
+    """The files whose secret was read with the config; one that a child reads itself (``RefreshTokenFile``) is not among them."""
+    own = task.config.get("dropbox", {}).get("RefreshTokenFile")
+    return {path: f"{key.partition('.')[2]}File" for key, path in task.secret_files.items() if path != own}
 
 
 def _closed(task: TaskConfig) -> tuple[str, ...]:

@@ -32,8 +32,8 @@ class TaskConfig(NamedTuple):
     """One task: ``config`` has the sections, ``watch`` the entries as an app would give them, absolute. ``plans`` are its
     children. ``archives``: its config says where old files go, so they are moved there. ``secret_files``: which secret
     (``ftp.Password``) is from which file. ``beside``: files of the whole config, of its other tasks too, that are no data (absolute
-    path -> what it is); ``closed``: what of the other tasks is left out where it lies inside a recursive folder. Its repr shows no
-    secret."""
+    path -> what it is); ``closed``: what of the other tasks is left out where it lies inside a recursive folder.
+    ``read_from``: the files that it was read from, as they were then. Its repr shows no secret."""
 
     name: str
     file: str
@@ -45,6 +45,7 @@ class TaskConfig(NamedTuple):
     secret_files: dict[str, str]
     beside: Mapping[str, str] = {}
     closed: tuple[str, ...] = ()
+    read_from: Mapping[str, tuple[str, int, int]] = {}
 
     def __repr__(self) -> str:
         return f"TaskConfig({self.name!r}, {self.file!r}, {list(self.plans)!r})"

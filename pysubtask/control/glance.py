@@ -10,16 +10,22 @@ from typing import Any, NamedTuple
 from ..common.events import FILE as EVENTS_FILE
 from ..common.events import Tail, utc
 from ..common.process import is_alive
+from ..common.read_from import told
 from ..common.remedy import says_more
+from ..common.requests import waiting
 from ..common.status import FILE as STATUS_FILE
 from . import why as reasons
 from .tasks import Task
+
+_READING = frozenset(("queue", "get"))
+"""Orders that change nothing."""
 
 
 class Glance(NamedTuple):
     """One child. ``page``: what it last wrote about itself, and for a dead one with what it did after that; ``pid`` of the living
     child, None where there is none; ``queue``: waiting, sending, parked, bytes, oldest; ``limit``: RateLimit; ``why`` in one
-    sentence; ``remedy``: what can be done, empty where nothing is wrong. Times are seconds since the epoch."""
+    sentence; ``remedy``: what can be done, empty where nothing is wrong;
+    ``missing``: what keeps its folder from being used. Times are seconds since the epoch."""
 
     label: str
     destination: str
@@ -31,6 +37,7 @@ class Glance(NamedTuple):
     why: str
     frozen: bool = False
     remedy: str = ""
+    missing: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -52,13 +59,34 @@ def glance(task: Task, now: float, name: str = "") -> Glance:
             page = _with_what_followed(task.state_dir, page)
     pid = _beginning_anew(page) if holder is None else holder.pid
     frozen = pid is not None and _is_frozen(pid)
+    missing = task.why_waiting() if pid is None else ""
     sentence = reasons.why(
         page, pid=pid, last_sign=last_sign, now=now, queue=queue, limit=_limit(task.state_dir), frozen=frozen,
-        missing=task.why_waiting(),
+        missing=missing,
     )
     more = says_more(str((page or {}).get("config_file") or ""))
     remedy = reasons.remedy(page or {}, pid=pid, queue=queue, more=more)
-    return Glance(name or task.label, task.destination, page or {}, pid, last_sign, now, queue, sentence, frozen, remedy)
+    if pid is not None:
+        remedy = reasons.first(unread(task, page or {}), remedy)
+    if pid is None:
+        remedy = reasons.first(_ordered(task.state_dir), remedy)
+    return Glance(name or task.label, task.destination, page or {}, pid, last_sign, now, queue, sentence, frozen, remedy, missing)
+
+
+def unread(task: Task, page: Mapping[str, Any]) -> str:
+    """Of a child that has no connection: which file was changed since it was read, and what takes it up; '' for none."""
+    state = page.get("state")
+    if state in ("held", "waiting") or (state in ("connecting", "starting") and page.get("problem")):
+        return told(task.state_dir, task.config_file)
+    return ""
+
+
+def _ordered(state_dir: str) -> str:
+    """The orders that the next child will carry out; '' where there are none."""
+    ops = [f"{order.op} (by {order.who.user})" for order in waiting(state_dir) if not order.problem and order.op not in _READING]
+    if not ops:
+        return ""
+    return f"{'an order waits' if len(ops) == 1 else 'orders wait'} for the next child: {', '.join(ops)}"
 
 
 def _beginning_anew(page: Mapping[str, Any] | None) -> int | None:

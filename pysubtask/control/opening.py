@@ -8,11 +8,13 @@ from collections.abc import Iterator
 
 from ..common.entries import Entry
 from ..common.errors import ConfigError
-from ..common.remedy import says_more
+from ..common.remedy import says_more, sentence
 from ..common.triggers import when_sent
 from ..master.destinations import Plan
 from ..transports import transport_class
 from .config_task import TaskConfig
+from .doctor import login_files
+from .doctor.finding import FAIL, WARN, remedy_lines
 from .dry_run import transport_of
 
 
@@ -20,6 +22,8 @@ def say(task: TaskConfig, log: logging.Logger) -> None:
     """Say it, and what of it is not there; before the start, which may make folders."""
     for line in lines(task):
         log.info("%s", line)
+    for line in unfit(task):
+        log.warning("%s", line)
     for path in missing(task):
         log.warning("[%s] is not there: nothing is sent from it before it is; %s", path, says_more(task.file))
 
@@ -29,6 +33,18 @@ def lines(task: TaskConfig) -> Iterator[str]:
     for entry in task.entries:
         for plan in task.plans:
             yield f"watching {entry.path} -> {_destination(plan, entry)} ({plan.label or task.name}): {when_sent(entry)}"
+
+
+def unfit(task: TaskConfig) -> list[str]:
+    """What is wrong with the files that a login needs and the config names; the words are those of 'pysubtask check'."""
+    found = []
+    for plan in task.plans:
+        for finding in login_files.of_plan(plan):
+            if finding.state in (FAIL, WARN):
+                advice = "; ".join(remedy_lines(finding, plan.extension, "toml"))
+                words = sentence(finding.text, advice, says_more(task.file))
+                found.append(f"[{plan.label or task.name}/{plan.extension}] {finding.check}: {words}")
+    return found
 
 
 def missing(task: TaskConfig) -> list[str]:

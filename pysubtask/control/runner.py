@@ -21,6 +21,8 @@ from . import opening
 from .changes import Changes, compare
 from .config_task import TaskConfig
 from .exits import FAILED, LOCKED, OK, CommandError
+from .reloading import ANSWER_SECS, Reload, labels
+from .run_record import RunRecord
 from .running import RUN_LOCK, RunningTask, task_folder
 from .sd_notify import Notifier
 from .signals import Signals
@@ -28,24 +30,11 @@ from .signals import Signals
 RELOAD = "reload"
 TICK_SECS = 0.5
 _STATUS_SECS = 2.0
-_ANSWER_SECS = 15.0
 _AGAIN_SECS = 10.0
 _FORMER_SECS = 60.0
 """So long an order is still found where a task has just been taken out of the config."""
 _INTERRUPTED = 130
 _ENDS = "'pysubtask run' ends; it reads the config when it is started again"
-
-
-class _Reload:
-    """A reload that goes on: who waits for it, what is still open, what it has come to, and what people call the tasks."""
-
-    def __init__(self, waiting: list[tuple[str, str]], found: Changes, labels: dict[str, str], now: float) -> None:
-        self.waiting = waiting
-        self.found = found
-        self.labels = labels
-        self.until = now + _ANSWER_SECS
-        self.sets: list[tuple[str, str, str]] = []  # (label, state folder, id)
-        self.refused: list[str] = []
 
 
 class _Missing(NamedTuple):
@@ -73,7 +62,8 @@ class Runner:
         self._former: dict[str, float] = {}  # folder -> until when it is looked at
         self._again_at = 0.0
         self._signals = Signals()
-        self._reload: _Reload | None = None
+        self._reload: Reload | None = None
+        self._record: RunRecord
         self._next_ping = self._next_status = 0.0
 
     def run(self) -> int:
@@ -83,7 +73,10 @@ class Runner:
         self._log = setup_logging(f"control.Runner.{os.getpid()}", None, True, form="json" if set(every) == {"json"} else "text")
         with self._signals:
             try:
+                self._record = RunRecord(self._log)
                 self._begin(tasks)
+                self._record.begin()
+                self._tell_record()
                 self._notifier.say("READY=1")
                 self._log.info("Running: %s", ", ".join(self._tasks) or "no task yet")
                 return self._loop()
@@ -125,6 +118,7 @@ class Runner:
                 if not task.is_ending:
                     task.master.check_pending_notifications()
             self._replace_ended(now)
+            self._tell_record()
             self._look_for_orders(now)
             self._go_on_reloading(now)
             self._tell(now)
@@ -132,7 +126,7 @@ class Runner:
                 self._log.error("No task is left to run")
                 return FAILED
             if self._tasks and not self._missing and all(task.master.is_stopped() for task in self._tasks.values()):
-                self._log.info("Every child was stopped by an order: nothing is left to do")
+                self._log.info("Every child was stopped by an order: nothing is left to do, so 'pysubtask run' ends")
                 return OK
             self._signals.wait(tick)
         return _INTERRUPTED if self._signals.stops[0] == signal.SIGINT else OK
@@ -170,7 +164,12 @@ class Runner:
         for missing in self._missing.values():
             if missing.lock is not None:
                 missing.lock.release()
+        self._record.end()
         self._notifier.close()
+
+    def _tell_record(self) -> None:
+        waiting = [_folder_of(missing.config) for missing in self._missing.values()]
+        self._record.tell(dict.fromkeys([*(task.folder for task in self._tasks.values()), *waiting]))
 
     def _refuse_orders(self) -> None:
         """Whoever waits for a reload is told that there is none."""
@@ -210,7 +209,7 @@ class Runner:
         folders = [task.folder for task in self._tasks.values()]
         folders += [os.path.dirname(missing.lock.path) for missing in self._missing.values() if missing.lock is not None]
         former = [folder for folder in self._former if StateLock(os.path.join(folder, RUN_LOCK)).holder() is None]
-        return list(dict.fromkeys([*folders, *former]))
+        return list(dict.fromkeys([*folders, *former, *([self._record.folder] if self._record.is_kept else [])]))
 
     def _begin_reload(self, asked: list[tuple[str, str]], now: float) -> None:
         self._notifier.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
@@ -228,7 +227,7 @@ class Runner:
         running = {name: after for name, task in self._tasks.items()
                    if (after := task.next if task.is_leaving else task.config) is not None}  # fmt: skip
         found = compare(running, list(wanted.values()))
-        self._reload = _Reload(asked, found, _labels([*running.values(), *wanted.values()]), now)
+        self._reload = Reload(asked, found, labels([*running.values(), *wanted.values()]), now)
         for name in found.stop:
             self._tasks[name].next = None
             self._tasks[name].end()
@@ -238,6 +237,9 @@ class Runner:
             self._tasks[name].end()
         for name, values in found.live.items():
             self._set_live(wanted[name], values)
+        for name in (*found.live, *found.same):
+            if name in self._tasks:
+                self._tasks[name].read_again(wanted[name])
         self._await(wanted, found.start)
         self._again_at = now
         self._start_missing(now)
@@ -290,8 +292,9 @@ class Runner:
             elif not reply.ok:
                 reload.refused.append(f"{label}: {reply.error}")
         reload.sets = still
-        moving = any(task.is_ending or task.has_ended for task in self._tasks.values()) or self._missing
-        if (still and now < reload.until) or (moving and now < reload.until + _ANSWER_SECS):
+        # What waits for its folder may do so for long, and is said to.
+        moving = any(task.is_ending or task.has_ended for task in self._tasks.values()) or self._missing.keys() - self._places
+        if (still and now < reload.until) or (moving and now < reload.until + ANSWER_SECS):
             return
         self._reload = None
         told = self._come_to(reload.found) + [(label, "it has not answered yet") for label, _, _ in still]
@@ -319,6 +322,8 @@ class Runner:
         return name in self._tasks and not self._tasks[name].is_leaving
 
     def _not_yet(self, name: str, then: str) -> str:
+        if name in self._places:
+            return f"it waits, and nothing of it is sent: {self._places[name].why}"
         if name not in self._tasks:
             return "it cannot be started yet; the log says why"
         text = f"it is still being stopped, and sends what is due for {self._tasks[name].stop_wait_secs:g} s at most (StopWaitSecs)"
@@ -380,12 +385,6 @@ class Runner:
 
 def _folder_of(task: TaskConfig) -> str:
     return task_folder(task.plans[0].state_dir)
-
-
-def _labels(tasks: Iterable[TaskConfig]) -> dict[str, str]:
-    """What people call each of these tasks: by its name where two have one label."""
-    labels = {task.name: task.plans[0].label for task in tasks}
-    return {name: label if label and list(labels.values()).count(label) == 1 else name for name, label in labels.items()}
 
 
 def summary(tasks: Sequence[TaskConfig]) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 from collections.abc import Sequence
 
 from ..common import requests
 from ..common.errors import AlreadyRunning
 from ..common.lock import Holder, StateLock, process_start
+from ..common.read_from import Stamps
 from ..common.requests import Request
+from ..common.status import read_status
 from ..master.destinations import Plan
 from ..master.state import make_ready
 from ..master.task_master import TaskMaster
@@ -28,14 +31,23 @@ def task_folder(state_dir: str) -> str:
 class RunMaster(TaskMaster):
     """A master whose children can be seen and hurried by a runner."""
 
+    _started_again = "'pysubtask start' starts it again as long as 'pysubtask run' goes on, which ends with its last child"
+
     def __init__(self, config: TaskConfig) -> None:
         self._config_file, self._beside, self._closed_beside = config.file, config.beside, config.closed
+        self._read_from = config.read_from
         super().__init__(config.watch, config.config)
 
     def take(self, plans: Sequence[Plan]) -> None:
         """The plans for children that are started from now on; they differ in live settings alone."""
         for seat, plan in zip(self._seats, plans, strict=True):
             seat.plan = plan
+
+    def read_again(self, stamps: Stamps) -> None:
+        """What the settings are from was read anew, and none of it asks for another child."""
+        self._read_from = stamps
+        for seat in self._seats:
+            self._note_read_from(seat.plan.state_dir)
 
     def has_child(self, state_dir: str) -> bool:
         """Whether the child with this state folder lives, or is just being started: with the plan of its start."""
@@ -99,7 +111,7 @@ class RunningTask:
             if holder is not None and holder.has_living_master():
                 other = StateLock(self._lock.path).holder()
                 if other is not None and other.pid == holder.master_pid:
-                    raise CommandError(_refusal(name, other.pid), LOCKED)
+                    raise CommandError(_refusal(self.config, other.pid), LOCKED)
                 whose = f"of process {holder.master_pid}" if holder.master_pid is not None else "that was started by hand"
                 raise CommandError(
                     f"The task {name!r} runs already: child {holder.pid} {whose}. Stop that one, or give this task another "
@@ -109,7 +121,7 @@ class RunningTask:
             self._lock.acquire(Holder(pid, process_start(pid) or "", None, None), patience=1.0)
         except AlreadyRunning as exc:
             found = self._lock.holder()
-            raise CommandError(_refusal(name, found.pid if found else None), LOCKED) from exc
+            raise CommandError(_refusal(self.config, found.pid if found else None), LOCKED) from exc
 
     @property
     def is_ending(self) -> bool:
@@ -125,6 +137,13 @@ class RunningTask:
     def lock(self) -> StateLock:
         """That of its folder, for the one that takes its place."""
         return self._lock
+
+    def read_again(self, config: TaskConfig) -> None:
+        """Its config was read anew and says the same, but for live settings."""
+        if self.next is not None:
+            self.next = config
+        elif not self.is_leaving:
+            self.master.read_again(config.read_from)
 
     def release(self) -> None:
         """Nobody answers for the task any longer."""
@@ -151,6 +170,9 @@ class RunningTask:
         return float(max(plan.settings["StopWaitSecs"] for plan in self.config.plans))
 
 
-def _refusal(name: str, pid: int | None) -> str:
+def _refusal(config: TaskConfig, pid: int | None) -> str:
     who = f"process {pid}" if pid is not None else "another process"
-    return f"The task {name!r} is run already, by {who} (pysubtask run). Stop that one first, or give this task another TaskName."
+    files = [str((read_status(plan.state_dir) or {}).get("config_file") or "") for plan in config.plans]
+    other = next((file for file in files if file and file != config.file), "")
+    run = f"pysubtask run {shlex.quote(other)}" if other else "pysubtask run"
+    return f"The task {config.name!r} is run already, by {who} ({run}). Stop that one first, or give this task another TaskName."

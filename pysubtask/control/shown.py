@@ -21,7 +21,7 @@ _LEFT_OUT = frozenset(("bytes_new", "bytes_on_wire", "receipt"))
 
 def state_of(glance: Glance) -> str:
     """One word, or two."""
-    return word(glance.page, pid=glance.pid, now=glance.now, queue=glance.queue, frozen=glance.frozen)
+    return word(glance.page, pid=glance.pid, now=glance.now, queue=glance.queue, frozen=glance.frozen, missing=glance.missing)
 
 
 def status(glances: Sequence[Glance], width: int, *, bars: bool = False) -> list[str]:
@@ -40,11 +40,14 @@ def status(glances: Sequence[Glance], width: int, *, bars: bool = False) -> list
 def _row(glance: Glance, wide: bool) -> list[str]:
     page, queue = glance.page, glance.queue
     oldest = seconds(queue.get("oldest"))
+    # What a folder that is away has counted is not known.
+    away = bool(glance.missing) and not page
     left = sum(int(queue.get(key) or 0) for key in ("waiting", "sending", "parked")) + int(page.get("not_copied") or 0)
     return [
-        glance.label, *([glance.destination] if wide else []), state_of(glance), str(left),
+        glance.label, *([glance.destination] if wide else []), state_of(glance), "-" if away and not left else str(left),
         span(None if oldest is None else glance.now - oldest), _moving(page.get("moving") or []), _rate(glance),
-        str(page.get("delivered") or 0), *([amount(page.get("bytes_new"))] if wide else []), amount(page.get("bytes_sent")),
+        "-" if away else str(page.get("delivered") or 0),
+        *([amount(page.get("bytes_new"))] if wide else []), amount(page.get("bytes_sent")),
         *([amount(page.get("bytes_on_wire"))] if wide else []),
     ]  # fmt: skip
 

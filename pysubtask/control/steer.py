@@ -34,18 +34,24 @@ def command_line() -> str:
 def give(
     tasks: Sequence[str], op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0,
     words: Callable[[Any], str] | None = None, may_be_dead: bool = False, pick: Pick = lives, if_dead: IfDead | None = None,
+    also: Callable[[Task], str] | None = None,
 ) -> int:  # fmt: skip
     """Give an order to every child of the tasks that are meant and show the answers, in ``words``; the exit status.
-    ``may_be_dead``: wait for a child that does not live yet."""
+    ``may_be_dead``: wait for a child that does not live yet. ``also``: what to say besides of a child, looked for before the
+    order."""
     worst = OK
     children = meant(tasks, pick)
     for child, name in zip(children, names_here(children), strict=True):
         try:
+            more = also(child) if also is not None else ""
             worst = max(worst, _give(child, name, op, args, command, patience, words or _words, may_be_dead, if_dead))
         except CommandError as exc:
             # The next child must hear of it all the same.
             say([f"pysubtask: {exc}"], error=True)
             worst = max(worst, exc.status)
+            continue
+        if more:
+            say([f"{name}: {more}"])
     return worst
 
 
@@ -73,8 +79,7 @@ def nobody_starts(child: Task, name: str) -> tuple[int, str] | None:
     """For orders that need somebody who starts the child: whether there is nobody."""
     if child.master() is not None:
         return None
-    return FAILED, (f"{name}: no child runs, and nobody is there to start one, so nothing was ordered. Start its app, or "
-                    f"'pysubtask run{' ' + child.config_file if child.config_file else ''}': that starts the child.")  # fmt: skip
+    return FAILED, f"{name}: {child.nobody_starts()}"
 
 
 def _words(result: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..common import registry
@@ -15,10 +15,10 @@ from ..common.events import FILE as EVENTS_FILE
 from ..common.lock import Holder, StateLock
 from ..common.process import is_alive
 from ..common.receipts import FILE as RECEIPTS_FILE
-from ..common.requests import Reply, myself, reply_to, send
+from ..common.requests import Reply, myself, reply_to, send, withdraw
 from ..common.status import FILE as STATUS_FILE
 from ..common.status import read_status
-from .exits import NO_ANSWER, NO_TASK, CommandError
+from .exits import FAILED, NO_ANSWER, NO_TASK, CommandError
 
 NONE_KNOWN = "No task is known here. An app or 'pysubtask run' starts one; 'pysubtask init' makes a config for it."
 _LOOK_SECS = 0.02
@@ -91,12 +91,17 @@ class Task:
                 signs.append(os.stat(os.path.join(self.state_dir, name)).st_mtime)
         return max(signs, default=None)
 
+    def nobody_starts(self) -> str:
+        """What is said where neither a child lives nor anybody who starts one."""
+        return ("no child runs, and nobody is there to start one, so nothing was ordered. Start its app, or "
+                f"'pysubtask run{' ' + self.config_file if self.config_file else ''}': that starts the child.")  # fmt: skip
+
     def order(
         self, op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0, may_be_dead: bool = False,
         name: str = "",
     ) -> Reply:  # fmt: skip
         """Give an order and wait for its answer, ``patience`` seconds at most; for a child that does not live only where it
-        ``may_be_dead``. ``name``: how errors call it.
+        ``may_be_dead`` and as long as somebody is there who starts it. ``name``: how errors call it.
 
         CommandError where the order cannot be written, or was not answered (it stays, and is carried out later).
         """
@@ -106,11 +111,18 @@ class Task:
         except (OSError, ValueError) as exc:
             raise CommandError(f"{name}: the order cannot be given: {exc}") from exc
         reply, there = answered(
-            lambda: reply_to(self.state_dir, id), lambda: self.holder() is not None, patience, waits_for_dead=may_be_dead
-        )
+            lambda: reply_to(self.state_dir, id),
+            lambda: self.holder() is not None or (may_be_dead and self.master() is not None), patience,
+        )  # fmt: skip
+        if reply is None and not there and may_be_dead:
+            # Kept, it would be carried out by whoever starts the child for another reason, at any time.
+            withdraw(self.state_dir, id)
+            reply = reply_to(self.state_dir, id)
         if reply is not None:
             return reply
-        if not there:
+        if not there and may_be_dead:
+            raise CommandError(f"{name}: {self.nobody_starts()}", FAILED)
+        if not there or self.holder() is None:
             raise CommandError(
                 f"{name}: no child runs. The order stays and is carried out when one starts; the app that it belongs "
                 "to, or 'pysubtask run', starts it.", NO_ANSWER,
@@ -188,6 +200,15 @@ def find(words: Sequence[str], *, missing: bool = False) -> list[Task]:
             raise CommandError(f"There is no task {word!r}. {_hint(word, everything)}", NO_TASK)
         found.update((os.path.realpath(task.state_dir), task) for task in fitting)
     return _in_order(found.values())
+
+
+def forget_never_run(files: Collection[str], state_dirs: Collection[str]) -> None:
+    """Take tasks off the list that waited for a folder, never ran, and are in no config any more: ``files`` are what was read, and
+    ``state_dirs`` are of all tasks in them. Raises OSError."""
+    for record in registry.missing():
+        # One that ran once has a destination; it may have left a queue.
+        if not record.destination and record.config_file in files and record.state_dir not in state_dirs:
+            registry.forget(record)
 
 
 def in_folder(folder: str) -> list[Task]:

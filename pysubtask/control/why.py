@@ -46,7 +46,8 @@ def why(
     """
     counts = queue if queue is not None else (page or {}).get("queue") or {}
     if pid is None and missing:
-        return f"{missing[0].upper()}{missing[1:]}. Nothing is sent until it is there; nothing is written in its place."
+        return (f"{_upper(missing)}. It is the first that the task watches and keeps its queue, so the whole task waits for it. "
+                "Nothing is sent until it is there; nothing is written in its place.")
     if pid is None:
         return _dead(page, counts, last_sign, now)
     if frozen:
@@ -60,9 +61,12 @@ def why(
     return _upper("; ".join([*_main(page, counts, now, limit), *_besides(page, counts, now)])) + "."
 
 
-def word(page: Mapping[str, Any], *, pid: int | None, now: float, queue: Mapping[str, Any], frozen: bool = False) -> str:
+def word(page: Mapping[str, Any], *, pid: int | None, now: float, queue: Mapping[str, Any], frozen: bool = False,
+         missing: str = "") -> str:  # fmt: skip
     """The state in one word, or two. The arguments are those of :func:`why`."""
     state = str(page.get("state") or "")
+    if pid is None and missing:
+        return "missing"
     if pid is None:
         return state if state in ("stopped", "failed") else "dead" if page else "never run"
     if frozen:
@@ -100,6 +104,11 @@ def remedy(page: Mapping[str, Any], *, pid: int | None, queue: Mapping[str, Any]
     if page.get("missing") or page.get("cannot_read") or int(queue.get("parked") or 0):
         return sentence("", more)
     return ""
+
+
+def first(news: str, rest: str) -> str:
+    """An advice with another one before it, where there is one."""
+    return f"{_upper(news)}. {rest}".rstrip() if news else rest
 
 
 def sentence(advice: str, more: str) -> str:

@@ -46,8 +46,10 @@ class Places:
         now = self._timer()
         if why != before or now - self._told >= TOLD_AGAIN_SECS:
             self._told = now
+            others = len(self._entries) - 1
+            whole = f" Its other {'entry waits' if others == 1 else f'{others} entries wait'} too." if others else ""
             logger.error("Task [%s] waits: %s. It begins by itself when the folder is there.%s", plan.label or plan.task, why,
-                         "" if make else " It is not made (MakeFolders).")  # fmt: skip
+                         ("" if make else " It is not made (MakeFolders).") + whole)  # fmt: skip
         if not before:
             self._announce(logger)
         return False

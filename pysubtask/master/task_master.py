@@ -60,7 +60,12 @@ class BaseMaster(Voice):
     _beside: Mapping[str, str] = {}
     """Files that are no data, besides those of the plans: absolute path -> what it is."""
     _closed_beside: tuple[str, ...] = ()
+    _read_from: Mapping[str, tuple[str, int, int]] | None = None
+    """The files that the settings were read from, as they were then; None: the modules of the config as they are now."""
     """Folders that are left out, besides those of the plans."""
+
+    _started_again = "'pysubtask start' or reset() starts it again"
+    """What starts a child that was stopped by an order."""
 
     def __init__(
         self,
@@ -95,10 +100,14 @@ class BaseMaster(Voice):
         self._logs = [os.path.normpath(os.path.join(self._cwd, log)) for log in logs if log is not None]
         self._closed = (*closed_paths(entries, plans, self._logs), *self._closed_beside)
         check_mount_covers(entries, plans)
-        from .own import all_own, check_entries
+        from .own import CONFIG, all_own, check_entries
 
         self._never_sent = all_own(entries, plans, self._logs, self._beside)
         check_entries(entries, self._never_sent)
+        if self._read_from is None:
+            from ..common.read_from import look
+
+            self._read_from = look({path: "the config" for path, what in plans[0].own.items() if what == CONFIG})
         self._watched = Watched(entries, set(self._closed), self._never_sent)
         self._static = list(self._watched.files.values())
         self._running = False
@@ -347,8 +356,7 @@ class BaseMaster(Voice):
             pid, seat.child, seat.last_exit = seat.child.pid, None, ending
             if ending == f"exit status {EXIT_STOPPED}":
                 seat.last_exit, seat.stopped = "stopped by an order", True
-                text = "%s [%d] was stopped by an order: 'pysubtask start' or reset() starts it again."
-                self.logger.warning(text, seat.plan.child_name, pid)
+                self.logger.warning("%s [%d] was stopped by an order: %s.", seat.plan.child_name, pid, self._started_again)
                 return
             seat.restarts = seat.restarts.ended(now)
             text = "%s [%d] ended by itself (%s): next start in [%g] secs."
@@ -376,6 +384,7 @@ class BaseMaster(Voice):
         seat.restarts = seat.restarts.began(time.monotonic())
         try:
             make_ready(seat.plan.state_dir)
+            self._note_read_from(seat.plan.state_dir)
             child = self._launch(index)
         except OSError as exc:
             seat.last_exit = f"not started: {exc}"
@@ -389,6 +398,15 @@ class BaseMaster(Voice):
             return
         seat.child = child
         self.logger.info("%s PID = [%d] %s PID = [%d]", self.shown_name, self._pid, seat.plan.child_name, child.pid)
+
+    def _note_read_from(self, state_dir: str) -> None:
+        """For whoever tells why a login is refused: a file may have been mended since it was read."""
+        from ..common.read_from import write
+
+        try:
+            write(state_dir, self._read_from or {})
+        except OSError as exc:
+            self.logger.info("Nobody will be told which files of the config were changed since the start: %s", exc)
 
     def _launch(self, index: int) -> Child:
         plan = self._seats[index].plan

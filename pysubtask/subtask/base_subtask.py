@@ -396,6 +396,9 @@ class BaseSubtask:
     def _stop_ordered(self, who: str) -> None:
         self._stopped_by = who
         self._stop_asked = max(1, self._stop_asked)
+        # Whoever gave the order looks as soon as it is answered.
+        self.board.state("stopping", f"stopped by {who}")
+        self._page.write(self.clock(), force=True)
 
     def _queue_changed(self) -> None:
         self._page.touch()

@@ -48,7 +48,7 @@ class Courier:
     """``start`` it, ``wake`` it when the queue grew, ``stop`` it with a deadline, then ``join``.
 
     ``clock`` is monotonic, ``wall`` the wall clock; both in seconds. ``config_file``: where the settings were read from, '' for an
-    app's own.
+    app's own. ``changed``: says which of the files that they were read from was changed since, and what takes it up; '' for none.
     """
 
     def __init__(
@@ -64,8 +64,10 @@ class Courier:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         config_file: str = "",
+        changed: Callable[[], str] = str,
     ) -> None:
         self._config_file = config_file
+        self._changed = changed
         self._says_more = says_more(config_file)
         self._desk = Desk(store, board, events, log, clock, wall)
         self._transport = transport
@@ -477,7 +479,9 @@ class Courier:
             news = self._tell_problem(exc, cause, remedy)
             self._desk.board.state("held" if held else "waiting", cause)
             self._desk.board.set(next_try=utc(self._desk.wall() + secs))
-        self._log_failed(exc, secs, sentence(cause, remedy if news else "", self._says_more))
+        # Whoever has mended a file waits in vain for a child that does not read it: this comes at every try.
+        since = self._changed() if held else ""
+        self._log_failed(exc, secs, sentence(f"{cause}; {since}" if since else cause, remedy if news else "", self._says_more))
         self._hooks.changed()
 
     def _tell_problem(self, exc: Exception, cause: str, remedy: str) -> bool:
@@ -516,6 +520,8 @@ class Courier:
             trusted = len(words) == 3
             self._held = f"{'the login was refused' if trusted else 'the server was not trusted'} before the restart"
             self._try_at = self._clock() + left
+            text = "HELD! Nothing is lost: %s; next try in [%.0f] secs, 'pysubtask retry' tries before that; %s"
+            self._desk.log.warning(text, self._held, left, self._says_more)
             with self._desk.board.guard:
                 if not trusted:
                     problem = {"kind": "server_not_trusted", "text": self._held, "headline": "server not trusted"}

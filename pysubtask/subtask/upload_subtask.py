@@ -8,6 +8,7 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from ..common import read_from
 from ..common.entries import remote_name
 from ..common.errors import ConfigError, SourceChanged
 from ..common.watched import Dirs
@@ -76,6 +77,7 @@ class UploadSubtask(BaseSubtask):
         self._courier = Courier(
             self._store, open_transport(self.transport_name(), self.settings, self.handoff.state_dir), self.settings, self.board,
             self.events, self.log, hooks, self._login_mark(), self.clock, self.wall, self.handoff.config_file,
+            lambda: read_from.told(self.handoff.state_dir, self.handoff.config_file),
         )  # fmt: skip
         self.when_there_is_room(self._courier.start)
         interval, dead = self.settings["HeartbeatIntervalSecs"], self.settings["DeadTimeMilli"] / 1000

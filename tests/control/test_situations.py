@@ -455,6 +455,8 @@ def test_real_a_wrong_password(child: Callable[..., Seen], tmp_path: Path) -> No
         # Held it stays over a restart, and says so from the first moment.
         one.station.kill()
         one.is_told("held", "the login was refused before the restart")
+        assert re.search(r"HELD! Nothing is lost: the login was refused before the restart; next try in \[\d+\] secs, "
+                         r"'pysubtask retry' tries before that; `pysubtask doctor` says more", one.log()), one.log()
 
 
 @pytest.mark.parametrize("program", ["ssh", "asyncssh"])

@@ -38,8 +38,8 @@ def command(tasks: tuple[str, ...], limit: int, as_json: bool) -> int:
         return OK
     for child, (name, (rows, alive)) in zip(children, found, strict=True):
         now = time.time()
-        also = not_queued(child.page() or {}, now) if alive else []
-        say(lines_of(name, rows, width(), now, alive=alive, limit=limit, also=also))
+        page = (child.page() or {}) if alive else {}
+        say(lines_of(name, rows, width(), now, alive=alive, limit=limit, also=not_queued(page, now), wait=connects_in(page, now)))
     return OK
 
 
@@ -65,9 +65,10 @@ def queue_of(child: Task, limit: int, name: str) -> tuple[Sequence[Mapping[str, 
 
 
 def lines_of(
-    label: str, rows: Sequence[Mapping[str, Any]], columns: int, now: float, *, alive: bool, limit: int, also: Sequence[str] = ()
-) -> list[str]:
-    """The queue for people; ``also``: what ought to be in it and is not."""
+    label: str, rows: Sequence[Mapping[str, Any]], columns: int, now: float, *, alive: bool, limit: int, also: Sequence[str] = (),
+    wait: float = 0.0,
+) -> list[str]:  # fmt: skip
+    """The queue for people; ``also``: what ought to be in it and is not; ``wait``: seconds before which there is no connection."""
     missed = [line for words in also for line in wrapped(f"not in it: {words}", columns, "  ", "    ")]
     if not rows:
         return [f"{plain(label)}: nothing is queued" + ("" if alive else "; no child runs"), *missed]
@@ -75,7 +76,7 @@ def lines_of(
     for row in rows:
         at = seconds(row["at"])
         shown.append([row["state"], span(None if at is None else now - at), amount(row["size"]), str(row["attempts"]),
-                      _next(row, alive), row["name"]])  # fmt: skip
+                      _next(row, alive, wait), row["name"]])  # fmt: skip
     head = ["STATE", "AGE", "SIZE", "TRIES", "NEXT TRY", "NAME"]
     lines = table(head, shown, columns, numbers=(1, 2, 3, 4), give=5)
     found = [f"{plain(label)}: {files(len(rows))}" + (" or more" if len(rows) >= limit else "")
@@ -87,9 +88,17 @@ def lines_of(
     return found + missed
 
 
-def _next(row: Mapping[str, Any], alive: bool) -> str:
+def connects_in(page: Mapping[str, Any], now: float) -> float:
+    """For how many seconds a child tries nothing, because its login was refused or its connection failed; ``page``: its own, and
+    ``now`` in seconds since the epoch."""
+    at = seconds(page.get("next_try")) if page.get("state") in ("held", "waiting") else None
+    return 0.0 if at is None else max(0.0, at - now)
+
+
+def _next(row: Mapping[str, Any], alive: bool, wait: float) -> str:
     if row["state"] in ("sending", "paused"):
         return "-"
     if not alive or row["next_try_secs"] is None:
         return "at start"
-    return span(row["next_try_secs"]) if row["next_try_secs"] > 0 else "now"
+    secs = max(row["next_try_secs"], wait)
+    return span(secs) if secs > 0 else "now"

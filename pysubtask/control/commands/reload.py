@@ -12,6 +12,7 @@ from ...common.requests import myself, reply_to, send, withdraw
 from .. import tasks
 from ..exits import FAILED, NO_ANSWER, NO_TASK, OK, CommandError
 from ..output import say
+from ..run_record import runs
 from ..runner import RELOAD
 from ..running import RUN_LOCK, task_folder
 from ..steer import command_line, task_option
@@ -30,18 +31,30 @@ def command(task: str | None) -> int:
     \b
     pysubtask reload
     """
-    runners: dict[Holder, list[list[tasks.Task]]] = {}
-    for children in grouped(tasks.find([task] if task else [])):
-        holder = StateLock(os.path.join(task_folder(children[0].state_dir), RUN_LOCK)).holder()
-        if holder is not None:
-            runners.setdefault(holder, []).append(children)
+    living = runs()
+    candidates = grouped(tasks.find([task] if task else [], missing=True))
+    runners: dict[Holder, tuple[str, list[list[tasks.Task]]]] = {}  # -> its folder for orders, the tasks that are meant
+    for children in candidates:
+        folder = task_folder(children[0].state_dir)
+        holder = StateLock(os.path.join(folder, RUN_LOCK)).holder()
+        if holder is None:
+            # Where the folder of the task is missing, so is its lock.
+            run = next((run for run in living if folder in run.tasks), None)
+            if run is None:
+                continue
+            holder, folder = run.holder, run.folder
+        runners.setdefault(holder, (folder, []))[1].append(children)
+    if not task:
+        for run in living:
+            runners.setdefault(run.holder, (run.folder, []))
     if not runners:
         what = f"The task {task!r} is not run" if task else "No task is run"
         raise CommandError(f"{what} by 'pysubtask run', so there is nothing to reload: an app reads its own config.", NO_TASK)
     if len(runners) > 1:
-        raise several(task, [children for found in runners.values() for children in found], "tasks of several 'pysubtask run'")
-    ((runner, found),) = runners.items()
-    return _reload(found[0][0].name, task_folder(found[0][0].state_dir), runner)
+        meant = [children for _, found in runners.values() for children in found]
+        raise several(task, meant, "tasks of several 'pysubtask run'")
+    ((runner, (folder, found)),) = runners.items()
+    return _reload(found[0][0].name if found else "pysubtask run", folder, runner)
 
 
 def _reload(name: str, folder: str, runner: Holder) -> int:

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from ..glance import unread
 from ..said import connection_first
 from ..steer import command_line, give, tasks_option
+from ..tasks import Task
 from ..text import files
 
 
@@ -24,7 +26,12 @@ def command(tasks: tuple[str, ...], names: tuple[str, ...]) -> int:
     pysubtask retry
     pysubtask retry -t roof big.avi
     """
-    return give(tasks, "retry", {"names": list(names), "cwd": os.getcwd()}, command_line(), words=_words)
+    return give(tasks, "retry", {"names": list(names), "cwd": os.getcwd()}, command_line(), words=_words, also=_unread)
+
+
+def _unread(child: Task) -> str:
+    """What was mended in a file that a held child does not read by itself."""
+    return unread(child, child.page() or {}) if child.holder() is not None else ""
 
 
 def _words(result: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -14,6 +15,7 @@ from ..output import say
 from ..runner import Runner
 from ..sd_notify import VARIABLES, Notifier
 from ..task_values import forget_secrets
+from ..tasks import forget_never_run
 
 
 @click.command(short_help="Run the tasks of a config, or a program of your own.")
@@ -54,6 +56,8 @@ def command(config: str | None, names: tuple[str, ...], name: str | None) -> int
         for task in tasks:
             for plan in task.plans:
                 check_library(transport_of(plan))  # else each child would say so, again and again
+        with contextlib.suppress(OSError):  # a row too many in 'status' is no reason against the run
+            forget_never_run(found.files, {plan.state_dir for task in found.tasks for plan in task.plans})
         for note in found.notes:
             if note not in told:
                 told.add(note)

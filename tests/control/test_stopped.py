@@ -1,0 +1,77 @@
+"""A task that was stopped: what is said is true, and an order to start it is for whoever is there, and for nobody later."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from pysubtask.common import registry, requests
+from pysubtask.common.process import process_start
+from pysubtask.common.status import write_status
+from pysubtask.control.exits import FAILED, CommandError
+from pysubtask.control.tasks import Task
+from tests.control.station import TERM, Run, child, state_dir
+from tests.helpers import wait_until
+
+
+@pytest.mark.parametrize("op", ["start", "reset"])
+def test_an_order_to_start_is_taken_back_when_who_would_start_it_ends(tmp_path: Path, op: str):
+    master = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        state = tmp_path / ".pysubtask" / "main" / "ftp"
+        state.mkdir(parents=True, mode=0o700)
+        wait_until(lambda: process_start(master.pid), 20)
+        write_status(str(state), {"state": "stopped", "master_pid": master.pid, "master_start": process_start(master.pid)})
+        task = Task(registry.Record("main", "ftp", "", str(state), "data", str(tmp_path), "/etc/st.toml"))
+        assert task.master() == master.pid
+
+        def end() -> None:
+            wait_until(lambda: requests.waiting(str(state)), 20, "the order")
+            master.kill()
+            master.wait()
+
+        thread = threading.Thread(target=end)
+        thread.start()
+        with pytest.raises(CommandError, match="nobody is there to start one, so nothing was ordered") as caught:
+            task.order(op, {}, "pysubtask start", patience=60, may_be_dead=True)
+        thread.join()
+        assert caught.value.status == FAILED and "pysubtask run /etc/st.toml" in str(caught.value)
+        assert requests.waiting(str(state)) == []
+    finally:
+        master.kill()
+        master.wait()
+
+
+def test_the_only_task_of_a_run_is_stopped_and_the_words_are_true(tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    config = tmp_path / "st.toml"
+    config.write_text('[ftp]\nHost = "127.0.0.1"\nHostPort = 1\nUser = "u"\nUseSFTP = false\nTimerIntervalSecs = 0.3\n'
+                      '[[watch]]\ndir = "data"\n')  # fmt: skip
+    config.chmod(0o600)
+    run = Run(tmp_path, config)
+    try:
+        pid = child(tmp_path / "data")
+        assert run.command("stop").returncode == 0
+        # What status says from then on is what is true.
+        shown = run.command("status").stdout
+        assert "stopping" in shown or "stopped" in shown, shown
+        done = run.command("start")
+        if done.returncode == 0:  # it came before the run had ended, and the child runs again
+            assert child(tmp_path / "data") != pid
+            assert run.command("stop").returncode == 0
+        else:
+            assert "nobody is there to start one, so nothing was ordered" in done.stderr, done
+        assert run.status() == 0
+        assert "'pysubtask start' starts it again as long as 'pysubtask run' goes on, which ends with its last child" in run.text()
+        assert "nothing is left to do, so 'pysubtask run' ends" in run.text() and "reset()" not in run.text()
+        done = run.command("start")
+        assert done.returncode == 1 and f"pysubtask run {config}" in done.stderr
+        assert requests.waiting(str(state_dir(tmp_path / "data"))) == [] and "stopped" in run.command("status").stdout
+    finally:
+        if run.process.poll() is None:
+            run.signal(TERM)
+        run.end()

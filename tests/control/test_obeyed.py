@@ -258,5 +258,5 @@ def test_the_doctor_runs_nothing_that_a_state_folder_of_another_user_names(
     registry.announce(registry.Record("main", "ftp", "sftp://127.0.0.1/", str(state)))
     give_him(place / "data")
     done = command(place, "doctor", PYSUBTASK_REGISTRY=str(registry_folder))
-    assert "Name its config: pysubtask doctor CONFIG" in done.stdout + done.stderr, done
+    assert "pysubtask doctor CONFIG" in done.stdout + done.stderr, done
     assert str(program) not in done.stdout + done.stderr and not (place / "ran").exists()

@@ -68,6 +68,16 @@ def say(text: str = '') -> None:
         print(text, flush=True)
 
 
+def leave_a_terminal_that_is_gone() -> None:
+    """What was printed for it and is still in a buffer must not fail the exit (Python then ends with 120)."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 # ---- data
 
 
@@ -387,6 +397,8 @@ def main() -> int:
     except Stop as exc:
         print(f'ERROR: {exc}', file=sys.stderr)
         return exc.status
+    finally:
+        leave_a_terminal_that_is_gone()
     return OK
 
 

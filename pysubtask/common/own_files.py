@@ -109,7 +109,14 @@ def make_folder(path: str) -> None:
     try:
         for part in parts:
             made = _make_part(part, handle)
-            deeper = _open_part(part, handle, path)
+            try:
+                deeper = _open_part(part, handle, path)
+            except PermissionError as exc:
+                if not made or isinstance(exc, NotOurs):
+                    raise
+                # A umask has taken away even our own rights. What was just made is given its mode by name, once.
+                os.chmod(part, 0o700, dir_fd=handle)
+                deeper = _open_part(part, handle, path)
             os.close(handle)
             handle = deeper
             _check_folder(handle, path, False)

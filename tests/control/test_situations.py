@@ -607,7 +607,10 @@ def test_real_a_frozen_and_a_dead_child(child: Callable[..., Seen], closed: int)
 # --- the terminal of pysubtask run
 
 
-def test_run_says_what_is_watched_where_it_goes_and_where_more_is_said(tmp_path: Path, closed: int) -> None:
+def test_run_says_what_is_watched_where_it_goes_and_where_more_is_said(
+    tmp_path: Path, closed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # a path is not broken where it is longer than a line
     (tmp_path / "roof").mkdir()
     (tmp_path / "roof" / "a.csv").write_text("1\n")
     config = tmp_path / "station.toml"

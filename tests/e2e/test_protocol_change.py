@@ -81,7 +81,8 @@ def test_what_the_other_protocol_left_is_not_sent_again(tmp_path: Path, way: str
                 assert (there / name).read_bytes() == (two.data / name).read_bytes(), name
         receipt = next(found for found in receipts(two, second) if found.name == "same.csv")
         assert receipt.verified == ("hash" if hashes else "size")
-        assert [event.fields["name"] for event in read_events(str(two.state)) if event.kind == "unchanged"].count("same.csv") == 1
+        told = wait_until(lambda: [one for one in read_events(str(two.state)) if one.kind == "unchanged"], what="the event")
+        assert [event.fields["name"] for event in told].count("same.csv") == 1
         # And back again.
         two.close()
         three = SFTPStation(tmp_path, there, before, entries)

@@ -14,6 +14,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
+from ...common import registry
 from .explore import CHANGES, Explorer, Outcome, Trial, pairs, singles, some_pairs
 from .power import PowerCuts
 
@@ -112,6 +113,8 @@ def _shared(work: Work, chosen: Chosen, args: argparse.Namespace, memory: str | 
 def _worker(work: Work, chosen: Chosen, args: argparse.Namespace, memory: str | None, index: int, tell: int) -> None:
     status = 1
     folder = tempfile.mkdtemp(prefix="pysubtask-crash-", dir=memory)
+    # Tasks of this user know each other's remote names by their registry; each worker's stations are a world of their own.
+    os.environ[registry.VARIABLE] = os.path.join(folder, "registry")
     try:
         for outcome in work(Explorer(folder), chosen, args, lambda step: step % args.jobs == index):
             os.write(tell, json.dumps(outcome).encode() + b"\n")  # one short write each, so that lines stay whole

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common.entries import from_json
+from ..common.settings_file import read_settings_page
 from ..common.watched import Watched
 from .tasks import Task
 
@@ -34,10 +34,9 @@ def refusal(child: Task, op: str, args: Mapping[str, Any]) -> str:
 def _of_watched(child: Task, paths: Sequence[str]) -> str:
     """Which of these data files the last child did not watch, as far as it has written that down."""
     try:
-        with open(os.path.join(child.state_dir, "settings.json"), "rb") as file:
-            found = json.load(file)["watched"]
+        found = read_settings_page(child.state_dir)["watched"]
         watched = Watched(from_json(found["entries"]), set(found["closed"]))
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         return ""
     other = next((path for path in paths if not watched.has(path)), None)
     return "" if other is None else f"{other}: this task does not watch it. Name a file of its entries or in its folders."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from ..common.process import is_alive
 from ..common.read_from import told
 from ..common.remedy import says_more
 from ..common.requests import waiting
+from ..common.settings_file import read_settings_page
 from ..common.status import FILE as STATUS_FILE
 from . import why as reasons
 from .tasks import Task
@@ -135,9 +135,8 @@ def _with_what_followed(state_dir: str, page: dict[str, Any]) -> dict[str, Any]:
 
 def _limit(state_dir: str) -> float:
     try:
-        with open(os.path.join(state_dir, "settings.json"), "rb") as file:
-            return float(json.load(file)["settings"].get("RateLimit") or 0)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return float(read_settings_page(state_dir)["settings"].get("RateLimit") or 0)
+    except (ValueError, KeyError, TypeError, AttributeError):
         return 0.0
 
 

@@ -4,7 +4,6 @@ nothing."""
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..common.errors import ConfigError
 from ..common.lock import StateLock
+from ..common.settings_file import read_settings_page
 from .backlog import Backlog, Counts, Row
 from .claims import Claims as Claims
 from .claims import Other as Other
@@ -61,11 +61,7 @@ def wrong_setting(state_dir: str, extension: str, wanted: Mapping[str, Any]) -> 
     where nothing is."""
     from .live import Live, defaults_of  # a look at the queue does without the table of settings
 
-    try:
-        with open(os.path.join(state_dir, "settings.json"), "rb") as file:
-            found = json.load(file)["settings"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        found = {}
+    found = read_settings_page(state_dir).get("settings")
     try:
         Live(extension, defaults_of(extension) | (found if isinstance(found, dict) else {})).change(wanted)
     except ConfigError as exc:

@@ -16,13 +16,13 @@ from ..common.errors import ConfigError
 from ..common.events import EventLog, happened, utc
 from ..common.notify import Toucher, notify_name
 from ..common.requests import Request, waiting
+from ..common.settings_file import FILE as SETTINGS_FILE
 from .backlog import EVERYTHING
 from .board import Board
 from .live import Live
 from .orders import Handler, Later
 from .store import Store
 
-SETTINGS_FILE = "settings.json"
 _KEPT = "kept"
 
 

@@ -10,6 +10,7 @@ from pysubtask.common import own_files, residual
 from pysubtask.common.events import EventLog, Tail, read_events
 from pysubtask.common.own_files import NotOurs
 from pysubtask.common.receipts import Receipt, append, compact, last_seq, read_receipts
+from pysubtask.common.settings_file import read_settings_page
 from pysubtask.common.status import read_status, write_status
 from pysubtask.master.state import make_ready
 
@@ -210,3 +211,17 @@ def test_compacting_follows_no_link(state, tmp_path):
     with pytest.raises(NotOurs):
         compact(str(state), "2026-11")
     assert precious.read_bytes() == b"mine\n" and len(list(read_receipts(str(state)))) == 1499
+
+
+@pytest.mark.parametrize("what", ["pipe", "device"])
+def test_settings_that_are_no_file_are_not_waited_for(state, what):
+    """Whoever looks at somebody's task (status, queue, get, set) reads what its child has left there."""
+    if what == "pipe":
+        os.mkfifo(state / "settings.json")
+    else:
+        (state / "settings.json").symlink_to("/dev/zero")
+    found = []
+    thread = threading.Thread(target=lambda: found.append(read_settings_page(str(state))), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert found == [{}]

@@ -10,6 +10,7 @@ import click
 
 from ... import defaults_config
 from ...common.config import unknown_key
+from ...common.settings_file import FILE, read_settings_page
 from ..exits import CommandError
 from ..output import say
 from ..steer import tasks_option
@@ -51,14 +52,10 @@ def command(tasks: tuple[str, ...], everything: bool, as_json: bool, keys: tuple
 
 def _settings(child: Task, name: str) -> dict[str, Any]:
     """What the child last wrote of its settings; CommandError where there is nothing."""
-    path = os.path.join(child.state_dir, "settings.json")
-    try:
-        with open(path, "rb") as file:
-            page = json.load(file)
-        if isinstance(page["settings"], dict) and isinstance(page["live"], list) and isinstance(page["kept"], list):
-            return dict(page)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        pass  # said below
+    page = read_settings_page(child.state_dir)
+    if isinstance(page.get("settings"), dict) and isinstance(page.get("live"), list) and isinstance(page.get("kept"), list):
+        return page
+    path = os.path.join(child.state_dir, FILE)
     raise CommandError(f"{name}: {path} cannot be read. The child writes it when it starts.")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -12,10 +11,11 @@ from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from ...common import address, own_files
+from ...common import address
 from ...common.config import MASK, resolve
 from ...common.entries import Entry, first_folder, read_entries
 from ...common.errors import ConfigError
+from ...common.settings_file import read_settings_page
 from ...master.destinations import Plan, check_config, plan, switched_on
 from .. import obeyed
 from ..config_task import TaskConfig
@@ -167,10 +167,7 @@ def of_plan(made: Plan, entries: list[Entry] | None, style: str) -> Target:
 def of_task(task: Task) -> Target | None:
     """A destination from what its child has left in its state folder, where secrets are hidden; None where it left nothing, or the
     folder is another user's: what is named there is run and read."""
-    try:
-        settings = json.loads(own_files.read(task.state_dir, "settings.json"))["settings"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
+    settings = read_settings_page(task.state_dir, look=False).get("settings")
     if not isinstance(settings, dict) or task.extension not in _MODULES:
         return None
     hidden = tuple(sorted(key for key, value in settings.items() if isinstance(value, str) and MASK in value))

@@ -22,8 +22,8 @@ from pysubtask.transports.base import Job, RemoteStat, Sent
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.replies import Reply, facts_in, listed_size, number_in, size_in, text, time_in
 from pysubtask.transports.ftp.wire import _port
+from tests.transports.hostile import CONNECT, SLACK, STALL, outcome
 
-STALL, CONNECT, SLACK = 1.5, 3.0, 5.0
 TIMES = {"StallSecs": STALL, "ConnectTimeoutSecs": CONNECT}
 
 
@@ -31,20 +31,6 @@ def job_of(place: Path, name: str, size: int = 100_000) -> Job:
     source = place / "source"
     source.write_bytes(b"x" * size)
     return Job(str(source), size, 1_600_000_001 * 10**9, name, f"{name}.part")
-
-
-async def outcome(transport: FTPTransport, job: Job) -> Sent | TransportError:
-    """What becomes of a connect and an upload; each of them ends in time."""
-    try:
-        async with asyncio.timeout(CONNECT + SLACK):
-            await transport.connect()
-        async with asyncio.timeout(STALL + SLACK):
-            return await transport.upload(job, lambda done: None)
-    except TransportError as exc:
-        return exc
-    finally:
-        async with asyncio.timeout(SLACK):
-            await transport.close()
 
 
 ENDLESS = ("preliminary", "preliminaries", "lines", "line", "nested", "slow-lines", "drip", "silent", "eof", "reset")

@@ -26,9 +26,8 @@ from pysubtask.transports.sftp.packets import Malformed, Splitter
 from pysubtask.transports.sftp.publish import Publisher
 from pysubtask.transports.sftp.verdict import verdict
 from pysubtask.transports.ssh_login import asks_for_password
+from tests.transports.hostile import CONNECT, SLACK, STALL, outcome
 from tests.transports.sftp_peer import Peer, playing, strangers
-
-STALL, CONNECT, SLACK = 1.5, 3.0, 5.0
 
 
 def settings_of(place: Path, behaviour: str) -> dict[str, Any]:
@@ -44,20 +43,6 @@ def job_of(place: Path, name: str, size: int = 100_000) -> Job:
     source = place / "source"
     source.write_bytes(b"x" * size)
     return Job(str(source), size, 10**18, name, f"{name}.part")
-
-
-async def outcome(transport: SFTPTransport, job: Job) -> Sent | TransportError:
-    """What becomes of a connect and an upload; each of them ends in time."""
-    try:
-        async with asyncio.timeout(CONNECT + SLACK):
-            await transport.connect()
-        async with asyncio.timeout(STALL + SLACK):
-            return await transport.upload(job, lambda done: None)
-    except TransportError as exc:
-        return exc
-    finally:
-        async with asyncio.timeout(SLACK):
-            await transport.close()
 
 
 LOST = ("banner", "stderr", "drip", "drip-version", "silent", "flood", "huge", "wrong-id", "wrong-kind", "version-2", "version-6",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
@@ -15,6 +14,7 @@ from ..checksum import Checks, WrongHash
 from ..meter import Meter
 from ..pace import Pace
 from ..swap_record import SwapRecord
+from ..workdir import make_workdir
 from .append import Appender
 from .checksum import check
 from .data import Tally, opened
@@ -72,13 +72,7 @@ class FTPTransport(Transport):
 
     async def connect(self) -> None:
         await self.close()
-        try:
-            # Where there is no folder to keep it in, none is made: it may be a disk that is not mounted.
-            os.mkdir(self._workdir, 0o700)
-        except FileExistsError:
-            pass
-        except OSError as exc:
-            raise TransportLost(f"the work folder cannot be made: {exc}") from exc
+        make_workdir(self._workdir)
         if self._swaps is None or self._restarts is None or self._publisher is None:
             self._swaps = Swaps(SwapRecord(self._workdir, self._identity))
             self._restarts = Restarts(self._workdir, self._identity)

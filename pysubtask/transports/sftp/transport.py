@@ -22,6 +22,7 @@ from ..sftp_names import folder_of, identity_of, path_of
 from ..source import open_source
 from ..ssh_login import AnotherKey, Login, another_key, login_of
 from ..swap_record import SwapRecord
+from ..workdir import make_workdir
 from . import packets
 from .checksum import Hashes
 from .client import Client
@@ -77,13 +78,7 @@ class SFTPTransport(Transport):
 
     async def connect(self) -> None:
         await self.close()
-        try:
-            # Where there is no folder to keep it in, none is made: it may be a disk that is not mounted.
-            os.mkdir(self._workdir, 0o700)
-        except FileExistsError:
-            pass
-        except OSError as exc:
-            raise TransportLost(f"the work folder cannot be made: {exc}") from exc
+        make_workdir(self._workdir)
         limit = self._login.connect_secs + _SLACK_SECS
         try:
             try:

@@ -680,5 +680,5 @@ def test_nobody_waits_long_for_a_signature(bench, monkeypatch):
     one.put("b", data=BIG)
     wait_until(lambda: "b" in one.transport.files, what="b is there")
     one.stop(0)
-    assert len(halts) == 2
+    wait_until(lambda: len(halts) == 2, what="that thread is told, too")
     assert one.empty(), "it had arrived, and that is kept"

@@ -496,8 +496,7 @@ class Courier:
             return self._desk.problem("server_not_trusted", cause, remedy, exc.headline, exc)
         if isinstance(exc, ConfigError):
             return self._desk.problem("login_refused", cause, remedy, _SETTING, exc)
-        kind = "login_refused" if isinstance(exc, LoginRefused) else "connect_failed"
-        return self._desk.problem(kind, cause, remedy, error=exc)
+        return self._desk.problem("login_refused" if isinstance(exc, LoginRefused) else "connect_failed", cause, remedy, error=exc)
 
     def _log_failed(self, exc: Exception, secs: float, words: str) -> None:
         log = self._desk.log

@@ -381,7 +381,7 @@ class Deliveries:
         self._rows.waits(version.name, str(error), self._desk.wall() + secs)
         self._desk.board.set(tried_again=self._rows.page())
         due = self._desk.clock() + secs
-        await self._desk.ask(self._desk.give_back, version, error, due, kind="attempt_failed", compare=True, secs=round(secs, 1))
+        await self._desk.ask(self._desk.give_back, version, error, due, alone=round(secs, 1), compare=True)
         self._hooks.changed()
 
     async def _park(self, version: Version, error: Exception, secs: float) -> None:

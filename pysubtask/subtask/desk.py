@@ -98,18 +98,20 @@ class Desk:
         return written
 
     def give_back(
-        self, version: Version, error: Exception | str, due: float, *, kind: str = "", park: bool = False, compare: bool = False,
-        **more: Any
+        self, version: Version, error: Exception | str, due: float, *, alone: float | None = None, park: bool = False,
+        compare: bool = False,
     ) -> None:
-        """An attempt failed: the version waits until ``due`` (monotonic), or is parked. ``kind``: that of the event which tells
-        of it, with ``more`` in it; empty where it is told elsewhere."""
-        reason, kind = str(error), kind or ("parked" if park else "")
+        """An attempt failed: the version waits until ``due`` (monotonic), or is parked. ``alone``: so many seconds by itself, which an
+        event tells; where everything waits that is told elsewhere."""
+        reason = str(error)
         self.store.give_back(version.id, reason, due, park=park, compare=compare)
         with self.board.guard:
             self.board.end(version.id)
-            if kind:
-                self.events.emit(kind, name=version.name, path=version.path, reason=reason, **told_of(error), **more)
-                self.error(kind, f"{version.name}: {reason}", version.name, error)
+            if park or alone is not None:
+                more = {} if park else {"secs": alone}
+                self.events.emit("parked" if park else "attempt_failed", name=version.name, path=version.path, reason=reason,
+                                 **told_of(error), **more)
+                self.error("parked" if park else "attempt_failed", f"{version.name}: {reason}", version.name, error)
 
     def withdraw(self, version: Version, reason: str) -> str | None:
         """A snapshot cannot be read: its version leaves the queue; the path of the data file."""

@@ -273,7 +273,7 @@ def test_what_waits_alone_is_on_the_page(bench):
     one = bench(RetryWaitSecs=30)
     one.transport.on_upload = {"odd": [AttemptFailed("odd: an answer")]}
     one.start().put("odd")
-    wait_until(lambda: one.board.get("tried_again"), what="on the page")
+    wait_until(lambda: one.board.get("tried_again") and one.board.get("last_error"), what="on the page")
     row = one.board.get("tried_again")[0]
     assert (row["name"], row["reason"], row["tries"]) == ("odd", "odd: an answer", 1) and row["next_try"]
     assert one.board.get("last_error")["about"] == "odd" and one.board.get("state") == "connected"

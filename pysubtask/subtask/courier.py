@@ -496,7 +496,8 @@ class Courier:
             return self._desk.problem("server_not_trusted", cause, remedy, exc.headline, exc)
         if isinstance(exc, ConfigError):
             return self._desk.problem("login_refused", cause, remedy, _SETTING, exc)
-        return self._desk.problem("login_refused" if isinstance(exc, LoginRefused) else "connect_failed", cause, remedy, error=exc)
+        refused = isinstance(exc, LoginRefused)
+        return self._desk.problem("login_refused" if refused else "connect_failed", cause, remedy, error=exc)
 
     def _log_failed(self, exc: Exception, secs: float, words: str) -> None:
         log = self._desk.log

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from .pace import Pace
+    from .profile import Profile
 
 
 def _nothing() -> None:
@@ -187,6 +188,9 @@ class Transport(ABC):
     traits: Traits
     pace: Pace | None = None
     """What its uploads share of ``RateLimit``, whose rate may be set at any time; None in one that knows no limit."""
+    profile: Profile | None = None
+    """What the server has been found to do and not to do; it outlives the connection. Whoever has kept it (``Profile.to_json``)
+    loads it before the first connect. None in one that learns nothing."""
 
     @abstractmethod
     def __init__(self, settings: Mapping[str, Any], workdir: str) -> None: ...

@@ -117,6 +117,17 @@ class TransportError(PysubtaskError):
         super().__init__(f"{cause}. {remedy}" if remedy else cause)
 
 
+def facts_of(error: object) -> dict[str, str]:
+    """What the page says of an error besides its text: ``step``, ``file`` and ``said``, where they are known."""
+    found = {key: getattr(error, key, "") for key in ("step", "file", "said")}
+    return {key: value for key, value in found.items() if value}
+
+
+def told_of(error: object) -> dict[str, str]:
+    """What an event says of it: the same, and ``error``, its class."""
+    return {"error": type(error).__name__, **facts_of(error)} if isinstance(error, PysubtaskError) else {}
+
+
 class TransportLost(TransportError):
     """The connection, the name lookup or the server's patience is gone: no other file can be sent over it. Try again later.
 
@@ -143,7 +154,10 @@ class AttemptFailed(TransportError):
 
     The file waits and is tried again by itself, compared with the server first. It is parked with this reason after
     ``RetryCount`` attempts in a row that failed so. What it cost belongs to it alone, such as an FTP data connection that broke.
+    ``further``: it got further than the attempt before, and the next one goes on from there, so it counts as the first in a row.
     """
+
+    further = False
 
 
 class MeansRefused(AttemptFailed):

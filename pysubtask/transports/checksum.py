@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from ..common.errors import FileRefused, SourceChanged, TransportLost
+from ..common.errors import AttemptFailed, FileRefused, SourceChanged
 from .base import Job
 
 LEVELS = ("size", "auto", "always", "shell", "required")
@@ -31,7 +31,7 @@ _WRONG = 3
 _MOST_NAMES = 1000
 
 
-class WrongHash(TransportLost):
+class WrongHash(AttemptFailed):
     """The server has other bytes than were sent."""
 
 

@@ -129,6 +129,14 @@ class Walk:
             self.rung = following
         return following
 
+    def came_to(self, rung: str, why: str, *, unknown: bool = False) -> None:
+        """This rung is what the server did, which shows in what came of it and not in an answer."""
+        for better in self._means.rungs[: self._means.rungs.index(rung)]:
+            self._refusals.setdefault(better, why)
+        self._unknown = unknown
+        self.rung = rung
+        self.worked()
+
     def condemned(self) -> Condemned:
         """What it means that no rung is left."""
         unasked = set(self._means.unasked) - self._allowed
@@ -185,6 +193,15 @@ class Profile:
         """Whether the settings allow it."""
         return rung in self._allowed[means.name]
 
+    def is_due(self, means: Means) -> bool:
+        """Whether a better rung than is known to work shall be tried with the next file."""
+        return due(self.state(means), means, self._wall())
+
+    @property
+    def stepped(self) -> frozenset[str]:
+        """The means of which another rung than the best has ever been used."""
+        return frozenset(name for name, state in self._states.items() if state.since)
+
     def passed(self, means: Means) -> int:
         """How often this means has worked since this object was made."""
         return self._passed.get(means.name, 0)
@@ -206,8 +223,9 @@ class Profile:
 
     # What is learned
 
-    def walk(self, means: Means, offered: Iterable[str] | None = None) -> Walk:
-        """Begin one file's way. ``offered``: the rungs that this server may know at all, where the connection has told."""
+    def walk(self, means: Means, offered: Iterable[str] | None = None, *, trial: bool = True) -> Walk:
+        """Begin one file's way. ``offered``: the rungs that this server may know at all, where the connection has told;
+        ``trial``: whether a better rung than is known to work may be tried with this file, as that would show something."""
         with self._guard:
             now, state = self._wall(), self.state(means)
             allowed = self._allowed[means.name]
@@ -215,7 +233,7 @@ class Profile:
                 allowed &= frozenset(offered)
             usable = [each for each in means.rungs if each in allowed]
             known = state.rung if state.rung in allowed else lower(means, state.rung, allowed) or usable[-1]
-            trial = known != usable[0] and due(state, means, now)
+            trial = trial and known != usable[0] and due(state, means, now)
             if trial:
                 # From now on, so that of many files at once one tries.
                 self._states[means.name] = state._replace(tried=now, uses=0)
@@ -262,6 +280,14 @@ class Profile:
                 self.on_change()
             elif not known or (new.tried, new.proven) != (state.tried, state.proven):
                 self.on_change()
+
+    def limit_met(self, kind: str, *, news: bool) -> None:
+        """The allowance for this kind was refused more; ``news``: no limit was known."""
+        with self._guard:
+            one = self.opened[kind]
+            if news:
+                self.on_step(Step(kind, str(one.most), str(one.limit), False, "", one.line(kind)))
+            self.on_change()
 
     def leave(self, path: str, *, reusable: bool) -> None:
         """A file of ours could not be removed."""

@@ -5,9 +5,10 @@ Cut in the middle, the file holds a longer true prefix, and the next attempt fin
 
 from __future__ import annotations
 
-from ...common.errors import FileRefused, NotAsLeft, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, NotAsLeft
 from ..base import Job, RemoteStat
 from ..checksum import WrongHash
+from .arrival import settled_size
 from .checksum import check
 from .data import Source, opened
 from .publish import Attempt, Publisher, bad_store, cut_short
@@ -119,9 +120,10 @@ class Appender:
     def _check(self, session: Session, attempt: Attempt, end: int) -> None:
         job = attempt.job
         try:
-            shown = session.size(attempt.target, stored=True) or 0
+            shown = settled_size(session, attempt.target, end) or 0
         except CannotTell as exc:
-            raise TransportLost(f"{job.name}: the server no longer tells its size") from exc
+            words = f"{job.name}: the server no longer tells its size"
+            raise AttemptFailed(words, step="looking at its size", file=job.name) from exc
         if attempt.start <= shown < end:
             raise cut_short(job, shown)
         if shown != end:

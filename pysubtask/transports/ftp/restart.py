@@ -13,7 +13,7 @@ import json
 import os
 import tempfile
 
-from ...common.errors import NotAsLeft, TransportLost
+from ...common.errors import AttemptFailed, NotAsLeft, TransportLost
 from .data import LEAST, Source, Tally
 from .replies import CannotRestart, Reply, cannot_hold, has, refusal
 from .session import CannotTell, DataLost, Known, Session
@@ -155,7 +155,7 @@ def ends_as(session: Session, path: str, source: Source, size: int) -> bool | No
 def _refused(name: str, said: Reply, anyway: bool = False) -> str:
     """Why a transfer into the middle of a file was refused, if that is the reason; else it is raised."""
     failed = refusal("store", name, said)
-    if anyway or cannot_hold(said) or isinstance(failed, TransportLost):
+    if anyway or cannot_hold(said) or isinstance(failed, TransportLost | AttemptFailed):
         raise failed
     return str(said)
 

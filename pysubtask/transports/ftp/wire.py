@@ -41,7 +41,8 @@ class Wire(ftplib.FTP):
     """``open`` it, ``ask`` it; ``cut`` it from any thread. Raises OSError, EOFError, NotFTP, ftplib.Error.
 
     ``due``: when (monotonic) the thread that uses it should have come back or moved on; a caller who still
-    waits then may give it up. ``epsv``: whether EPSV is tried.
+    waits then may give it up. ``epsv``: whether EPSV is tried. ``ended``: the server ended this
+    connection, which says nothing of others.
     """
 
     def __init__(self, login: Login, pace: Pace, meter: Meter) -> None:
@@ -59,7 +60,7 @@ class Wire(ftplib.FTP):
         self._moved: Moved | None = None
         self._reply_end = 0.0
         self._lock = threading.Lock()
-        self._aborted = self._busy = False
+        self._aborted = self._busy = self.ended = False
         self._sockets: set[socket.socket] = set()
 
     # --- opening and ending
@@ -183,6 +184,7 @@ class Wire(ftplib.FTP):
             self._moved = None
         said = Reply(int(code), tuple(lines))
         if said.code == 421:
+            self.ended = True
             raise TransportLost(f"the server ends the connection: {said}")
         return said
 

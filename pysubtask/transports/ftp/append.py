@@ -11,10 +11,11 @@ from ..checksum import WrongHash
 from .arrival import settled_size
 from .checksum import check
 from .data import Source, opened
+from .known import CannotTell, DataLost
 from .publish import Attempt, Publisher, bad_store, cut_short
 from .replies import CannotRestart, cannot_hold
 from .restart import Restarts, ends_as
-from .session import CannotTell, DataLost, Session
+from .session import Session
 
 _ONE_SEGMENT = 1200
 """Bytes that arrive together or not at all on any usual way (IPv6 gives 1,280 to every packet, headers and TLS included)."""

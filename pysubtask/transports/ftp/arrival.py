@@ -9,9 +9,10 @@ from collections.abc import Iterable
 
 from ...common.errors import FileRefused
 from ..base import Job
+from .known import CannotTell
 from .options import parent_of
 from .replies import Row
-from .session import CannotTell, Session
+from .session import Session
 
 _QUIET_SECS = 1.5
 """A file that has not grown for so long is not written to any more."""

@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, SourceError, TransportError, TransportLost
 from ..meter import Meter
 from ..pace import Pace
+from .known import Known
 from .options import Login
-from .session import Known, Session
+from .session import Session
 
 _T = TypeVar("_T")
 

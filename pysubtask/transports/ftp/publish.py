@@ -14,10 +14,11 @@ from ..checksum import Checks, WrongHash
 from .arrival import Changed, settled_size
 from .checksum import check
 from .data import BEGUN, Source, Tally, opened
+from .known import CannotTell, DataLost
 from .options import parent_of, path_of
 from .replies import CannotRestart, Reply, cannot_hold, refusal
 from .restart import Restarts, foothold
-from .session import CannotTell, DataLost, Session
+from .session import Session
 from .swap import Swaps
 
 _RENAMED = "renaming it into place"
@@ -65,6 +66,7 @@ class Publisher:
         """Everything up to the rename. A refused upload leaves nothing behind."""
         self._changed.check(attempt.job.name)
         with self._discarding(session, attempt), opened(attempt.job) as source:
+            session.learn_telnet(attempt.target, attempt.temp)
             self.clear(session, attempt)
             try:
                 if not self._go_on(session, attempt, source):
@@ -116,10 +118,11 @@ class Publisher:
         if not attempt.in_place:
             said = self._swaps.replace(session, attempt.temp, attempt.target)
             if not said.ok:
-                failed = refusal("rename", attempt.job.name, said, _NO_RENAME)
+                failed = refusal("rename", attempt.job.name, said, "" if session.known.renames else _NO_RENAME)
                 if isinstance(failed, FileRefused):
                     self.discard(session, attempt)
                 raise failed
+            session.known.renames = True
         return self.shown(session, attempt, "renamed into place")
 
     def shown(self, session: Session, attempt: Attempt, done: str) -> RemoteStat:

@@ -15,8 +15,9 @@ import tempfile
 
 from ...common.errors import AttemptFailed, NotAsLeft, TransportLost
 from .data import LEAST, Source, Tally
+from .known import CannotTell, DataLost, Known
 from .replies import CannotRestart, Reply, cannot_hold, has, refusal
-from .session import CannotTell, DataLost, Known, Session
+from .session import Session
 
 TAIL = 4096
 """So many bytes at the end of what the server has are compared with the source, before anything is put behind them."""

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import ftplib
+import re
 import socket
 import ssl
+import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
-from ...common.errors import AttemptFailed, LoginRefused, SourceError, TransportError, TransportLost
+from ...common.errors import LoginRefused, SourceError, TransportError, TransportLost
 from ..base import RemoteStat
 from ..meter import Meter
 from ..pace import Pace
 from ..reach import no_answer, of_socket, place
 from .data import Source, Tally, Upload, receive, receive_lines
+from .known import CannotTell, DataLost, Known
 from .options import EXPLICIT, IMPLICIT, Login, parent_of
 from .replies import (
     CannotRestart,
@@ -45,46 +47,10 @@ from .wire import Wire
 _HELD_BYTES = 4 * 1024 * 1024
 _SLOW_BYTES = 128 * 1024
 _REFUSED_SIZES = 3  # of files that are there, after which SIZE is not asked any more
+_TELNET = re.compile(rb"\xff[\xf0-\xff]")
+_TELNET_NOP = b"\xff\xf1".decode("utf-8", "surrogateescape")
 _LONGEST_FOLDER = 256 * 1024
 _LAST_STAMP = 253402300800  # the year 10000
-
-
-class DataLost(AttemptFailed):
-    """A data connection broke or could not be opened, and the control connection still answers: one transfer is lost."""
-
-
-class CannotTell(Exception):
-    """This server has no way to tell a file's size."""
-
-
-@dataclass
-class Known:
-    """What is known of a server, from FEAT (RFC 2389) and from what it answered; lives as long as the transport.
-
-    ``size``: whether SIZE is worth asking; ``size_shown``, ``mlst_shown``: it has told a size, so that a refusal says something
-    about the name; ``size_refused``: how often it was refused for a file that is there, before it ever told one.
-    ``setter``: the command that sets a file's time: "MFMT", "MDTM" (with a time before the name, as some
-    servers have it) or "". ``replaces``: whether a rename may have the name of a file that is there.
-    """
-
-    found: dict[str, str] = field(default_factory=dict)
-    size: bool = True
-    size_shown: bool = False
-    size_refused: int = 0
-    mlst_shown: bool = False
-    mdtm: bool = True
-    epsv: bool = True
-    setter: str = ""
-    keeps_mtime: bool = False
-    replaces: bool = True
-    refused_setters: set[str] = field(default_factory=set)
-
-    def learn(self, found: dict[str, str]) -> None:
-        """What a new connection's FEAT lists; an empty one tells nothing."""
-        self.found = found
-        wanted = "MFMT" if "MFMT" in found else "MDTM" if "MDTM" in found or not found else ""
-        self.setter = "" if wanted in self.refused_setters else wanted
-        self.keeps_mtime = self.setter == "MFMT" or (self.setter != "" and self.keeps_mtime)
 
 
 class Session:
@@ -94,6 +60,7 @@ class Session:
     def __init__(self, login: Login, known: Known, pace: Pace, meter: Meter) -> None:
         self.wire = Wire(login, pace, meter)
         self.wire.epsv = known.epsv
+        self.wire.escapes = bool(known.telnet)
         self.known = known
         self.used_at = time.monotonic()
         self.chosen_hash = ""
@@ -368,6 +335,19 @@ class Session:
         for folder in reversed(missing):
             said = self.ask(f"MKD {folder}")
         return said
+
+    def learn_telnet(self, path: str, temp: str) -> None:
+        """Whether the server takes bytes of a name for a Telnet command (RFC 959 3.3: ProFTPD does, vsftpd and pure-ftpd do not).
+        It shows that on a name of ours, which is gone afterwards, when ``path`` is the first that has such bytes."""
+        if self.known.telnet is None and _TELNET.search(path.encode("utf-8", "surrogateescape")):
+            plain = f"{temp}.255"
+            with tempfile.TemporaryFile(buffering=0) as file:
+                said = self.store(plain + _TELNET_NOP, Source(file.fileno(), 0), 0, Tally.silent())
+            if said.ok:
+                self.known.telnet = self.delete(plain).ok
+                if not self.known.telnet:
+                    self.delete(plain + _TELNET_NOP)
+        self.wire.escapes = bool(self.known.telnet)
 
     def rename(self, old: str, new: str) -> Reply:
         """RNFR and RNTO: the answer that counts."""

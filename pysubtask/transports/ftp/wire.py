@@ -42,7 +42,7 @@ class Wire(ftplib.FTP):
 
     ``due``: when (monotonic) the thread that uses it should have come back or moved on; a caller who still
     waits then may give it up. ``epsv``: whether EPSV is tried. ``ended``: the server ended this
-    connection, which says nothing of others.
+    connection, which says nothing of others. ``escapes``: the byte 255 is sent twice.
     """
 
     def __init__(self, login: Login, pace: Pace, meter: Meter) -> None:
@@ -52,6 +52,7 @@ class Wire(ftplib.FTP):
         self._meter = meter
         self.passiveserver = login.passive
         self.epsv = True
+        self.escapes = False
         self.until: float | None = None
         self.due = time.monotonic() + login.connect_secs + _SLACK_SECS
         self._context: ssl.SSLContext | None = None
@@ -197,7 +198,9 @@ class Wire(ftplib.FTP):
             raise ValueError("a line break in a command")  # every name was checked before
         assert self.sock is not None
         self.sock.settimeout(self.wait())
-        self.sock.sendall(line.encode("utf-8", "surrogateescape") + b"\r\n")
+        raw = line.encode("utf-8", "surrogateescape")
+        # RFC 959 3.3 and RFC 854: the byte 255 begins a Telnet command, and twice it is itself.
+        self.sock.sendall((raw.replace(b"\xff", b"\xff\xff") if self.escapes else raw) + b"\r\n")
 
     def getline(self) -> str:
         while (at := self._heard.find(b"\n")) < 0:

@@ -101,8 +101,8 @@ class Desk:
         self, version: Version, error: Exception | str, due: float, *, alone: float | None = None, park: bool = False,
         compare: bool = False,
     ) -> None:
-        """An attempt failed: the version waits until ``due`` (monotonic), or is parked. ``alone``: so many seconds by itself, which an
-        event tells; where everything waits that is told elsewhere."""
+        """An attempt failed: the version waits until ``due`` (monotonic), or is parked. ``alone``: so many seconds by itself, which
+        an event tells; where everything waits that is told elsewhere."""
         reason = str(error)
         self.store.give_back(version.id, reason, due, park=park, compare=compare)
         with self.board.guard:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, TransportError, TransportLost
+from pysubtask.common.errors import AttemptFailed, ConfigError, FileRefused, LoginRefused, TransportError, TransportLost
 from pysubtask.testing import FTPRelay, ftp_server, vsftpd_server
 from pysubtask.testing._certificate import make_certificate
 from pysubtask.testing.vsftpd import missing
@@ -290,7 +290,7 @@ async def put_until_refused(work: Work, name: str, data: bytes) -> list[str]:
         job = work.job(name, data, stale=stale)
         try:
             await work.transport.upload(job, lambda done: None)
-        except TransportLost as exc:
+        except (TransportLost, AttemptFailed) as exc:
             told.append(str(exc))
             stale = (*stale, job.temp)
             await work.transport.close()

@@ -5,15 +5,17 @@ Cut in the middle, the file holds a longer true prefix, and the next attempt fin
 
 from __future__ import annotations
 
-from ...common.errors import FileRefused, NotAsLeft, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, NotAsLeft
 from ..base import Job, RemoteStat
 from ..checksum import WrongHash
+from .arrival import settled_size
 from .checksum import check
 from .data import Source, opened
+from .known import CannotTell, DataLost
 from .publish import Attempt, Publisher, bad_store, cut_short
 from .replies import CannotRestart, cannot_hold
 from .restart import Restarts, ends_as
-from .session import CannotTell, DataLost, Session
+from .session import Session
 
 _ONE_SEGMENT = 1200
 """Bytes that arrive together or not at all on any usual way (IPv6 gives 1,280 to every packet, headers and TLS included)."""
@@ -119,9 +121,10 @@ class Appender:
     def _check(self, session: Session, attempt: Attempt, end: int) -> None:
         job = attempt.job
         try:
-            shown = session.size(attempt.target, stored=True) or 0
+            shown = settled_size(session, attempt.target, end) or 0
         except CannotTell as exc:
-            raise TransportLost(f"{job.name}: the server no longer tells its size") from exc
+            words = f"{job.name}: the server no longer tells its size"
+            raise AttemptFailed(words, step="looking at its size", file=job.name) from exc
         if attempt.start <= shown < end:
             raise cut_short(job, shown)
         if shown != end:

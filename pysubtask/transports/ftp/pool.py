@@ -16,15 +16,17 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
-from ...common.errors import FileRefused, NotAsLeft, SourceError, TransportError, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, SourceError, TransportError, TransportLost
 from ..meter import Meter
 from ..pace import Pace
+from .known import Known
 from .options import Login
-from .session import Known, Session
+from .session import Session
 
 _T = TypeVar("_T")
 
 _IDLE_SECS = 60.0  # a further connection that rests longer is closed before the server or a NAT forgets it
+_TOGETHER_SECS = 0.25
 _MOST_HUNG = 32  # threads given up before connect refuses to add to them
 
 
@@ -94,16 +96,24 @@ class Pool:
             self._give_back(session)
 
     async def run(self, session: Session, work: Callable[[], _T]) -> _T:
-        """Do ``work`` with a leased session in a thread. TransportLost, too, when nothing moves in it for its time limit."""
+        """Do ``work`` with a leased session in a thread. TransportLost, too, when nothing moves in it for its time limit.
+
+        A control connection that the server ends while others are good costs only what was done over it (AttemptFailed); one that
+        falls silent is taken for the link."""
         try:
             return await self._attend(session, work, self._login.stall_secs)
-        except (FileRefused, NotAsLeft, SourceError):
+        except (FileRefused, AttemptFailed, NotAsLeft, SourceError):
             raise
         except BaseException as exc:
             # Nobody knows what it waits for now.
             self._sessions.discard(session)
             session.wire.cut()
             if isinstance(exc, TransportLost):
+                if session.wire.ended and self._sessions and self._over is None:
+                    await asyncio.sleep(_TOGETHER_SECS)  # where all of them end, this is one of several
+                    if self._sessions and self._over is None:
+                        words = f"one of several connections ended: {exc.cause}"
+                        raise AttemptFailed(words, exc.remedy, step=exc.step, file=exc.file, said=exc.said) from exc
                 self._end(exc)
             raise
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from ...common.errors import FileRefused, SourceError, TransportError, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, SourceError, TransportError
 from ..base import Job, RemoteStat
 from ..checksum import Checks, WrongHash
+from .arrival import Changed, settled_size
 from .checksum import check
 from .data import BEGUN, Source, Tally, opened
+from .known import CannotTell, DataLost
 from .options import parent_of, path_of
 from .replies import CannotRestart, Reply, cannot_hold, refusal
 from .restart import Restarts, foothold
-from .session import CannotTell, DataLost, Session
+from .session import Session
 from .swap import Swaps
 
+_RENAMED = "renaming it into place"
 _NO_RENAME = ("if this account may not rename on this server at all, ftp.StoreInPlace = True stores under the final name at once; "
               "a reader may then find half a file")
 _CUTS = 3  # broken data connections for one file in a row, after which it is put aside
@@ -57,10 +60,13 @@ class Publisher:
         self._swaps = swaps
         self._restarts = restarts
         self._cuts: dict[str, tuple[int, int]] = {}
+        self._changed = Changed()
 
     def send(self, session: Session, attempt: Attempt) -> None:
         """Everything up to the rename. A refused upload leaves nothing behind."""
+        self._changed.check(attempt.job.name)
         with self._discarding(session, attempt), opened(attempt.job) as source:
+            session.learn_telnet(attempt.target, attempt.temp)
             self.clear(session, attempt)
             try:
                 if not self._go_on(session, attempt, source):
@@ -112,22 +118,32 @@ class Publisher:
         if not attempt.in_place:
             said = self._swaps.replace(session, attempt.temp, attempt.target)
             if not said.ok:
-                failed = refusal("rename", attempt.job.name, said, _NO_RENAME)
+                failed = refusal("rename", attempt.job.name, said, "" if session.known.renames else _NO_RENAME)
                 if isinstance(failed, FileRefused):
                     self.discard(session, attempt)
                 raise failed
+            session.known.renames = True
         return self.shown(session, attempt, "renamed into place")
 
     def shown(self, session: Session, attempt: Attempt, done: str) -> RemoteStat:
-        """What the server shows under the name, which has to have the size of the source."""
+        """What the server shows under the name. Its word for the rename, and the size or hash from before it, are the delivery:
+        this look is for the time, and for the size where that could not be told before."""
         job = attempt.job
         try:
             shown = session.look(attempt.target)
         except CannotTell:
             shown = RemoteStat(job.size, session.time(attempt.target))
-        if shown is None or shown.size != job.size:
-            raise TransportLost(f"{job.name}: {done}, but the server shows "
-                                + ("no such file" if shown is None else f"{shown.size:,} bytes"))
+        if shown is None:
+            if not self._changed.look(session, job, attempt.target):
+                attempt.verified = "taken"
+            return RemoteStat(job.size, None)
+        if shown.size != job.size:
+            if attempt.verified == "reply":
+                raise AttemptFailed(f"{job.name}: {done}, but the server shows {shown.size:,} bytes", step=_RENAMED, file=job.name)
+            # Another file was put there meanwhile, or the server tells what it remembers: the next version finds out.
+            return RemoteStat(job.size, None)
+        if attempt.verified == "reply" and session.known.size_shown:
+            attempt.verified = "size"
         self._learn_time(session, job, shown)
         return shown
 
@@ -184,7 +200,7 @@ class Publisher:
                 raise CannotRestart(str(said))
             raise failed
         try:
-            shown = session.size(attempt.temp, stored=True) or 0
+            shown = settled_size(session, attempt.temp, job.size) or 0
         except CannotTell:
             raise CannotRestart("it no longer tells sizes") from None
         if shown == job.size:
@@ -201,7 +217,8 @@ class Publisher:
             if not attempt.job.resume:
                 raise
             # A session that died unnoticed may still hold the temp file: another attempt takes another name.
-            raise TransportLost(f"{exc} (the file of the attempt that was cut cannot be used)") from exc
+            raise AttemptFailed(f"{exc} (the file of the attempt that was cut cannot be used)", step=exc.step, file=exc.file,
+                                said=exc.said) from exc
 
     @staticmethod
     def _store(session: Session, attempt: Attempt, source: Source) -> None:
@@ -220,8 +237,10 @@ class Publisher:
     def _check_size(session: Session, attempt: Attempt) -> None:
         job = attempt.job
         try:
-            shown = session.size(attempt.path, stored=True)
+            shown = settled_size(session, attempt.path, job.size)
         except CannotTell:
+            if session.doubt is not None:
+                raise session.doubt from None
             attempt.verified = "reply"  # that it has the whole file is all that this server ever says
             return
         if shown != job.size:
@@ -236,10 +255,12 @@ class Publisher:
         same place."""
         name = attempt.job.name
         count, start = self._cuts.pop(name, (0, 0))
-        count = 1 if attempt.start > start else count + 1
+        further = attempt.start > start
+        count = 1 if further else count + 1
         if count >= _CUTS:
-            return FileRefused(f"{lost}; time {count} in a row, while the server still answers (a full disk or a quota there is "
-                               "the usual reason)")
+            return FileRefused(f"{lost}; time {count} in a row at the same place, while the server still answers", step=lost.step,
+                               file=lost.file, said=lost.said)
+        lost.further = further
         while len(self._cuts) >= _MOST_NAMES:
             del self._cuts[next(iter(self._cuts))]
         self._cuts[name] = (count, attempt.start)
@@ -249,13 +270,16 @@ class Publisher:
 def bad_store(name: str, said: Reply, more: str = "") -> TransportError:
     """What a bad reply to STOR means."""
     failed = refusal("store", name, said, more)
-    return DataLost(str(failed)) if said.code in _ENDED_TRANSFER and isinstance(failed, TransportLost) else failed
+    if said.code not in _ENDED_TRANSFER or not isinstance(failed, AttemptFailed):
+        return failed
+    return DataLost(str(failed), step=failed.step, file=failed.file, said=failed.said)
 
 
 def cut_short(job: Job, shown: int) -> DataLost:
     """The server says that all is well, and has too few bytes: one whose data connection something on the way ended takes
     that for the end of the file."""
-    return DataLost(f"{job.name}: {job.size:,} bytes were sent and the server has {shown:,}, as after a cut on the way")
+    return DataLost(f"{job.name}: {job.size:,} bytes were sent and the server has {shown:,}, as after a cut on the way",
+                    step="looking at its size", file=job.name)
 
 
 def remove(session: Session, paths: dict[str, str], swaps: Swaps) -> set[str]:

@@ -13,10 +13,11 @@ import json
 import os
 import tempfile
 
-from ...common.errors import NotAsLeft, TransportLost
+from ...common.errors import AttemptFailed, NotAsLeft, TransportLost
 from .data import LEAST, Source, Tally
+from .known import CannotTell, DataLost, Known
 from .replies import CannotRestart, Reply, cannot_hold, has, refusal
-from .session import CannotTell, DataLost, Known, Session
+from .session import Session
 
 TAIL = 4096
 """So many bytes at the end of what the server has are compared with the source, before anything is put behind them."""
@@ -155,7 +156,7 @@ def ends_as(session: Session, path: str, source: Source, size: int) -> bool | No
 def _refused(name: str, said: Reply, anyway: bool = False) -> str:
     """Why a transfer into the middle of a file was refused, if that is the reason; else it is raised."""
     failed = refusal("store", name, said)
-    if anyway or cannot_hold(said) or isinstance(failed, TransportLost):
+    if anyway or cannot_hold(said) or isinstance(failed, TransportLost | AttemptFailed):
         raise failed
     return str(said)
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import ftplib
+import re
 import socket
 import ssl
+import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from ...common.errors import LoginRefused, SourceError, TransportError, TransportLost
 from ..base import RemoteStat
@@ -19,19 +20,24 @@ from ..meter import Meter
 from ..pace import Pace
 from ..reach import no_answer, of_socket, place
 from .data import Source, Tally, Upload, receive, receive_lines
+from .known import CannotTell, DataLost, Known
 from .options import EXPLICIT, IMPLICIT, Login, parent_of
 from .replies import (
     CannotRestart,
     NotFTP,
     Reply,
+    Row,
     facts_in,
     features,
     greeting_error,
     has,
     listed_size,
     login_error,
+    machine_rows,
     number_in,
+    rows_in,
     size_in,
+    text,
     time_in,
     why,
 )
@@ -40,51 +46,25 @@ from .wire import Wire
 # A proxy, or the server's own buffers, may hold this much that we were told is there; and at this rate it goes on.
 _HELD_BYTES = 4 * 1024 * 1024
 _SLOW_BYTES = 128 * 1024
+_REFUSED_SIZES = 3  # of files that are there, after which SIZE is not asked any more
+_TELNET = re.compile(rb"\xff[\xf0-\xff]")
+_TELNET_NOP = b"\xff\xf1".decode("utf-8", "surrogateescape")
+_LONGEST_FOLDER = 256 * 1024
 _LAST_STAMP = 253402300800  # the year 10000
 
 
-class DataLost(TransportLost):
-    """A data connection broke, and the control connection still answers."""
-
-
-class CannotTell(Exception):
-    """This server has no way to tell a file's size."""
-
-
-@dataclass
-class Known:
-    """What is known of a server, from FEAT (RFC 2389) and from what it answered; lives as long as the transport.
-
-    ``setter``: the command that sets a file's time: "MFMT", "MDTM" (with a time before the name, as some
-    servers have it) or "". ``replaces``: whether a rename may have the name of a file that is there.
-    """
-
-    found: dict[str, str] = field(default_factory=dict)
-    size: bool = True
-    mdtm: bool = True
-    epsv: bool = True
-    setter: str = ""
-    keeps_mtime: bool = False
-    replaces: bool = True
-    refused_setters: set[str] = field(default_factory=set)
-
-    def learn(self, found: dict[str, str]) -> None:
-        """What a new connection's FEAT lists; an empty one tells nothing."""
-        self.found = found
-        wanted = "MFMT" if "MFMT" in found else "MDTM" if "MDTM" in found or not found else ""
-        self.setter = "" if wanted in self.refused_setters else wanted
-        self.keeps_mtime = self.setter == "MFMT" or (self.setter != "" and self.keeps_mtime)
-
-
 class Session:
-    """``open`` it in a thread. ``wire`` can be aborted from any."""
+    """``open`` it in a thread. ``wire`` can be aborted from any. ``doubt``: the data connection of the last transfer ended oddly
+    when all was sent, and the server acknowledged it all the same: then its size has to tell."""
 
     def __init__(self, login: Login, known: Known, pace: Pace, meter: Meter) -> None:
         self.wire = Wire(login, pace, meter)
         self.wire.epsv = known.epsv
+        self.wire.escapes = bool(known.telnet)
         self.known = known
         self.used_at = time.monotonic()
         self.chosen_hash = ""
+        self.doubt: DataLost | None = None
         self._login = login
 
     # --- login
@@ -168,10 +148,12 @@ class Session:
     def _send(self, sock: socket.socket, source: Source, size: int, tally: Tally, start: int) -> Reply:
         upload = Upload(self.wire, sock, tally, start)
         broken: OSError | None = None
+        whole, self.doubt = False, None
         try:
             try:
                 for block in source.blocks(start, size):
                     upload.send(block)
+                whole = True
                 upload.finish()
             except SourceError:
                 self.wire.drop(sock)
@@ -190,7 +172,11 @@ class Session:
             tally.sent += upload.sent
             self.wire.drop(sock)
         if broken is not None and said.code < 400:
-            raise DataLost(f"the data connection broke: {why(broken, self._login.stall_secs)}") from broken
+            words = why(broken, self._login.stall_secs)
+            lost = DataLost(f"the data connection broke: {words}", step="sending its bytes", said=text(" ".join(said.lines)))
+            if not whole or not said.ok:
+                raise lost from broken
+            self.doubt = lost
         return said
 
     def list_one(self, path: str) -> list[str]:
@@ -204,6 +190,29 @@ class Session:
             finally:
                 self.wire.drop(sock)
             return lines if self.wire.hear().ok else []
+
+    def rows(self, folder: str) -> list[Row] | None:
+        """What a folder ('' is the login's own) shows; None where the server will not list it, shows nothing that can be read, or
+        more than is worth reading. Hidden names may be missing."""
+        by_machine = "MLST" in self.known.found
+        if not by_machine and any(sign in folder for sign in "*?[{"):
+            return None  # LIST takes such a name for a pattern
+        command = f"{'MLSD' if by_machine else 'LIST'} {folder}".rstrip() if folder.strip() else ("MLSD" if by_machine else "LIST")
+        heard = self.listing(command, _LONGEST_FOLDER)
+        if not heard or len(heard) > _LONGEST_FOLDER:
+            return None
+        lines = heard.decode("utf-8", "surrogateescape").split("\n")
+        return (machine_rows(lines) if by_machine else rows_in(lines)) or None
+
+    def patience_for(self, size: int) -> float:
+        """Seconds that the server may take to be done with so many bytes which it has acknowledged."""
+        return self._login.stall_secs + size / _SLOW_BYTES
+
+    def rest(self, secs: float) -> None:
+        """Wait for a moment, unless the connection was given up."""
+        with self.edge():
+            self.wire.look()
+            time.sleep(secs)
 
     def fetch(self, path: str, start: int, most: int) -> bytes | None:
         """RETR what a file has from ``start`` on, at most a little more than ``most`` bytes; None where the server will not."""
@@ -257,20 +266,28 @@ class Session:
         return None if size is None else RemoteStat(size, self.time(path))
 
     def size(self, path: str, stored: bool = False) -> int | None:
-        """A file's size by SIZE, MLST (RFC 3659) or LIST; None where there is no such file. ``stored``: there is one."""
-        known, there = self.known, stored
+        """A file's size by SIZE, MLST (RFC 3659) or LIST; None where there is no such file. ``stored``: there is one.
+
+        A question that this server never answered well for any name is no evidence: one that refuses SIZE says 550, too.
+        """
+        known, gone = self.known, False
         if known.size:
             said = self.ask(f"SIZE {path}")
             if (size := size_in(said)) is not None:
+                known.size_shown = True
                 return size
-            known.size = not said.unknown
+            known.size, gone = not said.unknown, known.size_shown and not said.unknown
+            if stored and not known.size_shown:
+                known.size_refused += 1
+                known.size = known.size and known.size_refused < _REFUSED_SIZES
         if has(known.found, "MLST", "size"):
-            facts = facts_in(self.ask(f"MLST {path}"))
+            said = self.ask(f"MLST {path}")
+            facts = facts_in(said)
             if (size := number_in(facts.get("size", ""))) is not None and facts.get("type", "file").lower() == "file":
+                known.mlst_shown = True
                 return size
-            if not stored:
-                return None
-        if known.size and not there:
+            gone = gone or said.ok or (known.mlst_shown and not said.unknown)
+        if gone and not stored:
             return None
         size = listed_size(self.list_one(path), path)
         if size is None:
@@ -319,6 +336,19 @@ class Session:
             said = self.ask(f"MKD {folder}")
         return said
 
+    def learn_telnet(self, path: str, temp: str) -> None:
+        """Whether the server takes bytes of a name for a Telnet command (RFC 959 3.3: ProFTPD does, vsftpd and pure-ftpd do not).
+        It shows that on a name of ours, which is gone afterwards, when ``path`` is the first that has such bytes."""
+        if self.known.telnet is None and _TELNET.search(path.encode("utf-8", "surrogateescape")):
+            plain = f"{temp}.255"
+            with tempfile.TemporaryFile(buffering=0) as file:
+                said = self.store(plain + _TELNET_NOP, Source(file.fileno(), 0), 0, Tally.silent())
+            if said.ok:
+                self.known.telnet = self.delete(plain).ok
+                if not self.known.telnet:
+                    self.delete(plain + _TELNET_NOP)
+        self.wire.escapes = bool(self.known.telnet)
+
     def rename(self, old: str, new: str) -> Reply:
         """RNFR and RNTO: the answer that counts."""
         said = self.ask(f"RNFR {old}")
@@ -343,5 +373,6 @@ class Session:
             raise
         except (OSError, EOFError, NotFTP, ftplib.Error, ValueError) as exc:
             # ValueError: a socket that was closed under us, a host name that cannot be one.
+            self.wire.ended = isinstance(exc, EOFError | ConnectionError)
             remedy = exc.remedy if isinstance(exc, NotFTP) else ""
             raise TransportLost(why(exc, self._login.stall_secs if limit is None else limit), remedy) from exc

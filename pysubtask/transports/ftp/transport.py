@@ -18,11 +18,12 @@ from ..workdir import make_workdir
 from .append import Appender
 from .checksum import check
 from .data import Tally, opened
+from .known import CannotTell, Known
 from .options import folder_of, identity_of, login_of, path_of
 from .pool import Pool
 from .publish import Attempt, Publisher, remove
 from .restart import Restarts
-from .session import CannotTell, Known, Session
+from .session import Session
 from .swap import Swaps
 from .tls import context_of
 

@@ -41,7 +41,8 @@ class Wire(ftplib.FTP):
     """``open`` it, ``ask`` it; ``cut`` it from any thread. Raises OSError, EOFError, NotFTP, ftplib.Error.
 
     ``due``: when (monotonic) the thread that uses it should have come back or moved on; a caller who still
-    waits then may give it up. ``epsv``: whether EPSV is tried.
+    waits then may give it up. ``epsv``: whether EPSV is tried. ``ended``: the server ended this
+    connection, which says nothing of others. ``escapes``: the byte 255 is sent twice.
     """
 
     def __init__(self, login: Login, pace: Pace, meter: Meter) -> None:
@@ -51,6 +52,7 @@ class Wire(ftplib.FTP):
         self._meter = meter
         self.passiveserver = login.passive
         self.epsv = True
+        self.escapes = False
         self.until: float | None = None
         self.due = time.monotonic() + login.connect_secs + _SLACK_SECS
         self._context: ssl.SSLContext | None = None
@@ -59,7 +61,7 @@ class Wire(ftplib.FTP):
         self._moved: Moved | None = None
         self._reply_end = 0.0
         self._lock = threading.Lock()
-        self._aborted = self._busy = False
+        self._aborted = self._busy = self.ended = False
         self._sockets: set[socket.socket] = set()
 
     # --- opening and ending
@@ -183,6 +185,7 @@ class Wire(ftplib.FTP):
             self._moved = None
         said = Reply(int(code), tuple(lines))
         if said.code == 421:
+            self.ended = True
             raise TransportLost(f"the server ends the connection: {said}")
         return said
 
@@ -195,7 +198,9 @@ class Wire(ftplib.FTP):
             raise ValueError("a line break in a command")  # every name was checked before
         assert self.sock is not None
         self.sock.settimeout(self.wait())
-        self.sock.sendall(line.encode("utf-8", "surrogateescape") + b"\r\n")
+        raw = line.encode("utf-8", "surrogateescape")
+        # RFC 959 3.3 and RFC 854: the byte 255 begins a Telnet command, and twice it is itself.
+        self.sock.sendall((raw.replace(b"\xff", b"\xff\xff") if self.escapes else raw) + b"\r\n")
 
     def getline(self) -> str:
         while (at := self._heard.find(b"\n")) < 0:

@@ -65,8 +65,8 @@ class Places:
             return ""
         if not os.path.ismount(self.folder):
             return ""
-        return (f"another disk is mounted on {self.folder} than the one with the queue of this task. Put that one back, or start the "
-                "task again to begin with an empty queue on this one")
+        return (f"another disk is mounted on {self.folder} than the one with the queue of this task. Put that one back, or start "
+                "the task again to begin with an empty queue on this one")
 
     def is_of(self, entries: Sequence[Entry], plans: Sequence[Plan]) -> bool:
         """Whether it is about these."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from ...common.account import has_entry
 from ...common.advice import install
-from ...common.errors import ConfigError, FileRefused, LoginRefused, ServerNotTrusted, TransportLost
+from ...common.errors import ConfigError, LoginRefused, ServerNotTrusted, TransportLost
 from ..allowance import Allowance
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..checksum import Checks, WrongHash
@@ -32,9 +32,8 @@ from .checksum import Hashes
 from .client import Client
 from .handles import KIND
 from .leftovers import Leftovers
-from .packets import Attrs, Status, string
+from .packets import Attrs, string
 from .publish import Publisher
-from .refusal import refusal
 from .shell import Shell
 from .ssh import SSHStream, start_ssh
 from .stream import ByteStream
@@ -154,13 +153,8 @@ class SFTPTransport(Transport):
     async def stat(self, name: str) -> RemoteStat | None:
         client, _ = self._open()
         answer = await client.request(packets.STAT, string(path_of(self._folder, name)))
-        if isinstance(answer, Attrs):
-            if answer.size is None:
-                raise FileRefused(f"{name}: the server does not tell its size")
-            return RemoteStat(answer.size, answer.mtime)
-        if isinstance(answer, Status) and answer.code == packets.NO_SUCH_FILE:
-            return None
-        raise refusal("look", name, answer)
+        # What the server does not tell is not known to be there.
+        return RemoteStat(answer.size, answer.mtime) if isinstance(answer, Attrs) and answer.size is not None else None
 
     async def verify(self, job: Job) -> str:
         client, _ = self._open()

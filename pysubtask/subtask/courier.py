@@ -220,6 +220,8 @@ class Courier:
         now = self._clock()
         self._due_at = 0.0
         self._take_more()
+        if self._transport.profile is not None:  # somebody may have mended the server
+            self._transport.profile.try_again()
         if self._deadline is not None:
             return {"state": "stopping"}
         if EVERYTHING in self._desk.spool.backlog.paused:

@@ -21,9 +21,10 @@ class Known:
 
     ``size``: whether SIZE is worth asking; ``size_shown``, ``mlst_shown``: it has told a size, so that a refusal says something
     about the name; ``size_refused``: how often it was refused for a file that is there, before it ever told one.
-    ``telnet``: whether it reads commands as Telnet does, None where that was not needed yet. ``setter``: the command that sets a
-    file's time: "MFMT", "MDTM" (with a time before the name, as some servers have it) or "". ``replaces``: whether a rename may
-    have the name of a file that is there; ``renames``: one was taken, so that a refusal is about the name.
+    ``stat``: whether STAT of a file is worth asking. ``telnet``: whether it reads commands as Telnet does, None where that was not
+    needed yet. ``setter``: the command that sets a file's time: "MFMT", "MDTM" (with a time before the name, as some servers
+    have it) or "". ``replaces``: whether a rename may have the name of a file that is there; ``renames``: one was taken, so that a
+    refusal is about the name.
     """
 
     found: dict[str, str] = field(default_factory=dict)
@@ -32,6 +33,7 @@ class Known:
     size_refused: int = 0
     mlst_shown: bool = False
     telnet: bool | None = None
+    stat: bool = True
     mdtm: bool = True
     epsv: bool = True
     setter: str = ""

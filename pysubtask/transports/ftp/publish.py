@@ -9,14 +9,15 @@ import contextlib
 from collections.abc import Iterator
 
 from ...common.errors import AttemptFailed, FileRefused, SourceError, TransportError
-from ..base import Job, RemoteStat
+from ..base import Job, Link, RemoteStat
 from ..checksum import Checks, WrongHash
 from .arrival import Changed, settled_size
 from .checksum import check
 from .data import BEGUN, Source, Tally, opened
 from .known import CannotTell, DataLost
+from .links import Elsewhere, Links
 from .options import parent_of, path_of
-from .replies import CannotRestart, Reply, cannot_hold, refusal
+from .replies import CannotRestart, Reply, cannot_hold, no_room, refusal
 from .restart import Restarts, foothold
 from .session import Session
 from .swap import Swaps
@@ -33,7 +34,8 @@ _COARSE_SECS = 2  # of a FAT file system's clock
 
 class Attempt:
     """One upload: its job, its paths, how far it is, where it began (``start``), where its transfers end
-    (``ends``, of an append), and how its size was confirmed (``verified``)."""
+    (``ends``, of an append), how its size was confirmed (``verified``), and what is told of a ``link``; ``named``: the
+    path of the name where that is a link which is followed, else empty."""
 
     def __init__(self, job: Job, folder: str, in_place: bool, tally: Tally) -> None:
         self.job = job
@@ -43,8 +45,11 @@ class Attempt:
         self.target = path_of(folder, job.name)
         self.temp = path_of(folder, job.temp)
         self.stale = [path_of(folder, name) for name in job.stale if name != job.temp]
+        self.stale_names = [name for name in job.stale if name != job.temp]
         self.in_place = in_place
         self.verified = "size"
+        self.link: Link | None = None
+        self.named = ""
 
     @property
     def path(self) -> str:
@@ -55,8 +60,9 @@ class Attempt:
 class Publisher:
     """Uploads into one folder, over whichever session is given."""
 
-    def __init__(self, swaps: Swaps, restarts: Restarts, checks: Checks) -> None:
+    def __init__(self, swaps: Swaps, restarts: Restarts, checks: Checks, links: Links) -> None:
         self.checks = checks
+        self.links = links
         self._swaps = swaps
         self._restarts = restarts
         self._cuts: dict[str, tuple[int, int]] = {}
@@ -67,6 +73,7 @@ class Publisher:
         self._changed.check(attempt.job.name)
         with self._discarding(session, attempt), opened(attempt.job) as source:
             session.learn_telnet(attempt.target, attempt.temp)
+            self._place(session, attempt)
             self.clear(session, attempt)
             try:
                 if not self._go_on(session, attempt, source):
@@ -100,13 +107,38 @@ class Publisher:
             attempt.tally.anew()
             raise
 
+    def _place(self, session: Session, attempt: Attempt) -> None:
+        """Where the name is a link: what it points to is replaced, or the link."""
+        if attempt.in_place:
+            return
+        target, attempt.link = self.links.place(session, attempt.target, attempt.job.replaces is not None)
+        if attempt.link is None or attempt.link.done == "replaced":
+            return
+        folder, name = parent_of(target), attempt.temp.rpartition("/")[2]
+        temp = f"{folder.rstrip('/')}/{name}" if folder else name
+        if self.links.elsewhere.add(attempt.job.temp, temp):
+            attempt.named, attempt.target, attempt.temp = attempt.target, target, temp
+        else:
+            attempt.link = attempt.link._replace(done="replaced", why="the work folder here cannot be written")
+
     @contextlib.contextmanager
     def _discarding(self, session: Session, attempt: Attempt) -> Iterator[None]:
         try:
             yield
-        except (FileRefused, SourceError):
+        except SourceError:
             self.discard(session, attempt)
             raise
+        except FileRefused as exc:
+            self.discard(session, attempt)
+            raise self._unfollowed(attempt, exc) from exc
+
+    def _unfollowed(self, attempt: Attempt, exc: FileRefused) -> TransportError:
+        """What a refusal means: of a followed link that it is replaced with the next attempt."""
+        if not attempt.named or no_room(exc.said):
+            return exc
+        self.links.refused(attempt.named, exc)
+        words = f"{exc} (the name is a link there, which is replaced now)"
+        return AttemptFailed(words, step=exc.step, file=exc.file, said=exc.said)
 
     def discard(self, session: Session, attempt: Attempt) -> None:
         """Remove the temporary file, if there is one. What stands under the final name stays."""
@@ -121,8 +153,10 @@ class Publisher:
                 failed = refusal("rename", attempt.job.name, said, "" if session.known.renames else _NO_RENAME)
                 if isinstance(failed, FileRefused):
                     self.discard(session, attempt)
+                    failed = self._unfollowed(attempt, failed)
                 raise failed
             session.known.renames = True
+            self.links.elsewhere.gone([attempt.job.temp])
         return self.shown(session, attempt, "renamed into place")
 
     def shown(self, session: Session, attempt: Attempt, done: str) -> RemoteStat:
@@ -159,11 +193,13 @@ class Publisher:
 
     def clear(self, session: Session, attempt: Attempt) -> None:
         """Earlier attempts at this name are gone before anything is renamed to it."""
-        for old in attempt.stale:
+        elsewhere = [path for name in attempt.stale_names if (path := self.links.elsewhere.of(name)) is not None]
+        for old in (*attempt.stale, *elsewhere):
             self._swaps.mend(session, old, attempt.target)
             said = session.delete(old)
             if not said.ok and session.is_there(old):
                 raise refusal("clear", attempt.job.name, said)
+        self.links.elsewhere.gone(attempt.stale_names)
 
     def _go_on(self, session: Session, attempt: Attempt, source: Source) -> bool:
         """Go on with what an earlier attempt at the same bytes has up; whether the temp file is whole now."""
@@ -282,17 +318,19 @@ def cut_short(job: Job, shown: int) -> DataLost:
                     step="looking at its size", file=job.name)
 
 
-def remove(session: Session, paths: dict[str, str], swaps: Swaps) -> set[str]:
+def remove(session: Session, paths: dict[str, str], swaps: Swaps, elsewhere: Elsewhere) -> set[str]:
     """DELE files: the names of those that were there. Raises where one stays and none went."""
     gone: set[str] = set()
     failed: TransportError | None = None
-    for name, path in paths.items():
+    # One beside what a link points to was put nowhere else.
+    for name, path in [(name, elsewhere.of(name) or path) for name, path in paths.items()]:
         swaps.mend_recorded(session, path)
         said = session.delete(path)
         if said.ok:
             gone.add(name)
         elif session.is_there(path):
             failed = refusal("clear", name, said)
+    elsewhere.gone(gone)
     if failed is not None and not gone:
         raise failed
     return gone

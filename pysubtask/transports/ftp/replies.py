@@ -205,6 +205,11 @@ def refusal(step: str, name: str, said: Reply, more: str = "") -> TransportError
     return kind(words, step=_STEPS[step], file=name, said=text(" ".join(said.lines)))
 
 
+def no_room(words: str) -> bool:
+    """Whether a server's words say that there is no room."""
+    return _FULL.search(words) is not None
+
+
 def cannot_hold(said: Reply) -> bool:
     """Whether a bad reply says that there is no room for the file."""
     return said.code in (452, 552) or _FULL.search(" ".join(said.lines)) is not None

@@ -19,6 +19,7 @@ from .append import Appender
 from .checksum import check
 from .data import Tally, opened
 from .known import CannotTell, Known
+from .links import Elsewhere, Links
 from .options import folder_of, identity_of, login_of, path_of
 from .pool import Pool
 from .publish import Attempt, Publisher, remove
@@ -50,6 +51,7 @@ class FTPTransport(Transport):
         self._folder = folder_of(settings)
         self._identity = identity_of(settings)
         self._workdir = workdir
+        self._follow = settings.get("RemoteLinks", "follow") != "replace"
         self._in_place = bool(settings.get("StoreInPlace", False))
         self._most = max(1, min(int(settings.get("Connections", 4)), int(settings.get("Concurrency", 32))))
         self._known = Known()
@@ -77,7 +79,8 @@ class FTPTransport(Transport):
         if self._swaps is None or self._restarts is None or self._publisher is None:
             self._swaps = Swaps(SwapRecord(self._workdir, self._identity))
             self._restarts = Restarts(self._workdir, self._identity)
-            self._publisher = Publisher(self._swaps, self._restarts, self._checks)
+            links = Links(Elsewhere(self._workdir, self._identity), self._follow)
+            self._publisher = Publisher(self._swaps, self._restarts, self._checks, links)
         pool = self._pool = Pool(self._login, self._known, self._most, context_of, self._limited, self._hung, self._pace,
                                  self._meter)
         self.traits = self.traits._replace(concurrency=self._most)
@@ -110,7 +113,7 @@ class FTPTransport(Transport):
             self._learned()
         if job.size:
             progress(job.size)
-        return Sent(shown, attempt.tally.sent, attempt.verified)
+        return Sent(shown, attempt.tally.sent, attempt.verified, attempt.link)
 
     async def _replace(self, pool: Pool, session: Session, publisher: Publisher, attempt: Attempt) -> RemoteStat:
         if self._in_place:
@@ -156,12 +159,12 @@ class FTPTransport(Transport):
             return await pool.run(session, compare)
 
     async def remove(self, names: Iterable[str]) -> set[str]:
-        pool, _ = self._open()
+        pool, publisher = self._open()
         paths = {name: path_of(self._folder, name) for name in names}
         swaps = self._swaps
         assert swaps is not None
         async with pool.lease() as session:
-            return await pool.run(session, lambda: remove(session, paths, swaps))
+            return await pool.run(session, lambda: remove(session, paths, swaps, publisher.links.elsewhere))
 
     @staticmethod
     async def _confirm(pool: Pool, session: Session, publisher: Publisher, attempt: Attempt) -> None:

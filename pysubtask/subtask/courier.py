@@ -36,6 +36,7 @@ from .backlog import EVERYTHING
 from .board import Board
 from .deliveries import CalledBack, Deliveries, Hooks
 from .desk import Desk
+from .learned import follow
 from .retry import JITTER, Policy, decide, extra_login_in, held_for, login_wait
 from .store import Store
 
@@ -266,6 +267,7 @@ class Courier:
             delta=bool(self._settings.get("DeltaTransfer")), more=self._says_more,
         )  # fmt: skip
         await self._recall_hold()
+        await follow(self._desk, self._transport)
         self._ready.set()
         beating = asyncio.create_task(self._beat())
         settling = asyncio.create_task(self._deliveries.settle())

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from threading import RLock
 from typing import Any, NamedTuple
 
 from .allowance import Allowance
@@ -128,6 +129,14 @@ class Walk:
             self.rung = following
         return following
 
+    def came_to(self, rung: str, why: str, *, unknown: bool = False) -> None:
+        """This rung is what the server did, which shows in what came of it and not in an answer."""
+        for better in self._means.rungs[: self._means.rungs.index(rung)]:
+            self._refusals.setdefault(better, why)
+        self._unknown = unknown
+        self.rung = rung
+        self.worked()
+
     def condemned(self) -> Condemned:
         """What it means that no rung is left."""
         unasked = set(self._means.unasked) - self._allowed
@@ -146,8 +155,9 @@ def _unheard(step: Step) -> None:
 
 
 class Profile:
-    """Of one server; belongs to one thread. ``wall``: the wall clock, in seconds. ``in_place``: the settings allow what loses a
-    promise (``Means.unasked``). ``on_step`` hears each step once, ``on_change`` that there is something to keep (``to_json``).
+    """Of one server; for any thread. ``wall``: the wall clock, in seconds. ``in_place``: the settings allow what loses a
+    promise (``Means.unasked``). ``on_step`` hears each step once, ``on_change`` that there is something to keep (``to_json``); on
+    whatever thread has learned it, and nothing else is learned meanwhile.
 
     ``opened``: by kind ('handles', 'connections', ...) how many of them may be open at once. ``left``: files of ours that the
     server did not let us remove; True where one may be written to again, as nothing that was asked about it is unanswered.
@@ -156,6 +166,7 @@ class Profile:
 
     def __init__(self, wall: Callable[[], float], *, in_place: bool = False) -> None:
         self._wall = wall
+        self._guard = RLock()
         self._allowed = {means.name: frozenset(means.rungs) if in_place else by_default(means) for means in ALL}
         self._states: dict[str, State] = {}
         self._passed: dict[str, int] = {}
@@ -182,19 +193,29 @@ class Profile:
         """Whether the settings allow it."""
         return rung in self._allowed[means.name]
 
+    def is_due(self, means: Means) -> bool:
+        """Whether a better rung than is known to work shall be tried with the next file."""
+        return due(self.state(means), means, self._wall())
+
+    @property
+    def stepped(self) -> frozenset[str]:
+        """The means of which another rung than the best has ever been used."""
+        return frozenset(name for name, state in self._states.items() if state.since)
+
     def passed(self, means: Means) -> int:
         """How often this means has worked since this object was made."""
         return self._passed.get(means.name, 0)
 
     def lines(self) -> list[str]:
         """For a person: what this server does not do, and what is done instead."""
-        found = [means.lacks[state.rung] for means in ALL if (state := self.state(means)).rung != means.rungs[0]]
-        found += [each.line(kind) for kind, each in sorted(self.opened.items()) if each.learned]
-        if self.left:
-            count = len(self.left) + self.left_more
-            found.append(f"{count:,} temporary file{'s' if count > 1 else ''} could not be removed there: "
-                         + ", ".join(list(self.left)[:3]) + (", ..." if count > 3 else ""))
-        return found
+        with self._guard:
+            found = [means.lacks[state.rung] for means in ALL if (state := self.state(means)).rung != means.rungs[0]]
+            found += [each.line(kind) for kind, each in sorted(self.opened.items()) if each.learned]
+            if self.left:
+                count = len(self.left) + self.left_more
+                found.append(f"{count:,} temporary file{'s' if count > 1 else ''} could not be removed there: "
+                             + ", ".join(list(self.left)[:3]) + (", ..." if count > 3 else ""))
+            return found
 
     def known(self) -> dict[str, str]:
         """The rung of each means of which something is known."""
@@ -202,103 +223,122 @@ class Profile:
 
     # What is learned
 
-    def walk(self, means: Means, offered: Iterable[str] | None = None) -> Walk:
-        """Begin one file's way. ``offered``: the rungs that this server may know at all, where the connection has told."""
-        now, state = self._wall(), self.state(means)
-        allowed = self._allowed[means.name]
-        if offered is not None:
-            allowed &= frozenset(offered)
-        usable = [each for each in means.rungs if each in allowed]
-        known = state.rung if state.rung in allowed else lower(means, state.rung, allowed) or usable[-1]
-        trial = known != usable[0] and due(state, means, now)
-        if trial:
-            # From now on, so that of many files at once one tries.
-            self._states[means.name] = state._replace(tried=now, uses=0)
-        return Walk(self, means, usable[0] if trial else known, allowed, trial=trial)
+    def walk(self, means: Means, offered: Iterable[str] | None = None, *, trial: bool = True) -> Walk:
+        """Begin one file's way. ``offered``: the rungs that this server may know at all, where the connection has told;
+        ``trial``: whether a better rung than is known to work may be tried with this file, as that would show something."""
+        with self._guard:
+            now, state = self._wall(), self.state(means)
+            allowed = self._allowed[means.name]
+            if offered is not None:
+                allowed &= frozenset(offered)
+            usable = [each for each in means.rungs if each in allowed]
+            known = state.rung if state.rung in allowed else lower(means, state.rung, allowed) or usable[-1]
+            trial = trial and known != usable[0] and due(state, means, now)
+            if trial:
+                # From now on, so that of many files at once one tries.
+                self._states[means.name] = state._replace(tried=now, uses=0)
+            return Walk(self, means, usable[0] if trial else known, allowed, trial=trial)
 
     def learn(self, means: Means, rung: str, why: str = "", *, unknown: bool = False) -> None:
         """Something was noticed beside: this rung works, and the better ones do not."""
-        state = self.state(means)
-        if rung == state.rung or means.rungs.index(rung) < means.rungs.index(state.rung):
-            refusals = {}
-        else:
-            refusals = dict.fromkeys(means.rungs[:means.rungs.index(rung)], why)
-        self._worked(means, rung, refusals, trial=False, unknown=unknown)
+        with self._guard:
+            state = self.state(means)
+            if rung == state.rung or means.rungs.index(rung) < means.rungs.index(state.rung):
+                refusals = {}
+            else:
+                refusals = dict.fromkeys(means.rungs[:means.rungs.index(rung)], why)
+            self._worked(means, rung, refusals, trial=False, unknown=unknown)
 
     def struck(self, means: Means) -> bool:
         """A rung was refused that may have worked before: whether it is given up now, after ``strikes`` of them in a row."""
-        state = self.state(means)
-        if not state.proven or state.struck + 1 >= means.strikes:
-            return True
-        self._states[means.name] = state._replace(struck=state.struck + 1)
-        return False
+        with self._guard:
+            state = self.state(means)
+            if not state.proven or state.struck + 1 >= means.strikes:
+                return True
+            self._states[means.name] = state._replace(struck=state.struck + 1)
+            return False
 
     def try_again(self, *names: str) -> None:
         """Try the better rungs again with the next file (all of them, or these means)."""
-        for name in names or tuple(self._states):
-            if name in self._states:
-                self._states[name] = self._states[name]._replace(tried=-TRIAL_SECS)
-        for each in self.opened.values():
-            each.try_again()
+        with self._guard:
+            for name in names or tuple(self._states):
+                if name in self._states:
+                    self._states[name] = self._states[name]._replace(tried=-TRIAL_SECS)
+            for each in self.opened.values():
+                each.try_again()
 
     def _worked(self, means: Means, rung: str, refusals: Mapping[str, str], *, trial: bool, unknown: bool) -> None:
-        self._passed[means.name] = self.passed(means) + 1
-        state, known = self.state(means), means.name in self._states
-        new = after(state, means, rung, refusals, self._wall(), trial=trial, unknown=unknown)
-        self._states[means.name] = new
-        if new.rung != state.rung:
-            better = means.rungs.index(new.rung) < means.rungs.index(state.rung)
-            text = means.again if better else means.lacks[new.rung]
-            self.on_step(Step(means.name, state.rung, new.rung, better, new.why, text))
-            self.on_change()
-        elif not known or (new.tried, new.proven) != (state.tried, state.proven):
+        with self._guard:
+            self._passed[means.name] = self.passed(means) + 1
+            state, known = self.state(means), means.name in self._states
+            new = after(state, means, rung, refusals, self._wall(), trial=trial, unknown=unknown)
+            self._states[means.name] = new
+            if new.rung != state.rung:
+                better = means.rungs.index(new.rung) < means.rungs.index(state.rung)
+                text = means.again if better else means.lacks[new.rung]
+                self.on_step(Step(means.name, state.rung, new.rung, better, new.why, text))
+                self.on_change()
+            elif not known or (new.tried, new.proven) != (state.tried, state.proven):
+                self.on_change()
+
+    def limit_met(self, kind: str, *, news: bool) -> None:
+        """The allowance for this kind was refused more; ``news``: no limit was known."""
+        with self._guard:
+            one = self.opened[kind]
+            if news:
+                self.on_step(Step(kind, str(one.most), str(one.limit), False, "", one.line(kind)))
             self.on_change()
 
     def leave(self, path: str, *, reusable: bool) -> None:
         """A file of ours could not be removed."""
-        if path in self.left or len(self.left) < MOST_LEFT:
-            self.left[path] = reusable
-        else:
-            self.left_more += 1
-        self.on_change()
+        with self._guard:
+            if path in self.left or len(self.left) < MOST_LEFT:
+                self.left[path] = reusable
+            else:
+                self.left_more += 1
+            self.on_change()
 
     def take_left(self, folder: str) -> str | None:
-        """A file in this folder that was left there and may be written to again; it counts as not left until it is left again."""
-        for path, reusable in self.left.items():
-            if reusable and path.rpartition("/")[0] == folder:
-                self.gone([path])
-                return path
-        return None
+        """A file in this folder that was left there and may be written to again; nobody else gets it until it is left again."""
+        with self._guard:
+            for path, reusable in self.left.items():
+                if reusable and path.rpartition("/")[0] == folder:
+                    self.left[path] = False
+                    return path
+            return None
 
     def gone(self, paths: Iterable[str]) -> None:
         """Of these nothing is left any more."""
-        if [path for path in list(paths) if self.left.pop(path, None) is not None]:
-            self.on_change()
+        with self._guard:
+            if [path for path in list(paths) if self.left.pop(path, None) is not None]:
+                self.on_change()
 
     # Kept over restarts
 
     def to_json(self) -> str:
         """All of it, as text that ``load`` takes."""
-        return json.dumps({
-            "means": {name: state._replace(why=state.why[:_LONGEST_WHY])._asdict() for name, state in self._states.items()},
-            "opened": {kind: each.to_dict() for kind, each in self.opened.items()},
-            "left": self.left,
-            "left_more": self.left_more,
-        })
+        with self._guard:
+            return json.dumps({
+                "means": {name: state._replace(why=state.why[:_LONGEST_WHY])._asdict() for name, state in self._states.items()},
+                "opened": {kind: each.to_dict() for kind, each in self.opened.items()},
+                "left": self.left,
+                "left_more": self.left_more,
+            })
 
     def load(self, text: str) -> None:
         """Go on from what was kept; what cannot be read is not known, and is learned anew."""
-        try:
-            kept = json.loads(text or "{}")
-            means, opened, left = kept.get("means", {}), kept.get("opened", {}), kept.get("left", {})
-            self._states = {name: state for name, raw in means.items() if (state := _state(name, raw)) is not None}
-            for kind, raw in opened.items():
-                if kind in self.opened:
-                    self.opened[kind].load(raw)
-            self.left = {str(path): bool(reusable) for path, reusable in left.items()}
-            self.left_more = int(kept.get("left_more", 0))
-        except (ValueError, TypeError, AttributeError):
-            self._states, self.left, self.left_more = {}, {}, 0
+        with self._guard:
+            try:
+                kept = json.loads(text or "{}")
+                means, opened, left = kept.get("means", {}), kept.get("opened", {}), kept.get("left", {})
+                self._states = {name: state for name, raw in means.items() if (state := _state(name, raw)) is not None}
+                for kind, raw in opened.items():
+                    if kind in self.opened:
+                        self.opened[kind].load(raw)
+                self.left = {str(path): bool(reusable) for path, reusable in left.items()}
+                self.left_more = int(kept.get("left_more", 0))
+            except (ValueError, TypeError, AttributeError):
+                self._states, self.left, self.left_more = {}, {}, 0
 
 
 def _state(name: str, raw: Mapping[str, Any]) -> State | None:

@@ -8,9 +8,13 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import pytest
+
+from pysubtask.common.errors import SpoolTooNew
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.common.status import read_status
+from pysubtask.subtask import database
 from pysubtask.subtask.look import look
 from pysubtask.subtask.plan import Known
 from pysubtask.subtask.spool import Spool
@@ -19,20 +23,20 @@ from pysubtask.transports.base import RemoteStat
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
 
-RECORDED = Path(__file__).parents[1] / "recorded" / "38b320c"
+RECORDED = Path(__file__).parents[1] / "recorded"
 WAS = "/srv/station/data"
 FTP = "ftp://pi@127.0.0.1:29952/in"
 
 
-def copy(folder: Path) -> Path:
+def copy(folder: Path, commit: str = "38b320c") -> Path:
     """The state folder of a task whose data folder is ``folder``/data; its paths are those of here."""
-    shutil.copytree(RECORDED / "data", folder / "data")
+    shutil.copytree(RECORDED / commit / "data", folder / "data")
     for path in (folder / "data").rglob("*.*"):
         # A checkout gives files the time of the checkout.
         secs = 1_790_000_100 if path.name.endswith("two.jpg") else 1_790_000_000
         os.utime(path, (secs, secs))
     state = folder / "data" / ".pysubtask" / "main" / "ftp"
-    shutil.copytree(RECORDED / "state", state)
+    shutil.copytree(RECORDED / commit / "state", state)
     db = sqlite3.connect(state / "spool.db")
     for table, column in (("source", "path"), ("stamp", "path"), ("remote", "path"), ("job", "path"), ("job", "snapshot")):
         for (value,) in db.execute(f"SELECT {column} FROM {table}").fetchall():
@@ -84,3 +88,31 @@ def test_a_task_goes_on_with_it_over_another_protocol(tmp_path: Path) -> None:
             one.arrived("weather.csv", secs=40)
         finally:
             one.close()
+
+
+def test_one_of_before_the_profile_of_the_server_is_taken_over_and_has_none(tmp_path: Path) -> None:
+    """Format 3 of the queue: what is in it stays, and what the server does is learned from here on."""
+    state = copy(tmp_path, "f192b9b")
+    here = "sftp://pi@127.0.0.1:42737/in"
+    spool = Spool(str(state / "spool.db"), here, 0.0)
+    assert not spool.moved and spool.profile() == ""
+    assert spool.known("weather.csv") is not None and spool.known("one.jpg") is not None
+    (version,) = spool.take(5, 0.0, 0.0)
+    assert version.name == "two.jpg" and os.path.exists(version.snapshot)
+    spool.keep_profile("what was learned")
+    spool.close()
+    spool = Spool(str(state / "spool.db"), here, 0.0)
+    assert spool.profile() == "what was learned"
+    spool.close()
+    found = look(str(state))
+    assert found is not None and [row.name for row in found.rows] == ["two.jpg"]
+    page = read_status(str(state))
+    assert page is not None and "server" not in page and page["state"] == "waiting"
+
+
+def test_an_earlier_version_refuses_what_this_one_has_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = copy(tmp_path, "f192b9b")
+    Spool(str(state / "spool.db"), FTP, 0.0).close()
+    monkeypatch.setattr(database, "FORMAT", 3)  # as f192b9b has it
+    with pytest.raises(SpoolTooNew, match=r"format 4, this one knows 3.*Install that version again"):
+        Spool(str(state / "spool.db"), FTP, 0.0)

@@ -226,7 +226,10 @@ def test_what_is_left_has_a_bound_and_is_used_again():
     assert "205 temporary files" in profile.lines()[-1]
     assert profile.take_left("other") is None
     assert profile.take_left("day") == "day/0" and profile.take_left("day") == "day/2"
-    assert "day/2" not in profile.left
+    assert not profile.left["day/2"], "on record, and nobody else gets it"
+    profile.gone(["day/0"])
+    profile.leave("day/2", reusable=True)
+    assert profile.take_left("day") == "day/2" and "day/0" not in profile.left
 
 
 class TestAllowance:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -13,6 +14,7 @@ from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..checksum import Checks, WrongHash
 from ..meter import Meter
 from ..pace import Pace
+from ..profile import Profile
 from ..swap_record import SwapRecord
 from ..workdir import make_workdir
 from .append import Appender
@@ -54,6 +56,7 @@ class FTPTransport(Transport):
         self._follow = settings.get("RemoteLinks", "follow") != "replace"
         self._in_place = bool(settings.get("StoreInPlace", False))
         self._most = max(1, min(int(settings.get("Connections", 4)), int(settings.get("Concurrency", 32))))
+        self.profile = self._profile = Profile(time.time, in_place=self._in_place)
         self._known = Known()
         self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
         self._meter = Meter()

@@ -13,8 +13,8 @@ The state table of one means, with rungs 0 (best) to n; ``r`` is the one known t
     k worked, k < r  r := k, one step up, told once
     k worked, k = r  counted; a refused trial doubles the distance to the next one, after a few of them
 
-A better rung is tried again with every third file at first, then more and more seldom (up to every 256th), and in any case once a
-day and when asked to (``try_again``). One that the server does not know at all (``unknown``) is tried once a day only.
+A better rung is tried again with every third file at first, then more and more seldom (up to every 256th; sooner so where the
+server says that it does not know such a thing at all, ``unknown``), and in any case once a day and when asked to (``try_again``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TRIAL_SECS = 24 * 3600.0
 SOON = 3
 """Every so-manieth use of a means is a trial of a better rung at first."""
 SELDOM = 256
-_PATIENT = 16  # trials refused one after the other before they become more seldom
+_PATIENT, _PATIENT_UNKNOWN = 16, 4  # trials refused one after the other before they become more seldom
 MOST_LEFT = 200
 """Files that could not be removed, kept by name."""
 _LONGEST_WHY = 300
@@ -41,7 +41,7 @@ _LONGEST_WHY = 300
 class State(NamedTuple):
     """What is known of one means. ``rung``: the one that works; ``since``: when that was learned, ``tried``: when a better one was
     tried last, both in seconds since the epoch; ``why``: the server's words. ``uses`` since the last trial, ``refused``: trials
-    in a row that came to nothing; ``unknown``: the server does not know the better one, so it is not asked with every few files.
+    in a row that came to nothing; ``unknown``: the server says that it does not know the better one.
     ``proven``: it has worked. ``struck``: refusals in a row of a rung that had worked."""
 
     rung: str
@@ -81,12 +81,12 @@ def due(state: State, means: Means, now: float) -> bool:
         return False
     if not 0 <= now - state.tried < TRIAL_SECS:  # a clock that was set back counts as a day, too
         return True
-    return not state.unknown and state.uses + 1 >= distance(state.refused)
+    return state.uses + 1 >= distance(state.refused, unknown=state.unknown)
 
 
-def distance(refused: int) -> int:
+def distance(refused: int, *, unknown: bool = False) -> int:
     """How many uses from one trial to the next, after so many of them came to nothing."""
-    return min(SELDOM, SOON << min(16, max(0, refused - _PATIENT)))
+    return min(SELDOM, SOON << min(16, max(0, refused - (_PATIENT_UNKNOWN if unknown else _PATIENT))))
 
 
 def after(state: State, means: Means, rung: str, refusals: Mapping[str, str], now: float, *, trial: bool, unknown: bool) -> State:
@@ -161,7 +161,8 @@ class Profile:
 
     ``opened``: by kind ('handles', 'connections', ...) how many of them may be open at once. ``left``: files of ours that the
     server did not let us remove; True where one may be written to again, as nothing that was asked about it is unanswered.
-    ``left_more``: how many beyond those that are kept by name.
+    ``left_more``: how many beyond those that are kept by name. ``pending``: temporary files under names that are on record here
+    alone, from before they are made until they are gone.
     """
 
     def __init__(self, wall: Callable[[], float], *, in_place: bool = False) -> None:
@@ -173,6 +174,7 @@ class Profile:
         self.opened: dict[str, Allowance] = {}
         self.left: dict[str, bool] = {}
         self.left_more = 0
+        self.pending: set[str] = set()
         self.on_step: Callable[[Step], None] = _unheard
         self.on_change: Callable[[], None] = lambda: None
 
@@ -289,9 +291,16 @@ class Profile:
                 self.on_step(Step(kind, str(one.most), str(one.limit), False, "", one.line(kind)))
             self.on_change()
 
+    def hold(self, path: str) -> None:
+        """A temporary file will be made under this name, of which nobody else knows."""
+        with self._guard:
+            self.pending.add(path)
+            self.on_change()
+
     def leave(self, path: str, *, reusable: bool) -> None:
         """A file of ours could not be removed."""
         with self._guard:
+            self.pending.discard(path)
             if path in self.left or len(self.left) < MOST_LEFT:
                 self.left[path] = reusable
             else:
@@ -310,7 +319,10 @@ class Profile:
     def gone(self, paths: Iterable[str]) -> None:
         """Of these nothing is left any more."""
         with self._guard:
-            if [path for path in list(paths) if self.left.pop(path, None) is not None]:
+            gone = set(paths)
+            if gone & (self.left.keys() | self.pending):
+                self.left = {path: reusable for path, reusable in self.left.items() if path not in gone}
+                self.pending -= gone
                 self.on_change()
 
     # Kept over restarts
@@ -323,6 +335,7 @@ class Profile:
                 "opened": {kind: each.to_dict() for kind, each in self.opened.items()},
                 "left": self.left,
                 "left_more": self.left_more,
+                "pending": sorted(self.pending),
             })
 
     def load(self, text: str) -> None:
@@ -337,8 +350,9 @@ class Profile:
                         self.opened[kind].load(raw)
                 self.left = {str(path): bool(reusable) for path, reusable in left.items()}
                 self.left_more = int(kept.get("left_more", 0))
+                self.pending = set(map(str, kept.get("pending", [])))
             except (ValueError, TypeError, AttributeError):
-                self._states, self.left, self.left_more = {}, {}, 0
+                self._states, self.left, self.left_more, self.pending = {}, {}, 0, set()
 
 
 def _state(name: str, raw: Mapping[str, Any]) -> State | None:

@@ -123,13 +123,15 @@ def test_the_distance_of_trials_grows_late_and_has_an_end():
     assert found == sorted(found) and found[-1] == SELDOM
 
 
-def test_what_the_server_does_not_know_is_asked_for_once_a_day():
+def test_what_the_server_does_not_know_is_asked_for_seldom_soon_and_once_a_day_and_when_asked_to():
     profile, _, clock = a_profile()
     unknown = {"posix_rename"}
     takes = {"rename", "aside"}
     one_file(profile, means.PUBLISH, takes, unknown)
     asked = [one_file(profile, means.PUBLISH, takes, unknown).asked for _ in range(300)]
-    assert all(each == ["rename"] for each in asked)
+    assert all(each[-1] == "rename" for each in asked)
+    trials = [number for number, each in enumerate(asked) if len(each) > 1]
+    assert trials[:3] == [2, 5, 8] and len(trials) <= 12
     clock.now += TRIAL_SECS
     assert one_file(profile, means.PUBLISH, takes, unknown).asked == ["posix_rename", "rename"]
     assert one_file(profile, means.PUBLISH, takes, unknown).asked == ["rename"]

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ...common.errors import AttemptFailed, NotAsLeft, SourceChanged, SourceError, TransportError, TransportLost
+from ...common.errors import AttemptFailed, MeansRefused, NotAsLeft, SourceChanged, SourceError, TransportError, TransportLost
 from ..base import Job, Progress
 from ..means import SYNC, TEMP, TIME
 from ..profile import Profile, Walk
@@ -48,8 +48,8 @@ class Attempt:
     ``sent``: bytes of the file handed to the connection. The source is open until ``close``. ``temp`` is where the bytes go, which
     is ``target`` itself where ``in_place``; ``borrowed``: it is a file that an earlier upload could not remove. ``place``: what
     stands under the name. ``renamed``: the server was asked to rename the temporary file. ``looked``: what earlier attempts left
-    was asked to be removed. ``folder``: one of its own for temporary files, in use. What is learned when the file has arrived is
-    called from ``learns``.
+    was asked to be removed. ``folder``: one of its own for temporary files, in use; ``walk``: which kinds of them were refused to
+    this file. What is learned when the file has arrived is called from ``learns``.
 
     Constructing it raises FileRefused for a name that leaves the folder, and what ``open_source`` raises.
     """
@@ -63,6 +63,7 @@ class Attempt:
         self.place = Place(self.target)
         self.in_place = self.borrowed = self.renamed = self.looked = False
         self.folder: bytes | None = None
+        self.walk: Walk | None = None
         # One that is gone on with is not cleared away. An append has no use for it.
         names = {name: None for name in job.stale if name != job.temp} | ({job.temp: None} if job.append and job.resume else {})
         self.stale = [form for name in names for form in self.forms(path_of(folder, name))]
@@ -86,7 +87,7 @@ class Attempt:
 
     def forms(self, recorded: bytes) -> list[bytes]:
         """Where the file of this recorded name may be, as far as this server is known."""
-        return temp_names.every(recorded) if TEMP.name in self.server.profile.stepped else [recorded]
+        return temp_names.every(recorded, self.target) if TEMP.name in self.server.profile.stepped else [recorded]
 
     def close(self) -> None:
         """Close the source."""
@@ -166,6 +167,14 @@ class Attempt:
             if free is not None and free < self.job.size:
                 more = f"its disk is full: {free:,} bytes are free"
         return refusal(step, self.job.name, answer, more)
+
+    def vanished(self, why: str) -> TransportError:
+        """The temporary file is gone. Where another kind of them is left that is the next thing to try."""
+        name, temp = self.job.name, packets.text(self.temp)
+        words = f"{name}: its temporary file went away before it could be renamed: {why}"
+        if self.walk is None or self.walk.refused(why) is None:
+            return AttemptFailed(words, TEMP.remedy, file=temp)
+        return MeansRefused(TEMP.name, words, file=temp)
 
     def stop(self) -> None:
         """Nothing more is sent of what is not confirmed yet."""

@@ -31,7 +31,7 @@ class Beginning:
         """Make the temporary file. False where this server takes none, and the settings allow to do without. FileRefused where
         the last way was refused."""
         server, name = self._server, attempt.job.name
-        walk = server.profile.walk(TEMP)
+        walk = attempt.walk = attempt.walk or server.profile.walk(TEMP)
         first: tuple[bytes, Reply, str] | None = None
         if attempt.job.resume and attempt.handle is None and attempt.opening is None:
             for form in attempt.forms(attempt.recorded):
@@ -62,11 +62,11 @@ class Beginning:
             if attempt.place.path != attempt.target:
                 folder = parent_of(attempt.place.path)
                 recorded = (folder.rstrip(b"/") + b"/" if folder else b"") + attempt.recorded.rpartition(b"/")[2]
-            attempt.temp, attempt.borrowed = formed(recorded, rung), False
+            attempt.temp, attempt.borrowed = formed(recorded, rung, attempt.target), False
             self._borrow(attempt)
-            if attempt.place.path != attempt.target:
+            if (attempt.place.path != attempt.target or rung == "ending") and not attempt.borrowed:
                 # Nobody would look for it there after a crash.
-                self._server.profile.leave(os.fsdecode(attempt.temp), reusable=False)
+                self._server.profile.hold(os.fsdecode(attempt.temp))
             answer, more, moved = await self._open(attempt)
             if not moved:
                 return answer, more

@@ -11,7 +11,7 @@ from ..means import DELETE
 from ..profile import Profile, Walk
 from . import packets
 from .client import Client
-from .packets import Reply, Status, string
+from .packets import Attrs, Reply, Status, string
 
 _ASIDE = b".left"
 
@@ -45,6 +45,8 @@ class Leftovers:
         if isinstance(found, Status) and found.code == packets.NO_SUCH_FILE:
             self._profile.gone([os.fsdecode(path)])
             return True
+        if not isinstance(found, Attrs):
+            return False  # it may never have been there
         unknown = isinstance(answer, Status) and answer.code == packets.OP_UNSUPPORTED
         walk.came_to("refused", str(answer), unknown=unknown)
         self._profile.leave(os.fsdecode(path), reusable=reusable)
@@ -64,7 +66,7 @@ class Leftovers:
 
     async def sweep(self) -> None:
         """Try again to remove what is on record; at the first that is refused the rest stays."""
-        for name in list(self._profile.left):
+        for name in (*self._profile.pending, *self._profile.left):
             path, walk = os.fsencode(name), self._profile.walk(DELETE)
             if not await self.gone(path, await self.ask(path), reusable=self._profile.left.get(name, False), walk=walk):
                 return

@@ -68,7 +68,7 @@ class Patch:
         handles = attempt.server.handles
         await handles.enter(2)
         self._entered = 2
-        attempt.temp = formed(attempt.recorded, attempt.server.profile.rung(TEMP))
+        attempt.temp = formed(attempt.recorded, attempt.server.profile.rung(TEMP), attempt.target)
         if job.resume:
             client.request(packets.REMOVE, string(attempt.temp))
         attempt.opening = client.request(packets.OPEN, packets.open_new(attempt.temp))

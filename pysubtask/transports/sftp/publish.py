@@ -118,8 +118,9 @@ class Publisher:
         """Remove temporary files by their recorded paths, whatever form they got; the names of those that were there and are
         gone."""
         leftovers = self.server.leftovers
-        forms = temp_names.every if TEMP.name in self._profile.stepped else lambda path: [path]
-        asked = [(name, form, leftovers.ask(form)) for name, path in paths.items() for form in forms(path)]
+        stepped = TEMP.name in self._profile.stepped
+        asked = [(name, form, leftovers.ask(form)) for name, path in paths.items()
+                 for form in (temp_names.every(path, path) if stepped else [path])]
         found = [(name, form, await request) for name, form, request in asked]
         for _, form, answer in found:
             if not is_status(answer, packets.OK, packets.NO_SUCH_FILE):
@@ -127,18 +128,26 @@ class Publisher:
         return {name for name, _, answer in found if is_status(answer, packets.OK)}
 
     async def _upload(self, attempt: Attempt, half: Half | None, notes: Notes) -> Sent:
-        """All of the file. Where the name is a link that leads to what cannot be written, a file replaces it."""
-        try:
-            return await self._whole(attempt, half, notes)
-        except FileRefused as exc:
-            if attempt.place.link is None or attempt.place.link.done != "followed":
-                raise
-            await self._tidy(attempt)
-            attempt.place = not_followed(attempt.target, attempt.place.link, exc.said or str(exc))
+        """All of the file. Where the name is a link that leads to what cannot be written, a file replaces it; where its temporary
+        file is taken away, the next kind of them is used."""
+        first = True
+        while True:
+            try:
+                return await self._whole(attempt, half if first else None, notes, copies=first)
+            except FileRefused as exc:
+                if attempt.place.link is None or attempt.place.link.done != "followed":
+                    raise
+                await self._tidy(attempt)
+                attempt.place = not_followed(attempt.target, attempt.place.link, exc.said or str(exc))
+                attempt.walk = None
+            except MeansRefused as exc:
+                if exc.means != TEMP.name:
+                    raise
+                await self._tidy(attempt)
+            first = False
             attempt.learns.clear()
-            return await self._whole(attempt, None, notes)
 
-    async def _whole(self, attempt: Attempt, half: Half | None, notes: Notes) -> Sent:
+    async def _whole(self, attempt: Attempt, half: Half | None, notes: Notes, *, copies: bool) -> Sent:
         job, profile = attempt.job, self._profile
         writes = None if half is None else profile.walk(WRITES)
         went_on = half is not None and writes is not None and writes.rung == "any" and await self._go_on(attempt, half)
@@ -159,7 +168,7 @@ class Publisher:
                 await self._tidy(attempt)
                 went_on = False
                 writes.refused(exc.said)
-        elif job.copies:
+        elif job.copies and copies:
             shown = await self._patch(attempt)
         if shown is None:
             if await self._is_in_place(attempt) or not await self._beginning.open(attempt):
@@ -188,7 +197,7 @@ class Publisher:
         if not profile.is_due(PUBLISH):
             return True
         walk = profile.walk(PUBLISH)
-        proof = await rename_works(self._client, self.server.leftovers, formed(attempt.recorded, profile.rung(TEMP)))
+        proof = await rename_works(self._client, self.server.leftovers, self._own_file(attempt))
         walk.came_to("rename" if proof.works else "in_place", proof.why, unknown=proof.unknown)
         return not proof.works
 
@@ -207,6 +216,10 @@ class Publisher:
         verified = await self._hashes.check(job, attempt.fd, attempt.temp)
         self.keeps_mtime = self.keeps_mtime and shown.timed
         return Sent(shown.remote, attempt.sent, verified if verified == "hash" else shown.verified, attempt.place.link)
+
+    def _own_file(self, attempt: Attempt) -> bytes:
+        """Where the temporary file of this attempt is, of the kind that this server is known to take."""
+        return formed(attempt.recorded, self._profile.rung(TEMP), attempt.target)
 
     async def _check_sent(self, attempt: Attempt) -> None:
         if attempt.hash.whole:
@@ -254,7 +267,7 @@ class Publisher:
             return
         await self.server.handles.enter()
         try:
-            proof = await append_works(self._client, self.server.leftovers, formed(attempt.recorded, profile.rung(TEMP)))
+            proof = await append_works(self._client, self.server.leftovers, self._own_file(attempt))
         finally:
             self.server.handles.leave()
         if proof.works:
@@ -267,7 +280,7 @@ class Publisher:
         if verified != "size":
             return verified
         try:
-            await self._hashes.be_seen(attempt.job, self.server.leftovers, formed(attempt.recorded, self._profile.rung(TEMP)))
+            await self._hashes.be_seen(attempt.job, self.server.leftovers, self._own_file(attempt))
             return await self._hashes.check(attempt.job, attempt.fd, attempt.target)
         except WrongHash as exc:
             # The name shows it already: the whole file has to replace it at once.
@@ -307,7 +320,7 @@ class Publisher:
     async def _go_on(self, attempt: Attempt, half: Half) -> bool:
         """Whether the temporary file of an upload that was cut is open again and has what was noted."""
         client, handles = self._client, self.server.handles
-        attempt.temp = formed(attempt.recorded, self._profile.rung(TEMP))
+        attempt.temp = self._own_file(attempt)
         body = packets.open_old(attempt.temp, read=True, write=True)
         await handles.enter()
         opening = client.request(packets.OPEN, body)
@@ -351,8 +364,7 @@ class Publisher:
                 walk.worked()
                 if closing is not None:
                     await closing
-                if attempt.borrowed:
-                    self._profile.gone([os.fsdecode(attempt.temp)])
+                self._profile.gone([os.fsdecode(attempt.temp)])
                 await self._beginning.tidy(attempt)
                 return True
             if is_status(answer, packets.NO_SUCH_FILE):
@@ -379,6 +391,8 @@ class Publisher:
         found = await self._client.request(packets.LSTAT, string(attempt.temp))
         if is_status(found, packets.NO_SUCH_FILE):
             attempt.opening = None
-            why = "an earlier request to rename it may have been late" if went_on else (
-                "something on the server takes temporary files away, too. " + TEMP.remedy)
-            raise AttemptFailed(f"{attempt.job.name}: its temporary file went away: {why}", file=packets.text(attempt.temp))
+            if went_on:
+                why = "an earlier request to rename it may have been late"
+                raise AttemptFailed(f"{attempt.job.name}: its temporary file went away: {why}", file=packets.text(attempt.temp))
+            self._profile.gone([os.fsdecode(attempt.temp)])
+            raise attempt.vanished("something on the server takes such files away, too")

@@ -67,8 +67,8 @@ async def send(attempt: Attempt, start: int) -> Shown:
         if size_of(found) is not None:
             raise refusal_of_size(attempt, found)
         if is_status(found, packets.NO_SUCH_FILE) and profile.state(SIZE).proven and profile.rung(SIZE) != "never":
-            raise AttemptFailed(f"{attempt.job.name}: its temporary file went away before it could be renamed",
-                                file=packets.text(attempt.temp), said=str(found))
+            attempt.opening = None
+            raise attempt.vanished("something on the server takes it away when it is closed")
         walk.refused(_told(found), unknown=is_unknown(found))
     # Nothing it ever says of a size: that it took every byte, and closed the file without an error, has to do.
     attempt.learns.append(walk.worked)

@@ -251,7 +251,8 @@ class SFTPTransport(Transport):
         leftovers = Leftovers(client, self.profile)
         self._swaps = Swaps(client, SwapRecord(self._workdir, identity_of(self._settings)), leftovers)
         await self._swaps.mend_all()
-        await leftovers.sweep()
+        if self.profile.left or self.profile.pending:
+            await leftovers.sweep()
         self._shell = self._new_shell(login) if self._checks.shell and isinstance(stream, SSHStream) else None
         self._publisher = Publisher(client, self._folder, self._swaps, Hashes(client, self._checks, self._shell), self.profile,
                                     follow=self._follow)

@@ -86,7 +86,10 @@ async def a_day(files: Files) -> None:
         await files.put("grow.csv", grown, append=True)
 
 
-def served(tmp_path: Path, switch: Switch | None, tls: str | None, **settings: Any) -> tuple[Files, dict[str, bytes], QuirkFTPServer]:
+Served = tuple[Files, dict[str, bytes], QuirkFTPServer]
+
+
+def served(tmp_path: Path, switch: Switch | None, tls: str | None, **settings: Any) -> Served:
     with quirk_ftp_server(tmp_path / "remote", tls=tls) as server:
         if switch is not None:
             switch.turn_on(server.quirks)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from ...common.errors import AttemptFailed
 
+_MOST_FOLDERS = 1000
+
 
 class DataLost(AttemptFailed):
     """A data connection broke or could not be opened, and the control connection still answers: one transfer is lost."""
@@ -40,7 +42,19 @@ class Known:
     keeps_mtime: bool = False
     replaces: bool = True
     renames: bool = False
+    folders: set[str] = field(default_factory=set)
     refused_setters: set[str] = field(default_factory=set)
+
+    def made(self, folder: str, there: bool) -> None:
+        """A folder was made, or something was stored in it."""
+        if there and folder not in self.folders:
+            if len(self.folders) >= _MOST_FOLDERS:
+                self.folders.clear()
+            self.folders.add(folder)
+
+    def has_folder(self, folder: str) -> bool:
+        """Whether a folder is known to be there."""
+        return folder in ("", "/", ".") or folder in self.folders
 
     def learn(self, found: dict[str, str]) -> None:
         """What a new connection's FEAT lists; an empty one tells nothing."""

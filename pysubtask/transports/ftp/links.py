@@ -94,11 +94,8 @@ class Links:
         self._lock = threading.Lock()
         self._refused: dict[str, str] = {}
 
-    def find(self, session: Session, path: str, there: bool) -> str | None:
-        """Where the link of this name points, '' where the server does not tell; None for no link, and where it cannot be told.
-        ``there``: we have left something under the name."""
-        if not there and not session.tells_size(path):
-            return None
+    def find(self, session: Session, path: str) -> str | None:
+        """Where the link of this name points, '' where the server does not tell; None for no link, and where it cannot be told."""
         row = None if _PATTERN & set(path) else session.row(path)
         if row is not None:
             return row.link
@@ -108,9 +105,10 @@ class Links:
             return None  # no reason against the upload itself
         return next((row.link for row in rows if row.name == path.rpartition("/")[2]), None)
 
-    def place(self, session: Session, path: str, there: bool) -> tuple[str, Link | None]:
-        """The path of the file that is to be replaced for this name, and what is to be told of a link."""
-        target = self.find(session, path, there)
+    def place(self, session: Session, path: str) -> tuple[str, Link | None]:
+        """The path of the file that is to be replaced for this name, under which something stands, and what is to be told of a
+        link."""
+        target = self.find(session, path)
         if target is None:
             return path, None
         if not self.follow:
@@ -129,7 +127,7 @@ class Links:
                 return "", "where it points is no path that can be asked for"
             folder = parent_of(path)
             path = target if target.startswith("/") else f"{folder.rstrip('/')}/{target}" if folder else target
-            following = self.find(session, path, True)
+            following = self.find(session, path)
             if following is None:
                 return (path, "") if _is_there(session, path) else ("", "it points to no file that this login can reach")
             target = following

@@ -386,6 +386,13 @@ class Session:
     def delete(self, path: str) -> Reply:
         return self.ask(f"DELE {path}")
 
+    def is_gone(self, path: str) -> bool:
+        """Whether no file stands there; False where the server cannot tell."""
+        try:
+            return self.size(path) is None
+        except CannotTell:
+            return False
+
     def is_there(self, path: str) -> bool:
         """Whether a file stands there; False where the server cannot tell."""
         try:

@@ -105,8 +105,8 @@ class Pool:
         return self._allowance.limit
 
     def crowded(self) -> bool:
-        """A leased session was refused something, as it may be for a limit of the server; whether others were at work, so that there
-        will be fewer from now on."""
+        """A leased session was refused something, as it may be for a limit of the server; whether others were at work, so that
+        there will be fewer from now on."""
         if self._leased < 2:
             return False
         self._allowance.refused(self._leased - 1)
@@ -126,6 +126,11 @@ class Pool:
         try:
             return await self._attend(session, work, self._login.stall_secs)
         except (FileRefused, AttemptFailed, NotAsLeft, SourceError):
+            if session.wire.spoilt:
+                self._sessions.discard(session)
+                session.wire.cut()
+                if not self._sessions and not self._opening:
+                    self._end(TransportLost("the server's answers belong to no command"))
             raise
         except BaseException as exc:
             # Nobody knows what it waits for now.

@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from ...common.errors import AttemptFailed, FileRefused, SourceError, TransportError
+from ...common.errors import AttemptFailed, FileRefused, SourceError, TransportError, TransportLost
 from ..base import Job, Link, RemoteStat
 from ..checksum import Checks, WrongHash
 from ..profile import Profile
@@ -288,6 +288,12 @@ class Publisher:
                 rung = walk.refused(exc.said)
                 if rung == "subfolder" and not session.known.has_folder(parent_of(attempt.recorded)):
                     rung = walk.refused(exc.said)
+            except TransportLost as exc:
+                if first is None:
+                    raise
+                # It said more than one thing to the name before.
+                session.wire.spoilt = True
+                raise first from exc
             else:
                 walk.worked()
                 return

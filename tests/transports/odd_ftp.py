@@ -140,6 +140,11 @@ class Talk:
         stamp = time.strftime("%b %d %H:%M", time.gmtime(found.st_mtime)).encode()
         return kind + b"rw-r--r--    1 pi pi %8d %s " % (found.st_size, stamp) + name + more
 
+    def do_STAT(self, arg: bytes) -> str | None:
+        path = self.path(arg)
+        rows = [self.row(arg, path)] if os.path.lexists(path) else []
+        return "213-Status:\r\n" + "".join(f" {os.fsdecode(row)}\r\n" for row in rows) + "213 End"
+
     # --- files
 
     def do_SIZE(self, arg: bytes) -> str | None:

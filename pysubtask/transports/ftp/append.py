@@ -39,7 +39,11 @@ class Appender:
         job, restarts = attempt.job, self._restarts
         if attempt.in_place or job.append is None or job.replaces is None or not restarts.possible(session.known):
             raise NotAsLeft(f"{job.name}: nothing is appended on this server")
+        links = self._publisher.links
+        if not links.follow and links.find(session, attempt.target) is not None:
+            raise NotAsLeft(f"{job.name}: the name is a link, which is to be replaced")
         with opened(job) as source:
+            self._publisher.temps.take(attempt)
             self._publisher.clear(session, attempt)
             restarts.try_out(session, job.name, attempt.temp)
             at = self._end(session, attempt, source)

@@ -6,20 +6,25 @@ Nothing is renamed before the server has confirmed the transfer and shows every 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
-from ...common.errors import AttemptFailed, FileRefused, SourceError, TransportError
-from ..base import Job, RemoteStat
+from ...common.errors import AttemptFailed, FileRefused, SourceError, TransportError, TransportLost
+from ..base import Job, Link, RemoteStat
 from ..checksum import Checks, WrongHash
+from ..profile import Profile
+from ..temp_names import own_folder
 from .arrival import Changed, settled_size
 from .checksum import check
 from .data import BEGUN, Source, Tally, opened
 from .known import CannotTell, DataLost
+from .links import Links
 from .options import parent_of, path_of
-from .replies import CannotRestart, Reply, cannot_hold, refusal
+from .replies import CannotRestart, Reply, cannot_hold, names_limit, no_room, refusal
 from .restart import Restarts, foothold
 from .session import Session
 from .swap import Swaps
+from .temps import Temps
 
 _RENAMED = "renaming it into place"
 _NO_RENAME = ("if this account may not rename on this server at all, ftp.StoreInPlace = True stores under the final name at once; "
@@ -33,7 +38,9 @@ _COARSE_SECS = 2  # of a FAT file system's clock
 
 class Attempt:
     """One upload: its job, its paths, how far it is, where it began (``start``), where its transfers end
-    (``ends``, of an append), and how its size was confirmed (``verified``)."""
+    (``ends``, of an append), how its size was confirmed (``verified``), and what is told of a ``link``; ``named``: the
+    path of the name where that is a link which is followed, else empty. ``recorded``: the temporary name that the queue knows,
+    or that in the other folder; ``stands``: whether something is, or may be, under the name."""
 
     def __init__(self, job: Job, folder: str, in_place: bool, tally: Tally) -> None:
         self.job = job
@@ -41,10 +48,15 @@ class Attempt:
         self.start = 0
         self.ends: list[int] = []
         self.target = path_of(folder, job.name)
-        self.temp = path_of(folder, job.temp)
+        self.recorded = self.temp = path_of(folder, job.temp)
         self.stale = [path_of(folder, name) for name in job.stale if name != job.temp]
+        self.stale_names = [name for name in job.stale if name != job.temp]
         self.in_place = in_place
         self.verified = "size"
+        self.link: Link | None = None
+        self.named = ""
+        self.stands = True
+        self.crowded = False
 
     @property
     def path(self) -> str:
@@ -55,8 +67,11 @@ class Attempt:
 class Publisher:
     """Uploads into one folder, over whichever session is given."""
 
-    def __init__(self, swaps: Swaps, restarts: Restarts, checks: Checks) -> None:
+    def __init__(self, swaps: Swaps, restarts: Restarts, checks: Checks, links: Links, profile: Profile) -> None:
         self.checks = checks
+        self.links = links
+        self.profile = profile
+        self.temps = Temps(profile, links.elsewhere)
         self._swaps = swaps
         self._restarts = restarts
         self._cuts: dict[str, tuple[int, int]] = {}
@@ -67,6 +82,8 @@ class Publisher:
         self._changed.check(attempt.job.name)
         with self._discarding(session, attempt), opened(attempt.job) as source:
             session.learn_telnet(attempt.target, attempt.temp)
+            self._place(session, attempt)
+            self.temps.take(attempt)
             self.clear(session, attempt)
             try:
                 if not self._go_on(session, attempt, source):
@@ -100,29 +117,60 @@ class Publisher:
             attempt.tally.anew()
             raise
 
+    def _place(self, session: Session, attempt: Attempt) -> None:
+        """Where the name is a link: what it points to is replaced, or the link."""
+        if attempt.in_place:
+            return
+        there = attempt.job.replaces is not None or session.tells_size(attempt.target)
+        attempt.stands = there
+        target, attempt.link = self.links.place(session, attempt.target) if there else (attempt.target, None)
+        if attempt.link is None or attempt.link.done == "replaced":
+            return
+        folder, name = parent_of(target), attempt.temp.rpartition("/")[2]
+        temp = f"{folder.rstrip('/')}/{name}" if folder else name
+        if self.links.elsewhere.add(attempt.job.temp, temp):
+            attempt.named, attempt.target, attempt.recorded = attempt.target, target, temp
+        else:
+            attempt.link = attempt.link._replace(done="replaced", why="the work folder here cannot be written")
+
     @contextlib.contextmanager
     def _discarding(self, session: Session, attempt: Attempt) -> Iterator[None]:
         try:
             yield
-        except (FileRefused, SourceError):
+        except SourceError:
             self.discard(session, attempt)
             raise
+        except FileRefused as exc:
+            self.discard(session, attempt)
+            raise self._unfollowed(attempt, exc) from exc
+
+    def _unfollowed(self, attempt: Attempt, exc: FileRefused) -> TransportError:
+        """What a refusal means: of a followed link that it is replaced with the next attempt."""
+        if not attempt.named or no_room(exc.said):
+            return exc
+        self.links.refused(attempt.named, exc)
+        words = f"{exc} (the name is a link there, which is replaced now)"
+        return AttemptFailed(words, step=exc.step, file=exc.file, said=exc.said)
 
     def discard(self, session: Session, attempt: Attempt) -> None:
         """Remove the temporary file, if there is one. What stands under the final name stays."""
-        if not attempt.in_place:
-            session.delete(attempt.temp)
+        if not attempt.in_place and self.temps.remove(session, attempt.temp):
+            self.temps.tidy(session, attempt)
+            self.temps.elsewhere.gone([attempt.job.temp])
 
     def publish(self, session: Session, attempt: Attempt) -> RemoteStat:
         """The rename, and what the server then shows."""
         if not attempt.in_place:
-            said = self._swaps.replace(session, attempt.temp, attempt.target)
+            said = self._swaps.replace(session, attempt.temp, attempt.target, attempt.stands)
             if not said.ok:
                 failed = refusal("rename", attempt.job.name, said, "" if session.known.renames else _NO_RENAME)
                 if isinstance(failed, FileRefused):
                     self.discard(session, attempt)
+                    failed = self._unfollowed(attempt, failed)
                 raise failed
             session.known.renames = True
+            self.temps.tidy(session, attempt)
+            self.temps.elsewhere.gone([attempt.job.temp])
         return self.shown(session, attempt, "renamed into place")
 
     def shown(self, session: Session, attempt: Attempt, done: str) -> RemoteStat:
@@ -159,11 +207,12 @@ class Publisher:
 
     def clear(self, session: Session, attempt: Attempt) -> None:
         """Earlier attempts at this name are gone before anything is renamed to it."""
-        for old in attempt.stale:
+        elsewhere = [path for name in attempt.stale_names if (path := self.links.elsewhere.of(name)) is not None]
+        for old in (*attempt.stale, *elsewhere):
             self._swaps.mend(session, old, attempt.target)
-            said = session.delete(old)
-            if not said.ok and session.is_there(old):
-                raise refusal("clear", attempt.job.name, said)
+            if old != attempt.temp and not self.temps.remove(session, old, reusable=False):
+                self.temps.disarm(session, old)
+        self.links.elsewhere.gone(attempt.stale_names)
 
     def _go_on(self, session: Session, attempt: Attempt, source: Source) -> bool:
         """Go on with what an earlier attempt at the same bytes has up; whether the temp file is whole now."""
@@ -220,18 +269,53 @@ class Publisher:
             raise AttemptFailed(f"{exc} (the file of the attempt that was cut cannot be used)", step=exc.step, file=exc.file,
                                 said=exc.said) from exc
 
+    def _store(self, session: Session, attempt: Attempt, source: Source) -> None:
+        """STOR under a temporary name, of another kind where the server takes no such name."""
+        if attempt.in_place:
+            self._store_as(session, attempt, source)
+            return
+        walk, before, first = self.temps.walk(), attempt.tally.sent, None
+        rung: str | None = walk.rung
+        while rung is not None:
+            self.temps.take(attempt, rung)
+            try:
+                self._store_as(session, attempt, source, make=first is None)
+            except FileRefused as exc:
+                # A file that was begun before, no room, a limit, a folder that is not there: it is not the name.
+                if attempt.tally.sent != before or attempt.job.resume or no_room(exc.said) or names_limit(exc.said):
+                    raise
+                first = first or exc
+                rung = walk.refused(exc.said)
+                if rung == "subfolder" and not session.known.has_folder(parent_of(attempt.recorded)):
+                    rung = walk.refused(exc.said)
+            except TransportLost as exc:
+                if first is None:
+                    raise
+                # It said more than one thing to the name before.
+                session.wire.spoilt = True
+                raise first from exc
+            else:
+                walk.worked()
+                return
+        assert first is not None
+        raise first
+
     @staticmethod
-    def _store(session: Session, attempt: Attempt, source: Source) -> None:
+    def _store_as(session: Session, attempt: Attempt, source: Source, make: bool = True) -> None:
+        """``make``: the folder may be missing and is to be made."""
         job, tally = attempt.job, attempt.tally
         said = session.store(attempt.path, source, job.size, tally)
-        more = ""
-        if said.code in _PERHAPS_NO_FOLDER and (folder := parent_of(attempt.path)):
-            made = session.make_folders(folder)
+        more, folder = "", parent_of(attempt.path)
+        own = own_folder(os.fsencode(attempt.path)) is not None
+        if said.code in _PERHAPS_NO_FOLDER and folder and (make or own):
+            made = session.ask(f"MKD {folder}") if own else session.make_folders(folder)
             if made is not None:
                 more = "" if made.ok else f"making its folder: server said: {made}"
+                session.known.made(folder, made.ok)
                 said = session.store(attempt.path, source, job.size, tally)
         if not said.ok:
             raise bad_store(job.name, said, more)
+        session.known.made(folder, True)
 
     @staticmethod
     def _check_size(session: Session, attempt: Attempt) -> None:
@@ -282,17 +366,20 @@ def cut_short(job: Job, shown: int) -> DataLost:
                     step="looking at its size", file=job.name)
 
 
-def remove(session: Session, paths: dict[str, str], swaps: Swaps) -> set[str]:
+def remove(session: Session, paths: dict[str, str], swaps: Swaps, temps: Temps) -> set[str]:
     """DELE files: the names of those that were there. Raises where one stays and none went."""
     gone: set[str] = set()
     failed: TransportError | None = None
     for name, path in paths.items():
+        # One beside what a link points to, or of another kind of name, was put nowhere else.
+        path = temps.elsewhere.of(name) or path
         swaps.mend_recorded(session, path)
         said = session.delete(path)
         if said.ok:
             gone.add(name)
         elif session.is_there(path):
             failed = refusal("clear", name, said)
+    temps.elsewhere.gone(gone)
     if failed is not None and not gone:
         raise failed
     return gone

@@ -25,6 +25,8 @@ _FULL = re.compile(r"no space|not enough (?:disk )?space|insufficient (?:disk |s
                    r"file too large|file size limit", re.IGNORECASE)
 _CROWDED = re.compile(r"too many (?:users|connections|clients|sessions|logins)|(?:maximum|max\.?) (?:number|connections|"
                       r"logins|users|clients|sessions)|(?:connection|session|user) limit|already logged in", re.IGNORECASE)
+_LIMIT = re.compile(r"too many|\blimit|maximum|\bmax\b|EMFILE|resources? (?:temporarily )?unavailable|out of resources|\bbusy\b",
+                    re.IGNORECASE)
 _BLAMES_LOGIN = re.compile(r"fail|incorrect|invalid|attempt|wrong|denied", re.IGNORECASE)
 _UNKNOWN = (500, 502, 504)
 _LOST = (421, 530)
@@ -203,6 +205,16 @@ def refusal(step: str, name: str, said: Reply, more: str = "") -> TransportError
     elif said.code in _WANTS_TLS or (said.code < 500 and said.code not in (450, 451, 452)):
         kind = AttemptFailed
     return kind(words, step=_STEPS[step], file=name, said=text(" ".join(said.lines)))
+
+
+def names_limit(words: str) -> bool:
+    """Whether a server's words say, or smell of, a limit for how much may be done at once."""
+    return _LIMIT.search(words) is not None and _FULL.search(words) is None
+
+
+def no_room(words: str) -> bool:
+    """Whether a server's words say that there is no room."""
+    return _FULL.search(words) is not None
 
 
 def cannot_hold(said: Reply) -> bool:

@@ -13,7 +13,7 @@ import json
 import os
 import tempfile
 
-from ...common.errors import AttemptFailed, NotAsLeft, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
 from .data import LEAST, Source, Tally
 from .known import CannotTell, DataLost, Known
 from .replies import CannotRestart, Reply, cannot_hold, has, refusal
@@ -92,6 +92,8 @@ class Restarts:
                         wrong = f"{there} bytes after a transfer to {start} of {wanted}"
                     if wrong:
                         break
+        except FileRefused as exc:
+            raise NotAsLeft(f"{name}: nothing can be tried out: {exc}") from exc
         except (CannotRestart, CannotTell) as exc:
             wrong = str(exc) or "it tells no size"
         finally:

@@ -31,6 +31,7 @@ from .replies import (
     features,
     greeting_error,
     has,
+    listed,
     listed_size,
     login_error,
     machine_rows,
@@ -198,11 +199,30 @@ class Session:
         if not by_machine and any(sign in folder for sign in "*?[{"):
             return None  # LIST takes such a name for a pattern
         command = f"{'MLSD' if by_machine else 'LIST'} {folder}".rstrip() if folder.strip() else ("MLSD" if by_machine else "LIST")
-        heard = self.listing(command, _LONGEST_FOLDER)
-        if not heard or len(heard) > _LONGEST_FOLDER:
+        with self.edge():
+            sock, _ = self._transfer(command)
+            if sock is None:
+                return None
+            try:
+                heard = receive(self.wire, sock, _LONGEST_FOLDER)
+            finally:
+                self.wire.drop(sock)
+            if not self.wire.hear().ok or len(heard) > _LONGEST_FOLDER:
+                return None
+        lines = [line for line in heard.decode("utf-8", "surrogateescape").split("\n") if line.strip()]
+        found = machine_rows(lines) if by_machine else rows_in(lines)
+        return found if found or all(line.startswith("total ") for line in lines) or by_machine else None
+
+    def row(self, path: str) -> Row | None:
+        """The line of a file in the reply to STAT; None where there is none, also where the server will not."""
+        if not self.known.stat:
             return None
-        lines = heard.decode("utf-8", "surrogateescape").split("\n")
-        return (machine_rows(lines) if by_machine else rows_in(lines)) or None
+        said = self.ask(f"STAT {path}")
+        self.known.stat = not said.unknown
+        if not said.ok or len(said.lines) < 3:
+            return None
+        # RFC 959 4.2 has each line in the middle begin with a space, which some leave out.
+        return listed((line.removeprefix(" ") for line in said.lines[1:-1]), path)
 
     def patience_for(self, size: int) -> float:
         """Seconds that the server may take to be done with so many bytes which it has acknowledged."""
@@ -294,6 +314,15 @@ class Session:
             raise CannotTell
         return size
 
+    def tells_size(self, path: str) -> bool:
+        """Whether the server answers SIZE for this name: then something stands there; else nothing may."""
+        if not self.known.size:
+            return False
+        said = self.ask(f"SIZE {path}")
+        self.known.size = not said.unknown
+        self.known.size_shown = self.known.size_shown or size_in(said) is not None
+        return size_in(said) is not None
+
     def time(self, path: str) -> int | None:
         """A file's time by MDTM or MLST, in whole seconds; None where the server does not tell."""
         if self.known.mdtm:
@@ -356,6 +385,13 @@ class Session:
 
     def delete(self, path: str) -> Reply:
         return self.ask(f"DELE {path}")
+
+    def is_gone(self, path: str) -> bool:
+        """Whether no file stands there; False where the server cannot tell."""
+        try:
+            return self.size(path) is None
+        except CannotTell:
+            return False
 
     def is_there(self, path: str) -> bool:
         """Whether a file stands there; False where the server cannot tell."""

@@ -42,7 +42,8 @@ class Wire(ftplib.FTP):
 
     ``due``: when (monotonic) the thread that uses it should have come back or moved on; a caller who still
     waits then may give it up. ``epsv``: whether EPSV is tried. ``ended``: the server ended this
-    connection, which says nothing of others. ``escapes``: the byte 255 is sent twice.
+    connection, which says nothing of others. ``spoilt``: its replies belong to other
+    commands, so it must not be used again. ``escapes``: the byte 255 is sent twice.
     """
 
     def __init__(self, login: Login, pace: Pace, meter: Meter) -> None:
@@ -61,7 +62,7 @@ class Wire(ftplib.FTP):
         self._moved: Moved | None = None
         self._reply_end = 0.0
         self._lock = threading.Lock()
-        self._aborted = self._busy = self.ended = False
+        self._aborted = self._busy = self.ended = self.spoilt = False
         self._sockets: set[socket.socket] = set()
 
     # --- opening and ending

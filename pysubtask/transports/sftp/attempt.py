@@ -14,7 +14,8 @@ from ..profile import Profile, Walk
 from ..sent_hash import SentHash
 from ..sftp_names import parent_of, path_of
 from ..source import open_source
-from . import packets, temp_names
+from ..temp_names import every
+from . import packets
 from .client import Client, Transfer, WriteRefused
 from .handles import Handles
 from .leftovers import Leftovers
@@ -87,7 +88,7 @@ class Attempt:
 
     def forms(self, recorded: bytes) -> list[bytes]:
         """Where the file of this recorded name may be, as far as this server is known."""
-        return temp_names.every(recorded, self.target) if TEMP.name in self.server.profile.stepped else [recorded]
+        return every(recorded, self.target) if TEMP.name in self.server.profile.stepped else [recorded]
 
     def close(self) -> None:
         """Close the source."""

@@ -8,13 +8,13 @@ import os
 from ...common.errors import NotAsLeft
 from ..means import DELETE, TEMP
 from ..sftp_names import parent_of
+from ..temp_names import formed, own_folder
 from . import packets
 from .attempt import Attempt, Server, is_status
 from .folders import Folders
 from .links import is_link, place_of
 from .packets import Handle, Reply, string
 from .refusal import is_unknown, refusal
-from .temp_names import formed, own_folder
 
 
 class Beginning:

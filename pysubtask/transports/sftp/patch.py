@@ -19,6 +19,7 @@ from typing import NamedTuple
 from ...common.errors import MeansRefused, NotAsLeft, TransportError
 from ..base import Copy, RemoteStat
 from ..means import TEMP, WRITES
+from ..temp_names import formed
 from . import packets
 from .attempt import SLOW_DISK, Attempt, Ending, is_ok, opened
 from .client import Transfer
@@ -26,7 +27,6 @@ from .links import is_link
 from .packets import Attrs, Handle, Reply, string
 from .refusal import refusal
 from .sending import Shown
-from .temp_names import formed
 
 _PIECE = 16 * 1024 * 1024
 _AT_ONCE = 4 * _PIECE

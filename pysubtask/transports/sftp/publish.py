@@ -24,7 +24,8 @@ from ..base import Job, Progress, Sent
 from ..checksum import Checks, WrongHash
 from ..means import APPEND, DELETE, PUBLISH, TEMP, WRITES
 from ..profile import Profile, Walk
-from . import packets, temp_names
+from ..temp_names import every, formed
+from . import packets
 from .append import append
 from .attempt import Attempt, Server, is_status
 from .begin import Beginning
@@ -41,7 +42,6 @@ from .refusal import is_unknown, refusal
 from .resume import Half, Notes, half_of
 from .sending import Shown, send
 from .swap import Swaps
-from .temp_names import formed
 
 
 class Publisher:
@@ -120,7 +120,7 @@ class Publisher:
         leftovers = self.server.leftovers
         stepped = TEMP.name in self._profile.stepped
         asked = [(name, form, leftovers.ask(form)) for name, path in paths.items()
-                 for form in (temp_names.every(path, path) if stepped else [path])]
+                 for form in (every(path, path) if stepped else [path])]
         found = [(name, form, await request) for name, form, request in asked]
         for _, form, answer in found:
             if not is_status(answer, packets.OK, packets.NO_SUCH_FILE):

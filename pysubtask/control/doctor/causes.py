@@ -11,6 +11,7 @@ from typing import Any
 
 from ...common import advice
 from ...common.errors import ConfigError, LoginRefused, TransportError
+from ...transports.key_file import Trouble
 from .finding import Finding, fail, port_of
 
 _LOCKED = re.compile(r"\b(?:lock(?:ed)?|disabled|suspended|blocked|banned|expired|deactivated)\b", re.IGNORECASE)
@@ -24,18 +25,19 @@ _CROWDED = re.compile(r"\b421\b|too many|no more logins|takes no connection now|
 
 
 def login_finding(exc: Exception, settings: Mapping[str, Any], *, missing_key: str = "",
-                  named: tuple[str, str] = ("User", "Password")) -> Finding:
+                  named: tuple[str, str] = ("User", "Password"), public: bool = True) -> Finding:
     """Why a login by SFTP or FTP did not work. ``missing_key``: the file for a first key, where ssh has none at all; ``named``: how
-    the config calls user and password."""
+    the config calls user and password; ``public``: whether the public half lies beside KeyFile."""
     if isinstance(exc, ConfigError):
         return fail("login", "config-wrong", f"{exc.key}: {exc.problem}", words=exc.remedy)
     said = str(exc)
     if settings.get("UseSFTP", True):
-        return _of_ssh(said, exc, settings, missing_key, named)
+        return _of_ssh(said, exc, settings, missing_key, named, public)
     return _of_ftp(said, exc, settings, named)
 
 
-def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str]) -> Finding:
+def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str],
+            public: bool) -> Finding:
     if "offers no SFTP" in said:
         return fail("login", "no-sftp", "the login works, but the server offers no SFTP to it",
                     words="Have who runs the server put  Subsystem sftp internal-sftp  into its sshd_config, above the first "
@@ -50,14 +52,16 @@ def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any], missing_key:
         return fail("login", "no-common-algorithm", said, commands=[advice.install_ssh(upgrade=True)],
                     words="Update the older of the two.")
     if isinstance(exc, LoginRefused):
-        return _refused_by_ssh(said, settings, missing_key, named)
+        if isinstance(seen := exc.seen, Trouble):
+            return fail("login", seen.cause, exc.cause, commands=seen.commands, words=seen.words)
+        return _refused_by_ssh(said, settings, missing_key, named, public)
     if "no login within" in said:
         return fail("login", "server-silent", f"the server takes the connection and then says nothing ({said})",
                     words="It is overloaded or hangs: have it restarted. A slow link needs a longer ConnectTimeoutSecs.")
     return fail("login", "connection-lost", said, words="Try again; if it stays so, ask who runs the server to look into its log.")
 
 
-def _refused_by_ssh(said: str, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str]) -> Finding:
+def _refused_by_ssh(said: str, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str], public: bool) -> Finding:
     user = str(settings.get("User") or "")
     found = _METHODS.search(said)
     if found is None:
@@ -83,8 +87,9 @@ def _refused_by_ssh(said: str, settings: Mapping[str, Any], missing_key: str, na
                     words="Then let nobody else read the config.")
     if key:
         return fail("login", "key-refused", f"the server does not accept the key {key} for {user or 'this user'}; {offered}",
-                    commands=[advice.send_key(f"{key}.pub", user, host, port)],
-                    words=f"Have the .pub put into ~/.ssh/authorized_keys of that account; check User, too. {STRICT_MODES}")
+                    commands=[advice.send_key(f"{key}.pub", user, host, port) if public else advice.show_public(key)],
+                    words=f"Have the {'.pub' if public else 'public half, which this line shows,'} put "
+                    f"into ~/.ssh/authorized_keys of that account; check User, too. {STRICT_MODES}")
     if missing_key:
         return _without_a_key(missing_key, offered, takes_password, user, host, port)
     return fail("login", "no-key-accepted", f"the server accepts none of the keys ssh has for {user or 'this user'}; {offered}",

@@ -4,6 +4,7 @@ comes after it would fail for the same reason."""
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import tempfile
@@ -304,7 +305,8 @@ class _Look:
             return fail("login", "library-missing", f"{exc.name} is not installed",
                         commands=[advice.install(TRANSPORTS[self._target.transport][1])])
         return dropbox_finding(exc) if self._target.section == "dropbox" else login_finding(
-            exc, self._settings, missing_key=self._place.missing_key, named=self._target.login_words)
+            exc, self._settings, missing_key=self._place.missing_key, named=self._target.login_words,
+            public=_has_public(self._settings))
 
     async def _host_key(self, exc: Exception) -> Finding:
         said = str(exc)
@@ -375,6 +377,11 @@ class _Look:
         return fail("TLS", "certificate-untrusted", f"nobody this machine trusts vouches for the server's certificate "
                                                     f"({shown.words}; it is "
                     f"for {names})", pin, ("CAFile", "/path/of/its/authority.pem"), words=sure)
+
+
+def _has_public(settings: Mapping[str, Any]) -> bool:
+    """Whether the public half of KeyFile lies beside it."""
+    return os.path.exists(os.path.expanduser(f"{settings.get('KeyFile') or ''}.pub"))
 
 
 def with_config(target: Target) -> Remedy:

@@ -71,7 +71,11 @@ class Reply(NamedTuple):
         return self.code in _UNKNOWN
 
     def __str__(self) -> str:
-        return repr(text(" ".join(self.lines)))
+        words = text(" ".join(self.lines))
+        if len(self.lines) > 1 and len(" ".join(self.lines)) > _LONGEST:  # the reason stands in the last line, below a banner
+            last = text(self.lines[-1])
+            words = f"{text(' '.join(self.lines[:-1]))[: max(0, _LONGEST - len(last) - 5)]} ... {last}".lstrip(" .")
+        return repr(words)
 
 
 def text(words: str) -> str:

@@ -32,6 +32,7 @@ from paramiko.sftp import (
 )
 
 from ...common.errors import LoginRefused, ServerNotTrusted, SourceChanged, TransportLost
+from ..key_file import explained
 from ..known_hosts import OnFile, keys_on_file, remember
 from ..meter import CountedSocket, Meter
 from ..pace import Pace
@@ -234,8 +235,9 @@ def _keys(login: Login, agent: Any) -> list[Any]:
         try:
             return [paramiko.PKey.from_path(login.key_file)]
         except _BAD_KEY as exc:
-            raise LoginRefused(f"the key file {login.key_file} cannot be used: {exc}",
-                               "Set KeyFile to one without a passphrase, or use an agent") from exc
+            refused = LoginRefused(f"the key file {login.key_file} cannot be used: {exc}",
+                                   "Set KeyFile to one without a passphrase, or use an agent")
+            raise explained(refused, login.key_file, login.user, by_ssh=False) from exc
     found = list(agent.get_keys()) if agent is not None else []
     for path in _KEYS if agent is not None else ():
         with contextlib.suppress(*_BAD_KEY):  # not there, or locked: not the one to log in with

@@ -15,6 +15,7 @@ from ...common.advice import install
 from ...common.errors import ConfigError, FileRefused, LoginRefused, ServerNotTrusted, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..checksum import Checks, WrongHash
+from ..key_file import explained
 from ..meter import Meter
 from ..pace import Pace
 from ..reach import other_speaker, place
@@ -97,6 +98,11 @@ class SFTPTransport(Transport):
             where = place(self._login.host, self._login.port)
             raise TransportLost(f"no login within {limit:.0f} s at {where}" + (f". ssh said: {more!r}" if more else ""),
                                 "Is HostPort that of the SSH server, and is the server well?") from exc
+        except LoginRefused as exc:
+            by_ssh = isinstance(self._stream, SSHStream)
+            await self.close()
+            raise await asyncio.to_thread(explained, exc, self._login.key_file, self._login.user, by_ssh=by_ssh,
+                                          password=self._login.has_password) from exc
         except BaseException:
             await self.close()
             raise

@@ -23,7 +23,8 @@ _BASE = (
     Setting("ArchiveToFolder", "archive", "", "Folder for old files, relative to the first entry's folder; they go to "
             "YYYYMM/DD in it. None archives nothing.", optional=True, names="folder"),
     Setting("ArchiveAfterDaysOld", 3, "days", "A file last changed before the midnight of so many days ago is archived; one "
-            "this task uploads not before every destination has confirmed it.", low=0, high=36500),
+            "this task uploads not before every destination has confirmed it. A time of before the clock was set does not count.",
+            low=0, high=36500),
     Setting("MakeFolders", False, "", "True makes a watched folder that is missing, and the folder of a named file. False waits "
             "for it and tells: its name may be mistyped, or its disk not mounted."),
     Setting("RequiresMount", None, "", "A folder that has a disk mounted on it, as '/media/usb': what is watched in it waits until "

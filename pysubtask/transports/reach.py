@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 
+from ..common.advice import SET_CLOCK
+from ..common.clock import is_plausible, said
 from ..common.errors import TransportLost
 
 _REFUSED = (errno.ECONNREFUSED,)
@@ -28,6 +30,23 @@ def no_answer(where: str, secs: float | None = None) -> TransportLost:
     within = "" if secs is None else f" within {secs:g} s"
     return TransportLost(f"Connection timed out: {where} does not answer{within}",
                          "Is the server up, are Host and HostPort right, and does no firewall stand in between?")
+
+
+NOT_YET, OVER = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL
+
+
+def not_valid_now(code: int, now: float) -> TransportLost | None:
+    """A certificate whose time does not hold the own clock's ``now``, where that may be the clock's fault: of one that is not valid
+    yet, and of one that is out of date by a clock that cannot be right. None for any other.
+
+    ``code``: OpenSSL's verify result. It is no refusal, as it becomes right when the clock does; and nothing must be pinned for it.
+    """
+    if code == NOT_YET or (code == OVER and not is_plausible(now)):
+        when = "not valid yet" if code == NOT_YET else "out of date"
+        wrong = "" if is_plausible(now) else ", which cannot be right"
+        return TransportLost(f"by this machine's clock the server's certificate is {when}: {said(now)}{wrong}. Nothing was sent",
+                             f"It goes on by itself when the clock is right ({SET_CLOCK} has it follow the network's)")
+    return None
 
 
 def unknown_name(host: str, said: str) -> TransportLost:

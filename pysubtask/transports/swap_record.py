@@ -10,8 +10,11 @@ import contextlib
 import json
 import os
 
+from ..common.clock import is_plausible
+
 _RECORD = "swaps.json"
 _KEEP_COUNT = 1000
+_KEEP_SECS = 24 * 3600  # a stalled server may still carry out an old request for as long as it lives
 
 
 class SwapRecord:
@@ -35,11 +38,17 @@ class SwapRecord:
 
     def add(self, aside: bytes, name: bytes, now: float) -> None:
         """OSError where it cannot be written: then the swap must not begin."""
+        if is_plausible(now):  # what was written down before the clock was set is as old as this
+            self.asides = {key: (kept, at if is_plausible(at) else now) for key, (kept, at) in self.asides.items()}
         self.asides[aside] = (name, now)
         while len(self.asides) > _KEEP_COUNT:
             del self.asides[next(iter(self.asides))]
         self._write(safe=True)
         self.known = True
+
+    def is_over(self, at: float, now: float) -> bool:
+        """Whether what was put aside then is not looked for any longer. A clock that cannot be right ends nothing."""
+        return is_plausible(at) and is_plausible(now) and not 0 <= now - at <= _KEEP_SECS
 
     def forget(self, aside: bytes) -> None:
         if self.asides.pop(aside, None) is not None:

@@ -14,6 +14,7 @@ from contextlib import aclosing
 from typing import Any
 
 from ...common import address, advice
+from ...common.clock import blame
 from ...common.errors import ConfigError, LoginRefused, PysubtaskError, TransportLost
 from ...transports import TRANSPORTS
 from ...transports.ssh_login import AnotherKey
@@ -362,6 +363,10 @@ class _Look:
             return fail("TLS", "certificate-not-pinned", f"the server shows another certificate than the pinned one (for "
                                                          f"{names})", pin,
                         words=f"It was renewed, or somebody sits in between. {sure}")
+        if shown.problem in ("expired", "early") and (wrong := blame(time.time())):
+            return fail("TLS", "clock-not-set", f"by this machine's clock the server's certificate is not valid ({shown.words}): "
+                        f"{wrong}, which cannot be right", commands=[advice.SET_CLOCK],
+                        words="Set the clock; nothing of the certificate is to be changed.")
         if shown.problem == "expired":
             return fail("TLS", "certificate-expired", f"the server's certificate is out of date ({shown.words})", pin,
                         words=f"Have it renewed. Until then: {sure}")

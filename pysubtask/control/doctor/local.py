@@ -18,7 +18,7 @@ from importlib import metadata
 from typing import Any
 
 from ... import __version__
-from ...common import advice, limits
+from ...common import advice, clock, limits
 from ...common.config import is_secret
 from ...common.entries import Entry
 from ...common.program import for_others
@@ -30,7 +30,6 @@ from .source import Target
 _MAX_WATCHES = "/proc/sys/fs/inotify/max_user_watches"
 _MAX_INSTANCES = "/proc/sys/fs/inotify/max_user_instances"
 _ENOUGH_WATCHES, _ENOUGH_INSTANCES = 1024, 16
-_FIRST_YEAR = 2024
 _MOST_FOLDERS = 20_000
 _LOOK_SECS = 3.0
 _ROOM_FOR_A_CHILD = 16
@@ -42,10 +41,11 @@ def look(targets: Iterable[Target], *, read: Read = read, wall: Callable[[], flo
     """Everything local, of all destinations. ``read``: files of /proc; ``disk``: as shutil.disk_usage."""
     targets = list(targets)
     found = [versions()]
-    if time.gmtime(wall()).tm_year < _FIRST_YEAR:
-        found.append(warn("this clock", "clock-not-set", f"it says {time.strftime('%Y-%m-%d', time.gmtime(wall()))}",
-                          commands=[advice.SET_CLOCK],
-                          words="Certificates look not yet valid, and files get wrong times."))
+    wrong = clock.blame(wall())
+    if wrong:
+        found.append(warn("this clock", "clock-not-set", f"{wrong}, which cannot be right", commands=[advice.SET_CLOCK],
+                          words="Certificates look not yet valid or out of date, and files get wrong times. pysubtask goes on by "
+                          "itself when it is right."))
     found += processes(read)
     known = [target.entries for target in targets if target.entries is not None]
     entries = list(dict.fromkeys(entry for some in known for entry in some))

@@ -8,9 +8,10 @@ import hmac
 import re
 import socket
 import ssl
+import time
 
 from ...common.errors import ConfigError, ServerNotTrusted, TransportError, TransportLost
-from ..reach import place
+from ..reach import not_valid_now, place
 from .options import EXPLICIT, Login
 
 _LOOK_SECS = 5.0
@@ -58,6 +59,8 @@ def check_pin(login: Login, sock: ssl.SSLSocket) -> None:
 
 def handshake_error(login: Login, exc: ssl.SSLError) -> TransportError:
     """What a failed handshake on the control connection means."""
+    if isinstance(exc, ssl.SSLCertVerificationError) and (early := not_valid_now(exc.verify_code, time.time())) is not None:
+        return early
     if isinstance(exc, ssl.SSLCertVerificationError):
         shown = ""
         with contextlib.suppress(OSError, ValueError):  # then it is told without

@@ -7,10 +7,11 @@ never translated. What is not known is a lost connection: trying again later is 
 from __future__ import annotations
 
 import re
+import time
 
 from ...common.advice import install
 from ...common.errors import LoginRefused, TransportError, TransportLost
-from ..reach import no_answer, no_way, nobody_listens, place, unknown_name
+from ..reach import NOT_YET, OVER, no_answer, no_way, nobody_listens, not_valid_now, place, unknown_name
 from ..ssh_login import AnotherKey, changed_key, revoked_key, unknown_key
 from .options import KEY_SHOWN
 from .packets import text
@@ -32,6 +33,7 @@ _CLOSED = re.compile(r"(?:Connection reset|Connection closed|Broken pipe|banner 
 _REACHED_FOR = re.compile(r"connect to (?:host|address) (\S+) port (\d+): ")
 _REVOKED = re.compile(r"REVOKED HOST KEY|(?i:host key \S+ .*revoked)")
 _CHANGED = re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED")
+_CERT_INVALID = re.compile(r"^Certificate invalid: (?:(not yet valid)|expired)", re.MULTILINE)
 _UNKNOWN = re.compile(r"(?:No \S+ host key is known for|Host key verification failed)")
 _CHANGED_KEY = re.compile(r"The fingerprint for the (\S+) key sent by the remote host is\s+(SHA256:\S+?)\.?\s")
 _KEY_IN_DEBUG = re.compile(r"Server host key: (\S+ SHA256:\S+)")
@@ -62,6 +64,10 @@ def verdict(
         return lost
     if logged_in:
         return TransportLost(_ended(code, said))
+    invalid = _CERT_INVALID.search(stderr) if _UNKNOWN.search(stderr) else None
+    wrong = not_valid_now(NOT_YET if invalid[1] else OVER, time.time()) if invalid is not None else None
+    if wrong is not None:
+        return wrong
     shown = _key_shown(stderr)
     if shown is not None and re.search(r"Host key verification failed|No \S+ host key is known", stderr):
         return AnotherKey(shown)

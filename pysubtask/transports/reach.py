@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Sequence
 
 from ..common.advice import SET_CLOCK
 from ..common.clock import is_plausible, said
@@ -49,6 +50,23 @@ def not_valid_now(code: int, now: float) -> TransportLost | None:
     return None
 
 
+def no_address_answers(where: str, failures: Sequence[tuple[str, OSError]], secs: float) -> TransportLost:
+    """None of several addresses takes a connection; each is named with what came of it."""
+    told = "; ".join(f"{address}: {_came_of(error, secs)}" for address, error in failures)
+    if all(error.errno in _NO_WAY for _, error in failures):
+        return no_way(where, told)
+    return TransportLost(f"none of the {len(failures)} addresses of {where} takes a connection ({told})",
+                         "Is the server up, are Host and HostPort right, and does no firewall stand in between?")
+
+
+def _came_of(error: OSError, secs: float) -> str:
+    if isinstance(error, TimeoutError) or error.errno in _SILENT:
+        return f"no answer within {secs:g} s"
+    if error.errno in _REFUSED:
+        return "Connection refused"
+    return error.strerror or str(error)
+
+
 def unknown_name(host: str, said: str) -> TransportLost:
     """The name service does not know the host, or there is none."""
     return TransportLost(f"the name {host} cannot be resolved ({said})",
@@ -63,6 +81,9 @@ def no_way(where: str, said: str) -> TransportLost:
 def of_socket(exc: BaseException, host: str, port: int | None, secs: float) -> TransportLost | None:
     """What an error of connect(2) or of the name service means; None for any other."""
     where = place(host, port)
+    failures = getattr(exc, "failures", ())  # of a server with several addresses: see dial.NoneAnswers
+    if failures:
+        return no_address_answers(where, [(one.address, one.error) for one in failures], secs)
     if isinstance(exc, socket.gaierror):
         return unknown_name(host, exc.strerror or str(exc))
     if isinstance(exc, TimeoutError):

@@ -10,7 +10,6 @@ import contextlib
 import getpass
 import logging
 import os
-import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -32,6 +31,7 @@ from paramiko.sftp import (
 )
 
 from ...common.errors import LoginRefused, ServerNotTrusted, SourceChanged, TransportLost
+from ..dial import dial_name
 from ..key_file import explained
 from ..known_hosts import OnFile, keys_on_file, remember
 from ..meter import CountedSocket, Meter
@@ -118,7 +118,8 @@ class Connection(pysftp.Connection):  # type: ignore[misc]
 
     def _start_transport(self, host: str, port: int) -> None:
         limit = self._cnopts.login.connect_secs
-        sock = socket.create_connection((host, port), timeout=limit)
+        sock = dial_name(host, port, limit)
+        sock.settimeout(limit)
         try:
             sock = CountedSocket(sock, self._cnopts.meter)
             self._cnopts.link.hold(sock)

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Mapping
 from functools import cache
@@ -28,6 +29,7 @@ from ..reach import place
 from ..ssh_login import Login
 from .askpass import Askpass, remove_leftover
 from .eager import hasten
+from .hand_over import HandOver, with_a_shell
 from .options import shell_argv, show_argv, ssh_argv
 from .ssh_sockets import SSHSockets
 from .stream import FdStream
@@ -47,14 +49,14 @@ _SHELL_RECORD = "ssh-shell.json"
 class SSHStream(FdStream):
     """A running ssh. ``logged_in`` is set by whoever sees the first word of SFTP."""
 
-    def __init__(self, process: subprocess.Popen[bytes], fds: tuple[int, int, int], askpass: Askpass | None,
+    def __init__(self, process: subprocess.Popen[bytes], fds: tuple[int, int, int], helpers: tuple[Askpass | None, HandOver | None],
                  record: str, meter: Meter, where: str = "the server") -> None:
         read_fd, write_fd, stderr_fd = fds
         super().__init__(read_fd, write_fd)
         self._process = process
         self._stderr_fd = stderr_fd
         self._said = bytearray()
-        self._askpass = askpass
+        self._askpass, self._hand_over = helpers
         self._record = record
         self._where = where
         self._sockets = SSHSockets(process.pid, meter)
@@ -85,8 +87,7 @@ class SSHStream(FdStream):
         self.logged_in = True
         self._hastening.cancel()
         self._sockets.found()
-        if self._askpass is not None:
-            self._askpass.close()
+        _close_all(self._hand_over, self._askpass)
 
     def ended(self, why: str) -> None:
         """stdout is at its end: wait a moment for stderr and the exit status, which know why."""
@@ -112,8 +113,7 @@ class SSHStream(FdStream):
         if self._process.poll() is None:  # else its number may already be another's
             _kill_group(self.pid, signal.SIGKILL)
         self._sockets.end()
-        if self._askpass is not None:
-            self._askpass.close()
+        _close_all(self._hand_over, self._askpass)
         self._shut_stderr()
 
     async def finish(self, polite: bool) -> None:
@@ -169,8 +169,9 @@ class SSHStream(FdStream):
 
 
 async def start_ssh(program: str, login: Login, password: str | None, workdir: str, meter: Meter, *,
-                    shell: bool = False) -> SSHStream:
-    """Start ``program`` (a path) for a login, with ``shell`` not for SFTP but for a shell; it has not logged in yet.
+                    shell: bool = False, sock: socket.socket | None = None) -> SSHStream:
+    """Start ``program`` (a path) for a login, with ``shell`` not for SFTP but for a shell; it has not logged in yet. ``sock``: the
+    connection that it uses, which is its own from here on; None has it make one.
 
     LoginRefused where its configuration cannot be read, TransportLost where it cannot be started.
     """
@@ -181,6 +182,7 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
     environment = {key: value for key, value in for_others().items()
                    if not key.startswith("SSH_ASKPASS") and not (password and password in value)}
     askpass: Askpass | None = None
+    hand_over: HandOver | None = None
     try:
         prefix = await asyncio.to_thread(_dies_with_us)
         if password:
@@ -190,23 +192,31 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
             askpass.start(asyncio.get_running_loop())
         else:
             environment["SSH_ASKPASS_REQUIRE"] = "never"
-        return _start([*prefix, *(shell_argv(argv) if shell else argv)], environment, askpass, record, meter,
+        if sock is not None:
+            hand_over = HandOver(sock, askpass.folder if askpass is not None else "")
+            argv, environment = [argv[0], *hand_over.options, *argv[1:]], with_a_shell(environment)
+            hand_over.start(asyncio.get_running_loop())
+        return _start([*prefix, *(shell_argv(argv) if shell else argv)], environment, (askpass, hand_over), record, meter,
                       place(login.host, login.port))
     except (OSError, RuntimeError) as exc:
-        if askpass is not None:
-            askpass.close()
+        _close_all(askpass, hand_over, sock)
         if not is_limit(exc) and not isinstance(exc, OSError):
             raise
         if is_limit(exc):
             raise TransportLost(f"ssh cannot be started: {reached()}", REMEDY) from exc
         raise TransportLost(f"ssh cannot be started: {exc}") from exc
     except BaseException:
-        if askpass is not None:
-            askpass.close()
+        _close_all(askpass, hand_over, sock)
         raise
 
 
-def _start(argv: list[str], environment: Mapping[str, str], askpass: Askpass | None, record: str,
+def _close_all(*helpers: Askpass | HandOver | socket.socket | None) -> None:
+    for helper in helpers:
+        if helper is not None:
+            helper.close()
+
+
+def _start(argv: list[str], environment: Mapping[str, str], helpers: tuple[Askpass | None, HandOver | None], record: str,
            meter: Meter, where: str) -> SSHStream:
     ours: list[int] = []
     theirs: list[int] = []
@@ -226,9 +236,9 @@ def _start(argv: list[str], environment: Mapping[str, str], askpass: Askpass | N
     finally:
         for fd in theirs:
             os.close(fd)
-    stream = SSHStream(process, (ours[1], ours[0], ours[2]), askpass, record, meter, where)
+    stream = SSHStream(process, (ours[1], ours[0], ours[2]), helpers, record, meter, where)
     try:
-        _write_record(record, process.pid, askpass.folder if askpass is not None else "")
+        _write_record(record, process.pid, next((helper.folder for helper in helpers if helper is not None), ""))
     except OSError as exc:
         stream.abort()
         process.wait()

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,7 @@ from pysubtask.testing.ftp import FTPServer, Oddities
 from pysubtask.testing.ftp_relay import FTPRelay
 from pysubtask.testing.sshd import OpenSSHServer, make_key, openssh_server
 from pysubtask.testing.vsftpd import vsftpd_server
+from tests import dead_addresses
 from tests.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
@@ -380,6 +381,20 @@ def test_ssh_servers_that_let_in_and_serve_no_files(tmp_path, subsystem, cause, 
 
 
 # --- TLS
+
+
+@needs_vsftpd
+@pytest.mark.parametrize("silent", [True, False])
+def test_an_address_that_is_dead_is_named(worlds, tmp_path, silent):
+    """Uploads go on by the other one, so it is no failure; an address that refuses costs nothing."""
+    server = worlds.vsftpd
+    places = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, server.port)) for address in ("127.0.0.9", "127.0.0.1")]
+    with dead_addresses.silent("127.0.0.9", server.port) if silent else nullcontext():
+        found = diagnose(server.settings(Host="localhost"), tmp_path, resolve=lambda *_, **__: places)
+    assert failures(found) == []
+    [told] = [one for one in found if one.check == "addresses"]
+    assert "127.0.0.9" in told.text and told.state == ("warn" if silent else "note"), told
+    assert told.cause == ("address-dead" if silent else "") and "1 of the 2 addresses of localhost" in told.text
 
 
 @needs_vsftpd

@@ -196,6 +196,8 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
         found += [look._no_address(network.NoAddress(cause, "?"), "h.example") for cause in ("name-unknown", "no-name-service")]
     elsewhere = examine._Look(target(tmp_path, section="dropbox"), examine.Times(), 0.0, None, {}.get, False)
     elsewhere._place = look._place
+    look._addresses = [(2, ("127.0.0.1", 1)), (2, ("127.0.0.2", 1))]
+    found.append(asyncio.run(_of_a_dead_address(look, patch)))
     for cause in ("port-closed", "port-filtered", "no-route"):
         found.append(asyncio.run(elsewhere._no_answer(network.NoAnswer(cause, "?"))))
     found += [elsewhere._refused(ImportError(name="dropbox")), look._refused(ImportError(name="pysftp"))]
@@ -212,6 +214,16 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     found += asyncio.run(_of_hidden(hidden, patch))
     found += asyncio.run(_of_a_clock())
     return found
+
+
+async def _of_a_dead_address(look, patch):
+    async def dead(addresses, secs):
+        return [network.NoAnswer("port-filtered", "127.0.0.2: no answer")]
+
+    patch.setattr(network, "dead_among", dead)
+    told = await look._dead()
+    patch.undo()
+    return told
 
 
 async def _of_hidden(look, patch):

@@ -32,6 +32,7 @@ ALL_SECS = 22.0
 _NAME_SECS, _PORT_SECS, _LOGIN_SECS, _STALL_SECS, _OTHER_SECS = 6.0, 5.0, 10.0, 8.0, 1.0
 _HEAR_SECS = 7.0  # some servers look the name of a client up before they greet it
 _TLS_SECS = 3.0
+_DEAD_SECS = 3.0
 _NOBODY = "SHA256:" + "A" * 43
 _SHOWN = re.compile(r"((?:ssh|ecdsa|sk|rsa)\S* SHA256:[A-Za-z0-9+/]{43})")
 _DROPBOX = ("api.dropboxapi.com", 443)
@@ -105,6 +106,9 @@ class _Look:
                 yield found
                 if found.state == "fail":
                     return
+                dead = await self._dead() if step == self._port else None
+                if dead is not None:
+                    yield dead
         else:
             yield Finding("name", SKIP, "ssh's configuration goes through another host: the login tells")
         if not ready:
@@ -149,6 +153,20 @@ class _Look:
             return await self._no_answer(exc)
         sock.close()
         return ok("port", f"{address} answers on port {self._place.port} after {(time.monotonic() - begun) * 1000:.1f} ms")
+
+    async def _dead(self) -> Finding | None:
+        """Addresses of the server that do not answer while another one does."""
+        dead = await network.dead_among(self._addresses, min(_DEAD_SECS, self._times.port)) if len(self._addresses) > 1 else []
+        if not dead:
+            return None
+        take = "take" if len(dead) > 1 else "takes"
+        text = (f"{len(dead)} of the {len(self._addresses)} addresses of {self._place.host} {take} no connection: "
+                f"{'; '.join(map(str, dead))}")  # fmt: skip
+        if all(one.cause == "port-closed" for one in dead):  # which costs nothing
+            return Finding("addresses", NOTE, text)
+        return warn("addresses", "address-dead", text, commands=[f"getent ahosts {advice.word(self._place.host)}"],
+                    words="Uploads go by another one, a part of a second later. Have who runs the server mend it, or take it "
+                    "out of its name (DNS).")
 
     async def _no_answer(self, exc: NoAnswer) -> Finding:
         settings: tuple[tuple[str, Any], ...] = ()

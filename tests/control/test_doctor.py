@@ -433,7 +433,7 @@ def test_certificates(tmp_path, name, days, vouched, cause):
 # --- folders, files, data connections
 
 
-@pytest.mark.parametrize(("speed", "most"), [(False, 1000), (True, 1_001_000)])
+@pytest.mark.parametrize(("speed", "most"), [(False, 2000), (True, 1_002_000)])
 def test_what_a_look_costs_on_a_link_that_is_paid_for(worlds, tmp_path, monkeypatch, speed, most):
     sent = []
     put = server_checks._put

@@ -12,12 +12,14 @@ from typing import Any
 from ...common import advice
 from ...common.errors import ConfigError, LoginRefused, TransportError
 from ...transports.key_file import Trouble
+from ...transports.standstill import MTU, PROBE
 from .finding import Finding, fail, port_of
 
 _LOCKED = re.compile(r"\b(?:lock(?:ed)?|disabled|suspended|blocked|banned|expired|deactivated)\b", re.IGNORECASE)
 _METHODS = re.compile(r"Permission denied \(([a-z0-9,.@-]+)\)")
 _NO_ROOM = re.compile(r"full disk or a quota|disk (?:is )?full|no space|not enough .{0,15}space|insufficient|quota|has no room|"
                       r"\b(?:552|452)\b|too large", re.IGNORECASE)
+_SLOW = "A slow link needs a longer ConnectTimeoutSecs; a way that swallows large packets (MTU) looks the same, mostly with a VPN."
 _NEW_KEY = "~/.ssh/id_pysubtask"
 STRICT_MODES = ("Where all of that is right: sshd ignores keys without a word while the account's home, ~/.ssh or authorized_keys "
                 "there can be written by the group or others (StrictModes); have who runs the server look.")
@@ -31,9 +33,21 @@ def login_finding(exc: Exception, settings: Mapping[str, Any], *, missing_key: s
     if isinstance(exc, ConfigError):
         return fail("login", "config-wrong", f"{exc.key}: {exc.problem}", words=exc.remedy)
     said = str(exc)
+    if MTU in said:
+        return of_mtu("login", exc, settings)
     if settings.get("UseSFTP", True):
         return _of_ssh(said, exc, settings, missing_key, named, public)
     return _of_ftp(said, exc, settings, named)
+
+
+def of_mtu(check: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:
+    """Large packets are swallowed on the way."""
+    cause = exc.cause if isinstance(exc, TransportError) else str(exc)
+    return fail(check, "mtu", cause if MTU in cause else f"{MTU} ({cause})",
+                commands=[PROBE, f"ip route get {advice.word(str(settings.get('Host') or ''))}"],
+                words="The first line has this machine find out how large they may be (until the next boot). Or set a smaller MTU "
+                "(1280 passes nearly everywhere) for the device that the second line shows, where its network is configured. "
+                "Mostly a tunnel, a modem or a VPN is in between; the server is well.")
 
 
 def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str],
@@ -56,8 +70,8 @@ def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any], missing_key:
             return fail("login", seen.cause, exc.cause, commands=seen.commands, words=seen.words)
         return _refused_by_ssh(said, settings, missing_key, named, public)
     if "no login within" in said:
-        return fail("login", "server-silent", f"the server takes the connection and then says nothing ({said})",
-                    words="It is overloaded or hangs: have it restarted. A slow link needs a longer ConnectTimeoutSecs.")
+        return fail("login", "server-silent", f"the server says its name, and no login comes about ({said})",
+                    words=f"It is overloaded or hangs: have it restarted. {_SLOW}")
     return fail("login", "connection-lost", said, words="Try again; if it stays so, ask who runs the server to look into its log.")
 
 
@@ -136,7 +150,7 @@ def _of_ftp(said: str, exc: Exception, settings: Mapping[str, Any], named: tuple
                     words="End other programs that are logged in there, or have its limit raised.")
     if "no login within" in said or "no answer" in said:
         return fail("login", "server-silent", f"the server takes the connection and then says nothing ({said})",
-                    words="It is overloaded or hangs: have it restarted. A slow link needs a longer ConnectTimeoutSecs.")
+                    words=f"It is overloaded or hangs: have it restarted. {_SLOW}")
     return fail("login", "connection-lost", said, words="Try again; if it stays so, ask who runs the server to look into its log.")
 
 
@@ -166,6 +180,8 @@ def dropbox_finding(exc: Exception) -> Finding:
 def file_finding(check: str, exc: Exception, settings: Mapping[str, Any], folder: str) -> Finding:
     """Why a server did not take a small file. ``folder``: the destination's, as the server calls it."""
     said, sftp = str(exc), bool(settings.get("UseSFTP", True))
+    if MTU in said:
+        return of_mtu(check, exc, settings)
     place = f"the folder {folder!r}" if folder else "the login's own folder"
     if ("data connection" in said and "broke" not in said) or "passive port" in said or "does not connect to here" in said:
         return _data_connection(said, settings)

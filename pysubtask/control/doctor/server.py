@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
 from ...common import advice
-from ...common.errors import NotAsLeft, PysubtaskError, SourceError, TransportError
+from ...common.errors import NotAsLeft, PysubtaskError, SourceError, TransportError, TransportLost
 from ...transports.base import Append, Copy, Job, Sent
 from ...transports.sftp import packets
 from . import mistyped
-from .causes import file_finding
+from .causes import file_finding, of_mtu
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn
 from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, clean, parents
 
 _LOW_SPACE = 50 * 1024 * 1024
+_LARGE = 1600  # more than a packet holds, and the link may be paid for
 _LARGE_SKEW_SECS = 60
 _ROUND_TRIPS = 5
 _FIRST_PIECE, _MOST = 64 * 1024, 1_000_000  # the link may be paid for by the megabyte
@@ -48,8 +50,8 @@ class Visit:
         try:
             with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as folder:
                 self._local = os.path.join(folder, "probe")
-                steps = (self._folder, self._write, self._rename, self._append, self._copy, self._sync, self._space, self._session,
-                         self._clock, self._round_trip, *([self._speed] if self._asked_for_speed else []))
+                steps = (self._folder, self._write, self._rename, self._append, self._copy, self._large, self._sync, self._space,
+                         self._session, self._clock, self._round_trip, *([self._speed] if self._asked_for_speed else []))
                 for step in steps:
                     async for finding in self._within_time(step):
                         yield finding
@@ -213,6 +215,20 @@ class Visit:
         else:
             expected = _SECOND + _THIRD * (2 if before > len(_SECOND) else 1)
             yield await self._read_back("copy-data", expected, "of a file that changed only the changes travel")
+
+    async def _large(self) -> AsyncIterator[Finding]:
+        """Packets of the full size: some ways let only small ones pass, and the files up to here were small. An SFTP login has large
+        ones itself."""
+        if self._settings.get("UseSFTP", True):
+            return
+        try:
+            self._sent = await self._upload(os.urandom(_LARGE), self._sent)
+        except TransportLost as exc:
+            if not re.search(r"no answer|hangs", str(exc)):
+                raise
+            yield of_mtu("large packets", exc, self._settings)
+        else:
+            yield ok("large packets", f"a file of {_LARGE:,} bytes arrives like a small one")
 
     async def _read_back(self, check: str, expected: bytes, good: str) -> Finding:
         """Whether the server gives back what was put there."""

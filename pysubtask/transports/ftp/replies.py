@@ -51,6 +51,10 @@ class NotFTP(Exception):
         return _REMEDIES.get(str(self), "Set ftp.HostPort to the FTP server's")
 
 
+class Standstill(TimeoutError):
+    """A time limit that is over for a reason that can be seen: its argument."""
+
+
 class CannotRestart(Exception):
     """This server begins no transfer in the middle of a file; its argument is what it said."""
 
@@ -198,7 +202,7 @@ def has(found: Mapping[str, str], name: str, fact: str = "") -> bool:
 def why(exc: BaseException, secs: float) -> str:
     """An error of a socket in plain words."""
     if isinstance(exc, TimeoutError):
-        return f"no answer for {secs:g} s"
+        return f"no answer for {secs:g} s" + (f": {exc}" if isinstance(exc, Standstill) else "")
     if isinstance(exc, EOFError | ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return "the server closed the connection"
     if isinstance(exc, NotFTP):

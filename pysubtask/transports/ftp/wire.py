@@ -20,7 +20,7 @@ from ..dial import dial, dial_name
 from ..meter import Meter
 from ..pace import Pace
 from .options import Login
-from .replies import CannotRestart, NotFTP, Reply, not_ftp
+from .replies import CannotRestart, NotFTP, Reply, Standstill, not_ftp
 from .tls import check_pin, handshake_error
 
 _LONGEST_LINE = 8192
@@ -58,6 +58,7 @@ class Wire(ftplib.FTP):
         self._reply_size = 0
         self._moved: Moved | None = None
         self._reply_end = 0.0
+        self.standstill = ""  # why the present transfer does not move, where that can be seen
         self._lock = threading.Lock()
         self._aborted = self._busy = False
         self._sockets: set[socket.socket] = set()
@@ -179,6 +180,8 @@ class Wire(ftplib.FTP):
             # RFC 959 4.2: from "code-" to a line that begins with "code " (some servers leave the space out).
             while lines[0][3:4] == "-" and (len(lines) == 1 or lines[-1][:3] != code or lines[-1][3:4] == "-"):
                 lines.append(self.getline())
+        except TimeoutError as exc:
+            raise (Standstill(self.standstill) if self.standstill else exc) from exc
         finally:
             self._moved = None
         said = Reply(int(code), tuple(lines))
@@ -252,6 +255,7 @@ class Wire(ftplib.FTP):
         """Begin a transfer ``start`` bytes into the file: its socket (None where the server refused the command) and the
         first reply. CannotRestart where it cannot begin there."""
         listener = None
+        self.standstill = ""
         if self.passiveserver:
             sock = self._reach_data()
         else:

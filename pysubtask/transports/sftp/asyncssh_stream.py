@@ -22,6 +22,7 @@ from ..known_hosts import keys_on_file, remember
 from ..meter import Meter
 from ..reach import of_socket, place
 from ..ssh_login import AnotherKey, Login, asks_for_password, changed_key, is_among, revoked_key, unknown_key
+from ..standstill import of_upload
 from .packets import text
 from .stream import Listener
 from .way import Way, dial_way, is_address
@@ -177,6 +178,10 @@ class ChannelStream(asyncssh.SSHClientSession[bytes]):  # type: ignore[misc, unu
         self._listener = None
         if self._connection is not None:
             self._connection.abort()
+
+    def standstill(self) -> str:
+        sock = self._connection.get_extra_info("socket") if self._connection is not None else None
+        return of_upload(sock) if sock is not None else ""
 
     def adopt(self, connection: Any) -> None:
         """The connection that lives and ends with this channel."""

@@ -27,6 +27,7 @@ from ...common.program import for_others
 from ..meter import Meter
 from ..reach import place
 from ..ssh_login import Login
+from ..standstill import MTU, look, of_login
 from .askpass import Askpass, remove_leftover
 from .eager import hasten
 from .hand_over import HandOver, with_a_shell
@@ -66,6 +67,11 @@ class SSHStream(FdStream):
         self._silent = asyncio.Event()  # stderr is at its end
         self._pidfd = -1
         self.logged_in = False
+        self._acked_at_login: list[tuple[socket.socket, int]] = []
+        self.swallowed = False
+        """Whether it came to a standstill after the login, with nothing large that was ever acknowledged."""
+        self.swallowed_before = False
+        """The same of the connection before this one: a link that died between the two shows it once, and not again."""
         with contextlib.suppress(AttributeError, OSError):  # Linux; elsewhere _wait looks by itself
             self._pidfd = os.pidfd_open(process.pid)
             self._loop.add_reader(self._pidfd, self._exit_seen)
@@ -87,7 +93,14 @@ class SSHStream(FdStream):
         self.logged_in = True
         self._hastening.cancel()
         self._sockets.found()
+        self._acked_at_login = [(sock, seen.acked) for sock in self._sockets.each() if (seen := look(sock)) is not None]
         _close_all(self._hand_over, self._askpass)
+
+    def standstill(self) -> str:
+        if not self.logged_in:
+            return next(filter(None, map(of_login, self._sockets.each())), "")
+        self.swallowed = any((seen := look(sock)) is not None and seen.swallows(before) for sock, before in self._acked_at_login)
+        return MTU if self.swallowed and self.swallowed_before else ""
 
     def ended(self, why: str) -> None:
         """stdout is at its end: wait a moment for stderr and the exit status, which know why."""

@@ -24,6 +24,7 @@ from ..reach import other_speaker, place
 from ..sftp_names import folder_of, identity_of, path_of
 from ..source import open_source
 from ..ssh_login import AnotherKey, Login, another_key, login_of
+from ..standstill import REMEDY
 from ..swap_record import SwapRecord
 from ..workdir import make_workdir
 from . import packets
@@ -68,6 +69,7 @@ class SFTPTransport(Transport):
         self._checks = Checks(settings)
         self._shell: Shell | None = None
         self._stream: ByteStream | None = None
+        self._swallowed = False
         self._way: Way | None = None
         self._way_known = False
         self._client: Client | None = None
@@ -99,10 +101,14 @@ class SFTPTransport(Transport):
             self._listened = None
         except TimeoutError as exc:
             said = self._stream.said if isinstance(self._stream, SSHStream) else ""
+            why = self._stream.standstill() if self._stream is not None else ""
             await self.close()
             more = packets.text(said.strip().encode("utf-8", "replace"))
             where = place(self._login.host, self._login.port)
-            raise TransportLost(f"no login within {limit:.0f} s at {where}" + (f". ssh said: {more!r}" if more else ""),
+            told = f"no login within {limit:.0f} s at {where}"
+            if why:
+                raise TransportLost(f"{told}: the server says its name and nothing more comes; {why}", REMEDY) from exc
+            raise TransportLost(told + (f". ssh said: {more!r}" if more else ""),
                                 "Is HostPort that of the SSH server, and is the server well?") from exc
         except LoginRefused as exc:
             by_ssh = isinstance(self._stream, SSHStream)
@@ -117,6 +123,8 @@ class SFTPTransport(Transport):
         stream, client, shell = self._stream, self._client, self._shell
         self._shell = None
         self._stream = self._client = self._publisher = self._swaps = None
+        if isinstance(stream, SSHStream) and stream.logged_in:
+            self._swallowed = stream.swallowed
         closed = TransportLost("the connection was closed from here")
         polite = client is not None and client.lost is None and not client.busy
         if client is not None and not polite:
@@ -278,7 +286,9 @@ class SFTPTransport(Transport):
         password = self._settings.get("Password") or None
         if program is not None and (has_entry() or find_spec("asyncssh") is None):  # ssh does nothing for an unknown user
             sock = await self._dial(program, login)
-            return await start_ssh(program, login, password, self._workdir, self._meter, sock=sock)
+            stream = await start_ssh(program, login, password, self._workdir, self._meter, sock=sock)
+            stream.swallowed_before = self._swallowed
+            return stream
         try:
             from .asyncssh_stream import open_asyncssh
         except ImportError as exc:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common.errors import LoginRefused
-from pysubtask.control.doctor import rounds
+from pysubtask.control.doctor import namespace, rounds
 from pysubtask.control.doctor import server as server_checks
 from pysubtask.control.doctor.causes import login_finding
 from pysubtask.control.doctor.examine import Times, examine
@@ -441,6 +441,34 @@ def test_what_a_look_costs_on_a_link_that_is_paid_for(worlds, tmp_path, monkeypa
     found = diagnose(worlds.pyftpdlib.settings(), tmp_path, speed=speed)
     assert ("speed up" in {finding.check for finding in found}) == speed
     assert 0 < sum(sent) <= most and (sum(sent) > 64 * 1024) == speed
+
+
+@pytest.mark.parametrize(("path", "near"), [
+    ("/volume1/data/roof", "/data/roof"), ("/volume1/home/x/data", "/home/x/data"), ("/srv/nas/volume1/data/roof", "/data/roof"),
+    ("/volume1/other/roof", ""), ("/roof", ""),
+])  # fmt: skip
+def test_a_path_of_the_shell_that_this_login_does_not_know(tmp_path, path, near):
+    """SFTP's root is another than the shell's: where a login begins and what stands there is told, and no folder is to be made that
+    the shell has."""
+    with sftp_server(tmp_path / "sftp") as server:
+        for folder in ("data", "home/x", ".hidden"):
+            (tmp_path / "sftp" / folder).mkdir(parents=True)
+        found = diagnose(server.settings(HostPath=path), tmp_path)
+        told = next(one for one in found if one.check == "folder")
+        assert "login begins in" in told.text and "data, home" in told.text and ".hidden" not in told.text, told
+        assert told.remedy.settings == ((("HostPath", near),) if near else ())
+        assert told.state == ("warn" if near else "note") and "mkdir" not in repr(found)
+        assert not (tmp_path / "sftp" / "volume1").exists()  # the doctor has taken away what it made
+
+
+@pytest.mark.parametrize(("path", "ends"), [("/a/b/c", ["/b/c", "/c"]), ("/a", []), ("a/b", []), ("/", []), ("", [])])
+def test_a_path_without_its_top(path, ends):
+    assert namespace.without_its_top(path) == ends
+
+
+def test_names_in_words():
+    assert namespace.in_words(["b", "a", ".c"]) == "a, b" and namespace.in_words([".c"]) == "nothing that is shown"
+    assert namespace.in_words([f"n{number}" for number in range(12)]).endswith("and 4 more")
 
 
 @needs_sshd

@@ -14,7 +14,7 @@ from ...common import advice
 from ...common.errors import NotAsLeft, PysubtaskError, SourceError, TransportError, TransportLost
 from ...transports.base import Append, Copy, Job, Sent
 from ...transports.sftp import packets
-from . import mistyped
+from . import mistyped, namespace
 from .causes import file_finding, of_mtu
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn
 from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, clean, parents
@@ -43,6 +43,7 @@ class Visit:
         self._made: list[str] = []
         self._folders: list[str] = []
         self._near = ""
+        self._there = ""
         self._sent: Sent | None = None
 
     async def findings(self) -> AsyncGenerator[Finding, None]:
@@ -105,6 +106,10 @@ class Visit:
         folder = remote.folder
         kind = await remote.kind(folder)
         begin = f"; a login begins in {home}" if home and not folder.startswith("/") else ""
+        begins = begin
+        if kind == MISSING and folder.startswith("/"):
+            self._there = await namespace.stands_there(remote, home, folder)
+            begins = f". {self._there[:1].upper()}{self._there[1:]}" if self._there else ""
         if kind == FILE:
             yield fail("folder", "folder-is-file", f"{folder!r} on the server is a file", ("HostPath", folder + ".d"))
         elif kind == MISSING:
@@ -114,7 +119,13 @@ class Visit:
                 yield warn("folder", "folder-mistyped", f"{folder!r} is not there; did you mean {self._near!r}?",
                            (self._path_key(), self._near), words=f"Where the name is right, the first upload makes it{begin}.")
                 return
-            yield Finding("folder", NOTE, f"{folder!r} is not there yet: the first upload makes it{begin}")
+            self._near = await namespace.meant(remote, folder)
+            if self._near:
+                yield warn("folder", "folder-of-the-shell", f"{folder!r} is not there{begins}", (self._path_key(), self._near),
+                           words="A path of the account's shell may be another one here, as this login has a root of its own. "
+                           "Where the name is right, the first upload makes it.")
+                return
+            yield Finding("folder", NOTE, f"{folder!r} is not there yet: the first upload makes it{begins}")
         elif kind == FOLDER:
             yield ok("folder", f"{folder or 'where the login begins'} is there{begin if folder else f': {home}' * bool(home)}")
         else:
@@ -165,7 +176,8 @@ class Visit:
                 settings = [(key, candidate)]
                 break
         if self._folders:
-            text = f"the folder {folder!r} is not on the server, and this login may not make it: {found.text}"
+            there = f". {self._there[:1].upper()}{self._there[1:]}" if self._there else ""
+            text = f"the folder {folder!r} is not on the server, and this login may not make it: {found.text}{there}"
             words = f"Have who runs the server make it for {self._settings.get('User') or 'this login'}, or take another folder:"
             return found._replace(cause="folder-missing", text=text, remedy=Remedy(tuple(settings), (), words))
         return found._replace(remedy=found.remedy._replace(settings=tuple(settings)))
@@ -217,8 +229,8 @@ class Visit:
             yield await self._read_back("copy-data", expected, "of a file that changed only the changes travel")
 
     async def _large(self) -> AsyncIterator[Finding]:
-        """Packets of the full size: some ways let only small ones pass, and the files up to here were small. An SFTP login has large
-        ones itself."""
+        """Packets of the full size: some ways let only small ones pass, and the files up to here were small. An SFTP login
+        has large ones itself."""
         if self._settings.get("UseSFTP", True):
             return
         try:

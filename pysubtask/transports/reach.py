@@ -15,6 +15,11 @@ _SILENT = (errno.ETIMEDOUT, errno.EHOSTDOWN)
 _NO_WAY = (errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
 
 
+PORTAL = ("Where it has worked before, something on the way answers in the server's place: a network that wants you to log in on a "
+          "web page first, or a proxy")  # fmt: skip
+"""For whoever is answered by another protocol, or with another certificate, than ever before."""
+
+
 def place(host: str, port: int | str | None) -> str:
     """``data.example.org:22``; an address of IPv6 in brackets."""
     shown = f"[{host}]" if ":" in host else host
@@ -108,5 +113,6 @@ def other_speaker(heard: bytes, where: str) -> TransportLost | None:
         return TransportLost(f"this looks like an FTP server, not SSH: {where}",
                              "Write UseSFTP = False, or set HostPort to the SSH server's port (22)")
     if heard.startswith((b"HTTP/", b"<")):
-        return TransportLost(f"this looks like a web server, not SSH: {where}", "Set HostPort to the SSH server's port (22)")
+        return TransportLost(f"this looks like a web server, not SSH: {where}",
+                             f"Set HostPort to the SSH server's port (22). {PORTAL}")
     return None

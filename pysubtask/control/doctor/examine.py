@@ -17,6 +17,7 @@ from ...common import address, advice
 from ...common.clock import blame
 from ...common.errors import ConfigError, LoginRefused, PysubtaskError, TransportLost
 from ...transports import TRANSPORTS
+from ...transports.reach import PORTAL
 from ...transports.ssh_login import AnotherKey
 from . import certificate, in_secret_file, in_url, login_files, network, prepare
 from .bbr import Read, read
@@ -248,7 +249,8 @@ class _Look:
                               "or is at "
                         "its limit of connections. Ask who runs it.")
         return fail("protocol", "wrong-protocol", f"port {port} speaks {heard.kind}, and the config asks for {wanted}{said}",
-                    ("HostPort", 22 if self._target.transport != "ftp" else 21), words="It is another service's port.")
+                    ("HostPort", 22 if self._target.transport != "ftp" else 21),
+                    words="It is another service's port." + (f" {PORTAL}." if heard.kind == network.HTTP else ""))
 
     async def _log_in(self) -> AsyncGenerator[Finding, None]:
         with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as workdir:
@@ -399,7 +401,7 @@ class _Look:
                         "that is its certificate, and pin it.")
         return fail("TLS", "certificate-untrusted", f"nobody this machine trusts vouches for the server's certificate "
                                                     f"({shown.words}; it is "
-                    f"for {names})", pin, ("CAFile", "/path/of/its/authority.pem"), words=sure)
+                    f"for {names})", pin, ("CAFile", "/path/of/its/authority.pem"), words=f"{sure} {PORTAL}.")
 
 
 def _has_public(settings: Mapping[str, Any]) -> bool:

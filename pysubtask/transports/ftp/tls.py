@@ -11,7 +11,7 @@ import ssl
 import time
 
 from ...common.errors import ConfigError, ServerNotTrusted, TransportError, TransportLost
-from ..reach import not_valid_now, place
+from ..reach import PORTAL, not_valid_now, place
 from .options import EXPLICIT, Login
 
 _LOOK_SECS = 5.0
@@ -74,7 +74,7 @@ def handshake_error(login: Login, exc: ssl.SSLError) -> TransportError:
             f"the server's certificate is not accepted ({exc.verify_message}), so nothing was sent; {told}",
             f"Ask who runs the server whether that is its certificate ({look} shows it again); if it is not, somebody sits in "
             f'between. If it is, write TLSFingerprint = "{shown or "..."}", or CAFile = "FILE" with the certificate of the '
-            "authority that signed it")
+            f"authority that signed it. {PORTAL}")
     if exc.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL"):
         wanted = "'explicit' (or None, for no TLS)" if login.tls != EXPLICIT else "None, for no TLS"
         return TransportLost(f"what answers at {place(login.host, login.port)} is not TLS",

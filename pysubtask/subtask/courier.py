@@ -28,6 +28,7 @@ from .board import Board
 from .deliveries import Deliveries, Hooks
 from .desk import Desk
 from .logins import Logins
+from .pauses import Pauses
 from .retry import JITTER, Policy, decide, extra_login_in, held_for, login_wait
 from .store import Store
 
@@ -77,6 +78,7 @@ class Courier:
         self._login_mark = login_mark
         self._clock = clock
         self._policy = Policy.of(settings)
+        self._pauses = Pauses()
         self._logins = Logins(int(settings.get("LoginsPerMinute", 0)))
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -306,6 +308,7 @@ class Courier:
         deliveries = self._deliveries
         if deliveries.success != self._counted:
             self._counted, self._failures = deliveries.success, 0
+            self._pauses.lived()
         if deliveries.broken:
             await self._lose()
         self._tell_pause()
@@ -369,6 +372,8 @@ class Courier:
         versions, due = await self._desk.ask(
             self._desk.take_and_look, room, now, self._desk.wall(), big=big, look=look, **self._ways()
         )
+        if versions and not deliveries.busy:
+            self._pauses.begins(now - deliveries.active_at)
         for version in versions:
             deliveries.begin(version)
             self._taken_at = now
@@ -597,6 +602,10 @@ class Courier:
         if deliveries.stale:
             deliveries.stale = False
             self._desk.log.info("Connection was gone after a pause, connecting again: %s", reason)
+            forgets = self._pauses.died()
+            if forgets:
+                self._desk.log.warning("%s; %s", forgets, self._says_more)
+                self._desk.error("connection_lost", forgets)
             self._enter()
             return
         self._failures += 1

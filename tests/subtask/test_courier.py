@@ -220,6 +220,20 @@ def test_a_server_that_is_down_is_tried_as_the_settings_say(bench):
     assert one.transport.calls.count("connect") == 9
 
 
+def test_connections_that_are_forgotten_while_they_are_idle_are_told(bench, monkeypatch, caplog):
+    monkeypatch.setattr("pysubtask.subtask.deliveries.IDLE_SECS", 0.2)
+    one = bench(RetryWaitSecs=30).start()
+    one.put("a")
+    one.drained()
+    for name in ("b", "c"):
+        time.sleep(0.4)  # a pause; what comes of it does not depend on how long it is
+        one.transport.on_upload[name] = [TransportLost("no answer")]
+        one.put(name)
+        one.drained()
+    assert "forgets those that are idle" in caplog.text and "DeadTimeMilli" in str(one.board.get("last_error"))
+    assert one.transport.calls.count("connect") == 3
+
+
 def test_it_connects_only_when_there_is_something_to_send(bench):
     one = bench().start()
     time.sleep(0.2)

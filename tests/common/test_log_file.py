@@ -75,7 +75,7 @@ def test_a_file_that_somebody_moved_or_removed_is_opened_anew(tmp_path: Path):
 def test_what_cannot_be_put_aside_grows_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     logger = setup_logging(NAME, str(tmp_path / "log.txt"), False, max_bytes=300, keep=2)
     with monkeypatch.context() as patched:
-        def refused(*names: str) -> None:
+        def refused(*names: str, **folders: int) -> None:
             raise PermissionError
 
         patched.setattr(log_file.os, "replace", refused)

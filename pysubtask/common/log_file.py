@@ -29,11 +29,12 @@ class LogFile(logging.Handler):
     """
 
     def __init__(self, path: str, max_bytes: int = 0, keep: int = 1, *, own_output: bool = False) -> None:
+        self._fd: int | None = None  # first, for at the end of the program every handler is closed that was begun
         super().__init__()
         self.dropped = 0
         self.path = os.path.abspath(path)
         self._max, self._keep, self._own_output = max_bytes, keep, own_output
-        self._fd: int | None = open_log(self.path)
+        self._fd = open_log(self.path)
         self._torn = False
         self._pid = os.getpid()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import random
@@ -19,7 +20,7 @@ from ..transports.base import Job, Transport
 from .ahead import Ahead
 from .desk import Desk
 from .plan import already_there, was_left
-from .prefixes import Prefixes
+from .prefixes import Prefixes, found_again
 from .retry import Policy, decide
 from .signing import Signing
 from .sources import open_named
@@ -259,6 +260,13 @@ class Deliveries:
                     version.id, remote, 0, verified, unchanged=True, signature=await self._signature_of_unchanged(version)
                 )  # fmt: skip
         how = await self._signing.plan(version, copies=self._transport.traits.copies)
+        prefix = self._hooks.prefixes.before(version.digest, how.append.at if how.append else version.size, version.base)
+        if prefix is None and version.base and how.append and version.known is not None:
+            known, open_data = version.known, functools.partial(self._hooks.open_live, version.path)
+            with contextlib.suppress(SourceError):
+                prefix = await asyncio.to_thread(
+                    found_again, open_data, version.snapshot, version.base, known.remote.size, known.digest
+                )
         job = Job(
             version.snapshot, version.size, version.mtime_ns, version.name, version.temp, version.stale,
             lambda: self._hooks.confirm(version),
@@ -271,7 +279,7 @@ class Deliveries:
             copies=how.copies,
             base=version.base,
             sha256=version.digest,
-            prefix=self._hooks.prefixes.before(version.digest, how.append.at if how.append else version.size, version.base),
+            prefix=prefix,
             **self._source(version),
         )  # fmt: skip
 

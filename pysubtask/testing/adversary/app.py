@@ -16,9 +16,10 @@ import time
 from typing import Any
 
 from ... import Section, TaskMaster
+from ...common.errors import ConfigError
 from .world import OWN, QUIET
 
-_TICK_SECS = 0.1
+_TICK_SECS, _START_SECS = 0.1, 20.0
 _OWN_SECS, _ARCHIVE_SECS = 0.25, 3.0
 
 
@@ -33,7 +34,7 @@ class App:
         logs = {"Subtask_Log_FileName": os.path.join(self._data, "logs", "child.log"),
                 "Master_Log_FileName": os.path.join(self._data, "logs", "master.log")}  # fmt: skip
         config = type("config", (), {"base": Section("", **base, **logs), "ftp": Section("", **told["ftp"])})
-        entries = [
+        entries: list[dict[str, Any]] = [
             {"file": os.path.join(self._data, "today.csv")},
             {"file": os.path.join(self._data, "later.csv"), "on_change": True},
             {"dir": self._data},
@@ -43,7 +44,7 @@ class App:
         for name in ("deep", "deep/sub"):
             with contextlib.suppress(OSError):
                 os.mkdir(os.path.join(self._data, name), 0o2775)
-        self.master = TaskMaster(entries, config, LogToConsole=True)
+        self.master = _started(entries, config)
         self._number = 0
         self._next = 0.0
         self._archive_at = 0.0
@@ -51,15 +52,22 @@ class App:
 
     def turn(self, now: float) -> None:
         """One call of the app's timer."""
-        self.master.check_pending_notifications()
-        pid = self.master.status().children[0].pid
-        if pid and self.pids[-1:] != [pid]:
-            self.pids.append(pid)
+        self.look()
         if now >= self._archive_at:
             self._archive_at = now + _ARCHIVE_SECS
             self.master.archive_expired_files()
         if now < self._next:
             return
+        self._write(now)
+
+    def look(self) -> None:
+        """What any app does on a timer."""
+        self.master.check_pending_notifications()
+        pid = self.master.status().children[0].pid
+        if pid and self.pids[-1:] != [pid]:
+            self.pids.append(pid)
+
+    def _write(self, now: float) -> None:
         self._next = now + _OWN_SECS
         self._own()
         for name in ("today.csv", "later.csv", "deep/a.csv", "deep/sub/b.csv"):
@@ -83,6 +91,19 @@ class App:
         print(json.dumps({"own": path, "sha256": hashlib.sha256(content).hexdigest()}), flush=True)  # noqa: T201
 
 
+def _started(entries: list[dict[str, Any]], config: Any) -> TaskMaster:
+    """As a supervisor does it: an entry of a file where a folder lies is an error in the config, and the adversary may have put one
+    there."""
+    until = time.monotonic() + _START_SECS
+    while True:
+        try:
+            return TaskMaster(entries, config, LogToConsole=True)
+        except ConfigError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(_TICK_SECS)
+
+
 def main() -> None:
     """Until stdin ends; a line there ends the making of files of its own."""
     told = json.loads(sys.stdin.readline())
@@ -93,7 +114,7 @@ def main() -> None:
         if making:
             app.turn(time.monotonic())
         else:
-            app.master.check_pending_notifications()
+            app.look()
         if select.select([sys.stdin], [], [], _TICK_SECS)[0]:
             if not sys.stdin.readline():
                 break

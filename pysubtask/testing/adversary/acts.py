@@ -20,6 +20,7 @@ from .world import OWN, QUIET
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _MOST, _DEPTH, _LOOK = 400, 6, 40
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
 _STATE = ("spool.db", "spool.db-wal", "status.json", "events.jsonl", "receipts.jsonl", "lock", "handled.json", "residual.json",
           "settings.json", "read_from.json", "swaps.json", "restarts.json", "ssh.json", "requests", "replies", "st7.heartbeat",
           "st7.heartbeat.json")  # fmt: skip
@@ -113,14 +114,14 @@ class Acts:
 
     def write(self) -> None:
         path = self.place()
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        handle = os.open(path, _WRITE, 0o666)
         with os.fdopen(handle, "wb") as file:
             file.write(self._rng.choice([b"", b"hers\n", b"{", b"\0" * 5000, b"x" * 300_000]))
 
     def notify(self) -> None:
         """Have the task look at a name, with or without a hold."""
         path = self.place() + self._rng.choice([".notify", ".notify", ".hold"])
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        handle = os.open(path, _WRITE, 0o666)
         os.utime(handle)
         os.close(handle)
 
@@ -148,7 +149,7 @@ class Acts:
             ("settings.json", json.dumps({"SSHProgram": os.path.join(self._mine, "evil")})),
         ])
         folder = self._rng.choice([os.path.dirname(path) for path in self._known if path.endswith("status.json")])
-        handle = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        handle = os.open(os.path.join(folder, name), _WRITE, 0o666)
         with os.fdopen(handle, "w") as file:
             file.write(text)
 
@@ -162,9 +163,11 @@ class Acts:
     def old(self) -> None:
         """A file of one's own that is old enough to be filed away."""
         path = os.path.join(self._data, f"old-{self._rng.randrange(50)}.csv")
-        with open(path, "w", encoding="ascii") as file:
-            file.write("old\n")
-        os.utime(path, (1767355200, 1767355200))
+        handle = os.open(path, _WRITE, 0o666)
+        with os.fdopen(handle, "wb") as file:
+            file.write(b"old\n")
+            file.flush()
+            os.utime(handle, (1767355200, 1767355200))
 
     def _victim(self) -> str:
         return self._rng.choice(self._victims)

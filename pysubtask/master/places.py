@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ..common import beneath, registry
 from ..common.entries import Entry, first_folder
-from ..common.place import UNKNOWN_DISK, existing, is_in, why_not
+from ..common.place import UNKNOWN_DISK, device_of, existing, is_in, why_not
 from .destinations import Plan
 
 TOLD_AGAIN_SECS = 900.0
@@ -26,6 +26,8 @@ class Places:
         self._plans = plans
         self._timer = timer
         self._told = float("-inf")
+        self._device: int | None = None
+        """The one that the folder was on when this task last worked there."""
 
     def look(self, logger: logging.Logger) -> bool:
         """Whether the task may work here now. What keeps it from that is told at once, and rarely again; where MakeFolders says
@@ -35,11 +37,12 @@ class Places:
             return True  # a file stands in the way: that is no folder to wait for, and whoever makes the state folder says so
         plan = self._plans[0]
         mount, make = plan.settings["RequiresMount"], plan.settings["MakeFolders"]
-        why = why_not(self.folder, plan.state_dir, mount=mount, device=self._remembered(plan.state_dir))
+        why = why_not(self.folder, plan.state_dir, mount=mount, device=self._remembered(plan.state_dir)) or self._other_disk(plan)
         if make and (not why or not os.path.exists(self.folder)):
             why = self._make(mount, why)
         before, self.why = self.why, why
         if not why:
+            self._device = device_of(self.folder)
             if before:
                 logger.info("Folder [%s] is there now: work begins.", self.folder)
             return True
@@ -53,6 +56,17 @@ class Places:
         if not before:
             self._announce(logger)
         return False
+
+    def _other_disk(self, plan: Plan) -> str:
+        """Why a folder that is there is not the one this task has worked on: a stick was drawn and another one is in its place.
+        Whoever means that starts the task anew."""
+        device = device_of(self.folder)
+        if os.path.lexists(plan.state_dir) or self._device is None or device in (None, self._device):
+            return ""
+        if not os.path.ismount(self.folder):
+            return ""
+        return (f"another disk is mounted on {self.folder} than the one with the queue of this task. Put that one back, or start "
+                "the task again to begin with an empty queue on this one")
 
     def is_of(self, entries: Sequence[Entry], plans: Sequence[Plan]) -> bool:
         """Whether it is about these."""

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 
+from ..common import own_files
 from ..common.clock import is_plausible
 
 _RECORD = "swaps.json"
@@ -24,14 +25,13 @@ class SwapRecord:
     """
 
     def __init__(self, workdir: str, identity: str) -> None:
-        self._path = os.path.join(workdir, _RECORD)
+        self._workdir = workdir
         self._identity = identity
         self.known = False
         self.asides: dict[bytes, tuple[bytes, float]] = {}
         # A record that is not there or not readable: then only the caller's stale names tell of asides.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            with open(self._path, encoding="utf-8") as file:
-                read = json.load(file)
+            read = json.loads(own_files.read(workdir, _RECORD))
             if read["identity"] == identity:
                 self.known = True
                 self.asides = {os.fsencode(aside): (os.fsencode(name), float(at)) for aside, (name, at) in read["asides"].items()}
@@ -61,16 +61,4 @@ class SwapRecord:
             "identity": self._identity,
             "asides": {os.fsdecode(aside): [os.fsdecode(name), at] for aside, (name, at) in self.asides.items()},
         })
-        fresh = f"{self._path}.new"
-        with open(fresh, "w", encoding="utf-8") as file:
-            file.write(text)
-            if safe:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(fresh, self._path)
-        if safe and os.name == "posix":
-            folder = os.open(os.path.dirname(self._path), os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        own_files.replace(self._workdir, _RECORD, text.encode("utf-8"), sync=safe)

@@ -18,7 +18,7 @@ from importlib import metadata
 from typing import Any
 
 from ... import __version__
-from ...common import advice, clock, limits
+from ...common import advice, beneath, clock, limits
 from ...common.config import is_secret
 from ...common.entries import Entry
 from ...common.program import for_others
@@ -281,15 +281,18 @@ def _reclaim(folder: str, made: str) -> tuple[str, ...]:
 
 def _cannot_write(folder: str) -> OSError | None:
     """Why a file cannot be made in a folder; None where it can. Tried, since access(2) knows nothing of full disks."""
-    path = os.path.join(folder, f".pysubtask-doctor-{os.getpid()}")
+    path = os.path.join(os.path.abspath(folder), f".pysubtask-doctor-{os.urandom(8).hex()}")
     try:
-        with open(path, "xb") as file:
-            file.write(b"x")
+        with beneath.to_write(path) as at:
+            name = path if at is None else os.path.basename(path)
+            handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=at)
+            try:
+                os.write(handle, b"x")
+            finally:
+                os.close(handle)
+                os.unlink(name, dir_fd=at)
     except OSError as exc:
         return exc
-    finally:
-        if os.path.exists(path):
-            os.unlink(path)
     return None
 
 

@@ -35,7 +35,7 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
     ``retry_after``: what the answer asked for, in seconds, or 0.
     """
     from dropbox import exceptions
-    from requests.exceptions import ProxyError, RequestException
+    from requests.exceptions import ProxyError, RequestException, TooManyRedirects
     from stone.backends.python_rsrc.stone_validators import ValidationError
 
     if isinstance(exc, (exceptions.ApiError, PysubtaskError)):
@@ -58,6 +58,8 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
     if isinstance(exc, ProxyError):
         # Also what a connection that was lost behind a proxy looks like.
         return TransportLost(f"the way through the proxy is lost or closed: {_shortened(exc)}")
+    if isinstance(exc, TooManyRedirects):
+        return TransportLost("what answers for Dropbox sends us elsewhere: is there a portal in between that asks for a login?")
     if isinstance(exc, (RequestException, OSError)):
         return TransportLost(f"Dropbox cannot be reached: {_shortened(exc)}")
     # An answer that is not Dropbox's (a portal that asks for a login) fails anywhere in the SDK.

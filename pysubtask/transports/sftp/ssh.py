@@ -20,6 +20,7 @@ import subprocess
 from collections.abc import Mapping
 from functools import cache
 
+from ...common import own_files
 from ...common.errors import LoginRefused, TransportError, TransportLost
 from ...common.limits import REMEDY, is_limit, reached
 from ...common.process import process_start
@@ -44,6 +45,8 @@ _KILL_SECS = 0.5
 _LOOK_SECS = 0.01
 _SHOW_SECS = 10.0
 _RECORD = "ssh.json"
+_ALWAYS = (b"-T", b"-x", b"-a", b"ControlPath=none", b"EscapeChar=none", b"ClearAllForwardings=yes")
+"""Words of every ssh of ours (see ``options``), together of hardly any other."""
 _SHELL_RECORD = "ssh-shell.json"
 
 
@@ -142,7 +145,7 @@ class SSHStream(FdStream):
             self._exit_seen()
         if self._process.poll() is not None:
             with contextlib.suppress(OSError):
-                os.unlink(self._record)
+                own_files.remove(*os.path.split(self._record))
 
     async def _wait(self, secs: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -303,25 +306,34 @@ def _asked_for(argv: list[str], environment: Mapping[str, str]) -> tuple[str, st
 
 
 def _write_record(record: str, pid: int, askpass: str) -> None:
-    fresh = f"{record}.new"
-    with open(fresh, "w", encoding="ascii") as file:
-        json.dump({"pid": pid, "start": process_start(pid), "askpass": askpass}, file)
-    os.replace(fresh, record)
+    text = json.dumps({"pid": pid, "start": process_start(pid), "askpass": askpass})
+    own_files.replace(*os.path.split(record), text.encode("ascii"))
 
 
 def end_leftover(record: str) -> bool:
     """End the ssh of an earlier connection if it still lives and is certainly that one; whether it was so."""
     try:
-        with open(record, encoding="ascii") as file:
-            read = json.load(file)
+        read = json.loads(own_files.read(*os.path.split(record)))
         pid, start = int(read["pid"]), read["start"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
     remove_leftover(str(read.get("askpass") or ""))
-    if not start or process_start(pid) != start:
+    if not start or process_start(pid) != start or not _is_ssh_of_ours(pid):
         return False
     _kill_group(pid, signal.SIGKILL)
     return True
+
+
+def _is_ssh_of_ours(pid: int) -> bool:
+    """Whether a process belongs to this user and has the command line of an ssh that we start, as far as the system tells: the
+    record is no reason to end any other."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read(65536).split(b"\0")
+            owner = os.fstat(file.fileno()).st_uid
+    except OSError:
+        return not os.path.exists("/proc/self/cmdline")
+    return owner == os.geteuid() and set(_ALWAYS) <= set(words)
 
 
 def _kill_group(pid: int, number: int) -> None:

@@ -66,7 +66,7 @@ class Allowance:
 
     def line(self, kind: str) -> str:
         """For a person."""
-        return f"this server allows about {int(self._good)} {kind} at once: no more are used"
+        return f"of {kind} this server allows about {int(self._good)} at once: no more are used"
 
     def to_dict(self) -> dict[str, float]:
         """To be kept."""

@@ -38,7 +38,7 @@ def test_a_server_that_does_everything_gets_no_word(tmp_path):
     ("times ignored", means.TIME.lacks["ignored"]),
     ("hidden names refused", means.TEMP.lacks["visible"]),
     ("unknown endings refused", means.TEMP.lacks["ending"]),
-    ("one open file", "this server allows about 1 open files at once: no more are used"),
+    ("one open file", "of open files this server allows about 1 at once: no more are used"),
 ])
 def test_what_a_server_does_not_do_is_found_with_a_few_small_files(tmp_path, quirk, line):
     found, left = look(tmp_path, quirk)

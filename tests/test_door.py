@@ -79,8 +79,10 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "subtask/watchdog_events.py": ({"os.open"}, "whether a folder may be read"),
     "transports/dropbox/account.py": ({"open"}, "the token file that the config names"),
     "transports/dropbox/line.py": ({"open"}, "the CA file that the config names"),
+    "transports/key_file.py": ({"open"}, "the key that the config names"),
     "transports/known_hosts.py": ({"open", "os.makedirs"}, "the user's known_hosts"),
     # Others.
+    "transports/sftp/hand_over.py": ({"shutil.rmtree"}, "a new private folder by mkdtemp"),
     "transports/folder.py": ({"open", "os.open", "os.mkdir", "os.replace", "os.unlink", "os.utime"},
                              "its destination is a folder that the config names"),
     "transports/sftp/askpass.py": ({"os.open", "shutil.rmtree"}, "a new private folder by mkdtemp"),

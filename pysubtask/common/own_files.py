@@ -224,6 +224,46 @@ def rename(folder: str, old: str, new: str) -> None:
         _rename(folder, old, new, at)
 
 
+def copy(folder: str, name: str, to: str, new: str) -> None:
+    """Copy a file of ours into another folder of ours, over one that has the name ``new``; it outlasts a power cut. Raises as
+    :func:`open_read`; the old file stays then, and no temporary file is left."""
+    source = open_read(folder, name)
+    temp = f".{new}.{os.urandom(8).hex()}.part"
+    try:
+        with opened_folder(to) as at:
+            try:
+                sink = _open(to, temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, at)
+                try:
+                    while block := os.read(source, 1024 * 1024):
+                        write_all(sink, block)
+                    os.fsync(sink)
+                finally:
+                    os.close(sink)
+                _rename(to, temp, new, at)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    _unlink(to, temp, at)
+                raise
+            if at >= 0:
+                os.fsync(at)
+    finally:
+        os.close(source)
+
+
+def sync(folder: str, name: str = "") -> None:
+    """Have a file of ours outlast a power cut, or without a name the names in the folder. Raises OSError."""
+    if name:
+        handle = open_read(folder, name)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        return
+    with opened_folder(folder) as at:
+        if at >= 0:
+            os.fsync(at)
+
+
 def remove(folder: str, name: str) -> None:
     """Remove a file of ours; a missing one is no error. Raises OSError."""
     with opened_folder(folder) as at, contextlib.suppress(FileNotFoundError):
@@ -253,10 +293,19 @@ def _me(found: os.stat_result) -> int:
     return os.geteuid() if hasattr(os, "geteuid") else found.st_uid
 
 
+def is_root(name: str) -> bool:
+    """Whether a folder of this name is the first that is ours in a path: ``.pysubtask``, or the hash that stands for a watched
+    folder whose state is kept elsewhere."""
+    return name == STATE_FOLDER or (len(name) == 20 and _HASH_SIGNS.issuperset(name))
+
+
+_HASH_SIGNS = frozenset("0123456789abcdef")
+
+
 def _split(path: str) -> tuple[str, list[str]]:
     """The path up to the first part that is ours, and the parts from there on: without a state folder in it, the last one."""
     parts = path.rstrip(os.sep).split(os.sep)
-    at = next((index for index in range(len(parts) - 1, 0, -1) if parts[index] == STATE_FOLDER), None)
+    at = next((index for index in range(len(parts) - 1, 0, -1) if is_root(parts[index])), None)
     if at is None:
         return os.sep.join(parts[:-1]) or (os.sep if path.startswith(os.sep) else os.curdir), parts[-1:]
     return os.sep.join(parts[:at]) or os.sep, [part for part in parts[at:] if part]

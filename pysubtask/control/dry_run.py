@@ -14,6 +14,7 @@ from ..common.never_sent import NeverSent
 from ..common.notify import is_signal_file
 from ..common.place import why_not
 from ..common.receipts import Receipt, read_receipts
+from ..common.state_place import inside_of, own_folders
 from ..common.status import read_status
 from ..common.triggers import when_sent
 from ..common.watched import Dirs
@@ -96,8 +97,8 @@ def look(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
 def _missing(task: TaskConfig) -> Iterator[Skipped]:
     """The folders that are not there, or have no disk mounted where one is asked for."""
     settings, state_dir = task.plans[0].settings, task.plans[0].state_dir
-    record = registry.known(state_dir)
     first = first_folder(task.entries)
+    record = registry.known(inside_of(first, task.plans[0].task, task.plans[0].extension))
     for folder in dict.fromkeys(entry.path if entry.kind == "dir" else os.path.dirname(entry.path) for entry in task.entries):
         device = record.device or None if record is not None and folder == first else None
         why = why_not(folder, state_dir, mount=settings["RequiresMount"], device=device)
@@ -242,7 +243,7 @@ def _archive(
     settings = task.plans[0].settings
     if not task.archives:
         return None, ()
-    others = [folder for plan in task.plans for folder in (plan.bak_dir, os.path.dirname(os.path.dirname(plan.state_dir)))]
+    others = [folder for plan in task.plans for folder in (plan.bak_dir, *own_folders(plan.state_dir, first_folder(task.entries)))]
     where = scope(task.entries, settings["ArchiveToFolder"], others, own)
     before = expiry(now, settings["ArchiveAfterDaysOld"])
     moved = []

@@ -190,7 +190,7 @@ class Snapshotter:
             except FileNotFoundError:
                 if not os.path.isdir(self._base):
                     raise
-                _make_private(folder)
+                make_private(folder)
                 out = self._make(folder, temp, handle, before, base)
         except OSError as exc:
             raise _ours(exc, f"no snapshot can be made in {folder}") from exc
@@ -237,7 +237,7 @@ class Snapshotter:
             raise DiskLow(words, left + need, keep)
 
 
-def _make_private(folder: str) -> None:
+def make_private(folder: str) -> None:
     """Make a folder and those above it that are missing, for this user alone: copies of private files are kept in it."""
     missing = []
     while not os.path.isdir(folder):

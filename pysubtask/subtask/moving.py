@@ -142,8 +142,10 @@ class Moving:
     # -- step 2 and 3
 
     def _copy(self, old: str) -> None:
-        for end in _BESIDE:
-            own_files.remove(self._new, _COPY + end)
+        for name in own_files.names(self._new):
+            # Of a move that was killed.
+            if name.startswith(_COPY) or (name.startswith(".") and name.endswith(".part")):
+                own_files.remove(self._new, name)
         self._check_room(old)
         note = {"from": old, **_look_of(old)}
         for end in _BESIDE:
@@ -214,7 +216,7 @@ class Moving:
 
     def _copy_snapshot(self, source: int, target: str) -> None:
         bak = BakFolder(str(self._bak_dir))
-        temp = os.path.join(bak.path, "." + os.path.basename(target)[-200:])
+        temp = os.path.join(bak.path, "." + os.path.basename(target))
         bak.remove(temp)
         found = os.fstat(source)
         sink = bak.open(temp, _WRITE)

@@ -324,7 +324,7 @@ class BaseSubtask:
         self._intake = Intake(
             handoff.entries, self._watch, self._snapshotter, self._store, self.board, self.events, self.log,
             Rules(self.queue_name, self.clash, self._noticed, lambda: self._page.write(self.clock()), self._look_soon, self.coming,
-                  self.gone),
+                  self.gone, self.claim),
             self.wall, self._more,
         )  # fmt: skip
         self._heartbeat = heartbeat.make(
@@ -590,6 +590,9 @@ class BaseSubtask:
     def clash(self, due: Due) -> str:
         """Why this file may not be delivered under its name, or nothing."""
         return ""
+
+    def claim(self, found: list[Due]) -> None:
+        """Called before :meth:`clash` is asked of each of these."""
 
     def coming(self) -> None:
         """Called when a snapshot is about to be made of what seems to be new."""

@@ -235,10 +235,11 @@ def _of_the_home(entries: Sequence[Entry]) -> list[str]:
     above = tuple(os.path.join(entry.path, "") for entry in entries if entry.recursive)
     if not above:
         return []
-    from ..common import registry
+    from ..common import registry, state_place
 
     config = os.path.join(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "pysubtask")
-    return [path for path in (os.path.expanduser("~/.ssh"), config, os.path.abspath(registry.folder())) if path.startswith(above)]
+    own = (os.path.expanduser("~/.ssh"), config, os.path.abspath(registry.folder()), os.path.abspath(state_place.home_base()))
+    return [path for path in own if path.startswith(above)]
 
 
 def switched_on(config: Any) -> list[str]:

@@ -8,7 +8,7 @@ places may hold a queue of the task are named with the answer: the child moves w
 import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from . import own_files, registry
@@ -115,6 +115,17 @@ def snapshots_in(bak: str | None, default: object, folder: str, state_dir: str) 
 def has_queue(state_dir: str) -> bool:
     """Whether there is a queue in a state folder that was not moved elsewhere."""
     return os.path.lexists(os.path.join(state_dir, SPOOL)) and not os.path.lexists(os.path.join(state_dir, MOVED_TO))
+
+
+def holding(state_dir: str, others: Iterable[str]) -> str:
+    """Where the queue is now that is to be in ``state_dir``: there, or in one of the other places that are this user's."""
+    if not has_queue(state_dir):
+        for other in others:
+            with contextlib.suppress(OSError):
+                if has_queue(other):
+                    with own_files.opened_folder(other):
+                        return other
+    return state_dir
 
 
 def why_away(inside: str) -> str:

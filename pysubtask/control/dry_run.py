@@ -14,7 +14,7 @@ from ..common.never_sent import NeverSent
 from ..common.notify import is_signal_file
 from ..common.place import why_not
 from ..common.receipts import Receipt, read_receipts
-from ..common.state_place import inside_of, own_folders
+from ..common.state_place import holding, inside_of, own_folders
 from ..common.status import read_status
 from ..common.triggers import when_sent
 from ..common.watched import Dirs
@@ -46,7 +46,8 @@ class Skipped(NamedTuple):
 
 
 class Child(NamedTuple):
-    """One destination. ``delivered``: how many files stand there as they are here. ``held``: why nothing goes, or ''."""
+    """One destination. ``delivered``: how many files stand there as they are here. ``held``: why nothing goes, or ''. ``kept``:
+    where the state is kept that is not in the first folder, and why, or ''."""
 
     label: str
     destination: str
@@ -54,6 +55,7 @@ class Child(NamedTuple):
     delivered: int
     skipped: tuple[Skipped, ...]
     held: str
+    kept: str = ""
 
 
 class Outlook(NamedTuple):
@@ -87,8 +89,12 @@ def look(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
     skipped: list[Skipped] = []
     own = own_of(task)
     found = list(_files(task.entries, {*closed, *logs}, own, skipped))
-    receipts = [_newest(plan) for plan in task.plans]
-    children = tuple(_child(plan, found, newest, names) for plan, newest in zip(task.plans, receipts, strict=True))
+    # A state that is to be moved is there still.
+    plans = [plan._replace(state_dir=holding(plan.state_dir, plan.state_elsewhere)) for plan in task.plans]
+    receipts = [_newest(plan) for plan in plans]
+    children = tuple(_child(plan, found, newest, names) for plan, newest in zip(plans, receipts, strict=True))
+    children = tuple(child._replace(kept=f"{plan.state_dir}: {plan.state_why}" if plan.state_why else "")
+                     for child, plan in zip(children, task.plans, strict=True))  # fmt: skip
     root, archive = _archive(task, [newest for _, newest in receipts], own, now)
     watched = tuple((entry.path, when_sent(entry)) for entry in task.entries)
     return Outlook(task.plans[0].label, children, tuple(skipped), tuple(_missing(task)), root, archive, watched)

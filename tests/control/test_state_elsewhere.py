@@ -33,7 +33,7 @@ def station(folder: Path, **base: str) -> Path:
 def config(folder: Path, **base: str) -> Path:
     path = folder / "st.toml"
     lines = "".join(f'{key} = "{value}"\n' for key, value in base.items())
-    path.write_text(f'[ftp]\nHost = "127.0.0.1"\nHostPort = 1\nSSHConfigFile = "none"\n[base]\n{lines}[[watch]]\n'
+    path.write_text(f'[ftp]\nHost = "127.0.0.1"\nHostPort = 1\nSSHConfigFile = "none"\n[base]\nStopWaitSecs = 1\n{lines}[[watch]]\n'
                     f'file = "{folder}/data/a.csv"\n')  # fmt: skip
     path.chmod(0o600)
     return path
@@ -64,7 +64,8 @@ def test_a_run_is_found_and_steered_and_takes_another_place_at_a_reload(tmp_path
         config(tmp_path, StateFolder=str(second))
         run.signal(HUP)
         wait_until(lambda: queued(below(second, data)), 60, "the same queue in another place")
-        assert not below(first, data).exists() and "State kept in" in run.command("status").stdout
+        wait_until(lambda: not below(first, data).exists(), 60, "nothing is left in the old one")
+        assert "State kept in" in run.command("status").stdout
         assert "a.csv" in run.command("queue").stdout
         run.signal(TERM)
         assert run.status() == 0

@@ -123,6 +123,7 @@ class Moving:
         self._announce()
         if old in self._locks:
             self._bury(old)
+        own_files.remove(self._new, _COPY)  # a power cut may have left both names
         own_files.remove(self._new, MOVED_FROM)
         return [old]
 
@@ -273,6 +274,8 @@ class Moving:
             for name in (SPOOL, PATH_FILE):
                 own_files.remove(old, name)
         own_files.remove(old, _LOCK)
+        # The note that tells of the rest goes only when all of it is gone for good.
+        own_files.sync(old)
         if not inside:
             task = os.path.dirname(old)
             top = os.path.dirname(task)
@@ -292,6 +295,7 @@ class Moving:
             for name in bak.names():
                 if name.startswith((f"{tag}-", f".{tag}-")):
                     bak.remove(os.path.join(source, name))
+            bak.publish([])
         _rmdir(source)
         if os.path.dirname(source) != self._first and os.path.dirname(source).startswith(os.path.join(self._first, "")):
             _rmdir(os.path.dirname(source))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ..common import registry
 from ..common.entries import Entry, first_folder
-from ..common.place import UNKNOWN_DISK, existing, is_in, near, why_not
+from ..common.place import UNKNOWN_DISK, device_of, existing, is_in, near, why_not
 from ..common.state_place import base_of, inside_of, is_inside, why_away
 from .destinations import Plan
 
@@ -29,6 +29,8 @@ class Places:
         self._told = float("-inf")
         self._is_there = True
         self._was_missing = not os.path.isdir(self.folder)
+        self._device: int | None = None
+        """The one that the folder was on when this task last worked there."""
 
     def look(self, logger: logging.Logger) -> bool:
         """Whether the task may work here now. What keeps it from that is told at once, and rarely again; where MakeFolders says
@@ -39,12 +41,14 @@ class Places:
         plan = self._plans[0]
         mount, make = plan.settings["RequiresMount"], plan.settings["MakeFolders"]
         why = why_not(self.folder, plan.state_dir, mount=mount, device=self._remembered(self._inside(plan)))
+        why = why or self._other_disk(plan)
         if make and (not why or not os.path.exists(self.folder)):
             why = self._make(mount, why)
         self._is_there = not why
         why = why or self._state_away()
         before, self.why = self.why, why
         if not why:
+            self._device = device_of(self.folder)
             if before:
                 logger.info("Folder [%s] is there now: work begins.", self.folder)
             return True
@@ -67,6 +71,17 @@ class Places:
     def take(self, plans: Sequence[Plan]) -> None:
         """The plans as they are now."""
         self._plans = plans
+
+    def _other_disk(self, plan: Plan) -> str:
+        """Why a folder that is there is not the one this task has worked on: a stick was drawn and another one is in its place.
+        Whoever means that starts the task anew."""
+        device = device_of(self.folder)
+        if os.path.lexists(plan.state_dir) or self._device is None or device in (None, self._device):
+            return ""
+        if not os.path.ismount(self.folder):
+            return ""
+        return (f"another disk is mounted on {self.folder} than the one with the queue of this task. Put that one back, or start "
+                "the task again to begin with an empty queue on this one")
 
     def is_of(self, entries: Sequence[Entry], plans: Sequence[Plan]) -> bool:
         """Whether it is about these."""

@@ -377,9 +377,9 @@ class BaseMaster(Voice):
     def _spawn(self, index: int) -> None:
         seat = self._seats[index]
         seat.stopped = False
-        if self._places.is_new():
-            self._place_again()
         waited, usable = bool(self._places.why), self._places.look(self.logger)
+        if usable and self._places.is_new():
+            self._place_again()
         self._stamps.closed = self._places.closed
         if not usable:
             seat.last_exit = f"not started: {self._places.why}"

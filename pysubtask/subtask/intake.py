@@ -132,7 +132,7 @@ class Intake:
         left = sum(due.path not in self._faults for due in found) - taken if self._disk_low else 0
         self._board.set(
             disk_low=self._disk_low, not_copied=max(0, left), cannot_read=self._faults.listing(), unreadable=len(self._faults),
-            watch=self._watch.mode,
+            watch=self._watch.mode, watch_reason=self._watch.mode_reason, never_quiet=self._watch.never_quiet(now),
         )  # fmt: skip
         return taken
 

@@ -156,6 +156,52 @@ def test_root_too_refuses_a_state_folder_of_somebody_else(tmp_path, part):
     assert log.lost == 1
 
 
+HASH = "0123456789abcdef0123"
+
+
+@pytest.mark.parametrize("part", [HASH, f"{HASH}/main", f"{HASH}/main/ftp"])
+def test_a_state_folder_elsewhere_is_looked_at_from_its_hash_on(tmp_path, part):
+    """What is above it may be reached by a link of the user's, as in a home."""
+    (tmp_path / "real" / "pysubtask" / "state").mkdir(parents=True)
+    (tmp_path / "home").symlink_to(tmp_path / "real")
+    state = tmp_path / "home" / "pysubtask" / "state" / HASH / "main" / "ftp"
+    own_files.make_folder(str(state))
+    own_files.replace(str(state), "status.json", b"ours")
+    assert own_files.read(str(state), "status.json") == b"ours"
+    place = tmp_path / "home" / "pysubtask" / "state" / part
+    place.rename(tmp_path / "was")
+    place.symlink_to(tmp_path / "was")
+    with pytest.raises(NotOurs, match="which is a link or no folder"):
+        own_files.read(str(state), "status.json")
+    with pytest.raises(NotOurs):
+        own_files.make_folder(str(state))
+
+
+def test_only_a_whole_hash_is_one():
+    assert own_files.is_root(HASH) and own_files.is_root(".pysubtask")
+    assert not any(map(own_files.is_root, (HASH[1:], HASH + "0", HASH[:-1] + "g", HASH.upper(), "", "data")))
+
+
+def test_a_copy_is_whole_private_and_leaves_the_file(state, tmp_path, monkeypatch):
+    other = tmp_path / "data" / ".pysubtask" / "other"
+    own_files.make_folder(str(other))
+    (state / "receipts.jsonl").write_bytes(b"x" * 3_000_000)
+    own_files.copy(str(state), "receipts.jsonl", str(other), "receipts.jsonl")
+    copy = other / "receipts.jsonl"
+    assert copy.read_bytes() == (state / "receipts.jsonl").read_bytes() and stat.S_IMODE(copy.stat().st_mode) == 0o600
+    (state / "link").symlink_to(tmp_path)
+    with pytest.raises(NotOurs):
+        own_files.copy(str(state), "link", str(other), "link")
+
+    def full(handle, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(own_files, "write_all", full)
+    with pytest.raises(OSError, match="No space"):
+        own_files.copy(str(state), "receipts.jsonl", str(other), "another")
+    assert os.listdir(other) == ["receipts.jsonl"]
+
+
 @needs_root
 @pytest.mark.parametrize("name", ["residual.json", "receipts.jsonl"])
 def test_a_file_of_somebody_else_in_our_folder_is_not_obeyed(state, name):

@@ -49,6 +49,10 @@ class Shared(Station):
     def state(self) -> Path:
         return Path(self.master._seats[0].plan.state_dir)
 
+    def arrived_after_notify(self, name: str) -> None:
+        self.notify(name)
+        self.arrived(name)
+
     def inside(self) -> Path:
         return self.data / ".pysubtask" / "main" / self.extension
 
@@ -145,6 +149,26 @@ def test_the_state_of_the_version_before_is_moved(tmp_path: Path, home: Path) ->
         one.arrived("a.csv")
         wait_until(lambda: one.sent() == ["a.csv", "b.csv", "a.csv"], 60, "its receipt")
         assert one.kinds().count("state_moved") == 1
+    finally:
+        one.close()
+
+
+@pytest.mark.parametrize(("mode", "outside_it"), [(0o755, False), (0o1777, True)])
+def test_a_folder_that_comes_later_is_judged_then(tmp_path: Path, home: Path, mode: int, outside_it: bool) -> None:
+    """A disk that everybody may write, mounted after the start."""
+    one = Shared(tmp_path)
+    one.data.rename(tmp_path / "disk")
+    one.master = one.make()
+    try:
+        assert one.state == one.inside()
+        one.master.start()
+        assert "there is no folder" in str(one.master.status().children[0].last_exit)
+        (tmp_path / "disk").chmod(mode)
+        (tmp_path / "disk").rename(one.data)
+        one.write("a.csv", "1\n")
+        one.arrived_after_notify("a.csv")
+        assert one.state == (outside(home / "pysubtask" / "state", one.data) if outside_it else one.inside())
+        assert (one.data / ".pysubtask").exists() != outside_it
     finally:
         one.close()
 

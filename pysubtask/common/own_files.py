@@ -270,6 +270,20 @@ def remove(folder: str, name: str) -> None:
         _unlink(folder, name, at)
 
 
+def remove_empty(path: str) -> bool:
+    """Remove a folder of ours if there is nothing in it; whether it is gone."""
+    above, name = os.path.split(path)
+    try:
+        with opened_folder(above) as at:
+            if at < 0:
+                os.rmdir(path)
+            else:
+                os.rmdir(name, dir_fd=at)
+    except OSError:
+        return False
+    return True
+
+
 def write_all(handle: int, data: bytes) -> None:
     """Write every byte of ``data``. Raises OSError."""
     rest = memoryview(data)

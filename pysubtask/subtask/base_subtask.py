@@ -353,6 +353,9 @@ class BaseSubtask:
         if away:
             raise PysubtaskError(away)
         before = registry.known(inside)
+        if self._moving.is_due:
+            self.board.state("starting", f"its state is moved to {handoff.state_dir}")
+            self._tell_of_the_start()
         self._moved_from = self._moving.settle()
         self._moving.unlock()
         for old in self._moved_from:

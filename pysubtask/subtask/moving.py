@@ -15,6 +15,7 @@ What happens, in this order; whoever begins anew goes on with what is not done:
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -22,7 +23,7 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..common import advice, own_files
@@ -33,7 +34,7 @@ from ..common.requests import REPLIES, REQUESTS
 from ..common.state_place import MOVED_TO, PATH_FILE, SNAPSHOTS, SPOOL, has_queue, is_inside
 from . import database
 from .bak_folder import BakFolder
-from .snapshot import make_private
+from .snapshot import copy_again
 
 MOVED_FROM = "moved_from"
 _LOCK = "lock"
@@ -42,11 +43,9 @@ _BESIDE = ("", "-wal", "-shm", "-journal")
 _NOT_COPIED = frozenset((_LOCK, MOVED_TO, MOVED_FROM, "handled.json", *(SPOOL + end for end in _BESIDE)))
 _KEPT = frozenset(("read_from.json", "residual.json"))
 """What the master has written for this very start."""
-_LATER_FORMAT = 1_000_000
-_BLOCK = 1024 * 1024
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _MOST_BYTES = 65536
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class StateInTheWay(PysubtaskError):
@@ -91,6 +90,11 @@ class Moving:
         for lock in self._locks.values():
             lock.release()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether there is a queue to be moved."""
+        return not has_queue(self._new) and any(map(has_queue, self._locks))
+
     def _is_undone(self, other: str) -> bool:
         return has_queue(other) or self._note().get("from") == other
 
@@ -119,7 +123,11 @@ class Moving:
             if not queues:
                 return []
             (old,) = queues
-            self._copy(old)
+            try:
+                self._copy(old)
+            except OSError as exc:
+                kind = DiskLow if exc.errno in _FULL else PysubtaskError
+                raise kind(f"the state of this task cannot be moved from {old} to {self._new}: {exc}") from exc
         self._announce()
         if old in self._locks:
             self._bury(old)
@@ -198,7 +206,7 @@ class Moving:
     def _target(self, snapshot: str) -> str:
         return os.path.join(str(self._bak_dir), os.path.basename(snapshot))
 
-    def _copy_snapshots(self, paths: Any) -> list[str]:
+    def _copy_snapshots(self, paths: Iterable[str]) -> list[str]:
         lost = []
         for path in paths:
             if self._stopped():
@@ -209,25 +217,10 @@ class Moving:
                 lost.append(path)
                 continue
             try:
-                make_private(str(self._bak_dir))
-                self._copy_snapshot(handle, self._target(path))
+                copy_again(handle, self._target(path))
             finally:
                 os.close(handle)
         return lost
-
-    def _copy_snapshot(self, source: int, target: str) -> None:
-        bak = BakFolder(str(self._bak_dir))
-        temp = os.path.join(bak.path, "." + os.path.basename(target))
-        bak.remove(temp)
-        found = os.fstat(source)
-        sink = bak.open(temp, _WRITE)
-        try:
-            _copy_bytes(source, sink, found.st_size)
-            os.utime(sink, ns=(found.st_mtime_ns, found.st_mtime_ns))
-            os.fsync(sink)
-        finally:
-            os.close(sink)
-        bak.publish([(temp, target)])
 
     def _copy_files(self, old: str, new: str) -> None:
         there = set(own_files.names(new))
@@ -260,7 +253,7 @@ class Moving:
             own_files.replace(old, MOVED_TO, os.fsencode(self._new) + b"\n", sync=True)
             for end in _BESIDE[1:]:
                 own_files.remove(old, SPOOL + end)
-            own_files.replace(old, SPOOL, _of_a_later_format(), sync=True)
+            own_files.replace(old, SPOOL, database.of_a_later_format(), sync=True)
         self._remove_snapshots(old)
         kept = (SPOOL, MOVED_TO, _LOCK)
         for folder in (os.path.join(old, REQUESTS), os.path.join(old, REPLIES), old):
@@ -269,7 +262,7 @@ class Moving:
                     if name not in kept and not os.path.isdir(os.path.join(folder, name)):
                         own_files.remove(folder, name)
             if folder != old:
-                _rmdir(folder)
+                own_files.remove_empty(folder)
         if not inside:
             for name in (SPOOL, PATH_FILE):
                 own_files.remove(old, name)
@@ -279,11 +272,11 @@ class Moving:
         if not inside:
             task = os.path.dirname(old)
             top = os.path.dirname(task)
-            _rmdir(os.path.join(old, SNAPSHOTS))
-            _rmdir(old)
-            if _rmdir(task) and own_files.names(top) == [PATH_FILE]:
+            for folder in (os.path.join(old, SNAPSHOTS), old):
+                own_files.remove_empty(folder)
+            if own_files.remove_empty(task) and own_files.names(top) == [PATH_FILE]:
                 own_files.remove(top, PATH_FILE)
-                _rmdir(top)
+                own_files.remove_empty(top)
 
     def _remove_snapshots(self, old: str) -> None:
         source = self._source(old)
@@ -296,9 +289,9 @@ class Moving:
                 if name.startswith((f"{tag}-", f".{tag}-")):
                     bak.remove(os.path.join(source, name))
             bak.publish([])
-        _rmdir(source)
-        if os.path.dirname(source) != self._first and os.path.dirname(source).startswith(os.path.join(self._first, "")):
-            _rmdir(os.path.dirname(source))
+            bak.remove_empty()
+            if os.path.dirname(source).startswith(os.path.join(self._first, "")):
+                BakFolder(os.path.dirname(source)).remove_empty()
 
     def _tag_here(self) -> str:
         try:
@@ -371,18 +364,6 @@ def _open_snapshot(path: str) -> int:
     return handle
 
 
-def _copy_bytes(source: int, sink: int, size: int) -> None:
-    """Copy a file; what is all zeros becomes a hole."""
-    os.ftruncate(sink, size)
-    at = 0
-    while block := os.pread(source, _BLOCK, at):
-        if block.count(0) != len(block):
-            done = 0
-            while done < len(block):
-                done += os.pwrite(sink, block[done:], at + done)
-        at += len(block)
-
-
 def _sizes(folder: str) -> int:
     """Bytes on the disk of the files in a folder."""
     total = 0
@@ -392,20 +373,3 @@ def _sizes(folder: str) -> int:
                 found = item.stat(follow_symlinks=False)
                 total += min(found.st_size, found.st_blocks * 512) if stat.S_ISREG(found.st_mode) else 0
     return total
-
-
-def _rmdir(folder: str) -> bool:
-    """Remove a folder if it is empty."""
-    try:
-        os.rmdir(folder)
-    except OSError:
-        return False
-    return True
-
-
-def _of_a_later_format() -> bytes:
-    """A queue file that every version from the one with SpoolTooNew on refuses, and leaves as it is."""
-    with contextlib.closing(sqlite3.connect(":memory:")) as db:
-        db.execute("CREATE TABLE moved (path)")
-        db.execute(f"PRAGMA user_version={_LATER_FORMAT}")
-        return db.serialize()

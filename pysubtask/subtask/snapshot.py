@@ -191,7 +191,7 @@ class Snapshotter:
             except FileNotFoundError:
                 if not os.path.isdir(self._base):
                     raise
-                make_private(folder)
+                _make_private(folder)
                 out = self._make(folder, temp, handle, before, base)
         except OSError as exc:
             raise _ours(exc, f"no snapshot can be made in {folder}") from exc
@@ -231,7 +231,7 @@ class Snapshotter:
             raise DiskLow(words, left + need, keep)
 
 
-def make_private(folder: str) -> None:
+def _make_private(folder: str) -> None:
     """Make a folder and those above it that are missing, for this user alone: copies of private files are kept in it."""
     missing = []
     while not os.path.isdir(folder):
@@ -240,6 +240,25 @@ def make_private(folder: str) -> None:
     for path in reversed(missing):
         with contextlib.suppress(FileExistsError):
             os.mkdir(path, 0o700)
+
+
+def copy_again(source: int, target: str) -> None:
+    """Copy a snapshot that is open, with its times, to ``target`` in another folder of snapshots; it outlasts a power cut. Raises
+    OSError; what is there by that name then is whole."""
+    folder, name = os.path.split(target)
+    bak, temp = BakFolder(folder), os.path.join(folder, f".{name}")
+    if not os.path.isdir(folder):
+        _make_private(folder)
+    bak.remove(temp)
+    found, sha = os.fstat(source), Digest()
+    out = bak.open(temp, _WRITE)
+    try:
+        _copy(source, out, found, target, sha, 0, None)
+        os.utime(out, ns=(found.st_mtime_ns, found.st_mtime_ns))
+        os.fsync(out)
+    finally:
+        os.close(out)
+    bak.publish([(temp, target)])
 
 
 def content_digest(path: str, size: int, within: str | Place | None = None) -> str:

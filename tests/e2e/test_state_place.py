@@ -214,6 +214,48 @@ def test_a_state_folder_that_is_not_ours_keeps_its_task_from_starting(tmp_path: 
         one.close()
 
 
+def test_a_state_that_is_too_large_for_its_new_place_stays(tmp_path: Path) -> None:
+    one = old_station(tmp_path)
+    one.base["MinFreeBytes"] = 2**60
+    one.master = one.make()
+    before = everything_below(one.data)
+    try:
+        one.master.start()
+        exits(one, f"is to be moved from {one.inside()} to {one.state}")
+        assert everything_below(one.data) == before and not (one.state / "spool.db").exists()
+        one.master.stop(forcekill=True)
+        one.base["MinFreeBytes"] = 0
+        one.master = one.make()
+        one.master.start()
+        one.master.resume()
+        wait_until(lambda: one.sent() == ["a.csv", "b.csv"], 60, "what waited")
+    finally:
+        one.close()
+
+
+def test_a_child_that_still_runs_in_the_old_place_is_not_disturbed(tmp_path: Path) -> None:
+    one = Shared(tmp_path, 0o755)
+    before = one.master
+    before.start()
+    one.write("a.csv", "1\n")
+    one.notify("a.csv")
+    one.arrived("a.csv")
+    one.data.chmod(0o1777)
+    one.master = one.make()
+    try:
+        one.master.start()
+        wait_until(lambda: "is locked by the child" in one.log(), 60, "it says who has the queue")
+        assert not (one.state / "spool.db").exists()
+        before.stop()
+        one.write("a.csv", "1\n2\n")
+        one.notify("a.csv")
+        one.arrived("a.csv")
+        wait_until(lambda: one.sent() == ["a.csv", "a.csv"], 60, "one queue")
+    finally:
+        before.stop()
+        one.close()
+
+
 def test_a_strangers_folder_does_not_stop_a_task_that_has_its_state_elsewhere(tmp_path: Path) -> None:
     """Or whoever may write the folder could keep the task down."""
     one = Shared(tmp_path)

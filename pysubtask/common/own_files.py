@@ -14,7 +14,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 STATE_FOLDER = ".pysubtask"
 """The folder in the first data folder that holds the state of its tasks."""
@@ -126,15 +126,16 @@ def make_folder(path: str) -> None:
         os.close(handle)
 
 
-def replace(folder: str, name: str, data: bytes, *, sync: bool = False) -> None:
-    """Put ``data`` under ``name`` in one step, mode 0600: a reader finds the old file or the new one. ``sync``: it outlasts a
-    power cut. Raises OSError; the old file stays then, and no temporary file is left."""
+def replace(folder: str, name: str, data: bytes | Iterable[bytes], *, sync: bool = False) -> None:
+    """Put ``data`` (in pieces, if there is much) under ``name`` in one step, mode 0600: a reader finds the old file or the new one.
+    ``sync``: it outlasts a power cut. Raises OSError; the old file stays then, and no temporary file is left."""
     with opened_folder(folder) as at:
         temp = f".{name}.{os.urandom(8).hex()}.part"
         handle = _open(folder, temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, at)
         try:
             try:
-                write_all(handle, data)
+                for piece in (data,) if isinstance(data, bytes) else data:
+                    write_all(handle, piece)
                 if sync:
                     os.fsync(handle)
             finally:
@@ -222,46 +223,6 @@ def rename(folder: str, old: str, new: str) -> None:
     """Rename a file of ours within its folder, over one that has the name. Raises OSError."""
     with opened_folder(folder) as at:
         _rename(folder, old, new, at)
-
-
-def copy(folder: str, name: str, to: str, new: str) -> None:
-    """Copy a file of ours into another folder of ours, over one that has the name ``new``; it outlasts a power cut. Raises as
-    :func:`open_read`; the old file stays then, and no temporary file is left."""
-    source = open_read(folder, name)
-    temp = f".{new}.{os.urandom(8).hex()}.part"
-    try:
-        with opened_folder(to) as at:
-            try:
-                sink = _open(to, temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, at)
-                try:
-                    while block := os.read(source, 1024 * 1024):
-                        write_all(sink, block)
-                    os.fsync(sink)
-                finally:
-                    os.close(sink)
-                _rename(to, temp, new, at)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    _unlink(to, temp, at)
-                raise
-            if at >= 0:
-                os.fsync(at)
-    finally:
-        os.close(source)
-
-
-def sync(folder: str, name: str = "") -> None:
-    """Have a file of ours outlast a power cut, or without a name the names in the folder. Raises OSError."""
-    if name:
-        handle = open_read(folder, name)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        return
-    with opened_folder(folder) as at:
-        if at >= 0:
-            os.fsync(at)
 
 
 def remove(folder: str, name: str) -> None:

@@ -45,6 +45,7 @@ _KEPT = frozenset(("read_from.json", "residual.json"))
 """What the master has written for this very start."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MOST_BYTES = 65536
+_BLOCK = 1024 * 1024
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -160,7 +161,7 @@ class Moving:
         for end in _BESIDE:
             if end != "-shm":
                 with contextlib.suppress(FileNotFoundError):
-                    own_files.copy(old, SPOOL + end, self._new, _COPY + end)
+                    _copy_file(old, SPOOL + end, self._new, _COPY + end)
         try:
             with database.opening(os.path.join(self._new, _COPY)) as db:
                 self._change(db, old)
@@ -170,14 +171,14 @@ class Moving:
             # It is put aside, and told of, as it would have been in the old place.
             self._log.error("The queue in [%s] is damaged: %s", old, exc)
             own_files.remove(self._new, _COPY)
-            own_files.copy(old, SPOOL, self._new, _COPY)
+            _copy_file(old, SPOOL, self._new, _COPY)
         for end in _BESIDE[1:]:
             own_files.remove(self._new, _COPY + end)
         self._copy_files(old, self._new)
-        own_files.sync(self._new, _COPY)
+        _sync(self._new, _COPY)
         own_files.replace(self._new, MOVED_FROM, json.dumps(note).encode("ascii"), sync=True)
         own_files.rename(self._new, _COPY, SPOOL)
-        own_files.sync(self._new)
+        _sync(self._new)
 
     def _change(self, db: sqlite3.Connection, old: str) -> None:
         """Copy the snapshots, and have the queue name the copies; in one commit."""
@@ -232,7 +233,7 @@ class Moving:
                 own_files.make_folder(os.path.join(new, name))
                 self._copy_files(os.path.join(old, name), os.path.join(new, name))
             elif stat.S_ISREG(found.st_mode):
-                own_files.copy(old, name, new, name)
+                _copy_file(old, name, new, name)
 
     def _check_room(self, old: str) -> None:
         source = self._source(old)
@@ -268,7 +269,7 @@ class Moving:
                 own_files.remove(old, name)
         own_files.remove(old, _LOCK)
         # The note that tells of the rest goes only when all of it is gone for good.
-        own_files.sync(old)
+        _sync(old)
         if not inside:
             task = os.path.dirname(old)
             top = os.path.dirname(task)
@@ -373,3 +374,20 @@ def _sizes(folder: str) -> int:
                 found = item.stat(follow_symlinks=False)
                 total += min(found.st_size, found.st_blocks * 512) if stat.S_ISREG(found.st_mode) else 0
     return total
+
+
+def _copy_file(folder: str, name: str, to: str, new: str) -> None:
+    """A file of ours goes into another folder of ours too, over one that has the name ``new``; it outlasts a power cut."""
+    with os.fdopen(own_files.open_read(folder, name), "rb") as file:
+        own_files.replace(to, new, iter(lambda: file.read(_BLOCK), b""), sync=True)
+
+
+def _sync(folder: str, name: str = "") -> None:
+    """Have a file of ours outlast a power cut, or without a name the names in the folder."""
+    if name:
+        with os.fdopen(own_files.open_read(folder, name), "rb") as file:
+            os.fsync(file.fileno())
+        return
+    with own_files.opened_folder(folder) as at:
+        if at >= 0:
+            os.fsync(at)

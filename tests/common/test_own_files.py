@@ -182,24 +182,24 @@ def test_only_a_whole_hash_is_one():
     assert not any(map(own_files.is_root, (HASH[1:], HASH + "0", HASH[:-1] + "g", HASH.upper(), "", "data")))
 
 
-def test_a_copy_is_whole_private_and_leaves_the_file(state, tmp_path, monkeypatch):
-    other = tmp_path / "data" / ".pysubtask" / "other"
-    own_files.make_folder(str(other))
-    (state / "receipts.jsonl").write_bytes(b"x" * 3_000_000)
-    own_files.copy(str(state), "receipts.jsonl", str(other), "receipts.jsonl")
-    copy = other / "receipts.jsonl"
-    assert copy.read_bytes() == (state / "receipts.jsonl").read_bytes() and stat.S_IMODE(copy.stat().st_mode) == 0o600
-    (state / "link").symlink_to(tmp_path)
-    with pytest.raises(NotOurs):
-        own_files.copy(str(state), "link", str(other), "link")
+def test_a_file_is_replaced_in_pieces(state, monkeypatch):
+    own_files.replace(str(state), "receipts.jsonl", iter([b"x" * 1_000_000, b"", b"yz"]))
+    assert own_files.read(str(state), "receipts.jsonl") == b"x" * 1_000_000 + b"yz"
 
-    def full(handle, data):
-        raise OSError(28, "No space left on device")
+    def breaks():
+        yield b"new"
+        raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(own_files, "write_all", full)
-    with pytest.raises(OSError, match="No space"):
-        own_files.copy(str(state), "receipts.jsonl", str(other), "another")
-    assert os.listdir(other) == ["receipts.jsonl"]
+    with pytest.raises(OSError, match="Input/output"):
+        own_files.replace(str(state), "receipts.jsonl", breaks())
+    assert os.listdir(state) == ["receipts.jsonl"] and len(own_files.read(str(state), "receipts.jsonl")) == 1_000_002
+
+
+def test_only_an_empty_folder_of_ours_is_removed(state):
+    own_files.replace(str(state), "status.json", b"x")
+    assert not own_files.remove_empty(str(state)) and not own_files.remove_empty(str(state / "nothing"))
+    own_files.remove(str(state), "status.json")
+    assert own_files.remove_empty(str(state)) and not state.exists()
 
 
 @needs_root

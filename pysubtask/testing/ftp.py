@@ -17,7 +17,7 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,7 +48,8 @@ class Oddities(NamedTuple):
 
 class FTPServer(OwnPorts):
     """A running server. ``files`` is the folder a login starts in, as "/"; ``counts`` how often each command came;
-    of so many uploads as ``flips`` says a byte is changed on the disk."""
+    of so many uploads as ``flips`` says a byte is changed on the disk. ``heard``, where set, is called with all bytes of files
+    that come, on the server's thread."""
 
     user = "pi"
     password = "a password"
@@ -63,6 +64,7 @@ class FTPServer(OwnPorts):
         self.sessions: set[Any] = set()
         self.certificate: Certificate | None = None
         self.flips = 0
+        self.heard: Callable[[bytes], None] | None = None
         self._lost: set[str] = set()
         self._tls_version = tls_version
         self._stopping = threading.Event()
@@ -103,13 +105,13 @@ class FTPServer(OwnPorts):
             from pyftpdlib.ioloop import IOLoop
             from pyftpdlib.servers import FTPServer as Server
 
-            from ._ftp_handler import make_handler
+            from . import _ftp_handler  # noqa: F401 - so that what it needs is told here
 
         log = logging.getLogger("pyftpdlib")
         if not log.handlers:
             log.addHandler(logging.NullHandler())  # else it sets itself up to write to stderr
         ports = self._take_ports(_DATA_PORTS + 1)
-        handler = make_handler(self, ports[1:], self._tls_version)
+        handler = self._handler(ports[1:], self._tls_version)
         server = Server((self.host, ports[0]), handler, ioloop=IOLoop())
         self.port, self.data_ports = ports[0], ports[1:]
         self._stopping.clear()
@@ -123,6 +125,12 @@ class FTPServer(OwnPorts):
 
         self._thread = threading.Thread(target=serve, name=f"ftp-server-{self.port}", daemon=True)
         self._thread.start()
+
+    def _handler(self, data_ports: range, tls_version: str | None) -> type[Any]:
+        """What is done with a session."""
+        from ._ftp_handler import make_handler
+
+        return make_handler(self, data_ports, tls_version)
 
     def stop(self) -> None:
         """End it and every session. ``start`` works again."""
@@ -138,8 +146,9 @@ class FTPServer(OwnPorts):
 class OddFile:
     """A file that is written to on an odd disk, or by an odd server."""
 
-    def __init__(self, file: Any, oddities: Oddities, flips: bool = False) -> None:
+    def __init__(self, file: Any, oddities: Oddities, flips: bool = False, heard: Callable[[bytes], None] | None = None) -> None:
         self._file = file
+        self._heard = heard
         self._flips = flips
         self._limit = oddities.file_limit
         self._short_by = oddities.short_by
@@ -162,6 +171,8 @@ class OddFile:
         return found
 
     def write(self, data: bytes) -> int:
+        if self._heard is not None:
+            self._heard(data)
         if self._limit is not None and self._file.tell() + len(data) > self._limit:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self._flips and data:

@@ -13,6 +13,7 @@ from .mounts import on_network
 
 FILE = "spool.db"
 FORMAT = 3
+_LATER_FORMAT = 1_000_000
 _OTHERS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 BUSY_SECS = 5.0
 """How long another program may have the file before that is an error."""
@@ -95,6 +96,14 @@ def reading(path: str) -> Iterator[sqlite3.Connection]:
         for made in ("-shm",) if logged else ("-shm", "-wal"):
             with contextlib.suppress(OSError):
                 own_files.remove(os.path.dirname(os.path.abspath(path)), os.path.basename(path) + made, look=True)
+
+
+def of_a_later_format() -> bytes:
+    """An empty queue file that every version with SpoolTooNew refuses, and leaves as it is."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE moved (path)")
+        db.execute(f"PRAGMA user_version={_LATER_FORMAT}")
+        return db.serialize()
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from ..common.handoff import Handoff
 from ..common.never_sent import of_task
 from ..common.place import near
 from ..common.plain import plain
+from ..common.run_as import BY_HAND, BY_RUN, check_folders, check_process
 from ..common.trust import owners
 from .base_subtask import EXIT_CONFIG, BaseSubtask
 
@@ -69,6 +70,8 @@ def run(subtask: type[BaseSubtask], extension: str, plan: Planner, argv: Sequenc
             forbid_cores()
         if not args.handoff:
             _check_folder(told.entries)
+            check_process([told.settings["RunAs"]])
+        check_folders(told.entries, BY_RUN if args.handoff else BY_HAND)
         return subtask(told).run()
     except ConfigError as exc:
         print(f"pysubtask: {plain(str(exc))}", file=sys.stderr)  # noqa: T201 - the command line's own voice

@@ -11,7 +11,7 @@ import click
 
 from ...common import advice, as_user, registry
 from ...common.program import for_others, here, interpreter
-from ..config_file import DROP_INS, Config, load
+from ..config_file import Config, load
 from ..config_task import TaskConfig
 from ..exits import FAILED, OK, CommandError
 from ..output import say
@@ -45,7 +45,7 @@ def command(config: str | None, names: tuple[str, ...], install: bool, name: str
     for credential, path in credentials(tasks):
         if re.search(r"[:%/\s]", credential) or ":" in path:
             raise CommandError(f"systemd takes no credential {credential!r} from {path}. Rename the task, or the file.", FAILED)
-    place = os.path.abspath(os.path.expanduser(config)) if config is not None else _folder(found)
+    place = os.path.abspath(os.path.expanduser(config)) if config is not None else found.place
     service, notes = _service(name, place, names, run_as, tasks, found)
     text = unit(service, tasks)
     if not install:
@@ -55,12 +55,6 @@ def command(config: str | None, names: tuple[str, ...], install: bool, name: str
     for note in notes:
         say([f"note: {note}"], error=True)
     return OK
-
-
-def _folder(found: Config) -> str:
-    """The folder that these files were found in."""
-    folder = os.path.dirname(found.files[0])
-    return os.path.dirname(folder) if os.path.basename(folder) == DROP_INS else folder
 
 
 def _service(

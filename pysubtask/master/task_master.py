@@ -88,6 +88,10 @@ class BaseMaster(Voice):
 
             check_process(each.settings["RunAs"] for each in plans)
             check_folders(entries, IN_APP)
+            from ..common.named_files import check_files
+
+            for each in plans:
+                check_files(each.extension, each.settings)
         self._entries = entries
         self._seats = [Seat(plan) for plan in plans]
         # What only a made or started master needs is loaded then: importing this must cost an app next to nothing.

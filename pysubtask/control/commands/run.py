@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from ...common.named_files import check_files
 from ...common.run_as import BY_RUN, check_folders
 from .. import own_pair, run_as
 from ..config_file import find_place, first_look, load
@@ -75,6 +76,7 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
         for task in tasks:
             check_folders(task.entries, BY_RUN)
             for plan in task.plans:
+                check_files(plan.extension, plan.settings)
                 check_library(transport_of(plan))  # else each child would say so, again and again
         with contextlib.suppress(OSError):  # a row too many in 'status' is no reason against the run
             forget_never_run(found.files, {plan.state_dir for task in found.tasks for plan in task.plans})

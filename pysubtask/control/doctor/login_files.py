@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...common import account, advice
+from ...common.named_files import doubt_about
 from ...common.program import for_others
 from ...master.destinations import Plan
 from .finding import Finding, fail, ok, warn
@@ -71,6 +72,9 @@ def key_file(given: Any) -> list[Finding]:
                      commands=[advice.keep_private(path)])]
     if _has_passphrase(path):
         return [_locked(path)]
+    doubt = doubt_about(path)
+    if doubt is not None:
+        return [warn(_CHECK, "key-file-of-others", doubt.problem, words=doubt.remedy)]
     return [ok(_CHECK, path)]
 
 

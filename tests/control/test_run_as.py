@@ -342,3 +342,28 @@ def test_a_program_of_ones_own_is_run_as_he(place: Path):
                           env={**environment(place), **environ, "PYSUBTASK_REGISTRY": str(place / "his" / "registry")})  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (place / "his" / "told").read_text() == f"({HIM}, {HIM}, {HIM}) [{HIM}]"
+
+
+# ---- what the run itself holds
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/limits"), reason="needs /proc")
+def test_a_run_with_a_password_leaves_no_core(place: Path, server: FTPServer):
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if hard == 0:
+        pytest.skip("no core files are allowed here at all")
+    path = config(place, server)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        run = Run(place, path)
+        try:
+            run.says("Running: main")
+            limits = Path(f"/proc/{run.process.pid}/limits").read_text()
+        finally:
+            run.end()
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    (line,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+    assert line.split()[4:6] == ["0", "0"]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from ...common.cores import forbid_cores, holds_secret
 from ...common.named_files import check_files
 from ...common.run_as import BY_RUN, check_folders
 from .. import own_pair, run_as
@@ -76,6 +77,8 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
         for task in tasks:
             check_folders(task.entries, BY_RUN)
             for plan in task.plans:
+                if holds_secret(plan.settings):
+                    forbid_cores()
                 check_files(plan.extension, plan.settings)
                 check_library(transport_of(plan))  # else each child would say so, again and again
         with contextlib.suppress(OSError):  # a row too many in 'status' is no reason against the run

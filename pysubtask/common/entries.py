@@ -21,13 +21,15 @@ from .notify import HEARTBEAT, HOLD, NOTIFY
 _WHERE = "watchfilesdirs"
 _BOTH_KEYS = ("as", "burstmode", "append", "whole_records", "settle_secs", "on_change")
 _FILE_KEYS = ("file", *_BOTH_KEYS)
-_DIR_KEYS = ("dir", *_BOTH_KEYS, "notify_files", "include", "exclude", "recursive")
+_DIR_KEYS = ("dir", *_BOTH_KEYS, "notify_files", "include", "exclude", "default_exclude", "recursive")
 _RECORDS = (".csv", ".log", ".txt", ".jsonl")
 _LONGEST_SETTLE = 86400
 SETTLE_SECS = 1.0
-CONFIG_FILE_DEFAULTS: dict[str, dict[str, Any]] = {"file": {"on_change": True}, "dir": {"notify_files": False}}
-"""What an entry of a config file has where it says nothing else: there no app notifies, and nobody needs a ``.notify`` file
-beside each file. From Python both are as in version 1."""
+CONFIG_FILE_DEFAULTS: dict[str, dict[str, Any]] = {
+    "file": {"on_change": True}, "dir": {"notify_files": False, "default_exclude": True},
+}  # fmt: skip
+"""What an entry of a config file has where it says nothing else: there no app notifies, nobody needs a ``.notify`` file
+beside each file, and what writes the files does not know this program. From Python all are as in version 1."""
 STATE_FOLDER = ".pysubtask"
 
 
@@ -39,7 +41,9 @@ class Entry(NamedTuple):
     alone for ``settle_secs``, or changes for much longer than that; a new file in a folder waits for ``settle_secs`` in any
     case. The rest is for folders: ``notify_files``, whether each file taken gets a ``.notify`` beside it; ``include`` and
     ``exclude``, patterns for the files that count (all where ``include`` is empty, and ``exclude`` wins), see
-    :mod:`.globs`; ``recursive``, whether the folders below it, of whatever depth, belong to it: all but links.
+    :mod:`.globs`; ``default_exclude``, whether files with the temporary names of other programs (:mod:`.temporary`) are left
+    out: those that are only found, not those that are notified or match ``include``;
+    ``recursive``, whether the folders below it, of whatever depth, belong to it: all but links.
     ``whole_records``: what a reader on the server sees while such a file grows ends with a line; None leaves it to the
     file's name, see :func:`keeps_records`. ``append``:
     the app promises that these files only ever grow, so that no more than their ends need to be read.
@@ -57,6 +61,7 @@ class Entry(NamedTuple):
     recursive: bool = False
     whole_records: bool | None = None
     append: bool = False
+    default_exclude: bool = False
 
 
 def read_entries(watchfilesdirs: Any, *, need_one: bool = True, cwd: str | None = None) -> list[Entry]:
@@ -105,6 +110,15 @@ def selects(entry: Entry, relative: str) -> bool:
     if entry.include and not globs.matches(entry.include, relative):
         return False
     return not (entry.exclude and globs.matches(entry.exclude, relative))
+
+
+def left_out(entry: Entry, relative: str) -> bool:
+    """Whether ``default_exclude`` leaves a file out that nobody has named, by its name relative to the folder."""
+    if not entry.default_exclude:
+        return False
+    from . import globs, temporary
+
+    return temporary.is_temporary(relative) and not (entry.include and globs.matches(entry.include, relative))
 
 
 def first_folder(entries: Sequence[Entry]) -> str:
@@ -162,6 +176,7 @@ def _read_one(where: str, given: Any, start: str) -> Entry:
         _flag(where, given, "recursive", False),
         _flag(where, given, "whole_records", False) if given.get("whole_records") is not None else None,
         _flag(where, given, "append", False),
+        _flag(where, given, "default_exclude", False),
     )
 
 

@@ -16,7 +16,7 @@ _ENDING = ".toml"
 _LARGEST = 256 * 1024  # bytes; a larger file is no config
 _MOST_FOLDERS = 10_000
 _LEAST_SECS = 0.02
-_SHARE = 25  # looking takes at most one part in this many of the time
+_SHARE = 100  # looking takes at most one part in this many of the time
 _COARSE_NS = 2_000_000_000  # a folder changed this recently may change again without another time
 _BESIDE = (".password", ".token")
 """Where ``init`` stores the secret of a config, behind the config's name without its ending."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..common import registry
 from ..common.destination import is_same_place, protocol_of
-from ..common.entries import Entry, below, first_folder, remote_name, selects
+from ..common.entries import Entry, below, first_folder, left_out, remote_name, selects
 from ..common.links import why_not_followed
 from ..common.never_sent import NeverSent
 from ..common.notify import is_signal_file
@@ -152,7 +152,9 @@ def _below(entry: Entry, folder: str, dirs: Dirs, closed: set[str], own: NeverSe
     """What is told of a folder in one that is watched without those below it; '' where ``recursive`` would send nothing more."""
 
     def is_data(path: str) -> bool:
-        return not is_signal_file(path) and path not in closed and selects(entry, below(entry, path)) and not own.why(path)
+        name = below(entry, path)
+        counts = not is_signal_file(path) and path not in closed and selects(entry, name) and not left_out(entry, name)
+        return counts and not own.why(path)
 
     def is_closed(path: str) -> bool:
         return path in closed or os.path.realpath(path) in closed or dirs.covers(path) is not None
@@ -176,6 +178,8 @@ def _in_dir(
 ) -> Iterator[tuple[Entry, str, os.stat_result]]:
     if not selects(entry, below(entry, item.path)):
         skipped.append(Skipped(item.path, "left out by include or exclude"))
+    elif left_out(entry, below(entry, item.path)):
+        skipped.append(Skipped(item.path, "has the name of another program's temporary file; default_exclude = false sends it"))
     elif not item.is_file():
         skipped.append(Skipped(item.path, "it is no plain file"))
     elif item.is_symlink() and (why := why_not_followed(item.path, folder, closed)):

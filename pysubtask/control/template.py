@@ -68,6 +68,8 @@ _WATCH = (
     ("recursive", "false", "true takes the folders inside, too."),
     ("include", "[]", 'Patterns of the files that count, as ["*.csv", "raw/*"]; none: all.'),
     ("exclude", "[]", "Patterns of the files that do not count."),
+    ("default_exclude", "true", "Leaves out what has the name of another program's temporary file, such as *.part, *.tmp, *~; "
+     "false sends those too."),
     ("settle_secs", "1", "Seconds without change after which a new file counts as complete, and a changed one as settled."),
     ("on_change", "false", "true sends a file again whenever it was changed, not only when it is notified."),
     ("notify_files", "false", "true makes a .notify file beside each file that was taken. Without it, too, touching FILE.notify "

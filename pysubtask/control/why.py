@@ -134,7 +134,15 @@ def not_queued(page: Mapping[str, Any], now: float) -> list[str]:
         count, untold = len(names) + untold, 0
         shown = ", ".join(names[:_NAMES]) + (f" and {count - _NAMES} more" if count > _NAMES else "")
         found.append(f"{files(count)} {one if count == 1 else several}: {shown}")
+    found += [_never_quiet(row) for row in list(page.get("never_quiet") or [])[:_NAMES]]
     return found
+
+
+def _never_quiet(row: Mapping[str, Any]) -> str:
+    name, settle = os.path.basename(str(row.get("path"))), float(row.get("settle_secs") or 0)
+    since = span(float(row.get("for_secs") or 0))
+    text = f"{name} changes all the time, for {since} now: never quiet for settle_secs ({settle:g} s)"
+    return f"{text}, so it is sent now and then" if row.get("goes") else f"{text}, so it is not sent yet"
 
 
 def _dead(page: Mapping[str, Any] | None, counts: Mapping[str, Any], last_sign: float | None, now: float) -> str:
@@ -199,6 +207,9 @@ def _obstacle(page: Mapping[str, Any], text: str) -> str:
 def _besides(page: Mapping[str, Any], counts: Mapping[str, Any], now: float) -> list[str]:
     """What does not keep the rest from moving."""
     found = not_queued(page, now)
+    reason = _bare(page.get("watch_reason"))
+    if page.get("watch") == "polling" and reason:
+        found.append(f"changes are found by looking, not by file events: {reason}")
     parked = int(counts.get("parked") or 0)
     if parked:
         found.append(f"the server refuses {files(parked)} ('pysubtask queue' says why)")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ..common import registry
 from ..common.entries import Entry, first_folder
-from ..common.place import UNKNOWN_DISK, existing, is_in, why_not
+from ..common.place import UNKNOWN_DISK, device_of, existing, is_in, why_not
 from ..common.run_as import stranger, stranger_above
 from .destinations import Plan
 
@@ -27,6 +27,8 @@ class Places:
         self._plans = plans
         self._timer = timer
         self._told = float("-inf")
+        self._device: int | None = None
+        """The one that the folder was on when this task last worked there."""
 
     def look(self, logger: logging.Logger) -> bool:
         """Whether the task may work here now. What keeps it from that is told at once, and rarely again; where MakeFolders says
@@ -39,11 +41,12 @@ class Places:
         if strange is not None:
             return self._tell(f"{strange.problem} (RunAs)", logger, "that has changed")
         mount, make = plan.settings["RequiresMount"], plan.settings["MakeFolders"]
-        why = why_not(self.folder, plan.state_dir, mount=mount, device=self._remembered(plan.state_dir))
+        why = why_not(self.folder, plan.state_dir, mount=mount, device=self._remembered(plan.state_dir)) or self._other_disk(plan)
         if make and (not why or not os.path.exists(self.folder)):
             why = self._make(mount, why)
         if not why:
             before, self.why = self.why, ""
+            self._device = device_of(self.folder)
             if before:
                 logger.info("Folder [%s] is there now: work begins.", self.folder)
             return True
@@ -63,6 +66,17 @@ class Places:
             whole = f" Its other {'entry waits' if others == 1 else f'{others} entries wait'} too." if others else ""
             logger.error("Task [%s] waits: %s. It begins by itself when %s.%s", plan.label or plan.task, why, until, more + whole)
         return False
+
+    def _other_disk(self, plan: Plan) -> str:
+        """Why a folder that is there is not the one this task has worked on: a stick was drawn and another one is in its place.
+        Whoever means that starts the task anew."""
+        device = device_of(self.folder)
+        if os.path.lexists(plan.state_dir) or self._device is None or device in (None, self._device):
+            return ""
+        if not os.path.ismount(self.folder):
+            return ""
+        return (f"another disk is mounted on {self.folder} than the one with the queue of this task. Put that one back, or start "
+                "the task again to begin with an empty queue on this one")
 
     def is_of(self, entries: Sequence[Entry], plans: Sequence[Plan]) -> bool:
         """Whether it is about these."""

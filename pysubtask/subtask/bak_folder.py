@@ -11,6 +11,7 @@ from ..common import beneath, own_files
 from ..common.own_files import NotOurs
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_SYNC = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -43,8 +44,14 @@ class BakFolder:
             return os.open(_name(path, at), flags, 0o600, dir_fd=at)
 
     def publish(self, names: list[tuple[str, str]]) -> None:
-        """Rename files (from, to), then have all outlast a power cut."""
+        """Sync files, then rename them (from, to), then have all outlast a power cut."""
         with self._opened() as at:
+            for old, _ in names:
+                handle = os.open(_name(old, at), _SYNC, dir_fd=at)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
             for old, new in names:
                 os.rename(_name(old, at), _name(new, at), src_dir_fd=at, dst_dir_fd=at)
             with _listed(at, self.path) as handle:
@@ -58,10 +65,12 @@ class BakFolder:
             with _listed(at) as handle:
                 return os.listdir(handle)
 
-    def remove(self, path: str) -> None:
-        """Remove a file; one that cannot be removed now is left to the next sweep."""
+    def remove(self, *paths: str) -> None:
+        """Remove files; one that cannot be removed now is left to the next sweep."""
         with contextlib.suppress(OSError), self._opened() as at:
-            os.unlink(_name(path, at), dir_fd=at)
+            for path in paths:
+                with contextlib.suppress(OSError):
+                    os.unlink(_name(path, at), dir_fd=at)
 
 
 def _name(path: str, at: int | None) -> str:

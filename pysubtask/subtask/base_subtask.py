@@ -103,6 +103,7 @@ class BaseSubtask:
         self._lock = StateLock(os.path.join(handoff.state_dir, "lock"))
         self._policy = Policy.of(self.settings)
         self._stop_asked = 0
+        self._watch_reason = ""
         self._stopped_by = ""
         self._again = False
         self._orphan = False
@@ -304,7 +305,7 @@ class BaseSubtask:
         self._intake = Intake(
             handoff.entries, self._watch, self._snapshotter, self._store, self.board, self.events, self.log,
             Rules(self.queue_name, self.clash, self._noticed, lambda: self._page.write(self.clock()), self._look_soon, self.coming,
-                  self.gone),
+                  self.gone, self.claim),
             self.wall, self._more,
         )  # fmt: skip
         self._heartbeat = heartbeat.make(
@@ -353,8 +354,7 @@ class BaseSubtask:
         self._watch.start()
         self._orders.listen(self._look_soon)
         self.board.set(watch=self._watch.mode)
-        if self._watch.mode_reason:
-            self.log.info("Watching by [%s]: %s", self._watch.mode, self._watch.mode_reason)
+        self._say_watch()
         self.begin()
         self._guarded("start", self.start)
         self.log.info("START! Polling every [%s] secs", self.settings["TimerIntervalSecs"])
@@ -472,6 +472,7 @@ class BaseSubtask:
         self._guarded("process_interval", self.process_interval)
         self._watch.offer(residual.take(self.handoff.state_dir))
         self._intake.take(now)
+        self._say_watch()
         try:
             while self._hand_on(now) and not self._stop_asked:
                 self._page.write(self.clock())
@@ -482,6 +483,17 @@ class BaseSubtask:
             self._guarded("process_heartbeat", lambda: self.process_heartbeat(self._heartbeat.file))
         self._orphan = self._master_gone()
         self._page.write(self.clock())
+
+    def _say_watch(self) -> None:
+        """How files are watched, and why not by events, whenever that is another thing than before."""
+        reason = self._watch.mode_reason
+        kind = reason.partition(":")[0]  # behind it is a number of folders
+        if kind != self._watch_reason:
+            self._watch_reason = kind
+            if reason:
+                self.log.info("Watching by [%s]: %s", self._watch.mode, reason)
+            else:
+                self.log.info("Watching by [%s] again", self._watch.mode)
 
     def _wait(self, now: float) -> None:
         """Until the next tick: the timer's end, a file event, a settling file, a fault's next try. The status page is
@@ -539,6 +551,9 @@ class BaseSubtask:
     def clash(self, due: Due) -> str:
         """Why this file may not be delivered under its name, or nothing."""
         return ""
+
+    def claim(self, found: list[Due]) -> None:
+        """Called before :meth:`clash` is asked of each of these."""
 
     def coming(self) -> None:
         """Called when a snapshot is about to be made of what seems to be new."""

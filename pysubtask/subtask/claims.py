@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -64,6 +64,9 @@ class Claims:
         self._expects = expects or _ran_before_this_boot
         self._began = clock()
         self._seen: dict[bytes, float] = {}
+        # Names that are this task's: no other can take them while it lives, but one that is back and was first, and that shows.
+        self._sure: dict[bytes, str] = {}
+        self._sure_at = -1
         self._db: sqlite3.Connection | None = None
         self._asked = float("-inf")
         self._version = -1
@@ -118,26 +121,51 @@ class Claims:
             regained = [key for key, path in others if self._first(db, key, os.fsdecode(path)) is None]
             db.executemany("UPDATE last SET owner = ?, path = ? WHERE name = ?",
                            [(self._owner, wanted[key][1], key) for key in regained])  # fmt: skip
+            # The other tasks must see that this one is back, also where it changes nothing else.
+            (seen,) = db.execute("PRAGMA user_version").fetchone()
+            db.execute(f"PRAGMA user_version = {(seen + 1) % 2**31}")
             return [wanted[key][0] for key in regained]
 
         return self._changed(change, [])
 
     def take(self, name: str, path: str) -> tuple[Other | None, bool]:
         """Claim a name for a data file: who has it (None: it is this task's), and whether another task sent to it last."""
-        key = self._key(name)
+        return self.take_all([(name, path)])[0]
 
-        def change(db: sqlite3.Connection) -> tuple[Other | None, bool]:
-            self._insert(db, [(key, os.fsencode(path))])
-            other = self._first(db, key, path)
-            if other is not None:
-                return other, False
-            row, mine = db.execute("SELECT owner, path FROM last WHERE name = ?", (key,)).fetchone(), os.fsencode(path)
-            if row is None or row[0] != self._owner:
-                db.execute("INSERT OR REPLACE INTO last VALUES (?, ?, ?)", (key, self._owner, mine))
-            return None, row is not None and row[0] != self._owner and row[1] != mine
+    def take_all(self, wanted: Sequence[tuple[str, str]]) -> list[tuple[Other | None, bool]]:
+        """:meth:`take` for many names (name, data file), in one transaction; those that are this task's for sure cost none."""
+        version = self._data_version()
+        if version != self._sure_at:
+            self._sure.clear()
+            self._sure_at = version
+        keys = [(self._key(name), path) for name, path in wanted]
+        open_ones = [(key, path) for key, path in keys if self._sure.get(key) != path]
 
-        none: tuple[Other | None, bool] = (None, False)
-        return self._changed(change, none)
+        def change(db: sqlite3.Connection) -> dict[tuple[bytes, str], tuple[Other | None, bool]]:
+            self._insert(db, [(key, os.fsencode(path)) for key, path in open_ones])
+            return {(key, path): self._taken(db, key, path) for key, path in open_ones}
+
+        found: dict[tuple[bytes, str], tuple[Other | None, bool]] = self._changed(change, {}) if open_ones else {}
+        for (key, path), (other, _) in found.items():
+            if other is None and version >= 0:
+                self._sure[key] = path
+        return [found.get(one, (None, False)) for one in keys]
+
+    def _taken(self, db: sqlite3.Connection, key: bytes, path: str) -> tuple[Other | None, bool]:
+        other = self._first(db, key, path)
+        if other is not None:
+            return other, False
+        row, mine = db.execute("SELECT owner, path FROM last WHERE name = ?", (key,)).fetchone(), os.fsencode(path)
+        if row is None or row[0] != self._owner:
+            db.execute("INSERT OR REPLACE INTO last VALUES (?, ?, ?)", (key, self._owner, mine))
+        return None, row is not None and row[0] != self._owner and row[1] != mine
+
+    def _data_version(self) -> int:
+        """A number that is another one once any other task has changed the file; -1 where that cannot be told."""
+        try:
+            return -1 if self._db is None else int(self._db.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error:
+            return -1
 
     def look(self, name: str, path: str) -> Other | None:
         """Who has a name, or would have it before this task; nothing is claimed."""
@@ -159,6 +187,8 @@ class Claims:
     def release(self, names: Iterable[str]) -> None:
         """These names' files are gone."""
         rows = [(self._key(name), self._owner) for name in names]
+        for key, _ in rows:
+            self._sure.pop(key, None)
         if rows:
             self._changed(lambda db: db.executemany("DELETE FROM claim WHERE name = ? AND owner = ?", rows).rowcount, 0)
 

@@ -300,7 +300,7 @@ class Folders:
                 return False
             for ending in (NOTIFY, HOLD):
                 if name.endswith(ending):
-                    return folder.wants(name[: -len(ending)])
+                    return folder.wants(name[: -len(ending)], named=True)
             return (made or folder.entry.on_change) and folder.wants(name)
 
         return wants

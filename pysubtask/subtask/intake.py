@@ -50,6 +50,8 @@ class Rules(NamedTuple):
     """There will be something to send soon."""
     gone: Callable[[Collection[str]], None] = lambda paths: None
     """These data files have left their folders."""
+    claim: Callable[[list[Due]], None] = lambda found: None
+    """``clash`` will be asked of these, one after the other: what it looks up can be looked up for all at once."""
 
 
 class Intake:
@@ -130,7 +132,7 @@ class Intake:
         left = sum(due.path not in self._faults for due in found) - taken if self._disk_low else 0
         self._board.set(
             disk_low=self._disk_low, not_copied=max(0, left), cannot_read=self._faults.listing(), unreadable=len(self._faults),
-            watch=self._watch.mode,
+            watch=self._watch.mode, watch_reason=self._watch.mode_reason, never_quiet=self._watch.never_quiet(now),
         )  # fmt: skip
         return taken
 
@@ -253,6 +255,7 @@ class Intake:
             names = {due.path: self._rules.queue_name(due) for due in some
                      if (known := spool.sources.get(due.path)) is not None and known[0].size > LEAST_BYTES}
             marks = self._store.run(spool.marks, list(names.values())) if names else {}
+            self._rules.claim(some)
             for due in some:
                 yield due, marks.get(names.get(due.path, ""), (0, set()))
 

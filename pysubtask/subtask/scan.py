@@ -8,7 +8,7 @@ import stat
 from collections.abc import Container, Iterator
 from typing import NamedTuple
 
-from ..common.entries import Entry, selects
+from ..common.entries import Entry, left_out, selects
 from ..common.links import why_not_followed
 from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY, Stamp, data_name, is_signal_file
@@ -82,14 +82,16 @@ class Folder:
             folder = folder.inside
         return folder is not None
 
-    def wants(self, name: str) -> bool:
-        """Whether a file of this name would count, by its name alone."""
-        return not is_signal_file(name) and selects(self.entry, self.below + name)
+    def wants(self, name: str, *, named: bool = False) -> bool:
+        """Whether a file of this name would count, by its name alone; ``named``: somebody has notified it."""
+        if is_signal_file(name) or not selects(self.entry, self.below + name):
+            return False
+        return named or not left_out(self.entry, self.below + name)
 
-    def is_data(self, name: str) -> bool:
+    def is_data(self, name: str, *, named: bool = False) -> bool:
         """Whether a name in it is, or may become, a data file: a regular file, a link to one in this very folder, or nothing."""
         path = self.join(name)
-        if path in self._skip or not self.wants(name) or self._own.why(path):
+        if path in self._skip or not self.wants(name, named=named) or self._own.why(path):
             return False
         try:
             found = os.lstat(path)

@@ -10,11 +10,22 @@ from .scan import Folder
 
 MOST_SETTLES = 10
 LEAST_LONGEST_SECS = 10.0
+NEW_FACTOR = 6
+"""A new file is given so many times longer: most of those are finished some time, and half a photo is of no use to anybody."""
 
 
 def longest_wait(settle_secs: float) -> float:
     """Seconds after which a file that changes all the time is taken though it is not quiet. Pure."""
     return max(LEAST_LONGEST_SECS, MOST_SETTLES * settle_secs) if settle_secs else 0.0
+
+
+def quiet_enough_at(since: float, first: float, settle_secs: float, longest: float) -> float:
+    """When a file that waits since ``first``, and is quiet ``since`` then, is quiet enough. In the second half of its longest wait
+    less and less will do, and nothing at its end: so it is taken in the longest pause its writer makes, and not in the midst
+    of a write. Pure."""
+    # Where quiet == settle_secs * 2 * (1 - waited / longest), solved for the time.
+    slope = 2 * settle_secs / longest
+    return max(first + longest / 2, (since + 2 * settle_secs + slope * first) / (1 + slope))
 
 
 class Found(NamedTuple):
@@ -31,13 +42,30 @@ class Found(NamedTuple):
     @property
     def quiet_at(self) -> float:
         """When it will have been quiet for long enough."""
-        return self.since + self.entry.settle_secs
+        settle, longest = self.entry.settle_secs, self.longest
+        if not self.goes_anyway or self.since + settle <= self.first + longest / 2:
+            return self.since + settle
+        return quiet_enough_at(self.since, self.first, settle, longest)
 
     @property
     def taken_at(self) -> float:
-        """When it is taken at the latest. A new file must be quiet: half a photo is of no use to anybody. What is known on the
-        server, and grows without a pause, goes now and then."""
-        return self.first + longest_wait(self.entry.settle_secs) if self.cause == "change" else float("inf")
+        """When it is taken at the latest. What is known on the server, and grows without a pause, goes now and then."""
+        return self.first + self.longest if self.goes_anyway else float("inf")
+
+    @property
+    def longest(self) -> float:
+        """Seconds it waits at most where it goes anyway."""
+        return longest_wait(self.entry.settle_secs) * (1 if self.cause == "change" else NEW_FACTOR)
+
+    @property
+    def goes_anyway(self) -> bool:
+        """Whether it is taken though it is never quiet. Not a new file whose changes do not count: it would stay on the server as
+        it was at some moment."""
+        return self.cause == "change" or self.entry.on_change
+
+    def never_quiet(self, now: float) -> bool:
+        """Whether it waits for longer than a file does that is just being written."""
+        return now - self.first >= LEAST_LONGEST_SECS / 2 and now - self.first >= MOST_SETTLES / 2 * self.entry.settle_secs
 
     def is_ripe(self, now: float) -> bool:
         """Whether it may be taken, as far as is known without a look."""
@@ -69,6 +97,10 @@ class Settling:
         """Those that were quiet for long enough, as far as is known without a look, or waited for the longest time;
         ``everything``: all."""
         return [(path, found) for path, found in self._found.items() if everything or found.is_ripe(now)]
+
+    def never_quiet(self, now: float) -> list[tuple[str, Found]]:
+        """Those that have been waiting for long because they change all the time."""
+        return [(path, found) for path, found in self._found.items() if found.never_quiet(now)]
 
     def next_at(self) -> float | None:
         """When the next one is ripe."""

@@ -133,8 +133,6 @@ class Snapshotter:
         if not waiting or self._folder is None:
             return
         try:
-            for copied in waiting:
-                self._sync(str(copied.temp))
             self._bak.publish([(str(copied.temp), copied.path) for copied in waiting])
         except OSError as exc:
             for copied in waiting:
@@ -148,11 +146,14 @@ class Snapshotter:
             self._remove(copied.temp)
             self.drop(copied.path)
 
-    def drop(self, path: str) -> None:
-        """Remove a snapshot of ours; one that is missing, or any other file, is left as it is."""
-        folder, name = os.path.split(path)
-        if self._folder is not None and folder == self._folder and self._is_ours(name):
-            self._remove(path)
+    def drop(self, *paths: str) -> None:
+        """Remove snapshots of ours; one that is missing, or any other file, is left as it is."""
+        if self._folder is None:
+            return
+        parts = ((path, os.path.split(path)) for path in paths)
+        ours = [path for path, (folder, name) in parts if folder == self._folder and self._is_ours(name)]
+        if ours:
+            self._bak.remove(*ours)
 
     def sweep(self, keep: Container[str]) -> list[str]:
         """Remove our temporary files, and our snapshots that are not in ``keep``; the paths removed."""
@@ -212,13 +213,6 @@ class Snapshotter:
     def _make(self, folder: str, temp: str, handle: int, before: os.stat_result, base: int) -> int:
         self._check_room(folder, handle, before, base)
         return self._bak.open(temp, _WRITE)
-
-    def _sync(self, path: str) -> None:
-        handle = self._bak.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
     def _remove(self, path: str | None) -> None:
         if path is not None:

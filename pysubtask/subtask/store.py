@@ -26,14 +26,14 @@ T = TypeVar("T")
 
 
 class Store:
-    """Opens the spool in ``state_dir``. ``drop`` removes a snapshot by path; ``wall`` is the wall clock.
+    """Opens the spool in ``state_dir``. ``drop`` removes snapshots, each given by its path; ``wall`` is the wall clock.
 
     A damaged spool is put aside under another name (``damaged`` says which) and a new one begun: what the
     watch knows then starts empty, so every file is offered again.
     """
 
     def __init__(
-        self, state_dir: str, destination: str, drop: Callable[[str], None], wall: Callable[[], float] = time.time
+        self, state_dir: str, destination: str, drop: Callable[..., None], wall: Callable[[], float] = time.time
     ) -> None:
         self.state_dir = state_dir
         self.damaged: str | None = None
@@ -122,8 +122,7 @@ class Store:
                 self._drop_all(list(snapshots))
 
     def _drop_all(self, snapshots: list[str]) -> None:
-        for path in snapshots:
-            self._drop(path)
+        self._drop(*snapshots)
 
     def close(self) -> None:
         """Close the file and end the thread; harmless twice."""

@@ -14,7 +14,7 @@ from ..common.errors import ConfigError, SourceChanged
 from ..common.watched import Dirs
 from ..transports import open_transport, transport_class
 from .base_subtask import BaseSubtask
-from .claims import Claims
+from .claims import Claims, Other
 from .courier import Courier
 from .deliveries import Hooks
 from .snapshot import content_digest
@@ -147,24 +147,46 @@ class UploadSubtask(BaseSubtask):
             return os.path.basename(due.path)
         return remote_name(self.handoff.entries[due.entry_index], due.path)
 
+    def claim(self, found: list[Due]) -> None:
+        wanted: dict[str, str] = {}
+        for due in found:
+            name = self._same(self.queue_name(due))
+            if not self._clash_within(name, due):
+                wanted.setdefault(name, due.path)
+        self._take_names(list(wanted.items()))
+
     def clash(self, due: Due) -> str:
         """Two files that would take turns under one remote name: the later one stays out."""
         name = self._same(self.queue_name(due))
+        clash = self._clash_within(name, due)
+        if clash:
+            return clash
+        for other in self._take_names([(name, due.path)]):
+            if other is not None:
+                return (f"its remote name {name!r} belongs to {other.path} of the task {other.task}, which had it first; "
+                        f"{self._label} leaves it out: give one of the two entries an 'as'")  # fmt: skip
+        self._claims[name] = due.path
+        self._claimed[due.path] = name
+        return ""
+
+    def _clash_within(self, name: str, due: Due) -> str:
+        """Why a name is that of another file of this task, or nothing."""
         if due.entry_index == RESIDUAL and name in self._reserved:
             return f"its remote name {name!r} belongs to {self._reserved[name]}: rename it, or give that entry another 'as'"
         owner = self._claims.get(name, due.path)
         if owner != due.path and os.path.exists(owner):
             return f"its remote name {name!r} belongs to {owner}: give one of the two entries an 'as'"
-        if self._names is not None:
-            other, sent_to = self._names.take(name, due.path)
-            if other is not None:
-                return (f"its remote name {name!r} belongs to {other.path} of the task {other.task}, which had it first; "
-                        f"{self._label} leaves it out: give one of the two entries an 'as'")  # fmt: skip
-            if sent_to:
-                self._is_not_as_left(name, due.path)
-        self._claims[name] = due.path
-        self._claimed[due.path] = name
         return ""
+
+    def _take_names(self, wanted: list[tuple[str, str]]) -> list[Other | None]:
+        """Claim names (name, data file); of each, who else has it."""
+        if self._names is None:
+            return []
+        taken = self._names.take_all(wanted)
+        for (name, path), (_, sent_to) in zip(wanted, taken, strict=True):
+            if sent_to:
+                self._is_not_as_left(name, path)
+        return [other for other, _ in taken]
 
     def gone(self, paths: Collection[str]) -> None:
         """Their names are anybody's; a child that runs for years must not remember each of them."""

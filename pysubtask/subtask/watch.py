@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..common.entries import Entry
 from ..common.never_sent import NONE, NeverSent
@@ -28,6 +28,8 @@ from .held import Holds
 from .named import Named, by_folder
 from .scan import Folder, Listing
 from .settling import Settling
+
+_MOST_TOLD = 10
 
 
 class _Recheck(NamedTuple):
@@ -179,6 +181,13 @@ class Watch:
             self._looks[due.path] = True
         self._done.append((due, since))
 
+    def never_quiet(self, now: float) -> list[dict[str, Any]]:
+        """The first of the files that wait for long because they are never quiet for ``settle_secs``, for the status page:
+        ``path``, ``for_secs`` in whole tens, ``settle_secs``, and whether it ``goes`` all the same now and then."""
+        found = self._settling.never_quiet(now)[:_MOST_TOLD]
+        return [{"path": path, "for_secs": int((now - one.first) // 10 * 10), "settle_secs": one.entry.settle_secs,
+                 "goes": one.goes_anyway} for path, one in found]  # fmt: skip
+
     def next_at(self, now: float) -> float | None:
         """When the next file becomes due by itself (monotonic seconds), or None; ``now`` at the earliest."""
         # Here, and not at a scan more for each snapshot.
@@ -311,7 +320,7 @@ class Watch:
         if stamp is not None and stamp == self._handled_stamp(notify):
             folder.calm[notify_name(name)] = stamp
             return
-        if not name or stamp is None or not folder.is_data(name):
+        if not name or stamp is None or not folder.is_data(name, named=True):
             return
         self._settling.drop(path)
         source = self._stat(path)
@@ -320,7 +329,7 @@ class Watch:
         self._add(path, folder.index, stamp, "notify", wall)
 
     def _look_hold(self, folder: Folder, name: str, now: float) -> None:
-        if name and folder.is_data(name):
+        if name and folder.is_data(name, named=True):
             self._holds.look(folder.join(name), folder.index, now)
 
     def _settle(self, folder: Folder, path: str, seen: Stamp, since: float, cause: str) -> None:
@@ -436,7 +445,7 @@ class Watch:
             folder = self._folders.of(path)
             if folder is not None:
                 self._look_notify(folder, os.path.basename(path), wall)
-                if not folder.is_data(os.path.basename(path)):
+                if not folder.is_data(os.path.basename(path), named=True):
                     continue
             seen = self._stat(path)
             if path in self._due or path in self._settling or seen is None:

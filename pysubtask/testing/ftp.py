@@ -103,13 +103,13 @@ class FTPServer(OwnPorts):
             from pyftpdlib.ioloop import IOLoop
             from pyftpdlib.servers import FTPServer as Server
 
-            from ._ftp_handler import make_handler
+            from . import _ftp_handler  # noqa: F401 - so that what it needs is told here
 
         log = logging.getLogger("pyftpdlib")
         if not log.handlers:
             log.addHandler(logging.NullHandler())  # else it sets itself up to write to stderr
         ports = self._take_ports(_DATA_PORTS + 1)
-        handler = make_handler(self, ports[1:], self._tls_version)
+        handler = self._handler(ports[1:], self._tls_version)
         server = Server((self.host, ports[0]), handler, ioloop=IOLoop())
         self.port, self.data_ports = ports[0], ports[1:]
         self._stopping.clear()
@@ -123,6 +123,12 @@ class FTPServer(OwnPorts):
 
         self._thread = threading.Thread(target=serve, name=f"ftp-server-{self.port}", daemon=True)
         self._thread.start()
+
+    def _handler(self, data_ports: range, tls_version: str | None) -> type[Any]:
+        """What is done with a session."""
+        from ._ftp_handler import make_handler
+
+        return make_handler(self, data_ports, tls_version)
 
     def stop(self) -> None:
         """End it and every session. ``start`` works again."""

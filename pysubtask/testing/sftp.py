@@ -80,8 +80,6 @@ class SFTPServer:
                  room: int | None, without: frozenset[str], hashes: tuple[str, ...] = ()) -> None:
         with needs_libraries("sftp_server"):
             import asyncssh
-
-            from ._sftp_session import Files, Login
         logger = logging.getLogger("asyncssh")
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.WARNING)
@@ -117,8 +115,8 @@ class SFTPServer:
             self._thread = threading.Thread(target=self._loop.run_forever, name="sftp-server", daemon=True)
             self._thread.start()
             self._acceptor: asyncssh.SSHAcceptor = self._run(asyncssh.listen(
-                self.host, port, server_factory=lambda: Login(self, allowed, password), server_host_keys=[host_key],
-                sftp_factory=lambda channel: Files(self, channel), allow_scp=False, gss_host=None, agent_forwarding=False,
+                self.host, port, server_factory=lambda: self._login(allowed, password), server_host_keys=[host_key],
+                sftp_factory=self._session, allow_scp=False, gss_host=None, agent_forwarding=False,
                 x11_forwarding=False, tcp_keepalive=True))
             self.port: int = self._acceptor.sockets[0].getsockname()[1]
             algorithm, text = host_key.export_public_key().decode().split()[:2]
@@ -202,6 +200,18 @@ class SFTPServer:
             self._loop.close()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def _login(self, allowed: asyncssh.SSHKey, password: str | None) -> asyncssh.SSHServer:
+        """What is done with a connection."""
+        from ._sftp_session import Login
+
+        return Login(self, allowed, password)
+
+    def _session(self, channel: asyncssh.SSHServerChannel[bytes]) -> asyncssh.SFTPServer:
+        """What is done with its requests."""
+        from ._sftp_session import Files
+
+        return Files(self, channel)
 
     def _run(self, order: Any) -> Any:
         async def run() -> Any:

@@ -46,6 +46,13 @@ def page(state="connected", reason="", *, queue=(0, 0, 0), **facts):
     (page(disk_low=True),
      "Nothing is copied; the disk is nearly full, so nothing new is copied until there is room (MinFreeBytes)."),
     (page(cannot_read=[{"path": "/x", "reason": "y"}]), "Nothing to send; 1 file cannot be read: x."),
+    (page(watch="polling", watch_reason="the limit is reached (sysctl a.b)"),
+     "Nothing to send; changes are found by looking, not by file events: the limit is reached (sysctl a.b)."),
+    (page(watch="events", watch_reason=""), "Nothing to send."),
+    (page(never_quiet=[{"path": "/x/big.jpg", "for_secs": 30, "settle_secs": 1.0, "goes": True}]),
+     "Nothing to send; big.jpg changes all the time, for 30 s now: never quiet for settle_secs (1 s), so it is sent now and then."),
+    (page(never_quiet=[{"path": "/x/film.mp4", "for_secs": 300, "settle_secs": 0.5, "goes": False}]),
+     "Nothing to send; film.mp4 changes all the time, for 5 min now: never quiet for settle_secs (0.5 s), so it is not sent yet."),
     (page() | {"pid": 8}, "The child is starting."),
     (None, "The child is starting."),
 ])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -251,3 +252,25 @@ def test_a_child_by_hand_says_so_at_once(tmp_path):
                           timeout=60)  # fmt: skip
     assert done.returncode == 2 and f"there is no folder {tmp_path / 'cam'}" in done.stderr and "or make it before" in done.stderr
     assert os.listdir(tmp_path) == []
+
+
+def test_another_disk_in_the_place_of_the_one_with_the_queue_is_not_written(site, tmp_path, monkeypatch):
+    """A stick is drawn while the task runs, and somebody puts another one in: nothing is made there, until a person starts anew."""
+    from pysubtask.master import places as module
+    from pysubtask.master.places import Places
+
+    (tmp_path / "stick").mkdir()
+    one = site([{"dir": "stick"}])
+    plan = one.master._seats[0].plan
+    log, disk = logging.getLogger("test"), [os.makedev(8, 1)]
+    monkeypatch.setattr(module, "device_of", lambda folder: disk[0])
+    monkeypatch.setattr(module.os.path, "ismount", lambda folder: folder == str(tmp_path / "stick"))
+    places = Places(one.master._entries, [plan])
+    assert places.look(log)
+    disk[0] = os.makedev(8, 17)
+    assert not places.look(log)
+    assert "another disk is mounted" in places.why and places.closed == str(tmp_path / "stick")
+    assert Places(one.master._entries, [plan]).look(log), "who starts the task anew means this disk"
+    # The first one is back, by whatever number it gets now.
+    os.makedirs(plan.state_dir)
+    assert places.look(log) and places.why == ""

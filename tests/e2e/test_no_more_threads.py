@@ -100,7 +100,7 @@ def test_what_a_thread_would_do_is_done_without_one(tmp_path, no_threads):
 
 def test_snapshots_are_removed_all_the_same(tmp_path, monkeypatch):
     dropped = []
-    store = Store(str(tmp_path), "x://", dropped.append)
+    store = Store(str(tmp_path), "x://", lambda *paths: dropped.extend(paths))
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", lambda self: (_ for _ in ()).throw(RuntimeError("can't start new thread")))
         store.drop(["a", "b"])

@@ -84,7 +84,7 @@ class Day:
         settings = {
             **SETTINGS, "RetryWaitSecs": 3, "RetryLongWaitSecs": 30, "RetryCount": 5, "DeadTimeMilli": DEAD * 1000, "StallSecs": 60,
         }  # fmt: skip
-        self.store = Store(self.folder, "scripted://", os.unlink, self.wall)
+        self.store = Store(self.folder, "scripted://", lambda *paths: [os.unlink(path) for path in paths], self.wall)
         self.store._pool.shutdown()
         self.store._pool = Inline()
         self.heartbeat = Heartbeat(BEAT, os.path.join(self.folder, "x.heartbeat"), None)

@@ -121,6 +121,43 @@ def test_a_new_file_in_a_folder_waits_until_it_is_whole_however_long_that_takes(
         one.wait(0.5)
 
 
+def picture(one: World, pieces: int = 5) -> list[tuple[str, str]]:
+    """Write big.jpg in place within 0.4 s, then be quiet for 0.3 s; what was due meanwhile."""
+    found, known = [], len(one.sent.get(one.path("big.jpg"), []))
+    for piece in range(pieces):
+        one.write("big.jpg", b"piece %d " % piece, "wb" if piece == 0 else "ab")
+        found += one.round()
+        one.wait(0.1)
+    for _ in range(3):
+        one.wait(0.1)
+        found += one.round()
+    assert len(one.sent.get(one.path("big.jpg"), [])) >= known
+    return found
+
+
+def test_a_picture_that_is_rewritten_all_the_time_is_taken_between_two_writes(tmp_path: Path) -> None:
+    one = World(str(tmp_path), [{"dir": ".", "on_change": True, "notify_files": False}])
+    one.quiet()
+    found = [due for _ in range(400) for due in picture(one)]
+    sent = one.sent[one.path("big.jpg")]
+    # First after a minute at the latest, then each ten seconds: 280 s in all.
+    assert 20 <= len(found) == len(sent) <= 40
+    assert set(sent) == {b"".join(b"piece %d " % piece for piece in range(5))}
+
+
+def test_a_new_file_whose_changes_do_not_count_is_never_taken_half(tmp_path: Path) -> None:
+    one = World(str(tmp_path), [{"dir": ".", "notify_files": False, "settle_secs": 2}])
+    one.quiet()
+    for _ in range(600):
+        one.write("film.mp4", b"x" * 10, "ab")
+        assert one.round() == []
+        one.wait(0.5)
+    (told,) = one.watch.never_quiet(one.ns / 1e9)
+    assert told == {"path": one.path("film.mp4"), "for_secs": 300, "settle_secs": 2.0, "goes": False}
+    assert [name for name, _ in one.quiet()] == ["film.mp4"]
+    assert one.watch.never_quiet(one.ns / 1e9) == []
+
+
 def test_the_longest_wait_follows_from_what_is_asked_for() -> None:
     assert [longest_wait(secs) for secs in (0, 0.1, 1, 60)] == [0.0, 10.0, 10.0, 600.0]
 

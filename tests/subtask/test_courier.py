@@ -115,8 +115,8 @@ class Bench:
         self.open()
 
     def open(self):
-        def drop(path):
-            if os.path.exists(path):
+        def drop(*paths):
+            for path in filter(os.path.exists, paths):
                 os.unlink(path)
 
         self.store = Store(self.folder, "scripted://", drop)

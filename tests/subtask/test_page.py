@@ -26,7 +26,7 @@ def entry(name):
 
 
 def made(folder):
-    store, board = Store(str(folder), "sftp://h/", lambda path: None), Board(time.time)
+    store, board = Store(str(folder), "sftp://h/", lambda *paths: None), Board(time.time)
     events = EventLog(str(folder), store.spool.epoch, time.time, board.guard)
     board.set(delivered=0, receipt=0)
     desk = Desk(store, board, events, logging.getLogger("test_page"), time.monotonic, time.time)

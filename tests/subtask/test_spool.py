@@ -300,7 +300,7 @@ def test_a_queue_of_a_later_format_is_refused_and_stays_as_it_is(path, tmp_path)
     with pytest.raises(SpoolTooNew, match="Install that version again"):
         Spool(path, HERE, 0.0)
     with pytest.raises(SpoolTooNew):
-        Store(os.path.dirname(path), HERE, lambda snapshots: None)
+        Store(os.path.dirname(path), HERE, lambda *paths: None)
     with open(path, "rb") as file:
         assert file.read() == before
     assert not [name for name in os.listdir(os.path.dirname(path)) if "damaged" in name]
@@ -593,8 +593,8 @@ def test_a_queue_that_another_program_has_open_is_not_put_aside(tmp_path, monkey
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(SpoolBusy, match="open in another program"):
-            Store(str(tmp_path), "sftp://here", lambda path: None)
-    store = Store(str(tmp_path), "sftp://here", lambda path: None)
+            Store(str(tmp_path), "sftp://here", lambda *paths: None)
+    store = Store(str(tmp_path), "sftp://here", lambda *paths: None)
     assert store.damaged is None
     store.close()
     assert not list(tmp_path.glob("*damaged*"))
@@ -613,10 +613,10 @@ def test_a_receipts_file_that_cannot_be_written_stops_nobody_and_costs_no_receip
 
     path = tmp_path / "receipts.jsonl"
     path.mkdir()
-    store = Store(str(tmp_path), HERE, lambda path: None)
+    store = Store(str(tmp_path), HERE, lambda *paths: None)
     deliver(store, 1)
     store.close()
-    store = Store(str(tmp_path), HERE, lambda path: None)
+    store = Store(str(tmp_path), HERE, lambda *paths: None)
     deliver(store, 2)
     path.rmdir()
     deliver(store, 3)

@@ -160,6 +160,16 @@ def test_check_tells_of_it(place: Path, server: FTPServer):
 
 
 @needs_root
+def test_so_does_the_doctor(place: Path, server: FTPServer):
+    """It is why nothing is uploaded."""
+    give_him(place / "data")
+    said = command(place, "doctor", str(config(place, server))).stdout
+    assert "rights" in said and f"started by root it is refused: {place}/data belongs to another user" in said
+    assert f"--run-as {HE}" in said
+    assert "refused" not in command(place, "doctor", str(config(place, server, f'RunAs = "{HE}"'))).stdout
+
+
+@needs_root
 def test_folders_of_roots_go_on_as_they_did(place: Path):
     entries = read_entries([{"dir": str(place / "data")}, {"file": str(place / "x.csv")}, {"dir": str(place / "missing")}])
     assert stranger(entries) is None

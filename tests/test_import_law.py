@@ -18,8 +18,8 @@ LIBRARIES = {"dropbox", "stone", "requests", "urllib3"}  # what speaks to a serv
 TERMINAL = {"click", "rich"}  # arguments and tables of the command line
 SERVERS = {"pyftpdlib", "OpenSSL", "cryptography"}  # what the test servers are made of
 NEUTRAL = {f"pysubtask.transports.{name}" for name in (
-    "base", "calls", "checksum", "known_hosts", "meter", "pace", "proxy_url", "reach", "sent_hash", "sftp_names", "source",
-    "ssh_login", "swap_record", "workdir")}
+    "base", "calls", "checksum", "dial", "key_file", "known_hosts", "meter", "pace", "proxy_url", "reach", "sent_hash",
+    "sftp_names", "source", "ssh_login", "standstill", "swap_record", "workdir")}
 
 
 def modules():

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from ..common import registry
+from ..common import beneath, registry
 from ..common.entries import Entry, first_folder
 from ..common.place import UNKNOWN_DISK, device_of, existing, is_in, why_not
 from ..common.run_as import stranger, stranger_above
@@ -101,7 +101,7 @@ class Places:
                     return f"{folder} is not made: {strange.problem} (RunAs)"
                 continue
             try:
-                os.makedirs(folder, exist_ok=True)
+                beneath.make_folders(folder)
             except OSError as exc:
                 if folder == self.folder:
                     return f"{folder} cannot be made: {exc.strerror or exc}"

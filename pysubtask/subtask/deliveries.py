@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import os
 import random
 from collections.abc import Callable, Container, Coroutine
@@ -18,9 +20,10 @@ from ..transports.base import Job, Transport
 from .ahead import Ahead
 from .desk import Desk
 from .plan import already_there, was_left
-from .prefixes import Prefixes
+from .prefixes import Prefixes, found_again
 from .retry import Policy, decide
 from .signing import Signing
+from .sources import open_named
 from .spool import BIG_BYTES, Done, Version
 from .toll import Toll
 
@@ -39,7 +42,8 @@ class Hooks(NamedTuple):
     """What the courier tells the child's main thread: ``changed`` (the status page is out of date), ``lost``
     (this data file's snapshot cannot be read, take it anew), ``confirm`` (raises where a live file moved), ``beat``
     (writes the heartbeat files now; their paths), ``builds`` (whether the server can build upon what it has, and copy
-    of it). ``ahead``: signatures that were made with snapshots; ``prefixes``: hash states of them."""
+    of it). ``ahead``: signatures that were made with snapshots; ``prefixes``: hash states of them. ``open_live``: opens a
+    live file for reading."""
 
     changed: Callable[[], None]
     lost: Callable[[str], None]
@@ -48,6 +52,7 @@ class Hooks(NamedTuple):
     builds: Callable[[bool, bool], None] = _unheard
     ahead: Ahead = Ahead()
     prefixes: Prefixes = Prefixes()
+    open_live: Callable[[str], int] = open_named
 
 
 class Deliveries:
@@ -208,7 +213,8 @@ class Deliveries:
             for path in await asyncio.to_thread(self._hooks.beat):
                 name = os.path.basename(path)
                 temp = await self._desk.ask(self._desk.spool.note_temp, name, self._desk.wall())
-                await self._transport.upload(Job(path, os.stat(path).st_size, None, name, temp), lambda done: None)
+                job = Job(path, os.stat(path).st_size, None, name, temp, snapshot=True)
+                await self._transport.upload(job, lambda done: None)
                 await self._desk.ask(self._desk.spool.temps_swept, (), (temp,), self._desk.wall())
         except ServerBusy as exc:
             self.beat_due = True
@@ -254,6 +260,13 @@ class Deliveries:
                     version.id, remote, 0, verified, unchanged=True, signature=await self._signature_of_unchanged(version)
                 )  # fmt: skip
         how = await self._signing.plan(version, copies=self._transport.traits.copies)
+        prefix = self._hooks.prefixes.before(version.digest, how.append.at if how.append else version.size, version.base)
+        if prefix is None and version.base and how.append and version.known is not None:
+            known, open_data = version.known, functools.partial(self._hooks.open_live, version.path)
+            with contextlib.suppress(SourceError):
+                prefix = await asyncio.to_thread(
+                    found_again, open_data, version.snapshot, version.base, known.remote.size, known.digest
+                )
         job = Job(
             version.snapshot, version.size, version.mtime_ns, version.name, version.temp, version.stale,
             lambda: self._hooks.confirm(version),
@@ -266,8 +279,8 @@ class Deliveries:
             copies=how.copies,
             base=version.base,
             sha256=version.digest,
-            snapshot=not version.live,
-            prefix=self._hooks.prefixes.before(version.digest, how.append.at if how.append else version.size, version.base),
+            prefix=prefix,
+            **self._source(version),
         )  # fmt: skip
 
         def progress(done: int) -> None:
@@ -290,11 +303,16 @@ class Deliveries:
             signed.end()
         return Done(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=how.new, signature=made)
 
+    def _source(self, version: Version) -> dict[str, Any]:
+        """How the source is opened: a copy as one of ours, a live file as it was for its digest."""
+        return {"opener": functools.partial(self._hooks.open_live, version.snapshot)} if version.live else {"snapshot": True}
+
     async def _proven(self, version: Version) -> str:
         """How a file that another protocol left there was verified; empty where it is another one."""
         if version.base:
             return ""
-        job = Job(version.snapshot, version.size, version.mtime_ns, version.name, "", sha256=version.digest)
+        source = self._source(version)
+        job = Job(version.snapshot, version.size, version.mtime_ns, version.name, "", sha256=version.digest, **source)
         try:
             return await self._transport.verify(job)
         except FileRefused:

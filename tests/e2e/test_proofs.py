@@ -117,14 +117,12 @@ def test_a_look_at_his_task_is_not_held_up(place: Path):
 
     def plant() -> None:
         state.mkdir(parents=True)
-        for name in ("status.json", "settings.json", "handled.json", "residual.json", "events.jsonl", "receipts.jsonl"):
+        for name in ("status.json", "settings.json", "lock", "handled.json", "residual.json", "events.jsonl", "receipts.jsonl"):
             os.mkfifo(state / name)
-        (state / "lock").touch()  # it is what makes it a task
         endless = place / "data" / ".pysubtask" / "main" / "dropbox"
         endless.mkdir()
-        for name in ("status.json", "settings.json", "events.jsonl"):
+        for name in ("status.json", "settings.json", "lock", "events.jsonl"):
             (endless / name).symlink_to("/dev/zero")
-        (endless / "lock").touch()
 
     as_him(plant)
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(place), "PYSUBTASK_REGISTRY": str(place / "registry")}

@@ -4,6 +4,7 @@ comes after it would fail for the same reason."""
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import tempfile
@@ -13,8 +14,10 @@ from contextlib import aclosing
 from typing import Any
 
 from ...common import address, advice
+from ...common.clock import blame
 from ...common.errors import ConfigError, LoginRefused, PysubtaskError, TransportLost
 from ...transports import TRANSPORTS
+from ...transports.reach import PORTAL
 from ...transports.ssh_login import AnotherKey
 from . import certificate, in_secret_file, in_url, login_files, network, prepare
 from .bbr import Read, read
@@ -30,6 +33,7 @@ ALL_SECS = 22.0
 _NAME_SECS, _PORT_SECS, _LOGIN_SECS, _STALL_SECS, _OTHER_SECS = 6.0, 5.0, 10.0, 8.0, 1.0
 _HEAR_SECS = 7.0  # some servers look the name of a client up before they greet it
 _TLS_SECS = 3.0
+_DEAD_SECS = 3.0
 _NOBODY = "SHA256:" + "A" * 43
 _SHOWN = re.compile(r"((?:ssh|ecdsa|sk|rsa)\S* SHA256:[A-Za-z0-9+/]{43})")
 _DROPBOX = ("api.dropboxapi.com", 443)
@@ -103,6 +107,9 @@ class _Look:
                 yield found
                 if found.state == "fail":
                     return
+                dead = await self._dead() if step == self._port else None
+                if dead is not None:
+                    yield dead
         else:
             yield Finding("name", SKIP, "ssh's configuration goes through another host: the login tells")
         if not ready:
@@ -147,6 +154,20 @@ class _Look:
             return await self._no_answer(exc)
         sock.close()
         return ok("port", f"{address} answers on port {self._place.port} after {(time.monotonic() - begun) * 1000:.1f} ms")
+
+    async def _dead(self) -> Finding | None:
+        """Addresses of the server that do not answer while another one does."""
+        dead = await network.dead_among(self._addresses, min(_DEAD_SECS, self._times.port)) if len(self._addresses) > 1 else []
+        if not dead:
+            return None
+        take = "take" if len(dead) > 1 else "takes"
+        text = (f"{len(dead)} of the {len(self._addresses)} addresses of {self._place.host} {take} no connection: "
+                f"{'; '.join(map(str, dead))}")  # fmt: skip
+        if all(one.cause == "port-closed" for one in dead):  # which costs nothing
+            return Finding("addresses", NOTE, text)
+        return warn("addresses", "address-dead", text, commands=[f"getent ahosts {advice.word(self._place.host)}"],
+                    words="Uploads go by another one, a part of a second later. Have who runs the server mend it, or take it "
+                    "out of its name (DNS).")
 
     async def _no_answer(self, exc: NoAnswer) -> Finding:
         settings: tuple[tuple[str, Any], ...] = ()
@@ -228,7 +249,8 @@ class _Look:
                               "or is at "
                         "its limit of connections. Ask who runs it.")
         return fail("protocol", "wrong-protocol", f"port {port} speaks {heard.kind}, and the config asks for {wanted}{said}",
-                    ("HostPort", 22 if self._target.transport != "ftp" else 21), words="It is another service's port.")
+                    ("HostPort", 22 if self._target.transport != "ftp" else 21),
+                    words="It is another service's port." + (f" {PORTAL}." if heard.kind == network.HTTP else ""))
 
     async def _log_in(self) -> AsyncGenerator[Finding, None]:
         with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as workdir:
@@ -304,7 +326,8 @@ class _Look:
             return fail("login", "library-missing", f"{exc.name} is not installed",
                         commands=[advice.install(TRANSPORTS[self._target.transport][1])])
         return dropbox_finding(exc) if self._target.section == "dropbox" else login_finding(
-            exc, self._settings, missing_key=self._place.missing_key, named=self._target.login_words)
+            exc, self._settings, missing_key=self._place.missing_key, named=self._target.login_words,
+            public=_has_public(self._settings))
 
     async def _host_key(self, exc: Exception) -> Finding:
         said = str(exc)
@@ -360,6 +383,10 @@ class _Look:
             return fail("TLS", "certificate-not-pinned", f"the server shows another certificate than the pinned one (for "
                                                          f"{names})", pin,
                         words=f"It was renewed, or somebody sits in between. {sure}")
+        if shown.problem in ("expired", "early") and (wrong := blame(time.time())):
+            return fail("TLS", "clock-not-set", f"by this machine's clock the server's certificate is not valid ({shown.words}): "
+                        f"{wrong}, which cannot be right", commands=[advice.SET_CLOCK],
+                        words="Set the clock; nothing of the certificate is to be changed.")
         if shown.problem == "expired":
             return fail("TLS", "certificate-expired", f"the server's certificate is out of date ({shown.words})", pin,
                         words=f"Have it renewed. Until then: {sure}")
@@ -374,7 +401,12 @@ class _Look:
                         "that is its certificate, and pin it.")
         return fail("TLS", "certificate-untrusted", f"nobody this machine trusts vouches for the server's certificate "
                                                     f"({shown.words}; it is "
-                    f"for {names})", pin, ("CAFile", "/path/of/its/authority.pem"), words=sure)
+                    f"for {names})", pin, ("CAFile", "/path/of/its/authority.pem"), words=f"{sure} {PORTAL}.")
+
+
+def _has_public(settings: Mapping[str, Any]) -> bool:
+    """Whether the public half of KeyFile lies beside it."""
+    return os.path.exists(os.path.expanduser(f"{settings.get('KeyFile') or ''}.pub"))
 
 
 def with_config(target: Target) -> Remedy:

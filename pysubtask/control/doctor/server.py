@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
 from ...common import advice
-from ...common.errors import NotAsLeft, PysubtaskError, SourceError, TransportError
+from ...common.errors import NotAsLeft, PysubtaskError, SourceError, TransportError, TransportLost
 from ...transports.base import Append, Copy, Job, Sent
 from ...transports.sftp import packets
-from . import mistyped
-from .causes import file_finding
+from . import mistyped, namespace
+from .causes import file_finding, of_mtu
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn
 from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, clean, parents
 
 _LOW_SPACE = 50 * 1024 * 1024
+_LARGE = 1600  # more than a packet holds, and the link may be paid for
 _LARGE_SKEW_SECS = 60
 _ROUND_TRIPS = 5
 _FIRST_PIECE, _MOST = 64 * 1024, 1_000_000  # the link may be paid for by the megabyte
@@ -41,6 +43,7 @@ class Visit:
         self._made: list[str] = []
         self._folders: list[str] = []
         self._near = ""
+        self._there = ""
         self._sent: Sent | None = None
 
     async def findings(self) -> AsyncGenerator[Finding, None]:
@@ -48,8 +51,8 @@ class Visit:
         try:
             with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as folder:
                 self._local = os.path.join(folder, "probe")
-                steps = (self._folder, self._write, self._rename, self._append, self._copy, self._sync, self._space, self._session,
-                         self._clock, self._round_trip, *([self._speed] if self._asked_for_speed else []))
+                steps = (self._folder, self._write, self._rename, self._append, self._copy, self._large, self._sync, self._space,
+                         self._session, self._clock, self._round_trip, *([self._speed] if self._asked_for_speed else []))
                 for step in steps:
                     async for finding in self._within_time(step):
                         yield finding
@@ -103,6 +106,10 @@ class Visit:
         folder = remote.folder
         kind = await remote.kind(folder)
         begin = f"; a login begins in {home}" if home and not folder.startswith("/") else ""
+        begins = begin
+        if kind == MISSING and folder.startswith("/"):
+            self._there = await namespace.stands_there(remote, home, folder)
+            begins = f". {self._there[:1].upper()}{self._there[1:]}" if self._there else ""
         if kind == FILE:
             yield fail("folder", "folder-is-file", f"{folder!r} on the server is a file", ("HostPath", folder + ".d"))
         elif kind == MISSING:
@@ -112,7 +119,13 @@ class Visit:
                 yield warn("folder", "folder-mistyped", f"{folder!r} is not there; did you mean {self._near!r}?",
                            (self._path_key(), self._near), words=f"Where the name is right, the first upload makes it{begin}.")
                 return
-            yield Finding("folder", NOTE, f"{folder!r} is not there yet: the first upload makes it{begin}")
+            self._near = await namespace.meant(remote, folder)
+            if self._near:
+                yield warn("folder", "folder-of-the-shell", f"{folder!r} is not there{begins}", (self._path_key(), self._near),
+                           words="A path of the account's shell may be another one here, as this login has a root of its own. "
+                           "Where the name is right, the first upload makes it.")
+                return
+            yield Finding("folder", NOTE, f"{folder!r} is not there yet: the first upload makes it{begins}")
         elif kind == FOLDER:
             yield ok("folder", f"{folder or 'where the login begins'} is there{begin if folder else f': {home}' * bool(home)}")
         else:
@@ -163,7 +176,8 @@ class Visit:
                 settings = [(key, candidate)]
                 break
         if self._folders:
-            text = f"the folder {folder!r} is not on the server, and this login may not make it: {found.text}"
+            there = f". {self._there[:1].upper()}{self._there[1:]}" if self._there else ""
+            text = f"the folder {folder!r} is not on the server, and this login may not make it: {found.text}{there}"
             words = f"Have who runs the server make it for {self._settings.get('User') or 'this login'}, or take another folder:"
             return found._replace(cause="folder-missing", text=text, remedy=Remedy(tuple(settings), (), words))
         return found._replace(remedy=found.remedy._replace(settings=tuple(settings)))
@@ -213,6 +227,20 @@ class Visit:
         else:
             expected = _SECOND + _THIRD * (2 if before > len(_SECOND) else 1)
             yield await self._read_back("copy-data", expected, "of a file that changed only the changes travel")
+
+    async def _large(self) -> AsyncIterator[Finding]:
+        """Packets of the full size: some ways let only small ones pass, and the files up to here were small. An SFTP login
+        has large ones itself."""
+        if self._settings.get("UseSFTP", True):
+            return
+        try:
+            self._sent = await self._upload(os.urandom(_LARGE), self._sent)
+        except TransportLost as exc:
+            if not re.search(r"no answer|hangs", str(exc)):
+                raise
+            yield of_mtu("large packets", exc, self._settings)
+        else:
+            yield ok("large packets", f"a file of {_LARGE:,} bytes arrives like a small one")
 
     async def _read_back(self, check: str, expected: bytes, good: str) -> Finding:
         """Whether the server gives back what was put there."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import tempfile
 
+from ...common import own_files
 from ...common.errors import NotAsLeft, TransportLost
 from .data import LEAST, Source, Tally
 from .replies import CannotRestart, Reply, cannot_hold, has, refusal
@@ -34,13 +34,12 @@ class Restarts:
     def __init__(self, workdir: str, identity: str) -> None:
         self.refused = False
         self.unfit = False
-        self._path = os.path.join(workdir, _RECORD)
+        self._workdir = workdir
         self._identity = identity
         self._shown: str | None = None
         # Not there or not readable: then it has to be shown again.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            with open(self._path, encoding="utf-8") as file:
-                read = json.load(file)
+            read = json.loads(own_files.read(workdir, _RECORD))
             if read["identity"] == identity:
                 self._shown = str(read["server"])
 
@@ -60,16 +59,14 @@ class Restarts:
             return
         self._shown = _server(known)
         with contextlib.suppress(OSError):  # then it has to be shown again by the next process
-            fresh = f"{self._path}.new"
-            with open(fresh, "w", encoding="utf-8") as file:
-                json.dump({"identity": self._identity, "server": self._shown}, file)
-            os.replace(fresh, self._path)
+            text = json.dumps({"identity": self._identity, "server": self._shown})
+            own_files.replace(self._workdir, _RECORD, text.encode("ascii"))
 
     def refuse(self) -> None:
         """It did something else."""
         self.refused, self._shown = True, None
         with contextlib.suppress(OSError):
-            os.unlink(self._path)
+            own_files.remove(self._workdir, _RECORD)
 
     def try_out(self, session: Session, name: str, path: str) -> None:
         """Let it show that on ``path``, a name of ours, which is gone afterwards. NotAsLeft where it does not; else as an upload.

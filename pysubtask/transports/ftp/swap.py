@@ -13,7 +13,6 @@ from .replies import Reply
 from .session import Session
 
 _SUFFIX = ".old"
-_KEEP_SECS = 24 * 3600  # a stalled server may still carry out an old command for as long as it lives
 
 
 class Swaps:
@@ -55,7 +54,7 @@ class Swaps:
             session.known.replaces = False
         for aside, (name, at) in list(self._record.asides.items()):
             self._mend(session, _text(aside), _text(name))
-            if not 0 <= time.time() - at <= _KEEP_SECS:
+            if self._record.is_over(at, time.time()):
                 self._forget(_text(aside))
 
     def mend(self, session: Session, temp: str, target: str) -> None:

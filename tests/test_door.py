@@ -65,6 +65,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "control/doctor/login_files.py": ({"open"}, "keys that the config names"),
     "control/doctor/server.py": ({"open"}, "a file in a new temporary folder"),
     "control/doctor/source.py": ({"open"}, "a config that is a module; the opened file is looked at"),
+    "control/exposure.py": ({"open"}, "a new temporary folder"),
     "control/first_config.py": ({"os.open", "os.unlink", "os.makedirs"}, "the config that a person has written; a new file alone"),
     "control/commands/init.py": ({"os.makedirs"}, "the folder of a password file that a person names"),
     "control/push/files.py": ({"open", "os.open"}, "files that the command names"),

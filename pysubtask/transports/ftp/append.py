@@ -45,7 +45,8 @@ class Appender:
         with opened(job) as source:
             self._publisher.temps.take(attempt)
             self._publisher.clear(session, attempt)
-            restarts.try_out(session, job.name, attempt.temp)
+            temps = self._publisher.temps
+            restarts.try_out(session, job.name, attempt.temp, lambda path: temps.remove(session, path))
             at = self._end(session, attempt, source)
             attempt.ends = _whole_lines(source, at, job) if job.whole_records else [job.size]
             if source.hash is not None:

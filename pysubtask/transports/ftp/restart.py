@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Callable
 
 from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
 from ..means import APPEND, LOOK
@@ -84,8 +85,9 @@ class Restarts:
         with contextlib.suppress(OSError):
             os.unlink(self._path)
 
-    def try_out(self, session: Session, name: str, path: str) -> None:
-        """Let it show that on ``path``, a name of ours, which is gone afterwards. NotAsLeft where it does not; else as an upload.
+    def try_out(self, session: Session, name: str, path: str, remove: Callable[[str], object]) -> None:
+        """Let it show that on ``path``, a name of ours, which ``remove`` has go afterwards. NotAsLeft where it does not; else as an
+        upload.
 
         Eight bytes; two over the middle of them, and still there must be eight; two behind them, and there must be ten.
         That tells one that cuts off at the place, at the beginning, ignores it or always appends, without reading it.
@@ -112,7 +114,7 @@ class Restarts:
         except (CannotRestart, CannotTell) as exc:
             wrong = str(exc) or "it tells no size"
         finally:
-            session.delete(path)
+            remove(path)
         if wrong:
             walk.refused(wrong)
             walk.worked()

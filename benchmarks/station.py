@@ -35,7 +35,8 @@ _DRAIN_SECS = 90.0
 _MB = 1 << 20
 _APPENDED = "append, rename"
 
-_PATIENT = {"KeepAliveSecs": 5, "KeepAliveCount": 2, "StallSecs": 15, "RetryWaitSecs": 1, "RetryLongWaitSecs": 5}
+_PATIENT = {"KeepAliveSecs": 5, "KeepAliveCount": 2, "StallSecs": 15, "RetryWaitSecs": 1, "RetryLongWaitSecs": 5,
+            "LoginsPerMinute": 0}
 
 
 class Tool(NamedTuple):

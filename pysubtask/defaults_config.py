@@ -23,7 +23,8 @@ _BASE = (
     Setting("ArchiveToFolder", "archive", "", "Folder for old files, relative to the first entry's folder; they go to "
             "YYYYMM/DD in it. None archives nothing.", optional=True, names="folder"),
     Setting("ArchiveAfterDaysOld", 3, "days", "A file last changed before the midnight of so many days ago is archived; one "
-            "this task uploads not before every destination has confirmed it.", low=0, high=36500),
+            "this task uploads not before every destination has confirmed it. A time of before the clock was set does not count.",
+            low=0, high=36500),
     Setting("MakeFolders", False, "", "True makes a watched folder that is missing, and the folder of a named file. False waits "
             "for it and tells: its name may be mistyped, or its disk not mounted."),
     Setting("RequiresMount", None, "", "A folder that has a disk mounted on it, as '/media/usb': what is watched in it waits until "
@@ -53,6 +54,9 @@ _BASE = (
     Setting("ConnectTimeoutSecs", 20, "seconds", "Time limit of a connect with its login.", kind=float, low=0.5, high=600),
     Setting("StallSecs", 60, "seconds", "No answer from the server for this long, while one is due, is a lost connection.",
             kind=float, low=1, high=3600),
+    Setting("LoginsPerMinute", 6, "logins", "How many logins that are refused, or lost again, the server gets to see in a minute: "
+            "many ban an address for more. One that 'pysubtask retry' asks for is not held back. 0 sets no limit.", low=0,
+            high=1000, live=True),
     Setting("Concurrency", 128, "files", "Files in flight at once on one connection; at most 64 where an SFTP server does not tell "
             "how many it takes.", low=1, high=256, live=True),
     Setting("RateLimit", 0, "bytes per second", "How fast one child may send at most, all its uploads together; 0 sets no limit.",
@@ -112,8 +116,9 @@ _FTP = (
     Setting("PassiveMode", True, "", "FTP only: True connects to the server for data, too; False has the server connect to here."),
     Setting("Connections", 4, "connections", "FTP only: how many to open side by side, each for one file; fewer where the server "
             "takes no more.", low=1, high=32),
-    Setting("StoreInPlace", False, "", "FTP only, for servers that cannot rename: stores under the final name at once, so a reader "
-            "may find half a file, and a cut upload leaves one."),
+    Setting("StoreInPlace", False, "", "For servers that cannot rename, or take no temporary files: stores under the final name at "
+            "once, so a reader may find half a file, and a cut upload leaves one. FTP does so for every file; SFTP only where the "
+            "server has been found to need it."),
     Setting("AtomicAppend", False, "", "False lets a file that only grew grow on the server, too: what it lacks is appended in "
             "place, and a reader finds a true beginning of it at any moment. True shows complete versions only."),
     Setting("RemoteLinks", "follow", "", "What is done where a name on the server is a symbolic link: 'follow' keeps the link and "

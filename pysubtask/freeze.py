@@ -21,9 +21,12 @@ def freeze_support() -> None:
     it a master in a frozen program raises ConfigError.
     """
     found = program.note_start()
-    if not found.frozen:
+    if not found.frozen and not program.is_taken_for_python(sys.argv):
         return
     module = program.asked(sys.argv)
+    if not module and program.is_taken_for_python(sys.argv):  # a program that nobody knew to be frozen
+        at = sys.argv.index("--handoff")
+        module, sys.argv[1:at] = sys.argv[at - 1], [""]
     if module:
         del sys.argv[1]
         sys.exit(_run(module))

@@ -24,11 +24,32 @@ def in_line(line: str, made: str = "/nowhere/.pysubtask") -> str:
             commands.append([])
         else:
             commands[-1].append(word)
+    kept = ["set", "-C"] in commands  # nothing that is there is written over
     for words in commands:
-        found = _in_command(words, made)
+        words = [word for word in words if word not in ("{", "}")]
+        if kept and not words:
+            continue  # a bracket beside another sign
+        found = _in_copy(words) if kept else _in_command(words, made)
         if found:
             return f"{found}: {' '.join(words)}"
     return ""
+
+
+def _in_copy(words: list[str]) -> str:
+    """Of a line that copies a key into a new file."""
+    if words in (["umask", "077"], ["set", "-C"], ["echo"]):
+        return ""
+    if ">" in words:
+        at = words.index(">")
+        if len(words) != at + 2 or os.path.lexists(words[-1]):
+            return "it writes over"
+        words = words[:at]
+    allowed = {"cat": 1, "tail": 3, "tr": 2, "sed": 2, "iconv": 5, "echo": 0, "mkdir": 3}
+    if not words:
+        return ""
+    if words[0] == "mkdir":
+        return "it guesses" if os.path.lexists(words[-1]) else ""
+    return "" if len(words) - 1 <= allowed.get(words[0], -1) and "-i" not in words else "unknown"
 
 
 def _in_command(words: list[str], made: str) -> str:
@@ -49,10 +70,13 @@ def _in_command(words: list[str], made: str) -> str:
             return "folders above"
         return "it guesses" if os.path.lexists(plain[0]) or not os.path.isdir(os.path.dirname(plain[0])) else ""
     if name == "ssh-keygen":
-        if "-p" in rest or not {"-t", "-R", "-lf"} & set(rest):
+        if "-p" in rest or not {"-t", "-R", "-lf", "-L", "-y"} & set(rest):
             return "somebody's key"
         target = rest[rest.index("-f") + 1] if "-t" in rest and "-f" in rest else ""
         return "a key is there" if target and os.path.exists(os.path.expanduser(target)) else ""
+    if name == "puttygen":
+        written = rest[-1] if rest[1:4] == ["-O", "private-openssh", "-o"] and len(rest) == 5 else "/"
+        return "it writes over" if os.path.lexists(written) else ""
     if name == "ssh-keyscan":
         return "" if rest.count(">>") == 1 and ">" not in rest else "it writes over"
     return "" if name == "ssh-copy-id" else "unknown"

@@ -125,6 +125,43 @@ def send_key(public: str, user: str, host: str, port: int | None) -> str:
     return f"ssh-copy-id -f -i {word(public)}{f' -p {port}' if port else ''} {_account(user, host)}"
 
 
+KEY_FILTERS = {
+    "utf16": "iconv -f UTF-16 -t UTF-8", "bom": "tail -c +4", "crlf": "tr -d '\\r'", "cr": "tr '\\r' '\\n'", "newline": "echo",
+    "blanks": "sed 's/^[[:blank:]]*//; s/[[:blank:]]*$//'", "around": "sed -n '/^-----BEGIN/,/^-----END/p'",
+}  # fmt: skip
+"""What undoes each thing that editors do to the text of a key; the last one adds what is missing."""
+
+
+def copy_key(source: str, target: str, altered: tuple[str, ...]) -> tuple[str, ...]:
+    """A copy of a key that only its owner may read, written by other rules where it is ``altered`` (KEY_FILTERS); nothing that is
+    there is written over (``set -C``). Nothing to type where there is no free name for it."""
+    if not target:
+        return ()
+    first = KEY_FILTERS[altered[0]] if altered and altered[0] in ("utf16", "bom") else "cat"
+    steps = [KEY_FILTERS[one] for one in altered if one not in ("utf16", "bom", "newline")]
+    written = " | ".join([f"{first} {word(source)}", *steps])
+    if "newline" in altered:
+        written = f"{{ {written}; {KEY_FILTERS['newline']}; }}"
+    folder = os.path.dirname(target)
+    make = f"mkdir -m 700 {word(folder)} && " if not os.path.isdir(folder) else ""
+    return (f"{make}(umask 077; set -C; {written} > {word(target)})",)
+
+
+def show_public(path: str) -> str:
+    """The public half of a key."""
+    return f"ssh-keygen -y -f {word(path)}"
+
+
+def convert_putty(source: str, target: str) -> str:
+    """A key of PuTTY's as one of OpenSSH's, in a file of its own."""
+    return f"puttygen {word(source)} -O private-openssh -o {word(target)}"
+
+
+def look_at_certificate(path: str) -> str:
+    """Whom a certificate of ssh is for, and until when."""
+    return f"ssh-keygen -L -f {word(path)}"
+
+
 def forget_host(name: str, known_hosts: str | None = None) -> str:
     """Take a server's old key out of known_hosts; ssh-keygen keeps a copy of the file."""
     return f"ssh-keygen {f'-f {word(known_hosts)} ' if known_hosts else ''}-R {word(name)}"

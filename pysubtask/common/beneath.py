@@ -43,6 +43,21 @@ def to_write(path: str) -> Iterator[int | None]:
         os.close(handle)
 
 
+def make_folders(path: str, mode: int = 0o777) -> None:
+    """Make a folder and those above it that are missing, each in the folder that is meant. OSError."""
+    missing = []
+    while not os.path.isdir(path or "."):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for part in reversed(missing):
+        with to_write(part) as at:
+            try:
+                os.mkdir(part if at is None else os.path.basename(part), mode, dir_fd=at)
+            except FileExistsError:
+                if not os.path.isdir(part):
+                    raise
+
+
 _MOST_KNOWN = 1000
 _KNOWN_SECS = 1.0
 _known: dict[tuple[str, str], tuple[int, int, float]] = {}

@@ -183,7 +183,12 @@ class FileRefused(TransportError):
 
 
 class LoginRefused(TransportError):
-    """The account, its key or password, or the server's host key (see :class:`ServerNotTrusted`) is not accepted."""
+    """The account, its key or password, or the server's host key (see :class:`ServerNotTrusted`) is not accepted.
+
+    ``seen``: what a look at our own side shows of the reason (a ``transports.key_file.Trouble``), None where nothing was seen.
+    """
+
+    seen: object = None
 
 
 class ServerNotTrusted(LoginRefused):

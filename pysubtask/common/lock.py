@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from . import own_files
 from .errors import AlreadyRunning
 from .process import is_alive as is_alive
 from .process import process_start as process_start
@@ -53,11 +54,12 @@ class StateLock:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._folder, self._name = os.path.split(os.path.abspath(path))
         self._fd: int | None = None
         self._owner = 0
 
     def acquire(self, me: Holder, *, patience: float = 5.0) -> None:
-        """Take the lock and write ``me`` into it; the folder is made where missing (0700).
+        """Take the lock and write ``me`` into it; the folder is made where missing (0700), and must be ours, as the file must.
 
         A holder whose master is dead is ended first: SIGTERM, after ``patience`` seconds SIGKILL.
         AlreadyRunning, naming holder and master, where the holder's master lives or the holder
@@ -70,15 +72,17 @@ class StateLock:
             _write(kept, me)
             self._fd, self._owner = kept, os.getpid()
             return
-        os.makedirs(os.path.dirname(self.path) or ".", 0o700, exist_ok=True)
+        own_files.make_folder(self._folder)
         unknown_until = time.monotonic() + patience
         while True:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+            fd = own_files.open_update(self._folder, self._name)
             try:
-                if _lock(fd, exclusive=True) and _is_file(fd, self.path):
-                    _write(fd, me)
-                    self._fd, self._owner, fd = fd, os.getpid(), -1
-                    return
+                if _lock(fd, exclusive=True) and self._is_mine(fd):
+                    if self._is_alone(fd):
+                        _write(fd, me)
+                        self._fd, self._owner, fd = fd, os.getpid(), -1
+                        return
+                    continue
                 holder = _read(fd)
             finally:
                 if fd >= 0:
@@ -106,12 +110,24 @@ class StateLock:
         """The descriptor, if this program had the lock from the one that it replaced."""
         fd = int(kept) if (kept := os.environ.pop(_KEPT, "")).isdigit() else -1
         try:
-            if fd < 0 or not _is_file(fd, self.path):
+            if fd < 0 or not self._is_mine(fd):
                 return None
             os.set_inheritable(fd, False)
             return fd if _lock(fd, exclusive=True) else None
         except OSError:
             return None
+
+    def _is_mine(self, fd: int) -> bool:
+        """Whether the locked file is still the one under that name (the folder may have been removed and made anew)."""
+        return own_files.is_named(fd, self._folder, self._name)
+
+    def _is_alone(self, fd: int) -> bool:
+        """Whether the locked file has one name. Of one that has a second (in a backup made of links) nothing is written: a new file
+        takes the name, and that has to be locked."""
+        if os.fstat(fd).st_nlink <= 1:
+            return True
+        own_files.replace(self._folder, self._name, b"")
+        return False
 
     def release(self) -> None:
         """Give the lock back; harmless where it is not held, and in a forked copy of the holder."""
@@ -130,16 +146,22 @@ class StateLock:
         fd: int | None = None
         try:
             with contextlib.suppress(OSError):
-                fd = os.open(self.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
-            yield fd is not None and _lock(fd, exclusive=True) and _is_file(fd, self.path)
+                fd = self._open_to_look()
+            yield fd is not None and _lock(fd, exclusive=True) and self._is_mine(fd)
         finally:
             if fd is not None:
                 os.close(fd)  # and with it the lock
 
+    def _open_to_look(self) -> int:
+        try:
+            return own_files.open_update(self._folder, self._name, make=False)
+        except own_files.NotOurs:
+            return own_files.open_read(self._folder, self._name, look=True)  # root's look at another user's
+
     def holder(self) -> Holder | None:
         """Who holds the lock at this moment; None where nobody does or the holder cannot be identified."""
         try:
-            fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            fd = own_files.open_read(self._folder, self._name, look=True)
         except OSError:
             return None
         try:
@@ -252,14 +274,6 @@ def _read(fd: int) -> Holder | None:
     if holder.master_pid is not None and (type(holder.master_pid) is not int or not isinstance(holder.master_start, str)):
         return None
     return holder
-
-
-def _is_file(fd: int, path: str) -> bool:
-    """Whether the locked file is still the one under that name (the folder may have been removed and made anew)."""
-    try:
-        return os.path.samestat(os.fstat(fd), os.stat(path))
-    except OSError:
-        return False
 
 
 if sys.platform == "win32":

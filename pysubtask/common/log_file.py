@@ -11,12 +11,13 @@ import contextlib
 import logging
 import os
 
+from .log_place import open_log, put_aside
+
 try:
     from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 except ImportError:  # no rename of an open file there either: the log grows
     flock = None  # type: ignore[assignment]
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _OUTPUTS = (1, 2)
 
 
@@ -28,12 +29,12 @@ class LogFile(logging.Handler):
     """
 
     def __init__(self, path: str, max_bytes: int = 0, keep: int = 1, *, own_output: bool = False) -> None:
+        self._fd: int | None = None  # first, for at the end of the program every handler is closed that was begun
         super().__init__()
         self.dropped = 0
         self.path = os.path.abspath(path)
         self._max, self._keep, self._own_output = max_bytes, keep, own_output
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
-        self._fd: int | None = os.open(self.path, _FLAGS, 0o666)
+        self._fd = open_log(self.path)
         self._torn = False
         self._pid = os.getpid()
 
@@ -42,7 +43,7 @@ class LogFile(logging.Handler):
             line = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
             if self._fd is None:
                 # An app that configures its own logging closes every handler there is.
-                self._fd, self._pid = os.open(self.path, _FLAGS, 0o666), os.getpid()
+                self._fd, self._pid = open_log(self.path), os.getpid()
             self._follow()
             self._rotate(len(line))
             self._write(line)
@@ -80,8 +81,7 @@ class LogFile(logging.Handler):
         except OSError:
             return
         try:
-            os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            fd = os.open(self.path, _FLAGS, 0o666)
+            fd = open_log(self.path)
         except OSError:
             return  # the old one takes the line
         self._take(fd)
@@ -108,15 +108,8 @@ class LogFile(logging.Handler):
             flock(fd, LOCK_EX | LOCK_NB)
             try:
                 if os.path.samestat(os.stat(self.path), os.fstat(fd)):
-                    self._put_aside()
+                    put_aside(self.path, self._keep)
                     self._follow()
             finally:
                 if fd == self._fd:
                     flock(fd, LOCK_UN)
-
-    def _put_aside(self) -> None:
-        # Only up to the first gap: a process that was killed in between has left one, and nothing is pushed out for it.
-        last = next((n for n in range(1, self._keep) if not os.path.lexists(f"{self.path}.{n}")), self._keep)
-        for number in range(last, 1, -1):
-            os.replace(f"{self.path}.{number - 1}", f"{self.path}.{number}")
-        os.replace(self.path, f"{self.path}.1")

@@ -5,6 +5,7 @@ A *stamp* tells one notify from the next. ``<data>.hold`` marks data that a burs
 ``<name>.heartbeat`` is a sign of life. None of them is data.
 """
 
+import contextlib
 import errno
 import os
 import time
@@ -107,6 +108,25 @@ def remove_signal(path: str) -> None:
 
     with beneath.to_write(path) as at:
         os.unlink(path if at is None else os.path.basename(path), dir_fd=at)
+
+
+def replace_signal(path: str, text: str) -> None:
+    """Put ``text`` (ASCII) into a signal file in one step, in the folder that is meant. Raises OSError."""
+    from . import beneath
+
+    folder, name = os.path.split(path)
+    # Others may write the folder: a name that nobody can foresee, and a file that is new.
+    part = f".{name}.{os.urandom(8).hex()}{PART}"
+    with beneath.to_write(path) as at:
+        new, old = (part, name) if at is not None else (os.path.join(folder, part), path)
+        try:
+            with os.fdopen(os.open(new, _FLAGS | os.O_EXCL, 0o666, dir_fd=at), "w", encoding="ascii") as file:
+                file.write(text)
+            os.replace(new, old, src_dir_fd=at, dst_dir_fd=at)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(new, dir_fd=at)
+            raise
 
 
 def _open(path: str, flags: int) -> int:

@@ -98,17 +98,20 @@ def _walk(path: str, look: bool) -> int:
     return handle
 
 
-def make_folder(path: str) -> None:
+def make_folder(path: str, *, deep: bool = True) -> None:
     """Make a folder of ours, and those above it from ``.pysubtask`` on, with mode 0700; existing ones are checked. The data folder
-    must exist. Raises as :func:`opened_folder`."""
+    must exist; unless ``deep``, every folder above ``path``. Raises as :func:`opened_folder`."""
     if not BY_DESCRIPTOR:
-        os.makedirs(path, 0o700, exist_ok=True)
+        if deep:
+            os.makedirs(path, 0o700, exist_ok=True)
+        elif not os.path.isdir(path):
+            os.mkdir(path, 0o700)
         return
     head, parts = _split(path)
     handle = os.open(head, _WAY)
     try:
-        for part in parts:
-            made = _make_part(part, handle)
+        for number, part in enumerate(parts, 1):
+            made = (deep or number == len(parts)) and _make_part(part, handle)
             try:
                 deeper = _open_part(part, handle, path)
             except PermissionError as exc:
@@ -164,6 +167,24 @@ def open_append(folder: str, name: str) -> int:
         os.close(handle)
         raise NotOurs(os.path.join(folder, name), "has a second name")
     return handle
+
+
+def open_update(folder: str, name: str, *, make: bool = True) -> int:
+    """A descriptor for reading and writing of a regular file of ours, which may have a second name: the caller looks before it
+    writes, and closes it. With ``make`` it is made (0600) where missing. Raises OSError, NotOurs where it is anything else."""
+    with opened_folder(folder) as at:
+        handle = _open(folder, name, os.O_RDWR | (os.O_CREAT if make else 0), at)
+    return _checked(handle, folder, name, ours=True)
+
+
+def is_named(handle: int, folder: str, name: str) -> bool:
+    """Whether an open file is still the one under that name in a folder of ours."""
+    try:
+        with opened_folder(folder, look=True) as at:
+            named = os.stat(os.path.join(folder, name)) if at < 0 else os.stat(name, dir_fd=at, follow_symlinks=False)
+        return os.path.samestat(os.fstat(handle), named)
+    except OSError:
+        return False
 
 
 def ensure(folder: str, name: str, *, make: bool = True) -> None:
@@ -224,10 +245,31 @@ def rename(folder: str, old: str, new: str) -> None:
         _rename(folder, old, new, at)
 
 
-def remove(folder: str, name: str) -> None:
-    """Remove a file of ours; a missing one is no error. Raises OSError."""
-    with opened_folder(folder) as at, contextlib.suppress(FileNotFoundError):
+def remove(folder: str, name: str, *, look: bool = False) -> None:
+    """Remove a file of ours; a missing one is no error. ``look``: as in :func:`opened_folder`. Raises OSError."""
+    with opened_folder(folder, look=look) as at, contextlib.suppress(FileNotFoundError):
         _unlink(folder, name, at)
+
+
+def remove_folder(path: str) -> None:
+    """Remove a folder of ours and all in it; no link is followed. A missing one is no error. Raises OSError, NotOurs where it is
+    anything else."""
+    import shutil  # an app that only notifies does not pay for it
+
+    try:
+        with opened_folder(path):
+            pass
+    except FileNotFoundError:
+        return
+    if not BY_DESCRIPTOR:
+        shutil.rmtree(path)
+        return
+    above, name = os.path.split(path)
+    at = os.open(above, _WAY)
+    try:
+        shutil.rmtree(name, dir_fd=at)
+    finally:
+        os.close(at)
 
 
 def write_all(handle: int, data: bytes) -> None:

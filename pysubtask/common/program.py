@@ -110,8 +110,21 @@ def child_words(found: Host, module: str, supported: bool, is_file: Callable[[st
     return [found.file, CHILD + module]
 
 
+def is_taken_for_python(argv: Sequence[str]) -> bool:
+    """Whether this program was started with the words of a child and did not become one: then it is no Python, whatever it
+    is called, and what it starts would be this program again, without end. An interpreter keeps '-m' out of ``sys.argv``."""
+    if "--handoff" not in argv:
+        return False
+    at = argv.index("--handoff")
+    return at > 1 and argv[at - 2] == "-m"
+
+
 def start_words(module: str) -> list[str]:
-    """``child_words`` of this program, as it is now."""
+    """``child_words`` of this program, as it is now. ConfigError where it was itself started by such words."""
+    if is_taken_for_python(sys.argv):
+        problem = f"{sys.executable or sys.argv[0]} was started as a child and ran as the app again: it is not a Python"
+        remedy = "Make 'import pysubtask; pysubtask.freeze_support()' the first lines of the program's main, or set sys.executable"
+        raise ConfigError("sys.executable", problem, f"{remedy} to this environment's Python ({HOW}).")
     return child_words(here(), module, _Started.host is not None)
 
 

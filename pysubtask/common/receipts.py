@@ -73,7 +73,7 @@ def read_receipts(state_dir: str, *, look: bool = True) -> Iterator[Receipt]:
 def last_seq(state_dir: str) -> int:
     """The highest ``seq`` in the file, 0 where there is none. Reads the end of the file only."""
     try:
-        with open(own_files.open_read(state_dir, FILE), "rb") as file:
+        with os.fdopen(own_files.open_read(state_dir, FILE), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             back = 64 * 1024
             while True:

@@ -49,6 +49,17 @@ def folder() -> str:
     return os.path.join(base, "pysubtask", "tasks")
 
 
+def make_folder(name: str = "") -> str:
+    """Make the folder for these files, or the one ``name`` in it, for this user alone; its path. Raises OSError."""
+    place = _place()
+    os.makedirs(os.path.dirname(place), 0o700, exist_ok=True)
+    own_files.make_folder(place)
+    if name:
+        place = os.path.join(place, name)
+        own_files.make_folder(place)
+    return place
+
+
 def completed(record: Record) -> Record:
     """The record with a folder and a label: those of an older version are derived from the path of its state folder."""
     folder = record.folder or os.path.abspath(record.state_dir).rpartition(os.sep + STATE_FOLDER + os.sep)[0]
@@ -60,8 +71,7 @@ def announce(record: Record) -> None:
     place, name = _place(), _name(record.state_dir)
     if _read(place, name) == record:
         return
-    os.makedirs(os.path.dirname(place), 0o700, exist_ok=True)
-    own_files.make_folder(place)
+    make_folder()
     own_files.replace(place, name, json.dumps(record._asdict()).encode("ascii"))
 
 

@@ -111,6 +111,7 @@ class OwnPair:
         """Lead it through its life; the exit status. Said where a hook fails, CommandError (LOCKED) where the name runs
         already."""
         try:
+            registry.make_folder("own")
             self._lock.acquire(Holder(os.getpid(), process_start(os.getpid()) or "", None, None), patience=1.0)
         except AlreadyRunning as exc:
             holder = self._lock.holder()

@@ -9,12 +9,11 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ..common import registry
+from ..common import own_files, registry
 from ..common.errors import PysubtaskError
 from ..common.lock import Holder, StateLock, process_start
 from .running import RUN_LOCK
@@ -48,6 +47,7 @@ class RunRecord:
         """Be found from here on."""
         try:
             _tidy(os.path.dirname(self.folder), time.time())
+            registry.make_folder(_RUNS)
             self._lock.acquire(Holder(self._pid, process_start(self._pid) or "", None, None))
         except (OSError, PysubtaskError) as exc:
             self._log.info("'pysubtask reload' will not find this process while all its tasks wait: %s", exc)
@@ -60,11 +60,8 @@ class RunRecord:
         if not self.is_kept or folders == self._told:
             return
         self._told = folders
-        part = os.path.join(self.folder, f"{_TASKS}.part")
         try:
-            with open(part, "w", encoding="ascii") as file:
-                json.dump(list(folders), file)
-            os.replace(part, os.path.join(self.folder, _TASKS))
+            own_files.replace(self.folder, _TASKS, json.dumps(list(folders)).encode("ascii"))
         except OSError as exc:
             self._log.info("'pysubtask reload' may not find all tasks of this process: %s", exc)
 
@@ -72,7 +69,8 @@ class RunRecord:
         """Nobody is here any more."""
         if self.is_kept:
             self.is_kept = False
-            shutil.rmtree(self.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                own_files.remove_folder(self.folder)
             self._lock.release()
 
 
@@ -91,7 +89,7 @@ def _tidy(top: str, now: float) -> None:
     for folder in _folders(top):
         with contextlib.suppress(OSError):
             if now - os.stat(folder).st_mtime > _LEFT_SECS and StateLock(os.path.join(folder, RUN_LOCK)).holder() is None:
-                shutil.rmtree(folder)
+                own_files.remove_folder(folder)
 
 
 def _folders(top: str) -> list[str]:
@@ -103,8 +101,7 @@ def _folders(top: str) -> list[str]:
 
 def _tasks(folder: str) -> tuple[str, ...]:
     try:
-        with open(os.path.join(folder, _TASKS), "rb") as file:
-            found = json.load(file)
+        found = json.loads(own_files.read(folder, _TASKS))
     except (OSError, ValueError, RecursionError):
         return ()
     return tuple(path for path in found if isinstance(path, str)) if isinstance(found, list) else ()

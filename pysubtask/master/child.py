@@ -265,8 +265,9 @@ def _sink(log_file: str | None) -> IO[bytes] | None:
     if log_file is None:
         return None
     try:
-        os.makedirs(os.path.dirname(log_file) or ".", exist_ok=True)
-        return open(log_file, "ab", buffering=0)
+        from ..common.log_place import open_log
+
+        return os.fdopen(open_log(os.path.abspath(log_file)), "ab", buffering=0)
     except OSError:
         return None
 

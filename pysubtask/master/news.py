@@ -110,7 +110,7 @@ class _Proof:
     def last(self) -> tuple[int, int] | None:
         """Size and time of the state that was delivered last, None where none was."""
         try:
-            with open(own_files.open_read(self._state_dir, RECEIPTS), "rb") as file:
+            with os.fdopen(own_files.open_read(self._state_dir, RECEIPTS), "rb") as file:
                 found = os.fstat(file.fileno())
                 if found.st_ino != self._place[0] or found.st_size < self._place[1]:
                     self._place, self._last = (found.st_ino, 0), None

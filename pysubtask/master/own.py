@@ -88,7 +88,8 @@ def of_modules(entries: Sequence[Entry], settings: Iterable[Mapping[str, Any]]) 
         if not isinstance(path, str) or not os.path.realpath(path).startswith(tuple(roots)):
             continue
         try:
-            with open(path, "rb") as file:
+            # Whoever may write the folder may put a pipe there, which must not hold the app.
+            with open(path, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0))) as file:
                 text = file.read(_LONGEST_MODULE)
         except (OSError, ValueError):
             continue

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from ..common import registry
+from ..common import beneath, registry
 from ..common.entries import Entry, first_folder
 from ..common.place import UNKNOWN_DISK, device_of, existing, is_in, why_not
 from .destinations import Plan
@@ -86,7 +86,7 @@ class Places:
             if mount is not None and is_in(folder, mount) and not os.path.ismount(mount):
                 continue
             try:
-                os.makedirs(folder, exist_ok=True)
+                beneath.make_folders(folder)
             except OSError as exc:
                 if folder == self.folder:
                     return f"{folder} cannot be made: {exc.strerror or exc}"

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from ..common import own_files
-from ..common.notify import HOLD, NOTIFY, data_name, read_stamp
+from ..common.notify import HOLD, NOTIFY, data_name, read_stamp, remove_signal
 
 HANDLED_FILE = "handled.json"
 _MOST_BYTES = 256 * 1024 * 1024  # a stamp each of a million files
@@ -45,7 +45,7 @@ def remove_handled(state_dirs: Sequence[str], watched: Callable[[str], bool], lo
             # Looked at right before: a touch since then is news and keeps its file.
             found = read_stamp(path)
             if found is not None and list(found) == stamp:
-                os.unlink(path)
+                remove_signal(path)
         except (OSError, ValueError) as exc:
             logger.warning("Signal file [%s] cannot be removed (%s).", path, exc)
 

@@ -11,7 +11,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -21,7 +20,7 @@ from typing import Any, TypeVar
 
 from ..common import limits, own_files, registry, residual
 from ..common.entries import first_folder
-from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError
+from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError, SourceMissing
 from ..common.events import EventLog, utc
 from ..common.handoff import Handoff
 from ..common.lock import Holder, StateLock, process_start
@@ -38,6 +37,7 @@ from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from . import failed, heartbeat
 from .board import Board
+from .extra_copy import copy_to_dir
 from .faults import Faults
 from .intake import Intake, Rules
 from .missing import Footing, Missing
@@ -160,20 +160,21 @@ class BaseSubtask:
         return None if last is None else (self.clock() - last) * 1000
 
     def write_heartbeat(self) -> list[str]:
-        """Write the heartbeat files as of now; their paths. Raises OSError. From any thread."""
-        return self._heartbeat.write(self.clock(), self._page.summary() if self._heartbeat.status else {})
+        """Write the heartbeat files as of now; the paths of those that are to be sent. Raises OSError. From any thread."""
+        before = self._heartbeat.problem
+        paths = self._heartbeat.write(self.clock(), self._page.summary() if self._heartbeat.status else {})
+        if self._heartbeat.problem and self._heartbeat.problem != before:
+            self.log.warning("Heartbeat file [%s] cannot be written (%s): only what is sent is.", self._heartbeat.file,
+                             self._heartbeat.problem)  # fmt: skip
+        return paths
 
     def copy_file_to_dir(self, from_file: str, to_dir: str) -> str | None:
         """Copy a file with its times into a folder, made if missing; the copy's path, None where the file is missing."""
-        if not os.path.exists(from_file):
+        try:
+            return copy_to_dir(from_file, to_dir)
+        except SourceMissing:
             self.log.error("File [%s] does not exist to copy", from_file)
             return None
-        os.makedirs(to_dir, exist_ok=True)
-        target = os.path.join(to_dir, os.path.basename(from_file))
-        part = f"{target}.{os.getpid()}.part"
-        shutil.copy2(from_file, part)
-        os.replace(part, target)
-        return target
 
     # -- life ---------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
-from ..common import registry
+from ..common import own_files, registry
 from ..common.destination import server_of
 from ..common.lock import StateLock
 from ..common.process import process_start
@@ -84,8 +84,7 @@ class Claims:
     def _open(self) -> None:
         for last_try in (False, True):
             try:
-                os.makedirs(os.path.dirname(self.path), 0o700, exist_ok=True)
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+                own_files.ensure(registry.make_folder(_FOLDER), os.path.basename(self.path))
                 self._db = _connect(self.path)
                 return
             except (OSError, sqlite3.OperationalError) as exc:
@@ -278,7 +277,7 @@ def _connect(path: str) -> sqlite3.Connection:
 def _remove(path: str) -> None:
     for suffix in ("", "-wal", "-shm", "-journal"):
         with contextlib.suppress(OSError):
-            os.unlink(path + suffix)
+            own_files.remove(os.path.dirname(path), os.path.basename(path) + suffix)
 
 
 def _lives(state_dir: str) -> bool:

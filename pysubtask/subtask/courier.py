@@ -37,6 +37,8 @@ from .board import Board
 from .deliveries import CalledBack, Deliveries, Hooks
 from .desk import Desk
 from .learned import follow
+from .logins import Logins
+from .pauses import Pauses
 from .retry import JITTER, Policy, decide, extra_login_in, held_for, login_wait
 from .store import Store
 
@@ -85,6 +87,8 @@ class Courier:
         self._login_mark = login_mark
         self._clock = clock
         self._policy = Policy.of(settings)
+        self._pauses = Pauses()
+        self._logins = Logins(int(settings.get("LoginsPerMinute", 0)))
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
@@ -210,6 +214,7 @@ class Courier:
 
     def _take_settings(self) -> None:
         self._policy = self._deliveries.policy = Policy.of(self._settings)
+        self._logins.most = int(self._settings.get("LoginsPerMinute", 0))
         if self._transport.pace is not None:
             self._transport.pace.rate = float(self._settings["RateLimit"])
         longest = login_wait(self._refusals, self._policy) if self._held else self._policy.long_wait * (1 + JITTER)
@@ -219,7 +224,10 @@ class Courier:
     def _connect_now(self) -> dict[str, Any]:
         now = self._clock()
         self._due_at = 0.0
+        self._logins.forget()
         self._take_more()
+        if self._transport.profile is not None:  # somebody may have mended the server
+            self._transport.profile.try_again()
         if self._deadline is not None:
             return {"state": "stopping"}
         if EVERYTHING in self._desk.spool.backlog.paused:
@@ -312,6 +320,7 @@ class Courier:
         deliveries = self._deliveries
         if deliveries.success != self._counted:
             self._counted, self._failures = deliveries.success, 0
+            self._pauses.lived()
         if deliveries.broken:
             await self._lose()
         self._tell_pause()
@@ -375,6 +384,8 @@ class Courier:
         versions, due = await self._desk.ask(
             self._desk.take_and_look, room, now, self._desk.wall(), big=big, look=look, **self._ways()
         )
+        if versions and not deliveries.busy:
+            self._pauses.begins(now - deliveries.active_at)
         for version in versions:
             deliveries.begin(version)
             self._taken_at = now
@@ -482,15 +493,24 @@ class Courier:
             self._extra = held
             secs = min(secs, extra_login_in(self._extra_at, self._desk.wall()) if held else 0.0)
         self._again_at_once = False
+        if isinstance(exc, LoginRefused):
+            self._logins.failed(self._clock())
+        secs, spared = self._spared(secs)
         self._try_at = self._clock() + secs
         with self._desk.board.guard:
             news = self._tell_problem(exc, cause, remedy)
-            self._desk.board.state("held" if held else "waiting", cause)
+            self._desk.board.state("held" if held else "waiting", cause + spared)
             self._desk.board.set(next_try=utc(self._desk.wall() + secs))
         # Whoever has mended a file waits in vain for a child that does not read it: this comes at every try.
         since = self._changed() if held else ""
-        self._log_failed(exc, secs, sentence(f"{cause}; {since}" if since else cause, remedy if news else "", self._says_more))
+        told = cause + spared
+        self._log_failed(exc, secs, sentence(f"{told}; {since}" if since else told, remedy if news else "", self._says_more))
         self._hooks.changed()
+
+    def _spared(self, secs: float) -> tuple[float, str]:
+        """How long until the next login, at least ``secs``, and in words why it is longer, where it is."""
+        wait = self._logins.wait(self._clock())
+        return (wait, f"; {self._logins.words()}") if wait > secs else (secs, "")
 
     def _tell_problem(self, exc: Exception, cause: str, remedy: str) -> bool:
         """On the page and among the events; whether it is news."""
@@ -594,6 +614,10 @@ class Courier:
         if deliveries.stale:
             deliveries.stale = False
             self._desk.log.info("Connection was gone after a pause, connecting again: %s", reason)
+            forgets = self._pauses.died()
+            if forgets:
+                self._desk.log.warning("%s; %s", forgets, self._says_more)
+                self._desk.error("connection_lost", forgets)
             self._enter()
             return
         decision = decide(self._failures + 1, reason, self._policy, random.random())
@@ -603,12 +627,14 @@ class Courier:
         self._failures += 1
         secs = 0.0 if self._again_at_once else decision.secs
         self._again_at_once = False
+        self._logins.failed(self._clock())
+        secs, spared = self._spared(secs)
         self._try_at = self._clock() + secs
-        words = sentence(str(reason), "", self._says_more)
+        words = sentence(f"{reason}{spared}", "", self._says_more)
         self._desk.log.warning("CONNECTION LOST! Waiting [%.0f] secs before next try...: %s", secs, words)
         with self._desk.board.guard:
             self._desk.problem("connection_lost", str(reason), error=reason)
-            self._desk.board.state("waiting", str(reason))
+            self._desk.board.state("waiting", f"{reason}{spared}")
             self._desk.board.set(next_try=utc(self._desk.wall() + secs))
         self._hooks.changed()
 

@@ -83,9 +83,10 @@ def opening(path: str) -> Iterator[sqlite3.Connection]:
 @contextlib.contextmanager
 def reading(path: str) -> Iterator[sqlite3.Connection]:
     """A connection that can change nothing, for one who keeps every other process out; what was committed last is in the file
-    or in its log, and both stay as they are. Raises sqlite3.Error."""
+    or in its log, and both stay as they are. Raises sqlite3.Error, OSError."""
     from urllib.parse import quote
 
+    os.close(own_files.open_read(*os.path.split(os.path.abspath(path)), look=True))
     logged = os.path.exists(path + "-wal")
     db = sqlite3.connect(f"file:{quote(os.fsencode(os.path.abspath(path)))}?mode=ro", uri=True, isolation_level=None)
     try:
@@ -95,7 +96,7 @@ def reading(path: str) -> Iterator[sqlite3.Connection]:
         # The index of the log, and the log where there was none, are made by reading it.
         for made in ("-shm",) if logged else ("-shm", "-wal"):
             with contextlib.suppress(OSError):
-                os.unlink(path + made)
+                own_files.remove(os.path.dirname(os.path.abspath(path)), os.path.basename(path) + made, look=True)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import random
 from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping
 from typing import Any, NamedTuple
@@ -27,10 +29,11 @@ from .desk import Desk
 from .heartbeats import Heartbeats
 from .in_a_row import InARow
 from .plan import already_there, was_left
-from .prefixes import Prefixes
+from .prefixes import Prefixes, found_again
 from .remote_links import RemoteLinks
 from .retry import Decision, Policy, decide
 from .signing import Signing
+from .sources import open_named
 from .spool import BIG_BYTES, Done, Version
 from .toll import Toll
 
@@ -56,7 +59,8 @@ class Hooks(NamedTuple):
     """What the courier tells the child's main thread: ``changed`` (the status page is out of date), ``lost``
     (this data file's snapshot cannot be read, take it anew), ``confirm`` (raises where a live file moved), ``beat``
     (writes the heartbeat files now; their paths), ``builds`` (whether the server can build upon what it has, and copy
-    of it). ``ahead``: signatures that were made with snapshots; ``prefixes``: hash states of them."""
+    of it). ``ahead``: signatures that were made with snapshots; ``prefixes``: hash states of them. ``open_live``: opens a
+    live file for reading."""
 
     changed: Callable[[], None]
     lost: Callable[[str], None]
@@ -65,6 +69,7 @@ class Hooks(NamedTuple):
     builds: Callable[[bool, bool], None] = _unheard
     ahead: Ahead = Ahead()
     prefixes: Prefixes = Prefixes()
+    open_live: Callable[[str], int] = open_named
 
 
 class Deliveries:
@@ -264,6 +269,13 @@ class Deliveries:
                     version.id, remote, 0, verified, unchanged=True, signature=await self._signature_of_unchanged(version)
                 )  # fmt: skip
         how = await self._signing.plan(version, copies=self._transport.traits.copies)
+        prefix = self._hooks.prefixes.before(version.digest, how.append.at if how.append else version.size, version.base)
+        if prefix is None and version.base and how.append and version.known is not None:
+            known, open_data = version.known, functools.partial(self._hooks.open_live, version.path)
+            with contextlib.suppress(SourceError):
+                prefix = await asyncio.to_thread(
+                    found_again, open_data, version.snapshot, version.base, known.remote.size, known.digest
+                )
         job = Job(
             version.snapshot, version.size, version.mtime_ns, version.name, version.temp, version.stale,
             lambda: self._hooks.confirm(version),
@@ -276,8 +288,8 @@ class Deliveries:
             copies=how.copies,
             base=version.base,
             sha256=version.digest,
-            snapshot=not version.live,
-            prefix=self._hooks.prefixes.before(version.digest, how.append.at if how.append else version.size, version.base),
+            prefix=prefix,
+            **self._source(version),
         )  # fmt: skip
 
         def progress(done: int) -> None:
@@ -303,11 +315,16 @@ class Deliveries:
             signed.end()
         return Done(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=how.new, signature=made)
 
+    def _source(self, version: Version) -> dict[str, Any]:
+        """How the source is opened: a copy as one of ours, a live file as it was for its digest."""
+        return {"opener": functools.partial(self._hooks.open_live, version.snapshot)} if version.live else {"snapshot": True}
+
     async def _proven(self, version: Version) -> str:
         """How a file that another protocol left there was verified; empty where it is another one."""
         if version.base:
             return ""
-        job = Job(version.snapshot, version.size, version.mtime_ns, version.name, "", sha256=version.digest)
+        source = self._source(version)
+        job = Job(version.snapshot, version.size, version.mtime_ns, version.name, "", sha256=version.digest, **source)
         try:
             return await self._transport.verify(job)
         except FileRefused:

@@ -8,17 +8,25 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..common import own_files
 from ..common.heartbeat import content, heartbeat_name
+from ..common.notify import remove_signal, replace_signal
 
 
 class Heartbeat:
     """The schedule of one child. ``interval`` in seconds, 0 for none; ``file`` is the local heartbeat file,
-    ``status`` where its sibling with details goes (None for none). Times are monotonic seconds."""
+    ``status`` where its sibling with details goes (None for none). Times are monotonic seconds.
 
-    def __init__(self, interval: float, file: str, status: str | None) -> None:
+    ``sent``: the file that goes out, where that is not ``file``: others may write the data folder, and put anything there between
+    the writing and the sending. ``problem``: why ``file`` could not be written the last time, though ``sent`` was.
+    """
+
+    def __init__(self, interval: float, file: str, status: str | None, sent: str | None = None) -> None:
         self.interval = interval
         self.file = file
         self.status = status
+        self.sent = sent or file
+        self.problem = ""
         self.last: float | None = None
         self._due = float("-inf")
 
@@ -41,40 +49,40 @@ class Heartbeat:
         self._due = min(self._due, now + interval)
 
     def write(self, now: float, details: Mapping[str, Any]) -> list[str]:
-        """Write the files as they shall go out now; their paths. Raises OSError."""
+        """Write the files as they shall go out now; the paths of those. Raises OSError."""
         self.last = now
-        paths = [_replace(self.file, content(self.interval))]
-        if self.status is not None:
-            paths.append(_replace(self.status, json.dumps(dict(details), indent=1) + "\n"))
-        return paths
+        text = content(self.interval)
+        if self.sent == self.file:
+            replace_signal(self.file, text)
+        else:
+            _keep(self.sent, text)
+            try:
+                replace_signal(self.file, text)
+                self.problem = ""
+            except OSError as exc:
+                self.problem = str(exc.strerror or exc)
+        if self.status is None:
+            return [self.sent]
+        _keep(self.status, json.dumps(dict(details), indent=1) + "\n")
+        return [self.sent, self.status]
 
     def remove(self) -> None:
         """Clear the local files away, at start and stop."""
-        for path in (self.file, self.status):
-            if path is not None:
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
+        for path in {self.sent, self.status} - {self.file, None}:
+            with contextlib.suppress(OSError):
+                own_files.remove(*os.path.split(path or ""))
+        with contextlib.suppress(OSError):
+            remove_signal(self.file)
 
 
 def make(settings: Mapping[str, Any], folder: str, state_dir: str, owner: bool, host: Callable[[], str]) -> Heartbeat:
-    """The heartbeat that the settings ask for. One child keeps its file in ``folder``, where a person finds it;
-    others (``owner`` False) and all details stay in ``state_dir``."""
+    """The heartbeat that the settings ask for. One child (``owner``) keeps a copy of its file in ``folder``, where a person finds
+    it; what goes out is in ``state_dir``."""
     name = heartbeat_name(settings["HeartbeatName"] or host())
     status = os.path.join(state_dir, name + ".json") if settings["HeartbeatStatus"] else None
-    return Heartbeat(settings["HeartbeatIntervalSecs"], os.path.join(folder if owner else state_dir, name), status)
+    sent = os.path.join(state_dir, name)
+    return Heartbeat(settings["HeartbeatIntervalSecs"], os.path.join(folder, name) if owner else sent, status, sent)
 
 
-def _replace(path: str, text: str) -> str:
-    # Others may write the data folder: a name that nobody can foresee, and a file that is new.
-    folder, name = os.path.split(path)
-    part = os.path.join(folder, f".{name}.{os.urandom(8).hex()}.part")
-    try:
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(text)
-        os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-        raise
-    return path
+def _keep(path: str, text: str) -> None:
+    own_files.replace(*os.path.split(path), text.encode("ascii"))

@@ -32,7 +32,8 @@ class Heartbeats:
             for path in await asyncio.to_thread(self._beat):
                 name = os.path.basename(path)
                 temp = await self._desk.ask(self._desk.spool.note_temp, name, self._desk.wall())
-                await self._transport.upload(Job(path, os.stat(path).st_size, None, name, temp), lambda done: None)
+                job = Job(path, os.stat(path).st_size, None, name, temp, snapshot=True)
+                await self._transport.upload(job, lambda done: None)
                 await self._desk.ask(self._desk.spool.temps_swept, (), (temp,), self._desk.wall())
         except (TransportError, SourceError) as exc:
             return exc

@@ -77,7 +77,7 @@ def _asked(state_dir: str, question: Callable[[Backlog], _T]) -> _T | None:
         try:
             with reading(path) as db:
                 return question(Backlog(db, _never))
-        except sqlite3.Error:
+        except (sqlite3.Error, OSError):
             # Of another version, damaged, or on a file system that does not let it be read: the next start mends it.
             return None
 

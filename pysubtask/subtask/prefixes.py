@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from .bak_folder import BakFolder
+
 _MOST = 1000
+_BLOCK = 1024 * 1024
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class Prefixes:
@@ -31,3 +37,33 @@ class Prefixes:
             states = self._states.get(digest, {})
             best = max((mark for mark in states if base <= mark <= at), default=None)
             return None if best is None else (best, states[best])
+
+
+def found_again(open_data: Callable[[], int], snapshot: str, base: int, size: int, digest: str) -> tuple[int, Any] | None:
+    """The state of the first ``base`` bytes, in a process that has not made the ``snapshot``, which lacks them: read from the data
+    file (``open_data`` opens it), and believed where they and the beginning of the snapshot are the ``size`` bytes that were
+    delivered, by their ``digest``. None where they are not: the file may have been rotated since. Blocks while it reads."""
+    if not base <= size:
+        return None
+    sha = hashlib.sha256()
+    try:
+        if not _fed(sha, open_data(), base):
+            return None
+        whole = sha.copy()
+        if not _fed(whole, BakFolder(os.path.dirname(snapshot)).open(snapshot, _READ), size - base):
+            return None
+    except OSError:
+        return None
+    return (base, sha) if whole.hexdigest() == digest else None
+
+
+def _fed(sha: Any, handle: int, count: int) -> bool:
+    """Whether there were so many bytes for the hash; closes the file."""
+    with os.fdopen(handle, "rb", buffering=0) as file:
+        while count:
+            block = file.read(min(_BLOCK, count))
+            if not block:
+                return False
+            sha.update(block)
+            count -= len(block)
+    return True

@@ -16,6 +16,7 @@ from ..common.place import real_path
 
 _SPARE = 100
 _NO_LINK = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)  # a pipe put in its place must not hold us
 
 
 class Listing(NamedTuple):
@@ -167,12 +168,12 @@ class Folder:
     def _entries(self, stack: contextlib.ExitStack, every: bool) -> Iterator[os.DirEntry[str]]:
         if every and self.calm and os.scandir in os.supports_fd:
             # So each stat looks up a name only, not a path.
-            handle = os.open(self.path, os.O_RDONLY | (_NO_LINK if self.inside is not None else 0))
+            handle = os.open(self.path, _FOLDER | (_NO_LINK if self.inside is not None else 0))
             stack.callback(os.close, handle)
             return stack.enter_context(os.scandir(handle))
         if self.inside is not None and _NO_LINK and os.scandir in os.supports_fd:
             # Somebody may have put a link in its place since it was found: the names in another folder are none of ours.
-            handle = os.open(self.path, os.O_RDONLY | _NO_LINK)
+            handle = os.open(self.path, _FOLDER | _NO_LINK)
             stack.callback(os.close, handle)
             return stack.enter_context(os.scandir(handle))
         return stack.enter_context(os.scandir(self.path))

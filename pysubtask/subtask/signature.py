@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import stat
 import struct
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -96,7 +98,7 @@ def sign(
     Raises Halted, SourceChanged where the file is shorter, and OSError.
     """
     average = average or average_for(size)
-    with open(path, "rb", buffering=0) as file:
+    with _opened(path) as file:
         return _signed(_Reader(file, size, halted, there), average)
 
 
@@ -109,7 +111,7 @@ def copies_of(
 
     Nothing can be copied where ``old`` was made in another way than is used here.
     """
-    with open(path, "rb", buffering=0) as file:
+    with _opened(path) as file:
         if new is None or new.average != old.average:
             new = _signed(_Reader(file, size, halted), old.average)
         if new.method != old.method:
@@ -117,6 +119,15 @@ def copies_of(
         if new.method == FASTCDC:
             return settled(_by_content(old, new)), new
         return settled([*_by_place(old, new), *_by_end(old, had, file, size, halted)]), new
+
+
+def _opened(path: str) -> io.FileIO:
+    """A file for reading, never waiting for the other end of a pipe that was put in its place. OSError, SourceChanged."""
+    file = io.FileIO(path, opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0)))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise SourceChanged(f"{path} is no regular file any more")
+    return file
 
 
 def settled(copies: Iterable[Copy]) -> tuple[Copy, ...]:

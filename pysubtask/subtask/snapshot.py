@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from ..common import beneath
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from .ahead import Growing
 from .bak_folder import BakFolder
@@ -191,7 +192,7 @@ class Snapshotter:
             except FileNotFoundError:
                 if not os.path.isdir(self._base):
                     raise
-                _make_private(folder)
+                beneath.make_folders(folder, 0o700)  # copies of private files are kept in it
                 out = self._make(folder, temp, handle, before, base)
         except OSError as exc:
             raise _ours(exc, f"no snapshot can be made in {folder}") from exc
@@ -229,17 +230,6 @@ class Snapshotter:
         if left < keep:
             words = f"{folder}: copying {need} bytes would leave {max(0, left)} bytes free, less than {keep}"
             raise DiskLow(words, left + need, keep)
-
-
-def _make_private(folder: str) -> None:
-    """Make a folder and those above it that are missing, for this user alone: copies of private files are kept in it."""
-    missing = []
-    while not os.path.isdir(folder):
-        missing.append(folder)
-        folder = os.path.dirname(folder)
-    for path in reversed(missing):
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o700)
 
 
 def content_digest(path: str, size: int, within: str | Place | None = None) -> str:

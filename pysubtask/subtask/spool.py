@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..common.clock import EARLIEST, is_plausible
 from ..common.destination import is_same_place
 from ..common.events import utc
 from ..common.notify import Stamp, hold_name, notify_name
@@ -168,6 +169,8 @@ class Spool:
                 self._db.execute("UPDATE job SET compare = 0, resume = ''")
                 self._db.execute("DELETE FROM source")
             self._db.execute("DELETE FROM profile WHERE destination <> ?", (self.destination,))
+            if is_plausible(wall):  # those that were noted before the clock was set are young
+                self._db.execute("UPDATE temp SET at = ? WHERE at < ? OR at > ?", (wall, EARLIEST, wall + 86400))
             self._db.execute("DELETE FROM temp WHERE at < ?", (wall - 30 * 86400,))
         self.moved = moved
         return epoch
@@ -558,11 +561,12 @@ class Spool:
     def temps_swept(self, asked: Iterable[str], removed: Iterable[str], wall: float) -> None:
         """Strike temp names after the server was told to remove them. One that was not there yet may still come,
         out of a server that was frozen with our requests in its queue: it stays on record for a while."""
+        first = EARLIEST if is_plausible(wall) else 0  # one noted before the clock was set is not old by that
         with self._commit():
             self._drop_temps([os.fsencode(temp) for temp in removed])
             self._db.executemany(
-                "DELETE FROM temp WHERE destination = ? AND temp = ? AND at < ?",
-                [(self.destination, os.fsencode(temp), wall - TEMP_MEMORY_SECS) for temp in asked],
+                "DELETE FROM temp WHERE destination = ? AND temp = ? AND at < ? AND at >= ?",
+                [(self.destination, os.fsencode(temp), wall - TEMP_MEMORY_SECS, first) for temp in asked],
             )
 
     def _drop_temps(self, temps: Sequence[bytes | None]) -> None:

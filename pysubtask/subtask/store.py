@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from ..common import receipts
+from ..common import own_files, receipts
 from ..common.errors import SpoolDamaged
 from ..common.limits import is_limit
 from ..common.receipts import Receipt
@@ -57,8 +57,8 @@ class Store:
         except SpoolDamaged as exc:
             aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(wall))}"
             for suffix in ("", "-wal", "-shm", "-journal"):
-                if os.path.exists(path + suffix):
-                    os.replace(path + suffix, aside + suffix)
+                with contextlib.suppress(FileNotFoundError):
+                    own_files.rename(self.state_dir, FILE + suffix, os.path.basename(aside) + suffix)
             self.damaged = f"{exc}; put aside as {aside}"
             spool = Spool(path, destination, wall)
         self._mend_receipts(spool)

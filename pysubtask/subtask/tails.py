@@ -120,7 +120,7 @@ class Tails:
         old = self._starts.pop(path, {})
         kept = {mark: old[mark] for mark in marks if mark in old and old[mark].inode == inode}
         try:
-            handle = os.open(snapshot, os.O_RDONLY)
+            handle = os.open(snapshot, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
         except OSError:
             return
         try:

@@ -18,6 +18,7 @@ from .claims import Claims, Other
 from .courier import Courier
 from .deliveries import Hooks
 from .snapshot import content_digest
+from .sources import Place, opened, place_of
 from .spool import Entry, Version
 from .watch import RESIDUAL, Due
 
@@ -72,7 +73,7 @@ class UploadSubtask(BaseSubtask):
         self._begin_names(owners)
         hooks = Hooks(
             self._page_changed, self._snapshot_lost, self._confirm, self.write_heartbeat, self._builds, self._intake.ahead,
-            self._intake.prefixes,
+            self._intake.prefixes, self._open_live,
         )  # fmt: skip
         self._courier = Courier(
             self._store, open_transport(self.transport_name(), self.settings, self.handoff.state_dir), self.settings, self.board,
@@ -271,9 +272,18 @@ class UploadSubtask(BaseSubtask):
             return
         digest = ""
         with contextlib.suppress(OSError):
-            digest = content_digest(version.snapshot, version.size)
+            digest = content_digest(version.snapshot, version.size, self._within(version.snapshot))
         if digest != version.digest:
             raise SourceChanged(f"{version.path} was rewritten while it was sent")
+
+    def _within(self, path: str) -> Place | None:
+        """The folder in which a live file must really be; None for a named one. OSError."""
+        named = any(entry.kind == "file" and entry.path == path for entry in self.handoff.entries)
+        return None if named else place_of(os.path.dirname(path))
+
+    def _open_live(self, path: str) -> int:
+        with opened(path, self._within(path)) as (handle, _):
+            return os.dup(handle)
 
     # -- rare things --------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from ..common.clock import is_plausible
 from ..common.entries import Entry
 from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, make_notify, notify_name, read_stamp
@@ -302,7 +303,7 @@ class Watch:
         folder.calm.pop(name, None)
         if fresh:
             # How long it has been quiet already.
-            age = max(0, wall - seen.mtime_ns) / 1e9
+            age = max(0, wall - seen.mtime_ns) / 1e9 if is_plausible(seen.mtime_ns / 1e9) else 0.0
             changed = last is not None and last.inode == seen.inode and not folder.entry.on_change
             if changed or age >= folder.entry.settle_secs:
                 self._take(folder, path, "start", wall)

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 Direction = Literal["there", "back", "both"]
 
-DEFAULTS: dict[str, float | None] = {"delay": 0.0, "loss": 0.0, "rate": None, "queue": 128 * 1024}
+DEFAULTS: dict[str, float | None] = {"delay": 0.0, "loss": 0.0, "rate": None, "queue": 128 * 1024, "largest": None}
 
 
 class LaneCounts(NamedTuple):
@@ -28,13 +28,14 @@ class LaneCounts(NamedTuple):
 
 class Lane:
     """Takes packets and says when each is due on the other side. ``rate`` in bit/s, ``queue`` in bytes, times in seconds
-    of the caller's clock."""
+    of the caller's clock; a packet above ``largest`` bytes is lost, and nobody is told."""
 
     def __init__(self, seed: int) -> None:
         self.delay = 0.0
         self.loss = 0.0
         self.rate: float | None = None
         self.queue: float = 128 * 1024
+        self.largest: float | None = None
         self.under_way: deque[tuple[float, bytes]] = deque()
         self._random = random.Random(seed)
         self._free_at = 0.0
@@ -45,7 +46,7 @@ class Lane:
         for name, value in values.items():
             if name not in DEFAULTS:
                 raise ValueError(f"a lane has no {name!r}")
-            if value is None and name != "rate":
+            if value is None and name not in ("rate", "largest"):
                 raise ValueError(f"{name} is a number")
             if value is not None and (value < 0 or (name == "rate" and value == 0) or (name == "loss" and value > 1)):
                 raise ValueError(f"{name} cannot be {value}")
@@ -66,7 +67,7 @@ class Lane:
             sent = self._free_at = begins + len(packet) * 8 / self.rate
         self._packets += 1
         self._bytes += len(packet)
-        if self._random.random() < self.loss:
+        if self._random.random() < self.loss or (self.largest is not None and len(packet) > self.largest):
             self._lost += 1
             return
         due = sent + self.delay

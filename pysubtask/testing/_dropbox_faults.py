@@ -44,11 +44,12 @@ class Rule:
 
 
 class Plan(NamedTuple):
-    """What happens to one call; at most one of the first two."""
+    """What happens to one call; at most one of the first two. ``drip``: how its answer comes."""
 
     cut: int | None = None
     answer: Answer | None = None
     lost: bool = False
+    drip: str = ""
 
 
 class Faults:
@@ -60,6 +61,7 @@ class Faults:
         self._cuts: list[Rule] = []
         self._losses: list[Rule] = []
         self._holds: set[str] = set()
+        self._drips: dict[str, str] = {}
         self._released = 0
         self._ended = False
         self.held = 0
@@ -80,6 +82,10 @@ class Faults:
         with self._lock:
             self._holds.add(pattern)
 
+    def add_drip(self, pattern: str, how: str) -> None:
+        with self._lock:
+            self._drips[pattern] = how
+
     def release(self) -> None:
         """What is held goes on, and nothing more is held."""
         with self._lock:
@@ -93,6 +99,7 @@ class Faults:
             self._fails.clear()
             self._cuts.clear()
             self._losses.clear()
+            self._drips.clear()
         self.release()
 
     def begin(self) -> None:
@@ -114,7 +121,8 @@ class Faults:
             for rule in self._fails:
                 if rule.strikes(route):
                     return Plan(answer=made(route, **rule.answer))
-            return Plan(lost=any(rule.strikes(route) for rule in self._losses))
+            drip = next((how for pattern, how in self._drips.items() if matches(pattern, route)), "")
+            return Plan(lost=any(rule.strikes(route) for rule in self._losses), drip=drip)
 
     def wait(self, route: str) -> bool:
         """Stay as long as calls of this route are held; False where the server ended meanwhile."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ._dropbox_answers import Answer, text
+from ._dropbox_drip import hostile_answer
 from ._dropbox_faults import Faults
 from ._dropbox_sessions import Body
 
@@ -215,6 +216,9 @@ class _Handler(BaseHTTPRequestHandler):
         if plan.lost:
             raise Cut
         call.status, call.retry_after, call.answered = answer.status, answer.retry_after, time.monotonic()
+        if plan.drip:
+            hostile_answer(plan.drip, self.connection, self.path, answer)
+            raise Cut
         self._send(answer)
 
     def _work(self, call: Call, body: Body, words: bytes) -> Answer:

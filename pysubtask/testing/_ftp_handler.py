@@ -30,7 +30,7 @@ class _Files(AbstractedFS):  # type: ignore[misc]
         if mode == "rb":
             return file
         owner.flips, flips = max(0, owner.flips - 1), owner.flips > 0
-        return OddFile(file, owner.oddities, flips)
+        return OddFile(file, owner.oddities, flips, owner.heard)
 
 
 class _Odd:

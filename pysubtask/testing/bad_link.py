@@ -112,7 +112,8 @@ class BadLink:
         self.close()
 
     def set(self, direction: Direction = "both", **values: float | None) -> None:
-        """Change ``delay``, ``loss``, ``rate`` or ``queue`` (see ``bad_link``) for packets that come from now on.
+        """Change ``delay``, ``loss``, ``rate``, ``queue`` (see ``bad_link``) or ``largest`` (bytes of a packet; those above vanish
+        without a word, as in a black hole for large packets) for packets that come from now on.
         ValueError for a value that cannot be, RuntimeError where the link is gone."""
         self._order({"set": values, "lanes": _LANES[direction]})
 

@@ -152,12 +152,18 @@ class DropboxServer:
         client is dead."""
         self._faults.add_hold(route)
 
+    def drip(self, route: str, how: str) -> None:
+        """The answers of such calls come in a way that means harm, until ``heal``: "slow" (a byte of the answer each 0.2 s), "head"
+        ("100 Continue" each 0.2 s, for ever), "endless" (a body without end), "packed" (a body that is large when it is unpacked),
+        "elsewhere" (it sends the client on, to the same place)."""
+        self._faults.add_drip(route, how)
+
     def release(self) -> None:
         """What is held goes on, and nothing more is held."""
         self._faults.release()
 
     def heal(self) -> None:
-        """Every fault of ``fail``, ``cut``, ``lose_answer`` and ``hold`` is off."""
+        """Every fault of ``fail``, ``cut``, ``lose_answer``, ``drip`` and ``hold`` is off."""
         self._faults.heal()
 
     def access_token(self) -> str:

@@ -17,7 +17,7 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,7 +48,8 @@ class Oddities(NamedTuple):
 
 class FTPServer(OwnPorts):
     """A running server. ``files`` is the folder a login starts in, as "/"; ``counts`` how often each command came;
-    of so many uploads as ``flips`` says a byte is changed on the disk."""
+    of so many uploads as ``flips`` says a byte is changed on the disk. ``heard``, where set, is called with all bytes of files
+    that come, on the server's thread."""
 
     user = "pi"
     password = "a password"
@@ -63,6 +64,7 @@ class FTPServer(OwnPorts):
         self.sessions: set[Any] = set()
         self.certificate: Certificate | None = None
         self.flips = 0
+        self.heard: Callable[[bytes], None] | None = None
         self._lost: set[str] = set()
         self._tls_version = tls_version
         self._stopping = threading.Event()
@@ -144,8 +146,9 @@ class FTPServer(OwnPorts):
 class OddFile:
     """A file that is written to on an odd disk, or by an odd server."""
 
-    def __init__(self, file: Any, oddities: Oddities, flips: bool = False) -> None:
+    def __init__(self, file: Any, oddities: Oddities, flips: bool = False, heard: Callable[[bytes], None] | None = None) -> None:
         self._file = file
+        self._heard = heard
         self._flips = flips
         self._limit = oddities.file_limit
         self._short_by = oddities.short_by
@@ -168,6 +171,8 @@ class OddFile:
         return found
 
     def write(self, data: bytes) -> int:
+        if self._heard is not None:
+            self._heard(data)
         if self._limit is not None and self._file.tell() + len(data) > self._limit:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self._flips and data:

@@ -21,6 +21,7 @@ class Allowance:
         self.most = max(1, most)
         self._limit = self._good = float(self.most)
         self._grown = 0
+        self._full = False
         self._beyond = BEYOND
 
     @property
@@ -55,8 +56,9 @@ class Allowance:
             self._limit = min(self._limit + 1, self._good)
         elif self._limit < self.most:
             self._grown += 1
-            if self._grown >= self._beyond:
-                self._grown, self._limit = 0, self._limit + 1
+            self._full = self._full or opened >= self.limit
+            if self._grown >= self._beyond and self._full:  # as many as may be were open: one more would show something
+                self._grown, self._full, self._limit = 0, False, self._limit + 1
 
     def try_again(self) -> None:
         """Try one more with the next use."""
@@ -64,7 +66,7 @@ class Allowance:
 
     def line(self, kind: str) -> str:
         """For a person."""
-        return f"this server allows about {int(self._good)} {kind} at once: no more are used"
+        return f"of {kind} this server allows about {int(self._good)} at once: no more are used"
 
     def to_dict(self) -> dict[str, float]:
         """To be kept."""

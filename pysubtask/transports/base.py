@@ -89,6 +89,8 @@ class Job(NamedTuple):
     that was cut may go on upon a file of another time, if the bytes before its end are those of the source.
     ``sha256``: of the first ``size`` bytes, hexadecimal; empty where it is not known.
     ``snapshot``: ``source`` is a copy that we have made, so anything else in its place is refused.
+    ``opener``: opens the source for reading, where its path alone is not to be trusted; the caller closes what it gives. Raises
+    OSError, SourceError.
     ``prefix``: how many bytes from the beginning a hashlib.sha256 object holds, and that; not below ``base``, and not above where
     an ``append`` begins.
     """
@@ -110,6 +112,7 @@ class Job(NamedTuple):
     sha256: str = ""
     snapshot: bool = False
     prefix: tuple[int, Any] | None = None
+    opener: Callable[[], int] | None = None
 
 
 VERIFIED = ("hash", "size", "reply", "taken")

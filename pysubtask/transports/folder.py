@@ -134,7 +134,8 @@ class FolderTransport(Transport):
             raise TransportLost(f"another file system stands at {self._root!r} now")
         with contextlib.ExitStack() as stack:
             with _reading(job.source):
-                source = stack.enter_context(open(open_source(job) if job.snapshot else job.source, "rb", buffering=0))
+                handle = open_source(job) if job.snapshot or job.opener else job.source
+                source = stack.enter_context(open(handle, "rb", buffering=0))
             own = SentHash(job, source.fileno())
             _make_folders(os.path.dirname(target))
             with open(temp, "xb", buffering=0) as out:

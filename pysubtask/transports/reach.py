@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Sequence
 
+from ..common.advice import SET_CLOCK
+from ..common.clock import is_plausible, said
 from ..common.errors import TransportLost
 
 _REFUSED = (errno.ECONNREFUSED,)
 _SILENT = (errno.ETIMEDOUT, errno.EHOSTDOWN)
 _NO_WAY = (errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
+
+
+PORTAL = ("Where it has worked before, something on the way answers in the server's place: a network that wants you to log in on a "
+          "web page first, or a proxy")  # fmt: skip
+"""For whoever is answered by another protocol, or with another certificate, than ever before."""
 
 
 def place(host: str, port: int | str | None) -> str:
@@ -30,6 +38,40 @@ def no_answer(where: str, secs: float | None = None) -> TransportLost:
                          "Is the server up, are Host and HostPort right, and does no firewall stand in between?")
 
 
+NOT_YET, OVER = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL
+
+
+def not_valid_now(code: int, now: float) -> TransportLost | None:
+    """A certificate whose time does not hold the own clock's ``now``, where that may be the clock's fault: of one that is not valid
+    yet, and of one that is out of date by a clock that cannot be right. None for any other.
+
+    ``code``: OpenSSL's verify result. It is no refusal, as it becomes right when the clock does; and nothing must be pinned for it.
+    """
+    if code == NOT_YET or (code == OVER and not is_plausible(now)):
+        when = "not valid yet" if code == NOT_YET else "out of date"
+        wrong = "" if is_plausible(now) else ", which cannot be right"
+        return TransportLost(f"by this machine's clock the server's certificate is {when}: {said(now)}{wrong}. Nothing was sent",
+                             f"It goes on by itself when the clock is right ({SET_CLOCK} has it follow the network's)")
+    return None
+
+
+def no_address_answers(where: str, failures: Sequence[tuple[str, OSError]], secs: float) -> TransportLost:
+    """None of several addresses takes a connection; each is named with what came of it."""
+    told = "; ".join(f"{address}: {_came_of(error, secs)}" for address, error in failures)
+    if all(error.errno in _NO_WAY for _, error in failures):
+        return no_way(where, told)
+    return TransportLost(f"none of the {len(failures)} addresses of {where} takes a connection ({told})",
+                         "Is the server up, are Host and HostPort right, and does no firewall stand in between?")
+
+
+def _came_of(error: OSError, secs: float) -> str:
+    if isinstance(error, TimeoutError) or error.errno in _SILENT:
+        return f"no answer within {secs:g} s"
+    if error.errno in _REFUSED:
+        return "Connection refused"
+    return error.strerror or str(error)
+
+
 def unknown_name(host: str, said: str) -> TransportLost:
     """The name service does not know the host, or there is none."""
     return TransportLost(f"the name {host} cannot be resolved ({said})",
@@ -44,6 +86,9 @@ def no_way(where: str, said: str) -> TransportLost:
 def of_socket(exc: BaseException, host: str, port: int | None, secs: float) -> TransportLost | None:
     """What an error of connect(2) or of the name service means; None for any other."""
     where = place(host, port)
+    failures = getattr(exc, "failures", ())  # of a server with several addresses: see dial.NoneAnswers
+    if failures:
+        return no_address_answers(where, [(one.address, one.error) for one in failures], secs)
     if isinstance(exc, socket.gaierror):
         return unknown_name(host, exc.strerror or str(exc))
     if isinstance(exc, TimeoutError):
@@ -68,5 +113,6 @@ def other_speaker(heard: bytes, where: str) -> TransportLost | None:
         return TransportLost(f"this looks like an FTP server, not SSH: {where}",
                              "Write UseSFTP = False, or set HostPort to the SSH server's port (22)")
     if heard.startswith((b"HTTP/", b"<")):
-        return TransportLost(f"this looks like a web server, not SSH: {where}", "Set HostPort to the SSH server's port (22)")
+        return TransportLost(f"this looks like a web server, not SSH: {where}",
+                             f"Set HostPort to the SSH server's port (22). {PORTAL}")
     return None

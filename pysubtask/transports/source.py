@@ -38,6 +38,8 @@ def open_source(job: Job) -> int:
 
 
 def _open(job: Job, flags: int) -> int:
+    if job.opener is not None:
+        return job.opener()
     if not job.snapshot:
         return os.open(job.source, flags)
     with beneath.to_write(job.source) as at:

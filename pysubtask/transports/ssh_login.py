@@ -70,6 +70,18 @@ def login_of(settings: Mapping[str, Any]) -> Login:
     )
 
 
+def show_words(program: str, login: Login) -> list[str]:
+    """The command line that has ssh show what its configuration makes of a login (``ssh -G``)."""
+    argv = [program, "-G"]
+    if login.config_file is not None:
+        argv += ["-F", login.config_file]
+    if login.user:
+        argv += ["-l", login.user]
+    if login.port is not None:
+        argv += ["-p", str(login.port)]
+    return [*argv, "--", login.host]
+
+
 def _file(key: str, value: Any, also: str | None = None) -> str | None:
     """A file's path, absolute: '~' is the user's home. ConfigError for one that ssh would read as something else."""
     if value is None or value == "":

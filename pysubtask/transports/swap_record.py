@@ -10,8 +10,12 @@ import contextlib
 import json
 import os
 
+from ..common import own_files
+from ..common.clock import is_plausible
+
 _RECORD = "swaps.json"
 _KEEP_COUNT = 1000
+_KEEP_SECS = 24 * 3600  # a stalled server may still carry out an old request for as long as it lives
 
 
 class SwapRecord:
@@ -21,25 +25,30 @@ class SwapRecord:
     """
 
     def __init__(self, workdir: str, identity: str) -> None:
-        self._path = os.path.join(workdir, _RECORD)
+        self._workdir = workdir
         self._identity = identity
         self.known = False
         self.asides: dict[bytes, tuple[bytes, float]] = {}
         # A record that is not there or not readable: then only the caller's stale names tell of asides.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            with open(self._path, encoding="utf-8") as file:
-                read = json.load(file)
+            read = json.loads(own_files.read(workdir, _RECORD))
             if read["identity"] == identity:
                 self.known = True
                 self.asides = {os.fsencode(aside): (os.fsencode(name), float(at)) for aside, (name, at) in read["asides"].items()}
 
     def add(self, aside: bytes, name: bytes, now: float) -> None:
         """OSError where it cannot be written: then the swap must not begin."""
+        if is_plausible(now):  # what was written down before the clock was set is as old as this
+            self.asides = {key: (kept, at if is_plausible(at) else now) for key, (kept, at) in self.asides.items()}
         self.asides[aside] = (name, now)
         while len(self.asides) > _KEEP_COUNT:
             del self.asides[next(iter(self.asides))]
         self._write(safe=True)
         self.known = True
+
+    def is_over(self, at: float, now: float) -> bool:
+        """Whether what was put aside then is not looked for any longer. A clock that cannot be right ends nothing."""
+        return is_plausible(at) and is_plausible(now) and not 0 <= now - at <= _KEEP_SECS
 
     def forget(self, aside: bytes) -> None:
         if self.asides.pop(aside, None) is not None:
@@ -52,16 +61,4 @@ class SwapRecord:
             "identity": self._identity,
             "asides": {os.fsdecode(aside): [os.fsdecode(name), at] for aside, (name, at) in self.asides.items()},
         })
-        fresh = f"{self._path}.new"
-        with open(fresh, "w", encoding="utf-8") as file:
-            file.write(text)
-            if safe:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(fresh, self._path)
-        if safe and os.name == "posix":
-            folder = os.open(os.path.dirname(self._path), os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        own_files.replace(self._workdir, _RECORD, text.encode("utf-8"), sync=safe)

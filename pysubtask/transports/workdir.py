@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-
+from ..common import own_files
 from ..common.errors import TransportLost
 
 
@@ -12,7 +10,6 @@ def make_workdir(path: str) -> None:
     """Make it, for this user alone, where it is missing. Raises TransportLost where that cannot be done, also because the folder
     above it is missing: that one may be on a disk that is not mounted."""
     try:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o700)
+        own_files.make_folder(path, deep=False)
     except OSError as exc:
         raise TransportLost(f"the work folder cannot be made: {exc}") from exc

@@ -75,7 +75,7 @@ def test_a_file_that_somebody_moved_or_removed_is_opened_anew(tmp_path: Path):
 def test_what_cannot_be_put_aside_grows_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     logger = setup_logging(NAME, str(tmp_path / "log.txt"), False, max_bytes=300, keep=2)
     with monkeypatch.context() as patched:
-        def refused(*names: str) -> None:
+        def refused(*names: str, **folders: int) -> None:
             raise PermissionError
 
         patched.setattr(log_file.os, "replace", refused)
@@ -211,3 +211,11 @@ def test_another_stream_is_not_the_journal(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
         assert is_journal(stream)
     assert not is_journal(stream) and not is_journal(None)
+
+
+def test_a_log_that_cannot_be_opened_leaves_nothing_for_the_end_of_the_program(tmp_path: Path):
+    (tmp_path / "log.txt").mkdir()
+    done = subprocess.run([sys.executable, "-c", "import sys\nfrom pysubtask.common.log_file import LogFile\n"
+                           "try:\n    LogFile(sys.argv[1])\nexcept OSError as exc:\n    kept = exc", str(tmp_path / "log.txt")],
+                          capture_output=True, text=True)  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

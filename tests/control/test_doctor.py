@@ -7,13 +7,13 @@ import socket
 import subprocess
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
 
 from pysubtask.common.errors import LoginRefused
-from pysubtask.control.doctor import rounds
+from pysubtask.control.doctor import namespace, rounds
 from pysubtask.control.doctor import server as server_checks
 from pysubtask.control.doctor.causes import login_finding
 from pysubtask.control.doctor.examine import Times, examine
@@ -28,6 +28,7 @@ from pysubtask.testing.ftp import FTPServer, Oddities
 from pysubtask.testing.ftp_relay import FTPRelay
 from pysubtask.testing.sshd import OpenSSHServer, make_key, openssh_server
 from pysubtask.testing.vsftpd import vsftpd_server
+from tests import dead_addresses
 from tests.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
@@ -383,6 +384,20 @@ def test_ssh_servers_that_let_in_and_serve_no_files(tmp_path, subsystem, cause, 
 
 
 @needs_vsftpd
+@pytest.mark.parametrize("silent", [True, False])
+def test_an_address_that_is_dead_is_named(worlds, tmp_path, silent):
+    """Uploads go on by the other one, so it is no failure; an address that refuses costs nothing."""
+    server = worlds.vsftpd
+    places = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, server.port)) for address in ("127.0.0.9", "127.0.0.1")]
+    with dead_addresses.silent("127.0.0.9", server.port) if silent else nullcontext():
+        found = diagnose(server.settings(Host="localhost"), tmp_path, resolve=lambda *_, **__: places)
+    assert failures(found) == []
+    [told] = [one for one in found if one.check == "addresses"]
+    assert "127.0.0.9" in told.text and told.state == ("warn" if silent else "note"), told
+    assert told.cause == ("address-dead" if silent else "") and "1 of the 2 addresses of localhost" in told.text
+
+
+@needs_vsftpd
 def test_tls_that_is_wanted_and_tls_that_is_not_there(worlds, tmp_path):
     names(diagnose(worlds.vsftpd_tls.settings(UseTLS=None, CAFile=None), tmp_path), "tls-wanted", "ftp.UseTLS = 'explicit'")
     names(diagnose(worlds.vsftpd.settings(UseTLS="explicit"), tmp_path), "tls-not-offered", "ftp.UseTLS = None")
@@ -418,7 +433,7 @@ def test_certificates(tmp_path, name, days, vouched, cause):
 # --- folders, files, data connections
 
 
-@pytest.mark.parametrize(("speed", "most"), [(False, 1000), (True, 1_001_000)])
+@pytest.mark.parametrize(("speed", "most"), [(False, 2000), (True, 1_002_000)])
 def test_what_a_look_costs_on_a_link_that_is_paid_for(worlds, tmp_path, monkeypatch, speed, most):
     sent = []
     put = server_checks._put
@@ -426,6 +441,34 @@ def test_what_a_look_costs_on_a_link_that_is_paid_for(worlds, tmp_path, monkeypa
     found = diagnose(worlds.pyftpdlib.settings(), tmp_path, speed=speed)
     assert ("speed up" in {finding.check for finding in found}) == speed
     assert 0 < sum(sent) <= most and (sum(sent) > 64 * 1024) == speed
+
+
+@pytest.mark.parametrize(("path", "near"), [
+    ("/volume1/data/roof", "/data/roof"), ("/volume1/home/x/data", "/home/x/data"), ("/srv/nas/volume1/data/roof", "/data/roof"),
+    ("/volume1/other/roof", ""), ("/roof", ""),
+])  # fmt: skip
+def test_a_path_of_the_shell_that_this_login_does_not_know(tmp_path, path, near):
+    """SFTP's root is another than the shell's: where a login begins and what stands there is told, and no folder is to be made that
+    the shell has."""
+    with sftp_server(tmp_path / "sftp") as server:
+        for folder in ("data", "home/x", ".hidden"):
+            (tmp_path / "sftp" / folder).mkdir(parents=True)
+        found = diagnose(server.settings(HostPath=path), tmp_path)
+        told = next(one for one in found if one.check == "folder")
+        assert "login begins in" in told.text and "data, home" in told.text and ".hidden" not in told.text, told
+        assert told.remedy.settings == ((("HostPath", near),) if near else ())
+        assert told.state == ("warn" if near else "note") and "mkdir" not in repr(found)
+        assert not (tmp_path / "sftp" / "volume1").exists()  # the doctor has taken away what it made
+
+
+@pytest.mark.parametrize(("path", "ends"), [("/a/b/c", ["/b/c", "/c"]), ("/a", []), ("a/b", []), ("/", []), ("", [])])
+def test_a_path_without_its_top(path, ends):
+    assert namespace.without_its_top(path) == ends
+
+
+def test_names_in_words():
+    assert namespace.in_words(["b", "a", ".c"]) == "a, b" and namespace.in_words([".c"]) == "nothing that is shown"
+    assert namespace.in_words([f"n{number}" for number in range(12)]).endswith("and 4 more")
 
 
 @needs_sshd

@@ -22,8 +22,11 @@ from pysubtask.control.doctor.finding import Finding, remedy_lines
 from pysubtask.control.doctor.prepare import Endpoint
 from pysubtask.control.doctor.source import load_python, of_config, of_plan
 from pysubtask.master.destinations import plan
+from pysubtask.testing.sshd import make_key
+from pysubtask.transports import key_file
 from pysubtask.transports.ssh_login import AnotherKey
-from tests import harm
+from pysubtask.transports.standstill import MTU
+from tests import alterations, harm
 
 DOCTOR = Path(pysubtask.control.doctor.__file__).parent
 BAD = "it's $(touch hit) -rf"
@@ -53,8 +56,21 @@ def causes_with_commands() -> set[str]:
             if isinstance(cause, ast.Constant):
                 found.add(cause.value)
             else:
-                assert ast.unparse(cause) in ("cause", "exc.cause"), ast.unparse(cause)
+                assert ast.unparse(cause) in ("cause", "exc.cause", "found.cause", "seen.cause"), ast.unparse(cause)
+                found |= _of_key_files() if ast.unparse(cause) in ("found.cause", "seen.cause") else set()
                 found |= {"port-closed", "port-filtered", "no-route"} if ast.unparse(cause) == "exc.cause" else set()
+    return found
+
+
+def _of_key_files() -> set[str]:
+    """The same of what is told of a key file: Trouble(cause, text, words, commands)."""
+    found = set()
+    for node in ast.walk(ast.parse(Path(key_file.__file__).read_text())):
+        told = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Trouble" and len(node.args) > 3
+        if told and ast.unparse(node.args[3]) != "()":
+            cause = node.args[0]
+            found.add(cause.value if isinstance(cause, ast.Constant) else getattr(key_file, ast.unparse(cause)))
+    assert len(found) > 8
     return found
 
 
@@ -117,15 +133,29 @@ def told_of_files(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     keys = tmp_path / "my keys"
     keys.mkdir()
     found = login_files.key_file(keys / "new key") + login_files.key_file("/kamera/keys/id") + login_files.key_file(keys)
-    private = "-----BEGIN OPENSSH PRIVATE KEY-----\n"
-    for name, text, mode in (("open", private, 0o644), ("shut", private, 0o600), ("x.pub", "ssh-ed25519 AAAA", 0o644),
+    make_key(keys / BAD)
+    make_key(keys / "shut", passphrase="secret")
+    private = (keys / BAD).read_text()
+    for name, text, mode in (("open", private, 0o644), ("x.pub", "ssh-ed25519 AAAA", 0o644), ("cut", private[:200], 0o600),
                              ("putty", "PuTTY-User-Key-File-3: ssh-ed25519", 0o600), ("wrong", "hello", 0o600)):  # fmt: skip
         (keys / name).write_text(text)
         (keys / name).chmod(mode)
-    patch.setattr(login_files, "_has_passphrase", lambda path: path.endswith("shut"))
-    patch.setattr(login_files, "_in_agent", lambda path: False)
-    for name in ("open", "shut", "x.pub", "putty", "wrong", "opne"):
+    for number, (name, text) in enumerate(alterations.cases(private)):
+        (keys / f"{number} {name} {BAD}").write_bytes(text)
+        (keys / f"{number} {name} {BAD}").chmod(0o600)
+    patch.delenv("SSH_AUTH_SOCK", raising=False)
+    for name in [BAD, *(path.name for path in sorted(keys.iterdir())), "opne"]:
         found += login_files.key_file(keys / name)
+    patch.setattr(key_file, "why_mode_is_fixed", lambda path: "it is mounted read-only")
+    for home in (tmp_path, keys):
+        (keys / ".ssh").mkdir(exist_ok=True)
+        patch.setenv("HOME", str(home))
+        found += login_files.key_file(keys / "open")
+    for kind in ("-20d:-10d", "+10d:+20d", "-1d:+20d"):
+        certified = keys / f"{kind[0]}{kind[2]} {BAD}"
+        alterations.certified(keys / BAD, certified, kind, "somebody")
+        told = key_file.explained(LoginRefused("the login was refused"), str(certified), "pi")
+        found += [causes.login_finding(told, {"Host": "h"})]
     patch.setattr("builtins.open", _denied)
     found += login_files.key_file(keys / "shut")
     patch.undo()
@@ -150,9 +180,10 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
         (LoginRefused(denied), {"Password": "x"}), (LoginRefused(denied), {"KeyFile": f"/{BAD}/id"}), (LoginRefused(denied), {}),
         (LoginRefused(words), {"Password": "x"}), (LoginRefused("they share no algorithm"), {}),
         (LoginRefused("the login works, but the server offers no SFTP to it"), {}), (TransportLost("it ended"), {}),
-        (ConfigError("ftp.Host", "wrong", "Mend it."), {}),
+        (ConfigError("ftp.Host", "wrong", "Mend it."), {}), (TransportLost(f"no answer: {MTU}"), {"Host": BAD}),
     )]  # fmt: skip
     found += [causes.login_finding(LoginRefused(said), one, missing_key=f"/{BAD}/id_ed25519") for said in (denied, words)]
+    found.append(causes.login_finding(LoginRefused(denied), {**one, "KeyFile": f"/{BAD}/id"}, public=False))
     for said in ("the token has expired", "the app may not do this", "no"):
         found.append(causes.dropbox_finding(LoginRefused(said)))
     for said in ("server said: Permission denied", "server said: '553 Could not create file.'", "read-only"):
@@ -166,6 +197,8 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
         found += [look._no_address(network.NoAddress(cause, "?"), "h.example") for cause in ("name-unknown", "no-name-service")]
     elsewhere = examine._Look(target(tmp_path, section="dropbox"), examine.Times(), 0.0, None, {}.get, False)
     elsewhere._place = look._place
+    look._addresses = [(2, ("127.0.0.1", 1)), (2, ("127.0.0.2", 1))]
+    found.append(asyncio.run(_of_a_dead_address(look, patch)))
     for cause in ("port-closed", "port-filtered", "no-route"):
         found.append(asyncio.run(elsewhere._no_answer(network.NoAnswer(cause, "?"))))
     found += [elsewhere._refused(ImportError(name="dropbox")), look._refused(ImportError(name="pysftp"))]
@@ -182,6 +215,16 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     found += asyncio.run(_of_hidden(hidden, patch))
     found += asyncio.run(_of_a_clock())
     return found
+
+
+async def _of_a_dead_address(look, patch):
+    async def dead(addresses, secs):
+        return [network.NoAnswer("port-filtered", "127.0.0.2: no answer")]
+
+    patch.setattr(network, "dead_among", dead)
+    told = await look._dead()
+    patch.undo()
+    return told
 
 
 async def _of_hidden(look, patch):

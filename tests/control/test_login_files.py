@@ -135,7 +135,8 @@ def checked(folder: Path, section: str) -> tuple[int, str]:
 @needs_keygen
 @pytest.mark.parametrize(("section", "words"), [
     ('KeyFile = "keys/id_staton"', "did you mean"), ('KeyFile = "keys/id_station.pub"', "is the public half"),
-    ('KeyFile = "keys/shut"', "locked by a passphrase"), ('KeyFile = "keys/open"', "chmod 600"),
+    ('KeyFile = "keys/shut"', "locked by a passphrase"), ('KeyFile = "keys/win"', "tr -d"),
+    ('KeyFile = "keys"', "is a folder"), ('KeyFile = "keys/open"', "chmod 600"),
     ('KeyFile = "keys/id_station"\nSSHConfigFile = "nowhere"', "there is no file"),
     ('UseSFTP = false\nUseTLS = "explicit"\nCAFile = "nowhere.pem"', 'CAFile = "none"'),
     ('UseSFTP = false\nUseTLS = "explicit"\nCAFile = "keys/id_station"', "holds no certificate"),
@@ -146,9 +147,40 @@ def test_check_looks_at_the_files_that_are_named(tmp_path: Path, keys: Path, sec
     make_key(keys / "shut", passphrase="secret word")
     make_key(keys / "open")
     (keys / "open").chmod(0o644)
+    (keys / "win").write_text((keys / "id_station").read_text().replace("\n", "\r\n"))
+    (keys / "win").chmod(0o600)
     status, said = checked(tmp_path, f'Host = "h"\n{section}')
     assert status == 1 and words in said and "all right" not in said, said
     assert "what they name is not" in said and "would be sent" in said  # and the rest is told as well
+
+
+@needs_keygen
+def test_with_a_password_besides_a_key_that_does_not_do_is_a_warning(keys: Path, monkeypatch: pytest.MonkeyPatch):
+    """ssh passes over the key and uses the password: uploads work."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    (keys / "id_station").chmod(0o644)
+    settings = {"Host": "h", "KeyFile": str(keys / "id_station"), "Password": "x"}
+    assert [one.state for one in login_files.look(settings)] == ["warn"]
+    assert [one.state for one in login_files.look({**settings, "Password": None})] == ["fail"]
+
+
+@needs_keygen
+@pytest.mark.skipif(shutil.which("ssh") is None or shutil.which("ssh-agent") is None, reason="ssh or ssh-agent is not installed")
+def test_the_agent_that_the_configuration_of_ssh_names_is_asked(keys: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    make_key(keys / "shut", passphrase="secret")
+    shutil.copy(keys / "shut", keys / "open")
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "secret", "-N", "", "-f", keys / "open"], check=True, timeout=60)
+    (keys / "config").write_text(f"Host h\n    IdentityAgent {keys}/agent\n")
+    settings = {"Host": "h", "KeyFile": str(keys / "shut"), "SSHConfigFile": str(keys / "config")}
+    assert login_files.look(settings)[0].cause == "key-has-passphrase"
+    with subprocess.Popen(["ssh-agent", "-D", "-a", keys / "agent"], stdout=subprocess.DEVNULL) as agent:
+        try:
+            ready = f"until [ -S {keys}/agent ]; do sleep 0.05; done; SSH_AUTH_SOCK={keys}/agent ssh-add -q {keys}/open"
+            subprocess.run(["sh", "-c", ready], check=True, timeout=60)
+            assert (login_files.look(settings)[0].state, login_files.look(settings)[0].cause) == ("warn", "key-in-agent")
+        finally:
+            agent.terminate()
 
 
 @needs_keygen

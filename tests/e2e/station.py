@@ -32,6 +32,7 @@ class Station:
         self.base = {
             "TimerIntervalSecs": 0.3,
             "RetryWaitSecs": 0.1,
+            "LoginsPerMinute": 0,
             "RetryLongWaitSecs": 0.5,
             "Subtask_Log_FileName": str(root / "logs" / "child.txt"),
             "Master_Log_FileName": str(root / "logs" / "master.txt"),

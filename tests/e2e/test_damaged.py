@@ -13,9 +13,10 @@ from tests.e2e.conftest import MakeStation
 from tests.helpers import wait_until
 
 
-@pytest.mark.parametrize("entry", [{}, {"append": True}], ids=["any file", "append"])
+@pytest.mark.parametrize(("entry", "killed"), [({}, False), ({"append": True}, False), ({"append": True}, True)],
+                         ids=["any file", "append", "append, by the next child"])
 def test_a_damaged_snapshot_is_not_published_and_the_file_is_taken_anew(
-    relay: Relay, station: MakeStation, entry: dict[str, Any]
+    relay: Relay, station: MakeStation, entry: dict[str, Any], killed: bool
 ) -> None:
     one = station("a.csv", entry)
     first, more = os.urandom(2_000_000), os.urandom(50_000)
@@ -32,6 +33,9 @@ def test_a_damaged_snapshot_is_not_published_and_the_file_is_taken_anew(
     one.notify("a.csv")
     bak = one.data / "upload" / "ftp"
     found = wait_until(lambda: [path for path in bak.glob("*a.csv") if not path.name.startswith(".")], what="a snapshot")
+    if killed:
+        wait_until(lambda: one.page()["queue"]["waiting"] == 1, what="it in the queue")
+        one.kill()
     with open(found[0], "r+b") as file:
         size = file.seek(0, os.SEEK_END)
         assert (size < 1_000_000) == bool(entry), "of the end alone, where that is enough"

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,7 +46,7 @@ def zone(monkeypatch):
 class Place:
     """A folder ``data`` with files of any age, two destinations, and an archive on a made-up wall clock."""
 
-    def __init__(self, root, watched=None, days=3, archive="archive", states=1):
+    def __init__(self, root, watched=None, days=3, archive="archive", states=1, now=NOW, boot=10**6):
         self.root = root
         self.data = root / "data"
         (self.data / "box").mkdir(parents=True)
@@ -59,7 +60,7 @@ class Place:
         for state in self.states:
             state.mkdir(parents=True)
             write_status(str(state), {"mark": "same", "destination": HOME})
-        self.now = NOW
+        self.now, self.boot = now, boot
         self.archive = Archive(
             scope(entries, archive, [str(self.data / "upload"), str(self.data / ".pysubtask")]),
             [Proof(str(state), "same") for state in self.states],
@@ -67,6 +68,7 @@ class Place:
             [str(self.data / "child.log.txt")],
             logger,
             wall=lambda: self.now,
+            boot=lambda: self.boot,
         )
 
     def make(self, name, days=10.0, content="x"):
@@ -76,11 +78,11 @@ class Place:
         os.utime(path, ns=(int((NOW - days * DAY) * 1e9), int((NOW - days * DAY) * 1e9)))
         return path
 
-    def receipt(self, path, state=0, destination=HOME, **changed):
+    def receipt(self, path, state=0, destination=HOME, at="2026-11-12T00:00:00Z", **changed):
         found = path.stat()
         line = {"size": found.st_size, "mtime_ns": found.st_mtime_ns, **changed}
         folder = str(self.states[state])
-        made = Receipt(receipts.last_seq(folder) + 1, "2026-11-12T00:00:00Z", str(path), path.name, destination, line["size"],
+        made = Receipt(receipts.last_seq(folder) + 1, at, str(path), path.name, destination, line["size"],
                        line["mtime_ns"], "d", 1, "size")  # fmt: skip
         receipts.append(folder, [made])
 
@@ -219,6 +221,89 @@ def test_midnight_three_days_ago_is_the_limit(place):
         os.utime(one.make(name), (at, at))
     assert one.run() == 1
     assert one.there() == ["not.txt"]
+
+
+# -- a clock that was wrong when a file was written
+
+
+def in_1970(one, name):
+    """A file with a time of before the clock was set. Its ctime is the kernel's: now, or what the test says."""
+    path = one.make(name)
+    os.utime(path, (50, 50))
+    return path
+
+
+@pytest.fixture
+def ctime(monkeypatch):
+    """Folders whose files' state changed when the test says: scandir's stat is looked through."""
+    told = {}
+
+    class Item:
+        def __init__(self, item):
+            self._item = item
+            self.name, self.path = item.name, item.path
+
+        def __getattr__(self, name):
+            return getattr(self._item, name)
+
+        def stat(self, *, follow_symlinks=True):
+            found = self._item.stat(follow_symlinks=follow_symlinks)
+            at = told.get(self.name)
+            if at is None:
+                return found
+            shown = {key: getattr(found, key) for key in dir(found) if key.startswith("st_")}
+            return SimpleNamespace(**{**shown, "st_ctime": at})
+
+    class Listing:
+        def __init__(self, items):
+            self._items = items
+
+        def __enter__(self):
+            return (Item(item) for item in self._items.__enter__())
+
+        def __exit__(self, *why):
+            return self._items.__exit__(*why)
+
+    real = os.scandir
+    monkeypatch.setattr("pysubtask.master.archive.os.scandir", lambda path: Listing(real(path)))
+    return told
+
+
+@pytest.mark.parametrize(("changed", "delivered", "moves"), [
+    (NOW, "1970-01-01T00:05:00Z", False),  # the kernel's clock was right when it was written
+    (60.0, "1970-01-01T00:05:00Z", False),  # nothing says when that was
+    (60.0, "2026-11-21T10:00:00Z", False),  # delivered today, after the clock was set
+    (60.0, "2026-11-10T10:00:00Z", True), (NOW - 11 * DAY, "1970-01-01T00:05:00Z", True), (60.0, "nonsense", False),
+])  # fmt: skip
+def test_what_was_written_in_1970_goes_by_its_state_and_its_receipt(place, ctime, changed, delivered, moves):
+    one = place()
+    path = in_1970(one, "box/x.png")
+    ctime["x.png"] = changed
+    one.receipt(path, at=delivered)
+    assert one.run() == int(moves)
+    assert not any(name.startswith("1970") for name in one.archived()), one.archived()
+    assert one.there() == ([] if moves else ["box/x.png"])
+
+
+@pytest.mark.parametrize(("changed", "moves"), [(NOW, False), (60.0, False), (NOW - 11 * DAY, True)])
+def test_a_file_that_is_not_sent_goes_by_its_state_alone(place, ctime, changed, moves):
+    one = place()
+    in_1970(one, "notes.txt")
+    ctime["notes.txt"] = changed
+    assert one.run() == int(moves)
+    assert one.archived() == ([time.strftime("%Y%m/%d/notes.txt", time.localtime(NOW - 11 * DAY))] if moves else [])
+
+
+def test_a_clock_that_is_put_right_meanwhile(place, ctime):
+    """It begins at a date that looks right, as many systems do at their first boot: all that was written then is young."""
+    one = place(boot=30.0, now=NOW - 300 * DAY)
+    old, fresh = one.make("box/old.png", days=400), one.make("box/fresh.png", days=300)
+    for path in (old, fresh):
+        one.receipt(path, at="2026-01-25T00:00:00Z" if path == fresh else "2025-10-17T20:37:10Z")
+    ctime.update({"old.png": NOW - 400 * DAY, "fresh.png": NOW - 300 * DAY})
+    assert one.run() == 1 and one.there() == ["box/fresh.png"]
+    one.now, one.boot = NOW, 90.0
+    assert one.run() == 0 and one.there() == ["box/fresh.png"]
 
 
 def test_a_clash_is_numbered_and_nothing_overwritten(place):

@@ -171,6 +171,54 @@ def test_a_module_that_is_not_in_the_program_is_named(frozen, monkeypatch, capsy
     assert "xz_subtask" in capsys.readouterr().err
 
 
+STATION = """#!{python}
+import os, sys, time
+with open("starts", "a") as file:
+    file.write(" ".join(sys.argv[1:]) + "\\n")
+if open("starts").read().count("\\n") > 6:
+    sys.exit("storm")
+sys.executable = os.path.abspath(__file__)
+import pysubtask
+{first}
+try:
+    quiet = {{"Master_Log_FileName": None, "Subtask_Log_FileName": None}}
+    master = pysubtask.BaseMaster([{{"file": "a.csv"}}], quiet, LogToConsole=False)
+except pysubtask.ConfigError as exc:
+    sys.exit(f"refused: {{exc}}")
+master.start()
+deadline = time.monotonic() + {secs}
+while (master.status().children[0].page or {{}}).get("state") != "watching" and time.monotonic() < deadline:
+    time.sleep(0.02)
+print((master.status().children[0].page or {{}}).get("state"))
+master.stop(forcekill=False)
+"""
+
+
+@pytest.mark.parametrize("first", ["", "pysubtask.freeze_support()"])
+def test_an_app_that_looks_like_a_python_and_is_none(first, tmp_path):
+    """Nothing tells that it is frozen, and its name begins as an interpreter's: its first copy refuses to be the app."""
+    app = tmp_path / "python-station"
+    app.write_text(STATION.format(python=sys.executable, first=first, secs=60 if first else 3))
+    app.chmod(0o755)
+    search = os.path.dirname(os.path.dirname(pysubtask.__file__))
+    done = subprocess.run([app], cwd=tmp_path, capture_output=True, text=True, timeout=110, stdin=subprocess.DEVNULL,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join([search, *sys.path[1:]])})  # fmt: skip
+    starts = (tmp_path / "starts").read_text().splitlines()
+    assert starts[0] == "" and "-m pysubtask.base --handoff" in starts[1]
+    # A child that does not live is tried again with longer and longer waits; none of the copies starts another.
+    assert len(starts) <= (2 if first else 4), starts
+    assert done.stdout.split()[-1:] == ["watching" if first else "None"], done.stderr
+
+
+@pytest.mark.parametrize(("argv", "taken"), [
+    (["app", "-P", "-m", "pysubtask.ftp", "--handoff", "--label=x"], True), (["app", "--pysubtask-child=x", "--handoff"], False),
+    (["/x/pysubtask/ftp.py", "--handoff", "--label=x"], False), (["app"], False), (["app", "-m", "x"], False), ([], False),
+    (["--handoff"], False),
+])  # fmt: skip
+def test_words_of_a_child_that_an_app_got(argv, taken):
+    assert program.is_taken_for_python(argv) == taken
+
+
 OWN = """
 from pysubtask import BaseSubtask, FTPSubtask
 

@@ -205,6 +205,44 @@ def test_what_is_queued_arrives_and_its_snapshot_goes(bench):
     wait_until(lambda: one.board.get("delivered") == 3, what="counted")
 
 
+def test_a_link_that_breaks_again_and_again_costs_so_many_logins_in_a_minute(bench):
+    """Whoever logs in each second and is lost again is banned by many servers; the page says why it waits."""
+    one = bench(LoginsPerMinute=3, RetryWaitSecs=0.01, RetryLongWaitSecs=0.01, RetryCount=2).start()
+    one.transport.on_upload["a"] = [TransportLost("broken") for _ in range(20)]
+    one.put("a")
+    wait_until(lambda: "LoginsPerMinute" in str(one.board.get("why")), what="it says why it waits")
+    assert one.transport.calls.count("connect") == 3 and one.board.get("state") == "waiting"
+    assert "broken" in str(one.board.get("why"))
+    # Somebody who has mended it does not wait.
+    one.transport.on_upload.clear()
+    assert one.courier.connect_now()["state"] == "connecting"
+    one.drained()
+    assert one.transport.calls.count("connect") == 4
+
+
+def test_a_server_that_is_down_is_tried_as_the_settings_say(bench):
+    one = bench(LoginsPerMinute=1, RetryWaitSecs=0.01, RetryLongWaitSecs=0.01, RetryCount=2)
+    one.transport.on_connect = [TransportLost("nothing listens") for _ in range(8)]
+    one.start()
+    one.put("a")
+    one.drained()
+    assert one.transport.calls.count("connect") == 9
+
+
+def test_connections_that_are_forgotten_while_they_are_idle_are_told(bench, monkeypatch, caplog):
+    monkeypatch.setattr("pysubtask.subtask.deliveries.IDLE_SECS", 0.2)
+    one = bench(RetryWaitSecs=30).start()
+    one.put("a")
+    one.drained()
+    for name in ("b", "c"):
+        time.sleep(0.4)  # a pause; what comes of it does not depend on how long it is
+        one.transport.on_upload[name] = [TransportLost("no answer")]
+        one.put(name)
+        one.drained()
+    assert "forgets those that are idle" in caplog.text and "DeadTimeMilli" in str(one.board.get("last_error"))
+    assert one.transport.calls.count("connect") == 3
+
+
 def test_it_connects_only_when_there_is_something_to_send(bench):
     one = bench().start()
     time.sleep(0.2)

@@ -73,6 +73,15 @@ def test_it_is_known_again_before_the_first_connect_of_the_next_child(bench):
     assert len(told(bench)) == 1, "told once, not at each start"
 
 
+def test_somebody_who_asks_for_a_retry_may_have_mended_the_server(bench):
+    bench.start()
+    profile = bench.transport.profile
+    learn(bench, (means.APPEND, "none"))
+    assert not profile.is_due(means.APPEND)
+    bench.courier.connect_now()
+    assert profile.is_due(means.APPEND)
+
+
 def test_another_destination_is_another_server(tmp_path):
     path = str(tmp_path / "spool.db")
     spool = Spool(path, "sftp://here/", 0.0)

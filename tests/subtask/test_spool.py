@@ -230,6 +230,24 @@ def test_temps_are_on_record_until_they_are_surely_gone(spool):
     assert spool.temps() == []
 
 
+def test_temps_of_before_the_clock_was_set_are_young(tmp_path):
+    """What was noted in 1970 is no month old because the clock was put right since."""
+    path, now = str(tmp_path / "own.db"), 1_796_000_000.0
+    spool = Spool(path, "sftp://h/", 20.0)
+    temp = spool.note_temp("a", 30.0)
+    spool.temps_swept([temp], [], now)
+    assert spool.temps() == [temp], "the clock was put right between the two"
+    spool.close()
+    spool = Spool(path, "sftp://h/", now)
+    assert spool.temps() == [temp]
+    spool.temps_swept([temp], [], now + 60)
+    assert spool.temps() == [temp]
+    spool.close()
+    spool = Spool(path, "sftp://h/", now + 31 * 86400)
+    assert spool.temps() == []
+    spool.close()
+
+
 def test_a_delivery_strikes_its_own_temp_and_those_gone(spool):
     spool.enqueue([entry("a", 1)])
     (first,) = take(spool)

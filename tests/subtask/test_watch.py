@@ -284,6 +284,16 @@ def test_files_that_were_there_before_the_start(tmp_path) -> None:
     assert world.round() == [("d/old", "start")]
 
 
+def test_a_file_of_1970_may_be_written_right_now(tmp_path) -> None:
+    """The clock was set since: its time does not say that it has been quiet for 56 years."""
+    (tmp_path / "d").mkdir()
+    world = World(tmp_path, [{"dir": "d"}])
+    world.write("d/x", b"1")
+    os.utime(world.path("d/x"), (50, 50))
+    assert world.round() == []
+    assert world.quiet() == [("d/x", "start")]
+
+
 @pytest.mark.parametrize("keep_inode", [True, False])
 def test_a_file_deleted_and_made_again_is_new(tmp_path, keep_inode, monkeypatch) -> None:
     monkeypatch.setattr(birth, "birth_ns", lambda path: world.ns)

@@ -105,6 +105,17 @@ def test_values_that_cannot_be(wrong: dict[str, Any]) -> None:
     assert lane.delay == 0
 
 
+def test_packets_above_a_size_vanish() -> None:
+    lane = Lane(0)
+    lane.set(largest=100)
+    for size in (100, 101, 1500, 40):
+        lane.take(b"x" * size, 0.0)
+    assert [len(packet) for packet in delivered(lane, 1.0)] == [100, 40] and lane.counts.lost == 2
+    lane.set(largest=None)
+    lane.take(b"x" * 1500, 2.0)
+    assert len(delivered(lane, 3.0)) == 1
+
+
 def test_a_plan_of_outages() -> None:
     outages = Outages()
     outages.plan([(5, 6), (1, 2)], 100.0)

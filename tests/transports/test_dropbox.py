@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ class Site:
         return self.server.folder / self.name
 
     def make(self, **settings: Any) -> DropboxTransport:
-        whole = self.server.settings(HostPath=f"/{self.name}", ChunkBytes=256 * 1024, StallSecs=5, **settings)
+        whole = self.server.settings(HostPath=f"/{self.name}", **{"ChunkBytes": 256 * 1024, "StallSecs": 5, **settings})
         return DropboxTransport(whole, str(self.place))
 
     def job(self, name: str, data: bytes, **changes: Any) -> Job:
@@ -535,6 +536,23 @@ async def main():
     await transport.close()
 asyncio.run(main())
 """
+
+
+@pytest.mark.parametrize("how", ["slow", "head", "endless", "packed", "elsewhere"])
+def test_no_answer_holds_us_or_fills_the_memory(site: Site, how: str) -> None:
+    async def case(transport: DropboxTransport) -> None:
+        site.server.drip("files/get_metadata", how)
+        tracemalloc.start()
+        begun = time.monotonic()
+        with pytest.raises(TransportLost) as caught:
+            await transport.stat("a" * 200)
+        took, (_, peak) = time.monotonic() - begun, tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert took < 1 + 5, f"{how}: {took} s, {caught.value}"
+        assert peak < 40 * MIB
+        site.server.heal()
+
+    site.run(case, StallSecs=1)
 
 
 def test_memory_stays_flat(site: Site) -> None:

@@ -24,6 +24,11 @@ from pysubtask.transports.ftp.replies import (
 )
 
 
+def test_the_last_line_of_a_long_reply_is_told():
+    said = Reply(530, ("530-Welcome to the station server. " + "x" * 100, "530-" + "y" * 100, "530 The account is locked."))
+    assert "The account is locked." in str(said) and "Welcome" in str(said) and len(str(said)) < 170
+
+
 def said(words: str) -> Reply:
     return Reply(int(words[:3]), tuple(words.split("\n")))
 

@@ -19,6 +19,7 @@ from pysubtask.testing.sshd import OpenSSHServer, fingerprint, make_key, missing
 from pysubtask.transports.base import Job
 from pysubtask.transports.sftp import SFTPTransport
 from pysubtask.transports.sftp.askpass import Askpass
+from tests import alterations
 from tests.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -127,9 +128,28 @@ def test_a_key_the_server_does_not_know(server: OpenSSHServer, program: str, tmp
     assert "the login was refused" in refused(server.settings(SSHProgram=program, KeyFile=str(tmp_path / "stranger")), tmp_path)
 
 
+@pytest.mark.parametrize(("name", "words"), [("crlf", "CRLF"), ("bom", "BOM"), ("newline", "newline")])
+def test_a_key_that_ssh_cannot_load_is_told_before_what_the_server_said(server: OpenSSHServer, name: str, words: str,
+                                                                        tmp_path: Path) -> None:  # fmt: skip
+    key = tmp_path / name
+    key.write_bytes(dict(alterations.cases(Path(server.settings()["KeyFile"]).read_text()))[name])
+    key.chmod(0o600)
+    said = refused(server.settings(KeyFile=str(key), Password=None), tmp_path)
+    assert words in said and said.index(words) < said.index("Permission denied") and f"{key}_mended" in said
+    assert "Load key" in said
+
+
+def test_a_certificate_that_is_out_of_date_is_named(server: OpenSSHServer, tmp_path: Path) -> None:
+    make_key(tmp_path / "new")
+    alterations.certified(tmp_path / "new", tmp_path / "key", "-20d:-10d", "pi")
+    said = refused(server.settings(KeyFile=str(tmp_path / "key"), Password=None), tmp_path)
+    assert f"{tmp_path}/key-cert.pub is out of date" in said and "Permission denied" in said
+
+
 def test_a_key_that_asks_for_a_passphrase_is_not_waited_for(server: OpenSSHServer, program: str, tmp_path: Path) -> None:
     make_key(tmp_path / "locked", passphrase="five or more")
-    refused(server.settings(SSHProgram=program, KeyFile=str(tmp_path / "locked"), Password=None), tmp_path)
+    said = refused(server.settings(SSHProgram=program, KeyFile=str(tmp_path / "locked"), Password=None), tmp_path)
+    assert "locked by a passphrase" in said
 
 
 def test_nobody_listens(server: OpenSSHServer, program: str, tmp_path: Path) -> None:

@@ -220,6 +220,31 @@ def test_last_words_that_condemn_the_attempt_alone(said: str, words: str) -> Non
     assert words in str(found)
 
 
+@pytest.mark.parametrize(("said", "first"), [
+    ('Load key "/k": error in libcrypto\nu@h: Permission denied (publickey).\n', 'Load key "/k": error in libcrypto'),
+    ('@@@@\n@ WARNING: UNPROTECTED PRIVATE KEY FILE! @\n@@@@\nPermissions 0444 for \'/k\' are too open.\nIt is required.\n'
+     'Load key "/k": bad permissions\nu@h: Permission denied (publickey).\n', "are too open."),
+    ("Warning: Identity file /k not accessible: No such file.\nu@h: Permission denied (publickey).\n", "Identity file /k not acc"),
+    ("sign_and_send_pubkey: signing failed for ED25519 \"/k\": agent refused operation\nu@h: Permission denied (publickey).\n",
+     "agent refused operation"),
+    ("Certificate invalid: expired\nu@h: Permission denied (publickey).\n", "Certificate invalid"),
+    ("gate: no such account here\nkex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port "
+     "65535\n", "gate: no such account here"),
+    ("sh: 1: nosuchproxy: not found\nConnection closed by UNKNOWN port 65535\n", "nosuchproxy: not found"),
+    ("/c line 3: Unsupported option \"rsa\"\nBad owner or permissions on /home/u/.ssh/config\n", "line 3: Unsupported"),
+])  # fmt: skip
+def test_the_first_cause_is_told_with_what_came_of_it(said: str, first: str) -> None:
+    found = verdict(said, 255)
+    assert first in str(found) and said.strip().splitlines()[-1] in str(found), found
+    assert len(str(found)) < 900 and str(found).isprintable()
+
+
+@pytest.mark.parametrize("said", [
+    "Welcome\nto our server\nu@h: Permission denied (publickey).\n", "Welcome\nto us\nConnection closed by 1.2.3.4 port 22\n"])
+def test_a_banner_is_no_cause(said: str) -> None:
+    assert "Welcome" not in str(verdict(said, 255))
+
+
 def test_last_words_fit_into_a_line() -> None:
     found = str(verdict("\x1b[31m" + "x" * 5000 + "\n", -9))
     assert found.isprintable()

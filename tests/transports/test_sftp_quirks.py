@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft
+from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
 from pysubtask.testing.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
 from pysubtask.testing.quirks import Switch, pairs, switch, switches
 from pysubtask.transports.base import Append, Job, RemoteStat, Sent
@@ -270,3 +270,22 @@ def test_what_is_known_is_used_by_the_next_connection(server: QuirkSFTPServer, t
     run(later, later.day)
     later.check()
     assert later.steps == []
+
+
+def test_who_waits_to_open_a_file_hears_that_the_connection_is_lost(server: QuirkSFTPServer, tmp_path: Path) -> None:
+    server.quirks.open_files = 1
+    desk = Desk(server, tmp_path)
+
+    async def case() -> None:
+        for number in range(3):
+            await desk.put(f"{number}.bin", b"good")
+        waiting = [asyncio.create_task(desk.put(f"more-{number}.bin", os.urandom(3_000_000))) for number in range(10)]
+        await asyncio.sleep(0.05)
+        client = desk.transport._client
+        assert client is not None
+        client.fail(TransportLost("cut"))
+        async with asyncio.timeout(20):
+            ends = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(end) for end in ends} == {TransportLost}
+
+    run(desk, case)

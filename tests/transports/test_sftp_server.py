@@ -21,7 +21,9 @@ from pysubtask.testing import Relay
 from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports.base import Job, Sent
 from pysubtask.transports.sftp import SFTPTransport
+from pysubtask.transports.sftp.options import ssh_argv
 from pysubtask.transports.sftp.ssh import end_leftover
+from pysubtask.transports.ssh_login import login_of
 from tests.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -351,19 +353,38 @@ class TestChild:
     def test_only_the_recorded_one_is_ended(self, desk: Desk) -> None:
         (desk.place / "work").mkdir()
         record = desk.place / "work" / "ssh.json"
-        with subprocess.Popen(["sleep", "600"], start_new_session=True) as other:
+        # What an ssh of ours has on its command line, in a process that stays.
+        words = ssh_argv("ssh", login_of({"Host": "h"}))[1:]
+        one = [sys.executable, "-c", "import time; time.sleep(600)", *words]
+        with subprocess.Popen(one, start_new_session=True) as ours, subprocess.Popen(["sleep", "600"]) as other:
             try:
                 for start in ("1-1", "", None, 5):
-                    record.write_text(json.dumps({"pid": other.pid, "start": start}))
+                    record.write_text(json.dumps({"pid": ours.pid, "start": start}))
                     assert not end_leftover(str(record))
                 record.write_text("{")
                 assert not end_leftover(str(record))
-                assert other.poll() is None
                 record.write_text(json.dumps({"pid": other.pid, "start": process_start(other.pid)}))
+                assert not end_leftover(str(record)), "it has no command line of ours"
+                assert ours.poll() is None and other.poll() is None
+                record.write_text(json.dumps({"pid": ours.pid, "start": process_start(ours.pid)}))
                 assert end_leftover(str(record))
-                assert other.wait(20) == -signal.SIGKILL
+                assert ours.wait(20) == -signal.SIGKILL
             finally:
+                ours.kill()
                 other.kill()
+
+    def test_a_record_that_is_a_link_names_nobody(self, desk: Desk) -> None:
+        (desk.place / "work").mkdir()
+        record = desk.place / "work" / "ssh.json"
+        one = [sys.executable, "-c", "import time; time.sleep(600)", *ssh_argv("ssh", login_of({"Host": "h"}))[1:]]
+        with subprocess.Popen(one, start_new_session=True) as ours:
+            try:
+                (desk.place / "elsewhere").write_text(json.dumps({"pid": ours.pid, "start": process_start(ours.pid)}))
+                record.symlink_to(desk.place / "elsewhere")
+                assert not end_leftover(str(record))
+                assert ours.poll() is None
+            finally:
+                ours.kill()
 
     def test_the_reason_is_told_when_ssh_dies(self, desk: Desk) -> None:
         async def case() -> None:

@@ -11,12 +11,15 @@ from typing import Any
 
 from ...common import advice
 from ...common.errors import ConfigError, LoginRefused, TransportError
+from ...transports.key_file import Trouble
+from ...transports.standstill import MTU, PROBE
 from .finding import Finding, fail, port_of
 
 _LOCKED = re.compile(r"\b(?:lock(?:ed)?|disabled|suspended|blocked|banned|expired|deactivated)\b", re.IGNORECASE)
 _METHODS = re.compile(r"Permission denied \(([a-z0-9,.@-]+)\)")
 _NO_ROOM = re.compile(r"full disk or a quota|disk (?:is )?full|no space|not enough .{0,15}space|insufficient|quota|has no room|"
                       r"\b(?:552|452)\b|too large", re.IGNORECASE)
+_SLOW = "A slow link needs a longer ConnectTimeoutSecs; a way that swallows large packets (MTU) looks the same, mostly with a VPN."
 _NEW_KEY = "~/.ssh/id_pysubtask"
 STRICT_MODES = ("Where all of that is right: sshd ignores keys without a word while the account's home, ~/.ssh or authorized_keys "
                 "there can be written by the group or others (StrictModes); have who runs the server look.")
@@ -24,18 +27,31 @@ _CROWDED = re.compile(r"\b421\b|too many|no more logins|takes no connection now|
 
 
 def login_finding(exc: Exception, settings: Mapping[str, Any], *, missing_key: str = "",
-                  named: tuple[str, str] = ("User", "Password")) -> Finding:
+                  named: tuple[str, str] = ("User", "Password"), public: bool = True) -> Finding:
     """Why a login by SFTP or FTP did not work. ``missing_key``: the file for a first key, where ssh has none at all; ``named``: how
-    the config calls user and password."""
+    the config calls user and password; ``public``: whether the public half lies beside KeyFile."""
     if isinstance(exc, ConfigError):
         return fail("login", "config-wrong", f"{exc.key}: {exc.problem}", words=exc.remedy)
     said = str(exc)
+    if MTU in said:
+        return of_mtu("login", exc, settings)
     if settings.get("UseSFTP", True):
-        return _of_ssh(said, exc, settings, missing_key, named)
+        return _of_ssh(said, exc, settings, missing_key, named, public)
     return _of_ftp(said, exc, settings, named)
 
 
-def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str]) -> Finding:
+def of_mtu(check: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:
+    """Large packets are swallowed on the way."""
+    cause = exc.cause if isinstance(exc, TransportError) else str(exc)
+    return fail(check, "mtu", cause if MTU in cause else f"{MTU} ({cause})",
+                commands=[PROBE, f"ip route get {advice.word(str(settings.get('Host') or ''))}"],
+                words="The first line has this machine find out how large they may be (until the next boot). Or set a smaller MTU "
+                "(1280 passes nearly everywhere) for the device that the second line shows, where its network is configured. "
+                "Mostly a tunnel, a modem or a VPN is in between; the server is well.")
+
+
+def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str],
+            public: bool) -> Finding:
     if "offers no SFTP" in said:
         return fail("login", "no-sftp", "the login works, but the server offers no SFTP to it",
                     words="Have who runs the server put  Subsystem sftp internal-sftp  into its sshd_config, above the first "
@@ -50,14 +66,16 @@ def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any], missing_key:
         return fail("login", "no-common-algorithm", said, commands=[advice.install_ssh(upgrade=True)],
                     words="Update the older of the two.")
     if isinstance(exc, LoginRefused):
-        return _refused_by_ssh(said, settings, missing_key, named)
+        if isinstance(seen := exc.seen, Trouble):
+            return fail("login", seen.cause, exc.cause, commands=seen.commands, words=seen.words)
+        return _refused_by_ssh(said, settings, missing_key, named, public)
     if "no login within" in said:
-        return fail("login", "server-silent", f"the server takes the connection and then says nothing ({said})",
-                    words="It is overloaded or hangs: have it restarted. A slow link needs a longer ConnectTimeoutSecs.")
+        return fail("login", "server-silent", f"the server says its name, and no login comes about ({said})",
+                    words=f"It is overloaded or hangs: have it restarted. {_SLOW}")
     return fail("login", "connection-lost", said, words="Try again; if it stays so, ask who runs the server to look into its log.")
 
 
-def _refused_by_ssh(said: str, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str]) -> Finding:
+def _refused_by_ssh(said: str, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str], public: bool) -> Finding:
     user = str(settings.get("User") or "")
     found = _METHODS.search(said)
     if found is None:
@@ -83,8 +101,9 @@ def _refused_by_ssh(said: str, settings: Mapping[str, Any], missing_key: str, na
                     words="Then let nobody else read the config.")
     if key:
         return fail("login", "key-refused", f"the server does not accept the key {key} for {user or 'this user'}; {offered}",
-                    commands=[advice.send_key(f"{key}.pub", user, host, port)],
-                    words=f"Have the .pub put into ~/.ssh/authorized_keys of that account; check User, too. {STRICT_MODES}")
+                    commands=[advice.send_key(f"{key}.pub", user, host, port) if public else advice.show_public(key)],
+                    words=f"Have the {'.pub' if public else 'public half, which this line shows,'} put "
+                    f"into ~/.ssh/authorized_keys of that account; check User, too. {STRICT_MODES}")
     if missing_key:
         return _without_a_key(missing_key, offered, takes_password, user, host, port)
     return fail("login", "no-key-accepted", f"the server accepts none of the keys ssh has for {user or 'this user'}; {offered}",
@@ -131,7 +150,7 @@ def _of_ftp(said: str, exc: Exception, settings: Mapping[str, Any], named: tuple
                     words="End other programs that are logged in there, or have its limit raised.")
     if "no login within" in said or "no answer" in said:
         return fail("login", "server-silent", f"the server takes the connection and then says nothing ({said})",
-                    words="It is overloaded or hangs: have it restarted. A slow link needs a longer ConnectTimeoutSecs.")
+                    words=f"It is overloaded or hangs: have it restarted. {_SLOW}")
     return fail("login", "connection-lost", said, words="Try again; if it stays so, ask who runs the server to look into its log.")
 
 
@@ -160,7 +179,9 @@ def dropbox_finding(exc: Exception) -> Finding:
 
 def file_finding(check: str, exc: Exception, settings: Mapping[str, Any], folder: str) -> Finding:
     """Why a server did not take a small file. ``folder``: the destination's, as the server calls it."""
-    said, sftp = str(exc), bool(settings.get("UseSFTP", True))
+    said = str(exc)
+    if MTU in said:
+        return of_mtu(check, exc, settings)
     place = f"the folder {folder!r}" if folder else "the login's own folder"
     if ("data connection" in said and "broke" not in said) or "passive port" in said or "does not connect to here" in said:
         return _data_connection(said, settings)
@@ -171,11 +192,13 @@ def file_finding(check: str, exc: Exception, settings: Mapping[str, Any], folder
         return fail(check, "transfer-broken-off", f"the server takes the file and breaks off in the middle ({said})",
                     words="A full disk or quota there is the usual reason, or a program that checks what comes in.")
     if "renaming it into place" in said:
-        settings_ = () if sftp else (("StoreInPlace", True),)
-        words = "A reader may then find half a file. " if not sftp else ""
         return fail("rename over", "rename-refused", f"the server takes the file, but does not let it be renamed "
-                                                     f"({said})", *settings_,
-                    words=f"{words}Better have renaming allowed for this account.")
+                                                     f"({said})", ("StoreInPlace", True),
+                    words="A reader may then find half a file. Better have renaming allowed for this account.")
+    if "making the temporary file" in said and "StoreInPlace" in said:
+        return fail(check, "temp-refused", f"the server takes no temporary file, whatever it is called ({said})",
+                    ("StoreInPlace", True),
+                    words="A reader may then find half a file. Better have any name allowed in that folder.")
     if "not a folder below" in said or "leaves the" in said:
         return fail(check, "folder-wrong", said)
     if "writing it to the server's disk" in said:

@@ -4,6 +4,7 @@ comes after it would fail for the same reason."""
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import tempfile
@@ -15,13 +16,14 @@ from typing import Any
 from ...common import address, advice
 from ...common.errors import ConfigError, LoginRefused, PysubtaskError, TransportLost
 from ...transports import TRANSPORTS
+from ...transports.reach import PORTAL
 from ...transports.ssh_login import AnotherKey
-from . import certificate, in_secret_file, in_url, login_files, network, prepare
+from . import certificate, identity, in_secret_file, in_url, login_files, network, prepare
 from .bbr import Read, read
 from .causes import dropbox_finding, login_finding
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, port_of, warn
 from .network import Address, Heard, NoAddress, NoAnswer, Resolve
-from .remote import FTPRemote, SFTPRemote, open_remote
+from .remote import open_remote
 from .server import Visit
 from .source import Target
 
@@ -30,6 +32,7 @@ ALL_SECS = 22.0
 _NAME_SECS, _PORT_SECS, _LOGIN_SECS, _STALL_SECS, _OTHER_SECS = 6.0, 5.0, 10.0, 8.0, 1.0
 _HEAR_SECS = 7.0  # some servers look the name of a client up before they greet it
 _TLS_SECS = 3.0
+_DEAD_SECS = 3.0
 _NOBODY = "SHA256:" + "A" * 43
 _SHOWN = re.compile(r"((?:ssh|ecdsa|sk|rsa)\S* SHA256:[A-Za-z0-9+/]{43})")
 _DROPBOX = ("api.dropboxapi.com", 443)
@@ -103,6 +106,9 @@ class _Look:
                 yield found
                 if found.state == "fail":
                     return
+                dead = await self._dead() if step == self._port else None
+                if dead is not None:
+                    yield dead
         else:
             yield Finding("name", SKIP, "ssh's configuration goes through another host: the login tells")
         if not ready:
@@ -147,6 +153,20 @@ class _Look:
             return await self._no_answer(exc)
         sock.close()
         return ok("port", f"{address} answers on port {self._place.port} after {(time.monotonic() - begun) * 1000:.1f} ms")
+
+    async def _dead(self) -> Finding | None:
+        """Addresses of the server that do not answer while another one does."""
+        dead = await network.dead_among(self._addresses, min(_DEAD_SECS, self._times.port)) if len(self._addresses) > 1 else []
+        if not dead:
+            return None
+        take = "take" if len(dead) > 1 else "takes"
+        text = (f"{len(dead)} of the {len(self._addresses)} addresses of {self._place.host} {take} no connection: "
+                f"{'; '.join(map(str, dead))}")  # fmt: skip
+        if all(one.cause == "port-closed" for one in dead):  # which costs nothing
+            return Finding("addresses", NOTE, text)
+        return warn("addresses", "address-dead", text, commands=[f"getent ahosts {advice.word(self._place.host)}"],
+                    words="Uploads go by another one, a part of a second later. Have who runs the server mend it, or take it "
+                    "out of its name (DNS).")
 
     async def _no_answer(self, exc: NoAnswer) -> Finding:
         settings: tuple[tuple[str, Any], ...] = ()
@@ -228,7 +248,8 @@ class _Look:
                               "or is at "
                         "its limit of connections. Ask who runs it.")
         return fail("protocol", "wrong-protocol", f"port {port} speaks {heard.kind}, and the config asks for {wanted}{said}",
-                    ("HostPort", 22 if self._target.transport != "ftp" else 21), words="It is another service's port.")
+                    ("HostPort", 22 if self._target.transport != "ftp" else 21),
+                    words="It is another service's port." + (f" {PORTAL}." if heard.kind == network.HTTP else ""))
 
     async def _log_in(self) -> AsyncGenerator[Finding, None]:
         with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as workdir:
@@ -245,7 +266,7 @@ class _Look:
                     yield await self._explained(exc)
                     return
                 took = time.monotonic() - begun
-                for finding in await self._identity(remote):
+                for finding in await identity.of_login(remote, self._settings, self._place.host):
                     yield finding
                 yield ok("login", f"{self._as_whom()} after {took:.1f} s")
                 visit = Visit(remote, self._visit_settings(), self._until - 1.0, speed=self._speed)
@@ -265,30 +286,6 @@ class _Look:
         user = self._settings.get("User") or self._place.user or ("anonymous" if self._target.transport == "ftp" else "")
         return f"as {user}" if user else "done"
 
-    async def _identity(self, remote: Any) -> list[Finding]:
-        """How the server was known, where the login went well."""
-        if isinstance(remote, SFTPRemote):
-            how = "the pinned HostKey" if self._settings.get("HostKey") else "known_hosts"
-            if self._settings.get("HostKeyPolicy") == "accept-new" and not self._settings.get("HostKey"):
-                how += " (HostKeyPolicy is accept-new: what was never seen before is taken)"
-            return [ok("host key", f"as in {how}")]
-        if not isinstance(remote, FTPRemote):
-            return []
-        if not self._settings.get("UseTLS"):
-            if await remote.offers_tls():
-                return [warn("TLS", "no-tls", "the server offers it and it is not used: password and data travel in the clear",
-                             ("UseTLS", "explicit"))]
-            return [Finding("TLS", NOTE, "the server offers none: password and data travel in the clear")]
-        if self._settings.get("TLSFingerprint"):
-            return [ok("TLS", "the certificate is the pinned one")]
-        told = await remote.certificate()
-        until = str(told.get("notAfter", ""))
-        days = _days_left(until)
-        if days is not None and days < 7:
-            return [warn("TLS", "certificate-ends-soon", f"the certificate is good, but only until {until}",
-                         words="Have it renewed in time: uploads stop when it ends.")]
-        return [ok("TLS", f"the certificate is good and for {self._place.host}, until {until}")]
-
     async def _explained(self, exc: Exception) -> Finding:
         """Why there was no login, with what a further look tells."""
         said = str(exc)
@@ -304,32 +301,13 @@ class _Look:
             return fail("login", "library-missing", f"{exc.name} is not installed",
                         commands=[advice.install(TRANSPORTS[self._target.transport][1])])
         return dropbox_finding(exc) if self._target.section == "dropbox" else login_finding(
-            exc, self._settings, missing_key=self._place.missing_key, named=self._target.login_words)
+            exc, self._settings, missing_key=self._place.missing_key, named=self._target.login_words,
+            public=_has_public(self._settings))
 
     async def _host_key(self, exc: Exception) -> Finding:
         said = str(exc)
         shown = _SHOWN.findall(said) or await self._keys_shown()
-        pin = [("HostKey", key.split()[1]) for key in shown[:1]]
-        keys = f"the server shows {' and '.join(shown)}" if shown else "the server's key could not be asked for"
-        port = self._place.port
-        name = self._place.host if port == 22 else f"[{self._place.host}]:{port}"
-        check = ("Ask who runs the server whether that is its key "
-                 f"('{advice.show_server_key()}' there shows it); ")
-        if "not the pinned" in said:
-            return fail("host key", "host-key-not-pinned", f"the server is not the one whose HostKey is pinned: {keys}", *pin,
-                        words=f"{check}if so, pin it. If not, somebody sits in between.")
-        if "revoked" in said:
-            return fail("host key", "host-key-revoked", f"{said}", words="Ask who runs the server for its new key.")
-        if "another host key" in said:
-            files = [*self._place.known_hosts, None][0]
-            return fail("host key", "host-key-changed", f"the server's key is another one than known_hosts has: {keys}", *pin,
-                        commands=[advice.forget_host(name, files)],
-                        words=f"{check}if so, pin it, or remove the old one and log in once by hand. If not, somebody sits in "
-                              f"between.")
-        file = self._place.known_hosts[0] if self._settings.get("KnownHostsFile") else "~/.ssh/known_hosts"
-        return fail("host key", "host-key-unknown", f"the server is not in known_hosts: {keys}", *pin,
-                    commands=[advice.learn_host(self._place.host, port, file)],
-                    words=f"{check}if so, pin it.")
+        return identity.of_host_key(said, shown, self._place, named=bool(self._settings.get("KnownHostsFile")))
 
     async def _keys_shown(self) -> list[str]:
         """The server's keys: what it shows to one who asks for a key that no server has. No login is tried for it."""
@@ -353,28 +331,12 @@ class _Look:
                                                                  self._times.hear), 3 * self._times.hear)
         except (OSError, TimeoutError):
             return self._refused(exc)
-        pin = ("TLSFingerprint", shown.fingerprint)
-        names = ", ".join(shown.names) or "nobody"
-        sure = "Ask who runs the server whether that is its certificate; then pin it."
-        if "not the pinned" in str(exc):
-            return fail("TLS", "certificate-not-pinned", f"the server shows another certificate than the pinned one (for "
-                                                         f"{names})", pin,
-                        words=f"It was renewed, or somebody sits in between. {sure}")
-        if shown.problem == "expired":
-            return fail("TLS", "certificate-expired", f"the server's certificate is out of date ({shown.words})", pin,
-                        words=f"Have it renewed. Until then: {sure}")
-        if shown.problem == "early":
-            return fail("TLS", "certificate-early", f"the server's certificate is not valid yet ({shown.words})",
-                        commands=["date -u"], words="One of the two clocks is wrong; most often this machine's.")
-        if shown.problem == "name":
-            hosts = [("Host", name) for name in shown.names if not name.startswith("*")][:1]
-            return fail("TLS", "certificate-name", f"the server's certificate is for {names}, and Host is {host}", *hosts, pin,
-                        words="Call the server by a name of its certificate where that leads to it. Else ask who runs the "
-                              "server whether "
-                        "that is its certificate, and pin it.")
-        return fail("TLS", "certificate-untrusted", f"nobody this machine trusts vouches for the server's certificate "
-                                                    f"({shown.words}; it is "
-                    f"for {names})", pin, ("CAFile", "/path/of/its/authority.pem"), words=sure)
+        return identity.of_certificate(str(exc), shown, host, time.time())
+
+
+def _has_public(settings: Mapping[str, Any]) -> bool:
+    """Whether the public half of KeyFile lies beside it."""
+    return os.path.exists(os.path.expanduser(f"{settings.get('KeyFile') or ''}.pub"))
 
 
 def with_config(target: Target) -> Remedy:
@@ -420,12 +382,3 @@ def is_online(read: Read = read) -> bool:
         return True
     # The last word of a line is its device; the loopback has routes of its own.
     return any(not line.endswith((" lo", "\tlo")) and not line.startswith("fe80") for line in (six or "").splitlines())
-
-
-def _days_left(until: str) -> float | None:
-    import ssl
-
-    try:
-        return (ssl.cert_time_to_seconds(until) - time.time()) / 86400
-    except ValueError:
-        return None

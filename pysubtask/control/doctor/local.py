@@ -18,7 +18,7 @@ from importlib import metadata
 from typing import Any
 
 from ... import __version__
-from ...common import advice, limits
+from ...common import advice, beneath, clock, limits
 from ...common.config import is_secret
 from ...common.entries import Entry
 from ...common.program import for_others
@@ -30,7 +30,6 @@ from .source import Target
 _MAX_WATCHES = "/proc/sys/fs/inotify/max_user_watches"
 _MAX_INSTANCES = "/proc/sys/fs/inotify/max_user_instances"
 _ENOUGH_WATCHES, _ENOUGH_INSTANCES = 1024, 16
-_FIRST_YEAR = 2024
 _MOST_FOLDERS = 20_000
 _LOOK_SECS = 3.0
 _ROOM_FOR_A_CHILD = 16
@@ -42,10 +41,11 @@ def look(targets: Iterable[Target], *, read: Read = read, wall: Callable[[], flo
     """Everything local, of all destinations. ``read``: files of /proc; ``disk``: as shutil.disk_usage."""
     targets = list(targets)
     found = [versions()]
-    if time.gmtime(wall()).tm_year < _FIRST_YEAR:
-        found.append(warn("this clock", "clock-not-set", f"it says {time.strftime('%Y-%m-%d', time.gmtime(wall()))}",
-                          commands=[advice.SET_CLOCK],
-                          words="Certificates look not yet valid, and files get wrong times."))
+    wrong = clock.blame(wall())
+    if wrong:
+        found.append(warn("this clock", "clock-not-set", f"{wrong}, which cannot be right", commands=[advice.SET_CLOCK],
+                          words="Certificates look not yet valid or out of date, and files get wrong times. pysubtask goes on by "
+                          "itself when it is right."))
     found += processes(read)
     known = [target.entries for target in targets if target.entries is not None]
     entries = list(dict.fromkeys(entry for some in known for entry in some))
@@ -281,15 +281,18 @@ def _reclaim(folder: str, made: str) -> tuple[str, ...]:
 
 def _cannot_write(folder: str) -> OSError | None:
     """Why a file cannot be made in a folder; None where it can. Tried, since access(2) knows nothing of full disks."""
-    path = os.path.join(folder, f".pysubtask-doctor-{os.getpid()}")
+    path = os.path.join(os.path.abspath(folder), f".pysubtask-doctor-{os.urandom(8).hex()}")
     try:
-        with open(path, "xb") as file:
-            file.write(b"x")
+        with beneath.to_write(path) as at:
+            name = path if at is None else os.path.basename(path)
+            handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=at)
+            try:
+                os.write(handle, b"x")
+            finally:
+                os.close(handle)
+                os.unlink(name, dir_fd=at)
     except OSError as exc:
         return exc
-    finally:
-        if os.path.exists(path):
-            os.unlink(path)
     return None
 
 

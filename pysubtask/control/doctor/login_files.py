@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
-import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-from ...common import account, advice
-from ...common.program import for_others
+from ...common import advice
+from ...common.errors import ConfigError
 from ...master.destinations import Plan
-from .finding import Finding, fail, ok, warn
+from ...transports import key_file as keys
+from ...transports.key_file import ask
+from ...transports.ssh_login import login_of, show_words
+from .finding import WARN, Finding, fail, ok, warn
 from .local import near_names
 
-_SHOW_SECS = 5.0
 _HEAD = 200
-_PUBLIC = (b"ssh-", b"ecdsa-", b"sk-")
-_PUTTY = b"PuTTY-User-Key-File"
 _MOST_LOOKED_AT = 200
 _KEY, _CHECK = "KeyFile", "key file"
 
@@ -30,7 +28,11 @@ def of_plan(plan: Plan) -> list[Finding]:
 
 def look(settings: Mapping[str, Any]) -> list[Finding]:
     """What is found about each file that an SFTP login is told to use."""
-    return [*key_file(settings.get(_KEY)), *_ssh_config(settings), *_known_hosts(settings)]
+    by_ssh = not settings.get("SFTPLibrary") and shutil.which(str(settings.get("SSHProgram") or "ssh")) is not None
+    found = key_file(settings.get(_KEY), by_ssh=by_ssh, other_way=bool(settings.get("Password")))
+    if any(one.cause in (keys.LOCKED, keys.PUBLIC) for one in found) and (agent := _agent_of(settings)) is not None:
+        found = key_file(settings.get(_KEY), by_ssh=by_ssh, agent=agent, other_way=bool(settings.get("Password")))
+    return [*found, *_ssh_config(settings), *_known_hosts(settings)]
 
 
 def look_for_ftp(settings: Mapping[str, Any]) -> list[Finding]:
@@ -38,40 +40,29 @@ def look_for_ftp(settings: Mapping[str, Any]) -> list[Finding]:
     return _authority(settings.get("CAFile"))
 
 
-def key_file(given: Any) -> list[Finding]:
-    """Whether a private key can be used; the first thing that is wrong with it."""
+def key_file(given: Any, *, by_ssh: bool = True, agent: str | None = None, other_way: bool = False) -> list[Finding]:
+    """Whether a private key can be used; the first thing that is wrong with it. ``by_ssh`` and ``agent``: see
+    ``transports.key_file.look``; ``other_way``: there is another way to log in, so that it works without the key, too."""
     if not given:
         return []
     path = os.path.abspath(os.path.expanduser(str(given)))
-    try:
-        found = os.stat(path)
-        with open(path, "rb") as file:
-            head = file.read(_HEAD)
-    except FileNotFoundError:
-        return [_missing(path)]
-    except IsADirectoryError:
-        keys = keys_in(path)
-        return [fail(_CHECK, "key-file-missing", f"{path} is a folder", *[(_KEY, key) for key in keys[:1]],
-                     words="Name the file of your private key.")]
-    except OSError as exc:
-        return [fail(_CHECK, "key-file-unreadable", f"{path} cannot be read: {exc.strerror}", commands=[advice.look_at(path)],
-                     words="Run pysubtask as the user whose key it is, or give this user a key of its own.")]
-    # Which file it is comes first: a cure for the wrong one helps nobody.
-    if head.startswith(_PUBLIC):
-        return [_public(path)]
-    if head.startswith(_PUTTY):
-        return [fail(_CHECK, "key-file-putty", f"{path} is a key in PuTTY's own format, which ssh does not read",
-                     words="Export it with PuTTYgen (Conversions, Export OpenSSH key) into a file of its own, and name that one.")]
-    if not _is_private(head):
-        return [fail(_CHECK, "key-file-wrong", f"{path} is no private key", *[(_KEY, key) for key in near_keys(path)[:1]],
-                     words="Name the file of your private key.")]
-    # ssh minds it for the user's own files only.
-    if os.name == "posix" and found.st_uid == account.uid() and stat.S_IMODE(found.st_mode) & 0o077:
-        return [fail(_CHECK, "key-file-open", f"others may read {path}, so ssh does not use it",
-                     commands=[advice.keep_private(path)])]
-    if _has_passphrase(path):
-        return [_locked(path)]
-    return [ok(_CHECK, path)]
+    found = keys.look(path, by_ssh=by_ssh, agent=agent) or keys.certificate_trouble(path)
+    if found is None:
+        return [ok(_CHECK, path)]
+    made = _finding(path, found)
+    return [made._replace(state=WARN) if found.works or (other_way and by_ssh) else made]
+
+
+def _finding(path: str, found: keys.Trouble) -> Finding:
+    """With what else could have been meant: other keys in its folder, and those of ssh."""
+    if found.cause == keys.MISSING and not os.path.isdir(path):
+        return _missing(path)
+    others = [found.key] if found.key else []
+    if found.cause == keys.MISSING:
+        others = keys_in(path)[:1]
+    elif found.cause in (keys.WRONG, keys.PUBLIC) and not others:
+        others = near_keys(path)[:1]
+    return fail(_CHECK, found.cause, found.text, *[(_KEY, key) for key in others], commands=found.commands, words=found.words)
 
 
 def _missing(path: str) -> Finding:
@@ -93,28 +84,6 @@ def _of_ssh(path: str) -> list[tuple[str, Any]]:
     names = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
     there = [name for name in names if os.path.exists(os.path.expanduser(name))]
     return [(_KEY, name) for name in there if os.path.basename(name) != os.path.basename(path)][:1]
-
-
-def _public(path: str) -> Finding:
-    private = path.removesuffix(".pub")
-    if private != path and os.path.exists(private):
-        return fail(_CHECK, "key-file-public", f"{path} is the public half", (_KEY, private))
-    near = near_keys(path)
-    text = f"{path} is the public half" + (f", and there is no {private}" if private != path else "")
-    return fail(_CHECK, "key-file-public", text, *[(_KEY, key) for key in near[:1]],
-                words="Name the private half: the file that was made with it.")
-
-
-def _locked(path: str) -> Finding:
-    """A key with a passphrase, which only an agent can use for a child."""
-    if _in_agent(path):
-        return warn(_CHECK, "key-in-agent", f"{path} is locked by a passphrase; it works while ssh-agent has it, which ends "
-                    "with the login here", words="For a service, give it a key of its own without a passphrase.")
-    fresh = f"{path}_pysubtask"
-    return fail(_CHECK, "key-has-passphrase", f"{path} is locked by a passphrase, which nobody can type in for a child",
-                (_KEY, fresh), commands=[advice.new_key(fresh)],
-                words="Make a key for this alone, without a passphrase, have its .pub put on the server, and name it; or leave the "
-                      "key to ssh-agent and KeyFile unset.")
 
 
 def near_keys(path: str) -> list[str]:
@@ -147,35 +116,26 @@ def _is_private(head: bytes) -> bool:
     return b"-----BEGIN" in head and b"PRIVATE KEY-----" in head
 
 
-def _has_passphrase(path: str) -> bool:
-    said = _said("ssh-keygen", "-y", "-P", "", "-f", path)
-    return said is not None and said.returncode != 0 and b"passphrase" in said.stderr
-
-
-def _in_agent(path: str) -> bool:
-    """Whether ssh-agent has a key, by its fingerprint."""
-    if not os.environ.get("SSH_AUTH_SOCK"):
-        return False
-    mine, theirs = _said("ssh-keygen", "-l", "-f", path), _said("ssh-add", "-l")
-    words = mine.stdout.split() if mine is not None and not mine.returncode else []
-    return len(words) > 1 and theirs is not None and words[1] in theirs.stdout.split()
-
-
 def agent_has_keys() -> bool:
     """Whether ssh-agent has any key."""
-    said = _said("ssh-add", "-l") if os.environ.get("SSH_AUTH_SOCK") else None
+    said = ask("ssh-add", "-l") if os.environ.get("SSH_AUTH_SOCK") else None
     return said is not None and said.returncode == 0
 
 
-def _said(name: str, *words: str) -> subprocess.CompletedProcess[bytes] | None:
-    program = shutil.which(name)
-    if program is None:
+def _agent_of(settings: Mapping[str, Any]) -> str | None:
+    """The socket of the agent that ssh's own configuration names for this server; None for the one of the environment."""
+    program = shutil.which(str(settings.get("SSHProgram") or "ssh"))
+    if program is None or settings.get("SFTPLibrary"):
         return None
     try:
-        return subprocess.run([program, *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False,
-                              env={**for_others(), "LC_ALL": "C"})
-    except (OSError, subprocess.TimeoutExpired):
+        said = ask(*show_words(program, login_of(settings)))
+    except ConfigError:
         return None
+    lines = said.stdout.decode("utf-8", "replace").splitlines() if said is not None and not said.returncode else []
+    named = next((line.partition(" ")[2] for line in lines if line.startswith("identityagent ")), "")
+    if named in ("", "SSH_AUTH_SOCK"):
+        return None
+    return "" if named == "none" else os.path.expanduser(os.environ.get(named[1:], "") if named.startswith("$") else named)
 
 
 def _known_hosts(settings: Mapping[str, Any]) -> list[Finding]:

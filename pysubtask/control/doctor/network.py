@@ -9,8 +9,11 @@ import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
+
+from ...transports.dial import dial, ordered
 
 _T = TypeVar("_T")
 
@@ -89,27 +92,44 @@ async def look_up(host: str, port: int, secs: float, resolve: Resolve = socket.g
 
 
 async def connect(addresses: list[Address], secs: float) -> tuple[socket.socket, str]:
-    """A connection to the first address that takes one, not blocking, and the address in words. NoAnswer."""
-    failed = NoAnswer("no-route", "there is no address")
-    for number, (family, address) in enumerate(addresses):
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setblocking(False)
+    """A connection to the first address that answers, not blocking, and the address in words; they are tried as an upload tries
+    them. NoAnswer."""
+    given_up = threading.Event()
+
+    def work() -> socket.socket:
+        return dial(ordered(addresses), time.monotonic() + secs, over=given_up.is_set)
+
+    try:
+        sock = await apart(work, secs + 1.0)
+    except OSError as exc:  # TimeoutError is one
+        failures = getattr(exc, "failures", None) or [(str(addresses[0][1][0]) if addresses else "", exc)]
+        told = [_no_answer(error, address, addresses[0][1][1] if addresses else 0, secs) for address, error in failures]
+        order = ("port-closed", "port-filtered", "no-route")
+        found = min(told, key=lambda one: order.index(one.cause))
+        raise found if len(told) == 1 else NoAnswer(found.cause, "; ".join(map(str, told))) from exc
+    finally:
+        given_up.set()
+    sock.setblocking(False)
+    return sock, str(sock.getpeername()[0])
+
+
+async def dead_among(addresses: list[Address], secs: float) -> list[NoAnswer]:
+    """Which of several addresses take no connection; one that this machine has no way to is no fault of the server's. Each is
+    connected to once."""
+
+    async def ask(place: Address) -> NoAnswer | None:
         try:
-            async with asyncio.timeout(secs / (len(addresses) - number)):
-                await asyncio.get_running_loop().sock_connect(sock, address)
-        except OSError as exc:  # TimeoutError is one
-            sock.close()
-            failed = _no_answer(exc, address, secs)
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock, str(address[0])
-    raise failed
+            sock, _ = await connect([place], secs)
+        except NoAnswer as exc:
+            return None if exc.cause == "no-route" else exc
+        sock.close()
+        return None
+
+    return [found for found in await asyncio.gather(*map(ask, addresses)) if found is not None]
 
 
-def _no_answer(exc: OSError, address: Any, secs: float) -> NoAnswer:
-    where = f"{address[0]} port {address[1]}"
+def _no_answer(exc: OSError, address: str, port: int, secs: float) -> NoAnswer:
+    where = f"{address} port {port}"
     if isinstance(exc, ConnectionRefusedError):
         return NoAnswer("port-closed", f"{where}: the machine answers, but nothing listens there (connection refused)")
     if isinstance(exc, TimeoutError) or exc.errno == errno.ETIMEDOUT:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ...common import account, advice
 from ...common.program import for_others
-from ...transports.ssh_login import Login, login_of
+from ...transports.ssh_login import login_of, show_words
 from . import login_files
 from .finding import Finding, fail, ok
 
@@ -79,8 +79,8 @@ def endpoint(settings: Mapping[str, Any]) -> Endpoint:
     if program is None or settings.get("SFTPLibrary"):
         return plain
     try:
-        said = subprocess.run(_show(program, login), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False,
-                              env=for_others())
+        said = subprocess.run(show_words(program, login), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS,
+                              check=False, env=for_others())
     except (OSError, subprocess.TimeoutExpired):
         return plain
     if said.returncode:
@@ -100,14 +100,3 @@ def _missing_key(names: Sequence[str]) -> str:
     if any(os.path.exists(os.path.expanduser(name)) for name in names) or login_files.agent_has_keys():
         return ""
     return next((name for name in names if os.path.basename(name) == _FIRST_KEY), f"~/.ssh/{_FIRST_KEY}" if not names else names[0])
-
-
-def _show(program: str, login: Login) -> list[str]:
-    argv = [program, "-G"]
-    if login.config_file is not None:
-        argv += ["-F", login.config_file]
-    if login.user:
-        argv += ["-l", login.user]
-    if login.port is not None:
-        argv += ["-p", str(login.port)]
-    return [*argv, "--", login.host]

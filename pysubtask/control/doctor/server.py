@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
 from ...common import advice
-from ...common.errors import NotAsLeft, PysubtaskError, SourceError, TransportError
+from ...common.errors import NotAsLeft, PysubtaskError, SourceError, TransportError, TransportLost
 from ...transports.base import Append, Copy, Job, Sent
 from ...transports.sftp import packets
-from . import mistyped
-from .causes import file_finding
+from . import mistyped, namespace
+from .causes import file_finding, of_mtu
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn
 from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, clean, parents
 
 _LOW_SPACE = 50 * 1024 * 1024
+_LARGE = 1600  # more than a packet holds, and the link may be paid for
 _LARGE_SKEW_SECS = 60
 _ROUND_TRIPS = 5
+_AT_ONCE = 4
 _FIRST_PIECE, _MOST = 64 * 1024, 1_000_000  # the link may be paid for by the megabyte
 _SPEED_SECS = 3.0
 _CLEAN_SECS = 5.0
@@ -41,6 +44,7 @@ class Visit:
         self._made: list[str] = []
         self._folders: list[str] = []
         self._near = ""
+        self._there = ""
         self._sent: Sent | None = None
 
     async def findings(self) -> AsyncGenerator[Finding, None]:
@@ -48,8 +52,9 @@ class Visit:
         try:
             with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as folder:
                 self._local = os.path.join(folder, "probe")
-                steps = (self._folder, self._write, self._rename, self._append, self._copy, self._sync, self._space, self._session,
-                         self._clock, self._round_trip, *([self._speed] if self._asked_for_speed else []))
+                steps = (self._folder, self._write, self._rename, self._append, self._copy, self._large, self._sync, self._space,
+                         self._session, self._clock, self._profile, self._round_trip,
+                         *([self._speed] if self._asked_for_speed else []))
                 for step in steps:
                     async for finding in self._within_time(step):
                         yield finding
@@ -83,6 +88,8 @@ class Visit:
             yield finding
 
     async def _clean(self) -> list[str]:
+        profile = self._remote.profile
+        self._made += [] if profile is None else [name for name in (*profile.left, *profile.pending) if name not in self._made]
         if not self._made:
             return []
         try:
@@ -103,6 +110,10 @@ class Visit:
         folder = remote.folder
         kind = await remote.kind(folder)
         begin = f"; a login begins in {home}" if home and not folder.startswith("/") else ""
+        begins = begin
+        if kind == MISSING and folder.startswith("/"):
+            self._there = await namespace.stands_there(remote, home, folder)
+            begins = f". {self._there[:1].upper()}{self._there[1:]}" if self._there else ""
         if kind == FILE:
             yield fail("folder", "folder-is-file", f"{folder!r} on the server is a file", ("HostPath", folder + ".d"))
         elif kind == MISSING:
@@ -112,7 +123,13 @@ class Visit:
                 yield warn("folder", "folder-mistyped", f"{folder!r} is not there; did you mean {self._near!r}?",
                            (self._path_key(), self._near), words=f"Where the name is right, the first upload makes it{begin}.")
                 return
-            yield Finding("folder", NOTE, f"{folder!r} is not there yet: the first upload makes it{begin}")
+            self._near = await namespace.meant(remote, folder)
+            if self._near:
+                yield warn("folder", "folder-of-the-shell", f"{folder!r} is not there{begins}", (self._path_key(), self._near),
+                           words="A path of the account's shell may be another one here, as this login has a root of its own. "
+                           "Where the name is right, the first upload makes it.")
+                return
+            yield Finding("folder", NOTE, f"{folder!r} is not there yet: the first upload makes it{begins}")
         elif kind == FOLDER:
             yield ok("folder", f"{folder or 'where the login begins'} is there{begin if folder else f': {home}' * bool(home)}")
         else:
@@ -163,7 +180,8 @@ class Visit:
                 settings = [(key, candidate)]
                 break
         if self._folders:
-            text = f"the folder {folder!r} is not on the server, and this login may not make it: {found.text}"
+            there = f". {self._there[:1].upper()}{self._there[1:]}" if self._there else ""
+            text = f"the folder {folder!r} is not on the server, and this login may not make it: {found.text}{there}"
             words = f"Have who runs the server make it for {self._settings.get('User') or 'this login'}, or take another folder:"
             return found._replace(cause="folder-missing", text=text, remedy=Remedy(tuple(settings), (), words))
         return found._replace(remedy=found.remedy._replace(settings=tuple(settings)))
@@ -213,6 +231,20 @@ class Visit:
         else:
             expected = _SECOND + _THIRD * (2 if before > len(_SECOND) else 1)
             yield await self._read_back("copy-data", expected, "of a file that changed only the changes travel")
+
+    async def _large(self) -> AsyncIterator[Finding]:
+        """Packets of the full size: some ways let only small ones pass, and the files up to here were small. An SFTP login
+        has large ones itself."""
+        if self._settings.get("UseSFTP", True):
+            return
+        try:
+            self._sent = await self._upload(os.urandom(_LARGE), self._sent)
+        except TransportLost as exc:
+            if not re.search(r"no answer|hangs", str(exc)):
+                raise
+            yield of_mtu("large packets", exc, self._settings)
+        else:
+            yield ok("large packets", f"a file of {_LARGE:,} bytes arrives like a small one")
 
     async def _read_back(self, check: str, expected: bytes, good: str) -> Finding:
         """Whether the server gives back what was put there."""
@@ -272,6 +304,16 @@ class Visit:
                        words="Nothing is lost by it; but times of files mislead people. Let both follow NTP "
                        f"({advice.SET_CLOCK}).")
 
+    async def _profile(self) -> AsyncIterator[Finding]:
+        """What all this has shown of the server, and a few files at once with times of their own."""
+        profile = self._remote.profile
+        if profile is None:
+            return
+        long_ago = time.time_ns() - 10**13
+        await asyncio.gather(*(self._upload(_FIRST, None, number=number, mtime_ns=long_ago) for number in range(1, _AT_ONCE + 1)))
+        for line in profile.lines():
+            yield Finding("server", NOTE, line)
+
     async def _round_trip(self) -> AsyncIterator[Finding]:
         took = []
         for _ in range(_ROUND_TRIPS):
@@ -301,15 +343,17 @@ class Visit:
         yield ok("speed up", f"{size(rate)}/s, measured with {size(piece)}{more}")
 
     async def _upload(self, data: bytes, replaces: Sent | None, *, append: Append | None = None, base: int = 0,
-                      copies: tuple[Copy, ...] = ()) -> Sent:
-        """Put these bytes under our name; for an append they are those from ``base`` on."""
-        await asyncio.to_thread(_put, self._local, data)
+                      copies: tuple[Copy, ...] = (), number: int = 0, mtime_ns: int | None = None) -> Sent:
+        """Put these bytes under our name, or a name of ours with this number; for an append they are those from ``base`` on."""
+        local = f"{self._local}{number or ''}"
+        own = self._name.replace(".txt", f"-{number}.txt") if number else self._name
+        await asyncio.to_thread(_put, local, data)
         remote, temp = self._remote, f".pysubtask-{os.urandom(8).hex()}.part"
         below = f"{remote.folder.rstrip('/')}/" if remote.folder else ""
-        for name in (self._name, temp):
+        for name in (own, temp):
             if below + name not in self._made:
                 self._made.append(below + name)
-        job = Job(self._local, base + len(data), None, self._name, temp, replaces=replaces.remote if replaces else None,
+        job = Job(local, base + len(data), mtime_ns, own, temp, replaces=replaces.remote if replaces else None,
                   append=append, base=base, copies=copies)
         sent = await remote.upload(job, lambda done: None)
         self._made.remove(below + temp)

@@ -6,12 +6,11 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from ...common import registry
+from ...common import own_files, registry
 from ...common.errors import AlreadyRunning
 from ...common.lock import Holder, StateLock, process_start
 from ...transports.base import RemoteStat
@@ -43,6 +42,7 @@ class Record:
         self.folder = os.path.join(top, key)
         self._lock = StateLock(os.path.join(self.folder, "lock"))
         try:
+            registry.make_folder("push")
             self._lock.acquire(Holder(os.getpid(), process_start(os.getpid()) or "", None, None), patience=1.0)
         except AlreadyRunning as exc:
             holder = self._lock.holder()
@@ -53,21 +53,18 @@ class Record:
 
     def save(self) -> None:
         """Keep it as it is now. OSError where the disk takes nothing more."""
-        part = os.path.join(self.folder, f"{_FILE}.part")
-        with open(part, "w", encoding="ascii") as file:
-            json.dump({name: vars(mark) for name, mark in self.marks.items()}, file)
-        os.replace(part, os.path.join(self.folder, _FILE))
+        marks = {name: vars(mark) for name, mark in self.marks.items()}
+        own_files.replace(self.folder, _FILE, json.dumps(marks).encode("ascii"))
 
     def close(self, *, keep: bool) -> None:
         """Done; ``keep`` where the next run has something to go on from."""
         if not keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            _remove(self.folder)
         self._lock.release()
 
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-            with open(os.path.join(self.folder, _FILE), "rb") as file:
-                found = json.load(file)
+            found = json.loads(own_files.read(self.folder, _FILE))
             for name, mark in self.marks.items():
                 vars(mark).update({key: value for key, value in found.get(name, {}).items() if key in vars(mark)})
 
@@ -82,4 +79,9 @@ def _sweep(top: str, now: float) -> None:
     with contextlib.suppress(OSError):
         for entry in os.scandir(top):
             if now - entry.stat().st_mtime > _OLD_SECS:
-                shutil.rmtree(entry.path, ignore_errors=True)
+                _remove(entry.path)
+
+
+def _remove(folder: str) -> None:
+    with contextlib.suppress(OSError):
+        own_files.remove_folder(folder)

@@ -88,7 +88,7 @@ class SelfTest:
         settings |= {
             "TaskName": self._mark, "Master_Log_FileName": None, "Subtask_Log_FileName": os.path.join(folder, "child.log"),
             "ArchiveToFolder": None, "HeartbeatIntervalSecs": 0, "HeartbeatStatus": False, "MinFreeBytes": 0,
-            "RetryWaitSecs": _RETRY_SECS, "RetryLongWaitSecs": 2 * _RETRY_SECS, "TimerIntervalSecs": 0.5,
+            "RetryWaitSecs": _RETRY_SECS, "RetryLongWaitSecs": 2 * _RETRY_SECS, "LoginsPerMinute": 0, "TimerIntervalSecs": 0.5,
             "StallSecs": min(_STALL_SECS, float(settings["StallSecs"])),
             "BakToFolder": None if settings["BakToFolder"] is None else "upload",
         }

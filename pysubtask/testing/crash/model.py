@@ -93,6 +93,9 @@ class ModelServer:
     def backlog(self) -> int:
         return 0
 
+    def standstill(self) -> str:
+        return ""
+
     def abort(self) -> None:
         self._ended = True
         for fd in self._handles.values():

@@ -57,7 +57,7 @@ class Bench:
         self.ftp = {"TimerIntervalSecs": 0.2, "StallSecs": 3, "ConnectTimeoutSecs": 8,
                     **self.ftp, "Subtask_Log_FileName": str(Path(self.notes) / "child.log")}  # fmt: skip
         self.base: dict[str, Any] = {"RetryWaitSecs": 0.1, "RetryLongWaitSecs": 0.5, "ParkedRetrySecs": 1, "StopWaitSecs": 2,
-                                     "ArchiveToFolder": None, "MinFreeBytes": 0, **base}  # fmt: skip
+                                     "LoginsPerMinute": 0, "ArchiveToFolder": None, "MinFreeBytes": 0, **base}  # fmt: skip
         self.calls = Recorder(self.notes)
         self._digests = Digests()
         self.master = self._make()

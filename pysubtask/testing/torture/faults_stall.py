@@ -185,7 +185,7 @@ def hangs(lab: Lab) -> Outcome:
     data.mkdir()
     server.mkdir()
     path, there = data / "a.csv", server / "a.csv"
-    base = {"TimerIntervalSecs": 0.2, "StallSecs": SECS, "RetryWaitSecs": 0.1, "ArchiveToFolder": None,
+    base = {"TimerIntervalSecs": 0.2, "StallSecs": SECS, "RetryWaitSecs": 0.1, "LoginsPerMinute": 0, "ArchiveToFolder": None,
             "Subtask_Log_FileName": str(lab.root / "child.log"), "Master_Log_FileName": None}  # fmt: skip
     os.environ.update({MARKER: str(marker), SERVER: str(server)})
     master = BaseMaster([{"file": str(path)}], {"base": base}, f"{__package__}.hanging", LogToConsole=False)

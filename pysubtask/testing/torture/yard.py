@@ -73,7 +73,7 @@ class Yard:
                 "ConnectTimeoutSecs": 5, "DeadTimeMilli": 500, "TimerIntervalSecs": 0.3,
                 "Subtask_Log_FileName": str(self.root / "child.log"), **settings(self.seed, self.lives)}  # fmt: skip
         base = {"RetryWaitSecs": 0.1, "RetryLongWaitSecs": 0.5, "ParkedRetrySecs": 1, "StopWaitSecs": 1, "OrphanLingerSecs": 5,
-                "ArchiveToFolder": None}  # fmt: skip
+                "LoginsPerMinute": 0, "ArchiveToFolder": None}  # fmt: skip
         return {"entries": entries, "base": base, "ftp": ftp}
 
     # ---- who lives

@@ -92,10 +92,13 @@ class Line:
         from urllib3.connection import HTTPSConnection
         from urllib3.connectionpool import HTTPSConnectionPool
 
+        from .answer import bounded, timed
+
         line = self
 
         class Connection(HTTPSConnection):
             counted: Any = None
+            response_class: Any = timed(self._stall)
 
             def connect(self) -> None:
                 line._open.add(self)
@@ -128,6 +131,9 @@ class Line:
             ConnectionCls = Connection
 
         class Adapter(HTTPAdapter):
+            def build_response(self, req: Any, resp: Any) -> Any:
+                return super().build_response(req, bounded(resp))
+
             def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
                 super().init_poolmanager(*args, **kwargs)
                 _use(self.poolmanager, Pool)
@@ -161,6 +167,8 @@ def make_session(proxy: str | None, ca_file: str | None) -> Any:
     session = requests.Session()
     # Else REQUESTS_CA_BUNDLE would quietly win over ca_file, and .netrc over the token.
     session.trust_env = False
+    # Dropbox's API answers where it is asked; whoever sends us on is not Dropbox.
+    session.max_redirects = 0
     if proxy is None and not urllib.request.proxy_bypass(_HOST):
         proxy = urllib.request.getproxies().get("https")
     proxy = quoted_login(proxy) if proxy else proxy

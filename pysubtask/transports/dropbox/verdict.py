@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 
 from ...common.errors import (
     AttemptFailed,
@@ -13,6 +14,7 @@ from ...common.errors import (
     ServerNotTrusted,
     TransportLost,
 )
+from ..reach import not_valid_now
 
 _FULL = "the Dropbox account has no room for it: free some space, or raise the quota"
 _WRITE_ERRORS = {
@@ -41,7 +43,7 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
     ``retry_after``: what the answer asked for, in seconds, or 0.
     """
     from dropbox import exceptions
-    from requests.exceptions import ProxyError, RequestException
+    from requests.exceptions import ProxyError, RequestException, TooManyRedirects
     from stone.backends.python_rsrc.stone_validators import ValidationError
 
     if isinstance(exc, (exceptions.ApiError, PysubtaskError)):
@@ -55,13 +57,17 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
         return ServerBusy(text, retry_after) if retry_after > 0 else TransportLost(text)
     if isinstance(exc, (exceptions.BadInputError, ValidationError)):
         return FileRefused(f"Dropbox does not take the request: {_shortened(getattr(exc, 'message', exc))}")
-    if _untrusted(exc):
-        return ServerNotTrusted(
+    bad = _untrusted(exc)
+    if bad is not None:
+        early = not_valid_now(bad.verify_code, time.time())
+        return early or ServerNotTrusted(
             "certificate not trusted", f"the server's certificate is not trusted, so nothing was sent: {_shortened(exc)}",
             "Is there a proxy in between? Then set CAFile to its authority")
     if isinstance(exc, ProxyError):
         # Also what a connection that was lost behind a proxy looks like.
         return TransportLost(f"the way through the proxy is lost or closed: {_shortened(exc)}")
+    if isinstance(exc, TooManyRedirects):
+        return TransportLost("what answers for Dropbox sends us elsewhere: is there a portal in between that asks for a login?")
     if isinstance(exc, (RequestException, OSError)):
         return TransportLost(f"Dropbox cannot be reached: {_shortened(exc)}")
     # An answer that is not Dropbox's (a portal that asks for a login) fails anywhere in the SDK.
@@ -120,15 +126,16 @@ def _token_words(exc: BaseException) -> str:
     return _TOKEN_ERRORS.get(tag, f"Dropbox refuses the login ({tag or 'no reason given'})")
 
 
-def _untrusted(exc: BaseException | None) -> bool:
+def _untrusted(exc: BaseException | None) -> ssl.SSLCertVerificationError | None:
     seen: list[BaseException] = []
     while exc is not None and exc not in seen:
         seen.append(exc)
         inner = [part for part in exc.args if isinstance(part, BaseException)] + [getattr(exc, "reason", None)]
-        if isinstance(exc, ssl.SSLCertVerificationError) or any(isinstance(part, ssl.SSLCertVerificationError) for part in inner):
-            return True
+        for part in (exc, *inner):
+            if isinstance(part, ssl.SSLCertVerificationError):
+                return part
         exc = next((part for part in inner if isinstance(part, BaseException)), None) or exc.__cause__ or exc.__context__
-    return False
+    return None
 
 
 def _shortened(text: object) -> str:

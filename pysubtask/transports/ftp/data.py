@@ -16,6 +16,8 @@ from ...common.errors import SourceChanged
 from ..base import Job
 from ..sent_hash import SentHash
 from ..source import open_source
+from ..standstill import of_upload
+from .replies import Standstill
 from .wire import Wire
 
 try:
@@ -90,6 +92,7 @@ class Upload:
         """Whether bytes were acknowledged since this was asked last."""
         waiting, before = self._unacknowledged(), self._waiting
         self._waiting = waiting
+        self._wire.standstill = of_upload(self._sock) if waiting and waiting >= before else ""
         if waiting < before:
             self._reached()
         return waiting < before
@@ -113,6 +116,8 @@ class Upload:
                 if self.moved():
                     end = time.monotonic() + self._wire.wait()
                 elif time.monotonic() >= end:
+                    if self._wire.standstill:
+                        raise Standstill(self._wire.standstill) from None
                     raise
                 continue
             self.sent += count

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ...common.errors import AttemptFailed, FileRefused, LoginRefused, TransportError, TransportLost
+from ..reach import PORTAL
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
 _LONGEST = 160
@@ -36,7 +37,9 @@ _WANTS_TLS = (522, 533, 534, 535, 536, 537)
 
 _SPEAKS_SSH = "this looks like an SSH server: this port speaks SSH"
 _SPEAKS_TLS = "this port speaks TLS from the start"
+_SPEAKS_HTTP = "this port speaks HTTP, not FTP"
 _REMEDIES = {
+    _SPEAKS_HTTP: f"Set ftp.HostPort to the FTP server's. {PORTAL}",
     _SPEAKS_SSH: "Set ftp.UseSFTP to True, or ftp.HostPort to the FTP server's",
     _SPEAKS_TLS: "Set ftp.UseTLS to 'implicit'",
 }
@@ -56,6 +59,10 @@ class NotFTP(Exception):
     def remedy(self) -> str:
         """What a person can do about it."""
         return _REMEDIES.get(str(self), "Set ftp.HostPort to the FTP server's")
+
+
+class Standstill(TimeoutError):
+    """A time limit that is over for a reason that can be seen: its argument."""
 
 
 class CannotRestart(Exception):
@@ -78,7 +85,11 @@ class Reply(NamedTuple):
         return self.code in _UNKNOWN
 
     def __str__(self) -> str:
-        return repr(text(" ".join(self.lines)))
+        words = text(" ".join(self.lines))
+        if len(self.lines) > 1 and len(" ".join(self.lines)) > _LONGEST:  # the reason stands in the last line, below a banner
+            last = text(self.lines[-1])
+            words = f"{text(' '.join(self.lines[:-1]))[: max(0, _LONGEST - len(last) - 5)]} ... {last}".lstrip(" .")
+        return repr(words)
 
 
 def text(words: str) -> str:
@@ -257,7 +268,7 @@ def not_ftp(heard: bytes) -> str:
     if heard[:1] in (b"\x15", b"\x16") and heard[1:2] == b"\x03":
         return _SPEAKS_TLS
     if heard.startswith((b"HTTP/", b"<")):
-        return "this port speaks HTTP, not FTP"
+        return _SPEAKS_HTTP
     shown = text(heard[:80].decode("utf-8", "replace"))
     return f"what answers at this port does not speak FTP: {shown!r}"
 
@@ -270,7 +281,7 @@ def has(found: Mapping[str, str], name: str, fact: str = "") -> bool:
 def why(exc: BaseException, secs: float) -> str:
     """An error of a socket in plain words."""
     if isinstance(exc, TimeoutError):
-        return f"no answer for {secs:g} s"
+        return f"no answer for {secs:g} s" + (f": {exc}" if isinstance(exc, Standstill) else "")
     if isinstance(exc, EOFError | ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return "the server closed the connection"
     if isinstance(exc, NotFTP):

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import tempfile
 from collections.abc import Callable
 
+from ...common import own_files
 from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
 from ..means import APPEND, LOOK
 from ..profile import Profile
@@ -38,13 +38,12 @@ class Restarts:
     def __init__(self, workdir: str, identity: str, profile: Profile) -> None:
         self.refused = False
         self._profile = profile
-        self._path = os.path.join(workdir, _RECORD)
+        self._workdir = workdir
         self._identity = identity
         self._shown: str | None = None
         # Not there or not readable: then it has to be shown again.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            with open(self._path, encoding="utf-8") as file:
-                read = json.load(file)
+            read = json.loads(own_files.read(workdir, _RECORD))
             if read["identity"] == identity:
                 self._shown = str(read["server"])
 
@@ -68,10 +67,8 @@ class Restarts:
             return
         self._shown = _server(known)
         with contextlib.suppress(OSError):  # then it has to be shown again by the next process
-            fresh = f"{self._path}.new"
-            with open(fresh, "w", encoding="utf-8") as file:
-                json.dump({"identity": self._identity, "server": self._shown}, file)
-            os.replace(fresh, self._path)
+            text = json.dumps({"identity": self._identity, "server": self._shown})
+            own_files.replace(self._workdir, _RECORD, text.encode("ascii"))
 
     def sent_whole(self) -> None:
         """A file that was there before was sent whole, as nothing is appended here: so many uses, and that is tried again."""
@@ -83,7 +80,7 @@ class Restarts:
         self.refused, self._shown = True, None
         self._profile.learn(APPEND, "none", why)
         with contextlib.suppress(OSError):
-            os.unlink(self._path)
+            own_files.remove(self._workdir, _RECORD)
 
     def try_out(self, session: Session, name: str, path: str, remove: Callable[[str], object]) -> None:
         """Let it show that on ``path``, a name of ours, which ``remove`` has go afterwards. NotAsLeft where it does not; else as an

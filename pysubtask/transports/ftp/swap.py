@@ -79,7 +79,7 @@ class Swaps:
             session.known.replaces = False
         for aside, (name, at) in list(self._record.asides.items()):
             self._mend(session, _text(aside), _text(name))
-            if not 0 <= time.time() - at <= _KEEP_SECS:
+            if self._record.is_over(at, time.time()):
                 self._forget(_text(aside))
 
     def mend(self, session: Session, temp: str, target: str) -> None:

@@ -8,9 +8,10 @@ import hmac
 import re
 import socket
 import ssl
+import time
 
 from ...common.errors import ConfigError, ServerNotTrusted, TransportError, TransportLost
-from ..reach import place
+from ..reach import PORTAL, not_valid_now, place
 from .options import EXPLICIT, Login
 
 _LOOK_SECS = 5.0
@@ -58,6 +59,8 @@ def check_pin(login: Login, sock: ssl.SSLSocket) -> None:
 
 def handshake_error(login: Login, exc: ssl.SSLError) -> TransportError:
     """What a failed handshake on the control connection means."""
+    if isinstance(exc, ssl.SSLCertVerificationError) and (early := not_valid_now(exc.verify_code, time.time())) is not None:
+        return early
     if isinstance(exc, ssl.SSLCertVerificationError):
         shown = ""
         with contextlib.suppress(OSError, ValueError):  # then it is told without
@@ -71,7 +74,7 @@ def handshake_error(login: Login, exc: ssl.SSLError) -> TransportError:
             f"the server's certificate is not accepted ({exc.verify_message}), so nothing was sent; {told}",
             f"Ask who runs the server whether that is its certificate ({look} shows it again); if it is not, somebody sits in "
             f'between. If it is, write TLSFingerprint = "{shown or "..."}", or CAFile = "FILE" with the certificate of the '
-            "authority that signed it")
+            f"authority that signed it. {PORTAL}")
     if exc.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL"):
         wanted = "'explicit' (or None, for no TLS)" if login.tls != EXPLICIT else "None, for no TLS"
         return TransportLost(f"what answers at {place(login.host, login.port)} is not TLS",

@@ -13,15 +13,15 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 from ...common.errors import TransportLost
+from ..dial import dial, dial_name
 from ..meter import Meter
 from ..pace import Pace
 from .known import DataLost
 from .options import Login
-from .replies import CannotRestart, NotFTP, Reply, not_ftp, text
+from .replies import CannotRestart, NotFTP, Reply, Standstill, not_ftp, text
 from .tls import check_pin, handshake_error
 
 _LONGEST_LINE = 8192
@@ -68,6 +68,7 @@ class Wire(ftplib.FTP):
         self._reply_size = 0
         self._moved: Moved | None = None
         self._reply_end = 0.0
+        self.standstill = ""  # why the present transfer does not move, where that can be seen
         self._lock = threading.Lock()
         self._aborted = self._busy = self.ended = self.spoilt = False
         self._sockets: set[socket.socket] = set()
@@ -92,8 +93,8 @@ class Wire(ftplib.FTP):
         """Connect, with implicit TLS secure it, and hear the greeting."""
         login, self._context = self.login_data, context
         self.host = login.host
-        found = socket.getaddrinfo(login.host, login.port, type=socket.SOCK_STREAM)
-        self.sock = self._reach([(family, address) for family, _, _, _, address in found])
+        self.sock = dial_name(login.host, login.port, min(self.wait(), login.connect_secs), adopt=self._adopt, drop=self.drop,
+                              over=lambda: self._aborted)
         self.af = self.sock.family
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _keep_alive(self.sock)
@@ -189,6 +190,8 @@ class Wire(ftplib.FTP):
             # RFC 959 4.2: from "code-" to a line that begins with "code " (some servers leave the space out).
             while lines[0][3:4] == "-" and (len(lines) == 1 or lines[-1][:3] != code or lines[-1][3:4] == "-"):
                 lines.append(self.getline())
+        except TimeoutError as exc:
+            raise (Standstill(self.standstill) if self.standstill else exc) from exc
         finally:
             self._moved = None
         said = Reply(int(code), tuple(lines))
@@ -265,6 +268,7 @@ class Wire(ftplib.FTP):
         """Begin a transfer ``start`` bytes into the file: its socket (None where the server refused the command) and the
         first reply. CannotRestart where it cannot begin there."""
         listener = None
+        self.standstill = ""
         if self.passiveserver:
             sock = self._reach_data()
         else:
@@ -317,7 +321,9 @@ class Wire(ftplib.FTP):
                 # The address in a reply to PASV is not looked at: behind NAT it is wrong, in bad hands it is worse.
                 host, port = named
                 try:
-                    sock = self._reach([(self.af, (peer[0], port, *peer[2:]))])
+                    end = time.monotonic() + min(self.wait(), self.login_data.connect_secs)
+                    sock = dial([(self.af, (peer[0], port, *peer[2:]))], end, adopt=self._adopt, drop=self.drop,
+                                over=lambda: self._aborted)
                 except OSError as exc:
                     self.unknown, words = False, f"port {port}: {exc.strerror or exc or 'no answer'}"
                     failed = DataLost(f"the data connection to port {port} cannot be opened: {exc.strerror or exc or 'no answer'}. "
@@ -376,22 +382,6 @@ class Wire(ftplib.FTP):
             if peer[0] == server:
                 return self._adopt(sock)
             sock.close()
-
-    def _reach(self, places: Sequence[tuple[int, Any]]) -> socket.socket:
-        """The first of these addresses, each with its family, that answers."""
-        failed = OSError("no address")
-        for number, (family, address) in enumerate(places):
-            sock = self._adopt(socket.socket(family, socket.SOCK_STREAM))
-            try:
-                limit = min(self.wait(), self.login_data.connect_secs)
-                sock.settimeout(limit / (len(places) - number))
-                sock.connect(address)
-            except OSError as exc:
-                failed = exc
-                self.drop(sock)
-            else:
-                return sock
-        raise failed
 
     def _wrap(self, sock: socket.socket) -> ssl.SSLSocket:
         """TLS over a socket; a data connection goes on with the control connection's session (RFC 4217 section 10.2),

@@ -10,7 +10,6 @@ import contextlib
 import getpass
 import logging
 import os
-import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -32,6 +31,8 @@ from paramiko.sftp import (
 )
 
 from ...common.errors import LoginRefused, ServerNotTrusted, SourceChanged, TransportLost
+from ..dial import dial_name
+from ..key_file import explained
 from ..known_hosts import OnFile, keys_on_file, remember
 from ..meter import CountedSocket, Meter
 from ..pace import Pace
@@ -117,7 +118,8 @@ class Connection(pysftp.Connection):  # type: ignore[misc]
 
     def _start_transport(self, host: str, port: int) -> None:
         limit = self._cnopts.login.connect_secs
-        sock = socket.create_connection((host, port), timeout=limit)
+        sock = dial_name(host, port, limit)
+        sock.settimeout(limit)
         try:
             sock = CountedSocket(sock, self._cnopts.meter)
             self._cnopts.link.hold(sock)
@@ -234,8 +236,9 @@ def _keys(login: Login, agent: Any) -> list[Any]:
         try:
             return [paramiko.PKey.from_path(login.key_file)]
         except _BAD_KEY as exc:
-            raise LoginRefused(f"the key file {login.key_file} cannot be used: {exc}",
-                               "Set KeyFile to one without a passphrase, or use an agent") from exc
+            refused = LoginRefused(f"the key file {login.key_file} cannot be used: {exc}",
+                                   "Set KeyFile to one without a passphrase, or use an agent")
+            raise explained(refused, login.key_file, login.user, by_ssh=False) from exc
     found = list(agent.get_keys()) if agent is not None else []
     for path in _KEYS if agent is not None else ():
         with contextlib.suppress(*_BAD_KEY):  # not there, or locked: not the one to log in with

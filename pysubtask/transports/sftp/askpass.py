@@ -74,18 +74,18 @@ class Askpass:
         self._asking: dict[socket.socket, bytearray] = {}
         self._pipes: Pipes | None = None
         self._listener: socket.socket | None = None
-        self.folder = _private_folder()
+        self.folder = private_folder()
         try:
             self.program = os.path.join(self.folder, "a")
             if here().frozen:
                 self._pipes = Pipes(self.folder, self.answer)
-                _write(self.program, self._pipes.script, 0o700)
+                write_file(self.program, self._pipes.script, 0o700)
                 return
             where = os.path.join(self.folder, "s")
             script = os.path.join(self.folder, "a.py")
-            _write(script, _CLIENT, 0o600)
+            write_file(script, _CLIENT, 0o600)
             words = " ".join(shlex.quote(word) for word in (interpreter(here()), "-I", "-S", script, where))
-            _write(self.program, f'#!/bin/sh\nexec {words} "$1"\n', 0o700)
+            write_file(self.program, f'#!/bin/sh\nexec {words} "$1"\n', 0o700)
             self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._listener.setblocking(False)
             self._listener.bind(where)
@@ -135,7 +135,7 @@ class Askpass:
             asker, _ = self._listener.accept()
         except OSError:
             return
-        if not _is_own(asker):
+        if not is_own(asker):
             asker.close()
             return
         asker.setblocking(False)
@@ -167,7 +167,7 @@ class Askpass:
         asker.close()
 
 
-def _is_own(asker: socket.socket) -> bool:
+def is_own(asker: socket.socket) -> bool:
     """Whether the same user asks; where the system does not tell, the folder's mode has to do."""
     if not hasattr(socket, "SO_PEERCRED"):
         return True
@@ -175,7 +175,7 @@ def _is_own(asker: socket.socket) -> bool:
     return bool(uid == os.getuid())
 
 
-def _private_folder() -> str:
+def private_folder() -> str:
     """A new 0700 folder with a short path, on a file system that programs may be started from."""
     for parent in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/dev/shm", os.path.expanduser("~")):
         if not parent or len(parent) > 60:  # a socket's path holds 108 bytes
@@ -195,7 +195,8 @@ def remove_leftover(folder: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(path: str, words: str, mode: int) -> None:
+def write_file(path: str, words: str, mode: int) -> None:
+    """A new file with this mode."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(words)

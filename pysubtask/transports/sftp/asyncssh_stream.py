@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
 import socket
 from collections.abc import Sequence
@@ -21,8 +22,10 @@ from ..known_hosts import keys_on_file, remember
 from ..meter import Meter
 from ..reach import of_socket, place
 from ..ssh_login import AnotherKey, Login, asks_for_password, changed_key, is_among, revoked_key, unknown_key
+from ..standstill import of_upload
 from .packets import text
 from .stream import Listener
+from .way import Way, dial_way, is_address
 
 _SSH_PORT = 22
 _KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-256", "rsa-sha2-512")
@@ -176,6 +179,10 @@ class ChannelStream(asyncssh.SSHClientSession[bytes]):  # type: ignore[misc, unu
         if self._connection is not None:
             self._connection.abort()
 
+    def standstill(self) -> str:
+        sock = self._connection.get_extra_info("socket") if self._connection is not None else None
+        return of_upload(sock) if sock is not None else ""
+
     def adopt(self, connection: Any) -> None:
         """The connection that lives and ends with this channel."""
         self._connection = connection
@@ -218,20 +225,38 @@ async def open_asyncssh(login: Login, password: str | None, meter: Meter) -> Cha
         if login.key_file is None:
             options |= {"client_keys": None, "agent_path": None}
     connection: Any = None
+    sock: socket.socket | None = None
     try:
+        if _connects_straight(login):
+            sock = await dial_way(Way(login.host, login.port or _SSH_PORT), login.connect_secs)
+            options |= {"sock": sock} if sock is not None else {}
         connection = await asyncssh.connect(login.host, **options)
         stream: ChannelStream
         _, stream = await connection.create_session(ChannelStream, subsystem="sftp", encoding=None)
     except asyncio.CancelledError:
-        if connection is not None:
-            connection.abort()
+        _end(connection, sock)
+        raise
+    except TransportError:
         raise
     except Exception as exc:
-        if connection is not None:
-            connection.abort()
+        _end(connection, sock)
         raise _translated(exc, client, login) from exc
     stream.adopt(connection)
     return stream
+
+
+def _connects_straight(login: Login) -> bool:
+    """Whether it may be given a connection: where it reads no configuration, which could say another host or a way through one."""
+    read = login.config_file or "~/.ssh/config"
+    known = "sock" in inspect.signature(asyncssh.connect).parameters  # later than 2.14
+    return known and not is_address(login.host) and (read == "none" or not os.path.exists(os.path.expanduser(read)))
+
+
+def _end(connection: Any, sock: socket.socket | None) -> None:
+    if connection is not None:
+        connection.abort()
+    elif sock is not None:
+        sock.close()
 
 
 def _read_known(file: str, login: Login) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from ...common.errors import SourceChanged, TransportError, TransportLost
 from ..pace import Pace
+from ..standstill import REMEDY
 from . import packets
 from .packets import Extended, Handle, Limits, Malformed, Reply, Status
 from .stream import ByteStream
@@ -255,7 +256,9 @@ class Client:
             return
         patience = self._stall + self._extra_patience
         if self._loop.time() - self._heard >= patience:
-            self.fail(TransportLost(f"no answer from the server for {patience:.3g} s"))
+            why = self._stream.standstill()
+            said = f"no answer from the server for {patience:.3g} s"
+            self.fail(TransportLost(f"{said}: {why}", REMEDY) if why else TransportLost(said))
         else:
             due = self._heard + patience
             if self._extra_patience:  # it may end at any answer: look again before it is used up

@@ -43,6 +43,8 @@ from .resume import Half, Notes, half_of
 from .sending import Shown, send
 from .swap import Swaps
 
+_MOST_NAMES = 1000
+
 
 class Publisher:
     """Uploads into one folder over one connection. ``swaps`` is None where nothing can be put aside, ``follow`` says that a link
@@ -95,6 +97,7 @@ class Publisher:
             raise
         except TransportLost:
             notes.last()
+            attempt.discard(temp=False)  # whoever waits to open a file has to hear of it, too
             raise
         except Exception:
             # Whatever stopped it (the server, the source, the caller's confirm): nothing stays behind.
@@ -299,6 +302,8 @@ class Publisher:
             shown = await patch.build()
         except MeansRefused as exc:
             # Whether it is the server or the file shows when the whole one is sent.
+            while len(self._copies_refused) >= _MOST_NAMES:
+                del self._copies_refused[next(iter(self._copies_refused))]
             self._copies_refused[name] = walk, exc.said
             raise NotAsLeft(str(exc)) from exc
         finally:

@@ -15,10 +15,12 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Mapping
 from functools import cache
 
+from ...common import own_files
 from ...common.errors import LoginRefused, TransportError, TransportLost
 from ...common.limits import REMEDY, is_limit, reached
 from ...common.process import process_start
@@ -26,8 +28,10 @@ from ...common.program import for_others
 from ..meter import Meter
 from ..reach import place
 from ..ssh_login import Login
+from ..standstill import MTU, look, of_login
 from .askpass import Askpass, remove_leftover
 from .eager import hasten
+from .hand_over import HandOver, with_a_shell
 from .options import shell_argv, show_argv, ssh_argv
 from .ssh_sockets import SSHSockets
 from .stream import FdStream
@@ -41,20 +45,22 @@ _KILL_SECS = 0.5
 _LOOK_SECS = 0.01
 _SHOW_SECS = 10.0
 _RECORD = "ssh.json"
+_ALWAYS = (b"-T", b"-x", b"-a", b"ControlPath=none", b"EscapeChar=none", b"ClearAllForwardings=yes")
+"""Words of every ssh of ours (see ``options``), together of hardly any other."""
 _SHELL_RECORD = "ssh-shell.json"
 
 
 class SSHStream(FdStream):
     """A running ssh. ``logged_in`` is set by whoever sees the first word of SFTP."""
 
-    def __init__(self, process: subprocess.Popen[bytes], fds: tuple[int, int, int], askpass: Askpass | None,
+    def __init__(self, process: subprocess.Popen[bytes], fds: tuple[int, int, int], helpers: tuple[Askpass | None, HandOver | None],
                  record: str, meter: Meter, where: str = "the server") -> None:
         read_fd, write_fd, stderr_fd = fds
         super().__init__(read_fd, write_fd)
         self._process = process
         self._stderr_fd = stderr_fd
         self._said = bytearray()
-        self._askpass = askpass
+        self._askpass, self._hand_over = helpers
         self._record = record
         self._where = where
         self._sockets = SSHSockets(process.pid, meter)
@@ -64,6 +70,11 @@ class SSHStream(FdStream):
         self._silent = asyncio.Event()  # stderr is at its end
         self._pidfd = -1
         self.logged_in = False
+        self._acked_at_login: list[tuple[socket.socket, int]] = []
+        self.swallowed = False
+        """Whether it came to a standstill after the login, with nothing large that was ever acknowledged."""
+        self.swallowed_before = False
+        """The same of the connection before this one: a link that died between the two shows it once, and not again."""
         with contextlib.suppress(AttributeError, OSError):  # Linux; elsewhere _wait looks by itself
             self._pidfd = os.pidfd_open(process.pid)
             self._loop.add_reader(self._pidfd, self._exit_seen)
@@ -85,8 +96,14 @@ class SSHStream(FdStream):
         self.logged_in = True
         self._hastening.cancel()
         self._sockets.found()
-        if self._askpass is not None:
-            self._askpass.close()
+        self._acked_at_login = [(sock, seen.acked) for sock in self._sockets.each() if (seen := look(sock)) is not None]
+        _close_all(self._hand_over, self._askpass)
+
+    def standstill(self) -> str:
+        if not self.logged_in:
+            return next(filter(None, map(of_login, self._sockets.each())), "")
+        self.swallowed = any((seen := look(sock)) is not None and seen.swallows(before) for sock, before in self._acked_at_login)
+        return MTU if self.swallowed and self.swallowed_before else ""
 
     def ended(self, why: str) -> None:
         """stdout is at its end: wait a moment for stderr and the exit status, which know why."""
@@ -112,8 +129,7 @@ class SSHStream(FdStream):
         if self._process.poll() is None:  # else its number may already be another's
             _kill_group(self.pid, signal.SIGKILL)
         self._sockets.end()
-        if self._askpass is not None:
-            self._askpass.close()
+        _close_all(self._hand_over, self._askpass)
         self._shut_stderr()
 
     async def finish(self, polite: bool) -> None:
@@ -129,7 +145,7 @@ class SSHStream(FdStream):
             self._exit_seen()
         if self._process.poll() is not None:
             with contextlib.suppress(OSError):
-                os.unlink(self._record)
+                own_files.remove(*os.path.split(self._record))
 
     async def _wait(self, secs: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -169,8 +185,9 @@ class SSHStream(FdStream):
 
 
 async def start_ssh(program: str, login: Login, password: str | None, workdir: str, meter: Meter, *,
-                    shell: bool = False) -> SSHStream:
-    """Start ``program`` (a path) for a login, with ``shell`` not for SFTP but for a shell; it has not logged in yet.
+                    shell: bool = False, sock: socket.socket | None = None) -> SSHStream:
+    """Start ``program`` (a path) for a login, with ``shell`` not for SFTP but for a shell; it has not logged in yet. ``sock``: the
+    connection that it uses, which is its own from here on; None has it make one.
 
     LoginRefused where its configuration cannot be read, TransportLost where it cannot be started.
     """
@@ -181,6 +198,7 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
     environment = {key: value for key, value in for_others().items()
                    if not key.startswith("SSH_ASKPASS") and not (password and password in value)}
     askpass: Askpass | None = None
+    hand_over: HandOver | None = None
     try:
         prefix = await asyncio.to_thread(_dies_with_us)
         if password:
@@ -190,23 +208,31 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
             askpass.start(asyncio.get_running_loop())
         else:
             environment["SSH_ASKPASS_REQUIRE"] = "never"
-        return _start([*prefix, *(shell_argv(argv) if shell else argv)], environment, askpass, record, meter,
+        if sock is not None:
+            hand_over = HandOver(sock, askpass.folder if askpass is not None else "")
+            argv, environment = [argv[0], *hand_over.options, *argv[1:]], with_a_shell(environment)
+            hand_over.start(asyncio.get_running_loop())
+        return _start([*prefix, *(shell_argv(argv) if shell else argv)], environment, (askpass, hand_over), record, meter,
                       place(login.host, login.port))
     except (OSError, RuntimeError) as exc:
-        if askpass is not None:
-            askpass.close()
+        _close_all(askpass, hand_over, sock)
         if not is_limit(exc) and not isinstance(exc, OSError):
             raise
         if is_limit(exc):
             raise TransportLost(f"ssh cannot be started: {reached()}", REMEDY) from exc
         raise TransportLost(f"ssh cannot be started: {exc}") from exc
     except BaseException:
-        if askpass is not None:
-            askpass.close()
+        _close_all(askpass, hand_over, sock)
         raise
 
 
-def _start(argv: list[str], environment: Mapping[str, str], askpass: Askpass | None, record: str,
+def _close_all(*helpers: Askpass | HandOver | socket.socket | None) -> None:
+    for helper in helpers:
+        if helper is not None:
+            helper.close()
+
+
+def _start(argv: list[str], environment: Mapping[str, str], helpers: tuple[Askpass | None, HandOver | None], record: str,
            meter: Meter, where: str) -> SSHStream:
     ours: list[int] = []
     theirs: list[int] = []
@@ -226,9 +252,9 @@ def _start(argv: list[str], environment: Mapping[str, str], askpass: Askpass | N
     finally:
         for fd in theirs:
             os.close(fd)
-    stream = SSHStream(process, (ours[1], ours[0], ours[2]), askpass, record, meter, where)
+    stream = SSHStream(process, (ours[1], ours[0], ours[2]), helpers, record, meter, where)
     try:
-        _write_record(record, process.pid, askpass.folder if askpass is not None else "")
+        _write_record(record, process.pid, next((helper.folder for helper in helpers if helper is not None), ""))
     except OSError as exc:
         stream.abort()
         process.wait()
@@ -280,25 +306,34 @@ def _asked_for(argv: list[str], environment: Mapping[str, str]) -> tuple[str, st
 
 
 def _write_record(record: str, pid: int, askpass: str) -> None:
-    fresh = f"{record}.new"
-    with open(fresh, "w", encoding="ascii") as file:
-        json.dump({"pid": pid, "start": process_start(pid), "askpass": askpass}, file)
-    os.replace(fresh, record)
+    text = json.dumps({"pid": pid, "start": process_start(pid), "askpass": askpass})
+    own_files.replace(*os.path.split(record), text.encode("ascii"))
 
 
 def end_leftover(record: str) -> bool:
     """End the ssh of an earlier connection if it still lives and is certainly that one; whether it was so."""
     try:
-        with open(record, encoding="ascii") as file:
-            read = json.load(file)
+        read = json.loads(own_files.read(*os.path.split(record)))
         pid, start = int(read["pid"]), read["start"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
     remove_leftover(str(read.get("askpass") or ""))
-    if not start or process_start(pid) != start:
+    if not start or process_start(pid) != start or not _is_ssh_of_ours(pid):
         return False
     _kill_group(pid, signal.SIGKILL)
     return True
+
+
+def _is_ssh_of_ours(pid: int) -> bool:
+    """Whether a process belongs to this user and has the command line of an ssh that we start, as far as the system tells: the
+    record is no reason to end any other."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read(65536).split(b"\0")
+            owner = os.fstat(file.fileno()).st_uid
+    except OSError:
+        return not os.path.exists("/proc/self/cmdline")
+    return owner == os.geteuid() and set(_ALWAYS) <= set(words)
 
 
 def _kill_group(pid: int, number: int) -> None:

@@ -41,6 +41,10 @@ class SSHSockets:
         if not self._held:
             self._meter.blind()
 
+    def each(self) -> list[socket.socket]:
+        """Those that are known now. For a look; they are not the caller's."""
+        return list(self._held.values())
+
     def end(self) -> None:
         """It has ended, or will at once. Harmless again."""
         self._stop()

@@ -45,6 +45,9 @@ class ByteStream(Protocol):
     def abort(self) -> None:
         """Stop at once; the listener is told nothing more."""
 
+    def standstill(self) -> str:
+        """Why nothing comes, in words, where that can be seen; else ''."""
+
 
 class FdStream:
     """A stream over a pipe or socket to read from and one to write to (they may be duplicates of one).
@@ -84,6 +87,9 @@ class FdStream:
 
     def backlog(self) -> int:
         return self._kept_bytes
+
+    def standstill(self) -> str:
+        return ""
 
     def end_input(self) -> None:
         """Close the writing side: the polite way to say goodbye."""

@@ -17,7 +17,6 @@ from .leftovers import Leftovers
 from .packets import Attrs, Reply, Status, string
 
 _SUFFIX = b".old"
-_KEEP_SECS = 24 * 3600  # a stalled server may still carry out an old request for as long as it lives
 
 
 class Swaps:
@@ -65,7 +64,7 @@ class Swaps:
         """Mend every swap on record; done at the start of a connection."""
         await asyncio.gather(*(self._mend(aside, name) for aside, (name, _) in list(self._record.asides.items())))
         for aside, (_, at) in list(self._record.asides.items()):
-            if not 0 <= time.time() - at <= _KEEP_SECS:
+            if self._record.is_over(at, time.time()):
                 self._record.forget(aside)
 
     async def mend(self, temp: bytes, target: bytes) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
@@ -13,10 +14,12 @@ from typing import Any, ClassVar
 
 from ...common.account import has_entry
 from ...common.advice import install
-from ...common.errors import ConfigError, FileRefused, LoginRefused, ServerNotTrusted, TransportLost
+from ...common.errors import ConfigError, LoginRefused, ServerNotTrusted, TransportLost
 from ..allowance import Allowance
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..checksum import Checks, WrongHash
+from ..dial import DELAY_SECS
+from ..key_file import explained
 from ..means import APPEND, SIZE, WRITES
 from ..meter import Meter
 from ..pace import Pace
@@ -25,20 +28,22 @@ from ..reach import other_speaker, place
 from ..sftp_names import folder_of, identity_of, path_of
 from ..source import open_source
 from ..ssh_login import AnotherKey, Login, another_key, login_of
+from ..standstill import REMEDY
 from ..swap_record import SwapRecord
 from ..workdir import make_workdir
 from . import packets
 from .checksum import Hashes
 from .client import Client
+from .hand_over import possible
 from .handles import KIND
 from .leftovers import Leftovers
-from .packets import Attrs, Status, string
+from .packets import Attrs, string
 from .publish import Publisher
-from .refusal import refusal
 from .shell import Shell
 from .ssh import SSHStream, start_ssh
 from .stream import ByteStream
 from .swap import Swaps
+from .way import Way, dial_way, find_way
 
 _SLACK_SECS = 1.0
 _SSH_PORT = 22
@@ -72,6 +77,9 @@ class SFTPTransport(Transport):
         self.profile.opened[KIND] = Allowance(self._concurrency)
         self._shell: Shell | None = None
         self._stream: ByteStream | None = None
+        self._swallowed = False
+        self._way: Way | None = None
+        self._way_known = False
         self._client: Client | None = None
         self._publisher: Publisher | None = None
         self._swaps: Swaps | None = None
@@ -101,11 +109,20 @@ class SFTPTransport(Transport):
             self._listened = None
         except TimeoutError as exc:
             said = self._stream.said if isinstance(self._stream, SSHStream) else ""
+            why = self._stream.standstill() if self._stream is not None else ""
             await self.close()
             more = packets.text(said.strip().encode("utf-8", "replace"))
             where = place(self._login.host, self._login.port)
-            raise TransportLost(f"no login within {limit:.0f} s at {where}" + (f". ssh said: {more!r}" if more else ""),
+            told = f"no login within {limit:.0f} s at {where}"
+            if why:
+                raise TransportLost(f"{told}: the server says its name and nothing more comes; {why}", REMEDY) from exc
+            raise TransportLost(told + (f". ssh said: {more!r}" if more else ""),
                                 "Is HostPort that of the SSH server, and is the server well?") from exc
+        except LoginRefused as exc:
+            by_ssh = isinstance(self._stream, SSHStream)
+            await self.close()
+            raise await asyncio.to_thread(explained, exc, self._login.key_file, self._login.user, by_ssh=by_ssh,
+                                          password=self._login.has_password) from exc
         except BaseException:
             await self.close()
             raise
@@ -114,6 +131,8 @@ class SFTPTransport(Transport):
         stream, client, shell = self._stream, self._client, self._shell
         self._shell = None
         self._stream = self._client = self._publisher = self._swaps = None
+        if isinstance(stream, SSHStream) and stream.logged_in:
+            self._swallowed = stream.swallowed
         closed = TransportLost("the connection was closed from here")
         polite = client is not None and client.lost is None and not client.busy
         if client is not None and not polite:
@@ -154,13 +173,8 @@ class SFTPTransport(Transport):
     async def stat(self, name: str) -> RemoteStat | None:
         client, _ = self._open()
         answer = await client.request(packets.STAT, string(path_of(self._folder, name)))
-        if isinstance(answer, Attrs):
-            if answer.size is None:
-                raise FileRefused(f"{name}: the server does not tell its size")
-            return RemoteStat(answer.size, answer.mtime)
-        if isinstance(answer, Status) and answer.code == packets.NO_SUCH_FILE:
-            return None
-        raise refusal("look", name, answer)
+        # What the server does not tell is not known to be there.
+        return RemoteStat(answer.size, answer.mtime) if isinstance(answer, Attrs) and answer.size is not None else None
 
     async def verify(self, job: Job) -> str:
         client, _ = self._open()
@@ -218,6 +232,7 @@ class SFTPTransport(Transport):
         """What the server is, where it lets an ssh wait because it speaks another protocol. It is listened to once for as long as
         no login goes well: it may count connections that come to nothing."""
         told = str(exc)
+        self._way_known = False  # ssh's configuration may be another one now
         if isinstance(exc, TransportLost) and ("Connection refused" in told or "resolved" in told or "no way" in told):
             return None
         if self._listened is None:
@@ -230,7 +245,8 @@ class SFTPTransport(Transport):
         heard = b""
         with contextlib.suppress(OSError, ValueError):  # TimeoutError is an OSError
             async with asyncio.timeout(_LISTEN_SECS):
-                reader, writer = await asyncio.open_connection(self._login.host, self._login.port or _SSH_PORT)
+                reader, writer = await asyncio.open_connection(self._login.host, self._login.port or _SSH_PORT,
+                                                               happy_eyeballs_delay=DELAY_SECS)
                 self._meter.add(writer.get_extra_info("socket"))
                 try:
                     heard = await reader.read(_FIRST_WORDS)
@@ -263,16 +279,29 @@ class SFTPTransport(Transport):
         password = self._settings.get("Password") or None
 
         async def start() -> SSHStream:
-            return await start_ssh(program or "ssh", login, password, self._workdir, self._meter, shell=True)
+            sock = await self._dial(program or "ssh", login)
+            return await start_ssh(program or "ssh", login, password, self._workdir, self._meter, shell=True, sock=sock)
 
         return Shell(start, login.connect_secs, self._stall)
+
+    async def _dial(self, program: str, login: Login) -> socket.socket | None:
+        """A connection for ssh where the server has several addresses, of which some may be dead: ssh would wait its whole limit
+        for each of them. None where it shall connect itself."""
+        if not possible():
+            return None
+        if not self._way_known:
+            self._way, self._way_known = await find_way(program, login), True
+        return None if self._way is None else await dial_way(self._way, login.connect_secs)
 
     async def _reach(self, login: Login) -> ByteStream:
         wanted = str(self._settings.get("SSHProgram") or "ssh")
         program = shutil.which(wanted)
         password = self._settings.get("Password") or None
         if program is not None and (has_entry() or find_spec("asyncssh") is None):  # ssh does nothing for an unknown user
-            return await start_ssh(program, login, password, self._workdir, self._meter)
+            sock = await self._dial(program, login)
+            stream = await start_ssh(program, login, password, self._workdir, self._meter, sock=sock)
+            stream.swallowed_before = self._swallowed
+            return stream
         try:
             from .asyncssh_stream import open_asyncssh
         except ImportError as exc:

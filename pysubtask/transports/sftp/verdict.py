@@ -7,17 +7,18 @@ never translated. What is not known is a lost connection: trying again later is 
 from __future__ import annotations
 
 import re
+import time
 
 from ...common.advice import install
 from ...common.errors import LoginRefused, TransportError, TransportLost
-from ..reach import no_answer, no_way, nobody_listens, place, unknown_name
+from ..reach import NOT_YET, OVER, no_answer, no_way, nobody_listens, not_valid_now, place, unknown_name
 from ..ssh_login import AnotherKey, changed_key, revoked_key, unknown_key
 from .options import KEY_SHOWN
 from .packets import text
 
 NO_ACCOUNT = r"No user exists for uid \d+"
 _REFUSED: tuple[tuple[str, str, str], ...] = (
-    (r"Too many authentication failures", "the server ended the login after too many keys were offered",
+    (r"Too many authentication failures", "the server ended the login after too many keys were offered (with KeyFile only one is)",
      "Set KeyFile to the one key it knows"),
     (r"Permission denied \(", "the login was refused", "Check User, KeyFile or Password, and the account on the server"),
     (r"(?:Unable to negotiate|no matching .* found)", "the server and this ssh share no algorithm", "Update the older of the two"),
@@ -32,11 +33,19 @@ _CLOSED = re.compile(r"(?:Connection reset|Connection closed|Broken pipe|banner 
 _REACHED_FOR = re.compile(r"connect to (?:host|address) (\S+) port (\d+): ")
 _REVOKED = re.compile(r"REVOKED HOST KEY|(?i:host key \S+ .*revoked)")
 _CHANGED = re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED")
+_CERT_INVALID = re.compile(r"^Certificate invalid: (?:(not yet valid)|expired)", re.MULTILINE)
 _UNKNOWN = re.compile(r"(?:No \S+ host key is known for|Host key verification failed)")
 _CHANGED_KEY = re.compile(r"The fingerprint for the (\S+) key sent by the remote host is\s+(SHA256:\S+?)\.?\s")
 _KEY_IN_DEBUG = re.compile(r"Server host key: (\S+ SHA256:\S+)")
 _LONGEST = 8192  # characters that are looked at, the last ones
 _LONGEST_LINE = 1024
+_LONGEST_TOLD, _MOST_TOLD = 160, 3
+# Lines that ssh writes itself, of sshkey.c, authfile.c, sshconnect2.c, readconf.c; above the one that says what came of it.
+_FIRST_CAUSE = re.compile(
+    r"Load key |Certificate |Permissions \S+ for |Warning: Identity file |sign_and_send_pubkey: |identity_sign: |"
+    r"no such identity: |Bad owner or permissions |\S+:? line \d+: |Received disconnect from |Unable to load host key")
+_BEFORE_KEYS = re.compile(r"kex_exchange_identification: |ssh_exchange_identification: |banner exchange: |"
+                          r"Connection (?:closed|reset) by UNKNOWN port 65535")
 _NOISE = re.compile(r"^(Warning: Permanently added|@+|debug\d: |\s*$)")
 
 
@@ -48,12 +57,17 @@ def verdict(
     ``code``: ssh's exit status, below 0 a signal. ``asked``: a question of ssh that got no answer. ``where``: whom it was to reach.
     """
     stderr = "\n".join(line[:_LONGEST_LINE] for line in stderr[-_LONGEST:].splitlines()) + "\n"
-    said = _last(stderr)
-    lost = _lost(said, where)  # the last line alone: above it may stand a banner, which can say anything
+    last = _last(stderr)
+    said = _told(stderr, last)
+    lost = _lost(last, said, where)  # by the last line alone: above it may stand a banner, which can say anything
     if lost is not None:
         return lost
     if logged_in:
         return TransportLost(_ended(code, said))
+    invalid = _CERT_INVALID.search(stderr) if _UNKNOWN.search(stderr) else None
+    wrong = not_valid_now(NOT_YET if invalid[1] else OVER, time.time()) if invalid is not None else None
+    if wrong is not None:
+        return wrong
     shown = _key_shown(stderr)
     if shown is not None and re.search(r"Host key verification failed|No \S+ host key is known", stderr):
         return AnotherKey(shown)
@@ -71,24 +85,24 @@ def verdict(
     return TransportLost(_ended(code, said))
 
 
-def _lost(said: str, where: str) -> TransportLost | None:
-    found = _REACHED_FOR.search(said)
+def _lost(last: str, said: str, where: str) -> TransportLost | None:
+    found = _REACHED_FOR.search(last)
     if found is not None:
         where = place(found[1], found[2])
-    if "Could not resolve hostname" in said:
-        host, _, why = said.partition("Could not resolve hostname ")[2].partition(": ")
-        return unknown_name(host, why or said)
-    if re.search(NO_ACCOUNT, said):
-        return TransportLost(f"ssh does nothing for a user without an entry in /etc/passwd. ssh said: {said!r}",
+    if "Could not resolve hostname" in last:
+        host, _, why = last.partition("Could not resolve hostname ")[2].partition(": ")
+        return unknown_name(host, why or last)
+    if re.search(NO_ACCOUNT, last):
+        return TransportLost(f"ssh does nothing for a user without an entry in /etc/passwd. ssh said: {last!r}",
                              f"Give this user one, or run: {install('asyncssh')}")
-    if "Connection refused" in said:
+    if "Connection refused" in last:
         return nobody_listens(where)
-    if re.search(r"(?:Connection timed out|Operation timed out|Timeout, server)", said):
+    if re.search(r"(?:Connection timed out|Operation timed out|Timeout, server)", last):
         failed = no_answer(where)
         return TransportLost(f"{failed.cause}. ssh said: {said!r}", failed.remedy)
-    if re.search(r"(?:No route to host|Network is unreachable|Network is down)", said):
-        return no_way(where, said.rpartition(": ")[2])
-    if _CLOSED.search(said):
+    if re.search(r"(?:No route to host|Network is unreachable|Network is down)", last):
+        return no_way(where, last.rpartition(": ")[2])
+    if _CLOSED.search(last):
         return TransportLost(f"the server or something on the way closed the connection. ssh said: {said!r}")
     return None
 
@@ -111,6 +125,16 @@ def _last(stderr: str) -> str:
     """The last line that says something."""
     lines = [line for line in stderr.splitlines() if not _NOISE.match(line)]
     return text(lines[-1].encode("utf-8", "replace"), 200) if lines else ""
+
+
+def _told(stderr: str, last: str) -> str:
+    """The last line, and before it those in which ssh tells the first cause: of a key or a configuration that it does not take,
+    and before the keys are exchanged all that is said: no banner of the server's comes before that, but a ProxyCommand's words."""
+    lines = [line for line in stderr.splitlines() if not _NOISE.match(line)][:-1]
+    early = bool(_BEFORE_KEYS.search(last)) or any(_BEFORE_KEYS.match(line) for line in lines)
+    first = [line for line in lines if early or _FIRST_CAUSE.match(line)]
+    shown = dict.fromkeys(text(line.encode("utf-8", "replace"), _LONGEST_TOLD) for line in first)
+    return "; ".join([*list(shown)[:_MOST_TOLD], last])
 
 
 def _key_shown(stderr: str) -> str | None:

@@ -1,0 +1,59 @@
+"""Whether this machine's own clock can be believed: boards without one start in 1970, or at a date of their own. Pure."""
+
+from __future__ import annotations
+
+import time
+
+EARLIEST = 1_704_067_200
+"""2024: no clock that is right says less, as this program was made later. Seconds since the epoch, as all times here."""
+LATEST = 4_102_444_800
+"""2100."""
+JUMP_SECS = 3600.0
+
+
+def is_plausible(at: float) -> bool:
+    """Whether a time may be right."""
+    return EARLIEST <= at < LATEST
+
+
+def said(now: float) -> str:
+    """What the clock says, in words: ``this machine's clock says 1970-01-01 00:00 UTC``."""
+    try:
+        shown = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now))
+    except (OverflowError, ValueError, OSError):
+        shown = "nonsense"
+    return f"this machine's clock says {shown}"
+
+
+def blame(now: float) -> str:
+    """``said`` where the clock cannot be right, else ''."""
+    return "" if is_plausible(now) else said(now)
+
+
+def since_boot() -> float:
+    """Seconds since the machine was started, those of sleep too; for comparing with the wall clock."""
+    kind = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.clock_gettime(kind) if kind is not None else time.monotonic()
+
+
+class Steps:
+    """What the wall clock has said since the machine was started, and could not be right about as it was put forward later.
+
+    ``wall`` and ``boot``: the clock and ``since_boot`` at the same moment.
+    """
+
+    def __init__(self, wall: float, boot: float) -> None:
+        self._began = wall - boot
+        self._last = wall
+        self._wrong: list[tuple[float, float]] = []
+
+    def note(self, wall: float, boot: float) -> None:
+        """Look at both clocks."""
+        began = wall - boot
+        if began > self._began + JUMP_SECS:
+            self._wrong.append((self._began, self._last + JUMP_SECS))
+        self._began, self._last = began, wall
+
+    def is_doubtful(self, at: float) -> bool:
+        """Whether a time may have been written down by a clock that was wrong."""
+        return not is_plausible(at) or any(first <= at <= last for first, last in self._wrong)

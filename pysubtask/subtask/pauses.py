@@ -1,0 +1,44 @@
+"""Connections that are dead after a pause: whether something on the way forgets those that are idle. Pure."""
+
+from __future__ import annotations
+
+_TIMES = 2
+
+
+class Pauses:
+    """Carriers and firewalls forget a connection that nothing was sent over for a while, and tell nobody. Seconds everywhere.
+
+    A pause ``begins`` to be over when something is to be sent; then the connection ``lived`` or ``died``.
+    """
+
+    def __init__(self) -> None:
+        self._now: float | None = None
+        self._lived = 0.0
+        self._died = float("inf")
+        self._times = 0
+
+    def begins(self, pause: float) -> None:
+        """Something is sent after such a pause."""
+        self._now = pause
+
+    def lived(self) -> None:
+        """It arrived."""
+        if self._now is not None:
+            self._lived = max(self._lived, self._now)
+            if self._lived >= self._died:  # it was something else
+                self._times, self._died = 0, float("inf")
+            self._now = None
+
+    def died(self) -> str:
+        """The connection was dead: what is to be said of it, '' where that is not new or not clear."""
+        pause, self._now = self._now, None
+        if pause is None or pause <= self._lived:
+            return ""
+        shorter = pause < self._died
+        self._died = min(self._died, pause)
+        self._times += 1
+        if self._times < _TIMES or not (shorter or self._times == _TIMES):
+            return ""
+        closed = max(1, int(self._died * 0.8)) * 1000
+        return (f"connections are dead after a pause of {self._died:.0f} s: something on the way (a carrier, a firewall, NAT) "
+                f"forgets those that are idle. DeadTimeMilli = {closed} has them closed before that")  # fmt: skip

@@ -1,0 +1,122 @@
+"""The folders of one run, whose they are, and what must be found in them at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from typing import NamedTuple
+
+TASK, OTHER, COMMON = 12346, 12347, 12348
+"""User and group of the task, of the adversary, and the group they have in common; numbers without a name do."""
+OWN = "own-"
+"""What begins so the adversary leaves alone: it has to arrive."""
+QUIET = "quiet"
+CASES = ("sticky", "group", "root")
+
+
+class Who(NamedTuple):
+    """A user, as :class:`subprocess.Popen` takes him."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+class World:
+    """``root`` is a new folder of root's. ``case``: "sticky" (a folder of mode 1777 of root's), "group" (2775, of the task's user,
+    with a group that both are in), or "root" (1777, and the task is root's)."""
+
+    def __init__(self, root: str, case: str) -> None:
+        self.root, self.case = root, case
+        both = (COMMON,) if case == "group" else ()
+        self.task = Who(0, 0, ()) if case == "root" else Who(TASK, TASK, both)
+        self.other = Who(OTHER, OTHER, both)
+        self.data, self.home = os.path.join(root, "data"), os.path.join(root, "home")
+        self.state, self.mine, self.server = (os.path.join(root, name) for name in ("state", "mine", "server"))
+        self.token = f"CANARY-{secrets.token_hex(16)}"
+        os.chmod(root, 0o755)
+        for path, who, mode in ((self.home, self.task, 0o700), (self.state, self.task, 0o700), (self.mine, self.other, 0o755),
+                                (self.server, Who(0, 0, ()), 0o700)):
+            os.mkdir(path)
+            _give(path, who, mode)
+        os.mkdir(self.data)
+        _give(self.data, Who(TASK, COMMON, ()) if case == "group" else Who(0, 0, ()), 0o2775 if case == "group" else 0o1777)
+        os.mkdir(os.path.join(self.data, QUIET))
+        _give(os.path.join(self.data, QUIET), self.task, 0o755)
+        self._fill_home()
+        self.before = dict(self.outside())
+
+    def _fill_home(self) -> None:
+        """Files of the task's user that nobody else may read, with names that are in the data folder too."""
+        text = f"{self.token}\n" * 200
+        folders = (self.home, *(os.path.join(self.home, name) for name in ("precious", "precious/sub", "precious/main",
+                                                                           "precious/main/ftp", "precious/ftp")))
+        for folder in folders:
+            os.makedirs(folder, exist_ok=True)
+            for name in ("canary.txt", "today.csv", "a.csv", "b.csv", "st7.heartbeat", "master.log", "lock", "status.json"):
+                path = os.path.join(folder, name)
+                with open(path, "w", encoding="ascii") as file:
+                    file.write(text)
+                _give(path, self.task, 0o600)
+            _give(folder, self.task, 0o700)
+
+    @property
+    def victims(self) -> list[str]:
+        """What the adversary's links lead to."""
+        inside = [os.path.join(self.home, name) for name in ("canary.txt", "today.csv", "precious/a.csv", "precious/lock",
+                                                             "new.txt", "precious/sub/new.csv.notify")]
+        return [*inside, self.home, os.path.join(self.home, "precious"), os.path.join(self.home, "precious", "sub"), self.mine]
+
+    def outside(self) -> Iterator[tuple[str, tuple[object, ...]]]:
+        """What must not change: each file and folder of the task's user outside the data folder, as it is."""
+        for folder, folders, names in os.walk(self.home):
+            for path in (folder, *(os.path.join(folder, name) for name in (*folders, *names))):
+                found = os.lstat(path)
+                digest = ""
+                if stat.S_ISREG(found.st_mode):
+                    with open(path, "rb") as file:
+                        digest = hashlib.sha256(file.read()).hexdigest()
+                times = found.st_mtime_ns if not stat.S_ISLNK(found.st_mode) else 0
+                yield path, (stat.S_IFMT(found.st_mode), found.st_mode, found.st_uid, found.st_gid, found.st_size, times, digest)
+
+    def changed(self) -> list[str]:
+        """What is not as it was outside the data folder."""
+        now = dict(self.outside())
+        return sorted(path for path in {*now, *self.before} if now.get(path) != self.before.get(path))
+
+    def leaked(self) -> list[str]:
+        """The files that hold the canary's text, but for those it was put into."""
+        token, found = self.token.encode("ascii"), []
+        for top in (self.data, self.state, self.mine, self.server):
+            for folder, _, names in os.walk(top):
+                for name in names:
+                    path = os.path.join(folder, name)
+                    if _holds(path, token):
+                        found.append(path)
+        return found
+
+
+def _give(path: str, who: Who, mode: int) -> None:
+    os.chown(path, who.uid, who.gid)
+    os.chmod(path, mode)
+
+
+def _holds(path: str, token: bytes) -> bool:
+    """Whether a regular file has these bytes in it; no link is followed, for those lead to the canary itself."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        return False
+    with os.fdopen(handle, "rb") as file:
+        rest = b""
+        while block := file.read(1 << 20):
+            if token in rest + block:
+                return True
+            rest = block[-len(token):]
+    return False

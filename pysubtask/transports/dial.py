@@ -1,0 +1,162 @@
+"""One connection to a server that has several addresses, as RFC 8305 has it ("happy eyeballs"): the next address is tried a
+quarter of a second after the one before, the first that answers is taken, and all of them together have one time limit.
+
+So an address that swallows what is sent to it costs a quarter of a second and not a whole limit. Which one has answered is
+remembered for the life of this process and tried first. Blocking, for any thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+DELAY_SECS = 0.25
+"""RFC 8305, section 5: the recommended Connection Attempt Delay."""
+_SLICE_SECS = 0.1
+_GOING_ON = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
+
+Place = tuple[int, Any]
+"""Family and socket address."""
+
+
+class Failure(NamedTuple):
+    """An address and what came of it; TimeoutError where nothing did."""
+
+    address: str
+    error: OSError
+
+
+class NoneAnswers(OSError):
+    """None of several addresses takes a connection; ``failures`` has each. Its number is that of the most telling one."""
+
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        self.failures = tuple(failures)
+        errors = [one.error for one in failures]
+        first = next((error for error in errors if isinstance(error, ConnectionRefusedError)), errors[0])
+        super().__init__(first.errno or errno.ETIMEDOUT, first.strerror or os.strerror(errno.ETIMEDOUT))
+
+
+class Memory:
+    """Which address of a server has answered last. For any thread."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._good: dict[tuple[str, int], Any] = {}
+
+    def good(self, host: str, port: int) -> Any:
+        """The socket address, None where none is known."""
+        with self._guard:
+            return self._good.get((host, port))
+
+    def answered(self, host: str, port: int, address: Any) -> None:
+        """It has answered."""
+        with self._guard:
+            self._good[host, port] = address
+
+
+MEMORY = Memory()
+
+
+def resolve(host: str, port: int, family: int = 0) -> list[Place]:
+    """All addresses of a name. socket.gaierror, UnicodeError."""
+    found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys((int(kind), address) for kind, _, _, _, address in found))
+
+
+def ordered(places: Iterable[Place], good: Any = None) -> list[Place]:
+    """In which order they are tried: the ``good`` one first, then one family and the other by turns (RFC 8305, section 4). Pure."""
+    left = list(places)
+    first = [place for place in left if place[1] == good][:1]
+    left = [place for place in left if place not in first]
+    families = list(dict.fromkeys(family for family, _ in left))
+    by_family = [[place for place in left if place[0] == family] for family in families]
+    most = max(map(len, by_family), default=0)
+    return first + [row[number] for number in range(most) for row in by_family if number < len(row)]
+
+
+def dial(places: Sequence[Place], until: float, *, adopt: Callable[[socket.socket], object] = bool,
+         drop: Callable[[socket.socket], object] = socket.socket.close, over: Callable[[], bool] = bool) -> socket.socket:
+    """A connection, blocking, to the first of these addresses that answers before ``until`` (monotonic).
+
+    ``adopt`` is told of each socket before it is used, ``drop`` closes one that is not; ``over``: whether nobody waits any longer.
+    Raises the one address's OSError (TimeoutError where nothing came), of several NoneAnswers; ConnectionAbortedError where it is
+    over.
+    """
+    waiting: dict[int, tuple[socket.socket, Any]] = {}
+    failures: list[Failure] = []
+    todo = list(places)
+    selector = selectors.DefaultSelector()
+    next_at = time.monotonic()
+    try:
+        while todo or waiting:
+            now = time.monotonic()
+            if over():
+                raise ConnectionAbortedError("closed")
+            if now >= until:
+                break
+            if todo and (now >= next_at or not waiting):
+                place = todo.pop(0)
+                try:
+                    sock = _begin(place, adopt, drop)
+                except OSError as exc:
+                    failures.append(Failure(str(place[1][0]), exc))
+                    next_at = now
+                    continue
+                waiting[sock.fileno()] = sock, place[1]
+                selector.register(sock.fileno(), selectors.EVENT_WRITE)
+                next_at = now + DELAY_SECS
+            pause = min(until - now, _SLICE_SECS, next_at - now if todo else until - now)
+            for key, _ in selector.select(max(0.0, pause)):
+                sock, address = waiting.pop(key.fd)
+                selector.unregister(key.fd)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not code:
+                    sock.setblocking(True)
+                    return sock
+                drop(sock)
+                failures.append(Failure(str(address[0]), OSError(code, os.strerror(code))))
+                next_at = time.monotonic()  # RFC 8305, section 5: the next one at once
+    finally:
+        selector.close()
+        for sock, _ in waiting.values():
+            drop(sock)
+    failures += [Failure(str(address[0]), TimeoutError()) for _, address in waiting.values()]
+    failures += [Failure(str(address[0]), TimeoutError()) for _, address in todo]
+    if not failures:
+        raise OSError("no address")
+    raise failures[0].error if len(failures) == 1 else NoneAnswers(failures)
+
+
+def _begin(place: Place, adopt: Callable[[socket.socket], object], drop: Callable[[socket.socket], object]) -> socket.socket:
+    sock = socket.socket(place[0], socket.SOCK_STREAM)
+    try:
+        adopt(sock)
+        sock.setblocking(False)
+        code = sock.connect_ex(place[1])
+        if code not in _GOING_ON:
+            raise OSError(code, os.strerror(code))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            drop(sock)
+        raise
+    return sock
+
+
+def dial_name(host: str, port: int, secs: float, *, family: int = 0, memory: Memory = MEMORY, places: Sequence[Place] | None = None,
+              adopt: Callable[[socket.socket], object] = bool, drop: Callable[[socket.socket], object] = socket.socket.close,
+              over: Callable[[], bool] = bool) -> socket.socket:
+    """``dial`` for a name, remembering what answered; ``secs`` are for all of it, the lookup of the name too. ``places``: what it
+    was found to be already."""
+    until = time.monotonic() + secs
+    found = ordered(resolve(host, port, family) if places is None else places, memory.good(host, port))
+    sock = dial(found, until, adopt=adopt, drop=drop, over=over)
+    with contextlib.suppress(OSError):  # it may have been closed at once
+        memory.answered(host, port, sock.getpeername())
+    return sock

@@ -1,0 +1,87 @@
+"""An answer of the server's, within limits: of time, for all of it together, and of size.
+
+The library's own limit is for each read from the socket, so a server that sends one byte now and then, or has a head or a body
+without end, would hold its caller for ever, or fill the memory. An answer of Dropbox's is a few hundred bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPResponse
+from typing import Any
+
+MOST_BYTES = 4 * 1024 * 1024
+"""So much an answer may be when it is unpacked."""
+GRACE_SECS = 2.0
+"""So long after the time for a sign of life all of the answer must be there."""
+
+
+class _Timed(io.RawIOBase):
+    """What comes from a socket, until ``until`` (monotonic)."""
+
+    def __init__(self, sock: Any, until: float) -> None:
+        self._sock, self._until = sock, until
+        self._raw = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> Any:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer does not come to its end")
+        before = self._sock.gettimeout()
+        if before is not None and before <= left:
+            return self._raw.readinto(buffer)
+        self._sock.settimeout(left)
+        try:
+            return self._raw.readinto(buffer)
+        finally:
+            if self._sock.fileno() >= 0:
+                self._sock.settimeout(before)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Source:
+    """What ``HTTPResponse`` takes for a socket."""
+
+    def __init__(self, sock: Any, until: float) -> None:
+        self._sock, self._until = sock, until
+
+    def makefile(self, mode: str) -> Any:
+        return io.BufferedReader(_Timed(self._sock, self._until))
+
+
+def timed(stall: float) -> Callable[..., HTTPResponse]:
+    """A class of answers that are there within ``stall`` seconds and a little after the last byte of the request; else they are a
+    TimeoutError."""
+
+    class Response(HTTPResponse):
+        def __init__(self, sock: Any, *args: Any, **named: Any) -> None:
+            super().__init__(_Source(sock, time.monotonic() + stall + GRACE_SECS), *args, **named)  # type: ignore[arg-type]
+
+    return Response
+
+
+def bounded(answer: Any) -> Any:
+    """The same answer (of urllib3), whose body is a ProtocolError from where it is too long, packed or not."""
+    from urllib3.exceptions import ProtocolError
+
+    stream = answer.stream
+
+    def counted(*args: Any, **named: Any) -> Iterator[bytes]:
+        total = 0
+        for part in stream(*args, **named):
+            total += len(part)
+            if total > MOST_BYTES:
+                answer.close()
+                raise ProtocolError(f"an answer of more than {MOST_BYTES:,} bytes")
+            yield part
+
+    answer.stream = counted
+    return answer

@@ -1,0 +1,279 @@
+"""What is wrong with the file of a private key, as people have them: found by looking at it, without a server.
+
+OpenSSH reads a key of its own format to the byte: line ends of Windows, a byte order mark or a missing last newline make it
+unusable, and all that ssh says of it is 'invalid format' or 'error in libcrypto', above a line that blames the account.
+Nothing is changed here, and no key leaves this process; ``ssh-keygen`` is asked about the file where it is there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ..common import account, advice
+from ..common.errors import LoginRefused, ServerNotTrusted
+from ..common.key_text import SAID, alterations, is_locked, is_own, is_private, is_whole, kind_of_mount, plain
+from ..common.program import for_others
+from ..common.ssh_certificate import Certificate, certificate_of
+
+MISSING, UNREADABLE, PUBLIC = "key-file-missing", "key-file-unreadable", "key-file-public"
+WRONG, PUTTY, ALTERED, UNUSABLE = "key-file-wrong", "key-file-putty", "key-file-altered", "key-file-unusable"
+OPEN, OPEN_FIXED, LOCKED, IN_AGENT = "key-file-open", "key-file-open-fixed", "key-has-passphrase", "key-in-agent"
+
+_SAY_SECS = 5.0
+_MOST = 64 * 1024  # bytes that are looked at; a key has some kilobytes
+_PUBLIC = (b"ssh-", b"ecdsa-", b"sk-", b"---- BEGIN SSH2 PUBLIC KEY", b"-----BEGIN PUBLIC KEY", b"-----BEGIN RSA PUBLIC KEY")
+_PUTTY = b"PuTTY-User-Key-File"
+_NO_MODES = {"vfat", "msdos", "exfat", "ntfs", "ntfs3", "fuseblk", "cifs", "smb3", "smbfs", "9p", "drvfs", "vboxsf", "hgfs"}
+
+
+class Trouble(NamedTuple):
+    """``cause``: a short fixed name; ``text``: what is wrong, with the file's name; ``words`` and ``commands``: what to do;
+    ``key``: the file that KeyFile should name then, '' where that is not known; ``works``: a login may go well all the same."""
+
+    cause: str
+    text: str
+    words: str = ""
+    commands: tuple[str, ...] = ()
+    key: str = ""
+    works: bool = False
+
+    @property
+    def remedy(self) -> str:
+        """All of it in a sentence or two."""
+        done = " or ".join(f"run  {command}" for command in self.commands)
+        named = f"set KeyFile to {self.key}" if self.key else ""
+        told = " and ".join(filter(None, (done, named)))
+        return " ".join(filter(None, (self.words, told[:1].upper() + told[1:])))
+
+
+def look(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Trouble | None:
+    """The first thing that keeps a key from being used, None where there is none. Blocks for a moment.
+
+    ``path``: absolute. ``by_ssh``: OpenSSH reads it, which minds modes and each byte; libraries do not. ``agent``: the socket of
+    the agent that ssh asks, None for the one of the environment.
+    """
+    try:
+        found = os.stat(path)
+        if stat.S_ISDIR(found.st_mode):
+            return Trouble(MISSING, f"{path} is a folder", "Name the file of your private key.")
+        if not stat.S_ISREG(found.st_mode):
+            return Trouble(WRONG, f"{path} is no file", "Name the file of your private key.")
+        with open(path, "rb") as file:
+            data = file.read(_MOST)
+    except FileNotFoundError:
+        return Trouble(MISSING, f"there is no file {path}", "Name the file of your private key.")
+    except OSError as exc:
+        return Trouble(UNREADABLE, f"{path} cannot be read: {exc.strerror}{_whose(path)}",
+                       "Run pysubtask as the user whose key it is, or give this user a key of its own.", (advice.look_at(path),))
+    # Which file it is comes first: a cure for the wrong one helps nobody.
+    if data.startswith(_PUBLIC):
+        return _public(path, agent)
+    if plain(data).startswith(_PUTTY):
+        return _putty(path)
+    if not is_private(data):
+        return Trouble(WRONG, f"{path} is no private key", "Name the file of your private key.")
+    return (_of_ssh(path, data, found) if by_ssh else None) or _locked(path, data, agent)
+
+
+def why_refused(path: str, user: str, *, by_ssh: bool = True) -> Trouble | None:
+    """What may be why a server that was shown this key has refused it; ``user``: the login name, '' where it is not known.
+    Blocks for a moment."""
+    found = look(path, by_ssh=by_ssh)
+    return found if found is not None and not found.works else certificate_trouble(path, user) or found
+
+
+def explained(exc: LoginRefused, path: str | None, user: str, *, by_ssh: bool = True, password: bool = False) -> LoginRefused:
+    """The refusal with what the key file says of it (``seen``), which comes first; the same where that says nothing. Blocks for
+    a moment. ``password``: the server has refused a password as well."""
+    if path is None or isinstance(exc, ServerNotTrusted) or not exc.cause.startswith(("the login was refused", "the key file")):
+        return exc
+    found = why_refused(path, user, by_ssh=by_ssh)
+    if found is None or found.cause == IN_AGENT:
+        return exc
+    told = LoginRefused(f"{exc.cause}; and {found.text}" if password else f"{found.text}. {exc.cause}", found.remedy)
+    told.seen = found
+    return told
+
+
+def certificate_trouble(path: str, user: str = "") -> Trouble | None:
+    """What is wrong with the certificate that lies beside a key and is shown with it. Blocks for a moment. ``user``: whom it must
+    be for; '' asks for nobody, as a server may map its names to accounts."""
+    cert = f"{path}-cert.pub"
+    if not os.path.isfile(cert):
+        return None
+    said = ask("ssh-keygen", "-L", "-f", cert)
+    if said is None or said.returncode:
+        return None
+    return _of_certificate(cert, certificate_of(said.stdout.decode("utf-8", "replace")), user)
+
+
+def _of_certificate(cert: str, found: Certificate, user: str) -> Trouble | None:
+    look_ = (advice.look_at_certificate(cert),)
+    renew = f"Have who runs the server sign a new one, and put it in the place of {cert}; ssh shows it with the key."
+    if found.is_over():
+        return Trouble("certificate-ended", f"the certificate {cert} is out of date: it ended at {found.until}", renew, look_,
+                       works=True)
+    if found.is_early():
+        return Trouble("certificate-early", f"the certificate {cert} is not valid yet: it begins at {found.since}, and this "
+                       f"machine's clock says {found.clock()}", "One of the two is wrong; mostly this machine's clock.", look_,
+                       works=True)
+    if user and found.names and user not in found.names:
+        return Trouble("certificate-user", f"the certificate {cert} is for {', '.join(found.names)}, and User is {user}",
+                       "Set User to one of its names, or have one signed for this user.", look_, works=True)
+    return None
+
+
+# --- what ssh minds
+
+
+def _of_ssh(path: str, data: bytes, found: os.stat_result) -> Trouble | None:
+    altered = alterations(data)
+    # ssh minds it for the user's own files only, and ssh-keygen says nothing else of such a one.
+    if os.name == "posix" and found.st_uid == account.uid() and stat.S_IMODE(found.st_mode) & 0o077:
+        return _altered(path, data, altered) if altered and is_own(data) else _open(path, found.st_mode)
+    said = ask("ssh-keygen", "-y", "-P", "", "-f", path)
+    if said is not None and (not said.returncode or re.search(b"passphrase|bad permissions", said.stderr)):
+        return None
+    if altered and (said is not None or is_own(data)):  # other formats may be written so or so
+        return _altered(path, data, altered)
+    if said is None:
+        return None
+    words = said.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
+    text = (f"{path} looks like a private key, and ssh cannot load it ({words[-1].rpartition(': ')[2]}): it was cut or changed "
+            "when it was copied, or its format is not one of ssh's")  # fmt: skip
+    return Trouble(UNUSABLE, text,
+                   "Copy it anew from where it was made, all of its lines; or make a new key.", (advice.look_at(path),))
+
+
+def _open(path: str, mode: int) -> Trouble:
+    shown = f"{stat.S_IMODE(mode):04o}"
+    fixed = why_mode_is_fixed(path)
+    if not fixed:
+        return Trouble(OPEN, f"others may read {path} (mode {shown}), so ssh does not use it", "",
+                       (advice.keep_private(os.path.realpath(path)),))
+    target = _place_for_copy(path)
+    text = f"others may read {path} (mode {shown}), so ssh does not use it, and its mode cannot be changed: {fixed}"
+    words = "Have ssh use a copy that nobody else may read."
+    return Trouble(OPEN_FIXED, text, words, advice.copy_key(path, target, ()) if target else (), target)
+
+
+def why_mode_is_fixed(path: str, mounts: str = "/proc/self/mountinfo") -> str:
+    """Why the mode of a file cannot be changed, '' where it can."""
+    real = os.path.realpath(path)
+    try:
+        if os.statvfs(real).f_flag & getattr(os, "ST_RDONLY", 1):
+            return "it is on a file system that is mounted read-only"
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
+            kind = kind_of_mount(real, file.read())
+    except OSError:
+        return ""
+    return f"it is on a file system ({kind}) that keeps no modes" if kind in _NO_MODES else ""
+
+
+def _place_for_copy(path: str) -> str:
+    """A name in ~/.ssh that is free; '' where this user has no home."""
+    home = os.path.expanduser("~")
+    if not os.path.isabs(home) or not os.path.isdir(home):
+        return ""
+    return free_name(os.path.join(home, ".ssh", os.path.basename(path)))
+
+
+def free_name(path: str) -> str:
+    """The path, with a number behind it where there is such a file already."""
+    names = [path, *(f"{path}_{number}" for number in range(2, 100))]
+    return next((name for name in names if not os.path.lexists(name)), "")
+
+
+# --- what to say
+
+def _altered(path: str, data: bytes, found: list[str]) -> Trouble:
+    text = f"ssh cannot load the key {path}: {', and '.join(SAID[one] for one in found)}"
+    if is_own(data) and not is_whole(data):
+        return Trouble(UNUSABLE, f"{text}; and it is not whole",
+                       "Copy it anew from where it was made, all of its lines.", (advice.look_at(path),))
+    target = free_name(f"{path}_mended")
+    return Trouble(ALTERED, text, "This writes it anew into a file of its own, which only you may read.",
+                   advice.copy_key(path, target, tuple(found)), target)
+
+
+def _putty(path: str) -> Trouble:
+    target = free_name(f"{path.removesuffix('.ppk')}_openssh")
+    return Trouble(PUTTY, f"{path} is a key in PuTTY's own format (.ppk), which ssh does not read",
+                   "Convert it into a file of its own: puttygen comes with putty-tools; on Windows PuTTYgen does it (Conversions, "
+                   "Export OpenSSH key).", (advice.convert_putty(path, target),), target)
+
+
+def _public(path: str, agent: str | None) -> Trouble | None:
+    if in_agent(path, agent):
+        return Trouble(IN_AGENT, f"{path} is the public half; it works while ssh-agent has the key, which ends with the login here",
+                       "For a service, give it a key of its own without a passphrase.", works=True)
+    private = path.removesuffix(".pub")
+    if private != path and os.path.exists(private):
+        return Trouble(PUBLIC, f"{path} is the public half", "", (), private)
+    return Trouble(PUBLIC, f"{path} is the public half" + (f", and there is no {private}" if private != path else ""),
+                   "Name the private half: the file that was made with it.")
+
+
+def _locked(path: str, data: bytes, agent: str | None) -> Trouble | None:
+    """A key with a passphrase, which only an agent can use for a child."""
+    if not is_locked(data) and not _has_passphrase(path, data):
+        return None
+    if in_agent(path, agent):
+        return Trouble(IN_AGENT, f"{path} is locked by a passphrase; it works while ssh-agent has it, which ends with the login "
+                       "here", "For a service, give it a key of its own without a passphrase.", works=True)
+    fresh = free_name(f"{path}_pysubtask")
+    return Trouble(LOCKED, f"{path} is locked by a passphrase, which nobody can type in for a child",
+                   "Make a key for this alone, without a passphrase, have its .pub put on the server, and name it; or have "
+                   "ssh-agent hold this one (ssh-add), in the session that runs pysubtask.", (advice.new_key(fresh),), fresh)
+
+
+def _has_passphrase(path: str, data: bytes) -> bool:
+    """For the formats that do not say so in plain text."""
+    if is_own(data):
+        return False
+    said = ask("ssh-keygen", "-y", "-P", "", "-f", path)
+    return said is not None and said.returncode != 0 and b"passphrase" in said.stderr
+
+
+# --- who is asked
+
+
+def in_agent(path: str, agent: str | None = None) -> bool:
+    """Whether ssh-agent has a key, by its fingerprint."""
+    socket = agent if agent is not None else os.environ.get("SSH_AUTH_SOCK", "")
+    if not socket:
+        return False
+    mine, theirs = ask("ssh-keygen", "-l", "-f", path), ask("ssh-add", "-l", SSH_AUTH_SOCK=socket)
+    words = mine.stdout.split() if mine is not None and not mine.returncode else []
+    return len(words) > 1 and theirs is not None and words[1] in theirs.stdout.split()
+
+
+def ask(name: str, *words: str, **environment: str) -> subprocess.CompletedProcess[bytes] | None:
+    """What one of ssh's programs says; None where it is not there or does not end. Nobody is asked anything."""
+    program = shutil.which(name)
+    if program is None:
+        return None
+    others: Mapping[str, str] = {**for_others(), "LC_ALL": "C", "SSH_ASKPASS_REQUIRE": "never", **environment}
+    try:
+        return subprocess.run([program, *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=_SAY_SECS, check=False,
+                              env=others, start_new_session=True)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def _whose(path: str) -> str:
+    """Whose file it is, where that can be told and is another's."""
+    try:
+        import pwd
+
+        owner = os.stat(path).st_uid
+        name = pwd.getpwuid(owner).pw_name
+    except (ImportError, KeyError, OSError):
+        return ""
+    return f" (it belongs to {name})" if owner != account.uid() else ""

@@ -1,0 +1,105 @@
+"""Where an ssh login really goes, as ssh's configuration says, and which of several addresses takes the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import subprocess
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from ...common.errors import TransportLost
+from ...common.program import for_others
+from ..calls import Call
+from ..dial import Place, dial_name, resolve
+from ..reach import of_socket
+from ..ssh_login import Login, show_words
+
+_T = TypeVar("_T")
+_SHOW_SECS = 10.0
+_FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
+
+
+class Way(NamedTuple):
+    """``host`` and ``port`` to connect to; ``family``: 0 for any; ``keep_alive``: ssh's TCPKeepAlive."""
+
+    host: str
+    port: int
+    family: int = 0
+    keep_alive: bool = True
+
+
+def way_in(shown: str) -> Way | None:
+    """From what ``ssh -G`` shows; None where ssh connects in a way of its own: through another host or program, or from an address
+    or interface that is set. Pure."""
+    words = {key.lower(): value for key, _, value in (line.partition(" ") for line in shown.splitlines())}
+    own = any(words.get(key, "none") != "none" for key in ("proxyjump", "proxycommand", "bindaddress", "bindinterface"))
+    host, port = words.get("hostname", ""), words.get("port", "")
+    if own or not host or not port.isdigit():
+        return None
+    return Way(host, int(port), _FAMILIES.get(words.get("addressfamily", "any"), 0), words.get("tcpkeepalive", "yes") == "yes")
+
+
+async def find_way(program: str, login: Login) -> Way | None:
+    """The way of a login; None where it has one address, or ssh goes its own way. Raises nothing."""
+    if is_address(login.host):
+        return None
+
+    def ask(_: Call[str]) -> str:
+        said = subprocess.run(show_words(program, login), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS,
+                              check=False, env=for_others(), start_new_session=True)
+        return "" if said.returncode else said.stdout.decode("utf-8", "replace")
+
+    try:
+        shown = await _apart(ask, _SHOW_SECS)
+    except (OSError, subprocess.SubprocessError, TransportLost):
+        return None
+    return way_in(shown)
+
+
+async def dial_way(way: Way, secs: float) -> socket.socket | None:
+    """A connection to the first of several addresses that answers; None where there are not several, or the name is not known:
+    then ssh tells. TransportLost where none answers."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + secs
+
+    def find(_: Call[list[Place]]) -> list[Place]:
+        return resolve(way.host, way.port, way.family)
+
+    try:
+        places = await _apart(find, secs)
+    except (OSError, UnicodeError):
+        return None
+    if len(places) < 2:
+        return None
+    left = max(0.1, until - loop.time())
+
+    def dialled(call: Call[socket.socket]) -> socket.socket:
+        sock = dial_name(way.host, way.port, left, places=places, over=lambda: call.given_up)
+        if call.given_up:
+            sock.close()
+        return sock
+
+    try:
+        sock = await _apart(dialled, left + 1.0)
+    except OSError as exc:
+        raise of_socket(exc, way.host, way.port, secs) or TransportLost(f"no connection: {exc}") from exc
+    if way.keep_alive:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return sock
+
+
+async def _apart(work: Callable[[Call[_T]], _T], secs: float) -> _T:
+    """Blocking work in a thread, awaited for so long: TransportLost after that."""
+    never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    return await Call(work, "dial").outcome(never, secs, f"nothing came of it within {secs:g} s", [])
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an address, and so one alone."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True

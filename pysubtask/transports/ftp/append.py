@@ -45,7 +45,8 @@ class Appender:
         with opened(job) as source:
             self._publisher.temps.take(attempt)
             self._publisher.clear(session, attempt)
-            restarts.try_out(session, job.name, attempt.temp)
+            temps = self._publisher.temps
+            restarts.try_out(session, job.name, attempt.temp, lambda path: temps.remove(session, path))
             at = self._end(session, attempt, source)
             attempt.ends = _whole_lines(source, at, job) if job.whole_records else [job.size]
             if source.hash is not None:
@@ -112,7 +113,7 @@ class Appender:
         try:
             said = session.store(attempt.target, source, end, tally, attempt.start)
         except CannotRestart as exc:
-            self._restarts.refuse()
+            self._restarts.refuse(str(exc))
             raise NotAsLeft(f"{job.name}: this server no longer goes on in the middle of a file: {exc}") from exc
         if not said.ok:
             failed = bad_store(job.name, said)
@@ -133,7 +134,7 @@ class Appender:
             raise cut_short(job, shown)
         if shown != end:
             # What it shows now is wrong: the whole file has to replace it at once.
-            self._restarts.refuse()
+            self._restarts.refuse(f"{shown:,} bytes where {end:,} were to be")
             raise NotAsLeft(f"{job.name}: {end:,} bytes were to be there and the server has {shown:,}")
 
 

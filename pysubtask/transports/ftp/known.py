@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from ...common.errors import AttemptFailed
+from ..profile import Profile
 
 _MOST_FOLDERS = 1000
 
@@ -23,12 +25,14 @@ class Known:
 
     ``size``: whether SIZE is worth asking; ``size_shown``, ``mlst_shown``: it has told a size, so that a refusal says something
     about the name; ``size_refused``: how often it was refused for a file that is there, before it ever told one.
-    ``stat``: whether STAT of a file is worth asking. ``telnet``: whether it reads commands as Telnet does, None where that was not
-    needed yet. ``setter``: the command that sets a file's time: "MFMT", "MDTM" (with a time before the name, as some servers
-    have it) or "". ``replaces``: whether a rename may have the name of a file that is there; ``renames``: one was taken, so that a
-    refusal is about the name.
+    ``epsv``: whether it knows EPSV; ``tls12``: TLS 1.3 is not offered, as it took no data connection over it. ``stat``: whether
+    STAT of a file is worth asking. ``telnet``: whether it reads commands as Telnet does, None where that was not needed yet.
+    ``setter``: the command that sets a file's time: "MFMT", "MDTM" (with a time before the name, as some servers have it) or "".
+    ``replaces``: whether a rename may have the name of a file that is there; ``renames``: one was taken, so that a refusal is about
+    the name. ``folders``: those that are there.
     """
 
+    profile: Profile = field(default_factory=lambda: Profile(time.time))
     found: dict[str, str] = field(default_factory=dict)
     size: bool = True
     size_shown: bool = False
@@ -38,6 +42,7 @@ class Known:
     stat: bool = True
     mdtm: bool = True
     epsv: bool = True
+    tls12: bool = False
     setter: str = ""
     keeps_mtime: bool = False
     replaces: bool = True

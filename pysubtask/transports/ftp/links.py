@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 from collections.abc import Iterable
 
+from ...common import own_files
 from ...common.errors import AttemptFailed, FileRefused
 from ..base import Link
 from .known import CannotTell
@@ -42,14 +42,13 @@ class Elsewhere:
     """Temporary files in other folders than the queue knows: its name -> the path there. In one small file in ``workdir``."""
 
     def __init__(self, workdir: str, identity: str) -> None:
-        self._path = os.path.join(workdir, _RECORD)
+        self._workdir = workdir
         self._identity = identity
         self._lock = threading.Lock()
         self._known: dict[str, str] = {}
         # Not there or not readable: a temporary file may then stay there.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            with open(self._path, encoding="utf-8", errors="surrogateescape") as file:
-                read = json.load(file)
+            read = json.loads(own_files.read(workdir, _RECORD))
             if read["identity"] == identity:
                 self._known = {str(name): str(path) for name, path in read["temps"].items()}
 
@@ -73,13 +72,9 @@ class Elsewhere:
                 self._write()
 
     def _write(self) -> bool:
-        fresh = f"{self._path}.new"
+        record = json.dumps({"identity": self._identity, "temps": self._known})
         try:
-            with open(fresh, "w", encoding="utf-8", errors="surrogateescape") as file:
-                json.dump({"identity": self._identity, "temps": self._known}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(fresh, self._path)
+            own_files.replace(self._workdir, _RECORD, record.encode("ascii"), sync=True)
         except OSError:
             return False
         return True

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 
 from ...common.errors import AttemptFailed, FileRefused, SourceError, TransportError, TransportLost
 from ..base import Job, Link, RemoteStat
 from ..checksum import Checks, WrongHash
-from ..profile import Profile
+from ..means import LOOK, SIZE, TIME
+from ..profile import TRIAL_SECS, Profile
 from ..temp_names import own_folder
 from .arrival import Changed, settled_size
 from .checksum import check
@@ -95,6 +97,8 @@ class Publisher:
                     raise
                 raise failed from exc
             self.arrived(attempt)
+            if attempt.job.replaces is not None:
+                self._restarts.sent_whole()
             if source.hash is not None:
                 try:
                     source.hash.check()
@@ -182,9 +186,13 @@ class Publisher:
         except CannotTell:
             shown = RemoteStat(job.size, session.time(attempt.target))
         if shown is None:
-            if not self._changed.look(session, job, attempt.target):
-                attempt.verified = "taken"
+            hidden = self._changed.look(session, job, attempt.target)
+            attempt.verified = attempt.verified if hidden else "taken"
+            self.profile.learn(LOOK, "hidden" if hidden else "taken")
             return RemoteStat(job.size, None)
+        state = self.profile.state(LOOK)
+        if state.rung != "stays" and not 0 <= time.time() - state.since < TRIAL_SECS:
+            self.profile.learn(LOOK, "stays")
         if shown.size != job.size:
             if attempt.verified == "reply":
                 raise AttemptFailed(f"{job.name}: {done}, but the server shows {shown.size:,} bytes", step=_RENAMED, file=job.name)
@@ -195,11 +203,13 @@ class Publisher:
         self._learn_time(session, job, shown)
         return shown
 
-    @staticmethod
-    def _learn_time(session: Session, job: Job, shown: RemoteStat) -> None:
+    def _learn_time(self, session: Session, job: Job, shown: RemoteStat) -> None:
         known = session.known
         if not known.setter or job.mtime_ns is None:
             return
+        if shown.mtime is not None:
+            kept = abs(shown.mtime - job.mtime_ns // 1_000_000_000) <= _COARSE_SECS
+            self.profile.learn(TIME, "kept" if kept else "ignored")
         wanted = job.mtime_ns // 1_000_000_000
         known.keeps_mtime = shown.mtime == wanted or (shown.mtime is None and known.setter == "MFMT")
         if known.setter == "MDTM" and (shown.mtime is None or abs(shown.mtime - wanted) > _COARSE_SECS):
@@ -230,8 +240,8 @@ class Publisher:
                     if keeps:
                         self._restarts.show(session.known)
                     return True
-            except CannotRestart:
-                self._restarts.refuse()
+            except CannotRestart as exc:
+                self._restarts.refuse(str(exc))
                 attempt.start = 0
         # From here on a STOR under this name cuts it off: should it be carried out late, no other attempt shall use the name.
         tally.anew()
@@ -317,8 +327,7 @@ class Publisher:
             raise bad_store(job.name, said, more)
         session.known.made(folder, True)
 
-    @staticmethod
-    def _check_size(session: Session, attempt: Attempt) -> None:
+    def _check_size(self, session: Session, attempt: Attempt) -> None:
         job = attempt.job
         try:
             shown = settled_size(session, attempt.path, job.size)
@@ -326,7 +335,10 @@ class Publisher:
             if session.doubt is not None:
                 raise session.doubt from None
             attempt.verified = "reply"  # that it has the whole file is all that this server ever says
+            self.profile.learn(SIZE, "never")
             return
+        if self.profile.rung(SIZE) == "never":
+            self.profile.learn(SIZE, "before_close")
         if shown != job.size:
             raise cut_short(job, shown or 0)
 

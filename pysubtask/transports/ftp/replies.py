@@ -28,6 +28,8 @@ _CROWDED = re.compile(r"too many (?:users|connections|clients|sessions|logins)|(
                       r"logins|users|clients|sessions)|(?:connection|session|user) limit|already logged in", re.IGNORECASE)
 _LIMIT = re.compile(r"too many|\blimit|maximum|\bmax\b|EMFILE|resources? (?:temporarily )?unavailable|out of resources|\bbusy\b",
                     re.IGNORECASE)
+_DATA_CODES = (425, 426, 431, 533, 534, 535, 536, 537)
+_TLS = re.compile(r"\b(?:TLS|SSL)\b|session re-?us|resum|operation not permitted", re.IGNORECASE)
 _BLAMES_LOGIN = re.compile(r"fail|incorrect|invalid|attempt|wrong|denied", re.IGNORECASE)
 _UNKNOWN = (500, 502, 504)
 _LOST = (421, 530)
@@ -216,6 +218,11 @@ def refusal(step: str, name: str, said: Reply, more: str = "") -> TransportError
     elif said.code in _WANTS_TLS or (said.code < 500 and said.code not in (450, 451, 452)):
         kind = AttemptFailed
     return kind(words, step=_STEPS[step], file=name, said=text(" ".join(said.lines)))
+
+
+def about_tls(said: Reply) -> bool:
+    """Whether a bad reply to a transfer is about its TLS session and not about the file."""
+    return said.code == 522 or (said.code in _DATA_CODES and _TLS.search(" ".join(said.lines)) is not None)
 
 
 def names_limit(words: str) -> bool:

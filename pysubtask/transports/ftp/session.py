@@ -5,26 +5,19 @@ Everything raised here is one of the package's errors.
 
 from __future__ import annotations
 
-import contextlib
-import ftplib
 import re
-import socket
 import ssl
 import tempfile
 import time
-from collections.abc import Iterator
 
-from ...common.errors import LoginRefused, SourceError, TransportError, TransportLost
+from ...common.errors import LoginRefused, TransportLost
 from ..base import RemoteStat
-from ..meter import Meter
-from ..pace import Pace
+from ..means import TIME
 from ..reach import no_answer, of_socket, place
-from .data import Source, Tally, Upload, receive, receive_lines
-from .known import CannotTell, DataLost, Known
-from .options import EXPLICIT, IMPLICIT, Login, parent_of
+from .data import Source, Tally
+from .known import CannotTell
+from .options import EXPLICIT, IMPLICIT, parent_of
 from .replies import (
-    CannotRestart,
-    NotFTP,
     Reply,
     Row,
     facts_in,
@@ -40,13 +33,9 @@ from .replies import (
     size_in,
     text,
     time_in,
-    why,
 )
-from .wire import Wire
+from .transfers import SLOW_BYTES, Transfers
 
-# A proxy, or the server's own buffers, may hold this much that we were told is there; and at this rate it goes on.
-_HELD_BYTES = 4 * 1024 * 1024
-_SLOW_BYTES = 128 * 1024
 _REFUSED_SIZES = 3  # of files that are there, after which SIZE is not asked any more
 _TELNET = re.compile(rb"\xff[\xf0-\xff]")
 _TELNET_NOP = b"\xff\xf1".decode("utf-8", "surrogateescape")
@@ -54,25 +43,16 @@ _LONGEST_FOLDER = 256 * 1024
 _LAST_STAMP = 253402300800  # the year 10000
 
 
-class Session:
-    """``open`` it in a thread. ``wire`` can be aborted from any. ``doubt``: the data connection of the last transfer ended oddly
-    when all was sent, and the server acknowledged it all the same: then its size has to tell."""
-
-    def __init__(self, login: Login, known: Known, pace: Pace, meter: Meter) -> None:
-        self.wire = Wire(login, pace, meter)
-        self.wire.epsv = known.epsv
-        self.wire.escapes = bool(known.telnet)
-        self.known = known
-        self.used_at = time.monotonic()
-        self.chosen_hash = ""
-        self.doubt: DataLost | None = None
-        self._login = login
+class Session(Transfers):
+    """``open`` it in a thread. ``wire`` can be aborted from any."""
 
     # --- login
 
     def open(self, context: ssl.SSLContext | None) -> None:
         """Connect, secure, log in, learn what the server can."""
         wire, login = self.wire, self._login
+        if context is not None and self.known.tls12:
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
         wire.until = time.monotonic() + login.connect_secs
         with self.edge(login.connect_secs):
             try:
@@ -132,66 +112,6 @@ class Session:
             raise LoginRefused(f"the server would take the data in the clear only. It said: {said}",
                                "Have protected data connections switched on there")
 
-    # --- commands
-
-    def ask(self, command: str, patience: float = 0.0) -> Reply:
-        """Any command that transfers nothing; the server may take ``patience`` seconds longer than usual."""
-        with self.edge():
-            return self.wire.ask(command, patience)
-
-    def store(self, path: str, source: Source, size: int, tally: Tally, start: int = 0) -> Reply:
-        """STOR the first ``size`` bytes of a file, or those from ``start`` on (REST); the last reply, good or bad. Raises
-        SourceError besides, and CannotRestart where the server refuses REST."""
-        with self.edge():
-            sock, said = self._transfer(f"STOR {path}", start)
-            return said if sock is None else self._send(sock, source, size, tally, start)
-
-    def _send(self, sock: socket.socket, source: Source, size: int, tally: Tally, start: int) -> Reply:
-        upload = Upload(self.wire, sock, tally, start)
-        broken: OSError | None = None
-        whole, self.doubt = False, None
-        try:
-            try:
-                for block in source.blocks(start, size):
-                    upload.send(block)
-                whole = True
-                upload.finish()
-            except SourceError:
-                self.wire.drop(sock)
-                self.wire.hear()  # whatever it is: what arrived is removed
-                raise
-            except OSError as exc:
-                broken = exc
-                self.wire.drop(sock)
-            # A broken data connection alone does not tell why: the server does.
-            if isinstance(broken, TimeoutError):
-                said = self.wire.last_words()
-            else:
-                patience = 0.0 if broken else min(size - start, _HELD_BYTES) / _SLOW_BYTES
-                said = self.wire.hear(None if broken else upload.moved, patience)
-        finally:
-            tally.sent += upload.sent
-            self.wire.drop(sock)
-        if broken is not None and said.code < 400:
-            words = why(broken, self._login.stall_secs)
-            lost = DataLost(f"the data connection broke: {words}", step="sending its bytes", said=text(" ".join(said.lines)))
-            if not whole or not said.ok:
-                raise lost from broken
-            self.doubt = lost
-        return said
-
-    def list_one(self, path: str) -> list[str]:
-        """LIST one file; no lines where the server will not."""
-        with self.edge():
-            sock, _ = self._transfer(f"LIST {path}")
-            if sock is None:
-                return []
-            try:
-                lines = receive_lines(self.wire, sock)
-            finally:
-                self.wire.drop(sock)
-            return lines if self.wire.hear().ok else []
-
     def rows(self, folder: str) -> list[Row] | None:
         """What a folder ('' is the login's own) shows; None where the server will not list it, shows nothing that can be read, or
         more than is worth reading. Hidden names may be missing."""
@@ -199,16 +119,9 @@ class Session:
         if not by_machine and any(sign in folder for sign in "*?[{"):
             return None  # LIST takes such a name for a pattern
         command = f"{'MLSD' if by_machine else 'LIST'} {folder}".rstrip() if folder.strip() else ("MLSD" if by_machine else "LIST")
-        with self.edge():
-            sock, _ = self._transfer(command)
-            if sock is None:
-                return None
-            try:
-                heard = receive(self.wire, sock, _LONGEST_FOLDER)
-            finally:
-                self.wire.drop(sock)
-            if not self.wire.hear().ok or len(heard) > _LONGEST_FOLDER:
-                return None
+        heard = self.whole_listing(command, _LONGEST_FOLDER)
+        if heard is None:
+            return None
         lines = [line for line in heard.decode("utf-8", "surrogateescape").split("\n") if line.strip()]
         found = machine_rows(lines) if by_machine else rows_in(lines)
         return found if found or all(line.startswith("total ") for line in lines) or by_machine else None
@@ -226,57 +139,13 @@ class Session:
 
     def patience_for(self, size: int) -> float:
         """Seconds that the server may take to be done with so many bytes which it has acknowledged."""
-        return self._login.stall_secs + size / _SLOW_BYTES
+        return self._login.stall_secs + size / SLOW_BYTES
 
     def rest(self, secs: float) -> None:
         """Wait for a moment, unless the connection was given up."""
         with self.edge():
             self.wire.look()
             time.sleep(secs)
-
-    def fetch(self, path: str, start: int, most: int) -> bytes | None:
-        """RETR what a file has from ``start`` on, at most a little more than ``most`` bytes; None where the server will not."""
-        with self.edge():
-            try:
-                sock, _ = self._transfer(f"RETR {path}", start)
-            except CannotRestart:
-                return None
-            if sock is None:
-                return None
-            try:
-                heard = receive(self.wire, sock, most)
-            finally:
-                self.wire.drop(sock)
-            # It may complain of an end before its own.
-            return heard if self.wire.hear().ok or len(heard) > most else None
-
-    def listing(self, command: str, most: int) -> bytes:
-        """What a listing sends, at most a little more than ``most`` bytes of it; empty where the server will not."""
-        with self.edge():
-            sock, _ = self._transfer(command)
-            if sock is None:
-                return b""
-            try:
-                found = receive(self.wire, sock, most)
-            finally:
-                self.wire.drop(sock)
-            self.wire.hear()
-            return found
-
-    def _transfer(self, command: str, start: int = 0) -> tuple[socket.socket | None, Reply]:
-        try:
-            sock, said = self.wire.open_data(command, start)
-            if sock is None and start:
-                self.wire.ask("REST 0")  # or it may hold for the next transfer, which is another file's
-            return sock, said
-        except (OSError, EOFError) as exc:
-            # It may have refused TLS or the session on the data connection: then it says so.
-            if isinstance(exc, ssl.SSLError | ConnectionError):
-                with contextlib.suppress(OSError, EOFError, NotFTP, ftplib.Error):
-                    raise TransportLost(f"the data connection failed: {why(exc, 0)}. The server said: {self.wire.hear()}") from exc
-            raise
-        finally:
-            self.known.epsv = self.wire.epsv
 
     # --- what the server shows
 
@@ -342,6 +211,7 @@ class Session:
             said = self.ask(f"{known.setter} {stamp} {path}")
             if not said.ok:
                 self.no_setter()
+                self.known.profile.learn(TIME, "refused", text(" ".join(said.lines)), unknown=said.unknown)
 
     def no_setter(self) -> None:
         """The server does not set times after all."""
@@ -399,16 +269,3 @@ class Session:
             return self.size(path) is not None
         except CannotTell:
             return False
-
-    @contextlib.contextmanager
-    def edge(self, limit: float | None = None) -> Iterator[None]:
-        """Turn what the libraries raise into ours."""
-        try:
-            yield
-        except (TransportError, SourceError, CannotRestart):
-            raise
-        except (OSError, EOFError, NotFTP, ftplib.Error, ValueError) as exc:
-            # ValueError: a socket that was closed under us, a host name that cannot be one.
-            self.wire.ended = isinstance(exc, EOFError | ConnectionError)
-            remedy = exc.remedy if isinstance(exc, NotFTP) else ""
-            raise TransportLost(why(exc, self._login.stall_secs if limit is None else limit), remedy) from exc

@@ -13,6 +13,7 @@ from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportErr
 from ..allowance import Allowance
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..checksum import Checks, WrongHash
+from ..means import TIME
 from ..meter import Meter
 from ..pace import Pace
 from ..profile import Profile
@@ -60,7 +61,7 @@ class FTPTransport(Transport):
         self._most = max(1, min(int(settings.get("Connections", 4)), int(settings.get("Concurrency", 32))))
         self.profile = self._profile = Profile(time.time, in_place=self._in_place)
         self._allowance = self._profile.opened["connections"] = Allowance(self._most)
-        self._known = Known()
+        self._known = Known(self._profile)
         self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
         self._meter = Meter()
         self._checks = Checks(settings)
@@ -84,14 +85,22 @@ class FTPTransport(Transport):
         make_workdir(self._workdir)
         if self._swaps is None or self._restarts is None or self._publisher is None:
             self._swaps = Swaps(SwapRecord(self._workdir, self._identity), self._profile)
-            self._restarts = Restarts(self._workdir, self._identity)
+            self._restarts = Restarts(self._workdir, self._identity, self._profile)
             links = Links(Elsewhere(self._workdir, self._identity), self._follow)
             self._publisher = Publisher(self._swaps, self._restarts, self._checks, links, self._profile)
         pool = self._pool = Pool(self._login, self._known, self._allowance, context_of, self._limited, self._hung, self._pace,
                                  self._meter)
         self._limited(self._allowance.limit)
+        if self._profile.is_due(TIME):
+            self._known.refused_setters.clear()
+        swaps, temps = self._swaps, self._publisher.temps
+
+        def first(session: Session) -> None:
+            swaps.mend_all(session)
+            temps.sweep(session)
+
         try:
-            await pool.connect(self._swaps.mend_all)
+            await pool.connect(first)
         except BaseException:
             await self.close()
             raise

@@ -13,6 +13,9 @@ _DAY = 86400
 _BASE = (
     Setting("TaskName", "main", "", "Name of the task: its state lives in .pysubtask/<TaskName>/. Two masters that share "
             "a first folder need two names."),
+    Setting("RunAs", None, "", "Whose rights the task has, as 'pi' or in numbers as '1000:1000' (no entry in passwd is needed): a "
+            "run started by root becomes that user before it opens anything. Root does not work over a folder of another user "
+            "without it. None: those of who starts it.", kind=str),
     Setting("SubtaskDescription", "BaseSubtask Scheduler", "", "What the child calls itself in its log."),
     Setting("TimerIntervalSecs", 2, "seconds", "How often the child looks for new stamps at the latest; file events wake "
             "it at once.", kind=float, low=0.05, high=3600, live=True),

@@ -188,6 +188,13 @@ def is_named(handle: int, folder: str, name: str) -> bool:
         return False
 
 
+def identity(folder: str, name: str) -> tuple[int, int]:
+    """Device and inode number of what has this name in a folder of ours; no link is followed, nothing is opened. OSError."""
+    with opened_folder(folder) as at:
+        found = os.lstat(os.path.join(folder, name)) if at < 0 else os.stat(name, dir_fd=at, follow_symlinks=False)
+    return found.st_dev, found.st_ino
+
+
 def ensure(folder: str, name: str, *, make: bool = True) -> None:
     """Have a regular file of ours there, empty and private where it was missing, for a library that opens it by path; with
     ``make`` False a missing one stays missing. Raises OSError, NotOurs where it is anything else."""

@@ -91,6 +91,10 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
     if bak is not None and not bak.strip():
         raise ConfigError(f"{section or 'base'}.BakToFolder", "it is empty", "Give a folder, or None for no snapshots.")
     _check_mount(f"{section or 'base'}.RequiresMount", settings)
+    if settings["RunAs"] is not None:
+        from ..common.run_as import identity
+
+        identity(settings["RunAs"])
     archive = settings["ArchiveToFolder"]
     if archive is not None and not archive.strip():
         raise ConfigError(f"{section or 'base'}.ArchiveToFolder", "it is empty", "Give a folder, or None for no archive.")

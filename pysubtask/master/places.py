@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from ..common import beneath, registry
 from ..common.entries import Entry, first_folder
 from ..common.place import UNKNOWN_DISK, device_of, existing, is_in, near, why_not
+from ..common.run_as import stranger, stranger_above
 from ..common.state_place import base_of, inside_of, is_inside, why_away
 from .destinations import Plan
 
@@ -39,6 +40,9 @@ class Places:
             self.why = ""
             return True  # a file stands in the way: that is no folder to wait for, and whoever makes the state folder says so
         plan = self._plans[0]
+        strange = stranger(self._entries)
+        if strange is not None:
+            return self._tell(f"{strange.problem} (RunAs)", logger, "that has changed")
         mount, make = plan.settings["RequiresMount"], plan.settings["MakeFolders"]
         why = why_not(self.folder, plan.state_dir, mount=mount, device=self._remembered(self._inside(plan)))
         why = why or self._other_disk(plan)
@@ -46,21 +50,27 @@ class Places:
             why = self._make(mount, why)
         self._is_there = not why
         why = why or self._state_away()
-        before, self.why = self.why, why
         if not why:
+            before, self.why = self.why, ""
             self._device = device_of(self.folder)
             if before:
                 logger.info("Folder [%s] is there now: work begins.", self.folder)
             return True
+        waited = bool(self.why)
+        self._tell(why, logger, "the folder is there", "" if make else " It is not made (MakeFolders).")
+        if not waited:
+            self._announce(logger)
+        return False
+
+    def _tell(self, why: str, logger: logging.Logger, until: str, more: str = "") -> bool:
+        """Keep why it waits, and tell it at once, and rarely again. Always False."""
+        plan, before, self.why = self._plans[0], self.why, why
         now = self._timer()
         if why != before or now - self._told >= TOLD_AGAIN_SECS:
             self._told = now
             others = len(self._entries) - 1
             whole = f" Its other {'entry waits' if others == 1 else f'{others} entries wait'} too." if others else ""
-            logger.error("Task [%s] waits: %s. It begins by itself when the folder is there.%s", plan.label or plan.task, why,
-                         ("" if make else " It is not made (MakeFolders).") + whole)  # fmt: skip
-        if not before:
-            self._announce(logger)
+            logger.error("Task [%s] waits: %s. It begins by itself when %s.%s", plan.label or plan.task, why, until, more + whole)
         return False
 
     def is_new(self) -> bool:
@@ -115,6 +125,11 @@ class Places:
         for entry in self._entries:
             folder = entry.path if entry.kind == "dir" else os.path.dirname(entry.path)
             if mount is not None and is_in(folder, mount) and not os.path.ismount(mount):
+                continue
+            strange = None if os.path.isdir(folder) else stranger_above(folder)
+            if strange is not None:
+                if folder == self.folder:
+                    return f"{folder} is not made: {strange.problem} (RunAs)"
                 continue
             try:
                 beneath.make_folders(folder)

@@ -85,6 +85,15 @@ class BaseMaster(Voice):
     def _prepare(self, entries: list[Entry], plans: Sequence[Plan], log_file: str | None, console: bool) -> None:
         for each in plans:
             can_be_started(each.module)
+        if os.name == "posix":
+            from ..common.run_as import IN_APP, check_folders, check_process
+
+            check_process(each.settings["RunAs"] for each in plans)
+            check_folders(entries, IN_APP)
+            from ..common.named_files import check_files
+
+            for each in plans:
+                check_files(each.extension, each.settings)
         self._entries = entries
         self._seats = [Seat(plan) for plan in plans]
         # What only a made or started master needs is loaded then: importing this must cost an app next to nothing.

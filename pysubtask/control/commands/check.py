@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from ...common.run_as import BY_RUN, stranger
 from ...master.destinations import check_state
 from ..config_file import load
 from ..doctor import local, login_files, show
@@ -55,6 +56,10 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
     for wide in filter(None, (local.too_wide(entry) for task in wanted for entry in task.entries)):
         for line in show.lines(wide, "", "toml"):
             say([plain(line)])
+    for task in wanted:
+        strange = stranger(task.entries) if all(plan.settings["RunAs"] is None for plan in task.plans) else None
+        if strange is not None:
+            say([plain(f"note: started by root it is refused: {strange.problem}. {strange.remedy(BY_RUN)}")])
     for note in found.notes:
         say([f"note: {plain(note)}"])
     for outlook in outlooks:

@@ -22,6 +22,7 @@ from ...common import advice, beneath, clock, limits
 from ...common.config import is_secret
 from ...common.entries import Entry
 from ...common.program import for_others
+from ...common.run_as import BY_RUN, stranger
 from ...common.state_place import is_inside
 from . import mistyped
 from .bbr import Read, read
@@ -58,9 +59,19 @@ def look(targets: Iterable[Target], *, read: Read = read, wall: Callable[[], flo
         named = {entry.path for entry in entries}
         found += [watch_path(entry, named) for entry in entries]
         found += inotify(entries, read)
+        found += _rights(targets)
     for target in targets:
         found += [*config_file(target), state_folder(target), *free_disk(target, disk)]
     return list(dict.fromkeys(found))
+
+
+def _rights(targets: Iterable[Target]) -> list[Finding]:
+    """For root alone: a folder that a run of root's is refused over."""
+    strange = stranger(entry for target in targets if target.settings.get("RunAs") is None for entry in target.entries or ())
+    if strange is None:
+        return []
+    return [warn("rights", "folder-of-another-user", f"started by root it is refused: {strange.problem}",
+                 words=strange.remedy(BY_RUN))]  # fmt: skip
 
 
 def config_file(target: Target) -> list[Finding]:

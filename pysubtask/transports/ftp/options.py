@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...common.errors import ConfigError, FileRefused
+from ...common.named_files import check_files
 
 EXPLICIT = "explicit"
 IMPLICIT = "implicit"
@@ -53,6 +54,7 @@ def login_of(settings: Mapping[str, Any]) -> Login:
     tls = str(settings.get("UseTLS") or "")
     if tls not in _PORTS:
         raise ConfigError("ftp.UseTLS", f"{tls!r} is not known", "Give 'explicit', 'implicit' or None.")
+    check_files("ftp", {"CAFile": settings.get("CAFile")})
     port = int(settings.get("HostPort", -1))
     return Login(
         host=host.strip("[]"),

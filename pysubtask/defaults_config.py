@@ -19,10 +19,15 @@ _BASE = (
     Setting("SubtaskDescription", "BaseSubtask Scheduler", "", "What the child calls itself in its log."),
     Setting("TimerIntervalSecs", 2, "seconds", "How often the child looks for new stamps at the latest; file events wake "
             "it at once.", kind=float, low=0.05, high=3600, live=True),
-    Setting("BakToFolder", "upload", "", "Folder of the snapshots, relative to the first entry's folder. None uploads the "
-            "live files themselves.", optional=True, names="folder"),
-    Setting("MinFreeBytes", 32 * 1024 * 1024, "bytes", "Disk space that snapshots leave free; below it notifies stay due.",
-            low=0, live=True),
+    Setting("BakToFolder", "upload", "", "Folder of the snapshots, relative to the first entry's folder; the default one goes with "
+            "the state where that is kept elsewhere (StateFolder). None uploads the live files themselves.", optional=True,
+            names="folder"),
+    Setting("StateFolder", None, "", "Folder to keep the state (the queue, receipts, snapshots) in instead of the first entry's "
+            "folder, as '/var/lib/station': it must be there, and nobody else may write it. None keeps it in the first entry's "
+            "folder; where others may write that, in $STATE_DIRECTORY (systemd), else $XDG_STATE_HOME/pysubtask/state, else "
+            "~/.local/state/pysubtask/state.", kind=str, names="place"),
+    Setting("MinFreeBytes", 32 * 1024 * 1024, "bytes", "Disk space that snapshots leave free, on the disk that they are kept on; "
+            "below it notifies stay due.", low=0, live=True),
     Setting("ArchiveToFolder", "archive", "", "Folder for old files, relative to the first entry's folder; they go to "
             "YYYYMM/DD in it. None archives nothing.", optional=True, names="folder"),
     Setting("ArchiveAfterDaysOld", 3, "days", "A file last changed before the midnight of so many days ago is archived; one "

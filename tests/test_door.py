@@ -24,13 +24,14 @@ QUESTIONS = {"which", "disk_usage", "get_terminal_size"}
 ALLOWED: dict[str, tuple[set[str], str]] = {
     # The doors.
     "common/own_files.py": ({"os.open", "os.replace", "os.rename", "os.makedirs", "os.mkdir", "os.chmod", "os.unlink",
-                             "shutil.rmtree"}, "the door to our own files"),
+                             "os.rmdir", "shutil.rmtree"}, "the door to our own files"),
     "common/beneath.py": ({"os.open", "os.mkdir"}, "goes a watched path by its parts, relative to descriptors"),
     "common/log_place.py": ({"os.open", "os.makedirs", "os.mkdir", "os.replace", "os.rename", "os.unlink"},
                             "opens logs by the parts of their path"),
     "common/notify.py": ({"os.open", "os.replace", "os.unlink", "os.utime"}, "signal files, relative to the folder of the data"),
     "subtask/sources.py": ({"os.open"}, "opens data files"),
-    "subtask/bak_folder.py": ({"os.open", "os.rename", "os.unlink"}, "snapshots, relative to a folder that was looked at"),
+    "subtask/bak_folder.py": ({"os.open", "os.rename", "os.rmdir", "os.unlink"},
+                              "snapshots, relative to a folder that was looked at"),
     "subtask/scan.py": ({"os.open"}, "lists the names in a watched folder, following no link inside it"),
     "subtask/snapshot.py": ({"os.utime"}, "of the descriptor of a copy"),
     "subtask/extra_copy.py": ({"os.open", "os.replace", "os.unlink", "os.chmod", "os.utime"},
@@ -80,8 +81,10 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "subtask/watchdog_events.py": ({"os.open"}, "whether a folder may be read"),
     "transports/dropbox/account.py": ({"open"}, "the token file that the config names"),
     "transports/dropbox/line.py": ({"open"}, "the CA file that the config names"),
+    "transports/key_file.py": ({"open"}, "the key that the config names"),
     "transports/known_hosts.py": ({"open", "os.makedirs"}, "the user's known_hosts"),
     # Others.
+    "transports/sftp/hand_over.py": ({"shutil.rmtree"}, "a new private folder by mkdtemp"),
     "transports/folder.py": ({"open", "os.open", "os.mkdir", "os.replace", "os.unlink", "os.utime"},
                              "its destination is a folder that the config names"),
     "transports/sftp/askpass.py": ({"os.open", "shutil.rmtree"}, "a new private folder by mkdtemp"),

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from .entries import STATE_FOLDER
+from .own_files import is_root
 
 _MEDIA = ("/media", "/mnt", "/run/media", "/Volumes")
 """Below these a missing folder is a disk that is not mounted, mostly."""
@@ -85,10 +85,10 @@ def hand_over_config(path: str, user: str) -> tuple[str, ...]:
 
 
 def is_ours(path: str, made: str) -> bool:
-    """Whether we made a path: ``made`` is the folder .pysubtask of the task, absolute."""
+    """Whether we made a path: ``made`` is the folder .pysubtask of the task, absolute, or the one that stands for it elsewhere."""
     root = os.path.normpath(made)
     inside = os.path.normpath(path) == root or os.path.normpath(path).startswith(f"{root}{os.sep}")
-    return os.path.isabs(root) and os.path.basename(root) == STATE_FOLDER and inside
+    return os.path.isabs(root) and is_root(os.path.basename(root)) and inside
 
 
 def give_back(paths: Iterable[str], made: str) -> tuple[str, ...]:

@@ -63,6 +63,7 @@ def unit(service: Service, tasks: Sequence[TaskConfig]) -> str:
         *([f"User={_plain(service.user)}"] if service.user else []),
         *([f"Group={_plain(service.group)}"] if service.group else []),
         f"StateDirectory={service.name}",
+        "StateDirectoryMode=0700",
         f"WorkingDirectory=%S/{service.name}",
         "UMask=0077",
         "# The filters below let this call pass: ssh's logins are faster by it, and what they cost is counted.",
@@ -101,11 +102,14 @@ def _sandbox(service: Service, tasks: Sequence[TaskConfig], watched: Sequence[st
     if not service.user:
         return ["# (A user's own manager may not close off the file system.)", *_ANYWHERE]
     own = os.path.join(service.home, ".ssh")
-    more = {service.registry}
+    # Beside the records: where the state is of a task that others may disturb, if it was run by hand first.
+    more = {service.registry, os.path.join(os.path.dirname(service.registry), "state")}
     for task in tasks:
         for plan in task.plans:
-            if plan.bak_dir is not None:
+            if plan.bak_dir is not None and not _is_in(plan.bak_dir, plan.state_dir):
                 more.add(plan.bak_dir)
+            if plan.settings["StateFolder"] is not None:
+                more.add(plan.settings["StateFolder"])
             if task.archives:
                 more.add(os.path.normpath(os.path.join(first_folder(task.entries), plan.settings["ArchiveToFolder"])))
             logs = (plan.settings[key] for key in ("Master_Log_FileName", "Subtask_Log_FileName"))

@@ -9,15 +9,16 @@ from collections.abc import Callable, Sequence
 
 from ..common import beneath, registry
 from ..common.entries import Entry, first_folder
-from ..common.place import UNKNOWN_DISK, device_of, existing, is_in, why_not
+from ..common.place import UNKNOWN_DISK, device_of, existing, is_in, near, why_not
 from ..common.run_as import stranger, stranger_above
+from ..common.state_place import base_of, inside_of, is_inside, why_away
 from .destinations import Plan
 
 TOLD_AGAIN_SECS = 900.0
 
 
 class Places:
-    """Of one task; ``plans``: its children, which all keep their state in the first entry's folder."""
+    """Of one task; ``plans``: its children, which all keep their state in the first entry's folder, or all elsewhere."""
 
     def __init__(self, entries: Sequence[Entry], plans: Sequence[Plan], timer: Callable[[], float] = time.monotonic) -> None:
         self.folder = first_folder(entries)
@@ -27,6 +28,8 @@ class Places:
         self._plans = plans
         self._timer = timer
         self._told = float("-inf")
+        self._is_there = True
+        self._was_missing = not os.path.isdir(self.folder)
         self._device: int | None = None
         """The one that the folder was on when this task last worked there."""
 
@@ -41,9 +44,12 @@ class Places:
         if strange is not None:
             return self._tell(f"{strange.problem} (RunAs)", logger, "that has changed")
         mount, make = plan.settings["RequiresMount"], plan.settings["MakeFolders"]
-        why = why_not(self.folder, plan.state_dir, mount=mount, device=self._remembered(plan.state_dir)) or self._other_disk(plan)
+        why = why_not(self.folder, plan.state_dir, mount=mount, device=self._remembered(self._inside(plan)))
+        why = why or self._other_disk(plan)
         if make and (not why or not os.path.exists(self.folder)):
             why = self._make(mount, why)
+        self._is_there = not why
+        why = why or self._state_away()
         if not why:
             before, self.why = self.why, ""
             self._device = device_of(self.folder)
@@ -67,6 +73,15 @@ class Places:
             logger.error("Task [%s] waits: %s. It begins by itself when %s.%s", plan.label or plan.task, why, until, more + whole)
         return False
 
+    def is_new(self) -> bool:
+        """Whether the folder was missing when this was made, and is there since the last time this was asked."""
+        was_missing, self._was_missing = self._was_missing, self._was_missing and not os.path.isdir(self.folder)
+        return was_missing and not self._was_missing
+
+    def take(self, plans: Sequence[Plan]) -> None:
+        """The plans as they are now."""
+        self._plans = plans
+
     def _other_disk(self, plan: Plan) -> str:
         """Why a folder that is there is not the one this task has worked on: a stick was drawn and another one is in its place.
         Whoever means that starts the task anew."""
@@ -85,7 +100,23 @@ class Places:
     @property
     def closed(self) -> str:
         """The folder that must not be written into, since its disk is missing; '' where there is none such."""
-        return self.folder if self.why and os.path.isdir(self.folder) else ""
+        return self.folder if self.why and not self._is_there and os.path.isdir(self.folder) else ""
+
+    def _inside(self, plan: Plan) -> str:
+        """What the record of a child goes by."""
+        return inside_of(self.folder, plan.task, plan.extension)
+
+    def _state_away(self) -> str:
+        """Why the folder cannot be used that the state is in where it is not in the watched one; '' where it can."""
+        for plan in self._plans:
+            if plan.settings["StateFolder"] is not None and not is_inside(plan.state_dir):
+                base = base_of(plan.state_dir)
+                if not os.path.isdir(base):
+                    return f"there is no folder {base}{near(base)} (StateFolder)"
+            why = why_away(self._inside(plan))
+            if why:
+                return why
+        return ""
 
     def _make(self, mount: str | None, why: str) -> str:
         """Make what is missing and may be made; why the first folder cannot be used still."""
@@ -108,16 +139,16 @@ class Places:
         return ""
 
     @staticmethod
-    def _remembered(state_dir: str) -> int | None:
+    def _remembered(inside: str) -> int | None:
         """The device of the last time. That it never was there says nothing: the settings tell what to wait for."""
-        record = registry.known(state_dir)
+        record = registry.known(inside)
         return None if record is None or record.device == UNKNOWN_DISK else record.device
 
     def _announce(self, logger: logging.Logger) -> None:
         """Have a task that never ran be found by 'pysubtask status'."""
         waits = UNKNOWN_DISK if self.closed else None
         for plan in self._plans:
-            if registry.known(plan.state_dir) is not None:
+            if registry.known(self._inside(plan)) is not None:
                 continue
             try:
                 registry.announce(registry.Record(plan.task, plan.extension, "", plan.state_dir, plan.label, self.folder,

@@ -73,6 +73,12 @@ class BakFolder:
                     os.unlink(_name(path, at), dir_fd=at)
 
 
+    def remove_empty(self) -> None:
+        """Remove the folder if there is nothing in it; OSError where there is."""
+        with beneath.to_write(self.path) as at:
+            os.rmdir(_name(self.path, at), dir_fd=at)
+
+
 def _name(path: str, at: int | None) -> str:
     return path if at is None else os.path.basename(path)
 

@@ -47,6 +47,10 @@ class Plan(Protocol):
     def label(self) -> str: ...
     @property
     def own(self) -> Mapping[str, str]: ...
+    @property
+    def state_why(self) -> str: ...
+    @property
+    def state_elsewhere(self) -> tuple[str, ...]: ...
 
 
 Planner = Callable[[str, str, Any, str], Plan]
@@ -171,6 +175,7 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
     return Handoff(
         made.task, extension, f"pysubtask.{extension}", entries, made.settings, made.burst, made.state_dir, made.bak_dir,
         None if log_file is None else os.path.abspath(log_file), not args.quiet, None, None, [], label=made.label, own=own,
+        state_why=made.state_why, state_elsewhere=made.state_elsewhere,
     )  # fmt: skip
 
 

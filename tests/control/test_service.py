@@ -96,8 +96,9 @@ def test_what_the_service_may_touch(config: Path, tmp_path: Path):
     assert values(text, "Type") == ["notify"] and values(text, "Restart") == ["on-failure"] and values(text, "User") == ["daemon"]
     assert values(text, "ReadWritePaths") == [
         f'"{tmp_path}/data/roof pictures 100%%"', f"{tmp_path}/lists", f"{tmp_path}/data/cellar",
-        "-/home/daemon/.ssh", "-/home/daemon/tasks", "-/srv/old", "-/var/log/roof",
+        "-/home/daemon/.ssh", "-/home/daemon/state", "-/home/daemon/tasks", "-/srv/old", "-/var/log/roof",
     ]  # fmt: skip
+    assert values(text, "StateDirectory") == ["pysubtask"] and values(text, "StateDirectoryMode") == ["0700"]
     assert values(text, "LoadCredential") == [
         f"roof.ftp.Password:{tmp_path}/secret", f"roof.ftp.KeyFile:{tmp_path}/key",
         f"cellar.dropbox.RefreshToken:{tmp_path}/secret",
@@ -105,6 +106,11 @@ def test_what_the_service_may_touch(config: Path, tmp_path: Path):
     assert values(text, "TimeoutStopSec") == ["65"] and int(values(text, "WatchdogSec")[0]) > 0
     assert "hunter2" not in text
     assert values(text, "PrivateTmp") == ["no" if str(tmp_path).startswith(("/tmp", "/var/tmp")) else "yes"]
+
+
+def test_the_state_may_be_written_wherever_it_is_to_be(config: Path, tmp_path: Path):
+    config.write_text(CONFIG.replace("StopWaitSecs = 45", 'StopWaitSecs = 45\nStateFolder = "/srv/state"'))
+    assert "-/srv/state" in values(made(config), "ReadWritePaths")
 
 
 def test_words_of_a_unit():

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from ...common.run_as import BY_RUN, stranger
+from ...master.destinations import check_state
 from ..config_file import load
 from ..doctor import local, login_files, show
 from ..doctor.finding import FAIL, WARN
@@ -37,6 +38,8 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
     """
     found = load(config, os.environ)
     wanted = found.named(names)
+    for task in wanted:
+        check_state(task.plans)
     with Names() as taken:
         # Those that are not asked for have their names all the same.
         every = {task.name: look(task, time.time(), taken) for task in found.tasks}
@@ -77,6 +80,8 @@ def lines(outlook: Outlook, limit: int | None) -> Iterator[str]:
         yield plain(f"{child.label} -> {child.destination}")
         if child.held:
             yield f"  {child.held}"
+        if child.kept:
+            yield plain(f"  its state is kept in {child.kept}")
         total = sum(one.size for one in child.send)
         yield f"  would send {files(len(child.send))}, {amount(total)} at most:" if child.send else "  nothing would be sent"
         yield from _some([f"{one.path} ({amount(one.size)}) as {one.name}: {one.why}" for one in child.send], limit)

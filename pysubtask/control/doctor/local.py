@@ -23,6 +23,7 @@ from ...common.config import is_secret
 from ...common.entries import Entry
 from ...common.program import for_others
 from ...common.run_as import BY_RUN, stranger
+from ...common.state_place import is_inside
 from . import mistyped
 from .bbr import Read, read
 from .finding import NOTE, SKIP, Finding, fail, ok, size, warn
@@ -242,6 +243,10 @@ def _owner(path: str) -> str:
         return f"uid {uid}"
 
 
+_KEEPS_IT = "The first watch entry's folder keeps the queue."
+_KEPT_ELSEWHERE = "The queue is kept there and not beside the data (StateFolder names another folder)."
+
+
 def state_folder(target: Target) -> Finding:
     """Whether the queue can be kept where it belongs: it, or the nearest folder above it that is there."""
     if _nowhere(target):
@@ -254,7 +259,7 @@ def state_folder(target: Target) -> Finding:
                     words="The queue needs a folder there: whoever made that file has to put it elsewhere.")
     problem = _cannot_write(found)
     if not problem:
-        return ok("state folder", where)
+        return ok("state folder", where if is_inside(where) else f"{where}, not beside the data (StateFolder)")
     text = f"{where} cannot be written: {problem.strerror or problem}"
     if problem.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
         return fail("state folder", "state-folder", text, commands=[advice.look_at_disk(found)],
@@ -266,7 +271,7 @@ def state_folder(target: Target) -> Finding:
         whose = "made by another user (was it run with sudo once?)" if others else "and may not be used by its owner"
         return fail("state folder", "state-folder", text, commands=commands, words=f"It is pysubtask's own folder, {whose}.")
     return fail("state folder", "state-folder", text, commands=[advice.look_at(found)],
-                words=f"The first watch entry's folder keeps the queue. {_whose(found, 'write there')}")
+                words=f"{_KEEPS_IT if is_inside(where) else _KEPT_ELSEWHERE} {_whose(found, 'write there')}")
 
 
 def _nowhere(target: Target) -> bool:

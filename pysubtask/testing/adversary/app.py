@@ -17,6 +17,7 @@ from typing import Any
 
 from ... import Section, TaskMaster
 from ...common.errors import ConfigError
+from ...common.run_as import become, identity
 from .world import OWN, QUIET
 
 _TICK_SECS, _START_SECS = 0.1, 20.0
@@ -107,6 +108,8 @@ def _started(entries: list[dict[str, Any]], config: Any) -> TaskMaster:
 def main() -> None:
     """Until stdin ends; a line there ends the making of files of its own."""
     told = json.loads(sys.stdin.readline())
+    if told["run_as"]:
+        become(identity(told["run_as"]))  # as 'pysubtask run --run-as' does
     app = App(told)
     app.master.start()
     making = True

@@ -107,6 +107,7 @@ class _Run:
                     time.sleep(0.5)
                 app = stack.enter_context(self._app(server, out))
                 if adversary is None:
+                    self._until(app, lambda: bool(self._own), _BEGIN_SECS)
                     if not self._until(app, lambda: self._missing(server) < len(self._own), _BEGIN_SECS):
                         self._problems["nothing was sent before the adversary began"] = None
                     adversary = stack.enter_context(self._adversary(out))
@@ -208,14 +209,15 @@ class _Run:
     @contextlib.contextmanager
     def _adversary(self, out: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         world = self._world
-        told = {"seed": self._seed, "data": world.data, "mine": world.mine, "victims": world.victims}
+        told = {"seed": self._seed, "data": world.data, "mine": world.mine, "victims": world.victims, "spared": world.spared}
         with self._python("acts", world.other, told, out) as process:
             yield process
 
     @contextlib.contextmanager
     def _app(self, server: FTPServer, out: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         login = {"Host": server.host, "HostPort": server.port, "User": server.user, "Password": server.password, "UseSFTP": False}
-        with self._python("app", self._world.task, {"data": self._world.data, "ftp": login, "base": self._base}, out) as process:
+        told = {"data": self._world.data, "ftp": login, "base": self._base, "run_as": self._world.run_as}
+        with self._python("app", self._world.task, told, out) as process:
             yield process
 
     @contextlib.contextmanager

@@ -33,9 +33,10 @@ _KNOWN = (".pysubtask", ".pysubtask/main", ".pysubtask/main/ftp", *(f".pysubtask
 
 class Acts:
     """What is done in the folder ``data``; ``mine`` is a folder of the adversary's, links lead to the ``victims``. ``spared``: what
-    in the folder is left alone with all that is in it."""
+    in the folder is left alone with all that is in it. ``bystander``: pid and start of a process that records are made to name."""
 
-    def __init__(self, data: str, mine: str, victims: list[str], rng: random.Random, spared: Collection[str] = ()) -> None:
+    def __init__(self, data: str, mine: str, victims: list[str], rng: random.Random, spared: Collection[str] = (),
+                 bystander: tuple[int, str] = (0, "")) -> None:
         self._data, self._mine, self._victims, self._rng = data, mine, victims, rng
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._seen: list[str] = []
@@ -43,6 +44,7 @@ class Acts:
         self.refused: Counter[str] = Counter()
         self.stopped = False
         today = time.strftime("%Y%m/%d")
+        self._bystander = bystander
         self._spared = {QUIET, *spared}
         self._known = [os.path.join(data, *name.split("/")) for name in (*_KNOWN, f"archive/{today[:6]}", f"archive/{today}",
                                                                          "archive/202601", "archive/202601/02")
@@ -144,10 +146,11 @@ class Acts:
     def lies(self) -> None:
         """Records of the task's that say what the adversary wants."""
         victim = self._rng.choice([path for path in self._victims if path.endswith((".txt", ".csv"))])
+        pid, start = self._bystander
         name, text = self._rng.choice([
             ("residual.json", json.dumps([victim])),
-            ("lock", json.dumps({"pid": os.getppid(), "start": "", "master_pid": 1, "master_start": "0"})),
-            ("ssh.json", json.dumps({"pid": os.getppid(), "start": "", "askpass": self._victims[0]})),
+            ("lock", json.dumps({"pid": pid, "start": start, "master_pid": 1, "master_start": "0"})),
+            ("ssh.json", json.dumps({"pid": pid, "start": start, "askpass": self._victims[0]})),
             ("handled.json", json.dumps({victim + ".notify": [0, 0, 0]})),
             ("settings.json", json.dumps({"SSHProgram": os.path.join(self._mine, "evil")})),
         ])
@@ -187,7 +190,7 @@ def main() -> None:
     told = json.loads(sys.stdin.readline())
     os.umask(0)
     rng = random.Random(told["seed"])
-    acts = Acts(told["data"], told["mine"], told["victims"], rng, told["spared"])
+    acts = Acts(told["data"], told["mine"], told["victims"], rng, told["spared"], (told["pid"], told["start"]))
 
     def stop(*_: object) -> None:
         acts.stopped = True

@@ -111,6 +111,7 @@ def test_renames_over_a_file_are_forbidden_and_allowed_again(tmp_path: Path, pro
                 station.write("again.jpg", versions[-1])
                 station.notify("again.jpg")
                 station.wait("again.jpg")
+                wait_until(lambda before=before: count(server) > before, what="the rename in the server's log")
                 wait_until(station.settled, what="rest")
                 found.append(count(server) - before)
             return found

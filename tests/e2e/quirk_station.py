@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -106,6 +109,12 @@ class QuirkStation(SFTPStation):
         except OSError:
             return None
 
+    def rewrite(self, name: str, data: bytes) -> None:
+        """At once: the file may be looked at any moment, for a notify of before."""
+        fresh = self.data / f".{name}.new"
+        fresh.write_bytes(data)
+        fresh.replace(self.data / name)
+
     def there(self, *names: str) -> bool:
         self.master.check_pending_notifications()
         return all(self.stored(os.path.basename(name)) == (self.data / name).read_bytes() for name in names)
@@ -139,7 +148,7 @@ class QuirkStation(SFTPStation):
                 self.write("grow.csv", os.urandom(LINE // 2).hex()[:-1] + "\n", "a")
                 changed.append("grow.csv")
             if number < REWRITES:
-                self.write("again.jpg", os.urandom(PICTURE))
+                self.rewrite("again.jpg", os.urandom(PICTURE))
                 changed.append("again.jpg")
             for name in changed:
                 self.notify(name)
@@ -169,8 +178,29 @@ def rest(station: QuirkStation) -> None:
         wait_until(station.settled, 15, what="rest")
 
 
-def run(root: Path, protocol: str, switches: tuple[Switch, ...]) -> Outcome:
-    """Let a station work on a server with these switches on."""
+@contextlib.contextmanager
+def killing(station: QuirkStation, times: int, seed: int) -> Iterator[None]:
+    """The child is killed so many times, at moments drawn by ``seed``; the master starts it again."""
+    over, draw = threading.Event(), random.Random(seed)
+
+    def kill() -> None:
+        for _ in range(times):
+            if over.wait(draw.uniform(0.2, 1.5)):
+                return
+            with contextlib.suppress(OSError, KeyError):
+                os.kill(station.page()["pid"], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        killer.join()
+
+
+def run(root: Path, protocol: str, switches: tuple[Switch, ...], kills: int = 0, seed: int = 1) -> Outcome:
+    """Let a station work on a server with these switches on; its child is killed so many times as it works."""
     begun = time.monotonic()
     with server_of(protocol, root) as server:
         for one in switches:
@@ -181,10 +211,12 @@ def run(root: Path, protocol: str, switches: tuple[Switch, ...]) -> Outcome:
             station.master.start()
             before, wrong = 0, []
             try:
-                names = station.work("a")
+                with killing(station, kills, seed):
+                    names = station.work("a")
                 rest(station)
                 before = received(server)
-                names += station.work("b")
+                with killing(station, kills, seed + 1):
+                    names += station.work("b")
                 rest(station)
                 wrong = [name for name in names if not station.there(name)]
             except Stuck as exc:
@@ -209,8 +241,8 @@ MAY_BREAK = ("connections", "logins", "data_end", "reuse", "pasv_address", "open
 """Quirks that end connections themselves, or before the limit is known."""
 
 
-def problems(outcome: Outcome, switches: tuple[Switch, ...]) -> list[str]:
-    """What was not right, in words."""
+def problems(outcome: Outcome, switches: tuple[Switch, ...], *, kills: bool = False) -> list[str]:
+    """What was not right, in words. After ``kills`` something may have been sent again."""
     set_here = {key for one in switches for key in one.values}
     found = []
     if outcome.wrong:
@@ -225,10 +257,10 @@ def problems(outcome: Outcome, switches: tuple[Switch, ...]) -> list[str]:
         found.append(f"left on the server: {outcome.left[:4]} ({len(outcome.left)})")
     if len(outcome.left) > 8:
         found.append(f"{len(outcome.left)} left on the server")
-    if outcome.sent > MARGIN * outcome.needed:
+    if outcome.sent > MARGIN * outcome.needed and not kills:
         found.append(f"{outcome.sent:,} bytes for {outcome.needed:,}")
     # A file that is notified again as it is copied may be copied twice with the same content.
     pictures = [name for name in outcome.twice if name.startswith(("a", "b")) and name.endswith(".bin")]
-    if pictures or len(outcome.twice) > 3:
+    if (pictures or len(outcome.twice) > 3) and not kills:
         found.append(f"handed over twice: {outcome.twice[:4]}")
     return found

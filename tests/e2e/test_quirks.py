@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.testing.quirks import Switch, pairs, switches
+from pysubtask.testing.quirks import Switch, pairs, switch, switches
 from tests.e2e.quirk_station import problems, run
 
 TLS_MATTERS = ("early 226", "reset after the last byte", "data connection never closed", "wrong address in PASV", "one connection")
@@ -23,6 +23,21 @@ def singles() -> list[tuple[str, Switch]]:
 def test_one_quirk(tmp_path: Path, protocol: str, one: Switch) -> None:
     outcome = run(tmp_path, protocol, (one,))
     assert not problems(outcome, (one,)), outcome
+
+
+KILLED = [
+    ("sftp", "no rename over a file"), ("sftp", "object store"), ("sftp", "delete refused"), ("sftp", "hidden names refused"),
+    ("sftp", "one open file"), ("ftp", "no rename over a file"), ("ftp", "append refused"), ("ftp", "delete refused"),
+    ("ftp", "size grows late"), ("ftps", "data connection never closed"),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("protocol", "name"), KILLED)
+def test_kills_on_a_server_with_a_quirk(tmp_path: Path, protocol: str, name: str) -> None:
+    one = switch(name)
+    outcome = run(tmp_path, protocol, (one,), kills=3, seed=7)
+    assert not problems(outcome, (one,), kills=True), outcome
 
 
 SAMPLE = [(protocol, *pair) for protocol, count in (("sftp", 6), ("ftp", 4)) for pair in pairs(protocol, count, seed=14)]

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 FOLDER = b"pysubtask-temp"
 _LONGEST_ENDING = 20
+_FORMS = ("hidden", "visible", "ending", "visible_ending", "subfolder")
 
 
 def formed(recorded: bytes, rung: str, target: bytes) -> bytes:
     """The path for a rung of ``means.TEMP``, of a file that is to be ``target``; 'in_place' has none, and gets the recorded one."""
     folder, slash, name = recorded.rpartition(b"/")
-    if rung == "ending":
-        stem = name.lstrip(b".").rpartition(b".")[0] or name
+    if rung in ("ending", "visible_ending"):
+        stem = name.lstrip(b".") if rung == "visible_ending" else name
+        stem = stem.rpartition(b".")[0] or stem
         _, dot, ending = target.rpartition(b"/")[2].rpartition(b".")
         return folder + slash + stem + (dot + ending[:_LONGEST_ENDING] if ending else b"")
     if rung == "visible":
@@ -25,7 +27,16 @@ def formed(recorded: bytes, rung: str, target: bytes) -> bytes:
 
 def every(recorded: bytes, target: bytes) -> list[bytes]:
     """All paths that it may have got."""
-    return list(dict.fromkeys(formed(recorded, rung, target) for rung in ("hidden", "visible", "ending", "subfolder")))
+    return list(dict.fromkeys(formed(recorded, rung, target) for rung in _FORMS))
+
+
+def beside(path: bytes, mark: bytes) -> bytes:
+    """Another name of the same kind: with a mark behind it, or before the ending that it has from the file it is for."""
+    folder, slash, name = path.rpartition(b"/")
+    stem, dot, ending = name.rpartition(b".")
+    if stem and name.lstrip(b".").startswith(b"pysubtask-") and ending != b"part":
+        return folder + slash + stem + mark + dot + ending
+    return path + mark
 
 
 def own_folder(path: bytes) -> bytes | None:

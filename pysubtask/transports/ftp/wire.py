@@ -34,6 +34,8 @@ _OPENING = "opening a data connection"
 _SLICE_SECS = 1.0  # how often it is looked whether bytes moved, while an answer is waited for
 _SLACK_SECS = 2.0
 _KEEP_ALIVE_SECS = 60
+# What Telnet (RFC 854) says to a command of its own in the place of a name, in front of the reply; no reply begins so.
+_TELNET = re.compile(rb"\A(?:\xff[\xfb-\xfe].|\xff[\xf0-\xfa])+", re.DOTALL)
 _STARTS_REPLY = re.compile(r"[1-6][0-9]{2}(?:[ -]|\Z)")
 
 Moved = Callable[[], bool]
@@ -47,7 +49,7 @@ class Wire(ftplib.FTP):
     last one led to, ``refused``: the server's words to the one before, which it did not even know (``unknown``). ``resumes``:
     whether data connections go on with the TLS session. ``ended``: the server ended this
     connection, which says nothing of others. ``spoilt``: its replies belong to other
-    commands, so it must not be used again. ``escapes``: the byte 255 is sent twice.
+    commands, so it must not be used again. ``escapes``: whether the byte 255 is sent twice.
     """
 
     def __init__(self, login: Login, pace: Pace, meter: Meter) -> None:
@@ -60,7 +62,7 @@ class Wire(ftplib.FTP):
         self.way = self.refused = ""
         self.unknown = False
         self.resumes = True
-        self.escapes = False
+        self.escapes: Callable[[], bool] = lambda: False
         self.until: float | None = None
         self.due = time.monotonic() + login.connect_secs + _SLACK_SECS
         self._context: ssl.SSLContext | None = None
@@ -211,7 +213,7 @@ class Wire(ftplib.FTP):
         self.sock.settimeout(self.wait())
         raw = line.encode("utf-8", "surrogateescape")
         # RFC 959 3.3 and RFC 854: the byte 255 begins a Telnet command, and twice it is itself.
-        self.sock.sendall((raw.replace(b"\xff", b"\xff\xff") if self.escapes else raw) + b"\r\n")
+        self.sock.sendall((raw.replace(b"\xff", b"\xff\xff") if self.escapes() else raw) + b"\r\n")
 
     def getline(self) -> str:
         while (at := self._heard.find(b"\n")) < 0:
@@ -227,7 +229,7 @@ class Wire(ftplib.FTP):
         self._reply_size += at + 1
         if self._reply_size > _LONGEST_REPLY:
             raise ftplib.error_proto("a reply without an end")
-        return line.rstrip(b"\r").decode("utf-8", "surrogateescape")
+        return _TELNET.sub(b"", line.rstrip(b"\r")).decode("utf-8", "surrogateescape")
 
     def _receive(self, end: float) -> None:
         left = end - time.monotonic()

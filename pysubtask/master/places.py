@@ -41,6 +41,7 @@ class Places:
             return True  # a file stands in the way: that is no folder to wait for, and whoever makes the state folder says so
         plan = self._plans[0]
         strange = stranger(self._entries)
+        self._is_there = strange is None
         if strange is not None:
             self._is_there = False
             return self._tell(f"{strange.problem} (RunAs)", logger, "that has changed")

@@ -91,10 +91,12 @@ def is_ours(path: str, made: str) -> bool:
     return os.path.isabs(root) and is_root(os.path.basename(root)) and inside
 
 
-def give_back(paths: Iterable[str], made: str) -> tuple[str, ...]:
-    """What we made, and another user owns, becomes this user's again; nothing for what is not ours (``made``: see is_ours)."""
+def give_back(paths: Iterable[str], made: str, user: int | None = None) -> tuple[str, ...]:
+    """What we made, and another user owns, becomes this user's again (or that of ``user``, where this process has his rights and
+    the shell is somebody else's); nothing for what is not ours (``made``: see is_ours)."""
     words = " ".join(word(path) for path in paths if is_ours(path, made))
-    return (f'sudo chown -h "$(id -u)" {words}',) if words else ()
+    who = '"$(id -u)"' if user is None else str(user)
+    return (f"sudo chown -h {who} {words}",) if words else ()
 
 
 def open_again(path: str, made: str) -> tuple[str, ...]:

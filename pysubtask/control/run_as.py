@@ -9,9 +9,11 @@ from typing import Any
 
 from ..common.errors import ConfigError
 from ..common.run_as import KEY, Identity, become, identity, not_root
+from .config_file import find_place, first_look
 from .config_task import TaskConfig
-from .environment import Override
+from .environment import Override, overrides
 from .exits import FAILED, CommandError
+from .task_values import KEYS
 
 OPTION = "--run-as"
 _AGREE = "Give all the same RunAs, or run each by itself: pysubtask run --task NAME."
@@ -80,3 +82,18 @@ def _check_program(one: Identity) -> None:
                 f"{one} may not use {path}. Install pysubtask where everybody may read it, as in a virtual environment below /opt.",
                 FAILED,
             )
+
+
+def turn_into_users_of(config: str | None, environ: Mapping[str, str], names: Sequence[str] = (), option: Identity | None = None
+                       ) -> str | None:
+    """Where this process is root's: become the user that a config names (``option``: or that one), before anything that it names
+    is looked at. The config as a word that means the same to him. ConfigError, CommandError."""
+    if os.name != "posix" or os.geteuid() != 0:
+        return config
+    found = find_place(config, environ)
+    # Where root finds it the user reads it: what he does not obey, or may not read, shows at once.
+    one = option or said_by(first_look(found, environ), overrides(environ, KEYS), names)
+    if one is None:
+        return config
+    turn_into(one)
+    return found

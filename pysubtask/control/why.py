@@ -175,7 +175,8 @@ def _main(page: Mapping[str, Any], counts: Mapping[str, Any], now: float, limit:
     if state in ("held", "waiting"):
         return [f"{_obstacle(page, text)}{again}: {text}"]
     if state == "connecting":
-        return ["Connecting", *queued]
+        problem = _bare((page.get("problem") or {}).get("text"))  # it stays until a connection is there
+        return ["Connecting", *queued, *([f"the try before came to nothing: {problem}"] if problem else [])]
     if state == "starting":
         return ["The child is starting" + (f", {text}" if text else "")]
     moving = len(page.get("moving") or [])

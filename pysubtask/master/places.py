@@ -41,7 +41,9 @@ class Places:
             return True  # a file stands in the way: that is no folder to wait for, and whoever makes the state folder says so
         plan = self._plans[0]
         strange = stranger(self._entries)
+        self._is_there = strange is None
         if strange is not None:
+            self._is_there = False
             return self._tell(f"{strange.problem} (RunAs)", logger, "that has changed")
         mount, make = plan.settings["RequiresMount"], plan.settings["MakeFolders"]
         why = why_not(self.folder, plan.state_dir, mount=mount, device=self._remembered(self._inside(plan)))
@@ -99,7 +101,8 @@ class Places:
 
     @property
     def closed(self) -> str:
-        """The folder that must not be written into, since its disk is missing; '' where there is none such."""
+        """The folder that must not be written into, since its disk is missing or it is another user's; '' where there is none
+        such."""
         return self.folder if self.why and not self._is_there and os.path.isdir(self.folder) else ""
 
     def _inside(self, plan: Plan) -> str:

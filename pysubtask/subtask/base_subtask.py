@@ -273,7 +273,7 @@ class BaseSubtask:
         self._footing = Footing(handoff.state_dir, *([] if is_inside(handoff.state_dir) else [first]))
         destination = self.destination()
         self._store = self.when_there_is_room(
-            lambda: Store(handoff.state_dir, destination, lambda path: self._snapshotter.drop(path), self.wall)
+            lambda: Store(handoff.state_dir, destination, lambda *paths: self._snapshotter.drop(*paths), self.wall)
         )
         tag = str(self._store.run(self._store.spool.meta, "tag", tag_of(handoff.state_dir)))
         goes_with_it = handoff.bak_dir == os.path.join(handoff.state_dir, SNAPSHOTS)

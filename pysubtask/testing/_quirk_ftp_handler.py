@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _OPEN_SECS = 10.0  # how long a data connection that nobody closes stays
 _SLOW_SECS = 0.004  # the pause after each block that is read behind an early 226
+_POLL_SECS = 0.02
 _WRITING = ("w", "a", "r+", "x")
 
 
@@ -230,7 +231,7 @@ class _QuirkData:
     _resp: Any
     _closed: bool
 
-    _paused = False
+    _paused = _waited = _ssl_established = False
 
     def recv(self, size: int) -> bytes:
         chunk: bytes = super().recv(size)  # type: ignore[misc]
@@ -264,11 +265,36 @@ class _QuirkData:
         if how == "open":
             self._leave_open()
             return
+        if how == "waits" and not self._waited and self._ssl_established:
+            self._wait_for_its_end()
+            return
+        if how == "cut":
+            self._ssl_established = False
         if how == "reset":
             with socket.socket(fileno=os.dup(self.socket.fileno())) as raw:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._ssl_established = False
         super().close()  # type: ignore[misc]
+
+    def _wait_for_its_end(self, secs: float = _OPEN_SECS) -> None:
+        """Until the client has closed TCP: then it is closed here, and answered."""
+        if not self._paused:
+            self._paused = True
+            self.del_channel()  # type: ignore[attr-defined]
+        try:
+            with socket.socket(fileno=os.dup(self.socket.fileno())) as raw:
+                over = not raw.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            over = False
+        except OSError:
+            over = True
+        if not over and secs > 0:
+            self.ioloop.call_later(_POLL_SECS, lambda: self._wait_for_its_end(secs - _POLL_SECS))
+            return
+        if not over:
+            self._resp = ("426 The data connection did not end.", logging.debug)
+        self._waited, self._ssl_established = True, False
+        self.close()
 
     def _leave_open(self) -> None:
         self.file_obj.close()

@@ -44,8 +44,9 @@ class Quirks:
 
     FTP alone: ``epsv``: whether it is there; ``pasv_address``: the address that PASV tells, None for the right one. ``reuse``: the
     TLS versions ("1.2", "1.3") in which data connections must reuse a session. ``data_end``: "" as it should be, "early" (226 at
-    the first byte, and the rest is read slowly), "reset" (the data connection is reset after the last byte) or "open" (226, and
-    neither TLS nor TCP is closed).
+    the first byte, and the rest is read slowly), "reset" (the data connection is reset after the last byte), "open" (226, and
+    neither TLS nor TCP is closed), "cut" (226, and TCP is closed without a goodbye of TLS) or "waits" (226 when the client has
+    closed TCP, which it is left to do first; 426 after ten seconds).
     """
 
     rename: str = "over"
@@ -99,7 +100,7 @@ _VALUES: dict[str, tuple[str, ...]] = {
     "rename": ("over", "new", "none"), "append": ("yes", "refused", "late"),
     "size": ("always", "missing", "absent", "zero", "denied", "never"), "visible": ("at once", "after close"),
     "times": ("kept", "refused", "ignored"), "odd_names": ("kept", "renamed"), "after_publish": ("stays", "taken", "hidden"),
-    "links": ("followed", "refused", "replaced"), "data_end": ("", "early", "reset", "open"),
+    "links": ("followed", "refused", "replaced"), "data_end": ("", "early", "reset", "open", "cut", "waits"),
 }  # fmt: skip
 
 
@@ -165,6 +166,8 @@ SWITCHES = (
     Switch("early 226", {"data_end": "early"}, _FTP),
     Switch("reset after the last byte", {"data_end": "reset"}, _FTP),
     Switch("data connection never closed", {"data_end": "open"}, _FTP),
+    Switch("data connection closed without a goodbye", {"data_end": "cut"}, _TLS),
+    Switch("the client's end is waited for", {"data_end": "waits"}, _TLS),
     Switch("object store", OBJECT_STORE, _SFTP),
 )  # fmt: skip
 """Every single quirk."""

@@ -50,9 +50,9 @@ class OpenSSHServer(OwnPorts):
     fingerprint."""
 
     def __init__(self, root: Path, *, internal: bool, deny: tuple[str, ...], file_limit: int | None, max_sessions: int,
-                 host: str, within: Sequence[str], subsystem: str = "") -> None:
+                 host: str, within: Sequence[str], subsystem: str = "", lines: tuple[str, ...] = ()) -> None:
         self.root = root
-        self._subsystem = subsystem
+        self._subsystem, self._lines = subsystem, lines
         self.host = host
         self._within = list(within)
         self.files = root / "files"
@@ -172,6 +172,7 @@ class OpenSSHServer(OwnPorts):
         else:
             subsystem = f"\"/bin/sh '{self._write_wrapper()}'\""
         lines = [
+            *self._lines,  # of a keyword that is there twice the first counts
             f"Port {port}", f"ListenAddress {self.host}",
             f'HostKey "{self.root}/host_ed25519"', f'HostKey "{self.root}/host_ecdsa"',
             f'AuthorizedKeysFile "{self.root}/authorized_keys"', "StrictModes no", "UsePAM no", "PidFile none",
@@ -244,7 +245,7 @@ class OpenSSHServer(OwnPorts):
 @contextlib.contextmanager
 def openssh_server(root: str | os.PathLike[str], *, internal: bool = False, deny: tuple[str, ...] = (),
                    file_limit: int | None = None, max_sessions: int = 100, host: str = "127.0.0.1",
-                   within: Sequence[str] = (), subsystem: str = "") -> Iterator[OpenSSHServer]:
+                   within: Sequence[str] = (), subsystem: str = "", lines: tuple[str, ...] = ()) -> Iterator[OpenSSHServer]:
     """A running sshd whose files are in ``root``/files; ended with everything it serves at the end.
 
     ``internal``: internal-sftp in the place of sftp-server; it logs to syslog, so ``events`` stays empty.
@@ -253,11 +254,12 @@ def openssh_server(root: str | os.PathLike[str], *, internal: bool = False, deny
     ``within``: words in front of sshd's command line that run it in another place of the same machine, such as
     ``BadLink.far``; ``host`` is its address there.
     ``subsystem``: a command line in the place of sftp-server, such as ``hostile_sftp.command``; it speaks over stdin and stdout.
+    ``lines``: of sshd_config, in the place of what is there by default (``"MaxAuthTries 3"``).
     """
     if internal and file_limit is not None:
         raise ValueError("file_limit needs sftp-server: internal=False")
     server = OpenSSHServer(Path(root).absolute(), internal=internal, deny=deny, file_limit=file_limit, max_sessions=max_sessions,
-                           host=host, within=within, subsystem=subsystem)
+                           host=host, within=within, subsystem=subsystem, lines=lines)
     try:
         server.start()
         yield server

@@ -20,6 +20,7 @@ from pysubtask.master.destinations import plan
 from pysubtask.master.places import Places
 from pysubtask.testing import ftp_server
 from pysubtask.testing.ftp import FTPServer
+from tests import harm
 from tests.control.station import Run, command, environment, state_dir
 from tests.helpers import wait_until
 from tests.other_user import HIM, as_him, give_him, his_python, needs_root, open_folder
@@ -71,6 +72,16 @@ class HisRun(Run):
         with open(self.said, "ab") as said:
             self.process = subprocess.Popen([program, "-P", "-m", "pysubtask", "run", str(path), *words], cwd=folder,
                                             env=self.environ, stdin=subprocess.DEVNULL, stdout=said, stderr=said)  # fmt: skip
+
+
+def his_command(place: Path, name: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """A command that root types, with an interpreter that he may run too, and a config that he may read."""
+    program, environ = his_python()
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("Password")))
+    path.chmod(0o644)
+    return subprocess.run([program, "-P", "-m", "pysubtask", name, str(path)], cwd=place, capture_output=True, text=True,
+                          timeout=60, env={**environment(place), **environ,
+                                           "PYSUBTASK_REGISTRY": str(place / "registry")})  # fmt: skip
 
 
 def rights(pid: int) -> dict[str, list[str]]:
@@ -156,7 +167,8 @@ def test_check_tells_of_it(place: Path, server: FTPServer):
     give_him(place / "data")
     done = command(place, "check", str(config(place, server)))
     assert done.returncode == 0 and f"note: started by root it is refused: {place}/data belongs to another user" in done.stdout
-    assert "refused" not in command(place, "check", str(config(place, server, f'RunAs = "{HE}"'))).stdout
+    said = his_command(place, "check", config(place, server, f'RunAs = "{HE}"'))
+    assert said.returncode == 0 and "refused" not in said.stdout, said.stderr
 
 
 @needs_root
@@ -166,7 +178,31 @@ def test_so_does_the_doctor(place: Path, server: FTPServer):
     said = command(place, "doctor", str(config(place, server))).stdout
     assert "rights" in said and f"started by root it is refused: {place}/data belongs to another user" in said
     assert f"--run-as {HE}" in said
-    assert "refused" not in command(place, "doctor", str(config(place, server, f'RunAs = "{HE}"'))).stdout
+    said = his_command(place, "doctor", config(place, server, f'RunAs = "{HE}"')).stdout
+    assert "by root it is refused" not in said and f"state folder   {place}/data/.pysubtask/main/ftp" in said, "it looks as he"
+
+
+@needs_root
+def test_what_root_made_once_is_given_back_line_by_line(place: Path, server: FTPServer):
+    """A station that root ran over his folder: its state is root's, and the doctor says what to type until the queue goes on."""
+    state = state_dir(place / "data")
+    for folder in (state.parent.parent, state.parent, state):
+        folder.mkdir(mode=0o700)
+    for name in ("lock", "settings.json"):
+        (state / name).touch(0o600)
+    os.chown(place / "data", HIM, HIM)
+    path = config(place, server, f'RunAs = "{HE}"')
+    for _ in range(6):
+        said = his_command(place, "doctor", path).stdout
+        lines = [line.partition("run:  ")[2] for line in said.splitlines() if "run:  sudo chown" in line]
+        if not lines:
+            break
+        for line in lines:
+            assert f"chown -h {HIM} " in line and harm.in_line(line, str(place / "data" / ".pysubtask")) == "", line
+            subprocess.run(["sh", "-c", line.replace("sudo ", "")], check=True, timeout=30)
+    assert "ok    state folder" in said, said
+    assert "sudo chown" not in command(place, "doctor", str(config(place, server))).stdout, "root only looks at his task"
+    assert {item.stat().st_uid for item in (place / "data").rglob("*")} == {HIM}
 
 
 @needs_root

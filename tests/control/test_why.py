@@ -23,6 +23,8 @@ def page(state="connected", reason="", *, queue=(0, 0, 0), **facts):
     (page("resting", "dead time"), "Nothing to send; the connection rests."),
     (page("starting", "the courier hung"), "The child is starting, the courier hung."),
     (page("connecting"), "Connecting."),
+    (page("connecting", queue=(2, 0, 0), problem={"kind": "login_refused", "text": "too many keys were offered."}),
+     "Connecting; 2 files wait to be sent; the try before came to nothing: too many keys were offered."),
     (page(queue=(1, 0, 0)), "1 file waits to be sent."),
     (page(queue=(3, 0, 2)), "3 files wait to be sent; the server refuses 2 files ('pysubtask queue' says why)."),
     (page(queue=(0, 2, 0), moving=MOVING), "Sending 2 files."),

@@ -20,7 +20,7 @@ from pysubtask.testing import ftp_server
 from pysubtask.testing.ftp import FTPServer
 from tests.e2e.second_user import CANARY, OTHER, PRIVATE, ROOT, SHARED_GROUP, Run, arrived, as_other, config, leaked, refused_or
 from tests.helpers import wait_until
-from tests.other_user import as_him, give_him, needs_root, open_folder
+from tests.other_user import HIM, as_him, give_him, needs_root, open_folder
 
 pytestmark = needs_root
 _OLD = time.mktime((2026, 11, 2, 12, 0, 0, 0, 0, -1))
@@ -221,6 +221,35 @@ def test_a_copy_that_waits_is_not_exchanged_for_a_link(place: Path, tmp_path: Pa
         run.until(lambda: arrived(server, place, "today.csv") or refused_or(run, False), 20)
         run.until(lambda: leaked(PRIVATE, server.files), 0.5)
         assert leaked(PRIVATE, server.files) == [], run.text()
+
+
+@pytest.mark.slow  # what would leak is sent slowly
+def test_nor_is_a_file_that_is_sent_without_a_copy(place: Path, tmp_path: Path):
+    """BakToFolder none: between its digest and its sending it becomes a link to a private file of the same size."""
+    data = shared(place, 0o2775)
+    private = place / "bob" / "private.txt"
+    private.write_text(PRIVATE * 40_000)
+    os.chown(private, HIM, HIM)
+    private.chmod(0o600)
+
+    def exchange() -> None:
+        (data / "today.csv").unlink()
+        (data / "today.csv").symlink_to(private)
+
+    busy = ftp_server(tmp_path / "ftp", busy_logins=tuple(range(1, 13)))
+    # Slowly, so that what arrives is seen also where it is removed again.
+    base = 'BakToFolder = "none"\nRateLimit = "200k"'
+    with busy as server:
+        path = config(place, server, base=base)
+        path.write_text(path.read_text().replace("[ftp]\n", '[ftp]\nBakToFolder = "none"\n'))
+        with Run(place, path, of_him=True) as run:
+            as_other(lambda: (data / "today.csv").write_text("x" * len(PRIVATE) * 40_000))
+            run.until(lambda: "421" in run.text() or refused_or(run, False), 10)
+            run.until(lambda: False, 1)
+            as_other(exchange)
+            run.until(lambda: leaked(PRIVATE, server.files) or refused_or(run, False), 4)
+            assert leaked(PRIVATE, server.files) == [], run.text()
+            assert run.process.poll() is None or refused_or(run, False), run.text()
 
 
 def test_copies_of_private_files_are_private(place: Path, tmp_path: Path):

@@ -463,7 +463,7 @@ def test_snapshots_on_another_disk_are_told_of(tmp_path: Path) -> None:
             one.write("a.csv", "1\n")
             one.notify("a.csv")
             wait_until(lambda: "DISK LOW" in one.log() and there in one.log(), 60, "that disk has too little room")
-            page = one.page()
+            page = wait_until(lambda: one.page() if one.page().get("disk_low") else {}, 60, "its page")
             assert page["snapshots_elsewhere"] is True
             (line,) = [line for line in where_kept(page) if "on another disk" in line]
             assert there in line and "MinFreeBytes" in line

@@ -364,6 +364,30 @@ def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
     assert local(server, f"{at}/a").read_bytes() == b"one"
 
 
+@shows("data connection closed without a goodbye")
+def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
+    data = begun(client, f"{at}/a")
+    data.sendall(b"one")
+    assert isinstance(data, ssl.SSLSocket)
+    with pytest.raises(ssl.SSLEOFError):
+        data.unwrap()
+    assert client.getresp().startswith("226")
+    assert local(server, f"{at}/a").read_bytes() == b"one"
+
+
+@shows("the client's end is waited for")
+def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
+    data = begun(client, f"{at}/a")
+    data.sendall(b"one")
+    assert isinstance(data, ssl.SSLSocket)
+    data.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        data.unwrap()
+    data.close()
+    assert client.getresp().startswith("226")
+    assert local(server, f"{at}/a").read_bytes() == b"one"
+
+
 @shows("data connection never closed")
 def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
     data = begun(client, f"{at}/a")
@@ -377,7 +401,7 @@ def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
 def all_of(protocol: str) -> list[str]:
     """FTP over TLS is tried where TLS makes a difference."""
     names = [one.name for one in switches(protocol)]
-    return names if protocol == "ftp" else [name for name in names if re.search("226|reset|data|TLS|size|connection", name)]
+    return names if protocol == "ftp" else [name for name in names if re.search("226|reset|data|TLS|size|connection|end", name)]
 
 
 def test_every_quirk_is_shown() -> None:
@@ -396,7 +420,7 @@ def test_a_quirk_comes_and_goes_while_the_server_runs(tmp_path: Path, protocol: 
                     switch(name).turn_on(server.quirks)
                 try:
                     CASES[name](client, server, phase)
-                except (AssertionError, ftplib.Error, OSError):
+                except (AssertionError, ftplib.Error, OSError, pytest.fail.Exception):
                     if there:
                         raise
                 else:

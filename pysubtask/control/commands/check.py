@@ -17,6 +17,7 @@ from ..dry_run import Outlook, look
 from ..exits import FAILED, OK
 from ..names import Names
 from ..output import say
+from ..run_as import turn_into_users_of
 from ..text import amount, files, plain
 
 _SHOWN = 10
@@ -36,6 +37,7 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
     \b
     pysubtask check station.toml
     """
+    config = turn_into_users_of(config, os.environ, names)
     found = load(config, os.environ)
     wanted = found.named(names)
     for task in wanted:

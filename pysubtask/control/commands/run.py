@@ -12,13 +12,12 @@ from ...common.cores import forbid_cores, holds_secret
 from ...common.named_files import check_files
 from ...common.run_as import BY_RUN, check_folders
 from .. import own_pair, run_as
-from ..config_file import find_place, first_look, load
+from ..config_file import load
 from ..config_task import TaskConfig
-from ..environment import overrides
 from ..output import say
 from ..runner import Runner
 from ..sd_notify import VARIABLES, Notifier
-from ..task_values import KEYS, forget_secrets
+from ..task_values import forget_secrets
 from ..tasks import forget_never_run
 
 
@@ -61,12 +60,7 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
     from ..dry_run import transport_of
 
     told: set[str] = set()
-    if os.name == "posix" and os.geteuid() == 0:
-        # Where root finds it the user reads it: what he does not obey, or may not read, shows at once.
-        config = find_place(config, environ)
-        one = option or run_as.said_by(first_look(config, environ), overrides(environ, KEYS), names)
-        if one is not None:
-            run_as.turn_into(one)
+    config = run_as.turn_into_users_of(config, environ, names, option)
 
     def read() -> Sequence[TaskConfig]:
         found = load(config, environ)

@@ -35,6 +35,8 @@ _ENOUGH_WATCHES, _ENOUGH_INSTANCES = 1024, 16
 _MOST_FOLDERS = 20_000
 _LOOK_SECS = 3.0
 _ROOM_FOR_A_CHILD = 16
+_AT_ONCE = 50
+_MADE_BY_ANOTHER = "made by another user (was it run with sudo once?)"
 _LIBRARIES = ("asyncssh", "dropbox", "pysftp", "pyfastcdc")
 
 
@@ -258,17 +260,23 @@ def state_folder(target: Target) -> Finding:
         return fail("state folder", "state-folder", f"{where}: {found} is a file", commands=[advice.look_at(found)],
                     words="The queue needs a folder there: whoever made that file has to put it elsewhere.")
     problem = _cannot_write(found)
+    user = None if target.settings.get("RunAs") is None else os.geteuid()
     if not problem:
+        strange = _of_others(where)
+        if strange:
+            return fail("state folder", "state-folder", f"{strange[0]} belongs to another user, so nothing of it is used",
+                        commands=advice.give_back(strange, os.path.dirname(os.path.dirname(where)), user),
+                        words=f"It is pysubtask's own, {_MADE_BY_ANOTHER}.")  # fmt: skip
         return ok("state folder", where if is_inside(where) else f"{where}, not beside the data (StateFolder)")
     text = f"{where} cannot be written: {problem.strerror or problem}"
     if problem.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
         return fail("state folder", "state-folder", text, commands=[advice.look_at_disk(found)],
                     words="The disk is full, or mounted read-only (a file system with errors is, too): that must be mended first.")
     made = os.path.dirname(os.path.dirname(where))
-    commands = _reclaim(found, made) if problem.errno in (errno.EACCES, errno.EPERM) else ()
+    commands = _reclaim(found, made, user) if problem.errno in (errno.EACCES, errno.EPERM) else ()
     if commands:
         others = "chown" in commands[0]
-        whose = "made by another user (was it run with sudo once?)" if others else "and may not be used by its owner"
+        whose = _MADE_BY_ANOTHER if others else "and may not be used by its owner"
         return fail("state folder", "state-folder", text, commands=commands, words=f"It is pysubtask's own folder, {whose}.")
     return fail("state folder", "state-folder", text, commands=[advice.look_at(found)],
                 words=f"{_KEEPS_IT if is_inside(where) else _KEPT_ELSEWHERE} {_whose(found, 'write there')}")
@@ -279,7 +287,7 @@ def _nowhere(target: Target) -> bool:
     return target.entries is not None and bool(target.entries) and not os.path.isdir(watched(target.entries[0]))
 
 
-def _reclaim(folder: str, made: str) -> tuple[str, ...]:
+def _reclaim(folder: str, made: str, user: int | None) -> tuple[str, ...]:
     """How a folder that we made (below ``made``, or it) can be written again: it, those of ours above it, the files in it."""
     chain = [folder] if advice.is_ours(folder, made) else []
     while chain and advice.is_ours(os.path.dirname(chain[0]), made):
@@ -292,7 +300,21 @@ def _reclaim(folder: str, made: str) -> tuple[str, ...]:
     except OSError:
         files = []
     others = [path for path in (*chain, *files) if os.lstat(path).st_uid != mine]
-    return advice.give_back(others, made) if others else advice.open_again(folder, made)
+    return advice.give_back(others, made, user) if others else advice.open_again(folder, made)
+
+
+def _of_others(folder: str) -> list[str]:
+    """What is in a state folder and belongs to another user, links left alone; some of it, where it is much. Nothing for root, who
+    may be looking at that user's task."""
+    if not hasattr(os, "geteuid") or os.geteuid() == 0:
+        return []
+    found = []
+    for path in (os.path.join(at, name) for at, folders, files in os.walk(folder) for name in (*folders, *files)):
+        with contextlib.suppress(FileNotFoundError):  # a child is at work there
+            look = os.lstat(path)
+            if not stat.S_ISLNK(look.st_mode) and look.st_uid != os.geteuid():
+                found.append(path)
+    return found[:_AT_ONCE]
 
 
 def _cannot_write(folder: str) -> OSError | None:

@@ -1,0 +1,384 @@
+"""Stations on servers as they stand elsewhere: hot folders, odd names, object stores, ends of TLS data, links, and servers that
+append nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from pysubtask.common.events import read_events
+from pysubtask.common.receipts import read_receipts
+from pysubtask.testing import Relay, proftpd, pureftpd, quirk_ftp_server, quirk_sftp_server, rclone, sshd, vsftpd
+from pysubtask.testing.proftpd import proftpd_server
+from pysubtask.testing.pureftpd import pureftpd_server
+from pysubtask.testing.quirks import OBJECT_STORE
+from pysubtask.testing.rclone import rclone_server
+from pysubtask.testing.sshd import openssh_server
+from pysubtask.testing.vsftpd import vsftpd_server
+from tests.e2e.station import SFTPStation
+from tests.helpers import wait_until
+
+FAST = {"RetryWaitSecs": 0.3, "RetryLongWaitSecs": 1.5, "ParkedRetrySecs": 20, "StallSecs": 6, "ConnectTimeoutSecs": 10,
+        "TimerIntervalSecs": 0.3}  # fmt: skip
+MakeStation = Callable[..., "OtherStation"]
+
+
+class OtherStation(SFTPStation):
+    """Its data is one folder, watched with all below it; ``grow.csv`` is appended to."""
+
+    def __init__(self, root: Path, files: Path, ftp: dict[str, Any], **entry: Any) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        data = root / "data"
+        data.mkdir(exist_ok=True)
+        entries: list[dict[str, Any]] = [
+            {"file": str(data / "grow.csv"), "append": True},
+            {"dir": str(data), "recursive": True, "on_change": True, "settle_secs": 0.3, "exclude": ["grow.csv"], **entry},
+        ]
+        kept = {key: value for key, value in ftp.items() if key not in {"StallSecs", "ConnectTimeoutSecs", "Concurrency", *FAST}}
+        super().__init__(root, files, kept, entries, **FAST)
+
+    def data_files(self) -> dict[str, bytes]:
+        """What must stand on the server."""
+        found = {}
+        for path in self.data.rglob("*"):
+            name = str(path.relative_to(self.data))
+            if path.is_file() and not name.startswith((".pysubtask/", "upload/", "box/")) and not name.endswith(".notify"):
+                found[name] = path.read_bytes()
+        return found
+
+    def differs(self) -> list[str]:
+        """Names that are not there as they are here."""
+        self.master.check_pending_notifications()
+        wrong = []
+        for name, data in self.data_files().items():
+            try:
+                if (self.server / name).read_bytes() != data:
+                    wrong.append(name)
+            except OSError:
+                wrong.append(name)
+        return sorted(wrong)
+
+    def all_there(self, secs: float = 60, apart_from: tuple[str, ...] = ()) -> None:
+        wait_until(lambda: not (set(self.differs()) - set(apart_from)), secs, what="everything on the server")
+
+    def told(self, kind: str) -> list[str]:
+        found = [event.fields for event in read_events(str(self.state)) if event.kind == kind]
+        return [f"{fields.get('name', '')}: {fields.get('reason', '')}" for fields in found]
+
+    def left(self) -> list[str]:
+        return [str(path) for path in self.server.rglob("*pysubtask-*")]
+
+    def write_whole(self, name: str, data: bytes) -> None:
+        """As programs do that publish by a rename."""
+        made = self.data / f".{name}.new"
+        made.write_bytes(data)
+        made.rename(self.data / name)
+
+    def grow(self, data: bytes) -> None:
+        with open(self.data / "grow.csv", "ab") as file:
+            file.write(data)
+        self.notify("grow.csv")
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Iterator[MakeStation]:
+    made: list[OtherStation] = []
+
+    def make(files: Path, ftp: dict[str, Any], **entry: Any) -> OtherStation:
+        made.append(OtherStation(tmp_path / f"home{len(made)}", files, ftp, **entry))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+class Kind(NamedTuple):
+    """A server, how it is started, and why it cannot be."""
+
+    make: Callable[[Path], Any]
+    missing: str | None
+
+
+KINDS = {
+    "openssh": Kind(openssh_server, sshd.missing()),
+    "vsftpd": Kind(vsftpd_server, vsftpd.missing()),
+    "vsftpd without SIZE": Kind(lambda root: vsftpd_server(root, cmds_denied="SIZE"), vsftpd.missing()),
+    "proftpd": Kind(proftpd_server, proftpd.missing()),
+    "proftpd without SIZE, MLST": Kind(
+        lambda root: proftpd_server(root, lines=("<Limit SIZE MLST MLSD>", "DenyAll", "</Limit>")), proftpd.missing()),
+    "pure-ftpd": Kind(pureftpd_server, pureftpd.missing()),
+}  # fmt: skip
+
+
+def kinds(*names: str) -> Any:
+    marks = {name: pytest.mark.skipif(KINDS[name].missing is not None, reason=str(KINDS[name].missing)) for name in names}
+    return pytest.mark.parametrize("make", [pytest.param(KINDS[name].make, id=name, marks=marks[name]) for name in names])
+
+
+def through(relay: Relay, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The way through a relay; a host key is that of the server behind it."""
+    found = {**settings, "Host": relay.host, "HostPort": relay.port}
+    if found.get("KnownHostsFile"):
+        known = folder / f"known_hosts-{relay.port}"
+        known.write_text(Path(found["KnownHostsFile"]).read_text().replace(f":{settings['HostPort']} ", f":{relay.port} "))
+        found["KnownHostsFile"] = str(known)
+    return found
+
+
+class Taker(threading.Thread):
+    """A program on the server that takes every file away whose name begins with no dot, soon after it appears."""
+
+    def __init__(self, folder: Path, away: Path) -> None:
+        super().__init__(daemon=True)
+        self.folder, self.away = folder, away
+        self.taken: list[tuple[str, bytes]] = []
+        self._over = threading.Event()
+        self._random = random.Random(5)
+        away.mkdir()
+
+    def run(self) -> None:
+        while not self._over.wait(0.003):
+            for name in os.listdir(self.folder):
+                if name.startswith("."):
+                    continue
+                time.sleep(self._random.uniform(0, 0.03))
+                place = self.away / str(len(self.taken))
+                with contextlib.suppress(OSError):
+                    os.rename(self.folder / name, place)
+                    self.taken.append((name, place.read_bytes()))
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+
+
+@pytest.mark.slow
+@kinds("openssh", "vsftpd", "pure-ftpd")
+def test_a_program_on_the_server_takes_each_file_away_at_once(tmp_path: Path, station: MakeStation, make: Any) -> None:
+    """Each content is handed over once, and counts as delivered; commands take as long as on a real link."""
+    with make(tmp_path / "server") as server, Relay(server.host, server.port) as relay:
+        taker = Taker(server.files, tmp_path / "away")
+        relay.delay(0.03)
+        one = station(server.files, through(relay, server.settings(), tmp_path))
+        taker.start()
+        try:
+            one.master.start()
+            sent, versions = {}, []
+            for number in range(24):
+                name = f"f{number:02d}.bin"
+                sent[name] = os.urandom(3_000 + 50 * number)
+                one.write_whole(name, sent[name])
+                if number % 5 == 0:
+                    versions.append(b"%06d" % number + os.urandom(2_000))
+                    one.write_whole("again.bin", versions[-1])
+                if number % 4 == 0:
+                    one.grow(b"%06d,%s\n" % (number, b"x" * 60))
+                if number == 12:
+                    one.master.stop(forcekill=False)  # a kill may cost a receipt, and then a file is sent again
+                    one.master = one.make()
+                    one.master.start()
+                time.sleep(0.15)
+            grown = (one.data / "grow.csv").read_bytes()
+            wanted = {*sent.items(), ("again.bin", versions[-1]), ("grow.csv", grown)}
+            wait_until(lambda: wanted <= set(taker.taken), 60, what="everything in the program's hands")
+            wait_until(lambda: one.page()["queue"]["waiting"] == one.page()["queue"]["sending"] == 0, 30, what="rest")
+            time.sleep(1)  # what would be sent again is sent again now
+        finally:
+            taker.stop()
+        handed = [row for row in taker.taken if row[0] != "grow.csv"]
+        again = [name for place, (name, data) in enumerate(handed) if (name, data) in handed[:place]]
+        assert not again, "the same content was handed over twice"
+        # The second child cannot know that a file was delivered whose receipt the first had no time to write.
+        names = [receipt.name for receipt in read_receipts(str(one.state))]
+        assert set(sent) <= set(names)
+        assert not one.told("parked")
+        assert not one.told("connection_lost")
+        assert not one.left()
+
+
+ODD_NAMES = [
+    "a[1].csv", "*.csv", "?x.csv", "-rf.csv", "~root.csv", " lead.csv", "trail .csv", "trail2 ", "it's.csv", "{a,b}.csv", "a;b.csv",
+    "a\\b.csv", "#x%20.csv", "-", "~", "[cam 1]/x[1].csv", "[cam 1]/*.csv", "[cam 1]/-l.csv", "a1.csv", "ax.csv", "-l",
+    "plain.csv", "a.csv", "b.csv",
+]  # fmt: skip
+
+
+CHANGED_BY_PURE_FTPD = {" lead.csv", "trail2 ", "a\\b.csv"}
+"""A blank at either end becomes an underline without a word, a backslash is refused."""
+
+
+@pytest.mark.slow
+@kinds("vsftpd", "vsftpd without SIZE", "proftpd", "proftpd without SIZE, MLST", "pure-ftpd")
+def test_names_that_a_shell_would_change(tmp_path: Path, station: MakeStation, make: Any) -> None:
+    """First sent, then grown, then rewritten: under exactly these names, or parked with what the server makes of the name."""
+    with make(tmp_path / "server") as server:
+        one = station(server.files, server.settings())
+        (one.data / "[cam 1]").mkdir()
+        for number, name in enumerate(ODD_NAMES):
+            (one.data / name).write_bytes(os.urandom(2_000 + 100 * number))
+        one.master.start()
+
+        def parked() -> tuple[str, ...]:
+            return tuple(str(row["name"]) for row in one.page().get("parked") or [])
+
+        wait_until(lambda: not set(one.differs()) - set(parked()), 60, what="the first versions")
+        for name in ODD_NAMES:
+            with open(one.data / name, "ab") as file:
+                file.write(b"grown,1\n" * 20)
+        wait_until(lambda: not set(one.differs()) - set(parked()), 60, what="the grown ones")
+        for name in ODD_NAMES:
+            (one.data / name).write_bytes(os.urandom(1_500))
+        wait_until(lambda: not set(one.differs()) - set(parked()), 60, what="the rewritten ones")
+        refused = set(parked())
+        assert refused == (CHANGED_BY_PURE_FTPD if isinstance(server, pureftpd.PureFTPdServer) else set()), one.page()["parked"]
+        assert not one.told("connection_lost")
+        assert not one.left()
+        there = {str(path.relative_to(server.files)) for path in server.files.rglob("*") if path.is_file()}
+        assert there == set(ODD_NAMES) - refused
+        told = [receipt.name for receipt in read_receipts(str(one.state))]
+        assert all(told.count(name) >= 2 for name in set(ODD_NAMES) - refused), "deliveries that nobody counted"
+
+
+FACES: dict[str, dict[str, Any]] = {
+    "as other servers": {}, "no such file": {"size": "missing"}, "no size": {"size": "absent"}, "size 0": {"size": "zero"},
+    "whole": OBJECT_STORE,
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("face", FACES)
+def test_object_stores(tmp_path: Path, station: MakeStation, face: str) -> None:
+    """Nothing is known of a file before it is closed, nothing can be changed, a rename copies."""
+    base = {key: value for key, value in OBJECT_STORE.items() if key not in ("size", "visible")}
+    extensions = ("statvfs@openssh.com", "fstatvfs@openssh.com", "limits@openssh.com", "copy-data", "hardlink@openssh.com")
+    quirks = {**base, "rename_secs": 0.5, **FACES[face]}
+    with (
+        quirk_sftp_server(tmp_path / "server", user="pi", without=extensions, **quirks) as server,
+        Relay(server.host, server.port) as relay,
+    ):
+        one = station(Path(server.root), {**server.settings(), "Host": relay.host, "HostPort": relay.port})
+        (one.data / "empty.csv").write_bytes(b"")
+        (one.data / "ten.bin").write_bytes(os.urandom(10_000))
+        one.write("grow.csv", "0,first\n")
+        one.master.start()
+        one.all_there()
+        (one.data / "five.bin").write_bytes(os.urandom(5_000_000))
+        one.all_there()
+        relay.drop("up", after=2_000_000)
+        (one.data / "cut.bin").write_bytes(os.urandom(5_000_000))
+        for number in range(4):
+            time.sleep(0.7)
+            one.grow(b"%d,more\n" % number)
+        wait_until(lambda: one.told("connection_lost"), what="the cut")
+        relay.heal()
+        one.all_there()
+        assert not one.told("parked")
+        assert not one.left()
+        words = " ".join([str(one.page().get("last_error")), *one.told("attempt_failed")]).lower()
+        assert "full disk" not in words and "quota" not in words
+
+
+ENDS = ("", "waits", "cut", "reset", "early", "open")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ENDS)
+def test_ends_of_data_connections_over_tls(tmp_path: Path, station: MakeStation, end: str) -> None:
+    """Nobody closes first, or the wrong way: all is there at once, no short file is ever published, the link is not called lost."""
+    published: list[tuple[str, int]] = []
+    with quirk_ftp_server(tmp_path / "server", tls="explicit", data_end=end) as server:
+        renamed = server.disk.renamed
+
+        def noted(old: str, new: str) -> None:
+            published.append((os.path.basename(new), os.path.getsize(new)))
+            renamed(old, new)
+
+        server.disk.renamed = noted  # type: ignore[method-assign]
+        one = station(server.files, server.settings())
+        for number in range(8):
+            (one.data / f"empty{number}.dat").write_bytes(b"")
+            (one.data / f"small{number}.dat").write_bytes(os.urandom(1_000))
+        for number in range(4):
+            (one.data / f"big{number}.dat").write_bytes(os.urandom(3_000_000))
+        sizes = {name: len(data) for name, data in one.data_files().items()}
+        one.write("grow.csv", b"0,first\n" * 500)
+        one.master.start()
+        one.all_there()
+        for number in range(3):
+            one.grow(b"%d,more\n" % number)
+            one.all_there(30)
+        assert not [(name, size) for name, size in published if name in sizes and size != sizes[name]], "a short file was published"
+        assert not one.told("connection_lost")
+        assert not one.told("parked")
+        assert not one.left()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(rclone.missing("sftp") is not None, reason=str(rclone.missing("sftp")))
+def test_a_server_that_refuses_writes_at_an_offset(tmp_path: Path, station: MakeStation) -> None:
+    """rclone without a cache: what cannot be appended to is sent whole at once, and nobody speaks of a full disk."""
+    body = b"".join(b"%05d,line of a logger\n" % number for number in range(90))[:2_000]
+    with rclone_server(tmp_path / "server", "sftp") as server:
+        one = station(server.files, server.settings())
+        one.write("grow.csv", body)
+        one.master.start()
+        one.notify("grow.csv")
+        one.all_there()
+        for _ in range(3):
+            begun = time.monotonic()
+            one.grow(body)
+            one.all_there(30)
+            assert time.monotonic() - begun < 20
+        assert not one.told("parked")
+        assert not one.told("connection_lost")
+        assert not one.left()
+        assert "disk" not in str(one.page().get("last_error"))
+
+
+@pytest.mark.slow
+@kinds("openssh", "vsftpd")
+def test_links_on_the_server(tmp_path: Path, station: MakeStation, make: Any) -> None:
+    """A first delivery, an append and a rewrite treat a link alike: it is kept, and the file it points to is written."""
+    with make(tmp_path / "server") as server:
+        disk = server.files / "disk2"
+        (disk / "day").mkdir(parents=True)
+        (disk / "moved.csv").write_bytes(b"0,first\n")
+        (server.files / "grow.csv").symlink_to("disk2/moved.csv")
+        (server.files / "day").symlink_to("disk2/day")
+        (server.files / "pic.jpg").symlink_to("disk2/pic.jpg")
+        (disk / "pic.jpg").write_bytes(b"an old picture")
+        (server.files / "dangling.csv").symlink_to("nowhere/at/all.csv")
+        one = station(server.files, server.settings())
+        (one.data / "day").mkdir()
+        one.write("grow.csv", "0,first\n")
+        for name in ("pic.jpg", "dangling.csv", "day/a.csv"):
+            (one.data / name).write_bytes(os.urandom(5_000))
+        one.master.start()
+        one.notify("grow.csv")
+        one.all_there()
+        kept = {name: (server.files / name).is_symlink() for name in ("grow.csv", "pic.jpg", "day")}
+        one.grow(b"1,more\n")
+        one.all_there()
+        one.write("grow.csv", "0,another beginning\n")
+        one.notify("grow.csv")
+        (one.data / "pic.jpg").write_bytes(os.urandom(6_000))
+        one.all_there()
+        assert {name: (server.files / name).is_symlink() for name in kept} == kept, "it depends on what is done"
+        assert kept == dict.fromkeys(kept, True)
+        assert (disk / "moved.csv").read_bytes() == (one.data / "grow.csv").read_bytes()
+        told = [event.fields["name"] for event in read_events(str(one.state)) if event.kind == "remote_link"]
+        # Over FTP a link that points to nothing looks as if nothing were there.
+        wanted = ["dangling.csv", "grow.csv", "pic.jpg"] if isinstance(server, sshd.OpenSSHServer) else ["grow.csv", "pic.jpg"]
+        assert sorted(told) == wanted, "told once for each name"
+        assert not one.told("parked")
+        assert not one.told("connection_lost")
+        assert not one.left()

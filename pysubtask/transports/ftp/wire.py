@@ -159,6 +159,17 @@ class Wire(ftplib.FTP):
             pass
         return True
 
+    def has_reply(self) -> bool:
+        """Whether a line of a reply has come; never waits. Raises as any read where the connection is at its end."""
+        with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+            assert self.sock is not None
+            self.sock.settimeout(0)
+            block = self.sock.recv(4096)
+            if not block:
+                raise EOFError
+            self._heard += block
+        return b"\n" in self._heard
+
     # --- talking
 
     def ask(self, command: str, patience: float = 0.0) -> Reply:

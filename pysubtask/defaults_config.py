@@ -124,10 +124,15 @@ _FTP = (
     Setting("PassiveMode", True, "", "FTP only: True connects to the server for data, too; False has the server connect to here."),
     Setting("Connections", 4, "connections", "FTP only: how many to open side by side, each for one file; fewer where the server "
             "takes no more.", low=1, high=32),
-    Setting("StoreInPlace", False, "", "FTP only, for servers that cannot rename: stores under the final name at once, so a reader "
-            "may find half a file, and a cut upload leaves one."),
+    Setting("StoreInPlace", False, "", "For servers that cannot rename, or take no temporary files: stores under the final name at "
+            "once, so a reader may find half a file, and a cut upload leaves one. FTP does so for every file; SFTP only where the "
+            "server has been found to need it."),
     Setting("AtomicAppend", False, "", "False lets a file that only grew grow on the server, too: what it lacks is appended in "
             "place, and a reader finds a true beginning of it at any moment. True shows complete versions only."),
+    Setting("RemoteLinks", "follow", "", "What is done where a name on the server is a symbolic link: 'follow' keeps the link and "
+            "writes the file it points to, beside which the temporary name stands then; 'replace' puts a file in the link's place. "
+            "Where a link cannot be followed (it points to nothing, out of reach, or the server does not tell where) it is "
+            "replaced. An event and a log line say once for each name what was done.", choices=("follow", "replace")),
     Setting("VerifyChecksum", "auto", "", "How an upload is verified, besides by its size: 'auto' by a hash where the server "
             "offers one (SFTP: check-file; FTP: HASH, XSHA256 and the like), but not after an append, as the server has to read "
             "the whole file for it; 'always' after an append, too; 'shell' (SFTP by ssh) with sha256sum, run on the server in a "

@@ -78,6 +78,9 @@ def _below(glance: Glance, width: int, wide: bool) -> list[str]:
     error = last_error(glance)
     if error:
         lines += wrapped(error, width, "  ", "    ")
+    server = page.get("server")
+    for text in server if isinstance(server, list) else []:
+        lines += wrapped(f"Note: {text}", width, "  ", "    ")
     return lines
 
 

@@ -335,9 +335,9 @@ def _check_protocol(settings: Mapping[str, Any]) -> None:
             if settings[key] is not None:
                 problem = "it is for FTPS, and UseSFTP is True; SFTP is encrypted by itself"
                 raise ConfigError(f"ftp.{key}", problem, f"Set {key} = None, or UseSFTP = False for an FTPS server.")
-        if settings["StoreInPlace"]:
-            remedy = "Set StoreInPlace = False, or UseSFTP = False."
-            raise ConfigError("ftp.StoreInPlace", "it is for FTP, and UseSFTP is True", remedy)
+        if settings["StoreInPlace"] and settings["SFTPLibrary"] is not None:
+            remedy = "Set StoreInPlace = False, or SFTPLibrary = None."
+            raise ConfigError("ftp.StoreInPlace", f"{settings['SFTPLibrary']} does not know it", remedy)
         if settings["SFTPLibrary"] is not None and (settings["SSHConfigFile"] or "none").lower() != "none":
             problem = f"{settings['SFTPLibrary']} does not read it"
             raise ConfigError("ftp.SSHConfigFile", problem, "Set SFTPLibrary = None, or SSHConfigFile = None.")

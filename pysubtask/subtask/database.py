@@ -12,7 +12,7 @@ from ..common.errors import DiskLow, SpoolBusy, SpoolDamaged, SpoolTooNew
 from .mounts import on_network
 
 FILE = "spool.db"
-FORMAT = 3
+FORMAT = 4
 _LATER_FORMAT = 1_000_000
 _OTHERS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 BUSY_SECS = 5.0
@@ -39,6 +39,7 @@ CREATE TABLE signature (
     id INTEGER PRIMARY KEY AUTOINCREMENT, destination TEXT, name BLOB, bytes INTEGER, data BLOB, UNIQUE (destination, name));
 CREATE TABLE receipt (seq INTEGER PRIMARY KEY, line BLOB);
 CREATE TABLE pause (name BLOB PRIMARY KEY, who TEXT, at TEXT) WITHOUT ROWID;
+CREATE TABLE profile (destination TEXT PRIMARY KEY, data TEXT) WITHOUT ROWID;
 """
 
 # Each entry turns format n into n + 1.
@@ -50,6 +51,7 @@ _MIGRATIONS: dict[int, str] = {
     "CREATE TABLE signature (id INTEGER PRIMARY KEY AUTOINCREMENT, destination TEXT, name BLOB, bytes INTEGER, data BLOB,"
     " UNIQUE (destination, name))",
     2: "CREATE TABLE pause (name BLOB PRIMARY KEY, who TEXT, at TEXT) WITHOUT ROWID",
+    3: "CREATE TABLE profile (destination TEXT PRIMARY KEY, data TEXT) WITHOUT ROWID",
 }
 
 

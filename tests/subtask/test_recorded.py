@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from pysubtask.common import registry
+from pysubtask.common.errors import SpoolTooNew
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.common.state_place import hash_of
 from pysubtask.common.status import read_status
+from pysubtask.subtask import database
 from pysubtask.subtask.look import look
 from pysubtask.subtask.moving import tag_of
 from pysubtask.subtask.plan import Known
@@ -93,6 +95,29 @@ def test_a_task_goes_on_with_it_over_another_protocol(tmp_path: Path) -> None:
             one.arrived("weather.csv", secs=40)
         finally:
             one.close()
+
+
+def test_one_of_before_the_profile_of_the_server_is_taken_over_and_has_none(tmp_path: Path) -> None:
+    """Format 3 of the queue: what is in it stays, and what the server does is learned from here on."""
+    state = copy(tmp_path, ALL / "f192b9b", ("two.jpg", "gone.jpg", "weather.csv"))
+    here = "sftp://pi@127.0.0.1:41309/in"
+    for kept in ("", "what was learned"):
+        spool = Spool(str(state / "spool.db"), here, 0.0)
+        assert not spool.moved and spool.profile() == kept
+        assert spool.known("weather.csv") is not None and spool.known("one.jpg") is not None
+        assert spool.counts().waiting == 3
+        spool.keep_profile("what was learned")
+        spool.close()
+    page = read_status(str(state))
+    assert page is not None and "server" not in page
+
+
+def test_an_earlier_version_refuses_what_this_one_has_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = copy(tmp_path, ALL / "f192b9b")
+    Spool(str(state / "spool.db"), FTP, 0.0).close()
+    monkeypatch.setattr(database, "FORMAT", 3)  # as f192b9b has it
+    with pytest.raises(SpoolTooNew, match=r"format 4, this one knows 3.*Install that version again"):
+        Spool(str(state / "spool.db"), FTP, 0.0)
 
 
 def copy_of_shared(folder: Path, destination: str) -> Path:

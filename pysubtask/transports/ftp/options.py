@@ -106,6 +106,11 @@ def path_of(folder: str, name: str) -> str:
     return f"./{path}" if _LEADS_ASTRAY.match(path) else path
 
 
+def is_line(path: str) -> bool:
+    """Whether a command can have this as its argument."""
+    return not _LINE_BAD.search(path) and not _LEADS_ASTRAY.match(path)
+
+
 def parent_of(path: str) -> str:
     """The folder a path is in; '' is the login's own, '/' the root."""
     head, slash, _ = path.rpartition("/")

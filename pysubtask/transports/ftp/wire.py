@@ -19,8 +19,9 @@ from ...common.errors import TransportLost
 from ..dial import dial, dial_name
 from ..meter import Meter
 from ..pace import Pace
+from .known import DataLost
 from .options import Login
-from .replies import CannotRestart, NotFTP, Reply, Standstill, not_ftp
+from .replies import CannotRestart, NotFTP, Reply, Standstill, not_ftp, text
 from .tls import check_pin, handshake_error
 
 _LONGEST_LINE = 8192
@@ -29,9 +30,12 @@ _MOST_PRELIMINARY = 100  # replies 1yz to one command
 _LAST_WORDS_SECS = 2.0  # how long the server may still say why, after it was silent for a whole time limit
 _LEAST_PORT = 1024  # what listens below is another service, which no server may have our data sent to
 _LONGEST_PORT_WORDS = 1024
+_OPENING = "opening a data connection"
 _SLICE_SECS = 1.0  # how often it is looked whether bytes moved, while an answer is waited for
 _SLACK_SECS = 2.0
 _KEEP_ALIVE_SECS = 60
+# What Telnet (RFC 854) says to a command of its own in the place of a name, in front of the reply; no reply begins so.
+_TELNET = re.compile(rb"\A(?:\xff[\xfb-\xfe].|\xff[\xf0-\xfa])+", re.DOTALL)
 _STARTS_REPLY = re.compile(r"[1-6][0-9]{2}(?:[ -]|\Z)")
 
 Moved = Callable[[], bool]
@@ -41,7 +45,11 @@ class Wire(ftplib.FTP):
     """``open`` it, ``ask`` it; ``cut`` it from any thread. Raises OSError, EOFError, NotFTP, ftplib.Error.
 
     ``due``: when (monotonic) the thread that uses it should have come back or moved on; a caller who still
-    waits then may give it up. ``epsv``: whether EPSV is tried.
+    waits then may give it up. ``ways``: how a passive port is asked for, in order; ``way``: what the
+    last one led to, ``refused``: the server's words to the one before, which it did not even know (``unknown``). ``resumes``:
+    whether data connections go on with the TLS session. ``ended``: the server ended this
+    connection, which says nothing of others. ``spoilt``: its replies belong to other
+    commands, so it must not be used again. ``escapes``: whether the byte 255 is sent twice.
     """
 
     def __init__(self, login: Login, pace: Pace, meter: Meter) -> None:
@@ -50,7 +58,11 @@ class Wire(ftplib.FTP):
         self.pace = pace
         self._meter = meter
         self.passiveserver = login.passive
-        self.epsv = True
+        self.ways: tuple[str, ...] = ("epsv", "pasv")
+        self.way = self.refused = ""
+        self.unknown = False
+        self.resumes = True
+        self.escapes: Callable[[], bool] = lambda: False
         self.until: float | None = None
         self.due = time.monotonic() + login.connect_secs + _SLACK_SECS
         self._context: ssl.SSLContext | None = None
@@ -60,7 +72,7 @@ class Wire(ftplib.FTP):
         self._reply_end = 0.0
         self.standstill = ""  # why the present transfer does not move, where that can be seen
         self._lock = threading.Lock()
-        self._aborted = self._busy = False
+        self._aborted = self._busy = self.ended = self.spoilt = False
         self._sockets: set[socket.socket] = set()
 
     # --- opening and ending
@@ -186,6 +198,7 @@ class Wire(ftplib.FTP):
             self._moved = None
         said = Reply(int(code), tuple(lines))
         if said.code == 421:
+            self.ended = True
             raise TransportLost(f"the server ends the connection: {said}")
         return said
 
@@ -198,7 +211,9 @@ class Wire(ftplib.FTP):
             raise ValueError("a line break in a command")  # every name was checked before
         assert self.sock is not None
         self.sock.settimeout(self.wait())
-        self.sock.sendall(line.encode("utf-8", "surrogateescape") + b"\r\n")
+        raw = line.encode("utf-8", "surrogateescape")
+        # RFC 959 3.3 and RFC 854: the byte 255 begins a Telnet command, and twice it is itself.
+        self.sock.sendall((raw.replace(b"\xff", b"\xff\xff") if self.escapes() else raw) + b"\r\n")
 
     def getline(self) -> str:
         while (at := self._heard.find(b"\n")) < 0:
@@ -214,7 +229,7 @@ class Wire(ftplib.FTP):
         self._reply_size += at + 1
         if self._reply_size > _LONGEST_REPLY:
             raise ftplib.error_proto("a reply without an end")
-        return line.rstrip(b"\r").decode("utf-8", "surrogateescape")
+        return _TELNET.sub(b"", line.rstrip(b"\r")).decode("utf-8", "surrogateescape")
 
     def _receive(self, end: float) -> None:
         left = end - time.monotonic()
@@ -290,34 +305,50 @@ class Wire(ftplib.FTP):
         sock.close()
 
     def _reach_data(self) -> socket.socket:
+        """RFC 2428 EPSV and RFC 959 PASV, in the order that is set; the next one at once where one is refused, or where something
+        on the way knows only the other. DataLost where neither leads anywhere."""
         assert self.sock is not None
         peer = self.sock.getpeername()
-        port = self._ask_port(peer)
-        # The address in a reply to PASV is not looked at: behind NAT it is wrong, in bad hands it is worse.
-        address = (peer[0], port, *peer[2:])
-        try:
-            return dial([(self.af, address)], time.monotonic() + min(self.wait(), self.login_data.connect_secs), adopt=self._adopt,
-                        drop=self.drop, over=lambda: self._aborted)
-        except OSError as exc:
-            # Something on the way may know only one of the two: the next connection tries the other.
-            self.epsv = not self.epsv
-            raise TransportLost(f"the data connection to port {port} cannot be opened: {exc.strerror or exc or 'no answer'}. "
-                                "The server's passive ports must be open in every firewall on the way") from exc
+        failed: DataLost | None = None
+        for way in self.ways if self.af == socket.AF_INET else ("epsv",):
+            said = self.ask(way.upper())
+            named = self._port_in(way, said, peer)
+            if named is None:
+                self.unknown, words = said.unknown, text(" ".join(said.lines))
+                if way == "pasv" and said.code < 400:
+                    raise TransportLost(f"the server gives no passive port: {said} (not an answer to that)")
+                advice = ". With ftp.PassiveMode switched off it connects to here" if self.af == socket.AF_INET else ""
+                failed = failed or DataLost(f"the server gives no passive port: {said}{advice}", step=_OPENING, said=words)
+            else:
+                # The address in a reply to PASV is not looked at: behind NAT it is wrong, in bad hands it is worse.
+                host, port = named
+                try:
+                    end = time.monotonic() + min(self.wait(), self.login_data.connect_secs)
+                    sock = dial([(self.af, (peer[0], port, *peer[2:]))], end, adopt=self._adopt, drop=self.drop,
+                                over=lambda: self._aborted)
+                except OSError as exc:
+                    self.unknown, words = False, f"port {port}: {exc.strerror or exc or 'no answer'}"
+                    failed = DataLost(f"the data connection to port {port} cannot be opened: {exc.strerror or exc or 'no answer'}. "
+                                      "The server's passive ports must be open in every firewall on the way", step=_OPENING)
+                else:
+                    self.way = "pasv_control_address" if host != peer[0] else way
+                    return sock
+            self.refused = words
+        assert failed is not None
+        raise failed
 
-    def _ask_port(self, peer: tuple[str, int]) -> int:
-        """RFC 2428 EPSV, or where the server does not know it RFC 959 PASV."""
-        if self.epsv or self.af != socket.AF_INET:
-            said = self.ask("EPSV")
-            if said.code == 229:
-                with contextlib.suppress(ftplib.Error, ValueError):
-                    return _port(ftplib.parse229(_port_words(said), peer)[1])
-            if self.af != socket.AF_INET:
-                raise TransportLost(f"the server gives no passive port: {said}")
-            self.epsv = False
-        said = self.ask("PASV")
-        if said.code != 227:
-            raise TransportLost(f"the server gives no passive port: {said}. With ftp.PassiveMode switched off it connects to here")
-        return _port(ftplib.parse227(_port_words(said))[1])
+    @staticmethod
+    def _port_in(way: str, said: Reply, peer: tuple[str, int]) -> tuple[str, int] | None:
+        """Address and port in a reply; None where it names none."""
+        if said.code != (229 if way == "epsv" else 227):
+            return None
+        try:
+            host, port = ftplib.parse229(_port_words(said), peer) if way == "epsv" else ftplib.parse227(_port_words(said))
+        except (ftplib.Error, ValueError):
+            if way == "epsv":
+                return None
+            raise
+        return host, _port(port)
 
     def makeport(self) -> socket.socket:
         """Listen, and tell the server where (PORT, RFC 959; EPRT, RFC 2428)."""
@@ -331,7 +362,8 @@ class Wire(ftplib.FTP):
             else:
                 said = self.ask(f"EPRT |2|{here[0].partition('%')[0]}|{port}|")
             if not said.ok:
-                raise TransportLost(f"the server does not connect to here: {said}. Switch ftp.PassiveMode on")
+                raise DataLost(f"the server does not connect to here: {said}. Switch ftp.PassiveMode on", step=_OPENING,
+                               said=text(" ".join(said.lines)))
         except BaseException:
             self.drop(listener)
             raise
@@ -346,8 +378,9 @@ class Wire(ftplib.FTP):
             try:
                 sock, peer = listener.accept()
             except TimeoutError as exc:
-                raise TransportLost("the server's data connection never came: a firewall here or NAT on the way keeps it out. "
-                                    "Switch ftp.PassiveMode on") from exc
+                words = text(" ".join(self.last_words().lines))
+                raise DataLost("the server's data connection never came: a firewall here or NAT on the way keeps it out. "
+                               "Switch ftp.PassiveMode on", step=_OPENING, said=words) from exc
             if peer[0] == server:
                 return self._adopt(sock)
             sock.close()
@@ -356,7 +389,7 @@ class Wire(ftplib.FTP):
         """TLS over a socket; a data connection goes on with the control connection's session (RFC 4217 section 10.2),
         read anew each time, since TLS 1.3 brings its tickets after the handshake."""
         assert self._context is not None
-        session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
+        session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) and self.resumes else None
         plain = sock
         try:
             sock.settimeout(self.wait())

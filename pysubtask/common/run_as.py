@@ -110,12 +110,8 @@ def stranger(entries: Iterable[Entry]) -> Stranger | None:
     counts only where one would be made (``stranger_above``)."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return None
-    for entry in entries:
-        folder = entry.path if entry.kind == "dir" else os.path.dirname(entry.path)
-        found = _of_another(folder)
-        if found is not None:
-            return found
-    return None
+    folders = dict.fromkeys(entry.path if entry.kind == "dir" else os.path.dirname(entry.path) for entry in entries)
+    return next((found for folder in folders if (found := _of_another(folder)) is not None), None)
 
 
 def stranger_above(folder: str) -> Stranger | None:

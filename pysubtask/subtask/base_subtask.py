@@ -36,6 +36,7 @@ from ..common.triggers import when_sent
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from . import failed, heartbeat
+from .bak_folder import warning_about
 from .board import Board
 from .extra_copy import copy_to_dir
 from .faults import Faults
@@ -403,6 +404,8 @@ class BaseSubtask:
 
     def _live(self) -> int:
         self.log.info("***** HELLO!: [%s] *****", self.description)
+        if self.handoff.bak_dir is not None and (warning := warning_about(self.handoff.bak_dir)):
+            self.log.warning("%s", warning)
         self._heartbeat.remove()
         if self._heartbeat.interval > 0:
             self.log.info("Heartbeat: File [%s] every [%s] secs.", self._heartbeat.file, self._heartbeat.interval)

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pysubtask.subtask.extra_copy import copy_to_dir
 from pysubtask.subtask.heartbeat import make
 from pysubtask.transports.base import Job
 from pysubtask.transports.ftp.restart import Restarts
+from pysubtask.transports.profile import Profile
 from pysubtask.transports.source import open_source
 from pysubtask.transports.swap_record import SwapRecord
 from pysubtask.transports.workdir import make_workdir
@@ -33,7 +35,7 @@ def me() -> Holder:
 
 def show(folder: Path) -> None:
     """What a server has shown, written down as an FTP transport does it."""
-    restarts = Restarts(str(folder), "x")
+    restarts = Restarts(str(folder), "x", Profile(time.time))
     restarts.show(type("Known", (), {"found": {"REST": "STREAM"}})())  # type: ignore[arg-type]
 
 
@@ -76,7 +78,7 @@ def test_no_record_is_read_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "restarts.json").symlink_to("elsewhere")
     assert SwapRecord(str(tmp_path), "x").asides == {}
     known = type("Known", (), {"found": {}})()
-    assert not Restarts(str(tmp_path), "x").shown(known)
+    assert not Restarts(str(tmp_path), "x", Profile(time.time)).shown(known)
 
 
 def test_a_lock_with_a_second_name_is_locked_once(tmp_path: Path) -> None:

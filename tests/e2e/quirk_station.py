@@ -163,6 +163,13 @@ class QuirkStation(SFTPStation):
             raise Stuck([name for name in names if not self.there(name)]) from exc
 
 
+def whole(one: Switch, protocol: str) -> bool:
+    """Whether a file that grew may be sent whole: that it is one that it was cannot be known. With StoreInPlace FTP appends
+    nothing, as a file under its final name may be half an upload."""
+    unsure = set(WHOLE_APPENDS) & one.values.keys() or "early" in one.values.values()
+    return bool(unsure) or (protocol != "sftp" and one.name in IN_PLACE)
+
+
 def needed(whole_appends: bool) -> int:
     """The bytes that one half has to bring."""
     size = FILES * FILE + REWRITES * PICTURE
@@ -230,7 +237,7 @@ def run(root: Path, protocol: str, switches: tuple[Switch, ...], kills: int = 0,
             wrong += sorted(f"no receipt of {os.path.basename(name)}" for name in set(names) if os.path.basename(name) not in told)
             return Outcome(
                 wrong, station.reasons("parked"), station.reasons("connection_lost"), station.left(), sent,
-                needed(any(set(WHOLE_APPENDS) & one.values.keys() or "early" in one.values.values() for one in switches)),
+                needed(any(whole(one, protocol) for one in switches)),
                 [name for (name, _), count in counted.items() if count > 1], time.monotonic() - begun,
             )  # fmt: skip
         finally:

@@ -105,6 +105,7 @@ def old_station(tmp_path: Path, mode: int = 0o1777) -> Shared:
     one.write("a.csv", "1\n")
     one.notify("a.csv")
     one.arrived("a.csv")
+    wait_until(lambda: one.sent() == ["a.csv"], 60, "its receipt")
     one.master.pause()
     one.wait_kind("paused")
     one.write("box/b.csv", "2\n")
@@ -240,6 +241,7 @@ def test_a_child_that_still_runs_in_the_old_place_is_not_disturbed(tmp_path: Pat
     one.write("a.csv", "1\n")
     one.notify("a.csv")
     one.arrived("a.csv")
+    wait_until(lambda: one.sent() == ["a.csv"], 60, "its receipt")
     one.data.chmod(0o1777)
     one.master = one.make()
     try:
@@ -347,6 +349,7 @@ def test_the_disk_with_the_state_is_waited_for(tmp_path: Path) -> None:
     one.write("a.csv", "1\n")
     one.notify("a.csv")
     one.arrived("a.csv")
+    wait_until(lambda: one.sent() == ["a.csv"], 60, "its receipt")
     one.master.stop()
     disk.rename(away)
     # Also where the setting is gone, as with another config.

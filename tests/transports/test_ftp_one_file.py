@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -258,6 +258,33 @@ def test_the_only_connection_that_ends_is_the_end_of_all(tmp_path: Path) -> None
             await work.transport.stat("f")
 
     run(tmp_path, Hangs, case)
+
+
+class NeverCloses(NoSize):
+    """Leaves the data connection of a listing open when it has said that all is sent."""
+
+    kept: ClassVar[list[socket.socket]] = []
+
+    def do_LIST(self, arg: bytes) -> str | None:
+        path = self.path(arg)
+        self.say("150 go")
+        sock = self.data()
+        self.kept.append(sock)
+        if os.path.lexists(path):
+            sock.sendall(self.row(arg, path) + b"\r\n")
+        return "226 sent"
+
+
+def test_a_data_connection_that_is_never_closed_is_at_its_end_when_the_server_says_so(tmp_path: Path) -> None:
+    async def case(work: Work, server: OddFTP) -> None:
+        async with asyncio.timeout(20):  # not a time limit of silence for each of them
+            for number in range(3):
+                assert (await work.put(f"f{number}", b"0123456789")).verified == "size"
+        assert server.logins == 1
+
+    run(tmp_path, NeverCloses, case, StallSecs=15)
+    for sock in NeverCloses.kept:
+        sock.close()
 
 
 # --- names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def site_of(server: Server, tmp_path: Path, impossible: tuple[str, ...] = ("newl
     folder = server.make_folder(name) if isinstance(server, PureFTPdServer) else server.files / name
     folder.mkdir(exist_ok=True)
     if direct:
+        time.sleep(0.25)  # rclone remembers for 0.1 s that there is no such folder
         yield Site(FTPTransport, server.settings(HostPath=name), str(work), str(folder), None, frozenset(impossible))
         return
     with FTPRelay(server.port, server.data_ports) as relay:

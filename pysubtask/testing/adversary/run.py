@@ -71,8 +71,8 @@ def interpreter() -> str:
 
 
 def run(case: str, secs: float, seed: int, *, base: dict[str, Any] | None = None, again: float = 0.0, keep: bool = False) -> Result:
-    """Let the adversary work for ``secs``. ``base``: settings of the task; ``again``: the app is stopped and started so often, in
-    seconds, 0 for never; ``keep``: leave the folder where there are problems."""
+    """Let the adversary work for ``secs``. ``base``: settings of the task ("{data}" in a text is the folder); ``again``: the app is
+    stopped and started so often, in seconds, 0 for never; ``keep``: leave the folder where there are problems."""
     root = os.path.realpath(tempfile.mkdtemp(prefix="pysubtask-adversary-"))
     try:
         result = _Run(World(root, case), secs, seed, base or {}, again).result()
@@ -219,7 +219,8 @@ class _Run:
     @contextlib.contextmanager
     def _app(self, server: FTPServer, out: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         login = {"Host": server.host, "HostPort": server.port, "User": server.user, "Password": server.password, "UseSFTP": False}
-        told = {"data": self._world.data, "ftp": login, "base": self._base, "run_as": self._world.run_as,
+        base = {key: value.format(data=self._world.data) if isinstance(value, str) else value for key, value in self._base.items()}
+        told = {"data": self._world.data, "ftp": login, "base": base, "run_as": self._world.run_as,
                 "again": self._again}  # fmt: skip
         with self._python("app", self._world.task, told, out) as process:
             yield process

@@ -38,7 +38,10 @@ from .transfers import SLOW_BYTES, Transfers
 
 _REFUSED_SIZES = 3  # of files that are there, after which SIZE is not asked any more
 _TELNET = re.compile(rb"\xff[\xf0-\xff]")
-_TELNET_NOP = b"\xff\xf1".decode("utf-8", "surrogateescape")
+_TELNET_TRIALS = tuple((sent.decode("utf-8", "surrogateescape"), read.decode("utf-8", "surrogateescape"))
+                       for sent, read in ((b"\xff\xf1", b""), (b"\xff\xffx", b"\xffx")))
+"""Ends of a name, and what they are to one who reads Telnet: a command that means nothing, which ProFTPD 1.3.8 leaves as it is, and
+the byte 255."""
 _LONGEST_FOLDER = 256 * 1024
 _LAST_STAMP = 253402300800  # the year 10000
 
@@ -239,14 +242,15 @@ class Session(Transfers):
         """Whether the server takes bytes of a name for a Telnet command (RFC 959 3.3: ProFTPD does, vsftpd and pure-ftpd do not).
         It shows that on a name of ours, which is gone afterwards, when ``path`` is the first that has such bytes."""
         if self.known.telnet is None and _TELNET.search(path.encode("utf-8", "surrogateescape")):
-            plain = f"{temp}.255"
-            with tempfile.TemporaryFile(buffering=0) as file:
-                said = self.store(plain + _TELNET_NOP, Source(file.fileno(), 0), 0, Tally.silent())
-            if said.ok:
-                self.known.telnet = self.delete(plain).ok
-                if not self.known.telnet:
-                    self.delete(plain + _TELNET_NOP)
-        self.wire.escapes = bool(self.known.telnet)
+            for sent, read in _TELNET_TRIALS:
+                with tempfile.TemporaryFile(buffering=0) as file:
+                    said = self.store(f"{temp}.255{sent}", Source(file.fileno(), 0), 0, Tally.silent())
+                if not said.ok:
+                    return
+                self.known.telnet = self.delete(f"{temp}.255{read}").ok
+                if self.known.telnet:
+                    return
+                self.delete(f"{temp}.255{sent}")
 
     def rename(self, old: str, new: str) -> Reply:
         """RNFR and RNTO: the answer that counts."""

@@ -33,7 +33,7 @@ class Transfers:
 
     def __init__(self, login: Login, known: Known, pace: Pace, meter: Meter) -> None:
         self.wire = Wire(login, pace, meter)
-        self.wire.escapes = bool(known.telnet)
+        self.wire.escapes = lambda: bool(known.telnet)  # learned by any session
         self.known = known
         self.used_at = time.monotonic()
         self.chosen_hash = ""

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from .common.config import Section
     from .common.errors import (
         AlreadyRunning,
+        AttemptFailed,
         ConfigError,
         DiskLow,
         FileRefused,
         LoginRefused,
+        MeansRefused,
         NotAsLeft,
         PysubtaskError,
         ServerBusy,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlreadyRunning",
+    "AttemptFailed",
     "BaseMaster",
     "BaseSubtask",
     "BaseTaskMaster",
@@ -61,6 +64,7 @@ __all__ = [
     "FileRefused",
     "LoginRefused",
     "MasterStatus",
+    "MeansRefused",
     "NotAsLeft",
     "PysubtaskError",
     "Section",

@@ -13,13 +13,21 @@ _DAY = 86400
 _BASE = (
     Setting("TaskName", "main", "", "Name of the task: its state lives in .pysubtask/<TaskName>/. Two masters that share "
             "a first folder need two names."),
+    Setting("RunAs", None, "", "Whose rights the task has, as 'pi' or in numbers as '1000:1000' (no entry in passwd is needed): a "
+            "run started by root becomes that user before it opens anything. Root does not work over a folder of another user "
+            "without it. None: those of who starts it.", kind=str),
     Setting("SubtaskDescription", "BaseSubtask Scheduler", "", "What the child calls itself in its log."),
     Setting("TimerIntervalSecs", 2, "seconds", "How often the child looks for new stamps at the latest; file events wake "
             "it at once.", kind=float, low=0.05, high=3600, live=True),
-    Setting("BakToFolder", "upload", "", "Folder of the snapshots, relative to the first entry's folder. None uploads the "
-            "live files themselves.", optional=True, names="folder"),
-    Setting("MinFreeBytes", 32 * 1024 * 1024, "bytes", "Disk space that snapshots leave free; below it notifies stay due.",
-            low=0, live=True),
+    Setting("BakToFolder", "upload", "", "Folder of the snapshots, relative to the first entry's folder; the default one goes with "
+            "the state where that is kept elsewhere (StateFolder). None uploads the live files themselves.", optional=True,
+            names="folder"),
+    Setting("StateFolder", None, "", "Folder to keep the state (the queue, receipts, snapshots) in instead of the first entry's "
+            "folder, as '/var/lib/station': it must be there, and nobody else may write it. None keeps it in the first entry's "
+            "folder; where others may write that, in $STATE_DIRECTORY (systemd), else $XDG_STATE_HOME/pysubtask/state, else "
+            "~/.local/state/pysubtask/state.", kind=str, names="place"),
+    Setting("MinFreeBytes", 32 * 1024 * 1024, "bytes", "Disk space that snapshots leave free, on the disk that they are kept on; "
+            "below it notifies stay due.", low=0, live=True),
     Setting("ArchiveToFolder", "archive", "", "Folder for old files, relative to the first entry's folder; they go to "
             "YYYYMM/DD in it. None archives nothing.", optional=True, names="folder"),
     Setting("ArchiveAfterDaysOld", 3, "days", "A file last changed before the midnight of so many days ago is archived; one "
@@ -116,10 +124,15 @@ _FTP = (
     Setting("PassiveMode", True, "", "FTP only: True connects to the server for data, too; False has the server connect to here."),
     Setting("Connections", 4, "connections", "FTP only: how many to open side by side, each for one file; fewer where the server "
             "takes no more.", low=1, high=32),
-    Setting("StoreInPlace", False, "", "FTP only, for servers that cannot rename: stores under the final name at once, so a reader "
-            "may find half a file, and a cut upload leaves one."),
+    Setting("StoreInPlace", False, "", "For servers that cannot rename, or take no temporary files: stores under the final name at "
+            "once, so a reader may find half a file, and a cut upload leaves one. FTP does so for every file; SFTP only where the "
+            "server has been found to need it."),
     Setting("AtomicAppend", False, "", "False lets a file that only grew grow on the server, too: what it lacks is appended in "
             "place, and a reader finds a true beginning of it at any moment. True shows complete versions only."),
+    Setting("RemoteLinks", "follow", "", "What is done where a name on the server is a symbolic link: 'follow' keeps the link and "
+            "writes the file it points to, beside which the temporary name stands then; 'replace' puts a file in the link's place. "
+            "Where a link cannot be followed (it points to nothing, out of reach, or the server does not tell where) it is "
+            "replaced. An event and a log line say once for each name what was done.", choices=("follow", "replace")),
     Setting("VerifyChecksum", "auto", "", "How an upload is verified, besides by its size: 'auto' by a hash where the server "
             "offers one (SFTP: check-file; FTP: HASH, XSHA256 and the like), but not after an append, as the server has to read "
             "the whole file for it; 'always' after an append, too; 'shell' (SFTP by ssh) with sha256sum, run on the server in a "

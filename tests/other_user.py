@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import subprocess
+import sys
 import tempfile
 import traceback
 from pathlib import Path
@@ -43,3 +45,24 @@ def as_him(action):
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def his_python():
+    """The words of an interpreter that he may run, and its environment with this package and click in it; a skip where there is
+    none. One below the home of root is closed to him."""
+    import importlib.util
+
+    found = importlib.util.find_spec("click")
+    folders = [str(Path(__file__).resolve().parent.parent), str(Path(found.origin).resolve().parent.parent)]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "PYTHONDONTWRITEBYTECODE": "1"}
+    environ.pop("PYTHONPYCACHEPREFIX", None)
+    for program in dict.fromkeys([sys.executable, "/usr/bin/python3"]):
+        try:
+            words = [program, "-P", "-c", "import click, tomllib, pysubtask.control.cli"]
+            said = subprocess.run(words, env=environ, user=HIM, group=HIM, extra_groups=[], cwd="/", capture_output=True,
+                                  check=False)  # fmt: skip
+        except OSError:
+            continue
+        if said.returncode == 0:
+            return program, environ
+    pytest.skip("no interpreter of Python 3.11 or later that an ordinary user may run (apt-get install python3)")

@@ -14,12 +14,13 @@ PACKAGE = Path(pysubtask.__file__).parent
 FORBIDDEN = ("asyncio", "ssl", "sqlite3", "http", "ftplib", "dataclasses", "shutil", "tempfile")
 DOORS = ("base", "ftp", "dropbox")
 OPTIONAL = {"watchdog", "asyncssh", "pytest", "pysftp", "paramiko", "pyfastcdc"}
+LEARNED = {f"pysubtask.transports.{name}" for name in ("allowance", "means", "profile")}  # pure, and one thing in three modules
 LIBRARIES = {"dropbox", "stone", "requests", "urllib3"}  # what speaks to a service, in the child alone
 TERMINAL = {"click", "rich"}  # arguments and tables of the command line
 SERVERS = {"pyftpdlib", "OpenSSL", "cryptography"}  # what the test servers are made of
 NEUTRAL = {f"pysubtask.transports.{name}" for name in (
-    "base", "calls", "checksum", "dial", "key_file", "known_hosts", "meter", "pace", "proxy_url", "reach", "sent_hash",
-    "sftp_names", "source", "ssh_login", "standstill", "swap_record", "workdir")}
+    "allowance", "base", "calls", "checksum", "dial", "key_file", "known_hosts", "means", "meter", "pace", "profile", "proxy_url",
+    "reach", "sent_hash", "sftp_names", "source", "ssh_login", "standstill", "swap_record", "temp_names", "workdir")}
 
 
 def modules():
@@ -88,7 +89,8 @@ def allowed(own, name, top):
         return other in ("subtask", "common", "pysubtask") or name in ("pysubtask.transports", "pysubtask.transports.base")
     if mine == "transports":
         if not own[1:] or ".".join(("pysubtask", *own)) in NEUTRAL:
-            return other == "common" or name == "pysubtask.transports.base"
+            return other == "common" or name == "pysubtask.transports.base" or (
+                name in LEARNED and ".".join(("pysubtask", *own)) in LEARNED)
         mates = f"pysubtask.transports.{own[1]}"
         return other == "common" or name in NEUTRAL or name == mates or name.startswith(mates + ".")
     if mine in DOORS:

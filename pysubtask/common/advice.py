@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from .entries import STATE_FOLDER
+from .own_files import is_root
 
 _MEDIA = ("/media", "/mnt", "/run/media", "/Volumes")
 """Below these a missing folder is a disk that is not mounted, mostly."""
@@ -85,16 +85,18 @@ def hand_over_config(path: str, user: str) -> tuple[str, ...]:
 
 
 def is_ours(path: str, made: str) -> bool:
-    """Whether we made a path: ``made`` is the folder .pysubtask of the task, absolute."""
+    """Whether we made a path: ``made`` is the folder .pysubtask of the task, absolute, or the one that stands for it elsewhere."""
     root = os.path.normpath(made)
     inside = os.path.normpath(path) == root or os.path.normpath(path).startswith(f"{root}{os.sep}")
-    return os.path.isabs(root) and os.path.basename(root) == STATE_FOLDER and inside
+    return os.path.isabs(root) and is_root(os.path.basename(root)) and inside
 
 
-def give_back(paths: Iterable[str], made: str) -> tuple[str, ...]:
-    """What we made, and another user owns, becomes this user's again; nothing for what is not ours (``made``: see is_ours)."""
+def give_back(paths: Iterable[str], made: str, user: int | None = None) -> tuple[str, ...]:
+    """What we made, and another user owns, becomes this user's again (or that of ``user``, where this process has his rights and
+    the shell is somebody else's); nothing for what is not ours (``made``: see is_ours)."""
     words = " ".join(word(path) for path in paths if is_ours(path, made))
-    return (f'sudo chown -h "$(id -u)" {words}',) if words else ()
+    who = '"$(id -u)"' if user is None else str(user)
+    return (f"sudo chown -h {who} {words}",) if words else ()
 
 
 def open_again(path: str, made: str) -> tuple[str, ...]:

@@ -15,6 +15,8 @@
     `-- TransportError
         |-- TransportLost             condemns this attempt: reconnect and try again
         |   `-- ServerBusy            the server asks for a pause: nothing is sent until it is over
+        |-- AttemptFailed             condemns this attempt at this file alone: it waits and is tried again, others go on
+        |   `-- MeansRefused          condemns a way to do it, inside a transport: take the next one at once
         |-- NotAsLeft                 condemns the short way: send the whole file
         |-- FileRefused               condemns this file: park it, go on with the rest
         `-- LoginRefused              condemns the account: hold everything, say it loudly
@@ -92,23 +94,45 @@ class DiskLow(SourceError):
 
 
 class TransportError(PysubtaskError):
-    """Anything a server or the way to it did; always one of the three below.
+    """Anything a server or the way to it did; always one of those below.
 
     ``cause``: what happened, in words; ``remedy``: what a person can do about it, a sentence or nothing. The error's own
     text has both. A caller who says the same again at each try says the cause alone.
+    ``step``: what was being done ('renaming into place'); ``file``: the name on the server that it was done to, which may be
+    a temporary one; ``said``: the server's own words. Each is empty where it is not known, and adds nothing to the text.
     """
 
     cause = ""
     remedy = ""
+    step = ""
+    file = ""
+    said = ""
 
-    def __init__(self, cause: str = "", remedy: str = "") -> None:
+    def __init__(self, cause: str = "", remedy: str = "", *, step: str = "", file: str = "", said: str = "") -> None:
         self.cause = _masked(cause)
         self.remedy = remedy
+        self.step = step
+        self.file = _masked(file)
+        self.said = _masked(said)
         super().__init__(f"{cause}. {remedy}" if remedy else cause)
 
 
+def facts_of(error: object) -> dict[str, str]:
+    """What the page says of an error besides its text: ``step``, ``file`` and ``said``, where they are known."""
+    found = {key: getattr(error, key, "") for key in ("step", "file", "said")}
+    return {key: value for key, value in found.items() if value}
+
+
+def told_of(error: object) -> dict[str, str]:
+    """What an event says of it: the same, and ``error``, its class."""
+    return {"error": type(error).__name__, **facts_of(error)} if isinstance(error, PysubtaskError) else {}
+
+
 class TransportLost(TransportError):
-    """The connection, the name lookup or the server's patience is gone. Try again later."""
+    """The connection, the name lookup or the server's patience is gone: no other file can be sent over it. Try again later.
+
+    Only the end of the stream itself, silence for a whole time limit, or an answer that belongs to no request is a reason.
+    What a server answers about one file is :class:`AttemptFailed` or :class:`FileRefused`, however odd it is."""
 
 
 LONGEST_PAUSE = 3600.0
@@ -119,10 +143,35 @@ class ServerBusy(TransportLost):
     """The server asks to be left alone for ``retry_after`` seconds (0: it does not say how long, or says nonsense), at most an
     hour. What was asked was not done; the connection is still good."""
 
-    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
-        super().__init__(reason)
+    def __init__(self, reason: str, retry_after: float = 0.0, *, step: str = "", file: str = "", said: str = "") -> None:
+        super().__init__(reason, step=step, file=file, said=said)
         # NaN is not above 0 either.
         self.retry_after = min(float(retry_after), LONGEST_PAUSE) if retry_after > 0 else 0.0
+
+
+class AttemptFailed(TransportError):
+    """This attempt at this one file failed; the connection is good and other files go on over it.
+
+    The file waits and is tried again by itself, compared with the server first. It is parked with this reason after
+    ``RetryCount`` attempts in a row that failed so. What it cost belongs to it alone, such as an FTP data connection that broke.
+    ``further``: it got further than the attempt before, and the next one goes on from there, so it counts as the first in a row.
+    """
+
+    further = False
+
+
+class MeansRefused(AttemptFailed):
+    """The server refused a way to do something, such as a rename over a file, and not the file: take the next way at once.
+
+    It stays inside a transport. One that comes out, because there is no next way, is an attempt that failed.
+    ``means``: which way, a word of the transport.
+    """
+
+    def __init__(
+        self, means: str, cause: str = "", remedy: str = "", *, step: str = "", file: str = "", said: str = ""
+    ) -> None:
+        super().__init__(cause, remedy, step=step, file=file, said=said)
+        self.means = means
 
 
 class NotAsLeft(TransportError):

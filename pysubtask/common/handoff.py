@@ -31,6 +31,8 @@ class Handoff(NamedTuple):
     which settings that was written under. ``left_out``: absolute paths of what is not watched where it lies inside a
     recursive folder. ``label``: what people call the task. ``config_file``: the file its config was read from, '' for an
     app's own. ``own``: files that are no data wherever they are found (absolute path -> what it is), see ``never_sent``.
+    ``state_why``: why the state is not kept in the first folder, '' where it is; ``state_elsewhere``: other state folders that may
+    hold a queue of this child.
     """
 
     task: str
@@ -52,6 +54,8 @@ class Handoff(NamedTuple):
     label: str = ""
     config_file: str = ""
     own: Mapping[str, str] = {}
+    state_why: str = ""
+    state_elsewhere: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         shown = self._asdict() | {"settings": masked(self.settings)}
@@ -78,8 +82,10 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "label": (str,),
     "config_file": (str,),
     "own": (dict,),
+    "state_why": (str,),
+    "state_elsewhere": (list,),
 }
-_LATER: dict[str, Any] = {"own": {}}
+_LATER: dict[str, Any] = {"own": {}, "state_why": "", "state_elsewhere": []}
 """What a hand-off of a version before does not have: a child that replaces itself reads the one it was started with."""
 
 
@@ -131,12 +137,13 @@ def read(fd: int = 0) -> Handoff:
     for key, kinds in _KINDS.items():
         if type(fields.get(key, ...)) not in kinds:
             raise ConfigError(f"handoff.{key}", "it is missing or of a wrong type", _REMEDY)
-    texts = [*fields["residual"], *fields["left_out"], *fields["own"].values()]
+    texts = [*fields["residual"], *fields["left_out"], *fields["own"].values(), *fields["state_elsewhere"]]
     if set(fields) != set(_KINDS) or not all(type(text) is str for text in texts):
         raise ConfigError("handoff", "it holds something unknown", _REMEDY)
     try:
         fields["entries"] = from_json(fields["entries"])
         fields["left_out"] = tuple(fields["left_out"])
+        fields["state_elsewhere"] = tuple(fields["state_elsewhere"])
     except (LookupError, TypeError, ValueError) as exc:
         raise ConfigError("handoff.entries", f"they cannot be read ({type(exc).__name__})", _REMEDY) from exc
     know_settings(fields["settings"])

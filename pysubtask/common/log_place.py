@@ -1,7 +1,8 @@
 """Where a log lies: opened by the parts of its path, and only where what is there is a log of this user's.
 
 The default is ``./logs``, and the working folder may be one that others write. A link of this user or of root is followed, one of
-somebody else never; what is opened must be a regular file of this user with one name. New files have mode 0640, new folders 0750.
+somebody else never; what is opened must be a regular file of this user (or one that root put into a folder of root's) with one
+name. New files have mode 0640, new folders 0750.
 """
 
 import contextlib
@@ -104,7 +105,8 @@ def _open(name: str, path: str, at: int | None) -> int:
             return handle
         if not stat.S_ISREG(found.st_mode):
             raise own_files.NotOurs(path, "is no regular file")
-        if found.st_uid != os.geteuid():
+        # One that root has made for this user to write counts, where nobody else can have put it there.
+        if found.st_uid != os.geteuid() and not (found.st_uid == 0 and _is_the_systems(at)):
             raise own_files.NotOurs(path, "belongs to another user")
         if found.st_nlink <= 1:
             return handle

@@ -14,7 +14,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 STATE_FOLDER = ".pysubtask"
 """The folder in the first data folder that holds the state of its tasks."""
@@ -129,15 +129,16 @@ def make_folder(path: str, *, deep: bool = True) -> None:
         os.close(handle)
 
 
-def replace(folder: str, name: str, data: bytes, *, sync: bool = False) -> None:
-    """Put ``data`` under ``name`` in one step, mode 0600: a reader finds the old file or the new one. ``sync``: it outlasts a
-    power cut. Raises OSError; the old file stays then, and no temporary file is left."""
+def replace(folder: str, name: str, data: bytes | Iterable[bytes], *, sync: bool = False) -> None:
+    """Put ``data`` (in pieces, if there is much) under ``name`` in one step, mode 0600: a reader finds the old file or the new one.
+    ``sync``: it outlasts a power cut. Raises OSError; the old file stays then, and no temporary file is left."""
     with opened_folder(folder) as at:
         temp = f".{name}.{os.urandom(8).hex()}.part"
         handle = _open(folder, temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, at)
         try:
             try:
-                write_all(handle, data)
+                for piece in (data,) if isinstance(data, bytes) else data:
+                    write_all(handle, piece)
                 if sync:
                     os.fsync(handle)
             finally:
@@ -185,6 +186,13 @@ def is_named(handle: int, folder: str, name: str) -> bool:
         return os.path.samestat(os.fstat(handle), named)
     except OSError:
         return False
+
+
+def identity(folder: str, name: str) -> tuple[int, int]:
+    """Device and inode number of what has this name in a folder of ours; no link is followed, nothing is opened. OSError."""
+    with opened_folder(folder) as at:
+        found = os.lstat(os.path.join(folder, name)) if at < 0 else os.stat(name, dir_fd=at, follow_symlinks=False)
+    return found.st_dev, found.st_ino
 
 
 def ensure(folder: str, name: str, *, make: bool = True) -> None:
@@ -251,6 +259,20 @@ def remove(folder: str, name: str, *, look: bool = False) -> None:
         _unlink(folder, name, at)
 
 
+def remove_empty(path: str) -> bool:
+    """Remove a folder of ours if there is nothing in it; whether it is gone."""
+    above, name = os.path.split(path)
+    try:
+        with opened_folder(above) as at:
+            if at < 0:
+                os.rmdir(path)
+            else:
+                os.rmdir(name, dir_fd=at)
+    except OSError:
+        return False
+    return True
+
+
 def remove_folder(path: str) -> None:
     """Remove a folder of ours and all in it; no link is followed. A missing one is no error. Raises OSError, NotOurs where it is
     anything else."""
@@ -295,10 +317,19 @@ def _me(found: os.stat_result) -> int:
     return os.geteuid() if hasattr(os, "geteuid") else found.st_uid
 
 
+def is_root(name: str) -> bool:
+    """Whether a folder of this name is the first that is ours in a path: ``.pysubtask``, or the hash that stands for a watched
+    folder whose state is kept elsewhere."""
+    return name == STATE_FOLDER or (len(name) == 20 and _HASH_SIGNS.issuperset(name))
+
+
+_HASH_SIGNS = frozenset("0123456789abcdef")
+
+
 def _split(path: str) -> tuple[str, list[str]]:
     """The path up to the first part that is ours, and the parts from there on: without a state folder in it, the last one."""
     parts = path.rstrip(os.sep).split(os.sep)
-    at = next((index for index in range(len(parts) - 1, 0, -1) if parts[index] == STATE_FOLDER), None)
+    at = next((index for index in range(len(parts) - 1, 0, -1) if is_root(parts[index])), None)
     if at is None:
         return os.sep.join(parts[:-1]) or (os.sep if path.startswith(os.sep) else os.curdir), parts[-1:]
     return os.sep.join(parts[:at]) or os.sep, [part for part in parts[at:] if part]

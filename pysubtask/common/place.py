@@ -24,12 +24,12 @@ def why_not(folder: str, state_dir: str, *, mount: str | None = None, device: in
 
     ``state_dir``: where its task keeps its state. ``mount``: a folder that must have a disk mounted on it, if the folder lies in
     that one. ``device``: the one that the folder was on when its task last ran. An empty mount point is a folder like any other:
-    it is told by that its files and the disk they were on are both gone.
+    it is told by that its files (its state, or where that is kept elsewhere, all of them) and their disk are both gone.
     """
     if mount is not None and is_in(folder, mount):
         if not os.path.ismount(mount):
             return f"{mount} is not mounted (RequiresMount)"
-    elif device is not None and not os.path.lexists(state_dir) and _is_elsewhere(folder, device, mounts):
+    elif device is not None and _is_bare(folder, state_dir) and _is_elsewhere(folder, device, mounts):
         if device == UNKNOWN_DISK:
             return f"{folder} waits for its disk to be mounted"
         return f"{folder} is not mounted: its files were on another device"
@@ -37,6 +37,16 @@ def why_not(folder: str, state_dir: str, *, mount: str | None = None, device: in
         return ""
     there = existing(folder)
     return f"there is no folder {folder}{near(folder)}" if os.path.isdir(there) else f"{there} is a file"
+
+
+def _is_bare(folder: str, state_dir: str) -> bool:
+    """Whether nothing of the folder's files is there: its state, or where that is kept elsewhere, whatever it has."""
+    if is_in(state_dir, folder):
+        return not os.path.lexists(state_dir)
+    try:
+        return not os.listdir(folder)
+    except OSError:
+        return True
 
 
 def existing(path: str) -> str:

@@ -26,7 +26,7 @@ class Record(NamedTuple):
     """One child: its task, extension, destination (a URL without secrets) and state folder. ``label``: what people call the
     task; ``folder``: the first folder it watches; ``config_file``: what its config was read from, '' for an app's own config.
     All three are '' in what an older version wrote (see ``completed``). ``device``: what the folder was on, None where that is
-    not known (see ``place``)."""
+    not known (see ``place``). ``state_device``: the same of a state folder that is not in the watched one."""
 
     task: str
     extension: str
@@ -36,6 +36,7 @@ class Record(NamedTuple):
     folder: str = ""
     config_file: str = ""
     device: int | None = None
+    state_device: int | None = None
 
 
 def folder() -> str:
@@ -68,21 +69,21 @@ def completed(record: Record) -> Record:
 
 def announce(record: Record) -> None:
     """Make the child known; a file that says the same is left alone. Raises OSError."""
-    place, name = _place(), _name(record.state_dir)
+    place, name = _place(), _name_of(record)
     if _read(place, name) == record:
         return
     make_folder()
     own_files.replace(place, name, json.dumps(record._asdict()).encode("ascii"))
 
 
-def known(state_dir: str) -> Record | None:
-    """What is known of the child with this state folder."""
-    return _read(_place(), _name(state_dir))
+def known(inside: str) -> Record | None:
+    """What is known of the child whose state folder this is, or would be if it were kept in its first folder."""
+    return _read(_place(), _name(inside))
 
 
 def forget(record: Record) -> None:
     """Take away what is known of a child. Raises OSError; one that is gone is no error."""
-    own_files.remove(_place(), _name(record.state_dir))
+    own_files.remove(_place(), _name_of(record))
 
 
 def why_waiting(record: Record) -> str:
@@ -129,6 +130,13 @@ def _place() -> str:
     return os.path.realpath(folder())
 
 
+def _name_of(record: Record) -> str:
+    """A record goes by its first folder, task and extension, wherever the state is: so that it can be found by these."""
+    if f"{os.sep}{STATE_FOLDER}{os.sep}" in record.state_dir or not record.folder:
+        return _name(record.state_dir)
+    return _name(os.path.join(record.folder, STATE_FOLDER, record.task, record.extension))
+
+
 def _name(state_dir: str) -> str:
     return hashlib.sha256(os.fsencode(os.path.realpath(state_dir))).hexdigest()[:20] + ".json"
 
@@ -137,9 +145,9 @@ def _read(place: str, name: str) -> Record | None:
     try:
         found = json.loads(own_files.read(place, name, most=_MOST_BYTES))
         values = [found[field] for field in _FIELDS] + [found.get(field, "") for field in _LATER_FIELDS]
-        device = found.get("device")
+        devices = [device if type(device := found.get(key)) is int else None for key in ("device", "state_device")]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     if not all(isinstance(value, str) for value in values):
         return None
-    return Record(*values)._replace(device=device if type(device) is int else None)
+    return Record(*values)._replace(device=devices[0], state_device=devices[1])

@@ -15,7 +15,7 @@ PATTERNS: tuple[str, ...] = (
     # Programs that write a new file and rename it.
     "*.tmp", "*.temp", "*.swp.new", ".goutputstream-*", ".~*.tmp", ".fuse_hidden*", ".nfs[0-9a-f]*",
     # Editors: Vim, Emacs, nano, Kate, gedit, LibreOffice, Microsoft Office.
-    ".*.sw[a-p]", "4913", "*~", ".#*", "#*#", ".*.kate-swp", ".~lock.*#", "~$*",
+    ".*.sw[a-p]", "4913", "?*~", ".#*", "#*#", ".*.kate-swp", ".~lock.*#", "~$*",
     # Programs that keep folders the same: Syncthing, Nextcloud and ownCloud, Dropbox.
     ".syncthing.*", "~syncthing~*", ".sync_*.db*", "._sync_*.db*", ".owncloudsync.log*", ".*.~[0-9a-f]*", ".dropbox*",
     # What file managers leave.

@@ -21,29 +21,31 @@ class Doubt(NamedTuple):
         return f"{self.folder} {self.problem}"
 
 
-def doubt_about(path: str) -> Doubt | None:
-    """Why files of ours are not safe in the folder ``path`` (absolute, there); None where they are. Always None on a system without
-    users and modes. Raises OSError where a part of the path cannot be looked at."""
+def doubt_about(path: str, *, ours_below: bool = False) -> Doubt | None:
+    """Why files of ours are not safe in the folder ``path`` (absolute, there); None where they are. ``ours_below``: they lie in a
+    folder of ours in it. Always None on a system without users and modes. Raises OSError where a part of the path cannot be
+    looked at."""
     if not hasattr(os, "geteuid"):
         return None
     parts = _parts(os.path.realpath(path))
     found = [os.lstat(part) for part in parts]
     for index, (part, look) in enumerate(zip(parts, found, strict=True)):
-        below = found[index + 1] if index + 1 < len(found) else None
+        below = found[index + 1].st_uid if index + 1 < len(found) else os.geteuid() if ours_below else None
         problem = _problem(look, below)
         if problem:
             return Doubt(part, problem)
     return None
 
 
-def _problem(look: os.stat_result, below: os.stat_result | None) -> str:
+def _problem(look: os.stat_result, below: int | None) -> str:
+    """``below``: whose the next folder on the way is, None for the last."""
     me = os.geteuid()
     if look.st_uid not in (0, me):
         return "belongs to another user"
     others = look.st_mode & stat.S_IWOTH or (look.st_mode & stat.S_IWGRP and not is_own_group(look.st_gid, me))
     if not others:
         return ""
-    if look.st_mode & stat.S_ISVTX and below is not None and below.st_uid in (0, me):
+    if look.st_mode & stat.S_ISVTX and below in (0, me):
         return ""
     return "may be written by others" if look.st_mode & stat.S_IWOTH else "may be written by its group"
 

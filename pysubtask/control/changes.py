@@ -56,6 +56,8 @@ def _why_anew(now: TaskConfig, task: TaskConfig) -> str:
     else:
         for old, new in zip(now.plans, task.plans, strict=True):
             reasons += [f"{new.extension}.{key}" for key in _differing(old, new, live=False)]
+            if old.state_dir != new.state_dir and not reasons and old.task == new.task:
+                reasons.append("where its state is kept")
     if now.plans[0].burst != task.plans[0].burst:
         reasons.append("burst_mode")
     if now.archives != task.archives:

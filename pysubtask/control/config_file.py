@@ -5,11 +5,12 @@ One task in a file, or several (``[tasks.NAME.ftp]``), or a folder with one task
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..common import read_from
 from ..common.config import nearest, shown
@@ -37,6 +38,11 @@ class Config(NamedTuple):
     tasks: tuple[TaskConfig, ...]
     files: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """The folder that these files were found in."""
+        return _folder_of(self.files)
 
     def named(self, names: Sequence[str]) -> tuple[TaskConfig, ...]:
         """The tasks of these names, or labels (what 'status' calls them), all where none is named; CommandError where one does not
@@ -91,6 +97,27 @@ def find_files(given: str | None, environ: Mapping[str, str]) -> list[str]:
         f"There is no config: {' and '.join(places)} {'have' if len(places) > 1 else 'has'} neither {MAIN_FILE} nor "
         f"{DROP_INS}/*.toml. 'pysubtask init' writes one, or name a file.", NO_TASK,
     )  # fmt: skip
+
+
+def find_place(given: str | None, environ: Mapping[str, str]) -> str:
+    """The config that ``find_files`` finds, as an absolute path that means it whoever asks. CommandError where there is none."""
+    if given is not None:
+        return os.path.abspath(os.path.expanduser(given))
+    return _folder_of(find_files(None, environ))
+
+
+def first_look(given: str, environ: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What stands in the files of a config that can be read and are TOML; ``load`` tells of the others."""
+    found = []
+    for path in find_files(given, environ):
+        with contextlib.suppress(ConfigError, tomllib.TOMLDecodeError):
+            found.append(tomllib.loads(_text(path)))
+    return found
+
+
+def _folder_of(files: Sequence[str]) -> str:
+    folder = os.path.dirname(files[0])
+    return os.path.dirname(folder) if os.path.basename(folder) == DROP_INS else folder
 
 
 def load(given: str | None, environ: Mapping[str, str]) -> Config:

@@ -14,6 +14,7 @@ from ..common.never_sent import NeverSent
 from ..common.notify import is_signal_file
 from ..common.place import why_not
 from ..common.receipts import Receipt, read_receipts
+from ..common.state_place import holding, inside_of, own_folders
 from ..common.status import read_status
 from ..common.triggers import when_sent
 from ..common.watched import Dirs
@@ -45,7 +46,8 @@ class Skipped(NamedTuple):
 
 
 class Child(NamedTuple):
-    """One destination. ``delivered``: how many files stand there as they are here. ``held``: why nothing goes, or ''."""
+    """One destination. ``delivered``: how many files stand there as they are here. ``held``: why nothing goes, or ''. ``kept``:
+    where the state is kept that is not in the first folder, and why, or ''."""
 
     label: str
     destination: str
@@ -53,6 +55,7 @@ class Child(NamedTuple):
     delivered: int
     skipped: tuple[Skipped, ...]
     held: str
+    kept: str = ""
 
 
 class Outlook(NamedTuple):
@@ -86,8 +89,12 @@ def look(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
     skipped: list[Skipped] = []
     own = own_of(task)
     found = list(_files(task.entries, {*closed, *logs}, own, skipped))
-    receipts = [_newest(plan) for plan in task.plans]
-    children = tuple(_child(plan, found, newest, names) for plan, newest in zip(task.plans, receipts, strict=True))
+    # A state that is to be moved is there still.
+    plans = [plan._replace(state_dir=holding(plan.state_dir, plan.state_elsewhere)) for plan in task.plans]
+    receipts = [_newest(plan) for plan in plans]
+    children = tuple(_child(plan, found, newest, names) for plan, newest in zip(plans, receipts, strict=True))
+    children = tuple(child._replace(kept=f"{plan.state_dir}: {plan.state_why}" if plan.state_why else "")
+                     for child, plan in zip(children, task.plans, strict=True))  # fmt: skip
     root, archive = _archive(task, [newest for _, newest in receipts], own, now)
     watched = tuple((entry.path, when_sent(entry)) for entry in task.entries)
     return Outlook(task.plans[0].label, children, tuple(skipped), tuple(_missing(task)), root, archive, watched)
@@ -96,8 +103,8 @@ def look(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
 def _missing(task: TaskConfig) -> Iterator[Skipped]:
     """The folders that are not there, or have no disk mounted where one is asked for."""
     settings, state_dir = task.plans[0].settings, task.plans[0].state_dir
-    record = registry.known(state_dir)
     first = first_folder(task.entries)
+    record = registry.known(inside_of(first, task.plans[0].task, task.plans[0].extension))
     for folder in dict.fromkeys(entry.path if entry.kind == "dir" else os.path.dirname(entry.path) for entry in task.entries):
         device = record.device or None if record is not None and folder == first else None
         why = why_not(folder, state_dir, mount=settings["RequiresMount"], device=device)
@@ -246,7 +253,7 @@ def _archive(
     settings = task.plans[0].settings
     if not task.archives:
         return None, ()
-    others = [folder for plan in task.plans for folder in (plan.bak_dir, os.path.dirname(os.path.dirname(plan.state_dir)))]
+    others = [folder for plan in task.plans for folder in (plan.bak_dir, *own_folders(plan.state_dir, first_folder(task.entries)))]
     where = scope(task.entries, settings["ArchiveToFolder"], others, own)
     before = expiry(now, settings["ArchiveAfterDaysOld"])
     moved = []

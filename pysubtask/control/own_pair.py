@@ -13,6 +13,7 @@ it has of these is called, in this order, without arguments::
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import re
 import signal
@@ -26,6 +27,7 @@ from ..common import registry
 from ..common.errors import AlreadyRunning, ConfigError, PysubtaskError
 from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import setup_logging
+from ..common.named_files import doubt_about
 from ..master.task_master import BaseMaster
 from .exits import FAILED, LOCKED, OK, CommandError
 from .sd_notify import Notifier
@@ -71,11 +73,19 @@ def load(word: str) -> Any:
     folder = os.getcwd()
     if where.endswith(".py"):
         folder, where = os.path.dirname(os.path.abspath(where)), os.path.basename(where).removesuffix(".py")
+    _check(folder, f"modules are looked for in {folder}")
     # What a module imports beside itself, its child has to find as well.
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
+        parts = where.split(".")
+        for count in range(len(parts)):  # to find a module its package is loaded
+            spec = importlib.util.find_spec(".".join(parts[: count + 1]))
+            if spec is not None and spec.has_location and spec.origin is not None:
+                _check(spec.origin, "its program is run")
         thing: Any = importlib.import_module(where)
+    except ConfigError:
+        raise
     except Exception as exc:
         if isinstance(exc, ModuleNotFoundError) and exc.name and where.startswith(exc.name):
             raise ConfigError("MODULE:CLASS", f"there is no module {where!r} in {folder} or where Python looks", _REMEDY) from exc
@@ -90,6 +100,15 @@ def load(word: str) -> Any:
         remedy = "Name a class made from BaseMaster that starts this module as its child (docs/your-own-subtask.md)."
         raise ConfigError("MODULE:CLASS", f"{name} is a subtask, which lives in the child of a master", remedy)
     return thing
+
+
+def _check(path: str, why: str) -> None:
+    """ConfigError where somebody else may say what is run."""
+    doubt = doubt_about(path)
+    if doubt is not None:
+        me = "root" if os.geteuid() == 0 else "you"
+        remedy = f"Keep it in a folder that only {me} may write, and start it there."
+        raise ConfigError("MODULE:CLASS", f"{doubt.problem}; {why}", remedy)
 
 
 class OwnPair:

@@ -8,12 +8,13 @@ import threading
 from collections.abc import Sequence
 
 from ..common import requests
+from ..common.entries import first_folder
 from ..common.errors import AlreadyRunning
 from ..common.lock import Holder, StateLock, process_start
 from ..common.read_from import Stamps
 from ..common.requests import Request
 from ..common.status import read_status
-from ..master.destinations import Plan
+from ..master.destinations import Plan, check_state, placed
 from ..master.state import make_ready
 from ..master.task_master import TaskMaster
 from .config_task import TaskConfig
@@ -80,6 +81,10 @@ class RunningTask:
     """
 
     def __init__(self, config: TaskConfig, lock: StateLock | None = None) -> None:
+        # The folder may have come only now, and a move may have been finished since the config was read.
+        first = first_folder(config.entries)
+        config = config._replace(plans=tuple(placed(plan, first) for plan in config.plans))
+        check_state(config.plans)
         self.config = config
         self.next: TaskConfig | None = None
         """What runs in its place when it has ended."""
@@ -87,7 +92,7 @@ class RunningTask:
         self._ending: threading.Thread | None = None
         self._lock = lock or StateLock(os.path.join(self.folder, RUN_LOCK))
         try:
-            make_ready(config.plans[0].state_dir, fresh=False)
+            make_ready(config.plans[0].state_dir, first, fresh=False)
             if lock is None:
                 self._take_lock()
         except OSError as exc:
@@ -105,8 +110,8 @@ class RunningTask:
 
     def _take_lock(self) -> None:
         name, pid = self.config.name, os.getpid()
-        for plan in self.config.plans:
-            holder = StateLock(os.path.join(plan.state_dir, "lock")).holder()
+        for state_dir in [path for plan in self.config.plans for path in (plan.state_dir, *plan.state_elsewhere)]:
+            holder = StateLock(os.path.join(state_dir, "lock")).holder()
             # A child whose master is dead goes on for a while: the new one ends it.
             if holder is not None and holder.has_living_master():
                 other = StateLock(self._lock.path).holder()

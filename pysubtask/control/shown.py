@@ -73,10 +73,25 @@ def _below(glance: Glance, width: int, wide: bool) -> list[str]:
                      f"on the wire {amount(page.get('bytes_on_wire'))}")  # fmt: skip
     lines += wrapped(glance.why, width, "  ", "    ")
     lines += wrapped(glance.remedy, width, "  ", "    ") if glance.remedy else []
+    for text in where_kept(page):
+        lines += wrapped(text, width, "  ", "    ")
     error = last_error(glance)
     if error:
         lines += wrapped(error, width, "  ", "    ")
+    server = page.get("server")
+    for text in server if isinstance(server, list) else []:
+        lines += wrapped(f"Note: {text}", width, "  ", "    ")
     return lines
+
+
+def where_kept(page: Mapping[str, Any]) -> list[str]:
+    """Where the state and the snapshots are, where that is not what one would expect."""
+    found = []
+    if page.get("state_why"):
+        found.append(f"State kept in {page.get('state_folder')}: {page['state_why']}")
+    if page.get("snapshots_elsewhere"):
+        found.append(f"Snapshots kept in {page.get('snapshots')}, on another disk than the data: MinFreeBytes counts there")
+    return found
 
 
 def _watched(glance: Glance, width: int) -> list[str]:

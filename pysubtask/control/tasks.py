@@ -10,12 +10,13 @@ from typing import Any
 
 from ..common import registry
 from ..common.config import nearest
-from ..common.entries import STATE_FOLDER
 from ..common.events import FILE as EVENTS_FILE
 from ..common.lock import Holder, StateLock
+from ..common.own_files import is_root
 from ..common.process import is_alive
 from ..common.receipts import FILE as RECEIPTS_FILE
 from ..common.requests import Reply, myself, reply_to, send, withdraw
+from ..common.state_place import hash_of, home_base, is_inside, path_beside, tops
 from ..common.status import FILE as STATUS_FILE
 from ..common.status import read_status
 from .exits import FAILED, NO_ANSWER, NO_TASK, CommandError
@@ -253,13 +254,25 @@ def _at_path(path: str, everything: Sequence[Task]) -> list[Task]:
 
 
 def _in_folder(path: str) -> list[str]:
-    """The state folders in this folder: itself, those of a task, or those of a watched folder with ``.pysubtask`` in it."""
+    """The state folders in this folder: itself, those of a task, or those of a watched folder, wherever its state is kept."""
     if os.path.exists(os.path.join(path, STATUS_FILE)):
         return [path]
-    if os.path.basename(os.path.dirname(path)) == STATE_FOLDER:
+    if is_root(os.path.basename(os.path.dirname(path))):
         return _children(path)
-    top = path if os.path.basename(path) == STATE_FOLDER else os.path.join(path, STATE_FOLDER)
-    return [folder for task in _folders(top) for folder in _children(task)]
+    found = [path] if is_root(os.path.basename(path)) else [*tops(path), *_tops_of_others(path)]
+    return [folder for top in found for task in _folders(top) for folder in _children(task)]
+
+
+def _tops_of_others(path: str) -> list[str]:
+    """Where else the state may be of a folder that belongs to another user than the one who looks: in his home, or in that of a
+    service."""
+    found = [os.path.join("/var/lib/pysubtask", hash_of(path))]
+    with contextlib.suppress(ImportError, OSError, KeyError):
+        import pwd
+
+        home = pwd.getpwuid(os.stat(path).st_uid).pw_dir
+        found.append(os.path.join(home_base({"XDG_STATE_HOME": os.path.join(home, ".local/state")}), hash_of(path)))
+    return found
 
 
 def _children(task_folder: str) -> list[str]:
@@ -269,7 +282,8 @@ def _children(task_folder: str) -> list[str]:
 def _at(state_dir: str) -> Task:
     page = read_status(state_dir) or {}
     head, extension = os.path.split(state_dir)
-    more: dict[str, Any] = {key: value for key in ("label", "folder", "config_file") if isinstance(value := page.get(key), str)}
+    more: dict[str, Any] = {"folder": path_beside(state_dir)} if not is_inside(state_dir) else {}
+    more |= {key: value for key in ("label", "folder", "config_file") if isinstance(value := page.get(key), str)}
     return Task(registry.Record(os.path.basename(head), extension, str(page.get("destination", "")), state_dir, **more))
 
 

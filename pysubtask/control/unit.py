@@ -14,17 +14,22 @@ WATCHDOG_SECS = 30
 _STOP_MARGIN_SECS = 20
 _SHARED_TMP = ("/tmp", "/var/tmp")
 # What needs no more than the service's own privileges, so that a user's manager can give it too.
-_ANYWHERE = ("NoNewPrivileges=yes", "RestrictSUIDSGID=yes", "RestrictRealtime=yes", "LockPersonality=yes",
+_ANYWHERE = ("LimitCORE=0", "NoNewPrivileges=yes", "RestrictSUIDSGID=yes", "RestrictRealtime=yes", "LockPersonality=yes",
              "SystemCallArchitectures=native", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6")  # fmt: skip
 _BY_ROOT = ("PrivateDevices=yes", "ProtectClock=yes", "ProtectHostname=yes", "ProtectKernelLogs=yes", "ProtectKernelModules=yes",
-            "ProtectKernelTunables=yes", "ProtectControlGroups=yes", "RestrictNamespaces=yes", "CapabilityBoundingSet=",
+            "ProtectKernelTunables=yes", "ProtectControlGroups=yes", "RestrictNamespaces=yes",
+            # No PrivateUsers: it shows every other user as nobody, and whose a file is would not be known.
+            "ProtectProc=invisible", "PrivateMounts=yes",
             # The last one looks at what ssh's connection has cost.
             "SystemCallFilter=@system-service pidfd_getfd")  # fmt: skip
+# Root without capabilities could not even read what others own.
+_OF_ROOT = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_KILL CAP_SETGID CAP_SETUID"
 
 
 class Service(NamedTuple):
     """``config``: what ``pysubtask run`` is given. ``user``: whose rights it has ('' in that user's own manager), ``home`` his
-    home, ``registry`` the folder where commands find his tasks. ``program``: the words that start Python with the package."""
+    home, ``registry`` the folder where commands find his tasks. ``program``: the words that start Python with the package.
+    ``group``: '' for the user's own."""
 
     name: str
     config: str
@@ -33,6 +38,7 @@ class Service(NamedTuple):
     home: str
     registry: str
     program: tuple[str, ...]
+    group: str = ""
 
 
 def unit(service: Service, tasks: Sequence[TaskConfig]) -> str:
@@ -55,7 +61,9 @@ def unit(service: Service, tasks: Sequence[TaskConfig]) -> str:
         "ExecStart=" + " ".join(quoted(word, command=True) for word in words),
         "ExecReload=/bin/kill -HUP $MAINPID",
         *([f"User={_plain(service.user)}"] if service.user else []),
+        *([f"Group={_plain(service.group)}"] if service.group else []),
         f"StateDirectory={service.name}",
+        "StateDirectoryMode=0700",
         f"WorkingDirectory=%S/{service.name}",
         "UMask=0077",
         "# The filters below let this call pass: ssh's logins are faster by it, and what they cost is counted.",
@@ -94,11 +102,14 @@ def _sandbox(service: Service, tasks: Sequence[TaskConfig], watched: Sequence[st
     if not service.user:
         return ["# (A user's own manager may not close off the file system.)", *_ANYWHERE]
     own = os.path.join(service.home, ".ssh")
-    more = {service.registry}
+    # Beside the records: where the state is of a task that others may disturb, if it was run by hand first.
+    more = {service.registry, os.path.join(os.path.dirname(service.registry), "state")}
     for task in tasks:
         for plan in task.plans:
-            if plan.bak_dir is not None:
+            if plan.bak_dir is not None and not _is_in(plan.bak_dir, plan.state_dir):
                 more.add(plan.bak_dir)
+            if plan.settings["StateFolder"] is not None:
+                more.add(plan.settings["StateFolder"])
             if task.archives:
                 more.add(os.path.normpath(os.path.join(first_folder(task.entries), plan.settings["ArchiveToFolder"])))
             logs = (plan.settings[key] for key in ("Master_Log_FileName", "Subtask_Log_FileName"))
@@ -117,8 +128,8 @@ def _sandbox(service: Service, tasks: Sequence[TaskConfig], watched: Sequence[st
         *(["# Files in the common /tmp are watched, so it cannot be one of its own.", "PrivateTmp=no"] if shared else
           ["PrivateTmp=yes"]),
         *_ANYWHERE,
-        # Root without capabilities could not even read what others own.
-        *(line for line in _BY_ROOT if service.user != "root" or not line.startswith("Capability")),
+        f"CapabilityBoundingSet={_OF_ROOT if service.user == 'root' else ''}",
+        *_BY_ROOT,
     ]  # fmt: skip
 
 

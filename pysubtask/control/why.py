@@ -175,7 +175,8 @@ def _main(page: Mapping[str, Any], counts: Mapping[str, Any], now: float, limit:
     if state in ("held", "waiting"):
         return [f"{_obstacle(page, text)}{again}: {text}"]
     if state == "connecting":
-        return ["Connecting", *queued]
+        problem = _bare((page.get("problem") or {}).get("text"))  # it stays until a connection is there
+        return ["Connecting", *queued, *([f"the try before came to nothing: {problem}"] if problem else [])]
     if state == "starting":
         return ["The child is starting" + (f", {text}" if text else "")]
     moving = len(page.get("moving") or [])
@@ -213,6 +214,14 @@ def _besides(page: Mapping[str, Any], counts: Mapping[str, Any], now: float) -> 
     parked = int(counts.get("parked") or 0)
     if parked:
         found.append(f"the server refuses {files(parked)} ('pysubtask queue' says why)")
+    again = page.get("tried_again") or []
+    if again:
+        # The one that was told last, as a sample of the rest.
+        row = again[-1]
+        alone = "is tried again by itself" if len(again) == 1 else "are tried again one by one"
+        due = seconds(row.get("next_try"))
+        soon = f" in {span(due - now)}" if due is not None and due > now else ""
+        found.append(f"{files(len(again))} {alone}{soon} ({_bare(row.get('reason'))})")
     paused = [row.get("name") for row in page.get("paused") or [] if row.get("name") is not None]
     if paused:
         found.append(f"{files(len(paused))} paused one by one ('pysubtask queue' says by whom)")

@@ -18,7 +18,7 @@ from ..common.config import (
     unknown_key,
     values_of,
 )
-from ..common.entries import STATE_FOLDER, Entry, first_folder
+from ..common.entries import Entry, first_folder
 from ..common.errors import ConfigError
 from ..common.label import FIRST_TASK, label_of
 
@@ -49,6 +49,12 @@ class Plan(NamedTuple):
     label: str = ""
     config_file: str = ""
     own: Mapping[str, str] = {}
+    state_why: str = ""
+    """Why the state is not kept in the first folder; '' where it is."""
+    state_named_by: str = ""
+    """The setting or variable that says where it is kept then."""
+    state_elsewhere: tuple[str, ...] = ()
+    """Other places that may hold a queue of this child."""
 
     @property
     def mark(self) -> str:
@@ -85,25 +91,93 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
     if bak is not None and not bak.strip():
         raise ConfigError(f"{section or 'base'}.BakToFolder", "it is empty", "Give a folder, or None for no snapshots.")
     _check_mount(f"{section or 'base'}.RequiresMount", settings)
+    if settings["RunAs"] is not None:
+        from ..common.run_as import identity
+
+        identity(settings["RunAs"])
     archive = settings["ArchiveToFolder"]
     if archive is not None and not archive.strip():
         raise ConfigError(f"{section or 'base'}.ArchiveToFolder", "it is empty", "Give a folder, or None for no archive.")
+    _check_state_folder(f"{section or 'base'}.StateFolder", settings)
     from .own import of_config, of_settings
 
     rows = {row.key: row for name in ("base", section or "base") for row in defaults_config.SETTINGS[name]}
-    return Plan(
+    made = Plan(
         extension,
         module,
         _CHILD_NAMES.get(extension, "BaseSubtask"),
         task,
         settings,
         resolve_burst(defaults_config.SETTINGS, defaults_config, config),
-        os.path.join(folder, STATE_FOLDER, task, extension),
-        None if bak is None else os.path.normpath(os.path.join(folder, bak)),
+        "",
+        None,
         label_of(task, config_file, folder),
         config_file,
         of_config(config, config_file) | of_settings(section or "base", rows.values(), settings),
     )
+    return placed(made, folder)
+
+
+def placed(made: Plan, folder: str) -> Plan:
+    """The plan with the folders for state and snapshots as they have to be now; ``folder`` is the first entry's."""
+    from ..common.state_place import place
+
+    where = place(folder, made.task, made.extension, made.settings["StateFolder"])
+    return made._replace(
+        state_dir=where.state_dir, bak_dir=bak_of(made.extension, made.settings["BakToFolder"], folder, where.state_dir),
+        state_why=where.why, state_named_by=where.named_by, state_elsewhere=where.others,
+    )  # fmt: skip
+
+
+def bak_of(extension: str, bak: str | None, folder: str, state_dir: str) -> str | None:
+    """The folder of the snapshots, absolute; ``bak`` is BakToFolder, ``folder`` the first entry's."""
+    from ..common.state_place import snapshots_in
+
+    sections = ("base", extension if extension in UPLOADERS else "base")
+    default = {row.key: row.default for name in sections for row in defaults_config.SETTINGS[name]}["BakToFolder"]
+    return snapshots_in(bak, default, folder, state_dir)
+
+
+def check_state(plans: Sequence[Plan]) -> None:
+    """ConfigError where the state is not kept in the watched folder, and cannot be kept where it is to be: nothing is begun there
+    or anywhere else then."""
+    for one in plans:
+        if not one.state_why or not hasattr(os, "geteuid"):
+            continue
+        from ..common.place import existing
+        from ..common.state_place import base_of
+        from ..common.trust import doubt_about
+
+        base, key = base_of(one.state_dir), one.state_named_by
+        there = existing(base)
+        explicit = key == "StateFolder"
+        if explicit and there != base:
+            continue  # it is waited for
+        remedy = "Name a folder of this user's own that nobody else may write."
+        if explicit:
+            doubt = doubt_about(there)
+            if doubt is not None:
+                raise ConfigError("base.StateFolder", f"{doubt}, so the state would not be safe in {base}", remedy)
+        if os.access(there, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+            continue
+        problem = f"the state cannot be kept in {base} ({key}), which this user may not write here"
+        if not explicit:
+            problem += f"; it is not kept beside the data, since {one.state_why}"
+        raise ConfigError("base.StateFolder", problem, f"{remedy} A systemd unit has to let it be written: one that "
+                          "'pysubtask service --install' makes anew does (StateDirectory=, ReadWritePaths=).")  # fmt: skip
+
+
+def _check_state_folder(key: str, settings: dict[str, Any]) -> None:
+    """Also makes it a plain absolute path."""
+    place = settings["StateFolder"]
+    if place is None:
+        return
+    found = os.path.normpath(os.path.expanduser(place))
+    if not os.path.isabs(found):
+        raise ConfigError(key, f"{place!r} is no absolute path", "Give a folder of this user's own, as '/var/lib/station'.")
+    if os.path.exists(found) and not os.path.isdir(found):
+        raise ConfigError(key, f"{found} is a file", "Give a folder of this user's own, as '/var/lib/station'.")
+    settings["StateFolder"] = found
 
 
 def _check_mount(key: str, settings: dict[str, Any]) -> None:
@@ -143,6 +217,12 @@ def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence
     first = first_folder(entries)
     closed = [plan.bak_dir for plan in plans if plan.bak_dir is not None]
     for plan in plans:
+        if plan.state_why:
+            # What a version before has left beside the data, and the place itself.
+            closed.append(os.path.dirname(os.path.dirname(plan.state_dir)))
+            if plan.settings["BakToFolder"] is not None:
+                closed.append(os.path.normpath(os.path.join(first, plan.settings["BakToFolder"])))
+    for plan in plans:
         if plan.settings["ArchiveToFolder"] is None:
             continue
         archive = os.path.normpath(os.path.join(first, plan.settings["ArchiveToFolder"]))
@@ -159,10 +239,11 @@ def _of_the_home(entries: Sequence[Entry]) -> list[str]:
     above = tuple(os.path.join(entry.path, "") for entry in entries if entry.recursive)
     if not above:
         return []
-    from ..common import registry
+    from ..common import registry, state_place
 
     config = os.path.join(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "pysubtask")
-    return [path for path in (os.path.expanduser("~/.ssh"), config, os.path.abspath(registry.folder())) if path.startswith(above)]
+    own = (os.path.expanduser("~/.ssh"), config, os.path.abspath(registry.folder()), os.path.abspath(state_place.home_base()))
+    return [path for path in own if path.startswith(above)]
 
 
 def switched_on(config: Any) -> list[str]:
@@ -254,9 +335,9 @@ def _check_protocol(settings: Mapping[str, Any]) -> None:
             if settings[key] is not None:
                 problem = "it is for FTPS, and UseSFTP is True; SFTP is encrypted by itself"
                 raise ConfigError(f"ftp.{key}", problem, f"Set {key} = None, or UseSFTP = False for an FTPS server.")
-        if settings["StoreInPlace"]:
-            remedy = "Set StoreInPlace = False, or UseSFTP = False."
-            raise ConfigError("ftp.StoreInPlace", "it is for FTP, and UseSFTP is True", remedy)
+        if settings["StoreInPlace"] and settings["SFTPLibrary"] is not None:
+            remedy = "Set StoreInPlace = False, or SFTPLibrary = None."
+            raise ConfigError("ftp.StoreInPlace", f"{settings['SFTPLibrary']} does not know it", remedy)
         if settings["SFTPLibrary"] is not None and (settings["SSHConfigFile"] or "none").lower() != "none":
             problem = f"{settings['SFTPLibrary']} does not read it"
             raise ConfigError("ftp.SSHConfigFile", problem, "Set SFTPLibrary = None, or SSHConfigFile = None.")

@@ -1,12 +1,12 @@
 """A task's old files, from the master's side: archived by and by, and what is left of earlier runs handed to the children."""
 
 import logging
-import os
 from collections.abc import Sequence
 
 from ..common import residual
-from ..common.entries import Entry
+from ..common.entries import Entry, first_folder
 from ..common.never_sent import NeverSent
+from ..common.state_place import own_folders
 from .archive import Archive, Proof, scope
 from .destinations import Plan
 
@@ -22,7 +22,8 @@ class OldFiles:
 
     def __init__(self, entries: Sequence[Entry], plans: Sequence[Plan], own: NeverSent, logger: logging.Logger) -> None:
         settings = plans[0].settings
-        closed = [folder for plan in plans for folder in (plan.bak_dir, os.path.dirname(os.path.dirname(plan.state_dir)))]
+        first = first_folder(entries)
+        closed = [folder for plan in plans for folder in (plan.bak_dir, *own_folders(plan.state_dir, first))]
         proofs = [Proof(plan.state_dir, plan.mark) for plan in plans]
         where = scope(entries, settings["ArchiveToFolder"], closed, own)
         self._archive = Archive(where, proofs, settings["ArchiveAfterDaysOld"], list(own.files), logger)

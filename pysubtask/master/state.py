@@ -15,17 +15,23 @@ HANDLED_FILE = "handled.json"
 _MOST_BYTES = 256 * 1024 * 1024  # a stamp each of a million files
 
 
-def make_ready(state_dir: str, *, fresh: bool = True) -> None:
+def make_ready(state_dir: str, folder: str = "", *, fresh: bool = True) -> None:
     """Make the folder, of mode 0700 whatever the app's umask, and, for a ``fresh`` child, remove an earlier one's list of
     handled stamps.
 
-    That list says nothing about what will be notified from here on. OSError where the folder cannot be
-    made, or is another user's, or where there is no watched folder: that one is never made here.
+    That list says nothing about what will be notified from here on. ``folder``: the first watched one; '' takes the one that
+    the state folder lies in. OSError where the state folder cannot be made, or is another user's, or where there is no watched
+    folder: that one is never made here.
     """
-    first = os.path.dirname(os.path.dirname(os.path.dirname(state_dir)))
-    if not os.path.exists(first):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), first)
-    own_files.make_folder(state_dir)
+    folder = folder or os.path.dirname(os.path.dirname(os.path.dirname(state_dir)))
+    if not os.path.exists(folder):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
+    if f"{os.sep}{own_files.STATE_FOLDER}{os.sep}" in state_dir:
+        own_files.make_folder(state_dir)
+    else:
+        from ..common.state_place import make_outside
+
+        make_outside(state_dir, folder)
     if fresh:
         own_files.remove(state_dir, HANDLED_FILE)
 

@@ -23,8 +23,10 @@ from .destinations import (
     Plan,
     check_config,
     check_mount_covers,
+    check_state,
     closed_paths,
     own_module,
+    placed,
     plan,
     switched_on,
     with_sections,
@@ -83,6 +85,15 @@ class BaseMaster(Voice):
     def _prepare(self, entries: list[Entry], plans: Sequence[Plan], log_file: str | None, console: bool) -> None:
         for each in plans:
             can_be_started(each.module)
+        if os.name == "posix":
+            from ..common.run_as import IN_APP, check_folders, check_process
+
+            check_process(each.settings["RunAs"] for each in plans)
+            check_folders(entries, IN_APP)
+            from ..common.named_files import check_files
+
+            for each in plans:
+                check_files(each.extension, each.settings)
         self._entries = entries
         self._seats = [Seat(plan) for plan in plans]
         # What only a made or started master needs is loaded then: importing this must cost an app next to nothing.
@@ -100,6 +111,7 @@ class BaseMaster(Voice):
         self._logs = [os.path.normpath(os.path.join(self._cwd, log)) for log in logs if log is not None]
         self._closed = (*closed_paths(entries, plans, self._logs), *self._closed_beside)
         check_mount_covers(entries, plans)
+        check_state(plans)
         from .own import CONFIG, all_own, check_entries
 
         self._never_sent = all_own(entries, plans, self._logs, self._beside)
@@ -166,6 +178,7 @@ class BaseMaster(Voice):
                 self.stop(forcekill=True)  # an earlier stop was interrupted
             self._old_files.start(precleanup_old_files)
             self.logger.info("START!")
+            self._tell_of_state()
             self._running = True
             for index, seat in enumerate(self._seats):
                 seat.restarts = Restarts()
@@ -374,6 +387,8 @@ class BaseMaster(Voice):
         seat = self._seats[index]
         seat.stopped = False
         waited, usable = bool(self._places.why), self._places.look(self.logger)
+        if usable and self._places.is_new():
+            self._place_again()
         self._stamps.closed = self._places.closed
         if not usable:
             seat.last_exit = f"not started: {self._places.why}"
@@ -383,7 +398,7 @@ class BaseMaster(Voice):
             self._old_files.start(True)
         seat.restarts = seat.restarts.began(time.monotonic())
         try:
-            make_ready(seat.plan.state_dir)
+            make_ready(seat.plan.state_dir, self._places.folder)
             self._note_read_from(seat.plan.state_dir)
             child = self._launch(index)
         except OSError as exc:
@@ -398,6 +413,27 @@ class BaseMaster(Voice):
             return
         seat.child = child
         self.logger.info("%s PID = [%d] %s PID = [%d]", self.shown_name, self._pid, seat.plan.child_name, child.pid)
+
+    def _place_again(self) -> None:
+        """The first folder was not there when this was made: only now can be told whether it may hold the state."""
+        before = [seat.plan for seat in self._seats]
+        for seat in self._seats:
+            seat.plan = placed(seat.plan, self._places.folder)
+        plans = [seat.plan for seat in self._seats]
+        if plans == before:
+            return
+        from .old_files import OldFiles
+
+        self._places.take(plans)
+        daily, self._old_files = self._old_files.daily, OldFiles(self._entries, plans, self._never_sent, self.logger)
+        self._old_files.daily = daily
+        self._tell_of_state()
+
+    def _tell_of_state(self) -> None:
+        for seat in self._seats:
+            if seat.plan.state_why:
+                text = "%s keeps its state in [%s]: %s."
+                self.logger.info(text, seat.plan.child_name, seat.plan.state_dir, seat.plan.state_why)
 
     def _note_read_from(self, state_dir: str) -> None:
         """For whoever tells why a login is refused: a file may have been mended since it was read."""
@@ -435,6 +471,8 @@ class BaseMaster(Voice):
                 label=plan.label,
                 config_file=plan.config_file,
                 own=self._never_sent.files,
+                state_why=plan.state_why,
+                state_elsewhere=plan.state_elsewhere,
             )
         )
         try:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..common.entries import Entry, first_folder
 from .seat import Seat
 from .state import make_ready
 
@@ -18,6 +19,7 @@ class Voice:
     shown_name: str
     logger: logging.Logger
     _seats: Sequence[Seat]
+    _entries: list[Entry]
     _listeners: "Listeners | None" = None
 
     def _supervise(self) -> None:
@@ -93,6 +95,6 @@ class Voice:
         from ..common.requests import myself, send
 
         for folder in [state_dir] if state_dir is not None else self._state_dirs().values():
-            make_ready(folder, fresh=False)
+            make_ready(folder, first_folder(self._entries), fresh=False)
             send(folder, op, args, myself(f"{self.shown_name}.{op}"))
         self._supervise()

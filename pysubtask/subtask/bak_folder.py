@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from ..common import beneath, own_files
 from ..common.own_files import NotOurs
+from ..common.place import existing
+from ..common.trust import doubt_about
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _SYNC = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -71,6 +73,25 @@ class BakFolder:
             for path in paths:
                 with contextlib.suppress(OSError):
                     os.unlink(_name(path, at), dir_fd=at)
+
+
+    def remove_empty(self) -> None:
+        """Remove the folder if there is nothing in it; OSError where there is."""
+        with beneath.to_write(self.path) as at:
+            os.rmdir(_name(self.path, at), dir_fd=at)
+
+
+def warning_about(path: str) -> str:
+    """What to tell a person of a folder that BakToFolder names, '' where all is well: nobody else can read or change a copy that is
+    sent from there, but who may put another thing in the place of the folder keeps all files from being sent."""
+    try:
+        doubt = doubt_about(existing(os.path.dirname(path)), ours_below=True)
+    except OSError:
+        return ""
+    if doubt is None:
+        return ""
+    return (f"Copies are kept in [{path}], and {doubt}: others can keep files from being sent. Leave BakToFolder as it is by "
+            "default, and they are kept with the state, or name a folder that is this user's alone.")  # fmt: skip
 
 
 def _name(path: str, at: int | None) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import signal
@@ -27,20 +26,23 @@ from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import log_options, set_level, setup_logging
 from ..common.never_sent import of_task
 from ..common.notify import Stamp
-from ..common.place import device_of
+from ..common.place import device_of, existing
 from ..common.process import EXIT_STOPPED, is_alive
 from ..common.program import again_words, here
 from ..common.remedy import says_more
+from ..common.state_place import SNAPSHOTS, has_queue, inside_of, is_inside, make_outside, own_folders, why_away
 from ..common.status import read_status, write_status
 from ..common.triggers import when_sent
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from . import failed, heartbeat
+from .bak_folder import warning_about
 from .board import Board
 from .extra_copy import copy_to_dir
 from .faults import Faults
 from .intake import Intake, Rules
 from .missing import Footing, Missing
+from .moving import Moving, tag_of
 from .orders import Orders
 from .own_queue import drop_own
 from .page import Page
@@ -101,6 +103,12 @@ class BaseSubtask:
         self.board = Board(wall)
         self._wake = Wake()
         self._lock = StateLock(os.path.join(handoff.state_dir, "lock"))
+        self._first = first_folder(handoff.entries)
+        self._moving = Moving(
+            handoff.state_dir, handoff.state_elsewhere, self._first, self.settings["BakToFolder"], handoff.bak_dir, self.log,
+            min_free=lambda: int(self.settings["MinFreeBytes"]), stopped=lambda: self._stop_asked > 0, announce=self._announce,
+        )  # fmt: skip
+        self._moved_from: list[str] = []
         self._policy = Policy.of(self.settings)
         self._stop_asked = 0
         self._watch_reason = ""
@@ -242,27 +250,37 @@ class BaseSubtask:
         self.log.error("Cannot start: %s; %s", exc, self._more)
         failed.tell(self.handoff, str(exc), self.wall())
         self._lock.release()
+        self._moving.unlock()
         return EXIT_CONFIG if isinstance(exc, ValueError) else EXIT_FAILED
 
     def _take_lock(self) -> None:
-        first = first_folder(self.handoff.entries)
+        first, state_dir = self._first, self.handoff.state_dir
         if not os.path.isdir(first):
             raise FileNotFoundError(errno.ENOENT, "There is no such folder to keep the state in", first)
         pid = os.getpid()
         me = Holder(pid, process_start(pid) or "", self.handoff.master_pid, self.handoff.master_start)
+        self._moving.lock(me)
+        if not is_inside(state_dir):
+            make_outside(state_dir, first)
         self._lock.acquire(me)
 
     def _open(self) -> None:
-        handoff = self.handoff
-        # Several queues may share a bak folder: each knows its own snapshots by this.
-        tag = hashlib.sha256(os.fsencode(handoff.state_dir)).hexdigest()[:10]
+        handoff, first = self.handoff, self._first
+        self._settle()
         own = of_task(handoff.own, handoff.entries)
-        first = first_folder(handoff.entries)
-        self._snapshotter = Snapshotter(handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]), own.why_opened, first)
         self._missing = Missing(handoff.entries, self.settings.get("RequiresMount"), self.log, self.wall)
-        self._footing = Footing(handoff.state_dir)
+        # Where the state is elsewhere, the folder's disk may go without it.
+        self._footing = Footing(handoff.state_dir, *([] if is_inside(handoff.state_dir) else [first]))
         destination = self.destination()
-        self._store = self.when_there_is_room(lambda: Store(handoff.state_dir, destination, self._snapshotter.drop, self.wall))
+        self._store = self.when_there_is_room(
+            lambda: Store(handoff.state_dir, destination, lambda *paths: self._snapshotter.drop(*paths), self.wall)
+        )
+        tag = str(self._store.run(self._store.spool.meta, "tag", tag_of(handoff.state_dir)))
+        goes_with_it = handoff.bak_dir == os.path.join(handoff.state_dir, SNAPSHOTS)
+        self._snapshotter = Snapshotter(
+            handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]), own.why_opened,
+            handoff.state_dir if goes_with_it else first,
+        )  # fmt: skip
         self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall, self.board.guard)
         self._page = Page(handoff.state_dir, self.board, self.events, self._store, self.wall)
         pid = os.getpid()
@@ -271,12 +289,15 @@ class BaseSubtask:
             task=handoff.task, extension=handoff.extension, mark=handoff.mark, destination=self.destination(),
             started_at=utc(self.wall()), delivered=0, bytes_sent=0,
             receipt=self._store.run(self._store.spool.meta, "receipt", 0), label=handoff.label,
-            folder=first_folder(handoff.entries), config_file=handoff.config_file,
+            folder=first, config_file=handoff.config_file, state_folder=handoff.state_dir, state_why=handoff.state_why,
+            snapshots=handoff.bak_dir, snapshots_elsewhere=self._are_snapshots_elsewhere(),
         )  # fmt: skip
         told = [{"path": entry.path, "when": when_sent(entry)} for entry in handoff.entries[:_TOLD_ENTRIES]]
         self.board.set(watched=told, watched_more=len(handoff.entries) - len(told))
         self.board.state("starting")
         self.events.emit("started", pid=pid, destination=self.destination())
+        for old in self._moved_from:
+            self.events.emit("state_moved", source=old, folder=handoff.state_dir)
         if self._store.damaged:
             self.log.error("The queue was damaged and is begun anew; every file is offered again: %s", self._store.damaged)
             self.events.emit("spool_damaged", reason=self._store.damaged)
@@ -288,7 +309,7 @@ class BaseSubtask:
             self.log.warning("The destination changed: what was queued goes to [%s]", self.destination())
             self.events.emit("destination_changed", destination=self.destination())
         drop_own(self._store, own, self.events, self.log)
-        skip = [folder for folder in (handoff.bak_dir, os.path.dirname(os.path.dirname(handoff.state_dir))) if folder]
+        skip = [folder for folder in (handoff.bak_dir, *own_folders(handoff.state_dir, first)) if folder]
         archive = os.path.normpath(os.path.join(first, self.settings["ArchiveToFolder"] or "."))
         if archive != first:
             skip.append(archive)
@@ -322,13 +343,47 @@ class BaseSubtask:
         )  # fmt: skip
         self._orders = Orders(handoff.state_dir, steering.handlers(), self.log, self.wall)
         self._settings_changed(set(self.settings))
+        self._announce()
+
+    def _settle(self) -> None:
+        """Have the state where it is to be, before anything of it is opened."""
+        handoff = self.handoff
+        if handoff.state_why:
+            self.log.info("The state is kept in [%s]: %s", handoff.state_dir, handoff.state_why)
+        inside = inside_of(self._first, handoff.task, handoff.extension)
+        away = why_away(inside)
+        if away:
+            raise PysubtaskError(away)
+        before = registry.known(inside)
+        if self._moving.is_due:
+            self.board.state("starting", f"its state is moved to {handoff.state_dir}")
+            self._tell_of_the_start()
+        self._moved_from = self._moving.settle()
+        self._moving.unlock()
+        for old in self._moved_from:
+            self.log.warning("The state was moved from [%s] to [%s]", old, handoff.state_dir)
+        if before is not None and before.destination and not has_queue(handoff.state_dir) and not is_inside(before.state_dir):
+            self.log.warning("The queue in [%s] is gone, so a new one is begun: every file is offered again", before.state_dir)
+        # On record before there is a queue that nobody would find.
+        self._announce()
+
+    def _announce(self) -> None:
+        handoff, outside = self.handoff, not is_inside(self.handoff.state_dir)
         try:
             registry.announce(registry.Record(
-                handoff.task, handoff.extension, self.destination(), handoff.state_dir, handoff.label,
-                first, handoff.config_file, device_of(first),
+                handoff.task, handoff.extension, self.destination(), handoff.state_dir, handoff.label, self._first,
+                handoff.config_file, device_of(self._first), device_of(handoff.state_dir) if outside else None,
             ))  # fmt: skip
         except OSError as exc:
             self.log.info("Commands without a config will not find this task: %s", exc)
+
+    def _are_snapshots_elsewhere(self) -> bool:
+        """Whether snapshots are kept on another device than the data, whose room says nothing of theirs then."""
+        bak = self.handoff.bak_dir
+        try:
+            return bak is not None and os.stat(existing(bak)).st_dev != os.stat(self._first).st_dev
+        except OSError:
+            return False
 
     def _listen(self) -> None:
         """A stop is heard from here on, one that came while the process was starting too."""
@@ -349,6 +404,8 @@ class BaseSubtask:
 
     def _live(self) -> int:
         self.log.info("***** HELLO!: [%s] *****", self.description)
+        if self.handoff.bak_dir is not None and (warning := warning_about(self.handoff.bak_dir)):
+            self.log.warning("%s", warning)
         self._heartbeat.remove()
         if self._heartbeat.interval > 0:
             self.log.info("Heartbeat: File [%s] every [%s] secs.", self._heartbeat.file, self._heartbeat.interval)
@@ -367,7 +424,7 @@ class BaseSubtask:
             self.tick(now)
             failure = self.check(now)
             if self._footing.is_gone():
-                failure = f"The folder {self.handoff.state_dir} is gone, or another one is in its place"
+                failure = f"The folder {self._footing.gone} is gone, or another one is in its place"
             if failure:
                 self._failure = failure
                 self.log.error("%s", failure)

@@ -55,9 +55,11 @@ class Board:
             if self._facts.get("state") == old:
                 self.state(new)
 
-    def error(self, kind: str, text: str, about: str = "") -> None:
-        """The last error, of whatever kind; ``about``: the file that it concerns, empty for everything."""
-        self.set(last_error={"at": utc(self._wall()), "kind": kind, "text": text, **({"about": about} if about else {})})
+    def error(self, kind: str, text: str, about: str = "", **facts: str) -> None:
+        """The last error, of whatever kind; ``about``: the file that it concerns, empty for everything; ``facts``: see
+        :func:`~pysubtask.common.errors.facts_of`."""
+        row = {"at": utc(self._wall()), "kind": kind, "text": text, **({"about": about} if about else {}), **facts}
+        self.set(last_error=row)
 
     def over(self, *kinds: str, about: str = "") -> None:
         """What was wrong is well again; it stays the last error, and is no longer a present one."""

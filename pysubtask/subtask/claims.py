@@ -103,6 +103,16 @@ class Claims:
                 self._db.close()
             self._db = None
 
+    def moved(self, old: str) -> None:
+        """The state of this task was in another folder before: what was claimed from there is claimed by this one, since then."""
+        before = os.fsencode(os.path.realpath(old))
+
+        def change(db: sqlite3.Connection) -> None:
+            db.execute("UPDATE OR REPLACE claim SET owner = ? WHERE owner = ?", (self._owner, before))
+            db.execute("UPDATE last SET owner = ? WHERE owner = ?", (self._owner, before))
+
+        self._changed(change, None)
+
     def begin(self, names: Mapping[str, str]) -> list[str]:
         """At a start: the task has these names (name -> data file) and no others. Those of them that another task has sent to
         in the meantime, and that are this one's again: what stands there is not what was left."""

@@ -15,13 +15,14 @@ from typing import Any, Protocol
 
 from ..common import handoff
 from ..common.advice import keep_private
-from ..common.config import is_secret
+from ..common.cores import forbid_cores, holds_secret
 from ..common.entries import Entry, first_folder, read_entries
 from ..common.errors import ConfigError
 from ..common.handoff import Handoff
 from ..common.never_sent import of_task
 from ..common.place import near
 from ..common.plain import plain
+from ..common.run_as import BY_HAND, BY_RUN, check_folders, check_process
 from ..common.trust import owners
 from .base_subtask import EXIT_CONFIG, BaseSubtask
 
@@ -46,6 +47,10 @@ class Plan(Protocol):
     def label(self) -> str: ...
     @property
     def own(self) -> Mapping[str, str]: ...
+    @property
+    def state_why(self) -> str: ...
+    @property
+    def state_elsewhere(self) -> tuple[str, ...]: ...
 
 
 Planner = Callable[[str, str, Any, str], Plan]
@@ -69,26 +74,12 @@ def run(subtask: type[BaseSubtask], extension: str, plan: Planner, argv: Sequenc
             forbid_cores()
         if not args.handoff:
             _check_folder(told.entries)
+            check_process([told.settings["RunAs"]])
+        check_folders(told.entries, BY_RUN if args.handoff else BY_HAND)
         return subtask(told).run()
     except ConfigError as exc:
         print(f"pysubtask: {plain(str(exc))}", file=sys.stderr)  # noqa: T201 - the command line's own voice
         return EXIT_CONFIG
-
-
-def holds_secret(settings: Mapping[str, Any]) -> bool:
-    """Whether a child with these settings has a password or token in its memory."""
-    return any(value and (is_secret(key) or key == "RefreshTokenFile" or (key.endswith("Proxy") and "@" in str(value)))
-               for key, value in settings.items())
-
-
-def forbid_cores() -> None:
-    """No core file of this process, and of none that it starts: it would hold the secret."""
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (ImportError, OSError, ValueError):
-        return  # a system without core files, or one that does not let us
 
 
 def _forget_the_apps_signals() -> None:
@@ -184,6 +175,7 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
     return Handoff(
         made.task, extension, f"pysubtask.{extension}", entries, made.settings, made.burst, made.state_dir, made.bak_dir,
         None if log_file is None else os.path.abspath(log_file), not args.quiet, None, None, [], label=made.label, own=own,
+        state_why=made.state_why, state_elsewhere=made.state_elsewhere,
     )  # fmt: skip
 
 

@@ -18,15 +18,25 @@ from concurrent.futures import Future
 from typing import Any
 
 from ..common import limits
-from ..common.errors import ConfigError, FileRefused, LoginRefused, ServerBusy, ServerNotTrusted, TransportError, TransportLost
+from ..common.errors import (
+    AttemptFailed,
+    ConfigError,
+    FileRefused,
+    LoginRefused,
+    ServerBusy,
+    ServerNotTrusted,
+    TransportError,
+    TransportLost,
+)
 from ..common.events import EventLog, utc
 from ..common.limits import is_limit
 from ..common.remedy import in_words_of, says_more, sentence
 from ..transports.base import Transport
 from .backlog import EVERYTHING
 from .board import Board
-from .deliveries import Deliveries, Hooks
+from .deliveries import CalledBack, Deliveries, Hooks
 from .desk import Desk
+from .learned import follow
 from .logins import Logins
 from .pauses import Pauses
 from .retry import JITTER, Policy, decide, extra_login_in, held_for, login_wait
@@ -39,7 +49,6 @@ _CLOSE_SECS = 5.0
 _TAKE_SECS = 0.02
 """While most places are taken, the next versions are taken together: each time is a commit."""
 _NEVER = float("inf")
-_PAUSED = "paused"
 _EXTRA = "extra_login"
 """In the spool's small values: when a refused login was last tried at order, by the wall clock."""
 _NOT_TRUSTED = "not-trusted"
@@ -200,7 +209,7 @@ class Courier:
     def _hold_now(self) -> None:
         paused = self._desk.spool.backlog.paused
         if self._deliveries.moves(None if EVERYTHING in paused else paused):
-            self._deliveries.interrupt(_PAUSED)
+            self._deliveries.interrupt(CalledBack("paused"))
         self._wake_now()
 
     def _take_settings(self) -> None:
@@ -217,6 +226,8 @@ class Courier:
         self._due_at = 0.0
         self._logins.forget()
         self._take_more()
+        if self._transport.profile is not None:  # somebody may have mended the server
+            self._transport.profile.try_again()
         if self._deadline is not None:
             return {"state": "stopping"}
         if EVERYTHING in self._desk.spool.backlog.paused:
@@ -264,6 +275,7 @@ class Courier:
             delta=bool(self._settings.get("DeltaTransfer")), more=self._says_more,
         )  # fmt: skip
         await self._recall_hold()
+        await follow(self._desk, self._transport)
         self._ready.set()
         beating = asyncio.create_task(self._beat())
         settling = asyncio.create_task(self._deliveries.settle())
@@ -280,7 +292,7 @@ class Courier:
                     finally:
                         timer.cancel()
         finally:
-            await self._deliveries.end("stopped")
+            await self._deliveries.end(CalledBack("stopped"))
             await self._deliveries.settled()
             await self._disconnect()
             for task in (beating, settling):
@@ -444,7 +456,7 @@ class Courier:
             self._desk.log.exception("Connecting failed")
             await self._connect_failed(TransportLost(f"internal error: {exc!r}"))
             return
-        self._connected, self._deliveries.broken, self._held = True, "", ""
+        self._connected, self._deliveries.broken, self._held = True, None, ""
         self._deliveries.toll.show()
         self._deliveries.active_at = self._clock()
         if self._refusals:
@@ -462,12 +474,11 @@ class Courier:
     async def _connect_failed(self, exc: Exception) -> None:
         self._connecting = False
         self._deliveries.toll.show()
-        held = isinstance(exc, (LoginRefused, ConfigError))
+        held = decide(1, exc, self._policy, 0.0).action == "hold"
         cause, remedy = _told(exc)
         remedy = in_words_of(self._config_file, remedy)
         if held:
             self._refusals += 1
-            decision = decide(self._refusals, LoginRefused(), self._policy, random.random())
             self._held = cause
             trusted = "" if not isinstance(exc, ServerNotTrusted) else f" {_NOT_TRUSTED}"
             words = f"{self._refusals} {self._desk.wall()!r} {self._login_mark}{trusted}"
@@ -475,8 +486,7 @@ class Courier:
         else:
             self._failures += 1
             self._held = ""
-            decision = decide(self._failures, exc, self._policy, random.random())
-        secs = decision.secs
+        secs = decide(self._refusals if held else self._failures, exc, self._policy, random.random()).secs
         if isinstance(exc, ServerBusy) and exc.retry_after > 0:
             self._busy_until = self._clock() + secs
         elif self._again_at_once:
@@ -505,10 +515,11 @@ class Courier:
     def _tell_problem(self, exc: Exception, cause: str, remedy: str) -> bool:
         """On the page and among the events; whether it is news."""
         if isinstance(exc, ServerNotTrusted):
-            return self._desk.problem("server_not_trusted", cause, remedy, exc.headline)
+            return self._desk.problem("server_not_trusted", cause, remedy, exc.headline, exc)
         if isinstance(exc, ConfigError):
-            return self._desk.problem("login_refused", cause, remedy, _SETTING)
-        return self._desk.problem("login_refused" if isinstance(exc, LoginRefused) else "connect_failed", cause, remedy)
+            return self._desk.problem("login_refused", cause, remedy, _SETTING, exc)
+        refused = isinstance(exc, LoginRefused)
+        return self._desk.problem("login_refused" if refused else "connect_failed", cause, remedy, error=exc)
 
     def _log_failed(self, exc: Exception, secs: float, words: str) -> None:
         log = self._desk.log
@@ -553,7 +564,7 @@ class Courier:
         if temps:
             try:
                 removed = await self._transport.remove(temps)
-            except FileRefused:
+            except (FileRefused, AttemptFailed):
                 removed = await self._remove_each(temps)
             await self._desk.ask(self._desk.spool.temps_swept, temps, removed, self._desk.wall())
 
@@ -563,7 +574,7 @@ class Courier:
         for temp in temps:
             try:
                 removed |= await self._transport.remove([temp])
-            except FileRefused as exc:
+            except (FileRefused, AttemptFailed) as exc:
                 self._desk.log.info("A temporary file of an earlier attempt stays for now: %s", exc)
         return removed
 
@@ -591,10 +602,11 @@ class Courier:
     async def _lose(self) -> None:
         """The connection broke: end what was in flight, wait as the retry rules say."""
         deliveries, reason = self._deliveries, self._deliveries.broken
+        assert reason is not None
         await self._disconnect()
         await deliveries.end(reason)
-        deliveries.broken = ""
-        if reason == _PAUSED:
+        deliveries.broken = None
+        if isinstance(reason, CalledBack):
             deliveries.stale = False
             self._desk.log.info("What is paused was called back; the rest goes on over a new connection")
             self._enter()
@@ -608,17 +620,21 @@ class Courier:
                 self._desk.error("connection_lost", forgets)
             self._enter()
             return
+        decision = decide(self._failures + 1, reason, self._policy, random.random())
+        if decision.action == "hold":
+            await self._connect_failed(reason)
+            return
         self._failures += 1
-        secs = 0.0 if self._again_at_once else decide(self._failures, TransportLost(), self._policy, random.random()).secs
+        secs = 0.0 if self._again_at_once else decision.secs
         self._again_at_once = False
         self._logins.failed(self._clock())
         secs, spared = self._spared(secs)
         self._try_at = self._clock() + secs
-        words = sentence(reason + spared, "", self._says_more)
+        words = sentence(f"{reason}{spared}", "", self._says_more)
         self._desk.log.warning("CONNECTION LOST! Waiting [%.0f] secs before next try...: %s", secs, words)
         with self._desk.board.guard:
-            self._desk.problem("connection_lost", reason)
-            self._desk.board.state("waiting", reason + spared)
+            self._desk.problem("connection_lost", str(reason), error=reason)
+            self._desk.board.state("waiting", f"{reason}{spared}")
             self._desk.board.set(next_try=utc(self._desk.wall() + secs))
         self._hooks.changed()
 

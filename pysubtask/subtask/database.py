@@ -12,7 +12,8 @@ from ..common.errors import DiskLow, SpoolBusy, SpoolDamaged, SpoolTooNew
 from .mounts import on_network
 
 FILE = "spool.db"
-FORMAT = 3
+FORMAT = 4
+_LATER_FORMAT = 1_000_000
 _OTHERS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 BUSY_SECS = 5.0
 """How long another program may have the file before that is an error."""
@@ -38,6 +39,7 @@ CREATE TABLE signature (
     id INTEGER PRIMARY KEY AUTOINCREMENT, destination TEXT, name BLOB, bytes INTEGER, data BLOB, UNIQUE (destination, name));
 CREATE TABLE receipt (seq INTEGER PRIMARY KEY, line BLOB);
 CREATE TABLE pause (name BLOB PRIMARY KEY, who TEXT, at TEXT) WITHOUT ROWID;
+CREATE TABLE profile (destination TEXT PRIMARY KEY, data TEXT) WITHOUT ROWID;
 """
 
 # Each entry turns format n into n + 1.
@@ -49,6 +51,7 @@ _MIGRATIONS: dict[int, str] = {
     "CREATE TABLE signature (id INTEGER PRIMARY KEY AUTOINCREMENT, destination TEXT, name BLOB, bytes INTEGER, data BLOB,"
     " UNIQUE (destination, name))",
     2: "CREATE TABLE pause (name BLOB PRIMARY KEY, who TEXT, at TEXT) WITHOUT ROWID",
+    3: "CREATE TABLE profile (destination TEXT PRIMARY KEY, data TEXT) WITHOUT ROWID",
 }
 
 
@@ -97,6 +100,14 @@ def reading(path: str) -> Iterator[sqlite3.Connection]:
                 own_files.remove(os.path.dirname(os.path.abspath(path)), os.path.basename(path) + made, look=True)
 
 
+def of_a_later_format() -> bytes:
+    """An empty queue file that every version with SpoolTooNew refuses, and leaves as it is."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE moved (path)")
+        db.execute(f"PRAGMA user_version={_LATER_FORMAT}")
+        return db.serialize()
+
+
 @contextlib.contextmanager
 def commit(db: sqlite3.Connection, path: str) -> Iterator[None]:
     """One transaction; a full disk becomes DiskLow and leaves everything as it was."""
@@ -117,6 +128,7 @@ def _connect(path: str) -> sqlite3.Connection:
     folder, name = os.path.split(path)
     # Created here, so that it is private before anything is in it; SQLite itself would follow a link.
     own_files.ensure(folder, name)
+    before = own_files.identity(folder, name)
     for suffix in ("-wal", "-shm", "-journal"):
         own_files.ensure(folder, name + suffix, make=False)
     db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECS, check_same_thread=False)
@@ -125,10 +137,27 @@ def _connect(path: str) -> sqlite3.Connection:
         _check_format(db, path)
         db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path) else 'WAL'}")
         db.execute("PRAGMA synchronous=FULL")
-    except (sqlite3.DatabaseError, SpoolTooNew):
+        if own_files.identity(folder, name) != before or not _has_open(before):
+            raise own_files.NotOurs(path, "was replaced while it was opened")
+    except (sqlite3.DatabaseError, SpoolTooNew, OSError):
         db.close()
         raise
     return db
+
+
+def _has_open(identity: tuple[int, int]) -> bool:
+    """Whether this process has that very file open; True where the system does not tell. Nothing is opened for it: closing a file
+    would take SQLite's locks away (close(2), fcntl(2))."""
+    try:
+        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    except (OSError, ValueError):
+        return True
+    for number in numbers:
+        with contextlib.suppress(OSError):
+            found = os.fstat(number)
+            if (found.st_dev, found.st_ino) == identity:
+                return True
+    return False
 
 
 def _check_format(db: sqlite3.Connection, path: str) -> int:

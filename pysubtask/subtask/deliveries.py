@@ -5,33 +5,50 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import os
 import random
-from collections.abc import Callable, Container, Coroutine
+from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping
 from typing import Any, NamedTuple
 
 from ..common import limits
-from ..common.errors import FileRefused, LoginRefused, NotAsLeft, ServerBusy, SourceError, TransportError, TransportLost
+from ..common.errors import (
+    AttemptFailed,
+    FileRefused,
+    LoginRefused,
+    ServerBusy,
+    SourceError,
+    TransportError,
+    TransportLost,
+    told_of,
+)
 from ..common.events import utc
 from ..common.limits import is_limit
 from ..common.receipts import Receipt
-from ..common.redact import redacted
 from ..transports.base import Job, Transport
 from .ahead import Ahead
 from .desk import Desk
+from .heartbeats import Heartbeats
+from .in_a_row import InARow
 from .plan import already_there, was_left
 from .prefixes import Prefixes, found_again
-from .retry import Policy, decide
+from .remote_links import RemoteLinks
+from .retry import Decision, Policy, decide
 from .signing import Signing
 from .sources import open_named
 from .spool import BIG_BYTES, Done, Version
 from .toll import Toll
 
 IDLE_SECS = 5.0
+_LEAST_SECS = 0.05
+"""A file that failed alone waits so long at least, whatever the settings say."""
 _GATHER_SECS = 0.01
 """A finished upload waits so long for others to share its commit, while there are others."""
 _BEAT = -1
+_BEAT_ROW = "a heartbeat"
 _MOST_FAULTY = 1000
+
+
+class CalledBack(TransportLost):
+    """A good connection is given up from here: something on its way was paused, or there is a stop."""
 
 
 def _unheard(builds: bool, copies: bool) -> None:
@@ -61,7 +78,7 @@ class Deliveries:
     file that was changed only what changed shall be sent, where the server can copy. ``more``: where a person is told more of
     what is wrong.
 
-    ``broken``: why the connection is of no use any more, or empty. ``stale``: nothing was done on it for a while, so
+    ``broken``: what ended the connection or its login, None while it is good. ``stale``: nothing was done on it for a while, so
     that it may have been dead before. ``success`` counts what arrived. ``active_at``: when something last did
     (monotonic). ``busy_until``: the server wants no request before (monotonic). ``toll``: what the link has cost.
     ``look_at``: the courier wants to look again as soon as no more than so many are in flight.
@@ -86,10 +103,14 @@ class Deliveries:
         self.toll = Toll(transport, desk.board)
         self._past_attempt: set[int] = set()
         self._faulty: dict[int, None] = {}
+        self._rows = InARow()
+        self._links = RemoteLinks(desk)
+        self._actions: Mapping[str, Callable[[Version, Exception, float], Awaitable[None]]] = {
+            "wait": self._wait, "hold": self._wait, "again": self._again, "park": self._park, "anew": self._take_anew,
+        }  # fmt: skip
         self._finished: asyncio.Queue[Done] = asyncio.Queue()
-        self._beat_problem = ""
-        self.beat_due = False
-        self.broken = ""
+        self._beats = Heartbeats(transport, desk, hooks.beat, more)
+        self.broken: TransportLost | LoginRefused | None = None
         self.stale = False
         self.success = 0
         self.active_at = desk.clock()
@@ -115,10 +136,40 @@ class Deliveries:
         self._names[version.id] = version.name
         self._track(self._carry(version), version.id)
 
+    @property
+    def beat_due(self) -> bool:
+        """Whether a heartbeat is to be sent."""
+        return self._beats.due
+
+    @beat_due.setter
+    def beat_due(self, due: bool) -> None:
+        self._beats.due = due
+
     def begin_beat(self) -> None:
         """Send the heartbeat that is due."""
-        self.beat_due = False
         self._track(self._send_beat(), _BEAT)
+
+    async def _send_beat(self) -> None:
+        try:
+            error = await self._beats.send()
+        finally:
+            self.toll.beat()
+        if error is None:
+            self._rows.over(_BEAT_ROW)
+            self._arrived()
+            return
+        decision = self._decide(_BEAT_ROW, 0, error)
+        if decision.action in ("wait", "hold"):
+            self._beats.due = True
+            self._stop_all(error, decision.secs)
+            return
+        self._beats.failed(error)
+        if decision.action == "again":
+            asyncio.get_running_loop().call_later(decision.secs, self._beat_again)
+
+    def _beat_again(self) -> None:
+        self._beats.due = True
+        self._look(None)
 
     def _track(self, coroutine: Coroutine[Any, Any, None], job: int) -> None:
         now = self._desk.clock()
@@ -141,12 +192,12 @@ class Deliveries:
         """Whether one of these (None: any) is on its way."""
         return bool(self._names) if names is None else any(name in names for name in self._names.values())
 
-    def interrupt(self, reason: str) -> None:
+    def interrupt(self, reason: CalledBack) -> None:
         """Give the connection up though it is good: what is on its way is due again at once."""
         self.broken = self.broken or reason
         self.stale = True
 
-    async def end(self, reason: str) -> None:
+    async def end(self, reason: TransportLost | LoginRefused) -> None:
         """End whatever is in flight; each version is given back."""
         if self._tasks:
             self.broken = self.broken or reason
@@ -172,16 +223,8 @@ class Deliveries:
             if isinstance(outcome, Done):
                 arrived = True  # and moving until that is committed
                 self._finished.put_nowait(outcome._replace(bytes_on_wire=self.toll.take()))
-            elif isinstance(outcome, FileRefused):
-                await self._refuse(version, outcome)
-            elif isinstance(outcome, SourceError):
-                await self._lost_source(version, outcome)
-            elif isinstance(outcome, ServerBusy):
-                due = self._leave_alone(outcome, version.attempts)
-                await self._desk.ask(self._desk.give_back, version, str(outcome), due)
             else:
-                self.broken = self.broken or str(outcome)
-                await self._give_back(version, str(outcome))
+                await self._follow(version, outcome)
         finally:
             self._past_attempt.discard(version.id)
             if not arrived:
@@ -195,7 +238,7 @@ class Deliveries:
         except (TransportError, SourceError) as exc:
             return exc
         except asyncio.CancelledError:
-            return TransportLost(self.broken or "stopped")
+            return self.broken or CalledBack("stopped")
         except Exception as exc:
             if is_limit(exc):
                 return TransportLost(limits.reached(), limits.REMEDY)
@@ -206,40 +249,6 @@ class Deliveries:
                 self._faulty.pop(next(iter(self._faulty)))
             self._faulty[version.id] = None
             return (FileRefused if again else TransportLost)(f"internal error: {exc!r}")
-
-    async def _send_beat(self) -> None:
-        """Put the heartbeat files on the server, with its clock for their time; a lost one is due again."""
-        try:
-            for path in await asyncio.to_thread(self._hooks.beat):
-                name = os.path.basename(path)
-                temp = await self._desk.ask(self._desk.spool.note_temp, name, self._desk.wall())
-                job = Job(path, os.stat(path).st_size, None, name, temp, snapshot=True)
-                await self._transport.upload(job, lambda done: None)
-                await self._desk.ask(self._desk.spool.temps_swept, (), (temp,), self._desk.wall())
-        except ServerBusy as exc:
-            self.beat_due = True
-            self._leave_alone(exc)
-        except (TransportLost, LoginRefused) as exc:
-            self.beat_due = True
-            self.broken = self.broken or str(exc)
-        except (FileRefused, SourceError, OSError) as exc:
-            if str(exc) != self._beat_problem:
-                self._beat_problem = str(exc)
-                self._desk.log.error("Heartbeat cannot be sent: %s; %s", exc, self._more)
-                self._desk.events.emit("heartbeat_failed", reason=str(exc))
-            self._desk.error("heartbeat_failed", str(exc))
-        except asyncio.CancelledError:
-            self.beat_due = True
-        except Exception as exc:
-            if not is_limit(exc):
-                self._desk.log.exception("Heartbeat failed")
-            self.broken = self.broken or (limits.words() if is_limit(exc) else redacted(f"internal error: {exc!r}"))
-        else:
-            self._beat_problem = ""
-            self._desk.board.over("heartbeat_failed")
-            self._arrived()
-        finally:
-            self.toll.beat()
 
     async def _put(self, version: Version) -> Done:
         if version.base and version.way.append is None and not version.way.copies:
@@ -291,13 +300,16 @@ class Deliveries:
         try:
             try:
                 sent = await self._transport.upload(job, progress)
-            except NotAsLeft as exc:
+            except TransportError as exc:
+                if decide(1, exc, self.policy, 0.0).action != "next":
+                    raise
                 self._desk.log.warning("[%s] is not as we left it on the server, sending it whole: %s", version.name, exc)
-                self._desk.events.emit("not_as_left", name=version.name, path=version.path, reason=str(exc))
+                self._desk.events.emit("not_as_left", name=version.name, path=version.path, reason=str(exc), **told_of(exc))
                 await self._desk.ask(self._desk.spool.not_as_left, version.name)
                 if version.base:
                     raise SourceError("only its end was copied, and all of it has to be sent") from exc
                 sent = await self._transport.upload(job._replace(append=None, copies=(), replaces=None), progress)
+            self._links.told(version, sent.link)
             made = await signed.outcome()
         finally:
             signed.end()
@@ -333,35 +345,75 @@ class Deliveries:
         # Not waited for: lost in a crash, it costs bytes and nothing else.
         self._desk.store.submit(self._desk.spool.note, job, text)
 
-    def _leave_alone(self, exc: ServerBusy, attempts: int = 0) -> float:
-        """The server wants a pause; until when (monotonic)."""
+    # -- what follows from an attempt that failed ---------------------------------------------------------
+
+    async def _follow(self, version: Version, error: Exception) -> None:
+        """Carry out what the retry rules say of it."""
+        decision = self._decide(version.name, version.attempts, error)
+        await self._actions.get(decision.action, self._again)(version, error, decision.secs)
+
+    def _decide(self, name: str, attempts: int, error: Exception) -> Decision:
+        others = True
+        if isinstance(error, AttemptFailed):
+            attempts, others = self._rows.failed(name, error, self.success)
+        else:
+            attempts += 1
+        return decide(attempts, error, self.policy, random.random(), others)
+
+    async def _wait(self, version: Version, error: Exception, secs: float) -> None:
+        """Everything waits, and this version with it."""
+        self._stop_all(error, secs)
+        if isinstance(error, ServerBusy):
+            await self._desk.ask(self._desk.give_back, version, error, self.busy_until)
+            return
+        # The courier waits for a login. The answer may have been lost after the work was done, so the next try looks first.
+        secs = 0.0 if self.stale or isinstance(error, LoginRefused) else secs
+        await self._desk.ask(self._desk.give_back, version, error, self._desk.clock() + secs, compare=True)
+
+    def _stop_all(self, error: Exception, secs: float) -> None:
+        """The connection is left alone for so many seconds, or is over, as the error says."""
+        if isinstance(error, ServerBusy):
+            self._leave_alone(error, secs)
+        elif isinstance(error, TransportLost | LoginRefused):
+            self.broken = self.broken or error
+        else:
+            self.broken = self.broken or TransportLost(str(error))
+
+    def _leave_alone(self, exc: ServerBusy, secs: float) -> None:
+        """The server wants a pause of so many seconds."""
         now = self._desk.clock()
-        secs = decide(attempts + 1, exc, self.policy, random.random()).secs
         if self.busy_until <= now:
             self._desk.log.warning("SERVER BUSY! Waiting [%.0f] secs before next try...: %s; %s", secs, exc, self._more)
-            self._desk.problem("server_busy", str(exc))
+            self._desk.problem("server_busy", str(exc), error=exc)
             self._desk.board.state("waiting", str(exc))
             self._desk.board.set(next_try=utc(self._desk.wall() + secs))
             self._hooks.changed()
         self.busy_until = max(self.busy_until, now + secs)
-        return self.busy_until
 
-    async def _give_back(self, version: Version, reason: str) -> None:
-        secs = 0.0 if self.stale else decide(version.attempts + 1, TransportLost(), self.policy, random.random()).secs
+    async def _again(self, version: Version, error: Exception, secs: float) -> None:
+        """This version waits alone; the next try looks first, as the work may have been done."""
+        secs = max(secs, _LEAST_SECS)
+        self._desk.log.warning("TRY of [%s] FAILED, others go on! Next try in [%.0f] secs: %s; %s",
+                               version.name, secs, error, self._more)
+        self._rows.waits(version.name, str(error), self._desk.wall() + secs)
+        self._desk.board.set(tried_again=self._rows.page())
         due = self._desk.clock() + secs
-        # The answer may have been lost after the work was done, so the next try looks first.
-        await self._desk.ask(self._desk.give_back, version, reason, due, compare=True)
-
-    async def _refuse(self, version: Version, exc: FileRefused) -> None:
-        decision = decide(version.attempts + 1, exc, self.policy, random.random())
-        self._desk.log.error("PARKED [%s], next offer in [%.0f] secs: %s; %s", version.name, decision.secs, exc, self._more)
-        await self._desk.ask(self._desk.give_back, version, str(exc), self._desk.clock() + decision.secs, park=True)
+        await self._desk.ask(self._desk.give_back, version, error, due, alone=round(secs, 1), compare=True)
         self._hooks.changed()
 
-    async def _lost_source(self, version: Version, exc: SourceError) -> None:
-        self._desk.log.warning("Snapshot of [%s] cannot be sent, taking it anew: %s", version.path, exc)
+    async def _park(self, version: Version, error: Exception, secs: float) -> None:
+        self._desk.log.error("PARKED [%s], next offer in [%.0f] secs: %s; %s", version.name, secs, error, self._more)
+        self._rows.parked(version.name)
+        self._desk.board.set(tried_again=self._rows.page())
+        due, compare = self._desk.clock() + secs, isinstance(error, AttemptFailed)
+        await self._desk.ask(self._desk.give_back, version, error, due, park=True, compare=compare)
+        self._hooks.changed()
+
+    async def _take_anew(self, version: Version, error: Exception, secs: float) -> None:
+        self._desk.log.warning("Snapshot of [%s] cannot be sent, taking it anew: %s", version.path, error)
         self._signing.over(version.id)
-        path = await self._desk.ask(self._desk.withdraw, version, str(exc))
+        self._rows.over(version.name)
+        path = await self._desk.ask(self._desk.withdraw, version, str(error))
         if path is not None:
             self._hooks.lost(path)
 
@@ -381,7 +433,9 @@ class Deliveries:
             written, due = await self._desk.ask(self._desk.deliver_and_look, dones)
             for done, receipt in written:
                 self._arrived()
+                self._rows.over(receipt.name)
                 self._log_delivered(done, receipt)
+            self._desk.board.set(tried_again=self._rows.page())
             self.toll.show()
             for done in dones:
                 self._signing.over(done.id)

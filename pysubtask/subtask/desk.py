@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..common.errors import DiskLow
+from ..common.errors import DiskLow, facts_of, told_of
 from ..common.events import EventLog, happened
 from ..common.receipts import Receipt
 from .board import Board
@@ -84,7 +84,7 @@ class Desk:
             for done in dones:
                 self.board.end(done.id, done.bytes_sent)
             for _, receipt in written:
-                self.board.over("parked", about=receipt.name)
+                self.board.over("parked", "attempt_failed", about=receipt.name)
             sent = [(done, receipt) for done, receipt in written if not done.unchanged]
             if sent:
                 last = sent[-1][1]
@@ -97,14 +97,21 @@ class Desk:
                 self.board.set(receipt=written[-1][1].seq)
         return written
 
-    def give_back(self, version: Version, reason: str, due: float, *, park: bool = False, compare: bool = False) -> None:
-        """An attempt failed: the version waits until ``due`` (monotonic), or is parked."""
+    def give_back(
+        self, version: Version, error: Exception | str, due: float, *, alone: float | None = None, park: bool = False,
+        compare: bool = False,
+    ) -> None:
+        """An attempt failed: the version waits until ``due`` (monotonic), or is parked. ``alone``: so many seconds by itself, which
+        an event tells; where everything waits that is told elsewhere."""
+        reason = str(error)
         self.store.give_back(version.id, reason, due, park=park, compare=compare)
         with self.board.guard:
             self.board.end(version.id)
-            if park:
-                self.events.emit("parked", name=version.name, path=version.path, reason=reason)
-                self.error("parked", f"{version.name}: {reason}", version.name)
+            if park or alone is not None:
+                more = {} if park else {"secs": alone}
+                self.events.emit("parked" if park else "attempt_failed", name=version.name, path=version.path, reason=reason,
+                                 **told_of(error), **more)
+                self.error("parked" if park else "attempt_failed", f"{version.name}: {reason}", version.name, error)
 
     def withdraw(self, version: Version, reason: str) -> str | None:
         """A snapshot cannot be read: its version leaves the queue; the path of the data file."""
@@ -119,16 +126,19 @@ class Desk:
 
     # -- on any thread ------------------------------------------------------------------------------------
 
-    def problem(self, kind: str, text: str, remedy: str = "", headline: str = "") -> bool:
+    def problem(
+        self, kind: str, text: str, remedy: str = "", headline: str = "", error: Exception | None = None
+    ) -> bool:
         """Something keeps everything from moving. Said once, not at every try; whether it was not said since all was well.
-        ``headline``: what is wrong in a few words, where the kind does not say it."""
+        ``headline``: what is wrong in a few words, where the kind does not say it. ``error``: what was raised."""
         with self.board.guard:
             more = {"remedy": remedy, "headline": headline}
+            more |= facts_of(error)
             problem = {"kind": kind, "text": text} | {key: value for key, value in more.items() if value}
             if self.board.get("problem") != problem:
-                self.events.emit(kind, reason=text)
+                self.events.emit(kind, reason=text, **told_of(error))
             self.board.set(problem=problem)
-            self.error(kind, text)
+            self.error(kind, text, "", error)
             news = (kind, text) not in self._told
             self._told = {*self._told, (kind, text)} if len(self._told) < _MOST_TOLD else {(kind, text)}
             return news
@@ -140,9 +150,9 @@ class Desk:
             self.board.set(problem=None)
             self.board.over(*_OF_THE_CONNECTION)
 
-    def error(self, kind: str, text: str, about: str = "") -> None:
+    def error(self, kind: str, text: str, about: str = "", error: Exception | str | None = None) -> None:
         """The last error, for the status page."""
-        self.board.error(kind, text, about)
+        self.board.error(kind, text, about, **facts_of(error))
 
 
 def _event_of(done: Done, receipt: Receipt) -> tuple[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -64,22 +65,27 @@ class Missing:
 
 
 class Footing:
-    """Whether the state folder is still the one that the child was started with: it may be removed, or go with its disk."""
+    """Whether the state folder, or another one of these, is still the one that the child was started with: it may be removed, or go
+    with its disk. ``gone``: the one that is not, '' while all are."""
 
-    def __init__(self, state_dir: str) -> None:
-        self._state_dir = state_dir
-        self._identity = self._look()
-
-    def _look(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self._state_dir)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return found.st_dev, found.st_ino
+    def __init__(self, *folders: str) -> None:
+        self._folders = folders
+        self._identities = [_identity(folder) for folder in folders]
+        self.gone = ""
 
     def is_gone(self) -> bool:
         """Whether there is none, or another one. False where that cannot be told."""
-        try:
-            return self._look() != self._identity
-        except OSError:
-            return False
+        for folder, identity in zip(self._folders, self._identities, strict=True):
+            with contextlib.suppress(OSError):
+                if _identity(folder) != identity:
+                    self.gone = folder
+                    return True
+        return False
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino

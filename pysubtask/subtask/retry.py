@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..common.errors import LONGEST_PAUSE, FileRefused, LoginRefused, ServerBusy
+from ..common.errors import (
+    LONGEST_PAUSE,
+    AttemptFailed,
+    ConfigError,
+    FileRefused,
+    LoginRefused,
+    NotAsLeft,
+    ServerBusy,
+    SourceError,
+)
 
 JITTER = 0.2
 LOGIN_WAIT_FACTOR = 20
@@ -29,29 +38,57 @@ class Policy(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """``action``: 'wait' (try this again), 'park' (leave this file, go on with others) or 'hold' (leave
-    everything); ``secs`` until it is tried again."""
+    """What is done, and only that. ``action``:
+
+    * 'wait': everything waits. The connection is opened anew, or with a busy server kept and left alone;
+    * 'hold': everything waits for a login that was refused, or a setting that cannot be used;
+    * 'again': this file alone waits and is sent again, others go on over the same connection;
+    * 'park': this file is left, others go on;
+    * 'next': the next means for this file at once, over the same connection (all of it in place of what it lacks there);
+    * 'anew': this file's copy is of no use, it is taken anew.
+
+    ``secs`` until then.
+    """
 
     action: str
     secs: float
 
 
-def decide(attempts: int, error: Exception, policy: Policy, chance: float) -> Decision:
+def decide(attempts: int, error: Exception, policy: Policy, chance: float, others: bool = True) -> Decision:
     """What to do after ``attempts`` failures in a row, the last of them ``error``.
 
     Lost connections are tried in sets of ``tries``, ``wait`` apart, with ``long_wait`` between sets,
     for ever. A refused login gets one short wait; after that the wait doubles from ``long_wait`` to
     twenty times that, so that no server locks the account. A busy server may say itself how long, up to an hour.
+    An attempt that failed alone is made again after ``wait``, which doubles up to ``long_wait``; after ``tries`` in a row the file
+    is parked, if ``others`` arrived meanwhile. Where none did it may not be this file's fault, and the wait doubles up to that
+    of a parked one.
     ``chance`` is a random number in [0, 1).
     """
     if isinstance(error, FileRefused):
         return Decision("park", policy.parked_wait)
+    if isinstance(error, NotAsLeft):
+        return Decision("next", 0.0)
+    if isinstance(error, SourceError):
+        return Decision("anew", 0.0)
+    if isinstance(error, AttemptFailed):
+        if attempts >= policy.tries and others:
+            return Decision("park", policy.parked_wait)
+        return Decision("again", _own_wait(attempts, policy) * (1 + JITTER * chance))
     if isinstance(error, ServerBusy) and error.retry_after > 0:
         return Decision("wait", min(error.retry_after * (1 + JITTER * chance), LONGEST_PAUSE))
-    if isinstance(error, LoginRefused):
+    if isinstance(error, LoginRefused | ConfigError):
         return Decision("hold", login_wait(attempts, policy))
     secs = policy.long_wait if attempts % policy.tries == 0 else policy.wait
     return Decision("wait", secs * (1 + JITTER * chance))
+
+
+def _own_wait(attempts: int, policy: Policy) -> float:
+    """Seconds that one file waits alone after so many attempts in a row."""
+    if attempts < policy.tries:
+        return max(policy.wait, min(policy.wait * 2.0 ** min(attempts - 1, 16), policy.long_wait))
+    first = max(1.0, policy.wait, policy.long_wait)
+    return min(first * 2.0 ** min(attempts - policy.tries, 16), max(policy.parked_wait, policy.wait))
 
 
 def login_wait(attempts: int, policy: Policy) -> float:

@@ -232,6 +232,25 @@ class Snapshotter:
             raise DiskLow(words, left + need, keep)
 
 
+def copy_again(source: int, target: str) -> None:
+    """Copy a snapshot that is open, with its times, to ``target`` in another folder of snapshots; it outlasts a power cut. Raises
+    OSError; what is there by that name then is whole."""
+    folder, name = os.path.split(target)
+    bak, temp = BakFolder(folder), os.path.join(folder, f".{name}")
+    if not os.path.isdir(folder):
+        beneath.make_folders(folder, 0o700)
+    bak.remove(temp)
+    found, sha = os.fstat(source), Digest()
+    out = bak.open(temp, _WRITE)
+    try:
+        _copy(source, out, found, target, sha, 0, None)
+        os.utime(out, ns=(found.st_mtime_ns, found.st_mtime_ns))
+        os.fsync(out)
+    finally:
+        os.close(out)
+    bak.publish([(temp, target)])
+
+
 def content_digest(path: str, size: int, within: str | Place | None = None) -> str:
     """SHA-256, hexadecimal, of the first ``size`` bytes of a file; ``within`` as for :meth:`Snapshotter.copy`.
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ..common.beneath import BY_PARTS, MOST_LINKS, LeadsAway, has_right, known, may_go, remember, trusted, walk
 from ..common.errors import SourceError, SourceMissing
 from ..common.place import real_path
+from ..common.trust import is_own_group
 
 _READ = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
@@ -179,10 +180,18 @@ def _open_file(name: str, at: _Walked, look: os.stat_result, path: str, owners: 
         from_root = found.st_uid == 0 and found.st_nlink <= 1
         if os.geteuid() == 0 and not from_root and not _may_read(home.st_uid, found, []):
             raise LeadsAway(path, "may not be read by the owner of its folder, and root sends no such file")
+        if os.geteuid() == 0 and found.st_nlink > 1 and not found.st_mode & stat.S_IROTH and _others_write(home):
+            raise LeadsAway(path, "has a second name, which whoever may write its folder may have made: root sends no such file")
     except BaseException:
         os.close(handle)
         raise
     return handle
+
+
+def _others_write(home: os.stat_result) -> bool:
+    """Whether others than its owner may make names in a folder."""
+    by_group = home.st_mode & stat.S_IWGRP and not is_own_group(home.st_gid, home.st_uid)
+    return bool(home.st_mode & stat.S_IWOTH or by_group)
 
 
 class NotRegular(OSError):

@@ -168,6 +168,7 @@ class Spool:
             if moved:
                 self._db.execute("UPDATE job SET compare = 0, resume = ''")
                 self._db.execute("DELETE FROM source")
+            self._db.execute("DELETE FROM profile WHERE destination <> ?", (self.destination,))
             if is_plausible(wall):  # those that were noted before the clock was set are young
                 self._db.execute("UPDATE temp SET at = ? WHERE at < ? OR at > ?", (wall, EARLIEST, wall + 86400))
             self._db.execute("DELETE FROM temp WHERE at < ?", (wall - 30 * 86400,))
@@ -200,6 +201,19 @@ class Spool:
     def set_meta(self, key: str, value: Any) -> None:
         """Keep a small value (durable at once, unless inside a transaction)."""
         self._db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
+
+    def profile(self) -> str:
+        """What was learned of this destination's server, as it was kept; empty where nothing is."""
+        row = self._db.execute("SELECT data FROM profile WHERE destination = ?", (self.destination,)).fetchone()
+        return "" if row is None else str(row[0])
+
+    def keep_profile(self, text: str) -> None:
+        """Keep what was learned of the server. That of another one is forgotten when the destination changes."""
+        with self._commit():
+            self._db.execute(
+                "INSERT INTO profile VALUES (?, ?) ON CONFLICT (destination) DO UPDATE SET data = excluded.data",
+                (self.destination, text),
+            )
 
     # -- the watch's side ---------------------------------------------------------------------------------
 

@@ -209,6 +209,8 @@ class UploadSubtask(BaseSubtask):
         self._names = Claims(
             self.destination(), self.handoff.state_dir, self._label, self.clock, case_sensitive=self._case_sensitive
         )
+        for old in self._moved_from:
+            self._names.moved(old)
         dirs = Dirs(self.handoff.entries)
         files = {entry.path: entry for entry in self.handoff.entries if entry.kind == "file"}
         mine = {}

@@ -4,8 +4,10 @@ A transport connects, puts one file whole under its name, and tells what the ser
 sleep, retry, queue, log or know why a file is sent. It turns every error of its library or server
 into one of those of :mod:`pysubtask.common.errors` at its edge (``raise ... from exc``):
 
-* ``TransportLost``: this attempt is condemned (the connection is unusable; ``close`` it); its kind ``ServerBusy`` says
-  that the server asks for a pause and that the connection is still good;
+* ``TransportLost``: the connection is condemned (it is unusable; ``close`` it), by its own end, by silence or by an answer that
+  belongs to no request, never by what is answered about one file; its kind ``ServerBusy`` says that the server asks for a pause
+  and that the connection is still good;
+* ``AttemptFailed``: this attempt at this file is condemned, the connection stays good for others: it is tried again by itself;
 * ``NotAsLeft``: a job with ``append`` or ``copies`` finds another file than it builds upon: send the whole one;
 * ``FileRefused``: this file is condemned (the connection stays good for others);
 * ``LoginRefused``: the account or the host key is condemned.
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from .pace import Pace
+    from .profile import Profile
 
 
 def _nothing() -> None:
@@ -112,13 +115,31 @@ class Job(NamedTuple):
     opener: Callable[[], int] | None = None
 
 
+VERIFIED = ("hash", "size", "reply", "taken")
+"""How an upload was checked, for its receipt: the server's hash of it, or its size, was right; 'reply': the server acknowledged
+it and tells neither; 'taken': its size or hash was right under the temporary name and the server acknowledged the final name, under
+which nothing stood a moment later, as where a program takes finished files away. Each of the four is a delivery."""
+
+
+class Link(NamedTuple):
+    """The name on the server is a symbolic link. ``done``: 'followed' (the link stays, the file it points to was written) or
+    'replaced' (a file stands in its place now). ``target``: where it points, empty where the server does not tell. ``why`` it was
+    replaced though ``RemoteLinks`` is 'follow', else empty."""
+
+    done: str
+    target: str = ""
+    why: str = ""
+
+
 class Sent(NamedTuple):
     """A finished upload. ``remote`` is what the server now shows under the name, ``bytes_sent`` the
-    file bytes handed to the connection, ``verified`` how the result was checked (hash, size or reply)."""
+    file bytes handed to the connection, ``verified`` how the result was checked (:data:`VERIFIED`). Where that is 'taken',
+    ``remote`` has the size that was sent and no time. ``link``: what was done where the name is a link there."""
 
     remote: RemoteStat
     bytes_sent: int
     verified: str = "size"
+    link: Link | None = None
 
 
 class Wire(NamedTuple):
@@ -170,6 +191,9 @@ class Transport(ABC):
     traits: Traits
     pace: Pace | None = None
     """What its uploads share of ``RateLimit``, whose rate may be set at any time; None in one that knows no limit."""
+    profile: Profile | None = None
+    """What the server has been found to do and not to do; it outlives the connection. Whoever has kept it (``Profile.to_json``)
+    loads it before the first connect. None in one that learns nothing."""
 
     @abstractmethod
     def __init__(self, settings: Mapping[str, Any], workdir: str) -> None: ...

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from ..common.errors import FileRefused, SourceChanged, TransportLost
+from ..common.errors import AttemptFailed, FileRefused, SourceChanged
 from .base import Job
 
 LEVELS = ("size", "auto", "always", "shell", "required")
@@ -31,8 +31,8 @@ _WRONG = 3
 _MOST_NAMES = 1000
 
 
-class WrongHash(TransportLost):
-    """The server has other bytes than were sent."""
+class WrongHash(AttemptFailed):
+    """The server has other bytes than were sent. The connection is none the worse for it."""
 
 
 class Checks:
@@ -76,7 +76,7 @@ class Checks:
         while len(self._wrong) >= _MOST_NAMES:
             del self._wrong[next(iter(self._wrong))]
         self._wrong[job.name] = times
-        raise WrongHash(said)
+        raise WrongHash(said, step="comparing its hash", file=job.name, said=theirs)
 
     def late(self, job: Job) -> None:
         """No answer came in time. A big file of this size is delivered without from now on, rather than never."""

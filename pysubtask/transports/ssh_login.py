@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ..common.advice import SHOW_KEY, show_server_key
 from ..common.errors import ConfigError, ServerNotTrusted
+from ..common.named_files import check_files
 
 _HOST = re.compile(r"[A-Za-z0-9_.:\[][A-Za-z0-9_.:%\[\]-]*\Z")
 _USER_BAD = re.compile(r"[\x00-\x20\x7f'`\";&<>|(){}$%]|\A-|\\\Z|\A\Z")  # what ssh itself refuses, and what it would expand
@@ -53,6 +54,7 @@ def login_of(settings: Mapping[str, Any]) -> Login:
     if host_key is not None and not _FINGERPRINT.match(str(host_key)):
         raise ConfigError("ftp.HostKey", f"{host_key!r} is no fingerprint",
                           f"It looks like SHA256:... (43 characters); '{SHOW_KEY}' of the server's key file shows it.")
+    check_files("ftp", {key: value for key, value in settings.items() if key != "CAFile"})
     port = int(settings.get("HostPort", -1))
     return Login(
         host=host.strip("[]"),

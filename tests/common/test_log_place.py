@@ -154,3 +154,20 @@ class TestOfAnother:
         os.chown(shared / "data" / "logs", HIM, HIM)
         os.close(open_log(str(shared / "data" / "logs" / "log.txt")))
         assert os.stat(shared / "data" / "logs" / "log.txt").st_uid == 0
+
+    @pytest.mark.parametrize(("mode", "works"), [(0o755, True), (0o777, False)])
+    def test_a_log_that_root_has_made_for_him(self, mode: int, works: bool, shared: Path) -> None:
+        folder = shared / "log"
+        folder.mkdir()
+        (folder / "log.txt").write_text("")
+        (folder / "log.txt").chmod(0o666)
+        folder.chmod(mode)
+
+        def write() -> None:
+            try:
+                os.write(open_log(str(folder / "log.txt")), b"line\n")
+            except PermissionError:
+                assert not works
+
+        as_him(write)
+        assert (folder / "log.txt").read_text() == ("line\n" if works else "")

@@ -156,6 +156,52 @@ def test_root_too_refuses_a_state_folder_of_somebody_else(tmp_path, part):
     assert log.lost == 1
 
 
+HASH = "0123456789abcdef0123"
+
+
+@pytest.mark.parametrize("part", [HASH, f"{HASH}/main", f"{HASH}/main/ftp"])
+def test_a_state_folder_elsewhere_is_looked_at_from_its_hash_on(tmp_path, part):
+    """What is above it may be reached by a link of the user's, as in a home."""
+    (tmp_path / "real" / "pysubtask" / "state").mkdir(parents=True)
+    (tmp_path / "home").symlink_to(tmp_path / "real")
+    state = tmp_path / "home" / "pysubtask" / "state" / HASH / "main" / "ftp"
+    own_files.make_folder(str(state))
+    own_files.replace(str(state), "status.json", b"ours")
+    assert own_files.read(str(state), "status.json") == b"ours"
+    place = tmp_path / "home" / "pysubtask" / "state" / part
+    place.rename(tmp_path / "was")
+    place.symlink_to(tmp_path / "was")
+    with pytest.raises(NotOurs, match="which is a link or no folder"):
+        own_files.read(str(state), "status.json")
+    with pytest.raises(NotOurs):
+        own_files.make_folder(str(state))
+
+
+def test_only_a_whole_hash_is_one():
+    assert own_files.is_root(HASH) and own_files.is_root(".pysubtask")
+    assert not any(map(own_files.is_root, (HASH[1:], HASH + "0", HASH[:-1] + "g", HASH.upper(), "", "data")))
+
+
+def test_a_file_is_replaced_in_pieces(state, monkeypatch):
+    own_files.replace(str(state), "receipts.jsonl", iter([b"x" * 1_000_000, b"", b"yz"]))
+    assert own_files.read(str(state), "receipts.jsonl") == b"x" * 1_000_000 + b"yz"
+
+    def breaks():
+        yield b"new"
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):
+        own_files.replace(str(state), "receipts.jsonl", breaks())
+    assert os.listdir(state) == ["receipts.jsonl"] and len(own_files.read(str(state), "receipts.jsonl")) == 1_000_002
+
+
+def test_only_an_empty_folder_of_ours_is_removed(state):
+    own_files.replace(str(state), "status.json", b"x")
+    assert not own_files.remove_empty(str(state)) and not own_files.remove_empty(str(state / "nothing"))
+    own_files.remove(str(state), "status.json")
+    assert own_files.remove_empty(str(state)) and not state.exists()
+
+
 @needs_root
 @pytest.mark.parametrize("name", ["residual.json", "receipts.jsonl"])
 def test_a_file_of_somebody_else_in_our_folder_is_not_obeyed(state, name):

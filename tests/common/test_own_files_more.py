@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,10 +17,12 @@ from pysubtask.common import own_files, registry
 from pysubtask.common.errors import AlreadyRunning, TransportLost
 from pysubtask.common.lock import Holder, StateLock, process_start
 from pysubtask.control.push.record import Record
+from pysubtask.subtask import database
 from pysubtask.subtask.extra_copy import copy_to_dir
 from pysubtask.subtask.heartbeat import make
 from pysubtask.transports.base import Job
 from pysubtask.transports.ftp.restart import Restarts
+from pysubtask.transports.profile import Profile
 from pysubtask.transports.source import open_source
 from pysubtask.transports.swap_record import SwapRecord
 from pysubtask.transports.workdir import make_workdir
@@ -29,7 +35,7 @@ def me() -> Holder:
 
 def show(folder: Path) -> None:
     """What a server has shown, written down as an FTP transport does it."""
-    restarts = Restarts(str(folder), "x")
+    restarts = Restarts(str(folder), "x", Profile(time.time))
     restarts.show(type("Known", (), {"found": {"REST": "STREAM"}})())  # type: ignore[arg-type]
 
 
@@ -72,7 +78,7 @@ def test_no_record_is_read_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "restarts.json").symlink_to("elsewhere")
     assert SwapRecord(str(tmp_path), "x").asides == {}
     known = type("Known", (), {"found": {}})()
-    assert not Restarts(str(tmp_path), "x").shown(known)
+    assert not Restarts(str(tmp_path), "x", Profile(time.time)).shown(known)
 
 
 def test_a_lock_with_a_second_name_is_locked_once(tmp_path: Path) -> None:
@@ -189,3 +195,39 @@ def test_a_lock_file_of_another_user_is_refused() -> None:
         with pytest.raises(PermissionError, match="another user"):
             StateLock(str(folder / "state" / "lock")).acquire(me(), patience=0.2)
         assert (folder / "state" / "lock").read_text() == "{}"
+
+
+def test_a_queue_that_is_replaced_while_it_is_opened_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether before SQLite opens it, or after."""
+    (tmp_path / "elsewhere").mkdir()
+    with database.opening(str(tmp_path / "elsewhere" / "spool.db")) as db:
+        db.close()
+    (tmp_path / "state").mkdir()
+    path, real, connect = tmp_path / "state" / "spool.db", tmp_path / "elsewhere" / "spool.db", sqlite3.connect
+    with database.opening(str(path)) as db:
+        db.close()
+
+    def swap() -> None:
+        path.rename(tmp_path / "state" / "was")
+        path.symlink_to(real)
+
+    def back() -> None:
+        path.unlink()
+        (tmp_path / "state" / "was").rename(path)
+
+    def connected(name: str, then: Callable[[], None], **options: Any) -> sqlite3.Connection:
+        swap()
+        db = connect(name, **options)
+        db.execute("PRAGMA user_version").fetchone()
+        then()
+        return db
+
+    for then in (lambda: None, back):
+        monkeypatch.setattr(database.sqlite3, "connect", functools.partial(connected, then=then))
+        with pytest.raises(PermissionError, match="replaced"), database.opening(str(path)):
+            pass
+        monkeypatch.undo()
+        if path.is_symlink():
+            back()
+    with database.opening(str(path)) as db:
+        db.close()

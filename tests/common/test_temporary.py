@@ -70,3 +70,7 @@ def test_from_python_nothing_is_left_out_unless_it_is_asked_for(tmp_path: Path) 
     plain, asked = read_entries([{"dir": str(tmp_path / "a")}, {"dir": str(tmp_path / "b"), "default_exclude": True}])
     assert not left_out(plain, "a.part")
     assert left_out(asked, "a.part")
+
+
+def test_a_file_that_is_called_by_the_sign_alone_is_no_backup_of_anything() -> None:
+    assert not is_temporary("~") and is_temporary("a~") and is_temporary("day/a~")

@@ -28,6 +28,7 @@ from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
 from tests.control.station import command, environment, login
 from tests.control.terminal import Terminal
 from tests.helpers import wait_until
+from tests.transports.odd_ftp import OddFTP, Talk
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -386,3 +387,25 @@ def test_whoever_speaks_sftp_a_refused_account_is_known_as_one(tmp_path: Path, l
         options = [f"--set=HostKey={server.host_key}", *([] if library == "pysftp" else ["--set=SSHConfigFile=none"]), *more]
         status, shown = typed(tmp_path, ["hunter2"], *options, "a.csv", url)
         assert status == 0 and (tmp_path / "sftp" / "in" / "a.csv").read_text() == "1\n", shown
+
+
+class AbortsOnce(Talk):
+    """The first transfer of one file is aborted."""
+
+    def do_STOR(self, arg: bytes) -> str | None:
+        said = super().do_STOR(arg)
+        with self.server.guard:
+            stores = sum(one == "STOR" for one, _ in self.server.commands)
+        return "426 aborted" if stores == 1 else said
+
+
+def test_an_attempt_that_failed_alone_is_made_again_over_the_same_connection(tmp_path: Path):
+    for name in ("a.csv", "b.csv", "c.csv"):
+        (tmp_path / name).write_text(f"{name}\n" * 10)
+    with OddFTP(tmp_path / "remote", AbortsOnce) as server:
+        url = f"ftp://pi@127.0.0.1:{server.port}"
+        options = ("--set=RetryWaitSecs=0.1", "--set=Connections=1")
+        done = command(tmp_path, "push", *options, "a.csv", "b.csv", "c.csv", url, PYSUBTASK_PASSWORD="a password")
+        assert done.returncode == 0, done.stderr
+        assert "426 aborted" in done.stderr and "next try in 0.1 s" in done.stderr
+        assert (server.names(), server.logins, server.count("STOR")) == ({"a.csv", "b.csv", "c.csv"}, 1, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,10 @@ import pytest
 
 from pysubtask.control.commands import service as service_module
 from pysubtask.control.config_file import load
+from pysubtask.control.exposure import exposure
 from pysubtask.control.unit import MADE_BY, Service, quoted, unit
 from tests.control.station import command
-from tests.other_user import needs_root, open_folder
+from tests.other_user import HIM, needs_root, open_folder
 
 CONFIG = """
 [tasks.roof]
@@ -94,8 +96,9 @@ def test_what_the_service_may_touch(config: Path, tmp_path: Path):
     assert values(text, "Type") == ["notify"] and values(text, "Restart") == ["on-failure"] and values(text, "User") == ["daemon"]
     assert values(text, "ReadWritePaths") == [
         f'"{tmp_path}/data/roof pictures 100%%"', f"{tmp_path}/lists", f"{tmp_path}/data/cellar",
-        "-/home/daemon/.ssh", "-/home/daemon/tasks", "-/srv/old", "-/var/log/roof",
+        "-/home/daemon/.ssh", "-/home/daemon/state", "-/home/daemon/tasks", "-/srv/old", "-/var/log/roof",
     ]  # fmt: skip
+    assert values(text, "StateDirectory") == ["pysubtask"] and values(text, "StateDirectoryMode") == ["0700"]
     assert values(text, "LoadCredential") == [
         f"roof.ftp.Password:{tmp_path}/secret", f"roof.ftp.KeyFile:{tmp_path}/key",
         f"cellar.dropbox.RefreshToken:{tmp_path}/secret",
@@ -103,6 +106,11 @@ def test_what_the_service_may_touch(config: Path, tmp_path: Path):
     assert values(text, "TimeoutStopSec") == ["65"] and int(values(text, "WatchdogSec")[0]) > 0
     assert "hunter2" not in text
     assert values(text, "PrivateTmp") == ["no" if str(tmp_path).startswith(("/tmp", "/var/tmp")) else "yes"]
+
+
+def test_the_state_may_be_written_wherever_it_is_to_be(config: Path, tmp_path: Path):
+    config.write_text(CONFIG.replace("StopWaitSecs = 45", 'StopWaitSecs = 45\nStateFolder = "/srv/state"'))
+    assert "-/srv/state" in values(made(config), "ReadWritePaths")
 
 
 def test_words_of_a_unit():
@@ -210,3 +218,118 @@ def test_a_home_of_roots_is_not_given_away(home: Path):
     home.chmod(0o755)
     (note,) = service_module._make_registry(made)
     assert "Permission denied" in note and os.listdir(home) == []
+
+
+# ---- whose rights it has
+
+
+def simple(folder: Path, base: str = "", watch: str = "data") -> Path:
+    path = folder / "station.toml"
+    path.write_text(f'[base]\n{base}\n[ftp]\nHost = "h"\n[[watch]]\ndir = "{watch}"\n')
+    path.chmod(0o644)
+    return path
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with open_folder() as folder:
+        (folder / "data").mkdir(mode=0o755)
+        yield folder
+
+
+@needs_root
+@pytest.mark.parametrize("mode", [0o1777, 0o777, 0o2775])
+@pytest.mark.parametrize("base", ["", 'RunAs = "root"'])
+def test_root_gets_no_service_over_a_folder_that_others_may_write(place: Path, mode: int, base: str):
+    """The proof: `sudo pysubtask service` over a drop folder of root's printed User=root, and no note."""
+    if mode == 0o2775:
+        os.chown(place / "data", 0, 4242)
+    (place / "data").chmod(mode)
+    done = command(place, "service", str(simple(place, base)))
+    assert done.returncode != 0 and "User=" not in done.stdout
+    assert f"{place}/data may be written by" in done.stderr and "--run-as USER" in done.stderr, done.stderr
+    if not base:
+        made = command(place, "service", str(place / "station.toml"), "--run-as", "daemon")
+        assert made.returncode == 0 and values(made.stdout, "User") == ["daemon"], made.stderr
+
+
+@needs_root
+@pytest.mark.parametrize("above", [False, True])
+def test_nor_over_one_of_another_user(place: Path, above: bool):
+    os.chown(place if above else place / "data", HIM, HIM)
+    done = command(place, "service", str(simple(place, 'RunAs = "root"')), "--run-as", "root", SUDO_UID=str(HIM))
+    assert done.returncode != 0 and "A service of root's does not watch" in done.stderr and "User=" not in done.stdout, done.stderr
+    assert above or f"{place}/data belongs to another user" in done.stderr
+
+
+@needs_root
+def test_roots_own_folder_has_a_service_of_roots(place: Path):
+    done = command(place, "service", str(simple(place)))
+    assert done.returncode == 0 and values(done.stdout, "User") == ["root"], done.stderr
+    assert "CAP_DAC_OVERRIDE" in values(done.stdout, "CapabilityBoundingSet")[0]
+    assert "CAP_SYS" not in done.stdout and "CAP_NET" not in done.stdout
+
+
+@needs_root
+def test_a_program_that_others_may_write_is_no_service_of_roots(place: Path, monkeypatch: pytest.MonkeyPatch):
+    from pysubtask.control.exits import CommandError
+
+    evil = place / "python"
+    evil.write_text("")
+    evil.chmod(0o777)
+    tasks = load(str(simple(place)), {}).tasks
+    with pytest.raises(CommandError, match="is not started with"):
+        service_module._check_for_root(tasks, str(evil))
+    evil.chmod(0o755)
+    service_module._check_for_root(tasks, str(evil))
+
+
+@needs_root
+def test_the_config_says_whose_rights_it_has(place: Path):
+    done = command(place, "service", str(simple(place, 'RunAs = "daemon"')))
+    assert done.returncode == 0 and values(done.stdout, "User") == ["daemon"] and values(done.stdout, "Group") == []
+    again = command(place, "service", str(place / "station.toml"), "--run-as", "daemon")
+    assert again.stdout == done.stdout
+    other = command(place, "service", str(place / "station.toml"), "--run-as", "games")
+    assert other.returncode == 2 and "is run as daemon, not as games" in other.stderr
+    numbers = command(place, "service", str(simple(place, f'RunAs = "{HIM}:{HIM}"')))
+    assert numbers.returncode == 0 and values(numbers.stdout, "User") == values(numbers.stdout, "Group") == [str(HIM)]
+
+
+@needs_root
+def test_a_folder_of_a_user_without_an_entry_is_served_by_number(place: Path):
+    os.chown(place / "data", HIM, HIM)
+    done = command(place, "service", str(simple(place)))
+    assert done.returncode == 0 and values(done.stdout, "User") == values(done.stdout, "Group") == [str(HIM)], done.stderr
+
+
+# ---- how closed off it is
+
+
+def test_no_core_and_no_other_process(config: Path):
+    text = made(config)
+    assert values(text, "LimitCORE") == ["0"] and values(text, "ProtectProc") == ["invisible"]
+    assert values(text, "PrivateUsers") == [], "it would show every other user as nobody"
+    assert values(made(config, ""), "LimitCORE") == ["0"] and values(made(config, ""), "ProtectProc") == []
+
+
+@needs_systemd
+def test_systemd_finds_it_closed_off(config: Path):
+    found = exposure("pysubtask.service", made(config))
+    assert found is not None and found < 2.0
+    bare = exposure("pysubtask.service", "[Service]\nExecStart=/bin/true\n")
+    assert bare is not None and bare > 9.0
+
+
+@needs_root
+@needs_systemd
+def test_the_figure_is_told(place: Path):
+    (place / "data").chmod(0o755)
+    done = command(place, "service", str(simple(place)), "--run-as", "daemon")
+    figure = re.search(r"note: systemd-analyze security gives it (\d\.\d) ", done.stderr)
+    assert figure is not None and float(figure[1]) < 2.0, done.stderr
+
+
+def test_nothing_is_told_where_nobody_knows(config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert exposure("pysubtask.service", made(config)) is None

@@ -56,7 +56,7 @@ NOBODY = 'HostPort = 1\nUser = "u"\nUseSFTP = false'
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
 @pytest.mark.parametrize(("mode", "words"), [
     (None, "there is no file {key}"),
-    (0o644, "others may read {key}, so ssh does not use it. run:  chmod 600 {key}"),
+    (0o644, "others may read {key} (mode 0644), so ssh does not use it. run:  chmod 600 {key}"),
 ])  # fmt: skip
 def test_a_key_that_cannot_be_used_is_said_at_the_start(station: Station, mode: int | None, words: str):
     key = station.folder / "key"

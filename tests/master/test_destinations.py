@@ -145,7 +145,7 @@ def test_state_and_snapshots_are_beside_the_first_entry(folder):
         ({"ftp": {"UseFTP": True}}, "ftp.Host", "name or address"),
         (ftp(UseTLS="explicit"), "ftp.UseTLS", "UseSFTP = False"),
         (ftp(TLSFingerprint="AA"), "ftp.TLSFingerprint", "UseSFTP = False"),
-        (ftp(StoreInPlace=True), "ftp.StoreInPlace", "UseSFTP = False"),
+        (ftp(StoreInPlace=True, SFTPLibrary="pysftp"), "ftp.StoreInPlace", "SFTPLibrary = None"),
         (ftp(UseSFTP=False, SFTPLibrary="pysftp"), "ftp.SFTPLibrary", "UseSFTP = True"),
         (ftp(SFTPLibrary="paramiko"), "ftp.SFTPLibrary", "pysftp"),
         (ftp(SFTPLibrary="pysftp", SSHConfigFile="~/.ssh/config"), "ftp.SSHConfigFile", "SFTPLibrary = None"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.subtask.command import holds_secret
+from pysubtask.common.cores import holds_secret
 from tests.e2e.station import SFTPStation
 
 
@@ -26,7 +26,7 @@ def test_what_is_a_secret(settings, holds):
 def test_no_core_of_this_process_nor_of_what_it_starts():
     code = (
         "import resource, subprocess, sys\n"
-        "from pysubtask.subtask.command import forbid_cores\n"
+        "from pysubtask.common.cores import forbid_cores\n"
         "forbid_cores()\n"
         "print(resource.getrlimit(resource.RLIMIT_CORE))\n"
         "print(subprocess.run(['/bin/sh', '-c', 'ulimit -c'], capture_output=True, text=True).stdout.strip())\n"

@@ -10,7 +10,16 @@ import pytest
 
 from pysubtask import defaults_config
 from pysubtask.common.config import values_of
-from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, NotAsLeft, ServerBusy, SourceChanged, TransportLost
+from pysubtask.common.errors import (
+    AttemptFailed,
+    ConfigError,
+    FileRefused,
+    LoginRefused,
+    NotAsLeft,
+    ServerBusy,
+    SourceChanged,
+    TransportLost,
+)
 from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.receipts import read_receipts
@@ -20,7 +29,7 @@ from pysubtask.subtask.courier import Courier
 from pysubtask.subtask.deliveries import Hooks
 from pysubtask.subtask.spool import BIG_BYTES, Entry
 from pysubtask.subtask.store import Store
-from pysubtask.transports.base import Append, Copy, RemoteStat, Sent, Traits, Transport
+from pysubtask.transports.base import Append, Copy, Link, RemoteStat, Sent, Traits, Transport
 from tests.helpers import wait_until
 
 SETTINGS = {
@@ -280,6 +289,84 @@ def test_an_upload_whose_answer_was_lost_is_not_sent_again(bench):
     assert one.transport.calls.count("upload a") == 1
     assert "stat a" in one.transport.calls
     wait_until(lambda: "unchanged" in one.kinds(), what="said to be there already")
+
+
+def test_an_odd_answer_about_one_file_costs_neither_the_connection_nor_another_file(bench):
+    one = bench(RetryWaitSecs=0.2)
+    odd = AttemptFailed("odd: renamed, but gone", step="renaming into place", file="odd", said="250 done")
+    one.transport.on_upload = {"odd": [odd, odd]}
+    one.start().put("odd", *[f"f{n}" for n in range(10)])
+    wait_until(lambda: len(one.transport.files) == 10 and "odd" not in one.transport.files, what="the others are there first")
+    one.drained()
+    assert one.transport.calls.count("connect") == 1 and "connection_lost" not in one.kinds()
+    assert one.transport.calls.count("stat odd") == 2, "it is compared with the server before it is sent again"
+    told = [event.fields for event in read_events(one.folder) if event.kind == "attempt_failed"]
+    assert len(told) == 2
+    assert told[0].items() >= {"name": "odd", "reason": "odd: renamed, but gone", "error": "AttemptFailed", "file": "odd",
+                               "step": "renaming into place", "said": "250 done"}.items()  # fmt: skip
+    wait_until(lambda: one.board.get("tried_again") == [], what="nothing is tried again")
+
+
+def test_what_waits_alone_is_on_the_page(bench):
+    one = bench(RetryWaitSecs=30)
+    one.transport.on_upload = {"odd": [AttemptFailed("odd: an answer")]}
+    one.start().put("odd")
+    wait_until(lambda: one.board.get("tried_again") and one.board.get("last_error"), what="on the page")
+    row = one.board.get("tried_again")[0]
+    assert (row["name"], row["reason"], row["tries"]) == ("odd", "odd: an answer", 1) and row["next_try"]
+    assert one.board.get("last_error")["about"] == "odd" and one.board.get("state") == "connected"
+    one.put("b")
+    wait_until(lambda: "b" in one.transport.files, what="the connection is used")
+
+
+def test_after_so_many_in_a_row_it_is_parked_while_others_pass(bench):
+    one = bench()
+    one.transport.on_upload = {"odd": [AttemptFailed("odd")] * 9}
+    one.start().put("odd")
+    for n in range(50):
+        one.put(f"f{n}")
+        if one.store.run(one.store.spool.parked):
+            break
+        time.sleep(0.05)
+    wait_until(lambda: one.store.run(one.store.spool.parked), what="parked")
+    assert one.kinds().count("attempt_failed") == 2, "RetryCount is 3"
+    assert [row.reason for row in one.store.run(one.store.spool.parked)] == ["odd"]
+    one.put("odd")
+    wait_until(lambda: one.kinds().count("parked") == 2, what="the next attempt that fails parks it again")
+    assert one.kinds().count("attempt_failed") == 2
+
+
+def test_where_nothing_passes_a_file_is_not_blamed(bench):
+    one = bench(RetryLongWaitSecs=0.1)
+    one.transport.on_upload = {"a": [AttemptFailed("odd")] * 4, "b": [AttemptFailed("odd")] * 4}
+    one.start().put("a", "b")
+    one.drained()
+    assert "parked" not in one.kinds() and one.kinds().count("attempt_failed") == 8
+
+
+def test_a_login_refused_in_the_midst_of_an_upload_is_held_at_once(bench):
+    one = bench(RetryWaitSecs=0.2)
+    one.transport.on_upload = {"a": [LoginRefused("the token was withdrawn")]}
+    one.start().put("a")
+    wait_until(lambda: one.board.get("state") == "held", what="held")
+    one.drained()
+    assert "login_refused" in one.kinds() and "connection_lost" not in one.kinds()
+
+
+def test_a_link_on_the_server_is_told_once(bench):
+    one = bench()
+    upload = one.transport.upload
+
+    async def through_a_link(job, progress):
+        return (await upload(job, progress))._replace(link=Link("followed", "/disk2/a"))
+
+    one.transport.upload = through_a_link
+    one.start().put("a")
+    one.drained()
+    one.put("a")
+    one.drained()
+    told = [event.fields for event in read_events(one.folder) if event.kind == "remote_link"]
+    assert told == [{"name": "a", "path": "/data/a", "done": "followed", "target": "/disk2/a", "reason": ""}]
 
 
 def test_a_refused_file_is_parked_and_the_rest_goes_on(bench):

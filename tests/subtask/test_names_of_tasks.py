@@ -150,6 +150,20 @@ def test_a_task_whose_state_is_gone_has_nothing(tasks) -> None:
         assert db.execute("SELECT task FROM claim").fetchall() == [("b/ftp",)]
 
 
+def test_a_task_whose_state_was_moved_keeps_its_turn(tasks) -> None:
+    """Its names are not free for one that has waited for them, nor has anybody else sent to them."""
+    first, second = tasks.start("a"), tasks.start("b")
+    assert first.take("now.csv", tasks.path("a")) == (None, False)
+    assert second.take("now.csv", tasks.path("b"))[0] is not None
+    tasks.end("a")
+    tasks.path("new")
+    moved = tasks.start("new")
+    moved.moved(tasks.state("a"))
+    assert moved.begin({"now.csv": tasks.path("a")}) == [], "it is as it was left"
+    assert moved.take("now.csv", tasks.path("a")) == (None, False)
+    assert second.take("now.csv", tasks.path("b"))[0] == Other("new/ftp", tasks.path("a"))
+
+
 def test_a_damaged_file_is_begun_anew_and_none_that_can_be_made_keeps_nothing_back(tasks, own_registry, monkeypatch) -> None:
     one = tasks.start("a")
     one.close()

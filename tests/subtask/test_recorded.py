@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from pysubtask.common import registry
+from pysubtask.common.errors import SpoolTooNew
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
+from pysubtask.common.state_place import hash_of
 from pysubtask.common.status import read_status
+from pysubtask.subtask import database
 from pysubtask.subtask.look import look
+from pysubtask.subtask.moving import tag_of
 from pysubtask.subtask.plan import Known
 from pysubtask.subtask.spool import Spool
 from pysubtask.testing import sftp_server
@@ -19,20 +28,22 @@ from pysubtask.transports.base import RemoteStat
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
 
-RECORDED = Path(__file__).parents[1] / "recorded" / "38b320c"
+ALL = Path(__file__).parents[1] / "recorded"
+RECORDED = ALL / "38b320c"
 WAS = "/srv/station/data"
 FTP = "ftp://pi@127.0.0.1:29952/in"
 
 
-def copy(folder: Path) -> Path:
-    """The state folder of a task whose data folder is ``folder``/data; its paths are those of here."""
-    shutil.copytree(RECORDED / "data", folder / "data")
+def copy(folder: Path, recorded: Path = RECORDED, later: tuple[str, ...] = ("two.jpg",)) -> Path:
+    """The state folder of a task whose data folder is ``folder``/data; its paths are those of here. ``later``: what was written
+    100 s after the rest."""
+    shutil.copytree(recorded / "data", folder / "data")
     for path in (folder / "data").rglob("*.*"):
         # A checkout gives files the time of the checkout.
-        secs = 1_790_000_100 if path.name.endswith("two.jpg") else 1_790_000_000
+        secs = 1_790_000_100 if path.name.endswith(later) else 1_790_000_000
         os.utime(path, (secs, secs))
     state = folder / "data" / ".pysubtask" / "main" / "ftp"
-    shutil.copytree(RECORDED / "state", state)
+    shutil.copytree(recorded / "state", state)
     db = sqlite3.connect(state / "spool.db")
     for table, column in (("source", "path"), ("stamp", "path"), ("remote", "path"), ("job", "path"), ("job", "snapshot")):
         for (value,) in db.execute(f"SELECT {column} FROM {table}").fetchall():
@@ -84,3 +95,95 @@ def test_a_task_goes_on_with_it_over_another_protocol(tmp_path: Path) -> None:
             one.arrived("weather.csv", secs=40)
         finally:
             one.close()
+
+
+def test_one_of_before_the_profile_of_the_server_is_taken_over_and_has_none(tmp_path: Path) -> None:
+    """Format 3 of the queue: what is in it stays, and what the server does is learned from here on."""
+    state = copy(tmp_path, ALL / "f192b9b", ("two.jpg", "gone.jpg", "weather.csv"))
+    here = "sftp://pi@127.0.0.1:41309/in"
+    for kept in ("", "what was learned"):
+        spool = Spool(str(state / "spool.db"), here, 0.0)
+        assert not spool.moved and spool.profile() == kept
+        assert spool.known("weather.csv") is not None and spool.known("one.jpg") is not None
+        assert spool.counts().waiting == 3
+        spool.keep_profile("what was learned")
+        spool.close()
+    page = read_status(str(state))
+    assert page is not None and "server" not in page
+
+
+def test_an_earlier_version_refuses_what_this_one_has_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = copy(tmp_path, ALL / "f192b9b")
+    Spool(str(state / "spool.db"), FTP, 0.0).close()
+    monkeypatch.setattr(database, "FORMAT", 3)  # as f192b9b has it
+    with pytest.raises(SpoolTooNew, match=r"format 4, this one knows 3.*Install that version again"):
+        Spool(str(state / "spool.db"), FTP, 0.0)
+
+
+def copy_of_shared(folder: Path, destination: str) -> Path:
+    """That of a folder which others may write, as it was on the disk; it sends to ``destination``."""
+    state = copy(folder, ALL / "f192b9b", ("two.jpg", "gone.jpg", "weather.csv"))
+    (folder / "data").chmod(0o1777)
+    for part in (state, *state.parents[:2], folder / "data" / "upload", folder / "data" / "upload" / "ftp"):
+        part.chmod(0o700)
+    for file in state.iterdir():
+        file.chmod(file.stat().st_mode & 0o700)
+    # Snapshots are told by a few signs that stand for the folder of the state.
+    with contextlib.closing(sqlite3.connect(state / "spool.db")) as db, db:
+        for path in (folder / "data" / "upload" / "ftp").iterdir():
+            renamed = path.with_name(path.name.replace(tag_of(f"{WAS}/.pysubtask/main/ftp"), tag_of(str(state))))
+            db.execute("UPDATE job SET snapshot = ? WHERE snapshot = ?", (os.fsencode(renamed), os.fsencode(path)))
+            path.rename(renamed)
+        db.execute("UPDATE meta SET value = ? WHERE key = 'destination'", (destination,))
+        db.execute("UPDATE remote SET destination = ?", (destination,))
+        for (path,) in db.execute("SELECT path FROM source").fetchall():
+            if os.path.exists(path):
+                # A checkout gives files other numbers.
+                db.execute("UPDATE source SET inode = ? WHERE path = ?", (os.stat(path).st_ino, path))
+    return state
+
+
+def test_a_shared_folder_is_left_with_all_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state moves; nothing is lost, also what is in the queue alone, and nothing is sent twice."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "home" / "tasks"))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    files, data = tmp_path / "files", tmp_path / "data"
+    (files / "in").mkdir(parents=True)
+    with sftp_server(files, user="pi", password="a password") as sftp:
+        settings = {**sftp.settings(password=True), "HostPath": "in"}
+        old = copy_of_shared(tmp_path, f"sftp://pi@127.0.0.1:{settings['HostPort']}/in")
+        (files / "in" / "one.jpg").write_bytes((data / "pics" / "one.jpg").read_bytes())
+        os.utime(files / "in" / "one.jpg", (1_790_000_000, 1_790_000_000))
+        (files / "in" / "weather.csv").write_bytes((data / "weather.csv").read_bytes()[:-9])
+        os.utime(files / "in" / "weather.csv", (1_790_000_000, 1_790_000_000))
+        shutil.copytree(old, tmp_path / "before")
+        entries = [{"file": str(data / "weather.csv"), "on_change": True}, {"dir": str(data / "pics"), "notify_files": False}]
+        one = SFTPStation(tmp_path, files / "in", settings, entries)
+        try:
+            one.master.start()
+            new = Path(one.master._seats[0].plan.state_dir)
+            assert new == tmp_path / "home" / "pysubtask" / "state" / hash_of(str(data)) / "main" / "ftp"
+            wait_until(lambda: "state_moved" in [event.kind for event in read_events(str(new))], 60, "the move")
+            page = wait_until(lambda: waiting(new), 60, "its queue")
+            assert page["paused"], "still"
+            one.master.resume()
+            wait_until(lambda: len(list(read_receipts(str(new)))) == 5, 60, "the receipts of what waited")
+            sent = {receipt.name: receipt.bytes_sent for receipt in list(read_receipts(str(new)))[2:]}
+            assert sent == {"weather.csv": 9, "two.jpg": 9, "gone.jpg": 41}, "only what was not there"
+            assert list(read_receipts(str(new)))[:2] == list(read_receipts(str(tmp_path / "before")))
+            assert (files / "in" / "gone.jpg").read_bytes() == b"picture 3, of which only the copy is left"
+            assert (files / "in" / "weather.csv").read_bytes() == (data / "weather.csv").read_bytes()
+            # Nothing is due again.
+            (data / "pics" / "last.jpg").write_bytes(b"the last")
+            wait_until(lambda: len(list(read_receipts(str(new)))) > 5, 60, "one more")
+            assert [receipt.name for receipt in read_receipts(str(new))][5:] == ["last.jpg"]
+            assert not (data / "upload").exists() and sorted(path.name for path in old.iterdir()) == ["moved_to", "spool.db"]
+        finally:
+            one.close()
+
+
+def waiting(state: Path) -> dict[str, Any]:
+    """The page, once it says that three versions wait."""
+    page = read_status(str(state)) or {}
+    return page if page["queue"]["waiting"] == 3 else {}

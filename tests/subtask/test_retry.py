@@ -1,7 +1,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysubtask.common.errors import FileRefused, LoginRefused, ServerBusy, TransportLost
+from pysubtask.common.errors import (
+    AttemptFailed,
+    ConfigError,
+    FileRefused,
+    LoginRefused,
+    MeansRefused,
+    NotAsLeft,
+    ServerBusy,
+    SourceChanged,
+    TransportLost,
+)
+from pysubtask.subtask.in_a_row import InARow
 from pysubtask.subtask.retry import JITTER, Policy, decide, held_for, login_wait
 
 POLICY = Policy(tries=5, wait=3.0, long_wait=30.0, parked_wait=300.0)
@@ -39,3 +50,45 @@ def test_jitter_only_lengthens(attempts, chance):
     plain = decide(attempts, TransportLost(), POLICY, 0.0).secs
     assert plain <= decide(attempts, TransportLost(), POLICY, chance).secs <= plain * (1 + JITTER)
     assert login_wait(attempts, POLICY) <= 600
+
+
+def test_an_attempt_that_failed_alone_waits_ever_longer_and_then_is_parked_while_others_pass():
+    secs = [decide(attempt, AttemptFailed("odd"), POLICY, 0.0).secs for attempt in range(1, 5)]
+    assert secs == [3, 6, 12, 24]
+    assert decide(5, AttemptFailed("odd"), POLICY, 0.5) == ("park", 300.0)
+    assert decide(1, MeansRefused("rename", "no"), POLICY, 0.0).action == "again", "one that came out of a transport"
+
+
+def test_where_no_other_file_passes_none_is_parked_and_the_wait_grows_to_that_of_a_parked_one():
+    found = [decide(attempt, AttemptFailed("odd"), POLICY, 0.0, others=False) for attempt in range(5, 12)]
+    assert {decision.action for decision in found} == {"again"}
+    assert [decision.secs for decision in found] == [30, 60, 120, 240, 300, 300, 300]
+
+
+@given(
+    st.sampled_from([AttemptFailed("x"), FileRefused("x"), LoginRefused("x"), ConfigError("a", "b", "c"), NotAsLeft("x"),
+                     ServerBusy("x"), ServerBusy("x", 9.0), SourceChanged("x"), TransportLost("x")]),
+    st.integers(1, 10**6), st.floats(0, 1, exclude_max=True), st.booleans(),
+    st.builds(Policy, st.integers(1, 1000), st.floats(0, 3600), st.floats(0, 86400), st.floats(1, 7 * 86400)),
+)  # fmt: skip
+def test_whatever_failed_one_thing_is_done_and_the_wait_is_bounded(error, attempts, chance, others, policy):
+    decision = decide(attempts, error, policy, chance, others)
+    assert decision.action in ("wait", "hold", "again", "park", "next", "anew")
+    assert 0 <= decision.secs <= max(3600, 20 * policy.long_wait, policy.wait, policy.parked_wait) * (1 + JITTER)
+    if decision.action == "again" and attempts >= policy.tries:
+        assert decision.secs >= 1, "no setting makes it a hot loop"
+
+
+def test_a_row_is_of_attempts_at_one_name_that_got_no_further():
+    rows, failed, further = InARow(), AttemptFailed("odd"), AttemptFailed("cut")
+    further.further = True
+    assert [rows.failed(name, failed, 0) for name in "aba"] == [(1, False), (1, False), (2, False)]
+    assert rows.failed("a", failed, 7) == (3, True)
+    assert rows.failed("a", further, 7) == (1, False)
+    rows.waits("a", "odd", 0.0)
+    assert [row["name"] for row in rows.page()] == ["a"]
+    rows.parked("a")
+    assert rows.page() == []
+    assert rows.failed("a", failed, 9) == (2, True)
+    rows.over("a")
+    assert rows.failed("a", failed, 9) == (1, False)

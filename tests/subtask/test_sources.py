@@ -208,6 +208,26 @@ def test_root_sends_no_file_that_the_owner_of_the_folder_may_not_read(data, snap
 
 
 @needs_root
+@pytest.mark.parametrize("kind", ["named", "in a folder"])
+@pytest.mark.parametrize("mode", [0o1777, 0o2775, 0o755])
+def test_root_sends_no_second_name_of_a_private_file_from_a_drop_folder(data, snaps, secret, kind, mode) -> None:
+    """Where fs.protected_hardlinks is 0 anybody may give any file a name there."""
+    within = None if kind == "named" else str(data)
+    os.chown(data, 0, 4242)
+    data.chmod(mode)
+    for owner, closed, name in ((0, 0o600, "roots.csv"), (MALLORY, 0o640, "bobs.csv")):
+        give(secret, owner, closed)
+        os.link(secret, data / name)
+        if mode == 0o755:
+            snaps.discard(snaps.copy(str(data / name), within))  # root made it
+        else:
+            with pytest.raises(SourceError, match="has a second name"):
+                snaps.copy(str(data / name), within)
+    give(secret, MALLORY, 0o644)
+    snaps.discard(snaps.copy(str(data / "bobs.csv"), within))  # all may read it
+
+
+@needs_root
 @pytest.mark.parametrize("make", ["make_notify", "touch", "write_hold"])
 def test_a_signal_file_is_not_made_where_a_strangers_link_leads(data, secret, make) -> None:
     link = data / "sub"

@@ -55,6 +55,31 @@ def test_a_sample_of_crash_points_and_pairs_loses_nothing():
     assert [(row[1], row[2]) for row in totals] == [("6", "0"), ("6", "0")]
 
 
+@pytest.mark.slow
+def test_a_state_is_moved_through_any_kill():
+    """What waits is in the queue of the old place alone."""
+    done = command("-m", "pysubtask.testing.crash", "--kind", "moved state", "--sample", "24", "--pairs", "--seed", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    totals = [line.split() for line in done.stdout.splitlines() if line.startswith("all ")]
+    assert [row[1:] for row in totals] == [["24", "0", "0"], ["24", "0", "0"]]
+
+
+def test_a_move_in_a_wrong_order_is_found_out():
+    """The old queue goes before the new one has its name."""
+    source = """
+from pysubtask.subtask import moving
+fold = moving.Moving._copy_files
+def early(self, old, new):
+    self._tag_here = lambda: moving.tag_of(old)
+    self._bury(old)
+    return fold(self, old, new)
+moving.Moving._copy_files = early
+"""
+    run = _RUN.replace('"atomic replace"', '"moved state"').replace('"rewritten"', '"first"').replace("(40,)", "(55,)")
+    done = command("-c", run.format(sabotage="\n".join("    " + line for line in source.strip().splitlines())))
+    assert "lost" in done.stdout, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("wrong", SABOTAGE)
 def test_a_child_that_does_it_wrong_is_found_out(wrong):
     source, words = SABOTAGE[wrong]

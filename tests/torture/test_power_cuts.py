@@ -38,6 +38,13 @@ def test_a_sample_of_power_cuts_loses_nothing():
 
 
 @pytest.mark.slow
+def test_a_state_is_moved_through_any_power_cut():
+    done = command("-m", "pysubtask.testing.crash", "--power", "--sample", "60", "--kind", "moved state")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split()[1:3] for line in done.stdout.splitlines() if line.startswith("all ")] == [["60", "0"]]
+
+
+@pytest.mark.slow
 def test_a_child_that_does_not_sync_its_snapshots_is_found_out():
     done = command("-c", _UNSYNCED)
     assert done.returncode == 0, done.stderr

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pysubtask.common.errors import FileRefused, NotAsLeft, SourceError, TransportLost
+from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, SourceError, TransportLost
 from pysubtask.testing import Relay
 from pysubtask.transports.base import Append, Copy, Job, RemoteStat, Sent, Transport
 from tests.helpers import wait_until
@@ -639,7 +639,7 @@ class NetworkContract(TransportContract):
                     await at_work.send(transport, first)
                     assert may_succeed, "the upload went through a broken link"
                     assert site.read("f/a") == new
-                except TransportLost:
+                except (TransportLost, AttemptFailed):
                     pass
                 await transport.close()
                 allowed: set[bytes | None] = {old, new, *([] if transport.traits.atomic_replace else [None])}
@@ -1142,7 +1142,7 @@ class AppendContract:
                     cuts.append(cut := random.randrange(20_000, parts // 4))
                     job = self.appending(at_work, data, left, until=len(data), whole_records=whole_records)
                     relay.drop("up", cut)
-                    with pytest.raises(TransportLost):
+                    with pytest.raises((TransportLost, AttemptFailed)):
                         await at_work.send(transport, job)
                     await transport.close()
                     relay.heal()

@@ -41,6 +41,8 @@ class Peer:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self.seen: list[str] = []
+        self.absent: tuple[str, ...] = ()
+        """LSTATs of these names are answered by themselves: nothing stands there."""
 
     async def _exactly(self, count: int) -> bytes:
         got = b""
@@ -68,7 +70,11 @@ class Peer:
             what = body[4 : 4 + size].decode().partition("@")[0]
             body = body[4 + size :]
         self.seen.append(what)
-        return Request(what, number, body)
+        made = Request(what, number, body)
+        if what == "lstat" and made.path in self.absent:
+            await self.status(made, packets.NO_SUCH_FILE)
+            return await self.next(secs)
+        return made
 
     async def expect(self, *wanted: str) -> list[Request]:
         """The next requests are exactly these."""

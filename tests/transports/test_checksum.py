@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pysubtask.common.errors import FileRefused, NotAsLeft, SourceChanged, TransportLost
+from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, SourceChanged
 from pysubtask.testing import SFTPServer, sftp_server
 from pysubtask.testing.ftp import FTPServer, ftp_server
 from pysubtask.testing.sshd import OpenSSHServer, find_program, missing, openssh_server
@@ -113,11 +113,11 @@ def test_a_file_that_is_wrong_again_and_again_is_put_aside() -> None:
     job, checks = Job("", 100, None, "a", ".t"), Checks({})
     for _ in range(2):
         for _ in range(2):
-            with pytest.raises(TransportLost, match="the server has bb"):
+            with pytest.raises(AttemptFailed, match="the server has bb"):
                 checks.compared(job, "aa", "bb")
         assert checks.compared(job, "0a", "A") == "hash"
     for _ in range(2):
-        with pytest.raises(TransportLost):
+        with pytest.raises(AttemptFailed):
             checks.compared(job, "aa", "bb")
     with pytest.raises(FileRefused, match="VerifyChecksum"):
         checks.compared(job, "aa", "bb")
@@ -173,7 +173,7 @@ async def test_ftp_compares_the_hash_before_the_name_shows_it(server: FTPServer,
         sent = await desk.put("a", DATA)
         assert (sent.verified, server.counts[command]) == ("hash", 1)
         server.flips = 1
-        with pytest.raises(TransportLost, match="the server has"):
+        with pytest.raises(AttemptFailed, match="the server has"):
             await desk.put("a", b"new" + DATA)
         assert (server.files / "a").read_bytes() == DATA
         assert server.names() == {"a"}, "nothing is built upon what is wrong"
@@ -250,7 +250,7 @@ async def test_sftp_compares_the_hash_before_the_name_shows_it(tmp_path: Path, a
             sent = await desk.put("a", DATA)
             assert (sent.verified, server.count("check")) == ("hash", 1)
             server.flips = 1
-            with pytest.raises(TransportLost, match="the server has"):
+            with pytest.raises(AttemptFailed, match="the server has"):
                 await desk.put("a", b"new" + DATA)
             assert (tmp_path / "sftp" / "a").read_bytes() == DATA
             assert os.listdir(tmp_path / "sftp") == ["a"] and desk.notes[-1:] in ([], [""]), "nothing is built upon what is wrong"

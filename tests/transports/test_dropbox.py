@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, ServerBusy, SourceChanged, TransportLost
+from pysubtask.common.errors import AttemptFailed, ConfigError, FileRefused, LoginRefused, ServerBusy, SourceChanged, TransportLost
 from pysubtask.testing.dropbox import DropboxServer, dropbox_server
 from pysubtask.transports.base import Job, RemoteStat, Sent
 from pysubtask.transports.dropbox import DropboxTransport
@@ -406,7 +406,7 @@ def test_a_full_account_takes_a_big_file_without_its_bytes_once_there_is_room(si
 def test_damaged_bytes_are_not_taken(site: Site) -> None:
     async def case(transport: DropboxTransport) -> None:
         site.server.fail(UPLOAD, error="content_hash_mismatch")
-        with pytest.raises(TransportLost, match="damaged"):
+        with pytest.raises(AttemptFailed, match="damaged"):
             await site.put(transport, site.job("a", b"x"))
 
     site.run(case)

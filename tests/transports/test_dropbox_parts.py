@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysubtask.common.errors import TransportLost
+from pysubtask.common.errors import FileRefused, TransportLost
 from pysubtask.transports.dropbox.content_hash import BLOCK, ContentHash, hash_through
 from pysubtask.transports.dropbox.pieces import LEAST, SESSION_SECS, Half, half_of, next_piece
 from pysubtask.transports.dropbox.publish import LINGER_SECS, Publisher
@@ -147,6 +147,26 @@ def test_a_failed_call_fails_all_of_its_files_and_no_other() -> None:
         assert await publisher.publish(3) == 3
 
     publisher_run(case)
+
+
+def test_one_entry_that_the_call_is_refused_for_condemns_no_other() -> None:
+    calls: list[list[Any]] = []
+
+    async def case() -> None:
+        async def commit(entries: list[Any]) -> list[Any]:
+            calls.append(entries)
+            if 5 in entries:
+                raise FileRefused("Dropbox does not take the request: 5")
+            return entries
+
+        publisher = Publisher(commit)
+        ends = await asyncio.gather(*(publisher.publish(number) for number in range(8)), return_exceptions=True)
+        assert [number for number, end in enumerate(ends) if isinstance(end, FileRefused)] == [5]
+        assert [end for end in ends if not isinstance(end, FileRefused)] == [0, 1, 2, 3, 4, 6, 7]
+        assert await publisher.publish(9) == 9
+
+    publisher_run(case)
+    assert len(calls) <= 8, "by halves, not one by one"
 
 
 def test_too_few_answers_are_no_success() -> None:

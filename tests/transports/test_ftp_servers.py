@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, TransportError, TransportLost
+from pysubtask.common.errors import AttemptFailed, ConfigError, FileRefused, LoginRefused, TransportError, TransportLost
 from pysubtask.testing import FTPRelay, ftp_server, vsftpd_server
 from pysubtask.testing._certificate import make_certificate
 from pysubtask.testing.vsftpd import missing
@@ -170,15 +170,14 @@ def test_a_passive_port_that_cannot_be_reached_is_said_and_the_other_command_tri
         async def case(work: Work) -> None:
             await work.put("a", b"x")
             relay.refuse()  # control connections that are open go on
-            with pytest.raises(TransportLost, match="passive ports must be open"):
+            with pytest.raises(AttemptFailed, match="passive ports must be open"):
                 await work.put("a", b"y")
             relay.accept()
-            await work.transport.close()
-            await work.transport.connect()
             await work.put("a", b"y")
 
         run(server.settings(Host=relay.host, HostPort=relay.port), case)
-        assert (server.counts["EPSV"], server.counts["PASV"]) == (2, 1)
+        # The other command is tried at once, and the control connection stays.
+        assert (server.counts["EPSV"], server.counts["PASV"], server.logins) == (3, 1, 1)
 
 
 def test_active_mode(tmp_path: Path, run: Any) -> None:
@@ -196,7 +195,7 @@ def test_a_server_without_active_mode_says_what_to_set(tmp_path: Path, run: Any)
     with ftp_server(tmp_path / "ftp", without=("PORT", "EPRT")) as server:
 
         async def case(work: Work) -> None:
-            with pytest.raises(TransportLost, match=r"Switch ftp\.PassiveMode on"):
+            with pytest.raises(AttemptFailed, match=r"Switch ftp\.PassiveMode on"):
                 await work.put("a", b"x")
 
         run(server.settings(PassiveMode=False), case)
@@ -290,7 +289,7 @@ async def put_until_refused(work: Work, name: str, data: bytes) -> list[str]:
         job = work.job(name, data, stale=stale)
         try:
             await work.transport.upload(job, lambda done: None)
-        except TransportLost as exc:
+        except (TransportLost, AttemptFailed) as exc:
             told.append(str(exc))
             stale = (*stale, job.temp)
             await work.transport.close()

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
+from pysubtask.common.errors import AttemptFailed, ConfigError, FileRefused, LoginRefused, TransportLost
 from pysubtask.transports import transport_class
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.options import folder_of, identity_of, login_of, parent_of, path_of
@@ -161,8 +161,8 @@ def test_listings(line, size):
     [
         ("450 Busy", FileRefused), ("451 Local error", FileRefused), ("452 Full", FileRefused), ("550 No", FileRefused),
         ("552 Over quota", FileRefused), ("553 Bad name", FileRefused), ("501 Syntax", FileRefused),
-        ("425 No connection", TransportLost), ("426 Aborted", TransportLost), ("421 Bye", TransportLost),
-        ("530 Log in", TransportLost), ("522 No session reuse", TransportLost),
+        ("425 No connection", AttemptFailed), ("426 Aborted", AttemptFailed), ("421 Bye", TransportLost),
+        ("530 Log in", TransportLost), ("522 No session reuse", AttemptFailed),
         ("426 No space left on device; aborted", FileRefused), ("350 What", TransportLost),
     ],
 )

@@ -6,14 +6,17 @@ import asyncio
 import json
 import os
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pysubtask.common.errors import FileRefused, NotAsLeft, TransportLost
+from pysubtask.common.errors import AttemptFailed, NotAsLeft, TransportLost
 from pysubtask.transports.base import Append, Job, RemoteStat, Sent
+from pysubtask.transports.means import APPEND, LOOK, SYNC
+from pysubtask.transports.profile import Profile
 from pysubtask.transports.sftp import packets
 from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.publish import Publisher
@@ -38,7 +41,16 @@ def play(case: Callable[[Client, Peer, Any, Publisher], Awaitable[None]]) -> Non
 
     async def whole() -> None:
         async with asyncio.timeout(60), playing() as (client, peer):
-            publisher = Publisher(client, "", None)
+            profile = Profile(time.time)
+            for means, rung in ((APPEND, "in_place"), (SYNC, "kept")):
+                profile.learn(means, rung)  # it has worked before
+            publisher = Publisher(client, "", None, profile=profile)
+
+            async def proven(*refused: object) -> None:
+                """What it finds out is told by tests of its own."""
+
+            publisher._prove = proven  # type: ignore[method-assign]
+            peer.absent = ("a",)
 
             def start(job: Job, progress: Callable[[int], None] = lambda done: None) -> asyncio.Task[Sent]:
                 return asyncio.create_task(publisher.upload(job, progress))
@@ -67,18 +79,51 @@ def test_an_append_takes_four_round_trips_and_sends_the_tail(job: Job) -> None:
         await peer.nothing()
         assert not order, "an earlier attempt might yet be renamed over it"
         await peer.status(clearing)
-        write, timed, synced, shown = await peer.expect("write", *LAST)
+        write, timed, synced, shown, standing = await peer.expect("write", *LAST, "stat")
         assert order == ["confirmed"]
         assert place_of(write) == (600, 400) and write.body.endswith(DATA[600:])
         for one in (write, timed, synced):
             await peer.status(one)
         await peer.attrs(shown, 1000, TIME)
+        await peer.attrs(standing, 1000, TIME)
         closing, looking = await peer.expect("close", "stat")
         await peer.status(closing)
         await peer.attrs(looking, 1000, TIME)
         sent = await running
         assert (sent.remote[:2], sent.bytes_sent) == ((1000, TIME), 400)
         await peer.nothing()
+
+    play(case)
+
+
+@pytest.mark.parametrize(("before", "after", "verified"), [
+    (1000, packets.NO_SUCH_FILE, "taken"), (1000, packets.PERMISSION_DENIED, "size"), (None, packets.NO_SUCH_FILE, ""),
+    (600, packets.NO_SUCH_FILE, ""),
+])
+def test_a_file_that_is_taken_away_when_it_was_there_whole_is_delivered(
+        job: Job, before: int | None, after: int, verified: str) -> None:
+    """What stands under the name when all is written, and when it is closed. Where it was another one even before that, the bytes
+    may have gone to a file that was rotated away."""
+
+    async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
+        running = start(job)
+        await peer.handle((await peer.expect("open"))[0])
+        await peer.attrs((await peer.expect("fstat"))[0], *LEFT[:2])
+        *others, shown, standing = await peer.expect("write", *LAST, "stat")
+        for one in others:
+            await peer.status(one)
+        await peer.attrs(shown, 1000, TIME)
+        await (peer.status(standing, packets.NO_SUCH_FILE) if before is None else peer.attrs(standing, before, TIME))
+        closing, looking = await peer.expect("close", "stat")
+        await peer.status(closing)
+        await peer.status(looking, after)
+        if not verified:
+            with pytest.raises(NotAsLeft, match="moved away"):
+                await running
+            return
+        sent = await running
+        assert (sent.verified, sent.remote) == (verified, RemoteStat(1000, None if verified == "taken" else TIME))
+        assert publisher._profile.rung(LOOK) == ("taken" if verified == "taken" else "hidden")
 
     play(case)
 
@@ -112,9 +157,9 @@ def test_a_file_that_cannot_be_opened_is_sent_whole(job: Job, code: int) -> None
 
 
 @pytest.mark.parametrize(("what", "code", "error"), [
-    ("write", packets.FAILURE, FileRefused), ("write", packets.OP_UNSUPPORTED, NotAsLeft),
-    ("write", packets.CONNECTION_LOST, TransportLost), ("fsync", packets.FAILURE, FileRefused), ("fstat", 999, NotAsLeft),
-    ("stat", 1001, NotAsLeft), ("stat", 0, NotAsLeft), ("close", packets.FAILURE, FileRefused),
+    ("write", packets.FAILURE, NotAsLeft), ("write", packets.OP_UNSUPPORTED, NotAsLeft),
+    ("write", packets.CONNECTION_LOST, NotAsLeft), ("fsync", packets.FAILURE, AttemptFailed), ("fstat", 999, NotAsLeft),
+    ("stat", 1001, NotAsLeft), ("stat", 0, NotAsLeft), ("close", packets.FAILURE, NotAsLeft),
 ])
 def test_a_bad_answer_to_an_append(job: Job, what: str, code: int, error: type[Exception]) -> None:
     async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
@@ -155,7 +200,7 @@ def test_an_append_that_was_cut_is_read_back_before_it_is_gone_on_with(job: Job)
             assert struct.unpack_from(">QI", reading.body, 6) == (0, 700)
             await peer.data(reading, DATA[:700] if own else DATA[:699] + bytes([DATA[699] ^ 1]))
             if own:
-                [write, *_] = await peer.expect("write", *LAST)
+                [write, *_] = await peer.expect("write", *LAST, "stat")
                 assert place_of(write) == (700, 300)
                 running.cancel()
                 with pytest.raises(asyncio.CancelledError):
@@ -181,7 +226,7 @@ def test_a_source_without_its_beginning(tmp_path: Path, job: Job) -> None:
         [reading] = await peer.expect("read")
         assert struct.unpack_from(">QI", reading.body, 6) == (650, 50)
         await peer.data(reading, DATA[650:700])
-        write = (await peer.expect("write", *LAST))[0]
+        write = (await peer.expect("write", *LAST, "stat"))[0]
         assert place_of(write) == (700, 300) and write.body.endswith(DATA[700:])
         running.cancel()
         await peer.expect("close")
@@ -274,7 +319,7 @@ def test_only_what_is_there_without_a_gap_is_noted(tmp_path: Path) -> None:
         job = Job(str(tmp_path / "big"), size, TIME * 10**9, "a", ".a.tmp", note=told.append)
         running = start(job, seen.append)
         await peer.handle((await peer.expect("open"))[0])
-        writes = [await peer.next() for _ in range(4)]
+        writes = await peer.expect("write", "write", "write", "write")
         for which in (0, 2, 3):
             await peer.status(writes[which])
         asked = client.request(packets.STAT, packets.string(b"x"))  # answered when those have been heard
@@ -300,7 +345,7 @@ def test_a_temp_name_that_may_yet_be_renamed_is_not_begun_anew(tmp_path: Path) -
     async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
         running = start(job)
         await peer.status((await peer.expect("open"))[0], packets.NO_SUCH_FILE)
-        with pytest.raises(TransportLost, match="may yet rename"):
+        with pytest.raises(AttemptFailed, match="may yet rename"):
             await running
         assert told == [""]
         await peer.nothing(0.05)
@@ -328,7 +373,10 @@ def test_a_file_that_was_whole_before_the_cut_is_looked_at_and_renamed(tmp_path:
         closing, renaming = await peer.expect("close", "posix-rename")
         await peer.status(closing)
         await peer.status(renaming, packets.NO_SUCH_FILE)
-        with pytest.raises(TransportLost, match="may have been late"):
+        [looking] = await peer.expect("lstat")
+        assert looking.path == ".a.tmp"
+        await peer.status(looking, packets.NO_SUCH_FILE)
+        with pytest.raises(AttemptFailed, match="may have been late"):
             await running
 
     play(case)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -126,6 +127,30 @@ class TestHostKey:
 def test_a_key_the_server_does_not_know(server: OpenSSHServer, program: str, tmp_path: Path) -> None:
     make_key(tmp_path / "stranger")
     assert "the login was refused" in refused(server.settings(SSHProgram=program, KeyFile=str(tmp_path / "stranger")), tmp_path)
+
+
+@pytest.mark.parametrize(("does", "words"), [
+    ("echo gate: the account is closed >&2; sleep 1717 & exit 1", "the account is closed"),
+    ("echo gate: calling >&2; sleep 1717 & wait", "gate: calling"),
+])  # fmt: skip
+def test_a_program_on_the_way_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path, does: str, words: str) -> None:
+    """What it started ends with it, also where ssh has ended first."""
+    (tmp_path / "gate").write_text(f"#!/bin/sh\n{does}\n")
+    (tmp_path / "gate").chmod(0o755)
+    mark = f"PYSUBTASK_TEST_{os.urandom(8).hex()}"
+    (tmp_path / "config").write_text(f"Host h\n    ProxyCommand env {mark}=1 {tmp_path}/gate\n")
+    settings = {"Host": "h", "User": "pi", "SSHConfigFile": str(tmp_path / "config"), "ConnectTimeoutSecs": 2}
+    assert words in refused(settings, tmp_path, kind=TransportLost)
+
+    def left() -> list[str]:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if mark.encode() in path.read_bytes():
+                    found.append(path.parent.name)
+        return found
+
+    wait_until(lambda: left() == [], 20, what="nothing of it runs")
 
 
 @pytest.mark.parametrize(("name", "words"), [("crlf", "CRLF"), ("bom", "BOM"), ("newline", "newline")])

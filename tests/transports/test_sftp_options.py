@@ -230,6 +230,7 @@ def test_last_words_that_condemn_the_attempt_alone(said: str, words: str) -> Non
     ("Certificate invalid: expired\nu@h: Permission denied (publickey).\n", "Certificate invalid"),
     ("gate: no such account here\nkex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port "
      "65535\n", "gate: no such account here"),
+    ("gate: calling\nConnection to UNKNOWN port 65535 timed out\n", "gate: calling"),
     ("sh: 1: nosuchproxy: not found\nConnection closed by UNKNOWN port 65535\n", "nosuchproxy: not found"),
     ("/c line 3: Unsupported option \"rsa\"\nBad owner or permissions on /home/u/.ssh/config\n", "line 3: Unsupported"),
 ])  # fmt: skip

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from ...common.run_as import BY_RUN, stranger
+from ...master.destinations import check_state
 from ..config_file import load
 from ..doctor import local, login_files, show
 from ..doctor.finding import FAIL, WARN
@@ -15,6 +17,7 @@ from ..dry_run import Outlook, look
 from ..exits import FAILED, OK
 from ..names import Names
 from ..output import say
+from ..run_as import turn_into_users_of
 from ..text import amount, files, plain
 
 _SHOWN = 10
@@ -34,8 +37,11 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
     \b
     pysubtask check station.toml
     """
+    config = turn_into_users_of(config, os.environ, names)
     found = load(config, os.environ)
     wanted = found.named(names)
+    for task in wanted:
+        check_state(task.plans)
     with Names() as taken:
         # Those that are not asked for have their names all the same.
         every = {task.name: look(task, time.time(), taken) for task in found.tasks}
@@ -52,6 +58,10 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
     for wide in filter(None, (local.too_wide(entry) for task in wanted for entry in task.entries)):
         for line in show.lines(wide, "", "toml"):
             say([plain(line)])
+    for task in wanted:
+        strange = stranger(task.entries) if all(plan.settings["RunAs"] is None for plan in task.plans) else None
+        if strange is not None:
+            say([plain(f"note: started by root it is refused: {strange.problem}. {strange.remedy(BY_RUN)}")])
     for note in found.notes:
         say([f"note: {plain(note)}"])
     for outlook in outlooks:
@@ -72,6 +82,8 @@ def lines(outlook: Outlook, limit: int | None) -> Iterator[str]:
         yield plain(f"{child.label} -> {child.destination}")
         if child.held:
             yield f"  {child.held}"
+        if child.kept:
+            yield plain(f"  its state is kept in {child.kept}")
         total = sum(one.size for one in child.send)
         yield f"  would send {files(len(child.send))}, {amount(total)} at most:" if child.send else "  nothing would be sent"
         yield from _some([f"{one.path} ({amount(one.size)}) as {one.name}: {one.why}" for one in child.send], limit)

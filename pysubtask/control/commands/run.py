@@ -8,7 +8,10 @@ from collections.abc import Sequence
 
 import click
 
-from .. import own_pair
+from ...common.cores import forbid_cores, holds_secret
+from ...common.named_files import check_files
+from ...common.run_as import BY_RUN, check_folders
+from .. import own_pair, run_as
 from ..config_file import load
 from ..config_task import TaskConfig
 from ..output import say
@@ -22,7 +25,8 @@ from ..tasks import forget_never_run
 @click.argument("config", required=False, metavar="[CONFIG|MODULE:CLASS]")
 @click.option("-t", "--task", "names", multiple=True, metavar="NAME", help="Only this task of the config (may be given again).")
 @click.option("--name", metavar="NAME", help="With MODULE:CLASS: what it is called; only one of a name runs.")
-def command(config: str | None, names: tuple[str, ...], name: str | None) -> int:
+@click.option("--run-as", "user", metavar="USER", help="Have the rights of this user, or of 'uid:gid' (only root can choose).")
+def command(config: str | None, names: tuple[str, ...], name: str | None, user: str | None) -> int:
     """Run the tasks of CONFIG, a TOML file or a folder with pysubtask.toml and conf.d/*.toml. Without CONFIG the folder is
     $PYSUBTASK_CONFIG_DIR, else /etc/pysubtask, else ~/.config/pysubtask.
 
@@ -33,28 +37,43 @@ def command(config: str | None, names: tuple[str, ...], name: str | None) -> int
     start and stop. What it has of setup, restore, setup_final, start, announce is called in this order, then loop again and
     again until it returns False or a signal comes, then stop and, once whatever happened, cleanup.
 
+    Root does not work over a folder of another user. With --run-as, or RunAs in the config, the whole run becomes that user
+    before it opens anything but the config, which he must be able to read.
+
     \b
     pysubtask run station.toml
     pysubtask run --task roof           one task of the config folder
     pysubtask run station:Station       the class Station in station.py
     """
     environ = dict(os.environ)
+    option = run_as.of_option(user)
     if config is not None and own_pair.is_meant(config):
         if names:
             raise click.UsageError("--task is for a config; what MODULE:CLASS is called says --name.")
-        return _own(config, name, Notifier(environ))
+        notifier = Notifier(environ)
+        if option is not None:
+            run_as.turn_into(option)
+        return _own(config, name, notifier)
     if name is not None:
         raise click.UsageError("--name is for MODULE:CLASS; a task of a config is chosen with --task.")
     from ...transports import check_library
     from ..dry_run import transport_of
 
     told: set[str] = set()
+    config = run_as.turn_into_users_of(config, environ, names, option)
 
     def read() -> Sequence[TaskConfig]:
         found = load(config, environ)
         tasks = found.named(names)
+        one = run_as.of_tasks(tasks, option)
+        if one is not None:
+            run_as.turn_into(one)  # nothing, or a refusal: a reload names another one
         for task in tasks:
+            check_folders(task.entries, BY_RUN)
             for plan in task.plans:
+                if holds_secret(plan.settings):
+                    forbid_cores()
+                check_files(plan.extension, plan.settings)
                 check_library(transport_of(plan))  # else each child would say so, again and again
         with contextlib.suppress(OSError):  # a row too many in 'status' is no reason against the run
             forget_never_run(found.files, {plan.state_dir for task in found.tasks for plan in task.plans})

@@ -9,12 +9,17 @@ from collections.abc import Sequence
 
 import click
 
-from ...common import advice, as_user, registry
+from ...common import advice, as_user, named_files, registry, trust
+from ...common.errors import ConfigError
+from ...common.place import existing
 from ...common.program import for_others, here, interpreter
-from ..config_file import DROP_INS, Config, load
+from ...common.run_as import Identity, identity, not_root
+from ..config_file import Config, load
 from ..config_task import TaskConfig
 from ..exits import FAILED, OK, CommandError
+from ..exposure import exposure
 from ..output import say
+from ..run_as import of_option, of_tasks
 from ..unit import MADE_BY, Service, credentials, quoted, unit
 
 SYSTEM_UNITS = "/etc/systemd/system"
@@ -26,7 +31,8 @@ _RELOAD_SECS = 60
 @click.option("-t", "--task", "names", multiple=True, metavar="NAME", help="Only this task of the config (may be given again).")
 @click.option("--install", is_flag=True, help="Write it to where systemd finds it, instead of printing it.")
 @click.option("--name", default="pysubtask", show_default=True, metavar="NAME", help="What the service is called.")
-@click.option("--run-as", metavar="USER", help="Whose rights it has (only root can choose; default: the first folder's owner).")
+@click.option("--run-as", metavar="USER", help="Whose rights it has, as a name or 'uid:gid' (only root can choose; default: "
+              "RunAs in the config, or the first folder's owner).")  # fmt: skip
 def command(config: str | None, names: tuple[str, ...], install: bool, name: str, run_as: str | None) -> int:
     """Print a systemd unit that runs CONFIG (found as by 'pysubtask run') with a watchdog, and that may write to the watched
     folders alone. Secrets that the config names files for are handed over by systemd (LoadCredential). Root gets a unit of
@@ -45,9 +51,12 @@ def command(config: str | None, names: tuple[str, ...], install: bool, name: str
     for credential, path in credentials(tasks):
         if re.search(r"[:%/\s]", credential) or ":" in path:
             raise CommandError(f"systemd takes no credential {credential!r} from {path}. Rename the task, or the file.", FAILED)
-    place = os.path.abspath(os.path.expanduser(config)) if config is not None else _folder(found)
+    place = os.path.abspath(os.path.expanduser(config)) if config is not None else found.place
     service, notes = _service(name, place, names, run_as, tasks, found)
     text = unit(service, tasks)
+    level = exposure(f"{name}.service", text) if service.user else None
+    if level is not None:
+        notes.append(f"systemd-analyze security gives it {level} (0 is closed off, 10 is open)")
     if not install:
         say(text.removesuffix("\n").split("\n"))
     else:
@@ -57,51 +66,67 @@ def command(config: str | None, names: tuple[str, ...], install: bool, name: str
     return OK
 
 
-def _folder(found: Config) -> str:
-    """The folder that these files were found in."""
-    folder = os.path.dirname(found.files[0])
-    return os.path.dirname(folder) if os.path.basename(folder) == DROP_INS else folder
-
-
 def _service(
     name: str, place: str, names: tuple[str, ...], run_as: str | None, tasks: Sequence[TaskConfig], found: Config
 ) -> tuple[Service, list[str]]:
-    import pwd
-
     notes = [f"the variable {one} counts here and now, not in the service: put it into the config" for one in sorted(os.environ)
              if re.fullmatch(r"PYSUBTASK_.+__.+__.+", one)]  # fmt: skip
     program = (interpreter(here()), "-P", "-m", "pysubtask")
+    said = of_tasks(tasks, of_option(run_as))
     if os.geteuid() != 0:
         if run_as is not None:
             raise CommandError("Only root can make a service for another user. Run it with sudo, or leave --run-as out.", FAILED)
+        if said is not None and not said.is_this_process:
+            raise not_root(said)
         return Service(name, place, names, "", os.path.expanduser("~"), registry.folder(), program), notes
-    try:
-        owner = pwd.getpwnam(run_as) if run_as is not None else pwd.getpwuid(_owner(tasks))
-    except KeyError:
-        who = repr(run_as) if run_as is not None else "the owner of the first folder"
-        raise CommandError(f"There is no user {who}. Name one with --run-as.", FAILED) from None
+    owner = said or _owner(tasks)
+    if owner.uid == 0:
+        _check_for_root(tasks, program[0])
+    user = owner.name or str(owner.uid)
     for path in found.files:
         info = os.stat(path)
-        run = "".join(f" Run: {line}" for line in advice.hand_over_config(path, owner.pw_name))
-        if info.st_uid not in (0, owner.pw_uid):
-            notes.append(f"the config {path} belongs to another user, whom {owner.pw_name} does not obey.{run}")
-        elif owner.pw_uid not in (0, info.st_uid) and not info.st_mode & 0o004:
-            notes.append(f"the user {owner.pw_name} may not read the config {path}.{run}")
+        run = "".join(f" Run: {line}" for line in advice.hand_over_config(path, user))
+        if info.st_uid not in (0, owner.uid):
+            notes.append(f"the config {path} belongs to another user, whom {user} does not obey.{run}")
+        elif owner.uid not in (0, info.st_uid) and not info.st_mode & 0o004:
+            notes.append(f"the user {user} may not read the config {path}.{run}")
     for task in tasks:
         for entry in task.entries:
             folder = entry.path if entry.kind == "dir" else os.path.dirname(entry.path)
             if not os.path.isdir(folder):
                 notes.append(f"the service starts only once there is the folder {folder}")
-    tasks_of = os.environ.get(registry.VARIABLE) or os.path.join(owner.pw_dir, ".local/state/pysubtask/tasks")
-    return Service(name, place, names, owner.pw_name, owner.pw_dir, tasks_of, program), notes
+    tasks_of = os.environ.get(registry.VARIABLE) or os.path.join(owner.home, ".local/state/pysubtask/tasks")
+    group = str(owner.gid) if owner.pair or not owner.name else ""
+    return Service(name, place, names, user, owner.home, tasks_of, program, group), notes
 
 
-def _owner(tasks: Sequence[TaskConfig]) -> int:
-    first = tasks[0].entries[0]
-    path = first.path if first.kind == "dir" else os.path.dirname(first.path)
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    return os.stat(path).st_uid
+def _owner(tasks: Sequence[TaskConfig]) -> Identity:
+    """Whose the first folder is, or what there is above it."""
+    found = os.stat(existing(_folders(tasks)[0]))
+    try:
+        return identity(str(found.st_uid))
+    except ConfigError:
+        return identity(f"{found.st_uid}:{found.st_gid}")
+
+
+def _folders(tasks: Sequence[TaskConfig]) -> list[str]:
+    return [entry.path if entry.kind == "dir" else os.path.dirname(entry.path) for task in tasks for entry in task.entries]
+
+
+def _check_for_root(tasks: Sequence[TaskConfig], program: str) -> None:
+    """CommandError where a service of root's would do what somebody else likes."""
+    for folder in _folders(tasks):
+        there = existing(folder)
+        doubt = trust.doubt_about(there)
+        if doubt is not None:
+            below = "" if doubt.folder == os.path.realpath(there) else f", which is above {there},"
+            raise CommandError(f"A service of root's does not watch {folder}: {doubt.folder}{below} {doubt.problem}. Name the user "
+                               "whose rights it is to have (--run-as USER, or RunAs in the config), such as one that was made "
+                               "for it.", FAILED)  # fmt: skip
+    found = named_files.doubt_about(program)
+    if found is not None:
+        raise CommandError(f"A service of root's is not started with {program}: {found.problem}. Install pysubtask where only root "
+                           "writes, as in a virtual environment below /opt, or name a user with --run-as.", FAILED)  # fmt: skip
 
 
 def _install(service: Service, text: str) -> list[str]:
@@ -143,7 +168,7 @@ def _make_registry(service: Service) -> list[str]:
     his rights alone."""
     import pwd
 
-    owner = pwd.getpwnam(service.user).pw_uid
+    owner = int(service.user) if service.user.isdecimal() else pwd.getpwnam(service.user).pw_uid
 
     def make() -> None:
         # Every folder that is missing is for this user alone; makedirs would leave those above to the umask.

@@ -179,7 +179,7 @@ def dropbox_finding(exc: Exception) -> Finding:
 
 def file_finding(check: str, exc: Exception, settings: Mapping[str, Any], folder: str) -> Finding:
     """Why a server did not take a small file. ``folder``: the destination's, as the server calls it."""
-    said, sftp = str(exc), bool(settings.get("UseSFTP", True))
+    said = str(exc)
     if MTU in said:
         return of_mtu(check, exc, settings)
     place = f"the folder {folder!r}" if folder else "the login's own folder"
@@ -192,11 +192,13 @@ def file_finding(check: str, exc: Exception, settings: Mapping[str, Any], folder
         return fail(check, "transfer-broken-off", f"the server takes the file and breaks off in the middle ({said})",
                     words="A full disk or quota there is the usual reason, or a program that checks what comes in.")
     if "renaming it into place" in said:
-        settings_ = () if sftp else (("StoreInPlace", True),)
-        words = "A reader may then find half a file. " if not sftp else ""
         return fail("rename over", "rename-refused", f"the server takes the file, but does not let it be renamed "
-                                                     f"({said})", *settings_,
-                    words=f"{words}Better have renaming allowed for this account.")
+                                                     f"({said})", ("StoreInPlace", True),
+                    words="A reader may then find half a file. Better have renaming allowed for this account.")
+    if "making the temporary file" in said and "StoreInPlace" in said:
+        return fail(check, "temp-refused", f"the server takes no temporary file, whatever it is called ({said})",
+                    ("StoreInPlace", True),
+                    words="A reader may then find half a file. Better have any name allowed in that folder.")
     if "not a folder below" in said or "leaves the" in said:
         return fail(check, "folder-wrong", said)
     if "writing it to the server's disk" in said:

@@ -14,17 +14,16 @@ from contextlib import aclosing
 from typing import Any
 
 from ...common import address, advice
-from ...common.clock import blame
 from ...common.errors import ConfigError, LoginRefused, PysubtaskError, TransportLost
 from ...transports import TRANSPORTS
 from ...transports.reach import PORTAL
 from ...transports.ssh_login import AnotherKey
-from . import certificate, in_secret_file, in_url, login_files, network, prepare
+from . import certificate, identity, in_secret_file, in_url, login_files, network, prepare
 from .bbr import Read, read
 from .causes import dropbox_finding, login_finding
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, port_of, warn
 from .network import Address, Heard, NoAddress, NoAnswer, Resolve
-from .remote import FTPRemote, SFTPRemote, open_remote
+from .remote import open_remote
 from .server import Visit
 from .source import Target
 
@@ -267,7 +266,7 @@ class _Look:
                     yield await self._explained(exc)
                     return
                 took = time.monotonic() - begun
-                for finding in await self._identity(remote):
+                for finding in await identity.of_login(remote, self._settings, self._place.host):
                     yield finding
                 yield ok("login", f"{self._as_whom()} after {took:.1f} s")
                 visit = Visit(remote, self._visit_settings(), self._until - 1.0, speed=self._speed)
@@ -286,30 +285,6 @@ class _Look:
             return "the token is good"
         user = self._settings.get("User") or self._place.user or ("anonymous" if self._target.transport == "ftp" else "")
         return f"as {user}" if user else "done"
-
-    async def _identity(self, remote: Any) -> list[Finding]:
-        """How the server was known, where the login went well."""
-        if isinstance(remote, SFTPRemote):
-            how = "the pinned HostKey" if self._settings.get("HostKey") else "known_hosts"
-            if self._settings.get("HostKeyPolicy") == "accept-new" and not self._settings.get("HostKey"):
-                how += " (HostKeyPolicy is accept-new: what was never seen before is taken)"
-            return [ok("host key", f"as in {how}")]
-        if not isinstance(remote, FTPRemote):
-            return []
-        if not self._settings.get("UseTLS"):
-            if await remote.offers_tls():
-                return [warn("TLS", "no-tls", "the server offers it and it is not used: password and data travel in the clear",
-                             ("UseTLS", "explicit"))]
-            return [Finding("TLS", NOTE, "the server offers none: password and data travel in the clear")]
-        if self._settings.get("TLSFingerprint"):
-            return [ok("TLS", "the certificate is the pinned one")]
-        told = await remote.certificate()
-        until = str(told.get("notAfter", ""))
-        days = _days_left(until)
-        if days is not None and days < 7:
-            return [warn("TLS", "certificate-ends-soon", f"the certificate is good, but only until {until}",
-                         words="Have it renewed in time: uploads stop when it ends.")]
-        return [ok("TLS", f"the certificate is good and for {self._place.host}, until {until}")]
 
     async def _explained(self, exc: Exception) -> Finding:
         """Why there was no login, with what a further look tells."""
@@ -332,27 +307,7 @@ class _Look:
     async def _host_key(self, exc: Exception) -> Finding:
         said = str(exc)
         shown = _SHOWN.findall(said) or await self._keys_shown()
-        pin = [("HostKey", key.split()[1]) for key in shown[:1]]
-        keys = f"the server shows {' and '.join(shown)}" if shown else "the server's key could not be asked for"
-        port = self._place.port
-        name = self._place.host if port == 22 else f"[{self._place.host}]:{port}"
-        check = ("Ask who runs the server whether that is its key "
-                 f"('{advice.show_server_key()}' there shows it); ")
-        if "not the pinned" in said:
-            return fail("host key", "host-key-not-pinned", f"the server is not the one whose HostKey is pinned: {keys}", *pin,
-                        words=f"{check}if so, pin it. If not, somebody sits in between.")
-        if "revoked" in said:
-            return fail("host key", "host-key-revoked", f"{said}", words="Ask who runs the server for its new key.")
-        if "another host key" in said:
-            files = [*self._place.known_hosts, None][0]
-            return fail("host key", "host-key-changed", f"the server's key is another one than known_hosts has: {keys}", *pin,
-                        commands=[advice.forget_host(name, files)],
-                        words=f"{check}if so, pin it, or remove the old one and log in once by hand. If not, somebody sits in "
-                              f"between.")
-        file = self._place.known_hosts[0] if self._settings.get("KnownHostsFile") else "~/.ssh/known_hosts"
-        return fail("host key", "host-key-unknown", f"the server is not in known_hosts: {keys}", *pin,
-                    commands=[advice.learn_host(self._place.host, port, file)],
-                    words=f"{check}if so, pin it.")
+        return identity.of_host_key(said, shown, self._place, named=bool(self._settings.get("KnownHostsFile")))
 
     async def _keys_shown(self) -> list[str]:
         """The server's keys: what it shows to one who asks for a key that no server has. No login is tried for it."""
@@ -376,32 +331,7 @@ class _Look:
                                                                  self._times.hear), 3 * self._times.hear)
         except (OSError, TimeoutError):
             return self._refused(exc)
-        pin = ("TLSFingerprint", shown.fingerprint)
-        names = ", ".join(shown.names) or "nobody"
-        sure = "Ask who runs the server whether that is its certificate; then pin it."
-        if "not the pinned" in str(exc):
-            return fail("TLS", "certificate-not-pinned", f"the server shows another certificate than the pinned one (for "
-                                                         f"{names})", pin,
-                        words=f"It was renewed, or somebody sits in between. {sure}")
-        if shown.problem in ("expired", "early") and (wrong := blame(time.time())):
-            return fail("TLS", "clock-not-set", f"by this machine's clock the server's certificate is not valid ({shown.words}): "
-                        f"{wrong}, which cannot be right", commands=[advice.SET_CLOCK],
-                        words="Set the clock; nothing of the certificate is to be changed.")
-        if shown.problem == "expired":
-            return fail("TLS", "certificate-expired", f"the server's certificate is out of date ({shown.words})", pin,
-                        words=f"Have it renewed. Until then: {sure}")
-        if shown.problem == "early":
-            return fail("TLS", "certificate-early", f"the server's certificate is not valid yet ({shown.words})",
-                        commands=["date -u"], words="One of the two clocks is wrong; most often this machine's.")
-        if shown.problem == "name":
-            hosts = [("Host", name) for name in shown.names if not name.startswith("*")][:1]
-            return fail("TLS", "certificate-name", f"the server's certificate is for {names}, and Host is {host}", *hosts, pin,
-                        words="Call the server by a name of its certificate where that leads to it. Else ask who runs the "
-                              "server whether "
-                        "that is its certificate, and pin it.")
-        return fail("TLS", "certificate-untrusted", f"nobody this machine trusts vouches for the server's certificate "
-                                                    f"({shown.words}; it is "
-                    f"for {names})", pin, ("CAFile", "/path/of/its/authority.pem"), words=f"{sure} {PORTAL}.")
+        return identity.of_certificate(str(exc), shown, host, time.time())
 
 
 def _has_public(settings: Mapping[str, Any]) -> bool:
@@ -452,12 +382,3 @@ def is_online(read: Read = read) -> bool:
         return True
     # The last word of a line is its device; the loopback has routes of its own.
     return any(not line.endswith((" lo", "\tlo")) and not line.startswith("fe80") for line in (six or "").splitlines())
-
-
-def _days_left(until: str) -> float | None:
-    import ssl
-
-    try:
-        return (ssl.cert_time_to_seconds(until) - time.time()) / 86400
-    except ValueError:
-        return None

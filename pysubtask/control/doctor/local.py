@@ -22,6 +22,8 @@ from ...common import advice, beneath, clock, limits
 from ...common.config import is_secret
 from ...common.entries import Entry
 from ...common.program import for_others
+from ...common.run_as import BY_RUN, stranger
+from ...common.state_place import is_inside
 from . import mistyped
 from .bbr import Read, read
 from .finding import NOTE, SKIP, Finding, fail, ok, size, warn
@@ -33,6 +35,8 @@ _ENOUGH_WATCHES, _ENOUGH_INSTANCES = 1024, 16
 _MOST_FOLDERS = 20_000
 _LOOK_SECS = 3.0
 _ROOM_FOR_A_CHILD = 16
+_AT_ONCE = 50
+_MADE_BY_ANOTHER = "made by another user (was it run with sudo once?)"
 _LIBRARIES = ("asyncssh", "dropbox", "pysftp", "pyfastcdc")
 
 
@@ -57,9 +61,19 @@ def look(targets: Iterable[Target], *, read: Read = read, wall: Callable[[], flo
         named = {entry.path for entry in entries}
         found += [watch_path(entry, named) for entry in entries]
         found += inotify(entries, read)
+        found += _rights(targets)
     for target in targets:
         found += [*config_file(target), state_folder(target), *free_disk(target, disk)]
     return list(dict.fromkeys(found))
+
+
+def _rights(targets: Iterable[Target]) -> list[Finding]:
+    """For root alone: a folder that a run of root's is refused over."""
+    strange = stranger(entry for target in targets if target.settings.get("RunAs") is None for entry in target.entries or ())
+    if strange is None:
+        return []
+    return [warn("rights", "folder-of-another-user", f"started by root it is refused: {strange.problem}",
+                 words=strange.remedy(BY_RUN))]  # fmt: skip
 
 
 def config_file(target: Target) -> list[Finding]:
@@ -231,6 +245,10 @@ def _owner(path: str) -> str:
         return f"uid {uid}"
 
 
+_KEEPS_IT = "The first watch entry's folder keeps the queue."
+_KEPT_ELSEWHERE = "The queue is kept there and not beside the data (StateFolder names another folder)."
+
+
 def state_folder(target: Target) -> Finding:
     """Whether the queue can be kept where it belongs: it, or the nearest folder above it that is there."""
     if _nowhere(target):
@@ -242,20 +260,26 @@ def state_folder(target: Target) -> Finding:
         return fail("state folder", "state-folder", f"{where}: {found} is a file", commands=[advice.look_at(found)],
                     words="The queue needs a folder there: whoever made that file has to put it elsewhere.")
     problem = _cannot_write(found)
+    user = None if target.settings.get("RunAs") is None else os.geteuid()
     if not problem:
-        return ok("state folder", where)
+        strange = _of_others(where)
+        if strange:
+            return fail("state folder", "state-folder", f"{strange[0]} belongs to another user, so nothing of it is used",
+                        commands=advice.give_back(strange, os.path.dirname(os.path.dirname(where)), user),
+                        words=f"It is pysubtask's own, {_MADE_BY_ANOTHER}.")  # fmt: skip
+        return ok("state folder", where if is_inside(where) else f"{where}, not beside the data (StateFolder)")
     text = f"{where} cannot be written: {problem.strerror or problem}"
     if problem.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
         return fail("state folder", "state-folder", text, commands=[advice.look_at_disk(found)],
                     words="The disk is full, or mounted read-only (a file system with errors is, too): that must be mended first.")
     made = os.path.dirname(os.path.dirname(where))
-    commands = _reclaim(found, made) if problem.errno in (errno.EACCES, errno.EPERM) else ()
+    commands = _reclaim(found, made, user) if problem.errno in (errno.EACCES, errno.EPERM) else ()
     if commands:
         others = "chown" in commands[0]
-        whose = "made by another user (was it run with sudo once?)" if others else "and may not be used by its owner"
+        whose = _MADE_BY_ANOTHER if others else "and may not be used by its owner"
         return fail("state folder", "state-folder", text, commands=commands, words=f"It is pysubtask's own folder, {whose}.")
     return fail("state folder", "state-folder", text, commands=[advice.look_at(found)],
-                words=f"The first watch entry's folder keeps the queue. {_whose(found, 'write there')}")
+                words=f"{_KEEPS_IT if is_inside(where) else _KEPT_ELSEWHERE} {_whose(found, 'write there')}")
 
 
 def _nowhere(target: Target) -> bool:
@@ -263,7 +287,7 @@ def _nowhere(target: Target) -> bool:
     return target.entries is not None and bool(target.entries) and not os.path.isdir(watched(target.entries[0]))
 
 
-def _reclaim(folder: str, made: str) -> tuple[str, ...]:
+def _reclaim(folder: str, made: str, user: int | None) -> tuple[str, ...]:
     """How a folder that we made (below ``made``, or it) can be written again: it, those of ours above it, the files in it."""
     chain = [folder] if advice.is_ours(folder, made) else []
     while chain and advice.is_ours(os.path.dirname(chain[0]), made):
@@ -276,7 +300,21 @@ def _reclaim(folder: str, made: str) -> tuple[str, ...]:
     except OSError:
         files = []
     others = [path for path in (*chain, *files) if os.lstat(path).st_uid != mine]
-    return advice.give_back(others, made) if others else advice.open_again(folder, made)
+    return advice.give_back(others, made, user) if others else advice.open_again(folder, made)
+
+
+def _of_others(folder: str) -> list[str]:
+    """What is in a state folder and belongs to another user, links left alone; some of it, where it is much. Nothing for root, who
+    may be looking at that user's task."""
+    if not hasattr(os, "geteuid") or os.geteuid() == 0:
+        return []
+    found = []
+    for path in (os.path.join(at, name) for at, folders, files in os.walk(folder) for name in (*folders, *files)):
+        with contextlib.suppress(FileNotFoundError):  # a child is at work there
+            look = os.lstat(path)
+            if not stat.S_ISLNK(look.st_mode) and look.st_uid != os.geteuid():
+                found.append(path)
+    return found[:_AT_ONCE]
 
 
 def _cannot_write(folder: str) -> OSError | None:

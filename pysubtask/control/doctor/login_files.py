@@ -9,6 +9,7 @@ from typing import Any
 
 from ...common import advice
 from ...common.errors import ConfigError
+from ...common.named_files import doubt_about
 from ...master.destinations import Plan
 from ...transports import key_file as keys
 from ...transports.key_file import ask
@@ -48,6 +49,9 @@ def key_file(given: Any, *, by_ssh: bool = True, agent: str | None = None, other
     path = os.path.abspath(os.path.expanduser(str(given)))
     found = keys.look(path, by_ssh=by_ssh, agent=agent) or keys.certificate_trouble(path)
     if found is None:
+        doubt = doubt_about(path)
+        if doubt is not None:
+            return [warn(_CHECK, "key-file-of-others", doubt.problem, words=doubt.remedy)]
         return [ok(_CHECK, path)]
     made = _finding(path, found)
     return [made._replace(state=WARN) if found.works or (other_way and by_ssh) else made]

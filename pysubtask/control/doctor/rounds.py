@@ -13,6 +13,7 @@ from ...common.errors import ConfigError, PysubtaskError
 from .. import tasks
 from ..config_file import find_files, load
 from ..exits import NO_TASK, CommandError
+from ..run_as import turn_into_users_of
 from . import bbr, local, network
 from .examine import Times, examine
 from .finding import FAIL, Finding, fail
@@ -44,6 +45,12 @@ class Meant(NamedTuple):
 def meant(word: str | None) -> Meant:
     """The destinations that are meant: those of a config, by its file, folder or name; without a word those of the config that
     'pysubtask run' finds, or else the known tasks. ConfigError, CommandError."""
+    if word is None or word.endswith(".toml") or os.path.isdir(word):
+        try:
+            word = turn_into_users_of(word, os.environ)
+        except CommandError as exc:
+            if word is not None or exc.status != NO_TASK:
+                raise  # else there is none, and the known tasks are looked at
     if word is not None:
         return Meant(*of_word(word), [])
     try:

@@ -23,6 +23,7 @@ _LOW_SPACE = 50 * 1024 * 1024
 _LARGE = 1600  # more than a packet holds, and the link may be paid for
 _LARGE_SKEW_SECS = 60
 _ROUND_TRIPS = 5
+_AT_ONCE = 4
 _FIRST_PIECE, _MOST = 64 * 1024, 1_000_000  # the link may be paid for by the megabyte
 _SPEED_SECS = 3.0
 _CLEAN_SECS = 5.0
@@ -52,7 +53,8 @@ class Visit:
             with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as folder:
                 self._local = os.path.join(folder, "probe")
                 steps = (self._folder, self._write, self._rename, self._append, self._copy, self._large, self._sync, self._space,
-                         self._session, self._clock, self._round_trip, *([self._speed] if self._asked_for_speed else []))
+                         self._session, self._clock, self._profile, self._round_trip,
+                         *([self._speed] if self._asked_for_speed else []))
                 for step in steps:
                     async for finding in self._within_time(step):
                         yield finding
@@ -86,6 +88,8 @@ class Visit:
             yield finding
 
     async def _clean(self) -> list[str]:
+        profile = self._remote.profile
+        self._made += [] if profile is None else [name for name in (*profile.left, *profile.pending) if name not in self._made]
         if not self._made:
             return []
         try:
@@ -300,6 +304,16 @@ class Visit:
                        words="Nothing is lost by it; but times of files mislead people. Let both follow NTP "
                        f"({advice.SET_CLOCK}).")
 
+    async def _profile(self) -> AsyncIterator[Finding]:
+        """What all this has shown of the server, and a few files at once with times of their own."""
+        profile = self._remote.profile
+        if profile is None:
+            return
+        long_ago = time.time_ns() - 10**13
+        await asyncio.gather(*(self._upload(_FIRST, None, number=number, mtime_ns=long_ago) for number in range(1, _AT_ONCE + 1)))
+        for line in profile.lines():
+            yield Finding("server", NOTE, line)
+
     async def _round_trip(self) -> AsyncIterator[Finding]:
         took = []
         for _ in range(_ROUND_TRIPS):
@@ -329,15 +343,17 @@ class Visit:
         yield ok("speed up", f"{size(rate)}/s, measured with {size(piece)}{more}")
 
     async def _upload(self, data: bytes, replaces: Sent | None, *, append: Append | None = None, base: int = 0,
-                      copies: tuple[Copy, ...] = ()) -> Sent:
-        """Put these bytes under our name; for an append they are those from ``base`` on."""
-        await asyncio.to_thread(_put, self._local, data)
+                      copies: tuple[Copy, ...] = (), number: int = 0, mtime_ns: int | None = None) -> Sent:
+        """Put these bytes under our name, or a name of ours with this number; for an append they are those from ``base`` on."""
+        local = f"{self._local}{number or ''}"
+        own = self._name.replace(".txt", f"-{number}.txt") if number else self._name
+        await asyncio.to_thread(_put, local, data)
         remote, temp = self._remote, f".pysubtask-{os.urandom(8).hex()}.part"
         below = f"{remote.folder.rstrip('/')}/" if remote.folder else ""
-        for name in (self._name, temp):
+        for name in (own, temp):
             if below + name not in self._made:
                 self._made.append(below + name)
-        job = Job(self._local, base + len(data), None, self._name, temp, replaces=replaces.remote if replaces else None,
+        job = Job(local, base + len(data), mtime_ns, own, temp, replaces=replaces.remote if replaces else None,
                   append=append, base=base, copies=copies)
         sent = await remote.upload(job, lambda done: None)
         self._made.remove(below + temp)

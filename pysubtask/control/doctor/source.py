@@ -16,7 +16,7 @@ from ...common.config import MASK, resolve
 from ...common.entries import Entry, first_folder, read_entries
 from ...common.errors import ConfigError
 from ...common.settings_file import read_settings_page
-from ...master.destinations import Plan, check_config, plan, switched_on
+from ...master.destinations import Plan, bak_of, check_config, plan, switched_on
 from .. import obeyed
 from ..config_task import TaskConfig
 from ..tasks import Task
@@ -172,10 +172,10 @@ def of_task(task: Task) -> Target | None:
         return None
     hidden = tuple(sorted(key for key, value in settings.items() if isinstance(value, str) and MASK in value))
     settings.update(dict.fromkeys(hidden))
-    folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(task.state_dir))))
     bak = settings.get("BakToFolder")
+    bak_dir = bak_of(task.extension, bak, task.folder, os.path.abspath(task.state_dir)) if isinstance(bak, str) and bak else None
     style = "toml" if task.config_file.endswith(".toml") else "python"
-    return Target(task.label, task.extension, settings, task.state_dir, os.path.join(folder, bak) if bak else None, None, style,
+    return Target(task.label, task.extension, settings, task.state_dir, bak_dir, None, style,
                   hidden, remembered=True, task_config=task.config_file)
 
 

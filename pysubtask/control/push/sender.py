@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from ...common.errors import (
+    AttemptFailed,
     ConfigError,
     FileRefused,
     LoginRefused,
@@ -126,8 +127,20 @@ class Sender:
         places = asyncio.Semaphore(max(1, min(_SIDE_BY_SIDE, transport.traits.concurrency)))
 
         async def one(name: str, path: str) -> None:
-            async with places:
-                outcome = await self._one(transport, path, name)
+            failed = 0
+            while True:
+                async with places:
+                    outcome = await self._one(transport, path, name)
+                if isinstance(outcome, Outcome):
+                    break
+                # This file waits alone, and its place is another's meanwhile.
+                failed = 1 if outcome.further else failed + 1
+                if failed >= self._limits.tries:
+                    outcome = Outcome(path, name, None, f"{outcome} ({failed} tries)" if failed > 1 else str(outcome))
+                    break
+                secs = pause(failed, outcome, self._target.settings)
+                self._show.note(f"{outcome}; next try in {secs:g} s")
+                await asyncio.sleep(secs)
             del self._todo[name]
             self._done.append(outcome)
             self._show.end(outcome)
@@ -140,7 +153,8 @@ class Sender:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _one(self, transport: Transport, path: str, name: str) -> Outcome:
+    async def _one(self, transport: Transport, path: str, name: str) -> Outcome | AttemptFailed:
+        """What became of it; an attempt that failed alone is not its end."""
         reads = 0
         while True:
             try:
@@ -155,6 +169,8 @@ class Sender:
                 return Outcome(path, name, None, str(exc))
             except (TransportLost, LoginRefused):
                 raise
+            except AttemptFailed as exc:
+                return exc
             except (TransportError, ConfigError) as exc:
                 return Outcome(path, name, None, str(exc))
 

@@ -19,6 +19,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=None, help="the same seed makes the same sequence of acts")
     parser.add_argument("--case", choices=CASES, default=None, help="one kind of folder alone")
     parser.add_argument("--live", action="store_true", help="without copies: BakToFolder = None")
+    parser.add_argument("--beside", action="store_true", help="copies in that folder: BakToFolder is the path of one in it")
+    parser.add_argument("--again", type=float, default=0.0, metavar="SECS", help="stop and start the app so often (default: never)")
     parser.add_argument("--keep", action="store_true", help="leave the folder of a run behind where something was found")
     args = parser.parse_args(argv)
     if sys.platform != "linux" or os.geteuid() != 0:
@@ -28,9 +30,9 @@ def main(argv: list[str] | None = None) -> int:
     found = 0
     for number in range(args.runs):
         for case in CASES if args.case is None else (args.case,):
-            base = {"BakToFolder": None} if args.live else {}
+            base = {"BakToFolder": None} if args.live else {"BakToFolder": "{data}/upload"} if args.beside else {}
             try:
-                found += _show(run(case, args.secs, seed + number, base=base, keep=args.keep))
+                found += _show(run(case, args.secs, seed + number, base=base, again=args.again, keep=args.keep))
             except CannotRun as exc:
                 print(f"pysubtask: {exc}", file=sys.stderr)  # noqa: T201
                 return 2
@@ -39,8 +41,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _show(result: Result) -> int:
     acts = ", ".join(f"{name} {count}" for name, count in sorted(result.done.items()))
+    children = f"{result.children} {'child' if result.children == 1 else 'children'}"
     lines = [f"{result.case}, seed {result.seed}, {result.secs:.0f} s: {result.arrived} of {result.own} files left alone arrived, "
-             f"{result.delivered} deliveries, {result.children} child, {sum(result.done.values())} acts done and "
+             f"{result.delivered} deliveries, {children}, {sum(result.done.values())} acts done and "
              f"{sum(result.refused.values())} refused by the system ({acts}); "
              f"{len(result.problems) or 'no'} problem{'' if len(result.problems) == 1 else 's'}"]  # fmt: skip
     lines += [f"  {problem}" for problem in result.problems]

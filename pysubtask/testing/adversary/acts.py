@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from .world import OWN, QUIET
 
@@ -32,9 +32,11 @@ _KNOWN = (".pysubtask", ".pysubtask/main", ".pysubtask/main/ftp", *(f".pysubtask
 
 
 class Acts:
-    """What is done in the folder ``data``; ``mine`` is a folder of the adversary's, links lead to the ``victims``."""
+    """What is done in the folder ``data``; ``mine`` is a folder of the adversary's, links lead to the ``victims``. ``spared``: what
+    in the folder is left alone with all that is in it. ``bystander``: pid and start of a process that records are made to name."""
 
-    def __init__(self, data: str, mine: str, victims: list[str], rng: random.Random) -> None:
+    def __init__(self, data: str, mine: str, victims: list[str], rng: random.Random, spared: Collection[str] = (),
+                 bystander: tuple[int, str] = (0, "")) -> None:
         self._data, self._mine, self._victims, self._rng = data, mine, victims, rng
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._seen: list[str] = []
@@ -42,8 +44,11 @@ class Acts:
         self.refused: Counter[str] = Counter()
         self.stopped = False
         today = time.strftime("%Y%m/%d")
+        self._bystander = bystander
+        self._spared = {QUIET, *spared}
         self._known = [os.path.join(data, *name.split("/")) for name in (*_KNOWN, f"archive/{today[:6]}", f"archive/{today}",
-                                                                         "archive/202601", "archive/202601/02")]
+                                                                         "archive/202601", "archive/202601/02")
+                       if name.partition("/")[0] not in self._spared]
         self._acts: tuple[Callable[[], None], ...] = (
             self.rename, self.exchange, self.symlink, self.symlink, self.replace_by_link, self.hardlink, self.fifo, self.folder,
             self.remove, self.chmod, self.write, self.notify, self.flip, self.lies, self.move_out, self.old,
@@ -61,7 +66,7 @@ class Acts:
     def _walk(self) -> Iterator[str]:
         for folder, folders, names in os.walk(self._data):
             deep = folder.count(os.sep) - self._data.count(os.sep)
-            folders[:] = sorted(name for name in folders if name != QUIET) if deep < _DEPTH else []
+            folders[:] = sorted(name for name in folders if name not in self._spared) if deep < _DEPTH else []
             yield from (os.path.join(folder, name) for name in (*folders, *sorted(names)) if not name.startswith((OWN, "." + OWN)))
 
     def place(self) -> str:
@@ -141,14 +146,17 @@ class Acts:
     def lies(self) -> None:
         """Records of the task's that say what the adversary wants."""
         victim = self._rng.choice([path for path in self._victims if path.endswith((".txt", ".csv"))])
+        pid, start = self._bystander
         name, text = self._rng.choice([
             ("residual.json", json.dumps([victim])),
-            ("lock", json.dumps({"pid": os.getppid(), "start": "", "master_pid": 1, "master_start": "0"})),
-            ("ssh.json", json.dumps({"pid": os.getppid(), "start": "", "askpass": self._victims[0]})),
+            ("lock", json.dumps({"pid": pid, "start": start, "master_pid": 1, "master_start": "0"})),
+            ("ssh.json", json.dumps({"pid": pid, "start": start, "askpass": self._victims[0]})),
             ("handled.json", json.dumps({victim + ".notify": [0, 0, 0]})),
             ("settings.json", json.dumps({"SSHProgram": os.path.join(self._mine, "evil")})),
         ])
-        folder = self._rng.choice([os.path.dirname(path) for path in self._known if path.endswith("status.json")])
+        if ".pysubtask" in self._spared:
+            raise PermissionError("that is left alone")
+        folder = os.path.join(self._data, ".pysubtask", "main", "ftp")
         handle = os.open(os.path.join(folder, name), _WRITE, 0o666)
         with os.fdopen(handle, "w") as file:
             file.write(text)
@@ -182,7 +190,7 @@ def main() -> None:
     told = json.loads(sys.stdin.readline())
     os.umask(0)
     rng = random.Random(told["seed"])
-    acts = Acts(told["data"], told["mine"], told["victims"], rng)
+    acts = Acts(told["data"], told["mine"], told["victims"], rng, told["spared"], (told["pid"], told["start"]))
 
     def stop(*_: object) -> None:
         acts.stopped = True

@@ -13,10 +13,12 @@ import os
 import select
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ... import Section, TaskMaster
 from ...common.errors import ConfigError
+from ...common.run_as import become, identity
 from .world import OWN, QUIET
 
 _TICK_SECS, _START_SECS = 0.1, 20.0
@@ -44,7 +46,12 @@ class App:
         for name in ("deep", "deep/sub"):
             with contextlib.suppress(OSError):
                 os.mkdir(os.path.join(self._data, name), 0o2775)
-        self.master = _started(entries, config)
+        self._make: Callable[[], TaskMaster] = lambda: _started(entries, config)
+        self.master = self._make()
+        self._again = float(told["again"])
+        self._again_at = time.monotonic() + self._again if self._again else float("inf")
+        self.masters = 1
+        self.ended: list[str] = []
         self._number = 0
         self._next = 0.0
         self._archive_at = 0.0
@@ -53,6 +60,13 @@ class App:
     def turn(self, now: float) -> None:
         """One call of the app's timer."""
         self.look()
+        if now >= self._again_at:
+            self._again_at = now + self._again
+            self._told()
+            self.master.stop()
+            self.master = self._make()
+            self.master.start()
+            self.masters += 1
         if now >= self._archive_at:
             self._archive_at = now + _ARCHIVE_SECS
             self.master.archive_expired_files()
@@ -66,6 +80,18 @@ class App:
         pid = self.master.status().children[0].pid
         if pid and self.pids[-1:] != [pid]:
             self.pids.append(pid)
+
+    def end(self) -> dict[str, Any]:
+        """Stop; what was seen of the children: those that ended by themselves among them."""
+        self._told()
+        page = self.master.status().children[0].page
+        self.master.stop()
+        return {"pids": self.pids, "masters": self.masters, "ended": self.ended, "page": page}
+
+    def _told(self) -> None:
+        child = self.master.status().children[0]
+        if child.last_exit is not None:
+            self.ended.append(f"{child.pid}: {child.last_exit}")
 
     def _write(self, now: float) -> None:
         self._next = now + _OWN_SECS
@@ -107,6 +133,8 @@ def _started(entries: list[dict[str, Any]], config: Any) -> TaskMaster:
 def main() -> None:
     """Until stdin ends; a line there ends the making of files of its own."""
     told = json.loads(sys.stdin.readline())
+    if told["run_as"]:
+        become(identity(told["run_as"]))  # as 'pysubtask run --run-as' does
     app = App(told)
     app.master.start()
     making = True
@@ -119,10 +147,7 @@ def main() -> None:
             if not sys.stdin.readline():
                 break
             making = False
-    child = app.master.status().children[0]
-    app.master.stop()
-    seen = {"pids": app.pids, "restarts": child.restarts, "last_exit": child.last_exit, "page": child.page}
-    print(json.dumps(seen), flush=True)  # noqa: T201
+    print(json.dumps(app.end()), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator
 from typing import IO, Any, NamedTuple
 
+from ...common.process import process_start
 from ..ftp import FTPServer, ftp_server
 from .world import OTHER, World
 
@@ -69,11 +70,12 @@ def interpreter() -> str:
     raise CannotRun(f"ordinary users cannot start a Python with this package here ({why})")
 
 
-def run(case: str, secs: float, seed: int, *, base: dict[str, Any] | None = None, keep: bool = False) -> Result:
-    """Let the adversary work for ``secs``. ``base``: settings of the task; ``keep``: leave the folder where there are problems."""
+def run(case: str, secs: float, seed: int, *, base: dict[str, Any] | None = None, again: float = 0.0, keep: bool = False) -> Result:
+    """Let the adversary work for ``secs``. ``base``: settings of the task ("{data}" in a text is the folder); ``again``: the app is
+    stopped and started so often, in seconds, 0 for never; ``keep``: leave the folder where there are problems."""
     root = os.path.realpath(tempfile.mkdtemp(prefix="pysubtask-adversary-"))
     try:
-        result = _Run(World(root, case), secs, seed, base or {}).result()
+        result = _Run(World(root, case), secs, seed, base or {}, again).result()
     except BaseException:
         if not keep:
             shutil.rmtree(root, ignore_errors=True)
@@ -85,9 +87,9 @@ def run(case: str, secs: float, seed: int, *, base: dict[str, Any] | None = None
 
 
 class _Run:
-    def __init__(self, world: World, secs: float, seed: int, base: dict[str, Any]) -> None:
-        self._world, self._secs, self._seed, self._base = world, secs, seed, base
-        self._heard = 0
+    def __init__(self, world: World, secs: float, seed: int, base: dict[str, Any], again: float) -> None:
+        self._world, self._secs, self._seed, self._base, self._again = world, secs, seed, base, again
+        self._heard = self._pid = 0
         self._tail = b""
         self._problems: dict[str, None] = {}
         self._own: dict[str, str] = {}
@@ -101,12 +103,14 @@ class _Run:
         log = os.path.join(world.root, "out.txt")
         with ftp_server(world.server) as server, open(log, "w+b") as out, self._bystander() as bystander:
             server.heard = self._hear
+            self._pid = bystander.pid
             with contextlib.ExitStack() as stack:
                 adversary = stack.enter_context(self._adversary(out)) if self._begins_first else None
                 if adversary is not None:
                     time.sleep(0.5)
                 app = stack.enter_context(self._app(server, out))
                 if adversary is None:
+                    self._until(app, lambda: bool(self._own), _BEGIN_SECS)
                     if not self._until(app, lambda: self._missing(server) < len(self._own), _BEGIN_SECS):
                         self._problems["nothing was sent before the adversary began"] = None
                     adversary = stack.enter_context(self._adversary(out))
@@ -141,9 +145,8 @@ class _Run:
         pids = self._told.get("pids", [])
         if not self._told:
             self._problems[f"the app did not come to its end: {text[-1500:]}"] = None
-        elif len(pids) != 1:
-            self._problems[f"{len(pids)} children one after the other, the last one but one ended: {self._told.get('last_exit')}; "
-                           f"{text[-1500:]}"] = None
+        elif self._told["ended"] or len(pids) != self._told["masters"]:
+            self._problems[f"{len(pids)} children for {self._told['masters']} starts, {self._told['ended']}; {text[-1500:]}"] = None
 
     def _hear(self, data: bytes) -> None:
         """On the server's thread."""
@@ -208,14 +211,18 @@ class _Run:
     @contextlib.contextmanager
     def _adversary(self, out: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         world = self._world
-        told = {"seed": self._seed, "data": world.data, "mine": world.mine, "victims": world.victims}
+        told = {"seed": self._seed, "data": world.data, "mine": world.mine, "victims": world.victims, "spared": world.spared,
+                "pid": self._pid, "start": process_start(self._pid)}  # fmt: skip
         with self._python("acts", world.other, told, out) as process:
             yield process
 
     @contextlib.contextmanager
     def _app(self, server: FTPServer, out: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         login = {"Host": server.host, "HostPort": server.port, "User": server.user, "Password": server.password, "UseSFTP": False}
-        with self._python("app", self._world.task, {"data": self._world.data, "ftp": login, "base": self._base}, out) as process:
+        base = {key: value.format(data=self._world.data) if isinstance(value, str) else value for key, value in self._base.items()}
+        told = {"data": self._world.data, "ftp": login, "base": base, "run_as": self._world.run_as,
+                "again": self._again}  # fmt: skip
+        with self._python("app", self._world.task, told, out) as process:
             yield process
 
     @contextlib.contextmanager

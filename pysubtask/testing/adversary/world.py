@@ -14,7 +14,7 @@ TASK, OTHER, COMMON = 12346, 12347, 12348
 OWN = "own-"
 """What begins so the adversary leaves alone: it has to arrive."""
 QUIET = "quiet"
-CASES = ("sticky", "group", "root")
+CASES = ("sticky", "group", "root", "owner")
 
 
 class Who(NamedTuple):
@@ -27,25 +27,30 @@ class Who(NamedTuple):
 
 class World:
     """``root`` is a new folder of root's. ``case``: "sticky" (a folder of mode 1777 of root's), "group" (2775, of the task's user,
-    with a group that both are in), or "root" (1777, and the task is root's)."""
+    with a group that both are in), "root" (1777, and the task is root's), or "owner" (0755, of the adversary, whom the task that
+    root starts becomes: the two are one user then, and he leaves the state and the copies alone, as his own)."""
 
     def __init__(self, root: str, case: str) -> None:
         self.root, self.case = root, case
         both = (COMMON,) if case == "group" else ()
-        self.task = Who(0, 0, ()) if case == "root" else Who(TASK, TASK, both)
+        self.task = Who(0, 0, ()) if case in ("root", "owner") else Who(TASK, TASK, both)
         self.other = Who(OTHER, OTHER, both)
+        self.run_as = f"{OTHER}:{OTHER}" if case == "owner" else None
+        self.spared = (".pysubtask", "upload") if case == "owner" else ()
+        writer = self.other if self.run_as else self.task
         self.data, self.home = os.path.join(root, "data"), os.path.join(root, "home")
         self.state, self.mine, self.server = (os.path.join(root, name) for name in ("state", "mine", "server"))
         self.token = f"CANARY-{secrets.token_hex(16)}"
         os.chmod(root, 0o755)
-        for path, who, mode in ((self.home, self.task, 0o700), (self.state, self.task, 0o700), (self.mine, self.other, 0o755),
+        for path, who, mode in ((self.home, self.task, 0o700), (self.state, writer, 0o700), (self.mine, self.other, 0o755),
                                 (self.server, Who(0, 0, ()), 0o700)):
             os.mkdir(path)
             _give(path, who, mode)
         os.mkdir(self.data)
-        _give(self.data, Who(TASK, COMMON, ()) if case == "group" else Who(0, 0, ()), 0o2775 if case == "group" else 0o1777)
+        owner, mode = {"group": (Who(TASK, COMMON, ()), 0o2775), "owner": (self.other, 0o755)}.get(case, (Who(0, 0, ()), 0o1777))
+        _give(self.data, owner, mode)
         os.mkdir(os.path.join(self.data, QUIET))
-        _give(os.path.join(self.data, QUIET), self.task, 0o755)
+        _give(os.path.join(self.data, QUIET), writer, 0o755)
         self._fill_home()
         self.before = dict(self.outside())
 

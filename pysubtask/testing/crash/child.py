@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
+from ...common import registry
 from ...common.entries import read_entries
 from ...common.errors import TransportLost
 from ...common.handoff import Handoff
@@ -34,7 +35,8 @@ _LONGEST_SECS = 100_000.0
 
 
 class Kind(NamedTuple):
-    """A kind of server and of change: ``atomic`` (posix-rename) or swaps, ``copies`` (copy-data), ``append`` entries."""
+    """A kind of server and of change: ``atomic`` (posix-rename) or swaps, ``copies`` (copy-data), ``append`` entries. ``moves``:
+    the state with a queue lies where the version before kept it, and is moved."""
 
     name: str
     atomic: bool = True
@@ -42,6 +44,7 @@ class Kind(NamedTuple):
     append: bool = False
     atomic_append: bool = True
     dropbox: bool = False
+    moves: bool = False
 
 
 KINDS = {
@@ -52,6 +55,7 @@ KINDS = {
         Kind("append", append=True, atomic_append=False),
         Kind("copy and patch", copies=True),
         Kind("Dropbox session", dropbox=True),
+        Kind("moved state", moves=True),
     )
 }
 
@@ -81,8 +85,19 @@ class Station(NamedTuple):
     def account(self) -> str:
         return os.path.join(self.root, "account")
 
+    @property
+    def home(self) -> str:
+        return os.path.join(self.root, "home")
+
     def state(self, kind: Kind) -> str:
-        return os.path.join(self.root, "data", ".pysubtask", "main", "dropbox" if kind.dropbox else "ftp")
+        if kind.moves and os.path.isdir(self.home) and (names := os.listdir(self.home)):
+            return os.path.join(self.home, names[0], "main", "ftp")
+        return os.path.join(os.path.dirname(self.inside), "dropbox") if kind.dropbox else self.inside
+
+    @property
+    def inside(self) -> str:
+        """Where the version before kept the state of SFTP and FTP."""
+        return os.path.join(self.root, "data", ".pysubtask", "main", "ftp")
 
     @property
     def late(self) -> str:
@@ -164,9 +179,16 @@ class _Child(UploadSubtask):
         courier._deadline = None
 
 
-def live(station: Station, kind: Kind, steps: Steps, shown: Callable[[], None], *, slow: bool, late_at: str) -> int:
+def live(
+    station: Station, kind: Kind, steps: Steps, shown: Callable[[], None], *, slow: bool, late_at: str, inside: bool = False,
+    only_queue: bool = False,
+) -> int:
     """Be the child until nothing is left to do; the exit status. ``shown`` is called after each change on the server.
-    ``late_at``: when an earlier connection's left-over requests are carried out: 'connect', 'rename' or 'end'."""
+    ``late_at``: when an earlier connection's left-over requests are carried out: 'connect', 'rename' or 'end'. ``inside``: its
+    state is in the data folder still; ``only_queue``: deliver nothing."""
+    if kind.moves:
+        # The record of the task is a part of what is moved: each run has its own.
+        os.environ[registry.VARIABLE] = os.path.join(station.root, "registry")
     random.seed(1)
     loop = _Loop()
     asyncio.set_event_loop(loop)
@@ -206,11 +228,15 @@ def live(station: Station, kind: Kind, steps: Steps, shown: Callable[[], None], 
     for module, name, part in parts:
         setattr(module, name, part)
     steps.install()
-    child = _Child(handoff(station, kind), clock=loop.time)
+    child = _Child(handoff(station, kind, inside=inside), clock=loop.time)
     child.transport = "dropbox" if kind.dropbox else "sftp"
     child._take_lock()
     child._open()
     child.begin()
+    if only_queue:
+        child.tick(loop.time())
+        child._close()
+        return 0
     empty = False
     for turn in range(_TURNS):
         child.tick(loop.time())
@@ -225,18 +251,24 @@ def live(station: Station, kind: Kind, steps: Steps, shown: Callable[[], None], 
     return 0 if empty else STUCK
 
 
-def handoff(station: Station, kind: Kind) -> Handoff:
-    """What the child is told."""
+def handoff(station: Station, kind: Kind, *, inside: bool = False) -> Handoff:
+    """What the child is told. ``inside``: the state is in the data folder still."""
     entries = read_entries([{"file": station.data, **({"append": True} if kind.append else {})}])
-    config = {
+    config: dict[str, dict[str, Any]] = {
         "base": {"BakToFolder": station.bak, "Subtask_Log_FileName": None, "Master_Log_FileName": None, "MinFreeBytes": 0},
         "ftp": {"Host": "model", "User": "someone", "BakToFolder": station.bak, "AtomicAppend": kind.atomic_append},
         "dropbox": {"AccessToken": TOKEN, "BakToFolder": station.bak, "ChunkBytes": CHUNK_BYTES, "Connections": 1},
     }
+    if kind.moves:
+        for section in config.values():
+            section.pop("BakToFolder")
+        if not inside:
+            config["base"]["StateFolder"] = station.home
     extension = "dropbox" if kind.dropbox else "ftp"
     made = plan(extension, f"pysubtask.{extension}", config, os.path.dirname(station.data))
-    make_ready(made.state_dir)
+    make_ready(made.state_dir, os.path.dirname(station.data))
     return Handoff(
         made.task, extension, made.module, entries, made.settings, made.burst, made.state_dir, made.bak_dir, log_file=None,
-        log_to_console=False, master_pid=None, master_start=None, residual=[],
+        log_to_console=False, master_pid=None, master_start=None, residual=[], state_why=made.state_why,
+        state_elsewhere=made.state_elsewhere,
     )  # fmt: skip

@@ -65,7 +65,8 @@ def contents(change: str) -> list[bytes]:
 
 
 CHANGES = {"atomic replace": ("first", "grown", "rewritten"), "swap": ("first", "rewritten"), "append": ("grown", "rewritten"),
-           "copy and patch": ("middle",), "Dropbox session": ("first", "middle")}  # fmt: skip
+           "copy and patch": ("middle",), "Dropbox session": ("first", "middle"),
+           "moved state": ("first", "rewritten")}  # fmt: skip
 
 
 class Explorer:
@@ -118,7 +119,17 @@ class Explorer:
         _copy(self._template(KINDS[trial.kind], trial.change), station.root)
         if len(versions) > 1:
             _write(station, versions[1], 2)
+        if KINDS[trial.kind].moves:
+            self._put_in_queue(station, trial, versions)
         return station, versions
+
+    def _put_in_queue(self, station: Station, trial: Trial, versions: list[bytes]) -> None:
+        """What is notified waits in the queue of the old place, and is nowhere else."""
+        status, _ = self._life(station, KINDS[trial.kind], versions, 0, trial, inside=True, only_queue=True)
+        if status or not os.listdir(os.path.join(os.path.dirname(station.data), "upload", "ftp")):
+            raise RuntimeError(f"{trial.kind}, {trial.change}: nothing is in the queue: {_words(status)}")
+        os.unlink(station.data)
+        os.unlink(station.data + ".notify")
 
     def _write_again(self, station: Station, trial: Trial, versions: list[bytes]) -> None:
         if trial.rewritten:
@@ -154,20 +165,22 @@ class Explorer:
         if key not in self._templates:
             root = os.path.join(self.folder, f"template{len(self._templates)}")
             station = Station(root)
-            for folder in (os.path.dirname(station.data), station.server):
+            for folder in (os.path.dirname(station.data), station.server, *([station.home] if kind.moves else [])):
                 os.makedirs(folder)
             versions = contents(change)
             _write(station, versions[0], 1)
             if len(versions) > 1:
-                status, _ = self._life(station, kind, versions[:1], 0, Trial(kind.name, change, ()))
+                status, _ = self._life(station, kind, versions[:1], 0, Trial(kind.name, change, ()), inside=True)
                 problem = _words(status) or _look(station, kind, versions[0])
                 if problem:
                     raise RuntimeError(f"{kind.name}, {change}: not even the beginning works: {problem}")
             self._templates[key] = root
         return self._templates[key]
 
-    def _life(self, station: Station, kind: Kind, versions: list[bytes], crash_at: int, trial: Trial) -> tuple[int, int]:
-        """A child from its start to its end; (exit status, how many steps it took)."""
+    def _life(self, station: Station, kind: Kind, versions: list[bytes], crash_at: int, trial: Trial, *, inside: bool = False,
+              only_queue: bool = False) -> tuple[int, int]:
+        """A child from its start to its end; (exit status, how many steps it took). ``inside``: its state is in the data folder;
+        ``only_queue``: as for :func:`live`."""
         # The state folder's own path is in the handoff and in receipts: every run has the same.
         home = os.path.join(self.folder, "here")
         os.rename(station.root, home)
@@ -177,7 +190,7 @@ class Explorer:
             pid = os.fork()
             if pid == 0:
                 os.close(told)
-                _child(here, kind, versions, crash_at, trial, tell)
+                _child(here, kind, versions, crash_at, trial, tell, inside, only_queue)
             os.close(tell)
             with os.fdopen(told, "rb") as file:
                 steps = file.read()
@@ -187,7 +200,8 @@ class Explorer:
             os.rename(home, station.root)
 
 
-def _child(station: Station, kind: Kind, versions: list[bytes], crash_at: int, trial: Trial, tell: int) -> None:
+def _child(station: Station, kind: Kind, versions: list[bytes], crash_at: int, trial: Trial, tell: int, inside: bool,
+           only_queue: bool) -> None:
     """The forked process; never returns."""
     status = 70
     try:
@@ -201,7 +215,7 @@ def _child(station: Station, kind: Kind, versions: list[bytes], crash_at: int, t
                 os._exit(SHOWN_WRONG)
             last[0] = found
 
-        status = live(station, kind, steps, shown, slow=trial.slow, late_at=trial.late_at)
+        status = live(station, kind, steps, shown, slow=trial.slow, late_at=trial.late_at, inside=inside, only_queue=only_queue)
         write(tell, str(len(steps.names)).encode())
     except BaseException:  # noqa: BLE001 - said by the exit status, the traceback by the interpreter's own means
         import traceback
@@ -230,7 +244,8 @@ def _seen(station: Station, kind: Kind, versions: list[bytes], last: int) -> int
 def _write(station: Station, content: bytes, number: int) -> None:
     """What the app does: write the data, touch the notify file. Both long ago, so that no clock's grain is in the way."""
     when = 1_700_000_000 + number * 1000
-    with open(station.data, "ab" if number > 1 and content.startswith(_read(station.data)) else "wb") as file:
+    grows = number > 1 and os.path.exists(station.data) and content.startswith(_read(station.data))
+    with open(station.data, "ab" if grows else "wb") as file:
         file.write(content[file.tell() :])
     os.utime(station.data, (when, when))
     with open(station.data + ".notify", "wb"):
@@ -257,7 +272,12 @@ def _look(station: Station, kind: Kind, goal: bytes) -> str:
     if _read(station.remote) != goal:
         return "torn or old: the server has something else"
     left = [name for name in os.listdir(station.server) if name != "a.csv"]
-    left += [name for _, _, names in os.walk(station.bak) for name in names]
+    state = station.state(kind)
+    folders = [station.bak, os.path.join(os.path.dirname(station.data), "upload"), os.path.join(state, "snapshots")]
+    left += [name for folder in folders for _, _, names in os.walk(folder) for name in names]
+    if kind.moves and state != station.inside:
+        left += [name for name in os.listdir(station.inside) if name not in ("moved_to", "spool.db")]
+        left += [name for name in os.listdir(state) if "moving" in name or name == "moved_from"]
     if left:
         return f"left behind: {', '.join(left)}"
     receipts = list(read_receipts(station.state(kind)))
@@ -290,7 +310,7 @@ def singles(explorer: Explorer, chosen: Mapping[str, Sequence[str]], part: Calla
     """Every crash point of these kinds and changes, with a quick server and with a frozen one. ``part``: which steps."""
     for kind, changes in chosen.items():
         for change in changes:
-            for slow in (False,) if KINDS[kind].dropbox else (False, True):
+            for slow in (False,) if KINDS[kind].dropbox or KINDS[kind].moves else (False, True):
                 for step in filter(part, range(1, explorer.count(kind, change, slow=slow) + 1)):
                     for late_at in LATE if slow else LATE[:1]:
                         yield Trial(kind, change, (step,), slow, late_at)

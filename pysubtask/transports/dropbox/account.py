@@ -10,6 +10,7 @@ from typing import Any
 from ...common.advice import keep_private
 from ...common.errors import ConfigError
 from ...common.redact import know
+from ...common.trust import owners
 from .line import Line
 
 
@@ -32,8 +33,12 @@ def refresh_token(settings: Mapping[str, Any]) -> str | None:
     key, path = "dropbox.RefreshTokenFile", os.path.expanduser(path)
     try:
         with open(path, encoding="utf-8") as file:
-            if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise ConfigError(key, f"others may read {path}", f"Run: {keep_private(path)}")
+            if os.name == "posix":
+                found = os.fstat(file.fileno())
+                if stat.S_ISREG(found.st_mode) and found.st_uid not in owners():
+                    raise ConfigError(key, f"{path} belongs to another user", "Keep the token in a file of your own.")
+                if stat.S_IMODE(found.st_mode) & 0o077:
+                    raise ConfigError(key, f"others may read {path}", f"Run: {keep_private(path)}")
             token = file.read(10_000).strip()
     except OSError as exc:
         raise ConfigError(key, f"{path}: {exc.strerror}", "Run: python -m pysubtask.dropbox --login --store FILE") from exc

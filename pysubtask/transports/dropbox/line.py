@@ -18,6 +18,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ...common.errors import LONGEST_PAUSE, ConfigError
+from ...common.named_files import check_files
 from ...common.redact import know, secrets_of_url
 from ..meter import Meter
 from ..pace import Pace
@@ -175,6 +176,7 @@ def make_session(proxy: str | None, ca_file: str | None) -> Any:
     know(secrets_of_url(proxy or ""))
     session.proxies = {"https": proxy} if proxy else {}
     if ca_file is not None:
+        check_files("dropbox", {"CAFile": ca_file})
         try:
             with open(ca_file, "rb"):
                 session.verify = ca_file

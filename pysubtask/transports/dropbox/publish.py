@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ...common.errors import TransportLost
+from ...common.errors import FileRefused, TransportLost
 
 MOST = 1000
 """Entries in one call ("upload_session/finish_batch_v2" in the Dropbox API reference)."""
@@ -80,22 +80,34 @@ class Publisher:
 
     async def _send(self, batch: list[tuple[Any, asyncio.Future[Any]]]) -> None:
         try:
+            await self._publish(batch)
+        except asyncio.CancelledError:
+            _fail(batch, TransportLost("closed meanwhile"))
+            raise
+        finally:
+            self._task = None
+            self._consider()
+
+    async def _publish(self, batch: list[tuple[Any, asyncio.Future[Any]]]) -> None:
+        try:
             async with self.lock:
                 answers = await self._commit([entry for entry, _ in batch])
             if len(answers) != len(batch):
                 raise ValueError(f"{len(answers)} answers to {len(batch)} entries")
+        except FileRefused as exc:
+            if len(batch) == 1:
+                _fail(batch, exc)
+                return
+            # The call as a whole was refused, and one of them may be the reason.
+            half = len(batch) // 2
+            for part in (batch[:half], batch[half:]):
+                await self._publish(part)
         except Exception as exc:  # noqa: BLE001 - each caller shall see it
             _fail(batch, exc)
-        except asyncio.CancelledError:
-            _fail(batch, TransportLost("closed meanwhile"))
-            raise
         else:
             for (_, answer), found in zip(batch, answers, strict=True):
                 if not answer.done():
                     answer.set_result(found)
-        finally:
-            self._task = None
-            self._consider()
 
 
 def _fail(batch: list[tuple[Any, asyncio.Future[Any]]], exc: Exception) -> None:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
 
 from ...common.advice import install
-from ...common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
+from ...common.errors import AttemptFailed, ConfigError, FileRefused, LoginRefused, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..meter import Meter
 from ..pace import Pace
@@ -181,13 +181,15 @@ class DropboxTransport(Transport):
                 if anew:
                     break
                 anew, upload.half = True, None
-        raise TransportLost(f"{job.name!r} is changed again and again at Dropbox by somebody else")
+        words = f"{job.name!r} is changed again and again at Dropbox by somebody else"
+        raise AttemptFailed(words, step="publishing it", file=job.name)
 
     def _done(self, upload: Upload, shown: Any, *, again: bool = False) -> Sent:
         found = _stat_of(shown)
         assert found is not None
         if not again and (found.size, found.hash) != (upload.job.size, upload.hash.hexdigest()):
-            raise TransportLost(f"Dropbox shows other bytes under {upload.job.name!r} than were sent")
+            words = f"Dropbox shows other bytes under {upload.job.name!r} than were sent"
+            raise AttemptFailed(words, step="looking at what it has", file=upload.job.name)
         if upload.job.replaces is None:
             self._remember(upload.job.name, found.rev)
         return Sent(found, upload.sent, "hash")
@@ -259,7 +261,9 @@ class DropboxTransport(Transport):
                         upload.keep(half.session, offset + count, half.at)
                         continue
             refusal = write_verdict(found, upload.job.name)
-            raise TransportLost("Dropbox lost the upload session") if session_trouble(found)[0] or refusal is None else refusal
+            if refusal is not None and not session_trouble(found)[0]:
+                raise refusal
+            raise AttemptFailed("Dropbox lost the upload session", step="sending its bytes", file=upload.job.name)
 
     async def _look_at_session(self, here: _Connection, upload: Upload) -> None:
         """Where a session of an earlier attempt really stands; begun anew where it is of no use."""

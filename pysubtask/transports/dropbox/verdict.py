@@ -5,7 +5,15 @@ from __future__ import annotations
 import ssl
 import time
 
-from ...common.errors import FileRefused, LoginRefused, PysubtaskError, ServerBusy, ServerNotTrusted, TransportLost
+from ...common.errors import (
+    AttemptFailed,
+    FileRefused,
+    LoginRefused,
+    PysubtaskError,
+    ServerBusy,
+    ServerNotTrusted,
+    TransportLost,
+)
 from ..reach import not_valid_now
 
 _FULL = "the Dropbox account has no room for it: free some space, or raise the quota"
@@ -83,12 +91,13 @@ def write_verdict(error: object, name: str) -> PysubtaskError | None:
             return FileRefused(f"{name!r} is a folder in Dropbox")
         return FileRefused(f"a folder of {name!r} is a file in Dropbox") if conflict == "file_ancestor" else None
     if tag in _WRITE_ERRORS:
-        return FileRefused(f"{_WRITE_ERRORS[tag]}: {name!r} ({tag})")
+        return FileRefused(f"{_WRITE_ERRORS[tag]}: {name!r} ({tag})", file=name, said=tag)
     if tag == "too_many_write_operations":
         return ServerBusy("Dropbox asks for a pause (too many write operations)")
     if tag == "content_hash_mismatch":
-        return TransportLost("the bytes were damaged on the way (content_hash_mismatch)")
-    return FileRefused(f"Dropbox refuses {name!r} ({tag or 'no reason given'})")
+        words = "the bytes were damaged on the way (content_hash_mismatch)"
+        return AttemptFailed(words, step="sending its bytes", file=name, said=tag)
+    return FileRefused(f"Dropbox refuses {name!r} ({tag or 'no reason given'})", file=name, said=tag)
 
 
 def session_trouble(error: object) -> tuple[str, int]:

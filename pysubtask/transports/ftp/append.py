@@ -5,15 +5,17 @@ Cut in the middle, the file holds a longer true prefix, and the next attempt fin
 
 from __future__ import annotations
 
-from ...common.errors import FileRefused, NotAsLeft, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, NotAsLeft
 from ..base import Job, RemoteStat
 from ..checksum import WrongHash
+from .arrival import settled_size
 from .checksum import check
 from .data import Source, opened
+from .known import CannotTell, DataLost
 from .publish import Attempt, Publisher, bad_store, cut_short
 from .replies import CannotRestart, cannot_hold
 from .restart import Restarts, ends_as
-from .session import CannotTell, DataLost, Session
+from .session import Session
 
 _ONE_SEGMENT = 1200
 """Bytes that arrive together or not at all on any usual way (IPv6 gives 1,280 to every packet, headers and TLS included)."""
@@ -37,9 +39,14 @@ class Appender:
         job, restarts = attempt.job, self._restarts
         if attempt.in_place or job.append is None or job.replaces is None or not restarts.possible(session.known):
             raise NotAsLeft(f"{job.name}: nothing is appended on this server")
+        links = self._publisher.links
+        if not links.follow and links.find(session, attempt.target) is not None:
+            raise NotAsLeft(f"{job.name}: the name is a link, which is to be replaced")
         with opened(job) as source:
+            self._publisher.temps.take(attempt)
             self._publisher.clear(session, attempt)
-            restarts.try_out(session, job.name, attempt.temp)
+            temps = self._publisher.temps
+            restarts.try_out(session, job.name, attempt.temp, lambda path: temps.remove(session, path))
             at = self._end(session, attempt, source)
             attempt.ends = _whole_lines(source, at, job) if job.whole_records else [job.size]
             if source.hash is not None:
@@ -106,7 +113,7 @@ class Appender:
         try:
             said = session.store(attempt.target, source, end, tally, attempt.start)
         except CannotRestart as exc:
-            self._restarts.refuse()
+            self._restarts.refuse(str(exc))
             raise NotAsLeft(f"{job.name}: this server no longer goes on in the middle of a file: {exc}") from exc
         if not said.ok:
             failed = bad_store(job.name, said)
@@ -119,14 +126,15 @@ class Appender:
     def _check(self, session: Session, attempt: Attempt, end: int) -> None:
         job = attempt.job
         try:
-            shown = session.size(attempt.target, stored=True) or 0
+            shown = settled_size(session, attempt.target, end) or 0
         except CannotTell as exc:
-            raise TransportLost(f"{job.name}: the server no longer tells its size") from exc
+            words = f"{job.name}: the server no longer tells its size"
+            raise AttemptFailed(words, step="looking at its size", file=job.name) from exc
         if attempt.start <= shown < end:
             raise cut_short(job, shown)
         if shown != end:
             # What it shows now is wrong: the whole file has to replace it at once.
-            self._restarts.refuse()
+            self._restarts.refuse(f"{shown:,} bytes where {end:,} were to be")
             raise NotAsLeft(f"{job.name}: {end:,} bytes were to be there and the server has {shown:,}")
 
 

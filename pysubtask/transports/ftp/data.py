@@ -208,13 +208,20 @@ def receive_lines(wire: Wire, sock: socket.socket) -> list[str]:
 
 
 def receive(wire: Wire, sock: socket.socket, most: int) -> bytes:
-    """What comes until the end, or a little more than ``most`` bytes of it."""
+    """What comes until the end, or a little more than ``most`` bytes of it. Some servers never close a data connection: where one
+    has said how the transfer ended and nothing more comes, that is its end."""
     heard = bytearray()
     end = time.monotonic() + wire.wait()
     while len(heard) <= most:
-        sock.settimeout(max(0.001, end - time.monotonic()))
+        sock.settimeout(max(0.001, min(_SLICE_SECS, end - time.monotonic())))
         try:
             block = sock.recv(8192)
+        except TimeoutError:
+            if wire.has_reply():
+                break
+            if time.monotonic() >= end:
+                raise
+            continue
         except ssl.SSLEOFError:  # no goodbye: the reply will tell whether it was whole
             break
         if not block:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...common.errors import ConfigError, FileRefused
+from ...common.named_files import check_files
 
 EXPLICIT = "explicit"
 IMPLICIT = "implicit"
@@ -53,6 +54,7 @@ def login_of(settings: Mapping[str, Any]) -> Login:
     tls = str(settings.get("UseTLS") or "")
     if tls not in _PORTS:
         raise ConfigError("ftp.UseTLS", f"{tls!r} is not known", "Give 'explicit', 'implicit' or None.")
+    check_files("ftp", {"CAFile": settings.get("CAFile")})
     port = int(settings.get("HostPort", -1))
     return Login(
         host=host.strip("[]"),
@@ -102,6 +104,11 @@ def path_of(folder: str, name: str) -> str:
     except UnicodeEncodeError as exc:
         raise FileRefused(f"{name!r} cannot be written as bytes") from exc
     return f"./{path}" if _LEADS_ASTRAY.match(path) else path
+
+
+def is_line(path: str) -> bool:
+    """Whether a command can have this as its argument."""
+    return not _LINE_BAD.search(path) and not _LEADS_ASTRAY.match(path)
 
 
 def parent_of(path: str) -> str:

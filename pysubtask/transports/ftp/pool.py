@@ -16,25 +16,29 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
-from ...common.errors import FileRefused, NotAsLeft, SourceError, TransportError, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, SourceError, TransportError, TransportLost
+from ..allowance import Allowance
 from ..meter import Meter
 from ..pace import Pace
+from .known import Known
 from .options import Login
-from .session import Known, Session
+from .session import Session
 
 _T = TypeVar("_T")
 
 _IDLE_SECS = 60.0  # a further connection that rests longer is closed before the server or a NAT forgets it
+_TOGETHER_SECS = 0.25
 _MOST_HUNG = 32  # threads given up before connect refuses to add to them
 
 
 class Pool:
-    """Up to ``limit`` sessions. ``make_context`` makes what TLS needs, in the first thread; ``limited`` is told
-    a lower limit; ``hung`` keeps the threads given up, beyond the life of one pool."""
+    """As many sessions, and as many of them at work, as ``allowance`` has. ``make_context`` makes what TLS needs, in the first
+    thread; ``limited`` is told another limit; ``hung`` keeps the threads given up, beyond the life of one pool."""
 
-    def __init__(self, login: Login, known: Known, limit: int, make_context: Callable[[Login], ssl.SSLContext | None],
+    def __init__(self, login: Login, known: Known, allowance: Allowance, make_context: Callable[[Login], ssl.SSLContext | None],
                  limited: Callable[[int], None], hung: list[threading.Thread], pace: Pace, meter: Meter) -> None:
-        self.limit = limit
+        self._allowance = allowance
+        self._leased = 0
         self._login = login
         self._known = known
         self._make_context = make_context
@@ -88,22 +92,56 @@ class Pool:
     async def lease(self) -> AsyncIterator[Session]:
         """A session of one's own. It goes back afterwards, unless it was lost."""
         session = await self._take()
+        self._leased += 1
         try:
             yield session
         finally:
+            self._leased -= 1
             self._give_back(session)
 
+    @property
+    def limit(self) -> int:
+        """How many may be at work."""
+        return self._allowance.limit
+
+    def crowded(self) -> bool:
+        """A leased session was refused something, as it may be for a limit of the server; whether others were at work, so that
+        there will be fewer from now on."""
+        if self._leased < 2:
+            return False
+        self._allowance.refused(self._leased - 1)
+        self._limited(self.limit)
+        return True
+
+    def worked(self) -> None:
+        """A leased session has done what it was asked for."""
+        self._allowance.worked(self._leased)
+        self._limited(self.limit)
+
     async def run(self, session: Session, work: Callable[[], _T]) -> _T:
-        """Do ``work`` with a leased session in a thread. TransportLost, too, when nothing moves in it for its time limit."""
+        """Do ``work`` with a leased session in a thread. TransportLost, too, when nothing moves in it for its time limit.
+
+        A control connection that the server ends while others are good costs only what was done over it (AttemptFailed); one that
+        falls silent is taken for the link."""
         try:
             return await self._attend(session, work, self._login.stall_secs)
-        except (FileRefused, NotAsLeft, SourceError):
+        except (FileRefused, AttemptFailed, NotAsLeft, SourceError):
+            if session.wire.spoilt:
+                self._sessions.discard(session)
+                session.wire.cut()
+                if not self._sessions and not self._opening:
+                    self._end(TransportLost("the server's answers belong to no command"))
             raise
         except BaseException as exc:
             # Nobody knows what it waits for now.
             self._sessions.discard(session)
             session.wire.cut()
             if isinstance(exc, TransportLost):
+                if session.wire.ended and self._sessions and self._over is None:
+                    await asyncio.sleep(_TOGETHER_SECS)  # where all of them end, this is one of several
+                    if self._sessions and self._over is None:
+                        words = f"one of several connections ended: {exc.cause}"
+                        raise AttemptFailed(words, exc.remedy, step=exc.step, file=exc.file, said=exc.said) from exc
                 self._end(exc)
             raise
 
@@ -155,7 +193,7 @@ class Pool:
 
     async def _take(self) -> Session:
         while True:
-            session = self._next_idle()
+            session = self._next_idle() if self._leased < self.limit else None
             if self._over is not None:
                 raise TransportLost(str(self._over))
             if session is not None:
@@ -227,18 +265,15 @@ class Pool:
         failed = None if task.cancelled() else task.exception()
         if failed is None and not task.cancelled() and not self._closed.done():
             self._sessions.add(session)
-            if len(self._sessions) > self.limit:  # another one was turned away just before
-                self._limit_to(len(self._sessions))
+            self._allowance.worked(len(self._sessions))
+            self._limited(self.limit)
             self._give_back(session)
             return
         session.wire.cut()
         # Whatever the server had against it: the connections that are open go on.
         if isinstance(failed, TransportError) and not self._closed.done():
-            self._limit_to(max(1, len(self._sessions)))
+            self._allowance.refused(max(1, len(self._sessions)))
+            self._limited(self.limit)
         if not self._sessions and not self._opening:
             self._end(TransportLost(str(failed) if failed is not None else "no connection is left"))
         self._wake()
-
-    def _limit_to(self, limit: int) -> None:
-        self.limit = limit
-        self._limited(limit)

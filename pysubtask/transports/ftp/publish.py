@@ -6,19 +6,29 @@ Nothing is renamed before the server has confirmed the transfer and shows every 
 from __future__ import annotations
 
 import contextlib
+import os
+import time
 from collections.abc import Iterator
 
-from ...common.errors import FileRefused, SourceError, TransportError, TransportLost
-from ..base import Job, RemoteStat
+from ...common.errors import AttemptFailed, FileRefused, SourceError, TransportError, TransportLost
+from ..base import Job, Link, RemoteStat
 from ..checksum import Checks, WrongHash
+from ..means import LOOK, SIZE, TIME
+from ..profile import TRIAL_SECS, Profile
+from ..temp_names import own_folder
+from .arrival import Changed, settled_size
 from .checksum import check
 from .data import BEGUN, Source, Tally, opened
+from .known import CannotTell, DataLost
+from .links import Links
 from .options import parent_of, path_of
-from .replies import CannotRestart, Reply, cannot_hold, refusal
+from .replies import CannotRestart, Reply, cannot_hold, names_limit, no_room, refusal
 from .restart import Restarts, foothold
-from .session import CannotTell, DataLost, Session
+from .session import Session
 from .swap import Swaps
+from .temps import Temps
 
+_RENAMED = "renaming it into place"
 _NO_RENAME = ("if this account may not rename on this server at all, ftp.StoreInPlace = True stores under the final name at once; "
               "a reader may then find half a file")
 _CUTS = 3  # broken data connections for one file in a row, after which it is put aside
@@ -30,7 +40,9 @@ _COARSE_SECS = 2  # of a FAT file system's clock
 
 class Attempt:
     """One upload: its job, its paths, how far it is, where it began (``start``), where its transfers end
-    (``ends``, of an append), and how its size was confirmed (``verified``)."""
+    (``ends``, of an append), how its size was confirmed (``verified``), and what is told of a ``link``; ``named``: the
+    path of the name where that is a link which is followed, else empty. ``recorded``: the temporary name that the queue knows,
+    or that in the other folder; ``stands``: whether something is, or may be, under the name."""
 
     def __init__(self, job: Job, folder: str, in_place: bool, tally: Tally) -> None:
         self.job = job
@@ -38,10 +50,15 @@ class Attempt:
         self.start = 0
         self.ends: list[int] = []
         self.target = path_of(folder, job.name)
-        self.temp = path_of(folder, job.temp)
+        self.recorded = self.temp = path_of(folder, job.temp)
         self.stale = [path_of(folder, name) for name in job.stale if name != job.temp]
+        self.stale_names = [name for name in job.stale if name != job.temp]
         self.in_place = in_place
         self.verified = "size"
+        self.link: Link | None = None
+        self.named = ""
+        self.stands = True
+        self.crowded = False
 
     @property
     def path(self) -> str:
@@ -52,15 +69,23 @@ class Attempt:
 class Publisher:
     """Uploads into one folder, over whichever session is given."""
 
-    def __init__(self, swaps: Swaps, restarts: Restarts, checks: Checks) -> None:
+    def __init__(self, swaps: Swaps, restarts: Restarts, checks: Checks, links: Links, profile: Profile) -> None:
         self.checks = checks
+        self.links = links
+        self.profile = profile
+        self.temps = Temps(profile, links.elsewhere)
         self._swaps = swaps
         self._restarts = restarts
         self._cuts: dict[str, tuple[int, int]] = {}
+        self._changed = Changed()
 
     def send(self, session: Session, attempt: Attempt) -> None:
         """Everything up to the rename. A refused upload leaves nothing behind."""
+        self._changed.check(attempt.job.name)
         with self._discarding(session, attempt), opened(attempt.job) as source:
+            session.learn_telnet(attempt.target, attempt.temp)
+            self._place(session, attempt)
+            self.temps.take(attempt)
             self.clear(session, attempt)
             try:
                 if not self._go_on(session, attempt, source):
@@ -72,6 +97,8 @@ class Publisher:
                     raise
                 raise failed from exc
             self.arrived(attempt)
+            if attempt.job.replaces is not None:
+                self._restarts.sent_whole()
             if source.hash is not None:
                 try:
                     source.hash.check()
@@ -94,48 +121,95 @@ class Publisher:
             attempt.tally.anew()
             raise
 
+    def _place(self, session: Session, attempt: Attempt) -> None:
+        """Where the name is a link: what it points to is replaced, or the link."""
+        if attempt.in_place:
+            return
+        there = attempt.job.replaces is not None or session.tells_size(attempt.target)
+        attempt.stands = there
+        target, attempt.link = self.links.place(session, attempt.target) if there else (attempt.target, None)
+        if attempt.link is None or attempt.link.done == "replaced":
+            return
+        folder, name = parent_of(target), attempt.temp.rpartition("/")[2]
+        temp = f"{folder.rstrip('/')}/{name}" if folder else name
+        if self.links.elsewhere.add(attempt.job.temp, temp):
+            attempt.named, attempt.target, attempt.recorded = attempt.target, target, temp
+        else:
+            attempt.link = attempt.link._replace(done="replaced", why="the work folder here cannot be written")
+
     @contextlib.contextmanager
     def _discarding(self, session: Session, attempt: Attempt) -> Iterator[None]:
         try:
             yield
-        except (FileRefused, SourceError):
+        except SourceError:
             self.discard(session, attempt)
             raise
+        except FileRefused as exc:
+            self.discard(session, attempt)
+            raise self._unfollowed(attempt, exc) from exc
+
+    def _unfollowed(self, attempt: Attempt, exc: FileRefused) -> TransportError:
+        """What a refusal means: of a followed link that it is replaced with the next attempt."""
+        if not attempt.named or no_room(exc.said):
+            return exc
+        self.links.refused(attempt.named, exc)
+        words = f"{exc} (the name is a link there, which is replaced now)"
+        return AttemptFailed(words, step=exc.step, file=exc.file, said=exc.said)
 
     def discard(self, session: Session, attempt: Attempt) -> None:
         """Remove the temporary file, if there is one. What stands under the final name stays."""
-        if not attempt.in_place:
-            session.delete(attempt.temp)
+        if not attempt.in_place and self.temps.remove(session, attempt.temp):
+            self.temps.tidy(session, attempt)
+            self.temps.elsewhere.gone([attempt.job.temp])
 
     def publish(self, session: Session, attempt: Attempt) -> RemoteStat:
         """The rename, and what the server then shows."""
         if not attempt.in_place:
-            said = self._swaps.replace(session, attempt.temp, attempt.target)
+            said = self._swaps.replace(session, attempt.temp, attempt.target, attempt.stands)
             if not said.ok:
-                failed = refusal("rename", attempt.job.name, said, _NO_RENAME)
+                failed = refusal("rename", attempt.job.name, said, "" if session.known.renames else _NO_RENAME)
                 if isinstance(failed, FileRefused):
                     self.discard(session, attempt)
+                    failed = self._unfollowed(attempt, failed)
                 raise failed
+            session.known.renames = True
+            self.temps.tidy(session, attempt)
+            self.temps.elsewhere.gone([attempt.job.temp])
         return self.shown(session, attempt, "renamed into place")
 
     def shown(self, session: Session, attempt: Attempt, done: str) -> RemoteStat:
-        """What the server shows under the name, which has to have the size of the source."""
+        """What the server shows under the name. Its word for the rename, and the size or hash from before it, are the delivery:
+        this look is for the time, and for the size where that could not be told before."""
         job = attempt.job
         try:
             shown = session.look(attempt.target)
         except CannotTell:
             shown = RemoteStat(job.size, session.time(attempt.target))
-        if shown is None or shown.size != job.size:
-            raise TransportLost(f"{job.name}: {done}, but the server shows "
-                                + ("no such file" if shown is None else f"{shown.size:,} bytes"))
+        if shown is None:
+            hidden = self._changed.look(session, job, attempt.target)
+            attempt.verified = attempt.verified if hidden else "taken"
+            self.profile.learn(LOOK, "hidden" if hidden else "taken")
+            return RemoteStat(job.size, None)
+        state = self.profile.state(LOOK)
+        if state.rung != "stays" and not 0 <= time.time() - state.since < TRIAL_SECS:
+            self.profile.learn(LOOK, "stays")
+        if shown.size != job.size:
+            if attempt.verified == "reply":
+                raise AttemptFailed(f"{job.name}: {done}, but the server shows {shown.size:,} bytes", step=_RENAMED, file=job.name)
+            # Another file was put there meanwhile, or the server tells what it remembers: the next version finds out.
+            return RemoteStat(job.size, None)
+        if attempt.verified == "reply" and session.known.size_shown:
+            attempt.verified = "size"
         self._learn_time(session, job, shown)
         return shown
 
-    @staticmethod
-    def _learn_time(session: Session, job: Job, shown: RemoteStat) -> None:
+    def _learn_time(self, session: Session, job: Job, shown: RemoteStat) -> None:
         known = session.known
         if not known.setter or job.mtime_ns is None:
             return
+        if shown.mtime is not None:
+            kept = abs(shown.mtime - job.mtime_ns // 1_000_000_000) <= _COARSE_SECS
+            self.profile.learn(TIME, "kept" if kept else "ignored")
         wanted = job.mtime_ns // 1_000_000_000
         known.keeps_mtime = shown.mtime == wanted or (shown.mtime is None and known.setter == "MFMT")
         if known.setter == "MDTM" and (shown.mtime is None or abs(shown.mtime - wanted) > _COARSE_SECS):
@@ -143,11 +217,12 @@ class Publisher:
 
     def clear(self, session: Session, attempt: Attempt) -> None:
         """Earlier attempts at this name are gone before anything is renamed to it."""
-        for old in attempt.stale:
+        elsewhere = [path for name in attempt.stale_names if (path := self.links.elsewhere.of(name)) is not None]
+        for old in (*attempt.stale, *elsewhere):
             self._swaps.mend(session, old, attempt.target)
-            said = session.delete(old)
-            if not said.ok and session.is_there(old):
-                raise refusal("clear", attempt.job.name, said)
+            if old != attempt.temp and not self.temps.remove(session, old, reusable=False):
+                self.temps.disarm(session, old)
+        self.links.elsewhere.gone(attempt.stale_names)
 
     def _go_on(self, session: Session, attempt: Attempt, source: Source) -> bool:
         """Go on with what an earlier attempt at the same bytes has up; whether the temp file is whole now."""
@@ -165,8 +240,8 @@ class Publisher:
                     if keeps:
                         self._restarts.show(session.known)
                     return True
-            except CannotRestart:
-                self._restarts.refuse()
+            except CannotRestart as exc:
+                self._restarts.refuse(str(exc))
                 attempt.start = 0
         # From here on a STOR under this name cuts it off: should it be carried out late, no other attempt shall use the name.
         tally.anew()
@@ -184,7 +259,7 @@ class Publisher:
                 raise CannotRestart(str(said))
             raise failed
         try:
-            shown = session.size(attempt.temp, stored=True) or 0
+            shown = settled_size(session, attempt.temp, job.size) or 0
         except CannotTell:
             raise CannotRestart("it no longer tells sizes") from None
         if shown == job.size:
@@ -201,29 +276,69 @@ class Publisher:
             if not attempt.job.resume:
                 raise
             # A session that died unnoticed may still hold the temp file: another attempt takes another name.
-            raise TransportLost(f"{exc} (the file of the attempt that was cut cannot be used)") from exc
+            raise AttemptFailed(f"{exc} (the file of the attempt that was cut cannot be used)", step=exc.step, file=exc.file,
+                                said=exc.said) from exc
+
+    def _store(self, session: Session, attempt: Attempt, source: Source) -> None:
+        """STOR under a temporary name, of another kind where the server takes no such name."""
+        if attempt.in_place:
+            self._store_as(session, attempt, source)
+            return
+        walk, before, first = self.temps.walk(), attempt.tally.sent, None
+        rung: str | None = walk.rung
+        while rung is not None:
+            self.temps.take(attempt, rung)
+            try:
+                self._store_as(session, attempt, source, make=first is None)
+            except FileRefused as exc:
+                # A file that was begun before, no room, a limit, a folder that is not there: it is not the name.
+                if attempt.tally.sent != before or attempt.job.resume or no_room(exc.said) or names_limit(exc.said):
+                    raise
+                first = first or exc
+                rung = walk.refused(exc.said)
+                if rung == "subfolder" and not session.known.has_folder(parent_of(attempt.recorded)):
+                    rung = walk.refused(exc.said)
+            except TransportLost as exc:
+                if first is None:
+                    raise
+                # It said more than one thing to the name before.
+                session.wire.spoilt = True
+                raise first from exc
+            else:
+                walk.worked()
+                return
+        assert first is not None
+        raise first
 
     @staticmethod
-    def _store(session: Session, attempt: Attempt, source: Source) -> None:
+    def _store_as(session: Session, attempt: Attempt, source: Source, make: bool = True) -> None:
+        """``make``: the folder may be missing and is to be made."""
         job, tally = attempt.job, attempt.tally
         said = session.store(attempt.path, source, job.size, tally)
-        more = ""
-        if said.code in _PERHAPS_NO_FOLDER and (folder := parent_of(attempt.path)):
-            made = session.make_folders(folder)
+        more, folder = "", parent_of(attempt.path)
+        own = own_folder(os.fsencode(attempt.path)) is not None
+        if said.code in _PERHAPS_NO_FOLDER and folder and (make or own):
+            made = session.ask(f"MKD {folder}") if own else session.make_folders(folder)
             if made is not None:
                 more = "" if made.ok else f"making its folder: server said: {made}"
+                session.known.made(folder, made.ok)
                 said = session.store(attempt.path, source, job.size, tally)
         if not said.ok:
             raise bad_store(job.name, said, more)
+        session.known.made(folder, True)
 
-    @staticmethod
-    def _check_size(session: Session, attempt: Attempt) -> None:
+    def _check_size(self, session: Session, attempt: Attempt) -> None:
         job = attempt.job
         try:
-            shown = session.size(attempt.path, stored=True)
+            shown = settled_size(session, attempt.path, job.size)
         except CannotTell:
+            if session.doubt is not None:
+                raise session.doubt from None
             attempt.verified = "reply"  # that it has the whole file is all that this server ever says
+            self.profile.learn(SIZE, "never")
             return
+        if self.profile.rung(SIZE) == "never":
+            self.profile.learn(SIZE, "before_close")
         if shown != job.size:
             raise cut_short(job, shown or 0)
 
@@ -236,10 +351,12 @@ class Publisher:
         same place."""
         name = attempt.job.name
         count, start = self._cuts.pop(name, (0, 0))
-        count = 1 if attempt.start > start else count + 1
+        further = attempt.start > start
+        count = 1 if further else count + 1
         if count >= _CUTS:
-            return FileRefused(f"{lost}; time {count} in a row, while the server still answers (a full disk or a quota there is "
-                               "the usual reason)")
+            return FileRefused(f"{lost}; time {count} in a row at the same place, while the server still answers", step=lost.step,
+                               file=lost.file, said=lost.said)
+        lost.further = further
         while len(self._cuts) >= _MOST_NAMES:
             del self._cuts[next(iter(self._cuts))]
         self._cuts[name] = (count, attempt.start)
@@ -249,26 +366,32 @@ class Publisher:
 def bad_store(name: str, said: Reply, more: str = "") -> TransportError:
     """What a bad reply to STOR means."""
     failed = refusal("store", name, said, more)
-    return DataLost(str(failed)) if said.code in _ENDED_TRANSFER and isinstance(failed, TransportLost) else failed
+    if said.code not in _ENDED_TRANSFER or not isinstance(failed, AttemptFailed):
+        return failed
+    return DataLost(str(failed), step=failed.step, file=failed.file, said=failed.said)
 
 
 def cut_short(job: Job, shown: int) -> DataLost:
     """The server says that all is well, and has too few bytes: one whose data connection something on the way ended takes
     that for the end of the file."""
-    return DataLost(f"{job.name}: {job.size:,} bytes were sent and the server has {shown:,}, as after a cut on the way")
+    return DataLost(f"{job.name}: {job.size:,} bytes were sent and the server has {shown:,}, as after a cut on the way",
+                    step="looking at its size", file=job.name)
 
 
-def remove(session: Session, paths: dict[str, str], swaps: Swaps) -> set[str]:
+def remove(session: Session, paths: dict[str, str], swaps: Swaps, temps: Temps) -> set[str]:
     """DELE files: the names of those that were there. Raises where one stays and none went."""
     gone: set[str] = set()
     failed: TransportError | None = None
     for name, path in paths.items():
+        # One beside what a link points to, or of another kind of name, was put nowhere else.
+        path = temps.elsewhere.of(name) or path
         swaps.mend_recorded(session, path)
         said = session.delete(path)
         if said.ok:
             gone.add(name)
         elif session.is_there(path):
             failed = refusal("clear", name, said)
+    temps.elsewhere.gone(gone)
     if failed is not None and not gone:
         raise failed
     return gone

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from ...common.errors import FileRefused, LoginRefused, TransportError, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, LoginRefused, TransportError, TransportLost
 from ..reach import PORTAL
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
@@ -16,6 +16,9 @@ _LONGEST = 160
 _LONGEST_ROW = 8192
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.\d+)?\Z", re.ASCII)
 _UNIX_LINE = re.compile(r"-[rwxsStT-]{9}\S*\s+(?:\d+\s+)?\S+\s+(?:\S+\s+)?(\d+)\s+[A-Z][a-z]{2}\s+\d+\s+[\d:]+\s", re.ASCII)
+_UNIX_OTHER = re.compile(r"[a-z][rwxsStT-]{9}\S*\s+(?:\d+\s+)?\S+\s+(?:\S+\s+)?\d+(?:,\s*\d+)?\s+[A-Z][a-z]{2}\s+\d+\s+"
+                         r"[\d:]+\s", re.ASCII)
+_DOS_FOLDER = re.compile(r"\d\d-\d\d-\d\d(?:\d\d)?\s+\d\d:\d\d(?:[AP]M)?\s+<[A-Z]+>\s+", re.ASCII)
 _DOS_LINE = re.compile(r"\d\d-\d\d-\d\d(?:\d\d)?\s+\d\d:\d\d(?:[AP]M)?\s+(\d+)\s", re.ASCII)
 
 # Some servers say a full disk with a code for a broken connection; then only the words tell the two apart.
@@ -23,9 +26,13 @@ _FULL = re.compile(r"no space|not enough (?:disk )?space|insufficient (?:disk |s
                    r"file too large|file size limit", re.IGNORECASE)
 _CROWDED = re.compile(r"too many (?:users|connections|clients|sessions|logins)|(?:maximum|max\.?) (?:number|connections|"
                       r"logins|users|clients|sessions)|(?:connection|session|user) limit|already logged in", re.IGNORECASE)
+_LIMIT = re.compile(r"too many|\blimit|maximum|\bmax\b|EMFILE|resources? (?:temporarily )?unavailable|out of resources|\bbusy\b",
+                    re.IGNORECASE)
+_DATA_CODES = (425, 426, 431, 533, 534, 535, 536, 537)
+_TLS = re.compile(r"\b(?:TLS|SSL)\b|session re-?us|resum|operation not permitted", re.IGNORECASE)
 _BLAMES_LOGIN = re.compile(r"fail|incorrect|invalid|attempt|wrong|denied", re.IGNORECASE)
 _UNKNOWN = (500, 502, 504)
-_LOST = (421, 425, 426, 434)
+_LOST = (421, 530)
 _WANTS_TLS = (522, 533, 534, 535, 536, 537)
 
 _SPEAKS_SSH = "this looks like an SSH server: this port speaks SSH"
@@ -136,27 +143,96 @@ def facts_in(said: Reply) -> dict[str, str]:
     return facts
 
 
-def listed_size(lines: Iterable[str], path: str) -> int | None:
-    """The size in a LIST of one file, Unix's or DOS's way; None where it is not just that."""
-    rows = [line.rstrip("\r\n") for line in lines if line.strip() and not line.startswith("total ")]
-    if len(rows) != 1 or len(rows[0]) > _LONGEST_ROW or not rows[0].endswith(path.rpartition("/")[2]):
+class Row(NamedTuple):
+    """One line of a listing. ``size`` is that of a file, None for anything else; ``link``: where a symbolic link points, empty
+    where the listing shows that it is one and not where to, None for what is no link."""
+
+    name: str
+    size: int | None
+    link: str | None = None
+
+
+def rows_in(lines: Iterable[str]) -> list[Row]:
+    """What a LIST shows, Unix's or DOS's way; lines of any other kind are left out."""
+    found = []
+    for line in (line.rstrip("\r\n") for line in lines):
+        if len(line) > _LONGEST_ROW:
+            continue
+        if file := _UNIX_LINE.match(line) or _DOS_LINE.match(line):
+            found.append(Row(line[file.end() :], number_in(file.group(1))))
+        elif other := _UNIX_OTHER.match(line):
+            name, arrow, target = line[other.end() :].partition(" -> ")
+            found.append(Row(name, None, target if line[0] == "l" and arrow else "" if line[0] == "l" else None))
+        elif other := _DOS_FOLDER.match(line):
+            found.append(Row(line[other.end() :], None))
+    return found
+
+
+def machine_rows(lines: Iterable[str]) -> list[Row]:
+    """What an MLSD shows (RFC 3659 7.2); the folder itself and the one above it are left out."""
+    found = []
+    for line in (line.rstrip("\r\n") for line in lines):
+        head, space, name = line.partition(" ")
+        if not space or "=" not in head or len(line) > _LONGEST_ROW:
+            continue
+        facts = dict(fact.partition("=")[::2] for fact in head.lower().split(";") if fact)
+        kind = facts.get("type", "file")
+        if kind in ("cdir", "pdir"):
+            continue
+        found.append(Row(name, number_in(facts.get("size", "")) if kind == "file" else None, _link_of(head, kind)))
+    return found
+
+
+def _link_of(head: str, kind: str) -> str | None:
+    """Where a fact ``type=OS.unix=slink:/target`` points."""
+    if not kind.startswith(("os.unix=slink", "os.unix=symlink")):
         return None
-    found = _UNIX_LINE.match(rows[0]) or _DOS_LINE.match(rows[0])
-    return number_in(found.group(1)) if found else None
+    fact = next(fact for fact in head.split(";") if fact.lower().startswith("type="))
+    return fact.partition(":")[2]
+
+
+def listed(lines: Iterable[str], path: str) -> Row | None:
+    """The one line of a LIST of one file; None where it is not just that, as where a server took the name for a pattern."""
+    rows = rows_in(lines)
+    name = path.rpartition("/")[2]
+    return rows[0]._replace(name=name) if len(rows) == 1 and rows[0].name in (path, name, f"./{name}") else None
+
+
+def listed_size(lines: Iterable[str], path: str) -> int | None:
+    """The size in a LIST of one file; None where it is not just that."""
+    row = listed(lines, path)
+    return None if row is None else row.size
 
 
 def refusal(step: str, name: str, said: Reply, more: str = "") -> TransportError:
-    """What a bad reply to a command about a file means. ``step`` is store, rename, clear or aside."""
+    """What a bad reply to a command about a file means: the connection is only at an end where the reply belongs to no such
+    command, or the login is over. ``step`` is store, rename, clear or aside."""
     words = f"{name}: {_STEPS[step]}: server said: {said}" + (f" ({more})" if more else "")
+    kind: type[TransportError] = FileRefused
     if _FULL.search(" ".join(said.lines)):
-        return FileRefused(words)
-    if said.code in _LOST or said.code == 530 or said.code in _WANTS_TLS:
-        return TransportLost(words)
-    if 400 <= said.code < 500 and said.code not in (450, 451, 452):
-        return TransportLost(words)
-    if said.code < 400:
-        return TransportLost(f"{words} (not an answer to that)")
-    return FileRefused(words)
+        kind = FileRefused
+    elif said.code < 400:
+        kind, words = TransportLost, f"{words} (not an answer to that)"
+    elif said.code in _LOST:
+        kind = TransportLost
+    elif said.code in _WANTS_TLS or (said.code < 500 and said.code not in (450, 451, 452)):
+        kind = AttemptFailed
+    return kind(words, step=_STEPS[step], file=name, said=text(" ".join(said.lines)))
+
+
+def about_tls(said: Reply) -> bool:
+    """Whether a bad reply to a transfer is about its TLS session and not about the file."""
+    return said.code == 522 or (said.code in _DATA_CODES and _TLS.search(" ".join(said.lines)) is not None)
+
+
+def names_limit(words: str) -> bool:
+    """Whether a server's words say, or smell of, a limit for how much may be done at once."""
+    return _LIMIT.search(words) is not None and _FULL.search(words) is None
+
+
+def no_room(words: str) -> bool:
+    """Whether a server's words say that there is no room."""
+    return _FULL.search(words) is not None
 
 
 def cannot_hold(said: Reply) -> bool:

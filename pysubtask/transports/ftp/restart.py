@@ -11,12 +11,16 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+from collections.abc import Callable
 
 from ...common import own_files
-from ...common.errors import NotAsLeft, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
+from ..means import APPEND, LOOK
+from ..profile import Profile
 from .data import LEAST, Source, Tally
+from .known import CannotTell, DataLost, Known
 from .replies import CannotRestart, Reply, cannot_hold, has, refusal
-from .session import CannotTell, DataLost, Known, Session
+from .session import Session
 
 TAIL = 4096
 """So many bytes at the end of what the server has are compared with the source, before anything is put behind them."""
@@ -27,13 +31,13 @@ _TRIES = 3
 
 
 class Restarts:
-    """What is known of it. ``refused``: REST is of no use here; ``unfit``: what it does is not good enough for a file that
-    others read. Both hold as long as the process; that a server has shown it is remembered in ``workdir``, for this
+    """What is known of it. ``refused``: REST is of no use here, as long as the process lives. That what a server does is not good
+    enough for a file that others read is in the profile; that it has shown it is remembered in ``workdir``, for this
     destination and as long as its FEAT says the same."""
 
-    def __init__(self, workdir: str, identity: str) -> None:
+    def __init__(self, workdir: str, identity: str, profile: Profile) -> None:
         self.refused = False
-        self.unfit = False
+        self._profile = profile
         self._workdir = workdir
         self._identity = identity
         self._shown: str | None = None
@@ -45,9 +49,13 @@ class Restarts:
 
     def possible(self, known: Known) -> bool:
         """Whether a job with ``append`` is worth a try, from all that is known."""
+        if self._profile.rung(LOOK) != "stays":
+            return False  # it may be taken away between a look and the first byte
+        if self._profile.rung(APPEND) == "none" and not self._profile.is_due(APPEND):
+            return False
         tells_size = known.size or has(known.found, "MLST", "size")
         tells_time = known.mdtm or has(known.found, "MLST", "modify")
-        return tells_size and tells_time and not (self.refused or self.unfit) and (not known.found or "REST" in known.found)
+        return tells_size and tells_time and (not known.found or "REST" in known.found)
 
     def shown(self, known: Known) -> bool:
         """Whether this server has shown that it writes just what it is told, just there."""
@@ -62,21 +70,31 @@ class Restarts:
             text = json.dumps({"identity": self._identity, "server": self._shown})
             own_files.replace(self._workdir, _RECORD, text.encode("ascii"))
 
-    def refuse(self) -> None:
+    def sent_whole(self) -> None:
+        """A file that was there before was sent whole, as nothing is appended here: so many uses, and that is tried again."""
+        if self._profile.rung(APPEND) == "none":
+            self._profile.learn(APPEND, "none")
+
+    def refuse(self, why: str) -> None:
         """It did something else."""
         self.refused, self._shown = True, None
+        self._profile.learn(APPEND, "none", why)
         with contextlib.suppress(OSError):
             own_files.remove(self._workdir, _RECORD)
 
-    def try_out(self, session: Session, name: str, path: str) -> None:
-        """Let it show that on ``path``, a name of ours, which is gone afterwards. NotAsLeft where it does not; else as an upload.
+    def try_out(self, session: Session, name: str, path: str, remove: Callable[[str], object]) -> None:
+        """Let it show that on ``path``, a name of ours, which ``remove`` has go afterwards. NotAsLeft where it does not; else as an
+        upload.
 
         Eight bytes; two over the middle of them, and still there must be eight; two behind them, and there must be ten.
         That tells one that cuts off at the place, at the beginning, ignores it or always appends, without reading it.
         """
-        if self.shown(session.known):
+        walk = self._profile.walk(APPEND)
+        if walk.rung == "none":
+            raise NotAsLeft(f"{name}: this server cannot go on in the middle of a file")
+        if self.shown(session.known) and not walk.trial:
             return
-        wrong = ""
+        self.refused, wrong = False, ""
         try:
             with tempfile.TemporaryFile(buffering=0) as file:
                 file.write(_TRIAL)
@@ -88,13 +106,17 @@ class Restarts:
                         wrong = f"{there} bytes after a transfer to {start} of {wanted}"
                     if wrong:
                         break
+        except FileRefused as exc:
+            raise NotAsLeft(f"{name}: nothing can be tried out: {exc}") from exc
         except (CannotRestart, CannotTell) as exc:
             wrong = str(exc) or "it tells no size"
         finally:
-            session.delete(path)
+            remove(path)
         if wrong:
-            self.unfit = True
+            walk.refused(wrong)
+            walk.worked()
             raise NotAsLeft(f"{name}: this server cannot go on in the middle of a file: {wrong}")
+        walk.worked()
         self.show(session.known)
 
 
@@ -152,7 +174,7 @@ def ends_as(session: Session, path: str, source: Source, size: int) -> bool | No
 def _refused(name: str, said: Reply, anyway: bool = False) -> str:
     """Why a transfer into the middle of a file was refused, if that is the reason; else it is raised."""
     failed = refusal("store", name, said)
-    if anyway or cannot_hold(said) or isinstance(failed, TransportLost):
+    if anyway or cannot_hold(said) or isinstance(failed, TransportLost | AttemptFailed):
         raise failed
     return str(said)
 

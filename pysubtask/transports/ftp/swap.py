@@ -8,26 +8,46 @@ from __future__ import annotations
 import threading
 import time
 
+from ..means import DELETE, PUBLISH
+from ..profile import Profile
 from ..swap_record import SwapRecord
-from .replies import Reply
+from .replies import Reply, text
 from .session import Session
 
 _SUFFIX = ".old"
+_RUNGS = ("posix_rename", "aside")  # FTP has one rename, which replaces or does not
+_KEEP_SECS = 24 * 3600  # a stalled server may still carry out an old command for as long as it lives
 
 
 class Swaps:
     """Replaces files, with a record that outlives the connection."""
 
-    def __init__(self, record: SwapRecord) -> None:
+    def __init__(self, record: SwapRecord, profile: Profile) -> None:
         self._record = record
+        self._profile = profile
         self._lock = threading.Lock()
 
-    def replace(self, session: Session, temp: str, target: str) -> Reply:
-        """Put ``temp`` in the place of ``target``; the answer that counts. The old file is back if it is bad."""
-        first = session.rename(temp, target)
-        if first.ok or first.code < 500 or not session.is_there(target):
-            return first
-        aside = temp + _SUFFIX
+    def replace(self, session: Session, temp: str, target: str, stands: bool) -> Reply:
+        """Put ``temp`` in the place of ``target``, where something ``stands`` or may; the answer that counts. The old file is back
+        if it is bad."""
+        walk = self._profile.walk(PUBLISH, _RUNGS, trial=stands)
+        if not stands or walk.rung == _RUNGS[0]:
+            said = session.rename(temp, target)
+            if said.ok and stands:
+                walk.worked()
+            if said.ok or said.code < 500 or session.is_gone(target):
+                return said
+            walk.refused(text(" ".join(said.lines)))
+        else:
+            said = None
+        done = self._put_aside(session, temp, target, said)
+        if done.ok and walk.rung == _RUNGS[1]:
+            walk.worked()
+        return done
+
+    def _put_aside(self, session: Session, temp: str, target: str, first: Reply | None) -> Reply:
+        """The old file aside, the new one in its place; ``first`` is what was said to the rename over it."""
+        aside = _aside_of(temp)
         with self._lock:
             try:
                 self._record.add(_bytes(aside), _bytes(target), time.time())
@@ -37,14 +57,19 @@ class Swaps:
         said = session.rename(target, aside)
         if not said.ok:
             session.known.replaces = before
+            # Nothing stood there, after all, or it may not be touched.
+            said = first or session.rename(temp, target)
         else:
             said = session.rename(temp, target)
             if not said.ok:
                 if session.rename(aside, target).ok:
                     self._forget(aside)
                 return said
-            if not session.delete(aside).ok and session.is_there(aside):
-                return said  # it stays on record: the next connection removes it
+            gone = session.delete(aside)
+            if not gone.ok and session.is_there(aside):
+                if self._profile.rung(DELETE) != "refused":
+                    return said  # it stays on record: the next connection removes it
+                self._profile.leave(aside, reusable=True)
         self._forget(aside)
         return said
 
@@ -59,14 +84,14 @@ class Swaps:
 
     def mend(self, session: Session, temp: str, target: str) -> None:
         """Mend what an earlier attempt with this temp name may have left in the middle."""
-        if not session.known.replaces or _bytes(temp + _SUFFIX) in self._record.asides:
-            self._mend(session, temp + _SUFFIX, target)
+        if not session.known.replaces or _bytes(_aside_of(temp)) in self._record.asides:
+            self._mend(session, _aside_of(temp), target)
 
     def mend_recorded(self, session: Session, temp: str) -> None:
         """The same where only the temp name is known; without a record nothing is touched."""
-        known = self._record.asides.get(_bytes(temp + _SUFFIX))
+        known = self._record.asides.get(_bytes(_aside_of(temp)))
         if known is not None:
-            self._mend(session, temp + _SUFFIX, _text(known[0]))
+            self._mend(session, _aside_of(temp), _text(known[0]))
 
     @staticmethod
     def _mend(session: Session, aside: str, target: str) -> None:
@@ -80,6 +105,15 @@ class Swaps:
     def _forget(self, aside: str) -> None:
         with self._lock:
             self._record.forget(_bytes(aside))
+
+
+def _aside_of(temp: str) -> str:
+    """The name of the old file meanwhile. That of a temporary file with the ending of its final name has that, too."""
+    folder, slash, name = temp.rpartition("/")
+    stem, dot, ending = name.rpartition(".")
+    if not dot or not stem or ending == "part" or name.startswith("."):
+        return temp + _SUFFIX
+    return f"{folder}{slash}{stem}-old{dot}{ending}"
 
 
 def _bytes(path: str) -> bytes:

@@ -5,24 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from ...common.errors import NotAsLeft, TransportError, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportError, TransportLost
+from ..allowance import Allowance
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..checksum import Checks, WrongHash
+from ..means import TIME
 from ..meter import Meter
 from ..pace import Pace
+from ..profile import Profile
 from ..swap_record import SwapRecord
 from ..workdir import make_workdir
 from .append import Appender
 from .checksum import check
 from .data import Tally, opened
+from .known import CannotTell, Known
+from .links import Elsewhere, Links
 from .options import folder_of, identity_of, login_of, path_of
 from .pool import Pool
 from .publish import Attempt, Publisher, remove
+from .replies import names_limit
 from .restart import Restarts
-from .session import CannotTell, Known, Session
+from .session import Session
 from .swap import Swaps
 from .tls import context_of
 
@@ -49,9 +56,12 @@ class FTPTransport(Transport):
         self._folder = folder_of(settings)
         self._identity = identity_of(settings)
         self._workdir = workdir
+        self._follow = settings.get("RemoteLinks", "follow") != "replace"
         self._in_place = bool(settings.get("StoreInPlace", False))
         self._most = max(1, min(int(settings.get("Connections", 4)), int(settings.get("Concurrency", 32))))
-        self._known = Known()
+        self.profile = self._profile = Profile(time.time, in_place=self._in_place)
+        self._allowance = self._profile.opened["connections"] = Allowance(self._most)
+        self._known = Known(self._profile)
         self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
         self._meter = Meter()
         self._checks = Checks(settings)
@@ -74,14 +84,23 @@ class FTPTransport(Transport):
         await self.close()
         make_workdir(self._workdir)
         if self._swaps is None or self._restarts is None or self._publisher is None:
-            self._swaps = Swaps(SwapRecord(self._workdir, self._identity))
-            self._restarts = Restarts(self._workdir, self._identity)
-            self._publisher = Publisher(self._swaps, self._restarts, self._checks)
-        pool = self._pool = Pool(self._login, self._known, self._most, context_of, self._limited, self._hung, self._pace,
+            self._swaps = Swaps(SwapRecord(self._workdir, self._identity), self._profile)
+            self._restarts = Restarts(self._workdir, self._identity, self._profile)
+            links = Links(Elsewhere(self._workdir, self._identity), self._follow)
+            self._publisher = Publisher(self._swaps, self._restarts, self._checks, links, self._profile)
+        pool = self._pool = Pool(self._login, self._known, self._allowance, context_of, self._limited, self._hung, self._pace,
                                  self._meter)
-        self.traits = self.traits._replace(concurrency=self._most)
+        self._limited(self._allowance.limit)
+        if self._profile.is_due(TIME):
+            self._known.refused_setters.clear()
+        swaps, temps = self._swaps, self._publisher.temps
+
+        def first(session: Session) -> None:
+            swaps.mend_all(session)
+            temps.sweep(session)
+
         try:
-            await pool.connect(self._swaps.mend_all)
+            await pool.connect(first)
         except BaseException:
             await self.close()
             raise
@@ -95,21 +114,38 @@ class FTPTransport(Transport):
     async def upload(self, job: Job, progress: Progress) -> Sent:
         pool, publisher = self._open()
         told = _Told(progress, job.note)
-        attempt = Attempt(job, self._folder, self._in_place, Tally(job.size, told.progress, told.note))
+        tally = Tally(job.size, told.progress, told.note)
         if job.copies:
             raise NotAsLeft(f"{job.name}: FTP has no way to let a server copy")
         try:
-            async with pool.lease() as session:
-                if job.append is not None:
-                    shown = await self._append(pool, session, publisher, attempt)
-                else:
-                    shown = await self._replace(pool, session, publisher, attempt)
+            while True:
+                attempt = Attempt(job, self._folder, self._in_place, tally)
+                try:
+                    async with pool.lease() as session:
+                        shown = await self._deliver(pool, session, publisher, attempt)
+                    break
+                except (FileRefused, AttemptFailed) as exc:
+                    # With fewer at work at the same time, of which there are never fewer than one.
+                    if tally.sent or not (names_limit(exc.said) and attempt.crowded):
+                        raise
         finally:
             told.over = True
             self._learned()
         if job.size:
             progress(job.size)
-        return Sent(shown, attempt.tally.sent, attempt.verified)
+        return Sent(shown, attempt.tally.sent, attempt.verified, attempt.link)
+
+    async def _deliver(self, pool: Pool, session: Session, publisher: Publisher, attempt: Attempt) -> RemoteStat:
+        try:
+            if attempt.job.append is not None:
+                shown = await self._append(pool, session, publisher, attempt)
+            else:
+                shown = await self._replace(pool, session, publisher, attempt)
+        except (FileRefused, AttemptFailed) as exc:
+            attempt.crowded = names_limit(exc.said) and pool.crowded()
+            raise
+        pool.worked()
+        return shown
 
     async def _replace(self, pool: Pool, session: Session, publisher: Publisher, attempt: Attempt) -> RemoteStat:
         if self._in_place:
@@ -155,12 +191,12 @@ class FTPTransport(Transport):
             return await pool.run(session, compare)
 
     async def remove(self, names: Iterable[str]) -> set[str]:
-        pool, _ = self._open()
+        pool, publisher = self._open()
         paths = {name: path_of(self._folder, name) for name in names}
         swaps = self._swaps
         assert swaps is not None
         async with pool.lease() as session:
-            return await pool.run(session, lambda: remove(session, paths, swaps))
+            return await pool.run(session, lambda: remove(session, paths, swaps, publisher.temps))
 
     @staticmethod
     async def _confirm(pool: Pool, session: Session, publisher: Publisher, attempt: Attempt) -> None:

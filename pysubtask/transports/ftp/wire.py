@@ -1,7 +1,6 @@
-"""One control connection and its data connections, blocking, for one thread at a time.
+"""What is said over one control connection, and its data connections, blocking, for one thread at a time.
 
-Built on ftplib, with what it leaves out: a time limit on every wait, an end that can be put to it from
-outside, TLS sessions carried on to the data connections, EPSV on IPv4, names of any bytes.
+Built on ftplib, with what it leaves out: a time limit on every reply, EPSV on IPv4, names of any bytes.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import ftplib
 import re
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable
 
@@ -19,9 +17,11 @@ from ...common.errors import TransportLost
 from ..dial import dial, dial_name
 from ..meter import Meter
 from ..pace import Pace
+from .known import DataLost
 from .options import Login
-from .replies import CannotRestart, NotFTP, Reply, Standstill, not_ftp
-from .tls import check_pin, handshake_error
+from .replies import CannotRestart, NotFTP, Reply, Standstill, not_ftp, text
+from .sockets import Sockets, keep_alive
+from .tls import handshake_error
 
 _LONGEST_LINE = 8192
 _LONGEST_REPLY = 256 * 1024
@@ -29,55 +29,39 @@ _MOST_PRELIMINARY = 100  # replies 1yz to one command
 _LAST_WORDS_SECS = 2.0  # how long the server may still say why, after it was silent for a whole time limit
 _LEAST_PORT = 1024  # what listens below is another service, which no server may have our data sent to
 _LONGEST_PORT_WORDS = 1024
+_OPENING = "opening a data connection"
 _SLICE_SECS = 1.0  # how often it is looked whether bytes moved, while an answer is waited for
-_SLACK_SECS = 2.0
-_KEEP_ALIVE_SECS = 60
+# What Telnet (RFC 854) says to a command of its own in the place of a name, in front of the reply; no reply begins so.
+_TELNET = re.compile(rb"\A(?:\xff[\xfb-\xfe].|\xff[\xf0-\xfa])+", re.DOTALL)
 _STARTS_REPLY = re.compile(r"[1-6][0-9]{2}(?:[ -]|\Z)")
 
 Moved = Callable[[], bool]
 
 
-class Wire(ftplib.FTP):
+class Wire(Sockets):
     """``open`` it, ``ask`` it; ``cut`` it from any thread. Raises OSError, EOFError, NotFTP, ftplib.Error.
 
-    ``due``: when (monotonic) the thread that uses it should have come back or moved on; a caller who still
-    waits then may give it up. ``epsv``: whether EPSV is tried.
+    ``ways``: how a passive port is asked for, in order; ``way``: what the last one led to, ``refused``: the server's words to the
+    one before, which it did not even know (``unknown``). ``ended``: the server ended this connection, which says nothing of
+    others. ``spoilt``: its replies belong to other commands, so it must not be used again. ``escapes``: whether the byte 255 is
+    sent twice.
     """
 
     def __init__(self, login: Login, pace: Pace, meter: Meter) -> None:
-        super().__init__(timeout=login.stall_secs, encoding="utf-8")
-        self.login_data = login
+        super().__init__(login, meter)
         self.pace = pace
-        self._meter = meter
-        self.passiveserver = login.passive
-        self.epsv = True
-        self.until: float | None = None
-        self.due = time.monotonic() + login.connect_secs + _SLACK_SECS
-        self._context: ssl.SSLContext | None = None
+        self.ways: tuple[str, ...] = ("epsv", "pasv")
+        self.way = self.refused = ""
+        self.unknown = False
+        self.escapes: Callable[[], bool] = lambda: False
         self._heard = bytearray()
         self._reply_size = 0
         self._moved: Moved | None = None
         self._reply_end = 0.0
         self.standstill = ""  # why the present transfer does not move, where that can be seen
-        self._lock = threading.Lock()
-        self._aborted = self._busy = False
-        self._sockets: set[socket.socket] = set()
+        self.ended = self.spoilt = False
 
     # --- opening and ending
-
-    def enter(self, limit: float) -> None:
-        """A thread will use it, and ought to make its first step within so many seconds."""
-        self.due = time.monotonic() + limit + _SLACK_SECS
-        with self._lock:
-            self._busy = True
-
-    def leave(self) -> None:
-        """The thread is done with it."""
-        with self._lock:
-            self._busy = False
-            aborted = self._aborted
-        if aborted:
-            self.close()
 
     def open(self, context: ssl.SSLContext | None) -> Reply:
         """Connect, with implicit TLS secure it, and hear the greeting."""
@@ -87,7 +71,7 @@ class Wire(ftplib.FTP):
                               over=lambda: self._aborted)
         self.af = self.sock.family
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        _keep_alive(self.sock)
+        keep_alive(self.sock)
         if login.tls == "implicit":
             self.secure()
         return self.hear()
@@ -101,31 +85,6 @@ class Wire(ftplib.FTP):
             self.sock = self._wrap(self.sock)
         except ssl.SSLError as exc:
             raise handshake_error(self.login_data, exc) from exc
-
-    def cut(self) -> None:
-        """End every wait in the thread that uses it; nothing is sent after this returns. For any thread.
-
-        The sockets are closed when no thread uses them (any more): a closed one's number may soon be another's.
-        """
-        with self._lock:
-            self._aborted = True
-            busy = self._busy
-            for sock in self._sockets:
-                with contextlib.suppress(OSError):
-                    # Not SSLSocket's own, which would take TLS away under the other thread.
-                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
-        if not busy:
-            self.close()
-
-    def close(self) -> None:
-        """Close every socket: for the thread that uses it, or when none does."""
-        with self._lock:
-            self._aborted = True
-            sockets, self._sockets = self._sockets, set()
-        for sock in sockets:
-            self._meter.end(sock)
-            sock.close()
-        self.sock = None
 
     def bid_farewell(self) -> None:
         """QUIT, without waiting for anything, and close."""
@@ -146,6 +105,17 @@ class Wire(ftplib.FTP):
         except OSError:
             pass
         return True
+
+    def has_reply(self) -> bool:
+        """Whether a line of a reply has come; never waits. Raises as any read where the connection is at its end."""
+        with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+            assert self.sock is not None
+            self.sock.settimeout(0)
+            block = self.sock.recv(4096)
+            if not block:
+                raise EOFError
+            self._heard += block
+        return b"\n" in self._heard
 
     # --- talking
 
@@ -186,6 +156,7 @@ class Wire(ftplib.FTP):
             self._moved = None
         said = Reply(int(code), tuple(lines))
         if said.code == 421:
+            self.ended = True
             raise TransportLost(f"the server ends the connection: {said}")
         return said
 
@@ -198,7 +169,9 @@ class Wire(ftplib.FTP):
             raise ValueError("a line break in a command")  # every name was checked before
         assert self.sock is not None
         self.sock.settimeout(self.wait())
-        self.sock.sendall(line.encode("utf-8", "surrogateescape") + b"\r\n")
+        raw = line.encode("utf-8", "surrogateescape")
+        # RFC 959 3.3 and RFC 854: the byte 255 begins a Telnet command, and twice it is itself.
+        self.sock.sendall((raw.replace(b"\xff", b"\xff\xff") if self.escapes() else raw) + b"\r\n")
 
     def getline(self) -> str:
         while (at := self._heard.find(b"\n")) < 0:
@@ -214,7 +187,7 @@ class Wire(ftplib.FTP):
         self._reply_size += at + 1
         if self._reply_size > _LONGEST_REPLY:
             raise ftplib.error_proto("a reply without an end")
-        return line.rstrip(b"\r").decode("utf-8", "surrogateescape")
+        return _TELNET.sub(b"", line.rstrip(b"\r")).decode("utf-8", "surrogateescape")
 
     def _receive(self, end: float) -> None:
         left = end - time.monotonic()
@@ -231,23 +204,6 @@ class Wire(ftplib.FTP):
                 raise NotFTP(not_ftp(bytes(self._heard)))
             raise EOFError
         self._heard += block
-
-    def wait(self, more: float = 0.0) -> float:
-        """Seconds that the next step may take; whoever waits for this thread is told. TimeoutError when there are none."""
-        secs = self.login_data.stall_secs + more
-        now = time.monotonic()
-        if self.until is not None:
-            secs = min(secs, self.until - now)
-        if secs <= 0:
-            raise TimeoutError
-        self.due = now + secs + _SLACK_SECS
-        return secs
-
-    def look(self) -> None:
-        """Nothing is due from the server for the moment. ConnectionAbortedError where it was cut meanwhile."""
-        self.wait()
-        if self._aborted:
-            raise ConnectionAbortedError("closed")
 
     # --- data connections
 
@@ -282,42 +238,51 @@ class Wire(ftplib.FTP):
                 self.drop(listener)
         return (self._wrap(sock) if self._context is not None else sock), said
 
-    def drop(self, sock: socket.socket) -> None:
-        """Close a socket."""
-        with self._lock:
-            self._sockets.discard(sock)
-        self._meter.end(sock)
-        sock.close()
-
     def _reach_data(self) -> socket.socket:
+        """RFC 2428 EPSV and RFC 959 PASV, in the order that is set; the next one at once where one is refused, or where something
+        on the way knows only the other. DataLost where neither leads anywhere."""
         assert self.sock is not None
         peer = self.sock.getpeername()
-        port = self._ask_port(peer)
-        # The address in a reply to PASV is not looked at: behind NAT it is wrong, in bad hands it is worse.
-        address = (peer[0], port, *peer[2:])
-        try:
-            return dial([(self.af, address)], time.monotonic() + min(self.wait(), self.login_data.connect_secs), adopt=self._adopt,
-                        drop=self.drop, over=lambda: self._aborted)
-        except OSError as exc:
-            # Something on the way may know only one of the two: the next connection tries the other.
-            self.epsv = not self.epsv
-            raise TransportLost(f"the data connection to port {port} cannot be opened: {exc.strerror or exc or 'no answer'}. "
-                                "The server's passive ports must be open in every firewall on the way") from exc
+        failed: DataLost | None = None
+        for way in self.ways if self.af == socket.AF_INET else ("epsv",):
+            said = self.ask(way.upper())
+            named = self._port_in(way, said, peer)
+            if named is None:
+                self.unknown, words = said.unknown, text(" ".join(said.lines))
+                if way == "pasv" and said.code < 400:
+                    raise TransportLost(f"the server gives no passive port: {said} (not an answer to that)")
+                advice = ". With ftp.PassiveMode switched off it connects to here" if self.af == socket.AF_INET else ""
+                failed = failed or DataLost(f"the server gives no passive port: {said}{advice}", step=_OPENING, said=words)
+            else:
+                # The address in a reply to PASV is not looked at: behind NAT it is wrong, in bad hands it is worse.
+                host, port = named
+                try:
+                    end = time.monotonic() + min(self.wait(), self.login_data.connect_secs)
+                    sock = dial([(self.af, (peer[0], port, *peer[2:]))], end, adopt=self._adopt, drop=self.drop,
+                                over=lambda: self._aborted)
+                except OSError as exc:
+                    self.unknown, words = False, f"port {port}: {exc.strerror or exc or 'no answer'}"
+                    failed = DataLost(f"the data connection to port {port} cannot be opened: {exc.strerror or exc or 'no answer'}. "
+                                      "The server's passive ports must be open in every firewall on the way", step=_OPENING)
+                else:
+                    self.way = "pasv_control_address" if host != peer[0] else way
+                    return sock
+            self.refused = words
+        assert failed is not None
+        raise failed
 
-    def _ask_port(self, peer: tuple[str, int]) -> int:
-        """RFC 2428 EPSV, or where the server does not know it RFC 959 PASV."""
-        if self.epsv or self.af != socket.AF_INET:
-            said = self.ask("EPSV")
-            if said.code == 229:
-                with contextlib.suppress(ftplib.Error, ValueError):
-                    return _port(ftplib.parse229(_port_words(said), peer)[1])
-            if self.af != socket.AF_INET:
-                raise TransportLost(f"the server gives no passive port: {said}")
-            self.epsv = False
-        said = self.ask("PASV")
-        if said.code != 227:
-            raise TransportLost(f"the server gives no passive port: {said}. With ftp.PassiveMode switched off it connects to here")
-        return _port(ftplib.parse227(_port_words(said))[1])
+    @staticmethod
+    def _port_in(way: str, said: Reply, peer: tuple[str, int]) -> tuple[str, int] | None:
+        """Address and port in a reply; None where it names none."""
+        if said.code != (229 if way == "epsv" else 227):
+            return None
+        try:
+            host, port = ftplib.parse229(_port_words(said), peer) if way == "epsv" else ftplib.parse227(_port_words(said))
+        except (ftplib.Error, ValueError):
+            if way == "epsv":
+                return None
+            raise
+        return host, _port(port)
 
     def makeport(self) -> socket.socket:
         """Listen, and tell the server where (PORT, RFC 959; EPRT, RFC 2428)."""
@@ -331,7 +296,8 @@ class Wire(ftplib.FTP):
             else:
                 said = self.ask(f"EPRT |2|{here[0].partition('%')[0]}|{port}|")
             if not said.ok:
-                raise TransportLost(f"the server does not connect to here: {said}. Switch ftp.PassiveMode on")
+                raise DataLost(f"the server does not connect to here: {said}. Switch ftp.PassiveMode on", step=_OPENING,
+                               said=text(" ".join(said.lines)))
         except BaseException:
             self.drop(listener)
             raise
@@ -346,56 +312,12 @@ class Wire(ftplib.FTP):
             try:
                 sock, peer = listener.accept()
             except TimeoutError as exc:
-                raise TransportLost("the server's data connection never came: a firewall here or NAT on the way keeps it out. "
-                                    "Switch ftp.PassiveMode on") from exc
+                words = text(" ".join(self.last_words().lines))
+                raise DataLost("the server's data connection never came: a firewall here or NAT on the way keeps it out. "
+                               "Switch ftp.PassiveMode on", step=_OPENING, said=words) from exc
             if peer[0] == server:
                 return self._adopt(sock)
             sock.close()
-
-    def _wrap(self, sock: socket.socket) -> ssl.SSLSocket:
-        """TLS over a socket; a data connection goes on with the control connection's session (RFC 4217 section 10.2),
-        read anew each time, since TLS 1.3 brings its tickets after the handshake."""
-        assert self._context is not None
-        session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
-        plain = sock
-        try:
-            sock.settimeout(self.wait())
-            wrapped = self._context.wrap_socket(sock, server_hostname=self.login_data.host, do_handshake_on_connect=False,
-                                                session=session)
-            self._meter.swap(plain, wrapped)
-            with self._lock:
-                self._sockets.discard(plain)
-            self._adopt(wrapped)
-        except BaseException:
-            self.drop(plain)
-            raise
-        try:
-            wrapped.do_handshake()
-            check_pin(self.login_data, wrapped)
-        except BaseException:
-            self.drop(wrapped)
-            raise
-        return wrapped
-
-    def _adopt(self, sock: socket.socket) -> socket.socket:
-        with self._lock:
-            if not self._aborted:
-                self._sockets.add(sock)
-                self._meter.add(sock)
-                return sock
-        self._meter.end(sock)
-        sock.close()
-        raise ConnectionAbortedError("closed from here")
-
-
-def _keep_alive(sock: socket.socket) -> None:
-    """A control connection says nothing during a long transfer; a NAT on the way shall not forget it."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
-        if hasattr(socket, option):
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), _KEEP_ALIVE_SECS)
-
 
 def _port_words(said: Reply) -> str:
     """As much of a reply as may name a port: what ftplib looks for takes it the square of the length."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from ...common.advice import install
-from ...common.errors import ConfigError, FileRefused, LoginRefused, SourceError, TransportError, TransportLost
+from ...common.errors import AttemptFailed, ConfigError, FileRefused, LoginRefused, SourceError, TransportError, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..calls import Call
 from ..checksum import Checks
+from ..means import SYNC, TIME
 from ..meter import Meter
 from ..pace import Pace
+from ..profile import Profile
 from ..reach import of_socket
 from ..sent_hash import SentHash
 from ..sftp_names import folder_of, identity_of, parent_of, path_of
@@ -48,6 +51,7 @@ class PySFTPTransport(Transport):
         self.pace = self._pace = Pace(float(settings.get("RateLimit", 0)))
         self._meter = Meter()
         self._checks = Checks(settings)
+        self.profile: Profile = Profile(time.time)
         self._link: Link | None = None
         self._hung: list[threading.Thread] = []
         self.traits = Traits(atomic_replace=True, keeps_mtime=True, concurrency=1)
@@ -130,7 +134,7 @@ class PySFTPTransport(Transport):
 
         try:
             return await Call(sorted_work, "pysftp-transport").outcome(link.closed, limit, late, self._hung)
-        except (FileRefused, SourceError):
+        except (AttemptFailed, FileRefused, SourceError):
             raise
         except BaseException:
             link.cut()
@@ -204,10 +208,9 @@ class PySFTPTransport(Transport):
             own.check()
             if job.mtime_ns is not None:
                 self._set_time(client, temp, job.mtime_ns)
-            with _doing(job.name, "writing it to the server's disk"):
-                call.step(job.size / _SLOW_DISK)
-                client.sync(handle, job.size / _SLOW_DISK)
-                call.step()
+            call.step(job.size / _SLOW_DISK)
+            self._sync(client, handle, job)
+            call.step()
             with _doing(job.name, "closing"):
                 closing, handle = handle, None
                 client.close_handle(closing)
@@ -216,7 +219,7 @@ class PySFTPTransport(Transport):
             if shown is None or shown.size != job.size:
                 has = "none" if shown is None else f"{shown.size:,}"
                 raise FileRefused(f"{job.name}: {job.size:,} bytes were written and the server has {has}")
-        except (FileRefused, SourceError):
+        except (AttemptFailed, FileRefused, SourceError):
             _discard(link, temp, handle)
             raise
         finally:
@@ -227,8 +230,24 @@ class PySFTPTransport(Transport):
         secs = min(max(mtime_ns // 10**9, 0), _LAST_SECOND)
         try:
             client.utime(path, (secs, secs))
-        except Status:
+        except Status as exc:
             self.traits = self.traits._replace(keeps_mtime=False)
+            self.profile.learn(TIME, "refused", str(exc))
+        else:
+            self.profile.learn(TIME, "kept")
+
+    def _sync(self, client: Any, handle: bytes, job: Job) -> None:
+        """Where the server will not sync, that it closes the file without an error has to do; where it could before, this file is
+        tried again."""
+        try:
+            with _doing(job.name, "writing it to the server's disk"):
+                client.sync(handle, job.size / _SLOW_DISK)
+        except FileRefused as exc:
+            if not self.profile.struck(SYNC):
+                raise AttemptFailed(str(exc)) from exc
+            self.profile.learn(SYNC, "refused", exc.said or str(exc))
+        else:
+            self.profile.learn(SYNC, "kept")
 
 
 def _sorted(work: Callable[[Call[_T]], _T], call: Call[_T]) -> _T:
@@ -252,8 +271,8 @@ def _doing(name: str, what: str) -> Iterator[None]:
     except Status as exc:
         said = f"{name}: {what}: server said: {exc}"
         if exc.code in (Status.NO_CONNECTION, Status.CONNECTION_LOST):
-            raise TransportLost(said) from exc
-        raise FileRefused(said) from exc
+            raise AttemptFailed(said, step=what, said=str(exc)) from exc  # what it stores files on may be away
+        raise FileRefused(said, step=what, said=str(exc)) from exc
 
 
 def _publish(call: Call[None], link: Link, name: str, temp: bytes, target: bytes) -> None:
@@ -261,7 +280,7 @@ def _publish(call: Call[None], link: Link, name: str, temp: bytes, target: bytes
     try:
         with _doing(name, "renaming it into place"):
             link.connection.sftp_client.posix_rename(temp, target)
-    except FileRefused:
+    except (AttemptFailed, FileRefused):
         _discard(link, temp)
         raise
 

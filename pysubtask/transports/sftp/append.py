@@ -15,21 +15,35 @@ from __future__ import annotations
 
 import asyncio
 
-from ...common.errors import NotAsLeft, TransportLost
+from ...common.errors import MeansRefused, NotAsLeft, TransportError
 from ..base import Append, RemoteStat, Sent
+from ..means import APPEND, LOOK
 from . import packets
-from .attempt import Attempt, Ending, Shown, not_built, opened
-from .packets import Attrs, Reply, Status, string
+from .attempt import Attempt, Ended, Ending, is_ok, is_status
+from .packets import Attrs, Handle, Reply, string
 from .refusal import refusal
 
 
-async def append(attempt: Attempt, how: Append) -> tuple[Sent, Shown]:
-    """Bring the file under the name up to the source; NotAsLeft where it is not what can be appended to."""
-    client, job = attempt.client, attempt.job
+async def append(attempt: Attempt, how: Append) -> Sent:
+    """Bring the file under the name up to the source. NotAsLeft where it is not what can be appended to; MeansRefused where the
+    server refused to, be it this file or any."""
+    client, job, handles = attempt.client, attempt.job, attempt.server.handles
     cut = how.until > how.at
-    opening = client.request(packets.OPEN, packets.open_old(attempt.target, read=cut, write=True))
-    await attempt.clear()
-    attempt.handle = opened(await opening, job.name)
+    body = packets.open_old(attempt.target, read=cut, write=True)
+    await handles.enter()
+    try:
+        opening = client.request(packets.OPEN, body)
+        await attempt.clear()
+        answer = await opening
+    except BaseException:
+        handles.leave()
+        raise
+    answer = await handles.granted(answer, lambda: client.request(packets.OPEN, body))
+    if not isinstance(answer, Handle):
+        if is_status(answer, packets.NO_SUCH_FILE):
+            raise NotAsLeft(f"{job.name}: it is not there any more")
+        raise _refused("build", job.name, answer)
+    attempt.handle = answer.handle
     start = await _start(attempt, how, await client.request(packets.FSTAT, string(attempt.handle)))
     await attempt.cleared()
     # A reader sees each byte as it arrives, so this is before the first and not behind the last.
@@ -37,37 +51,66 @@ async def append(attempt: Attempt, how: Append) -> tuple[Sent, Shown]:
     attempt.confirm()
     attempt.progress(start)
     endings: list[Ending] = []
-    transfer = attempt.send(start, job.size, attempt.progress, lambda: endings.append(attempt.finish(job.size - start)),
-                            job.whole_records is not False)
-    await attempt.arrived(transfer, not_built)
-    shown = await endings[0].answers(NotAsLeft)
+    seen: list[asyncio.Future[Reply]] = []
+
+    def finish() -> None:
+        endings.append(attempt.finish(job.size - start))
+        # Whether the name still is this file; a moment later a program there may have taken it away.
+        seen.append(client.request(packets.STAT, string(attempt.target)))
+
+    transfer = attempt.send(start, job.size, attempt.progress, finish, job.whole_records is not False)
+    await attempt.arrived(transfer, _refused)
+    ended, stood = await endings[0].answers(), await seen[0]
+    shown = ended.shown
+    if not isinstance(shown, Attrs):
+        raise _refused("show", job.name, shown)
+    if shown.size != job.size:
+        raise NotAsLeft(f"{job.name}: it should have {job.size:,} bytes now, and the server has {shown.size}")
+    ended.ending.learn_time(ended.timed, shown.mtime)
     closing = attempt.end()
     looking = client.request(packets.STAT, string(attempt.target))
-    await attempt.ended(closing)
-    return Sent(_name_shows(job.name, shown, await looking), attempt.sent), shown
+    closed = await closing
+    if not is_ok(closed):
+        raise _refused("close", job.name, closed)
+    return _looked(attempt, ended, shown, stood, await looking)
 
 
 async def _start(attempt: Attempt, how: Append, shown: Reply) -> int:
     """Where to go on in a file that shows this."""
     job = attempt.job
-    if not isinstance(shown, Attrs) or shown.size is None or shown.mtime is None:
+    if not isinstance(shown, Attrs):
+        raise _refused("show", job.name, shown)
+    if shown.size is None or shown.mtime is None:
         raise NotAsLeft(f"{job.name}: the server does not tell its size and time")
     found = RemoteStat(shown.size, shown.mtime)
     exact = job.replaces is not None and found[:2] == job.replaces[:2] and found.size == how.at
     if exact and job.base <= how.at <= job.size:
         return how.at
     if how.until > how.at and max(how.at, job.base) <= found.size <= min(how.until, job.size):
-        if await attempt.is_same_up_to(found.size):
+        same = await attempt.is_same_up_to(found.size)
+        if same:
             return found.size
-        raise NotAsLeft(f"{job.name}: the server has {found.size:,} bytes, and the last of them are not ours")
+        why = "the last of them cannot be read" if same is None else "the last of them are not ours"
+        raise NotAsLeft(f"{job.name}: the server has {found.size:,} bytes, and {why}")
     raise NotAsLeft(f"{job.name}: the server shows {found.size:,} bytes of {found.mtime}, and {how.at:,} were left there")
 
 
-def _name_shows(name: str, shown: Shown, found: Reply) -> RemoteStat:
-    """What stands under the name, which must be the file that was written: another may have been put there meanwhile."""
-    if isinstance(found, Attrs) and found.size == shown.remote.size and (found.mtime == shown.remote.mtime or not shown.timed):
-        return RemoteStat(found.size, found.mtime)
-    refused = refusal("look", name, found)
-    if isinstance(found, Status) and isinstance(refused, TransportLost):
-        raise refused
-    raise NotAsLeft(f"{name}: another file was put there while it was appended to")
+def _looked(attempt: Attempt, ended: Ended, shown: Attrs, stood: Reply, found: Reply) -> Sent:
+    """What stands under the name when all is written (``stood``) and when it is closed: the file that was written, or in the end
+    nothing, as it has been taken away. NotAsLeft where the bytes may have gone to a file that has another name by now."""
+    job, profile = attempt.job, attempt.server.profile
+    if isinstance(found, Attrs):
+        if found.size == job.size and (found.mtime == shown.mtime or not ended.was_timed):
+            attempt.learns.append(lambda: profile.learn(LOOK, "stays"))
+            return Sent(RemoteStat(job.size, found.mtime), attempt.sent)
+        raise NotAsLeft(f"{job.name}: another file was put there while it was appended to")
+    if not (isinstance(stood, Attrs) and stood.size == job.size):
+        raise NotAsLeft(f"{job.name}: it is not there any more: it was moved away while it was appended to ({found})")
+    gone = is_status(found, packets.NO_SUCH_FILE)
+    attempt.learns.append(lambda: profile.learn(LOOK, "taken" if gone else "hidden", str(found)))
+    return Sent(RemoteStat(job.size, None if gone else shown.mtime), attempt.sent, "taken" if gone else "size")
+
+
+def _refused(step: str, name: str, answer: Reply | None) -> TransportError:
+    assert answer is not None
+    return MeansRefused(APPEND.name, str(refusal(step, name, answer)), said=str(answer))

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
-from ...common.errors import FileRefused, NotAsLeft, SourceChanged, SourceError, TransportError, TransportLost
-from ..base import Job, Progress, RemoteStat
+from ...common.errors import AttemptFailed, MeansRefused, NotAsLeft, SourceChanged, SourceError, TransportError, TransportLost
+from ..base import Job, Progress
+from ..means import SYNC, TEMP, TIME
+from ..profile import Profile, Walk
 from ..sent_hash import SentHash
-from ..sftp_names import path_of
+from ..sftp_names import parent_of, path_of
 from ..source import open_source
+from ..temp_names import every
 from . import packets
 from .client import Client, Transfer, WriteRefused
-from .packets import Attrs, Data, Handle, Reply, Status, string
-from .refusal import refusal
+from .handles import Handles
+from .leftovers import Leftovers
+from .links import Place
+from .packets import Attrs, Data, Extended, Handle, Malformed, Reply, Status, string
+from .refusal import is_unknown, refusal, says_full
 from .swap import Swaps
 
 SLOW_DISK = 1024 * 1024
@@ -28,31 +34,44 @@ Refused = Callable[[str, str, Reply], TransportError]
 """What a bad answer means: from the step, the name and the answer."""
 
 
-class Shown(NamedTuple):
-    """What the server shows of the file that was written. ``synced``: it is on its disk; ``timed``: the time was set."""
+class Server(NamedTuple):
+    """One connection, and what is known of the other end. ``swaps`` is None where nothing can be put aside."""
 
-    remote: RemoteStat
-    synced: bool
-    timed: bool
+    client: Client
+    profile: Profile
+    handles: Handles
+    leftovers: Leftovers
+    swaps: Swaps | None
 
 
 class Attempt:
     """``handle`` is written to, ``origin`` is what the server copies from. ``opening``: a temporary file may be there.
-    ``sent``: bytes of the file handed to the connection. The source is open until ``close``.
+    ``sent``: bytes of the file handed to the connection. The source is open until ``close``. ``temp`` is where the bytes go, which
+    is ``target`` itself where ``in_place``; ``borrowed``: it is a file that an earlier upload could not remove. ``place``: what
+    stands under the name. ``renamed``: the server was asked to rename the temporary file. ``looked``: what earlier attempts left
+    was asked to be removed. ``folder``: one of its own for temporary files, in use; ``walk``: which kinds of them were refused to
+    this file. What is learned when the file has arrived is called from ``learns``.
 
     Constructing it raises FileRefused for a name that leaves the folder, and what ``open_source`` raises.
     """
 
-    def __init__(self, client: Client, swaps: Swaps | None, folder: str, job: Job, progress: Progress) -> None:
-        self.client, self.swaps = client, swaps
+    def __init__(self, server: Server, folder: str, job: Job, progress: Progress) -> None:
+        self.server, self.client, self.swaps = server, server.client, server.swaps
         self.job, self.progress = job, progress
-        self.target, self.temp = path_of(folder, job.name), path_of(folder, job.temp)
+        self.target = path_of(folder, job.name)
+        self.recorded = path_of(folder, job.temp)
+        self.temp = self.recorded
+        self.place = Place(self.target)
+        self.in_place = self.borrowed = self.renamed = self.looked = False
+        self.folder: bytes | None = None
+        self.walk: Walk | None = None
         # One that is gone on with is not cleared away. An append has no use for it.
         names = {name: None for name in job.stale if name != job.temp} | ({job.temp: None} if job.append and job.resume else {})
-        self.stale = [path_of(folder, name) for name in names]
+        self.stale = [form for name in names for form in self.forms(path_of(folder, name))]
         self.handle: bytes | None = None
         self.origin: bytes | None = None
         self.opening: asyncio.Future[Reply] | None = None
+        self.learns: list[Callable[[], None]] = []
         self._clearing: list[tuple[bytes, asyncio.Future[Reply]]] = []
         self._transfers: list[tuple[Transfer, int]] = []
         self.fd = open_source(job)
@@ -62,6 +81,15 @@ class Attempt:
     def sent(self) -> int:
         return sum(transfer.offset - start for transfer, start in self._transfers)
 
+    @property
+    def resumable(self) -> bool:
+        """Whether another attempt will find the temporary file by its recorded name."""
+        return not (self.in_place or self.borrowed) and self.place.path == self.target
+
+    def forms(self, recorded: bytes) -> list[bytes]:
+        """Where the file of this recorded name may be, as far as this server is known."""
+        return every(recorded, self.target) if TEMP.name in self.server.profile.stepped else [recorded]
+
     def close(self) -> None:
         """Close the source."""
         os.close(self.fd)
@@ -70,29 +98,23 @@ class Attempt:
 
     async def clear(self) -> None:
         """Ask the server to remove what earlier attempts at this name left, after mending what they left in the middle."""
-        if self.swaps is not None:
-            for old in (*self.stale, *([self.temp] if self.job.resume else [])):
+        if self.swaps is not None and (self.swaps.needed or packets.POSIX_RENAME not in self.client.extensions):
+            for old in (*self.stale, *([self.recorded] if self.job.resume else [])):
                 await self.swaps.mend(old, self.target)
-        self._clearing = [(old, self.client.request(packets.REMOVE, string(old))) for old in self.stale]
+        self._clearing = [(old, self.server.leftovers.ask(old)) for old in self.stale]
 
     async def cleared(self) -> None:
-        """Wait until it is gone; FileRefused where it is not, for it might yet be renamed over this version."""
+        """Wait until it is gone, or can no more be renamed over this version."""
         for old, request in self._clearing:
-            gone = await request
-            if not await self._is_gone(old, gone):
-                raise refusal("clear", self.job.name, gone)
-
-    async def _is_gone(self, path: bytes, answer: Reply) -> bool:
-        if isinstance(answer, Status) and answer.code in (packets.OK, packets.NO_SUCH_FILE):
-            return True
-        found = await self.client.request(packets.LSTAT, string(path))  # some servers say Failure for a missing file
-        return isinstance(found, Status) and found.code == packets.NO_SUCH_FILE
+            if not await self.server.leftovers.gone(old, await request, reusable=False):
+                await self.server.leftovers.disarm(old)
+        self._clearing = []
 
     # Looking
 
-    async def is_same_up_to(self, end: int, tail: asyncio.Future[Reply] | None = None) -> bool:
-        """Whether the last bytes before ``end`` of what is written to are those of the source. ``tail``: the answer to
-        ``read_tail``, where it has been asked for already."""
+    async def is_same_up_to(self, end: int, tail: asyncio.Future[Reply] | None = None) -> bool | None:
+        """Whether the last bytes before ``end`` of what is written to are those of the source; None where the server does not
+        show them. ``tail``: the answer to ``read_tail``, where it has been asked for already."""
         if end == 0:
             return True
         found = await (tail or self.read_tail(end))
@@ -101,7 +123,7 @@ class Attempt:
             own = os.pread(self.fd, end - start, start - self.job.base)
         except OSError as exc:
             raise SourceChanged(f"{self.job.source}: it cannot be read: {exc.strerror}") from exc
-        return isinstance(found, Data) and bool(own) and found.data == own
+        return bool(own) and found.data == own if isinstance(found, Data) else None
 
     def read_tail(self, end: int) -> asyncio.Future[Reply]:
         """Ask for the last bytes before ``end``."""
@@ -122,14 +144,38 @@ class Attempt:
         self._transfers.append((transfer, start))
         return transfer
 
-    async def arrived(self, transfer: Transfer, refused: Refused = refusal) -> None:
+    async def arrived(self, transfer: Transfer, refused: Refused | None = None) -> None:
         """Wait until the server has all of it; what ``refused`` makes of its answer, or SourceChanged, where it cannot be."""
         try:
             await transfer.done
         except WriteRefused as exc:
-            raise refused("write", self.job.name, exc.status) from exc
+            if refused is not None:
+                raise refused("write", self.job.name, exc.status) from exc
+            raise await self.refused("write", exc.status) from exc
         except SourceError as exc:
             raise SourceChanged(f"{self.job.source}: {exc}") from exc
+
+    async def refused(self, step: str, answer: Reply) -> TransportError:
+        """What a bad answer means where bytes were to be stored: with the room that is left, if the server tells."""
+        more = ""
+        if isinstance(answer, Status) and not says_full(answer) and packets.STATVFS in self.client.extensions:
+            folder = parent_of(self.temp) or b"."
+            told = await self.client.request(packets.EXTENDED, packets.extended(packets.STATVFS, folder))
+            try:
+                free = packets.free_bytes(told.data) if isinstance(told, Extended) else None
+            except Malformed:
+                free = None
+            if free is not None and free < self.job.size:
+                more = f"its disk is full: {free:,} bytes are free"
+        return refusal(step, self.job.name, answer, more)
+
+    def vanished(self, why: str) -> TransportError:
+        """The temporary file is gone. Where another kind of them is left that is the next thing to try."""
+        name, temp = self.job.name, packets.text(self.temp)
+        words = f"{name}: its temporary file went away before it could be renamed: {why}"
+        if self.walk is None or self.walk.refused(why) is None:
+            return AttemptFailed(words, TEMP.remedy, file=temp)
+        return MeansRefused(TEMP.name, words, file=temp)
 
     def stop(self) -> None:
         """Nothing more is sent of what is not confirmed yet."""
@@ -138,16 +184,23 @@ class Attempt:
 
     # The end
 
-    def finish(self, written: int) -> Ending:
-        """Ask for the time, the sync and the size, behind whatever was asked before."""
-        client, job, handle = self.client, self.job, self.handle
+    def finish(self, written: int, *, show: bool = True) -> Ending:
+        """Ask for the time, the sync and, with ``show``, the size, behind whatever was asked before."""
+        client, job, handle, profile = self.client, self.job, self.handle, self.server.profile
         assert handle is not None
-        timed = synced = None
+        timed = synced = shown = None
+        timing = syncing = None
         if job.mtime_ns is not None:
-            timed = client.request(packets.FSETSTAT, packets.set_times(handle, job.mtime_ns))
+            timing = profile.walk(TIME)
+            if timing.rung != "refused":
+                timed = client.request(packets.FSETSTAT, packets.set_times(handle, job.mtime_ns))
         if packets.FSYNC in client.extensions:
-            synced = client.request(packets.EXTENDED, packets.extended(packets.FSYNC, handle), written / SLOW_DISK)
-        return Ending(job, timed, synced, client.request(packets.FSTAT, string(handle)))
+            syncing = profile.walk(SYNC)
+            if syncing.rung == "kept":
+                synced = client.request(packets.EXTENDED, packets.extended(packets.FSYNC, handle), written / SLOW_DISK)
+        if show:
+            shown = client.request(packets.FSTAT, string(handle))
+        return Ending(self, timed, synced, shown, timing, syncing)
 
     def confirm(self) -> None:
         """The caller's word that it may go on; TransportLost where the connection did not wait for it."""
@@ -158,7 +211,7 @@ class Attempt:
     def end(self) -> asyncio.Future[Reply]:
         """Close what was written."""
         assert self.handle is not None
-        closing = self.client.request(packets.CLOSE, string(self.handle))
+        closing = self.server.handles.close(self.handle)
         self.handle = None
         return closing
 
@@ -166,40 +219,80 @@ class Attempt:
         """Wait for that; without a sync this is where a server says that it could not keep the bytes."""
         answer = await closing
         if not is_ok(answer):
-            raise refusal("close", self.job.name, answer)
+            raise await self.refused("close", answer)
 
-    def discard(self, *, temp: bool) -> list[asyncio.Future[Reply]]:
-        """Ask the server to close what is open and, with ``temp``, to forget the temporary file; the answers may be waited
-        for or not."""
+    def discard(self, *, temp: bool) -> list[tuple[bytes, asyncio.Future[Reply]]]:
+        """Ask the server to close what is open and, with ``temp``, to forget the temporary file; the answers to the latter."""
         self.stop()
-        asked = [self.client.request(packets.CLOSE, string(handle)) for handle in (self.handle, self.origin) if handle is not None]
+        for handle in (self.handle, self.origin):
+            if handle is not None:
+                self.server.handles.close(handle)
         self.handle = self.origin = None
-        if temp and self.opening is not None:
-            asked.append(self.client.request(packets.REMOVE, string(self.temp)))
-        return asked
+        if not temp or self.opening is None or self.in_place:
+            return []
+        self.opening = None
+        return [(self.temp, self.server.leftovers.ask(self.temp))]
 
 
 class Ending(NamedTuple):
-    """The last requests on what was written."""
+    """The last requests on what was written; None for what is not asked of this server."""
 
-    job: Job
+    attempt: Attempt
     timed: asyncio.Future[Reply] | None
     synced: asyncio.Future[Reply] | None
-    shown: asyncio.Future[Reply]
+    shown: asyncio.Future[Reply] | None
+    timing: Walk | None
+    syncing: Walk | None
 
-    async def answers(self, otherwise: type[FileRefused] | type[NotAsLeft] = FileRefused) -> Shown:
-        """What the server made of them; FileRefused where the file is not safe, ``otherwise`` where it has another size."""
-        shown = await self.shown  # the last one asked for: mostly the others have been answered when it is
+    async def answers(self) -> Ended:
+        """What the server made of them. AttemptFailed where it could not write to its disk what it could before."""
+        shown = None if self.shown is None else await self.shown  # the last one asked for: mostly the others are there, too
         timed = None if self.timed is None else await self.timed
         synced = None if self.synced is None else await self.synced
-        if synced is not None and not is_ok(synced) and not is_status(synced, packets.OP_UNSUPPORTED):
-            raise refusal("sync", self.job.name, synced)
-        if not isinstance(shown, Attrs):
-            raise refusal("show", self.job.name, shown)
-        if shown.size != self.job.size:
-            has = "does not tell how much" if shown.size is None else f"has {shown.size:,} bytes"
-            raise otherwise(f"{self.job.name}: {self.job.size:,} bytes were written and the server {has}")
-        return Shown(RemoteStat(shown.size, shown.mtime), is_ok(synced), timed is None or is_ok(timed))
+        if self.syncing is not None:
+            if synced is None or is_ok(synced):
+                self.attempt.learns.append(self.syncing.worked)
+            elif is_unknown(synced) or self.attempt.server.profile.struck(SYNC):
+                self.attempt.learns.append(_came_to(self.syncing, "refused", synced))
+            else:
+                words = str(await self.attempt.refused("sync", synced))
+                raise AttemptFailed(words, step="sync", file=self.attempt.job.name, said=str(synced))
+        return Ended(shown, timed, is_ok(synced), self)
+
+    def learn_time(self, timed: Reply | None, mtime: int | None) -> None:
+        """What became of the time that was asked for; ``mtime`` is what the server shows, where it does."""
+        walk, wanted = self.timing, self.attempt.job.mtime_ns
+        if walk is None or wanted is None:
+            return
+        if timed is None:
+            self.attempt.learns.append(walk.worked)
+        elif not is_ok(timed):
+            self.attempt.learns.append(_came_to(walk, "refused", timed))
+        elif mtime is not None:
+            kept = abs(mtime - min(max(wanted // 10**9, 0), 0xFFFFFFFF)) <= _COARSEST_SECS
+            self.attempt.learns.append(_came_to(walk, "kept" if kept else "ignored", timed))
+
+
+class Ended(NamedTuple):
+    """The answers: ``shown`` what the open file is like, None where that was not asked; ``synced``: it is on the server's disk."""
+
+    shown: Reply | None
+    timed: Reply | None
+    synced: bool
+    ending: Ending
+
+    @property
+    def was_timed(self) -> bool:
+        """Whether the server has accepted the time, or was to set none."""
+        return is_ok(self.timed) if self.ending.timing is not None else True
+
+
+_COARSEST_SECS = 60
+"""Servers round times: to two seconds, some to whole minutes."""
+
+
+def _came_to(walk: Walk, rung: str, answer: Reply) -> Callable[[], None]:
+    return lambda: walk.came_to(rung, str(answer), unknown=is_unknown(answer))
 
 
 def is_ok(answer: Reply | None) -> bool:
@@ -210,27 +303,17 @@ def is_status(answer: Reply | None, *codes: int) -> bool:
     return isinstance(answer, Status) and answer.code in codes
 
 
-def not_built(step: str, name: str, answer: Reply) -> TransportError:
-    """What a bad status means where something is built upon the file that is there: a disk that is full (a Failure) would hold
-    the whole file even less; any other is a reason to send that."""
-    refused = refusal(step, name, answer)
-    if isinstance(refused, TransportLost) or is_status(answer, packets.FAILURE):
-        return refused
-    return NotAsLeft(str(refused))
+def size_of(answer: Reply | None) -> int | None:
+    """The size that is shown; None where none is."""
+    return answer.size if isinstance(answer, Attrs) else None
 
 
 def opened(answer: Reply, name: str) -> bytes:
     """The handle of a file that is to be built upon; NotAsLeft where there is none to be had."""
     if isinstance(answer, Handle):
         return answer.handle
-    refused = refusal("build", name, answer)
-    raise refused if isinstance(refused, TransportLost) else NotAsLeft(str(refused))
+    raise NotAsLeft(str(refusal("build", name, answer)))
 
 
-async def answered(requests: Iterable[asyncio.Future[Reply]]) -> None:
-    """Wait for answers whatever they are: the upload has failed already, this only tidies."""
-    for request in requests:
-        try:
-            await request
-        except TransportError:
-            return
+
+

@@ -5,13 +5,17 @@ which ProFTPD and Bitvise have and OpenSSH has not, or a program that is run on 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
 
 from ...common.errors import TransportLost
 from ..base import Job
 from ..checksum import ALGORITHMS, Checks, own_hash, patience
 from . import packets
 from .client import Client
+from .leftovers import Leftovers
 from .packets import Extended, Malformed
+from .proof import small_file
 from .shell import Shell
 
 _OFFERS = ("check-file", "check-file-name")
@@ -25,10 +29,27 @@ class Hashes:
         self._checks = checks
         self._shell = shell
         self._offered = any(name in client.extensions for name in _OFFERS)
+        self._sees: bool | None = None
 
-    async def check(self, job: Job, fd: int, path: bytes) -> str:
+    async def be_seen(self, job: Job, leftovers: Leftovers, path: bytes) -> None:
+        """Find out whether the shell sees what SFTP does, before it is asked for a file of a name that may stand in both: by a
+        small new file ``path``, which is removed again."""
+        if self._shell is None or self._sees is not None or self._offered or not self._checks.wanted(job):
+            return
+        token = os.urandom(16)
+        if await small_file(self._client, path, token):
+            return
+        try:
+            found, _ = await self._shell.sha256(path, 0.0)
+        finally:
+            if self._client.lost is None:
+                await leftovers.remove(path, reusable=True)
+        self._sees = found is not None and found[1] == hashlib.sha256(token).hexdigest()
+
+    async def check(self, job: Job, fd: int, path: bytes, *, fresh: bool = False) -> str:
         """Compare a file on the server with the source, open as ``fd``: what the receipt says. As ``Checks.compared`` and
-        ``Checks.without``; TransportLost where the connection is."""
+        ``Checks.without``; TransportLost where the connection is. ``fresh``: nothing else can have that name, whatever part of
+        the server is looked at; any other is asked for at a shell only where that has seen one of those."""
         checks = self._checks
         if not checks.wanted(job):
             return "size"
@@ -38,7 +59,7 @@ class Hashes:
             if self._offered:
                 found, why = await self._asked(job, path)
             if found is None and self._shell is not None:
-                found, why = await self._shell.sha256(path, patience(job.size))
+                found, why = await self._by_shell(path, job, fresh=fresh)
         except TransportLost:
             if asyncio.get_running_loop().time() - begun > patience(job.size):
                 checks.late(job)
@@ -51,6 +72,15 @@ class Hashes:
         if not own:
             return checks.without(job, f"it gave that of {algorithm}, which cannot be computed here")
         return checks.compared(job, own, theirs)
+
+    async def _by_shell(self, path: bytes, job: Job, *, fresh: bool) -> tuple[tuple[str, str] | None, str]:
+        assert self._shell is not None
+        if not fresh and not self._sees:
+            return None, "its shell does not see the files that SFTP does"
+        found, why = await self._shell.sha256(path, patience(job.size))
+        if fresh and found is not None:
+            self._sees = True
+        return found, why
 
     async def _asked(self, job: Job, path: bytes) -> tuple[tuple[str, str] | None, str]:
         request = packets.check_file(path, ",".join(ALGORITHMS))

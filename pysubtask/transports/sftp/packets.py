@@ -19,15 +19,18 @@ LONGEST_REPLY = 256 * 1024 + 1024
 INIT, VERSION = 1, 2
 OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT, SETSTAT, FSETSTAT = 3, 4, 5, 6, 7, 8, 9, 10
 OPENDIR, READDIR, REMOVE, MKDIR, RMDIR, REALPATH, STAT, RENAME = 11, 12, 13, 14, 15, 16, 17, 18
+READLINK = 19
 STATUS, HANDLE, DATA, NAME, ATTRS = 101, 102, 103, 104, 105
 EXTENDED, EXTENDED_REPLY = 200, 201
 
 # section 7: status codes
 OK, EOF, NO_SUCH_FILE, PERMISSION_DENIED, FAILURE, BAD_MESSAGE = 0, 1, 2, 3, 4, 5
 NO_CONNECTION, CONNECTION_LOST, OP_UNSUPPORTED = 6, 7, 8
+# draft-ietf-secsh-filexfer-13, section 9.1: of later versions, and yet sent by some that speak version 3
+NO_SPACE, QUOTA_EXCEEDED = 14, 15
 
 # section 6.3: how to open
-READ_FLAG, WRITE_FLAG, CREAT_FLAG, EXCL_FLAG = 0x01, 0x02, 0x08, 0x20
+READ_FLAG, WRITE_FLAG, CREAT_FLAG, TRUNC_FLAG, EXCL_FLAG = 0x01, 0x02, 0x08, 0x10, 0x20
 
 # section 5: which attributes are there
 _SIZE, _UIDGID, _PERMISSIONS, _ACMODTIME, _EXTENDED_ATTRS = 0x01, 0x02, 0x04, 0x08, 0x80000000
@@ -35,6 +38,7 @@ _USUAL = _SIZE | _UIDGID | _PERMISSIONS | _ACMODTIME
 
 # OpenSSH PROTOCOL, section 4
 POSIX_RENAME, FSYNC, LIMITS = "posix-rename@openssh.com", "fsync@openssh.com", "limits@openssh.com"
+STATVFS = "statvfs@openssh.com"
 COPY_DATA = "copy-data"
 """Section 7 of draft-ietf-secsh-filexfer-extensions-00; OpenSSH has it since 9.0 (PROTOCOL, 4.10)."""
 
@@ -48,6 +52,8 @@ _STATUS_WORDS = {
     NO_CONNECTION: "No connection",
     CONNECTION_LOST: "Connection lost",
     OP_UNSUPPORTED: "Operation unsupported",
+    NO_SPACE: "No space on the file system",
+    QUOTA_EXCEEDED: "Quota exceeded",
 }
 
 _HEAD = struct.Struct(">IBI")
@@ -145,6 +151,11 @@ def open_new(path: bytes) -> bytes:
     return string(path) + struct.pack(">II", WRITE_FLAG | CREAT_FLAG | EXCL_FLAG, 0)
 
 
+def open_over(path: bytes) -> bytes:
+    """OPEN (6.3) for writing of a file that may exist, and is emptied then."""
+    return string(path) + struct.pack(">II", WRITE_FLAG | CREAT_FLAG | TRUNC_FLAG, 0)
+
+
 def open_old(path: bytes, *, read: bool, write: bool) -> bytes:
     """OPEN (6.3) of a file as it is: it must be there, and nothing of it is cut off."""
     return string(path) + struct.pack(">II", READ_FLAG * read | WRITE_FLAG * write, 0)
@@ -191,6 +202,18 @@ def set_times(handle: bytes, mtime_ns: int) -> bytes:
 def make_folder(path: bytes) -> bytes:
     """MKDIR (6.6) with the server's own permissions."""
     return string(path) + _LENGTH.pack(0)
+
+
+def write(handle: bytes, offset: int, data: bytes) -> bytes:
+    """WRITE (6.4) of a few bytes."""
+    return string(handle) + _QUAD.pack(offset) + string(data)
+
+
+def free_bytes(data: bytes) -> int:
+    """The data of a reply to statvfs@openssh.com (PROTOCOL, 4.4): bytes that an ordinary user may still write."""
+    fields = _Fields(data, 0)
+    _, fragment, _, _, available = (fields.quad() for _ in range(5))
+    return fragment * available
 
 
 def extended(name: str, *strings: bytes) -> bytes:

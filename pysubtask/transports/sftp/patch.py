@@ -16,13 +16,17 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ...common.errors import FileRefused, NotAsLeft
-from ..base import Copy
+from ...common.errors import MeansRefused, NotAsLeft, TransportError
+from ..base import Copy, RemoteStat
+from ..means import TEMP, WRITES
+from ..temp_names import formed
 from . import packets
-from .attempt import SLOW_DISK, Attempt, Ending, Shown, is_ok, not_built, opened
+from .attempt import SLOW_DISK, Attempt, Ending, is_ok, opened
 from .client import Transfer
+from .links import is_link
 from .packets import Attrs, Handle, Reply, string
 from .refusal import refusal
+from .sending import Shown
 
 _PIECE = 16 * 1024 * 1024
 _AT_ONCE = 4 * _PIECE
@@ -48,23 +52,41 @@ class Patch:
         self._unsent = 1  # gaps, and the rest of the copies
         self._done = 0
         self._ends: list[tuple[Ending, asyncio.Future[Reply]]] = []
+        self._entered = 0
+
+    def leave(self) -> None:
+        """What was not opened of the two files leaves room for others."""
+        if self._entered:
+            self._attempt.server.handles.leave(self._entered)
+            self._entered = 0
 
     async def open(self) -> None:
         """The temporary file is there, and what it is built upon is as it was left; else NotAsLeft."""
         attempt, client, job = self._attempt, self._attempt.client, self._attempt.job
         if not are_sound(job.copies, job.size, job.replaces.size if job.replaces else 0):
             raise NotAsLeft(f"{job.name}: what was to be copied does not fit the file")
+        handles = attempt.server.handles
+        await handles.enter(2)
+        self._entered = 2
+        attempt.temp = formed(attempt.recorded, attempt.server.profile.rung(TEMP), attempt.target)
         if job.resume:
             client.request(packets.REMOVE, string(attempt.temp))
         attempt.opening = client.request(packets.OPEN, packets.open_new(attempt.temp))
         opening = client.request(packets.OPEN, packets.open_old(attempt.target, read=True, write=False))
+        looking = client.request(packets.LSTAT, string(attempt.target))
         await attempt.clear()
-        made, found = await attempt.opening, await opening
+        made, found, shown = await attempt.opening, await opening, await looking
+        self._entered = 0
+        handles.beside(made)
+        handles.beside(found)
         if isinstance(made, Handle):
             attempt.handle = made.handle
         attempt.origin = opened(found, job.name)
         if attempt.handle is None:
-            raise refusal("open", job.name, made)
+            raise NotAsLeft(str(refusal("open", job.name, made)))
+        if is_link(shown):
+            raise NotAsLeft(f"{job.name}: a link stands there")
+        attempt.place = attempt.place._replace(stands=True)
         self._check(await client.request(packets.FSTAT, string(attempt.origin)))
         await attempt.cleared()
 
@@ -88,11 +110,15 @@ class Patch:
         while self._asked:
             await self._next()
         for gap in self._gaps:
-            await attempt.arrived(gap)
+            await attempt.arrived(gap, _refused)
         [(ending, looking)] = self._ends
-        shown = await ending.answers()
+        ended = await ending.answers()
         self._check(await looking)
-        return shown
+        shown = ended.shown
+        if not isinstance(shown, Attrs) or shown.size != job.size:
+            raise MeansRefused(WRITES.name, f"{job.name}: {job.size:,} bytes were put together and the server has {shown}")
+        ending.learn_time(ended.timed, shown.mtime)
+        return Shown(RemoteStat(job.size, shown.mtime), ended.synced, ended.was_timed)
 
     def _send(self, start: int, end: int) -> None:
         if start == end:
@@ -115,7 +141,7 @@ class Patch:
         assert attempt.origin is not None
         # Somebody may have written to it in place while it was copied from.
         looking = client.request(packets.FSTAT, string(attempt.origin))
-        client.request(packets.CLOSE, string(attempt.origin))
+        attempt.server.handles.close(attempt.origin)
         attempt.origin = None
         self._ends.append((attempt.finish(attempt.job.size), looking))
 
@@ -143,11 +169,15 @@ class Patch:
             else:
                 self._check(await self._ends[0][1])
             if not is_ok(answer):
-                raise not_built("copy", name, answer)
+                raise _refused("copy", name, answer)
             has = shown.size if isinstance(shown, Attrs) else None
-            raise FileRefused(f"{name}: the server copied up to byte {has}, not {one.end}: a full disk is the usual reason")
+            raise MeansRefused(WRITES.name, f"{name}: the server copied up to byte {has}, not {one.end}")
         self._copying -= one.size
         self._arrived(one.size)
+
+
+def _refused(step: str, name: str, answer: Reply) -> TransportError:
+    return MeansRefused(WRITES.name, str(refusal(step, name, answer)), said=str(answer))
 
 
 def are_sound(copies: tuple[Copy, ...], size: int, had: int) -> bool:

@@ -1,8 +1,9 @@
 """The order of a safe upload: nothing is renamed before every write, the sync and the size are confirmed.
 
-Three round trips: OPEN (and REMOVE of earlier attempts); all WRITEs, FSETSTAT, FSYNC and FSTAT; CLOSE
+Three round trips: OPEN (and LSTAT of the name, and REMOVE of earlier attempts); all WRITEs, FSETSTAT, FSYNC and FSTAT; CLOSE
 and the rename. Requests on one handle are done in their order (section 7 of the draft); the rename
-names paths, so it is sent only when the rest has been answered.
+names paths, so it is sent only when the rest has been answered. What a server does not do is done in the next way that
+``means`` has, at once and for the same file; it is learned where the file has arrived so.
 
 An upload that was cut goes on in its temporary file. A server that was frozen may still write to that what it was asked to
 write before: the same bytes to the same places. It may also still rename it, but it was asked to only when the file was whole;
@@ -13,38 +14,65 @@ than we left it with, and the next version of it is sent whole.
 from __future__ import annotations
 
 import asyncio
+import os
+import time
+from collections.abc import Mapping
 
-from ...common.errors import NotAsLeft, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, MeansRefused, NotAsLeft, TransportLost
+from ..allowance import Allowance
 from ..base import Job, Progress, Sent
 from ..checksum import Checks, WrongHash
-from ..sftp_names import parent_of
+from ..means import APPEND, DELETE, PUBLISH, TEMP, WRITES
+from ..profile import Profile, Walk
+from ..temp_names import every, formed
 from . import packets
 from .append import append
-from .attempt import Attempt, Ending, Shown, answered, is_ok, is_status
+from .attempt import Attempt, Server, is_status
+from .begin import Beginning
 from .checksum import Hashes
-from .client import SHORT_FILE, Client
+from .client import Client
 from .folders import Folders
-from .packets import Attrs, Handle, Reply, string
+from .handles import KIND, Handles
+from .leftovers import Leftovers
+from .links import not_followed
+from .packets import Attrs, Handle, Reply, Status, string
 from .patch import Patch
-from .refusal import refusal
+from .proof import append_works, rename_works
+from .refusal import is_unknown, refusal
 from .resume import Half, Notes, half_of
+from .sending import Shown, send
 from .swap import Swaps
+
+_MOST_NAMES = 1000
 
 
 class Publisher:
-    """Uploads into one folder over one connection. ``swaps`` is None where the server has posix-rename.
+    """Uploads into one folder over one connection. ``swaps`` is None where nothing can be put aside, ``follow`` says that a link
+    stays and the file it leads to is written.
 
     ``keeps_mtime``: times could be set so far; ``tells_mtime``: they were told.
     """
 
-    def __init__(self, client: Client, folder: str, swaps: Swaps | None, hashes: Hashes | None = None) -> None:
+    def __init__(self, client: Client, folder: str, swaps: Swaps | None, hashes: Hashes | None = None,
+                 profile: Profile | None = None, *, follow: bool = True) -> None:
+        self._profile = profile = profile or Profile(time.time)
+        allowance = profile.opened.setdefault(KIND, Allowance(64))
+        leftovers = Leftovers(client, profile)
+        self.server = Server(client, profile, Handles(client, profile, allowance), leftovers, swaps)
         self._client = client
         self._hashes = hashes or Hashes(client, Checks({}), None)
         self._folder = folder
-        self._folders = Folders(client)
+        self._beginning = Beginning(self.server, Folders(client), follow=follow)
         self._swaps = swaps
+        self._follow = follow
+        self._copies_refused: dict[str, tuple[Walk, str]] = {}
         self.keeps_mtime = True
         self.tells_mtime = True
+
+    @property
+    def atomic(self) -> bool:
+        """Whether a rename replaces a file in one step, as far as is known."""
+        return packets.POSIX_RENAME in self._client.extensions and self._profile.rung(PUBLISH) == "posix_rename"
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
         """Put one file under its name; see Transport.upload."""
@@ -52,140 +80,324 @@ class Publisher:
         notes = Notes(job.note, job.size, asyncio.get_running_loop().time, half.offset if half else 0)
 
         def reached(offset: int) -> None:
-            if not job.append and not job.copies:
+            if not job.append and not job.copies and attempt.resumable:
                 notes.reached(offset)
             progress(offset)
 
-        attempt = Attempt(self._client, self._swaps, self._folder, job, reached)
+        attempt = Attempt(self.server, self._folder, job, reached)
         try:
             if job.append:
-                sent, shown = await append(attempt, job.append)
-                sent = sent._replace(verified=await self._check_appended(attempt))
+                sent = await self._append(attempt)
             else:
-                sent, shown = await self._upload(attempt, half, notes)
+                sent = await self._upload(attempt, half, notes)
         except asyncio.CancelledError:
             # Whoever stops it now may go on later.
             notes.last()
             attempt.discard(temp=not notes.worth)
             raise
-        except WrongHash:
-            # Nothing is built upon it.
-            notes.forget()
-            await answered(attempt.discard(temp=True))
-            raise
         except TransportLost:
             notes.last()
+            attempt.discard(temp=False)  # whoever waits to open a file has to hear of it, too
             raise
         except Exception:
             # Whatever stopped it (the server, the source, the caller's confirm): nothing stays behind.
             notes.forget()
-            await answered(attempt.discard(temp=True))
+            await self._tidy(attempt)
             raise
         finally:
             attempt.stop()
             attempt.close()
-        self.keeps_mtime = self.keeps_mtime and shown.timed
-        self.tells_mtime = self.tells_mtime and sent.remote.mtime is not None
+        for learned in attempt.learns:
+            learned()
+        self.tells_mtime = self.tells_mtime and (sent.remote.mtime is not None or sent.verified == "taken")
+        if self._profile.left and self._profile.rung(DELETE) == "refused":
+            if self._profile.is_due(DELETE):
+                await self.server.leftovers.sweep()
+            else:
+                self._profile.walk(DELETE, trial=False).worked()
         return sent
 
-    async def _upload(self, attempt: Attempt, half: Half | None, notes: Notes) -> tuple[Sent, Shown]:
-        job = attempt.job
-        went_on = half is not None and await self._go_on(attempt, half)
+    async def remove(self, paths: Mapping[str, bytes]) -> set[str]:
+        """Remove temporary files by their recorded paths, whatever form they got; the names of those that were there and are
+        gone."""
+        leftovers = self.server.leftovers
+        stepped = TEMP.name in self._profile.stepped
+        asked = [(name, form, leftovers.ask(form)) for name, path in paths.items()
+                 for form in (every(path, path) if stepped else [path])]
+        found = [(name, form, await request) for name, form, request in asked]
+        for _, form, answer in found:
+            if not is_status(answer, packets.OK, packets.NO_SUCH_FILE):
+                await leftovers.gone(form, answer, reusable=False)
+        return {name for name, _, answer in found if is_status(answer, packets.OK)}
+
+    async def _upload(self, attempt: Attempt, half: Half | None, notes: Notes) -> Sent:
+        """All of the file. Where the name is a link that leads to what cannot be written, a file replaces it; where its temporary
+        file is taken away, the next kind of them is used."""
+        first = True
+        while True:
+            try:
+                return await self._whole(attempt, half if first else None, notes, copies=first)
+            except FileRefused as exc:
+                if attempt.place.link is None or attempt.place.link.done != "followed":
+                    raise
+                await self._tidy(attempt)
+                attempt.place = not_followed(attempt.target, attempt.place.link, exc.said or str(exc))
+                attempt.walk = None
+            except MeansRefused as exc:
+                if exc.means != TEMP.name:
+                    raise
+                await self._tidy(attempt)
+            first = False
+            attempt.learns.clear()
+
+    async def _whole(self, attempt: Attempt, half: Half | None, notes: Notes, *, copies: bool) -> Sent:
+        job, profile = attempt.job, self._profile
+        writes = None if half is None else profile.walk(WRITES)
+        went_on = half is not None and writes is not None and writes.rung == "any" and await self._go_on(attempt, half)
         if half is not None and not went_on:
             notes.forget()
             if half.named:
-                raise TransportLost(f"{job.name}: its temporary file is gone, and the server may yet rename it")
+                raise AttemptFailed(f"{job.name}: its temporary file is gone, and the server may yet rename it")
+        shown: Shown | None = None
         if went_on:
-            assert half is not None
+            assert half is not None and writes is not None
             attempt.progress(half.offset)
-            shown = await self._send(attempt, half.offset)
-        elif job.copies:
-            patch = Patch(attempt)
-            await patch.open()
-            shown = await patch.build()
-        else:
-            await self._open(attempt)
-            shown = await self._send(attempt, 0)
+            attempt.learns.append(writes.worked)
+            try:
+                shown = await send(attempt, half.offset)
+            except MeansRefused as exc:
+                # The same bytes from the beginning.
+                notes.forget()
+                await self._tidy(attempt)
+                went_on = False
+                writes.refused(exc.said)
+        elif job.copies and copies:
+            shown = await self._patch(attempt)
+        if shown is None:
+            if await self._is_in_place(attempt) or not await self._beginning.open(attempt):
+                return await self._in_place(attempt)
+            shown = await send(attempt, 0)
+        await self._check_sent(attempt)
+        checked = await self._hashes.check(job, attempt.fd, attempt.temp, fresh=True)
+        verified = checked if checked == "hash" else shown.verified
+        attempt.confirm()
+        if attempt.resumable:
+            notes.last(named=True)
+        if not await self._publish(attempt, shown, went_on=went_on):
+            await self._tidy(attempt)
+            return await self._in_place(attempt)
+        self._whole_arrived(job)
+        self.keeps_mtime = self.keeps_mtime and shown.timed
+        return Sent(shown.remote, attempt.sent, verified, attempt.place.link)
+
+    async def _is_in_place(self, attempt: Attempt) -> bool:
+        """Whether there is no other way, as far as is known or can be tried without sending the file for nothing."""
+        profile = self._profile
+        if profile.rung(TEMP) == "in_place" and not profile.is_due(TEMP):
+            return True
+        if profile.rung(PUBLISH) != "in_place":
+            return False
+        if not profile.is_due(PUBLISH):
+            return True
+        walk = profile.walk(PUBLISH)
+        proof = await rename_works(self._client, self.server.leftovers, self._own_file(attempt))
+        walk.came_to("rename" if proof.works else "in_place", proof.why, unknown=proof.unknown)
+        return not proof.works
+
+    async def _in_place(self, attempt: Attempt) -> Sent:
+        """Under the final name at once: a reader may find half of it, which the settings allow."""
+        job = attempt.job
+        await self._check_sent(attempt)
+        attempt.confirm()
+        await self._beginning.open_in_place(attempt)
+        for means in (TEMP, PUBLISH):
+            if self._profile.rung(means) == "in_place":
+                self._profile.walk(means, trial=False).worked()
+        shown = await send(attempt, 0)
+        if attempt.handle is not None:
+            await attempt.ended(attempt.end())
+        verified = await self._hashes.check(job, attempt.fd, attempt.temp)
+        self.keeps_mtime = self.keeps_mtime and shown.timed
+        return Sent(shown.remote, attempt.sent, verified if verified == "hash" else shown.verified, attempt.place.link)
+
+    def _own_file(self, attempt: Attempt) -> bytes:
+        """Where the temporary file of this attempt is, of the kind that this server is known to take."""
+        return formed(attempt.recorded, self._profile.rung(TEMP), attempt.target)
+
+    async def _check_sent(self, attempt: Attempt) -> None:
         if attempt.hash.whole:
             attempt.hash.check()
         else:
             await asyncio.to_thread(attempt.hash.check)
-        verified = await self._hashes.check(job, attempt.fd, attempt.temp)
-        attempt.confirm()
-        notes.last(named=True)
-        renamed = await self._rename(attempt, shown.synced)
-        if went_on and is_status(renamed, packets.NO_SUCH_FILE):
-            raise TransportLost(f"{job.name}: its temporary file went away: an earlier request to rename it may have been late")
-        if not is_ok(renamed):
-            raise refusal("rename", job.name, renamed)
-        return Sent(shown.remote, attempt.sent, verified), shown
 
-    async def _check_appended(self, attempt: Attempt) -> str:
+    async def _tidy(self, attempt: Attempt) -> None:
+        """Nothing of it stays on the server, or is on record."""
+        borrowed, temp = attempt.borrowed, attempt.temp
+        asked = attempt.discard(temp=True)
+        await self.server.leftovers.removed(asked, reusable=not attempt.renamed)
+        if borrowed and self.server.leftovers.has(temp):
+            self._profile.leave(os.fsdecode(temp), reusable=not attempt.renamed)
+        await self._beginning.tidy(attempt)
+
+    # Building upon what is there
+
+    async def _append(self, attempt: Attempt) -> Sent:
+        how, profile = attempt.job.append, self._profile
+        assert how is not None
+        if not self._follow:
+            await self._beginning.no_link(attempt)
+        walk = profile.walk(APPEND)
+        if walk.rung == "none":
+            raise NotAsLeft(f"{attempt.job.name}: {APPEND.lacks['none']}")
+        if walk.trial or not profile.state(APPEND).proven:
+            await self._prove(attempt, walk)
         try:
+            sent = await append(attempt, how)
+        except MeansRefused as exc:
+            # Is it the server, or this one file?
+            await self._prove(attempt, walk, exc.said)
+            raise NotAsLeft(str(exc)) from exc
+        walk.worked()
+        return sent._replace(verified=await self._check_appended(attempt, sent.verified))
+
+    async def _prove(self, attempt: Attempt, walk: Walk, said: str = "") -> None:
+        """NotAsLeft where this server takes no appends, as a small file of our own shows, or ``said`` where none can be tried."""
+        profile = self._profile
+        if profile.rung(DELETE) == "refused":
+            if said:
+                walk.came_to("none", said)
+                raise NotAsLeft(f"{attempt.job.name}: appending: {said}")
+            return
+        await self.server.handles.enter()
+        try:
+            proof = await append_works(self._client, self.server.leftovers, self._own_file(attempt))
+        finally:
+            self.server.handles.leave()
+        if proof.works:
+            profile.learn(APPEND, "in_place")
+        elif proof.told:
+            walk.came_to("none", proof.why, unknown=proof.unknown)
+            raise NotAsLeft(f"{attempt.job.name}: {APPEND.lacks['none']} ({proof.why})")
+
+    async def _check_appended(self, attempt: Attempt, verified: str) -> str:
+        if verified != "size":
+            return verified
+        try:
+            await self._hashes.be_seen(attempt.job, self.server.leftovers, self._own_file(attempt))
             return await self._hashes.check(attempt.job, attempt.fd, attempt.target)
         except WrongHash as exc:
             # The name shows it already: the whole file has to replace it at once.
             raise NotAsLeft(str(exc)) from exc
 
+    async def _patch(self, attempt: Attempt) -> Shown:
+        name = attempt.job.name
+        if self.server.handles.limit < 2:
+            raise NotAsLeft(f"{name}: this server does not let two files be open at once")
+        walk = self._profile.walk(WRITES)
+        if walk.rung != "any":
+            raise NotAsLeft(f"{name}: {WRITES.lacks['in_order']}")
+        patch = Patch(attempt)
+        try:
+            await patch.open()
+            shown = await patch.build()
+        except MeansRefused as exc:
+            # Whether it is the server or the file shows when the whole one is sent.
+            while len(self._copies_refused) >= _MOST_NAMES:
+                del self._copies_refused[next(iter(self._copies_refused))]
+            self._copies_refused[name] = walk, exc.said
+            raise NotAsLeft(str(exc)) from exc
+        finally:
+            patch.leave()
+        attempt.learns.append(walk.worked)
+        return shown
+
+    def _whole_arrived(self, job: Job) -> None:
+        """What could not be built upon the old file has arrived whole."""
+        walk, why = self._copies_refused.pop(job.name, (None, ""))
+        if walk is not None:
+            walk.came_to("in_order", why)
+        if job.replaces is not None:
+            # Counted, so that better ways are tried again now and then.
+            for means, rung in ((APPEND, "none"), (WRITES, "in_order")):
+                if self._profile.rung(means) == rung:
+                    self._profile.walk(means, trial=False).worked()
+
     async def _go_on(self, attempt: Attempt, half: Half) -> bool:
         """Whether the temporary file of an upload that was cut is open again and has what was noted."""
-        client = self._client
-        opening = client.request(packets.OPEN, packets.open_old(attempt.temp, read=True, write=True))
+        client, handles = self._client, self.server.handles
+        attempt.temp = self._own_file(attempt)
+        body = packets.open_old(attempt.temp, read=True, write=True)
+        await handles.enter()
+        opening = client.request(packets.OPEN, body)
+        looking = client.request(packets.LSTAT, string(attempt.target))
         await attempt.clear()
-        answer = await opening
-        if isinstance(answer, Handle):
-            attempt.handle, attempt.opening = answer.handle, opening
-            looking = client.request(packets.FSTAT, string(answer.handle))
-            tail = attempt.read_tail(half.offset)
-            shown = await looking
-            long_enough = isinstance(shown, Attrs) and shown.size is not None and half.offset <= shown.size <= half.size
-            if await attempt.is_same_up_to(half.offset, tail) and long_enough:
-                await attempt.cleared()
-                return True
-            attempt.handle = None
-            client.request(packets.CLOSE, string(answer.handle))
+        answer = await handles.granted(await opening, lambda: client.request(packets.OPEN, body))
+        if not isinstance(answer, Handle):
+            return False
+        attempt.handle, attempt.opening = answer.handle, opening
+        asked = client.request(packets.FSTAT, string(answer.handle))
+        tail = attempt.read_tail(half.offset)
+        shown, linked = await asked, await self._beginning.place(attempt, await looking)
+        long_enough = isinstance(shown, Attrs) and shown.size is not None and half.offset <= shown.size <= half.size
+        if await attempt.is_same_up_to(half.offset, tail) and long_enough and not linked:
+            await attempt.cleared()
+            return True
+        await attempt.end()
+        if not half.named:
+            await self.server.leftovers.remove(attempt.temp, reusable=False)
         return False
 
-    async def _open(self, attempt: Attempt) -> None:
-        """Round trip 1: the temporary file is there, earlier attempts are gone."""
-        client, name = self._client, attempt.job.name
-        if attempt.job.resume:
-            client.request(packets.REMOVE, string(attempt.temp))
-        attempt.opening = client.request(packets.OPEN, packets.open_new(attempt.temp))
-        await attempt.clear()
-        answer, more = await attempt.opening, ""
-        if is_status(answer, packets.NO_SUCH_FILE) and (folder := parent_of(attempt.temp)):
-            said = await self._folders.make(folder)
-            more = "" if said.code == packets.OK else f"making the folder: {said}"
-            attempt.opening = client.request(packets.OPEN, packets.open_new(attempt.temp))
-            answer = await attempt.opening
-        if not isinstance(answer, Handle):
-            raise refusal("open", name, answer, more)
-        attempt.handle = answer.handle
-        await attempt.cleared()
+    # The rename
 
-    async def _send(self, attempt: Attempt, start: int) -> Shown:
-        """Round trip 2: what the server shows of the temporary file when it has all of it."""
-        endings: list[Ending] = []
-        size = attempt.job.size
-        if start:
-            await asyncio.to_thread(attempt.hash.upto, start)
-        transfer = attempt.send(start, size, attempt.progress, lambda: endings.append(attempt.finish(size)),
-                                took=attempt.hash.took)
-        if size - start <= SHORT_FILE:
-            self._client.queue()
-        if endings:  # all is on its way: one wait, for the last answer, is enough
-            await endings[0].shown
-        await attempt.arrived(transfer)
-        return await endings[0].answers()
-
-    async def _rename(self, attempt: Attempt, synced: bool) -> Reply:
-        """Round trip 3: the name shows the new file."""
-        closing = attempt.end()
-        if not synced or self._swaps is not None:
+    async def _publish(self, attempt: Attempt, shown: Shown, *, went_on: bool) -> bool:
+        """Round trip 3: the name shows the new file. False where it has to be written under its own name."""
+        job, target = attempt.job, attempt.place.path
+        ways = {"rename", "in_place"} | ({"aside"} if self._swaps else set())
+        if packets.POSIX_RENAME in self._client.extensions:
+            ways.add("posix_rename")
+        # Only a file that stands there shows whether it can be renamed over.
+        walk = self._profile.walk(PUBLISH, ways, trial=bool(attempt.place.stands))
+        closing = attempt.end() if attempt.handle is not None else None
+        if closing is not None and not (shown.synced and walk.rung == "posix_rename"):
             await attempt.ended(closing)
-        if self._swaps is not None:
-            return await self._swaps.replace(attempt.temp, attempt.target)
-        renamed = await self._client.request(packets.EXTENDED, packets.extended(packets.POSIX_RENAME, attempt.temp, attempt.target))
-        await closing
-        return renamed
+        first: Reply | None = None
+        plain: Status | None = None
+        while walk.rung != "in_place":
+            attempt.renamed = True
+            answer, plain = await self._renamed(walk.rung, attempt.temp, target, plain)
+            if is_status(answer, packets.OK):
+                walk.worked()
+                if closing is not None:
+                    await closing
+                self._profile.gone([os.fsdecode(attempt.temp)])
+                await self._beginning.tidy(attempt)
+                return True
+            if is_status(answer, packets.NO_SUCH_FILE):
+                await self._look_for(attempt, went_on=went_on)
+            attempt.renamed = False
+            first = first or answer
+            if walk.refused(str(answer), unknown=is_unknown(answer)) is None:
+                remedy = walk.condemned().remedy if not walk.condemned().others_pass else ""
+                raise refusal("rename", job.name, first, remedy=remedy)
+        attempt.learns.append(walk.worked)
+        return False
+
+    async def _renamed(self, rung: str, temp: bytes, target: bytes, plain: Status | None) -> tuple[Reply, Status | None]:
+        """The answer to a rename of this kind, and that to the last plain one."""
+        if rung == "aside" and self._swaps is not None:
+            return await self._swaps.replace(temp, target, plain), plain
+        if rung == "posix_rename":
+            return await self._client.request(packets.EXTENDED, packets.extended(packets.POSIX_RENAME, temp, target)), plain
+        answer = await self._client.request(packets.RENAME, string(temp) + string(target))
+        return answer, answer if isinstance(answer, Status) else None
+
+    async def _look_for(self, attempt: Attempt, *, went_on: bool) -> None:
+        """AttemptFailed where the temporary file is not there any more."""
+        found = await self._client.request(packets.LSTAT, string(attempt.temp))
+        if is_status(found, packets.NO_SUCH_FILE):
+            attempt.opening = None
+            if went_on:
+                why = "an earlier request to rename it may have been late"
+                raise AttemptFailed(f"{attempt.job.name}: its temporary file went away: {why}", file=packets.text(attempt.temp))
+            self._profile.gone([os.fsdecode(attempt.temp)])
+            raise attempt.vanished("something on the server takes such files away, too")

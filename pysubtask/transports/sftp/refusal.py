@@ -1,20 +1,19 @@
-"""A server's bad status, in plain words: which step of which file, what was said, what it usually means. Pure."""
+"""A server's bad status, in plain words: which step of which file, what was said, what it means where that is known. Pure.
+
+"Failure" is what a server says when it does not want to say more, so nothing is read into it.
+"""
 
 from __future__ import annotations
 
-from ...common.errors import FileRefused, TransportError, TransportLost
+import re
+
+from ...common.errors import AttemptFailed, FileRefused, TransportError
 from . import packets
 from .packets import Reply, Status
 
-_FULL = "a full disk or a quota is the usual reason"
-
 _WHY_FAILURE = {
     "open": "the folder may be a file, or the name too long for the server",
-    "write": _FULL,
-    "copy": _FULL,
-    "sync": _FULL,
     "rename": "a folder of that name may stand there",
-    "clear": "an earlier attempt's temporary file must go first",
 }
 _STEPS = {
     "open": "making the temporary file",
@@ -27,23 +26,45 @@ _STEPS = {
     "rename": "renaming it into place",
     "clear": "removing an earlier temporary file",
     "look": "looking it up",
+    "store": "opening it under its own name",
 }
+_FULL = re.compile(r"no space|disk (is )?full|not enough (disk )?space|quota|ENOSPC|EDQUOT", re.I)
 
 
-def refusal(step: str, name: str, answer: Reply, more: str = "") -> TransportError:
-    """What a status other than OK means for a file: nearly always FileRefused.
+def is_unknown(answer: Reply) -> bool:
+    """Whether the server says that it does not know the request at all."""
+    return isinstance(answer, Status) and answer.code == packets.OP_UNSUPPORTED
 
-    ``step`` is one of open, build, write, copy, sync, show, close, rename, clear, look.
+
+def says_full(answer: Reply) -> bool:
+    """Whether the server itself says that there is no room."""
+    return isinstance(answer, Status) and answer.code != packets.OK and (
+        answer.code in (packets.NO_SPACE, packets.QUOTA_EXCEEDED) or bool(_FULL.search(answer.message)))
+
+
+def refusal(step: str, name: str, answer: Reply, more: str = "", *, file: str = "", remedy: str = "") -> TransportError:
+    """What a status other than OK means for a file: nearly always FileRefused. An answer of the wrong kind is AttemptFailed: it
+    belongs to this request, and the connection goes on.
+
+    ``step`` is one of open, build, write, copy, sync, show, close, rename, clear, look, store; ``file`` the name that it was done
+    to, where that is another one; ``more`` what is known beside.
     """
+    words = _STEPS[step] + (f" {file}" if file else "")
     if not isinstance(answer, Status):
-        return TransportLost(f"{name}: {_STEPS[step]} was answered with something else ({type(answer).__name__})")
+        kind = type(answer).__name__
+        return AttemptFailed(f"{name}: {words} was answered with something else ({kind})", step=_STEPS[step], file=file or name)
+    said = f"{name}: {words}: server said: {answer}"
     if answer.code in (packets.NO_CONNECTION, packets.CONNECTION_LOST):
-        return TransportLost(f"{name}: the server says it lost its own connection: {answer}")
+        words = f"{said} (what it stores files on may be away)"
+        return AttemptFailed(words, step=_STEPS[step], file=file or name, said=str(answer))
     hints = [more] if more else []
-    if answer.code == packets.FAILURE and step in _WHY_FAILURE:
+    if says_full(answer):
+        hints.append("there is no room left for this account")
+    elif answer.code == packets.FAILURE and step in _WHY_FAILURE and not more:
         hints.append(_WHY_FAILURE[step])
     elif answer.code == packets.PERMISSION_DENIED:
         hints.append("this login may not write there")
     elif answer.code == packets.NO_SUCH_FILE and step == "open":
         hints.append("its folder is not there and could not be made")
-    return FileRefused(f"{name}: {_STEPS[step]}: server said: {answer}" + (f" ({'; '.join(hints)})" if hints else ""))
+    text = said + (f" ({'; '.join(hints)})" if hints else "")
+    return FileRefused(text, remedy, step=_STEPS[step], file=file or name, said=str(answer))

@@ -126,7 +126,7 @@ class SSHStream(FdStream):
         """End ssh and what it started, at once."""
         super().abort()
         self._hastening.cancel()
-        if self._process.poll() is None:  # else its number may already be another's
+        if self._process.returncode is None:  # else its number may already be another's
             _kill_group(self.pid, signal.SIGKILL)
         self._sockets.end()
         _close_all(self._hand_over, self._askpass)
@@ -150,8 +150,8 @@ class SSHStream(FdStream):
     async def _wait(self, secs: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(secs):
-                while self._process.poll() is None:
-                    if self._pidfd >= 0:
+                while self._pidfd >= 0 or self._process.poll() is None:
+                    if self._pidfd >= 0:  # it is waited for where its end is seen, and not before
                         await self._exited.wait()
                     else:
                         await asyncio.sleep(_LOOK_SECS)
@@ -160,6 +160,10 @@ class SSHStream(FdStream):
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._pidfd = -1
+        if self._process.returncode is None:
+            # It has ended and was not waited for: its number is its own still, and so is the group of what it started. A
+            # ProxyCommand's own child would stay.
+            _kill_group(self.pid, signal.SIGKILL)
         self._process.poll()
         self._sockets.end()
         self._exited.set()

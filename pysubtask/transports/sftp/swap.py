@@ -13,6 +13,7 @@ import time
 from ..swap_record import SwapRecord
 from . import packets
 from .client import Client
+from .leftovers import Leftovers
 from .packets import Attrs, Reply, Status, string
 
 _SUFFIX = b".old"
@@ -21,13 +22,20 @@ _SUFFIX = b".old"
 class Swaps:
     """Replaces files over one connection, with a record that outlives it."""
 
-    def __init__(self, client: Client, record: SwapRecord) -> None:
+    def __init__(self, client: Client, record: SwapRecord, leftovers: Leftovers | None = None) -> None:
         self._client = client
         self._record = record
+        self._leftovers = leftovers
 
-    async def replace(self, temp: bytes, target: bytes) -> Status:
-        """Put ``temp`` in the place of ``target``; the answer that counts. The old file is back if it is bad."""
-        first = await self._rename(temp, target)
+    @property
+    def needed(self) -> bool:
+        """Whether anything was ever put aside at this destination."""
+        return self._record.known
+
+    async def replace(self, temp: bytes, target: bytes, first: Status | None = None) -> Status:
+        """Put ``temp`` in the place of ``target``; the answer that counts. The old file is back if it is bad. ``first``: what came
+        of a plain rename, where one has been tried just now."""
+        first = first or await self._rename(temp, target)
         if first.code == packets.OK:
             return first
         there = await self._look(target)
@@ -45,8 +53,10 @@ class Swaps:
                 if (await self._rename(aside, target)).code == packets.OK:
                     self._record.forget(aside)
                 return said
-            if (await self._remove(aside)).code not in (packets.OK, packets.NO_SUCH_FILE):
+            if not await self._gone(aside):
                 return Status(packets.OK, "")  # the aside stays on record: the next connection removes it
+        elif said.code == packets.NO_SUCH_FILE:
+            said = await self._rename(temp, target)  # somebody has taken the old one away
         self._record.forget(aside)
         return said
 
@@ -68,6 +78,8 @@ class Swaps:
             await self._mend(temp + _SUFFIX, known[0])
 
     async def _mend(self, aside: bytes, target: bytes) -> None:
+        if self._leftovers is not None and self._leftovers.has(aside):
+            return  # it had to stay, and is written to by now
         if not isinstance(await self._look(aside), Attrs):
             return
         there = await self._look(target)
@@ -76,13 +88,19 @@ class Swaps:
                 return
             there = await self._look(target)
         if isinstance(there, Attrs):
-            await self._remove(aside)
+            await self._gone(aside)
 
     async def _rename(self, old: bytes, new: bytes) -> Status:
         return _status(await self._client.request(packets.RENAME, string(old) + string(new)))
 
-    async def _remove(self, path: bytes) -> Status:
-        return _status(await self._client.request(packets.REMOVE, string(path)))
+    async def _gone(self, aside: bytes) -> bool:
+        answer = await self._client.request(packets.REMOVE, string(aside))
+        if self._leftovers is not None:
+            # One that has to stay is written to by a later upload; then it is no aside any more.
+            if not await self._leftovers.gone(aside, answer, reusable=True):
+                self._record.forget(aside)
+            return True
+        return _status(answer).code in (packets.OK, packets.NO_SUCH_FILE)
 
     async def _look(self, path: bytes) -> Reply:
         return await self._client.request(packets.LSTAT, string(path))

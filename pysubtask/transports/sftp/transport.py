@@ -7,19 +7,23 @@ import contextlib
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from ...common.account import has_entry
 from ...common.advice import install
-from ...common.errors import ConfigError, FileRefused, LoginRefused, ServerNotTrusted, TransportLost
+from ...common.errors import ConfigError, LoginRefused, ServerNotTrusted, TransportLost
+from ..allowance import Allowance
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..checksum import Checks, WrongHash
 from ..dial import DELAY_SECS
 from ..key_file import explained
+from ..means import APPEND, SIZE, WRITES
 from ..meter import Meter
 from ..pace import Pace
+from ..profile import Profile
 from ..reach import other_speaker, place
 from ..sftp_names import folder_of, identity_of, path_of
 from ..source import open_source
@@ -31,9 +35,10 @@ from . import packets
 from .checksum import Hashes
 from .client import Client
 from .hand_over import possible
-from .packets import Attrs, Status, string
+from .handles import KIND
+from .leftovers import Leftovers
+from .packets import Attrs, string
 from .publish import Publisher
-from .refusal import refusal
 from .shell import Shell
 from .ssh import SSHStream, start_ssh
 from .stream import ByteStream
@@ -67,6 +72,9 @@ class SFTPTransport(Transport):
         self._concurrency = int(settings.get("Concurrency", 32))
         self._meter = Meter()
         self._checks = Checks(settings)
+        self._follow = settings.get("RemoteLinks", "follow") == "follow"
+        self.profile: Profile = Profile(time.time, in_place=bool(settings.get("StoreInPlace")))
+        self.profile.opened[KIND] = Allowance(self._concurrency)
         self._shell: Shell | None = None
         self._stream: ByteStream | None = None
         self._swallowed = False
@@ -141,24 +149,32 @@ class SFTPTransport(Transport):
                 client.fail(closed)
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
-        _, publisher = self._open()
-        sent = await publisher.upload(job, progress)
-        if not publisher.keeps_mtime and self.traits.keeps_mtime:
-            self.traits = self.traits._replace(keeps_mtime=False)
-        if not publisher.tells_mtime and self.traits.appends:  # whether a file is as it was left cannot be seen
-            self.traits = self.traits._replace(appends=False, copies=False)
-        return sent
+        client, publisher = self._open()
+        try:
+            return await publisher.upload(job, progress)
+        finally:
+            self._learn_traits(client, publisher)
+
+    def _learn_traits(self, client: Client, publisher: Publisher) -> None:
+        """What the server can do, as far as is known now, or is to be tried again."""
+        profile, atomic = self.profile, publisher.atomic
+        handles = client.limits.handles
+        told = max(1, handles - _SPARE_HANDLES) if handles else _UNTOLD
+        # Where no time is told, whether a file is as it was left cannot be seen.
+        builds = publisher.tells_mtime and profile.rung(SIZE) == "before_close"
+        writes = profile.rung(WRITES) == "any" or profile.is_due(WRITES)
+        self.traits = Traits(
+            atomic_replace=atomic, keeps_mtime=publisher.keeps_mtime,
+            concurrency=min(self._concurrency, told, profile.opened[KIND].limit),
+            appends=builds and (profile.rung(APPEND) == "in_place" or profile.is_due(APPEND)),
+            copies=builds and atomic and writes and packets.COPY_DATA in client.extensions,
+        )  # fmt: skip
 
     async def stat(self, name: str) -> RemoteStat | None:
         client, _ = self._open()
         answer = await client.request(packets.STAT, string(path_of(self._folder, name)))
-        if isinstance(answer, Attrs):
-            if answer.size is None:
-                raise FileRefused(f"{name}: the server does not tell its size")
-            return RemoteStat(answer.size, answer.mtime)
-        if isinstance(answer, Status) and answer.code == packets.NO_SUCH_FILE:
-            return None
-        raise refusal("look", name, answer)
+        # What the server does not tell is not known to be there.
+        return RemoteStat(answer.size, answer.mtime) if isinstance(answer, Attrs) and answer.size is not None else None
 
     async def verify(self, job: Job) -> str:
         client, _ = self._open()
@@ -172,15 +188,13 @@ class SFTPTransport(Transport):
             os.close(fd)
 
     async def remove(self, names: Iterable[str]) -> set[str]:
-        client, _ = self._open()
+        _, publisher = self._open()
         paths = {name: path_of(self._folder, name) for name in names}
         if self._swaps is not None:
             for path in paths.values():
                 await self._swaps.mend_recorded(path)
-        asked = {name: client.request(packets.REMOVE, string(path)) for name, path in paths.items()}
         # One that cannot be removed is no reason to give up the connection: its own upload will meet it again.
-        answers = {name: await request for name, request in asked.items()}
-        return {name for name, answer in answers.items() if isinstance(answer, Status) and answer.code == packets.OK}
+        return await publisher.remove(paths)
 
     def _open(self) -> tuple[Client, Publisher]:
         if self._client is None or self._publisher is None:
@@ -250,16 +264,15 @@ class SFTPTransport(Transport):
         await client.start()
         if isinstance(stream, SSHStream):
             stream.login_done()
-        atomic = packets.POSIX_RENAME in client.extensions
-        if not atomic:
-            self._swaps = Swaps(client, SwapRecord(self._workdir, identity_of(self._settings)))
-            await self._swaps.mend_all()
+        leftovers = Leftovers(client, self.profile)
+        self._swaps = Swaps(client, SwapRecord(self._workdir, identity_of(self._settings)), leftovers)
+        await self._swaps.mend_all()
+        if self.profile.left or self.profile.pending:
+            await leftovers.sweep()
         self._shell = self._new_shell(login) if self._checks.shell and isinstance(stream, SSHStream) else None
-        self._publisher = Publisher(client, self._folder, self._swaps, Hashes(client, self._checks, self._shell))
-        handles = client.limits.handles
-        concurrency = min(self._concurrency, max(1, handles - _SPARE_HANDLES) if handles else _UNTOLD)
-        self.traits = Traits(atomic_replace=atomic, keeps_mtime=True, concurrency=concurrency, appends=True,
-                             copies=atomic and packets.COPY_DATA in client.extensions)
+        self._publisher = Publisher(client, self._folder, self._swaps, Hashes(client, self._checks, self._shell), self.profile,
+                                    follow=self._follow)
+        self._learn_traits(client, self._publisher)
 
     def _new_shell(self, login: Login) -> Shell:
         program = shutil.which(str(self._settings.get("SSHProgram") or "ssh"))

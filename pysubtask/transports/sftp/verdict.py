@@ -45,7 +45,7 @@ _FIRST_CAUSE = re.compile(
     r"Load key |Certificate |Permissions \S+ for |Warning: Identity file |sign_and_send_pubkey: |identity_sign: |"
     r"no such identity: |Bad owner or permissions |\S+:? line \d+: |Received disconnect from |Unable to load host key")
 _BEFORE_KEYS = re.compile(r"kex_exchange_identification: |ssh_exchange_identification: |banner exchange: |"
-                          r"Connection (?:closed|reset) by UNKNOWN port 65535")
+                          r"Connection (?:closed|reset) by UNKNOWN port 65535|Connection to UNKNOWN port 65535 timed out")
 _NOISE = re.compile(r"^(Warning: Permanently added|@+|debug\d: |\s*$)")
 
 
@@ -97,7 +97,7 @@ def _lost(last: str, said: str, where: str) -> TransportLost | None:
                              f"Give this user one, or run: {install('asyncssh')}")
     if "Connection refused" in last:
         return nobody_listens(where)
-    if re.search(r"(?:Connection timed out|Operation timed out|Timeout, server)", last):
+    if re.search(r"(?:Connection timed out|Operation timed out|Timeout, server|Connection to \S+ port \d+ timed out)", last):
         failed = no_answer(where)
         return TransportLost(f"{failed.cause}. ssh said: {said!r}", failed.remedy)
     if re.search(r"(?:No route to host|Network is unreachable|Network is down)", last):

@@ -1,0 +1,69 @@
+"""What is known of a server; what a session raises besides the package's errors."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from ...common.errors import AttemptFailed
+from ..profile import Profile
+
+_MOST_FOLDERS = 1000
+
+
+class DataLost(AttemptFailed):
+    """A data connection broke or could not be opened, and the control connection still answers: one transfer is lost."""
+
+
+class CannotTell(Exception):
+    """This server has no way to tell a file's size."""
+
+
+@dataclass
+class Known:
+    """What is known of a server, from FEAT (RFC 2389) and from what it answered; lives as long as the transport.
+
+    ``size``: whether SIZE is worth asking; ``size_shown``, ``mlst_shown``: it has told a size, so that a refusal says something
+    about the name; ``size_refused``: how often it was refused for a file that is there, before it ever told one.
+    ``epsv``: whether it knows EPSV; ``tls12``: TLS 1.3 is not offered, as it took no data connection over it. ``stat``: whether
+    STAT of a file is worth asking. ``telnet``: whether it reads commands as Telnet does, None where that was not needed yet.
+    ``setter``: the command that sets a file's time: "MFMT", "MDTM" (with a time before the name, as some servers have it) or "".
+    ``replaces``: whether a rename may have the name of a file that is there; ``renames``: one was taken, so that a refusal is about
+    the name. ``folders``: those that are there.
+    """
+
+    profile: Profile = field(default_factory=lambda: Profile(time.time))
+    found: dict[str, str] = field(default_factory=dict)
+    size: bool = True
+    size_shown: bool = False
+    size_refused: int = 0
+    mlst_shown: bool = False
+    telnet: bool | None = None
+    stat: bool = True
+    mdtm: bool = True
+    epsv: bool = True
+    tls12: bool = False
+    setter: str = ""
+    keeps_mtime: bool = False
+    replaces: bool = True
+    renames: bool = False
+    folders: set[str] = field(default_factory=set)
+    refused_setters: set[str] = field(default_factory=set)
+
+    def made(self, folder: str, there: bool) -> None:
+        """A folder was made, or something was stored in it."""
+        if there and folder not in self.folders:
+            if len(self.folders) >= _MOST_FOLDERS:
+                self.folders.clear()
+            self.folders.add(folder)
+
+    def has_folder(self, folder: str) -> bool:
+        """Whether a folder is known to be there."""
+        return folder in ("", "/", ".") or folder in self.folders
+
+    def learn(self, found: dict[str, str]) -> None:
+        """What a new connection's FEAT lists; an empty one tells nothing."""
+        self.found = found
+        wanted = "MFMT" if "MFMT" in found else "MDTM" if "MDTM" in found or not found else ""
+        self.setter = "" if wanted in self.refused_setters else wanted
+        self.keeps_mtime = self.setter == "MFMT" or (self.setter != "" and self.keeps_mtime)

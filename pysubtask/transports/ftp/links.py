@@ -1,0 +1,136 @@
+"""Names that are symbolic links on the server (``RemoteLinks``): found, followed to the file they point to, or replaced. Blocking.
+
+Where the queue knows of nothing under a name, SIZE tells whether something stands there. If so, or if the queue knows of it, STAT
+(RFC 959, over the control connection) shows a link. It is not asked for names that servers take for patterns, and where it
+shows nothing the listing of the folder has to tell: vsftpd matches the name against the link's target, too. A link to nothing
+that stands there before the first send is met by no server's SIZE and is replaced.
+
+What a followed link points to is replaced as any file is: a temporary file beside it, and a rename. That is on record in
+``elsewhere.json`` first, as the queue knows temporary names in the destination's own folders only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterable
+
+from ...common import own_files
+from ...common.errors import AttemptFailed, FileRefused
+from ..base import Link
+from .known import CannotTell
+from .options import is_line, parent_of
+from .session import Session
+
+_RECORD = "elsewhere.json"
+_MOST_NAMES = 1000
+_MOST_STEPS = 8
+_PATTERN = frozenset("*?[]{}")
+
+
+def _is_there(session: Session, path: str) -> bool:
+    """Whether a file stands there; True where that cannot be told."""
+    try:
+        return session.size(path) is not None
+    except CannotTell:
+        rows = session.rows(parent_of(path))
+        return rows is None or any(row.name == path.rpartition("/")[2] for row in rows)
+
+
+class Elsewhere:
+    """Temporary files in other folders than the queue knows: its name -> the path there. In one small file in ``workdir``."""
+
+    def __init__(self, workdir: str, identity: str) -> None:
+        self._workdir = workdir
+        self._identity = identity
+        self._lock = threading.Lock()
+        self._known: dict[str, str] = {}
+        # Not there or not readable: a temporary file may then stay there.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            read = json.loads(own_files.read(workdir, _RECORD))
+            if read["identity"] == identity:
+                self._known = {str(name): str(path) for name, path in read["temps"].items()}
+
+    def of(self, name: str) -> str | None:
+        """Where a temporary file of this name may be."""
+        return self._known.get(name)
+
+    def add(self, name: str, path: str) -> bool:
+        """Whether it is on record now; else nothing may be put there."""
+        with self._lock:
+            if self._known.get(name) == path:
+                return True
+            self._known[name] = path
+            while len(self._known) > _MOST_NAMES:
+                del self._known[next(iter(self._known))]
+            return self._write()
+
+    def gone(self, names: Iterable[str]) -> None:
+        with self._lock:
+            if [name for name in names if self._known.pop(name, None) is not None]:
+                self._write()
+
+    def _write(self) -> bool:
+        record = json.dumps({"identity": self._identity, "temps": self._known})
+        try:
+            own_files.replace(self._workdir, _RECORD, record.encode("ascii"), sync=True)
+        except OSError:
+            return False
+        return True
+
+
+class Links:
+    """Those of one destination. ``follow``: the setting. For any thread, one at a time for a name."""
+
+    def __init__(self, elsewhere: Elsewhere, follow: bool) -> None:
+        self.elsewhere = elsewhere
+        self.follow = follow
+        self._lock = threading.Lock()
+        self._refused: dict[str, str] = {}
+
+    def find(self, session: Session, path: str) -> str | None:
+        """Where the link of this name points, '' where the server does not tell; None for no link, and where it cannot be told."""
+        row = None if _PATTERN & set(path) else session.row(path)
+        if row is not None:
+            return row.link
+        try:
+            rows = session.rows(parent_of(path)) or ()
+        except AttemptFailed:
+            return None  # no reason against the upload itself
+        return next((row.link for row in rows if row.name == path.rpartition("/")[2]), None)
+
+    def place(self, session: Session, path: str) -> tuple[str, Link | None]:
+        """The path of the file that is to be replaced for this name, under which something stands, and what is to be told of a
+        link."""
+        target = self.find(session, path)
+        if target is None:
+            return path, None
+        if not self.follow:
+            return path, Link("replaced", target)
+        if path in self._refused:
+            return path, Link("replaced", target, self._refused[path])
+        end, why = self._end_of(session, path, target)
+        return (path, Link("replaced", target, why)) if why else (end, Link("followed", target))
+
+    def _end_of(self, session: Session, path: str, target: str) -> tuple[str, str]:
+        """The file at the end of a chain of links, or why it cannot be followed."""
+        for _ in range(_MOST_STEPS):
+            if not target:
+                return "", "the server does not tell where it points"
+            if not is_line(target):
+                return "", "where it points is no path that can be asked for"
+            folder = parent_of(path)
+            path = target if target.startswith("/") else f"{folder.rstrip('/')}/{target}" if folder else target
+            following = self.find(session, path)
+            if following is None:
+                return (path, "") if _is_there(session, path) else ("", "it points to no file that this login can reach")
+            target = following
+        return "", "it leads round and round"
+
+    def refused(self, path: str, exc: FileRefused) -> None:
+        """What the link of this name points to cannot be replaced: from now on the link is."""
+        with self._lock:
+            while len(self._refused) >= _MOST_NAMES:
+                del self._refused[next(iter(self._refused))]
+            self._refused[path] = f"what it points to cannot be replaced: {exc.said or exc.cause}"

@@ -1,0 +1,215 @@
+"""Transfers over one control connection: by which data connection, with which TLS session, and how each ended. Blocking."""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+
+from ...common.errors import MeansRefused, SourceError, TransportError, TransportLost
+from ..means import DATA, TLS_DATA
+from ..meter import Meter
+from ..pace import Pace
+from ..profile import Walk
+from .data import Source, Tally, Upload, receive, receive_lines
+from .known import DataLost, Known
+from .options import Login
+from .replies import CannotRestart, NotFTP, Reply, about_tls, text, why
+from .wire import Wire
+
+PASSIVE = ("epsv", "pasv", "pasv_control_address")
+# A proxy, or the server's own buffers, may hold this much that we were told is there; and at this rate it goes on.
+_HELD_BYTES = 4 * 1024 * 1024
+SLOW_BYTES = 128 * 1024
+
+
+class Transfers:
+    """Commands and data connections over one control connection, which whoever opens it has logged in. ``doubt``: the data
+    connection of the last transfer ended oddly when all was sent, and the server acknowledged it all the same: then its size
+    has to tell."""
+
+    def __init__(self, login: Login, known: Known, pace: Pace, meter: Meter) -> None:
+        self.wire = Wire(login, pace, meter)
+        self.wire.escapes = lambda: bool(known.telnet)  # learned by any session
+        self.known = known
+        self.used_at = time.monotonic()
+        self.chosen_hash = ""
+        self.doubt: DataLost | None = None
+        self._login = login
+
+    # --- commands
+
+    def ask(self, command: str, patience: float = 0.0) -> Reply:
+        """Any command that transfers nothing; the server may take ``patience`` seconds longer than usual."""
+        with self.edge():
+            return self.wire.ask(command, patience)
+
+    def store(self, path: str, source: Source, size: int, tally: Tally, start: int = 0) -> Reply:
+        """STOR the first ``size`` bytes of a file, or those from ``start`` on (REST); the last reply, good or bad. Raises
+        SourceError besides, and CannotRestart where the server refuses REST."""
+        with self.edge():
+            walk = self._tls_walk()
+            while True:
+                sock, said = self._transfer(f"STOR {path}", start, walk)
+                said = said if sock is None else self._send(sock, source, size, tally, start)
+                if walk is None or not about_tls(said):
+                    if walk is not None and sock is not None and said.ok:
+                        walk.worked()
+                    return said
+                # Some look at the session when all bytes have come.
+                if walk.refused(text(" ".join(said.lines))) is None:
+                    self._older_tls(str(said))
+                    return said
+
+    def _send(self, sock: socket.socket, source: Source, size: int, tally: Tally, start: int) -> Reply:
+        upload = Upload(self.wire, sock, tally, start)
+        broken: OSError | None = None
+        whole, self.doubt = False, None
+        try:
+            try:
+                for block in source.blocks(start, size):
+                    upload.send(block)
+                whole = True
+                upload.finish()
+            except SourceError:
+                self.wire.drop(sock)
+                self.wire.hear()  # whatever it is: what arrived is removed
+                raise
+            except OSError as exc:
+                broken = exc
+                self.wire.drop(sock)
+            # A broken data connection alone does not tell why: the server does.
+            if isinstance(broken, TimeoutError):
+                said = self.wire.last_words()
+            else:
+                patience = 0.0 if broken else min(size - start, _HELD_BYTES) / SLOW_BYTES
+                said = self.wire.hear(None if broken else upload.moved, patience)
+        finally:
+            tally.sent += upload.sent
+            self.wire.drop(sock)
+        if broken is not None and said.code < 400:
+            words = why(broken, self._login.stall_secs)
+            lost = DataLost(f"the data connection broke: {words}", step="sending its bytes", said=text(" ".join(said.lines)))
+            if not whole or not said.ok:
+                raise lost from broken
+            self.doubt = lost
+        return said
+
+    def list_one(self, path: str) -> list[str]:
+        """LIST one file; no lines where the server will not."""
+        with self.edge():
+            sock, _ = self._transfer(f"LIST {path}")
+            if sock is None:
+                return []
+            try:
+                lines = receive_lines(self.wire, sock)
+            finally:
+                self.wire.drop(sock)
+            return lines if self.wire.hear().ok else []
+
+    def fetch(self, path: str, start: int, most: int) -> bytes | None:
+        """RETR what a file has from ``start`` on, at most a little more than ``most`` bytes; None where the server will not."""
+        with self.edge():
+            try:
+                sock, _ = self._transfer(f"RETR {path}", start)
+            except CannotRestart:
+                return None
+            if sock is None:
+                return None
+            try:
+                heard = receive(self.wire, sock, most)
+            finally:
+                self.wire.drop(sock)
+            # It may complain of an end before its own.
+            return heard if self.wire.hear().ok or len(heard) > most else None
+
+    def whole_listing(self, command: str, most: int) -> bytes | None:
+        """What a listing sends; None where the server will not, or sends more than ``most`` bytes."""
+        with self.edge():
+            sock, _ = self._transfer(command)
+            if sock is None:
+                return None
+            try:
+                heard = receive(self.wire, sock, most)
+            finally:
+                self.wire.drop(sock)
+            return heard if self.wire.hear().ok and len(heard) <= most else None
+
+    def listing(self, command: str, most: int) -> bytes:
+        """What a listing sends, at most a little more than ``most`` bytes of it; empty where the server will not."""
+        with self.edge():
+            sock, _ = self._transfer(command)
+            if sock is None:
+                return b""
+            try:
+                found = receive(self.wire, sock, most)
+            finally:
+                self.wire.drop(sock)
+            self.wire.hear()
+            return found
+
+    def _tls_walk(self) -> Walk | None:
+        """How TLS sessions of data connections are made."""
+        return self.known.profile.walk(TLS_DATA) if self._login.tls else None
+
+    def _transfer(self, command: str, start: int = 0, walk: Walk | None = None) -> tuple[socket.socket | None, Reply]:
+        """Begin a transfer. DataLost where its data connection cannot be opened or secured in any way."""
+        walk = walk or self._tls_walk()
+        while True:
+            self.wire.resumes = walk is None or walk.rung == "resumed"
+            try:
+                sock, said = self._open(command, start)
+            except MeansRefused as exc:
+                if walk is not None and walk.refused(exc.cause) is not None:
+                    continue
+                self._older_tls(exc.cause)
+                raise DataLost(exc.cause, step=exc.step, said=exc.said) from exc
+            if sock is None and start:
+                self.wire.ask("REST 0")  # or it may hold for the next transfer, which is another file's
+            return sock, said
+
+    def _open(self, command: str, start: int) -> tuple[socket.socket | None, Reply]:
+        known, wire = self.known, self.wire
+        way = known.profile.walk(DATA, PASSIVE) if self._login.passive else None
+        first_is_pasv = way is not None and (way.rung != "epsv" or not known.epsv)
+        wire.ways, wire.way = ("pasv",) if not known.epsv else ("pasv", "epsv") if first_is_pasv else ("epsv", "pasv"), ""
+        try:
+            sock, said = wire.open_data(command, start)
+        except (OSError, EOFError) as exc:
+            # It may have refused TLS or the session on the data connection: then it says so.
+            if isinstance(exc, ssl.SSLError | ConnectionError):
+                with contextlib.suppress(OSError, EOFError, NotFTP, ftplib.Error):
+                    heard = wire.hear()
+                    kind = MeansRefused if isinstance(exc, ssl.SSLError) or about_tls(heard) else DataLost
+                    words = f"the data connection failed: {why(exc, 0)}. The server said: {heard}"
+                    step, said_ = "securing a data connection", text(" ".join(heard.lines))
+                    raise MeansRefused("tls_reuse", words, step=step, said=said_) if kind is MeansRefused else DataLost(
+                        words, step=step, said=said_) from exc
+            raise
+        if way is not None and wire.way:
+            way.came_to(wire.way, wire.refused, unknown=wire.unknown)
+            known.epsv = known.epsv and not (wire.way != "epsv" and wire.unknown)
+        return sock, said
+
+    def _older_tls(self, words: str) -> None:
+        """TransportLost where the next connection may do better with TLS 1.2."""
+        sock = self.wire.sock
+        if isinstance(sock, ssl.SSLSocket) and sock.version() == "TLSv1.3" and not self.known.tls12:
+            self.known.tls12 = True
+            raise TransportLost(f"the server takes no data connection over TLS 1.3 ({words}): the next connection uses TLS 1.2")
+
+    @contextlib.contextmanager
+    def edge(self, limit: float | None = None) -> Iterator[None]:
+        """Turn what the libraries raise into ours."""
+        try:
+            yield
+        except (TransportError, SourceError, CannotRestart):
+            raise
+        except (OSError, EOFError, NotFTP, ftplib.Error, ValueError) as exc:
+            # ValueError: a socket that was closed under us, a host name that cannot be one.
+            self.wire.ended = isinstance(exc, EOFError | ConnectionError)
+            remedy = exc.remedy if isinstance(exc, NotFTP) else ""
+            raise TransportLost(why(exc, self._login.stall_secs if limit is None else limit), remedy) from exc

@@ -1,0 +1,365 @@
+"""What one server can do, learned by doing: for each of several means (:mod:`means`) the best rung that it has taken.
+
+Pure: the clock is passed in. A refused means is not a refused file: whoever is refused takes the next rung at once (``Walk``), and
+only when that has worked for the same file is the server known to lack the better one. Nobody is condemned while a rung is left;
+where the last one is refused, too, the profile stays as it was, as then the file may be the reason.
+
+The state table of one means, with rungs 0 (best) to n; ``r`` is the one known to work, ``k`` the one of this walk:
+
+    walk begins      at r; at the best rung where a trial is due, and then nobody else tries for a while
+    k refused        the walk goes on at the next allowed rung below k, then at better ones that it has not tried; none left:
+                     Condemned, r stays
+    k worked, k > r  every rung from r up to k was refused to this walk: r := k, one step down, told once
+    k worked, k < r  r := k, one step up, told once
+    k worked, k = r  counted; a refused trial doubles the distance to the next one, after a few of them
+
+A better rung is tried again with every third file at first, then more and more seldom (up to every 256th; sooner so where the
+server says that it does not know such a thing at all, ``unknown``), and in any case once a day and when asked to (``try_again``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from threading import RLock
+from typing import Any, NamedTuple
+
+from .allowance import Allowance
+from .means import ALL, BY_NAME, Means, by_default, lower
+
+TRIAL_SECS = 24 * 3600.0
+"""Seconds after which a better rung is tried again at the latest."""
+SOON = 3
+"""Every so-manieth use of a means is a trial of a better rung at first."""
+SELDOM = 256
+_PATIENT, _PATIENT_UNKNOWN = 16, 4  # trials refused one after the other before they become more seldom
+MOST_LEFT = 200
+"""Files that could not be removed, kept by name."""
+_LONGEST_WHY = 300
+
+
+class State(NamedTuple):
+    """What is known of one means. ``rung``: the one that works; ``since``: when that was learned, ``tried``: when a better one was
+    tried last, both in seconds since the epoch; ``why``: the server's words. ``uses`` since the last trial, ``refused``: trials
+    in a row that came to nothing; ``unknown``: the server says that it does not know the better one.
+    ``proven``: it has worked. ``struck``: refusals in a row of a rung that had worked."""
+
+    rung: str
+    since: float = 0.0
+    tried: float = 0.0
+    why: str = ""
+    uses: int = 0
+    refused: int = 0
+    unknown: bool = False
+    proven: bool = False
+    struck: int = 0
+
+
+class Step(NamedTuple):
+    """The server is known to do something else than was thought. ``better``: it does more. ``text``: for a person, one line."""
+
+    means: str
+    before: str
+    rung: str
+    better: bool
+    why: str
+    text: str
+
+
+class Condemned(NamedTuple):
+    """The last rung that is allowed was refused. ``others_pass``: another use of this means has worked since this walk began, or
+    the last one before it did, so that the file is the reason; else it is the server or the account. ``remedy``: the setting that
+    allows one more rung, or nothing."""
+
+    others_pass: bool
+    remedy: str
+
+
+def due(state: State, means: Means, now: float) -> bool:
+    """Whether a better rung than the known one shall be tried by the next walk."""
+    if state.rung == means.rungs[0]:
+        return False
+    if not 0 <= now - state.tried < TRIAL_SECS:  # a clock that was set back counts as a day, too
+        return True
+    return state.uses + 1 >= distance(state.refused, unknown=state.unknown)
+
+
+def distance(refused: int, *, unknown: bool = False) -> int:
+    """How many uses from one trial to the next, after so many of them came to nothing."""
+    return min(SELDOM, SOON << min(16, max(0, refused - (_PATIENT_UNKNOWN if unknown else _PATIENT))))
+
+
+def after(state: State, means: Means, rung: str, refusals: Mapping[str, str], now: float, *, trial: bool, unknown: bool) -> State:
+    """The state when ``rung`` has worked for one who was refused ``refusals`` (rungs, and the server's words), at its ``trial``
+    of a better one than is known to work, or not. A rung that it could not try, as the connection or the settings do not offer it,
+    counts as refused."""
+    before, at = means.rungs.index(state.rung), means.rungs.index(rung)
+    why = list(refusals.values())[-1][:_LONGEST_WHY] if refusals else ""
+    if at == before:
+        if trial:
+            return state._replace(proven=True, struck=0, uses=0, tried=now, refused=state.refused + 1, unknown=unknown)
+        return state._replace(proven=True, struck=0, uses=state.uses + 1)
+    if at < before:
+        return State(rung, now, now, "" if at == 0 else why, proven=True, unknown=unknown)
+    if state.rung not in refusals:
+        return state  # it did not try what is known to work
+    # A better one that was not tried with it is tried with the next file.
+    untried = any(each not in refusals for each in means.rungs[:at])
+    return State(rung, now, now, why, uses=SOON if untried else 0, proven=True, unknown=unknown and not untried)
+
+
+class Walk:
+    """One file's way down one ladder. ``rung``: what to do now; ``trial``: it is a better one than is known to work."""
+
+    def __init__(self, profile: Profile, means: Means, rung: str, allowed: frozenset[str], *, trial: bool) -> None:
+        self._profile, self._means, self._allowed = profile, means, allowed
+        self.rung, self.trial = rung, trial
+        self._refusals: dict[str, str] = {}
+        self._unknown = True
+        self._passed = profile.passed(means)
+
+    def refused(self, why: str, *, unknown: bool = False) -> str | None:
+        """The server refused this rung with these words; the next one, which is ``rung`` now. None where none is left: then
+        ``condemned`` says what that means. ``unknown``: it does not know the request at all."""
+        self._refusals[self.rung] = why
+        self._unknown = self._unknown and unknown
+        left = self._allowed - self._refusals.keys()
+        following = lower(self._means, self.rung, left) or next((each for each in self._means.rungs if each in left), None)
+        if following is not None:
+            self.rung = following
+        return following
+
+    def came_to(self, rung: str, why: str, *, unknown: bool = False) -> None:
+        """This rung is what the server did, which shows in what came of it and not in an answer."""
+        for better in self._means.rungs[: self._means.rungs.index(rung)]:
+            self._refusals.setdefault(better, why)
+        self._unknown = unknown
+        self.rung = rung
+        self.worked()
+
+    def condemned(self) -> Condemned:
+        """What it means that no rung is left."""
+        unasked = set(self._means.unasked) - self._allowed
+        passes = self._profile.passed(self._means) != self._passed or self._profile.state(self._means).proven
+        return Condemned(passes, self._means.remedy if unasked else "")
+
+    def worked(self) -> None:
+        """The present rung did it."""
+        unoffered = {each: "it is not offered" for each in self._means.rungs if each not in self._allowed}
+        self._profile._worked(self._means, self.rung, unoffered | self._refusals, trial=self.trial and bool(self._refusals),
+                              unknown=self._unknown and bool(self._refusals))
+
+
+def _unheard(step: Step) -> None:
+    return None
+
+
+class Profile:
+    """Of one server; for any thread. ``wall``: the wall clock, in seconds. ``in_place``: the settings allow what loses a
+    promise (``Means.unasked``). ``on_step`` hears each step once, ``on_change`` that there is something to keep (``to_json``); on
+    whatever thread has learned it, and nothing else is learned meanwhile.
+
+    ``opened``: by kind ('handles', 'connections', ...) how many of them may be open at once. ``left``: files of ours that the
+    server did not let us remove; True where one may be written to again, as nothing that was asked about it is unanswered.
+    ``left_more``: how many beyond those that are kept by name. ``pending``: temporary files under names that are on record here
+    alone, from before they are made until they are gone.
+    """
+
+    def __init__(self, wall: Callable[[], float], *, in_place: bool = False) -> None:
+        self._wall = wall
+        self._guard = RLock()
+        self._allowed = {means.name: frozenset(means.rungs) if in_place else by_default(means) for means in ALL}
+        self._states: dict[str, State] = {}
+        self._passed: dict[str, int] = {}
+        self.opened: dict[str, Allowance] = {}
+        self.left: dict[str, bool] = {}
+        self.left_more = 0
+        self.pending: set[str] = set()
+        self.on_step: Callable[[Step], None] = _unheard
+        self.on_change: Callable[[], None] = lambda: None
+
+    # What is known
+
+    def state(self, means: Means) -> State:
+        """What is known of one means; the best rung where nothing is."""
+        return self._states.get(means.name) or State(means.rungs[0])
+
+    def rung(self, means: Means) -> str:
+        """What is known to work, or is to be tried first."""
+        state, allowed = self.state(means), self._allowed[means.name]
+        if state.rung in allowed:
+            return state.rung
+        return lower(means, state.rung, allowed) or next(each for each in reversed(means.rungs) if each in allowed)
+
+    def allows(self, means: Means, rung: str) -> bool:
+        """Whether the settings allow it."""
+        return rung in self._allowed[means.name]
+
+    def is_due(self, means: Means) -> bool:
+        """Whether a better rung than is known to work shall be tried with the next file."""
+        return due(self.state(means), means, self._wall())
+
+    @property
+    def stepped(self) -> frozenset[str]:
+        """The means of which another rung than the best has ever been used."""
+        return frozenset(name for name, state in self._states.items() if state.since)
+
+    def passed(self, means: Means) -> int:
+        """How often this means has worked since this object was made."""
+        return self._passed.get(means.name, 0)
+
+    def lines(self) -> list[str]:
+        """For a person: what this server does not do, and what is done instead."""
+        with self._guard:
+            found = [means.lacks[state.rung] for means in ALL if (state := self.state(means)).rung != means.rungs[0]]
+            found += [each.line(kind) for kind, each in sorted(self.opened.items()) if each.learned]
+            if self.left:
+                count = len(self.left) + self.left_more
+                found.append(f"{count:,} temporary file{'s' if count > 1 else ''} could not be removed there: "
+                             + ", ".join(list(self.left)[:3]) + (", ..." if count > 3 else ""))
+            return found
+
+    def known(self) -> dict[str, str]:
+        """The rung of each means of which something is known."""
+        return {means.name: self.state(means).rung for means in ALL if means.name in self._states}
+
+    # What is learned
+
+    def walk(self, means: Means, offered: Iterable[str] | None = None, *, trial: bool = True) -> Walk:
+        """Begin one file's way. ``offered``: the rungs that this server may know at all, where the connection has told;
+        ``trial``: whether a better rung than is known to work may be tried with this file, as that would show something."""
+        with self._guard:
+            now, state = self._wall(), self.state(means)
+            allowed = self._allowed[means.name]
+            if offered is not None:
+                allowed &= frozenset(offered)
+            usable = [each for each in means.rungs if each in allowed]
+            known = state.rung if state.rung in allowed else lower(means, state.rung, allowed) or usable[-1]
+            trial = trial and known != usable[0] and due(state, means, now)
+            if trial:
+                # From now on, so that of many files at once one tries.
+                self._states[means.name] = state._replace(tried=now, uses=0)
+            return Walk(self, means, usable[0] if trial else known, allowed, trial=trial)
+
+    def learn(self, means: Means, rung: str, why: str = "", *, unknown: bool = False) -> None:
+        """Something was noticed beside: this rung works, and the better ones do not."""
+        with self._guard:
+            state = self.state(means)
+            if rung == state.rung or means.rungs.index(rung) < means.rungs.index(state.rung):
+                refusals = {}
+            else:
+                refusals = dict.fromkeys(means.rungs[:means.rungs.index(rung)], why)
+            self._worked(means, rung, refusals, trial=False, unknown=unknown)
+
+    def struck(self, means: Means) -> bool:
+        """A rung was refused that may have worked before: whether it is given up now, after ``strikes`` of them in a row."""
+        with self._guard:
+            state = self.state(means)
+            if not state.proven or state.struck + 1 >= means.strikes:
+                return True
+            self._states[means.name] = state._replace(struck=state.struck + 1)
+            return False
+
+    def try_again(self, *names: str) -> None:
+        """Try the better rungs again with the next file (all of them, or these means)."""
+        with self._guard:
+            for name in names or tuple(self._states):
+                if name in self._states:
+                    self._states[name] = self._states[name]._replace(tried=-TRIAL_SECS)
+            for each in self.opened.values():
+                each.try_again()
+
+    def _worked(self, means: Means, rung: str, refusals: Mapping[str, str], *, trial: bool, unknown: bool) -> None:
+        with self._guard:
+            self._passed[means.name] = self.passed(means) + 1
+            state, known = self.state(means), means.name in self._states
+            new = after(state, means, rung, refusals, self._wall(), trial=trial, unknown=unknown)
+            self._states[means.name] = new
+            if new.rung != state.rung:
+                better = means.rungs.index(new.rung) < means.rungs.index(state.rung)
+                text = means.again if better else means.lacks[new.rung]
+                self.on_step(Step(means.name, state.rung, new.rung, better, new.why, text))
+                self.on_change()
+            elif not known or (new.tried, new.proven) != (state.tried, state.proven):
+                self.on_change()
+
+    def limit_met(self, kind: str, *, news: bool) -> None:
+        """The allowance for this kind was refused more; ``news``: no limit was known."""
+        with self._guard:
+            one = self.opened[kind]
+            if news:
+                self.on_step(Step(kind, str(one.most), str(one.limit), False, "", one.line(kind)))
+            self.on_change()
+
+    def hold(self, path: str) -> None:
+        """A temporary file will be made under this name, of which nobody else knows."""
+        with self._guard:
+            self.pending.add(path)
+            self.on_change()
+
+    def leave(self, path: str, *, reusable: bool) -> None:
+        """A file of ours could not be removed."""
+        with self._guard:
+            self.pending.discard(path)
+            if path in self.left or len(self.left) < MOST_LEFT:
+                self.left[path] = reusable
+            else:
+                self.left_more += 1
+            self.on_change()
+
+    def take_left(self, folder: str) -> str | None:
+        """A file in this folder that was left there and may be written to again; nobody else gets it until it is left again."""
+        with self._guard:
+            for path, reusable in self.left.items():
+                if reusable and path.rpartition("/")[0] == folder:
+                    self.left[path] = False
+                    return path
+            return None
+
+    def gone(self, paths: Iterable[str]) -> None:
+        """Of these nothing is left any more."""
+        with self._guard:
+            gone = set(paths)
+            if gone & (self.left.keys() | self.pending):
+                self.left = {path: reusable for path, reusable in self.left.items() if path not in gone}
+                self.pending -= gone
+                self.on_change()
+
+    # Kept over restarts
+
+    def to_json(self) -> str:
+        """All of it, as text that ``load`` takes."""
+        with self._guard:
+            return json.dumps({
+                "means": {name: state._replace(why=state.why[:_LONGEST_WHY])._asdict() for name, state in self._states.items()},
+                "opened": {kind: each.to_dict() for kind, each in self.opened.items()},
+                "left": self.left,
+                "left_more": self.left_more,
+                "pending": sorted(self.pending),
+            })
+
+    def load(self, text: str) -> None:
+        """Go on from what was kept; what cannot be read is not known, and is learned anew."""
+        with self._guard:
+            try:
+                kept = json.loads(text or "{}")
+                means, opened, left = kept.get("means", {}), kept.get("opened", {}), kept.get("left", {})
+                self._states = {name: state for name, raw in means.items() if (state := _state(name, raw)) is not None}
+                for kind, raw in opened.items():
+                    if kind in self.opened:
+                        self.opened[kind].load(raw)
+                self.left = {str(path): bool(reusable) for path, reusable in left.items()}
+                self.left_more = int(kept.get("left_more", 0))
+                self.pending = set(map(str, kept.get("pending", [])))
+            except (ValueError, TypeError, AttributeError):
+                self._states, self.left, self.left_more, self.pending = {}, {}, 0, set()
+
+
+def _state(name: str, raw: Mapping[str, Any]) -> State | None:
+    """None for what this version does not know."""
+    try:
+        state = State(str(raw["rung"]), float(raw["since"]), float(raw["tried"]), str(raw["why"]), int(raw["uses"]),
+                      int(raw["refused"]), bool(raw["unknown"]), bool(raw["proven"]), int(raw["struck"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return state if name in BY_NAME and state.rung in BY_NAME[name].rungs else None

@@ -1,0 +1,180 @@
+"""The beginning of an upload: a temporary file is open in the right place, and earlier attempts are gone. Round trip 1."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from ...common.errors import NotAsLeft
+from ..means import DELETE, TEMP
+from ..sftp_names import parent_of
+from ..temp_names import formed, own_folder
+from . import packets
+from .attempt import Attempt, Server, is_status
+from .folders import Folders
+from .links import is_link, place_of
+from .packets import Handle, Reply, string
+from .refusal import is_unknown, refusal
+
+
+class Beginning:
+    """Over one connection. ``follow``: a link on the server stays, and what it leads to is written."""
+
+    def __init__(self, server: Server, folders: Folders, *, follow: bool) -> None:
+        self._server = server
+        self._client = server.client
+        self._folders = folders
+        self._follow = follow
+        self._used: dict[bytes, int] = {}
+
+    async def open(self, attempt: Attempt) -> bool:
+        """Make the temporary file. False where this server takes none, and the settings allow to do without. FileRefused where
+        the last way was refused."""
+        server, name = self._server, attempt.job.name
+        walk = attempt.walk = attempt.walk or server.profile.walk(TEMP)
+        first: tuple[bytes, Reply, str] | None = None
+        if attempt.job.resume and attempt.handle is None and attempt.opening is None:
+            for form in attempt.forms(attempt.recorded):
+                server.leftovers.ask(form)
+        while walk.rung != "in_place":
+            answer, more = await self._make(attempt, walk.rung)
+            if isinstance(answer, Handle):
+                attempt.learns.append(walk.worked)
+                await attempt.cleared()
+                return True
+            first = first or (attempt.temp, answer, more)
+            # A folder that is not there is no matter of the file's name.
+            missing = is_status(answer, packets.NO_SUCH_FILE) and walk.rung != "subfolder"
+            if missing or walk.refused(str(answer), unknown=is_unknown(answer)) is None:
+                await self.tidy(attempt)
+                temp, answer, more = first
+                helps = not missing and not is_status(answer, packets.PERMISSION_DENIED)
+                remedy = walk.condemned().remedy if helps and not walk.condemned().others_pass else ""
+                raise refusal("open", name, answer, more, file=packets.text(temp.rpartition(b"/")[2]), remedy=remedy)
+        await attempt.cleared()
+        attempt.learns.append(walk.worked)
+        return False
+
+    async def _make(self, attempt: Attempt, rung: str) -> tuple[Reply, str]:
+        """Open a temporary file of this kind; the answer, and what is known beside."""
+        while True:
+            recorded = attempt.recorded
+            if attempt.place.path != attempt.target:
+                folder = parent_of(attempt.place.path)
+                recorded = (folder.rstrip(b"/") + b"/" if folder else b"") + attempt.recorded.rpartition(b"/")[2]
+            attempt.temp, attempt.borrowed = formed(recorded, rung, attempt.target), False
+            self._borrow(attempt)
+            if (attempt.place.path != attempt.target or rung == "ending") and not attempt.borrowed:
+                # Nobody would look for it there after a crash.
+                self._server.profile.hold(os.fsdecode(attempt.temp))
+            answer, more, moved = await self._open(attempt)
+            if not moved:
+                return answer, more
+            if isinstance(answer, Handle):
+                await attempt.end()
+                await self._server.leftovers.remove(attempt.temp, reusable=True)
+
+    def _borrow(self, attempt: Attempt) -> None:
+        """Write to a file that had to stay, where there is one: so there are never more of them."""
+        profile = self._server.profile
+        if profile.rung(DELETE) == "refused":
+            left = profile.take_left(os.fsdecode(parent_of(attempt.temp)))
+            if left is not None:
+                attempt.temp, attempt.borrowed = os.fsencode(left), True
+
+    async def _open(self, attempt: Attempt) -> tuple[Reply, str, bool]:
+        """OPEN, and what has to be known of the name; whether it has to be opened elsewhere."""
+        client, handles = self._client, self._server.handles
+        # One that was begun and cannot be removed is begun anew.
+        over = attempt.borrowed or (attempt.job.resume and self._server.profile.rung(DELETE) == "refused")
+        body = packets.open_over(attempt.temp) if over else packets.open_new(attempt.temp)
+
+        def ask() -> asyncio.Future[Reply]:
+            attempt.opening = client.request(packets.OPEN, body)
+            return attempt.opening
+
+        await handles.enter()
+        answered = False
+        try:
+            opening = ask()
+            looking = None if attempt.place.stands is not None or attempt.place.link else client.request(
+                packets.LSTAT, string(attempt.target))
+            if not attempt.looked:
+                await attempt.clear()
+                attempt.looked = True
+            answer, more = await opening, ""
+            folder = parent_of(attempt.temp)
+            if folder and await self._is_missing(folder, answer):
+                said = await self._folders.make(folder)
+                more = "" if said.code == packets.OK else f"making the folder: {said}"
+                answer = await ask()
+            answered = True
+            answer = await handles.granted(answer, ask)
+            if isinstance(answer, Handle):
+                attempt.handle = answer.handle
+            moved = looking is not None and await self.place(attempt, await looking)
+        except BaseException:
+            if not answered:
+                handles.leave()
+            raise
+        if isinstance(answer, Handle) and (own := own_folder(attempt.temp)) is not None:
+            self._used[own] = self._used.get(own, 0) + 1
+            attempt.folder = own
+        return answer, more, moved
+
+    async def _is_missing(self, folder: bytes, answer: Reply) -> bool:
+        """Whether an OPEN was refused because its folder is not there; some servers say Failure to that."""
+        if is_status(answer, packets.NO_SUCH_FILE):
+            return True
+        if not is_status(answer, packets.FAILURE):
+            return False
+        return is_status(await self._client.request(packets.LSTAT, string(folder)), packets.NO_SUCH_FILE)
+
+    async def place(self, attempt: Attempt, found: Reply) -> bool:
+        """Note what stands under the name, of which LSTAT said ``found``; whether the file has to be written elsewhere."""
+        attempt.place = await place_of(self._client, attempt.target, found, follow=self._follow)
+        return attempt.place.path != attempt.target
+
+    async def no_link(self, attempt: Attempt) -> None:
+        """NotAsLeft where a link stands under the name, which is to be replaced."""
+        if is_link(await self._client.request(packets.LSTAT, string(attempt.target))):
+            raise NotAsLeft(f"{attempt.job.name}: a link stands there, and RemoteLinks is 'replace'")
+
+    async def open_in_place(self, attempt: Attempt) -> None:
+        """Open the name itself, empty. Raises FileRefused."""
+        client, handles = self._client, self._server.handles
+        attempt.in_place, attempt.borrowed = True, False
+        attempt.temp = attempt.place.path
+
+        def ask() -> asyncio.Future[Reply]:
+            return client.request(packets.OPEN, packets.open_over(attempt.temp))
+
+        if not attempt.looked:
+            await attempt.clear()
+            attempt.looked = True
+            await attempt.cleared()
+        await handles.enter()
+        answer = await ask()
+        folder = parent_of(attempt.temp)
+        if folder and await self._is_missing(folder, answer):
+            await self._folders.make(folder)
+            answer = await ask()
+        answer = await handles.granted(answer, ask)
+        if not isinstance(answer, Handle):
+            raise refusal("store", attempt.job.name, answer)
+        attempt.handle = answer.handle
+
+    async def tidy(self, attempt: Attempt) -> None:
+        """Remove the folder that was made for temporary files, where nobody uses it any more."""
+        folder = attempt.folder
+        attempt.folder = None
+        if folder is None:
+            own = own_folder(attempt.temp)
+            if own is None or own in self._used:
+                return
+            folder = own
+            self._used[folder] = 1
+        self._used[folder] -= 1
+        if not self._used[folder]:
+            del self._used[folder]
+            await self._client.request(packets.RMDIR, string(folder))

@@ -1,0 +1,73 @@
+"""A name on the server that is a symbolic link: where it leads, and whether the file there can be written in its place."""
+
+from __future__ import annotations
+
+import posixpath
+import stat
+from typing import NamedTuple
+
+from ..base import Link
+from . import packets
+from .client import Client
+from .packets import Attrs, Names, Reply, string
+
+_LONGEST_WAY = 8
+
+
+class Place(NamedTuple):
+    """Where a name's file is to be written; ``link`` where that is, or was, behind a link. ``stands``: whether something is there
+    now, None where that is not known."""
+
+    path: bytes
+    link: Link | None = None
+    stands: bool | None = None
+
+
+def is_link(found: Reply) -> bool:
+    """Whether LSTAT shows a symbolic link."""
+    return isinstance(found, Attrs) and found.permissions is not None and stat.S_ISLNK(found.permissions)
+
+
+def stands(found: Reply) -> bool | None:
+    """Whether something stands under a name, from LSTAT; None where it did not tell."""
+    if isinstance(found, Attrs):
+        return True
+    return False if isinstance(found, packets.Status) and found.code == packets.NO_SUCH_FILE else None
+
+
+async def place_of(client: Client, path: bytes, found: Reply, *, follow: bool) -> Place:
+    """Where to write what is to stand under ``path``, of which LSTAT said ``found``."""
+    if not is_link(found):
+        return Place(path, None, stands(found))
+    at, first = path, ""
+    for _ in range(_LONGEST_WAY):
+        target = await _target(client, at)
+        first = first or packets.text(target)
+        if not target:
+            return _replaced(path, first, follow, "the server does not tell where it leads")
+        at = posixpath.normpath(posixpath.join(posixpath.dirname(at), target)) or b"."
+        found = await client.request(packets.LSTAT, string(at))
+        if is_link(found):
+            continue
+        if not isinstance(found, Attrs):
+            return _replaced(path, first, follow, f"it leads to nothing ({found})")
+        if found.permissions is not None and not stat.S_ISREG(found.permissions):
+            return _replaced(path, first, follow, "it leads to what is no file")
+        if not follow:
+            return _replaced(path, first, follow, "")
+        return Place(at, Link("followed", first), True)
+    return _replaced(path, first, follow, "it leads in a circle")
+
+
+def not_followed(path: bytes, link: Link, why: str) -> Place:
+    """The file that it leads to could not be written."""
+    return Place(path, Link("replaced", link.target, why), True)
+
+
+def _replaced(path: bytes, target: str, follow: bool, why: str) -> Place:
+    return Place(path, Link("replaced", target, why if follow else ""), True)
+
+
+async def _target(client: Client, path: bytes) -> bytes:
+    answer = await client.request(packets.READLINK, string(path))
+    return answer.names[0] if isinstance(answer, Names) and answer.names else b""

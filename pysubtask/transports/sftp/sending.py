@@ -1,0 +1,108 @@
+"""The bytes of a file on their way, and what the server shows of it then: round trip 2 of an upload.
+
+Some servers tell the size of a file while it is open, some only when it is closed, some never.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from ...common.errors import AttemptFailed, MeansRefused, TransportError
+from ..base import RemoteStat
+from ..means import SIZE, WRITES
+from . import packets
+from .attempt import Attempt, Ended, Ending, is_status, size_of
+from .client import SHORT_FILE
+from .packets import Attrs, Reply, string
+from .refusal import is_unknown, refusal
+
+_LOOK_AGAIN_SECS = (0.1, 0.3, 0.6)
+"""A file that is still being stored behind the server's back shows too little for a moment."""
+
+
+class Shown(NamedTuple):
+    """What the server shows of the file that was written, and how that is known ('size' or 'reply'). ``synced``: it is on its disk;
+    ``timed``: the time was set."""
+
+    remote: RemoteStat
+    synced: bool
+    timed: bool
+    verified: str = "size"
+
+
+async def send(attempt: Attempt, start: int) -> Shown:
+    """Send the bytes from ``start`` on; MeansRefused where they are refused only as they do not begin with the first."""
+    endings: list[Ending] = []
+    size, profile = attempt.job.size, attempt.server.profile
+    # Of an empty file a size of 0 shows nothing.
+    walk = profile.walk(SIZE, trial=size > 0)
+    asks = walk.rung == "before_close"
+    if start:
+        await asyncio.to_thread(attempt.hash.upto, start)
+    transfer = attempt.send(start, size, attempt.progress, lambda: endings.append(attempt.finish(size, show=asks)),
+                            took=attempt.hash.took)
+    if size - start <= SHORT_FILE:
+        attempt.client.queue()
+    if endings and endings[0].shown is not None:  # all is on its way: one wait, for the last answer, is enough
+        await endings[0].shown
+    await attempt.arrived(transfer, _out_of_order if start else None)
+    ended = await endings[0].answers()
+    if asks:
+        if size_of(ended.shown) == size:
+            if size:
+                attempt.learns.append(walk.worked)
+            assert isinstance(ended.shown, Attrs)
+            return _shown(ended, size, ended.shown.mtime)
+        walk.refused(_told(ended.shown), unknown=is_unknown(ended.shown) if ended.shown is not None else False)
+    if attempt.handle is not None:
+        await attempt.ended(attempt.end())
+    if walk.rung == "after_close":
+        found = await look(attempt, size)
+        if size_of(found) == size:
+            if size:
+                attempt.learns.append(walk.worked)
+            assert isinstance(found, Attrs)
+            return _shown(ended, size, found.mtime)
+        if size_of(found) is not None:
+            raise refusal_of_size(attempt, found)
+        if is_status(found, packets.NO_SUCH_FILE) and profile.state(SIZE).proven and profile.rung(SIZE) != "never":
+            attempt.opening = None
+            raise attempt.vanished("something on the server takes it away when it is closed")
+        walk.refused(_told(found), unknown=is_unknown(found))
+    # Nothing it ever says of a size: that it took every byte, and closed the file without an error, has to do.
+    attempt.learns.append(walk.worked)
+    return _shown(ended, size, None)._replace(verified="reply")
+
+
+async def look(attempt: Attempt, size: int) -> Reply:
+    """What stands under the temporary name, looked at again for a moment while it is shorter than it should be."""
+    for secs in (*_LOOK_AGAIN_SECS, 0.0):
+        found = await attempt.client.request(packets.STAT, string(attempt.temp))
+        shows = size_of(found)
+        if shows is None or shows >= size or not secs:
+            break
+        await asyncio.sleep(secs)
+    return found
+
+
+def refusal_of_size(attempt: Attempt, found: Reply) -> TransportError:
+    """The server shows another size than was written."""
+    name, size = attempt.job.name, attempt.job.size
+    text = f"{name}: {size:,} bytes were written and the server has {size_of(found):,} bytes"
+    return AttemptFailed(text, step="asking for the size", file=packets.text(attempt.temp))
+
+
+def _shown(ended: Ended, size: int, mtime: int | None) -> Shown:
+    ended.ending.learn_time(ended.timed, mtime)
+    return Shown(RemoteStat(size, mtime), ended.synced, ended.was_timed)
+
+
+def _told(answer: Reply | None) -> str:
+    if isinstance(answer, Attrs):
+        return "no size" if answer.size is None else f"{answer.size:,} bytes"
+    return str(answer)
+
+
+def _out_of_order(step: str, name: str, answer: Reply) -> TransportError:
+    return MeansRefused(WRITES.name, str(refusal(step, name, answer)), said=str(answer))

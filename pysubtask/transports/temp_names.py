@@ -1,0 +1,34 @@
+"""Where the temporary file of an upload stands: the name that is on record, or another where a server takes no such name.
+
+Pure. Each form follows from the recorded name and that of the file, so whoever knows both finds it whatever form it got.
+"""
+
+from __future__ import annotations
+
+FOLDER = b"pysubtask-temp"
+_LONGEST_ENDING = 20
+
+
+def formed(recorded: bytes, rung: str, target: bytes) -> bytes:
+    """The path for a rung of ``means.TEMP``, of a file that is to be ``target``; 'in_place' has none, and gets the recorded one."""
+    folder, slash, name = recorded.rpartition(b"/")
+    if rung == "ending":
+        stem = name.lstrip(b".").rpartition(b".")[0] or name
+        _, dot, ending = target.rpartition(b"/")[2].rpartition(b".")
+        return folder + slash + stem + (dot + ending[:_LONGEST_ENDING] if ending else b"")
+    if rung == "visible":
+        return folder + slash + name.lstrip(b".")
+    if rung == "subfolder":
+        return folder + slash + FOLDER + b"/" + name.lstrip(b".")
+    return recorded
+
+
+def every(recorded: bytes, target: bytes) -> list[bytes]:
+    """All paths that it may have got."""
+    return list(dict.fromkeys(formed(recorded, rung, target) for rung in ("hidden", "visible", "ending", "subfolder")))
+
+
+def own_folder(path: bytes) -> bytes | None:
+    """The folder made for temporary files that this path is in, or None."""
+    folder = path.rpartition(b"/")[0]
+    return folder if folder.rpartition(b"/")[2] == FOLDER else None

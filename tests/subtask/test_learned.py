@@ -1,0 +1,102 @@
+"""What a transport learns of its server is kept in the queue's file, told once, and forgotten with the destination."""
+
+import logging
+import time
+
+import pytest
+
+from pysubtask.common.events import read_events
+from pysubtask.control.glance import Glance
+from pysubtask.control.shown import status
+from pysubtask.subtask.spool import Spool
+from pysubtask.transports import means
+from pysubtask.transports.profile import Profile
+from tests.helpers import wait_until
+from tests.subtask.test_courier import Bench
+
+
+@pytest.fixture
+def bench(tmp_path):
+    made = Bench(tmp_path)
+    made.transport.profile = Profile(time.time)
+    yield made
+    made.close()
+
+
+def learn(bench, *rungs):
+    """While it is connected."""
+    for ladder, rung in rungs:
+        bench.transport.profile.learn(ladder, rung, "no such thing")
+
+
+def kept(bench):
+    return bench.store.run(bench.store.spool.profile)
+
+
+def told(bench):
+    return [event.fields for event in read_events(bench.folder) if event.kind == "server_profile"]
+
+
+def test_a_step_down_is_kept_told_once_and_on_the_page(bench, caplog):
+    with caplog.at_level(logging.INFO):
+        bench.start()
+        learn(bench, (means.PUBLISH, "aside"), (means.PUBLISH, "aside"), (means.SIZE, "after_close"))
+        wait_until(lambda: "after_close" in kept(bench), 20, "what was learned in the spool")
+        wait_until(lambda: len(bench.board.get("server") or []) == 2, 20, "what was learned on the page")
+    [first, second] = told(bench)
+    assert first == {"means": "publish", "before": "posix_rename", "now": "aside", "reason": "no such thing",
+                     "text": means.PUBLISH.lacks["aside"]}  # fmt: skip
+    assert second["now"] == "after_close"
+    said = [record.getMessage() for record in caplog.records if record.getMessage().startswith("SERVER")]
+    assert said[0] == f"SERVER: {means.PUBLISH.lacks['aside']} (it said: no such thing)"
+    assert len(said) == 2
+
+
+def test_it_is_known_again_before_the_first_connect_of_the_next_child(bench):
+    bench.start()
+    learn(bench, (means.APPEND, "none"))
+    wait_until(lambda: "none" in kept(bench), 20, "what was learned in the spool")
+    bench.close()
+    known = []
+
+    async def connect(self=bench.transport):
+        known.append(self.profile.rung(means.APPEND))
+
+    bench.open()
+    bench.transport.profile = Profile(time.time)
+    bench.transport.connect = connect
+    bench.put("a")
+    bench.start()
+    wait_until(lambda: known, 20, "a connect")
+    assert known == ["none"]
+    assert bench.board.get("server") == [means.APPEND.lacks["none"]]
+    assert len(told(bench)) == 1, "told once, not at each start"
+
+
+def test_somebody_who_asks_for_a_retry_may_have_mended_the_server(bench):
+    bench.start()
+    profile = bench.transport.profile
+    learn(bench, (means.APPEND, "none"))
+    assert not profile.is_due(means.APPEND)
+    bench.courier.connect_now()
+    assert profile.is_due(means.APPEND)
+
+
+def test_another_destination_is_another_server(tmp_path):
+    path = str(tmp_path / "spool.db")
+    spool = Spool(path, "sftp://here/", 0.0)
+    spool.keep_profile("of here")
+    spool.close()
+    spool = Spool(path, "sftp://there/", 0.0)
+    assert spool.profile() == ""
+    spool.keep_profile("of there")
+    spool.close()
+    spool = Spool(path, "sftp://here/", 0.0)
+    assert spool.profile() == "", "who comes back may find another server"
+    spool.close()
+
+
+def test_status_shows_it():
+    page = {"state": "connected", "server": [means.DELETE.lacks["refused"]]}
+    lines = status([Glance("main/ftp", "sftp://h/", page, 1, 0.0, 0.0, {}, "")], 200)
+    assert [line for line in lines if f"Note: {means.DELETE.lacks['refused']}" in line]

@@ -1,0 +1,362 @@
+"""What an FTP server says about one file is that file's affair: each odd answer against a server that gives it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pysubtask.common.errors import AttemptFailed, FileRefused, TransportLost
+from pysubtask.transports.base import Append, Job, RemoteStat, Sent
+from pysubtask.transports.ftp import FTPTransport
+from pysubtask.transports.ftp.arrival import changed_to
+from pysubtask.transports.ftp.replies import Row, listed, machine_rows, rows_in
+from tests.transports.odd_ftp import Ended, OddFTP, Talk
+
+MTIME = 1_600_000_001
+
+
+class Work:
+    """A connected transport and files to send."""
+
+    def __init__(self, place: Path, transport: FTPTransport) -> None:
+        self.place, self.transport, self.count = place, transport, 0
+
+    def job(self, name: str, data: bytes, **changes: Any) -> Job:
+        self.count += 1
+        source = self.place / f"source-{self.count}"
+        source.write_bytes(data)
+        return Job(str(source), len(data), MTIME * 10**9, name, f".t{self.count}.tmp")._replace(**changes)
+
+    async def put(self, name: str, data: bytes, **changes: Any) -> Sent:
+        return await self.transport.upload(self.job(name, data, **changes), lambda done: None)
+
+
+def run(tmp_path: Path, talk: type[Talk], case: Callable[[Work, OddFTP], Awaitable[None]], **settings: Any) -> None:
+    async def whole(server: OddFTP) -> None:
+        (tmp_path / "work").mkdir(exist_ok=True)
+        transport = FTPTransport(server.settings(**settings), str(tmp_path / "work"))
+        async with asyncio.timeout(60):
+            await transport.connect()
+            try:
+                await case(Work(tmp_path, transport), server)
+            finally:
+                await transport.close()
+
+    with OddFTP(tmp_path / "files", talk) as server:
+        asyncio.run(whole(server))
+
+
+# --- files that are taken away
+
+
+class HotFolder(Talk):
+    """A job takes each file away as soon as it has its name."""
+
+    def do_RNTO(self, arg: bytes) -> str | None:
+        said = super().do_RNTO(arg)
+        os.unlink(self.path(arg))
+        return said
+
+
+def test_a_file_that_is_taken_away_at_once_is_delivered(tmp_path: Path) -> None:
+    async def case(work: Work, server: OddFTP) -> None:
+        for name in ("a", "b"):
+            sent = await work.put(name, b"0123456789")
+            assert sent == Sent(RemoteStat(10, None), 10, "taken")
+        assert (server.names(), server.logins, server.count("STOR")) == (set(), 1, 2)
+
+    run(tmp_path, HotFolder, case)
+
+
+class Moved(Talk):
+    """Another file stands under the name a moment later."""
+
+    def do_RNTO(self, arg: bytes) -> str | None:
+        said = super().do_RNTO(arg)
+        Path(os.fsdecode(self.path(arg))).write_bytes(b"somebody else's")
+        return said
+
+
+def test_what_somebody_puts_there_afterwards_is_no_failure_of_ours(tmp_path: Path) -> None:
+    async def case(work: Work, server: OddFTP) -> None:
+        assert await work.put("a", b"0123456789") == Sent(RemoteStat(10, None), 10, "size")
+        with pytest.raises(Exception, match="15 bytes"):  # and so nothing is built upon it
+            await work.put("a", b"0123456789ab", replaces=RemoteStat(10, None), append=Append(10, 10))
+
+    run(tmp_path, Moved, case)
+
+
+# --- questions that are refused
+
+
+class NoSize(Talk):
+    """SIZE is forbidden, with the words for a file that is missing."""
+
+    def do_SIZE(self, arg: bytes) -> str | None:
+        return "550 Permission denied."
+
+
+class NoSizeNoList(NoSize):
+    def do_LIST(self, arg: bytes) -> str | None:
+        return "550 Permission denied."
+
+
+@pytest.mark.parametrize(("talk", "verified"), [(NoSize, "size"), (NoSizeNoList, "reply")])
+def test_a_refused_question_is_no_answer_to_it(tmp_path: Path, talk: type[Talk], verified: str) -> None:
+    async def case(work: Work, server: OddFTP) -> None:
+        for number in range(5):
+            sent = await work.put(f"f{number}", b"0123456789")
+            assert (sent.verified, sent.remote) == (verified, RemoteStat(10, MTIME))
+        assert (server.names(), server.logins, server.count("STOR")) == ({f"f{n}" for n in range(5)}, 1, 5)
+        assert server.count("SIZE") <= 9, "it is not asked for ever"
+
+    run(tmp_path, talk, case)
+
+
+class Globs(NoSize):
+    """LIST takes a name for a pattern, as some do."""
+
+    def do_LIST(self, arg: bytes) -> str | None:
+        return super().do_LIST(b"x.csv" if b"*" in arg else arg)
+
+
+def test_the_size_of_another_file_that_a_pattern_meets_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    async def case(work: Work, server: OddFTP) -> None:
+        await work.put("x.csv", b"0123456789")
+        assert await work.transport.stat("*.csv") is None
+        assert (await work.put("*.csv", b"01234")).remote.size == 5
+
+    run(tmp_path, Globs, case)
+
+
+# --- data connections
+
+
+class Early(Talk):
+    """226 at the first byte; the rest is written by and by."""
+
+    def do_STOR(self, arg: bytes) -> str | None:
+        file = open(self.path(arg), "wb")  # noqa: SIM115 - closed by the thread
+        self.say("150 go")
+        sock = self.data()
+
+        def write() -> None:
+            with file, sock:
+                while block := sock.recv(65536):
+                    file.write(block)
+                    file.flush()
+                    time.sleep(0.02)
+
+        threading.Thread(target=write, daemon=True).start()
+        return "226 done already"
+
+
+def test_a_server_that_says_done_too_early_is_waited_for_and_sent_nothing_twice(tmp_path: Path) -> None:
+    data = os.urandom(2_000_000)
+
+    async def case(work: Work, server: OddFTP) -> None:
+        sent = await work.put("a", data)
+        assert (sent.verified, server.count("STOR"), server.logins) == ("size", 1, 1)
+        assert (tmp_path / "files" / "a").read_bytes() == data
+
+    run(tmp_path, Early, case)
+
+
+class Reset(Talk):
+    """The data connection ends with a reset when all is written."""
+
+    wanted = 300_000
+
+    def receive(self, sock: socket.socket, file: Any) -> None:
+        left = self.wanted
+        while left:
+            block = sock.recv(min(65536, left))
+            file.write(block)
+            left -= len(block)
+        file.flush()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+
+
+def test_a_data_connection_that_ends_with_a_reset_when_all_is_there(tmp_path: Path) -> None:
+    async def case(work: Work, server: OddFTP) -> None:
+        for number in range(20):
+            assert (await work.put(f"f{number}", os.urandom(Reset.wanted))).verified == "size"
+        assert (server.count("STOR"), server.logins) == (20, 1)
+
+    run(tmp_path, Reset, case)
+
+
+class Breaks(Talk):
+    """Aborts the transfers of one name, others it takes."""
+
+    def receive(self, sock: socket.socket, file: Any) -> None:
+        if os.path.basename(os.fsdecode(file.name)) == ".t1.tmp":
+            sock.recv(1000)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+            raise ConnectionError
+        super().receive(sock, file)
+
+    def do_STOR(self, arg: bytes) -> str | None:
+        try:
+            return super().do_STOR(arg)
+        except ConnectionError:
+            return "426 aborted"
+
+
+def test_one_broken_data_connection_costs_that_file_alone(tmp_path: Path) -> None:
+    async def case(work: Work, server: OddFTP) -> None:
+        jobs = [work.job(f"f{number}", os.urandom(400_000)) for number in range(8)]
+        found = await asyncio.gather(*(work.transport.upload(job, lambda done: None) for job in jobs), return_exceptions=True)
+        assert isinstance(found[0], AttemptFailed) and "426" in found[0].said, found[0]
+        assert [type(one) for one in found[1:]] == [Sent] * 7
+        assert server.logins <= 2, "no control connection was given up for it"
+
+    run(tmp_path, Breaks, case, Connections=2)
+
+
+class Hangs(Talk):
+    """Ends the control connection over which one name is asked for."""
+
+    def do_SIZE(self, arg: bytes) -> str | None:
+        if arg == b".t1.tmp":
+            raise Ended
+        time.sleep(0.05)
+        return super().do_SIZE(arg)
+
+
+def test_one_of_several_connections_that_ends_costs_its_file_alone(tmp_path: Path) -> None:
+    async def case(work: Work, server: OddFTP) -> None:
+        work.count = 100
+        await asyncio.gather(*(work.put(f"g{number}", os.urandom(200_000)) for number in range(8)))  # all of them are open
+        work.count = 0
+        jobs = [work.job(f"f{number}", os.urandom(100_000)) for number in range(8)]
+        found = await asyncio.gather(*(work.transport.upload(job, lambda done: None) for job in jobs), return_exceptions=True)
+        assert isinstance(found[0], AttemptFailed) and "one of several connections" in str(found[0]), found[0]
+        assert [type(one) for one in found[1:]] == [Sent] * 7
+
+    run(tmp_path, Hangs, case, Connections=3)
+
+
+def test_the_only_connection_that_ends_is_the_end_of_all(tmp_path: Path) -> None:
+    async def case(work: Work, server: OddFTP) -> None:
+        with pytest.raises(TransportLost):
+            await work.put("f", b"x")
+        with pytest.raises(TransportLost):
+            await work.transport.stat("f")
+
+    run(tmp_path, Hangs, case)
+
+
+class NeverCloses(NoSize):
+    """Leaves the data connection of a listing open when it has said that all is sent."""
+
+    kept: list[socket.socket] = []
+
+    def do_LIST(self, arg: bytes) -> str | None:
+        path = self.path(arg)
+        self.say("150 go")
+        sock = self.data()
+        self.kept.append(sock)
+        if os.path.lexists(path):
+            sock.sendall(self.row(arg, path) + b"\r\n")
+        return "226 sent"
+
+
+def test_a_data_connection_that_is_never_closed_is_at_its_end_when_the_server_says_so(tmp_path: Path) -> None:
+    async def case(work: Work, server: OddFTP) -> None:
+        async with asyncio.timeout(20):  # not a time limit of silence for each of them
+            for number in range(3):
+                assert (await work.put(f"f{number}", b"0123456789")).verified == "size"
+        assert server.logins == 1
+
+    run(tmp_path, NeverCloses, case, StallSecs=15)
+    for sock in NeverCloses.kept:
+        sock.close()
+
+
+# --- names
+
+
+class Spaces(Talk):
+    """Makes an underscore of a space in a name, and says that all is well."""
+
+    def do_RNTO(self, arg: bytes) -> str | None:
+        return super().do_RNTO(arg.replace(b" ", b"_"))
+
+
+def test_a_name_that_the_server_changes_is_refused_with_what_it_shows(tmp_path: Path) -> None:
+    async def case(work: Work, server: OddFTP) -> None:
+        await work.put("plain.csv", b"01234")
+        for _ in range(2):
+            with pytest.raises(FileRefused, match=r"shows 'a_b\.csv' instead") as refused:
+                await work.put("a b.csv", b"0123456789")
+            assert refused.value.file == "a b.csv" and refused.value.step
+        assert server.names() == {"plain.csv"}, "what it made of it is gone again"
+        assert server.count("STOR") == 2, "and nothing is sent for it a second time"
+
+    run(tmp_path, Spaces, case)
+
+
+class Telnet(Talk):
+    """Reads commands as Telnet does (RFC 854): 255 and a command are nothing, 255 twice is one of them."""
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if not name.startswith("do_"):
+            return found
+        return lambda arg: found(arg.replace(b"\xff\xff", b"\0").replace(b"\xff\xf1", b"").replace(b"\0", b"\xff"))
+
+
+@pytest.mark.parametrize("talk", [Talk, Telnet])
+def test_a_name_with_bytes_that_telnet_takes_for_its_own(tmp_path: Path, talk: type[Talk]) -> None:
+    names = [b"a\xffb", b"c\xff\xffd", b"e\xff\xf1f"]
+
+    async def case(work: Work, server: OddFTP) -> None:
+        for name in names:
+            for _ in range(2):
+                assert (await work.put(os.fsdecode(name), b"x")).verified == "size"
+        assert set(os.listdir(os.fsencode(server.root))) == set(names)
+
+    run(tmp_path, talk, case)
+
+
+# --- pure
+
+
+def test_rows_of_listings() -> None:
+    assert rows_in(["total 3", "-rw-r--r--    1 pi pi   12 Nov 29 21:00  lead.csv", "lrwxrwxrwx 1 pi pi 9 Nov 29 2025 a -> /d/a b",
+                    "drwxr-xr-x    2 pi pi 4096 Nov 29 21:00 day", "11-29-26  09:00PM       <DIR>          day",
+                    "11-29-2026  09:00PM                 12 a.csv", "what is this"]) == [
+        Row(" lead.csv", 12), Row("a", None, "/d/a b"), Row("day", None), Row("day", None), Row("a.csv", 12)]  # fmt: skip
+    assert machine_rows(["type=cdir;modify=1; .", "type=file;size=3;  a.csv", "Type=OS.unix=slink:/D/x;size=3; b", "x"]) == [
+        Row(" a.csv", 3), Row("b", None, "/D/x")]  # fmt: skip
+    assert listed(["-rw-r--r-- 1 pi pi 12 Nov 29 21:00 b.csv"], "a/*.csv") is None
+    assert listed(["-rw-r--r-- 1 pi pi 12 Nov 29 21:00 a/x.csv"], "a/x.csv") == Row("x.csv", 12)
+
+
+@pytest.mark.parametrize(("name", "shown", "size", "found"), [
+    (" lead.csv", ["_lead.csv", "a"], 5, "_lead.csv"), ("trail ", ["trail"], 5, "trail"), ("a:b", ["a%3Ab"], 5, "a%3Ab"),
+    ("Ä.csv", ["A\u0308.csv"], 5, "A\u0308.csv"), ("a b", ["A B"], 5, "A B"), ("a b", ["a_b", "a-b"], 5, None),
+    ("a b", ["a b", "a_b"], 5, None), ("a b", ["axxxxxb"], 5, None), ("a b", ["a_b"], 6, None),
+])  # fmt: skip
+def test_what_a_server_may_have_made_of_a_name(name: str, shown: list[str], size: int, found: str | None) -> None:
+    assert changed_to(name, [Row(one, 5) for one in shown], size) == found
+
+
+@given(st.text(min_size=1, max_size=8), st.lists(st.text(max_size=8), max_size=5))
+def test_it_is_one_of_those_that_are_shown_and_not_the_name(name: str, shown: list[str]) -> None:
+    found = changed_to(name, [Row(one, 1) for one in shown], 1)
+    assert found is None or (found in shown and found != name and name not in shown)

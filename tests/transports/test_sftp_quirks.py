@@ -1,0 +1,291 @@
+"""SFTP over servers that refuse, limit or leave out one thing each, or two: every file arrives whole, and nothing of ours stays
+that the server lets us remove."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
+from pysubtask.testing.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
+from pysubtask.testing.quirks import Switch, pairs, switch, switches
+from pysubtask.transports.base import Append, Job, RemoteStat, Sent
+from pysubtask.transports.means import APPEND, PUBLISH, SIZE, TEMP
+from pysubtask.transports.profile import SOON
+from pysubtask.transports.sftp import SFTPTransport, packets
+
+TIME = 1_700_000_000
+
+
+class Desk:
+    """A transport to one server, and what the courier would do with each file."""
+
+    def __init__(self, server: QuirkSFTPServer, tmp_path: Path, **more: Any) -> None:
+        self.server, self.tmp_path = server, tmp_path
+        self.settings = {**server.settings(), "ConnectTimeoutSecs": 20, "StallSecs": 20, "RetryCount": 5, **more}
+        self.transport = SFTPTransport(self.settings, str(tmp_path / "work"))
+        self.steps: list[str] = []
+        self.transport.profile.on_step = lambda step: self.steps.append(f"{step.means}: {step.rung}")
+        self.known: dict[str, RemoteStat] = {}
+        self.contents: dict[str, bytes] = {}
+        self.count = self.refused = self.bytes_sent = 0
+
+    async def put(self, name: str, data: bytes, *, append: bool = False) -> Sent:
+        """As ``deliveries`` would: what cannot be built upon is sent whole at once, what failed alone is tried again."""
+        self.count += 1
+        source = self.tmp_path / f"source-{self.count}"
+        source.write_bytes(data)
+        folder, slash, _ = name.rpartition("/")
+        before = self.known.get(name)
+        how = None
+        if append and before is not None and self.transport.traits.appends and before.mtime is not None:
+            how = Append(before.size, before.size)
+        job = Job(str(source), len(data), (TIME + self.count) * 10**9, name, f"{folder}{slash}.pysubtask-{self.count:04x}.part",
+                  replaces=before, append=how)
+        for attempt in range(3):
+            try:
+                sent = await self.transport.upload(job, lambda done: None)
+                break
+            except NotAsLeft:
+                job = job._replace(append=None, replaces=before)
+            except AttemptFailed:
+                if attempt == 2:
+                    raise
+        self.known[name], self.contents[name] = sent.remote, data
+        self.bytes_sent += sent.bytes_sent
+        return sent
+
+    async def day(self) -> None:
+        """What a station does: some files at once, one that grows, one that is rewritten, some in folders."""
+        await self.put("first.csv", b"1\n" * 50)
+        await asyncio.gather(*(self.put(f"many/{number}.bin", os.urandom(3000 + number)) for number in range(12)))
+        await self.put("empty.csv", b"")
+        grown = b"a line\n" * 40
+        await self.put("grow.csv", grown)
+        for _ in range(3):
+            grown += b"more\n" * 20
+            await self.put("grow.csv", grown, append=True)
+        for number in range(3):
+            await self.put("rewritten.json", os.urandom(100 + number))
+        await self.put("a/b/c/deep.txt", b"deep")
+        await self.put("big.bin", os.urandom(400_000))
+
+    def check(self) -> None:
+        """Everything arrived whole, and nothing else is there."""
+        taken: dict[str, bytes] = {}
+        for one in self.server.taken:
+            taken[one.name] = one.data
+        found = {str(path.relative_to(self.server.root)): path.read_bytes() for path in Path(self.server.root).rglob("*")
+                 if path.is_file()}
+        for name, data in self.contents.items():
+            assert taken.get(name, found.get(name)) == data, name
+        litter = set(found) - set(self.contents)
+        if self.server.quirks.delete:
+            assert litter == set()
+            assert not list(Path(self.server.root).rglob("pysubtask-temp"))
+        left = {name.lstrip("/") for name in self.transport.profile.left}
+        assert litter <= left and len(litter) <= 16, "what stays is on record"
+
+
+def run(desk: Desk, case: Any) -> None:
+    async def whole() -> None:
+        async with asyncio.timeout(100):
+            await desk.transport.connect()
+            try:
+                await case()
+            finally:
+                await desk.transport.close()
+
+    asyncio.run(whole())
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[QuirkSFTPServer]:
+    with quirk_sftp_server(tmp_path / "remote") as running:
+        yield running
+
+
+REFUSED = ({"no rename at all"}, {"hidden names refused", "hidden after the publication"})
+"""Where nothing arrives unless the settings allow it under its own name at once."""
+
+
+def needs_in_place(*quirks: Switch) -> bool:
+    return any(each <= {quirk.name for quirk in quirks} for each in REFUSED)
+
+
+@pytest.mark.parametrize("quirk", switches("sftp"), ids=lambda quirk: quirk.name)
+def test_with_each_quirk_everything_arrives(quirk: Switch, server: QuirkSFTPServer, tmp_path: Path) -> None:
+    quirk.turn_on(server.quirks)
+    desk = Desk(server, tmp_path, StoreInPlace=needs_in_place(quirk))
+    run(desk, desk.day)
+    desk.check()
+    assert len(desk.steps) == len(set(desk.steps)), "each step is told once"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("both", pairs("sftp", 60, seed=14), ids=lambda both: f"{both[0].name} + {both[1].name}")
+def test_with_two_quirks_at_once_everything_arrives(
+        both: tuple[Switch, Switch], server: QuirkSFTPServer, tmp_path: Path) -> None:
+    for one in both:
+        one.turn_on(server.quirks)
+    desk = Desk(server, tmp_path, StoreInPlace=needs_in_place(*both))
+    run(desk, desk.day)
+    desk.check()
+
+
+def test_where_nothing_can_be_renamed_the_file_is_refused_and_the_setting_that_helps_is_named(
+        server: QuirkSFTPServer, tmp_path: Path) -> None:
+    switch("no rename at all").turn_on(server.quirks)
+    desk = Desk(server, tmp_path)
+
+    async def case() -> None:
+        with pytest.raises(FileRefused, match=r"renaming it into place.*StoreInPlace"):
+            await desk.put("a.csv", b"1")
+
+    run(desk, case)
+    assert os.listdir(server.root) == [] and desk.steps == []
+
+
+ADAPTS = [
+    (PUBLISH, {"rename": "new", "posix_rename": False}, "aside", "posix_rename"),
+    (APPEND, {"append": "refused"}, "none", "in_place"),
+    (TEMP, {"hidden_names": False}, "visible", "hidden"),
+    (SIZE, {"size": "missing"}, "after_close", "before_close"),
+]
+
+
+@pytest.mark.parametrize(("means", "quirks", "worse", "better"), ADAPTS, ids=lambda value: getattr(value, "name", ""))
+def test_a_server_that_changes_while_it_runs_is_followed_within_three_files_each_way(
+        means: Any, quirks: dict[str, Any], worse: str, better: str, server: QuirkSFTPServer, tmp_path: Path) -> None:
+    desk = Desk(server, tmp_path)
+    grown = [b"a line\n" * 10]
+
+    async def one() -> None:
+        grown[0] += b"more\n"
+        await desk.put("grow.csv", grown[0], append=means is APPEND)
+
+    async def case() -> None:
+        profile = desk.transport.profile
+        for _ in range(4):
+            await one()
+        assert profile.rung(means) == better
+        for _ in range(3):
+            server.quirks.set(**quirks)
+            await one()
+            assert profile.rung(means) == worse, "with the first file"
+            for _ in range(4):
+                await one()
+            assert profile.rung(means) == worse
+            server.quirks.reset()
+            for _ in range(SOON):
+                await one()
+            assert profile.rung(means) == better
+
+    run(desk, case)
+    desk.check()
+    assert len(desk.steps) == 6 or means is PUBLISH, desk.steps
+
+
+@pytest.mark.parametrize("allowed", [1, 3, 20])
+def test_three_hundred_files_to_a_server_that_allows_few_open_files(allowed: int, server: QuirkSFTPServer, tmp_path: Path) -> None:
+    server.quirks.open_files = allowed
+    desk = Desk(server, tmp_path, Concurrency=32)
+    asked = [0, 0]
+
+    async def case() -> None:
+        client = desk.transport._client
+        assert client is not None
+        request = client.request
+
+        def counted(kind: int, body: bytes, patience: float = 0.0) -> Any:
+            asked[0] += 1
+            answer = request(kind, body, patience)
+            if kind == packets.OPEN:
+                answer.add_done_callback(lambda done: asked.__setitem__(1, asked[1] + isinstance(done.result(), packets.Status)))
+            return answer
+
+        client.request = counted  # type: ignore[method-assign]
+        room = asyncio.Semaphore(32)
+
+        async def one(number: int) -> None:
+            async with room:
+                await desk.put(f"{number}.bin", os.urandom(500))
+
+        await asyncio.gather(*(one(number) for number in range(300)))
+
+    run(desk, case)
+    desk.check()
+    assert asked[1] <= asked[0] * 0.05, asked
+    assert desk.transport.profile.opened["open files"].limit <= allowed + 1
+    assert [step for step in desk.steps if step.startswith("open files")] and len(desk.steps) == 1
+
+
+def test_one_bad_name_does_not_make_the_others_wait(server: QuirkSFTPServer, tmp_path: Path) -> None:
+    """A server that says "Failure" to a name says the same to one open file too many: another file shows which it was."""
+    desk = Desk(server, tmp_path)
+
+    async def case() -> None:
+        bad = asyncio.create_task(desk.put("x" * 300 + "/bad.csv", b"1"))
+        await asyncio.gather(*(desk.put(f"{number}.bin", b"good") for number in range(40)))
+        with pytest.raises(FileRefused):
+            await bad
+
+    run(desk, case)
+    desk.check()
+    assert desk.transport.profile.opened["open files"].limit == 32 and desk.steps == []
+
+
+def test_what_cannot_be_removed_is_used_again_so_that_there_are_never_more_of_them(
+        server: QuirkSFTPServer, tmp_path: Path) -> None:
+    """A server that renames over nothing and lets nothing be removed: each replaced version would stay."""
+    server.quirks.set(delete=False, rename="new", posix_rename=False)
+    desk = Desk(server, tmp_path)
+
+    async def case() -> None:
+        for number in range(20):
+            await desk.put("a.csv", b"version %d" % number)
+        assert len(os.listdir(server.root)) == 2
+        assert len(desk.transport.profile.left) == 1
+        server.quirks.delete = True
+        for number in range(SOON + 1):
+            await desk.put("a.csv", b"later %d" % number)
+
+    run(desk, case)
+    desk.check()
+    assert os.listdir(server.root) == ["a.csv"] and desk.transport.profile.left == {}
+
+
+def test_what_is_known_is_used_by_the_next_connection(server: QuirkSFTPServer, tmp_path: Path) -> None:
+    switch("object store").turn_on(server.quirks)
+    desk = Desk(server, tmp_path)
+    run(desk, desk.day)
+    kept = desk.transport.profile.to_json()
+    later = Desk(server, tmp_path)
+    later.transport.profile.load(kept)
+    run(later, later.day)
+    later.check()
+    assert later.steps == []
+
+
+def test_who_waits_to_open_a_file_hears_that_the_connection_is_lost(server: QuirkSFTPServer, tmp_path: Path) -> None:
+    server.quirks.open_files = 1
+    desk = Desk(server, tmp_path)
+
+    async def case() -> None:
+        for number in range(3):
+            await desk.put(f"{number}.bin", b"good")
+        waiting = [asyncio.create_task(desk.put(f"more-{number}.bin", os.urandom(3_000_000))) for number in range(10)]
+        await asyncio.sleep(0.05)
+        client = desk.transport._client
+        assert client is not None
+        client.fail(TransportLost("cut"))
+        async with asyncio.timeout(20):
+            ends = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(end) for end in ends} == {TransportLost}
+
+    run(desk, case)

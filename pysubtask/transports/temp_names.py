@@ -12,8 +12,9 @@ _LONGEST_ENDING = 20
 def formed(recorded: bytes, rung: str, target: bytes) -> bytes:
     """The path for a rung of ``means.TEMP``, of a file that is to be ``target``; 'in_place' has none, and gets the recorded one."""
     folder, slash, name = recorded.rpartition(b"/")
-    if rung == "ending":
-        stem = name.lstrip(b".").rpartition(b".")[0] or name
+    if rung in ("hidden_ending", "ending"):
+        name = name if rung == "hidden_ending" else name.lstrip(b".")
+        stem = name.rpartition(b".")[0] or name
         _, dot, ending = target.rpartition(b"/")[2].rpartition(b".")
         return folder + slash + stem + (dot + ending[:_LONGEST_ENDING] if ending else b"")
     if rung == "visible":
@@ -25,7 +26,8 @@ def formed(recorded: bytes, rung: str, target: bytes) -> bytes:
 
 def every(recorded: bytes, target: bytes) -> list[bytes]:
     """All paths that it may have got."""
-    return list(dict.fromkeys(formed(recorded, rung, target) for rung in ("hidden", "visible", "ending", "subfolder")))
+    rungs = ("hidden", "hidden_ending", "visible", "ending", "subfolder")
+    return list(dict.fromkeys(formed(recorded, rung, target) for rung in rungs))
 
 
 def own_folder(path: bytes) -> bytes | None:

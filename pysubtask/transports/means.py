@@ -23,11 +23,11 @@ class Means(NamedTuple):
 
 TEMP = Means(
     "temp_name",
-    ("hidden", "visible", "ending", "visible_ending", "subfolder", "in_place"),
+    ("hidden", "hidden_ending", "visible", "ending", "subfolder", "in_place"),
     {
-        "ending": "this server takes certain endings of names only: temporary files get the ending of the file",
         "visible": "this server takes no file whose name begins with a dot: temporary names begin without one",
-        "visible_ending": "this server takes no name that begins with a dot, and certain endings only: temporary files get neither",
+        "hidden_ending": "this server takes certain endings of names only: temporary files get the ending of the file",
+        "ending": "this server takes certain endings and no hidden names: temporary files are visible, with the file's ending",
         "subfolder": "this server takes no temporary file beside the others: they get a folder 'pysubtask-temp'",
         "in_place": "this server takes no temporary file at all: files are written under their final names, as StoreInPlace allows",
     },

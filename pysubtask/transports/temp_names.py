@@ -7,15 +7,15 @@ from __future__ import annotations
 
 FOLDER = b"pysubtask-temp"
 _LONGEST_ENDING = 20
-_FORMS = ("hidden", "visible", "ending", "visible_ending", "subfolder")
+_FORMS = ("hidden", "hidden_ending", "visible", "ending", "subfolder")
 
 
 def formed(recorded: bytes, rung: str, target: bytes) -> bytes:
     """The path for a rung of ``means.TEMP``, of a file that is to be ``target``; 'in_place' has none, and gets the recorded one."""
     folder, slash, name = recorded.rpartition(b"/")
-    if rung in ("ending", "visible_ending"):
-        stem = name.lstrip(b".") if rung == "visible_ending" else name
-        stem = stem.rpartition(b".")[0] or stem
+    if rung in ("hidden_ending", "ending"):
+        name = name if rung == "hidden_ending" else name.lstrip(b".")
+        stem = name.rpartition(b".")[0] or name
         _, dot, ending = target.rpartition(b"/")[2].rpartition(b".")
         return folder + slash + stem + (dot + ending[:_LONGEST_ENDING] if ending else b"")
     if rung == "visible":

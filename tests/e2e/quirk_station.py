@@ -164,8 +164,8 @@ class QuirkStation(SFTPStation):
 
 
 def whole(one: Switch, protocol: str) -> bool:
-    """Whether a file that grew may be sent whole: that it is one that it was cannot be known. With StoreInPlace FTP appends
-    nothing, as a file under its final name may be half an upload."""
+    """Whether a file that grew may be sent whole: that it is the one it was cannot be known. With StoreInPlace FTP appends nothing,
+    as a file under its final name may be half an upload."""
     unsure = set(WHOLE_APPENDS) & one.values.keys() or "early" in one.values.values()
     return bool(unsure) or (protocol != "sftp" and one.name in IN_PLACE)
 

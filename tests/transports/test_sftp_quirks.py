@@ -111,7 +111,9 @@ def server(tmp_path: Path) -> Iterator[QuirkSFTPServer]:
         yield running
 
 
-REFUSED = ({"no rename at all"}, {"hidden names refused", "hidden after the publication"})
+REFUSED = (
+    {"no rename at all"}, {"hidden names refused", "hidden after the publication"}, {"hidden names refused", "taken away"},
+)  # fmt: skip
 """Where nothing arrives unless the settings allow it under its own name at once."""
 
 

@@ -15,7 +15,7 @@ from .session import Session
 if TYPE_CHECKING:
     from .publish import Attempt
 
-RUNGS = ("hidden", "visible", "ending", "visible_ending", "subfolder")
+RUNGS = ("hidden", "hidden_ending", "visible", "ending", "subfolder")
 _LEFT = ".left"
 
 

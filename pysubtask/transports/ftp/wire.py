@@ -78,7 +78,8 @@ class Wire(Sockets):
 
     def secure(self) -> None:
         """TLS from here on. Raises TransportError besides."""
-        assert self.sock is not None
+        if self.sock is None:
+            raise ConnectionAbortedError("closed from here")
         if self._heard:
             raise TransportLost("the server sent more than its answer before TLS began: somebody may sit in between")
         try:
@@ -89,7 +90,8 @@ class Wire(Sockets):
     def bid_farewell(self) -> None:
         """QUIT, without waiting for anything, and close."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            assert self.sock is not None
+            if self.sock is None:
+                raise ConnectionAbortedError("closed from here")
             self.sock.settimeout(0)
             self.sock.send(b"QUIT\r\n")
         self.close()
@@ -97,7 +99,8 @@ class Wire(Sockets):
     def is_over(self) -> bool:
         """Whether the server has hung up, or said that it will, while nobody asked; never waits."""
         try:
-            assert self.sock is not None
+            if self.sock is None:
+                raise ConnectionAbortedError("closed from here")
             self.sock.settimeout(0)
             self._heard += self.sock.recv(4096)
         except (BlockingIOError, ssl.SSLWantReadError):
@@ -167,7 +170,8 @@ class Wire(Sockets):
     def putline(self, line: str) -> None:
         if any(sign in line for sign in "\r\n\0"):
             raise ValueError("a line break in a command")  # every name was checked before
-        assert self.sock is not None
+        if self.sock is None:
+            raise ConnectionAbortedError("closed from here")
         self.sock.settimeout(self.wait())
         raw = line.encode("utf-8", "surrogateescape")
         # RFC 959 3.3 and RFC 854: the byte 255 begins a Telnet command, and twice it is itself.
@@ -193,7 +197,8 @@ class Wire(Sockets):
         left = end - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        assert self.sock is not None
+        if self.sock is None:
+            raise ConnectionAbortedError("closed from here")
         self.sock.settimeout(left if self._moved is None else min(left, _SLICE_SECS))
         try:
             block = self.sock.recv(4096)
@@ -241,7 +246,8 @@ class Wire(Sockets):
     def _reach_data(self) -> socket.socket:
         """RFC 2428 EPSV and RFC 959 PASV, in the order that is set; the next one at once where one is refused, or where something
         on the way knows only the other. DataLost where neither leads anywhere."""
-        assert self.sock is not None
+        if self.sock is None:
+            raise ConnectionAbortedError("closed from here")
         peer = self.sock.getpeername()
         failed: DataLost | None = None
         for way in self.ways if self.af == socket.AF_INET else ("epsv",):
@@ -286,7 +292,8 @@ class Wire(Sockets):
 
     def makeport(self) -> socket.socket:
         """Listen, and tell the server where (PORT, RFC 959; EPRT, RFC 2428)."""
-        assert self.sock is not None
+        if self.sock is None:
+            raise ConnectionAbortedError("closed from here")
         here = self.sock.getsockname()
         listener = self._adopt(socket.create_server((here[0], 0, *here[2:]), family=self.af, backlog=1))
         try:
@@ -304,7 +311,8 @@ class Wire(Sockets):
         return listener
 
     def _accept(self, listener: socket.socket) -> socket.socket:
-        assert self.sock is not None
+        if self.sock is None:
+            raise ConnectionAbortedError("closed from here")
         server = self.sock.getpeername()[0]
         end = time.monotonic() + self.wait()
         while True:

@@ -64,7 +64,7 @@ class Beginning:
                 recorded = (folder.rstrip(b"/") + b"/" if folder else b"") + attempt.recorded.rpartition(b"/")[2]
             attempt.temp, attempt.borrowed = formed(recorded, rung, attempt.target), False
             self._borrow(attempt)
-            if (attempt.place.path != attempt.target or rung.endswith("ending")) and not attempt.borrowed:
+            if (attempt.place.path != attempt.target or rung in ("hidden_ending", "ending")) and not attempt.borrowed:
                 # Nobody would look for it there after a crash.
                 self._server.profile.hold(os.fsdecode(attempt.temp))
             answer, more, moved = await self._open(attempt)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 
-from ...common.errors import NotAsLeft
+from ...common.errors import AttemptFailed, NotAsLeft
 from ..means import DELETE, TEMP
 from ..sftp_names import parent_of
 from ..temp_names import formed, own_folder
 from . import packets
 from .attempt import Attempt, Server, is_status
 from .folders import Folders
+from .handles import names_limit
 from .links import is_link, place_of
 from .packets import Handle, Reply, string
 from .refusal import is_unknown, refusal
@@ -42,6 +43,8 @@ class Beginning:
                 attempt.learns.append(walk.worked)
                 await attempt.cleared()
                 return True
+            if names_limit(answer):  # no matter of the name
+                raise AttemptFailed(str(refusal("open", name, answer, more)), step="open", said=str(answer))
             first = first or (attempt.temp, answer, more)
             # A folder that is not there is no matter of the file's name.
             missing = is_status(answer, packets.NO_SUCH_FILE) and walk.rung != "subfolder"

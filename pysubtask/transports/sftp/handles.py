@@ -32,6 +32,9 @@ def may_be_limit(answer: Reply) -> bool:
     return isinstance(answer, Status) and (answer.code not in _NEVER or names_limit(answer))
 
 
+_WAITS = (0.05, 0.2, 0.5)
+
+
 class Handles:
     """Over one connection. ``allowance`` outlives it. Every file is opened between ``enter`` and ``close``."""
 
@@ -64,7 +67,7 @@ class Handles:
     async def granted(self, answer: Reply, again: Callable[[], asyncio.Future[Reply]]) -> Reply:
         """What comes of an OPEN that was answered so, after ``enter``; ``again`` asks once more. What is not a Handle has been
         left."""
-        before, tried = None, False
+        before, tried, waits = None, False, iter(_WAITS)
         while True:
             if isinstance(answer, Handle):
                 self._took()
@@ -72,6 +75,10 @@ class Handles:
                     self._believe(before)
                 return answer
             others = self._granted
+            if not others and names_limit(answer) and (secs := next(waits, None)) is not None:
+                # Another session of this account has them open, or the last one is not quite closed yet.
+                answer = await self._again(again, secs)
+                continue
             if not others or not may_be_limit(answer) or (tried and self._taken_at >= others):
                 self.leave()
                 return answer
@@ -83,11 +90,16 @@ class Handles:
             while self._granted >= others and self._taken_at < others:
                 await self._change()
             await self.enter()
-            try:
-                answer = await again()
-            except BaseException:
-                self.leave()
-                raise
+            answer = await self._again(again, 0.0)
+
+    async def _again(self, again: Callable[[], asyncio.Future[Reply]], secs: float) -> Reply:
+        """Ask once more, after ``enter``."""
+        try:
+            await asyncio.sleep(secs)
+            return await again()
+        except BaseException:
+            self.leave()
+            raise
 
     def beside(self, answer: Reply) -> None:
         """The answer to the OPEN of a second file of the same upload."""

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -263,7 +263,7 @@ def test_the_only_connection_that_ends_is_the_end_of_all(tmp_path: Path) -> None
 class NeverCloses(NoSize):
     """Leaves the data connection of a listing open when it has said that all is sent."""
 
-    kept: list[socket.socket] = []
+    kept: ClassVar[list[socket.socket]] = []
 
     def do_LIST(self, arg: bytes) -> str | None:
         path = self.path(arg)

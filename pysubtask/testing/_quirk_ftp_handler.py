@@ -71,7 +71,6 @@ class _QuirkFiles(_Files):
         disk.renamed(src, target)
 
     def remove(self, path: str) -> None:
-        self._may_be_seen(path)
         if not self._quirks.delete:
             raise FilesystemError("No file is deleted here")
         super().remove(path)
@@ -105,9 +104,6 @@ class _QuirkFiles(_Files):
 
     def isfile(self, path: str) -> bool:
         return not self._owner.disk.is_hidden(path) and bool(super().isfile(path))
-
-    def lexists(self, path: str) -> bool:
-        return not self._owner.disk.is_hidden(path) and bool(super().lexists(path))
 
     def listdir(self, path: str) -> list[str]:
         self._tells_sizes()

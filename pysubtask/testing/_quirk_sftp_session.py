@@ -244,8 +244,6 @@ class QuirkFiles(Files):
             refused = disk.refuses(new) if os.path.isfile(old) else disk.refuses_folder(new)
             if refused is not None:
                 raise asyncssh.SFTPPermissionDenied(refused)
-            if disk.is_hidden(old):
-                raise asyncssh.SFTPNoSuchFile("No such file")
             target = disk.stored_as(new)
             if os.path.lexists(target) and not disk.is_hidden(target) and (not posix or quirks.rename == "new"):
                 raise asyncssh.SFTPFailure("the new name exists")

@@ -36,8 +36,8 @@ class Quirks:
     ``times``: "kept", "refused" or "ignored". ``fsync``: whether SFTP's fsync@openssh.com is there. ``delete``: whether files may
     be deleted. ``hidden_names``: whether a name may begin with a dot. ``endings``: the ends that names of files may have; None
     for any. ``odd_names``: "kept" or "renamed": a blank at either end and signs such as ``*`` become ``_``, and nothing is said.
-    ``after_publish``: "stays", "taken" (a file whose name begins with no dot is taken away at once) or "hidden" (it is there, and
-    nothing shows it). ``links``: what writing to a link does: "followed", "refused" or "replaced" (by a file).
+    ``after_publish``: "stays", "taken" (a file whose name begins with no dot is taken away at once) or "hidden" (nothing shows
+    it, and it can be renamed and deleted). ``links``: what writing to a link does: "followed", "refused" or "replaced" (by a file).
 
     ``open_files``: how many may be open at a time, over all sessions; ``connections``: how many sessions;
     ``logins``: how many logins in ``login_secs`` seconds. More are refused; None has no limit.

@@ -202,7 +202,7 @@ def test_a_program_on_the_server_takes_each_file_away_at_once(tmp_path: Path, st
         assert set(sent) <= set(names)
         assert not one.told("parked")
         assert not one.told("connection_lost")
-        assert not one.left()
+        wait_until(lambda: not one.left(), what="nothing of ours there")
 
 
 ODD_NAMES = [
@@ -241,7 +241,7 @@ def test_names_that_a_shell_would_change(tmp_path: Path, station: MakeStation, m
         refused = set(parked())
         assert refused == (CHANGED_BY_PURE_FTPD if isinstance(server, pureftpd.PureFTPdServer) else set()), one.page()["parked"]
         assert not one.told("connection_lost")
-        assert not one.left()
+        wait_until(lambda: not one.left(), what="nothing of ours there")
         there = {str(path.relative_to(server.files)) for path in server.files.rglob("*") if path.is_file()}
         assert there == set(ODD_NAMES) - refused
         told = [receipt.name for receipt in read_receipts(str(one.state))]
@@ -282,7 +282,7 @@ def test_object_stores(tmp_path: Path, station: MakeStation, face: str) -> None:
         relay.heal()
         one.all_there()
         assert not one.told("parked")
-        assert not one.left()
+        wait_until(lambda: not one.left(), what="nothing of ours there")
         words = " ".join([str(one.page().get("last_error")), *one.told("attempt_failed")]).lower()
         assert "full disk" not in words and "quota" not in words
 
@@ -319,7 +319,7 @@ def test_ends_of_data_connections_over_tls(tmp_path: Path, station: MakeStation,
         assert not [(name, size) for name, size in published if name in sizes and size != sizes[name]], "a short file was published"
         assert not one.told("connection_lost")
         assert not one.told("parked")
-        assert not one.left()
+        wait_until(lambda: not one.left(), what="nothing of ours there")
 
 
 @pytest.mark.slow
@@ -340,7 +340,7 @@ def test_a_server_that_refuses_writes_at_an_offset(tmp_path: Path, station: Make
             assert time.monotonic() - begun < 20
         assert not one.told("parked")
         assert not one.told("connection_lost")
-        assert not one.left()
+        wait_until(lambda: not one.left(), what="nothing of ours there")
         assert "disk" not in str(one.page().get("last_error"))
 
 
@@ -381,4 +381,4 @@ def test_links_on_the_server(tmp_path: Path, station: MakeStation, make: Any) ->
         assert sorted(told) == wanted, "told once for each name"
         assert not one.told("parked")
         assert not one.told("connection_lost")
-        assert not one.left()
+        wait_until(lambda: not one.left(), what="nothing of ours there")

@@ -216,10 +216,11 @@ def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
     put(client, f"{at}/.t")
     client.rename(f"{at}/.t", f"{at}/a")
     client.voidcmd("TYPE I")
-    for command in ("SIZE", "MLST", "MDTM", "RNFR"):
+    for command in ("SIZE", "MLST", "MDTM"):
         refuses("550", lambda command=command: client.sendcmd(f"{command} {at}/a"))
     assert client.nlst(at) == []
-    assert local(server, f"{at}/a").read_bytes() == b"one"
+    client.rename(f"{at}/a", f"{at}/b")
+    assert local(server, f"{at}/b").read_bytes() == b"one"
 
 
 @shows("links refused")

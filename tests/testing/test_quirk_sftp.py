@@ -246,7 +246,8 @@ async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
     await refuses("SFTPNoSuchFile", what=client.stat(f"{at}/a"))
     await refuses("SFTPNoSuchFile", what=get(client, f"{at}/a"))
     assert "a" not in await client.listdir(at)
-    assert local(server, f"{at}/a").read_bytes() == b"one"
+    await client.rename(f"{at}/a", f"{at}/b")
+    assert local(server, f"{at}/b").read_bytes() == b"one"
 
 
 @shows("links refused")

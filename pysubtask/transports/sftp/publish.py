@@ -59,15 +59,12 @@ class Publisher:
         allowance = profile.opened.setdefault(KIND, Allowance(64))
         leftovers = Leftovers(client, profile)
         self.server = Server(client, profile, Handles(client, profile, allowance), leftovers, swaps)
-        self._client = client
+        self._client, self._folder = client, folder
         self._hashes = hashes or Hashes(client, Checks({}), None)
-        self._folder = folder
         self._beginning = Beginning(self.server, Folders(client), follow=follow)
-        self._swaps = swaps
-        self._follow = follow
+        self._swaps, self._follow = swaps, follow
         self._copies_refused: dict[str, tuple[Walk, str]] = {}
-        self.keeps_mtime = True
-        self.tells_mtime = True
+        self.keeps_mtime = self.tells_mtime = True
 
     @property
     def atomic(self) -> bool:
@@ -233,8 +230,7 @@ class Publisher:
     async def _tidy(self, attempt: Attempt) -> None:
         """Nothing of it stays on the server, or is on record."""
         borrowed, temp = attempt.borrowed, attempt.temp
-        asked = attempt.discard(temp=True)
-        await self.server.leftovers.removed(asked, reusable=not attempt.renamed)
+        await self.server.leftovers.removed(attempt.discard(temp=True), reusable=not attempt.renamed)
         if borrowed and self.server.leftovers.has(temp):
             self._profile.leave(os.fsdecode(temp), reusable=not attempt.renamed)
         await self._beginning.tidy(attempt)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 FOLDER = b"pysubtask-temp"
 _LONGEST_ENDING = 20
+_FORMS = ("hidden", "hidden_ending", "visible", "ending", "subfolder")
 
 
 def formed(recorded: bytes, rung: str, target: bytes) -> bytes:
@@ -26,8 +27,16 @@ def formed(recorded: bytes, rung: str, target: bytes) -> bytes:
 
 def every(recorded: bytes, target: bytes) -> list[bytes]:
     """All paths that it may have got."""
-    rungs = ("hidden", "hidden_ending", "visible", "ending", "subfolder")
-    return list(dict.fromkeys(formed(recorded, rung, target) for rung in rungs))
+    return list(dict.fromkeys(formed(recorded, rung, target) for rung in _FORMS))
+
+
+def beside(path: bytes, mark: bytes) -> bytes:
+    """Another name of the same kind: with a mark behind it, or before the ending that it has from the file it is for."""
+    folder, slash, name = path.rpartition(b"/")
+    stem, dot, ending = name.rpartition(b".")
+    if stem and name.lstrip(b".").startswith(b"pysubtask-") and ending != b"part":
+        return folder + slash + stem + mark + dot + ending
+    return path + mark
 
 
 def own_folder(path: bytes) -> bytes | None:

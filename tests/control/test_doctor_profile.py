@@ -37,7 +37,7 @@ def test_a_server_that_does_everything_gets_no_word(tmp_path):
     ("times refused", means.TIME.lacks["refused"]),
     ("times ignored", means.TIME.lacks["ignored"]),
     ("hidden names refused", means.TEMP.lacks["visible"]),
-    ("unknown endings refused", means.TEMP.lacks["ending"]),
+    ("unknown endings refused", means.TEMP.lacks["hidden_ending"]),
     ("one open file", "of open files this server allows about 1 at once: no more are used"),
 ])
 def test_what_a_server_does_not_do_is_found_with_a_few_small_files(tmp_path, quirk, line):

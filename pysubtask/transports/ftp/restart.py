@@ -94,7 +94,8 @@ class Restarts:
             raise NotAsLeft(f"{name}: this server cannot go on in the middle of a file")
         if self.shown(session.known) and not walk.trial:
             return
-        self.refused, wrong = False, ""
+        # What it does otherwise than asked it always does, and is asked for once a day; what it refuses it may allow again.
+        self.refused, wrong, lasting = False, "", False
         try:
             with tempfile.TemporaryFile(buffering=0) as file:
                 file.write(_TRIAL)
@@ -103,17 +104,17 @@ class Restarts:
                     if not said.ok:
                         wrong = _refused(name, said, anyway=not start)
                     elif (there := session.size(path, stored=True)) != wanted:
-                        wrong = f"{there} bytes after a transfer to {start} of {wanted}"
+                        wrong, lasting = f"{there} bytes after a transfer to {start} of {wanted}", True
                     if wrong:
                         break
         except FileRefused as exc:
             raise NotAsLeft(f"{name}: nothing can be tried out: {exc}") from exc
         except (CannotRestart, CannotTell) as exc:
-            wrong = str(exc) or "it tells no size"
+            wrong, lasting = str(exc) or "it tells no size", isinstance(exc, CannotTell)
         finally:
             remove(path)
         if wrong:
-            walk.refused(wrong)
+            walk.refused(wrong, unknown=lasting)
             walk.worked()
             raise NotAsLeft(f"{name}: this server cannot go on in the middle of a file: {wrong}")
         walk.worked()

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from ...common.errors import TransportError
 from ..means import DELETE
 from ..profile import Profile, Walk
+from ..temp_names import beside
 from . import packets
 from .client import Client
 from .packets import Attrs, Reply, Status, string
@@ -59,10 +60,10 @@ class Leftovers:
     async def disarm(self, path: bytes) -> None:
         """An earlier attempt's file that cannot be removed gets another name, so that an old request to rename it finds nothing.
         Where that is refused, too, nothing can be renamed over what is to come, either."""
-        answer = await self._client.request(packets.RENAME, string(path) + string(path + _ASIDE))
+        answer = await self._client.request(packets.RENAME, string(path) + string(beside(path, _ASIDE)))
         if isinstance(answer, Status) and answer.code == packets.OK:
             self._profile.gone([os.fsdecode(path)])
-            self._profile.leave(os.fsdecode(path + _ASIDE), reusable=True)
+            self._profile.leave(os.fsdecode(beside(path, _ASIDE)), reusable=True)
 
     async def sweep(self) -> None:
         """Try again to remove what is on record; at the first that is refused the rest stays."""

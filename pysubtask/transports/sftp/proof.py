@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .. import temp_names
 from . import packets
 from .client import Client
 from .leftovers import Leftovers
@@ -56,7 +57,7 @@ async def rename_works(client: Client, leftovers: Leftovers, path: bytes) -> Pro
     if why:
         await leftovers.remove(path, reusable=True)
         return Proof(False, why, told=False)
-    other = path + b".renamed"
+    other = temp_names.beside(path, b".renamed")
     answer = await client.request(packets.RENAME, string(path) + string(other))
     works = isinstance(answer, Status) and answer.code == packets.OK
     await leftovers.remove(other if works else path, reusable=True)

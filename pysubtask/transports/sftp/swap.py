@@ -11,6 +11,7 @@ import stat
 import time
 
 from ..swap_record import SwapRecord
+from ..temp_names import beside
 from . import packets
 from .client import Client
 from .leftovers import Leftovers
@@ -41,7 +42,7 @@ class Swaps:
         there = await self._look(target)
         if not isinstance(there, Attrs) or stat.S_ISDIR(there.permissions or 0):
             return first
-        aside = temp + _SUFFIX
+        aside = beside(temp, _SUFFIX)
         try:
             self._record.add(aside, target, time.time())
         except OSError as exc:
@@ -69,13 +70,13 @@ class Swaps:
 
     async def mend(self, temp: bytes, target: bytes) -> None:
         """Mend what an earlier attempt with this temp name may have left in the middle."""
-        await self._mend(temp + _SUFFIX, target)
+        await self._mend(beside(temp, _SUFFIX), target)
 
     async def mend_recorded(self, temp: bytes) -> None:
         """The same where only the temp name is known; without a record nothing is touched."""
-        known = self._record.asides.get(temp + _SUFFIX)
+        known = self._record.asides.get(beside(temp, _SUFFIX))
         if known is not None:
-            await self._mend(temp + _SUFFIX, known[0])
+            await self._mend(beside(temp, _SUFFIX), known[0])
 
     async def _mend(self, aside: bytes, target: bytes) -> None:
         if self._leftovers is not None and self._leftovers.has(aside):

@@ -182,6 +182,7 @@ def test_so_does_the_doctor(place: Path, server: FTPServer):
     assert "by root it is refused" not in said and f"state folder   {place}/data/.pysubtask/main/ftp" in said, "it looks as he"
 
 
+@pytest.mark.slow
 @needs_root
 def test_what_root_made_once_is_given_back_line_by_line(place: Path, server: FTPServer):
     """A station that root ran over his folder: its state is root's, and the doctor says what to type until the queue goes on."""

@@ -506,6 +506,7 @@ def test_real_a_read_error_is_the_last_error_after_a_refused_connection(child: C
     wait_until(lambda: "over now" in last_error(one.look()), what="the end of that error")
 
 
+@pytest.mark.slow
 def test_real_no_room(child: Callable[..., Seen], closed: int) -> None:
     one = child(at(closed), MinFreeBytes=1 << 60)
     for name in ("box/one", "box/two"):

@@ -114,6 +114,8 @@ def served(tmp_path: Path, switch: Switch | None, tls: str | None, **settings: A
 
 
 PLAIN_AND_TLS = (("ftp", None), ("ftps", "explicit"))
+LONG = {"size grows late"}
+"""Those that take 10 s."""
 ALL = [(switch, tls) for switch in SWITCHES for name, tls in PLAIN_AND_TLS if name in switch.protocols]
 LEARNED = {
     "no rename over a file": "publish: aside", "append refused": "append: none", "append refused at the write": "append: none",
@@ -139,7 +141,10 @@ def checked(files: Files, found: dict[str, bytes], server: QuirkFTPServer) -> No
         assert len(ours) <= 6 and {f"{name}" for name in ours} <= set(files.transport.profile.left)
 
 
-@pytest.mark.parametrize(("switch", "tls"), ALL, ids=[f"{switch.name}-{tls or 'plain'}" for switch, tls in ALL])
+@pytest.mark.parametrize(("switch", "tls"), [
+    pytest.param(switch, tls, id=f"{switch.name}-{tls or 'plain'}", marks=[pytest.mark.slow] if switch.name in LONG else [])
+    for switch, tls in ALL
+])  # fmt: skip
 def test_every_file_is_whole_with_each_quirk_alone(tmp_path: Path, switch: Switch, tls: str | None) -> None:
     if switch.name in IMPOSSIBLE:
         with pytest.raises(FileRefused, match="StoreInPlace"):

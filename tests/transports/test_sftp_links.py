@@ -108,7 +108,7 @@ class TestFollow:
             def cut() -> None:
                 client = transport._client
                 assert client is not None
-                client._stream.abort()
+                client.fail(TransportLost("cut"))
 
             def ends() -> None:
                 cut()

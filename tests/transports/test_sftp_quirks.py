@@ -121,7 +121,9 @@ def needs_in_place(*quirks: Switch) -> bool:
     return any(each <= {quirk.name for quirk in quirks} for each in REFUSED)
 
 
-@pytest.mark.parametrize("quirk", switches("sftp"), ids=lambda quirk: quirk.name)
+@pytest.mark.parametrize("quirk", [
+    pytest.param(quirk, id=quirk.name, marks=[pytest.mark.slow] if quirk.name == "slow rename" else []) for quirk in switches("sftp")
+])  # fmt: skip
 def test_with_each_quirk_everything_arrives(quirk: Switch, server: QuirkSFTPServer, tmp_path: Path) -> None:
     quirk.turn_on(server.quirks)
     desk = Desk(server, tmp_path, StoreInPlace=needs_in_place(quirk))
@@ -265,6 +267,7 @@ def test_what_cannot_be_removed_is_used_again_so_that_there_are_never_more_of_th
     assert os.listdir(server.root) == ["a.csv"] and desk.transport.profile.left == {}
 
 
+@pytest.mark.slow
 def test_what_is_known_is_used_by_the_next_connection(server: QuirkSFTPServer, tmp_path: Path) -> None:
     switch("object store").turn_on(server.quirks)
     desk = Desk(server, tmp_path)

@@ -122,7 +122,8 @@ def needs_in_place(*quirks: Switch) -> bool:
 
 
 @pytest.mark.parametrize("quirk", [
-    pytest.param(quirk, id=quirk.name, marks=[pytest.mark.slow] if quirk.name == "slow rename" else []) for quirk in switches("sftp")
+    pytest.param(quirk, id=quirk.name, marks=[pytest.mark.slow] if quirk.name == "slow rename" else [])
+    for quirk in switches("sftp")
 ])  # fmt: skip
 def test_with_each_quirk_everything_arrives(quirk: Switch, server: QuirkSFTPServer, tmp_path: Path) -> None:
     quirk.turn_on(server.quirks)

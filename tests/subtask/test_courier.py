@@ -134,7 +134,7 @@ class Bench:
 
     def start(self):
         hooks = Hooks(lambda: None, self.lost.append, lambda version: self.confirm(version), lambda: [])
-        log = logging.getLogger("test.courier")
+        log = logging.getLogger("bench of the courier")
         self.courier = Courier(
             self.store, self.transport, self.settings, self.board, self.events, log, hooks, self.mark
         )  # fmt: skip

@@ -19,6 +19,8 @@ import pytest
 from pysubtask.testing.quirk_ftp import QuirkFTPServer, quirk_ftp_server
 from pysubtask.testing.quirks import switch, switches
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("pyftpdlib")
 
 Case = Callable[[Any, QuirkFTPServer, str], None]

@@ -14,6 +14,8 @@ import pytest
 from pysubtask.testing.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
 from pysubtask.testing.quirks import SWITCHES, Quirks, pairs, switch, switches
 
+pytestmark = pytest.mark.slow
+
 asyncssh = pytest.importorskip("asyncssh")
 
 Case = Callable[[Any, QuirkSFTPServer, str], Awaitable[None]]

@@ -83,7 +83,9 @@ def test_pause_resume_and_notify(station, run):
     assert run("notify", str(station.data / "a.csv"))[0] == 0
     wait_until(lambda: station.page().get("queue", {}).get("waiting") == 1)
     assert not (station.server / "a.csv").exists()
-    assert run("resume", "-t", "data/folder_child") == (0, "data/folder_child: connecting now; resumed everything\n", "")
+    status, said, err = run("resume", "-t", "data/folder_child")
+    # A connection of the test before may still rest.
+    assert (status, said.replace("connecting now; ", ""), err) == (0, "data/folder_child: resumed everything\n", "")
     station.arrived("a.csv")
     assert run("resume")[1] == "data/folder_child: resumed nothing\n"
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .errors import ConfigError
-from .trust import is_own_group, owners
+from .trust import others_write, owners, user_name
 
 OBEYED = {"ftp": ("SSHProgram", "SSHConfigFile", "KnownHostsFile", "CAFile"), "dropbox": ("CAFile",)}
 """The settings of a section that name what is obeyed."""
@@ -57,17 +57,17 @@ def doubt_about(path: str) -> Doubt | None:
         is_folder = stat.S_ISDIR(found.st_mode)
         shown = part if last else f"{part}, on the way to {path},"
         if found.st_uid not in mine:
-            whose, me = _name(found.st_uid), _name(os.geteuid())
+            whose, me = user_name(found.st_uid), user_name(os.geteuid())
             return Doubt(f"{shown} belongs to another user ({whose}), whom {me} does not obey",
                          f"Name a file that belongs to {me}, in a folder of his own.")  # fmt: skip
-        if stat.S_ISLNK(found.st_mode) or not _others_write(found):
+        if stat.S_ISLNK(found.st_mode) or not others_write(found):
             continue
         if is_folder and found.st_mode & stat.S_ISVTX and following:
             continue
         mode = f"(mode {stat.S_IMODE(found.st_mode):04o})"
         if is_folder:
             problem = f"others may write the folder {part} {mode}, and put another {os.path.basename(path)} there"
-            return Doubt(problem, f"Keep it in a folder that only {_name(os.geteuid())} may write.")
+            return Doubt(problem, f"Keep it in a folder that only {user_name(os.geteuid())} may write.")
         return Doubt(f"others may write {part} {mode}", "Let nobody but its owner write it, or name another file.")
     return None
 
@@ -105,18 +105,3 @@ def _joined(folder: str, target: str) -> str:
     if os.pardir not in target.split(os.sep):
         return os.path.normpath(os.path.join(folder, target))
     return os.path.realpath(os.path.join(folder, target))
-
-
-def _others_write(found: os.stat_result) -> bool:
-    if stat.S_ISCHR(found.st_mode) or not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return False
-    return bool(found.st_mode & stat.S_IWOTH) or not is_own_group(found.st_gid, found.st_uid)
-
-
-def _name(uid: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

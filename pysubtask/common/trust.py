@@ -10,6 +10,8 @@ import stat
 from collections.abc import Mapping
 from typing import NamedTuple
 
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
 
 class Doubt(NamedTuple):
     """``folder``: the part of the path that somebody else may change; ``problem``: why, as the end of a sentence."""
@@ -56,6 +58,23 @@ def owners(environ: Mapping[str, str] = os.environ) -> frozenset[int]:
     me = os.geteuid()
     behind = environ.get("SUDO_UID", "") if me == 0 else ""
     return frozenset((0, me, *([int(behind)] if behind.isdecimal() else [])))
+
+
+def others_write(found: os.stat_result) -> bool:
+    """Whether others than its owner may write a file or folder that looks like this."""
+    if stat.S_ISCHR(found.st_mode) or not found.st_mode & _OTHERS:
+        return False
+    return bool(found.st_mode & stat.S_IWOTH) or not is_own_group(found.st_gid, found.st_uid)
+
+
+def user_name(uid: int) -> str:
+    """A user's name; his number where he has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def is_own_group(gid: int, uid: int) -> bool:

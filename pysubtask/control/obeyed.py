@@ -12,7 +12,7 @@ import stat
 
 from ..common import advice
 from ..common.errors import ConfigError
-from ..common.trust import is_own_group, owners
+from ..common.trust import others_write, owners, user_name
 
 _OWN_FOLDERS = ("pysubtask", "conf.d")
 """Folders of this name are for configs alone, so that their mode may be told to be changed."""
@@ -24,13 +24,13 @@ def check_config(path: str, found: os.stat_result) -> None:
     if not hasattr(os, "geteuid"):
         return
     if found.st_uid not in owners():
-        whose, me = _name(found.st_uid), _name(os.geteuid())
+        whose, me = user_name(found.st_uid), user_name(os.geteuid())
         run = "".join(f" If every line of it is your own, run: {line}" for line in advice.hand_over_config(path, me))
         raise ConfigError(path, f"it belongs to another user ({whose}), whom {me} does not obey",
                           f"Run this as {whose}.{run}")  # fmt: skip
     if not stat.S_ISREG(found.st_mode):
         return  # a pipe of a shell, mostly: it has no folder
-    if _others_write(found):
+    if others_write(found):
         raise ConfigError(path, f"others may write it (mode {stat.S_IMODE(found.st_mode):04o}), and so have it do what they like",
                           f"Run: {advice.only_you_write(path, sudo=found.st_uid != os.geteuid())}")  # fmt: skip
     for folder in _folders(path):
@@ -40,8 +40,8 @@ def check_config(path: str, found: os.stat_result) -> None:
 def check_owner(key: str, path: str, found: os.stat_result) -> None:
     """ConfigError where a file with a secret is somebody else's: the secret is what he says, and he may read it."""
     if hasattr(os, "geteuid") and stat.S_ISREG(found.st_mode) and found.st_uid not in owners():
-        raise ConfigError(key, f"{path} belongs to another user ({_name(found.st_uid)})",
-                          f"Keep the secret in a file that belongs to {_name(os.geteuid())}.")  # fmt: skip
+        raise ConfigError(key, f"{path} belongs to another user ({user_name(found.st_uid)})",
+                          f"Keep the secret in a file that belongs to {user_name(os.geteuid())}.")  # fmt: skip
 
 
 def _folders(path: str) -> list[str]:
@@ -54,29 +54,14 @@ def _folders(path: str) -> list[str]:
 
 
 def _check_folder(path: str, folder: str, found: os.stat_result) -> None:
-    move = f"Keep the config in a folder that only {_name(os.geteuid())} may write, such as "
+    move = f"Keep the config in a folder that only {user_name(os.geteuid())} may write, such as "
     move += "/etc/pysubtask." if os.geteuid() == 0 else "~/.config/pysubtask."
     if found.st_uid not in owners():
-        whose = f"another user ({_name(found.st_uid)})"
+        whose = f"another user ({user_name(found.st_uid)})"
         raise ConfigError(path, f"its folder {folder} belongs to {whose}, who may put another file there", move)
     # In a sticky folder, as /tmp is, nobody else may replace a file of ours.
-    if _others_write(found) and not found.st_mode & stat.S_ISVTX:
+    if others_write(found) and not found.st_mode & stat.S_ISVTX:
         if os.path.basename(folder) in _OWN_FOLDERS and not os.path.islink(folder):
             move = f"Run: {advice.only_you_write(folder, sudo=found.st_uid != os.geteuid())}"
         mode = f"mode {stat.S_IMODE(found.st_mode):04o}"
         raise ConfigError(path, f"others may write its folder {folder} ({mode}), and put another file there", move)
-
-
-def _others_write(found: os.stat_result) -> bool:
-    if stat.S_ISCHR(found.st_mode) or not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return False
-    return bool(found.st_mode & stat.S_IWOTH) or not is_own_group(found.st_gid, found.st_uid)
-
-
-def _name(uid: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

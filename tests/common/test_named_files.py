@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask import ConfigError, TaskMaster
-from pysubtask.common import named_files
+from pysubtask.common import trust
 from pysubtask.common.named_files import OBEYED, check_files, doubt_about
 from pysubtask.control.doctor import login_files
 from pysubtask.control.doctor.prepare import endpoint
@@ -28,7 +28,7 @@ _SFTP = {"Host": "h.invalid", "UseSFTP": True}
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with a file in it. Whoever runs the tests, the group of the files is not his own."""
-    monkeypatch.setattr(named_files, "is_own_group", lambda gid, uid: False)
+    monkeypatch.setattr(trust, "is_own_group", lambda gid, uid: False)
     monkeypatch.delenv("SUDO_UID", raising=False)
     with open_folder() as folder:
         (folder / "own").mkdir()
@@ -78,7 +78,7 @@ def test_nor_one_below_a_folder_that_others_may_write(place: Path, mode: int, de
 
 
 def test_own_group_is_nobody_else(place: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(named_files, "is_own_group", lambda gid, uid: True)
+    monkeypatch.setattr(trust, "is_own_group", lambda gid, uid: True)
     place.chmod(0o775)
     (place / "file").chmod(0o664)
     assert problem(place / "file") == ""

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.common import registry
+from pysubtask.common import registry, trust
 from pysubtask.common.errors import ConfigError
-from pysubtask.control import obeyed
 from pysubtask.control.config_file import load
 from pysubtask.control.doctor.source import load_python
 from pysubtask.control.first_config import write_new
@@ -36,7 +35,7 @@ def tmp_path() -> Iterator[Path]:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of this user with a config in it. Whoever runs the tests, the group of the files is not his own."""
-    monkeypatch.setattr(obeyed, "is_own_group", lambda gid, uid: False)
+    monkeypatch.setattr(trust, "is_own_group", lambda gid, uid: False)
     monkeypatch.delenv("SUDO_UID", raising=False)
     folder = tmp_path / "station"
     folder.mkdir()
@@ -119,7 +118,7 @@ def test_a_file_of_ours_in_a_sticky_folder_is_obeyed(place: Path):
 
 
 def test_the_owners_own_group_is_nobody_else(place: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(obeyed, "is_own_group", lambda gid, uid: True)
+    monkeypatch.setattr(trust, "is_own_group", lambda gid, uid: True)
     (place / "station.toml").chmod(0o664)
     place.chmod(0o775)
     assert load(str(place / "station.toml"), {}).tasks

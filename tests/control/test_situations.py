@@ -10,11 +10,12 @@ import re
 import shutil
 import signal
 import socket
-import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -584,13 +585,15 @@ def test_real_the_queue_file_is_somebody_elses(child: Callable[..., Seen], close
     one = child(at(closed)).start()
     one.is_told("waiting", "Connection refused")
     one.station.master.stop(forcekill=True)
-    with closing(sqlite3.connect(one.station.state / "spool.db")) as other:
-        other.execute("BEGIN EXCLUSIVE")
+    # A process of its own: whoever looks closes the file again, and with it go the locks that this process has (fcntl(2)).
+    program = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('BEGIN EXCLUSIVE'); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", program, one.station.state / "spool.db"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as other:  # fmt: skip
+        assert other.stdout is not None and other.stdout.readline() == b"\n"
         one.station.master = one.station.make()
         one.station.master.start()
         found = one.is_told("failed", "^The child could not go on and ended .*spool")
         assert found.remedy == MORE and "spool" in last_error(found)
-        other.rollback()
     one.is_told("waiting", "Connection refused", 60)
 
 

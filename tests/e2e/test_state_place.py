@@ -438,6 +438,8 @@ def test_a_folder_of_snapshots_of_ones_own_stays(tmp_path: Path) -> None:
     one.write("a.csv", "1\n")
     one.notify("a.csv")
     one.wait_kind("queued")
+    # A notify while the file is found makes a second copy, and the first one goes.
+    wait_until(lambda: len(list((tmp_path / "copies").iterdir())) == 1, 60, "one copy")
     one.master.stop(forcekill=True)
     (copy,) = (tmp_path / "copies").iterdir()
     (one.data / "a.csv").unlink()

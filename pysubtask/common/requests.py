@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from . import as_user, own_files
 from .events import utc
+from .trust import user_name
 
 REQUESTS = "requests"
 REPLIES = "replies"
@@ -211,12 +212,7 @@ def _checked(id: str) -> str:
 def _user() -> str:
     if hasattr(os, "geteuid"):
         uid = os.geteuid()
-        try:
-            import pwd
-
-            name = pwd.getpwuid(uid).pw_name
-        except (ImportError, KeyError):
-            name = str(uid)
+        name = user_name(uid)
         behind = os.environ.get("SUDO_USER", "") if uid == 0 else ""
         return f"{name} (sudo by {behind})" if behind else name
     return os.environ.get("USERNAME", "unknown")

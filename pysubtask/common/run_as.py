@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from .entries import Entry
 from .errors import ConfigError
+from .trust import user_name
 
 KEY = "base.RunAs"
 _FORMS = "Give the name of a user of this machine, or 'uid:gid' in numbers, such as '1000:1000'."
@@ -162,14 +163,5 @@ def check_process(settings: Iterable[str | None]) -> None:
 
 def not_root(one: Identity) -> ConfigError:
     """Only root can become somebody else."""
-    return ConfigError(KEY, f"it names {one}, and this process is of another user ({_me()})",
+    return ConfigError(KEY, f"it names {one}, and this process is of another user ({user_name(os.geteuid())})",
                        f"Run it as {one}, or as root, or remove RunAs.")  # fmt: skip
-
-
-def _me() -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())

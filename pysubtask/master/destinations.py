@@ -90,7 +90,7 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
     bak = settings["BakToFolder"]
     if bak is not None and not bak.strip():
         raise ConfigError(f"{section or 'base'}.BakToFolder", "it is empty", "Give a folder, or None for no snapshots.")
-    _check_mount(f"{section or 'base'}.RequiresMount", settings)
+    _check_place(section, settings, "RequiresMount", "Give the folder that the disk is mounted on, as '/media/usb'.")
     if settings["RunAs"] is not None:
         from ..common.run_as import identity
 
@@ -98,7 +98,7 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
     archive = settings["ArchiveToFolder"]
     if archive is not None and not archive.strip():
         raise ConfigError(f"{section or 'base'}.ArchiveToFolder", "it is empty", "Give a folder, or None for no archive.")
-    _check_state_folder(f"{section or 'base'}.StateFolder", settings)
+    _check_place(section, settings, "StateFolder", "Give a folder of this user's own, as '/var/lib/station'.")
     from .own import of_config, of_settings
 
     rows = {row.key: row for name in ("base", section or "base") for row in defaults_config.SETTINGS[name]}
@@ -167,30 +167,17 @@ def check_state(plans: Sequence[Plan]) -> None:
                           "'pysubtask service --install' makes anew does (StateDirectory=, ReadWritePaths=).")  # fmt: skip
 
 
-def _check_state_folder(key: str, settings: dict[str, Any]) -> None:
-    """Also makes it a plain absolute path."""
-    place = settings["StateFolder"]
+def _check_place(section: str | None, settings: dict[str, Any], name: str, remedy: str) -> None:
+    """A folder that a setting names. Also makes it a plain absolute path."""
+    place, key = settings[name], f"{section or 'base'}.{name}"
     if place is None:
         return
     found = os.path.normpath(os.path.expanduser(place))
     if not os.path.isabs(found):
-        raise ConfigError(key, f"{place!r} is no absolute path", "Give a folder of this user's own, as '/var/lib/station'.")
+        raise ConfigError(key, f"{place!r} is no absolute path", remedy)
     if os.path.exists(found) and not os.path.isdir(found):
-        raise ConfigError(key, f"{found} is a file", "Give a folder of this user's own, as '/var/lib/station'.")
-    settings["StateFolder"] = found
-
-
-def _check_mount(key: str, settings: dict[str, Any]) -> None:
-    """Also makes it a plain absolute path."""
-    place = settings["RequiresMount"]
-    if place is None:
-        return
-    found = os.path.normpath(os.path.expanduser(place))
-    if not os.path.isabs(found):
-        raise ConfigError(key, f"{place!r} is no absolute path", "Give the folder that the disk is mounted on, as '/media/usb'.")
-    if os.path.exists(found) and not os.path.isdir(found):
-        raise ConfigError(key, f"{found} is a file", "Give the folder that the disk is mounted on, as '/media/usb'.")
-    settings["RequiresMount"] = found
+        raise ConfigError(key, f"{found} is a file", remedy)
+    settings[name] = found
 
 
 def check_mount_covers(entries: Sequence[Entry], plans: Sequence[Plan]) -> None:

@@ -74,7 +74,6 @@ class BakFolder:
                 with contextlib.suppress(OSError):
                     os.unlink(_name(path, at), dir_fd=at)
 
-
     def remove_empty(self) -> None:
         """Remove the folder if there is nothing in it; OSError where there is."""
         with beneath.to_write(self.path) as at:

@@ -245,7 +245,6 @@ def copy_again(source: int, target: str) -> None:
     try:
         _copy(source, out, found, target, sha, 0, None)
         os.utime(out, ns=(found.st_mtime_ns, found.st_mtime_ns))
-        os.fsync(out)
     finally:
         os.close(out)
     bak.publish([(temp, target)])

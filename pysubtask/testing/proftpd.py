@@ -22,7 +22,7 @@ from typing import Any
 from ._certificate import Certificate, make_certificate
 from ._daemon import Daemon
 from ._programs import absent, find_server, modules
-from .sshd import find_program, fingerprint, make_key
+from .sshd import find_program, fingerprint, login_by_key, make_key
 
 PROTOCOLS = ("ftp", "ftps", "sftp")
 _DATA_PORTS = 40
@@ -75,11 +75,7 @@ class ProFTPDServer(Daemon):
         common = {"Host": self.host, "HostPort": self.port, "User": self.user, "HostPath": "", "ConnectTimeoutSecs": 20,
                   "StallSecs": 30, "Concurrency": 32}  # fmt: skip
         if self.protocol == "sftp":
-            return {
-                **common, "KeyFile": str(self.key_file), "HostSFTPPath": None, "Password": None, "HostKey": None,
-                "HostKeyPolicy": "strict", "KnownHostsFile": str(self.known_hosts), "SSHProgram": "ssh", "SSHConfigFile": "none",
-                "KeepAliveSecs": 15, "KeepAliveCount": 3, **more,
-            }  # fmt: skip
+            return {**common, **login_by_key(self.key_file, self.known_hosts), **more}
         return {
             **common, "UseSFTP": False, "Password": self.password, "HostFTPPath": None,
             "UseTLS": "explicit" if self.certificate else None, "TLSFingerprint": None, "PassiveMode": True,

@@ -22,7 +22,7 @@ from typing import Any
 
 from ._daemon import Daemon
 from ._programs import absent, environment, find_server
-from .sshd import find_program, fingerprint, make_key
+from .sshd import find_program, fingerprint, login_by_key, make_key
 
 PROTOCOLS = ("sftp", "ftp")
 _DATA_PORTS = 40
@@ -67,11 +67,7 @@ class RcloneServer(Daemon):
         common = {"Host": self.host, "HostPort": self.port, "User": self.user, "HostPath": "", "ConnectTimeoutSecs": 20,
                   "StallSecs": 30, "Concurrency": 32}  # fmt: skip
         if self.protocol == "sftp":
-            return {
-                **common, "KeyFile": str(self.key_file), "HostSFTPPath": None, "Password": None, "HostKey": None,
-                "HostKeyPolicy": "strict", "KnownHostsFile": str(self.known_hosts), "SSHProgram": "ssh", "SSHConfigFile": "none",
-                "KeepAliveSecs": 15, "KeepAliveCount": 3, **more,
-            }  # fmt: skip
+            return {**common, **login_by_key(self.key_file, self.known_hosts), **more}
         return {
             **common, "UseSFTP": False, "Password": self.password, "HostFTPPath": None, "UseTLS": None, "TLSFingerprint": None,
             "PassiveMode": True, "CAFile": None, "Connections": 4, "StoreInPlace": False, **more,

@@ -73,10 +73,8 @@ class OpenSSHServer(OwnPorts):
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a transport that logs in here, with the host key from known_hosts and no user's ssh configuration."""
         return {
-            "Host": self.host, "HostPort": self.port, "User": self.user, "KeyFile": str(self.key_file), "HostPath": "",
-            "HostSFTPPath": None, "Password": None, "HostKey": None, "HostKeyPolicy": "strict",
-            "KnownHostsFile": str(self.known_hosts), "SSHProgram": "ssh", "SSHConfigFile": "none", "ConnectTimeoutSecs": 20,
-            "StallSecs": 30, "KeepAliveSecs": 15, "KeepAliveCount": 3, "Concurrency": 32, **more,
+            "Host": self.host, "HostPort": self.port, "User": self.user, "HostPath": "", "ConnectTimeoutSecs": 20, "StallSecs": 30,
+            "Concurrency": 32, **login_by_key(self.key_file, self.known_hosts), **more,
         }
 
     def start(self) -> None:
@@ -265,6 +263,14 @@ def openssh_server(root: str | os.PathLike[str], *, internal: bool = False, deny
         yield server
     finally:
         server.close()
+
+
+def login_by_key(key_file: Path, known_hosts: Path) -> dict[str, Any]:
+    """Settings of an SFTP login with this key, to a server whose host key stands in that file; no user's ssh configuration."""
+    return {
+        "KeyFile": str(key_file), "HostSFTPPath": None, "Password": None, "HostKey": None, "HostKeyPolicy": "strict",
+        "KnownHostsFile": str(known_hosts), "SSHProgram": "ssh", "SSHConfigFile": "none", "KeepAliveSecs": 15, "KeepAliveCount": 3,
+    }  # fmt: skip
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> None:

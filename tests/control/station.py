@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,15 @@ class Run:
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Another command of the same user."""
         return command(self.folder, *words, **self.environ)
+
+
+def end_all(runs: Iterable[Run]) -> None:
+    """End those that still run, politely, then what they have open."""
+    for run in runs:
+        if run.process.poll() is None:
+            run.signal(TERM)
+            run.process.wait(60)
+        run.end()
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

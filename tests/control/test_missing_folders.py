@@ -13,7 +13,7 @@ import pytest
 from pysubtask.common import registry
 from pysubtask.control import run_record
 from pysubtask.control.tasks import forget_never_run
-from tests.control.station import TERM, Run, child, command
+from tests.control.station import TERM, Run, child, command, end_all
 from tests.helpers import wait_until
 
 
@@ -44,11 +44,7 @@ class Station:
 def station(tmp_path: Path) -> Iterator[Station]:
     made = Station(tmp_path)
     yield made
-    for run in made.runs:
-        if run.process.poll() is None:
-            run.signal(TERM)
-            run.process.wait(60)
-        run.end()
+    end_all(made.runs)
 
 
 @pytest.mark.parametrize("words", [(), ("-t", "station"), ("-t", "station/ftp"), ("-t", "station.toml")])

@@ -17,7 +17,7 @@ import pytest
 
 from pysubtask.common import requests
 from pysubtask.common.lock import StateLock
-from tests.control.station import HUP, TERM, Run, child, command, environment, setting
+from tests.control.station import HUP, TERM, Run, child, command, end_all, environment, setting
 from tests.helpers import wait_until
 
 ROUNDS = 3
@@ -58,11 +58,7 @@ class Station:
 def station(tmp_path: Path) -> Iterator[Station]:
     made = Station(tmp_path)
     yield made
-    for run in made.runs:
-        if run.process.poll() is None:
-            run.signal(TERM)
-            run.process.wait(60)
-        run.end()
+    end_all(made.runs)
 
 
 @pytest.mark.slow

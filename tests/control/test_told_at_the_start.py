@@ -13,7 +13,7 @@ from pysubtask.common.requests import waiting
 from pysubtask.control.commands.queue import connects_in, lines_of
 from pysubtask.testing import ftp_server
 from pysubtask.testing.sshd import make_key
-from tests.control.station import TERM, Run, child, state_dir
+from tests.control.station import TERM, Run, child, end_all, state_dir
 from tests.helpers import wait_until
 
 
@@ -43,11 +43,7 @@ class Station:
 def station(tmp_path: Path) -> Iterator[Station]:
     made = Station(tmp_path)
     yield made
-    for run in made.runs:
-        if run.process.poll() is None:
-            run.signal(TERM)
-            run.process.wait(60)
-        run.end()
+    end_all(made.runs)
 
 
 NOBODY = 'HostPort = 1\nUser = "u"\nUseSFTP = false'

@@ -56,7 +56,11 @@ class Streams:
 
 def whole(number: int, size: int, chance: random.Random) -> bytes:
     """Version ``number`` of a file of complete versions, with ``size`` bytes of its own."""
-    body = chance.randbytes(size)
+    return sealed(number, chance.randbytes(size))
+
+
+def sealed(number: int, body: bytes) -> bytes:
+    """Version ``number`` of a file of complete versions, with this body."""
     digest = hashlib.sha256(body + str(number).encode()).hexdigest()
     return f"{number:08d} {digest}\n".encode() + body
 

@@ -1,0 +1,213 @@
+"""Programs that save one file again and again: editors, tables that are replaced, databases of fixed size."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ..torture.content import sealed
+from .model import State
+from .program import Program
+
+
+class Editor(Program):
+    """Saves as Vim, GLib, Emacs and small programs do, moves files away and back, exchanges two, sets times back, and changes
+    contents while size and time stand still. Each name rests for a while after it was written in place."""
+
+    FILES = ("conf.json", "notes.txt", "state.bin")
+    BODY = 9000
+
+    def begin(self) -> None:
+        for name in self.FILES:
+            self.replace(name, *self.version(self.BODY))
+        self.does((self.vim, 3), (self.glib, 3), (self.simply, 3), (self.emacs, 2), (self.patched, 3), (self.stamp_kept, 3),
+                  (self.stamp_kept_by_rename, 2), (self.touched_back, 2), (self.exchanged, 1), (self.away_and_back, 1),
+                  (self.copied_over, 2), (self.held_open, 1))  # fmt: skip
+
+    def last(self) -> None:
+        """A change that leaves size and time as they were, of each file."""
+        # What was written before is taken first: by then the stamps are those of the last delivery.
+        time.sleep(self.place.settle * 4)
+        for name in self.FILES:
+            self._patch(name, keep_times=True)
+
+    def _one(self) -> str:
+        return self.chance.choice(self.FILES)
+
+    def _body(self) -> int | None:
+        return self.BODY if self.chance.random() < 0.5 else None
+
+    def vim(self) -> None:
+        """The old one is renamed to a backup, the new one written in its place; 4913 tries whether the folder can be written."""
+        name = self._one()
+        for probe in (f".{name}.swp", "4913"):
+            with open(self.path(probe), "wb") as file:
+                file.write(b"b0VIM")
+        os.unlink(self.path("4913"))
+        os.rename(self.path(name), self.path(name + "~"))
+        self.in_place(name, *self.version(self._body()))
+        self.rest(self.chance.choice([0.0, self.place.settle * 1.4]))
+        os.unlink(self.path(name + "~"))
+        os.unlink(self.path(f".{name}.swp"))
+        self.calm()
+
+    def glib(self) -> None:
+        name = self._one()
+        for _ in range(self.chance.choice([1, 1, 4])):
+            temporary = self.path(f".goutputstream-{self.chance.randrange(16**6):06X}")
+            state, data = self.version(self._body())
+            with open(temporary, "wb") as file:
+                file.write(data)
+            self.stands(name, state)
+            os.replace(temporary, self.path(name))
+            self.rest(self.chance.choice([0.0, 0.05, 0.2]))
+
+    def simply(self) -> None:
+        """Truncated, and written anew."""
+        self.in_place(self._one(), *self.version(self._body()))
+        self.calm()
+
+    def emacs(self) -> None:
+        """A copy becomes the backup, the file is written in place."""
+        name = self._one()
+        with open(self.path(f"#{name}#"), "wb") as file:
+            file.write(b"saved by itself")
+        with open(self.path(name + "~"), "wb") as file:
+            file.write(self.content(name))
+        self.in_place(name, *self.version(self._body()))
+        os.unlink(self.path(f"#{name}#"))
+        self.calm()
+
+    def patched(self) -> None:
+        """Some bytes in the middle and the head, in place: a file of records."""
+        self._patch(self._one(), keep_times=False)
+        self.calm()
+
+    def stamp_kept(self) -> None:
+        """The same, and its time set back to what it was: size and time stand still."""
+        self._patch(self._one(), keep_times=True)
+        self.calm()
+
+    def _patch(self, name: str, *, keep_times: bool) -> None:
+        before = os.stat(self.path(name))
+        head, _, body = self.content(name).partition(b"\n")
+        changed = bytearray(body)
+        if changed:
+            at = self.chance.randrange(len(changed))
+            changed[at : at + 10] = self.chance.randbytes(len(changed[at : at + 10]))
+        self._versions += 1
+        state, data = State(self._versions), sealed(self._versions, bytes(changed))
+        assert len(data) == before.st_size, head
+        handle = os.open(self.path(name), os.O_RDWR)
+        try:
+            begun = time.monotonic()
+            os.pwrite(handle, data[len(head) + 1 :], len(head) + 1)
+            time.sleep(self.pause_within())
+            if time.monotonic() - begun > self.place.settle * 0.85:
+                self.model.allow(self.place.prefix + name, self.content(name))
+            self.stands(name, state)
+            os.pwrite(handle, data[: len(head) + 1], 0)
+            if keep_times:
+                os.utime(handle, ns=(before.st_atime_ns, before.st_mtime_ns))
+        finally:
+            os.close(handle)
+
+    def stamp_kept_by_rename(self) -> None:
+        """Another file of the same size and time takes its place."""
+        name = self._one()
+        before = os.stat(self.path(name))
+        self._versions += 1
+        body = self.chance.randbytes(len(self.content(name).partition(b"\n")[2]))
+        data = sealed(self._versions, body)
+        self.replace(name, State(self._versions), data, (before.st_atime_ns, before.st_mtime_ns))
+
+    def touched_back(self) -> None:
+        """New content with a time of years ago."""
+        name = self._one()
+        when = self.chance.choice([1_000_000_000, 1_500_000_000, 1_700_000_000]) * 10**9 + self.chance.choice([0, 5])
+        self.replace(name, *self.version(self._body()), (when, when))
+
+    def exchanged(self) -> None:
+        """Two files change their names by way of a third."""
+        first, second = self.chance.sample(self.FILES, 2)
+        mine, other = self.state(first), self.state(second)
+        assert mine is not None and other is not None
+        aside = self.scratch(first)
+        os.rename(self.path(first), aside)
+        self.stands(first, other)
+        os.rename(self.path(second), self.path(first))
+        self.stands(second, mine)
+        os.rename(aside, self.path(second))
+
+    def away_and_back(self) -> None:
+        name = self._one()
+        state = self.state(name)
+        assert state is not None
+        aside = self.scratch(name)
+        os.rename(self.path(name), aside)
+        self.rest(self.chance.choice([0.05, self.place.settle * 2]))
+        self.stands(name, state)
+        os.rename(aside, self.path(name))
+
+    def copied_over(self) -> None:
+        """An older version is put back over it, as ``cp -p`` does: in place, with its old time."""
+        name = self._one()
+        before, data = os.stat(self.path(name)), self.content(name)
+        state = self.state(name)
+        assert state is not None
+        self.replace(name, *self.version(self._body()))
+        self.calm()
+        handle = os.open(self.path(name), os.O_RDWR | os.O_TRUNC)
+        try:
+            self.in_pieces(name, handle, self.cut(data), state)
+            os.utime(handle, ns=(before.st_atime_ns, before.st_mtime_ns))
+        finally:
+            os.close(handle)
+        self.calm()
+
+    def held_open(self) -> None:
+        """Written twice by a program that never closes it."""
+        name = self._one()
+        handle = os.open(self.path(name), os.O_RDWR)
+        try:
+            for _ in range(2):
+                state, data = self.version(self.BODY)
+                os.lseek(handle, 0, os.SEEK_SET)
+                os.ftruncate(handle, 0)
+                self.in_pieces(name, handle, self.cut(data), state)
+                self.calm()
+        finally:
+            os.close(handle)
+
+
+class Table(Program):
+    """One file that is replaced as a whole, quickly, at times with one of the same size and time."""
+
+    FILE = "table.csv"
+
+    def begin(self) -> None:
+        self.replace(self.FILE, *self.version(4000))
+        self.does((self.replaced, 4), (self.same_stamp, 2), (self.removed, 1))
+
+    def last(self) -> None:
+        """Another file of the same size and time, after a while."""
+        time.sleep(self.place.settle * 4)
+        self.same_stamp()
+
+    def replaced(self) -> None:
+        for _ in range(self.chance.choice([1, 1, 5])):
+            self.replace(self.FILE, *self.version(self.chance.choice([4000, None])))
+            self.rest(self.chance.choice([0.0, 0.02, 0.3]))
+
+    def same_stamp(self) -> None:
+        if not os.path.exists(self.path(self.FILE)):
+            return self.replaced()
+        before = os.stat(self.path(self.FILE))
+        self.replace(self.FILE, *self.version(4000), (before.st_atime_ns, before.st_mtime_ns))
+        return None
+
+    def removed(self) -> None:
+        """Away for a while."""
+        self.remove(self.FILE)
+        self.rest(self.chance.uniform(0.0, self.place.settle * 2))
+        self.replace(self.FILE, *self.version(4000))

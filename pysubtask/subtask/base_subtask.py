@@ -47,6 +47,7 @@ from .orders import Orders
 from .own_queue import drop_own
 from .page import Page
 from .retry import Policy, decide
+from .settling import LAST_LOOK_SECS
 from .snapshot import Snapshotter
 from .spool import Done, Entry, Version
 from .steering import Levers, Steering
@@ -663,6 +664,7 @@ class BaseSubtask:
         self.board.state("stopping", "the master is gone" if self._orphan else why)
         if self.Enabled:
             self._intake.take(self.clock(), everything=True)
+            self._take_what_settles()
         self._write_handled()
         self.log.info("STOP!")
         self._guarded("stop", self.stop)
@@ -672,6 +674,14 @@ class BaseSubtask:
         self._stop_asked = max(1, self._stop_asked)
         self.finish(self.clock() + float(linger))
         self.events.emit("stopped")
+
+    def _take_what_settles(self) -> None:
+        """Wait for a moment, where files have just been changed: one that is being written is not sent as it is now, but found at
+        the next start."""
+        until = self.clock() + min(LAST_LOOK_SECS, self.settings["StopWaitSecs"])
+        while not self._hurried() and (at := self._watch.last_look_at()) is not None and self.clock() < until:
+            self._wake.wait(max(0.0, min(at, until) - self.clock()))
+            self._intake.take(self.clock(), everything=True)
 
     def _write_handled(self) -> None:
         """For the master: which notify stamps are safely in the queue, so that it may remove those files."""

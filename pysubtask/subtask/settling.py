@@ -10,6 +10,8 @@ from .scan import Folder
 
 MOST_SETTLES = 10
 LEAST_LONGEST_SECS = 10.0
+LAST_LOOK_SECS = 1.0
+"""What was quiet for so long is taken at the last look before an end, if ``settle_secs`` is more than that."""
 NEW_FACTOR = 6
 """A new file is given so many times longer: most of those are finished some time, and half a photo is of no use to anybody."""
 
@@ -52,16 +54,21 @@ class Found(NamedTuple):
         """When it is taken at the latest. What is known on the server, and grows without a pause, goes now and then."""
         return self.first + self.longest if self.goes_anyway else float("inf")
 
+    def may_go_early(self, now: float, age: float) -> bool:
+        """Whether it is quiet enough for the last look before an end, its time being ``age`` seconds ago: what is being written
+        waits for the next start."""
+        return max(age, now - self.since) >= min(self.entry.settle_secs, LAST_LOOK_SECS) or self.is_ripe(now)
+
     @property
     def longest(self) -> float:
         """Seconds it waits at most where it goes anyway."""
-        return longest_wait(self.entry.settle_secs) * (1 if self.cause == "change" else NEW_FACTOR)
+        return longest_wait(self.entry.settle_secs) * (1 if self.cause == "change" or self.folder is None else NEW_FACTOR)
 
     @property
     def goes_anyway(self) -> bool:
         """Whether it is taken though it is never quiet. Not a new file whose changes do not count: it would stay on the server as
         it was at some moment."""
-        return self.cause == "change" or self.entry.on_change
+        return self.cause == "change" or self.entry.on_change or self.folder is None
 
     def never_quiet(self, now: float) -> bool:
         """Whether it waits for longer than a file does that is just being written."""
@@ -92,6 +99,10 @@ class Settling:
     def drop(self, path: str) -> None:
         """It does not settle any more."""
         self._found.pop(path, None)
+
+    def last_look_at(self) -> float | None:
+        """When all of them are quiet enough for the last look, as far as is known without one."""
+        return max((found.since + min(found.entry.settle_secs, LAST_LOOK_SECS) for found in self._found.values()), default=None)
 
     def ripe(self, now: float, everything: bool) -> list[tuple[str, Found]]:
         """Those that were quiet for long enough, as far as is known without a look, or waited for the longest time;

@@ -135,7 +135,7 @@ class Watch:
     def scan(self, now: float, *, everything: bool = False) -> list[Due]:
         """What is due at ``now`` (monotonic seconds): again and again the same until :meth:`done`, each path once.
 
-        ``everything``: also what still settles, for the last look before the end.
+        ``everything``: also what still settles, but for what was just being written, for the last look before the end.
         """
         taken = self._events.take() if self._events is not None else Taken({}, set(), False)
         wall = self._wall()
@@ -189,6 +189,10 @@ class Watch:
         return [{"path": path, "for_secs": int((now - one.first) // 10 * 10), "settle_secs": one.entry.settle_secs,
                  "goes": one.goes_anyway} for path, one in found]  # fmt: skip
 
+    def last_look_at(self) -> float | None:
+        """When what still settles is quiet enough for the last look before an end (monotonic seconds); None where nothing does."""
+        return self._settling.last_look_at()
+
     def next_at(self, now: float) -> float | None:
         """When the next file becomes due by itself (monotonic seconds), or None; ``now`` at the earliest."""
         # Here, and not at a scan more for each snapshot.
@@ -219,9 +223,17 @@ class Watch:
         elif not self._started:
             seen, last = self._stat(path), self._known.source(path)
             if seen is not None and seen != last:
-                self._add(path, index, stamp, "start", wall)
+                self._take_at_start(index, path, seen, stamp, now, wall)
             elif last is not None:
                 self._doubt(path, index, last, now, wall)
+
+    def _take_at_start(self, index: int, path: str, seen: Stamp, stamp: Stamp | None, now: float, wall: int) -> None:
+        """A named file that was changed while no child ran, and nobody has said that it is complete."""
+        age, entry = _quiet_for(seen, wall), self._entries[index]
+        if age >= entry.settle_secs:
+            self._add(path, index, stamp, "start", wall)
+        else:
+            self._settling.put(None, entry, path, seen, now - age, "start")
 
     def _look_change(self, path: str, now: float) -> None:
         """Look at a named file of which any change counts."""
@@ -302,10 +314,8 @@ class Watch:
             return
         folder.calm.pop(name, None)
         if fresh:
-            # How long it has been quiet already.
-            age = max(0, wall - seen.mtime_ns) / 1e9 if is_plausible(seen.mtime_ns / 1e9) else 0.0
-            changed = last is not None and last.inode == seen.inode and not folder.entry.on_change
-            if changed or age >= folder.entry.settle_secs:
+            age = _quiet_for(seen, wall)
+            if age >= folder.entry.settle_secs:
                 self._take(folder, path, "start", wall)
             else:
                 self._settle(folder, path, seen, now - age, "start")
@@ -351,8 +361,10 @@ class Watch:
                 folder.forget(name)
             elif seen is None:
                 self._settling.drop(path)
-            elif seen != found.seen and found.entry.settle_secs and not everything and now < found.taken_at:
+            elif seen != found.seen and found.entry.settle_secs and now < found.taken_at:
                 self._settling.put(folder, found.entry, path, seen, now, found.cause)
+            elif everything and not found.may_go_early(now, _quiet_for(seen, wall)):
+                continue
             elif folder is not None:
                 folder.names[name] = seen.inode
                 self._take(folder, path, found.cause, wall)
@@ -467,3 +479,8 @@ class Watch:
 
     def _handled_stamp(self, signal: str) -> Stamp | None:
         return self._handled.get(signal) or self._known.handled(signal)
+
+
+def _quiet_for(seen: Stamp, wall: int) -> float:
+    """How many seconds a file has been quiet, by its time; 0 where that is no time of this world."""
+    return max(0, wall - seen.mtime_ns) / 1e9 if is_plausible(seen.mtime_ns / 1e9) else 0.0

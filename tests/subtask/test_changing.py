@@ -174,6 +174,7 @@ def test_what_a_stop_finds_is_not_kept_waiting(tmp_path: Path) -> None:
     one.quiet()
     one.write("a.csv", b"1\n")
     assert one.round() == []
+    one.wait(1)
     assert one.round(everything=True) == CHANGED
 
 
@@ -193,6 +194,7 @@ def test_a_touch_takes_the_change_along(tmp_path: Path) -> None:
 def test_a_change_between_snapshot_and_commit_is_not_missed(tmp_path: Path) -> None:
     one = world(tmp_path)
     one.write("a.csv", b"1\n")
+    one.wait(2)
     (due,) = one.scan()
     copied = one.copy(due)
     one.wait(1)

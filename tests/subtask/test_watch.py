@@ -132,6 +132,7 @@ def born_long_ago(monkeypatch) -> None:
 def test_a_named_file_is_due_at_the_start_and_then_once_for_each_new_stamp(tmp_path) -> None:
     world = World(tmp_path, [{"file": "a"}, {"file": "b"}])
     world.write("a", b"1")
+    world.wait(1)
     assert world.round() == [("a", "start")]
     assert world.round() == []
     world.wait(10)
@@ -163,6 +164,7 @@ def test_any_change_of_the_stamp_counts(tmp_path) -> None:
 def test_an_empty_file_and_a_missing_one_at_the_start(tmp_path) -> None:
     world = World(tmp_path, [{"file": "a"}, {"file": "b"}])
     world.write("a")
+    world.wait(1)
     assert world.round() == [("a", "start")]
     world.wait(10)
     world.write("b")
@@ -252,7 +254,57 @@ def test_everything_takes_what_still_settles(tmp_path) -> None:
     world = in_folder(tmp_path, settle_secs=100)
     world.write("d/x", b"1")
     assert world.round() == []
+    world.wait(1)
     assert world.round(everything=True) == [("d/x", "new")]
+
+
+def test_everything_leaves_what_is_being_written(tmp_path) -> None:
+    """It goes at the next start: half of it is of no use to anybody."""
+    world = in_folder(tmp_path, settle_secs=100)
+    world.write("d/x", b"1")
+    assert world.round(everything=True) == []
+    world.wait(0.5)
+    world.write("d/x", b"2", "ab")
+    world.wait(0.5)
+    assert world.round(everything=True) == []
+    world.wait(0.5)
+    world.write("d/x", b"3", "ab")
+    world.restart()
+    assert world.round() == []
+    world.wait(100)
+    assert world.round() == [("d/x", "start")]
+    assert world.sent[world.path("d/x")] == [b"123"]
+
+
+def test_what_is_being_written_when_a_child_starts_settles_first(tmp_path) -> None:
+    """A named file, one in a folder that was sent before, and new ones: none of them is taken in the midst of a write."""
+    (tmp_path / "d").mkdir()
+    world = World(tmp_path, [{"file": "a", "settle_secs": 2}, {"dir": "d", "settle_secs": 2}])
+    for name in ("a", "d/old"):
+        world.write(name, b"whole")
+    world.wait(10)
+    assert sorted(world.quiet()) == [("a", "start"), ("d/old", "start")]
+    for name in ("a", "d/old", "d/new"):
+        world.write(name, b"ha")
+    world.restart()
+    for piece in (b"lf", b" a", b" picture"):
+        assert world.round() == []
+        world.wait(1)
+        for name in ("a", "d/old", "d/new"):
+            world.write(name, piece, "ab")
+    assert sorted(world.quiet()) == [("a", "start"), ("d/new", "start"), ("d/old", "start")]
+    assert {world.sent[world.path(name)][-1] for name in ("a", "d/old", "d/new")} == {b"half a picture"}
+
+
+def test_a_named_file_that_grows_all_the_time_goes_at_the_start_all_the_same(tmp_path) -> None:
+    world = World(tmp_path, [{"file": "a"}])
+    world.write("a", b"line\n")
+    found: list[tuple[str, str]] = []
+    for _ in range(40):
+        found += world.round()
+        world.wait(0.5)
+        world.write("a", b"line\n", "ab")
+    assert found and set(found) == {("a", "start")}
 
 
 def test_any_change_counts_where_that_is_asked_for(tmp_path) -> None:
@@ -281,6 +333,7 @@ def test_files_that_were_there_before_the_start(tmp_path) -> None:
     assert world.quiet() == []
     world.write("d/old", b"2")
     world.restart()
+    world.wait(1)
     assert world.round() == [("d/old", "start")]
 
 

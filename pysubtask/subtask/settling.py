@@ -62,7 +62,8 @@ class Found(NamedTuple):
     @property
     def longest(self) -> float:
         """Seconds it waits at most where it goes anyway."""
-        return longest_wait(self.entry.settle_secs) * (1 if self.cause == "change" or self.folder is None else NEW_FACTOR)
+        finished = self.cause in ("change", "recheck") or self.folder is None
+        return longest_wait(self.entry.settle_secs) * (1 if finished else NEW_FACTOR)
 
     @property
     def goes_anyway(self) -> bool:
@@ -94,7 +95,7 @@ class Settling:
         if old is None or old.folder is not folder:
             self._found[path] = Found(folder, entry, seen, since, since, cause)
         elif old.seen != seen:
-            self._found[path] = old._replace(seen=seen, since=since)
+            self._found[path] = old._replace(seen=seen, since=since, cause=cause if old.cause == "recheck" else old.cause)
 
     def drop(self, path: str) -> None:
         """It does not settle any more."""

@@ -35,11 +35,16 @@ def grown(streams: Streams, generation: int, size: int, headed: bool) -> bytes:
     return (HEAD + streams.of(generation).upto(max(0, size - len(HEAD))))[:size]
 
 
+Seen = tuple[int, int]
+"""Which state of its name a content is, or leads to, counted from 0, and its size."""
+NOTHING: Seen = (-1, -1)
+
+
 class Verdict(NamedTuple):
-    """Of a content under a name: what is ``wrong``, '' where nothing is, and which state of the name it is (-1: none)."""
+    """Of a content under a name: what is ``wrong``, '' where nothing is, and which state of the name it is."""
 
     wrong: str
-    place: int = -1
+    seen: Seen = NOTHING
 
 
 class Torn(NamedTuple):
@@ -105,8 +110,8 @@ class Model:
             states, times = self._history.get(name, [])[-6:], self._times.get(name, [])[-6:]
         return ", ".join(f"{state} at {at:.2f} s" for state, at in zip(states, times, strict=True))
 
-    def judge(self, name: str, data: bytes, last: int, streams: Streams) -> Verdict:
-        """Whether ``data`` may stand under ``name`` after the state at ``last``."""
+    def judge(self, name: str, data: bytes, last: Seen, streams: Streams) -> Verdict:
+        """Whether ``data`` may stand under ``name`` after what was seen there ``last``."""
         with self._guard:
             history = list(self._history.get(name, ()))
         if not history:
@@ -118,10 +123,11 @@ class Model:
             fitting = self._beginning(history, data, streams)
         if not fitting:
             return Verdict(f"{len(data):,} bytes that are no version of it ({data[:40]!r}...)")
-        place = next((place for place in fitting if place >= last), -1)
-        if place < 0:
-            return Verdict(f"{history[fitting[-1]]} after {history[last]}: an older one again", last)
-        return Verdict("", place)
+        seen = next((seen for place in fitting if (seen := (place, len(data))) >= last), NOTHING)
+        if seen == NOTHING:
+            words = f"{len(data):,} bytes of {history[fitting[-1]]} after {last[1]:,} bytes of {history[last[0]]}"
+            return Verdict(f"{words}: an older one again", last)
+        return Verdict("", seen)
 
     def _beginning(self, history: list[State], data: bytes, streams: Streams) -> list[int]:
         """Which states of a growing file this is, or is on the way to."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from ..torture.compare import TEMP
 from ..torture.content import Streams
-from .model import Model, Torn
+from .model import NOTHING, Model, Seen, Torn
 
 _LOOK_SECS = 0.008
 _SHARE = 3
@@ -29,7 +29,7 @@ class Reader:
         self.torn: dict[tuple[str, str], Torn] = {}
         self.gone: list[str] = []
         self._stamps: dict[str, tuple[int, ...]] = {}
-        self._places: dict[str, int] = {}
+        self._seen: dict[str, Seen] = {}
         self._streams = Streams()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
@@ -79,11 +79,11 @@ class Reader:
             info = os.fstat(file.fileno())
         self.looks += 1
         self._stamps[name] = (info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size)
-        verdict = self._model.judge(name, data, self._places.get(name, -1), self._streams)
+        verdict = self._model.judge(name, data, self._seen.get(name, NOTHING), self._streams)
         if verdict.wrong:
             self._note(name, data, verdict.wrong)
         else:
-            self._places[name] = verdict.place
+            self._seen[name] = verdict.seen
 
     def _note(self, name: str, data: bytes, words: str) -> None:
         digest = hashlib.sha256(data).hexdigest()

@@ -24,7 +24,7 @@ from ..torture.compare import TEMP, Digests
 from ..torture.content import Streams
 from . import cameras, editors, loggers, notified
 from .faults import Faults
-from .model import Model
+from .model import NOTHING, Model
 from .program import Link, Pace, Program
 from .reader import Reader
 from .station import QUICK, Station, station_of
@@ -181,7 +181,7 @@ class _Run:
         for name, state in dict(self._model.owed).items():
             if name not in data:
                 try:
-                    verdict = self._model.judge(name, (station.server / name).read_bytes(), -1, streams)
+                    verdict = self._model.judge(name, (station.server / name).read_bytes(), NOTHING, streams)
                 except FileNotFoundError:
                     found.append(f"{name}: queued as {state}, then deleted, and not there")
                     continue

@@ -83,5 +83,8 @@ class Faults:
             do()
         self._later = []
         self._link_at = self._kill_at = float("inf")
+        relay = self._station.relay
+        relay.delay(0)
+        relay.throttle(None)
         if not self._station.held:
-            self._station.relay.heal()
+            relay.heal()

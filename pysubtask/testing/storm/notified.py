@@ -8,60 +8,68 @@ from collections.abc import Callable
 
 from .loggers import Copying, CopyingAlike, Renaming
 from .model import Model
-from .program import Pace, Place, Program
+from .program import Link, Pace, Place, Program
 
 Notify = Callable[[str], object]
+_LONGEST_SECS = 30.0
 
 
-class Growing(Renaming):
+class Notifying(Program):
+    """``notify`` takes the path of a file."""
+
+    def __init__(self, number: int, place: Place, model: Model, seed: int, pace: Pace, link: Link, notify: Notify) -> None:
+        super().__init__(number, place, model, seed, pace, link)
+        self._notify = notify
+
+    def written_and_notified(self, name: str) -> None:
+        """Written in place, notified, and left alone until it was queued: what is rewritten before that may be taken half."""
+        state, data = self.version(self.chance.randrange(100, 70_000))
+        self.in_place(name, state, data)
+        self._notify(self.path(name))
+        assert self.link is not None
+        deadline = time.monotonic() + _LONGEST_SECS
+        while not self.link.queued(self.place.prefix + name, len(data)) and not self.pace.over:
+            if time.monotonic() > deadline:
+                # The child was killed before it could tell of it, or lives no more: it gets another one in one step.
+                self.replace(name, *self.version())
+                self._notify(self.path(name))
+                return
+            time.sleep(0.05)
+
+
+class Growing(Notifying, Renaming):
     """An ``append`` entry, rotated by renames to names that nobody watches."""
 
     FILE = "grow.csv"
-
-    def __init__(self, number: int, place: Place, model: Model, seed: int, pace: Pace, notify: Notify) -> None:
-        super().__init__(number, place, model, seed, pace)
-        self._notify = notify
 
     def told(self) -> None:
         self._notify(self.path(self.FILE))
 
 
-class Truncated(Copying):
+class Truncated(Notifying, Copying):
     """A file that is truncated and refilled by a writer that keeps it open."""
 
     FILE = "event.log"
     KEEPS_COPY = False
 
-    def __init__(self, number: int, place: Place, model: Model, seed: int, pace: Pace, notify: Notify) -> None:
-        super().__init__(number, place, model, seed, pace)
-        self._notify = notify
-
     def told(self) -> None:
         self._notify(self.path(self.FILE))
 
 
-class TruncatedAlike(CopyingAlike):
+class TruncatedAlike(Notifying, CopyingAlike):
     """The same as an ``append`` entry, with the same comment at its head each time."""
 
     FILE = "probe.csv"
     KEEPS_COPY = False
 
-    def __init__(self, number: int, place: Place, model: Model, seed: int, pace: Pace, notify: Notify) -> None:
-        super().__init__(number, place, model, seed, pace)
-        self._notify = notify
-
     def told(self) -> None:
         self._notify(self.path(self.FILE))
 
 
-class Saved(Program):
+class Saved(Notifying):
     """Named files that are saved, each in its way, and notified when they are whole."""
 
     REPLACED, WRITTEN = "result.bin", "report.txt"
-
-    def __init__(self, number: int, place: Place, model: Model, seed: int, pace: Pace, notify: Notify) -> None:
-        super().__init__(number, place, model, seed, pace)
-        self._notify = notify
 
     def begin(self) -> None:
         self.does((self.replaced, 5), (self.written, 3), (self.touched, 1), (self.stamp_kept, 2))
@@ -81,11 +89,7 @@ class Saved(Program):
             self.rest(self.chance.choice([0.0, 0.02, 0.3]))
 
     def written(self) -> None:
-        """In place; the next time not before it was surely taken."""
-        self.in_place(self.WRITTEN, *self.version())
-        self._notify(self.path(self.WRITTEN))
-        self.calm()
-        self.calm()
+        self.written_and_notified(self.WRITTEN)
 
     def stamp_kept(self) -> None:
         """Another file of the same size and time."""
@@ -101,12 +105,8 @@ class Saved(Program):
             self._notify(self.path(self.REPLACED))
 
 
-class Box(Program):
+class Box(Notifying):
     """A folder in which changes count where they are notified: new files, and old ones that are written anew and touched."""
-
-    def __init__(self, number: int, place: Place, model: Model, seed: int, pace: Pace, notify: Notify) -> None:
-        super().__init__(number, place, model, seed, pace)
-        self._notify = notify
 
     def begin(self) -> None:
         self._count = 0
@@ -147,22 +147,13 @@ class Box(Program):
 
     def written_anew(self) -> None:
         if self._there:
-            name = self.chance.choice(self._there)
-            state, data = self.version()
-            self.in_place(name, state, data)
-            self._notify(self.path(name))
-            self.calm()
-            self.calm()
+            self.written_and_notified(self.chance.choice(self._there))
 
 
-class Burst(Program):
+class Burst(Notifying):
     """A file with ``burstmode`` that is appended to and notified much too often."""
 
     FILE = "fast.csv"
-
-    def __init__(self, number: int, place: Place, model: Model, seed: int, pace: Pace, notify: Notify) -> None:
-        super().__init__(number, place, model, seed, pace)
-        self._notify = notify
 
     def begin(self) -> None:
         self._generation = self.generation()

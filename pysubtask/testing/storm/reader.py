@@ -44,8 +44,8 @@ class Reader:
 
     def wrong(self) -> list[str]:
         """In words, what never may have been there."""
-        found = [one for one in self.torn.values() if not self._model.is_allowed(one.name, one.digest)]
-        return [f"{one.name} at {one.at:.2f} s: {one.words}; it was {self._model.tell(one.name)}" for one in found] + self.gone
+        found = [one for one in list(self.torn.values()) if not self._model.is_allowed(one.name, one.digest)]
+        return [f"{one.name} at {one.at:.2f} s: {one.words}" for one in found] + self.gone
 
     def _run(self) -> None:
         while True:
@@ -88,7 +88,8 @@ class Reader:
     def _note(self, name: str, data: bytes, words: str) -> None:
         digest = hashlib.sha256(data).hexdigest()
         if (name, digest) not in self.torn:
-            self.torn[name, digest] = Torn(name, digest, len(data), time.monotonic() - self._model.began, words)
+            at = time.monotonic() - self._model.began
+            self.torn[name, digest] = Torn(name, digest, len(data), at, f"{words}; it was {self._model.tell(name)}")
             if len(self.torn) <= _KEPT:
                 with open(os.path.join(self._kept, f"{len(self.torn):02d}-{name.replace('/', '_')}"), "wb") as file:
                     file.write(data)

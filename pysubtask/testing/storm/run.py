@@ -30,6 +30,8 @@ from .reader import Reader
 from .station import QUICK, Station, station_of
 
 _BEGIN_SECS, _CALM_SECS, _STILL_SECS, _ROUND_SECS = 40.0, 120.0, 60.0, 30.0
+_HOPELESS_SECS = 5.0
+"""Where something is found wrong already."""
 
 
 class Result(NamedTuple):
@@ -108,7 +110,7 @@ class _Run:
         made: list[Program] = [kind(number, place, self._model, seed, pace, link)
                                for number, (kind, place) in enumerate(of_config, 1)]  # fmt: skip
         for number, (notifying, place) in enumerate(of_app, len(made) + 1):
-            made.append(notifying(number, place, self._model, seed, pace, station.notify))
+            made.append(notifying(number, place, self._model, seed, pace, link, station.notify))
         return made
 
     def result(self) -> Result:
@@ -138,7 +140,7 @@ class _Run:
     def _work(self) -> None:
         """Write for a while, pause until all is there, and so on."""
         begun = time.monotonic()
-        while (left := begun + self._secs - time.monotonic()) > 0 and not self._late:
+        while (left := begun + self._secs - time.monotonic()) > 0 and not self._late and not self._reader.wrong():
             until = time.monotonic() + min(left, _ROUND_SECS)
             while (now := time.monotonic()) < until:
                 self._station.tend()
@@ -152,14 +154,15 @@ class _Run:
         for program in self._programs:
             self._until(lambda program=program: program.is_still, _STILL_SECS)  # type: ignore[misc]
         at = time.monotonic()
-        self._until(lambda: not self._missing(), _CALM_SECS)
+        patience = _HOPELESS_SECS if self._reader.wrong() else _CALM_SECS
+        self._until(lambda: not self._missing(), patience)
         calm = time.monotonic() - at
         self._calm_secs = max(calm, self._calm_secs)
-        self._late += [f"not {_CALM_SECS:.0f} s after the last act: {one}" for one in self._missing()]
+        self._late += [f"not {patience:.0f} s after the last act: {one}" for one in self._missing()]
         self._say(f"{at - self._model.began:.0f} s: {self._model.states:,} states, {self._reader.looks:,} read, all there after "
                   f"{calm:.1f} s; faults {sum(self._faults.done.values())}, {len(self._reader.torn)} to be explained, "
                   f"{len(self._late)} missing")  # fmt: skip
-        if not self._late:
+        if not self._late and not self._reader.wrong():
             self._faults.begin()
             self._pace.go_on()
 

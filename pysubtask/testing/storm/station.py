@@ -49,7 +49,7 @@ class Station:
         self.starts = 0
         self._guard = threading.Lock()
         self._queued: set[tuple[str, int]] = set()
-        self._tail: Tail | None = None
+        self._tails: list[Tail] = []
         self._holders = 0
         self._write_config()
         self.master = self._make_master()
@@ -204,12 +204,13 @@ class Station:
         return self._holders > 0
 
     def queued(self, name: str, size: int) -> bool:
-        """Whether a version of so many bytes was queued under this name, in the first task."""
+        """Whether a version of so many bytes was ever queued under this name."""
         with self._guard:
-            self._tail = self._tail or Tail(str(self.states[0]), (0, 0))
-            while events := self._tail.read():
-                self._queued |= {(event.fields.get("name", ""), event.fields.get("size", -1))
-                                 for event in events if event.kind == "queued"}  # fmt: skip
+            self._tails = self._tails or [Tail(str(state), (0, 0)) for state in self.states]
+            for tail in self._tails:
+                while events := tail.read():
+                    self._queued |= {(event.fields.get("name", ""), event.fields.get("size", -1))
+                                     for event in events if event.kind == "queued"}  # fmt: skip
             return (name, size) in self._queued
 
     def close(self) -> None:

@@ -22,6 +22,12 @@ class GivenUp(Exception):
     """Raised inside a thread nobody waits for any more."""
 
 
+def fail(future: asyncio.Future[Any], exc: BaseException) -> None:
+    """End a wait with an error. Whoever waited may be gone by now, which is no news for the loop's log."""
+    future.set_exception(exc)
+    future.exception()
+
+
 class Call(Generic[_T]):
     """One piece of work in a thread called ``name``, started at once, and what the loop may know of it."""
 
@@ -55,7 +61,7 @@ class Call(Generic[_T]):
         try:
             value = work(self)
         except BaseException as exc:  # noqa: BLE001 - whatever it is, the awaiting side shall see it
-            self.tell(self._result.set_exception, exc)
+            self.tell(fail, self._result, exc)
         else:
             self.tell(self._result.set_result, value)
 

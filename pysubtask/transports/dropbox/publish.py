@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ...common.errors import FileRefused, TransportLost
+from ..calls import fail
 
 MOST = 1000
 """Entries in one call ("upload_session/finish_batch_v2" in the Dropbox API reference)."""
@@ -113,4 +114,4 @@ class Publisher:
 def _fail(batch: list[tuple[Any, asyncio.Future[Any]]], exc: Exception) -> None:
     for _, answer in batch:
         if not answer.done():
-            answer.set_exception(exc)
+            fail(answer, exc)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ssl
 import threading
 import time
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 
 from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, SourceError, TransportError, TransportLost
 from ..allowance import Allowance
+from ..calls import fail
 from ..meter import Meter
 from ..pace import Pace
 from .known import Known
@@ -163,7 +165,7 @@ class Pool:
                 value = work()
             except BaseException as exc:  # noqa: BLE001 - whatever it is, the awaiting side shall see it
                 wire.leave()
-                tell(result.set_exception, exc)
+                tell(functools.partial(fail, result), exc)
             else:
                 wire.leave()
                 tell(result.set_result, value)

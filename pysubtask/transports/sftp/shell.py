@@ -11,6 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from ...common.errors import TransportError
+from ..calls import fail
 from .ssh import SSHStream
 
 # Linux has the first, macOS the second, the BSDs the third (which prints the hash alone, too, when it reads its stdin).
@@ -88,7 +89,7 @@ class Shell:
     def stream_ended(self, why: TransportError) -> None:
         self._over = self._over or str(why)
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(why)
+            fail(self._answer, why)
 
 
 def _quoted(path: bytes) -> bytes:

@@ -1,0 +1,80 @@
+"""Work in threads of its own: an error that comes as its caller goes is nobody's news, and not printed into the child's log."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from pysubtask.common.errors import TransportLost
+from pysubtask.transports.calls import Call
+from pysubtask.transports.ftp.pool import Pool
+
+Work = Callable[[], Any]
+
+
+class Wire:
+    """As much of a session's wire as waiting for it takes."""
+
+    def enter(self, limit: float) -> None:
+        self.due = time.monotonic() + limit
+
+    def leave(self) -> None:
+        return
+
+    def cut(self) -> None:
+        return
+
+
+def over_ftp(work: Work) -> Awaitable[Any]:
+    class Session:
+        wire = Wire()
+
+    pool = Pool.__new__(Pool)
+    pool._closed, pool._hung = asyncio.get_running_loop().create_future(), []
+    return pool._attend(Session(), work, 20.0)  # type: ignore[arg-type]
+
+
+def by_a_call(work: Work) -> Awaitable[Any]:
+    call = Call(lambda call: work(), "test")
+    return call.outcome(asyncio.get_running_loop().create_future(), 20.0, "late", [])
+
+
+@pytest.mark.parametrize("way", [over_ftp, by_a_call])
+def test_an_error_that_comes_as_its_caller_is_cancelled_is_no_news(way: Callable[[Work], Awaitable[Any]]) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context))
+        begun, go = asyncio.Event(), threading.Event()
+        made: list[asyncio.Future[Any]] = []
+        create = loop.create_future
+        loop.create_future = lambda: made.append(create()) or made[-1]  # type: ignore[method-assign,func-returns-value]
+
+        def work() -> None:
+            loop.call_soon_threadsafe(begun.set)
+            go.wait(20)
+            raise TransportLost("the server closed the connection")
+
+        async def call() -> None:
+            await way(work)
+
+        task = asyncio.create_task(call())
+        await begun.wait()
+        for future in [future for future in made if not future.done()]:
+            # In the very turn of the loop in which the work has ended.
+            future.add_done_callback(lambda _: task.cancel())
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        made.clear()
+
+    asyncio.run(run())
+    gc.collect()
+    assert told == []

@@ -478,7 +478,10 @@ class Watch:
             seen = self._stat(path)
             if path in self._due or path in self._settling or seen is None:
                 continue
-            if found.unseen or seen != found.source:
+            if seen != found.source and found.entry_index != RESIDUAL and not everything:
+                # It was changed since, and may be in the midst of it.
+                self._settling.put(folder, self._entries[found.entry_index], path, seen, now - _quiet_for(seen, wall), "recheck")
+            elif found.unseen or seen != found.source:
                 if not early:
                     self._checked[path] = found.source
                 self._add(path, found.entry_index, self._stat(notify_name(path)), "recheck", wall)

@@ -824,3 +824,24 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
 EXAMPLES = 300 if os.environ.get("PYSUBTASK_FULL_SIZE") else 50
 NothingNotifiedIsMissed.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=30, deadline=None)
 TestNothingNotifiedIsMissed = NothingNotifiedIsMissed.TestCase
+
+
+@pytest.mark.parametrize("tick", [1, 2 * SECOND], ids=["fine clock", "coarse clock"])
+@pytest.mark.parametrize("entry", [{"file": "d/a"}, {"file": "d/a", "on_change": True}, {"dir": "d", "on_change": True}],
+                         ids=["file", "changing file", "folder"])  # fmt: skip
+def test_the_second_look_for_a_coarse_clock_takes_nothing_that_is_being_written(tmp_path, entry, tick: int) -> None:
+    (tmp_path / "d").mkdir()
+    world = World(tmp_path, [{**entry, "settle_secs": 1}], tick=tick)
+    world.quiet()
+    world.write("d/a", b"whole")
+    world.touch("d/a")
+    assert world.round() == [("d/a", "notify")]
+    assert world.round() == []
+    world.wait(max(tick, SECOND // 20) / SECOND + 0.001)
+    world.write("d/a", b"ha")
+    for piece in (b"lf", b" of", b" it"):
+        world.round()
+        world.wait(0.6)
+        world.write("d/a", piece, "ab")
+    world.quiet(rechecks=True)
+    assert world.sent[world.path("d/a")] == [b"whole", b"half of it"]

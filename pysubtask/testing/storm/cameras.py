@@ -185,26 +185,33 @@ class Deleted(Program):
 
 
 class Webcam(Program):
-    """One picture that is rewritten in place all the time, never quiet for ``settle_secs``, for a while, and then a rest."""
+    """One picture that is rewritten in place all the time, never quiet for ``settle_secs``, for a while, and then a rest. By the
+    documents a shorter and shorter pause will do for it, and after ten times ``settle_secs`` none."""
 
     FILE = "image.jpg"
     PERIOD, WITHIN = 0.75, 0.05
+    LONGEST = 9.2
 
     def begin(self) -> None:
         self.does((self.never_quiet, 1))
 
     def between(self) -> None:
-        self.calm()
+        """Until the last one was taken, so that the time counts from the next one on."""
+        assert self.link is not None
+        deadline = time.monotonic() + _LONGEST_QUEUE_SECS
+        while not self.link.queued(self.FILE, os.path.getsize(self.path(self.FILE))) and time.monotonic() < deadline:
+            self.rest(0.1)
 
     def never_quiet(self) -> None:
-        until = time.monotonic() + self.chance.uniform(6.0, 16.0)
+        first = time.monotonic()
+        until = first + self.chance.uniform(6.0, self.LONGEST) * self.place.settle
         while time.monotonic() < until and not self.pace.pausing:
             begun = time.monotonic()
+            enough = 2 * self.place.settle * (1 - (begun + 0.5 - first) / (10 * self.place.settle))
             state, data = self.version(self.chance.randrange(20_000, 90_000))
             handle = os.open(self.path(self.FILE), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
             try:
-                # It is taken in a pause as long as that between two pictures, or nearly so.
-                self.in_pieces(self.FILE, handle, self.cut(data, 5), state, lambda: self.WITHIN, noticed=0.25)
+                self.in_pieces(self.FILE, handle, self.cut(data, 5), state, lambda: self.WITHIN, noticed=0.8 * enough)
             finally:
                 os.close(handle)
             self.rest(max(0.4, self.PERIOD - (time.monotonic() - begun)))

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from pysubtask.common.entries import read_entries
-from pysubtask.common.notify import Stamp, read_changed, read_stamp
+from pysubtask.common.notify import Stamp, read_stamp
 from pysubtask.subtask.watch import Watch
 
 _TICK_SECS, _LEAST_SECS, _LOOKS_LONG = 2.0, 60.0, 100
@@ -32,9 +32,6 @@ class _AllKnown:
 
     def source(self, path: str) -> Stamp | None:
         return self._stamps.get(path)
-
-    def changed(self, path: str) -> int:
-        return read_changed(path)
 
 
 def main() -> None:

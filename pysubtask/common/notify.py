@@ -76,15 +76,6 @@ def read_stamp(path: str) -> Stamp | None:
     return Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
 
 
-def read_changed(path: str) -> int:
-    """When any of what the system keeps of a file was changed, nanoseconds since the epoch (st_ctime, which no program can set):
-    it tells of a change that left size and time as they were. 0 where that cannot be told."""
-    try:
-        return os.stat(path).st_ctime_ns
-    except OSError:
-        return 0
-
-
 def make_notify(path: str) -> bool:
     """Make an empty notify file at ``path`` unless something is there already; whether it was made.
 

@@ -76,10 +76,6 @@ class _Known:
         found = self._spool.sources.get(path)
         return None if found is None else found[0]
 
-    def changed(self, path: str) -> int:
-        found = self._spool.sources.get(path)
-        return 0 if found is None else found[2]
-
 
 class BaseSubtask:
     """A child that watches notify files and calls ``process_notify`` with a snapshot of each notified file.

@@ -12,7 +12,7 @@ from ..common.errors import DiskLow, SpoolBusy, SpoolDamaged, SpoolTooNew
 from .mounts import on_network
 
 FILE = "spool.db"
-FORMAT = 5
+FORMAT = 4
 _LATER_FORMAT = 1_000_000
 _OTHERS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 BUSY_SECS = 5.0
@@ -21,8 +21,7 @@ BUSY_SECS = 5.0
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE stamp (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode INTEGER) WITHOUT ROWID;
-CREATE TABLE source (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode INTEGER, digest TEXT,
-    changed_ns INTEGER DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE source (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode INTEGER, digest TEXT) WITHOUT ROWID;
 CREATE TABLE remote (
     destination TEXT, name BLOB, path BLOB, size INTEGER, mtime INTEGER, digest TEXT,
     rev TEXT DEFAULT '', hash TEXT DEFAULT '', reach_size INTEGER, reach_digest TEXT,
@@ -53,7 +52,6 @@ _MIGRATIONS: dict[int, str] = {
     " UNIQUE (destination, name))",
     2: "CREATE TABLE pause (name BLOB PRIMARY KEY, who TEXT, at TEXT) WITHOUT ROWID",
     3: "CREATE TABLE profile (destination TEXT PRIMARY KEY, data TEXT) WITHOUT ROWID",
-    4: "ALTER TABLE source ADD COLUMN changed_ns INTEGER DEFAULT 0",
 }
 
 

@@ -17,7 +17,7 @@ class Due(NamedTuple):
     its notify file, ``hold``: of its hold file, both handled once the snapshot is durable; None without such a file.
     ``cause``: 'notify', 'hold' (a burst held it back until now), 'new' (in a folder), 'change' (``on_change``), 'start'
     (differs from its last snapshot when the child starts), or 'recheck' (the clock of the file system was too coarse to
-    tell, or nothing but its st_ctime is another: drop it when the content is the same).
+    tell: drop it when the content is the same).
     """
 
     path: str
@@ -35,6 +35,3 @@ class Known(Protocol):
 
     def source(self, path: str) -> Stamp | None:
         """The stamp a data file had when it was last snapshotted; None where it never was."""
-
-    def changed(self, path: str) -> int:
-        """Its st_ctime then, or when it was last found to have the same content, in nanoseconds; 0 where that is not known."""

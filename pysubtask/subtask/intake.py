@@ -13,7 +13,7 @@ from ..common.entries import Entry as WatchEntry
 from ..common.entries import below, keeps_records
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from ..common.events import EventLog, happened
-from ..common.notify import Stamp, notify_name, read_changed, read_stamp
+from ..common.notify import Stamp, notify_name, read_stamp
 from ..common.remedy import says_more
 from . import signature
 from .ahead import Ahead
@@ -306,15 +306,11 @@ class Intake:
         if known is None or (due.stamp is not None and spool.stamps.get(notify_name(due.path)) != due.stamp):
             return False
         try:
-            before, changed = read_stamp(due.path), read_changed(due.path)
+            before = read_stamp(due.path)
             same = self._tails.same(due.path, known[0].size)
             if same is None:
                 same = before == known[0] and content_digest(due.path, known[0].size, self._within(due)) == known[1]
-            if not same or read_stamp(due.path) != before or read_changed(due.path) != changed:
-                return False
-            if changed not in (0, known[2]):
-                self._store.run(spool.same_content, due.path, changed)
-            return True
+            return same and read_stamp(due.path) == before
         except (OSError, SourceError):
             # Whatever is wrong with it, copying it will say so.
             return False
@@ -352,7 +348,6 @@ class Intake:
             self._wall(), Stamp(copied.mtime_ns, copied.size, copied.inode),
             None if due.stamp is None else notify_name(due.path), due.stamp, due.hold, copied.prefixes,
             due.entry_index != RESIDUAL and keeps_records(self._entries[due.entry_index], due.path), copied.base,
-            copied.changed_ns,
         )  # fmt: skip
 
     def _seal(self, batch: list[tuple[Due, Copied]], low_before: bool) -> None:

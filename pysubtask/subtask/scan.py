@@ -36,8 +36,7 @@ class Folder:
 
     ``names``: each known data file and its inode number, 0 while it has none. ``calm``: data files that look as they did
     when they were snapshotted, and notify files whose stamp is handled: nothing is to be done about them until they look
-    otherwise, or :meth:`doubt`. ``changed``: st_ctime of calm data files, where each change counts.
-    ``subs``: the folders in it that are watched too. ``identity``: device and inode number of
+    otherwise, or :meth:`doubt`. ``subs``: the folders in it that are watched too. ``identity``: device and inode number of
     a folder inside, when it was found. ``live``: file events told of every change until now. ``fresh``: it was not looked
     at yet, or it was away: its files are compared with their last snapshots. ``next_look`` (monotonic) and ``cost``
     (seconds): when to look at it again, with all inside, and how long that took; ``next_poll`` and ``poll_cost`` the same
@@ -57,7 +56,6 @@ class Folder:
         self.identity = (0, 0)
         self.names: dict[str, int] = {}
         self.calm: dict[str, Stamp] = {}
-        self.changed: dict[str, int] = {}
         self.subs: dict[str, Folder] = {}
         self.fresh = True
         self.live = False
@@ -113,7 +111,6 @@ class Folder:
         """It is not there: when it comes back everything in it is compared anew."""
         self.names.clear()
         self.calm.clear()
-        self.changed.clear()
         self.fresh = True
 
     def forget(self, name: str) -> None:
@@ -126,7 +123,6 @@ class Folder:
         """What is known of a data file, or of its notify file, changed: the next look must be a closer one."""
         self.calm.pop(name, None)
         self.calm.pop(name + NOTIFY, None)
-        self.changed.pop(name, None)
 
     def look(self, every: bool) -> Listing:
         """List it. Calm files need no closer look while their stamps stay, data files of known name and inode number not
@@ -134,7 +130,7 @@ class Folder:
 
         Raises OSError.
         """
-        known, calm, changed = self.names, self.calm, self.changed
+        known, calm = self.names, self.calm
         quiet: list[str] = []
         odd: list[str] = []
         notified: list[str] = []
@@ -152,7 +148,6 @@ class Folder:
                     try:
                         found = item.stat()
                         same = found.st_mtime_ns == stamp[0] and found.st_size == stamp[1] and found.st_ino == stamp[2]
-                        same = same and (not changed or changed.get(name, found.st_ctime_ns) == found.st_ctime_ns)
                     except OSError:
                         # It went away meanwhile, or cannot be read now.
                         same = False
@@ -200,7 +195,6 @@ class Folder:
             names.setdefault(name, 0)
         if len(self.calm) > 2 * (len(seen) + len(notified)) + _SPARE:
             self.calm = {name: stamp for name, stamp in self.calm.items() if name in names or data_name(name) in names}
-            self.changed = {name: at for name, at in self.changed.items() if name in names}
         return sorted(gone)
 
     def _is_data(self, item: os.DirEntry[str]) -> bool:

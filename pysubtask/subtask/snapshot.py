@@ -39,7 +39,7 @@ class Copied(NamedTuple):
     those of the data file. ``digest``: SHA-256, hexadecimal, of exactly the first ``size`` bytes. ``source``: the data file.
     ``prefixes``: the digest of its first so many bytes, for each number that was asked for and is not above ``size``.
     ``base``: the snapshot begins with this byte of it, not with its first. ``sha``: what the next one may go on from.
-    ``signature``: of all of it, where it was asked for and could be made. ``changed_ns``: st_ctime of the data file.
+    ``signature``: of all of it, where it was asked for and could be made.
     """
 
     path: str
@@ -54,7 +54,6 @@ class Copied(NamedTuple):
     base: int
     sha: Digest
     signature: Signature | None = None
-    changed_ns: int = 0
 
 
 class Snapshotter:
@@ -120,8 +119,7 @@ class Snapshotter:
                 raise
             digest, inode = sha.hexdigest(), before.st_ino
         signed = growing.outcome() if growing is not None else None
-        return Copied(path, temp, size, before.st_mtime_ns, inode, digest, source, temp is None, sha.prefixes, base, sha, signed,
-                      before.st_ctime_ns)  # fmt: skip
+        return Copied(path, temp, size, before.st_mtime_ns, inode, digest, source, temp is None, sha.prefixes, base, sha, signed)
 
     def seal(self, copies: Sequence[Copied]) -> None:
         """Make copies durable under their final names: all of them, or an error is raised (DiskLow, SourceError).

@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 
     ``stamp`` of the notify file, ``hold`` (stamp of the hold file) and ``source`` (stamp of the data file) are recorded
     in the same commit. ``prefixes`` are the digests of some of its beginnings, ``records`` that its lines are to appear whole,
-    ``base`` that the snapshot begins with this byte of it. ``changed_ns``: st_ctime of the data file, 0 where it is not known.
+    ``base`` that the snapshot begins with this byte of it.
     """
 
     name: str
@@ -58,7 +58,6 @@ class Entry(NamedTuple):
     prefixes: Mapping[int, str] = {}
     records: bool | None = False
     base: int = 0
-    changed_ns: int = 0
 
     def signals(self) -> dict[str, Stamp]:
         """The notify and hold files that are handled with it."""
@@ -141,8 +140,8 @@ class Spool:
                 os.fsdecode(row[0]): Stamp(*row[1:]) for row in self._db.execute("SELECT path, mtime_ns, size, inode FROM stamp")
             }
             self.sources = {
-                os.fsdecode(row[0]): (Stamp(*row[1:4]), str(row[4]), int(row[5]))
-                for row in self._db.execute("SELECT path, mtime_ns, size, inode, digest, changed_ns FROM source")
+                os.fsdecode(row[0]): (Stamp(*row[1:4]), str(row[4]))
+                for row in self._db.execute("SELECT path, mtime_ns, size, inode, digest FROM source")
             }
             # Few names have one. A name that is here may have none, one that is not here has none.
             self._signed = {
@@ -278,9 +277,9 @@ class Spool:
 
     def _mark(self, entries: Sequence[Entry]) -> None:
         self._db.executemany(
-            "INSERT INTO source VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET mtime_ns = excluded.mtime_ns,"
-            " size = excluded.size, inode = excluded.inode, digest = excluded.digest, changed_ns = excluded.changed_ns",
-            [(os.fsencode(entry.path), *entry.source, entry.digest, entry.changed_ns) for entry in entries],
+            "INSERT INTO source VALUES (?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET mtime_ns = excluded.mtime_ns,"
+            " size = excluded.size, inode = excluded.inode, digest = excluded.digest",
+            [(os.fsencode(entry.path), *entry.source, entry.digest) for entry in entries],
         )
         self._db.executemany(
             "INSERT INTO stamp VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET mtime_ns = excluded.mtime_ns,"
@@ -294,16 +293,9 @@ class Spool:
             self._mark(entries)
         self._remember(entries)
 
-    def same_content(self, path: str, changed_ns: int) -> None:
-        """A data file whose st_ctime is this has the content that it had."""
-        with self._commit():
-            self._db.execute("UPDATE source SET changed_ns = ? WHERE path = ?", (changed_ns, os.fsencode(path)))
-        if path in self.sources:
-            self.sources[path] = (*self.sources[path][:2], changed_ns)
-
     def _remember(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
-            self.sources[entry.path] = (entry.source, entry.digest, entry.changed_ns)
+            self.sources[entry.path] = (entry.source, entry.digest)
             self.stamps.update(entry.signals())
 
     def forget(self, paths: Iterable[str]) -> None:

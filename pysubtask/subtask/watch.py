@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ..common.clock import is_plausible
 from ..common.entries import Entry
 from ..common.never_sent import NONE, NeverSent
-from ..common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, make_notify, notify_name, read_changed, read_stamp
+from ..common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, make_notify, notify_name, read_stamp
 from ..common.place import real_path
 from .birth import made_anew
 from .changing import Changing
@@ -49,7 +49,7 @@ class Watch:
     while.
     ``mode`` is 'events' or 'polling', ``mode_reason`` says why it is polling. ``longest_hold``: seconds a burst may hold
     data back.
-    ``stat``, ``changed`` (st_ctime), ``wall`` (nanoseconds since the epoch) and ``timer`` (seconds) are for tests.
+    ``stat``, ``wall`` (nanoseconds since the epoch) and ``timer`` (seconds) are for tests.
     """
 
     def __init__(
@@ -66,10 +66,8 @@ class Watch:
         wall: Callable[[], int] = time.time_ns,
         timer: Callable[[], float] = time.monotonic,
         own: NeverSent = NONE,
-        changed: Callable[[str], int] = read_changed,
     ) -> None:
         self._own = own
-        self._changed_of = changed
         self.mode = "polling"
         self.mode_reason = "file events are switched off"
         self._known = known
@@ -226,8 +224,6 @@ class Watch:
             seen, last = self._stat(path), self._known.source(path)
             if seen is not None and seen != last:
                 self._take_at_start(index, path, seen, stamp, now, wall)
-            elif last is not None and self._was_changed(path):
-                self._settling.put(None, self._entries[index], path, last, now, "recheck")
             elif last is not None:
                 self._doubt(path, index, last, now, wall)
 
@@ -242,15 +238,12 @@ class Watch:
     def _look_change(self, path: str, now: float) -> None:
         """Look at a named file of which any change counts."""
         seen = self._stat(path)
-        cause = "change"
-        if seen is not None and seen == self._known.source(path):
-            cause = "recheck"
-        if seen is None or (cause == "recheck" and not self._was_changed(path)):
+        if seen is None or seen == self._known.source(path):
             self._settling.drop(path)
         elif path in self._due:
             self._changed_while_due.add(path)
         else:
-            self._settling.put(None, self._entries[self._changing.files[path]], path, seen, now, cause)
+            self._settling.put(None, self._entries[self._changing.files[path]], path, seen, now, "change")
 
     def _look_offered(self, wall: int) -> None:
         offered, self._offered = self._offered, []
@@ -315,14 +308,7 @@ class Watch:
         folder.names[name] = seen.inode
         last = self._known.source(path)
         if last is not None and seen == last:
-            if (new or fresh or folder.entry.on_change) and self._was_changed(path):
-                # Its content may be another one, though it looks as it did.
-                folder.calm.pop(name, None)
-                self._settle(folder, path, seen, now, "recheck")
-                return
             folder.calm[name] = last
-            if folder.entry.on_change:
-                folder.changed[name] = self._known.changed(path)
             if fresh:
                 self._doubt(path, folder.index, seen, now, wall)
             return
@@ -385,8 +371,7 @@ class Watch:
             else:
                 self._settling.drop(path)
                 # What a burst holds back goes when that is over, with this change in it.
-                news = found.cause == "recheck" or seen != self._known.source(path)
-                if news and (path not in self._holds or everything):
+                if seen != self._known.source(path) and (path not in self._holds or everything):
                     self._add(path, self._static_of[path], self._stat(notify_name(path)), found.cause, wall)
 
     def _take(self, folder: Folder, path: str, cause: str, wall: int) -> None:
@@ -485,12 +470,6 @@ class Watch:
                 if not early:
                     self._checked[path] = found.source
                 self._add(path, found.entry_index, self._stat(notify_name(path)), "recheck", wall)
-
-    def _was_changed(self, path: str) -> bool:
-        """Whether a file that looks as it did at its snapshot may have been changed since: its time was set back, or it is another
-        one with the same number. A change of its mode or owner is told in the same way."""
-        known = self._known.changed(path)
-        return known != 0 and self._changed_of(path) not in (0, known)
 
     # -- small ------------------------------------------------------------------------------------------------
 

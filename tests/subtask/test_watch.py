@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from pysubtask.common.entries import read_entries
-from pysubtask.common.notify import Stamp, notify_name, read_changed, read_stamp
+from pysubtask.common.notify import Stamp, notify_name, read_stamp
 from pysubtask.subtask import birth
 from pysubtask.subtask import watch as watch_module
 from pysubtask.subtask.watch import Due, Watch
@@ -28,16 +28,12 @@ class Memory:
     def __init__(self) -> None:
         self.stamps: dict[str, Stamp] = {}
         self.sources: dict[str, Stamp] = {}
-        self.ctimes: dict[str, int] = {}
 
     def handled(self, notify_path: str) -> Stamp | None:
         return self.stamps.get(notify_path)
 
     def source(self, path: str) -> Stamp | None:
         return self.sources.get(path)
-
-    def changed(self, path: str) -> int:
-        return self.ctimes.get(path, 0)
 
 
 class World:
@@ -92,7 +88,6 @@ class World:
         due, source, data = copied
         if source is not None:
             self.memory.sources[due.path] = source
-            self.memory.ctimes[due.path] = read_changed(due.path)
             sent = self.sent.setdefault(due.path, [])
             if due.cause != "recheck" or sent[-1:] != [data]:
                 sent.append(data)

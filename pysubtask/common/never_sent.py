@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from .entries import Entry, watched_folders
 from .other_configs import OtherConfigs
 from .own_names import LOG, is_compiled, why_in_folder
+from .paths import folder_of, name_of
 from .place import real_path
 from .private_files import PrivateFiles
 
@@ -39,6 +40,7 @@ class NeverSent:
         self._others = others
         self._private = private
         self._named = frozenset(named)
+        self._any = bool(self.files) or others is not None or private is not None
         self._timer = timer
         self._by_folder: dict[str, dict[str, str]] = {}
         self._modules: dict[str, dict[str, str]] = {}
@@ -50,7 +52,7 @@ class NeverSent:
         self._next_look = float("-inf")
 
     def __bool__(self) -> bool:
-        return bool(self.files) or self._others is not None or self._private is not None
+        return self._any
 
     def renew(self, folder: str) -> None:
         """Look for configs of others in a folder, however long that takes."""
@@ -70,31 +72,29 @@ class NeverSent:
 
     def why(self, path: str) -> str:
         """Why the file of this absolute path is no data, by its name and folder; '' where it may be."""
-        return "" if path in self._named else self._by_name(path) or self._by_private_name(path)
+        if path in self._named:
+            return ""
+        return self._by_name(path) or ("" if self._private is None else self._private.why(path))
 
     def _by_private_name(self, path: str) -> str:
         return self._private.why(path) if self._private is not None else ""
 
     def _by_name(self, path: str) -> str:
-        found = self._by_own_name(path)
+        folder, name = folder_of(path), name_of(path)
+        real = self._real(folder)
+        found = self._by_own_name(path, folder if folder in self._by_folder or folder in self._modules else real, name)
         if found or self._others is None:
             return found
-        folder, name = os.path.split(path)
-        others = self._others.of(self._real(folder))
+        others = self._others.of(real)
         return why_in_folder(name, others, lambda: _is_empty(path)) if others else ""
 
-    def _by_own_name(self, path: str) -> str:
-        if not self._by_folder:
-            return ""
-        folder, name = os.path.split(path)
-        if folder not in self._by_folder and folder not in self._modules:
-            folder = self._real(folder)
-        own = self._by_folder.get(folder)
-        if own is not None:
-            return why_in_folder(name, own, lambda: _is_empty(path))
-        for module, why in self._modules.get(folder, {}).items():
-            if is_compiled(name, module):
-                return f"compiled from {module}, {why}"
+    def _by_own_name(self, path: str, folder: str, name: str) -> str:
+        if folder in self._by_folder:
+            return why_in_folder(name, self._by_folder[folder], lambda: _is_empty(path))
+        if folder in self._modules:
+            for module, why in self._modules[folder].items():
+                if is_compiled(name, module):
+                    return f"compiled from {module}, {why}"
         return ""
 
     def why_named(self, path: str) -> str:
@@ -124,16 +124,18 @@ class NeverSent:
     def why_opened(self, path: str, found: os.stat_result) -> str:
         """Why what was opened by the name ``path`` may not be sent: the last look, whatever the names have said before."""
         if self._others is not None:
-            self._others.renew(self._real(os.path.dirname(path)), always=False)
-        if not self or (found.st_nlink < 2 and not os.path.islink(path) and path not in self._named):
+            self._others.renew(self._real(folder_of(path)), always=False)
+        if not self._any or (found.st_nlink < 2 and not os.path.islink(path) and path not in self._named):
             return self.why(path)
         why = self._by_name(path) or self.why_same(found) or self._by_private_name(path)
         return "" if why == LOG and path in self._named else why
 
     def numbers(self) -> frozenset[int]:
         """The inode numbers of all of them, as of the last second: what has another one is none by a hard link."""
+        if not self._any:
+            return self._numbers
         now = self._timer()
-        if self and now >= self._next_look:
+        if now >= self._next_look:
             self._next_look = now + _FRESH_SECS
             found = set()
             for path in self._all():

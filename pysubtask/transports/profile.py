@@ -20,6 +20,7 @@ server says that it does not know such a thing at all, ``unknown``), and in any 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from threading import RLock
 from typing import Any, NamedTuple
@@ -116,7 +117,7 @@ class Walk:
         self.rung, self.trial = rung, trial
         self._refusals: dict[str, str] = {}
         self._unknown = True
-        self._passed = profile.passed(means)
+        self._passed = profile._passed[means.name]
 
     def refused(self, why: str, *, unknown: bool = False) -> str | None:
         """The server refused this rung with these words; the next one, which is ``rung`` now. None where none is left: then
@@ -145,8 +146,12 @@ class Walk:
 
     def worked(self) -> None:
         """The present rung did it."""
-        unoffered = {each: "it is not offered" for each in self._means.rungs if each not in self._allowed}
-        self._profile._worked(self._means, self.rung, unoffered | self._refusals, trial=self.trial and bool(self._refusals),
+        refusals = self._refusals
+        if not refusals and self._profile._is_as_ever(self._means, self.rung):
+            return
+        if len(self._allowed) != len(self._means.rungs):
+            refusals = {each: "it is not offered" for each in self._means.rungs if each not in self._allowed} | refusals
+        self._profile._worked(self._means, self.rung, refusals, trial=self.trial and bool(self._refusals),
                               unknown=self._unknown and bool(self._refusals))
 
 
@@ -170,7 +175,7 @@ class Profile:
         self._guard = RLock()
         self._allowed = {means.name: frozenset(means.rungs) if in_place else by_default(means) for means in ALL}
         self._states: dict[str, State] = {}
-        self._passed: dict[str, int] = {}
+        self._passed: Counter[str] = Counter()
         self.opened: dict[str, Allowance] = {}
         self.left: dict[str, bool] = {}
         self.left_more = 0
@@ -186,10 +191,11 @@ class Profile:
 
     def rung(self, means: Means) -> str:
         """What is known to work, or is to be tried first."""
-        state, allowed = self.state(means), self._allowed[means.name]
-        if state.rung in allowed:
-            return state.rung
-        return lower(means, state.rung, allowed) or next(each for each in reversed(means.rungs) if each in allowed)
+        name, allowed = means.name, self._allowed[means.name]
+        rung = self._states[name].rung if name in self._states else means.rungs[0]
+        if rung in allowed:
+            return rung
+        return lower(means, rung, allowed) or next(each for each in reversed(means.rungs) if each in allowed)
 
     def allows(self, means: Means, rung: str) -> bool:
         """Whether the settings allow it."""
@@ -206,7 +212,7 @@ class Profile:
 
     def passed(self, means: Means) -> int:
         """How often this means has worked since this object was made."""
-        return self._passed.get(means.name, 0)
+        return self._passed[means.name]
 
     def lines(self) -> list[str]:
         """For a person: what this server does not do, and what is done instead."""
@@ -229,8 +235,11 @@ class Profile:
         """Begin one file's way. ``offered``: the rungs that this server may know at all, where the connection has told;
         ``trial``: whether a better rung than is known to work may be tried with this file, as that would show something."""
         with self._guard:
-            now, state = self._wall(), self.state(means)
             allowed = self._allowed[means.name]
+            known_state = self._states.get(means.name)
+            if offered is None and known_state is not None and known_state.rung == means.rungs[0]:
+                return Walk(self, means, known_state.rung, allowed, trial=False)  # most are: no better one is to be tried
+            now, state = self._wall(), known_state or State(means.rungs[0])
             if offered is not None:
                 allowed &= frozenset(offered)
             usable = [each for each in means.rungs if each in allowed]
@@ -269,9 +278,19 @@ class Profile:
             for each in self.opened.values():
                 each.try_again()
 
+    def _is_as_ever(self, means: Means, rung: str) -> bool:
+        """Whether the best rung worked, as it did before: that is counted here, and nothing else is to be noted."""
+        name = means.name
+        with self._guard:
+            state = self._states.get(name)
+            if state is None or not rung == state.rung == means.rungs[0] or not state.proven or state.struck:
+                return False
+            self._passed[name] += 1
+            return True
+
     def _worked(self, means: Means, rung: str, refusals: Mapping[str, str], *, trial: bool, unknown: bool) -> None:
         with self._guard:
-            self._passed[means.name] = self.passed(means) + 1
+            self._passed[means.name] += 1
             state, known = self.state(means), means.name in self._states
             new = after(state, means, rung, refusals, self._wall(), trial=trial, unknown=unknown)
             self._states[means.name] = new

@@ -270,7 +270,8 @@ class Ending(NamedTuple):
             self.attempt.learns.append(_came_to(walk, "refused", timed))
         elif mtime is not None:
             kept = abs(mtime - min(max(wanted // 10**9, 0), 0xFFFFFFFF)) <= _COARSEST_SECS
-            self.attempt.learns.append(_came_to(walk, "kept" if kept else "ignored", timed))
+            as_ever = kept and walk.rung == "kept"
+            self.attempt.learns.append(walk.worked if as_ever else _came_to(walk, "kept" if kept else "ignored", timed))
 
 
 class Ended(NamedTuple):

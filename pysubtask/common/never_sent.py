@@ -47,7 +47,7 @@ class NeverSent:
         for path, why in self.files.items():
             for form in dict.fromkeys((path, real_path(path))):
                 self._put(form, why)
-        self._folders: dict[str, str] = {}
+        self._folders: dict[str, tuple[str, str]] = {}
         self._numbers: frozenset[int] = frozenset()
         self._next_look = float("-inf")
 
@@ -57,7 +57,7 @@ class NeverSent:
     def renew(self, folder: str) -> None:
         """Look for configs of others in a folder, however long that takes."""
         if self._others is not None:
-            self._others.renew(self._real(folder))
+            self._others.renew(self._place(folder)[0])
 
     def _all(self) -> Mapping[str, str]:
         others = self._others.files if self._others is not None else {}
@@ -80,21 +80,20 @@ class NeverSent:
         return self._private.why(path) if self._private is not None else ""
 
     def _by_name(self, path: str) -> str:
-        folder, name = folder_of(path), name_of(path)
-        real = self._real(folder)
-        found = self._by_own_name(path, folder if folder in self._by_folder or folder in self._modules else real, name)
+        real, ours = self._place(folder_of(path))
+        found = self._by_own_name(path, ours) if ours else ""
         if found or self._others is None:
             return found
         others = self._others.of(real)
-        return why_in_folder(name, others, lambda: _is_empty(path)) if others else ""
+        return why_in_folder(name_of(path), others, lambda: _is_empty(path)) if others else ""
 
-    def _by_own_name(self, path: str, folder: str, name: str) -> str:
+    def _by_own_name(self, path: str, folder: str) -> str:
+        name = name_of(path)
         if folder in self._by_folder:
             return why_in_folder(name, self._by_folder[folder], lambda: _is_empty(path))
-        if folder in self._modules:
-            for module, why in self._modules[folder].items():
-                if is_compiled(name, module):
-                    return f"compiled from {module}, {why}"
+        for module, why in self._modules[folder].items():
+            if is_compiled(name, module):
+                return f"compiled from {module}, {why}"
         return ""
 
     def why_named(self, path: str) -> str:
@@ -124,7 +123,7 @@ class NeverSent:
     def why_opened(self, path: str, found: os.stat_result) -> str:
         """Why what was opened by the name ``path`` may not be sent: the last look, whatever the names have said before."""
         if self._others is not None:
-            self._others.renew(self._real(folder_of(path)), always=False)
+            self._others.renew(self._place(folder_of(path))[0], always=False)
         if not self._any or (found.st_nlink < 2 and not os.path.islink(path) and path not in self._named):
             return self.why(path)
         why = self._by_name(path) or self.why_same(found) or self._by_private_name(path)
@@ -146,11 +145,14 @@ class NeverSent:
             self._numbers = frozenset(found)
         return self._numbers
 
-    def _real(self, folder: str) -> str:
+    def _place(self, folder: str) -> tuple[str, str]:
+        """The real path of a folder, and the form of it that files of ours are known by, '' where none is in it."""
         if folder not in self._folders:
             if len(self._folders) >= _MOST_FOLDERS:
                 self._folders.clear()
-            self._folders[folder] = real_path(folder)
+            real = real_path(folder)
+            known = (form for form in (folder, real) if form in self._by_folder or form in self._modules)
+            self._folders[folder] = real, next(known, "")
         return self._folders[folder]
 
 

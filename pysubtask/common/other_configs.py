@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 import stat
@@ -13,7 +14,7 @@ from .place import real_path
 
 CONFIG = "a config of pysubtask"
 _ENDING = ".toml"
-_CUT = -len(_ENDING)
+_MAY_BE = operator.methodcaller("endswith", _ENDING)
 _LARGEST = 256 * 1024  # bytes; a larger file is no config
 _MOST_FOLDERS = 10_000
 _LEAST_SECS = 0.02
@@ -96,7 +97,7 @@ class _Seen:
         self.configs: dict[str, _Read] = {}
         self.looked = float("-inf")
         self.cost = 0.0
-        self.next_look = float("-inf")
+        self.next_look = self.next_renewal = float("-inf")
 
 
 class OtherConfigs:
@@ -143,7 +144,10 @@ class OtherConfigs:
 
     def renew(self, folder: str, *, always: bool = True) -> None:
         """Look at a folder (a real path) whatever that takes, or (not ``always``) before a file of it is sent."""
-        self._look(folder, float("inf") if always else self._timer(), 0.0)
+        if always:
+            self._look(folder, float("inf"), 0.0)
+        elif folder not in self._seen or self._timer() >= self._seen[folder].next_renewal:
+            self._look(folder, self._timer(), 0.0)
 
     def _look(self, folder: str, now: float, least: float = _LEAST_SECS) -> None:
         seen = self._seen.get(folder)
@@ -159,6 +163,7 @@ class OtherConfigs:
         there = self._list(folder, seen)
         # What is parsed, once for each change, is no cost of the next look.
         seen.cost = self._work() - begun
+        seen.next_renewal = float("inf") if seen.cost > self._most_secs else seen.looked + _SHARE * seen.cost
         if there and self._read(folder, seen):
             self._gather()
 
@@ -168,7 +173,7 @@ class OtherConfigs:
             found = os.stat(folder)
             stamp = (found.st_dev, found.st_ino, found.st_mtime_ns)
             if stamp != seen.stamp:
-                seen.names = [name for name in os.listdir(folder) if name[_CUT:] == _ENDING]
+                seen.names = list(filter(_MAY_BE, os.listdir(folder)))
                 seen.stamp = stamp if abs(time.time_ns() - found.st_mtime_ns) > _COARSE_NS else None
         except OSError:
             seen.stamp = None

@@ -32,6 +32,7 @@ _HINT_OF_FOLDER = re.compile("|".join(re.escape(f"/{folder}/") for folder in FOL
 _GLOB = re.compile(r"[*?\[]")
 
 
+@functools.lru_cache(_MOST_KNOWN)  # each file is asked about several times
 def private_name(path: str) -> str:
     """The well-known name that makes a file (absolute path, ``/`` between its parts) a private one; '' where it is none."""
     folder, _, name = path.rpartition("/")

@@ -86,7 +86,6 @@ class Intake:
         self._wall = wall
         self._faults = Faults()
         self._asked: deque[str] = deque()
-        self._anew: set[str] = set()
         self._disk_low = False
         self._tails = Tails()
         self._real: dict[str, Place] = {}
@@ -96,7 +95,7 @@ class Intake:
         self.prefixes = Prefixes()
 
     def again(self, path: str) -> None:
-        """Take this file anew at the next tick, its snapshot is lost; from any thread."""
+        """Take this file anew as soon as it is quiet, its snapshot is lost; from any thread."""
         self._asked.append(path)
 
     def next_at(self) -> float | None:
@@ -105,11 +104,10 @@ class Intake:
 
     def take(self, now: float, *, everything: bool = False) -> int:
         """Snapshot and queue what is due; how many files were due and readable."""
+        while self._asked:
+            self._watch.take_again(self._asked.popleft(), now)
         found = self._watch.scan(now, everything=everything)
         self._real.clear()
-        while self._asked:
-            self._anew.add(self._asked.popleft())
-        found += [Due(path, self._watch.index_of(path), None, "start") for path in self._anew - {due.path for due in found}]
         low_before, self._disk_low = self._disk_low, False
         try:
             with self._snapshotter.at_work() if found else contextlib.nullcontext():
@@ -283,7 +281,6 @@ class Intake:
 
     def _settled(self, due: Due) -> None:
         self._watch.done(due)
-        self._anew.discard(due.path)
         self._well(due.path)
 
     def _well(self, path: str) -> None:

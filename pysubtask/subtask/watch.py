@@ -131,6 +131,15 @@ class Watch:
         """Have files that no entry watches taken too, once, where they differ from their last snapshot."""
         self._offered += paths
 
+    def take_again(self, path: str, now: float) -> None:
+        """Have a file taken of which no snapshot is left, as soon as it is quiet."""
+        index, folder, seen, wall = self.index_of(path), self._folders.of(path), self._stat(path), self._wall()
+        stamp = self._stat(notify_name(path))
+        if seen is None or index == RESIDUAL:
+            self._add(path, index, stamp, "start", wall)
+        else:
+            self._take_quiet(None if path in self._static_of else folder, index, path, seen, stamp, now, wall)
+
     def index_of(self, path: str) -> int:
         """The entry a data file belongs to, or RESIDUAL."""
         folder = self._folders.of(path)
@@ -229,19 +238,20 @@ class Watch:
         elif not self._started:
             seen, last = self._stat(path), self._known.source(path)
             if seen is not None and seen != last:
-                self._take_at_start(index, path, seen, stamp, now, wall)
+                self._take_quiet(None, index, path, seen, stamp, now, wall)
             elif last is not None and seen is not None and is_news(self._ctimes, path, seen, since_ns=self._since_ns):
                 self._read_again(path, index, last, now, 0.0)
             elif last is not None:
                 self._doubt(path, index, last, now, wall)
 
-    def _take_at_start(self, index: int, path: str, seen: Stamp, stamp: Stamp | None, now: float, wall: int) -> None:
-        """A named file that was changed while no child ran, and nobody has said that it is complete."""
+    def _take_quiet(self, folder: Folder | None, index: int, path: str, seen: Stamp, stamp: Stamp | None, now: float,
+                    wall: int) -> None:  # fmt: skip
+        """A file that is to be taken, and nobody has said that it is complete: now, if it is quiet."""
         age, entry = _quiet_for(seen, wall), self._entries[index]
         if age >= entry.settle_secs:
             self._add(path, index, stamp, "start", wall)
         else:
-            self._settling.put(None, entry, path, seen, now - age, "start")
+            self._settling.put(folder, entry, path, seen, now - age, "start")
 
     def _look_change(self, path: str, now: float, event: bool = False) -> None:
         """Look at a named file of which any change counts."""

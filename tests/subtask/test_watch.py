@@ -840,3 +840,24 @@ def test_the_second_look_for_a_coarse_clock_takes_nothing_that_is_being_written(
         world.write("d/a", piece, "ab")
     world.quiet(rechecks=True)
     assert world.sent[world.path("d/a")] == [b"whole", b"half of it"]
+
+
+@pytest.mark.parametrize("entry", [{"file": "d/a"}, {"dir": "d", "notify_files": False}], ids=["file", "folder"])
+def test_a_file_whose_snapshot_is_lost_is_not_taken_in_the_midst_of_a_write(tmp_path, entry) -> None:
+    (tmp_path / "d").mkdir()
+    world = World(tmp_path, [entry])
+    world.write("d/a", b"whole")
+    world.wait(10)
+    assert world.round() == [("d/a", "start")]
+    del world.memory.sources[world.path("d/a")]
+    world.write("d/a", b"ha")
+    world.watch.take_again(world.path("d/a"), world.ns / SECOND)
+    assert world.round() == []
+    world.wait(0.6)
+    world.write("d/a", b"lf", "ab")
+    assert world.quiet() == [("d/a", "start")]
+    assert world.sent[world.path("d/a")] == [b"whole", b"half"]
+    del world.memory.sources[world.path("d/a")]
+    world.wait(10)
+    world.watch.take_again(world.path("d/a"), world.ns / SECOND)
+    assert world.round() == [("d/a", "start")], "at once, if it is quiet"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from .station import Station
 
 _DELAY, _RATE = 0.03, 1_500_000
-_LINK_EVERY, _KILL_EVERY = (2.0, 9.0), (3.0, 12.0)
+_LINK_EVERY, _KILL_EVERY = (2.0, 9.0), (2.0, 9.0)
 _LONGEST_SECS = 7.0
 
 

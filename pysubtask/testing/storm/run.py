@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...common.temporary import is_temporary
+from ...master import child as master_child
 from ..torture.compare import TEMP, Digests
 from ..torture.content import Streams
 from . import cameras, editors, loggers, notified
 from .faults import Faults
 from .model import NOTHING, Model
 from .program import Link, Pace, Program
+from .quick_run import FIRST_SECS, LONGEST_SECS
 from .reader import Reader
 from .station import QUICK, Station, station_of
 
@@ -69,12 +71,14 @@ def run(secs: float, seed: int, *, server: str = "sftp", link: str = "good", kil
 
 @contextlib.contextmanager
 def _registry(root: Path) -> Iterator[None]:
-    """This run's own, so that nothing of the user's is touched."""
-    before = os.environ.get("PYSUBTASK_REGISTRY")
+    """This run's own, so that nothing of the user's is touched; and dead children are started again soon."""
+    before, waits = os.environ.get("PYSUBTASK_REGISTRY"), (master_child.FIRST_WAIT_SECS, master_child.LONGEST_WAIT_SECS)
     os.environ["PYSUBTASK_REGISTRY"] = str(root / "registry")
+    master_child.FIRST_WAIT_SECS, master_child.LONGEST_WAIT_SECS = FIRST_SECS, LONGEST_SECS
     try:
         yield
     finally:
+        master_child.FIRST_WAIT_SECS, master_child.LONGEST_WAIT_SECS = waits
         if before is None:
             del os.environ["PYSUBTASK_REGISTRY"]
         else:

@@ -112,7 +112,7 @@ class Station:
         if self.process is not None and self.process.poll() is None:
             return
         self.starts += 1
-        words = [*dies_with_us(), sys.executable, "-m", "pysubtask", "run", str(self.config)]
+        words = [*dies_with_us(), sys.executable, "-m", f"{__package__}.quick_run", "run", str(self.config)]
         with open(self.root / "run.txt", "ab") as said:
             self.process = subprocess.Popen(words, cwd=self.root, env=self._environment(), stdin=subprocess.DEVNULL, stdout=said,
                                             stderr=said)  # fmt: skip

@@ -30,7 +30,7 @@ from .folders import Folders
 from .held import Holds
 from .named import Named, by_folder
 from .scan import Folder, Listing
-from .settling import Settling
+from .settling import LAST_LOOK_SECS, Settling
 
 _MOST_TOLD = 10
 
@@ -175,7 +175,7 @@ class Watch:
         self._ripen(now, wall, everything)
         for path, held in self._holds.due(now, wall, everything).items():
             self._add(path, held.entry_index, self._stat(notify_name(path)), "hold", wall)
-        self._look_offered(wall)
+        self._look_offered(now, wall, everything)
         self._recheck(now, wall, everything)
         self._started = True
         if self._events is not None:
@@ -266,14 +266,18 @@ class Watch:
         else:
             self._settling.put(None, self._entries[self._changing.files[path]], path, seen, now, "change")
 
-    def _look_offered(self, wall: int) -> None:
+    def _look_offered(self, now: float, wall: int, everything: bool) -> None:
         offered, self._offered = self._offered, []
         for path in offered:
             if self._own.why(path):
                 continue
             seen = self._stat(path)
-            if seen is not None and seen != self._known.source(path):
+            if seen is None or seen == self._known.source(path):
+                continue
+            if everything or _quiet_for(seen, wall) >= LAST_LOOK_SECS:
                 self._add(path, self.index_of(path), None, "start", wall)
+            else:
+                self._rechecks[path] = _Recheck(now + LAST_LOOK_SECS, seen, True, self.index_of(path))
 
     # -- folders ----------------------------------------------------------------------------------------------
 
@@ -505,7 +509,9 @@ class Watch:
             seen = self._stat(path)
             if path in self._due or path in self._settling or seen is None:
                 continue
-            if seen != found.source and found.entry_index != RESIDUAL and not everything:
+            if seen != found.source and found.entry_index == RESIDUAL and not everything:
+                self._rechecks[path] = found._replace(at=now + LAST_LOOK_SECS, source=seen)
+            elif seen != found.source and not everything:
                 # It was changed since, and may be in the midst of it.
                 self._settling.put(folder, self._entries[found.entry_index], path, seen, now - _quiet_for(seen, wall), "recheck")
             elif found.unseen or seen != found.source:

@@ -195,6 +195,7 @@ def test_a_hold_put_off_unseen_is_due_at_its_new_time() -> None:
 
 def test_offered_files_are_taken_once_where_they_differ(world: HoldWorld) -> None:
     world.write("old", b"left over")
+    world.wait(1)
     world.watch.offer([world.path("old"), world.path("never"), world.path("a"), world.path("d/x")])
     dues = world.scan()
     assert [(due.path, due.entry_index, due.cause) for due in dues] == [(world.path("old"), RESIDUAL, "start")]

@@ -861,3 +861,23 @@ def test_a_file_whose_snapshot_is_lost_is_not_taken_in_the_midst_of_a_write(tmp_
     world.wait(10)
     world.watch.take_again(world.path("d/a"), world.ns / SECOND)
     assert world.round() == [("d/a", "start")], "at once, if it is quiet"
+
+
+def test_a_left_over_file_is_not_taken_in_the_midst_of_a_write(tmp_path) -> None:
+    """One that no entry watches, from before the start: it goes when two looks a second apart agree."""
+    (tmp_path / "d").mkdir()
+    world = World(tmp_path, [{"file": "d/a"}])
+    world.quiet()
+    world.write("d/left", b"ha")
+    world.watch.offer([world.path("d/left")])
+    for piece in (b"lf", b" of", b" it"):
+        assert world.round() == []
+        world.wait(1)
+        world.write("d/left", piece, "ab")
+    assert world.quiet(rechecks=True)[:1] == [("d/left", "recheck")]
+    assert world.sent[world.path("d/left")] == [b"half of it"]
+    world.wait(10)
+    world.write("d/other", b"whole")
+    world.wait(1)
+    world.watch.offer([world.path("d/other")])
+    assert world.round() == [("d/other", "start")]

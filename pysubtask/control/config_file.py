@@ -18,6 +18,7 @@ from ..common.errors import ConfigError
 from ..common.never_sent import NeverSent
 from ..master.destinations import closed_paths
 from ..master.own import CONFIG, all_own
+from .config_names import DROP_INS, MAIN_FILE
 from .config_task import TaskConfig, read_tasks
 from .environment import overrides, unused
 from .exits import NO_TASK, CommandError
@@ -28,8 +29,6 @@ from .toml_lines import key_lines, line_of
 
 FOLDER_VARIABLE = "PYSUBTASK_CONFIG_DIR"
 SYSTEM_FOLDER = "/etc/pysubtask"
-MAIN_FILE = "pysubtask.toml"
-DROP_INS = "conf.d"
 
 
 class Config(NamedTuple):

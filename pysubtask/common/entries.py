@@ -258,6 +258,16 @@ def _settle(where: str, value: Any) -> float:
     return float(value)
 
 
+def filled_in(entries: list[Entry], task: str) -> list[Entry]:
+    """The entries of the task with this label: ``{hostname}`` and ``{task}`` in ``as`` are what they stand for. ConfigError."""
+    if not any("{" in (entry.remote or "") for entry in entries):
+        return entries
+    from .placeholders import filled
+
+    return [entry if entry.remote is None else entry._replace(remote=filled(f"{_WHERE}[{index}].as", entry.remote, task))
+            for index, entry in enumerate(entries)]  # fmt: skip
+
+
 def _check_twice(entries: Sequence[Entry]) -> None:
     seen: dict[tuple[str, str], int] = {}
     for index, entry in enumerate(entries):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..common.config import SECTIONS, unknown_key
-from ..common.entries import CONFIG_FILE_DEFAULTS, Entry, first_folder, read_entries
+from ..common.entries import CONFIG_FILE_DEFAULTS, Entry, filled_in, first_folder, read_entries
 from ..common.errors import ConfigError
 from ..master.destinations import Plan, closed_paths, plan, switched_on
 from . import secrets
@@ -143,10 +143,23 @@ def _task(
     plans = _plans(values, entries or [Entry("dir", os.path.dirname(path))], at(*prefix), ".".join(map(str, prefix)), problems)
     if len(problems) > before or not entries:
         return None
+    entries = _filled_in(entries, plans[0].label, at, prefix, problems)
+    if len(problems) > before:
+        return None
     entries, given = _logs_left_alone(entries, given, plans)
     archive = values.where("base", "ArchiveToFolder")
     archives = archive is not None and plans[0].settings["ArchiveToFolder"] is not None
     return TaskConfig(name, path, given, values.sections, tuple(entries), tuple(plans), archives, values.secret_files)
+
+
+def _filled_in(entries: list[Entry], label: str, at: Callable[..., Where], prefix: Path, problems: list[Problem]) -> list[Entry]:
+    try:
+        return filled_in(entries, label)
+    except ConfigError as exc:
+        index = int(exc.key.partition("[")[2].partition("]")[0])
+        shown = ".".join(map(str, (*prefix, "watch")))
+        problems.append(problem_of(at(*prefix, "watch", index, "as"), exc, key=f"{shown}[{index + 1}].as"))
+        return entries
 
 
 def _logs_left_alone(

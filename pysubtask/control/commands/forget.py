@@ -17,8 +17,8 @@ from ..tasks import Task, find, known, names_here
 @click.argument("tasks", nargs=-1, metavar="[TASK]...")
 def command(dead: bool, tasks: tuple[str, ...]) -> int:
     """Take these tasks off the list. Nothing else is changed: the state folder with its queue and the data stay where they are,
-    and a task that is started again is on the list again. One that runs, or that its app is about to start again, is not forgotten; one that has files
-    queued only where it is named.
+    and a task that is started again is on the list again. One that runs, or that its app is about to start again, is not
+    forgotten; one that has files queued only where it is named.
 
     \b
     pysubtask forget demo

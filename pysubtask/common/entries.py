@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 from .config import unknown_key
 from .errors import ConfigError
 from .notify import HEARTBEAT, HOLD, NOTIFY
-from .paths import name_of
 
 _WHERE = "watchfilesdirs"
 _BOTH_KEYS = ("as", "burstmode", "append", "whole_records", "settle_secs", "on_change")
@@ -86,7 +85,7 @@ def remote_name(entry: Entry, path: str) -> str:
     """The name on the server, below the destination's folder, of a data file that belongs to ``entry``."""
     if entry.kind == "file":
         return entry.remote or os.path.basename(entry.path)
-    name = below(entry, path) if entry.recursive else name_of(path)
+    name = below(entry, path) if entry.recursive else path.rpartition(os.sep)[2]
     return f"{entry.remote}/{name}" if entry.remote else name
 
 

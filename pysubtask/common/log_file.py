@@ -21,6 +21,15 @@ except ImportError:  # no rename of an open file there either: the log grows
 _OUTPUTS = (1, 2)
 
 
+def _identity(fd: int) -> tuple[int, int] | None:
+    """Which file a descriptor means; None where it is closed."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class LogFile(logging.Handler):
     """Appends to ``path``; above ``max_bytes`` (0: never) the file becomes ``path.1``, that one ``path.2``, up to ``keep``.
 
@@ -35,6 +44,7 @@ class LogFile(logging.Handler):
         self.path = os.path.abspath(path)
         self._max, self._keep, self._own_output = max_bytes, keep, own_output
         self._fd = open_log(self.path)
+        self._identity = _identity(self._fd)
         self._torn = False
         self._pid = os.getpid()
 
@@ -44,11 +54,18 @@ class LogFile(logging.Handler):
             if self._fd is None:
                 # An app that configures its own logging closes every handler there is.
                 self._fd, self._pid = open_log(self.path), os.getpid()
+                self._identity = _identity(self._fd)
             self._follow()
             self._rotate(len(line))
             self._write(line)
         except Exception:  # noqa: BLE001 - whatever it is, the caller's work is worth more than a line of its log
             self.handleError(record)
+
+    def follow(self) -> None:
+        """Let a file go that was moved away, though nothing is logged: it would keep its room on the disk. Never raises."""
+        with self.lock or contextlib.nullcontext(), contextlib.suppress(OSError):
+            if self._fd is not None and os.getpid() == self._pid:
+                self._follow()
 
     def handleError(self, record: logging.LogRecord) -> None:
         self.dropped += 1
@@ -56,7 +73,7 @@ class LogFile(logging.Handler):
     def close(self) -> None:
         with self.lock or contextlib.nullcontext():
             fd, self._fd = self._fd, None
-        if fd is not None:
+        if fd is not None and _identity(fd) == self._identity:
             os.close(fd)
         super().close()
 
@@ -72,23 +89,33 @@ class LogFile(logging.Handler):
     def _follow(self) -> None:
         """Open the file anew where the name does not mean it any more: another process, or a person, has put it aside."""
         assert self._fd is not None
+        # An app that turns into a daemon closes all it has: the number may be a file of its own by now. Nothing is written there.
+        mine = _identity(self._fd) == self._identity
         try:
+            named = os.stat(self.path)
             # A forked copy opens it for itself: one that is shared would share the lock as well.
-            if os.getpid() == self._pid and os.path.samestat(os.stat(self.path), os.fstat(self._fd)):
+            if mine and os.getpid() == self._pid and (named.st_dev, named.st_ino) == self._identity:
                 return
         except FileNotFoundError:
             pass
         except OSError:
-            return
+            if mine:
+                return
         try:
             fd = open_log(self.path)
         except OSError:
+            if not mine:
+                raise
             return  # the old one takes the line
-        self._take(fd)
+        self._take(fd, mine)
 
-    def _take(self, fd: int) -> None:
+    def _take(self, fd: int, mine: bool) -> None:
+        """``mine``: whether the descriptor until now is the log still."""
         old, self._fd, self._torn, self._pid = self._fd, fd, False, os.getpid()
+        self._identity = _identity(fd)
         assert old is not None
+        if not mine:
+            return
         if self._own_output:
             for number in _OUTPUTS:
                 with contextlib.suppress(OSError):

@@ -71,6 +71,12 @@ class Task:
         """The living child, None where there is none."""
         return StateLock(os.path.join(self.state_dir, "lock")).holder()
 
+    def locked_at(self) -> float | None:
+        """When its lock was last taken, in seconds since the epoch; None where there is none."""
+        with contextlib.suppress(OSError):
+            return os.stat(os.path.join(self.state_dir, "lock")).st_mtime
+        return None
+
     def master(self) -> int | None:
         """The pid of the living process that started this child last and starts it again; None where there is none."""
         page = self.page() or {}

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..common.entries import Entry, first_folder, read_entries
-from ..common.logs import log_options, set_level, setup_logging
+from ..common.logs import follow, log_options, set_level, setup_logging
 from ..common.process import EXIT_STOPPED, is_alive, process_start
 from ..common.watched import Watched
 from .child import Child, Launch, Restarts, can_be_started, folders_for, wait
@@ -42,6 +42,7 @@ from .voice import Voice
 _TIMER_SECS = 0.05
 _BY_THE_WAY_SECS = 0.005
 _LOOK_EVERY_SECS = 0.25
+_FOLLOW_SECS = 3.0  # between two looks for a log that was moved away
 _FOLDER_SECS = 1.0  # between two looks for a watched folder that is missing
 _KILL_WAIT_SECS = 5.0
 _STOP_MARGIN_SECS = 5.0
@@ -133,6 +134,7 @@ class BaseMaster(Voice):
         self._start = process_start(self._pid) or ""
         self._lock = threading.RLock()
         self._busy = False
+        self._next_follow = 0.0
         self._next_look = 0.0
         self._told_copy = False
         first = self._seats[0].plan
@@ -352,6 +354,9 @@ class BaseMaster(Voice):
             self._busy = True
             try:
                 self._next_look = now + _LOOK_EVERY_SECS
+                if now >= self._next_follow:
+                    self._next_follow = now + _FOLLOW_SECS
+                    follow(self.logger)
                 for index in range(len(self._seats)):
                     self._look_after(index, now)
                 self._old_files.work(work)

@@ -23,7 +23,7 @@ from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError, SourceMissi
 from ..common.events import EventLog, utc
 from ..common.handoff import Handoff
 from ..common.lock import Holder, StateLock, process_start
-from ..common.logs import log_options, set_level, setup_logging
+from ..common.logs import follow, log_options, set_level, setup_logging
 from ..common.never_sent import of_task
 from ..common.notify import Stamp
 from ..common.place import device_of, existing
@@ -58,6 +58,7 @@ T = TypeVar("T")
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 3
 
 _LEAST_PAUSE = 0.005
+_FOLLOW_SECS = 3.0
 _TOLD_ENTRIES = 10
 """So many are on the status page, which is written often."""
 
@@ -118,6 +119,7 @@ class BaseSubtask:
         self._parent = os.getppid()
         self._parent_start = process_start(self._parent)
         self._look = False
+        self._next_follow = 0.0
         self._failure = ""
         self._more = says_more(handoff.config_file)
         self._last_notice = clock()
@@ -535,12 +537,15 @@ class BaseSubtask:
             while self._hand_on(now) and not self._stop_asked:
                 self._page.write(self.clock())
         except DiskLow as exc:
-            self.log.error("DISK LOW! The queue cannot be written: %s", exc)
+            self.log.error("DISK %s! The queue cannot be written: %s", "FAULT" if exc.problem else "LOW", exc)
         if self._heartbeat.is_due(now):
             self._heartbeat.asked(now)
             self._guarded("process_heartbeat", lambda: self.process_heartbeat(self._heartbeat.file))
         self._orphan = self._master_gone()
         self._page.write(self.clock())
+        if now >= self._next_follow:
+            self._next_follow = now + _FOLLOW_SECS
+            follow(self.log)
 
     def _say_watch(self) -> None:
         """How files are watched, and why not by events, whenever that is another thing than before."""

@@ -64,15 +64,16 @@ def glance(task: Task, now: float, name: str = "") -> Glance:
     pid = _beginning_anew(page) if holder is None else holder.pid
     frozen = pid is not None and _is_frozen(pid)
     missing = task.why_waiting() if pid is None else ""
+    fault = fault_of(task.state_dir)
     stale = why_stale(task.state_dir, page, now, since=task.locked_at()) if holder is not None and not frozen else ""
     sentence = reasons.why(
         page, pid=pid, last_sign=last_sign, now=now, queue=queue, limit=_limit(task.state_dir), frozen=frozen,
-        missing=missing, stale=stale,
+        missing=missing, stale=stale if pid is not None else fault,
     )
     more = says_more(str((page or {}).get("config_file") or ""))
     remedy = reasons.remedy(page or {}, pid=pid, queue=queue, more=more)
-    if stale:
-        remedy = reasons.sentence(repair_of(fault_of(task.state_dir)) if fault_of(task.state_dir) else "", more)
+    if stale or (fault and pid is None and not missing):
+        remedy = reasons.sentence(repair_of(fault) if fault else "", more)
     elif pid is not None:
         remedy = reasons.first(unread(task, page or {}), remedy)
     if pid is None:

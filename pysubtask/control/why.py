@@ -44,14 +44,14 @@ def why(
     when it last wrote anything, and ``now`` (seconds since the epoch); ``queue``: the queue in numbers where that is known
     better than from the page; ``limit``: RateLimit in bytes per second, 0 is none;
     ``frozen``: a signal stopped it. ``missing``: what keeps its folder from being used. ``stale``: why the page of a living child
-    may be over.
+    may be over, and of a dead one what is wrong with its disk.
     """
     counts = queue if queue is not None else (page or {}).get("queue") or {}
     if pid is None and missing:
         return (f"{_upper(missing)}. It is the first that the task watches and keeps its queue, so the whole task waits for it. "
                 "Nothing is sent until it is there; nothing is written in its place.")
     if pid is None:
-        return _dead(page, counts, last_sign, now)
+        return _dead(page, counts, last_sign, now) + (f" Its disk takes nothing now: {_bare(stale)}." if stale else "")
     if frozen:
         return f"The child was stopped by a signal; 'kill -CONT {pid}' lets it go on."
     if stale:

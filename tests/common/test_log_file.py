@@ -290,7 +290,8 @@ def test_a_log_that_was_moved_away_is_let_go_though_nothing_is_logged(tmp_path: 
     (tmp_path / "log.txt").touch()
     os.unlink(tmp_path / "log.txt.old")
     follow(logger)
-    held = [os.readlink(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{number}")]
+    numbers = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    held = [os.readlink(number) for number in numbers if os.path.islink(number)]
     assert not [path for path in held if path.startswith(str(tmp_path)) and "(deleted)" in path]
     logger.info("second")
     assert (tmp_path / "log.txt").read_text().endswith("second\n")

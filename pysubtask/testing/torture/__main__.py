@@ -14,7 +14,7 @@ import time
 from types import FrameType
 
 from ..sshd import missing
-from . import faults_disk, faults_input, faults_network, faults_server, faults_stall  # noqa: F401 they fill the catalogue
+from . import faults_disk, faults_input, faults_network, faults_server, faults_stall, faults_stick  # noqa: F401 they fill the catalogue
 from .catalogue import FAULTS, run
 from .plan import KILLS, OTHERS
 from .report import Row, table

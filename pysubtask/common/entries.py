@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from .config import unknown_key
 from .errors import ConfigError
 from .notify import HEARTBEAT, HOLD, NOTIFY
+from .paths import name_of
 
 _WHERE = "watchfilesdirs"
 _BOTH_KEYS = ("as", "burstmode", "append", "whole_records", "settle_secs", "on_change")
@@ -85,7 +86,7 @@ def remote_name(entry: Entry, path: str) -> str:
     """The name on the server, below the destination's folder, of a data file that belongs to ``entry``."""
     if entry.kind == "file":
         return entry.remote or os.path.basename(entry.path)
-    name = below(entry, path) if entry.recursive else os.path.basename(path)
+    name = below(entry, path) if entry.recursive else name_of(path)
     return f"{entry.remote}/{name}" if entry.remote else name
 
 
@@ -93,12 +94,13 @@ def keeps_records(entry: Entry, path: str) -> bool | None:
     """Whether a data file of ``entry`` is made of lines that are to appear whole; None: where it costs nothing."""
     if entry.whole_records is not None:
         return entry.whole_records
-    return None if os.path.splitext(path)[1].lower() in _RECORDS else False
+    return None if path.lower().endswith(_RECORDS) else False
 
 
 def below(entry: Entry, path: str) -> str:
     """The path of something in a folder entry, relative to that folder, with ``/`` between its parts; '' for the folder."""
-    return path[len(entry.path) :].replace(os.sep, "/").lstrip("/")
+    inside = path[len(entry.path) :]
+    return (inside if os.sep == "/" else inside.replace(os.sep, "/")).lstrip("/")
 
 
 def selects(entry: Entry, relative: str) -> bool:

@@ -21,13 +21,17 @@ except ImportError:  # no rename of an open file there either: the log grows
 _OUTPUTS = (1, 2)
 
 
-def _identity(fd: int) -> tuple[int, int] | None:
-    """Which file a descriptor means; None where it is closed."""
+def _stat_of(fd: int) -> os.stat_result | None:
+    """What a descriptor means; None where it is closed."""
     try:
-        found = os.fstat(fd)
+        return os.fstat(fd)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+
+
+def _identity(fd: int) -> tuple[int, int] | None:
+    found = _stat_of(fd)
+    return None if found is None else (found.st_dev, found.st_ino)
 
 
 class LogFile(logging.Handler):
@@ -55,8 +59,7 @@ class LogFile(logging.Handler):
                 # An app that configures its own logging closes every handler there is.
                 self._fd, self._pid = open_log(self.path), os.getpid()
                 self._identity = _identity(self._fd)
-            self._follow()
-            self._rotate(len(line))
+            self._rotate(self._follow(), len(line))
             self._write(line)
         except Exception:  # noqa: BLE001 - whatever it is, the caller's work is worth more than a line of its log
             self.handleError(record)
@@ -86,28 +89,31 @@ class LogFile(logging.Handler):
             rest = rest[done:]
             self._torn = bool(rest)
 
-    def _follow(self) -> None:
-        """Open the file anew where the name does not mean it any more: another process, or a person, has put it aside."""
+    def _follow(self) -> int:
+        """Open the file anew where the name does not mean it any more: another process, or a person, has put it aside. The size of
+        the one that is open now, in bytes."""
         assert self._fd is not None
         # An app that turns into a daemon closes all it has: the number may be a file of its own by now. Nothing is written there.
-        mine = _identity(self._fd) == self._identity
+        open_now = _stat_of(self._fd)
+        mine = open_now is not None and (open_now.st_dev, open_now.st_ino) == self._identity
+        size = open_now.st_size if mine and open_now is not None else 0
         try:
-            named = os.stat(self.path)
             # A forked copy opens it for itself: one that is shared would share the lock as well.
-            if mine and os.getpid() == self._pid and (named.st_dev, named.st_ino) == self._identity:
-                return
+            if mine and os.getpid() == self._pid and open_now is not None and os.path.samestat(os.stat(self.path), open_now):
+                return size
         except FileNotFoundError:
             pass
         except OSError:
             if mine:
-                return
+                return size
         try:
             fd = open_log(self.path)
         except OSError:
             if not mine:
                 raise
-            return  # the old one takes the line
+            return size  # the old one takes the line
         self._take(fd, mine)
+        return os.fstat(fd).st_size
 
     def _take(self, fd: int, mine: bool) -> None:
         """``mine``: whether the descriptor until now is the log still."""
@@ -123,10 +129,9 @@ class LogFile(logging.Handler):
                         os.dup2(fd, number)
         os.close(old)
 
-    def _rotate(self, coming: int) -> None:
+    def _rotate(self, size: int, coming: int) -> None:
         if not self._max or flock is None or self._fd is None:
             return
-        size = os.fstat(self._fd).st_size
         if not size or size + coming <= self._max:
             return
         fd = self._fd

@@ -12,9 +12,10 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, TypeVar
 
 from ..common import limits, own_files, registry, residual
@@ -26,7 +27,7 @@ from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import follow, log_options, set_level, setup_logging
 from ..common.never_sent import of_task
 from ..common.notify import Stamp
-from ..common.place import device_of, existing
+from ..common.place import device_of, existing, is_in
 from ..common.process import EXIT_STOPPED, is_alive
 from ..common.program import again_words, here
 from ..common.remedy import says_more
@@ -38,10 +39,11 @@ from ..transports.base import RemoteStat
 from . import failed, heartbeat
 from .bak_folder import warning_about
 from .board import Board
+from .disks import Disks
 from .extra_copy import copy_to_dir
 from .faults import Faults
 from .intake import Intake, Rules
-from .missing import Footing, Missing
+from .missing import Footing, Missing, watched_folders
 from .moving import Moving, tag_of
 from .orders import Orders
 from .own_queue import drop_own
@@ -270,13 +272,15 @@ class BaseSubtask:
         handoff, first = self.handoff, self._first
         self._settle()
         own = of_task(handoff.own, handoff.entries)
-        self._missing = Missing(handoff.entries, self.settings.get("RequiresMount"), self.log, self.wall)
         # Where the state is elsewhere, the folder's disk may go without it.
         self._footing = Footing(handoff.state_dir, *([] if is_inside(handoff.state_dir) else [first]))
         destination = self.destination()
         self._store = self.when_there_is_room(
             lambda: Store(handoff.state_dir, destination, lambda *paths: self._snapshotter.drop(*paths), self.wall)
         )
+        kept = str(self._store.run(self._store.spool.meta, "mounts", ""))
+        self._disks = Disks(watched_folders(handoff.entries), handoff.state_dir, kept, self._sent_from)
+        self._missing = Missing(handoff.entries, self.settings.get("RequiresMount"), self.log, self.wall, self._disks)
         tag = str(self._store.run(self._store.spool.meta, "tag", tag_of(handoff.state_dir)))
         goes_with_it = handoff.bak_dir == os.path.join(handoff.state_dir, SNAPSHOTS)
         self._snapshotter = Snapshotter(
@@ -323,7 +327,8 @@ class BaseSubtask:
             skip.append(self.destination().removeprefix("file://"))
         longest_hold = float(handoff.burst["expire_milli"]) / 1000
         self._watch = Watch(
-            handoff.entries, _Known(self._store), skip, self._look_soon, nested=nested, longest_hold=longest_hold, own=own
+            handoff.entries, _Known(self._store), skip, self._look_soon, nested=nested, longest_hold=longest_hold, own=own,
+            disks=self._disks,
         )
         self._watch.offer(handoff.residual)
         self._intake = Intake(
@@ -442,6 +447,7 @@ class BaseSubtask:
 
     def _close(self) -> None:
         self._watch.stop()
+        self._disks.close()
         self._orders.stop()
         self.close()
         self._heartbeat.remove()
@@ -469,6 +475,9 @@ class BaseSubtask:
         """Called when an order has changed the queue, or what of it may go."""
 
     def _reset_ordered(self) -> None:
+        self._disks.forget()
+        with contextlib.suppress(DiskLow, sqlite3.Error):  # a disk that is full now: the folders are told as missing once more
+            self._store.run(self._store.spool.set_meta, "mounts", "")
         self._again = True
         self._look_soon()
 
@@ -528,6 +537,7 @@ class BaseSubtask:
         self._orders.look()
         if not self.Enabled:
             return
+        self._look_at_disks()
         self.board.set(missing=self._missing.look(now))
         self._guarded("process_interval", self.process_interval)
         self._watch.offer(residual.take(self.handoff.state_dir))
@@ -546,6 +556,26 @@ class BaseSubtask:
         if now >= self._next_follow:
             self._next_follow = now + _FOLLOW_SECS
             follow(self.log)
+
+    def _look_at_disks(self) -> None:
+        """Before anything is looked at: below the mount point of a disk that was taken away there is another folder."""
+        before = self._disks.text()
+        if not self._disks.look():
+            return
+        self._missing.look_soon()
+        self._watch.mounted()
+        kept = self._disks.text()
+        if kept != before:
+            try:
+                self._store.run(self._store.spool.set_meta, "mounts", kept)
+            except (DiskLow, sqlite3.Error) as exc:
+                self.log.warning("A disk that is missing at the next start will not be missed (%s)", exc)
+
+    def _sent_from(self, folder: str) -> Iterator[tuple[str, Stamp]]:
+        """The files in a folder that are known, with their stamps."""
+        for path, (stamp, _) in list(self._store.spool.sources.items()):
+            if is_in(path, folder):
+                yield path, stamp
 
     def _say_watch(self) -> None:
         """How files are watched, and why not by events, whenever that is another thing than before."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from . import inotify
 from .inotify import Inotify, explain
-from .mounts import on_network
+from .mounts import misses_events
 from .watchdog_events import WatchdogEvents
 
 RETRY_SECS = 60.0
@@ -55,7 +55,7 @@ class FileEvents:
         self._reason = ""
         self._ended = False
         self._retry: dict[str, float] = {}
-        self._shared: set[str] = set()
+        self._shared: dict[str, str] = {}
         self._refused: set[str] = set()
         self._lock = threading.Lock()
         self._paths: dict[str, bool] = {}
@@ -145,7 +145,8 @@ class FileEvents:
         if self._refused:
             return "polling", f"{self._reason}: [{len(self._refused)}] folders are looked at by the timer"
         if self._shared:
-            return "polling", f"{min(self._shared)} is on a network file system, where changes by others make no events"
+            first = min(self._shared)
+            return "polling", f"{first} is {self._shared[first]}"
         return "events", ""
 
     def stop(self) -> None:
@@ -186,14 +187,15 @@ class FileEvents:
             self._reason = explain(exc)
             return False
         same = parent is not None and self._identities.get(parent, (-1, -1))[0] == found.st_dev
-        if (parent in self._shared) if same else on_network(folder):
-            self._shared.add(folder)
+        why = self._shared.get(parent or "", "") if same else misses_events(folder)
+        if why:
+            self._shared[folder] = why
         self._identities[folder] = (found.st_dev, found.st_ino)
         return True
 
     def _unwatch(self, folder: str) -> None:
         del self._identities[folder]
-        self._shared.discard(folder)
+        self._shared.pop(folder, None)
         if self._source is not None:
             self._source.remove(folder)
 

@@ -21,6 +21,7 @@ from ..common.place import real_path
 from .birth import made_anew
 from .changing import Changing
 from .coarse import again, undecided
+from .disks import Disks
 from .due import RESIDUAL as RESIDUAL
 from .due import Due as Due
 from .due import Known as Known
@@ -67,7 +68,9 @@ class Watch:
         wall: Callable[[], int] = time.time_ns,
         timer: Callable[[], float] = time.monotonic,
         own: NeverSent = NONE,
+        disks: Disks | None = None,
     ) -> None:
+        self._disks = disks
         self._own = own
         self.mode = "polling"
         self.mode_reason = "file events are switched off"
@@ -84,7 +87,7 @@ class Watch:
         self._changing = Changing({path: index for path, index in self._static_of.items()
                                    if entries[index].on_change and real_path(path) not in ours}, timer)  # fmt: skip
         self._holds = Holds(longest_hold, self._stat, self._handled_stamp)
-        self._folders = Folders(entries, skip, nested, self._named, timer, own)
+        self._folders = Folders(entries, skip, nested, self._named, timer, own, disks)
         self.ignored = self._folders.ignored
         self._events = self._folders.listen(wake) if use_events else None
         self._started = False
@@ -166,7 +169,14 @@ class Watch:
         self._started = True
         if self._events is not None:
             self.mode, self.mode_reason = self._events.mode()
-        return list(self._due.values())
+        return [due for path, due in self._due.items() if not self._is_gone(path)]
+
+    def mounted(self) -> None:
+        """Something was mounted, or unmounted."""
+        self._folders.mounted()
+
+    def _is_gone(self, path: str) -> bool:
+        return self._disks is not None and self._disks.is_gone(path)
 
     def done(self, due: Due) -> None:
         """A snapshot of this file is durable and known (or it was given up): its stamp is handled."""
@@ -203,6 +213,9 @@ class Watch:
     # -- files that were named --------------------------------------------------------------------------------
 
     def _look_static(self, named: Named, index: int, path: str, now: float, wall: int) -> None:
+        if self._is_gone(path):
+            named.unread, named.next_look = True, now
+            return
         if path in self._bursting:
             self._holds.look(path, index, now)
         notify = notify_name(path)
@@ -226,6 +239,9 @@ class Watch:
 
     def _look_change(self, path: str, now: float) -> None:
         """Look at a named file of which any change counts."""
+        if self._is_gone(path):
+            self._settling.drop(path)
+            return
         seen = self._stat(path)
         if seen is None or seen == self._known.source(path):
             self._settling.drop(path)
@@ -345,6 +361,9 @@ class Watch:
 
     def _ripen(self, now: float, wall: int, everything: bool) -> None:
         for path, found in self._settling.ripe(now, everything):
+            if self._is_gone(path):
+                self._settling.drop(path)
+                continue
             seen = self._stat(path)
             name, folder = name_of(path), found.folder
             if folder is not None and (seen is None or self._folders.of(path) is not folder or not folder.is_data(name)):

@@ -327,7 +327,7 @@ def test_where_the_system_gives_no_more_watches(tmp_path, monkeypatch, source, c
 
 @both
 def test_a_network_file_system_is_looked_at_by_the_timer_too(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(file_events, "on_network", lambda path: True)
+    monkeypatch.setattr(file_events, "misses_events", lambda path: "on a network file system, where others change it")
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 0}]) as child:
         assert child.watch.mode == "polling" and "network file system" in child.watch.mode_reason
@@ -421,7 +421,7 @@ def test_named_files_with_events_are_looked_at_when_one_says_so_and_now_and_then
 
 
 def test_named_files_are_all_looked_at_where_events_do_not_tell(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(file_events, "on_network", lambda path: True)
+    monkeypatch.setattr(file_events, "misses_events", lambda path: "on a network file system, where others change it")
     spent = 0.0
 
     def timer() -> float:
@@ -563,3 +563,11 @@ def test_a_system_without_that_table(tmp_path) -> None:
     (tmp_path / "odd").write_text("nonsense\n")
     assert mounts.filesystem_of("/x", str(tmp_path / "odd")) == ""
     assert not mounts.on_network(str(tmp_path))
+
+
+@pytest.mark.parametrize(("kind", "misses"), [("ext4", ""), ("fuseblk", ""), ("overlay", ""), ("tmpfs", ""), ("nfs4", "network"),
+                         ("fuse", "(fuse)"), ("fuse.bindfs", "(fuse.bindfs)"), ("fuse.sshfs", "network"), ("drvfs", "(drvfs)")])
+def test_what_may_be_changed_without_an_event(kind, misses, monkeypatch):
+    monkeypatch.setattr(mounts, "filesystem_of", lambda path: kind)
+    found = mounts.misses_events("/data")
+    assert misses in found and bool(found) == bool(misses)

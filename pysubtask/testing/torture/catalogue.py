@@ -38,11 +38,11 @@ def fault(group: str, name: str) -> Callable[[Script], Script]:
     return put
 
 
-def run(entry: Entry, seed: int) -> Row:
-    """Carry one out. A script that fails counts as not survived."""
+def run(entry: Entry, seed: int, sample: bool = False) -> Row:
+    """Carry one out, or a ``sample`` of it. A script that fails counts as not survived."""
     name = f"{entry.group}: {entry.name}"
     try:
-        with lab(f"{seed} {name}") as place:
+        with lab(f"{seed} {name}", sample) as place:
             return entry.script(place).row(name)
     except NotHere as exc:
         return Row(name, 0, 0, note=f"not tried: {exc}")

@@ -75,13 +75,14 @@ class Stick:
 
 
 @contextmanager
-def stick(folder: Path, *, size: int = 32 << 20) -> Iterator[Stick]:
-    """A stick that is mounted at ``folder``, which is made. NotHere, with the reason, where that cannot be."""
+def stick(folder: Path, *, image: Path | None = None, size: int = 32 << 20) -> Iterator[Stick]:
+    """A stick that is mounted at ``folder``, which is made; ``image``: where its image is, by default beside that. NotHere, with
+    the reason, where that cannot be."""
     if os.geteuid() != 0:
         raise NotHere("needs root (a file system is mounted)")
     folder.mkdir()
     try:
-        made = Stick(folder, folder.with_suffix(".img"), size)
+        made = Stick(folder, image or folder.with_suffix(".img"), size)
     except (OSError, subprocess.SubprocessError) as exc:
         raise NotHere(f"no file system can be mounted here: {exc}") from exc
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat as stat_module
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def other_device(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
 
     def stat(path, *args, **more):
         found = real(path, *args, **more)
-        if str(path).startswith(str(place.cam)) and os.path.isdir(path):
+        if str(path).startswith(str(place.cam)) and stat_module.S_ISDIR(found.st_mode):
             return os.stat_result([*found[:2], found.st_dev + 1, *found[3:10]])
         return found
 

@@ -37,6 +37,7 @@ def standing(page: Mapping[str, Any], now: float) -> float | None:
 def why(
     page: Mapping[str, Any] | None, *, pid: int | None, last_sign: float | None, now: float,
     queue: Mapping[str, Any] | None = None, limit: float = 0, frozen: bool = False, missing: str = "", stale: str = "",
+    elsewhere: bool = False,
 ) -> str:  # fmt: skip
     """The sentence.
 
@@ -44,9 +45,13 @@ def why(
     when it last wrote anything, and ``now`` (seconds since the epoch); ``queue``: the queue in numbers where that is known
     better than from the page; ``limit``: RateLimit in bytes per second, 0 is none;
     ``frozen``: a signal stopped it. ``missing``: what keeps its folder from being used. ``stale``: why the page of a living child
-    may be over, and of a dead one what is wrong with its disk.
+    may be over, and of a dead one what is wrong with its disk. ``elsewhere``: a child that cannot be seen from here has the lock.
     """
     counts = queue if queue is not None else (page or {}).get("queue") or {}
+    if elsewhere:
+        said = "; ".join([*_main(page, counts, now, limit), *_besides(page, counts, now)]) if page else ""
+        text = "Its child runs where it cannot be seen from here: in another container, or on another host, that has this folder."
+        return f"{text} Its page says: {_upper(said)}." if said else text
     if pid is None and missing:
         return (f"{_upper(missing)}. It is the first that the task watches and keeps its queue, so the whole task waits for it. "
                 "Nothing is sent until it is there; nothing is written in its place.")
@@ -76,9 +81,11 @@ def _over(page: Mapping[str, Any] | None, pid: int, stale: str, counts: Mapping[
 
 
 def word(page: Mapping[str, Any], *, pid: int | None, now: float, queue: Mapping[str, Any], frozen: bool = False,
-         missing: str = "", stale: str = "") -> str:  # fmt: skip
+         missing: str = "", stale: str = "", elsewhere: bool = False) -> str:  # fmt: skip
     """The state in one word, or two. The arguments are those of :func:`why`."""
     state = str(page.get("state") or "")
+    if elsewhere:
+        return "elsewhere"
     if pid is None and missing:
         return "missing"
     if pid is None:

@@ -106,3 +106,9 @@ def test_a_page_that_could_not_be_written_is_told_as_what_it_was():
 ])  # fmt: skip
 def test_a_disk_that_takes_nothing_is_no_full_one(disk, count, words):
     assert why(page(disk_low=True, disk=disk, not_copied=count), pid=7, last_sign=None, now=NOW) == words
+
+
+def test_a_child_in_another_container_is_not_dead():
+    found = why(page(queue=(2, 0, 0)), pid=None, last_sign=NOW, now=NOW, elsewhere=True)
+    assert found.startswith("Its child runs where it cannot be seen from here") and found.endswith("2 files wait to be sent.")
+    assert "dead" not in found and "starts it" not in found

@@ -132,6 +132,7 @@ class BaseMaster(Voice):
         """This process minds the children from here on."""
         self._pid = os.getpid()
         self._start = process_start(self._pid) or ""
+        self._session = _session()
         self._lock = threading.RLock()
         self._busy = False
         self._next_follow = 0.0
@@ -167,8 +168,8 @@ class BaseMaster(Voice):
         ``precleanup_old_files`` first archives old files (see ``archive_expired_files``), and from then on
         once a day, and has files of earlier runs delivered (see ``copy_residual_files``).
 
-        In a forked copy of the app whose original is gone (a program that turned into a daemon), this
-        takes the task over.
+        In a forked copy of the app whose original is gone this takes the task over. One that has become a daemon meanwhile
+        (setsid) does so at its next call of anything.
         """
         if not self._owned(take_over=True):
             return
@@ -345,6 +346,13 @@ class BaseMaster(Voice):
         if self._stamps:
             self._stamps.again()
         now = time.monotonic()
+        if now >= self._next_look and self._running and os.getpid() != self._pid:
+            self._next_look = now + _LOOK_EVERY_SECS
+            if self._is_daemon_now():
+                daily = self._old_files.daily
+                self.start()
+                self._old_files.daily = daily
+                return
         if now < self._next_look or not self._running or not self._owned() or not self._lock.acquire(blocking=False):
             return
         try:
@@ -485,6 +493,11 @@ class BaseMaster(Voice):
         finally:
             os.close(fd)
 
+    def _is_daemon_now(self) -> bool:
+        """Whether this copy of the app is what it goes on as: the original is gone, and this one has left its session. A worker
+        that outlives its app is still in that session, and takes nothing over."""
+        return _session() != self._session and not is_alive(self._pid, self._start)
+
     def _owned(self, *, take_over: bool = False) -> bool:
         """Whether this process is the one that minds the children; a forked copy of it is not."""
         pid = os.getpid()
@@ -525,6 +538,11 @@ class TaskMaster(BaseMaster):
 
 
 BaseTaskMaster = BaseMaster
+
+
+def _session() -> int | None:
+    """The session that this process is in; None on a system without."""
+    return os.getsid(0) if hasattr(os, "getsid") else None
 
 
 def _script() -> str | None:

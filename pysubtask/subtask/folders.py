@@ -214,6 +214,8 @@ class Folders:
                 # Not there, or not to be read at the moment: quietly tried again.
                 self._away(folder)
                 continue
+            if lost or renewed or fresh or not folder.live:
+                listing = listing._replace(new=())  # there need be no events of what came before
             folder.fresh = False
             waiting += [(found, True) for found in self._compare(folder, listing.subs, fresh)]
             yield Look(folder, listing, fresh)

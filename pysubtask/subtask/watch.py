@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..common.clock import is_plausible
@@ -31,6 +31,7 @@ from .held import Holds
 from .named import Named, by_folder
 from .scan import Folder, Listing
 from .settling import Settling
+from .unheard import Unheard
 
 _MOST_TOLD = 10
 
@@ -91,6 +92,8 @@ class Watch:
         self.ignored = self._folders.ignored
         self._events = self._folders.listen(wake) if use_events else None
         self._started = False
+        self._unheard = Unheard()
+        self._told: Container[str] = ()
         self._handled: dict[str, Stamp] = {}
         self._due: dict[str, Due] = {}
         self._due_since: dict[str, int] = {}
@@ -142,6 +145,8 @@ class Watch:
         ``everything``: also what still settles, for the last look before the end.
         """
         taken = self._events.take() if self._events is not None else Taken({}, set(), False)
+        self._unheard.heard(taken.paths, taken.lost)
+        self._told = taken.paths
         wall = self._wall()
         looks, self._looks = self._looks, {}
         for path, made in taken.paths.items():
@@ -168,6 +173,9 @@ class Watch:
         self._recheck(now, wall, everything)
         self._started = True
         if self._events is not None:
+            late = self._unheard.overdue(now)
+            if late is not None:
+                self._events.do_not_tell(folder_of(late))
             self.mode, self.mode_reason = self._events.mode()
         return [due for path, due in self._due.items() if not self._is_gone(path)]
 
@@ -263,6 +271,9 @@ class Watch:
 
     def _look_over(self, folder: Folder, listing: Listing, fresh: bool, now: float, wall: int) -> None:
         """Work off what a look at a whole folder gave."""
+        for name in listing.new:
+            if (path := folder.join(name)) not in self._told:
+                self._unheard.found(path, now)
         for name in listing.odd:
             self._look_data(folder, name, False, fresh, now, wall)
         for name in listing.held:

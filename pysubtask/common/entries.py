@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 from .config import unknown_key
 from .errors import ConfigError
 from .notify import HEARTBEAT, HOLD, NOTIFY
-from .paths import name_of
 
 _WHERE = "watchfilesdirs"
 _BOTH_KEYS = ("as", "burstmode", "append", "whole_records", "settle_secs", "on_change")
@@ -86,7 +85,7 @@ def remote_name(entry: Entry, path: str) -> str:
     """The name on the server, below the destination's folder, of a data file that belongs to ``entry``."""
     if entry.kind == "file":
         return entry.remote or os.path.basename(entry.path)
-    name = below(entry, path) if entry.recursive else name_of(path)
+    name = below(entry, path) if entry.recursive else path.rpartition(os.sep)[2]
     return f"{entry.remote}/{name}" if entry.remote else name
 
 
@@ -261,6 +260,16 @@ def _settle(where: str, value: Any) -> float:
     if not 0 <= value <= _LONGEST_SETTLE:
         raise ConfigError(where, f"{value!r} is out of range", f"Give a number from 0 to {_LONGEST_SETTLE} (seconds).")
     return float(value)
+
+
+def filled_in(entries: list[Entry], task: str) -> list[Entry]:
+    """The entries of the task with this label: ``{hostname}`` and ``{task}`` in ``as`` are what they stand for. ConfigError."""
+    if not any("{" in (entry.remote or "") for entry in entries):
+        return entries
+    from .placeholders import filled
+
+    return [entry if entry.remote is None else entry._replace(remote=filled(f"{_WHERE}[{index}].as", entry.remote, task))
+            for index, entry in enumerate(entries)]  # fmt: skip
 
 
 def _check_twice(entries: Sequence[Entry]) -> None:

@@ -188,6 +188,11 @@ def _text(where: str, value: Any, wanted: str) -> str:
             raise ConfigError(where, "it is empty", f"Give {wanted}.")
         if "\0" in text:
             raise ConfigError(where, "it holds a NUL character", f"Give {wanted}.")
+        try:
+            os.fsencode(text)
+        except UnicodeEncodeError as exc:
+            problem = f"{text!a} cannot be a file's name in this process: its character set is {exc.encoding}"
+            raise ConfigError(where, problem, "Start it with PYTHONUTF8=1, or with LC_ALL=C.UTF-8.") from exc
         return text
     raise ConfigError(where, f"{value!r} is of type {type(value).__name__}", f"Give {wanted}.")
 

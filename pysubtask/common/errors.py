@@ -82,15 +82,17 @@ class SourceChanged(SourceError):
 
 
 class DiskLow(SourceError):
-    """Copying would leave less than ``MinFreeBytes`` on the local disk.
+    """Copying would leave less than ``MinFreeBytes`` on the local disk, or that disk takes nothing for another reason.
 
     ``free`` and ``least``: the bytes that are free and those that must stay so; None where they are not what stands in the way.
+    ``problem``: what is wrong with the disk where it is not its room, in words ("it is read-only"); '' where it is that.
     """
 
-    def __init__(self, reason: str, free: int | None = None, least: int | None = None) -> None:
+    def __init__(self, reason: str, free: int | None = None, least: int | None = None, problem: str = "") -> None:
         super().__init__(reason)
         self.free = free
         self.least = least
+        self.problem = problem
 
 
 class TransportError(PysubtaskError):

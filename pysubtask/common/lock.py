@@ -29,6 +29,7 @@ else:
 _RECORD_SIZE = 512  # fixed: writing over it needs no disk space, so a full disk does not keep a child from starting
 _LOOK_SECS = 0.02
 _RECORD_LOOKS, _RECORD_SECS = 3, 0.003
+_ELSEWHERE_LOOKS = 10
 _KEPT = "PYSUBTASK_KEPT_LOCK"
 """In the environment of a program that replaces another by exec: the descriptor of the lock that is kept."""
 _WINDOWS_LOCKED_BYTE = 1 << 30
@@ -176,6 +177,26 @@ class StateLock:
             return None
         finally:
             os.close(fd)
+
+    def is_held_elsewhere(self) -> bool:
+        """Whether somebody holds the lock who cannot be identified from here: in another container, or on another host, that has
+        the same folder. One who only looks at the queue lets go within a moment."""
+        for _ in range(_ELSEWHERE_LOOKS):
+            try:
+                fd = own_files.open_read(self._folder, self._name, look=True)
+            except OSError:
+                return False
+            try:
+                if _lock(fd, exclusive=False):
+                    _unlock(fd)
+                    return False
+                holder = _read(fd)
+                if holder is None or is_alive(holder.pid, holder.start):
+                    return False  # no child, or one that has just begun here
+            finally:
+                os.close(fd)
+            time.sleep(_LOOK_SECS)
+        return True
 
     def _refusal(self, holder: Holder) -> str:
         master = f"of master {holder.master_pid}" if holder.master_pid is not None else "started by hand"

@@ -21,6 +21,19 @@ except ImportError:  # no rename of an open file there either: the log grows
 _OUTPUTS = (1, 2)
 
 
+def _stat_of(fd: int) -> os.stat_result | None:
+    """What a descriptor means; None where it is closed."""
+    try:
+        return os.fstat(fd)
+    except OSError:
+        return None
+
+
+def _identity(fd: int) -> tuple[int, int] | None:
+    found = _stat_of(fd)
+    return None if found is None else (found.st_dev, found.st_ino)
+
+
 class LogFile(logging.Handler):
     """Appends to ``path``; above ``max_bytes`` (0: never) the file becomes ``path.1``, that one ``path.2``, up to ``keep``.
 
@@ -35,6 +48,7 @@ class LogFile(logging.Handler):
         self.path = os.path.abspath(path)
         self._max, self._keep, self._own_output = max_bytes, keep, own_output
         self._fd = open_log(self.path)
+        self._identity = _identity(self._fd)
         self._torn = False
         self._pid = os.getpid()
 
@@ -44,10 +58,17 @@ class LogFile(logging.Handler):
             if self._fd is None:
                 # An app that configures its own logging closes every handler there is.
                 self._fd, self._pid = open_log(self.path), os.getpid()
+                self._identity = _identity(self._fd)
             self._rotate(self._follow(), len(line))
             self._write(line)
         except Exception:  # noqa: BLE001 - whatever it is, the caller's work is worth more than a line of its log
             self.handleError(record)
+
+    def follow(self) -> None:
+        """Let a file go that was moved away, though nothing is logged: it would keep its room on the disk. Never raises."""
+        with self.lock or contextlib.nullcontext(), contextlib.suppress(OSError):
+            if self._fd is not None and os.getpid() == self._pid:
+                self._follow()
 
     def handleError(self, record: logging.LogRecord) -> None:
         self.dropped += 1
@@ -55,7 +76,7 @@ class LogFile(logging.Handler):
     def close(self) -> None:
         with self.lock or contextlib.nullcontext():
             fd, self._fd = self._fd, None
-        if fd is not None:
+        if fd is not None and _identity(fd) == self._identity:
             os.close(fd)
         super().close()
 
@@ -72,25 +93,35 @@ class LogFile(logging.Handler):
         """Open the file anew where the name does not mean it any more: another process, or a person, has put it aside. The size of
         the one that is open now, in bytes."""
         assert self._fd is not None
-        open_now = os.fstat(self._fd)
+        # An app that turns into a daemon closes all it has: the number may be a file of its own by now. Nothing is written there.
+        open_now = _stat_of(self._fd)
+        mine = open_now is not None and (open_now.st_dev, open_now.st_ino) == self._identity
+        size = open_now.st_size if mine and open_now is not None else 0
         try:
             # A forked copy opens it for itself: one that is shared would share the lock as well.
-            if os.getpid() == self._pid and os.path.samestat(os.stat(self.path), open_now):
-                return open_now.st_size
+            if mine and os.getpid() == self._pid and open_now is not None and os.path.samestat(os.stat(self.path), open_now):
+                return size
         except FileNotFoundError:
             pass
         except OSError:
-            return open_now.st_size
+            if mine:
+                return size
         try:
             fd = open_log(self.path)
         except OSError:
-            return open_now.st_size  # the old one takes the line
-        self._take(fd)
+            if not mine:
+                raise
+            return size  # the old one takes the line
+        self._take(fd, mine)
         return os.fstat(fd).st_size
 
-    def _take(self, fd: int) -> None:
+    def _take(self, fd: int, mine: bool) -> None:
+        """``mine``: whether the descriptor until now is the log still."""
         old, self._fd, self._torn, self._pid = self._fd, fd, False, os.getpid()
+        self._identity = _identity(fd)
         assert old is not None
+        if not mine:
+            return
         if self._own_output:
             for number in _OUTPUTS:
                 with contextlib.suppress(OSError):

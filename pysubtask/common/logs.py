@@ -31,6 +31,15 @@ _JOURNAL_VARIABLE = "JOURNAL_STREAM"
 _numbers = itertools.count(1)
 
 
+def is_output(number: int) -> bool:
+    """Whether a descriptor is an output that this process was given. A file that an app opened after it had closed its outputs, as
+    a daemon does, has the number of one: it is the app's own, and like all that Python opens it is not inherited (PEP 446)."""
+    try:
+        return number > 2 or os.get_inheritable(number)
+    except OSError:
+        return False
+
+
 class _Console(logging.StreamHandler):  # type: ignore[type-arg]
     """Never waits: where stderr is a pipe that nobody reads, or a terminal that was stopped, the line is dropped."""
 
@@ -49,8 +58,11 @@ class _Console(logging.StreamHandler):  # type: ignore[type-arg]
         if not hasattr(select, "poll"):
             return True
         try:
+            number = self.stream.fileno()
+            if not is_output(number):
+                return False
             poll = select.poll()
-            poll.register(self.stream.fileno(), select.POLLOUT)
+            poll.register(number, select.POLLOUT)
             return bool(poll.poll(0))
         except (OSError, ValueError, AttributeError):
             return True  # no descriptor behind it: an app's own object, a test's
@@ -184,6 +196,14 @@ def close_logging(logger: logging.Logger) -> None:
         except (OSError, ValueError):
             continue  # its last line met a full disk: dropped like any other
     logger.addHandler(logging.NullHandler())
+
+
+def follow(logger: logging.Logger) -> None:
+    """Have its file be the one that has the name now, see ``LogFile.follow``; called now and then where nothing is logged."""
+    for handler in logger.handlers:
+        found = getattr(handler, "follow", None)
+        if found is not None:
+            found()
 
 
 def dropped_lines(logger: logging.Logger) -> int:

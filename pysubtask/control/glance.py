@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..common.disk import fault_of, repair_of
 from ..common.events import FILE as EVENTS_FILE
 from ..common.events import Tail, utc
 from ..common.process import is_alive
@@ -13,6 +14,7 @@ from ..common.read_from import told
 from ..common.remedy import says_more
 from ..common.requests import waiting
 from ..common.settings_file import read_settings_page
+from ..common.stale import why_stale
 from ..common.status import FILE as STATUS_FILE
 from . import why as reasons
 from .tasks import Task
@@ -25,7 +27,8 @@ class Glance(NamedTuple):
     """One child. ``page``: what it last wrote about itself, and for a dead one with what it did after that; ``pid`` of the living
     child, None where there is none; ``queue``: waiting, sending, parked, bytes, oldest; ``limit``: RateLimit; ``why`` in one
     sentence; ``remedy``: what can be done, empty where nothing is wrong;
-    ``missing``: what keeps its folder from being used. Times are seconds since the epoch."""
+    ``missing``: what keeps its folder from being used; ``stale``: why the page of a living child may not be of the present;
+    ``elsewhere``: it lives where it cannot be seen from here. Times are seconds since the epoch."""
 
     label: str
     destination: str
@@ -38,13 +41,15 @@ class Glance(NamedTuple):
     frozen: bool = False
     remedy: str = ""
     missing: str = ""
+    stale: str = ""
+    elsewhere: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
         return {
-            "child": self.label, "destination": self.destination, "alive": self.pid is not None, "pid": self.pid,
+            "child": self.label, "destination": self.destination, "alive": self.pid is not None or self.elsewhere, "pid": self.pid,
             "last_sign": None if self.last_sign is None else utc(self.last_sign), "why": self.why, "remedy": self.remedy,
-            "queue": dict(self.queue),
+            "queue": dict(self.queue), "stale": self.stale,
             "page": dict(self.page),
         }  # fmt: skip
 
@@ -53,24 +58,30 @@ def glance(task: Task, now: float, name: str = "") -> Glance:
     """Look at a task, to be called ``name`` (empty: its label); ``now`` in seconds since the epoch."""
     page, holder, last_sign = task.page(), task.holder(), task.last_sign()
     queue: Mapping[str, Any] = (page or {}).get("queue") or {}
-    if holder is None and _beginning_anew(page) is None:
+    elsewhere = holder is None and task.is_elsewhere()
+    if holder is None and not elsewhere and _beginning_anew(page) is None:
         queue = _left(task.state_dir) or queue
         if page is not None:
             page = _with_what_followed(task.state_dir, page)
     pid = _beginning_anew(page) if holder is None else holder.pid
     frozen = pid is not None and _is_frozen(pid)
-    missing = task.why_waiting() if pid is None else ""
+    missing = task.why_waiting() if pid is None and not elsewhere else ""
+    fault = fault_of(task.state_dir)
+    stale = why_stale(task.state_dir, page, now, since=task.locked_at()) if holder is not None and not frozen else ""
     sentence = reasons.why(
         page, pid=pid, last_sign=last_sign, now=now, queue=queue, limit=_limit(task.state_dir), frozen=frozen,
-        missing=missing,
+        missing=missing, stale=stale if pid is not None else fault, elsewhere=elsewhere,
     )
     more = says_more(str((page or {}).get("config_file") or ""))
     remedy = reasons.remedy(page or {}, pid=pid, queue=queue, more=more)
-    if pid is not None:
+    if stale or (fault and pid is None and not missing):
+        remedy = reasons.sentence(repair_of(fault) if fault else "", more)
+    elif pid is not None:
         remedy = reasons.first(unread(task, page or {}), remedy)
-    if pid is None:
+    if pid is None and not elsewhere:
         remedy = reasons.first(_ordered(task.state_dir), remedy)
-    return Glance(name or task.label, task.destination, page or {}, pid, last_sign, now, queue, sentence, frozen, remedy, missing)
+    return Glance(name or task.label, task.destination, page or {}, pid, last_sign, now, queue, sentence, frozen, remedy, missing,
+                  stale, elsewhere)  # fmt: skip
 
 
 def unread(task: Task, page: Mapping[str, Any]) -> str:

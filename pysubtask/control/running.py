@@ -11,9 +11,11 @@ from ..common import requests
 from ..common.entries import first_folder
 from ..common.errors import AlreadyRunning
 from ..common.lock import Holder, StateLock, process_start
+from ..common.place import existing
 from ..common.read_from import Stamps
 from ..common.requests import Request
 from ..common.status import read_status
+from ..common.trust import user_name
 from ..master.destinations import Plan, check_state, placed
 from ..master.state import make_ready
 from ..master.task_master import TaskMaster
@@ -97,8 +99,8 @@ class RunningTask:
                 self._take_lock()
         except OSError as exc:
             raise CommandError(
-                f"The task {config.name!r} cannot keep its state in {self.folder} ({exc.strerror or exc}). Let this user write "
-                "there, or begin [[watch]] with a folder of his own."
+                f"The task {config.name!r} cannot keep its state in {self.folder} ({exc.strerror or exc})"
+                f"{_of_another(self.folder)}. Let this user write there, or begin [[watch]] with a folder of his own."
             ) from exc
         try:
             self.master = RunMaster(config)
@@ -181,3 +183,15 @@ def _refusal(config: TaskConfig, pid: int | None) -> str:
     other = next((file for file in files if file and file != config.file), "")
     run = f"pysubtask run {shlex.quote(other)}" if other else "pysubtask run"
     return f"The task {config.name!r} is run already, by {who} ({run}). Stop that one first, or give this task another TaskName."
+
+
+def _of_another(folder: str) -> str:
+    """Whose a folder is, or what there is of its path, where that is another user; '' where not."""
+    there = existing(folder)
+    try:
+        owner = os.stat(there).st_uid
+    except OSError:
+        return ""
+    if not hasattr(os, "geteuid") or owner in (os.geteuid(), None):
+        return ""
+    return f": {there} belongs to {user_name(owner)}, and 'pysubtask doctor' has the line that gives it back"

@@ -21,7 +21,8 @@ _LEFT_OUT = frozenset(("bytes_new", "bytes_on_wire", "receipt"))
 
 def state_of(glance: Glance) -> str:
     """One word, or two."""
-    return word(glance.page, pid=glance.pid, now=glance.now, queue=glance.queue, frozen=glance.frozen, missing=glance.missing)
+    return word(glance.page, pid=glance.pid, now=glance.now, queue=glance.queue, frozen=glance.frozen, missing=glance.missing,
+                stale=glance.stale, elsewhere=glance.elsewhere)  # fmt: skip
 
 
 def status(glances: Sequence[Glance], width: int, *, bars: bool = False) -> list[str]:

@@ -59,7 +59,7 @@ def _give(
     child: Task, name: str, op: str, args: Mapping[str, Any], command: str, patience: float, words: Callable[[Any], str],
     may_be_dead: bool, if_dead: IfDead | None,
 ) -> int:  # fmt: skip
-    if child.holder() is None:
+    if not child.lives():
         refusal = beforehand.refusal(child, op, args)
         if refusal:
             raise CommandError(f"{name}: {refusal}", FAILED)

@@ -72,6 +72,20 @@ class Task:
         """The living child, None where there is none."""
         return StateLock(os.path.join(self.state_dir, "lock")).holder()
 
+    def is_elsewhere(self) -> bool:
+        """Whether a child lives that cannot be seen from here: in another container, or on another host, that has the folder."""
+        return StateLock(os.path.join(self.state_dir, "lock")).is_held_elsewhere()
+
+    def lives(self) -> bool:
+        """Whether a child lives, here or elsewhere."""
+        return self.holder() is not None or self.is_elsewhere()
+
+    def locked_at(self) -> float | None:
+        """When its lock was last taken, in seconds since the epoch; None where there is none."""
+        with contextlib.suppress(OSError):
+            return os.stat(os.path.join(self.state_dir, "lock")).st_mtime
+        return None
+
     def master(self) -> int | None:
         """The pid of the living process that started this child last and starts it again; None where there is none."""
         page = self.page() or {}
@@ -80,7 +94,7 @@ class Task:
 
     def state(self) -> str:
         """One word: running, stopped (by an order or its master), dead, or never run."""
-        if self.holder() is not None:
+        if self.lives():
             return "running"
         page = self.page()
         return "never run" if page is None else "stopped" if page.get("state") == "stopped" else "dead"
@@ -114,7 +128,7 @@ class Task:
             raise CommandError(f"{name}: the order cannot be given: {exc}") from exc
         reply, there = answered(
             lambda: reply_to(self.state_dir, id),
-            lambda: self.holder() is not None or (may_be_dead and self.master() is not None), patience,
+            lambda: self.lives() or (may_be_dead and self.master() is not None), patience,
         )  # fmt: skip
         if reply is None and not there and may_be_dead:
             # Kept, it would be carried out by whoever starts the child for another reason, at any time.
@@ -124,7 +138,7 @@ class Task:
             return reply
         if not there and may_be_dead:
             raise CommandError(f"{name}: {self.nobody_starts()}", FAILED)
-        if not there or self.holder() is None:
+        if not there or not self.lives():
             raise CommandError(
                 f"{name}: no child runs. The order stays and is carried out when one starts; the app that it belongs "
                 "to, or 'pysubtask run', starts it.", NO_ANSWER,
@@ -181,7 +195,7 @@ def known() -> list[Task]:
         task = Task(record)
         found.setdefault(task.key, []).append(task)
     for children in found.values():
-        first = next((child for child in children if child.holder() is not None), children[0])
+        first = next((child for child in children if child.lives()), children[0])
         for child in children:
             child.name, child.config_file = first.name, first.config_file
     return _in_order([child for children in found.values() for child in children])
@@ -222,7 +236,7 @@ def in_folder(folder: str) -> list[Task]:
 
 
 def _in_order(tasks: Iterable[Task]) -> list[Task]:
-    return sorted(tasks, key=lambda task: (task.holder() is None, task.name, task.folder, task.task, task.extension))
+    return sorted(tasks, key=lambda task: (not task.lives(), task.name, task.folder, task.task, task.extension))
 
 
 def _fitting(word: str, everything: Sequence[Task]) -> list[Task]:

@@ -16,12 +16,12 @@ Pick = Callable[[Sequence[Task]], bool]
 
 def lives(children: Sequence[Task]) -> bool:
     """For most orders: a task that lives is meant rather than one that does not."""
-    return any(child.holder() is not None for child in children)
+    return any(child.lives() for child in children)
 
 
 def waits_for_a_start(children: Sequence[Task]) -> bool:
     """For ``start``: a task with a child that does not live while there is who starts it."""
-    return any(child.holder() is None and child.master() is not None for child in children)
+    return any(not child.lives() and child.master() is not None for child in children)
 
 
 def meant(words: Sequence[str], pick: Pick = lives) -> list[Task]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..common.disk import repair_of
 from ..common.remedy import ended
 from .text import amount, clock, files, seconds, span
 
@@ -35,23 +36,31 @@ def standing(page: Mapping[str, Any], now: float) -> float | None:
 
 def why(
     page: Mapping[str, Any] | None, *, pid: int | None, last_sign: float | None, now: float,
-    queue: Mapping[str, Any] | None = None, limit: float = 0, frozen: bool = False, missing: str = "",
+    queue: Mapping[str, Any] | None = None, limit: float = 0, frozen: bool = False, missing: str = "", stale: str = "",
+    elsewhere: bool = False,
 ) -> str:  # fmt: skip
     """The sentence.
 
     ``page``: what the child last wrote about itself; ``pid``: of the living child, None where there is none; ``last_sign``:
     when it last wrote anything, and ``now`` (seconds since the epoch); ``queue``: the queue in numbers where that is known
     better than from the page; ``limit``: RateLimit in bytes per second, 0 is none;
-    ``frozen``: a signal stopped it. ``missing``: what keeps its folder from being used.
+    ``frozen``: a signal stopped it. ``missing``: what keeps its folder from being used. ``stale``: why the page of a living child
+    may be over, and of a dead one what is wrong with its disk. ``elsewhere``: a child that cannot be seen from here has the lock.
     """
     counts = queue if queue is not None else (page or {}).get("queue") or {}
+    if elsewhere:
+        said = "; ".join([*_main(page, counts, now, limit), *_besides(page, counts, now)]) if page else ""
+        text = "Its child runs where it cannot be seen from here: in another container, or on another host, that has this folder."
+        return f"{text} Its page says: {_upper(said)}." if said else text
     if pid is None and missing:
         return (f"{_upper(missing)}. It is the first that the task watches and keeps its queue, so the whole task waits for it. "
                 "Nothing is sent until it is there; nothing is written in its place.")
     if pid is None:
-        return _dead(page, counts, last_sign, now)
+        return _dead(page, counts, last_sign, now) + (f" Its disk takes nothing now: {_bare(stale)}." if stale else "")
     if frozen:
         return f"The child was stopped by a signal; 'kill -CONT {pid}' lets it go on."
+    if stale:
+        return _over(page, pid, stale, counts, now, limit)
     if page is None or page.get("pid") != pid:
         return "The child is starting."
     if page.get("state") == "stopped":
@@ -61,16 +70,30 @@ def why(
     return _upper("; ".join([*_main(page, counts, now, limit), *_besides(page, counts, now)])) + "."
 
 
+def _over(page: Mapping[str, Any] | None, pid: int, stale: str, counts: Mapping[str, Any], now: float, limit: float) -> str:
+    """What is told where the page may not be of the present: that first, and what it said, as what it said."""
+    begin = f"What the child (pid {pid}) does now cannot be told: {_bare(stale)}."
+    at = seconds((page or {}).get("at"))
+    if page is None or page.get("pid") != pid or at is None:
+        return begin
+    said = "; ".join([*_main(page, counts, at, limit), *_besides(page, counts, at)])
+    return f"{begin} Its last page, of {span(max(0.0, now - at))} ago ({clock(at, now)}), said: {_upper(said)}."
+
+
 def word(page: Mapping[str, Any], *, pid: int | None, now: float, queue: Mapping[str, Any], frozen: bool = False,
-         missing: str = "") -> str:  # fmt: skip
+         missing: str = "", stale: str = "", elsewhere: bool = False) -> str:  # fmt: skip
     """The state in one word, or two. The arguments are those of :func:`why`."""
     state = str(page.get("state") or "")
+    if elsewhere:
+        return "elsewhere"
     if pid is None and missing:
         return "missing"
     if pid is None:
         return state if state in ("stopped", "failed") else "dead" if page else "never run"
     if frozen:
         return "frozen"
+    if stale:
+        return "unknown"
     if page.get("pid") != pid:
         return "starting"
     if state == "stopping":
@@ -100,7 +123,7 @@ def remedy(page: Mapping[str, Any], *, pid: int | None, queue: Mapping[str, Any]
     if state in ("held", "waiting") or (state in ("starting", "stopping") and problem):
         return sentence(str(problem.get("remedy") or ""), more)
     if page.get("disk_low"):
-        return sentence("Make room on the disk", more)
+        return sentence(repair_of(str((page.get("disk") or {}).get("problem") or "")), more)
     if page.get("missing") or page.get("cannot_read") or int(queue.get("parked") or 0):
         return sentence("", more)
     return ""
@@ -232,9 +255,13 @@ def _disk(page: Mapping[str, Any]) -> str:
     count = int(page.get("not_copied") or 0)
     disk = page.get("disk") or {}
     free, least = disk.get("free"), disk.get("least")
+    if not count and disk.get("problem"):
+        return f"nothing is copied; the local disk takes nothing: {_bare(disk['problem'])}"
     if not count:
         return "nothing is copied; the disk is nearly full, so nothing new is copied until there is room (MinFreeBytes)"
     due = f"{files(count)} {'is' if count == 1 else 'are'} due and not copied"
+    if disk.get("problem"):
+        return f"{due}: the local disk takes nothing; {_bare(disk['problem'])}"
     if free is None or least is None:
         return f"{due}: the disk is full"
     room = f"{due}: the disk has {_mega(free)} free and MinFreeBytes asks for {_mega(least)}"

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator
 from typing import IO, NamedTuple, Self
 
 from ..common.errors import ConfigError
+from ..common.logs import is_output
+from ..common.process import process_start
 from ..common.program import HOW, Host, for_child, here, start_words
 
 _LOOK_SECS = 0.02
@@ -97,15 +99,16 @@ class Child:
             raise OSError(str(exc)) from exc
         self._unpacks = bool(found.frozen)
         cwd = launch.cwd if os.path.isdir(launch.cwd) else None
-        sink = None if launch.console else _sink(launch.log_file)
-        output = subprocess.DEVNULL if sink is None else sink
+        given = launch.console and is_output(1) and is_output(2)
+        sink = None if given else _sink(launch.log_file)
+        output = None if given else subprocess.DEVNULL if sink is None else sink
         try:
             with _stop_held(found):
                 self._process = subprocess.Popen(
                     [*words, "--handoff", f"--label={launch.label}"],
                     stdin=handoff,
-                    stdout=None if launch.console else output,
-                    stderr=None if launch.console else output,
+                    stdout=output,
+                    stderr=output,
                     cwd=cwd,
                     env=for_child(found, os.environ, launch.folders),
                     close_fds=True,
@@ -120,21 +123,45 @@ class Child:
         self.exit: str | None = None
         self._owner = os.getpid()
         self._looking = threading.Lock()
-        self._pidfd: int | None = None
-        if hasattr(os, "pidfd_open"):
-            try:
-                self._pidfd = os.pidfd_open(self.pid)
-            except OSError:
-                self._pidfd = None  # an old kernel, a sandbox, or already reaped: Popen's own means remain
-        if self._pidfd is not None:
+        self._start = process_start(self.pid)
+        self._pidfd_kept: int | None = None
+        self._pidfd_stat: os.stat_result | None = None
+        self._open_pidfd()
+        if self._pidfd_kept is not None:
             # Popen must never look for it itself: by then its pid may be another process's.
             self._process.returncode = 0
 
     def __del__(self) -> None:
         # Only here, so that no other thread is just about to use it.
-        fd: int | None = getattr(self, "_pidfd", None)
-        if fd is not None:
-            os.close(fd)
+        if hasattr(self, "_pidfd_stat") and self._pidfd_is_mine() and self._pidfd_kept is not None:
+            os.close(self._pidfd_kept)
+
+    def _open_pidfd(self) -> None:
+        """Have a descriptor that means the child, where the system gives one."""
+        self._pidfd_kept = None
+        if hasattr(os, "pidfd_open"):
+            try:
+                self._pidfd_kept = os.pidfd_open(self.pid)
+                self._pidfd_stat = os.fstat(self._pidfd_kept)
+            except OSError:
+                pass  # an old kernel, a sandbox, or already reaped: Popen's own means remain
+
+    def _pidfd_is_mine(self) -> bool:
+        try:
+            found = os.fstat(self._pidfd_kept) if self._pidfd_kept is not None else None
+        except OSError:
+            return False
+        return found is not None and self._pidfd_stat is not None and os.path.samestat(found, self._pidfd_stat)
+
+    @property
+    def _pidfd(self) -> int | None:
+        """That descriptor, None where there is none. An app that turns into a daemon, or closes all it has, closes this one too,
+        and the number may be a file of its own by then: that one is left alone, and another descriptor is opened."""
+        if self._pidfd_kept is not None and not self._pidfd_is_mine():
+            self._pidfd_kept = None
+            if os.getpid() == self._owner and self._start is not None and process_start(self.pid) == self._start:
+                self._open_pidfd()
+        return self._pidfd_kept
 
     def poll(self) -> str | None:
         """None while it runs; once it is dead and reaped, how it ended. Never waits."""
@@ -167,22 +194,25 @@ class Child:
             worker = unpacked(self.pid) if self._unpacks else self.pid
             if worker != self.pid:
                 os.kill(worker, number)
-            elif self._pidfd is not None:
-                signal.pidfd_send_signal(self._pidfd, number)
+            elif (fd := self._pidfd) is not None:
+                signal.pidfd_send_signal(fd, number)
             else:
                 self._process.send_signal(number)
         except OSError:
             pass  # it has just ended: the next poll says so
 
     def _reap(self) -> str | None:
-        if self._pidfd is None:
+        fd = self._pidfd
+        if fd is None:
+            if self._pidfd_stat is not None:
+                return _UNKNOWN  # its descriptor was closed by the app, and there is no such process any more
             code = self._process.poll()
             return _ending(code) if code is not None else None
         try:
-            found = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+            found = os.waitid(os.P_PIDFD, fd, os.WEXITED | os.WNOHANG)
         except OSError:
             # The app ignores SIGCHLD or has reaped it itself; the descriptor still knows whether it lives.
-            return _UNKNOWN if _readable(self._pidfd) else None
+            return _UNKNOWN if _readable(fd) else None
         if found is None:
             return None
         return _ending(found.si_status if found.si_code == os.CLD_EXITED else -found.si_status)

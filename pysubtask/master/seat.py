@@ -12,7 +12,8 @@ class ChildStatus(NamedTuple):
     """One child. ``pid`` None: not started. ``restarts``: how often it ended by itself since ``start``.
 
     ``last_exit``: how it last ended, in words; ``next_restart_in``: seconds, or None where none is due.
-    ``page``: what the child last wrote about itself (``status.json``), or None.
+    ``page``: what the child last wrote about itself (``status.json``), or None; ``stale``: why that may be over, '' where it is of
+    the present.
     """
 
     extension: str
@@ -22,6 +23,7 @@ class ChildStatus(NamedTuple):
     last_exit: str | None
     next_restart_in: float | None
     page: dict[str, Any] | None
+    stale: str = ""
 
 
 class MasterStatus(NamedTuple):
@@ -52,12 +54,23 @@ class Seat:
 def status_of(seat: Seat, now: float) -> ChildStatus:
     """The child of this seat at ``now`` (monotonic seconds)."""
     child, due = seat.child, seat.restarts.due
+    alive = child is not None and child.poll() is None and is_alive(child.pid, "")
+    page = read_status(seat.plan.state_dir)
     return ChildStatus(
         seat.plan.extension,
         child.pid if child is not None else None,
-        child is not None and child.poll() is None and is_alive(child.pid, ""),
+        alive,
         seat.restarts.times,
         seat.last_exit,
         max(0.0, due - now) if due is not None else None,
-        read_status(seat.plan.state_dir),
+        page,
+        _why_stale(seat.plan.state_dir, page) if alive and page is not None else "",
     )
+
+
+def _why_stale(state_dir: str, page: dict[str, Any]) -> str:
+    import time
+
+    from ..common.stale import why_stale  # who never asks for a status does not pay for it
+
+    return why_stale(state_dir, page, time.time())

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..common.entries import Entry, filled_in, first_folder, read_entries
-from ..common.logs import log_options, set_level, setup_logging
+from ..common.logs import follow, log_options, set_level, setup_logging
 from ..common.process import EXIT_STOPPED, is_alive, process_start
 from ..common.watched import Watched
 from .child import Child, Launch, Restarts, can_be_started, folders_for, wait
@@ -42,6 +42,7 @@ from .voice import Voice
 _TIMER_SECS = 0.05
 _BY_THE_WAY_SECS = 0.005
 _LOOK_EVERY_SECS = 0.25
+_FOLLOW_SECS = 3.0  # between two looks for a log that was moved away
 _FOLDER_SECS = 1.0  # between two looks for a watched folder that is missing
 _KILL_WAIT_SECS = 5.0
 _STOP_MARGIN_SECS = 5.0
@@ -132,8 +133,10 @@ class BaseMaster(Voice):
         """This process minds the children from here on."""
         self._pid = os.getpid()
         self._start = process_start(self._pid) or ""
+        self._session = _session()
         self._lock = threading.RLock()
         self._busy = False
+        self._next_follow = 0.0
         self._next_look = 0.0
         self._told_copy = False
         first = self._seats[0].plan
@@ -166,8 +169,8 @@ class BaseMaster(Voice):
         ``precleanup_old_files`` first archives old files (see ``archive_expired_files``), and from then on
         once a day, and has files of earlier runs delivered (see ``copy_residual_files``).
 
-        In a forked copy of the app whose original is gone (a program that turned into a daemon), this
-        takes the task over.
+        In a forked copy of the app whose original is gone this takes the task over. One that has become a daemon meanwhile
+        (setsid) does so at its next call of anything.
         """
         if not self._owned(take_over=True):
             return
@@ -344,6 +347,13 @@ class BaseMaster(Voice):
         if self._stamps:
             self._stamps.again()
         now = time.monotonic()
+        if now >= self._next_look and self._running and os.getpid() != self._pid:
+            self._next_look = now + _LOOK_EVERY_SECS
+            if self._is_daemon_now():
+                daily = self._old_files.daily
+                self.start()
+                self._old_files.daily = daily
+                return
         if now < self._next_look or not self._running or not self._owned() or not self._lock.acquire(blocking=False):
             return
         try:
@@ -353,6 +363,9 @@ class BaseMaster(Voice):
             self._busy = True
             try:
                 self._next_look = now + _LOOK_EVERY_SECS
+                if now >= self._next_follow:
+                    self._next_follow = now + _FOLLOW_SECS
+                    follow(self.logger)
                 for index in range(len(self._seats)):
                     self._look_after(index, now)
                 self._old_files.work(work)
@@ -481,6 +494,11 @@ class BaseMaster(Voice):
         finally:
             os.close(fd)
 
+    def _is_daemon_now(self) -> bool:
+        """Whether this copy of the app is what it goes on as: the original is gone, and this one has left its session. A worker
+        that outlives its app is still in that session, and takes nothing over."""
+        return _session() != self._session and not is_alive(self._pid, self._start)
+
     def _owned(self, *, take_over: bool = False) -> bool:
         """Whether this process is the one that minds the children; a forked copy of it is not."""
         pid = os.getpid()
@@ -521,6 +539,11 @@ class TaskMaster(BaseMaster):
 
 
 BaseTaskMaster = BaseMaster
+
+
+def _session() -> int | None:
+    """The session that this process is in; None on a system without."""
+    return os.getsid(0) if hasattr(os, "getsid") else None
 
 
 def _script() -> str | None:

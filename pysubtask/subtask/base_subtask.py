@@ -12,9 +12,10 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, TypeVar
 
 from ..common import limits, own_files, registry, residual
@@ -23,10 +24,10 @@ from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError, SourceMissi
 from ..common.events import EventLog, utc
 from ..common.handoff import Handoff
 from ..common.lock import Holder, StateLock, process_start
-from ..common.logs import log_options, set_level, setup_logging
+from ..common.logs import follow, log_options, set_level, setup_logging
 from ..common.never_sent import of_task
 from ..common.notify import Stamp
-from ..common.place import device_of, existing
+from ..common.place import device_of, existing, is_in
 from ..common.process import EXIT_STOPPED, is_alive
 from ..common.program import again_words, here
 from ..common.remedy import says_more
@@ -39,10 +40,11 @@ from . import failed, heartbeat
 from .bak_folder import warning_about
 from .board import Board
 from .change_times import last_sign
+from .disks import Disks
 from .extra_copy import copy_to_dir
 from .faults import Faults
 from .intake import Intake, Rules
-from .missing import Footing, Missing
+from .missing import Footing, Missing, watched_folders
 from .moving import Moving, tag_of
 from .orders import Orders
 from .own_queue import drop_own
@@ -60,6 +62,7 @@ T = TypeVar("T")
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 3
 
 _LEAST_PAUSE = 0.005
+_FOLLOW_SECS = 3.0
 _TOLD_ENTRIES = 10
 """So many are on the status page, which is written often."""
 
@@ -121,6 +124,7 @@ class BaseSubtask:
         self._parent = os.getppid()
         self._parent_start = process_start(self._parent)
         self._look = False
+        self._next_follow = 0.0
         self._failure = ""
         self._more = says_more(handoff.config_file)
         self._last_notice = clock()
@@ -272,13 +276,15 @@ class BaseSubtask:
         handoff, first = self.handoff, self._first
         self._settle()
         own = of_task(handoff.own, handoff.entries)
-        self._missing = Missing(handoff.entries, self.settings.get("RequiresMount"), self.log, self.wall)
         # Where the state is elsewhere, the folder's disk may go without it.
         self._footing = Footing(handoff.state_dir, *([] if is_inside(handoff.state_dir) else [first]))
         destination = self.destination()
         self._store = self.when_there_is_room(
             lambda: Store(handoff.state_dir, destination, lambda *paths: self._snapshotter.drop(*paths), self.wall)
         )
+        kept = str(self._store.run(self._store.spool.meta, "mounts", ""))
+        self._disks = Disks(watched_folders(handoff.entries), handoff.state_dir, kept, self._sent_from)
+        self._missing = Missing(handoff.entries, self.settings.get("RequiresMount"), self.log, self.wall, self._disks)
         tag = str(self._store.run(self._store.spool.meta, "tag", tag_of(handoff.state_dir)))
         goes_with_it = handoff.bak_dir == os.path.join(handoff.state_dir, SNAPSHOTS)
         self._snapshotter = Snapshotter(
@@ -326,7 +332,7 @@ class BaseSubtask:
         longest_hold = float(handoff.burst["expire_milli"]) / 1000
         self._watch = Watch(
             handoff.entries, _Known(self._store), skip, self._look_soon, nested=nested, longest_hold=longest_hold, own=own,
-            last_sign=self._last_sign,
+            last_sign=self._last_sign, disks=self._disks,
         )  # fmt: skip
         self._watch.offer(handoff.residual)
         self._intake = Intake(
@@ -445,6 +451,7 @@ class BaseSubtask:
 
     def _close(self) -> None:
         self._watch.stop()
+        self._disks.close()
         self._orders.stop()
         self.close()
         self._heartbeat.remove()
@@ -472,6 +479,9 @@ class BaseSubtask:
         """Called when an order has changed the queue, or what of it may go."""
 
     def _reset_ordered(self) -> None:
+        self._disks.forget()
+        with contextlib.suppress(DiskLow, sqlite3.Error):  # a disk that is full now: the folders are told as missing once more
+            self._store.run(self._store.spool.set_meta, "mounts", "")
         self._again = True
         self._look_soon()
 
@@ -531,6 +541,7 @@ class BaseSubtask:
         self._orders.look()
         if not self.Enabled:
             return
+        self._look_at_disks()
         self.board.set(missing=self._missing.look(now))
         self._guarded("process_interval", self.process_interval)
         self._watch.offer(residual.take(self.handoff.state_dir))
@@ -540,12 +551,35 @@ class BaseSubtask:
             while self._hand_on(now) and not self._stop_asked:
                 self._page.write(self.clock())
         except DiskLow as exc:
-            self.log.error("DISK LOW! The queue cannot be written: %s", exc)
+            self.log.error("DISK %s! The queue cannot be written: %s", "FAULT" if exc.problem else "LOW", exc)
         if self._heartbeat.is_due(now):
             self._heartbeat.asked(now)
             self._guarded("process_heartbeat", lambda: self.process_heartbeat(self._heartbeat.file))
         self._orphan = self._master_gone()
         self._page.write(self.clock())
+        if now >= self._next_follow:
+            self._next_follow = now + _FOLLOW_SECS
+            follow(self.log)
+
+    def _look_at_disks(self) -> None:
+        """Before anything is looked at: below the mount point of a disk that was taken away there is another folder."""
+        before = self._disks.text()
+        if not self._disks.look():
+            return
+        self._missing.look_soon()
+        self._watch.mounted()
+        kept = self._disks.text()
+        if kept != before:
+            try:
+                self._store.run(self._store.spool.set_meta, "mounts", kept)
+            except (DiskLow, sqlite3.Error) as exc:
+                self.log.warning("A disk that is missing at the next start will not be missed (%s)", exc)
+
+    def _sent_from(self, folder: str) -> Iterator[tuple[str, Stamp]]:
+        """The files in a folder that are known, with their stamps."""
+        for path, (stamp, _) in list(self._store.spool.sources.items()):
+            if is_in(path, folder):
+                yield path, stamp
 
     def _say_watch(self) -> None:
         """How files are watched, and why not by events, whenever that is another thing than before."""

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from ..common import own_files
+from ..common.disk import IS_FULL, NO_INODES, fault_of
 from ..common.errors import DiskLow, SpoolBusy, SpoolDamaged, SpoolTooNew
 from .mounts import on_network
 
@@ -15,6 +16,7 @@ FILE = "spool.db"
 FORMAT = 4
 _LATER_FORMAT = 1_000_000
 _OTHERS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 BUSY_SECS = 5.0
 """How long another program may have the file before that is an error."""
 
@@ -60,7 +62,7 @@ def opening(path: str) -> Iterator[sqlite3.Connection]:
     """A connection to the file, for reading what it holds; closed again where that fails.
 
     Raises SpoolDamaged for a file that is no spool, SpoolTooNew for one of a later format, SpoolBusy where another program has it
-    open, DiskLow where the disk is full.
+    open, DiskLow where the disk is full, read-only or fails.
     """
     db: sqlite3.Connection | None = None
     try:
@@ -71,8 +73,8 @@ def opening(path: str) -> Iterator[sqlite3.Connection]:
         if db is not None:
             with contextlib.suppress(sqlite3.Error):
                 db.close()
-        if isinstance(exc, sqlite3.OperationalError) and _is_full(exc):
-            raise DiskLow(f"the queue {path} cannot be opened: {exc}") from exc
+        if isinstance(exc, sqlite3.OperationalError) and _is_of_the_disk(exc):
+            raise _of_the_disk(f"the queue {path} cannot be opened", exc, path) from exc
         if isinstance(exc, sqlite3.OperationalError) and exc.sqlite_errorcode & 0xFF in _OTHERS:
             # No damage: putting it aside would forget what is queued.
             raise SpoolBusy(f"the queue {path} is open in another program ({exc}): close that one") from exc
@@ -110,7 +112,7 @@ def of_a_later_format() -> bytes:
 
 @contextlib.contextmanager
 def commit(db: sqlite3.Connection, path: str) -> Iterator[None]:
-    """One transaction; a full disk becomes DiskLow and leaves everything as it was."""
+    """One transaction; a full disk, or one that fails, becomes DiskLow and leaves everything as it was."""
     try:
         db.execute("BEGIN IMMEDIATE")
         yield
@@ -119,8 +121,8 @@ def commit(db: sqlite3.Connection, path: str) -> Iterator[None]:
         if db.in_transaction:
             with contextlib.suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
-        if isinstance(exc, sqlite3.OperationalError) and _is_full(exc):
-            raise DiskLow(f"the queue {path} cannot be written: {exc}") from exc
+        if isinstance(exc, sqlite3.OperationalError) and _is_of_the_disk(exc):
+            raise _of_the_disk(f"the queue {path} cannot be written", exc, path) from exc
         raise
 
 
@@ -182,5 +184,15 @@ def _upgrade(db: sqlite3.Connection, path: str) -> None:
         db.execute(f"PRAGMA user_version={FORMAT}")
 
 
-def _is_full(exc: sqlite3.OperationalError) -> bool:
-    return exc.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+def _is_of_the_disk(exc: sqlite3.OperationalError) -> bool:
+    return exc.sqlite_errorcode & 0xFF in _DISK
+
+
+def _of_the_disk(what: str, exc: sqlite3.OperationalError, path: str) -> DiskLow:
+    """An error of the disk: what SQLite calls an I/O error, or a file that cannot be opened, may be a disk without room or inodes,
+    a read-only one, or one that was drawn out."""
+    found = fault_of(os.path.dirname(path))
+    if exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL or found == IS_FULL:
+        return DiskLow(f"{what}: {exc}", problem=found if found == NO_INODES else "")
+    problem = found or f"it fails ({exc})"
+    return DiskLow(f"{what}: {exc}", problem=problem)

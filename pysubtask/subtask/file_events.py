@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from . import inotify
 from .inotify import Inotify, explain
-from .mounts import on_network
+from .mounts import misses_events
 from .watchdog_events import WatchdogEvents
 
 RETRY_SECS = 60.0
+_DEAF = "on a file system that makes no events of all changes: a new file was found of which none had told"
 
 Wants = Callable[[str, bool], bool]
 
@@ -55,7 +56,8 @@ class FileEvents:
         self._reason = ""
         self._ended = False
         self._retry: dict[str, float] = {}
-        self._shared: set[str] = set()
+        self._shared: dict[str, str] = {}
+        self._deaf: set[int] = set()
         self._refused: set[str] = set()
         self._lock = threading.Lock()
         self._paths: dict[str, bool] = {}
@@ -129,6 +131,17 @@ class FileEvents:
         """Whether a folder's events, as long as they come, tell of every change."""
         return folder not in self._shared and self._source is not None and self._source.tells_of_touches
 
+    def do_not_tell(self, folder: str) -> None:
+        """The events of this folder do not tell of every change, and so of all on its file system: they are looked at by the timer
+        from now on, too."""
+        device = self._identities.get(folder, (None, 0))[0]
+        if device is None:
+            return
+        self._deaf.add(device)
+        for path, identity in self._identities.items():
+            if identity[0] == device:
+                self._shared.setdefault(path, _DEAF)
+
     def renew(self) -> None:
         """Events were dropped, those that tell of the end of a folder's events maybe among them."""
         for folder in list(self._identities):
@@ -145,7 +158,8 @@ class FileEvents:
         if self._refused:
             return "polling", f"{self._reason}: [{len(self._refused)}] folders are looked at by the timer"
         if self._shared:
-            return "polling", f"{min(self._shared)} is on a network file system, where changes by others make no events"
+            first = min(self._shared)
+            return "polling", f"{first} is {self._shared[first]}"
         return "events", ""
 
     def stop(self) -> None:
@@ -186,14 +200,15 @@ class FileEvents:
             self._reason = explain(exc)
             return False
         same = parent is not None and self._identities.get(parent, (-1, -1))[0] == found.st_dev
-        if (parent in self._shared) if same else on_network(folder):
-            self._shared.add(folder)
+        why = _DEAF if found.st_dev in self._deaf else self._shared.get(parent or "", "") if same else misses_events(folder)
+        if why:
+            self._shared[folder] = why
         self._identities[folder] = (found.st_dev, found.st_ino)
         return True
 
     def _unwatch(self, folder: str) -> None:
         del self._identities[folder]
-        self._shared.discard(folder)
+        self._shared.pop(folder, None)
         if self._source is not None:
             self._source.remove(folder)
 

@@ -17,6 +17,7 @@ from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY
 from ..common.paths import folder_of
 from ..common.place import real_path
+from .disks import Disks
 from .file_events import FileEvents, Taken, Tended, Wants
 from .named import Named
 from .scan import Folder, Listing
@@ -51,7 +52,10 @@ class Folders:
         named: Mapping[str, Named],
         timer: Callable[[], float] = time.monotonic,
         ours: NeverSent = NONE,
+        disks: Disks | None = None,
     ) -> None:
+        self._disks = disks
+        self._remounted = False
         skipped = {form for path in skip for form in (path, real_path(path))}
         # A folder with an entry of its own belongs to that alone.
         own = {form for entry in entries if entry.kind == "dir" for form in (entry.path, real_path(entry.path))}
@@ -94,6 +98,13 @@ class Folders:
         """Folders inside others that went since the last call, as they were."""
         dropped, self._dropped = self._dropped, []
         return dropped
+
+    def mounted(self) -> None:
+        """Something was mounted, or unmounted: what is inside a recursive folder may be another folder by now."""
+        self._remounted = True
+        for root in self._roots.values():
+            if root.entry.recursive:
+                root.next_look = float("-inf")
 
     # -- the look ---------------------------------------------------------------------------------------------
 
@@ -152,6 +163,7 @@ class Folders:
                 # Named files are in it; it may be inside a recursive one too.
                 anew.add(path)
         yield from self._changes(taken.folders, anew)
+        self._remounted = False
 
     def _looks_in(self, root: Folder, lost: bool, everything: bool) -> Iterator[Look]:
         if everything or lost or root.fresh or self._now >= root.next_look:
@@ -182,6 +194,15 @@ class Folders:
         waiting = [(folder, lost)]
         while waiting:
             folder, lost = waiting.pop()
+            if self._disks is not None and self._disks.is_gone(folder.path):
+                self._away(folder)
+                continue
+            if self._remounted and folder.inside is not None and self._is_another(folder):
+                parent, name = folder.inside, folder.name
+                self._drop(folder)
+                found = self._adopt(parent, name, False)
+                waiting += [] if found is None else [(found, True)]
+                continue
             renewed = folder.inside is not None and not folder.live and self._follow(folder)
             fresh = folder.fresh
             try:
@@ -193,6 +214,8 @@ class Folders:
                 # Not there, or not to be read at the moment: quietly tried again.
                 self._away(folder)
                 continue
+            if lost or renewed or fresh or not folder.live:
+                listing = listing._replace(new=())  # there need be no events of what came before
             folder.fresh = False
             waiting += [(found, True) for found in self._compare(folder, listing.subs, fresh)]
             yield Look(folder, listing, fresh)
@@ -265,6 +288,15 @@ class Folders:
         except OSError:
             return False
         return (found.st_dev, found.st_ino) == folder.identity and stat.S_ISDIR(found.st_mode)
+
+    def _is_another(self, folder: Folder) -> bool:
+        """Whether there is another folder in the place of one inside another: something is mounted over it, or was. No event tells
+        of that, and a listing shows the number of what is hidden."""
+        try:
+            found = os.lstat(folder.path)
+        except OSError:
+            return False
+        return stat.S_ISDIR(found.st_mode) and (found.st_dev, found.st_ino) != folder.identity
 
     def _hears(self, folder: Folder) -> bool:
         return not folder.live or (self._events is not None and self._events.hears(folder.path))

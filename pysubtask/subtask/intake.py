@@ -124,7 +124,7 @@ class Intake:
             self._say_disk_low(exc, low_before)
             taken = 0
         if low_before and not self._disk_low and found:
-            self._log.info("There is room on the disk again")
+            self._log.info("The disk takes what is copied again")
             with self._board.guard:
                 self._events.emit("disk_ok")
                 self._board.set(disk_low=False)
@@ -333,13 +333,17 @@ class Intake:
 
     def _say_disk_low(self, exc: SourceError, low_before: bool) -> None:
         if not (low_before or self._disk_low):
-            self._log.error("DISK LOW! Notifies stay due until there is room: %s; %s", exc, self._more)
+            if problem := getattr(exc, "problem", ""):
+                text = "DISK FAULT! Nothing is copied, and notifies stay due, until the disk takes it: %s (%s); %s"
+                self._log.error(text, exc, problem, self._more)
+            else:
+                self._log.error("DISK LOW! Notifies stay due until there is room: %s; %s", exc, self._more)
             with self._board.guard:
                 self._events.emit("disk_low", reason=str(exc))
                 self._board.set(disk_low=True)
         self._disk_low = True
         if isinstance(exc, DiskLow):
-            self._board.set(disk={"free": exc.free, "least": exc.least})
+            self._board.set(disk={"free": exc.free, "least": exc.least, **({"problem": exc.problem} if exc.problem else {})})
         self._board.error("disk_low", str(exc))
 
     def _entry(self, due: Due, copied: Copied) -> Entry:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
 from ..common.entries import Entry, left_out, selects
@@ -22,13 +22,15 @@ _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)  # a pipe put in its place
 class Listing(NamedTuple):
     """What a look at a whole folder gave: ``odd`` names need a closer look; ``notified`` are the data names that have
     a notify file, ``held`` those that have a hold file; ``gone`` the known names that are there no more and have no
-    notify file left; ``subs`` the names of the folders in it with their inode numbers, where those count."""
+    notify file left; ``subs`` the names of the folders in it with their inode numbers, where those count; ``new`` those of the
+    odd ones that were not known at all."""
 
     odd: list[str]
     notified: list[str]
     held: list[str]
     gone: list[str]
     subs: dict[str, int]
+    new: Sequence[str] = ()
 
 
 class Folder:
@@ -168,7 +170,8 @@ class Folder:
                     held.append(name[: -len(HOLD)])
                 elif self._is_data(item):
                     odd.append(name)
-        return Listing(odd, notified, held, self._gone({*quiet, *odd}, odd, notified), subs)
+        new = [name for name in odd if name not in known]
+        return Listing(odd, notified, held, self._gone({*quiet, *odd}, odd, notified), subs, new)
 
     def _entries(self, stack: contextlib.ExitStack, every: bool) -> Iterator[os.DirEntry[str]]:
         if every and self.calm and os.scandir in os.supports_fd:

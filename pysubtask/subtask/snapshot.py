@@ -15,8 +15,10 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..common import beneath
+from ..common.disk import BROKEN, FULL, problem_of
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from ..common.paths import folder_of, name_of
+from ..common.place import existing
 from .ahead import Growing
 from .bak_folder import BakFolder
 from .coarse import COARSE_NS, tick_ns
@@ -28,7 +30,6 @@ _BLOCK = 1024 * 1024
 _WRITE_OUT = 8 * _BLOCK
 _NAME_MAX = 255
 _SMALL = 64 * 1024
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -144,7 +145,7 @@ class Snapshotter:
             for copied in waiting:
                 self._remove(copied.temp)
                 self._remove(copied.path)
-            raise _ours(exc, f"the snapshots in {self._folder} cannot be made durable") from exc
+            raise _ours(exc, f"the snapshots in {self._folder} cannot be made durable", self._folder) from exc
 
     def discard(self, copied: Copied) -> None:
         """Throw a copy away that was not sealed (or was); a live file stays."""
@@ -170,7 +171,7 @@ class Snapshotter:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as exc:
-            raise _ours(exc, f"{self._folder} cannot be listed") from exc
+            raise _ours(exc, f"{self._folder} cannot be listed", self._folder) from exc
         for name in names:
             path = os.path.join(self._folder, name)
             if self._is_ours(name) and path not in keep:
@@ -200,7 +201,7 @@ class Snapshotter:
                 beneath.make_folders(folder, 0o700)  # copies of private files are kept in it
                 out = self._make(folder, temp, handle, before, base)
         except OSError as exc:
-            raise _ours(exc, f"no snapshot can be made in {folder}") from exc
+            raise _ours(exc, f"no snapshot can be made in {folder}", folder) from exc
         try:
             try:
                 with contextlib.nullcontext() if growing is None else growing.signing(temp):
@@ -209,7 +210,7 @@ class Snapshotter:
                 if before.st_size - base <= _BLOCK:
                     _begin_writing(out)
             except OSError as exc:
-                raise _ours(exc, f"the snapshot of {source} in {folder} cannot be written") from exc
+                raise _ours(exc, f"the snapshot of {source} in {folder} cannot be written", folder) from exc
             finally:
                 os.close(out)
         except BaseException:
@@ -375,6 +376,9 @@ def _begin_writing(out: int) -> None:
         os.posix_fadvise(out, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _ours(exc: OSError, what: str) -> SourceError:
-    kind = DiskLow if exc.errno in _FULL else SourceError
-    return kind(f"{what}: {exc.strerror or exc}")
+def _ours(exc: OSError, what: str, folder: str) -> SourceError:
+    """An error of the disk that the snapshots are on, of which nothing is the fault of the data file."""
+    words = f"{what}: {exc.strerror or exc}"
+    if exc.errno in FULL or exc.errno in BROKEN:
+        return DiskLow(words, problem=problem_of(exc, existing(folder)))
+    return SourceError(words)

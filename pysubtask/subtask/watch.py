@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..common.clock import is_plausible
@@ -22,6 +22,7 @@ from .birth import made_anew
 from .change_times import ctime_of, is_news, missed_since, read_seen
 from .changing import Changing
 from .coarse import again, undecided
+from .disks import Disks
 from .due import RESIDUAL as RESIDUAL
 from .due import Due as Due
 from .due import Known as Known
@@ -31,6 +32,7 @@ from .held import Holds
 from .named import Named, by_folder
 from .scan import Folder, Listing
 from .settling import LAST_LOOK_SECS, Settling
+from .unheard import Unheard
 
 _MOST_TOLD = 10
 
@@ -70,7 +72,9 @@ class Watch:
         wall: Callable[[], int] = time.time_ns,
         timer: Callable[[], float] = time.monotonic,
         own: NeverSent = NONE,
+        disks: Disks | None = None,
     ) -> None:
+        self._disks = disks
         self._own = own
         self.mode = "polling"
         self.mode_reason = "file events are switched off"
@@ -87,12 +91,14 @@ class Watch:
         self._changing = Changing({path: index for path, index in self._static_of.items()
                                    if entries[index].on_change and real_path(path) not in ours}, timer)  # fmt: skip
         self._holds = Holds(longest_hold, self._stat, self._handled_stamp)
-        self._folders = Folders(entries, skip, nested, self._named, timer, own)
+        self._folders = Folders(entries, skip, nested, self._named, timer, own, disks)
         self.ignored = self._folders.ignored
         self._events = self._folders.listen(wake) if use_events else None
         self._started = False
         self._since_ns = missed_since(last_sign)
         self._ctimes: dict[str, int] = {}
+        self._unheard = Unheard()
+        self._told: Container[str] = ()
         self._handled: dict[str, Stamp] = {}
         self._due: dict[str, Due] = {}
         self._due_since: dict[str, int] = {}
@@ -153,6 +159,8 @@ class Watch:
         ``everything``: also what still settles, but for what was just being written, for the last look before the end.
         """
         taken = self._events.take() if self._events is not None else Taken({}, set(), False)
+        self._unheard.heard(taken.paths, taken.lost)
+        self._told = taken.paths
         wall = self._wall()
         looks, self._looks = self._looks, {}
         for path, made in taken.paths.items():
@@ -179,8 +187,18 @@ class Watch:
         self._recheck(now, wall, everything)
         self._started = True
         if self._events is not None:
+            late = self._unheard.overdue(now)
+            if late is not None:
+                self._events.do_not_tell(folder_of(late))
             self.mode, self.mode_reason = self._events.mode()
-        return list(self._due.values())
+        return [due for path, due in self._due.items() if not self._is_gone(path)]
+
+    def mounted(self) -> None:
+        """Something was mounted, or unmounted."""
+        self._folders.mounted()
+
+    def _is_gone(self, path: str) -> bool:
+        return self._disks is not None and self._disks.is_gone(path)
 
     def done(self, due: Due) -> None:
         """A snapshot of this file is durable and known (or it was given up): its stamp is handled."""
@@ -221,6 +239,9 @@ class Watch:
     # -- files that were named --------------------------------------------------------------------------------
 
     def _look_static(self, named: Named, index: int, path: str, now: float, wall: int) -> None:
+        if self._is_gone(path):
+            named.unread, named.next_look = True, now
+            return
         if path in self._bursting:
             self._holds.look(path, index, now)
         notify = notify_name(path)
@@ -255,6 +276,9 @@ class Watch:
 
     def _look_change(self, path: str, now: float, event: bool = False) -> None:
         """Look at a named file of which any change counts."""
+        if self._is_gone(path):
+            self._settling.drop(path)
+            return
         seen = self._stat(path)
         if seen is None or seen == self._known.source(path):
             self._settling.drop(path)
@@ -283,6 +307,9 @@ class Watch:
 
     def _look_over(self, folder: Folder, listing: Listing, fresh: bool, now: float, wall: int) -> None:
         """Work off what a look at a whole folder gave."""
+        for name in listing.new:
+            if (path := folder.join(name)) not in self._told:
+                self._unheard.found(path, now)
         for name in listing.odd:
             self._look_data(folder, name, False, fresh, now, wall)
         for name in listing.held:
@@ -386,6 +413,9 @@ class Watch:
 
     def _ripen(self, now: float, wall: int, everything: bool) -> None:
         for path, found in self._settling.ripe(now, everything):
+            if self._is_gone(path):
+                self._settling.drop(path)
+                continue
             seen = self._stat(path)
             name, folder = name_of(path), found.folder
             if folder is not None and (seen is None or self._folders.of(path) is not folder or not folder.is_data(name)):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -162,3 +164,19 @@ def test_any_path_survives_the_hand_off(named) -> None:
     entries = read_entries(given_, need_one=False)
     assert from_json(json.loads(json.dumps(to_json(entries)).encode("ascii"))) == entries
     assert [os.fsencode(entry.path) for entry in entries] == [raw for item in given_ for raw in item.values()]
+
+
+ASCII = """
+from pysubtask import ConfigError, TaskMaster
+try:
+    TaskMaster([{"dir": "caf\\u00e9"}], {"ftp": {"Host": "h"}}, LogFileName=None, LogToConsole=False)
+except ConfigError as exc:
+    print(exc)
+"""
+
+
+def test_a_path_that_this_process_cannot_write_is_told_before_anything_is_begun(tmp_path) -> None:
+    """In the C locale, where Python is kept from taking UTF-8 instead."""
+    environ = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", ASCII], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in done.stderr and "'caf\\xe9' cannot be a file's name" in done.stdout and "PYTHONUTF8=1" in done.stdout

@@ -326,3 +326,17 @@ def test_a_record_in_the_lock_is_no_reason_to_end_any_process(path):
             process.wait()
         stranger.stdin.close()
         stranger.stdout.close()
+
+
+def test_a_holder_that_cannot_be_seen_from_here(tmp_path):
+    """In another container the pids are others: its child is not dead for that."""
+    lock = StateLock(str(tmp_path / "lock"))
+    lock.acquire(Holder(os.getpid(), process_start(os.getpid()), None, None))
+    look = StateLock(str(tmp_path / "lock"))
+    assert look.holder() is not None and not look.is_held_elsewhere()
+    locks._write(lock._fd, Holder(1, "of another boot", 1, "of another boot"))
+    assert look.holder() is None and look.is_held_elsewhere()
+    lock.release()
+    assert not look.is_held_elsewhere()
+    with look.looking() as can:
+        assert can and not StateLock(str(tmp_path / "lock")).is_held_elsewhere(), "who only looks is no child"

@@ -14,7 +14,7 @@ import pytest
 
 from pysubtask.common import log_file
 from pysubtask.common.log_lines import is_journal
-from pysubtask.common.logs import dropped_lines, set_level, setup_logging
+from pysubtask.common.logs import dropped_lines, follow, set_level, setup_logging
 
 NAME = "base.BaseSubtask.18205"
 
@@ -219,3 +219,79 @@ def test_a_log_that_cannot_be_opened_leaves_nothing_for_the_end_of_the_program(t
                            "try:\n    LogFile(sys.argv[1])\nexcept OSError as exc:\n    kept = exc", str(tmp_path / "log.txt")],
                           capture_output=True, text=True)  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def closed_and_used_again(logger, tmp_path: Path) -> tuple[int, Path]:
+    """Close the log's descriptor behind its back, as an app that turns into a daemon does, and open a file that gets its number."""
+    (handler,) = [one for one in logger.handlers if isinstance(one, log_file.LogFile)]
+    precious = tmp_path / "precious.dat"
+    opened = os.open(precious, os.O_RDWR | os.O_CREAT)
+    os.dup2(opened, handler._fd)
+    os.close(opened)
+    return handler._fd, precious
+
+
+def test_a_descriptor_that_the_app_has_closed_and_used_again_is_the_apps(tmp_path: Path):
+    logger = setup_logging(NAME, str(tmp_path / "log.txt"), False)
+    logger.info("first")
+    fd, precious = closed_and_used_again(logger, tmp_path)
+    logger.info("second")
+    logger.info("third")
+    assert precious.read_bytes() == b""
+    os.write(fd, b"data")  # and it is still open
+    assert [line[-6:].strip() for line in (tmp_path / "log.txt").read_text().splitlines()] == ["first", "second", "third"]
+    for handler in logger.handlers:
+        handler.close()
+    os.close(fd)
+
+
+def test_nor_is_it_closed_at_the_end(tmp_path: Path):
+    logger = setup_logging(NAME, str(tmp_path / "log.txt"), False)
+    fd, precious = closed_and_used_again(logger, tmp_path)
+    for handler in logger.handlers:
+        handler.close()
+    os.write(fd, b"data")
+    os.close(fd)
+    assert precious.read_bytes() == b"data"
+
+
+def test_a_log_whose_descriptor_is_closed_goes_on(tmp_path: Path):
+    logger = setup_logging(NAME, str(tmp_path / "log.txt"), False)
+    (handler,) = [one for one in logger.handlers if isinstance(one, log_file.LogFile)]
+    os.close(handler._fd)
+    logger.info("on")
+    assert (tmp_path / "log.txt").read_text().endswith("on\n") and dropped_lines(logger) == 0
+
+
+OUTPUTS = f"""
+import os, sys
+sys.path[:0] = {sys.path!r}
+from pysubtask.common.logs import setup_logging
+os.closerange(0, 3)
+files = [os.open(name, os.O_RDWR | os.O_CREAT) for name in ("zero.dat", "one.dat", "two.dat")]
+assert files == [0, 1, 2]
+log = setup_logging("x", "log.txt", True)
+log.error("a line")
+os.write(2, b"data")
+"""
+
+
+def test_a_file_that_has_the_number_of_an_output_is_the_apps(tmp_path: Path):
+    subprocess.run([sys.executable, "-c", OUTPUTS], cwd=tmp_path, check=True, timeout=60)
+    assert [(tmp_path / f"{name}.dat").read_bytes() for name in ("zero", "one", "two")] == [b"", b"", b"data"]
+    assert "a line" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_log_that_was_moved_away_is_let_go_though_nothing_is_logged(tmp_path: Path):
+    """logrotate moves it and removes it later: what is held open keeps its room on the disk."""
+    logger = setup_logging(NAME, str(tmp_path / "log.txt"), False)
+    logger.info("first")
+    os.rename(tmp_path / "log.txt", tmp_path / "log.txt.old")
+    (tmp_path / "log.txt").touch()
+    os.unlink(tmp_path / "log.txt.old")
+    follow(logger)
+    numbers = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    held = [os.readlink(number) for number in numbers if os.path.islink(number)]
+    assert not [path for path in held if path.startswith(str(tmp_path)) and "(deleted)" in path]
+    logger.info("second")
+    assert (tmp_path / "log.txt").read_text().endswith("second\n")

@@ -82,3 +82,33 @@ def test_of_a_limited_and_a_frozen_one():
 def test_of_a_dead_child(found, last_sign, queue, words):
     sentence = why(found, pid=None, last_sign=last_sign, now=NOW, queue=queue)
     assert [word for word in words if word not in sentence] == []
+
+
+def test_a_page_that_could_not_be_written_is_told_as_what_it_was():
+    found = page(queue=(2, 0, 0), at=utc(NOW - 300))
+    told = why(found, pid=7, last_sign=NOW - 300, now=NOW, stale="its disk takes no page: it is read-only")
+    assert told.startswith("What the child (pid 7) does now cannot be told: its disk takes no page: it is read-only.")
+    assert "Its last page, of 5 min ago" in told
+    assert told.endswith("said: 2 files wait to be sent.")
+    assert why(None, pid=7, last_sign=None, now=NOW, stale="it is full") == (
+        "What the child (pid 7) does now cannot be told: it is full.")
+    assert "starting" not in why(page() | {"pid": 6}, pid=7, last_sign=None, now=NOW, stale="it is full"), "another child's page"
+    assert why(page("connected"), pid=None, last_sign=NOW - 60, now=NOW, stale="it is full").endswith(
+        "Its disk takes nothing now: it is full.")
+
+
+@pytest.mark.parametrize(("disk", "count", "words"), [
+    ({"free": None, "least": None, "problem": "it is read-only"}, 2,
+     "2 files are due and not copied: the local disk takes nothing; it is read-only."),
+    ({"free": None, "least": None, "problem": "it is read-only"}, 0,
+     "Nothing is copied; the local disk takes nothing: it is read-only."),
+    ({"free": None, "least": None}, 2, "2 files are due and not copied: the disk is full."),
+])  # fmt: skip
+def test_a_disk_that_takes_nothing_is_no_full_one(disk, count, words):
+    assert why(page(disk_low=True, disk=disk, not_copied=count), pid=7, last_sign=None, now=NOW) == words
+
+
+def test_a_child_in_another_container_is_not_dead():
+    found = why(page(queue=(2, 0, 0)), pid=None, last_sign=NOW, now=NOW, elsewhere=True)
+    assert found.startswith("Its child runs where it cannot be seen from here") and found.endswith("2 files wait to be sent.")
+    assert "dead" not in found and "starts it" not in found

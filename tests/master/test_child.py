@@ -232,3 +232,52 @@ def test_wait_keeps_its_limit_for_several(launch, tmp_path):
     begin = time.monotonic()
     assert wait(children, 0.5) == children
     assert 0.5 <= time.monotonic() - begin < 20
+
+
+def used_by_the_app(number, tmp_path):
+    """The app has closed a descriptor of ours, as a daemon closes all it has, and has a file of its own by that number."""
+    opened = os.open(tmp_path / "precious.dat", os.O_RDWR | os.O_CREAT)
+    os.dup2(opened, number)
+    os.close(opened)
+    return number
+
+
+def test_a_descriptor_that_the_app_has_closed_and_used_again_is_the_apps(launch, tmp_path):
+    child = up(launch(SLEEP), tmp_path)
+    fd = used_by_the_app(child._pidfd, tmp_path)
+    assert child.poll() is None and child._pidfd not in (None, fd)
+    child.kill()
+    assert wait([child], 60) == [] and child.exit == "signal SIGKILL"
+    del child
+    os.write(fd, b"data")
+    os.close(fd)
+
+
+def test_nor_is_it_closed_with_the_child(launch, tmp_path):
+    child = up(launch(SLEEP), tmp_path)
+    fd = used_by_the_app(child._pidfd, tmp_path)
+    child.__del__()
+    os.write(fd, b"data")
+    os.close(fd)
+
+
+CLOSED_OUTPUTS = """
+import os, sys
+os.closerange(0, 3)
+files = [os.open(name, os.O_RDWR | os.O_CREAT) for name in ("zero.dat", "one.dat", "two.dat")]
+from pysubtask.master.child import Child, Launch, wait
+sys.path.insert(0, sys.argv[1])
+fd = os.memfd_create("test")
+child = Child(Launch("says", (sys.argv[1],), sys.argv[1], True, sys.argv[1] + "/log.txt"), fd)
+os.close(fd)
+assert wait([child], 60) == []
+sys.exit(child.exit != "exit status 0")
+"""
+
+
+def test_app_whose_files_have_the_numbers_of_outputs(tmp_path):
+    """A daemon closes its outputs and opens its data; the child must not inherit these as what it may print to."""
+    (tmp_path / "says.py").write_text("import os; os.write(1, b'out\\n'); os.write(2, b'error\\n')")
+    done = subprocess.run([sys.executable, "-c", CLOSED_OUTPUTS, str(tmp_path)], cwd=tmp_path, timeout=90, check=False)
+    assert [(tmp_path / f"{name}.dat").read_bytes() for name in ("zero", "one", "two")] == [b"", b"", b""]
+    assert done.returncode == 0 and (tmp_path / "log.txt").read_text() == "out\nerror\n"

@@ -401,6 +401,31 @@ def test_program_that_turns_into_a_daemon_takes_over(app):
     assert f"BaseTaskMaster PID = [{daemon}] BaseSubtask PID = [{second}]" in log_of(app)
 
 
+def as_daemon(app, leaves_session):
+    """An app that starts its master and turns into a daemon then, without another start()."""
+    code = DAEMON.replace("not master.status().running or", "time.monotonic() < deadline and")
+    code = code.replace("    master.start()\n", "    master.check_pending_notifications()\n    time.sleep(0.05)\n")
+    code = code.replace("os.close(write)\n", f"os.close(write)\n{'os.setsid()' if leaves_session else ''}\n", 1)
+    code = code.replace("monotonic() + 60", "monotonic() + (60 if LEAVES else 3)").replace("LEAVES", str(leaves_session))
+    code = code.replace("    assert time.monotonic() < deadline\n", "")
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(app.folder), *filter(None, sys.path)])}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env=environ)
+    wait_until((app.folder / "done").exists, 90)
+    first, daemon, second = (app.folder / "done").read_text().split()
+    os.kill(int(first), signal.SIGKILL)  # a real child would have been ended by the lock
+    return first, daemon, second
+
+
+def test_an_app_that_becomes_a_daemon_after_its_start_goes_on(app):
+    first, daemon, second = as_daemon(app, True)
+    assert second not in ("None", first) and f"BaseTaskMaster PID = [{daemon}] BaseSubtask PID = [{second}]" in log_of(app)
+
+
+def test_a_worker_that_outlives_its_app_takes_nothing_over(app):
+    first, daemon, second = as_daemon(app, False)
+    assert second in ("None", first) and f"BaseTaskMaster PID = [{daemon}]" not in log_of(app)
+
+
 def test_password_is_handed_over_and_shown_nowhere(app):
     from pysubtask.ftp import FTPTaskMaster
 
@@ -431,7 +456,7 @@ def test_password_is_handed_over_and_shown_nowhere(app):
 def test_status_is_typed_and_tolerates_a_missing_or_torn_page(app):
     app.order(die=1)
     master = app.master()
-    assert master.status() == (False, 0, (("tiny_child", None, False, 0, None, None, None),), 0)
+    assert master.status() == (False, 0, (("tiny_child", None, False, 0, None, None, None, ""),), 0)
     master.start()
     page = app.folder / ".pysubtask/main/tiny_child/status.json"
     wait_until(page.exists)

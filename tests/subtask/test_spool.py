@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from pysubtask.common.errors import SpoolBusy, SpoolDamaged, SpoolTooNew
+from pysubtask.common.disk import IS_FULL, NO_INODES
+from pysubtask.common.errors import DiskLow, SpoolBusy, SpoolDamaged, SpoolTooNew
 from pysubtask.common.notify import Stamp
 from pysubtask.common.own_files import NotOurs
 from pysubtask.common.receipts import read_receipts
@@ -640,3 +641,24 @@ def test_a_receipts_file_that_cannot_be_written_stops_nobody_and_costs_no_receip
     deliver(store, 3)
     assert [receipt.seq for receipt in read_receipts(str(tmp_path))] == [1, 2, 3]
     store.close()
+
+
+@pytest.mark.parametrize(("code", "fault", "problem"), [
+    ("SQLITE_IOERR", "", "it fails (disk I/O error)"), ("SQLITE_IOERR", "it is read-only", "it is read-only"),
+    ("SQLITE_READONLY", "it is read-only", "it is read-only"), ("SQLITE_FULL", "", ""), ("SQLITE_IOERR", IS_FULL, ""),
+    ("SQLITE_CANTOPEN", NO_INODES, NO_INODES),
+])  # fmt: skip
+def test_what_the_disk_does_to_the_queue_is_told_as_what_it_is(tmp_path, monkeypatch, code, fault, problem):
+    class Fails(sqlite3.OperationalError):
+        sqlite_errorcode = getattr(sqlite3, code)
+
+    class Db:
+        in_transaction = False
+
+        def execute(self, statement):
+            raise Fails("disk I/O error")
+
+    monkeypatch.setattr(database, "fault_of", lambda folder: fault)
+    with pytest.raises(DiskLow) as caught, database.commit(Db(), str(tmp_path / "spool.db")):
+        pass
+    assert caught.value.problem == problem

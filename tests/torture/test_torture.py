@@ -21,6 +21,7 @@ from pysubtask.testing.torture.__main__ import main
 from pysubtask.testing.torture.calls import Recorder, percentile, read_calls
 from pysubtask.testing.torture.compare import Digests, compare, data_files
 from pysubtask.testing.torture.content import LINE, Streams, number_of, whole
+from pysubtask.testing.torture.faults_stick import why_not_here
 from pysubtask.testing.torture.plan import KILLS, rounds
 from pysubtask.testing.torture.reader import Reader
 from pysubtask.testing.torture.report import Row, table
@@ -53,6 +54,22 @@ def test_one_fault_by_name() -> None:
     assert done.returncode == 0
     row = next(line for line in done.stdout.splitlines() if line.startswith("| input: fifo"))
     assert [cell.strip() for cell in row.split("|")[4:8]] == ["0"] * 4
+
+
+@pytest.mark.slow
+@needs_sshd
+@pytest.mark.parametrize("fault", ["disk pulled and put back", "disk turns read-only", "no inodes left", "full, and what is said"])
+def test_a_sample_of_the_disks_faults(fault: str) -> None:
+    """0 lost, 0 twice, no second child, and the words are right: see faults_stick."""
+    why = why_not_here()
+    if why:
+        pytest.skip(why)
+    done = torture("--only", fault, "--seed", str(seed := random.randrange(10**6)), "--sample")
+    print(seed, done.stdout, done.stderr)
+    row = next(line for line in done.stdout.splitlines() if line.startswith(f"| disk: {fault}"))
+    tried, survived, *rest = (cell.strip() for cell in row.split("|")[2:8])
+    assert (tried, rest) == (survived, ["0"] * 4) and int(tried) > 0
+    assert done.returncode == 0
 
 
 def test_the_faults_are_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def command(tasks: tuple[str, ...], limit: int, as_json: bool) -> int:
 
 def queue_of(child: Task, limit: int, name: str) -> tuple[Sequence[Mapping[str, Any]], bool]:
     """The queue, and whether a living child told it. CommandError where nobody can."""
-    if child.holder() is None:
+    if not child.lives():
         from ...subtask.look import look
 
         found = look(child.state_dir, limit)
@@ -53,7 +53,7 @@ def queue_of(child: Task, limit: int, name: str) -> tuple[Sequence[Mapping[str, 
             return [
                 {key: value for key, value in row._asdict().items() if key != "due"} | {"next_try_secs": None} for row in found.rows
             ], False
-        if child.holder() is None:
+        if not child.lives():
             raise CommandError(
                 f"{name}: no child runs and its queue cannot be read (perhaps it has none, or is another user's); "
                 "'pysubtask status' shows what is known."

@@ -56,7 +56,7 @@ def _lines(found: list[Task], as_json: bool) -> None:
     while True:
         for task, name, following in followed:
             # Looked at before its news: what a child said before it died comes before its end.
-            lives = task.holder() is not None
+            lives = task.lives()
             for one in following.news(time.monotonic()):
                 _tell(task, name, one, as_json)
             if alive.get(name, True) != lives:

@@ -14,7 +14,7 @@ import time
 from types import FrameType
 
 from ..sshd import missing
-from . import faults_disk, faults_input, faults_network, faults_server, faults_stall  # noqa: F401 they fill the catalogue
+from . import faults_disk, faults_input, faults_network, faults_server, faults_stall, faults_stick  # noqa: F401 they fill the catalogue
 from .catalogue import FAULTS, run
 from .plan import KILLS, OTHERS
 from .report import Row, table
@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--only", metavar="WORD", help=f"only faults with this word in group or name; {_STORM!r}: random kills")
     parser.add_argument("--list", action="store_true", help="name the faults and end")
     parser.add_argument("--keep", action="store_true", help="leave the folder of random kills behind where something went wrong")
+    parser.add_argument("--sample", action="store_true", help="faults by name: fewer rounds of those that have some")
     args = parser.parse_args(argv)
     chosen = [entry for entry in FAULTS if args.only is None or args.only in f"{entry.group}: {entry.name}"]
     if args.list:
@@ -56,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
             rows, notes, problems = list(result.rows), result.notes, result.problems
         for entry in chosen:
             at = time.monotonic()
-            rows.append(run(entry, seed))
+            rows.append(run(entry, seed, args.sample))
             row = rows[-1]
             _say(f"{row.fault}: {row.survived} of {row.tried}, {time.monotonic() - at:.0f} s; {row.note}")
     _say("\n".join(["", *notes, "", table(rows), *(f"WRONG: {problem}" for problem in problems)]))

@@ -186,9 +186,13 @@ class Bench:
 class Lab:
     """What a script is given: a folder of its own, a chance that the seed decides, benches and servers."""
 
-    def __init__(self, root: Path, seed: str, stack: contextlib.ExitStack) -> None:
-        self.root, self.stack = root, stack
+    def __init__(self, root: Path, seed: str, stack: contextlib.ExitStack, sample: bool = False) -> None:
+        self.root, self.stack, self._sample = root, stack, sample
         self.chance = random.Random(seed)
+
+    def times(self, often: int, few: int) -> int:
+        """How often something is tried: ``few`` times where only a sample is asked for."""
+        return few if self._sample else often
 
     def sshd(self, **options: Any) -> OpenSSHServer:
         return self.stack.enter_context(openssh_server(self.root / "sshd", **options))
@@ -218,10 +222,10 @@ def _restarts_after(first: float, longest: float) -> None:
 
 
 @contextlib.contextmanager
-def lab(seed: str) -> Iterator[Lab]:
-    """A lab in a folder that is removed with all that runs in it."""
+def lab(seed: str, sample: bool = False) -> Iterator[Lab]:
+    """A lab in a folder that is removed with all that runs in it; ``sample``: what can be tried less often is."""
     with contextlib.ExitStack() as stack:
         stack.callback(_restarts_after, master_child.FIRST_WAIT_SECS, master_child.LONGEST_WAIT_SECS)
         _restarts_after(0.1, 0.5)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pysubtask-torture-", ignore_cleanup_errors=True))
-        yield Lab(Path(folder), seed, stack)
+        yield Lab(Path(folder), seed, stack, sample)

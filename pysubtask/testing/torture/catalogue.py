@@ -38,11 +38,11 @@ def fault(group: str, name: str) -> Callable[[Script], Script]:
     return put
 
 
-def run(entry: Entry, seed: int) -> Row:
-    """Carry one out. A script that fails counts as not survived."""
+def run(entry: Entry, seed: int, sample: bool = False) -> Row:
+    """Carry one out, or a ``sample`` of it. A script that fails counts as not survived."""
     name = f"{entry.group}: {entry.name}"
     try:
-        with lab(f"{seed} {name}") as place:
+        with lab(f"{seed} {name}", sample) as place:
             return entry.script(place).row(name)
     except NotHere as exc:
         return Row(name, 0, 0, note=f"not tried: {exc}")
@@ -51,12 +51,13 @@ def run(entry: Entry, seed: int) -> Row:
 
 
 @contextmanager
-def small_disk(folder: Path, size: int) -> Iterator[Path]:
-    """A file system of its own of ``size`` bytes; needs root."""
+def small_disk(folder: Path, size: int, options: str = "") -> Iterator[Path]:
+    """A file system of its own of ``size`` bytes; ``options``: more of them. Needs root."""
     if os.geteuid() != 0:
         raise NotHere("needs root (a tmpfs is mounted)")
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, text=True)
+    words = ["mount", "-t", "tmpfs", "-o", f"size={size},{options}".rstrip(","), "tmpfs", str(folder)]
+    done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         raise NotHere(f"no tmpfs can be mounted: {done.stderr.strip()}")
     try:

@@ -1,0 +1,46 @@
+"""Whether a child's page is of the present: it may have had no way to write it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from .disk import fault_of
+from .events import FILE as EVENTS_FILE
+from .receipts import FILE as RECEIPTS_FILE
+from .status import FILE as STATUS_FILE
+
+FRESH_SECS = 5.0
+"""A page is written at most so long after what it tells."""
+_START_SECS = 30.0
+"""A child has its first page by then."""
+
+
+def why_stale(state_dir: str, page: Mapping[str, Any] | None, now: float, *, since: float | None = None) -> str:
+    """Why what a living child's page says may be over, '' where it is of the present. ``now`` in seconds since the epoch.
+
+    Its age alone says nothing: a child at rest writes none. The disk that takes no page does, and so does what the child has
+    written since. ``since``: when the child took its lock; None where that is not known.
+    """
+    written = _changed_at(state_dir, STATUS_FILE) if page is not None else None
+    if written is not None and 0 <= now - written < FRESH_SECS:
+        return ""
+    fault = fault_of(state_dir)
+    if fault:
+        return f"its disk takes no page: {fault}"
+    if written is None:
+        # Whoever has just begun has none yet.
+        late = since is not None and now - since >= _START_SECS
+        return f"there is no page of it that can be read in {state_dir}" if late else ""
+    others = [at for name in (EVENTS_FILE, RECEIPTS_FILE) if (at := _changed_at(state_dir, name)) is not None]
+    if others and max(others) - written >= FRESH_SECS:
+        return f"it has written since, and {os.path.join(state_dir, STATUS_FILE)} could not be replaced"
+    return ""
+
+
+def _changed_at(state_dir: str, name: str) -> float | None:
+    with contextlib.suppress(OSError):
+        return os.stat(os.path.join(state_dir, name)).st_mtime
+    return None

@@ -1,0 +1,37 @@
+"""Files that a look found and no event told of: where that happens the folder's file system makes no events of all changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+PATIENCE_SECS = 10.0
+"""An event that comes at all is here by then, however busy the machine is."""
+_MOST = 100
+
+
+class Unheard:
+    """Pure bookkeeping. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def found(self, path: str, now: float) -> None:
+        """A look found a new file in a folder whose events were thought to tell of it."""
+        if len(self._since) < _MOST:
+            self._since.setdefault(path, now)
+
+    def heard(self, paths: Iterable[str], lost: bool) -> None:
+        """These had an event; with ``lost`` any may have had one."""
+        if not self._since:
+            return
+        if lost:
+            self._since.clear()
+        for path in paths:
+            self._since.pop(path, None)
+
+    def overdue(self, now: float) -> str | None:
+        """A file of which no event came, once; None where there is none."""
+        late = next((path for path, since in self._since.items() if now - since >= PATIENCE_SECS), None)
+        if late is not None:
+            self._since.clear()
+        return late

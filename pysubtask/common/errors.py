@@ -155,9 +155,11 @@ class AttemptFailed(TransportError):
     The file waits and is tried again by itself, compared with the server first. It is parked with this reason after
     ``RetryCount`` attempts in a row that failed so. What it cost belongs to it alone, such as an FTP data connection that broke.
     ``further``: it got further than the attempt before, and the next one goes on from there, so it counts as the first in a row.
+    ``limit``: the server said that it is at a limit of its own, so the file is never parked for it.
     """
 
     further = False
+    limit = False
 
 
 class MeansRefused(AttemptFailed):

@@ -360,3 +360,53 @@ def test_what_a_server_may_have_made_of_a_name(name: str, shown: list[str], size
 def test_it_is_one_of_those_that_are_shown_and_not_the_name(name: str, shown: list[str]) -> None:
     found = changed_to(name, [Row(one, 1) for one in shown], 1)
     assert found is None or (found in shown and found != name and name not in shown)
+
+
+# --- limits of the server
+
+
+class Full(Talk):
+    """So many STOR are refused, as other sessions have their files open."""
+
+    reply: ClassVar[str] = ""
+    times: ClassVar[int] = 0
+
+    def do_STOR(self, arg: bytes) -> str | None:
+        if type(self).times > 0:
+            type(self).times -= 1
+            return self.reply
+        return super().do_STOR(arg)
+
+
+LIMITS = ("450 Too many open files, try again later.", "451 Resource temporarily unavailable", "550 f.csv: Too many open files",
+          "425 Too many connections", "552 Maximum number of transfers reached", "452 Server busy")  # fmt: skip
+
+
+@pytest.mark.parametrize("reply", LIMITS)
+def test_a_limit_that_the_server_names_is_none_of_the_file(tmp_path: Path, reply: str) -> None:
+    talk = type("Talk", (Full,), {"reply": reply, "times": 2})
+
+    async def case(work: Work, server: OddFTP) -> None:
+        await work.put("f.csv", b"whole")
+        assert (server.root / "f.csv").read_bytes() == b"whole"
+        assert server.count("STOR") == 3, "a name or a way was changed for it"
+        talk.times = 1000  # type: ignore[attr-defined]
+        with pytest.raises(AttemptFailed) as failed:
+            await work.put("g.csv", b"later")
+        assert failed.value.limit
+        talk.times = 0  # type: ignore[attr-defined]
+        await work.put("g.csv", b"later")
+        assert work.transport.profile is not None and not work.transport.profile.lines()
+
+    run(tmp_path, talk, case)
+
+
+@pytest.mark.parametrize("reply", ["553 Filename too long; maximum is 64 characters", "550 Path exceeds the limit for names"])
+def test_a_limit_for_names_is_the_files(tmp_path: Path, reply: str) -> None:
+    talk = type("Talk", (Full,), {"reply": reply, "times": 1000})
+
+    async def case(work: Work, server: OddFTP) -> None:
+        with pytest.raises(FileRefused):
+            await work.put("f.csv", b"whole")
+
+    run(tmp_path, talk, case)

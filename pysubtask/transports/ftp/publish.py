@@ -15,6 +15,7 @@ from ..base import Job, Link, RemoteStat
 from ..checksum import Checks, WrongHash
 from ..means import LOOK, SIZE, TIME
 from ..profile import TRIAL_SECS, Profile
+from ..server_limit import smells_of_limit
 from ..temp_names import own_folder
 from .arrival import Changed, settled_size
 from .checksum import check
@@ -22,7 +23,7 @@ from .data import BEGUN, Source, Tally, opened
 from .known import CannotTell, DataLost
 from .links import Links
 from .options import parent_of, path_of
-from .replies import CannotRestart, Reply, cannot_hold, names_limit, no_room, refusal
+from .replies import CannotRestart, Reply, cannot_hold, no_room, refusal
 from .restart import Restarts, foothold
 from .session import Session
 from .swap import Swaps
@@ -292,7 +293,7 @@ class Publisher:
                 self._store_as(session, attempt, source, make=first is None)
             except FileRefused as exc:
                 # A file that was begun before, no room, a limit, a folder that is not there: it is not the name.
-                if attempt.tally.sent != before or attempt.job.resume or no_room(exc.said) or names_limit(exc.said):
+                if attempt.tally.sent != before or attempt.job.resume or no_room(exc.said) or smells_of_limit(exc.said):
                     raise
                 first = first or exc
                 rung = walk.refused(exc.said)
@@ -366,7 +367,7 @@ class Publisher:
 def bad_store(name: str, said: Reply, more: str = "") -> TransportError:
     """What a bad reply to STOR means."""
     failed = refusal("store", name, said, more)
-    if said.code not in _ENDED_TRANSFER or not isinstance(failed, AttemptFailed):
+    if said.code not in _ENDED_TRANSFER or not isinstance(failed, AttemptFailed) or failed.limit:
         return failed
     return DataLost(str(failed), step=failed.step, file=failed.file, said=failed.said)
 

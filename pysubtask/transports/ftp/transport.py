@@ -17,6 +17,7 @@ from ..means import TIME
 from ..meter import Meter
 from ..pace import Pace
 from ..profile import Profile
+from ..server_limit import smells_of_limit
 from ..swap_record import SwapRecord
 from ..workdir import make_workdir
 from .append import Appender
@@ -27,13 +28,15 @@ from .links import Elsewhere, Links
 from .options import folder_of, identity_of, login_of, path_of
 from .pool import Pool
 from .publish import Attempt, Publisher, remove
-from .replies import names_limit
 from .restart import Restarts
 from .session import Session
 from .swap import Swaps
 from .tls import context_of
 
 _V = TypeVar("_V")
+
+_CROWDED_SECS = (0.05, 0.2, 0.5)
+"""Waits for a server that is at a limit while nobody else is at work, before the file itself waits."""
 
 
 class FTPTransport(Transport):
@@ -117,6 +120,7 @@ class FTPTransport(Transport):
         tally = Tally(job.size, told.progress, told.note)
         if job.copies:
             raise NotAsLeft(f"{job.name}: FTP has no way to let a server copy")
+        waits = iter(_CROWDED_SECS)
         try:
             while True:
                 attempt = Attempt(job, self._folder, self._in_place, tally)
@@ -125,9 +129,14 @@ class FTPTransport(Transport):
                         shown = await self._deliver(pool, session, publisher, attempt)
                     break
                 except (FileRefused, AttemptFailed) as exc:
-                    # With fewer at work at the same time, of which there are never fewer than one.
-                    if tally.sent or not (names_limit(exc.said) and attempt.crowded):
+                    if tally.sent:
                         raise
+                    # With fewer at work at the same time, or later: another session has its file open yet.
+                    limit = isinstance(exc, AttemptFailed) and exc.limit
+                    secs = 0.0 if attempt.crowded else next(waits, None) if limit else None
+                    if secs is None:
+                        raise
+                await asyncio.sleep(secs)
         finally:
             told.over = True
             self._learned()
@@ -142,7 +151,7 @@ class FTPTransport(Transport):
             else:
                 shown = await self._replace(pool, session, publisher, attempt)
         except (FileRefused, AttemptFailed) as exc:
-            attempt.crowded = names_limit(exc.said) and pool.crowded()
+            attempt.crowded = smells_of_limit(exc.said) and pool.crowded()
             raise
         pool.worked()
         return shown

@@ -20,6 +20,7 @@ from ..pace import Pace
 from ..profile import Profile
 from ..reach import of_socket
 from ..sent_hash import SentHash
+from ..server_limit import names_limit
 from ..sftp_names import folder_of, identity_of, parent_of, path_of
 from ..source import open_source
 from ..ssh_login import AnotherKey, another_key, login_of
@@ -270,6 +271,10 @@ def _doing(name: str, what: str) -> Iterator[None]:
         yield
     except Status as exc:
         said = f"{name}: {what}: server said: {exc}"
+        if names_limit(str(exc)):
+            crowded = AttemptFailed(said, step=what, said=str(exc))
+            crowded.limit = True
+            raise crowded from exc
         if exc.code in (Status.NO_CONNECTION, Status.CONNECTION_LOST):
             raise AttemptFailed(said, step=what, said=str(exc)) from exc  # what it stores files on may be away
         raise FileRefused(said, step=what, said=str(exc)) from exc

@@ -44,7 +44,9 @@ class Beginning:
                 await attempt.cleared()
                 return True
             if names_limit(answer):  # no matter of the name
-                raise AttemptFailed(str(refusal("open", name, answer, more)), step="open", said=str(answer))
+                failed = AttemptFailed(str(refusal("open", name, answer, more)), step="open", said=str(answer))
+                failed.limit = True
+                raise failed
             first = first or (attempt.temp, answer, more)
             # A folder that is not there is no matter of the file's name.
             missing = is_status(answer, packets.NO_SUCH_FILE) and walk.rung != "subfolder"

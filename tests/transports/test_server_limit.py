@@ -17,7 +17,7 @@ def test_a_limit_is_named(words: str) -> None:
 
 
 @pytest.mark.parametrize("words", [
-    "Failure", "553 Filename too long; maximum is 64 characters", "550 Path exceeds the limit for names", 
+    "Failure", "553 Filename too long; maximum is 64 characters", "550 Path exceeds the limit for names",
     "552 Quota limit exceeded", "550 File size limit exceeded", "550 No such file", "530 Too many failed login attempts",
     "552 Insufficient storage space: limit reached",
 ])  # fmt: skip

@@ -114,17 +114,21 @@ class Walk:
     def __init__(self, profile: Profile, means: Means, rung: str, allowed: frozenset[str], *, trial: bool) -> None:
         self._profile, self._means, self._allowed = profile, means, allowed
         self.rung, self.trial = rung, trial
+        self._known = profile.state(means).rung
         self._refusals: dict[str, str] = {}
         self._unknown = True
         self._passed = profile.passed(means)
 
-    def refused(self, why: str, *, unknown: bool = False) -> str | None:
+    def refused(self, why: str, *, unknown: bool = False, costly: bool = False) -> str | None:
         """The server refused this rung with these words; the next one, which is ``rung`` now. None where none is left: then
-        ``condemned`` says what that means. ``unknown``: it does not know the request at all."""
+        ``condemned`` says what that means. ``unknown``: it does not know the request at all. ``costly``: each rung costs the whole
+        file, so that after a trial that failed the one known to work is next."""
         self._refusals[self.rung] = why
         self._unknown = self._unknown and unknown
         left = self._allowed - self._refusals.keys()
         following = lower(self._means, self.rung, left) or next((each for each in self._means.rungs if each in left), None)
+        if costly and self.trial and self._known in left:
+            following = self._known
         if following is not None:
             self.rung = following
         return following

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportError, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, MeansRefused, NotAsLeft, TransportError, TransportLost
 from ..allowance import Allowance
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..checksum import Checks, WrongHash
-from ..means import TIME
+from ..means import TEMP, TIME
 from ..meter import Meter
 from ..pace import Pace
 from ..profile import Profile
@@ -27,10 +27,11 @@ from .known import CannotTell, Known
 from .links import Elsewhere, Links
 from .options import folder_of, identity_of, login_of, path_of
 from .pool import Pool
-from .publish import Attempt, Publisher, remove
+from .publish import Attempt, Publisher
 from .restart import Restarts
 from .session import Session
 from .swap import Swaps
+from .temps import remove
 from .tls import context_of
 
 _V = TypeVar("_V")
@@ -120,14 +121,20 @@ class FTPTransport(Transport):
         tally = Tally(job.size, told.progress, told.note)
         if job.copies:
             raise NotAsLeft(f"{job.name}: FTP has no way to let a server copy")
-        waits = iter(_CROWDED_SECS)
+        waits, walk = iter(_CROWDED_SECS), None
         try:
             while True:
                 attempt = Attempt(job, self._folder, self._in_place, tally)
+                attempt.walk = walk
                 try:
                     async with pool.lease() as session:
                         shown = await self._deliver(pool, session, publisher, attempt)
                     break
+                except MeansRefused as exc:
+                    # Its temporary file went away: another kind of name is next.
+                    if exc.means != TEMP.name or attempt.walk is None:
+                        raise
+                    walk, secs = attempt.walk, 0.0
                 except (FileRefused, AttemptFailed) as exc:
                     if tally.sent:
                         raise

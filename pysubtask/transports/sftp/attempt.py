@@ -7,7 +7,16 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ...common.errors import AttemptFailed, MeansRefused, NotAsLeft, SourceChanged, SourceError, TransportError, TransportLost
+from ...common.errors import (
+    AttemptFailed,
+    FileRefused,
+    MeansRefused,
+    NotAsLeft,
+    SourceChanged,
+    SourceError,
+    TransportError,
+    TransportLost,
+)
 from ..base import Job, Progress
 from ..means import SYNC, TEMP, TIME
 from ..profile import Profile, Walk
@@ -170,11 +179,13 @@ class Attempt:
         return refusal(step, self.job.name, answer, more)
 
     def vanished(self, why: str) -> TransportError:
-        """The temporary file is gone. Where another kind of them is left that is the next thing to try."""
+        """The temporary file is gone. The next kind of them is tried, where one is left; else the file is refused."""
         name, temp = self.job.name, packets.text(self.temp)
         words = f"{name}: its temporary file went away before it could be renamed: {why}"
-        if self.walk is None or self.walk.refused(why) is None:
+        if self.walk is None:
             return AttemptFailed(words, TEMP.remedy, file=temp)
+        if self.walk.refused(why, unknown=True, costly=True) is None:
+            return FileRefused(words, TEMP.remedy, step="looking for it", file=temp)
         return MeansRefused(TEMP.name, words, file=temp)
 
     def stop(self) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from pysubtask.common.receipts import read_receipts
 from pysubtask.control.problems import in_toml
+from pysubtask.testing import Relay, quirk_sftp_server
 from tests.e2e.station import pause
 from tests.e2e.test_other_servers import MakeStation, OtherStation, kinds, station
 from tests.helpers import wait_until
@@ -113,3 +114,42 @@ def test_a_program_that_takes_whatever_comes_is_named_and_costs_little(tmp_path:
         pause(3)
         assert sum(len(data) for _, data in eater.taken) <= 5 * 400_000
         assert not one.told("connection_lost")
+
+
+@pytest.mark.slow
+def test_a_server_that_puts_all_bytes_behind_the_end(tmp_path: Path, station: MakeStation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever place they are for: nothing wrong is ever under a name, and nothing is parked."""
+    from pysubtask.testing._quirk_sftp_session import QuirkFiles
+
+    write = QuirkFiles.write
+    monkeypatch.setattr(QuirkFiles, "write", lambda self, file, offset, data: write(self, file, file.seek(0, os.SEEK_END), data))
+    with quirk_sftp_server(tmp_path / "server", user="pi") as server, Relay(server.host, server.port) as relay:
+        one = station(Path(server.root), {**server.settings(), "Host": relay.host, "HostPort": relay.port})
+        one.write("grow.csv", "0,first\n" * 100)
+        one.master.start()
+        one.notify("grow.csv")
+        one.all_there()
+        versions, seen, over = [os.urandom(4_000_000) for _ in range(2)], set(), threading.Event()
+
+        def look() -> None:
+            while not over.wait(0.005):
+                with contextlib.suppress(OSError):
+                    seen.add((one.server / "cut.bin").read_bytes())
+
+        reader = threading.Thread(target=look)
+        reader.start()
+        try:
+            for number, version in enumerate(versions):
+                before = len(one.told("connection_lost"))
+                relay.drop("up", after=1_500_000)
+                one.write_whole("cut.bin", version)
+                wait_until(lambda before=before: len(one.told("connection_lost")) > before, what="the cut")
+                relay.heal()
+                one.grow(b"%d,more\n" % number)
+                one.all_there()
+        finally:
+            over.set()
+            reader.join()
+        assert seen <= set(versions)
+        assert not one.told("parked")
+        wait_until(lambda: not one.left(), what="nothing of ours there")

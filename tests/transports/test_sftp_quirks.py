@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
+from pysubtask.testing._quirk_sftp_session import QuirkFiles
 from pysubtask.testing.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
 from pysubtask.testing.quirks import Switch, pairs, switch, switches
 from pysubtask.transports.base import Append, Job, RemoteStat, Sent
 from pysubtask.transports.means import APPEND, PUBLISH, SIZE, TEMP
 from pysubtask.transports.profile import SOON
 from pysubtask.transports.sftp import SFTPTransport, packets
+from pysubtask.transports.sftp.resume import Half
 
 TIME = 1_700_000_000
 
@@ -298,3 +300,30 @@ def test_who_waits_to_open_a_file_hears_that_the_connection_is_lost(server: Quir
         assert {type(end) for end in ends} == {TransportLost}
 
     run(desk, case)
+
+
+@pytest.mark.parametrize("more", [0, 300_000])
+def test_bytes_that_are_put_behind_the_end_are_no_upload_that_goes_on(
+    server: QuirkSFTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    """Whatever place they are for. The temporary file of an upload that was cut may have ``more`` than is known: then all of it is
+    sent at once, and the next upload that was cut begins anew."""
+    write = QuirkFiles.write
+    monkeypatch.setattr(QuirkFiles, "write", lambda self, file, offset, data: write(self, file, file.seek(0, os.SEEK_END), data))
+    desk = Desk(server, tmp_path)
+
+    async def case() -> None:
+        costs = []
+        for number in range(2):
+            data, temp = os.urandom(2_000_000), f".pysubtask-cut{number}.part"
+            (Path(server.root) / temp).write_bytes(data[: 1_200_000 + more])
+            source = tmp_path / f"cut-{number}"
+            source.write_bytes(data)
+            job = Job(str(source), len(data), TIME * 10**9, f"cut{number}.bin", temp, resume=Half(1_200_000, len(data)).to_note())
+            costs.append((await desk.transport.upload(job, lambda done: None)).bytes_sent)
+            desk.contents[f"cut{number}.bin"] = data
+        assert costs == ([2_800_000, 2_000_000] if more else [800_000, 800_000])
+        assert desk.steps == (["random_writes: in_order"] if more else [])
+
+    run(desk, case)
+    desk.check()

@@ -14,6 +14,7 @@ from .errors import ConfigError
 SCHEMES = ("sftp", "ftp", "ftps")
 FORMS = "sftp://user@host:port/folder, ftp://..., ftps://..., dropbox:/folder, or user@host:folder as scp takes it"
 _IMPLICIT_TLS = 990
+_WINDOWS = re.compile(r"/?[A-Za-z]:\\|\\")
 # The host may be an IPv6 address in brackets; the login ends at the last @ before it.
 _SCP = re.compile(r"(?P<login>[^/]+)@(?P<host>[^/:@\[\]]+|\[[^/@\[\]]+\]):(?P<path>.*)", re.DOTALL)
 
@@ -65,6 +66,12 @@ def parsed(text: str, words: Words) -> tuple[str, dict[str, Any]]:
     if scheme == "ftps":
         values["UseTLS"] = "implicit" if port == _IMPLICIT_TLS else "explicit"
     return "ftp", values
+
+
+def with_slashes(path: str) -> str | None:
+    """How a server writes a path that is written as Windows has it (``C:\\data`` is ``C:/data``); None for any other. To a server
+    the first would be one name, of a folder that nobody looks into."""
+    return path.replace("\\", "/") if _WINDOWS.match(path) else None
 
 
 def written(section: str, values: Mapping[str, Any]) -> str:

@@ -327,3 +327,10 @@ def test_bytes_that_are_put_behind_the_end_are_no_upload_that_goes_on(
 
     run(desk, case)
     desk.check()
+
+
+@pytest.mark.parametrize("path", ["C:/data", "/C:/data"])
+def test_a_path_with_a_drive_is_one_as_any_other(server: QuirkSFTPServer, tmp_path: Path, path: str) -> None:
+    desk = Desk(server, tmp_path, HostPath=path)
+    run(desk, lambda: desk.put("day/a.csv", b"1\n"))
+    assert (Path(server.root) / "C:" / "data" / "day" / "a.csv").read_bytes() == b"1\n"

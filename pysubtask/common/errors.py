@@ -132,7 +132,10 @@ class TransportLost(TransportError):
     """The connection, the name lookup or the server's patience is gone: no other file can be sent over it. Try again later.
 
     Only the end of the stream itself, silence for a whole time limit, or an answer that belongs to no request is a reason.
-    What a server answers about one file is :class:`AttemptFailed` or :class:`FileRefused`, however odd it is."""
+    What a server answers about one file is :class:`AttemptFailed` or :class:`FileRefused`, however odd it is.
+    ``unanswered``: nobody answered a connection, or it was refused at once, as that of an address that is banned."""
+
+    unanswered = False
 
 
 LONGEST_PAUSE = 3600.0

@@ -6,21 +6,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from pysubtask.common.receipts import read_receipts
 from pysubtask.control.problems import in_toml
-from pysubtask.testing import Relay, quirk_sftp_server
+from pysubtask.testing import Relay, proftpd, quirk_sftp_server, sshd
+from pysubtask.testing.proftpd import proftpd_server
+from pysubtask.testing.sshd import openssh_server
 from tests.e2e.station import pause
-from tests.e2e.test_other_servers import MakeStation, OtherStation, kinds, station
+from tests.e2e.test_other_servers import MakeStation, OtherStation, kinds, station, through
 from tests.helpers import wait_until
+from tests.other_user import HIM, give_him, needs_root, open_folder
 
 __all__ = ["station"]
 
@@ -153,3 +159,154 @@ def test_a_server_that_puts_all_bytes_behind_the_end(tmp_path: Path, station: Ma
         assert seen <= set(versions)
         assert not one.told("parked")
         wait_until(lambda: not one.left(), what="nothing of ours there")
+
+
+class Watched(NamedTuple):
+    """What a reader on the server saw of two names; ``gone``: the longest that nothing was under one, seconds."""
+
+    seen: dict[str, set[bytes]]
+    gone: dict[str, float]
+
+
+@contextlib.contextmanager
+def watched(folder: Path, *names: str) -> Iterator[Watched]:
+    found = Watched({name: set() for name in names}, dict.fromkeys(names, 0.0))
+    over = threading.Event()
+
+    def look() -> None:
+        missing: dict[str, float] = {}
+        while not over.wait(0.002):
+            for name in names:
+                try:
+                    found.seen[name].add((folder / name).read_bytes())
+                    missing.pop(name, None)
+                except PermissionError:
+                    missing.pop(name, None)
+                except OSError:
+                    if found.seen[name]:
+                        since = missing.setdefault(name, time.monotonic())
+                        found.gone[name] = max(found.gone[name], time.monotonic() - since)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        reader.join()
+
+
+def work(one: OtherStation, relay: Relay, *, kills: bool = False) -> None:
+    """A file grows, one is rewritten, and an upload is cut in its middle; readers see whole versions only."""
+    versions = [os.urandom(30_000 + number) for number in range(4)]
+    one.write("grow.csv", b"0,first\n" * 500)
+    one.write_whole("again.bin", versions[0])
+    with watched(one.server, "grow.csv", "again.bin") as reader:
+        one.master.start()
+        one.notify("grow.csv")
+        one.all_there()
+        for number, version in enumerate(versions[1:]):
+            one.grow(b"%d,more\n" % number * 20)
+            one.write_whole("again.bin", version)
+            if kills:
+                wait_until(lambda: one.differs() != ["again.bin", "grow.csv"], what="one of the two")
+                one.kill()
+            one.all_there()
+        relay.drop("up", after=1_000_000)
+        one.write_whole("cut.bin", os.urandom(3_000_000))
+        pause(2)
+        relay.heal()
+        one.all_there()
+    grown = (one.data / "grow.csv").read_bytes()
+    assert reader.seen["again.bin"] <= set(versions)
+    assert all(grown.startswith(data) for data in reader.seen["grow.csv"])
+    if not kills:
+        assert max(reader.gone.values()) < 2, "for longer than a swap"
+    assert not one.told("parked")
+    wait_until(lambda: not one.left(), what="nothing of ours there")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [False, True])
+@pytest.mark.parametrize("protocol", ["ftp", pytest.param("sftp", marks=pytest.mark.skipif(
+    proftpd.missing("sftp") is not None, reason=str(proftpd.missing("sftp"))))])  # fmt: skip
+@pytest.mark.skipif(proftpd.missing() is not None, reason=str(proftpd.missing()))
+def test_a_server_that_overwrites_nothing(tmp_path: Path, station: MakeStation, protocol: str, kills: bool) -> None:
+    """ProFTPD's own defaults: no file is overwritten and none gone on with."""
+    off = {"AllowOverwrite": "off", "AllowStoreRestart": "off", "AllowRetrieveRestart": "off"}
+    with proftpd_server(tmp_path / "server", protocol, **off) as server, Relay(server.host, server.port) as relay:
+        work(station(server.files, through(relay, server.settings(), tmp_path)), relay, kills=kills)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
+def test_a_server_that_sets_no_times_or_modes(tmp_path: Path, station: MakeStation) -> None:
+    """It is said once, nothing is refused for it, and what grows costs its growth."""
+    with openssh_server(tmp_path / "server", deny=("setstat", "fsetstat")) as server, Relay(server.host, server.port) as relay:
+        one = station(server.files, through(relay, server.settings(), tmp_path))
+        work(one, relay)
+        grown = [receipt.bytes_sent for receipt in read_receipts(str(one.state)) if receipt.name == "grow.csv"]
+        assert all(sent < 1_000 for sent in grown[1:])
+        assert one.log().count("does not let the time of a file be set") == 1
+
+
+@pytest.mark.slow
+@needs_root
+@pytest.mark.parametrize("protocol", ["ftp", pytest.param("sftp", marks=pytest.mark.skipif(
+    proftpd.missing("sftp") is not None, reason=str(proftpd.missing("sftp"))))])  # fmt: skip
+@pytest.mark.skipif(proftpd.missing() is not None, reason=str(proftpd.missing()))
+def test_an_account_that_may_read_nothing_of_what_it_wrote(tmp_path: Path, station: MakeStation, protocol: str) -> None:
+    """Umask 0777: whole files go on arriving, and no attempt to go on with one is made again and again."""
+    with open_folder() as folder:
+        files, users = folder / "files", folder / "users"
+        files.mkdir()
+        give_him(files)
+        users.write_text(f"pi:{OF_X}:{HIM}:{HIM}::{files}:/bin/sh\n")
+        users.chmod(0o600)
+        how = {"AuthUserFile": users, "Umask": "0777 0022", "User": "nobody", "Group": "nogroup", "RootLogin": "off"}
+        with proftpd_server(tmp_path / "server", protocol, **how) as server, Relay(server.host, server.port) as relay:
+            settings = {**server.settings(), **({"Password": "x"} if protocol == "ftp" else {})}
+            one = station(files, through(relay, settings, tmp_path))
+            work(one, relay)
+            assert (files / "cut.bin").stat().st_mode & 0o777 == 0
+            assert len(one.told("not_as_left")) <= 2
+
+
+@pytest.mark.slow
+@needs_root
+@pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
+def test_an_account_that_may_write_in_one_folder_only(tmp_path: Path, station: MakeStation) -> None:
+    """A root that it cannot even list: what is missing below is made, and nothing else; doctor is content."""
+    with (
+        chroot_for("nobody") as (root, lines), open_folder() as place,
+        openssh_server(place / "server", subsystem="internal-sftp", lines=lines) as server,
+    ):
+        server.root.chmod(0o755)
+        (server.root / "authorized_keys").chmod(0o644)
+        settings = {**server.settings(), "User": "nobody", "HostPath": "upload/st7/2026"}
+        one = station(root / "upload" / "st7" / "2026", settings)
+        (one.data / "day" / "x").mkdir(parents=True)
+        (one.data / "day" / "x" / "b.csv").write_bytes(b"2\n")
+        one.write_whole("a.csv", b"1\n")
+        one.master.start()
+        one.all_there()
+        assert not one.told("parked")
+        assert sorted(os.listdir(root)) == ["upload"] and os.listdir(root / "upload") == ["st7"]
+        assert doctor(one) == []
+
+
+OF_X = "$5$pysubtask$aie/PsbbGO0ta070cDBRYrNvuLw8MnGnVkgpQLfNaD1"
+"""SHA-256 crypt of the password x."""
+
+
+@contextlib.contextmanager
+def chroot_for(user: str) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """A root that this user may pass through and not list, with a folder of his own; sshd wants all above it to be root's alone."""
+    root = Path(tempfile.mkdtemp(prefix="pysubtask-root-", dir="/run"))
+    try:
+        root.chmod(0o711)
+        (root / "upload").mkdir()
+        shutil.chown(root / "upload", user)
+        yield root, (f"ChrootDirectory {root}", "ForceCommand internal-sftp")
+    finally:
+        shutil.rmtree(root)

@@ -334,3 +334,20 @@ def test_a_path_with_a_drive_is_one_as_any_other(server: QuirkSFTPServer, tmp_pa
     desk = Desk(server, tmp_path, HostPath=path)
     run(desk, lambda: desk.put("day/a.csv", b"1\n"))
     assert (Path(server.root) / "C:" / "data" / "day" / "a.csv").read_bytes() == b"1\n"
+
+
+def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(server: QuirkSFTPServer, tmp_path: Path) -> None:
+    switch("size grows late").turn_on(server.quirks)
+    desk = Desk(server, tmp_path)
+    grown = b"a line\n" * 1_000
+
+    async def case() -> None:
+        nonlocal grown
+        await desk.put("grow.csv", grown)
+        for _ in range(2):
+            grown += b"more\n" * 20
+            assert (await desk.put("grow.csv", grown, append=True)).bytes_sent == 100
+        assert desk.steps == []
+
+    run(desk, case)
+    desk.check()

@@ -14,11 +14,9 @@ from ..means import SIZE, WRITES
 from . import packets
 from .attempt import Attempt, Ended, Ending, is_status, size_of
 from .client import SHORT_FILE
-from .packets import Attrs, Reply, string
+from .packets import Attrs, Reply
 from .refusal import is_unknown, refusal
-
-_LOOK_AGAIN_SECS = (0.1, 0.3, 0.6)
-"""A file that is still being stored behind the server's back shows too little for a moment."""
+from .settled import settled
 
 
 class Shown(NamedTuple):
@@ -78,14 +76,8 @@ async def send(attempt: Attempt, start: int) -> Shown:
 
 
 async def look(attempt: Attempt, size: int) -> Reply:
-    """What stands under the temporary name, looked at again for a moment while it is shorter than it should be."""
-    for secs in (*_LOOK_AGAIN_SECS, 0.0):
-        found = await attempt.client.request(packets.STAT, string(attempt.temp))
-        shows = size_of(found)
-        if shows is None or shows >= size or not secs:
-            break
-        await asyncio.sleep(secs)
-    return found
+    """What stands under the temporary name."""
+    return await settled(attempt.client, attempt.temp, size)
 
 
 def refusal_of_size(attempt: Attempt, found: Reply) -> TransportError:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
@@ -350,4 +351,25 @@ def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(server: QuirkSF
         assert desk.steps == []
 
     run(desk, case)
+    desk.check()
+
+
+@pytest.mark.parametrize("times", [1, 10**6])
+def test_a_failure_without_a_reason_is_believed_of_a_name_when_it_comes_again(
+    server: QuirkSFTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """A server that is at a limit for a moment says the same as one that takes no such name."""
+    left, opened = times, QuirkFiles.open
+
+    def refusing(self: QuirkFiles, path: bytes, pflags: int, attrs: Any) -> object:
+        nonlocal left
+        if left and pflags & 2 and path.endswith(b".part"):
+            left -= 1
+            raise asyncssh.SFTPFailure("Failure")
+        return opened(self, path, pflags, attrs)
+
+    monkeypatch.setattr(QuirkFiles, "open", refusing)
+    desk = Desk(server, tmp_path)
+    run(desk, lambda: desk.put("a.csv", b"1\n"))
+    assert desk.steps == ([] if times == 1 else ["temp_name: hidden_ending"])
     desk.check()

@@ -59,7 +59,8 @@ class Attempt:
     is ``target`` itself where ``in_place``; ``borrowed``: it is a file that an earlier upload could not remove. ``place``: what
     stands under the name. ``renamed``: the server was asked to rename the temporary file. ``looked``: what earlier attempts left
     was asked to be removed. ``folder``: one of its own for temporary files, in use; ``walk``: which kinds of them were refused to
-    this file. What is learned when the file has arrived is called from ``learns``.
+    this file; ``doubted``: such a name that was refused for no reason that is told. What is learned when the file has arrived is
+    called from ``learns``.
 
     Constructing it raises FileRefused for a name that leaves the folder, and what ``open_source`` raises.
     """
@@ -74,6 +75,7 @@ class Attempt:
         self.in_place = self.borrowed = self.renamed = self.looked = False
         self.folder: bytes | None = None
         self.walk: Walk | None = None
+        self.doubted: bytes | None = None
         # One that is gone on with is not cleared away. An append has no use for it.
         names = {name: None for name in job.stale if name != job.temp} | ({job.temp: None} if job.append and job.resume else {})
         self.stale = [form for name in names for form in self.forms(path_of(folder, name))]

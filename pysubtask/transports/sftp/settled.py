@@ -9,7 +9,7 @@ from . import packets
 from .client import Client
 from .packets import Attrs, Reply, string
 
-_AGAIN_SECS = (0.1, 0.3, 0.6, 1.0)
+_AGAIN_SECS = (0.1, 0.4, 0.7)
 
 
 async def settled(client: Client, path: bytes, size: int, first: Reply | None = None) -> Reply:

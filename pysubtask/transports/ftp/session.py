@@ -13,7 +13,7 @@ import time
 from ...common.errors import LoginRefused, TransportLost
 from ..base import RemoteStat
 from ..means import TIME
-from ..reach import no_answer, of_socket, place
+from ..reach import no_answer, of_socket, place, unanswered
 from .data import Source, Tally
 from .known import CannotTell
 from .options import EXPLICIT, IMPLICIT
@@ -58,8 +58,10 @@ class Session(Transfers):
             context.maximum_version = ssl.TLSVersion.TLSv1_2
         wire.until = time.monotonic() + login.connect_secs
         with self.edge(login.connect_secs):
+            greeted = False
             try:
                 said = wire.open(context)
+                greeted = True
                 if said.code != 220:
                     raise greeting_error(said)
                 if login.tls == EXPLICIT:
@@ -79,8 +81,9 @@ class Session(Transfers):
                 where = place(login.host, login.port)
                 if wire.sock is None:
                     raise no_answer(where, login.connect_secs) from exc
-                raise TransportLost(f"no login within {login.connect_secs:g} s at {where}{hint}",
-                                    "Is HostPort that of the FTP server, and does no firewall stand in between?") from exc
+                silent = TransportLost(f"no login within {login.connect_secs:g} s at {where}{hint}",
+                                       "Is HostPort that of the FTP server, and does no firewall stand in between?")
+                raise silent if greeted else unanswered(silent) from exc
             except OSError as exc:
                 failed = of_socket(exc, login.host, login.port, login.connect_secs)
                 if failed is None:

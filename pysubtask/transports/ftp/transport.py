@@ -36,6 +36,9 @@ from .tls import context_of
 
 _V = TypeVar("_V")
 
+_ALONE_SECS = 20.0
+"""Where a connection was lost soon, one has to do for so long: each further one is a login more that many servers count before they
+ban an address."""
 _CROWDED_SECS = (0.05, 0.2, 0.5)
 """Waits for a server that is at a limit while nobody else is at work, before the file itself waits."""
 
@@ -71,6 +74,7 @@ class FTPTransport(Transport):
         self._checks = Checks(settings)
         self._checked_by = dict(settings)
         self._hung: list[threading.Thread] = []
+        self._spares_logins, self._alone_until = bool(settings.get("LoginsPerMinute")), 0.0
         self._pool: Pool | None = None
         self._swaps: Swaps | None = None
         self._restarts: Restarts | None = None
@@ -93,7 +97,7 @@ class FTPTransport(Transport):
             links = Links(Elsewhere(self._workdir, self._identity), self._follow)
             self._publisher = Publisher(self._swaps, self._restarts, self._checks, links, self._profile)
         pool = self._pool = Pool(self._login, self._known, self._allowance, context_of, self._limited, self._hung, self._pace,
-                                 self._meter)
+                                 self._meter, self._alone_until)
         self._limited(self._allowance.limit)
         if self._profile.is_due(TIME):
             self._known.refused_setters.clear()
@@ -112,6 +116,8 @@ class FTPTransport(Transport):
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None
+        if pool is not None and pool.is_lost_soon and self._spares_logins:
+            self._alone_until = time.monotonic() + _ALONE_SECS
         if pool is not None:
             await pool.close()
 

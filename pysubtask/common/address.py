@@ -68,10 +68,14 @@ def parsed(text: str, words: Words) -> tuple[str, dict[str, Any]]:
     return "ftp", values
 
 
-def with_slashes(path: str) -> str | None:
-    """How a server writes a path that is written as Windows has it (``C:\\data`` is ``C:/data``); None for any other. To a server
-    the first would be one name, of a folder that nobody looks into."""
-    return path.replace("\\", "/") if _WINDOWS.match(path) else None
+def check_paths(settings: Mapping[str, Any]) -> None:
+    """ConfigError for a folder on the server that is written as Windows has it (``C:\\data``): to a server that would be one name, of
+    a folder that nobody looks into."""
+    for key in ("HostPath", "HostSFTPPath", "HostFTPPath"):
+        path = settings[key] or ""
+        if _WINDOWS.match(path):
+            slashes = path.replace("\\", "/")
+            raise ConfigError(f"ftp.{key}", f"{path!r} is a path as Windows writes it", f"Write it with slashes: {key} = '{slashes}'.")
 
 
 def written(section: str, values: Mapping[str, Any]) -> str:

@@ -321,13 +321,10 @@ def _check_ftp(settings: Mapping[str, Any]) -> None:
     _check_protocol(settings)
     if settings["HostPort"] == 0:
         raise ConfigError("ftp.HostPort", "0 is not a port", "Give a number from 1 to 65535, or -1 for the protocol's own.")
-    for key in ("HostPath", "HostSFTPPath", "HostFTPPath"):
-        if "\\" in (settings[key] or ""):
-            from ..common.address import with_slashes
+    if any("\\" in (settings[key] or "") for key in ("HostPath", "HostSFTPPath", "HostFTPPath")):
+        from ..common.address import check_paths
 
-            if (slashes := with_slashes(settings[key])) is not None:
-                remedy = f"Write it with slashes: {key} = '{slashes}'."
-                raise ConfigError(f"ftp.{key}", f"{settings[key]!r} is a path as Windows writes it", remedy)
+        check_paths(settings)
 
 
 def _check_protocol(settings: Mapping[str, Any]) -> None:

@@ -69,13 +69,13 @@ def parsed(text: str, words: Words) -> tuple[str, dict[str, Any]]:
 
 
 def check_paths(settings: Mapping[str, Any]) -> None:
-    """ConfigError for a folder on the server that is written as Windows has it (``C:\\data``): to a server that would be one name, of
-    a folder that nobody looks into."""
+    """ConfigError for a folder on the server that is written as Windows has it (``C:\\data``): to a server that would be one name,
+    of a folder that nobody looks into."""
     for key in ("HostPath", "HostSFTPPath", "HostFTPPath"):
         path = settings[key] or ""
         if _WINDOWS.match(path):
-            slashes = path.replace("\\", "/")
-            raise ConfigError(f"ftp.{key}", f"{path!r} is a path as Windows writes it", f"Write it with slashes: {key} = '{slashes}'.")
+            remedy = f"Write it with slashes: {key} = '{path.replace(chr(92), '/')}'."
+            raise ConfigError(f"ftp.{key}", f"{path!r} is a path as Windows writes it", remedy)
 
 
 def written(section: str, values: Mapping[str, Any]) -> str:

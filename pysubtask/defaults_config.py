@@ -64,8 +64,8 @@ _BASE = (
     Setting("StallSecs", 60, "seconds", "No answer from the server for this long, while one is due, is a lost connection.",
             kind=float, low=1, high=3600),
     Setting("LoginsPerMinute", 6, "logins", "How many logins that are refused, or lost again, the server gets to see in a minute: "
-            "many ban an address for more. One that 'pysubtask retry' asks for is not held back. 0 sets no limit.", low=0,
-            high=1000, live=True),
+            "many ban an address for more. Where nobody answers after several, the next one waits 75 s and longer. One that "
+            "'pysubtask retry' asks for is not held back. 0 sets no limit.", low=0, high=1000, live=True),
     Setting("Concurrency", 128, "files", "Files in flight at once on one connection; at most 64 where an SFTP server does not tell "
             "how many it takes.", low=1, high=256, live=True),
     Setting("RateLimit", 0, "bytes per second", "How fast one child may send at most, all its uploads together; 0 sets no limit.",

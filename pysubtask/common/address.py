@@ -14,6 +14,7 @@ from .errors import ConfigError
 SCHEMES = ("sftp", "ftp", "ftps")
 FORMS = "sftp://user@host:port/folder, ftp://..., ftps://..., dropbox:/folder, or user@host:folder as scp takes it"
 _IMPLICIT_TLS = 990
+_WINDOWS = re.compile(r"/?[A-Za-z]:\\|\\")
 # The host may be an IPv6 address in brackets; the login ends at the last @ before it.
 _SCP = re.compile(r"(?P<login>[^/]+)@(?P<host>[^/:@\[\]]+|\[[^/@\[\]]+\]):(?P<path>.*)", re.DOTALL)
 
@@ -65,6 +66,16 @@ def parsed(text: str, words: Words) -> tuple[str, dict[str, Any]]:
     if scheme == "ftps":
         values["UseTLS"] = "implicit" if port == _IMPLICIT_TLS else "explicit"
     return "ftp", values
+
+
+def check_paths(settings: Mapping[str, Any]) -> None:
+    """ConfigError for a folder on the server that is written as Windows has it (``C:\\data``): to a server that would be one name,
+    of a folder that nobody looks into."""
+    for key in ("HostPath", "HostSFTPPath", "HostFTPPath"):
+        path = settings[key] or ""
+        if _WINDOWS.match(path):
+            remedy = f"Write it with slashes: {key} = '{path.replace(chr(92), '/')}'."
+            raise ConfigError(f"ftp.{key}", f"{path!r} is a path as Windows writes it", remedy)
 
 
 def written(section: str, values: Mapping[str, Any]) -> str:

@@ -1,8 +1,10 @@
 """What a destination's URL says: which server, and where on it. Pure."""
 
 import posixpath
+import re
 from typing import NamedTuple
 
+_DRIVE = re.compile(r"/[A-Za-z]:(?:/|\Z)")
 _PROTOCOLS = frozenset(("ftp", "ftps", "sftp"))
 
 
@@ -26,6 +28,8 @@ def server_of(destination: str) -> Server:
     login, _, folder = rest.partition("/")
     user, at, host = login.rpartition("@")
     plain = posixpath.normpath(folder) if folder else ""
+    if _DRIVE.match(plain):
+        plain = plain.removeprefix("/")  # Windows takes both for one place
     return Server(f"{scheme}://{user}{at}{host.lower()}", "" if plain == "." else plain)
 
 

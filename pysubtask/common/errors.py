@@ -134,7 +134,10 @@ class TransportLost(TransportError):
     """The connection, the name lookup or the server's patience is gone: no other file can be sent over it. Try again later.
 
     Only the end of the stream itself, silence for a whole time limit, or an answer that belongs to no request is a reason.
-    What a server answers about one file is :class:`AttemptFailed` or :class:`FileRefused`, however odd it is."""
+    What a server answers about one file is :class:`AttemptFailed` or :class:`FileRefused`, however odd it is.
+    ``unanswered``: nobody answered a connection, or it was refused at once, as that of an address that is banned."""
+
+    unanswered = False
 
 
 LONGEST_PAUSE = 3600.0
@@ -157,9 +160,11 @@ class AttemptFailed(TransportError):
     The file waits and is tried again by itself, compared with the server first. It is parked with this reason after
     ``RetryCount`` attempts in a row that failed so. What it cost belongs to it alone, such as an FTP data connection that broke.
     ``further``: it got further than the attempt before, and the next one goes on from there, so it counts as the first in a row.
+    ``limit``: the server said that it is at a limit of its own, so the file is never parked for it.
     """
 
     further = False
+    limit = False
 
 
 class MeansRefused(AttemptFailed):

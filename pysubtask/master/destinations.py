@@ -321,6 +321,10 @@ def _check_ftp(settings: Mapping[str, Any]) -> None:
     _check_protocol(settings)
     if settings["HostPort"] == 0:
         raise ConfigError("ftp.HostPort", "0 is not a port", "Give a number from 1 to 65535, or -1 for the protocol's own.")
+    if any("\\" in (settings[key] or "") for key in ("HostPath", "HostSFTPPath", "HostFTPPath")):
+        from ..common.address import check_paths
+
+        check_paths(settings)
 
 
 def _check_protocol(settings: Mapping[str, Any]) -> None:

@@ -457,6 +457,7 @@ class Courier:
             await self._connect_failed(TransportLost(f"internal error: {exc!r}"))
             return
         self._connected, self._deliveries.broken, self._held = True, None, ""
+        self._logins.answered()
         self._deliveries.toll.show()
         self._deliveries.active_at = self._clock()
         if self._refusals:
@@ -495,6 +496,8 @@ class Courier:
         self._again_at_once = False
         if isinstance(exc, LoginRefused):
             self._logins.failed(self._clock())
+        elif isinstance(exc, TransportLost) and exc.unanswered:
+            self._logins.unanswered(self._clock())
         secs, spared = self._spared(secs)
         self._try_at = self._clock() + secs
         with self._desk.board.guard:

@@ -62,7 +62,7 @@ def decide(attempts: int, error: Exception, policy: Policy, chance: float, other
     twenty times that, so that no server locks the account. A busy server may say itself how long, up to an hour.
     An attempt that failed alone is made again after ``wait``, which doubles up to ``long_wait``; after ``tries`` in a row the file
     is parked, if ``others`` arrived meanwhile. Where none did it may not be this file's fault, and the wait doubles up to that
-    of a parked one.
+    of a parked one. Where the server names a limit of its own, the file is never parked and waits ``long_wait`` at most.
     ``chance`` is a random number in [0, 1).
     """
     if isinstance(error, FileRefused):
@@ -72,9 +72,12 @@ def decide(attempts: int, error: Exception, policy: Policy, chance: float, other
     if isinstance(error, SourceError):
         return Decision("anew", 0.0)
     if isinstance(error, AttemptFailed):
-        if attempts >= policy.tries and others:
+        if attempts >= policy.tries and others and not error.limit:
             return Decision("park", policy.parked_wait)
-        return Decision("again", _own_wait(attempts, policy) * (1 + JITTER * chance))
+        secs = _own_wait(attempts, policy)
+        if error.limit:
+            secs = min(secs, max(1.0, policy.wait, policy.long_wait))
+        return Decision("again", secs * (1 + JITTER * chance))
     if isinstance(error, ServerBusy) and error.retry_after > 0:
         return Decision("wait", min(error.retry_after * (1 + JITTER * chance), LONGEST_PAUSE))
     if isinstance(error, LoginRefused | ConfigError):

@@ -122,13 +122,16 @@ class Walk:
         self._unknown = True
         self._passed = profile._passed[means.name]
 
-    def refused(self, why: str, *, unknown: bool = False) -> str | None:
+    def refused(self, why: str, *, unknown: bool = False, costly: bool = False) -> str | None:
         """The server refused this rung with these words; the next one, which is ``rung`` now. None where none is left: then
-        ``condemned`` says what that means. ``unknown``: it does not know the request at all."""
+        ``condemned`` says what that means. ``unknown``: it does not know the request at all. ``costly``: each rung costs the whole
+        file, so that after a trial that failed the one known to work is next."""
         refusals = self._refusals = {**(self._refusals or {}), self.rung: why}
         self._unknown = self._unknown and unknown
         left = self._allowed - refusals.keys()
         following = lower(self._means, self.rung, left) or next((each for each in self._means.rungs if each in left), None)
+        if costly and self.trial and (known := self._profile.state(self._means).rung) in left:
+            following = known
         if following is not None:
             self.rung = following
         return following

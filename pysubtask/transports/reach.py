@@ -28,14 +28,20 @@ def place(host: str, port: int | str | None) -> str:
 
 def nobody_listens(where: str) -> TransportLost:
     """The machine is there and refuses the connection."""
-    return TransportLost(f"Connection refused: nothing listens at {where}", "Is the server up, and is HostPort right?")
+    return unanswered(TransportLost(f"Connection refused: nothing listens at {where}", "Is the server up, and is HostPort right?"))
+
+
+def unanswered(failed: TransportLost) -> TransportLost:
+    """The same, as one that an address gets which is banned there."""
+    failed.unanswered = True
+    return failed
 
 
 def no_answer(where: str, secs: float | None = None) -> TransportLost:
     """Nothing came back."""
     within = "" if secs is None else f" within {secs:g} s"
-    return TransportLost(f"Connection timed out: {where} does not answer{within}",
-                         "Is the server up, are Host and HostPort right, and does no firewall stand in between?")
+    return unanswered(TransportLost(f"Connection timed out: {where} does not answer{within}",
+                                    "Is the server up, are Host and HostPort right, and does no firewall stand in between?"))
 
 
 NOT_YET, OVER = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL

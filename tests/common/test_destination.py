@@ -17,6 +17,9 @@ from pysubtask.common.destination import Server, is_same_place, server_of
         ("ftps://me@[::1]:990/x", Server("ftps://me@[::1]:990", "x")),
         ("dropbox://key/incoming/", Server("dropbox://key", "incoming")),
         ("file:///srv/x", Server("file://", "srv/x")),
+        ("sftp://me@h:22/C:/data", Server("sftp://me@h:22", "C:/data")),
+        ("sftp://me@h:22//C:/data/", Server("sftp://me@h:22", "C:/data")),
+        ("sftp://me@h:22//c:x", Server("sftp://me@h:22", "/c:x")),
     ],
 )
 def test_the_parts_of_a_destination(destination, server) -> None:

@@ -34,7 +34,7 @@ SECS = 30.0
 BASE = {"RetryWaitSecs": 0.2, "RetryLongWaitSecs": 1.0, "ParkedRetrySecs": 5, "StallSecs": 6, "ConnectTimeoutSecs": 8,
         "TimerIntervalSecs": 0.3}  # fmt: skip
 
-WHOLE_APPENDS = ("append", "reads", "visible", "size", "after_publish", "read_write", "late_secs")
+WHOLE_APPENDS = ("append", "reads", "visible", "size", "after_publish", "read_write")
 """Quirks with which a file that grew may be sent whole: nobody can go on with it, or be sure of what is there."""
 
 IN_PLACE = ("no rename at all",)

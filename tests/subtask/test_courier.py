@@ -30,6 +30,7 @@ from pysubtask.subtask.deliveries import Hooks
 from pysubtask.subtask.spool import BIG_BYTES, Entry
 from pysubtask.subtask.store import Store
 from pysubtask.transports.base import Append, Copy, Link, RemoteStat, Sent, Traits, Transport
+from pysubtask.transports.reach import nobody_listens
 from tests.helpers import wait_until
 
 SETTINGS = {
@@ -218,6 +219,18 @@ def test_a_link_that_breaks_again_and_again_costs_so_many_logins_in_a_minute(ben
     assert one.courier.connect_now()["state"] == "connecting"
     one.drained()
     assert one.transport.calls.count("connect") == 4
+
+
+def test_where_nobody_answers_after_several_lost_logins_it_may_be_a_ban_and_is_left_alone(bench):
+    one = bench(LoginsPerMinute=6, RetryWaitSecs=0.01, RetryLongWaitSecs=0.01, RetryCount=2).start()
+    one.transport.on_upload["a"] = [TransportLost("broken") for _ in range(3)]
+    one.transport.on_connect = [None, None, None, *[nobody_listens("there:22") for _ in range(20)]]
+    one.put("a")
+    wait_until(lambda: "banned" in str(one.board.get("why")), what="it says why it waits")
+    assert one.transport.calls.count("connect") == 5 and one.board.get("state") == "waiting"
+    one.transport.on_connect.clear()
+    assert one.courier.connect_now()["state"] == "connecting"
+    one.drained()
 
 
 def test_a_server_that_is_down_is_tried_as_the_settings_say(bench):

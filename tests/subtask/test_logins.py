@@ -47,3 +47,67 @@ def test_another_limit_counts_at_once():
     logins.failed(2)
     logins.most = 1
     assert logins.wait(3) == 59
+
+
+class Banning:
+    """A server that answers no address which made more than ``most`` connections within a minute, for as long as it goes on."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.seen, self.banned_until = most, [], -1.0
+
+    def connect(self, now: float) -> bool:
+        if now < self.banned_until:
+            self.banned_until = now + 60
+            return False
+        self.seen = [at for at in self.seen if now - at < 60] + [now]
+        if len(self.seen) > self.most:
+            self.banned_until = now + 60
+            return False
+        return True
+
+
+@pytest.mark.parametrize("wait_secs", [1.0, 3.0, 30.0])
+@pytest.mark.parametrize("most", [3, 5, 6])
+def test_a_ban_that_each_connection_begins_anew_ends(most: int, wait_secs: float):
+    """A link that is cut every ten seconds, and then is good; each try without an answer takes twenty."""
+    logins, server, now, came_back = Logins(6), Banning(most), 0.0, None
+    while now < 1_200 and came_back is None:
+        if server.connect(now):
+            logins.answered()
+            if now > 130:
+                came_back = now
+            now += 10
+            logins.failed(now)
+        else:
+            now += 20
+            logins.unanswered(now)
+        now += max(wait_secs, logins.wait(now))
+    assert came_back is not None and came_back < 700, "it is banned for ever"
+
+
+def test_a_link_that_is_down_after_a_quiet_time_is_tried_as_the_settings_say():
+    logins = Logins(6)
+    for at in (0, 200, 400):
+        logins.failed(at)
+    for at in range(410, 600, 10):
+        logins.unanswered(at)
+        assert logins.wait(at) == 0
+    none = Logins(0)
+    for at in range(10):
+        none.failed(at)
+        none.unanswered(at)
+    assert none.wait(10) == 0
+
+
+def test_what_looks_like_a_ban_is_told_and_is_waited_for_ever_longer_up_to_five_minutes():
+    logins = Logins(6)
+    for at in (0, 10, 20):
+        logins.failed(at)
+    waits = []
+    for at in (30, 130, 330, 700, 1_100):
+        logins.unanswered(at)
+        waits.append(logins.wait(at))
+    assert waits == [0, 75, 150, 300, 300]
+    assert "banned" in logins.words()
+    logins.answered()
+    assert logins.wait(1_100) == 0 and "banned" not in logins.words()

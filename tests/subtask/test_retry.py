@@ -59,6 +59,14 @@ def test_an_attempt_that_failed_alone_waits_ever_longer_and_then_is_parked_while
     assert decide(1, MeansRefused("rename", "no"), POLICY, 0.0).action == "again", "one that came out of a transport"
 
 
+def test_no_file_is_parked_for_a_limit_of_the_servers():
+    full = AttemptFailed("too many open files")
+    full.limit = True
+    found = [decide(attempt, full, POLICY, 0.0) for attempt in range(1, 12)]
+    assert {decision.action for decision in found} == {"again"}
+    assert [decision.secs for decision in found] == [3, 6, 12, 24, *[30] * 7]
+
+
 def test_where_no_other_file_passes_none_is_parked_and_the_wait_grows_to_that_of_a_parked_one():
     found = [decide(attempt, AttemptFailed("odd"), POLICY, 0.0, others=False) for attempt in range(5, 12)]
     assert {decision.action for decision in found} == {"again"}

@@ -162,7 +162,10 @@ class Talk:
 
         stamp, _, name = arg.partition(b" ")
         secs = calendar.timegm(time.strptime(stamp.decode(), "%Y%m%d%H%M%S"))
-        os.utime(self.path(name), (secs, secs))
+        try:
+            os.utime(self.path(name), (secs, secs))
+        except FileNotFoundError:
+            return "550 no such file"
         return f"213 Modify={stamp.decode()}; x"
 
     def do_RNFR(self, arg: bytes) -> str | None:

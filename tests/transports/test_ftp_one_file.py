@@ -360,3 +360,219 @@ def test_what_a_server_may_have_made_of_a_name(name: str, shown: list[str], size
 def test_it_is_one_of_those_that_are_shown_and_not_the_name(name: str, shown: list[str]) -> None:
     found = changed_to(name, [Row(one, 1) for one in shown], 1)
     assert found is None or (found in shown and found != name and name not in shown)
+
+
+# --- limits of the server
+
+
+class Full(Talk):
+    """So many STOR are refused, as other sessions have their files open."""
+
+    reply: ClassVar[str] = ""
+    times: ClassVar[int] = 0
+
+    def do_STOR(self, arg: bytes) -> str | None:
+        if type(self).times > 0:
+            type(self).times -= 1
+            return self.reply
+        return super().do_STOR(arg)
+
+
+LIMITS = ("450 Too many open files, try again later.", "451 Resource temporarily unavailable", "550 f.csv: Too many open files",
+          "425 Too many connections", "552 Maximum number of transfers reached", "452 Server busy")  # fmt: skip
+
+
+@pytest.mark.parametrize("reply", LIMITS)
+def test_a_limit_that_the_server_names_is_none_of_the_file(tmp_path: Path, reply: str) -> None:
+    talk = type("Talk", (Full,), {"reply": reply, "times": 2})
+
+    async def case(work: Work, server: OddFTP) -> None:
+        await work.put("f.csv", b"whole")
+        assert (server.root / "f.csv").read_bytes() == b"whole"
+        assert server.count("STOR") == 3, "a name or a way was changed for it"
+        talk.times = 1000  # type: ignore[attr-defined]
+        with pytest.raises(AttemptFailed) as failed:
+            await work.put("g.csv", b"later")
+        assert failed.value.limit
+        talk.times = 0  # type: ignore[attr-defined]
+        await work.put("g.csv", b"later")
+        assert work.transport.profile is not None and not work.transport.profile.lines()
+
+    run(tmp_path, talk, case)
+
+
+@pytest.mark.parametrize("reply", ["553 Filename too long; maximum is 64 characters", "550 Path exceeds the limit for names"])
+def test_a_limit_for_names_is_the_files(tmp_path: Path, reply: str) -> None:
+    talk = type("Talk", (Full,), {"reply": reply, "times": 1000})
+
+    async def case(work: Work, server: OddFTP) -> None:
+        with pytest.raises(FileRefused):
+            await work.put("f.csv", b"whole")
+
+    run(tmp_path, talk, case)
+
+
+# --- temporary files that are taken away
+
+
+class Eater(Talk):
+    """A program on the server takes files away when they are whole, the ``quick`` one empty files, too; ``tells``: SIZE tells what
+    is there."""
+
+    left: ClassVar[Callable[[bytes], bool]]
+    tells: ClassVar[bool] = True
+    quick: ClassVar[bool] = True
+
+    def do_STOR(self, arg: bytes) -> str | None:
+        said = super().do_STOR(arg)
+        if said is not None and said.startswith("226") and not type(self).left(arg) and (
+                self.quick or os.path.getsize(self.path(arg))):
+            os.unlink(self.path(arg))
+        return said
+
+    def do_SIZE(self, arg: bytes) -> str | None:
+        return super().do_SIZE(arg) if self.tells else "550 not allowed"
+
+
+def files_of(server: OddFTP) -> set[str]:
+    return {name for name in server.names() if os.path.isfile(server.root / name)}
+
+
+def eater(left: Callable[[bytes], bool], **values: bool) -> type[Talk]:
+    return type("Talk", (Eater,), {"left": staticmethod(left), **values})
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize(("left", "rung"), [
+    (lambda path: not os.path.basename(path).startswith(b"."), "visible"), (lambda path: path.endswith(b".csv"), "hidden_ending"),
+    (lambda path: b"/" in path, "subfolder"),
+], ids=["visible", "ending", "subfolder"])  # fmt: skip
+def test_where_temporary_files_are_taken_away_another_kind_is_used(
+    tmp_path: Path, left: Any, rung: str, tells: bool, quick: bool
+) -> None:
+    async def case(work: Work, server: OddFTP) -> None:
+        profile = work.transport.profile
+        assert profile is not None
+        for name in ("f.csv", "g.csv"):
+            before = server.count("STOR")
+            sent = await work.put(name, b"whole" * 1000)
+            assert (server.root / name).read_bytes() == b"whole" * 1000
+        assert server.count("STOR") - before == 1, "it is known by now"
+        assert sent.bytes_sent == 5000
+        found = {means: state for means, state in profile.known().items() if means in ("temp_name", "time", "size")}
+        assert found == {"temp_name": rung, "time": "kept"}
+        assert files_of(server) == {"f.csv", "g.csv"}
+
+    run(tmp_path, eater(left, tells=tells, quick=quick), case)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("tells", [True, False])
+def test_where_each_kind_is_taken_away_the_setting_that_helps_is_named(tmp_path: Path, tells: bool, quick: bool) -> None:
+    """One try of each kind, and the file is parked; of sizes and times nothing is learned from a file that did not arrive."""
+    async def case(work: Work, server: OddFTP) -> None:
+        with pytest.raises(FileRefused, match="StoreInPlace" if quick else r"went away.*StoreInPlace"):
+            await work.put("f.csv", b"whole")
+        assert server.count("STOR") <= 11  # each, an empty file after it where no size is told, and one more for the folder
+        assert work.transport.profile is not None and not work.transport.profile.lines()
+        assert files_of(server) == set()
+
+    run(tmp_path, eater(lambda path: False, tells=tells, quick=quick), case)
+
+
+def test_no_old_file_is_put_aside_for_one_that_went_away(tmp_path: Path) -> None:
+    class NoOver(Eater):
+        left = staticmethod(lambda path: b"/" in path)
+
+        def do_RNTO(self, arg: bytes) -> str | None:
+            if os.path.lexists(self.path(arg)):
+                return "550 it is there"
+            return super().do_RNTO(arg)
+
+    async def case(work: Work, server: OddFTP) -> None:
+        await work.put("f.csv", b"first")
+        await work.put("f.csv", b"second")
+        assert work.transport.profile is not None
+        work.transport.profile.try_again("temp_name")
+        renamed = [arg for verb, arg in server.commands if verb == "RNFR"]
+        await work.put("f.csv", b"third!")
+        assert [arg for verb, arg in server.commands if verb == "RNFR"][len(renamed):].count(b"f.csv") == 1
+        assert (server.root / "f.csv").read_bytes() == b"third!"
+
+    run(tmp_path, NoOver, case)
+
+
+# --- folders
+
+
+class InSteps(Talk):
+    """A folder is made only in the one that the session is in; ``exists``: what is said to one that is there."""
+
+    exists: ClassVar[str] = "550 File exists"
+    refused: ClassVar[tuple[bytes, ...]] = ()
+    tells_where: ClassVar[bool] = True
+
+    def __init__(self, server: OddFTP, sock: socket.socket) -> None:
+        super().__init__(server, sock)
+        self.where = b"/"
+
+    def absolute(self, name: bytes) -> bytes:
+        return os.path.normpath(os.path.join(self.where, name))
+
+    def path(self, name: bytes) -> bytes:
+        return super().path(self.absolute(name))
+
+    def do_PWD(self, arg: bytes) -> str | None:
+        return f'257 "{os.fsdecode(self.where)}" is where you are' if self.tells_where else "502 not here"
+
+    def do_CWD(self, arg: bytes) -> str | None:
+        if not os.path.isdir(self.path(arg)):
+            return "550 no such folder"
+        self.where = self.absolute(arg)
+        return "250 there"
+
+    def do_MKD(self, arg: bytes) -> str | None:
+        if b"/" in arg or arg in self.refused:
+            return "550 Can't create directory"
+        if os.path.lexists(self.path(arg)):
+            return self.exists
+        os.mkdir(self.path(arg))
+        return "257 made"
+
+
+async def put_below(work: Work, name: str, data: bytes) -> Sent:
+    """With its temporary file in the same folder."""
+    return await work.put(name, data, temp=f"{os.path.dirname(name)}/.{os.path.basename(name)}.tmp")
+
+
+@pytest.mark.parametrize("exists", ["550 File exists", "521 it is there", "250 fine"])
+@pytest.mark.parametrize("host_path", ["st7/in", "/st7/in", ""])
+def test_folders_that_are_made_in_steps(tmp_path: Path, exists: str, host_path: str) -> None:
+    """Several files that need the same new folders at once all arrive; the session is where it was afterwards."""
+    async def case(work: Work, server: OddFTP) -> None:
+        (server.root / "st7").mkdir()
+        names = [f"2026/11/30/{number}.bin" for number in range(4)]
+        await asyncio.gather(*(put_below(work, name, name.encode()) for name in names))
+        await work.put("top.csv", b"above")
+        below = server.root / host_path.lstrip("/")
+        assert {name: (below / name).read_bytes() for name in names} == {name: name.encode() for name in names}
+        assert (below / "top.csv").read_bytes() == b"above"
+        before = server.count("MKD")
+        await put_below(work, "2026/12/1/x.bin", b"a new day")
+        assert server.count("MKD") - before == 2, "what is known by now is not tried by a path again"
+
+    talk = type("Talk", (InSteps,), {"exists": exists})
+    run(tmp_path, talk, case, HostPath=host_path, Connections=3)
+
+
+@pytest.mark.parametrize("tells_where", [True, False])
+def test_a_folder_that_may_not_be_made_is_the_files_matter(tmp_path: Path, tells_where: bool) -> None:
+    async def case(work: Work, server: OddFTP) -> None:
+        with pytest.raises(FileRefused, match="making its folder"):
+            await put_below(work, "a/b/x.bin", b"no")
+        await work.put("y.bin", b"yes")
+        assert files_of(server) == {"y.bin"}
+
+    talk = type("Talk", (InSteps,), {"refused": (b"a", b"b"), "tells_where": tells_where})
+    run(tmp_path, talk, case)

@@ -288,3 +288,24 @@ def stubborn_server(root: Path, refused: tuple[str, ...]) -> Iterator[_Stubborn]
         yield server
     finally:
         server.close()
+
+
+@pytest.mark.slow
+def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(tmp_path: Path) -> None:
+    with quirk_ftp_server(tmp_path / "remote", late_secs=1.0) as server:
+        (tmp_path / "work").mkdir()
+        files = Files(tmp_path, FTPTransport(server.settings(StallSecs=5), str(tmp_path / "work")))
+
+        async def case() -> None:
+            await files.transport.connect()
+            try:
+                grown = b"a line\n" * 1_000
+                await files.put("grow.csv", grown)
+                for _ in range(2):
+                    grown += b"more\n" * 20
+                    assert (await files.put("grow.csv", grown, append=True)).bytes_sent == 100
+            finally:
+                await files.transport.close()
+
+        asyncio.run(case())
+        assert files.steps == [] and files.tries == []

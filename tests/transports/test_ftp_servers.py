@@ -408,6 +408,44 @@ def test_connections_that_the_server_dropped_meanwhile_cost_nothing_while_one_is
         run(server.settings(Host=relay.host, HostPort=relay.port), case)
 
 
+@pytest.mark.parametrize(("most", "logins"), [(6, 1), (0, 4)])
+def test_after_a_connection_that_was_lost_soon_one_has_to_do_for_a_while(tmp_path: Path, most: int, logins: int) -> None:
+    """Many servers ban an address for more than a few connections a minute."""
+    with ftp_server(tmp_path / "ftp") as server:
+
+        async def case(work: Work) -> None:
+            for second in (False, True):
+                before = server.logins
+                await asyncio.gather(*(work.put(f"f{n}", os.urandom(300_000)) for n in range(12)), return_exceptions=True)
+                assert server.logins - before == (logins - 1 if second else 3)
+                for session in list(server.sessions):
+                    server_end(session)
+                if not second:
+                    with pytest.raises(TransportLost):
+                        await work.put("lost", b"x")
+                    await work.transport.close()
+                    await work.transport.connect()
+
+        (tmp_path / "work").mkdir()
+        transport = FTPTransport({**server.settings(), "LoginsPerMinute": most}, str(tmp_path / "work"))
+
+        async def whole() -> None:
+            async with asyncio.timeout(60):
+                await transport.connect()
+                try:
+                    await case(Work(tmp_path, transport))
+                finally:
+                    await transport.close()
+
+        asyncio.run(whole())
+
+
+def server_end(session: Any) -> None:
+    """The server ends a control connection without a word."""
+    with contextlib.suppress(OSError):
+        session.socket.shutdown(socket.SHUT_RDWR)
+
+
 @pytest.mark.parametrize("tls", [None, "explicit", "implicit"])
 def test_a_wrong_password(tmp_path: Path, tls: str | None) -> None:
     with ftp_server(tmp_path / "ftp", tls=tls) as server:
@@ -654,3 +692,16 @@ def _gone(name: str) -> list[str]:
     with contextlib.suppress(AssertionError):
         wait_until(lambda: name not in [thread.name for thread in threading.enumerate()], 10)
     return [thread.name for thread in threading.enumerate()]
+
+
+def test_who_says_nothing_may_have_banned_us(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        failed = connect({**ftp_settings(silent.getsockname()[1]), "ConnectTimeoutSecs": 1}, tmp_path)
+        assert isinstance(failed, TransportLost) and failed.unanswered
+        port = silent.getsockname()[1]
+    failed = connect(ftp_settings(port), tmp_path)
+    assert isinstance(failed, TransportLost) and failed.unanswered, "nor who refuses the connection"
+
+
+def ftp_settings(port: int) -> dict[str, Any]:
+    return {"UseSFTP": False, "Host": "127.0.0.1", "HostPort": port, "User": "pi", "Password": "x", "ConnectTimeoutSecs": 5}

@@ -146,6 +146,17 @@ def test_of_many_files_at_once_one_is_the_trial():
     assert [profile.walk(means.TEMP).rung for _ in range(5)] == ["hidden", *["visible"] * 4]
 
 
+def test_where_each_try_costs_the_whole_file_a_trial_that_failed_goes_back_to_what_works():
+    profile, _, clock = a_profile()
+    one_file(profile, means.TEMP, {"subfolder"})
+    clock.now += TRIAL_SECS
+    walk = profile.walk(means.TEMP)
+    assert (walk.rung, walk.refused("taken away", costly=True)) == ("hidden", "subfolder")
+    assert walk.refused("taken away", costly=True) == "hidden_ending", "then those between"
+    first = a_profile()[0].walk(means.TEMP)
+    assert [first.refused("taken away", costly=True) for _ in range(5)] == ["hidden_ending", "visible", "ending", "subfolder", None]
+
+
 def test_what_loses_a_promise_is_used_only_where_the_settings_allow_it():
     profile, steps, _ = a_profile()
     outcome = one_file(profile, means.TEMP, {"in_place"})

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -396,3 +397,15 @@ class TestPassword:
             assert SECRET not in repr(askpass)
 
         asyncio.run(whole())
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_who_says_nothing_may_have_banned_us(tmp_path: Path, listens: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        if not listens:
+            silent.close()
+        settings = {"Host": "127.0.0.1", "HostPort": port, "User": "pi", "ConnectTimeoutSecs": 1, "SSHConfigFile": "none"}
+        with pytest.raises(TransportLost) as failed:
+            asyncio.run(SFTPTransport(settings, str(tmp_path / "work")).connect())
+        assert failed.value.unanswered

@@ -9,15 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
+from pysubtask.testing._quirk_sftp_session import QuirkFiles
 from pysubtask.testing.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
 from pysubtask.testing.quirks import Switch, pairs, switch, switches
 from pysubtask.transports.base import Append, Job, RemoteStat, Sent
 from pysubtask.transports.means import APPEND, PUBLISH, SIZE, TEMP
 from pysubtask.transports.profile import SOON
 from pysubtask.transports.sftp import SFTPTransport, packets
+from pysubtask.transports.sftp.resume import Half
 
 TIME = 1_700_000_000
 
@@ -298,3 +301,75 @@ def test_who_waits_to_open_a_file_hears_that_the_connection_is_lost(server: Quir
         assert {type(end) for end in ends} == {TransportLost}
 
     run(desk, case)
+
+
+@pytest.mark.parametrize("more", [0, 300_000])
+def test_bytes_that_are_put_behind_the_end_are_no_upload_that_goes_on(
+    server: QuirkSFTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    """Whatever place they are for. The temporary file of an upload that was cut may have ``more`` than is known: then all of it is
+    sent at once, and the next upload that was cut begins anew."""
+    write = QuirkFiles.write
+    monkeypatch.setattr(QuirkFiles, "write", lambda self, file, offset, data: write(self, file, file.seek(0, os.SEEK_END), data))
+    desk = Desk(server, tmp_path)
+
+    async def case() -> None:
+        costs = []
+        for number in range(2):
+            data, temp = os.urandom(2_000_000), f".pysubtask-cut{number}.part"
+            (Path(server.root) / temp).write_bytes(data[: 1_200_000 + more])
+            source = tmp_path / f"cut-{number}"
+            source.write_bytes(data)
+            job = Job(str(source), len(data), TIME * 10**9, f"cut{number}.bin", temp, resume=Half(1_200_000, len(data)).to_note())
+            costs.append((await desk.transport.upload(job, lambda done: None)).bytes_sent)
+            desk.contents[f"cut{number}.bin"] = data
+        assert costs == ([2_800_000, 2_000_000] if more else [800_000, 800_000])
+        assert desk.steps == (["random_writes: in_order"] if more else [])
+
+    run(desk, case)
+    desk.check()
+
+
+@pytest.mark.parametrize("path", ["C:/data", "/C:/data"])
+def test_a_path_with_a_drive_is_one_as_any_other(server: QuirkSFTPServer, tmp_path: Path, path: str) -> None:
+    desk = Desk(server, tmp_path, HostPath=path)
+    run(desk, lambda: desk.put("day/a.csv", b"1\n"))
+    assert (Path(server.root) / "C:" / "data" / "day" / "a.csv").read_bytes() == b"1\n"
+
+
+def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(server: QuirkSFTPServer, tmp_path: Path) -> None:
+    switch("size grows late").turn_on(server.quirks)
+    desk = Desk(server, tmp_path)
+    grown = b"a line\n" * 1_000
+
+    async def case() -> None:
+        nonlocal grown
+        await desk.put("grow.csv", grown)
+        for _ in range(2):
+            grown += b"more\n" * 20
+            assert (await desk.put("grow.csv", grown, append=True)).bytes_sent == 100
+        assert desk.steps == []
+
+    run(desk, case)
+    desk.check()
+
+
+@pytest.mark.parametrize("times", [1, 10**6])
+def test_a_failure_without_a_reason_is_believed_of_a_name_when_it_comes_again(
+    server: QuirkSFTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """A server that is at a limit for a moment says the same as one that takes no such name."""
+    left, opened = times, QuirkFiles.open
+
+    def refusing(self: QuirkFiles, path: bytes, pflags: int, attrs: Any) -> object:
+        nonlocal left
+        if left and pflags & 2 and path.endswith(b".part"):
+            left -= 1
+            raise asyncssh.SFTPFailure("Failure")
+        return opened(self, path, pflags, attrs)
+
+    monkeypatch.setattr(QuirkFiles, "open", refusing)
+    desk = Desk(server, tmp_path)
+    run(desk, lambda: desk.put("a.csv", b"1\n"))
+    assert desk.steps == ([] if times == 1 else ["temp_name: hidden_ending"])
+    desk.check()

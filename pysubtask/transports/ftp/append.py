@@ -94,8 +94,7 @@ class Appender:
                     raise self._publisher.cut(attempt, exc) from exc
         self._publisher.arrived(attempt)
         self._verify(session, attempt)
-        if job.mtime_ns is not None:
-            session.set_time(attempt.target, job.mtime_ns)
+        self._publisher.set_time(session, attempt, attempt.target)
         return self._publisher.shown(session, attempt, "appended to")
 
     def _verify(self, session: Session, attempt: Attempt) -> None:

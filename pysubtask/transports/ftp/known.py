@@ -29,7 +29,7 @@ class Known:
     STAT of a file is worth asking. ``telnet``: whether it reads commands as Telnet does, None where that was not needed yet.
     ``setter``: the command that sets a file's time: "MFMT", "MDTM" (with a time before the name, as some servers have it) or "".
     ``replaces``: whether a rename may have the name of a file that is there; ``renames``: one was taken, so that a refusal is about
-    the name. ``folders``: those that are there.
+    the name. ``folders``: those that are there. ``steps``: it makes folders only in the one that the session is in.
     """
 
     profile: Profile = field(default_factory=lambda: Profile(time.time))
@@ -48,6 +48,7 @@ class Known:
     replaces: bool = True
     renames: bool = False
     folders: set[str] = field(default_factory=set)
+    steps: bool = False
     refused_setters: set[str] = field(default_factory=set)
 
     def made(self, folder: str, there: bool) -> None:

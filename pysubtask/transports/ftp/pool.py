@@ -30,15 +30,19 @@ _T = TypeVar("_T")
 
 _IDLE_SECS = 60.0  # a further connection that rests longer is closed before the server or a NAT forgets it
 _TOGETHER_SECS = 0.25
+_SOON_SECS = 60.0
 _MOST_HUNG = 32  # threads given up before connect refuses to add to them
 
 
 class Pool:
     """As many sessions, and as many of them at work, as ``allowance`` has. ``make_context`` makes what TLS needs, in the first
-    thread; ``limited`` is told another limit; ``hung`` keeps the threads given up, beyond the life of one pool."""
+    thread; ``limited`` is told another limit; ``hung`` keeps the threads given up, beyond the life of one pool. Before
+    ``alone_until`` (monotonic) there is one session only."""
 
     def __init__(self, login: Login, known: Known, allowance: Allowance, make_context: Callable[[Login], ssl.SSLContext | None],
-                 limited: Callable[[int], None], hung: list[threading.Thread], pace: Pace, meter: Meter) -> None:
+                 limited: Callable[[int], None], hung: list[threading.Thread], pace: Pace, meter: Meter,
+                 alone_until: float = 0.0) -> None:  # fmt: skip
+        self._begun, self._alone_until = time.monotonic(), alone_until
         self._allowance = allowance
         self._leased = 0
         self._login = login
@@ -100,6 +104,11 @@ class Pool:
         finally:
             self._leased -= 1
             self._give_back(session)
+
+    @property
+    def is_lost_soon(self) -> bool:
+        """Whether it has come to an end that nobody here asked for, soon after its beginning."""
+        return self._over is not None and time.monotonic() - self._begun < _SOON_SECS
 
     @property
     def limit(self) -> int:
@@ -202,7 +211,8 @@ class Pool:
                 return session
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._turns.append(turn)
-            if len(self._opening) < len(self._turns) and len(self._sessions) + len(self._opening) < self.limit:
+            alone = self._sessions and time.monotonic() < self._alone_until
+            if len(self._opening) < len(self._turns) and len(self._sessions) + len(self._opening) < self.limit and not alone:
                 self._open_another()
             try:
                 await turn

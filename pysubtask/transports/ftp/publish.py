@@ -8,21 +8,24 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ...common.errors import AttemptFailed, FileRefused, SourceError, TransportError, TransportLost
 from ..base import Job, Link, RemoteStat
 from ..checksum import Checks, WrongHash
 from ..means import LOOK, SIZE, TIME
-from ..profile import TRIAL_SECS, Profile
+from ..profile import TRIAL_SECS, Profile, Walk
+from ..server_limit import smells_of_limit
 from ..temp_names import own_folder
+from . import vanished
 from .arrival import Changed, settled_size
 from .checksum import check
 from .data import BEGUN, Source, Tally, opened
+from .folders import make_folders
 from .known import CannotTell, DataLost
 from .links import Links
 from .options import parent_of, path_of
-from .replies import CannotRestart, Reply, cannot_hold, names_limit, no_room, refusal
+from .replies import CannotRestart, Reply, cannot_hold, no_room, refusal
 from .restart import Restarts, foothold
 from .session import Session
 from .swap import Swaps
@@ -42,7 +45,8 @@ class Attempt:
     """One upload: its job, its paths, how far it is, where it began (``start``), where its transfers end
     (``ends``, of an append), how its size was confirmed (``verified``), and what is told of a ``link``; ``named``: the
     path of the name where that is a link which is followed, else empty. ``recorded``: the temporary name that the queue knows,
-    or that in the other folder; ``stands``: whether something is, or may be, under the name."""
+    or that in the other folder; ``stands``: whether something is, or may be, under the name. ``walk``: which kinds of temporary
+    names were refused to this file; what is learned when it has arrived is called from ``learns``."""
 
     def __init__(self, job: Job, folder: str, in_place: bool, tally: Tally) -> None:
         self.job = job
@@ -59,6 +63,8 @@ class Attempt:
         self.named = ""
         self.stands = True
         self.crowded = False
+        self.walk: Walk | None = None
+        self.learns: list[Callable[[], None]] = []
 
     @property
     def path(self) -> str:
@@ -106,8 +112,14 @@ class Publisher:
                     attempt.tally.anew()  # nothing is built upon it
                     raise
             self._verify(session, attempt, source)
-            if attempt.job.mtime_ns is not None:
-                session.set_time(attempt.path, attempt.job.mtime_ns)
+            self.set_time(session, attempt, attempt.path)
+
+    def set_time(self, session: Session, attempt: Attempt, path: str) -> None:
+        """Of what was stored. That it is refused says something of the server where the file arrives."""
+        if attempt.job.mtime_ns is not None:
+            said = session.set_time(path, attempt.job.mtime_ns)
+            if said is not None and not said.ok:
+                attempt.learns.append(lambda: session.no_time(said))
 
     def _verify(self, session: Session, attempt: Attempt, source: Source) -> None:
         """By hash, where it shall be and can be, before the name shows it."""
@@ -167,6 +179,10 @@ class Publisher:
         if not attempt.in_place:
             said = self._swaps.replace(session, attempt.temp, attempt.target, attempt.stands)
             if not said.ok:
+                lost = vanished.after_refusal(session, self.temps, attempt, str(said)) if said.code >= 450 else None
+                if lost is not None:
+                    self.discard(session, attempt)
+                    raise lost
                 failed = refusal("rename", attempt.job.name, said, "" if session.known.renames else _NO_RENAME)
                 if isinstance(failed, FileRefused):
                     self.discard(session, attempt)
@@ -181,6 +197,8 @@ class Publisher:
         """What the server shows under the name. Its word for the rename, and the size or hash from before it, are the delivery:
         this look is for the time, and for the size where that could not be told before."""
         job = attempt.job
+        for learned in attempt.learns:
+            learned()
         try:
             shown = session.look(attempt.target)
         except CannotTell:
@@ -284,7 +302,8 @@ class Publisher:
         if attempt.in_place:
             self._store_as(session, attempt, source)
             return
-        walk, before, first = self.temps.walk(), attempt.tally.sent, None
+        walk = attempt.walk = attempt.walk or self.temps.walk()
+        before, first = attempt.tally.sent, None
         rung: str | None = walk.rung
         while rung is not None:
             self.temps.take(attempt, rung)
@@ -292,7 +311,7 @@ class Publisher:
                 self._store_as(session, attempt, source, make=first is None)
             except FileRefused as exc:
                 # A file that was begun before, no room, a limit, a folder that is not there: it is not the name.
-                if attempt.tally.sent != before or attempt.job.resume or no_room(exc.said) or names_limit(exc.said):
+                if attempt.tally.sent != before or attempt.job.resume or no_room(exc.said) or smells_of_limit(exc.said):
                     raise
                 first = first or exc
                 rung = walk.refused(exc.said)
@@ -305,7 +324,7 @@ class Publisher:
                 session.wire.spoilt = True
                 raise first from exc
             else:
-                walk.worked()
+                attempt.learns.append(walk.worked)
                 return
         assert first is not None
         raise first
@@ -318,7 +337,7 @@ class Publisher:
         more, folder = "", parent_of(attempt.path)
         own = own_folder(os.fsencode(attempt.path)) is not None
         if said.code in _PERHAPS_NO_FOLDER and folder and (make or own):
-            made = session.ask(f"MKD {folder}") if own else session.make_folders(folder)
+            made = session.ask(f"MKD {folder}") if own else make_folders(session, folder)
             if made is not None:
                 more = "" if made.ok else f"making its folder: server said: {made}"
                 session.known.made(folder, made.ok)
@@ -334,8 +353,10 @@ class Publisher:
         except CannotTell:
             if session.doubt is not None:
                 raise session.doubt from None
+            if session.known.size_shown and not attempt.in_place and session.is_gone(attempt.path):
+                raise vanished.gone(attempt) from None
             attempt.verified = "reply"  # that it has the whole file is all that this server ever says
-            self.profile.learn(SIZE, "never")
+            attempt.learns.append(lambda: self.profile.learn(SIZE, "never"))
             return
         if self.profile.rung(SIZE) == "never":
             self.profile.learn(SIZE, "before_close")
@@ -366,7 +387,7 @@ class Publisher:
 def bad_store(name: str, said: Reply, more: str = "") -> TransportError:
     """What a bad reply to STOR means."""
     failed = refusal("store", name, said, more)
-    if said.code not in _ENDED_TRANSFER or not isinstance(failed, AttemptFailed):
+    if said.code not in _ENDED_TRANSFER or not isinstance(failed, AttemptFailed) or failed.limit:
         return failed
     return DataLost(str(failed), step=failed.step, file=failed.file, said=failed.said)
 
@@ -376,22 +397,3 @@ def cut_short(job: Job, shown: int) -> DataLost:
     that for the end of the file."""
     return DataLost(f"{job.name}: {job.size:,} bytes were sent and the server has {shown:,}, as after a cut on the way",
                     step="looking at its size", file=job.name)
-
-
-def remove(session: Session, paths: dict[str, str], swaps: Swaps, temps: Temps) -> set[str]:
-    """DELE files: the names of those that were there. Raises where one stays and none went."""
-    gone: set[str] = set()
-    failed: TransportError | None = None
-    for name, path in paths.items():
-        # One beside what a link points to, or of another kind of name, was put nowhere else.
-        path = temps.elsewhere.of(name) or path
-        swaps.mend_recorded(session, path)
-        said = session.delete(path)
-        if said.ok:
-            gone.add(name)
-        elif session.is_there(path):
-            failed = refusal("clear", name, said)
-    temps.elsewhere.gone(gone)
-    if failed is not None and not gone:
-        raise failed
-    return gone

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ...common.errors import AttemptFailed, FileRefused, LoginRefused, TransportError, TransportLost
 from ..reach import PORTAL
+from ..server_limit import names_limit
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
 _LONGEST = 160
@@ -26,8 +27,6 @@ _FULL = re.compile(r"no space|not enough (?:disk )?space|insufficient (?:disk |s
                    r"file too large|file size limit", re.IGNORECASE)
 _CROWDED = re.compile(r"too many (?:users|connections|clients|sessions|logins)|(?:maximum|max\.?) (?:number|connections|"
                       r"logins|users|clients|sessions)|(?:connection|session|user) limit|already logged in", re.IGNORECASE)
-_LIMIT = re.compile(r"too many|\blimit|maximum|\bmax\b|EMFILE|resources? (?:temporarily )?unavailable|out of resources|\bbusy\b",
-                    re.IGNORECASE)
 _DATA_CODES = (425, 426, 431, 533, 534, 535, 536, 537)
 _TLS = re.compile(r"\b(?:TLS|SSL)\b|session re-?us|resum|operation not permitted", re.IGNORECASE)
 _BLAMES_LOGIN = re.compile(r"fail|incorrect|invalid|attempt|wrong|denied", re.IGNORECASE)
@@ -217,17 +216,17 @@ def refusal(step: str, name: str, said: Reply, more: str = "") -> TransportError
         kind = TransportLost
     elif said.code in _WANTS_TLS or (said.code < 500 and said.code not in (450, 451, 452)):
         kind = AttemptFailed
-    return kind(words, step=_STEPS[step], file=name, said=text(" ".join(said.lines)))
+    told = text(" ".join(said.lines))
+    if kind is not TransportLost and names_limit(told):
+        crowded = AttemptFailed(words, step=_STEPS[step], file=name, said=told)
+        crowded.limit = True
+        return crowded
+    return kind(words, step=_STEPS[step], file=name, said=told)
 
 
 def about_tls(said: Reply) -> bool:
     """Whether a bad reply to a transfer is about its TLS session and not about the file."""
     return said.code == 522 or (said.code in _DATA_CODES and _TLS.search(" ".join(said.lines)) is not None)
-
-
-def names_limit(words: str) -> bool:
-    """Whether a server's words say, or smell of, a limit for how much may be done at once."""
-    return _LIMIT.search(words) is not None and _FULL.search(words) is None
 
 
 def no_room(words: str) -> bool:

@@ -17,6 +17,7 @@ from ...common import own_files
 from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
 from ..means import APPEND, LOOK
 from ..profile import Profile
+from .arrival import settled_size
 from .data import LEAST, Source, Tally
 from .known import CannotTell, DataLost, Known
 from .replies import CannotRestart, Reply, cannot_hold, has, refusal
@@ -103,7 +104,7 @@ class Restarts:
                     said = session.store(path, Source(file.fileno(), 0), end, Tally.silent(), start)
                     if not said.ok:
                         wrong = _refused(name, said, anyway=not start)
-                    elif (there := session.size(path, stored=True)) != wanted:
+                    elif (there := settled_size(session, path, wanted)) != wanted:
                         wrong, lasting = f"{there} bytes after a transfer to {start} of {wanted}", True
                     if wrong:
                         break

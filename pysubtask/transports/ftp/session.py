@@ -13,10 +13,10 @@ import time
 from ...common.errors import LoginRefused, TransportLost
 from ..base import RemoteStat
 from ..means import TIME
-from ..reach import no_answer, of_socket, place
+from ..reach import no_answer, of_socket, place, unanswered
 from .data import Source, Tally
 from .known import CannotTell
-from .options import EXPLICIT, IMPLICIT, parent_of
+from .options import EXPLICIT, IMPLICIT
 from .replies import (
     Reply,
     Row,
@@ -58,8 +58,10 @@ class Session(Transfers):
             context.maximum_version = ssl.TLSVersion.TLSv1_2
         wire.until = time.monotonic() + login.connect_secs
         with self.edge(login.connect_secs):
+            greeted = False
             try:
                 said = wire.open(context)
+                greeted = True
                 if said.code != 220:
                     raise greeting_error(said)
                 if login.tls == EXPLICIT:
@@ -79,8 +81,9 @@ class Session(Transfers):
                 where = place(login.host, login.port)
                 if wire.sock is None:
                     raise no_answer(where, login.connect_secs) from exc
-                raise TransportLost(f"no login within {login.connect_secs:g} s at {where}{hint}",
-                                    "Is HostPort that of the FTP server, and does no firewall stand in between?") from exc
+                silent = TransportLost(f"no login within {login.connect_secs:g} s at {where}{hint}",
+                                       "Is HostPort that of the FTP server, and does no firewall stand in between?")
+                raise silent if greeted else unanswered(silent) from exc
             except OSError as exc:
                 failed = of_socket(exc, login.host, login.port, login.connect_secs)
                 if failed is None:
@@ -206,37 +209,24 @@ class Session(Transfers):
             return time_in(facts_in(self.ask(f"MLST {path}")).get("modify", ""))
         return None
 
-    def set_time(self, path: str, mtime_ns: int) -> None:
-        """Give a file its source's time where the server can (draft-somers-ftp-mfxx MFMT, or MDTM with a time)."""
+    def set_time(self, path: str, mtime_ns: int) -> Reply | None:
+        """Give a file its source's time where the server can (draft-somers-ftp-mfxx MFMT, or MDTM with a time); its answer, None
+        where it was not asked."""
         secs, known = mtime_ns // 1_000_000_000, self.known
         if known.setter and 0 <= secs < _LAST_STAMP:
             stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime(secs))
-            said = self.ask(f"{known.setter} {stamp} {path}")
-            if not said.ok:
-                self.no_setter()
-                self.known.profile.learn(TIME, "refused", text(" ".join(said.lines)), unknown=said.unknown)
+            return self.ask(f"{known.setter} {stamp} {path}")
+        return None
+
+    def no_time(self, said: Reply) -> None:
+        """The server refuses to set times, with this answer."""
+        self.no_setter()
+        self.known.profile.learn(TIME, "refused", text(" ".join(said.lines)), unknown=said.unknown)
 
     def no_setter(self) -> None:
         """The server does not set times after all."""
         self.known.refused_setters.add(self.known.setter)
         self.known.setter, self.known.keeps_mtime = "", False
-
-    def make_folders(self, folder: str) -> Reply | None:
-        """MKD a folder and what is missing above it; the last answer, which is bad, too, where it stood there already."""
-        said: Reply | None = None
-        missing: list[str] = []
-        while folder not in ("", "/", "."):
-            said = self.ask(f"MKD {folder}")
-            if said.ok:
-                break
-            missing.append(folder)
-            folder = parent_of(folder)
-        # The highest one was answered just now.
-        if said is not None and not said.ok:
-            missing.pop()
-        for folder in reversed(missing):
-            said = self.ask(f"MKD {folder}")
-        return said
 
     def learn_telnet(self, path: str, temp: str) -> None:
         """Whether the server takes bytes of a name for a Telnet command (RFC 959 3.3: ProFTPD does, vsftpd and pure-ftpd do not).

@@ -35,9 +35,11 @@ class Swaps:
             said = session.rename(temp, target)
             if said.ok and stands:
                 walk.worked()
-            if said.ok or said.code < 500 or session.is_gone(target):
+            if said.ok or said.code < 500 or session.is_gone(target) or session.is_gone(temp):
                 return said
             walk.refused(text(" ".join(said.lines)))
+        elif session.is_gone(temp):
+            return session.rename(temp, target)  # no old file is put aside for one that went away; what is said to it counts
         else:
             said = None
         done = self._put_aside(session, temp, target, said)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from ...common.errors import TransportError
 from ..means import DELETE, TEMP
 from ..profile import Profile, Walk
 from ..temp_names import formed, own_folder
 from .links import Elsewhere
 from .options import parent_of
+from .replies import refusal
 from .session import Session
+from .swap import Swaps
 
 if TYPE_CHECKING:
     from .publish import Attempt
@@ -79,3 +82,22 @@ class Temps:
         for path in list(self._profile.left):
             if not self.remove(session, path, reusable=self._profile.left.get(path, False)):
                 return
+
+
+def remove(session: Session, paths: dict[str, str], swaps: Swaps, temps: Temps) -> set[str]:
+    """DELE files: the names of those that were there. Raises where one stays and none went."""
+    gone: set[str] = set()
+    failed: TransportError | None = None
+    for name, path in paths.items():
+        # One beside what a link points to, or of another kind of name, was put nowhere else.
+        path = temps.elsewhere.of(name) or path
+        swaps.mend_recorded(session, path)
+        said = session.delete(path)
+        if said.ok:
+            gone.add(name)
+        elif session.is_there(path):
+            failed = refusal("clear", name, said)
+    temps.elsewhere.gone(gone)
+    if failed is not None and not gone:
+        raise failed
+    return gone

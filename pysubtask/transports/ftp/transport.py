@@ -9,14 +9,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportError, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, MeansRefused, NotAsLeft, TransportError, TransportLost
 from ..allowance import Allowance
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..checksum import Checks, WrongHash
-from ..means import TIME
+from ..means import TEMP, TIME
 from ..meter import Meter
 from ..pace import Pace
 from ..profile import Profile
+from ..server_limit import smells_of_limit
 from ..swap_record import SwapRecord
 from ..workdir import make_workdir
 from .append import Appender
@@ -26,14 +27,20 @@ from .known import CannotTell, Known
 from .links import Elsewhere, Links
 from .options import folder_of, identity_of, login_of, path_of
 from .pool import Pool
-from .publish import Attempt, Publisher, remove
-from .replies import names_limit
+from .publish import Attempt, Publisher
 from .restart import Restarts
 from .session import Session
 from .swap import Swaps
+from .temps import remove
 from .tls import context_of
 
 _V = TypeVar("_V")
+
+_ALONE_SECS = 20.0
+"""Where a connection was lost soon, one has to do for so long: each further one is a login more that many servers count before they
+ban an address."""
+_CROWDED_SECS = (0.05, 0.2, 0.5)
+"""Waits for a server that is at a limit while nobody else is at work, before the file itself waits."""
 
 
 class FTPTransport(Transport):
@@ -67,6 +74,7 @@ class FTPTransport(Transport):
         self._checks = Checks(settings)
         self._checked_by = dict(settings)
         self._hung: list[threading.Thread] = []
+        self._spares_logins, self._alone_until = bool(settings.get("LoginsPerMinute")), 0.0
         self._pool: Pool | None = None
         self._swaps: Swaps | None = None
         self._restarts: Restarts | None = None
@@ -89,7 +97,7 @@ class FTPTransport(Transport):
             links = Links(Elsewhere(self._workdir, self._identity), self._follow)
             self._publisher = Publisher(self._swaps, self._restarts, self._checks, links, self._profile)
         pool = self._pool = Pool(self._login, self._known, self._allowance, context_of, self._limited, self._hung, self._pace,
-                                 self._meter)
+                                 self._meter, self._alone_until)
         self._limited(self._allowance.limit)
         if self._profile.is_due(TIME):
             self._known.refused_setters.clear()
@@ -108,6 +116,8 @@ class FTPTransport(Transport):
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None
+        if pool is not None and pool.is_lost_soon and self._spares_logins:
+            self._alone_until = time.monotonic() + _ALONE_SECS
         if pool is not None:
             await pool.close()
 
@@ -117,17 +127,29 @@ class FTPTransport(Transport):
         tally = Tally(job.size, told.progress, told.note)
         if job.copies:
             raise NotAsLeft(f"{job.name}: FTP has no way to let a server copy")
+        waits, walk = iter(_CROWDED_SECS), None
         try:
             while True:
                 attempt = Attempt(job, self._folder, self._in_place, tally)
+                attempt.walk = walk
                 try:
                     async with pool.lease() as session:
                         shown = await self._deliver(pool, session, publisher, attempt)
                     break
-                except (FileRefused, AttemptFailed) as exc:
-                    # With fewer at work at the same time, of which there are never fewer than one.
-                    if tally.sent or not (names_limit(exc.said) and attempt.crowded):
+                except MeansRefused as exc:
+                    # Its temporary file went away: another kind of name is next.
+                    if exc.means != TEMP.name or attempt.walk is None:
                         raise
+                    walk, secs = attempt.walk, 0.0
+                except (FileRefused, AttemptFailed) as exc:
+                    if tally.sent:
+                        raise
+                    # With fewer at work at the same time, or later: another session has its file open yet.
+                    limit = isinstance(exc, AttemptFailed) and exc.limit
+                    secs = 0.0 if attempt.crowded else next(waits, None) if limit else None
+                    if secs is None:
+                        raise
+                await asyncio.sleep(secs)
         finally:
             told.over = True
             self._learned()
@@ -142,7 +164,7 @@ class FTPTransport(Transport):
             else:
                 shown = await self._replace(pool, session, publisher, attempt)
         except (FileRefused, AttemptFailed) as exc:
-            attempt.crowded = names_limit(exc.said) and pool.crowded()
+            attempt.crowded = smells_of_limit(exc.said) and pool.crowded()
             raise
         pool.worked()
         return shown

@@ -14,22 +14,26 @@ from ...common.errors import AttemptFailed, ConfigError, FileRefused, LoginRefus
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..calls import Call
 from ..checksum import Checks
-from ..means import SYNC, TIME
+from ..means import DELETE, SYNC, TEMP, TIME
 from ..meter import Meter
 from ..pace import Pace
 from ..profile import Profile
 from ..reach import of_socket
 from ..sent_hash import SentHash
+from ..server_limit import names_limit
 from ..sftp_names import folder_of, identity_of, parent_of, path_of
 from ..source import open_source
 from ..ssh_login import AnotherKey, another_key, login_of
+from ..temp_names import every
 from .link import Link, Status
+from .temps import Temps
 
 _T = TypeVar("_T")
 
 _SLOW_DISK = 1024 * 1024  # bytes/s: what a server's disk is trusted to sync at least
 _LAST_SECOND = 0xFFFFFFFF  # SFTP 3 has 32 bits for a time
 _SSH_PORT = 22
+_LEFT = b".left"
 _MOST_HUNG = 32  # threads given up before connect refuses to add to them
 
 
@@ -83,10 +87,12 @@ class PySFTPTransport(Transport):
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
         link = self._open()
-        target, temp = path_of(self._folder, job.name), path_of(self._folder, job.temp)
-        stale = [path_of(self._folder, name) for name in job.stale if name != job.temp]
+        target = path_of(self._folder, job.name)
+        temps = Temps(self.profile, path_of(self._folder, job.temp), target)
+        stale = [form for name in job.stale if name != job.temp for form in temps.forms(path_of(self._folder, name))]
         async with link.turn:
-            shown = await self._apart(link, lambda call: self._send(call, link, job, temp, stale, progress))
+            shown = await self._apart(link, lambda call: self._send(call, link, job, temps, stale, progress))
+            temp = temps.path
             try:
                 job.confirm()
             except BaseException:
@@ -95,6 +101,7 @@ class PySFTPTransport(Transport):
                     await self._apart(link, lambda call: _discard(link, temp))
                 raise
             await self._apart(link, lambda call: _publish(call, link, job.name, temp, target))
+            temps.published()
         return Sent(shown, job.size)
 
     async def stat(self, name: str) -> RemoteStat | None:
@@ -104,14 +111,16 @@ class PySFTPTransport(Transport):
 
     async def remove(self, names: Iterable[str]) -> set[str]:
         link, paths = self._open(), {name: path_of(self._folder, name) for name in names}
+        stepped = TEMP.name in self.profile.stepped
 
         def work(call: Call[set[str]]) -> set[str]:
             gone = set()
             for name, path in paths.items():
-                with contextlib.suppress(Status):  # its own upload will meet it again
-                    link.connection.remove(path)
-                    gone.add(name)
-                call.step()
+                for form in every(path, path) if stepped else [path]:
+                    with contextlib.suppress(Status):  # its own upload will meet it again
+                        link.connection.remove(form)
+                        gone.add(name)
+                    call.step()
             return gone
 
         async with link.turn:
@@ -181,9 +190,14 @@ class PySFTPTransport(Transport):
         opened.sftp_client.get_channel().settimeout(self._stall)
         self._login = options.login
         link.connection = opened
+        for path in list(self.profile.pending):  # of a process that ended before it could
+            with contextlib.suppress(Status):
+                link.connection.remove(os.fsencode(path))
+            self.profile.gone([path])
+            call.step()
 
     def _send(
-        self, call: Call[RemoteStat], link: Link, job: Job, temp: bytes, stale: list[bytes], progress: Progress
+        self, call: Call[RemoteStat], link: Link, job: Job, temps: Temps, stale: list[bytes], progress: Progress
     ) -> RemoteStat:
         """All but the rename: what the server now shows under the temporary name."""
         client = link.connection.sftp_client
@@ -199,10 +213,10 @@ class PySFTPTransport(Transport):
         try:
             with _doing(job.name, "removing an earlier temporary file"):
                 for path in stale:
-                    _clear(link, path)
+                    _clear(link, path, self.profile)
                     call.step()
-            with _doing(job.name, "making the temporary file"):
-                handle = _open_new(link, temp)
+            handle = _make(link, job.name, temps)
+            temp = temps.path
             with _doing(job.name, "writing"):
                 client.write(handle, fd, job.size, moved, self._pace, call.step, own.took)
             own.check()
@@ -220,7 +234,8 @@ class PySFTPTransport(Transport):
                 has = "none" if shown is None else f"{shown.size:,}"
                 raise FileRefused(f"{job.name}: {job.size:,} bytes were written and the server has {has}")
         except (AttemptFailed, FileRefused, SourceError):
-            _discard(link, temp, handle)
+            _discard(link, temps.path, handle)
+            temps.over()
             raise
         finally:
             os.close(fd)
@@ -270,6 +285,10 @@ def _doing(name: str, what: str) -> Iterator[None]:
         yield
     except Status as exc:
         said = f"{name}: {what}: server said: {exc}"
+        if names_limit(str(exc)):
+            crowded = AttemptFailed(said, step=what, said=str(exc))
+            crowded.limit = True
+            raise crowded from exc
         if exc.code in (Status.NO_CONNECTION, Status.CONNECTION_LOST):
             raise AttemptFailed(said, step=what, said=str(exc)) from exc  # what it stores files on may be away
         raise FileRefused(said, step=what, said=str(exc)) from exc
@@ -298,8 +317,9 @@ def _look(link: Link, name: str, path: bytes) -> RemoteStat | None:
     return RemoteStat(found.st_size, found.st_mtime)
 
 
-def _clear(link: Link, path: bytes) -> None:
-    """Remove a file; Status where it is still there."""
+def _clear(link: Link, path: bytes, profile: Profile) -> None:
+    """Remove a file, or rename it where this server lets none be removed, so that no late request finds it; Status where that is
+    refused, too."""
     try:
         link.connection.remove(path)
     except Status as refused:
@@ -308,7 +328,27 @@ def _clear(link: Link, path: bytes) -> None:
         except Status as exc:
             if exc.code == Status.NO_SUCH_FILE:  # some servers say Failure for a missing file
                 return
-        raise refused
+        try:
+            link.connection.sftp_client.posix_rename(path, path + _LEFT)
+        except Status:
+            raise refused from None
+        profile.learn(DELETE, "refused", str(refused))
+        profile.leave(os.fsdecode(path + _LEFT), reusable=False)
+
+
+def _make(link: Link, name: str, temps: Temps) -> bytes:
+    """Make the temporary file, under another kind of name where the server takes no such one; its handle."""
+    first: FileRefused | None = None
+    while True:
+        try:
+            with _doing(name, "making the temporary file"):
+                return _open_new(link, temps.path)
+        except FileRefused as exc:
+            first = first or exc
+            status = exc.__cause__
+            # A folder that is not there is no matter of the file's name.
+            if (isinstance(status, Status) and status.code == Status.NO_SUCH_FILE) or not temps.refused(exc.said):
+                raise first from exc
 
 
 def _open_new(link: Link, path: bytes) -> bytes:

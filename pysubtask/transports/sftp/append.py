@@ -22,6 +22,7 @@ from . import packets
 from .attempt import Attempt, Ended, Ending, is_ok, is_status
 from .packets import Attrs, Handle, Reply, string
 from .refusal import refusal
+from .settled import settled
 
 
 async def append(attempt: Attempt, how: Append) -> Sent:
@@ -72,7 +73,8 @@ async def append(attempt: Attempt, how: Append) -> Sent:
     closed = await closing
     if not is_ok(closed):
         raise _refused("close", job.name, closed)
-    return _looked(attempt, ended, shown, stood, await looking)
+    found = await settled(client, attempt.target, job.size, await looking)
+    return _looked(attempt, ended, shown, stood, found)
 
 
 async def _start(attempt: Attempt, how: Append, shown: Reply) -> int:

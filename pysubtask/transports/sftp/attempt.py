@@ -7,7 +7,16 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ...common.errors import AttemptFailed, MeansRefused, NotAsLeft, SourceChanged, SourceError, TransportError, TransportLost
+from ...common.errors import (
+    AttemptFailed,
+    FileRefused,
+    MeansRefused,
+    NotAsLeft,
+    SourceChanged,
+    SourceError,
+    TransportError,
+    TransportLost,
+)
 from ..base import Job, Progress
 from ..means import SYNC, TEMP, TIME
 from ..profile import Profile, Walk
@@ -50,7 +59,8 @@ class Attempt:
     is ``target`` itself where ``in_place``; ``borrowed``: it is a file that an earlier upload could not remove. ``place``: what
     stands under the name. ``renamed``: the server was asked to rename the temporary file. ``looked``: what earlier attempts left
     was asked to be removed. ``folder``: one of its own for temporary files, in use; ``walk``: which kinds of them were refused to
-    this file. What is learned when the file has arrived is called from ``learns``.
+    this file; ``doubted``: such a name that was refused for no reason that is told. What is learned when the file has arrived is
+    called from ``learns``.
 
     Constructing it raises FileRefused for a name that leaves the folder, and what ``open_source`` raises.
     """
@@ -65,6 +75,7 @@ class Attempt:
         self.in_place = self.borrowed = self.renamed = self.looked = False
         self.folder: bytes | None = None
         self.walk: Walk | None = None
+        self.doubted: bytes | None = None
         # One that is gone on with is not cleared away. An append has no use for it.
         names = {name: None for name in job.stale if name != job.temp} | ({job.temp: None} if job.append and job.resume else {})
         self.stale = [form for name in names for form in self.forms(path_of(folder, name))]
@@ -175,11 +186,13 @@ class Attempt:
         return refusal(step, self.job.name, answer, more)
 
     def vanished(self, why: str) -> TransportError:
-        """The temporary file is gone. Where another kind of them is left that is the next thing to try."""
+        """The temporary file is gone. The next kind of them is tried, where one is left; else the file is refused."""
         name, temp = self.job.name, packets.text(self.temp)
         words = f"{name}: its temporary file went away before it could be renamed: {why}"
-        if self.walk is None or self.walk.refused(why) is None:
+        if self.walk is None:
             return AttemptFailed(words, TEMP.remedy, file=temp)
+        if self.walk.refused(why, unknown=True, costly=True) is None:
+            return FileRefused(words, TEMP.remedy, step="looking for it", file=temp)
         return MeansRefused(TEMP.name, words, file=temp)
 
     def stop(self) -> None:

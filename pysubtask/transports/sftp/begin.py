@@ -15,6 +15,7 @@ from .folders import Folders
 from .handles import names_limit
 from .links import is_link, place_of
 from .packets import Handle, Reply, string
+from .proof import small_file
 from .refusal import is_unknown, refusal
 
 
@@ -34,17 +35,24 @@ class Beginning:
         server, name = self._server, attempt.job.name
         walk = attempt.walk = attempt.walk or server.profile.walk(TEMP)
         first: tuple[bytes, Reply, str] | None = None
+        vague = True
         if attempt.job.resume and attempt.handle is None and attempt.opening is None:
             for form in attempt.forms(attempt.recorded):
                 server.leftovers.ask(form)
         while walk.rung != "in_place":
             answer, more = await self._make(attempt, walk.rung)
             if isinstance(answer, Handle):
-                attempt.learns.append(walk.worked)
+                if first is not None and vague:
+                    attempt.doubted = first[0]
+                else:
+                    attempt.learns.append(walk.worked)
                 await attempt.cleared()
                 return True
+            vague = vague and is_status(answer, packets.FAILURE)
             if names_limit(answer):  # no matter of the name
-                raise AttemptFailed(str(refusal("open", name, answer, more)), step="open", said=str(answer))
+                failed = AttemptFailed(str(refusal("open", name, answer, more)), step="open", said=str(answer))
+                failed.limit = True
+                raise failed
             first = first or (attempt.temp, answer, more)
             # A folder that is not there is no matter of the file's name.
             missing = is_status(answer, packets.NO_SUCH_FILE) and walk.rung != "subfolder"
@@ -142,6 +150,21 @@ class Beginning:
         """NotAsLeft where a link stands under the name, which is to be replaced."""
         if is_link(await self._client.request(packets.LSTAT, string(attempt.target))):
             raise NotAsLeft(f"{attempt.job.name}: a link stands there, and RemoteLinks is 'replace'")
+
+    async def believe(self, attempt: Attempt) -> None:
+        """A kind of temporary name was refused with nothing but "Failure", and the next one taken: that may have been a limit of a
+        moment. A small file of ours under such a name shows it when the upload is done."""
+        path, attempt.doubted = attempt.doubted, None
+        if path is None or attempt.walk is None:
+            return
+        await self._server.handles.enter()
+        try:
+            why = await small_file(self._client, path, b"")
+        finally:
+            self._server.handles.leave()
+        await self._server.leftovers.remove(path, reusable=True)
+        if why:
+            attempt.walk.worked()
 
     async def open_in_place(self, attempt: Attempt) -> None:
         """Open the name itself, empty. Raises FileRefused."""

@@ -8,9 +8,9 @@ file is to blame where it is refused while nothing else is open, or another one 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 
+from .. import server_limit
 from ..allowance import Allowance
 from ..profile import Profile
 from . import packets
@@ -20,13 +20,12 @@ from .packets import Handle, Reply, Status
 KIND = "open files"
 FIRST = 8
 """So many at once are asked of a server that nothing is known of."""
-_NAMED = re.compile(r"too many|limit|open files|file handles|max(imum)? .{0,12}(handle|file)|EMFILE|resource", re.I)
 _NEVER = (packets.NO_SUCH_FILE, packets.PERMISSION_DENIED, packets.OP_UNSUPPORTED, packets.BAD_MESSAGE, packets.OK)
 
 
 def names_limit(answer: Reply) -> bool:
     """Whether the server says that it is a limit."""
-    return isinstance(answer, Status) and answer.code != packets.OK and bool(_NAMED.search(answer.message))
+    return isinstance(answer, Status) and answer.code != packets.OK and server_limit.names_limit(answer.message)
 
 
 def may_be_limit(answer: Reply) -> bool:

@@ -13,6 +13,7 @@ from . import packets
 from .client import Client
 from .leftovers import Leftovers
 from .packets import Attrs, Data, Handle, Reply, Status, string
+from .settled import settled
 
 _FIRST, _MORE = b"pysubtask ", b"appended\n"
 
@@ -74,15 +75,29 @@ async def _append(client: Client, path: bytes) -> Proof:
     for step, answer in (("writing behind the end", await written), ("closing", await closed)):
         if not (isinstance(answer, Status) and answer.code == packets.OK):
             return _refused(step, answer)
-    if not isinstance(shown, Attrs) or shown.size != len(_FIRST):
+    found = await settled(client, path, len(_FIRST + _MORE))
+    told = isinstance(shown, Attrs) and shown.size == len(_FIRST)
+    if isinstance(shown, Attrs) and shown.size is not None and shown.size < len(_FIRST):
+        shown = await _size_when_open(client, path)  # it may have been too early to ask
+        told = isinstance(shown, Attrs) and shown.size == len(_FIRST + _MORE)
+    if not told:
         return Proof(False, f"the size of an open file is not told ({_of(shown)})")
-    found = await client.request(packets.STAT, string(path))
     if not isinstance(found, Attrs) or found.size != len(_FIRST + _MORE):
         return Proof(False, f"{len(_MORE)} bytes were written behind {len(_FIRST)}, and then it shows {_of(found)}")
     data = await _read(client, path)
     if data is not None and data != _FIRST + _MORE:
         return Proof(False, "bytes that were written behind the end are found in another place")
     return Proof(True)
+
+
+async def _size_when_open(client: Client, path: bytes) -> Reply:
+    """What an open file shows."""
+    opened = await client.request(packets.OPEN, packets.open_old(path, read=False, write=True))
+    if not isinstance(opened, Handle):
+        return opened
+    shown = client.request(packets.FSTAT, string(opened.handle))
+    await client.request(packets.CLOSE, string(opened.handle))
+    return await shown
 
 
 async def _read(client: Client, path: bytes) -> bytes | None:

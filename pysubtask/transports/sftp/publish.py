@@ -63,8 +63,7 @@ class Publisher:
                  profile: Profile | None = None, *, follow: bool = True) -> None:
         self._profile = profile = profile or Profile(time.time)
         allowance = profile.opened.setdefault(KIND, Allowance(64, FIRST))
-        leftovers = Leftovers(client, profile)
-        self.server = Server(client, profile, Handles(client, profile, allowance), leftovers, swaps)
+        self.server = Server(client, profile, Handles(client, profile, allowance), Leftovers(client, profile), swaps)
         self._client, self._folder = client, folder
         self._hashes = hashes or Hashes(client, Checks({}), None)
         self._beginning = Beginning(self.server, Folders(client), follow=follow)
@@ -110,6 +109,7 @@ class Publisher:
         finally:
             attempt.stop()
             attempt.close()
+        await self._beginning.believe(attempt)
         for learned in attempt.learns:
             learned()
         self.tells_mtime = self.tells_mtime and (sent.remote.mtime is not None or sent.verified == "taken")

@@ -14,11 +14,9 @@ from ..means import SIZE, WRITES
 from . import packets
 from .attempt import Attempt, Ended, Ending, is_status, size_of
 from .client import SHORT_FILE
-from .packets import Attrs, Reply, string
+from .packets import Attrs, Reply
 from .refusal import is_unknown, refusal
-
-_LOOK_AGAIN_SECS = (0.1, 0.3, 0.6)
-"""A file that is still being stored behind the server's back shows too little for a moment."""
+from .settled import settled
 
 
 class Shown(NamedTuple):
@@ -32,7 +30,8 @@ class Shown(NamedTuple):
 
 
 async def send(attempt: Attempt, start: int) -> Shown:
-    """Send the bytes from ``start`` on; MeansRefused where they are refused only as they do not begin with the first."""
+    """Send the bytes from ``start`` on; MeansRefused where they are refused, or put elsewhere, only as they do not begin with the
+    first."""
     endings: list[Ending] = []
     size, profile = attempt.job.size, attempt.server.profile
     # Of an empty file a size of 0 shows nothing.
@@ -65,7 +64,8 @@ async def send(attempt: Attempt, start: int) -> Shown:
             assert isinstance(found, Attrs)
             return _shown(ended, size, found.mtime)
         if size_of(found) is not None:
-            raise refusal_of_size(attempt, found)
+            # Some put what is sent behind the end, whatever place it is for.
+            raise _elsewhere(attempt, found) if start else refusal_of_size(attempt, found)
         if is_status(found, packets.NO_SUCH_FILE) and profile.state(SIZE).proven and profile.rung(SIZE) != "never":
             attempt.opening = None
             raise attempt.vanished("something on the server takes it away when it is closed")
@@ -76,14 +76,8 @@ async def send(attempt: Attempt, start: int) -> Shown:
 
 
 async def look(attempt: Attempt, size: int) -> Reply:
-    """What stands under the temporary name, looked at again for a moment while it is shorter than it should be."""
-    for secs in (*_LOOK_AGAIN_SECS, 0.0):
-        found = await attempt.client.request(packets.STAT, string(attempt.temp))
-        shows = size_of(found)
-        if shows is None or shows >= size or not secs:
-            break
-        await asyncio.sleep(secs)
-    return found
+    """What stands under the temporary name."""
+    return await settled(attempt.client, attempt.temp, size)
 
 
 def refusal_of_size(attempt: Attempt, found: Reply) -> TransportError:
@@ -91,6 +85,11 @@ def refusal_of_size(attempt: Attempt, found: Reply) -> TransportError:
     name, size = attempt.job.name, attempt.job.size
     text = f"{name}: {size:,} bytes were written and the server has {size_of(found):,} bytes"
     return AttemptFailed(text, step="asking for the size", file=packets.text(attempt.temp))
+
+
+def _elsewhere(attempt: Attempt, found: Reply) -> TransportError:
+    words = str(refusal_of_size(attempt, found))
+    return MeansRefused(WRITES.name, words, step="asking for the size", said=_told(found))
 
 
 def _shown(ended: Ended, size: int, mtime: int | None) -> Shown:

@@ -37,7 +37,7 @@ class Swaps:
         """Put ``temp`` in the place of ``target``; the answer that counts. The old file is back if it is bad. ``first``: what came
         of a plain rename, where one has been tried just now."""
         first = first or await self._rename(temp, target)
-        if first.code == packets.OK:
+        if first.code in (packets.OK, packets.NO_SUCH_FILE):  # no old file is put aside for one that is not there any more
             return first
         there = await self._look(target)
         if not isinstance(there, Attrs) or stat.S_ISDIR(there.permissions or 0):

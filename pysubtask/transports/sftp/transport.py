@@ -24,7 +24,7 @@ from ..means import APPEND, SIZE, WRITES
 from ..meter import Meter
 from ..pace import Pace
 from ..profile import Profile
-from ..reach import other_speaker, place
+from ..reach import other_speaker, place, unanswered
 from ..sftp_names import folder_of, identity_of, path_of
 from ..source import open_source
 from ..ssh_login import AnotherKey, Login, another_key, login_of
@@ -116,8 +116,8 @@ class SFTPTransport(Transport):
             told = f"no login within {limit:.0f} s at {where}"
             if why:
                 raise TransportLost(f"{told}: the server says its name and nothing more comes; {why}", REMEDY) from exc
-            raise TransportLost(told + (f". ssh said: {more!r}" if more else ""),
-                                "Is HostPort that of the SSH server, and is the server well?") from exc
+            raise unanswered(TransportLost(told + (f". ssh said: {more!r}" if more else ""),
+                                           "Is HostPort that of the SSH server, and is the server well?")) from exc
         except LoginRefused as exc:
             by_ssh = isinstance(self._stream, SSHStream)
             await self.close()

@@ -11,7 +11,7 @@ import time
 
 from ...common.advice import install
 from ...common.errors import LoginRefused, TransportError, TransportLost
-from ..reach import NOT_YET, OVER, no_answer, no_way, nobody_listens, not_valid_now, place, unknown_name
+from ..reach import NOT_YET, OVER, no_answer, no_way, nobody_listens, not_valid_now, place, unanswered, unknown_name
 from ..ssh_login import AnotherKey, changed_key, revoked_key, unknown_key
 from .options import KEY_SHOWN
 from .packets import text
@@ -29,6 +29,7 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
     (r"(?:Bad configuration option|terminating, \d+ bad configuration|Can't open user config file|Bad owner or permissions)",
      "ssh does not take its configuration", "Mend the file it names, or set SSHConfigFile to 'none'"),
 )
+_BEFORE_ITS_NAME = "kex_exchange_identification"
 _CLOSED = re.compile(r"(?:Connection reset|Connection closed|Broken pipe|banner exchange|kex_exchange_identification)")
 _REACHED_FOR = re.compile(r"connect to (?:host|address) (\S+) port (\d+): ")
 _REVOKED = re.compile(r"REVOKED HOST KEY|(?i:host key \S+ .*revoked)")
@@ -99,11 +100,12 @@ def _lost(last: str, said: str, where: str) -> TransportLost | None:
         return nobody_listens(where)
     if re.search(r"(?:Connection timed out|Operation timed out|Timeout, server|Connection to \S+ port \d+ timed out)", last):
         failed = no_answer(where)
-        return TransportLost(f"{failed.cause}. ssh said: {said!r}", failed.remedy)
+        return unanswered(TransportLost(f"{failed.cause}. ssh said: {said!r}", failed.remedy))
     if re.search(r"(?:No route to host|Network is unreachable|Network is down)", last):
         return no_way(where, last.rpartition(": ")[2])
     if _CLOSED.search(last):
-        return TransportLost(f"the server or something on the way closed the connection. ssh said: {said!r}")
+        closed = TransportLost(f"the server or something on the way closed the connection. ssh said: {said!r}")
+        return unanswered(closed) if _BEFORE_ITS_NAME in last else closed
     return None
 
 

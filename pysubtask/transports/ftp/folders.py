@@ -1,0 +1,72 @@
+"""Folders on the server: made by their paths, or step by step where it makes none that way. Blocking."""
+
+from __future__ import annotations
+
+import ftplib
+
+from ...common.errors import AttemptFailed
+from .options import parent_of, path_of
+from .replies import Reply, text
+from .session import Session
+
+
+def make_folders(session: Session, folder: str) -> Reply | None:
+    """Make a folder and what is missing above it; the last answer, which may be bad, too, where it stood there already."""
+    if session.known.steps:
+        return _by_steps(session, folder) or _by_path(session, folder)
+    said = _by_path(session, folder)
+    if said is None or said.ok or "/" not in folder.strip("/"):
+        return said
+    # It may be there, or this server makes a folder only in the one that it is in.
+    return _by_steps(session, folder) or said
+
+
+def _by_path(session: Session, folder: str) -> Reply | None:
+    said: Reply | None = None
+    missing: list[str] = []
+    while folder not in ("", "/", "."):
+        said = session.ask(f"MKD {folder}")
+        if said.ok:
+            break
+        missing.append(folder)
+        folder = parent_of(folder)
+    # The highest one was answered just now.
+    if said is not None and not said.ok:
+        missing.pop()
+    for folder in reversed(missing):
+        said = session.ask(f"MKD {folder}")
+    return said
+
+
+def _by_steps(session: Session, folder: str) -> Reply | None:
+    """Go down, making each folder that cannot be entered; the answer that counts, None where the way back is not told. Afterwards
+    the session is where it was."""
+    said = session.ask("PWD")
+    home = ftplib.parse257(said.lines[0]) if said.code == 257 else ""
+    if not home:
+        return None
+    there = session.ask(f"CWD {folder}")
+    if not there.ok:
+        there = _down(session, folder)
+    back = session.ask(f"CWD {home}")
+    if not back.ok:
+        session.wire.spoilt = True  # relative paths lead elsewhere from here
+        raise AttemptFailed(f"the server does not lead back to {home!r}: {back}", step="making its folder", file=folder,
+                            said=text(" ".join(back.lines)))
+    return there
+
+
+def _down(session: Session, folder: str) -> Reply:
+    if folder.startswith("/"):
+        session.ask("CWD /")
+    for part in filter(None, folder.split("/")):
+        name = path_of("", part) if part != "." else part
+        entered = session.ask(f"CWD {name}")
+        if entered.ok:
+            continue
+        made = session.ask(f"MKD {name}")
+        entered = session.ask(f"CWD {name}")
+        session.known.steps = session.known.steps or (made.ok and entered.ok)
+        if not entered.ok:
+            return made if not made.ok else entered
+    return entered

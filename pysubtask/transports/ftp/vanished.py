@@ -1,0 +1,77 @@
+"""A temporary file that was taken away on the server before it had its name: how that is seen, and what follows. Blocking.
+
+A server that refuses to rename it may refuse all renames. Where no size tells which it is, empty files show it: one under the same
+name, and where that is not renamed either, one of each other kind of name.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+from ...common.errors import FileRefused, MeansRefused, TransportError
+from ..means import TEMP
+from ..temp_names import own_folder
+from .data import Source, Tally
+from .known import CannotTell
+from .session import Session
+
+if TYPE_CHECKING:
+    from .publish import Attempt
+    from .temps import Temps
+
+_WHY = "something on the server takes such files away, too"
+_STEP = "looking for it"
+
+
+def after_refusal(session: Session, temps: Temps, attempt: Attempt, said: str) -> TransportError | None:
+    """What follows where the rename of a file that was stored whole was refused with these words. None where the file is still
+    there, or every kind of it is refused alike."""
+    if _renames(session, attempt.temp):
+        return None
+    try:
+        if session.size(attempt.temp) is not None:
+            return None
+    except CannotTell:
+        if not _survives(session, temps, attempt):
+            return _another(session, temps, attempt, said)
+    return gone(attempt, said)
+
+
+def gone(attempt: Attempt, said: str = "") -> TransportError:
+    """It is not there any more: the next kind of temporary name, where one is left; else the file is refused."""
+    words = f"{attempt.job.name}: its temporary file went away before it could be renamed: {_WHY}"
+    if attempt.walk is not None and attempt.walk.refused(_WHY, unknown=True, costly=True) is None:
+        return FileRefused(words, TEMP.remedy, step=_STEP, file=attempt.temp, said=said)
+    return MeansRefused(TEMP.name, words, step=_STEP, file=attempt.temp, said=said)
+
+
+def _another(session: Session, temps: Temps, attempt: Attempt, said: str) -> TransportError | None:
+    """The first other kind of name under which an empty file can be renamed."""
+    while attempt.walk is not None and attempt.walk.refused(_WHY, unknown=True) is not None:
+        temps.take(attempt, attempt.walk.rung)
+        if _survives(session, temps, attempt):
+            words = f"{attempt.job.name}: its temporary file went away before it could be renamed: {_WHY}"
+            return MeansRefused(TEMP.name, words, step=_STEP, file=attempt.temp, said=said)
+    return None
+
+
+def _survives(session: Session, temps: Temps, attempt: Attempt) -> bool:
+    """Whether an empty file under the temporary name of this attempt could be renamed; it is removed again."""
+    path = attempt.temp
+    folder = own_folder(os.fsencode(path))
+    if folder is not None:
+        session.ask(f"MKD {os.fsdecode(folder)}")
+    with tempfile.TemporaryFile(buffering=0) as file:
+        stored = session.store(path, Source(file.fileno(), 0), 0, Tally.silent()).ok
+    survives = stored and _renames(session, path)
+    if stored:
+        session.delete(path)
+    temps.tidy(session, attempt)
+    return survives
+
+
+def _renames(session: Session, path: str) -> bool:
+    """Whether the server would rename this one; it is not asked to."""
+    return session.ask(f"RNFR {path}").code == 350

@@ -35,6 +35,11 @@ SELDOM = 256
 _PATIENT, _PATIENT_UNKNOWN = 16, 4  # trials refused one after the other before they become more seldom
 MOST_LEFT = 200
 """Files that could not be removed, kept by name."""
+REST_SECS = 3600.0
+"""Seconds for which a file of an upload that was cut is left alone: a server that was frozen may still write to it what it was
+asked to, or rename it."""
+MOST_RESTING = 64
+"""Where more than so many rest, the one that has rested longest is used."""
 _LONGEST_WHY = 300
 
 
@@ -160,9 +165,10 @@ class Profile:
     whatever thread has learned it, and nothing else is learned meanwhile.
 
     ``opened``: by kind ('handles', 'connections', ...) how many of them may be open at once. ``left``: files of ours that the
-    server did not let us remove; True where one may be written to again, as nothing that was asked about it is unanswered.
-    ``left_more``: how many beyond those that are kept by name. ``pending``: temporary files under names that are on record here
-    alone, from before they are made until they are gone.
+    server did not let us remove; True where one may be written to again. ``rests``: since when (wall clock) those of uploads that
+    were cut are left alone, as something that was asked about them may be unanswered. ``left_more``: how many beyond those that
+    are kept by name. ``pending``: temporary files under names that are on record here alone, from before they are made until
+    they are gone.
     """
 
     def __init__(self, wall: Callable[[], float], *, in_place: bool = False) -> None:
@@ -173,6 +179,7 @@ class Profile:
         self._passed: dict[str, int] = {}
         self.opened: dict[str, Allowance] = {}
         self.left: dict[str, bool] = {}
+        self.rests: dict[str, float] = {}
         self.left_more = 0
         self.pending: set[str] = set()
         self.on_step: Callable[[Step], None] = _unheard
@@ -297,12 +304,14 @@ class Profile:
             self.pending.add(path)
             self.on_change()
 
-    def leave(self, path: str, *, reusable: bool) -> None:
-        """A file of ours could not be removed."""
+    def leave(self, path: str, *, reusable: bool, rests: bool = False) -> None:
+        """A file of ours could not be removed. ``rests``: something that was asked about it may be unanswered."""
         with self._guard:
             self.pending.discard(path)
             if path in self.left or len(self.left) < MOST_LEFT:
                 self.left[path] = reusable
+                if rests:
+                    self.rests[path] = self._wall()
             else:
                 self.left_more += 1
             self.on_change()
@@ -310,11 +319,26 @@ class Profile:
     def take_left(self, folder: str) -> str | None:
         """A file in this folder that was left there and may be written to again; nobody else gets it until it is left again."""
         with self._guard:
-            for path, reusable in self.left.items():
-                if reusable and path.rpartition("/")[0] == folder:
-                    self.left[path] = False
-                    return path
-            return None
+            here = [path for path, reusable in self.left.items() if reusable and path.rpartition("/")[0] == folder]
+            path = next((each for each in here if not self._is_resting(each)), None)
+            if path is None and len(self.rests) > MOST_RESTING:
+                path = min(here, key=lambda each: self.rests[each], default=None)
+            if path is not None:
+                self.left[path] = False
+                self.rests.pop(path, None)
+                self.on_change()
+            return path
+
+    def _is_resting(self, path: str) -> bool:
+        return path in self.rests and 0 <= self._wall() - self.rests[path] < REST_SECS
+
+    def take(self, path: str) -> bool:
+        """Whether this one may be written to again; nobody else gets it until it is left again."""
+        with self._guard:
+            reusable = self.left.get(path, False)
+            if reusable:
+                self.left[path] = False
+            return reusable
 
     def gone(self, paths: Iterable[str]) -> None:
         """Of these nothing is left any more."""
@@ -322,6 +346,7 @@ class Profile:
             gone = set(paths)
             if gone & (self.left.keys() | self.pending):
                 self.left = {path: reusable for path, reusable in self.left.items() if path not in gone}
+                self.rests = {path: since for path, since in self.rests.items() if path not in gone}
                 self.pending -= gone
                 self.on_change()
 
@@ -334,6 +359,7 @@ class Profile:
                 "means": {name: state._replace(why=state.why[:_LONGEST_WHY])._asdict() for name, state in self._states.items()},
                 "opened": {kind: each.to_dict() for kind, each in self.opened.items()},
                 "left": self.left,
+                "rests": self.rests,
                 "left_more": self.left_more,
                 "pending": sorted(self.pending),
             })
@@ -349,10 +375,11 @@ class Profile:
                     if kind in self.opened:
                         self.opened[kind].load(raw)
                 self.left = {str(path): bool(reusable) for path, reusable in left.items()}
+                self.rests = {str(path): float(at) for path, at in kept.get("rests", {}).items() if str(path) in self.left}
                 self.left_more = int(kept.get("left_more", 0))
                 self.pending = set(map(str, kept.get("pending", [])))
             except (ValueError, TypeError, AttributeError):
-                self._states, self.left, self.left_more, self.pending = {}, {}, 0, set()
+                self._states, self.left, self.rests, self.left_more, self.pending = {}, {}, {}, 0, set()
 
 
 def _state(name: str, raw: Mapping[str, Any]) -> State | None:

@@ -220,8 +220,8 @@ class Publisher:
         elsewhere = [path for name in attempt.stale_names if (path := self.links.elsewhere.of(name)) is not None]
         for old in (*attempt.stale, *elsewhere):
             self._swaps.mend(session, old, attempt.target)
-            if old != attempt.temp and not self.temps.remove(session, old, reusable=False):
-                self.temps.disarm(session, old)
+            if old != attempt.temp:
+                self.temps.clear(session, old)
         self.links.elsewhere.gone(attempt.stale_names)
 
     def _go_on(self, session: Session, attempt: Attempt, source: Source) -> bool:
@@ -389,7 +389,7 @@ def remove(session: Session, paths: dict[str, str], swaps: Swaps, temps: Temps) 
         said = session.delete(path)
         if said.ok:
             gone.add(name)
-        elif session.is_there(path):
+        elif temps.stays(session, path, said):
             failed = refusal("clear", name, said)
     temps.elsewhere.gone(gone)
     if failed is not None and not gone:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from ..means import DELETE, TEMP
 from ..profile import Profile, Walk
-from ..temp_names import formed, own_folder
+from ..temp_names import formed, moved_on, own_folder
 from .links import Elsewhere
 from .options import parent_of
+from .replies import Reply
 from .session import Session
 
 if TYPE_CHECKING:
     from .publish import Attempt
 
 RUNGS = ("hidden", "hidden_ending", "visible", "ending", "subfolder")
-_LEFT = ".left"
 
 
 class Temps:
@@ -63,19 +63,62 @@ class Temps:
         if not session.is_there(path):
             self._profile.gone([path])
             return True
-        self._profile.walk(DELETE, trial=False).came_to("refused", str(said), unknown=said.unknown)
-        self._profile.leave(path, reusable=reusable)
+        self._refused(path, said, reusable=reusable)
         return False
 
+    def _refused(self, path: str, said: Reply, *, reusable: bool) -> None:
+        self._profile.walk(DELETE, trial=False).came_to("refused", str(said), unknown=said.unknown)
+        self._profile.leave(path, reusable=reusable)
+
     def disarm(self, session: Session, path: str) -> None:
-        """An earlier attempt's file that cannot be removed gets another name, so that an old request to rename it finds nothing.
+        """An earlier attempt's file that cannot be removed gets another name, so that an old request to rename it finds nothing,
+        and rests there, as an old request may still write to it.
         Where that is refused, too, nothing can be renamed over what is to come, either."""
-        if session.rename(path, path + _LEFT).ok:
+        other = _moved_on(path)
+        if session.rename(path, other).ok:
             self._profile.gone([path])
-            self._profile.leave(path + _LEFT, reusable=True)
+            self._profile.leave(other, reusable=True, rests=True)
+
+    def clear(self, session: Session, path: str) -> None:
+        """An earlier attempt's file is gone, or under a name that nothing old knows."""
+        if not self.remove(session, path, reusable=False):
+            self.disarm(session, path)
+        elif self._profile.rung(DELETE) == "refused":
+            self._find(session, _moved_on(path))
+
+    def _find(self, session: Session, path: str) -> None:
+        """Take up what was renamed so before an end that came before the record of it."""
+        if path not in self._profile.left and session.is_there(path):
+            self._profile.leave(path, reusable=True, rests=True)
 
     def sweep(self, session: Session) -> None:
-        """Try again to remove what had to stay; at the first that is refused the rest stays."""
-        for path in list(self._profile.left):
+        """Try again to remove what had to stay, while no upload is under way; at the first that is refused the rest stays. Those
+        that an upload had when it was cut have become a file, or get another name."""
+        names = list(self._profile.left)
+        for number, path in enumerate(names):
             if not self.remove(session, path, reusable=self._profile.left.get(path, False)):
+                for name in names[number:]:
+                    if not self._profile.left.get(name, True):
+                        self._sort(session, name)
                 return
+
+    def _sort(self, session: Session, path: str) -> None:
+        if session.is_there(path):
+            self.disarm(session, path)
+        else:
+            self._profile.gone([path])
+            self._find(session, _moved_on(path))
+
+    def stays(self, session: Session, path: str, said: Reply) -> bool:
+        """The removal of a file of ours was refused so; whether there is still one of that name."""
+        if session.is_there(path):
+            self._refused(path, said, reusable=False)
+            self.disarm(session, path)
+            return path in self._profile.left
+        if self._profile.rung(DELETE) == "refused":
+            self._find(session, _moved_on(path))
+        return False
+
+
+def _moved_on(path: str) -> str:
+    return os.fsdecode(moved_on(os.fsencode(path)))

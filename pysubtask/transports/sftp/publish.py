@@ -109,7 +109,7 @@ class Publisher:
         self.tells_mtime = self.tells_mtime and (sent.remote.mtime is not None or sent.verified == "taken")
         if self._profile.left and self._profile.rung(DELETE) == "refused":
             if self._profile.is_due(DELETE):
-                await self.server.leftovers.sweep()
+                await self.server.leftovers.sweep(idle=False)
             else:
                 self._profile.walk(DELETE, trial=False).worked()
         return sent
@@ -124,7 +124,7 @@ class Publisher:
         found = [(name, form, await request) for name, form, request in asked]
         for _, form, answer in found:
             if not is_status(answer, packets.OK, packets.NO_SUCH_FILE):
-                await leftovers.gone(form, answer, reusable=False)
+                await leftovers.cleared(form, answer)
         return {name for name, _, answer in found if is_status(answer, packets.OK)}
 
     async def _upload(self, attempt: Attempt, half: Half | None, notes: Notes) -> Sent:

@@ -15,6 +15,7 @@ from typing import Any
 
 from .._daemon import Daemon
 from ..profiles import PROFILES, ServerProfile
+from ..sshd import fingerprint
 
 _USER = "demo"
 
@@ -47,7 +48,7 @@ class QuirkDaemon(Daemon):
         return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (above, os.environ.get("PYTHONPATH", ""))))}
 
     def _started(self) -> None:
-        self.host_key = (self.root / "fingerprint").read_text()
+        self.host_key = self.host_key or fingerprint(self.root / "host_key")
 
 
 @contextlib.contextmanager
@@ -69,8 +70,7 @@ def main() -> None:
     root, port, name = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # for the server's own thread, too
-    with quirk_sftp_server(root / "files", PROFILES[name].quirks(), user=_USER, keys=root, port=port) as server:
-        (root / "fingerprint").write_text(server.host_key)
+    with quirk_sftp_server(root / "files", PROFILES[name].quirks(), user=_USER, keys=root, port=port):
         signal.sigwait(signals)
 
 

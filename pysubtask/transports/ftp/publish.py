@@ -42,7 +42,8 @@ class Attempt:
     """One upload: its job, its paths, how far it is, where it began (``start``), where its transfers end
     (``ends``, of an append), how its size was confirmed (``verified``), and what is told of a ``link``; ``named``: the
     path of the name where that is a link which is followed, else empty. ``recorded``: the temporary name that the queue knows,
-    or that in the other folder; ``stands``: whether something is, or may be, under the name."""
+    or that in the other folder; ``stands``: whether something is, or may be, under the name. ``borrowed``: the file of an earlier
+    upload that could not be removed and is written to, else empty; ``borrows``: whether it may be one."""
 
     def __init__(self, job: Job, folder: str, in_place: bool, tally: Tally) -> None:
         self.job = job
@@ -59,6 +60,8 @@ class Attempt:
         self.named = ""
         self.stands = True
         self.crowded = False
+        self.borrowed = ""
+        self.borrows = not job.resume
 
     @property
     def path(self) -> str:
@@ -173,6 +176,7 @@ class Publisher:
                     failed = self._unfollowed(attempt, failed)
                 raise failed
             session.known.renames = True
+            self.profile.gone([attempt.temp])
             self.temps.tidy(session, attempt)
             self.temps.elsewhere.gone([attempt.job.temp])
         return self.shown(session, attempt, "renamed into place")
@@ -295,6 +299,7 @@ class Publisher:
                 if attempt.tally.sent != before or attempt.job.resume or no_room(exc.said) or names_limit(exc.said):
                     raise
                 first = first or exc
+                self.temps.give_back(attempt)
                 rung = walk.refused(exc.said)
                 if rung == "subfolder" and not session.known.has_folder(parent_of(attempt.recorded)):
                     rung = walk.refused(exc.said)

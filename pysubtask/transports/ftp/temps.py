@@ -36,11 +36,18 @@ class Temps:
         if attempt.in_place:
             return
         path = os.fsdecode(formed(os.fsencode(attempt.recorded), rung or self._known(), os.fsencode(attempt.target)))
-        if self._profile.rung(DELETE) == "refused" and not attempt.job.resume:
+        if self._profile.rung(DELETE) == "refused" and attempt.borrows and not attempt.borrowed:
             # Write to a file that had to stay, so that there are never more of them.
-            path = self._profile.take_left(parent_of(path)) or path
+            attempt.borrowed = self._profile.take_left(parent_of(path)) or ""
+        path = attempt.borrowed or path
         known = path == attempt.recorded and not attempt.named
         attempt.temp = path if known or self.elsewhere.add(attempt.job.temp, path) else attempt.recorded
+
+    def give_back(self, attempt: Attempt) -> None:
+        """What it has of earlier uploads was refused, and it uses no other."""
+        if attempt.borrowed:
+            self._profile.leave(attempt.borrowed, reusable=True)
+        attempt.borrowed, attempt.borrows = "", False
 
     def _known(self) -> str:
         rung = self._profile.rung(TEMP)

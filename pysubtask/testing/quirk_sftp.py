@@ -13,6 +13,7 @@ It is ``sftp_server`` besides: faults can be ordered, every operation is listed.
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from ._extra import needs_libraries
@@ -36,6 +37,7 @@ class QuirkSFTPServer(SFTPServer):
         self.quirks = quirks
         self.disk = QuirkDisk(os.path.realpath(root), quirks)
         self.staged = os.path.realpath(root) + ".staged"
+        shutil.rmtree(self.staged, ignore_errors=True)  # of a server that was killed
         self.open_files: dict[int, str] = {}
         super().__init__(root, user, password, None, keys, port, None, without, hashes)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...common import advice
-from ...common.errors import ConfigError, LoginRefused, TransportError
+from ...common.errors import ConfigError, LoginRefused, TransportError, TransportLost
 from ...transports.key_file import Trouble
 from ...transports.standstill import MTU, PROBE
 from .finding import Finding, fail, port_of
@@ -38,6 +38,12 @@ def login_finding(exc: Exception, settings: Mapping[str, Any], *, missing_key: s
     if settings.get("UseSFTP", True):
         return _of_ssh(said, exc, settings, missing_key, named, public)
     return _of_ftp(said, exc, settings, named)
+
+
+def may_be_crowd(exc: Exception) -> bool:
+    """Whether the server may have let nobody in because there are others."""
+    said = str(exc)
+    return isinstance(exc, TransportLost) and bool(_CROWDED.search(said) or "closed the connection" in said)
 
 
 def of_mtu(check: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:
@@ -78,6 +84,10 @@ def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any], missing_key:
 def _refused_by_ssh(said: str, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str], public: bool) -> Finding:
     user = str(settings.get("User") or "")
     found = _METHODS.search(said)
+    if "too many keys" in said:
+        return fail("login", "too-many-keys", said, ("KeyFile", "~/.ssh/id_ed25519"),
+                    words="ssh offers each key that its agent has, and the server ends the login before the right one comes: "
+                    "name that one.")
     if found is None:
         return fail("login", "login-refused", said)
     methods = found.group(1).split(",")

@@ -13,11 +13,13 @@ from typing import Any
 from ...common import advice
 from ...common.errors import NotAsLeft, PysubtaskError, SourceError, TransportError, TransportLost
 from ...transports.base import Append, Copy, Job, Sent
+from ...transports.means import DELETE, LOOK, TEMP, WRITES
 from ...transports.sftp import packets
+from ...transports.temp_names import formed
 from . import mistyped, namespace
 from .causes import file_finding, of_mtu
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn
-from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, clean, parents
+from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, below, clean, parents
 
 _LOW_SPACE = 50 * 1024 * 1024
 _LARGE = 1600  # more than a packet holds, and the link may be paid for
@@ -27,6 +29,8 @@ _AT_ONCE = 4
 _FIRST_PIECE, _MOST = 64 * 1024, 1_000_000  # the link may be paid for by the megabyte
 _SPEED_SECS = 3.0
 _CLEAN_SECS = 5.0
+_LATE_SECS = 0.2  # of the size of a new file
+_LOOKS_SECS = (0.0, 0.05, 0.2, 0.3, 0.5, 0.5, 1.0)
 _FIRST = b"pysubtask doctor: this file is removed at once.\n"
 _SECOND = b"pysubtask doctor: the second version, which takes the place of the first.\n"
 _THIRD = b"A line more.\n"
@@ -46,14 +50,15 @@ class Visit:
         self._near = ""
         self._there = ""
         self._sent: Sent | None = None
+        self._hinders = self._shows = ""
 
     async def findings(self) -> AsyncGenerator[Finding, None]:
         """What is found, one after the other; what was made is removed at the end, whatever happened."""
         try:
             with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as folder:
                 self._local = os.path.join(folder, "probe")
-                steps = (self._folder, self._write, self._rename, self._append, self._copy, self._large, self._sync, self._space,
-                         self._session, self._clock, self._profile, self._round_trip,
+                steps = (self._folder, self._write, self._rename, self._stays, self._append, self._copy, self._resume, self._large,
+                         self._sync, self._space, self._session, self._clock, self._profile, self._round_trip,
                          *([self._speed] if self._asked_for_speed else []))
                 for step in steps:
                     async for finding in self._within_time(step):
@@ -200,9 +205,27 @@ class Visit:
                        "moment a reader may find none", words="Nothing is lost by it. A server with posix-rename (OpenSSH) does "
                                                               "better.")
 
+    async def _stays(self) -> AsyncIterator[Finding]:
+        """Whether a file that has arrived is shown, and with all its bytes."""
+        size, begun = len(_SECOND), time.monotonic()
+        own = below(self._remote.folder, self._name)
+        for secs in _LOOKS_SECS:
+            await asyncio.sleep(secs)
+            shown = await self._remote.stat(self._name)
+            if shown is None or shown.size >= size:
+                break
+        took = time.monotonic() - begun
+        if shown is None and await self._remote.kind(own) == MISSING:
+            rung = "hidden" if await self._remote.drop_file(own) else "taken"
+            self._hinders, self._shows = LOOK.lacks[rung], rung
+            yield Finding("new files", NOTE, self._hinders)
+        elif shown is not None and took > _LATE_SECS:
+            self._hinders = f"the server shows the size of a new file late (here after {took:.1f} s)"
+            yield Finding("new files", NOTE, f"{self._hinders}: it is looked at again")
+
     async def _append(self) -> AsyncIterator[Finding]:
         sent = self._sent
-        if sent is None or not self._remote.traits.appends:
+        if sent is None or self._hinders or not self._remote.traits.appends:
             yield Finding("append", NOTE, "not possible here: a file that grew is sent whole each time")
             return
         at = sent.remote.size
@@ -216,7 +239,7 @@ class Visit:
 
     async def _copy(self) -> AsyncIterator[Finding]:
         sent = self._sent
-        if not isinstance(self._remote, SFTPRemote):
+        if not isinstance(self._remote, SFTPRemote) or self._hinders:
             return
         if sent is None or not self._remote.traits.copies or not self._settings.get("DeltaTransfer", True):
             yield Finding("copy-data", NOTE, "not offered (OpenSSH has it since 9.0): a file that changed in its middle is sent "
@@ -226,11 +249,42 @@ class Visit:
             before = sent.remote.size
             self._sent = await self._upload(b"\0" * before + _THIRD, sent, copies=(Copy(0, before, 0),))
         except NotAsLeft as exc:
+            why = await self._why_no_copy(str(exc))
+            if why:
+                yield Finding("copy-data", NOTE, f"not possible here, as {why}: a file that changed in its middle is sent whole")
+                return
             yield warn("copy-data", "copy-refused", f"the server does not copy by itself ({exc}): changed files are sent whole",
                        ("DeltaTransfer", False))
         else:
             expected = _SECOND + _THIRD * (2 if before > len(_SECOND) else 1)
             yield await self._read_back("copy-data", expected, "of a file that changed only the changes travel")
+
+    async def _why_no_copy(self, said: str) -> str:
+        """What keeps a server from copying besides its will; '' where nothing is known."""
+        if re.search("too many|open files|two files", said, re.IGNORECASE):
+            return "this server lets one file be open at a time"
+        return "this login may not read files" if await self._remote.fetch(self._name, 1) is None else ""
+
+    async def _resume(self) -> AsyncIterator[Finding]:
+        """Whether an upload that was cut can go on where it was."""
+        remote, profile = self._remote, self._remote.profile
+        if not isinstance(remote, SFTPRemote) or profile is None or profile.rung(DELETE) == "refused" or self._hinders:
+            return
+        target, recorded = (below(remote.folder, name) for name in (self._name, f".pysubtask-{os.urandom(8).hex()}.part"))
+        rung = profile.rung(TEMP)
+        if rung in ("subfolder", "in_place"):
+            return
+        path = os.fsdecode(formed(os.fsencode(recorded), rung, os.fsencode(target)))
+        self._made.append(path)
+        why = await remote.goes_on(path)
+        if await remote.drop_file(path):
+            self._made.remove(path)
+        if why == WRITES.lacks["in_order"]:
+            yield Finding("resume", NOTE, why)
+        elif why:
+            yield Finding("resume", NOTE, f"not possible here ({why}): an upload that was cut begins anew")
+        else:
+            yield ok("resume", "an upload that was cut goes on where it was")
 
     async def _large(self) -> AsyncIterator[Finding]:
         """Packets of the full size: some ways let only small ones pass, and the files up to here were small. An SFTP login
@@ -310,7 +364,13 @@ class Visit:
         if profile is None:
             return
         long_ago = time.time_ns() - 10**13
-        await asyncio.gather(*(self._upload(_FIRST, None, number=number, mtime_ns=long_ago) for number in range(1, _AT_ONCE + 1)))
+        if profile.rung(DELETE) == "refused":  # each of them would stay there
+            await self._upload(_SECOND, None, mtime_ns=long_ago)
+        else:
+            numbers = range(1, _AT_ONCE + 1)
+            await asyncio.gather(*(self._upload(_FIRST, None, number=number, mtime_ns=long_ago) for number in numbers))
+        if self._shows:
+            profile.learn(LOOK, self._shows)
         for line in profile.lines():
             yield Finding("server", NOTE, line)
 

@@ -81,6 +81,13 @@ class Reader:
                 self._seen.pop(name, None)
 
     def _run(self) -> None:
+        try:
+            self._look_on()
+        except Exception as exc:
+            self.torn.append(f"the reader ended: {exc!r}")
+            raise
+
+    def _look_on(self) -> None:
         while True:
             over = self._over.is_set()
             with self._guard:

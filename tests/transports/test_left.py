@@ -21,6 +21,7 @@ from pysubtask.transports.profile import Profile
 from pysubtask.transports.sftp import SFTPTransport
 
 TIME = 1_700_000_000
+RECORDED = Path(__file__).parents[1] / "recorded" / "08fa67b" / "profile.json"
 MADE = {"sftp": SFTPTransport, "ftp": FTPTransport}
 Transport = SFTPTransport | FTPTransport
 Act = Callable[[Transport], Awaitable[None]]
@@ -127,6 +128,20 @@ def test_what_an_upload_had_at_its_end_is_no_upload_s_any_more(server: Server) -
     profile = server.life(act, known(left=left))
     assert names(profile) == server.left() == [".pysubtask-2.part.left2", ".pysubtask-3.part.left2"]
     assert all(profile.left.values()) and profile.rests.keys() == profile.left.keys()
+
+
+def test_what_the_version_before_has_kept_is_taken_up(server: Server) -> None:
+    """It had no record of what rests; one of its files no upload has any more."""
+    for name in (".pysubtask-0000000000000001.part", ".pysubtask-0000000000000002.part.left"):
+        (server.files / name).write_bytes(b"half")
+    kept = RECORDED.read_text() if server.kind == "sftp" else RECORDED.read_text().replace(".pysubtask-", "/.pysubtask-")
+
+    async def act(transport: Transport) -> None:
+        pass
+
+    profile = server.life(act, kept)
+    assert names(profile) == server.left() == [".pysubtask-0000000000000001.part.left", ".pysubtask-0000000000000002.part.left"]
+    assert all(profile.left.values())
 
 
 def test_many_cuts_leave_no_more_files_than_there_were_at_once(server: Server) -> None:

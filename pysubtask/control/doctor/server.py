@@ -13,7 +13,7 @@ from typing import Any
 from ...common import advice
 from ...common.errors import NotAsLeft, PysubtaskError, SourceError, TransportError, TransportLost
 from ...transports.base import Append, Copy, Job, Sent
-from ...transports.means import DELETE, LOOK, TEMP, WRITES
+from ...transports.means import DELETE, LOOK, SIZE, TEMP, WRITES
 from ...transports.sftp import packets
 from ...transports.temp_names import formed
 from . import mistyped, namespace
@@ -207,6 +207,9 @@ class Visit:
 
     async def _stays(self) -> AsyncIterator[Finding]:
         """Whether a file that has arrived is shown, and with all its bytes."""
+        profile = self._remote.profile
+        if profile is not None and profile.rung(SIZE) == "never":
+            return  # nor does it tell whether there is one
         size, begun = len(_SECOND), time.monotonic()
         own = below(self._remote.folder, self._name)
         for secs in _LOOKS_SECS:

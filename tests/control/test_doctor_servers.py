@@ -74,7 +74,7 @@ QUIRKS: dict[str, dict[str, list[Told]]] = {
     "delete refused": {"": [LEFT, Told("note", "server", "lets no file be removed")]},
     "hidden names refused": {"": [Told("note", "server", "takes no file whose name begins with a dot")]},
     "unknown endings refused": {"": [Told("note", "server", "takes certain endings of names only")]},
-    "odd names renamed": {"": NOTHING},
+    "odd names renamed": {"": [Told("note", "names", "a name with a colon")]},
     "taken away": {"": [Told("note", "new files", "files are taken away on this server as soon as they are there")]},
     "hidden after the publication": {"": [Told("note", "new files", "does not show a file that it has taken"),
                                           Told("note", "server", "does not show a file that it has taken")]},
@@ -129,7 +129,7 @@ def check(found: list[Finding], wanted: list[Told], files: Path, *, notes: bool 
     assert [one for one in wanted if not told(found, one)] == [], found
     for one in problems(found):
         assert any(told([one], each) for each in wanted), one
-    assert [one for one in found if one.check == "new files" and not any(told([one], each) for each in wanted)] == []
+    assert [one for one in found if one.check in ("new files", "names") and not any(told([one], each) for each in wanted)] == []
     if not wanted and notes:
         assert [one for one in found if one.check in ("server", "resume") and one.state == "note"] == []
     left = sorted(path.name for path in files.rglob("*"))

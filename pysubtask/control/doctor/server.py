@@ -34,6 +34,7 @@ _LOOKS_SECS = (0.0, 0.05, 0.2, 0.3, 0.5, 0.5, 1.0)
 _FIRST = b"pysubtask doctor: this file is removed at once.\n"
 _SECOND = b"pysubtask doctor: the second version, which takes the place of the first.\n"
 _THIRD = b"A line more.\n"
+_ODD = "-12:30.txt"
 
 
 class Visit:
@@ -58,7 +59,8 @@ class Visit:
             with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as folder:
                 self._local = os.path.join(folder, "probe")
                 steps = (self._folder, self._write, self._rename, self._stays, self._append, self._copy, self._resume, self._large,
-                         self._sync, self._space, self._session, self._clock, self._profile, self._round_trip,
+                         self._sync, self._space, self._session, self._clock, self._profile, self._names,
+                         self._round_trip,
                          *([self._speed] if self._asked_for_speed else []))
                 for step in steps:
                     async for finding in self._within_time(step):
@@ -377,6 +379,27 @@ class Visit:
         for line in profile.lines():
             yield Finding("server", NOTE, line)
 
+    async def _names(self) -> AsyncIterator[Finding]:
+        """Whether a name is kept that has a sign which some systems do not allow, as times of the day have."""
+        profile, remote = self._remote.profile, self._remote
+        if profile is None or self._hinders or DELETE.name in profile.stepped:
+            return
+        sent, why = self._name.replace(".txt", _ODD), ""
+        try:
+            await self._upload(_FIRST, None, name=sent, mtime_ns=time.time_ns() - 10**13)
+        except TransportLost:
+            raise
+        except PysubtaskError as exc:
+            why = str(exc)
+        shown = await remote.names_in(remote.folder)
+        like = re.compile(re.escape(sent).replace(":", "[^:]{0,4}"))
+        changed = [name for name in shown if like.fullmatch(name)]
+        self._made += [below(remote.folder, name) for name in changed]
+        if why:
+            yield Finding("names", NOTE, f"a name with a colon is not kept, so such files are refused ({why})")
+        elif changed and sent not in shown:
+            yield Finding("names", NOTE, f"a name with a colon is changed by the server: {sent!r} became {changed[0]!r}")
+
     async def _round_trip(self) -> AsyncIterator[Finding]:
         took = []
         for _ in range(_ROUND_TRIPS):
@@ -406,16 +429,17 @@ class Visit:
         yield ok("speed up", f"{size(rate)}/s, measured with {size(piece)}{more}")
 
     async def _upload(self, data: bytes, replaces: Sent | None, *, append: Append | None = None, base: int = 0,
-                      copies: tuple[Copy, ...] = (), number: int = 0, mtime_ns: int | None = None) -> Sent:
-        """Put these bytes under our name, or a name of ours with this number; for an append they are those from ``base`` on."""
+                      copies: tuple[Copy, ...] = (), number: int = 0, mtime_ns: int | None = None, name: str = "") -> Sent:
+        """Put these bytes under our name, or a name of ours with this number, or this ``name``; for an append they are those from
+        ``base`` on."""
         local = f"{self._local}{number or ''}"
-        own = self._name.replace(".txt", f"-{number}.txt") if number else self._name
+        own = name or (self._name.replace(".txt", f"-{number}.txt") if number else self._name)
         await asyncio.to_thread(_put, local, data)
         remote, temp = self._remote, f".pysubtask-{os.urandom(8).hex()}.part"
         below = f"{remote.folder.rstrip('/')}/" if remote.folder else ""
-        for name in (own, temp):
-            if below + name not in self._made:
-                self._made.append(below + name)
+        for each in (own, temp):
+            if below + each not in self._made:
+                self._made.append(below + each)
         job = Job(local, base + len(data), mtime_ns, own, temp, replaces=replaces.remote if replaces else None,
                   append=append, base=base, copies=copies)
         sent = await remote.upload(job, lambda done: None)

@@ -21,6 +21,7 @@ from .compare import Difference
 from .plan import KILLS, OTHERS, WITH_QUIRKS, Fault, is_kill, rounds
 from .processes import Uses, is_running, send, uses
 from .quirk_daemon import QuirkDaemon, quirk_daemon
+from .reader import Twice
 from .report import Row
 from .yard import Yard
 
@@ -28,8 +29,7 @@ LONGEST_CALL_SECS = 0.005
 _FIND_SECS = 5.0
 _MORE_MEMORY = 24 * 1024
 _MORE_FILES = 8
-_NO_FAULT = ["no fault"]
-_FAULT_SECS = 6  # how long the longest of them lasts
+_FAULT_SECS = 8  # how long the longest of them lasts, with what follows from it
 
 
 class Result(NamedTuple):
@@ -261,19 +261,19 @@ class Storm:
         if profile is None:
             many = reader.deliveries and len(reader.twice) >= reader.deliveries / 100
             return [f"{len(reader.twice)} of {reader.deliveries} deliveries sent twice: 1 % or more"] if many else []
-        found = [one for one in reader.twice.values() if not (profile.sends_again and self._was_disturbed(one.first, one.at))]
-        return [f"sent twice: {one.name}, {one.how}, after {', '.join(self._before(one.at))}" for one in found]
-
-    def _was_disturbed(self, first: float, last: float) -> bool:
-        """Whether a fault came in between, or shortly before, so that the answer to the first may be lost."""
-        return any(first - _FAULT_SECS < when < last for when, _ in self._hit)
+        found = [one for one in reader.twice.values() if not (profile.sends_again and self._faults_of(one))]
+        return [self._told(one) for one in found]
 
     def _twice(self) -> list[str]:
-        return [f"sent twice: {one.name}, {one.how}, after {', '.join(self._before(one.at))}"
-                for one in self.yard.reader.twice.values()]  # fmt: skip
+        return [self._told(one) for one in self.yard.reader.twice.values()]
 
-    def _before(self, at: float) -> list[str]:
-        return [f"{kind} ({at - when:.1f} s before)" for when, kind in self._hit if 0 <= at - when < _FAULT_SECS][-3:] or _NO_FAULT
+    def _told(self, one: Twice) -> str:
+        return f"sent twice: {one.name}, {one.how}, after {', '.join(self._faults_of(one)[-3:]) or 'no fault'}"
+
+    def _faults_of(self, one: Twice) -> list[str]:
+        """What came about when it was there first, so that the answer or the record of it may be lost."""
+        return [f"{kind} ({one.at - when:.1f} s before)" for when, kind in self._hit
+                if one.first - _FAULT_SECS < when < min(one.at, one.first + _FAULT_SECS)]  # fmt: skip
 
     def _problems_of_uses(self) -> list[str]:
         if self._first is None or not self._uses:

@@ -163,8 +163,30 @@ def test_its_advice_where_nothing_can_be_renamed_mends_it(tmp_path: Path, protoc
         switch("no rename at all").turn_on(server.quirks)
         [failed] = problems(diagnose(server.settings(HostPath=""), tmp_path))
         found = diagnose(server.settings(HostPath="", **dict(failed.remedy.settings)), tmp_path)
-        assert {one.cause for one in problems(found)} <= {"stored-in-place"}
+        assert problems(found) == [], "no line takes back what the last one said"
         assert told(found, Told("ok", "write", "a small file arrived whole"))
+        assert told(found, Told("note", "rename over", "This server takes nothing else"))
+
+
+@pytest.mark.parametrize("protocol", ["sftp", "ftp"])
+def test_where_temporary_files_are_taken_away_it_is_no_matter_of_renaming(tmp_path: Path, protocol: str) -> None:
+    with at_server(protocol, tmp_path) as server:
+        for name in ("hidden names refused", "taken away"):
+            switch(name).turn_on(server.quirks)
+        [failed] = problems(diagnose(server.settings(HostPath=""), tmp_path))
+        assert failed.cause == "temp-taken" and failed.remedy.settings == (("StoreInPlace", True),)
+        found = diagnose(server.settings(HostPath="", StoreInPlace=True), tmp_path)
+        assert problems(found) == [] and told(found, Told("note", "new files", "files are taken away"))
+
+
+def test_a_promise_given_away_without_need_is_a_warning(tmp_path: Path) -> None:
+    with at_server("ftp", tmp_path) as server:
+        [warning] = problems(diagnose(server.settings(HostPath="", StoreInPlace=True), tmp_path))
+        assert warning.cause == "stored-in-place" and warning.remedy.settings == (("StoreInPlace", False),)
+        assert list(server.files.iterdir()) == []
+    with at_server("sftp", tmp_path / "sftp") as server:  # there it is allowed, and not done
+        found = diagnose(server.settings(HostPath="", StoreInPlace=True), tmp_path)
+        assert problems(found) == [] and told(found, Told("ok", "rename over", "in one step"))
 
 
 # --- real servers

@@ -37,8 +37,9 @@ BASE = {"RetryWaitSecs": 0.2, "RetryLongWaitSecs": 1.0, "ParkedRetrySecs": 5, "S
 WHOLE_APPENDS = ("append", "reads", "visible", "size", "after_publish", "read_write", "late_secs")
 """Quirks with which a file that grew may be sent whole: nobody can go on with it, or be sure of what is there."""
 
-IN_PLACE = ("no rename at all",)
-"""With these a file can arrive under its final name only, which ``StoreInPlace`` has to allow."""
+IN_PLACE = ({"no rename at all"}, {"hidden names refused", "taken away"})
+"""With these a file can arrive under its final name only, which ``StoreInPlace`` has to allow: of the second pair, as a temporary
+file is taken away, too."""
 
 
 class Outcome(NamedTuple):
@@ -169,7 +170,7 @@ def whole(one: Switch, protocol: str) -> bool:
     """Whether a file that grew may be sent whole: that it is the one it was cannot be known. With StoreInPlace FTP appends nothing,
     as a file under its final name may be half an upload."""
     unsure = set(WHOLE_APPENDS) & one.values.keys() or "early" in one.values.values()
-    return bool(unsure) or (protocol != "sftp" and one.name in IN_PLACE)
+    return bool(unsure) or (protocol != "sftp" and one.name == "no rename at all")
 
 
 def needed(whole_appends: bool) -> int:
@@ -214,7 +215,8 @@ def run(root: Path, protocol: str, switches: tuple[Switch, ...], kills: int = 0,
     with server_of(protocol, root) as server:
         for one in switches:
             one.turn_on(server.quirks)
-        in_place = {"StoreInPlace": True} if any(one.name in IN_PLACE for one in switches) else {}
+        on = {one.name for one in switches}
+        in_place = {"StoreInPlace": True} if any(each <= on for each in IN_PLACE) else {}
         station = QuirkStation(root, server, **in_place)
         try:
             station.master.start()

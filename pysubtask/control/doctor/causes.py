@@ -23,6 +23,7 @@ _SLOW = "A slow link needs a longer ConnectTimeoutSecs; a way that swallows larg
 _NEW_KEY = "~/.ssh/id_pysubtask"
 STRICT_MODES = ("Where all of that is right: sshd ignores keys without a word while the account's home, ~/.ssh or authorized_keys "
                 "there can be written by the group or others (StrictModes); have who runs the server look.")
+_NO_FILE = re.compile(r"no such file|not found|does not exist", re.IGNORECASE)
 _CROWDED = re.compile(r"\b421\b|too many|no more logins|takes no connection now|maximum", re.IGNORECASE)
 
 
@@ -201,6 +202,11 @@ def file_finding(check: str, exc: Exception, settings: Mapping[str, Any], folder
     if re.search(r"\b(?:426|451)\b|data connection broke", said):
         return fail(check, "transfer-broken-off", f"the server takes the file and breaks off in the middle ({said})",
                     words="A full disk or quota there is the usual reason, or a program that checks what comes in.")
+    if "went away before it could be renamed" in said or ("renaming it into place" in said and _NO_FILE.search(said)):
+        return fail(check, "temp-taken", f"something on the server takes a temporary file away before it gets its name ({said})",
+                    ("StoreInPlace", True),
+                    words="A reader may then find half a file. Better have what takes files there leave those alone whose names "
+                    "begin with a dot, or end in .part.")
     if "renaming it into place" in said:
         return fail("rename over", "rename-refused", f"the server takes the file, but does not let it be renamed "
                                                      f"({said})", ("StoreInPlace", True),

@@ -209,12 +209,16 @@ class _Look:
             heard = await network.hear_within_tls(self._addresses, self._times.hear)
             if heard.kind == network.FTP:
                 return ok("protocol", f"FTP within TLS: {heard.words}")
-        try:
-            sock, _ = await network.connect(self._addresses, self._times.port)
-        except NoAnswer as exc:
-            return await self._no_answer(exc)
-        # A server may look the client's name up first; what its answer is waited for here is not a limit of the login.
-        heard = await network.hear(sock, self._times.hear)
+        for secs in (*_AGAIN_SECS, None):
+            try:
+                sock, _ = await network.connect(self._addresses, self._times.port)
+            except NoAnswer as exc:
+                return await self._no_answer(exc)
+            # A server may look the client's name up first; what its answer is waited for here is not a limit of the login.
+            heard = await network.hear(sock, self._times.hear)
+            if secs is None or heard.kind not in (network.FTP_CROWDED, network.CLOSED):
+                break
+            await asyncio.sleep(secs)  # the connection of the step before may still count there
         if heard.kind == network.SILENT:
             inside = await network.hear_within_tls(self._addresses, min(_TLS_SECS, self._times.hear))
             heard = Heard(network.TLS, inside.words) if inside.kind == network.FTP else heard

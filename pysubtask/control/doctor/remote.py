@@ -284,6 +284,16 @@ class FTPRemote(FTPTransport, Remote):
             return await self.on_session(tried)
         return False
 
+    async def renames(self, name: str) -> bool:
+        """Whether a file of the destination can get another name; it has its own again then."""
+        path = below(self._folder, name)
+        other = f"{path}.renamed"
+
+        def tried(session: Session) -> bool:
+            return session.rename(path, other).ok and session.rename(other, path).ok
+
+        return await self.on_session(tried)
+
     async def space(self) -> int | None:
         def told(session: Session) -> int | None:
             """AVBL of draft-peterson-streamlined-ftp-command-extensions."""

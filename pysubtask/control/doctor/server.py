@@ -11,15 +11,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
 from ...common import advice
-from ...common.errors import NotAsLeft, PysubtaskError, SourceError, TransportError, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, PysubtaskError, SourceError, TransportError, TransportLost
 from ...transports.base import Append, Copy, Job, Sent
-from ...transports.means import DELETE, LOOK, SIZE, TEMP, WRITES
+from ...transports.means import LOOK
 from ...transports.sftp import packets
-from ...transports.temp_names import formed
-from . import mistyped, namespace
+from . import habits, mistyped, namespace
 from .causes import file_finding, of_mtu
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn
-from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, below, clean, parents
+from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, clean, parents
 
 _LOW_SPACE = 50 * 1024 * 1024
 _LARGE = 1600  # more than a packet holds, and the link may be paid for
@@ -29,12 +28,9 @@ _AT_ONCE = 4
 _FIRST_PIECE, _MOST = 64 * 1024, 1_000_000  # the link may be paid for by the megabyte
 _SPEED_SECS = 3.0
 _CLEAN_SECS = 5.0
-_LATE_SECS = 0.2  # of the size of a new file
-_LOOKS_SECS = (0.0, 0.05, 0.2, 0.3, 0.5, 0.5, 1.0)
 _FIRST = b"pysubtask doctor: this file is removed at once.\n"
 _SECOND = b"pysubtask doctor: the second version, which takes the place of the first.\n"
 _THIRD = b"A line more.\n"
-_ODD = "-12:30.txt"
 
 
 class Visit:
@@ -51,7 +47,7 @@ class Visit:
         self._near = ""
         self._there = ""
         self._sent: Sent | None = None
-        self._hinders = self._shows = ""
+        self._shown = habits.Shown()
 
     async def findings(self) -> AsyncGenerator[Finding, None]:
         """What is found, one after the other; what was made is removed at the end, whatever happened."""
@@ -195,10 +191,9 @@ class Visit:
 
     async def _rename(self) -> AsyncIterator[Finding]:
         self._sent = await self._upload(_SECOND, None)
-        if self._settings.get("StoreInPlace"):
-            yield warn("rename over", "stored-in-place", "files are stored under their names at once (StoreInPlace): a reader "
-                                                         "may find "
-                       "half a file", ("StoreInPlace", False), words="Only needed where a server cannot rename.")
+        in_place = await habits.in_place(self._remote, self._name) if self._settings.get("StoreInPlace") else None
+        if in_place is not None:
+            yield in_place
         elif self._remote.traits.atomic_replace:
             yield ok("rename over", "a new version takes the place of the old one in one step")
         else:
@@ -208,29 +203,13 @@ class Visit:
                                                               "better.")
 
     async def _stays(self) -> AsyncIterator[Finding]:
-        """Whether a file that has arrived is shown, and with all its bytes."""
-        profile = self._remote.profile
-        if profile is not None and profile.rung(SIZE) == "never":
-            return  # nor does it tell whether there is one
-        size, begun = len(_SECOND), time.monotonic()
-        own = below(self._remote.folder, self._name)
-        for secs in _LOOKS_SECS:
-            await asyncio.sleep(secs)
-            shown = await self._remote.stat(self._name)
-            if shown is None or shown.size >= size:
-                break
-        took = time.monotonic() - begun
-        if shown is None and await self._remote.kind(own) == MISSING:
-            rung = "hidden" if await self._remote.drop_file(own) else "taken"
-            self._hinders, self._shows = LOOK.lacks[rung], rung
-            yield Finding("new files", NOTE, self._hinders)
-        elif shown is not None and took > _LATE_SECS:
-            self._hinders = f"the server shows the size of a new file late (here after {took:.1f} s)"
-            yield Finding("new files", NOTE, f"{self._hinders}: it is looked at again")
+        shown = self._shown = await habits.of_new_files(self._remote, self._name, len(_SECOND))
+        if shown.note:
+            yield Finding("new files", NOTE, shown.note)
 
     async def _append(self) -> AsyncIterator[Finding]:
         sent = self._sent
-        if sent is None or self._hinders or not self._remote.traits.appends:
+        if sent is None or self._shown.hinders or not self._remote.traits.appends:
             yield Finding("append", NOTE, "not possible here: a file that grew is sent whole each time")
             return
         at = sent.remote.size
@@ -244,7 +223,7 @@ class Visit:
 
     async def _copy(self) -> AsyncIterator[Finding]:
         sent = self._sent
-        if not isinstance(self._remote, SFTPRemote) or self._hinders:
+        if not isinstance(self._remote, SFTPRemote) or self._shown.hinders:
             return
         if sent is None or not self._remote.traits.copies or not self._settings.get("DeltaTransfer", True):
             yield Finding("copy-data", NOTE, "not offered (OpenSSH has it since 9.0): a file that changed in its middle is sent "
@@ -254,7 +233,7 @@ class Visit:
             before = sent.remote.size
             self._sent = await self._upload(b"\0" * before + _THIRD, sent, copies=(Copy(0, before, 0),))
         except NotAsLeft as exc:
-            why = await self._why_no_copy(str(exc))
+            why = await habits.why_no_copy(self._remote, self._name, str(exc))
             if why:
                 yield Finding("copy-data", NOTE, f"not possible here, as {why}: a file that changed in its middle is sent whole")
                 return
@@ -264,32 +243,10 @@ class Visit:
             expected = _SECOND + _THIRD * (2 if before > len(_SECOND) else 1)
             yield await self._read_back("copy-data", expected, "of a file that changed only the changes travel")
 
-    async def _why_no_copy(self, said: str) -> str:
-        """What keeps a server from copying besides its will; '' where nothing is known."""
-        if re.search("too many|open files|two files", said, re.IGNORECASE):
-            return "this server lets one file be open at a time"
-        return "this login may not read files" if await self._remote.fetch(self._name, 1) is None else ""
-
     async def _resume(self) -> AsyncIterator[Finding]:
-        """Whether an upload that was cut can go on where it was."""
-        remote, profile = self._remote, self._remote.profile
-        if not isinstance(remote, SFTPRemote) or profile is None or profile.rung(DELETE) == "refused" or self._hinders:
-            return
-        target, recorded = (below(remote.folder, name) for name in (self._name, f".pysubtask-{os.urandom(8).hex()}.part"))
-        rung = profile.rung(TEMP)
-        if rung in ("subfolder", "in_place"):
-            return
-        path = os.fsdecode(formed(os.fsencode(recorded), rung, os.fsencode(target)))
-        self._made.append(path)
-        why = await remote.goes_on(path)
-        if await remote.drop_file(path):
-            self._made.remove(path)
-        if why == WRITES.lacks["in_order"]:
-            yield Finding("resume", NOTE, why)
-        elif why:
-            yield Finding("resume", NOTE, f"not possible here ({why}): an upload that was cut begins anew")
-        else:
-            yield ok("resume", "an upload that was cut goes on where it was")
+        found = None if self._shown.hinders else await habits.resume(self._remote, self._name, self._made)
+        if found is not None:
+            yield found
 
     async def _large(self) -> AsyncIterator[Finding]:
         """Packets of the full size: some ways let only small ones pass, and the files up to here were small. An SFTP login
@@ -369,36 +326,29 @@ class Visit:
         if profile is None:
             return
         long_ago = time.time_ns() - 10**13
-        if profile.rung(DELETE) == "refused":  # each of them would stay there
+        if habits.keeps_all(self._remote):  # each of them would stay there
             await self._upload(_SECOND, None, mtime_ns=long_ago)
         else:
             numbers = range(1, _AT_ONCE + 1)
             await asyncio.gather(*(self._upload(_FIRST, None, number=number, mtime_ns=long_ago) for number in numbers))
-        if self._shows:
-            profile.learn(LOOK, self._shows)
+        if self._shown.rung:
+            profile.learn(LOOK, self._shown.rung)
         for line in profile.lines():
             yield Finding("server", NOTE, line)
 
     async def _names(self) -> AsyncIterator[Finding]:
         """Whether a name is kept that has a sign which some systems do not allow, as times of the day have."""
-        profile, remote = self._remote.profile, self._remote
-        if profile is None or self._hinders or DELETE.name in profile.stepped:
+        if self._remote.profile is None or self._shown.hinders or habits.keeps_all(self._remote):
             return
-        sent, why = self._name.replace(".txt", _ODD), ""
+        sent, why = self._name.replace(".txt", "-12:30.txt"), ""
         try:
             await self._upload(_FIRST, None, name=sent, mtime_ns=time.time_ns() - 10**13)
-        except TransportLost:
-            raise
-        except PysubtaskError as exc:
+        except (FileRefused, AttemptFailed) as exc:
             why = str(exc)
-        shown = await remote.names_in(remote.folder)
-        like = re.compile(re.escape(sent).replace(":", "[^:]{0,4}"))
-        changed = [name for name in shown if like.fullmatch(name)]
-        self._made += [below(remote.folder, name) for name in changed]
-        if why:
-            yield Finding("names", NOTE, f"a name with a colon is not kept, so such files are refused ({why})")
-        elif changed and sent not in shown:
-            yield Finding("names", NOTE, f"a name with a colon is changed by the server: {sent!r} became {changed[0]!r}")
+        found, changed = await habits.of_a_name(self._remote, sent, why)
+        self._made += changed
+        if found is not None:
+            yield found
 
     async def _round_trip(self) -> AsyncIterator[Finding]:
         took = []

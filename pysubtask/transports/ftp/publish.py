@@ -60,8 +60,7 @@ class Attempt:
         self.named = ""
         self.stands = True
         self.crowded = False
-        self.borrowed = ""
-        self.borrows = not job.resume
+        self.borrowed, self.borrows = "", not job.resume
 
     @property
     def path(self) -> str:
@@ -176,7 +175,6 @@ class Publisher:
                     failed = self._unfollowed(attempt, failed)
                 raise failed
             session.known.renames = True
-            self.profile.gone([attempt.temp])
             self.temps.tidy(session, attempt)
             self.temps.elsewhere.gone([attempt.job.temp])
         return self.shown(session, attempt, "renamed into place")

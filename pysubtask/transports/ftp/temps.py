@@ -54,7 +54,8 @@ class Temps:
         return rung if rung in RUNGS else RUNGS[-1]
 
     def tidy(self, session: Session, attempt: Attempt) -> None:
-        """Remove the folder that was made for a temporary file; one that others use stays."""
+        """The temporary file is no more. Remove the folder that was made for it; one that others use stays."""
+        self._profile.gone([attempt.temp])
         folder = own_folder(os.fsencode(attempt.temp))
         if folder is not None and not attempt.in_place:
             session.ask(f"RMD {os.fsdecode(folder)}")

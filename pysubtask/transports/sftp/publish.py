@@ -33,11 +33,12 @@ from .checksum import Hashes
 from .client import Client
 from .folders import Folders
 from .handles import KIND, Handles
+from .in_place import is_in_place
 from .leftovers import Leftovers
 from .links import not_followed
 from .packets import Attrs, Handle, Reply, Status, string
 from .patch import Patch
-from .proof import append_works, rename_works
+from .proof import append_works
 from .refusal import is_unknown, refusal
 from .resume import Half, Notes, half_of
 from .sending import Shown, send
@@ -188,18 +189,7 @@ class Publisher:
         return Sent(shown.remote, attempt.sent, verified, attempt.place.link)
 
     async def _is_in_place(self, attempt: Attempt) -> bool:
-        """Whether there is no other way, as far as is known or can be tried without sending the file for nothing."""
-        profile = self._profile
-        if profile.rung(TEMP) == "in_place" and not profile.is_due(TEMP):
-            return True
-        if profile.rung(PUBLISH) != "in_place":
-            return False
-        if not profile.is_due(PUBLISH):
-            return True
-        walk = profile.walk(PUBLISH)
-        proof = await rename_works(self._client, self.server.leftovers, self._own_file(attempt))
-        walk.came_to("rename" if proof.works else "in_place", proof.why, unknown=proof.unknown)
-        return not proof.works
+        return await is_in_place(attempt)
 
     async def _in_place(self, attempt: Attempt) -> Sent:
         """Under the final name at once: a reader may find half of it, which the settings allow."""

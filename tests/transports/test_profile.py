@@ -10,16 +10,8 @@ from hypothesis import strategies as st
 
 from pysubtask.transports import means
 from pysubtask.transports.allowance import BEYOND, Allowance
-from pysubtask.transports.profile import (
-    MOST_LEFT,
-    MOST_RESTING,
-    REST_SECS,
-    SELDOM,
-    SOON,
-    TRIAL_SECS,
-    Profile,
-    distance,
-)
+from pysubtask.transports.left import MOST_LEFT, MOST_RESTING, REST_SECS
+from pysubtask.transports.profile import SELDOM, SOON, TRIAL_SECS, Profile, distance
 from pysubtask.transports.temp_names import moved_on
 
 T0 = 1_800_000_000.0

@@ -23,6 +23,8 @@ _SLOW = "A slow link needs a longer ConnectTimeoutSecs; a way that swallows larg
 _NEW_KEY = "~/.ssh/id_pysubtask"
 STRICT_MODES = ("Where all of that is right: sshd ignores keys without a word while the account's home, ~/.ssh or authorized_keys "
                 "there can be written by the group or others (StrictModes); have who runs the server look.")
+_CROWD_OF_CONNECTIONS = re.compile(r"too many.{0,40}connect|connections?.{0,40}(?:limit|maximum|too many)|"
+                                   r"kex_exchange_identification", re.IGNORECASE)  # fmt: skip
 _NO_FILE = re.compile(r"no such file|not found|does not exist", re.IGNORECASE)
 _CROWDED = re.compile(r"\b421\b|too many|no more logins|takes no connection now|maximum", re.IGNORECASE)
 
@@ -42,9 +44,8 @@ def login_finding(exc: Exception, settings: Mapping[str, Any], *, missing_key: s
 
 
 def may_be_crowd(exc: Exception) -> bool:
-    """Whether the server may have let nobody in because there are others."""
-    said = str(exc)
-    return isinstance(exc, TransportLost) and bool(_CROWDED.search(said) or "closed the connection" in said)
+    """Whether the server may have let nobody in because of other connections, before a password or a key was shown to it."""
+    return isinstance(exc, TransportLost) and bool(_CROWD_OF_CONNECTIONS.search(str(exc)))
 
 
 def of_mtu(check: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:

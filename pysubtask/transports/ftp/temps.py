@@ -96,7 +96,7 @@ class Temps:
 
     def _find(self, session: Session, path: str) -> None:
         """Take up what was renamed so before an end that came before the record of it."""
-        if path not in self._profile.left and session.is_there(path):
+        if not self._profile.crowded and path not in self._profile.left and session.is_there(path):
             self._profile.leave(path, reusable=True, rests=True)
 
     def sweep(self, session: Session) -> None:

@@ -73,8 +73,10 @@ class Leftovers:
 
     async def _find(self, path: bytes) -> None:
         """Take up what was renamed so before an end that came before the record of it."""
-        if self._profile.rung(DELETE) == "refused" and not self.has(path) and await self._is_there(path):
-            self._profile.leave(os.fsdecode(path), reusable=True, rests=True)
+        profile = self._profile
+        known = profile.crowded or self.has(path)  # one that is counted only would be counted again
+        if profile.rung(DELETE) == "refused" and not known and await self._is_there(path):
+            profile.leave(os.fsdecode(path), reusable=True, rests=True)
 
     async def _is_there(self, path: bytes) -> bool:
         return isinstance(await self._client.request(packets.LSTAT, string(path)), Attrs)

@@ -22,7 +22,7 @@ from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.quirk_ftp import QuirkFTPServer, quirk_ftp_server
 from pysubtask.testing.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
-from pysubtask.testing.quirks import Switch
+from pysubtask.testing.quirks import MINUTE, Switch
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
 
@@ -98,6 +98,7 @@ class QuirkStation(SFTPStation):
             {"dir": str(data / "box"), "on_change": True, "settle_secs": 0.2},
         ]
         self.quirky = server
+        self.secs = SECS
         super().__init__(root, files_of(server), {**settings, **ftp}, entries, **BASE)
 
     def stored(self, name: str) -> bytes | None:
@@ -161,7 +162,7 @@ class QuirkStation(SFTPStation):
     def wait(self, *names: str) -> None:
         """Until they are there; Stuck where they do not come."""
         try:
-            wait_until(lambda: self.there(*names), SECS, what="the files")
+            wait_until(lambda: self.there(*names), self.secs, what="the files")
         except AssertionError as exc:
             raise Stuck([name for name in names if not self.there(name)]) from exc
 
@@ -218,6 +219,8 @@ def run(root: Path, protocol: str, switches: tuple[Switch, ...], kills: int = 0,
         on = {one.name for one in switches}
         in_place = {"StoreInPlace": True} if any(each <= on for each in IN_PLACE) else {}
         station = QuirkStation(root, server, **in_place)
+        if kills and any("logins" in one.values for one in switches):
+            station.secs += 2 * MINUTE  # each kill costs logins, and the server has few of them
         try:
             station.master.start()
             before, wrong = 0, []

@@ -94,6 +94,20 @@ def test_what_was_put_aside_before_an_end_is_found_again(server: Server) -> None
     assert names(server.life(act, known())) == [".pysubtask-1.part.left"]
 
 
+def test_what_was_put_aside_before_an_end_is_found_by_one_that_has_learned_nothing(server: Server) -> None:
+    """That nothing is removed here was lost with it."""
+    (server.files / ".pysubtask-1.part.left").write_bytes(b"half")
+    (server.files / ".pysubtask-2.part.left").write_bytes(b"half")
+
+    async def act(transport: Transport) -> None:
+        await transport.remove([".pysubtask-1.part"])
+        await transport.upload(server.job("a.csv", b"all\n", ".pysubtask-2.part"), lambda done: None)
+
+    profile = server.life(act)
+    assert names(profile) == server.left() == [".pysubtask-1.part.left", ".pysubtask-2.part.left"]
+    assert profile.rests.keys() == profile.left.keys()
+
+
 def test_what_was_put_aside_before_an_end_is_found_by_the_next_upload(server: Server) -> None:
     (server.files / ".pysubtask-1.part.left").write_bytes(b"half")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from ..means import DELETE, TEMP
@@ -16,6 +17,7 @@ from .session import Session
 if TYPE_CHECKING:
     from .publish import Attempt
 
+_MISSING = re.compile(r"no such|not found|not exist", re.IGNORECASE)
 RUNGS = ("hidden", "hidden_ending", "visible", "ending", "subfolder")
 
 
@@ -89,14 +91,17 @@ class Temps:
 
     def clear(self, session: Session, path: str) -> None:
         """An earlier attempt's file is gone, or under a name that nothing old knows."""
-        if not self.remove(session, path, reusable=False):
-            self.disarm(session, path)
-        elif self._profile.rung(DELETE) == "refused":
-            self._find(session, _moved_on(path))
+        said = session.delete(path)
+        if said.ok:
+            self._profile.walk(DELETE, trial=False).came_to("allowed", "")
+            self._profile.gone([path])
+        else:
+            self.stays(session, path, said)
 
     def _find(self, session: Session, path: str) -> None:
-        """Take up what was renamed so before an end that came before the record of it."""
-        if not self._profile.crowded and path not in self._profile.left and session.is_there(path):
+        """Take up what was renamed so before an end that came before the record of it, and maybe before that nothing is removed."""
+        known = self._profile.crowded or path in self._profile.left
+        if not known and session.is_there(path) and not self.remove(session, path):
             self._profile.leave(path, reusable=True, rests=True)
 
     def sweep(self, session: Session) -> None:
@@ -123,7 +128,8 @@ class Temps:
             self._refused(path, said, reusable=False)
             self.disarm(session, path)
             return path in self._profile.left
-        if self._profile.rung(DELETE) == "refused":
+        self._profile.gone([path])
+        if self._profile.rung(DELETE) == "refused" or not _MISSING.search(str(said)):
             self._find(session, _moved_on(path))
         return False
 

@@ -72,11 +72,10 @@ class Leftovers:
             await self._find(moved_on(path))
 
     async def _find(self, path: bytes) -> None:
-        """Take up what was renamed so before an end that came before the record of it."""
-        profile = self._profile
-        known = profile.crowded or self.has(path)  # one that is counted only would be counted again
-        if profile.rung(DELETE) == "refused" and not known and await self._is_there(path):
-            profile.leave(os.fsdecode(path), reusable=True, rests=True)
+        """Take up what was renamed so before an end that came before the record of it, and maybe before that nothing is removed."""
+        known = self._profile.crowded or self.has(path)  # one that is counted only would be counted again
+        if not known and await self._is_there(path) and not await self.remove(path, reusable=True):
+            self._profile.leave(os.fsdecode(path), reusable=True, rests=True)
 
     async def _is_there(self, path: bytes) -> bool:
         return isinstance(await self._client.request(packets.LSTAT, string(path)), Attrs)

@@ -212,3 +212,37 @@ def test_what_a_frozen_server_still_writes_comes_into_no_other_file(server: Serv
     assert (server.files / "a.csv").read_bytes() == b"new\n"
     assert (server.files / "b.csv").read_bytes() == b"other\n"
     assert names(profile) == server.left()
+
+
+@pytest.fixture
+def ftp(tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "work").mkdir()
+    with quirk_ftp_server(tmp_path / "remote", delete=False) as running:
+        yield Server("ftp", running, tmp_path)
+
+
+def test_a_file_that_another_upload_writes_to_keeps_its_name(ftp: Server) -> None:
+    """An earlier attempt at this name had written to it, too."""
+    name = ".pysubtask-9.part.left"
+
+    async def act(transport: Transport) -> None:
+        assert isinstance(transport, FTPTransport) and transport.profile is not None and transport._publisher is not None
+        (ftp.files / name).write_bytes(b"being written")
+        transport.profile.left[name] = False
+        transport._publisher.temps.elsewhere.add(".pysubtask-8.part", name)
+        await transport.upload(ftp.job("a.csv", b"all\n", ".pysubtask-8.part"), lambda done: None)
+        await transport.remove([".pysubtask-8.part"])
+
+    ftp.life(act, known())
+    assert ftp.left() == [name]
+
+
+def test_what_stays_is_told_where_no_size_tells_whether_it_is_there(ftp: Server) -> None:
+    ftp.running.quirks.size = "never"
+    (ftp.files / ".pysubtask-1.part").write_bytes(b"half")
+
+    async def act(transport: Transport) -> None:
+        await transport.upload(ftp.job("a.csv"), lambda done: None)
+        await transport.remove([".pysubtask-1.part"])
+
+    assert names(ftp.life(act)) == ftp.left() == [".pysubtask-1.part.left"]

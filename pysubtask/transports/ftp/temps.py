@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from ..means import DELETE, TEMP
+from ..means import DELETE, SIZE, TEMP
 from ..profile import Profile, Walk
 from ..temp_names import formed, moved_on, own_folder
 from .links import Elsewhere
@@ -70,11 +70,15 @@ class Temps:
             self._profile.walk(DELETE, trial=False).came_to("allowed", "")
             self._profile.gone([path])
             return True
-        if not session.is_there(path):
+        if not self._may_be_there(session, path, said):
             self._profile.gone([path])
             return True
         self._refused(path, said, reusable=reusable)
         return False
+
+    def _may_be_there(self, session: Session, path: str, said: Reply) -> bool:
+        """Whether a file whose removal was refused so stands there; what tells no size tells that by its words alone."""
+        return session.is_there(path) or (self._profile.rung(SIZE) == "never" and not _MISSING.search(str(said)))
 
     def _refused(self, path: str, said: Reply, *, reusable: bool) -> None:
         self._profile.walk(DELETE, trial=False).came_to("refused", str(said), unknown=said.unknown)
@@ -90,7 +94,10 @@ class Temps:
             self._profile.leave(other, reusable=True, rests=True)
 
     def clear(self, session: Session, path: str) -> None:
-        """An earlier attempt's file is gone, or under a name that nothing old knows."""
+        """An earlier attempt's file is gone, or under a name that nothing old knows. One that is on record is left to that: a later
+        upload may be writing to it."""
+        if path in self._profile.left:
+            return
         said = session.delete(path)
         if said.ok:
             self._profile.walk(DELETE, trial=False).came_to("allowed", "")
@@ -124,7 +131,9 @@ class Temps:
 
     def stays(self, session: Session, path: str, said: Reply) -> bool:
         """The removal of a file of ours was refused so; whether there is still one of that name."""
-        if session.is_there(path):
+        if path in self._profile.left:
+            return False
+        if self._may_be_there(session, path, said):
             self._refused(path, said, reusable=False)
             self.disarm(session, path)
             return path in self._profile.left

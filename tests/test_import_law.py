@@ -14,14 +14,14 @@ PACKAGE = Path(pysubtask.__file__).parent
 FORBIDDEN = ("asyncio", "ssl", "sqlite3", "http", "ftplib", "dataclasses", "shutil", "tempfile")
 DOORS = ("base", "ftp", "dropbox")
 OPTIONAL = {"watchdog", "asyncssh", "pytest", "pysftp", "paramiko", "pyfastcdc"}
-LEARNED = {f"pysubtask.transports.{name}" for name in ("allowance", "means", "profile")}  # pure, and one thing in three modules
+LEARNED = {f"pysubtask.transports.{name}" for name in ("allowance", "left", "means", "profile")}  # pure, one thing
 LIBRARIES = {"dropbox", "stone", "requests", "urllib3"}  # what speaks to a service, in the child alone
 TERMINAL = {"click", "rich"}  # arguments and tables of the command line
 SERVERS = {"pyftpdlib", "OpenSSL", "cryptography"}  # what the test servers are made of
 NEUTRAL = {f"pysubtask.transports.{name}" for name in (
-    "allowance", "base", "calls", "checksum", "dial", "key_file", "known_hosts", "means", "meter", "pace", "profile", "proxy_url",
-    "reach", "sent_hash", "server_limit", "sftp_names", "source", "ssh_login", "standstill", "swap_record", "temp_names",
-    "workdir")}
+    "allowance", "base", "calls", "checksum", "dial", "key_file", "known_hosts", "left", "means", "meter", "pace", "profile",
+    "proxy_url", "reach", "sent_hash", "server_limit", "sftp_names", "source", "ssh_login", "standstill", "swap_record",
+    "temp_names", "workdir")}
 
 
 def modules():

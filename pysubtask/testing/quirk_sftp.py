@@ -13,6 +13,7 @@ It is ``sftp_server`` besides: faults can be ordered, every operation is listed.
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from ._extra import needs_libraries
@@ -30,14 +31,15 @@ class QuirkSFTPServer(SFTPServer):
     """A running server with ``quirks``; made by ``quirk_sftp_server``. ``handles``: how many files are open now."""
 
     def __init__(self, root: str, quirks: Quirks, user: str, password: str | None, keys: str | None, without: frozenset[str],
-                 hashes: tuple[str, ...]) -> None:  # fmt: skip
+                 hashes: tuple[str, ...], port: int = 0) -> None:  # fmt: skip
         with needs_libraries("quirk_sftp_server"):
             from . import _quirk_sftp_session  # noqa: F401 - before there is a thread that would need it
         self.quirks = quirks
         self.disk = QuirkDisk(os.path.realpath(root), quirks)
         self.staged = os.path.realpath(root) + ".staged"
+        shutil.rmtree(self.staged, ignore_errors=True)  # of a server that was killed
         self.open_files: dict[int, str] = {}
-        super().__init__(root, user, password, None, keys, 0, None, without, hashes)
+        super().__init__(root, user, password, None, keys, port, None, without, hashes)
 
     @property
     def handles(self) -> int:
@@ -68,7 +70,8 @@ class QuirkSFTPServer(SFTPServer):
 
 def quirk_sftp_server(root: str | os.PathLike[str], quirks: Quirks | None = None, *, user: str = "demo",
                       password: str | None = None, keys: str | os.PathLike[str] | None = None,
-                      without: tuple[str, ...] = (), hashes: tuple[str, ...] = (), **values: Any) -> QuirkSFTPServer:  # fmt: skip
+                      without: tuple[str, ...] = (), hashes: tuple[str, ...] = (), port: int = 0,
+                      **values: Any) -> QuirkSFTPServer:  # fmt: skip
     """Start one that stores into ``root``; a context manager. ``quirks`` are kept as they are given, or made of ``values``
     (``rename="new"``); the rest as for ``sftp_server``. What an extension is told to be there is settled when a session begins.
 
@@ -77,4 +80,4 @@ def quirk_sftp_server(root: str | os.PathLike[str], quirks: Quirks | None = None
     made = quirks or Quirks()
     made.set(**values)
     return QuirkSFTPServer(os.fspath(root), made, user, password, os.fspath(keys) if keys is not None else None, frozenset(without),
-                           tuple(hashes))  # fmt: skip
+                           tuple(hashes), port)  # fmt: skip

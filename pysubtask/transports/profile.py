@@ -22,10 +22,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from threading import RLock
 from typing import Any, NamedTuple
 
 from .allowance import Allowance
+from .left import Left
 from .means import ALL, BY_NAME, Means, by_default, lower
 
 TRIAL_SECS = 24 * 3600.0
@@ -34,8 +34,6 @@ SOON = 3
 """Every so-manieth use of a means is a trial of a better rung at first."""
 SELDOM = 256
 _PATIENT, _PATIENT_UNKNOWN = 16, 4  # trials refused one after the other before they become more seldom
-MOST_LEFT = 200
-"""Files that could not be removed, kept by name."""
 _LONGEST_WHY = 300
 
 
@@ -167,30 +165,22 @@ def _unheard(step: Step) -> None:
     return None
 
 
-class Profile:
+class Profile(Left):
     """Of one server; for any thread. ``wall``: the wall clock, in seconds. ``in_place``: the settings allow what loses a
     promise (``Means.unasked``). ``on_step`` hears each step once, ``on_change`` that there is something to keep (``to_json``); on
     whatever thread has learned it, and nothing else is learned meanwhile.
 
-    ``opened``: by kind ('handles', 'connections', ...) how many of them may be open at once. ``left``: files of ours that the
-    server did not let us remove; True where one may be written to again, as nothing that was asked about it is unanswered.
-    ``left_more``: how many beyond those that are kept by name. ``pending``: temporary files under names that are on record here
-    alone, from before they are made until they are gone.
+    ``opened``: by kind ('handles', 'connections', ...) how many of them may be open at once.
     """
 
     def __init__(self, wall: Callable[[], float], *, in_place: bool = False) -> None:
-        self._wall = wall
-        self._guard = RLock()
+        super().__init__(wall)
         self._allowed = {means.name: frozenset(means.rungs) if in_place else by_default(means) for means in ALL}
         self._states: dict[str, State] = {}
         self._as_ever: set[str] = set()  # the means whose best rung has worked, and worked last: of most servers, all
         self._passed: Counter[str] = Counter()
         self.opened: dict[str, Allowance] = {}
-        self.left: dict[str, bool] = {}
-        self.left_more = 0
-        self.pending: set[str] = set()
         self.on_step: Callable[[Step], None] = _unheard
-        self.on_change: Callable[[], None] = lambda: None
 
     # What is known
 
@@ -316,42 +306,6 @@ class Profile:
                 self.on_step(Step(kind, str(one.most), str(one.limit), False, "", one.line(kind)))
             self.on_change()
 
-    def hold(self, path: str) -> None:
-        """A temporary file will be made under this name, of which nobody else knows."""
-        with self._guard:
-            self.pending.add(path)
-            self.on_change()
-
-    def leave(self, path: str, *, reusable: bool) -> None:
-        """A file of ours could not be removed."""
-        with self._guard:
-            self.pending.discard(path)
-            if path in self.left or len(self.left) < MOST_LEFT:
-                self.left[path] = reusable
-            else:
-                self.left_more += 1
-            self.on_change()
-
-    def take_left(self, folder: str) -> str | None:
-        """A file in this folder that was left there and may be written to again; nobody else gets it until it is left again."""
-        with self._guard:
-            for path, reusable in self.left.items():
-                if reusable and path.rpartition("/")[0] == folder:
-                    self.left[path] = False
-                    return path
-            return None
-
-    def gone(self, paths: Iterable[str]) -> None:
-        """Of these nothing is left any more."""
-        if not self.left and not self.pending:
-            return
-        with self._guard:
-            gone = set(paths)
-            if gone & (self.left.keys() | self.pending):
-                self.left = {path: reusable for path, reusable in self.left.items() if path not in gone}
-                self.pending -= gone
-                self.on_change()
-
     # Kept over restarts
 
     def to_json(self) -> str:
@@ -360,9 +314,7 @@ class Profile:
             return json.dumps({
                 "means": {name: state._replace(why=state.why[:_LONGEST_WHY])._asdict() for name, state in self._states.items()},
                 "opened": {kind: each.to_dict() for kind, each in self.opened.items()},
-                "left": self.left,
-                "left_more": self.left_more,
-                "pending": sorted(self.pending),
+                **self._left_to_dict(),
             })
 
     def load(self, text: str) -> None:
@@ -370,7 +322,7 @@ class Profile:
         with self._guard:
             try:
                 kept = json.loads(text or "{}")
-                means, opened, left = kept.get("means", {}), kept.get("opened", {}), kept.get("left", {})
+                means, opened = kept.get("means", {}), kept.get("opened", {})
                 states = {name: state for name, raw in means.items() if (state := _state(name, raw)) is not None}
                 self._states, self._as_ever = {}, set()
                 for name, state in states.items():
@@ -378,11 +330,10 @@ class Profile:
                 for kind, raw in opened.items():
                     if kind in self.opened:
                         self.opened[kind].load(raw)
-                self.left = {str(path): bool(reusable) for path, reusable in left.items()}
-                self.left_more = int(kept.get("left_more", 0))
-                self.pending = set(map(str, kept.get("pending", [])))
+                self._load_left(kept)
             except (ValueError, TypeError, AttributeError):
-                self._states, self._as_ever, self.left, self.left_more, self.pending = {}, set(), {}, 0, set()
+                self._states, self._as_ever = {}, set()
+                self._load_left({})
 
 
 def _state(name: str, raw: Mapping[str, Any]) -> State | None:

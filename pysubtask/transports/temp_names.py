@@ -5,7 +5,10 @@ Pure. Each form follows from the recorded name and that of the file, so whoever 
 
 from __future__ import annotations
 
+import re
+
 FOLDER = b"pysubtask-temp"
+_LEFT = re.compile(rb"\.left(\d*)(?!.*\.left)")
 _LONGEST_ENDING = 20
 _FORMS = ("hidden", "hidden_ending", "visible", "ending", "subfolder")
 
@@ -37,6 +40,16 @@ def beside(path: bytes, mark: bytes) -> bytes:
     if stem and name.lstrip(b".").startswith(b"pysubtask-") and ending != b"part":
         return folder + slash + stem + mark + dot + ending
     return path + mark
+
+
+def moved_on(path: bytes) -> bytes:
+    """The next name of a temporary file that cannot be removed: another each time, so that no old request to rename it finds it."""
+    folder, slash, name = path.rpartition(b"/")
+    found = _LEFT.search(name) if name.lstrip(b".").startswith(b"pysubtask-") else None
+    if found is None:
+        return beside(path, b".left")
+    number = int(found[1] or 1) + 1
+    return folder + slash + name[: found.start()] + b".left%d" % number + name[found.end() :]
 
 
 def own_folder(path: bytes) -> bytes | None:

@@ -1,9 +1,11 @@
 """Pairs of quirks, drawn by a seed: ``python -m tests.e2e.quirk_pairs --count 200 --seed 1``. A line for each, exit status 1 where
-one is not right; ``--only sftp`` and ``--jobs 4`` as wanted. With ``--single`` every quirk alone."""
+one is not right; ``--only sftp`` and ``--jobs 4`` as wanted. With ``--single`` every quirk alone, with ``--kills 3`` the child is
+killed so many times in each half of the work."""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -15,13 +17,13 @@ from tests.e2e.quirk_station import problems, run
 SHARE = {"sftp": 0.5, "ftp": 0.35, "ftps": 0.15}
 
 
-def one(protocol: str, names: tuple[str, ...]) -> tuple[str, list[str]]:
+def one(kills: int, seed: int, protocol: str, names: tuple[str, ...]) -> tuple[str, list[str]]:
     """Its line, and what was not right."""
     chosen = tuple(switch(name) for name in names)
     with tempfile.TemporaryDirectory(prefix="quirks-") as folder:
         try:
-            outcome = run(Path(folder), protocol, chosen)
-            found = problems(outcome, chosen)
+            outcome = run(Path(folder), protocol, chosen, kills, seed)
+            found = problems(outcome, chosen, kills=kills > 0)
             figures = f"{outcome.secs:.1f} s, {outcome.sent:,} bytes for {outcome.needed:,}"
         except Exception as exc:
             found, figures = [f"{type(exc).__name__}: {exc}"], ""
@@ -35,6 +37,7 @@ def main() -> int:
     parser.add_argument("--only", choices=sorted(SHARE), help="one protocol")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time")
     parser.add_argument("--single", action="store_true", help="every quirk alone, no pairs")
+    parser.add_argument("--kills", type=int, default=0, help="kill the child so many times in each half")
     parser.add_argument("--like", default="", help="only those with this in a name")
     asked = parser.parse_args()
     wanted: list[tuple[str, tuple[str, ...]]] = []
@@ -49,7 +52,7 @@ def main() -> int:
     wanted = [each for each in wanted if asked.like in " + ".join(each[1])]
     bad = 0
     with ProcessPoolExecutor(asked.jobs) as pool:
-        for line, found in pool.map(one, *zip(*wanted, strict=True), chunksize=1):
+        for line, found in pool.map(functools.partial(one, asked.kills, asked.seed), *zip(*wanted, strict=True), chunksize=1):
             print(line, flush=True)
             bad += bool(found)
     print(f"{len(wanted) - bad} of {len(wanted)} hold", flush=True)

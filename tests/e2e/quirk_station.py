@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -22,7 +23,8 @@ from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.quirk_ftp import QuirkFTPServer, quirk_ftp_server
 from pysubtask.testing.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
-from pysubtask.testing.quirks import Switch
+from pysubtask.testing.quirks import MINUTE, Switch
+from pysubtask.transports.left import MOST_RESTING
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
 
@@ -30,6 +32,7 @@ Server = QuirkSFTPServer | QuirkFTPServer
 FILES, APPENDS, REWRITES = 20, 4, 3
 FILE, LINE, HEAD, PICTURE = 20_000, 2_000, 30_000, 25_000
 MARGIN = 1.2
+AT_ONCE = 32
 SECS = 30.0
 BASE = {"RetryWaitSecs": 0.2, "RetryLongWaitSecs": 1.0, "ParkedRetrySecs": 5, "StallSecs": 6, "ConnectTimeoutSecs": 8,
         "TimerIntervalSecs": 0.3}  # fmt: skip
@@ -37,19 +40,21 @@ BASE = {"RetryWaitSecs": 0.2, "RetryLongWaitSecs": 1.0, "ParkedRetrySecs": 5, "S
 WHOLE_APPENDS = ("append", "reads", "visible", "size", "after_publish", "read_write")
 """Quirks with which a file that grew may be sent whole: nobody can go on with it, or be sure of what is there."""
 
-IN_PLACE = ("no rename at all",)
-"""With these a file can arrive under its final name only, which ``StoreInPlace`` has to allow."""
+IN_PLACE = ({"no rename at all"}, {"hidden names refused", "taken away"})
+"""With these a file can arrive under its final name only, which ``StoreInPlace`` has to allow: of the second pair, as a temporary
+file is taken away, too."""
 
 
 class Outcome(NamedTuple):
     """What came of it. ``wrong``: names that are not there as they are here; ``parked`` and ``lost``: the reasons told; ``left``:
-    of ours on the server; ``sent`` and ``needed``: bytes, of the second half; ``twice``: contents that were taken away more than
-    once."""
+    of ours on the server, ``told`` how many of those the page counts; ``sent`` and ``needed``: bytes, of the second half;
+    ``twice``: contents that were taken away more than once."""
 
     wrong: list[str]
     parked: list[str]
     lost: list[str]
     left: list[str]
+    told: int
     sent: int
     needed: int
     twice: list[str]
@@ -97,6 +102,7 @@ class QuirkStation(SFTPStation):
             {"dir": str(data / "box"), "on_change": True, "settle_secs": 0.2},
         ]
         self.quirky = server
+        self.secs = SECS
         super().__init__(root, files_of(server), {**settings, **ftp}, entries, **BASE)
 
     def stored(self, name: str) -> bytes | None:
@@ -136,6 +142,12 @@ class QuirkStation(SFTPStation):
         found = [path for path in self.server.rglob("*") if path.is_file() and path.name not in known]
         return sorted(str(path.relative_to(self.server)) for path in found)
 
+    def told(self) -> int:
+        """How many files that cannot be removed the page counts."""
+        lines = "\n".join(self.page().get("server") or ())
+        found = re.search(r"^([\d,]+) temporary files? could not be removed", lines, re.MULTILINE)
+        return int(found[1].replace(",", "")) if found else 0
+
     def work(self, half: str) -> list[str]:
         """One half of the work; the names that must be there."""
         for number in range(FILES):
@@ -160,7 +172,7 @@ class QuirkStation(SFTPStation):
     def wait(self, *names: str) -> None:
         """Until they are there; Stuck where they do not come."""
         try:
-            wait_until(lambda: self.there(*names), SECS, what="the files")
+            wait_until(lambda: self.there(*names), self.secs, what="the files")
         except AssertionError as exc:
             raise Stuck([name for name in names if not self.there(name)]) from exc
 
@@ -169,7 +181,7 @@ def whole(one: Switch, protocol: str) -> bool:
     """Whether a file that grew may be sent whole: that it is the one it was cannot be known. With StoreInPlace FTP appends nothing,
     as a file under its final name may be half an upload."""
     unsure = set(WHOLE_APPENDS) & one.values.keys() or "early" in one.values.values()
-    return bool(unsure) or (protocol != "sftp" and one.name in IN_PLACE)
+    return bool(unsure) or (protocol != "sftp" and one.name == "no rename at all")
 
 
 def needed(whole_appends: bool) -> int:
@@ -214,8 +226,11 @@ def run(root: Path, protocol: str, switches: tuple[Switch, ...], kills: int = 0,
     with server_of(protocol, root) as server:
         for one in switches:
             one.turn_on(server.quirks)
-        in_place = {"StoreInPlace": True} if any(one.name in IN_PLACE for one in switches) else {}
+        on = {one.name for one in switches}
+        in_place = {"StoreInPlace": True} if any(each <= on for each in IN_PLACE) else {}
         station = QuirkStation(root, server, **in_place)
+        if kills and any("logins" in one.values for one in switches):
+            station.secs += 2 * MINUTE  # each kill costs logins, and the server has few of them
         try:
             station.master.start()
             before, wrong = 0, []
@@ -239,7 +254,7 @@ def run(root: Path, protocol: str, switches: tuple[Switch, ...], kills: int = 0,
             told = [receipt.name for receipt in read_receipts(str(station.state))]
             wrong += sorted(f"no receipt of {os.path.basename(name)}" for name in set(names) if os.path.basename(name) not in told)
             return Outcome(
-                wrong, station.reasons("parked"), station.reasons("connection_lost"), station.left(), sent,
+                wrong, station.reasons("parked"), station.reasons("connection_lost"), station.left(), station.told(), sent,
                 needed(any(whole(one, protocol) for one in switches)),
                 [name for (name, _), count in counted.items() if count > 1], time.monotonic() - begun,
             )  # fmt: skip
@@ -267,7 +282,9 @@ def problems(outcome: Outcome, switches: tuple[Switch, ...], *, kills: bool = Fa
         found.append(f"{len(outcome.lost)} x connection lost: {outcome.lost[-1][:300]}")
     if outcome.left and "delete" not in set_here:
         found.append(f"left on the server: {outcome.left[:4]} ({len(outcome.left)})")
-    if len(outcome.left) > 8:
+    if "delete" in set_here and outcome.told < len(outcome.left):
+        found.append(f"{len(outcome.left)} left on the server, and {outcome.told} are told: {outcome.left}")
+    if len(outcome.left) > (MOST_RESTING + AT_ONCE if kills else 8):  # what a kill has cut rests before it is used again
         found.append(f"{len(outcome.left)} left on the server")
     if outcome.sent > MARGIN * outcome.needed and not kills:
         found.append(f"{outcome.sent:,} bytes for {outcome.needed:,}")

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from pysubtask.transports import means
 from pysubtask.transports.allowance import BEYOND, Allowance
-from pysubtask.transports.profile import MOST_LEFT, SELDOM, SOON, TRIAL_SECS, Profile, distance
+from pysubtask.transports.left import MOST_LEFT, MOST_RESTING, REST_SECS
+from pysubtask.transports.profile import SELDOM, SOON, TRIAL_SECS, Profile, distance
+from pysubtask.transports.temp_names import moved_on
 
 T0 = 1_800_000_000.0
 
@@ -243,6 +245,56 @@ def test_what_is_left_has_a_bound_and_is_used_again():
     profile.gone(["day/0"])
     profile.leave("day/2", reusable=True)
     assert profile.take_left("day") == "day/2" and "day/0" not in profile.left
+
+
+def test_what_was_cut_rests_before_it_is_used_again():
+    profile, _, clock = a_profile()
+    profile.leave("day/1", reusable=True, rests=True)
+    assert profile.take_left("day") is None
+    profile.leave("day/2", reusable=True)
+    assert profile.take_left("day") == "day/2", "all that was asked about it is answered"
+    again, _, _ = a_profile()
+    again.load(profile.to_json())
+    assert again.take_left("day") is None and again.rests == {"day/1": T0}
+    clock.now += REST_SECS
+    assert profile.take_left("day") == "day/1" and profile.rests == {}
+    profile.leave("day/1", reusable=True)
+    assert profile.take_left("day") == "day/1"
+    profile.leave("day/3", reusable=True, rests=True)
+    clock.now -= 10 * REST_SECS
+    assert profile.take_left("day") == "day/3", "a clock that was set back keeps nothing back"
+    profile.leave("day/3", reusable=True, rests=True)
+    profile.gone(["day/3"])
+    assert profile.rests == {} and "day/3" not in profile.left
+
+
+def test_where_very_many_rest_the_one_that_has_rested_longest_is_used():
+    profile, _, clock = a_profile()
+    for number in range(MOST_RESTING):
+        profile.leave(f"day/{number}", reusable=True, rests=True)
+        clock.now += 1
+    assert profile.take_left("day") is None
+    profile.leave("other/1", reusable=True, rests=True)
+    assert profile.take_left("day") == "day/0" and profile.take_left("day") is None
+    assert profile.take_left("nowhere") is None
+
+
+def test_what_an_upload_has_nobody_else_gets():
+    profile, _, _ = a_profile()
+    profile.leave("day/1", reusable=True)
+    assert profile.take("day/1") and not profile.take("day/1") and not profile.take("day/2")
+    assert profile.take_left("day") is None
+
+
+@given(st.sampled_from([b"", b"/", b"a/b/", b"/pysubtask-temp/"]), st.sampled_from([b".pysubtask-0a.part", b".pysubtask-0a.csv",
+       b"pysubtask-0a.part", b"pysubtask-0a.left", b"pysubtask-0a", b"pysubtask-0a.csv"]))  # fmt: skip
+def test_names_of_what_stays_are_new_ones_that_follow_from_the_old(folder, name):
+    path, seen = folder + name, set()
+    for _ in range(12):
+        assert path not in seen and path.startswith(folder) and path.count(b"/") == folder.count(b"/")
+        seen.add(path)
+        path = moved_on(path)
+    assert len({each.rpartition(b".")[2] for each in seen} & {b"csv"}) == name.endswith(b".csv"), "an ending stays"
 
 
 class TestAllowance:

@@ -251,6 +251,27 @@ def test_one_bad_name_does_not_make_the_others_wait(server: QuirkSFTPServer, tmp
     assert not desk.transport.profile.opened["open files"].learned and desk.steps == []
 
 
+def test_where_temporary_files_are_taken_away_no_file_is_sent_for_a_trial(server: QuirkSFTPServer, tmp_path: Path) -> None:
+    """That one may stay by now is tried with a few bytes."""
+    server.quirks.set(hidden_names=False, after_publish="taken")
+    desk = Desk(server, tmp_path, StoreInPlace=True)
+
+    async def case() -> None:
+        await desk.put("first.bin", os.urandom(20_000))
+        before = server.bytes_written
+        for number in range(12):
+            await desk.put(f"{number}.bin", os.urandom(20_000))
+        assert server.bytes_written - before < 1.05 * 12 * 20_000
+        assert desk.transport.profile.rung(TEMP) == "in_place"
+        server.quirks.reset()
+        for number in range(SOON):
+            await desk.put(f"then{number}.bin", os.urandom(20_000))
+        assert desk.transport.profile.rung(TEMP) == "hidden"
+
+    run(desk, case)
+    desk.check()
+
+
 def test_what_cannot_be_removed_is_used_again_so_that_there_are_never_more_of_them(
         server: QuirkSFTPServer, tmp_path: Path) -> None:
     """A server that renames over nothing and lets nothing be removed: each replaced version would stay."""

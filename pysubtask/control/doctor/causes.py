@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...common import advice
-from ...common.errors import ConfigError, LoginRefused, TransportError
+from ...common.errors import ConfigError, LoginRefused, TransportError, TransportLost
 from ...transports.key_file import Trouble
 from ...transports.standstill import MTU, PROBE
 from .finding import Finding, fail, port_of
@@ -23,6 +23,9 @@ _SLOW = "A slow link needs a longer ConnectTimeoutSecs; a way that swallows larg
 _NEW_KEY = "~/.ssh/id_pysubtask"
 STRICT_MODES = ("Where all of that is right: sshd ignores keys without a word while the account's home, ~/.ssh or authorized_keys "
                 "there can be written by the group or others (StrictModes); have who runs the server look.")
+_CROWD_OF_CONNECTIONS = re.compile(r"too many.{0,40}connect|connections?.{0,40}(?:limit|maximum|too many)|"
+                                   r"kex_exchange_identification", re.IGNORECASE)  # fmt: skip
+_NO_FILE = re.compile(r"no such file|not found|does not exist", re.IGNORECASE)
 _CROWDED = re.compile(r"\b421\b|too many|no more logins|takes no connection now|maximum", re.IGNORECASE)
 
 
@@ -38,6 +41,11 @@ def login_finding(exc: Exception, settings: Mapping[str, Any], *, missing_key: s
     if settings.get("UseSFTP", True):
         return _of_ssh(said, exc, settings, missing_key, named, public)
     return _of_ftp(said, exc, settings, named)
+
+
+def may_be_crowd(exc: Exception) -> bool:
+    """Whether the server may have let nobody in because of other connections, before a password or a key was shown to it."""
+    return isinstance(exc, TransportLost) and bool(_CROWD_OF_CONNECTIONS.search(str(exc)))
 
 
 def of_mtu(check: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:
@@ -78,6 +86,10 @@ def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any], missing_key:
 def _refused_by_ssh(said: str, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str], public: bool) -> Finding:
     user = str(settings.get("User") or "")
     found = _METHODS.search(said)
+    if "too many keys" in said:
+        return fail("login", "too-many-keys", said, ("KeyFile", "~/.ssh/id_ed25519"),
+                    words="ssh offers each key that its agent has, and the server ends the login before the right one comes: "
+                    "name that one.")
     if found is None:
         return fail("login", "login-refused", said)
     methods = found.group(1).split(",")
@@ -191,6 +203,11 @@ def file_finding(check: str, exc: Exception, settings: Mapping[str, Any], folder
     if re.search(r"\b(?:426|451)\b|data connection broke", said):
         return fail(check, "transfer-broken-off", f"the server takes the file and breaks off in the middle ({said})",
                     words="A full disk or quota there is the usual reason, or a program that checks what comes in.")
+    if "went away before it could be renamed" in said or ("renaming it into place" in said and _NO_FILE.search(said)):
+        return fail(check, "temp-taken", f"something on the server takes a temporary file away before it gets its name ({said})",
+                    ("StoreInPlace", True),
+                    words="A reader may then find half a file. Better have what takes files there leave those alone whose names "
+                    "begin with a dot, or end in .part.")
     if "renaming it into place" in said:
         return fail("rename over", "rename-refused", f"the server takes the file, but does not let it be renamed "
                                                      f"({said})", ("StoreInPlace", True),

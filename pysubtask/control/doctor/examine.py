@@ -20,7 +20,7 @@ from ...transports.reach import PORTAL
 from ...transports.ssh_login import AnotherKey
 from . import certificate, identity, in_secret_file, in_url, login_files, network, prepare
 from .bbr import Read, read
-from .causes import dropbox_finding, login_finding
+from .causes import dropbox_finding, login_finding, may_be_crowd
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, port_of, warn
 from .network import Address, Heard, NoAddress, NoAnswer, Resolve
 from .remote import open_remote
@@ -33,6 +33,7 @@ _NAME_SECS, _PORT_SECS, _LOGIN_SECS, _STALL_SECS, _OTHER_SECS = 6.0, 5.0, 10.0, 
 _HEAR_SECS = 7.0  # some servers look the name of a client up before they greet it
 _TLS_SECS = 3.0
 _DEAD_SECS = 3.0
+_AGAIN_SECS = (0.3, 1.0)
 _NOBODY = "SHA256:" + "A" * 43
 _SHOWN = re.compile(r"((?:ssh|ecdsa|sk|rsa)\S* SHA256:[A-Za-z0-9+/]{43})")
 _DROPBOX = ("api.dropboxapi.com", 443)
@@ -208,12 +209,16 @@ class _Look:
             heard = await network.hear_within_tls(self._addresses, self._times.hear)
             if heard.kind == network.FTP:
                 return ok("protocol", f"FTP within TLS: {heard.words}")
-        try:
-            sock, _ = await network.connect(self._addresses, self._times.port)
-        except NoAnswer as exc:
-            return await self._no_answer(exc)
-        # A server may look the client's name up first; what its answer is waited for here is not a limit of the login.
-        heard = await network.hear(sock, self._times.hear)
+        for secs in (*_AGAIN_SECS, None):
+            try:
+                sock, _ = await network.connect(self._addresses, self._times.port)
+            except NoAnswer as exc:
+                return await self._no_answer(exc)
+            # A server may look the client's name up first; what its answer is waited for here is not a limit of the login.
+            heard = await network.hear(sock, self._times.hear)
+            if secs is None or heard.kind not in (network.FTP_CROWDED, network.CLOSED):
+                break
+            await asyncio.sleep(secs)  # the connection of the step before may still count there
         if heard.kind == network.SILENT:
             inside = await network.hear_within_tls(self._addresses, min(_TLS_SECS, self._times.hear))
             heard = Heard(network.TLS, inside.words) if inside.kind == network.FTP else heard
@@ -259,12 +264,17 @@ class _Look:
                 yield self._refused(exc)
                 return
             try:
-                begun = time.monotonic()
-                try:
-                    await remote.connect()
-                except PysubtaskError as exc:
-                    yield await self._explained(exc)
-                    return
+                for secs in (*_AGAIN_SECS, None):
+                    begun = time.monotonic()
+                    try:
+                        await remote.connect()
+                        break
+                    except PysubtaskError as exc:
+                        # The connections of this look that are closed by now may still count there.
+                        if secs is None or not may_be_crowd(exc):
+                            yield await self._explained(exc)
+                            return
+                        await asyncio.sleep(secs)
                 took = time.monotonic() - begun
                 for finding in await identity.of_login(remote, self._settings, self._place.host):
                     yield finding

@@ -20,6 +20,7 @@ from ...transports.ftp import FTPTransport
 from ...transports.ftp.data import receive
 from ...transports.ftp.replies import Reply, number_in
 from ...transports.ftp.session import Session
+from ...transports.means import WRITES
 from ...transports.sftp import SFTPTransport, packets
 from ...transports.sftp.packets import Attrs, Data, Extended, Handle, Names, Status, string
 
@@ -168,12 +169,36 @@ class SFTPRemote(SFTPTransport, Remote):
             await self.ask(packets.CLOSE, string(opened.handle))
         found = b""
         for answer in answers:
+            if isinstance(answer, Status) and answer.code != packets.EOF:
+                return None
             if not isinstance(answer, Data):
                 break
             found += answer.data
             if len(answer.data) < _BLOCK:
                 break
         return found
+
+    async def goes_on(self, path: str) -> str:
+        """Why a file that was begun cannot be gone on with, as after a cut, ``WRITES.lacks`` where that is the order of its bytes;
+        '' where it can. ``path`` is a file to be made; what becomes of it is the caller's."""
+        name = os.fsencode(path)
+        opened = await self.ask(packets.OPEN, packets.open_new(name))
+        if not isinstance(opened, Handle):
+            return str(opened)
+        early = await self.ask(packets.WRITE, packets.write(opened.handle, 4, b"more"))
+        answers = [await self.ask(packets.WRITE, packets.write(opened.handle, 0, b"half")),
+                   await self.ask(packets.CLOSE, string(opened.handle))]  # fmt: skip
+        if any(not _is_ok(answer) for answer in answers):
+            return str(next(answer for answer in answers if not _is_ok(answer)))
+        if not _is_ok(early):
+            return WRITES.lacks["in_order"]
+        opened = await self.ask(packets.OPEN, packets.open_old(name, read=True, write=True))
+        if not isinstance(opened, Handle):
+            return str(opened)
+        found = await self.ask(packets.READ, packets.read(opened.handle, 0, 4))
+        answers = [await self.ask(packets.WRITE, packets.write(opened.handle, 4, b"rest")),
+                   await self.ask(packets.CLOSE, string(opened.handle))]  # fmt: skip
+        return next((str(answer) for answer in answers if not _is_ok(answer)), "" if isinstance(found, Data) else str(found))
 
     async def may_write(self, path: str) -> bool:
         name = os.fsencode(below(path, f".pysubtask-{os.urandom(8).hex()}.part"))
@@ -258,6 +283,16 @@ class FTPRemote(FTPTransport, Remote):
         with contextlib.suppress(OSError, EOFError):
             return await self.on_session(tried)
         return False
+
+    async def renames(self, name: str) -> bool:
+        """Whether a file of the destination can get another name; it has its own again then."""
+        path = below(self._folder, name)
+        other = f"{path}.renamed"
+
+        def tried(session: Session) -> bool:
+            return session.rename(path, other).ok and session.rename(other, path).ok
+
+        return await self.on_session(tried)
 
     async def space(self) -> int | None:
         def told(session: Session) -> int | None:

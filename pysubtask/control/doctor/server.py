@@ -11,10 +11,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
 from ...common import advice
-from ...common.errors import NotAsLeft, PysubtaskError, SourceError, TransportError, TransportLost
+from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, PysubtaskError, SourceError, TransportError, TransportLost
 from ...transports.base import Append, Copy, Job, Sent
+from ...transports.means import LOOK
 from ...transports.sftp import packets
-from . import mistyped, namespace
+from . import habits, mistyped, namespace
 from .causes import file_finding, of_mtu
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn
 from .remote import FILE, FOLDER, MISSING, Remote, SFTPRemote, clean, parents
@@ -46,14 +47,16 @@ class Visit:
         self._near = ""
         self._there = ""
         self._sent: Sent | None = None
+        self._shown = habits.Shown()
 
     async def findings(self) -> AsyncGenerator[Finding, None]:
         """What is found, one after the other; what was made is removed at the end, whatever happened."""
         try:
             with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as folder:
                 self._local = os.path.join(folder, "probe")
-                steps = (self._folder, self._write, self._rename, self._append, self._copy, self._large, self._sync, self._space,
-                         self._session, self._clock, self._profile, self._round_trip,
+                steps = (self._folder, self._write, self._rename, self._stays, self._append, self._copy, self._resume, self._large,
+                         self._sync, self._space, self._session, self._clock, self._profile, self._names,
+                         self._round_trip,
                          *([self._speed] if self._asked_for_speed else []))
                 for step in steps:
                     async for finding in self._within_time(step):
@@ -188,10 +191,9 @@ class Visit:
 
     async def _rename(self) -> AsyncIterator[Finding]:
         self._sent = await self._upload(_SECOND, None)
-        if self._settings.get("StoreInPlace"):
-            yield warn("rename over", "stored-in-place", "files are stored under their names at once (StoreInPlace): a reader "
-                                                         "may find "
-                       "half a file", ("StoreInPlace", False), words="Only needed where a server cannot rename.")
+        in_place = await habits.in_place(self._remote, self._name) if self._settings.get("StoreInPlace") else None
+        if in_place is not None:
+            yield in_place
         elif self._remote.traits.atomic_replace:
             yield ok("rename over", "a new version takes the place of the old one in one step")
         else:
@@ -200,9 +202,14 @@ class Visit:
                        "moment a reader may find none", words="Nothing is lost by it. A server with posix-rename (OpenSSH) does "
                                                               "better.")
 
+    async def _stays(self) -> AsyncIterator[Finding]:
+        shown = self._shown = await habits.of_new_files(self._remote, self._name, len(_SECOND))
+        if shown.note:
+            yield Finding("new files", NOTE, shown.note)
+
     async def _append(self) -> AsyncIterator[Finding]:
         sent = self._sent
-        if sent is None or not self._remote.traits.appends:
+        if sent is None or self._shown.hinders or not self._remote.traits.appends:
             yield Finding("append", NOTE, "not possible here: a file that grew is sent whole each time")
             return
         at = sent.remote.size
@@ -216,7 +223,7 @@ class Visit:
 
     async def _copy(self) -> AsyncIterator[Finding]:
         sent = self._sent
-        if not isinstance(self._remote, SFTPRemote):
+        if not isinstance(self._remote, SFTPRemote) or self._shown.hinders:
             return
         if sent is None or not self._remote.traits.copies or not self._settings.get("DeltaTransfer", True):
             yield Finding("copy-data", NOTE, "not offered (OpenSSH has it since 9.0): a file that changed in its middle is sent "
@@ -226,11 +233,20 @@ class Visit:
             before = sent.remote.size
             self._sent = await self._upload(b"\0" * before + _THIRD, sent, copies=(Copy(0, before, 0),))
         except NotAsLeft as exc:
+            why = await habits.why_no_copy(self._remote, self._name, str(exc))
+            if why:
+                yield Finding("copy-data", NOTE, f"not possible here, as {why}: a file that changed in its middle is sent whole")
+                return
             yield warn("copy-data", "copy-refused", f"the server does not copy by itself ({exc}): changed files are sent whole",
                        ("DeltaTransfer", False))
         else:
             expected = _SECOND + _THIRD * (2 if before > len(_SECOND) else 1)
             yield await self._read_back("copy-data", expected, "of a file that changed only the changes travel")
+
+    async def _resume(self) -> AsyncIterator[Finding]:
+        found = None if self._shown.hinders else await habits.resume(self._remote, self._name, self._made)
+        if found is not None:
+            yield found
 
     async def _large(self) -> AsyncIterator[Finding]:
         """Packets of the full size: some ways let only small ones pass, and the files up to here were small. An SFTP login
@@ -310,9 +326,29 @@ class Visit:
         if profile is None:
             return
         long_ago = time.time_ns() - 10**13
-        await asyncio.gather(*(self._upload(_FIRST, None, number=number, mtime_ns=long_ago) for number in range(1, _AT_ONCE + 1)))
+        if habits.keeps_all(self._remote):  # each of them would stay there
+            await self._upload(_SECOND, None, mtime_ns=long_ago)
+        else:
+            numbers = range(1, _AT_ONCE + 1)
+            await asyncio.gather(*(self._upload(_FIRST, None, number=number, mtime_ns=long_ago) for number in numbers))
+        if self._shown.rung:
+            profile.learn(LOOK, self._shown.rung)
         for line in profile.lines():
             yield Finding("server", NOTE, line)
+
+    async def _names(self) -> AsyncIterator[Finding]:
+        """Whether a name is kept that has a sign which some systems do not allow, as times of the day have."""
+        if self._remote.profile is None or self._shown.hinders or habits.keeps_all(self._remote):
+            return
+        sent, why = self._name.replace(".txt", "-12:30.txt"), ""
+        try:
+            await self._upload(_FIRST, None, name=sent, mtime_ns=time.time_ns() - 10**13)
+        except (FileRefused, AttemptFailed) as exc:
+            why = str(exc)
+        found, changed = await habits.of_a_name(self._remote, sent, why)
+        self._made += changed
+        if found is not None:
+            yield found
 
     async def _round_trip(self) -> AsyncIterator[Finding]:
         took = []
@@ -343,16 +379,17 @@ class Visit:
         yield ok("speed up", f"{size(rate)}/s, measured with {size(piece)}{more}")
 
     async def _upload(self, data: bytes, replaces: Sent | None, *, append: Append | None = None, base: int = 0,
-                      copies: tuple[Copy, ...] = (), number: int = 0, mtime_ns: int | None = None) -> Sent:
-        """Put these bytes under our name, or a name of ours with this number; for an append they are those from ``base`` on."""
+                      copies: tuple[Copy, ...] = (), number: int = 0, mtime_ns: int | None = None, name: str = "") -> Sent:
+        """Put these bytes under our name, or a name of ours with this number, or this ``name``; for an append they are those from
+        ``base`` on."""
         local = f"{self._local}{number or ''}"
-        own = self._name.replace(".txt", f"-{number}.txt") if number else self._name
+        own = name or (self._name.replace(".txt", f"-{number}.txt") if number else self._name)
         await asyncio.to_thread(_put, local, data)
         remote, temp = self._remote, f".pysubtask-{os.urandom(8).hex()}.part"
         below = f"{remote.folder.rstrip('/')}/" if remote.folder else ""
-        for name in (own, temp):
-            if below + name not in self._made:
-                self._made.append(below + name)
+        for each in (own, temp):
+            if below + each not in self._made:
+                self._made.append(below + each)
         job = Job(local, base + len(data), mtime_ns, own, temp, replaces=replaces.remote if replaces else None,
                   append=append, base=base, copies=copies)
         sent = await remote.upload(job, lambda done: None)

@@ -24,8 +24,10 @@ from ...transports.dropbox.lanes import Lanes
 from ...transports.dropbox.transport import DropboxTransport
 from ...transports.sftp.stream import ByteStream
 from ...transports.sftp.transport import SFTPTransport
+from ..profiles import PROFILES, ServerProfile
 from .dropbox_model import CHUNK_BYTES, TOKEN, ModelDropbox
 from .model import ModelServer
+from .quirk_model import QuirkModel
 from .steps import Steps
 
 STUCK, SHOWN_WRONG = 87, 88
@@ -36,7 +38,7 @@ _LONGEST_SECS = 100_000.0
 
 class Kind(NamedTuple):
     """A kind of server and of change: ``atomic`` (posix-rename) or swaps, ``copies`` (copy-data), ``append`` entries. ``moves``:
-    the state with a queue lies where the version before kept it, and is moved."""
+    the state with a queue lies where the version before kept it, and is moved. ``profile``: the server is one of these."""
 
     name: str
     atomic: bool = True
@@ -45,6 +47,12 @@ class Kind(NamedTuple):
     atomic_append: bool = True
     dropbox: bool = False
     moves: bool = False
+    profile: ServerProfile | None = None
+
+    @property
+    def gap(self) -> bool:
+        """Whether a reader may for a moment find no file."""
+        return not self.atomic or (self.profile is not None and self.profile.gap)
 
 
 KINDS = {
@@ -56,6 +64,9 @@ KINDS = {
         Kind("copy and patch", copies=True),
         Kind("Dropbox session", dropbox=True),
         Kind("moved state", moves=True),
+        Kind("no rename over", profile=PROFILES["no rename over"]),
+        Kind("object store", append=True, atomic_append=False, profile=PROFILES["object store"]),
+        Kind("delete refused", copies=True, append=True, atomic_append=False, profile=PROFILES["delete refused"]),
     )
 }
 
@@ -200,9 +211,15 @@ def live(
 
     class Transport(SFTPTransport):
         async def _reach(self, login: Any) -> ByteStream:
-            server = ModelServer(
-                station.server, steps.step, shown, atomic=kind.atomic, copies=kind.copies, slow=slow, before_rename=before_rename
-            )
+            server: ModelServer
+            if kind.profile is not None:
+                server = QuirkModel(station.server, steps.step, shown, kind.profile.quirks(), copies=kind.copies, slow=slow,
+                                    before_rename=before_rename)  # fmt: skip
+            else:
+                server = ModelServer(
+                    station.server, steps.step, shown, atomic=kind.atomic, copies=kind.copies, slow=slow,
+                    before_rename=before_rename,
+                )  # fmt: skip
             servers.append(server)
             if late_at == "connect":
                 server.run_late(station.late)

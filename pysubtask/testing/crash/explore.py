@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import json
 import os
 import random
 import shutil
@@ -66,7 +67,9 @@ def contents(change: str) -> list[bytes]:
 
 CHANGES = {"atomic replace": ("first", "grown", "rewritten"), "swap": ("first", "rewritten"), "append": ("grown", "rewritten"),
            "copy and patch": ("middle",), "Dropbox session": ("first", "middle"),
-           "moved state": ("first", "rewritten")}  # fmt: skip
+           "moved state": ("first", "rewritten"), "no rename over": ("first", "grown", "rewritten"),
+           "object store": ("first", "grown", "rewritten"),
+           "delete refused": ("first", "grown", "rewritten", "middle")}  # fmt: skip
 
 
 class Explorer:
@@ -231,7 +234,7 @@ def _seen(station: Station, kind: Kind, versions: list[bytes], last: int) -> int
         with open(station.remote, "rb") as file:
             found = file.read()
     except FileNotFoundError:
-        return last if not kind.atomic or last == 0 else -1
+        return last if kind.gap or last == 0 else -1
     for number, version in enumerate(versions, 1):
         if found == version:
             return max(number, last) if number >= last else -1
@@ -272,6 +275,14 @@ def _look(station: Station, kind: Kind, goal: bytes) -> str:
     if _read(station.remote) != goal:
         return "torn or old: the server has something else"
     left = [name for name in os.listdir(station.server) if name != "a.csv"]
+    if kind.profile is not None and kind.profile.litter:
+        told = _told_left(station, kind)
+        unknown = [name for name in left if name not in told]
+        if unknown:
+            return f"left behind and not told: {', '.join(unknown)}"
+        if len(left) > kind.profile.litter:
+            return f"{len(left)} temporary files are left, more than {kind.profile.litter}: {', '.join(left)}"
+        left = []
     state = station.state(kind)
     folders = [station.bak, os.path.join(os.path.dirname(station.data), "upload"), os.path.join(state, "snapshots")]
     left += [name for folder in folders for _, _, names in os.walk(folder) for name in names]
@@ -290,6 +301,13 @@ def _look(station: Station, kind: Kind, goal: bytes) -> str:
         if db.execute("SELECT COUNT(*) FROM job").fetchone() != (0,):
             return "the queue is not empty"
     return ""
+
+
+def _told_left(station: Station, kind: Kind) -> list[str]:
+    """The temporary files that could not be removed, as the status page and the spool have them."""
+    with contextlib.closing(sqlite3.connect(os.path.join(station.state(kind), "spool.db"))) as db:
+        rows = db.execute("SELECT data FROM profile").fetchall()
+    return [name for (text,) in rows for name in json.loads(text)["left"]]
 
 
 def _on_record(station: Station, kind: Kind) -> bool:

@@ -18,6 +18,7 @@ from ...transports.sftp.stream import Listener
 # The server's own calls are not steps of the client.
 _open, _close, _pwrite, _pread, _fsync = os.open, os.close, os.pwrite, os.pread, os.fsync
 _rename, _replace, _unlink, _mkdir, _utime, _link = os.rename, os.replace, os.unlink, os.mkdir, os.utime, os.link
+_lstat = os.lstat
 
 NAMES = {
     packets.INIT: "INIT", packets.OPEN: "OPEN", packets.CLOSE: "CLOSE", packets.READ: "READ", packets.WRITE: "WRITE",
@@ -41,6 +42,10 @@ class Fields:
         size = self.number("I")
         self._at += size
         return self._data[self._at - size : self._at]
+
+    def rest(self) -> bytes:
+        """What is not read yet; it stays."""
+        return self._data[self._at :]
 
 
 class Late(NamedTuple):
@@ -163,10 +168,15 @@ class ModelServer:
         both = flags & (packets.READ_FLAG | packets.WRITE_FLAG)
         mode = {packets.READ_FLAG: os.O_RDONLY, packets.WRITE_FLAG: os.O_WRONLY}.get(both, os.O_RDWR)
         mode |= os.O_CREAT * bool(flags & packets.CREAT_FLAG) | os.O_EXCL * bool(flags & packets.EXCL_FLAG)
+        mode |= os.O_TRUNC * bool(flags & packets.TRUNC_FLAG)
+        return self._handle(_open(path, mode, 0o644))[0]
+
+    def _handle(self, fd: int) -> tuple[bytes, bytes]:
+        """The answer that tells a new handle, and the handle."""
         self._number += 1
         handle = b"h%d" % self._number
-        self._handles[handle] = _open(path, mode, 0o644)
-        return bytes([packets.HANDLE]) + packets.string(handle)
+        self._handles[handle] = fd
+        return bytes([packets.HANDLE]) + packets.string(handle), handle
 
     def _on_handle(self, kind: int, fields: Fields) -> bytes:
         handle = fields.string()
@@ -196,12 +206,19 @@ class ModelServer:
             _fsync(self._fd(fields.string()))
         elif name == packets.POSIX_RENAME:
             self._before_rename()
-            _replace(self._path(fields.string()), self._path(fields.string()))
+            old, new = self._path(fields.string()), self._path(fields.string())
+            if not self._renames_over(new):
+                return self._status(packets.FAILURE, "it is there already")
+            _replace(old, new)
         else:
             source, origin, count = self._fd(fields.string()), fields.number("Q"), fields.number("Q")
             target, offset = self._fd(fields.string()), fields.number("Q")
             _pwrite(target, _pread(source, count, origin), offset)
         return self._status()
+
+    def _renames_over(self, path: bytes) -> bool:
+        """Whether posix-rename may take this name."""
+        return True
 
     def _fd(self, handle: bytes) -> int:
         if handle not in self._handles:
@@ -241,12 +258,20 @@ class ModelServer:
         with open(path, "rb") as file:
             waiting = packets.Splitter(1 << 20).feed(file.read())
         _unlink(path)
-        old = ModelServer(os.fsdecode(self.root), lambda name: None, self._changed, atomic=self._atomic)
+        old = self._like(os.fsdecode(self.root))
         old._extensions = self._extensions
-        for name in os.listdir(late_dir):
-            old._handles[name.encode()] = _open(os.path.join(late_dir, name), os.O_RDWR)
+        old._take_late(late_dir)
         for data in waiting:
             old.carry_out(data)
         old.abort()
         for name in os.listdir(late_dir):
             _unlink(os.path.join(late_dir, name))
+
+    def _like(self, root: str) -> ModelServer:
+        """The same server, of whose requests nobody is told."""
+        return ModelServer(root, lambda name: None, self._changed, atomic=self._atomic)
+
+    def _take_late(self, late_dir: str) -> None:
+        """Have open what was."""
+        for name in os.listdir(late_dir):
+            self._handles[name.encode()] = _open(os.path.join(late_dir, name), os.O_RDWR)

@@ -13,6 +13,7 @@ import tempfile
 import time
 from types import FrameType
 
+from ..profiles import PROFILES
 from ..sshd import missing
 from . import faults_disk, faults_input, faults_network, faults_server, faults_stall, faults_stick  # noqa: F401 they fill the catalogue
 from .catalogue import FAULTS, run
@@ -30,15 +31,22 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=1000, help="and so many at most (default: 1000)")
     parser.add_argument("--seed", type=int, default=None, help="the same seed makes the same sequence of faults")
     parser.add_argument("--only", metavar="WORD", help=f"only faults with this word in group or name; {_STORM!r}: random kills")
+    parser.add_argument("--server", metavar="KIND", choices=sorted(PROFILES),
+                        help=f"random kills alone, with a server of this kind: {', '.join(sorted(PROFILES))} (default: OpenSSH)")
     parser.add_argument("--list", action="store_true", help="name the faults and end")
     parser.add_argument("--keep", action="store_true", help="leave the folder of random kills behind where something went wrong")
     parser.add_argument("--sample", action="store_true", help="faults by name: fewer rounds of those that have some")
     args = parser.parse_args(argv)
+    profile = PROFILES[args.server] if args.server else None
+    if profile is not None:
+        args.only = args.only or _STORM
     chosen = [entry for entry in FAULTS if args.only is None or args.only in f"{entry.group}: {entry.name}"]
     if args.list:
         _say("\n".join([f"{_STORM}: {kind}" for kind in (*KILLS, *OTHERS)] + [f"{one.group}: {one.name}" for one in chosen]))
         return 0
     why = missing() if sys.platform == "linux" else "this needs Linux"
+    if profile is not None and args.only != _STORM:
+        why = f"the faults by name have servers of their own: with --server only {_STORM!r}"
     if why or not (chosen or args.only == _STORM):
         print(f"pysubtask: {why or 'no fault has that word: --list names them'}", file=sys.stderr)  # noqa: T201
         return 2
@@ -46,14 +54,15 @@ def main(argv: list[str] | None = None) -> int:
     # An end by a signal takes the servers and the app along, too.
     signal.signal(signal.SIGTERM, _end)
     begun = time.monotonic()
-    _say(f"seed {seed}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, Python {sys.version.split()[0]}")
+    where = f"{profile.name}, " if profile else ""
+    _say(f"{where}seed {seed}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, Python {sys.version.split()[0]}")
     rows: list[Row] = []
     notes: list[str] = []
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="pysubtask-torture-") as registry, contextlib.suppress(KeyboardInterrupt):
         os.environ["PYSUBTASK_REGISTRY"] = registry
         if args.only in (None, _STORM):
-            result = storm(args.minutes, seed, args.kills, _say, args.keep)
+            result = storm(args.minutes, seed, args.kills, _say, args.keep, profile)
             rows, notes, problems = list(result.rows), result.notes, result.problems
         for entry in chosen:
             at = time.monotonic()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
-from typing import NamedTuple
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from pysubtask.common.notify import is_signal_file
 from pysubtask.common.receipts import read_receipts
 
 TEMP = ".pysubtask-"
+_ON_SERVER = " on the server"
+_LITTER = re.compile(r"^([\d,]+) temporary files? could not be removed", re.MULTILINE)
 
 
 class Difference(NamedTuple):
@@ -61,7 +64,7 @@ def compare(files: dict[str, str], server: str, bak: str, state: str, digests: D
     there = {entry.name for entry in os.scandir(server)}
     missing = [name for name, path in files.items() if name not in there
                or digests.of(os.path.join(server, name)) != digests.of(path)]  # fmt: skip
-    left = [f"{name} on the server" for name in there - files.keys()]
+    left = [name + _ON_SERVER for name in there - files.keys()]
     if os.path.isdir(bak):
         left += [f"{entry.name} in the bak folder" for entry in os.scandir(bak)]
     last = {receipt.name: receipt for receipt in read_receipts(state)}
@@ -73,3 +76,16 @@ def compare(files: dict[str, str], server: str, bak: str, state: str, digests: D
         elif (receipt.size, receipt.digest) != (os.path.getsize(path), digests.of(path)):
             wrong.append(f"the last receipt of {name} is of another content")
     return Difference(sorted(missing), sorted(left), wrong)
+
+
+def without_told(found: Difference, page: Mapping[str, Any], most: int) -> tuple[Difference, int]:
+    """Without the temporary files that the server lets nobody remove, where the status page counts just those, and there are no
+    more than ``most``; how many they are."""
+    litter = [text for text in found.left if text.startswith(TEMP) and text.endswith(_ON_SERVER)]
+    counted = _LITTER.search("\n".join(page.get("server") or ()))
+    told = int(counted[1].replace(",", "")) if counted else 0
+    if len(litter) != told:
+        return found._replace(left=[*found.left, f"{told} temporary files by the status page"]), len(litter)
+    if told > most:
+        return found, told
+    return found._replace(left=[text for text in found.left if text not in litter]), told

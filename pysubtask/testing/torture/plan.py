@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 KILLS = {"kill child": 24, "kill app": 14, "kill ssh": 18, "kill sftp-server": 16, "kill sshd's session": 8, "kill sshd": 4}
@@ -11,6 +11,12 @@ OTHERS = {
     "stop child for a while": 3, "stop sftp-server for a while": 4, "cut the link": 4, "reset in mid-handshake": 4,
     "half-open link": 3, "cut at a byte": 5, "connections refused": 2, "stalled link": 2,
 }  # fmt: skip
+WITH_QUIRKS = {
+    "kill child": 24, "kill app": 14, "kill ssh": 18, "kill server": 14, "stop child for a while": 3, "stop server for a while": 4,
+    **{kind: weight for kind, weight in OTHERS.items() if not kind.startswith("stop ")},
+}  # fmt: skip
+"""Where the server is one process."""
+_OPENSSH = {**KILLS, **OTHERS}
 _PAUSE_SECS = 0.3
 
 
@@ -26,13 +32,17 @@ class Fault(NamedTuple):
 
     @property
     def is_kill(self) -> bool:
-        return self.kind in KILLS
+        return is_kill(self.kind)
 
 
-def rounds(seed: int) -> Iterator[list[Fault]]:
+def is_kill(kind: str) -> bool:
+    """Whether something is ended by this kind of fault."""
+    return kind.startswith("kill ")
+
+
+def rounds(seed: int, weights: Mapping[str, int] = _OPENSSH) -> Iterator[list[Fault]]:
     """Rounds of about ten kills and some other faults, for ever."""
     chance = random.Random(seed)
-    weights = {**KILLS, **OTHERS}
     while True:
         kills, found = chance.randrange(9, 14), list[Fault]()
         while sum(fault.is_kill for fault in found) < kills:

@@ -18,12 +18,14 @@ _TEMP = ".pysubtask-"
 
 
 class Twice(NamedTuple):
-    """A content of a file that was sent although the server had it: ``how`` it was seen, ``at`` which monotonic second."""
+    """A content of a file that was sent although the server had it: ``how`` it was seen, ``at`` which monotonic second, and
+    ``first``: when it was seen before."""
 
     name: str
     digest: str
     how: str
     at: float
+    first: float
 
 
 def _stamp(info: os.stat_result) -> tuple[int, ...]:
@@ -37,21 +39,25 @@ class _Seen:
     def __init__(self) -> None:
         self.stamp: tuple[int, ...] = (0,)
         self.place = (-1, -1)
-        self.digests: dict[str, int] = {}
+        self.digests: dict[str, tuple[int, float]] = {}
+        self.there = False
 
 
 class Reader:
     """A thread that reads what changes in ``server``: growing files (``grow-``, ``rot-``) must be true beginnings, all others
-    complete versions, and none goes back. ``torn`` is what was seen otherwise, in words; ``looks`` counts the readings."""
+    complete versions, and none goes back. ``torn`` is what was seen otherwise, in words; ``looks`` counts the readings.
+    ``gap``: a name may for a moment be without its file; ``gaps`` counts how often that was seen."""
 
-    def __init__(self, server: str, state: str) -> None:
+    def __init__(self, server: str, state: str, *, gap: bool = False) -> None:
         self._server, self._receipts = server, os.path.join(state, FILE)
+        self._gap = gap
+        self.gaps = 0
         self.torn: list[str] = []
         self.twice: dict[tuple[str, str], Twice] = {}
         self.looks = 0
         self.deliveries = 0
         self._seen: dict[str, _Seen] = {}
-        self._sent: set[tuple[str, str]] = set()
+        self._sent: dict[tuple[str, str], float] = {}
         self._streams = Streams()
         self._place = (0, 0)
         self._last_seq = 0
@@ -75,6 +81,13 @@ class Reader:
                 self._seen.pop(name, None)
 
     def _run(self) -> None:
+        try:
+            self._look_on()
+        except Exception as exc:
+            self.torn.append(f"the reader ended: {exc!r}")
+            raise
+
+    def _look_on(self) -> None:
         while True:
             over = self._over.is_set()
             with self._guard:
@@ -96,16 +109,26 @@ class Reader:
                     if _stamp(os.stat(entry.path)) != seen.stamp:
                         self._read(entry.name, entry.path, seen)
                 except FileNotFoundError:
-                    self.torn.append(f"{entry.name} was not there for a moment")
+                    self._missing(entry.name, "was not there for a moment")
         for name in self._seen.keys() - names:
-            del self._seen[name]
-            self.torn.append(f"{name} went away")
+            if not self._gap:
+                del self._seen[name]
+            self._missing(name, "went away")
+
+    def _missing(self, name: str, words: str) -> None:
+        """A name without its file. Whether it has one in the end is for the comparison to say."""
+        if not self._gap:
+            self.torn.append(f"{name} {words}")
+        elif self._seen[name].there:
+            self._seen[name].there = False
+            self.gaps += 1
 
     def _read(self, name: str, path: str, seen: _Seen) -> None:
         with open(path, "rb") as file:
             data = file.read()
             info = os.fstat(file.fileno())
         self.looks += 1
+        seen.there = True
         former, seen.stamp = seen.stamp, _stamp(info)
         place: tuple[int, int]
         if name.startswith(("grow-", "rot-")):
@@ -121,9 +144,9 @@ class Reader:
         seen.place = max(seen.place, place)
         digest = hashlib.sha256(data).hexdigest()
         before = seen.digests.get(digest)
-        if before is not None and before != info.st_ino and former[0] != info.st_ino:
-            self._note(name, digest, "published again")
-        seen.digests[digest] = info.st_ino
+        if before is not None and before[0] != info.st_ino and former[0] != info.st_ino:
+            self._note(name, digest, "published again", before[1])
+        seen.digests[digest] = info.st_ino, time.monotonic() if before is None else before[1]
 
     def _read_receipts(self) -> None:
         try:
@@ -151,8 +174,8 @@ class Reader:
         if receipt.bytes_sent:
             self.deliveries += 1
             if key in self._sent:
-                self._note(*key, "a second receipt with bytes")
-            self._sent.add(key)
+                self._note(*key, "a second receipt with bytes", self._sent[key])
+            self._sent.setdefault(key, time.monotonic())
 
-    def _note(self, name: str, digest: str, how: str) -> None:
-        self.twice.setdefault((name, digest), Twice(name, digest, how, time.monotonic()))
+    def _note(self, name: str, digest: str, how: str, first: float) -> None:
+        self.twice.setdefault((name, digest), Twice(name, digest, how, time.monotonic(), first))

@@ -13,12 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from ..profiles import ServerProfile
 from ..relay import Relay
 from ..sshd import OpenSSHServer, openssh_server
 from .calls import Call, percentile, read_calls
 from .compare import Difference
-from .plan import KILLS, OTHERS, Fault, rounds
+from .plan import KILLS, OTHERS, WITH_QUIRKS, Fault, is_kill, rounds
 from .processes import Uses, is_running, send, uses
+from .quirk_daemon import QuirkDaemon, quirk_daemon
+from .reader import Twice
 from .report import Row
 from .yard import Yard
 
@@ -26,6 +29,7 @@ LONGEST_CALL_SECS = 0.005
 _FIND_SECS = 5.0
 _MORE_MEMORY = 24 * 1024
 _MORE_FILES = 8
+_FAULT_SECS = 8  # how long the longest of them lasts, with what follows from it
 
 
 class Result(NamedTuple):
@@ -53,10 +57,11 @@ class Storm:
         self._first: Uses | None = None
         self._uses: list[Uses] = []
         self._bad: Counter[str] = Counter()
+        self._weights = {**KILLS, **OTHERS} if yard.profile is None else WITH_QUIRKS
 
     @property
     def kills(self) -> int:
-        return sum(self.tried[kind] for kind in KILLS)
+        return sum(count for kind, count in self.tried.items() if is_kill(kind))
 
     def run(self, minutes: float, kills: int) -> None:
         """Until so many kills are done, or the time is over."""
@@ -65,7 +70,7 @@ class Storm:
         self.yard.start_app()
         self.yard.reader.start()
         self._after_round(Counter())
-        for number, faults in enumerate(rounds(self.yard.seed), 1):
+        for number, faults in enumerate(rounds(self.yard.seed, self._weights), 1):
             before = Counter(self.tried)
             for fault in faults:
                 self._wait(fault.pause)
@@ -140,7 +145,10 @@ class Storm:
         return self._kill(lambda: [self.yard.ssh()])
 
     def kill_sftp(self, fault: Fault) -> bool:
-        return self._kill(self.yard.sshd.sftp_pids)
+        return self._kill(self._sftp_pids)
+
+    def _sftp_pids(self) -> list[int]:
+        return self.yard.sshd.sftp_pids() if isinstance(self.yard.sshd, OpenSSHServer) else []
 
     def kill_session(self, fault: Fault) -> bool:
         def sessions() -> list[int]:
@@ -157,7 +165,10 @@ class Storm:
         return self._stopped(lambda: [self.yard.child()], fault.secs)
 
     def stop_sftp(self, fault: Fault) -> bool:
-        return self._stopped(self.yard.sshd.sftp_pids, fault.secs * 2)
+        return self._stopped(self._sftp_pids, fault.secs * 2)
+
+    def stop_server(self, fault: Fault) -> bool:
+        return self._stopped(self.yard.server_pids, fault.secs * 2)
 
     def _stopped(self, find: Callable[[], list[int]], secs: float) -> bool:
         pids = [pid for pid in self._find(find) if send(pid, signal.SIGSTOP)]
@@ -237,19 +248,32 @@ class Storm:
         problems = [f"lost: {name}" for name in self.lost] + [f"torn: {text}" for text in reader.torn]
         problems += [f"left over: {name}" for name in self.left] + self.unlike
         problems += _problems_of_calls(calls) + self._problems_of_uses()
-        if reader.deliveries and len(reader.twice) >= reader.deliveries / 100:
-            problems.append(f"{len(reader.twice)} of {reader.deliveries} deliveries sent twice: 1 % or more")
-        rows = [Row(kind, self.tried[kind], self.tried[kind] - self._bad[kind]) for kind in (*KILLS, *OTHERS) if self.tried[kind]]
-        total = Row("all kills of one run", self.kills, self.kills - sum(self._bad[kind] for kind in KILLS), len(self.lost),
+        problems += self._problems_of_twice()
+        rows = [Row(kind, self.tried[kind], self.tried[kind] - self._bad[kind]) for kind in self._weights if self.tried[kind]]
+        bad = sum(count for kind, count in self._bad.items() if is_kill(kind))
+        total = Row("all kills of one run", self.kills, self.kills - bad, len(self.lost),
                     len(reader.torn), len(self.left), len(reader.twice), f"{reader.deliveries:,} deliveries")  # fmt: skip
         return Result([*rows, total], problems, [*_notes_of_calls(calls), *self._notes(), *self._twice()])
 
-    def _twice(self) -> list[str]:
-        return [f"sent twice: {one.name}, {one.how}, after {', '.join(self._before(one.at))}"
-                for one in self.yard.reader.twice.values()]  # fmt: skip
+    def _problems_of_twice(self) -> list[str]:
+        """What was sent twice, beyond what the server forces."""
+        reader, profile = self.yard.reader, self.yard.profile
+        if profile is None:
+            many = reader.deliveries and len(reader.twice) >= reader.deliveries / 100
+            return [f"{len(reader.twice)} of {reader.deliveries} deliveries sent twice: 1 % or more"] if many else []
+        found = [one for one in reader.twice.values() if not (profile.sends_again and self._faults_of(one))]
+        return [self._told(one) for one in found]
 
-    def _before(self, at: float) -> list[str]:
-        return [f"{kind} ({at - when:.1f} s before)" for when, kind in self._hit if 0 <= at - when < 6][-3:] or ["no fault"]
+    def _twice(self) -> list[str]:
+        return [self._told(one) for one in self.yard.reader.twice.values()]
+
+    def _told(self, one: Twice) -> str:
+        return f"sent twice: {one.name}, {one.how}, after {', '.join(self._faults_of(one)[-3:]) or 'no fault'}"
+
+    def _faults_of(self, one: Twice) -> list[str]:
+        """What came about when it was there first, so that the answer or the record of it may be lost."""
+        return [f"{kind} ({one.at - when:.1f} s before)" for when, kind in self._hit
+                if one.first - _FAULT_SECS < when < min(one.at, one.first + _FAULT_SECS)]  # fmt: skip
 
     def _problems_of_uses(self) -> list[str]:
         if self._first is None or not self._uses:
@@ -268,6 +292,10 @@ class Storm:
             most = max(used.memory for used in self._uses), max(used.files for used in self._uses)
             notes.append(f"child at rest: {self._first.memory} KiB and {self._first.files} open files at first, "
                          f"median {memory:.0f} and {files:.0f}, at most {most[0]} and {most[1]}")  # fmt: skip
+        profile = self.yard.profile
+        if profile is not None:
+            notes.append(f"{profile.name}: {profile.promises}")
+            notes.append(f"seen: {reader.gaps} times a name without its file, at most {self.yard.litter} temporary files at rest")
         if self.not_found:
             notes.append("nothing there to hit: " + ", ".join(f"{kind} {count}" for kind, count in self.not_found.items()))
         return notes
@@ -282,7 +310,7 @@ _FAULTS: dict[str, Callable[[Storm, Fault], bool]] = {
     "kill sshd's session": Storm.kill_session, "kill sshd": Storm.kill_sshd, "stop child for a while": Storm.stop_child,
     "stop sftp-server for a while": Storm.stop_sftp, "cut the link": Storm.cut, "reset in mid-handshake": Storm.handshake,
     "half-open link": Storm.half_open, "cut at a byte": Storm.cut_at_a_byte, "connections refused": Storm.refused,
-    "stalled link": Storm.stalled,
+    "stalled link": Storm.stalled, "kill server": Storm.kill_sshd, "stop server for a while": Storm.stop_server,
 }  # fmt: skip
 
 
@@ -307,11 +335,14 @@ def _notes_of_calls(calls: list[Call]) -> list[str]:
     return notes
 
 
-def storm(minutes: float, seed: int, kills: int, say: Callable[[str], None], keep: bool = False) -> Result:
-    """A whole run in a folder of its own. With ``keep`` the folder stays where something went wrong."""
+def storm(minutes: float, seed: int, kills: int, say: Callable[[str], None], keep: bool = False,
+          profile: ServerProfile | None = None) -> Result:  # fmt: skip
+    """A whole run in a folder of its own. With ``keep`` the folder stays where something went wrong. ``profile``: what the server
+    refuses; None for OpenSSH."""
     with tempfile.TemporaryDirectory(prefix="pysubtask-torture-", ignore_cleanup_errors=True) as folder:
         root = Path(folder)
-        with openssh_server(root / "sshd") as sshd, Relay("127.0.0.1", sshd.port) as relay:
+        started = openssh_server(root / "sshd") if profile is None else quirk_daemon(root / "sshd", profile)
+        with started as sshd, Relay("127.0.0.1", sshd.port) as relay:
             result = _run(root, sshd, relay, minutes, seed, kills, say)
         if keep and result.problems:
             kept = f"{folder}-kept"
@@ -321,7 +352,7 @@ def storm(minutes: float, seed: int, kills: int, say: Callable[[str], None], kee
         return result
 
 
-def _run(root: Path, sshd: OpenSSHServer, relay: Relay, minutes: float, seed: int, kills: int,
+def _run(root: Path, sshd: OpenSSHServer | QuirkDaemon, relay: Relay, minutes: float, seed: int, kills: int,
          say: Callable[[str], None]) -> Result:  # fmt: skip
     yard = Yard(root, sshd, relay, seed)
     run = Storm(yard, say)

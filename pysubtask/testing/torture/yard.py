@@ -13,11 +13,13 @@ from typing import Any
 
 from pysubtask.common.status import read_status
 
+from ..profiles import ServerProfile
 from ..relay import Relay
 from ..sshd import OpenSSHServer, descendants, dies_with_us
-from .compare import Difference, Digests, compare, data_files
+from .compare import Difference, Digests, compare, data_files, without_told
 from .plan import settings
 from .processes import is_running, name, send
+from .quirk_daemon import QuirkDaemon
 from .reader import Reader
 
 _RATE = 20_000_000
@@ -27,17 +29,19 @@ _CHILD = b"pysubtask.ftp"
 
 
 class Yard:
-    """``root`` is a folder of its own for everything; the server must run."""
+    """``root`` is a folder of its own for everything; the server must run. ``profile``: what it refuses, None for OpenSSH."""
 
-    def __init__(self, root: Path, sshd: OpenSSHServer, relay: Relay, seed: int) -> None:
+    def __init__(self, root: Path, sshd: OpenSSHServer | QuirkDaemon, relay: Relay, seed: int) -> None:
         self.root, self.sshd, self.relay, self.seed = root, sshd, relay, seed
+        self.profile: ServerProfile | None = sshd.profile if isinstance(sshd, QuirkDaemon) else None
         self.data, self.box, self._scratch = root / "data", root / "data" / "box", root / "scratch"
         self.server = sshd.files / "in"
         for folder in (self.data, self.box, self._scratch, self.server):
             folder.mkdir()
         self.state = self.data / ".pysubtask" / "main" / "ftp"
         self.bak = self.data / "upload" / "ftp"
-        self.reader = Reader(str(self.server), str(self.state))
+        self.reader = Reader(str(self.server), str(self.state), gap=self.profile is not None and self.profile.gap)
+        self.litter = 0
         self.lives = 0
         self.app: subprocess.Popen[bytes] | None = None
         self._digests = Digests()
@@ -97,6 +101,10 @@ class Yard:
         registry = f"PYSUBTASK_REGISTRY={os.environ['PYSUBTASK_REGISTRY']}\0".encode()
         return _CHILD in line and registry in around and is_running(pid)
 
+    def server_pids(self) -> list[int]:
+        """The process of a server that is one."""
+        return self.sshd.server_pids() if isinstance(self.sshd, QuirkDaemon) else []
+
     # ---- the calm between storms
 
     def calm(self) -> tuple[Difference, dict[str, Any]]:
@@ -114,6 +122,9 @@ class Yard:
             if done.exists() and done.read_text() == str(self.app.pid) and self._idle(page):
                 last = compare(data_files([str(self.data), str(self.box)]), str(self.server), str(self.bak), str(self.state),
                                self._digests)  # fmt: skip
+                if self.profile is not None and self.profile.litter:
+                    last, litter = without_told(last, page, self.profile.crowd)
+                    self.litter = max(self.litter, litter)
                 if last.none:
                     break
             time.sleep(_STEP_SECS)

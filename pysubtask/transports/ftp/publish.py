@@ -45,8 +45,9 @@ class Attempt:
     """One upload: its job, its paths, how far it is, where it began (``start``), where its transfers end
     (``ends``, of an append), how its size was confirmed (``verified``), and what is told of a ``link``; ``named``: the
     path of the name where that is a link which is followed, else empty. ``recorded``: the temporary name that the queue knows,
-    or that in the other folder; ``stands``: whether something is, or may be, under the name. ``walk``: which kinds of temporary
-    names were refused to this file; what is learned when it has arrived is called from ``learns``."""
+    or that in the other folder; ``stands``: whether something is, or may be, under the name. ``borrowed``: the file of an earlier
+    upload that could not be removed and is written to, else empty; ``borrows``: whether it may be one. ``walk``: which kinds of
+    temporary names were refused to this file; what is learned when it has arrived is called from ``learns``."""
 
     def __init__(self, job: Job, folder: str, in_place: bool, tally: Tally) -> None:
         self.job = job
@@ -65,6 +66,7 @@ class Attempt:
         self.crowded = False
         self.walk: Walk | None = None
         self.learns: list[Callable[[], None]] = []
+        self.borrowed, self.borrows = "", not job.resume
 
     @property
     def path(self) -> str:
@@ -238,8 +240,8 @@ class Publisher:
         elsewhere = [path for name in attempt.stale_names if (path := self.links.elsewhere.of(name)) is not None]
         for old in (*attempt.stale, *elsewhere):
             self._swaps.mend(session, old, attempt.target)
-            if old != attempt.temp and not self.temps.remove(session, old, reusable=False):
-                self.temps.disarm(session, old)
+            if old != attempt.temp:
+                self.temps.clear(session, old)
         self.links.elsewhere.gone(attempt.stale_names)
 
     def _go_on(self, session: Session, attempt: Attempt, source: Source) -> bool:
@@ -314,6 +316,7 @@ class Publisher:
                 if attempt.tally.sent != before or attempt.job.resume or no_room(exc.said) or smells_of_limit(exc.said):
                     raise
                 first = first or exc
+                self.temps.give_back(attempt)
                 rung = walk.refused(exc.said)
                 if rung == "subfolder" and not session.known.has_folder(parent_of(attempt.recorded)):
                     rung = walk.refused(exc.said)

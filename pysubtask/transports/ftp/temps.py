@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from ...common.errors import TransportError
-from ..means import DELETE, TEMP
+from ..means import DELETE, SIZE, TEMP
 from ..profile import Profile, Walk
-from ..temp_names import formed, own_folder
+from ..temp_names import formed, moved_on, own_folder
 from .links import Elsewhere
 from .options import parent_of
-from .replies import refusal
+from .replies import Reply, refusal
 from .session import Session
 from .swap import Swaps
 
 if TYPE_CHECKING:
     from .publish import Attempt
 
+_MISSING = re.compile(r"no such|not found|not exist", re.IGNORECASE)
 RUNGS = ("hidden", "hidden_ending", "visible", "ending", "subfolder")
-_LEFT = ".left"
 
 
 class Temps:
@@ -39,18 +40,26 @@ class Temps:
         if attempt.in_place:
             return
         path = os.fsdecode(formed(os.fsencode(attempt.recorded), rung or self._known(), os.fsencode(attempt.target)))
-        if self._profile.rung(DELETE) == "refused" and not attempt.job.resume:
+        if self._profile.rung(DELETE) == "refused" and attempt.borrows and not attempt.borrowed:
             # Write to a file that had to stay, so that there are never more of them.
-            path = self._profile.take_left(parent_of(path)) or path
+            attempt.borrowed = self._profile.take_left(parent_of(path)) or ""
+        path = attempt.borrowed or path
         known = path == attempt.recorded and not attempt.named
         attempt.temp = path if known or self.elsewhere.add(attempt.job.temp, path) else attempt.recorded
+
+    def give_back(self, attempt: Attempt) -> None:
+        """What it has of earlier uploads was refused, and it uses no other."""
+        if attempt.borrowed:
+            self._profile.leave(attempt.borrowed, reusable=True)
+        attempt.borrowed, attempt.borrows = "", False
 
     def _known(self) -> str:
         rung = self._profile.rung(TEMP)
         return rung if rung in RUNGS else RUNGS[-1]
 
     def tidy(self, session: Session, attempt: Attempt) -> None:
-        """Remove the folder that was made for a temporary file; one that others use stays."""
+        """The temporary file is no more. Remove the folder that was made for it; one that others use stays."""
+        self._profile.gone([attempt.temp])
         folder = own_folder(os.fsencode(attempt.temp))
         if folder is not None and not attempt.in_place:
             session.ask(f"RMD {os.fsdecode(folder)}")
@@ -63,25 +72,81 @@ class Temps:
             self._profile.walk(DELETE, trial=False).came_to("allowed", "")
             self._profile.gone([path])
             return True
-        if not session.is_there(path):
+        if not self._may_be_there(session, path, said):
             self._profile.gone([path])
             return True
-        self._profile.walk(DELETE, trial=False).came_to("refused", str(said), unknown=said.unknown)
-        self._profile.leave(path, reusable=reusable)
+        self._refused(path, said, reusable=reusable)
         return False
 
+    def _may_be_there(self, session: Session, path: str, said: Reply) -> bool:
+        """Whether a file whose removal was refused so stands there; what tells no size tells that by its words alone."""
+        return session.is_there(path) or (self._profile.rung(SIZE) == "never" and not _MISSING.search(str(said)))
+
+    def _refused(self, path: str, said: Reply, *, reusable: bool) -> None:
+        self._profile.walk(DELETE, trial=False).came_to("refused", str(said), unknown=said.unknown)
+        self._profile.leave(path, reusable=reusable)
+
     def disarm(self, session: Session, path: str) -> None:
-        """An earlier attempt's file that cannot be removed gets another name, so that an old request to rename it finds nothing.
+        """An earlier attempt's file that cannot be removed gets another name, so that an old request to rename it finds nothing,
+        and rests there, as an old request may still write to it.
         Where that is refused, too, nothing can be renamed over what is to come, either."""
-        if session.rename(path, path + _LEFT).ok:
+        other = _moved_on(path)
+        if session.rename(path, other).ok:
             self._profile.gone([path])
-            self._profile.leave(path + _LEFT, reusable=True)
+            self._profile.leave(other, reusable=True, rests=True)
+
+    def clear(self, session: Session, path: str) -> None:
+        """An earlier attempt's file is gone, or under a name that nothing old knows. One that is on record is left to that: a later
+        upload may be writing to it."""
+        if path in self._profile.left:
+            return
+        said = session.delete(path)
+        if said.ok:
+            self._profile.walk(DELETE, trial=False).came_to("allowed", "")
+            self._profile.gone([path])
+        else:
+            self.stays(session, path, said)
+
+    def _find(self, session: Session, path: str) -> None:
+        """Take up what was renamed so before an end that came before the record of it, and maybe before that nothing is removed."""
+        known = self._profile.crowded or path in self._profile.left
+        if not known and session.is_there(path) and not self.remove(session, path):
+            self._profile.leave(path, reusable=True, rests=True)
 
     def sweep(self, session: Session) -> None:
-        """Try again to remove what had to stay; at the first that is refused the rest stays."""
-        for path in list(self._profile.left):
+        """Try again to remove what had to stay, while no upload is under way; at the first that is refused the rest stays. Those
+        that an upload had when it was cut have become a file, or get another name."""
+        names = list(self._profile.left)
+        for number, path in enumerate(names):
             if not self.remove(session, path, reusable=self._profile.left.get(path, False)):
+                for name in names[number:]:
+                    if not self._profile.left.get(name, True):
+                        self._sort(session, name)
                 return
+
+    def _sort(self, session: Session, path: str) -> None:
+        if session.is_there(path):
+            self.disarm(session, path)
+        else:
+            self._profile.gone([path])
+            self._find(session, _moved_on(path))
+
+    def stays(self, session: Session, path: str, said: Reply) -> bool:
+        """The removal of a file of ours was refused so; whether there is still one of that name."""
+        if path in self._profile.left:
+            return False
+        if self._may_be_there(session, path, said):
+            self._refused(path, said, reusable=False)
+            self.disarm(session, path)
+            return path in self._profile.left
+        self._profile.gone([path])
+        if self._profile.rung(DELETE) == "refused" or not _MISSING.search(str(said)):
+            self._find(session, _moved_on(path))
+        return False
+
+
+def _moved_on(path: str) -> str:
+    return os.fsdecode(moved_on(os.fsencode(path)))
 
 
 def remove(session: Session, paths: dict[str, str], swaps: Swaps, temps: Temps) -> set[str]:
@@ -95,7 +160,7 @@ def remove(session: Session, paths: dict[str, str], swaps: Swaps, temps: Temps) 
         said = session.delete(path)
         if said.ok:
             gone.add(name)
-        elif session.is_there(path):
+        elif temps.stays(session, path, said):
             failed = refusal("clear", name, said)
     temps.elsewhere.gone(gone)
     if failed is not None and not gone:

@@ -122,8 +122,7 @@ class Attempt:
     async def cleared(self) -> None:
         """Wait until it is gone, or can no more be renamed over this version."""
         for old, request in self._clearing:
-            if not await self.server.leftovers.gone(old, await request, reusable=False):
-                await self.server.leftovers.disarm(old)
+            await self.server.leftovers.cleared(old, await request)
         self._clearing = []
 
     # Looking

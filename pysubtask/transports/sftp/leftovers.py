@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ...common.errors import TransportError
 from ..means import DELETE
 from ..profile import Profile, Walk
-from ..temp_names import beside
+from ..temp_names import moved_on
 from . import packets
 from .client import Client
 from .packets import Attrs, Reply, Status, string
-
-_ASIDE = b".left"
 
 
 class Leftovers:
@@ -58,19 +56,55 @@ class Leftovers:
         return await self.gone(path, await self.ask(path), reusable=reusable)
 
     async def disarm(self, path: bytes) -> None:
-        """An earlier attempt's file that cannot be removed gets another name, so that an old request to rename it finds nothing.
+        """An earlier attempt's file that cannot be removed gets another name, so that an old request to rename it finds nothing,
+        and rests there, as an old request may still write to it.
         Where that is refused, too, nothing can be renamed over what is to come, either."""
-        answer = await self._client.request(packets.RENAME, string(path) + string(beside(path, _ASIDE)))
+        answer = await self._client.request(packets.RENAME, string(path) + string(moved_on(path)))
         if isinstance(answer, Status) and answer.code == packets.OK:
             self._profile.gone([os.fsdecode(path)])
-            self._profile.leave(os.fsdecode(beside(path, _ASIDE)), reusable=True)
+            self._profile.leave(os.fsdecode(moved_on(path)), reusable=True, rests=True)
 
-    async def sweep(self) -> None:
-        """Try again to remove what is on record; at the first that is refused the rest stays."""
-        for name in (*self._profile.pending, *self._profile.left):
-            path, walk = os.fsencode(name), self._profile.walk(DELETE)
-            if not await self.gone(path, await self.ask(path), reusable=self._profile.left.get(name, False), walk=walk):
+    async def cleared(self, path: bytes, answer: Reply) -> None:
+        """An earlier attempt's file, of whose removal this is the answer: gone, or under a name that nothing old knows."""
+        if not await self.gone(path, answer, reusable=False):
+            await self.disarm(path)
+        elif not isinstance(answer, Status) or answer.code not in (packets.OK, packets.NO_SUCH_FILE):
+            await self._find(moved_on(path))
+
+    async def _find(self, path: bytes) -> None:
+        """Take up what was renamed so before an end that came before the record of it, and maybe before that nothing is removed."""
+        known = self._profile.crowded or self.has(path)  # one that is counted only would be counted again
+        if not known and await self._is_there(path) and not await self.remove(path, reusable=True):
+            self._profile.leave(os.fsdecode(path), reusable=True, rests=True)
+
+    async def _is_there(self, path: bytes) -> bool:
+        return isinstance(await self._client.request(packets.LSTAT, string(path)), Attrs)
+
+    async def sweep(self, *, idle: bool) -> None:
+        """Try again to remove what is on record; at the first that is refused the rest stays. ``idle``: no upload is under way, so
+        nobody uses one of them, and what has become a file meanwhile is no longer on record."""
+        profile = self._profile
+        names = [*(profile.pending if idle else ()), *profile.left]
+        for number, name in enumerate(names):
+            reusable = profile.take(name)
+            if not (idle or reusable):
+                continue  # an upload has it
+            path, walk = os.fsencode(name), profile.walk(DELETE)
+            if not await self.gone(path, await self.ask(path), reusable=reusable, walk=walk):
+                if idle:
+                    await self._sort(names[number:])
                 return
+
+    async def _sort(self, names: Sequence[str]) -> None:
+        """What becomes of those on record that nobody uses and that cannot be removed."""
+        found = await asyncio.gather(*(self._is_there(os.fsencode(name)) for name in names))
+        for name, there in zip(names, found, strict=True):
+            if not there:
+                self._profile.gone([name])
+                await self._find(moved_on(os.fsencode(name)))
+            elif not self._profile.left.get(name, False):
+                self._profile.leave(name, reusable=False)
+                await self.disarm(os.fsencode(name))
 
     async def removed(self, paths: Iterable[tuple[bytes, asyncio.Future[Reply]]], *, reusable: bool) -> None:
         """Judge answers where the upload has failed already, and nothing may be raised any more."""

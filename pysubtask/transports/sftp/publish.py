@@ -33,11 +33,12 @@ from .checksum import Hashes
 from .client import Client
 from .folders import Folders
 from .handles import FIRST, KIND, Handles
+from .in_place import is_in_place
 from .leftovers import Leftovers
 from .links import not_followed
 from .packets import Attrs, Handle, Reply, Status, string
 from .patch import Patch
-from .proof import append_works, rename_works
+from .proof import append_works
 from .refusal import is_unknown, refusal
 from .resume import Half, Notes, half_of
 from .sending import Shown, send
@@ -115,7 +116,7 @@ class Publisher:
         self.tells_mtime = self.tells_mtime and (sent.remote.mtime is not None or sent.verified == "taken")
         if self._profile.left and self._profile.rung(DELETE) == "refused":
             if self._profile.is_due(DELETE):
-                await self.server.leftovers.sweep()
+                await self.server.leftovers.sweep(idle=False)
             else:
                 self._profile.walk(DELETE, trial=False).worked()
         return sent
@@ -130,7 +131,7 @@ class Publisher:
         found = [(name, form, await request) for name, form, request in asked]
         for _, form, answer in found:
             if not is_status(answer, packets.OK, packets.NO_SUCH_FILE):
-                await leftovers.gone(form, answer, reusable=False)
+                await leftovers.cleared(form, answer)
         return {name for name, _, answer in found if is_status(answer, packets.OK)}
 
     async def _upload(self, attempt: Attempt, half: Half | None, notes: Notes) -> Sent:
@@ -194,18 +195,7 @@ class Publisher:
         return Sent(shown.remote, attempt.sent, verified, attempt.place.link)
 
     async def _is_in_place(self, attempt: Attempt) -> bool:
-        """Whether there is no other way, as far as is known or can be tried without sending the file for nothing."""
-        profile = self._profile
-        if profile.rung(TEMP) == "in_place" and not profile.is_due(TEMP):
-            return True
-        if profile.rung(PUBLISH) != "in_place":
-            return False
-        if not profile.is_due(PUBLISH):
-            return True
-        walk = profile.walk(PUBLISH)
-        proof = await rename_works(self._client, self.server.leftovers, self._own_file(attempt))
-        walk.came_to("rename" if proof.works else "in_place", proof.why, unknown=proof.unknown)
-        return not proof.works
+        return await is_in_place(attempt)
 
     async def _in_place(self, attempt: Attempt) -> Sent:
         """Under the final name at once: a reader may find half of it, which the settings allow."""

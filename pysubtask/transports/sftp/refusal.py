@@ -15,6 +15,10 @@ _WHY_FAILURE = {
     "open": "the folder may be a file, or the name too long for the server",
     "rename": "a folder of that name may stand there",
 }
+_MAY_NOT = {
+    "build": "this login may not open it", "copy": "this login may not read it", "rename": "this login may not rename there",
+    "clear": "this login may not remove it", "look": "this login may not look there", "show": "this login may not look there",
+}  # fmt: skip
 _STEPS = {
     "open": "making the temporary file",
     "build": "opening what is there",
@@ -63,7 +67,7 @@ def refusal(step: str, name: str, answer: Reply, more: str = "", *, file: str = 
     elif answer.code == packets.FAILURE and step in _WHY_FAILURE and not more:
         hints.append(_WHY_FAILURE[step])
     elif answer.code == packets.PERMISSION_DENIED:
-        hints.append("this login may not write there")
+        hints.append(_MAY_NOT.get(step, "this login may not write there"))
     elif answer.code == packets.NO_SUCH_FILE and step == "open":
         hints.append("its folder is not there and could not be made")
     text = said + (f" ({'; '.join(hints)})" if hints else "")

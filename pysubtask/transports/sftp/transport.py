@@ -268,7 +268,7 @@ class SFTPTransport(Transport):
         self._swaps = Swaps(client, SwapRecord(self._workdir, identity_of(self._settings)), leftovers)
         await self._swaps.mend_all()
         if self.profile.left or self.profile.pending:
-            await leftovers.sweep()
+            await leftovers.sweep(idle=True)
         self._shell = self._new_shell(login) if self._checks.shell and isinstance(stream, SSHStream) else None
         self._publisher = Publisher(client, self._folder, self._swaps, Hashes(client, self._checks, self._shell), self.profile,
                                     follow=self._follow)

@@ -60,7 +60,8 @@ class Hooks(NamedTuple):
     (this data file's snapshot cannot be read, take it anew), ``confirm`` (raises where a live file moved), ``beat``
     (writes the heartbeat files now; their paths), ``builds`` (whether the server can build upon what it has, and copy
     of it). ``ahead``: signatures that were made with snapshots; ``prefixes``: hash states of them. ``open_live``: opens a
-    live file for reading."""
+    live file for reading. ``ours``: whether a remote name is that of another data file than the one given; ``harmed``: the server
+    has put something else under such a name."""
 
     changed: Callable[[], None]
     lost: Callable[[str], None]
@@ -70,6 +71,8 @@ class Hooks(NamedTuple):
     ahead: Ahead = Ahead()
     prefixes: Prefixes = Prefixes()
     open_live: Callable[[str], int] = open_named
+    ours: Callable[[str, str], bool] = lambda name, path: False
+    harmed: Callable[[str], None] = lambda name: None
 
 
 class Deliveries:
@@ -289,6 +292,8 @@ class Deliveries:
             base=version.base,
             sha256=version.digest,
             prefix=prefix,
+            ours=lambda name: self._hooks.ours(name, version.path),
+            harmed=self._hooks.harmed,
             **self._source(version),
         )  # fmt: skip
 

@@ -36,6 +36,7 @@ _PATIENT, _PATIENT_UNKNOWN = 16, 4  # trials refused one after the other before 
 MOST_LEFT = 200
 """Files that could not be removed, kept by name."""
 _LONGEST_WHY = 300
+_MOST_SHOWN = 200
 
 
 class State(NamedTuple):
@@ -162,7 +163,8 @@ class Profile:
     ``opened``: by kind ('handles', 'connections', ...) how many of them may be open at once. ``left``: files of ours that the
     server did not let us remove; True where one may be written to again, as nothing that was asked about it is unanswered.
     ``left_more``: how many beyond those that are kept by name. ``pending``: temporary files under names that are on record here
-    alone, from before they are made until they are gone.
+    alone, from before they are made until they are gone. ``shown``: kinds of names that it has shown as they are
+    (``shown_names``).
     """
 
     def __init__(self, wall: Callable[[], float], *, in_place: bool = False) -> None:
@@ -175,6 +177,7 @@ class Profile:
         self.left: dict[str, bool] = {}
         self.left_more = 0
         self.pending: set[str] = set()
+        self.shown: set[str] = set()
         self.on_step: Callable[[Step], None] = _unheard
         self.on_change: Callable[[], None] = lambda: None
 
@@ -316,6 +319,20 @@ class Profile:
                     return path
             return None
 
+    def has_shown(self, kinds: Iterable[str]) -> bool:
+        """Names of these kinds were shown as they are; whether that is news."""
+        with self._guard:
+            news = set(kinds) - self.shown
+            if news and len(self.shown) < _MOST_SHOWN:
+                self.shown |= news
+                self.on_change()
+            return bool(news)
+
+    def tell(self, means: str, before: str, rung: str, text: str) -> None:
+        """Something that is no ladder was noticed of the server: told once by whoever notices it."""
+        with self._guard:
+            self.on_step(Step(means, before, rung, False, "", text))
+
     def gone(self, paths: Iterable[str]) -> None:
         """Of these nothing is left any more."""
         with self._guard:
@@ -336,6 +353,7 @@ class Profile:
                 "left": self.left,
                 "left_more": self.left_more,
                 "pending": sorted(self.pending),
+                "shown": sorted(self.shown),
             })
 
     def load(self, text: str) -> None:
@@ -351,8 +369,9 @@ class Profile:
                 self.left = {str(path): bool(reusable) for path, reusable in left.items()}
                 self.left_more = int(kept.get("left_more", 0))
                 self.pending = set(map(str, kept.get("pending", [])))
+                self.shown = set(map(str, kept.get("shown", [])))
             except (ValueError, TypeError, AttributeError):
-                self._states, self.left, self.left_more, self.pending = {}, {}, 0, set()
+                self._states, self.left, self.left_more, self.pending, self.shown = {}, {}, 0, set(), set()
 
 
 def _state(name: str, raw: Mapping[str, Any]) -> State | None:

@@ -15,8 +15,9 @@ from ..base import Job, Link, RemoteStat
 from ..checksum import Checks, WrongHash
 from ..means import LOOK, SIZE, TIME
 from ..profile import TRIAL_SECS, Profile
+from ..shown_names import ShownNames
 from ..temp_names import own_folder
-from .arrival import Changed, settled_size
+from .arrival import Named, settled_size
 from .checksum import check
 from .data import BEGUN, Source, Tally, opened
 from .known import CannotTell, DataLost
@@ -46,6 +47,7 @@ class Attempt:
 
     def __init__(self, job: Job, folder: str, in_place: bool, tally: Tally) -> None:
         self.job = job
+        self.folder = folder
         self.tally = tally
         self.start = 0
         self.ends: list[int] = []
@@ -77,14 +79,16 @@ class Publisher:
         self._swaps = swaps
         self._restarts = restarts
         self._cuts: dict[str, tuple[int, int]] = {}
-        self._changed = Changed()
+        self.named = Named(ShownNames(profile))
 
     def send(self, session: Session, attempt: Attempt) -> None:
         """Everything up to the rename. A refused upload leaves nothing behind."""
-        self._changed.check(attempt.job.name)
+        self.named.check(attempt.job)
         with self._discarding(session, attempt), opened(attempt.job) as source:
             session.learn_telnet(attempt.target, attempt.temp)
             self._place(session, attempt)
+            if attempt.job.replaces is None and attempt.link is None and attempt.stands:
+                self.named.before(session, attempt.job, attempt.folder)
             self.temps.take(attempt)
             self.clear(session, attempt)
             try:
@@ -123,10 +127,10 @@ class Publisher:
 
     def _place(self, session: Session, attempt: Attempt) -> None:
         """Where the name is a link: what it points to is replaced, or the link."""
-        if attempt.in_place:
-            return
         there = attempt.job.replaces is not None or session.tells_size(attempt.target)
         attempt.stands = there
+        if attempt.in_place:
+            return
         target, attempt.link = self.links.place(session, attempt.target) if there else (attempt.target, None)
         if attempt.link is None or attempt.link.done == "replaced":
             return
@@ -181,12 +185,14 @@ class Publisher:
         """What the server shows under the name. Its word for the rename, and the size or hash from before it, are the delivery:
         this look is for the time, and for the size where that could not be told before."""
         job = attempt.job
+        if job.replaces is None and attempt.link is None:
+            self.named.after(session, job, attempt.folder, attempt.stands)
         try:
             shown = session.look(attempt.target)
         except CannotTell:
             shown = RemoteStat(job.size, session.time(attempt.target))
         if shown is None:
-            hidden = self._changed.look(session, job, attempt.target)
+            hidden = self.named.look(session, job, attempt.folder)
             attempt.verified = attempt.verified if hidden else "taken"
             self.profile.learn(LOOK, "hidden" if hidden else "taken")
             return RemoteStat(job.size, None)

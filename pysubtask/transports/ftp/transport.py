@@ -17,7 +17,9 @@ from ..means import TIME
 from ..meter import Meter
 from ..pace import Pace
 from ..profile import Profile
+from ..shown_names import key
 from ..swap_record import SwapRecord
+from ..turns import Turns
 from ..workdir import make_workdir
 from .append import Appender
 from .checksum import check
@@ -67,6 +69,7 @@ class FTPTransport(Transport):
         self._checks = Checks(settings)
         self._checked_by = dict(settings)
         self._hung: list[threading.Thread] = []
+        self._turns = Turns(key)
         self._pool: Pool | None = None
         self._swaps: Swaps | None = None
         self._restarts: Restarts | None = None
@@ -113,6 +116,12 @@ class FTPTransport(Transport):
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
         pool, publisher = self._open()
+        if job.replaces is None:
+            async with self._turns.of(job.name):
+                return await self._sent(pool, publisher, job, progress)
+        return await self._sent(pool, publisher, job, progress)
+
+    async def _sent(self, pool: Pool, publisher: Publisher, job: Job, progress: Progress) -> Sent:
         told = _Told(progress, job.note)
         tally = Tally(job.size, told.progress, told.note)
         if job.copies:

@@ -65,15 +65,20 @@ def read_stamp(path: str) -> Stamp | None:
 
     Raises OSError when that cannot be told (no access to the folder, a failing disk).
     """
+    found = stat_of(path)
+    return None if found is None else Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def stat_of(path: str) -> os.stat_result | None:
+    """What ``os.stat`` says of a file, or None where there is none. OSError as for :func:`read_stamp`."""
     try:
-        found = os.stat(path)
+        return os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
         if exc.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             return None
         raise
-    return Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def make_notify(path: str) -> bool:

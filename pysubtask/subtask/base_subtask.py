@@ -38,6 +38,7 @@ from ..transports.base import RemoteStat
 from . import failed, heartbeat
 from .bak_folder import warning_about
 from .board import Board
+from .change_times import last_sign
 from .extra_copy import copy_to_dir
 from .faults import Faults
 from .intake import Intake, Rules
@@ -109,6 +110,7 @@ class BaseSubtask:
             min_free=lambda: int(self.settings["MinFreeBytes"]), stopped=lambda: self._stop_asked > 0, announce=self._announce,
         )  # fmt: skip
         self._moved_from: list[str] = []
+        self._last_sign: float | None = None
         self._policy = Policy.of(self.settings)
         self._stop_asked = 0
         self._watch_reason = ""
@@ -195,6 +197,7 @@ class BaseSubtask:
         self._listen()
         try:
             self._take_lock()
+            self._last_sign = last_sign(read_status(self.handoff.state_dir))
         except (AlreadyRunning, OSError) as exc:
             self.log.error("%s; %s", exc, self._more)
             return EXIT_LOCKED if isinstance(exc, AlreadyRunning) else EXIT_FAILED
@@ -321,8 +324,9 @@ class BaseSubtask:
             skip.append(self.destination().removeprefix("file://"))
         longest_hold = float(handoff.burst["expire_milli"]) / 1000
         self._watch = Watch(
-            handoff.entries, _Known(self._store), skip, self._look_soon, nested=nested, longest_hold=longest_hold, own=own
-        )
+            handoff.entries, _Known(self._store), skip, self._look_soon, nested=nested, longest_hold=longest_hold, own=own,
+            last_sign=self._last_sign,
+        )  # fmt: skip
         self._watch.offer(handoff.residual)
         self._intake = Intake(
             handoff.entries, self._watch, self._snapshotter, self._store, self.board, self.events, self.log,

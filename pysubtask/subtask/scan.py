@@ -36,7 +36,8 @@ class Folder:
 
     ``names``: each known data file and its inode number, 0 while it has none. ``calm``: data files that look as they did
     when they were snapshotted, and notify files whose stamp is handled: nothing is to be done about them until they look
-    otherwise, or :meth:`doubt`. ``subs``: the folders in it that are watched too. ``identity``: device and inode number of
+    otherwise, or :meth:`doubt`. ``ctimes``: when such data files were changed in any way, as last seen. ``subs``: the
+    folders in it that are watched too. ``identity``: device and inode number of
     a folder inside, when it was found. ``live``: file events told of every change until now. ``fresh``: it was not looked
     at yet, or it was away: its files are compared with their last snapshots. ``next_look`` (monotonic) and ``cost``
     (seconds): when to look at it again, with all inside, and how long that took; ``next_poll`` and ``poll_cost`` the same
@@ -56,6 +57,7 @@ class Folder:
         self.identity = (0, 0)
         self.names: dict[str, int] = {}
         self.calm: dict[str, Stamp] = {}
+        self.ctimes: dict[str, int] = {}
         self.subs: dict[str, Folder] = {}
         self.fresh = True
         self.live = False
@@ -116,6 +118,7 @@ class Folder:
     def forget(self, name: str) -> None:
         """A file is gone: one of that name is new, even with the same inode number."""
         self.doubt(name)
+        self.ctimes.pop(name, None)
         if name in self.names:
             self.names[name] = 0
 
@@ -130,7 +133,7 @@ class Folder:
 
         Raises OSError.
         """
-        known, calm = self.names, self.calm
+        known, calm, ctimes = self.names, self.calm, self.ctimes
         quiet: list[str] = []
         odd: list[str] = []
         notified: list[str] = []
@@ -147,7 +150,8 @@ class Folder:
                 if stamp is not None:
                     try:
                         found = item.stat()
-                        same = found.st_mtime_ns == stamp[0] and found.st_size == stamp[1] and found.st_ino == stamp[2]
+                        same = (found.st_mtime_ns == stamp[0] and found.st_size == stamp[1] and found.st_ino == stamp[2]
+                                and ctimes.get(name, found.st_ctime_ns) == found.st_ctime_ns)  # fmt: skip
                     except OSError:
                         # It went away meanwhile, or cannot be read now.
                         same = False
@@ -190,6 +194,7 @@ class Folder:
                     names[name] = 0
                 else:
                     del names[name]
+                    self.ctimes.pop(name, None)
                     gone.append(name)
         for name in odd:
             names.setdefault(name, 0)

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 from ..common.clock import is_plausible
 from ..common.entries import Entry
 from ..common.never_sent import NONE, NeverSent
-from ..common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, make_notify, notify_name, read_stamp
+from ..common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, make_notify, notify_name
 from ..common.place import real_path
 from .birth import made_anew
+from .change_times import ctime_of, is_news, missed_since, read_seen
 from .changing import Changing
 from .coarse import again, undecided
 from .due import RESIDUAL as RESIDUAL
@@ -48,7 +49,8 @@ class Watch:
     watched. ``own``: this program's own files, which are no data. ``wake`` is called from another thread when a scan is worth
     while.
     ``mode`` is 'events' or 'polling', ``mode_reason`` says why it is polling. ``longest_hold``: seconds a burst may hold
-    data back.
+    data back. ``last_sign``: when a child wrote its page last before this one (seconds since the epoch), None where that is not
+    known: what was changed since in any way is read, though it looks as it did.
     ``stat``, ``wall`` (nanoseconds since the epoch) and ``timer`` (seconds) are for tests.
     """
 
@@ -62,7 +64,8 @@ class Watch:
         *,
         nested: Sequence[str] = (),
         longest_hold: float = 5.0,
-        stat: Callable[[str], Stamp | None] = read_stamp,
+        last_sign: float | None = None,
+        stat: Callable[[str], Stamp | None] = read_seen,
         wall: Callable[[], int] = time.time_ns,
         timer: Callable[[], float] = time.monotonic,
         own: NeverSent = NONE,
@@ -87,6 +90,8 @@ class Watch:
         self.ignored = self._folders.ignored
         self._events = self._folders.listen(wake) if use_events else None
         self._started = False
+        self._since_ns = missed_since(last_sign)
+        self._ctimes: dict[str, int] = {}
         self._handled: dict[str, Stamp] = {}
         self._due: dict[str, Due] = {}
         self._due_since: dict[str, int] = {}
@@ -156,7 +161,7 @@ class Watch:
         for folder in self._folders.dropped():
             self._leave(folder)
         for path, made in looks.items():
-            self._look_at(path, made, now, wall)
+            self._look_at(path, made, now, wall, path in taken.paths)
         self._ripen(now, wall, everything)
         for path, held in self._holds.due(now, wall, everything).items():
             self._add(path, held.entry_index, self._stat(notify_name(path)), "hold", wall)
@@ -220,14 +225,19 @@ class Watch:
             seen, last = self._stat(path), self._known.source(path)
             if seen is not None and seen != last:
                 self._add(path, index, stamp, "start", wall)
+            elif last is not None and seen is not None and is_news(self._ctimes, path, seen, since_ns=self._since_ns):
+                self._read_again(path, index, last, now, 0.0)
             elif last is not None:
                 self._doubt(path, index, last, now, wall)
 
-    def _look_change(self, path: str, now: float) -> None:
+    def _look_change(self, path: str, now: float, event: bool = False) -> None:
         """Look at a named file of which any change counts."""
         seen = self._stat(path)
         if seen is None or seen == self._known.source(path):
             self._settling.drop(path)
+            index = self._changing.files[path]
+            if seen is not None and path not in self._due and is_news(self._ctimes, path, seen, event=event):
+                self._read_again(path, index, seen, now, self._entries[index].settle_secs)
         elif path in self._due:
             self._changed_while_due.add(path)
         else:
@@ -268,14 +278,14 @@ class Watch:
                 self._gone.append(path)
         self._note_gone(map(folder.join, folder.names))
 
-    def _look_at(self, path: str, made: bool, now: float, wall: int) -> None:
-        """Look at one path that had an event."""
+    def _look_at(self, path: str, made: bool, now: float, wall: int, event: bool) -> None:
+        """Look at one path that had an ``event``, or is to be looked at again."""
         about = data_name(path)
         index = self._static_of.get(about) if about != path else None
         if index is not None:
             self._look_static(self._named[os.path.dirname(path)], index, about, now, wall)
         if path in self._changing.files:
-            self._look_change(path, now)
+            self._look_change(path, now, event)
         folder, name = self._folders.of(path), os.path.basename(path)
         if folder is None or folder.fresh:
             return
@@ -284,9 +294,11 @@ class Watch:
         elif name.endswith(HOLD):
             self._look_hold(folder, data_name(name), now)
         elif folder.is_data(name):
-            self._look_data(folder, name, made, False, now, wall)
+            self._look_data(folder, name, made, False, now, wall, event)
 
-    def _look_data(self, folder: Folder, name: str, made: bool, fresh: bool, now: float, wall: int) -> None:
+    def _look_data(
+        self, folder: Folder, name: str, made: bool, fresh: bool, now: float, wall: int, event: bool = False
+    ) -> None:
         path = folder.join(name)
         seen = self._stat(path)
         if seen is None:
@@ -297,7 +309,12 @@ class Watch:
         last = self._known.source(path)
         if last is not None and seen == last:
             folder.calm[name] = last
-            if fresh:
+            # Where changes do not count, only another file under the same name does.
+            told = event and (made or folder.entry.on_change)
+            news = is_news(folder.ctimes, name, seen, event=told, since_ns=self._since_ns if fresh else None)
+            if news and (told or fresh or folder.entry.on_change or made_anew(path, seen, last)) and path not in self._due:
+                self._read_again(path, folder.index, last, now, 0.0 if fresh else folder.entry.settle_secs)
+            elif fresh:
                 self._doubt(path, folder.index, seen, now, wall)
             return
         folder.calm.pop(name, None)
@@ -384,11 +401,21 @@ class Watch:
         # A hold that is there already is about data that the snapshot will have.
         hold = self._holds.take(path)
         if old is None:
+            self._note_ctime(path)
             self._due_since[path] = wall
             self._due[path] = Due(path, index, stamp, cause, hold)
         else:
             cause = cause if old.cause == "recheck" else old.cause
             self._due[path] = Due(path, index, stamp or old.stamp, cause, hold or old.hold)
+
+    def _note_ctime(self, path: str) -> None:
+        """Before a file is copied: what is changed in any way after that is not in the copy for sure."""
+        folder = self._folders.of(path)
+        times, name = (self._ctimes, path) if path in self._changing.files else (
+            (folder.ctimes, os.path.basename(path)) if folder is not None else (None, ""))
+        seen = self._stat(path) if times is not None else None
+        if times is not None and seen is not None and (ctime := ctime_of(seen)):
+            times[name] = ctime
 
     def _after_done(self, now: float, wall: int, looks: dict[str, bool]) -> None:
         """What follows from the snapshots made since the last scan, now that they are known."""
@@ -435,6 +462,10 @@ class Watch:
         more = undecided(last, wall)
         if more is not None:
             self._rechecks[path] = _Recheck(now + more.in_ns / 1e9, last, True, index)
+
+    def _read_again(self, path: str, index: int, last: Stamp, now: float, secs: float) -> None:
+        """A file looks as it did, and was changed in some way: its content is compared when it has been left alone for so long."""
+        self._rechecks.setdefault(path, _Recheck(now + secs, last, True, index))
 
     def _recheck(self, now: float, wall: int, everything: bool) -> None:
         for path, found in list(self._rechecks.items()):

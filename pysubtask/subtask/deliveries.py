@@ -262,7 +262,9 @@ class Deliveries:
             if remote is not None and remote.hash and not version.base:
                 own = await asyncio.to_thread(self._transport.hash_of, version.snapshot, version.size)
             verified = ""
-            if version.compare and already_there(version.known, version.size, version.mtime_ns, version.digest, remote, own):
+            if version.compare and already_there(
+                version.known, version.size, version.mtime_ns, version.digest, remote, own, sure=not version.stale
+            ):
                 verified = "hash" if own else "size"
             elif version.former is not None and was_left(version.former, version.size, version.digest, remote):
                 verified = await self._proven(version)

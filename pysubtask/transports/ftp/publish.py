@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 from ...common.errors import AttemptFailed, FileRefused, SourceError, TransportError, TransportLost
+from ...common.remote_times import is_same_time
 from ..base import Job, Link, RemoteStat
 from ..checksum import Checks, WrongHash
 from ..means import LOOK, SIZE, TIME
@@ -214,7 +215,8 @@ class Publisher:
         if not known.setter or job.mtime_ns is None:
             return
         if shown.mtime is not None:
-            kept = abs(shown.mtime - job.mtime_ns // 1_000_000_000) <= _COARSE_SECS
+            asked = job.mtime_ns // 1_000_000_000
+            kept = abs(shown.mtime - asked) <= _COARSE_SECS or is_same_time(asked, shown.mtime)
             self.profile.learn(TIME, "kept" if kept else "ignored")
         wanted = job.mtime_ns // 1_000_000_000
         known.keeps_mtime = shown.mtime == wanted or (shown.mtime is None and known.setter == "MFMT")

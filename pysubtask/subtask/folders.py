@@ -18,7 +18,7 @@ from ..common.notify import HOLD, NOTIFY
 from ..common.place import real_path
 from .file_events import FileEvents, Taken, Tended, Wants
 from .named import Named
-from .scan import Folder, Listing
+from .scan import MOST_LEFT, Folder, Left, Listing
 
 FULL_LOOK_SECS = 60.0
 # Full looks take at most one part in this many of the time.
@@ -73,6 +73,7 @@ class Folders:
         self._events: FileEvents | None = None
         self._now = 0.0
         self._dropped: list[Folder] = []
+        self._left: tuple[list[Left], int] | None = None
 
     def listen(self, wake: Callable[[], None]) -> FileEvents:
         """File events for these folders, not yet started; without them everything is polled."""
@@ -88,6 +89,14 @@ class Folders:
     def of(self, path: str) -> Folder | None:
         """The watched folder that a file is in."""
         return self._by_path.get(os.path.dirname(path))
+
+    def left_out(self) -> tuple[list[Left], int]:
+        """The first of the files that were found and are left out, and how many others."""
+        if self._left is None:
+            folders = [folder for folder in self._by_path.values() if folder.left]
+            rows = [left for folder in folders for left in folder.left]
+            self._left = rows[:MOST_LEFT], len(rows[MOST_LEFT:]) + sum(folder.left_more for folder in folders)
+        return self._left
 
     def dropped(self) -> list[Folder]:
         """Folders inside others that went since the last call, as they were."""
@@ -193,6 +202,7 @@ class Folders:
                 self._away(folder)
                 continue
             folder.fresh = False
+            self._left = None
             waiting += [(found, True) for found in self._compare(folder, listing.subs, fresh)]
             yield Look(folder, listing, fresh)
 
@@ -286,6 +296,7 @@ class Folders:
 
     def _leave(self, folder: Folder) -> None:
         del self._by_path[folder.path]
+        self._left = None
         if self._events is not None:
             self._events.leave(folder.path)
 

@@ -130,7 +130,10 @@ class Intake:
                 self._board.over("disk_low")
         # What is due and was neither taken nor is left alone for a reason of its own has no room.
         left = sum(due.path not in self._faults for due in found) - taken if self._disk_low else 0
+        settling, settling_more = self._watch.settling(now)
+        excluded, excluded_more = self._watch.left_out()
         self._board.set(
+            settling=settling, settling_more=settling_more, excluded=excluded, excluded_more=excluded_more,
             disk_low=self._disk_low, not_copied=max(0, left), cannot_read=self._faults.listing(), unreadable=len(self._faults),
             watch=self._watch.mode, watch_reason=self._watch.mode_reason, never_quiet=self._watch.never_quiet(now),
         )  # fmt: skip

@@ -194,6 +194,18 @@ class Watch:
         return [{"path": path, "for_secs": int((now - one.first) // 10 * 10), "settle_secs": one.entry.settle_secs,
                  "goes": one.goes_anyway} for path, one in found]  # fmt: skip
 
+    def settling(self, now: float) -> tuple[list[dict[str, Any]], int]:
+        """The first of the files that wait until they are quiet for ``settle_secs``, for the status page (``path``,
+        ``settle_secs``), and how many others."""
+        found = self._settling.waiting(now)
+        rows = [{"path": path, "settle_secs": one.entry.settle_secs} for path, one in found[:_MOST_TOLD]]
+        return rows, len(found) - len(rows)
+
+    def left_out(self) -> tuple[list[dict[str, Any]], int]:
+        """The first of the files in watched folders that are left out (``path``, ``why``), and how many others."""
+        rows, more = self._folders.left_out()
+        return [left._asdict() for left in rows], more
+
     def next_at(self, now: float) -> float | None:
         """When the next file becomes due by itself (monotonic seconds), or None; ``now`` at the earliest."""
         # Here, and not at a scan more for each snapshot.

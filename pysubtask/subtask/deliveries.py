@@ -357,7 +357,15 @@ class Deliveries:
     async def _follow(self, version: Version, error: Exception) -> None:
         """Carry out what the retry rules say of it."""
         decision = self._decide(version.name, version.attempts, error)
-        await self._actions.get(decision.action, self._again)(version, error, decision.secs)
+        try:
+            await self._actions.get(decision.action, self._again)(version, error, decision.secs)
+        except (OSError, SourceError, TransportError):
+            raise
+        except Exception as exc:
+            # It must not stay in flight for ever, which nobody would see.
+            self._desk.log.exception("What follows from the attempt at [%s] failed", version.name)
+            again = FileRefused(f"internal error: {type(exc).__name__}")
+            await self._park(version, again, self.policy.parked_wait)
 
     def _decide(self, name: str, attempts: int, error: Exception) -> Decision:
         others = True

@@ -657,6 +657,6 @@ def test_words_with_bytes_that_are_no_utf_8_are_kept(path):
     (parked,) = spool.parked(10)
     assert (parked.name, parked.path) == (BYTES, f"/data/{BYTES}") and parked.reason.endswith(": server said: Failure")
     spool = again(spool, where)
-    assert spool.counts().parked == 1 and not spool.moved
+    assert spool.counts().waiting == 1 and not spool.moved
     assert spool.backlog.paused.keys() == {BYTES}
     spool.close()

@@ -26,8 +26,9 @@ LONGEST_LISTING = 256 * 1024
 """Bytes of a listing that are read; of a folder with more it is not known what it shows."""
 STEP = "renaming it into place"
 _PLAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?", re.ASCII)
+_SIMPLE = re.compile(r"(?:[a-z0-9_.-]*[a-z0-9_-]/)*[a-z0-9_.-]*[a-z0-9_-]", re.ASCII)  # most names: nothing to think about
 _PLAIN_SIGN = re.compile(r"[A-Za-z0-9._-]", re.ASCII)
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)", re.I)
+_DEVICE = re.compile(r"(?:^|/)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|/|$)", re.I)
 _SHORT = re.compile(r"[^.]{1,8}(?:\.[^.]{0,3})?")
 _LONG = 100
 _MOST_NAMES = 1000
@@ -78,7 +79,7 @@ def kinds(part: str) -> list[str]:
         found.append("letters beyond ASCII")
         if unicodedata.normalize("NFC", part) != part:
             found.append("accents of their own")
-    if _DEVICE.match(part):
+    if _DEVICE.search(part):
         found.append("a name of a device")
     if len(os.fsencode(part)) > _LONG:
         found.append("a long name")
@@ -152,6 +153,8 @@ def find(name: str, rows: Collection[HasSize], size: int | None) -> Alias | None
 
 def key(name: str) -> str:
     """Equal for names that some file system may take for the same."""
+    if _SIMPLE.fullmatch(name):
+        return name
     return "/".join(_folded(part.rstrip(". ") or part) for part in name.split("/"))
 
 
@@ -204,6 +207,8 @@ class ShownNames:
     def open_parts(self, name: str) -> list[str]:
         """The paths below the destination's folder, up to each part of a name of which it is not known whether the server keeps
         it."""
+        if len(name) <= _LONG and _SIMPLE.fullmatch(name) and not _DEVICE.search(name):
+            return []
         parts = name.split("/")
         return ["/".join(parts[: at + 1]) for at, part in enumerate(parts) if not self._profile.shown.issuperset(kinds(part))]
 

@@ -136,6 +136,9 @@ def not_queued(page: Mapping[str, Any], now: float) -> list[str]:
         found.append(f"{files(count)} {one if count == 1 else several}: {shown}")
     found += [_never_quiet(row) for row in list(page.get("never_quiet") or [])[:_NAMES]]
     found += _settling(page)
+    count = int(page.get("being_copied") or 0)
+    if count:
+        found.append(f"{files(count)} {'is' if count == 1 else 'are'} due and not in the queue yet, which goes on")
     return found
 
 

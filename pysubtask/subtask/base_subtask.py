@@ -41,7 +41,7 @@ from .board import Board
 from .change_times import last_sign
 from .extra_copy import copy_to_dir
 from .faults import Faults
-from .intake import Intake, Rules
+from .intake import TURN_SECS, Intake, Rules
 from .missing import Footing, Missing
 from .moving import Moving, tag_of
 from .orders import Orders
@@ -665,12 +665,12 @@ class BaseSubtask:
         """Queue everything due or held, then go on delivering for as long as the reason for the end allows."""
         why = f"stopped by {self._stopped_by}" if self._stopped_by else "stop was asked for"
         self.board.state("stopping", "the master is gone" if self._orphan else why)
+        linger = self.settings["OrphanLingerSecs"] if self._orphan else self.settings["StopWaitSecs"]
         if self.Enabled:
-            self._intake.take(self.clock(), everything=True)
+            self._intake.take(self.clock(), everything=True, most_secs=max(TURN_SECS, float(linger)))
         self._write_handled()
         self.log.info("STOP!")
         self._guarded("stop", self.stop)
-        linger = self.settings["OrphanLingerSecs"] if self._orphan else self.settings["StopWaitSecs"]
         self._page.write(self.clock(), force=True)
         # From here on any further signal is one in a hurry.
         self._stop_asked = max(1, self._stop_asked)

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -36,6 +37,10 @@ FIRST_FILES, BATCH_FILES = 16, 256
 BATCH_BYTES = 32 * 1024 * 1024
 """A file above this is copied beside all others, which do not wait for it."""
 _ONE_TOUCH_NS = 12_000_000  # a new file gets the kernel's coarse time, up to 10 ms old, then its own
+
+
+TURN_SECS = 1.0
+"""Copying goes on for so long before orders are looked at again."""
 
 
 class Rules(NamedTuple):
@@ -87,7 +92,7 @@ class Intake:
         self._faults = Faults()
         self._asked: deque[str] = deque()
         self._anew: set[str] = set()
-        self._disk_low = False
+        self._disk_low = self._unfinished = False
         self._tails = Tails()
         self._real: dict[str, Place] = {}
         self._big: Background[Due, Copied] = Background(rules.wake)
@@ -103,8 +108,9 @@ class Intake:
         """When a file that could not be read is tried again."""
         return self._faults.next_at()
 
-    def take(self, now: float, *, everything: bool = False) -> int:
-        """Snapshot and queue what is due; how many files were due and readable."""
+    def take(self, now: float, *, everything: bool = False, most_secs: float = TURN_SECS) -> int:
+        """Snapshot and queue what is due; how many files were due and readable. After ``most_secs`` the rest is left for the next
+        call: a hundred thousand files take minutes, and somebody may want something else meanwhile."""
         found = self._watch.scan(now, everything=everything)
         self._real.clear()
         while self._asked:
@@ -113,7 +119,7 @@ class Intake:
         low_before, self._disk_low = self._disk_low, False
         try:
             with self._snapshotter.at_work() if found else contextlib.nullcontext():
-                taken = self._take(found, now, everything, low_before)
+                taken = self._take(found, now, everything, low_before, time.monotonic() + most_secs)
             gone = self._watch.gone()
             if gone:
                 self._store.run(self._store.spool.forget, gone)
@@ -132,17 +138,19 @@ class Intake:
                 self._board.set(disk_low=False)
                 self._board.over("disk_low")
         # What is due and was neither taken nor is left alone for a reason of its own has no room.
-        left = sum(due.path not in self._faults for due in found) - taken if self._disk_low else 0
+        left = sum(due.path not in self._faults for due in found) - taken if self._disk_low or self._unfinished else 0
         settling, settling_more = self._watch.settling(now)
         excluded, excluded_more = self._watch.left_out()
         self._board.set(
             settling=settling, settling_more=settling_more, excluded=excluded, excluded_more=excluded_more,
-            disk_low=self._disk_low, not_copied=max(0, left), cannot_read=self._faults.listing(), unreadable=len(self._faults),
+            disk_low=self._disk_low, not_copied=max(0, left) if self._disk_low else 0,
+            being_copied=0 if self._disk_low else max(0, left), cannot_read=self._faults.listing(), unreadable=len(self._faults),
             watch=self._watch.mode, watch_reason=self._watch.mode_reason, never_quiet=self._watch.never_quiet(now),
         )  # fmt: skip
         return taken
 
-    def _take(self, found: list[Due], now: float, everything: bool, low_before: bool) -> int:
+    def _take(self, found: list[Due], now: float, everything: bool, low_before: bool, until: float) -> int:
+        self._unfinished = False
         batch: list[tuple[Due, Copied]] = []
         size = taken = 0
         enough = FIRST_FILES
@@ -159,6 +167,10 @@ class Intake:
                 self._seal(batch, low_before)
                 batch, size, enough = [], 0, min(4 * enough, BATCH_FILES)
                 self._rules.between()
+                if time.monotonic() >= until:
+                    self._unfinished = True
+                    self._rules.wake()
+                    break
             if self._disk_low:
                 break
         self._seal(batch, low_before)

@@ -120,6 +120,7 @@ class Intake:
         try:
             with self._snapshotter.at_work() if found else contextlib.nullcontext():
                 taken = self._take(found, now, everything, low_before, time.monotonic() + most_secs)
+            self._tell_lost(self._watch.lost())
             gone = self._watch.gone()
             if gone:
                 self._store.run(self._store.spool.forget, gone)
@@ -311,11 +312,20 @@ class Intake:
         if due.cause not in ("notify", "hold"):
             # Nobody asked for it by name; it was there a moment ago and is not now.
             self._settled(due)
+            self._tell_lost([due.path])
             return
         self._board.error("source_missing", f"{due.path} was notified and is not there", due.path)
         if self._faults.add(due.path, str(exc), now, _signals(due), MISSING):
             self._log.error("File [%s] notified but does not exist!", due.path)
             self._events.emit("source_missing", path=due.path)
+
+    def _tell_lost(self, paths: Iterable[str]) -> None:
+        """Files that were due are gone before they could be copied: no version of them is left that could be sent."""
+        lost = [path for path in paths if not os.path.lexists(path)]
+        if lost:
+            self._log.warning("Deleted before %s could be copied: [%s]%s", "it" if len(lost) == 1 else "they", lost[0],
+                              f" and {len(lost) - 1} more" if len(lost) > 1 else "")  # fmt: skip
+            self._events.emit_all([happened("deleted_before_copy", path=path) for path in lost])
 
     def _reads_the_same(self, due: Due) -> bool:
         """Whether a second look finds just what is known: it costs a read then, no copy and no write."""

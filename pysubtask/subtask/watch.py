@@ -102,6 +102,7 @@ class Watch:
         self._rechecks: dict[str, _Recheck] = {}
         self._checked: dict[str, Stamp | None] = {}
         self._gone: list[str] = []
+        self._lost: list[str] = []
         self._offered: list[str] = []
 
     # -- life -------------------------------------------------------------------------------------------------
@@ -121,6 +122,11 @@ class Watch:
         """Data files that left a watched folder, with their notify files, since the last call."""
         gone, self._gone = self._gone, []
         return [path for path in gone if not self._is_listed(path)]
+
+    def lost(self) -> list[str]:
+        """Data files that were due and went with their folder before they could be copied, since the last call."""
+        lost, self._lost = self._lost, []
+        return lost
 
     def _is_listed(self, path: str) -> bool:
         """Whether a file is there again, in a folder that was made anew."""
@@ -286,6 +292,7 @@ class Watch:
         """A folder inside another is gone: nothing in it is due any more. Where it was renamed, all in it is new."""
         for path in [path for path in self._due if folder_of(path) == folder.path and path not in self._static_of]:
             if not self._is_listed(path):
+                self._lost.append(path)
                 del self._due[path], self._due_since[path]
                 self._changed_while_due.discard(path)
                 self._gone.append(path)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common.entries import read_entries
-from pysubtask.common.events import EventLog
+from pysubtask.common.events import EventLog, read_events
+from pysubtask.control.commands.queue import lines_of, with_gone
 from pysubtask.control.why import not_queued
 from pysubtask.subtask.base_subtask import _Known
 from pysubtask.subtask.board import Board
@@ -75,3 +76,28 @@ def test_within_its_time_all_is_taken(station: Station) -> None:
 def test_how_many_are_left_is_said() -> None:
     assert not_queued({"being_copied": 80_000}, 0.0) == ["80000 files are due and not in the queue yet, which goes on"]
     assert not_queued({"being_copied": 0}, 0.0) == []
+
+
+def test_what_is_deleted_before_it_could_be_copied_is_told(station: Station, tmp_path: Path) -> None:
+    """As by a job that removes what is old, while very many are due."""
+    station.intake.take(time.monotonic(), most_secs=0)
+    copied = {os.path.basename(path) for path in station.store.spool.sources}
+    for number in range(COUNT):
+        if f"{number}.csv" not in copied:
+            (tmp_path / "data" / f"{number}.csv").unlink()
+    while station.left():
+        station.intake.take(time.monotonic(), most_secs=0)
+    station.intake.take(time.monotonic())
+    told = {os.path.basename(event.fields["path"]) for event in read_events(str(tmp_path / "state"))
+            if event.kind == "deleted_before_copy"}
+    assert told == {f"{number}.csv" for number in range(COUNT)} - copied
+    assert station.store.run(station.store.spool.counts).waiting == len(copied)
+
+
+def test_a_queued_file_that_is_gone_here_is_marked(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("1")
+    row = {"state": "waiting", "at": None, "size": 1, "attempts": 0, "next_try_secs": 0.0, "reason": ""}
+    rows, _ = with_gone(([{**row, "name": name, "path": str(tmp_path / name)} for name in ("there", "gone")], True))
+    assert [one["gone"] for one in rows] == [False, True]
+    lines = lines_of("roof", rows, 100, 0.0, alive=True, limit=10)
+    assert [line.strip() for line in lines if "deleted here" in line] == ["deleted here since; its copy is sent all the same"]

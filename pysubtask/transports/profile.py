@@ -174,7 +174,7 @@ class Profile:
     server did not let us remove; True where one may be written to again, as nothing that was asked about it is unanswered.
     ``left_more``: how many beyond those that are kept by name. ``pending``: temporary files under names that are on record here
     alone, from before they are made until they are gone. ``shown``: kinds of names that it has shown as they are
-    (``shown_names``).
+    (``shown_names``). ``asked_again``: how often somebody has asked for another try of everything.
     """
 
     def __init__(self, wall: Callable[[], float], *, in_place: bool = False) -> None:
@@ -189,6 +189,7 @@ class Profile:
         self.left_more = 0
         self.pending: set[str] = set()
         self.shown: set[str] = set()
+        self.asked_again = 0
         self.on_step: Callable[[Step], None] = _unheard
         self.on_change: Callable[[], None] = lambda: None
 
@@ -281,6 +282,7 @@ class Profile:
     def try_again(self, *names: str) -> None:
         """Try the better rungs again with the next file (all of them, or these means)."""
         with self._guard:
+            self.asked_again += not names
             for name in names or tuple(self._states):
                 if name in self._states:
                     self._states[name] = self._states[name]._replace(tried=-TRIAL_SECS)

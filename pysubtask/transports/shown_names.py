@@ -183,15 +183,15 @@ class ShownNames:
     def __init__(self, profile: Profile, clock: Callable[[], float] = time.monotonic) -> None:
         self._profile = profile
         self._clock = clock
-        self._refused: dict[str, tuple[float, FileRefused]] = {}
+        self._refused: dict[str, tuple[float, int, FileRefused]] = {}
         self._listed: dict[str, tuple[float, frozenset[str] | None]] = {}
 
     def check(self, name: str) -> None:
-        """FileRefused where the server was found to alter this name, not long ago."""
+        """FileRefused where the server was found to alter this name, not long ago, and nobody has asked for another try since."""
         found = self._refused.get(name)
         if found is not None:
-            since, refused = found
-            if self._clock() - since < _AGAIN_SECS:
+            since, asked, refused = found
+            if self._clock() - since < _AGAIN_SECS and asked == self._profile.asked_again:
                 raise FileRefused(refused.cause, refused.remedy, step=refused.step, file=refused.file, said=refused.said)
             self._refused.pop(name, None)
 
@@ -264,5 +264,5 @@ class ShownNames:
         )  # fmt: skip
         while len(self._refused) >= _MOST_NAMES:
             del self._refused[next(iter(self._refused))]
-        self._refused[name] = (self._clock(), refused)
+        self._refused[name] = (self._clock(), self._profile.asked_again, refused)
         return refused

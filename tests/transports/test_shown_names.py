@@ -94,7 +94,7 @@ class TestWhatIsRemembered:
 
     def test_a_refused_name_costs_nothing_for_a_day(self) -> None:
         now = [0.0]
-        names, _, _ = self.made(now)
+        names, profile, _ = self.made(now)
         names.check("a.csv.")
         refused = names.refuse("a.csv.", "a.csv.", Alias("a.csv", "it leaves out a dot at the end of a name"), lambda name: True)
         words = "a.csv.: the server shows 'a.csv' instead of this name, which another file here is sent to: it leaves out a dot"
@@ -103,6 +103,11 @@ class TestWhatIsRemembered:
         with pytest.raises(FileRefused, match="leaves out a dot"):
             names.check("a.csv.")
         now[0] = 24 * 3600.0
+        names.check("a.csv.")
+        names.refuse("a.csv.", "a.csv.", Alias("a.csv", "it leaves out a dot"))
+        with pytest.raises(FileRefused):
+            names.check("a.csv.")
+        profile.try_again()  # as after 'pysubtask retry'
         names.check("a.csv.")
 
     def test_another_form_of_unicode_is_the_same_name_unless_it_is_anothers(self) -> None:

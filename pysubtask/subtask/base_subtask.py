@@ -665,16 +665,18 @@ class BaseSubtask:
         """Queue everything due or held, then go on delivering for as long as the reason for the end allows."""
         why = f"stopped by {self._stopped_by}" if self._stopped_by else "stop was asked for"
         self.board.state("stopping", "the master is gone" if self._orphan else why)
-        linger = self.settings["OrphanLingerSecs"] if self._orphan else self.settings["StopWaitSecs"]
+        linger = float(self.settings["OrphanLingerSecs"] if self._orphan else self.settings["StopWaitSecs"])
+        deadline = self.clock() + linger
         if self.Enabled:
-            self._intake.take(self.clock(), everything=True, most_secs=max(TURN_SECS, float(linger)))
+            # What there is no time for stays due.
+            self._intake.take(self.clock(), everything=True, most_secs=max(TURN_SECS, linger / 2))
         self._write_handled()
         self.log.info("STOP!")
         self._guarded("stop", self.stop)
         self._page.write(self.clock(), force=True)
         # From here on any further signal is one in a hurry.
         self._stop_asked = max(1, self._stop_asked)
-        self.finish(self.clock() + float(linger))
+        self.finish(deadline)
         self.events.emit("stopped")
 
     def _write_handled(self) -> None:

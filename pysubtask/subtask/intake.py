@@ -139,7 +139,10 @@ class Intake:
                 self._board.set(disk_low=False)
                 self._board.over("disk_low")
         # What is due and was neither taken nor is left alone for a reason of its own has no room.
-        left = sum(due.path not in self._faults for due in found) - taken if self._disk_low or self._unfinished else 0
+        left = 0
+        if self._disk_low or self._unfinished:
+            asked = [due for due in found if self._disk_low or due.cause != "recheck"]  # a second look is no file more
+            left = sum(due.path not in self._faults for due in asked) - taken
         settling, settling_more = self._watch.settling(now)
         excluded, excluded_more = self._watch.left_out()
         self._board.set(

@@ -20,8 +20,8 @@ TERMINAL = {"click", "rich"}  # arguments and tables of the command line
 SERVERS = {"pyftpdlib", "OpenSSL", "cryptography"}  # what the test servers are made of
 NEUTRAL = {f"pysubtask.transports.{name}" for name in (
     "allowance", "base", "calls", "checksum", "dial", "key_file", "known_hosts", "left", "means", "meter", "pace", "profile",
-    "proxy_url", "reach", "sent_hash", "server_limit", "sftp_names", "source", "ssh_login", "standstill", "swap_record",
-    "temp_names", "workdir")}
+    "proxy_url", "reach", "sent_hash", "server_limit", "sftp_names", "shown_names", "source", "ssh_login", "standstill",
+    "swap_record", "temp_names", "turns", "workdir")}
 
 
 def modules():

@@ -18,10 +18,21 @@ PATTERNS: tuple[str, ...] = (
     ".*.sw[a-p]", "4913", "?*~", ".#*", "#*#", ".*.kate-swp", ".~lock.*#", "~$*",
     # Programs that keep folders the same: Syncthing, Nextcloud and ownCloud, Dropbox.
     ".syncthing.*", "~syncthing~*", ".sync_*.db*", "._sync_*.db*", ".owncloudsync.log*", ".*.~[0-9a-f]*", ".dropbox*",
+    # What SQLite keeps beside an open database: a copy of it is replayed over the database by whoever opens that there.
+    "?*.?*-wal", "?*.?*-shm", "?*.?*-journal",
     # What file managers leave.
     "Thumbs.db", "ehthumbs.db", "desktop.ini", ".DS_Store", "._*", ".directory", ".Trash-*/*",
 )  # fmt: skip
 """Patterns as ``exclude`` takes them (:mod:`.globs`)."""
+
+
+DATABASE_SIDES = ("-wal", "-shm", "-journal")
+"""What a name in :data:`PATTERNS` that belongs to an SQLite database ends with."""
+
+
+def database_of(name: str) -> str:
+    """The database that a file of this name (or path) belongs to, as SQLite names what it keeps beside one; '' for any other."""
+    return next((name[: -len(side)] for side in DATABASE_SIDES if name.endswith(side)), "")
 
 
 def is_temporary(relative: str) -> bool:

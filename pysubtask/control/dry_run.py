@@ -16,6 +16,7 @@ from ..common.place import why_not
 from ..common.receipts import Receipt, read_receipts
 from ..common.state_place import holding, inside_of, own_folders
 from ..common.status import read_status
+from ..common.temporary import DATABASE_SIDES, database_of
 from ..common.triggers import when_sent
 from ..common.watched import Dirs
 from ..master.archive import expiry, is_data, is_ours, is_proven, scope
@@ -27,6 +28,9 @@ from .config_task import TaskConfig
 from .doctor import mistyped
 from .names import Names
 from .not_watched import NotWatched
+
+_DATABASE = ("an SQLite database that is in use: what stands in its -wal or -journal is not in this file. For a copy that can be "
+             "opened with all that is committed, have one made with VACUUM INTO and watch that")
 
 
 class Sent(NamedTuple):
@@ -186,7 +190,7 @@ def _in_dir(
     if not selects(entry, below(entry, item.path)):
         skipped.append(Skipped(item.path, "left out by include or exclude"))
     elif left_out(entry, below(entry, item.path)):
-        skipped.append(Skipped(item.path, "has the name of another program's temporary file; default_exclude = false sends it"))
+        skipped.append(Skipped(item.path, _why_temporary(item.path)))
     elif not item.is_file():
         skipped.append(Skipped(item.path, "it is no plain file"))
     elif item.is_symlink() and (why := why_not_followed(item.path, folder, closed)):
@@ -196,6 +200,13 @@ def _in_dir(
             yield entry, item.path, item.stat()
         except OSError as exc:
             skipped.append(Skipped(item.path, f"it cannot be read ({exc.strerror})"))
+
+
+def _why_temporary(path: str) -> str:
+    database = database_of(path)
+    if database and os.path.exists(database):
+        return f"SQLite keeps it beside the open database {os.path.basename(database)}; default_exclude = false sends it"
+    return "has the name of another program's temporary file; default_exclude = false sends it"
 
 
 def _newest(plan: Plan) -> tuple[str, dict[str, Receipt]]:
@@ -239,6 +250,8 @@ def _child(
             left = before.get(path)
             if left is not None and (left.name, left.size, left.mtime_ns) == (name, stat.st_size, stat.st_mtime_ns):
                 why = f"delivered over {protocol_of(left.destination)} before; only if the server does not show it as it was left"
+            if any(os.path.exists(path + side) for side in DATABASE_SIDES):
+                why += "; " + _DATABASE
             if path in parked:
                 why += f"; the server refused it before: {parked[path]}"
             send.append(Sent(path, name, stat.st_size, why))

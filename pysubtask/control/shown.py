@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common.events import Event
 from .glance import Glance
-from .text import amount, bar, clock, fit, pad, seconds, share, span, table, wrapped
+from .text import amount, bar, clock, files, fit, pad, seconds, share, span, table, wrapped
 from .why import standing, word
 
 WIDE = 110
 """From this width on the destination and all amounts have columns; below, lines of their own."""
 FORGOTTEN_SECS = 86400.0
 """An error that is over is shown for so long."""
+_NAMES = 3
 _BARE = frozenset(("name", "path", "reason", "key", "names", "files"))
 _BYTES = frozenset(("size", "bytes_sent"))
 _LEFT_OUT = frozenset(("bytes_new", "bytes_on_wire", "receipt"))
@@ -100,7 +102,25 @@ def _watched(glance: Glance, width: int) -> list[str]:
     rows = [row for row in glance.page.get("watched") or [] if isinstance(row, Mapping)]
     lines = [line for row in rows for line in wrapped(f"{row.get('path')}: {row.get('when')}", width, "  ", "    ")]
     left = int(glance.page.get("watched_more") or 0)
-    return [*lines, f"  and {left} more entries"] if left else lines
+    if left:
+        lines.append(f"  and {left} more entries")
+    for text in left_out(glance.page):
+        lines += wrapped(text, width, "  ", "    ")
+    return lines
+
+
+def left_out(page: Mapping[str, Any]) -> list[str]:
+    """Which files in the watched folders are not sent, and why; nothing where there are none."""
+    rows = [row for row in page.get("excluded") or [] if isinstance(row, Mapping)]
+    count = len(rows) + int(page.get("excluded_more") or 0)
+    if not rows:
+        return []
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        names.setdefault(str(row.get("why")), []).append(os.path.basename(str(row.get("path"))))
+    told = "; ".join(f"{', '.join(found[:_NAMES])}{' ...' if len(found) > _NAMES else ''} ({why})" for why, found in names.items())
+    more = f"; {count - len(rows):,} more" if count > len(rows) else ""
+    return [f"Left out: {files(count)}: {told}{more} ('pysubtask check' lists all)"]
 
 
 def last_error(glance: Glance) -> str:

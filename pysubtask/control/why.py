@@ -158,7 +158,22 @@ def not_queued(page: Mapping[str, Any], now: float) -> list[str]:
         shown = ", ".join(names[:_NAMES]) + (f" and {count - _NAMES} more" if count > _NAMES else "")
         found.append(f"{files(count)} {one if count == 1 else several}: {shown}")
     found += [_never_quiet(row) for row in list(page.get("never_quiet") or [])[:_NAMES]]
+    found += _settling(page)
+    count = int(page.get("being_copied") or 0)
+    if count:
+        found.append(f"{files(count)} {'is' if count == 1 else 'are'} due and not in the queue yet, which goes on")
     return found
+
+
+def _settling(page: Mapping[str, Any]) -> list[str]:
+    rows = list(page.get("settling") or [])
+    count = len(rows) + int(page.get("settling_more") or 0)
+    if not rows:
+        return []
+    longest = max(float(row.get("settle_secs") or 0) for row in rows)
+    names = ", ".join(os.path.basename(str(row.get("path"))) for row in rows[:_NAMES])
+    shown = names + (f" and {count - _NAMES} more" if count > _NAMES else "")
+    return [f"{files(count)} {'waits' if count == 1 else 'wait'} until quiet for settle_secs ({longest:g} s): {shown}"]
 
 
 def _never_quiet(row: Mapping[str, Any]) -> str:

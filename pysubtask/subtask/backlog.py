@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from ..common.events import utc
+from .database import storable
 
 EVERYTHING = ""
 """The name that stands for the whole task in the table of pauses."""
@@ -87,7 +88,7 @@ class Backlog:
         """Send these no more, until they are resumed; EVERYTHING is the whole task. Kept over restarts."""
         with self._commit():
             for name in names:
-                self._db.execute("INSERT OR REPLACE INTO pause VALUES (?, ?, ?)", (os.fsencode(name), who, at))
+                self._db.execute("INSERT OR REPLACE INTO pause VALUES (?, ?, ?)", (os.fsencode(name), storable(who), at))
                 self.paused[name] = who
 
     def resume(self, names: Iterable[str]) -> list[str]:

@@ -43,7 +43,7 @@ from .change_times import last_sign
 from .disks import Disks
 from .extra_copy import copy_to_dir
 from .faults import Faults
-from .intake import Intake, Rules
+from .intake import TURN_SECS, Intake, Rules
 from .missing import Footing, Missing, watched_folders
 from .moving import Moving, tag_of
 from .orders import Orders
@@ -700,17 +700,19 @@ class BaseSubtask:
         """Queue everything due or held, then go on delivering for as long as the reason for the end allows."""
         why = f"stopped by {self._stopped_by}" if self._stopped_by else "stop was asked for"
         self.board.state("stopping", "the master is gone" if self._orphan else why)
+        linger = float(self.settings["OrphanLingerSecs"] if self._orphan else self.settings["StopWaitSecs"])
+        deadline = self.clock() + linger
         if self.Enabled:
-            self._intake.take(self.clock(), everything=True)
+            # What there is no time for stays due.
+            self._intake.take(self.clock(), everything=True, most_secs=max(TURN_SECS, linger / 2))
             self._take_what_settles()
         self._write_handled()
         self.log.info("STOP!")
         self._guarded("stop", self.stop)
-        linger = self.settings["OrphanLingerSecs"] if self._orphan else self.settings["StopWaitSecs"]
         self._page.write(self.clock(), force=True)
         # From here on any further signal is one in a hurry.
         self._stop_asked = max(1, self._stop_asked)
-        self.finish(self.clock() + float(linger))
+        self.finish(deadline)
         self.events.emit("stopped")
 
     def _take_what_settles(self) -> None:

@@ -20,7 +20,7 @@ _SLACK_NS = 2 * _SECOND
 class Seen(Stamp):
     """A stamp with ``ctime_ns``, which is no part of it: two that are equal may differ in that."""
 
-    ctime_ns: int
+    ctime_ns: int = 0
 
 
 def read_seen(path: str) -> Seen | None:

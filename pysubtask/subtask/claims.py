@@ -20,6 +20,7 @@ from ..common.lock import StateLock
 from ..common.paths import encoded
 from ..common.process import process_start
 from ..common.status import read_status
+from .database import storable
 from .mounts import on_network
 
 BOOT_SECS = 60.0
@@ -58,7 +59,7 @@ class Claims:
     ) -> None:  # fmt: skip
         self._server = server_of(destination)
         self._owner = os.fsencode(os.path.realpath(owner))
-        self._task = task
+        self._task = storable(task)
         self._clock = clock
         self._exact = case_sensitive
         self._lives = lives or _lives

@@ -57,6 +57,11 @@ _MIGRATIONS: dict[int, str] = {
 }
 
 
+def storable(text: str) -> str:
+    """A text as SQLite takes it. A file's name in it may hold bytes that are no UTF-8, which are written as ``\\udce9``."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 @contextlib.contextmanager
 def opening(path: str) -> Iterator[sqlite3.Connection]:
     """A connection to the file, for reading what it holds; closed again where that fails.

@@ -60,7 +60,8 @@ class Hooks(NamedTuple):
     (this data file's snapshot cannot be read, take it anew), ``confirm`` (raises where a live file moved), ``beat``
     (writes the heartbeat files now; their paths), ``builds`` (whether the server can build upon what it has, and copy
     of it). ``ahead``: signatures that were made with snapshots; ``prefixes``: hash states of them. ``open_live``: opens a
-    live file for reading."""
+    live file for reading. ``ours``: whether a remote name is that of another data file than the one given; ``harmed``: the server
+    has put something else under such a name."""
 
     changed: Callable[[], None]
     lost: Callable[[str], None]
@@ -70,6 +71,8 @@ class Hooks(NamedTuple):
     ahead: Ahead = Ahead()
     prefixes: Prefixes = Prefixes()
     open_live: Callable[[str], int] = open_data
+    ours: Callable[[str, str], bool] = lambda name, path: False
+    harmed: Callable[[str], None] = lambda name: None
 
 
 class Deliveries:
@@ -259,7 +262,9 @@ class Deliveries:
             if remote is not None and remote.hash and not version.base:
                 own = await asyncio.to_thread(self._transport.hash_of, version.snapshot, version.size)
             verified = ""
-            if version.compare and already_there(version.known, version.size, version.mtime_ns, version.digest, remote, own):
+            if version.compare and already_there(
+                version.known, version.size, version.mtime_ns, version.digest, remote, own, sure=not version.stale
+            ):
                 verified = "hash" if own else "size"
             elif version.former is not None and was_left(version.former, version.size, version.digest, remote):
                 verified = await self._proven(version)
@@ -289,6 +294,8 @@ class Deliveries:
             base=version.base,
             sha256=version.digest,
             prefix=prefix,
+            ours=lambda name: self._hooks.ours(name, version.path),
+            harmed=self._hooks.harmed,
             **self._source(version),
         )  # fmt: skip
 
@@ -350,7 +357,15 @@ class Deliveries:
     async def _follow(self, version: Version, error: Exception) -> None:
         """Carry out what the retry rules say of it."""
         decision = self._decide(version.name, version.attempts, error)
-        await self._actions.get(decision.action, self._again)(version, error, decision.secs)
+        try:
+            await self._actions.get(decision.action, self._again)(version, error, decision.secs)
+        except (OSError, SourceError, TransportError):
+            raise
+        except Exception as exc:
+            # It must not stay in flight for ever, which nobody would see.
+            self._desk.log.exception("What follows from the attempt at [%s] failed", version.name)
+            again = FileRefused(f"internal error: {type(exc).__name__}")
+            await self._park(version, again, self.policy.parked_wait)
 
     def _decide(self, name: str, attempts: int, error: Exception) -> Decision:
         others = True

@@ -20,7 +20,7 @@ from ..common.place import real_path
 from .disks import Disks
 from .file_events import FileEvents, Taken, Tended, Wants
 from .named import Named
-from .scan import Folder, Listing
+from .scan import MOST_LEFT, Folder, Left, Listing
 
 FULL_LOOK_SECS = 60.0
 # Full looks take at most one part in this many of the time.
@@ -78,6 +78,7 @@ class Folders:
         self._events: FileEvents | None = None
         self._now = 0.0
         self._dropped: list[Folder] = []
+        self._left: tuple[list[Left], int] | None = None
 
     def listen(self, wake: Callable[[], None]) -> FileEvents:
         """File events for these folders, not yet started; without them everything is polled."""
@@ -93,6 +94,14 @@ class Folders:
     def of(self, path: str) -> Folder | None:
         """The watched folder that a file is in."""
         return self._by_path.get(folder_of(path))
+
+    def left_out(self) -> tuple[list[Left], int]:
+        """The first of the files that were found and are left out, and how many others."""
+        if self._left is None:
+            folders = [folder for folder in self._by_path.values() if folder.left]
+            rows = [left for folder in folders for left in folder.left]
+            self._left = rows[:MOST_LEFT], len(rows[MOST_LEFT:]) + sum(folder.left_more for folder in folders)
+        return self._left
 
     def dropped(self) -> list[Folder]:
         """Folders inside others that went since the last call, as they were."""
@@ -217,6 +226,7 @@ class Folders:
             if lost or renewed or fresh or not folder.live:
                 listing = listing._replace(new=())  # there need be no events of what came before
             folder.fresh = False
+            self._left = None
             waiting += [(found, True) for found in self._compare(folder, listing.subs, fresh)]
             yield Look(folder, listing, fresh)
 
@@ -319,6 +329,7 @@ class Folders:
 
     def _leave(self, folder: Folder) -> None:
         del self._by_path[folder.path]
+        self._left = None
         if self._events is not None:
             self._events.leave(folder.path)
 

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -36,6 +37,10 @@ FIRST_FILES, BATCH_FILES = 16, 256
 BATCH_BYTES = 32 * 1024 * 1024
 """A file above this is copied beside all others, which do not wait for it."""
 _ONE_TOUCH_NS = 12_000_000  # a new file gets the kernel's coarse time, up to 10 ms old, then its own
+
+
+TURN_SECS = 1.0
+"""Copying goes on for so long before orders are looked at again."""
 
 
 class Rules(NamedTuple):
@@ -86,7 +91,7 @@ class Intake:
         self._wall = wall
         self._faults = Faults()
         self._asked: deque[str] = deque()
-        self._disk_low = False
+        self._disk_low = self._unfinished = False
         self._tails = Tails()
         self._real: dict[str, Place] = {}
         self._big: Background[Due, Copied] = Background(rules.wake)
@@ -102,8 +107,9 @@ class Intake:
         """When a file that could not be read is tried again."""
         return self._faults.next_at()
 
-    def take(self, now: float, *, everything: bool = False) -> int:
-        """Snapshot and queue what is due; how many files were due and readable."""
+    def take(self, now: float, *, everything: bool = False, most_secs: float = TURN_SECS) -> int:
+        """Snapshot and queue what is due; how many files were due and readable. After ``most_secs`` the rest is left for the next
+        call: a hundred thousand files take minutes, and somebody may want something else meanwhile."""
         while self._asked:
             self._watch.take_again(self._asked.popleft(), now)
         found = self._watch.scan(now, everything=everything)
@@ -111,7 +117,8 @@ class Intake:
         low_before, self._disk_low = self._disk_low, False
         try:
             with self._snapshotter.at_work() if found else contextlib.nullcontext():
-                taken = self._take(found, now, everything, low_before)
+                taken = self._take(found, now, everything, low_before, time.monotonic() + most_secs)
+            self._tell_lost(self._watch.lost())
             gone = self._watch.gone()
             if gone:
                 self._store.run(self._store.spool.forget, gone)
@@ -130,14 +137,22 @@ class Intake:
                 self._board.set(disk_low=False)
                 self._board.over("disk_low")
         # What is due and was neither taken nor is left alone for a reason of its own has no room.
-        left = sum(due.path not in self._faults for due in found) - taken if self._disk_low else 0
+        left = 0
+        if self._disk_low or self._unfinished:
+            asked = [due for due in found if self._disk_low or due.cause != "recheck"]  # a second look is no file more
+            left = sum(due.path not in self._faults for due in asked) - taken
+        settling, settling_more = self._watch.settling(now)
+        excluded, excluded_more = self._watch.left_out()
         self._board.set(
-            disk_low=self._disk_low, not_copied=max(0, left), cannot_read=self._faults.listing(), unreadable=len(self._faults),
+            settling=settling, settling_more=settling_more, excluded=excluded, excluded_more=excluded_more,
+            disk_low=self._disk_low, not_copied=max(0, left) if self._disk_low else 0,
+            being_copied=0 if self._disk_low else max(0, left), cannot_read=self._faults.listing(), unreadable=len(self._faults),
             watch=self._watch.mode, watch_reason=self._watch.mode_reason, never_quiet=self._watch.never_quiet(now),
         )  # fmt: skip
         return taken
 
-    def _take(self, found: list[Due], now: float, everything: bool, low_before: bool) -> int:
+    def _take(self, found: list[Due], now: float, everything: bool, low_before: bool, until: float) -> int:
+        self._unfinished = False
         batch: list[tuple[Due, Copied]] = []
         size = taken = 0
         enough = FIRST_FILES
@@ -154,6 +169,10 @@ class Intake:
                 self._seal(batch, low_before)
                 batch, size, enough = [], 0, min(4 * enough, BATCH_FILES)
                 self._rules.between()
+                if time.monotonic() >= until:
+                    self._unfinished = True
+                    self._rules.wake()
+                    break
             if self._disk_low:
                 break
         self._seal(batch, low_before)
@@ -293,11 +312,20 @@ class Intake:
         if due.cause not in ("notify", "hold"):
             # Nobody asked for it by name; it was there a moment ago and is not now.
             self._settled(due)
+            self._tell_lost([due.path])
             return
         self._board.error("source_missing", f"{due.path} was notified and is not there", due.path)
         if self._faults.add(due.path, str(exc), now, _signals(due), MISSING):
             self._log.error("File [%s] notified but does not exist!", due.path)
             self._events.emit("source_missing", path=due.path)
+
+    def _tell_lost(self, paths: Iterable[str]) -> None:
+        """Files that were due are gone before they could be copied: no version of them is left that could be sent."""
+        lost = [path for path in paths if not os.path.lexists(path)]
+        if lost:
+            self._log.warning("Deleted before %s could be copied: [%s]%s", "it" if len(lost) == 1 else "they", lost[0],
+                              f" and {len(lost) - 1} more" if len(lost) > 1 else "")  # fmt: skip
+            self._events.emit_all([happened("deleted_before_copy", path=path) for path in lost])
 
     def _reads_the_same(self, due: Due) -> bool:
         """Whether a second look finds just what is known: it costs a read then, no copy and no write."""

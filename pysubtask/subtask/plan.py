@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ..common.remote_times import is_same_time
 from ..transports.base import Append, Copy, RemoteStat
 
 SIGNED_BYTES = 256 * 1024
@@ -99,11 +100,12 @@ def was_left(former: Known, size: int, digest: str, remote: RemoteStat | None) -
     if remote is None or former.reach is not None or former.digest != digest:
         return False
     times = (former.remote.mtime, remote.mtime)
-    return size == former.remote.size == remote.size and (None in times or times[0] == times[1])
+    return size == former.remote.size == remote.size and (None in times or is_same_time(*times))
 
 
 def already_there(
-    known: Known | None, size: int, mtime_ns: int, digest: str, remote: RemoteStat | None, local_hash: str = ""
+    known: Known | None, size: int, mtime_ns: int, digest: str, remote: RemoteStat | None, local_hash: str = "", *,
+    sure: bool = False,
 ) -> bool:
     """Whether the server has this content already, so that nothing needs to be sent.
 
@@ -111,12 +113,17 @@ def already_there(
     upload was cut before its answer came and the server now shows the size and time it would have left;
     but not when the version before it had the same size and second, for then the two look alike. Where the server tells
     a hash and ``local_hash`` is that of our content, these two alone decide.
+    Times that a server shows otherwise than before (:mod:`pysubtask.common.remote_times`) are the same where nothing of ours is
+    known to have stood there meanwhile (``sure``), or had that size.
     """
     if remote is None:
         return False
     if remote.hash and local_hash:
         return remote.hash == local_hash
     if known is not None and known.digest == digest:
-        return remote == known.remote
+        return remote == known.remote or (sure and remote._replace(mtime=known.remote.mtime) == known.remote
+                                          and is_same_time(known.remote.mtime, remote.mtime))  # fmt: skip
     left = (size, mtime_ns // 1_000_000_000)
-    return remote[:2] == left and (known is None or known.remote[:2] != left)
+    if remote[:2] == left:
+        return known is None or known.remote[:2] != left
+    return remote.size == size and (known is None or known.remote.size != size) and is_same_time(left[1], remote.mtime)

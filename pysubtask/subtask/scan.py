@@ -19,6 +19,17 @@ _NO_LINK = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)  # a pipe put in its place must not hold us
 
 
+MOST_LEFT = 10
+"""So many files that are left out are kept by name, the others are counted."""
+
+
+class Left(NamedTuple):
+    """A file that is found and left out, and why."""
+
+    path: str
+    why: str
+
+
 class Listing(NamedTuple):
     """What a look at a whole folder gave: ``odd`` names need a closer look; ``notified`` are the data names that have
     a notify file, ``held`` those that have a hold file; ``gone`` the known names that are there no more and have no
@@ -43,7 +54,8 @@ class Folder:
     a folder inside, when it was found. ``live``: file events told of every change until now. ``fresh``: it was not looked
     at yet, or it was away: its files are compared with their last snapshots. ``next_look`` (monotonic) and ``cost``
     (seconds): when to look at it again, with all inside, and how long that took; ``next_poll`` and ``poll_cost`` the same
-    of those inside that have no events. ``skip``: absolute paths of files that are no data; ``own``: more of them, by what
+    of those inside that have no events. ``left``: the first of the files that the last look found and that are left out,
+    ``left_more``: how many others. ``skip``: absolute paths of files that are no data; ``own``: more of them, by what
     they are called and by what they are.
     """
 
@@ -66,6 +78,8 @@ class Folder:
         self.live = False
         self.next_look = self.next_poll = float("-inf")
         self.cost = self.poll_cost = 0.0
+        self.left: list[Left] = []
+        self.left_more = 0
         self._skip = skip
         self._own = own
 
@@ -142,6 +156,7 @@ class Folder:
         notified: list[str] = []
         held: list[str] = []
         subs: dict[str, int] = {}
+        self.left, self.left_more = [], 0
         with contextlib.ExitStack() as stack:
             for item in self._entries(stack, every):
                 name = item.name
@@ -170,8 +185,35 @@ class Folder:
                     held.append(name[: -len(HOLD)])
                 elif self._is_data(item):
                     odd.append(name)
+                else:
+                    self._leave_out(item)
         new = [name for name in odd if name not in known]
         return Listing(odd, notified, held, self._gone({*quiet, *odd}, odd, notified), subs, new)
+
+    def _leave_out(self, item: os.DirEntry[str]) -> None:
+        """Count it, and note the first few with why they are left out; nothing is told of folders, and of signs of ours."""
+        name = item.name
+        if is_signal_file(name) or self.join(name) in self._skip or _is_dir(item, False):
+            return
+        if len(self.left) < MOST_LEFT:
+            self.left.append(Left(self.join(name), self._why_left(item)))
+        else:
+            self.left_more += 1
+
+    def _why_left(self, item: os.DirEntry[str]) -> str:
+        path, relative = self.join(item.name), self.below + item.name
+        if not selects(self.entry, relative):
+            return "include or exclude of its entry"
+        if left_out(self.entry, relative):
+            return "the name of another program's temporary file (default_exclude)"
+        if why := self._own.why(path):
+            return f"never sent: {why}"
+        try:
+            if item.is_symlink():
+                return why_not_followed(path, self.path, self._skip) or "a link to what is never sent"
+            return "never sent: another name of what is never sent" if item.is_file(follow_symlinks=False) else "no plain file"
+        except OSError as exc:
+            return f"it cannot be looked at ({exc.strerror})"
 
     def _entries(self, stack: contextlib.ExitStack, every: bool) -> Iterator[os.DirEntry[str]]:
         if every and self.calm and os.scandir in os.supports_fd:

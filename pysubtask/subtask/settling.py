@@ -12,6 +12,8 @@ MOST_SETTLES = 10
 LEAST_LONGEST_SECS = 10.0
 LAST_LOOK_SECS = 1.0
 """What was quiet for so long is taken at the last look before an end, if ``settle_secs`` is more than that."""
+TOLD_SECS = 5.0
+"""A file that settles for less is not told of."""
 NEW_FACTOR = 6
 """A new file is given so many times longer: most of those are finished some time, and half a photo is of no use to anybody."""
 
@@ -113,6 +115,11 @@ class Settling:
     def never_quiet(self, now: float) -> list[tuple[str, Found]]:
         """Those that have been waiting for long because they change all the time."""
         return [(path, found) for path, found in self._found.items() if found.never_quiet(now)]
+
+    def waiting(self, now: float) -> list[tuple[str, Found]]:
+        """Those of which one might ask where they stay: they have to be quiet for long, or have been waiting for a while."""
+        return [(path, found) for path, found in self._found.items() if not found.never_quiet(now)
+                and (found.entry.settle_secs >= TOLD_SECS or now - found.first >= TOLD_SECS)]  # fmt: skip
 
     def next_at(self) -> float | None:
         """When the next one is ripe."""

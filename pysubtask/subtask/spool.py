@@ -132,7 +132,7 @@ class Spool:
 
     def __init__(self, path: str, destination: str, wall: float) -> None:
         self.path = path
-        self.destination = destination
+        self.destination = destination = database.storable(destination)
         with database.opening(path) as self._db:
             self._commit = functools.partial(database.commit, self._db, path)
             self.backlog = Backlog(self._db, self._commit)
@@ -201,7 +201,8 @@ class Spool:
 
     def set_meta(self, key: str, value: Any) -> None:
         """Keep a small value (durable at once, unless inside a transaction)."""
-        self._db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
+        self._db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                         (key, database.storable(value) if isinstance(value, str) else value))  # fmt: skip
 
     def profile(self) -> str:
         """What was learned of this destination's server, as it was kept; empty where nothing is."""
@@ -520,13 +521,13 @@ class Spool:
                 return [] if row[2] else [decoded(row[1])]
             self._db.execute(
                 "UPDATE job SET state = ?, reason = ?, due = ?, attempts = attempts + 1, compare = MAX(compare, ?) WHERE id = ?",
-                ("parked" if park else "waiting", reason, due, compare, job),
+                ("parked" if park else "waiting", database.storable(reason), due, compare, job),
             )
         return []
 
     def note(self, job: int, resume: str) -> None:
         """Keep what an attempt has to go on from, should it be cut."""
-        self._db.execute("UPDATE job SET resume = ? WHERE id = ? AND state = 'sending'", (resume, job))
+        self._db.execute("UPDATE job SET resume = ? WHERE id = ? AND state = 'sending'", (database.storable(resume), job))
 
     def withdraw(self, job: int) -> str | None:
         """Drop a version whose snapshot cannot be read, so that its data file counts as never snapshotted;

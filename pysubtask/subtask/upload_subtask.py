@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections import deque
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -64,6 +65,7 @@ class UploadSubtask(BaseSubtask):
         return transport_class(self.transport_name()).identity(self.settings)
 
     def begin(self) -> None:
+        self._harmed: deque[str] = deque()
         self._case_sensitive = transport_class(self.transport_name()).case_sensitive
         owners = self._store.run(self._store.spool.owners)
         self._claims = {self._same(name): path for name, path in owners.items()}
@@ -74,7 +76,7 @@ class UploadSubtask(BaseSubtask):
         self._begin_names(owners)
         hooks = Hooks(
             self._page_changed, self._snapshot_lost, self._confirm, self.write_heartbeat, self._builds, self._intake.ahead,
-            self._intake.prefixes, self._open_live,
+            self._intake.prefixes, self._open_live, self._is_anothers, self._name_harmed,
         )  # fmt: skip
         self._courier = Courier(
             self._store, open_transport(self.transport_name(), self.settings, self.handoff.state_dir), self.settings, self.board,
@@ -105,6 +107,8 @@ class UploadSubtask(BaseSubtask):
 
     def check(self, now: float) -> str:
         self._give_way()
+        while self._harmed:
+            self._send_anew(self._harmed.popleft())
         if self._courier is None or not self._courier.is_alive():
             return "The courier ended; starting over"
         if not self._courier.hangs(now):
@@ -240,6 +244,15 @@ class UploadSubtask(BaseSubtask):
                 self._intake.again(lost[name])
             self._look_soon()
 
+    def _send_anew(self, name: str) -> None:
+        """The server has put another file under this name of ours: the right one goes again, whole."""
+        path = self._claims.get(self._same(name))
+        if path is not None:
+            self.log.warning("The server has put another file under [%s], which is sent again", name)
+            self._is_not_as_left(name, path)
+            self._intake.again(path)
+            self._look_soon()
+
     def _is_not_as_left(self, name: str, path: str) -> None:
         """Another task has sent to this name: the file goes again, whole."""
         self._store.run(self._store.spool.not_as_left, name)
@@ -269,6 +282,14 @@ class UploadSubtask(BaseSubtask):
 
     def _snapshot_lost(self, path: str) -> None:
         self._intake.again(path)
+        self._look_soon()
+
+    def _is_anothers(self, name: str, path: str) -> bool:
+        owner = self._claims.get(self._same(name), path)
+        return owner != path and os.path.exists(owner)
+
+    def _name_harmed(self, name: str) -> None:
+        self._harmed.append(name)
         self._look_soon()
 
     def _confirm(self, version: Version) -> None:

@@ -108,6 +108,7 @@ class Watch:
         self._rechecks: dict[str, _Recheck] = {}
         self._checked: dict[str, Stamp | None] = {}
         self._gone: list[str] = []
+        self._lost: list[str] = []
         self._offered: list[str] = []
 
     # -- life -------------------------------------------------------------------------------------------------
@@ -127,6 +128,11 @@ class Watch:
         """Data files that left a watched folder, with their notify files, since the last call."""
         gone, self._gone = self._gone, []
         return [path for path in gone if not self._is_listed(path)]
+
+    def lost(self) -> list[str]:
+        """Data files that were due and went with their folder before they could be copied, since the last call."""
+        lost, self._lost = self._lost, []
+        return lost
 
     def _is_listed(self, path: str) -> bool:
         """Whether a file is there again, in a folder that was made anew."""
@@ -225,6 +231,18 @@ class Watch:
     def last_look_at(self) -> float | None:
         """When what still settles is quiet enough for the last look before an end (monotonic seconds); None where nothing does."""
         return self._settling.last_look_at()
+
+    def settling(self, now: float) -> tuple[list[dict[str, Any]], int]:
+        """The first of the files that wait until they are quiet for ``settle_secs``, for the status page (``path``,
+        ``settle_secs``), and how many others."""
+        found = self._settling.waiting(now)
+        rows = [{"path": path, "settle_secs": one.entry.settle_secs} for path, one in found[:_MOST_TOLD]]
+        return rows, len(found) - len(rows)
+
+    def left_out(self) -> tuple[list[dict[str, Any]], int]:
+        """The first of the files in watched folders that are left out (``path``, ``why``), and how many others."""
+        rows, more = self._folders.left_out()
+        return [left._asdict() for left in rows], more
 
     def next_at(self, now: float) -> float | None:
         """When the next file becomes due by itself (monotonic seconds), or None; ``now`` at the earliest."""
@@ -327,6 +345,7 @@ class Watch:
         """A folder inside another is gone: nothing in it is due any more. Where it was renamed, all in it is new."""
         for path in [path for path in self._due if folder_of(path) == folder.path and path not in self._static_of]:
             if not self._is_listed(path):
+                self._lost.append(path)
                 del self._due[path], self._due_since[path]
                 self._changed_while_due.discard(path)
                 self._gone.append(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import unicodedata
 from collections import deque
 from typing import NamedTuple
 
@@ -60,6 +61,34 @@ class QuirkDisk:
         if inner[-1:] == " ":
             inner = inner[:-1] + "_"
         return os.path.join(folder, inner)
+
+    def found_as(self, path: str) -> str:
+        """The path that the file system has for this one, whatever is done with it."""
+        if self.quirks.file_names == "exact" or not path.startswith(os.path.join(self.root, "")):
+            return path
+        found = self.root
+        for part in os.path.relpath(path, self.root).split(os.sep):
+            found = os.path.join(found, part if part in (".", "..") else self._part_as(found, part))
+        return found
+
+    def _part_as(self, folder: str, part: str) -> str:
+        kept = self.quirks.file_names
+        if kept == "small":
+            return part.lower()
+        if kept == "composed":
+            return unicodedata.normalize("NFC", part)
+        if kept == "trimmed":
+            return part.rstrip(". ") or part
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            return part
+        return next((name for name in names if name.casefold() == part.casefold()), part)
+
+    def shown_time(self, secs: float) -> int:
+        """What is said of a time."""
+        step = self.quirks.time_step
+        return int(secs) // step * step + self.quirks.time_shift
 
     def write_begins(self, path: str) -> None:
         """A file that is hidden shows again while it is written to."""

@@ -36,6 +36,12 @@ class _QuirkFiles(_Files):
     def _quirks(self) -> Quirks:
         return self._owner.quirks
 
+    def ftp2fs(self, ftppath: str) -> str:
+        return self._owner.disk.found_as(str(super().ftp2fs(ftppath)))
+
+    def getmtime(self, path: str) -> float:
+        return self._owner.disk.shown_time(super().getmtime(path))
+
     def open(self, filename: str, mode: str) -> Any:
         quirks, disk = self._quirks, self._owner.disk
         if not mode.startswith(_WRITING):
@@ -130,10 +136,10 @@ class _QuirkFiles(_Files):
             raise FilesystemError("No such file or directory")
 
     def _shown(self, path: str, found: os.stat_result) -> os.stat_result:
-        size = self._owner.disk.shown_size(path, found.st_size)
-        if size == found.st_size or not os.path.isfile(path):
+        size, secs = self._owner.disk.shown_size(path, found.st_size), self._owner.disk.shown_time(found.st_mtime)
+        if (size, secs) == (found.st_size, int(found.st_mtime)) or not os.path.isfile(path):
             return found
-        return os.stat_result((*found[:6], size, *found[7:]), {"st_mtime": found.st_mtime, "st_mtime_ns": found.st_mtime_ns})
+        return os.stat_result((*found[:6], size, found[7], secs, found[9]), {"st_mtime": float(secs), "st_mtime_ns": secs * 10**9})
 
 
 class _Quirky:

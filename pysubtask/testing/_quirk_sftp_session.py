@@ -43,6 +43,9 @@ class QuirkFiles(Files):
         if without - server.without:
             _edit_greeting(channel, without)
 
+    def map_path(self, path: bytes) -> bytes:
+        return os.fsencode(self._quirky.disk.found_as(os.fsdecode(super().map_path(path))))
+
     # --- opening, writing, closing
 
     def open(self, path: bytes, pflags: int, attrs: asyncssh.SFTPAttrs) -> object:
@@ -178,6 +181,8 @@ class QuirkFiles(Files):
 
     def _attrs(self, local: str, found: os.stat_result, *, writing: bool) -> Any:
         attrs = asyncssh.SFTPAttrs.from_local(found)
+        if attrs.mtime is not None:
+            attrs.mtime = self._quirky.disk.shown_time(attrs.mtime)
         if not os.path.isfile(local) and not writing:
             return attrs
         size = self._quirky.quirks.size

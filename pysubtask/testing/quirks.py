@@ -36,6 +36,10 @@ class Quirks:
     ``times``: "kept", "refused" or "ignored". ``fsync``: whether SFTP's fsync@openssh.com is there. ``delete``: whether files may
     be deleted. ``hidden_names``: whether a name may begin with a dot. ``endings``: the ends that names of files may have; None
     for any. ``odd_names``: "kept" or "renamed": a blank at either end and signs such as ``*`` become ``_``, and nothing is said.
+    ``file_names``: "exact", "any case" (kept as they are, and found in any case), "small" (capital letters become small ones),
+    "composed" (the Unicode form NFC) or "trimmed" (without dots and blanks at the end).
+    ``time_step``: times are whole multiples of so many seconds; ``time_shift``: so many seconds are added to those that are told,
+    as where they are local ones.
     ``after_publish``: "stays", "taken" (a file whose name begins with no dot is taken away at once) or "hidden" (nothing shows
     it, and it can be renamed and deleted). ``links``: what writing to a link does: "followed", "refused" or "replaced" (by a file).
 
@@ -65,6 +69,9 @@ class Quirks:
     hidden_names: bool = True
     endings: tuple[str, ...] | None = None
     odd_names: str = "kept"
+    file_names: str = "exact"
+    time_step: int = 1
+    time_shift: int = 0
     after_publish: str = "stays"
     links: str = "followed"
     open_files: int | None = None
@@ -99,7 +106,8 @@ _NAMES = tuple(Quirks.__annotations__)
 _VALUES: dict[str, tuple[str, ...]] = {
     "rename": ("over", "new", "none"), "append": ("yes", "refused", "late"),
     "size": ("always", "missing", "absent", "zero", "denied", "never"), "visible": ("at once", "after close"),
-    "times": ("kept", "refused", "ignored"), "odd_names": ("kept", "renamed"), "after_publish": ("stays", "taken", "hidden"),
+    "times": ("kept", "refused", "ignored"), "odd_names": ("kept", "renamed"),
+    "file_names": ("exact", "any case", "small", "composed", "trimmed"), "after_publish": ("stays", "taken", "hidden"),
     "links": ("followed", "refused", "replaced"), "data_end": ("", "early", "reset", "open", "cut", "waits"),
 }  # fmt: skip
 
@@ -151,6 +159,13 @@ SWITCHES = (
     Switch("hidden names refused", {"hidden_names": False}, _ALL),
     Switch("unknown endings refused", {"endings": DATA_ENDINGS}, _ALL),
     Switch("odd names renamed", {"odd_names": "renamed"}, _ALL),
+    Switch("names in any case", {"file_names": "any case"}, _ALL),
+    Switch("names in small letters", {"file_names": "small"}, _ALL),
+    Switch("accents composed", {"file_names": "composed"}, _ALL),
+    Switch("ends of names trimmed", {"file_names": "trimmed"}, _ALL),
+    Switch("times of two seconds", {"time_step": 2}, _ALL),
+    Switch("times of a minute", {"time_step": 60}, _ALL),
+    Switch("local times", {"time_shift": 7200}, _ALL),
     Switch("taken away", {"after_publish": "taken"}, _ALL),
     Switch("hidden after the publication", {"after_publish": "hidden"}, _ALL),
     Switch("links refused", {"links": "refused"}, _ALL),

@@ -35,6 +35,10 @@ def _unheard(note: str) -> None:
     return None
 
 
+def _nobodys(name: str) -> bool:
+    return False
+
+
 class RemoteStat(NamedTuple):
     """What the server shows under a name: ``size`` in bytes, ``mtime`` in whole seconds since the
     epoch (None where the server does not tell). ``rev`` changes with every change of the file, ``hash`` is the
@@ -93,6 +97,8 @@ class Job(NamedTuple):
     OSError, SourceError.
     ``prefix``: how many bytes from the beginning a hashlib.sha256 object holds, and that; not below ``base``, and not above where
     an ``append`` begins.
+    ``ours``: whether another file is sent to this remote name. ``harmed``: called with such a name where the server has put this
+    job's file in the place of that one.
     """
 
     source: str
@@ -113,6 +119,8 @@ class Job(NamedTuple):
     snapshot: bool = False
     prefix: tuple[int, Any] | None = None
     opener: Callable[[], int] | None = None
+    ours: Callable[[str], bool] = _nobodys
+    harmed: Callable[[str], None] = _unheard
 
 
 VERIFIED = ("hash", "size", "reply", "taken")

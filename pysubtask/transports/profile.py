@@ -35,6 +35,7 @@ SOON = 3
 SELDOM = 256
 _PATIENT, _PATIENT_UNKNOWN = 16, 4  # trials refused one after the other before they become more seldom
 _LONGEST_WHY = 300
+_MOST_SHOWN = 200
 
 
 class State(NamedTuple):
@@ -170,7 +171,8 @@ class Profile(Left):
     promise (``Means.unasked``). ``on_step`` hears each step once, ``on_change`` that there is something to keep (``to_json``); on
     whatever thread has learned it, and nothing else is learned meanwhile.
 
-    ``opened``: by kind ('handles', 'connections', ...) how many of them may be open at once.
+    ``opened``: by kind ('handles', 'connections', ...) how many of them may be open at once. ``shown``: kinds of names that it has
+    shown as they are (``shown_names``). ``asked_again``: how often somebody has asked for another try of everything.
     """
 
     def __init__(self, wall: Callable[[], float], *, in_place: bool = False) -> None:
@@ -180,6 +182,8 @@ class Profile(Left):
         self._as_ever: set[str] = set()  # the means whose best rung has worked, and worked last: of most servers, all
         self._passed: Counter[str] = Counter()
         self.opened: dict[str, Allowance] = {}
+        self.shown: set[str] = set()
+        self.asked_again = 0
         self.on_step: Callable[[Step], None] = _unheard
 
     # What is known
@@ -271,6 +275,7 @@ class Profile(Left):
     def try_again(self, *names: str) -> None:
         """Try the better rungs again with the next file (all of them, or these means)."""
         with self._guard:
+            self.asked_again += not names
             for name in names or tuple(self._states):
                 if name in self._states:
                     self._states[name] = self._states[name]._replace(tried=-TRIAL_SECS)
@@ -306,6 +311,20 @@ class Profile(Left):
                 self.on_step(Step(kind, str(one.most), str(one.limit), False, "", one.line(kind)))
             self.on_change()
 
+    def has_shown(self, kinds: Iterable[str]) -> bool:
+        """Names of these kinds were shown as they are; whether that is news."""
+        with self._guard:
+            news = set(kinds) - self.shown
+            if news and len(self.shown) < _MOST_SHOWN:
+                self.shown |= news
+                self.on_change()
+            return bool(news)
+
+    def tell(self, means: str, before: str, rung: str, text: str) -> None:
+        """Something that is no ladder was noticed of the server: told once by whoever notices it."""
+        with self._guard:
+            self.on_step(Step(means, before, rung, False, "", text))
+
     # Kept over restarts
 
     def to_json(self) -> str:
@@ -315,6 +334,7 @@ class Profile(Left):
                 "means": {name: state._replace(why=state.why[:_LONGEST_WHY])._asdict() for name, state in self._states.items()},
                 "opened": {kind: each.to_dict() for kind, each in self.opened.items()},
                 **self._left_to_dict(),
+                "shown": sorted(self.shown),
             })
 
     def load(self, text: str) -> None:
@@ -331,8 +351,9 @@ class Profile(Left):
                     if kind in self.opened:
                         self.opened[kind].load(raw)
                 self._load_left(kept)
+                self.shown = set(map(str, kept.get("shown", [])))
             except (ValueError, TypeError, AttributeError):
-                self._states, self._as_ever = {}, set()
+                self._states, self._as_ever, self.shown = {}, set(), set()
                 self._load_left({})
 
 

@@ -16,11 +16,11 @@ TEMPORARY = [
     ".a.csv.swp", ".a.csv.swo", "4913", "a.csv~", ".#a.csv", "#a.csv#", ".~lock.a.ods#", "~$a.xlsx", "Thumbs.db", ".DS_Store",
     "._a.jpg",
     ".nfs000000000123", ".fuse_hidden000a", ".syncthing.a.csv.tmp", ".in.a.csv.", ".pureftpd-upload.5f1",
-    "x/.~tmp~/a.csv", "a.aria2",
+    "x/.~tmp~/a.csv", "a.aria2", "w.db-wal", "x/w.sqlite-shm", "w.db-journal",
 ]
 DATA = [
     "a.csv", "a.csv.1", "party.jpg", "part", "tmp", "a.tmp.csv", "a.temperature", ".hidden", ".hidden.csv", "x.part.gz",
-    "49130", "a-wal",
+    "49130", "a-wal", "w.db", "a.db-wall",
     "a.log.old", "photo.Ab12C7", "DS_Store", "$a", "a#", "a.swap", "download.bin",
 ]
 

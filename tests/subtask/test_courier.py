@@ -503,6 +503,41 @@ def test_a_snapshot_that_vanished_is_asked_for_again(bench):
     assert one.transport.calls.count("connect") == 1, "the connection is still good"
 
 
+def test_a_refused_name_that_is_no_utf_8_is_parked_alone(bench, monkeypatch):
+    # What is logged is part of the report that xdist sends, which takes no such bytes.
+    monkeypatch.setattr(logging.getLogger("bench of the courier"), "disabled", True)
+    one = bench()
+    odd = os.fsdecode(b"Mu\xf1oz")
+    one.transport.on_upload = {odd: [FileRefused(f"{odd}: server said: Failure")]}
+    with open(os.path.join(one.folder, "source"), "wb") as file:
+        file.write(b"1")
+    queued = Entry(odd, f"/data/{odd}", file.name, False, 1, 10**9, "d", time.time(), Stamp(1, 1, 1))
+    one.store.run(one.store.spool.enqueue, [queued])
+    one.put("plain", wake=False)
+    one.start()
+    wait_until(lambda: one.store.run(one.store.spool.counts).parked == 1, what="parked")
+    wait_until(lambda: "plain" in one.transport.files, what="the other one")
+    assert one.transport.calls.count("connect") == 1
+
+
+def test_what_goes_wrong_behind_an_attempt_leaves_nothing_in_flight(bench, monkeypatch):
+    one = bench()
+    one.put("a", wake=False)
+    one.transport.on_upload = {"a": [AttemptFailed("no")]}
+    give_back, failed = one.store.give_back, []
+
+    def fails_once(*args, **more):
+        if not failed:
+            failed.append(args)
+            raise RuntimeError("a fault of the program")
+        return give_back(*args, **more)
+
+    monkeypatch.setattr(one.store, "give_back", fails_once)
+    one.start()
+    wait_until(lambda: one.store.run(one.store.spool.counts).parked == 1, what="parked")
+    assert failed
+
+
 @pytest.mark.parametrize("live", [False, True])
 def test_a_snapshot_that_is_there_but_of_no_use_goes_with_its_version(bench, live):
     """The end alone of a file, for one, of which all has to be sent; never the data file itself."""

@@ -662,3 +662,23 @@ def test_what_the_disk_does_to_the_queue_is_told_as_what_it_is(tmp_path, monkeyp
     with pytest.raises(DiskLow) as caught, database.commit(Db(), str(tmp_path / "spool.db")):
         pass
     assert caught.value.problem == problem
+
+
+BYTES = os.fsdecode(b"Mu\xf1oz \xe9")
+
+
+def test_words_with_bytes_that_are_no_utf_8_are_kept(path):
+    """A server's refusal has the file's name in it, a destination its folder's, a request what somebody typed."""
+    where = f"sftp://me@host:22/{BYTES}"
+    spool = Spool(path, where, 0.0)
+    spool.enqueue([entry(BYTES, 1, path=f"/data/{BYTES}")])
+    (version,) = take(spool)
+    spool.note(version.id, BYTES)
+    spool.failed(version.id, f"{BYTES}: server said: Failure", 100.0, park=True)
+    spool.backlog.pause([BYTES], f"{BYTES} (pysubtask pause)", "now")
+    (parked,) = spool.parked(10)
+    assert (parked.name, parked.path) == (BYTES, f"/data/{BYTES}") and parked.reason.endswith(": server said: Failure")
+    spool = again(spool, where)
+    assert spool.counts().waiting == 1 and not spool.moved
+    assert spool.backlog.paused.keys() == {BYTES}
+    spool.close()

@@ -203,6 +203,58 @@ def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
     assert os.listdir(local(server, at)) == ["_x_.csv"]
 
 
+@shows("names in any case")
+def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
+    put(client, f"{at}/CAM.csv")
+    put(client, f"{at}/cam.csv", b"two")
+    assert [os.listdir(local(server, at)), get(client, f"{at}/Cam.csv")] == [["CAM.csv"], b"two"]
+
+
+@shows("names in small letters")
+def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
+    put(client, f"{at}/CAM.csv")
+    assert client.nlst(at) == ["cam.csv"]
+    client.delete(f"{at}/CAM.csv")
+
+
+@shows("accents composed")
+def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
+    put(client, f"{at}/a\u0308.csv")
+    assert os.listdir(local(server, at)) == ["\u00e4.csv"]
+    assert client.size(f"{at}/a\u0308.csv") == 3
+
+
+@shows("ends of names trimmed")
+def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
+    put(client, f"{at}/a.csv. ")
+    assert os.listdir(local(server, at)) == ["a.csv"]
+
+
+def told_time(client: ftplib.FTP, at: str, stamp: str) -> str:
+    """What the server says of a time that a file was given."""
+    put(client, f"{at}/a")
+    client.sendcmd(f"MFMT {stamp} {at}/a")
+    [(_, facts)] = [one for one in client.mlsd(at) if one[0] == "a"]
+    told = client.sendcmd(f"MDTM {at}/a").split()[1]
+    assert facts["modify"] == told
+    return told
+
+
+@shows("times of two seconds")
+def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
+    assert told_time(client, at, "20250102030405") == "20250102030404"
+
+
+@shows("times of a minute")
+def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
+    assert told_time(client, at, "20250102030459") == "20250102030400"
+
+
+@shows("local times")
+def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
+    assert told_time(client, at, "20250102030405") == "20250102050405"
+
+
 @shows("taken away")
 def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
     before = len(server.taken)

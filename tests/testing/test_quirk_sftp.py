@@ -231,6 +231,55 @@ async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
     assert os.listdir(local(server, at)) == ["_x_.csv"]
 
 
+@shows("names in any case")
+async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
+    await put(client, f"{at}/CAM.csv")
+    await put(client, f"{at}/cam.csv", b"two")
+    assert [os.listdir(local(server, at)), await get(client, f"{at}/Cam.csv")] == [["CAM.csv"], b"two"]
+
+
+@shows("names in small letters")
+async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
+    await put(client, f"{at}/CAM.csv")
+    assert os.listdir(local(server, at)) == ["cam.csv"]
+    await client.remove(f"{at}/CAM.csv")
+
+
+@shows("accents composed")
+async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
+    await put(client, f"{at}/a\u0308.csv")
+    assert os.listdir(local(server, at)) == ["\u00e4.csv"]
+    assert await client.getsize(f"{at}/a\u0308.csv") == 3
+
+
+@shows("ends of names trimmed")
+async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
+    await put(client, f"{at}/a.csv. ")
+    assert os.listdir(local(server, at)) == ["a.csv"]
+
+
+async def told_time(client: Any, at: str, secs: int) -> int:
+    """What the server says of a time that a file was given."""
+    await put(client, f"{at}/a")
+    await client.utime(f"{at}/a", (secs, secs))
+    return int((await client.stat(f"{at}/a")).mtime)
+
+
+@shows("times of two seconds")
+async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
+    assert await told_time(client, at, 1_700_000_001) == 1_700_000_000
+
+
+@shows("times of a minute")
+async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
+    assert await told_time(client, at, 1_700_000_059) == 1_700_000_040
+
+
+@shows("local times")
+async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
+    assert await told_time(client, at, 1_700_000_000) == 1_700_007_200
+
+
 @shows("taken away")
 async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
     before = len(server.taken)

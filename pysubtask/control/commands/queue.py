@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,7 +33,7 @@ def command(tasks: tuple[str, ...], limit: int, as_json: bool) -> int:
     pysubtask queue -t roof
     """
     children = meant(tasks)
-    found = [(name, queue_of(child, limit, name)) for child, name in zip(children, names_here(children), strict=True)]
+    found = [(name, with_gone(queue_of(child, limit, name))) for child, name in zip(children, names_here(children), strict=True)]
     if as_json:
         say_json([{"child": name, "alive": alive, "queue": rows} for name, (rows, alive) in found])
         return OK
@@ -64,6 +65,12 @@ def queue_of(child: Task, limit: int, name: str) -> tuple[Sequence[Mapping[str, 
     return reply.result, True
 
 
+def with_gone(told: tuple[Sequence[Mapping[str, Any]], bool]) -> tuple[Sequence[Mapping[str, Any]], bool]:
+    """The rows, each with whether its data file is ``gone`` here: then its copy is all there is, and it is sent all the same."""
+    rows, alive = told
+    return [{**row, "gone": not os.path.lexists(str(row.get("path")))} for row in rows], alive
+
+
 def lines_of(
     label: str, rows: Sequence[Mapping[str, Any]], columns: int, now: float, *, alive: bool, limit: int, also: Sequence[str] = (),
     wait: float = 0.0,
@@ -85,6 +92,8 @@ def lines_of(
         found.append(line)
         if row["reason"]:
             found += wrapped(row["reason"], columns, "    ", "    ")
+        if row.get("gone"):
+            found += wrapped("deleted here since; its copy is sent all the same", columns, "    ", "    ")
     return found + missed
 
 

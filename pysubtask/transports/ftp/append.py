@@ -6,6 +6,7 @@ Cut in the middle, the file holds a longer true prefix, and the next attempt fin
 from __future__ import annotations
 
 from ...common.errors import AttemptFailed, FileRefused, NotAsLeft
+from ...common.remote_times import is_same_time
 from ..base import Job, RemoteStat
 from ..checksum import WrongHash
 from .arrival import settled_size
@@ -73,6 +74,9 @@ class Appender:
             if session.known.keeps_mtime or ends_as(session, attempt.target, source, at) is not False:
                 return at
             raise NotAsLeft(f"{job.name}: the server's {at:,} bytes do not end as ours do")
+        if (shown.size == left.size == at <= job.size and is_same_time(left.mtime, shown.mtime)
+                and ends_as(session, attempt.target, source, at)):  # fmt: skip
+            return at  # the server shows its time otherwise than before
         if until <= at or not at <= shown.size <= min(until, job.size):
             raise NotAsLeft(f"{job.name}: the server shows {shown.size:,} bytes of {shown.mtime}, "
                             f"we left {left.size:,} of {left.mtime}")

@@ -1,25 +1,20 @@
-"""Whether what was sent is there: sizes that a server is not done with yet, and names that it changed. Blocking."""
+"""Whether what was sent is there: sizes that a server is not done with yet, and names that it altered. Blocking."""
 
 from __future__ import annotations
 
-import re
 import time
-import unicodedata
-from collections.abc import Iterable
 
-from ...common.errors import FileRefused
 from ..base import Job
+from ..shown_names import Alias, ShownNames, changed_to, find
 from .known import CannotTell
-from .options import parent_of
-from .replies import Row
+from .options import parent_of, path_of
 from .session import Session
+
+__all__ = ["Named", "changed_to", "settled_size"]
 
 _QUIET_SECS = 1.5
 """A file that has not grown for so long is not written to any more."""
 _PAUSES = (0.05, 0.1, 0.15, 0.2, 0.25)
-_PLAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?", re.ASCII)
-_MOST_NAMES = 1000
-_AGAIN_SECS = 24 * 3600.0
 
 
 def settled_size(session: Session, path: str, wanted: int) -> int | None:
@@ -39,71 +34,77 @@ def settled_size(session: Session, path: str, wanted: int) -> int | None:
     return shown
 
 
-class Changed:
-    """Names that the server has changed, so that nobody would find the file; for some time they are not tried again. For any
+class Named:
+    """Whether a server shows a file under the name that it was given, and nothing of ours is hit by one that it alters. For any
     thread, one at a time for a name."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[float, FileRefused]] = {}
+    def __init__(self, names: ShownNames) -> None:
+        self._names = names
 
-    def check(self, name: str) -> None:
-        """FileRefused where the server was found to change this name."""
-        found = self._known.get(name)
-        if found is not None:
-            since, refused = found
-            if time.monotonic() - since < _AGAIN_SECS:
-                raise FileRefused(refused.cause, refused.remedy, step=refused.step, file=refused.file, said=refused.said)
-            self._known.pop(name, None)
+    def check(self, job: Job) -> None:
+        """FileRefused where the server is known to alter this name."""
+        self._names.check(job.name)
 
-    def look(self, session: Session, job: Job, target: str) -> bool:
+    def before(self, session: Session, job: Job, folder: str) -> None:
+        """Something stands under a name that nothing of ours is known to have: FileRefused where it is there under another one."""
+        if not self._names.may_meet(job.name):
+            return
+        parts = job.name.split("/")
+        for path in ("/".join(parts[: at + 1]) for at in range(len(parts))):
+            if self._names.known_to_show(path) is None and (alias := self._alias(session, job, folder, path, None)[1]) is not None:
+                raise self._names.refuse(job.name, path, alias, job.ours)
+
+    def after(self, session: Session, job: Job, folder: str, stood: bool) -> None:
+        """The name has been published: FileRefused where the server shows another one instead. What it made of it is removed where
+        it surely is ours, and nothing ``stood`` there before."""
+        for path in self._names.open_parts(job.name):
+            alias = self._alias(session, job, folder, path, job.size if path == job.name else None)[1]
+            if alias is not None:
+                raise self._refused(session, job, folder, path, alias, stood)
+
+    def look(self, session: Session, job: Job, folder: str) -> bool:
         """The server has acknowledged this name and tells no size of it: whether it shows it all the same. FileRefused where it
-        shows another one instead, which is removed where it surely is ours."""
-        name = target.rpartition("/")[2]
-        if _PLAIN.fullmatch(name):
+        shows another one instead."""
+        if not self._names.is_peculiar(job.name):
             return False
-        rows = session.rows(parent_of(target))
+        shown, alias = self._alias(session, job, folder, job.name, job.size)
+        if alias is not None:
+            raise self._refused(session, job, folder, job.name, alias, False)
+        return shown
+
+    def _refused(self, session: Session, job: Job, folder: str, path: str, alias: Alias, stood: bool) -> Exception:
+        gone = path == job.name and self._removed(session, job, folder, alias, stood)
+        return self._names.refuse(job.name, path, alias, job.ours, " (that was removed again)" if gone else "")
+
+    def _alias(self, session: Session, job: Job, folder: str, path: str, size: int | None) -> tuple[bool, Alias | None]:
+        """Whether a part of a name is shown, and what is shown in its place where that is another one."""
+        above, _, part = path.rpartition("/")
+        rows = session.rows(parent_of(path_of(folder, path)))
+        self._names.listed(above, rows)
         if rows is None:
+            return False, None
+        alias = find(part, rows, size)
+        if alias is None:
+            shown = any(row.name == part for row in rows)
+            if shown and (other := self._names.kept(path, rows)) is not None:
+                probe = path_of(folder, other)
+                if session.is_there(probe) if path == job.name else session.rows(probe) is not None:
+                    self._names.in_any_case()
+            return shown, None
+        return (True, None) if self._names.judge(job.name, path, alias, job.ours) else (False, alias)
+
+    def _removed(self, session: Session, job: Job, folder: str, alias: Alias, stood: bool) -> bool:
+        """Whether what the server made of the name could be removed: it has the size and time of what was sent, and is nobody
+        else's."""
+        name = job.name[: len(job.name) - len(job.name.rpartition("/")[2])] + alias.shown
+        path = path_of(folder, name)
+        try:
+            shown = session.look(path)
+        except CannotTell:
             return False
-        if any(row.name == name for row in rows):
-            return True
-        other = changed_to(name, rows, job.size)
-        if other is None:
+        if shown is None or job.mtime_ns is None or shown[:2] != (job.size, job.mtime_ns // 1_000_000_000):
             return False
-        path = target[: len(target) - len(name)] + other
-        removed = _is_ours(session, job, path) and session.delete(path).ok
-        refused = FileRefused(
-            f"{job.name}: renaming it into place: the server shows {other!r} instead of this name"
-            + (" (that was removed again)" if removed else ""),
-            "Give the file a name that the server takes as it is, or the entry an 'as'",
-            step="renaming it into place", file=job.name,
-        )  # fmt: skip
-        while len(self._known) >= _MOST_NAMES:
-            del self._known[next(iter(self._known))]
-        self._known[job.name] = (time.monotonic(), refused)
-        raise refused
-
-
-def _is_ours(session: Session, job: Job, path: str) -> bool:
-    """Whether it has the size and time of what was just sent."""
-    try:
-        shown = session.look(path)
-    except CannotTell:
-        return False
-    return shown is not None and job.mtime_ns is not None and shown[:2] == (job.size, job.mtime_ns // 1_000_000_000)
-
-
-def changed_to(name: str, rows: Iterable[Row], size: int) -> str | None:
-    """The name in a listing that a server may have made of this one: its odd signs replaced or left out, its case or the form of
-    its accents another; pure. None where none or several may be it, or where the name itself is there."""
-    signs = (re.escape(sign) if sign == "." or _PLAIN.fullmatch(sign) else ".{0,4}" for sign in name)
-    pattern = re.compile("".join(signs), re.DOTALL)
-    folded = unicodedata.normalize("NFKC", name).casefold()
-    found = []
-    for row in rows:
-        if row.name == name:
-            return None
-        if row.size not in (size, None):
-            continue
-        if pattern.fullmatch(row.name) or unicodedata.normalize("NFKC", row.name).casefold() == folded:
-            found.append(row.name)
-    return found[0] if len(found) == 1 else None
+        if job.ours(name):
+            job.harmed(name)
+            return False
+        return not stood and session.delete(path).ok

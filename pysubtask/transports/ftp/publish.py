@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 
 from ...common.errors import AttemptFailed, FileRefused, SourceError, TransportError, TransportLost
+from ...common.remote_times import is_same_time
 from ..base import Job, Link, RemoteStat
 from ..checksum import Checks, WrongHash
 from ..means import LOOK, SIZE, TIME
 from ..profile import TRIAL_SECS, Profile, Walk
 from ..server_limit import smells_of_limit
+from ..shown_names import ShownNames
 from ..temp_names import own_folder
 from . import vanished
-from .arrival import Changed, settled_size
+from .arrival import Named, settled_size
 from .checksum import check
 from .data import BEGUN, Source, Tally, opened
 from .folders import make_folders
@@ -51,6 +53,7 @@ class Attempt:
 
     def __init__(self, job: Job, folder: str, in_place: bool, tally: Tally) -> None:
         self.job = job
+        self.folder = folder
         self.tally = tally
         self.start = 0
         self.ends: list[int] = []
@@ -85,14 +88,16 @@ class Publisher:
         self._swaps = swaps
         self._restarts = restarts
         self._cuts: dict[str, tuple[int, int]] = {}
-        self._changed = Changed()
+        self.named = Named(ShownNames(profile))
 
     def send(self, session: Session, attempt: Attempt) -> None:
         """Everything up to the rename. A refused upload leaves nothing behind."""
-        self._changed.check(attempt.job.name)
+        self.named.check(attempt.job)
         with self._discarding(session, attempt), opened(attempt.job) as source:
             session.learn_telnet(attempt.target, attempt.temp)
             self._place(session, attempt)
+            if attempt.job.replaces is None and attempt.link is None and attempt.stands:
+                self.named.before(session, attempt.job, attempt.folder)
             self.temps.take(attempt)
             self.clear(session, attempt)
             try:
@@ -137,10 +142,10 @@ class Publisher:
 
     def _place(self, session: Session, attempt: Attempt) -> None:
         """Where the name is a link: what it points to is replaced, or the link."""
-        if attempt.in_place:
-            return
         there = attempt.job.replaces is not None or session.tells_size(attempt.target)
         attempt.stands = there
+        if attempt.in_place:
+            return
         target, attempt.link = self.links.place(session, attempt.target) if there else (attempt.target, None)
         if attempt.link is None or attempt.link.done == "replaced":
             return
@@ -201,12 +206,14 @@ class Publisher:
         job = attempt.job
         for learned in attempt.learns:
             learned()
+        if job.replaces is None and attempt.link is None:
+            self.named.after(session, job, attempt.folder, attempt.stands)
         try:
             shown = session.look(attempt.target)
         except CannotTell:
             shown = RemoteStat(job.size, session.time(attempt.target))
         if shown is None:
-            hidden = self._changed.look(session, job, attempt.target)
+            hidden = self.named.look(session, job, attempt.folder)
             attempt.verified = attempt.verified if hidden else "taken"
             self.profile.learn(LOOK, "hidden" if hidden else "taken")
             return RemoteStat(job.size, None)
@@ -228,7 +235,8 @@ class Publisher:
         if not known.setter or job.mtime_ns is None:
             return
         if shown.mtime is not None:
-            kept = abs(shown.mtime - job.mtime_ns // 1_000_000_000) <= _COARSE_SECS
+            asked = job.mtime_ns // 1_000_000_000
+            kept = abs(shown.mtime - asked) <= _COARSE_SECS or is_same_time(asked, shown.mtime)
             self.profile.learn(TIME, "kept" if kept else "ignored")
         wanted = job.mtime_ns // 1_000_000_000
         known.keeps_mtime = shown.mtime == wanted or (shown.mtime is None and known.setter == "MFMT")

@@ -18,7 +18,9 @@ from ..meter import Meter
 from ..pace import Pace
 from ..profile import Profile
 from ..server_limit import smells_of_limit
+from ..shown_names import key
 from ..swap_record import SwapRecord
+from ..turns import Turns
 from ..workdir import make_workdir
 from .append import Appender
 from .checksum import check
@@ -75,6 +77,7 @@ class FTPTransport(Transport):
         self._checked_by = dict(settings)
         self._hung: list[threading.Thread] = []
         self._spares_logins, self._alone_until = bool(settings.get("LoginsPerMinute")), 0.0
+        self._turns = Turns(key)
         self._pool: Pool | None = None
         self._swaps: Swaps | None = None
         self._restarts: Restarts | None = None
@@ -123,6 +126,12 @@ class FTPTransport(Transport):
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
         pool, publisher = self._open()
+        if job.replaces is None:
+            async with self._turns.of(job.name):
+                return await self._sent(pool, publisher, job, progress)
+        return await self._sent(pool, publisher, job, progress)
+
+    async def _sent(self, pool: Pool, publisher: Publisher, job: Job, progress: Progress) -> Sent:
         told = _Told(progress, job.note)
         tally = Tally(job.size, told.progress, told.note)
         if job.copies:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 
 from ...common.errors import MeansRefused, NotAsLeft, TransportError
+from ...common.remote_times import is_same_time
 from ..base import Append, RemoteStat, Sent
 from ..means import APPEND, LOOK
 from . import packets
@@ -88,6 +89,10 @@ async def _start(attempt: Attempt, how: Append, shown: Reply) -> int:
     exact = job.replaces is not None and found[:2] == job.replaces[:2] and found.size == how.at
     if exact and job.base <= how.at <= job.size:
         return how.at
+    left = job.replaces
+    if (left is not None and found.size == left.size == how.at and job.base <= how.at <= job.size
+            and is_same_time(left.mtime, found.mtime) and await _ends_as_ours(attempt, how.at)):  # fmt: skip
+        return how.at
     if how.until > how.at and max(how.at, job.base) <= found.size <= min(how.until, job.size):
         same = await attempt.is_same_up_to(found.size)
         if same:
@@ -95,6 +100,16 @@ async def _start(attempt: Attempt, how: Append, shown: Reply) -> int:
         why = "the last of them cannot be read" if same is None else "the last of them are not ours"
         raise NotAsLeft(f"{job.name}: the server has {found.size:,} bytes, and {why}")
     raise NotAsLeft(f"{job.name}: the server shows {found.size:,} bytes of {found.mtime}, and {how.at:,} were left there")
+
+
+async def _ends_as_ours(attempt: Attempt, end: int) -> bool:
+    """Whether the file of which the server shows another time, as after a change of its zone, ends as the one that we left."""
+    opened = await attempt.client.request(packets.OPEN, packets.open_old(attempt.target, read=True, write=False))
+    if not isinstance(opened, Handle):
+        return False
+    tail = attempt.read_tail(end, opened.handle)
+    attempt.client.request(packets.CLOSE, string(opened.handle))
+    return await attempt.is_same_up_to(end, tail) is True
 
 
 def _looked(attempt: Attempt, ended: Ended, shown: Attrs, stood: Reply, found: Reply) -> Sent:

@@ -17,6 +17,7 @@ from ...common.errors import (
     TransportError,
     TransportLost,
 )
+from ...common.remote_times import is_same_time
 from ..base import Job, Progress
 from ..means import SYNC, TEMP, TIME
 from ..profile import Profile, Walk
@@ -140,11 +141,12 @@ class Attempt:
             raise SourceChanged(f"{self.job.source}: it cannot be read: {exc.strerror}") from exc
         return bool(own) and found.data == own if isinstance(found, Data) else None
 
-    def read_tail(self, end: int) -> asyncio.Future[Reply]:
-        """Ask for the last bytes before ``end``."""
-        assert self.handle is not None
+    def read_tail(self, end: int, handle: bytes | None = None) -> asyncio.Future[Reply]:
+        """Ask for the last bytes before ``end``, of another ``handle`` than the one that is written to where it is given."""
+        handle = handle or self.handle
+        assert handle is not None
         start = self._tail(end)
-        return self.client.request(packets.READ, packets.read(self.handle, start, end - start))
+        return self.client.request(packets.READ, packets.read(handle, start, end - start))
 
     def _tail(self, end: int) -> int:
         return min(max(end - TAIL, self.job.base, 0), end)
@@ -286,7 +288,8 @@ class Ending(NamedTuple):
         elif not is_ok(timed):
             self.attempt.learns.append(_came_to(walk, "refused", timed))
         elif mtime is not None:
-            kept = abs(mtime - min(max(wanted // 10**9, 0), 0xFFFFFFFF)) <= _COARSEST_SECS
+            asked = min(max(wanted // 10**9, 0), 0xFFFFFFFF)
+            kept = abs(mtime - asked) <= _COARSEST_SECS or is_same_time(asked, mtime)
             as_ever = kept and walk.rung == "kept"
             self.attempt.learns.append(walk.worked if as_ever else _came_to(walk, "kept" if kept else "ignored", timed))
 

@@ -102,9 +102,10 @@ class Data(NamedTuple):
 
 
 class Names(NamedTuple):
-    """NAME (section 7): what a READDIR or REALPATH found, each as the server writes it."""
+    """NAME (section 7): what a READDIR or REALPATH found, each as the server writes it, with its attributes."""
 
     names: tuple[bytes, ...]
+    attrs: tuple[Attrs, ...] = ()
 
 
 class Extended(NamedTuple):
@@ -367,12 +368,12 @@ def _names(fields: _Fields) -> Names:
     count = fields.number()
     if count > fields.left // 12:  # each has two strings and its attributes, of four bytes at least
         raise Malformed("more names are announced than a packet can hold")
-    found = []
+    found, attrs = [], []
     for _ in range(count):
         found.append(fields.string())
         fields.string()  # a line for people, as of ls -l
-        _attrs_in(fields)
-    return Names(tuple(found))
+        attrs.append(_attrs_in(fields))
+    return Names(tuple(found), tuple(attrs))
 
 
 def limits(data: bytes) -> Limits:

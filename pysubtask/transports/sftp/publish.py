@@ -24,7 +24,9 @@ from ..base import Job, Progress, Sent
 from ..checksum import Checks, WrongHash
 from ..means import APPEND, DELETE, PUBLISH, TEMP, WRITES
 from ..profile import Profile, Walk
+from ..shown_names import ShownNames, key
 from ..temp_names import every, formed
+from ..turns import Turns
 from . import packets
 from .append import append
 from .attempt import Attempt, Server, is_status
@@ -36,6 +38,7 @@ from .handles import FIRST, KIND, Handles
 from .in_place import is_in_place
 from .leftovers import Leftovers
 from .links import not_followed
+from .named import Named
 from .packets import Attrs, Handle, Reply, Status, string
 from .patch import Patch
 from .proof import append_works
@@ -61,13 +64,15 @@ class Publisher:
     """
 
     def __init__(self, client: Client, folder: str, swaps: Swaps | None, hashes: Hashes | None = None,
-                 profile: Profile | None = None, *, follow: bool = True) -> None:
+                 profile: Profile | None = None, *, follow: bool = True, names: ShownNames | None = None) -> None:
         self._profile = profile = profile or Profile(time.time)
         allowance = profile.opened.setdefault(KIND, Allowance(64, FIRST))
         self.server = Server(client, profile, Handles(client, profile, allowance), Leftovers(client, profile), swaps)
         self._client, self._folder = client, folder
         self._hashes = hashes or Hashes(client, Checks({}), None)
         self._beginning = Beginning(self.server, Folders(client), follow=follow)
+        self._named = Named(client, folder, names or ShownNames(profile))
+        self._turns = Turns(key)
         self._swaps, self._follow = swaps, follow
         self._copies_refused: dict[str, tuple[Walk, str]] = {}
         self.keeps_mtime = self.tells_mtime = True
@@ -79,6 +84,13 @@ class Publisher:
 
     async def upload(self, job: Job, progress: Progress) -> Sent:
         """Put one file under its name; see Transport.upload."""
+        if job.append or job.replaces is not None:
+            return await self._carried(job, progress)
+        self._named.check(job)
+        async with self._turns.of(job.name):
+            return await self._carried(job, progress)
+
+    async def _carried(self, job: Job, progress: Progress) -> Sent:
         half = None if job.append else half_of(job.resume, job.size)
         notes = Notes(job.note, job.size, asyncio.get_running_loop().time, half.offset if half else 0)
 
@@ -165,6 +177,7 @@ class Publisher:
         shown: Shown | None = None
         if went_on:
             assert half is not None and writes is not None
+            await self._named.before(attempt)
             attempt.progress(half.offset)
             attempt.learns.append(writes.worked)
             try:
@@ -180,6 +193,7 @@ class Publisher:
         if shown is None:
             if await self._is_in_place(attempt) or not await self._beginning.open(attempt):
                 return await self._in_place(attempt)
+            await self._named.before(attempt)
             shown = await send(attempt, 0)
         await self._check_sent(attempt)
         checked = await self._hashes.check(job, attempt.fd, attempt.temp, fresh=True)
@@ -190,6 +204,7 @@ class Publisher:
         if not await self._publish(attempt, shown, went_on=went_on):
             await self._tidy(attempt)
             return await self._in_place(attempt)
+        await self._named.after(attempt)
         self._whole_arrived(job)
         self.keeps_mtime = self.keeps_mtime and shown.timed
         return Sent(shown.remote, attempt.sent, verified, attempt.place.link)
@@ -200,6 +215,7 @@ class Publisher:
     async def _in_place(self, attempt: Attempt) -> Sent:
         """Under the final name at once: a reader may find half of it, which the settings allow."""
         job = attempt.job
+        await self._named.before(attempt)
         await self._check_sent(attempt)
         attempt.confirm()
         await self._beginning.open_in_place(attempt)
@@ -210,6 +226,7 @@ class Publisher:
         if attempt.handle is not None:
             await attempt.ended(attempt.end())
         verified = await self._hashes.check(job, attempt.fd, attempt.temp)
+        await self._named.after(attempt)
         self.keeps_mtime = self.keeps_mtime and shown.timed
         return Sent(shown.remote, attempt.sent, verified if verified == "hash" else shown.verified, attempt.place.link)
 

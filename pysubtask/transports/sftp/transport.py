@@ -26,6 +26,7 @@ from ..pace import Pace
 from ..profile import Profile
 from ..reach import other_speaker, place, unanswered
 from ..sftp_names import folder_of, identity_of, path_of
+from ..shown_names import ShownNames
 from ..source import open_source
 from ..ssh_login import AnotherKey, Login, another_key, login_of
 from ..standstill import REMEDY
@@ -75,6 +76,7 @@ class SFTPTransport(Transport):
         self._follow = settings.get("RemoteLinks", "follow") == "follow"
         self.profile: Profile = Profile(time.time, in_place=bool(settings.get("StoreInPlace")))
         self.profile.opened[KIND] = Allowance(self._concurrency, FIRST)
+        self._shown_names = ShownNames(self.profile)
         self._shell: Shell | None = None
         self._stream: ByteStream | None = None
         self._swallowed = False
@@ -271,7 +273,7 @@ class SFTPTransport(Transport):
             await leftovers.sweep(idle=True)
         self._shell = self._new_shell(login) if self._checks.shell and isinstance(stream, SSHStream) else None
         self._publisher = Publisher(client, self._folder, self._swaps, Hashes(client, self._checks, self._shell), self.profile,
-                                    follow=self._follow)
+                                    follow=self._follow, names=self._shown_names)
         self._learn_traits(client, self._publisher)
 
     def _new_shell(self, login: Login) -> Shell:

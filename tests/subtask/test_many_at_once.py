@@ -1,0 +1,103 @@
+"""Very many files that are due at once: orders are looked at in between, and the page says how many are left."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pysubtask.common.entries import read_entries
+from pysubtask.common.events import EventLog, read_events
+from pysubtask.control.commands.queue import lines_of, with_gone
+from pysubtask.control.why import not_queued
+from pysubtask.subtask.base_subtask import _Known
+from pysubtask.subtask.board import Board
+from pysubtask.subtask.intake import Intake, Rules
+from pysubtask.subtask.snapshot import Snapshotter
+from pysubtask.subtask.store import Store
+from pysubtask.subtask.watch import Watch
+
+COUNT = 200
+
+
+class Station:
+    """An intake over a folder of many files; ``woken`` counts how often it asked to be called again."""
+
+    def __init__(self, root: Path) -> None:
+        (root / "data").mkdir()
+        for number in range(COUNT):
+            (root / "data" / f"{number}.csv").write_text("1\n")
+        (root / "state").mkdir(mode=0o700)
+        self.woken = 0
+        self.snaps = Snapshotter(str(root / "bak"), "tag", lambda: 0)
+        self.store = Store(str(root / "state"), "file:///nowhere", self.snaps.drop, time.time)
+        entries = read_entries([{"dir": "data", "settle_secs": 0, "notify_files": False}], cwd=str(root))
+        self.board = Board(time.time)
+        watch = Watch(entries, _Known(self.store), [], lambda: None, False)
+        rules = Rules(lambda due: os.path.basename(due.path), lambda due: "", lambda found: None, lambda: None, self.wake)
+        self.intake = Intake(entries, watch, self.snaps, self.store, self.board, EventLog(str(root / "state"), 1),
+                             logging.getLogger("quiet"), rules, time.time)
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def left(self) -> int:
+        return int(self.board.page()["being_copied"])
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Iterator[Station]:
+    made = Station(tmp_path)
+    yield made
+    made.store.close()
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_after_its_time_the_rest_is_left_for_the_next_turn(station: Station, everything: bool) -> None:
+    turns = 0
+    while not turns or station.left():
+        before = station.woken
+        assert station.intake.take(time.monotonic(), everything=everything, most_secs=0) > 0
+        turns += 1
+        assert (station.woken > before) == (station.left() > 0)
+        assert station.store.run(station.store.spool.counts).waiting == COUNT - station.left()
+    assert turns > 2 and station.left() == 0
+
+
+def test_within_its_time_all_is_taken(station: Station) -> None:
+    assert station.intake.take(time.monotonic(), most_secs=60) == COUNT
+    assert (station.left(), station.woken) == (0, 0)
+
+
+def test_how_many_are_left_is_said() -> None:
+    assert not_queued({"being_copied": 80_000}, 0.0) == ["80000 files are due and not in the queue yet, which goes on"]
+    assert not_queued({"being_copied": 0}, 0.0) == []
+
+
+def test_what_is_deleted_before_it_could_be_copied_is_told(station: Station, tmp_path: Path) -> None:
+    """As by a job that removes what is old, while very many are due."""
+    station.intake.take(time.monotonic(), most_secs=0)
+    copied = {os.path.basename(path) for path in station.store.spool.sources}
+    for number in range(COUNT):
+        if f"{number}.csv" not in copied:
+            (tmp_path / "data" / f"{number}.csv").unlink()
+    while station.left():
+        station.intake.take(time.monotonic(), most_secs=0)
+    station.intake.take(time.monotonic())
+    told = {os.path.basename(event.fields["path"]) for event in read_events(str(tmp_path / "state"))
+            if event.kind == "deleted_before_copy"}
+    assert told == {f"{number}.csv" for number in range(COUNT)} - copied
+    assert station.store.run(station.store.spool.counts).waiting == len(copied)
+
+
+def test_a_queued_file_that_is_gone_here_is_marked(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("1")
+    row = {"state": "waiting", "at": None, "size": 1, "attempts": 0, "next_try_secs": 0.0, "reason": ""}
+    rows, _ = with_gone(([{**row, "name": name, "path": str(tmp_path / name)} for name in ("there", "gone")], True))
+    assert [one["gone"] for one in rows] == [False, True]
+    lines = lines_of("roof", rows, 100, 0.0, alive=True, limit=10)
+    assert [line.strip() for line in lines if "deleted here" in line] == ["deleted here since; its copy is sent all the same"]

@@ -1,0 +1,225 @@
+"""Servers whose file system alters names: it is found out and told with what is to blame, and no file replaces another one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pysubtask.common.errors import FileRefused
+from pysubtask.testing.quirk_ftp import QuirkFTPServer, quirk_ftp_server
+from pysubtask.testing.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
+from pysubtask.transports.base import Job, RemoteStat, Transport
+from pysubtask.transports.ftp import FTPTransport
+from pysubtask.transports.ftp.session import Session
+from pysubtask.transports.sftp import SFTPTransport, named
+from pysubtask.transports.sftp.client import Client
+from pysubtask.transports.shown_names import Row
+
+TIME = 1_700_000_000
+Server = QuirkSFTPServer | QuirkFTPServer
+
+
+class Desk:
+    """What a child would do: ``known`` is what was delivered. ``harmed``: names that another file was put under."""
+
+    def __init__(self, server: Server, tmp_path: Path) -> None:
+        self.server, self.tmp_path, self.count = server, tmp_path, 0
+        self.known: dict[str, RemoteStat] = {}
+        self.wanted: set[str] = set()
+        self.harmed: list[str] = []
+        self.transport = self.made()
+
+    def made(self) -> Transport:
+        os.makedirs(self.tmp_path / "work", exist_ok=True)
+        if isinstance(self.server, QuirkSFTPServer):
+            return SFTPTransport(self.server.settings(), str(self.tmp_path / "work"))
+        return FTPTransport(self.server.settings(), str(self.tmp_path / "work"))
+
+    async def put(self, name: str, data: bytes) -> str:
+        """How it was verified."""
+        self.count += 1
+        self.wanted.add(name)
+        source = self.tmp_path / f"source-{self.count}"
+        source.write_bytes(data)
+        folder, slash, _ = name.rpartition("/")
+        job = Job(str(source), len(data), (TIME + self.count) * 10**9, name, f"{folder}{slash}.pysubtask-{self.count:04x}.part",
+                  replaces=self.known.get(name), ours=lambda other: other != name and other in self.wanted,
+                  harmed=self.harmed.append)
+        sent = await self.transport.upload(job, lambda done: None)
+        self.known[name] = sent.remote
+        return sent.verified
+
+    def there(self) -> dict[str, bytes]:
+        root = Path(self.server.root) if isinstance(self.server, QuirkSFTPServer) else self.server.files
+        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(params=["sftp", "ftp"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    with contextlib.ExitStack() as stack:
+        server: Server = stack.enter_context(
+            quirk_sftp_server(tmp_path / "remote") if request.param == "sftp" else quirk_ftp_server(tmp_path / "remote"))
+        yield Desk(server, tmp_path)
+
+
+@pytest.fixture
+def listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders that were listed."""
+    found: list[str] = []
+    rows_of, rows = named.rows_of, Session.rows
+
+    async def by_sftp(client: Client, folder: bytes) -> list[Row] | None:
+        found.append(os.fsdecode(folder))
+        return await rows_of(client, folder)
+
+    def by_ftp(self: Session, folder: str) -> Any:
+        found.append(folder)
+        return rows(self, folder)
+
+    monkeypatch.setattr(named, "rows_of", by_sftp)
+    monkeypatch.setattr(Session, "rows", by_ftp)
+    return found
+
+
+def run(desk: Desk, case: Callable[[], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        async with asyncio.timeout(60):
+            await desk.transport.connect()
+            try:
+                await case()
+            finally:
+                await desk.transport.close()
+
+    asyncio.run(whole())
+
+
+ALTERED: list[tuple[dict[str, Any], str, str]] = [
+    ({"file_names": "trimmed"}, "a.csv.", "leaves out a dot at the end"),
+    ({"file_names": "trimmed"}, "a.csv ", "leaves out a blank at the end"),
+    ({"file_names": "trimmed"}, "day /a.csv", "leaves out a blank at the end"),
+    ({"file_names": "small"}, "CAM.csv", "capital letters from small ones"),
+    ({"file_names": "small"}, "Cam/a.csv", "capital letters from small ones"),
+    ({"odd_names": "renamed"}, " lead.csv", "does not keep a blank"),
+    ({"odd_names": "renamed"}, "a*b.csv", r"does not keep the sign '\*'"),
+    ({"odd_names": "renamed"}, "day/a:b.csv", "does not keep the sign ':'"),
+]
+
+
+@pytest.mark.parametrize(("quirk", "name", "why"), ALTERED, ids=[f"{name!r} {quirk}" for quirk, name, _ in ALTERED])
+def test_a_name_that_is_altered_is_refused_with_what_is_to_blame(desk: Desk, quirk: dict[str, Any], name: str, why: str) -> None:
+    desk.server.quirks.set(**quirk)
+
+    async def case() -> None:
+        await desk.put("plain.csv", b"plain")
+        with pytest.raises(FileRefused, match=f"the server shows .* instead of .*{why}") as told:
+            await desk.put(name, b"odd")
+        assert "'as'" in told.value.remedy
+        before = desk.there()
+        with pytest.raises(FileRefused, match=why):  # and again costs nothing
+            await desk.put(name, b"longer than before")
+        assert desk.there() == before
+        assert await desk.put("plain2.csv", b"more") == "size"
+
+    run(desk, case)
+    left = desk.there()
+    assert left.pop("plain.csv") == b"plain" and left.pop("plain2.csv") == b"more"
+    assert all("/" in one for one in left), "what was altered is removed again, where it surely is ours"
+
+
+MEETING: list[tuple[str, str, str, str]] = [
+    ("any case", "CAM.csv", "cam.csv", "capital letters"), ("any case", "cam.csv", "CAM.csv", "capital letters"),
+    ("small", "cam.csv", "CAM.csv", "capital letters"), ("trimmed", "a.csv", "a.csv.", "a dot at the end"),
+    ("trimmed", "a.csv", "a.csv ", "a blank at the end"), ("composed", "\u00e4.csv", "a\u0308.csv", "accents"),
+    ("any case", "day/CAM.csv", "day/cam.csv", "capital letters"), ("any case", "Day/a.csv", "day/a.csv", "capital letters"),
+]
+
+
+@pytest.mark.parametrize(("kept", "first", "second", "why"), MEETING)
+@pytest.mark.parametrize("together", [False, True], ids=["one after the other", "together"])
+def test_of_names_that_meet_on_the_server_the_first_stays_whole(
+        desk: Desk, kept: str, first: str, second: str, why: str, together: bool) -> None:
+    desk.server.quirks.file_names = kept
+
+    async def case() -> None:
+        if together:
+            desk.wanted.update((first, second))
+            told = await asyncio.gather(desk.put(first, b"first"), desk.put(second, b"second"), return_exceptions=True)
+        else:
+            told = [await desk.put(first, b"first"), (await asyncio.gather(desk.put(second, b"second"), return_exceptions=True))[0]]
+        refused = [one for one in told if not isinstance(one, str)]
+        assert len(refused) == 1 and isinstance(refused[0], FileRefused) and why in str(refused[0])
+        with pytest.raises(FileRefused):
+            await desk.put(second if isinstance(told[0], str) else first, b"again")
+
+    run(desk, case)
+    [content] = desk.there().values()
+    assert content in (b"first", b"second") and (together or content == b"first")
+
+
+def test_a_file_of_ours_that_was_hit_is_told_of(desk: Desk) -> None:
+    desk.server.quirks.odd_names = "renamed"
+
+    async def case() -> None:
+        await desk.put("_a_.csv", b"right")
+        with pytest.raises(FileRefused, match="which another file here is sent to"):
+            await desk.put("*a*.csv", b"wrong")
+
+    run(desk, case)
+    assert desk.harmed == ["_a_.csv"] and list(desk.there()) == ["_a_.csv"]
+
+
+def test_another_form_of_unicode_is_the_same_name(desk: Desk) -> None:
+    desk.server.quirks.file_names = "composed"
+    steps: list[str] = []
+
+    async def case() -> None:
+        assert desk.transport.profile is not None
+        desk.transport.profile.on_step = lambda step: steps.append(step.text)
+        for content in (b"1", b"12", b"123"):
+            assert await desk.put("a\u0308.csv", content) == "size"
+        desk.known.clear()  # as after one that was not as left
+        assert await desk.put("a\u0308.csv", b"1234") == "size"
+        assert await desk.put("o\u0308.csv", b"1") == "size"
+
+    run(desk, case)
+    assert desk.there() == {"\u00e4.csv": b"1234", "\u00f6.csv": b"1"}
+    assert len(steps) == 1 and "accents in another form" in steps[0]
+
+
+def test_where_names_are_kept_each_kind_is_listed_once(desk: Desk, listings: list[str]) -> None:
+    async def case() -> None:
+        for number in range(5):
+            await desk.put(f"IMG_{number}.JPG", b"x")
+            await desk.put(f"plain_{number}.jpg", b"x")
+            await desk.put(f"a[{number}] b.csv", b"x")
+        counted = len(listings)
+        assert 1 <= counted <= 2
+        for number in range(5, 9):
+            await desk.put(f"IMG_{number}.JPG", b"x")
+            await desk.put(f"b[{number}] c.csv", b"x")
+        assert len(listings) == counted
+
+    run(desk, case)
+    assert len(desk.there()) == 23
+
+
+def test_files_that_were_there_before_cost_one_listing(desk: Desk, listings: list[str]) -> None:
+    async def case() -> None:
+        for number in range(6):
+            await desk.put(f"a{number}.csv", b"x")
+            await desk.put(f"B{number}.csv", b"x")
+        listings.clear()
+        desk.known.clear()
+        for number in range(6):
+            await desk.put(f"a{number}.csv", b"new")
+            await desk.put(f"B{number}.csv", b"new")
+        assert len(listings) <= 1
+
+    run(desk, case)
+    assert set(desk.there().values()) == {b"new"}

@@ -1,0 +1,119 @@
+"""What a server makes of a name, from what its folder shows. Pure."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pysubtask.common.errors import FileRefused
+from pysubtask.transports.profile import Profile, Step
+from pysubtask.transports.shown_names import Alias, Row, ShownNames, find, key, kinds
+
+
+@pytest.mark.parametrize("name", ["a.csv", "img_0001.jpg", ".hidden", "2026-11-30.log", "x"])
+def test_a_plain_name_has_nothing_to_be_found_out(name: str) -> None:
+    assert kinds(name) == []
+
+
+@pytest.mark.parametrize(("name", "found"), [
+    ("CAM.csv", ["capitals"]), ("a.csv.", ["'.' at the end"]), ("a ", ["blank", "blank at the end"]),
+    (" a", ["blank", "blank at the beginning"]), ("a:b*", ["':'", "'*'"]), ("aux.txt", ["a name of a device"]),
+    ("\u00e4", ["letters beyond ASCII"]), ("a\u0308", ["letters beyond ASCII", "accents of their own"]),
+    ("a\udcf1", ["bytes that are no UTF-8"]), ("a" * 101, ["a long name"]),
+])  # fmt: skip
+def test_what_not_every_file_system_keeps(name: str, found: list[str]) -> None:
+    assert kinds(name) == found
+
+
+@pytest.mark.parametrize(("name", "shown", "why"), [
+    ("a.csv.", "a.csv", "a dot at the end"), ("a.csv ", "a.csv", "a blank at the end"),
+    ("a. .", "a", "a dot and a blank at the end"), ("A.csv.", "a.csv", "a dot at the end"),
+    ("CAM.csv", "cam.csv", "capital letters from small ones"), ("a\u0308.csv", "\u00e4.csv", "accents in another form"),
+    ("*a.csv", "_a.csv", "the sign '*'"), (" a.csv", "_a.csv", "a blank"), ("a:b.csv", "a%3Ab.csv", "the sign ':'"),
+    ("a:b.csv", "a", "ended at the sign ':'"), ("a\\b.csv", "a", "ended at the sign '\\\\'"),
+    ("a;1.csv", "a", "ended at the sign ';'"), ("b" * 200 + ".csv", "b" * 143, "too long"),
+    ("long name here.csv", "LONGNA~1.CSV", "a blank"),
+])  # fmt: skip
+def test_what_is_shown_instead_and_the_sign_to_blame(name: str, shown: str, why: str) -> None:
+    alias = find(name, [Row("other.csv", 7), Row(shown, 5)], 5)
+    assert alias is not None and alias.shown == shown and why in alias.why
+
+
+@pytest.mark.parametrize(("name", "rows"), [
+    ("CAM.csv", [Row("cam.csv", 5), Row("CAM.csv", 5)]),  # it is there
+    ("CAM.csv", [Row("other.csv", 5)]), ("CAM.csv", []),  # nothing like it is
+    ("a b", [Row("a_b", 5), Row("a-b", 5)]),  # it may be any of them
+    ("CAM.csv", [Row("cam.csv", 6)]),  # another file
+])  # fmt: skip
+def test_nothing_is_said_where_nothing_is_known(name: str, rows: list[Row]) -> None:
+    assert find(name, rows, 5) is None
+
+
+@given(st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=12))
+def test_names_that_differ_in_what_servers_alter_have_the_same_key(name: str) -> None:
+    assert key(name) == key(name.rstrip(". ") or name)
+    assert key(f"x/{name}").startswith("x/")
+
+
+class TestWhatIsRemembered:
+    @staticmethod
+    def made(now: list[float]) -> tuple[ShownNames, Profile, list[Step]]:
+        profile, steps = Profile(time.time), []  # type: tuple[Profile, list[Step]]
+        profile.on_step = steps.append
+        return ShownNames(profile, lambda: now[0]), profile, steps
+
+    def test_a_kind_that_was_shown_once_is_not_looked_for_again_nor_after_a_restart(self) -> None:
+        names, profile, _ = self.made([0.0])
+        assert names.open_parts("Day 1/IMG_1.JPG") == ["Day 1", "Day 1/IMG_1.JPG"]
+        assert names.kept("x/Day 1", [Row("Day 1")]) == "x/dAY 1"  # to be asked for
+        assert names.open_parts("Day 1/IMG_1.JPG") == []
+        again = Profile(time.time)
+        again.load(profile.to_json())
+        assert ShownNames(again).open_parts("Day 2/IMG_2.JPG") == [] and ShownNames(again).open_parts("a*b") == ["a*b"]
+
+    def test_plain_names_are_looked_at_where_a_server_finds_them_in_any_case(self) -> None:
+        names, profile, _ = self.made([0.0])
+        assert names.may_meet("CAM.csv") and not names.may_meet("day/cam.csv")
+        assert names.kept("CAM.csv", [Row("CAM.csv"), Row("cam.CSV")]) is None, "another file, so they are told apart"
+        names.in_any_case()
+        again = Profile(time.time)
+        again.load(profile.to_json())
+        assert ShownNames(again).may_meet("day/cam.csv")
+
+    def test_a_profile_of_the_version_before_is_taken(self) -> None:
+        _, profile, _ = self.made([0.0])
+        kept = json.loads(profile.to_json())
+        del kept["shown"]
+        profile.shown.add("capitals")
+        profile.load(json.dumps(kept))
+        assert profile.shown == set()
+
+    def test_a_refused_name_costs_nothing_for_a_day(self) -> None:
+        now = [0.0]
+        names, profile, _ = self.made(now)
+        names.check("a.csv.")
+        refused = names.refuse("a.csv.", "a.csv.", Alias("a.csv", "it leaves out a dot at the end of a name"), lambda name: True)
+        words = "a.csv.: the server shows 'a.csv' instead of this name, which another file here is sent to: it leaves out a dot"
+        assert refused.cause.startswith(words)
+        assert "'as'" in refused.remedy
+        with pytest.raises(FileRefused, match="leaves out a dot"):
+            names.check("a.csv.")
+        now[0] = 24 * 3600.0
+        names.check("a.csv.")
+        names.refuse("a.csv.", "a.csv.", Alias("a.csv", "it leaves out a dot"))
+        with pytest.raises(FileRefused):
+            names.check("a.csv.")
+        profile.try_again()  # as after 'pysubtask retry'
+        names.check("a.csv.")
+
+    def test_another_form_of_unicode_is_the_same_name_unless_it_is_anothers(self) -> None:
+        names, _, steps = self.made([0.0])
+        alias = Alias("\u00e4.csv", "")
+        assert names.judge("x/a\u0308.csv", "x/a\u0308.csv", alias) and names.judge("x/a\u0308.csv", "x/a\u0308.csv", alias)
+        assert [step.means for step in steps] == ["names"]
+        assert not names.judge("x/a\u0308.csv", "x/a\u0308.csv", alias, lambda name: name == "x/\u00e4.csv")
+        assert not names.judge("CAM.csv", "CAM.csv", Alias("cam.csv", ""))

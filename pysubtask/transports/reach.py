@@ -26,6 +26,12 @@ def place(host: str, port: int | str | None) -> str:
     return shown if port is None else f"{shown}:{port}"
 
 
+def host_in(where: str) -> str:
+    """The host of a place, without brackets."""
+    host, colon, port = where.rpartition(":")
+    return (host if colon and port.isdigit() and (":" not in host or host.endswith("]")) else where).strip("[]")
+
+
 def nobody_listens(where: str) -> TransportLost:
     """The machine is there and refuses the connection."""
     return TransportLost(f"Connection refused: nothing listens at {where}", "Is the server up, and is HostPort right?")

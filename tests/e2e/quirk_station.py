@@ -37,8 +37,8 @@ BASE = {"RetryWaitSecs": 0.2, "RetryLongWaitSecs": 1.0, "ParkedRetrySecs": 5, "S
 WHOLE_APPENDS = ("append", "reads", "visible", "size", "after_publish", "read_write", "late_secs")
 """Quirks with which a file that grew may be sent whole: nobody can go on with it, or be sure of what is there."""
 
-IN_PLACE = ("no rename at all",)
-"""With these a file can arrive under its final name only, which ``StoreInPlace`` has to allow."""
+IN_PLACE = ("no rename at all", "no writing over a file", "stored beside the name")
+"""With these a file can arrive under its final name only, which ``StoreInPlace`` has to allow; or they matter to it alone."""
 
 
 class Outcome(NamedTuple):
@@ -166,10 +166,10 @@ class QuirkStation(SFTPStation):
 
 
 def whole(one: Switch, protocol: str) -> bool:
-    """Whether a file that grew may be sent whole: that it is the one it was cannot be known. With StoreInPlace FTP appends nothing,
-    as a file under its final name may be half an upload."""
+    """Whether a file that grew may be sent whole: that it is the one it was cannot be known. With StoreInPlace that is so over FTP
+    where the server does not keep times, too, as a file under its final name may be half an upload."""
     unsure = set(WHOLE_APPENDS) & one.values.keys() or "early" in one.values.values()
-    return bool(unsure) or (protocol != "sftp" and one.name in IN_PLACE)
+    return bool(unsure) or (protocol != "sftp" and "times" in one.values)
 
 
 def needed(whole_appends: bool) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...common import advice
 from ...common.errors import ConfigError, LoginRefused, TransportError
+from ...transports.ftp.arrival import TEXT_MODE
 from ...transports.key_file import Trouble
 from ...transports.sftp.algorithms import for_an_rsa_key, offered_alone
 from ...transports.sftp.verdict import AS_WELL, BETWEEN
@@ -215,6 +216,8 @@ def file_finding(check: str, exc: Exception, settings: Mapping[str, Any], folder
     place = f"the folder {folder!r}" if folder else "the login's own folder"
     if ("data connection" in said and "broke" not in said) or "passive port" in said or "does not connect to here" in said:
         return _data_connection(said, settings)
+    if TEXT_MODE in said:
+        return fail(check, "text-mode", said, ("UseSFTP", True))
     if _NO_ROOM.search(said):
         return fail(check, "no-room", f"the server has no room: its disk or the account's quota is full ({said})",
                     words="Free some space there, or have the quota raised. Nothing here helps.")

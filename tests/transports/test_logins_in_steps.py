@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pysubtask.common.errors import LoginRefused, TransportLost
+from pysubtask.common.errors import LoginRefused, ServerNotTrusted, TransportLost
 from pysubtask.common.process import process_start
 from pysubtask.control.doctor.causes import login_finding
 from pysubtask.testing.sshd import fingerprint, make_key, missing, openssh_server
@@ -102,6 +102,28 @@ def test_a_second_question_is_quoted_and_gets_no_password(tmp_path: Path, client
     asyncio.run(whole())
     assert not any(SECRET in answers for answers in (heard[1:] if not together else [row[1:] for row in heard]))
     assert sum(answers.count(SECRET) for answers in heard) <= 1, "a password counts against the account"
+
+
+@needs_sshd
+@pytest.mark.parametrize("client", ["ssh", "asyncssh"])
+def test_a_key_on_file_without_the_port_counts_if_it_is_the_same(tmp_path: Path, client: str) -> None:
+    """As ssh has it: known_hosts of a time when the server listened at its usual port. Another one there says nothing. pysftp is
+    stricter."""
+    make_key(tmp_path / "other")
+    with openssh_server(tmp_path / "sshd") as server:
+        known = tmp_path / "known_hosts"
+        settings = server.settings(KnownHostsFile=str(known), SSHProgram="ssh" if client == "ssh" else "no-such-ssh-program")
+
+        def plain(path: Path) -> str:
+            return " ".join([server.host, *path.read_text().split()[:2]]) + "\n"
+
+        known.write_text(plain(server.root / "host_ed25519.pub") + plain(server.root / "host_ecdsa.pub"))
+        assert outcome(settings, tmp_path) is None
+        known.write_text(plain(tmp_path / "other.pub"))
+        found = outcome(settings, tmp_path)
+        assert isinstance(found, ServerNotTrusted)
+        if client != "asyncssh":  # which takes it for a change, the safer of the two
+            assert "not known" in str(found)
 
 
 # --- a key and something else

@@ -50,7 +50,8 @@ _BASE = (
     Setting("LogKeep", 3, "files", "How many log files that were put aside are kept.", low=1, high=1000),
     Setting("HeartbeatIntervalSecs", 0, "seconds", "How often a heartbeat file is sent; 0 sends none.", kind=float, low=0,
             high=7 * _DAY, live=True),
-    Setting("HeartbeatName", None, "", "Name of the heartbeat file; None takes the host's name.", kind=str),
+    Setting("HeartbeatName", None, "", "Name of the heartbeat file; None takes the host's name. {hostname} and {task} in it "
+            "stand for the machine's name and the task's label.", kind=str),
     Setting("HeartbeatStatus", False, "", "Also send <name>.heartbeat.json: queued, oldest age, last delivery, last error, free "
             "disk, clock, version."),
     Setting("RetryCount", 5, "tries", "Tries in a row before the long wait.", low=1, high=1000, live=True),
@@ -96,7 +97,8 @@ _FTP = (
             "the root with two slashes."),
     Setting("HostPort", -1, "", "The server's port; -1 takes the protocol's own (22, 21, with implicit TLS 990).", low=-1,
             high=65535),
-    Setting("HostPath", "", "", "Folder on the server, made where missing; empty is the login's own."),
+    Setting("HostPath", "", "", "Folder on the server, made where missing; empty is the login's own. {hostname} and {task} "
+            "in it stand for the machine's name and the task's label."),
     Setting("HostSFTPPath", None, "", "Wins over HostPath with SFTP.", kind=str),
     Setting("HostFTPPath", None, "", "Wins over HostPath with FTP.", kind=str),
     Setting("User", "", "", "Login name; empty leaves it to ssh's own configuration, and with FTP means anonymous."),

@@ -33,14 +33,17 @@ class LeadsAway(OSError):
 def to_write(path: str) -> Iterator[int | None]:
     """The descriptor of the folder of ``path``, to make a file in it; None where there is no such thing. LeadsAway for a link
     that is not followed, other kinds of OSError where it is not there or not reached."""
-    if not BY_PARTS:
-        yield None
-        return
-    handle = _folder_to_write(os.path.dirname(path) or ".")
+    handle = open_to_write(path)
     try:
         yield handle
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
+
+
+def open_to_write(path: str) -> int | None:
+    """As :func:`to_write`; whoever calls it closes what it gives."""
+    return _folder_to_write(os.path.dirname(path) or ".") if BY_PARTS else None
 
 
 def make_folders(path: str, mode: int = 0o777) -> None:
@@ -66,15 +69,15 @@ an app touches a file a thousand times a second, and a child copies as many. No 
 disk; an inode number may come again, so it counts for a moment only."""
 
 
-def known(path: str, purpose: str) -> int | None:
-    """The descriptor of the folder ``path``, if that leads to the very one it led to a moment ago. OSError."""
+def known(path: str, purpose: str) -> tuple[int, os.stat_result] | None:
+    """The descriptor of the folder ``path``, and how it looks, if that leads to the very one it led to a moment ago. OSError."""
     before = _known.get((path, purpose))
     if before is None or before[2] < time.monotonic():
         return None
     handle = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     found = os.fstat(handle)
     if (found.st_dev, found.st_ino) == before[:2]:
-        return handle
+        return handle, found
     os.close(handle)
     return None
 
@@ -90,7 +93,7 @@ def remember(path: str, purpose: str, found: os.stat_result) -> None:
 def _folder_to_write(path: str) -> int:
     again = known(path, "write")
     if again is not None:
-        return again
+        return again[0]
     handle, way, owners = walk(path, True)
     try:
         found = os.fstat(handle)

@@ -14,6 +14,8 @@ class Server(NamedTuple):
 
     def full(self, name: str) -> str:
         """A name from the login's folder, or from the root."""
+        if name.startswith("/") or not self.folder:
+            return name
         return posixpath.join(self.folder, name)
 
 

@@ -85,7 +85,7 @@ def remote_name(entry: Entry, path: str) -> str:
     """The name on the server, below the destination's folder, of a data file that belongs to ``entry``."""
     if entry.kind == "file":
         return entry.remote or os.path.basename(entry.path)
-    name = below(entry, path) if entry.recursive else os.path.basename(path)
+    name = below(entry, path) if entry.recursive else path.rpartition(os.sep)[2]
     return f"{entry.remote}/{name}" if entry.remote else name
 
 
@@ -93,12 +93,13 @@ def keeps_records(entry: Entry, path: str) -> bool | None:
     """Whether a data file of ``entry`` is made of lines that are to appear whole; None: where it costs nothing."""
     if entry.whole_records is not None:
         return entry.whole_records
-    return None if os.path.splitext(path)[1].lower() in _RECORDS else False
+    return None if path.lower().endswith(_RECORDS) else False
 
 
 def below(entry: Entry, path: str) -> str:
     """The path of something in a folder entry, relative to that folder, with ``/`` between its parts; '' for the folder."""
-    return path[len(entry.path) :].replace(os.sep, "/").lstrip("/")
+    inside = path[len(entry.path) :]
+    return (inside if os.sep == "/" else inside.replace(os.sep, "/")).lstrip("/")
 
 
 def selects(entry: Entry, relative: str) -> bool:
@@ -254,6 +255,16 @@ def _settle(where: str, value: Any) -> float:
     if not 0 <= value <= _LONGEST_SETTLE:
         raise ConfigError(where, f"{value!r} is out of range", f"Give a number from 0 to {_LONGEST_SETTLE} (seconds).")
     return float(value)
+
+
+def filled_in(entries: list[Entry], task: str) -> list[Entry]:
+    """The entries of the task with this label: ``{hostname}`` and ``{task}`` in ``as`` are what they stand for. ConfigError."""
+    if not any("{" in (entry.remote or "") for entry in entries):
+        return entries
+    from .placeholders import filled
+
+    return [entry if entry.remote is None else entry._replace(remote=filled(f"{_WHERE}[{index}].as", entry.remote, task))
+            for index, entry in enumerate(entries)]  # fmt: skip
 
 
 def _check_twice(entries: Sequence[Entry]) -> None:

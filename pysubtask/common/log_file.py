@@ -44,8 +44,7 @@ class LogFile(logging.Handler):
             if self._fd is None:
                 # An app that configures its own logging closes every handler there is.
                 self._fd, self._pid = open_log(self.path), os.getpid()
-            self._follow()
-            self._rotate(len(line))
+            self._rotate(self._follow(), len(line))
             self._write(line)
         except Exception:  # noqa: BLE001 - whatever it is, the caller's work is worth more than a line of its log
             self.handleError(record)
@@ -69,22 +68,25 @@ class LogFile(logging.Handler):
             rest = rest[done:]
             self._torn = bool(rest)
 
-    def _follow(self) -> None:
-        """Open the file anew where the name does not mean it any more: another process, or a person, has put it aside."""
+    def _follow(self) -> int:
+        """Open the file anew where the name does not mean it any more: another process, or a person, has put it aside. The size of
+        the one that is open now, in bytes."""
         assert self._fd is not None
+        open_now = os.fstat(self._fd)
         try:
             # A forked copy opens it for itself: one that is shared would share the lock as well.
-            if os.getpid() == self._pid and os.path.samestat(os.stat(self.path), os.fstat(self._fd)):
-                return
+            if os.getpid() == self._pid and os.path.samestat(os.stat(self.path), open_now):
+                return open_now.st_size
         except FileNotFoundError:
             pass
         except OSError:
-            return
+            return open_now.st_size
         try:
             fd = open_log(self.path)
         except OSError:
-            return  # the old one takes the line
+            return open_now.st_size  # the old one takes the line
         self._take(fd)
+        return os.fstat(fd).st_size
 
     def _take(self, fd: int) -> None:
         old, self._fd, self._torn, self._pid = self._fd, fd, False, os.getpid()
@@ -96,10 +98,9 @@ class LogFile(logging.Handler):
                         os.dup2(fd, number)
         os.close(old)
 
-    def _rotate(self, coming: int) -> None:
+    def _rotate(self, size: int, coming: int) -> None:
         if not self._max or flock is None or self._fd is None:
             return
-        size = os.fstat(self._fd).st_size
         if not size or size + coming <= self._max:
             return
         fd = self._fd

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from .entries import Entry, watched_folders
 from .other_configs import OtherConfigs
 from .own_names import LOG, is_compiled, why_in_folder
+from .paths import folder_of, name_of
 from .place import real_path
 from .private_files import PrivateFiles
 
@@ -39,23 +40,24 @@ class NeverSent:
         self._others = others
         self._private = private
         self._named = frozenset(named)
+        self._any = bool(self.files) or others is not None or private is not None
         self._timer = timer
         self._by_folder: dict[str, dict[str, str]] = {}
         self._modules: dict[str, dict[str, str]] = {}
         for path, why in self.files.items():
             for form in dict.fromkeys((path, real_path(path))):
                 self._put(form, why)
-        self._folders: dict[str, str] = {}
+        self._folders: dict[str, tuple[str, str]] = {}
         self._numbers: frozenset[int] = frozenset()
         self._next_look = float("-inf")
 
     def __bool__(self) -> bool:
-        return bool(self.files) or self._others is not None or self._private is not None
+        return self._any
 
     def renew(self, folder: str) -> None:
         """Look for configs of others in a folder, however long that takes."""
         if self._others is not None:
-            self._others.renew(self._real(folder))
+            self._others.renew(self._place(folder)[0])
 
     def _all(self) -> Mapping[str, str]:
         others = self._others.files if self._others is not None else {}
@@ -70,29 +72,26 @@ class NeverSent:
 
     def why(self, path: str) -> str:
         """Why the file of this absolute path is no data, by its name and folder; '' where it may be."""
-        return "" if path in self._named else self._by_name(path) or self._by_private_name(path)
+        if path in self._named:
+            return ""
+        return self._by_name(path) or ("" if self._private is None else self._private.why(path))
 
     def _by_private_name(self, path: str) -> str:
         return self._private.why(path) if self._private is not None else ""
 
     def _by_name(self, path: str) -> str:
-        found = self._by_own_name(path)
+        real, ours = self._place(folder_of(path))
+        found = self._by_own_name(path, ours) if ours else ""
         if found or self._others is None:
             return found
-        folder, name = os.path.split(path)
-        others = self._others.of(self._real(folder))
-        return why_in_folder(name, others, lambda: _is_empty(path)) if others else ""
+        others = self._others.of(real)
+        return why_in_folder(name_of(path), others, lambda: _is_empty(path)) if others else ""
 
-    def _by_own_name(self, path: str) -> str:
-        if not self._by_folder:
-            return ""
-        folder, name = os.path.split(path)
-        if folder not in self._by_folder and folder not in self._modules:
-            folder = self._real(folder)
-        own = self._by_folder.get(folder)
-        if own is not None:
-            return why_in_folder(name, own, lambda: _is_empty(path))
-        for module, why in self._modules.get(folder, {}).items():
+    def _by_own_name(self, path: str, folder: str) -> str:
+        name = name_of(path)
+        if folder in self._by_folder:
+            return why_in_folder(name, self._by_folder[folder], lambda: _is_empty(path))
+        for module, why in self._modules[folder].items():
             if is_compiled(name, module):
                 return f"compiled from {module}, {why}"
         return ""
@@ -124,16 +123,18 @@ class NeverSent:
     def why_opened(self, path: str, found: os.stat_result) -> str:
         """Why what was opened by the name ``path`` may not be sent: the last look, whatever the names have said before."""
         if self._others is not None:
-            self._others.renew(self._real(os.path.dirname(path)), always=False)
-        if not self or (found.st_nlink < 2 and not os.path.islink(path) and path not in self._named):
+            self._others.renew(self._place(folder_of(path))[0], always=False)
+        if not self._any or (found.st_nlink < 2 and not os.path.islink(path) and path not in self._named):
             return self.why(path)
         why = self._by_name(path) or self.why_same(found) or self._by_private_name(path)
         return "" if why == LOG and path in self._named else why
 
     def numbers(self) -> frozenset[int]:
         """The inode numbers of all of them, as of the last second: what has another one is none by a hard link."""
+        if not self._any:
+            return self._numbers
         now = self._timer()
-        if self and now >= self._next_look:
+        if now >= self._next_look:
             self._next_look = now + _FRESH_SECS
             found = set()
             for path in self._all():
@@ -144,11 +145,14 @@ class NeverSent:
             self._numbers = frozenset(found)
         return self._numbers
 
-    def _real(self, folder: str) -> str:
+    def _place(self, folder: str) -> tuple[str, str]:
+        """The real path of a folder, and the form of it that files of ours are known by, '' where none is in it."""
         if folder not in self._folders:
             if len(self._folders) >= _MOST_FOLDERS:
                 self._folders.clear()
-            self._folders[folder] = real_path(folder)
+            real = real_path(folder)
+            known = (form for form in (folder, real) if form in self._by_folder or form in self._modules)
+            self._folders[folder] = real, next(known, "")
         return self._folders[folder]
 
 

@@ -17,6 +17,7 @@ HEARTBEAT = ".heartbeat"
 PART = ".part"
 
 _SIGNALS = (NOTIFY, HOLD, HEARTBEAT)
+_OURS = (*_SIGNALS, PART)
 # No waiting on a fifo, no following a link that somebody put in the place of a notify file.
 _FLAGS = (
     os.O_CREAT | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -55,9 +56,9 @@ def data_name(path: str) -> str:
 
 def is_signal_file(name: str) -> bool:
     """Whether a file (name or path) is a signal or a temporary of ours (``.<anything>.part``), hence no data."""
-    if name.endswith(_SIGNALS):
-        return True
-    return name.endswith(PART) and os.path.basename(name).startswith(".")
+    if not name.endswith(_OURS):
+        return False
+    return not name.endswith(PART) or name.rpartition(os.sep)[2].startswith(".")
 
 
 def read_stamp(path: str) -> Stamp | None:
@@ -133,8 +134,13 @@ def _open(path: str, flags: int) -> int:
     """A signal file, in the folder that is meant though somebody may swap it for a link to one of this user's."""
     from . import beneath  # an app that only imports us does not pay for it
 
-    with beneath.to_write(path) as at:
-        return os.open(path if at is None else os.path.basename(path), flags, 0o666, dir_fd=at)
+    at = beneath.open_to_write(path)
+    if at is None:
+        return os.open(path, flags, 0o666)
+    try:
+        return os.open(path.rpartition(os.sep)[2], flags, 0o666, dir_fd=at)
+    finally:
+        os.close(at)
 
 
 class Toucher:

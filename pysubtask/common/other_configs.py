@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 import stat
@@ -13,6 +14,7 @@ from .place import real_path
 
 CONFIG = "a config of pysubtask"
 _ENDING = ".toml"
+_MAY_BE = operator.methodcaller("endswith", _ENDING)
 _LARGEST = 256 * 1024  # bytes; a larger file is no config
 _MOST_FOLDERS = 10_000
 _LEAST_SECS = 0.02
@@ -28,6 +30,8 @@ _LOGIN = {
 _WORD = re.compile(rb"watch|ftp|dropbox")
 _BROKEN = re.compile(r"^\s*(?:\[\[?\s*(?:tasks\.[^\]]+\.)?(?:watch|ftp|dropbox)\s*\]|(?:ftp|dropbox)\.\w+\s*=)", re.MULTILINE)
 _NAMED = re.compile(r"""(\w+File)\s*=\s*["']([^"'\n]+)["']""")
+
+_NOTHING: Mapping[str, str] = {}
 
 Stamp = tuple[int, int, int, int]
 
@@ -93,6 +97,7 @@ class _Seen:
         self.configs: dict[str, _Read] = {}
         self.looked = float("-inf")
         self.cost = 0.0
+        self.next_look = self.next_renewal = float("-inf")
 
 
 class OtherConfigs:
@@ -122,13 +127,15 @@ class OtherConfigs:
     def of(self, folder: str) -> Mapping[str, str]:
         """What is no data in this folder (a real path): name -> what it is."""
         now = self._timer()
+        if now < self._next_roots and folder in self._seen and now < self._seen[folder].next_look:
+            return self._by_folder.get(folder, _NOTHING)  # asked for each file, several times
         if now >= self._next_roots:
             begun = self._work()
             for root in self._roots:
                 self._look(root, now)
             self._next_roots = now + max(_LEAST_SECS, _SHARE * (self._work() - begun))
         self._look(folder, now)
-        return self._by_folder.get(folder, {})
+        return self._by_folder.get(folder, _NOTHING)
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -137,7 +144,10 @@ class OtherConfigs:
 
     def renew(self, folder: str, *, always: bool = True) -> None:
         """Look at a folder (a real path) whatever that takes, or (not ``always``) before a file of it is sent."""
-        self._look(folder, float("inf") if always else self._timer(), 0.0)
+        if always:
+            self._look(folder, float("inf"), 0.0)
+        elif folder not in self._seen or self._timer() >= self._seen[folder].next_renewal:
+            self._look(folder, self._timer(), 0.0)
 
     def _look(self, folder: str, now: float, least: float = _LEAST_SECS) -> None:
         seen = self._seen.get(folder)
@@ -146,12 +156,14 @@ class OtherConfigs:
                 self._seen.clear()
             seen = self._seen[folder] = _Seen()
         elif now != float("inf") and (seen.cost > self._most_secs or now < seen.looked + max(least, _SHARE * seen.cost)):
+            seen.next_look = float("inf") if seen.cost > self._most_secs else seen.looked + max(_LEAST_SECS, _SHARE * seen.cost)
             return
-        seen.looked = self._timer()
+        seen.looked, seen.next_look = self._timer(), float("-inf")
         begun = self._work()
         there = self._list(folder, seen)
         # What is parsed, once for each change, is no cost of the next look.
         seen.cost = self._work() - begun
+        seen.next_renewal = float("inf") if seen.cost > self._most_secs else seen.looked + _SHARE * seen.cost
         if there and self._read(folder, seen):
             self._gather()
 
@@ -161,8 +173,7 @@ class OtherConfigs:
             found = os.stat(folder)
             stamp = (found.st_dev, found.st_ino, found.st_mtime_ns)
             if stamp != seen.stamp:
-                with os.scandir(folder) as items:
-                    seen.names = [item.name for item in items if item.name.endswith(_ENDING)]
+                seen.names = list(filter(_MAY_BE, os.listdir(folder)))
                 seen.stamp = stamp if abs(time.time_ns() - found.st_mtime_ns) > _COARSE_NS else None
         except OSError:
             seen.stamp = None

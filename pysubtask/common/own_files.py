@@ -301,6 +301,9 @@ def write_all(handle: int, data: bytes) -> None:
         rest = rest[os.write(handle, rest) :]
 
 
+_USERS = hasattr(os, "geteuid")
+
+
 def is_regular_and_ours(found: os.stat_result) -> bool:
     """Whether this is a regular file of this user with one name. Somebody else's file, or one of ours that got a second name
     here, may hold anything."""
@@ -314,7 +317,7 @@ def is_by_us_or_root(found: os.stat_result) -> bool:
 
 def _me(found: os.stat_result) -> int:
     """This user; on a system without users, whoever the file belongs to."""
-    return os.geteuid() if hasattr(os, "geteuid") else found.st_uid
+    return os.geteuid() if _USERS else found.st_uid
 
 
 def is_root(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterable
@@ -25,24 +26,34 @@ FOLDERS = (
 """All that is in them."""
 ENDINGS = (".password", ".token")
 """What ``init`` stores a secret in."""
-_HINT = re.compile("|".join(map(re.escape, (*NAMES, *(f"/{folder}/" for folder in FOLDERS), *ENDINGS))))
+_MOST_KNOWN = 1000
+_HINT = re.compile("|".join(map(re.escape, (*NAMES, *ENDINGS))))
+_HINT_OF_FOLDER = re.compile("|".join(re.escape(f"/{folder}/") for folder in FOLDERS))
 _GLOB = re.compile(r"[*?\[]")
 
 
+@functools.lru_cache(_MOST_KNOWN)  # each file is asked about several times
 def private_name(path: str) -> str:
     """The well-known name that makes a file (absolute path, ``/`` between its parts) a private one; '' where it is none."""
-    if not _HINT.search(path):
-        return ""
-    name = path.rpartition("/")[2]
-    if name in NAMES:
+    folder, _, name = path.rpartition("/")
+    hint = _HINT.search(name)
+    if hint is not None and name in NAMES:
         return name
-    inside = next((folder for folder in FOLDERS if f"/{folder}/" in path), None)
-    if inside is not None:
+    inside = _private_folder(folder + "/")
+    if inside or hint is None:
         return inside
     for ending in ENDINGS:
         if name.endswith(ending) or is_copy(name, name.partition(ending)[0] + ending):
             return ending
     return next((one for one in NAMES if one in name and is_copy(name, one)), "")
+
+
+@functools.lru_cache(_MOST_KNOWN)
+def _private_folder(folder: str) -> str:
+    """The first of ``FOLDERS`` that a folder (with ``/`` at its end) is, or is in; '' where it is none."""
+    if not _HINT_OF_FOLDER.search(folder):
+        return ""
+    return next(one for one in FOLDERS if f"/{one}/" in folder)
 
 
 class PrivateFiles:
@@ -56,7 +67,7 @@ class PrivateFiles:
 
     def why(self, path: str) -> str:
         """Why the file of this absolute path is private; '' where it may be data."""
-        found = private_name(path.replace(os.sep, "/"))
+        found = private_name(path if os.sep == "/" else path.replace(os.sep, "/"))
         if not found or path in self._named:
             return ""
         entry = next((entry for entry in self._dirs if path.startswith(os.path.join(entry.path, ""))), None)

@@ -18,7 +18,8 @@ from ..common.errors import ConfigError
 from ..common.never_sent import NeverSent
 from ..master.destinations import closed_paths
 from ..master.own import CONFIG, all_own
-from .config_task import TaskConfig, read_tasks
+from .config_names import DROP_INS, MAIN_FILE
+from .config_task import TaskConfig, Text, check_words, read_tasks
 from .environment import overrides, unused
 from .exits import NO_TASK, CommandError
 from .obeyed import check_config
@@ -28,8 +29,6 @@ from .toml_lines import key_lines, line_of
 
 FOLDER_VARIABLE = "PYSUBTASK_CONFIG_DIR"
 SYSTEM_FOLDER = "/etc/pysubtask"
-MAIN_FILE = "pysubtask.toml"
-DROP_INS = "conf.d"
 
 
 class Config(NamedTuple):
@@ -126,33 +125,52 @@ def load(given: str | None, environ: Mapping[str, str]) -> Config:
     asked = overrides(environ, KEYS)
     problems: list[Problem] = []
     tasks: dict[str, TaskConfig] = {}
-    stamps = read_from.look(dict.fromkeys(files, "the config"))  # before it is read: a change meanwhile is one
+    mains = {path: _main_of(path) for path in files}
+    every = dict.fromkeys([*(main for main in mains.values() if main), *files])
+    stamps = read_from.look(dict.fromkeys(every, "the config"))  # before it is read: a change meanwhile is one
+    texts = {path: text for path in every if (text := _read(path, problems)) is not None}
     for path in files:
-        try:
-            text = _text(path)
-            raw = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as exc:
-            problems.append(_syntax(path, text, exc))
-            continue
-        except ConfigError as exc:
-            problems.append(Problem(Where(path), "", exc.problem, exc.remedy))
-            continue
+        main = mains[path]
+        if path not in texts or (main is not None and main not in texts):
+            continue  # what is wrong with the common part is told first
         found: list[Problem] = []
-        for task in read_tasks(path, text, raw, asked, environ, found):
+        if not {"watch", "tasks"} & texts[path].raw.keys() and path in mains.values():
+            check_words(texts[path], problems)  # what its drop-ins have in common, and no task
+            continue
+        for task in read_tasks(texts[path], asked, environ, found, texts[main] if main is not None else None):
             first = tasks.setdefault(task.name, task)
             if first is not task:
                 said = f"{task.name!r} is the name of a task in {first.file} too"
                 found.append(Problem(Where(path), "base.TaskName", said, "Give one of the two another TaskName."))
         problems += sorted(found, key=lambda one: (one.where.line or 0))
-    beside = _own(files, tasks.values())
+    beside = _own(list(every), tasks.values())
     for name, task in tasks.items():
         others = [path for other in tasks.values() if other is not task for path in _closed(other)]
-        read = {path: stamp for path, stamp in stamps.items() if path == task.file} | read_from.look(_secrets_read(task))
+        mine = (task.file, mains[task.file])
+        read = {path: stamp for path, stamp in stamps.items() if path in mine} | read_from.look(_secrets_read(task))
         tasks[name] = task._replace(beside=beside, closed=tuple(dict.fromkeys(others)), read_from=read)
         problems += _never_sent(tasks[name])
     if problems:
-        raise ConfigProblems(problems)
+        raise ConfigProblems(list(dict.fromkeys(problems)))  # what is wrong in a common part is so for each of its tasks
     return Config(tuple(tasks.values()), tuple(files), tuple(unused(asked, tasks)))
+
+
+def _main_of(path: str) -> str | None:
+    """The ``pysubtask.toml`` whose sections a drop-in inherits, None for any other file."""
+    folder = os.path.dirname(path)
+    main = os.path.join(os.path.dirname(folder), MAIN_FILE)
+    return main if os.path.basename(folder) == DROP_INS and os.path.exists(main) else None
+
+
+def _read(path: str, problems: list[Problem]) -> Text | None:
+    try:
+        text = _text(path)
+        return Text(path, text, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as exc:
+        problems.append(_syntax(path, text, exc))
+    except ConfigError as exc:
+        problems.append(Problem(Where(path), "", exc.problem, exc.remedy))
+    return None
 
 
 def _own(files: Sequence[str], tasks: Iterable[TaskConfig]) -> dict[str, str]:

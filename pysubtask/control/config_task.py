@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..common.config import SECTIONS, unknown_key
-from ..common.entries import CONFIG_FILE_DEFAULTS, Entry, first_folder, read_entries
+from ..common.entries import CONFIG_FILE_DEFAULTS, Entry, filled_in, first_folder, read_entries
 from ..common.errors import ConfigError
 from ..master.destinations import Plan, closed_paths, plan, switched_on
 from . import secrets
@@ -51,20 +51,46 @@ class TaskConfig(NamedTuple):
         return f"TaskConfig({self.name!r}, {self.file!r}, {list(self.plans)!r})"
 
 
+class Text(NamedTuple):
+    """A file of a config as it was read."""
+
+    path: str
+    text: str
+    raw: dict[str, Any]
+
+    def placer(self) -> Callable[..., Where]:
+        """Where a key stands in it, by its parts."""
+        lines = key_lines(self.text)
+        return lambda *keys: Where(self.path, line_of(lines, keys))
+
+
+def check_words(file: Text, problems: list[Problem]) -> None:
+    """What stands at the top of a file and is none of ours."""
+    at = file.placer()
+    problems += [_misplaced(at(key), key, _TOP) for key in file.raw if key not in _TOP]
+
+
+def _inherited(main: Text | None, folder: str, problems: list[Problem]) -> Values:
+    """The settings that all drop-ins have from ``pysubtask.toml``: its sections, and no name of a task."""
+    if main is None:
+        return Values(folder, problems)
+    at, values = main.placer(), Values(os.path.dirname(main.path), problems)
+    for section in SECTIONS:
+        if section in main.raw:
+            values.take(section, main.raw[section], _placer(at, (section,)), section)
+    values.sections.get("base", {}).pop("TaskName", None)
+    return values.copy(problems, folder)
+
+
 def read_tasks(
-    path: str, text: str, raw: dict[str, Any], asked: Sequence[Override], environ: Mapping[str, str], problems: list[Problem]
+    file: Text, asked: Sequence[Override], environ: Mapping[str, str], problems: list[Problem], main: Text | None = None
 ) -> list[TaskConfig]:
-    """The tasks of a file; what is wrong is added to ``problems``, and the tasks that are concerned are left out."""
-    lines = key_lines(text)
-
-    def at(*keys: str | int) -> Where:
-        return Where(path, line_of(lines, keys))
-
+    """The tasks of a file; what is wrong is added to ``problems``, and the tasks that are concerned are left out. ``main``: the
+    ``pysubtask.toml`` whose sections it inherits."""
+    path, raw, at = file.path, file.raw, file.placer()
     folder = os.path.dirname(path)
-    for key in raw:
-        if key not in _TOP:
-            problems.append(_misplaced(at(key), key, _TOP))
-    shared = Values(folder, problems)
+    check_words(file, problems)
+    shared = _inherited(main, folder, problems)
     for section in SECTIONS:
         if section in raw:
             shared.take(section, raw[section], _placer(at, (section,)), section)
@@ -133,9 +159,9 @@ def _task(
     for one in for_task(asked, name):
         values.override(one)
     values.fetch_secrets(name, environ)
-    for key, where in values.secrets_in(path):
+    for key, where in values.secrets_written():
         try:
-            secrets.check_private(key, path, os.stat(path))
+            secrets.check_private(key, where.place, os.stat(where.place))
         except ConfigError as exc:
             problems.append(problem_of(where, exc))
     values.sections.setdefault("base", {})["TaskName"] = name
@@ -143,10 +169,23 @@ def _task(
     plans = _plans(values, entries or [Entry("dir", os.path.dirname(path))], at(*prefix), ".".join(map(str, prefix)), problems)
     if len(problems) > before or not entries:
         return None
+    entries = _filled_in(entries, plans[0].label, at, prefix, problems)
+    if len(problems) > before:
+        return None
     entries, given = _logs_left_alone(entries, given, plans)
     archive = values.where("base", "ArchiveToFolder")
     archives = archive is not None and plans[0].settings["ArchiveToFolder"] is not None
     return TaskConfig(name, path, given, values.sections, tuple(entries), tuple(plans), archives, values.secret_files)
+
+
+def _filled_in(entries: list[Entry], label: str, at: Callable[..., Where], prefix: Path, problems: list[Problem]) -> list[Entry]:
+    try:
+        return filled_in(entries, label)
+    except ConfigError as exc:
+        index = int(exc.key.partition("[")[2].partition("]")[0])
+        shown = ".".join(map(str, (*prefix, "watch")))
+        problems.append(problem_of(at(*prefix, "watch", index, "as"), exc, key=f"{shown}[{index + 1}].as"))
+        return entries
 
 
 def _logs_left_alone(

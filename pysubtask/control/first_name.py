@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from ..common.label import FIRST_TASK
-from .config_file import MAIN_FILE
+from .config_names import MAIN_FILE
 from .tasks import in_folder
 from .template import Watched
 

@@ -65,6 +65,7 @@ class Runner:
         self._reload: Reload | None = None
         self._record: RunRecord
         self._next_ping = self._next_status = 0.0
+        self._all_stopped = False
 
     def run(self) -> int:
         """Run until stopped; the exit status. CommandError, ConfigError or OSError where it cannot begin."""
@@ -125,11 +126,15 @@ class Runner:
             if not self._tasks and not self._missing:
                 self._log.error("No task is left to run")
                 return FAILED
-            if self._tasks and not self._missing and all(task.master.is_stopped() for task in self._tasks.values()):
-                self._log.info("Every child was stopped by an order: nothing is left to do, so 'pysubtask run' ends")
-                return OK
+            self._tell_all_stopped(all(task.master.is_stopped() for task in self._tasks.values()) and not self._missing)
             self._signals.wait(tick)
         return _INTERRUPTED if self._signals.stops[0] == signal.SIGINT else OK
+
+    def _tell_all_stopped(self, stopped: bool) -> None:
+        """A station that is steered from afar must be startable again: it goes on, and says what it waits for."""
+        if stopped and not self._all_stopped:
+            self._log.info("Every child was stopped by an order: 'pysubtask start' starts one again, Ctrl-C or SIGTERM ends this")
+        self._all_stopped = stopped
 
     def _tell(self, now: float) -> None:
         """A sign of life while all is in order, and a line about what goes on."""

@@ -32,7 +32,7 @@ def task_folder(state_dir: str) -> str:
 class RunMaster(TaskMaster):
     """A master whose children can be seen and hurried by a runner."""
 
-    _started_again = "'pysubtask start' starts it again as long as 'pysubtask run' goes on, which ends with its last child"
+    _started_again = "'pysubtask start' starts it again as long as 'pysubtask run' goes on"
 
     def __init__(self, config: TaskConfig) -> None:
         self._config_file, self._beside, self._closed_beside = config.file, config.beside, config.closed

@@ -55,9 +55,9 @@ class Values:
         self.secret_files: dict[str, str] = {}
         """``ftp.Password`` -> the file that it is from."""
 
-    def copy(self, problems: list[Problem]) -> Values:
-        """The same values, to be added to."""
-        made = Values(self._folder, problems)
+    def copy(self, problems: list[Problem], folder: str | None = None) -> Values:
+        """The same values, to be added to; what is added is relative to another ``folder``, where one is given."""
+        made = Values(self._folder if folder is None else folder, problems)
         made.sections = {name: dict(values) for name, values in self.sections.items()}
         made._where, made._files = dict(self._where), dict(self._files)
         return made
@@ -96,6 +96,7 @@ class Values:
                 if not isinstance(value, str) or not value:
                     remedy = "Give the path of a file with the secret in its first line."
                     raise ConfigError(f"{section}.{key}", "it is no path", remedy)
+                self._forget_inherited(section, secret_key, where)
                 self._files[section, secret_key] = (self._path(value), where)
                 return
             if row is None:
@@ -106,8 +107,19 @@ class Values:
             return
         if isinstance(found, str) and found and is_path(key) and found.lower() != "none":
             found = self._path(found)
+        self._forget_inherited(section, key, where)
         self.sections.setdefault(section, {})[key] = found
         self._where[section, key] = where
+
+    def _forget_inherited(self, section: str, key: str, where: Where) -> None:
+        """Of a secret that stands in one file and is named by another, the file that was read last has the last word."""
+        named = self._files.get((section, key))
+        if named is not None and named[1].place != where.place and where.line is not None:
+            del self._files[section, key]
+        written = self._where.get((section, key))
+        if written is not None and written.place != where.place and where.line is not None:
+            del self._where[section, key]
+            self.sections[section].pop(key, None)
 
     def _path(self, text: str) -> str:
         return os.path.normpath(os.path.join(self._folder, os.path.expanduser(text)))
@@ -158,12 +170,12 @@ class Values:
                     where = self.where("dropbox", "RefreshTokenFile") or Where(path)
                     self._problems.append(problem_of(where, exc))
 
-    def secrets_in(self, file: str) -> list[tuple[str, Where]]:
-        """The secrets that stand in the file itself, and where."""
+    def secrets_written(self) -> list[tuple[str, Where]]:
+        """The secrets that stand in a file of the config itself, and where."""
         return [
             (f"{section}.{key}", where)
             for (section, key), where in self._where.items()
-            if where.place == file and key in ROWS[section] and ROWS[section][key].secret
+            if where.line is not None and key in ROWS[section] and ROWS[section][key].secret
             and (section, key) not in self._files and self.sections.get(section, {}).get(key)
         ]  # fmt: skip
 

@@ -19,6 +19,7 @@ from ..common.requests import Reply, myself, reply_to, send, withdraw
 from ..common.state_place import hash_of, home_base, is_inside, path_beside, tops
 from ..common.status import FILE as STATUS_FILE
 from ..common.status import read_status
+from .config_names import DROP_INS, MAIN_FILE
 from .exits import FAILED, NO_ANSWER, NO_TASK, CommandError
 
 NONE_KNOWN = "No task is known here. An app or 'pysubtask run' starts one; 'pysubtask init' makes a config for it."
@@ -41,7 +42,7 @@ class Task:
         """The first folder that is watched."""
         self.config_file = record.config_file
         self._destination = record.destination
-        self._record = record
+        self.record = record
 
     @property
     def label(self) -> str:
@@ -61,7 +62,7 @@ class Task:
 
     def why_waiting(self) -> str:
         """Why its folder cannot be used now: it is missing, or its disk is; '' where it can."""
-        return registry.why_waiting(self._record)
+        return registry.why_waiting(self.record)
 
     def page(self) -> dict[str, Any] | None:
         """What the child last wrote about itself (status.json), None where there is nothing."""
@@ -250,7 +251,15 @@ def _at_path(path: str, everything: Sequence[Task]) -> list[Task]:
     for folder in _in_folder(path):
         place = os.path.realpath(folder)
         meant.setdefault(place, known_here.get(place) or _at(folder))
-    return list(meant.values())
+    return list(meant.values()) or [task for task in everything if task.config_file and _config_folder(task.config_file) == path]
+
+
+def _config_folder(file: str) -> str:
+    """The folder that means the whole config which this file belongs to; '' where it is a config of its own."""
+    folder, name = os.path.split(os.path.realpath(file))
+    if os.path.basename(folder) == DROP_INS:
+        return os.path.dirname(folder)
+    return folder if name == MAIN_FILE else ""
 
 
 def _in_folder(path: str) -> list[str]:

@@ -27,6 +27,8 @@ _CHILD_NAMES = {"ftp": "FTPSubtask", "dropbox": "DropboxSubtask"}
 _TOKENS = ("RefreshToken", "RefreshTokenFile", "AccessToken")
 _LOGIN = "set what 'python -m pysubtask.dropbox --login' prints"
 _LONGEST_NAME = 100
+_WITH_PLACEHOLDERS = ("HostPath", "HostSFTPPath", "HostFTPPath", "HeartbeatName")
+"""Settings in which ``{hostname}`` and ``{task}`` stand for what differs from station to station."""
 
 
 class Plan(NamedTuple):
@@ -99,6 +101,12 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
     if archive is not None and not archive.strip():
         raise ConfigError(f"{section or 'base'}.ArchiveToFolder", "it is empty", "Give a folder, or None for no archive.")
     _check_place(section, settings, "StateFolder", "Give a folder of this user's own, as '/var/lib/station'.")
+    label = label_of(task, config_file, folder)
+    for key in _WITH_PLACEHOLDERS:
+        if "{" in str(settings.get(key) or ""):
+            from ..common.placeholders import filled
+
+            settings[key] = filled(f"{section or 'base'}.{key}", settings[key], label)
     from .own import of_config, of_settings
 
     rows = {row.key: row for name in ("base", section or "base") for row in defaults_config.SETTINGS[name]}
@@ -111,7 +119,7 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
         resolve_burst(defaults_config.SETTINGS, defaults_config, config),
         "",
         None,
-        label_of(task, config_file, folder),
+        label,
         config_file,
         of_config(config, config_file) | of_settings(section or "base", rows.values(), settings),
     )

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from ..common.entries import Entry, first_folder, read_entries
+from ..common.entries import Entry, filled_in, first_folder, read_entries
 from ..common.logs import log_options, set_level, setup_logging
 from ..common.process import EXIT_STOPPED, is_alive, process_start
 from ..common.watched import Watched
@@ -85,6 +85,7 @@ class BaseMaster(Voice):
     def _prepare(self, entries: list[Entry], plans: Sequence[Plan], log_file: str | None, console: bool) -> None:
         for each in plans:
             can_be_started(each.module)
+        entries = filled_in(entries, plans[0].label)
         if os.name == "posix":
             from ..common.run_as import IN_APP, check_folders, check_process
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import threading
 from collections.abc import Iterator
 
 from ..common import beneath, own_files
 from ..common.own_files import NotOurs
+from ..common.paths import name_of
 from ..common.place import existing
 from ..common.trust import doubt_about
 
@@ -23,10 +25,30 @@ class BakFolder:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._in_it = os.path.join(path, "")
+        self._cut = len(self._in_it)
+        self._here = threading.local()
+
+    @contextlib.contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """What this thread does meanwhile opens and checks the folder once. Not for long: it keeps a disk from being unmounted."""
+        with contextlib.ExitStack() as stack:
+            try:
+                self._here.at = stack.enter_context(self._opened())
+            except OSError:
+                self._here.at = None  # whoever needs it finds out
+            try:
+                yield
+            finally:
+                self._here.at = None
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int | None]:
-        with beneath.to_write(os.path.join(self.path, "")) as at:
+        kept = getattr(self._here, "at", None)
+        if kept is not None:
+            yield kept
+            return
+        with beneath.to_write(self._in_it) as at:
             if at is not None:
                 self._check(at)
             yield at
@@ -42,20 +64,29 @@ class BakFolder:
 
     def open(self, path: str, flags: int) -> int:
         """A file in it; one that is made is private."""
-        with self._opened() as at:
-            return os.open(_name(path, at), flags, 0o600, dir_fd=at)
+        kept = getattr(self._here, "at", None)
+        if kept is None:
+            with self._opened() as at:
+                return os.open(self._name(path, at), flags, 0o600, dir_fd=at)
+        try:
+            return os.open(path[self._cut :], flags, 0o600, dir_fd=kept)
+        except FileNotFoundError:
+            # It may have been removed while it was kept open, and made anew since.
+            self._here.at = None
+            raise
 
     def publish(self, names: list[tuple[str, str]]) -> None:
         """Sync files, then rename them (from, to), then have all outlast a power cut."""
         with self._opened() as at:
-            for old, _ in names:
-                handle = os.open(_name(old, at), _SYNC, dir_fd=at)
+            named = [(self._name(old, at), self._name(new, at)) for old, new in names]
+            for old, _ in named:
+                handle = os.open(old, _SYNC, dir_fd=at)
                 try:
                     os.fsync(handle)
                 finally:
                     os.close(handle)
-            for old, new in names:
-                os.rename(_name(old, at), _name(new, at), src_dir_fd=at, dst_dir_fd=at)
+            for old, new in named:
+                os.rename(old, new, src_dir_fd=at, dst_dir_fd=at)
             with _listed(at, self.path) as handle:
                 os.fsync(handle)
 
@@ -72,12 +103,15 @@ class BakFolder:
         with contextlib.suppress(OSError), self._opened() as at:
             for path in paths:
                 with contextlib.suppress(OSError):
-                    os.unlink(_name(path, at), dir_fd=at)
+                    os.unlink(self._name(path, at), dir_fd=at)
 
     def remove_empty(self) -> None:
         """Remove the folder if there is nothing in it; OSError where there is."""
         with beneath.to_write(self.path) as at:
-            os.rmdir(_name(self.path, at), dir_fd=at)
+            os.rmdir(self.path if at is None else name_of(self.path), dir_fd=at)
+
+    def _name(self, path: str, at: int | None) -> str:
+        return path if at is None else path[self._cut :]
 
 
 def warning_about(path: str) -> str:
@@ -91,10 +125,6 @@ def warning_about(path: str) -> str:
         return ""
     return (f"Copies are kept in [{path}], and {doubt}: others can keep files from being sent. Leave BakToFolder as it is by "
             "default, and they are kept with the state, or name a folder that is this user's alone.")  # fmt: skip
-
-
-def _name(path: str, at: int | None) -> str:
-    return path if at is None else os.path.basename(path)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from ..common import own_files, registry
 from ..common.destination import server_of
 from ..common.lock import StateLock
+from ..common.paths import encoded
 from ..common.process import process_start
 from ..common.status import read_status
 from .mounts import on_network
@@ -118,7 +119,7 @@ class Claims:
         in the meantime, and that are this one's again: what stands there is not what was left."""
         def change(db: sqlite3.Connection) -> list[str]:
             self._drop_gone(db)
-            wanted = {self._key(name): (name, os.fsencode(path)) for name, path in names.items()}
+            wanted = {self._key(name): (name, encoded(path)) for name, path in names.items()}
             old = [row[0] for row in db.execute("SELECT name FROM claim WHERE owner = ?", (self._owner,))]
             db.executemany("DELETE FROM claim WHERE name = ? AND owner = ?",
                            [(key, self._owner) for key in old if key not in wanted])  # fmt: skip
@@ -151,7 +152,7 @@ class Claims:
         open_ones = [(key, path) for key, path in keys if self._sure.get(key) != path]
 
         def change(db: sqlite3.Connection) -> dict[tuple[bytes, str], tuple[Other | None, bool]]:
-            self._insert(db, [(key, os.fsencode(path)) for key, path in open_ones])
+            self._insert(db, [(key, encoded(path)) for key, path in open_ones])
             return {(key, path): self._taken(db, key, path) for key, path in open_ones}
 
         found: dict[tuple[bytes, str], tuple[Other | None, bool]] = self._changed(change, {}) if open_ones else {}
@@ -164,7 +165,7 @@ class Claims:
         other = self._first(db, key, path)
         if other is not None:
             return other, False
-        row, mine = db.execute("SELECT owner, path FROM last WHERE name = ?", (key,)).fetchone(), os.fsencode(path)
+        row, mine = db.execute("SELECT owner, path FROM last WHERE name = ?", (key,)).fetchone(), encoded(path)
         if row is None or row[0] != self._owner:
             db.execute("INSERT OR REPLACE INTO last VALUES (?, ?, ?)", (key, self._owner, mine))
         return None, row is not None and row[0] != self._owner and row[1] != mine
@@ -268,7 +269,7 @@ class Claims:
 
     def _key(self, name: str) -> bytes:
         full = self._server.full(name)
-        return os.fsencode(full if self._exact else full.casefold())
+        return encoded(full if self._exact else full.casefold())
 
 
 def _connect(path: str) -> sqlite3.Connection:

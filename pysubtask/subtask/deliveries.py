@@ -33,7 +33,7 @@ from .prefixes import Prefixes, found_again
 from .remote_links import RemoteLinks
 from .retry import Decision, Policy, decide
 from .signing import Signing
-from .sources import open_named
+from .sources import open_data
 from .spool import BIG_BYTES, Done, Version
 from .toll import Toll
 
@@ -69,7 +69,7 @@ class Hooks(NamedTuple):
     builds: Callable[[bool, bool], None] = _unheard
     ahead: Ahead = Ahead()
     prefixes: Prefixes = Prefixes()
-    open_live: Callable[[str], int] = open_named
+    open_live: Callable[[str], int] = open_data
 
 
 class Deliveries:

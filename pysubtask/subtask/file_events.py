@@ -214,7 +214,7 @@ class FileEvents:
         wants = self._wants.get(folder)
         if wants is None or not wants(name, made):
             return False
-        path = os.path.join(folder, name)
+        path = f"{folder}{os.sep}{name}" if folder != os.sep else folder + name
         with self._lock:
             first = not self._paths and not self._came and not self._lost
             self._paths[path] = made or self._paths.get(path, False)

@@ -15,6 +15,7 @@ from ..common.entries import STATE_FOLDER, Entry
 from ..common.globs import match_all_in
 from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY
+from ..common.paths import folder_of
 from ..common.place import real_path
 from .file_events import FileEvents, Taken, Tended, Wants
 from .named import Named
@@ -87,7 +88,7 @@ class Folders:
 
     def of(self, path: str) -> Folder | None:
         """The watched folder that a file is in."""
-        return self._by_path.get(os.path.dirname(path))
+        return self._by_path.get(folder_of(path))
 
     def dropped(self) -> list[Folder]:
         """Folders inside others that went since the last call, as they were."""

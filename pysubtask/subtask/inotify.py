@@ -15,6 +15,8 @@ import threading
 import time
 from typing import Any, Protocol
 
+from ..common.paths import decoded, encoded
+
 _ATTRIB = 0x4
 _CLOSE_WRITE = 0x8
 _MOVED_FROM = 0x40
@@ -96,7 +98,7 @@ class Inotify:
     def add(self, path: str) -> None:
         """Hear of this folder from now on; harmless twice. Raises OSError."""
         with self._lock:
-            watch = _checked(_libc.inotify_add_watch(self._handle, os.fsencode(path), _MASK))
+            watch = _checked(_libc.inotify_add_watch(self._handle, encoded(path), _MASK))
             old = self._watches.get(path, watch)
             if old != watch:
                 self._forget(path, old)
@@ -174,7 +176,7 @@ class Inotify:
                     self._paths.pop(watch, None)
                     for path in paths:
                         del self._watches[path]
-            name = os.fsdecode(event[_HEAD.size :].rstrip(b"\0"))
+            name = decoded(event[_HEAD.size :].rstrip(b"\0"))
             if mask & _ATTRIB and (mask & _ISDIR or not name):
                 continue
             for path in paths:

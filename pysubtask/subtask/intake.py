@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
@@ -14,6 +15,7 @@ from ..common.entries import below, keeps_records
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from ..common.events import EventLog, happened
 from ..common.notify import Stamp, notify_name, read_stamp
+from ..common.paths import folder_of
 from ..common.remedy import says_more
 from . import signature
 from .ahead import Ahead
@@ -110,7 +112,8 @@ class Intake:
         found += [Due(path, self._watch.index_of(path), None, "start") for path in self._anew - {due.path for due in found}]
         low_before, self._disk_low = self._disk_low, False
         try:
-            taken = self._take(found, now, everything, low_before)
+            with self._snapshotter.at_work() if found else contextlib.nullcontext():
+                taken = self._take(found, now, everything, low_before)
             gone = self._watch.gone()
             if gone:
                 self._store.run(self._store.spool.forget, gone)
@@ -261,7 +264,7 @@ class Intake:
 
     def _within(self, due: Due) -> Place | None:
         """The folder a file must really be in, should a link lead to it; None for a named file. OSError."""
-        folder = os.path.dirname(due.path)
+        folder = folder_of(due.path)
         if due.entry_index == RESIDUAL:
             return self._real_place(folder)
         entry = self._entries[due.entry_index]

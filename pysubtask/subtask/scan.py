@@ -52,6 +52,7 @@ class Folder:
         self.inside = inside
         self.name = name
         self.path = entry.path if inside is None else inside.join(name)
+        self._head = os.path.join(self.path, "")
         self.below: str = "" if inside is None else f"{inside.below}{name}/"
         self.identity = (0, 0)
         self.names: dict[str, int] = {}
@@ -66,7 +67,7 @@ class Folder:
 
     def join(self, name: str) -> str:
         """The path of a name in it."""
-        return os.path.join(self.path, name)
+        return self._head + name
 
     def tree(self) -> Iterator[Folder]:
         """This folder and all that are watched inside it, those above first."""
@@ -87,7 +88,7 @@ class Folder:
         """Whether a file of this name would count, by its name alone; ``named``: somebody has notified it."""
         if is_signal_file(name) or not selects(self.entry, self.below + name):
             return False
-        return named or not left_out(self.entry, self.below + name)
+        return named or not self.entry.default_exclude or not left_out(self.entry, self.below + name)
 
     def is_data(self, name: str, *, named: bool = False) -> bool:
         """Whether a name in it is, or may become, a data file: a regular file, a link to one in this very folder, or nothing."""

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ..common import beneath
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
+from ..common.paths import folder_of, name_of
 from .ahead import Growing
 from .bak_folder import BakFolder
 from .coarse import COARSE_NS, tick_ns
@@ -121,6 +122,10 @@ class Snapshotter:
         signed = growing.outcome() if growing is not None else None
         return Copied(path, temp, size, before.st_mtime_ns, inode, digest, source, temp is None, sha.prefixes, base, sha, signed)
 
+    def at_work(self) -> contextlib.AbstractContextManager[None]:
+        """Around many copies on one thread, and their :meth:`seal`: the folder is opened and checked once for them."""
+        return contextlib.nullcontext() if self._folder is None else self._bak.kept_open()
+
     def seal(self, copies: Sequence[Copied]) -> None:
         """Make copies durable under their final names: all of them, or an error is raised (DiskLow, SourceError).
 
@@ -151,8 +156,7 @@ class Snapshotter:
         """Remove snapshots of ours; one that is missing, or any other file, is left as it is."""
         if self._folder is None:
             return
-        parts = ((path, os.path.split(path)) for path in paths)
-        ours = [path for path, (folder, name) in parts if folder == self._folder and self._is_ours(name)]
+        ours = [path for path in paths if folder_of(path) == self._folder and self._is_ours(name_of(path))]
         if ours:
             self._bak.remove(*ours)
 
@@ -179,13 +183,14 @@ class Snapshotter:
 
     def _names(self, folder: str, source: str) -> tuple[str, str]:
         number = f"{next(self._numbers):x}"
-        name = _shortened(os.path.basename(source), _NAME_MAX - 1 - self._head - len(number))
+        name = _shortened(name_of(source), _NAME_MAX - 1 - self._head - len(number))
         name = f"{self._tag}-{self._run}-{number}-{name}"
-        return os.path.join(folder, name), os.path.join(folder, "." + name)
+        head = os.path.join(folder, "")
+        return head + name, f"{head}.{name}"
 
     def _write(self, handle: int, before: os.stat_result, path: str, temp: str, source: str, sha: Digest, base: int,
                growing: Growing | None) -> None:
-        folder = os.path.dirname(path)
+        folder = folder_of(path)
         try:
             try:
                 out = self._make(folder, temp, handle, before, base)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ..common.beneath import BY_PARTS, MOST_LINKS, LeadsAway, has_right, known, may_go, remember, trusted, walk
 from ..common.errors import SourceError, SourceMissing
+from ..common.paths import name_of
 from ..common.place import real_path
 from ..common.trust import is_own_group
 
@@ -25,15 +26,17 @@ class Place(NamedTuple):
 
 
 class _Walked(NamedTuple):
-    """What ``walk`` gives."""
+    """What ``walk`` gives, and how the folder that it led to looks."""
 
     handle: int
     way: list[os.stat_result]
     owners: set[int]
+    home: os.stat_result
 
 
 def _walked(path: str, links: bool) -> _Walked:
-    return _Walked(*walk(path, links))
+    handle, way, owners = walk(path, links)
+    return _Walked(handle, way, owners, way[-1] if way else os.fstat(handle))
 
 
 def _folder(path: str, links: bool, owners: Collection[int]) -> _Walked:
@@ -41,10 +44,10 @@ def _folder(path: str, links: bool, owners: Collection[int]) -> _Walked:
     purpose = "named" if links else "inside"
     again = None if owners else known(path, purpose)
     if again is not None:
-        return _Walked(again, [], set())
+        return _Walked(again[0], [], set(), again[1])
     walked = _walked(path, links)
     if not walked.owners:
-        remember(path, purpose, os.fstat(walked.handle))
+        remember(path, purpose, walked.home)
     return walked
 
 
@@ -53,9 +56,9 @@ def opened(source: str, within: str | Place | None) -> Iterator[tuple[int, os.st
     """The regular file ``source``, opened for reading, and what it looks like; never waits for the other end of a fifo, never
     opens a device."""
     try:
-        handle = _open(source, Place(within) if isinstance(within, str) else within)
+        handle, found = _open(source, Place(within) if isinstance(within, str) else within)
         try:
-            yield handle, os.fstat(handle)
+            yield handle, found
         finally:
             os.close(handle)
     except OSError as exc:
@@ -63,7 +66,7 @@ def opened(source: str, within: str | Place | None) -> Iterator[tuple[int, os.st
         raise unreadable(exc, source) from exc
 
 
-def _open(source: str, within: Place | None) -> int:
+def _open(source: str, within: Place | None) -> tuple[int, os.stat_result]:
     if BY_PARTS:
         return open_named(source) if within is None else open_inside(source, within)
     path, flags = source, _READ & ~getattr(os, "O_NOFOLLOW", 0)
@@ -74,11 +77,12 @@ def _open(source: str, within: Place | None) -> int:
     _check_regular(os.stat(path), source)
     handle = os.open(path, flags)
     try:
-        _check_regular(os.fstat(handle), source)
+        found = os.fstat(handle)
+        _check_regular(found, source)
     except BaseException:
         os.close(handle)
         raise
-    return handle
+    return handle, found
 
 
 def _check_regular(found: os.stat_result, source: str) -> None:
@@ -123,10 +127,10 @@ def place_of(path: str) -> Place:
         os.close(walked.handle)
 
 
-def open_inside(path: str, within: Place) -> int:
-    """The regular file ``path``, opened for reading, in the folder ``within``, on whose path no link is; it may be a link to
-    another file there. LeadsAway, other kinds of OSError. The caller closes it."""
-    name = os.path.basename(path)
+def open_inside(path: str, within: Place) -> tuple[int, os.stat_result]:
+    """The regular file ``path``, opened for reading, and what it looks like, in the folder ``within``, on whose path no link is; it
+    may be a link to another file there. LeadsAway, other kinds of OSError. The caller closes it."""
+    name = name_of(path)
     try:
         walked = _folder(within.path, False, within.owners)
     except LeadsAway as exc:
@@ -146,9 +150,9 @@ def open_inside(path: str, within: Place) -> int:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
-def open_named(path: str) -> int:
-    """The regular file ``path``, opened for reading. It may be a link: one of this user or of root, or one of the owner of its
-    folder to what he may read. LeadsAway, other kinds of OSError. The caller closes it."""
+def open_named(path: str) -> tuple[int, os.stat_result]:
+    """The regular file ``path``, opened for reading, and what it looks like. It may be a link: one of this user or of root, or one
+    of the owner of its folder to what he may read. LeadsAway, other kinds of OSError. The caller closes it."""
     target, owners = path, set[int]()
     for turn in range(MOST_LINKS):
         above, name = os.path.split(target)
@@ -159,7 +163,7 @@ def open_named(path: str) -> int:
             if not stat.S_ISLNK(look.st_mode):
                 return _open_file(name or ".", walked, look, path, owners)
             if look.st_uid not in trusted():
-                if turn == 0 and look.st_uid != os.fstat(walked.handle).st_uid:
+                if turn == 0 and look.st_uid != walked.home.st_uid:
                     raise LeadsAway(path, "is a link of another user")
                 owners.add(look.st_uid)
             target = os.path.join(above, os.readlink(name, dir_fd=walked.handle))
@@ -168,13 +172,20 @@ def open_named(path: str) -> int:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
-def _open_file(name: str, at: _Walked, look: os.stat_result, path: str, owners: set[int]) -> int:
+def open_data(path: str) -> int:
+    """As :func:`open_named`, the descriptor alone."""
+    return open_named(path)[0]
+
+
+def _open_file(name: str, at: _Walked, look: os.stat_result, path: str, owners: set[int]) -> tuple[int, os.stat_result]:
     """A file right in a folder; ``owners``: of the links that led there. Root sends only what the owner of the folder may read or
     has from root."""
-    handle = _open_regular(name, at.handle, look)
+    handle, found = _open_regular(name, at.handle, look)
+    if not owners and os.geteuid() != 0:
+        return handle, found
+    home = at.home
     try:
-        found, home = os.fstat(handle), os.fstat(at.handle)
-        if not all(_may_read(owner, found, at.way) for owner in owners):
+        if owners and not all(_may_read(owner, found, at.way) for owner in owners):
             raise LeadsAway(path, "is reached by a link of another user, who may not read it himself")
         # A second name of a file of root may have been made by anybody.
         from_root = found.st_uid == 0 and found.st_nlink <= 1
@@ -185,7 +196,7 @@ def _open_file(name: str, at: _Walked, look: os.stat_result, path: str, owners: 
     except BaseException:
         os.close(handle)
         raise
-    return handle
+    return handle, found
 
 
 def _others_write(home: os.stat_result) -> bool:
@@ -202,7 +213,7 @@ class NotRegular(OSError):
         super().__init__(code, os.strerror(code))
 
 
-def _open_regular(name: str, at: int, look: os.stat_result) -> int:
+def _open_regular(name: str, at: int, look: os.stat_result) -> tuple[int, os.stat_result]:
     if not stat.S_ISREG(look.st_mode):  # opening a device may do something
         raise NotRegular(look)
     handle = os.open(name, _READ, dir_fd=at)
@@ -213,7 +224,7 @@ def _open_regular(name: str, at: int, look: os.stat_result) -> int:
     except BaseException:
         os.close(handle)
         raise
-    return handle
+    return handle, found
 
 
 def _may_read(uid: int, found: os.stat_result, way: list[os.stat_result]) -> bool:

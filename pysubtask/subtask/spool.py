@@ -21,6 +21,7 @@ from ..common.clock import EARLIEST, is_plausible
 from ..common.destination import is_same_place
 from ..common.events import utc
 from ..common.notify import Stamp, hold_name, notify_name
+from ..common.paths import decoded, encoded
 from ..common.receipts import Receipt, parse, to_line
 from ..transports.base import RemoteStat
 from . import database
@@ -137,10 +138,10 @@ class Spool:
             self.backlog = Backlog(self._db, self._commit)
             self.epoch = self._begin(wall)
             self.stamps = {
-                os.fsdecode(row[0]): Stamp(*row[1:]) for row in self._db.execute("SELECT path, mtime_ns, size, inode FROM stamp")
+                decoded(row[0]): Stamp(*row[1:]) for row in self._db.execute("SELECT path, mtime_ns, size, inode FROM stamp")
             }
             self.sources = {
-                os.fsdecode(row[0]): (Stamp(*row[1:4]), str(row[4]))
+                decoded(row[0]): (Stamp(*row[1:4]), str(row[4]))
                 for row in self._db.execute("SELECT path, mtime_ns, size, inode, digest FROM source")
             }
             # Few names have one. A name that is here may have none, one that is not here has none.
@@ -224,10 +225,10 @@ class Spool:
         """
         garbage: list[str] = []
         with self._commit():
-            old = self._waiting([os.fsencode(entry.name) for entry in entries])
+            old = self._waiting([encoded(entry.name) for entry in entries])
             made: dict[bytes, tuple[Any, ...]] = {}
             for entry in entries:
-                if (name := os.fsencode(entry.name)) in made:
+                if (name := encoded(entry.name)) in made:
                     # Twice at once: the second meets the first in the queue.
                     self._insert(made)
                     old = self._waiting([name])
@@ -248,7 +249,7 @@ class Spool:
 
     def _put(self, entry: Entry, name: bytes, old: tuple[Any, ...] | None, made: dict[bytes, tuple[Any, ...]]) -> list[str]:
         """Its row comes into ``made``; the snapshots not needed any more."""
-        if old is not None and old[3] == entry.digest and not entry.live and not old[2] and os.fsdecode(old[4]) == entry.path:
+        if old is not None and old[3] == entry.digest and not entry.live and not old[2] and decoded(old[4]) == entry.path:
             # A refused file that is notified again is offered again.
             self._db.execute(
                 "UPDATE job SET mtime_ns = ?, state = 'waiting', due = 0, attempts = 0, reason = NULL WHERE id = ?",
@@ -261,11 +262,11 @@ class Spool:
             at = min(at, old[5])
             self._db.execute("DELETE FROM job WHERE id = ?", (old[0],))
         made[name] = (
-            name, os.fsencode(entry.path), os.fsencode(entry.snapshot), entry.live, entry.size, entry.mtime_ns,
+            name, encoded(entry.path), encoded(entry.snapshot), entry.live, entry.size, entry.mtime_ns,
             entry.digest, at, json.dumps(entry.prefixes) if entry.prefixes else "", entry.records, entry.base,
             self.destination, name, entry.digest, name, entry.digest,
         )  # fmt: skip
-        return [os.fsdecode(old[1])] if old is not None and not old[2] else []
+        return [decoded(old[1])] if old is not None and not old[2] else []
 
     def _insert(self, made: Mapping[bytes, tuple[Any, ...]]) -> None:
         self._db.executemany(
@@ -279,12 +280,12 @@ class Spool:
         self._db.executemany(
             "INSERT INTO source VALUES (?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET mtime_ns = excluded.mtime_ns,"
             " size = excluded.size, inode = excluded.inode, digest = excluded.digest",
-            [(os.fsencode(entry.path), *entry.source, entry.digest) for entry in entries],
+            [(encoded(entry.path), *entry.source, entry.digest) for entry in entries],
         )
         self._db.executemany(
             "INSERT INTO stamp VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET mtime_ns = excluded.mtime_ns,"
             " size = excluded.size, inode = excluded.inode",
-            [(os.fsencode(path), *stamp) for entry in entries for path, stamp in entry.signals().items()],
+            [(encoded(path), *stamp) for entry in entries for path, stamp in entry.signals().items()],
         )
 
     def seen(self, entries: Sequence[Entry]) -> None:
@@ -303,8 +304,8 @@ class Spool:
         gone = list(paths)
         signals = [name(path) for path in gone for name in (notify_name, hold_name)]
         with self._commit():
-            self._db.executemany("DELETE FROM source WHERE path = ?", [(os.fsencode(path),) for path in gone])
-            self._db.executemany("DELETE FROM stamp WHERE path = ?", [(os.fsencode(path),) for path in signals])
+            self._db.executemany("DELETE FROM source WHERE path = ?", [(encoded(path),) for path in gone])
+            self._db.executemany("DELETE FROM stamp WHERE path = ?", [(encoded(path),) for path in signals])
         for path in gone:
             self.sources.pop(path, None)
         for path in signals:
@@ -314,14 +315,14 @@ class Spool:
         """What our last delivery left under a remote name."""
         row = self._db.execute(
             "SELECT digest, reach_size, reach_digest, size, mtime, rev, hash FROM remote WHERE destination = ? AND name = ?",
-            (self.destination, os.fsencode(name)),
+            (self.destination, encoded(name)),
         ).fetchone()
         return None if row is None else _known(row)
 
     def signature(self, name: str) -> bytes:
         """The signature of what our last delivery left under a remote name, or of its beginning; empty where there is none."""
         row = self._db.execute(
-            "SELECT data FROM signature WHERE destination = ? AND name = ?", (self.destination, os.fsencode(name))
+            "SELECT data FROM signature WHERE destination = ? AND name = ?", (self.destination, encoded(name))
         ).fetchone()
         return b"" if row is None else bytes(row[0])
 
@@ -344,14 +345,14 @@ class Spool:
     def marks(self, names: Sequence[str]) -> dict[str, tuple[int, set[int]]]:
         """The size of what we delivered under each of these names (0: nothing), and all sizes of what is, or may soon be, there: a
         next version may have them as beginnings."""
-        raw = [os.fsencode(name) for name in names]
+        raw = [encoded(name) for name in names]
         rows = self._db.execute(
             f"SELECT name, size, reach_size FROM remote WHERE destination = ? AND name IN ({_marks(raw)})"
             f" UNION ALL SELECT name, NULL, size FROM job WHERE name IN ({_marks(raw)})", (self.destination, *raw, *raw),
         ).fetchall()  # fmt: skip
         found: dict[str, tuple[int, set[int]]] = {name: (0, set()) for name in names}
         for key, delivered, other in rows:
-            name = os.fsdecode(key)
+            name = decoded(key)
             found[name] = max(found[name][0], delivered or 0), found[name][1] | {size for size in (delivered, other) if size}
         return found
 
@@ -359,9 +360,9 @@ class Spool:
         """What the server has under a name is not what we left: nothing is known of it any more."""
         with self._commit():
             self._db.execute(
-                "DELETE FROM remote WHERE destination IN (?, ?) AND name = ?", (self.destination, self.former, os.fsencode(name))
+                "DELETE FROM remote WHERE destination IN (?, ?) AND name = ?", (self.destination, self.former, encoded(name))
             )
-            self._sign(os.fsencode(name), b"")
+            self._sign(encoded(name), b"")
 
     def owners(self) -> dict[str, str]:
         """Which data file each remote name belongs to, of those that are in their folders or in the queue."""
@@ -369,7 +370,7 @@ class Spool:
             "SELECT name, path FROM remote WHERE destination = ? AND path IN (SELECT path FROM source)"
             " UNION SELECT name, path FROM job", (self.destination,),
         )  # fmt: skip
-        return {os.fsdecode(name): os.fsdecode(path) for name, path in rows}
+        return {decoded(name): decoded(path) for name, path in rows}
 
     # -- the courier's side -------------------------------------------------------------------------------
 
@@ -432,18 +433,18 @@ class Spool:
                 _, raw, path, snapshot, live, size, mtime_ns, digest, at, attempts, compare, resume, records, base, prefixes, old,
                 there, *remote,
             ) = rows[job]  # fmt: skip
-            name, known = os.fsdecode(raw), None if there is None else _known(remote)
+            name, known = decoded(raw), None if there is None else _known(remote)
             begins = {int(upto): digest for upto, digest in json.loads(prefixes).items()} if prefixes else {}
             # A live file may have changed by the time it is read.
             how = way(known, size, begins | {size: digest}, appends=appends and not live, copies=copies and not live)
             if how.append is not None:
                 reaches.append((size, digest, self.destination, raw))
             # What is gone on with keeps its temp name, too.
-            temp = old if resume and old else os.fsencode(temp_name(name))
+            temp = old if resume and old else encoded(temp_name(name))
             temps.append((temp, raw, job))
             taken.append(Version(
-                job, name, os.fsdecode(path), os.fsdecode(snapshot), bool(live), size, mtime_ns, digest, at, attempts,
-                bool(compare), os.fsdecode(temp), tuple(os.fsdecode(each) for each in earlier.get(raw, ()) if each != temp), known,
+                job, name, decoded(path), decoded(snapshot), bool(live), size, mtime_ns, digest, at, attempts,
+                bool(compare), decoded(temp), tuple(decoded(each) for each in earlier.get(raw, ()) if each != temp), known,
                 resume, None if records is None else bool(records), base, how, former.get(raw),
             ))  # fmt: skip
         self._db.executemany("UPDATE remote SET reach_size = ?, reach_digest = ? WHERE destination = ? AND name = ?", reaches)
@@ -486,15 +487,15 @@ class Spool:
                 if done.signature is not None:
                     self._sign(row[0], done.signature)
                 # The temp name became the file, or was never used.
-                temps += [row[7], *map(os.fsencode, done.gone)]
+                temps += [row[7], *map(encoded, done.gone)]
                 seq += 1
                 receipt = Receipt(
-                    seq, at, os.fsdecode(row[1]), os.fsdecode(row[0]), self.destination, row[4], row[5], row[6],
+                    seq, at, decoded(row[1]), decoded(row[0]), self.destination, row[4], row[5], row[6],
                     done.bytes_sent, done.verified, done.bytes_new, done.bytes_on_wire,
                 )  # fmt: skip
                 receipts.append((done, receipt))
                 if not row[3]:
-                    garbage.append(os.fsdecode(row[2]))
+                    garbage.append(decoded(row[2]))
             self._db.executemany(
                 "INSERT INTO remote (destination, name, path, digest, size, mtime, rev, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (destination, name) DO UPDATE SET path = excluded.path, digest = excluded.digest,"
@@ -516,7 +517,7 @@ class Spool:
                 return []
             if self._db.execute("SELECT 1 FROM job WHERE name = ? AND state <> 'sending'", (row[0],)).fetchone():
                 self._db.execute("DELETE FROM job WHERE id = ?", (job,))
-                return [] if row[2] else [os.fsdecode(row[1])]
+                return [] if row[2] else [decoded(row[1])]
             self._db.execute(
                 "UPDATE job SET state = ?, reason = ?, due = ?, attempts = attempts + 1, compare = MAX(compare, ?) WHERE id = ?",
                 ("parked" if park else "waiting", reason, due, compare, job),
@@ -536,7 +537,7 @@ class Spool:
                 return None
             self._db.execute("DELETE FROM job WHERE id = ?", (job,))
             self._db.execute("DELETE FROM source WHERE path = ?", (row[0],))
-        path = os.fsdecode(row[0])
+        path = decoded(row[0])
         self.sources.pop(path, None)
         return path
 
@@ -545,7 +546,7 @@ class Spool:
         temp = temp_name(name)
         with self._commit():
             self._db.execute(
-                "INSERT INTO temp VALUES (?, ?, ?, ?)", (self.destination, os.fsencode(temp), os.fsencode(name), wall)
+                "INSERT INTO temp VALUES (?, ?, ?, ?)", (self.destination, encoded(temp), encoded(name), wall)
             )
         return temp
 
@@ -556,17 +557,17 @@ class Spool:
             " WHERE temp IS NOT NULL AND (state = 'sending' OR resume <> ''))",
             (self.destination,),
         )
-        return [os.fsdecode(row[0]) for row in rows]
+        return [decoded(row[0]) for row in rows]
 
     def temps_swept(self, asked: Iterable[str], removed: Iterable[str], wall: float) -> None:
         """Strike temp names after the server was told to remove them. One that was not there yet may still come,
         out of a server that was frozen with our requests in its queue: it stays on record for a while."""
         first = EARLIEST if is_plausible(wall) else 0  # one noted before the clock was set is not old by that
         with self._commit():
-            self._drop_temps([os.fsencode(temp) for temp in removed])
+            self._drop_temps([encoded(temp) for temp in removed])
             self._db.executemany(
                 "DELETE FROM temp WHERE destination = ? AND temp = ? AND at < ? AND at >= ?",
-                [(self.destination, os.fsencode(temp), wall - TEMP_MEMORY_SECS, first) for temp in asked],
+                [(self.destination, encoded(temp), wall - TEMP_MEMORY_SECS, first) for temp in asked],
             )
 
     def _drop_temps(self, temps: Sequence[bytes | None]) -> None:
@@ -583,7 +584,7 @@ class Spool:
     def parked(self, limit: int = 20) -> list[Parked]:
         """The first versions the server refused, with its reason."""
         rows = self._db.execute("SELECT name, path, reason FROM job WHERE state = 'parked' ORDER BY id LIMIT ?", (limit,))
-        return [Parked(os.fsdecode(name), os.fsdecode(path), reason or "") for name, path, reason in rows]
+        return [Parked(decoded(name), decoded(path), reason or "") for name, path, reason in rows]
 
     def next_due(self) -> float | None:
         """Monotonic time at which the next version may be sent; None where nothing waits that is not paused."""
@@ -598,13 +599,13 @@ class Spool:
 
     def due_behind(self, names: Sequence[str]) -> float | None:
         """Monotonic time at which the first of the versions may be sent that wait under these names."""
-        raw = [os.fsencode(name) for name in names]
+        raw = [encoded(name) for name in names]
         (due,) = self._db.execute(f"SELECT MIN(due) FROM job WHERE state <> 'sending' AND name IN ({_marks(raw)})", raw).fetchone()
         return None if due is None else float(due)
 
     def snapshots(self) -> set[str]:
         """Every snapshot the queue still needs."""
-        return {os.fsdecode(row[0]) for row in self._db.execute("SELECT snapshot FROM job WHERE NOT live")}
+        return {decoded(row[0]) for row in self._db.execute("SELECT snapshot FROM job WHERE NOT live")}
 
     # -- receipts -----------------------------------------------------------------------------------------
 

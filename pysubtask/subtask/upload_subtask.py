@@ -68,6 +68,7 @@ class UploadSubtask(BaseSubtask):
         owners = self._store.run(self._store.spool.owners)
         self._claims = {self._same(name): path for name, path in owners.items()}
         self._claimed = {path: name for name, path in self._claims.items()}
+        self._asked_names: dict[tuple[str, str], Other | None] = {}
         files = [entry for entry in self.handoff.entries if entry.kind == "file"]
         self._reserved = {self._same(remote_name(entry, entry.path)): entry.path for entry in files}
         self._begin_names(owners)
@@ -154,7 +155,8 @@ class UploadSubtask(BaseSubtask):
             name = self._same(self.queue_name(due))
             if not self._clash_within(name, due):
                 wanted.setdefault(name, due.path)
-        self._take_names(list(wanted.items()))
+        named = list(wanted.items())
+        self._asked_names = dict(zip(named, self._take_names(named), strict=self._names is not None))
 
     def clash(self, due: Due) -> str:
         """Two files that would take turns under one remote name: the later one stays out."""
@@ -162,7 +164,8 @@ class UploadSubtask(BaseSubtask):
         clash = self._clash_within(name, due)
         if clash:
             return clash
-        for other in self._take_names([(name, due.path)]):
+        asked = (name, due.path)
+        for other in [self._asked_names.pop(asked)] if asked in self._asked_names else self._take_names([asked]):
             if other is not None:
                 return (f"its remote name {name!r} belongs to {other.path} of the task {other.task}, which had it first; "
                         f"{self._label} leaves it out: give one of the two entries an 'as'")  # fmt: skip

@@ -16,6 +16,7 @@ from ..common.clock import is_plausible
 from ..common.entries import Entry
 from ..common.never_sent import NONE, NeverSent
 from ..common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, make_notify, notify_name, read_stamp
+from ..common.paths import folder_of, name_of
 from ..common.place import real_path
 from .birth import made_anew
 from .changing import Changing
@@ -119,7 +120,7 @@ class Watch:
     def _is_listed(self, path: str) -> bool:
         """Whether a file is there again, in a folder that was made anew."""
         folder = self._folders.of(path)
-        return folder is not None and bool(folder.names.get(os.path.basename(path)))
+        return folder is not None and bool(folder.names.get(name_of(path)))
 
     def offer(self, paths: Sequence[str]) -> None:
         """Have files that no entry watches taken too, once, where they differ from their last snapshot."""
@@ -261,7 +262,7 @@ class Watch:
 
     def _leave(self, folder: Folder) -> None:
         """A folder inside another is gone: nothing in it is due any more. Where it was renamed, all in it is new."""
-        for path in [path for path in self._due if os.path.dirname(path) == folder.path and path not in self._static_of]:
+        for path in [path for path in self._due if folder_of(path) == folder.path and path not in self._static_of]:
             if not self._is_listed(path):
                 del self._due[path], self._due_since[path]
                 self._changed_while_due.discard(path)
@@ -273,10 +274,10 @@ class Watch:
         about = data_name(path)
         index = self._static_of.get(about) if about != path else None
         if index is not None:
-            self._look_static(self._named[os.path.dirname(path)], index, about, now, wall)
+            self._look_static(self._named[folder_of(path)], index, about, now, wall)
         if path in self._changing.files:
             self._look_change(path, now)
-        folder, name = self._folders.of(path), os.path.basename(path)
+        folder, name = self._folders.of(path), name_of(path)
         if folder is None or folder.fresh:
             return
         if name.endswith(NOTIFY):
@@ -345,7 +346,7 @@ class Watch:
     def _ripen(self, now: float, wall: int, everything: bool) -> None:
         for path, found in self._settling.ripe(now, everything):
             seen = self._stat(path)
-            name, folder = os.path.basename(path), found.folder
+            name, folder = name_of(path), found.folder
             if folder is not None and (seen is None or self._folders.of(path) is not folder or not folder.is_data(name)):
                 self._settling.drop(path)
                 folder.forget(name)
@@ -400,7 +401,7 @@ class Watch:
             last = self._known.source(due.path)
             folder = self._folders.of(due.path)
             if folder is not None:
-                folder.doubt(os.path.basename(due.path))
+                folder.doubt(name_of(due.path))
                 self._compare_taken(folder, due.path, last, looks)
             if due.path in self._changing.files:
                 # It may have changed since its snapshot, while nobody listened.
@@ -417,7 +418,7 @@ class Watch:
                 self._rechecks[due.path] = _Recheck(now + more.in_ns / 1e9, last, more.unseen, due.entry_index)
 
     def _compare_taken(self, folder: Folder, path: str, last: Stamp | None, looks: dict[str, bool]) -> None:
-        name = os.path.basename(path)
+        name = name_of(path)
         seen = self._stat(path)
         if seen is None:
             folder.forget(name)
@@ -445,8 +446,8 @@ class Watch:
                 del self._rechecks[path]
             folder = self._folders.of(path)
             if folder is not None:
-                self._look_notify(folder, os.path.basename(path), wall)
-                if not folder.is_data(os.path.basename(path), named=True):
+                self._look_notify(folder, name_of(path), wall)
+                if not folder.is_data(name_of(path), named=True):
                     continue
             seen = self._stat(path)
             if path in self._due or path in self._settling or seen is None:

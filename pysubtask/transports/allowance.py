@@ -26,7 +26,7 @@ class Allowance:
 
     @property
     def limit(self) -> int:
-        return max(1, min(self.most, int(self._limit)))
+        return self.most if self._limit >= self.most else max(1, int(self._limit))
 
     @property
     def learned(self) -> bool:

@@ -20,6 +20,7 @@ server says that it does not know such a thing at all, ``unknown``), and in any 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from threading import RLock
 from typing import Any, NamedTuple
@@ -53,6 +54,9 @@ class State(NamedTuple):
     unknown: bool = False
     proven: bool = False
     struck: int = 0
+
+
+_UNKNOWN = {means.name: State(means.rungs[0]) for means in ALL}
 
 
 class Step(NamedTuple):
@@ -114,16 +118,16 @@ class Walk:
     def __init__(self, profile: Profile, means: Means, rung: str, allowed: frozenset[str], *, trial: bool) -> None:
         self._profile, self._means, self._allowed = profile, means, allowed
         self.rung, self.trial = rung, trial
-        self._refusals: dict[str, str] = {}
+        self._refusals: dict[str, str] | None = None
         self._unknown = True
-        self._passed = profile.passed(means)
+        self._passed = profile._passed[means.name]
 
     def refused(self, why: str, *, unknown: bool = False) -> str | None:
         """The server refused this rung with these words; the next one, which is ``rung`` now. None where none is left: then
         ``condemned`` says what that means. ``unknown``: it does not know the request at all."""
-        self._refusals[self.rung] = why
+        refusals = self._refusals = {**(self._refusals or {}), self.rung: why}
         self._unknown = self._unknown and unknown
-        left = self._allowed - self._refusals.keys()
+        left = self._allowed - refusals.keys()
         following = lower(self._means, self.rung, left) or next((each for each in self._means.rungs if each in left), None)
         if following is not None:
             self.rung = following
@@ -131,8 +135,10 @@ class Walk:
 
     def came_to(self, rung: str, why: str, *, unknown: bool = False) -> None:
         """This rung is what the server did, which shows in what came of it and not in an answer."""
-        for better in self._means.rungs[: self._means.rungs.index(rung)]:
-            self._refusals.setdefault(better, why)
+        better = self._means.rungs[: self._means.rungs.index(rung)]
+        if better:
+            known = self._refusals or {}
+            self._refusals = known | {each: why for each in better if each not in known}
         self._unknown = unknown
         self.rung = rung
         self.worked()
@@ -145,9 +151,13 @@ class Walk:
 
     def worked(self) -> None:
         """The present rung did it."""
-        unoffered = {each: "it is not offered" for each in self._means.rungs if each not in self._allowed}
-        self._profile._worked(self._means, self.rung, unoffered | self._refusals, trial=self.trial and bool(self._refusals),
-                              unknown=self._unknown and bool(self._refusals))
+        profile, means, refused = self._profile, self._means, self._refusals or {}
+        if not refused and means.name in profile._as_ever and self.rung == means.rungs[0]:
+            profile._passed[means.name] += 1  # nothing else is to be noted
+            return
+        unoffered = {each: "it is not offered" for each in means.rungs if each not in self._allowed}
+        profile._worked(means, self.rung, unoffered | refused, trial=self.trial and bool(refused),
+                        unknown=self._unknown and bool(refused))
 
 
 def _unheard(step: Step) -> None:
@@ -170,7 +180,8 @@ class Profile:
         self._guard = RLock()
         self._allowed = {means.name: frozenset(means.rungs) if in_place else by_default(means) for means in ALL}
         self._states: dict[str, State] = {}
-        self._passed: dict[str, int] = {}
+        self._as_ever: set[str] = set()  # the means whose best rung has worked, and worked last: of most servers, all
+        self._passed: Counter[str] = Counter()
         self.opened: dict[str, Allowance] = {}
         self.left: dict[str, bool] = {}
         self.left_more = 0
@@ -182,14 +193,16 @@ class Profile:
 
     def state(self, means: Means) -> State:
         """What is known of one means; the best rung where nothing is."""
-        return self._states.get(means.name) or State(means.rungs[0])
+        return self._states.get(means.name) or _UNKNOWN.get(means.name) or State(means.rungs[0])
 
     def rung(self, means: Means) -> str:
         """What is known to work, or is to be tried first."""
-        state, allowed = self.state(means), self._allowed[means.name]
-        if state.rung in allowed:
-            return state.rung
-        return lower(means, state.rung, allowed) or next(each for each in reversed(means.rungs) if each in allowed)
+        if means.name in self._as_ever:
+            return means.rungs[0]
+        allowed, rung = self._allowed[means.name], self.state(means).rung
+        if rung in allowed:
+            return rung
+        return lower(means, rung, allowed) or next(each for each in reversed(means.rungs) if each in allowed)
 
     def allows(self, means: Means, rung: str) -> bool:
         """Whether the settings allow it."""
@@ -206,7 +219,7 @@ class Profile:
 
     def passed(self, means: Means) -> int:
         """How often this means has worked since this object was made."""
-        return self._passed.get(means.name, 0)
+        return self._passed[means.name]
 
     def lines(self) -> list[str]:
         """For a person: what this server does not do, and what is done instead."""
@@ -228,17 +241,19 @@ class Profile:
     def walk(self, means: Means, offered: Iterable[str] | None = None, *, trial: bool = True) -> Walk:
         """Begin one file's way. ``offered``: the rungs that this server may know at all, where the connection has told;
         ``trial``: whether a better rung than is known to work may be tried with this file, as that would show something."""
+        allowed = self._allowed[means.name]
+        if offered is not None:
+            allowed &= frozenset(offered)
+        if means.name in self._as_ever and means.rungs[0] in allowed:
+            return Walk(self, means, means.rungs[0], allowed, trial=False)
         with self._guard:
             now, state = self._wall(), self.state(means)
-            allowed = self._allowed[means.name]
-            if offered is not None:
-                allowed &= frozenset(offered)
             usable = [each for each in means.rungs if each in allowed]
             known = state.rung if state.rung in allowed else lower(means, state.rung, allowed) or usable[-1]
             trial = trial and known != usable[0] and due(state, means, now)
             if trial:
                 # From now on, so that of many files at once one tries.
-                self._states[means.name] = state._replace(tried=now, uses=0)
+                self._put(means, state._replace(tried=now, uses=0))
             return Walk(self, means, usable[0] if trial else known, allowed, trial=trial)
 
     def learn(self, means: Means, rung: str, why: str = "", *, unknown: bool = False) -> None:
@@ -257,7 +272,7 @@ class Profile:
             state = self.state(means)
             if not state.proven or state.struck + 1 >= means.strikes:
                 return True
-            self._states[means.name] = state._replace(struck=state.struck + 1)
+            self._put(means, state._replace(struck=state.struck + 1))
             return False
 
     def try_again(self, *names: str) -> None:
@@ -269,12 +284,19 @@ class Profile:
             for each in self.opened.values():
                 each.try_again()
 
+    def _put(self, means: Means, state: State) -> None:
+        self._states[means.name] = state
+        if state.rung == means.rungs[0] and state.proven and not state.struck:
+            self._as_ever.add(means.name)
+        else:
+            self._as_ever.discard(means.name)
+
     def _worked(self, means: Means, rung: str, refusals: Mapping[str, str], *, trial: bool, unknown: bool) -> None:
         with self._guard:
-            self._passed[means.name] = self.passed(means) + 1
+            self._passed[means.name] += 1
             state, known = self.state(means), means.name in self._states
             new = after(state, means, rung, refusals, self._wall(), trial=trial, unknown=unknown)
-            self._states[means.name] = new
+            self._put(means, new)
             if new.rung != state.rung:
                 better = means.rungs.index(new.rung) < means.rungs.index(state.rung)
                 text = means.again if better else means.lacks[new.rung]
@@ -318,6 +340,8 @@ class Profile:
 
     def gone(self, paths: Iterable[str]) -> None:
         """Of these nothing is left any more."""
+        if not self.left and not self.pending:
+            return
         with self._guard:
             gone = set(paths)
             if gone & (self.left.keys() | self.pending):
@@ -344,7 +368,10 @@ class Profile:
             try:
                 kept = json.loads(text or "{}")
                 means, opened, left = kept.get("means", {}), kept.get("opened", {}), kept.get("left", {})
-                self._states = {name: state for name, raw in means.items() if (state := _state(name, raw)) is not None}
+                states = {name: state for name, raw in means.items() if (state := _state(name, raw)) is not None}
+                self._states, self._as_ever = {}, set()
+                for name, state in states.items():
+                    self._put(BY_NAME[name], state)
                 for kind, raw in opened.items():
                     if kind in self.opened:
                         self.opened[kind].load(raw)
@@ -352,7 +379,7 @@ class Profile:
                 self.left_more = int(kept.get("left_more", 0))
                 self.pending = set(map(str, kept.get("pending", [])))
             except (ValueError, TypeError, AttributeError):
-                self._states, self.left, self.left_more, self.pending = {}, {}, 0, set()
+                self._states, self._as_ever, self.left, self.left_more, self.pending = {}, set(), {}, 0, set()
 
 
 def _state(name: str, raw: Mapping[str, Any]) -> State | None:

@@ -42,7 +42,12 @@ def _open(job: Job, flags: int) -> int:
         return job.opener()
     if not job.snapshot:
         return os.open(job.source, flags)
-    with beneath.to_write(job.source) as at:
-        if at is not None and not own_files.is_by_us_or_root(os.fstat(at)):
+    at = beneath.open_to_write(job.source)
+    if at is None:
+        return os.open(job.source, flags)
+    try:
+        if not own_files.is_by_us_or_root(os.fstat(at)):
             raise own_files.NotOurs(os.path.dirname(job.source), "belongs to another user")
-        return os.open(job.source if at is None else os.path.basename(job.source), flags, dir_fd=at)
+        return os.open(os.path.basename(job.source), flags, dir_fd=at)
+    finally:
+        os.close(at)

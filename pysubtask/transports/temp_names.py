@@ -41,5 +41,7 @@ def beside(path: bytes, mark: bytes) -> bytes:
 
 def own_folder(path: bytes) -> bytes | None:
     """The folder made for temporary files that this path is in, or None."""
+    if FOLDER not in path:
+        return None
     folder = path.rpartition(b"/")[0]
     return folder if folder.rpartition(b"/")[2] == FOLDER else None

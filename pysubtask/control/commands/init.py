@@ -12,7 +12,8 @@ import click
 
 from ...common import address, advice
 from .. import ask, first_config, first_questions
-from ..config_file import MAIN_FILE, default_file, find_files, load
+from ..config_file import default_file, find_files, load
+from ..config_names import MAIN_FILE
 from ..doctor import local
 from ..exits import FAILED, OK, USAGE, CommandError
 from ..first_config import Destination, Files, Secret

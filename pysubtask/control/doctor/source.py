@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ...common import address
 from ...common.config import MASK, resolve
-from ...common.entries import Entry, first_folder, read_entries
+from ...common.entries import Entry, filled_in, first_folder, read_entries
 from ...common.errors import ConfigError
 from ...common.settings_file import read_settings_page
 from ...master.destinations import Plan, bak_of, check_config, plan, switched_on
@@ -141,7 +141,12 @@ def of_config(config: Config) -> list[Target]:
     folder = first_folder(entries) if entries else config.folder
     plans = [plan(name, _MODULES[name], sections, folder) for name in switched_on(sections)]
     host = host_in(sections)
-    return [of_plan(made, entries, config.style)._replace(config_file=config.file, host=host) for made in plans]
+    return [
+        of_plan(made, entries if entries is None else filled_in(entries, made.label), config.style)._replace(
+            config_file=config.file, host=host
+        )
+        for made in plans
+    ]
 
 
 def of_task_config(task: TaskConfig) -> list[Target]:

@@ -74,12 +74,13 @@ class Attempt:
         self.learns: list[Callable[[], None]] = []
         self._clearing: list[tuple[bytes, asyncio.Future[Reply]]] = []
         self._transfers: list[tuple[Transfer, int]] = []
+        self._sent_before = 0
         self.fd = open_source(job)
         self.hash = SentHash(job, self.fd)
 
     @property
     def sent(self) -> int:
-        return sum(transfer.offset - start for transfer, start in self._transfers)
+        return self._sent_before + sum(transfer.offset - start for transfer, start in self._transfers)
 
     @property
     def resumable(self) -> bool:
@@ -91,8 +92,12 @@ class Attempt:
         return every(recorded, self.target) if TEMP.name in self.server.profile.stepped else [recorded]
 
     def close(self) -> None:
-        """Close the source."""
+        """Close the source; nothing more is told of the upload."""
         os.close(self.fd)
+        # What is told refers to this attempt again: taken apart here, it needs no collection of garbage.
+        self._sent_before = self.sent
+        self._transfers.clear()
+        self.progress = _ignore
 
     # Earlier attempts
 
@@ -270,7 +275,8 @@ class Ending(NamedTuple):
             self.attempt.learns.append(_came_to(walk, "refused", timed))
         elif mtime is not None:
             kept = abs(mtime - min(max(wanted // 10**9, 0), 0xFFFFFFFF)) <= _COARSEST_SECS
-            self.attempt.learns.append(_came_to(walk, "kept" if kept else "ignored", timed))
+            as_ever = kept and walk.rung == "kept"
+            self.attempt.learns.append(walk.worked if as_ever else _came_to(walk, "kept" if kept else "ignored", timed))
 
 
 class Ended(NamedTuple):
@@ -289,6 +295,10 @@ class Ended(NamedTuple):
 
 _COARSEST_SECS = 60
 """Servers round times: to two seconds, some to whole minutes."""
+
+
+def _ignore(offset: int) -> None:
+    return None
 
 
 def _came_to(walk: Walk, rung: str, answer: Reply) -> Callable[[], None]:

@@ -106,6 +106,7 @@ class Client:
         self._short: deque[Transfer] = deque()
         self._long: deque[Transfer] = deque()
         self._version: asyncio.Future[None] | None = None
+        self._greeted = False
         self._heard = 0.0
         self._extra_patience = 0.0
         self._watch: asyncio.TimerHandle | None = None
@@ -142,11 +143,14 @@ class Client:
 
         ``patience``: seconds beyond the stall limit that this one may take the server.
         """
-        future: asyncio.Future[Reply] = self._loop.create_future()
+        future: asyncio.Future[Reply] = asyncio.Future(loop=self._loop)
         if self.lost is not None:
             _set_lost(future, self._gone())
             return future
-        number = self._next()
+        number = (self._number + 1) & 0xFFFFFFFF
+        if number in self._pending:
+            number = self._next()
+        self._number = number
         self._wait_for(number, _Question(future, patience))
         self._extra_patience += patience
         data = packets.packet(kind, number, body)
@@ -214,8 +218,10 @@ class Client:
 
     def data_received(self, data: bytes) -> None:
         try:
-            for raw in self._splitter.feed(data):
+            whole = self._splitter.feed(data)
+            if whole:
                 self._heard = self._loop.time()
+            for raw in whole:
                 self._take(raw)
                 if self.lost is not None:
                     return
@@ -344,7 +350,7 @@ class Client:
         return data
 
     def _take(self, raw: bytes) -> None:
-        if self._version is not None and not self._version.done():
+        if not self._greeted and self._version is not None and not self._version.done():
             self._greet(raw)
             return
         number, answer = packets.reply(raw)
@@ -386,6 +392,7 @@ class Client:
             raise Malformed(f"the server speaks only version {spoken} of SFTP, this needs 3")
         if spoken > packets.VERSION_SPOKEN:  # section 4: the lower one of the two; the packets of a higher one read otherwise
             raise Malformed(f"the server answers with version {spoken} of SFTP, though version 3 was asked for")
+        self._greeted = True
         self._version.set_result(None)
 
 

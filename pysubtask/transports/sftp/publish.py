@@ -44,6 +44,12 @@ from .sending import Shown, send
 from .swap import Swaps
 
 _MOST_NAMES = 1000
+_WAYS = {
+    (atomic, aside): frozenset(("rename", "in_place", *(["posix_rename"] if atomic else []), *(["aside"] if aside else [])))
+    for atomic in (False, True)
+    for aside in (False, True)
+}
+"""The ways to put a file in the place of another that a connection offers: with a posix-rename or not, a swap or not."""
 
 
 class Publisher:
@@ -348,9 +354,7 @@ class Publisher:
     async def _publish(self, attempt: Attempt, shown: Shown, *, went_on: bool) -> bool:
         """Round trip 3: the name shows the new file. False where it has to be written under its own name."""
         job, target = attempt.job, attempt.place.path
-        ways = {"rename", "in_place"} | ({"aside"} if self._swaps else set())
-        if packets.POSIX_RENAME in self._client.extensions:
-            ways.add("posix_rename")
+        ways = _WAYS[packets.POSIX_RENAME in self._client.extensions, bool(self._swaps)]
         # Only a file that stands there shows whether it can be renamed over.
         walk = self._profile.walk(PUBLISH, ways, trial=bool(attempt.place.stands))
         closing = attempt.end() if attempt.handle is not None else None

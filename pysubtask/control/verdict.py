@@ -1,0 +1,86 @@
+"""Whether all is well with some tasks, as a monitoring system asks: one line, and a status of the Monitoring Plugins.
+
+Pure. The statuses are those of the Monitoring Plugins Development Guidelines, which Nagios, Icinga, Checkmk and others read:
+0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN; behind ``|`` stand numbers for a graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .glance import Glance
+from .shown import state_of
+from .text import files, seconds, span
+
+OK, WARNING, CRITICAL, UNKNOWN = range(4)
+WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+SILENT_SECS = 300.0
+"""A child with a file on its way writes its page every few seconds; one that has written nothing for so long hangs. One that has
+nothing to do writes nothing."""
+_WORST_FIRST = (CRITICAL, WARNING, UNKNOWN, OK)
+_LEVELS = {
+    "dead": CRITICAL, "failed": CRITICAL, "held": CRITICAL, "missing": CRITICAL, "frozen": CRITICAL, "disk low": CRITICAL,
+    "stopped": WARNING, "paused": WARNING, "parked": WARNING, "unreadable": WARNING, "stalled": WARNING, "waiting": WARNING,
+    "never run": UNKNOWN,
+}  # fmt: skip
+"""Of the states that ``status`` shows; the others are well."""
+_LINK = frozenset(("waiting", "stalled"))
+"""What a bad link brings: with a greatest age, only the age counts."""
+_MOST_TOLD = 3
+
+
+class Verdict(NamedTuple):
+    """``level``: one of the four; ``line``: for a person, and the numbers behind it."""
+
+    level: int
+    line: str
+
+
+def verdict(glances: Sequence[Glance], most_age: float | None = None) -> Verdict:
+    """Of all these tasks together. ``most_age``: the oldest file that waits to be sent may be so many seconds old; None: its age
+    does not count."""
+    if not glances:
+        return Verdict(UNKNOWN, "PYSUBTASK UNKNOWN - no task is known here")
+    judged = sorted(((_judged(one, most_age), one) for one in glances), key=lambda pair: _WORST_FIRST.index(pair[0][0]))
+    level = judged[0][0][0]
+    bad = [f"{one.label} {said}" for (each, said), one in judged if each != OK]
+    told = "; ".join(bad[:_MOST_TOLD]) + (f"; and {len(bad) - _MOST_TOLD} more" if len(bad) > _MOST_TOLD else "")
+    tasks = f"{len(glances)} task{'s' if len(glances) > 1 else ''}"
+    queued = sum(_count(one, "waiting") + _count(one, "sending") for one in glances)
+    parked = sum(_count(one, "parked") for one in glances)
+    oldest = max((age for one in glances if (age := _age(one)) is not None), default=0.0)
+    well = f"{tasks}, " + (f"{files(queued)} to send, the oldest for {span(oldest)}" if queued else "nothing to send")
+    limit = f";;{most_age:.0f}" if most_age is not None else ""
+    numbers = f"queued={queued} parked={parked} oldest={oldest:.0f}s{limit} not_well={len(bad)}"
+    return Verdict(level, f"PYSUBTASK {WORDS[level]} - {_plain(told or well)} | {numbers}")
+
+
+def _judged(one: Glance, most_age: float | None) -> tuple[int, str]:
+    """The level of a task, and what is said of it."""
+    state, age = state_of(one), _age(one)
+    if most_age is not None and age is not None and age > most_age:
+        return CRITICAL, f"({state}): the oldest file waits for {span(age)}, more than {span(most_age)}. {one.why}"
+    level = _LEVELS.get(state, OK)
+    if most_age is not None and state in _LINK:
+        level = OK
+    at_work = one.pid is not None and one.last_sign is not None and bool(one.page.get("moving"))
+    silent = one.now - one.last_sign if at_work and one.last_sign is not None else 0.0
+    if silent > SILENT_SECS and level != CRITICAL:
+        return CRITICAL, f"({state}): its child has written nothing for {span(silent)}, and hangs. {one.why}"
+    return level, f"({state}): {one.why}" if level != OK else ""
+
+
+def _age(one: Glance) -> float | None:
+    """How long the oldest file that is not sent waits, in seconds."""
+    since = seconds(one.queue.get("oldest"))
+    return None if since is None else max(0.0, one.now - since)
+
+
+def _count(one: Glance, key: str) -> int:
+    return int(one.queue.get(key) or 0)
+
+
+def _plain(text: str) -> str:
+    """On one line, and without what begins the numbers."""
+    return " ".join(text.replace("|", "/").split())

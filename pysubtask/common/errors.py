@@ -118,6 +118,12 @@ class TransportError(PysubtaskError):
         self.said = _masked(said)
         super().__init__(f"{cause}. {remedy}" if remedy else cause)
 
+    def spoilt(self, words: str) -> None:
+        """What stands under the final name is no whole version any more; ``words`` say so, as the end of the text."""
+        self.damaged = True
+        self.cause = f"{self.cause}; {words}"
+        self.args = (f"{self.cause}. {self.remedy}" if self.remedy else self.cause,)
+
 
 def facts_of(error: object) -> dict[str, str]:
     """What the page says of an error besides its text: ``step``, ``file`` and ``said``, where they are known."""

@@ -15,13 +15,14 @@ import pytest
 from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
 from pysubtask.control.doctor.causes import file_finding
 from pysubtask.subtask.retry import Policy, decide
-from pysubtask.testing import quirk_ftp_server, vsftpd
+from pysubtask.testing import quirk_ftp_server, sshd, vsftpd
 from pysubtask.testing.ftp import ftp_server
 from pysubtask.testing.vsftpd import vsftpd_server
 from pysubtask.transports.base import Append, RemoteStat
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.arrival import TEXT_MODE
 from pysubtask.transports.means import DATA, OVERWRITE, TLS_VERSION
+from pysubtask.transports.sftp import SFTPTransport
 from tests.transports.test_ftp_one_file import MTIME, Work
 from tests.transports.test_ftp_quirks import stubborn_server
 
@@ -120,6 +121,25 @@ def test_a_file_that_an_upload_has_spoilt_is_said_and_comes_first(tmp_path: Path
 
     with ftp_server(tmp_path / "root", file_limit=100, full_reply="552 Over quota.") as server:
         work(tmp_path, server, case, StoreInPlace=True)
+
+
+@pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
+def test_so_it_is_over_sftp(tmp_path: Path) -> None:
+    async def whole(server: sshd.OpenSSHServer) -> None:
+        (tmp_path / "work").mkdir()
+        transport = SFTPTransport(server.settings(StoreInPlace=True), str(tmp_path / "work"))
+        await transport.connect()
+        try:
+            one = Work(tmp_path, transport)  # type: ignore[arg-type]
+            await one.put("a", b"x" * 50_000)
+            with pytest.raises(FileRefused, match="not whole now") as caught:
+                await one.put("a", b"y" * 500_000, replaces=RemoteStat(50_000, MTIME))
+            assert caught.value.damaged
+        finally:
+            await transport.close()
+
+    with sshd.openssh_server(tmp_path / "sshd", deny=("rename", "posix-rename"), file_limit=100_000) as server:
+        asyncio.run(whole(server))
 
 
 def test_a_refusal_that_has_spoilt_nothing_says_nothing_of_it(tmp_path: Path) -> None:

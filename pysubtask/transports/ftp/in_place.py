@@ -86,9 +86,7 @@ def told_of_damage(session: Session, attempt: Attempt) -> Iterator[None]:
     except (FileRefused, AttemptFailed) as exc:
         words = _damage(session, attempt) if attempt.in_place else ""
         if words:
-            exc.damaged = True
-            exc.cause = f"{exc.cause}; {words}"
-            exc.args = (f"{exc.cause}. {exc.remedy}" if exc.remedy else exc.cause,)
+            exc.spoilt(words)
         raise
 
 

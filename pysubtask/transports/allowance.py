@@ -15,11 +15,13 @@ BEYOND = 20
 
 class Allowance:
     """``most``: what the settings, or the server, allow at all. ``limit``: how many may be open now; ``learned``: the server has
-    refused one more than that, so ``limit`` is below ``most``."""
+    refused one more than that, so ``limit`` is below ``most``. ``begin``: of a server that nothing is known of, so many at first,
+    and one more for each that works: it doubles with each round trip, and a low limit refuses few."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, begin: int | None = None) -> None:
         self.most = max(1, most)
-        self._limit = self._good = float(self.most)
+        self._good = float(self.most)
+        self._limit = self._good if begin is None else float(min(self.most, begin))
         self._grown = 0
         self._full = False
         self._beyond = BEYOND
@@ -27,6 +29,11 @@ class Allowance:
     @property
     def limit(self) -> int:
         return self.most if self._limit >= self.most else max(1, int(self._limit))
+
+    @property
+    def worth_asking(self) -> int:
+        """How many are of use to whoever has many to open: those that are to be tried soon are among them."""
+        return self.limit if self.learned else self.most
 
     @property
     def learned(self) -> bool:

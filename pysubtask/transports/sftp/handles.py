@@ -18,6 +18,8 @@ from .client import Client
 from .packets import Handle, Reply, Status
 
 KIND = "open files"
+FIRST = 8
+"""So many at once are asked of a server that nothing is known of."""
 _NAMED = re.compile(r"too many|limit|open files|file handles|max(imum)? .{0,12}(handle|file)|EMFILE|resource", re.I)
 _NEVER = (packets.NO_SUCH_FILE, packets.PERMISSION_DENIED, packets.OP_UNSUPPORTED, packets.BAD_MESSAGE, packets.OK)
 
@@ -45,6 +47,7 @@ class Handles:
         self._using = 0
         self._granted = 0
         self._suspected = 0  # a file was refused while so many were open, and nobody was asked since
+        self._suspected_by: object = None  # which one: the same, refused twice, shows nothing more
         self._taken_at = 0  # the most that were open since
         self._changed = asyncio.Event()
 
@@ -79,15 +82,16 @@ class Handles:
                 # Another session of this account has them open, or the last one is not quite closed yet.
                 answer = await self._again(again, secs)
                 continue
-            if not others or not may_be_limit(answer) or (tried and self._taken_at >= others):
+            named = names_limit(answer)  # then it is no matter of this file, whatever others were granted meanwhile
+            if not others or not may_be_limit(answer) or (tried and self._taken_at >= others and not named):
                 self.leave()
                 return answer
-            if names_limit(answer) or (self._suspected and others <= self._suspected):
+            if named or (self._suspected and others <= self._suspected and self._suspected_by is not again):
                 self._believe(others)
-            self._suspected, self._taken_at, tried = others, 0, True
+            self._suspected, self._suspected_by, self._taken_at, tried = others, again, 0, True
             before = others if before is None else min(before, others)
             self.leave()
-            while self._granted >= others and self._taken_at < others:
+            while self._granted >= others and (named or self._taken_at < others):
                 await self._change()
             await self.enter()
             answer = await self._again(again, 0.0)

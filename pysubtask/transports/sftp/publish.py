@@ -32,7 +32,7 @@ from .begin import Beginning
 from .checksum import Hashes
 from .client import Client
 from .folders import Folders
-from .handles import KIND, Handles
+from .handles import FIRST, KIND, Handles
 from .leftovers import Leftovers
 from .links import not_followed
 from .packets import Attrs, Handle, Reply, Status, string
@@ -62,7 +62,7 @@ class Publisher:
     def __init__(self, client: Client, folder: str, swaps: Swaps | None, hashes: Hashes | None = None,
                  profile: Profile | None = None, *, follow: bool = True) -> None:
         self._profile = profile = profile or Profile(time.time)
-        allowance = profile.opened.setdefault(KIND, Allowance(64))
+        allowance = profile.opened.setdefault(KIND, Allowance(64, FIRST))
         leftovers = Leftovers(client, profile)
         self.server = Server(client, profile, Handles(client, profile, allowance), leftovers, swaps)
         self._client, self._folder = client, folder

@@ -35,7 +35,7 @@ from . import packets
 from .checksum import Hashes
 from .client import Client
 from .hand_over import possible
-from .handles import KIND
+from .handles import FIRST, KIND
 from .leftovers import Leftovers
 from .packets import Attrs, string
 from .publish import Publisher
@@ -74,7 +74,7 @@ class SFTPTransport(Transport):
         self._checks = Checks(settings)
         self._follow = settings.get("RemoteLinks", "follow") == "follow"
         self.profile: Profile = Profile(time.time, in_place=bool(settings.get("StoreInPlace")))
-        self.profile.opened[KIND] = Allowance(self._concurrency)
+        self.profile.opened[KIND] = Allowance(self._concurrency, FIRST)
         self._shell: Shell | None = None
         self._stream: ByteStream | None = None
         self._swallowed = False
@@ -165,7 +165,7 @@ class SFTPTransport(Transport):
         writes = profile.rung(WRITES) == "any" or profile.is_due(WRITES)
         self.traits = Traits(
             atomic_replace=atomic, keeps_mtime=publisher.keeps_mtime,
-            concurrency=min(self._concurrency, told, profile.opened[KIND].limit),
+            concurrency=min(self._concurrency, told, profile.opened[KIND].worth_asking),
             appends=builds and (profile.rung(APPEND) == "in_place" or profile.is_due(APPEND)),
             copies=builds and atomic and writes and packets.COPY_DATA in client.extensions,
         )  # fmt: skip

@@ -123,7 +123,8 @@ _FTP = (
             "system's.", kind=str, names="file"),
     Setting("TLSFingerprint", None, "", "FTPS only: SHA-256 fingerprint of the server's own certificate, for one that nobody "
             "vouches for ('openssl x509 -noout -fingerprint -sha256' shows it); nothing else of it is looked at then.", kind=str),
-    Setting("PassiveMode", True, "", "FTP only: True connects to the server for data, too; False has the server connect to here."),
+    Setting("PassiveMode", True, "", "FTP only: True connects to the server for data, too, and has it connect to here where it "
+            "gives no port for that; False has the server connect to here."),
     Setting("Connections", 4, "connections", "FTP only: how many to open side by side, each for one file; fewer where the server "
             "takes no more.", low=1, high=32),
     Setting("StoreInPlace", False, "", "For servers that cannot rename, or take no temporary files: stores under the final name at "

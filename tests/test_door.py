@@ -54,6 +54,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "control/glance.py": ({"open"}, "reads /proc/PID/stat"),
     "master/child.py": ({"open"}, "reads /proc/PID/children"),
     "transports/sftp/eager.py": ({"open"}, "reads /proc/self/status"),
+    "transports/sftp/orphans.py": ({"open"}, "reads /proc/PID/environ"),
     "transports/sftp/ssh.py": ({"open"}, "reads /proc/PID/cmdline"),
     "transports/sftp/ssh_sockets.py": ({"open"}, "reads /proc/PID/children"),
     "control/commands/service.py": ({"open", "os.makedirs", "os.chmod", "os.replace"},

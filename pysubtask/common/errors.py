@@ -100,6 +100,7 @@ class TransportError(PysubtaskError):
 
     ``cause``: what happened, in words; ``remedy``: what a person can do about it, a sentence or nothing. The error's own
     text has both. A caller who says the same again at each try says the cause alone.
+    ``damaged``: what stands under the final name is no whole version now, so that the next try is worth more than other files'.
     ``step``: what was being done ('renaming into place'); ``file``: the name on the server that it was done to, which may be
     a temporary one; ``said``: the server's own words. Each is empty where it is not known, and adds nothing to the text.
     """
@@ -109,6 +110,7 @@ class TransportError(PysubtaskError):
     step = ""
     file = ""
     said = ""
+    damaged = False
 
     def __init__(self, cause: str = "", remedy: str = "", *, step: str = "", file: str = "", said: str = "") -> None:
         self.cause = _masked(cause)
@@ -117,6 +119,12 @@ class TransportError(PysubtaskError):
         self.file = _masked(file)
         self.said = _masked(said)
         super().__init__(f"{cause}. {remedy}" if remedy else cause)
+
+    def spoilt(self, words: str) -> None:
+        """What stands under the final name is no whole version any more; ``words`` say so, as the end of the text."""
+        self.damaged = True
+        self.cause = f"{self.cause}; {words}"
+        self.args = (f"{self.cause}. {self.remedy}" if self.remedy else self.cause,)
 
 
 def facts_of(error: object) -> dict[str, str]:

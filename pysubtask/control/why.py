@@ -13,6 +13,8 @@ from .text import amount, clock, files, seconds, span
 
 STALL_SECS = 5.0
 """Moving files without any news for so long count as standing."""
+_WORTH_SAYING = 10.0
+"""What stands in the way for fewer seconds is new."""
 _NAMES = 3
 """So many files are named, the others are counted."""
 _NETWORK = re.compile(
@@ -210,11 +212,14 @@ def _main(page: Mapping[str, Any], counts: Mapping[str, Any], now: float, limit:
         return [f"Paused by {everything}; 'pysubtask resume' lets it go on"]
     due = seconds(page.get("next_try"))
     again = "" if due is None else f", next try in {span(due - now)}" if due > now else ", trying again now"
+    trouble = page.get("problem") or {}
+    since = _from(page.get("problem_since"), now)
     if state in ("held", "waiting"):
-        return [f"{_obstacle(page, text)}{again}: {text}"]
+        return [f"{_obstacle(page, text)}{f', since {since}' if since else ''}{again}: {text}"]
     if state == "connecting":
-        problem = _bare((page.get("problem") or {}).get("text"))  # it stays until a connection is there
-        return ["Connecting", *queued, *([f"the try before came to nothing: {problem}"] if problem else [])]
+        told = _bare(trouble.get("text"))  # it stays until a connection is there
+        tries = f"the tries since {since}" if since else "the try before"
+        return ["Connecting", *queued, *([f"{tries} came to nothing: {told}"] if told else [])]
     if state == "starting":
         return ["The child is starting" + (f", {text}" if text else "")]
     moving = len(page.get("moving") or [])
@@ -302,6 +307,12 @@ def _pauser(page: Mapping[str, Any]) -> str:
 def _since(at: object, now: float) -> str:
     found = at if isinstance(at, int | float) else seconds(at)
     return "" if found is None else f" since {span(now - found)}"
+
+
+def _from(at: object, now: float) -> str:
+    """From when on something is so, where that is worth saying."""
+    found = seconds(at)
+    return "" if found is None or now - found < _WORTH_SAYING else f"{clock(found, now)} ({span(now - found)})"
 
 
 def _bare(text: object) -> str:

@@ -13,7 +13,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -441,9 +441,12 @@ class Courier:
             await self._desk.ask(self._desk.spool.set_meta, _EXTRA, repr(self._extra_at))
         self._connecting, self._again_at_once = True, False
         try:
-            await self._transport.connect()
-            await self._sweep()
+            await self._before_the_deadline(self._log_in())
             self._connecting = False
+        except CalledBack:
+            self._connecting = False
+            await self._transport.close()
+            return
         except (TransportError, ConfigError) as exc:
             await self._transport.close()
             await self._connect_failed(exc)
@@ -471,6 +474,28 @@ class Courier:
             self._desk.well()
             self._desk.board.state("connected")
         self._hooks.changed()
+
+    async def _log_in(self) -> None:
+        await self._transport.connect()
+        await self._sweep()
+
+    async def _before_the_deadline(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this, for as long as a stop that may come meanwhile allows; CalledBack where that is over."""
+        task = asyncio.create_task(work)
+        try:
+            while not task.done():
+                left = None if self._deadline is None else self._deadline - self._clock()
+                if left is not None and left <= 0:
+                    raise CalledBack("stopped")
+                self._wake.clear()
+                woken = asyncio.create_task(self._wake.wait())
+                await asyncio.wait({task, woken}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+            await task
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     async def _connect_failed(self, exc: Exception) -> None:
         self._connecting = False

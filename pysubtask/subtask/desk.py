@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..common.errors import DiskLow, facts_of, told_of
-from ..common.events import EventLog, happened
+from ..common.events import EventLog, happened, utc
 from ..common.receipts import Receipt
 from .board import Board
 from .spool import Done, Version
@@ -52,7 +52,7 @@ class Desk:
                 await asyncio.sleep(COMMIT_AGAIN_SECS)
                 continue
             if full and (self.board.get("problem") or {}).get("kind") == "disk_low":
-                self.board.set(problem=None)
+                self.board.set(problem=None, problem_since=None)
                 self.board.over("disk_low")
             return answer
 
@@ -137,7 +137,7 @@ class Desk:
             problem = {"kind": kind, "text": text} | {key: value for key, value in more.items() if value}
             if self.board.get("problem") != problem:
                 self.events.emit(kind, reason=text, **told_of(error))
-            self.board.set(problem=problem)
+            self.board.set(problem=problem, problem_since=self.board.get("problem_since") or utc(self.wall()))
             self.error(kind, text, "", error)
             news = (kind, text) not in self._told
             self._told = {*self._told, (kind, text)} if len(self._told) < _MOST_TOLD else {(kind, text)}
@@ -147,7 +147,7 @@ class Desk:
         """Nothing keeps everything from moving any more."""
         with self.board.guard:
             self._told = set()
-            self.board.set(problem=None)
+            self.board.set(problem=None, problem_since=None)
             self.board.over(*_OF_THE_CONNECTION)
 
     def error(self, kind: str, text: str, about: str = "", error: Exception | str | None = None) -> None:

@@ -62,18 +62,20 @@ def decide(attempts: int, error: Exception, policy: Policy, chance: float, other
     twenty times that, so that no server locks the account. A busy server may say itself how long, up to an hour.
     An attempt that failed alone is made again after ``wait``, which doubles up to ``long_wait``; after ``tries`` in a row the file
     is parked, if ``others`` arrived meanwhile. Where none did it may not be this file's fault, and the wait doubles up to that
-    of a parked one. Where the server names a limit of its own, the file is never parked and waits ``long_wait`` at most.
+    of a parked one. Where the server names a limit of its own, the file is never parked and waits ``long_wait`` at most. A parked
+    file of which the server has no whole version any more is offered after ``long_wait``.
     ``chance`` is a random number in [0, 1).
     """
+    parked = Decision("park", min(policy.parked_wait, policy.long_wait) if getattr(error, "damaged", False) else policy.parked_wait)
     if isinstance(error, FileRefused):
-        return Decision("park", policy.parked_wait)
+        return parked
     if isinstance(error, NotAsLeft):
         return Decision("next", 0.0)
     if isinstance(error, SourceError):
         return Decision("anew", 0.0)
     if isinstance(error, AttemptFailed):
         if attempts >= policy.tries and others and not error.limit:
-            return Decision("park", policy.parked_wait)
+            return parked
         secs = _own_wait(attempts, policy)
         if error.limit:
             secs = min(secs, max(1.0, policy.wait, policy.long_wait))

@@ -530,7 +530,7 @@ class Watch:
         elif seen.inode != last.inode:
             # Another file has taken its place since.
             looks[path] = True
-        else:
+        elif folder.wants(name, named=True):  # else it is a named file's, which no listing of this folder shows
             folder.names[name] = seen.inode
 
     def _doubt(self, path: str, index: int, last: Stamp, now: float, wall: int) -> None:

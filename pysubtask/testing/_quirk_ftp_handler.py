@@ -53,6 +53,10 @@ class _QuirkFiles(_Files):
         if refused is not None:
             raise FilesystemError(refused)
         filename = disk.stored_as(filename)
+        if mode.startswith("w") and quirks.overwrite != "yes" and os.path.lexists(filename):
+            if quirks.overwrite == "refused":
+                raise FilesystemError("Overwriting a file is not allowed here")
+            filename = next(free for number in range(1, 1000) if not os.path.lexists(free := f"{filename}.{number}"))
         if os.path.islink(filename) and quirks.links != "followed":
             if quirks.links == "refused":
                 raise FilesystemError("This is a link")
@@ -61,7 +65,8 @@ class _QuirkFiles(_Files):
             disk.write_begins(filename)
         with contextlib.suppress(OSError):
             self.cmd_channel.before = 0 if mode.startswith("w") else os.path.getsize(filename)
-        return super().open(filename, mode)
+        file = super().open(filename, mode)
+        return _TextFile(file) if quirks.line_ends == "changed" else file
 
     def rename(self, src: str, dst: str) -> None:
         quirks, disk = self._quirks, self._owner.disk
@@ -142,6 +147,20 @@ class _QuirkFiles(_Files):
         return os.stat_result((*found[:6], size, found[7], secs, found[9]), {"st_mtime": float(secs), "st_mtime_ns": secs * 10**9})
 
 
+class _TextFile:
+    """A file that is written in text mode."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        self._file.write(data.replace(b"\n", b"\r\n"))
+        return len(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 class _Quirky:
     """The commands whose answers do not come from the files."""
 
@@ -165,12 +184,17 @@ class _Quirky:
         self.close_when_done()  # type: ignore[attr-defined]
 
     def ftp_EPSV(self, line: str) -> None:
-        if self.owner.quirks.epsv:
+        if not self.owner.quirks.passive:
+            self.respond("500 EPSV not understood.")  # type: ignore[attr-defined]
+        elif self.owner.quirks.epsv:
             super().ftp_EPSV(line)  # type: ignore[misc]
         else:
             self.respond("502 EPSV is not implemented.")  # type: ignore[attr-defined]
 
     def ftp_PASV(self, line: str) -> None:
+        if not self.owner.quirks.passive:
+            self.respond("500 PASV not understood.")  # type: ignore[attr-defined]
+            return
         self.masquerade_address = self.owner.quirks.pasv_address
         super().ftp_PASV(line)  # type: ignore[misc]
 
@@ -186,8 +210,23 @@ class _Quirky:
         self.respond("550 No file is appended to here.")  # type: ignore[attr-defined]
         return None
 
+    def _no_new_name(self, path: str) -> bool:
+        """Whether a quota of names is used up; then it is said."""
+        most = self.owner.quirks.names
+        if most is None or os.path.lexists(path):
+            return False
+        used = sum(len(folders) + len(files) for _, folders, files in os.walk(self.owner.disk.root))
+        if used >= most:
+            self.respond(f"552 Exceeded storage allocation: {used} of {most} files.")  # type: ignore[attr-defined]
+        return used >= most
+
+    def ftp_MKD(self, path: str) -> Any:
+        return None if self._no_new_name(path) else super().ftp_MKD(path)  # type: ignore[misc]
+
     def ftp_STOR(self, file: str, mode: str = "w") -> Any:
         quirks = self.owner.quirks
+        if self._no_new_name(file):
+            return None
         if quirks.append != "yes" and self._restart_position:
             self._restart_position = 0
             self.respond("451 Append/Restart not permitted, try again.")  # type: ignore[attr-defined]

@@ -46,7 +46,10 @@ class Quirks:
     ``open_files``: how many may be open at a time, over all sessions; ``connections``: how many sessions;
     ``logins``: how many logins in ``login_secs`` seconds. More are refused; None has no limit.
 
-    FTP alone: ``epsv``: whether it is there; ``pasv_address``: the address that PASV tells, None for the right one. ``reuse``: the
+    FTP alone: ``overwrite``: what a STOR over a file does: "yes", "refused" or "beside" (the new one gets the next name that is
+    free, and nothing is said). ``line_ends``: "kept" or "changed" (LF becomes CRLF). ``names``: how many files and folders there
+    may be. ``passive``: whether the server gives ports to connect to at all.
+    ``epsv``: whether it is there; ``pasv_address``: the address that PASV tells, None for the right one. ``reuse``: the
     TLS versions ("1.2", "1.3") in which data connections must reuse a session. ``data_end``: "" as it should be, "early" (226 at
     the first byte, and the rest is read slowly), "reset" (the data connection is reset after the last byte), "open" (226, and
     neither TLS nor TCP is closed), "cut" (226, and TCP is closed without a goodbye of TLS) or "waits" (226 when the client has
@@ -78,6 +81,10 @@ class Quirks:
     connections: int | None = None
     logins: int | None = None
     login_secs: float = MINUTE
+    overwrite: str = "yes"
+    line_ends: str = "kept"
+    names: int | None = None
+    passive: bool = True
     epsv: bool = True
     pasv_address: str | None = None
     reuse: tuple[str, ...] = ()
@@ -109,6 +116,7 @@ _VALUES: dict[str, tuple[str, ...]] = {
     "times": ("kept", "refused", "ignored"), "odd_names": ("kept", "renamed"),
     "file_names": ("exact", "any case", "small", "composed", "trimmed"), "after_publish": ("stays", "taken", "hidden"),
     "links": ("followed", "refused", "replaced"), "data_end": ("", "early", "reset", "open", "cut", "waits"),
+    "overwrite": ("yes", "refused", "beside"), "line_ends": ("kept", "changed"),
 }  # fmt: skip
 
 
@@ -174,6 +182,9 @@ SWITCHES = (
     Switch("three open files", {"open_files": 3}, _ALL),
     Switch("one connection", {"connections": 1}, _ALL),
     Switch("six logins a minute", {"logins": 6}, _ALL),
+    Switch("no writing over a file", {"overwrite": "refused"}, _FTP),
+    Switch("stored beside the name", {"overwrite": "beside"}, _FTP),
+    Switch("no passive ports", {"passive": False}, _FTP),
     Switch("EPSV refused", {"epsv": False}, _FTP),
     Switch("wrong address in PASV", {"epsv": False, "pasv_address": "10.255.255.1"}, _FTP),
     Switch("TLS 1.2 session reuse demanded", {"reuse": ("1.2",)}, _TLS),

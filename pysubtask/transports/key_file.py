@@ -254,6 +254,12 @@ def in_agent(path: str, agent: str | None = None) -> bool:
     return len(words) > 1 and theirs is not None and words[1] in theirs.stdout.split()
 
 
+def is_rsa(path: str) -> bool:
+    """Whether a key is an RSA key, as far as ssh-keygen tells."""
+    said = ask("ssh-keygen", "-l", "-f", os.path.expanduser(path)) if path else None
+    return said is not None and said.returncode == 0 and said.stdout.rstrip().endswith(b"(RSA)")
+
+
 def ask(name: str, *words: str, **environment: str) -> subprocess.CompletedProcess[bytes] | None:
     """What one of ssh's programs says; None where it is not there or does not end. Nobody is asked anything."""
     program = shutil.which(name)

@@ -47,6 +47,12 @@ PUBLISH = Means(
     unasked=("in_place",),
     remedy="Set StoreInPlace to True to have files written under their final names, where a reader may find half a file",
 )
+OVERWRITE = Means(
+    "overwrite",
+    ("over", "delete_first"),
+    {"delete_first": "this server does not write over a file: the old one is removed first, as StoreInPlace allows"},
+    "this server writes over a file again",
+)
 APPEND = Means(
     "append",
     ("in_place", "none"),
@@ -117,7 +123,14 @@ TLS_DATA = Means(
     "this server takes resumed TLS sessions for data again",
 )
 
-ALL: tuple[Means, ...] = (TEMP, PUBLISH, APPEND, WRITES, SIZE, TIME, SYNC, DELETE, LOOK, DATA, TLS_DATA)
+TLS_VERSION = Means(
+    "tls_version",
+    ("newest", "1.2"),
+    {"1.2": "this server takes no data connection over TLS 1.3: TLS 1.2 is used"},
+    "this server takes data connections over TLS 1.3 again",
+)
+
+ALL: tuple[Means, ...] = (TEMP, PUBLISH, OVERWRITE, APPEND, WRITES, SIZE, TIME, SYNC, DELETE, LOOK, DATA, TLS_DATA, TLS_VERSION)
 BY_NAME: Mapping[str, Means] = {means.name: means for means in ALL}
 
 

@@ -26,6 +26,12 @@ def place(host: str, port: int | str | None) -> str:
     return shown if port is None else f"{shown}:{port}"
 
 
+def host_in(where: str) -> str:
+    """The host of a place, without brackets."""
+    host, colon, port = where.rpartition(":")
+    return (host if colon and port.isdigit() and (":" not in host or host.endswith("]")) else where).strip("[]")
+
+
 def nobody_listens(where: str) -> TransportLost:
     """The machine is there and refuses the connection."""
     return unanswered(TransportLost(f"Connection refused: nothing listens at {where}", "Is the server up, and is HostPort right?"))
@@ -61,7 +67,7 @@ def not_valid_now(code: int, now: float) -> TransportLost | None:
     return None
 
 
-def no_address_answers(where: str, failures: Sequence[tuple[str, OSError]], secs: float) -> TransportLost:
+def no_address_answers(where: str, failures: Sequence[tuple[str, OSError]], secs: float | None = None) -> TransportLost:
     """None of several addresses takes a connection; each is named with what came of it."""
     told = "; ".join(f"{address}: {_came_of(error, secs)}" for address, error in failures)
     if all(error.errno in _NO_WAY for _, error in failures):
@@ -70,9 +76,9 @@ def no_address_answers(where: str, failures: Sequence[tuple[str, OSError]], secs
                          "Is the server up, are Host and HostPort right, and does no firewall stand in between?")
 
 
-def _came_of(error: OSError, secs: float) -> str:
+def _came_of(error: OSError, secs: float | None) -> str:
     if isinstance(error, TimeoutError) or error.errno in _SILENT:
-        return f"no answer within {secs:g} s"
+        return "no answer" if secs is None else f"no answer within {secs:g} s"
     if error.errno in _REFUSED:
         return "Connection refused"
     return error.strerror or str(error)

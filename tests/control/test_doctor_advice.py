@@ -24,6 +24,7 @@ from pysubtask.control.doctor.source import load_python, of_config, of_plan
 from pysubtask.master.destinations import plan
 from pysubtask.testing.sshd import make_key
 from pysubtask.transports import key_file
+from pysubtask.transports.sftp.verdict import BETWEEN
 from pysubtask.transports.ssh_login import AnotherKey
 from pysubtask.transports.standstill import MTU
 from tests import alterations, harm
@@ -180,6 +181,7 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
         (LoginRefused(denied), {"Password": "x"}), (LoginRefused(denied), {"KeyFile": f"/{BAD}/id"}), (LoginRefused(denied), {}),
         (LoginRefused(words), {"Password": "x"}), (LoginRefused("they share no algorithm"), {}),
         (LoginRefused("the login works, but the server offers no SFTP to it"), {}), (TransportLost("it ended"), {}),
+        (TransportLost(f"{BETWEEN} came to its end"), {"Host": BAD}),
         (ConfigError("ftp.Host", "wrong", "Mend it."), {}), (TransportLost(f"no answer: {MTU}"), {"Host": BAD}),
     )]  # fmt: skip
     found += [causes.login_finding(LoginRefused(said), one, missing_key=f"/{BAD}/id_ed25519") for said in (denied, words)]

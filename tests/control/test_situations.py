@@ -30,6 +30,7 @@ from pysubtask.control.commands.queue import lines_of
 from pysubtask.control.glance import Glance, glance
 from pysubtask.control.shown import last_error, state_of, status
 from pysubtask.control.tasks import Task
+from pysubtask.control.text import clock
 from pysubtask.control.why import not_queued, remedy, why
 from pysubtask.subtask.board import Board
 from pysubtask.testing import ftp_server
@@ -227,6 +228,17 @@ def test_the_queue_says_what_is_not_in_it() -> None:
         "  not in it: 2 files are due and not copied: the disk has 0.0 MB free and MinFreeBytes asks for 32 MB",
         "  not in it: 4 files cannot be read: a.jpg, b.jpg, c.jpg and 1 more",
     ]
+
+
+@pytest.mark.parametrize("state", ["held", "waiting", "connecting"])
+def test_since_when_there_is_no_connection_is_said(state: str) -> None:
+    page = {"pid": 7, "state": state, "why": "refused", "next_try": SOON, "problem": {"kind": "connect_failed", "text": "refused"}}
+
+    def told(**more: Any) -> str:
+        return why({**page, **more}, pid=7, last_sign=NOW, now=NOW)
+
+    assert "since" not in told() and "since" not in told(problem_since=utc(NOW - 3))
+    assert f"since {clock(NOW - 720, NOW)} (12 min)" in told(problem_since=utc(NOW - 720))
 
 
 # --- the page, as the child keeps it

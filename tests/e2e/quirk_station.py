@@ -40,9 +40,9 @@ BASE = {"RetryWaitSecs": 0.2, "RetryLongWaitSecs": 1.0, "ParkedRetrySecs": 5, "S
 WHOLE_APPENDS = ("append", "reads", "visible", "size", "after_publish", "read_write")
 """Quirks with which a file that grew may be sent whole: nobody can go on with it, or be sure of what is there."""
 
-IN_PLACE = ({"no rename at all"}, {"hidden names refused", "taken away"})
-"""With these a file can arrive under its final name only, which ``StoreInPlace`` has to allow: of the second pair, as a temporary
-file is taken away, too."""
+IN_PLACE = ({"no rename at all"}, {"no writing over a file"}, {"stored beside the name"}, {"hidden names refused", "taken away"})
+"""With these a file can arrive under its final name only, which ``StoreInPlace`` has to allow (of the last pair, as a temporary
+file is taken away, too); or they matter to it alone."""
 
 
 class Outcome(NamedTuple):
@@ -178,10 +178,10 @@ class QuirkStation(SFTPStation):
 
 
 def whole(one: Switch, protocol: str) -> bool:
-    """Whether a file that grew may be sent whole: that it is the one it was cannot be known. With StoreInPlace FTP appends nothing,
-    as a file under its final name may be half an upload."""
+    """Whether a file that grew may be sent whole: that it is the one it was cannot be known. With StoreInPlace that is so over FTP
+    where the server does not keep times, too, as a file under its final name may be half an upload."""
     unsure = set(WHOLE_APPENDS) & one.values.keys() or "early" in one.values.values()
-    return bool(unsure) or (protocol != "sftp" and one.name == "no rename at all")
+    return bool(unsure) or (protocol != "sftp" and "times" in one.values)
 
 
 def needed(whole_appends: bool) -> int:

@@ -244,6 +244,24 @@ def test_a_named_file_inside_a_folder_keeps_its_own_rule(tmp_path: Path) -> None
     assert one.quiet() == CHANGED
 
 
+def test_a_named_file_that_its_folder_leaves_out_is_not_taken_for_gone(tmp_path: Path) -> None:
+    """Else what is known of it is forgotten at each look at the folder: it is sent again and again, and never appended to."""
+    folder = {"dir": ".", "notify_files": False, "on_change": True, "exclude": ["a.csv"]}
+    one = World(str(tmp_path), [{"file": "a.csv", "on_change": True}, folder])
+    one.write("a.csv", b"1\n")
+    one.write("b.csv", b"1\n")
+    one.wait(5)
+    assert sorted(one.quiet()) == [("a.csv", "start"), ("b.csv", "start")]
+    for number in range(3):
+        one.wait(5)
+        one.write("a.csv", b"2\n", "ab")
+        assert one.quiet() == CHANGED
+        one.write(f"c{number}.csv", b"1\n")
+        one.wait(5)
+        assert "a.csv" not in [name for name, _ in one.quiet()]
+        assert one.watch.gone() == []
+
+
 def test_our_own_log_is_sent_when_it_is_notified_and_not_for_ever(tmp_path: Path) -> None:
     one = World(str(tmp_path), [{"file": "a.csv", "on_change": True}], skip=(str(tmp_path / "a.csv"),))
     one.write("a.csv", b"1\n")

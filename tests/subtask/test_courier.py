@@ -478,6 +478,26 @@ def test_a_stop_ends_at_its_deadline_and_gives_back_what_was_in_flight(bench):
     assert len(snapshots(one)) == 1
 
 
+def test_a_stop_ends_at_its_deadline_while_a_connect_hangs(bench):
+    """A program that ssh goes through may hang; a child that waits for it is killed, and nobody ends that program then."""
+    one, ended = bench(), []
+
+    async def connect():
+        one.transport.calls.append("connect")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    one.transport.connect = connect
+    one.start().put("a")
+    wait_until(lambda: "connect" in one.transport.calls)
+    one.courier.stop(time.monotonic() + 0.3)
+    assert one.courier.join(20)
+    assert ended and one.transport.calls[-1] == "close"
+    assert "connect_failed" not in one.kinds()
+
+
 def test_a_stop_does_not_wait_where_nothing_can_be_done(bench):
     one = bench()
     one.transport.on_upload = {"a": [FileRefused("no")]}

@@ -334,6 +334,30 @@ def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
     put(client, f"{at}/a")
 
 
+@shows("no writing over a file")
+def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
+    put(client, f"{at}/a")
+    refuses("550", lambda: put(client, f"{at}/a", b"another"))
+    assert local(server, f"{at}/a").read_bytes() == b"one"
+
+
+@shows("stored beside the name")
+def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
+    put(client, f"{at}/a")
+    put(client, f"{at}/a", b"another")
+    put(client, f"{at}/a", b"a third")
+    found = {path.name: path.read_bytes() for path in local(server, at).iterdir()}
+    assert found == {"a": b"one", "a.1": b"another", "a.2": b"a third"}
+
+
+@shows("no passive ports")
+def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
+    refuses("500", lambda: client.sendcmd("EPSV"))
+    refuses("500", lambda: client.sendcmd("PASV"))
+    client.set_pasv(False)
+    put(client, f"{at}/a")
+
+
 @shows("EPSV refused")
 def _(client: ftplib.FTP, server: QuirkFTPServer, at: str) -> None:
     refuses("502", lambda: client.sendcmd("EPSV"))

@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 
 from pysubtask.common.errors import ServerNotTrusted, TransportLost
+from pysubtask.testing.dropbox import dropbox_server
 from pysubtask.testing.ftp import ftp_server
 from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports import dial, reach
 from pysubtask.transports.dial import MEMORY, Failure, Memory, NoneAnswers, dial_name, ordered
+from pysubtask.transports.dropbox import DropboxTransport
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.sftp import hand_over, transport, way
 from tests.dead_addresses import free_port, silent
@@ -288,3 +290,46 @@ def test_a_connection_that_nobody_takes_is_closed(tmp_path: Path, listener: sock
     given.close()
     given.close()
     assert sock.fileno() < 0 and not os.path.exists(folder)
+
+
+# --- Dropbox
+
+
+@pytest.mark.slow
+def test_dropbox_with_dead_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None) -> None:
+    """As with the others: a dead address costs a quarter of a second, for each connection and not only the first."""
+    pytest.importorskip("dropbox")
+    with dropbox_server(tmp_path / "dropbox") as server:
+        port = int(server.proxy.rpartition(":")[2])
+        with silent(DEAD, port), silent(DEAD_TOO, port):
+            named(monkeypatch, port, DEAD, DEAD_TOO, ALIVE)
+            settings = server.settings(Proxy=f"http://localhost:{port}", ConnectTimeoutSecs=PATIENCE, StallSecs=PATIENCE)
+            begun = time.monotonic()
+            transport = DropboxTransport(settings, str(tmp_path / "work"))
+
+            async def whole() -> None:
+                await transport.connect()
+                await transport.close()
+
+            asyncio.run(whole())
+        assert time.monotonic() - begun < PATIENCE / 2
+
+
+@pytest.mark.slow
+def test_dropbox_where_none_answers_tells_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: None) -> None:
+    pytest.importorskip("dropbox")
+    port = free_port()
+    with dropbox_server(tmp_path / "dropbox") as server, silent(DEAD, port):
+        named(monkeypatch, port, DEAD, DEAD_TOO)
+        settings = server.settings(Proxy=f"http://localhost:{port}", ConnectTimeoutSecs=4)
+
+        async def whole() -> None:
+            transport = DropboxTransport(settings, str(tmp_path / "work"))
+            try:
+                await transport.connect()
+            finally:
+                await transport.close()
+
+        with pytest.raises(TransportLost) as caught:
+            asyncio.run(whole())
+    assert f"{DEAD}: no answer" in str(caught.value) and f"{DEAD_TOO}: Connection refused" in str(caught.value)

@@ -11,7 +11,10 @@ from typing import Any
 
 from ...common import advice
 from ...common.errors import ConfigError, LoginRefused, TransportError, TransportLost
+from ...transports.ftp.arrival import TEXT_MODE
 from ...transports.key_file import Trouble
+from ...transports.sftp.algorithms import for_an_rsa_key, offered_alone
+from ...transports.sftp.verdict import AS_WELL, BETWEEN
 from ...transports.standstill import MTU, PROBE
 from .finding import Finding, fail, port_of
 
@@ -26,20 +29,21 @@ STRICT_MODES = ("Where all of that is right: sshd ignores keys without a word wh
 _CROWD_OF_CONNECTIONS = re.compile(r"too many.{0,40}connect|connections?.{0,40}(?:limit|maximum|too many)|"
                                    r"kex_exchange_identification", re.IGNORECASE)  # fmt: skip
 _NO_FILE = re.compile(r"no such file|not found|does not exist", re.IGNORECASE)
+_QUESTION = re.compile(r"\((?:ssh|the server) asked .+?, which is not answered from here\)")
 _CROWDED = re.compile(r"\b421\b|too many|no more logins|takes no connection now|maximum", re.IGNORECASE)
 
 
 def login_finding(exc: Exception, settings: Mapping[str, Any], *, missing_key: str = "",
-                  named: tuple[str, str] = ("User", "Password"), public: bool = True) -> Finding:
+                  named: tuple[str, str] = ("User", "Password"), public: bool = True, rsa: bool = False) -> Finding:
     """Why a login by SFTP or FTP did not work. ``missing_key``: the file for a first key, where ssh has none at all; ``named``: how
-    the config calls user and password; ``public``: whether the public half lies beside KeyFile."""
+    the config calls user and password; ``public``: whether the public half lies beside KeyFile; ``rsa``: it is an RSA key."""
     if isinstance(exc, ConfigError):
         return fail("login", "config-wrong", f"{exc.key}: {exc.problem}", words=exc.remedy)
     said = str(exc)
     if MTU in said:
         return of_mtu("login", exc, settings)
     if settings.get("UseSFTP", True):
-        return _of_ssh(said, exc, settings, missing_key, named, public)
+        return _of_ssh(said, exc, settings, missing_key, named, public, rsa)
     return _of_ftp(said, exc, settings, named)
 
 
@@ -59,7 +63,7 @@ def of_mtu(check: str, exc: Exception, settings: Mapping[str, Any]) -> Finding:
 
 
 def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str],
-            public: bool) -> Finding:
+            public: bool, rsa: bool) -> Finding:
     if "offers no SFTP" in said:
         return fail("login", "no-sftp", "the login works, but the server offers no SFTP to it",
                     words="Have who runs the server put  Subsystem sftp internal-sftp  into its sshd_config, above the first "
@@ -71,20 +75,31 @@ def _of_ssh(said: str, exc: Exception, settings: Mapping[str, Any], missing_key:
     if "does not take its configuration" in said:
         return fail("login", "ssh-config", said, ("SSHConfigFile", "none"))
     if "no algorithm" in said:
-        return fail("login", "no-common-algorithm", said, commands=[advice.install_ssh(upgrade=True)],
-                    words="Update the older of the two.")
+        unread = str(settings.get("SSHConfigFile") or "").lower() == "none" and offered_alone(said) is not None
+        return fail("login", "no-common-algorithm", said, *([("SSHConfigFile", None)] if unread else []),
+                    commands=[advice.install_ssh(upgrade=True)] if offered_alone(said) is None else [],
+                    words="Better: update the older of the two.")
+    if BETWEEN in said:
+        return fail("login", "proxy-command", said, commands=[
+            advice.log_in_aloud(str(settings.get("User") or ""), str(settings.get("Host") or ""), _port(settings))],
+            words="This line shows what that program does.")
     if isinstance(exc, LoginRefused):
         if isinstance(seen := exc.seen, Trouble):
             return fail("login", seen.cause, exc.cause, commands=seen.commands, words=seen.words)
-        return _refused_by_ssh(said, settings, missing_key, named, public)
+        return _refused_by_ssh(said, settings, missing_key, named, public, rsa)
     if "no login within" in said:
         return fail("login", "server-silent", f"the server says its name, and no login comes about ({said})",
                     words=f"It is overloaded or hangs: have it restarted. {_SLOW}")
     return fail("login", "connection-lost", said, words="Try again; if it stays so, ask who runs the server to look into its log.")
 
 
-def _refused_by_ssh(said: str, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str], public: bool) -> Finding:
+def _refused_by_ssh(said: str, settings: Mapping[str, Any], missing_key: str, named: tuple[str, str], public: bool,
+                    rsa: bool) -> Finding:
     user = str(settings.get("User") or "")
+    if _QUESTION.search(said):
+        return fail("login", "another-question", f"the server asks something that no program can answer: {said}",
+                    words="A one-time code or the like is no way for a station: have who runs the server let this account log in "
+                          "by key alone, or by password alone.")
     found = _METHODS.search(said)
     if "too many keys" in said:
         return fail("login", "too-many-keys", said, ("KeyFile", "~/.ssh/id_ed25519"),
@@ -97,13 +112,16 @@ def _refused_by_ssh(said: str, settings: Mapping[str, Any], missing_key: str, na
     if _LOCKED.search(said):
         return fail("login", "account-locked", f"the server says that the account is locked: {said}",
                     words="Have it unlocked by who runs the server.")
+    if AS_WELL in said:
+        return _wanted_as_well(said, settings, named)
     takes_password = bool({"password", "keyboard-interactive"} & set(methods))
     key = str(settings.get("KeyFile") or "")
     offered = f"it takes only {', '.join(methods)}"
     if settings.get("Password") and not takes_password:
         return fail("login", "server-takes-keys-only", f"the server takes no passwords; {offered}",
                     ("KeyFile", key or _NEW_KEY), ("Password", None), commands=[advice.new_key(_NEW_KEY)] if not key else [],
-                    words="All of it: make a key, have its .pub put into ~/.ssh/authorized_keys of the account, set KeyFile.")
+                    words="All of it: make a key, have its .pub put into ~/.ssh/authorized_keys of the account, set KeyFile. Take "
+                          "Password away last: some servers want it besides the key, and leave it then.")
     if settings.get("Password"):
         return fail("login", "password-refused", f"the server refuses the login of {user or 'this user'!s} with this password; "
                     f"{offered}", commands=[advice.log_in(user, host, port)],
@@ -115,12 +133,25 @@ def _refused_by_ssh(said: str, settings: Mapping[str, Any], missing_key: str, na
         return fail("login", "key-refused", f"the server does not accept the key {key} for {user or 'this user'}; {offered}",
                     commands=[advice.send_key(f"{key}.pub", user, host, port) if public else advice.show_public(key)],
                     words=f"Have the {'.pub' if public else 'public half, which this line shows,'} put "
-                    f"into ~/.ssh/authorized_keys of that account; check User, too. {STRICT_MODES}")
+                    f"into ~/.ssh/authorized_keys of that account; check User, too. {STRICT_MODES}"
+                    + (f" {for_an_rsa_key(host)}" if rsa else ""))
     if missing_key:
         return _without_a_key(missing_key, offered, takes_password, user, host, port)
     return fail("login", "no-key-accepted", f"the server accepts none of the keys ssh has for {user or 'this user'}; {offered}",
                 ("KeyFile", "~/.ssh/id_ed25519"), ("Password", "..."), commands=[advice.log_in_aloud(user, host, port)],
                 words=f"Name the key, or the password, and check User. {STRICT_MODES}")
+
+
+def _wanted_as_well(said: str, settings: Mapping[str, Any], named: tuple[str, str]) -> Finding:
+    """The server took one step of the login and wants another."""
+    if "wants a key" in said:
+        return fail("login", "key-wanted-too", said, *([] if settings.get("KeyFile") else [("KeyFile", _NEW_KEY)]),
+                    words="Both are wanted: leave the password, and have the .pub of the key put into ~/.ssh/authorized_keys "
+                          "there.")
+    if settings.get("Password"):
+        return fail("login", "password-refused", said, words=f"The key is right; check {named[1]}.")
+    return fail("login", "password-wanted-too", said, ("Password", "..."),
+                words="Both are wanted: leave KeyFile as it is. Then let nobody else read the config.")
 
 
 def _without_a_key(path: str, offered: str, takes_password: bool, user: str, host: str, port: int | None) -> Finding:
@@ -197,6 +228,8 @@ def file_finding(check: str, exc: Exception, settings: Mapping[str, Any], folder
     place = f"the folder {folder!r}" if folder else "the login's own folder"
     if ("data connection" in said and "broke" not in said) or "passive port" in said or "does not connect to here" in said:
         return _data_connection(said, settings)
+    if TEXT_MODE in said:
+        return fail(check, "text-mode", said, ("UseSFTP", True))
     if _NO_ROOM.search(said):
         return fail(check, "no-room", f"the server has no room: its disk or the account's quota is full ({said})",
                     words="Free some space there, or have the quota raised. Nothing here helps.")

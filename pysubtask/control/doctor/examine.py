@@ -16,6 +16,7 @@ from typing import Any
 from ...common import address, advice
 from ...common.errors import ConfigError, LoginRefused, PysubtaskError, TransportLost
 from ...transports import TRANSPORTS
+from ...transports.key_file import is_rsa
 from ...transports.reach import PORTAL
 from ...transports.ssh_login import AnotherKey
 from . import certificate, identity, in_secret_file, in_url, login_files, network, prepare
@@ -300,7 +301,7 @@ class _Look:
         """Why there was no login, with what a further look tells."""
         said = str(exc)
         if self._target.transport in ("sftp", "pysftp") and isinstance(exc, LoginRefused) and (
-                isinstance(exc, AnotherKey) or re.search("host key", said)):
+                isinstance(exc, AnotherKey) or ("host key" in said and "no algorithm" not in said)):
             return await self._host_key(exc)
         if "certificate" in said and self._target.transport == "ftp":
             return await self._certificate(exc)
@@ -312,7 +313,7 @@ class _Look:
                         commands=[advice.install(TRANSPORTS[self._target.transport][1])])
         return dropbox_finding(exc) if self._target.section == "dropbox" else login_finding(
             exc, self._settings, missing_key=self._place.missing_key, named=self._target.login_words,
-            public=_has_public(self._settings))
+            public=_has_public(self._settings), rsa=is_rsa(str(self._settings.get("KeyFile") or "")))
 
     async def _host_key(self, exc: Exception) -> Finding:
         said = str(exc)

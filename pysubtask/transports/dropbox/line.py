@@ -20,6 +20,7 @@ from typing import Any
 from ...common.errors import LONGEST_PAUSE, ConfigError
 from ...common.named_files import check_files
 from ...common.redact import know, secrets_of_url
+from ..dial import dial_name
 from ..meter import Meter
 from ..pace import Pace
 from ..proxy_url import quoted_login
@@ -32,13 +33,15 @@ _LONGEST_DATE = 64
 
 
 class Line:
-    """Every connection of one session. ``stall``: seconds without a sign of life after which one is given up;
+    """Every connection of one session. ``stall``: seconds without a sign of life after which one is given up; ``connect_secs``: for
+    all addresses of a name together, until one takes the connection (``stall`` where none are given);
     ``pace``: how fast they may send together; ``meter`` counts them."""
 
     def __init__(self, proxy: str | None, ca_file: str | None, connections: int, stall: float, pace: Pace,
-                 meter: Meter) -> None:
+                 meter: Meter, connect_secs: float | None = None) -> None:
         self.session = make_session(proxy, ca_file)
         self._stall = stall
+        self._connect_secs = stall if connect_secs is None else connect_secs
         self._pace = pace
         self._meter = meter
         self._ended = threading.Event()
@@ -65,6 +68,24 @@ class Line:
     def retry_after(self) -> float:
         """In the thread of a call, after it: the seconds that its answer's Retry-After header asks for, or 0."""
         return float(getattr(self._answers, "retry_after", 0.0))
+
+    def _dialled(self, connection: Any) -> socket.socket:
+        """What urllib3 does itself, which tries one address after the other, each for the whole limit (see ``dial``)."""
+        from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+        limit = connection.timeout if isinstance(connection.timeout, int | float) else self._stall
+        secs = min(float(limit), self._connect_secs)
+        host, port = connection._dns_host.strip("[]"), connection.port
+        try:
+            sock = dial_name(host, port, secs, over=self._ended.is_set)
+        except TimeoutError as exc:
+            raise ConnectTimeoutError(connection, f"{host} does not answer within {secs:g} s") from exc
+        except (OSError, UnicodeError) as exc:
+            raise NewConnectionError(connection, f"no connection: {exc}") from exc
+        for option in connection.socket_options or ():
+            sock.setsockopt(*option)
+        sock.settimeout(limit)
+        return sock
 
     def _paced(self, data: Any) -> Iterator[Any]:
         """A body in parts, each when it may go; anything else as it is."""
@@ -112,7 +133,7 @@ class Line:
                 self.counted = through
 
             def _new_conn(self) -> Any:
-                self.counted = super()._new_conn()
+                self.counted = line._dialled(self)
                 line._meter.add(self.counted)
                 return self.counted
 

@@ -42,6 +42,10 @@ class _Connection(NamedTuple):
     publisher: Publisher
 
 
+_TO_TELL_SECS = 1.0
+"""A connect that comes to nothing ends so much before the limit of the login, so that its own words are told."""
+
+
 class DropboxTransport(Transport):
     """Uploads into ``HostPath`` of one account: small files in one call or, where many come, in one each and one for all;
     bigger ones in pieces that a cut does not undo."""
@@ -84,7 +88,8 @@ class DropboxTransport(Transport):
         try:
             async with asyncio.timeout(limit):
                 # The first import of the SDK takes a while.
-                line = await asyncio.to_thread(Line, settings["Proxy"], settings["CAFile"], number, stall, self._pace, self._meter)
+                line = await asyncio.to_thread(Line, settings["Proxy"], settings["CAFile"], number, stall, self._pace, self._meter,
+                                               max(0.5, limit - _TO_TELL_SECS))
                 lanes = Lanes(line, number)
                 client = await lanes.run(account.log_in, settings, line)
         except BaseException as exc:

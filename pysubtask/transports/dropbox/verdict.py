@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from typing import TypeVar
 
 from ...common.errors import (
     AttemptFailed,
@@ -14,8 +15,10 @@ from ...common.errors import (
     ServerNotTrusted,
     TransportLost,
 )
-from ..reach import not_valid_now
+from ..dial import NoneAnswers
+from ..reach import no_address_answers, not_valid_now
 
+_Error = TypeVar("_Error", bound=BaseException)
 _FULL = "the Dropbox account has no room for it: free some space, or raise the quota"
 _WRITE_ERRORS = {
     "malformed_path": "Dropbox does not take this name",
@@ -57,7 +60,11 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
         return ServerBusy(text, retry_after) if retry_after > 0 else TransportLost(text)
     if isinstance(exc, (exceptions.BadInputError, ValidationError)):
         return FileRefused(f"Dropbox does not take the request: {_shortened(getattr(exc, 'message', exc))}")
-    bad = _untrusted(exc)
+    dead = _within(exc, NoneAnswers)
+    if dead is not None:
+        told = no_address_answers("Dropbox", [(one.address, one.error) for one in dead.failures])
+        return TransportLost(told.cause, "Has this machine a way to the internet, or needs it a Proxy?")
+    bad = _within(exc, ssl.SSLCertVerificationError)
     if bad is not None:
         early = not_valid_now(bad.verify_code, time.time())
         return early or ServerNotTrusted(
@@ -126,13 +133,14 @@ def _token_words(exc: BaseException) -> str:
     return _TOKEN_ERRORS.get(tag, f"Dropbox refuses the login ({tag or 'no reason given'})")
 
 
-def _untrusted(exc: BaseException | None) -> ssl.SSLCertVerificationError | None:
+def _within(exc: BaseException | None, kind: type[_Error]) -> _Error | None:
+    """An error of this kind among those that led to another one."""
     seen: list[BaseException] = []
     while exc is not None and exc not in seen:
         seen.append(exc)
         inner = [part for part in exc.args if isinstance(part, BaseException)] + [getattr(exc, "reason", None)]
         for part in (exc, *inner):
-            if isinstance(part, ssl.SSLCertVerificationError):
+            if isinstance(part, kind):
                 return part
         exc = next((part for part in inner if isinstance(part, BaseException)), None) or exc.__cause__ or exc.__context__
     return None

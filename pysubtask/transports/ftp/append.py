@@ -38,7 +38,7 @@ class Appender:
         one carries whole lines that fit one segment then, where that takes less than the whole file would.
         """
         job, restarts = attempt.job, self._restarts
-        if attempt.in_place or job.append is None or job.replaces is None or not restarts.possible(session.known):
+        if job.append is None or job.replaces is None or not restarts.possible(session.known):
             raise NotAsLeft(f"{job.name}: nothing is appended on this server")
         links = self._publisher.links
         if not links.follow and links.find(session, attempt.target) is not None:
@@ -77,7 +77,8 @@ class Appender:
         if (shown.size == left.size == at <= job.size and is_same_time(left.mtime, shown.mtime)
                 and ends_as(session, attempt.target, source, at)):  # fmt: skip
             return at  # the server shows its time otherwise than before
-        if until <= at or not at <= shown.size <= min(until, job.size):
+        # What is stored under its name may be half of another version, which a cut has left: only what we left whole will do.
+        if attempt.in_place or until <= at or not at <= shown.size <= min(until, job.size):
             raise NotAsLeft(f"{job.name}: the server shows {shown.size:,} bytes of {shown.mtime}, "
                             f"we left {left.size:,} of {left.mtime}")
         if not ends_as(session, attempt.target, source, shown.size):

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 
+from ...common.errors import FileRefused
 from ..base import Job
 from ..shown_names import Alias, ShownNames, changed_to, find
+from .data import Source
 from .known import CannotTell
 from .options import parent_of, path_of
 from .session import Session
 
-__all__ = ["Named", "changed_to", "settled_size"]
+__all__ = ["Named", "changed_to", "settled_size", "text_mode"]
 
 _QUIET_SECS = 1.5
 """A file that has not grown for so long is not written to any more."""
 _PAUSES = (0.05, 0.1, 0.15, 0.2, 0.25)
+_BLOCK = 1024 * 1024
+TEXT_MODE = "the server changes the ends of lines, as in text mode (ASCII), though it agreed to take files as they are (TYPE I)"
+_TAKE_AS_IT_IS = "Have that switched off on the server; SFTP knows no such mode"
 
 
 def settled_size(session: Session, path: str, wanted: int) -> int | None:
@@ -32,6 +37,26 @@ def settled_size(session: Session, path: str, wanted: int) -> int | None:
         if shown is not None and shown > before:
             grew = time.monotonic()
     return shown
+
+
+def text_mode(job: Job, source: Source, shown: int) -> FileRefused | None:
+    """The error for a server that changes the ends of lines, as in text mode, though it agreed to take a file as it is; None where
+    the size that it shows cannot come from that."""
+    if not shown or shown == job.size or not job.size / 2 <= shown <= 2 * job.size or source.base:
+        return None
+    feeds = both = at = 0
+    last = b""
+    while at < job.size:
+        block = source.read(at, min(_BLOCK, job.size - at))
+        if not block:
+            return None
+        feeds += block.count(b"\n")
+        both += block.count(b"\r\n") + (last == b"\r" and block[:1] == b"\n")
+        last, at = block[-1:], at + len(block)
+    if shown - job.size not in {feeds, feeds - both, -both} - {0}:
+        return None
+    return FileRefused(f"{job.name}: {TEXT_MODE}: {job.size:,} bytes were sent and it has {shown:,}", _TAKE_AS_IT_IS,
+                       step="looking at its size", file=job.name)
 
 
 class Named:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from ...common.errors import AttemptFailed
+from ..means import TLS_VERSION
 from ..profile import Profile
 
 _MOST_FOLDERS = 1000
@@ -13,6 +14,14 @@ _MOST_FOLDERS = 1000
 
 class DataLost(AttemptFailed):
     """A data connection broke or could not be opened, and the control connection still answers: one transfer is lost."""
+
+
+class NoPassivePort(DataLost):
+    """The server was asked in every way there is for a port to connect to, and refused each."""
+
+
+class NotConnected(DataLost):
+    """The server does not connect to a port of ours, whatever it is told."""
 
 
 class CannotTell(Exception):
@@ -25,7 +34,8 @@ class Known:
 
     ``size``: whether SIZE is worth asking; ``size_shown``, ``mlst_shown``: it has told a size, so that a refusal says something
     about the name; ``size_refused``: how often it was refused for a file that is there, before it ever told one.
-    ``epsv``: whether it knows EPSV; ``tls12``: TLS 1.3 is not offered, as it took no data connection over it. ``stat``: whether
+    ``epsv``: whether it knows EPSV; ``tls12``: TLS 1.3 is not offered, as it took no data connection over it, with its words;
+    whether 1.2 helps is not known yet. ``no_active_before`` (monotonic): it is offered no port of ours. ``stat``: whether
     STAT of a file is worth asking. ``telnet``: whether it reads commands as Telnet does, None where that was not needed yet.
     ``setter``: the command that sets a file's time: "MFMT", "MDTM" (with a time before the name, as some servers have it) or "".
     ``replaces``: whether a rename may have the name of a file that is there; ``renames``: one was taken, so that a refusal is about
@@ -42,7 +52,8 @@ class Known:
     stat: bool = True
     mdtm: bool = True
     epsv: bool = True
-    tls12: bool = False
+    tls12: str = ""
+    no_active_before: float = 0.0
     setter: str = ""
     keeps_mtime: bool = False
     replaces: bool = True
@@ -50,6 +61,18 @@ class Known:
     folders: set[str] = field(default_factory=set)
     steps: bool = False
     refused_setters: set[str] = field(default_factory=set)
+
+    def older_tls(self) -> bool:
+        """Whether the next control connection offers TLS 1.2 alone; once a day the newest is tried again."""
+        return bool(self.tls12) or self.profile.walk(TLS_VERSION).rung == "1.2"
+
+    def took_data(self, version: str | None) -> None:
+        """A transfer over TLS of this version went well."""
+        if version == "TLSv1.2" and self.tls12:
+            self.profile.learn(TLS_VERSION, "1.2", self.tls12)
+            self.tls12 = ""
+        elif version != "TLSv1.2" and self.profile.rung(TLS_VERSION) == "1.2":
+            self.profile.learn(TLS_VERSION, "newest")
 
     def made(self, folder: str, there: bool) -> None:
         """A folder was made, or something was stored in it."""

@@ -20,10 +20,11 @@ from ..server_limit import smells_of_limit
 from ..shown_names import ShownNames
 from ..temp_names import own_folder
 from . import vanished
-from .arrival import Named, settled_size
+from .arrival import Named, settled_size, text_mode
 from .checksum import check
 from .data import BEGUN, Source, Tally, opened
 from .folders import make_folders
+from .in_place import Overwrites, told_of_damage
 from .known import CannotTell, DataLost
 from .links import Links
 from .options import parent_of, path_of
@@ -89,6 +90,7 @@ class Publisher:
         self._restarts = restarts
         self._cuts: dict[str, tuple[int, int]] = {}
         self.named = Named(ShownNames(profile))
+        self._overwrites = Overwrites(profile)
 
     def send(self, session: Session, attempt: Attempt) -> None:
         """Everything up to the rename. A refused upload leaves nothing behind."""
@@ -101,9 +103,10 @@ class Publisher:
             self.temps.take(attempt)
             self.clear(session, attempt)
             try:
-                if not self._go_on(session, attempt, source):
-                    self._begin(session, attempt, source)
-                    self._check_size(session, attempt)
+                with told_of_damage(session, attempt):
+                    if not self._go_on(session, attempt, source):
+                        self._begin(session, attempt, source)
+                        self._check_size(session, attempt, source)
             except DataLost as exc:
                 failed = self.cut(attempt, exc)
                 if failed is exc:
@@ -310,6 +313,7 @@ class Publisher:
     def _store(self, session: Session, attempt: Attempt, source: Source) -> None:
         """STOR under a temporary name, of another kind where the server takes no such name."""
         if attempt.in_place:
+            self._overwrites.prepare(session, attempt)
             self._store_as(session, attempt, source)
             return
         walk = attempt.walk = attempt.walk or self.temps.walk()
@@ -354,10 +358,10 @@ class Publisher:
                 session.known.made(folder, made.ok)
                 said = session.store(attempt.path, source, job.size, tally)
         if not said.ok:
-            raise bad_store(job.name, said, more)
+            raise bad_store(job.name, said, more, step="store" if attempt.in_place else "temporary")
         session.known.made(folder, True)
 
-    def _check_size(self, session: Session, attempt: Attempt) -> None:
+    def _check_size(self, session: Session, attempt: Attempt, source: Source) -> None:
         job = attempt.job
         try:
             shown = settled_size(session, attempt.path, job.size)
@@ -372,7 +376,7 @@ class Publisher:
         if self.profile.rung(SIZE) == "never":
             self.profile.learn(SIZE, "before_close")
         if shown != job.size:
-            raise cut_short(job, shown or 0)
+            raise text_mode(job, source, shown or 0) or cut_short(job, shown or 0)
 
     def arrived(self, attempt: Attempt) -> None:
         """Every byte is there."""
@@ -386,8 +390,10 @@ class Publisher:
         further = attempt.start > start
         count = 1 if further else count + 1
         if count >= _CUTS:
-            return FileRefused(f"{lost}; time {count} in a row at the same place, while the server still answers", step=lost.step,
-                               file=lost.file, said=lost.said)
+            words = f"{lost}; time {count} in a row at the same place, while the server still answers"
+            refused = FileRefused(words, step=lost.step, file=lost.file, said=lost.said)
+            refused.damaged = lost.damaged
+            return refused
         lost.further = further
         while len(self._cuts) >= _MOST_NAMES:
             del self._cuts[next(iter(self._cuts))]
@@ -395,9 +401,9 @@ class Publisher:
         return lost
 
 
-def bad_store(name: str, said: Reply, more: str = "") -> TransportError:
+def bad_store(name: str, said: Reply, more: str = "", step: str = "store") -> TransportError:
     """What a bad reply to STOR means."""
-    failed = refusal("store", name, said, more)
+    failed = refusal(step, name, said, more)
     if said.code not in _ENDED_TRANSFER or not isinstance(failed, AttemptFailed) or failed.limit:
         return failed
     return DataLost(str(failed), step=failed.step, file=failed.file, said=failed.said)

@@ -45,6 +45,7 @@ _REMEDIES = {
 
 _STEPS = {
     "store": "storing it",
+    "temporary": "storing it under a temporary name",
     "rename": "renaming it into place",
     "clear": "removing an earlier temporary file",
     "aside": "putting the old file aside",

@@ -20,7 +20,7 @@ from ..profile import Profile
 from .arrival import settled_size
 from .data import LEAST, Source, Tally
 from .known import CannotTell, DataLost, Known
-from .replies import CannotRestart, Reply, cannot_hold, has, refusal
+from .replies import CannotRestart, Reply, cannot_hold, has, no_room, refusal
 from .session import Session
 
 TAIL = 4096
@@ -109,6 +109,9 @@ class Restarts:
                     if wrong:
                         break
         except FileRefused as exc:
+            if not no_room(exc.said):  # else it may be possible again in a while
+                walk.refused(exc.said)
+                walk.worked()
             raise NotAsLeft(f"{name}: nothing can be tried out: {exc}") from exc
         except (CannotRestart, CannotTell) as exc:
             wrong, lasting = str(exc) or "it tells no size", isinstance(exc, CannotTell)

@@ -54,7 +54,7 @@ class Session(Transfers):
     def open(self, context: ssl.SSLContext | None) -> None:
         """Connect, secure, log in, learn what the server can."""
         wire, login = self.wire, self._login
-        if context is not None and self.known.tls12:
+        if context is not None and self.known.older_tls():
             context.maximum_version = ssl.TLSVersion.TLSv1_2
         wire.until = time.monotonic() + login.connect_secs
         with self.edge(login.connect_secs):

@@ -15,15 +15,15 @@ from ..meter import Meter
 from ..pace import Pace
 from ..profile import Walk
 from .data import Source, Tally, Upload, receive, receive_lines
-from .known import DataLost, Known
+from .known import DataLost, Known, NoPassivePort, NotConnected
 from .options import Login
 from .replies import CannotRestart, NotFTP, Reply, about_tls, text, why
 from .wire import Wire
 
-PASSIVE = ("epsv", "pasv", "pasv_control_address")
 # A proxy, or the server's own buffers, may hold this much that we were told is there; and at this rate it goes on.
 _HELD_BYTES = 4 * 1024 * 1024
 SLOW_BYTES = 128 * 1024
+_NO_ACTIVE_SECS = 600.0
 
 
 class Transfers:
@@ -58,6 +58,8 @@ class Transfers:
                 if walk is None or not about_tls(said):
                     if walk is not None and sock is not None and said.ok:
                         walk.worked()
+                        control = self.wire.sock
+                        self.known.took_data(control.version() if isinstance(control, ssl.SSLSocket) else None)
                     return said
                 # Some look at the session when all bytes have come.
                 if walk.refused(text(" ".join(said.lines))) is None:
@@ -173,11 +175,11 @@ class Transfers:
 
     def _open(self, command: str, start: int) -> tuple[socket.socket | None, Reply]:
         known, wire = self.known, self.wire
-        way = known.profile.walk(DATA, PASSIVE) if self._login.passive else None
-        first_is_pasv = way is not None and (way.rung != "epsv" or not known.epsv)
+        way = known.profile.walk(DATA) if self._login.passive else None
+        first_is_pasv = way is not None and (way.rung in ("pasv", "pasv_control_address") or not known.epsv)
         wire.ways, wire.way = ("pasv",) if not known.epsv else ("pasv", "epsv") if first_is_pasv else ("epsv", "pasv"), ""
         try:
-            sock, said = wire.open_data(command, start)
+            sock, said = self._open_data(command, start, active=way is not None and way.rung == "active")
         except (OSError, EOFError) as exc:
             # It may have refused TLS or the session on the data connection: then it says so.
             if isinstance(exc, ssl.SSLError | ConnectionError):
@@ -194,11 +196,34 @@ class Transfers:
             known.epsv = known.epsv and not (wire.way != "epsv" and wire.unknown)
         return sock, said
 
+    def _open_data(self, command: str, start: int, *, active: bool) -> tuple[socket.socket | None, Reply]:
+        """Passive or active: where the one is refused, the other. A port that leads nowhere is no refusal: something on the way
+        swallows it. One of ours that nobody came to is not offered again for a while, as each costs a whole time limit."""
+        wire, why_not = self.wire, ""
+        try:
+            opened = wire.open_data(command, start, active=active)
+        except NoPassivePort as passive:
+            if time.monotonic() < self.known.no_active_before:
+                raise
+            try:
+                opened = wire.open_data(command, start, active=True)
+            except DataLost as exc:
+                if not isinstance(exc, NotConnected):  # waited for in vain
+                    self.known.no_active_before = time.monotonic() + _NO_ACTIVE_SECS
+                words = f"{passive.cause}, nor does it connect to here: {exc.cause}"
+                raise DataLost(words, step=passive.step, said=passive.said) from exc
+            active, why_not = True, passive.said
+        except NotConnected:
+            active, opened = False, wire.open_data(command, start)
+        if active:
+            wire.way, wire.refused, wire.unknown = "active", why_not, False
+        return opened
+
     def _older_tls(self, words: str) -> None:
         """TransportLost where the next connection may do better with TLS 1.2."""
         sock = self.wire.sock
         if isinstance(sock, ssl.SSLSocket) and sock.version() == "TLSv1.3" and not self.known.tls12:
-            self.known.tls12 = True
+            self.known.tls12 = words
             raise TransportLost(f"the server takes no data connection over TLS 1.3 ({words}): the next connection uses TLS 1.2")
 
     @contextlib.contextmanager

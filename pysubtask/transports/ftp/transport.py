@@ -251,7 +251,7 @@ class FTPTransport(Transport):
         known, restarts = self._known, self._restarts
         self.traits = self.traits._replace(
             atomic_replace=known.replaces and not self._in_place, keeps_mtime=known.keeps_mtime,
-            appends=restarts is not None and restarts.possible(known) and not self._in_place,
+            appends=restarts is not None and restarts.possible(known),
         )
 
 

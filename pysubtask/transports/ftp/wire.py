@@ -17,7 +17,7 @@ from ...common.errors import TransportLost
 from ..dial import dial, dial_name
 from ..meter import Meter
 from ..pace import Pace
-from .known import DataLost
+from .known import DataLost, NoPassivePort, NotConnected
 from .options import Login
 from .replies import CannotRestart, NotFTP, Reply, Standstill, not_ftp, text
 from .sockets import Sockets, keep_alive
@@ -212,12 +212,13 @@ class Wire(Sockets):
 
     # --- data connections
 
-    def open_data(self, command: str, start: int = 0) -> tuple[socket.socket | None, Reply]:
+    def open_data(self, command: str, start: int = 0, *, active: bool = False) -> tuple[socket.socket | None, Reply]:
         """Begin a transfer ``start`` bytes into the file: its socket (None where the server refused the command) and the
-        first reply. CannotRestart where it cannot begin there."""
+        first reply. ``active``: the server connects to here, whatever the settings prefer. CannotRestart where it cannot begin
+        there, NoPassivePort where the server gives none."""
         listener = None
         self.standstill = ""
-        if self.passiveserver:
+        if self.passiveserver and not active:
             sock = self._reach_data()
         else:
             listener = self.makeport()
@@ -257,8 +258,7 @@ class Wire(Sockets):
                 self.unknown, words = said.unknown, text(" ".join(said.lines))
                 if way == "pasv" and said.code < 400:
                     raise TransportLost(f"the server gives no passive port: {said} (not an answer to that)")
-                advice = ". With ftp.PassiveMode switched off it connects to here" if self.af == socket.AF_INET else ""
-                failed = failed or DataLost(f"the server gives no passive port: {said}{advice}", step=_OPENING, said=words)
+                failed = failed or NoPassivePort(f"the server gives no passive port: {said}", step=_OPENING, said=words)
             else:
                 # The address in a reply to PASV is not looked at: behind NAT it is wrong, in bad hands it is worse.
                 host, port = named
@@ -303,8 +303,8 @@ class Wire(Sockets):
             else:
                 said = self.ask(f"EPRT |2|{here[0].partition('%')[0]}|{port}|")
             if not said.ok:
-                raise DataLost(f"the server does not connect to here: {said}. Switch ftp.PassiveMode on", step=_OPENING,
-                               said=text(" ".join(said.lines)))
+                raise NotConnected(f"the server does not connect to here: {said}. Switch ftp.PassiveMode on", step=_OPENING,
+                                   said=text(" ".join(said.lines)))
         except BaseException:
             self.drop(listener)
             raise

@@ -202,7 +202,7 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
                 attempts.append(("publickey", partial(self.auth_publickey, user, key)))
             if password is not None:
                 attempts.append(("password", partial(self.auth_password, user, password, fallback=False)))
-                attempts.append(("question", partial(self.auth_interactive, user, lambda _, __, asked: _answers(asked, password))))
+                attempts.append(("question", partial(self.auth_interactive, user, _Replies(password))))
             for number, (method, attempt) in list(enumerate(attempts))[self.options.skip :]:
                 try:
                     attempt()
@@ -222,12 +222,20 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
         raise LoginRefused(f"the login was refused ({said})", "Check User, KeyFile or Password, and the account on the server")
 
 
-def _answers(questions: list[tuple[str, bool]], password: str) -> list[str]:
-    """Called in paramiko's own thread, which ends with what this raises and hands it on."""
-    for question, _ in questions:
-        if len(questions) > 1 or not asks_for_password(question):
-            raise LoginRefused(f"the server asked {question[:80]!r}, which is not answered from here")
-    return [password for _ in questions]
+class _Replies:
+    """To what a server asks; the password once, to a question for it. Called in paramiko's own thread, which ends with what this
+    raises and hands it on."""
+
+    def __init__(self, password: str) -> None:
+        self._password, self._answered = password, False
+
+    def __call__(self, title: str, instructions: str, questions: list[tuple[str, bool]]) -> list[str]:
+        for question, _ in questions:
+            if len(questions) > 1 or self._answered or not asks_for_password(question):
+                raise LoginRefused(f"the login was refused (the server asked {question[:80]!r}, which is not answered from here)",
+                                   "Check User, KeyFile or Password, and the account on the server")
+        self._answered = self._answered or bool(questions)
+        return [self._password for _ in questions]
 
 
 def _keys(login: Login, agent: Any) -> list[Any]:

@@ -122,10 +122,11 @@ class Askpass:
 
     def answer(self, question: str) -> str | None:
         """The password for the one question, the first time; else None."""
-        if self._password is not None and not self.answered and is_password_question(question, self._user, self._host):
+        expected = is_password_question(question, self._user, self._host)
+        if self._password is not None and not self.answered and expected:
             self.answered = True
             return self._password
-        if not self.answered:
+        if not (self.answered and expected):  # the same again only means that it was wrong
             self.refused = text(question.encode("utf-8", "replace"), 120)
         return None
 

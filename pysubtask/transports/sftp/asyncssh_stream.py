@@ -41,6 +41,7 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
         self._meter = meter
         self._sock: socket.socket | None = None
         self._password = password
+        self._had_password = password is not None
         self.refused: str | None = None
         self._file = os.path.expanduser(login.known_hosts or _KNOWN)
         self._known = _read_known(self._file, login)
@@ -109,7 +110,10 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
         if not prompts:
             return []  # only a message
         password, self._password = self._password, None
-        if password is None or len(prompts) > 1 or not asks_for_password(prompts[0][0]):
+        expected = len(prompts) == 1 and asks_for_password(prompts[0][0])
+        if password is None and expected and self._had_password:
+            return None  # the same again only means that it was wrong
+        if password is None or not expected:
             self.refused = text(prompts[0][0].encode("utf-8", "replace"))
             return None
         return [password]

@@ -33,7 +33,7 @@ def ssh_argv(program: str, login: Login) -> list[str]:
         "ForwardX11": "no",
         "Tunnel": "no",
         "EscapeChar": "none",
-        "LogLevel": "DEBUG1" if login.loud else "INFO",  # the reasons for a failure are read from stderr
+        "LogLevel": "DEBUG1" if login.loud else "VERBOSE",  # the reasons for a failure are read from stderr
         "ConnectTimeout": str(max(1, math.ceil(login.connect_secs))),
         "ServerAliveInterval": str(login.alive_secs),
         "ServerAliveCountMax": str(login.alive_count),

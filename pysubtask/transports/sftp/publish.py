@@ -222,10 +222,14 @@ class Publisher:
         for means in (TEMP, PUBLISH):
             if self._profile.rung(means) == "in_place":
                 self._profile.walk(means, trial=False).worked()
-        shown = await send(attempt, 0)
-        if attempt.handle is not None:
-            await attempt.ended(attempt.end())
-        verified = await self._hashes.check(job, attempt.fd, attempt.temp)
+        try:
+            shown = await send(attempt, 0)
+            if attempt.handle is not None:
+                await attempt.ended(attempt.end())
+            verified = await self._hashes.check(job, attempt.fd, attempt.temp)
+        except (FileRefused, AttemptFailed) as exc:
+            exc.spoilt("the file under this name is not whole now, as it was written in place (StoreInPlace)")
+            raise
         await self._named.after(attempt)
         self.keeps_mtime = self.keeps_mtime and shown.timed
         return Sent(shown.remote, attempt.sent, verified if verified == "hash" else shown.verified, attempt.place.link)

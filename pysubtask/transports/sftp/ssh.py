@@ -33,6 +33,7 @@ from .askpass import Askpass, remove_leftover
 from .eager import hasten
 from .hand_over import HandOver, with_a_shell
 from .options import shell_argv, show_argv, ssh_argv
+from .orphans import MARK, end_orphans, new_mark
 from .ssh_sockets import SSHSockets
 from .stream import FdStream
 from .verdict import NO_ACCOUNT, verdict
@@ -201,6 +202,7 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
     # Whoever gave us the password in a variable did not give it to ssh.
     environment = {key: value for key, value in for_others().items()
                    if not key.startswith("SSH_ASKPASS") and not (password and password in value)}
+    environment[MARK] = new_mark()
     askpass: Askpass | None = None
     hand_over: HandOver | None = None
     try:
@@ -258,7 +260,8 @@ def _start(argv: list[str], environment: Mapping[str, str], helpers: tuple[Askpa
             os.close(fd)
     stream = SSHStream(process, (ours[1], ours[0], ours[2]), helpers, record, meter, where)
     try:
-        _write_record(record, process.pid, next((helper.folder for helper in helpers if helper is not None), ""))
+        _write_record(record, process.pid, next((helper.folder for helper in helpers if helper is not None), ""),
+                      environment.get(MARK, ""))
     except OSError as exc:
         stream.abort()
         process.wait()
@@ -309,19 +312,22 @@ def _asked_for(argv: list[str], environment: Mapping[str, str]) -> tuple[str, st
     return words.get("user", ""), words.get("hostkeyalias") or words.get("hostname", "")
 
 
-def _write_record(record: str, pid: int, askpass: str) -> None:
-    text = json.dumps({"pid": pid, "start": process_start(pid), "askpass": askpass})
+def _write_record(record: str, pid: int, askpass: str, mark: str) -> None:
+    text = json.dumps({"pid": pid, "start": process_start(pid), "askpass": askpass, "mark": mark})
     own_files.replace(*os.path.split(record), text.encode("ascii"))
 
 
 def end_leftover(record: str) -> bool:
-    """End the ssh of an earlier connection if it still lives and is certainly that one; whether it was so."""
+    """End the ssh of an earlier connection if it still lives and is certainly that one, or what it has left; whether it lived."""
     try:
         read = json.loads(own_files.read(*os.path.split(record)))
         pid, start = int(read["pid"]), read["start"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
     remove_leftover(str(read.get("askpass") or ""))
+    if process_start(pid) is None:
+        end_orphans(pid, str(read.get("mark") or ""))
+        return False
     if not start or process_start(pid) != start or not _is_ssh_of_ours(pid):
         return False
     _kill_group(pid, signal.SIGKILL)

@@ -11,8 +11,9 @@ import time
 
 from ...common.advice import install
 from ...common.errors import LoginRefused, TransportError, TransportLost
-from ..reach import NOT_YET, OVER, no_answer, no_way, nobody_listens, not_valid_now, place, unanswered, unknown_name
+from ..reach import NOT_YET, OVER, host_in, no_answer, no_way, nobody_listens, not_valid_now, place, unanswered, unknown_name
 from ..ssh_login import AnotherKey, changed_key, revoked_key, unknown_key
+from .algorithms import ssh_config_remedy
 from .options import KEY_SHOWN
 from .packets import text
 
@@ -30,6 +31,13 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
      "ssh does not take its configuration", "Mend the file it names, or set SSHConfigFile to 'none'"),
 )
 _BEFORE_ITS_NAME = "kex_exchange_identification"
+_PARTIAL = re.compile(r'^Authenticated (?:using "([\w-]+)" )?with partial success', re.MULTILINE)
+_DENIED = re.compile(r"Permission denied \(([a-z0-9,.@-]+)\)")
+AS_WELL = "as well, which was not given or not accepted"
+"""Of a server that takes one step of a login and wants another."""
+BETWEEN = "the ProxyCommand or ProxyJump of ssh's configuration"
+_BY_HAND = "Does that program reach the server when it is run by hand?"
+_NO_PEER = re.compile(r"UNKNOWN port 65535")
 _CLOSED = re.compile(r"(?:Connection reset|Connection closed|Broken pipe|banner exchange|kex_exchange_identification)")
 _REACHED_FOR = re.compile(r"connect to (?:host|address) (\S+) port (\d+): ")
 _REVOKED = re.compile(r"REVOKED HOST KEY|(?i:host key \S+ .*revoked)")
@@ -47,7 +55,7 @@ _FIRST_CAUSE = re.compile(
     r"no such identity: |Bad owner or permissions |\S+:? line \d+: |Received disconnect from |Unable to load host key")
 _BEFORE_KEYS = re.compile(r"kex_exchange_identification: |ssh_exchange_identification: |banner exchange: |"
                           r"Connection (?:closed|reset) by UNKNOWN port 65535|Connection to UNKNOWN port 65535 timed out")
-_NOISE = re.compile(r"^(Warning: Permanently added|@+|debug\d: |\s*$)")
+_NOISE = re.compile(r"^(Warning: Permanently added|@+|debug\d: |\s*$|Authenticated |Transferred: sent |Bytes per second: sent )")
 
 
 def verdict(
@@ -80,10 +88,28 @@ def verdict(
         return unknown_key(where, _key_told(stderr))
     for pattern, meaning, remedy in _REFUSED:
         if re.search(pattern, stderr):
-            if asked is not None and "Permission denied" in pattern:
-                meaning += f" (ssh asked {asked!r}, which is not answered from here)"
+            if "Permission denied" in pattern:
+                meaning, remedy = _one_of_several(stderr) or (meaning, remedy)
+                if asked is not None:
+                    meaning += f" (ssh asked {asked!r}, which is not answered from here)"
+            if "no matching" in pattern:
+                remedy = ssh_config_remedy(stderr, host_in(where)) or remedy
             return LoginRefused(f"{meaning}. ssh said: {said!r}", remedy)
     return TransportLost(_ended(code, said))
+
+
+def _one_of_several(stderr: str) -> tuple[str, str] | None:
+    """What is said of a login of which the server took one step and wants another; None where it took none."""
+    taken, left = _PARTIAL.findall(stderr), _DENIED.search(stderr)
+    if not taken or left is None:
+        return None
+    keys = {"publickey", "hostbased"}
+    took = "the key" if all(method in keys or not method for method in taken) else "the password"
+    methods = left[1].split(",")
+    wants_key = keys >= set(methods)
+    wanted = "a key" if wants_key else "a password"
+    return (f"the server took {took} and wants {wanted} {AS_WELL} ({', '.join(methods)})",
+            f"Set {'KeyFile' if wants_key else 'Password'}, too, or check it")
 
 
 def _lost(last: str, said: str, where: str) -> TransportLost | None:
@@ -100,9 +126,13 @@ def _lost(last: str, said: str, where: str) -> TransportLost | None:
         return nobody_listens(where)
     if re.search(r"(?:Connection timed out|Operation timed out|Timeout, server|Connection to \S+ port \d+ timed out)", last):
         failed = no_answer(where)
+        if _NO_PEER.search(last):
+            return TransportLost(f"{failed.cause} through {BETWEEN}. ssh said: {said!r}", _BY_HAND)
         return unanswered(TransportLost(f"{failed.cause}. ssh said: {said!r}", failed.remedy))
     if re.search(r"(?:No route to host|Network is unreachable|Network is down)", last):
         return no_way(where, last.rpartition(": ")[2])
+    if _NO_PEER.search(last) and _CLOSED.search(last):
+        return TransportLost(f"{BETWEEN} came to its end, or what it leads to closed the connection. ssh said: {said!r}", _BY_HAND)
     if _CLOSED.search(last):
         closed = TransportLost(f"the server or something on the way closed the connection. ssh said: {said!r}")
         return unanswered(closed) if _BEFORE_ITS_NAME in last else closed

@@ -1,0 +1,103 @@
+"""Files that are stored under their final names at once (StoreInPlace): whether the server writes over one that is there, and what
+is left under the name where an upload fails. Blocking."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ...common.errors import AttemptFailed, FileRefused, TransportError
+from ..means import OVERWRITE
+from ..profile import Profile
+from .data import Source, Tally
+from .known import CannotTell
+from .replies import text
+from .session import Session
+
+if TYPE_CHECKING:
+    from .publish import Attempt
+
+_TRIAL = b"ab"
+_RENAMED_TO = (".1", ".2")  # what pure-ftpd calls a file for which the name is taken (its option --autorename)
+
+
+class Overwrites:
+    """Of one destination; for any thread. Some servers refuse to write over a file, others store what comes under another name and
+    say that all is well. Which it is shows on a file of ours, so that no other is lost or stored beside its name."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._tried = False
+
+    def prepare(self, session: Session, attempt: Attempt) -> None:
+        """Before something is stored where a file may stand: that is removed where the server does not write over it. FileRefused
+        where it can be neither."""
+        if attempt.job.replaces is None and not session.tells_size(attempt.target):
+            return
+        if not self._tried or self._profile.is_due(OVERWRITE):
+            self._try_out(session, attempt.recorded)
+        if self._profile.rung(OVERWRITE) == "over":
+            return
+        said = session.delete(attempt.target)
+        if not said.ok and session.is_there(attempt.target):
+            raise FileRefused(f"{attempt.job.name}: the server writes over no file, and does not let this one be removed: {said}",
+                              step="removing the old file", file=attempt.job.name, said=text(" ".join(said.lines)))
+
+    def _try_out(self, session: Session, path: str) -> None:
+        """Two bytes over one, on ``path``, a name of ours. Where that name is refused nothing is learned."""
+        if self._profile.state(OVERWRITE).proven and not self._profile.is_due(OVERWRITE):
+            self._tried = True
+            return
+        walk, beside = self._profile.walk(OVERWRITE), False
+        with tempfile.TemporaryFile(buffering=0) as file:
+            file.write(_TRIAL)
+            try:
+                if not session.store(path, Source(file.fileno(), 0), 1, Tally.silent()).ok:
+                    return
+                said = session.store(path, Source(file.fileno(), 0), 2, Tally.silent())
+                works = said.ok and self._has_two(session, path)
+                if not works:
+                    beside = said.ok
+                    walk.refused("it stores the new one under another name" if beside else text(" ".join(said.lines)))
+                    works = (session.delete(path).ok and session.store(path, Source(file.fileno(), 0), 2, Tally.silent()).ok
+                             and self._has_two(session, path))
+                if works:
+                    walk.worked()
+                    self._tried = True
+            finally:
+                for name in (path, *(path + ending for ending in _RENAMED_TO if beside)):
+                    session.delete(name)
+
+    @staticmethod
+    def _has_two(session: Session, path: str) -> bool:
+        try:
+            return session.size(path, stored=True) == len(_TRIAL)
+        except CannotTell:
+            return True  # then its word is all there is
+
+
+@contextlib.contextmanager
+def told_of_damage(session: Session, attempt: Attempt) -> Iterator[None]:
+    """An error of an upload to the final name itself says what has become of the file that stood there."""
+    try:
+        yield
+    except (FileRefused, AttemptFailed) as exc:
+        words = _damage(session, attempt) if attempt.in_place else ""
+        if words:
+            exc.spoilt(words)
+        raise
+
+
+def _damage(session: Session, attempt: Attempt) -> str:
+    left = attempt.job.replaces
+    try:
+        shown = session.size(attempt.target)
+    except (CannotTell, TransportError):
+        return ""
+    if shown is None:
+        return "" if left is None else "nothing stands under this name now (StoreInPlace)"
+    if left is not None and shown == left.size:
+        return ""
+    return f"the file under this name is not whole now ({shown:,} bytes), as it was written in place (StoreInPlace)"

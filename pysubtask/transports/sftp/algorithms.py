@@ -1,0 +1,57 @@
+"""A server and an ssh that share no algorithm: which lines of ssh's configuration let an old server be spoken to. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_NONE = re.compile(r"no matching (host ?key type|key exchange method|cipher|MAC) found\. Their offer: ([\w.@,+-]+)", re.IGNORECASE)
+_SETTINGS = {"hostkeytype": "HostKeyAlgorithms", "keyexchangemethod": "KexAlgorithms", "cipher": "Ciphers", "mac": "MACs"}
+_OLD = {
+    "HostKeyAlgorithms": ("ssh-rsa", "ssh-dss"),
+    "KexAlgorithms": ("diffie-hellman-group14-sha1", "diffie-hellman-group-exchange-sha1", "diffie-hellman-group1-sha1"),
+    "Ciphers": ("aes256-cbc", "aes192-cbc", "aes128-cbc", "3des-cbc"),
+    "MACs": ("hmac-sha1", "hmac-sha1-96", "hmac-md5", "hmac-md5-96"),
+}  # fmt: skip
+"""What ssh has switched off over the years and still knows, the best first (ssh_config(5))."""
+
+
+class Offer(NamedTuple):
+    """``setting``: the word of ssh's configuration; ``name``: the best of the server's algorithms that ssh has switched off."""
+
+    setting: str
+    name: str
+
+    @property
+    def line(self) -> str:
+        return f"{self.setting} +{self.name}"
+
+
+def offered_alone(said: str) -> Offer | None:
+    """From ssh's words: what the server offers, and this ssh only where it is told to; None where no line of its configuration
+    would help."""
+    found = _NONE.search(said)
+    if found is None:
+        return None
+    setting = _SETTINGS[found[1].lower().replace(" ", "")]
+    offer = found[2].split(",")
+    name = next((name for name in _OLD[setting] if name in offer), None)
+    return None if name is None else Offer(setting, name)
+
+
+def ssh_config_remedy(said: str, host: str) -> str:
+    """What a person can put where, for the server that is called ``host``; '' where nothing helps but an update."""
+    offer = offered_alone(said)
+    return "" if offer is None else f"Update the server. Until then: {in_ssh_config(host, offer.line)}"
+
+
+def in_ssh_config(host: str, line: str) -> str:
+    """How a line comes into force for one server."""
+    return f"put two lines into ~/.ssh/config (or the file that SSHConfigFile names): 'Host {host}', and below it '    {line}'"
+
+
+def for_an_rsa_key(host: str) -> str:
+    """What is said of an RSA key that a server does not take, as servers before OpenSSH 7.2 know only what ssh does no longer
+    offer: the signature by SHA-1. Naming that alone helps with every one of them."""
+    return ("A server before OpenSSH 7.2 (2016) takes an RSA key only as ssh no longer offers it. Better make a key of another "
+            f"kind; or {in_ssh_config(host, 'PubkeyAcceptedAlgorithms ssh-rsa')}.")

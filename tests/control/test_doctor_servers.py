@@ -78,6 +78,16 @@ QUIRKS: dict[str, dict[str, list[Told]]] = {
     "taken away": {"": [Told("note", "new files", "files are taken away on this server as soon as they are there")]},
     "hidden after the publication": {"": [Told("note", "new files", "does not show a file that it has taken"),
                                           Told("note", "server", "does not show a file that it has taken")]},
+    "names in any case": {"": NOTHING},
+    "names in small letters": {"": NOTHING},
+    "accents composed": {"": NOTHING},
+    "ends of names trimmed": {"": NOTHING},
+    "times of two seconds": {"": NOTHING},
+    "times of a minute": {"": NOTHING},
+    "local times": {"": [Told("warn", "clock", "or a time zone is")]},
+    "no writing over a file": {"": NOTHING},
+    "stored beside the name": {"": NOTHING},
+    "no passive ports": {"": [Told("note", "server", "no data connection to this server can be opened from here")]},
     "links refused": {"": NOTHING},
     "links replaced": {"": NOTHING},
     "one open file": {"sftp": [Told("note", "server", "allows about 1 at once"),
@@ -89,7 +99,7 @@ QUIRKS: dict[str, dict[str, list[Told]]] = {
     "wrong address in PASV": {"": [Told("note", "server", "the address that this server names for data cannot be reached")]},
     "TLS 1.2 session reuse demanded": {"": [REUSED]},
     "TLS session reuse demanded": {"": [REUSED]},
-    "early 226": {"": [NO_APPEND]},
+    "early 226": {"": NOTHING},
     "reset after the last byte": {"": NOTHING},
     "data connection never closed": {"": NOTHING},
     "data connection closed without a goodbye": {"": NOTHING},
@@ -97,7 +107,8 @@ QUIRKS: dict[str, dict[str, list[Told]]] = {
     "object store": {"": [ASIDE, LATER, NO_TIME, IN_ORDER]},
 }  # fmt: skip
 """What is to be told of each, by protocol where that matters. Nothing is told of what makes no difference to whoever sends files
-(a slow rename, an end of a data connection), or shows only at names that this config may not have (links, odd signs)."""
+(a slow rename, an end of a data connection), or shows only at names that this config may not have (links, odd signs, capital letters: the child says so at the name itself) or
+with StoreInPlace."""
 
 MAY_BE_TOLD = {"one open file", "three open files", "one connection"}
 """What shows only while several files are under way, which with FTP is a matter of moments."""

@@ -107,8 +107,8 @@ QUIRKS: dict[str, dict[str, list[Told]]] = {
     "object store": {"": [ASIDE, LATER, NO_TIME, IN_ORDER]},
 }  # fmt: skip
 """What is to be told of each, by protocol where that matters. Nothing is told of what makes no difference to whoever sends files
-(a slow rename, an end of a data connection), or shows only at names that this config may not have (links, odd signs, capital letters: the child says so at the name itself) or
-with StoreInPlace."""
+(a slow rename, an end of a data connection), shows with StoreInPlace alone, or only at names that this config may not have (links,
+odd signs, capital letters: the child says so at the name itself)."""
 
 MAY_BE_TOLD = {"one open file", "three open files", "one connection"}
 """What shows only while several files are under way, which with FTP is a matter of moments."""

@@ -27,6 +27,7 @@ LONGEST_LISTING = 256 * 1024
 STEP = "renaming it into place"
 _PLAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?", re.ASCII)
 _SIMPLE = re.compile(r"(?:[a-z0-9_.-]*[a-z0-9_-]/)*[a-z0-9_.-]*[a-z0-9_-]", re.ASCII)  # most names: nothing to think about
+_SIMPLE_PART = re.compile(r"[a-z0-9_.-]{0,99}[a-z0-9_-]", re.ASCII)
 _PLAIN_SIGN = re.compile(r"[A-Za-z0-9._-]", re.ASCII)
 _DEVICE = re.compile(r"(?:^|/)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|/|$)", re.I)
 _SHORT = re.compile(r"[^.]{1,8}(?:\.[^.]{0,3})?")
@@ -66,6 +67,8 @@ class Alias(NamedTuple):
 
 def kinds(part: str) -> list[str]:
     """What in one part of a path not every file system keeps; empty for a plain one."""
+    if _SIMPLE_PART.fullmatch(part) and not _DEVICE.search(part):
+        return []
     found = [_sign(sign) for sign in dict.fromkeys(part) if not _PLAIN_SIGN.fullmatch(sign) and sign.isascii()]
     if any(sign.isupper() for sign in part):
         found.append("capitals")

@@ -107,6 +107,7 @@ def allowed(own, name, top):
     return mine == "testing"
 
 
+@pytest.mark.slow
 def test_each_module_keeps_to_its_rooms():
     found = list(modules())
     assert len(found) > 100

@@ -560,8 +560,8 @@ class Watch:
                 continue
             if seen != found.source and found.entry_index == RESIDUAL and not everything:
                 self._rechecks[path] = found._replace(at=now + LAST_LOOK_SECS, source=seen)
-            elif seen != found.source and not everything:
-                # It was changed since, and may be in the midst of it.
+            elif seen != found.source and not everything and (folder is not None or path in self._static_of):
+                # It was changed since, and may be in the midst of it. Of a folder that went, whoever copies it finds out.
                 self._settling.put(folder, self._entries[found.entry_index], path, seen, now - _quiet_for(seen, wall), "recheck")
             elif found.unseen or seen != found.source:
                 if not early:

@@ -23,6 +23,7 @@ def status(run: Run) -> str:
     return plain(command(run.folder, "status", **{**run.environ, "COLUMNS": "400"}).stdout)
 
 
+@pytest.mark.slow
 def test_a_mended_password_file_is_said_to_need_a_reload(tmp_path: Path):
     with ftp_server(tmp_path / "ftp") as server:
         settings = server.settings()

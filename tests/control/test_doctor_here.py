@@ -142,6 +142,7 @@ def test_the_command(tmp_path):
         assert "secret word" not in bad.stdout + bad.stderr and server.names() == set()
 
 
+@pytest.mark.slow
 def test_the_tasks_that_are_known_are_looked_at_without_their_secrets(tmp_path):
     with ftp_server(tmp_path / "files") as server:
         state = tmp_path / "data" / ".pysubtask" / "main" / "ftp"
@@ -179,6 +180,7 @@ def known(registry, record):
         os.environ[VARIABLE] = before
 
 
+@pytest.mark.slow
 def test_without_a_config_it_is_the_one_that_run_finds(tmp_path):
     folder = tmp_path / "etc"
     with ftp_server(tmp_path / "files") as server:

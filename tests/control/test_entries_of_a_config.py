@@ -127,6 +127,7 @@ def test_what_an_entry_of_a_config_has_where_it_says_nothing(tmp_path: Path) -> 
         (True, None), (False, None), (None, False), (None, True)]  # fmt: skip
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_two_tasks_with_one_name_on_the_server(tmp_path: Path, start) -> None:
     """The later file is left out, that is shown, and it goes by itself when the other task is taken out of the config."""

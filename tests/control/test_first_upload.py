@@ -110,6 +110,7 @@ def test_sftp_with_a_key(home: Path, tmp_path: Path):
         assert (server.files / "incoming" / "roof-0801.jpg").read_bytes() == b"roof-0801.jpg" * 1000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
 def test_one_after_the_other_in_the_same_home(home: Path, tmp_path: Path):
     """Whoever has tried FTP types the lines of SFTP, and both go on."""

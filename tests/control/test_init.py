@@ -147,6 +147,7 @@ def test_sftp_by_a_key(home: Path, tmp_path: Path):
 # ---- with nobody there
 
 
+@pytest.mark.slow
 def test_nobody_is_asked_without_a_terminal(home: Path):
     for words, said in (
         (("init", URL), "The password is missing, and here is no terminal to ask for it. Give it by PYSUBTASK_PASSWORD"),
@@ -233,6 +234,7 @@ def test_nothing_is_written_over(home: Path):
     assert done.returncode == 1 and not (home / "elsewhere").exists() and not (home / "station.toml").exists()
 
 
+@pytest.mark.slow
 def test_what_is_there_already_comes_with_lines_that_do(home: Path):
     """The choices, typed as they are said."""
     words = [URL, "camera/", "weather.csv", "--no-doctor"]

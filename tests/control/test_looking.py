@@ -250,6 +250,7 @@ def test_the_truth_after_kill_9(station):
     assert command("events", "--since", "14:77").returncode == 2
 
 
+@pytest.mark.slow
 def test_events_are_cut_on_a_terminal_alone_and_not_when_wide(station):
     name = f"{'long-' * 30}name.csv"
     station.write(f"box/{name}", "1\n")

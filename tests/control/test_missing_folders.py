@@ -47,6 +47,7 @@ def station(tmp_path: Path) -> Iterator[Station]:
     end_all(made.runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("-t", "station"), ("-t", "station/ftp"), ("-t", "station.toml")])
 def test_a_run_all_of_whose_tasks_wait_is_reloaded(station: Station, words: tuple[str, ...]):
     station.write('dir = "camrea"')
@@ -72,6 +73,7 @@ def test_of_several_such_runs_one_is_named(station: Station):
     assert other.text().count("RELOAD: ") == 1 and "RELOAD: k: it waits" in other.text()
 
 
+@pytest.mark.slow
 def test_a_reload_that_has_a_folder_missing_is_answered_with_the_reason(station: Station):
     (station.folder / "camera").mkdir()
     (station.folder / "weather.csv").write_text("1\n")
@@ -95,6 +97,7 @@ def test_a_reload_that_has_a_folder_missing_is_answered_with_the_reason(station:
     wait_until(lambda: "camrea" not in station.status(), 30, "the row is gone")
 
 
+@pytest.mark.slow
 def test_a_folder_that_went_away_counts_nothing_and_is_missing(station: Station):
     (station.folder / "camera").mkdir()
     (station.folder / "camera" / "a.jpg").write_text("1\n")

@@ -81,6 +81,7 @@ def test_a_task_that_starts_anew_is_said_to(station: Station, what: str):
     assert run.text().count("RELOAD: main: started anew") == ROUNDS
 
 
+@pytest.mark.slow
 def test_tasks_come_and_go(station: Station):
     run = station.run("main", "roof")
     station.write("roof")
@@ -118,6 +119,7 @@ def test_two_reloads_at_once_are_both_answered(station: Station):
     assert all(one.returncode == 0 or "nothing to reload" in one.stderr for one in done)
 
 
+@pytest.mark.slow
 def test_a_runner_that_is_ended_in_between_says_so_and_a_killed_one_is_said_to_be_gone(station: Station):
     run = station.run()
     folder = station.folder / "data" / ".pysubtask" / "main"
@@ -137,6 +139,7 @@ def test_a_runner_that_is_ended_in_between_says_so_and_a_killed_one_is_said_to_b
     run.says("RELOAD: main: nothing changed")
 
 
+@pytest.mark.slow
 def test_the_lock_is_held_while_a_task_starts_anew(station: Station):
     run = station.run()
     lock = StateLock(str(station.folder / "data" / ".pysubtask" / "main" / "run.lock"))
@@ -190,6 +193,7 @@ def test_a_child_that_is_just_starting_takes_a_live_setting_too(station: Station
         wait_until(lambda turn=turn: setting(station.folder / "data", "RateLimit") == turn * 1000, 40)
 
 
+@pytest.mark.slow
 def test_with_several_runners_one_is_named(station: Station, tmp_path: Path):
     run = station.run()
     other = Station.__new__(Station)

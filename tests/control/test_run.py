@@ -299,6 +299,7 @@ def test_a_mistyped_folder_is_told_by_every_command_and_waited_for(station: Stat
     assert run.status() == 0
 
 
+@pytest.mark.slow
 def test_a_run_with_nothing_but_missing_folders_waits(station: Station):
     station.write()
     station.data.rmdir()

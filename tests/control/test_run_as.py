@@ -171,6 +171,7 @@ def test_check_tells_of_it(place: Path, server: FTPServer):
     assert said.returncode == 0 and "refused" not in said.stdout, said.stderr
 
 
+@pytest.mark.slow
 @needs_root
 def test_so_does_the_doctor(place: Path, server: FTPServer):
     """It is why nothing is uploaded."""
@@ -247,6 +248,7 @@ def test_none_is_made_where_he_may_say_where_it_is(place: Path, caplog: pytest.L
 # ---- run as he
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.parametrize("by", ["the option", "the config"])
 def test_a_run_becomes_the_user_before_it_opens_anything(place: Path, server: FTPServer, by: str):

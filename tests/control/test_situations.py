@@ -395,6 +395,7 @@ def test_real_it_connects_for_the_first_time(child: Callable[..., Seen]) -> None
         child(at(port)).start().is_told("connecting", "^Connecting; 1 file waits to be sent.$")
 
 
+@pytest.mark.slow
 def test_real_it_connects_after_a_change_of_destination_with_something_queued(child: Callable[..., Seen], closed: int) -> None:
     one = child(at(closed)).start()
     one.is_told("waiting", "nothing listens")
@@ -444,6 +445,7 @@ def test_real_an_unknown_name(child: Callable[..., Seen], closed: int) -> None:
     assert "Is Host written right" in found.remedy
 
 
+@pytest.mark.slow
 def test_real_sftp_at_the_port_of_an_ftp_server(child: Callable[..., Seen], tmp_path: Path) -> None:
     with ftp_server(tmp_path / "ftp") as server:
         settings = {"UseSFTP": True, "Host": "127.0.0.1", "HostPort": server.port, "User": "u", "SSHConfigFile": "none"}

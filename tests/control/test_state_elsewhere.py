@@ -47,6 +47,7 @@ def queued(state: Path) -> bool:
     return ((read_status(str(state)) or {}).get("queue") or {}).get("waiting") == 1
 
 
+@pytest.mark.slow
 def test_a_run_is_found_and_steered_and_takes_another_place_at_a_reload(tmp_path: Path) -> None:
     first, second = tmp_path / ".local" / "state" / "pysubtask" / "state", tmp_path / "second"
     second.mkdir(mode=0o700)

@@ -46,6 +46,7 @@ def test_an_order_to_start_is_taken_back_when_who_would_start_it_ends(tmp_path: 
         master.wait()
 
 
+@pytest.mark.slow
 def test_the_only_task_of_a_run_is_stopped_and_started_again_and_the_words_are_true(tmp_path: Path):
     (tmp_path / "data").mkdir()
     config = tmp_path / "st.toml"

@@ -71,6 +71,7 @@ def test_good_files_are_not_spoken_of(station: Station):
     assert "key file" not in run.text() and "WARNING: [" not in run.text()
 
 
+@pytest.mark.slow
 def test_a_hold_of_before_is_said_at_the_start_and_by_the_queue(station: Station):
     with ftp_server(station.folder / "ftp") as server:
         settings = server.settings()

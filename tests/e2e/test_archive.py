@@ -183,6 +183,7 @@ def test_a_changed_destination_does_not_inherit_receipts(station, monkeypatch, t
     wait_until(lambda: one.master.archive_expired_files() == 1, what="it turns out to be the same")
 
 
+@pytest.mark.slow
 def test_residual_files_are_delivered_once_under_their_own_names(station):
     one = station()
     (one.data / "other.csv").symlink_to(one.write("target.txt", "no"))

@@ -108,6 +108,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [False, True], ids=["killed", "frozen"])
 def test_an_app_killed_or_frozen_in_the_middle_of_a_burst_has_its_last_line_on_the_server(station, stop):
     # A slow timer: it is not the timer that sees the hold file in time.
@@ -133,6 +134,7 @@ def test_an_app_killed_or_frozen_in_the_middle_of_a_burst_has_its_last_line_on_t
         app.communicate()
 
 
+@pytest.mark.slow
 def test_a_child_killed_in_the_middle_of_a_burst_too(station):
     one = station()
     settle(one, "a.csv")

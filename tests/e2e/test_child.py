@@ -64,6 +64,7 @@ def test_a_touch_by_any_program_is_a_notify(station):
     one.arrived("box/x")
 
 
+@pytest.mark.slow
 def test_a_restart_sends_nothing_again_but_what_changed_while_it_was_away(station):
     one = station()
     one.write("a.csv", "1\n")
@@ -435,6 +436,7 @@ def test_a_late_beat_is_one_beat_and_never_stale(station, tmp_path):
     one.master.stop(forcekill=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_no_more_costs_time_and_nothing_else(station):
     """No file of the child may grow beyond what its queue has now: its commits and snapshots fail, then succeed."""
     one = station()

@@ -118,6 +118,7 @@ def test_make_folders_makes_what_is_missing(site, tmp_path):
     one.arrives("p.jpg", "1")
 
 
+@pytest.mark.slow
 def test_another_missing_folder_keeps_the_rest_from_nothing_and_stands_on_the_page(site, tmp_path):
     (tmp_path / "data").mkdir()
     one = site([{"dir": "data"}, {"dir": "cam", "settle_secs": 0.1}, {"file": "lists/x.csv"}])
@@ -137,6 +138,7 @@ def test_another_missing_folder_keeps_the_rest_from_nothing_and_stands_on_the_pa
     assert f"Folder [{tmp_path / 'cam'}] is there now" in one.log("child")
 
 
+@pytest.mark.slow
 def test_a_folder_that_vanishes_is_waited_for_and_not_made_again(site, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "other").mkdir()
@@ -158,6 +160,7 @@ def test_a_folder_that_vanishes_is_waited_for_and_not_made_again(site, tmp_path)
     wait_until(lambda: [found.name for found in read_receipts(one.state)] == ["a.csv", "b.csv", "c.csv"], 40, "each sent once")
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_removed_and_made_anew_is_begun_anew(site, tmp_path):
     (tmp_path / "data").mkdir()
     one = site([{"dir": "data", "settle_secs": 0.1}])

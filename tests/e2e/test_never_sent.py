@@ -49,6 +49,7 @@ def on_server(one: Station) -> set[str]:
     return {str(path.relative_to(one.server)) for path in one.server.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", [{"dir": "."}, {"dir": ".", "recursive": True}, {"dir": ".", "on_change": True}],
                          ids=["dir", "recursive", "on_change"])  # fmt: skip
 def test_nothing_of_ours_goes_out_of_a_watched_folder(station, entry):
@@ -166,6 +167,7 @@ def test_nothing_of_another_config_is_archived(station):
     assert {path.name for path in (one.data / "archive").rglob("*") if path.is_file()} == {"old.dat"}
 
 
+@pytest.mark.slow
 def test_a_named_file_that_becomes_a_link_to_a_secret_is_not_followed(station):
     one = station([{"file": "a.csv"}])
     one.write("secret.txt", "hunter")

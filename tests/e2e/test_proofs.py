@@ -54,6 +54,7 @@ def data(request: pytest.FixtureRequest, place: Path) -> Path:
 # ---- root's task
 
 
+@pytest.mark.slow
 def test_a_list_of_left_over_files_in_a_state_folder_of_his_reads_nothing(place: Path, data: Path, server: FTPServer):
     planted = data / ".pysubtask" / "main" / "ftp"
 
@@ -69,6 +70,7 @@ def test_a_list_of_left_over_files_in_a_state_folder_of_his_reads_nothing(place:
         assert refused_or(run, arrived(server, place, "honest.csv")), run.text()
 
 
+@pytest.mark.slow
 def test_a_named_file_that_he_makes_a_link_is_not_read(place: Path, data: Path, server: FTPServer):
     def plant() -> None:
         (data / "today.csv").symlink_to(place / "secret.txt")
@@ -81,6 +83,7 @@ def test_a_named_file_that_he_makes_a_link_is_not_read(place: Path, data: Path, 
         assert run.process.poll() in (None, 2), run.text()
 
 
+@pytest.mark.slow
 def test_the_archive_leads_nowhere(place: Path, data: Path, server: FTPServer):
     def plant() -> None:
         (data / "evil.sh").write_text("id\n")
@@ -96,6 +99,7 @@ def test_the_archive_leads_nowhere(place: Path, data: Path, server: FTPServer):
         assert os.listdir(place / "roots") == [], run.text()
 
 
+@pytest.mark.slow
 def test_a_heartbeat_overwrites_nothing(place: Path, data: Path, server: FTPServer):
     (place / "precious").write_text("precious\n")
 
@@ -149,6 +153,7 @@ def shared(place: Path, mode: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_state_folder_that_another_user_made_first_is_not_written_into(place: Path, server: FTPServer):
     data = shared(place, 0o1777)
     bashrc = place / "bob" / ".bashrc"
@@ -177,6 +182,7 @@ def test_a_state_folder_that_another_user_made_first_is_not_written_into(place: 
         assert refused_or(run, arrived(server, place, "$(id>pwned)")), run.text()
 
 
+@pytest.mark.slow
 def test_nor_one_that_was_put_in_the_place_of_ours(place: Path, server: FTPServer):
     data = shared(place, 0o2775)
     with Run(place, config(place, server), of_him=True) as run:
@@ -198,6 +204,7 @@ def test_nor_one_that_was_put_in_the_place_of_ours(place: Path, server: FTPServe
         assert bashrc.read_text() == "# bob's\n", run.text()
 
 
+@pytest.mark.slow
 def test_a_copy_that_waits_is_not_exchanged_for_a_link(place: Path, tmp_path: Path):
     """The server is busy for a while; the snapshot becomes a link to a private file of the task's user."""
     data = shared(place, 0o2775)

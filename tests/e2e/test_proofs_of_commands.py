@@ -102,6 +102,7 @@ def test_an_order_of_roots_is_written_through_no_link(place: Path):
     assert os.listdir(place / "roots") == []
 
 
+@pytest.mark.slow
 @needs_root
 def test_an_order_of_roots_gives_no_file_away(place: Path):
     """He puts a link in the place of each file that root makes, as fast as he can."""

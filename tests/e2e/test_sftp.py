@@ -41,6 +41,7 @@ def station(tmp_path):
         one.close()
 
 
+@pytest.mark.slow
 def test_a_growing_file_is_only_ever_seen_as_a_true_prefix(sshd, station):
     """2 MB and 120 more lines, a notify after each, over a slow link."""
     with Relay("127.0.0.1", sshd.port) as relay:

@@ -194,6 +194,7 @@ master.stop(forcekill=False)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["", "pysubtask.freeze_support()"])
 def test_an_app_that_looks_like_a_python_and_is_none(first, tmp_path):
     """Nothing tells that it is frozen, and its name begins as an interpreter's: its first copy refuses to be the app."""

@@ -421,6 +421,7 @@ def test_an_app_that_becomes_a_daemon_after_its_start_goes_on(app):
     assert second not in ("None", first) and f"BaseTaskMaster PID = [{daemon}] BaseSubtask PID = [{second}]" in log_of(app)
 
 
+@pytest.mark.slow
 def test_a_worker_that_outlives_its_app_takes_nothing_over(app):
     first, daemon, second = as_daemon(app, False)
     assert second in ("None", first) and f"BaseTaskMaster PID = [{daemon}]" not in log_of(app)

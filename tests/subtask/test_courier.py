@@ -349,6 +349,7 @@ def test_after_so_many_in_a_row_it_is_parked_while_others_pass(bench):
     assert one.kinds().count("attempt_failed") == 2
 
 
+@pytest.mark.slow
 def test_where_nothing_passes_a_file_is_not_blamed(bench):
     one = bench(RetryLongWaitSecs=0.1)
     one.transport.on_upload = {"a": [AttemptFailed("odd")] * 4, "b": [AttemptFailed("odd")] * 4}

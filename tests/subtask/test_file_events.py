@@ -146,6 +146,7 @@ def test_changes_where_they_count(tmp_path) -> None:
         child.until(("x", "change"))
 
 
+@pytest.mark.slow
 def test_a_file_that_is_written_and_written_is_taken_when_it_is_quiet(tmp_path) -> None:
     (tmp_path / "d").mkdir()
     with Child(tmp_path, [{"dir": "d", "settle_secs": 1.5}]) as child:

@@ -238,6 +238,7 @@ class Pair:
             one.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["file", "dir"])
 def test_two_tasks_do_not_take_turns_and_the_file_goes_by_itself_when_the_other_ends(tmp_path: Path, kind: str) -> None:
     entry = {"file": "now.csv"} if kind == "file" else {"dir": ".", "settle_secs": 0.1}
@@ -272,6 +273,7 @@ def test_two_tasks_do_not_take_turns_and_the_file_goes_by_itself_when_the_other_
         pair.close()
 
 
+@pytest.mark.slow
 def test_what_waits_under_a_name_whose_owner_is_back_is_not_sent(tmp_path: Path) -> None:
     pair = Pair(tmp_path, [{"file": "now.csv"}], [{"file": "now.csv"}])
     try:

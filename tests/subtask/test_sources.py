@@ -104,6 +104,7 @@ def secret(tmp_path):
     return folder / "a.csv"
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_swapped_for_a_link_while_it_is_copied(data, snaps, secret, swapping) -> None:
     """The proof of the review: exchanges of `sub` and a link, four seconds; it leaked thousands of times."""
     (data / "sub").mkdir()

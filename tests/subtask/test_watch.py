@@ -881,3 +881,24 @@ def test_a_left_over_file_is_not_taken_in_the_midst_of_a_write(tmp_path) -> None
     world.wait(1)
     world.watch.offer([world.path("d/other")])
     assert world.round() == [("d/other", "start")]
+
+
+# -- folders that go while a second look is due --------------------------------------------------------------
+
+
+def test_a_second_look_at_a_file_whose_folder_went_ends_nothing(tmp_path):
+    entry = {"dir": str(tmp_path), "recursive": True, "notify_files": False, "settle_secs": 0.0}
+    world = World(str(tmp_path), [entry], tick=SECOND)
+    os.mkdir(world.path("sub"))
+    world.write("sub/a.csv", b"1")
+    assert ("sub/a.csv", "start") in world.round()
+    assert world.watch.next_at(world.ns / SECOND) is not None, "a second look is due, as the clock is coarse"
+    # In its place there is a link now, through which the same name shows another file.
+    os.mkdir(world.path("other"))
+    os.rename(world.path("sub"), world.path("gone"))
+    world.wait(1)
+    world.write("other/a.csv", b"other")
+    os.symlink("other", world.path("sub"))
+    for _ in range(4):
+        world.wait(3)
+        world.round()

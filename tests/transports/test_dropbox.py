@@ -350,6 +350,7 @@ def test_two_names_that_differ_in_case_alone_do_not_overwrite_each_other(site: S
 # --- pauses and refusals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "pause"), [
     ({"status": 429, "retry_after": 2}, 2.0),
     ({"status": 503, "retry_after": 3}, 3.0),

@@ -82,6 +82,7 @@ def test_the_old_file_is_removed_first_where_the_server_does_not_write_over_one(
         assert server.counts["STOR"] - stores == 1, "what is known is not tried out again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["refused", "beside"])
 def test_where_nothing_can_be_removed_either_it_is_said_and_nothing_is_stored_beside(tmp_path: Path, how: str) -> None:
     async def case(one: Work) -> None:

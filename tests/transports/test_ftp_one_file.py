@@ -275,6 +275,7 @@ class NeverCloses(NoSize):
         return "226 sent"
 
 
+@pytest.mark.slow
 def test_a_data_connection_that_is_never_closed_is_at_its_end_when_the_server_says_so(tmp_path: Path) -> None:
     async def case(work: Work, server: OddFTP) -> None:
         async with asyncio.timeout(20):  # not a time limit of silence for each of them

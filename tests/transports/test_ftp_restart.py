@@ -141,6 +141,7 @@ def test_a_resume_is_whole_whatever_the_server_does(run: Any, restart: str) -> N
     run(case, restart)
 
 
+@pytest.mark.slow
 def test_a_server_that_changed_its_ways_is_found_out(run: Any) -> None:
     """It had shown that it goes on; then it writes at the beginning, or refuses."""
     data = os.urandom(SIZE)

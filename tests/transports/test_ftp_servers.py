@@ -347,6 +347,7 @@ def test_a_lost_reply_is_a_lost_attempt_and_the_next_one_can_compare(tmp_path: P
         run(server.settings(), case)
 
 
+@pytest.mark.slow
 def test_a_file_that_always_arrives_short_is_condemned(tmp_path: Path, run: Any) -> None:
     """A server that swallows bytes and says that all is well; the first times it may have been the link."""
     with ftp_server(tmp_path / "ftp", short_by=3) as server:
@@ -656,6 +657,7 @@ def test_a_name_that_does_not_resolve(tmp_path: Path) -> None:
 # --- hung threads
 
 
+@pytest.mark.slow
 def test_a_thread_that_hangs_where_nothing_can_reach_it_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name lookup cannot be ended from outside."""
     release = threading.Event()

@@ -47,6 +47,7 @@ def test_no_reply_is_waited_for_beyond_its_time(behaviour: str, at: str, tmp_pat
     assert len(str(found)) < 1000 and str(found).isprintable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("behaviour", "at", "kind"), [
     ("honest", "", Sent), ("words", "STOR", FileRefused), ("words", "RNTO", FileRefused), ("words", "FEAT", Sent),
     ("low-port", "", TransportLost), ("foreign", "", Sent), ("data-silent", "", TransportLost),
@@ -278,6 +279,7 @@ def fuzz(replies: dict[str, bytes], place: Path, kind: str) -> None:
         asyncio.run(whole())
 
 
+@pytest.mark.slow
 @given(SPOILT, KINDS)
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck), phases=QUICK)
 def test_whatever_is_replied_a_call_ends_in_time(tmp_path_factory: Any, replies: dict[str, bytes], kind: str) -> None:

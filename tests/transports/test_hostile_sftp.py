@@ -55,6 +55,7 @@ def test_every_behaviour_is_tried() -> None:
     assert {name for name in (*LOST, *REFUSED, *DONE) if not name.startswith("eof")} == set(BEHAVIOURS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behaviour", [*LOST, *REFUSED, *DONE])
 def test_a_call_ends_in_time_whatever_the_server_does(behaviour: str, tmp_path: Path) -> None:
     transport = SFTPTransport(settings_of(tmp_path, behaviour), str(tmp_path / "work"))

@@ -399,6 +399,7 @@ class TestPassword:
         asyncio.run(whole())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listens", [True, False])
 def test_who_says_nothing_may_have_banned_us(tmp_path: Path, listens: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -358,6 +358,7 @@ def test_a_path_with_a_drive_is_one_as_any_other(server: QuirkSFTPServer, tmp_pa
     assert (Path(server.root) / "C:" / "data" / "day" / "a.csv").read_bytes() == b"1\n"
 
 
+@pytest.mark.slow
 def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(server: QuirkSFTPServer, tmp_path: Path) -> None:
     switch("size grows late").turn_on(server.quirks)
     desk = Desk(server, tmp_path)

@@ -328,6 +328,7 @@ class TestChild:
         thread.join(LIMIT)
         assert ends == [None]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("by", ["the kernel", "the next connect"])
     def test_it_does_not_outlive_us(self, server: OpenSSHServer, desk: Desk, by: str) -> None:
         with Relay("127.0.0.1", server.port) as relay:

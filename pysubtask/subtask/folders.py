@@ -24,7 +24,7 @@ from .scan import MOST_LEFT, Folder, Left, Listing
 
 FULL_LOOK_SECS = 60.0
 # Full looks take at most one part in this many of the time.
-_SHARE = 25
+_SHARE, _SHARE_BESIDE_EVENTS = 25, 100
 # Whether a folder is still the same takes some 10 us: of so many it is asked at each tick, of more each puts the next
 # time off by so much.
 _FEW_FOLDERS = 100
@@ -145,15 +145,16 @@ class Folders:
                 named.unread = False
                 yield named, named.files
                 named.cost = self._timer() - begun
-                named.next_look = self._now + self._rest(False)
+                named.next_look = self._now + self._rest(False, False)
                 named.looked(self._now)
             elif trusted:
                 yield named, named.turn(self._now)
 
-    def _rest(self, live: bool) -> float:
-        """Seconds until the next look at all of a folder; ``live``: events tell of what happens until then."""
+    def _rest(self, live: bool, all_told: bool) -> float:
+        """Seconds until the next look at all of a folder; ``live``: events tell of what happens until then, of everything that
+        counts where ``all_told``, else not of what a program writes that keeps a file open."""
         cost = sum(each.cost for each in self._roots.values()) + sum(each.cost for each in self._named.values())
-        return max(FULL_LOOK_SECS if live else 0.0, _SHARE * cost)
+        return max(FULL_LOOK_SECS if live and all_told else 0.0, (_SHARE_BESIDE_EVENTS if live else _SHARE) * cost)
 
     def looks(self, taken: Taken, everything: bool) -> Iterator[Look]:
         """Look at every folder that it is time to look at: those must be worked off one by one, for what that takes is
@@ -180,7 +181,7 @@ class Folders:
             # Where events tell of each new file, the names are enough.
             yield from self._walk(list(root.tree()), lost)
             root.cost = self._timer() - begun
-            root.next_look = self._now + self._rest(root.live and not root.entry.on_change)
+            root.next_look = self._now + self._rest(root.live, not root.entry.on_change)
             root.next_poll = self._now + _SHARE * root.cost
         elif root.entry.recursive and root.live and self._now >= root.next_poll:
             begun = self._timer()

@@ -39,6 +39,7 @@ def test_an_app_that_configures_logging_neither_silences_nor_repeats_it(tmp_path
     logger = setup_logging(NAME, str(tmp_path / "log.txt"), False)
     root = logging.getLogger()
     before = root.handlers[:], root.level
+    others = [one for one in root.manager.loggerDict.values() if isinstance(one, logging.Logger) and not one.disabled]
     try:
         logging.config.dictConfig(
             {
@@ -50,6 +51,8 @@ def test_an_app_that_configures_logging_neither_silences_nor_repeats_it(tmp_path
         logger.info("still here")
     finally:
         root.handlers[:], root.level = before
+        for one in others:  # dictConfig disables all that it does not name, those of other tests too
+            one.disabled = False
     assert (tmp_path / "log.txt").read_text().endswith("still here\n")
     assert capsys.readouterr().err == ""
 

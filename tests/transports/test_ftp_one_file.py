@@ -536,9 +536,10 @@ class InSteps(Talk):
     def do_MKD(self, arg: bytes) -> str | None:
         if b"/" in arg or arg in self.refused:
             return "550 Can't create directory"
-        if os.path.lexists(self.path(arg)):
+        try:
+            os.mkdir(self.path(arg))
+        except FileExistsError:  # another session may have made it this moment
             return self.exists
-        os.mkdir(self.path(arg))
         return "257 made"
 
 

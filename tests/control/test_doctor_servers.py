@@ -66,7 +66,7 @@ QUIRKS: dict[str, dict[str, list[Told]]] = {
     "no size ever": {"sftp": [Told("note", "server", "does not tell the size of a file")],
                      "ftp": [Told("note", "server", "does not tell the size of a file"), NO_APPEND]},
     "SIZE denied": {"": [NO_APPEND]},
-    "size grows late": {"sftp": [Told("note", "new files", "shows the size of a new file late")], "ftp": [NO_APPEND]},
+    "size grows late": {"sftp": [Told("note", "new files", "shows the size of a new file late")], "ftp": NOTHING},
     "nothing visible before the close": {"": NOTHING},
     "times refused": {"": [NO_TIME]},
     "times ignored": {"": [Told("note", "server", "accepts the time of a file and does not keep it")]},

@@ -113,7 +113,7 @@ def _aside_of(temp: str) -> str:
     """The name of the old file meanwhile. That of a temporary file with the ending of its final name has that, too."""
     folder, slash, name = temp.rpartition("/")
     stem, dot, ending = name.rpartition(".")
-    if not dot or not stem or ending == "part" or name.startswith("."):
+    if not dot or not stem.strip(".") or ending == "part":
         return temp + _SUFFIX
     return f"{folder}{slash}{stem}-old{dot}{ending}"
 

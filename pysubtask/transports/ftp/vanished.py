@@ -73,5 +73,9 @@ def _survives(session: Session, temps: Temps, attempt: Attempt) -> bool:
 
 
 def _renames(session: Session, path: str) -> bool:
-    """Whether the server would rename this one; it is not asked to."""
-    return session.ask(f"RNFR {path}").code == 350
+    """Whether the server would rename this temporary file. It is asked to give it the name that it has: some servers take nothing
+    but an RNTO after an RNFR that they have accepted (RFC 959, 4.1.3)."""
+    there = session.ask(f"RNFR {path}").code == 350
+    if there:
+        session.ask(f"RNTO {path}")
+    return there

@@ -47,7 +47,7 @@ class ModelDropbox:
         })  # fmt: skip
         self._load()
 
-    def line(self, proxy: Any, ca_file: Any, connections: int, stall: float, pace: Any, meter: Any) -> Line:
+    def line(self, proxy: Any, ca_file: Any, connections: int, stall: float, pace: Any, meter: Any, connect_secs: float) -> Line:
         """In the place of the Line that would go out into the world."""
         model = self
 
@@ -58,7 +58,7 @@ class ModelDropbox:
             def cut(self) -> None:
                 self._ended.set()
 
-        return Inside("", None, connections, stall, pace, meter)
+        return Inside("", None, connections, stall, pace, meter, connect_secs)
 
     def call(self, request: requests.PreparedRequest) -> requests.Response:
         """Answer one call; the packet there and the answer back are steps of the client."""

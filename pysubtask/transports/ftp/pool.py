@@ -58,6 +58,7 @@ class Pool:
         self._opening: dict[asyncio.Task[None], Session] = {}
         self._turns: deque[asyncio.Future[None]] = deque()
         self._over: TransportLost | None = None
+        self._ended_there = False
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def connect(self, first: Callable[[Session], None]) -> None:
@@ -107,8 +108,9 @@ class Pool:
 
     @property
     def is_lost_soon(self) -> bool:
-        """Whether it has come to an end that nobody here asked for, soon after its beginning."""
-        return self._over is not None and time.monotonic() - self._begun < _SOON_SECS
+        """Whether the other end has ended it soon after its beginning. Not where nothing came any more: that is the link, where one
+        connection that hangs must not stand in the way of the others' files."""
+        return self._over is not None and self._ended_there and time.monotonic() - self._begun < _SOON_SECS
 
     @property
     def limit(self) -> int:
@@ -153,6 +155,7 @@ class Pool:
                     if self._sessions and self._over is None:
                         words = f"one of several connections ended: {exc.cause}"
                         raise AttemptFailed(words, exc.remedy, step=exc.step, file=exc.file, said=exc.said) from exc
+                self._ended_there = self._ended_there or session.wire.ended
                 self._end(exc)
             raise
 
@@ -233,6 +236,7 @@ class Pool:
             self._sessions.discard(session)
             session.wire.cut()
             if not self._sessions:
+                self._ended_there = True
                 self._end(TransportLost("the server closed the connection"))
         return None
 

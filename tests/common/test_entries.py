@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysubtask.common.entries import Entry, first_folder, from_json, read_entries, remote_name, to_json
+from pysubtask.common.entries import Entry, first_folder, from_json, keeps_records, read_entries, remote_name, to_json
 from pysubtask.common.errors import ConfigError
 
 
@@ -180,3 +180,8 @@ def test_a_path_that_this_process_cannot_write_is_told_before_anything_is_begun(
     environ = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-c", ASCII], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
     assert "Traceback" not in done.stderr and "'caf\\xe9' cannot be a file's name" in done.stdout and "PYTHONUTF8=1" in done.stdout
+
+
+@pytest.mark.parametrize(("name", "whole"), [("a.csv", None), ("A.LOG", None), (".csv", False), ("a.bin", False), ("csv", False)])
+def test_what_is_made_of_lines_is_told_by_the_extension(name: str, whole: bool | None) -> None:
+    assert keeps_records(Entry("dir", "/data"), f"/data/{name}") is whole

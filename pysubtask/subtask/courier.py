@@ -113,6 +113,7 @@ class Courier:
         self._last_notice = clock()
         self._nothing_due_before = 0.0
         self._expected_until = 0.0
+        self._removed_once: set[str] = set()
         self.turned = clock()
 
     # -- called by the main thread ------------------------------------------------------------------------
@@ -595,7 +596,11 @@ class Courier:
                 removed = await self._transport.remove(temps)
             except (FileRefused, AttemptFailed):
                 removed = await self._remove_each(temps)
-            await self._desk.ask(self._desk.spool.temps_swept, temps, removed, self._desk.wall())
+            # A server that is still busy with an upload that was cut (rclone over FTP) may write the file once more after its
+            # removal: the name stays on record until the removal was asked for twice.
+            final = self._removed_once.intersection(temps)
+            self._removed_once = removed - final
+            await self._desk.ask(self._desk.spool.temps_swept, temps, final, self._desk.wall())
 
     async def _remove_each(self, temps: Iterable[str]) -> set[str]:
         """One that the server keeps, or that cannot be a name there, is met again by its own upload: no reason against others."""

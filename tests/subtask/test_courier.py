@@ -52,6 +52,7 @@ class Scripted(Transport):
         self.on_upload = {}
         self.after_upload = {}
         self.calls = []
+        self.removals = []
         self.times = []
         self.in_flight = self.most = 0
         self.blocks = 0.0
@@ -107,6 +108,7 @@ class Scripted(Transport):
 
     async def remove(self, names):
         self.calls.append("remove")
+        self.removals.append(list(names))
         return set(names)
 
 
@@ -618,7 +620,17 @@ def test_temps_of_earlier_attempts_are_swept_at_the_next_connect(bench):
     one.start().put("a")
     one.drained()
     assert one.transport.calls.index("remove") > one.transport.calls.index("upload a")
-    assert one.store.run(one.store.spool.temps) == []
+
+
+def test_a_temp_is_removed_twice_before_it_is_forgotten(bench):
+    """A server that is still busy with an upload that was cut may write the file once more after its removal."""
+    one = bench()
+    temp = one.store.run(one.store.spool.note_temp, "a", time.time())
+    one.transport.on_upload = {"a": [TransportLost("cut")]}
+    one.start().put("a")
+    one.drained()
+    assert [temp in names for names in one.transport.removals] == [True, True]
+    assert temp not in one.store.run(one.store.spool.temps)
 
 
 def test_a_connection_found_dead_after_a_pause_is_not_a_failure(bench, monkeypatch):

@@ -28,6 +28,7 @@ from .session import Session
 
 _T = TypeVar("_T")
 
+_CLOSED = "the connection was closed from here"
 _IDLE_SECS = 60.0  # a further connection that rests longer is closed before the server or a NAT forgets it
 _TOGETHER_SECS = 0.25
 _SOON_SECS = 60.0
@@ -83,7 +84,7 @@ class Pool:
 
     async def close(self) -> None:
         """End everything at once; calls in progress end in TransportLost."""
-        self._end(TransportLost("the connection was closed from here"))
+        self._end(TransportLost(_CLOSED))
         if not self._closed.done():
             self._closed.set_result(None)
         for session in self._idle:
@@ -138,12 +139,15 @@ class Pool:
         falls silent is taken for the link."""
         try:
             return await self._attend(session, work, self._login.stall_secs)
-        except (FileRefused, AttemptFailed, NotAsLeft, SourceError):
+        except (FileRefused, AttemptFailed, NotAsLeft, SourceError) as exc:
             if session.wire.spoilt:
                 self._sessions.discard(session)
                 session.wire.cut()
                 if not self._sessions and not self._opening:
                     self._end(TransportLost("the server's answers belong to no command"))
+            if isinstance(exc, AttemptFailed) and self._closed.done():
+                # Its data connection was cut from here: that says nothing of the attempt.
+                raise TransportLost(_CLOSED) from exc
             raise
         except BaseException as exc:
             # Nobody knows what it waits for now.
@@ -195,7 +199,7 @@ class Pool:
                 if result.done():
                     return result.result()
                 if self._closed.done():
-                    raise TransportLost("the connection was closed from here")
+                    raise TransportLost(_CLOSED)
         except BaseException:
             if not result.done():
                 result.cancel()

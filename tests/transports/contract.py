@@ -311,7 +311,7 @@ class TransportContract:
                 again = at_work.job(job.name, b"again", stale=(job.temp,))
                 await at_work.send(transport, again)
             assert {site.read(job.name) for job in jobs} == {b"again"}
-            # A server that is still busy with what was cut may write a file once more after its removal: the caller removes it again.
+            # A server that is still busy with what was cut may write a file once more after its removal: the caller asks again.
             async with asyncio.timeout(LIMIT):
                 while site.files() != {job.name for job in jobs}:
                     await asyncio.sleep(0.1)

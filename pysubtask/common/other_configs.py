@@ -95,8 +95,6 @@ class _Seen:
         self.stamp: tuple[int, int, int] | None = None
         self.names: list[str] = []
         self.configs: dict[str, _Read] = {}
-        self.looked = float("-inf")
-        self.cost = 0.0
         self.next_look = self.next_renewal = float("-inf")
 
 
@@ -132,9 +130,9 @@ class OtherConfigs:
         if now >= self._next_roots:
             begun = self._work()
             for root in self._roots:
-                self._look(root, now)
+                self._look_when_due(root, now)
             self._next_roots = now + max(_LEAST_SECS, _SHARE * (self._work() - begun))
-        self._look(folder, now)
+        self._look_when_due(folder, now)
         return self._by_folder.get(folder, _NOTHING)
 
     @property
@@ -144,26 +142,26 @@ class OtherConfigs:
 
     def renew(self, folder: str, *, always: bool = True) -> None:
         """Look at a folder (a real path) whatever that takes, or (not ``always``) before a file of it is sent."""
-        if always:
-            self._look(folder, float("inf"), 0.0)
-        elif folder not in self._seen or self._timer() >= self._seen[folder].next_renewal:
-            self._look(folder, self._timer(), 0.0)
+        if always or folder not in self._seen or self._timer() >= self._seen[folder].next_renewal:
+            self._look(folder)
 
-    def _look(self, folder: str, now: float, least: float = _LEAST_SECS) -> None:
+    def _look_when_due(self, folder: str, now: float) -> None:
+        if folder not in self._seen or now >= self._seen[folder].next_look:
+            self._look(folder)
+
+    def _look(self, folder: str) -> None:
         seen = self._seen.get(folder)
         if seen is None:
             if len(self._seen) >= _MOST_FOLDERS:
                 self._seen.clear()
             seen = self._seen[folder] = _Seen()
-        elif now != float("inf") and (seen.cost > self._most_secs or now < seen.looked + max(least, _SHARE * seen.cost)):
-            seen.next_look = float("inf") if seen.cost > self._most_secs else seen.looked + max(_LEAST_SECS, _SHARE * seen.cost)
-            return
-        seen.looked, seen.next_look = self._timer(), float("-inf")
-        begun = self._work()
+        begun_at, begun = self._timer(), self._work()
         there = self._list(folder, seen)
         # What is parsed, once for each change, is no cost of the next look.
-        seen.cost = self._work() - begun
-        seen.next_renewal = float("inf") if seen.cost > self._most_secs else seen.looked + _SHARE * seen.cost
+        cost = self._work() - begun
+        too_dear = cost > self._most_secs
+        seen.next_renewal = float("inf") if too_dear else begun_at + _SHARE * cost
+        seen.next_look = float("inf") if too_dear else begun_at + max(_LEAST_SECS, _SHARE * cost)
         if there and self._read(folder, seen):
             self._gather()
 

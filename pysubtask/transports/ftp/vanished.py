@@ -41,10 +41,9 @@ def after_refusal(session: Session, temps: Temps, attempt: Attempt, said: str) -
 
 def gone(attempt: Attempt, said: str = "") -> TransportError:
     """It is not there any more: the next kind of temporary name, where one is left; else the file is refused."""
-    words = f"{attempt.job.name}: its temporary file went away before it could be renamed: {_WHY}"
     if attempt.walk is not None and attempt.walk.refused(_WHY, unknown=True, costly=True) is None:
-        return FileRefused(words, TEMP.remedy, step=_STEP, file=attempt.temp, said=said)
-    return MeansRefused(TEMP.name, words, step=_STEP, file=attempt.temp, said=said)
+        return FileRefused(_words(attempt), TEMP.remedy, step=_STEP, file=attempt.temp, said=said)
+    return _next_name(attempt, said)
 
 
 def _another(session: Session, temps: Temps, attempt: Attempt, said: str) -> TransportError | None:
@@ -52,9 +51,16 @@ def _another(session: Session, temps: Temps, attempt: Attempt, said: str) -> Tra
     while attempt.walk is not None and attempt.walk.refused(_WHY, unknown=True) is not None:
         temps.take(attempt, attempt.walk.rung)
         if _survives(session, temps, attempt):
-            words = f"{attempt.job.name}: its temporary file went away before it could be renamed: {_WHY}"
-            return MeansRefused(TEMP.name, words, step=_STEP, file=attempt.temp, said=said)
+            return _next_name(attempt, said)
     return None
+
+
+def _words(attempt: Attempt) -> str:
+    return f"{attempt.job.name}: its temporary file went away before it could be renamed: {_WHY}"
+
+
+def _next_name(attempt: Attempt, said: str) -> MeansRefused:
+    return MeansRefused(TEMP.name, _words(attempt), step=_STEP, file=attempt.temp, said=said)
 
 
 def _survives(session: Session, temps: Temps, attempt: Attempt) -> bool:

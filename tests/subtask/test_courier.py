@@ -661,7 +661,7 @@ def test_a_busy_server_is_left_alone_as_long_as_it_says(bench):
     one.start().put("a")
     wait_until(lambda: one.board.get("problem"), what="the pause")
     assert one.board.get("problem") == {"kind": "server_busy", "text": "too many requests"}
-    assert one.board.get("state") == "waiting"
+    wait_until(lambda: one.board.get("state") == "waiting", what="it waits")
     one.put("b", "c")
     one.drained()
     first = began[0][1]

@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 def wait_until(condition: Callable[[], _T], secs: float = 60, what: str = "the condition") -> _T:
     """Ask until the answer is true and return it; AssertionError after ``secs``, with the last answer.
 
-    An AssertionError inside ``condition`` counts as "not yet".
+    An AssertionError inside ``condition`` counts as "not yet", and so does a file that went away while it was looked for.
     """
     deadline = time.monotonic() + secs
     while True:
@@ -28,7 +28,7 @@ def wait_until(condition: Callable[[], _T], secs: float = 60, what: str = "the c
             if answer:
                 return answer
             last = answer
-        except AssertionError as exc:
+        except (AssertionError, FileNotFoundError) as exc:
             last = exc
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {secs} s; the last answer was {last!r}")

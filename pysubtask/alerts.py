@@ -1,0 +1,16 @@
+"""``python -m pysubtask.alerts``: the process that a master starts to run ``alerts.Command``. Nobody starts it by hand."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Watch the children that stdin names until the master ends; the exit status."""
+    from .control.alerts.watch import run
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -30,6 +30,7 @@ class Alerter:
         self.settings = dict(settings)
         self._child: Child | None = None
         self._restarts = Restarts()
+        self._renewed = False
 
     @property
     def pid(self) -> int | None:
@@ -43,8 +44,11 @@ class Alerter:
             ending = self._child.poll()
             if ending is None:
                 return
-            self._child, self._restarts = None, self._restarts.ended(now)
-            log.error("What alerts ended by itself (%s): next start in [%g] secs.", ending, self._restarts.wait)
+            self._child = None
+            if not self._renewed:
+                self._restarts = self._restarts.ended(now)
+                log.error("What alerts ended by itself (%s): next start in [%g] secs.", ending, self._restarts.wait)
+            self._renewed = False
         if self._restarts.due is not None and now < self._restarts.due:
             return
         self._restarts = self._restarts.began(now)
@@ -58,9 +62,15 @@ class Alerter:
             self._restarts = self._restarts.ended(time.monotonic())
             log.error("What alerts cannot be started (%s): next try in [%g] secs.", exc, self._restarts.wait)
 
+    def renew(self) -> None:
+        """Have it end, and start again at a later look, as what it was told has changed. Never waits."""
+        if self._child is not None:
+            self._renewed = True
+            self._child.terminate()
+
     def end(self) -> None:
         """End it, and the program that it runs; it takes a moment, at most a second. Harmless where it does not run."""
-        child, self._child, self._restarts = self._child, None, Restarts()
+        child, self._child, self._restarts, self._renewed = self._child, None, Restarts(), False
         if child is None:
             return
         child.terminate()
@@ -70,7 +80,7 @@ class Alerter:
 
     def forget(self) -> None:
         """In a copy of the app that takes the task over: the process is that of the original, and ends with it."""
-        self._child, self._restarts = None, Restarts()
+        self._child, self._restarts, self._renewed = None, Restarts(), False
 
 
 def made(settings: Mapping[str, Any]) -> Alerter:

@@ -470,7 +470,7 @@ class BaseMaster(Voice):
 
         self._places.take(plans)
         if self._alerter is not None:
-            self._alerter.end()  # it starts again with the new place
+            self._alerter.renew()
         daily, self._old_files = self._old_files.daily, OldFiles(self._entries, plans, self._never_sent, self.logger)
         self._old_files.daily = daily
         self._tell_of_state()

@@ -35,7 +35,6 @@ ABSENT = Seen(False)
 
 def seen(one: Glance, silent_secs: float) -> dict[str, Seen]:
     """Each kind in a look at a task; ``silent_secs`` as the setting SilentSecs."""
-    judged = judge(one, silent_secs)
     state = judge(one).state
     fresh = _is_fresh(one, state)
     parked = _count(one, PARKED) if fresh or one.pid is None else 0
@@ -44,7 +43,7 @@ def seen(one: Glance, silent_secs: float) -> dict[str, Seen]:
         HELD: Seen(True, seconds(one.page.get("problem_since"))) if state == HELD else ABSENT if _settled(one, state) else UNTOLD,
         PARKED: Seen(True) if parked else ABSENT if _settled(one, state) else UNTOLD,
         DISK_LOW: UNTOLD if not fresh else Seen(True) if low else ABSENT,
-        SILENT: _silent(one, judged.level, judged.why, state, silent_secs),
+        SILENT: _silent(one, silent_secs),
     }
 
 
@@ -58,18 +57,19 @@ def _settled(one: Glance, state: str) -> bool:
     return _is_fresh(one, state) and state in _AT_WORK
 
 
-def _silent(one: Glance, level: int, why: str, state: str, silent_secs: float) -> Seen:
+def _silent(one: Glance, silent_secs: float) -> Seen:
     """A file waits for too long and none was delivered meanwhile; or the child cannot work, which has to last as long."""
+    level, _, state, _ = judge(one)
     delivered = _last_delivery(one.page)
     oldest = seconds(one.queue.get("oldest"))
     if state == HELD or state in _NOT_KNOWN:
         return UNTOLD  # that it delivers nothing is no news of a task that is held
-    if why == "age" and _count(one, "waiting") + _count(one, "sending"):
+    if judge(one, silent_secs).why == "age" and _count(one, "waiting") + _count(one, "sending"):
         since = max(filter(None, (oldest, delivered)), default=None)
         if since is None or one.now - since >= silent_secs:
             # The oldest may be one that is parked: how long another one waits is not known then.
             return Seen(True, since) if not _count(one, PARKED) else Seen(True, None, silent_secs)
-    elif state in _NO_PAGE or (level == CRITICAL and state not in _OF_THEIR_OWN):
+    if state in _NO_PAGE or (level == CRITICAL and state not in _OF_THEIR_OWN):
         return Seen(True, one.last_sign, silent_secs)
     return ABSENT
 

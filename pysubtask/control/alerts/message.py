@@ -6,6 +6,7 @@ No secret is in it: it holds what ``status`` shows, and passes the filter that e
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -67,7 +68,9 @@ class Message(NamedTuple):
         fields = self.fields()
         texts = {key: str(value) for key, value in fields.items() if key != "counts"}
         numbers = {key: str(value) for key, value in self.counts.items()}
-        return {PREFIX + key.upper(): _line(value) for key, value in (texts | numbers).items()}
+        found = {PREFIX + key.upper(): _line(value) for key, value in (texts | numbers).items()}
+        # In UTF-8, whatever the locale of the app is: a sign that it does not have must not keep the program from being run.
+        return {key: os.fsdecode(value.encode("utf-8")) for key, value in found.items()}
 
 
 def message(event: str, kind: str, one: Glance, host: str, since: float | None, *, task: str, extension: str) -> Message:
@@ -81,4 +84,4 @@ def message(event: str, kind: str, one: Glance, host: str, since: float | None, 
 def _line(text: str) -> str:
     """Without a secret, a line feed, and what a shell or terminal may stumble over."""
     found = plain(redacted(text))
-    return found if len(found) <= _LONGEST else found[: _LONGEST - 1] + "…"
+    return found if len(found) <= _LONGEST else found[: _LONGEST - 3] + "..."

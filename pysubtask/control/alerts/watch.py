@@ -23,6 +23,7 @@ from ...common.process import is_alive, process_start
 from ...common.program import for_others
 from ...common.redact import know
 from ..glance import Glance, glance
+from ..signals import Signals
 from ..task_values import forget_secrets
 from ..tasks import Task
 from .incident import Rules, due, looked, tried
@@ -199,60 +200,50 @@ def look_at(child: Watched, now: float) -> Glance:
     return glance(Task(record), now)
 
 
-class _Stop:
-    """Whether this process was asked to end."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), self._on_signal)
-        if hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-
-    def _on_signal(self, number: int, frame: object) -> None:
-        self.asked = True
-
-
 def run() -> int:
     """Do so with what stdin hands over; the exit status."""
-    stop = _Stop()
-    try:
-        handoff = read()
-    except ConfigError as exc:
-        print(f"pysubtask.alerts: {exc}", file=sys.stderr)  # noqa: T201
-        return _EXIT_CONFIG
-    know(secrets_of(handoff.settings["Command"]))
-    watch = Watch(handoff, look_at)
+    with Signals() as signals:
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # a stop that came before this was kept back
+        try:
+            handoff = read()
+        except ConfigError as exc:
+            print(f"pysubtask.alerts: {exc}", file=sys.stderr)  # noqa: T201
+            return _EXIT_CONFIG
+        know(secrets_of(handoff.settings["Command"]))
+        watch = Watch(handoff, look_at)
 
-    def goes_on() -> bool:
-        return not stop.asked and is_alive(handoff.master_pid, handoff.master_start)
+        def goes_on() -> bool:
+            return not signals.stops and is_alive(handoff.master_pid, handoff.master_start)
 
-    lock = _locked(watch, handoff, goes_on)
-    try:
-        if lock is None and not goes_on():
-            return 0
-        watch.begin()
-        next_look = next_master = 0.0
-        while not stop.asked:
-            now = time.monotonic()
-            if now >= next_master:
-                next_master = now + _MASTER_SECS
-                if not goes_on():
-                    break
-            if now >= next_look:
-                next_look = now + watch.look_secs
-                watch.look()
-            busy = watch.work()
-            time.sleep(_TICK_SECS if busy else max(_TICK_SECS, min(next_look, next_master) - time.monotonic()))
-    finally:
-        watch.end()
-        if lock is not None:
-            lock.release()
+        lock = _locked(watch, handoff, goes_on, signals)
+        try:
+            if goes_on():
+                _loop(watch, goes_on, signals)
+        finally:
+            watch.end()
+            if lock is not None:
+                lock.release()
     return 0
 
 
-def _locked(watch: Watch, handoff: AlertHandoff, goes_on: Callable[[], bool]) -> StateLock | None:
+def _loop(watch: Watch, goes_on: Callable[[], bool], signals: Signals) -> None:
+    watch.begin()
+    next_look = next_master = 0.0
+    while not signals.stops:
+        now = time.monotonic()
+        if now >= next_master:
+            next_master = now + _MASTER_SECS
+            if not goes_on():
+                return
+        if now >= next_look:
+            next_look = now + watch.look_secs
+            watch.look()
+        busy = watch.work()
+        signals.wait(_TICK_SECS if busy else max(_TICK_SECS, min(next_look, next_master) - time.monotonic()))
+
+
+def _locked(watch: Watch, handoff: AlertHandoff, goes_on: Callable[[], bool], signals: Signals) -> StateLock | None:
     """The lock of the task; None where there can be none, or this process is to end. It waits for another one's end."""
     me = Holder(os.getpid(), process_start(os.getpid()) or "", handoff.master_pid, handoff.master_start)
     told = False
@@ -267,7 +258,7 @@ def _locked(watch: Watch, handoff: AlertHandoff, goes_on: Callable[[], bool]) ->
             told = True
             until = time.monotonic() + _LOCK_SECS
             while time.monotonic() < until and goes_on():
-                time.sleep(_MASTER_SECS / 4)
+                signals.wait(_MASTER_SECS)
         except OSError:
             return None  # nothing can be kept either, which is told
     return None

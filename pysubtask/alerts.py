@@ -7,9 +7,15 @@ import sys
 
 def main() -> int:
     """Watch the children that stdin names until the master ends; the exit status."""
+    from .common.errors import ConfigError
     from .control.alerts.watch import run
 
-    return run()
+    try:
+        run()
+    except ConfigError as exc:
+        print(f"pysubtask.alerts: {exc}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -16,7 +15,7 @@ from typing import NamedTuple
 from ...common import registry
 from ...common.alert_command import secrets_of, shown
 from ...common.alert_handoff import AlertHandoff, Watched, read
-from ...common.errors import AlreadyRunning, ConfigError
+from ...common.errors import AlreadyRunning
 from ...common.lock import Holder, StateLock
 from ...common.logs import close_logging, follow, log_options, set_level, setup_logging
 from ...common.process import is_alive, process_start
@@ -33,7 +32,6 @@ from .message import Message, message
 from .program import Ended, Program, begin
 from .retry import Retry
 
-_EXIT_CONFIG = 2
 _LONGEST_LOOK_SECS = 10.0
 _SHORTEST_LOOK_SECS = 0.2
 _TICK_SECS = 0.05
@@ -200,16 +198,12 @@ def look_at(child: Watched, now: float) -> Glance:
     return glance(Task(record), now)
 
 
-def run() -> int:
-    """Do so with what stdin hands over; the exit status."""
+def run() -> None:
+    """Do so with what stdin hands over, until the master is gone or a signal comes. ConfigError where stdin has something else."""
     with Signals() as signals:
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # a stop that came before this was kept back
-        try:
-            handoff = read()
-        except ConfigError as exc:
-            print(f"pysubtask.alerts: {exc}", file=sys.stderr)  # noqa: T201
-            return _EXIT_CONFIG
+        handoff = read()
         know(secrets_of(handoff.settings["Command"]))
         watch = Watch(handoff, look_at)
 
@@ -224,7 +218,6 @@ def run() -> int:
             watch.end()
             if lock is not None:
                 lock.release()
-    return 0
 
 
 def _loop(watch: Watch, goes_on: Callable[[], bool], signals: Signals) -> None:

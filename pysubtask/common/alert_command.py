@@ -72,7 +72,7 @@ def secrets_of(words: Sequence[str]) -> list[str]:
             or (_RANDOM.fullmatch(word) and not os.path.isabs(word))]  # fmt: skip
 
 
-def shown(words: Sequence[str]) -> str:
+def display(words: Sequence[str]) -> str:
     """The command as a shell would take it, with what looks like a secret masked."""
     import shlex
 

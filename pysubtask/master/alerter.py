@@ -37,7 +37,7 @@ class Alerter:
         """Of the process, None where it does not run."""
         return None if self._child is None else self._child.pid
 
-    def look(self, now: float, launch: Callable[[], tuple[Launch, int]], log: logging.Logger) -> None:
+    def supervise(self, now: float, launch: Callable[[], tuple[Launch, int]], log: logging.Logger) -> None:
         """Start it where it does not run and is due. ``now``: monotonic seconds; ``launch`` gives how, and the descriptor of what
         it is told. Never waits, never raises OSError."""
         if self._child is not None:
@@ -63,7 +63,7 @@ class Alerter:
             log.error("What alerts cannot be started (%s): next try in [%g] secs.", exc, self._restarts.wait)
 
     def renew(self) -> None:
-        """Have it end, and start again at a later look, as what it was told has changed. Never waits."""
+        """Have it end, and start again by a later call, as what it was told has changed. Never waits."""
         if self._child is not None:
             self._renewed = True
             self._child.terminate()
@@ -83,7 +83,7 @@ class Alerter:
         self._child, self._restarts, self._renewed = None, Restarts(), False
 
 
-def made(settings: Mapping[str, Any]) -> Alerter:
+def create(settings: Mapping[str, Any]) -> Alerter:
     """One for these settings. ConfigError also where this program cannot start such a process (a frozen one that lacks it)."""
     can_be_started(MODULE)
     return Alerter(settings)

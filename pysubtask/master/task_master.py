@@ -101,9 +101,9 @@ class BaseMaster(Voice):
                 check_files(each.extension, each.settings)
         self._alerter: Alerter | None = None
         if plans[0].alerts["Command"] is not None:
-            from .alerter import made
+            from .alerter import create
 
-            self._alerter = made(plans[0].alerts)
+            self._alerter = create(plans[0].alerts)
         self._entries = entries
         self._seats = [Seat(plan) for plan in plans]
         # What only a made or started master needs is loaded then: importing this must cost an app next to nothing.
@@ -195,7 +195,7 @@ class BaseMaster(Voice):
             for index, seat in enumerate(self._seats):
                 seat.restarts = Restarts()
                 self._spawn(index)
-            self._look_after_alerts(time.monotonic())
+            self._supervise_alerter(time.monotonic())
 
     def stop(self, forcekill: bool = True) -> None:
         """Notify what a burst holds back, then stop the children and reap them.
@@ -379,7 +379,7 @@ class BaseMaster(Voice):
                     follow(self.logger)
                 for index in range(len(self._seats)):
                     self._look_after(index, now)
-                self._look_after_alerts(now)
+                self._supervise_alerter(now)
                 self._old_files.work(work)
             finally:
                 self._busy = False
@@ -440,9 +440,9 @@ class BaseMaster(Voice):
         seat.child = child
         self.logger.info("%s PID = [%d] %s PID = [%d]", self.shown_name, self._pid, seat.plan.child_name, child.pid)
 
-    def _look_after_alerts(self, now: float) -> None:
+    def _supervise_alerter(self, now: float) -> None:
         if self._alerter is not None:
-            self._alerter.look(now, self._alert_launch, self.logger)
+            self._alerter.supervise(now, self._alert_launch, self.logger)
             if not self._running:  # a signal handler of the app has called stop in between
                 self._alerter.end()
 
@@ -554,8 +554,8 @@ class BaseMaster(Voice):
 class TaskMaster(BaseMaster):
     """A master with one child for every destination that ``config`` switches on.
 
-    ``config``: a module, an object or a mapping with the sections base, ftp, dropbox and burst_mode;
-    missing sections and settings take the defaults; it is never changed. The rest is as in
+    ``config``: a module, an object or a mapping with the sections base, ftp, dropbox, burst_mode and
+    alerts; missing sections and settings take the defaults; it is never changed. The rest is as in
     :class:`BaseMaster`.
     """
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from pysubtask import Section, TaskMaster, defaults_config
-from pysubtask.common.alert_command import absolute, check_command, files_of, program_of, secrets_of, shown
+from pysubtask.common.alert_command import absolute, check_command, display, files_of, program_of, secrets_of
 from pysubtask.common.config import resolve_alone
 from pysubtask.common.errors import ConfigError
 from pysubtask.control.config_file import load
@@ -87,11 +87,11 @@ def test_what_others_may_write_is_refused(tmp_path: Path):
         check_command(words)
 
 
-def test_what_looks_like_a_secret_is_not_shown():
+def test_what_may_be_a_secret_is_not_displayed():
     words = ["/usr/bin/curl", "-H", "Authorization: Bearer abc", "https://ntfy.sh/my-topic", "--data", "it is held",
              "/data/a_long_name_20260101_x", "tk_0123456789abcdef0123"]  # fmt: skip
     assert secrets_of(words) == [words[2], words[3], words[7]]
-    assert shown(words) == "/usr/bin/curl -H ******** ******** --data 'it is held' /data/a_long_name_20260101_x ********"
+    assert display(words) == "/usr/bin/curl -H ******** ******** --data 'it is held' /data/a_long_name_20260101_x ********"
 
 
 def config(tmp_path: Path, text: str, name: str = "station.toml") -> str:

@@ -53,9 +53,9 @@ class Station:
         self.config.chmod(0o600)
 
     def run(self) -> Run:
-        made = Run(self.folder, self.config)
-        self.runs.append(made)
-        return made
+        started = Run(self.folder, self.config)
+        self.runs.append(started)
+        return started
 
     def alerts(self) -> list[tuple[str, str]]:
         """(event, kind) of all, in order; each of them whole."""
@@ -88,22 +88,22 @@ class Station:
 
 @pytest.fixture
 def station(tmp_path: Path, shared_sshd: OpenSSHServer) -> Iterator[Station]:
-    made = Station(tmp_path, shared_sshd)
-    yield made
-    end_all(made.runs)
+    started = Station(tmp_path, shared_sshd)
+    yield started
+    end_all(started.runs)
 
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_refused_login_is_told_once_over_a_restart_and_its_end_once(station: Station):
+def test_a_refused_login_is_reported_once_over_a_restart_and_its_end_once(station: Station):
     station.write(HostKey="SHA256:" + "A" * 43)
     (station.data / "a.csv").write_text("1\n")
     run = station.run()
     station.hears(("begins", "held"))
-    told = station.last()
-    assert told["task"] == "station" and told["extension"] == "ftp" and told["counts"]["waiting"] == 1
-    assert "host key" in told["why"].lower() and told["remedy"] and str(station.server.port) in told["destination"]
+    alert = station.last()
+    assert alert["task"] == "station" and alert["extension"] == "ftp" and alert["counts"]["waiting"] == 1
+    assert "host key" in alert["why"].lower() and alert["remedy"] and str(station.server.port) in alert["destination"]
     # Neither a killed process nor a restart of everything tells it again.
     before = station.alerter()
     os.kill(before, signal.SIGKILL)
@@ -128,7 +128,7 @@ def test_a_refused_login_is_told_once_over_a_restart_and_its_end_once(station: S
     wait_until(lambda: (station.remote / "b.csv").exists(), 60)
 
 
-def test_a_parked_file_and_a_child_that_was_stopped_are_told(station: Station):
+def test_a_parked_file_and_a_child_that_was_stopped_are_reported(station: Station):
     (station.remote / "taken.csv" / "x").mkdir(parents=True)
     station.write(alerts="SilentSecs = 1.5")
     run = station.run()
@@ -150,7 +150,7 @@ def test_a_parked_file_and_a_child_that_was_stopped_are_told(station: Station):
     station.hears(("begins", "parked"), ("begins", "silent"), ("over", "silent"), ("over", "parked"))
 
 
-def test_a_link_that_is_down_is_told_when_a_file_waits_for_too_long(station: Station):
+def test_a_link_that_is_down_is_reported_when_a_file_waits_for_too_long(station: Station):
     station.write(alerts="SilentSecs = 1", HostPort=1)
     station.run()
     child(station.data)
@@ -176,7 +176,7 @@ sys.stdin.read()
 """
 
 
-def test_a_dead_child_of_an_app_that_hangs_is_told(station: Station):
+def test_a_dead_child_of_an_app_that_hangs_is_reported(station: Station):
     """The app calls nothing any more, so nobody starts the child again; and nobody of the app's is left when it is dead."""
     environ = {**os.environ, "PYSUBTASK_REGISTRY": str(station.folder / "registry")}
     app = subprocess.Popen([sys.executable, "-c", APP, str(station.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -188,8 +188,8 @@ def test_a_dead_child_of_an_app_that_hangs_is_told(station: Station):
         os.kill(pid, signal.SIGKILL)
         station.hears(("begins", "silent"))
         assert "The child is dead" in station.last()["why"]
-        said = (station.folder / "said.txt").read_text()
-        alerter = int(re.findall(r"\[alerts\.\S+\.(\d+)\]", said)[-1])
+        log = (station.folder / "said.txt").read_text()
+        alerter = int(re.findall(r"\[alerts\.\S+\.(\d+)\]", log)[-1])
         app.kill()
         wait_until(lambda: not is_alive(alerter, ""), 60, "the end of what alerts")
     finally:
@@ -204,7 +204,7 @@ def test_a_dead_child_of_an_app_that_hangs_is_told(station: Station):
     ("yes token-of-mine-0123456789", "it took longer than 1 s (TimeoutSecs) and was ended"),
     ("", "there is no file {folder}/alert"),
 ])  # fmt: skip
-def test_a_program_that_fails_is_told_once_and_keeps_nothing_from_being_sent(station: Station, text: str, problem: str):
+def test_a_program_that_fails_is_reported_once_and_keeps_nothing_from_being_sent(station: Station, text: str, problem: str):
     folder = str(station.folder)
     station.program(text.format(folder=folder))
     if not text:
@@ -230,7 +230,7 @@ def test_a_program_that_fails_is_told_once_and_keeps_nothing_from_being_sent(sta
     station.hears(("begins", "parked"))
 
 
-def test_a_stop_ends_the_program_at_once_and_it_is_told_after_the_next_start(station: Station):
+def test_a_stop_ends_the_program_at_once_and_it_is_reported_after_the_next_start(station: Station):
     station.program(f"echo $$ > {station.folder}/pid.part; mv {station.folder}/pid.part {station.folder}/pid; exec sleep 1000")
     station.write(HostKey="SHA256:" + "A" * 43)
     (station.data / "a.csv").write_text("1\n")

@@ -21,17 +21,17 @@ from tests.helpers import command_lines, wait_until
 
 SETTINGS = {"Command": ["/bin/true", "--hush-0123"], "SilentSecs": 3600, "SettleSecs": 60, "RepeatSecs": 86400, "TimeoutSecs": 30}
 LOG = logging.getLogger("test_alerter")
-TOLD = AlertHandoff(SETTINGS, [Watched("main", "ftp", "/s", "roof", "/d", "")], None, False, {"LogLevel": "info"}, 7, "x", None)
+HANDED = AlertHandoff(SETTINGS, [Watched("main", "ftp", "/s", "roof", "/d", "")], None, False, {"LogLevel": "info"}, 7, "x", None)
 
 
 def launch(data: bytes, console: bool = False):
     return lambda: (Launch(MODULE, (), os.getcwd(), console, None, "t"), nameless(data))
 
 
-def test_what_it_is_told_is_read_as_it_was_written():
-    fd = write(TOLD)
+def test_what_it_is_handed_is_read_as_it_was_written():
+    fd = write(HANDED)
     try:
-        assert read(fd) == TOLD and "hush" not in repr(TOLD)
+        assert read(fd) == HANDED and "hush" not in repr(HANDED)
     finally:
         os.close(fd)
 
@@ -50,10 +50,10 @@ def test_one_that_ends_is_started_again_with_back_off(caplog: pytest.LogCaptureF
     one = Alerter(SETTINGS)
     now, pids = 1000.0, []
     for wait in (1.0, 2.0, 4.0):
-        one.look(now, launch(b"{}"), LOG)
+        one.supervise(now, launch(b"{}"), LOG)
         pids.append(one.pid)
-        wait_until(lambda at=now: one.look(at, launch(b"{}"), LOG) or one.pid is None, 60, "its end")
-        one.look(now + wait - 0.01, launch(b"{}"), LOG)
+        wait_until(lambda at=now: one.supervise(at, launch(b"{}"), LOG) or one.pid is None, 60, "its end")
+        one.supervise(now + wait - 0.01, launch(b"{}"), LOG)
         assert one.pid is None
         now += wait
     assert len(set(pids)) == 3 and "ended by itself (exit status 2): next start in [4] secs" in caplog.text
@@ -65,7 +65,7 @@ def test_one_that_cannot_be_started_is_tried_again(caplog: pytest.LogCaptureFixt
         raise OSError(24, "Too many open files")
 
     one = Alerter(SETTINGS)
-    one.look(1000.0, fails, LOG)
+    one.supervise(1000.0, fails, LOG)
     assert one.pid is None and "cannot be started" in caplog.text
     one.end()
 

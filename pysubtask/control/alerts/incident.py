@@ -30,7 +30,7 @@ class Incident(NamedTuple):
     """All times in seconds since the epoch, None for never. ``open``: whether its begin was told, or tried to be.
 
     ``since``: when it began; ``first``: the look that saw it first; ``gone``: since when it is not there, None where it is.
-    ``begun``: when the last one was opened; ``told``: when a person heard of this one last. ``times``: how many were opened
+    ``begun``: when the last one was opened; ``reported``: when a person heard of this one last. ``times``: how many were opened
     within a day of another."""
 
     open: bool = False
@@ -38,14 +38,14 @@ class Incident(NamedTuple):
     first: float | None = None
     gone: float | None = None
     begun: float | None = None
-    told: float | None = None
+    reported: float | None = None
     times: int = 0
 
 
 QUIET = Incident()
 
 
-def looked(before: Incident, seen: Seen, now: float, rules: Rules) -> Incident:
+def observed(before: Incident, seen: Seen, now: float, rules: Rules) -> Incident:
     """After a look; no step of it is told to anybody."""
     one = _not_after(before, now)
     if seen.there is None:
@@ -64,8 +64,8 @@ def looked(before: Incident, seen: Seen, now: float, rules: Rules) -> Incident:
 def due(one: Incident, seen: Seen, now: float, rules: Rules) -> str:
     """What is to be told of it now: one of BEGINS, LASTS, OVER, or ''."""
     if seen.there:
-        if one.open and one.told is not None:
-            return LASTS if now - one.told >= rules.repeat_secs else ""
+        if one.open and one.reported is not None:
+            return LASTS if now - one.reported >= rules.repeat_secs else ""
         lasts = rules.settle_secs if seen.lasts_secs is None else seen.lasts_secs
         return BEGINS if one.open or now - (one.first if one.first is not None else now) >= lasts else ""
     if one.open and one.gone is not None and now - one.gone >= over_after(one, rules):
@@ -83,15 +83,15 @@ def tried(one: Incident, what: str, now: float, *, heard: bool) -> Incident:
     if what == BEGINS:
         if not one.open:
             again = one.begun is not None and now - one.begun < DAY_SECS
-            one = one._replace(open=True, begun=now, times=one.times + 1 if again else 0, told=None)
-        return one._replace(told=now) if heard else one
+            one = one._replace(open=True, begun=now, times=one.times + 1 if again else 0, reported=None)
+        return one._replace(reported=now) if heard else one
     if what == LASTS:
-        return one._replace(told=now) if heard else one
+        return one._replace(reported=now) if heard else one
     return Incident(begun=one.begun, times=one.times) if heard else one
 
 
 def _not_after(one: Incident, now: float) -> Incident:
     """No time of it lies in the future: a clock may have been set back."""
-    times = {key: min(value, now) for key in ("since", "first", "gone", "begun", "told")
+    times = {key: min(value, now) for key in ("since", "first", "gone", "begun", "reported")
              if (value := getattr(one, key)) is not None}  # fmt: skip
     return one._replace(**times)

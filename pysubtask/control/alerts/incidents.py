@@ -15,7 +15,7 @@ from .incident import QUIET, Incident
 FOLDER = "alerts"
 _FORMAT = 1
 _MOST_BYTES = 1024 * 1024
-_TIMES = ("since", "first", "gone", "begun", "told")
+_TIMES = ("since", "first", "gone", "begun", "reported")
 
 
 def name_of(folder: str, task: str) -> str:
@@ -65,7 +65,7 @@ class Incidents:
 def _written(found: Mapping[tuple[str, str], Incident]) -> bytes:
     """What has to outlast the process: each look may change the rest, and is not worth a write."""
     rows = [{"child": child, "kind": kind, "open": one.open, "since": one.since if one.open else None, "begun": one.begun,
-             "told": one.told, "times": one.times}
+             "reported": one.reported, "times": one.times}
             for (child, kind), one in sorted(found.items()) if one.begun is not None]  # fmt: skip
     return json.dumps({"format": _FORMAT, "incidents": rows}, indent=1).encode("ascii")
 

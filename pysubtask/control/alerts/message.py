@@ -46,9 +46,9 @@ class Message(NamedTuple):
     def subject(self) -> str:
         """One line: what, where, since when."""
         lasted = span(max(0.0, self.at - self.since))
-        said = {BEGINS: self.kind, LASTS: f"still {self.kind}, for {lasted}", OVER: f"no longer {self.kind}, after {lasted}",
+        phrase = {BEGINS: self.kind, LASTS: f"still {self.kind}, for {lasted}", OVER: f"no longer {self.kind}, after {lasted}",
                 TEST: "this is a test"}[self.event]  # fmt: skip
-        return _line(f"pysubtask on {self.host}: {self.task}/{self.extension}: {said}")
+        return _line(f"pysubtask on {self.host}: {self.task}/{self.extension}: {phrase}")
 
     def fields(self) -> dict[str, Any]:
         """As JSON."""

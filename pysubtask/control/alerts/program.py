@@ -19,6 +19,8 @@ _KEPT_BYTES = 4096
 _READ_BYTES = 65536
 _MOST_READS = 64
 """At one look: one that writes without end is not read without end."""
+_OUTPUT = subprocess.PIPE if hasattr(os, "set_blocking") else subprocess.DEVNULL
+"""Where reading would wait, its output is not read."""
 _GRACE_SECS = 2.0
 """Between the signal that asks it to end and the one that ends it."""
 
@@ -33,7 +35,7 @@ class Ended(NamedTuple):
 
 
 class Program:
-    """A started one. ``look`` tells whether it has ended; nothing here waits."""
+    """A started one. ``poll`` tells whether it has ended; nothing here waits."""
 
     def __init__(self, words: Sequence[str], environ: Mapping[str, str], stdin: bytes, limit: float, now: float) -> None:
         """Start it. ``limit``: seconds it may take; ``now``: monotonic seconds. OSError where it cannot be started, ConfigError
@@ -48,17 +50,18 @@ class Program:
         given = nameless(stdin)
         try:
             self._process = subprocess.Popen(
-                [path, *words[1:]], stdin=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(environ),
+                [path, *words[1:]], stdin=given, stdout=_OUTPUT, stderr=subprocess.STDOUT, env=dict(environ),
                 close_fds=True, start_new_session=sys.platform != "win32",
             )  # fmt: skip
         finally:
             os.close(given)
-        assert self._process.stdout is not None
-        self._pipe = self._process.stdout.fileno()
-        os.set_blocking(self._pipe, False)
+        self._pipe = -1
+        if self._process.stdout is not None:
+            self._pipe = self._process.stdout.fileno()
+            os.set_blocking(self._pipe, False)
         self.pid = self._process.pid
 
-    def look(self, now: float) -> Ended | None:
+    def poll(self, now: float) -> Ended | None:
         """How it ended, None while it runs; past its limit it is asked to end, and then made to."""
         self._read()
         if not self._has_ended():
@@ -108,7 +111,7 @@ class Program:
                 os.killpg(self.pid, number)
 
     def _read(self) -> None:
-        for _ in range(_MOST_READS):
+        for _ in range(_MOST_READS if self._pipe >= 0 else 0):
             try:
                 data = os.read(self._pipe, _READ_BYTES)
             except OSError:

@@ -26,14 +26,14 @@ def test_message(plan: Plan, folder: str, kind: str, now: float) -> Message:
                    dict.fromkeys(("waiting", "sending", "parked", "not_copied", "delivered"), 0))  # fmt: skip
 
 
-def run_test(settings: Mapping[str, Any], told: Message) -> Ended:
+def run_test(settings: Mapping[str, Any], alert: Message) -> Ended:
     """Run the program of these ``alerts`` settings and wait for it, at most TimeoutSecs and a moment."""
-    environ = {**environment(os.environ, os.environ.get("PYTHONPATH")), **told.environment()}
-    program = begin(settings["Command"], environ, told.as_json(), settings["TimeoutSecs"], time.monotonic())
+    environ = {**environment(os.environ, os.environ.get("PYTHONPATH")), **alert.environment()}
+    program = begin(settings["Command"], environ, alert.as_json(), settings["TimeoutSecs"], time.monotonic())
     if isinstance(program, str):
         return Ended(program, "", 0.0)
     try:
-        while (ended := program.look(time.monotonic())) is None:
+        while (ended := program.poll(time.monotonic())) is None:
             time.sleep(_TICK_SECS)
         return ended
     except BaseException:

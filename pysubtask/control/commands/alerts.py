@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import click
 
-from ...common.alert_command import check_command, shown
+from ...common.alert_command import check_command, display
 from ...common.entries import first_folder, read_entries
 from ...common.errors import ConfigError
 from ...master.destinations import Plan, check_config, plan, switched_on
@@ -57,7 +57,7 @@ def command(what: str, config: str | None, names: tuple[str, ...], kind: str) ->
             status = FAILED
             continue
         check_command(settings["Command"])
-        say([plain(f"{task.name}: runs {shown(settings['Command'])}")])
+        say([plain(f"{task.name}: runs {display(settings['Command'])}")])
         ended = run_test(settings, test_message(task.plan, task.folder, kind, time.time()))
         say([f"  {plain(line)}" for line in ended.output.splitlines()])
         if ended.problem:
@@ -74,10 +74,10 @@ def _tasks(config: str | None, names: tuple[str, ...]) -> Iterator[_Tried]:
         sections = check_config(found.sections)
         folder = first_folder(read_entries(found.watch, cwd=found.folder)) if found.watch is not None else found.folder
         first = switched_on(sections)[0]
-        made = plan(first, f"pysubtask.{first}", sections, folder)
+        first_plan = plan(first, f"pysubtask.{first}", sections, folder)
         if names:
             raise ConfigError("--task", "a Python config has one task", "Leave --task out.")
-        yield _Tried(made.label, made, folder)
+        yield _Tried(first_plan.label, first_plan, folder)
         return
     config = turn_into_users_of(config, os.environ, names)
     for task in load(config, os.environ).named(names):

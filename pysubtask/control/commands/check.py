@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from ...common.alert_command import check_command, shown, why_not_there
+from ...common.alert_command import check_command, display, why_not_there
 from ...common.errors import ConfigError
 from ...common.run_as import BY_RUN, stranger
 from ...master.destinations import check_state
@@ -81,7 +81,7 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
 
 
 def _alerts(task: TaskConfig) -> tuple[bool, str]:
-    """Whether the program that alerts cannot be run, and what is said of it; '' where none is named."""
+    """Whether the program that alerts cannot be run, and a line about it; '' where none is named."""
     settings = task.plans[0].alerts
     words = settings["Command"]
     if words is None:
@@ -93,8 +93,8 @@ def _alerts(task: TaskConfig) -> tuple[bool, str]:
     why = why_not_there(words)
     if why:
         return True, f"{task.name}: alerts.Command: {why}. Install it, or name another program."
-    return False, (f"{task.name} alerts by running {shown(words)} when it is held, has parked files, lacks disk, or is silent for "
-                   f"{span(settings['SilentSecs'])} ('pysubtask alerts test' tries it)")  # fmt: skip
+    when = f"when it is held, has parked files, lacks disk, or is silent for {span(settings['SilentSecs'])}"
+    return False, f"{task.name} alerts by running {display(words)} {when} ('pysubtask alerts test' tries it)"
 
 
 def lines(outlook: Outlook, limit: int | None) -> Iterator[str]:

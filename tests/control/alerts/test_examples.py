@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import pages
-from tests.control.alerts.test_program import TOLD
+from tests.control.alerts.test_program import ALERT
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def run(tmp_path: Path):
 
     def call(name: str, event: str, *words: str) -> tuple[list[str], str]:
         environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CHECK_URL_FILE": str(tmp_path / "check-url"),
-                   **TOLD._replace(event=event, why="He said \"$(touch x)\" & 'no'").environment()}  # fmt: skip
-        subprocess.run(["sh", str(tmp_path / name), *words], env=environ, input=TOLD.as_json(), check=True, cwd=tmp_path,
+                   **ALERT._replace(event=event, why="He said \"$(touch x)\" & 'no'").environment()}  # fmt: skip
+        subprocess.run(["sh", str(tmp_path / name), *words], env=environ, input=ALERT.as_json(), check=True, cwd=tmp_path,
                        timeout=60)  # fmt: skip
         assert not (tmp_path / "x").exists()
         return (tmp_path / "args").read_text().splitlines(), (tmp_path / "in").read_text()

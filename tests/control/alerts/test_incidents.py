@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common import registry
-from pysubtask.control.alerts.incident import BEGINS, QUIET, Incident, Rules, due, looked, tried
+from pysubtask.control.alerts.incident import BEGINS, QUIET, Incident, Rules, due, observed, tried
 from pysubtask.control.alerts.incidents import Incidents, name_of
 from pysubtask.control.alerts.kinds import Seen
 
@@ -23,7 +23,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "registry" / "alerts"
 
 
-def test_it_is_taken_up_and_told_no_more(place: Path):
+def test_it_is_taken_up_and_reported_no_more(place: Path):
     first = Incidents("x")
     first.set(*KEY, OPEN)
     first.set("dropbox", "silent", Incident(first=5.0, since=5.0))
@@ -35,13 +35,13 @@ def test_it_is_taken_up_and_told_no_more(place: Path):
     assert Incidents("y").of(*KEY) == QUIET
 
 
-def test_looks_that_tell_nothing_write_nothing(place: Path):
+def test_observations_that_tell_nothing_write_nothing(place: Path):
     one = Incidents("x")
     one.set(*KEY, OPEN)
     assert one.keep()
     before = os.stat(place / "x.json").st_ino
     for now in (200.0, 210.0, 220.0):
-        one.set(*KEY, looked(one.of(*KEY), Seen(now != 210.0), now, Rules(60, 86400)))
+        one.set(*KEY, observed(one.of(*KEY), Seen(now != 210.0), now, Rules(60, 86400)))
         assert one.keep()
     assert os.stat(place / "x.json").st_ino == before
 
@@ -50,7 +50,7 @@ def test_what_is_closed_still_counts_its_returns(place: Path):
     one = Incidents("x")
     one.set(*KEY, Incident(begun=100.0, times=3))
     assert one.keep()
-    again = tried(looked(Incidents("x").of(*KEY), Seen(True), 200.0, Rules(60, 86400)), BEGINS, 300.0, heard=True)
+    again = tried(observed(Incidents("x").of(*KEY), Seen(True), 200.0, Rules(60, 86400)), BEGINS, 300.0, heard=True)
     assert again.times == 4
 
 
@@ -67,7 +67,7 @@ def test_a_damaged_file_is_none(place: Path, text: str):
     assert one.keep() and Incidents("x").of(*KEY).open
 
 
-def test_a_folder_that_takes_nothing_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_folder_that_takes_nothing_is_reported_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "file" / "below"))
     one = Incidents("x")

@@ -66,7 +66,7 @@ def test_each_kind_is_seen(page, queue, more, found):
     (QUIET, ()),
     ({"state": "resting"}, ()),
 ])  # fmt: skip
-def test_what_cannot_be_told_is_not_called_over(page, untold):
+def test_what_cannot_be_known_is_not_called_over(page, untold):
     assert tuple(kind for kind, one in there(page).items() if one is None) == untold
 
 

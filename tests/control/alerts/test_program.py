@@ -20,7 +20,7 @@ from tests.control.test_shown import NOW, glance
 from tests.helpers import wait_until
 
 ENVIRON = {"PATH": os.environ["PATH"]}
-TOLD = message("begins", "held", glance("roof/ftp", "sftp://h/", {"state": "held", "why": "no\x1b[2J\nnews"}, (3, 0, 1), oldest=9),
+ALERT = message("begins", "held", glance("roof/ftp", "sftp://h/", {"state": "held", "why": "no\x1b[2J\nnews"}, (3, 0, 1), oldest=9),
                "roof7", NOW - 90, task="roof", extension="ftp")  # fmt: skip
 
 
@@ -32,29 +32,29 @@ def script(folder: Path, text: str, mode: int = 0o700) -> str:
 
 
 def started(words: list[str], limit: float = 60.0, environ: dict[str, str] = ENVIRON) -> Program:
-    found = begin(words, environ, TOLD.as_json(), limit, time.monotonic())
+    found = begin(words, environ, ALERT.as_json(), limit, time.monotonic())
     assert isinstance(found, Program), found
     return found
 
 
 def ended(program: Program) -> Ended:
     """How it ended; each look at it takes next to no time."""
-    return wait_until(lambda: program.look(time.monotonic()), 60, "the end of the program")
+    return wait_until(lambda: program.poll(time.monotonic()), 60, "the end of the program")
 
 
 def test_it_gets_what_happened_on_stdin_and_in_its_environment(tmp_path: Path):
     words = [script(tmp_path, f'cat > {tmp_path}/in; env > {tmp_path}/env; echo "$#:$1:$2"'), "a b", "*"]
-    found = ended(started(words, environ={**ENVIRON, **TOLD.environment()}))
+    found = ended(started(words, environ={**ENVIRON, **ALERT.environment()}))
     assert (found.problem, found.output) == ("", "2:a b:*")
     fields = json.loads((tmp_path / "in").read_text())
     assert fields["event"] == "begins" and fields["kind"] == "held" and fields["task"] == "roof" and fields["version"] == 1
     assert fields["counts"] == {"waiting": 3, "sending": 0, "parked": 1, "not_copied": 0, "delivered": 0}
     assert fields["since"] == "2027-01-15T07:58:30.000Z" and fields["host"] == "roof7"
     lines = (tmp_path / "env").read_text().splitlines()
-    assert {line.partition("=")[0] for line in lines if line.startswith("ALERT_")} == set(TOLD.environment())
+    assert {line.partition("=")[0] for line in lines if line.startswith("ALERT_")} == set(ALERT.environment())
     assert "ALERT_SUBJECT=pysubtask on roof7: roof/ftp: held" in lines and "ALERT_WAITING=3" in lines
     assert not any("\x1b" in line for line in lines) and "\\x1b[2J\\x0anews" in fields["why"]
-    assert set(TOLD.environment()) == {"ALERT_" + key.upper() for key in [*fields, *fields["counts"]]} - {"ALERT_COUNTS"}
+    assert set(ALERT.environment()) == {"ALERT_" + key.upper() for key in [*fields, *fields["counts"]]} - {"ALERT_COUNTS"}
 
 
 @pytest.mark.parametrize(("text", "problem"), [
@@ -112,11 +112,11 @@ def test_it_is_killed_at_once(tmp_path: Path):
     (["/usr"], "/usr is a folder"),
     ([str(Path(__file__))], f"{__file__} may not be executed by this user (its mode lacks x)"),
 ])  # fmt: skip
-def test_one_that_is_not_there_is_said_to_be_missing(words: list[str], problem: str):
+def test_one_that_is_not_there_is_reported_as_missing(words: list[str], problem: str):
     assert begin(words, ENVIRON, b"{}", 1.0, 0.0) == problem
 
 
-def test_one_that_is_no_program_is_said_to_be_none(tmp_path: Path):
+def test_one_that_is_no_program_is_reported_as_none(tmp_path: Path):
     path = tmp_path / "alert"
     path.write_bytes(b"\x00\x01")
     path.chmod(0o700)
@@ -139,14 +139,14 @@ def test_its_environment_has_no_secret_of_ours():
 
 def test_a_long_sentence_is_cut(tmp_path: Path):
     one = glance("roof/ftp", "sftp://h/", {"state": "held", "why": "x" * 10_000}, (0, 0, 0))
-    told = message("lasts", "held", one, "h", NOW - 90_000, task="roof", extension="ftp")
-    assert len(told.fields()["why"]) == 2000 and "still held, for 25.0 h" in told.subject
+    alert = message("lasts", "held", one, "h", NOW - 90_000, task="roof", extension="ftp")
+    assert len(alert.fields()["why"]) == 2000 and "still held, for 25.0 h" in alert.subject
 
 
 def test_any_locale_takes_any_sign(tmp_path: Path):
-    code = "from tests.control.alerts.test_program import *; told = TOLD._replace(task='D\\u00e4ch\\u4e16'); "
-    code += "print(ended(started(['/usr/bin/env'], environ={**ENVIRON, **told.environment()})).output.encode())"
+    code = "from tests.control.alerts.test_program import *; alert = ALERT._replace(task='D\\u00e4ch\\u4e16'); "
+    code += "print(ended(started(['/usr/bin/env'], environ={**ENVIRON, **alert.environment()})).output.encode())"
     environ = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
-    said = subprocess.run([sys.executable, "-X", "utf8=0", "-c", code], env=environ, capture_output=True, text=True, timeout=60,
+    done = subprocess.run([sys.executable, "-X", "utf8=0", "-c", code], env=environ, capture_output=True, text=True, timeout=60,
                           check=True)  # fmt: skip
-    assert "ALERT_TASK=D\\xc3\\xa4ch\\xe4\\xb8\\x96" in said.stdout
+    assert "ALERT_TASK=D\\xc3\\xa4ch\\xe4\\xb8\\x96" in done.stdout

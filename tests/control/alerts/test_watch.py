@@ -44,10 +44,10 @@ class Fake:
         self.begin()
 
     def begin(self) -> None:
-        self.watch = Watch(self.handoff, self._look, wall=lambda: self.now, clock=lambda: self.now)
+        self.watch = Watch(self.handoff, self._read_one, wall=lambda: self.now, clock=lambda: self.now)
         self.watch.begin()
 
-    def _look(self, child: Watched, now: float) -> Any:
+    def _read_one(self, child: Watched, now: float) -> Any:
         page, queue = self.pages.get(child.extension, (QUIET, (0, 0, 0)))
         return glance(f"roof/{child.extension}", "sftp://h/", page, queue)._replace(now=now)
 
@@ -60,11 +60,11 @@ class Fake:
         """Let so much time pass; every program that is started comes to its end."""
         for _ in range(int(secs / step)):
             self.now += step
-            self.watch.look()
+            self.watch.observe()
             while self.watch.work():
                 wait_until(lambda: not self.watch.work(), 60, "the end of the program")
 
-    def told(self) -> list[tuple[str, str, str]]:
+    def alerts(self) -> list[tuple[str, str, str]]:
         lines = self.heard.read_text().splitlines() if self.heard.exists() else []
         return [(one["extension"], one["kind"], one["event"]) for one in map(json.loads, lines)]
 
@@ -76,32 +76,32 @@ class Fake:
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
     tmp_path.chmod(0o755)
-    made = Fake(tmp_path, "ftp", "dropbox")
-    yield made
-    made.watch.end()
+    fake_ = Fake(tmp_path, "ftp", "dropbox")
+    yield fake_
+    fake_.watch.end()
 
 
-def test_each_kind_of_each_child_is_told_once_and_over_a_restart_not_again(fake: Fake):
+def test_each_kind_of_each_child_is_reported_once_and_over_a_restart_not_again(fake: Fake):
     fake.pages = {"ftp": (HELD, (1, 0, 0)), "dropbox": ({**QUIET, "disk_low": True}, (0, 0, 2))}
     fake.goes(100)
     begun = {("ftp", "held", "begins"), ("dropbox", "parked", "begins"), ("dropbox", "disk low", "begins")}
-    assert set(fake.told()) == begun and len(fake.told()) == 3
+    assert set(fake.alerts()) == begun and len(fake.alerts()) == 3
     fake.watch.end()
     fake.begin()
     fake.goes(600)
-    assert len(fake.told()) == 3
+    assert len(fake.alerts()) == 3
     fake.goes(86400, 300)
-    assert sorted(fake.told()[3:]) == sorted((child, kind, "lasts") for child, kind, _ in begun)
+    assert sorted(fake.alerts()[3:]) == sorted((child, kind, "lasts") for child, kind, _ in begun)
     fake.pages = {}
     fake.watch.end()
     fake.begin()
     fake.goes(200)
-    assert sorted(fake.told()[6:]) == sorted((child, kind, "over") for child, kind, _ in begun)
+    assert sorted(fake.alerts()[6:]) == sorted((child, kind, "over") for child, kind, _ in begun)
     fake.goes(86400, 600)
-    assert len(fake.told()) == 9
+    assert len(fake.alerts()) == 9
 
 
-def test_a_failure_is_told_once_and_tried_again_with_back_off(fake: Fake):
+def test_a_failure_is_reported_once_and_tried_again_with_back_off(fake: Fake):
     fake.program(f"echo x >> {fake.folder}/tries; echo sorry; exit 1")
     fake.pages = {"ftp": (HELD, (1, 0, 0)), "dropbox": (HELD, (1, 0, 0))}
     fake.goes(2000)
@@ -111,11 +111,11 @@ def test_a_failure_is_told_once_and_tried_again_with_back_off(fake: Fake):
     assert log.count("]: ERROR: ALERT: the program of alerts.Command has failed: its exit status was 1; it says: sorry") == 1
     fake.program(f"cat >> {fake.heard}")
     fake.goes(3700)
-    assert sorted(fake.told()) == [("dropbox", "held", "begins"), ("ftp", "held", "begins")]
+    assert sorted(fake.alerts()) == [("dropbox", "held", "begins"), ("ftp", "held", "begins")]
     assert "the program has taken it again" in fake.log()
 
 
-def test_what_nobody_heard_is_told_after_a_restart(fake: Fake):
+def test_what_nobody_heard_is_reported_after_a_restart(fake: Fake):
     fake.program("exit 1")
     fake.pages = {"ftp": (HELD, (1, 0, 0))}
     fake.goes(100)
@@ -123,16 +123,16 @@ def test_what_nobody_heard_is_told_after_a_restart(fake: Fake):
     fake.program(f"cat >> {fake.heard}")
     fake.begin()
     fake.goes(20)
-    assert fake.told() == [("ftp", "held", "begins")]
+    assert fake.alerts() == [("ftp", "held", "begins")]
 
 
-def test_a_registry_that_cannot_be_written_is_told_once(fake: Fake, monkeypatch: pytest.MonkeyPatch):
+def test_a_registry_that_cannot_be_written_is_reported_once(fake: Fake, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(registry.VARIABLE, str(fake.folder / "log.txt" / "below"))
     fake.watch.end()
     fake.begin()
     fake.pages = {"ftp": (HELD, (1, 0, 0)), "dropbox": (HELD, (1, 0, 0))}
     fake.goes(200)
-    assert len(fake.told()) == 2 and fake.log().count("it may be alerted again after a restart") == 1
+    assert len(fake.alerts()) == 2 and fake.log().count("it may be alerted again after a restart") == 1
 
 
 def test_what_the_program_says_is_one_line_cut_and_without_escapes(fake: Fake):

@@ -1,12 +1,12 @@
 """Every setting, once: default, unit, meaning, range, and whether a running child takes a new value.
 
-``base``, ``burst_mode``, ``ftp`` and ``dropbox`` are the sections of version 1; assign to them before a
+``base``, ``burst_mode``, ``ftp`` and ``dropbox`` are the sections of version 1, ``alerts`` is another; assign to them before a
 master is made to change a default for the whole program. ``SETTINGS`` is the table they come from.
 """
 
 from __future__ import annotations
 
-from .common.config import Setting, Table, defaults_section
+from .common.config import CommandSetting, Setting, Table, defaults_section
 
 _DAY = 86400
 
@@ -189,9 +189,26 @@ _DROPBOX = (
             optional=True, names="log"),
 )
 
-SETTINGS: Table = {"base": _BASE, "burst_mode": _BURST, "ftp": _FTP, "dropbox": _DROPBOX}
+_ALERTS = (
+    CommandSetting("Command", "A program of your own that is run when something goes wrong, and when it is over: a list of the "
+                   "program and its arguments, or one text, split as a shell does but run without one. What happened is in its "
+                   "environment and, as JSON, on its stdin. None alerts nobody."),
+    Setting("SilentSecs", 3600, "seconds", "A task is silent when a file waits to be sent and none was delivered for so long, or "
+            "when its child is dead, stopped by a signal, hanging or unable to work for so long.", kind=float, low=1,
+            high=30 * _DAY),
+    Setting("SettleSecs", 60, "seconds", "How long a condition lasts before it is reported, and how long it has been over before "
+            "that is; the latter four times as long with each return within a day, so that one that comes and goes alerts a few "
+            "times and not all day.", kind=float, low=0.1, high=_DAY),
+    Setting("RepeatSecs", _DAY, "seconds", "A condition that lasts is reported again this often.", kind=float, low=10,
+            high=30 * _DAY),
+    Setting("TimeoutSecs", 30, "seconds", "How long the program may take; it is ended then, with all that it has started.",
+            kind=float, low=0.5, high=3600),
+)
+
+SETTINGS: Table = {"base": _BASE, "burst_mode": _BURST, "ftp": _FTP, "dropbox": _DROPBOX, "alerts": _ALERTS}
 
 base = defaults_section("base: every child", _BASE)
 burst_mode = defaults_section("burst_mode: when the master holds notifies back", _BURST)
 ftp = defaults_section("ftp: SFTP and FTP", _FTP)
 dropbox = defaults_section("dropbox", _DROPBOX)
+alerts = defaults_section("alerts: which program is run when something goes wrong", _ALERTS)

@@ -9,7 +9,7 @@ from .common import program
 
 __all__ = ["freeze_support"]
 
-_DOORS = ("pysubtask.base", "pysubtask.ftp", "pysubtask.dropbox")
+_DOORS = ("pysubtask.base", "pysubtask.ftp", "pysubtask.dropbox", "pysubtask.alerts")
 _EXIT_CONFIG = 2
 
 

@@ -94,6 +94,8 @@ def allowed(own, name, top):
                 name in LEARNED and ".".join(("pysubtask", *own)) in LEARNED)
         mates = f"pysubtask.transports.{own[1]}"
         return other == "common" or name in NEUTRAL or name == mates or name.startswith(mates + ".")
+    if mine == "alerts":  # the door of the process that alerts: it judges as the command does, which the master does not know
+        return other == "common" or (name.startswith("pysubtask.control.alerts") and not top)
     if mine in DOORS:
         return other in ("common", "master") or (other == "subtask" and not top)
     if mine == "control":
@@ -205,6 +207,8 @@ def foreign(names):
         "import pysubtask.base",
         "import pysubtask.dropbox",
         "from pysubtask import TaskMaster, BaseMaster, Section, ConfigError",
+        "from pysubtask import TaskMaster; TaskMaster([{'file': 'a'}], {'ftp': {'Host': 'h'}, 'alerts': {'Command': '/bin/true'}},"
+        " None, False)",
         "from pysubtask import FTPTaskMaster; FTPTaskMaster([{'file': 'a'}], {'ftp': {'Host': 'h'}}, None, False)",
         "from pysubtask import TaskMaster; TaskMaster([{'file': 'a'}], {'dropbox': {'AccessToken': 't', 'Proxy': 'http://h:1'}},"
         " None, False)",
@@ -216,6 +220,20 @@ def test_the_apps_half_loads_nothing_it_should_not(statement):
     assert foreign(names) == set()
     assert [name for name in names if name.startswith(("pysubtask.subtask", "pysubtask.transports", "pysubtask.testing"))] == []
     assert "pysubtask.master.task_master" in names
+
+
+def test_who_alerts_nobody_pays_nothing_for_it():
+    names = load("from pysubtask import TaskMaster; TaskMaster([{'file': 'a'}], {'ftp': {'Host': 'h'}}, None, False)")
+    assert [name for name in names if "alert" in name] == []
+
+
+def test_the_process_that_alerts_needs_no_library_and_little_memory():
+    """The command's libraries may well be missing where an app runs."""
+    names = load("import pysubtask.control.alerts.watch")
+    assert foreign(names) == set()
+    heavy = [name for name in names if name in ("asyncio", "ssl", "sqlite3", "http", "ftplib", "dataclasses", "tempfile")]
+    assert heavy == []
+    assert [name for name in names if name.startswith(("pysubtask.subtask", "pysubtask.transports", "pysubtask.testing"))] == []
 
 
 def test_the_package_alone_loads_nothing():

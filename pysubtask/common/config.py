@@ -1,6 +1,6 @@
 """Settings: what a user wrote, laid over the defaults, checked, and masked where it is secret.
 
-A *section* is a bag of named values (``base``, ``burst_mode``, ``ftp``, ``dropbox``). A *row* describes
+A *section* is a bag of named values (``base``, ``burst_mode``, ``ftp``, ``dropbox``, ``alerts``). A *row* describes
 one setting. Nothing here changes an object of the caller's.
 """
 
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError
 
-SECTIONS = ("base", "burst_mode", "ftp", "dropbox")
+SECTIONS = ("base", "burst_mode", "ftp", "dropbox", "alerts")
+ALONE = ("burst_mode", "alerts")
+"""Sections of a whole task: those of base do not stand in them."""
 MASK = "********"
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _FACTORS = {"k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
@@ -201,6 +203,44 @@ class Setting:
         return wanted + (" or None" if self.optional else "")
 
 
+class CommandSetting(Setting):
+    """A row whose value is a program with its arguments: a list of texts, or one text that is split as a shell does, quotes
+    included, though no shell runs it. The value is a list."""
+
+    __slots__ = ()
+
+    def __init__(self, key: str, meaning: str) -> None:
+        super().__init__(key, None, "", meaning, kind=list)
+
+    def check(self, section: str, value: Any) -> Any:
+        if isinstance(value, str):
+            value = self._split(section, str.__str__(value))
+        name = f"{section}.{self.key}"
+        if isinstance(value, (list, tuple)) and not all(isinstance(word, str) for word in value):
+            raise ConfigError(name, "it holds something else than text", f"Give {self._wanted()}.")  # it may hold a secret, too
+        words = super().check(section, value)
+        if words is not None and not (words and words[0]):
+            raise ConfigError(name, "it names no program", f"Give {self._wanted()}.")
+        if words is not None and any("\0" in word for word in words):
+            raise ConfigError(name, "it holds a NUL character", f"Give {self._wanted()}.")
+        return None if words is None else [str.__str__(word) for word in words]
+
+    def read(self, section: str, text: str) -> Any:
+        return None if text.strip().lower() in ("none", "null") else self.check(section, text)
+
+    def _split(self, section: str, text: str) -> list[str]:
+        import shlex  # who sets no command does not pay for it
+
+        try:
+            return shlex.split(text)
+        except ValueError as exc:
+            problem = f"it cannot be split into a program and its arguments ({str(exc).lower()})"
+            raise ConfigError(f"{section}.{self.key}", problem, "Close each quote, or give a list of texts.") from exc
+
+    def _wanted(self) -> str:
+        return "a program and its arguments, as ['/usr/local/bin/alert', 'me'] or '/usr/local/bin/alert me', or None"
+
+
 Table = Mapping[str, tuple[Setting, ...]]
 
 
@@ -261,7 +301,7 @@ def unknown_key(where: str, key: str, known: Iterable[str]) -> ConfigError:
 
 def check_section(table: Table, name: str, user: Any) -> dict[str, Any]:
     """What the user set in one section, checked against its rows and base's."""
-    rows = {row.key: row for row in table["base"]} if name not in ("base", "burst_mode") else {}
+    rows = {row.key: row for row in table["base"]} if name not in ("base", *ALONE) else {}
     rows.update({row.key: row for row in table[name]})
     checked = {}
     for key, value in values_of(user).items():
@@ -295,9 +335,14 @@ def resolve(table: Table, defaults: Any, config: Any, extension: str | None) -> 
 
 def resolve_burst(table: Table, defaults: Any, config: Any) -> dict[str, Any]:
     """The ``burst_mode`` section: the user's values over the defaults."""
-    merged = {row.key: row.default for row in table["burst_mode"]}
-    merged.update(check_section(table, "burst_mode", section_of(defaults, "burst_mode")))
-    merged.update(check_section(table, "burst_mode", section_of(config, "burst_mode")))
+    return resolve_alone(table, "burst_mode", defaults, config)
+
+
+def resolve_alone(table: Table, name: str, defaults: Any, config: Any) -> dict[str, Any]:
+    """A section of a whole task (see ``ALONE``): the user's values over the defaults."""
+    merged = {row.key: row.default for row in table[name]}
+    merged.update(check_section(table, name, section_of(defaults, name)))
+    merged.update(check_section(table, name, section_of(config, name)))
     return merged
 
 

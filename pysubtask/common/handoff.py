@@ -97,7 +97,11 @@ def write(handoff: Handoff) -> int:
     """
     fields = handoff._asdict() | {"format": _FORMAT, "entries": to_json(handoff.entries)}
     # ASCII with escapes carries any file name, also one that is not valid UTF-8.
-    data = json.dumps(fields, ensure_ascii=True).encode("ascii")
+    return nameless(json.dumps(fields, ensure_ascii=True).encode("ascii"))
+
+
+def nameless(data: bytes) -> int:
+    """A descriptor, at its beginning, of a nameless file of these bytes; the caller closes it. OSError."""
     fd = _nameless_file()
     try:
         rest = memoryview(data)

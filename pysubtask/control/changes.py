@@ -14,25 +14,29 @@ _LIVE = {row.key for rows in SETTINGS.values() for row in rows if row.live}
 
 class Changes(NamedTuple):
     """``start`` and ``stop``: names of tasks that came and went. ``restart``: name -> why. ``live``: name -> state folder of
-    a child -> its new values. ``same``: the tasks nothing is done to."""
+    a child -> its new values. ``same``: the tasks whose children go on as they are. ``alerts``: those of both whose ``alerts``
+    section has changed, which no child knows."""
 
     start: tuple[str, ...]
     stop: tuple[str, ...]
     restart: dict[str, str]
     live: dict[str, dict[str, dict[str, Any]]]
     same: tuple[str, ...]
+    alerts: frozenset[str] = frozenset()
 
 
 def compare(running: Mapping[str, TaskConfig], wanted: Sequence[TaskConfig]) -> Changes:
     """What has to be done, so that ``wanted`` runs where ``running`` does now."""
     names = {task.name for task in wanted}
-    restart, live, same = {}, {}, []
+    restart, live, same, alerts = {}, {}, [], set()
     for task in wanted:
         now = running.get(task.name)
         if now is None:
             continue
         why = _why_anew(now, task)
         values = {new.state_dir: found for old, new in zip(now.plans, task.plans, strict=False) if (found := _differing(old, new))}
+        if not why and now.plans[0].alerts != task.plans[0].alerts:
+            alerts.add(task.name)
         if why:
             restart[task.name] = why
         elif values:
@@ -42,7 +46,7 @@ def compare(running: Mapping[str, TaskConfig], wanted: Sequence[TaskConfig]) -> 
     return Changes(
         tuple(task.name for task in wanted if task.name not in running),
         tuple(name for name in running if name not in names),
-        restart, live, tuple(same),
+        restart, live, tuple(same), frozenset(alerts),
     )  # fmt: skip
 
 

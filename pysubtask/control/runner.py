@@ -321,7 +321,8 @@ class Runner:
         for name, children in found.live.items():
             values = {key: value for settings in children.values() for key, value in settings.items()}
             lines.append((name, ", ".join(f"{key} = {value}" for key, value in values.items())))
-        return lines + [(name, "nothing changed") for name in found.same]
+        lines += [(name, "the alerts are taken up") for name in (*found.live, *found.same) if name in found.alerts]
+        return lines + [(name, "nothing changed") for name in found.same if name not in found.alerts]
 
     def _runs(self, name: str) -> bool:
         return name in self._tasks and not self._tasks[name].is_leaving

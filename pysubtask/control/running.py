@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..common import requests
 from ..common.entries import first_folder
@@ -16,6 +17,7 @@ from ..common.read_from import Stamps
 from ..common.requests import Request
 from ..common.status import read_status
 from ..common.trust import user_name
+from ..master.alerter import Alerter
 from ..master.destinations import Plan, check_state, placed
 from ..master.state import make_ready
 from ..master.task_master import TaskMaster
@@ -51,6 +53,17 @@ class RunMaster(TaskMaster):
         self._read_from = stamps
         for seat in self._seats:
             self._note_read_from(seat.plan.state_dir)
+
+    def take_alerts(self, settings: Mapping[str, Any]) -> None:
+        """The ``alerts`` section as it is now: what alerts is started anew where it has changed. ConfigError where others may write
+        the program."""
+        before = {} if self._alerter is None else self._alerter.settings
+        after = {} if settings["Command"] is None else dict(settings)
+        if before == after:
+            return
+        if self._alerter is not None:
+            self._alerter.end()
+        self._alerter = Alerter(after) if after else None
 
     def has_child(self, state_dir: str) -> bool:
         """Whether the child with this state folder lives, or is just being started: with the plan of its start."""
@@ -151,6 +164,9 @@ class RunningTask:
             self.next = config
         elif not self.is_leaving:
             self.master.read_again(config.read_from)
+            alerts = config.plans[0].alerts
+            self.config = self.config._replace(plans=tuple(plan._replace(alerts=alerts) for plan in self.config.plans))
+            self.master.take_alerts(alerts)
 
     def release(self) -> None:
         """Nobody answers for the task any longer."""

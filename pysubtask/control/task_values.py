@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
-from ..common.config import SECTIONS, Setting, unknown_key
+from ..common.alert_command import absolute
+from ..common.config import ALONE, SECTIONS, Setting, unknown_key
 from ..common.errors import ConfigError
 from ..defaults_config import SETTINGS
 from . import secrets
@@ -14,7 +15,7 @@ from .environment import Override, overrides, variable_name
 from .problems import Problem, Where, problem_of
 
 ROWS: dict[str, dict[str, Setting]] = {
-    name: {row.key: row for part in dict.fromkeys(("base", name) if name != "burst_mode" else (name,)) for row in SETTINGS[part]}
+    name: {row.key: row for part in dict.fromkeys(("base", name) if name not in ALONE else (name,)) for row in SETTINGS[part]}
     for name in SECTIONS
 }
 """The settings that may stand in each section."""
@@ -107,6 +108,8 @@ class Values:
             return
         if isinstance(found, str) and found and is_path(key) and found.lower() != "none":
             found = self._path(found)
+        elif found is not None and (section, key) == ("alerts", "Command"):
+            found = absolute(found, self._folder)
         self._forget_inherited(section, key, where)
         self.sections.setdefault(section, {})[key] = found
         self._where[section, key] = where

@@ -82,13 +82,18 @@ _WATCH = (
 _TITLES = {
     "base": "every destination",
     "burst_mode": "when notifies are held back (entries with burstmode = true)",
+    "alerts": "who is told when something goes wrong (pysubtask alerts test tries it)",
     "dropbox": "Dropbox (python -m pysubtask.dropbox --login gives the first two)",
 }
 _FIRST = {"ftp": ("User", "HostPort", "HostPath", "Password", "KeyFile", "HostKey", "HostKeyPolicy"),
           "dropbox": ("AppKey", "RefreshTokenFile")}  # fmt: skip
 _MORE = {("base", "ArchiveToFolder"): " 'pysubtask run' moves no file unless this line counts."}
 _LEFT_OUT = {("ftp", "Host")}
-_EXAMPLES = {("ftp", "SSHConfigFile"): '"~/.ssh/config"', ("base", "TaskName"): '"main"'}
+_EXAMPLES = {
+    ("ftp", "SSHConfigFile"): '"~/.ssh/config"',
+    ("base", "TaskName"): '"main"',
+    ("alerts", "Command"): '["/usr/local/bin/alert", "me@example.org"]',
+}
 
 
 class Watched(NamedTuple):

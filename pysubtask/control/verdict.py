@@ -37,14 +37,24 @@ class Verdict(NamedTuple):
     line: str
 
 
+class Judged(NamedTuple):
+    """One task. ``level``: one of the four; ``text``: what is said of it, '' where it is well; ``state``: as ``status`` shows it;
+    ``why``: what the level is for: 'age' (a file waits for longer than it may), 'state', 'hangs' or '' (well)."""
+
+    level: int
+    text: str
+    state: str
+    why: str
+
+
 def verdict(glances: Sequence[Glance], most_age: float | None = None) -> Verdict:
     """Of all these tasks together. ``most_age``: the oldest file that waits to be sent may be so many seconds old; None: its age
     does not count."""
     if not glances:
         return Verdict(UNKNOWN, "PYSUBTASK UNKNOWN - no task is known here")
-    judged = sorted(((_judged(one, most_age), one) for one in glances), key=lambda pair: _WORST_FIRST.index(pair[0][0]))
-    level = judged[0][0][0]
-    bad = [f"{one.label} {said}" for (each, said), one in judged if each != OK]
+    judged = sorted(((judge(one, most_age), one) for one in glances), key=lambda pair: _WORST_FIRST.index(pair[0].level))
+    level = judged[0][0].level
+    bad = [f"{one.label} {found.text}" for found, one in judged if found.level != OK]
     told = "; ".join(bad[:_MOST_TOLD]) + (f"; and {len(bad) - _MOST_TOLD} more" if len(bad) > _MOST_TOLD else "")
     tasks = f"{len(glances)} task{'s' if len(glances) > 1 else ''}"
     queued = sum(_count(one, "waiting") + _count(one, "sending") for one in glances)
@@ -56,19 +66,21 @@ def verdict(glances: Sequence[Glance], most_age: float | None = None) -> Verdict
     return Verdict(level, f"PYSUBTASK {WORDS[level]} - {_plain(told or well)} | {numbers}")
 
 
-def _judged(one: Glance, most_age: float | None) -> tuple[int, str]:
-    """The level of a task, and what is said of it."""
+def judge(one: Glance, most_age: float | None = None) -> Judged:
+    """Of one task; ``most_age`` as for :func:`verdict`."""
     state, age = state_of(one), _age(one)
     if most_age is not None and age is not None and age > most_age:
-        return CRITICAL, f"({state}): the oldest file waits for {span(age)}, more than {span(most_age)}. {one.why}"
+        text = f"({state}): the oldest file waits for {span(age)}, more than {span(most_age)}. {one.why}"
+        return Judged(CRITICAL, text, state, "age")
     level = _LEVELS.get(state, OK)
     if most_age is not None and state in _LINK:
         level = OK
     at_work = one.pid is not None and one.last_sign is not None and bool(one.page.get("moving"))
     silent = one.now - one.last_sign if at_work and one.last_sign is not None else 0.0
     if silent > SILENT_SECS and level != CRITICAL:
-        return CRITICAL, f"({state}): its child has written nothing for {span(silent)}, and hangs. {one.why}"
-    return level, f"({state}): {one.why}" if level != OK else ""
+        text = f"({state}): its child has written nothing for {span(silent)}, and hangs. {one.why}"
+        return Judged(CRITICAL, text, state, "hangs")
+    return Judged(level, f"({state}): {one.why}", state, "state") if level != OK else Judged(OK, "", state, "")
 
 
 def _age(one: Glance) -> float | None:

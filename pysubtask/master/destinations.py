@@ -12,6 +12,7 @@ from ..common.config import (
     is_secret,
     masked,
     resolve,
+    resolve_alone,
     resolve_burst,
     section_of,
     shown,
@@ -57,6 +58,8 @@ class Plan(NamedTuple):
     """The setting or variable that says where it is kept then."""
     state_elsewhere: tuple[str, ...] = ()
     """Other places that may hold a queue of this child."""
+    alerts: Mapping[str, Any] = {}
+    """The ``alerts`` values of its task; a program that is named by a path is so by an absolute one."""
 
     @property
     def mark(self) -> str:
@@ -107,7 +110,12 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
             from ..common.placeholders import filled
 
             settings[key] = filled(f"{section or 'base'}.{key}", settings[key], label)
-    from .own import of_config, of_settings
+    alerts = resolve_alone(defaults_config.SETTINGS, "alerts", defaults_config, config)
+    if alerts["Command"] is not None:
+        from ..common.alert_command import absolute
+
+        alerts["Command"] = absolute(alerts["Command"], os.getcwd())  # one of a config file is absolute by now
+    from .own import of_command, of_config, of_settings
 
     rows = {row.key: row for name in ("base", section or "base") for row in defaults_config.SETTINGS[name]}
     made = Plan(
@@ -121,7 +129,8 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
         None,
         label,
         config_file,
-        of_config(config, config_file) | of_settings(section or "base", rows.values(), settings),
+        of_config(config, config_file) | of_settings(section or "base", rows.values(), settings) | of_command(alerts["Command"]),
+        alerts=alerts,
     )
     return placed(made, folder)
 

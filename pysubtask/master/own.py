@@ -41,6 +41,14 @@ def of_settings(section: str, rows: Iterable[Setting], settings: Mapping[str, An
     return found
 
 
+def of_command(words: Sequence[str] | None) -> dict[str, str]:
+    """The programs that ``alerts.Command`` names by a path: a script may have a token in it. Its other files may well be data."""
+    if words is None:
+        return {}
+    named = [word for word in words[1:] if os.path.isfile(word) and os.access(word, os.X_OK)]
+    return {word: "named by alerts.Command" for word in [words[0], *named] if os.path.isabs(word)}
+
+
 def _with_halves(key: str, why: str) -> dict[str, str]:
     """A private key, its public half and its certificate, whichever of them was named."""
     for ending in reversed(_KEY_HALVES):

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..common.entries import Entry, filled_in, first_folder, read_entries
 from ..common.logs import follow, log_options, set_level, setup_logging
@@ -37,6 +37,9 @@ from .seat import Seat, status_of
 from .stamps import Stamps
 from .state import make_ready, remove_handled
 from .voice import Voice
+
+if TYPE_CHECKING:
+    from .alerter import Alerter
 
 # What a call may spend on old files: the one that the app makes on a timer, and any other.
 _TIMER_SECS = 0.05
@@ -96,6 +99,11 @@ class BaseMaster(Voice):
 
             for each in plans:
                 check_files(each.extension, each.settings)
+        self._alerter: Alerter | None = None
+        if plans[0].alerts["Command"] is not None:
+            from .alerter import create
+
+            self._alerter = create(plans[0].alerts)
         self._entries = entries
         self._seats = [Seat(plan) for plan in plans]
         # What only a made or started master needs is loaded then: importing this must cost an app next to nothing.
@@ -187,6 +195,7 @@ class BaseMaster(Voice):
             for index, seat in enumerate(self._seats):
                 seat.restarts = Restarts()
                 self._spawn(index)
+            self._supervise_alerter(time.monotonic())
 
     def stop(self, forcekill: bool = True) -> None:
         """Notify what a burst holds back, then stop the children and reap them.
@@ -204,6 +213,8 @@ class BaseMaster(Voice):
             self._running = False
             self._holds.release()
             self._stamps.again()
+            if self._alerter is not None:
+                self._alerter.end()
             for seat, child in children:
                 self.logger.info("STOP!: %s attempting to stop %s [%d]...", self.shown_name, seat.plan.child_name, child.pid)
             if not forcekill:
@@ -368,6 +379,7 @@ class BaseMaster(Voice):
                     follow(self.logger)
                 for index in range(len(self._seats)):
                     self._look_after(index, now)
+                self._supervise_alerter(now)
                 self._old_files.work(work)
             finally:
                 self._busy = False
@@ -428,6 +440,24 @@ class BaseMaster(Voice):
         seat.child = child
         self.logger.info("%s PID = [%d] %s PID = [%d]", self.shown_name, self._pid, seat.plan.child_name, child.pid)
 
+    def _supervise_alerter(self, now: float) -> None:
+        if self._alerter is not None:
+            self._alerter.supervise(now, self._alert_launch, self.logger)
+            if not self._running:  # a signal handler of the app has called stop in between
+                self._alerter.end()
+
+    def _alert_launch(self) -> tuple[Launch, int]:
+        from .alerter import handed
+
+        first = self._seats[0].plan
+        log_file = None if self._log_file is None else os.path.normpath(os.path.join(self._cwd, self._log_file))
+        assert self._alerter is not None
+        fd = handed([seat.plan for seat in self._seats], self._entries, self._alerter.settings, log_file, self._console,
+                    (self._pid, self._start))  # fmt: skip
+        from ..common.alert_handoff import MODULE
+
+        return Launch(MODULE, folders_for(MODULE, _package_file(), ()), self._cwd, self._console, log_file, first.label), fd
+
     def _place_again(self) -> None:
         """The first folder was not there when this was made: only now can be told whether it may hold the state."""
         before = [seat.plan for seat in self._seats]
@@ -439,6 +469,8 @@ class BaseMaster(Voice):
         from .old_files import OldFiles
 
         self._places.take(plans)
+        if self._alerter is not None:
+            self._alerter.renew()
         daily, self._old_files = self._old_files.daily, OldFiles(self._entries, plans, self._never_sent, self.logger)
         self._old_files.daily = daily
         self._tell_of_state()
@@ -508,6 +540,8 @@ class BaseMaster(Voice):
             self._running = False
             for seat in self._seats:
                 seat.child = None
+            if self._alerter is not None:
+                self._alerter.forget()
             self._own()
             return True
         if not self._told_copy:
@@ -520,8 +554,8 @@ class BaseMaster(Voice):
 class TaskMaster(BaseMaster):
     """A master with one child for every destination that ``config`` switches on.
 
-    ``config``: a module, an object or a mapping with the sections base, ftp, dropbox and burst_mode;
-    missing sections and settings take the defaults; it is never changed. The rest is as in
+    ``config``: a module, an object or a mapping with the sections base, ftp, dropbox, burst_mode and
+    alerts; missing sections and settings take the defaults; it is never changed. The rest is as in
     :class:`BaseMaster`.
     """
 

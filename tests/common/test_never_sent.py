@@ -126,6 +126,7 @@ _NO_PATHS = {
     "TaskName", "SubtaskDescription", "LogLevel", "LogFormat", "HeartbeatName", "start_trigger_mode", "Host", "HostPath",
     "HostSFTPPath", "HostFTPPath", "User", "Password", "HostKey", "HostKeyPolicy", "SFTPLibrary", "UseTLS", "TLSFingerprint",
     "RemoteLinks", "VerifyChecksum", "RunAs", "AppKey", "RefreshToken", "AccessToken", "Proxy",
+    "Command",  # its program is found by own.of_command, which is tested with the command
 }  # fmt: skip
 
 

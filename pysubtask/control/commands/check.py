@@ -8,9 +8,12 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from ...common.alert_command import check_command, display, why_not_there
+from ...common.errors import ConfigError
 from ...common.run_as import BY_RUN, stranger
 from ...master.destinations import check_state
 from ..config_file import load
+from ..config_task import TaskConfig
 from ..doctor import local, login_files, show
 from ..doctor.finding import FAIL, WARN
 from ..dry_run import Outlook, look
@@ -18,7 +21,7 @@ from ..exits import FAILED, OK
 from ..names import Names
 from ..output import say
 from ..run_as import turn_into_users_of
-from ..text import amount, files, plain
+from ..text import amount, files, plain, span
 
 _SHOWN = 10
 
@@ -48,6 +51,11 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
     outlooks = [every[task.name] for task in wanted]
     files_found = [(plan, login_files.of_plan(plan)) for task in wanted for plan in task.plans]
     failed = sum(finding.state == FAIL for _, findings in files_found for finding in findings)
+    alert_lines = []
+    for task in wanted:
+        problem, line = _alerts(task)
+        failed += problem
+        alert_lines += [line] if line else []
     for path in found.files:
         say([f"{plain(path)}: {'all right' if not failed else 'the settings are right, but what they name is not:'}"])
     for plan, findings in files_found:
@@ -64,10 +72,29 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
             say([plain(f"note: started by root it is refused: {strange.problem}. {strange.remedy(BY_RUN)}")])
     for note in found.notes:
         say([f"note: {plain(note)}"])
+    for line in alert_lines:
+        say([plain(line)])
     for outlook in outlooks:
         for line in lines(outlook, None if everything else _SHOWN):
             say([line])
     return FAILED if failed else OK
+
+
+def _alerts(task: TaskConfig) -> tuple[bool, str]:
+    """Whether the program that alerts cannot be run, and a line about it; '' where none is named."""
+    settings = task.plans[0].alerts
+    words = settings["Command"]
+    if words is None:
+        return False, ""
+    try:
+        check_command(words)
+    except ConfigError as exc:
+        return True, f"{task.name}: {exc}"
+    why = why_not_there(words)
+    if why:
+        return True, f"{task.name}: alerts.Command: {why}. Install it, or name another program."
+    when = f"when it is held, has parked files, lacks disk, or is silent for {span(settings['SilentSecs'])}"
+    return False, f"{task.name} alerts by running {display(words)} {when} ('pysubtask alerts test' tries it)"
 
 
 def lines(outlook: Outlook, limit: int | None) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from ...common.alert_command import check_command
 from ...common.cores import forbid_cores, holds_secret
 from ...common.named_files import check_files
 from ...common.run_as import BY_RUN, check_folders
@@ -75,6 +76,7 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
                     forbid_cores()
                 check_files(plan.extension, plan.settings)
                 check_library(transport_of(plan))  # else each child would say so, again and again
+            check_command(task.plans[0].alerts["Command"])
         with contextlib.suppress(OSError):  # a row too many in 'status' is no reason against the run
             forget_never_run(found.files, {plan.state_dir for task in found.tasks for plan in task.plans})
         for note in found.notes:

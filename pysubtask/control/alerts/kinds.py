@@ -1,0 +1,83 @@
+"""What is wrong with a task, of what is alerted: by the judgement of ``status --check``. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..glance import Glance
+from ..text import seconds
+from ..verdict import CRITICAL, judge
+
+HELD, PARKED, DISK_LOW, SILENT = KINDS = ("held", "parked", "disk low", "silent")
+_AT_WORK = frozenset(("idle", "resting", "sending", "stalled", "parked", "unreadable", "disk low"))
+"""States of a child that has been at its server, and would say what is wrong there."""
+_NOT_KNOWN = frozenset(("starting", "stopping", "elsewhere"))
+"""In these nothing new can be told of a task."""
+_OF_THEIR_OWN = frozenset((HELD, DISK_LOW))
+"""Critical states that are a kind themselves."""
+_NO_PAGE = frozenset(("never run", "unknown"))
+
+
+class Seen(NamedTuple):
+    """One kind at one look. ``there``: whether it is so, None where that cannot be told now. ``since``: from when on, in seconds
+    since the epoch, as far as that is known; None counts from the first look that sees it. ``lasts_secs``: how long it has to last
+    before it counts, None for SettleSecs."""
+
+    there: bool | None
+    since: float | None = None
+    lasts_secs: float | None = None
+
+
+UNTOLD = Seen(None)
+ABSENT = Seen(False)
+
+
+def seen(one: Glance, silent_secs: float) -> dict[str, Seen]:
+    """Each kind in a look at a task; ``silent_secs`` as the setting SilentSecs."""
+    state = judge(one).state
+    fresh = _is_fresh(one, state)
+    parked = _count(one, PARKED) if fresh or one.pid is None else 0
+    low = bool(one.page.get("disk_low"))
+    return {
+        HELD: Seen(True, seconds(one.page.get("problem_since"))) if state == HELD else ABSENT if _settled(one, state) else UNTOLD,
+        PARKED: Seen(True) if parked else ABSENT if _settled(one, state) else UNTOLD,
+        DISK_LOW: UNTOLD if not fresh else Seen(True) if low else ABSENT,
+        SILENT: _silent(one, silent_secs),
+    }
+
+
+def _is_fresh(one: Glance, state: str) -> bool:
+    """Whether the page is what a living child says of the present."""
+    return (one.pid is not None and not one.frozen and not one.stale and one.page.get("pid") == one.pid
+            and state not in _NOT_KNOWN)  # fmt: skip
+
+
+def _settled(one: Glance, state: str) -> bool:
+    return _is_fresh(one, state) and state in _AT_WORK
+
+
+def _silent(one: Glance, silent_secs: float) -> Seen:
+    """A file waits for too long and none was delivered meanwhile; or the child cannot work, which has to last as long."""
+    level, _, state, _ = judge(one)
+    delivered = _last_delivery(one.page)
+    oldest = seconds(one.queue.get("oldest"))
+    if state == HELD or state in _NOT_KNOWN:
+        return UNTOLD  # that it delivers nothing is no news of a task that is held
+    if judge(one, silent_secs).why == "age" and _count(one, "waiting") + _count(one, "sending"):
+        since = max(filter(None, (oldest, delivered)), default=None)
+        if since is None or one.now - since >= silent_secs:
+            # The oldest may be one that is parked: how long another one waits is not known then.
+            return Seen(True, since) if not _count(one, PARKED) else Seen(True, None, silent_secs)
+    if state in _NO_PAGE or (level == CRITICAL and state not in _OF_THEIR_OWN):
+        return Seen(True, one.last_sign, silent_secs)
+    return ABSENT
+
+
+def _count(one: Glance, key: str) -> int:
+    return int(one.queue.get(key) or 0)
+
+
+def _last_delivery(page: Mapping[str, Any]) -> float | None:
+    found = page.get("last_delivery")
+    return seconds(found.get("at")) if isinstance(found, Mapping) else None

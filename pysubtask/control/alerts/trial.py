@@ -1,0 +1,41 @@
+"""A test alert: the user's program is run as it would be, for a person who waits for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ...common.label import label_of
+from ...master.destinations import Plan
+from .message import TEST, Message
+from .program import Ended, begin
+from .watch import environment
+
+_TICK_SECS = 0.02
+
+
+def test_message(plan: Plan, folder: str, kind: str, now: float) -> Message:
+    """What a test tells. ``folder``: the first that is watched."""
+    label = plan.label or label_of(plan.task, plan.config_file, folder)
+    destination = str(plan.settings.get("Host") or plan.extension)
+    return Message(TEST, kind, label, plan.extension, destination, socket.gethostname(), now, now,
+                   "This is a test: nothing is wrong with the task.", "Nothing is to be done.",
+                   dict.fromkeys(("waiting", "sending", "parked", "not_copied", "delivered"), 0))  # fmt: skip
+
+
+def run_test(settings: Mapping[str, Any], alert: Message) -> Ended:
+    """Run the program of these ``alerts`` settings and wait for it, at most TimeoutSecs and a moment."""
+    environ = {**environment(os.environ, os.environ.get("PYTHONPATH")), **alert.environment()}
+    program = begin(settings["Command"], environ, alert.as_json(), settings["TimeoutSecs"], time.monotonic())
+    if isinstance(program, str):
+        return Ended(program, "", 0.0)
+    try:
+        while (ended := program.poll(time.monotonic())) is None:
+            time.sleep(_TICK_SECS)
+        return ended
+    except BaseException:
+        program.kill()  # Ctrl-C
+        raise

@@ -51,6 +51,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "control/doctor/bbr.py": ({"open"}, "reads /proc/sys"),
     "subtask/disks.py": ({"os.open"}, "listens to the table of mounts"),
     "common/mount_table.py": ({"open"}, "reads the table of mounts"),
+    "control/owners.py": ({"open"}, "reads /proc/PID/cmdline and environ"),
     "control/glance.py": ({"open"}, "reads /proc/PID/stat"),
     "master/child.py": ({"open"}, "reads /proc/PID/children"),
     "transports/sftp/eager.py": ({"open"}, "reads /proc/self/status"),
@@ -59,6 +60,8 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "transports/sftp/ssh_sockets.py": ({"open"}, "reads /proc/PID/children"),
     "control/commands/service.py": ({"open", "os.makedirs", "os.chmod", "os.replace"},
                                     "systemd's folder for units, root's or the user's own; the registry as that user"),
+    "control/unit_files.py": ({"os.open", "os.unlink"}, "systemd's folder for units, root's or the user's own; what is opened is "
+                                                        "looked at"),
     # Files that a person names, and those of his own home.
     "common/heartbeat.py": ({"open"}, "a file that a monitor names"),
     "common/other_configs.py": ({"os.open"}, "configs of others: no link is followed, a descriptor is looked at"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..common.entries import first_folder
-from .config_task import TaskConfig
+
+if TYPE_CHECKING:
+    from .config_task import TaskConfig
 
 MADE_BY = "# Made by 'pysubtask service'"
 WATCHDOG_SECS = 30
@@ -150,3 +153,10 @@ def _plain(text: str) -> str:
 
 def _is_in(path: str, folder: str) -> bool:
     return f"{path}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def unquoted(text: str) -> str:
+    """The word that :func:`quoted` was given, if it was printable and no command's."""
+    if text.startswith('"') and text.endswith('"') and len(text) > 1:
+        text = re.sub(r"\\(.)", r"\1", text[1:-1])
+    return text.replace("%%", "%")

@@ -30,7 +30,7 @@ LISTED = 0o750
 BY_DESCRIPTOR = os.open in os.supports_dir_fd and hasattr(os, "geteuid")
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _WAY = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
-"""Of the folder above ours: to search it is enough."""
+"""Of the folder above ours, and of another user's: to search it is enough."""
 _SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -94,7 +94,7 @@ def _walk(path: str, look: bool) -> int:
     handle = os.open(head, _WAY)
     try:
         for part in parts:
-            deeper = _open_part(part, handle, path)
+            deeper = _open_part(part, handle, path, _WAY if look else _FOLDER)
             os.close(handle)
             handle = deeper
             _check_folder(handle, path, look)
@@ -422,9 +422,9 @@ def _make_part(part: str, handle: int) -> bool:
     return True
 
 
-def _open_part(part: str, handle: int, path: str) -> int:
+def _open_part(part: str, handle: int, path: str, flags: int = _FOLDER) -> int:
     try:
-        return os.open(part, _FOLDER | _SAFE, dir_fd=handle)
+        return os.open(part, flags | _SAFE, dir_fd=handle)
     except OSError as exc:
         if exc.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
             raise NotOurs(path, f"has {part!r} in it, which is a link or no folder") from exc

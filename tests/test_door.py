@@ -58,8 +58,9 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "transports/sftp/orphans.py": ({"open"}, "reads /proc/PID/environ"),
     "transports/sftp/ssh.py": ({"open"}, "reads /proc/PID/cmdline"),
     "transports/sftp/ssh_sockets.py": ({"open"}, "reads /proc/PID/children"),
-    "control/commands/service.py": ({"open", "os.makedirs", "os.chmod", "os.replace"},
-                                    "systemd's folder for units, root's or the user's own; the registry as that user"),
+    "control/unit_install.py": ({"open", "os.makedirs", "os.chmod", "os.replace", "os.rmdir", "os.unlink"},
+                                "systemd's folder for units, root's or the user's own; the registry as that user"),
+    "control/own_pair.py": ({"open"}, "the source of a module that the command names, with the rights of whose service it is"),
     "control/unit_files.py": ({"os.open", "os.unlink"}, "systemd's folder for units, root's or the user's own; what is opened is "
                                                         "looked at"),
     # Files that a person names, and those of his own home.

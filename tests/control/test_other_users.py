@@ -292,8 +292,8 @@ def as_her(his: His, groups: tuple[int, ...], *words: str) -> subprocess.Complet
     """A command of another ordinary user, on a machine where he has an entry in passwd."""
     program, environ = his_python()
     environ.pop(registry.VARIABLE, None)
-    code = (f"import pwd; e = pwd.struct_passwd(('roof-user', 'x', {HIM}, {HIM}, '', {str(his.home)!r}, '/bin/sh')); "
-            "pwd.getpwall = lambda: [e]; import sys; from pysubtask.control.cli import main; sys.exit(main(sys.argv[1:]))")  # fmt: skip
+    code = (f"import pwd, sys; e = pwd.struct_passwd(('roof-user', 'x', {HIM}, {HIM}, '', {str(his.home)!r}, '/bin/sh')); "
+            "pwd.getpwall = lambda: [e]; from pysubtask.control.cli import main; sys.exit(main(sys.argv[1:]))")  # fmt: skip
     return subprocess.run([program, "-P", "-c", code, *words], env={**environ, "HOME": "/nonexistent"}, cwd="/", user=SHE,
                           group=SHE, extra_groups=groups, capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
 

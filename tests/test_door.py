@@ -89,6 +89,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "transports/dropbox/line.py": ({"open"}, "the CA file that the config names"),
     "transports/key_file.py": ({"open"}, "the key that the config names"),
     "transports/known_hosts.py": ({"open", "os.makedirs"}, "the user's known_hosts"),
+    "control/purging.py": ({"os.unlink"}, "logs and notify files, relative to a folder that was gone to by its parts"),
     # Others.
     "transports/sftp/hand_over.py": ({"shutil.rmtree"}, "a new private folder by mkdtemp"),
     "transports/folder.py": ({"open", "os.open", "os.mkdir", "os.replace", "os.unlink", "os.utime"},

@@ -105,6 +105,11 @@ def known(inside: str) -> Record | None:
     return _read(_place(), _name(inside))
 
 
+def file_of(record: Record) -> str:
+    """The path of what is known of a child."""
+    return os.path.join(_place(), _name_of(record))
+
+
 def forget(record: Record) -> None:
     """Take away what is known of a child. Raises OSError; one that is gone is no error."""
     own_files.remove(_place(), _name_of(record))

@@ -90,16 +90,16 @@ def several(word: str | None, candidates: Sequence[Sequence[Task]], what: str = 
 def _typed(candidates: Sequence[Sequence[Task]]) -> list[str]:
     """What means each of these and no other task that is known: its label, else its folder, else that of its state."""
     everything = {_one_task(children[0]): children[0] for children in [*grouped(tasks.known()), *candidates]}.values()
-    names, folders = [_name(child) for child in everything], [child.folder for child in everything]
+    names, folders = [name_of(child) for child in everything], [child.folder for child in everything]
     found = []
     for children in candidates:
         child = children[0]
-        name = _name(child)
+        name = name_of(child)
         found.append(name if names.count(name) == 1 else
                      child.folder if folders.count(child.folder) == 1 else child.key)  # fmt: skip
     return list(map(shlex.quote, found))
 
 
-def _name(child: Task) -> str:
+def name_of(child: Task) -> str:
     """Its label, and whose it is, where it is another user's."""
     return f"{child.user}:{child.name}" if child.owner is not None else child.name

@@ -47,7 +47,7 @@ def command(dead: bool, tasks: tuple[str, ...]) -> int:
 
 
 def _why_not(task: Task) -> str:
-    if task.holder() is not None:
+    if task.lives():
         return "runs: 'pysubtask stop' ends it"
     if task.master() is not None and task.state() != "stopped":
         return "belongs to an app that runs and would start it again: end that first"

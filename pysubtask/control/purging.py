@@ -65,7 +65,7 @@ def plan(children: Sequence[Task], *, with_queue: bool) -> Plan:
     for child in children:
         left = undelivered(child.state_dir)
         if left and not with_queue:
-            kept.append((child.label, left, child.state_dir))
+            kept.append((child.called, left, child.state_dir))
             continue
         rows += _of_child(child)
     if not kept:

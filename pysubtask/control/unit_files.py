@@ -12,6 +12,8 @@ from ..common import registry
 from .unit import MADE_BY, unquoted
 
 SYSTEM_UNITS = "/etc/systemd/system"
+SYSTEM_STATE = "/var/lib"
+"""Where the system's manager makes a StateDirectory."""
 _ENDING = ".service"
 _MOST_BYTES = 1024 * 1024
 

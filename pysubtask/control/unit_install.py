@@ -101,10 +101,10 @@ def _what_stays(unit: unit_files.Unit, drop_ins: list[str], system: bool) -> lis
     lines += [f"Stays: what it ran: {unit.config}"] if unit.config else []
     lines += [f"Stays: {path}, with the data and what pysubtask keeps in it (.pysubtask, upload, *.notify)"
               for path in unit.folders]  # fmt: skip
-    base = "/var/lib" if system else os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    base = unit_files.SYSTEM_STATE if system else os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     state = os.path.join(base, unit.state)
     if unit.state and os.path.lexists(state):
-        lines.append(f"Stays: {state}, with the state of tasks that is not kept beside the data")
+        lines.append(f"Stays: {state}, with state and records of tasks that are not kept elsewhere")
     return [*lines, "'pysubtask purge' removes what pysubtask keeps of a task, and never a data file."]
 
 

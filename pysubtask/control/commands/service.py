@@ -13,7 +13,7 @@ from ...common.errors import ConfigError
 from ...common.place import existing
 from ...common.program import here, interpreter
 from ...common.run_as import Identity, identity, not_root
-from .. import own_pair, unit_install
+from .. import own_pair, unit_files, unit_install
 from ..config_file import Config, load
 from ..config_task import TaskConfig
 from ..exits import FAILED, OK, USAGE, CommandError
@@ -24,8 +24,6 @@ from ..run_as import of_option, of_tasks
 from ..unit import Service, credentials, unit, unit_of_program
 
 _ONLY_ROOT = "Only root can make a service for another user. Run it with sudo, or leave --run-as out."
-_STATE = "/var/lib"
-"""Where systemd makes a StateDirectory."""
 
 
 @click.command(short_help="Print, install or remove a systemd unit for a config.")
@@ -73,7 +71,7 @@ def command(
     else:
         if writable:
             raise click.UsageError("--may-write is for MODULE:CLASS; a config names its folders.")
-        found = load(config, os.environ)
+        found = load(config, os.environ, names)
         tasks = found.named(names)
         for credential, path in credentials(tasks):
             if re.search(r"[:%/\s]", credential) or ":" in path:
@@ -155,7 +153,7 @@ def _of_system(name: str, what: str, names: tuple[str, ...], owner: Identity, fo
     if owner.uid == 0:
         _check_for_root(folders, _program()[0])
     homeless = not os.environ.get(registry.VARIABLE) and owner.uid != 0 and not _has_home(owner)
-    records = os.path.join(_STATE, name, "tasks") if homeless else (
+    records = os.path.join(unit_files.SYSTEM_STATE, name, "tasks") if homeless else (
         os.environ.get(registry.VARIABLE) or os.path.join(owner.home, ".local/state/pysubtask/tasks"))
     group = str(owner.gid) if owner.pair or not owner.name else ""
     return Service(name, what, names, owner.name or str(owner.uid), owner.home, records, _program(), group, homeless)

@@ -112,7 +112,8 @@ def file_of(record: Record) -> str:
 
 def forget(record: Record) -> None:
     """Take away what is known of a child. Raises OSError; one that is gone is no error."""
-    own_files.remove(_place(), _name_of(record))
+    with contextlib.suppress(FileNotFoundError):
+        own_files.remove(_place(), _name_of(record))
 
 
 def why_waiting(record: Record) -> str:

@@ -45,10 +45,10 @@ def names_here(tasks: Sequence[Task]) -> list[str]:
 def own() -> list[Task]:
     """Every child of this machine and user, by its label; living ones first. Children of one task are called alike: like the
     one that lives, or else was given its label."""
-    found: dict[str, list[Task]] = {}
+    found: dict[tuple[int, str], list[Task]] = {}
     for record in sorted(registry.records(), key=lambda record: not record.config_file):
-        task = Task(record)
-        found.setdefault(task.key, []).append(task)
+        task = Task(record, _whose(record.state_dir))  # root may have run one over a user's folder, with an earlier version
+        found.setdefault((task.place[0], task.key), []).append(task)
     for children in found.values():
         first = next((child for child in children if child.lives()), children[0])
         for child in children:
@@ -58,7 +58,7 @@ def own() -> list[Task]:
 
 def known() -> list[Task]:
     """Every child that this user may steer: his own, and for root everybody's, his own first."""
-    return own() + _of_others(missing=False)
+    return _with_others(own(), missing=False)
 
 
 def find(words: Sequence[str], *, missing: bool = False, shared: bool = False) -> list[Task]:
@@ -67,7 +67,7 @@ def find(words: Sequence[str], *, missing: bool = False, shared: bool = False) -
     What one of these fits is not looked for among the next. No word means all; ``missing``: those too whose folder is not there
     now; ``shared``: those too whose page a group of this user's may read. Living ones come first. CommandError where a word fits
     none."""
-    everything = own() + [Task(record) for record in (registry.missing() if missing else ())] + _of_others(missing=missing)
+    everything = _with_others(own() + [Task(record) for record in (registry.missing() if missing else ())], missing=missing)
     if shared:
         everything += [task for owner in others() if not owner.is_acted_for for task in _shared_by(owner)]
     if not words:
@@ -81,9 +81,9 @@ def find(words: Sequence[str], *, missing: bool = False, shared: bool = False) -
     return _in_order(found.values())
 
 
-def _of_others(*, missing: bool) -> list[Task]:
-    """What root knows of the tasks of others: their records, and what their services watch, read with their rights."""
-    found: dict[tuple[int, str], Task] = {}
+def _with_others(mine: list[Task], *, missing: bool) -> list[Task]:
+    """Also what root knows of the tasks of others: their records, and what their services watch, read with their rights."""
+    found = {task.place: task for task in mine}
     for owner in others() if is_of_root() else ():
         for task in _asked(owner, lambda owner=owner: _records_of(owner, missing)):  # type: ignore[misc]
             found.setdefault(task.place, task)

@@ -392,7 +392,7 @@ def test_the_service_is_installed_on_request(home: Path, monkeypatch: pytest.Mon
         monkeypatch.setenv(name, value)
     (home / "units").mkdir()
     monkeypatch.setattr(unit_files, "SYSTEM_UNITS", str(home / "units"))
-    monkeypatch.setattr(unit_install.subprocess, "run", lambda *words, **more: unit_install.subprocess.CompletedProcess(words, 0, "", ""))
+    monkeypatch.setattr(unit_install, "_systemctl", lambda *words: "")
     monkeypatch.setattr(init.shutil, "which", lambda name: f"/bin/{name}")
     monkeypatch.setattr(ask, "somebody", lambda: True)
     monkeypatch.setattr(ask, "for_consent", lambda what: True)

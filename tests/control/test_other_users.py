@@ -277,6 +277,20 @@ def test_whose_user_does_not_answer_keeps_nobody_from_the_others(his: His, monke
     assert any(one["child"] == f"{HIM}:{his.name}/ftp" for one in json.loads(done.stdout)["tasks"])
 
 
+def test_a_record_of_roots_for_a_folder_of_his_is_no_reason_to_go_there_as_root(
+    his: His, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):  # fmt: skip
+    his.start()
+    his.end()
+    monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
+    record = registry.Record(his.name, "ftp", "ftp://x/", str(his.state_dir), his.name, str(his.data))
+    registry.announce(record)
+    found = child(his)
+    assert found["user"] == str(HIM) and not found["alive"] and dict(found["page"])["state"] == "stopped"
+    done = command("forget", his.name)
+    assert done.returncode == 0 and list((tmp_path / "registry").iterdir()) == []
+
+
 # ---- what a group sees
 
 

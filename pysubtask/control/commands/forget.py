@@ -39,6 +39,7 @@ def command(dead: bool, tasks: tuple[str, ...]) -> int:
             continue
         try:
             task.ask(lambda task=task: registry.forget(task.record))  # type: ignore[misc]
+            registry.forget(task.record)  # root may have one of its own
         except OSError as exc:
             raise CommandError(f"{name}: it cannot be taken off the list: {exc}") from exc
         kept = f", with {left} queued file{'s' if left > 1 else ''}" if left else ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...common import registry
 from .. import ask, unit_files
 from ..exits import FAILED, OK, USAGE, CommandError
 from ..output import say
@@ -86,6 +87,9 @@ def _purge(children: list[Task], name: str, yes: bool, with_queue: bool) -> int:
             return FAILED
     if found:
         problems = first.ask(lambda: purging.remove(children, with_queue=with_queue, agreed=found))
+        for child in children:
+            if not kept and child.owner is not None:
+                registry.forget(child.record)  # root may have one of its own
         say([f"pysubtask: it could not all be removed: {problem}" for problem in problems], error=True)
         say([f"{name}: removed" if not problems else f"{name}: removed in part"])
         return FAILED if problems or kept else OK

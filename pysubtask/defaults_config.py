@@ -16,6 +16,9 @@ _BASE = (
     Setting("RunAs", None, "", "Whose rights the task has, as 'pi' or in numbers as '1000:1000' (no entry in passwd is needed): a "
             "run started by root becomes that user before it opens anything. Root does not work over a folder of another user "
             "without it. None: those of who starts it.", kind=str),
+    Setting("StatusGroup", None, "", "A group, by name or number, whose members see this task by 'pysubtask status': its "
+            "status page and its record become readable to the group (0640), and nothing else of it. The task's user must be in "
+            "the group. None: nobody else sees it.", kind=str),
     Setting("SubtaskDescription", "BaseSubtask Scheduler", "", "What the child calls itself in its log."),
     Setting("TimerIntervalSecs", 2, "seconds", "How often the child looks for new stamps at the latest; file events wake "
             "it at once.", kind=float, low=0.05, high=3600, live=True),

@@ -51,14 +51,18 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "control/doctor/bbr.py": ({"open"}, "reads /proc/sys"),
     "subtask/disks.py": ({"os.open"}, "listens to the table of mounts"),
     "common/mount_table.py": ({"open"}, "reads the table of mounts"),
+    "control/owners.py": ({"open"}, "reads /proc/PID/cmdline and environ"),
     "control/glance.py": ({"open"}, "reads /proc/PID/stat"),
     "master/child.py": ({"open"}, "reads /proc/PID/children"),
     "transports/sftp/eager.py": ({"open"}, "reads /proc/self/status"),
     "transports/sftp/orphans.py": ({"open"}, "reads /proc/PID/environ"),
     "transports/sftp/ssh.py": ({"open"}, "reads /proc/PID/cmdline"),
     "transports/sftp/ssh_sockets.py": ({"open"}, "reads /proc/PID/children"),
-    "control/commands/service.py": ({"open", "os.makedirs", "os.chmod", "os.replace"},
-                                    "systemd's folder for units, root's or the user's own; the registry as that user"),
+    "control/unit_install.py": ({"open", "os.makedirs", "os.chmod", "os.replace", "os.rmdir", "os.unlink"},
+                                "systemd's folder for units, root's or the user's own; the registry as that user"),
+    "control/own_pair.py": ({"open"}, "the source of a module that the command names, with the rights of whose service it is"),
+    "control/unit_files.py": ({"os.open", "os.unlink"}, "systemd's folder for units, root's or the user's own; what is opened is "
+                                                        "looked at"),
     # Files that a person names, and those of his own home.
     "common/heartbeat.py": ({"open"}, "a file that a monitor names"),
     "common/other_configs.py": ({"os.open"}, "configs of others: no link is followed, a descriptor is looked at"),
@@ -85,6 +89,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "transports/dropbox/line.py": ({"open"}, "the CA file that the config names"),
     "transports/key_file.py": ({"open"}, "the key that the config names"),
     "transports/known_hosts.py": ({"open", "os.makedirs"}, "the user's known_hosts"),
+    "control/purging.py": ({"os.unlink"}, "logs and notify files, relative to a folder that was gone to by its parts"),
     # Others.
     "transports/sftp/hand_over.py": ({"shutil.rmtree"}, "a new private folder by mkdtemp"),
     "transports/folder.py": ({"open", "os.open", "os.mkdir", "os.replace", "os.unlink", "os.utime"},

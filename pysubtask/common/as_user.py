@@ -12,11 +12,14 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 MOST_SECS = 20.0
 """Who stops the process of his own gets no more of root's time than this."""
-_MOST_BYTES = 65536
+MOST_BYTES = 64 * 1024 * 1024
+"""Nobody's files take more of root's memory than this."""
+_PIECE = 65536
 _NO_GROUP = 65534
 
 
@@ -30,66 +33,141 @@ def run(uid: int, action: Callable[[], None]) -> None:
 
     What it raises comes back as an OSError with the same errno and file, or as a ValueError with the same text.
     """
+
+    def done() -> None:
+        action()
+
+    ask(uid, done)
+
+
+def ask(uid: int, question: Callable[[], Any], *, patience: float = MOST_SECS) -> Any:
+    """What ``question`` returns in a process of the user ``uid``, with his groups: a value of JSON. Only root may ask.
+
+    Raises as :func:`run`; an OSError, too, where no answer came within ``patience`` seconds, or one of more than ``MOST_BYTES``.
+    """
     gid, groups = _groups(uid)
     source, sink = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(source)
-        _child(uid, gid, groups, action, sink)
+        _child(uid, gid, groups, question, sink)
     os.close(sink)
     try:
-        said = _hear(source, until=time.monotonic() + MOST_SECS)
+        answer = _hear(source, until=time.monotonic() + patience)
     finally:
         os.close(source)
-        os.kill(pid, signal.SIGKILL)  # one that is done has said so
+        os.kill(pid, signal.SIGKILL)  # one that is done has answered
         os.waitpid(pid, 0)
-    if not said:
-        raise OSError(errno.EIO, f"the process that acts as user {uid} was ended")
-    _raise(json.loads(said))
+    if not answer:
+        raise OSError(errno.EIO, f"the process that acts as user {uid} was ended, or gave no answer in time")
+    return _result(json.loads(answer))
 
 
-def _child(uid: int, gid: int, groups: list[int], action: Callable[[], None], sink: int) -> None:
+def _child(uid: int, gid: int, groups: list[int], question: Callable[[], Any], sink: int) -> None:
     """Never returns: nothing of the caller's may happen a second time."""
     try:
-        said: list[object] = ["done"]
         try:
             os.setgroups(groups)
             os.setgid(gid)
             os.setuid(uid)
-            action()
+            answer = json.dumps(["done", question()])
         except OSError as exc:
             named = os.fsdecode(exc.filename) if isinstance(exc.filename, (str, bytes)) else None
-            said = ["OSError", exc.errno or errno.EIO, exc.strerror or str(exc), named]
+            answer = json.dumps(["OSError", exc.errno or errno.EIO, exc.strerror or str(exc), named])
         except ValueError as exc:
-            said = ["ValueError", str(exc)]
+            answer = json.dumps(["ValueError", str(exc)])
         except Exception as exc:  # noqa: BLE001 - it is told by the process that has somebody to tell
-            said = ["OSError", errno.EIO, f"{type(exc).__name__}: {exc}", None]
-        os.write(sink, json.dumps(said).encode("ascii"))
+            answer = json.dumps(["OSError", errno.EIO, f"{type(exc).__name__}: {exc}", None])
+        _write(sink, answer.encode("ascii"))
     finally:
         os._exit(0)
 
 
 def _hear(source: int, until: float) -> bytes:
-    """All that is said until the process ends; nothing where it does not say it in time."""
-    said = b""
+    """All that comes until the process ends; nothing where it does not end in time, or where it is too much."""
+    pieces: list[bytes] = []
+    size = 0
     ears = select.poll()
     ears.register(source, select.POLLIN)
-    while (left := until - time.monotonic()) > 0 and ears.poll(left * 1000):
-        more = os.read(source, _MOST_BYTES)
+    while (left := until - time.monotonic()) > 0 and size <= MOST_BYTES and ears.poll(left * 1000):
+        more = os.read(source, _PIECE)
         if not more:
-            return said
-        said += more
+            return b"".join(pieces)
+        pieces.append(more)
+        size += len(more)
     return b""
 
 
-def _raise(said: list[object]) -> None:
-    match said:
+class Stream:
+    """What an iterator yields, value by value (of JSON), in a process of the user ``uid`` that lives until it ends or is closed.
+    Only root may make one."""
+
+    def __init__(self, uid: int, begin: Callable[[], Iterator[Any]]) -> None:
+        gid, groups = _groups(uid)
+        self._source, sink = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._source)
+            _yielding(uid, gid, groups, begin, sink)
+        os.close(sink)
+        self._rest = b""
+        self.ended = False
+
+    def take(self, patience: float = 0.0) -> list[Any]:
+        """The values that came since; of those that come within ``patience`` seconds at least one. None any more where it has
+        ``ended``."""
+        until = time.monotonic() + patience
+        ears = select.poll()
+        ears.register(self._source, select.POLLIN)
+        found: list[Any] = []
+        while not self.ended and ears.poll(0 if found else max(0.0, until - time.monotonic()) * 1000):
+            more = os.read(self._source, _PIECE)
+            self._rest += more
+            if not more or len(self._rest) > MOST_BYTES:
+                self.close()
+                break
+            *lines, self._rest = self._rest.split(b"\n")
+            found += map(json.loads, lines)
+        return found
+
+    def close(self) -> None:
+        """End the process; harmless where that is so already."""
+        if not self.ended:
+            self.ended = True
+            os.close(self._source)
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+
+
+def _yielding(uid: int, gid: int, groups: list[int], begin: Callable[[], Iterator[Any]], sink: int) -> None:
+    """Never returns."""
+    try:
+        os.setgroups(groups)
+        os.setgid(gid)
+        os.setuid(uid)
+        for value in begin():
+            _write(sink, json.dumps(value).encode("ascii") + b"\n")
+    finally:
+        os._exit(0)
+
+
+def _write(sink: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(sink, rest) :]
+
+
+def _result(answer: list[Any]) -> Any:
+    match answer:
+        case ["done", value]:
+            return value
         case ["OSError", int(number), str(text), str(name)]:
             raise OSError(number, text, name)
         case ["OSError", int(number), str(text), _]:
             raise OSError(number, text)
         case ["ValueError", str(text)]:
             raise ValueError(text)
+    raise OSError(errno.EIO, "the answer cannot be understood")
 
 
 def _groups(uid: int) -> tuple[int, list[int]]:

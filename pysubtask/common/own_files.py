@@ -14,17 +14,23 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 STATE_FOLDER = ".pysubtask"
 """The folder in the first data folder that holds the state of its tasks."""
 MOST_BYTES = 16 * 1024 * 1024
 """No file that is read whole is larger, but for damage or malice."""
+SHARED = 0o640
+"""The mode of a file of ours that a group may read."""
+PASSABLE = 0o710
+"""The mode of a folder of ours that a group may pass, without seeing what is in it."""
+LISTED = 0o750
+"""The mode of a folder of ours that a group may list."""
 
 BY_DESCRIPTOR = os.open in os.supports_dir_fd and hasattr(os, "geteuid")
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _WAY = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
-"""Of the folder above ours: to search it is enough."""
+"""Of the folder above ours, and of another user's: to search it is enough."""
 _SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -88,7 +94,7 @@ def _walk(path: str, look: bool) -> int:
     handle = os.open(head, _WAY)
     try:
         for part in parts:
-            deeper = _open_part(part, handle, path)
+            deeper = _open_part(part, handle, path, _WAY if look else _FOLDER)
             os.close(handle)
             handle = deeper
             _check_folder(handle, path, look)
@@ -129,14 +135,20 @@ def make_folder(path: str, *, deep: bool = True) -> None:
         os.close(handle)
 
 
-def replace(folder: str, name: str, data: bytes | Iterable[bytes], *, sync: bool = False) -> None:
+def replace(
+    folder: str, name: str, data: bytes | Iterable[bytes], *, sync: bool = False, group: int | None = None
+) -> None:  # fmt: skip
     """Put ``data`` (in pieces, if there is much) under ``name`` in one step, mode 0600: a reader finds the old file or the new one.
-    ``sync``: it outlasts a power cut. Raises OSError; the old file stays then, and no temporary file is left."""
+    ``sync``: it outlasts a power cut. ``group``: the number of a group that may read it, mode 0640. Raises OSError; the old file
+    stays then, and no temporary file is left."""
     with opened_folder(folder) as at:
         temp = f".{name}.{os.urandom(8).hex()}.part"
         handle = _open(folder, temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, at)
         try:
             try:
+                if group is not None:
+                    os.fchown(handle, -1, group)
+                    os.fchmod(handle, SHARED)
                 for piece in (data,) if isinstance(data, bytes) else data:
                     write_all(handle, piece)
                 if sync:
@@ -226,9 +238,73 @@ def read(folder: str, name: str, *, look: bool = False, or_root: bool = False, m
     return data
 
 
-def names(folder: str) -> list[str]:
-    """The names in a folder of ours, in no order. Raises as :func:`opened_folder`."""
+def read_shared(folder: str, name: str, uid: int, *, most: int = MOST_BYTES) -> bytes:
+    """What a file of the user ``uid`` holds that he lets a group of this process read: its mode is exactly ``SHARED``, and it
+    lies in a folder of his. Nothing in it may be obeyed. Raises OSError, NotOurs where it is anything else."""
+    path = os.path.join(folder, name)
+    with opened_folder(folder, look=True) as at:
+        if at >= 0 and os.fstat(at).st_uid != uid:
+            raise NotOurs(folder, "belongs to another user")
+        handle = _checked(_open(folder, name, os.O_RDONLY, at), folder, name, ours=False)
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)
+        if found.st_uid != uid or stat.S_IMODE(found.st_mode) != SHARED or found.st_gid not in _my_groups():
+            raise NotOurs(path, "is not shared with a group of this user's")
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most} bytes", path)
+    return data
+
+
+def _my_groups() -> set[int]:
+    return {os.getegid(), *os.getgroups()}
+
+
+def share_folder(path: str, group: int, mode: int = PASSABLE) -> None:
+    """Let a group pass a folder of ours, and those above it from ``.pysubtask`` on; ``mode`` is that of the last one. Raises as
+    :func:`opened_folder`, PermissionError where this user is not in the group."""
+    _set_group(path, lambda last: (group, mode if last else PASSABLE))
+
+
+def unshare_folder(path: str) -> None:
+    """A folder of ours is this user's alone again; those above it stay as they are. Raises as :func:`opened_folder`."""
+    _set_group(path, lambda last: (-1, 0o700) if last else None)
+
+
+def _set_group(path: str, choose: Callable[[bool], tuple[int, int] | None]) -> None:
+    """``choose``: the group (-1: as it is) and mode of a folder; whether it is the last one is given. None leaves it alone."""
+    if not BY_DESCRIPTOR:
+        return
+    head, parts = _split(path)
+    handle = os.open(head, _WAY)
+    try:
+        for number, part in enumerate(parts, 1):
+            deeper = _open_part(part, handle, path)
+            os.close(handle)
+            handle = deeper
+            _check_folder(handle, path, False)
+            chosen, found = choose(number == len(parts)), os.fstat(handle)
+            if chosen is None:
+                continue
+            group, mode = chosen
+            if group not in (-1, found.st_gid):
+                os.fchown(handle, -1, group)
+            if stat.S_IMODE(found.st_mode) != mode:
+                os.fchmod(handle, mode)
+    finally:
+        os.close(handle)
+
+
+def group_of(folder: str, name: str) -> int | None:
+    """The group that may read a file of ours; None where it is for this user alone. Raises OSError."""
     with opened_folder(folder) as at:
+        found = os.lstat(os.path.join(folder, name)) if at < 0 else os.stat(name, dir_fd=at, follow_symlinks=False)
+    return found.st_gid if found.st_mode & stat.S_IRGRP else None
+
+
+def names(folder: str, *, look: bool = False) -> list[str]:
+    """The names in a folder of ours, in no order. Raises as :func:`opened_folder`, and has its ``look``."""
+    with opened_folder(folder, look=look) as at:
         if at < 0:
             return os.listdir(folder)
         # A kept descriptor has one place in the listing for all threads.
@@ -346,9 +422,9 @@ def _make_part(part: str, handle: int) -> bool:
     return True
 
 
-def _open_part(part: str, handle: int, path: str) -> int:
+def _open_part(part: str, handle: int, path: str, flags: int = _FOLDER) -> int:
     try:
-        return os.open(part, _FOLDER | _SAFE, dir_fd=handle)
+        return os.open(part, flags | _SAFE, dir_fd=handle)
     except OSError as exc:
         if exc.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
             raise NotOurs(path, f"has {part!r} in it, which is a link or no folder") from exc

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from . import own_files
@@ -18,6 +19,8 @@ from .place import why_not
 VARIABLE = "PYSUBTASK_REGISTRY"
 """Environment variable: another folder for these files."""
 _MOST_BYTES = 65536
+_ABOVE = "pysubtask"
+"""The folder of ours that holds the registry by default."""
 _FIELDS = ("task", "extension", "destination", "state_dir")
 _LATER_FIELDS = ("label", "folder", "config_file")
 
@@ -39,14 +42,16 @@ class Record(NamedTuple):
     state_device: int | None = None
 
 
-def folder() -> str:
-    """Where the files are: ``$PYSUBTASK_REGISTRY``, else ``pysubtask/tasks`` in ``$XDG_STATE_HOME`` or ``~/.local/state``."""
-    own = os.environ.get(VARIABLE)
+def folder(environ: Mapping[str, str] = os.environ) -> str:
+    """Where the files are: ``$PYSUBTASK_REGISTRY``, else ``pysubtask/tasks`` in ``$XDG_STATE_HOME`` or ``~/.local/state``.
+    ``environ``: that of another process."""
+    own = environ.get(VARIABLE)
     if own:
         return own
+    home = os.path.expanduser("~") if environ is os.environ else environ.get("HOME", os.sep)
     if os.name == "nt":
-        return os.path.join(os.environ.get("LOCALAPPDATA") or os.path.expanduser("~"), "pysubtask", "tasks")
-    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        return os.path.join(environ.get("LOCALAPPDATA") or home, "pysubtask", "tasks")
+    base = environ.get("XDG_STATE_HOME") or os.path.join(home, ".local/state")
     return os.path.join(base, "pysubtask", "tasks")
 
 
@@ -67,13 +72,32 @@ def completed(record: Record) -> Record:
     return record._replace(folder=folder, label=record.label or label_of(record.task, record.config_file, folder))
 
 
-def announce(record: Record) -> None:
-    """Make the child known; a file that says the same is left alone. Raises OSError."""
+def announce(record: Record, group: int | None = None) -> None:
+    """Make the child known; a file that says the same is left alone. ``group``: the number of a group that may read it, and list
+    the folder. Raises OSError."""
     place, name = _place(), _name_of(record)
-    if _read(place, name) == record:
+    if _read(place, name) == record and own_files.group_of(place, name) == group:
         return
     make_folder()
-    own_files.replace(place, name, json.dumps(record._asdict()).encode("ascii"))
+    if group is not None:
+        above = os.path.dirname(place)
+        if os.path.basename(above) == _ABOVE:
+            own_files.share_folder(above, group)
+        own_files.share_folder(place, group, own_files.LISTED)
+    own_files.replace(place, name, json.dumps(record._asdict()).encode("ascii"), group=group)
+
+
+def shared(place: str, uid: int) -> list[Record]:
+    """Those in the registry ``place`` of the user ``uid`` that a group of this user's may read, completed; to be shown alone."""
+    found = []
+    with contextlib.suppress(OSError):
+        for name in own_files.names(place, look=True):
+            if name.endswith(".json"):
+                with contextlib.suppress(OSError):
+                    record = _parsed(own_files.read_shared(place, name, uid, most=_MOST_BYTES))
+                    if record is not None:
+                        found.append(completed(record))
+    return sorted(found, key=lambda record: record[:4])
 
 
 def known(inside: str) -> Record | None:
@@ -81,9 +105,15 @@ def known(inside: str) -> Record | None:
     return _read(_place(), _name(inside))
 
 
+def file_of(record: Record) -> str:
+    """The path of what is known of a child."""
+    return os.path.join(_place(), _name_of(record))
+
+
 def forget(record: Record) -> None:
     """Take away what is known of a child. Raises OSError; one that is gone is no error."""
-    own_files.remove(_place(), _name_of(record))
+    with contextlib.suppress(FileNotFoundError):
+        own_files.remove(_place(), _name_of(record))
 
 
 def why_waiting(record: Record) -> str:
@@ -143,10 +173,17 @@ def _name(state_dir: str) -> str:
 
 def _read(place: str, name: str) -> Record | None:
     try:
-        found = json.loads(own_files.read(place, name, most=_MOST_BYTES))
+        return _parsed(own_files.read(place, name, most=_MOST_BYTES))
+    except OSError:
+        return None
+
+
+def _parsed(data: bytes) -> Record | None:
+    try:
+        found = json.loads(data)
         values = [found[field] for field in _FIELDS] + [found.get(field, "") for field in _LATER_FIELDS]
         devices = [device if type(device := found.get(key)) is int else None for key in ("device", "state_device")]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     if not all(isinstance(value, str) for value in values):
         return None

@@ -16,6 +16,10 @@ _OF_FILES = ("pause", "resume", "retry", "drop")
 
 def refusal(child: Task, op: str, args: Mapping[str, Any]) -> str:
     """Why the next child would refuse this order, as far as that is known now; '' where nothing speaks against it."""
+    return child.ask(lambda: _refusal(child, op, args))
+
+
+def _refusal(child: Task, op: str, args: Mapping[str, Any]) -> str:
     if op == "set":
         from ..subtask.look import wrong_setting
 

@@ -29,7 +29,7 @@ from .exits import FAILED, OK, USAGE, CommandError
 from .output import say
 
 _ORDER = ("init", "doctor", "check", "run", "push", "selftest", "status", "watch", "events", "receipts", "queue", "notify", "pause",
-          "resume", "retry", "drop", "get", "set", "stop", "start", "reset", "reload", "alerts", "forget", "service")
+          "resume", "retry", "drop", "get", "set", "stop", "start", "reset", "reload", "alerts", "forget", "purge", "service")
 
 
 def commands() -> list[str]:

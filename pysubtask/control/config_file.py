@@ -119,8 +119,9 @@ def _folder_of(files: Sequence[str]) -> str:
     return os.path.dirname(folder) if os.path.basename(folder) == DROP_INS else folder
 
 
-def load(given: str | None, environ: Mapping[str, str]) -> Config:
-    """Read a config. ConfigProblems names everything that is wrong with it, CommandError says where there is none."""
+def load(given: str | None, environ: Mapping[str, str], names: Sequence[str] = ()) -> Config:
+    """Read a config; where ``names`` says which of its tasks are meant, the secret files of the others are not opened.
+    ConfigProblems names everything that is wrong with it, CommandError says where there is none."""
     files = find_files(given, environ)
     asked = overrides(environ, KEYS)
     problems: list[Problem] = []
@@ -137,7 +138,7 @@ def load(given: str | None, environ: Mapping[str, str]) -> Config:
         if not {"watch", "tasks"} & texts[path].raw.keys() and path in mains.values():
             check_words(texts[path], problems)  # what its drop-ins have in common, and no task
             continue
-        for task in read_tasks(texts[path], asked, environ, found, texts[main] if main is not None else None):
+        for task in read_tasks(texts[path], asked, environ, found, texts[main] if main is not None else None, names):
             first = tasks.setdefault(task.name, task)
             if first is not task:
                 said = f"{task.name!r} is the name of a task in {first.file} too"

@@ -83,10 +83,12 @@ def _inherited(main: Text | None, folder: str, problems: list[Problem]) -> Value
 
 
 def read_tasks(
-    file: Text, asked: Sequence[Override], environ: Mapping[str, str], problems: list[Problem], main: Text | None = None
-) -> list[TaskConfig]:
+    file: Text, asked: Sequence[Override], environ: Mapping[str, str], problems: list[Problem], main: Text | None = None,
+    names: Sequence[str] = (),
+) -> list[TaskConfig]:  # fmt: skip
     """The tasks of a file; what is wrong is added to ``problems``, and the tasks that are concerned are left out. ``main``: the
-    ``pysubtask.toml`` whose sections it inherits."""
+    ``pysubtask.toml`` whose sections it inherits. ``names``: the tasks that are meant, none: all; secret files of others are not
+    opened."""
     path, raw, at = file.path, file.raw, file.placer()
     folder = os.path.dirname(path)
     check_words(file, problems)
@@ -96,7 +98,8 @@ def read_tasks(
             shared.take(section, raw[section], _placer(at, (section,)), section)
     tables = raw.get("tasks")
     if tables is None:
-        return [task for task in [_task(path, _file_task(path, shared), shared, raw.get("watch"), at, (), asked, environ, problems)]
+        return [task for task in [_task(path, _file_task(path, shared), shared, raw.get("watch"), at, (), asked, environ, problems,
+                                       names)]
                 if task is not None]  # fmt: skip
     if not isinstance(tables, dict) or not tables or not all(isinstance(table, dict) for table in tables.values()):
         remedy = "Write [tasks.NAME.ftp] and [[tasks.NAME.watch]] for each."
@@ -122,7 +125,7 @@ def read_tasks(
             remedy = f"Remove it, or write [tasks.{values.sections['base']['TaskName']}...]."
             place = values.where("base", "TaskName") or at("tasks", name)
             problems.append(Problem(place, f"tasks.{name}.base.TaskName", f"the task is called {name!r} by its table", remedy))
-        task = _task(path, name, values, table.get("watch"), at, ("tasks", name), asked, environ, problems)
+        task = _task(path, name, values, table.get("watch"), at, ("tasks", name), asked, environ, problems, names)
         if task is not None:
             found.append(task)
     return found
@@ -153,12 +156,12 @@ def _file_task(path: str, values: Values) -> str:
 
 def _task(
     path: str, name: str, values: Values, watch: Any, at: Callable[..., Where], prefix: Path, asked: Sequence[Override],
-    environ: Mapping[str, str], problems: list[Problem],
+    environ: Mapping[str, str], problems: list[Problem], names: Sequence[str],
 ) -> TaskConfig | None:  # fmt: skip
     before = len(problems)
     for one in for_task(asked, name):
         values.override(one)
-    values.fetch_secrets(name, environ)
+    values.fetch_secrets(name, environ, needed=not names or name in names or name == _FIRST_TASK)
     for key, where in values.secrets_written():
         try:
             secrets.check_private(key, where.place, os.stat(where.place))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..common.disk import fault_of, repair_of
@@ -17,7 +17,8 @@ from ..common.settings_file import read_settings_page
 from ..common.stale import why_stale
 from ..common.status import FILE as STATUS_FILE
 from . import why as reasons
-from .tasks import Task
+from .owners import Owner
+from .task import Task
 
 _READING = frozenset(("queue", "get"))
 """Orders that change nothing."""
@@ -28,7 +29,8 @@ class Glance(NamedTuple):
     child, None where there is none; ``queue``: waiting, sending, parked, bytes, oldest; ``limit``: RateLimit; ``why`` in one
     sentence; ``remedy``: what can be done, empty where nothing is wrong;
     ``missing``: what keeps its folder from being used; ``stale``: why the page of a living child may not be of the present;
-    ``elsewhere``: it lives where it cannot be seen from here. Times are seconds since the epoch."""
+    ``elsewhere``: it lives where it cannot be seen from here; ``user``: whose it is, '' for one of this user's. Times
+    are seconds since the epoch."""
 
     label: str
     destination: str
@@ -43,19 +45,47 @@ class Glance(NamedTuple):
     missing: str = ""
     stale: str = ""
     elsewhere: bool = False
+    user: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
         return {
-            "child": self.label, "destination": self.destination, "alive": self.pid is not None or self.elsewhere, "pid": self.pid,
+            "child": self.label, "user": self.user, "destination": self.destination,
+            "alive": self.pid is not None or self.elsewhere, "pid": self.pid,
             "last_sign": None if self.last_sign is None else utc(self.last_sign), "why": self.why, "remedy": self.remedy,
             "queue": dict(self.queue), "stale": self.stale,
             "page": dict(self.page),
         }  # fmt: skip
 
 
+def of_all(tasks: Sequence[Task], now: float, names: Sequence[str]) -> list[Glance]:
+    """Look at tasks, to be called so; those of another user are looked at in one process with his rights."""
+    found: dict[int, Glance] = {}
+    by_owner: dict[Owner | None, list[int]] = {}
+    for at, task in enumerate(tasks):
+        by_owner.setdefault(task.owner if task.owner is not None and task.owner.is_acted_for else None, []).append(at)
+    for owner, places in by_owner.items():
+        found.update(zip(places, _of_one(owner, [(tasks[at], names[at]) for at in places], now), strict=True))
+    return [found[at] for at in range(len(tasks))]
+
+
+def _of_one(owner: Owner | None, called: Sequence[tuple[Task, str]], now: float) -> list[Glance]:
+    if owner is None:
+        return [glance(task, now, name) for task, name in called]
+    try:
+        rows = owner.ask(lambda: [glance(task, now, name)._asdict() for task, name in called])
+    except OSError as exc:
+        why = f"It cannot be looked at with the rights of {owner.name}: {exc.strerror or exc}."
+        return [Glance(name, task.record.destination, {}, None, None, now, {}, why, user=owner.name) for task, name in called]
+    return [Glance(**row) for row in rows]
+
+
 def glance(task: Task, now: float, name: str = "") -> Glance:
     """Look at a task, to be called ``name`` (empty: its label); ``now`` in seconds since the epoch."""
+    if task.owner is not None and task.owner.is_acted_for:
+        return of_all([task], now, [name])[0]
+    if task.is_page_only:
+        return _by_page(task, now, name)
     page, holder, last_sign = task.page(), task.holder(), task.last_sign()
     queue: Mapping[str, Any] = (page or {}).get("queue") or {}
     elsewhere = holder is None and task.is_elsewhere()
@@ -81,7 +111,17 @@ def glance(task: Task, now: float, name: str = "") -> Glance:
     if pid is None and not elsewhere:
         remedy = reasons.first(_ordered(task.state_dir), remedy)
     return Glance(name or task.label, task.destination, page or {}, pid, last_sign, now, queue, sentence, frozen, remedy, missing,
-                  stale, elsewhere)  # fmt: skip
+                  stale, elsewhere, task.user)  # fmt: skip
+
+
+def _by_page(task: Task, now: float, name: str) -> Glance:
+    """Of a task of another user, by what a group of this one's may see of it."""
+    page, holder = task.page() or {}, task.holder()
+    queue, pid = page.get("queue") or {}, None if holder is None else holder.pid
+    sentence = reasons.why(page or None, pid=pid, last_sign=task.last_sign(), now=now, queue=queue, limit=0.0)
+    if not page:
+        sentence = f"Its page cannot be read: {task.user} lets no group of yours see it."
+    return Glance(name or task.called, task.destination, page, pid, task.last_sign(), now, queue, sentence, user=task.user)
 
 
 def unread(task: Task, page: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ it has of these is called, in this order, without arguments::
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import os
@@ -100,6 +101,43 @@ def load(word: str) -> Any:
         remedy = "Name a class made from BaseMaster that starts this module as its child (docs/your-own-subtask.md)."
         raise ConfigError("MODULE:CLASS", f"{name} is a subtask, which lives in the child of a master", remedy)
     return thing
+
+
+def check_source(word: str, folder: str) -> None:
+    """ConfigError where what ``word`` means is not in ``folder``, as far as its source tells; nothing is imported. A module that is
+    elsewhere is left to Python."""
+    found = _WORD.fullmatch(word)
+    if found is None:
+        raise ConfigError("MODULE:CLASS", f"{word!r} is none", _REMEDY)
+    where, name = found.groups()
+    base = os.path.join(folder, where if where.endswith(".py") else where.replace(".", os.sep))
+    path = next((path for path in (base, f"{base}.py", os.path.join(base, "__init__.py")) if os.path.isfile(path)), None)
+    if path is None:
+        if where.endswith(".py") or importlib.util.find_spec(where.partition(".")[0]) is None:
+            raise ConfigError("MODULE:CLASS", f"there is no module {where!r} in {folder} or where Python looks", _REMEDY)
+        return
+    _check(path, "its program is run")
+    try:
+        with open(path, "rb") as file:
+            tree = ast.parse(file.read())
+    except (SyntaxError, ValueError) as exc:
+        raise ConfigError("MODULE:CLASS", f"{path} is no Python: {exc}", "Mend it.") from exc
+    names = {named for node in tree.body for named in _names_of(node)}
+    if name.partition(".")[0] not in names and "*" not in names:
+        there = ", ".join(sorted(names)) or "nothing"
+        raise ConfigError("MODULE:CLASS", f"{path} has no {name!r}", f"It has: {there}.")
+
+
+def _names_of(node: ast.stmt) -> list[str]:
+    """The names that a statement of a module gives; '*' for any."""
+    if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+        return [node.name]
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
+    if isinstance(node, (ast.Assign, ast.AnnAssign)):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return [target.id for target in targets if isinstance(target, ast.Name)]
+    return ["*"] if isinstance(node, (ast.If, ast.Try, ast.With)) else []
 
 
 def _check(path: str, why: str) -> None:

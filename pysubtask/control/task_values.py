@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from ..common.alert_command import absolute
-from ..common.config import ALONE, SECTIONS, Setting, unknown_key
+from ..common.config import ALONE, MASK, SECTIONS, Setting, unknown_key
 from ..common.errors import ConfigError
 from ..defaults_config import SETTINGS
 from . import secrets
@@ -127,8 +127,18 @@ class Values:
     def _path(self, text: str) -> str:
         return os.path.normpath(os.path.join(self._folder, os.path.expanduser(text)))
 
-    def fetch_secrets(self, task: str, environ: Mapping[str, str]) -> None:
-        """What stands in files of its own: credentials of the system, and what ``*File`` keys name."""
+    def fetch_secrets(self, task: str, environ: Mapping[str, str], *, needed: bool = True) -> None:
+        """What stands in files of its own: credentials of the system, and what ``*File`` keys name. Of a task that is not
+        ``needed`` the files are noted, and none is read: they may be closed to this user."""
+        if not needed:
+            for (section, key), (path, _) in self._files.items():
+                self.secret_files[f"{section}.{key}"] = path
+                if section == "dropbox":
+                    self.sections.setdefault(section, {})[key] = MASK  # its settings are checked all the same
+            token = self.sections.get("dropbox", {}).get("RefreshTokenFile")
+            if isinstance(token, str):
+                self.secret_files["dropbox.RefreshToken"] = token
+            return
         for section in SECTIONS:
             for key, row in ROWS[section].items():
                 if row.secret or key == "KeyFile":

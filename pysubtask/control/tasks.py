@@ -1,179 +1,34 @@
-"""The tasks of this machine and user, as a command sees them: found by their state folders, read and steered by files."""
+"""The tasks of this machine, as a command sees them: one's own, and of other users those that root or a group may see."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from ..common import registry
 from ..common.config import nearest
-from ..common.events import FILE as EVENTS_FILE
-from ..common.lock import Holder, StateLock
 from ..common.own_files import is_root
-from ..common.process import is_alive
-from ..common.receipts import FILE as RECEIPTS_FILE
-from ..common.requests import Reply, myself, reply_to, send, withdraw
 from ..common.state_place import hash_of, home_base, is_inside, path_beside, tops
 from ..common.status import FILE as STATUS_FILE
 from ..common.status import read_status
 from .config_names import DROP_INS, MAIN_FILE
-from .exits import FAILED, NO_ANSWER, NO_TASK, CommandError
+from .exits import NO_TASK, CommandError
+from .output import say
+from .owners import Owner, home_of, others
+from .task import Real as Real
+from .task import Task as Task
+from .task import answered as answered
 
 NONE_KNOWN = "No task is known here. An app or 'pysubtask run' starts one; 'pysubtask init' makes a config for it."
-_LOOK_SECS = 0.02
-_GONE_LOOKS = 3
-"""So many looks in a row must find no child before it counts as gone: one that has just taken its lock has no record yet."""
-
-
-class Task:
-    """One child, alive or dead, by its state folder. A task with two destinations has two, with the same ``key``."""
-
-    def __init__(self, record: registry.Record) -> None:
-        record = registry.completed(record)
-        self.task = record.task
-        self.extension = record.extension
-        self.state_dir = record.state_dir
-        self.name = record.label
-        """What people call the task."""
-        self.folder = record.folder
-        """The first folder that is watched."""
-        self.config_file = record.config_file
-        self._destination = record.destination
-        self.record = record
-
-    @property
-    def label(self) -> str:
-        """How the child is called: ``station/ftp``."""
-        return f"{self.name}/{self.extension}"
-
-    @property
-    def key(self) -> str:
-        """The folder of the task, which is what tells it from every other."""
-        return os.path.realpath(os.path.dirname(self.state_dir))
-
-    @property
-    def destination(self) -> str:
-        """Where it uploads to, a URL without secrets."""
-        page = self.page()
-        return str(page.get("destination") or self._destination) if page else self._destination
-
-    def why_waiting(self) -> str:
-        """Why its folder cannot be used now: it is missing, or its disk is; '' where it can."""
-        return registry.why_waiting(self.record)
-
-    def page(self) -> dict[str, Any] | None:
-        """What the child last wrote about itself (status.json), None where there is nothing."""
-        return read_status(self.state_dir)
-
-    def holder(self) -> Holder | None:
-        """The living child, None where there is none."""
-        return StateLock(os.path.join(self.state_dir, "lock")).holder()
-
-    def is_elsewhere(self) -> bool:
-        """Whether a child lives that cannot be seen from here: in another container, or on another host, that has the folder."""
-        return StateLock(os.path.join(self.state_dir, "lock")).is_held_elsewhere()
-
-    def lives(self) -> bool:
-        """Whether a child lives, here or elsewhere."""
-        return self.holder() is not None or self.is_elsewhere()
-
-    def locked_at(self) -> float | None:
-        """When its lock was last taken, in seconds since the epoch; None where there is none."""
-        with contextlib.suppress(OSError):
-            return os.stat(os.path.join(self.state_dir, "lock")).st_mtime
-        return None
-
-    def master(self) -> int | None:
-        """The pid of the living process that started this child last and starts it again; None where there is none."""
-        page = self.page() or {}
-        pid, start = page.get("master_pid"), page.get("master_start")
-        return pid if isinstance(pid, int) and is_alive(pid, start if isinstance(start, str) else "") else None
-
-    def state(self) -> str:
-        """One word: running, stopped (by an order or its master), dead, or never run."""
-        if self.lives():
-            return "running"
-        page = self.page()
-        return "never run" if page is None else "stopped" if page.get("state") == "stopped" else "dead"
-
-    def last_sign(self) -> float | None:
-        """When the child last wrote its page, an event or a receipt, in seconds since the epoch; None where it never did."""
-        signs = []
-        for name in (STATUS_FILE, EVENTS_FILE, RECEIPTS_FILE):
-            with contextlib.suppress(OSError):
-                signs.append(os.stat(os.path.join(self.state_dir, name)).st_mtime)
-        return max(signs, default=None)
-
-    def nobody_starts(self) -> str:
-        """What is said where neither a child lives nor anybody who starts one."""
-        return ("no child runs, and nobody is there to start one, so nothing was ordered. Start its app, or "
-                f"'pysubtask run{' ' + self.config_file if self.config_file else ''}': that starts the child.")  # fmt: skip
-
-    def order(
-        self, op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0, may_be_dead: bool = False,
-        name: str = "",
-    ) -> Reply:  # fmt: skip
-        """Give an order and wait for its answer, ``patience`` seconds at most; for a child that does not live only where it
-        ``may_be_dead`` and as long as somebody is there who starts it. ``name``: how errors call it.
-
-        CommandError where the order cannot be written, or was not answered (it stays, and is carried out later).
-        """
-        name = name or self.label
-        try:
-            id = send(self.state_dir, op, args, myself(command))
-        except (OSError, ValueError) as exc:
-            raise CommandError(f"{name}: the order cannot be given: {exc}") from exc
-        reply, there = answered(
-            lambda: reply_to(self.state_dir, id),
-            lambda: self.lives() or (may_be_dead and self.master() is not None), patience,
-        )  # fmt: skip
-        if reply is None and not there and may_be_dead:
-            # Kept, it would be carried out by whoever starts the child for another reason, at any time.
-            withdraw(self.state_dir, id)
-            reply = reply_to(self.state_dir, id)
-        if reply is not None:
-            return reply
-        if not there and may_be_dead:
-            raise CommandError(f"{name}: {self.nobody_starts()}", FAILED)
-        if not there or not self.lives():
-            raise CommandError(
-                f"{name}: no child runs. The order stays and is carried out when one starts; the app that it belongs "
-                "to, or 'pysubtask run', starts it.", NO_ANSWER,
-            )  # fmt: skip
-        raise CommandError(
-            f"{name}: no answer within {patience:g} s. The order stays and is carried out when the child "
-            "looks; 'pysubtask status' says what it does.", NO_ANSWER,
-        )  # fmt: skip
-
-
-def answered(
-    reply: Callable[[], Reply | None], is_there: Callable[[], bool], patience: float, *, waits_for_dead: bool = False
-) -> tuple[Reply | None, bool]:
-    """Wait for a ``reply``, ``patience`` seconds at most, and unless it ``waits_for_dead`` no longer than whoever gives it
-    ``is_there``; the reply, and whether he is.
-
-    Whoever answers may end right after it, so the answer is looked for once more when he was seen to be gone.
-    """
-    until = time.monotonic() + patience
-    gone = 0
-    while True:
-        found = reply()
-        if found is not None:
-            return found, True
-        late = time.monotonic() >= until
-        if late or not waits_for_dead:
-            gone = 0 if is_there() else gone + 1
-            if gone >= _GONE_LOOKS or (late and not gone):
-                return reply(), not gone
-        time.sleep(_LOOK_SECS)
+_PATIENCE_SECS = 5.0
+"""So long root waits for what one user's records say."""
 
 
 def names(tasks: Sequence[Task]) -> list[str]:
     """What to call each of these children: its label, and with its folder where several are called the same."""
-    called = [task.label for task in tasks]
+    called = [task.called for task in tasks]
     more = [name if called.count(name) == 1 else f"{name} in {task.folder}" for name, task in zip(called, tasks, strict=True)]
     return [name if more.count(name) == 1 else f"{name} ({task.task})" for name, task in zip(more, tasks, strict=True)]
 
@@ -181,19 +36,19 @@ def names(tasks: Sequence[Task]) -> list[str]:
 def names_here(tasks: Sequence[Task]) -> list[str]:
     """What to call each of these children among all that are known here."""
     everything = known()
-    here = {os.path.realpath(task.state_dir) for task in everything}
-    everything += [task for task in tasks if os.path.realpath(task.state_dir) not in here]
-    called = {os.path.realpath(task.state_dir): name for task, name in zip(everything, names(everything), strict=True)}
-    return [called[os.path.realpath(task.state_dir)] for task in tasks]
+    here = {task.place for task in everything}
+    everything += [task for task in tasks if task.place not in here]
+    called = {task.place: name for task, name in zip(everything, names(everything), strict=True)}
+    return [called[task.place] for task in tasks]
 
 
-def known() -> list[Task]:
+def own() -> list[Task]:
     """Every child of this machine and user, by its label; living ones first. Children of one task are called alike: like the
     one that lives, or else was given its label."""
-    found: dict[str, list[Task]] = {}
+    found: dict[tuple[int, str], list[Task]] = {}
     for record in sorted(registry.records(), key=lambda record: not record.config_file):
-        task = Task(record)
-        found.setdefault(task.key, []).append(task)
+        task = Task(record, _whose(record.state_dir))  # root may have run one over a user's folder, with an earlier version
+        found.setdefault((task.place[0], task.key), []).append(task)
     for children in found.values():
         first = next((child for child in children if child.lives()), children[0])
         for child in children:
@@ -201,21 +56,71 @@ def known() -> list[Task]:
     return _in_order([child for children in found.values() for child in children])
 
 
-def find(words: Sequence[str], *, missing: bool = False) -> list[Task]:
+def known() -> list[Task]:
+    """Every child that this user may steer: his own, and for root everybody's, his own first."""
+    return _with_others(own(), missing=False)
+
+
+def find(words: Sequence[str], *, missing: bool = False, shared: bool = False) -> list[Task]:
     """The children that are meant: each word is a label, label/extension, the name of a task (TaskName), also with its
-    extension, a folder (the first that is watched, or of the state), or a config file. What one of these fits is not looked
-    for among the next. No word means all; ``missing``: those too whose folder is not there now. Living ones come
-    first. CommandError where a word fits none."""
-    everything = known() + [Task(record) for record in (registry.missing() if missing else ())]
+    extension, each also with its user (``station:roof``), a folder (the first that is watched, or of the state), or a config file.
+    What one of these fits is not looked for among the next. No word means all; ``missing``: those too whose folder is not there
+    now; ``shared``: those too whose page a group of this user's may read. Living ones come first. CommandError where a word fits
+    none."""
+    everything = _with_others(own() + [Task(record) for record in (registry.missing() if missing else ())], missing=missing)
+    if shared:
+        everything += [task for owner in others() if not owner.is_acted_for for task in _shared_by(owner)]
     if not words:
         return everything
-    found: dict[str, Task] = {}
+    found: dict[tuple[int, str], Task] = {}
     for word in words:
         fitting = _fitting(word, everything)
         if not fitting:
             raise CommandError(f"There is no task {word!r}. {_hint(word, everything)}", NO_TASK)
-        found.update((os.path.realpath(task.state_dir), task) for task in fitting)
+        found.update((task.place, task) for task in fitting)
     return _in_order(found.values())
+
+
+def _with_others(mine: list[Task], *, missing: bool) -> list[Task]:
+    """Also what root knows of the tasks of others: their records, and what their services watch, read with their rights."""
+    found = {task.place: task for task in mine}
+    for owner in others() if is_of_root() else ():
+        for task in _asked(owner, lambda owner=owner: _records_of(owner, missing)):  # type: ignore[misc]
+            found.setdefault(task.place, task)
+    return list(found.values())
+
+
+def is_of_root() -> bool:
+    """Whether this process is root's."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def _records_of(owner: Owner, missing: bool) -> list[Task]:
+    """For a process with this user's rights."""
+    found = own() + ([Task(record) for record in registry.missing()] if missing else [])
+    here = {task.place for task in found}
+    return found + [task for folder in owner.folders for task in in_folder(folder) if task.place not in here]
+
+
+def _asked(owner: Owner, question: Callable[[], list[Task]]) -> list[Task]:
+    """Tasks of a user that a question finds with his rights; none, and a note, where it cannot be asked."""
+    try:
+        rows = owner.ask(lambda: [(_named(task), task.real) for task in question()], patience=_PATIENCE_SECS)
+        return [Task(registry.Record(*record), owner, Real(*real)) for record, real in rows]
+    except (OSError, ValueError, CommandError) as exc:
+        say([f"pysubtask: the tasks of {owner.name} cannot be looked at: {exc}"], error=True)
+        return []
+
+
+def _named(task: Task) -> registry.Record:
+    """Its record, with what the task is called."""
+    return task.record._replace(label=task.name, config_file=task.config_file)
+
+
+def _shared_by(owner: Owner) -> list[Task]:
+    """What another user lets a group of this one's see."""
+    return [Task(record, owner, Real(record.state_dir, record.folder, record.config_file))
+            for record in registry.shared(os.path.realpath(owner.registry), owner.uid)]  # fmt: skip
 
 
 def forget_never_run(files: Collection[str], state_dirs: Collection[str]) -> None:
@@ -230,9 +135,9 @@ def forget_never_run(files: Collection[str], state_dirs: Collection[str]) -> Non
 def in_folder(folder: str) -> list[Task]:
     """The children whose first watched folder this is, known here or not."""
     place = os.path.realpath(folder)
-    announced = [task for task in known() if os.path.realpath(task.folder) == place]
-    here = {os.path.realpath(task.state_dir) for task in announced}
-    return announced + [_at(found) for found in _in_folder(place) if os.path.realpath(found) not in here]
+    announced = [task for task in own() if task.real.folder == place]
+    here = {task.place for task in announced}
+    return announced + [task for task in map(_at, _in_folder(place)) if task.place not in here]
 
 
 def _in_order(tasks: Iterable[Task]) -> list[Task]:
@@ -241,10 +146,15 @@ def _in_order(tasks: Iterable[Task]) -> list[Task]:
 
 def _fitting(word: str, everything: Sequence[Task]) -> list[Task]:
     return (
-        [task for task in everything if word in (task.name, task.label)]
-        or [task for task in everything if word in (task.task, f"{task.task}/{task.extension}")]
+        [task for task in everything if word in _called_by(task, task.name)]
+        or [task for task in everything if word in _called_by(task, task.task)]
         or _at_path(os.path.realpath(word), everything)
     )
+
+
+def _called_by(task: Task, name: str) -> tuple[str, ...]:
+    words = (name, f"{name}/{task.extension}")
+    return words if task.owner is None else (*words, *(f"{task.user}:{word}" for word in words))
 
 
 def _hint(word: str, everything: Sequence[Task]) -> str:
@@ -257,20 +167,42 @@ def _hint(word: str, everything: Sequence[Task]) -> str:
 
 def _at_path(path: str, everything: Sequence[Task]) -> list[Task]:
     """The tasks whose config file, first watched folder, or state folder this is, also those that nobody has announced."""
-    found = [task for task in everything if task.config_file and os.path.realpath(task.config_file) == path]
+    found = [task for task in everything if path == task.real.config_file]
     if found:
         return found
-    known_here = {os.path.realpath(task.state_dir): task for task in everything}
-    meant = {place: task for place, task in known_here.items() if path in (os.path.realpath(task.folder), place, task.key)}
+    known_here = {task.place: task for task in everything}
+    meant = {place: task for place, task in known_here.items() if path in (task.real.folder, task.real.state_dir, task.key)}
+    for task in _unannounced(path):
+        meant.setdefault(task.place, known_here.get(task.place) or task)
+    return list(meant.values()) or [task for task in everything if path == _config_folder(task.real.config_file)]
+
+
+def _unannounced(path: str) -> list[Task]:
+    """The tasks in a folder, known or not; what lies in another user's is looked at by root with his rights."""
+    owner = _whose(path)
+    if owner is not None:
+        return _asked(owner, lambda: [_at(folder) for folder in _in_folder(path)])
+    found = []
     for folder in _in_folder(path):
-        place = os.path.realpath(folder)
-        meant.setdefault(place, known_here.get(place) or _at(folder))
-    return list(meant.values()) or [task for task in everything if task.config_file and _config_folder(task.config_file) == path]
+        inside = _whose(folder)
+        found += [_at(folder)] if inside is None else _asked(inside, lambda folder=folder: [_at(folder)])  # type: ignore[misc]
+    return found
+
+
+def _whose(path: str) -> Owner | None:
+    """Of root's looks: which other user the folder belongs to."""
+    with contextlib.suppress(OSError):
+        uid = os.lstat(path).st_uid if is_of_root() else 0
+        if uid:
+            home = home_of(uid)
+            return Owner(uid, registry.folder({"HOME": home or os.sep}), home)
+    return None
 
 
 def _config_folder(file: str) -> str:
-    """The folder that means the whole config which this file belongs to; '' where it is a config of its own."""
-    folder, name = os.path.split(os.path.realpath(file))
+    """The folder that means the whole config which this file (its real path, '' for none) belongs to; '' where it is a config of
+    its own."""
+    folder, name = os.path.split(file)
     if os.path.basename(folder) == DROP_INS:
         return os.path.dirname(folder)
     return folder if name == MAIN_FILE else ""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from ..common import registry
 from ..common.entries import first_folder
-from .config_task import TaskConfig
+
+if TYPE_CHECKING:
+    from .config_task import TaskConfig
 
 MADE_BY = "# Made by 'pysubtask service'"
 WATCHDOG_SECS = 30
 _STOP_MARGIN_SECS = 20
+_HOOKS_SECS = 300
+"""For what a program of somebody's own does before it runs, and at its end."""
 _SHARED_TMP = ("/tmp", "/var/tmp")
 # What needs no more than the service's own privileges, so that a user's manager can give it too.
 _ANYWHERE = ("LimitCORE=0", "NoNewPrivileges=yes", "RestrictSUIDSGID=yes", "RestrictRealtime=yes", "LockPersonality=yes",
@@ -29,7 +35,8 @@ _OF_ROOT = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_KILL C
 class Service(NamedTuple):
     """``config``: what ``pysubtask run`` is given. ``user``: whose rights it has ('' in that user's own manager), ``home`` his
     home, ``registry`` the folder where commands find his tasks. ``program``: the words that start Python with the package.
-    ``group``: '' for the user's own."""
+    ``group``: '' for the user's own. ``is_homeless``: the registry is where the service keeps its state, as the user has no
+    home."""
 
     name: str
     config: str
@@ -39,21 +46,50 @@ class Service(NamedTuple):
     registry: str
     program: tuple[str, ...]
     group: str = ""
+    is_homeless: bool = False
 
 
 def unit(service: Service, tasks: Sequence[TaskConfig]) -> str:
-    """The text of the unit."""
+    """The text of the unit for tasks of a config."""
     watched = list(dict.fromkeys(entry.path if entry.kind == "dir" else os.path.dirname(entry.path)
                                  for task in tasks for entry in task.entries))  # fmt: skip
-    words = [*service.program, "run", service.config, *(word for name in service.names for word in ("--task", name))]
     stop = max(plan.settings["StopWaitSecs"] for task in tasks for plan in task.plans)
+    shared = any(plan.settings["StatusGroup"] is not None for task in tasks for plan in task.plans)
+    head = f"{MADE_BY} from {_plain(service.config)}; make it again when the config names other folders or secrets."
+    more = (*(word for name in service.names for word in ("--task", name)),)
+    return _text(
+        service, head, f"pysubtask: {_plain(', '.join(task.name for task in tasks))}", watched, more,
+        (f"WorkingDirectory=%S/{service.name}", f"TimeoutStopSec={int(stop) + _STOP_MARGIN_SECS}",
+         *(f"LoadCredential={_plain(name)}:{_plain(path)}" for name, path in credentials(tasks))),
+        _sandbox(service, tasks, watched), shared,
+    )  # fmt: skip
+
+
+def unit_of_program(service: Service, folder: str, writable: Sequence[str]) -> str:
+    """The text of the unit for a MODULE:CLASS (``service.config``) that is found from ``folder``; it may write that one and those
+    in ``writable``."""
+    folders = list(dict.fromkeys([folder, *writable]))
+    head = f"{MADE_BY} from {_plain(service.config)} in {_plain(folder)}; make it again when it is to write other folders."
+    return _text(
+        service, head, f"pysubtask: {_plain(service.config)}", folders, (),
+        (f"WorkingDirectory={quoted(folder)}", f"TimeoutStartSec={_HOOKS_SECS}", f"TimeoutStopSec={_HOOKS_SECS}"),
+        _closed_off(service, folders, _of_registry(service)), False,
+    )  # fmt: skip
+
+
+def _text(
+    service: Service, head: str, description: str, mounts: Sequence[str], more: Sequence[str], own: Sequence[str],
+    sandbox: Sequence[str], shared: bool,
+) -> str:  # fmt: skip
+    """``more``: further words of the command; ``own``: lines that differ from unit to unit; ``shared``: a group sees a task."""
+    words = [*service.program, "run", service.config, *more]
     lines = [
-        f"{MADE_BY} from {_plain(service.config)}; make it again when the config names other folders or secrets.",
+        head,
         "[Unit]",
-        f"Description=pysubtask: {_plain(', '.join(task.name for task in tasks))}",
+        f"Description={description}",
         # A user's own manager has no such target: it would wait for what never comes, or complain.
         *(["Wants=network-online.target", "After=network-online.target"] if service.user else []),
-        f"RequiresMountsFor={' '.join(map(quoted, watched))}",
+        f"RequiresMountsFor={' '.join(map(quoted, mounts))}",
         "StartLimitIntervalSec=0",
         "",
         "[Service]",
@@ -63,27 +99,29 @@ def unit(service: Service, tasks: Sequence[TaskConfig]) -> str:
         *([f"User={_plain(service.user)}"] if service.user else []),
         *([f"Group={_plain(service.group)}"] if service.group else []),
         f"StateDirectory={service.name}",
-        "StateDirectoryMode=0700",
-        f"WorkingDirectory=%S/{service.name}",
+        # The page in it may be seen by a group; the folder itself is still listed by nobody else.
+        f"StateDirectoryMode={'0711' if shared else '0700'}",
+        *own[:1],
         "UMask=0077",
         "# The filters below let this call pass: ssh's logins are faster by it, and what they cost is counted.",
         "Environment=PYSUBTASK_PIDFD_GETFD=1",
+        *(["# The user has no home of his own to keep the records in that commands find the tasks by.",
+           f"Environment={quoted(f'{registry.VARIABLE}={service.registry}')}"] if service.is_homeless else []),
         "# The runner stops its children itself, and gives them time to deliver.",
         "KillMode=mixed",
-        f"TimeoutStopSec={int(stop) + _STOP_MARGIN_SECS}",
+        *own[1:],
         f"WatchdogSec={WATCHDOG_SECS}",
         "Restart=on-failure",
         "RestartSec=5",
         "# A wrong config does not get better by itself.",
         "RestartPreventExitStatus=2",
-        *(f"LoadCredential={_plain(name)}:{_plain(path)}" for name, path in credentials(tasks)),
         "",
         "# What it may touch.",
-        *_sandbox(service, tasks, watched),
+        *sandbox,
         "",
         "[Install]",
         f"WantedBy={'multi-user' if service.user else 'default'}.target",
-    ]
+    ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
@@ -99,11 +137,8 @@ def credentials(tasks: Iterable[TaskConfig]) -> list[tuple[str, str]]:
 
 
 def _sandbox(service: Service, tasks: Sequence[TaskConfig], watched: Sequence[str]) -> list[str]:
-    if not service.user:
-        return ["# (A user's own manager may not close off the file system.)", *_ANYWHERE]
     own = os.path.join(service.home, ".ssh")
-    # Beside the records: where the state is of a task that others may disturb, if it was run by hand first.
-    more = {service.registry, os.path.join(os.path.dirname(service.registry), "state")}
+    more = _of_registry(service)
     for task in tasks:
         for plan in task.plans:
             if plan.bak_dir is not None and not _is_in(plan.bak_dir, plan.state_dir):
@@ -117,6 +152,18 @@ def _sandbox(service: Service, tasks: Sequence[TaskConfig], watched: Sequence[st
             if plan.settings.get("HostKeyPolicy") == "accept-new" and plan.extension == "ftp":
                 known = plan.settings["KnownHostsFile"]
                 more.add(os.path.dirname(known) if known else own)
+    return _closed_off(service, watched, more)
+
+
+def _of_registry(service: Service) -> set[str]:
+    """Where the records are, and beside them the state of a task that others may disturb, if it was run by hand first."""
+    return {service.registry, os.path.join(os.path.dirname(service.registry), "state")}
+
+
+def _closed_off(service: Service, watched: Sequence[str], more: Iterable[str]) -> list[str]:
+    """It may write what is ``watched``, and ``more``, of which not all need to be there."""
+    if not service.user:
+        return ["# (A user's own manager may not close off the file system.)", *_ANYWHERE]
     # The minus sign: one that does not exist is no reason not to start.
     rest = sorted(path for path in more if not any(_is_in(path, folder) for folder in watched))
     shared = any(_is_in(path, folder) for path in (*watched, *rest) for folder in _SHARED_TMP)
@@ -150,3 +197,10 @@ def _plain(text: str) -> str:
 
 def _is_in(path: str, folder: str) -> bool:
     return f"{path}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def unquoted(text: str) -> str:
+    """The word that :func:`quoted` was given, if it was printable and no command's."""
+    if text.startswith('"') and text.endswith('"') and len(text) > 1:
+        text = re.sub(r"\\(.)", r"\1", text[1:-1])
+    return text.replace("%%", "%")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 
@@ -30,19 +29,24 @@ def meant(words: Sequence[str], pick: Pick = lives) -> list[Task]:
     Where a word (or none) fits several, the only one of them that ``pick`` wants is meant. CommandError otherwise, with what
     there is.
     """
-    found: dict[str, Task] = {}
+    found: dict[tuple[int, str], Task] = {}
     every: Sequence[str | None] = words or [None]
     for word in every:
-        found.update((os.path.realpath(child.state_dir), child) for child in _one(word, pick))
+        found.update((child.place, child) for child in _one(word, pick))
     return list(found.values())
 
 
 def grouped(children: Iterable[Task]) -> list[list[Task]]:
     """The children of each task together, in the order in which they come."""
-    found: dict[str, list[Task]] = {}
+    found: dict[tuple[int, str], list[Task]] = {}
     for child in children:
-        found.setdefault(child.key, []).append(child)
+        found.setdefault(_one_task(child), []).append(child)
     return list(found.values())
+
+
+def _one_task(child: Task) -> tuple[int, str]:
+    """What tells a task from every other: whose it is, and its folder."""
+    return child.place[0], child.key
 
 
 def _one(word: str | None, pick: Pick) -> list[Task]:
@@ -85,11 +89,17 @@ def several(word: str | None, candidates: Sequence[Sequence[Task]], what: str = 
 
 def _typed(candidates: Sequence[Sequence[Task]]) -> list[str]:
     """What means each of these and no other task that is known: its label, else its folder, else that of its state."""
-    everything = {children[0].key: children[0] for children in [*grouped(tasks.known()), *candidates]}.values()
-    names, folders = [child.name for child in everything], [child.folder for child in everything]
+    everything = {_one_task(children[0]): children[0] for children in [*grouped(tasks.known()), *candidates]}.values()
+    names, folders = [name_of(child) for child in everything], [child.folder for child in everything]
     found = []
     for children in candidates:
         child = children[0]
-        found.append(child.name if names.count(child.name) == 1 else
+        name = name_of(child)
+        found.append(name if names.count(name) == 1 else
                      child.folder if folders.count(child.folder) == 1 else child.key)  # fmt: skip
     return list(map(shlex.quote, found))
+
+
+def name_of(child: Task) -> str:
+    """Its label, and whose it is, where it is another user's."""
+    return f"{child.user}:{child.name}" if child.owner is not None else child.name

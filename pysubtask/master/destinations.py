@@ -100,6 +100,10 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
         from ..common.run_as import identity
 
         identity(settings["RunAs"])
+    if settings["StatusGroup"] is not None:
+        from ..common import status_group
+
+        status_group.check(settings["StatusGroup"])
     archive = settings["ArchiveToFolder"]
     if archive is not None and not archive.strip():
         raise ConfigError(f"{section or 'base'}.ArchiveToFolder", "it is empty", "Give a folder, or None for no archive.")

@@ -149,12 +149,14 @@ class Places:
 
     def _announce(self, logger: logging.Logger) -> None:
         """Have a task that never ran be found by 'pysubtask status'."""
+        from ..common import status_group
+
         waits = UNKNOWN_DISK if self.closed else None
         for plan in self._plans:
             if registry.known(self._inside(plan)) is not None:
                 continue
             try:
                 registry.announce(registry.Record(plan.task, plan.extension, "", plan.state_dir, plan.label, self.folder,
-                                                  plan.config_file, waits))  # fmt: skip
+                                                  plan.config_file, waits), status_group.of(plan.settings))  # fmt: skip
             except OSError as exc:
                 logger.info("Commands without a config will not find this task: %s", exc)

@@ -47,6 +47,11 @@ class Backlog:
         self._commit = commit
         self.paused: dict[str, str] = {os.fsdecode(name): who for name, who in db.execute("SELECT name, who FROM pause")}
 
+    def tag(self) -> str | None:
+        """What the names of the snapshots begin with; None where none was made yet."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'tag'").fetchone()
+        return None if row is None else str(row[0])
+
     def rows(self, limit: int = 1000) -> list[Row]:
         """What is in the queue, oldest first."""
         found = []

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, TypeVar
 
-from ..common import limits, own_files, registry, residual
+from ..common import limits, own_files, registry, residual, status_group
 from ..common.entries import first_folder
 from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError, SourceMissing
 from ..common.events import EventLog, utc
@@ -248,10 +248,11 @@ class BaseSubtask:
         if hasattr(self, "_page"):
             self._page.write(self.clock(), force=True)
             return
-        pid = os.getpid()
-        page = {"epoch": 0, "n": 0, "queue": {}, "parked": [], **(read_status(self.handoff.state_dir) or {}), **self.board.page()}
+        pid, handoff = os.getpid(), self.handoff
+        page = {"epoch": 0, "n": 0, "queue": {}, "parked": [], **(read_status(handoff.state_dir) or {}), **self.board.page()}
         with contextlib.suppress(OSError):  # a full disk, too: the log has it
-            write_status(self.handoff.state_dir, {**page, "pid": pid, "pid_start": process_start(pid), "at": utc(self.wall())})
+            write_status(handoff.state_dir, {**page, "pid": pid, "pid_start": process_start(pid), "at": utc(self.wall())},
+                         status_group.of(handoff.settings))  # fmt: skip
 
     def _cannot_start(self, exc: Exception) -> int:
         """Say why, also to whoever looks at the page later."""
@@ -292,7 +293,7 @@ class BaseSubtask:
             handoff.state_dir if goes_with_it else first,
         )  # fmt: skip
         self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall, self.board.guard)
-        self._page = Page(handoff.state_dir, self.board, self.events, self._store, self.wall)
+        self._page = Page(handoff.state_dir, self.board, self.events, self._store, self.wall, status_group.of(self.settings))
         pid = os.getpid()
         self.board.set(
             pid=pid, pid_start=process_start(pid), master_pid=handoff.master_pid, master_start=handoff.master_start,
@@ -380,13 +381,17 @@ class BaseSubtask:
 
     def _announce(self) -> None:
         handoff, outside = self.handoff, not is_inside(self.handoff.state_dir)
+        group = status_group.share(handoff.state_dir, self.settings, self.log)
         try:
             registry.announce(registry.Record(
                 handoff.task, handoff.extension, self.destination(), handoff.state_dir, handoff.label, self._first,
                 handoff.config_file, device_of(self._first), device_of(handoff.state_dir) if outside else None,
-            ))  # fmt: skip
+            ), group)  # fmt: skip
         except OSError as exc:
             self.log.info("Commands without a config will not find this task: %s", exc)
+            return
+        if group is not None:
+            status_group.warn_of_closed((handoff.state_dir, registry.folder()), group, self.log)
 
     def _are_snapshots_elsewhere(self) -> bool:
         """Whether snapshots are kept on another device than the data, whose room says nothing of theirs then."""

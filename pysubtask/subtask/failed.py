@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from ..common import status_group
 from ..common.entries import first_folder
 from ..common.events import utc
 from ..common.handoff import Handoff
@@ -22,4 +23,4 @@ def tell(handoff: Handoff, why: str, wall: float) -> None:
         "last_error": {"at": at, "kind": "cannot_start", "text": why},
     }  # fmt: skip
     with contextlib.suppress(OSError):  # a full disk: the log has it
-        write_status(handoff.state_dir, page)
+        write_status(handoff.state_dir, page, status_group.of(handoff.settings))

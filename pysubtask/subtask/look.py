@@ -42,6 +42,30 @@ def look(state_dir: str, limit: int = 1000) -> Found | None:
     return _asked(state_dir, found)
 
 
+def snapshots(state_dir: str, bak_dir: str) -> list[str]:
+    """The paths of the copies that the queue in this state folder has, or had, in ``bak_dir``; others share that folder. Raises
+    OSError."""
+    from .bak_folder import BakFolder  # who only looks at the queue does without both
+    from .moving import tag_of
+
+    tag = _asked(state_dir, lambda backlog: backlog.tag()) or tag_of(state_dir)
+    try:
+        names = BakFolder(bak_dir).names()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [os.path.join(bak_dir, name) for name in sorted(names) if name.startswith((f"{tag}-", f".{tag}-"))]
+
+
+def remove_snapshots(bak_dir: str, paths: Sequence[str]) -> None:
+    """Remove such copies, and the folder where nothing else is in it; what cannot be removed stays."""
+    from .bak_folder import BakFolder
+
+    bak = BakFolder(bak_dir)
+    bak.remove(*paths)
+    with contextlib.suppress(OSError):  # others have copies in it
+        bak.remove_empty()
+
+
 def stranger(state_dir: str, words: Sequence[str], cwd: str) -> str | None:
     """The first of these remote names and paths (from ``cwd``) that is neither queued nor paused in this state folder; None
     where there is no such word, and where the queue cannot be looked at."""

@@ -18,10 +18,14 @@ RATE_SECS = 5.0
 
 
 class Page:
-    """Written by the child's main thread; :meth:`touch` may be called by any. Times are monotonic seconds."""
+    """Written by the child's main thread; :meth:`touch` may be called by any. Times are monotonic seconds.
+    ``group``: the number of a group that may read it."""
 
-    def __init__(self, state_dir: str, board: Board, events: EventLog, store: Store, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, state_dir: str, board: Board, events: EventLog, store: Store, wall: Callable[[], float], group: int | None = None
+    ) -> None:  # fmt: skip
         self._state_dir = state_dir
+        self._group = group
         self._board = board
         self._events = events
         self._store = store
@@ -50,7 +54,7 @@ class Page:
         self._n = page["n"]
         page["rate"] = self._rate(now, moved) if page["moving"] else None
         try:
-            write_status(self._state_dir, page)
+            write_status(self._state_dir, page, self._group)
         except OSError:
             # A full disk: the page is written as soon as there is room.
             self._stale = True

@@ -107,7 +107,7 @@ class Steering:
         """The settings file: for those who ask without a living child."""
         page = {
             "settings": masked(self._settings), "live": sorted(self._live.values()), "kept": sorted(self._live.kept),
-            "watched": {"entries": to_json(self._entries), "closed": list(self._closed)},
+            "watched": {"entries": to_json(self._entries), "closed": list(self._closed)}, "cwd": _cwd(),
         }  # fmt: skip
         # A full disk: what is known of the settings then is what the page said before.
         with contextlib.suppress(OSError):
@@ -239,3 +239,10 @@ class Steering:
 
 def _who(request: Request) -> dict[str, Any]:
     return {"by": {"user": request.who.user, "pid": request.who.pid, "command": request.who.command, "host": request.who.host}}
+
+
+def _cwd() -> str:
+    """The folder that relative settings start from, '' where it is gone."""
+    with contextlib.suppress(OSError):
+        return os.getcwd()
+    return ""

@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,43 @@ def test_he_cannot_look_into_it(tmp_path, his):
         as_user.run(HIM, look)
     assert not (his / "got").exists()
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
+def test_what_is_answered_comes_back(his):
+    (his / "own").write_text("x")
+    os.chown(his / "own", HIM, HIM)
+    found = as_user.ask(HIM, lambda: {"uid": os.getuid(), "names": os.listdir(his), "long": "y" * 300_000})
+    assert found == {"uid": HIM, "names": ["own"], "long": "y" * 300_000} and os.geteuid() == 0
+
+
+def test_no_answer_in_time_and_one_that_is_too_long_are_errors(monkeypatch):
+    with pytest.raises(OSError, match="gave no answer in time"):
+        as_user.ask(HIM, lambda: time.sleep(60), patience=0.2)
+    monkeypatch.setattr(as_user, "MOST_BYTES", 1000)
+    with pytest.raises(OSError, match="gave no answer"):
+        as_user.ask(HIM, lambda: "x" * 500_000)
+
+
+def test_a_stream_gives_what_comes_until_it_ends_or_is_closed():
+    def count():
+        for number in range(3):
+            yield [os.getuid(), number]
+
+    stream = as_user.Stream(HIM, count)
+    found: list[object] = []
+    while not stream.ended:
+        found += stream.take(20)
+    assert found == [[HIM, 0], [HIM, 1], [HIM, 2]]
+
+    def endless():
+        yield os.getpid()
+        time.sleep(600)
+        yield "never"
+
+    stream = as_user.Stream(HIM, endless)
+    (pid,) = stream.take(20)
+    assert stream.take() == [] and not stream.ended
+    stream.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert stream.take(20) == []

@@ -125,7 +125,7 @@ def test_a_copy_has_the_name_of_what_it_is_a_copy_of(of: str, name: str) -> None
 _NO_PATHS = {
     "TaskName", "SubtaskDescription", "LogLevel", "LogFormat", "HeartbeatName", "start_trigger_mode", "Host", "HostPath",
     "HostSFTPPath", "HostFTPPath", "User", "Password", "HostKey", "HostKeyPolicy", "SFTPLibrary", "UseTLS", "TLSFingerprint",
-    "RemoteLinks", "VerifyChecksum", "RunAs", "AppKey", "RefreshToken", "AccessToken", "Proxy",
+    "RemoteLinks", "VerifyChecksum", "RunAs", "StatusGroup", "AppKey", "RefreshToken", "AccessToken", "Proxy",
     "Command",  # its program is found by own.of_command, which is tested with the command
 }  # fmt: skip
 

@@ -91,3 +91,22 @@ def test_a_secret_in_the_common_part_is_guarded_as_in_any_config(tmp_path: Path)
     write(tmp_path / "conf.d" / "roof.toml", WATCH)
     main.chmod(0o644)
     assert any("chmod" in line and "pysubtask.toml" in line for line in problems(tmp_path))
+
+
+def test_who_runs_one_task_need_not_be_able_to_read_the_secrets_of_the_others(tmp_path: Path):
+    """A service of one task of many gets a credential for its own password alone."""
+    write(tmp_path / "pysubtask.toml", MAIN.replace('Password = "s3cret"', 'PasswordFile = "gone.pw"'))
+    for name in ("roof", "cellar"):
+        write(tmp_path / "conf.d" / f"{name}.toml", WATCH)
+    given = tmp_path / "credentials"
+    write(given / "roof.ftp.Password", "handed over\n")
+    environ = {"CREDENTIALS_DIRECTORY": str(given)}
+    found = load(str(tmp_path), environ, ["roof"])
+    (roof,) = found.named(["roof"])
+    assert roof.plans[0].settings["Password"] == "handed over"
+    (cellar,) = found.named(["cellar"])
+    assert cellar.plans[0].settings["Password"] is None and str(tmp_path / "gone.pw") in cellar.secret_files.values()
+    with pytest.raises(ConfigProblems, match=r"gone\.pw cannot be read"):
+        load(str(tmp_path), environ)
+    with pytest.raises(ConfigProblems, match=r"gone\.pw cannot be read"):
+        load(str(tmp_path), environ, ["cellar"])

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pysubtask.control import ask, first_questions
-from pysubtask.control.commands import init, service
+from pysubtask.control import ask, first_questions, unit_files, unit_install
+from pysubtask.control.commands import init
 from pysubtask.control.config_file import load
 from pysubtask.control.first_config import entries
 from pysubtask.control.template import Watched
@@ -198,11 +198,11 @@ def test_dropbox_on_a_terminal_logs_in_and_stores_what_it_is_given(home: Path, m
     """The login itself is tests/test_dropbox_login.py's; here a program stands in for it that is called as it would be."""
     called: list[list[str]] = []
 
-    def login(words: list[str], check: bool) -> service.subprocess.CompletedProcess[str]:
+    def login(words: list[str], check: bool) -> unit_install.subprocess.CompletedProcess[str]:
         called.append(words)
         Path(words[-1]).write_text("hunter2\n")
         Path(words[-1]).chmod(0o600)
-        return service.subprocess.CompletedProcess(words, 0)
+        return unit_install.subprocess.CompletedProcess(words, 0)
 
     monkeypatch.chdir(home)
     monkeypatch.setattr(first_questions.subprocess, "run", login)
@@ -391,8 +391,8 @@ def test_the_service_is_installed_on_request(home: Path, monkeypatch: pytest.Mon
                         ("PYSUBTASK_PASSWORD", "hunter2"), ("PYSUBTASK_REGISTRY", str(home / "registry"))):  # fmt: skip
         monkeypatch.setenv(name, value)
     (home / "units").mkdir()
-    monkeypatch.setattr(service, "SYSTEM_UNITS", str(home / "units"))
-    monkeypatch.setattr(service.subprocess, "run", lambda *words, **more: service.subprocess.CompletedProcess(words, 0, "", ""))
+    monkeypatch.setattr(unit_files, "SYSTEM_UNITS", str(home / "units"))
+    monkeypatch.setattr(unit_install, "_systemctl", lambda *words: "")
     monkeypatch.setattr(init.shutil, "which", lambda name: f"/bin/{name}")
     monkeypatch.setattr(ask, "somebody", lambda: True)
     monkeypatch.setattr(ask, "for_consent", lambda what: True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pysubtask.control import unit_files, unit_install
 from pysubtask.control.commands import service as service_module
 from pysubtask.control.config_file import load
 from pysubtask.control.exposure import exposure
@@ -141,7 +142,7 @@ def test_it_is_installed_once_and_never_over_somebody_elses(config: Path, tmp_pa
     from pysubtask.control.commands import service
 
     units = tmp_path / "config" / "systemd" / "user"
-    monkeypatch.setattr(service, "SYSTEM_UNITS", str(units))
+    monkeypatch.setattr(unit_files, "SYSTEM_UNITS", str(units))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("PYSUBTASK_REGISTRY", str(tmp_path / "registry"))
     # No manager of this machine is told.
@@ -188,7 +189,7 @@ def test_the_folder_of_records_is_made_with_the_users_rights(home: Path):
     made = of_daemon(home)
     umask = os.umask(0)
     try:
-        assert service_module._make_registry(made) == [] == service_module._make_registry(made)
+        assert unit_install.make_registry(made) == [] == unit_install.make_registry(made)
     finally:
         os.umask(umask)
     at = home
@@ -207,7 +208,7 @@ def test_no_link_of_the_user_leads_into_roots_places(home: Path, tmp_path: Path,
     (home / link).symlink_to(etc if link != ".local/state/pysubtask/tasks" else etc / "tasks")
     for folder in home.rglob("*"):
         os.chown(folder, home.stat().st_uid, home.stat().st_gid, follow_symlinks=False)
-    (note,) = service_module._make_registry(made)
+    (note,) = unit_install.make_registry(made)
     assert "cannot be made as daemon" in note and os.listdir(etc) == []
 
 
@@ -216,7 +217,7 @@ def test_a_home_of_roots_is_not_given_away(home: Path):
     made = of_daemon(home)
     os.chown(home, 0, 0)
     home.chmod(0o755)
-    (note,) = service_module._make_registry(made)
+    (note,) = unit_install.make_registry(made)
     assert "Permission denied" in note and os.listdir(home) == []
 
 
@@ -277,11 +278,10 @@ def test_a_program_that_others_may_write_is_no_service_of_roots(place: Path, mon
     evil = place / "python"
     evil.write_text("")
     evil.chmod(0o777)
-    tasks = load(str(simple(place)), {}).tasks
     with pytest.raises(CommandError, match="is not started with"):
-        service_module._check_for_root(tasks, str(evil))
+        service_module._check_for_root([place / "data"], str(evil))
     evil.chmod(0o755)
-    service_module._check_for_root(tasks, str(evil))
+    service_module._check_for_root([place / "data"], str(evil))
 
 
 @needs_root
@@ -333,3 +333,176 @@ def test_the_figure_is_told(place: Path):
 def test_nothing_is_told_where_nobody_knows(config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert exposure("pysubtask.service", made(config)) is None
+
+
+def test_a_group_that_sees_the_page_may_pass_its_folder(config: Path):
+    assert values(made(config), "StateDirectoryMode") == ["0700"]
+    config.write_text(CONFIG.replace("StopWaitSecs = 45", f'StopWaitSecs = 45\nStatusGroup = "{os.getegid()}"'))
+    assert values(made(config), "StateDirectoryMode") == ["0711"]
+
+
+@needs_root
+def test_the_records_of_a_user_without_a_home_are_with_the_state_of_the_service(place: Path):
+    os.chown(place / "data", HIM, HIM)
+    words = ("service", str(simple(place)), "--name", "roof")
+    done = subprocess.run([sys.executable, "-m", "pysubtask", *words], cwd=place, capture_output=True, text=True, timeout=60,
+                          env={key: value for key, value in os.environ.items() if key != "PYSUBTASK_REGISTRY"})  # fmt: skip
+    assert done.returncode == 0 and "Environment=PYSUBTASK_REGISTRY=/var/lib/roof/tasks" in done.stdout, done.stderr
+    (place / "roof.service").write_text(done.stdout)
+    found = unit_files.read(str(place / "roof.service"))
+    assert found is not None
+    assert found == unit_files.Unit(str(place / "roof.service"), "roof", str(HIM), "/var/lib/roof/tasks", "roof",
+                                    (str(place / "data"),), str(place / "station.toml"))  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", ["/a b/c 100%", '/a"b', "/a\\b", "/plain"])
+def test_what_a_unit_says_is_read_as_it_was_meant(folder: str, tmp_path: Path):
+    from pysubtask.control.unit import unit_of_program
+
+    path = tmp_path / "x.service"
+    path.write_text(unit_of_program(Service("x", "a:B", (), "daemon", "/home/daemon", "/r/tasks", ("python",)), folder, ()))
+    found = unit_files.read(str(path))
+    assert found is not None and found.folders == (folder,) and found.user == "daemon" and found.config == "a:B"
+
+
+# ---- removed again
+
+
+@pytest.fixture
+def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of units, and a systemctl that writes down what it is asked, and says that all is well."""
+    folder = tmp_path / "config" / "systemd" / "user"
+    monkeypatch.setattr(unit_files, "SYSTEM_UNITS", str(folder))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("PYSUBTASK_REGISTRY", str(tmp_path / "registry"))
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "systemctl"
+    fake.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    return folder
+
+
+def invoke(*words: str):
+    from click.testing import CliRunner
+
+    from pysubtask.control.commands import service
+
+    return CliRunner().invoke(service.command, list(words), standalone_mode=False)
+
+
+def test_what_was_installed_is_removed_and_nothing_else(config: Path, units: Path, tmp_path: Path):
+    assert invoke(str(config), "--install", "--name", "roof-1").exception is None
+    path, drop_ins = units / "roof-1.service", units / "roof-1.service.d"
+    drop_ins.mkdir()
+    (drop_ins / "ours.conf").write_text(f"{MADE_BY}\n[Service]\n")
+    (drop_ins / "theirs.conf").write_text("[Service]\n")
+    (units / "theirs.service").write_text("[Unit]\n")
+    before = {item for item in tmp_path.rglob("*") if units not in item.parents}
+    done = invoke("--uninstall", "--name", "roof-1")
+    assert done.exception is None, done.exception
+    asked = (tmp_path / "asked").read_text().splitlines()
+    own = "" if os.geteuid() == 0 else "--user "
+    assert [f"{own}stop roof-1.service", f"{own}disable roof-1.service", f"{own}daemon-reload"] == asked[-3:]
+    assert sorted(units.rglob("*")) == [drop_ins, drop_ins / "theirs.conf", units / "theirs.service"]
+    assert {item for item in tmp_path.rglob("*") if units not in item.parents} == before
+    for words in (f"Removed: {path}", f"Removed: {drop_ins}/ours.conf", f"Stays: {drop_ins}/theirs.conf", str(config),
+                  f"Stays: {tmp_path}/data/cellar"):  # fmt: skip
+        assert words in done.output, done.output
+    again = invoke("--uninstall", "--name", "roof-1")
+    assert "There is no unit" in str(again.exception)
+
+
+@pytest.mark.parametrize("kind", ["somebody else's", "a link", "without the first line"])
+def test_nobody_elses_unit_is_removed(config: Path, units: Path, tmp_path: Path, kind: str):
+    assert invoke(str(config), "--install", "--name", "roof").exception is None
+    path = units / "roof.service"
+    if kind == "a link":
+        path.rename(tmp_path / "elsewhere")
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        text = path.read_text()
+        path.write_text("[Unit]\n" if kind == "somebody else's" else text.partition("\n")[2])
+    before, asked = path.read_text(), (tmp_path / "asked").read_text()
+    done = invoke("--uninstall", "--name", "roof")
+    assert "was not made by" in str(done.exception) and path.read_text() == before
+    assert (tmp_path / "asked").read_text() == asked, "it was not stopped either"
+    if os.geteuid() == 0 and kind == "a link":
+        path.unlink()
+        (tmp_path / "elsewhere").rename(path)
+        os.chown(path, HIM, HIM)
+        assert "was not made by" in str(invoke("--uninstall", "--name", "roof").exception) and path.exists()
+
+
+def test_one_that_cannot_be_stopped_stays(config: Path, units: Path, tmp_path: Path):
+    """systemctl fails to stop it, and says that it is active."""
+    assert invoke(str(config), "--install").exception is None
+    fake = tmp_path / "bin" / "systemctl"
+    fake.write_text('#!/bin/sh\ncase "$*" in *stop*) echo "it hangs" >&2; exit 1;; esac\n')
+    done = invoke("--uninstall")
+    assert "cannot be stopped (it hangs)" in str(done.exception) and (units / "pysubtask.service").exists()
+
+
+def test_without_systemctl_the_links_of_enable_go_too(config: Path, units: Path, monkeypatch: pytest.MonkeyPatch):
+    assert invoke(str(config), "--install").exception is None
+    wants = units / "multi-user.target.wants"
+    wants.mkdir()
+    (wants / "pysubtask.service").symlink_to(units / "pysubtask.service")
+    (wants / "other.service").symlink_to("/lib/systemd/system/other.service")
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert invoke("--uninstall").exception is None
+    assert [item.name for item in wants.iterdir()] == ["other.service"]
+
+
+@pytest.mark.parametrize("words", [("x.toml",), ("--install",), ("-t", "roof"), ("--run-as", "root")])
+def test_it_is_removed_by_its_name_alone(units: Path, words: tuple[str, ...]):
+    assert "--uninstall goes with --name alone" in str(invoke("--uninstall", *words).exception)
+
+
+# ---- a program of one's own
+
+
+@pytest.fixture
+def program(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (place / "station.py").write_text("open('imported', 'w')\nclass Station:\n    def start(self): ...\n    def stop(self): ...\n")
+    monkeypatch.chdir(place)
+    return place
+
+
+def test_a_program_of_ones_own_has_a_service(program: Path, tmp_path: Path):
+    done = invoke("station:Station", "--name", "roof", "--may-write", str(program / "data"))
+    assert done.exception is None, done.exception
+    text = done.stdout
+    assert values(text, "ExecStart") == [f"{sys.executable} -P -m pysubtask run station:Station"]
+    assert values(text, "WorkingDirectory") == [str(program)] and values(text, "Type") == ["notify"]
+    assert values(text, "ReadWritePaths")[:2] == [str(program), f"{program}/data"] if os.geteuid() == 0 else True
+    assert not (program / "imported").exists(), "nothing of it is run to write a unit"
+    if shutil.which("systemd-analyze"):
+        verify(text, tmp_path)
+
+
+@pytest.mark.parametrize(("word", "problem"), [
+    ("station:Statoin", "has no 'Statoin'"), ("nowhere_at_all:Station", "there is no module"),
+    ("gone.py:Station", "there is no module"),
+])  # fmt: skip
+def test_one_that_is_not_there_has_none(program: Path, word: str, problem: str):
+    done = invoke(word)
+    assert problem in str(done.exception) and not done.stdout
+
+
+@pytest.mark.parametrize("words", [("station:Station", "-t", "roof"), ("x.toml", "--may-write", ".")])
+def test_options_that_are_for_the_other_kind(program: Path, words: tuple[str, ...]):
+    assert " is for " in str(invoke(*words).exception)
+
+
+@needs_root
+def test_a_program_of_a_user_has_his_rights(program: Path):
+    for path in (program, *program.rglob("*")):
+        os.chown(path, HIM, HIM)
+    done = invoke("station:Station")
+    assert done.exception is None, done.exception
+    assert values(done.stdout, "User") == [str(HIM)] and values(done.stdout, "CapabilityBoundingSet") == [""]
+    done = invoke("station:Statoin")
+    assert "has no 'Statoin'" in str(done.exception)
+    refused = invoke("station:Station", "--run-as", "root")
+    assert "A service of root's does not watch" in str(refused.exception)

@@ -41,7 +41,7 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
     pysubtask check station.toml
     """
     config = turn_into_users_of(config, os.environ, names)
-    found = load(config, os.environ)
+    found = load(config, os.environ, names)
     wanted = found.named(names)
     for task in wanted:
         check_state(task.plans)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import click
 
 from ...common.events import Event, Tail
 from ..exits import OK, USAGE, CommandError
+from ..feeds import Feeds
 from ..output import line_width, say, say_json
 from ..shown import event
 from ..tasks import Task, find, names_here
@@ -35,9 +37,10 @@ def command(follow: bool, since: str | None, wide: bool, as_json: bool, tasks: t
     """
     found = find(tasks)
     after = Since(since, time.time())
-    tails = [(task, name, Tail(task.state_dir, after=(0, 0))) for task, name in zip(found, names_here(found), strict=True)]
+    called = names_here(found)
+    feeds = Feeds(found, _begin, _LOOK_SECS)
     while True:
-        news = [(task, name, one) for task, name, tail in tails for one in _all(tail)]
+        news = [(found[at], called[at], Event(*row)) for at, rows in feeds.take() for row in rows]
         for task, name, one in sorted(news, key=lambda told: told[2].at):
             if not after.wants(one, task):
                 continue
@@ -53,6 +56,11 @@ def command(follow: bool, since: str | None, wide: bool, as_json: bool, tasks: t
 def line_of(label: str, found: Event) -> dict[str, object]:
     """An event as scripts read it: the line of the child with the name of the child."""
     return {"child": label, "epoch": found.epoch, "n": found.n, "at": found.at, "kind": found.kind, **found.fields}
+
+
+def _begin(task: Task) -> Callable[[], list[Event]]:
+    tail = Tail(task.state_dir, after=(0, 0))
+    return lambda: _all(tail)
 
 
 def _all(tail: Tail) -> list[Event]:

@@ -9,7 +9,7 @@ import click
 from ...common import registry
 from ..exits import FAILED, OK, USAGE, CommandError
 from ..output import say
-from ..tasks import Task, find, known, names_here
+from ..tasks import Task, find, names_here, own
 
 
 @click.command(short_help="Take tasks that do not run any more off the list that 'status' shows.")
@@ -26,7 +26,7 @@ def command(dead: bool, tasks: tuple[str, ...]) -> int:
     """
     if dead == bool(tasks):
         raise CommandError("Name the tasks to forget, or give --dead for all that do not run and have nothing queued.", USAGE)
-    meant = find(tasks, missing=True) if tasks else known()
+    meant = find(tasks, missing=True) if tasks else own()
     status = OK
     for task, name in zip(meant, names_here(meant), strict=True):
         why = _why_not(task)
@@ -38,7 +38,8 @@ def command(dead: bool, tasks: tuple[str, ...]) -> int:
             status = FAILED
             continue
         try:
-            registry.forget(task.record)
+            task.ask(lambda task=task: registry.forget(task.record))  # type: ignore[misc]
+            registry.forget(task.record)  # root may have one of its own
         except OSError as exc:
             raise CommandError(f"{name}: it cannot be taken off the list: {exc}") from exc
         kept = f", with {left} queued file{'s' if left > 1 else ''}" if left else ""
@@ -47,7 +48,7 @@ def command(dead: bool, tasks: tuple[str, ...]) -> int:
 
 
 def _why_not(task: Task) -> str:
-    if task.holder() is not None:
+    if task.lives():
         return "runs: 'pysubtask stop' ends it"
     if task.master() is not None and task.state() != "stopped":
         return "belongs to an app that runs and would start it again: end that first"
@@ -56,7 +57,12 @@ def _why_not(task: Task) -> str:
 
 def _queued(task: Task) -> int:
     """How many files it left in its queue."""
+    return task.ask(lambda: queued(task.state_dir))
+
+
+def queued(state_dir: str) -> int:
+    """How many files a child that does not live has left in the queue of this state folder."""
     from ...subtask.look import look
 
-    found = look(task.state_dir, 0) if os.path.isdir(task.state_dir) else None
+    found = look(state_dir, 0) if os.path.isdir(state_dir) else None
     return 0 if found is None else found.counts.waiting + found.counts.sending + found.counts.parked

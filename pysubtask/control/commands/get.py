@@ -52,7 +52,7 @@ def command(tasks: tuple[str, ...], everything: bool, as_json: bool, keys: tuple
 
 def _settings(child: Task, name: str) -> dict[str, Any]:
     """What the child last wrote of its settings; CommandError where there is nothing."""
-    page = read_settings_page(child.state_dir)
+    page = child.ask(lambda: read_settings_page(child.state_dir))
     if isinstance(page.get("settings"), dict) and isinstance(page.get("live"), list) and isinstance(page.get("kept"), list):
         return page
     path = os.path.join(child.state_dir, FILE)

@@ -33,7 +33,8 @@ def command(tasks: tuple[str, ...], limit: int, as_json: bool) -> int:
     pysubtask queue -t roof
     """
     children = meant(tasks)
-    found = [(name, with_gone(queue_of(child, limit, name))) for child, name in zip(children, names_here(children), strict=True)]
+    called = zip(children, names_here(children), strict=True)
+    found = [(name, with_gone(child, queue_of(child, limit, name))) for child, name in called]
     if as_json:
         say_json([{"child": name, "alive": alive, "queue": rows} for name, (rows, alive) in found])
         return OK
@@ -47,13 +48,9 @@ def command(tasks: tuple[str, ...], limit: int, as_json: bool) -> int:
 def queue_of(child: Task, limit: int, name: str) -> tuple[Sequence[Mapping[str, Any]], bool]:
     """The queue, and whether a living child told it. CommandError where nobody can."""
     if not child.lives():
-        from ...subtask.look import look
-
-        found = look(child.state_dir, limit)
-        if found is not None:
-            return [
-                {key: value for key, value in row._asdict().items() if key != "due"} | {"next_try_secs": None} for row in found.rows
-            ], False
+        left = child.ask(lambda: _left(child.state_dir, limit))
+        if left is not None:
+            return left, False
         if not child.lives():
             raise CommandError(
                 f"{name}: no child runs and its queue cannot be read (perhaps it has none, or is another user's); "
@@ -65,10 +62,21 @@ def queue_of(child: Task, limit: int, name: str) -> tuple[Sequence[Mapping[str, 
     return reply.result, True
 
 
-def with_gone(told: tuple[Sequence[Mapping[str, Any]], bool]) -> tuple[Sequence[Mapping[str, Any]], bool]:
+def _left(state_dir: str, limit: int) -> list[dict[str, Any]] | None:
+    """The queue that a dead child left; None where it cannot be read."""
+    from ...subtask.look import look
+
+    found = look(state_dir, limit)
+    if found is None:
+        return None
+    return [{key: value for key, value in row._asdict().items() if key != "due"} | {"next_try_secs": None} for row in found.rows]
+
+
+def with_gone(child: Task, told: tuple[Sequence[Mapping[str, Any]], bool]) -> tuple[Sequence[Mapping[str, Any]], bool]:
     """The rows, each with whether its data file is ``gone`` here: then its copy is all there is, and it is sent all the same."""
     rows, alive = told
-    return [{**row, "gone": not os.path.lexists(str(row.get("path")))} for row in rows], alive
+    gone = child.ask(lambda: [not os.path.lexists(str(row.get("path"))) for row in rows])
+    return [{**row, "gone": one} for row, one in zip(rows, gone, strict=True)], alive
 
 
 def lines_of(

@@ -12,7 +12,7 @@ from ..exits import FAILED, OK
 from ..output import line_width as width
 from ..output import say, say_json
 from ..steer import tasks_option
-from ..tasks import find, names_here
+from ..tasks import Task, find, names_here
 from ..text import amount, clock, plain, seconds, wrapped
 
 _HOW = {"size": "its size was compared", "hash": "its digest was compared", "hook": "process_notify returned"}
@@ -36,8 +36,7 @@ def command(tasks: tuple[str, ...], as_json: bool, last: int | None, files: tupl
     children = find(tasks)
     found: list[tuple[str, Receipt]] = [
         (name, receipt) for child, name in zip(children, names_here(children), strict=True)
-        for receipt in read_receipts(child.state_dir)
-        if not files or receipt.path in wanted or receipt.name in wanted
+        for receipt in _of(child, wanted if files else None)
     ]  # fmt: skip
     found.sort(key=lambda pair: pair[1].at)
     proven = {name for _, receipt in found for name in (receipt.path, receipt.name)}
@@ -53,6 +52,15 @@ def command(tasks: tuple[str, ...], as_json: bool, last: int | None, files: tupl
         text = f"{plain(file)}: no receipt, so it was not delivered yet; 'pysubtask queue' shows what waits."
         say([f"pysubtask: {text}"], error=True)
     return FAILED if missing else OK
+
+
+def _of(child: Task, wanted: set[str] | None) -> list[Receipt]:
+    """The receipts of a child for these files, None: all."""
+
+    def found() -> list[Receipt]:
+        return [one for one in read_receipts(child.state_dir) if wanted is None or {one.path, one.name} & wanted]
+
+    return [Receipt(*one) for one in child.ask(found)]
 
 
 def lines_of(label: str, receipt: Receipt, columns: int, now: float) -> list[str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import click
 
+from ...common.as_user import MOST_SECS
 from ...common.lock import Holder, StateLock
 from ...common.process import is_alive
-from ...common.requests import myself, reply_to, send, withdraw
+from ...common.requests import Reply, Who, myself, reply_to, send, withdraw
 from .. import tasks
 from ..exits import FAILED, NO_ANSWER, NO_TASK, OK, CommandError
 from ..output import say
-from ..run_record import runs
+from ..owners import Owner, others
+from ..run_record import Run, runs
 from ..runner import RELOAD
 from ..running import RUN_LOCK, task_folder
 from ..steer import command_line, task_option
@@ -31,34 +34,58 @@ def command(task: str | None) -> int:
     \b
     pysubtask reload
     """
-    living = runs()
+    living = [(None, run) for run in runs()] + [(owner, run) for owner in others() for run in _runs_of(owner)]
     candidates = grouped(tasks.find([task] if task else [], missing=True))
-    runners: dict[Holder, tuple[str, list[list[tasks.Task]]]] = {}  # -> its folder for orders, the tasks that are meant
+    # -> whose it is, its folder for orders, the tasks that are meant
+    runners: dict[Holder, tuple[Owner | None, str, list[list[tasks.Task]]]] = {}
     for children in candidates:
-        folder = task_folder(children[0].state_dir)
-        holder = StateLock(os.path.join(folder, RUN_LOCK)).holder()
+        owner, folder = children[0].owner, task_folder(children[0].state_dir)
+        holder = _holder(children[0], folder)
         if holder is None:
             # Where the folder of the task is missing, so is its lock.
-            run = next((run for run in living if folder in run.tasks), None)
+            run = next((run for whose, run in living if folder in run.tasks and _uid(whose) == _uid(owner)), None)
             if run is None:
                 continue
             holder, folder = run.holder, run.folder
-        runners.setdefault(holder, (folder, []))[1].append(children)
+        runners.setdefault(holder, (owner, folder, []))[2].append(children)
     if not task:
-        for run in living:
-            runners.setdefault(run.holder, (run.folder, []))
+        for owner, run in living:
+            runners.setdefault(run.holder, (owner, run.folder, []))
     if not runners:
         what = f"The task {task!r} is not run" if task else "No task is run"
         raise CommandError(f"{what} by 'pysubtask run', so there is nothing to reload: an app reads its own config.", NO_TASK)
     if len(runners) > 1:
-        meant = [children for _, found in runners.values() for children in found]
+        meant = [children for _, _, found in runners.values() for children in found]
         raise several(task, meant, "tasks of several 'pysubtask run'")
-    ((runner, (folder, found)),) = runners.items()
-    return _reload(found[0][0].name if found else "pysubtask run", folder, runner)
+    ((runner, (owner, folder, found)),) = runners.items()
+    name, who = found[0][0].called.rpartition("/")[0] if found else "pysubtask run", myself(command_line())
+    if owner is None:
+        return _outcome(name, runner, *_reload(folder, runner, who))
+    reply, there = owner.ask(lambda: _reload(folder, runner, who), patience=_PATIENCE_SECS + MOST_SECS)
+    return _outcome(name, runner, None if reply is None else Reply(*reply), there)
 
 
-def _reload(name: str, folder: str, runner: Holder) -> int:
-    id = send(folder, RELOAD, {}, myself(command_line()))
+def _uid(owner: Owner | None) -> int:
+    return -1 if owner is None else owner.uid
+
+
+def _runs_of(owner: Owner) -> list[Run]:
+    """Those of another user, for root."""
+    if not owner.is_acted_for:
+        return []
+    with contextlib.suppress(OSError):
+        return [Run(Holder(*holder), folder, tuple(names)) for holder, folder, names in owner.ask(runs)]
+    return []
+
+
+def _holder(task: tasks.Task, folder: str) -> Holder | None:
+    found = task.ask(lambda: StateLock(os.path.join(folder, RUN_LOCK)).holder())
+    return None if found is None else Holder(*found)
+
+
+def _reload(folder: str, runner: Holder, who: Who) -> tuple[Reply | None, bool]:
+    """The answer, and whether whoever gives it is there."""
+    id = send(folder, RELOAD, {}, who)
     # Who answers is that process: its locks come and go with its tasks.
     reply, there = tasks.answered(
         lambda: reply_to(folder, id), lambda: is_alive(runner.pid, runner.start), _PATIENCE_SECS
@@ -67,6 +94,10 @@ def _reload(name: str, folder: str, runner: Holder) -> int:
         # Another one that is started meanwhile has nothing to take up: it has read the config just now, and may say so.
         withdraw(folder, id)
         reply = reply_to(folder, id)
+    return reply, there
+
+
+def _outcome(name: str, runner: Holder, reply: Reply | None, there: bool) -> int:
     if reply is None:
         said = (f"no answer within {_PATIENCE_SECS:g} s. The log of 'pysubtask run' says why" if there else
                 f"'pysubtask run' (process {runner.pid}) has ended without an answer; it reads the config when it is started "

@@ -31,7 +31,7 @@ def command(tasks: tuple[str, ...], names: tuple[str, ...]) -> int:
 
 def _unread(child: Task) -> str:
     """What was mended in a file that a held child does not read by itself."""
-    return unread(child, child.page() or {}) if child.holder() is not None else ""
+    return child.ask(lambda: unread(child, child.page() or {})) if child.holder() is not None else ""
 
 
 def _words(result: Any) -> str:

@@ -32,7 +32,8 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
     $PYSUBTASK_CONFIG_DIR, else /etc/pysubtask, else ~/.config/pysubtask.
 
     Ctrl-C or SIGTERM delivers what is due and ends; a second one hurries, a third ends at once. SIGHUP or 'pysubtask
-    reload' takes up what was changed in the config. It also ends when all its children were stopped by 'pysubtask stop'.
+    reload' takes up what was changed in the config. It goes on when all its children were stopped by 'pysubtask stop', so that
+    'pysubtask start' can start them again.
 
     MODULE:CLASS is a program of your own, found from the folder you are in: a class made from BaseMaster, or any object with
     start and stop. What it has of setup, restore, setup_final, start, announce is called in this order, then loop again and
@@ -64,7 +65,7 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
     config = run_as.turn_into_users_of(config, environ, names, option)
 
     def read() -> Sequence[TaskConfig]:
-        found = load(config, environ)
+        found = load(config, environ, names)
         tasks = found.named(names)
         one = run_as.of_tasks(tasks, option)
         if one is not None:

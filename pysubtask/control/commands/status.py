@@ -7,7 +7,7 @@ import time
 import click
 
 from ..exits import NO_TASK, OK, CommandError
-from ..glance import glance
+from ..glance import of_all
 from ..output import colour, coloured, say, say_json, width
 from ..shown import status
 from ..span_type import SPAN
@@ -21,7 +21,7 @@ from ..verdict import UNKNOWN, verdict
 @click.option("--max-age", type=SPAN, metavar="AGE", help="With --check: how old the oldest unsent file may be (90s, 15m, 1h, 2d).")
 @click.argument("tasks", nargs=-1, metavar="[TASK]...")
 def command(as_json: bool, check: bool, max_age: float | None, tasks: tuple[str, ...]) -> int:
-    """Show these tasks, or all of this machine and user: alive or dead, what is queued, moving, delivered, the last error, and
+    """Show these tasks, or all that this user may see: alive or dead, what is queued, moving, delivered, the last error, and
     in a sentence why nothing moves. Works when the child is dead, too. What is counted is counted since the child's start:
     NEW bytes of files that were not on the server before, bytes of files SENT, and bytes ON the WIRE with everything that the
     link has carried.
@@ -32,6 +32,9 @@ def command(as_json: bool, check: bool, max_age: float | None, tasks: tuple[str,
     or go on), dead, frozen (by a signal) or never run. Files that are due and have no room count as QUEUED.
 
     A TASK may also be a config file, or a folder of them: all tasks that were started from it.
+
+    Root sees the tasks of all users, called USER:TASK, and reads and steers each with the rights of its user. Others see their
+    own, and those whose StatusGroup they are in.
 
     With --check the exit status is that of a plugin for Nagios and its kin: 0 OK, 1 WARNING (stopped, paused, parked, unreadable,
     stalled, waiting for the link), 2 CRITICAL (dead, failed, held, missing, frozen, disk low, hanging, or a file that waits longer
@@ -49,8 +52,8 @@ def command(as_json: bool, check: bool, max_age: float | None, tasks: tuple[str,
         raise click.UsageError("--json and --check are two forms: give one of them.")
     if check:
         return _check(tasks, max_age)
-    meant = find(tasks, missing=True)
-    found = [glance(task, time.time(), name) for task, name in zip(meant, names_here(meant), strict=True)]
+    meant = find(tasks, missing=True, shared=True)
+    found = of_all(meant, time.time(), names_here(meant))
     if as_json:
         say_json({"tasks": [one.as_json() for one in found]})
         return OK
@@ -64,10 +67,10 @@ def command(as_json: bool, check: bool, max_age: float | None, tasks: tuple[str,
 def _check(words: tuple[str, ...], max_age: float | None) -> int:
     """The line goes to stdout in any case: a monitoring system reads nothing else."""
     try:
-        meant = find(words, missing=True)
+        meant = find(words, missing=True, shared=True)
     except CommandError as exc:
         say([f"PYSUBTASK UNKNOWN - {' '.join(str(exc).replace('|', '/').split())}"])
         return UNKNOWN
-    found = verdict([glance(task, time.time(), name) for task, name in zip(meant, names_here(meant), strict=True)], max_age)
+    found = verdict(of_all(meant, time.time(), names_here(meant)), max_age)
     say([found.line])
     return found.level

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from ...common.events import Event, utc
 from ..exits import NO_TASK, OK, CommandError
+from ..feeds import Feeds
 from ..following import Following
-from ..glance import glance
+from ..glance import glance, of_all
 from ..output import colour, coloured, height, live, say, say_json, screen, width
 from ..shown import event, watch
 from ..tasks import NONE_KNOWN, Task, find, names_here
@@ -51,19 +53,36 @@ def command(as_json: bool, tasks: tuple[str, ...]) -> int:
 
 
 def _lines(found: list[Task], as_json: bool) -> None:
-    followed = [(task, name, Following(task.state_dir)) for task, name in zip(found, names_here(found), strict=True)]
+    called = names_here(found)
+    feeds = Feeds(found, _begin, _LOOK_SECS)
     alive: dict[str, bool] = {}
     while True:
-        for task, name, following in followed:
-            # Looked at before its news: what a child said before it died comes before its end.
-            lives = task.lives()
-            for one in following.news(time.monotonic()):
-                _tell(task, name, one, as_json)
+        for at, (lives, rows) in feeds.take():
+            task, name = found[at], called[at]
+            for row in rows:
+                _tell(task, name, _of_row(row), as_json)
             if alive.get(name, True) != lives:
                 _tell_life(task, name, lives, as_json)
             alive[name] = lives
         sys.stdout.flush()
         time.sleep(_LOOK_SECS)
+
+
+def _begin(task: Task) -> Callable[[], tuple[bool, list[list[Any]]]]:
+    """For one child: whether it lives, and what is new of it."""
+    following = Following(task.state_dir)
+
+    def step() -> tuple[bool, list[list[Any]]]:
+        # Whether it lives comes first: what a child said before it died comes before its end.
+        lives = task.lives()
+        return lives, [["event", *one] if isinstance(one, Event) else ["page", one] for one in following.news(time.monotonic())]
+
+    return step
+
+
+def _of_row(row: list[Any]) -> dict[str, Any] | Event:
+    page: dict[str, Any] = row[1] if row[0] == "page" else {}
+    return page if row[0] == "page" else Event(*row[1:])
 
 
 def _tell(task: Task, name: str, one: dict[str, Any] | Event, as_json: bool) -> None:
@@ -93,17 +112,17 @@ def _sentence(task: Task, name: str) -> str:
 
 def _live(found: list[Task]) -> None:
     called = names_here(found)
-    followed = [(name, Following(task.state_dir)) for task, name in zip(found, called, strict=True)]
+    feeds = Feeds(found, _begin, _LOOK_SECS)
     recent: deque[tuple[str, Event]] = deque(maxlen=_RECENT)
     with screen() as show:
         shown_at = float("-inf")
         while True:
             now = time.monotonic()
-            news = [(name, one) for name, following in followed for one in following.news(now)]
+            news = [(called[at], _of_row(row)) for at, (_, rows) in feeds.take() for row in rows]
             recent.extend((name, one) for name, one in news if isinstance(one, Event))
             if news or now - shown_at >= _SHOW_SECS:
                 shown_at = now
-                glances = [glance(task, time.time(), name) for task, name in zip(found, called, strict=True)]
+                glances = of_all(found, time.time(), called)
                 lines = watch(glances, recent, width(), height())
                 show([colour(line) for line in lines] if coloured() else lines)
             time.sleep(_LOOK_SECS)

@@ -61,14 +61,14 @@ def meant(word: str | None) -> Meant:
     found = [target for task in config.tasks for target in of_task_config(task)]
     here = {os.path.realpath(target.state_dir) for target in found}
     read = {os.path.realpath(file) for file in files}
-    others = [task for task in tasks.known() if os.path.realpath(task.state_dir) not in here
+    others = [task for task in tasks.own() if os.path.realpath(task.state_dir) not in here
               and not (task.config_file and os.path.realpath(task.config_file) in read)]  # fmt: skip
     return Meant(found, [f"The config: {', '.join(config.files)}", *config.notes], _with_their_configs(others))
 
 
 def _known(no_config: str) -> Meant:
     """The tasks that are known, by what their children have left."""
-    every = tasks.known()
+    every = tasks.own()
     found = [(task, of_task(task)) for task in every]
     looked_at = [target._replace(host=_host_of(target)) for _, target in found if target is not None]
     if not looked_at:

@@ -20,12 +20,13 @@ from ..common.watched import Watched
 from ..defaults_config import SETTINGS
 from ..master.destinations import bak_of
 from ..subtask.look import look, remove_snapshots, snapshots
+from .alerts.incidents import FOLDER, name_of
 from .exits import FAILED, CommandError
 from .running import RUN_LOCK, task_folder
 from .task import Task
 from .tasks import own
 
-STATE, COPIES, RECORD, LOG, NOTIFY = "state", "snapshots", "record", "log", "notify files"
+STATE, COPIES, RECORD, ALERTS, LOG, NOTIFY = "state", "snapshots", "record", "alerts", "log", "notify files"
 _LOGS = ("Master_Log_FileName", "Subtask_Log_FileName")
 _SIGNALS = (".notify", ".hold")
 
@@ -73,6 +74,7 @@ def plan(children: Sequence[Task], *, with_queue: bool) -> Plan:
         foreign = {path for task in everything for path in _logs(task)}
         for child in children:
             rows += [Left(LOG, path) for path in _logs(child) if path not in foreign]
+            rows += [Left(ALERTS, path) for path in _alerts(child)]
         notifies = sorted({path for child in children for path in _signals(child)})
         by_folder: dict[str, list[str]] = {}
         for path in notifies:
@@ -103,6 +105,13 @@ def _of_child(child: Task) -> Iterator[Left]:
     record = registry.file_of(child.record)
     if os.path.lexists(record):
         yield Left(RECORD, record)
+
+
+def _alerts(child: Task) -> list[str]:
+    """Where it is kept which alerts of the task were given."""
+    folder, name = os.path.join(os.path.dirname(registry.file_of(child.record)), FOLDER), name_of(child.folder, child.task)
+    paths = [os.path.join(folder, name + end) for end in (".json", ".lock")]
+    return [path for path in paths if os.path.lexists(path)]
 
 
 def _bak_dir(child: Task) -> str | None:
@@ -182,7 +191,7 @@ def remove(children: Sequence[Task], *, with_queue: bool, agreed: Sequence[Left]
         if why:
             raise CommandError(f"It {why}. Nothing was removed.", FAILED)
         problems: list[str] = []
-        for row in sorted(agreed, key=lambda row: (NOTIFY, COPIES, LOG, STATE, RECORD).index(row.kind)):
+        for row in sorted(agreed, key=lambda row: (NOTIFY, COPIES, LOG, STATE, ALERTS, RECORD).index(row.kind)):
             try:
                 _REMOVE[row.kind](row)
             except OSError as exc:
@@ -237,7 +246,11 @@ def _unlink(path: str, *, empty: bool = False) -> None:
             os.unlink(name, dir_fd=at)
 
 
+def _remove_own(row: Left) -> None:
+    own_files.remove(os.path.dirname(row.place), os.path.basename(row.place))
+
+
 _REMOVE: dict[str, Callable[[Left], None]] = {
     STATE: _remove_state, COPIES: _remove_copies, NOTIFY: _remove_signals, LOG: lambda row: _unlink(row.place),
-    RECORD: lambda row: own_files.remove(os.path.dirname(row.place), os.path.basename(row.place)),
+    ALERTS: _remove_own, RECORD: _remove_own,
 }  # fmt: skip

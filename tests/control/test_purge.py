@@ -55,7 +55,7 @@ def stations(tmp_path: Path, server) -> Iterator[Path]:  # noqa: F811
         (tmp_path / name).mkdir()
     write(tmp_path / "roof")
     for name in ("roof", "cellar"):
-        run = Run(tmp_path, config(tmp_path, name, server))
+        run = Run(tmp_path, config(tmp_path, name, server, '[alerts]\nCommand = "/bin/true"\n' if name == "roof" else ""))
         child(tmp_path / name)
         if name == "roof":
             wait_until(lambda: {one.name for one in receipts(tmp_path / "roof")} >= {"a.csv", "sub/b.csv"}, 60, "the receipts")
@@ -82,6 +82,8 @@ def test_all_that_is_kept_of_it_goes_and_nothing_else(stations: Path):
     after = everything(stations)
     gone = set(before) - set(after)
     assert after == {name: before[name] for name in after}
+    assert any(name.startswith("registry/alerts/") for name in before)
+    assert not any(name.startswith("registry/alerts/") for name in after)
     signals = {"today.csv.notify", "roof/a.csv.notify", "roof/sub/b.csv.notify"}
     assert {"logs/roof.txt", *signals, str(record.relative_to(stations))} <= gone
     assert not (stations / "roof" / ".pysubtask").exists() and not (stations / "roof" / "upload").exists()

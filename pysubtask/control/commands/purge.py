@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 @click.argument("tasks", nargs=-1, metavar="[TASK]...")
 def command(options: tuple[str, ...], yes: bool, with_queue: bool, tasks: tuple[str, ...]) -> int:
     """List what pysubtask keeps of these tasks, ask, and remove it: the state folder with queue, receipts and events, the
-    snapshots, the record by which commands find the task, its logs, and the empty .notify files of what it watches. A data file
-    is never removed, nor is a config or a unit ('pysubtask service --uninstall').
+    snapshots, the record by which commands find the task, that of its alerts, its logs, and the empty .notify files of what it
+    watches. A data file is never removed, nor is a config or a unit ('pysubtask service --uninstall').
 
     A TASK is a label, a name, a watched folder, or a config: then all of its tasks. Nothing is removed of one that runs, or whose
     app or 'pysubtask run' lives. A queue with undelivered files stays, with all that belongs to it, unless --with-queue is given.

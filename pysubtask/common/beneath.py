@@ -15,6 +15,8 @@ import stat
 import time
 from collections.abc import Iterator
 
+from .paths import folder_of
+
 BY_PARTS = os.open in os.supports_dir_fd and hasattr(os, "O_PATH") and hasattr(os, "geteuid")
 _PATH = getattr(os, "O_PATH", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FOLDER = _PATH | getattr(os, "O_DIRECTORY", 0)
@@ -43,7 +45,7 @@ def to_write(path: str) -> Iterator[int | None]:
 
 def open_to_write(path: str) -> int | None:
     """As :func:`to_write`; whoever calls it closes what it gives."""
-    return _folder_to_write(os.path.dirname(path) or ".") if BY_PARTS else None
+    return _folder_to_write(folder_of(path) or ".") if BY_PARTS else None
 
 
 def make_folders(path: str, mode: int = 0o777) -> None:

@@ -22,6 +22,8 @@ FILE = "events.jsonl"
 ROTATE_BYTES = 1024 * 1024
 _PIECE = 256 * 1024
 _LONGEST_LINE = 4 * 1024 * 1024
+to_json = json.JSONEncoder().encode
+"""As ``json.dumps`` without options, which looks for them each time."""
 
 
 def utc(wall: float) -> str:
@@ -78,7 +80,7 @@ class EventLog:
                 line = {"epoch": self.epoch, "n": self.n, "at": at, "kind": kind, **fields}
                 if isinstance(line.get("reason"), str):
                     line["reason"] = redacted(line["reason"])
-                lines.append(json.dumps(line).encode("ascii") + b"\n")
+                lines.append(to_json(line).encode("ascii") + b"\n")
             try:
                 if lines:
                     self._append(b"".join(lines))

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from . import own_files
-from .events import lines_of
+from .events import lines_of, to_json
 
 FILE = "receipts.jsonl"
 COMPACT_BYTES = 512 * 1024
@@ -43,7 +43,7 @@ _TYPES = (int, str, str, str, str, int, int, str, int, str, int, int)
 @functools.lru_cache(maxsize=256)
 def to_line(receipt: Receipt) -> bytes:
     """The receipt as a line of the file."""
-    return json.dumps(receipt._asdict()).encode("ascii") + b"\n"
+    return to_json(receipt._asdict()).encode("ascii") + b"\n"
 
 
 def parse(line: bytes) -> Receipt | None:

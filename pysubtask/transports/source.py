@@ -7,6 +7,7 @@ import stat
 
 from ..common import beneath, own_files
 from ..common.errors import SourceChanged, SourceMissing
+from ..common.paths import folder_of, name_of
 from .base import Job
 
 
@@ -47,7 +48,7 @@ def _open(job: Job, flags: int) -> int:
         return os.open(job.source, flags)
     try:
         if not own_files.is_by_us_or_root(os.fstat(at)):
-            raise own_files.NotOurs(os.path.dirname(job.source), "belongs to another user")
-        return os.open(os.path.basename(job.source), flags, dir_fd=at)
+            raise own_files.NotOurs(folder_of(job.source), "belongs to another user")
+        return os.open(name_of(job.source), flags, dir_fd=at)
     finally:
         os.close(at)

@@ -77,9 +77,7 @@ class Attempt:
         self.folder: bytes | None = None
         self.walk: Walk | None = None
         self.doubted: bytes | None = None
-        # One that is gone on with is not cleared away. An append has no use for it.
-        names = {name: None for name in job.stale if name != job.temp} | ({job.temp: None} if job.append and job.resume else {})
-        self.stale = [form for name in names for form in self.forms(path_of(folder, name))]
+        self.stale = self._stale_in(folder) if job.stale or (job.append and job.resume) else []
         self.handle: bytes | None = None
         self.origin: bytes | None = None
         self.opening: asyncio.Future[Reply] | None = None
@@ -102,6 +100,12 @@ class Attempt:
     def forms(self, recorded: bytes) -> list[bytes]:
         """Where the file of this recorded name may be, as far as this server is known."""
         return every(recorded, self.target) if TEMP.name in self.server.profile.stepped else [recorded]
+
+    def _stale_in(self, folder: str) -> list[bytes]:
+        """What earlier attempts may have left. What is gone on with is not cleared away; an append has no use for it."""
+        job = self.job
+        names = {name: None for name in job.stale if name != job.temp} | ({job.temp: None} if job.append and job.resume else {})
+        return [form for name in names for form in self.forms(path_of(folder, name))]
 
     def close(self) -> None:
         """Close the source; nothing more is told of the upload."""

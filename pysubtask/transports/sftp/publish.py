@@ -87,8 +87,11 @@ class Publisher:
         if job.append or job.replaces is not None:
             return await self._carried(job, progress)
         self._named.check(job)
-        async with self._turns.of(job.name):
+        turn = await self._turns.enter(job.name)
+        try:
             return await self._carried(job, progress)
+        finally:
+            self._turns.leave(turn)
 
     async def _carried(self, job: Job, progress: Progress) -> Sent:
         half = None if job.append else half_of(job.resume, job.size)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from .log_place import open_log, put_aside
 
@@ -20,7 +20,7 @@ except ImportError:  # no rename of an open file there either: the log grows
     flock = None  # type: ignore[assignment]
 
 _OUTPUTS = (1, 2)
-_MOST_HELD = 16 * 1024
+_MOST_TOGETHER = 16 * 1024
 """Bytes: lines that are logged together are written in pieces of about this size."""
 
 
@@ -68,33 +68,32 @@ class LogFile(logging.Handler):
         self._identity = _identity(self._fd)
         self._torn = False
         self._pid = os.getpid()
-        self._held: list[bytes] | None = None
-        self._most_held = min(_MOST_HELD, max_bytes or _MOST_HELD)
+        self._most_together = min(_MOST_TOGETHER, max_bytes or _MOST_TOGETHER)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            line = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
-            if self._held is None:
-                self._append(line)
-            else:
-                self._held.append(line)
+            self._append(self._line(record))
         except Exception:  # noqa: BLE001 - whatever it is, the caller's work is worth more than a line of its log
             self.handleError(record)
 
-    @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """What this thread logs meanwhile is written in few pieces; others that log wait, so this is for a moment only."""
+    def handle_all(self, records: Sequence[logging.LogRecord]) -> None:
+        """As ``handle`` for each of them, in few writes."""
+        passed = [record for record in records if self.filter(record)] if self.filters else records
         with self.lock or contextlib.nullcontext():
-            self._held = []
-            try:
-                yield
-            finally:
-                lines, self._held = self._held, None
-                for piece in _pieces(lines, self._most_held):
-                    try:
-                        self._append(b"".join(piece))
-                    except Exception:  # noqa: BLE001 - as in emit
-                        self.dropped += len(piece)
+            lines = []
+            for record in passed:
+                try:
+                    lines.append(self._line(record))
+                except Exception:  # noqa: BLE001 - as in emit
+                    self.handleError(record)
+            for piece in _pieces(lines, self._most_together):
+                try:
+                    self._append(b"".join(piece))
+                except Exception:  # noqa: BLE001 - as in emit
+                    self.dropped += len(piece)
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return (self.format(record) + "\n").encode("utf-8", "backslashreplace")
 
     def follow(self) -> None:
         """Let a file go that was moved away, though nothing is logged: it would keep its room on the disk. Never raises."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import os
@@ -182,15 +181,20 @@ def info_each(logger: logging.Logger, text: str, rows: Iterable[tuple[object, ..
     """``logger.info(text, *row)`` for each of many rows, cheaper: they are one moment's, and a file gets them in few writes."""
     if not logger.isEnabledFor(logging.INFO):
         return
-    with contextlib.ExitStack() as stack:
-        for handler in logger.handlers:
-            if (together := getattr(handler, "together", None)) is not None:
-                stack.enter_context(together())
-        first = logger.makeRecord(logger.name, logging.INFO, "pysubtask", 0, text, (), None)
-        for row in rows:
-            record = logging.LogRecord.__new__(logging.LogRecord)
-            record.__dict__.update(first.__dict__, args=row)
-            logger.handle(record)
+    first, records = logger.makeRecord(logger.name, logging.INFO, "pysubtask", 0, text, (), None), []
+    for row in rows:
+        record = logging.LogRecord.__new__(logging.LogRecord)
+        record.__dict__.update(first.__dict__, args=row)
+        if logger.filter(record):
+            records.append(record)
+    for handler in logger.handlers:
+        if handler.level > logging.INFO:
+            continue
+        if (handle_all := getattr(handler, "handle_all", None)) is not None:
+            handle_all(records)
+        else:
+            for record in records:
+                handler.handle(record)
 
 
 def log_options(settings: Mapping[str, Any]) -> LogOptions:

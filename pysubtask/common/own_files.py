@@ -14,7 +14,8 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from typing import Generic, TypeVar
 
 STATE_FOLDER = ".pysubtask"
 """The folder in the first data folder that holds the state of its tasks."""
@@ -39,8 +40,24 @@ class NotOurs(PermissionError):
         self.problem = problem
 
 
-@contextlib.contextmanager
-def opened_folder(path: str, *, look: bool = False) -> Iterator[int]:
+H = TypeVar("H", bound=int | None)
+
+
+class Opened(Generic[H]):
+    """A descriptor, or what stands for none, for the time of a ``with``; closed at its end unless it is ``kept``."""
+
+    def __init__(self, handle: H, *, kept: bool) -> None:
+        self.handle, self.kept = handle, kept
+
+    def __enter__(self) -> H:
+        return self.handle
+
+    def __exit__(self, *_: object) -> None:
+        if not self.kept and self.handle is not None:
+            os.close(self.handle)
+
+
+def opened_folder(path: str, *, look: bool = False) -> Opened[int]:
     """The descriptor of a folder of ours (``path`` is absolute); NotOurs where a part of it is not ours, other kinds of OSError
     where it is not there or cannot be opened.
 
@@ -48,20 +65,12 @@ def opened_folder(path: str, *, look: bool = False) -> Iterator[int]:
     without descriptors of folders the value is -1.
     """
     if not BY_DESCRIPTOR:
-        yield -1
-        return
+        return Opened(-1, kept=True)
     kept = None if look else _kept_folder(path)
     if kept is not None:
-        yield kept
-        return
+        return Opened(kept, kept=True)
     handle = _walk(path, look)
-    if not look and len(_kept) < _MOST_KEPT and _kept.setdefault(path, handle) == handle:
-        yield handle
-        return
-    try:
-        yield handle
-    finally:
-        os.close(handle)
+    return Opened(handle, kept=not look and len(_kept) < _MOST_KEPT and _kept.setdefault(path, handle) == handle)
 
 
 _MOST_KEPT = 16

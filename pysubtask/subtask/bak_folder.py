@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 
 from ..common import beneath, own_files
-from ..common.own_files import NotOurs
+from ..common.own_files import NotOurs, Opened
 from ..common.paths import name_of
 from ..common.place import existing
 from ..common.trust import doubt_about
@@ -32,26 +32,29 @@ class BakFolder:
     @contextlib.contextmanager
     def kept_open(self) -> Iterator[None]:
         """What this thread does meanwhile opens and checks the folder once. Not for long: it keeps a disk from being unmounted."""
-        with contextlib.ExitStack() as stack:
-            try:
-                self._here.at = stack.enter_context(self._opened())
-            except OSError:
-                self._here.at = None  # whoever needs it finds out
+        try:
+            opened = self._opened()
+        except OSError:
+            opened = Opened(None, kept=True)  # whoever needs it finds out
+        with opened as at:
+            self._here.at = at
             try:
                 yield
             finally:
                 self._here.at = None
 
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[int | None]:
+    def _opened(self) -> Opened[int | None]:
         kept = getattr(self._here, "at", None)
         if kept is not None:
-            yield kept
-            return
-        with beneath.to_write(self._in_it) as at:
-            if at is not None:
+            return Opened(kept, kept=True)
+        at = beneath.open_to_write(self._in_it)
+        if at is not None:
+            try:
                 self._check(at)
-            yield at
+            except BaseException:
+                os.close(at)
+                raise
+        return Opened(at, kept=False)
 
     def _check(self, at: int) -> None:
         found = os.fstat(at)

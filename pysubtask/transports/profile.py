@@ -255,6 +255,9 @@ class Profile(Left):
 
     def learn(self, means: Means, rung: str, why: str = "", *, unknown: bool = False) -> None:
         """Something was noticed beside: this rung works, and the better ones do not."""
+        if means.name in self._as_ever and rung == means.rungs[0]:
+            self._passed[means.name] += 1  # nothing else is to be noted
+            return
         with self._guard:
             state = self.state(means)
             if rung == state.rung or means.rungs.index(rung) < means.rungs.index(state.rung):

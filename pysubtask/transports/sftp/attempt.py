@@ -26,7 +26,7 @@ from ..sftp_names import parent_of, path_of
 from ..source import open_source
 from ..temp_names import every
 from . import packets
-from .client import Client, Transfer, WriteRefused
+from .client import SHORT_FILE, Client, Transfer, WriteRefused
 from .handles import Handles
 from .leftovers import Leftovers
 from .links import Place
@@ -224,6 +224,13 @@ class Attempt:
         if show:
             shown = client.request(packets.FSTAT, string(handle))
         return Ending(self, timed, synced, shown, timing, syncing)
+
+    async def check_hash(self) -> None:
+        """SourceChanged where the bytes are not those that were copied. Much that did not go by is read in a thread."""
+        if self.hash.left <= SHORT_FILE:
+            self.hash.check()
+        else:
+            await asyncio.to_thread(self.hash.check)
 
     def confirm(self) -> None:
         """The caller's word that it may go on; TransportLost where the connection did not wait for it."""

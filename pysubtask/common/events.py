@@ -89,20 +89,9 @@ class EventLog:
             return self.n
 
     def _append(self, line: bytes) -> None:
-        handle = own_files.open_append(self._state_dir, FILE)
-        try:
-            size = os.fstat(handle).st_size
-            # One write, and a newline in front where an earlier one was cut short by a full disk.
-            os.write(handle, line if size == 0 or _byte_at(handle, size - 1) == b"\n" else b"\n" + line)
-        finally:
-            os.close(handle)
+        size = own_files.append_lines(self._state_dir, FILE, line)
         if size + len(line) > ROTATE_BYTES:
             own_files.rename(self._state_dir, FILE, FILE + ".1")
-
-
-def _byte_at(handle: int, offset: int) -> bytes:
-    os.lseek(handle, offset, os.SEEK_SET)
-    return os.read(handle, 1)
 
 
 class Tail:

@@ -47,17 +47,17 @@ class BakFolder:
         kept = getattr(self._here, "at", None)
         if kept is not None:
             return Opened(kept, kept=True)
-        at = beneath.open_to_write(self._in_it)
-        if at is not None:
-            try:
-                self._check(at)
-            except BaseException:
-                os.close(at)
-                raise
-        return Opened(at, kept=False)
+        found = beneath.found_to_write(self._in_it)
+        if found is None:
+            return Opened(None, kept=True)
+        try:
+            self._check(*found)
+        except BaseException:
+            os.close(found[0])
+            raise
+        return Opened(found[0], kept=False)
 
-    def _check(self, at: int) -> None:
-        found = os.fstat(at)
+    def _check(self, at: int, found: os.stat_result) -> None:
         if not own_files.is_by_us_or_root(found):
             raise NotOurs(self.path, "belongs to another user")
         if found.st_mode & _OTHERS_WRITE and found.st_uid == os.geteuid():

@@ -134,6 +134,8 @@ class OtherConfigs:
             for root in self._roots:
                 self._look(root, now)
             self._next_roots = now + max(_LEAST_SECS, _SHARE * (self._work() - begun))
+            if folder in self._roots:
+                return self._by_folder.get(folder, _NOTHING)
         self._look(folder, now)
         return self._by_folder.get(folder, _NOTHING)
 

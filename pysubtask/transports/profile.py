@@ -172,7 +172,8 @@ class Profile(Left):
     whatever thread has learned it, and nothing else is learned meanwhile.
 
     ``opened``: by kind ('handles', 'connections', ...) how many of them may be open at once. ``shown``: kinds of names that it has
-    shown as they are (``shown_names``). ``asked_again``: how often somebody has asked for another try of everything.
+    shown as they are (``shown_names``). ``asked_again``: how often somebody has asked for another try of everything. ``steps``: how
+    often another rung than before has become the known one.
     """
 
     def __init__(self, wall: Callable[[], float], *, in_place: bool = False) -> None:
@@ -183,7 +184,7 @@ class Profile(Left):
         self._passed: Counter[str] = Counter()
         self.opened: dict[str, Allowance] = {}
         self.shown: set[str] = set()
-        self.asked_again = 0
+        self.asked_again = self.steps = 0
         self.on_step: Callable[[Step], None] = _unheard
 
     # What is known
@@ -286,6 +287,7 @@ class Profile(Left):
                 each.try_again()
 
     def _put(self, means: Means, state: State) -> None:
+        self.steps += state.rung != self.state(means).rung
         self._states[means.name] = state
         if state.rung == means.rungs[0] and state.proven and not state.struck:
             self._as_ever.add(means.name)

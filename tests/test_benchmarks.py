@@ -57,6 +57,16 @@ def test_bulk(tmp_path):
         assert ours["ratio"] == pytest.approx(ours["mb_per_sec"] / rows["OpenSSH sftp"]["mb_per_sec"])
 
 
+def test_child(tmp_path):
+    """Beside another checkout, which is this one again."""
+    rows, _ = _run("child", tmp_path, "--other", str(_ROOT), "--dir", str(tmp_path / "made"), "--files", "60", "--notifies", "20")
+    assert list(rows) == ["a small file: this", "a small file: other", "a notify: this", "a notify: other"]
+    for row in rows.values():
+        assert 0 < row["cpu"] < 1000 and row["cpu"] == pytest.approx(row["user"] + row["system"])
+        if find_program("strace"):
+            assert 10 < row["calls"] < 10_000
+
+
 def test_small(tmp_path):
     rows, _ = _run("small", tmp_path, "--only", "64 in flight", "--only", "end to end", "--only", "mirror -R -P")
     alone, whole = rows["pysubtask SFTPTransport, 64 in flight"], rows["pysubtask end to end"]

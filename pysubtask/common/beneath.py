@@ -15,6 +15,8 @@ import stat
 import time
 from collections.abc import Iterator
 
+from .paths import folder_of
+
 BY_PARTS = os.open in os.supports_dir_fd and hasattr(os, "O_PATH") and hasattr(os, "geteuid")
 _PATH = getattr(os, "O_PATH", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FOLDER = _PATH | getattr(os, "O_DIRECTORY", 0)
@@ -43,7 +45,13 @@ def to_write(path: str) -> Iterator[int | None]:
 
 def open_to_write(path: str) -> int | None:
     """As :func:`to_write`; whoever calls it closes what it gives."""
-    return _folder_to_write(os.path.dirname(path) or ".") if BY_PARTS else None
+    found = found_to_write(path)
+    return None if found is None else found[0]
+
+
+def found_to_write(path: str) -> tuple[int, os.stat_result] | None:
+    """The same, with how the folder looks."""
+    return _folder_to_write(folder_of(path) or ".") if BY_PARTS else None
 
 
 def make_folders(path: str, mode: int = 0o777) -> None:
@@ -90,10 +98,10 @@ def remember(path: str, purpose: str, found: os.stat_result) -> None:
         _known[path, purpose] = (found.st_dev, found.st_ino, time.monotonic() + _KNOWN_SECS)
 
 
-def _folder_to_write(path: str) -> int:
+def _folder_to_write(path: str) -> tuple[int, os.stat_result]:
     again = known(path, "write")
     if again is not None:
-        return again[0]
+        return again
     handle, way, owners = walk(path, True)
     try:
         found = os.fstat(handle)
@@ -104,7 +112,7 @@ def _folder_to_write(path: str) -> int:
         os.close(handle)
         raise
     remember(path, "write", found)
-    return handle
+    return handle, found
 
 
 def walk(path: str, links: bool) -> tuple[int, list[os.stat_result], set[int]]:

@@ -84,7 +84,7 @@ def read_entries(watchfilesdirs: Any, *, need_one: bool = True, cwd: str | None 
 def remote_name(entry: Entry, path: str) -> str:
     """The name on the server, below the destination's folder, of a data file that belongs to ``entry``."""
     if entry.kind == "file":
-        return entry.remote or os.path.basename(entry.path)
+        return entry.remote or entry.path.rpartition(os.sep)[2]
     name = below(entry, path) if entry.recursive else path.rpartition(os.sep)[2]
     return f"{entry.remote}/{name}" if entry.remote else name
 

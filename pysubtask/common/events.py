@@ -22,6 +22,8 @@ FILE = "events.jsonl"
 ROTATE_BYTES = 1024 * 1024
 _PIECE = 256 * 1024
 _LONGEST_LINE = 4 * 1024 * 1024
+to_json = json.JSONEncoder().encode
+"""As ``json.dumps`` without options, which looks for them each time."""
 
 
 def utc(wall: float) -> str:
@@ -78,7 +80,7 @@ class EventLog:
                 line = {"epoch": self.epoch, "n": self.n, "at": at, "kind": kind, **fields}
                 if isinstance(line.get("reason"), str):
                     line["reason"] = redacted(line["reason"])
-                lines.append(json.dumps(line).encode("ascii") + b"\n")
+                lines.append(to_json(line).encode("ascii") + b"\n")
             try:
                 if lines:
                     self._append(b"".join(lines))
@@ -87,20 +89,9 @@ class EventLog:
             return self.n
 
     def _append(self, line: bytes) -> None:
-        handle = own_files.open_append(self._state_dir, FILE)
-        try:
-            size = os.fstat(handle).st_size
-            # One write, and a newline in front where an earlier one was cut short by a full disk.
-            os.write(handle, line if size == 0 or _byte_at(handle, size - 1) == b"\n" else b"\n" + line)
-        finally:
-            os.close(handle)
+        size = own_files.append_lines(self._state_dir, FILE, line)
         if size + len(line) > ROTATE_BYTES:
             own_files.rename(self._state_dir, FILE, FILE + ".1")
-
-
-def _byte_at(handle: int, offset: int) -> bytes:
-    os.lseek(handle, offset, os.SEEK_SET)
-    return os.read(handle, 1)
 
 
 class Tail:

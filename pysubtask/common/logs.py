@@ -9,7 +9,7 @@ import select
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -175,6 +175,26 @@ def setup_logging(
     if problem is not None:
         logger.warning("Log file [%s] cannot be written (%s): logging to the console only.", file, problem.strerror)
     return logger
+
+
+def info_each(logger: logging.Logger, text: str, rows: Iterable[tuple[object, ...]]) -> None:
+    """``logger.info(text, *row)`` for each of many rows, cheaper: they are one moment's, and a file gets them in few writes."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    first, records = logger.makeRecord(logger.name, logging.INFO, "pysubtask", 0, text, (), None), []
+    for row in rows:
+        record = logging.LogRecord.__new__(logging.LogRecord)
+        record.__dict__.update(first.__dict__, args=row)
+        if logger.filter(record):
+            records.append(record)
+    for handler in logger.handlers:
+        if handler.level > logging.INFO:
+            continue
+        if (handle_all := getattr(handler, "handle_all", None)) is not None:
+            handle_all(records)
+        else:
+            for record in records:
+                handler.handle(record)
 
 
 def log_options(settings: Mapping[str, Any]) -> LogOptions:

@@ -48,10 +48,7 @@ def data_name(path: str) -> str:
 
     A name without such an ending comes back as it is.
     """
-    for ending in _SIGNALS:
-        if path.endswith(ending):
-            return path[: -len(ending)]
-    return path
+    return path.rpartition(".")[0] if path.endswith(_SIGNALS) else path
 
 
 def is_signal_file(name: str) -> bool:

@@ -132,6 +132,8 @@ class OtherConfigs:
             for root in self._roots:
                 self._look_when_due(root, now)
             self._next_roots = now + max(_LEAST_SECS, _SHARE * (self._work() - begun))
+            if folder in self._roots:
+                return self._by_folder.get(folder, _NOTHING)
         self._look_when_due(folder, now)
         return self._by_folder.get(folder, _NOTHING)
 

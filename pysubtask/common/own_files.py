@@ -14,7 +14,8 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from typing import Generic, NamedTuple, TypeVar
 
 STATE_FOLDER = ".pysubtask"
 """The folder in the first data folder that holds the state of its tasks."""
@@ -45,8 +46,24 @@ class NotOurs(PermissionError):
         self.problem = problem
 
 
-@contextlib.contextmanager
-def opened_folder(path: str, *, look: bool = False) -> Iterator[int]:
+H = TypeVar("H", bound=int | None)
+
+
+class Opened(Generic[H]):
+    """A descriptor, or what stands for none, for the time of a ``with``; closed at its end unless it is ``kept``."""
+
+    def __init__(self, handle: H, *, kept: bool) -> None:
+        self.handle, self.kept = handle, kept
+
+    def __enter__(self) -> H:
+        return self.handle
+
+    def __exit__(self, *_: object) -> None:
+        if not self.kept and self.handle is not None:
+            os.close(self.handle)
+
+
+def opened_folder(path: str, *, look: bool = False) -> Opened[int]:
     """The descriptor of a folder of ours (``path`` is absolute); NotOurs where a part of it is not ours, other kinds of OSError
     where it is not there or cannot be opened.
 
@@ -54,39 +71,42 @@ def opened_folder(path: str, *, look: bool = False) -> Iterator[int]:
     without descriptors of folders the value is -1.
     """
     if not BY_DESCRIPTOR:
-        yield -1
-        return
+        return Opened(-1, kept=True)
     kept = None if look else _kept_folder(path)
     if kept is not None:
-        yield kept
-        return
+        return Opened(kept, kept=True)
     handle = _walk(path, look)
-    if not look and len(_kept) < _MOST_KEPT and _kept.setdefault(path, handle) == handle:
-        yield handle
-        return
-    try:
-        yield handle
-    finally:
-        os.close(handle)
+    if look or len(_kept) >= _MOST_KEPT:
+        return Opened(handle, kept=False)
+    found = os.fstat(handle)
+    return Opened(handle, kept=_kept.setdefault(path, _Kept(handle, found.st_dev, found.st_ino)).handle == handle)
+
+
+class _Kept(NamedTuple):
+    """The descriptor of a folder, and what it is: its device and inode number."""
+
+    handle: int
+    device: int
+    inode: int
 
 
 _MOST_KEPT = 16
-_kept: dict[str, int] = {}
-"""Descriptors of folders that were found to be ours, so that a line in an event log costs no walk. They stay open: another
-thread may be using one."""
+_kept: dict[str, _Kept] = {}
+"""Folders that were found to be ours, so that a line in an event log costs no walk. They stay open: another thread may be using
+one."""
 
 
 def _kept_folder(path: str) -> int | None:
     """The descriptor from before, where the path still leads to that very folder and it is still ours."""
-    handle = _kept.get(path)
-    if handle is None:
+    kept = _kept.get(path)
+    if kept is None:
         return None
     try:
         named = os.stat(path)
-        same = os.path.samestat(named, os.fstat(handle))
     except OSError:
         return None
-    return handle if same and named.st_uid == os.geteuid() and not named.st_mode & _OTHERS_WRITE else None
+    same = (named.st_dev, named.st_ino) == (kept.device, kept.inode)
+    return kept.handle if same and named.st_uid == os.geteuid() and not named.st_mode & _OTHERS_WRITE else None
 
 
 def _walk(path: str, look: bool) -> int:
@@ -168,18 +188,45 @@ def open_append(folder: str, name: str) -> int:
     """A descriptor for reading, and for writing at the end, of a regular file of ours with one name; made (0600) where missing.
     One that has a second name (of a backup made of links, or of somebody's making) becomes a file of its own first, so that
     nothing is written to the other name. The caller closes it. Raises OSError, NotOurs where it is anything else."""
+    return _open_append(folder, name)[0]
+
+
+def append_lines(folder: str, name: str, lines: bytes, *, sync: bool = False) -> int:
+    """Add whole lines at the end of such a file, by one write; how many bytes it had before. There is a newline in front of them
+    where an earlier line was cut short, as by a full disk. ``sync``: they outlast a power cut. Raises as :func:`open_append`."""
+    handle, size = _open_append(folder, name)
+    try:
+        os.write(handle, lines if size == 0 or _byte_at(handle, size - 1) == b"\n" else b"\n" + lines)
+        if sync:
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+    return size
+
+
+def _open_append(folder: str, name: str) -> tuple[int, int]:
+    """The descriptor, and the size of the file in bytes."""
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
     with opened_folder(folder) as at:
-        handle = _checked(_open(folder, name, flags, at), folder, name, ours=True)
-        if os.fstat(handle).st_nlink <= 1:
-            return handle
+        handle = _open(folder, name, flags, at)
+        found = _check(handle, folder, name, ours=True)
+        if found.st_nlink <= 1:
+            return handle, found.st_size
         os.close(handle)
         replace(folder, name, read(folder, name), sync=True)
-        handle = _checked(_open(folder, name, flags, at), folder, name, ours=True)
-    if os.fstat(handle).st_nlink > 1:
+        handle = _open(folder, name, flags, at)
+        found = _check(handle, folder, name, ours=True)
+    if found.st_nlink > 1:
         os.close(handle)
         raise NotOurs(os.path.join(folder, name), "has a second name")
-    return handle
+    return handle, found.st_size
+
+
+def _byte_at(handle: int, offset: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(handle, 1, offset)
+    os.lseek(handle, offset, os.SEEK_SET)
+    return os.read(handle, 1)
 
 
 def open_update(folder: str, name: str, *, make: bool = True) -> int:
@@ -457,6 +504,12 @@ def _open(folder: str, name: str, flags: int, at: int) -> int:
 
 
 def _checked(handle: int, folder: str, name: str, *, ours: bool, or_root: bool = False) -> int:
+    _check(handle, folder, name, ours=ours, or_root=or_root)
+    return handle
+
+
+def _check(handle: int, folder: str, name: str, *, ours: bool, or_root: bool = False) -> os.stat_result:
+    """What an open file looks like; closed, and NotOurs, where it is none of ours."""
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
@@ -466,7 +519,7 @@ def _checked(handle: int, folder: str, name: str, *, ours: bool, or_root: bool =
     except BaseException:
         os.close(handle)
         raise
-    return handle
+    return found
 
 
 def _rename(folder: str, old: str, new: str, at: int) -> None:

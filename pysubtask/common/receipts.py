@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from . import own_files
-from .events import lines_of
+from .events import lines_of, to_json
 
 FILE = "receipts.jsonl"
 COMPACT_BYTES = 512 * 1024
@@ -43,7 +43,7 @@ _TYPES = (int, str, str, str, str, int, int, str, int, str, int, int)
 @functools.lru_cache(maxsize=256)
 def to_line(receipt: Receipt) -> bytes:
     """The receipt as a line of the file."""
-    return json.dumps(receipt._asdict()).encode("ascii") + b"\n"
+    return to_json(receipt._asdict()).encode("ascii") + b"\n"
 
 
 def parse(line: bytes) -> Receipt | None:
@@ -89,17 +89,8 @@ def last_seq(state_dir: str) -> int:
 def append(state_dir: str, receipts: Iterable[Receipt], *, sync: bool = False) -> None:
     """Add lines at the end. Raises OSError; lines that were cut short are written again by the next start."""
     data = b"".join(map(to_line, receipts))
-    if not data:
-        return
-    with os.fdopen(own_files.open_append(state_dir, FILE), "r+b", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size:
-            file.seek(size - 1)
-            if file.read(1) != b"\n":
-                data = b"\n" + data
-        file.write(data)
-        if sync:
-            os.fsync(file.fileno())
+    if data:
+        own_files.append_lines(state_dir, FILE, data, sync=sync)
 
 
 def compact(state_dir: str, this_month: str) -> None:

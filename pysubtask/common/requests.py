@@ -85,16 +85,21 @@ def send(state_dir: str, op: str, args: Mapping[str, Any], who: Who, *, id: str 
     return id
 
 
+def names(state_dir: str) -> list[str]:
+    """What is in the folder of orders, be it an order or not; nothing where it cannot be listed."""
+    return _names(os.path.join(state_dir, REQUESTS))
+
+
 def waiting(state_dir: str) -> list[Request]:
     """The orders that have no answer yet, oldest first; those answered already are removed on the way. Only in a folder of this
     user's is there any."""
     folder = os.path.join(state_dir, REQUESTS)
-    names = sorted(name for name in _names(folder) if name.endswith(".json"))
-    if not names:
+    orders = sorted(name for name in names(state_dir) if name.endswith(".json"))
+    if not orders:
         return []
     done = frozenset(_names(os.path.join(state_dir, REPLIES)))
     found = []
-    for name in names:
+    for name in orders:
         id = name.removesuffix(".json")
         if not _is_id(id) or name in done:
             _remove(folder, name)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 
 from ..common import beneath, own_files
-from ..common.own_files import NotOurs
+from ..common.own_files import NotOurs, Opened
 from ..common.paths import name_of
 from ..common.place import existing
 from ..common.trust import doubt_about
@@ -32,29 +32,32 @@ class BakFolder:
     @contextlib.contextmanager
     def kept_open(self) -> Iterator[None]:
         """What this thread does meanwhile opens and checks the folder once. Not for long: it keeps a disk from being unmounted."""
-        with contextlib.ExitStack() as stack:
-            try:
-                self._here.at = stack.enter_context(self._opened())
-            except OSError:
-                self._here.at = None  # whoever needs it finds out
+        try:
+            opened = self._opened()
+        except OSError:
+            opened = Opened(None, kept=True)  # whoever needs it finds out
+        with opened as at:
+            self._here.at = at
             try:
                 yield
             finally:
                 self._here.at = None
 
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[int | None]:
+    def _opened(self) -> Opened[int | None]:
         kept = getattr(self._here, "at", None)
         if kept is not None:
-            yield kept
-            return
-        with beneath.to_write(self._in_it) as at:
-            if at is not None:
-                self._check(at)
-            yield at
+            return Opened(kept, kept=True)
+        found = beneath.found_to_write(self._in_it)
+        if found is None:
+            return Opened(None, kept=True)
+        try:
+            self._check(*found)
+        except BaseException:
+            os.close(found[0])
+            raise
+        return Opened(found[0], kept=False)
 
-    def _check(self, at: int) -> None:
-        found = os.fstat(at)
+    def _check(self, at: int, found: os.stat_result) -> None:
         if not own_files.is_by_us_or_root(found):
             raise NotOurs(self.path, "belongs to another user")
         if found.st_mode & _OTHERS_WRITE and found.st_uid == os.geteuid():

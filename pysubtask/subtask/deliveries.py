@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import random
-from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..common import limits
@@ -22,6 +23,7 @@ from ..common.errors import (
 )
 from ..common.events import utc
 from ..common.limits import is_limit
+from ..common.logs import info_each
 from ..common.receipts import Receipt
 from ..transports.base import Job, Transport
 from .ahead import Ahead
@@ -446,10 +448,10 @@ class Deliveries:
             while not self._finished.empty():
                 dones.append(self._finished.get_nowait())
             written, due = await self._desk.ask(self._desk.deliver_and_look, dones)
-            for done, receipt in written:
+            for _, receipt in written:
                 self._arrived()
                 self._rows.over(receipt.name)
-                self._log_delivered(done, receipt)
+            self._log_delivered(written)
             self._desk.board.set(tried_again=self._rows.page())
             self.toll.show()
             for done in dones:
@@ -458,8 +460,13 @@ class Deliveries:
             self._look(due)
             self._hooks.changed()
 
-    def _log_delivered(self, done: Done, receipt: Receipt) -> None:
-        if done.unchanged:
-            self._desk.log.info("[%s] unchanged, already on server", receipt.name)
-        else:
-            self._desk.log.info("Uploaded [%s] ([%d] bytes, [%d] sent)", receipt.name, receipt.size, done.bytes_sent)
+    def _log_delivered(self, written: Sequence[tuple[Done, Receipt]]) -> None:
+        for unchanged, rows in itertools.groupby(written, key=lambda one: one[0].unchanged):
+            if unchanged:
+                info_each(self._desk.log, "[%s] unchanged, already on server", ((receipt.name,) for _, receipt in rows))
+            else:
+                info_each(
+                    self._desk.log,
+                    "Uploaded [%s] ([%d] bytes, [%d] sent)",
+                    ((receipt.name, receipt.size, done.bytes_sent) for done, receipt in rows),
+                )

@@ -45,7 +45,7 @@ class Desk:
         full = False
         while True:
             try:
-                answer = await asyncio.wrap_future(self.store.submit(call, *args, **kwargs))
+                answer = await self.store.ask(call, *args, **kwargs)
             except DiskLow as exc:
                 full = True
                 self.problem("disk_low", str(exc))

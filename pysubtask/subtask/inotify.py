@@ -30,6 +30,8 @@ _ISDIR = 0x40000000
 # Neither reads nor writes: a program that keeps a file open and writes a thousand times a second costs nothing. A change
 # of times is what a touch by a bare utime(2) is.
 _MASK = _ATTRIB | _CREATE | _MOVED_TO | _MOVED_FROM | _CLOSE_WRITE | _ONLYDIR
+_MADE = _CREATE | _MOVED_TO
+_OF_FILES = _MADE | _CLOSE_WRITE | _ATTRIB
 _HEAD = struct.Struct("iIII")
 _BUFFER = 1 << 16
 
@@ -37,6 +39,8 @@ _BUFFER = 1 << 16
 # read some at a time: the kernel keeps 16,384, and repeats that it still has are one to it.
 _STORM_GAP_SECS = 0.05
 _FIRST_PAUSE_SECS, MOST_PAUSE_SECS = 0.002, 0.25
+# What matters wakes a look, between two of which there is as much: those that come meanwhile are read together.
+TOGETHER_SECS = 0.005
 _MUCH = 1 << 15
 
 
@@ -158,6 +162,7 @@ class Inotify:
         """Tell of these; whether any of them matters."""
         at, matters = 0, False
         told: set[bytes] = set()
+        paths_of: dict[int, list[str]] = {}
         while at < len(events):
             watch, mask, _, length = _HEAD.unpack_from(events, at)
             event = events[at : at + _HEAD.size + length]
@@ -170,12 +175,9 @@ class Inotify:
                 self._hears.lose()
                 matters = True
                 continue
-            with self._lock:
-                paths = list(self._paths.get(watch, ()))
-                if mask & _IGNORED:
-                    self._paths.pop(watch, None)
-                    for path in paths:
-                        del self._watches[path]
+            paths = paths_of.get(watch)
+            if paths is None or mask & _IGNORED:
+                paths = paths_of[watch] = self._paths_of(watch, ended=bool(mask & _IGNORED))
             name = decoded(event[_HEAD.size :].rstrip(b"\0"))
             if mask & _ATTRIB and (mask & _ISDIR or not name):
                 continue
@@ -184,19 +186,31 @@ class Inotify:
                     matters |= self._hears.folder(path)
                 elif mask & _ISDIR:
                     matters |= self._hears.folder(os.path.join(path, name))
-                elif mask & (_CREATE | _MOVED_TO | _CLOSE_WRITE | _ATTRIB):
-                    matters |= self._hears.file(path, name, bool(mask & (_CREATE | _MOVED_TO)))
+                elif mask & _OF_FILES:
+                    matters |= self._hears.file(path, name, bool(mask & _MADE))
         return matters
+
+    def _paths_of(self, watch: int, *, ended: bool) -> list[str]:
+        """The paths of a folder that has events, or none any more from now on (``ended``)."""
+        with self._lock:
+            paths = list(self._paths.get(watch, ()))
+            if ended:
+                self._paths.pop(watch, None)
+                for path in paths:
+                    del self._watches[path]
+        return paths
 
 
 def next_pause(pause: float, waited: float, size: int, matters: bool) -> float:
     """How long to leave events alone after a read, in seconds. Pure.
 
     ``pause`` came before that read, then nothing for ``waited`` seconds; it gave ``size`` bytes of events and, or not, one
-    that ``matters``. What comes after a quiet time, or after what matters, is read at once.
+    that ``matters``. What comes after a quiet time is read at once, and so is what comes soon after what matters.
     """
-    if matters or waited > _STORM_GAP_SECS:
+    if waited > _STORM_GAP_SECS:
         return 0.0
+    if matters:
+        return TOGETHER_SECS
     if size > _MUCH:
         # The kernel's queue must not overflow.
         return pause / 2

@@ -15,6 +15,7 @@ from ..common.entries import Entry as WatchEntry
 from ..common.entries import below, keeps_records
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from ..common.events import EventLog, happened
+from ..common.logs import info_each
 from ..common.notify import Stamp, notify_name, read_stamp
 from ..common.paths import folder_of
 from ..common.remedy import says_more
@@ -394,10 +395,9 @@ class Intake:
                 self._snapshotter.discard(copied)
             self._say_disk_low(exc, low_before)
             return
-        for due, copied in batch:
+        for due, _ in batch:
             self._settled(due)
-            if not copied.live:
-                self._log.info("Copying [%s] to [%s]", due.path, copied.path)
+        info_each(self._log, "Copying [%s] to [%s]", ((due.path, copied.path) for due, copied in batch if not copied.live))
         self._store.drop(garbage)
         self._rules.queued(entries)
 

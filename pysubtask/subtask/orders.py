@@ -18,6 +18,9 @@ Handler = Callable[[Request], Any]
 answer; doing the same twice must do no harm, because a crash may come between the deed and the answer."""
 
 
+_EMPTY_SECS = 2.0
+"""A folder without orders is listed again after so long, whatever its time says."""
+_COARSE_SECS = 2.0
 READING = frozenset(("queue", "get"))
 """Orders that change nothing: the log does not speak of them."""
 
@@ -37,6 +40,7 @@ class Orders:
         self._log = log
         self._wall = wall
         self._unanswered: dict[str, tuple[Any, str]] = {}
+        self._empty = (float("-inf"), 0.0)
         self._ears: FileEvents | None = None
         requests.sweep(state_dir, wall())
 
@@ -62,6 +66,8 @@ class Orders:
         """Carry out what waits, oldest first; whether there was anything."""
         if self._ears is not None:
             self._ears.take()
+        if self._is_empty():
+            return False
         waiting = requests.waiting(self._state_dir)
         for request in waiting:
             # With a full disk the answer comes later; the deed is not done again.
@@ -78,6 +84,20 @@ class Orders:
                     self._log.error("Order [%s] of %s cannot be answered: %s", request.op, request.who, exc)
                 self._unanswered[request.id] = done
         return bool(waiting)
+
+    def _is_empty(self) -> bool:
+        """Whether the folder of orders has not changed since it was found empty, a moment ago. It is listed where it has changed so
+        lately that a coarse clock may show the next change by the same time."""
+        now = self._wall()
+        try:
+            changed = own_files.changed_at(self._state_dir, requests.REQUESTS)
+        except OSError:
+            return False
+        if changed == self._empty[1] and 0 <= now - self._empty[0] < _EMPTY_SECS:
+            return True
+        listed = not self._unanswered and now - changed > _COARSE_SECS and not requests.names(self._state_dir)
+        self._empty = (now, changed) if listed else (float("-inf"), 0.0)
+        return listed
 
     def _carry_out(self, request: Request) -> tuple[Any, str]:
         """(result, error)"""

@@ -24,6 +24,8 @@ class Prefixes:
 
     def keep(self, digest: str, states: Mapping[int, Any]) -> None:
         """The SHA-256 objects of the first so many bytes of a version."""
+        if not states and digest not in self._states:
+            return
         with self._guard:
             self._states.pop(digest, None)
             if states:
@@ -33,6 +35,8 @@ class Prefixes:
 
     def before(self, digest: str, at: int, base: int) -> tuple[int, Any] | None:
         """The state of the most bytes, from ``base`` up to ``at``: how many, and itself; None where there is none."""
+        if digest not in self._states:
+            return None
         with self._guard:
             states = self._states.get(digest, {})
             best = max((mark for mark in states if base <= mark <= at), default=None)

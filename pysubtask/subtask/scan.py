@@ -82,6 +82,7 @@ class Folder:
         self.left_more = 0
         self._skip = skip
         self._own = own
+        self._picks = bool(entry.include or entry.exclude)
 
     def join(self, name: str) -> str:
         """The path of a name in it."""
@@ -104,7 +105,7 @@ class Folder:
 
     def wants(self, name: str, *, named: bool = False) -> bool:
         """Whether a file of this name would count, by its name alone; ``named``: somebody has notified it."""
-        if is_signal_file(name) or not selects(self.entry, self.below + name):
+        if is_signal_file(name) or (self._picks and not selects(self.entry, self.below + name)):
             return False
         return named or not self.entry.default_exclude or not left_out(self.entry, self.below + name)
 

@@ -34,7 +34,8 @@ def quiet_enough_at(since: float, first: float, settle_secs: float, longest: flo
 
 class Found(NamedTuple):
     """A file that settles: its ``folder`` (None for a named file) and ``entry``, how it was ``seen`` last, ``since`` when it
-    looks like that, since when it waits (``first``; both monotonic seconds), and why it will be due."""
+    looks like that, since when it waits (``first``; both monotonic seconds), and why it will be due. ``ripe_at``: when it may be
+    taken, as far as is known without a look, from all that."""
 
     folder: Folder | None
     entry: Entry
@@ -42,6 +43,11 @@ class Found(NamedTuple):
     since: float
     first: float
     cause: str
+    ripe_at: float = 0.0
+
+    def timed(self) -> Found:
+        """The same with the right ``ripe_at``, which is asked for at each tick."""
+        return self._replace(ripe_at=min(self.quiet_at, self.taken_at))
 
     @property
     def quiet_at(self) -> float:
@@ -79,7 +85,7 @@ class Found(NamedTuple):
 
     def is_ripe(self, now: float) -> bool:
         """Whether it may be taken, as far as is known without a look."""
-        return now >= min(self.quiet_at, self.taken_at)
+        return now >= self.ripe_at
 
 
 class Settling:
@@ -95,9 +101,10 @@ class Settling:
         """A file looks like this since then; another look than before makes it begin anew."""
         old = self._found.get(path)
         if old is None or old.folder is not folder:
-            self._found[path] = Found(folder, entry, seen, since, since, cause)
+            self._found[path] = Found(folder, entry, seen, since, since, cause).timed()
         elif old.seen != seen:
-            self._found[path] = old._replace(seen=seen, since=since, cause=cause if old.cause == "recheck" else old.cause)
+            cause = cause if old.cause == "recheck" else old.cause
+            self._found[path] = old._replace(seen=seen, since=since, cause=cause).timed()
 
     def drop(self, path: str) -> None:
         """It does not settle any more."""
@@ -123,4 +130,4 @@ class Settling:
 
     def next_at(self) -> float | None:
         """When the next one is ripe."""
-        return min((min(found.quiet_at, found.taken_at) for found in self._found.values()), default=None)
+        return min((found.ripe_at for found in self._found.values()), default=None)

@@ -5,13 +5,14 @@ The child's main thread waits for it; the courier's event loop awaits it and nev
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..common import own_files, receipts
 from ..common.errors import SpoolDamaged
@@ -19,10 +20,25 @@ from ..common.limits import is_limit
 from ..common.receipts import Receipt
 from .database import FILE as FILE
 from .spool import Done, Spool
+from .worker import Worker
 
 _SYNC_EVERY = 500
 
 T = TypeVar("T")
+
+
+class _Outcome(NamedTuple):
+    """What a call gave, or raised."""
+
+    value: Any
+    error: BaseException | None
+
+
+def _outcome(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Outcome:
+    try:
+        return _Outcome(call(*args, **kwargs), None)
+    except BaseException as exc:  # noqa: BLE001 - whoever asked gets it
+        return _Outcome(None, exc)
 
 
 class Store:
@@ -41,13 +57,13 @@ class Store:
         self._wall = wall
         self._unsynced = 0
         self._unwritten: list[Receipt] = []
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
+        self._worker = Worker("spool")
         # Removing many files takes a disk its time, and nobody waits for it.
-        self._sweeper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sweeper")
+        self._sweeper = Worker("sweeper")
         try:
             self.spool: Spool = self.run(self._open, os.path.join(state_dir, FILE), destination)
         except BaseException:
-            self._pool.shutdown()
+            self._worker.shutdown()
             raise
 
     def _open(self, path: str, destination: str) -> Spool:
@@ -81,13 +97,48 @@ class Store:
         with contextlib.suppress(OSError):
             receipts.compact(self.state_dir, time.strftime("%Y-%m", time.gmtime(self._wall())))
 
-    def submit(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> Future[T]:
-        """Run a call on the spool's thread; its result as a future."""
-        return self._pool.submit(call, *args, **kwargs)
+    def submit(self, call: Callable[..., Any], *args: Any) -> None:
+        """Have a call run on the spool's thread, and never hear of it again."""
+        self._worker.submit(lambda: _outcome(call, args, {}) and None)
 
     def run(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a call on the spool's thread and wait for it."""
-        return self.submit(call, *args, **kwargs).result()
+        outcomes: list[_Outcome] = []
+        done = threading.Lock()
+        done.acquire()
+
+        def work() -> None:
+            outcomes.append(_outcome(call, args, kwargs))
+            done.release()
+
+        self._worker.submit(work)
+        done.acquire()
+        outcome = outcomes.pop()
+        if outcome.error is not None:
+            raise outcome.error
+        found: T = outcome.value
+        return found
+
+    async def ask(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """The same on an event loop. It is run though whoever asked does not wait any more."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def tell(outcome: _Outcome) -> None:
+            if answer.done():
+                return
+            if outcome.error is not None:
+                answer.set_exception(outcome.error)
+            else:
+                answer.set_result(outcome.value)
+
+        def work() -> None:
+            outcome = _outcome(call, args, kwargs)
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(tell, outcome)
+
+        self._worker.submit(work)
+        return await answer
 
     def deliver(self, dones: Sequence[Done]) -> list[tuple[Done, Receipt]]:
         """On the spool's thread: commit, then the receipts' lines, then the snapshots go. Never another order."""
@@ -114,15 +165,13 @@ class Store:
     def drop(self, snapshots: Sequence[str]) -> None:
         """Remove snapshots that the queue needs no more, soon; those that a crash leaves are removed at the next start."""
         if snapshots:
+            names = tuple(snapshots)
             try:
-                self._sweeper.submit(self._drop_all, list(snapshots))
+                self._sweeper.submit(lambda: _outcome(self._drop, names, {}) and None)
             except RuntimeError as exc:
                 if not is_limit(exc):
                     raise
-                self._drop_all(list(snapshots))
-
-    def _drop_all(self, snapshots: list[str]) -> None:
-        self._drop(*snapshots)
+                self._drop(*names)
 
     def close(self) -> None:
         """Close the file and end the thread; harmless twice."""
@@ -132,5 +181,5 @@ class Store:
             # Closed before, or the disk is full: the WAL keeps what was committed.
             return
         finally:
-            self._pool.shutdown()
+            self._worker.shutdown()
             self._sweeper.shutdown()

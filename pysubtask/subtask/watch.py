@@ -7,6 +7,7 @@ always decided by looking at the files, so a lost event costs time and nothing e
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
@@ -394,13 +395,13 @@ class Watch:
         if fresh:
             age = _quiet_for(seen, wall)
             if age >= folder.entry.settle_secs:
-                self._take(folder, path, "start", wall)
+                self._take(folder, path, seen, "start", wall)
             else:
-                self._settle(folder, path, seen, now - age, "start")
+                self._settle(folder, path, seen, now - age, "start", wall)
         elif new or (not folder.entry.on_change and last is not None and made_anew(path, seen, last)):
-            self._settle(folder, path, seen, now, "new")
+            self._settle(folder, path, seen, now, "new", wall)
         elif folder.entry.on_change:
-            self._settle(folder, path, seen, now, "change")
+            self._settle(folder, path, seen, now, "change", wall)
 
     def _look_notify(self, folder: Folder, name: str, wall: int) -> None:
         path = folder.join(name)
@@ -415,20 +416,24 @@ class Watch:
         source = self._stat(path)
         if source is not None:
             folder.names[name] = source.inode
-        self._add(path, folder.index, stamp, "notify", wall)
+        self._add(path, folder.index, stamp, "notify", wall, source)
 
     def _look_hold(self, folder: Folder, name: str, now: float) -> None:
         if name and folder.is_data(name, named=True):
             self._holds.look(folder.join(name), folder.index, now)
 
-    def _settle(self, folder: Folder, path: str, seen: Stamp, since: float, cause: str) -> None:
+    def _settle(self, folder: Folder, path: str, seen: Stamp, since: float, cause: str, wall: int) -> None:
         if path in self._changing.files:
             # It has an entry of its own, by which it settles.
             return
         if path in self._due:
             self._changed_while_due.add(path)
             return
-        self._settling.put(folder, folder.entry, path, seen, since, cause)
+        if folder.entry.settle_secs or self._is_gone(path):
+            self._settling.put(folder, folder.entry, path, seen, since, cause)
+        else:
+            # It need not be quiet, and has just been looked at.
+            self._take(folder, path, seen, cause, wall)
 
     def _ripen(self, now: float, wall: int, everything: bool) -> None:
         for path, found in self._settling.ripe(now, everything):
@@ -448,49 +453,50 @@ class Watch:
                 continue
             elif folder is not None:
                 folder.names[name] = seen.inode
-                self._take(folder, path, found.cause, wall)
+                self._take(folder, path, seen, found.cause, wall)
             else:
                 self._settling.drop(path)
                 # What a burst holds back goes when that is over, with this change in it.
                 if seen != self._known.source(path) and (path not in self._holds or everything):
-                    self._add(path, self._static_of[path], self._stat(notify_name(path)), found.cause, wall)
+                    self._add(path, self._static_of[path], self._stat(notify_name(path)), found.cause, wall, seen)
 
-    def _take(self, folder: Folder, path: str, cause: str, wall: int) -> None:
+    def _take(self, folder: Folder, path: str, seen: Stamp, cause: str, wall: int) -> None:
         self._settling.drop(path)
-        notify = notify_name(path)
+        notify, made = notify_name(path), False
+        if folder.entry.notify_files and cause not in ("change", "recheck"):
+            # A folder that cannot be written, or a name too long: it goes without, or with one that is there.
+            with contextlib.suppress(OSError):
+                made = make_notify(notify)
         stamp = self._stat(notify)
-        if stamp is None and folder.entry.notify_files and cause not in ("change", "recheck"):
-            try:
-                make_notify(notify)
-            except OSError:
-                # A folder that cannot be written, or a name too long: it goes without.
-                stamp = None
-            else:
-                stamp = self._stat(notify)
-        self._add(path, folder.index, stamp, cause, wall)
+        if cause == "new" and not made and stamp is not None and stamp != self._handled_stamp(notify):
+            cause = "notify"  # that came along with it
+        self._add(path, folder.index, stamp, cause, wall, seen)
 
     # -- what is due ------------------------------------------------------------------------------------------
 
-    def _add(self, path: str, index: int, stamp: Stamp | None, cause: str, wall: int) -> None:
+    def _add(self, path: str, index: int, stamp: Stamp | None, cause: str, wall: int, seen: Stamp | None = None) -> None:
+        """``seen``: how the data file looked a moment ago, where somebody has looked."""
         index = self._static_of.get(path, index)
         old = self._due.get(path)
         # A hold that is there already is about data that the snapshot will have.
         hold = self._holds.take(path)
         if old is None:
-            self._note_ctime(path)
+            self._note_ctime(path, seen)
             self._due_since[path] = wall
             self._due[path] = Due(path, index, stamp, cause, hold)
         else:
             cause = cause if old.cause == "recheck" else old.cause
             self._due[path] = Due(path, index, stamp or old.stamp, cause, hold or old.hold)
 
-    def _note_ctime(self, path: str) -> None:
+    def _note_ctime(self, path: str, seen: Stamp | None) -> None:
         """Before a file is copied: what is changed in any way after that is not in the copy for sure."""
         folder = self._folders.of(path)
         times, name = (self._ctimes, path) if path in self._changing.files else (
             (folder.ctimes, name_of(path)) if folder is not None else (None, ""))
-        seen = self._stat(path) if times is not None else None
-        if times is not None and seen is not None and (ctime := ctime_of(seen)):
+        if times is None:
+            return
+        seen = seen or self._stat(path)
+        if seen is not None and (ctime := ctime_of(seen)):
             times[name] = ctime
 
     def _after_done(self, now: float, wall: int, looks: dict[str, bool]) -> None:
@@ -498,8 +504,8 @@ class Watch:
         finished, self._done = self._done, []
         for due, since in finished:
             for signal in (notify_name(due.path), hold_name(due.path)):
-                if self._known.handled(signal) == self._handled.get(signal):
-                    self._handled.pop(signal, None)
+                if signal in self._handled and self._known.handled(signal) == self._handled[signal]:
+                    del self._handled[signal]
             last = self._known.source(due.path)
             folder = self._folders.of(due.path)
             if folder is not None:
@@ -553,20 +559,20 @@ class Watch:
             folder = self._folders.of(path)
             if folder is not None:
                 self._look_notify(folder, name_of(path), wall)
-                if not folder.is_data(name_of(path), named=True):
-                    continue
             seen = self._stat(path)
-            if path in self._due or path in self._settling or seen is None:
+            if path in self._due or path in self._settling or seen is None or (seen == found.source and not found.unseen):
+                continue
+            if folder is not None and not folder.is_data(name_of(path), named=True):
                 continue
             if seen != found.source and found.entry_index == RESIDUAL and not everything:
                 self._rechecks[path] = found._replace(at=now + LAST_LOOK_SECS, source=seen)
             elif seen != found.source and not everything and (folder is not None or path in self._static_of):
                 # It was changed since, and may be in the midst of it. Of a folder that went, whoever copies it finds out.
                 self._settling.put(folder, self._entries[found.entry_index], path, seen, now - _quiet_for(seen, wall), "recheck")
-            elif found.unseen or seen != found.source:
+            else:
                 if not early:
                     self._checked[path] = found.source
-                self._add(path, found.entry_index, self._stat(notify_name(path)), "recheck", wall)
+                self._add(path, found.entry_index, self._stat(notify_name(path)), "recheck", wall, seen)
 
     # -- small ------------------------------------------------------------------------------------------------
 

@@ -114,18 +114,19 @@ def after(state: State, means: Means, rung: str, refusals: Mapping[str, str], no
 class Walk:
     """One file's way down one ladder. ``rung``: what to do now; ``trial``: it is a better one than is known to work."""
 
+    _refusals: Mapping[str, str] = {}
+    _unknown = True
+
     def __init__(self, profile: Profile, means: Means, rung: str, allowed: frozenset[str], *, trial: bool) -> None:
         self._profile, self._means, self._allowed = profile, means, allowed
         self.rung, self.trial = rung, trial
-        self._refusals: dict[str, str] | None = None
-        self._unknown = True
         self._passed = profile._passed[means.name]
 
     def refused(self, why: str, *, unknown: bool = False, costly: bool = False) -> str | None:
         """The server refused this rung with these words; the next one, which is ``rung`` now. None where none is left: then
         ``condemned`` says what that means. ``unknown``: it does not know the request at all. ``costly``: each rung costs the whole
         file, so that after a trial that failed the one known to work is next."""
-        refusals = self._refusals = {**(self._refusals or {}), self.rung: why}
+        refusals = self._refusals = {**self._refusals, self.rung: why}
         self._unknown = self._unknown and unknown
         left = self._allowed - refusals.keys()
         following = lower(self._means, self.rung, left) or next((each for each in self._means.rungs if each in left), None)
@@ -139,8 +140,7 @@ class Walk:
         """This rung is what the server did, which shows in what came of it and not in an answer."""
         better = self._means.rungs[: self._means.rungs.index(rung)]
         if better:
-            known = self._refusals or {}
-            self._refusals = known | {each: why for each in better if each not in known}
+            self._refusals = {**self._refusals, **{each: why for each in better if each not in self._refusals}}
         self._unknown = unknown
         self.rung = rung
         self.worked()
@@ -153,12 +153,12 @@ class Walk:
 
     def worked(self) -> None:
         """The present rung did it."""
-        profile, means, refused = self._profile, self._means, self._refusals or {}
+        profile, means, refused = self._profile, self._means, self._refusals
         if not refused and means.name in profile._as_ever and self.rung == means.rungs[0]:
             profile._passed[means.name] += 1  # nothing else is to be noted
             return
         unoffered = {each: "it is not offered" for each in means.rungs if each not in self._allowed}
-        profile._worked(means, self.rung, unoffered | refused, trial=self.trial and bool(refused),
+        profile._worked(means, self.rung, {**unoffered, **refused}, trial=self.trial and bool(refused),
                         unknown=self._unknown and bool(refused))
 
 
@@ -172,7 +172,8 @@ class Profile(Left):
     whatever thread has learned it, and nothing else is learned meanwhile.
 
     ``opened``: by kind ('handles', 'connections', ...) how many of them may be open at once. ``shown``: kinds of names that it has
-    shown as they are (``shown_names``). ``asked_again``: how often somebody has asked for another try of everything.
+    shown as they are (``shown_names``). ``asked_again``: how often somebody has asked for another try of everything. ``steps``: how
+    often another rung than before has become the known one.
     """
 
     def __init__(self, wall: Callable[[], float], *, in_place: bool = False) -> None:
@@ -183,7 +184,7 @@ class Profile(Left):
         self._passed: Counter[str] = Counter()
         self.opened: dict[str, Allowance] = {}
         self.shown: set[str] = set()
-        self.asked_again = 0
+        self.asked_again = self.steps = 0
         self.on_step: Callable[[Step], None] = _unheard
 
     # What is known
@@ -255,6 +256,9 @@ class Profile(Left):
 
     def learn(self, means: Means, rung: str, why: str = "", *, unknown: bool = False) -> None:
         """Something was noticed beside: this rung works, and the better ones do not."""
+        if means.name in self._as_ever and rung == means.rungs[0]:
+            self._passed[means.name] += 1  # nothing else is to be noted
+            return
         with self._guard:
             state = self.state(means)
             if rung == state.rung or means.rungs.index(rung) < means.rungs.index(state.rung):
@@ -283,6 +287,7 @@ class Profile(Left):
                 each.try_again()
 
     def _put(self, means: Means, state: State) -> None:
+        self.steps += state.rung != self.state(means).rung
         self._states[means.name] = state
         if state.rung == means.rungs[0] and state.proven and not state.struck:
             self._as_ever.add(means.name)

@@ -31,9 +31,9 @@ class SentHash:
             self._looks = False
 
     @property
-    def whole(self) -> bool:
-        """Whether ``check`` has nothing left to read."""
-        return not self._looks or self._at == self._job.size
+    def left(self) -> int:
+        """How many bytes ``check`` has to read."""
+        return self._job.size - self._at if self._looks else 0
 
     def took(self, at: int, data: bytes) -> None:
         """These bytes go to that place. Those that begin where the last ones ended count, so an attempt may begin anew at 0."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from ..common.errors import FileRefused
+from ..common.paths import encoded
 
 
 def folder_of(settings: Mapping[str, Any]) -> str:
@@ -20,12 +20,12 @@ def folder_of(settings: Mapping[str, Any]) -> str:
 
 def path_of(folder: str, name: str) -> bytes:
     """The path of a remote name. FileRefused for a name that leaves the folder or cannot be one."""
-    parts = name.split("/")
-    if "\0" in name or any(part in ("", ".", "..") for part in parts):
+    framed = f"/{name}/"
+    if "\0" in name or "//" in framed or "/./" in framed or "/../" in framed:
         raise FileRefused(f"{name!r} is no name below the destination's folder")
     path = f"{folder.rstrip('/')}/{name}" if folder else name
     try:
-        return os.fsencode(path)
+        return encoded(path)
     except UnicodeEncodeError as exc:
         raise FileRefused(f"{name!r} cannot be written as bytes") from exc
 

@@ -7,6 +7,7 @@ import stat
 
 from ..common import beneath, own_files
 from ..common.errors import SourceChanged, SourceMissing
+from ..common.paths import folder_of, name_of
 from .base import Job
 
 
@@ -42,12 +43,13 @@ def _open(job: Job, flags: int) -> int:
         return job.opener()
     if not job.snapshot:
         return os.open(job.source, flags)
-    at = beneath.open_to_write(job.source)
-    if at is None:
+    folder = beneath.found_to_write(job.source)
+    if folder is None:
         return os.open(job.source, flags)
+    at, found = folder
     try:
-        if not own_files.is_by_us_or_root(os.fstat(at)):
-            raise own_files.NotOurs(os.path.dirname(job.source), "belongs to another user")
-        return os.open(os.path.basename(job.source), flags, dir_fd=at)
+        if not own_files.is_by_us_or_root(found):
+            raise own_files.NotOurs(folder_of(job.source), "belongs to another user")
+        return os.open(name_of(job.source), flags, dir_fd=at)
     finally:
         os.close(at)

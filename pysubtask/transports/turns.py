@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 
-class _Turn:
-    """Whose it is, how many attempts at that name are under way, and what is set when the last of them is over."""
+class Turn:
+    """Whose it is, under which key, how many attempts at that name are under way, and who waits until the last of them is over."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.users, self.over = name, 0, asyncio.Event()
+    def __init__(self, name: str, key: str) -> None:
+        self.name, self.key, self.users = name, key, 0
+        self.waiting: list[asyncio.Future[None]] = []
 
 
 class Turns:
@@ -19,20 +19,25 @@ class Turns:
 
     def __init__(self, key: Callable[[str], str]) -> None:
         self._key = key
-        self._turns: dict[str, _Turn] = {}
+        self._turns: dict[str, Turn] = {}
 
-    @contextlib.asynccontextmanager
-    async def of(self, name: str) -> AsyncIterator[None]:
-        """While it is this name's turn; several attempts at one name are no matter of this."""
+    async def enter(self, name: str) -> Turn:
+        """Wait until it is this name's turn; several attempts at one name are no matter of this. To be given to ``leave``."""
         same = self._key(name)
         while (turn := self._turns.get(same)) is not None and turn.name != name:
-            await turn.over.wait()
-        turn = self._turns.setdefault(same, _Turn(name))
+            over = asyncio.get_running_loop().create_future()
+            turn.waiting.append(over)
+            await over
+        if turn is None:
+            turn = self._turns[same] = Turn(name, same)
         turn.users += 1
-        try:
-            yield
-        finally:
-            turn.users -= 1
-            if not turn.users:
-                del self._turns[same]
-                turn.over.set()
+        return turn
+
+    def leave(self, turn: Turn) -> None:
+        """One attempt is over."""
+        turn.users -= 1
+        if not turn.users:
+            del self._turns[turn.key]
+            for over in turn.waiting:
+                if not over.done():  # whoever waited may have been cancelled
+                    over.set_result(None)

@@ -14,7 +14,7 @@ import pytest
 
 from pysubtask.common import log_file
 from pysubtask.common.log_lines import is_journal
-from pysubtask.common.logs import dropped_lines, follow, set_level, setup_logging
+from pysubtask.common.logs import dropped_lines, follow, info_each, set_level, setup_logging
 
 NAME = "base.BaseSubtask.18205"
 
@@ -295,3 +295,22 @@ def test_a_log_that_was_moved_away_is_let_go_though_nothing_is_logged(tmp_path: 
     assert not [path for path in held if path.startswith(str(tmp_path)) and "(deleted)" in path]
     logger.info("second")
     assert (tmp_path / "log.txt").read_text().endswith("second\n")
+
+
+def test_rows_logged_together_keep_to_the_size_of_the_file_and_none_is_lost(tmp_path: Path):
+    logger = setup_logging(NAME, str(tmp_path / "log.txt"), False, max_bytes=1000, keep=1000)
+    info_each(logger, "row %03d", ((number,) for number in range(100)))
+    logger.info("row 100")
+    assert all(path.stat().st_size <= 1000 for path in tmp_path.iterdir())
+    assert [int(line[-3:]) for line in lines_of(tmp_path)] == list(range(101))
+    assert dropped_lines(logger) == 0
+
+
+def test_rows_that_cannot_be_written_are_each_counted(tmp_path: Path):
+    folder = tmp_path / "gone"
+    logger = setup_logging(NAME, str(folder / "log.txt"), False)
+    shutil.rmtree(folder)
+    folder.write_text("a file in its place")
+    os.close(logger.handlers[0]._fd)  # as an app does that closes all it has
+    info_each(logger, "row %03d", ((number,) for number in range(7)))
+    assert dropped_lines(logger) == 7

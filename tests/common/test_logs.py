@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pysubtask.common.logs import close_logging, dropped_lines, setup_logging
+from pysubtask.common.logs import close_logging, dropped_lines, info_each, set_level, setup_logging
 
 LINE = re.compile(r"^\d{4}-\d\d-\d\d ([01]\d|2[0-3]):\d\d:\d\d\.\d{3} \[base\.BaseSubtask\.18205\]: (INFO|WARNING|ERROR): (.*)$")
 NAME = "base.BaseSubtask.18205"
@@ -126,3 +126,18 @@ print(dropped_lines(log))
         child.stdout.close()
         child.stderr.close()
     assert (tmp_path / "log.txt").read_text().count("line ") == 5000
+
+
+def test_many_rows_are_the_same_lines_as_one_by_one(tmp_path, capsys):
+    rows = [(f"photo {number}.jpg\nforged", number) for number in range(300)]
+    logger = setup_logging(NAME, str(tmp_path / "each.txt"), True)
+    info_each(logger, "Uploaded [%s] ([%d] bytes)", iter(rows))
+    one_by_one = setup_logging(NAME, str(tmp_path / "single.txt"), False)
+    for row in rows:
+        one_by_one.info("Uploaded [%s] ([%d] bytes)", *row)
+    expected = [LINE.match(line).group(2, 3) for line in (tmp_path / "single.txt").read_text().splitlines()]
+    for text in ((tmp_path / "each.txt").read_text(), capsys.readouterr().err):
+        assert [LINE.match(line).group(2, 3) for line in text.splitlines()] == expected
+    set_level(logger, "warning")
+    info_each(logger, "not this [%s]", rows[:1])
+    assert "not this" not in (tmp_path / "each.txt").read_text()

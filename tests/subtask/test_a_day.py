@@ -25,6 +25,7 @@ from pysubtask.subtask.deliveries import Hooks
 from pysubtask.subtask.heartbeat import Heartbeat
 from pysubtask.subtask.spool import Entry
 from pysubtask.subtask.store import Store
+from pysubtask.subtask.worker import Worker
 from tests.subtask.test_courier import SETTINGS, Scripted
 
 HOUR, DAY = 3600, 86400
@@ -40,7 +41,7 @@ class WarpLoop(asyncio.SelectorEventLoop):
     def __init__(self):
         super().__init__(Warp(self))
         self.now = 0.0
-        self.set_default_executor(Inline())
+        self.set_default_executor(AtOnce())
 
     def time(self):
         return self.now
@@ -58,7 +59,7 @@ class Warp(selectors.DefaultSelector):
         return ready
 
 
-class Inline(ThreadPoolExecutor):
+class AtOnce(ThreadPoolExecutor):
     """An executor that does it at once."""
 
     def submit(self, call, *args, **kwargs):
@@ -68,6 +69,13 @@ class Inline(ThreadPoolExecutor):
         except BaseException as exc:
             future.set_exception(exc)
         return future
+
+
+class Inline(Worker):
+    """A worker that does it at once."""
+
+    def submit(self, call):
+        call()
 
 
 class Day:
@@ -85,8 +93,8 @@ class Day:
             **SETTINGS, "RetryWaitSecs": 3, "RetryLongWaitSecs": 30, "RetryCount": 5, "DeadTimeMilli": DEAD * 1000, "StallSecs": 60,
         }  # fmt: skip
         self.store = Store(self.folder, "scripted://", lambda *paths: [os.unlink(path) for path in paths], self.wall)
-        self.store._pool.shutdown()
-        self.store._pool = Inline()
+        self.store._worker.shutdown()
+        self.store._worker = Inline("spool")
         self.heartbeat = Heartbeat(BEAT, os.path.join(self.folder, "x.heartbeat"), None)
         self.rule = burst.Rule.of(values_of(defaults_config.burst_mode))
         self.state = burst.Burst()

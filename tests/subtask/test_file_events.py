@@ -501,7 +501,7 @@ def test_pauses_between_reads_grow_in_a_storm_and_end_with_it() -> None:
         pause = inotify.next_pause(pause, 0.0, 1000, False)
         pauses.append(pause)
     assert pauses == sorted(pauses) and pauses[0] < 0.01 and pauses[-1] == inotify.MOST_PAUSE_SECS
-    assert inotify.next_pause(0.25, 0.0, 1000, True) == 0, "after one that matters there may be another"
+    assert inotify.next_pause(0.25, 0.0, 1000, True) == inotify.TOGETHER_SECS, "after one that matters there may be another"
     assert inotify.next_pause(0.25, 0.06, 32, False) == 0, "one now and then is no storm"
     assert inotify.next_pause(0.25, 0.0, 60_000, False) < 0.25, "the kernel's queue would overflow"
 

@@ -7,7 +7,6 @@ import os
 import random
 import selectors
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from ...common import registry
@@ -116,20 +115,15 @@ class Station(NamedTuple):
 
 
 class _Inline:
-    """An executor that works at once."""
+    """A worker that works at once."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.down = False
 
-    def submit(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, call: Callable[[], None]) -> None:
         if self.down:
             raise RuntimeError("shut down")
-        future: Future[Any] = Future()
-        try:
-            future.set_result(call(*args, **kwargs))
-        except Exception as exc:  # noqa: BLE001 - whoever asked shall see it
-            future.set_exception(exc)
-        return future
+        call()
 
     def shutdown(self, *args: Any, **kwargs: Any) -> None:
         self.down = True
@@ -230,7 +224,7 @@ def live(
         return DropboxTransport(settings, workdir) if kind.dropbox else Transport(settings, workdir)
 
     parts: list[tuple[Any, str, Any]] = [
-        (store, "ThreadPoolExecutor", _Inline),
+        (store, "Worker", _Inline),
         (asyncio, "to_thread", _at_once),
         (upload_subtask, "Courier", _Courier),
         (upload_subtask, "open_transport", open_transport),

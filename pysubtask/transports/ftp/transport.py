@@ -127,8 +127,11 @@ class FTPTransport(Transport):
     async def upload(self, job: Job, progress: Progress) -> Sent:
         pool, publisher = self._open()
         if job.replaces is None:
-            async with self._turns.of(job.name):
+            turn = await self._turns.enter(job.name)
+            try:
                 return await self._sent(pool, publisher, job, progress)
+            finally:
+                self._turns.leave(turn)
         return await self._sent(pool, publisher, job, progress)
 
     async def _sent(self, pool: Pool, publisher: Publisher, job: Job, progress: Progress) -> Sent:

@@ -49,7 +49,7 @@ async def append(attempt: Attempt, how: Append) -> Sent:
     start = await _start(attempt, how, await client.request(packets.FSTAT, string(attempt.handle)))
     await attempt.cleared()
     # A reader sees each byte as it arrives, so this is before the first and not behind the last.
-    await asyncio.to_thread(attempt.hash.check)
+    await attempt.check_hash()
     attempt.confirm()
     attempt.progress(start)
     endings: list[Ending] = []

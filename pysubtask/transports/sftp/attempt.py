@@ -26,7 +26,7 @@ from ..sftp_names import parent_of, path_of
 from ..source import open_source
 from ..temp_names import every
 from . import packets
-from .client import Client, Transfer, WriteRefused
+from .client import SHORT_FILE, Client, Transfer, WriteRefused
 from .handles import Handles
 from .leftovers import Leftovers
 from .links import Place
@@ -77,9 +77,7 @@ class Attempt:
         self.folder: bytes | None = None
         self.walk: Walk | None = None
         self.doubted: bytes | None = None
-        # One that is gone on with is not cleared away. An append has no use for it.
-        names = {name: None for name in job.stale if name != job.temp} | ({job.temp: None} if job.append and job.resume else {})
-        self.stale = [form for name in names for form in self.forms(path_of(folder, name))]
+        self.stale = self._stale_in(folder) if job.stale or (job.append and job.resume) else []
         self.handle: bytes | None = None
         self.origin: bytes | None = None
         self.opening: asyncio.Future[Reply] | None = None
@@ -102,6 +100,12 @@ class Attempt:
     def forms(self, recorded: bytes) -> list[bytes]:
         """Where the file of this recorded name may be, as far as this server is known."""
         return every(recorded, self.target) if TEMP.name in self.server.profile.stepped else [recorded]
+
+    def _stale_in(self, folder: str) -> list[bytes]:
+        """What earlier attempts may have left. What is gone on with is not cleared away; an append has no use for it."""
+        job = self.job
+        names = {name: None for name in job.stale if name != job.temp} | ({job.temp: None} if job.append and job.resume else {})
+        return [form for name in names for form in self.forms(path_of(folder, name))]
 
     def close(self) -> None:
         """Close the source; nothing more is told of the upload."""
@@ -220,6 +224,13 @@ class Attempt:
         if show:
             shown = client.request(packets.FSTAT, string(handle))
         return Ending(self, timed, synced, shown, timing, syncing)
+
+    async def check_hash(self) -> None:
+        """SourceChanged where the bytes are not those that were copied. Much that did not go by is read in a thread."""
+        if self.hash.left <= SHORT_FILE:
+            self.hash.check()
+        else:
+            await asyncio.to_thread(self.hash.check)
 
     def confirm(self) -> None:
         """The caller's word that it may go on; TransportLost where the connection did not wait for it."""

@@ -78,15 +78,6 @@ class _Ack:
         self.transfer, self.offset, self.count, self.stamp = transfer, offset, count, stamp
 
 
-class _Question:
-    """Any other request under way; the server is given ``patience`` more seconds for it."""
-
-    __slots__ = ("future", "patience")
-
-    def __init__(self, future: asyncio.Future[Reply], patience: float) -> None:
-        self.future, self.patience = future, patience
-
-
 class Client:
     """One connection. ``stall`` (seconds): no answer from the server for so long, while one is due, is a lost connection;
     a part of one is none, however often another byte of it comes. Make it on the running loop, then ``await start()``."""
@@ -98,7 +89,9 @@ class Client:
         self._resting: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._splitter = packets.Splitter()
-        self._pending: dict[int, _Ack | _Question] = {}
+        # What is under way: a WRITE, or who waits for the answer to another request.
+        self._pending: dict[int, _Ack | asyncio.Future[Reply]] = {}
+        self._patience: dict[int, float] = {}
         self._number = 0
         self._out: list[bytes] = []
         self._out_bytes = 0
@@ -151,12 +144,17 @@ class Client:
         if number in self._pending:
             number = self._next()
         self._number = number
-        self._wait_for(number, _Question(future, patience))
-        self._extra_patience += patience
+        if not self._pending:
+            self._watch_from_now()
+        self._pending[number] = future
+        if patience:
+            self._patience[number] = patience
+            self._extra_patience += patience
         data = packets.packet(kind, number, body)
         self._out.append(data)
         self._out_bytes += len(data)
-        self._flush_soon()
+        if not self._flush_due:
+            self._flush_soon()
         return future
 
     def transfer(self, handle: bytes, fd: int, size: int, progress: Callable[[int], None],
@@ -176,7 +174,8 @@ class Client:
             made.done.set_result(None)
         else:
             (self._short if size - start <= SHORT_FILE else self._long).append(made)
-            self._flush_soon()
+            if not self._flush_due:
+                self._flush_soon()
         return made
 
     def queue(self) -> None:
@@ -195,13 +194,14 @@ class Client:
             if timer is not None:
                 timer.cancel()
         waiting, self._pending = self._pending, {}
+        self._patience.clear()
         if self._version is not None:
             _set_lost(self._version, why)
         for entry in waiting.values():
             if isinstance(entry, _Ack):
                 entry.transfer.fail(self._gone())
             else:
-                _set_lost(entry.future, self._gone())
+                _set_lost(entry, self._gone())
         for transfer in (*self._short, *self._long):
             transfer.fail(self._gone())
         self._short.clear()
@@ -248,12 +248,11 @@ class Client:
             if self._number not in self._pending:
                 return self._number
 
-    def _wait_for(self, number: int, entry: _Ack | _Question) -> None:
-        if not self._pending:
-            self._heard = self._loop.time()
-            if self._watch is None:
-                self._watch = self._loop.call_at(self._heard + self._stall, self._look)
-        self._pending[number] = entry
+    def _watch_from_now(self) -> None:
+        """Nothing was under way until now: the server's time begins."""
+        self._heard = self._loop.time()
+        if self._watch is None:
+            self._watch = self._loop.call_at(self._heard + self._stall, self._look)
 
     def _look(self) -> None:
         """The watch rang: is the server late, or is it only that nothing was asked?"""
@@ -272,9 +271,8 @@ class Client:
             self._watch = self._loop.call_at(due, self._look)
 
     def _flush_soon(self) -> None:
-        if not self._flush_due:
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
+        self._flush_due = True
+        self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_due = False
@@ -310,7 +308,9 @@ class Client:
             transfer.took(transfer.offset, data)
             self._pace.spend(count)
             number = self._next()
-            self._wait_for(number, _Ack(transfer, transfer.offset, count, window.sent(count, now)))
+            if not self._pending:
+                self._watch_from_now()
+            self._pending[number] = _Ack(transfer, transfer.offset, count, window.sent(count, now))
             out.append(packets.write_head(number, transfer.handle, transfer.offset, count))
             out.append(data)
             self._out_bytes += count + 64
@@ -357,11 +357,11 @@ class Client:
         entry = self._pending.pop(number, None)
         if entry is None:
             raise Malformed(f"an answer to request {number}, which nobody made")
-        if isinstance(entry, _Question):
-            if self._extra_patience:
-                self._extra_patience = max(0.0, self._extra_patience - entry.patience) if self._pending else 0.0
-            if not entry.future.done():
-                entry.future.set_result(answer)
+        if not isinstance(entry, _Ack):
+            if self._patience:
+                self._extra_patience = max(0.0, self._extra_patience - self._patience.pop(number, 0.0)) if self._pending else 0.0
+            if not entry.done():
+                entry.set_result(answer)
             elif isinstance(answer, Handle):  # who asked for it was cancelled
                 self.request(packets.CLOSE, packets.string(answer.handle))
             return

@@ -57,6 +57,8 @@ _STATUS_WORDS = {
 }
 
 _HEAD = struct.Struct(">IBI")
+_REPLY_HEAD = struct.Struct(">BI")
+_NEW_FILE = struct.pack(">II", WRITE_FLAG | CREAT_FLAG | EXCL_FLAG, 0)
 _LENGTH = struct.Struct(">I")
 _QUAD = struct.Struct(">Q")
 _USUAL_ATTRS = struct.Struct(">IQ5I")
@@ -149,7 +151,7 @@ def init() -> bytes:
 
 def open_new(path: bytes) -> bytes:
     """OPEN (6.3) of a file that must not exist, for writing, with the server's own permissions."""
-    return string(path) + struct.pack(">II", WRITE_FLAG | CREAT_FLAG | EXCL_FLAG, 0)
+    return string(path) + _NEW_FILE
 
 
 def open_over(path: bytes) -> bytes:
@@ -219,7 +221,12 @@ def free_bytes(data: bytes) -> int:
 
 def extended(name: str, *strings: bytes) -> bytes:
     """EXTENDED (section 8) whose fields are all strings."""
-    return b"".join([string(name.encode("ascii")), *map(string, strings)])
+    return _extension(name) + b"".join(map(string, strings))
+
+
+@functools.cache
+def _extension(name: str) -> bytes:
+    return string(name.encode("ascii"))
 
 
 class Splitter:
@@ -239,18 +246,16 @@ class Splitter:
             data = bytes(rest)
             rest.clear()
         found = []
-        start, end = 0, len(data)
-        while end - start >= 4:
+        start, end, longest = 0, len(data), self._longest
+        while (first := start + 4) <= end:
             (length,) = _LENGTH.unpack_from(data, start)
-            if not 1 <= length <= self._longest:
+            if not 1 <= length <= longest:
                 shown = text(data[start : start + 60], 60)
                 raise Malformed(f"a packet of {length:,} bytes was announced; the bytes read {shown!r}")
-            start += 4
-            if end - start < length:
-                start -= 4
+            if first + length > end:
                 break
-            found.append(data[start : start + length])
-            start += length
+            start = first + length
+            found.append(data[first:start])
         rest += data[start:]
         return found
 
@@ -309,7 +314,7 @@ def reply(data: bytes) -> tuple[int, Reply]:
     """A reply with its request id (section 7). Malformed for a type nobody asked for."""
     if len(data) < 5:
         raise Malformed("a packet ends in the middle of a number")
-    kind, number = data[0], int.from_bytes(data[1:5])
+    kind, number = _REPLY_HEAD.unpack_from(data)
     if kind == STATUS:
         return number, (_usual_status if len(data) <= _REMEMBERED else _status)(data[5:])
     fields = _Fields(data, 5)

@@ -87,8 +87,11 @@ class Publisher:
         if job.append or job.replaces is not None:
             return await self._carried(job, progress)
         self._named.check(job)
-        async with self._turns.of(job.name):
+        turn = await self._turns.enter(job.name)
+        try:
             return await self._carried(job, progress)
+        finally:
+            self._turns.leave(turn)
 
     async def _carried(self, job: Job, progress: Progress) -> Sent:
         half = None if job.append else half_of(job.resume, job.size)
@@ -195,7 +198,7 @@ class Publisher:
                 return await self._in_place(attempt)
             await self._named.before(attempt)
             shown = await send(attempt, 0)
-        await self._check_sent(attempt)
+        await attempt.check_hash()
         checked = await self._hashes.check(job, attempt.fd, attempt.temp, fresh=True)
         verified = checked if checked == "hash" else shown.verified
         attempt.confirm()
@@ -216,7 +219,7 @@ class Publisher:
         """Under the final name at once: a reader may find half of it, which the settings allow."""
         job = attempt.job
         await self._named.before(attempt)
-        await self._check_sent(attempt)
+        await attempt.check_hash()
         attempt.confirm()
         await self._beginning.open_in_place(attempt)
         for means in (TEMP, PUBLISH):
@@ -237,12 +240,6 @@ class Publisher:
     def _own_file(self, attempt: Attempt) -> bytes:
         """Where the temporary file of this attempt is, of the kind that this server is known to take."""
         return formed(attempt.recorded, self._profile.rung(TEMP), attempt.target)
-
-    async def _check_sent(self, attempt: Attempt) -> None:
-        if attempt.hash.whole:
-            attempt.hash.check()
-        else:
-            await asyncio.to_thread(attempt.hash.check)
 
     async def _tidy(self, attempt: Attempt) -> None:
         """Nothing of it stays on the server, or is on record."""

@@ -26,6 +26,8 @@ class Half(NamedTuple):
 
 def half_of(note: str, size: int) -> Half | None:
     """What was noted, where a file of ``size`` bytes can go on from it."""
+    if not note:
+        return None
     try:
         half = Half(**json.loads(note))
         good = 0 < half.offset <= half.size == size and half.offset == int(half.offset)

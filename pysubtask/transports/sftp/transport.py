@@ -86,6 +86,7 @@ class SFTPTransport(Transport):
         self._publisher: Publisher | None = None
         self._swaps: Swaps | None = None
         self._listened: TransportLost | str | None = None
+        self._traits_from: tuple[object, ...] | None = None
         self.traits = Traits(atomic_replace=True, keeps_mtime=True, concurrency=self._concurrency)
 
     @classmethod
@@ -155,10 +156,20 @@ class SFTPTransport(Transport):
         try:
             return await publisher.upload(job, progress)
         finally:
-            self._learn_traits(client, publisher)
+            if self._traits_from is None or self._traits_from != self._known(publisher):
+                self._learn_traits(client, publisher)
+
+    def _known(self, publisher: Publisher) -> tuple[object, ...] | None:
+        """What the traits follow from, but for what a connection never changes; None where they may change with the time, as
+        something better is to be tried again."""
+        profile = self.profile
+        if profile.rung(APPEND) != APPEND.rungs[0] or profile.rung(WRITES) != WRITES.rungs[0]:
+            return None
+        return profile.steps, publisher.keeps_mtime, publisher.tells_mtime, profile.opened[KIND].worth_asking
 
     def _learn_traits(self, client: Client, publisher: Publisher) -> None:
         """What the server can do, as far as is known now, or is to be tried again."""
+        self._traits_from = self._known(publisher)
         profile, atomic = self.profile, publisher.atomic
         handles = client.limits.handles
         told = max(1, handles - _SPARE_HANDLES) if handles else _UNTOLD

@@ -1,0 +1,124 @@
+"""What the child itself costs for a small file and for a notify: CPU and system calls, beside another checkout of this package.
+
+``--other FOLDER``: a worktree of an older commit (``git worktree add FOLDER COMMIT``); the two are measured in turn, the order
+changes from round to round. A round of each before the first is not counted. System calls are counted by strace in a round of
+their own, as it slows everything down. Everything is made in memory (/dev/shm) unless ``--dir`` says otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .bench import Bench, Failed, chosen, first_round, main, options, ordered, progress
+from .table import Column, Table, median, ratio
+
+_REPO = Path(__file__).resolve().parent.parent
+_APP = Path(__file__).with_name("child_app.py")
+_MEMORY = "/dev/shm"
+_FILES, _NOTIFY = "a small file", "a notify"
+_THIS, _OTHER = "this", "other"
+
+
+class Cost(NamedTuple):
+    """Of one round, for each file or notify: milliseconds of CPU, and system calls where they were counted."""
+
+    user: float
+    system: float
+    calls: float | None
+
+    @property
+    def cpu(self) -> float:
+        return self.user + self.system
+
+
+def _measure(bench: Bench, tree: Path, work: str, count: int, size: int, *, traced: bool = False) -> Cost:
+    watched, aside, place = bench.fresh("watched"), bench.fresh("aside"), bench.place()
+    watched.mkdir()
+    aside.mkdir()
+    if work == _FILES:
+        for name in ("first", *(f"f{number:05}.dat" for number in range(count))):
+            (aside / name).write_bytes(os.urandom(size))
+    else:
+        (watched / "data.csv").write_bytes(b"x" * (size - 1) + b"\n")
+    log = bench.fresh("log")
+    settings = bench.settings(HostPath=place.name, Subtask_Log_FileName=f"{log}-child")
+    del settings["Concurrency"]
+    job = {"settings": settings, "watched": str(watched), "aside": str(aside), "place": str(place.path), "count": count,
+           "work": "files" if work == _FILES else "notify", "log": f"{log}-master",
+           "strace": str(bench.fresh("strace")) if traced else ""}  # fmt: skip
+    try:
+        run = bench.run(["env", f"PYTHONPATH={tree}", sys.executable, "-P", str(_APP)], json.dumps(job))
+        if work == _FILES and (wrong := sum(not (place.path / path.name).exists() for path in watched.glob("f*.dat"))):
+            raise Failed(f"{wrong} files are missing")
+    finally:
+        for folder in (watched, aside, place.path):
+            shutil.rmtree(folder)
+    found = json.loads(run.said)
+    calls = None if found["calls"] is None else found["calls"] / count
+    return Cost(1000 * found["user"] / count, 1000 * found["system"] / count, calls)
+
+
+def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
+    """Measure and compare."""
+    rounds = args.rounds or (1 if args.quick else 9)
+    counts = {_FILES: args.files or (20 if args.quick else 1000), _NOTIFY: args.notifies or (5 if args.quick else 200)}
+    trees = {_THIS: _REPO, **({_OTHER: Path(args.other).resolve()} if args.other else {})}
+    rows: list[dict[str, Any]] = []
+    for work in chosen(counts, args.only):
+        costs: dict[str, list[Cost]] = {which: [] for which in trees}
+        calls: dict[str, float | None] = dict.fromkeys(trees)
+        problems: dict[str, str] = {}
+        for number in range(first_round(args), rounds):
+            for which in ordered(list(trees), number):
+                try:
+                    cost = _measure(bench, trees[which], work, counts[work], args.bytes)
+                    if number == rounds - 1 and shutil.which("strace"):
+                        calls[which] = _measure(bench, trees[which], work, counts[work], args.bytes, traced=True).calls
+                except (Failed, OSError) as exc:
+                    problems[which] = f"failed: {exc}"
+                    continue
+                if number >= 0:
+                    costs[which].append(cost)
+                    progress(f"round {number + 1} of {rounds}: {work}, {which}: {cost.cpu:.2f} ms")
+        rows += _rows(work, costs, calls, problems)
+    columns = [Column("name", f"the child's cost of, medians of {rounds}"),
+               Column("user", "user ms", ".3f"), Column("system", "system ms", ".3f"), Column("cpu", "CPU ms", ".3f"),
+               Column("beside", "x other", ".2f"), Column("calls", "system calls", ".0f")]
+    notes = [
+        f"{counts[_FILES]:,} files of {args.bytes:,} bytes renamed into a watched folder at once (settle_secs 0);",
+        f"{counts[_NOTIFY]:,} lines appended to a named file of {args.bytes:,} bytes, one notify each. Without ssh and the master;",
+        "until all is delivered and on the status page; the connection is up. System calls: one round under strace.",
+        *([f"other: {trees[_OTHER].name}"] if args.other else []),
+    ]
+    return Table("child", columns, rows, notes)
+
+
+def _rows(work: str, costs: dict[str, list[Cost]], calls: dict[str, float | None],
+          problems: dict[str, str]) -> list[dict[str, Any]]:  # fmt: skip
+    by = median([cost.cpu for cost in costs.get(_OTHER, [])])
+    rows = []
+    for which, found in costs.items():
+        middle = median([cost.cpu for cost in found])
+        rows.append({
+            "name": f"{work}: {which}", "user": median([cost.user for cost in found]),
+            "system": median([cost.system for cost in found]), "cpu": middle, "beside": ratio(middle, by), "calls": calls[which],
+            "all": [cost._asdict() for cost in found], "problem": problems.get(which),
+        })  # fmt: skip
+    return rows
+
+
+if __name__ == "__main__":
+    parser = options(__doc__.splitlines()[0])
+    parser.add_argument("--other", metavar="FOLDER", help="another checkout, to be measured beside this one")
+    parser.add_argument("--files", type=int, help="how many small files (default: 1000)")
+    parser.add_argument("--notifies", type=int, help="how many notifies (default: 200)")
+    parser.add_argument("--bytes", type=int, default=4096, help="size of each file (default: %(default)s)")
+    given = parser.parse_args()
+    given.dir = given.dir or (_MEMORY if os.path.isdir(_MEMORY) else None)
+    sys.exit(main(benchmark, given))

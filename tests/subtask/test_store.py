@@ -1,0 +1,88 @@
+"""The spool's thread: who asks gets the answer or the error, on a thread or a loop; nothing that was submitted is left undone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from pysubtask.subtask.store import Store
+from pysubtask.subtask.worker import Worker
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    made = Store(str(tmp_path), "scripted://", lambda *paths: None)
+    yield made
+    made.close()
+
+
+def test_calls_run_in_their_order_on_one_thread_and_all_of_them_before_the_end():
+    worker, seen = Worker("one"), []
+
+    def note(number: int) -> None:
+        time.sleep(0.001)
+        seen.append((number, threading.current_thread().name))
+
+    for number in range(20):
+        worker.submit(lambda number=number: note(number))
+    worker.shutdown()
+    worker.shutdown()
+    assert seen == [(number, "one") for number in range(20)]
+    with pytest.raises(RuntimeError):
+        worker.submit(lambda: None)
+
+
+def test_a_thread_that_cannot_be_started_is_told_and_may_be_asked_for_again(monkeypatch):
+    worker, seen = Worker("later"), []
+
+    def refuse(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            worker.submit(lambda: seen.append("never"))
+    worker.submit(lambda: seen.append("now"))
+    worker.shutdown()
+    assert seen == ["now"]
+
+
+def test_who_asks_on_a_thread_gets_the_value_or_the_error(store: Store):
+    assert store.run(lambda left, *, right: left + right, 1, right=2) == 3
+    with pytest.raises(ZeroDivisionError):
+        store.run(lambda: 1 // 0)
+    store.submit(lambda: 1 // 0)  # nobody waits: it harms nothing
+    assert store.run(threading.current_thread).name == "spool"
+
+
+def test_who_asks_on_a_loop_gets_the_value_or_the_error_and_blocks_nobody(store: Store):
+    async def case() -> None:
+        gate = threading.Event()
+        slow = asyncio.create_task(store.ask(gate.wait))
+        await asyncio.sleep(0)
+        gate.set()
+        assert await asyncio.wait_for(slow, 10)
+        with pytest.raises(ZeroDivisionError):
+            await store.ask(lambda: 1 // 0)
+
+    asyncio.run(case())
+
+
+def test_what_was_asked_is_done_though_whoever_asked_was_cancelled_or_its_loop_has_ended(store: Store):
+    gate, seen = threading.Event(), []
+
+    async def case() -> None:
+        first = asyncio.create_task(store.ask(gate.wait))
+        second = asyncio.create_task(store.ask(lambda: seen.append("done")))
+        await asyncio.sleep(0)
+        first.cancel()
+        second.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
+
+    asyncio.run(case())
+    gate.set()
+    assert store.run(lambda: list(seen)) == ["done"]

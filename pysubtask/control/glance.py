@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..common import why as reasons
 from ..common.disk import fault_of, repair_of
 from ..common.events import FILE as EVENTS_FILE
 from ..common.events import Tail, utc
@@ -16,7 +17,6 @@ from ..common.requests import waiting
 from ..common.settings_file import read_settings_page
 from ..common.stale import why_stale
 from ..common.status import FILE as STATUS_FILE
-from . import why as reasons
 from .tasks import Task
 
 _READING = frozenset(("queue", "get"))

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common.events import Event
+from ..common.text import amount, bar, clock, files, fit, pad, seconds, share, span, table, wrapped
+from ..common.why import standing, word
 from .glance import Glance
-from .text import amount, bar, clock, files, fit, pad, seconds, share, span, table, wrapped
-from .why import standing, word
 
 WIDE = 110
 """From this width on the destination and all amounts have columns; below, lines of their own."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from ...common.run_as import BY_RUN, stranger
+from ...common.text import amount, files, plain
 from ...master.destinations import check_state
 from ..config_file import load
 from ..doctor import local, login_files, show
@@ -18,7 +19,6 @@ from ..exits import FAILED, OK
 from ..names import Names
 from ..output import say
 from ..run_as import turn_into_users_of
-from ..text import amount, files, plain
 
 _SHOWN = 10
 

@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from ...common.events import Event, utc
+from ...common.text import fit
 from ..exits import NO_TASK, OK, CommandError
 from ..following import Following
 from ..glance import glance
 from ..output import colour, coloured, height, live, say, say_json, screen, width
 from ..shown import event, watch
 from ..tasks import NONE_KNOWN, Task, find, names_here
-from ..text import fit
 from .events import line_of
 
 _LOOK_SECS = 0.2

@@ -51,7 +51,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "control/doctor/bbr.py": ({"open"}, "reads /proc/sys"),
     "subtask/disks.py": ({"os.open"}, "listens to the table of mounts"),
     "common/mount_table.py": ({"open"}, "reads the table of mounts"),
-    "control/glance.py": ({"open"}, "reads /proc/PID/stat"),
+    "common/present.py": ({"open"}, "reads /proc/PID/stat"),
     "master/child.py": ({"open"}, "reads /proc/PID/children"),
     "transports/sftp/eager.py": ({"open"}, "reads /proc/self/status"),
     "transports/sftp/orphans.py": ({"open"}, "reads /proc/PID/environ"),

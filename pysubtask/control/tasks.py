@@ -10,11 +10,10 @@ from typing import Any
 
 from ..common import registry
 from ..common.config import nearest
-from ..common.events import FILE as EVENTS_FILE
 from ..common.lock import Holder, StateLock
 from ..common.own_files import is_root
+from ..common.present import last_sign, locked_at
 from ..common.process import is_alive
-from ..common.receipts import FILE as RECEIPTS_FILE
 from ..common.requests import Reply, myself, reply_to, send, withdraw
 from ..common.state_place import hash_of, home_base, is_inside, path_beside, tops
 from ..common.status import FILE as STATUS_FILE
@@ -82,9 +81,7 @@ class Task:
 
     def locked_at(self) -> float | None:
         """When its lock was last taken, in seconds since the epoch; None where there is none."""
-        with contextlib.suppress(OSError):
-            return os.stat(os.path.join(self.state_dir, "lock")).st_mtime
-        return None
+        return locked_at(self.state_dir)
 
     def master(self) -> int | None:
         """The pid of the living process that started this child last and starts it again; None where there is none."""
@@ -101,11 +98,7 @@ class Task:
 
     def last_sign(self) -> float | None:
         """When the child last wrote its page, an event or a receipt, in seconds since the epoch; None where it never did."""
-        signs = []
-        for name in (STATUS_FILE, EVENTS_FILE, RECEIPTS_FILE):
-            with contextlib.suppress(OSError):
-                signs.append(os.stat(os.path.join(self.state_dir, name)).st_mtime)
-        return max(signs, default=None)
+        return last_sign(self.state_dir)
 
     def nobody_starts(self) -> str:
         """What is said where neither a child lives nor anybody who starts one."""

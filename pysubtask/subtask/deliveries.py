@@ -22,6 +22,7 @@ from ..common.errors import (
 )
 from ..common.events import utc
 from ..common.limits import is_limit
+from ..common.line_rate import each
 from ..common.receipts import Receipt
 from ..transports.base import Job, Transport
 from .ahead import Ahead
@@ -460,6 +461,7 @@ class Deliveries:
 
     def _log_delivered(self, done: Done, receipt: Receipt) -> None:
         if done.unchanged:
-            self._desk.log.info("[%s] unchanged, already on server", receipt.name)
+            self._desk.log.info("[%s] unchanged, already on server", receipt.name, extra=each("unchanged"))
         else:
-            self._desk.log.info("Uploaded [%s] ([%d] bytes, [%d] sent)", receipt.name, receipt.size, done.bytes_sent)
+            text = "Uploaded [%s] ([%d] bytes, [%d] sent)"
+            self._desk.log.info(text, receipt.name, receipt.size, done.bytes_sent, extra=each("uploaded"))

@@ -15,6 +15,7 @@ from ..common.entries import Entry as WatchEntry
 from ..common.entries import below, keeps_records
 from ..common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
 from ..common.events import EventLog, happened
+from ..common.line_rate import each
 from ..common.notify import Stamp, notify_name, read_stamp
 from ..common.paths import folder_of
 from ..common.remedy import says_more
@@ -397,14 +398,19 @@ class Intake:
         for due, copied in batch:
             self._settled(due)
             if not copied.live:
-                self._log.info("Copying [%s] to [%s]", due.path, copied.path)
+                self._log.info("Copying [%s] to [%s]", due.path, copied.path, extra=each("copied"))
         self._store.drop(garbage)
         self._rules.queued(entries)
 
     def _enqueue(self, entries: list[Entry]) -> list[str]:
         """On the spool's thread, where a status page is taken too: it has what is new and the events of it, or neither."""
         garbage = self._store.spool.enqueue(entries)
-        self._events.emit_all([happened("queued", name=entry.name, path=entry.path, size=entry.size) for entry in entries])
+        replaced = self._store.spool.replaced
+        self._events.emit_all([
+            happened("queued", name=entry.name, path=entry.path, size=entry.size,
+                     **({"replaced": True} if entry.name in replaced else {}))
+            for entry in entries
+        ])  # fmt: skip
         return garbage
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .common.entries import read_entries
@@ -34,7 +34,7 @@ class DropboxTaskMaster(TaskMaster):
 
     def __init__(
         self,
-        WatchFiles: Sequence[WatchEntry] | Sequence[Mapping[str, Any]],
+        WatchFiles: Sequence[WatchEntry] | Sequence[object],
         pconfig: Config | object,
         LogFileName: str | None = "",
         LogToConsole: bool = True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .common.entries import read_entries
@@ -31,7 +31,7 @@ class FTPTaskMaster(TaskMaster):
 
     def __init__(
         self,
-        WatchFiles: Sequence[WatchEntry] | Sequence[Mapping[str, Any]],
+        WatchFiles: Sequence[WatchEntry] | Sequence[object],
         pconfig: Config | object,
         LogFileName: str | None = "",
         LogToConsole: bool = True,

@@ -84,7 +84,7 @@ class BaseMaster(Voice):
 
     def __init__(
         self,
-        WatchFilesDirs: "Sequence[WatchEntry] | Sequence[Mapping[str, Any]]",
+        WatchFilesDirs: "Sequence[WatchEntry] | Sequence[object]",
         pconfig: "BaseSettings | Config | object" = None,
         SubtaskModuleName: str = "pysubtask.base",
         LogFileName: str | None = "",

@@ -88,7 +88,10 @@ _FIRST = {"ftp": ("User", "HostPort", "HostPath", "Password", "KeyFile", "HostKe
           "dropbox": ("AppKey", "RefreshTokenFile")}  # fmt: skip
 _MORE = {("base", "ArchiveToFolder"): " 'pysubtask run' moves no file unless this line counts."}
 _LEFT_OUT = {("ftp", "Host")}
-_EXAMPLES = {("ftp", "SSHConfigFile"): '"~/.ssh/config"', ("base", "TaskName"): '"main"'}
+_EXAMPLES = {
+    ("ftp", "SSHConfigFile"): '"~/.ssh/config"', ("base", "TaskName"): '"main"', ("base", "BakToFolder"): '".upload"',
+    ("ftp", "BakToFolder"): '".upload/ftp"', ("dropbox", "BakToFolder"): '".upload/dropbox"',
+}  # fmt: skip
 
 
 class Watched(NamedTuple):

@@ -38,7 +38,7 @@ from ..common.triggers import when_sent
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from . import failed, heartbeat
-from .bak_folder import warning_about
+from .bak_folder import sweep_former, warning_about
 from .board import Board
 from .change_times import last_sign
 from .disks import Disks
@@ -322,7 +322,10 @@ class BaseSubtask:
             self.board.error("spool_damaged", self._store.damaged)
             self.board.over("spool_damaged")
         else:
-            self._snapshotter.sweep(self._store.run(self._store.spool.snapshots))
+            kept_copies = self._store.run(self._store.spool.snapshots)
+            self._snapshotter.sweep(kept_copies)
+            if handoff.config_file:
+                sweep_former(first, self.settings["BakToFolder"], handoff.bak_dir, tag, kept_copies)
         if self._store.spool.moved:
             self.log.warning("The destination changed: what was queued goes to [%s]", self.destination())
             self.events.emit("destination_changed", destination=self.destination())

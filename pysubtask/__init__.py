@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .base import BaseMaster, BaseTaskMaster
     from .common.config import Section
+    from .common.config_types import Config
+    from .common.entry_types import FileEntry, FilePath, FolderEntry, WatchEntry
     from .common.errors import (
         AlreadyRunning,
         AttemptFailed,
@@ -40,72 +42,180 @@ if TYPE_CHECKING:
         TransportError,
         TransportLost,
     )
+    from .common.events import Event
+    from .common.page_types import (
+        BusyFile,
+        ChildState,
+        DiskRoom,
+        EventFields,
+        ExcludedFile,
+        LastDelivery,
+        LastError,
+        MissingFolder,
+        MovingFile,
+        OrderedBy,
+        ParkedFile,
+        PausedName,
+        Problem,
+        QueueCounts,
+        RetriedFile,
+        SettlingFile,
+        StatusPage,
+        UnreadableFile,
+        WatchedEntry,
+    )
+    from .common.settings_types import (
+        AlertSettings,
+        AnySettings,
+        BaseSettings,
+        BurstSettings,
+        DropboxSettings,
+        FTPSettings,
+        LiveSettings,
+    )
     from .dropbox import DropboxSubtask, DropboxTaskMaster
     from .freeze import freeze_support
     from .ftp import FTPSubtask, FTPTaskMaster
+    from .master.child_events import ChildEvent, EventCallback, EventPosition
+    from .master.news import Callback as Callback
+    from .master.news import News as News
     from .master.task_master import ChildStatus, MasterStatus, TaskMaster
     from .subtask.base_subtask import BaseSubtask
 
     __version__: str
 
 __all__ = [
+    "AlertSettings",
     "AlreadyRunning",
+    "AnySettings",
     "AttemptFailed",
     "BaseMaster",
+    "BaseSettings",
     "BaseSubtask",
     "BaseTaskMaster",
+    "BurstSettings",
+    "BusyFile",
+    "ChildEvent",
+    "ChildState",
     "ChildStatus",
+    "Config",
     "ConfigError",
     "DiskLow",
+    "DiskRoom",
+    "DropboxSettings",
     "DropboxSubtask",
     "DropboxTaskMaster",
+    "Event",
+    "EventCallback",
+    "EventFields",
+    "EventPosition",
+    "ExcludedFile",
+    "FTPSettings",
     "FTPSubtask",
     "FTPTaskMaster",
+    "FileEntry",
+    "FilePath",
     "FileRefused",
+    "FolderEntry",
+    "LastDelivery",
+    "LastError",
+    "LiveSettings",
     "LoginRefused",
     "MasterStatus",
     "MeansRefused",
+    "MissingFolder",
+    "MovingFile",
     "NotAsLeft",
+    "OrderedBy",
+    "ParkedFile",
+    "PausedName",
+    "Problem",
     "PysubtaskError",
+    "QueueCounts",
+    "RetriedFile",
     "Section",
     "ServerBusy",
     "ServerNotTrusted",
+    "SettlingFile",
     "SourceChanged",
     "SourceError",
     "SourceMissing",
     "SpoolBusy",
     "SpoolDamaged",
     "SpoolTooNew",
+    "StatusPage",
     "TaskMaster",
     "TransportError",
     "TransportLost",
+    "UnreadableFile",
+    "WatchEntry",
+    "WatchedEntry",
     "__version__",
     "freeze_support",
 ]
 
 _HOMES = {
+    "AnySettings": "common.settings_types",
     "BaseMaster": "master.task_master",
+    "BaseSettings": "common.settings_types",
     "BaseSubtask": "subtask.base_subtask",
     "BaseTaskMaster": "master.task_master",
+    "BurstSettings": "common.settings_types",
+    "BusyFile": "common.page_types",
+    "ChildEvent": "master.child_events",
+    "ChildState": "common.page_types",
     "ChildStatus": "master.task_master",
+    "Config": "common.config_types",
+    "DiskRoom": "common.page_types",
+    "DropboxSettings": "common.settings_types",
+    "AlertSettings": "common.settings_types",
     "DropboxSubtask": "dropbox",
     "DropboxTaskMaster": "dropbox",
+    "Event": "common.events",
+    "EventCallback": "master.child_events",
+    "EventFields": "common.page_types",
+    "EventPosition": "master.child_events",
+    "ExcludedFile": "common.page_types",
+    "FTPSettings": "common.settings_types",
     "FTPSubtask": "ftp",
     "FTPTaskMaster": "ftp",
+    "FileEntry": "common.entry_types",
+    "FilePath": "common.entry_types",
+    "FolderEntry": "common.entry_types",
+    "LastDelivery": "common.page_types",
+    "LastError": "common.page_types",
+    "LiveSettings": "common.settings_types",
     "MasterStatus": "master.task_master",
+    "MissingFolder": "common.page_types",
+    "MovingFile": "common.page_types",
+    "OrderedBy": "common.page_types",
+    "ParkedFile": "common.page_types",
+    "PausedName": "common.page_types",
+    "Problem": "common.page_types",
+    "QueueCounts": "common.page_types",
+    "RetriedFile": "common.page_types",
     "Section": "common.config",
+    "SettlingFile": "common.page_types",
+    "StatusPage": "common.page_types",
     "TaskMaster": "master.task_master",
+    "UnreadableFile": "common.page_types",
+    "WatchEntry": "common.entry_types",
+    "WatchedEntry": "common.page_types",
     "freeze_support": "freeze",
 }
+
+
+_OLD = {"Callback": "master.news", "News": "master.news"}
+"""Names of before, which are aliases."""
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         value = _version()
-    elif name in __all__:
+    elif name in __all__ or name in _OLD:
         from importlib import import_module
 
-        value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'common.errors')}"), name)
+        value = getattr(import_module(f"{__name__}.{_HOMES.get(name) or _OLD.get(name, 'common.errors')}"), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

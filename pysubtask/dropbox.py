@@ -14,6 +14,10 @@ from .master.destinations import check_config, plan
 from .master.task_master import TaskMaster
 
 if TYPE_CHECKING:
+    import logging
+
+    from .common.config_types import Config
+    from .common.entry_types import WatchEntry
     from .subtask.upload_subtask import UploadSubtask
 
     class DropboxSubtask(UploadSubtask): ...
@@ -28,8 +32,15 @@ class DropboxTaskMaster(TaskMaster):
     shown_name = "DropboxTaskMaster"
     shown_module = "dropbox"
 
-    def __init__(self, WatchFiles: Any, pconfig: Any, LogFileName: str | None = "", LogToConsole: bool = True) -> None:
-        self._prepare_extensions(read_entries(WatchFiles), check_config(pconfig), ["dropbox"], LogFileName, LogToConsole)
+    def __init__(
+        self,
+        WatchFiles: Sequence[WatchEntry] | Sequence[object],
+        pconfig: Config | object,
+        LogFileName: str | None = "",
+        LogToConsole: bool = True,
+        Logger: logging.Logger | str | None = None,
+    ) -> None:
+        self._prepare_extensions(read_entries(WatchFiles), check_config(pconfig), ["dropbox"], LogFileName, LogToConsole, Logger)
 
 
 def __getattr__(name: str) -> Any:

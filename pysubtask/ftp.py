@@ -11,6 +11,10 @@ from .master.destinations import check_config, plan
 from .master.task_master import TaskMaster
 
 if TYPE_CHECKING:
+    import logging
+
+    from .common.config_types import Config
+    from .common.entry_types import WatchEntry
     from .subtask.upload_subtask import UploadSubtask
 
     class FTPSubtask(UploadSubtask): ...
@@ -25,8 +29,15 @@ class FTPTaskMaster(TaskMaster):
     shown_name = "FTPTaskMaster"
     shown_module = "ftp"
 
-    def __init__(self, WatchFiles: Any, pconfig: Any, LogFileName: str | None = "", LogToConsole: bool = True) -> None:
-        self._prepare_extensions(read_entries(WatchFiles), check_config(pconfig), ["ftp"], LogFileName, LogToConsole)
+    def __init__(
+        self,
+        WatchFiles: Sequence[WatchEntry] | Sequence[object],
+        pconfig: Config | object,
+        LogFileName: str | None = "",
+        LogToConsole: bool = True,
+        Logger: logging.Logger | str | None = None,
+    ) -> None:
+        self._prepare_extensions(read_entries(WatchFiles), check_config(pconfig), ["ftp"], LogFileName, LogToConsole, Logger)
 
 
 def __getattr__(name: str) -> Any:

@@ -52,7 +52,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "subtask/disks.py": ({"os.open"}, "listens to the table of mounts"),
     "common/mount_table.py": ({"open"}, "reads the table of mounts"),
     "control/owners.py": ({"open"}, "reads /proc/PID/cmdline and environ"),
-    "control/glance.py": ({"open"}, "reads /proc/PID/stat"),
+    "common/present.py": ({"open"}, "reads /proc/PID/stat"),
     "master/child.py": ({"open"}, "reads /proc/PID/children"),
     "transports/sftp/eager.py": ({"open"}, "reads /proc/self/status"),
     "transports/sftp/orphans.py": ({"open"}, "reads /proc/PID/environ"),

@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError
 
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from .settings_types import AnySettings, SectionAttributes
+else:
+    SectionAttributes = object
+
 SECTIONS = ("base", "burst_mode", "ftp", "dropbox", "alerts")
 ALONE = ("burst_mode", "alerts")
 """Sections of a whole task: those of base do not stand in them."""
@@ -51,13 +58,15 @@ def masked(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: shown(key, value) for key, value in values.items()}
 
 
-class Section:
+class Section(SectionAttributes):
     """A bag of settings: ``ftp = Section('my station', Host='...'); ftp.User = '...'``.
 
-    ``comment`` is free text. A later attribute assignment adds or replaces a setting.
+    ``comment`` is free text. A later attribute assignment adds or replaces a setting, and so does an attribute of a subclass:
+    ``class ftp(Section): Host = '...'``. A type checker knows every setting by its name and what it takes; at run time a wrong one
+    is a ConfigError when the master is made.
     """
 
-    def __init__(self, comment: str = "", /, **values: Any) -> None:
+    def __init__(self, comment: str = "", /, **values: Unpack[AnySettings]) -> None:
         self.__dict__["_comment"] = str(comment)
         self.__dict__.update(values)
 
@@ -70,11 +79,11 @@ class Section:
     __hash__ = None  # type: ignore[assignment]
 
     if TYPE_CHECKING:
+        _comment: str
+    else:
 
-        def __setattr__(self, key: str, value: Any) -> None: ...
-
-    def __getattr__(self, key: str) -> Any:
-        raise AttributeError(f"this section has no setting {key!r}")
+        def __getattr__(self, key: str) -> Any:
+            raise AttributeError(f"this section has no setting {key!r}")
 
     def __repr__(self) -> str:
         words = ", ".join(f"{key}={value!r}" for key, value in masked(values_of(self)).items())
@@ -255,10 +264,17 @@ def values_of(section: Any) -> dict[str, Any]:
     if isinstance(section, Mapping):
         return {str(key): value for key, value in section.items()}
     if isinstance(section, Section):
-        return {name: value for name, value in vars(section).items() if not name.startswith("_")}
+        found = {name: value for name, value in _of_subclasses(type(section)).items() if not callable(value)}
+        return {name: value for name, value in {**found, **vars(section)}.items() if not name.startswith("_")}
     names = [name for name in dir(section) if not name.startswith("_")]
     found = {name: getattr(section, name) for name in names if hasattr(section, name)}
     return {name: value for name, value in found.items() if not callable(value) and not _is_python(value)}
+
+
+def _of_subclasses(kind: type) -> dict[str, Any]:
+    """What the subclasses of Section set as attributes, the last one winning."""
+    own = kind.__mro__[: kind.__mro__.index(Section)]
+    return {name: value for each in reversed(own) for name, value in vars(each).items() if not isinstance(value, property)}
 
 
 def _is_python(value: Any) -> bool:

@@ -13,10 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import own_files
 from .redact import redacted
+
+if TYPE_CHECKING:
+    from .page_types import EventFields
 
 FILE = "events.jsonl"
 ROTATE_BYTES = 1024 * 1024
@@ -43,7 +46,7 @@ class Event(NamedTuple):
     n: int
     at: str
     kind: str
-    fields: dict[str, Any]
+    fields: "EventFields"
 
 
 def happened(kind: str, **fields: Any) -> tuple[str, dict[str, Any]]:

@@ -32,7 +32,7 @@ class Handoff(NamedTuple):
     recursive folder. ``label``: what people call the task. ``config_file``: the file its config was read from, '' for an
     app's own. ``own``: files that are no data wherever they are found (absolute path -> what it is), see ``never_sent``.
     ``state_why``: why the state is not kept in the first folder, '' where it is; ``state_elsewhere``: other state folders that may
-    hold a queue of this child.
+    hold a queue of this child. ``log_lines``: the master reads the lines of its log, see ``app_log``.
     """
 
     task: str
@@ -56,6 +56,7 @@ class Handoff(NamedTuple):
     own: Mapping[str, str] = {}
     state_why: str = ""
     state_elsewhere: tuple[str, ...] = ()
+    log_lines: bool = False
 
     def __repr__(self) -> str:
         shown = self._asdict() | {"settings": masked(self.settings)}
@@ -84,8 +85,9 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "own": (dict,),
     "state_why": (str,),
     "state_elsewhere": (list,),
+    "log_lines": (bool,),
 }
-_LATER: dict[str, Any] = {"own": {}, "state_why": "", "state_elsewhere": []}
+_LATER: dict[str, Any] = {"own": {}, "state_why": "", "state_elsewhere": [], "log_lines": False}
 """What a hand-off of a version before does not have: a child that replaces itself reads the one it was started with."""
 
 

@@ -104,10 +104,11 @@ def tops(folder: str, environ: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def snapshots_in(bak: str | None, default: object, folder: str, state_dir: str) -> str | None:
-    """The folder of the snapshots (absolute) for the setting ``bak`` (BakToFolder); the ``default`` one goes with the state."""
+    """The folder of the snapshots (absolute) for the setting ``bak`` (BakToFolder); the ``default`` one, hidden or not,
+    goes with the state."""
     if bak is None:
         return None
-    if bak == default and not is_inside(state_dir):
+    if bak in (default, f".{default}") and not is_inside(state_dir):
         return os.path.join(state_dir, SNAPSHOTS)
     return os.path.normpath(os.path.join(folder, bak))
 

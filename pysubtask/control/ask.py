@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from .text import plain
+from ..common.text import plain
 
 
 def somebody() -> bool:

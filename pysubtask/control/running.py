@@ -6,7 +6,7 @@ import os
 import shlex
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..common import requests
 from ..common.entries import first_folder
@@ -23,6 +23,9 @@ from ..master.state import make_ready
 from ..master.task_master import TaskMaster
 from .config_task import TaskConfig
 from .exits import LOCKED, CommandError
+
+if TYPE_CHECKING:
+    from ..common.entry_types import WatchEntry
 
 RUN_LOCK = "run.lock"
 """In the task's folder, held by its runner for life."""
@@ -41,7 +44,7 @@ class RunMaster(TaskMaster):
     def __init__(self, config: TaskConfig) -> None:
         self._config_file, self._beside, self._closed_beside = config.file, config.beside, config.closed
         self._read_from = config.read_from
-        super().__init__(config.watch, config.config)
+        super().__init__(cast("list[WatchEntry]", config.watch), config.config)
 
     def take(self, plans: Sequence[Plan]) -> None:
         """The plans for children that are started from now on; they differ in live settings alone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .text import span
+from ..common.text import span
 
 _WORDS = {
     "connecting": "connecting now",

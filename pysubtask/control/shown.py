@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common.events import Event
+from ..common.text import amount, bar, clock, files, fit, pad, seconds, share, span, table, wrapped
+from ..common.why import standing, word
 from .glance import Glance
-from .text import amount, bar, clock, files, fit, pad, seconds, share, span, table, wrapped
-from .why import standing, word
 
 WIDE = 110
 """From this width on the destination and all amounts have columns; below, lines of their own."""
@@ -152,8 +152,9 @@ def _bars(glance: Glance, width: int) -> list[str]:
 
 def event(found: Event, width: int, now: float, label: str = "") -> str:
     """An event as one line: when, who, what."""
-    left_out = _LEFT_OUT | ({"path"} if "name" in found.fields else set())
-    told = [(key, value) for key, value in found.fields.items() if value is not None and key not in left_out]
+    fields: Mapping[str, Any] = found.fields
+    left_out = _LEFT_OUT | ({"path"} if "name" in fields else set())
+    told = [(key, value) for key, value in fields.items() if value is not None and key not in left_out]
     words = [_value(value) if key in _BARE else f"{key.replace('_', ' ')} {amount(value)}" if key in _BYTES
              else f"{key.replace('_', ' ')} {_value(value)}" for key, value in told]  # fmt: skip
     line = f"{clock(seconds(found.at), now):>8}  {label + '  ' if label else ''}{found.kind.replace('_', ' ')}  {', '.join(words)}"

@@ -90,10 +90,10 @@ _FIRST = {"ftp": ("User", "HostPort", "HostPath", "Password", "KeyFile", "HostKe
 _MORE = {("base", "ArchiveToFolder"): " 'pysubtask run' moves no file unless this line counts."}
 _LEFT_OUT = {("ftp", "Host")}
 _EXAMPLES = {
-    ("ftp", "SSHConfigFile"): '"~/.ssh/config"',
-    ("base", "TaskName"): '"main"',
+    ("ftp", "SSHConfigFile"): '"~/.ssh/config"', ("base", "TaskName"): '"main"', ("base", "BakToFolder"): '".upload"',
+    ("ftp", "BakToFolder"): '".upload/ftp"', ("dropbox", "BakToFolder"): '".upload/dropbox"',
     ("alerts", "Command"): '["/usr/local/bin/alert", "me@example.org"]',
-}
+}  # fmt: skip
 
 
 class Watched(NamedTuple):

@@ -92,6 +92,8 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
         default = {row.key: row.default for name in ("base", section or "base") for row in defaults_config.SETTINGS[name]}[key]
         if task != FIRST_TASK and settings[key] == default:
             settings[key] = _log_of_its_own(default, task)
+    if config_file:
+        settings["BakToFolder"] = _out_of_view(extension, settings["BakToFolder"], config)
     bak = settings["BakToFolder"]
     if bak is not None and not bak.strip():
         raise ConfigError(f"{section or 'base'}.BakToFolder", "it is empty", "Give a folder, or None for no snapshots.")
@@ -154,9 +156,21 @@ def bak_of(extension: str, bak: str | None, folder: str, state_dir: str) -> str 
     """The folder of the snapshots, absolute; ``bak`` is BakToFolder, ``folder`` the first entry's."""
     from ..common.state_place import snapshots_in
 
+    return snapshots_in(bak, default_bak(extension), folder, state_dir)
+
+
+def default_bak(extension: str) -> str:
+    """BakToFolder where nobody has set it, from Python."""
     sections = ("base", extension if extension in UPLOADERS else "base")
-    default = {row.key: row.default for name in sections for row in defaults_config.SETTINGS[name]}["BakToFolder"]
-    return snapshots_in(bak, default, folder, state_dir)
+    return str({row.key: row.default for name in sections for row in defaults_config.SETTINGS[name]}["BakToFolder"])
+
+
+def _out_of_view(extension: str, bak: str | None, config: Any) -> str | None:
+    """BakToFolder of a task of a config file: what nobody has set is a hidden folder, so that a program that shows the watched one,
+    as a gallery of photos does, does not show copies."""
+    names = ("base", extension if extension in UPLOADERS else "base")
+    asked = any("BakToFolder" in values_of(section_of(config, name)) for name in names)
+    return f".{bak}" if bak == default_bak(extension) and not asked else bak
 
 
 def check_state(plans: Sequence[Plan]) -> None:
@@ -230,6 +244,9 @@ def closed_paths(entries: Sequence[Entry], plans: Sequence[Plan], logs: Sequence
             closed.append(os.path.dirname(os.path.dirname(plan.state_dir)))
             if plan.settings["BakToFolder"] is not None:
                 closed.append(os.path.normpath(os.path.join(first, plan.settings["BakToFolder"])))
+        if plan.config_file:
+            # Where a version before has kept the copies.
+            closed.append(os.path.normpath(os.path.join(first, default_bak(plan.extension))))
     for plan in plans:
         if plan.settings["ArchiveToFolder"] is None:
             continue

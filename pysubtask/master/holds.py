@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from ..common.line_rate import each
 from ..common.notify import NOTIFY, data_name, hold_name, remove_signal, write_hold
 from . import burst
 from .stamps import Stamps
@@ -145,7 +146,7 @@ class Holds:
 
     def _say(self, line: str, notify: str) -> None:
         if line:
-            self._logger.info("%s File [%s]", line, data_name(notify))
+            self._logger.info("%s File [%s]", line, data_name(notify), extra=each("burst"))
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

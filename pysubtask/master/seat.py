@@ -1,19 +1,22 @@
 """The places of the children, and what a master says about them."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ..common.process import is_alive
-from ..common.status import read_status
 from .child import Child, Restarts
 from .destinations import Plan
+
+if TYPE_CHECKING:
+    from ..common.page_types import StatusPage
 
 
 class ChildStatus(NamedTuple):
     """One child. ``pid`` None: not started. ``restarts``: how often it ended by itself since ``start``.
 
     ``last_exit``: how it last ended, in words; ``next_restart_in``: seconds, or None where none is due.
-    ``page``: what the child last wrote about itself (``status.json``), or None; ``stale``: why that may be over, '' where it is of
-    the present.
+    ``page``: what the child last wrote about itself (``status.json``), with what it has delivered and told since, or None;
+    ``stale``: why that may be over, '' where it is of the present. ``why``: what it does, or why nothing moves, in a sentence,
+    as ``pysubtask status`` has it.
     """
 
     extension: str
@@ -22,8 +25,9 @@ class ChildStatus(NamedTuple):
     restarts: int
     last_exit: str | None
     next_restart_in: float | None
-    page: dict[str, Any] | None
+    page: "StatusPage | None"
     stale: str = ""
+    why: str = ""
 
 
 class MasterStatus(NamedTuple):
@@ -36,6 +40,13 @@ class MasterStatus(NamedTuple):
     unstamped: int
     children: tuple[ChildStatus, ...]
     held: int = 0
+
+    @property
+    def why(self) -> str:
+        """What the only child does, or why nothing moves, in a sentence; of several each one's, behind its extension."""
+        if len(self.children) == 1:
+            return self.children[0].why
+        return " ".join(f"{child.extension}: {child.why}" for child in self.children)
 
 
 class Seat:
@@ -51,11 +62,16 @@ class Seat:
         self.stopped = False
 
 
-def status_of(seat: Seat, now: float) -> ChildStatus:
-    """The child of this seat at ``now`` (monotonic seconds)."""
+def status_of(seat: Seat, now: float, missing: str = "") -> ChildStatus:
+    """The child of this seat at ``now`` (monotonic seconds); ``missing``: what keeps its folder from being used."""
+    import time
+
+    from ..common.present import present  # who never asks for a status does not pay for it
+
     child, due = seat.child, seat.restarts.due
     alive = child is not None and child.poll() is None and is_alive(child.pid, "")
-    page = read_status(seat.plan.state_dir)
+    started = child.pid if child is not None and alive else None
+    found = present(seat.plan.state_dir, time.time(), why_missing=lambda: missing, started=started)
     return ChildStatus(
         seat.plan.extension,
         child.pid if child is not None else None,
@@ -63,14 +79,7 @@ def status_of(seat: Seat, now: float) -> ChildStatus:
         seat.restarts.times,
         seat.last_exit,
         max(0.0, due - now) if due is not None else None,
-        page,
-        _why_stale(seat.plan.state_dir, page) if alive and page is not None else "",
+        cast("StatusPage | None", found.page),
+        found.stale if alive and found.page is not None else "",
+        found.why,
     )
-
-
-def _why_stale(state_dir: str, page: dict[str, Any]) -> str:
-    import time
-
-    from ..common.stale import why_stale  # who never asks for a status does not pay for it
-
-    return why_stale(state_dir, page, time.time())

@@ -5,15 +5,17 @@ It lives in the user's app. No call waits on the network, raises because of it, 
 died is started again, with back-off, by the next call of anything.
 """
 
+import logging
 import os
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ..common.entries import Entry, filled_in, first_folder, read_entries
+from ..common.errors import ConfigError
 from ..common.logs import follow, log_options, set_level, setup_logging
 from ..common.process import EXIT_STOPPED, is_alive, process_start
 from ..common.watched import Watched
@@ -39,7 +41,11 @@ from .state import make_ready, remove_handled
 from .voice import Voice
 
 if TYPE_CHECKING:
+    from ..common.config_types import Config
+    from ..common.entry_types import WatchEntry
+    from ..common.settings_types import BaseSettings
     from .alerter import Alerter
+    from .app_lines import AppLines
 
 # What a call may spend on old files: the one that the app makes on a timer, and any other.
 _TIMER_SECS = 0.05
@@ -56,8 +62,9 @@ class BaseMaster(Voice):
 
     ``WatchFilesDirs``: entries, see :mod:`pysubtask.common.entries`. ``pconfig``: the base section, or a
     config with sections; it is never changed. ``LogFileName``: '' takes ``Master_Log_FileName`` of the
-    settings, None logs to no file. Everything is checked here: ConfigError names key and remedy. Nothing
-    is started, and no file made but the log.
+    settings, None logs to no file. ``Logger``: a logger of the app, or its name, to hand all lines to, those of the master to
+    ``<name>.master`` and those of a child to ``<name>.<extension>``; nothing goes to stderr then, and no log file is made unless
+    one is named. Everything is checked here: ConfigError names key and remedy. Nothing is started, and no file made but the log.
     """
 
     shown_name = "BaseTaskMaster"
@@ -70,23 +77,38 @@ class BaseMaster(Voice):
     """The files that the settings were read from, as they were then; None: the modules of the config as they are now."""
     """Folders that are left out, besides those of the plans."""
 
+    _app_lines: "AppLines | None" = None
+    """The app's own logging, where it was asked for."""
+
     _started_again = "'pysubtask start' or reset() starts it again"
     """What starts a child that was stopped by an order."""
 
     def __init__(
         self,
-        WatchFilesDirs: Any,
-        pconfig: Any = None,
+        WatchFilesDirs: "Sequence[WatchEntry] | Sequence[object]",
+        pconfig: "BaseSettings | Config | object" = None,
         SubtaskModuleName: str = "pysubtask.base",
         LogFileName: str | None = "",
         LogToConsole: bool = True,
+        Logger: "logging.Logger | str | None" = None,
     ) -> None:
         module = own_module(SubtaskModuleName, _script())
         extension = module.rpartition(".")[2]
         entries = read_entries(WatchFilesDirs, need_one=extension in UPLOADERS)
-        self._prepare(entries, [plan(extension, module, with_sections(pconfig), first_folder(entries))], LogFileName, LogToConsole)
+        config = with_sections(pconfig)
+        plans = [plan(extension, module, config, first_folder(entries))]
+        self._prepare(entries, plans, LogFileName, LogToConsole, Logger, config)
 
-    def _prepare(self, entries: list[Entry], plans: Sequence[Plan], log_file: str | None, console: bool) -> None:
+    def _prepare(
+        self, entries: list[Entry], plans: Sequence[Plan], log_file: str | None, console: bool,
+        app_logger: "logging.Logger | str | None" = None, config: Any = None,
+    ) -> None:  # fmt: skip
+        if app_logger is not None:
+            from .app_lines import AppLines, logger_of, without_default_logs
+
+            self._app_lines = AppLines(logger_of(app_logger))
+            plans, console = [without_default_logs(each, config) for each in plans], False
+        _check_not_imported_again()
         for each in plans:
             can_be_started(each.module)
         entries = filled_in(entries, plans[0].label)
@@ -151,6 +173,11 @@ class BaseMaster(Voice):
         shown = f"{self.shown_module}.{self.shown_name}.{self._pid}"
         self.logger = setup_logging(shown, self._log_file, self._console, task=first.task, **log_options(first.settings))
         set_level(self.logger, first.settings["LogLevel"])
+        from ..common.line_rate import limit
+
+        limit(self.logger)
+        if self._app_lines is not None:
+            self._app_lines.begin(self.logger, self._seats)
         self._stamps = Stamps(self.logger)
         from .holds import Holds
         from .old_files import OldFiles
@@ -160,6 +187,12 @@ class BaseMaster(Voice):
 
         self._places = Places(self._entries, [seat.plan for seat in self._seats])
         self._old_files = OldFiles(self._entries, [seat.plan for seat in self._seats], self._never_sent, self.logger)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} cannot be given to another process: it minds children of this one. Make it in the process "
+            "that shall have it, or notify from the other process with pysubtask.base.notify_file(path)."
+        )
 
     def __enter__(self) -> Self:
         if not self._running:
@@ -235,6 +268,9 @@ class BaseMaster(Voice):
             if not forcekill:
                 remove_handled([seat.plan.state_dir for seat in self._seats], self._watched.has, self.logger)
             names = ", ".join(seat.plan.settings["SubtaskDescription"] for seat in self._seats)
+            self._tell_sums(everything=True)
+            if self._app_lines is not None:
+                self._app_lines.read(everything=True)
             self.logger.info("***** GOODBYE!: [%s] *****", names)
 
     def reset(self) -> None:
@@ -351,7 +387,8 @@ class BaseMaster(Voice):
         """What the children do, as far as the master knows and they have written down."""
         self._supervise()
         now = time.monotonic()
-        return MasterStatus(self._running, len(self._stamps), tuple(status_of(seat, now) for seat in self._seats), len(self._holds))
+        children = tuple(status_of(seat, now, self._places.why) for seat in self._seats)
+        return MasterStatus(self._running, len(self._stamps), children, len(self._holds))
 
     def _supervise(self, work: float = _BY_THE_WAY_SECS) -> None:
         """What every call does on the way: never waits, and looks only four times a second."""
@@ -377,14 +414,22 @@ class BaseMaster(Voice):
                 if now >= self._next_follow:
                     self._next_follow = now + _FOLLOW_SECS
                     follow(self.logger)
+                    self._tell_sums()
                 for index in range(len(self._seats)):
                     self._look_after(index, now)
                 self._supervise_alerter(now)
                 self._old_files.work(work)
+                if self._app_lines is not None:
+                    self._app_lines.read()
             finally:
                 self._busy = False
         finally:
             self._lock.release()
+
+    def _tell_sums(self, *, everything: bool = False) -> None:
+        from ..common.line_rate import tell_sums
+
+        tell_sums(self.logger, everything=everything)
 
     def _look_after(self, index: int, now: float) -> None:
         seat = self._seats[index]
@@ -519,6 +564,7 @@ class BaseMaster(Voice):
                 own=self._never_sent.files,
                 state_why=plan.state_why,
                 state_elsewhere=plan.state_elsewhere,
+                log_lines=self._app_lines is not None,
             )
         )
         try:
@@ -562,17 +608,36 @@ class TaskMaster(BaseMaster):
     shown_name = "TaskMaster"
     shown_module = "pysubtask"
 
-    def __init__(self, watchfilesdirs: Any, config: Any, LogFileName: str | None = "", LogToConsole: bool = True) -> None:
+    def __init__(
+        self,
+        watchfilesdirs: "Sequence[WatchEntry]",
+        config: "Config | object",
+        LogFileName: str | None = "",
+        LogToConsole: bool = True,
+        Logger: "logging.Logger | str | None" = None,
+    ) -> None:
         entries = read_entries(watchfilesdirs)
-        self._prepare_extensions(entries, config, switched_on(check_config(config)), LogFileName, LogToConsole)
+        self._prepare_extensions(entries, config, switched_on(check_config(config)), LogFileName, LogToConsole, Logger)
 
-    def _prepare_extensions(self, entries: list[Entry], config: Any, on: list[str], log_file: str | None, console: bool) -> None:
+    def _prepare_extensions(
+        self, entries: list[Entry], config: Any, on: list[str], log_file: str | None, console: bool,
+        app_logger: "logging.Logger | str | None" = None,
+    ) -> None:  # fmt: skip
         folder = first_folder(entries)
         plans = [plan(name, f"pysubtask.{name}", config, folder, self._config_file) for name in on]
-        self._prepare(entries, plans, log_file, console)
+        self._prepare(entries, plans, log_file, console, app_logger, config)
 
 
 BaseTaskMaster = BaseMaster
+
+
+def _check_not_imported_again() -> None:
+    """A process of multiprocessing that is spawned imports the app's main module once more, as ``__mp_main__``: a master that is
+    made there on the way would be a second one of the same task. ConfigError."""
+    again = sys.modules.get("__mp_main__")
+    if again is not None and again is not sys.modules.get("__main__"):
+        problem = "it is made a second time, while a process of multiprocessing ('spawn', 'forkserver') imports the main module"
+        raise ConfigError("TaskMaster", problem, "Make it below: if __name__ == '__main__':")
 
 
 def _session() -> int | None:

@@ -10,7 +10,10 @@ from .seat import Seat
 from .state import make_ready
 
 if TYPE_CHECKING:
-    from .news import Callback, Listeners, Mark, News
+    from typing import Unpack
+
+    from ..common.settings_types import LiveSettings
+    from .child_events import ChildEvent, EventCallback, EventPosition, Listeners
 
 
 class Voice:
@@ -36,25 +39,25 @@ class Voice:
         if self._listeners is not None:
             self._listeners.serve()
 
-    def events(self, since: Any = None) -> "tuple[list[News], Mark]":
-        """What the children have told, by time: events behind the mark ``since`` (None: all that the files hold), and the mark
-        to ask with the next time. Each event has ``extension`` and ``event`` (epoch, n, at, kind, fields)."""
-        from .news import events_since
+    def events(self, since: Mapping[str, tuple[int, int]] | None = None) -> "tuple[list[ChildEvent], EventPosition]":
+        """What the children have told, by time: events behind the position ``since`` (None: all that the files hold), and the
+        position to ask with the next time. Each event has ``extension`` and ``event`` (epoch, n, at, kind, fields)."""
+        from .child_events import events_since
 
         self._supervise()
         return events_since(self._state_dirs(), since)
 
-    def on_event(self, callback: "Callback") -> "Callback":
-        """Have ``callback(news)`` called for each event from now on, by :meth:`check_pending_notifications`, in the app's own
-        thread. What it raises is logged. Returns the callback (so it may decorate one); :meth:`off_event` ends it."""
-        from .news import Listeners
+    def on_event(self, callback: "EventCallback") -> "EventCallback":
+        """Have ``callback(child_event)`` called for each event from now on, by :meth:`check_pending_notifications`, in the
+        app's own thread. What it raises is logged. Returns the callback (so it may decorate one); :meth:`off_event` ends it."""
+        from .child_events import Listeners
 
         if self._listeners is None:
             self._listeners = Listeners(self._state_dirs(), self.logger)
         self._listeners.add(callback)
         return callback
 
-    def off_event(self, callback: "Callback") -> None:
+    def off_event(self, callback: "EventCallback") -> None:
         """Call this one no more. ValueError where it was never added."""
         if self._listeners is None:
             raise ValueError("this callback was never added")
@@ -63,7 +66,7 @@ class Voice:
     def wait_delivered(self, path: str | bytes | os.PathLike[str], timeout: float) -> bool:
         """Wait, ``timeout`` seconds at most, until every destination has confirmed the file as it is now (size and time);
         whether it has. For scripts: an app that must not wait asks :meth:`events` or ``receipts.jsonl`` instead."""
-        from .news import wait_delivered
+        from .child_events import wait_delivered
 
         whole = os.path.abspath(os.fsdecode(path))
         return wait_delivered(whole, list(self._state_dirs().values()), timeout, self.check_pending_notifications)
@@ -80,7 +83,7 @@ class Voice:
         """Go on with these files, or, without a name, with everything that was paused. OSError as for ``pause``."""
         self._order("resume", {"names": list(names)})
 
-    def set(self, keep: bool = False, **settings: Any) -> None:
+    def set(self, keep: bool = False, **settings: "Unpack[LiveSettings]") -> None:
         """Change live settings (see ``docs/config.md``) of the children that have them: ``master.set(RateLimit=50_000)``.
 
         ``keep`` keeps them over restarts, until the config says something else. All are checked here: ConfigError, and nothing

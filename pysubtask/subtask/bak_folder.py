@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from ..common import beneath, own_files
 from ..common.own_files import NotOurs, Opened
@@ -115,6 +115,31 @@ class BakFolder:
 
     def _name(self, path: str, at: int | None) -> str:
         return path if at is None else path[self._cut :]
+
+
+def is_hidden(setting: str) -> bool:
+    """Whether BakToFolder is a hidden folder in the first one, as the default of a config file is."""
+    return setting.startswith(".") and setting[1:2] not in ("", ".", "/")
+
+
+def sweep_former(first: str, setting: str | None, now: str | None, tag: str, keep: Container[str]) -> None:
+    """Remove what is left of the copies of a version that kept them in a folder that is seen, and that folder once it is empty.
+
+    ``setting``: BakToFolder, hidden where it is the default; ``now``: the folder that it stands for; ``tag`` begins the names of
+    our copies, ``keep`` are those that still wait."""
+    if setting is None or not is_hidden(setting):
+        return
+    former = os.path.normpath(os.path.join(first, setting[1:]))
+    if former in (now, first) or not os.path.isdir(former):
+        return
+    with contextlib.suppress(OSError):  # what cannot be removed stays, as the user's own files in it do
+        bak = BakFolder(former)
+        bak.remove(*(path for name in bak.names()
+                     if name.startswith((f"{tag}-", f".{tag}-")) and (path := os.path.join(former, name)) not in keep))  # fmt: skip
+        bak.remove_empty()
+        above = os.path.dirname(former)
+        if above.startswith(os.path.join(first, "")):
+            BakFolder(above).remove_empty()
 
 
 def warning_about(path: str) -> str:

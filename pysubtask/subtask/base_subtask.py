@@ -23,6 +23,7 @@ from ..common.entries import first_folder
 from ..common.errors import AlreadyRunning, DiskLow, PysubtaskError, SourceMissing
 from ..common.events import EventLog, utc
 from ..common.handoff import Handoff
+from ..common.line_rate import each, limit, tell_sums
 from ..common.lock import Holder, StateLock, process_start
 from ..common.logs import follow, log_options, set_level, setup_logging
 from ..common.never_sent import of_task
@@ -37,7 +38,7 @@ from ..common.triggers import when_sent
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
 from . import failed, heartbeat
-from .bak_folder import warning_about
+from .bak_folder import sweep_former, warning_about
 from .board import Board
 from .change_times import last_sign
 from .disks import Disks
@@ -104,6 +105,13 @@ class BaseSubtask:
             shown, handoff.log_file, handoff.log_to_console, task=handoff.task, own_output=not handoff.log_to_console,
             **log_options(self.settings),
         )  # fmt: skip
+        limit(self.log)
+        if handoff.log_lines:
+            from ..common import app_log
+
+            lines = app_log.LineFile(handoff.state_dir, shown, handoff.task)
+            lines.addFilter(app_log.rate(self.log))
+            self.log.addHandler(lines)
         self.source_path = ""
         self.board = Board(wall)
         self._wake = Wake()
@@ -151,7 +159,7 @@ class BaseSubtask:
     def process_notify(self, snapshot: str) -> None:
         """Called with the path of each new snapshot (``self.source_path`` is the data file). It is removed
         when this returns; an exception means: offer it again later."""
-        self.log.info("Subtask Notified!: File [%s] changed.", self.source_path)
+        self.log.info("Subtask Notified!: File [%s] changed.", self.source_path, extra=each("notified"))
 
     def process_heartbeat(self, file: str) -> None:
         """Called with the path of the heartbeat file when a beat is due."""
@@ -315,7 +323,10 @@ class BaseSubtask:
             self.board.error("spool_damaged", self._store.damaged)
             self.board.over("spool_damaged")
         else:
-            self._snapshotter.sweep(self._store.run(self._store.spool.snapshots))
+            kept_copies = self._store.run(self._store.spool.snapshots)
+            self._snapshotter.sweep(kept_copies)
+            if handoff.config_file:
+                sweep_former(first, self.settings["BakToFolder"], handoff.bak_dir, tag, kept_copies)
         if self._store.spool.moved:
             self.log.warning("The destination changed: what was queued goes to [%s]", self.destination())
             self.events.emit("destination_changed", destination=self.destination())
@@ -460,6 +471,7 @@ class BaseSubtask:
         self._orders.stop()
         self.close()
         self._heartbeat.remove()
+        tell_sums(self.log, everything=True)
         self.board.state("failed" if self._failure else "stopped", self._failure)
         self._page.write(self.clock(), force=True)
         self._store.close()
@@ -565,6 +577,7 @@ class BaseSubtask:
         if now >= self._next_follow:
             self._next_follow = now + _FOLLOW_SECS
             follow(self.log)
+            tell_sums(self.log)
 
     def _look_at_disks(self) -> None:
         """Before anything is looked at: below the mount point of a disk that was taken away there is another folder."""

@@ -463,10 +463,12 @@ class Deliveries:
     def _log_delivered(self, written: Sequence[tuple[Done, Receipt]]) -> None:
         for unchanged, rows in itertools.groupby(written, key=lambda one: one[0].unchanged):
             if unchanged:
-                info_each(self._desk.log, "[%s] unchanged, already on server", ((receipt.name,) for _, receipt in rows))
+                names = ((receipt.name,) for _, receipt in rows)
+                info_each(self._desk.log, "[%s] unchanged, already on server", names, "unchanged")
             else:
                 info_each(
                     self._desk.log,
                     "Uploaded [%s] ([%d] bytes, [%d] sent)",
                     ((receipt.name, receipt.size, done.bytes_sent) for done, receipt in rows),
+                    "uploaded",
                 )

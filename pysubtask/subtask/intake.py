@@ -397,14 +397,20 @@ class Intake:
             return
         for due, _ in batch:
             self._settled(due)
-        info_each(self._log, "Copying [%s] to [%s]", ((due.path, copied.path) for due, copied in batch if not copied.live))
+        rows = ((due.path, copied.path) for due, copied in batch if not copied.live)
+        info_each(self._log, "Copying [%s] to [%s]", rows, "copied")
         self._store.drop(garbage)
         self._rules.queued(entries)
 
     def _enqueue(self, entries: list[Entry]) -> list[str]:
         """On the spool's thread, where a status page is taken too: it has what is new and the events of it, or neither."""
         garbage = self._store.spool.enqueue(entries)
-        self._events.emit_all([happened("queued", name=entry.name, path=entry.path, size=entry.size) for entry in entries])
+        replaced = self._store.spool.replaced
+        self._events.emit_all([
+            happened("queued", name=entry.name, path=entry.path, size=entry.size,
+                     **({"replaced": True} if entry.name in replaced else {}))
+            for entry in entries
+        ])  # fmt: skip
         return garbage
 
 

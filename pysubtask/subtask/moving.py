@@ -33,7 +33,7 @@ from ..common.own_files import NotOurs
 from ..common.requests import REPLIES, REQUESTS
 from ..common.state_place import MOVED_TO, PATH_FILE, SNAPSHOTS, SPOOL, has_queue, is_inside
 from . import database
-from .bak_folder import BakFolder
+from .bak_folder import BakFolder, is_hidden
 from .snapshot import copy_again
 
 MOVED_FROM = "moved_from"
@@ -202,6 +202,9 @@ class Moving:
         if self._bak_dir is None:
             return None
         found = os.path.normpath(os.path.join(self._first, self._bak or ".")) if is_inside(old) else os.path.join(old, SNAPSHOTS)
+        if is_inside(old) and is_hidden(self._bak or "") and not os.path.isdir(found):
+            # A version before has kept them where they are seen.
+            found = os.path.normpath(os.path.join(self._first, str(self._bak)[1:]))
         return None if found == self._bak_dir else found
 
     def _target(self, snapshot: str) -> str:

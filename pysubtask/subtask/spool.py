@@ -131,6 +131,8 @@ class Spool:
     """
 
     def __init__(self, path: str, destination: str, wall: float) -> None:
+        self.replaced: set[str] = set()
+        """Names of the last ``enqueue`` that had a version in the queue already."""
         self.path = path
         self.destination = destination = database.storable(destination)
         with database.opening(path) as self._db:
@@ -225,6 +227,7 @@ class Spool:
         A waiting version with the same content stays, and the new snapshot is the one not needed.
         """
         garbage: list[str] = []
+        self.replaced = set()
         with self._commit():
             old = self._waiting([encoded(entry.name) for entry in entries])
             made: dict[bytes, tuple[Any, ...]] = {}
@@ -234,6 +237,8 @@ class Spool:
                     self._insert(made)
                     old = self._waiting([name])
                     made = {}
+                if name in old:
+                    self.replaced.add(entry.name)
                 garbage += self._put(entry, name, old.get(name), made)
             self._insert(made)
             self._mark(entries)

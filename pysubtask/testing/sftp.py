@@ -26,12 +26,14 @@ import threading
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ._extra import needs_libraries
 
 if TYPE_CHECKING:
     import asyncssh
+
+    from ..common.settings_types import FTPSettings
 
 OPERATIONS = ("open", "write", "close", "fsync", "setstat", "rename", "remove", "mkdir", "rmdir", "check")
 
@@ -150,6 +152,10 @@ class SFTPServer:
         elif self.key_file is not None:
             values["KeyFile"] = self.key_file
         return {**values, **more}
+
+    def section(self, *, password: bool | None = None) -> FTPSettings:
+        """What :meth:`settings` gives, typed: the section ``ftp`` of a config."""
+        return cast("FTPSettings", self.settings(password=password))
 
     def operations(self, kind: str, pattern: str = "*", *, failed: bool = False) -> list[Operation]:
         """The operations of a kind on names that match a shell pattern (``*`` also matches ``/``), in order;

@@ -20,8 +20,8 @@ from pysubtask.common.config import (
     values_of,
 )
 from pysubtask.common.errors import ConfigError
+from pysubtask.common.text import amount
 from pysubtask.control.doctor.finding import size
-from pysubtask.control.text import amount
 
 TABLE = defaults_config.SETTINGS
 

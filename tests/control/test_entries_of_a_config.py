@@ -75,7 +75,7 @@ def test_a_file_that_another_program_writes_is_sent_whenever_it_changes_and_that
     # Only the new end of what grew has travelled.
     grown = [found for found in receipts(tmp_path / "data") if found.size > 2000]
     assert [found.bytes_new for found in grown[1:]] == [7, 4, 4]
-    assert sorted(os.listdir(tmp_path / "data")) == [".pysubtask", "upload", "weather.csv"]
+    assert sorted(os.listdir(tmp_path / "data")) == [".pysubtask", ".upload", "weather.csv"]
     shown = re.sub(r"\s", "", run.command("status").stdout)
     assert "weather.csv:sentwhenitchanges" in shown and "by_hand.csv:sentwhenby_hand.csv.notifyistouched" in shown
     checked = command(tmp_path, "check", "station.toml").stdout
@@ -90,7 +90,7 @@ def test_a_folder_stays_tidy_and_a_touch_that_makes_the_notify_file_sends_again(
     (data / "pic.jpg").write_text("1")
     shows(remote / "pic.jpg", "1")
     wait_until(lambda: len(receipts(data)) == 1, 60, "its receipt")
-    assert sorted(os.listdir(data)) == [".pysubtask", "pic.jpg", "upload"]
+    assert sorted(os.listdir(data)) == [".pysubtask", ".upload", "pic.jpg"], "what a gallery shows is the picture alone"
     (data / "pic.jpg").write_text("22")
     (data / "pic.jpg.notify").touch()
     shows(remote / "pic.jpg", "22")

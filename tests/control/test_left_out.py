@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from pysubtask.common.entries import CONFIG_FILE_DEFAULTS, read_entries
+from pysubtask.common.why import not_queued
 from pysubtask.control.config_file import load
 from pysubtask.control.dry_run import look
 from pysubtask.control.shown import left_out
-from pysubtask.control.why import not_queued
 from pysubtask.subtask.watch import Watch
 from tests.e2e.station import Station
 from tests.helpers import wait_until

@@ -10,11 +10,11 @@ import pytest
 
 from pysubtask.common.events import Event, utc
 from pysubtask.common.remedy import says_more
+from pysubtask.common.text import cells
+from pysubtask.common.why import remedy, why
 from pysubtask.control import shown
 from pysubtask.control.commands import queue, receipts
 from pysubtask.control.glance import Glance
-from pysubtask.control.text import cells
-from pysubtask.control.why import remedy, why
 
 NOW = 1_800_000_000.0
 PICTURES = Path(__file__).with_name("screens.txt")

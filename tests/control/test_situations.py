@@ -26,12 +26,12 @@ from pysubtask.common import registry
 from pysubtask.common.errors import DiskLow
 from pysubtask.common.events import read_events, utc
 from pysubtask.common.remedy import in_words_of, says_more
+from pysubtask.common.text import clock
+from pysubtask.common.why import not_queued, remedy, why
 from pysubtask.control.commands.queue import lines_of
 from pysubtask.control.glance import Glance, glance
 from pysubtask.control.shown import last_error, state_of, status
 from pysubtask.control.tasks import Task
-from pysubtask.control.text import clock
-from pysubtask.control.why import not_queued, remedy, why
 from pysubtask.subtask.board import Board
 from pysubtask.testing import ftp_server
 from pysubtask.testing.sshd import OpenSSHServer, fingerprint, make_key, missing, openssh_server

@@ -17,6 +17,7 @@ from pysubtask.common.process import process_start
 from tests.helpers import wait_until
 from tests.master.conftest import gone
 
+NEVER_RUN = "No child has run here yet. Its app or 'pysubtask run' starts it."
 SECRET = "correct horse battery staple"
 
 
@@ -457,7 +458,7 @@ def test_password_is_handed_over_and_shown_nowhere(app):
 def test_status_is_typed_and_tolerates_a_missing_or_torn_page(app):
     app.order(die=1)
     master = app.master()
-    assert master.status() == (False, 0, (("tiny_child", None, False, 0, None, None, None, ""),), 0)
+    assert master.status() == (False, 0, (("tiny_child", None, False, 0, None, None, None, "", NEVER_RUN),), 0)
     master.start()
     page = app.folder / ".pysubtask/main/tiny_child/status.json"
     wait_until(page.exists)

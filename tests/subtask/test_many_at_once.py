@@ -12,8 +12,8 @@ import pytest
 
 from pysubtask.common.entries import read_entries
 from pysubtask.common.events import EventLog, read_events
+from pysubtask.common.why import not_queued
 from pysubtask.control.commands.queue import lines_of, with_gone
-from pysubtask.control.why import not_queued
 from pysubtask.subtask.base_subtask import _Known
 from pysubtask.subtask.board import Board
 from pysubtask.subtask.intake import Intake, Rules

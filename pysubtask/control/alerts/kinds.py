@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ...common.text import seconds
 from ..glance import Glance
-from ..text import seconds
 from ..verdict import CRITICAL, judge
 
 HELD, PARKED, DISK_LOW, SILENT = KINDS = ("held", "parked", "disk low", "silent")

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from ...common.events import utc
 from ...common.plain import plain
 from ...common.redact import redacted
+from ...common.text import span
 from ..glance import Glance
-from ..text import span
 from .incident import BEGINS, LASTS, OVER
 
 TEST = "test"

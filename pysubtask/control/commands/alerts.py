@@ -12,6 +12,7 @@ import click
 from ...common.alert_command import check_command, display
 from ...common.entries import first_folder, read_entries
 from ...common.errors import ConfigError
+from ...common.text import plain
 from ...master.destinations import Plan, check_config, plan, switched_on
 from ..alerts.kinds import KINDS
 from ..alerts.trial import run_test, test_message
@@ -20,7 +21,6 @@ from ..doctor.source import load_python
 from ..exits import FAILED, OK
 from ..output import say
 from ..run_as import turn_into_users_of
-from ..text import plain
 
 
 class _Tried(NamedTuple):

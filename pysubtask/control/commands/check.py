@@ -11,6 +11,7 @@ import click
 from ...common.alert_command import check_command, display, why_not_there
 from ...common.errors import ConfigError
 from ...common.run_as import BY_RUN, stranger
+from ...common.text import amount, files, plain, span
 from ...master.destinations import check_state
 from ..config_file import load
 from ..config_task import TaskConfig
@@ -21,7 +22,6 @@ from ..exits import FAILED, OK
 from ..names import Names
 from ..output import say
 from ..run_as import turn_into_users_of
-from ..text import amount, files, plain, span
 
 _SHOWN = 10
 

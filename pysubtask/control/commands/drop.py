@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from ...common.text import plain
 from ..steer import command_line, give, tasks_option
-from ..text import plain
 
 
 @click.command(short_help="Take files out of the queue: they are not sent.")

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import click
 
 from ...common.events import Event, Tail
+from ...common.text import seconds
 from ..exits import OK, USAGE, CommandError
 from ..feeds import Feeds
 from ..output import line_width, say, say_json
 from ..shown import event
 from ..tasks import Task, find, names_here
-from ..text import seconds
 
 _LOOK_SECS = 0.2
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

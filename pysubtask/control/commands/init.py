@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from ...common import address, advice
+from ...common.text import plain
 from .. import ask, first_config, first_questions
 from ..config_file import default_file, find_files, load
 from ..config_names import MAIN_FILE
@@ -21,7 +22,6 @@ from ..first_name import task_name
 from ..output import say
 from ..secrets import read_secret
 from ..template import short, template
-from ..text import plain
 
 _PASSWORD, _TOKEN = "PYSUBTASK_PASSWORD", "PYSUBTASK_REFRESH_TOKEN"
 Line = tuple[str, str, str]

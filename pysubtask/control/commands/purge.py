@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ...common import registry
+from ...common.text import files
 from .. import ask, unit_files
 from ..exits import FAILED, OK, USAGE, CommandError
 from ..output import say
 from ..tasks import Task, find
-from ..text import files
 from ..which import grouped, name_of, several
 
 if TYPE_CHECKING:

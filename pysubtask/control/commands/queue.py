@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
+from ...common.text import amount, files, plain, seconds, span, table, wrapped
+from ...common.why import not_queued
 from ..exits import OK, CommandError
 from ..output import line_width as width
 from ..output import say, say_json
 from ..steer import command_line, tasks_option
 from ..tasks import Task, names_here
-from ..text import amount, files, plain, seconds, span, table, wrapped
 from ..which import meant
-from ..why import not_queued
 
 
 @click.command(short_help="Show what waits, and why: refused and paused files with their reason.")

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from ...common.text import plain
 from ..said import connection_first
 from ..steer import command_line, give, tasks_option
-from ..text import plain
 
 
 @click.command(short_help="Go on with what was paused.")

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from ...common.text import files
 from ..glance import unread
 from ..said import connection_first
 from ..steer import command_line, give, tasks_option
 from ..tasks import Task
-from ..text import files
 
 
 @click.command(short_help="Offer refused and waiting files again at once.")

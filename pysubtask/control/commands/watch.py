@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ...common.events import Event, utc
+from ...common.text import fit
 from ..exits import NO_TASK, OK, CommandError
 from ..feeds import Feeds
 from ..following import Following
@@ -18,7 +19,6 @@ from ..glance import glance, of_all
 from ..output import colour, coloured, height, live, say, say_json, screen, width
 from ..shown import event, watch
 from ..tasks import NONE_KNOWN, Task, find, names_here
-from ..text import fit
 from .events import line_of
 
 _LOOK_SECS = 0.2

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from ...common.text import amount, plain
 from ..output import safe, say
-from ..text import amount, plain
 from .sender import Outcome
 
 _HOW = {"size": "size", "hash": "digest"}

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ...common import registry
+from ...common.entry_types import WatchEntry
 from ...common.receipts import read_receipts
 from ...common.status import read_status
 from ...master.task_master import TaskMaster
@@ -93,7 +94,8 @@ class SelfTest:
             "BakToFolder": None if settings["BakToFolder"] is None else "upload",
         }
         config = as_sections(self._target._replace(settings=settings))
-        entries = [{"file": feed.path}, {"dir": os.path.join(feed.folder, FOLDER), "as": FOLDER, "settle_secs": 0.2}]
+        inside = os.path.join(feed.folder, FOLDER)
+        entries: list[WatchEntry] = [{"file": feed.path}, {"dir": inside, "as": FOLDER, "settle_secs": 0.2}]
         # The other destination is not meant, whatever else its section says.
         for section, switch in (("ftp", "UseFTP"), ("dropbox", "UseDropbox")):
             if section != self._target.section:
@@ -131,8 +133,9 @@ class SelfTest:
                  f"{_STALL_SECS:g} s for this"]
         if link.relay is None:
             notes.append(f"{link.why}: the child was killed instead")
-        if lost and (page := read_status(state) or page).get("last_error"):
-            notes.append(f"the child's last error: {page['last_error']}")
+        error = (read_status(state) or page).get("last_error") if lost else None
+        if error:
+            notes.append(f"the child's last error: {error}")
         return Report(
             transport_class(self._target.transport).identity(self._target.settings), secs, len(feed.sizes()), feed.total,
             kinds(done), tuple(lost), tuple(reader.torn), reader.looks, delivered_twice(receipts), tuple(left),

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ... import Section, TaskMaster
+from ...common.entry_types import WatchEntry
 from ...common.errors import ConfigError
 from ...common.run_as import become, identity
 from .world import OWN, QUIET
@@ -30,13 +31,13 @@ class App:
 
     def __init__(self, told: dict[str, Any]) -> None:
         self._data = told["data"]
-        base = {"TimerIntervalSecs": 0.3, "RetryWaitSecs": 0.2, "RetryLongWaitSecs": 1.0, "HeartbeatIntervalSecs": 1,
-                "HeartbeatName": "st7", "HeartbeatStatus": True, "ArchiveAfterDaysOld": 1,
+        base: dict[str, Any] = {"TimerIntervalSecs": 0.3, "RetryWaitSecs": 0.2, "RetryLongWaitSecs": 1.0,
+                "HeartbeatIntervalSecs": 1, "HeartbeatName": "st7", "HeartbeatStatus": True, "ArchiveAfterDaysOld": 1,
                 "ParkedRetrySecs": 2, "LogMaxBytes": 20_000, "LogKeep": 2, **told["base"]}  # fmt: skip
-        logs = {"Subtask_Log_FileName": os.path.join(self._data, "logs", "child.log"),
+        logs: dict[str, Any] = {"Subtask_Log_FileName": os.path.join(self._data, "logs", "child.log"),
                 "Master_Log_FileName": os.path.join(self._data, "logs", "master.log")}  # fmt: skip
         config = type("config", (), {"base": Section("", **base, **logs), "ftp": Section("", **told["ftp"])})
-        entries: list[dict[str, Any]] = [
+        entries: list[WatchEntry] = [
             {"file": os.path.join(self._data, "today.csv")},
             {"file": os.path.join(self._data, "later.csv"), "on_change": True},
             {"dir": self._data},
@@ -117,7 +118,7 @@ class App:
         print(json.dumps({"own": path, "sha256": hashlib.sha256(content).hexdigest()}), flush=True)  # noqa: T201
 
 
-def _started(entries: list[dict[str, Any]], config: Any) -> TaskMaster:
+def _started(entries: list[WatchEntry], config: Any) -> TaskMaster:
     """As a supervisor does it: an entry of a file where a folder lies is an error in the config, and the adversary may have put one
     there."""
     until = time.monotonic() + _START_SECS

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ...common.entry_types import WatchEntry
 from ...common.events import Tail
 from ...common.status import read_status
 from ...control.problems import in_toml
@@ -88,7 +89,7 @@ class Station:
     def _write_config(self) -> None:
         watched = self.watched
         (watched / "day" / "days").mkdir()
-        entries: list[dict[str, Any]] = [
+        entries: list[WatchEntry] = [
             {"dir": str(watched / "camera"), "as": "camera"},
             {"dir": str(watched / "logs"), "as": "logs", "recursive": True, "on_change": True, "settle_secs": QUICK},
             {"dir": str(watched / "day" / "days"), "as": "days", "on_change": True, "include": ["*_*.log"], "settle_secs": QUICK},
@@ -140,7 +141,7 @@ class Station:
     # ---- the task of an app
 
     def _make_master(self) -> TaskMaster:
-        entries: list[dict[str, Any]] = [
+        entries: list[WatchEntry] = [
             {"file": str(self.app / "grow.csv"), "append": True},
             {"file": str(self.app / "event.log")},
             {"file": str(self.app / "probe.csv"), "append": True},

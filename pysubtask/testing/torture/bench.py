@@ -18,6 +18,7 @@ from pysubtask.common.status import read_status
 from pysubtask.master import child as master_child
 from pysubtask.master.task_master import TaskMaster
 
+from ...common.entry_types import WatchEntry
 from ..sshd import OpenSSHServer, openssh_server
 from .calls import Recorder, percentile, read_calls
 from .compare import Difference, Digests, compare, data_files
@@ -63,7 +64,7 @@ class Bench:
         self.master = self._make()
 
     def _make(self) -> TaskMaster:
-        entries: list[dict[str, Any]] = [{"file": str(self.data / name)} for name in ("a.csv", "b.csv")]
+        entries: list[WatchEntry] = [{"file": str(self.data / name)} for name in ("a.csv", "b.csv")]
         entries.append({"dir": str(self.box), "settle_secs": 0.1})
         config = {"base": self.base, "ftp": self.ftp}
         return TaskMaster(entries, config, LogFileName=os.path.join(self.notes, "master.log"), LogToConsole=False)

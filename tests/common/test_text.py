@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pysubtask.control.text import amount, bar, cells, clock, fit, pad, plain, seconds, share, span, table, wrapped
+from pysubtask.common.text import amount, bar, cells, clock, fit, pad, plain, seconds, share, span, table, wrapped
 
 NAMES = st.text(max_size=60) | st.binary(max_size=40).map(os.fsdecode)
 

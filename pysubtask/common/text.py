@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ..common.plain import plain as plain
+from .plain import plain as plain
 
 
 def cells(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pysubtask.common.events import utc
-from pysubtask.control.why import why
+from pysubtask.common.why import why
 
 NOW = 1_800_000_000.0
 SOON, LATELY = utc(NOW + 12), utc(NOW - 1)

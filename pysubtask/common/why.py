@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..common.disk import repair_of
-from ..common.remedy import ended
+from .disk import repair_of
+from .remedy import ended
 from .text import amount, clock, files, seconds, span
 
 STALL_SECS = 5.0

@@ -1,0 +1,150 @@
+"""What the children tell, for the app: their events as they come, and whether a file is delivered. Files alone: no thread,
+and no wait but the one that is asked for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from ..common import own_files
+from ..common.events import Event, Tail, read_events
+from ..common.receipts import FILE as RECEIPTS
+from ..common.receipts import parse
+
+EventCallback = Callable[["ChildEvent"], object]
+"""What an app gives to ``on_event``: it is called with each event; what it returns is not looked at."""
+
+_CALLS_AT_ONCE = 200
+_LOOK_SECS = 0.05
+_TOLD_LOOK_SECS = 0.005
+_TOLD_SECS = 2.0  # a child that was killed just then tells nothing
+
+
+class ChildEvent(NamedTuple):
+    """An event, and the ``extension`` of the child that tells it ('ftp', 'dropbox')."""
+
+    extension: str
+    event: Event
+
+
+class EventPosition(dict[str, tuple[int, int]]):
+    """Up to which event of each child (by extension) an app has heard: what ``events(since=...)`` goes on from."""
+
+
+def events_since(
+    state_dirs: Mapping[str, str], since: Mapping[str, tuple[int, int]] | None
+) -> tuple[list[ChildEvent], EventPosition]:
+    """The events behind ``since`` as far as the files reach back (None: all), by time, and the position to go on from."""
+    since = since or {}
+    position, found = EventPosition(since), []
+    for extension, state_dir in state_dirs.items():
+        for event in read_events(state_dir, since.get(extension, (0, 0))):
+            found.append(ChildEvent(extension, event))
+            position[extension] = (event.epoch, event.n)
+    found.sort(key=lambda one: one.event.at)
+    return found, position
+
+
+class Listeners:
+    """The app's callbacks. ``serve`` calls them with what came since the first of them was added."""
+
+    def __init__(self, state_dirs: Mapping[str, str], log: logging.Logger) -> None:
+        self._state_dirs = state_dirs
+        self.log = log
+        self._tails: dict[str, Tail] = {}
+        self._callbacks: list[EventCallback] = []
+        self._waiting: list[ChildEvent] = []
+
+    def add(self, callback: EventCallback) -> None:
+        if not self._tails:
+            self._tails = {extension: Tail(state_dir) for extension, state_dir in self._state_dirs.items()}
+        self._callbacks.append(callback)
+
+    def remove(self, callback: EventCallback) -> None:
+        self._callbacks.remove(callback)
+
+    def serve(self) -> None:
+        """Call them, for a limited number of events; the rest comes with the next call."""
+        if not self._callbacks:
+            return
+        if not self._waiting:
+            for extension, tail in self._tails.items():
+                self._waiting += [ChildEvent(extension, event) for event in tail.read()]
+            self._waiting.sort(key=lambda one: one.event.at)
+        now, self._waiting = self._waiting[:_CALLS_AT_ONCE], self._waiting[_CALLS_AT_ONCE:]
+        for one in now:
+            for callback in list(self._callbacks):
+                try:
+                    callback(one)
+                except Exception:
+                    # The app's own fault must not end its timer, nor keep its other callbacks from hearing.
+                    self.log.exception("A callback of on_event failed")
+
+
+def wait_delivered(path: str, state_dirs: Sequence[str], timeout: float, look: Callable[[], None]) -> bool:
+    """Wait until every destination has a receipt for this file as it is now; False after ``timeout`` seconds, or where
+    there is no such file. ``look`` is called meanwhile."""
+    until = time.monotonic() + timeout
+    proofs = [_Proof(state_dir, path) for state_dir in state_dirs]
+    while True:
+        try:
+            found = os.stat(path)
+        except OSError:
+            return False
+        if all(proof.last() == (found.st_size, found.st_mtime_ns) for proof in proofs):
+            _wait_told(proofs, look)
+            return True
+        left = until - time.monotonic()
+        if left <= 0:
+            return False
+        look()
+        time.sleep(min(_LOOK_SECS, left))
+
+
+def _wait_told(proofs: Sequence[_Proof], look: Callable[[], None]) -> None:
+    """A receipt is written a moment before the event of it: wait for that, so that a status that is asked for now has it."""
+    from ..common.page_events import followed
+    from ..common.status import read_status
+
+    until = time.monotonic() + _TOLD_SECS
+    while time.monotonic() < until:
+        pages = [(proof.seq, read_status(proof.state_dir)) for proof in proofs]
+        if all(page is not None and int(followed(proof.state_dir, page).get("receipt") or 0) >= seq
+               for proof, (seq, page) in zip(proofs, pages, strict=True)):  # fmt: skip
+            return
+        look()
+        time.sleep(_TOLD_LOOK_SECS)
+
+
+class _Proof:
+    """The last receipt of one file at one destination; a receipts file is read once and then only where it has grown."""
+
+    def __init__(self, state_dir: str, path: str) -> None:
+        self.state_dir = state_dir
+        self.seq = 0
+        """That of the receipt."""
+        self._path = path
+        self._place = (0, 0)
+        self._last: tuple[int, int] | None = None
+
+    def last(self) -> tuple[int, int] | None:
+        """Size and time of the state that was delivered last, None where none was."""
+        try:
+            with os.fdopen(own_files.open_read(self.state_dir, RECEIPTS), "rb") as file:
+                found = os.fstat(file.fileno())
+                if found.st_ino != self._place[0] or found.st_size < self._place[1]:
+                    self._place, self._last = (found.st_ino, 0), None
+                file.seek(self._place[1])
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._place = (found.st_ino, self._place[1] + len(line))
+                    receipt = parse(line)
+                    if receipt is not None and receipt.path == self._path:
+                        self._last, self.seq = (receipt.size, receipt.mtime_ns), receipt.seq
+        except OSError:
+            return None
+        return self._last

@@ -1,0 +1,78 @@
+"""The types of all settings, from the table of settings: ``python -m tests.make_settings_types`` writes them anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pysubtask
+from pysubtask.common.config import CommandSetting, Setting
+from pysubtask.defaults_config import SETTINGS
+
+FILE = Path(pysubtask.__file__).parent / "common" / "settings_types.py"
+COMMAND = "python -m tests.make_settings_types"
+_NAMES = {"base": "BaseSettings", "burst_mode": "BurstSettings", "ftp": "FTPSettings", "dropbox": "DropboxSettings",
+          "alerts": "AlertSettings"}  # fmt: skip
+_HEAD = '''"""What each setting takes, for type checkers. Made from ``defaults_config`` by ``{command}``.
+
+For a config that is made of dicts: ``ftp: FTPSettings = {{'Host': 'files.example.org'}}``. Every setting of ``base`` may
+also stand in ``ftp`` and ``dropbox``. What each one means is in docs/config.md. No app loads this unless it asks for it.
+"""
+
+from typing import Literal, TypedDict
+'''
+_MEANINGS = {
+    "base": "Section ``base``: every child.",
+    "burst_mode": "Section ``burst_mode``: when the master holds notifies back.",
+    "ftp": "Section ``ftp``: SFTP, FTP and FTPS; also all of ``base``.",
+    "dropbox": "Section ``dropbox``; also all of ``base``.",
+    "alerts": "Section ``alerts``: the program that is run when a task is held, has parked files, lacks disk or is silent.",
+}
+
+
+def kind_of(row: Setting) -> str:
+    """The type of a setting, as it is written in Python."""
+    if row.choices:
+        word = f"Literal[{', '.join(map(repr, row.choices))}]".replace("'", '"')
+    else:
+        word = "list[str]" if row.kind is list else row.kind.__name__
+    if isinstance(row, CommandSetting):
+        word = f"str | {word}"  # it is split as a shell does
+    return f"{word} | None" if row.optional else word
+
+
+def _dict(name: str, meaning: str, base: str, rows: Iterable[Setting]) -> str:
+    lines = [f"    {row.key}: {kind_of(row)}" for row in rows]
+    return "\n".join([f"class {name}({base}, total=False):", f'    """{meaning}"""', "", *lines])
+
+
+def every() -> dict[str, Setting]:
+    """Each setting of any section, by its name; in two sections it has one type."""
+    found: dict[str, Setting] = {}
+    for rows in SETTINGS.values():
+        for row in rows:
+            if kind_of(found.setdefault(row.key, row)) != kind_of(row):
+                raise ValueError(f"{row.key} has two types: {kind_of(found[row.key])} and {kind_of(row)}")
+    return found
+
+
+def text() -> str:
+    """The whole module."""
+    parts = [_HEAD.format(command=COMMAND).rstrip("\n")]
+    base = {row.key for row in SETTINGS["base"]}
+    for section, rows in SETTINGS.items():
+        inherits = section in ("ftp", "dropbox")
+        own = [row for row in rows if not (inherits and row.key in base)]
+        parts.append(_dict(_NAMES[section], _MEANINGS[section], _NAMES["base"] if inherits else "TypedDict", own))
+    live: dict[str, Setting] = {row.key: row for rows in SETTINGS.values() for row in rows if row.live}
+    meaning = "What a running child takes anew: ``master.set(RateLimit=50_000)``."
+    parts.append(_dict("LiveSettings", meaning, "TypedDict", live.values()))
+    parts.append(_dict("AnySettings", "Every setting of any section: what ``Section(...)`` takes.", "TypedDict", every().values()))
+    lines = [f"    {row.key}: {kind_of(row)}" for row in every().values()]
+    meaning = '    """The attributes of a ``Section``, for type checkers alone."""'
+    parts.append("\n".join(["class SectionAttributes:", meaning, "", *lines]))
+    return "\n\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), encoding="utf-8")

@@ -204,3 +204,8 @@ def unquoted(text: str) -> str:
     if text.startswith('"') and text.endswith('"') and len(text) > 1:
         text = re.sub(r"\\(.)", r"\1", text[1:-1])
     return text.replace("%%", "%")
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a line of a unit, each as :func:`quoted` was given it."""
+    return [unquoted(word) for word in re.findall(r'"(?:[^"\\]|\\.)*"|\S+', text)]

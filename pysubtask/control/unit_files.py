@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..common import registry
-from .unit import MADE_BY, unquoted
+from .unit import MADE_BY, unquoted, words_of
 
 SYSTEM_UNITS = "/etc/systemd/system"
 SYSTEM_STATE = "/var/lib"
@@ -65,7 +65,7 @@ def read(path: str) -> Unit | None:
     return Unit(
         path, os.path.basename(path).removesuffix(_ENDING), next(iter(values.get("User", [])), "").replace("%%", "%"),
         environ.get(registry.VARIABLE, ""), next(iter(values.get("StateDirectory", [])), "").replace("%%", "%"),
-        tuple(unquoted(value) for value in values.get("ReadWritePaths", []) if not value.startswith("-")),
+        tuple(word for value in values.get("RequiresMountsFor", []) for word in words_of(value)),
         command.partition(" run ")[2],
     )  # fmt: skip
 

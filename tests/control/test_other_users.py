@@ -180,7 +180,7 @@ def unit_of(folder: Path, data: Path, *more: str) -> Path:
     from pysubtask.control.unit import MADE_BY
 
     path = folder / "roof.service"
-    lines = [f"{MADE_BY} from x.", "[Service]", f"User={HIM}", "ExecStart=python -m pysubtask run /x", f"ReadWritePaths={data}"]
+    lines = [f"{MADE_BY} from x.", "[Service]", f"User={HIM}", "ExecStart=python -m pysubtask run /x", f"RequiresMountsFor={data}"]
     path.write_text("\n".join([*lines, *more]) + "\n")
     return path
 

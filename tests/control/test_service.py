@@ -360,9 +360,12 @@ def test_what_a_unit_says_is_read_as_it_was_meant(folder: str, tmp_path: Path):
     from pysubtask.control.unit import unit_of_program
 
     path = tmp_path / "x.service"
-    path.write_text(unit_of_program(Service("x", "a:B", (), "daemon", "/home/daemon", "/r/tasks", ("python",)), folder, ()))
-    found = unit_files.read(str(path))
-    assert found is not None and found.folders == (folder,) and found.user == "daemon" and found.config == "a:B"
+    for user in ("daemon", ""):
+        service = Service("x", "a:B", (), user, "/home/daemon", "/r/tasks", ("python",))
+        path.write_text(unit_of_program(service, folder, ["/more of it", "/last"]))
+        found = unit_files.read(str(path))
+        assert found is not None and found.folders == (folder, "/more of it", "/last")
+        assert found.user == user and found.config == "a:B"
 
 
 # ---- removed again

@@ -211,10 +211,10 @@ def test_a_copy_that_waits_is_not_exchanged_for_a_link(place: Path, tmp_path: Pa
 
     def first() -> None:
         os.umask(0)
-        (data / "upload" / "ftp").mkdir(parents=True)
+        (data / ".upload" / "ftp").mkdir(parents=True)
 
     def exchange() -> None:
-        for path in (data / "upload" / "ftp").iterdir():
+        for path in (data / ".upload" / "ftp").iterdir():
             if path.is_file():
                 path.unlink()
                 path.symlink_to(place / "bob" / "private.txt")
@@ -223,7 +223,7 @@ def test_a_copy_that_waits_is_not_exchanged_for_a_link(place: Path, tmp_path: Pa
     busy = ftp_server(tmp_path / "ftp", busy_logins=tuple(range(1, 13)))
     with busy as server, Run(place, config(place, server), of_him=True) as run:
         as_other(lambda: (data / "today.csv").write_text("x" * len(PRIVATE)))
-        run.until(lambda: any((data / "upload" / "ftp").iterdir()) or refused_or(run, False), 10)
+        run.until(lambda: any((data / ".upload" / "ftp").iterdir()) or refused_or(run, False), 10)
         as_other(exchange)
         run.until(lambda: arrived(server, place, "today.csv") or refused_or(run, False), 20)
         run.until(lambda: leaked(PRIVATE, server.files), 0.5)
@@ -287,7 +287,7 @@ def test_copies_of_private_files_are_private(place: Path, tmp_path: Path):
         umask = os.umask(0o022)
         try:
             with Run(place, path, of_him=True) as run:
-                copies = (bob / "data" / "upload", place / "home")
+                copies = (bob / "data" / ".upload", place / "home")
                 wait_until(lambda: leaked(PRIVATE, *copies), 30, "a copy that waits")
                 assert read_by_another() == [], run.text()
         finally:

@@ -268,11 +268,11 @@ def test_exchanges_of_folders_and_links_leak_nothing_and_keep_nobody_down(place:
                                 continue  # it is the link at the moment
 
                     as_him(change)
-                    if leaked(CANARY, server.files, data / "upload"):
+                    if leaked(CANARY, server.files, data / ".upload"):
                         break
             finally:
                 end(racer)
-            assert leaked(CANARY, server.files, data / "upload", place / "home") == []
+            assert leaked(CANARY, server.files, data / ".upload", place / "home") == []
             assert os.listdir(place / "secret") == ["a.csv"], "no signal file of root's"
             as_him(lambda: (data / "good.csv").write_text("1\n"))
             run.until(lambda: arrived(server, place, "good.csv"), 40)

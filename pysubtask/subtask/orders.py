@@ -20,7 +20,7 @@ answer; doing the same twice must do no harm, because a crash may come between t
 
 _EMPTY_SECS = 2.0
 """A folder without orders is listed again after so long, whatever its time says."""
-_COARSE_SECS = 2.0
+_SAME_TIME_SECS = 2.0
 READING = frozenset(("queue", "get"))
 """Orders that change nothing: the log does not speak of them."""
 
@@ -95,7 +95,7 @@ class Orders:
             return False
         if changed == self._empty[1] and 0 <= now - self._empty[0] < _EMPTY_SECS:
             return True
-        listed = not self._unanswered and now - changed > _COARSE_SECS and not requests.names(self._state_dir)
+        listed = not self._unanswered and now - changed > _SAME_TIME_SECS and not requests.names(self._state_dir)
         self._empty = (now, changed) if listed else (float("-inf"), 0.0)
         return listed
 

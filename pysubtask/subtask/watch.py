@@ -462,13 +462,13 @@ class Watch:
 
     def _take(self, folder: Folder, path: str, seen: Stamp, cause: str, wall: int) -> None:
         self._settling.drop(path)
-        notify, made = notify_name(path), False
+        notify, created = notify_name(path), False
         if folder.entry.notify_files and cause not in ("change", "recheck"):
             # A folder that cannot be written, or a name too long: it goes without, or with one that is there.
             with contextlib.suppress(OSError):
-                made = make_notify(notify)
+                created = make_notify(notify)
         stamp = self._stat(notify)
-        if cause == "new" and not made and stamp is not None and stamp != self._handled_stamp(notify):
+        if cause == "new" and not created and stamp is not None and stamp != self._handled_stamp(notify):
             cause = "notify"  # that came along with it
         self._add(path, folder.index, stamp, cause, wall, seen)
 

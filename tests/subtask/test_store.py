@@ -15,9 +15,9 @@ from pysubtask.subtask.worker import Worker
 
 @pytest.fixture
 def store(tmp_path: Path):
-    made = Store(str(tmp_path), "scripted://", lambda *paths: None)
-    yield made
-    made.close()
+    opened = Store(str(tmp_path), "scripted://", lambda *paths: None)
+    yield opened
+    opened.close()
 
 
 def test_calls_run_in_their_order_on_one_thread_and_all_of_them_before_the_end():

@@ -228,7 +228,11 @@ class Client:
         except Malformed as exc:
             self.fail(TransportLost(f"the server does not speak SFTP here (does a login script print something?): {exc}"))
             return
-        self._flush()
+        if self._short or self._long or self._out:
+            self._flush()
+        # Behind whoever gets these answers: what he asks for goes out in the same turn of the loop.
+        if whole and not self._flush_due:
+            self._flush_soon()
 
     def room_again(self) -> None:
         self._flush()

@@ -12,8 +12,6 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .line_rate import each
-
 if TYPE_CHECKING:
     from typing import TypedDict
 
@@ -182,6 +180,8 @@ def setup_logging(
 def info_each(logger: logging.Logger, text: str, rows: Iterable[tuple[object, ...]], kind: str) -> None:
     """``logger.info(text, *row)`` for each of many rows, cheaper: they are one moment's, and a file gets them in few writes.
     Where lines of this ``kind`` come fast, most are counted (see :mod:`.line_rate`)."""
+    from .line_rate import each
+
     if not logger.isEnabledFor(logging.INFO):
         return
     first, records = logger.makeRecord(logger.name, logging.INFO, "pysubtask", 0, text, (), None, extra=each(kind)), []

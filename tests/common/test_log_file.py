@@ -299,7 +299,7 @@ def test_a_log_that_was_moved_away_is_let_go_though_nothing_is_logged(tmp_path: 
 
 def test_rows_logged_together_keep_to_the_size_of_the_file_and_none_is_lost(tmp_path: Path):
     logger = setup_logging(NAME, str(tmp_path / "log.txt"), False, max_bytes=1000, keep=1000)
-    info_each(logger, "row %03d", ((number,) for number in range(100)))
+    info_each(logger, "row %03d", ((number,) for number in range(100)), "row")
     logger.info("row 100")
     assert all(path.stat().st_size <= 1000 for path in tmp_path.iterdir())
     assert [int(line[-3:]) for line in lines_of(tmp_path)] == list(range(101))
@@ -312,5 +312,5 @@ def test_rows_that_cannot_be_written_are_each_counted(tmp_path: Path):
     shutil.rmtree(folder)
     folder.write_text("a file in its place")
     os.close(logger.handlers[0]._fd)  # as an app does that closes all it has
-    info_each(logger, "row %03d", ((number,) for number in range(7)))
+    info_each(logger, "row %03d", ((number,) for number in range(7)), "row")
     assert dropped_lines(logger) == 7

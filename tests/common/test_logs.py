@@ -131,7 +131,7 @@ print(dropped_lines(log))
 def test_many_rows_are_the_same_lines_as_one_by_one(tmp_path, capsys):
     rows = [(f"photo {number}.jpg\nforged", number) for number in range(300)]
     logger = setup_logging(NAME, str(tmp_path / "each.txt"), True)
-    info_each(logger, "Uploaded [%s] ([%d] bytes)", iter(rows))
+    info_each(logger, "Uploaded [%s] ([%d] bytes)", iter(rows), "uploaded")
     one_by_one = setup_logging(NAME, str(tmp_path / "single.txt"), False)
     for row in rows:
         one_by_one.info("Uploaded [%s] ([%d] bytes)", *row)
@@ -139,5 +139,5 @@ def test_many_rows_are_the_same_lines_as_one_by_one(tmp_path, capsys):
     for text in ((tmp_path / "each.txt").read_text(), capsys.readouterr().err):
         assert [LINE.match(line).group(2, 3) for line in text.splitlines()] == expected
     set_level(logger, "warning")
-    info_each(logger, "not this [%s]", rows[:1])
+    info_each(logger, "not this [%s]", rows[:1], "uploaded")
     assert "not this" not in (tmp_path / "each.txt").read_text()

@@ -12,8 +12,10 @@ import pytest
 
 from pysubtask.common.entries import read_entries
 from pysubtask.common.events import EventLog, read_events
+from pysubtask.common.registry import Record
 from pysubtask.common.why import not_queued
 from pysubtask.control.commands.queue import lines_of, with_gone
+from pysubtask.control.task import Task
 from pysubtask.subtask.base_subtask import _Known
 from pysubtask.subtask.board import Board
 from pysubtask.subtask.intake import Intake, Rules
@@ -97,7 +99,8 @@ def test_what_is_deleted_before_it_could_be_copied_is_told(station: Station, tmp
 def test_a_queued_file_that_is_gone_here_is_marked(tmp_path: Path) -> None:
     (tmp_path / "there").write_text("1")
     row = {"state": "waiting", "at": None, "size": 1, "attempts": 0, "next_try_secs": 0.0, "reason": ""}
-    rows, _ = with_gone(([{**row, "name": name, "path": str(tmp_path / name)} for name in ("there", "gone")], True))
+    child = Task(Record("roof", "ftp", "sftp://host", str(tmp_path)))
+    rows, _ = with_gone(child, ([{**row, "name": name, "path": str(tmp_path / name)} for name in ("there", "gone")], True))
     assert [one["gone"] for one in rows] == [False, True]
     lines = lines_of("roof", rows, 100, 0.0, alive=True, limit=10)
     assert [line.strip() for line in lines if "deleted here" in line] == ["deleted here since; its copy is sent all the same"]

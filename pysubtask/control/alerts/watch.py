@@ -23,8 +23,8 @@ from ...common.program import for_others
 from ...common.redact import know
 from ..glance import Glance, glance
 from ..signals import Signals
+from ..task import Task
 from ..task_values import forget_secrets
-from ..tasks import Task
 from .incident import Rules, due, observed, tried
 from .incidents import FOLDER, Incidents, name_of
 from .kinds import Seen, seen

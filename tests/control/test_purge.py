@@ -86,7 +86,7 @@ def test_all_that_is_kept_of_it_goes_and_nothing_else(stations: Path):
     assert not any(name.startswith("registry/alerts/") for name in after)
     signals = {"today.csv.notify", "roof/a.csv.notify", "roof/sub/b.csv.notify"}
     assert {"logs/roof.txt", *signals, str(record.relative_to(stations))} <= gone
-    assert not (stations / "roof" / ".pysubtask").exists() and not (stations / "roof" / "upload").exists()
+    assert not (stations / "roof" / ".pysubtask").exists() and not (stations / "roof" / ".upload").exists()
     for name in (*(f"roof/{name}" for name in DATA), "today.csv", "roof.toml", "cellar.toml"):
         assert name in after, name
     assert "logs/cellar.txt" in after
@@ -129,10 +129,10 @@ def test_a_queue_with_undelivered_files_stays_unless_it_is_said(stations: Path):
     kept = command(stations, "purge", "roof", "--yes")
     assert kept.returncode == 1 and "roof/ftp has 1 file in its queue not delivered, so it stays" in kept.stderr
     assert everything(stations) == before
-    (copy,) = (stations / "roof" / "upload" / "ftp").iterdir()
+    (copy,) = (stations / "roof" / ".upload" / "ftp").iterdir()
     done = command(stations, "purge", "roof", "--yes", "--with-queue")
     assert done.returncode == 0 and "snapshots: " in done.stdout, done.stdout + done.stderr
-    assert not copy.exists() and not (stations / "roof" / "upload").exists() and not (stations / "roof" / ".pysubtask").exists()
+    assert not copy.exists() and not (stations / "roof" / ".upload").exists() and not (stations / "roof" / ".pysubtask").exists()
     assert (stations / "roof" / "d.csv").read_text() == "4\n"
 
 
@@ -153,7 +153,7 @@ def test_what_is_in_the_place_of_ours_stays(stations: Path):
     other.write_text("")
     (stations / "roof" / "a.csv.notify").unlink(missing_ok=True)
     (stations / "roof" / "a.csv.notify").symlink_to(other)
-    bak = stations / "roof" / "upload" / "ftp"
+    bak = stations / "roof" / ".upload" / "ftp"
     bak.mkdir(parents=True, exist_ok=True)
     (bak / "0123456789-theirs-1-x.csv").write_text("somebody else's copy")
     (bak / "holiday.jpg").write_text("data")
@@ -194,8 +194,8 @@ def test_root_removes_a_users_with_his_rights(server, monkeypatch: pytest.Monkey
         closed = folder / "closed"
         closed.mkdir(mode=0o755)
         (closed / "x").write_text("root's")
-        os.rename(his.data / "upload", folder / "was") if (his.data / "upload").exists() else None
-        os.symlink(closed, his.data / "upload")
+        os.rename(his.data / ".upload", folder / "was") if (his.data / ".upload").exists() else None
+        os.symlink(closed, his.data / ".upload")
         done = here("purge", his.name, "--yes")
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"{HIM}:{his.name}: removed" in done.stdout and f"the unit {unit}" in done.stdout and unit.exists()

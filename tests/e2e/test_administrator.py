@@ -140,7 +140,12 @@ def place(server: FTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         (top / "etc/pysubtask.toml").write_text(
             f'[base]\nTimerIntervalSecs = 0.2\nRetryWaitSecs = 0.3\nRetryCount = 2\nStatusGroup = "{OPS}"\nStopWaitSecs = 5\n'
             f'[ftp]\nHost = "{server.host}"\nHostPort = {server.port}\nUser = "{server.user}"\nUseSFTP = false\n'
-            'HostPath = "{task}"\nPasswordFile = "password"\n')  # fmt: skip
+            'HostPath = "{task}"\nPasswordFile = "password"\n'
+            f'[alerts]\nCommand = "{top}/etc/alert {top}/alerts"\nSettleSecs = 0.2\n')  # fmt: skip
+        (top / "etc/alert").write_text('#!/bin/sh\necho "$ALERT_SUBJECT" >>"$1/log"\n')
+        (top / "etc/alert").chmod(0o755)
+        (top / "alerts").mkdir()
+        give_him(top / "alerts")
         for name in STATIONS:
             (top / f"etc/conf.d/{name}.toml").write_text(
                 f'[[watch]]\ndir = "{top}/srv/{name}"\nsettle_secs = 0.1\non_change = true\n')  # fmt: skip
@@ -180,6 +185,13 @@ def check(level: int, *words: str, state: str = "") -> None:
     assert done.stdout.startswith(f"PYSUBTASK {('OK', 'WARNING', 'CRITICAL', 'UNKNOWN')[level]} - "), done.stdout
 
 
+def alerted(place: Path, words: str) -> None:
+    """Wait until the administrator was told so."""
+    log = place / "alerts/log"
+    wait_until(lambda: any(words in line for line in log.read_text().splitlines()), 60, f"an alert: {words}")
+    print(f"alert: {words}\n")
+
+
 def pid_of(name: str) -> int:
     import json
 
@@ -188,6 +200,8 @@ def pid_of(name: str) -> int:
 
 
 def test_three_stations_from_the_first_install_to_the_last_trace(place: Path, units: dict[str, Unit], server: FTPServer):
+    # Root sees the tasks of every user, those of other tests too: these are meant by their config.
+    config = str(place / "etc")
     # -- installed
     assert typed("check", "-a").returncode == 0
     for name in STATIONS:
@@ -204,7 +218,7 @@ def test_three_stations_from_the_first_install_to_the_last_trace(place: Path, un
         write(place, f"{name}/now.csv", f"{name} 1\n")
     for name in STATIONS:
         wait_until(lambda name=name: (server.files / name / "now.csv").exists(), 60, f"{name} on the server")
-    check(0)
+    check(0, config)
     seen = typed("status")
     assert seen.returncode == 0 and all(f"{HIM}:{name}/ftp" in seen.stdout for name in STATIONS)
     assert typed("receipts", "-t", "gate").stdout.count("now.csv") >= 1
@@ -220,6 +234,7 @@ def test_three_stations_from_the_first_install_to_the_last_trace(place: Path, un
     (server.files / "roof" / "bad.csv" / "full").mkdir(parents=True)
     write(place, "roof/bad.csv", "x\n")
     check(1, "roof", state="parked")
+    alerted(place, "roof/ftp: parked")
     assert "bad.csv" in typed("queue", "-t", "roof").stdout
     assert typed("drop", "-t", "roof", "bad.csv").returncode == 0
     write(place, "roof/closed.csv", "x\n")
@@ -234,6 +249,7 @@ def test_three_stations_from_the_first_install_to_the_last_trace(place: Path, un
     typed("set", "-t", "gate", f"MinFreeBytes={10**15}")
     write(place, "gate/more.csv", "x\n")
     check(2, "gate", state="disk low")
+    alerted(place, "gate/ftp: disk low")
     typed("set", "-t", "gate", "MinFreeBytes=0")
     check(0, "gate")
     os.kill(pid_of("gate"), signal.SIGSTOP)
@@ -246,7 +262,7 @@ def test_three_stations_from_the_first_install_to_the_last_trace(place: Path, un
     check(2, "gate", "--max-age", "1s", state="paused")
     check(1, "gate", "--max-age", "1h", state="paused")
     typed("resume", "-t", "gate")
-    check(0)
+    check(0, config)
 
     # -- stopped and started, while its service goes on
     assert typed("stop", "-t", "cellar").returncode == 0
@@ -261,10 +277,12 @@ def test_three_stations_from_the_first_install_to_the_last_trace(place: Path, un
     units["gate"].start()
     write(place, "gate/held.csv", "x\n")
     check(2, "gate", state="held")
+    alerted(place, "gate/ftp: held")
     (place / "etc/password").write_text(f"{server.password}\n")
     assert units["gate"].stop() == 0
     units["gate"].start()
     check(0, "gate")
+    alerted(place, "gate/ftp: no longer held")
 
     # -- a link that is down, and a service that was killed with all its children
     main = place / "etc/pysubtask.toml"
@@ -300,7 +318,8 @@ def test_three_stations_from_the_first_install_to_the_last_trace(place: Path, un
     kept = typed("purge", str(place / "etc"), "--yes")
     assert kept.returncode == 1 and "not delivered, so it stays" in kept.stderr, "cellar has down.csv in its queue"
     assert typed("purge", "cellar", "--yes", "--with-queue").returncode == 0
-    assert typed("status").returncode == 3
+    assert typed("status", config).returncode == 3
+    assert str(place) not in typed("status").stdout
     for name in STATIONS:
         done = typed("service", "--uninstall", "--name", name)
         assert done.returncode == 0 and f"Stays: {place}/srv/{name}" in done.stdout and f"Stays: {place}/lib/{name}" in done.stdout

@@ -34,6 +34,7 @@ def settings(place: Path, name: str, environ: dict[str, str] | None = None) -> d
     return task.plans[0].settings
 
 
+@pytest.mark.slow
 def test_a_drop_in_needs_only_what_is_its_own(tmp_path: Path):
     write(tmp_path / "pysubtask.toml", MAIN)
     write(tmp_path / "conf.d" / "roof.toml", WATCH)

@@ -262,6 +262,7 @@ def test_what_is_there_already_comes_with_lines_that_do(home: Path):
     assert "  pysubtask init other3.toml\n  pysubtask run other3.toml\n" in command(home, "init", "st.toml").stderr
 
 
+@pytest.mark.slow
 def test_two_configs_of_one_folder_do_not_share_a_task(home: Path):
     def made(name: str | None, watch: str = "camera") -> str:
         done = command(home, "init", *([name] if name else []), URL, watch, "--no-doctor", PYSUBTASK_PASSWORD="x")

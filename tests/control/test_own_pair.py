@@ -144,6 +144,7 @@ def test_cleanup_comes_once_whatever_fails(start):
         assert "Traceback" not in run.text()
 
 
+@pytest.mark.slow
 def test_what_else_ends_it(start):
     runs = {
         "no": start("no", "station:Station", "--name", "1", SAYS_NO="restore"),

@@ -62,6 +62,7 @@ def station(tmp_path: Path, server: OpenSSHServer) -> Iterator[Station]:
         run.end()
 
 
+@pytest.mark.slow
 def test_from_nothing_to_a_verified_upload_with_two_lines_filled_in(station: Station, server: OpenSSHServer):
     made = command(station.folder, "init")
     path = station.folder / "etc" / "pysubtask.toml"
@@ -97,6 +98,7 @@ def test_from_nothing_to_a_verified_upload_with_two_lines_filled_in(station: Sta
     assert refused.returncode == 1 and "is there already" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_stop_delivers_what_is_due_and_a_second_runner_is_told_who_runs_it(station: Station):
     station.write()
     run = station.run()
@@ -277,6 +279,7 @@ def test_no_secret_of_the_environment_or_a_file_reaches_the_child_in_sight(stati
     assert state_dir(station.data).stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.slow
 def test_a_mistyped_folder_is_told_by_every_command_and_waited_for(station: Station):
     """The person wrote cam for camera: nothing hides it, nothing is made, and mending it is enough."""
     (station.folder / "camera").mkdir()
@@ -321,6 +324,7 @@ def test_a_run_with_nothing_but_missing_folders_waits(station: Station):
     assert run.status() == 0
 
 
+@pytest.mark.slow
 def test_the_config_and_its_key_beside_the_data_never_leave(station: Station, server: OpenSSHServer):
     """The natural layout: everything in one folder, logs too."""
     here = station.data

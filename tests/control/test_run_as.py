@@ -163,6 +163,7 @@ def test_so_is_a_child_that_root_starts_by_hand(place: Path):
 
 
 @needs_root
+@pytest.mark.slow
 def test_check_tells_of_it(place: Path, server: FTPServer):
     give_him(place / "data")
     done = command(place, "check", str(config(place, server)))
@@ -312,6 +313,7 @@ def test_a_reload_does_not_make_it_another_user(place: Path, server: FTPServer):
 
 
 @needs_root
+@pytest.mark.slow
 def test_a_config_that_he_may_not_read_is_said(place: Path, server: FTPServer):
     give_him(place / "data")
     run = HisRun(place, config(place, server, f'RunAs = "{HE}"'))

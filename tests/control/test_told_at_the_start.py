@@ -104,6 +104,7 @@ def test_the_next_try_of_a_file_is_not_before_that_of_the_connection():
     assert "now" in "\n".join(lines_of("x", rows, 100, now, alive=True, limit=9))
 
 
+@pytest.mark.slow
 def test_an_order_that_waits_for_a_child_is_shown(station: Station):
     run = station.run(station.write(NOBODY))
     child(station.folder / "data")

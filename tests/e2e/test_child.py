@@ -47,6 +47,7 @@ def test_notified_files_arrive_and_graceful_stop_leaves_nothing_behind(station):
     assert threading.active_count() == 1
 
 
+@pytest.mark.slow
 def test_a_touch_by_any_program_is_a_notify(station):
     one = station()
     one.write("a.csv", "1\n")
@@ -259,6 +260,7 @@ def test_without_a_bak_folder_the_live_file_is_sent_and_never_removed(station):
     assert not (one.data / "upload").exists()
 
 
+@pytest.mark.slow
 def test_the_child_of_a_dead_app_queues_delivers_and_ends(station, tmp_path):
     one = station(TimerIntervalSecs=0.3)
     one.write("a.csv", "1\n")
@@ -391,6 +393,7 @@ def test_receipts_say_what_was_delivered(station):
     assert (receipt.destination, receipt.bytes_sent, receipt.verified) == (f"file://{one.server}", 2, "size")
 
 
+@pytest.mark.slow
 def test_a_stop_right_after_the_start_still_delivers(station):
     one = station()
     for n in range(3):

@@ -291,6 +291,7 @@ def test_it_ends_cleanly_and_sends_first_what_was_notified(copy, start, end):
     assert (copy.server / "test1.mrk").read_bytes() == mrk.read_bytes()
 
 
+@pytest.mark.slow
 def test_without_terminal_or_test_data_and_the_same_server_again(copy):
     shutil.rmtree(copy.logs)
     first = copy.run("a\nx\n")

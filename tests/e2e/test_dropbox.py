@@ -154,6 +154,7 @@ def all_there(one: DropboxStation, server: DropboxServer, files: dict[str, bytes
     return all((server.folder / name).read_bytes() == content for name, content in files.items())
 
 
+@pytest.mark.slow
 def test_many_small_files_take_few_calls(server: DropboxServer, station: Any) -> None:
     server.lock_contention = True
     server.commit_secs = 0.2
@@ -191,6 +192,7 @@ def test_a_storm_of_pauses_is_obeyed(server: DropboxServer, station: Any) -> Non
     one.wait_kind("delivered", count)
 
 
+@pytest.mark.slow
 def test_two_destinations_one_of_them_dead_at_first(server: DropboxServer, station: Any, tmp_path: Path) -> None:
     if missing() is not None:
         pytest.skip(str(missing()))
@@ -222,6 +224,7 @@ def test_two_destinations_one_of_them_dead_at_first(server: DropboxServer, stati
         assert all((sshd.files / name).read_bytes() == content for name, content in files.items())
 
 
+@pytest.mark.slow
 def test_beats_carry_dropboxs_own_time(server: DropboxServer, station: Any) -> None:
     one = station(HeartbeatIntervalSecs=0.5, HeartbeatName="station7")
     one.master.start()

@@ -28,6 +28,7 @@ SERVERS = {"sftp": sftp, "ftp": ftp_server, "ftp without MFMT": lambda root: ftp
 
 @pytest.mark.parametrize("kind", SERVERS)
 @pytest.mark.parametrize("clock", ["+0", "-1d"])
+@pytest.mark.slow
 def test_a_monitor_needs_one_number_and_one_time(tmp_path, monkeypatch, kind, clock):
     if clock != "+0":
         if FAKETIME is None:

@@ -80,6 +80,7 @@ def test_stop_while_connecting(link):
     one.arrived("a.csv")
 
 
+@pytest.mark.slow
 def test_stop_with_a_server_that_answers_no_more(link):
     one, relay = link
     one.write("a.csv", "1\n")

@@ -82,6 +82,7 @@ def test_nothing_of_ours_goes_out_of_a_watched_folder(station, entry):
 
 
 @pytest.mark.parametrize("entry", [{"dir": "."}, {"dir": ".", "recursive": True, "on_change": True}], ids=["dir", "recursive"])
+@pytest.mark.slow
 def test_another_config_in_the_folder_and_its_secrets_stay(station, entry):
     """One is there at the start, another one comes while it runs: whoever's config runs, neither goes out."""
     one = station([{**entry, "settle_secs": 0.5}])

@@ -135,6 +135,7 @@ def test_a_repeated_order_is_not_carried_out_again(shared):
     assert len(kinds(shared, "setting_changed")) == before + 2
 
 
+@pytest.mark.slow
 def test_a_paused_task_sends_nothing_over_a_restart_too_and_goes_on_when_resumed(station):
     station.master.start()
     station.pid()

@@ -259,6 +259,7 @@ def test_nor_is_a_file_that_is_sent_without_a_copy(place: Path, tmp_path: Path):
             assert run.process.poll() is None or refused_or(run, False), run.text()
 
 
+@pytest.mark.slow
 def test_copies_of_private_files_are_private(place: Path, tmp_path: Path):
     bob = place / "bob"
     bob.mkdir(mode=0o755)

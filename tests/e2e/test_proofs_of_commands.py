@@ -189,6 +189,7 @@ def test_no_part_of_a_proxys_password_is_told(place: Path, by: str):
     assert "Dropbox" in run.text() or "Proxy" in run.text()
 
 
+@pytest.mark.slow
 def test_a_name_steers_no_terminal(place: Path):
     """What 'resume' says without being told a name: the one of the task, which is that of its file."""
     name = "a\x1b]0;OWNED-TITLE\x07\x1b[2J.csv"

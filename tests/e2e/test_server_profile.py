@@ -25,6 +25,7 @@ def ours(remote: Path) -> list[str]:
     return [path.name for path in remote.rglob("*") if path.name.startswith((".pysub", "pysub"))]
 
 
+@pytest.mark.slow
 def test_an_object_store_is_delivered_to_told_of_once_and_known_again_after_a_restart(tmp_path: Path) -> None:
     remote = tmp_path / "remote"
     with quirk_sftp_server(remote, **OBJECT_STORE) as server:

@@ -118,6 +118,7 @@ def old_station(tmp_path: Path, mode: int = 0o1777) -> Shared:
     return one
 
 
+@pytest.mark.slow
 def test_the_state_of_the_version_before_is_moved(tmp_path: Path, home: Path) -> None:
     one = old_station(tmp_path)
     state = outside(home / "pysubtask" / "state", one.data)

@@ -328,6 +328,7 @@ def station(tmp_path, data) -> Iterator[Callable[[list[object]], Station]]:
 TREE = [{"dir": ".", "recursive": True, "settle_secs": 0, "on_change": True}]
 
 
+@pytest.mark.slow
 def test_a_thread_that_swaps_folders_and_files_does_not_end_the_child(station, data, secret, swapping) -> None:
     (data / "sub").mkdir()
     (data / "sub" / "a.csv").write_bytes(b"harmless")

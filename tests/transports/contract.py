@@ -442,6 +442,7 @@ class TransportContract:
 
     # --- whole or not at all
 
+    @pytest.mark.slow
     def test_a_reader_sees_only_whole_versions(self, site: Site, run: Any) -> None:
         versions: list[bytes] = [os.urandom(1_500_000 + 1000 * i) for i in range(6)]
 
@@ -686,6 +687,7 @@ class NetworkContract(TransportContract):
 
         broken(arrange, may_succeed=True)
 
+    @pytest.mark.slow
     def test_a_link_cut_when_the_server_has_done_it_and_nobody_heard(self, site: Site, broken: Any, relay: Relay) -> None:
         watchers: list[threading.Thread] = []
 
@@ -709,6 +711,7 @@ class NetworkContract(TransportContract):
         watchers[0].join()
 
     @pytest.mark.parametrize("direction", ["up", "down", "both"])
+    @pytest.mark.slow
     def test_a_link_that_freezes(self, broken: Any, relay: Relay, direction: Any) -> None:
         started = []
 
@@ -720,6 +723,7 @@ class NetworkContract(TransportContract):
         broken(arrange, StallSecs=1.5)
         assert time.monotonic() - started[0] < 1.5 + 20
 
+    @pytest.mark.slow
     def test_a_slow_link_is_not_a_dead_one(self, site: Site, run: Any, relay: Relay) -> None:
         data = os.urandom(150_000)
 
@@ -732,6 +736,7 @@ class NetworkContract(TransportContract):
         assert site.read("a") == data
         assert time.monotonic() - started > 2, "it took longer than the limit of a standstill"
 
+    @pytest.mark.slow
     def test_a_late_rename_does_not_bring_back_an_old_version(self, site: Site, run: Any, relay: Relay) -> None:
         old, newer = os.urandom(100_000), os.urandom(50_000)
 
@@ -753,6 +758,7 @@ class NetworkContract(TransportContract):
 
         run(case, StallSecs=1.5)
 
+    @pytest.mark.slow
     def test_a_late_upload_does_not_touch_a_newer_version(self, site: Site, run: Any, relay: Relay) -> None:
         newer = os.urandom(50_000)
 
@@ -827,6 +833,7 @@ class NetworkContract(TransportContract):
         assert site.read("a") == b"x"
 
     @pytest.mark.parametrize("fault", ["stall", "drop the greeting", "drop the handshake", "end the handshake"])
+    @pytest.mark.slow
     def test_a_connect_that_breaks_off(self, site: Site, relay: Relay, tmp_path: Any, fault: str) -> None:
         async def case() -> None:
             at_work, transport = _Run(site, str(tmp_path)), site.make(ConnectTimeoutSecs=2)
@@ -879,6 +886,7 @@ class ResumeContract:
         assert noted and noted[-1], f"nothing noted of {after:,} bytes"
         return job._replace(resume=noted[-1])
 
+    @pytest.mark.slow
     def test_an_upload_cut_again_and_again_costs_little_more_than_its_size(self, site: Site, run: Any, relay: Relay) -> None:
         data = os.urandom(self.resume_size)
         size, cuts = len(data), [random.randrange(len(data) // 8, len(data) // 6) for _ in range(5)]
@@ -1226,6 +1234,7 @@ class CopyContract:
         assert transport.traits.copies
         return sent.remote
 
+    @pytest.mark.slow
     def test_what_the_server_has_is_not_sent(self, site: Site, run: Any) -> None:
         old = os.urandom(3_000_000)
         piece = os.urandom(100_000)

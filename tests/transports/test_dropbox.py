@@ -540,6 +540,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("how", ["slow", "head", "endless", "packed", "elsewhere"])
+@pytest.mark.slow
 def test_no_answer_holds_us_or_fills_the_memory(site: Site, how: str) -> None:
     async def case(transport: DropboxTransport) -> None:
         site.server.drip("files/get_metadata", how)

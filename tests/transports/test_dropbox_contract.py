@@ -55,6 +55,7 @@ class TestDropbox(NetworkContract):
         run(case)
         assert (site.files(), site.read("f/a")) == ({"f/a"}, b"new")
 
+    @pytest.mark.slow
     def test_a_slow_link_is_not_a_dead_one(self, site: Site, run: Any) -> None:
         """A call is answered when all of its body is there, TLS and the relay's own buffers included: so with more room."""
         data = os.urandom(300_000)

@@ -244,8 +244,8 @@ def test_the_package_alone_loads_nothing():
 
 # What an app pays for importing this package: these modules and no other. How long that takes is benchmarks/master.
 THE_APPS_HALF = {"pysubtask"} | {f"pysubtask.{name}" for name in (
-    "common", "common.config", "common.entries", "common.errors", "common.label", "common.logs", "common.notify",
-    "common.own_files", "common.place", "common.process", "common.program", "common.watched",
+    "common", "common.config", "common.effective_user", "common.entries", "common.errors", "common.label", "common.logs",
+    "common.notify", "common.own_files", "common.place", "common.process", "common.program", "common.watched",
     "defaults_config", "master", "master.child", "master.destinations", "master.seat", "master.stamps", "master.state",
     "master.task_master", "master.voice")}
 PARTS = "import collections.abc, fcntl, json, logging, math, select, signal, subprocess, threading, traceback, typing, zlib"

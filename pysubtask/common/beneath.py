@@ -15,6 +15,7 @@ import stat
 import time
 from collections.abc import Iterator
 
+from . import effective_user
 from .paths import folder_of
 
 BY_PARTS = os.open in os.supports_dir_fd and hasattr(os, "O_PATH") and hasattr(os, "geteuid")
@@ -49,9 +50,10 @@ def open_to_write(path: str) -> int | None:
     return None if found is None else found[0]
 
 
-def found_to_write(path: str) -> tuple[int, os.stat_result] | None:
-    """The same, with how the folder looks."""
-    return _folder_to_write(folder_of(path) or ".") if BY_PARTS else None
+def found_to_write(path: str, *, to_sync: bool = False) -> tuple[int, os.stat_result] | None:
+    """The same, with how the folder looks. ``to_sync``: where this user may list the folder, the descriptor is mostly one that can
+    be synced."""
+    return _folder_to_write(folder_of(path) or ".", to_sync) if BY_PARTS else None
 
 
 def make_folders(path: str, mode: int = 0o777) -> None:
@@ -77,12 +79,18 @@ an app touches a file a thousand times a second, and a child copies as many. No 
 disk; an inode number may come again, so it counts for a moment only."""
 
 
-def known(path: str, purpose: str) -> tuple[int, os.stat_result] | None:
-    """The descriptor of the folder ``path``, and how it looks, if that leads to the very one it led to a moment ago. OSError."""
+def known(path: str, purpose: str, *, to_sync: bool = False) -> tuple[int, os.stat_result] | None:
+    """The descriptor of the folder ``path``, and how it looks, if that leads to the very one it led to a moment ago; ``to_sync``:
+    see :func:`found_to_write`. OSError."""
     before = _known.get((path, purpose))
     if before is None or before[2] < time.monotonic():
         return None
-    handle = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        handle = os.open(path, (os.O_RDONLY if to_sync else os.O_PATH) | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        if not to_sync:
+            raise
+        return known(path, purpose)  # who may not list a folder may search it
     found = os.fstat(handle)
     if (found.st_dev, found.st_ino) == before[:2]:
         return handle, found
@@ -98,8 +106,8 @@ def remember(path: str, purpose: str, found: os.stat_result) -> None:
         _known[path, purpose] = (found.st_dev, found.st_ino, time.monotonic() + _KNOWN_SECS)
 
 
-def _folder_to_write(path: str) -> tuple[int, os.stat_result]:
-    again = known(path, "write")
+def _folder_to_write(path: str, to_sync: bool) -> tuple[int, os.stat_result]:
+    again = known(path, "write", to_sync=to_sync)
     if again is not None:
         return again
     handle, way, owners = walk(path, True)
@@ -152,7 +160,7 @@ def walk(path: str, links: bool) -> tuple[int, list[os.stat_result], set[int]]:
 
 def trusted() -> set[int]:
     """Those whose links are followed anywhere."""
-    return {0, os.geteuid()}
+    return {0, effective_user.number()}
 
 
 def may_go(uid: int, way: list[os.stat_result]) -> bool:

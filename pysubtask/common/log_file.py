@@ -54,16 +54,20 @@ def _pieces(lines: list[bytes], most: int) -> Iterator[list[bytes]]:
 class LogFile(logging.Handler):
     """Appends to ``path``; above ``max_bytes`` (0: never) the file becomes ``path.1``, that one ``path.2``, up to ``keep``.
 
-    ``own_output``: where stdout or stderr of this process is the log, too, they follow to the new file.
+    ``own_output``: where stdout or stderr of this process is the log, too, they follow to the new file. ``own_process``: this is no
+    app's process, which may be forked or have all its descriptors closed.
     OSError where the file cannot be opened. A line that cannot be written is dropped and counted in ``dropped``.
     """
 
-    def __init__(self, path: str, max_bytes: int = 0, keep: int = 1, *, own_output: bool = False) -> None:
+    def __init__(
+        self, path: str, max_bytes: int = 0, keep: int = 1, *, own_output: bool = False, own_process: bool = False
+    ) -> None:
         self._fd: int | None = None  # first, for at the end of the program every handler is closed that was begun
         super().__init__()
         self.dropped = 0
         self.path = os.path.abspath(path)
-        self._max, self._keep, self._own_output = max_bytes, keep, own_output
+        self._max, self._keep = max_bytes, keep
+        self._own_output, self._own_process = own_output, own_process
         self._fd = open_log(self.path)
         self._identity = _identity(self._fd)
         self._torn = False
@@ -133,6 +137,11 @@ class LogFile(logging.Handler):
         """Open the file anew where the name does not mean it any more: another process, or a person, has put it aside. The size of
         the one that is open now, in bytes."""
         assert self._fd is not None
+        if self._own_process:
+            with contextlib.suppress(OSError):
+                named = os.stat(self.path)
+                if (named.st_dev, named.st_ino) == self._identity:
+                    return named.st_size
         # An app that turns into a daemon closes all it has: the number may be a file of its own by now. Nothing is written there.
         open_now = _stat_of(self._fd)
         mine = open_now is not None and (open_now.st_dev, open_now.st_ino) == self._identity

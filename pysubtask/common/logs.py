@@ -141,13 +141,14 @@ class _Logger(logging.Logger):
 
 def setup_logging(
     name: str, file: str | None, to_console: bool, *, task: str = "", form: str = "text", max_bytes: int = 0, keep: int = 1,
-    own_output: bool = False,
+    own_output: bool = False, own_process: bool = False,
 ) -> logging.Logger:  # fmt: skip
     """A logger of its own for one master or child.
 
     ``name`` is what stands in the brackets, by custom module.Class.pid. ``file`` is a path whose folders
     are made, or None; ``to_console`` adds stderr, in the journal's own form where that is the journal. ``form`` is
-    'text' or 'json', ``task`` what a JSON line says of it. ``max_bytes``, ``keep``, ``own_output``: see ``LogFile``.
+    'text' or 'json', ``task`` what a JSON line says of it. ``max_bytes``, ``keep``, ``own_output``,
+    ``own_process``: see ``LogFile``.
 
     Two calls never share a logger, so no line is written
     twice. A file that cannot be opened costs one warning, and warnings then go to stderr in any case. No
@@ -161,7 +162,7 @@ def setup_logging(
         from .log_file import LogFile
 
         try:
-            logger.addHandler(LogFile(file, max_bytes, keep, own_output=own_output))
+            logger.addHandler(LogFile(file, max_bytes, keep, own_output=own_output, own_process=own_process))
             logger.handlers[-1].setFormatter(_formatter(name, task, form, console=False))
         except OSError as exc:
             problem = exc

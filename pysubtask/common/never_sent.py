@@ -50,6 +50,7 @@ class NeverSent:
         self._folders: dict[str, tuple[str, str]] = {}
         self._numbers: frozenset[int] = frozenset()
         self._next_look = float("-inf")
+        self._looked_for: Mapping[str, str] = {}
 
     def __bool__(self) -> bool:
         return self._any
@@ -124,9 +125,11 @@ class NeverSent:
         """Why what was opened by the name ``path`` may not be sent: the last look, whatever the names have said before."""
         if self._others is not None:
             self._others.renew(self._place(folder_of(path))[0], always=False)
-        if not self._any or (found.st_nlink < 2 and not os.path.islink(path) and path not in self._named):
+        if not self._any or (found.st_nlink < 2 and path not in self._named and not os.path.islink(path)):
             return self.why(path)
-        why = self._by_name(path) or self.why_same(found) or self._by_private_name(path)
+        # Under its only name one of ours is known by its number, as of the last second.
+        alone = found.st_nlink < 2 and found.st_ino not in self.numbers()
+        why = self._by_name(path) or ("" if alone else self.why_same(found)) or self._by_private_name(path)
         return "" if why == LOG and path in self._named else why
 
     def numbers(self) -> frozenset[int]:
@@ -134,8 +137,9 @@ class NeverSent:
         if not self._any:
             return self._numbers
         now = self._timer()
-        if now >= self._next_look:
-            self._next_look = now + _FRESH_SECS
+        others = self._others.files if self._others is not None else self._looked_for
+        if now >= self._next_look or others is not self._looked_for:
+            self._next_look, self._looked_for = now + _FRESH_SECS, others
             found = set()
             for path in self._all():
                 try:

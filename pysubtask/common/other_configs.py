@@ -19,7 +19,9 @@ _LARGEST = 256 * 1024  # bytes; a larger file is no config
 _MOST_FOLDERS = 10_000
 _LEAST_SECS = 0.02
 _SHARE = 100  # looking takes at most one part in this many of the time
-_COARSE_NS = 2_000_000_000  # a folder changed this recently may change again without another time
+_SECOND_NS = 1_000_000_000
+_COARSE_NS, _FINE_NS = 2 * _SECOND_NS, _SECOND_NS // 20
+"""A folder changed this recently may change again without another time, where times are whole seconds or finer."""
 _BESIDE = (".password", ".token")
 """Where ``init`` stores the secret of a config, behind the config's name without its ending."""
 _NO_SECRET = ("CAFile", "KnownHostsFile", "SSHConfigFile")
@@ -128,10 +130,8 @@ class OtherConfigs:
         if now < self._next_roots and folder in self._seen and now < self._seen[folder].next_look:
             return self._by_folder.get(folder, _NOTHING)  # asked for each file, several times
         if now >= self._next_roots:
-            begun = self._work()
-            for root in self._roots:
-                self._look_when_due(root, now)
-            self._next_roots = now + max(_LEAST_SECS, _SHARE * (self._work() - begun))
+            cost = sum(self._look_when_due(root, now) for root in self._roots)
+            self._next_roots = now + max(_LEAST_SECS, _SHARE * cost)
             if folder in self._roots:
                 return self._by_folder.get(folder, _NOTHING)
         self._look_when_due(folder, now)
@@ -147,11 +147,11 @@ class OtherConfigs:
         if always or folder not in self._seen or self._timer() >= self._seen[folder].next_renewal:
             self._look(folder)
 
-    def _look_when_due(self, folder: str, now: float) -> None:
-        if folder not in self._seen or now >= self._seen[folder].next_look:
-            self._look(folder)
+    def _look_when_due(self, folder: str, now: float) -> float:
+        return self._look(folder) if folder not in self._seen or now >= self._seen[folder].next_look else 0.0
 
-    def _look(self, folder: str) -> None:
+    def _look(self, folder: str) -> float:
+        """What it has cost, in seconds of work."""
         seen = self._seen.get(folder)
         if seen is None:
             if len(self._seen) >= _MOST_FOLDERS:
@@ -166,6 +166,7 @@ class OtherConfigs:
         seen.next_look = float("inf") if too_dear else begun_at + max(_LEAST_SECS, _SHARE * cost)
         if there and self._read(folder, seen):
             self._gather()
+        return cost
 
     def _list(self, folder: str, seen: _Seen) -> bool:
         """Whether the folder is there; its names are those of now."""
@@ -174,7 +175,8 @@ class OtherConfigs:
             stamp = (found.st_dev, found.st_ino, found.st_mtime_ns)
             if stamp != seen.stamp:
                 seen.names = list(filter(_MAY_BE, os.listdir(folder)))
-                seen.stamp = stamp if abs(time.time_ns() - found.st_mtime_ns) > _COARSE_NS else None
+                tick = _FINE_NS if found.st_mtime_ns % _SECOND_NS else _COARSE_NS
+                seen.stamp = stamp if abs(time.time_ns() - found.st_mtime_ns) > tick else None
         except OSError:
             seen.stamp = None
             return False

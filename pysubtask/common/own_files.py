@@ -17,6 +17,8 @@ import stat
 from collections.abc import Callable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
+from . import effective_user
+
 STATE_FOLDER = ".pysubtask"
 """The folder in the first data folder that holds the state of its tasks."""
 MOST_BYTES = 16 * 1024 * 1024
@@ -63,16 +65,16 @@ class Opened(Generic[H]):
             os.close(self.handle)
 
 
-def opened_folder(path: str, *, look: bool = False) -> Opened[int]:
+def opened_folder(path: str, *, look: bool = False, named: os.stat_result | None = None) -> Opened[int]:
     """The descriptor of a folder of ours (``path`` is absolute); NotOurs where a part of it is not ours, other kinds of OSError
     where it is not there or cannot be opened.
 
-    ``look``: a folder of another user is opened too, to show what is in it; nothing in it may be obeyed. On a system
-    without descriptors of folders the value is -1.
+    ``look``: a folder of another user is opened too, to show what is in it; nothing in it may be obeyed. ``named``: what the path
+    led to a moment ago, where somebody has just looked. On a system without descriptors of folders the value is -1.
     """
     if not BY_DESCRIPTOR:
         return Opened(-1, kept=True)
-    kept = None if look else _kept_folder(path)
+    kept = None if look else _kept_folder(path, named)
     if kept is not None:
         return Opened(kept, kept=True)
     handle = _walk(path, look)
@@ -96,17 +98,17 @@ _kept: dict[str, _Kept] = {}
 one."""
 
 
-def _kept_folder(path: str) -> int | None:
+def _kept_folder(path: str, named: os.stat_result | None) -> int | None:
     """The descriptor from before, where the path still leads to that very folder and it is still ours."""
     kept = _kept.get(path)
     if kept is None:
         return None
     try:
-        named = os.stat(path)
+        named = named or os.stat(path)
     except OSError:
         return None
     same = (named.st_dev, named.st_ino) == (kept.device, kept.inode)
-    return kept.handle if same and named.st_uid == os.geteuid() and not named.st_mode & _OTHERS_WRITE else None
+    return kept.handle if same and named.st_uid == effective_user.number() and not named.st_mode & _OTHERS_WRITE else None
 
 
 def _walk(path: str, look: bool) -> int:
@@ -191,12 +193,23 @@ def open_append(folder: str, name: str) -> int:
     return _open_append(folder, name)[0]
 
 
+_MOST_ENDED = 64
+_ended: dict[tuple[int, int], int] = {}
+"""Device and inode number of files that lines were appended to, and their size then: one of that size ends with a whole line."""
+
+
 def append_lines(folder: str, name: str, lines: bytes, *, sync: bool = False) -> int:
     """Add whole lines at the end of such a file, by one write; how many bytes it had before. There is a newline in front of them
     where an earlier line was cut short, as by a full disk. ``sync``: they outlast a power cut. Raises as :func:`open_append`."""
-    handle, size = _open_append(folder, name)
+    handle, found = _open_append(folder, name)
+    one, size = (found.st_dev, found.st_ino), found.st_size
     try:
-        os.write(handle, lines if size == 0 or _byte_at(handle, size - 1) == b"\n" else b"\n" + lines)
+        whole = size == 0 or _ended.get(one) == size or _byte_at(handle, size - 1) == b"\n"
+        data = lines if whole else b"\n" + lines
+        if os.write(handle, data) == len(data):
+            if len(_ended) >= _MOST_ENDED:
+                _ended.clear()
+            _ended[one] = size + len(data)
         if sync:
             os.fsync(handle)
     finally:
@@ -204,14 +217,14 @@ def append_lines(folder: str, name: str, lines: bytes, *, sync: bool = False) ->
     return size
 
 
-def _open_append(folder: str, name: str) -> tuple[int, int]:
-    """The descriptor, and the size of the file in bytes."""
+def _open_append(folder: str, name: str) -> tuple[int, os.stat_result]:
+    """The descriptor, and how the file looks."""
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
     with opened_folder(folder) as at:
         handle = _open(folder, name, flags, at)
         found = _check(handle, folder, name, ours=True)
         if found.st_nlink <= 1:
-            return handle, found.st_size
+            return handle, found
         os.close(handle)
         replace(folder, name, read(folder, name), sync=True)
         handle = _open(folder, name, flags, at)
@@ -219,7 +232,7 @@ def _open_append(folder: str, name: str) -> tuple[int, int]:
     if found.st_nlink > 1:
         os.close(handle)
         raise NotOurs(os.path.join(folder, name), "has a second name")
-    return handle, found.st_size
+    return handle, found
 
 
 def _byte_at(handle: int, offset: int) -> bytes:
@@ -362,9 +375,10 @@ def names(folder: str, *, look: bool = False) -> list[str]:
         os.close(own)
 
 
-def changed_at(folder: str, name: str) -> float:
-    """When what has this name was changed last, in seconds since the epoch; no link is followed. Raises OSError."""
-    with opened_folder(folder) as at:
+def changed_at(folder: str, name: str, named: os.stat_result | None = None) -> float:
+    """When what has this name was changed last, in seconds since the epoch; no link is followed. ``named``: see
+    :func:`opened_folder`. Raises OSError."""
+    with opened_folder(folder, named=named) as at:
         if at < 0:
             return os.lstat(os.path.join(folder, name)).st_mtime
         return os.stat(name, dir_fd=at, follow_symlinks=False).st_mtime
@@ -440,7 +454,7 @@ def is_by_us_or_root(found: os.stat_result) -> bool:
 
 def _me(found: os.stat_result) -> int:
     """This user; on a system without users, whoever the file belongs to."""
-    return os.geteuid() if _USERS else found.st_uid
+    return effective_user.number() if _USERS else found.st_uid
 
 
 def is_root(name: str) -> bool:
@@ -482,7 +496,7 @@ def _check_folder(handle: int, path: str, look: bool) -> None:
     if look:
         return
     found = os.fstat(handle)
-    if found.st_uid != os.geteuid():
+    if found.st_uid != effective_user.number():
         raise NotOurs(path, "belongs to another user")
     if found.st_mode & _OTHERS_WRITE:
         # Ours, with the mode of a umask or of an earlier version. A file system without modes keeps the one it has.

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from . import effective_user
 from .entries import Entry
 from .errors import ConfigError
 from .trust import user_name
@@ -75,6 +76,7 @@ def become(one: Identity) -> None:
     os.setgroups(one.groups)
     os.setresgid(one.gid, one.gid, one.gid)
     os.setresuid(one.uid, one.uid, one.uid)
+    effective_user.forget()
     if os.getresuid() != (one.uid,) * 3 or os.getresgid() != (one.gid,) * 3:
         raise PermissionError(1, f"the system did not make this process one of {one}")
     for name in _OF_A_SESSION:

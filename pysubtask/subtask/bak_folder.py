@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import threading
 from collections.abc import Container, Iterator
 
-from ..common import beneath, own_files
+from ..common import beneath, effective_user, own_files
 from ..common.own_files import NotOurs, Opened
 from ..common.paths import name_of
 from ..common.place import existing
@@ -33,7 +34,7 @@ class BakFolder:
     def kept_open(self) -> Iterator[None]:
         """What this thread does meanwhile opens and checks the folder once. Not for long: it keeps a disk from being unmounted."""
         try:
-            opened = self._opened()
+            opened = self._opened(to_sync=True)
         except OSError:
             opened = Opened(None, kept=True)  # whoever needs it finds out
         with opened as at:
@@ -43,11 +44,11 @@ class BakFolder:
             finally:
                 self._here.at = None
 
-    def _opened(self) -> Opened[int | None]:
+    def _opened(self, *, to_sync: bool = False) -> Opened[int | None]:
         kept = getattr(self._here, "at", None)
         if kept is not None:
             return Opened(kept, kept=True)
-        found = beneath.found_to_write(self._in_it)
+        found = beneath.found_to_write(self._in_it, to_sync=to_sync)
         if found is None:
             return Opened(None, kept=True)
         try:
@@ -60,7 +61,7 @@ class BakFolder:
     def _check(self, at: int, found: os.stat_result) -> None:
         if not own_files.is_by_us_or_root(found):
             raise NotOurs(self.path, "belongs to another user")
-        if found.st_mode & _OTHERS_WRITE and found.st_uid == os.geteuid():
+        if found.st_mode & _OTHERS_WRITE and found.st_uid == effective_user.number():
             # Of a umask, or of an earlier version. A file system without modes keeps the one it has, and so does an administrator.
             with contextlib.suppress(OSError), _listed(at) as handle:
                 os.fchmod(handle, stat.S_IMODE(found.st_mode) & ~0o077)
@@ -78,11 +79,12 @@ class BakFolder:
             self._here.at = None
             raise
 
-    def publish(self, names: list[tuple[str, str]]) -> None:
-        """Sync files, then rename them (from, to), then have all outlast a power cut."""
+    def publish(self, names: list[tuple[str, str]], synced: Container[str] = ()) -> None:
+        """Sync files, but for those that are ``synced`` already (by the name they are renamed from), then rename them (from, to),
+        then have all outlast a power cut."""
         with self._opened() as at:
             named = [(self._name(old, at), self._name(new, at)) for old, new in names]
-            for old, _ in named:
+            for old in (self._name(old, at) for old, _ in names if old not in synced):
                 handle = os.open(old, _SYNC, dir_fd=at)
                 try:
                     os.fsync(handle)
@@ -90,8 +92,7 @@ class BakFolder:
                     os.close(handle)
             for old, new in named:
                 os.rename(old, new, src_dir_fd=at, dst_dir_fd=at)
-            with _listed(at, self.path) as handle:
-                os.fsync(handle)
+            _sync(at, self.path)
 
     def names(self) -> list[str]:
         """What is in it."""
@@ -153,6 +154,19 @@ def warning_about(path: str) -> str:
         return ""
     return (f"Copies are kept in [{path}], and {doubt}: others can keep files from being sent. Leave BakToFolder as it is by "
             "default, and they are kept with the state, or name a folder that is this user's alone.")  # fmt: skip
+
+
+def _sync(at: int | None, path: str) -> None:
+    """Sync a folder itself, by a descriptor that may be of no use for that."""
+    if at is not None:
+        try:
+            os.fsync(at)
+            return
+        except OSError as exc:
+            if exc.errno != errno.EBADF:
+                raise
+    with _listed(at, path) as handle:
+        os.fsync(handle)
 
 
 @contextlib.contextmanager

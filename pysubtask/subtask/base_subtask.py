@@ -103,7 +103,7 @@ class BaseSubtask:
         shown = f"{handoff.extension}.{type(self).__name__}.{os.getpid()}"
         self.log = self.baselogger = setup_logging(
             shown, handoff.log_file, handoff.log_to_console, task=handoff.task, own_output=not handoff.log_to_console,
-            **log_options(self.settings),
+            own_process=True, **log_options(self.settings),
         )  # fmt: skip
         limit(self.log)
         if handoff.log_lines:
@@ -555,7 +555,7 @@ class BaseSubtask:
         self._look = False
         if self._footing.is_gone():
             return
-        self._orders.look()
+        self._orders.look(self._footing.state)
         if not self.Enabled:
             return
         self._look_at_disks()

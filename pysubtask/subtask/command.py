@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..common import handoff
+from ..common import effective_user, handoff
 from ..common.advice import keep_private
 from ..common.cores import forbid_cores, holds_secret
 from ..common.entries import Entry, first_folder, read_entries
@@ -77,6 +77,7 @@ def run(subtask: type[BaseSubtask], extension: str, plan: Planner, argv: Sequenc
             _check_folder(told.entries)
             check_process([told.settings["RunAs"]])
         check_folders(told.entries, BY_RUN if args.handoff else BY_HAND)
+        effective_user.keep()
         _collect_less()
         return subtask(told).run()
     except ConfigError as exc:

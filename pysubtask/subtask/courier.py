@@ -270,6 +270,7 @@ class Courier:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._desk.store.asked_on(self._loop)
         self._wake = asyncio.Event()
         self._deliveries = Deliveries(
             self._transport, self._desk, self._policy, self._hooks, self._wake_now, self._look_again,
@@ -299,6 +300,7 @@ class Courier:
             for task in (beating, settling):
                 task.cancel()
             await asyncio.gather(beating, settling, return_exceptions=True)
+            self._desk.store.asked_on(None)
             self._loop = None
 
     async def _beat(self) -> None:

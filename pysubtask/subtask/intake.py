@@ -117,7 +117,7 @@ class Intake:
         self._real.clear()
         low_before, self._disk_low = self._disk_low, False
         try:
-            with self._snapshotter.at_work() if found else contextlib.nullcontext():
+            with self._snapshotter.at_work(alone=len(found) == 1) if found else contextlib.nullcontext():
                 taken = self._take(found, now, everything, low_before, time.monotonic() + most_secs)
             self._tell_lost(self._watch.lost())
             gone = self._watch.gone()

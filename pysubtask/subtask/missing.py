@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -94,26 +93,37 @@ def watched_folders(entries: Sequence[Entry]) -> dict[str, bool]:
 
 class Footing:
     """Whether the state folder, or another one of these, is still the one that the child was started with: it may be removed, or go
-    with its disk. ``gone``: the one that is not, '' while all are."""
+    with its disk. ``gone``: the one that is not, '' while all are. ``state``: how the state folder, the first of these, was
+    last."""
 
     def __init__(self, *folders: str) -> None:
         self._folders = folders
-        self._identities = [_identity(folder) for folder in folders]
+        self._identities = [_identity(_look(folder)) for folder in folders]
+        self.state: os.stat_result | None = None
         self.gone = ""
 
     def is_gone(self) -> bool:
         """Whether there is none, or another one. False where that cannot be told."""
-        for folder, identity in zip(self._folders, self._identities, strict=True):
-            with contextlib.suppress(OSError):
-                if _identity(folder) != identity:
-                    self.gone = folder
-                    return True
+        self.state = None
+        for number, (folder, identity) in enumerate(zip(self._folders, self._identities, strict=True)):
+            try:
+                found = _look(folder)
+            except OSError:
+                continue
+            if number == 0:
+                self.state = found
+            if _identity(found) != identity:
+                self.gone = folder
+                return True
         return False
 
 
-def _identity(folder: str) -> tuple[int, int] | None:
+def _look(folder: str) -> os.stat_result | None:
     try:
-        found = os.stat(folder)
+        return os.stat(folder)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return found.st_dev, found.st_ino
+
+
+def _identity(found: os.stat_result | None) -> tuple[int, int] | None:
+    return None if found is None else (found.st_dev, found.st_ino)

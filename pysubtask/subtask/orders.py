@@ -62,11 +62,12 @@ class Orders:
         if self._ears is not None:
             self._ears.stop()
 
-    def look(self) -> bool:
-        """Carry out what waits, oldest first; whether there was anything."""
+    def look(self, named: os.stat_result | None = None) -> bool:
+        """Carry out what waits, oldest first; whether there was anything. ``named``: what the path of the state folder led to a
+        moment ago, where somebody has just looked."""
         if self._ears is not None:
             self._ears.take()
-        if self._is_empty():
+        if self._is_empty(named):
             return False
         waiting = requests.waiting(self._state_dir)
         for request in waiting:
@@ -85,12 +86,12 @@ class Orders:
                 self._unanswered[request.id] = done
         return bool(waiting)
 
-    def _is_empty(self) -> bool:
+    def _is_empty(self, named: os.stat_result | None) -> bool:
         """Whether the folder of orders has not changed since it was found empty, a moment ago. It is listed where it has changed so
         lately that a coarse clock may show the next change by the same time."""
         now = self._wall()
         try:
-            changed = own_files.changed_at(self._state_dir, requests.REQUESTS)
+            changed = own_files.changed_at(self._state_dir, requests.REQUESTS, named)
         except OSError:
             return False
         if changed == self._empty[1] and 0 <= now - self._empty[0] < _EMPTY_SECS:

@@ -41,7 +41,7 @@ class Copied(NamedTuple):
     those of the data file. ``digest``: SHA-256, hexadecimal, of exactly the first ``size`` bytes. ``source``: the data file.
     ``prefixes``: the digest of its first so many bytes, for each number that was asked for and is not above ``size``.
     ``base``: the snapshot begins with this byte of it, not with its first. ``sha``: what the next one may go on from.
-    ``signature``: of all of it, where it was asked for and could be made.
+    ``signature``: of all of it, where it was asked for and could be made. ``synced``: its bytes outlast a power cut already.
     """
 
     path: str
@@ -56,6 +56,7 @@ class Copied(NamedTuple):
     base: int
     sha: Digest
     signature: Signature | None = None
+    synced: bool = False
 
 
 class Snapshotter:
@@ -81,6 +82,7 @@ class Snapshotter:
         # Names of one run rise; those of two runs differ by their start.
         self._run = f"{time.time_ns():x}"
         self._numbers = itertools.count(1)
+        self._alone = False
         self._head = len(os.fsencode(f"{tag}-{self._run}-")) + 1
 
     def copy(
@@ -99,7 +101,7 @@ class Snapshotter:
         with opened(source, within) as (handle, before):
             if why := self._refused(source, before):
                 raise SourceError(f"{source} is never sent: it is {why}")
-            size = before.st_size
+            size, synced = before.st_size, self._alone
             if start is None or self._folder is None or not start.fits(handle, before):
                 start = Start.whole()
             sha, base = start.digest(marks), start.base
@@ -109,7 +111,7 @@ class Snapshotter:
                 _read(handle, before, source, sha, base)
             else:
                 path, temp = self._names(self._folder, source)
-                self._write(handle, before, path, temp, source, sha, base, growing)
+                self._write(handle, before, path, temp, source, sha, base, growing, synced)
             try:
                 if _may_have_moved(before, os.fstat(handle), source):
                     again = start.digest(())
@@ -121,11 +123,19 @@ class Snapshotter:
                 raise
             digest, inode = sha.hexdigest(), before.st_ino
         signed = growing.outcome() if growing is not None else None
-        return Copied(path, temp, size, before.st_mtime_ns, inode, digest, source, temp is None, sha.prefixes, base, sha, signed)
+        return Copied(path, temp, size, before.st_mtime_ns, inode, digest, source, temp is None, sha.prefixes, base, sha, signed,
+                      synced)  # fmt: skip
 
-    def at_work(self) -> contextlib.AbstractContextManager[None]:
-        """Around many copies on one thread, and their :meth:`seal`: the folder is opened and checked once for them."""
-        return contextlib.nullcontext() if self._folder is None else self._bak.kept_open()
+    @contextlib.contextmanager
+    def at_work(self, *, alone: bool = False) -> Iterator[None]:
+        """Around copies on one thread, and their :meth:`seal`: the folder is opened and checked once for them. ``alone``: there is
+        one, which is synced as soon as it is written, while it is open."""
+        self._alone = alone
+        try:
+            with contextlib.nullcontext() if self._folder is None else self._bak.kept_open():
+                yield
+        finally:
+            self._alone = False
 
     def seal(self, copies: Sequence[Copied]) -> None:
         """Make copies durable under their final names: all of them, or an error is raised (DiskLow, SourceError).
@@ -140,7 +150,8 @@ class Snapshotter:
         if not waiting or self._folder is None:
             return
         try:
-            self._bak.publish([(str(copied.temp), copied.path) for copied in waiting])
+            self._bak.publish([(str(copied.temp), copied.path) for copied in waiting],
+                              {copied.temp for copied in waiting if copied.temp and copied.synced})  # fmt: skip
         except OSError as exc:
             for copied in waiting:
                 self._remove(copied.temp)
@@ -190,7 +201,7 @@ class Snapshotter:
         return head + name, f"{head}.{name}"
 
     def _write(self, handle: int, before: os.stat_result, path: str, temp: str, source: str, sha: Digest, base: int,
-               growing: Growing | None) -> None:
+               growing: Growing | None, synced: bool) -> None:
         folder = folder_of(path)
         try:
             try:
@@ -207,7 +218,9 @@ class Snapshotter:
                 with contextlib.nullcontext() if growing is None else growing.signing(temp):
                     _copy(handle, out, before, source, sha, base, growing)
                 os.utime(out, ns=(before.st_mtime_ns, before.st_mtime_ns))
-                if before.st_size - base <= _BLOCK:
+                if synced:
+                    os.fsync(out)
+                elif before.st_size - base <= _BLOCK:
                     _begin_writing(out)
             except OSError as exc:
                 raise _ours(exc, f"the snapshot of {source} in {folder} cannot be written", folder) from exc

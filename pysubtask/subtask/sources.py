@@ -9,6 +9,7 @@ import stat
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from ..common import effective_user
 from ..common.beneath import BY_PARTS, MOST_LINKS, LeadsAway, has_right, known, may_go, remember, trusted, walk
 from ..common.errors import SourceError, SourceMissing
 from ..common.paths import name_of
@@ -181,7 +182,8 @@ def _open_file(name: str, at: _Walked, look: os.stat_result, path: str, owners: 
     """A file right in a folder; ``owners``: of the links that led there. Root sends only what the owner of the folder may read or
     has from root."""
     handle, found = _open_regular(name, at.handle, look)
-    if not owners and os.geteuid() != 0:
+    is_root = effective_user.number() == 0
+    if not owners and not is_root:
         return handle, found
     home = at.home
     try:
@@ -189,9 +191,9 @@ def _open_file(name: str, at: _Walked, look: os.stat_result, path: str, owners: 
             raise LeadsAway(path, "is reached by a link of another user, who may not read it himself")
         # A second name of a file of root may have been made by anybody.
         from_root = found.st_uid == 0 and found.st_nlink <= 1
-        if os.geteuid() == 0 and not from_root and not _may_read(home.st_uid, found, []):
+        if is_root and not from_root and not _may_read(home.st_uid, found, []):
             raise LeadsAway(path, "may not be read by the owner of its folder, and root sends no such file")
-        if os.geteuid() == 0 and found.st_nlink > 1 and not found.st_mode & stat.S_IROTH and _others_write(home):
+        if is_root and found.st_nlink > 1 and not found.st_mode & stat.S_IROTH and _others_write(home):
             raise LeadsAway(path, "has a second name, which whoever may write its folder may have made: root sends no such file")
     except BaseException:
         os.close(handle)

@@ -53,6 +53,7 @@ class Store:
     ) -> None:
         self.state_dir = state_dir
         self.damaged: str | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._drop = drop
         self._wall = wall
         self._unsynced = 0
@@ -119,9 +120,14 @@ class Store:
         found: T = outcome.value
         return found
 
+    def asked_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """:meth:`ask` is called on this event loop alone from here on; None: on any. Asking
+        which one runs is a system call."""
+        self._loop = loop
+
     async def ask(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """The same on an event loop. It is run though whoever asked does not wait any more."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop or asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
 
         def tell(outcome: _Outcome) -> None:

@@ -60,8 +60,9 @@ def test_many_writers_lose_no_line_and_tear_none(tmp_path: Path):
     assert len(list(tmp_path.iterdir())) > 20  # how often depends on who meets whom at the lock
 
 
-def test_a_file_that_somebody_moved_or_removed_is_opened_anew(tmp_path: Path):
-    logger = setup_logging(NAME, str(tmp_path / "logs" / "log.txt"), False)
+@pytest.mark.parametrize("own", [False, True])
+def test_a_file_that_somebody_moved_or_removed_is_opened_anew(tmp_path: Path, own: bool):
+    logger = setup_logging(NAME, str(tmp_path / "logs" / "log.txt"), False, own_process=own)
     logger.info("one")
     (tmp_path / "logs" / "log.txt").rename(tmp_path / "moved")
     logger.info("two")

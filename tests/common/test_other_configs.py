@@ -115,3 +115,35 @@ def test_an_app_is_not_held_up_by_a_folder_that_takes_long(tmp_path: Path) -> No
     assert not own.why(str(tmp_path / "a.csv"))
     own.renew(str(tmp_path))
     assert own.why(str(tmp_path / "a.csv"))
+
+
+def test_a_file_that_a_new_config_names_is_told_by_its_number_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("1")
+    secret = tmp_path / "secret.txt"
+    secret.write_text("pw")
+    clock = Clock()
+    own = NeverSent({}, [str(tmp_path / "a.csv")], clock, others=OtherConfigs([str(tmp_path)], timer=clock))
+    assert own.why_opened(str(tmp_path / "a.csv"), os.stat(tmp_path / "a.csv")) == ""
+    (tmp_path / "x.toml").write_text(TEXT.format("secret.txt"))
+    own.renew(str(tmp_path))
+    assert own.why_opened(str(tmp_path / "a.csv"), os.stat(secret)).startswith(f"the same file as {secret}")
+
+
+@pytest.mark.parametrize(("ago_ns", "listings"), [(1, 2), (60_000_000, 1), (1_500_000_000, 1)])
+def test_a_folder_is_listed_again_while_its_clock_may_hide_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ago_ns: int, listings: int
+) -> None:
+    """The time of a folder that has whole seconds only says less."""
+    now = 1_700_000_000_000_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+    listed = []
+    real = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: listed.append(path) or real(path))
+    for changed, count in ((now - ago_ns + 7, listings), (now - 1_000_000_000, 2)):
+        os.utime(tmp_path, ns=(changed, changed))
+        own, clock = guard(tmp_path)
+        listed.clear()
+        for _ in range(2):
+            own.renew(str(tmp_path))
+            clock.now += 1
+        assert len(listed) == count

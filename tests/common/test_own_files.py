@@ -271,3 +271,16 @@ def test_settings_that_are_no_file_are_not_waited_for(state, what):
     thread.start()
     thread.join(30)
     assert found == [{}]
+
+
+def test_lines_that_somebody_else_cut_short_end_before_the_next_ones(tmp_path) -> None:
+    """How a file ends is not read again while it is as long as these lines left it."""
+    for cut in (b"half", b""):
+        own_files.append_lines(str(tmp_path), "lines", b"one\n")
+        with (tmp_path / "lines").open("ab") as file:
+            file.write(cut)
+        own_files.append_lines(str(tmp_path), "lines", b"two\n")
+    assert (tmp_path / "lines").read_bytes() == b"one\nhalf\ntwo\none\ntwo\n"
+    os.truncate(tmp_path / "lines", 2)
+    own_files.append_lines(str(tmp_path), "lines", b"three\n")
+    assert (tmp_path / "lines").read_bytes() == b"on\nthree\n"

@@ -9,6 +9,7 @@ import resource
 import stat
 import threading
 from collections import namedtuple
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -371,8 +372,8 @@ def test_seal_syncs_each_file_before_its_name_and_the_folder_last(tmp_path, bak,
     real_sync, real_rename = os.fsync, os.rename
 
     def fsync(handle):
-        steps.append("sync " + os.path.basename(os.readlink(f"/proc/self/fd/{handle}")))
         real_sync(handle)
+        steps.append("sync " + os.path.basename(os.readlink(f"/proc/self/fd/{handle}")))
 
     def rename(old, new, **more):
         steps.append("name " + os.path.basename(old))
@@ -385,6 +386,39 @@ def test_seal_syncs_each_file_before_its_name_and_the_folder_last(tmp_path, bak,
     assert steps == [f"sync {temps[0]}", f"sync {temps[1]}", f"name {temps[0]}", f"name {temps[1]}", "sync ftp"]
     snaps.seal([])
     assert len(steps) == 5
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_one_copy_is_synced_while_it_is_open_and_not_again(tmp_path, bak, snaps, monkeypatch, listed: bool) -> None:
+    """Also where the descriptor of the folder is none that can be synced."""
+    (tmp_path / "a").write_text("a")
+    snaps.seal([snaps.copy(str(tmp_path / "a"))])
+    steps: list[str] = []
+    real_sync, real_rename = os.fsync, os.rename
+
+    def fsync(handle):
+        real_sync(handle)
+        steps.append("sync " + os.path.basename(os.readlink(f"/proc/self/fd/{handle}")))
+
+    def rename(old, new, **more):
+        steps.append("name " + os.path.basename(old))
+        real_rename(old, new, **more)
+
+    monkeypatch.setattr(snapshot.os, "fsync", fsync)
+    monkeypatch.setattr(snapshot.os, "rename", rename)
+    if not listed:
+        monkeypatch.setattr(snapshot.beneath, "found_to_write", partial(_without_to_sync, snapshot.beneath.found_to_write))
+    with snaps.at_work(alone=True):
+        copied = snaps.copy(str(tmp_path / "a"))
+        temp = os.path.basename(str(copied.temp))
+        assert copied.synced and steps == [f"sync {temp}"]
+        snaps.seal([copied])
+    assert steps == [f"sync {temp}", f"name {temp}", "sync ftp"]
+    assert not snaps.copy(str(tmp_path / "a")).synced
+
+
+def _without_to_sync(found_to_write, path: str, *, to_sync: bool = False):
+    return found_to_write(path)
 
 
 def test_the_folder_is_made_again_when_it_is_removed(tmp_path, bak, snaps) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -297,12 +298,21 @@ class TestChild:
     def test_nothing_stays_open(self, desk: Desk) -> None:
         async def case() -> None:
             transport = desk.transport()
-            before = sorted(os.listdir("/proc/self/fd"))
+            before = left_open()
             for _ in range(2):
                 await transport.connect()
                 await desk.put(transport, desk.job("a", b"x"))
                 await transport.close()
-                assert sorted(os.listdir("/proc/self/fd")) == before
+                assert left_open() == before
+
+        def left_open() -> list[str]:
+            """All but our own folder, which own_files keeps open once it was found to be ours, so long as there are few of them."""
+            found = []
+            for number in os.listdir("/proc/self/fd"):
+                with contextlib.suppress(FileNotFoundError):
+                    if os.readlink(f"/proc/self/fd/{number}") != str(desk.place / "work"):
+                        found.append(number)
+            return sorted(found)
 
         run(case)
 

@@ -1,0 +1,33 @@
+"""The user whose rights this process has.
+
+A child keeps its user for as long as it lives and asks for it at each look at a file, so it asks the system once. Any other
+process may change its user at any moment, as an app does that gives up root's rights: there each look asks anew.
+"""
+
+from __future__ import annotations
+
+import os
+
+_kept: int | None = None
+
+
+def number() -> int:
+    """The number of the user. Only where the system has users."""
+    return os.geteuid() if _kept is None else _kept
+
+
+def keep() -> None:
+    """From here on this process has the rights of this user and of nobody else. A process that is forked from it may change."""
+    global _kept
+    if hasattr(os, "geteuid"):  # else there are no users
+        _kept = os.geteuid()
+
+
+def forget() -> None:
+    """Ask the system again."""
+    global _kept
+    _kept = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget)

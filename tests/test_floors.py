@@ -33,3 +33,9 @@ def test_the_lowest_versions_are_run() -> None:
     assert "bash .ci/floors" in (ROOT / ".ci" / "run").read_text()
     floors = (ROOT / ".ci" / "floors").read_text()
     assert "--resolution lowest-direct" in floors and "pip-audit" in floors
+
+
+@pytest.mark.parametrize("script", ["run", "floors", "frozen", "extras", "servers"])
+def test_the_tests_that_a_script_names_are_there(script: str) -> None:
+    named = re.findall(r"\btests/[\w/]*\w(?:\.py)?", (ROOT / ".ci" / script).read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from ..common import as_user, registry
-from ..common.events import FILE as EVENTS_FILE
+from ..common import as_user, present, registry
 from ..common.lock import Holder, StateLock
 from ..common.process import is_alive
-from ..common.receipts import FILE as RECEIPTS_FILE
 from ..common.requests import Reply, Who, myself, reply_to, send, withdraw
-from ..common.status import FILE as STATUS_FILE
 from ..common.status import read_shared_status, read_status
 from .exits import FAILED, NO_ANSWER, CommandError
 from .owners import Owner
@@ -139,7 +135,7 @@ class Task:
 
     def locked_at(self) -> float | None:
         """When its lock was last taken, in seconds since the epoch; None where there is none."""
-        return self.ask(lambda: _changed_at(os.path.join(self.state_dir, "lock")))
+        return self.ask(lambda: present.locked_at(self.state_dir))
 
     def master(self) -> int | None:
         """The pid of the living process that started this child last and starts it again; None where there is none."""
@@ -156,9 +152,7 @@ class Task:
 
     def last_sign(self) -> float | None:
         """When the child last wrote its page, an event or a receipt, in seconds since the epoch; None where it never did."""
-        names = (STATUS_FILE, EVENTS_FILE, RECEIPTS_FILE)
-        signs = self.ask(lambda: [_changed_at(os.path.join(self.state_dir, name)) for name in names])
-        return max((sign for sign in signs if sign is not None), default=None)
+        return self.ask(lambda: present.last_sign(self.state_dir))
 
     def nobody_starts(self) -> str:
         """What is said where neither a child lives nor anybody who starts one."""
@@ -230,9 +224,3 @@ def answered(
             if gone >= _GONE_LOOKS or (late and not gone):
                 return reply(), not gone
         time.sleep(_LOOK_SECS)
-
-
-def _changed_at(path: str) -> float | None:
-    with contextlib.suppress(OSError):
-        return os.stat(path).st_mtime
-    return None

@@ -93,6 +93,11 @@ def _count(one: Glance, key: str) -> int:
     return int(one.queue.get(key) or 0)
 
 
+def unknown_line(text: str) -> str:
+    """The line for a monitoring system where no task can be judged, with the reason."""
+    return f"PYSUBTASK UNKNOWN - {_plain(text)}"
+
+
 def _plain(text: str) -> str:
     """On one line, and without what begins the numbers."""
     return " ".join(text.replace("|", "/").split())

@@ -12,7 +12,7 @@ from ..output import colour, coloured, say, say_json, width
 from ..shown import status
 from ..span_type import SPAN
 from ..tasks import NONE_KNOWN, find, names_here
-from ..verdict import UNKNOWN, verdict
+from ..verdict import UNKNOWN, unknown_line, verdict
 
 
 @click.command(short_help="Show what is queued, moving, delivered and failing, and why.")
@@ -69,7 +69,7 @@ def _check(words: tuple[str, ...], max_age: float | None) -> int:
     try:
         meant = find(words, missing=True, shared=True)
     except CommandError as exc:
-        say([f"PYSUBTASK UNKNOWN - {' '.join(str(exc).replace('|', '/').split())}"])
+        say([unknown_line(str(exc))])
         return UNKNOWN
     found = verdict(of_all(meant, time.time(), names_here(meant)), max_age)
     say([found.line])

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pysubtask.common.redact import forget_all
 
@@ -22,6 +23,10 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     sys.dont_write_bytecode = False
     sys.pycache_prefix = os.path.join(tempfile.gettempdir(), f"pysubtask-pycache-{os.getuid() if hasattr(os, 'getuid') else ''}")
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
+# How long an example takes says more of what else runs on the machine than of what is tested.
+settings.register_profile("pysubtask", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pysubtask")
 
 # In the background of a shell without job control Ctrl-C is ignored, and whatever is started here would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -137,7 +137,7 @@ class Folders:
         is time, or they did not until now; else a few. To be worked off one by one."""
         for path, named in self._named.items():
             stands = self._tended[path]
-            anew = self._lost or stands.renewed or stands.broken or (named.live and not stands.live)
+            anew = self._lost or named.is_new or stands.renewed or stands.broken or (named.live and not stands.live)
             named.live = stands.live
             trusted = named.live and not named.unread
             if everything or anew or (not trusted and self._now >= named.next_look):

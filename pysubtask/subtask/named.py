@@ -31,8 +31,13 @@ class Named:
         self.unread = False
         self.next_look = float("-inf")
         self.cost = 0.0
-        self._since = 0.0
+        self._since: float | None = None
         self._seen = 0
+
+    @property
+    def is_new(self) -> bool:
+        """Whether these were never looked at yet."""
+        return self._since is None
 
     def looked(self, now: float) -> None:
         """All were looked at, at ``now`` (monotonic seconds)."""
@@ -40,6 +45,7 @@ class Named:
 
     def turn(self, now: float) -> Sequence[tuple[int, str]]:
         """Those whose turn it is, where events are to be trusted: each once in ROUND_SECS, some at a time."""
+        assert self._since is not None, "all are looked at first"
         begin = self._seen
         self._seen = min(len(self.files), int(len(self.files) * (now - self._since) / ROUND_SECS))
         files = self.files[begin : self._seen]

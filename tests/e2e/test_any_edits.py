@@ -130,7 +130,7 @@ def running(station: SFTPStation, relay: Any) -> Iterator[World]:
 
 
 # What comes before an example stays in the world, so shrinking one would not find the same again.
-@settings(max_examples=100 if os.environ.get("PYSUBTASK_FULL_SIZE") else 6, deadline=None, database=None,
+@settings(max_examples=100 if os.environ.get("PYSUBTASK_FULL_SIZE") else 6, database=None,
           phases=[Phase.explicit, Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow,
                                                                                  HealthCheck.differing_executors])
 @given(st.lists(STEPS, min_size=1, max_size=8))

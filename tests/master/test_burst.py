@@ -153,7 +153,7 @@ class Machine(RuleBasedStateMachine):
 
 
 EXAMPLES = 300 if os.environ.get("PYSUBTASK_FULL_SIZE") else 50
-Machine.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=30, deadline=None)
+Machine.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=30)
 TestAgainstTheModel = Machine.TestCase
 
 

@@ -421,6 +421,20 @@ def test_named_files_with_events_are_looked_at_when_one_says_so_and_now_and_then
         child.until(("f8", "notify"))
 
 
+@both
+@pytest.mark.parametrize("up_secs", [0.5, 60.0, ROUND_SECS - 1, 1e6])
+def test_soon_after_the_machine_was_started_the_first_look_is_at_all_named_files(tmp_path, up_secs) -> None:
+    for number in range(6):
+        (tmp_path / f"f{number}.csv").write_text("1")
+        os.utime(tmp_path / f"f{number}.csv", (1_790_000_000, 1_790_000_000))
+    watch = Watch(read_entries([{"file": str(tmp_path / f"f{number}.csv")} for number in range(6)]), Memory(), (), lambda: None)
+    watch.start()
+    try:
+        assert sorted(os.path.basename(due.path) for due in watch.scan(up_secs)) == [f"f{number}.csv" for number in range(6)]
+    finally:
+        watch.stop()
+
+
 def test_named_files_are_all_looked_at_where_events_do_not_tell(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(file_events, "misses_events", lambda path: "on a network file system, where others change it")
     spent = 0.0

@@ -148,7 +148,7 @@ def test_a_held_file_that_is_due_but_cannot_be_taken_does_not_keep_the_child_awa
         assert world.watch.next_at(world.ns / SECOND) is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     holds=st.lists(st.tuples(st.integers(0, 3000), st.sampled_from([-90000, 0, 500, 4000, 90000])), min_size=1, max_size=8),
     jumps=st.lists(st.tuples(st.integers(0, 9000), st.integers(-(10**8), 10**8)), max_size=3),

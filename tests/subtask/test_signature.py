@@ -105,7 +105,7 @@ def test_any_edits_make_the_new_content(tmp_path_factory, library):
     files = Files(tmp_path_factory.mktemp("files"))
     saved = []
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(st.lists(BITS, min_size=1, max_size=4), st.lists(st.tuples(EDITS, st.integers(0, 5_000)), min_size=1, max_size=3))
     def check(bits, versions):
         content = bit("noise", 60_000, 0, b"")

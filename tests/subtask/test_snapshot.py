@@ -76,7 +76,7 @@ def test_a_copy_is_whole_and_carries_the_sources_time(tmp_path, bak, snaps) -> N
     assert left_in(bak) == [os.path.basename(copied.path)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pieces=st.lists(st.tuples(st.integers(0, 5), st.binary(max_size=40)), max_size=6), tail=st.integers(0, 3))
 def test_any_layout_of_holes_and_data_is_copied(tmp_path_factory, pieces, tail) -> None:
     folder = tmp_path_factory.mktemp("holes")
@@ -107,7 +107,7 @@ def test_sparse_stays_sparse(tmp_path, snaps) -> None:
     assert copied.digest == sha(bytes(64 * 1024 * 1024) + b"end")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(max_size=300), st.sets(st.integers(0, 320)), st.lists(st.integers(1, 90), max_size=8))
 def test_the_digests_of_the_beginnings(data, marks, steps) -> None:
     digest, at = Digest(marks), 0

@@ -602,7 +602,7 @@ class Machine(RuleBasedStateMachine):
 
 TestModel = Machine.TestCase
 EXAMPLES = 200 if os.environ.get("PYSUBTASK_FULL_SIZE") else 30
-TestModel.settings = settings(max_examples=EXAMPLES, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+TestModel.settings = settings(max_examples=EXAMPLES, stateful_step_count=30, suppress_health_check=list(HealthCheck))
 
 
 def test_a_queue_that_another_program_has_open_is_not_put_aside(tmp_path, monkeypatch):

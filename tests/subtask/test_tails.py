@@ -146,7 +146,7 @@ def test_a_second_look_reads_little(bench: Bench, monkeypatch: pytest.MonkeyPatc
     assert bench.tails.same("/elsewhere", 1) is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_any_growth_and_any_order_of_deliveries(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     one = Bench(tmp_path_factory.mktemp("tails"))

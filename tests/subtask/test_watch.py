@@ -817,7 +817,7 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
 
 
 EXAMPLES = 300 if os.environ.get("PYSUBTASK_FULL_SIZE") else 50
-NothingNotifiedIsMissed.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=30, deadline=None)
+NothingNotifiedIsMissed.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=30)
 TestNothingNotifiedIsMissed = NothingNotifiedIsMissed.TestCase
 
 

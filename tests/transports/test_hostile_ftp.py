@@ -214,7 +214,7 @@ def test_words_of_a_server_are_fit_for_a_line() -> None:
 
 
 @given(st.integers(100, 699), st.lists(st.text(max_size=60), min_size=1, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_words_are_read_without_an_error(code: int, lines: list[str]) -> None:
     said = Reply(code, tuple(f"{code} {line}" for line in lines))
     size_in(said)
@@ -281,7 +281,7 @@ def fuzz(replies: dict[str, bytes], place: Path, kind: str) -> None:
 
 @pytest.mark.slow
 @given(SPOILT, KINDS)
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck), phases=QUICK)
+@settings(max_examples=50, suppress_health_check=list(HealthCheck), phases=QUICK)
 def test_whatever_is_replied_a_call_ends_in_time(tmp_path_factory: Any, replies: dict[str, bytes], kind: str) -> None:
     fuzz(replies, tmp_path_factory.getbasetemp(), kind)
 
@@ -289,6 +289,6 @@ def test_whatever_is_replied_a_call_ends_in_time(tmp_path_factory: Any, replies:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @given(SPOILT, KINDS)
-@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck), phases=QUICK)
+@settings(max_examples=3000, suppress_health_check=list(HealthCheck), phases=QUICK)
 def test_whatever_is_replied_a_call_ends_in_time_at_length(tmp_path_factory: Any, replies: dict[str, bytes], kind: str) -> None:
     fuzz(replies, tmp_path_factory.getbasetemp(), kind)

@@ -367,7 +367,7 @@ KINDS = st.sampled_from(["whole", "resumed", "append"])
 
 
 @given(SPOILT, KINDS)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), phases=QUICK)
+@settings(max_examples=60, suppress_health_check=list(HealthCheck), phases=QUICK)
 def test_whatever_is_answered_an_upload_ends_in_time(tmp_path_factory: Any, spoilt: dict[int, bytes], kind: str) -> None:
     fuzz(spoilt, tmp_path_factory.getbasetemp(), kind)
 
@@ -375,13 +375,13 @@ def test_whatever_is_answered_an_upload_ends_in_time(tmp_path_factory: Any, spoi
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @given(SPOILT, KINDS)
-@settings(max_examples=5000, deadline=None, suppress_health_check=list(HealthCheck), phases=QUICK)
+@settings(max_examples=5000, suppress_health_check=list(HealthCheck), phases=QUICK)
 def test_whatever_is_answered_an_upload_ends_in_time_at_length(tmp_path_factory: Any, spoilt: dict[int, bytes], kind: str) -> None:
     fuzz(spoilt, tmp_path_factory.getbasetemp(), kind)
 
 
 @given(st.binary(max_size=2000), st.lists(st.integers(1, 400), min_size=1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_splitter_gives_the_same_however_a_stream_is_cut(raw: bytes, cuts: list[int]) -> None:
     def split(pieces: list[bytes]) -> tuple[list[bytes], bool]:
         splitter, got = Splitter(), []

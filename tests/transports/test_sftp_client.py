@@ -105,7 +105,7 @@ def test_a_server_of_an_older_kind() -> None:
 
 
 @given(st.binary(max_size=3000))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_a_server_says_the_client_comes_to_an_end(raw: bytes) -> None:
     async def whole() -> None:
         async with asyncio.timeout(30), playing() as (client, peer):

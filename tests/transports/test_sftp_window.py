@@ -62,7 +62,7 @@ def test_it_fills_the_link_and_keeps_the_queue_short(rate: float, delay: float) 
 
 
 @given(st.floats(2e3, 50e6), st.floats(0.0001, 1.0))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_never_more_than_two_seconds_of_data_under_way(rate: float, delay: float) -> None:
     link = Link(rate, delay)
     link.run(20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import itertools
 import os
 import shutil
 import signal
@@ -33,7 +34,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What runs here is not to be found by the commands of whoever runs the tests.
-os.environ.setdefault("PYSUBTASK_REGISTRY", os.path.join(tempfile.gettempdir(), f"pysubtask-tests-{os.getpid()}"))
+_REGISTRY = os.environ.setdefault("PYSUBTASK_REGISTRY", os.path.join(tempfile.gettempdir(), f"pysubtask-tests-{os.getpid()}"))
+_numbers = (f"{os.getpid()}-{number}" for number in itertools.count())
 
 pytest_plugins = ["pysubtask.testing.pytest_plugin"]
 
@@ -106,6 +108,14 @@ def _no_secrets_of_other_tests() -> Iterator[None]:
     forget_all()
 
 
+@pytest.fixture(autouse=True)
+def _registry_of_its_own() -> Iterator[None]:
+    """A server's port may be one that an earlier test had: what was sent to that one is another task's."""
+    os.environ["PYSUBTASK_REGISTRY"] = os.path.join(_REGISTRY, next(_numbers))
+    yield
+    os.environ["PYSUBTASK_REGISTRY"] = _REGISTRY
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Iterator[None]:
     report: pytest.TestReport = yield
@@ -138,4 +148,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        shutil.rmtree(os.environ["PYSUBTASK_REGISTRY"], ignore_errors=True)
+        shutil.rmtree(_REGISTRY, ignore_errors=True)

@@ -85,8 +85,14 @@ def _with_thread(given: dict[str, Any]) -> dict[str, Any]:
         try:
             with paramiko.SSHClient() as client:
                 client.load_host_keys(there["KnownHostsFile"])
-                client.connect(there["Host"], there["HostPort"], there["User"], key_filename=there["KeyFile"], allow_agent=False,
-                               look_for_keys=False)
+                client.connect(
+                    there["Host"],
+                    there["HostPort"],
+                    there["User"],
+                    key_filename=there["KeyFile"],
+                    allow_agent=False,
+                    look_for_keys=False,
+                )
                 with client.open_sftp() as sftp:
                     sftp.put(given["path"], given["target"])
         except (paramiko.SSHException, OSError, EOFError) as exc:

@@ -193,8 +193,12 @@ def _measure_ours(bench: Bench, way: _Ours, old: Path, edits: list[tuple[Edit, b
             size = source.stat().st_size
             meter, begun = _Meter(bench), time.perf_counter()
             master.notify_file_by_index(0)
-            wait_until(lambda size=size, at=at, piece=piece: arrived(size, at, piece),  # type: ignore[misc]
-                       _LIMIT_SECS, f"{edit.name}: on the server", 0.001)
+            wait_until(
+                lambda size=size, at=at, piece=piece: arrived(size, at, piece),  # type: ignore[misc]
+                _LIMIT_SECS,
+                f"{edit.name}: on the server",
+                0.001,
+            )
             secs = time.perf_counter() - begun
             took[edit.name] = _took(bench, secs, meter.settle())
             _check(source, remote)
@@ -242,9 +246,16 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
             _round(direct if number else bench, old, pieces, peers, took, problems, number, 0 if args.quick else _PAUSE_SECS)
         progress(f"round {number} of {rounds}" if number else "bytes counted")
     direct.end_all()
-    columns = [Column("name", f"{megabytes} MB, medians of {rounds}"), Column("up_kb", "sent KB", ",.0f"),
-               Column("per_new", "sent per new byte", ",.3f"), Column("down_kb", "back KB", ",.0f"), Column("secs", "s", ".2f"),
-               Column("worst", "worst s", ".2f"), Column("ratio", "x ours cold", ".2f"), Column("publish", "publishes")]
+    columns = [
+        Column("name", f"{megabytes} MB, medians of {rounds}"),
+        Column("up_kb", "sent KB", ",.0f"),
+        Column("per_new", "sent per new byte", ",.3f"),
+        Column("down_kb", "back KB", ",.0f"),
+        Column("secs", "s", ".2f"),
+        Column("worst", "worst s", ".2f"),
+        Column("ratio", "x ours cold", ".2f"),
+        Column("publish", "publishes"),
+    ]
     notes = [
         f"KB is 1024 bytes, MB 1024 KB; cipher {args.cipher} for all; bytes of TCP's streams, with ssh's login where there is one.",
         "pysubtask: from notify to sight on the server, app and child running; cold: the connection was closed before.",
@@ -256,8 +267,16 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
     return Table("append", columns, _rows(took, problems, peers, megabytes), notes)
 
 
-def _round(bench: Bench, old: Path, pieces: list[tuple[Edit, bytes]], peers: dict[str, dict[str, Peer]],
-           took: dict[tuple[str, str], list[_Took]], problems: dict[tuple[str, str], str], number: int, pause: float) -> None:
+def _round(
+    bench: Bench,
+    old: Path,
+    pieces: list[tuple[Edit, bytes]],
+    peers: dict[str, dict[str, Peer]],
+    took: dict[tuple[str, str], list[_Took]],
+    problems: dict[tuple[str, str], str],
+    number: int,
+    pause: float,
+) -> None:
     for name in ordered(list(_OURS), number):
         wanted = [(edit, piece) for edit, piece in pieces if (edit.name, name) in took and (edit.name, name) not in problems]
         if not wanted:
@@ -284,20 +303,31 @@ def _round(bench: Bench, old: Path, pieces: list[tuple[Edit, bytes]], peers: dic
                     problems[key] = f"failed: {exc}"
 
 
-def _rows(took: dict[tuple[str, str], list[_Took]], problems: dict[tuple[str, str], str], peers: dict[str, dict[str, Peer]],
-          megabytes: int) -> list[dict[str, Any]]:
+def _rows(
+    took: dict[tuple[str, str], list[_Took]],
+    problems: dict[tuple[str, str], str],
+    peers: dict[str, dict[str, Peer]],
+    megabytes: int,
+) -> list[dict[str, Any]]:
     rows = []
     new_bytes = {edit.name: edit.size(megabytes * _MB) for edit in (*_EDITS, _FIRST)}
     for (edit, name), each in took.items():
         up, secs, down = (_median(each, which) for which in ("up", "secs", "down"))
         yardstick = _median(took.get((edit, _YARDSTICK), []), "secs")
-        rows.append({
-            "name": f"{edit}: {name}", "up_kb": up / 1024 if up is not None else None, "per_new": ratio(up, new_bytes[edit]),
-            "down_kb": down / 1024 if down is not None else None, "secs": secs, "ratio": ratio(secs, yardstick),
-            "worst": max((one.secs for one in each if one.secs is not None), default=None),
-            "publish": peers[edit][name].publish if name in peers.get(edit, {}) else _publish(edit, name),
-            "all": [one._asdict() for one in each], "problem": problems.get((edit, name)),
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": f"{edit}: {name}",
+                "up_kb": up / 1024 if up is not None else None,
+                "per_new": ratio(up, new_bytes[edit]),
+                "down_kb": down / 1024 if down is not None else None,
+                "secs": secs,
+                "ratio": ratio(secs, yardstick),
+                "worst": max((one.secs for one in each if one.secs is not None), default=None),
+                "publish": peers[edit][name].publish if name in peers.get(edit, {}) else _publish(edit, name),
+                "all": [one._asdict() for one in each],
+                "problem": problems.get((edit, name)),
+            }
+        )
     return rows
 
 

@@ -68,8 +68,9 @@ class Bench:
     ``relay``: everybody reaches the server through it. ``link``: the server is on its far side, all programs run near.
     """
 
-    def __init__(self, root: Path, server: OpenSSHServer, cipher: str, relay: Relay | None = None,
-                 link: BadLink | None = None) -> None:
+    def __init__(
+        self, root: Path, server: OpenSSHServer, cipher: str, relay: Relay | None = None, link: BadLink | None = None
+    ) -> None:
         self.root = root
         self.server = server
         self.relay, self.link = relay, link
@@ -91,15 +92,28 @@ class Bench:
         )
         (self.home / "rclone.conf").touch()
         self.env = {
-            "PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": str(self.home), "TMPDIR": str(self.home),
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            "HOME": str(self.home),
+            "TMPDIR": str(self.home),
             "PYTHONPATH": os.pathsep.join(path for path in (str(_REPO), os.environ.get("PYTHONPATH", "")) if path),
-            "RCLONE_CONFIG": str(self.home / "rclone.conf"), "RCLONE_CONFIG_BENCH_TYPE": "sftp",
-            "RCLONE_CONFIG_BENCH_HOST": self.host, "RCLONE_CONFIG_BENCH_PORT": str(self.port),
-            "RCLONE_CONFIG_BENCH_USER": server.user, "RCLONE_CONFIG_BENCH_KEY_FILE": str(server.key_file),
+            "RCLONE_CONFIG": str(self.home / "rclone.conf"),
+            "RCLONE_CONFIG_BENCH_TYPE": "sftp",
+            "RCLONE_CONFIG_BENCH_HOST": self.host,
+            "RCLONE_CONFIG_BENCH_PORT": str(self.port),
+            "RCLONE_CONFIG_BENCH_USER": server.user,
+            "RCLONE_CONFIG_BENCH_KEY_FILE": str(server.key_file),
             "RCLONE_CONFIG_BENCH_KNOWN_HOSTS_FILE": str(self.known_hosts),
-            "BENCH_SERVER": json.dumps({"host": self.host, "port": self.port, "user": server.user,
-                                        "key_file": str(server.key_file), "known_hosts": str(self.known_hosts)}),
-        }  # fmt: skip
+            "BENCH_SERVER": json.dumps(
+                {
+                    "host": self.host,
+                    "port": self.port,
+                    "user": server.user,
+                    "key_file": str(server.key_file),
+                    "known_hosts": str(self.known_hosts),
+                }
+            ),
+        }
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of our transport for this server, with the same ssh configuration as everybody's."""
@@ -139,15 +153,24 @@ class Bench:
             path.unlink()
         return Run(secs, usage.ru_utime + usage.ru_stime, watched.rss, words)
 
-    def start(self, argv: Sequence[str], stdin: Path | None = None, out: Path | None = None,
-              err: Path | None = None) -> subprocess.Popen[bytes]:
+    def start(
+        self, argv: Sequence[str], stdin: Path | None = None, out: Path | None = None, err: Path | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start a program that ends with this benchmark at the latest; its process is its own, whatever side of a link it is on."""
         near = self.link.near if self.link is not None else []
         with contextlib.ExitStack() as files:
-            handles = [files.enter_context(open(path or os.devnull, mode))
-                       for path, mode in ((stdin, "rb"), (out, "wb"), (err, "wb"))]
-            process = subprocess.Popen([*near, *argv], stdin=handles[0], stdout=handles[1], stderr=handles[2], env=self.env,
-                                       cwd=self.home, start_new_session=True)
+            handles = [
+                files.enter_context(open(path or os.devnull, mode)) for path, mode in ((stdin, "rb"), (out, "wb"), (err, "wb"))
+            ]
+            process = subprocess.Popen(
+                [*near, *argv],
+                stdin=handles[0],
+                stdout=handles[1],
+                stderr=handles[2],
+                env=self.env,
+                cwd=self.home,
+                start_new_session=True,
+            )
         self._running.append(process)
         return process
 
@@ -219,8 +242,9 @@ def options(text: str) -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="how often each is measured")
     parser.add_argument("--quick", action="store_true", help="small sizes and one round, to see that it works: no figure to quote")
     parser.add_argument("--only", metavar="WORD", action="append", default=[], help="only the rows with this word (again for more)")
-    parser.add_argument("--cipher", default="aes128-gcm@openssh.com",
-                        help="of every ssh (default: %(default)s, which rclone takes by itself)")
+    parser.add_argument(
+        "--cipher", default="aes128-gcm@openssh.com", help="of every ssh (default: %(default)s, which rclone takes by itself)"
+    )
     parser.add_argument("--dir", help="where everything is made; the default is the folder for temporary files")
     parser.add_argument("--server-dir", help="where the server's files are made, such as /dev/shm; the default is that of --dir")
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")

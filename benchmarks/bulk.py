@@ -33,8 +33,11 @@ def _write(path: Path, megabytes: int) -> None:
 
 
 def _ours(bench: Bench, source: Path, place_name: str) -> tuple[Run, float]:
-    job = {"settings": bench.settings(HostPath=place_name), "workdir": str(bench.root / "work"),
-           "files": [[str(source), source.name]]}
+    job = {
+        "settings": bench.settings(HostPath=place_name),
+        "workdir": str(bench.root / "work"),
+        "files": [[str(source), source.name]],
+    }
     run = bench.run([sys.executable, "-m", "benchmarks.ours"], json.dumps(job))
     return run, float(json.loads(run.said)["secs"])
 
@@ -81,9 +84,16 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
         | {"publish": peers[name].publish if name in peers else RENAMED, "problem": problems.get(name)}
         for name in runs
     ]
-    columns = [Column("name", f"{megabytes} MB, medians of {rounds}"), Column("mb_per_sec", "MB/s", ".0f"),
-               Column("ratio", "x sftp", ".2f"), Column("best", "best", ".0f"), Column("worst", "worst", ".0f"),
-               Column("rss_mb", "RSS MB", ".0f"), Column("cpu_secs", "CPU s", ".2f"), Column("publish", "publishes")]
+    columns = [
+        Column("name", f"{megabytes} MB, medians of {rounds}"),
+        Column("mb_per_sec", "MB/s", ".0f"),
+        Column("ratio", "x sftp", ".2f"),
+        Column("best", "best", ".0f"),
+        Column("worst", "worst", ".0f"),
+        Column("rss_mb", "RSS MB", ".0f"),
+        Column("cpu_secs", "CPU s", ".2f"),
+        Column("publish", "publishes"),
+    ]
     notes = [
         f"MB is 1024 x 1024 bytes; cipher {args.cipher} for all but paramiko, which takes its own choice.",
         "Each time with connect, login and disconnect.",
@@ -100,9 +110,15 @@ def _row(name: str, runs: list[Run], megabytes: int, yardstick: float | None) ->
     speed = median(speeds)
     rss = median([run.rss / _BLOCK for run in runs])
     return {
-        "name": name, "mb_per_sec": speed, "ratio": ratio(speed, yardstick), "best": max(speeds, default=None),
-        "worst": min(speeds, default=None), "rss_mb": rss, "cpu_secs": median([run.cpu for run in runs]), "speeds": speeds,
-    }  # fmt: skip
+        "name": name,
+        "mb_per_sec": speed,
+        "ratio": ratio(speed, yardstick),
+        "best": max(speeds, default=None),
+        "worst": min(speeds, default=None),
+        "rss_mb": rss,
+        "cpu_secs": median([run.cpu for run in runs]),
+        "speeds": speeds,
+    }
 
 
 if __name__ == "__main__":

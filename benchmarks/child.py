@@ -49,9 +49,16 @@ def _measure(bench: Bench, tree: Path, work: str, count: int, size: int, *, trac
     log = bench.fresh("log")
     settings = bench.settings(HostPath=place.name, Subtask_Log_FileName=f"{log}-child")
     del settings["Concurrency"]
-    job = {"settings": settings, "watched": str(watched), "aside": str(aside), "place": str(place.path), "count": count,
-           "work": "files" if work == _FILES else "notify", "log": f"{log}-master",
-           "strace": str(bench.fresh("strace")) if traced else ""}  # fmt: skip
+    job = {
+        "settings": settings,
+        "watched": str(watched),
+        "aside": str(aside),
+        "place": str(place.path),
+        "count": count,
+        "work": "files" if work == _FILES else "notify",
+        "log": f"{log}-master",
+        "strace": str(bench.fresh("strace")) if traced else "",
+    }
     try:
         run = bench.run(["env", f"PYTHONPATH={tree}", sys.executable, "-P", str(_APP)], json.dumps(job))
         if work == _FILES and (wrong := sum(not (place.path / path.name).exists() for path in watched.glob("f*.dat"))):
@@ -87,9 +94,14 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
                     costs[which].append(cost)
                     progress(f"round {number + 1} of {rounds}: {work}, {which}: {cost.cpu:.2f} ms")
         rows += _rows(work, costs, calls, problems)
-    columns = [Column("name", f"the child's cost of, medians of {rounds}"),
-               Column("user", "user ms", ".3f"), Column("system", "system ms", ".3f"), Column("cpu", "CPU ms", ".3f"),
-               Column("beside", "x other", ".2f"), Column("calls", "system calls", ".0f")]
+    columns = [
+        Column("name", f"the child's cost of, medians of {rounds}"),
+        Column("user", "user ms", ".3f"),
+        Column("system", "system ms", ".3f"),
+        Column("cpu", "CPU ms", ".3f"),
+        Column("beside", "x other", ".2f"),
+        Column("calls", "system calls", ".0f"),
+    ]
     notes = [
         f"{counts[_FILES]:,} files of {args.bytes:,} bytes renamed into a watched folder at once (settle_secs 0);",
         f"{counts[_NOTIFY]:,} lines appended to a named file of {args.bytes:,} bytes, one notify each. Without ssh and the master;",
@@ -99,17 +111,25 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
     return Table("child", columns, rows, notes)
 
 
-def _rows(work: str, costs: dict[str, list[Cost]], calls: dict[str, float | None],
-          problems: dict[str, str]) -> list[dict[str, Any]]:  # fmt: skip
+def _rows(
+    work: str, costs: dict[str, list[Cost]], calls: dict[str, float | None], problems: dict[str, str]
+) -> list[dict[str, Any]]:
     by = median([cost.cpu for cost in costs.get(_OTHER, [])])
     rows = []
     for which, found in costs.items():
         middle = median([cost.cpu for cost in found])
-        rows.append({
-            "name": f"{work}: {which}", "user": median([cost.user for cost in found]),
-            "system": median([cost.system for cost in found]), "cpu": middle, "beside": ratio(middle, by), "calls": calls[which],
-            "all": [cost._asdict() for cost in found], "problem": problems.get(which),
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": f"{work}: {which}",
+                "user": median([cost.user for cost in found]),
+                "system": median([cost.system for cost in found]),
+                "cpu": middle,
+                "beside": ratio(middle, by),
+                "calls": calls[which],
+                "all": [cost._asdict() for cost in found],
+                "problem": problems.get(which),
+            }
+        )
     return rows
 
 

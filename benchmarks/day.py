@@ -35,8 +35,9 @@ class Write(NamedTuple):
 def plan(secs: float, files: int, seed: int) -> list[Write]:
     """The same day for everybody: rates from 300 to 16,000 bytes/s, a write each half to six seconds, pictures of 300 KB."""
     chance = random.Random(seed)
-    writes = [Write(at, f"pictures/{number:04}.jpg", _PICTURE_BYTES)
-              for number, at in enumerate(_times(chance, secs, _PICTURE_SECS))]
+    writes = [
+        Write(at, f"pictures/{number:04}.jpg", _PICTURE_BYTES) for number, at in enumerate(_times(chance, secs, _PICTURE_SECS))
+    ]
     for number in range(files):
         rate = _SLOWEST * (_FASTEST / _SLOWEST) ** (number / max(1, files - 1))
         pause = chance.uniform(0.5, 6.0)

@@ -92,8 +92,9 @@ def _lsyncd(bench: Bench, folder: Path, count: int) -> Iterator[int]:
     )
     process = bench.start(["lsyncd", "-nodaemon", str(config)])
     try:
-        wait_until(lambda: process.poll() is not None or _here(place.path) == count, _LIMIT_SECS,
-                   f"{count} files are delivered", 0.1)
+        wait_until(
+            lambda: process.poll() is not None or _here(place.path) == count, _LIMIT_SECS, f"{count} files are delivered", 0.1
+        )
         if process.poll() is not None:
             raise Failed(f"lsyncd ended with status {process.returncode}")
         time.sleep(_CALM_SECS if count > 1000 else 0)
@@ -103,8 +104,10 @@ def _lsyncd(bench: Bench, folder: Path, count: int) -> Iterator[int]:
 
 
 _WATCHERS: dict[str, tuple[tuple[str, ...], Watching]] = {
-    _DIR: ((), _dir), _FILES: ((), _files), _LSYNCD: (("lsyncd", "rsync"), _lsyncd),
-}  # fmt: skip
+    _DIR: ((), _dir),
+    _FILES: ((), _files),
+    _LSYNCD: (("lsyncd", "rsync"), _lsyncd),
+}
 
 
 def _share(pid: int, secs: float) -> float:
@@ -170,11 +173,17 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
             row["problem"] = f"failed: {exc}"
             continue
         progress(f"{row['name']}: done")
-    columns = [Column("name", "watching"), Column("percent", "% of a core, nothing to do", ".3f"),
-               Column("per_hour", "CPU s per hour", ".1f"), Column("open", f"% while {args.rate:,} writes/s", ".3f"),
-               Column("close", "% with a close each", ".3f"),
-               Column("rss_mb", "RSS MB", ".0f"), Column("first_ms", "first look ms", ".0f"), Column("again_ms", "look ms", ".0f"),
-               Column("part", "% of the time looking", ".1f")]
+    columns = [
+        Column("name", "watching"),
+        Column("percent", "% of a core, nothing to do", ".3f"),
+        Column("per_hour", "CPU s per hour", ".1f"),
+        Column("open", f"% while {args.rate:,} writes/s", ".3f"),
+        Column("close", "% with a close each", ".3f"),
+        Column("rss_mb", "RSS MB", ".0f"),
+        Column("first_ms", "first look ms", ".0f"),
+        Column("again_ms", "look ms", ".0f"),
+        Column("part", "% of the time looking", ".1f"),
+    ]
     notes = [
         f"each figure of CPU from {secs:g} s; all files were delivered before. The watching process's own, user and system.",
         "writes: another program appends to one watched file that it keeps open, or opens and closes each time; it tells nobody.",

@@ -120,8 +120,12 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
     """Measure and compare."""
     rounds = args.rounds or (1 if args.quick else 5)
     # The slow ones get fewer: their time is in whole tenths of seconds.
-    each = {_OURS: 10 if args.quick else args.changes, _LSYNCD_1: 1 if args.quick else 6, _LSYNCD_0: 1 if args.quick else 10,
-            _RCLONE: 1 if args.quick else 10}
+    each = {
+        _OURS: 10 if args.quick else args.changes,
+        _LSYNCD_1: 1 if args.quick else 6,
+        _LSYNCD_0: 1 if args.quick else 10,
+        _RCLONE: 1 if args.quick else 10,
+    }
     names = chosen(_TOOLS, args.only)
     problems = {name: not_installed(program) for name in names for program in _PROGRAMS[name] if not installed(program)}
     took: dict[str, list[float]] = {name: [] for name in names}
@@ -134,20 +138,33 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
             except (Failed, OSError) as exc:
                 problems[name] = f"failed: {exc}"
                 continue
-            progress(f"round {number + 1} of {rounds}: {name}: {percentile(took[name][-each[name]:], 0.5) * 1000:.1f} ms")
+            progress(f"round {number + 1} of {rounds}: {name}: {percentile(took[name][-each[name] :], 0.5) * 1000:.1f} ms")
     ours = median(took.get(_OURS, []))
     rows: list[dict[str, Any]] = []
     for name, secs in took.items():
         milli = [1000 * value for value in secs]
-        rows.append({
-            "name": name, "p50_ms": median(milli), "p99_ms": percentile(milli, 0.99) if milli else None,
-            "best_ms": min(milli, default=None), "ratio": ratio(median(secs), ours), "changes": len(milli) or None,
-            "publish": {_OURS: "append in place", _RCLONE: rclone_publish()}.get(name, RENAMED),
-            "all_ms": milli, "problem": problems.get(name),
-        })  # fmt: skip
-    columns = [Column("name", f"{_SIZE} bytes and a line more each time"), Column("p50_ms", "p50 ms", ",.1f"),
-               Column("p99_ms", "p99 ms", ",.1f"), Column("best_ms", "best ms", ",.1f"), Column("ratio", "x ours", ",.1f"),
-               Column("changes", "changes", ",d"), Column("publish", "publishes")]
+        rows.append(
+            {
+                "name": name,
+                "p50_ms": median(milli),
+                "p99_ms": percentile(milli, 0.99) if milli else None,
+                "best_ms": min(milli, default=None),
+                "ratio": ratio(median(secs), ours),
+                "changes": len(milli) or None,
+                "publish": {_OURS: "append in place", _RCLONE: rclone_publish()}.get(name, RENAMED),
+                "all_ms": milli,
+                "problem": problems.get(name),
+            }
+        )
+    columns = [
+        Column("name", f"{_SIZE} bytes and a line more each time"),
+        Column("p50_ms", "p50 ms", ",.1f"),
+        Column("p99_ms", "p99 ms", ",.1f"),
+        Column("best_ms", "best ms", ",.1f"),
+        Column("ratio", "x ours", ",.1f"),
+        Column("changes", "changes", ",d"),
+        Column("publish", "publishes"),
+    ]
     notes = [
         f"cipher {args.cipher} for all; {rounds} rounds in changing order; a pause of 30 to 90 ms between two changes of one tool.",
         "pysubtask: append, notify_file_by_index, snapshot and queue on disk, upload, server's sync; connection up.",

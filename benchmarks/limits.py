@@ -43,8 +43,11 @@ def _upload(bench: Bench, server: QuirkSFTPServer, source: Path, concurrency: in
 
 
 def _check(source: Path, there: Path) -> None:
-    wrong = [path.name for path in source.iterdir()
-             if not (there / path.name).exists() or (there / path.name).read_bytes() != path.read_bytes()]
+    wrong = [
+        path.name
+        for path in source.iterdir()
+        if not (there / path.name).exists() or (there / path.name).read_bytes() != path.read_bytes()
+    ]
     if wrong or len(os.listdir(there)) != len(os.listdir(source)):
         raise Failed(f"{len(wrong)} copies are missing or differ, of {len(os.listdir(there))} that are there")
 
@@ -79,11 +82,18 @@ def _measure(bench: Bench, args: argparse.Namespace, limit: int, count: int, rou
     rows = []
     for name, runs in done.items():
         secs = medians[name]
-        rows.append({
-            "limit": f"{limit} open files", "name": name, "secs": secs, "worst": max((run.secs for run in runs), default=None),
-            "beside": ratio(secs, best), "refused": max((100 * run.refused / run.asked for run in runs), default=None),
-            "all_secs": [run.secs for run in runs], "problem": problems.get(name),
-        })  # fmt: skip
+        rows.append(
+            {
+                "limit": f"{limit} open files",
+                "name": name,
+                "secs": secs,
+                "worst": max((run.secs for run in runs), default=None),
+                "beside": ratio(secs, best),
+                "refused": max((100 * run.refused / run.asked for run in runs), default=None),
+                "all_secs": [run.secs for run in runs],
+                "problem": problems.get(name),
+            }
+        )
     return rows
 
 
@@ -92,11 +102,18 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
     count = args.files or (40 if args.quick else 300)
     rounds = args.rounds or (1 if args.quick else 5)
     rows = [row for limit in _LIMITS for row in _measure(bench, args, limit, count, rounds)]
-    columns = [Column("limit", "the server allows"), Column("name", f"{count:,} x {args.bytes:,} bytes, medians of {rounds}"),
-               Column("secs", "s", ".2f"), Column("worst", "worst s", ".2f"), Column("beside", "x the best that is set", ".2f"),
-               Column("refused", "refused opens, worst %", ".1f")]
-    notes = ["cold: nothing is known of the server at the beginning of each run; a child keeps what it has learned.",
-             "all files were there in every run, with their bytes; each run has connect, login and disconnect."]
+    columns = [
+        Column("limit", "the server allows"),
+        Column("name", f"{count:,} x {args.bytes:,} bytes, medians of {rounds}"),
+        Column("secs", "s", ".2f"),
+        Column("worst", "worst s", ".2f"),
+        Column("beside", "x the best that is set", ".2f"),
+        Column("refused", "refused opens, worst %", ".1f"),
+    ]
+    notes = [
+        "cold: nothing is known of the server at the beginning of each run; a child keeps what it has learned.",
+        "all files were there in every run, with their bytes; each run has connect, login and disconnect.",
+    ]
     return Table("limits", columns, rows, notes)
 
 

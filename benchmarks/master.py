@@ -59,8 +59,14 @@ def _upload(bench: Bench, how: str, source: Path, secs: float) -> dict[str, Any]
     logs.mkdir()
     settings = bench.settings(HostPath=place.name, Subtask_Log_FileName=str(logs / "child.txt"))
     del settings["Concurrency"]
-    given = {"how": how, "path": str(path), "target": f"{place.name}/{path.name}", "remote": str(place.path / path.name),
-             "settings": settings, "secs": secs if how == "nothing" else _LIMIT_SECS}
+    given = {
+        "how": how,
+        "path": str(path),
+        "target": f"{place.name}/{path.name}",
+        "remote": str(place.path / path.name),
+        "settings": settings,
+        "secs": secs if how == "nothing" else _LIMIT_SECS,
+    }
     try:
         found: dict[str, Any] = json.loads(bench.run([sys.executable, "-m", "benchmarks.app"], json.dumps(given)).said)
         if how != "nothing" and not found["arrived"]:
@@ -108,11 +114,18 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
                 found[name].append(one)
         progress(f"round {number + 1} of {rounds}" if number >= 0 else "ready")
     rows = [_row(name, runs, megabytes) | {"problem": problems.get(name)} for name, runs in found.items()]
-    columns = [Column("name", f"a loop of 1 ms; {megabytes} MB; medians of {rounds}"), Column("p50", "late ms, p50", ".2f"),
-               Column("p99", "p99", ".2f"), Column("worst", "worst", ".1f"), Column("share", "% later than 5 ms", ".2f"),
-               Column("mb_per_sec", "MB/s", ".0f"), Column("notify_us", "notify us, p50", ".0f"),
-               Column("notify_p99", "p99", ".0f"),
-               Column("import_ms", "import ms", ".1f"), Column("import_mb", "import MB", ".1f")]
+    columns = [
+        Column("name", f"a loop of 1 ms; {megabytes} MB; medians of {rounds}"),
+        Column("p50", "late ms, p50", ".2f"),
+        Column("p99", "p99", ".2f"),
+        Column("worst", "worst", ".1f"),
+        Column("share", "% later than 5 ms", ".2f"),
+        Column("mb_per_sec", "MB/s", ".0f"),
+        Column("notify_us", "notify us, p50", ".0f"),
+        Column("notify_p99", "p99", ".0f"),
+        Column("import_ms", "import ms", ".1f"),
+        Column("import_mb", "import MB", ".1f"),
+    ]
     notes = [
         *_share_of_import(rows),
         "late: how much after its millisecond each turn of the loop woke; worst: the median of the rounds' worst.",

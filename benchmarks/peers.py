@@ -13,8 +13,15 @@ from .where import version_of
 IN_PLACE = "in place"
 RENAMED = "temp, rename"
 
-TUNED = ("--sftp-concurrency", "64", "--sftp-chunk-size", "255Ki", "--sftp-disable-hashcheck", "--ignore-checksum",
-          "--no-check-dest")
+TUNED = (
+    "--sftp-concurrency",
+    "64",
+    "--sftp-chunk-size",
+    "255Ki",
+    "--sftp-disable-hashcheck",
+    "--ignore-checksum",
+    "--no-check-dest",
+)
 
 
 class Peer(NamedTuple):
@@ -65,12 +72,15 @@ def file_peers() -> list[Peer]:
         Peer("OpenSSH sftp", "sftp", IN_PLACE, lambda b, s, p: sftp(b, f'put "{s}" "{p.name}/{s.name}"\n')),
         Peer("OpenSSH sftp -f (fsync)", "sftp", IN_PLACE, lambda b, s, p: sftp(b, f'put -f "{s}" "{p.name}/{s.name}"\n')),
         Peer("rclone copyto, default", "rclone", rclone_publish(), lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}")),
-        Peer("rclone copyto, tuned", "rclone", rclone_publish(),
-             lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}", *TUNED)),
+        Peer("rclone copyto, tuned", "rclone", rclone_publish(), lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}", *TUNED)),
         Peer("rsync -W", "rsync", RENAMED, lambda b, s, p: rsync(b, str(s), p.path / s.name, "-tW")),
         Peer("lftp put", "lftp", IN_PLACE, lambda b, s, p: lftp(b, f'put "{s}" -o "{p.name}/{s.name}"')),
-        Peer("paramiko put (what pysftp does)", "paramiko", IN_PLACE,
-             lambda b, s, p: [sys.executable, "-m", "benchmarks.with_paramiko", str(s), f"{p.name}/{s.name}"]),
+        Peer(
+            "paramiko put (what pysftp does)",
+            "paramiko",
+            IN_PLACE,
+            lambda b, s, p: [sys.executable, "-m", "benchmarks.with_paramiko", str(s), f"{p.name}/{s.name}"],
+        ),
     ]
 
 
@@ -113,6 +123,5 @@ def edit_peers(grows: bool) -> list[Peer]:
         Peer("rsync, default (delta)", "rsync", RENAMED, lambda b, s, p: rsync(b, str(s), p.path / s.name, "-t")),
         Peer("rsync --inplace", "rsync", IN_PLACE, lambda b, s, p: rsync(b, str(s), p.path / s.name, "-t", "--inplace")),
         Peer("rclone copyto, default", "rclone", rclone_publish(), lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}")),
-        Peer("rclone copyto, tuned", "rclone", rclone_publish(),
-             lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}", *TUNED)),
+        Peer("rclone copyto, tuned", "rclone", rclone_publish(), lambda b, s, p: rclone("copyto", s, f"{p.name}/{s.name}", *TUNED)),
     ]

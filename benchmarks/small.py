@@ -45,8 +45,11 @@ def _make_files(folder: Path, count: int, size: int) -> None:
 def _alone(concurrency: int) -> Callable[[Bench, Path, Place], float]:
     def measure(bench: Bench, source: Path, place: Place) -> float:
         files = [(str(path), path.name) for path in sorted(source.iterdir())]
-        job = {"settings": bench.settings(HostPath=place.name, Concurrency=concurrency), "workdir": str(bench.root / "work"),
-               "files": files}
+        job = {
+            "settings": bench.settings(HostPath=place.name, Concurrency=concurrency),
+            "workdir": str(bench.root / "work"),
+            "files": files,
+        }
         run = bench.run([sys.executable, "-m", "benchmarks.ours"], json.dumps(job))
         return float(json.loads(run.said)["secs"])
 
@@ -83,8 +86,11 @@ def _program(peer: Peer) -> Callable[[Bench, Path, Place], float]:
 
 
 def _check(source: Path, place: Place) -> None:
-    wrong = [path.name for path in source.iterdir()
-             if not (there := place.path / path.name).exists() or there.read_bytes() != path.read_bytes()]
+    wrong = [
+        path.name
+        for path in source.iterdir()
+        if not (there := place.path / path.name).exists() or there.read_bytes() != path.read_bytes()
+    ]
     extra = set(os.listdir(place.path)) - set(os.listdir(source))
     if wrong or extra:
         raise Failed(f"{len(wrong)} copies are missing or differ, {len(extra)} files too many")
@@ -100,8 +106,7 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
         bench.link.set(delay=args.rtt / 2000, loss=0.0, rate=_FAR_RATE, queue=_FAR_QUEUE)
         tools = {_ALONE_256: _alone(256), _ALONE: _alone(64), _ALONE_32: _alone(32)}
     else:
-        tools = {_ALONE: _alone(64), _ALONE_32: _alone(32), _WHOLE: _whole({}),
-                 _WHOLE_BARE: _whole({"notify_files": False})}  # fmt: skip
+        tools = {_ALONE: _alone(64), _ALONE_32: _alone(32), _WHOLE: _whole({}), _WHOLE_BARE: _whole({"notify_files": False})}
     for name, peer in peers.items():
         tools[name] = _program(peer)
     names = chosen(tools, args.only)
@@ -129,16 +134,28 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
     rows = _rows(secs, problems, count, _ALONE_256 if args.rtt else _ALONE)
     for row in rows:
         row["publish"] = peers[row["name"]].publish if row["name"] in peers else RENAMED
-    columns = [Column("name", f"{count:,} x {args.bytes:,} bytes, medians of {rounds}"), Column("files_per_sec", "files/s", ",.0f"),
-               Column("secs", "s", ".2f"), Column("worst", "worst s", ".2f"), Column("alone", "transport is x faster", ".2f"),
-               *([] if args.rtt else [Column("whole", "end to end is x faster", ".2f")]), Column("publish", "publishes")]
+    columns = [
+        Column("name", f"{count:,} x {args.bytes:,} bytes, medians of {rounds}"),
+        Column("files_per_sec", "files/s", ",.0f"),
+        Column("secs", "s", ".2f"),
+        Column("worst", "worst s", ".2f"),
+        Column("alone", "transport is x faster", ".2f"),
+        *([] if args.rtt else [Column("whole", "end to end is x faster", ".2f")]),
+        Column("publish", "publishes"),
+    ]
     way = f", {args.rtt:g} ms round trip, {_FAR_RATE / 1e6:.0f} Mbit/s, no loss" if args.rtt else ""
     notes = [
         f"cipher {args.cipher} for all{way}; each with connect, login and disconnect"
         + ("." if args.rtt else " (end to end: until the last file shows)."),
         "transport: without the start of Python, which an app has behind it; the peers are programs from start to end.",
-        *([] if args.rtt else ["end to end: settle_secs 0; from the first rename into the watched folder; snapshots synced, queue"
-                               " and receipts on disk."]),
+        *(
+            []
+            if args.rtt
+            else [
+                "end to end: settle_secs 0; from the first rename into the watched folder; snapshots synced, queue"
+                " and receipts on disk."
+            ]
+        ),
         "pysubtask has the server sync each file to its disk before its rename; of the peers only 'rsync --fsync'.",
         "rclone by default has the server start a shell for each file, for a checksum; tuned: not.",
     ]
@@ -150,10 +167,18 @@ def _rows(secs: dict[str, list[float]], problems: dict[str, str], count: int, ou
     rows = []
     for name, took in secs.items():
         middle = median(took)
-        rows.append({
-            "name": name, "files_per_sec": ratio(count, middle), "secs": middle, "worst": max(took, default=None),
-            "alone": ratio(middle, alone), "whole": ratio(middle, whole), "all_secs": took, "problem": problems.get(name),
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": name,
+                "files_per_sec": ratio(count, middle),
+                "secs": middle,
+                "worst": max(took, default=None),
+                "alone": ratio(middle, alone),
+                "whole": ratio(middle, whole),
+                "all_secs": took,
+                "problem": problems.get(name),
+            }
+        )
     return rows
 
 

@@ -35,8 +35,14 @@ _DRAIN_SECS = 90.0
 _MB = 1 << 20
 _APPENDED = "append, rename"
 
-_PATIENT = {"KeepAliveSecs": 5, "KeepAliveCount": 2, "StallSecs": 15, "RetryWaitSecs": 1, "RetryLongWaitSecs": 5,
-            "LoginsPerMinute": 0}
+_PATIENT = {
+    "KeepAliveSecs": 5,
+    "KeepAliveCount": 2,
+    "StallSecs": 15,
+    "RetryWaitSecs": 1,
+    "RetryLongWaitSecs": 5,
+    "LoginsPerMinute": 0,
+}
 
 
 class Tool(NamedTuple):
@@ -141,8 +147,19 @@ def _spend(bench: Bench, tool: Tool, secs: float, files: int, bad: bool) -> Day:
             if name not in tool.settings:
                 del settings[name]
     given = bench.fresh("day")
-    given.write_text(json.dumps({"folder": str(folder), "signs": str(signs), "secs": secs, "files": files, "seed": _SEED,
-                                 "settings": settings, "keys": tool.keys}))
+    given.write_text(
+        json.dumps(
+            {
+                "folder": str(folder),
+                "signs": str(signs),
+                "secs": secs,
+                "files": files,
+                "seed": _SEED,
+                "settings": settings,
+                "keys": tool.keys,
+            }
+        )
+    )
     # Logs in on a good link, as on any day before: what follows is the day.
     link.set(delay=_DELAY if bad else 0.0, loss=_LOSS if bad else 0.0, rate=_RATE, queue=_QUEUE)
     link.outages([])
@@ -196,8 +213,16 @@ def _spend(bench: Bench, tool: Tool, secs: float, files: int, bad: bool) -> Day:
         bench.end(station)
         link.outages([])
     behind = [journal.behind(name, there.get(name, 0), now) for now, there in looks for name in last]
-    return Day(sum(last.values()), after.there.bytes - before.there.bytes, after.back.bytes - before.back.bytes,
-               [late for late in behind if late is not None], drained, cpu, rss, child)
+    return Day(
+        sum(last.values()),
+        after.there.bytes - before.there.bytes,
+        after.back.bytes - before.back.bytes,
+        [late for late in behind if late is not None],
+        drained,
+        cpu,
+        rss,
+        child,
+    )
 
 
 def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
@@ -220,21 +245,40 @@ def benchmark(bench: Bench, args: argparse.Namespace) -> Table:
             row["problem"] = f"failed: {exc}"
             continue
         row |= {
-            "per_new": ratio(day.there, day.new), "back": ratio(day.back, day.new),
-            "sent_mb": day.there / _MB, "new_mb": day.new / _MB,
-            "p50": percentile(day.behind, 0.5), "p95": percentile(day.behind, 0.95), "worst": max(day.behind),
-            "drained": day.drained, "cpu": day.cpu, "rss_mb": day.rss / _MB,
+            "per_new": ratio(day.there, day.new),
+            "back": ratio(day.back, day.new),
+            "sent_mb": day.there / _MB,
+            "new_mb": day.new / _MB,
+            "p50": percentile(day.behind, 0.5),
+            "p95": percentile(day.behind, 0.95),
+            "worst": max(day.behind),
+            "drained": day.drained,
+            "cpu": day.cpu,
+            "rss_mb": day.rss / _MB,
             "child_mb": day.child / _MB if day.child is not None else None,
-        }  # fmt: skip
+        }
         progress(f"{name}: {row['per_new']:.2f} bytes sent per new byte")
-    columns = [Column("name", f"{files} growing files and pictures, {secs:g} s"), Column("per_new", "sent per new byte", ".2f"),
-               Column("back", "back per new byte", ".3f"), Column("new_mb", "new MB", ".1f"), Column("sent_mb", "sent MB", ".1f"),
-               Column("p50", "behind s, p50", ".1f"), Column("p95", "p95", ".1f"), Column("worst", "worst", ".1f"),
-               Column("drained", "all there after s", ".1f"), Column("cpu", "CPU s", ".2f"), Column("rss_mb", "RSS MB", ".0f"),
-               Column("child_mb", "child MB", ".0f"), Column("publish", "publishes")]
-    way = (f"{_RATE / 1e6:.0f} Mbit/s, nothing else (--good)" if args.good else
-           f"{2000 * _DELAY:.0f} ms round trip, {100 * _LOSS:.0f} % loss, {_RATE / 1e6:.0f} Mbit/s, "
-           f"down {100 * _DOWN:.0f} % of the time")
+    columns = [
+        Column("name", f"{files} growing files and pictures, {secs:g} s"),
+        Column("per_new", "sent per new byte", ".2f"),
+        Column("back", "back per new byte", ".3f"),
+        Column("new_mb", "new MB", ".1f"),
+        Column("sent_mb", "sent MB", ".1f"),
+        Column("p50", "behind s, p50", ".1f"),
+        Column("p95", "p95", ".1f"),
+        Column("worst", "worst", ".1f"),
+        Column("drained", "all there after s", ".1f"),
+        Column("cpu", "CPU s", ".2f"),
+        Column("rss_mb", "RSS MB", ".0f"),
+        Column("child_mb", "child MB", ".0f"),
+        Column("publish", "publishes"),
+    ]
+    way = (
+        f"{_RATE / 1e6:.0f} Mbit/s, nothing else (--good)"
+        if args.good
+        else f"{2000 * _DELAY:.0f} ms round trip, {100 * _LOSS:.0f} % loss, {_RATE / 1e6:.0f} Mbit/s, "
+        f"down {100 * _DOWN:.0f} % of the time"
+    )
     notes = [
         f"the link: {way}; cipher {args.cipher} for all.",
         "sent, back: IP packets on the wire with all headers and repetitions, login included; new: bytes the station wrote.",

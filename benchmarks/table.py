@@ -55,15 +55,18 @@ class Table:
         out = [f"## {self.title}", ""]
         for number, line in enumerate(lines):
             texts = [index == 0 or not self.columns[index].form for index in range(len(line))]
-            cells = [cell.ljust(width) if text else cell.rjust(width)
-                     for cell, width, text in zip(line, widths, texts, strict=True)]
+            cells = [
+                cell.ljust(width) if text else cell.rjust(width) for cell, width, text in zip(line, widths, texts, strict=True)
+            ]
             out.append(f"| {' | '.join(cells)} |")
             if not number:
                 rules = ["-" * width if text else "-" * (width - 1) + ":" for width, text in zip(widths, texts, strict=True)]
                 out.append(f"| {' | '.join(rules)} |")
         out += ["", *(f"- {note}" for note in self.notes), ""]
-        out += [f"{key}: {value if isinstance(value, str) else ', '.join(f'{a} {b}' for a, b in value.items())}"
-                for key, value in about.items()]
+        out += [
+            f"{key}: {value if isinstance(value, str) else ', '.join(f'{a} {b}' for a, b in value.items())}"
+            for key, value in about.items()
+        ]
         return "\n".join(out)
 
 

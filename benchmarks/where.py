@@ -42,10 +42,10 @@ def about(folder: Path, server_folder: Path) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "command": shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
         "machine": f"{os.cpu_count()} x {model[1] if model else platform.machine()} ({aes} AES instructions), {pages:.0f} GB, "
-                   f"{_system()}, Linux {platform.release()}, {_file_system(folder)} (server: "
-                   f"{_file_system(server_folder)}), load at the end {load:.1f}",
+        f"{_system()}, Linux {platform.release()}, {_file_system(folder)} (server: "
+        f"{_file_system(server_folder)}), load at the end {load:.1f}",
         "versions": versions,
-    }  # fmt: skip
+    }
 
 
 def _commit() -> str:

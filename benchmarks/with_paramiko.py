@@ -17,8 +17,9 @@ def main() -> None:
     there = json.loads(os.environ["BENCH_SERVER"])
     with paramiko.SSHClient() as client:
         client.load_host_keys(there["known_hosts"])
-        client.connect(there["host"], there["port"], there["user"], key_filename=there["key_file"], allow_agent=False,
-                       look_for_keys=False)
+        client.connect(
+            there["host"], there["port"], there["user"], key_filename=there["key_file"], allow_agent=False, look_for_keys=False
+        )
         with client.open_sftp() as sftp:
             sftp.put(sys.argv[1], sys.argv[2])
 

@@ -56,8 +56,11 @@ def _run_compiled(module: str) -> int | None:
     from .subtask.upload_subtask import UploadSubtask
 
     loaded = import_module(module)
-    own = [thing for thing in vars(loaded).values()
-           if isinstance(thing, type) and issubclass(thing, BaseSubtask) and thing.__module__ == module]  # fmt: skip
+    own = [
+        thing
+        for thing in vars(loaded).values()
+        if isinstance(thing, type) and issubclass(thing, BaseSubtask) and thing.__module__ == module
+    ]
     own = [one for one in own if not any(one is not other and issubclass(other, one) for other in own)]
     if len(own) != 1:
         print(f"pysubtask: {module} has {len(own)} subtasks of its own, one is needed: see {program.HOW}", file=sys.stderr)  # noqa: T201

@@ -13,12 +13,16 @@ def cases(private: str) -> list[tuple[str, bytes]]:
     """The text of a key, altered in each way that is known; a name for each."""
     windows = private.replace("\n", "\r\n")
     return [
-        ("crlf", windows.encode()), ("newline", private.rstrip("\n").encode()), ("bom", b"\xef\xbb\xbf" + private.encode()),
-        ("notepad", b"\xef\xbb\xbf" + windows.rstrip("\r\n").encode()), ("utf16", windows.encode("utf-16")),
+        ("crlf", windows.encode()),
+        ("newline", private.rstrip("\n").encode()),
+        ("bom", b"\xef\xbb\xbf" + private.encode()),
+        ("notepad", b"\xef\xbb\xbf" + windows.rstrip("\r\n").encode()),
+        ("utf16", windows.encode("utf-16")),
         ("indented", "".join(f"    {line}\n" for line in private.splitlines()).encode()),
-        ("mail", f"Here is your key:\n\n{private}\nRegards\n".encode()), ("mac", private.replace("\n", "\r").encode()),
+        ("mail", f"Here is your key:\n\n{private}\nRegards\n".encode()),
+        ("mac", private.replace("\n", "\r").encode()),
         ("blank line above", f"\n{private}".encode()),
-    ]  # fmt: skip
+    ]
 
 
 def certified(key: Path, to: Path, valid: str, name: str) -> None:
@@ -27,5 +31,9 @@ def certified(key: Path, to: Path, valid: str, name: str) -> None:
     make_key(authority)
     shutil.copy(key, to)
     shutil.copy(f"{key}.pub", f"{to}.pub")
-    subprocess.run(["ssh-keygen", "-q", "-s", authority, "-I", "station", "-n", name, "-V", valid, f"{to}.pub"], check=True,
-                   stdin=subprocess.DEVNULL, timeout=60)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-s", authority, "-I", "station", "-n", name, "-V", valid, f"{to}.pub"],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+    )

@@ -41,15 +41,38 @@ pytest_plugins = ["pysubtask.testing.pytest_plugin"]
 
 # Whole modules go to the workers (--dist loadscope): those that take longest first, so that at the end nobody waits for one.
 _LONG = (
-    "e2e/test_child.py", "e2e/test_dropbox.py", "transports/test_sftp_contract.py", "test_benchmarks.py",
-    "transports/test_dropbox_contract.py", "transports/test_ftp_contract.py", "control/test_doctor.py", "e2e/test_sftp.py",
-    "transports/test_pysftp.py", "e2e/test_burst.py", "control/test_run.py", "transports/test_dropbox.py", "e2e/test_lifecycle.py",
-    "e2e/test_archive.py", "test_docs.py", "e2e/test_demo.py", "e2e/test_append.py", "control/test_push.py",
-    "subtask/test_courier.py", "torture/test_crash_points.py", "test_version1.py", "master/test_task_master.py",
-    "e2e/test_resume.py", "e2e/test_heartbeat.py", "e2e/test_ftp.py", "transports/test_ftp_servers.py",
-    "control/test_selftest.py", "e2e/test_orders.py", "control/test_own_pair.py", "control/test_looking.py",
+    "e2e/test_child.py",
+    "e2e/test_dropbox.py",
+    "transports/test_sftp_contract.py",
+    "test_benchmarks.py",
+    "transports/test_dropbox_contract.py",
+    "transports/test_ftp_contract.py",
+    "control/test_doctor.py",
+    "e2e/test_sftp.py",
+    "transports/test_pysftp.py",
+    "e2e/test_burst.py",
+    "control/test_run.py",
+    "transports/test_dropbox.py",
+    "e2e/test_lifecycle.py",
+    "e2e/test_archive.py",
+    "test_docs.py",
+    "e2e/test_demo.py",
+    "e2e/test_append.py",
+    "control/test_push.py",
+    "subtask/test_courier.py",
+    "torture/test_crash_points.py",
+    "test_version1.py",
+    "master/test_task_master.py",
+    "e2e/test_resume.py",
+    "e2e/test_heartbeat.py",
+    "e2e/test_ftp.py",
+    "transports/test_ftp_servers.py",
+    "control/test_selftest.py",
+    "e2e/test_orders.py",
+    "control/test_own_pair.py",
+    "control/test_looking.py",
     "e2e/test_append_kills.py",
-)  # fmt: skip
+)
 
 # What children and test servers import is compiled before the first of them is waited for: on a small machine that takes
 # several at once longer than a test would wait.

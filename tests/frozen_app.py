@@ -68,8 +68,14 @@ class App:
         (folder / "data").mkdir(parents=True)
         (folder / "tmp").mkdir()
         told = json.dumps({**settings, "HostPath": folder.name})
-        environment = {**os.environ, "STATION_FTP": told, "STATION": self.mark, "TMPDIR": str(folder / "tmp"),
-                       "PYSUBTASK_REGISTRY": str(folder / "registry"), "LD_LIBRARY_PATH": "/users/own"}
+        environment = {
+            **os.environ,
+            "STATION_FTP": told,
+            "STATION": self.mark,
+            "TMPDIR": str(folder / "tmp"),
+            "PYSUBTASK_REGISTRY": str(folder / "registry"),
+            "LD_LIBRARY_PATH": "/users/own",
+        }
         self.process = subprocess.Popen(words, cwd=folder, env=environment, start_new_session=True, stdin=subprocess.DEVNULL)
 
     def page(self) -> dict[str, Any]:
@@ -137,8 +143,9 @@ def refuses(words: list[str], root: Path) -> None:
     mark = f"station-refused-{os.getpid()}"
     (root / "data").mkdir()
     environment = {**os.environ, "STATION_FTP": '{"Host": "127.0.0.1"}', "STATION": mark}
-    done = subprocess.run(words, cwd=root, env=environment, timeout=SECS, stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        words, cwd=root, env=environment, timeout=SECS, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1, done
     assert done.stderr.count("ConfigError: pysubtask.freeze_support()") == 1, done.stderr
     assert not running(mark)

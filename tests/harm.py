@@ -8,10 +8,17 @@ import shlex
 import stat
 
 _LOOKING = {"ls", "findmnt", "du", "sort", "tail", "nc", "getent", "cat", "ip", "date", "mount", "grep", "sftp", "ssh"}
-_SETTING = {"timedatectl": r"set-ntp true", "loginctl": r"enable-linger", "apt-get": r"install (--only-upgrade )?openssh-client",
-            "sysctl": r"-w [\w.]+=\w+", "modprobe": r"tcp_bbr", "pip": r"install pysubtask\[\w+\]",
-            "pysubtask": r"doctor \S+\.toml",
-            "python": r"-m pysubtask\.dropbox --login", "RUN": r"useradd --uid \d+ station"}  # fmt: skip
+_SETTING = {
+    "timedatectl": r"set-ntp true",
+    "loginctl": r"enable-linger",
+    "apt-get": r"install (--only-upgrade )?openssh-client",
+    "sysctl": r"-w [\w.]+=\w+",
+    "modprobe": r"tcp_bbr",
+    "pip": r"install pysubtask\[\w+\]",
+    "pysubtask": r"doctor \S+\.toml",
+    "python": r"-m pysubtask\.dropbox --login",
+    "RUN": r"useradd --uid \d+ station",
+}
 
 
 def in_line(line: str, made: str = "/nowhere/.pysubtask") -> str:

@@ -132,8 +132,12 @@ def values_part() -> str:
     for name in ("MasterStatus", "ChildStatus", "ChildEvent", "Event"):
         kind = _public(name)
         lines += [*_class(name, kind, methods=False), *_fields(kind)]
-        lines += [line for name, value in methods_of(kind).items() if isinstance(value, property)
-                  for line in (f"`{name}`: {prose(value.__doc__)}", "")]  # fmt: skip
+        lines += [
+            line
+            for name, value in methods_of(kind).items()
+            if isinstance(value, property)
+            for line in (f"`{name}`: {prose(value.__doc__)}", "")
+        ]
     lines += _class("EventPosition", pysubtask.EventPosition, methods=False)
     return "\n".join([*lines, "### `EventCallback`", "", "```text", "Callable[[ChildEvent], object]", "```", ""])
 
@@ -227,10 +231,17 @@ def testing_part() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    "masters": masters_part, "values": values_part, "events": events_part, "page": page_part, "entries": entries_part,
-    "settings": settings_part, "errors": errors_part, "subtasks": subtasks_part, "functions": functions_part,
+    "masters": masters_part,
+    "values": values_part,
+    "events": events_part,
+    "page": page_part,
+    "entries": entries_part,
+    "settings": settings_part,
+    "errors": errors_part,
+    "subtasks": subtasks_part,
+    "functions": functions_part,
     "testing": testing_part,
-}  # fmt: skip
+}
 
 
 def rewritten(text: str) -> str:

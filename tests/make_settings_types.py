@@ -11,8 +11,13 @@ from pysubtask.defaults_config import SETTINGS
 
 FILE = Path(pysubtask.__file__).parent / "common" / "settings_types.py"
 COMMAND = "python -m tests.make_settings_types"
-_NAMES = {"base": "BaseSettings", "burst_mode": "BurstSettings", "ftp": "FTPSettings", "dropbox": "DropboxSettings",
-          "alerts": "AlertSettings"}  # fmt: skip
+_NAMES = {
+    "base": "BaseSettings",
+    "burst_mode": "BurstSettings",
+    "ftp": "FTPSettings",
+    "dropbox": "DropboxSettings",
+    "alerts": "AlertSettings",
+}
 _HEAD = '''"""What each setting takes, for type checkers. Made from ``defaults_config`` by ``{command}``.
 
 For a config that is made of dicts: ``ftp: FTPSettings = {{'Host': 'files.example.org'}}``. Every setting of ``base`` may

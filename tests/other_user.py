@@ -59,8 +59,9 @@ def his_python():
     for program in dict.fromkeys([sys.executable, "/usr/bin/python3"]):
         try:
             words = [program, "-P", "-c", "import click, tomllib, pysubtask.control.cli"]
-            said = subprocess.run(words, env=environ, user=HIM, group=HIM, extra_groups=[], cwd="/", capture_output=True,
-                                  check=False)  # fmt: skip
+            said = subprocess.run(
+                words, env=environ, user=HIM, group=HIM, extra_groups=[], cwd="/", capture_output=True, check=False
+            )
         except OSError:
             continue
         if said.returncode == 0:

@@ -77,8 +77,10 @@ def test_all_that_calls_take_and_give_back_can_be_imported():
 
 
 def test_types_cost_an_app_nothing():
-    code = "import sys, pysubtask\nfrom pysubtask import TaskMaster\n" \
-           "print([name for name in sys.modules if name.endswith('_types') and name.startswith('pysubtask')])"  # fmt: skip
+    code = (
+        "import sys, pysubtask\nfrom pysubtask import TaskMaster\n"
+        "print([name for name in sys.modules if name.endswith('_types') and name.startswith('pysubtask')])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -121,8 +123,12 @@ def fits(value: Any, kind: Any) -> bool:
         return isinstance(value, list) and all(fits(item, args[0]) for item in value)
     if typing.is_typeddict(kind):
         hints = typing.get_type_hints(kind, include_extras=True)
-        return (isinstance(value, dict) and set(value) <= set(hints) and set(kind.__required_keys__) <= set(value)
-                and all(fits(value[key], hints[key]) for key in value))  # fmt: skip
+        return (
+            isinstance(value, dict)
+            and set(value) <= set(hints)
+            and set(kind.__required_keys__) <= set(value)
+            and all(fits(value[key], hints[key]) for key in value)
+        )
     if args:
         return any(fits(value, one) for one in args)
     return value is None if kind is type(None) else type(value) is kind or (kind is float and type(value) is int)

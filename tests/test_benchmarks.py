@@ -25,8 +25,15 @@ _ROOT = Path(__file__).parent.parent
 def _start(name, tmp_path, *options, **environment):
     (tmp_path / "made").mkdir()
     argv = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--json", str(tmp_path / "figures.json"), *options]
-    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=_ROOT,
-                            env=os.environ | {"TMPDIR": str(tmp_path / "made")} | environment)
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=_ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path / "made")} | environment,
+    )
 
 
 def _run(name, tmp_path, *options, **environment):

@@ -323,8 +323,12 @@ def test_the_transport_of_the_page_passes_the_contract(tmp_path: Path):
     env = {**environment(tmp_path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", "test_shell_transport.py"],
-        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=110,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 20
     assert "failed" not in done.stdout and "skipped" not in done.stdout

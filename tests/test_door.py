@@ -12,30 +12,63 @@ import pytest
 import pysubtask
 
 PACKAGE = Path(pysubtask.__file__).parent
-OS = {"open", "replace", "rename", "renames", "makedirs", "mkdir", "chown", "lchown", "chmod", "lchmod", "unlink", "remove",
-      "rmdir", "removedirs", "link", "symlink", "truncate", "utime", "mkfifo", "mknod", "popen"}  # fmt: skip
+OS = {
+    "open",
+    "replace",
+    "rename",
+    "renames",
+    "makedirs",
+    "mkdir",
+    "chown",
+    "lchown",
+    "chmod",
+    "lchmod",
+    "unlink",
+    "remove",
+    "rmdir",
+    "removedirs",
+    "link",
+    "symlink",
+    "truncate",
+    "utime",
+    "mkfifo",
+    "mknod",
+    "popen",
+}
 OTHERS = {
-    "io": {"open", "FileIO", "open_code"}, "codecs": {"open"}, "sqlite3": {"connect"}, "tempfile": {"mktemp"},
-    "logging": {"FileHandler"}, "builtins": {"open"},
-}  # fmt: skip
+    "io": {"open", "FileIO", "open_code"},
+    "codecs": {"open"},
+    "sqlite3": {"connect"},
+    "tempfile": {"mktemp"},
+    "logging": {"FileHandler"},
+    "builtins": {"open"},
+}
 """Of other modules than os; of shutil everything but questions, of pathlib everything."""
 QUESTIONS = {"which", "disk_usage", "get_terminal_size"}
 
 ALLOWED: dict[str, tuple[set[str], str]] = {
     # The doors.
-    "common/own_files.py": ({"os.open", "os.replace", "os.rename", "os.makedirs", "os.mkdir", "os.chmod", "os.unlink",
-                             "os.rmdir", "shutil.rmtree"}, "the door to our own files"),
+    "common/own_files.py": (
+        {"os.open", "os.replace", "os.rename", "os.makedirs", "os.mkdir", "os.chmod", "os.unlink", "os.rmdir", "shutil.rmtree"},
+        "the door to our own files",
+    ),
     "common/beneath.py": ({"os.open", "os.mkdir"}, "goes a watched path by its parts, relative to descriptors"),
-    "common/log_place.py": ({"os.open", "os.makedirs", "os.mkdir", "os.replace", "os.rename", "os.unlink"},
-                            "opens logs by the parts of their path"),
+    "common/log_place.py": (
+        {"os.open", "os.makedirs", "os.mkdir", "os.replace", "os.rename", "os.unlink"},
+        "opens logs by the parts of their path",
+    ),
     "common/notify.py": ({"os.open", "os.replace", "os.unlink", "os.utime"}, "signal files, relative to the folder of the data"),
     "subtask/sources.py": ({"os.open"}, "opens data files"),
-    "subtask/bak_folder.py": ({"os.open", "os.rename", "os.rmdir", "os.unlink"},
-                              "snapshots, relative to a folder that was looked at"),
+    "subtask/bak_folder.py": (
+        {"os.open", "os.rename", "os.rmdir", "os.unlink"},
+        "snapshots, relative to a folder that was looked at",
+    ),
     "subtask/scan.py": ({"os.open"}, "lists the names in a watched folder, following no link inside it"),
     "subtask/snapshot.py": ({"os.utime"}, "of the descriptor of a copy"),
-    "subtask/extra_copy.py": ({"os.open", "os.replace", "os.unlink", "os.chmod", "os.utime"},
-                              "relative to the folder that is meant, for subtasks of people's own"),
+    "subtask/extra_copy.py": (
+        {"os.open", "os.replace", "os.unlink", "os.chmod", "os.utime"},
+        "relative to the folder that is meant, for subtasks of people's own",
+    ),
     "master/mover.py": ({"os.open", "os.mkdir", "os.makedirs", "os.link", "os.unlink", "os.replace"}, "moves data by descriptors"),
     "transports/source.py": ({"os.open"}, "opens what is sent: a copy relative to its folder, else as its caller says"),
     # Databases: SQLite opens by path, what is there is looked at before.
@@ -58,11 +91,15 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "transports/sftp/orphans.py": ({"open"}, "reads /proc/PID/environ"),
     "transports/sftp/ssh.py": ({"open"}, "reads /proc/PID/cmdline"),
     "transports/sftp/ssh_sockets.py": ({"open"}, "reads /proc/PID/children"),
-    "control/unit_install.py": ({"open", "os.makedirs", "os.chmod", "os.replace", "os.rmdir", "os.unlink"},
-                                "systemd's folder for units, root's or the user's own; the registry as that user"),
+    "control/unit_install.py": (
+        {"open", "os.makedirs", "os.chmod", "os.replace", "os.rmdir", "os.unlink"},
+        "systemd's folder for units, root's or the user's own; the registry as that user",
+    ),
     "control/own_pair.py": ({"open"}, "the source of a module that the command names, with the rights of whose service it is"),
-    "control/unit_files.py": ({"os.open", "os.unlink"}, "systemd's folder for units, root's or the user's own; what is opened is "
-                                                        "looked at"),
+    "control/unit_files.py": (
+        {"os.open", "os.unlink"},
+        "systemd's folder for units, root's or the user's own; what is opened is looked at",
+    ),
     # Files that a person names, and those of his own home.
     "common/heartbeat.py": ({"open"}, "a file that a monitor names"),
     "common/other_configs.py": ({"os.open"}, "configs of others: no link is followed, a descriptor is looked at"),
@@ -92,8 +129,10 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "control/purging.py": ({"os.unlink"}, "logs and notify files, relative to a folder that was gone to by its parts"),
     # Others.
     "transports/sftp/hand_over.py": ({"shutil.rmtree"}, "a new private folder by mkdtemp"),
-    "transports/folder.py": ({"open", "os.open", "os.mkdir", "os.replace", "os.unlink", "os.utime"},
-                             "its destination is a folder that the config names"),
+    "transports/folder.py": (
+        {"open", "os.open", "os.mkdir", "os.replace", "os.unlink", "os.utime"},
+        "its destination is a folder that the config names",
+    ),
     "transports/sftp/askpass.py": ({"os.open", "shutil.rmtree"}, "a new private folder by mkdtemp"),
     "transports/sftp/askpass_pipes.py": ({"os.open", "os.mkfifo"}, "in the private folder of askpass"),
 }
@@ -137,8 +176,13 @@ def _is_one(module: str, name: str) -> bool:
 
 def _is_asked_about(node: ast.Attribute, tree: ast.AST) -> bool:
     """``os.open in os.supports_dir_fd`` opens nothing."""
-    return any(isinstance(one, ast.Compare) and node is one.left and isinstance(one.ops[0], ast.In)
-               and ast.unparse(one.comparators[0]).startswith("os.supports_") for one in ast.walk(tree))  # fmt: skip
+    return any(
+        isinstance(one, ast.Compare)
+        and node is one.left
+        and isinstance(one.ops[0], ast.In)
+        and ast.unparse(one.comparators[0]).startswith("os.supports_")
+        for one in ast.walk(tree)
+    )
 
 
 def modules() -> list[str]:
@@ -150,8 +194,10 @@ def modules() -> list[str]:
 def test_no_module_goes_by_path(module: str) -> None:
     allowed, _ = ALLOWED.get(module, (set(), ""))
     wrong = [f"line {line}: {what}" for line, what in uses((PACKAGE / module).read_text()) if what not in allowed]
-    assert not wrong, (f"{module}, {'; '.join(wrong)}: use common/own_files for a file of ours, common/beneath in a folder of the "
-                       "user's; else say in ALLOWED why a path is right here")  # fmt: skip
+    assert not wrong, (
+        f"{module}, {'; '.join(wrong)}: use common/own_files for a file of ours, common/beneath in a folder of the "
+        "user's; else say in ALLOWED why a path is right here"
+    )
 
 
 def test_what_is_allowed_is_used_and_has_a_reason() -> None:
@@ -161,30 +207,33 @@ def test_what_is_allowed_is_used_and_has_a_reason() -> None:
         assert reason, module
 
 
-@pytest.mark.parametrize(("source", "found"), [
-    ("def f(state_dir):\n    open(state_dir + '/status.json')", ["open"]),
-    ("import os\nwith open(os.path.join(state_dir, 'x'), 'w') as file:\n    pass", ["open"]),
-    ("import os\nos.open(path, 0)", ["os.open"]),
-    ("import os as system\nsystem.replace(a, b)", ["os.replace"]),
-    ("from os import makedirs\nmakedirs(a)", ["os.makedirs"]),
-    ("from os import chown as give\ngive(a, 1, 1)", ["os.chown"]),
-    ("import os\nlist(map(os.unlink, names))", ["os.unlink"]),
-    ("import os\nos.rename(a, b); os.mkdir(a); os.chmod(a, 0)", ["os.rename", "os.mkdir", "os.chmod"]),
-    ("import os\ngetattr(os, 'chown')(a, 1, 1)", ["os.chown"]),
-    ("import shutil\nshutil.copy2(a, b)", ["shutil.copy2"]),
-    ("from shutil import rmtree", ["shutil.rmtree"]),
-    ("from pathlib import Path\nPath(a).write_text('')", ["pathlib"]),
-    ("import pathlib", ["pathlib"]),
-    ("import io\nio.open(a)", ["io.open"]),
-    ("import sqlite3\nsqlite3.connect(a)", ["sqlite3.connect"]),
-    ("import functools\nfunctools.partial(open, a)", ["open"]),
-    ("import logging\nlogging.FileHandler(a)", ["logging.FileHandler"]),
-    # Nothing by path:
-    ("import os\nos.stat(a); os.listdir(a); os.fstat(1); os.close(os.dup(1)); os.fdopen(3)", []),
-    ("import os\nBY = os.open in os.supports_dir_fd", []),
-    ("import shutil\nshutil.which('ssh')", []),
-    ("session.open(context)\nclass A:\n    def open(self): ...", []),
-    ("from .own_files import open_read\nopen_read(a, b)", []),
-])
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("def f(state_dir):\n    open(state_dir + '/status.json')", ["open"]),
+        ("import os\nwith open(os.path.join(state_dir, 'x'), 'w') as file:\n    pass", ["open"]),
+        ("import os\nos.open(path, 0)", ["os.open"]),
+        ("import os as system\nsystem.replace(a, b)", ["os.replace"]),
+        ("from os import makedirs\nmakedirs(a)", ["os.makedirs"]),
+        ("from os import chown as give\ngive(a, 1, 1)", ["os.chown"]),
+        ("import os\nlist(map(os.unlink, names))", ["os.unlink"]),
+        ("import os\nos.rename(a, b); os.mkdir(a); os.chmod(a, 0)", ["os.rename", "os.mkdir", "os.chmod"]),
+        ("import os\ngetattr(os, 'chown')(a, 1, 1)", ["os.chown"]),
+        ("import shutil\nshutil.copy2(a, b)", ["shutil.copy2"]),
+        ("from shutil import rmtree", ["shutil.rmtree"]),
+        ("from pathlib import Path\nPath(a).write_text('')", ["pathlib"]),
+        ("import pathlib", ["pathlib"]),
+        ("import io\nio.open(a)", ["io.open"]),
+        ("import sqlite3\nsqlite3.connect(a)", ["sqlite3.connect"]),
+        ("import functools\nfunctools.partial(open, a)", ["open"]),
+        ("import logging\nlogging.FileHandler(a)", ["logging.FileHandler"]),
+        # Nothing by path:
+        ("import os\nos.stat(a); os.listdir(a); os.fstat(1); os.close(os.dup(1)); os.fdopen(3)", []),
+        ("import os\nBY = os.open in os.supports_dir_fd", []),
+        ("import shutil\nshutil.which('ssh')", []),
+        ("session.open(context)\nclass A:\n    def open(self): ...", []),
+        ("from .own_files import open_read\nopen_read(a, b)", []),
+    ],
+)
 def test_the_test_sees_it(source: str, found: list[str]) -> None:
     assert [what for _, what in uses(source)] == found

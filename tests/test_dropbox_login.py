@@ -48,9 +48,15 @@ class Login:
         path = os.pathsep.join([*filter(None, [python_path]), str(ROOT), *filter(None, sys.path)])
         plain = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
         self.process = subprocess.Popen(
-            self.command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**plain, "PYTHONPATH": path, "HOME": str(folder), **environ}, umask=0,
-        )  # fmt: skip
+            self.command,
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**plain, "PYTHONPATH": path, "HOME": str(folder), **environ},
+            umask=0,
+        )
         self.said = ""
 
     def type(self, line: str) -> None:
@@ -207,8 +213,9 @@ def test_what_is_wrong_is_said_in_one_line(
 def test_without_the_library_it_names_the_extra(login: Any, tmp_path: Path):
     (tmp_path / "sitecustomize.py").write_text(BLOCKER.format(name="dropbox"))
     assert login("--app-key", "k", python_path=str(tmp_path)).end() == (
-        2, "pysubtask: dropbox is not installed. Run: pip install 'pysubtask[dropbox]'.\n",
-    )  # fmt: skip
+        2,
+        "pysubtask: dropbox is not installed. Run: pip install 'pysubtask[dropbox]'.\n",
+    )
 
 
 @pytest.mark.parametrize("words", [["--store", "/no/such/folder/x"], ["--store", "."], ["--ca-file", "no.pem"]])

@@ -14,8 +14,19 @@ import pytest
 
 from pysubtask.control.cli import commands
 
-LIBRARIES = ("dropbox", "requests", "asyncssh", "cryptography", "rich", "paramiko", "pysftp", "pyfastcdc", "pyftpdlib", "OpenSSL",
-             "watchdog")  # fmt: skip
+LIBRARIES = (
+    "dropbox",
+    "requests",
+    "asyncssh",
+    "cryptography",
+    "rich",
+    "paramiko",
+    "pysftp",
+    "pyfastcdc",
+    "pyftpdlib",
+    "OpenSSL",
+    "watchdog",
+)
 BLOCKER = """
 import sys
 class Blocker:
@@ -63,8 +74,15 @@ print(failed)
 
 def blocked(names, code, *argv, **more):
     """A program in an interpreter that has not these libraries."""
-    return subprocess.run([sys.executable, "-c", BLOCKER.format(names=set(names)) + code, *argv], capture_output=True, text=True,
-                          timeout=120, check=False, stdin=subprocess.DEVNULL, **more)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-c", BLOCKER.format(names=set(names)) + code, *argv],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        **more,
+    )
 
 
 @pytest.mark.parametrize("missing", [LIBRARIES, ("dropbox",)], ids=["everything but click", "dropbox"])
@@ -89,18 +107,28 @@ def test_without_the_command_lines_own_libraries_it_says_so_in_a_line():
 COMMAND = "import sys\nfrom pysubtask.control.cli import main\nsys.exit(main(sys.argv[1:]))"
 
 
-@pytest.mark.parametrize("words", [
-    ("check", "box.toml"), ("run", "box.toml"), ("selftest", "box.toml", "--secs", "5"),
-    ("push", "a.txt", "main", "-c", "box.toml"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", "box.toml"),
+        ("run", "box.toml"),
+        ("selftest", "box.toml", "--secs", "5"),
+        ("push", "a.txt", "main", "-c", "box.toml"),
+    ],
+)
 def test_a_command_that_needs_a_library_names_the_extra(tmp_path, words):
     (tmp_path / "data").mkdir()
     (tmp_path / "a.txt").write_text("a")
     config = tmp_path / "box.toml"
     config.write_text('[dropbox]\nAppKey = "k"\nRefreshToken = "r"\n[[watch]]\ndir = "data"\n')
     config.chmod(0o600)
-    done = blocked(LIBRARIES, COMMAND, *words, cwd=tmp_path, env={
-        **os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYSUBTASK_REGISTRY": str(tmp_path / "tasks")})  # fmt: skip
+    done = blocked(
+        LIBRARIES,
+        COMMAND,
+        *words,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYSUBTASK_REGISTRY": str(tmp_path / "tasks")},
+    )
     said = done.stdout + done.stderr
     assert done.returncode != 0 and said.count("pip install 'pysubtask[dropbox]'") == 1, said
     assert "Traceback" not in said and "error of the program" not in said, said
@@ -110,8 +138,10 @@ def test_a_command_that_needs_a_library_names_the_extra(tmp_path, words):
 def test_the_doctor_looks_at_everything_else_without_the_library(tmp_path):
     (tmp_path / "data").mkdir()
     config = tmp_path / "box.toml"
-    config.write_text('[dropbox]\nAppKey = "k"\nRefreshToken = "r"\nProxy = "http://127.0.0.1:9"\n[ftp]\nHost = "127.0.0.1"\n'
-                      'HostPort = 9\nUseSFTP = false\n[[watch]]\ndir = "data"\n')  # fmt: skip
+    config.write_text(
+        '[dropbox]\nAppKey = "k"\nRefreshToken = "r"\nProxy = "http://127.0.0.1:9"\n[ftp]\nHost = "127.0.0.1"\n'
+        'HostPort = 9\nUseSFTP = false\n[[watch]]\ndir = "data"\n'
+    )
     config.chmod(0o600)
     done = blocked(LIBRARIES, COMMAND, "doctor", str(config), "--json")
     page = json.loads(done.stdout)
@@ -122,8 +152,10 @@ def test_the_doctor_looks_at_everything_else_without_the_library(tmp_path):
 
 @pytest.mark.parametrize("server", ["sftp_server", "ftp_server", "dropbox_server"])
 def test_a_test_server_names_its_extra(server, tmp_path):
-    code = (f"from pysubtask import ConfigError\nfrom pysubtask.testing import {server}\ntry:\n"
-            f"    with {server}({str(tmp_path / 'x')!r}):\n        print('runs')\nexcept ConfigError as exc:\n    print(exc)\n")
+    code = (
+        f"from pysubtask import ConfigError\nfrom pysubtask.testing import {server}\ntry:\n"
+        f"    with {server}({str(tmp_path / 'x')!r}):\n        print('runs')\nexcept ConfigError as exc:\n    print(exc)\n"
+    )
     done = blocked(LIBRARIES, code)
     assert "pip install 'pysubtask[testing]'" in done.stdout, done.stdout + done.stderr
 

@@ -18,10 +18,36 @@ LEARNED = {f"pysubtask.transports.{name}" for name in ("allowance", "left", "mea
 LIBRARIES = {"dropbox", "stone", "requests", "urllib3"}  # what speaks to a service, in the child alone
 TERMINAL = {"click", "rich"}  # arguments and tables of the command line
 SERVERS = {"pyftpdlib", "OpenSSL", "cryptography"}  # what the test servers are made of
-NEUTRAL = {f"pysubtask.transports.{name}" for name in (
-    "allowance", "base", "calls", "checksum", "dial", "key_file", "known_hosts", "left", "means", "meter", "pace", "profile",
-    "proxy_url", "reach", "sent_hash", "server_limit", "sftp_names", "shown_names", "source", "ssh_login", "standstill",
-    "swap_record", "temp_names", "turns", "workdir")}
+NEUTRAL = {
+    f"pysubtask.transports.{name}"
+    for name in (
+        "allowance",
+        "base",
+        "calls",
+        "checksum",
+        "dial",
+        "key_file",
+        "known_hosts",
+        "left",
+        "means",
+        "meter",
+        "pace",
+        "profile",
+        "proxy_url",
+        "reach",
+        "sent_hash",
+        "server_limit",
+        "sftp_names",
+        "shown_names",
+        "source",
+        "ssh_login",
+        "standstill",
+        "swap_record",
+        "temp_names",
+        "turns",
+        "workdir",
+    )
+}
 
 
 def modules():
@@ -90,8 +116,11 @@ def allowed(own, name, top):
         return other in ("subtask", "common", "pysubtask") or name in ("pysubtask.transports", "pysubtask.transports.base")
     if mine == "transports":
         if not own[1:] or ".".join(("pysubtask", *own)) in NEUTRAL:
-            return other == "common" or name == "pysubtask.transports.base" or (
-                name in LEARNED and ".".join(("pysubtask", *own)) in LEARNED)
+            return (
+                other == "common"
+                or name == "pysubtask.transports.base"
+                or (name in LEARNED and ".".join(("pysubtask", *own)) in LEARNED)
+            )
         mates = f"pysubtask.transports.{own[1]}"
         return other == "common" or name in NEUTRAL or name == mates or name.startswith(mates + ".")
     if mine == "alerts":  # the door of the process that alerts: it judges as the command does, which the master does not know
@@ -101,7 +130,8 @@ def allowed(own, name, top):
     if mine == "control":
         # A test of the whole way needs a link that it can cut; the queue of a dead child is read as that child would.
         return other in ("control", "master", "common", "transports", "defaults_config", "testing", "pysubtask") or name.startswith(
-            "pysubtask.subtask.look")
+            "pysubtask.subtask.look"
+        )
     if mine == "__main__":
         return other == "control"
     if mine == "freeze":  # the door of a frozen program: it becomes a child only inside a function
@@ -243,19 +273,45 @@ def test_the_package_alone_loads_nothing():
 
 
 # What an app pays for importing this package: these modules and no other. How long that takes is benchmarks/master.
-THE_APPS_HALF = {"pysubtask"} | {f"pysubtask.{name}" for name in (
-    "common", "common.config", "common.effective_user", "common.entries", "common.errors", "common.label", "common.logs",
-    "common.notify", "common.own_files", "common.place", "common.process", "common.program", "common.watched",
-    "defaults_config", "master", "master.child", "master.destinations", "master.seat", "master.stamps", "master.state",
-    "master.task_master", "master.voice")}
+THE_APPS_HALF = {"pysubtask"} | {
+    f"pysubtask.{name}"
+    for name in (
+        "common",
+        "common.config",
+        "common.effective_user",
+        "common.entries",
+        "common.errors",
+        "common.label",
+        "common.logs",
+        "common.notify",
+        "common.own_files",
+        "common.place",
+        "common.process",
+        "common.program",
+        "common.watched",
+        "defaults_config",
+        "master",
+        "master.child",
+        "master.destinations",
+        "master.seat",
+        "master.stamps",
+        "master.state",
+        "master.task_master",
+        "master.voice",
+    )
+}
 PARTS = "import collections.abc, fcntl, json, logging, math, select, signal, subprocess, threading, traceback, typing, zlib"
 
 
 @pytest.mark.parametrize(
     ("statement", "door"),
-    [("import pysubtask.ftp", "ftp"), ("import pysubtask.base", "base"), ("import pysubtask.dropbox", "dropbox"),
-     ("from pysubtask import TaskMaster, BaseMaster, Section, ConfigError", None)],
-)  # fmt: skip
+    [
+        ("import pysubtask.ftp", "ftp"),
+        ("import pysubtask.base", "base"),
+        ("import pysubtask.dropbox", "dropbox"),
+        ("from pysubtask import TaskMaster, BaseMaster, Section, ConfigError", None),
+    ],
+)
 def test_an_import_loads_exactly_these_modules(statement, door):
     names = set(load(statement))
     ours = {name for name in names if name.partition(".")[0] == "pysubtask"}
@@ -267,4 +323,9 @@ def test_an_import_loads_exactly_these_modules(statement, door):
 def test_a_frozen_apps_first_line_loads_next_to_nothing():
     names = load("import pysubtask; pysubtask.freeze_support()")
     assert {name for name in names if name.startswith("pysubtask")} == {
-        "pysubtask", "pysubtask.freeze", "pysubtask.common", "pysubtask.common.program", "pysubtask.common.errors"}  # fmt: skip
+        "pysubtask",
+        "pysubtask.freeze",
+        "pysubtask.common",
+        "pysubtask.common.program",
+        "pysubtask.common.errors",
+    }

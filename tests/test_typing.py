@@ -165,7 +165,8 @@ def test_the_programs_of_the_pages_have_types(tmp_path: Path, cache: Path):
     (tmp_path / "my_config.py").write_text("from pysubtask import Section\nftp = Section(Host='h')\n")
     head = "def measuring() -> bool: ...\ndef append_a_line(path: str) -> None: ...\n"
     sources = [block for page in ("api.md", "config.md") for block in blocks(page)] + re.findall(
-        r"^```python\n(.*?)^```$", (pages.ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+        r"^```python\n(.*?)^```$", (pages.ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
     names = []
     for number, source in enumerate(sources):
         if source.startswith("import") or "from pysubtask" in source or "pytest_plugins" in source:

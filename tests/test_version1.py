@@ -117,7 +117,7 @@ def test_files_folders_or_both(station, entries):
 
 
 def test_names_that_version_1_cut_up(station):
-    names = ["notes.txt", "a.json", "set.ini", "my.conf", "x,y.csv", "it's \"so\".csv", "-rf", " a b ", "Grüße.csv", "noextension"]
+    names = ["notes.txt", "a.json", "set.ini", "my.conf", "x,y.csv", 'it\'s "so".csv', "-rf", " a b ", "Grüße.csv", "noextension"]
     one = station(names)
     one.master.start()
     for index, name in enumerate(names):

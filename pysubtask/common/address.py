@@ -93,8 +93,12 @@ def written(section: str, values: Mapping[str, Any]) -> str:
 def _quoted(text: str, signs: str) -> str:
     """What has a meaning of its own in a URL as %XX; letters of any language stay readable."""
     signs += "%?#"
-    return "".join("".join(f"%{byte:02X}" for byte in sign.encode("utf-8", "surrogateescape"))
-                   if sign in signs or sign.isspace() or not sign.isprintable() else sign for sign in text)  # fmt: skip
+    return "".join(
+        "".join(f"%{byte:02X}" for byte in sign.encode("utf-8", "surrogateescape"))
+        if sign in signs or sign.isspace() or not sign.isprintable()
+        else sign
+        for sign in text
+    )
 
 
 def _check_login(login: str, words: Words) -> None:

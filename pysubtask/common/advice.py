@@ -128,9 +128,14 @@ def send_key(public: str, user: str, host: str, port: int | None) -> str:
 
 
 KEY_FILTERS = {
-    "utf16": "iconv -f UTF-16 -t UTF-8", "bom": "tail -c +4", "crlf": "tr -d '\\r'", "cr": "tr '\\r' '\\n'", "newline": "echo",
-    "blanks": "sed 's/^[[:blank:]]*//; s/[[:blank:]]*$//'", "around": "sed -n '/^-----BEGIN/,/^-----END/p'",
-}  # fmt: skip
+    "utf16": "iconv -f UTF-16 -t UTF-8",
+    "bom": "tail -c +4",
+    "crlf": "tr -d '\\r'",
+    "cr": "tr '\\r' '\\n'",
+    "newline": "echo",
+    "blanks": "sed 's/^[[:blank:]]*//; s/[[:blank:]]*$//'",
+    "around": "sed -n '/^-----BEGIN/,/^-----END/p'",
+}
 """What undoes each thing that editors do to the text of a key; the last one adds what is missing."""
 
 
@@ -177,8 +182,11 @@ def learn_host(host: str, port: int, known_hosts: str) -> str:
     """Add what a server shows to known_hosts; its folder is made where it is missing (~/.ssh of a fresh account)."""
     folder = os.path.dirname(known_hosts)
     there = os.path.expanduser(folder)
-    make = f"mkdir -m 700 {word(folder)} && " if not os.path.isdir(there) and os.path.isdir(os.path.dirname(there)) and (
-        not is_mount_point_missing(there)) else ""  # fmt: skip
+    make = (
+        f"mkdir -m 700 {word(folder)} && "
+        if not os.path.isdir(there) and os.path.isdir(os.path.dirname(there)) and (not is_mount_point_missing(there))
+        else ""
+    )
     return f"{make}ssh-keyscan -p {port} {word(host)} >> {word(known_hosts)}"
 
 

@@ -68,8 +68,9 @@ def files_of(words: Sequence[str] | None, environ: Mapping[str, str] = os.enviro
 
 def secrets_of(words: Sequence[str]) -> list[str]:
     """The arguments that look like a secret: the address of a hook is one, too, as whoever knows it can write there."""
-    return [word for word in words[1:] if "://" in word or _SECRET.search(word)
-            or (_RANDOM.fullmatch(word) and not os.path.isabs(word))]  # fmt: skip
+    return [
+        word for word in words[1:] if "://" in word or _SECRET.search(word) or (_RANDOM.fullmatch(word) and not os.path.isabs(word))
+    ]
 
 
 def display(words: Sequence[str]) -> str:

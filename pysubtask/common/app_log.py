@@ -61,8 +61,7 @@ class ToApp(logging.Handler):
             self.dropped += 1
 
 
-def give(target: logging.Logger, level: int, message: str, created: float, process: int | None,
-         trace: str | None = None) -> None:  # fmt: skip
+def give(target: logging.Logger, level: int, message: str, created: float, process: int | None, trace: str | None = None) -> None:
     """Hand one line to a logger of the app, where its level is shown; ``created``: seconds since the epoch."""
     from .plain import one_line
     from .redact import redacted
@@ -153,5 +152,3 @@ class LineReader:
             give(self._target, level, message, created, process, trace if isinstance(trace, str) else None)
         except Exception:  # noqa: BLE001 - a handler of the app must not end its timer
             return
-
-

@@ -10,8 +10,10 @@ from .config import is_secret
 
 def holds_secret(settings: Mapping[str, Any]) -> bool:
     """Whether a process with these settings has a password or token in its memory."""
-    return any(value and (is_secret(key) or key == "RefreshTokenFile" or (key.endswith("Proxy") and "@" in str(value)))
-               for key, value in settings.items())
+    return any(
+        value and (is_secret(key) or key == "RefreshTokenFile" or (key.endswith("Proxy") and "@" in str(value)))
+        for key, value in settings.items()
+    )
 
 
 def forbid_cores() -> None:

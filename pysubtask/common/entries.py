@@ -26,8 +26,9 @@ _RECORDS = (".csv", ".log", ".txt", ".jsonl")
 _LONGEST_SETTLE = 86400
 SETTLE_SECS = 1.0
 CONFIG_FILE_DEFAULTS: dict[str, dict[str, Any]] = {
-    "file": {"on_change": True}, "dir": {"notify_files": False, "default_exclude": True},
-}  # fmt: skip
+    "file": {"on_change": True},
+    "dir": {"notify_files": False, "default_exclude": True},
+}
 """What an entry of a config file has where it says nothing else: there no app notifies, nobody needs a ``.notify`` file
 beside each file, and what writes the files does not know this program. From Python all are as in version 1."""
 STATE_FOLDER = ".pysubtask"
@@ -268,8 +269,10 @@ def filled_in(entries: list[Entry], task: str) -> list[Entry]:
         return entries
     from .placeholders import filled
 
-    return [entry if entry.remote is None else entry._replace(remote=filled(f"{_WHERE}[{index}].as", entry.remote, task))
-            for index, entry in enumerate(entries)]  # fmt: skip
+    return [
+        entry if entry.remote is None else entry._replace(remote=filled(f"{_WHERE}[{index}].as", entry.remote, task))
+        for index, entry in enumerate(entries)
+    ]
 
 
 def _check_twice(entries: Sequence[Entry]) -> None:

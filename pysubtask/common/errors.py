@@ -182,9 +182,7 @@ class MeansRefused(AttemptFailed):
     ``means``: which way, a word of the transport.
     """
 
-    def __init__(
-        self, means: str, cause: str = "", remedy: str = "", *, step: str = "", file: str = "", said: str = ""
-    ) -> None:
+    def __init__(self, means: str, cause: str = "", remedy: str = "", *, step: str = "", file: str = "", said: str = "") -> None:
         super().__init__(cause, remedy, step=step, file=file, said=said)
         self.means = means
 

@@ -60,9 +60,8 @@ class EventLog:
     twice by one thread: what changes with an event is changed while it is held."""
 
     def __init__(
-        self, state_dir: str, epoch: int, wall: Callable[[], float] = time.time,
-        guard: AbstractContextManager[Any] | None = None,
-    ) -> None:  # fmt: skip
+        self, state_dir: str, epoch: int, wall: Callable[[], float] = time.time, guard: AbstractContextManager[Any] | None = None
+    ) -> None:
         self._state_dir = state_dir
         self._wall = wall
         self._guard = threading.RLock() if guard is None else guard

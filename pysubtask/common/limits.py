@@ -27,8 +27,7 @@ class Limit(NamedTuple):
 
 def is_limit(exc: BaseException) -> bool:
     """Whether an error says that a process or thread could not be started for want of room."""
-    return (isinstance(exc, OSError) and exc.errno == errno.EAGAIN) or (
-        isinstance(exc, RuntimeError) and _THREADS in str(exc))
+    return (isinstance(exc, OSError) and exc.errno == errno.EAGAIN) or (isinstance(exc, RuntimeError) and _THREADS in str(exc))
 
 
 def read_text(path: str) -> str | None:
@@ -53,8 +52,10 @@ def reached(read: Read = read_text) -> str:
     return f"the system starts no more processes or threads: {told}"
 
 
-REMEDY = ("Raise it (LimitNPROC= or TasksMax= of the service, 'pids' of the container, nproc in /etc/security/limits.conf), or end "
-          "what uses them up")
+REMEDY = (
+    "Raise it (LimitNPROC= or TasksMax= of the service, 'pids' of the container, nproc in /etc/security/limits.conf), or end "
+    "what uses them up"
+)
 """What to do about it."""
 
 

@@ -200,9 +200,7 @@ class StateLock:
 
     def _refusal(self, holder: Holder) -> str:
         master = f"of master {holder.master_pid}" if holder.master_pid is not None else "started by hand"
-        return (
-            f"{self.path} is locked by the child {holder.pid} {master}. Stop that one first, or give this task another TaskName."
-        )
+        return f"{self.path} is locked by the child {holder.pid} {master}. Stop that one first, or give this task another TaskName."
 
 
 def _end(holder: Holder, patience: float) -> bool:

@@ -26,9 +26,13 @@ class Json(logging.Formatter):
         if record.levelno >= logging.WARNING:
             said = redacted(said)
         found = {
-            "at": utc(record.created), "level": record.levelname.lower(), "task": self._task, "who": self._who,
-            "pid": record.process, "message": said.encode("utf-8", "backslashreplace").decode("utf-8"),
-        }  # fmt: skip
+            "at": utc(record.created),
+            "level": record.levelname.lower(),
+            "task": self._task,
+            "who": self._who,
+            "pid": record.process,
+            "message": said.encode("utf-8", "backslashreplace").decode("utf-8"),
+        }
         if record.exc_info:
             found["trace"] = redacted(self.formatException(record.exc_info))
         line = json.dumps(found)

@@ -13,8 +13,14 @@ from collections.abc import Iterator
 
 from . import beneath, own_files
 
-_FLAGS = (os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-          | getattr(os, "O_NOCTTY", 0))  # fmt: skip
+_FLAGS = (
+    os.O_WRONLY
+    | os.O_APPEND
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOCTTY", 0)
+)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _BLOCK = 1024 * 1024
 _STREAMS = ("/dev/null", "/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/self/fd/")

@@ -140,9 +140,17 @@ class _Logger(logging.Logger):
 
 
 def setup_logging(
-    name: str, file: str | None, to_console: bool, *, task: str = "", form: str = "text", max_bytes: int = 0, keep: int = 1,
-    own_output: bool = False, own_process: bool = False,
-) -> logging.Logger:  # fmt: skip
+    name: str,
+    file: str | None,
+    to_console: bool,
+    *,
+    task: str = "",
+    form: str = "text",
+    max_bytes: int = 0,
+    keep: int = 1,
+    own_output: bool = False,
+    own_process: bool = False,
+) -> logging.Logger:
     """A logger of its own for one master or child.
 
     ``name`` is what stands in the brackets, by custom module.Class.pid. ``file`` is a path whose folders

@@ -58,8 +58,10 @@ def doubt_about(path: str) -> Doubt | None:
         shown = part if last else f"{part}, on the way to {path},"
         if found.st_uid not in mine:
             whose, me = user_name(found.st_uid), user_name(os.geteuid())
-            return Doubt(f"{shown} belongs to another user ({whose}), whom {me} does not obey",
-                         f"Name a file that belongs to {me}, in a folder of his own.")  # fmt: skip
+            return Doubt(
+                f"{shown} belongs to another user ({whose}), whom {me} does not obey",
+                f"Name a file that belongs to {me}, in a folder of his own.",
+            )
         if stat.S_ISLNK(found.st_mode) or not others_write(found):
             continue
         if is_folder and found.st_mode & stat.S_ISVTX and following:

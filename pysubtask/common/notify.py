@@ -19,9 +19,7 @@ PART = ".part"
 _SIGNALS = (NOTIFY, HOLD, HEARTBEAT)
 _OURS = (*_SIGNALS, PART)
 # No waiting on a fifo, no following a link that somebody put in the place of a notify file.
-_FLAGS = (
-    os.O_CREAT | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
-)
+_FLAGS = os.O_CREAT | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
 _BY_HANDLE = os.utime in os.supports_fd
 
 

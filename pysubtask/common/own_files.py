@@ -157,9 +157,7 @@ def make_folder(path: str, *, deep: bool = True) -> None:
         os.close(handle)
 
 
-def replace(
-    folder: str, name: str, data: bytes | Iterable[bytes], *, sync: bool = False, group: int | None = None
-) -> None:  # fmt: skip
+def replace(folder: str, name: str, data: bytes | Iterable[bytes], *, sync: bool = False, group: int | None = None) -> None:
     """Put ``data`` (in pieces, if there is much) under ``name`` in one step, mode 0600: a reader finds the old file or the new one.
     ``sync``: it outlasts a power cut. ``group``: the number of a group that may read it, mode 0640. Raises OSError; the old file
     stays then, and no temporary file is left."""

@@ -22,8 +22,11 @@ def one_line(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        character if "\ud800" <= character <= "\udfff" or not _is_hidden(character)
-        else _LINE_ENDS.get(character) or _escaped(character) for character in text)  # fmt: skip
+        character
+        if "\ud800" <= character <= "\udfff" or not _is_hidden(character)
+        else _LINE_ENDS.get(character) or _escaped(character)
+        for character in text
+    )
 
 
 def _is_hidden(character: str) -> bool:

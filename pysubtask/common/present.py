@@ -45,15 +45,27 @@ class Present(NamedTuple):
     def why(self) -> str:
         """Why nothing moves, or what does, in a sentence."""
         return reasons.why(
-            self.page, pid=self.pid, last_sign=self.last_sign, now=self.now, queue=self.queue, limit=self.limit, frozen=self.frozen,
-            missing=self.missing, stale=self.stale if self.pid is not None else self.fault, elsewhere=self.elsewhere,
-        )  # fmt: skip
+            self.page,
+            pid=self.pid,
+            last_sign=self.last_sign,
+            now=self.now,
+            queue=self.queue,
+            limit=self.limit,
+            frozen=self.frozen,
+            missing=self.missing,
+            stale=self.stale if self.pid is not None else self.fault,
+            elsewhere=self.elsewhere,
+        )
 
 
 def present(
-    state_dir: str, now: float, *, why_missing: Callable[[], str], started: int | None = None,
+    state_dir: str,
+    now: float,
+    *,
+    why_missing: Callable[[], str],
+    started: int | None = None,
     left: Callable[[str], Mapping[str, Any] | None] | None = None,
-) -> Present:  # fmt: skip
+) -> Present:
     """Look at the child of this state folder; ``now`` in seconds since the epoch. ``why_missing``: asked where no child lives;
     ``started``: the pid of a living child that may not have its lock yet; ``left``: the queue of a dead child in numbers, for who
     can read it (else it is that of its page)."""
@@ -70,11 +82,18 @@ def present(
     pid = holder.pid if holder is not None else anew if anew is not None else started
     frozen = pid is not None and is_frozen(pid)
     return Present(
-        page, pid, last_sign(state_dir), now, queue, rate_limit(state_dir), frozen,
+        page,
+        pid,
+        last_sign(state_dir),
+        now,
+        queue,
+        rate_limit(state_dir),
+        frozen,
         why_missing() if pid is None and not elsewhere else "",
         why_stale(state_dir, page, now, since=locked_at(state_dir)) if holder is not None and not frozen else "",
-        fault_of(state_dir), elsewhere,
-    )  # fmt: skip
+        fault_of(state_dir),
+        elsewhere,
+    )
 
 
 def beginning_anew(page: Mapping[str, Any] | None) -> int | None:

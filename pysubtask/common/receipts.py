@@ -51,8 +51,9 @@ def parse(line: bytes) -> Receipt | None:
     try:
         found = json.loads(line)
         # Lines of earlier versions lack what has a default.
-        receipt = Receipt(**{field: found[field] for field in Receipt._fields
-                             if field in found or field not in Receipt._field_defaults})
+        receipt = Receipt(
+            **{field: found[field] for field in Receipt._fields if field in found or field not in Receipt._field_defaults}
+        )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     told = receipt if receipt.bytes_on_wire is not None else receipt._replace(bytes_on_wire=0)

@@ -28,8 +28,9 @@ def in_words_of(config_file: str, text: str) -> str:
     """An advice about settings in the words of the kind of config they stand in: Python's, or those of a TOML file."""
     if not config_file.endswith(".toml"):
         return text
-    text = text.replace("ftp.User and ftp.Password", "the user (User, or in the URL) and the password (Password, or the file "
-                        "PasswordFile)")
+    text = text.replace(
+        "ftp.User and ftp.Password", "the user (User, or in the URL) and the password (Password, or the file PasswordFile)"
+    )
     text = text.replace("User, KeyFile or Password", "User (or the URL), KeyFile, and Password (or the file PasswordFile)")
     text = re.sub(r"\bFalse\b", "false", re.sub(r"\bTrue\b", "true", text))
     text = re.sub(r"(?<![\w'\"])None\b(?=[\s,.;)]|$)", '"none"', text)

@@ -115,9 +115,7 @@ def is_wanted(state_dir: str) -> bool:
 
 def answer(state_dir: str, id: str, *, result: Any = None, error: str = "", wall: float | None = None) -> None:
     """Answer an order and take it away; with ``error`` it was not carried out. Raises OSError."""
-    reply = {
-        "format": _FORMAT, "ok": not error, "result": result, "error": error, "at": utc(time.time() if wall is None else wall),
-    }  # fmt: skip
+    reply = {"format": _FORMAT, "ok": not error, "result": result, "error": error, "at": utc(time.time() if wall is None else wall)}
     _put(os.path.join(state_dir, REPLIES), id, json.dumps(reply).encode("ascii"))
     _remove(os.path.join(state_dir, REQUESTS), id + ".json")
 

@@ -93,18 +93,24 @@ class Stranger(NamedTuple):
 
     @property
     def problem(self) -> str:
-        return (f"{self.folder} belongs to another user ({self.who}), and root does not work over his folder: he could have root "
-                "read, change or run what he may not")  # fmt: skip
+        return (
+            f"{self.folder} belongs to another user ({self.who}), and root does not work over his folder: he could have root "
+            "read, change or run what he may not"
+        )
 
     def remedy(self, ways: str) -> str:
         """``ways``: how it is run as that user, as words with ``{who}`` in them."""
-        return (f"{ways.format(who=self.who)} Or watch a folder that belongs to root. (Giving this one to root is right only where "
-                "nobody else is to put files there.)")  # fmt: skip
+        return (
+            f"{ways.format(who=self.who)} Or watch a folder that belongs to root. (Giving this one to root is right only where "
+            "nobody else is to put files there.)"
+        )
 
 
 BY_RUN = "Run it with his rights: RunAs = '{who}' below [base], or pysubtask run --run-as {who}."
-IN_APP = ("Start the app as {who}, or leave the uploading to a run of its own (pysubtask run --run-as {who}), which sees by itself "
-          "what changes in the folder.")  # fmt: skip
+IN_APP = (
+    "Start the app as {who}, or leave the uploading to a run of its own (pysubtask run --run-as {who}), which sees by itself "
+    "what changes in the folder."
+)
 BY_HAND = "Start it as {who}."
 
 
@@ -158,12 +164,16 @@ def check_process(settings: Iterable[str | None]) -> None:
         if one.is_this_process:
             continue
         if os.geteuid() == 0:
-            raise ConfigError(KEY, f"this app is root's, and a master inside it cannot become {one}: all of the app would",
-                              IN_APP.format(who=one))  # fmt: skip
+            raise ConfigError(
+                KEY, f"this app is root's, and a master inside it cannot become {one}: all of the app would", IN_APP.format(who=one)
+            )
         raise not_root(one)
 
 
 def not_root(one: Identity) -> ConfigError:
     """Only root can become somebody else."""
-    return ConfigError(KEY, f"it names {one}, and this process is of another user ({user_name(os.geteuid())})",
-                       f"Run it as {one}, or as root, or remove RunAs.")  # fmt: skip
+    return ConfigError(
+        KEY,
+        f"it names {one}, and this process is of another user ({user_name(os.geteuid())})",
+        f"Run it as {one}, or as root, or remove RunAs.",
+    )

@@ -43,8 +43,11 @@ def check(text: str) -> None:
     if me == 0 or number == os.getegid() or number in os.getgroups():
         return
     late = " (he was added to it after this session began)" if number in _groups_of(me) else ""
-    raise ConfigError(KEY, f"{user_name(me)} is not in the group {text!r}{late}, and may not let it read a file",
-                      "Have him added to the group and log in again, or name a group of his.")  # fmt: skip
+    raise ConfigError(
+        KEY,
+        f"{user_name(me)} is not in the group {text!r}{late}, and may not let it read a file",
+        "Have him added to the group and log in again, or name a group of his.",
+    )
 
 
 def _groups_of(uid: int) -> list[int]:

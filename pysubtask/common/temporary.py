@@ -8,21 +8,62 @@ from __future__ import annotations
 
 PATTERNS: tuple[str, ...] = (
     # Transfers: browsers, wget and curl helpers, WinSCP, FileZilla, lftp, rclone, aria2, BitTorrent programs.
-    "*.part", "*.partial", "*.filepart", "*.crdownload", "*.download", "*.opdownload", "*.aria2", "*.lftp-pget-status", "*.!ut",
+    "*.part",
+    "*.partial",
+    "*.filepart",
+    "*.crdownload",
+    "*.download",
+    "*.opdownload",
+    "*.aria2",
+    "*.lftp-pget-status",
+    "*.!ut",
     # rsync (also in its --partial-dir), ProFTPD's HiddenStores, pure-ftpd's uploads, this program's own.
-    ".*.[A-Za-z0-9][A-Za-z0-9][A-Za-z0-9][A-Za-z0-9][A-Za-z0-9][A-Za-z0-9]", ".~tmp~/*", "*/.~tmp~/*", ".rsync-partial/*",
-    "*/.rsync-partial/*", ".in.*.", ".pureftpd-upload.*", ".pysubtask-*.part",
+    ".*.[A-Za-z0-9][A-Za-z0-9][A-Za-z0-9][A-Za-z0-9][A-Za-z0-9][A-Za-z0-9]",
+    ".~tmp~/*",
+    "*/.~tmp~/*",
+    ".rsync-partial/*",
+    "*/.rsync-partial/*",
+    ".in.*.",
+    ".pureftpd-upload.*",
+    ".pysubtask-*.part",
     # Programs that write a new file and rename it.
-    "*.tmp", "*.temp", "*.swp.new", ".goutputstream-*", ".~*.tmp", ".fuse_hidden*", ".nfs[0-9a-f]*",
+    "*.tmp",
+    "*.temp",
+    "*.swp.new",
+    ".goutputstream-*",
+    ".~*.tmp",
+    ".fuse_hidden*",
+    ".nfs[0-9a-f]*",
     # Editors: Vim, Emacs, nano, Kate, gedit, LibreOffice, Microsoft Office.
-    ".*.sw[a-p]", "4913", "?*~", ".#*", "#*#", ".*.kate-swp", ".~lock.*#", "~$*",
+    ".*.sw[a-p]",
+    "4913",
+    "?*~",
+    ".#*",
+    "#*#",
+    ".*.kate-swp",
+    ".~lock.*#",
+    "~$*",
     # Programs that keep folders the same: Syncthing, Nextcloud and ownCloud, Dropbox.
-    ".syncthing.*", "~syncthing~*", ".sync_*.db*", "._sync_*.db*", ".owncloudsync.log*", ".*.~[0-9a-f]*", ".dropbox*",
+    ".syncthing.*",
+    "~syncthing~*",
+    ".sync_*.db*",
+    "._sync_*.db*",
+    ".owncloudsync.log*",
+    ".*.~[0-9a-f]*",
+    ".dropbox*",
     # What SQLite keeps beside an open database: a copy of it is replayed over the database by whoever opens that there.
-    "?*.?*-wal", "?*.?*-shm", "?*.?*-journal",
+    "?*.?*-wal",
+    "?*.?*-shm",
+    "?*.?*-journal",
     # What file managers leave.
-    "Thumbs.db", "ehthumbs.db", "desktop.ini", ".DS_Store", "._*", ".directory", ".Trash-*/*",
-)  # fmt: skip
+    "Thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    ".DS_Store",
+    "._*",
+    ".directory",
+    ".Trash-*/*",
+)
 """Patterns as ``exclude`` takes them (:mod:`.globs`)."""
 
 

@@ -19,7 +19,9 @@ _NAMES = 3
 """So many files are named, the others are counted."""
 _NETWORK = re.compile(
     r"network is (unreachable|down)|no route to host|name resolution|name or service not known|getaddrinfo|cannot be resolved|"
-    r"no way to the network", re.I)  # fmt: skip
+    r"no way to the network",
+    re.I,
+)
 _FAULTS = {
     "read": ("cannot be read", "cannot be read"),
     "missing": ("was notified and is not there", "were notified and are not there"),
@@ -37,10 +39,18 @@ def standing(page: Mapping[str, Any], now: float) -> float | None:
 
 
 def why(
-    page: Mapping[str, Any] | None, *, pid: int | None, last_sign: float | None, now: float,
-    queue: Mapping[str, Any] | None = None, limit: float = 0, frozen: bool = False, missing: str = "", stale: str = "",
+    page: Mapping[str, Any] | None,
+    *,
+    pid: int | None,
+    last_sign: float | None,
+    now: float,
+    queue: Mapping[str, Any] | None = None,
+    limit: float = 0,
+    frozen: bool = False,
+    missing: str = "",
+    stale: str = "",
     elsewhere: bool = False,
-) -> str:  # fmt: skip
+) -> str:
     """The sentence.
 
     ``page``: what the child last wrote about itself; ``pid``: of the living child, None where there is none; ``last_sign``:
@@ -55,8 +65,10 @@ def why(
         text = "Its child runs where it cannot be seen from here: in another container, or on another host, that has this folder."
         return f"{text} Its page says: {_upper(said)}." if said else text
     if pid is None and missing:
-        return (f"{_upper(missing)}. It is the first that the task watches and keeps its queue, so the whole task waits for it. "
-                "Nothing is sent until it is there; nothing is written in its place.")
+        return (
+            f"{_upper(missing)}. It is the first that the task watches and keeps its queue, so the whole task waits for it. "
+            "Nothing is sent until it is there; nothing is written in its place."
+        )
     if pid is None:
         return _dead(page, counts, last_sign, now) + (f" Its disk takes nothing now: {_bare(stale)}." if stale else "")
     if frozen:
@@ -82,8 +94,17 @@ def _over(page: Mapping[str, Any] | None, pid: int, stale: str, counts: Mapping[
     return f"{begin} Its last page, of {span(max(0.0, now - at))} ago ({clock(at, now)}), said: {_upper(said)}."
 
 
-def word(page: Mapping[str, Any], *, pid: int | None, now: float, queue: Mapping[str, Any], frozen: bool = False,
-         missing: str = "", stale: str = "", elsewhere: bool = False) -> str:  # fmt: skip
+def word(
+    page: Mapping[str, Any],
+    *,
+    pid: int | None,
+    now: float,
+    queue: Mapping[str, Any],
+    frozen: bool = False,
+    missing: str = "",
+    stale: str = "",
+    elsewhere: bool = False,
+) -> str:
     """The state in one word, or two. The arguments are those of :func:`why`."""
     state = str(page.get("state") or "")
     if elsewhere:

@@ -46,8 +46,11 @@ def compare(running: Mapping[str, TaskConfig], wanted: Sequence[TaskConfig]) -> 
     return Changes(
         tuple(task.name for task in wanted if task.name not in running),
         tuple(name for name in running if name not in names),
-        restart, live, tuple(same), frozenset(alerts),
-    )  # fmt: skip
+        restart,
+        live,
+        tuple(same),
+        frozenset(alerts),
+    )
 
 
 def _why_anew(now: TaskConfig, task: TaskConfig) -> str:

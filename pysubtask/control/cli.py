@@ -28,8 +28,34 @@ from . import commands as package
 from .exits import FAILED, OK, USAGE, CommandError
 from .output import say
 
-_ORDER = ("init", "doctor", "check", "run", "push", "selftest", "status", "watch", "events", "receipts", "queue", "notify", "pause",
-          "resume", "retry", "drop", "get", "set", "stop", "start", "reset", "reload", "alerts", "forget", "purge", "service")
+_ORDER = (
+    "init",
+    "doctor",
+    "check",
+    "run",
+    "push",
+    "selftest",
+    "status",
+    "watch",
+    "events",
+    "receipts",
+    "queue",
+    "notify",
+    "pause",
+    "resume",
+    "retry",
+    "drop",
+    "get",
+    "set",
+    "stop",
+    "start",
+    "reset",
+    "reload",
+    "alerts",
+    "forget",
+    "purge",
+    "service",
+)
 
 
 def commands() -> list[str]:

@@ -54,8 +54,12 @@ class Config(NamedTuple):
             if len(fitting) != 1:
                 near = nearest(name, [*known, *labels.values()])
                 called = ", ".join(f"'status' calls {one} {label}" for one, label in labels.items() if label != one)
-                raise CommandError(f"The config has no task {name!r}. " + (f"Did you mean {near!r}? " if near else "")
-                                   + f"It has: {', '.join(known)}{f' ({called})' if called else ''}.", NO_TASK)  # fmt: skip
+                raise CommandError(
+                    f"The config has no task {name!r}. "
+                    + (f"Did you mean {near!r}? " if near else "")
+                    + f"It has: {', '.join(known)}{f' ({called})' if called else ''}.",
+                    NO_TASK,
+                )
             found[fitting[0].name] = fitting[0]
         return tuple(found.values()) if names else self.tasks
 
@@ -94,8 +98,9 @@ def find_files(given: str | None, environ: Mapping[str, str]) -> list[str]:
             return found
     raise CommandError(
         f"There is no config: {' and '.join(places)} {'have' if len(places) > 1 else 'has'} neither {MAIN_FILE} nor "
-        f"{DROP_INS}/*.toml. 'pysubtask init' writes one, or name a file.", NO_TASK,
-    )  # fmt: skip
+        f"{DROP_INS}/*.toml. 'pysubtask init' writes one, or name a file.",
+        NO_TASK,
+    )
 
 
 def find_place(given: str | None, environ: Mapping[str, str]) -> str:
@@ -143,7 +148,7 @@ def load(given: str | None, environ: Mapping[str, str], names: Sequence[str] = (
             if first is not task:
                 said = f"{task.name!r} is the name of a task in {first.file} too"
                 found.append(Problem(Where(path), "base.TaskName", said, "Give one of the two another TaskName."))
-        problems += sorted(found, key=lambda one: (one.where.line or 0))
+        problems += sorted(found, key=lambda one: one.where.line or 0)
     beside = _own(list(every), tasks.values())
     for name, task in tasks.items():
         others = [path for other in tasks.values() if other is not task for path in _closed(other)]
@@ -205,8 +210,12 @@ def _never_sent(task: TaskConfig) -> Iterator[Problem]:
             keys = next(keys for keys in (("tasks", task.name, "watch", index), ("watch", index)) if line_of(lines, keys))
             shown = ".".join(map(str, keys[:-1])) + f"[{index + 1}].file"
             problem = f"{entry.path} is never sent: it is {why}"
-            yield Problem(Where(task.file, line_of(lines, (*keys, "file"))), shown, problem, "Remove this entry; name the files "
-                          "with your data.")  # fmt: skip
+            yield Problem(
+                Where(task.file, line_of(lines, (*keys, "file"))),
+                shown,
+                problem,
+                "Remove this entry; name the files with your data.",
+            )
 
 
 def own_of(task: TaskConfig) -> NeverSent:

@@ -83,9 +83,13 @@ def _inherited(main: Text | None, folder: str, problems: list[Problem]) -> Value
 
 
 def read_tasks(
-    file: Text, asked: Sequence[Override], environ: Mapping[str, str], problems: list[Problem], main: Text | None = None,
+    file: Text,
+    asked: Sequence[Override],
+    environ: Mapping[str, str],
+    problems: list[Problem],
+    main: Text | None = None,
     names: Sequence[str] = (),
-) -> list[TaskConfig]:  # fmt: skip
+) -> list[TaskConfig]:
     """The tasks of a file; what is wrong is added to ``problems``, and the tasks that are concerned are left out. ``main``: the
     ``pysubtask.toml`` whose sections it inherits. ``names``: the tasks that are meant, none: all; secret files of others are not
     opened."""
@@ -98,9 +102,11 @@ def read_tasks(
             shared.take(section, raw[section], _placer(at, (section,)), section)
     tables = raw.get("tasks")
     if tables is None:
-        return [task for task in [_task(path, _file_task(path, shared), shared, raw.get("watch"), at, (), asked, environ, problems,
-                                       names)]
-                if task is not None]  # fmt: skip
+        return [
+            task
+            for task in [_task(path, _file_task(path, shared), shared, raw.get("watch"), at, (), asked, environ, problems, names)]
+            if task is not None
+        ]
     if not isinstance(tables, dict) or not tables or not all(isinstance(table, dict) for table in tables.values()):
         remedy = "Write [tasks.NAME.ftp] and [[tasks.NAME.watch]] for each."
         problems.append(Problem(at("tasks"), "tasks", "it must hold one table for each task", remedy))
@@ -155,9 +161,17 @@ def _file_task(path: str, values: Values) -> str:
 
 
 def _task(
-    path: str, name: str, values: Values, watch: Any, at: Callable[..., Where], prefix: Path, asked: Sequence[Override],
-    environ: Mapping[str, str], problems: list[Problem], names: Sequence[str],
-) -> TaskConfig | None:  # fmt: skip
+    path: str,
+    name: str,
+    values: Values,
+    watch: Any,
+    at: Callable[..., Where],
+    prefix: Path,
+    asked: Sequence[Override],
+    environ: Mapping[str, str],
+    problems: list[Problem],
+    names: Sequence[str],
+) -> TaskConfig | None:
     before = len(problems)
     for one in for_task(asked, name):
         values.override(one)
@@ -195,8 +209,12 @@ def _logs_left_alone(
     entries: list[Entry], given: list[dict[str, Any]], plans: Sequence[Plan]
 ) -> tuple[list[Entry], list[dict[str, Any]]]:
     """A log of the task itself is sent when it is notified alone: each delivery is told in it, and would be a change."""
-    logs = {os.path.realpath(log) for made in plans for key in ("Master_Log_FileName", "Subtask_Log_FileName")
-            if (log := made.settings[key]) is not None}  # fmt: skip
+    logs = {
+        os.path.realpath(log)
+        for made in plans
+        for key in ("Master_Log_FileName", "Subtask_Log_FileName")
+        if (log := made.settings[key]) is not None
+    }
     for index, entry in enumerate(entries):
         if entry.kind == "file" and entry.on_change and os.path.realpath(entry.path) in logs:
             entries[index] = entry._replace(on_change=False)
@@ -277,8 +295,12 @@ def _plans(values: Values, entries: Sequence[Entry], place: Where, prefix: str, 
         try:
             folder = first_folder(entries)
             plans = [plan(one, f"pysubtask.{one}", config, folder, place.place) for one in switched_on(config)]
-            logs = [log for made in plans for key in ("Master_Log_FileName", "Subtask_Log_FileName")
-                    if (log := made.settings[key]) is not None]  # fmt: skip
+            logs = [
+                log
+                for made in plans
+                for key in ("Master_Log_FileName", "Subtask_Log_FileName")
+                if (log := made.settings[key]) is not None
+            ]
             closed_paths(entries, plans, logs)
             return plans
         except ConfigError as exc:

@@ -29,8 +29,10 @@ from .doctor import mistyped
 from .names import Names
 from .not_watched import NotWatched
 
-_DATABASE = ("an SQLite database that is in use: what stands in its -wal or -journal is not in this file. For a copy that can be "
-             "opened with all that is committed, have one made with VACUUM INTO and watch that")
+_DATABASE = (
+    "an SQLite database that is in use: what stands in its -wal or -journal is not in this file. For a copy that can be "
+    "opened with all that is committed, have one made with VACUUM INTO and watch that"
+)
 
 
 class Sent(NamedTuple):
@@ -87,8 +89,12 @@ def look(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
     """What this task would do at ``now`` (seconds since the epoch); ``names``: those that tasks looked at before it have.
     ConfigError where a library is missing."""
     names = Names() if names is None else names
-    logs = [os.path.abspath(log) for plan in task.plans for key in ("Master_Log_FileName", "Subtask_Log_FileName")
-            if (log := plan.settings[key]) is not None]  # fmt: skip
+    logs = [
+        os.path.abspath(log)
+        for plan in task.plans
+        for key in ("Master_Log_FileName", "Subtask_Log_FileName")
+        if (log := plan.settings[key]) is not None
+    ]
     closed = (*closed_paths(task.entries, task.plans, logs), *task.closed)
     skipped: list[Skipped] = []
     own = own_of(task)
@@ -97,8 +103,10 @@ def look(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
     plans = [plan._replace(state_dir=holding(plan.state_dir, plan.state_elsewhere)) for plan in task.plans]
     receipts = [_newest(plan) for plan in plans]
     children = tuple(_child(plan, found, newest, names) for plan, newest in zip(plans, receipts, strict=True))
-    children = tuple(child._replace(kept=f"{plan.state_dir}: {plan.state_why}" if plan.state_why else "")
-                     for child, plan in zip(children, task.plans, strict=True))  # fmt: skip
+    children = tuple(
+        child._replace(kept=f"{plan.state_dir}: {plan.state_why}" if plan.state_why else "")
+        for child, plan in zip(children, task.plans, strict=True)
+    )
     root, archive = _archive(task, [newest for _, newest in receipts], own, now)
     watched = tuple((entry.path, when_sent(entry)) for entry in task.entries)
     return Outlook(task.plans[0].label, children, tuple(skipped), tuple(_missing(task)), root, archive, watched)

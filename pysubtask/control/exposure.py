@@ -21,8 +21,15 @@ def exposure(name: str, text: str) -> float | None:
             path = os.path.join(folder, name)
             with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(text)
-            said = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", path], stdin=subprocess.DEVNULL,
-                                  capture_output=True, text=True, timeout=_SECS, check=False, env=for_others())  # fmt: skip
+            said = subprocess.run(
+                ["systemd-analyze", "security", "--offline=true", "--no-pager", path],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_SECS,
+                check=False,
+                env=for_others(),
+            )
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = _SAID.search(said.stdout)

@@ -78,8 +78,11 @@ def entries(words: Sequence[str], folder: str, cwd: str) -> tuple[list[Watched],
             remote = name or None
         made.append(Watched(kind, os.path.relpath(path, folder) if inside else path, remote))
     what = {"dir": "folder", "file": "file"}
-    return made, [f"there is no {what[kind]} {path} yet: it is waited for, and nothing is made in its place."
-                  for kind, path in found if not os.path.exists(path)]  # fmt: skip
+    return made, [
+        f"there is no {what[kind]} {path} yet: it is waited for, and nothing is made in its place."
+        for kind, path in found
+        if not os.path.exists(path)
+    ]
 
 
 def _kind_and_path(word: str, cwd: str) -> tuple[str, str]:

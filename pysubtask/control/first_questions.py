@@ -82,5 +82,3 @@ def _needed(what: str) -> str:
         found = ask.for_text(what)
         if found:
             return found
-
-

@@ -45,12 +45,18 @@ class Glance(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
         return {
-            "child": self.label, "user": self.user, "destination": self.destination,
-            "alive": self.pid is not None or self.elsewhere, "pid": self.pid,
-            "last_sign": None if self.last_sign is None else utc(self.last_sign), "why": self.why, "remedy": self.remedy,
-            "queue": dict(self.queue), "stale": self.stale,
+            "child": self.label,
+            "user": self.user,
+            "destination": self.destination,
+            "alive": self.pid is not None or self.elsewhere,
+            "pid": self.pid,
+            "last_sign": None if self.last_sign is None else utc(self.last_sign),
+            "why": self.why,
+            "remedy": self.remedy,
+            "queue": dict(self.queue),
+            "stale": self.stale,
             "page": dict(self.page),
-        }  # fmt: skip
+        }
 
 
 def of_all(tasks: Sequence[Task], now: float, names: Sequence[str]) -> list[Glance]:
@@ -91,8 +97,22 @@ def glance(task: Task, now: float, name: str = "") -> Glance:
         remedy = reasons.first(unread(task, page or {}), remedy)
     if pid is None and not found.elsewhere:
         remedy = reasons.first(_ordered(task.state_dir), remedy)
-    return Glance(name or task.label, task.destination, page or {}, pid, found.last_sign, now, found.queue, found.why, found.frozen,
-                  remedy, found.missing, stale, found.elsewhere, task.user)  # fmt: skip
+    return Glance(
+        name or task.label,
+        task.destination,
+        page or {},
+        pid,
+        found.last_sign,
+        now,
+        found.queue,
+        found.why,
+        found.frozen,
+        remedy,
+        found.missing,
+        stale,
+        found.elsewhere,
+        task.user,
+    )
 
 
 def _by_page(task: Task, now: float, name: str) -> Glance:

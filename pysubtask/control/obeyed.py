@@ -26,13 +26,15 @@ def check_config(path: str, found: os.stat_result) -> None:
     if found.st_uid not in owners():
         whose, me = user_name(found.st_uid), user_name(os.geteuid())
         run = "".join(f" If every line of it is your own, run: {line}" for line in advice.hand_over_config(path, me))
-        raise ConfigError(path, f"it belongs to another user ({whose}), whom {me} does not obey",
-                          f"Run this as {whose}.{run}")  # fmt: skip
+        raise ConfigError(path, f"it belongs to another user ({whose}), whom {me} does not obey", f"Run this as {whose}.{run}")
     if not stat.S_ISREG(found.st_mode):
         return  # a pipe of a shell, mostly: it has no folder
     if others_write(found):
-        raise ConfigError(path, f"others may write it (mode {stat.S_IMODE(found.st_mode):04o}), and so have it do what they like",
-                          f"Run: {advice.only_you_write(path, sudo=found.st_uid != os.geteuid())}")  # fmt: skip
+        raise ConfigError(
+            path,
+            f"others may write it (mode {stat.S_IMODE(found.st_mode):04o}), and so have it do what they like",
+            f"Run: {advice.only_you_write(path, sudo=found.st_uid != os.geteuid())}",
+        )
     for folder in _folders(path):
         _check_folder(path, folder, os.stat(folder))
 
@@ -40,8 +42,11 @@ def check_config(path: str, found: os.stat_result) -> None:
 def check_owner(key: str, path: str, found: os.stat_result) -> None:
     """ConfigError where a file with a secret is somebody else's: the secret is what he says, and he may read it."""
     if hasattr(os, "geteuid") and stat.S_ISREG(found.st_mode) and found.st_uid not in owners():
-        raise ConfigError(key, f"{path} belongs to another user ({user_name(found.st_uid)})",
-                          f"Keep the secret in a file that belongs to {user_name(os.geteuid())}.")  # fmt: skip
+        raise ConfigError(
+            key,
+            f"{path} belongs to another user ({user_name(found.st_uid)})",
+            f"Keep the secret in a file that belongs to {user_name(os.geteuid())}.",
+        )
 
 
 def _folders(path: str) -> list[str]:

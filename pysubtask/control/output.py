@@ -17,10 +17,24 @@ from ..common.plain import plain
 from ..common.redact import redacted
 
 _COLOURS = {
-    "sending": "green", "idle": "green", "resting": "green", "connecting": "yellow", "starting": "yellow", "waiting": "yellow",
-    "stopping": "yellow", "paused": "yellow", "held": "red", "dead": "red", "frozen": "red", "failed": "red", "stalled": "red",
-    "disk low": "red", "missing": "red", "unreadable": "red", "parked": "red",
-}  # fmt: skip
+    "sending": "green",
+    "idle": "green",
+    "resting": "green",
+    "connecting": "yellow",
+    "starting": "yellow",
+    "waiting": "yellow",
+    "stopping": "yellow",
+    "paused": "yellow",
+    "held": "red",
+    "dead": "red",
+    "frozen": "red",
+    "failed": "red",
+    "stalled": "red",
+    "disk low": "red",
+    "missing": "red",
+    "unreadable": "red",
+    "parked": "red",
+}
 _STATE = re.compile(rf" ({'|'.join(_COLOURS)}) ")
 
 

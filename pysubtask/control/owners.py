@@ -61,7 +61,6 @@ class Owner(NamedTuple):
         value: _T = found[1]
         return value
 
-
     def stream(self, begin: Callable[[], Iterator[Any]]) -> as_user.Stream:
         """What ``begin`` yields with this user's rights. For root alone."""
 

@@ -11,9 +11,16 @@ from ..common.config import MASK, Setting
 from ..common.errors import ConfigError
 
 _KINDS = {
-    "str": "text", "int": "a whole number", "float": "a number with a fraction", "bool": "true or false", "list": "a list",
-    "dict": "a table", "datetime": "a date", "date": "a date", "time": "a time of day",
-}  # fmt: skip
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number with a fraction",
+    "bool": "true or false",
+    "list": "a list",
+    "dict": "a table",
+    "datetime": "a date",
+    "date": "a date",
+    "time": "a time of day",
+}
 
 _LONGEST_LIST = 200
 

@@ -147,8 +147,11 @@ def _logs(child: Task) -> list[str]:
             continue
         folder, name = os.path.split(log)
         with contextlib.suppress(OSError):
-            found += [os.path.join(folder, one) for one in sorted(os.listdir(folder))
-                      if re.fullmatch(re.escape(name) + r"(\.[0-9]+)?", one) and _is_ours(os.path.join(folder, one))]  # fmt: skip
+            found += [
+                os.path.join(folder, one)
+                for one in sorted(os.listdir(folder))
+                if re.fullmatch(re.escape(name) + r"(\.[0-9]+)?", one) and _is_ours(os.path.join(folder, one))
+            ]
     return list(dict.fromkeys(found))
 
 
@@ -253,6 +256,10 @@ def _remove_own(row: Left) -> None:
 
 
 _REMOVE: dict[str, Callable[[Left], None]] = {
-    STATE: _remove_state, COPIES: _remove_copies, NOTIFY: _remove_signals, LOG: lambda row: _unlink(row.place),
-    ALERTS: _remove_own, RECORD: _remove_own,
-}  # fmt: skip
+    STATE: _remove_state,
+    COPIES: _remove_copies,
+    NOTIFY: _remove_signals,
+    LOG: lambda row: _unlink(row.place),
+    ALERTS: _remove_own,
+    RECORD: _remove_own,
+}

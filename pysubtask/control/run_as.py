@@ -33,12 +33,14 @@ def of_tasks(tasks: Sequence[TaskConfig], option: Identity | None) -> Identity |
     if option is not None:
         for name, one in found.items():
             if one is not None and (one.uid, one.gid) != (option.uid, option.gid):
-                raise ConfigError(OPTION, f"the config says that {name} is run as {one}, not as {option}",
-                                  "Leave the option out, or change RunAs.")  # fmt: skip
+                raise ConfigError(
+                    OPTION,
+                    f"the config says that {name} is run as {one}, not as {option}",
+                    "Leave the option out, or change RunAs.",
+                )
     if len(users) > 1:
         told = ", ".join(f"{name}: {one if one is not None else 'nothing'}" for name, one in found.items())
-        raise ConfigError(KEY, f"one process runs all these tasks, and they name several users ({told})",
-                          _AGREE)  # fmt: skip
+        raise ConfigError(KEY, f"one process runs all these tasks, and they name several users ({told})", _AGREE)
     return next(iter(found.values()), option)
 
 
@@ -52,8 +54,9 @@ def said_by(raws: Iterable[Mapping[str, Any]], variables: Iterable[Override], na
         meant = {name: table for name, table in tables.items() if name in names} or tables
         for table in [raw, *meant.values()]:
             sections = table.values() if isinstance(table, dict) else ()
-            words |= {section["RunAs"] for section in sections
-                      if isinstance(section, dict) and isinstance(section.get("RunAs"), str)}  # fmt: skip
+            words |= {
+                section["RunAs"] for section in sections if isinstance(section, dict) and isinstance(section.get("RunAs"), str)
+            }
     if len(words) > 1:
         told = ", ".join(sorted(words))
         raise ConfigError(KEY, f"one process runs all these tasks, and they name several users ({told})", _AGREE)
@@ -84,8 +87,9 @@ def _check_program(one: Identity) -> None:
             )
 
 
-def turn_into_users_of(config: str | None, environ: Mapping[str, str], names: Sequence[str] = (), option: Identity | None = None
-                       ) -> str | None:
+def turn_into_users_of(
+    config: str | None, environ: Mapping[str, str], names: Sequence[str] = (), option: Identity | None = None
+) -> str | None:
     """Where this process is root's: become the user that a config names (``option``: or that one), before anything that it names
     is looked at. The config as a word that means the same to him. ConfigError, CommandError."""
     if os.name != "posix" or os.geteuid() != 0:

@@ -229,8 +229,11 @@ class Runner:
             self._next_status = now + 30
             return
         # Of one that is ending, what runs next counts, if anything does.
-        running = {name: after for name, task in self._tasks.items()
-                   if (after := task.next if task.is_leaving else task.config) is not None}  # fmt: skip
+        running = {
+            name: after
+            for name, task in self._tasks.items()
+            if (after := task.next if task.is_leaving else task.config) is not None
+        }
         found = compare(running, list(wanted.values()))
         self._reload = Reload(asked, found, labels([*running.values(), *wanted.values()]), now)
         for name in found.stop:

@@ -138,8 +138,9 @@ class RunningTask:
                 whose = f"of process {holder.master_pid}" if holder.master_pid is not None else "that was started by hand"
                 raise CommandError(
                     f"The task {name!r} runs already: child {holder.pid} {whose}. Stop that one, or give this task another "
-                    "TaskName.", LOCKED,
-                )  # fmt: skip
+                    "TaskName.",
+                    LOCKED,
+                )
         try:
             self._lock.acquire(Holder(pid, process_start(pid) or "", None, None), patience=1.0)
         except AlreadyRunning as exc:

@@ -23,15 +23,32 @@ _LEFT_OUT = frozenset(("bytes_new", "bytes_on_wire", "receipt"))
 
 def state_of(glance: Glance) -> str:
     """One word, or two."""
-    return word(glance.page, pid=glance.pid, now=glance.now, queue=glance.queue, frozen=glance.frozen, missing=glance.missing,
-                stale=glance.stale, elsewhere=glance.elsewhere)  # fmt: skip
+    return word(
+        glance.page,
+        pid=glance.pid,
+        now=glance.now,
+        queue=glance.queue,
+        frozen=glance.frozen,
+        missing=glance.missing,
+        stale=glance.stale,
+        elsewhere=glance.elsewhere,
+    )
 
 
 def status(glances: Sequence[Glance], width: int, *, bars: bool = False) -> list[str]:
     """The table of all tasks, each with why it moves or not and its last error; ``bars``: and with what is on its way."""
     wide = width >= WIDE
-    head = ["TASK", *(["DESTINATION"] if wide else []), "STATE", "QUEUED", "OLDEST", "MOVING", "RATE", "DELIVERED",
-            *(["NEW", "SENT", "ON WIRE"] if wide else ["SENT"])]  # fmt: skip
+    head = [
+        "TASK",
+        *(["DESTINATION"] if wide else []),
+        "STATE",
+        "QUEUED",
+        "OLDEST",
+        "MOVING",
+        "RATE",
+        "DELIVERED",
+        *(["NEW", "SENT", "ON WIRE"] if wide else ["SENT"]),
+    ]
     numbers = [at for at, name in enumerate(head) if name not in ("TASK", "DESTINATION", "STATE")]
     lines = table(head, [_row(glance, wide) for glance in glances], width, numbers=numbers, give=1 if wide else 0)
     shown = [lines[0]]
@@ -47,12 +64,18 @@ def _row(glance: Glance, wide: bool) -> list[str]:
     away = bool(glance.missing) and not page
     left = sum(int(queue.get(key) or 0) for key in ("waiting", "sending", "parked")) + int(page.get("not_copied") or 0)
     return [
-        glance.label, *([glance.destination] if wide else []), state_of(glance), "-" if away and not left else str(left),
-        span(None if oldest is None else glance.now - oldest), _moving(page.get("moving") or []), _rate(glance),
+        glance.label,
+        *([glance.destination] if wide else []),
+        state_of(glance),
+        "-" if away and not left else str(left),
+        span(None if oldest is None else glance.now - oldest),
+        _moving(page.get("moving") or []),
+        _rate(glance),
         "-" if away else str(page.get("delivered") or 0),
-        *([amount(page.get("bytes_new"))] if wide else []), amount(page.get("bytes_sent")),
+        *([amount(page.get("bytes_new"))] if wide else []),
+        amount(page.get("bytes_sent")),
         *([amount(page.get("bytes_on_wire"))] if wide else []),
-    ]  # fmt: skip
+    ]
 
 
 def _moving(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -72,8 +95,10 @@ def _below(glance: Glance, width: int, wide: bool) -> list[str]:
     lines = []
     if not wide:
         lines.append(f"  to {fit(glance.destination, width - 5)}")
-        lines.append(f"  new {amount(page.get('bytes_new'))}, sent {amount(page.get('bytes_sent'))}, "
-                     f"on the wire {amount(page.get('bytes_on_wire'))}")  # fmt: skip
+        lines.append(
+            f"  new {amount(page.get('bytes_new'))}, sent {amount(page.get('bytes_sent'))}, "
+            f"on the wire {amount(page.get('bytes_on_wire'))}"
+        )
     lines += wrapped(glance.why, width, "  ", "    ")
     lines += wrapped(glance.remedy, width, "  ", "    ") if glance.remedy else []
     for text in where_kept(page):
@@ -155,8 +180,14 @@ def event(found: Event, width: int, now: float, label: str = "") -> str:
     fields: Mapping[str, Any] = found.fields
     left_out = _LEFT_OUT | ({"path"} if "name" in fields else set())
     told = [(key, value) for key, value in fields.items() if value is not None and key not in left_out]
-    words = [_value(value) if key in _BARE else f"{key.replace('_', ' ')} {amount(value)}" if key in _BYTES
-             else f"{key.replace('_', ' ')} {_value(value)}" for key, value in told]  # fmt: skip
+    words = [
+        _value(value)
+        if key in _BARE
+        else f"{key.replace('_', ' ')} {amount(value)}"
+        if key in _BYTES
+        else f"{key.replace('_', ' ')} {_value(value)}"
+        for key, value in told
+    ]
     line = f"{clock(seconds(found.at), now):>8}  {label + '  ' if label else ''}{found.kind.replace('_', ' ')}  {', '.join(words)}"
     return fit(line.rstrip(), width)
 

@@ -32,10 +32,18 @@ def command_line() -> str:
 
 
 def give(
-    tasks: Sequence[str], op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0,
-    words: Callable[[Any], str] | None = None, may_be_dead: bool = False, pick: Pick = lives, if_dead: IfDead | None = None,
+    tasks: Sequence[str],
+    op: str,
+    args: Mapping[str, Any],
+    command: str,
+    *,
+    patience: float = 10.0,
+    words: Callable[[Any], str] | None = None,
+    may_be_dead: bool = False,
+    pick: Pick = lives,
+    if_dead: IfDead | None = None,
     also: Callable[[Task], str] | None = None,
-) -> int:  # fmt: skip
+) -> int:
     """Give an order to every child of the tasks that are meant and show the answers, in ``words``; the exit status.
     ``may_be_dead``: wait for a child that does not live yet. ``also``: what to say besides of a child, looked for before the
     order."""
@@ -56,9 +64,16 @@ def give(
 
 
 def _give(
-    child: Task, name: str, op: str, args: Mapping[str, Any], command: str, patience: float, words: Callable[[Any], str],
-    may_be_dead: bool, if_dead: IfDead | None,
-) -> int:  # fmt: skip
+    child: Task,
+    name: str,
+    op: str,
+    args: Mapping[str, Any],
+    command: str,
+    patience: float,
+    words: Callable[[Any], str],
+    may_be_dead: bool,
+    if_dead: IfDead | None,
+) -> int:
     if not child.lives():
         refusal = beforehand.refusal(child, op, args)
         if refusal:

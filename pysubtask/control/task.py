@@ -156,13 +156,14 @@ class Task:
 
     def nobody_starts(self) -> str:
         """What is said where neither a child lives nor anybody who starts one."""
-        return ("no child runs, and nobody is there to start one, so nothing was ordered. Start its app, or "
-                f"'pysubtask run{' ' + self.config_file if self.config_file else ''}': that starts the child.")  # fmt: skip
+        return (
+            "no child runs, and nobody is there to start one, so nothing was ordered. Start its app, or "
+            f"'pysubtask run{' ' + self.config_file if self.config_file else ''}': that starts the child."
+        )
 
     def order(
-        self, op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0, may_be_dead: bool = False,
-        name: str = "",
-    ) -> Reply:  # fmt: skip
+        self, op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0, may_be_dead: bool = False, name: str = ""
+    ) -> Reply:
         """Give an order and wait for its answer, ``patience`` seconds at most; for a child that does not live only where it
         ``may_be_dead`` and as long as somebody is there who starts it. ``name``: how errors call it.
 
@@ -171,10 +172,12 @@ class Task:
         if self.is_page_only:
             raise CommandError(f"{name or self.called}: it is another user's ({self.user}), who alone, with root, steers it.")
         who = myself(command)
-        return Reply(*self.ask(
-            lambda: tuple(self._order(op, args, who, patience, may_be_dead, name or self.called)),
-            patience=patience + as_user.MOST_SECS,
-        ))  # fmt: skip
+        return Reply(
+            *self.ask(
+                lambda: tuple(self._order(op, args, who, patience, may_be_dead, name or self.called)),
+                patience=patience + as_user.MOST_SECS,
+            )
+        )
 
     def _order(self, op: str, args: Mapping[str, Any], who: Who, patience: float, may_be_dead: bool, name: str) -> Reply:
         try:
@@ -182,9 +185,8 @@ class Task:
         except (OSError, ValueError) as exc:
             raise CommandError(f"{name}: the order cannot be given: {exc}") from exc
         reply, there = answered(
-            lambda: reply_to(self.state_dir, id),
-            lambda: self.lives() or (may_be_dead and self.master() is not None), patience,
-        )  # fmt: skip
+            lambda: reply_to(self.state_dir, id), lambda: self.lives() or (may_be_dead and self.master() is not None), patience
+        )
         if reply is None and not there and may_be_dead:
             # Kept, it would be carried out by whoever starts the child for another reason, at any time.
             withdraw(self.state_dir, id)
@@ -196,12 +198,14 @@ class Task:
         if not there or not self.lives():
             raise CommandError(
                 f"{name}: no child runs. The order stays and is carried out when one starts; the app that it belongs "
-                "to, or 'pysubtask run', starts it.", NO_ANSWER,
-            )  # fmt: skip
+                "to, or 'pysubtask run', starts it.",
+                NO_ANSWER,
+            )
         raise CommandError(
             f"{name}: no answer within {patience:g} s. The order stays and is carried out when the child "
-            "looks; 'pysubtask status' says what it does.", NO_ANSWER,
-        )  # fmt: skip
+            "looks; 'pysubtask status' says what it does.",
+            NO_ANSWER,
+        )
 
 
 def answered(

@@ -188,9 +188,12 @@ class Values:
         return [
             (f"{section}.{key}", where)
             for (section, key), where in self._where.items()
-            if where.line is not None and key in ROWS[section] and ROWS[section][key].secret
-            and (section, key) not in self._files and self.sections.get(section, {}).get(key)
-        ]  # fmt: skip
+            if where.line is not None
+            and key in ROWS[section]
+            and ROWS[section][key].secret
+            and (section, key) not in self._files
+            and self.sections.get(section, {}).get(key)
+        ]
 
 
 def read_credential(name: str, path: str) -> str:

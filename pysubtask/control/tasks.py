@@ -119,8 +119,10 @@ def _named(task: Task) -> registry.Record:
 
 def _shared_by(owner: Owner) -> list[Task]:
     """What another user lets a group of this one's see."""
-    return [Task(record, owner, Real(record.state_dir, record.folder, record.config_file))
-            for record in registry.shared(os.path.realpath(owner.registry), owner.uid)]  # fmt: skip
+    return [
+        Task(record, owner, Real(record.state_dir, record.folder, record.config_file))
+        for record in registry.shared(os.path.realpath(owner.registry), owner.uid)
+    ]
 
 
 def forget_never_run(files: Collection[str], state_dirs: Collection[str]) -> None:

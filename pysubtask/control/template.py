@@ -68,32 +68,47 @@ _WATCH = (
     ("recursive", "false", "true takes the folders inside, too."),
     ("include", "[]", 'Patterns of the files that count, as ["*.csv", "raw/*"]; none: all.'),
     ("exclude", "[]", "Patterns of the files that do not count."),
-    ("default_exclude", "true", "Leaves out what has the name of another program's temporary file, such as *.part, *.tmp, *~; "
-     "false sends those too."),
+    (
+        "default_exclude",
+        "true",
+        "Leaves out what has the name of another program's temporary file, such as *.part, *.tmp, *~; false sends those too.",
+    ),
     ("settle_secs", "1", "Seconds without change after which a new file counts as complete, and a changed one as settled."),
     ("on_change", "false", "true sends a file again whenever it was changed, not only when it is notified."),
-    ("notify_files", "false", "true makes a .notify file beside each file that was taken. Without it, too, touching FILE.notify "
-     "sends FILE again."),
+    (
+        "notify_files",
+        "false",
+        "true makes a .notify file beside each file that was taken. Without it, too, touching FILE.notify sends FILE again.",
+    ),
     ("append", "false", "true promises that these files only ever grow."),
-    ("whole_records", "true", "What a reader on the server sees of a growing file ends with a whole line; left out: for .csv, "
-     ".log, .txt and .jsonl over SFTP."),
+    (
+        "whole_records",
+        "true",
+        "What a reader on the server sees of a growing file ends with a whole line; left out: for .csv, "
+        ".log, .txt and .jsonl over SFTP.",
+    ),
     ("burstmode", "false", "true holds quick notifies back, see [burst_mode]."),
-)  # fmt: skip
+)
 _TITLES = {
     "base": "every destination",
     "burst_mode": "when notifies are held back (entries with burstmode = true)",
     "alerts": "who is told when something goes wrong (pysubtask alerts test tries it)",
     "dropbox": "Dropbox (python -m pysubtask.dropbox --login gives the first two)",
 }
-_FIRST = {"ftp": ("User", "HostPort", "HostPath", "Password", "KeyFile", "HostKey", "HostKeyPolicy"),
-          "dropbox": ("AppKey", "RefreshTokenFile")}  # fmt: skip
+_FIRST = {
+    "ftp": ("User", "HostPort", "HostPath", "Password", "KeyFile", "HostKey", "HostKeyPolicy"),
+    "dropbox": ("AppKey", "RefreshTokenFile"),
+}
 _MORE = {("base", "ArchiveToFolder"): " 'pysubtask run' moves no file unless this line counts."}
 _LEFT_OUT = {("ftp", "Host")}
 _EXAMPLES = {
-    ("ftp", "SSHConfigFile"): '"~/.ssh/config"', ("base", "TaskName"): '"main"', ("base", "BakToFolder"): '".upload"',
-    ("ftp", "BakToFolder"): '".upload/ftp"', ("dropbox", "BakToFolder"): '".upload/dropbox"',
+    ("ftp", "SSHConfigFile"): '"~/.ssh/config"',
+    ("base", "TaskName"): '"main"',
+    ("base", "BakToFolder"): '".upload"',
+    ("ftp", "BakToFolder"): '".upload/ftp"',
+    ("dropbox", "BakToFolder"): '".upload/dropbox"',
     ("alerts", "Command"): '["/usr/local/bin/alert", "me@example.org"]',
-}  # fmt: skip
+}
 
 
 class Watched(NamedTuple):
@@ -159,5 +174,13 @@ def _setting(section: str, row: Setting) -> str:
 
 
 def _entry(meaning: str, *lines: str) -> str:
-    return "\n".join(["", *textwrap.wrap(meaning, _WIDTH, initial_indent="# ", subsequent_indent="# ",
-                                         break_on_hyphens=False, break_long_words=False), *lines, ""])  # fmt: skip
+    return "\n".join(
+        [
+            "",
+            *textwrap.wrap(
+                meaning, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False, break_long_words=False
+            ),
+            *lines,
+            "",
+        ]
+    )

@@ -87,7 +87,7 @@ class _Reader:
             start = self._at
             if self._text[start] in "\"'":
                 self._skip(_STRINGS[2] if self._text[start] == '"' else _STRINGS[3])
-                yield str(tomllib.loads(f"x={self._text[start:self._at]}")["x"])
+                yield str(tomllib.loads(f"x={self._text[start : self._at]}")["x"])
             else:
                 self._skip(_BARE)
                 yield self._text[start : self._at]

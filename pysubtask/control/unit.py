@@ -20,14 +20,30 @@ _HOOKS_SECS = 300
 """For what a program of somebody's own does before it runs, and at its end."""
 _SHARED_TMP = ("/tmp", "/var/tmp")
 # What needs no more than the service's own privileges, so that a user's manager can give it too.
-_ANYWHERE = ("LimitCORE=0", "NoNewPrivileges=yes", "RestrictSUIDSGID=yes", "RestrictRealtime=yes", "LockPersonality=yes",
-             "SystemCallArchitectures=native", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6")  # fmt: skip
-_BY_ROOT = ("PrivateDevices=yes", "ProtectClock=yes", "ProtectHostname=yes", "ProtectKernelLogs=yes", "ProtectKernelModules=yes",
-            "ProtectKernelTunables=yes", "ProtectControlGroups=yes", "RestrictNamespaces=yes",
-            # No PrivateUsers: it shows every other user as nobody, and whose a file is would not be known.
-            "ProtectProc=invisible", "PrivateMounts=yes",
-            # The last one looks at what ssh's connection has cost.
-            "SystemCallFilter=@system-service pidfd_getfd")  # fmt: skip
+_ANYWHERE = (
+    "LimitCORE=0",
+    "NoNewPrivileges=yes",
+    "RestrictSUIDSGID=yes",
+    "RestrictRealtime=yes",
+    "LockPersonality=yes",
+    "SystemCallArchitectures=native",
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+)
+_BY_ROOT = (
+    "PrivateDevices=yes",
+    "ProtectClock=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectControlGroups=yes",
+    "RestrictNamespaces=yes",
+    # No PrivateUsers: it shows every other user as nobody, and whose a file is would not be known.
+    "ProtectProc=invisible",
+    "PrivateMounts=yes",
+    # The last one looks at what ssh's connection has cost.
+    "SystemCallFilter=@system-service pidfd_getfd",
+)
 # Root without capabilities could not even read what others own.
 _OF_ROOT = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_KILL CAP_SETGID CAP_SETUID"
 
@@ -51,18 +67,29 @@ class Service(NamedTuple):
 
 def unit(service: Service, tasks: Sequence[TaskConfig]) -> str:
     """The text of the unit for tasks of a config."""
-    watched = list(dict.fromkeys(entry.path if entry.kind == "dir" else os.path.dirname(entry.path)
-                                 for task in tasks for entry in task.entries))  # fmt: skip
+    watched = list(
+        dict.fromkeys(
+            entry.path if entry.kind == "dir" else os.path.dirname(entry.path) for task in tasks for entry in task.entries
+        )
+    )
     stop = max(plan.settings["StopWaitSecs"] for task in tasks for plan in task.plans)
     shared = any(plan.settings["StatusGroup"] is not None for task in tasks for plan in task.plans)
     head = f"{MADE_BY} from {_plain(service.config)}; make it again when the config names other folders or secrets."
     more = (*(word for name in service.names for word in ("--task", name)),)
     return _text(
-        service, head, f"pysubtask: {_plain(', '.join(task.name for task in tasks))}", watched, more,
-        (f"WorkingDirectory=%S/{service.name}", f"TimeoutStopSec={int(stop) + _STOP_MARGIN_SECS}",
-         *(f"LoadCredential={_plain(name)}:{_plain(path)}" for name, path in credentials(tasks))),
-        _sandbox(service, tasks, watched), shared,
-    )  # fmt: skip
+        service,
+        head,
+        f"pysubtask: {_plain(', '.join(task.name for task in tasks))}",
+        watched,
+        more,
+        (
+            f"WorkingDirectory=%S/{service.name}",
+            f"TimeoutStopSec={int(stop) + _STOP_MARGIN_SECS}",
+            *(f"LoadCredential={_plain(name)}:{_plain(path)}" for name, path in credentials(tasks)),
+        ),
+        _sandbox(service, tasks, watched),
+        shared,
+    )
 
 
 def unit_of_program(service: Service, folder: str, writable: Sequence[str]) -> str:
@@ -71,16 +98,27 @@ def unit_of_program(service: Service, folder: str, writable: Sequence[str]) -> s
     folders = list(dict.fromkeys([folder, *writable]))
     head = f"{MADE_BY} from {_plain(service.config)} in {_plain(folder)}; make it again when it is to write other folders."
     return _text(
-        service, head, f"pysubtask: {_plain(service.config)}", folders, (),
+        service,
+        head,
+        f"pysubtask: {_plain(service.config)}",
+        folders,
+        (),
         (f"WorkingDirectory={quoted(folder)}", f"TimeoutStartSec={_HOOKS_SECS}", f"TimeoutStopSec={_HOOKS_SECS}"),
-        _closed_off(service, folders, _of_registry(service)), False,
-    )  # fmt: skip
+        _closed_off(service, folders, _of_registry(service)),
+        False,
+    )
 
 
 def _text(
-    service: Service, head: str, description: str, mounts: Sequence[str], more: Sequence[str], own: Sequence[str],
-    sandbox: Sequence[str], shared: bool,
-) -> str:  # fmt: skip
+    service: Service,
+    head: str,
+    description: str,
+    mounts: Sequence[str],
+    more: Sequence[str],
+    own: Sequence[str],
+    sandbox: Sequence[str],
+    shared: bool,
+) -> str:
     """``more``: further words of the command; ``own``: lines that differ from unit to unit; ``shared``: a group sees a task."""
     words = [*service.program, "run", service.config, *more]
     lines = [
@@ -105,8 +143,14 @@ def _text(
         "UMask=0077",
         "# The filters below let this call pass: ssh's logins are faster by it, and what they cost is counted.",
         "Environment=PYSUBTASK_PIDFD_GETFD=1",
-        *(["# The user has no home of his own to keep the records in that commands find the tasks by.",
-           f"Environment={quoted(f'{registry.VARIABLE}={service.registry}')}"] if service.is_homeless else []),
+        *(
+            [
+                "# The user has no home of his own to keep the records in that commands find the tasks by.",
+                f"Environment={quoted(f'{registry.VARIABLE}={service.registry}')}",
+            ]
+            if service.is_homeless
+            else []
+        ),
         "# The runner stops its children itself, and gives them time to deliver.",
         "KillMode=mixed",
         *own[1:],
@@ -121,7 +165,7 @@ def _text(
         "",
         "[Install]",
         f"WantedBy={'multi-user' if service.user else 'default'}.target",
-    ]  # fmt: skip
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -172,12 +216,15 @@ def _closed_off(service: Service, watched: Sequence[str], more: Iterable[str]) -
         "ProtectHome=read-only",
         *(f"ReadWritePaths={quoted(path)}" for path in watched),
         *(f"ReadWritePaths=-{quoted(path)}" for path in rest),
-        *(["# Files in the common /tmp are watched, so it cannot be one of its own.", "PrivateTmp=no"] if shared else
-          ["PrivateTmp=yes"]),
+        *(
+            ["# Files in the common /tmp are watched, so it cannot be one of its own.", "PrivateTmp=no"]
+            if shared
+            else ["PrivateTmp=yes"]
+        ),
         *_ANYWHERE,
         f"CapabilityBoundingSet={_OF_ROOT if service.user == 'root' else ''}",
         *_BY_ROOT,
-    ]  # fmt: skip
+    ]
 
 
 def quoted(word: str, *, command: bool = False) -> str:

@@ -63,11 +63,14 @@ def read(path: str) -> Unit | None:
     environ = dict(word.partition("=")[::2] for line in values.get("Environment", []) for word in [unquoted(line)])
     command = values.get("ExecStart", [""])[0]
     return Unit(
-        path, os.path.basename(path).removesuffix(_ENDING), next(iter(values.get("User", [])), "").replace("%%", "%"),
-        environ.get(registry.VARIABLE, ""), next(iter(values.get("StateDirectory", [])), "").replace("%%", "%"),
+        path,
+        os.path.basename(path).removesuffix(_ENDING),
+        next(iter(values.get("User", [])), "").replace("%%", "%"),
+        environ.get(registry.VARIABLE, ""),
+        next(iter(values.get("StateDirectory", [])), "").replace("%%", "%"),
         tuple(word for value in values.get("RequiresMountsFor", []) for word in words_of(value)),
         command.partition(" run ")[2],
-    )  # fmt: skip
+    )
 
 
 def text_of(path: str) -> str | None:

@@ -59,8 +59,10 @@ def make_registry(service: Service) -> list[str]:
     try:
         as_user.run(owner, make)
     except OSError as exc:
-        return [f"commands without a config will not find these tasks: {service.registry} cannot be made as {service.user} "
-                f"({exc.strerror})"]  # fmt: skip
+        return [
+            f"commands without a config will not find these tasks: {service.registry} cannot be made as {service.user} "
+            f"({exc.strerror})"
+        ]
     return []
 
 
@@ -99,8 +101,9 @@ def uninstall(name: str) -> None:
 def _what_stays(unit: unit_files.Unit, drop_ins: list[str], system: bool) -> list[str]:
     lines = [f"Stays: {path}, which somebody else made" for path in drop_ins]
     lines += [f"Stays: what it ran: {unit.config}"] if unit.config else []
-    lines += [f"Stays: {path}, with the data and what pysubtask keeps in it (.pysubtask, upload, *.notify)"
-              for path in unit.folders]  # fmt: skip
+    lines += [
+        f"Stays: {path}, with the data and what pysubtask keeps in it (.pysubtask, upload, *.notify)" for path in unit.folders
+    ]
     base = unit_files.SYSTEM_STATE if system else os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     state = os.path.join(base, unit.state)
     if unit.state and os.path.lexists(state):
@@ -132,8 +135,15 @@ def _words(system: bool) -> list[str]:
 def _systemctl(system: bool, *words: str) -> str:
     """What went wrong, '' for nothing."""
     try:
-        done = subprocess.run([*_words(system), *words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=_SYSTEMCTL_SECS, check=False, env=for_others())  # fmt: skip
+        done = subprocess.run(
+            [*_words(system), *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SYSTEMCTL_SECS,
+            check=False,
+            env=for_others(),
+        )
     except (OSError, subprocess.TimeoutExpired) as exc:
         return str(exc)
     return (done.stderr.strip() or f"exit status {done.returncode}") if done.returncode else ""

@@ -20,10 +20,20 @@ SILENT_SECS = 300.0
 nothing to do writes nothing."""
 _WORST_FIRST = (CRITICAL, WARNING, UNKNOWN, OK)
 _LEVELS = {
-    "dead": CRITICAL, "failed": CRITICAL, "held": CRITICAL, "missing": CRITICAL, "frozen": CRITICAL, "disk low": CRITICAL,
-    "stopped": WARNING, "paused": WARNING, "parked": WARNING, "unreadable": WARNING, "stalled": WARNING, "waiting": WARNING,
+    "dead": CRITICAL,
+    "failed": CRITICAL,
+    "held": CRITICAL,
+    "missing": CRITICAL,
+    "frozen": CRITICAL,
+    "disk low": CRITICAL,
+    "stopped": WARNING,
+    "paused": WARNING,
+    "parked": WARNING,
+    "unreadable": WARNING,
+    "stalled": WARNING,
+    "waiting": WARNING,
     "never run": UNKNOWN,
-}  # fmt: skip
+}
 """Of the states that ``status`` shows; the others are well."""
 _LINK = frozenset(("waiting", "stalled"))
 """What a bad link brings: with a greatest age, only the age counts."""

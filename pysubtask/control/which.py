@@ -95,8 +95,7 @@ def _typed(candidates: Sequence[Sequence[Task]]) -> list[str]:
     for children in candidates:
         child = children[0]
         name = name_of(child)
-        found.append(name if names.count(name) == 1 else
-                     child.folder if folders.count(child.folder) == 1 else child.key)  # fmt: skip
+        found.append(name if names.count(name) == 1 else child.folder if folders.count(child.folder) == 1 else child.key)
     return list(map(shlex.quote, found))
 
 

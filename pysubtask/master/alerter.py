@@ -89,8 +89,14 @@ def create(settings: Mapping[str, Any]) -> Alerter:
     return Alerter(settings)
 
 
-def handed(plans: Sequence[Plan], entries: Sequence[Entry], settings: Mapping[str, Any], log_file: str | None, console: bool,
-           master: tuple[int, str]) -> int:  # fmt: skip
+def handed(
+    plans: Sequence[Plan],
+    entries: Sequence[Entry],
+    settings: Mapping[str, Any],
+    log_file: str | None,
+    console: bool,
+    master: tuple[int, str],
+) -> int:
     """The descriptor of what it is told of the children with these plans; ``master``: pid and start. OSError."""
     folder = first_folder(entries)
     children = [Watched(plan.task, plan.extension, plan.state_dir, plan.label, folder, plan.config_file) for plan in plans]

@@ -112,8 +112,10 @@ def _wait_told(proofs: Sequence[_Proof], look: Callable[[], None]) -> None:
     until = time.monotonic() + _TOLD_SECS
     while time.monotonic() < until:
         pages = [(proof.seq, read_status(proof.state_dir)) for proof in proofs]
-        if all(page is not None and int(followed(proof.state_dir, page).get("receipt") or 0) >= seq
-               for proof, (seq, page) in zip(proofs, pages, strict=True)):  # fmt: skip
+        if all(
+            page is not None and int(followed(proof.state_dir, page).get("receipt") or 0) >= seq
+            for proof, (seq, page) in zip(proofs, pages, strict=True)
+        ):
             return
         look()
         time.sleep(_TOLD_LOOK_SECS)

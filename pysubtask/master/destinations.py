@@ -147,9 +147,12 @@ def placed(made: Plan, folder: str) -> Plan:
 
     where = place(folder, made.task, made.extension, made.settings["StateFolder"])
     return made._replace(
-        state_dir=where.state_dir, bak_dir=bak_of(made.extension, made.settings["BakToFolder"], folder, where.state_dir),
-        state_why=where.why, state_named_by=where.named_by, state_elsewhere=where.others,
-    )  # fmt: skip
+        state_dir=where.state_dir,
+        bak_dir=bak_of(made.extension, made.settings["BakToFolder"], folder, where.state_dir),
+        state_why=where.why,
+        state_named_by=where.named_by,
+        state_elsewhere=where.others,
+    )
 
 
 def bak_of(extension: str, bak: str | None, folder: str, state_dir: str) -> str | None:
@@ -198,8 +201,12 @@ def check_state(plans: Sequence[Plan]) -> None:
         problem = f"the state cannot be kept in {base} ({key}), which this user may not write here"
         if not explicit:
             problem += f"; it is not kept beside the data, since {one.state_why}"
-        raise ConfigError("base.StateFolder", problem, f"{remedy} A systemd unit has to let it be written: one that "
-                          "'pysubtask service --install' makes anew does (StateDirectory=, ReadWritePaths=).")  # fmt: skip
+        raise ConfigError(
+            "base.StateFolder",
+            problem,
+            f"{remedy} A systemd unit has to let it be written: one that "
+            "'pysubtask service --install' makes anew does (StateDirectory=, ReadWritePaths=).",
+        )
 
 
 def _check_place(section: str | None, settings: dict[str, Any], name: str, remedy: str) -> None:

@@ -36,8 +36,11 @@ def of_settings(section: str, rows: Iterable[Setting], settings: Mapping[str, An
             found[os.path.abspath(value)] = LOG
         elif row.names == "file" and value.lower() != "none" and (row.default is None or os.sep in value):
             path = os.path.abspath(os.path.expanduser(value))
-            found.update(_with_halves(path, f"named by {section}.{row.key}") if row.key == "KeyFile" else
-                         {path: f"named by {section}.{row.key}"})
+            found.update(
+                _with_halves(path, f"named by {section}.{row.key}")
+                if row.key == "KeyFile"
+                else {path: f"named by {section}.{row.key}"}
+            )
     return found
 
 
@@ -84,8 +87,12 @@ def of_config(config: Any, file: str) -> dict[str, str]:
 
 def of_modules(entries: Sequence[Entry], settings: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Modules of this program, in a watched folder, that have a secret of the settings written in them."""
-    secrets = {value.encode() for each in settings for key, value in each.items()
-               if is_secret(key) and isinstance(value, str) and len(value) >= _LEAST_SECRET}  # fmt: skip
+    secrets = {
+        value.encode()
+        for each in settings
+        for key, value in each.items()
+        if is_secret(key) and isinstance(value, str) and len(value) >= _LEAST_SECRET
+    }
     if not secrets:
         return {}
     roots = {os.path.join(os.path.realpath(entry.path), "") for entry in entries if entry.kind == "dir"}

@@ -92,8 +92,10 @@ class Places:
             return ""
         if not os.path.ismount(self.folder):
             return ""
-        return (f"another disk is mounted on {self.folder} than the one with the queue of this task. Put that one back, or start "
-                "the task again to begin with an empty queue on this one")
+        return (
+            f"another disk is mounted on {self.folder} than the one with the queue of this task. Put that one back, or start "
+            "the task again to begin with an empty queue on this one"
+        )
 
     def is_of(self, entries: Sequence[Entry], plans: Sequence[Plan]) -> bool:
         """Whether it is about these."""
@@ -156,7 +158,11 @@ class Places:
             if registry.known(self._inside(plan)) is not None:
                 continue
             try:
-                registry.announce(registry.Record(plan.task, plan.extension, "", plan.state_dir, plan.label, self.folder,
-                                                  plan.config_file, waits), status_group.of(plan.settings))  # fmt: skip
+                registry.announce(
+                    registry.Record(
+                        plan.task, plan.extension, "", plan.state_dir, plan.label, self.folder, plan.config_file, waits
+                    ),
+                    status_group.of(plan.settings),
+                )
             except OSError as exc:
                 logger.info("Commands without a config will not find this task: %s", exc)

@@ -100,9 +100,14 @@ class BaseMaster(Voice):
         self._prepare(entries, plans, LogFileName, LogToConsole, Logger, config)
 
     def _prepare(
-        self, entries: list[Entry], plans: Sequence[Plan], log_file: str | None, console: bool,
-        app_logger: "logging.Logger | str | None" = None, config: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        entries: list[Entry],
+        plans: Sequence[Plan],
+        log_file: str | None,
+        console: bool,
+        app_logger: "logging.Logger | str | None" = None,
+        config: Any = None,
+    ) -> None:
         if app_logger is not None:
             from .app_lines import AppLines, logger_of, without_default_logs
 
@@ -497,8 +502,14 @@ class BaseMaster(Voice):
         first = self._seats[0].plan
         log_file = None if self._log_file is None else os.path.normpath(os.path.join(self._cwd, self._log_file))
         assert self._alerter is not None
-        fd = handed([seat.plan for seat in self._seats], self._entries, self._alerter.settings, log_file, self._console,
-                    (self._pid, self._start))  # fmt: skip
+        fd = handed(
+            [seat.plan for seat in self._seats],
+            self._entries,
+            self._alerter.settings,
+            log_file,
+            self._console,
+            (self._pid, self._start),
+        )
         from ..common.alert_handoff import MODULE
 
         return Launch(MODULE, folders_for(MODULE, _package_file(), ()), self._cwd, self._console, log_file, first.label), fd
@@ -620,9 +631,14 @@ class TaskMaster(BaseMaster):
         self._prepare_extensions(entries, config, switched_on(check_config(config)), LogFileName, LogToConsole, Logger)
 
     def _prepare_extensions(
-        self, entries: list[Entry], config: Any, on: list[str], log_file: str | None, console: bool,
+        self,
+        entries: list[Entry],
+        config: Any,
+        on: list[str],
+        log_file: str | None,
+        console: bool,
         app_logger: "logging.Logger | str | None" = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         folder = first_folder(entries)
         plans = [plan(name, f"pysubtask.{name}", config, folder, self._config_file) for name in on]
         self._prepare(entries, plans, log_file, console, app_logger, config)

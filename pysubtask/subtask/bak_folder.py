@@ -135,8 +135,13 @@ def sweep_former(first: str, setting: str | None, now: str | None, tag: str, kee
         return
     with contextlib.suppress(OSError):  # what cannot be removed stays, as the user's own files in it do
         bak = BakFolder(former)
-        bak.remove(*(path for name in bak.names()
-                     if name.startswith((f"{tag}-", f".{tag}-")) and (path := os.path.join(former, name)) not in keep))  # fmt: skip
+        bak.remove(
+            *(
+                path
+                for name in bak.names()
+                if name.startswith((f"{tag}-", f".{tag}-")) and (path := os.path.join(former, name)) not in keep
+            )
+        )
         bak.remove_empty()
         above = os.path.dirname(former)
         if above.startswith(os.path.join(first, "")):
@@ -152,8 +157,10 @@ def warning_about(path: str) -> str:
         return ""
     if doubt is None:
         return ""
-    return (f"Copies are kept in [{path}], and {doubt}: others can keep files from being sent. Leave BakToFolder as it is by "
-            "default, and they are kept with the state, or name a folder that is this user's alone.")  # fmt: skip
+    return (
+        f"Copies are kept in [{path}], and {doubt}: others can keep files from being sent. Leave BakToFolder as it is by "
+        "default, and they are kept with the state, or name a folder that is this user's alone."
+    )
 
 
 def _sync(at: int | None, path: str) -> None:

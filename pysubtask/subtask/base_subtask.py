@@ -102,9 +102,14 @@ class BaseSubtask:
         self.description = str(self.settings["SubtaskDescription"])
         shown = f"{handoff.extension}.{type(self).__name__}.{os.getpid()}"
         self.log = self.baselogger = setup_logging(
-            shown, handoff.log_file, handoff.log_to_console, task=handoff.task, own_output=not handoff.log_to_console,
-            own_process=True, **log_options(self.settings),
-        )  # fmt: skip
+            shown,
+            handoff.log_file,
+            handoff.log_to_console,
+            task=handoff.task,
+            own_output=not handoff.log_to_console,
+            own_process=True,
+            **log_options(self.settings),
+        )
         limit(self.log)
         if handoff.log_lines:
             from ..common import app_log
@@ -118,9 +123,16 @@ class BaseSubtask:
         self._lock = StateLock(os.path.join(handoff.state_dir, "lock"))
         self._first = first_folder(handoff.entries)
         self._moving = Moving(
-            handoff.state_dir, handoff.state_elsewhere, self._first, self.settings["BakToFolder"], handoff.bak_dir, self.log,
-            min_free=lambda: int(self.settings["MinFreeBytes"]), stopped=lambda: self._stop_asked > 0, announce=self._announce,
-        )  # fmt: skip
+            handoff.state_dir,
+            handoff.state_elsewhere,
+            self._first,
+            self.settings["BakToFolder"],
+            handoff.bak_dir,
+            self.log,
+            min_free=lambda: int(self.settings["MinFreeBytes"]),
+            stopped=lambda: self._stop_asked > 0,
+            announce=self._announce,
+        )
         self._moved_from: list[str] = []
         self._last_sign: float | None = None
         self._policy = Policy.of(self.settings)
@@ -187,8 +199,9 @@ class BaseSubtask:
         before = self._heartbeat.problem
         paths = self._heartbeat.write(self.clock(), self._page.summary() if self._heartbeat.status else {})
         if self._heartbeat.problem and self._heartbeat.problem != before:
-            self.log.warning("Heartbeat file [%s] cannot be written (%s): only what is sent is.", self._heartbeat.file,
-                             self._heartbeat.problem)  # fmt: skip
+            self.log.warning(
+                "Heartbeat file [%s] cannot be written (%s): only what is sent is.", self._heartbeat.file, self._heartbeat.problem
+            )
         return paths
 
     def copy_file_to_dir(self, from_file: str, to_dir: str) -> str | None:
@@ -259,8 +272,11 @@ class BaseSubtask:
         pid, handoff = os.getpid(), self.handoff
         page = {"epoch": 0, "n": 0, "queue": {}, "parked": [], **(read_status(handoff.state_dir) or {}), **self.board.page()}
         with contextlib.suppress(OSError):  # a full disk, too: the log has it
-            write_status(handoff.state_dir, {**page, "pid": pid, "pid_start": process_start(pid), "at": utc(self.wall())},
-                         status_group.of(handoff.settings))  # fmt: skip
+            write_status(
+                handoff.state_dir,
+                {**page, "pid": pid, "pid_start": process_start(pid), "at": utc(self.wall())},
+                status_group.of(handoff.settings),
+            )
 
     def _cannot_start(self, exc: Exception) -> int:
         """Say why, also to whoever looks at the page later."""
@@ -297,20 +313,36 @@ class BaseSubtask:
         tag = str(self._store.run(self._store.spool.meta, "tag", tag_of(handoff.state_dir)))
         goes_with_it = handoff.bak_dir == os.path.join(handoff.state_dir, SNAPSHOTS)
         self._snapshotter = Snapshotter(
-            handoff.bak_dir, tag, lambda: int(self.settings["MinFreeBytes"]), own.why_opened,
+            handoff.bak_dir,
+            tag,
+            lambda: int(self.settings["MinFreeBytes"]),
+            own.why_opened,
             handoff.state_dir if goes_with_it else first,
-        )  # fmt: skip
+        )
         self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall, self.board.guard)
         self._page = Page(handoff.state_dir, self.board, self.events, self._store, self.wall, status_group.of(self.settings))
         pid = os.getpid()
         self.board.set(
-            pid=pid, pid_start=process_start(pid), master_pid=handoff.master_pid, master_start=handoff.master_start,
-            task=handoff.task, extension=handoff.extension, mark=handoff.mark, destination=self.destination(),
-            started_at=utc(self.wall()), delivered=0, bytes_sent=0,
-            receipt=self._store.run(self._store.spool.meta, "receipt", 0), label=handoff.label,
-            folder=first, config_file=handoff.config_file, state_folder=handoff.state_dir, state_why=handoff.state_why,
-            snapshots=handoff.bak_dir, snapshots_elsewhere=self._are_snapshots_elsewhere(),
-        )  # fmt: skip
+            pid=pid,
+            pid_start=process_start(pid),
+            master_pid=handoff.master_pid,
+            master_start=handoff.master_start,
+            task=handoff.task,
+            extension=handoff.extension,
+            mark=handoff.mark,
+            destination=self.destination(),
+            started_at=utc(self.wall()),
+            delivered=0,
+            bytes_sent=0,
+            receipt=self._store.run(self._store.spool.meta, "receipt", 0),
+            label=handoff.label,
+            folder=first,
+            config_file=handoff.config_file,
+            state_folder=handoff.state_dir,
+            state_why=handoff.state_why,
+            snapshots=handoff.bak_dir,
+            snapshots_elsewhere=self._are_snapshots_elsewhere(),
+        )
         told = [{"path": entry.path, "when": when_sent(entry)} for entry in handoff.entries[:_TOLD_ENTRIES]]
         self.board.set(watched=told, watched_more=len(handoff.entries) - len(told))
         self.board.state("starting")
@@ -343,27 +375,64 @@ class BaseSubtask:
             skip.append(self.destination().removeprefix("file://"))
         longest_hold = float(handoff.burst["expire_milli"]) / 1000
         self._watch = Watch(
-            handoff.entries, _Known(self._store), skip, self._look_soon, nested=nested, longest_hold=longest_hold, own=own,
-            last_sign=self._last_sign, disks=self._disks,
-        )  # fmt: skip
+            handoff.entries,
+            _Known(self._store),
+            skip,
+            self._look_soon,
+            nested=nested,
+            longest_hold=longest_hold,
+            own=own,
+            last_sign=self._last_sign,
+            disks=self._disks,
+        )
         self._watch.offer(handoff.residual)
         self._intake = Intake(
-            handoff.entries, self._watch, self._snapshotter, self._store, self.board, self.events, self.log,
-            Rules(self.queue_name, self.clash, self._noticed, lambda: self._page.write(self.clock()), self._look_soon, self.coming,
-                  self.gone, self.claim),
-            self.wall, self._more,
-        )  # fmt: skip
+            handoff.entries,
+            self._watch,
+            self._snapshotter,
+            self._store,
+            self.board,
+            self.events,
+            self.log,
+            Rules(
+                self.queue_name,
+                self.clash,
+                self._noticed,
+                lambda: self._page.write(self.clock()),
+                self._look_soon,
+                self.coming,
+                self.gone,
+                self.claim,
+            ),
+            self.wall,
+            self._more,
+        )
         self._heartbeat = heartbeat.make(
             self.settings, first_folder(handoff.entries), handoff.state_dir, handoff.owns_heartbeat, socket.gethostname
         )
         levers = Levers(
-            self._settings_changed, self.hold_paused, self._queue_changed, Watched(handoff.entries, set(handoff.left_out), own).has,
-            self._stop_ordered, self._reset_ordered, self.connect_now,
-        )  # fmt: skip
+            self._settings_changed,
+            self.hold_paused,
+            self._queue_changed,
+            Watched(handoff.entries, set(handoff.left_out), own).has,
+            self._stop_ordered,
+            self._reset_ordered,
+            self.connect_now,
+        )
         steering = Steering(
-            handoff.state_dir, handoff.extension, self.settings, handoff.entries, self._store, self.board, self.events, self.log,
-            levers, self.wall, self.clock, handoff.left_out,
-        )  # fmt: skip
+            handoff.state_dir,
+            handoff.extension,
+            self.settings,
+            handoff.entries,
+            self._store,
+            self.board,
+            self.events,
+            self.log,
+            levers,
+            self.wall,
+            self.clock,
+            handoff.left_out,
+        )
         self._orders = Orders(handoff.state_dir, steering.handlers(), self.log, self.wall)
         self._settings_changed(set(self.settings))
         self._announce()
@@ -394,10 +463,20 @@ class BaseSubtask:
         handoff, outside = self.handoff, not is_inside(self.handoff.state_dir)
         group = status_group.share(handoff.state_dir, self.settings, self.log)
         try:
-            registry.announce(registry.Record(
-                handoff.task, handoff.extension, self.destination(), handoff.state_dir, handoff.label, self._first,
-                handoff.config_file, device_of(self._first), device_of(handoff.state_dir) if outside else None,
-            ), group)  # fmt: skip
+            registry.announce(
+                registry.Record(
+                    handoff.task,
+                    handoff.extension,
+                    self.destination(),
+                    handoff.state_dir,
+                    handoff.label,
+                    self._first,
+                    handoff.config_file,
+                    device_of(self._first),
+                    device_of(handoff.state_dir) if outside else None,
+                ),
+                group,
+            )
         except OSError as exc:
             self.log.info("Commands without a config will not find this task: %s", exc)
             return
@@ -614,8 +693,13 @@ class BaseSubtask:
         """Until the next tick: the timer's end, a file event, a settling file, a fault's next try. The status page is
         written in between."""
         until = now + float(self.settings["TimerIntervalSecs"])
-        for at in (self._watch.next_at(now), self._intake.next_at(), self._hook_due(), self._heartbeat.next_at(),
-                   self._missing.next_at()):
+        for at in (
+            self._watch.next_at(now),
+            self._intake.next_at(),
+            self._hook_due(),
+            self._heartbeat.next_at(),
+            self._missing.next_at(),
+        ):
             if at is not None:
                 until = min(until, at)
         until = max(until, now + _LEAST_PAUSE)

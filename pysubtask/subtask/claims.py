@@ -54,9 +54,17 @@ class Claims:
     """
 
     def __init__(
-        self, destination: str, owner: str, task: str, clock: Callable[[], float], *, case_sensitive: bool = True,
-        lives: Callable[[str], bool] | None = None, expects: Callable[[str], bool] | None = None, read_only: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        destination: str,
+        owner: str,
+        task: str,
+        clock: Callable[[], float],
+        *,
+        case_sensitive: bool = True,
+        lives: Callable[[str], bool] | None = None,
+        expects: Callable[[str], bool] | None = None,
+        read_only: bool = False,
+    ) -> None:
         self._server = server_of(destination)
         self._owner = os.fsencode(os.path.realpath(owner))
         self._task = storable(task)
@@ -118,20 +126,24 @@ class Claims:
     def begin(self, names: Mapping[str, str]) -> list[str]:
         """At a start: the task has these names (name -> data file) and no others. Those of them that another task has sent to
         in the meantime, and that are this one's again: what stands there is not what was left."""
+
         def change(db: sqlite3.Connection) -> list[str]:
             self._drop_gone(db)
             wanted = {self._key(name): (name, encoded(path)) for name, path in names.items()}
             old = [row[0] for row in db.execute("SELECT name FROM claim WHERE owner = ?", (self._owner,))]
-            db.executemany("DELETE FROM claim WHERE name = ? AND owner = ?",
-                           [(key, self._owner) for key in old if key not in wanted])  # fmt: skip
+            db.executemany(
+                "DELETE FROM claim WHERE name = ? AND owner = ?", [(key, self._owner) for key in old if key not in wanted]
+            )
             self._insert(db, ((key, path) for key, (_, path) in wanted.items()))
             others = db.execute(
                 "SELECT mine.name, mine.path FROM claim AS mine JOIN last ON last.name = mine.name"
-                " WHERE mine.owner = ? AND last.owner <> ? AND last.path <> mine.path", (self._owner, self._owner),
-            ).fetchall()  # fmt: skip
+                " WHERE mine.owner = ? AND last.owner <> ? AND last.path <> mine.path",
+                (self._owner, self._owner),
+            ).fetchall()
             regained = [key for key, path in others if self._first(db, key, os.fsdecode(path)) is None]
-            db.executemany("UPDATE last SET owner = ?, path = ? WHERE name = ?",
-                           [(self._owner, wanted[key][1], key) for key in regained])  # fmt: skip
+            db.executemany(
+                "UPDATE last SET owner = ?, path = ? WHERE name = ?", [(self._owner, wanted[key][1], key) for key in regained]
+            )
             # The other tasks must see that this one is back, also where it changes nothing else.
             (seen,) = db.execute("PRAGMA user_version").fetchone()
             db.execute(f"PRAGMA user_version = {(seen + 1) % 2**31}")

@@ -152,8 +152,19 @@ def make_parser(extension: str) -> argparse.ArgumentParser:
 
 _GARBAGE = 10_000  # objects that may refer to each other, from one look for garbage to the next
 _BASE_KEYS = ("TaskName", "TimerIntervalSecs", "HeartbeatIntervalSecs", "HeartbeatName", "BakToFolder", "Subtask_Log_FileName")
-_FTP_KEYS = ("Host", "HostPort", "HostPath", "User", "KeyFile", "HostKey", "DeadTimeMilli", "UseSFTP", "UseTLS",
-             "CAFile", "TLSFingerprint")
+_FTP_KEYS = (
+    "Host",
+    "HostPort",
+    "HostPath",
+    "User",
+    "KeyFile",
+    "HostKey",
+    "DeadTimeMilli",
+    "UseSFTP",
+    "UseTLS",
+    "CAFile",
+    "TLSFingerprint",
+)
 _DROPBOX_KEYS = ("AppKey", "RefreshTokenFile", "HostPath", "DeadTimeMilli", "Proxy", "CAFile")
 _EPILOGS = {
     "ftp": f"A password comes from the environment ({PASSWORD_VARIABLE}) or from --password-file, never from an option.",
@@ -185,18 +196,35 @@ def by_hand(args: argparse.Namespace, extension: str, plan: Planner) -> Handoff:
         if entry.kind == "file" and (why := guard.why_named(entry.path)):
             raise ConfigError("-w", f"{entry.path} is never sent: it is {why}", "Leave it out; name the files with your data.")
     return Handoff(
-        made.task, extension, f"pysubtask.{extension}", entries, made.settings, made.burst, made.state_dir, made.bak_dir,
-        None if log_file is None else os.path.abspath(log_file), not args.quiet, None, None, [], label=made.label, own=own,
-        state_why=made.state_why, state_elsewhere=made.state_elsewhere,
-    )  # fmt: skip
+        made.task,
+        extension,
+        f"pysubtask.{extension}",
+        entries,
+        made.settings,
+        made.burst,
+        made.state_dir,
+        made.bak_dir,
+        None if log_file is None else os.path.abspath(log_file),
+        not args.quiet,
+        None,
+        None,
+        [],
+        label=made.label,
+        own=own,
+        state_why=made.state_why,
+        state_elsewhere=made.state_elsewhere,
+    )
 
 
 def _check_folder(entries: Sequence[Entry]) -> None:
     """ConfigError where there is no folder to keep the state in: a person who types it is told at once, a master waits."""
     folder = first_folder(entries)
     if entries and not os.path.isdir(folder):
-        raise ConfigError("-wd" if entries[0].kind == "dir" else "-w", f"there is no folder {folder}{near(folder)}",
-                          "Name the folder that the data is in, or make it before.")  # fmt: skip
+        raise ConfigError(
+            "-wd" if entries[0].kind == "dir" else "-w",
+            f"there is no folder {folder}{near(folder)}",
+            "Name the folder that the data is in, or make it before.",
+        )
 
 
 def _password(path: str | None) -> str | None:

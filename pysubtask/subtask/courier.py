@@ -273,9 +273,15 @@ class Courier:
         self._desk.store.asked_on(self._loop)
         self._wake = asyncio.Event()
         self._deliveries = Deliveries(
-            self._transport, self._desk, self._policy, self._hooks, self._wake_now, self._look_again,
-            delta=bool(self._settings.get("DeltaTransfer")), more=self._says_more,
-        )  # fmt: skip
+            self._transport,
+            self._desk,
+            self._policy,
+            self._hooks,
+            self._wake_now,
+            self._look_again,
+            delta=bool(self._settings.get("DeltaTransfer")),
+            more=self._says_more,
+        )
         await self._recall_hold()
         await follow(self._desk, self._transport)
         self._ready.set()

@@ -90,8 +90,16 @@ class Deliveries:
     """
 
     def __init__(
-        self, transport: Transport, desk: Desk, policy: Policy, hooks: Hooks, wake: Callable[[], None],
-        look: Callable[[float | None], None], *, delta: bool = False, more: str = ""
+        self,
+        transport: Transport,
+        desk: Desk,
+        policy: Policy,
+        hooks: Hooks,
+        wake: Callable[[], None],
+        look: Callable[[float | None], None],
+        *,
+        delta: bool = False,
+        more: str = "",
     ) -> None:
         self._more = more
         self._transport = transport
@@ -111,8 +119,12 @@ class Deliveries:
         self._rows = InARow()
         self._links = RemoteLinks(desk)
         self._actions: Mapping[str, Callable[[Version, Exception, float], Awaitable[None]]] = {
-            "wait": self._wait, "hold": self._wait, "again": self._again, "park": self._park, "anew": self._take_anew,
-        }  # fmt: skip
+            "wait": self._wait,
+            "hold": self._wait,
+            "again": self._again,
+            "park": self._park,
+            "anew": self._take_anew,
+        }
         self._finished: asyncio.Queue[Done] = asyncio.Queue()
         self._beats = Heartbeats(transport, desk, hooks.beat, more)
         self.broken: TransportLost | LoginRefused | None = None
@@ -272,9 +284,7 @@ class Deliveries:
                 verified = await self._proven(version)
             if verified:
                 assert remote is not None
-                return Done(
-                    version.id, remote, 0, verified, unchanged=True, signature=await self._signature_of_unchanged(version)
-                )  # fmt: skip
+                return Done(version.id, remote, 0, verified, unchanged=True, signature=await self._signature_of_unchanged(version))
         how = await self._signing.plan(version, copies=self._transport.traits.copies)
         prefix = self._hooks.prefixes.before(version.digest, how.append.at if how.append else version.size, version.base)
         if prefix is None and version.base and how.append and version.known is not None:
@@ -284,7 +294,12 @@ class Deliveries:
                     found_again, open_data, version.snapshot, version.base, known.remote.size, known.digest
                 )
         job = Job(
-            version.snapshot, version.size, version.mtime_ns, version.name, version.temp, version.stale,
+            version.snapshot,
+            version.size,
+            version.mtime_ns,
+            version.name,
+            version.temp,
+            version.stale,
             lambda: self._hooks.confirm(version),
             replaces=None if version.known is None else version.known.remote,
             # A live file may have changed since: what is on the server of it is of no use.
@@ -299,7 +314,7 @@ class Deliveries:
             ours=lambda name: self._hooks.ours(name, version.path),
             harmed=self._hooks.harmed,
             **self._source(version),
-        )  # fmt: skip
+        )
 
         def progress(done: int) -> None:
             self._desk.board.progress(version.id, done)
@@ -410,8 +425,9 @@ class Deliveries:
     async def _again(self, version: Version, error: Exception, secs: float) -> None:
         """This version waits alone; the next try looks first, as the work may have been done."""
         secs = max(secs, _LEAST_SECS)
-        self._desk.log.warning("TRY of [%s] FAILED, others go on! Next try in [%.0f] secs: %s; %s",
-                               version.name, secs, error, self._more)
+        self._desk.log.warning(
+            "TRY of [%s] FAILED, others go on! Next try in [%.0f] secs: %s; %s", version.name, secs, error, self._more
+        )
         self._rows.waits(version.name, str(error), self._desk.wall() + secs)
         self._desk.board.set(tried_again=self._rows.page())
         due = self._desk.clock() + secs

@@ -89,16 +89,23 @@ class Desk:
             if sent:
                 last = sent[-1][1]
                 self.board.add(
-                    delivered=len(sent), bytes_sent=sum(done.bytes_sent for done, _ in sent),
+                    delivered=len(sent),
+                    bytes_sent=sum(done.bytes_sent for done, _ in sent),
                     bytes_new=sum(done.bytes_new for done, _ in sent),
-                )  # fmt: skip
+                )
                 self.board.set(last_delivery={"at": last.at, "name": last.name, "size": last.size})
             if written:
                 self.board.set(receipt=written[-1][1].seq)
         return written
 
     def give_back(
-        self, version: Version, error: Exception | str, due: float, *, alone: float | None = None, park: bool = False,
+        self,
+        version: Version,
+        error: Exception | str,
+        due: float,
+        *,
+        alone: float | None = None,
+        park: bool = False,
         compare: bool = False,
     ) -> None:
         """An attempt failed: the version waits until ``due`` (monotonic), or is parked. ``alone``: so many seconds by itself, which
@@ -109,8 +116,14 @@ class Desk:
             self.board.end(version.id)
             if park or alone is not None:
                 more = {} if park else {"secs": alone}
-                self.events.emit("parked" if park else "attempt_failed", name=version.name, path=version.path, reason=reason,
-                                 **told_of(error), **more)
+                self.events.emit(
+                    "parked" if park else "attempt_failed",
+                    name=version.name,
+                    path=version.path,
+                    reason=reason,
+                    **told_of(error),
+                    **more,
+                )
                 self.error("parked" if park else "attempt_failed", f"{version.name}: {reason}", version.name, error)
 
     def withdraw(self, version: Version, reason: str) -> str | None:
@@ -126,9 +139,7 @@ class Desk:
 
     # -- on any thread ------------------------------------------------------------------------------------
 
-    def problem(
-        self, kind: str, text: str, remedy: str = "", headline: str = "", error: Exception | None = None
-    ) -> bool:
+    def problem(self, kind: str, text: str, remedy: str = "", headline: str = "", error: Exception | None = None) -> bool:
         """Something keeps everything from moving. Said once, not at every try; whether it was not said since all was well.
         ``headline``: what is wrong in a few words, where the kind does not say it. ``error``: what was raised."""
         with self.board.guard:
@@ -160,6 +171,12 @@ def _event_of(done: Done, receipt: Receipt) -> tuple[str, dict[str, Any]]:
     if done.unchanged:
         return happened("unchanged", name=receipt.name, path=receipt.path, bytes_on_wire=done.bytes_on_wire, receipt=receipt.seq)
     return happened(
-        "delivered", name=receipt.name, path=receipt.path, size=receipt.size, bytes_sent=done.bytes_sent,
-        bytes_new=done.bytes_new, bytes_on_wire=done.bytes_on_wire, receipt=receipt.seq,
-    )  # fmt: skip
+        "delivered",
+        name=receipt.name,
+        path=receipt.path,
+        size=receipt.size,
+        bytes_sent=done.bytes_sent,
+        bytes_new=done.bytes_new,
+        bytes_on_wire=done.bytes_on_wire,
+        receipt=receipt.seq,
+    )

@@ -34,9 +34,13 @@ class Disks:
     ``table``: as /proc/self/mountinfo. Without such a table nothing is ever missed here."""
 
     def __init__(
-        self, folders: Mapping[str, bool], state_dir: str, kept: str, known: Callable[[str], Iterable[tuple[str, Stamp]]],
+        self,
+        folders: Mapping[str, bool],
+        state_dir: str,
+        kept: str,
+        known: Callable[[str], Iterable[tuple[str, Stamp]]],
         table: str = TABLE,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._folders = folders
         self._state_dir = state_dir
         self._known = known
@@ -66,8 +70,10 @@ class Disks:
         point = self.gone.get(folder)
         if point is None:
             return ""
-        return (f"{point} is not mounted, and the files of {folder} were on that disk (if they are to be on this one from now on: "
-                "'pysubtask reset')")  # fmt: skip
+        return (
+            f"{point} is not mounted, and the files of {folder} were on that disk (if they are to be on this one from now on: "
+            "'pysubtask reset')"
+        )
 
     def is_gone(self, path: str) -> bool:
         """Whether a folder, or a file, is where a disk is missing."""
@@ -92,8 +98,11 @@ class Disks:
     def _inside(self, folder: str, known: list[Mount]) -> set[str]:
         """What is mounted inside a folder, or was."""
         real = real_path(folder)
-        found = {os.path.join(folder, os.path.relpath(mount.point, real)) for mount in known
-                 if mount.point != real and is_in(mount.point, real)}  # fmt: skip
+        found = {
+            os.path.join(folder, os.path.relpath(mount.point, real))
+            for mount in known
+            if mount.point != real and is_in(mount.point, real)
+        }
         return found | {one for one in self._stood if one != folder and is_in(one, folder) and one not in self._folders}
 
     def _look_at(self, folder: str, known: list[Mount]) -> None:

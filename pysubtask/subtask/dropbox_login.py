@@ -21,7 +21,7 @@ _ANSWER_SECS = 30
 _NEEDED_SCOPES = ("files.content.write", "files.metadata.read")
 _WITHOUT_A_KEY = f"""\
 An app key is free: at https://www.dropbox.com/developers/apps create an app with "Scoped access" and "App folder". Under
-"Permissions" tick {' and '.join(_NEEDED_SCOPES)}, press Submit; "Settings" shows the App key.
+"Permissions" tick {" and ".join(_NEEDED_SCOPES)}, press Submit; "Settings" shows the App key.
 """
 _PERMISSIONS = 'Tick them under "Permissions" at https://www.dropbox.com/developers/apps, press Submit, and log in again'
 

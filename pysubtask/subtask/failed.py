@@ -17,10 +17,21 @@ def tell(handoff: Handoff, why: str, wall: float) -> None:
     """Put it on the page that the child before has left; only for whoever holds the lock. Never raises."""
     pid, at = os.getpid(), utc(wall)
     page = (read_status(handoff.state_dir) or {}) | {
-        "pid": pid, "pid_start": process_start(pid), "master_pid": handoff.master_pid, "task": handoff.task,
-        "extension": handoff.extension, "label": handoff.label, "folder": first_folder(handoff.entries),
-        "config_file": handoff.config_file, "state": "failed", "state_since": at, "why": why, "at": at, "moving": [], "rate": None,
+        "pid": pid,
+        "pid_start": process_start(pid),
+        "master_pid": handoff.master_pid,
+        "task": handoff.task,
+        "extension": handoff.extension,
+        "label": handoff.label,
+        "folder": first_folder(handoff.entries),
+        "config_file": handoff.config_file,
+        "state": "failed",
+        "state_since": at,
+        "why": why,
+        "at": at,
+        "moving": [],
+        "rate": None,
         "last_error": {"at": at, "kind": "cannot_start", "text": why},
-    }  # fmt: skip
+    }
     with contextlib.suppress(OSError):  # a full disk: the log has it
         write_status(handoff.state_dir, page, status_group.of(handoff.settings))

@@ -24,9 +24,7 @@ class Holds:
     """The hold files seen. ``longest``: seconds after which one is due however far off the time it carries, so that
     a clock that was set back keeps nothing here. ``stat`` and ``handled`` give the stamp a hold file has, and had."""
 
-    def __init__(
-        self, longest: float, stat: Callable[[str], Stamp | None], handled: Callable[[str], Stamp | None]
-    ) -> None:
+    def __init__(self, longest: float, stat: Callable[[str], Stamp | None], handled: Callable[[str], Stamp | None]) -> None:
         self._longest = longest
         self._stat = stat
         self._handled = handled

@@ -145,11 +145,19 @@ class Intake:
         settling, settling_more = self._watch.settling(now)
         excluded, excluded_more = self._watch.left_out()
         self._board.set(
-            settling=settling, settling_more=settling_more, excluded=excluded, excluded_more=excluded_more,
-            disk_low=self._disk_low, not_copied=max(0, left) if self._disk_low else 0,
-            being_copied=0 if self._disk_low else max(0, left), cannot_read=self._faults.listing(), unreadable=len(self._faults),
-            watch=self._watch.mode, watch_reason=self._watch.mode_reason, never_quiet=self._watch.never_quiet(now),
-        )  # fmt: skip
+            settling=settling,
+            settling_more=settling_more,
+            excluded=excluded,
+            excluded_more=excluded_more,
+            disk_low=self._disk_low,
+            not_copied=max(0, left) if self._disk_low else 0,
+            being_copied=0 if self._disk_low else max(0, left),
+            cannot_read=self._faults.listing(),
+            unreadable=len(self._faults),
+            watch=self._watch.mode,
+            watch_reason=self._watch.mode_reason,
+            never_quiet=self._watch.never_quiet(now),
+        )
         return taken
 
     def _take(self, found: list[Due], now: float, everything: bool, low_before: bool, until: float) -> int:
@@ -273,8 +281,11 @@ class Intake:
         since: asked for many together."""
         spool, rest = self._store.spool, iter(found)
         while some := list(itertools.islice(rest, BATCH_FILES)):
-            names = {due.path: self._rules.queue_name(due) for due in some
-                     if (known := spool.sources.get(due.path)) is not None and known[0].size > LEAST_BYTES}
+            names = {
+                due.path: self._rules.queue_name(due)
+                for due in some
+                if (known := spool.sources.get(due.path)) is not None and known[0].size > LEAST_BYTES
+            }
             marks = self._store.run(spool.marks, list(names.values())) if names else {}
             self._rules.claim(some)
             for due in some:
@@ -324,8 +335,12 @@ class Intake:
         """Files that were due are gone before they could be copied: no version of them is left that could be sent."""
         lost = [path for path in paths if not os.path.lexists(path)]
         if lost:
-            self._log.warning("Deleted before %s could be copied: [%s]%s", "it" if len(lost) == 1 else "they", lost[0],
-                              f" and {len(lost) - 1} more" if len(lost) > 1 else "")  # fmt: skip
+            self._log.warning(
+                "Deleted before %s could be copied: [%s]%s",
+                "it" if len(lost) == 1 else "they",
+                lost[0],
+                f" and {len(lost) - 1} more" if len(lost) > 1 else "",
+            )
             self._events.emit_all([happened("deleted_before_copy", path=path) for path in lost])
 
     def _reads_the_same(self, due: Due) -> bool:
@@ -377,11 +392,22 @@ class Intake:
 
     def _entry(self, due: Due, copied: Copied) -> Entry:
         return Entry(
-            self._rules.queue_name(due), due.path, copied.path, copied.live, copied.size, copied.mtime_ns, copied.digest,
-            self._wall(), Stamp(copied.mtime_ns, copied.size, copied.inode),
-            None if due.stamp is None else notify_name(due.path), due.stamp, due.hold, copied.prefixes,
-            due.entry_index != RESIDUAL and keeps_records(self._entries[due.entry_index], due.path), copied.base,
-        )  # fmt: skip
+            self._rules.queue_name(due),
+            due.path,
+            copied.path,
+            copied.live,
+            copied.size,
+            copied.mtime_ns,
+            copied.digest,
+            self._wall(),
+            Stamp(copied.mtime_ns, copied.size, copied.inode),
+            None if due.stamp is None else notify_name(due.path),
+            due.stamp,
+            due.hold,
+            copied.prefixes,
+            due.entry_index != RESIDUAL and keeps_records(self._entries[due.entry_index], due.path),
+            copied.base,
+        )
 
     def _seal(self, batch: list[tuple[Due, Copied]], low_before: bool) -> None:
         if not batch:
@@ -406,11 +432,18 @@ class Intake:
         """On the spool's thread, where a status page is taken too: it has what is new and the events of it, or neither."""
         garbage = self._store.spool.enqueue(entries)
         replaced = self._store.spool.replaced
-        self._events.emit_all([
-            happened("queued", name=entry.name, path=entry.path, size=entry.size,
-                     **({"replaced": True} if entry.name in replaced else {}))
-            for entry in entries
-        ])  # fmt: skip
+        self._events.emit_all(
+            [
+                happened(
+                    "queued",
+                    name=entry.name,
+                    path=entry.path,
+                    size=entry.size,
+                    **({"replaced": True} if entry.name in replaced else {}),
+                )
+                for entry in entries
+            ]
+        )
         return garbage
 
 

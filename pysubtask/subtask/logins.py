@@ -69,6 +69,8 @@ class Logins:
     def words(self) -> str:
         """Why it is waited."""
         if self._seems_banned:
-            return ("after several logins that came to nothing nobody answers: the server may have banned this address, and each "
-                    "connection may begin that anew (LoginsPerMinute)")
+            return (
+                "after several logins that came to nothing nobody answers: the server may have banned this address, and each "
+                "connection may begin that anew (LoginsPerMinute)"
+            )
         return f"{self.most} logins within a minute came to nothing, and many servers ban an address for more (LoginsPerMinute)"

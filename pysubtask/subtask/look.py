@@ -34,8 +34,10 @@ def look(state_dir: str, limit: int = 1000) -> Found | None:
     """
 
     def found(backlog: Backlog) -> Found:
-        rows = [row._replace(due=0.0, state="waiting") if row.state == "sending" else row._replace(due=0.0)
-                for row in backlog.rows(limit)]  # fmt: skip
+        rows = [
+            row._replace(due=0.0, state="waiting") if row.state == "sending" else row._replace(due=0.0)
+            for row in backlog.rows(limit)
+        ]
         counts = backlog.counts()
         return Found(rows, counts._replace(waiting=counts.waiting + counts.sending, sending=0), backlog.paused)
 

@@ -23,9 +23,13 @@ class Missing:
     monotonic."""
 
     def __init__(
-        self, entries: Sequence[Entry], mount: str | None, log: logging.Logger, wall: Callable[[], float],
+        self,
+        entries: Sequence[Entry],
+        mount: str | None,
+        log: logging.Logger,
+        wall: Callable[[], float],
         disks: Disks | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._folders: dict[str, int] = {}
         for index, entry in enumerate(entries):
             self._folders.setdefault(entry.path if entry.kind == "dir" else os.path.dirname(entry.path), index)
@@ -76,7 +80,6 @@ class Missing:
         if row.get("reason") != reason or now - self._told[folder] >= TOLD_AGAIN_SECS:
             row["reason"], self._told[folder] = reason, now
             self._log.error("Watch entry %d waits: %s. Its files are sent when it is there; it is not made.", index + 1, reason)
-
 
     def _path_of(self, folder: str, index: int) -> str:
         return self._entries[index].path if folder in self._folders else folder

@@ -59,9 +59,18 @@ class Moving:
     ``stopped``: whether a stop was asked for. ``announce``: has the task's record name the new folder."""
 
     def __init__(
-        self, state_dir: str, others: tuple[str, ...], first: str, bak: str | None, bak_dir: str | None, log: logging.Logger, *,
-        min_free: Callable[[], int], stopped: Callable[[], bool], announce: Callable[[], None],
-    ) -> None:  # fmt: skip
+        self,
+        state_dir: str,
+        others: tuple[str, ...],
+        first: str,
+        bak: str | None,
+        bak_dir: str | None,
+        log: logging.Logger,
+        *,
+        min_free: Callable[[], int],
+        stopped: Callable[[], bool],
+        announce: Callable[[], None],
+    ) -> None:
         self._new = state_dir
         self._others = [other for other in others if _may_hold_a_queue(other)]
         self._first = first
@@ -190,11 +199,16 @@ class Moving:
         moved = {job: path for job, path in found.items() if source is not None and os.path.dirname(path) == source}
         lost = self._copy_snapshots(moved.values())
         if lost:
-            self._log.error("%d of the copies that waited in [%s] cannot be read, such as [%s]; their files are taken anew",
-                            len(lost), source, lost[0])  # fmt: skip
+            self._log.error(
+                "%d of the copies that waited in [%s] cannot be read, such as [%s]; their files are taken anew",
+                len(lost),
+                source,
+                lost[0],
+            )
         with database.commit(db, os.path.join(self._new, SPOOL)):
-            db.executemany("UPDATE job SET snapshot = ? WHERE id = ?",
-                           [(os.fsencode(self._target(path)), job) for job, path in moved.items()])  # fmt: skip
+            db.executemany(
+                "UPDATE job SET snapshot = ? WHERE id = ?", [(os.fsencode(self._target(path)), job) for job, path in moved.items()]
+            )
             db.execute("INSERT INTO meta VALUES ('tag', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (tag,))
 
     def _source(self, old: str) -> str | None:
@@ -246,8 +260,9 @@ class Moving:
             raise DiskLow(
                 f"the state of this task is to be moved from {old} to {self._new}; its {sum(sizes)} bytes would leave less than "
                 f"{keep} of {free} bytes free there (MinFreeBytes). Free some space, or name a larger disk's folder: StateFolder",
-                free, keep,
-            )  # fmt: skip
+                free,
+                keep,
+            )
 
     # -- step 4
 

@@ -32,9 +32,7 @@ class Later(Exception):
 class Orders:
     """The orders in ``state_dir``; ``handlers`` by the name of the operation."""
 
-    def __init__(
-        self, state_dir: str, handlers: Mapping[str, Handler], log: logging.Logger, wall: Callable[[], float]
-    ) -> None:
+    def __init__(self, state_dir: str, handlers: Mapping[str, Handler], log: logging.Logger, wall: Callable[[], float]) -> None:
         self._state_dir = state_dir
         self._handlers = handlers
         self._log = log

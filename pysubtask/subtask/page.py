@@ -23,7 +23,7 @@ class Page:
 
     def __init__(
         self, state_dir: str, board: Board, events: EventLog, store: Store, wall: Callable[[], float], group: int | None = None
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._state_dir = state_dir
         self._group = group
         self._board = board
@@ -68,9 +68,13 @@ class Page:
         with self._board.guard:
             page = self._board.page()
             page.update(
-                epoch=self._events.epoch, n=self._events.n, at=utc(self._wall()), queue=queue, parked=parked,
+                epoch=self._events.epoch,
+                n=self._events.n,
+                at=utc(self._wall()),
+                queue=queue,
+                parked=parked,
                 events_lost=self._events.lost,
-            )  # fmt: skip
+            )
             return page, self._board.moved
 
     def _rate(self, now: float, moved: int) -> int | None:

@@ -40,5 +40,7 @@ class Pauses:
         if self._times < _TIMES or not (shorter or self._times == _TIMES):
             return ""
         closed = max(1, int(self._died * 0.8)) * 1000
-        return (f"connections are dead after a pause of {self._died:.0f} s: something on the way (a carrier, a firewall, NAT) "
-                f"forgets those that are idle. DeadTimeMilli = {closed} has them closed before that")  # fmt: skip
+        return (
+            f"connections are dead after a pause of {self._died:.0f} s: something on the way (a carrier, a firewall, NAT) "
+            f"forgets those that are idle. DeadTimeMilli = {closed} has them closed before that"
+        )

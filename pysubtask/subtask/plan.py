@@ -104,7 +104,13 @@ def was_left(former: Known, size: int, digest: str, remote: RemoteStat | None) -
 
 
 def already_there(
-    known: Known | None, size: int, mtime_ns: int, digest: str, remote: RemoteStat | None, local_hash: str = "", *,
+    known: Known | None,
+    size: int,
+    mtime_ns: int,
+    digest: str,
+    remote: RemoteStat | None,
+    local_hash: str = "",
+    *,
     sure: bool = False,
 ) -> bool:
     """Whether the server has this content already, so that nothing needs to be sent.
@@ -121,8 +127,9 @@ def already_there(
     if remote.hash and local_hash:
         return remote.hash == local_hash
     if known is not None and known.digest == digest:
-        return remote == known.remote or (sure and remote._replace(mtime=known.remote.mtime) == known.remote
-                                          and is_same_time(known.remote.mtime, remote.mtime))  # fmt: skip
+        return remote == known.remote or (
+            sure and remote._replace(mtime=known.remote.mtime) == known.remote and is_same_time(known.remote.mtime, remote.mtime)
+        )
     left = (size, mtime_ns // 1_000_000_000)
     if remote[:2] == left:
         return known is None or known.remote[:2] != left

@@ -29,4 +29,4 @@ class RemoteLinks:
         self._desk.log.warning("[%s] is a link on the server%s; %s (RemoteLinks)%s", version.name, target, did, why)
         self._desk.events.emit(
             "remote_link", name=version.name, path=version.path, done=link.done, target=link.target, reason=link.why
-        )  # fmt: skip
+        )

@@ -5,16 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..common.errors import (
-    LONGEST_PAUSE,
-    AttemptFailed,
-    ConfigError,
-    FileRefused,
-    LoginRefused,
-    NotAsLeft,
-    ServerBusy,
-    SourceError,
-)
+from ..common.errors import LONGEST_PAUSE, AttemptFailed, ConfigError, FileRefused, LoginRefused, NotAsLeft, ServerBusy, SourceError
 
 JITTER = 0.2
 LOGIN_WAIT_FACTOR = 20
@@ -32,9 +23,7 @@ class Policy(NamedTuple):
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Policy:
-        return cls(
-            settings["RetryCount"], settings["RetryWaitSecs"], settings["RetryLongWaitSecs"], settings["ParkedRetrySecs"]
-        )
+        return cls(settings["RetryCount"], settings["RetryWaitSecs"], settings["RetryLongWaitSecs"], settings["ParkedRetrySecs"])
 
 
 class Decision(NamedTuple):

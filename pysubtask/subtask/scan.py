@@ -169,8 +169,12 @@ class Folder:
                 if stamp is not None:
                     try:
                         found = item.stat()
-                        same = (found.st_mtime_ns == stamp[0] and found.st_size == stamp[1] and found.st_ino == stamp[2]
-                                and ctimes.get(name, found.st_ctime_ns) == found.st_ctime_ns)  # fmt: skip
+                        same = (
+                            found.st_mtime_ns == stamp[0]
+                            and found.st_size == stamp[1]
+                            and found.st_ino == stamp[2]
+                            and ctimes.get(name, found.st_ctime_ns) == found.st_ctime_ns
+                        )
                     except OSError:
                         # It went away meanwhile, or cannot be read now.
                         same = False

@@ -125,8 +125,11 @@ class Settling:
 
     def waiting(self, now: float) -> list[tuple[str, Found]]:
         """Those of which one might ask where they stay: they have to be quiet for long, or have been waiting for a while."""
-        return [(path, found) for path, found in self._found.items() if not found.never_quiet(now)
-                and (found.entry.settle_secs >= TOLD_SECS or now - found.first >= TOLD_SECS)]  # fmt: skip
+        return [
+            (path, found)
+            for path, found in self._found.items()
+            if not found.never_quiet(now) and (found.entry.settle_secs >= TOLD_SECS or now - found.first >= TOLD_SECS)
+        ]
 
     def next_at(self) -> float | None:
         """When the next one is ripe."""

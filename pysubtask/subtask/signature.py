@@ -215,9 +215,7 @@ def _size(record: Record) -> int:
 class _Reader:
     """The first ``size`` bytes of a file, no more of them at a time than are asked for."""
 
-    def __init__(
-        self, file: io.FileIO, size: int, halted: Callable[[], bool], there: Callable[[int], int] | None = None
-    ) -> None:
+    def __init__(self, file: io.FileIO, size: int, halted: Callable[[], bool], there: Callable[[int], int] | None = None) -> None:
         self.size = size
         self._there = there
         self._file = file

@@ -68,8 +68,12 @@ class Snapshotter:
     """
 
     def __init__(
-        self, folder: str | None, tag: str, min_free: Callable[[], int],
-        refused: Callable[[str, os.stat_result], str] = lambda path, found: "", base: str = os.sep,
+        self,
+        folder: str | None,
+        tag: str,
+        min_free: Callable[[], int],
+        refused: Callable[[str, os.stat_result], str] = lambda path, found: "",
+        base: str = os.sep,
     ) -> None:
         if not tag or "/" in tag or "\0" in tag or len(os.fsencode(tag)) > 64:
             raise ValueError(f"a tag is a short text without '/': {tag!r}")
@@ -86,7 +90,11 @@ class Snapshotter:
         self._head = len(os.fsencode(f"{tag}-{self._run}-")) + 1
 
     def copy(
-        self, source: str, within: str | Place | None = None, marks: Iterable[int] = (), start: Start | None = None,
+        self,
+        source: str,
+        within: str | Place | None = None,
+        marks: Iterable[int] = (),
+        start: Start | None = None,
         average: int = 0,
     ) -> Copied:
         """Copy a data file as it is now; the copy is not durable before :meth:`seal`.
@@ -123,8 +131,9 @@ class Snapshotter:
                 raise
             digest, inode = sha.hexdigest(), before.st_ino
         signed = growing.outcome() if growing is not None else None
-        return Copied(path, temp, size, before.st_mtime_ns, inode, digest, source, temp is None, sha.prefixes, base, sha, signed,
-                      synced)  # fmt: skip
+        return Copied(
+            path, temp, size, before.st_mtime_ns, inode, digest, source, temp is None, sha.prefixes, base, sha, signed, synced
+        )
 
     @contextlib.contextmanager
     def at_work(self, *, alone: bool = False) -> Iterator[None]:
@@ -150,8 +159,10 @@ class Snapshotter:
         if not waiting or self._folder is None:
             return
         try:
-            self._bak.publish([(str(copied.temp), copied.path) for copied in waiting],
-                              {copied.temp for copied in waiting if copied.temp and copied.synced})  # fmt: skip
+            self._bak.publish(
+                [(str(copied.temp), copied.path) for copied in waiting],
+                {copied.temp for copied in waiting if copied.temp and copied.synced},
+            )
         except OSError as exc:
             for copied in waiting:
                 self._remove(copied.temp)
@@ -200,8 +211,18 @@ class Snapshotter:
         head = os.path.join(folder, "")
         return head + name, f"{head}.{name}"
 
-    def _write(self, handle: int, before: os.stat_result, path: str, temp: str, source: str, sha: Digest, base: int,
-               growing: Growing | None, synced: bool) -> None:
+    def _write(
+        self,
+        handle: int,
+        before: os.stat_result,
+        path: str,
+        temp: str,
+        source: str,
+        sha: Digest,
+        base: int,
+        growing: Growing | None,
+        synced: bool,
+    ) -> None:
         folder = folder_of(path)
         try:
             try:

@@ -163,9 +163,7 @@ class Spool:
                 self._come_from(before)
             self.former = str(self.meta("former", ""))
             # Where a newer version waits, the one that was in flight is moot.
-            self._db.execute(
-                "DELETE FROM job WHERE state = 'sending' AND name IN (SELECT name FROM job WHERE state <> 'sending')"
-            )
+            self._db.execute("DELETE FROM job WHERE state = 'sending' AND name IN (SELECT name FROM job WHERE state <> 'sending')")
             self._db.execute("UPDATE job SET state = 'waiting', compare = 1 WHERE state = 'sending'")
             self._db.execute("UPDATE job SET state = 'waiting', due = 0, attempts = 0, reason = NULL")
             if moved:
@@ -203,8 +201,10 @@ class Spool:
 
     def set_meta(self, key: str, value: Any) -> None:
         """Keep a small value (durable at once, unless inside a transaction)."""
-        self._db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                         (key, database.storable(value) if isinstance(value, str) else value))  # fmt: skip
+        self._db.execute(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (key, database.storable(value) if isinstance(value, str) else value),
+        )
 
     def profile(self) -> str:
         """What was learned of this destination's server, as it was kept; empty where nothing is."""
@@ -268,10 +268,23 @@ class Spool:
             at = min(at, old[5])
             self._db.execute("DELETE FROM job WHERE id = ?", (old[0],))
         made[name] = (
-            name, encoded(entry.path), encoded(entry.snapshot), entry.live, entry.size, entry.mtime_ns,
-            entry.digest, at, json.dumps(entry.prefixes) if entry.prefixes else "", entry.records, entry.base,
-            self.destination, name, entry.digest, name, entry.digest,
-        )  # fmt: skip
+            name,
+            encoded(entry.path),
+            encoded(entry.snapshot),
+            entry.live,
+            entry.size,
+            entry.mtime_ns,
+            entry.digest,
+            at,
+            json.dumps(entry.prefixes) if entry.prefixes else "",
+            entry.records,
+            entry.base,
+            self.destination,
+            name,
+            entry.digest,
+            name,
+            entry.digest,
+        )
         return [decoded(old[1])] if old is not None and not old[2] else []
 
     def _insert(self, made: Mapping[bytes, tuple[Any, ...]]) -> None:
@@ -345,8 +358,9 @@ class Spool:
         if made is not None and made % _CHECK_EVERY == 0:
             self._db.execute(
                 "DELETE FROM signature WHERE id IN (SELECT id FROM"
-                " (SELECT id, SUM(bytes) OVER (ORDER BY id DESC) AS total FROM signature) WHERE total > ?)", (SIGNATURES_BYTES,),
-            )  # fmt: skip
+                " (SELECT id, SUM(bytes) OVER (ORDER BY id DESC) AS total FROM signature) WHERE total > ?)",
+                (SIGNATURES_BYTES,),
+            )
 
     def marks(self, names: Sequence[str]) -> dict[str, tuple[int, set[int]]]:
         """The size of what we delivered under each of these names (0: nothing), and all sizes of what is, or may soon be, there: a
@@ -354,8 +368,9 @@ class Spool:
         raw = [encoded(name) for name in names]
         rows = self._db.execute(
             f"SELECT name, size, reach_size FROM remote WHERE destination = ? AND name IN ({_marks(raw)})"
-            f" UNION ALL SELECT name, NULL, size FROM job WHERE name IN ({_marks(raw)})", (self.destination, *raw, *raw),
-        ).fetchall()  # fmt: skip
+            f" UNION ALL SELECT name, NULL, size FROM job WHERE name IN ({_marks(raw)})",
+            (self.destination, *raw, *raw),
+        ).fetchall()
         found: dict[str, tuple[int, set[int]]] = {name: (0, set()) for name in names}
         for key, delivered, other in rows:
             name = decoded(key)
@@ -374,8 +389,9 @@ class Spool:
         """Which data file each remote name belongs to, of those that are in their folders or in the queue."""
         rows = self._db.execute(
             "SELECT name, path FROM remote WHERE destination = ? AND path IN (SELECT path FROM source)"
-            " UNION SELECT name, path FROM job", (self.destination,),
-        )  # fmt: skip
+            " UNION SELECT name, path FROM job",
+            (self.destination,),
+        )
         return {decoded(name): decoded(path) for name, path in rows}
 
     # -- the courier's side -------------------------------------------------------------------------------
@@ -422,9 +438,10 @@ class Spool:
                 "SELECT j.id, j.name, j.path, j.snapshot, j.live, j.size, j.mtime_ns, j.digest, j.at, j.attempts, j.compare,"
                 " j.resume, j.records, j.base, j.prefixes, j.temp, r.name, r.digest, r.reach_size, r.reach_digest, r.size,"
                 " r.mtime, r.rev, r.hash FROM job AS j LEFT JOIN remote AS r ON r.destination = ? AND r.name = j.name"
-                f" WHERE j.id IN ({_marks(jobs)})", (self.destination, *jobs),
+                f" WHERE j.id IN ({_marks(jobs)})",
+                (self.destination, *jobs),
             )
-        }  # fmt: skip
+        }
         earlier: dict[bytes, list[bytes]] = {}
         names = [row[1] for row in rows.values()]
         for name, temp in self._db.execute(
@@ -436,9 +453,25 @@ class Spool:
         taken, temps, reaches = [], [], []
         for job in jobs:
             (
-                _, raw, path, snapshot, live, size, mtime_ns, digest, at, attempts, compare, resume, records, base, prefixes, old,
-                there, *remote,
-            ) = rows[job]  # fmt: skip
+                _,
+                raw,
+                path,
+                snapshot,
+                live,
+                size,
+                mtime_ns,
+                digest,
+                at,
+                attempts,
+                compare,
+                resume,
+                records,
+                base,
+                prefixes,
+                old,
+                there,
+                *remote,
+            ) = rows[job]
             name, known = decoded(raw), None if there is None else _known(remote)
             begins = {int(upto): digest for upto, digest in json.loads(prefixes).items()} if prefixes else {}
             # A live file may have changed by the time it is read.
@@ -448,11 +481,29 @@ class Spool:
             # What is gone on with keeps its temp name, too.
             temp = old if resume and old else encoded(temp_name(name))
             temps.append((temp, raw, job))
-            taken.append(Version(
-                job, name, decoded(path), decoded(snapshot), bool(live), size, mtime_ns, digest, at, attempts,
-                bool(compare), decoded(temp), tuple(decoded(each) for each in earlier.get(raw, ()) if each != temp), known,
-                resume, None if records is None else bool(records), base, how, former.get(raw),
-            ))  # fmt: skip
+            taken.append(
+                Version(
+                    job,
+                    name,
+                    decoded(path),
+                    decoded(snapshot),
+                    bool(live),
+                    size,
+                    mtime_ns,
+                    digest,
+                    at,
+                    attempts,
+                    bool(compare),
+                    decoded(temp),
+                    tuple(decoded(each) for each in earlier.get(raw, ()) if each != temp),
+                    known,
+                    resume,
+                    None if records is None else bool(records),
+                    base,
+                    how,
+                    former.get(raw),
+                )
+            )
         self._db.executemany("UPDATE remote SET reach_size = ?, reach_digest = ? WHERE destination = ? AND name = ?", reaches)
         self._db.executemany("UPDATE job SET state = 'sending', temp = ? WHERE id = ?", [(temp, job) for temp, _, job in temps])
         self._db.executemany(
@@ -466,8 +517,9 @@ class Spool:
             return {}
         rows = self._db.execute(
             "SELECT name, digest, reach_size, reach_digest, size, mtime, rev, hash FROM remote"
-            f" WHERE destination = ? AND name IN ({_marks(names)})", (self.former, *names),
-        )  # fmt: skip
+            f" WHERE destination = ? AND name IN ({_marks(names)})",
+            (self.former, *names),
+        )
         return {row[0]: _known(row[1:]) for row in rows}
 
     def delivered(self, dones: Sequence[Done], wall: float) -> tuple[list[tuple[Done, Receipt]], list[str]]:
@@ -481,9 +533,10 @@ class Spool:
                 row[0]: row[1:]
                 for row in self._db.execute(
                     "SELECT id, name, path, snapshot, live, size, mtime_ns, digest, temp FROM job WHERE state = 'sending'"
-                    f" AND id IN ({_marks(dones)})", [done.id for done in dones],
+                    f" AND id IN ({_marks(dones)})",
+                    [done.id for done in dones],
                 )
-            }  # fmt: skip
+            }
             at, there, temps = utc(wall), [], []
             for done in dones:
                 row = rows.pop(done.id, None)
@@ -496,9 +549,19 @@ class Spool:
                 temps += [row[7], *map(encoded, done.gone)]
                 seq += 1
                 receipt = Receipt(
-                    seq, at, decoded(row[1]), decoded(row[0]), self.destination, row[4], row[5], row[6],
-                    done.bytes_sent, done.verified, done.bytes_new, done.bytes_on_wire,
-                )  # fmt: skip
+                    seq,
+                    at,
+                    decoded(row[1]),
+                    decoded(row[0]),
+                    self.destination,
+                    row[4],
+                    row[5],
+                    row[6],
+                    done.bytes_sent,
+                    done.verified,
+                    done.bytes_new,
+                    done.bytes_on_wire,
+                )
                 receipts.append((done, receipt))
                 if not row[3]:
                     garbage.append(decoded(row[2]))
@@ -506,8 +569,9 @@ class Spool:
                 "INSERT INTO remote (destination, name, path, digest, size, mtime, rev, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (destination, name) DO UPDATE SET path = excluded.path, digest = excluded.digest,"
                 " size = excluded.size, mtime = excluded.mtime, rev = excluded.rev, hash = excluded.hash,"
-                " reach_size = NULL, reach_digest = NULL", there,
-            )  # fmt: skip
+                " reach_size = NULL, reach_digest = NULL",
+                there,
+            )
             self._db.executemany("DELETE FROM job WHERE id = ?", [(done.id,) for done, _ in receipts])
             self._drop_temps(temps)
             self._db.executemany("INSERT INTO receipt VALUES (?, ?)", [(each.seq, to_line(each)) for _, each in receipts])
@@ -551,9 +615,7 @@ class Spool:
         """A temp name for an upload that is not in the queue (a heartbeat), put on record."""
         temp = temp_name(name)
         with self._commit():
-            self._db.execute(
-                "INSERT INTO temp VALUES (?, ?, ?, ?)", (self.destination, encoded(temp), encoded(name), wall)
-            )
+            self._db.execute("INSERT INTO temp VALUES (?, ?, ?, ?)", (self.destination, encoded(temp), encoded(name), wall))
         return temp
 
     def temps(self) -> list[str]:

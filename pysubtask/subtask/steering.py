@@ -45,10 +45,20 @@ class Steering:
     recursive folders."""
 
     def __init__(
-        self, state_dir: str, extension: str, settings: dict[str, Any], entries: list[Entry], store: Store, board: Board,
-        events: EventLog, log: logging.Logger, levers: Levers, wall: Callable[[], float], clock: Callable[[], float],
+        self,
+        state_dir: str,
+        extension: str,
+        settings: dict[str, Any],
+        entries: list[Entry],
+        store: Store,
+        board: Board,
+        events: EventLog,
+        log: logging.Logger,
+        levers: Levers,
+        wall: Callable[[], float],
+        clock: Callable[[], float],
         closed: Sequence[str] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._state_dir = state_dir
         self._settings = settings
         self._entries = entries
@@ -75,10 +85,18 @@ class Steering:
     def handlers(self) -> Mapping[str, Handler]:
         """What does what."""
         return {
-            "set": self._set, "get": self._get, "pause": self._pause, "resume": self._resume, "retry": self._retry,
-            "drop": self._drop, "queue": self._queue, "notify": self._notify, "stop": self._stop, "reset": self._reset,
+            "set": self._set,
+            "get": self._get,
+            "pause": self._pause,
+            "resume": self._resume,
+            "retry": self._retry,
+            "drop": self._drop,
+            "queue": self._queue,
+            "notify": self._notify,
+            "stop": self._stop,
+            "reset": self._reset,
             "start": self._start,
-        }  # fmt: skip
+        }
 
     # -- settings -----------------------------------------------------------------------------------------
 
@@ -93,9 +111,7 @@ class Steering:
         if changes:
             self._levers.changed({change.key for change in changes})
         for change in changes:
-            self._events.emit(
-                "setting_changed", key=change.key, old=change.old, new=change.new, kept=keep, **_who(request)
-            )
+            self._events.emit("setting_changed", key=change.key, old=change.old, new=change.new, kept=keep, **_who(request))
             self._log.info("SETTING [%s] = [%s], was [%s], by %s", change.key, change.new, change.old, request.who)
         self._say()
         return {"changed": [change._asdict() for change in changes], "kept": keep, "live": self._live.values()}
@@ -106,9 +122,12 @@ class Steering:
     def _say(self) -> None:
         """The settings file: for those who ask without a living child."""
         page = {
-            "settings": masked(self._settings), "live": sorted(self._live.values()), "kept": sorted(self._live.kept),
-            "watched": {"entries": to_json(self._entries), "closed": list(self._closed)}, "cwd": _cwd(),
-        }  # fmt: skip
+            "settings": masked(self._settings),
+            "live": sorted(self._live.values()),
+            "kept": sorted(self._live.kept),
+            "watched": {"entries": to_json(self._entries), "closed": list(self._closed)},
+            "cwd": _cwd(),
+        }
         # A full disk: what is known of the settings then is what the page said before.
         with contextlib.suppress(OSError):
             own_files.replace(self._state_dir, SETTINGS_FILE, json.dumps(page).encode("ascii"))

@@ -48,9 +48,7 @@ class Store:
     watch knows then starts empty, so every file is offered again.
     """
 
-    def __init__(
-        self, state_dir: str, destination: str, drop: Callable[..., None], wall: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, state_dir: str, destination: str, drop: Callable[..., None], wall: Callable[[], float] = time.time) -> None:
         self.state_dir = state_dir
         self.damaged: str | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -23,9 +23,25 @@ from .sources import Place, opened, place_of
 from .spool import Entry, Version
 from .watch import RESIDUAL, Due
 
-_LOGIN_KEYS = ("User", "Password", "SFTPLibrary", "KeyFile", "HostKey", "HostKeyPolicy", "KnownHostsFile", "SSHProgram",
-               "SSHConfigFile", "UseTLS", "CAFile", "TLSFingerprint", "AppKey", "RefreshToken", "RefreshTokenFile", "AccessToken",
-               "Proxy")
+_LOGIN_KEYS = (
+    "User",
+    "Password",
+    "SFTPLibrary",
+    "KeyFile",
+    "HostKey",
+    "HostKeyPolicy",
+    "KnownHostsFile",
+    "SSHProgram",
+    "SSHConfigFile",
+    "UseTLS",
+    "CAFile",
+    "TLSFingerprint",
+    "AppKey",
+    "RefreshToken",
+    "RefreshTokenFile",
+    "AccessToken",
+    "Proxy",
+)
 _HANG_SECS = 2.0
 
 
@@ -59,9 +75,10 @@ class UploadSubtask(BaseSubtask):
         section, key = ("dropbox", "AppKey") if self.transport == "dropbox" else ("ftp", "Host")
         if key not in self.settings:
             raise ConfigError(
-                "SubtaskModuleName", f"{self.handoff.module} uploads but was not given the {section} section",
+                "SubtaskModuleName",
+                f"{self.handoff.module} uploads but was not given the {section} section",
                 f"Call the module {section}.py, so that it gets that section too.",
-            )  # fmt: skip
+            )
         return transport_class(self.transport_name()).identity(self.settings)
 
     def begin(self) -> None:
@@ -75,14 +92,31 @@ class UploadSubtask(BaseSubtask):
         self._reserved = {self._same(remote_name(entry, entry.path)): entry.path for entry in files}
         self._begin_names(owners)
         hooks = Hooks(
-            self._page_changed, self._snapshot_lost, self._confirm, self.write_heartbeat, self._builds, self._intake.ahead,
-            self._intake.prefixes, self._open_live, self._is_anothers, self._name_harmed,
-        )  # fmt: skip
+            self._page_changed,
+            self._snapshot_lost,
+            self._confirm,
+            self.write_heartbeat,
+            self._builds,
+            self._intake.ahead,
+            self._intake.prefixes,
+            self._open_live,
+            self._is_anothers,
+            self._name_harmed,
+        )
         self._courier = Courier(
-            self._store, open_transport(self.transport_name(), self.settings, self.handoff.state_dir), self.settings, self.board,
-            self.events, self.log, hooks, self._login_mark(), self.clock, self.wall, self.handoff.config_file,
+            self._store,
+            open_transport(self.transport_name(), self.settings, self.handoff.state_dir),
+            self.settings,
+            self.board,
+            self.events,
+            self.log,
+            hooks,
+            self._login_mark(),
+            self.clock,
+            self.wall,
+            self.handoff.config_file,
             lambda: read_from.told(self.handoff.state_dir, self.handoff.config_file),
-        )  # fmt: skip
+        )
         self.when_there_is_room(self._courier.start)
         interval, dead = self.settings["HeartbeatIntervalSecs"], self.settings["DeadTimeMilli"] / 1000
         if 0 < interval <= dead:
@@ -171,8 +205,10 @@ class UploadSubtask(BaseSubtask):
         asked = (name, due.path)
         for other in [self._asked_names.pop(asked)] if asked in self._asked_names else self._take_names([asked]):
             if other is not None:
-                return (f"its remote name {name!r} belongs to {other.path} of the task {other.task}, which had it first; "
-                        f"{self._label} leaves it out: give one of the two entries an 'as'")  # fmt: skip
+                return (
+                    f"its remote name {name!r} belongs to {other.path} of the task {other.task}, which had it first; "
+                    f"{self._label} leaves it out: give one of the two entries an 'as'"
+                )
         self._claims[name] = due.path
         self._claimed[due.path] = name
         return ""

@@ -89,8 +89,10 @@ class Watch:
         self._named = by_folder(entries, self._bursting, self._settling.__contains__)
         ours = {real_path(path) for path in (*skip, *nested)}
         # A log of ours that is sent whenever it changes would be sent for ever: sending it is told in it.
-        self._changing = Changing({path: index for path, index in self._static_of.items()
-                                   if entries[index].on_change and real_path(path) not in ours}, timer)  # fmt: skip
+        self._changing = Changing(
+            {path: index for path, index in self._static_of.items() if entries[index].on_change and real_path(path) not in ours},
+            timer,
+        )
         self._holds = Holds(longest_hold, self._stat, self._handled_stamp)
         self._folders = Folders(entries, skip, nested, self._named, timer, own, disks)
         self.ignored = self._folders.ignored
@@ -226,8 +228,15 @@ class Watch:
         """The first of the files that wait for long because they are never quiet for ``settle_secs``, for the status page:
         ``path``, ``for_secs`` in whole tens, ``settle_secs``, and whether it ``goes`` all the same now and then."""
         found = self._settling.never_quiet(now)[:_MOST_TOLD]
-        return [{"path": path, "for_secs": int((now - one.first) // 10 * 10), "settle_secs": one.entry.settle_secs,
-                 "goes": one.goes_anyway} for path, one in found]  # fmt: skip
+        return [
+            {
+                "path": path,
+                "for_secs": int((now - one.first) // 10 * 10),
+                "settle_secs": one.entry.settle_secs,
+                "goes": one.goes_anyway,
+            }
+            for path, one in found
+        ]
 
     def last_look_at(self) -> float | None:
         """When what still settles is quiet enough for the last look before an end (monotonic seconds); None where nothing does."""
@@ -284,8 +293,9 @@ class Watch:
             elif last is not None:
                 self._doubt(path, index, last, now, wall)
 
-    def _take_quiet(self, folder: Folder | None, index: int, path: str, seen: Stamp, stamp: Stamp | None, now: float,
-                    wall: int) -> None:  # fmt: skip
+    def _take_quiet(
+        self, folder: Folder | None, index: int, path: str, seen: Stamp, stamp: Stamp | None, now: float, wall: int
+    ) -> None:
         """A file that is to be taken, and nobody has said that it is complete: now, if it is quiet."""
         age, entry = _quiet_for(seen, wall), self._entries[index]
         if age >= entry.settle_secs:
@@ -370,9 +380,7 @@ class Watch:
         elif folder.is_data(name):
             self._look_data(folder, name, made, False, now, wall, event)
 
-    def _look_data(
-        self, folder: Folder, name: str, made: bool, fresh: bool, now: float, wall: int, event: bool = False
-    ) -> None:
+    def _look_data(self, folder: Folder, name: str, made: bool, fresh: bool, now: float, wall: int, event: bool = False) -> None:
         path = folder.join(name)
         seen = self._stat(path)
         if seen is None:
@@ -491,8 +499,11 @@ class Watch:
     def _note_ctime(self, path: str, seen: Stamp | None) -> None:
         """Before a file is copied: what is changed in any way after that is not in the copy for sure."""
         folder = self._folders.of(path)
-        times, name = (self._ctimes, path) if path in self._changing.files else (
-            (folder.ctimes, name_of(path)) if folder is not None else (None, ""))
+        times, name = (
+            (self._ctimes, path)
+            if path in self._changing.files
+            else ((folder.ctimes, name_of(path)) if folder is not None else (None, ""))
+        )
         if times is None:
             return
         seen = seen or self._stat(path)

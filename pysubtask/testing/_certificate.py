@@ -21,8 +21,9 @@ class Certificate(NamedTuple):
     fingerprint: str
 
 
-def make_certificate(folder: Path, name: str = "localhost", addresses: tuple[str, ...] = HOSTS,
-                     days: tuple[int, int] = (-1, 10)) -> Certificate:
+def make_certificate(
+    folder: Path, name: str = "localhost", addresses: tuple[str, ...] = HOSTS, days: tuple[int, int] = (-1, 10)
+) -> Certificate:
     """A new key and certificate in ``folder``, for a name and addresses; ``days``: from when until when it is good, from now."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -45,12 +46,14 @@ def make_certificate(folder: Path, name: str = "localhost", addresses: tuple[str
         .sign(key, hashes.SHA256())
     )
     shown = made.public_bytes(serialization.Encoding.PEM)
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     folder.mkdir(parents=True, exist_ok=True)
-    found = Certificate(folder / "cert.pem", folder / "key.pem", folder / "both.pem",
-                        hashlib.sha256(made.public_bytes(serialization.Encoding.DER)).hexdigest().upper())
+    found = Certificate(
+        folder / "cert.pem",
+        folder / "key.pem",
+        folder / "both.pem",
+        hashlib.sha256(made.public_bytes(serialization.Encoding.DER)).hexdigest().upper(),
+    )
     found.file.write_bytes(shown)
     for path, words in ((found.key, secret), (found.whole, secret + shown)):
         path.touch(0o600)
@@ -67,8 +70,13 @@ def make_authority(folder: Path, names: tuple[str, ...]) -> Certificate:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    def build(name: str, key: ec.EllipticCurvePrivateKey, issuer: x509.Name, issuer_key: ec.EllipticCurvePrivateKey,
-              extensions: list[tuple[x509.ExtensionType, bool]]) -> x509.Certificate:
+    def build(
+        name: str,
+        key: ec.EllipticCurvePrivateKey,
+        issuer: x509.Name,
+        issuer_key: ec.EllipticCurvePrivateKey,
+        extensions: list[tuple[x509.ExtensionType, bool]],
+    ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
         builder = (
             x509.CertificateBuilder()
@@ -86,24 +94,43 @@ def make_authority(folder: Path, names: tuple[str, ...]) -> Certificate:
         return builder.sign(issuer_key, hashes.SHA256())
 
     def usage(ca: bool) -> x509.KeyUsage:
-        return x509.KeyUsage(digital_signature=not ca, key_cert_sign=ca, crl_sign=ca, content_commitment=False,
-                             key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
-                             decipher_only=False)
+        return x509.KeyUsage(
+            digital_signature=not ca,
+            key_cert_sign=ca,
+            crl_sign=ca,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            encipher_only=False,
+            decipher_only=False,
+        )
 
     ca_name = "pysubtask test authority"
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ca_name)])
-    ca = build(ca_name, ca_key, issuer, ca_key,
-               [(x509.BasicConstraints(ca=True, path_length=0), True), (usage(True), True)])
-    made = build(names[0], key, issuer, ca_key,
-                 [(x509.BasicConstraints(ca=False, path_length=None), True), (usage(False), True),
-                  (x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), False),
-                  (x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False)])
+    ca = build(ca_name, ca_key, issuer, ca_key, [(x509.BasicConstraints(ca=True, path_length=0), True), (usage(True), True)])
+    made = build(
+        names[0],
+        key,
+        issuer,
+        ca_key,
+        [
+            (x509.BasicConstraints(ca=False, path_length=None), True),
+            (usage(False), True),
+            (x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), False),
+            (x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False),
+        ],
+    )
     pem = serialization.Encoding.PEM
     secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     folder.mkdir(parents=True, exist_ok=True)
-    found = Certificate(folder / "ca.pem", folder / "key.pem", folder / "both.pem",
-                        hashlib.sha256(made.public_bytes(serialization.Encoding.DER)).hexdigest().upper())
+    found = Certificate(
+        folder / "ca.pem",
+        folder / "key.pem",
+        folder / "both.pem",
+        hashlib.sha256(made.public_bytes(serialization.Encoding.DER)).hexdigest().upper(),
+    )
     found.file.write_bytes(ca.public_bytes(pem))
     for path, words in ((found.key, secret), (found.whole, secret + made.public_bytes(pem))):
         path.touch(0o600)

@@ -42,8 +42,14 @@ class Daemon(OwnPorts):
             ports = self._take_ports(self.ports_wanted)
             for command in self._prepare(ports):
                 with open(self.root / "stderr", "ab") as log:
-                    started = subprocess.Popen([*dies_with_us(), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                               start_new_session=True, env=self._environment())  # fmt: skip
+                    started = subprocess.Popen(
+                        [*dies_with_us(), *command],
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                        env=self._environment(),
+                    )
                 self._processes.append(started)
             if self._answers(ports[0]):
                 self.port, self.data_ports = ports[0], ports[1:]

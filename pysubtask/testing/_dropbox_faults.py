@@ -8,10 +8,16 @@ from typing import Any, NamedTuple
 
 from ._dropbox_answers import Answer, made
 
-WRITE_ROUTES = frozenset({
-    "files/upload", "files/upload_session/start", "files/upload_session/append_v2", "files/upload_session/finish",
-    "files/upload_session/finish_batch", "files/upload_session/finish_batch_v2",
-})
+WRITE_ROUTES = frozenset(
+    {
+        "files/upload",
+        "files/upload_session/start",
+        "files/upload_session/append_v2",
+        "files/upload_session/finish",
+        "files/upload_session/finish_batch",
+        "files/upload_session/finish_batch_v2",
+    }
+)
 
 
 def matches(pattern: str, route: str) -> bool:

@@ -24,10 +24,10 @@ class BlockHash:
         view = memoryview(data)
         self.size += len(view)
         while len(view):
-            part = view[:BLOCK_BYTES - self._filled]
+            part = view[: BLOCK_BYTES - self._filled]
             self._block.update(part)
             self._filled += len(part)
-            view = view[len(part):]
+            view = view[len(part) :]
             if self._filled == BLOCK_BYTES:
                 self._digests += self._block.digest()
                 self._block = hashlib.sha256()

@@ -39,15 +39,21 @@ class Routes:
         self._jobs: dict[str, list[dict[str, Any]]] = {}
         self._number = itertools.count(1)
         self.uploads: dict[str, Any] = {
-            "files/upload": self._upload, "files/upload_session/start": self._start,
-            "files/upload_session/append_v2": self._append, "files/upload_session/finish": self._finish,
+            "files/upload": self._upload,
+            "files/upload_session/start": self._start,
+            "files/upload_session/append_v2": self._append,
+            "files/upload_session/finish": self._finish,
         }
         self._calls: dict[str, Method] = {
             "users/get_current_account": lambda args, body: result(self.account),
-            "users/get_space_usage": self._space, "files/get_metadata": self._metadata,
-            "files/list_folder": self._list, "files/list_folder/continue": self._list_on,
-            "files/delete_v2": self._delete, "files/create_folder_v2": self._create_folder,
-            "files/upload_session/finish_batch_v2": self._batch, "files/upload_session/finish_batch": self._launch,
+            "users/get_space_usage": self._space,
+            "files/get_metadata": self._metadata,
+            "files/list_folder": self._list,
+            "files/list_folder/continue": self._list_on,
+            "files/delete_v2": self._delete,
+            "files/create_folder_v2": self._create_folder,
+            "files/upload_session/finish_batch_v2": self._batch,
+            "files/upload_session/finish_batch": self._launch,
             "files/upload_session/finish_batch/check": self._check,
         }
 
@@ -81,7 +87,7 @@ class Routes:
             where = 'HTTP header "Dropbox-API-Arg"'
             found = headers.get("dropbox-api-arg")
             if found is None:
-                raise Refused(bad_input(route, f"Must provide {where} or URL parameter \"arg\"."))
+                raise Refused(bad_input(route, f'Must provide {where} or URL parameter "arg".'))
             return read_args(route, where, found.encode("latin-1"))
         if words in (b"", b"null") and route.startswith("users/"):
             return Args(route, "request body", {})
@@ -223,8 +229,15 @@ class Routes:
     def _list(self, args: Args, body: Body) -> Answer:
         path = args.path(root=True, ids=True)
         recursive, limit = args.take("recursive", bool, False), args.take("limit", int, _PAGE)
-        args.skip("include_media_info", "include_deleted", "include_has_explicit_shared_members", "include_property_groups",
-                  "include_mounted_folders", "include_non_downloadable_files", "include_restorable_info")
+        args.skip(
+            "include_media_info",
+            "include_deleted",
+            "include_has_explicit_shared_members",
+            "include_property_groups",
+            "include_mounted_folders",
+            "include_non_downloadable_files",
+            "include_restorable_info",
+        )
         args.beyond("shared_link", None)
         args.end()
         with _named("path"):

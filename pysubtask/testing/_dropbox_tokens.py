@@ -82,8 +82,9 @@ class Tokens:
         found = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         if found != challenge:
             return oauth_error("invalid_grant", "invalid code verifier")
-        return result({**self._given(), "refresh_token": self.refresh_token, "scope": _SCOPE, "uid": "12345",
-                       "account_id": self._account_id})
+        return result(
+            {**self._given(), "refresh_token": self.refresh_token, "scope": _SCOPE, "uid": "12345", "account_id": self._account_id}
+        )
 
     def _given(self) -> dict[str, Any]:
         return {"access_token": self.new(), "token_type": "bearer", "expires_in": TOKEN_SECS}

@@ -224,9 +224,17 @@ class Tree:
         if place.is_dir():
             return {".tag": "folder", **names, "id": self._entry_of(place).id}
         known = self._look(place)
-        return {".tag": "file", **names, "id": known.id, "client_modified": _timestamp(known.modified),
-                "server_modified": _timestamp(known.changed), "rev": known.rev, "size": known.stamp[1],
-                "is_downloadable": True, "content_hash": known.hash}
+        return {
+            ".tag": "file",
+            **names,
+            "id": known.id,
+            "client_modified": _timestamp(known.modified),
+            "server_modified": _timestamp(known.changed),
+            "rev": known.rev,
+            "size": known.stamp[1],
+            "is_downloadable": True,
+            "content_hash": known.hash,
+        }
 
     def _entry_of(self, place: Path) -> _Known:
         lower = place.relative_to(self.folder).as_posix().lower()

@@ -258,7 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
                         room = min(room, cut - read)
                         if room == 0:
                             raise Cut
-                    got = self.rfile.readinto1(view[filled:filled + room])
+                    got = self.rfile.readinto1(view[filled : filled + room])
                     if not got:
                         raise Cut
                     filled, left, read = filled + got, left - got, read + got
@@ -290,8 +290,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, answer: Answer, last: bool = False) -> None:
         length = answer.length if answer.file else len(answer.body)
-        headers = {**answer.headers, "Content-Length": str(length), "X-Dropbox-Request-Id": secrets.token_hex(16),
-                   "Date": self.date_time_string(), "Server": self.server_version}
+        headers = {
+            **answer.headers,
+            "Content-Length": str(length),
+            "X-Dropbox-Request-Id": secrets.token_hex(16),
+            "Date": self.date_time_string(),
+            "Server": self.server_version,
+        }
         if last:
             headers["Connection"], self.close_connection = "close", True
         phrase = self.responses[answer.status][0] if answer.status in self.responses else "Unknown"

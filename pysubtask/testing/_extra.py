@@ -15,5 +15,6 @@ def needs_libraries(server: str) -> Iterator[None]:
     try:
         yield
     except ImportError as exc:
-        raise ConfigError(f"pysubtask.testing.{server}", f"it needs {exc.name}, which is not installed",
-                          f"Run: {install('testing')}.") from exc
+        raise ConfigError(
+            f"pysubtask.testing.{server}", f"it needs {exc.name}, which is not installed", f"Run: {install('testing')}."
+        ) from exc

@@ -156,10 +156,15 @@ def make_handler(owner: FTPServer, data_ports: range, tls_version: str | None) -
     # No "perm": then pyftpdlib leaves the argument as it came, quotes and all.
     commands |= {name: {"perm": None, "auth": True, "arg": True, "help": name} for name in owner.oddities.hashes}
     values: dict[str, Any] = {
-        "owner": owner, "authorizer": authorizer, "abstracted_fs": _Files, "passive_ports": data_ports,
+        "owner": owner,
+        "authorizer": authorizer,
+        "abstracted_fs": _Files,
+        "passive_ports": data_ports,
         # The same encoding under a name that FEAT does not look for.
-        "encoding": "utf-8" if owner.oddities.utf8 else "u8", "unicode_errors": "surrogateescape",
-        "auth_failed_timeout": 0, "proto_cmds": commands,
+        "encoding": "utf-8" if owner.oddities.utf8 else "u8",
+        "unicode_errors": "surrogateescape",
+        "auth_failed_timeout": 0,
+        "proto_cmds": commands,
     }
     if owner.tls is None:
         return type("Handler", (_Odd, FTPHandler), values)
@@ -205,6 +210,9 @@ def _tls_values(owner: FTPServer, commands: dict[str, Any], tls_version: str | N
         context.set_max_proto_version(version)
     tls_commands = {name: row for name, row in _tls_base().proto_cmds.items() if name in ("AUTH", "PBSZ", "PROT")}
     return {
-        "dtp_handler": _tls_data(), "ssl_context": context, "tls_control_required": True, "tls_data_required": True,
+        "dtp_handler": _tls_data(),
+        "ssl_context": context,
+        "tls_control_required": True,
+        "tls_data_required": True,
         "proto_cmds": {**commands, **{name: row for name, row in tls_commands.items() if name not in owner.oddities.without}},
     }

@@ -238,8 +238,11 @@ class _Quirky:
 
     def _others(self) -> int:
         """How many files other sessions are transferring."""
-        return sum(1 for one in self.owner.sessions if one is not self
-                   and (one._in_dtp_queue or (one.data_channel and one.data_channel.file_obj)))
+        return sum(
+            1
+            for one in self.owner.sessions
+            if one is not self and (one._in_dtp_queue or (one.data_channel and one.data_channel.file_obj))
+        )
 
     def on_file_received(self, file: str) -> None:
         self.owner.disk.write_ended(file, self.before)

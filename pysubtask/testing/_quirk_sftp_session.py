@@ -176,7 +176,8 @@ class QuirkFiles(Files):
         if self._quirky.disk.is_hidden(local):
             raise asyncssh.SFTPNoSuchFile("No such file")
         writing = local in self._quirky.open_files.values() and any(
-            number in self._ends for number, name in self._quirky.open_files.items() if name == local)
+            number in self._ends for number, name in self._quirky.open_files.items() if name == local
+        )
         return self._attrs(local, look(local), writing=writing)
 
     def _attrs(self, local: str, found: os.stat_result, *, writing: bool) -> Any:

@@ -101,7 +101,7 @@ class Files(asyncssh.SFTPServer):
             file.seek(offset)
             left = memoryview(bytes((data[0] ^ 1,)) + data[1:] if flips else data)[:taken]
             while left:  # the file is unbuffered and may take less than it was given
-                left = left[file.write(left):]
+                left = left[file.write(left) :]
             if room is not None:
                 self._server.room = room - taken
             self._server.bytes_written += taken
@@ -167,8 +167,9 @@ class Files(asyncssh.SFTPServer):
 
         return _string(chosen.encode()) + self._do("check", self._name(path), hashed)
 
-    def _do(self, kind: str, name: str, work: Callable[[], _T], *, other: str = "", mode: str = "", size: int = 0,
-            listed: bool = True) -> _T:
+    def _do(
+        self, kind: str, name: str, work: Callable[[], _T], *, other: str = "", mode: str = "", size: int = 0, listed: bool = True
+    ) -> _T:
         try:
             fault = self._server.fault(kind, name, other)
             if fault is not None:
@@ -250,8 +251,8 @@ def without_extensions(packet: bytes, names: frozenset[str], more: tuple[str, ..
         raise ValueError(f"packet type {kind} is not SSH_FXP_VERSION")
     strings, place = [], 9
     while place < len(packet):
-        (size,) = struct.unpack(">I", packet[place:place + 4])
-        strings.append(packet[place:place + 4 + size])
+        (size,) = struct.unpack(">I", packet[place : place + 4])
+        strings.append(packet[place : place + 4 + size])
         place += 4 + size
     pairs = [name + value for name, value in zip(strings[::2], strings[1::2], strict=True) if name[4:].decode() not in names]
     body = struct.pack(">BI", kind, version) + b"".join(pairs)

@@ -88,8 +88,9 @@ class BadLink:
         above = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join(filter(None, (above, os.environ.get("PYTHONPATH", ""))))
         with theirs:
-            self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-                                             env=os.environ | {"PYTHONPATH": paths})
+            self._process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=os.environ | {"PYTHONPATH": paths}
+            )
         try:
             hello = self._answer()
             # Open here too, each namespace stays itself until close() has looked for whoever is left in it.
@@ -203,8 +204,15 @@ class _Refused(RuntimeError):
 
 
 @contextlib.contextmanager
-def bad_link(*, delay: float = 0.0, loss: float = 0.0, rate: float | None = None, queue: float = 128 * 1024,
-             outages: Sequence[tuple[float, float]] = (), seed: int = 0) -> Iterator[BadLink]:
+def bad_link(
+    *,
+    delay: float = 0.0,
+    loss: float = 0.0,
+    rate: float | None = None,
+    queue: float = 128 * 1024,
+    outages: Sequence[tuple[float, float]] = (),
+    seed: int = 0,
+) -> Iterator[BadLink]:
     """A link between two network namespaces, for as long as the block runs.
 
     ``delay``: seconds from one side to the other, so half of a round trip. ``loss``: part of the packets (0 to 1) that is

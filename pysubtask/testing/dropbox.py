@@ -117,17 +117,36 @@ class DropboxServer:
     def settings(self, **overrides: Any) -> dict[str, Any]:
         """Settings of a DropboxTransport that logs in here."""
         return {
-            "AppKey": self.app_key, "RefreshToken": self.refresh_token, "RefreshTokenFile": None, "AccessToken": None,
-            "Proxy": self.proxy, "CAFile": str(self.ca_file), "HostPath": "", "Connections": 4, "ChunkBytes": 4 * 1024 * 1024,
-            "ConnectTimeoutSecs": 5, "StallSecs": 10, "Concurrency": 256, **overrides,
+            "AppKey": self.app_key,
+            "RefreshToken": self.refresh_token,
+            "RefreshTokenFile": None,
+            "AccessToken": None,
+            "Proxy": self.proxy,
+            "CAFile": str(self.ca_file),
+            "HostPath": "",
+            "Connections": 4,
+            "ChunkBytes": 4 * 1024 * 1024,
+            "ConnectTimeoutSecs": 5,
+            "StallSecs": 10,
+            "Concurrency": 256,
+            **overrides,
         }
 
     def count(self, *routes: str) -> int:
         """How many calls of these routes came ("write": those that write content; none given: all)."""
         return sum(any(matches(pattern, call.route) for pattern in routes or ("*",)) for call in list(self.calls))
 
-    def fail(self, route: str, *, status: int | None = None, error: str | dict[str, Any] | None = None,
-             retry_after: int | None = None, times: int | None = 1, every: int = 1, after: int = 0) -> None:
+    def fail(
+        self,
+        route: str,
+        *,
+        status: int | None = None,
+        error: str | dict[str, Any] | None = None,
+        retry_after: int | None = None,
+        times: int | None = 1,
+        every: int = 1,
+        after: int = 0,
+    ) -> None:
         """Calls of a route ("*": all, oauth2/token too; "write": those that write content) get an error; nothing is done.
 
         ``error``: the way down in the route's union, "path/insufficient_space"; of a 401, 429 or 400 of oauth2/token its
@@ -211,8 +230,14 @@ class DropboxServer:
 
 
 @contextlib.contextmanager
-def dropbox_server(root: str | os.PathLike[str], *, account: Mapping[str, Any] | None = None, app_key: str = "standin",
-                   refresh_token: str = "stand-in-refresh-token", host: str = "127.0.0.1") -> Iterator[DropboxServer]:
+def dropbox_server(
+    root: str | os.PathLike[str],
+    *,
+    account: Mapping[str, Any] | None = None,
+    app_key: str = "standin",
+    refresh_token: str = "stand-in-refresh-token",
+    host: str = "127.0.0.1",
+) -> Iterator[DropboxServer]:
     """A running stand-in for Dropbox, whose files are in ``root``/files; ended at the end.
 
     It is an HTTPS proxy: a client that asks it for api.dropboxapi.com (or content, notify, www.dropbox.com) finds the
@@ -230,9 +255,20 @@ def dropbox_server(root: str | os.PathLike[str], *, account: Mapping[str, Any] |
 def _account() -> dict[str, Any]:
     return {
         "account_id": _ACCOUNT_ID,
-        "name": {"given_name": "Stand", "surname": "In", "familiar_name": "Stand", "display_name": "Stand In",
-                 "abbreviated_name": "SI"},
-        "email": "stand-in@example.com", "email_verified": True, "disabled": False, "locale": "en", "country": "CH",
-        "referral_link": "https://www.dropbox.com/referrals/stand-in", "is_paired": False, "account_type": {".tag": "basic"},
+        "name": {
+            "given_name": "Stand",
+            "surname": "In",
+            "familiar_name": "Stand",
+            "display_name": "Stand In",
+            "abbreviated_name": "SI",
+        },
+        "email": "stand-in@example.com",
+        "email_verified": True,
+        "disabled": False,
+        "locale": "en",
+        "country": "CH",
+        "referral_link": "https://www.dropbox.com/referrals/stand-in",
+        "is_paired": False,
+        "account_type": {".tag": "basic"},
         "root_info": {".tag": "user", "root_namespace_id": "1", "home_namespace_id": "1"},
     }

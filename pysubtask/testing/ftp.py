@@ -79,10 +79,23 @@ class FTPServer(OwnPorts):
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of an FTPTransport that logs in here and verifies the certificate."""
         return {
-            "UseSFTP": False, "Host": self.host, "HostPort": self.port, "User": self.user, "Password": self.password,
-            "HostPath": "", "HostFTPPath": None, "UseTLS": self.tls, "TLSFingerprint": None, "PassiveMode": True,
-            "CAFile": str(self.certificate.file) if self.certificate else None, "Connections": 4, "StoreInPlace": False,
-            "ConnectTimeoutSecs": 20, "StallSecs": 30, "Concurrency": 32, **more,
+            "UseSFTP": False,
+            "Host": self.host,
+            "HostPort": self.port,
+            "User": self.user,
+            "Password": self.password,
+            "HostPath": "",
+            "HostFTPPath": None,
+            "UseTLS": self.tls,
+            "TLSFingerprint": None,
+            "PassiveMode": True,
+            "CAFile": str(self.certificate.file) if self.certificate else None,
+            "Connections": 4,
+            "StoreInPlace": False,
+            "ConnectTimeoutSecs": 20,
+            "StallSecs": 30,
+            "Concurrency": 32,
+            **more,
         }
 
     def lose_reply(self, command: str) -> None:
@@ -184,11 +197,24 @@ class OddFile:
 
 
 @contextlib.contextmanager
-def ftp_server(root: str | os.PathLike[str], tls: str | None = None, *, tls_version: str | None = None,
-               without: tuple[str, ...] = (), rename_over: bool = True, rename: bool = True, utf8: bool = True,
-               file_limit: int | None = None, full_reply: str | None = None, max_sessions: int | None = None,
-               busy_logins: tuple[int, ...] = (), short_by: int = 0, restart: str = "",
-               hashes: tuple[str, ...] = (), host: str = "127.0.0.1") -> Iterator[FTPServer]:
+def ftp_server(
+    root: str | os.PathLike[str],
+    tls: str | None = None,
+    *,
+    tls_version: str | None = None,
+    without: tuple[str, ...] = (),
+    rename_over: bool = True,
+    rename: bool = True,
+    utf8: bool = True,
+    file_limit: int | None = None,
+    full_reply: str | None = None,
+    max_sessions: int | None = None,
+    busy_logins: tuple[int, ...] = (),
+    short_by: int = 0,
+    restart: str = "",
+    hashes: tuple[str, ...] = (),
+    host: str = "127.0.0.1",
+) -> Iterator[FTPServer]:
     """A running FTP server whose files are in ``root``; ended at the end. ``host``: the loopback address it listens on.
 
     ``tls``: None, "explicit" or "implicit"; ``tls_version``: "1.2" or "1.3" alone. ``without``: commands it does not
@@ -200,8 +226,9 @@ def ftp_server(root: str | os.PathLike[str], tls: str | None = None, *, tls_vers
     "ignored" (it begins at the beginning), "emptied, ignored", or "appended" to wherever it ends. ``hashes``: which commands
     for them it has, of "HASH", "XSHA256", "XMD5" and "XCRC".
     """
-    oddities = Oddities(without, rename_over, rename, utf8, file_limit, full_reply, max_sessions, busy_logins, short_by,
-                        restart, hashes)
+    oddities = Oddities(
+        without, rename_over, rename, utf8, file_limit, full_reply, max_sessions, busy_logins, short_by, restart, hashes
+    )
     server = FTPServer(Path(root).absolute(), host, tls, tls_version, oddities)
     try:
         server.start()

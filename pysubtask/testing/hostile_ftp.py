@@ -70,8 +70,18 @@ class HostileFTP:
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a transport that logs in here."""
-        return {"Host": self.host, "HostPort": self.port, "User": "u", "Password": "a password", "HostPath": "", "UseTLS": None,
-                "ConnectTimeoutSecs": 20, "StallSecs": 30, "Connections": 1, **more}
+        return {
+            "Host": self.host,
+            "HostPort": self.port,
+            "User": "u",
+            "Password": "a password",
+            "HostPath": "",
+            "UseTLS": None,
+            "ConnectTimeoutSecs": 20,
+            "StallSecs": 30,
+            "Connections": 1,
+            **more,
+        }
 
     def close(self) -> None:
         """End it and every connection."""
@@ -276,8 +286,10 @@ class _Session:
         return True
 
     def numbers(self, words: str) -> bool:
-        wrong = {"213": "213 00000000000000" if "20200913" in words else "213 9999999999999999999",
-                 "250": f"250-\r\n type=file;size={'9' * 5000};modify=00000101000000; x\r\n250 End"}
+        wrong = {
+            "213": "213 00000000000000" if "20200913" in words else "213 9999999999999999999",
+            "250": f"250-\r\n type=file;size={'9' * 5000};modify=00000101000000; x\r\n250 End",
+        }
         self._sock.sendall(f"{wrong.get(words[:3], words)}\r\n".encode())
         return True
 
@@ -287,15 +299,26 @@ class _Session:
 
 
 _SPOILT: dict[str, Callable[[_Session, str], bool]] = {
-    "preliminary": _Session.preliminary, "preliminaries": _Session.preliminaries, "lines": _Session.lines, "line": _Session.line,
-    "nested": _Session.nested, "slow-lines": _Session.slow_lines, "drip": _Session.drip, "silent": _Session.silent,
-    "eof": _Session.eof, "reset": _Session.reset, "digits": _Session.digits, "numbers": _Session.numbers, "words": _Session.words,
-}  # fmt: skip
+    "preliminary": _Session.preliminary,
+    "preliminaries": _Session.preliminaries,
+    "lines": _Session.lines,
+    "line": _Session.line,
+    "nested": _Session.nested,
+    "slow-lines": _Session.slow_lines,
+    "drip": _Session.drip,
+    "silent": _Session.silent,
+    "eof": _Session.eof,
+    "reset": _Session.reset,
+    "digits": _Session.digits,
+    "numbers": _Session.numbers,
+    "words": _Session.words,
+}
 
 
 @contextlib.contextmanager
-def hostile_ftp_server(behaviour: str = "honest", at: str = "SIZE",
-                       replies: Mapping[str, bytes] | None = None) -> Iterator[HostileFTP]:
+def hostile_ftp_server(
+    behaviour: str = "honest", at: str = "SIZE", replies: Mapping[str, bytes] | None = None
+) -> Iterator[HostileFTP]:
     """A running server on 127.0.0.1. ``at``: the command it misbehaves at, ``GREETING`` before any, ``STOR END`` after the data;
     behaviours of data connections need none. ``replies``: whole replies by command, in place of everything else."""
     with HostileFTP(behaviour, at, replies or {}) as server:

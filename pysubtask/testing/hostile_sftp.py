@@ -220,9 +220,19 @@ def _words(number: int, packet: bytes, said: bytes) -> Iterator[bytes]:
 
 
 _SPOILT: dict[str, Callable[[int, bytes, bytes], Iterator[bytes]]] = {
-    "banner": _banner, "stderr": _stderr, "drip": _drip, "drip-version": _drip_version, "silent": _silent, "flood": _flood,
-    "huge": _huge, "large": _large, "wrong-id": _wrong_id, "wrong-kind": _wrong_kind, "sizes": _sizes, "words": _words,
-}  # fmt: skip
+    "banner": _banner,
+    "stderr": _stderr,
+    "drip": _drip,
+    "drip-version": _drip_version,
+    "silent": _silent,
+    "flood": _flood,
+    "huge": _huge,
+    "large": _large,
+    "wrong-id": _wrong_id,
+    "wrong-kind": _wrong_kind,
+    "sizes": _sizes,
+    "words": _words,
+}
 
 
 def _slowly(data: bytes) -> Iterator[bytes]:

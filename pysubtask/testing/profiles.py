@@ -34,23 +34,28 @@ PROFILES = {
     each.name: each
     for each in (
         ServerProfile(
-            "no rename over", {"rename": "new"},
+            "no rename over",
+            {"rename": "new"},
             "nothing lost, torn, left or sent twice; a name may for a moment be without its file, never with half of one",
             gap=True,
         ),
         ServerProfile(
-            "object store", OBJECT_STORE,
+            "object store",
+            OBJECT_STORE,
             "nothing lost, torn or left; a name may for a moment be without its file, never with half of one; what was under way "
             "at a kill or a cut may be sent again, as the server keeps no times by which it could be known",
-            gap=True, sends_again=True,
+            gap=True,
+            sends_again=True,
         ),
         ServerProfile(
-            "delete refused", {"delete": False},
+            "delete refused",
+            {"delete": False},
             "nothing lost, torn or sent twice; a name always has its file; of uploads that were cut temporary files stay, as many "
             "as were under way at once (after many cuts within an hour 64 more), which later uploads write to, and which the "
             "status page counts",
-            litter=2, crowd=96,
+            litter=2,
+            crowd=96,
         ),
     )
-}  # fmt: skip
+}
 """By name."""

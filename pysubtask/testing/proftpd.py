@@ -72,15 +72,30 @@ class ProFTPDServer(Daemon):
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a transport that logs in here, and knows the host key or the certificate."""
-        common = {"Host": self.host, "HostPort": self.port, "User": self.user, "HostPath": "", "ConnectTimeoutSecs": 20,
-                  "StallSecs": 30, "Concurrency": 32}  # fmt: skip
+        common = {
+            "Host": self.host,
+            "HostPort": self.port,
+            "User": self.user,
+            "HostPath": "",
+            "ConnectTimeoutSecs": 20,
+            "StallSecs": 30,
+            "Concurrency": 32,
+        }
         if self.protocol == "sftp":
             return {**common, **login_by_key(self.key_file, self.known_hosts), **more}
         return {
-            **common, "UseSFTP": False, "Password": self.password, "HostFTPPath": None,
-            "UseTLS": "explicit" if self.certificate else None, "TLSFingerprint": None, "PassiveMode": True,
-            "CAFile": str(self.certificate.file) if self.certificate else None, "Connections": 4, "StoreInPlace": False, **more,
-        }  # fmt: skip
+            **common,
+            "UseSFTP": False,
+            "Password": self.password,
+            "HostFTPPath": None,
+            "UseTLS": "explicit" if self.certificate else None,
+            "TLSFingerprint": None,
+            "PassiveMode": True,
+            "CAFile": str(self.certificate.file) if self.certificate else None,
+            "Connections": 4,
+            "StoreInPlace": False,
+            **more,
+        }
 
     def _prepare(self, ports: range) -> list[list[str]]:
         program, folder = find_server("proftpd"), modules("proftpd")
@@ -90,27 +105,52 @@ class ProFTPDServer(Daemon):
         users.write_text(f"{self.user}:{_DIGEST}:{uid}:{gid}::{self.files}:/bin/sh\n")
         os.chmod(users, 0o600)
         options: dict[str, Any] = {
-            "ServerType": "standalone", "Port": ports[0], "DefaultAddress": self.host,
-            "SocketBindTight": "on", "UseIPv6": "off", "User": pwd.getpwuid(uid).pw_name,
+            "ServerType": "standalone",
+            "Port": ports[0],
+            "DefaultAddress": self.host,
+            "SocketBindTight": "on",
+            "UseIPv6": "off",
+            "User": pwd.getpwuid(uid).pw_name,
             "Group": grp.getgrgid(gid).gr_name,
-            "AuthOrder": "mod_auth_file.c", "AuthUserFile": users, "RequireValidShell": "off", "RootLogin": "on",
-            "UseReverseDNS": "off", "PidFile": self.root / "pid", "ScoreboardFile": self.root / "scoreboard",
-            "WtmpLog": "off", "SystemLog": self.root / "log", "TransferLog": "none", "AllowOverwrite": "on",
-            "AllowStoreRestart": "on", "AllowRetrieveRestart": "on", "Umask": "022", "MaxInstances": 100, "TimesGMT": "on",
-        }  # fmt: skip
+            "AuthOrder": "mod_auth_file.c",
+            "AuthUserFile": users,
+            "RequireValidShell": "off",
+            "RootLogin": "on",
+            "UseReverseDNS": "off",
+            "PidFile": self.root / "pid",
+            "ScoreboardFile": self.root / "scoreboard",
+            "WtmpLog": "off",
+            "SystemLog": self.root / "log",
+            "TransferLog": "none",
+            "AllowOverwrite": "on",
+            "AllowStoreRestart": "on",
+            "AllowRetrieveRestart": "on",
+            "Umask": "022",
+            "MaxInstances": 100,
+            "TimesGMT": "on",
+        }
         load = []
         if folder is not None:
             load.append(f'ModulePath "{folder}"')
         if self.protocol == "sftp":
             load.append("LoadModule mod_sftp.c")
-            options |= {"SFTPEngine": "on", "SFTPHostKey": self.root / "host_ed25519", "SFTPAuthMethods": "publickey",
-                        "SFTPAuthorizedUserKeys": f'"file:{self.root}/authorized_keys"'}  # fmt: skip
+            options |= {
+                "SFTPEngine": "on",
+                "SFTPHostKey": self.root / "host_ed25519",
+                "SFTPAuthMethods": "publickey",
+                "SFTPAuthorizedUserKeys": f'"file:{self.root}/authorized_keys"',
+            }
         else:
             options["PassivePorts"] = f"{ports[1]} {ports[-1]}"
         if self.certificate is not None:
             load.append("LoadModule mod_tls.c")
-            options |= {"TLSEngine": "on", "TLSRequired": "on", "TLSECCertificateFile": self.certificate.file,
-                        "TLSECCertificateKeyFile": self.certificate.key, "TLSVerifyClient": "off"}  # fmt: skip
+            options |= {
+                "TLSEngine": "on",
+                "TLSRequired": "on",
+                "TLSECCertificateFile": self.certificate.file,
+                "TLSECCertificateKeyFile": self.certificate.key,
+                "TLSVerifyClient": "off",
+            }
         # A path may have a blank; words of the caller's are lines as they are.
         quoted = {key: f'"{value}"' if isinstance(value, Path) else value for key, value in options.items()}
         words = [f"{key} {value}" for key, value in {**quoted, **self._options}.items()]
@@ -128,14 +168,16 @@ class ProFTPDServer(Daemon):
         """mod_sftp wants them as RFC 4716 has them."""
         program = find_program("ssh-keygen")
         assert program is not None
-        said = subprocess.run([program, "-e", "-f", str(self.root / "id_ed25519.pub")], check=True, capture_output=True,
-                              stdin=subprocess.DEVNULL)  # fmt: skip
+        said = subprocess.run(
+            [program, "-e", "-f", str(self.root / "id_ed25519.pub")], check=True, capture_output=True, stdin=subprocess.DEVNULL
+        )
         (self.root / "authorized_keys").write_bytes(said.stdout)
 
 
 @contextlib.contextmanager
-def proftpd_server(root: str | os.PathLike[str], protocol: str = "ftp", *, lines: tuple[str, ...] = (),
-                   **options: Any) -> Iterator[ProFTPDServer]:  # fmt: skip
+def proftpd_server(
+    root: str | os.PathLike[str], protocol: str = "ftp", *, lines: tuple[str, ...] = (), **options: Any
+) -> Iterator[ProFTPDServer]:
     """A running ProFTPD whose files are in ``root``/files; ended with everything it serves at the end.
 
     ``protocol``: "ftp", "ftps" (explicit TLS, which it demands) or "sftp". ``options``: directives of its configuration, in the

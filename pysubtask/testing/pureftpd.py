@@ -56,11 +56,24 @@ class PureFTPdServer(Daemon):
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of an FTPTransport that logs in here and verifies the certificate."""
         return {
-            "UseSFTP": False, "Host": self.host, "HostPort": self.port, "User": self.user, "Password": self.password,
-            "HostPath": "", "HostFTPPath": None, "UseTLS": self.tls, "TLSFingerprint": None, "PassiveMode": True,
-            "CAFile": str(self.certificate.file) if self.certificate else None, "Connections": 4, "StoreInPlace": False,
-            "ConnectTimeoutSecs": 20, "StallSecs": 30, "Concurrency": 32, **more,
-        }  # fmt: skip
+            "UseSFTP": False,
+            "Host": self.host,
+            "HostPort": self.port,
+            "User": self.user,
+            "Password": self.password,
+            "HostPath": "",
+            "HostFTPPath": None,
+            "UseTLS": self.tls,
+            "TLSFingerprint": None,
+            "PassiveMode": True,
+            "CAFile": str(self.certificate.file) if self.certificate else None,
+            "Connections": 4,
+            "StoreInPlace": False,
+            "ConnectTimeoutSecs": 20,
+            "StallSecs": 30,
+            "Concurrency": 32,
+            **more,
+        }
 
     def make_folder(self, name: str) -> Path:
         """A folder below ``files`` that it may write to."""
@@ -89,18 +102,37 @@ class PureFTPdServer(Daemon):
         )
         os.chmod(answer, 0o700)
         words = [
-            program, "--bind", f"{self.host},{ports[0]}", "--ipv4only", "--login", f"extauth:{socket}", "--noanonymous",
-            "--minuid", "1", "--chrooteveryone", "--dontresolve", "--maxclientsperip", "100", "--maxclientsnumber", "100",
-            "--pidfile", str(self.root / "pid"), "--passiveportrange", f"{ports[1]}:{ports[-1]}", "--umask", "022:022",
-        ]  # fmt: skip
+            program,
+            "--bind",
+            f"{self.host},{ports[0]}",
+            "--ipv4only",
+            "--login",
+            f"extauth:{socket}",
+            "--noanonymous",
+            "--minuid",
+            "1",
+            "--chrooteveryone",
+            "--dontresolve",
+            "--maxclientsperip",
+            "100",
+            "--maxclientsnumber",
+            "100",
+            "--pidfile",
+            str(self.root / "pid"),
+            "--passiveportrange",
+            f"{ports[1]}:{ports[-1]}",
+            "--umask",
+            "022:022",
+        ]
         if self.certificate is not None:
             words += ["--tls", "3", "--certfile", str(self.certificate.whole)]
         return [[asks, "--socket", socket, "--run", str(answer)], [*words, *self._flags]]
 
 
 @contextlib.contextmanager
-def pureftpd_server(root: str | os.PathLike[str], *, tls: str | None = None,
-                    flags: tuple[str, ...] = ()) -> Iterator[PureFTPdServer]:  # fmt: skip
+def pureftpd_server(
+    root: str | os.PathLike[str], *, tls: str | None = None, flags: tuple[str, ...] = ()
+) -> Iterator[PureFTPdServer]:
     """A running Pure-FTPd whose files are in ``root``/files; ended with everything it serves at the end.
 
     ``tls``: None or "explicit", which it then demands. ``flags``: more words of its command line, such as ``"--norename"`` (no

@@ -49,9 +49,16 @@ class QuirkFTPServer(FTPServer):
 
 
 @contextlib.contextmanager
-def quirk_ftp_server(root: str | os.PathLike[str], quirks: Quirks | None = None, *, tls: str | None = None,
-                     tls_version: str | None = None, without: tuple[str, ...] = (), hashes: tuple[str, ...] = (),
-                     **values: Any) -> Iterator[QuirkFTPServer]:  # fmt: skip
+def quirk_ftp_server(
+    root: str | os.PathLike[str],
+    quirks: Quirks | None = None,
+    *,
+    tls: str | None = None,
+    tls_version: str | None = None,
+    without: tuple[str, ...] = (),
+    hashes: tuple[str, ...] = (),
+    **values: Any,
+) -> Iterator[QuirkFTPServer]:
     """A running one whose files are in ``root``; ended at the end. ``quirks`` are kept as they are given, or made of ``values``
     (``rename="new"``); the rest as for ``ftp_server``.
 

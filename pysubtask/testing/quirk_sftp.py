@@ -30,8 +30,17 @@ POSIX_RENAME, FSYNC = "posix-rename@openssh.com", "fsync@openssh.com"
 class QuirkSFTPServer(SFTPServer):
     """A running server with ``quirks``; made by ``quirk_sftp_server``. ``handles``: how many files are open now."""
 
-    def __init__(self, root: str, quirks: Quirks, user: str, password: str | None, keys: str | None, without: frozenset[str],
-                 hashes: tuple[str, ...], port: int = 0) -> None:  # fmt: skip
+    def __init__(
+        self,
+        root: str,
+        quirks: Quirks,
+        user: str,
+        password: str | None,
+        keys: str | None,
+        without: frozenset[str],
+        hashes: tuple[str, ...],
+        port: int = 0,
+    ) -> None:
         with needs_libraries("quirk_sftp_server"):
             from . import _quirk_sftp_session  # noqa: F401 - before there is a thread that would need it
         self.quirks = quirks
@@ -68,10 +77,18 @@ class QuirkSFTPServer(SFTPServer):
         return QuirkFiles(self, channel, self.without | {name for name, there in off.items() if not there})
 
 
-def quirk_sftp_server(root: str | os.PathLike[str], quirks: Quirks | None = None, *, user: str = "demo",
-                      password: str | None = None, keys: str | os.PathLike[str] | None = None,
-                      without: tuple[str, ...] = (), hashes: tuple[str, ...] = (), port: int = 0,
-                      **values: Any) -> QuirkSFTPServer:  # fmt: skip
+def quirk_sftp_server(
+    root: str | os.PathLike[str],
+    quirks: Quirks | None = None,
+    *,
+    user: str = "demo",
+    password: str | None = None,
+    keys: str | os.PathLike[str] | None = None,
+    without: tuple[str, ...] = (),
+    hashes: tuple[str, ...] = (),
+    port: int = 0,
+    **values: Any,
+) -> QuirkSFTPServer:
     """Start one that stores into ``root``; a context manager. ``quirks`` are kept as they are given, or made of ``values``
     (``rename="new"``); the rest as for ``sftp_server``. What an extension is told to be there is settled when a session begins.
 
@@ -79,5 +96,13 @@ def quirk_sftp_server(root: str | os.PathLike[str], quirks: Quirks | None = None
     """
     made = quirks or Quirks()
     made.set(**values)
-    return QuirkSFTPServer(os.fspath(root), made, user, password, os.fspath(keys) if keys is not None else None, frozenset(without),
-                           tuple(hashes), port)  # fmt: skip
+    return QuirkSFTPServer(
+        os.fspath(root),
+        made,
+        user,
+        password,
+        os.fspath(keys) if keys is not None else None,
+        frozenset(without),
+        tuple(hashes),
+        port,
+    )

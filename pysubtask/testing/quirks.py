@@ -111,13 +111,19 @@ class Quirks:
 
 _NAMES = tuple(Quirks.__annotations__)
 _VALUES: dict[str, tuple[str, ...]] = {
-    "rename": ("over", "new", "none"), "append": ("yes", "refused", "late"),
-    "size": ("always", "missing", "absent", "zero", "denied", "never"), "visible": ("at once", "after close"),
-    "times": ("kept", "refused", "ignored"), "odd_names": ("kept", "renamed"),
-    "file_names": ("exact", "any case", "small", "composed", "trimmed"), "after_publish": ("stays", "taken", "hidden"),
-    "links": ("followed", "refused", "replaced"), "data_end": ("", "early", "reset", "open", "cut", "waits"),
-    "overwrite": ("yes", "refused", "beside"), "line_ends": ("kept", "changed"),
-}  # fmt: skip
+    "rename": ("over", "new", "none"),
+    "append": ("yes", "refused", "late"),
+    "size": ("always", "missing", "absent", "zero", "denied", "never"),
+    "visible": ("at once", "after close"),
+    "times": ("kept", "refused", "ignored"),
+    "odd_names": ("kept", "renamed"),
+    "file_names": ("exact", "any case", "small", "composed", "trimmed"),
+    "after_publish": ("stays", "taken", "hidden"),
+    "links": ("followed", "refused", "replaced"),
+    "data_end": ("", "early", "reset", "open", "cut", "waits"),
+    "overwrite": ("yes", "refused", "beside"),
+    "line_ends": ("kept", "changed"),
+}
 
 
 class Switch(NamedTuple):
@@ -135,9 +141,17 @@ class Switch(NamedTuple):
 _ALL, _FTP, _SFTP, _TLS = frozenset({"sftp", "ftp", "ftps"}), frozenset({"ftp", "ftps"}), frozenset({"sftp"}), frozenset({"ftps"})
 
 OBJECT_STORE: dict[str, Any] = {
-    "visible": "after close", "size": "missing", "append": "refused", "random_writes": False, "read_write": False, "rename": "new",
-    "posix_rename": False, "rename_secs": 0.1, "times": "refused", "fsync": False,
-}  # fmt: skip
+    "visible": "after close",
+    "size": "missing",
+    "append": "refused",
+    "random_writes": False,
+    "read_write": False,
+    "rename": "new",
+    "posix_rename": False,
+    "rename_secs": 0.1,
+    "times": "refused",
+    "fsync": False,
+}
 """What an object store behind SFTP is like: a file is nowhere before it is closed, cannot be changed, and is copied by a rename."""
 
 DATA_ENDINGS = (".csv", ".txt", ".bin", ".jpg", ".dat", ".log", ".json")
@@ -195,7 +209,7 @@ SWITCHES = (
     Switch("data connection closed without a goodbye", {"data_end": "cut"}, _TLS),
     Switch("the client's end is waited for", {"data_end": "waits"}, _TLS),
     Switch("object store", OBJECT_STORE, _SFTP),
-)  # fmt: skip
+)
 """Every single quirk."""
 
 

@@ -64,30 +64,62 @@ class RcloneServer(Daemon):
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a transport that logs in here, and knows the host key."""
-        common = {"Host": self.host, "HostPort": self.port, "User": self.user, "HostPath": "", "ConnectTimeoutSecs": 20,
-                  "StallSecs": 30, "Concurrency": 32}  # fmt: skip
+        common = {
+            "Host": self.host,
+            "HostPort": self.port,
+            "User": self.user,
+            "HostPath": "",
+            "ConnectTimeoutSecs": 20,
+            "StallSecs": 30,
+            "Concurrency": 32,
+        }
         if self.protocol == "sftp":
             return {**common, **login_by_key(self.key_file, self.known_hosts), **more}
         return {
-            **common, "UseSFTP": False, "Password": self.password, "HostFTPPath": None, "UseTLS": None, "TLSFingerprint": None,
-            "PassiveMode": True, "CAFile": None, "Connections": 4, "StoreInPlace": False, **more,
-        }  # fmt: skip
+            **common,
+            "UseSFTP": False,
+            "Password": self.password,
+            "HostFTPPath": None,
+            "UseTLS": None,
+            "TLSFingerprint": None,
+            "PassiveMode": True,
+            "CAFile": None,
+            "Connections": 4,
+            "StoreInPlace": False,
+            **more,
+        }
 
     def _environment(self) -> dict[str, str]:
         kept = {key: value for key, value in environment().items() if not key.startswith("RCLONE_")}
         # Not on its command line, which others may read.
-        return {**kept, "HOME": str(self.root), "RCLONE_CONFIG": str(self.root / "rclone.conf"), "RCLONE_USER": self.user,
-                "RCLONE_PASS": "" if self.protocol == "sftp" else self.password}  # fmt: skip
+        return {
+            **kept,
+            "HOME": str(self.root),
+            "RCLONE_CONFIG": str(self.root / "rclone.conf"),
+            "RCLONE_USER": self.user,
+            "RCLONE_PASS": "" if self.protocol == "sftp" else self.password,
+        }
 
     def _prepare(self, ports: range) -> list[list[str]]:
         program = find_server("rclone")
         assert program is not None
         # What a test puts into the folder by itself is seen soon. At 0 s it looks for ever where folders are made at a time.
         words = [
-            program, "serve", self.protocol, str(self.files), "--addr", f"{self.host}:{ports[0]}",
-            "--cache-dir", str(self.root / "cache"), "--dir-cache-time", "100ms", "--poll-interval", "0s",
-            "--log-file", str(self.root / "log"),
-        ]  # fmt: skip
+            program,
+            "serve",
+            self.protocol,
+            str(self.files),
+            "--addr",
+            f"{self.host}:{ports[0]}",
+            "--cache-dir",
+            str(self.root / "cache"),
+            "--dir-cache-time",
+            "100ms",
+            "--poll-interval",
+            "0s",
+            "--log-file",
+            str(self.root / "log"),
+        ]
         if self.protocol == "sftp":
             words += ["--authorized-keys", str(self.root / "id_ed25519.pub"), "--key", str(self.root / "host_ed25519")]
         else:

@@ -93,8 +93,9 @@ class Relay:
         """New connections are taken again."""
         self._order(self._listen)
 
-    def drop(self, direction: Literal["up", "down"], after: int, *, how: How = "rst", scope: str = "connection",
-             times: int | None = 1) -> None:
+    def drop(
+        self, direction: Literal["up", "down"], after: int, *, how: How = "rst", scope: str = "connection", times: int | None = 1
+    ) -> None:
         """Forward exactly ``after`` more bytes in a direction, then cut the connection on both sides.
 
         The cut comes with the last of these bytes; with 0 it comes when the first byte arrives, which

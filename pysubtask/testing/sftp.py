@@ -78,8 +78,18 @@ class SFTPServer:
 
     host = "127.0.0.1"
 
-    def __init__(self, root: str, user: str, password: str | None, authorized_key: str | None, keys: str | None, port: int,
-                 room: int | None, without: frozenset[str], hashes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        root: str,
+        user: str,
+        password: str | None,
+        authorized_key: str | None,
+        keys: str | None,
+        port: int,
+        room: int | None,
+        without: frozenset[str],
+        hashes: tuple[str, ...] = (),
+    ) -> None:
         with needs_libraries("sftp_server"):
             import asyncssh
         logger = logging.getLogger("asyncssh")
@@ -116,10 +126,20 @@ class SFTPServer:
                 allowed = _public_key(asyncssh, authorized_key)
             self._thread = threading.Thread(target=self._loop.run_forever, name="sftp-server", daemon=True)
             self._thread.start()
-            self._acceptor: asyncssh.SSHAcceptor = self._run(asyncssh.listen(
-                self.host, port, server_factory=lambda: self._login(allowed, password), server_host_keys=[host_key],
-                sftp_factory=self._session, allow_scp=False, gss_host=None, agent_forwarding=False,
-                x11_forwarding=False, tcp_keepalive=True))
+            self._acceptor: asyncssh.SSHAcceptor = self._run(
+                asyncssh.listen(
+                    self.host,
+                    port,
+                    server_factory=lambda: self._login(allowed, password),
+                    server_host_keys=[host_key],
+                    sftp_factory=self._session,
+                    allow_scp=False,
+                    gss_host=None,
+                    agent_forwarding=False,
+                    x11_forwarding=False,
+                    tcp_keepalive=True,
+                )
+            )
             self.port: int = self._acceptor.sockets[0].getsockname()[1]
             algorithm, text = host_key.export_public_key().decode().split()[:2]
             self.known_hosts = f"[{self.host}]:{self.port} {algorithm} {text}\n"
@@ -145,8 +165,14 @@ class SFTPServer:
         if password is None:
             password = self.key_file is None and self._password is not None
         values: dict[str, Any] = {
-            "UseFTP": True, "UseSFTP": True, "Host": self.host, "HostPort": self.port, "User": self.user, "HostKey": self.host_key,
-            "SSHConfigFile": "none"}
+            "UseFTP": True,
+            "UseSFTP": True,
+            "Host": self.host,
+            "HostPort": self.port,
+            "User": self.user,
+            "HostKey": self.host_key,
+            "SSHConfigFile": "none",
+        }
         if password:
             values["Password"] = self._password
         elif self.key_file is not None:
@@ -160,15 +186,19 @@ class SFTPServer:
     def operations(self, kind: str, pattern: str = "*", *, failed: bool = False) -> list[Operation]:
         """The operations of a kind on names that match a shell pattern (``*`` also matches ``/``), in order;
         a rename matches by its new name. ``failed`` lists the refused ones instead."""
-        return [one for one in list(self.log)
-                if one.kind == kind and bool(one.error) == failed and fnmatchcase(one.other or one.name, pattern)]
+        return [
+            one
+            for one in list(self.log)
+            if one.kind == kind and bool(one.error) == failed and fnmatchcase(one.other or one.name, pattern)
+        ]
 
     def count(self, kind: str, pattern: str = "*") -> int:
         """How many operations of a kind were done; ``count("rename", "a.csv")`` counts uploads of ``a.csv``."""
         return len(self.operations(kind, pattern))
 
-    def fail(self, kind: str, pattern: str = "*", *, code: int = FAILURE, message: str = "as ordered",
-             times: int | None = None) -> None:
+    def fail(
+        self, kind: str, pattern: str = "*", *, code: int = FAILURE, message: str = "as ordered", times: int | None = None
+    ) -> None:
         """Refuse an operation (one of ``OPERATIONS``) on names that match, with an SFTP status code.
 
         A rename matches by either name. It is spent after ``times`` refusals; None lasts until ``heal``.
@@ -242,9 +272,19 @@ class SFTPServer:
         await asyncio.gather(*rest, return_exceptions=True)
 
 
-def sftp_server(root: str | os.PathLike[str], *, user: str = "demo", password: str | None = None, authorized_key: str | None = None,
-                posix_rename: bool = True, without: Iterable[str] = (), limit_bytes: int | None = None,
-                keys: str | os.PathLike[str] | None = None, port: int = 0, hashes: Iterable[str] = ()) -> SFTPServer:
+def sftp_server(
+    root: str | os.PathLike[str],
+    *,
+    user: str = "demo",
+    password: str | None = None,
+    authorized_key: str | None = None,
+    posix_rename: bool = True,
+    without: Iterable[str] = (),
+    limit_bytes: int | None = None,
+    keys: str | os.PathLike[str] | None = None,
+    port: int = 0,
+    hashes: Iterable[str] = (),
+) -> SFTPServer:
     """Start an SFTP server that stores into ``root`` (made where missing); a context manager.
 
     ``user`` logs in with a key made for it (``server.key_file``), or with the one whose public half is
@@ -258,8 +298,17 @@ def sftp_server(root: str | os.PathLike[str], *, user: str = "demo", password: s
     Raises ConfigError where asyncssh is missing, OSError where the port cannot be had.
     """
     off = frozenset(without) | (frozenset() if posix_rename else frozenset({"posix-rename@openssh.com"}))
-    return SFTPServer(os.fspath(root), user, password, authorized_key, os.fspath(keys) if keys is not None else None, port,
-                      limit_bytes, off, tuple(hashes))
+    return SFTPServer(
+        os.fspath(root),
+        user,
+        password,
+        authorized_key,
+        os.fspath(keys) if keys is not None else None,
+        port,
+        limit_bytes,
+        off,
+        tuple(hashes),
+    )
 
 
 def _key(asyncssh: Any, path: str) -> Any:

@@ -26,8 +26,16 @@ from typing import Any
 
 from .ports import OwnPorts
 
-_PLACES = ("/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/lib/openssh", "/usr/libexec/openssh", "/usr/libexec", "/usr/lib/ssh",
-           "/usr/libexec/sftp-server")
+_PLACES = (
+    "/usr/sbin",
+    "/usr/local/sbin",
+    "/sbin",
+    "/usr/lib/openssh",
+    "/usr/libexec/openssh",
+    "/usr/libexec",
+    "/usr/lib/ssh",
+    "/usr/libexec/sftp-server",
+)
 _START_SECS = 20.0
 _END_SECS = 10.0
 
@@ -49,8 +57,19 @@ class OpenSSHServer(OwnPorts):
     """A running sshd at ``host``:``port``. ``files`` is the folder that a login starts in; ``host_key`` its ed25519
     fingerprint."""
 
-    def __init__(self, root: Path, *, internal: bool, deny: tuple[str, ...], file_limit: int | None, max_sessions: int,
-                 host: str, within: Sequence[str], subsystem: str = "", lines: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        internal: bool,
+        deny: tuple[str, ...],
+        file_limit: int | None,
+        max_sessions: int,
+        host: str,
+        within: Sequence[str],
+        subsystem: str = "",
+        lines: tuple[str, ...] = (),
+    ) -> None:
         self.root = root
         self._subsystem, self._lines = subsystem, lines
         self.host = host
@@ -73,8 +92,15 @@ class OpenSSHServer(OwnPorts):
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a transport that logs in here, with the host key from known_hosts and no user's ssh configuration."""
         return {
-            "Host": self.host, "HostPort": self.port, "User": self.user, "HostPath": "", "ConnectTimeoutSecs": 20, "StallSecs": 30,
-            "Concurrency": 32, **login_by_key(self.key_file, self.known_hosts), **more,
+            "Host": self.host,
+            "HostPort": self.port,
+            "User": self.user,
+            "HostPath": "",
+            "ConnectTimeoutSecs": 20,
+            "StallSecs": 30,
+            "Concurrency": 32,
+            **login_by_key(self.key_file, self.known_hosts),
+            **more,
         }
 
     def start(self) -> None:
@@ -171,11 +197,23 @@ class OpenSSHServer(OwnPorts):
             subsystem = f"\"/bin/sh '{self._write_wrapper()}'\""
         lines = [
             *self._lines,  # of a keyword that is there twice the first counts
-            f"Port {port}", f"ListenAddress {self.host}",
-            f'HostKey "{self.root}/host_ed25519"', f'HostKey "{self.root}/host_ecdsa"',
-            f'AuthorizedKeysFile "{self.root}/authorized_keys"', "StrictModes no", "UsePAM no", "PidFile none",
-            "PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes", "LogLevel VERBOSE",
-            "PrintMotd no", "UseDNS no", "MaxStartups 100", f"MaxSessions {self._max_sessions}", f"Subsystem sftp {subsystem}",
+            f"Port {port}",
+            f"ListenAddress {self.host}",
+            f'HostKey "{self.root}/host_ed25519"',
+            f'HostKey "{self.root}/host_ecdsa"',
+            f'AuthorizedKeysFile "{self.root}/authorized_keys"',
+            "StrictModes no",
+            "UsePAM no",
+            "PidFile none",
+            "PasswordAuthentication no",
+            "KbdInteractiveAuthentication no",
+            "PermitRootLogin yes",
+            "LogLevel VERBOSE",
+            "PrintMotd no",
+            "UseDNS no",
+            "MaxStartups 100",
+            f"MaxSessions {self._max_sessions}",
+            f"Subsystem sftp {subsystem}",
             "SetEnv SHLVL=2",  # bash then reads no ~/.bashrc, which may be slow, wait for a lock, or print
             "KexAlgorithms curve25519-sha256,curve25519-sha256@libssh.org",  # the default ones cost a tenth of a second each time
         ]
@@ -241,9 +279,18 @@ class OpenSSHServer(OwnPorts):
 
 
 @contextlib.contextmanager
-def openssh_server(root: str | os.PathLike[str], *, internal: bool = False, deny: tuple[str, ...] = (),
-                   file_limit: int | None = None, max_sessions: int = 100, host: str = "127.0.0.1",
-                   within: Sequence[str] = (), subsystem: str = "", lines: tuple[str, ...] = ()) -> Iterator[OpenSSHServer]:
+def openssh_server(
+    root: str | os.PathLike[str],
+    *,
+    internal: bool = False,
+    deny: tuple[str, ...] = (),
+    file_limit: int | None = None,
+    max_sessions: int = 100,
+    host: str = "127.0.0.1",
+    within: Sequence[str] = (),
+    subsystem: str = "",
+    lines: tuple[str, ...] = (),
+) -> Iterator[OpenSSHServer]:
     """A running sshd whose files are in ``root``/files; ended with everything it serves at the end.
 
     ``internal``: internal-sftp in the place of sftp-server; it logs to syslog, so ``events`` stays empty.
@@ -256,8 +303,17 @@ def openssh_server(root: str | os.PathLike[str], *, internal: bool = False, deny
     """
     if internal and file_limit is not None:
         raise ValueError("file_limit needs sftp-server: internal=False")
-    server = OpenSSHServer(Path(root).absolute(), internal=internal, deny=deny, file_limit=file_limit, max_sessions=max_sessions,
-                           host=host, within=within, subsystem=subsystem, lines=lines)
+    server = OpenSSHServer(
+        Path(root).absolute(),
+        internal=internal,
+        deny=deny,
+        file_limit=file_limit,
+        max_sessions=max_sessions,
+        host=host,
+        within=within,
+        subsystem=subsystem,
+        lines=lines,
+    )
     try:
         server.start()
         yield server
@@ -268,9 +324,17 @@ def openssh_server(root: str | os.PathLike[str], *, internal: bool = False, deny
 def login_by_key(key_file: Path, known_hosts: Path) -> dict[str, Any]:
     """Settings of an SFTP login with this key, to a server whose host key stands in that file; no user's ssh configuration."""
     return {
-        "KeyFile": str(key_file), "HostSFTPPath": None, "Password": None, "HostKey": None, "HostKeyPolicy": "strict",
-        "KnownHostsFile": str(known_hosts), "SSHProgram": "ssh", "SSHConfigFile": "none", "KeepAliveSecs": 15, "KeepAliveCount": 3,
-    }  # fmt: skip
+        "KeyFile": str(key_file),
+        "HostSFTPPath": None,
+        "Password": None,
+        "HostKey": None,
+        "HostKeyPolicy": "strict",
+        "KnownHostsFile": str(known_hosts),
+        "SSHProgram": "ssh",
+        "SSHConfigFile": "none",
+        "KeepAliveSecs": 15,
+        "KeepAliveCount": 3,
+    }
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> None:
@@ -279,8 +343,9 @@ def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> None:
         return
     program = find_program("ssh-keygen")
     assert program is not None
-    subprocess.run([program, "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", str(path)], check=True,
-                   stdin=subprocess.DEVNULL)
+    subprocess.run(
+        [program, "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", str(path)], check=True, stdin=subprocess.DEVNULL
+    )
 
 
 def fingerprint(public_key: Path) -> str:

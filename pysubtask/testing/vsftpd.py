@@ -43,8 +43,9 @@ def missing() -> str | None:
 class VsftpdServer(OwnPorts):
     """A running vsftpd. ``files`` is the folder that a login starts in; ``data_ports`` its passive ports."""
 
-    def __init__(self, root: Path, tls: str | None, tls_version: str | None, file_limit: int | None,
-                 options: dict[str, Any]) -> None:
+    def __init__(
+        self, root: Path, tls: str | None, tls_version: str | None, file_limit: int | None, options: dict[str, Any]
+    ) -> None:
         self.root = root
         self.files = root / "files"
         self.host = "127.0.0.1"
@@ -63,10 +64,23 @@ class VsftpdServer(OwnPorts):
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of an FTPTransport that logs in here and verifies the certificate."""
         return {
-            "UseSFTP": False, "Host": self.host, "HostPort": self.port, "User": "anonymous", "Password": "nobody@localhost",
-            "HostPath": str(self.files), "HostFTPPath": None, "UseTLS": self.tls, "TLSFingerprint": None, "PassiveMode": True,
-            "CAFile": str(self.certificate.file) if self.certificate else None, "Connections": 4, "StoreInPlace": False,
-            "ConnectTimeoutSecs": 20, "StallSecs": 30, "Concurrency": 32, **more,
+            "UseSFTP": False,
+            "Host": self.host,
+            "HostPort": self.port,
+            "User": "anonymous",
+            "Password": "nobody@localhost",
+            "HostPath": str(self.files),
+            "HostFTPPath": None,
+            "UseTLS": self.tls,
+            "TLSFingerprint": None,
+            "PassiveMode": True,
+            "CAFile": str(self.certificate.file) if self.certificate else None,
+            "Connections": 4,
+            "StoreInPlace": False,
+            "ConnectTimeoutSecs": 20,
+            "StallSecs": 30,
+            "Concurrency": 32,
+            **more,
         }
 
     def start(self) -> None:
@@ -78,8 +92,14 @@ class VsftpdServer(OwnPorts):
             self._write_config(ports)
             environment = {**os.environ, "OPENSSL_CONF": str(self.root / "openssl.cnf")}
             with open(self.root / "stderr", "ab") as log:
-                self._process = subprocess.Popen(self._command(program), stdin=subprocess.DEVNULL, stdout=log,
-                                                 stderr=log, start_new_session=True, env=environment)
+                self._process = subprocess.Popen(
+                    self._command(program),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    env=environment,
+                )
             if self._answers(ports[0]):
                 self.port, self.data_ports = ports[0], ports[1:]
                 return
@@ -116,19 +136,49 @@ class VsftpdServer(OwnPorts):
     def _write_config(self, ports: range) -> None:
         yes, no = "YES", "NO"
         options: dict[str, Any] = {
-            "listen": yes, "listen_ipv6": no, "listen_address": self.host, "listen_port": ports[0], "background": no,
-            "run_as_launching_user": yes, "pasv_min_port": ports[1], "pasv_max_port": ports[-1], "pasv_promiscuous": yes,
-            "anonymous_enable": yes, "local_enable": no, "no_anon_password": yes, "write_enable": yes, "anon_root": self.files,
-            "anon_upload_enable": yes, "anon_mkdir_write_enable": yes, "anon_other_write_enable": yes,
-            "anon_world_readable_only": no, "anon_umask": "022", "seccomp_sandbox": no, "isolate": no, "isolate_network": no,
-            "xferlog_enable": yes, "vsftpd_log_file": self.root / "log", "log_ftp_protocol": yes, "use_localtime": no,
-            "connect_from_port_20": no, "max_clients": 100, "max_per_ip": 100,
+            "listen": yes,
+            "listen_ipv6": no,
+            "listen_address": self.host,
+            "listen_port": ports[0],
+            "background": no,
+            "run_as_launching_user": yes,
+            "pasv_min_port": ports[1],
+            "pasv_max_port": ports[-1],
+            "pasv_promiscuous": yes,
+            "anonymous_enable": yes,
+            "local_enable": no,
+            "no_anon_password": yes,
+            "write_enable": yes,
+            "anon_root": self.files,
+            "anon_upload_enable": yes,
+            "anon_mkdir_write_enable": yes,
+            "anon_other_write_enable": yes,
+            "anon_world_readable_only": no,
+            "anon_umask": "022",
+            "seccomp_sandbox": no,
+            "isolate": no,
+            "isolate_network": no,
+            "xferlog_enable": yes,
+            "vsftpd_log_file": self.root / "log",
+            "log_ftp_protocol": yes,
+            "use_localtime": no,
+            "connect_from_port_20": no,
+            "max_clients": 100,
+            "max_per_ip": 100,
         }
         if self.certificate is not None:
             options |= {
-                "ssl_enable": yes, "allow_anon_ssl": yes, "force_anon_logins_ssl": yes, "force_anon_data_ssl": yes,
-                "ssl_tlsv1": yes, "ssl_sslv2": no, "ssl_sslv3": no, "ssl_ciphers": "HIGH", "require_ssl_reuse": yes,
-                "strict_ssl_read_eof": yes, "rsa_cert_file": self.certificate.whole,
+                "ssl_enable": yes,
+                "allow_anon_ssl": yes,
+                "force_anon_logins_ssl": yes,
+                "force_anon_data_ssl": yes,
+                "ssl_tlsv1": yes,
+                "ssl_sslv2": no,
+                "ssl_sslv3": no,
+                "ssl_ciphers": "HIGH",
+                "require_ssl_reuse": yes,
+                "strict_ssl_read_eof": yes,
+                "rsa_cert_file": self.certificate.whole,
                 "implicit_ssl": yes if self.tls == "implicit" else no,
             }
         words = "".join(f"{key}={value}\n" for key, value in {**options, **self._options}.items())
@@ -166,8 +216,14 @@ class VsftpdServer(OwnPorts):
 
 
 @contextlib.contextmanager
-def vsftpd_server(root: str | os.PathLike[str], *, tls: str | None = None, tls_version: str | None = None,
-                  file_limit: int | None = None, **options: Any) -> Iterator[VsftpdServer]:
+def vsftpd_server(
+    root: str | os.PathLike[str],
+    *,
+    tls: str | None = None,
+    tls_version: str | None = None,
+    file_limit: int | None = None,
+    **options: Any,
+) -> Iterator[VsftpdServer]:
     """A running vsftpd whose files are in ``root``/files; ended with everything it serves at the end.
 
     ``tls``: "explicit" or "implicit"; sessions must then be reused for data connections, vsftpd's default, and

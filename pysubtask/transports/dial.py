@@ -81,8 +81,14 @@ def ordered(places: Iterable[Place], good: Any = None) -> list[Place]:
     return first + [row[number] for number in range(most) for row in by_family if number < len(row)]
 
 
-def dial(places: Sequence[Place], until: float, *, adopt: Callable[[socket.socket], object] = bool,
-         drop: Callable[[socket.socket], object] = socket.socket.close, over: Callable[[], bool] = bool) -> socket.socket:
+def dial(
+    places: Sequence[Place],
+    until: float,
+    *,
+    adopt: Callable[[socket.socket], object] = bool,
+    drop: Callable[[socket.socket], object] = socket.socket.close,
+    over: Callable[[], bool] = bool,
+) -> socket.socket:
     """A connection, blocking, to the first of these addresses that answers before ``until`` (monotonic).
 
     ``adopt`` is told of each socket before it is used, ``drop`` closes one that is not; ``over``: whether nobody waits any longer.
@@ -149,9 +155,18 @@ def _begin(place: Place, adopt: Callable[[socket.socket], object], drop: Callabl
     return sock
 
 
-def dial_name(host: str, port: int, secs: float, *, family: int = 0, memory: Memory = MEMORY, places: Sequence[Place] | None = None,
-              adopt: Callable[[socket.socket], object] = bool, drop: Callable[[socket.socket], object] = socket.socket.close,
-              over: Callable[[], bool] = bool) -> socket.socket:
+def dial_name(
+    host: str,
+    port: int,
+    secs: float,
+    *,
+    family: int = 0,
+    memory: Memory = MEMORY,
+    places: Sequence[Place] | None = None,
+    adopt: Callable[[socket.socket], object] = bool,
+    drop: Callable[[socket.socket], object] = socket.socket.close,
+    over: Callable[[], bool] = bool,
+) -> socket.socket:
     """``dial`` for a name, remembering what answered; ``secs`` are for all of it, the lookup of the name too. ``places``: what it
     was found to be already."""
     until = time.monotonic() + secs

@@ -30,9 +30,27 @@ _SYNC_EVERY = 8 * 1024 * 1024  # bytes; so that one sync at the end of a large f
 _MOST_HUNG = 32  # threads given up in a dead mount before connect refuses to add to them
 
 # The device, the share or the way to it is gone (a soft NFS mount says EIO); not this file's fault.
-_GONE = {getattr(errno, name) for name in (
-    "EIO", "ENODEV", "ENXIO", "ESTALE", "EREMOTEIO", "ENOTCONN", "ESHUTDOWN", "ETIMEDOUT", "ECONNRESET", "ECONNREFUSED",
-    "ECONNABORTED", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH") if hasattr(errno, name)}
+_GONE = {
+    getattr(errno, name)
+    for name in (
+        "EIO",
+        "ENODEV",
+        "ENXIO",
+        "ESTALE",
+        "EREMOTEIO",
+        "ENOTCONN",
+        "ESHUTDOWN",
+        "ETIMEDOUT",
+        "ECONNRESET",
+        "ECONNREFUSED",
+        "ECONNABORTED",
+        "EHOSTDOWN",
+        "EHOSTUNREACH",
+        "ENETDOWN",
+        "ENETUNREACH",
+    )
+    if hasattr(errno, name)
+}
 # What file systems answer that have no such thing as syncing a folder or setting a time.
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EBADF)
 
@@ -162,7 +180,7 @@ class FolderTransport(Transport):
             self._pace.hold(len(block), call.step)
             view = memoryview(block)
             while view:
-                view = view[out.write(view):]
+                view = view[out.write(view) :]
             done += len(block)
             if done - synced >= _SYNC_EVERY:
                 os.fsync(out.fileno())

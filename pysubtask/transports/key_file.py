@@ -69,8 +69,12 @@ def look(path: str, *, by_ssh: bool = True, agent: str | None = None) -> Trouble
     except FileNotFoundError:
         return Trouble(MISSING, f"there is no file {path}", "Name the file of your private key.")
     except OSError as exc:
-        return Trouble(UNREADABLE, f"{path} cannot be read: {exc.strerror}{_whose(path)}",
-                       "Run pysubtask as the user whose key it is, or give this user a key of its own.", (advice.look_at(path),))
+        return Trouble(
+            UNREADABLE,
+            f"{path} cannot be read: {exc.strerror}{_whose(path)}",
+            "Run pysubtask as the user whose key it is, or give this user a key of its own.",
+            (advice.look_at(path),),
+        )
     # Which file it is comes first: a cure for the wrong one helps nobody.
     if data.startswith(_PUBLIC):
         return _public(path, agent)
@@ -117,15 +121,25 @@ def _of_certificate(cert: str, found: Certificate, user: str) -> Trouble | None:
     look_ = (advice.look_at_certificate(cert),)
     renew = f"Have who runs the server sign a new one, and put it in the place of {cert}; ssh shows it with the key."
     if found.is_over():
-        return Trouble("certificate-ended", f"the certificate {cert} is out of date: it ended at {found.until}", renew, look_,
-                       works=True)
+        return Trouble(
+            "certificate-ended", f"the certificate {cert} is out of date: it ended at {found.until}", renew, look_, works=True
+        )
     if found.is_early():
-        return Trouble("certificate-early", f"the certificate {cert} is not valid yet: it begins at {found.since}, and this "
-                       f"machine's clock says {found.clock()}", "One of the two is wrong; mostly this machine's clock.", look_,
-                       works=True)
+        return Trouble(
+            "certificate-early",
+            f"the certificate {cert} is not valid yet: it begins at {found.since}, and this machine's clock says {found.clock()}",
+            "One of the two is wrong; mostly this machine's clock.",
+            look_,
+            works=True,
+        )
     if user and found.names and user not in found.names:
-        return Trouble("certificate-user", f"the certificate {cert} is for {', '.join(found.names)}, and User is {user}",
-                       "Set User to one of its names, or have one signed for this user.", look_, works=True)
+        return Trouble(
+            "certificate-user",
+            f"the certificate {cert} is for {', '.join(found.names)}, and User is {user}",
+            "Set User to one of its names, or have one signed for this user.",
+            look_,
+            works=True,
+        )
     return None
 
 
@@ -145,18 +159,25 @@ def _of_ssh(path: str, data: bytes, found: os.stat_result) -> Trouble | None:
     if said is None:
         return None
     words = said.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
-    text = (f"{path} looks like a private key, and ssh cannot load it ({words[-1].rpartition(': ')[2]}): it was cut or changed "
-            "when it was copied, or its format is not one of ssh's")  # fmt: skip
-    return Trouble(UNUSABLE, text,
-                   "Copy it anew from where it was made, all of its lines; or make a new key.", (advice.look_at(path),))
+    text = (
+        f"{path} looks like a private key, and ssh cannot load it ({words[-1].rpartition(': ')[2]}): it was cut or changed "
+        "when it was copied, or its format is not one of ssh's"
+    )
+    return Trouble(
+        UNUSABLE, text, "Copy it anew from where it was made, all of its lines; or make a new key.", (advice.look_at(path),)
+    )
 
 
 def _open(path: str, mode: int) -> Trouble:
     shown = f"{stat.S_IMODE(mode):04o}"
     fixed = why_mode_is_fixed(path)
     if not fixed:
-        return Trouble(OPEN, f"others may read {path} (mode {shown}), so ssh does not use it", "",
-                       (advice.keep_private(os.path.realpath(path)),))
+        return Trouble(
+            OPEN,
+            f"others may read {path} (mode {shown}), so ssh does not use it",
+            "",
+            (advice.keep_private(os.path.realpath(path)),),
+        )
     target = _place_for_copy(path)
     text = f"others may read {path} (mode {shown}), so ssh does not use it, and its mode cannot be changed: {fixed}"
     words = "Have ssh use a copy that nobody else may read."
@@ -192,32 +213,54 @@ def free_name(path: str) -> str:
 
 # --- what to say
 
+
 def _altered(path: str, data: bytes, found: list[str]) -> Trouble:
     text = f"ssh cannot load the key {path}: {', and '.join(SAID[one] for one in found)}"
     if is_own(data) and not is_whole(data):
-        return Trouble(UNUSABLE, f"{text}; and it is not whole",
-                       "Copy it anew from where it was made, all of its lines.", (advice.look_at(path),))
+        return Trouble(
+            UNUSABLE,
+            f"{text}; and it is not whole",
+            "Copy it anew from where it was made, all of its lines.",
+            (advice.look_at(path),),
+        )
     target = free_name(f"{path}_mended")
-    return Trouble(ALTERED, text, "This writes it anew into a file of its own, which only you may read.",
-                   advice.copy_key(path, target, tuple(found)), target)
+    return Trouble(
+        ALTERED,
+        text,
+        "This writes it anew into a file of its own, which only you may read.",
+        advice.copy_key(path, target, tuple(found)),
+        target,
+    )
 
 
 def _putty(path: str) -> Trouble:
     target = free_name(f"{path.removesuffix('.ppk')}_openssh")
-    return Trouble(PUTTY, f"{path} is a key in PuTTY's own format (.ppk), which ssh does not read",
-                   "Convert it into a file of its own: puttygen comes with putty-tools; on Windows PuTTYgen does it (Conversions, "
-                   "Export OpenSSH key).", (advice.convert_putty(path, target),), target)
+    return Trouble(
+        PUTTY,
+        f"{path} is a key in PuTTY's own format (.ppk), which ssh does not read",
+        "Convert it into a file of its own: puttygen comes with putty-tools; on Windows PuTTYgen does it (Conversions, "
+        "Export OpenSSH key).",
+        (advice.convert_putty(path, target),),
+        target,
+    )
 
 
 def _public(path: str, agent: str | None) -> Trouble | None:
     if in_agent(path, agent):
-        return Trouble(IN_AGENT, f"{path} is the public half; it works while ssh-agent has the key, which ends with the login here",
-                       "For a service, give it a key of its own without a passphrase.", works=True)
+        return Trouble(
+            IN_AGENT,
+            f"{path} is the public half; it works while ssh-agent has the key, which ends with the login here",
+            "For a service, give it a key of its own without a passphrase.",
+            works=True,
+        )
     private = path.removesuffix(".pub")
     if private != path and os.path.exists(private):
         return Trouble(PUBLIC, f"{path} is the public half", "", (), private)
-    return Trouble(PUBLIC, f"{path} is the public half" + (f", and there is no {private}" if private != path else ""),
-                   "Name the private half: the file that was made with it.")
+    return Trouble(
+        PUBLIC,
+        f"{path} is the public half" + (f", and there is no {private}" if private != path else ""),
+        "Name the private half: the file that was made with it.",
+    )
 
 
 def _locked(path: str, data: bytes, agent: str | None) -> Trouble | None:
@@ -225,12 +268,21 @@ def _locked(path: str, data: bytes, agent: str | None) -> Trouble | None:
     if not is_locked(data) and not _has_passphrase(path, data):
         return None
     if in_agent(path, agent):
-        return Trouble(IN_AGENT, f"{path} is locked by a passphrase; it works while ssh-agent has it, which ends with the login "
-                       "here", "For a service, give it a key of its own without a passphrase.", works=True)
+        return Trouble(
+            IN_AGENT,
+            f"{path} is locked by a passphrase; it works while ssh-agent has it, which ends with the login here",
+            "For a service, give it a key of its own without a passphrase.",
+            works=True,
+        )
     fresh = free_name(f"{path}_pysubtask")
-    return Trouble(LOCKED, f"{path} is locked by a passphrase, which nobody can type in for a child",
-                   "Make a key for this alone, without a passphrase, have its .pub put on the server, and name it; or have "
-                   "ssh-agent hold this one (ssh-add), in the session that runs pysubtask.", (advice.new_key(fresh),), fresh)
+    return Trouble(
+        LOCKED,
+        f"{path} is locked by a passphrase, which nobody can type in for a child",
+        "Make a key for this alone, without a passphrase, have its .pub put on the server, and name it; or have "
+        "ssh-agent hold this one (ssh-add), in the session that runs pysubtask.",
+        (advice.new_key(fresh),),
+        fresh,
+    )
 
 
 def _has_passphrase(path: str, data: bytes) -> bool:
@@ -267,8 +319,15 @@ def ask(name: str, *words: str, **environment: str) -> subprocess.CompletedProce
         return None
     others: Mapping[str, str] = {**for_others(), "LC_ALL": "C", "SSH_ASKPASS_REQUIRE": "never", **environment}
     try:
-        return subprocess.run([program, *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=_SAY_SECS, check=False,
-                              env=others, start_new_session=True)
+        return subprocess.run(
+            [program, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SAY_SECS,
+            check=False,
+            env=others,
+            start_new_session=True,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
 

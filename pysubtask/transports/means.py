@@ -62,8 +62,10 @@ APPEND = Means(
 WRITES = Means(
     "random_writes",
     ("any", "in_order"),
-    {"in_order": "this server takes the bytes of a file from its beginning to its end only: an upload that was cut begins anew, "
-                 "and nothing is copied on the server"},
+    {
+        "in_order": "this server takes the bytes of a file from its beginning to its end only: an upload that was cut begins anew, "
+        "and nothing is copied on the server"
+    },
     "this server takes bytes at any place again",
 )
 SIZE = Means(

@@ -158,8 +158,9 @@ class Walk:
             profile._passed[means.name] += 1  # nothing else is to be noted
             return
         unoffered = {each: "it is not offered" for each in means.rungs if each not in self._allowed}
-        profile._worked(means, self.rung, {**unoffered, **refused}, trial=self.trial and bool(refused),
-                        unknown=self._unknown and bool(refused))
+        profile._worked(
+            means, self.rung, {**unoffered, **refused}, trial=self.trial and bool(refused), unknown=self._unknown and bool(refused)
+        )
 
 
 def _unheard(step: Step) -> None:
@@ -226,8 +227,11 @@ class Profile(Left):
             found += [each.line(kind) for kind, each in sorted(self.opened.items()) if each.learned]
             if self.left:
                 count = len(self.left) + self.left_more
-                found.append(f"{count:,} temporary file{'s' if count > 1 else ''} could not be removed there: "
-                             + ", ".join(list(self.left)[:3]) + (", ..." if count > 3 else ""))
+                found.append(
+                    f"{count:,} temporary file{'s' if count > 1 else ''} could not be removed there: "
+                    + ", ".join(list(self.left)[:3])
+                    + (", ..." if count > 3 else "")
+                )
             return found
 
     def known(self) -> dict[str, str]:
@@ -264,7 +268,7 @@ class Profile(Left):
             if rung == state.rung or means.rungs.index(rung) < means.rungs.index(state.rung):
                 refusals = {}
             else:
-                refusals = dict.fromkeys(means.rungs[:means.rungs.index(rung)], why)
+                refusals = dict.fromkeys(means.rungs[: means.rungs.index(rung)], why)
             self._worked(means, rung, refusals, trial=False, unknown=unknown)
 
     def struck(self, means: Means) -> bool:
@@ -335,12 +339,14 @@ class Profile(Left):
     def to_json(self) -> str:
         """All of it, as text that ``load`` takes."""
         with self._guard:
-            return json.dumps({
-                "means": {name: state._replace(why=state.why[:_LONGEST_WHY])._asdict() for name, state in self._states.items()},
-                "opened": {kind: each.to_dict() for kind, each in self.opened.items()},
-                **self._left_to_dict(),
-                "shown": sorted(self.shown),
-            })
+            return json.dumps(
+                {
+                    "means": {name: state._replace(why=state.why[:_LONGEST_WHY])._asdict() for name, state in self._states.items()},
+                    "opened": {kind: each.to_dict() for kind, each in self.opened.items()},
+                    **self._left_to_dict(),
+                    "shown": sorted(self.shown),
+                }
+            )
 
     def load(self, text: str) -> None:
         """Go on from what was kept; what cannot be read is not known, and is learned anew."""
@@ -365,8 +371,17 @@ class Profile(Left):
 def _state(name: str, raw: Mapping[str, Any]) -> State | None:
     """None for what this version does not know."""
     try:
-        state = State(str(raw["rung"]), float(raw["since"]), float(raw["tried"]), str(raw["why"]), int(raw["uses"]),
-                      int(raw["refused"]), bool(raw["unknown"]), bool(raw["proven"]), int(raw["struck"]))
+        state = State(
+            str(raw["rung"]),
+            float(raw["since"]),
+            float(raw["tried"]),
+            str(raw["why"]),
+            int(raw["uses"]),
+            int(raw["refused"]),
+            bool(raw["unknown"]),
+            bool(raw["proven"]),
+            int(raw["struck"]),
+        )
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return state if name in BY_NAME and state.rung in BY_NAME[name].rungs else None

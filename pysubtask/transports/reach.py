@@ -15,8 +15,10 @@ _SILENT = (errno.ETIMEDOUT, errno.EHOSTDOWN)
 _NO_WAY = (errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
 
 
-PORTAL = ("Where it has worked before, something on the way answers in the server's place: a network that wants you to log in on a "
-          "web page first, or a proxy")  # fmt: skip
+PORTAL = (
+    "Where it has worked before, something on the way answers in the server's place: a network that wants you to log in on a "
+    "web page first, or a proxy"
+)
 """For whoever is answered by another protocol, or with another certificate, than ever before."""
 
 
@@ -46,8 +48,12 @@ def unanswered(failed: TransportLost) -> TransportLost:
 def no_answer(where: str, secs: float | None = None) -> TransportLost:
     """Nothing came back."""
     within = "" if secs is None else f" within {secs:g} s"
-    return unanswered(TransportLost(f"Connection timed out: {where} does not answer{within}",
-                                    "Is the server up, are Host and HostPort right, and does no firewall stand in between?"))
+    return unanswered(
+        TransportLost(
+            f"Connection timed out: {where} does not answer{within}",
+            "Is the server up, are Host and HostPort right, and does no firewall stand in between?",
+        )
+    )
 
 
 NOT_YET, OVER = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL
@@ -62,8 +68,10 @@ def not_valid_now(code: int, now: float) -> TransportLost | None:
     if code == NOT_YET or (code == OVER and not is_plausible(now)):
         when = "not valid yet" if code == NOT_YET else "out of date"
         wrong = "" if is_plausible(now) else ", which cannot be right"
-        return TransportLost(f"by this machine's clock the server's certificate is {when}: {said(now)}{wrong}. Nothing was sent",
-                             f"It goes on by itself when the clock is right ({SET_CLOCK} has it follow the network's)")
+        return TransportLost(
+            f"by this machine's clock the server's certificate is {when}: {said(now)}{wrong}. Nothing was sent",
+            f"It goes on by itself when the clock is right ({SET_CLOCK} has it follow the network's)",
+        )
     return None
 
 
@@ -72,8 +80,10 @@ def no_address_answers(where: str, failures: Sequence[tuple[str, OSError]], secs
     told = "; ".join(f"{address}: {_came_of(error, secs)}" for address, error in failures)
     if all(error.errno in _NO_WAY for _, error in failures):
         return no_way(where, told)
-    return TransportLost(f"none of the {len(failures)} addresses of {where} takes a connection ({told})",
-                         "Is the server up, are Host and HostPort right, and does no firewall stand in between?")
+    return TransportLost(
+        f"none of the {len(failures)} addresses of {where} takes a connection ({told})",
+        "Is the server up, are Host and HostPort right, and does no firewall stand in between?",
+    )
 
 
 def _came_of(error: OSError, secs: float | None) -> str:
@@ -86,8 +96,9 @@ def _came_of(error: OSError, secs: float | None) -> str:
 
 def unknown_name(host: str, said: str) -> TransportLost:
     """The name service does not know the host, or there is none."""
-    return TransportLost(f"the name {host} cannot be resolved ({said})",
-                         "Is Host written right, and has this machine a network and a name server?")
+    return TransportLost(
+        f"the name {host} cannot be resolved ({said})", "Is Host written right, and has this machine a network and a name server?"
+    )
 
 
 def no_way(where: str, said: str) -> TransportLost:
@@ -122,9 +133,12 @@ def other_speaker(heard: bytes, where: str) -> TransportLost | None:
     if heard[:3].isdigit() and heard[3:4] in (b" ", b"-"):
         if b"SMTP" in heard[:200].upper():
             return TransportLost(f"this looks like a mail server, not SSH: {where}", "Set ftp.HostPort to the SSH server's (22)")
-        return TransportLost(f"this looks like an FTP server, not SSH: {where}",
-                             "Write UseSFTP = False, or set HostPort to the SSH server's port (22)")
+        return TransportLost(
+            f"this looks like an FTP server, not SSH: {where}",
+            "Write UseSFTP = False, or set HostPort to the SSH server's port (22)",
+        )
     if heard.startswith((b"HTTP/", b"<")):
-        return TransportLost(f"this looks like a web server, not SSH: {where}",
-                             f"Set HostPort to the SSH server's port (22). {PORTAL}")
+        return TransportLost(
+            f"this looks like a web server, not SSH: {where}", f"Set HostPort to the SSH server's port (22). {PORTAL}"
+        )
     return None

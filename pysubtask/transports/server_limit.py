@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import re
 
-_LIMIT = re.compile(r"too many|\blimit|maximum|\bmax\b|open files|file handles|EMFILE|resources? (?:temporarily )?unavailable|"
-                    r"out of resources|\bbusy\b", re.IGNORECASE)
-_FOR_ROOM_OR_NAMES = re.compile(r"space|quota|\bsizes?\b|too large|\bnames?\b|filename|\blength|\blong\b|characters|\bdepth|"
-                                r"attempts|fail(?:ed|ures)\b.{0,20}login", re.IGNORECASE)
+_LIMIT = re.compile(
+    r"too many|\blimit|maximum|\bmax\b|open files|file handles|EMFILE|resources? (?:temporarily )?unavailable|"
+    r"out of resources|\bbusy\b",
+    re.IGNORECASE,
+)
+_FOR_ROOM_OR_NAMES = re.compile(
+    r"space|quota|\bsizes?\b|too large|\bnames?\b|filename|\blength|\blong\b|characters|\bdepth|"
+    r"attempts|fail(?:ed|ures)\b.{0,20}login",
+    re.IGNORECASE,
+)
 _FILE_BUSY = re.compile(r"(?<!server )(?<!server is )(?<!too )(?<!service )\bbusy\b", re.IGNORECASE)
 
 

@@ -129,7 +129,7 @@ def why_changed(name: str, shown: str) -> str:
         return "it writes accents in another form of Unicode"
     bare = name.rstrip(". ")
     if shown in (bare, bare.casefold()) and bare != name:
-        return f"it leaves out {_words(name[len(bare):])} at the end of a name"
+        return f"it leaves out {_words(name[len(bare) :])} at the end of a name"
     if _folded(name) == _folded(shown):
         return "it does not tell capital letters from small ones"
     if len(shown) < len(name) and name.startswith(shown):
@@ -263,8 +263,11 @@ class ShownNames:
         other = ", which another file here is sent to" if path == name and ours(shown) else ""
         refused = FileRefused(
             f"{name}: the server shows {shown!r} instead of {'this name' if path == name else repr(path)}{other}: "
-            f"{alias.why}{more}", _REMEDY, step=STEP, file=name,
-        )  # fmt: skip
+            f"{alias.why}{more}",
+            _REMEDY,
+            step=STEP,
+            file=name,
+        )
         while len(self._refused) >= _MOST_NAMES:
             del self._refused[next(iter(self._refused))]
         self._refused[name] = (self._clock(), self._profile.asked_again, refused)

@@ -52,8 +52,11 @@ def login_of(settings: Mapping[str, Any]) -> Login:
         raise ConfigError("ftp.User", f"{user!r} has a character that ssh does not take in a login name", "Use another login name.")
     host_key = settings.get("HostKey")
     if host_key is not None and not _FINGERPRINT.match(str(host_key)):
-        raise ConfigError("ftp.HostKey", f"{host_key!r} is no fingerprint",
-                          f"It looks like SHA256:... (43 characters); '{SHOW_KEY}' of the server's key file shows it.")
+        raise ConfigError(
+            "ftp.HostKey",
+            f"{host_key!r} is no fingerprint",
+            f"It looks like SHA256:... (43 characters); '{SHOW_KEY}' of the server's key file shows it.",
+        )
     check_files("ftp", {key: value for key, value in settings.items() if key != "CAFile"})
     port = int(settings.get("HostPort", -1))
     return Login(
@@ -107,30 +110,39 @@ def is_among(kind: str, kinds: Iterable[str]) -> bool:
     return any(kind == one or ("rsa" in kind and "rsa" in one) for one in kinds)
 
 
-_SURE = (f"Ask who runs the server whether that is its key ('{show_server_key()}' there shows it); "
-         "if it is not, somebody sits in between")
+_SURE = (
+    f"Ask who runs the server whether that is its key ('{show_server_key()}' there shows it); "
+    "if it is not, somebody sits in between"
+)
 
 
 def unknown_key(where: str, shown: str) -> ServerNotTrusted:
     """The server's host key is not on file. ``shown``: its type and fingerprint, empty where they are not known."""
     return ServerNotTrusted(
-        "host key not known", f"the host key of {where} is not known here, so nothing was sent; {_shown(shown)}",
-        f"{_SURE}. If it is, write {_pin(shown)}, or HostKeyPolicy = \"accept-new\" to take and remember the key of a server "
-        "that was never seen before")  # fmt: skip
+        "host key not known",
+        f"the host key of {where} is not known here, so nothing was sent; {_shown(shown)}",
+        f'{_SURE}. If it is, write {_pin(shown)}, or HostKeyPolicy = "accept-new" to take and remember the key of a server '
+        "that was never seen before",
+    )
 
 
 def changed_key(where: str, shown: str) -> ServerNotTrusted:
     """There is another key on file for the server."""
     return ServerNotTrusted(
-        "host key changed", f"the server {where} shows another host key than the one on file for it, so nothing was sent; "
+        "host key changed",
+        f"the server {where} shows another host key than the one on file for it, so nothing was sent; "
         f"{_shown(shown)}. Either it was set up anew, or somebody sits in between",
-        f"{_SURE}. If it is, write {_pin(shown)}, or put it into known_hosts in the place of the old one")  # fmt: skip
+        f"{_SURE}. If it is, write {_pin(shown)}, or put it into known_hosts in the place of the old one",
+    )
 
 
 def revoked_key(where: str, shown: str) -> ServerNotTrusted:
     """The key is marked as revoked."""
-    return ServerNotTrusted("host key revoked", f"the host key of {where} is revoked, so nothing was sent; {_shown(shown)}",
-                            "Ask who runs the server for its new key")
+    return ServerNotTrusted(
+        "host key revoked",
+        f"the host key of {where} is revoked, so nothing was sent; {_shown(shown)}",
+        "Ask who runs the server for its new key",
+    )
 
 
 def _shown(shown: str) -> str:
@@ -147,7 +159,8 @@ def another_key(shown: list[str]) -> ServerNotTrusted:
     return ServerNotTrusted(
         "host key not the pinned one",
         f"the server's host key is {' and '.join(shown)}, which is not the pinned HostKey, so nothing was sent",
-        f"{_SURE}. If it is, write {_pin(shown[0])}")  # fmt: skip
+        f"{_SURE}. If it is, write {_pin(shown[0])}",
+    )
 
 
 class AnotherKey(ServerNotTrusted):

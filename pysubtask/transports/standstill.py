@@ -23,8 +23,10 @@ _SMALLEST_MSS = 600
 
 MTU = "small packets pass and large ones do not, so the MTU of the way is smaller than this machine takes it for"
 PROBE = set_kernel("net.ipv4.tcp_mtu_probing", 1)
-REMEDY = (f"Have this machine find out ({PROBE}), or set a smaller MTU for its network device (1280 passes nearly everywhere); "
-          "mostly a tunnel, a modem or a VPN is in between")  # fmt: skip
+REMEDY = (
+    f"Have this machine find out ({PROBE}), or set a smaller MTU for its network device (1280 passes nearly everywhere); "
+    "mostly a tunnel, a modem or a VPN is in between"
+)
 
 
 class Seen(NamedTuple):

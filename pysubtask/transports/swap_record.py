@@ -57,8 +57,10 @@ class SwapRecord:
 
     def _write(self, *, safe: bool) -> None:
         """``safe``: it must outlast a power cut, for the server will have an aside that only it tells of."""
-        text = json.dumps({
-            "identity": self._identity,
-            "asides": {os.fsdecode(aside): [os.fsdecode(name), at] for aside, (name, at) in self.asides.items()},
-        })
+        text = json.dumps(
+            {
+                "identity": self._identity,
+                "asides": {os.fsdecode(aside): [os.fsdecode(name), at] for aside, (name, at) in self.asides.items()},
+            }
+        )
         own_files.replace(self._workdir, _RECORD, text.encode("utf-8"), sync=safe)

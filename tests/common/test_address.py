@@ -13,9 +13,18 @@ WORDS = Words("HERE", "Take the password out.", "Write it so.")
 
 
 def test_what_is_an_address():
-    for text in ("ftp://h", "sftp://u@h/x", "https://h", "dropbox:", "dropbox:/x", "u@h:", "u@h:x/y", "u@[::1]:/srv",
-                 "DOMAIN\\u@h:x",
-                 "me@mail.example@h:x"):  # fmt: skip
+    for text in (
+        "ftp://h",
+        "sftp://u@h/x",
+        "https://h",
+        "dropbox:",
+        "dropbox:/x",
+        "u@h:",
+        "u@h:x/y",
+        "u@[::1]:/srv",
+        "DOMAIN\\u@h:x",
+        "me@mail.example@h:x",
+    ):
         assert is_address(text), text
     for text in ("h", "roof", "roof/ftp", "u@h", "h:22", "::1", "[::1]", "a/b@c:d", "@h:x", ""):
         assert not is_address(text), text
@@ -50,8 +59,13 @@ def test_dropbox_has_a_folder_and_nothing_else():
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
 
 
-@given(st.sampled_from(["sftp", "ftp", "ftps"]), NAMES, st.sampled_from(["h", "Roof.example.org", "::1", "192.0.2.7"]),
-       st.none() | st.integers(1, 65535), st.text(st.characters(exclude_categories=("Cs",))))  # fmt: skip
+@given(
+    st.sampled_from(["sftp", "ftp", "ftps"]),
+    NAMES,
+    st.sampled_from(["h", "Roof.example.org", "::1", "192.0.2.7"]),
+    st.none() | st.integers(1, 65535),
+    st.text(st.characters(exclude_categories=("Cs",))),
+)
 def test_what_is_written_is_read_as_it_was(scheme: str, user: str, host: str, port: int | None, folder: str):
     values = {"UseSFTP": scheme == "sftp", "Host": host, "User": user, "HostPath": folder}
     if port is not None:
@@ -69,11 +83,23 @@ def test_a_written_address_is_as_a_person_writes_it():
         assert written(*parsed(url, WORDS)) == url
 
 
-@pytest.mark.parametrize("text", [
-    "ftp://me:hunter2@h/x", "https://me:hunter2@h", "ftp://me:hunter2@", "me:hunter2@h:x", "ftp://me:@h", "dropbox://me:hunter2@h/x",
-    # What ends the place too early in a URL may stand in a password.
-    "ftp://me:hunter2/hunter2@h/x", "ftp://me:hunter2?hunter2@h/x", "ftp://me:hunter2#@h/x", "ftp://me:/hunter2@h", "ftp://me:a@hunter2@h/x",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ftp://me:hunter2@h/x",
+        "https://me:hunter2@h",
+        "ftp://me:hunter2@",
+        "me:hunter2@h:x",
+        "ftp://me:@h",
+        "dropbox://me:hunter2@h/x",
+        # What ends the place too early in a URL may stand in a password.
+        "ftp://me:hunter2/hunter2@h/x",
+        "ftp://me:hunter2?hunter2@h/x",
+        "ftp://me:hunter2#@h/x",
+        "ftp://me:/hunter2@h",
+        "ftp://me:a@hunter2@h/x",
+    ],
+)
 def test_a_password_is_refused_and_not_repeated(text: str):
     with pytest.raises(ConfigError) as raised:
         parsed(text, WORDS)
@@ -81,10 +107,16 @@ def test_a_password_is_refused_and_not_repeated(text: str):
     assert "hunter2" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("http://h/x", "'http' is not known. Write it so."), ("ftp:///x", "names no host. Write it so."),
-    ("ftp://h:0/x", "'0' is not a port"), ("ftp://h:99999", "'99999' is not a port"), ("ftp://h/a?b", "%3F"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("http://h/x", "'http' is not known. Write it so."),
+        ("ftp:///x", "names no host. Write it so."),
+        ("ftp://h:0/x", "'0' is not a port"),
+        ("ftp://h:99999", "'99999' is not a port"),
+        ("ftp://h/a?b", "%3F"),
+    ],
+)
 def test_other_mistakes(text: str, said: str):
     with pytest.raises(ConfigError) as raised:
         parsed(text, WORDS)

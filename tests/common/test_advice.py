@@ -46,17 +46,35 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
 
 def test_no_other_module_makes_a_line_for_a_shell():
     """The package's own tests of servers (``testing``) name Debian's packages; they change nothing of the user's."""
-    found = [f"{path.relative_to(PACKAGE)}:{line}: {text}" for path in sorted(PACKAGE.rglob("*.py"))
-             if "testing" not in path.parts and path.name != "advice.py"
-             for line, text in texts(path) if _COMMANDS.search(text)]  # fmt: skip
+    found = [
+        f"{path.relative_to(PACKAGE)}:{line}: {text}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if "testing" not in path.parts and path.name != "advice.py"
+        for line, text in texts(path)
+        if _COMMANDS.search(text)
+    ]
     assert found == []
 
 
-@pytest.mark.parametrize("text", [
-    "sudo chown -R $(id -un) /", "run: chmod 600 {}", "mkdir -p {}", "mv {} {}.old", "ssh-keygen -t ed25519 -f {}", "rm -f {}",
-    "chown {} {}", "pip install 'pysubtask[cli]'", "sudo apt-get install x", "ssh-keyscan -p {} {} >> {}", "loginctl enable-linger",
-    "sudo chgrp g {} && sudo chmod g+w {}", "echo x | sudo tee -a /etc/x", "chmod u+rwx {}",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sudo chown -R $(id -un) /",
+        "run: chmod 600 {}",
+        "mkdir -p {}",
+        "mv {} {}.old",
+        "ssh-keygen -t ed25519 -f {}",
+        "rm -f {}",
+        "chown {} {}",
+        "pip install 'pysubtask[cli]'",
+        "sudo apt-get install x",
+        "ssh-keyscan -p {} {} >> {}",
+        "loginctl enable-linger",
+        "sudo chgrp g {} && sudo chmod g+w {}",
+        "echo x | sudo tee -a /etc/x",
+        "chmod u+rwx {}",
+    ],
+)
 def test_such_a_line_would_be_seen(text, tmp_path):
     file = tmp_path / "x.py"
     line = repr(text.replace("{}", "{a}"))
@@ -67,35 +85,61 @@ def test_such_a_line_would_be_seen(text, tmp_path):
 def test_no_page_tells_of_a_whole_tree():
     pages = [*PACKAGE.parent.glob("*.md"), *PACKAGE.parent.glob("docs/*.md")]
     assert len(pages) > 5
-    found = [f"{page.name}: {line}" for page in pages for line in page.read_text().splitlines()
-             if re.search(r"\b(?:chown|chmod|chgrp|rm)\s+(?:\S+\s+)*-\w*[rR]", line)]  # fmt: skip
+    found = [
+        f"{page.name}: {line}"
+        for page in pages
+        for line in page.read_text().splitlines()
+        if re.search(r"\b(?:chown|chmod|chgrp|rm)\s+(?:\S+\s+)*-\w*[rR]", line)
+    ]
     assert found == []
 
 
-@pytest.mark.parametrize("name", [
-    "plain", "two words", "it's", "$(touch hit)", "`touch hit`", "-rf", "a;touch hit", "a\nb", "~", "*",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name", ["plain", "two words", "it's", "$(touch hit)", "`touch hit`", "-rf", "a;touch hit", "a\nb", "~", "*"]
+)
 def test_a_path_stays_one_word_whatever_it_is_called(name, tmp_path):
     (tmp_path / name).mkdir()
-    said = subprocess.run(["sh", "-c", f"printf '%s|' {advice.word(name)}; ls -d {advice.word(name)} >&2"], cwd=tmp_path, text=True,
-                          capture_output=True, check=True, timeout=30)  # fmt: skip
+    said = subprocess.run(
+        ["sh", "-c", f"printf '%s|' {advice.word(name)}; ls -d {advice.word(name)} >&2"],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        check=True,
+        timeout=30,
+    )
     assert said.stdout in (f"{name}|", f"./{name}|")
     assert sorted(os.listdir(tmp_path)) == [name]
 
 
 def test_home_stays_home():
-    said = subprocess.run(["sh", "-c", f"echo {advice.word('~/my keys/id')}"], capture_output=True, text=True, env={"HOME": "/h"},
-                          check=True, timeout=30)  # fmt: skip
+    said = subprocess.run(
+        ["sh", "-c", f"echo {advice.word('~/my keys/id')}"],
+        capture_output=True,
+        text=True,
+        env={"HOME": "/h"},
+        check=True,
+        timeout=30,
+    )
     assert said.stdout == "/h/my keys/id\n"
 
 
 MADE = "/kamera/pics/.pysubtask"
 
 
-@pytest.mark.parametrize("path", [
-    "/", "/kamera", "/kamera/pics", "/kamera/pics/.pysubtask-other", "/media/usb", "/kamera/pics/.pysubtask/../..", "relative", "",
-    "/kamera/pics/.pysubtask/../photo.jpg",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/kamera",
+        "/kamera/pics",
+        "/kamera/pics/.pysubtask-other",
+        "/media/usb",
+        "/kamera/pics/.pysubtask/../..",
+        "relative",
+        "",
+        "/kamera/pics/.pysubtask/../photo.jpg",
+    ],
+)
 @pytest.mark.parametrize("made", [MADE, f"{MADE}/", "/", "", "/kamera", ".pysubtask"])
 def test_what_we_did_not_make_is_never_given_to_anybody(path, made):
     assert not advice.is_ours(path, made)
@@ -134,13 +178,25 @@ def test_a_config_and_its_own_folder_are_closed_to_the_writing_of_others(tmp_pat
     assert harm.in_line(advice.only_you_write(str(tmp_path))) == f"no config: chmod go-w {tmp_path}"
 
 
-@pytest.mark.parametrize(("line", "why"), [
-    ("sudo chown -R $(id -un) /", "a whole tree"), ("sudo chown $(id -un) /kamera", "not ours"), ("chmod -R 777 .", "a whole tree"),
-    (f"sudo chown x {MADE}", "through a link"), ("mkdir -p /media/usb/camera", "folders above"), ("rm x", "unknown"),
-    ("mv a b", "unknown"), ("ls x && rm -rf /", "unknown"), ("ssh-keygen -p -N '' -f k", "somebody's key"),
-    ("chmod 600 /", "no file"),
-    ("echo x | sudo tee -a /etc/ssh/sshd_config", "unknown"), ("chmod g+w /kamera", "not ours"),
-    ("chmod go-w /kamera", "no config"), ("chmod go-w", "no config"), ("chmod -R go-w /etc", "a whole tree"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("sudo chown -R $(id -un) /", "a whole tree"),
+        ("sudo chown $(id -un) /kamera", "not ours"),
+        ("chmod -R 777 .", "a whole tree"),
+        (f"sudo chown x {MADE}", "through a link"),
+        ("mkdir -p /media/usb/camera", "folders above"),
+        ("rm x", "unknown"),
+        ("mv a b", "unknown"),
+        ("ls x && rm -rf /", "unknown"),
+        ("ssh-keygen -p -N '' -f k", "somebody's key"),
+        ("chmod 600 /", "no file"),
+        ("echo x | sudo tee -a /etc/ssh/sshd_config", "unknown"),
+        ("chmod g+w /kamera", "not ours"),
+        ("chmod go-w /kamera", "no config"),
+        ("chmod go-w", "no config"),
+        ("chmod -R go-w /etc", "a whole tree"),
+    ],
+)
 def test_the_judge_of_lines_knows_harm(line, why):
     assert why in harm.in_line(line, MADE)

@@ -19,19 +19,34 @@ def resolved(**values):
     return resolve_alone(defaults_config.SETTINGS, "alerts", defaults_config, {"alerts": values})
 
 
-@pytest.mark.parametrize(("written", "words"), [
-    (["a", "b c"], ["a", "b c"]), (("a",), ["a"]), ("a 'b c' \"d\" e\\ f", ["a", "b c", "d", "e f"]), (None, None),
-    ("a $HOME ~ * | b", ["a", "$HOME", "~", "*", "|", "b"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        (["a", "b c"], ["a", "b c"]),
+        (("a",), ["a"]),
+        ("a 'b c' \"d\" e\\ f", ["a", "b c", "d", "e f"]),
+        (None, None),
+        ("a $HOME ~ * | b", ["a", "$HOME", "~", "*", "|", "b"]),
+    ],
+)
 def test_it_is_a_list_or_a_text_that_is_split_without_a_shell(written, words):
     assert resolved(Command=written)["Command"] == words
 
 
-@pytest.mark.parametrize(("written", "problem"), [
-    ("", "it names no program"), ([], "it names no program"), ([""], "it names no program"), ("  ", "it names no program"),
-    ("a 'b", "cannot be split .*no closing quotation.*Close each quote"), (["a", 5], "it holds something else than text"),
-    (5, "5 is of type int"), (True, "True is of type bool"), (["a\0b"], "NUL"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("", "it names no program"),
+        ([], "it names no program"),
+        ([""], "it names no program"),
+        ("  ", "it names no program"),
+        ("a 'b", "cannot be split .*no closing quotation.*Close each quote"),
+        (["a", 5], "it holds something else than text"),
+        (5, "5 is of type int"),
+        (True, "True is of type bool"),
+        (["a\0b"], "NUL"),
+    ],
+)
 def test_a_wrong_one_is_named(written, problem):
     with pytest.raises(ConfigError, match=rf"^alerts\.Command: .*{problem}"):
         resolved(Command=written)
@@ -43,11 +58,16 @@ def test_an_error_does_not_show_what_it_holds():
     assert "t0ken" not in str(found.value)
 
 
-@pytest.mark.parametrize(("values", "problem"), [
-    ({"SilentSecs": 0}, "alerts.SilentSecs"), ({"SettleSecs": -1}, "alerts.SettleSecs"),
-    ({"Comand": "x"}, "Did you mean 'Command'"),
-    ({"TimeoutSecs": "x"}, "alerts.TimeoutSecs"), ({"TimerIntervalSecs": 2}, "alerts.TimerIntervalSecs: this setting is not known"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"SilentSecs": 0}, "alerts.SilentSecs"),
+        ({"SettleSecs": -1}, "alerts.SettleSecs"),
+        ({"Comand": "x"}, "Did you mean 'Command'"),
+        ({"TimeoutSecs": "x"}, "alerts.TimeoutSecs"),
+        ({"TimerIntervalSecs": 2}, "alerts.TimerIntervalSecs: this setting is not known"),
+    ],
+)
 def test_other_settings_are_checked_too(values, problem):
     with pytest.raises(ConfigError) as found:
         resolved(**values)
@@ -88,8 +108,16 @@ def test_what_others_may_write_is_refused(tmp_path: Path):
 
 
 def test_what_may_be_a_secret_is_not_displayed():
-    words = ["/usr/bin/curl", "-H", "Authorization: Bearer abc", "https://ntfy.sh/my-topic", "--data", "it is held",
-             "/data/a_long_name_20260101_x", "tk_0123456789abcdef0123"]  # fmt: skip
+    words = [
+        "/usr/bin/curl",
+        "-H",
+        "Authorization: Bearer abc",
+        "https://ntfy.sh/my-topic",
+        "--data",
+        "it is held",
+        "/data/a_long_name_20260101_x",
+        "tk_0123456789abcdef0123",
+    ]
     assert secrets_of(words) == [words[2], words[3], words[7]]
     assert display(words) == "/usr/bin/curl -H ******** ******** --data 'it is held' /data/a_long_name_20260101_x ********"
 
@@ -108,8 +136,13 @@ HEAD = '[[watch]]\ndir = "data"\n[ftp]\nHost = "h"\n'
 
 def test_a_config_file_names_it_beside_itself(tmp_path: Path):
     task = load(config(tmp_path, HEAD + '[alerts]\nCommand = "./alert me"\nSilentSecs = "600"\n'), {}).tasks[0]
-    assert dict(task.plans[0].alerts) == {"Command": [str(tmp_path / "alert"), "me"], "SilentSecs": 600, "SettleSecs": 60,
-                                          "RepeatSecs": 86400, "TimeoutSecs": 30}  # fmt: skip
+    assert dict(task.plans[0].alerts) == {
+        "Command": [str(tmp_path / "alert"), "me"],
+        "SilentSecs": 600,
+        "SettleSecs": 60,
+        "RepeatSecs": 86400,
+        "TimeoutSecs": 30,
+    }
     assert task.plans[0].own[str(tmp_path / "alert")] == "named by alerts.Command", "it is never sent"
     none = load(config(tmp_path, HEAD + '[alerts]\nCommand = "none"\n'), {}).tasks[0]
     assert none.plans[0].alerts["Command"] is None
@@ -129,11 +162,16 @@ def test_each_task_may_have_its_own_and_drop_ins_inherit_it(tmp_path: Path):
     assert roof.plans[0].alerts["Command"] == [str(tmp_path / "etc" / "alert")], "relative to where it is written"
 
 
-@pytest.mark.parametrize(("line", "problem"), [
-    ("Command = []", "alerts.Command: it names no program"), ("Command = 5", "alerts.Command: 5 is a whole number"),
-    ("Comand = 'x'", "alerts.Comand: this setting is not known. Did you mean 'Command'?"),
-    ("SilentSecs = 0", "alerts.SilentSecs: 0 is out of range"), ("Command = \"a 'b\"", "alerts.Command: it cannot be split"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("Command = []", "alerts.Command: it names no program"),
+        ("Command = 5", "alerts.Command: 5 is a whole number"),
+        ("Comand = 'x'", "alerts.Comand: this setting is not known. Did you mean 'Command'?"),
+        ("SilentSecs = 0", "alerts.SilentSecs: 0 is out of range"),
+        ('Command = "a \'b"', "alerts.Command: it cannot be split"),
+    ],
+)
 def test_what_is_wrong_in_a_file_is_named_with_its_line(tmp_path: Path, line: str, problem: str):
     with pytest.raises(ConfigError) as found:
         load(config(tmp_path, f"{HEAD}[alerts]\n{line}\n"), {})

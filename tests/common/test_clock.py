@@ -12,8 +12,20 @@ NOW = 1_796_000_000.0
 DAY = 86400.0
 
 
-@pytest.mark.parametrize(("at", "good"), [(0, False), (20, False), (-5, False), (946_684_800, False), (1_704_067_199, False),
-                                          (1_704_067_200, True), (NOW, True), (4_102_444_800, False), (1e18, False)])
+@pytest.mark.parametrize(
+    ("at", "good"),
+    [
+        (0, False),
+        (20, False),
+        (-5, False),
+        (946_684_800, False),
+        (1_704_067_199, False),
+        (1_704_067_200, True),
+        (NOW, True),
+        (4_102_444_800, False),
+        (1e18, False),
+    ],
+)
 def test_what_may_be_right(at, good):
     assert clock.is_plausible(at) == good
     assert (clock.blame(at) == "") == good

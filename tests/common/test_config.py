@@ -59,10 +59,22 @@ def test_defaults_of_version_1_stand():
     }
 
 
-@pytest.mark.parametrize(("text", "count"), [
-    ("500k", 500_000), ("500 K", 500_000), ("500kB", 500_000), ("4M", 4_000_000), ("1.5m", 1_500_000), ("1G", 10**9), ("7", 7),
-    ("64Ki", 65536), ("64 KiB", 65536), ("4Mi", 4 * 2**20), ("1gib", 2**30),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("500k", 500_000),
+        ("500 K", 500_000),
+        ("500kB", 500_000),
+        ("4M", 4_000_000),
+        ("1.5m", 1_500_000),
+        ("1G", 10**9),
+        ("7", 7),
+        ("64Ki", 65536),
+        ("64 KiB", 65536),
+        ("4Mi", 4 * 2**20),
+        ("1gib", 2**30),
+    ],
+)
 def test_an_amount_is_shown_in_the_unit_it_was_written_in(text, count):
     rows = {row.key: row for row in TABLE["base"]}
     for key in ("RateLimit", "MinFreeBytes"):

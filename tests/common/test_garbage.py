@@ -26,10 +26,33 @@ SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats()
 ANYTHING = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4), max_leaves=12
 )
-KNOWN_WORDS = st.sampled_from([
-    "format", "op", "args", "who", "user", "pid", "at", "ok", "result", "error", "epoch", "n", "kind", "seq", "task", "extension",
-    "destination", "state_dir", "settings", "entries", "residual", "file", "dir",
-])  # fmt: skip
+KNOWN_WORDS = st.sampled_from(
+    [
+        "format",
+        "op",
+        "args",
+        "who",
+        "user",
+        "pid",
+        "at",
+        "ok",
+        "result",
+        "error",
+        "epoch",
+        "n",
+        "kind",
+        "seq",
+        "task",
+        "extension",
+        "destination",
+        "state_dir",
+        "settings",
+        "entries",
+        "residual",
+        "file",
+        "dir",
+    ]
+)
 PLAUSIBLE = st.dictionaries(KNOWN_WORDS, ANYTHING, max_size=8).map(lambda found: json.dumps({"format": 1, **found}).encode())
 BYTES = st.binary(max_size=300) | PLAUSIBLE | ANYTHING.map(lambda found: json.dumps(found).encode()) | st.just(b"[" * 50_000)
 
@@ -73,8 +96,11 @@ def test_the_hand_off_and_the_registry(raw: bytes) -> None:
 
 
 @FEW
-@given(ANYTHING, st.sampled_from(["base", "ftp", "dropbox", "burst_mode"]),
-       st.sampled_from([row.key for rows in defaults_config.SETTINGS.values() for row in rows]))
+@given(
+    ANYTHING,
+    st.sampled_from(["base", "ftp", "dropbox", "burst_mode"]),
+    st.sampled_from([row.key for rows in defaults_config.SETTINGS.values() for row in rows]),
+)
 def test_settings_and_entries(value: object, section: str, key: str) -> None:
     for config in (value, {section: value}, {section: {key: value}}):
         try:
@@ -95,10 +121,34 @@ def test_settings_and_entries(value: object, section: str, key: str) -> None:
 
 
 @FEW
-@given(st.text(max_size=200) | st.lists(st.sampled_from(
-    ["[base]", "[ftp]", "[[watch]]", "[tasks.a.ftp]", "Host = 'x'", "file = '/x'", "dir = 1", "TimerIntervalSecs = 'x'", "= 3", "[",
-     "RateLimit = 1e400", "Hosst = 1", "'' = 2", "[tasks]", "[watch]", "a.b.c = 1", "\"\\u0000\" = 1", "TaskName = '../x'"]),
-    max_size=8).map("\n".join))  # fmt: skip
+@given(
+    st.text(max_size=200)
+    | st.lists(
+        st.sampled_from(
+            [
+                "[base]",
+                "[ftp]",
+                "[[watch]]",
+                "[tasks.a.ftp]",
+                "Host = 'x'",
+                "file = '/x'",
+                "dir = 1",
+                "TimerIntervalSecs = 'x'",
+                "= 3",
+                "[",
+                "RateLimit = 1e400",
+                "Hosst = 1",
+                "'' = 2",
+                "[tasks]",
+                "[watch]",
+                "a.b.c = 1",
+                '"\\u0000" = 1',
+                "TaskName = '../x'",
+            ]
+        ),
+        max_size=8,
+    ).map("\n".join)
+)
 def test_config_files(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "station.toml")

@@ -19,7 +19,7 @@ def make(**changes):
         "extension": "ftp",
         "module": "pysubtask.ftp",
         "entries": [
-            Entry("file", "/data/a,b \"c\" é\udcff.csv", "x/y", True),
+            Entry("file", '/data/a,b "c" é\udcff.csv', "x/y", True),
             Entry("dir", "/data/-in", settle_secs=0.0, include=("*.csv",), recursive=True),
         ],
         "settings": {"Host": "h", "Password": SECRET, "TimerIntervalSecs": 0.5, "KeyFile": None},
@@ -80,7 +80,8 @@ def test_one_of_a_version_before_can_be_read(opened):
     del fields["own"]
     assert handoff.read(nameless(json.dumps(fields).encode(), opened)) == make(own={})
     assert handoff.read(opened(handoff.write(make(own={"/d/x\udcfe.toml": "the config itself"})))).own == {
-        "/d/x\udcfe.toml": "the config itself"}  # fmt: skip
+        "/d/x\udcfe.toml": "the config itself"
+    }
     fields["own"] = {"/d/x": 7}
     with pytest.raises(ConfigError):
         handoff.read(nameless(json.dumps(fields).encode(), opened))

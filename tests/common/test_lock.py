@@ -267,13 +267,15 @@ def test_process_name_with_brackets_and_spaces_does_not_confuse(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="exec makes another process there")
 def test_a_program_that_replaces_itself_never_lets_go(path, tmp_path):
-    again = ("import os, sys, time\nfrom pysubtask.common.lock import Holder, StateLock, process_start\n"
-             "lock = StateLock(sys.argv[1])\nlock.acquire(Holder(os.getpid(), process_start(os.getpid()), None, None))\n"
-             "left = int(sys.argv[2])\nprint('held', 'PYSUBTASK_KEPT_LOCK' in os.environ, flush=True)\n"
-             "if left:\n    lock.keep_over_exec()\n"
-             "    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:-1], str(left - 1)])\n"
-             "sys.stdin.read()\nlock.release()\nprint('free', flush=True)\n"
-             "time.sleep(60)")  # fmt: skip
+    again = (
+        "import os, sys, time\nfrom pysubtask.common.lock import Holder, StateLock, process_start\n"
+        "lock = StateLock(sys.argv[1])\nlock.acquire(Holder(os.getpid(), process_start(os.getpid()), None, None))\n"
+        "left = int(sys.argv[2])\nprint('held', 'PYSUBTASK_KEPT_LOCK' in os.environ, flush=True)\n"
+        "if left:\n    lock.keep_over_exec()\n"
+        "    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:-1], str(left - 1)])\n"
+        "sys.stdin.read()\nlock.release()\nprint('free', flush=True)\n"
+        "time.sleep(60)"
+    )
     script = tmp_path / "again.py"
     script.write_text(again)
     with subprocess.Popen([sys.executable, str(script), path, "5"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:

@@ -76,6 +76,7 @@ def test_a_file_that_somebody_moved_or_removed_is_opened_anew(tmp_path: Path, ow
 def test_what_cannot_be_put_aside_grows_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     logger = setup_logging(NAME, str(tmp_path / "log.txt"), False, max_bytes=300, keep=2)
     with monkeypatch.context() as patched:
+
         def refused(*names: str, **folders: int) -> None:
             raise PermissionError
 
@@ -161,8 +162,14 @@ def test_json_has_one_object_a_line_whatever_is_in_it(tmp_path: Path):
     except ValueError:
         logger.exception("failed")
     first, second = [json.loads(line) for line in (tmp_path / "log.txt").read_text().splitlines()]
-    assert first | {"at": ""} == {"at": "", "level": "debug", "task": "roof", "who": "base.BaseSubtask", "pid": os.getpid(),
-                                  "message": 'Copying [a\n"b"\r\\udcff.csv] 3'}  # fmt: skip
+    assert first | {"at": ""} == {
+        "at": "",
+        "level": "debug",
+        "task": "roof",
+        "who": "base.BaseSubtask",
+        "pid": os.getpid(),
+        "message": 'Copying [a\n"b"\r\\udcff.csv] 3',
+    }
     assert first["at"].endswith("Z") and "ValueError: wrong\nin two lines" in second["trace"] and second["level"] == "error"
     assert set(first) == {"at", "level", "task", "who", "pid", "message"}
 
@@ -216,9 +223,17 @@ def test_another_stream_is_not_the_journal(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_log_that_cannot_be_opened_leaves_nothing_for_the_end_of_the_program(tmp_path: Path):
     (tmp_path / "log.txt").mkdir()
-    done = subprocess.run([sys.executable, "-c", "import sys\nfrom pysubtask.common.log_file import LogFile\n"
-                           "try:\n    LogFile(sys.argv[1])\nexcept OSError as exc:\n    kept = exc", str(tmp_path / "log.txt")],
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys\nfrom pysubtask.common.log_file import LogFile\n"
+            "try:\n    LogFile(sys.argv[1])\nexcept OSError as exc:\n    kept = exc",
+            str(tmp_path / "log.txt"),
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -103,12 +103,14 @@ class TestOfAnother:
         else:
             (folder / "data" / "logs").mkdir(0o777)
             (folder / "data" / "logs").chmod(0o777)
-            as_him({
-                "link": lambda: os.symlink(canary, log),
-                "dangling": lambda: os.symlink(folder / "own" / "new.txt", log),
-                "his": lambda: log.write_text("his own"),
-                "pipe": lambda: os.mkfifo(log),
-            }[kind])
+            as_him(
+                {
+                    "link": lambda: os.symlink(canary, log),
+                    "dangling": lambda: os.symlink(folder / "own" / "new.txt", log),
+                    "his": lambda: log.write_text("his own"),
+                    "pipe": lambda: os.mkfifo(log),
+                }[kind]
+            )
         return log, canary
 
     @pytest.mark.parametrize("kind", ["folder link", "link", "dangling", "his", "pipe"])

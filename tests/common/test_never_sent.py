@@ -36,7 +36,8 @@ OTHERS = _words(
 @pytest.mark.parametrize("name", COPIES)
 def test_what_an_editor_leaves_of_the_config_is_no_data(name: str, tmp_path: Path) -> None:
     assert NeverSent({str(tmp_path / "station.toml"): CONFIG}).why(str(tmp_path / name)) == (
-        "a copy or temporary of station.toml, the config itself")  # fmt: skip
+        "a copy or temporary of station.toml, the config itself"
+    )
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -123,11 +124,33 @@ def test_a_copy_has_the_name_of_what_it_is_a_copy_of(of: str, name: str) -> None
 
 # Texts that name nothing on this machine. A new setting has to be put here, or to say what it names.
 _NO_PATHS = {
-    "TaskName", "SubtaskDescription", "LogLevel", "LogFormat", "HeartbeatName", "start_trigger_mode", "Host", "HostPath",
-    "HostSFTPPath", "HostFTPPath", "User", "Password", "HostKey", "HostKeyPolicy", "SFTPLibrary", "UseTLS", "TLSFingerprint",
-    "RemoteLinks", "VerifyChecksum", "RunAs", "StatusGroup", "AppKey", "RefreshToken", "AccessToken", "Proxy",
+    "TaskName",
+    "SubtaskDescription",
+    "LogLevel",
+    "LogFormat",
+    "HeartbeatName",
+    "start_trigger_mode",
+    "Host",
+    "HostPath",
+    "HostSFTPPath",
+    "HostFTPPath",
+    "User",
+    "Password",
+    "HostKey",
+    "HostKeyPolicy",
+    "SFTPLibrary",
+    "UseTLS",
+    "TLSFingerprint",
+    "RemoteLinks",
+    "VerifyChecksum",
+    "RunAs",
+    "StatusGroup",
+    "AppKey",
+    "RefreshToken",
+    "AccessToken",
+    "Proxy",
     "Command",  # its program is found by own.of_command, which is tested with the command
-}  # fmt: skip
+}
 
 
 def test_each_setting_that_names_a_path_says_so() -> None:

@@ -150,7 +150,13 @@ def test_a_touch_is_six_calls_into_the_system(tmp_path) -> None:
 
 def test_importing_it_loads_nothing_heavy() -> None:
     code = "import sys, pysubtask.common.notify; print(' '.join(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=os.getcwd(),
-                            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}).stdout.split()  # fmt: skip
+    loaded = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=os.getcwd(),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ).stdout.split()
     assert "pysubtask.common.notify" in loaded
     assert not {"dataclasses", "shutil", "tempfile", "asyncio", "sqlite3", "inspect"} & set(loaded)

@@ -27,10 +27,21 @@ def guard(folder: Path, clock: Clock | None = None, most_secs: float = float("in
     return NeverSent({}, others=OtherConfigs([str(folder)], most_secs, clock)), clock
 
 
-@pytest.mark.parametrize("text", [
-    "", "x = 1", "[watch]\nfile = 1", "[ftp]\nspeed = 1", "[tool.watch]\ndir = 1", "[[watch]]\nbrand = 1", "this is no TOML: ftp",
-    "[" * 5000 + "ftp", "[tasks]\nftp = 1", "tasks = 1\nwatch = 2",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x = 1",
+        "[watch]\nfile = 1",
+        "[ftp]\nspeed = 1",
+        "[tool.watch]\ndir = 1",
+        "[[watch]]\nbrand = 1",
+        "this is no TOML: ftp",
+        "[" * 5000 + "ftp",
+        "[tasks]\nftp = 1",
+        "tasks = 1\nwatch = 2",
+    ],
+)
 def test_data_in_toml_is_data(text: str) -> None:
     assert named_by(text, "/data/x.toml") is None
 
@@ -39,7 +50,12 @@ def test_what_a_config_names(tmp_path: Path) -> None:
     text = '[[watch]]\ndir = "."\n[ftp]\nKeyFile = "~/k"\nCAFile = "ca.pem"\nPasswordFile = "../p.txt"\n'
     found = named_by(text, "/data/c/x.toml")
     assert found is not None and set(found) == {
-        "/data/c/x.toml", os.path.expanduser("~/k"), "/data/p.txt", "/data/c/x.password", "/data/c/x.token"}  # fmt: skip
+        "/data/c/x.toml",
+        os.path.expanduser("~/k"),
+        "/data/p.txt",
+        "/data/c/x.password",
+        "/data/c/x.token",
+    }
 
 
 def test_a_secret_in_another_watched_folder_is_known(tmp_path: Path) -> None:

@@ -9,9 +9,16 @@ from pysubtask.common.own_files import make_folder
 from pysubtask.common.page_events import brought_up, followed
 
 PAGE: dict[str, Any] = {
-    "epoch": 2, "n": 5, "state": "connecting", "why": "x", "delivered": 1, "receipt": 7, "problem": {"kind": "connect_failed"},
-    "queue": {"waiting": 1, "sending": 0, "parked": 0, "bytes": 10, "oldest": "2026-01-01T00:00:00.000Z"}, "moving": [],
-}  # fmt: skip
+    "epoch": 2,
+    "n": 5,
+    "state": "connecting",
+    "why": "x",
+    "delivered": 1,
+    "receipt": 7,
+    "problem": {"kind": "connect_failed"},
+    "queue": {"waiting": 1, "sending": 0, "parked": 0, "bytes": 10, "oldest": "2026-01-01T00:00:00.000Z"},
+    "moving": [],
+}
 
 
 def told(*events: tuple[str, dict[str, Any]]) -> list[Event]:
@@ -19,9 +26,9 @@ def told(*events: tuple[str, dict[str, Any]]) -> list[Event]:
 
 
 def test_a_delivery_is_there_at_once():
-    page = brought_up(PAGE, told(
-        ("connected", {}), ("delivered", {"name": "a", "size": 10, "bytes_sent": 10, "bytes_new": 4, "receipt": 8}),
-    ))  # fmt: skip
+    page = brought_up(
+        PAGE, told(("connected", {}), ("delivered", {"name": "a", "size": 10, "bytes_sent": 10, "bytes_new": 4, "receipt": 8}))
+    )
     assert (page["state"], page["why"], page["problem"]) == ("connected", "", None)
     assert (page["delivered"], page["receipt"], page["n"]) == (2, 8, 7)
     assert page["queue"] == {"waiting": 0, "sending": 0, "parked": 0, "bytes": 0, "oldest": None}

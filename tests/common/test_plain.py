@@ -16,8 +16,29 @@ from pysubtask.common.logs import _Text, close_logging, setup_logging
 from pysubtask.common.plain import one_line, plain
 from pysubtask.testing.hostile_sftp import WORDS
 
-EVIL = ["\n", "\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\x1b]0;T\x07", "\x1b[2J", "\x9b2J", "\x7f",
-        "\u202e", "\u2066", "\u200f", "\ufeff", "\x00", "\t", "\u061c"]
+EVIL = [
+    "\n",
+    "\r",
+    "\x0b",
+    "\x0c",
+    "\x1c",
+    "\x1d",
+    "\x1e",
+    "\x85",
+    "\u2028",
+    "\u2029",
+    "\x1b]0;T\x07",
+    "\x1b[2J",
+    "\x9b2J",
+    "\x7f",
+    "\u202e",
+    "\u2066",
+    "\u200f",
+    "\ufeff",
+    "\x00",
+    "\t",
+    "\u061c",
+]
 FORGED = "<3>[pysubtask.TaskMaster.1]: ERROR: disk failing"
 
 

@@ -8,12 +8,43 @@ from pysubtask.common.entries import Entry
 from pysubtask.common.never_sent import of_task
 from pysubtask.common.private_files import FOLDERS, NAMES, PrivateFiles, private_name
 
-SECRET = [*NAMES, *(f"{folder}/x/config" for folder in FOLDERS),
-          ".netrc~", ".netrc.bak", ".bash_history.swp", ".#.netrc", "id_rsa.old", "st.password", "st.token", "st.password~",
-          ".ssh/known_hosts", "deep/.aws/credentials", "deep/.netrc"]  # fmt: skip
-DATA = [".hidden", ".hidden.csv", ".environment.csv", ".netrc.csv", "netrc", "history", "x.history", "bash_history", "id_rsa.pub",
-        "id_rsa-weather.csv", "token.csv", "password.txt", "x.tokens", "ssh/x.csv", ".sshx/y.csv", ".config/station/x.csv",
-        "aws/x.csv", "foo.tmp", "foo.pem", "foo.key"]  # fmt: skip
+SECRET = [
+    *NAMES,
+    *(f"{folder}/x/config" for folder in FOLDERS),
+    ".netrc~",
+    ".netrc.bak",
+    ".bash_history.swp",
+    ".#.netrc",
+    "id_rsa.old",
+    "st.password",
+    "st.token",
+    "st.password~",
+    ".ssh/known_hosts",
+    "deep/.aws/credentials",
+    "deep/.netrc",
+]
+DATA = [
+    ".hidden",
+    ".hidden.csv",
+    ".environment.csv",
+    ".netrc.csv",
+    "netrc",
+    "history",
+    "x.history",
+    "bash_history",
+    "id_rsa.pub",
+    "id_rsa-weather.csv",
+    "token.csv",
+    "password.txt",
+    "x.tokens",
+    "ssh/x.csv",
+    ".sshx/y.csv",
+    ".config/station/x.csv",
+    "aws/x.csv",
+    "foo.tmp",
+    "foo.pem",
+    "foo.key",
+]
 
 
 @pytest.mark.parametrize("name", SECRET)

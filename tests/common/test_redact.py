@@ -25,10 +25,18 @@ def test_nothing_known_nothing_masked():
 
 
 @pytest.mark.parametrize("secret", ["hunter2-x", "pa#ssw0rd", "Secret/99", "a b?c@d", "über$'\"\\%h", "100%25", "%41bc"])
-@pytest.mark.parametrize("write", [
-    str, repr, lambda secret: quote(secret, safe=""), quote, quote_plus, lambda secret: f"http://u:{secret}@h:1/x",
-    lambda secret: "Basic " + base64.b64encode(f"user:{secret}".encode()).decode(),
-])
+@pytest.mark.parametrize(
+    "write",
+    [
+        str,
+        repr,
+        lambda secret: quote(secret, safe=""),
+        quote,
+        quote_plus,
+        lambda secret: f"http://u:{secret}@h:1/x",
+        lambda secret: "Basic " + base64.b64encode(f"user:{secret}".encode()).decode(),
+    ],
+)
 def test_a_secret_is_found_in_every_form(secret, write):
     know_settings({"Proxy": f"http://user:{secret}@127.0.0.1:1"})
     said = redacted(f"cannot reach {write(secret)} now")
@@ -68,20 +76,34 @@ def test_whoever_resolves_settings_knows_their_secrets():
     assert redacted("said pass-5678") == f"said {MASK}"
 
 
-@pytest.mark.parametrize(("url", "found"), [
-    ("http://u:pa#ss@h:1", ["pa#ss", "u:pa#ss"]), ("http://u:a/b?c@d@h", ["a/b?c@d", "u:a/b?c@d"]), ("http://h:1", []),
-    ("http://u@h", []), ("u:p@h", ["p", "u:p"]), ("", []), ("http://u:@h", []),
-])
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("http://u:pa#ss@h:1", ["pa#ss", "u:pa#ss"]),
+        ("http://u:a/b?c@d@h", ["a/b?c@d", "u:a/b?c@d"]),
+        ("http://h:1", []),
+        ("http://u@h", []),
+        ("u:p@h", ["p", "u:p"]),
+        ("", []),
+        ("http://u:@h", []),
+    ],
+)
 def test_the_login_in_a_url(url, found):
     assert secrets_of_url(url) == found
 
 
-@pytest.mark.parametrize(("url", "quoted"), [
-    ("http://user:pa#ssw0rd@127.0.0.1:1", "http://user:pa%23ssw0rd@127.0.0.1:1"),
-    ("http://user:Secret/99@h:1", "http://user:Secret%2F99@h:1"), ("http://u:a?b c@d@h", "http://u:a%3Fb%20c%40d@h"),
-    ("http://u:pa%23ss@h:1", "http://u:pa%23ss@h:1"), ("http://u:100%@h", "http://u:100%25@h"), ("http://h:3128", "http://h:3128"),
-    ("u:p#q@h:1", "u:p%23q@h:1"),
-])
+@pytest.mark.parametrize(
+    ("url", "quoted"),
+    [
+        ("http://user:pa#ssw0rd@127.0.0.1:1", "http://user:pa%23ssw0rd@127.0.0.1:1"),
+        ("http://user:Secret/99@h:1", "http://user:Secret%2F99@h:1"),
+        ("http://u:a?b c@d@h", "http://u:a%3Fb%20c%40d@h"),
+        ("http://u:pa%23ss@h:1", "http://u:pa%23ss@h:1"),
+        ("http://u:100%@h", "http://u:100%25@h"),
+        ("http://h:3128", "http://h:3128"),
+        ("u:p#q@h:1", "u:p%23q@h:1"),
+    ],
+)
 def test_a_proxys_login_is_written_so_that_it_ends_where_it_ends(url, quoted):
     assert quoted_login(url) == quoted
     assert quoted_login(quoted) == quoted

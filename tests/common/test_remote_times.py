@@ -11,10 +11,21 @@ from pysubtask.transports.base import RemoteStat
 AT = 1_700_000_017
 
 
-@pytest.mark.parametrize("shown", [
-    AT, AT - 1, AT // 60 * 60, AT // 60 * 60 + 60, AT + 3600, AT - 7200, AT + 5 * 3600 + 45 * 60, AT - 12 * 3600, AT - 1 + 3600,
-    AT // 60 * 60 - 3600,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "shown",
+    [
+        AT,
+        AT - 1,
+        AT // 60 * 60,
+        AT // 60 * 60 + 60,
+        AT + 3600,
+        AT - 7200,
+        AT + 5 * 3600 + 45 * 60,
+        AT - 12 * 3600,
+        AT - 1 + 3600,
+        AT // 60 * 60 - 3600,
+    ],
+)
 def test_a_rounded_or_shifted_time_is_the_same(shown: int) -> None:
     assert is_same_time(AT, shown)
 

@@ -32,16 +32,19 @@ def mounted(tmp_path: Path, options: str) -> str:
     return str(table)
 
 
-@pytest.mark.parametrize(("options", "room", "words"), [
-    ("rw", Room(), ""),
-    ("rw", Room(f_flag=os.ST_RDONLY), "it is read-only"),
-    ("ro", Room(), "it is read-only"),
-    ("rw,errors=remount-ro,emergency_ro", Room(), "it is read-only since an error of its file system"),
-    ("rw,shutdown", Room(), "it was shut down, as when a stick is drawn out"),
-    ("rw", Room(f_favail=0), NO_INODES),
-    ("rw", Room(f_files=0, f_favail=0), ""),  # btrfs and others do not count them
-    ("rw", Room(f_bavail=2, f_bfree=2), IS_FULL),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "room", "words"),
+    [
+        ("rw", Room(), ""),
+        ("rw", Room(f_flag=os.ST_RDONLY), "it is read-only"),
+        ("ro", Room(), "it is read-only"),
+        ("rw,errors=remount-ro,emergency_ro", Room(), "it is read-only since an error of its file system"),
+        ("rw,shutdown", Room(), "it was shut down, as when a stick is drawn out"),
+        ("rw", Room(f_favail=0), NO_INODES),
+        ("rw", Room(f_files=0, f_favail=0), ""),  # btrfs and others do not count them
+        ("rw", Room(f_bavail=2, f_bfree=2), IS_FULL),
+    ],
+)
 def test_what_is_wrong_with_a_disk(tmp_path, monkeypatch, options, room, words):
     monkeypatch.setattr(disk.os, "statvfs", lambda path: room)
     assert fault_of(str(tmp_path), table=mounted(tmp_path, options)) == words
@@ -58,10 +61,15 @@ def test_a_disk_that_cannot_be_asked(tmp_path, monkeypatch):
     assert fault_of(str(tmp_path)) == "it cannot be read (Input/output error)"
 
 
-@pytest.mark.parametrize(("number", "words"), [
-    (errno.ENOSPC, ""), (errno.EACCES, ""), (errno.EIO, "it fails (Input/output error)"),
-    (errno.EROFS, "it fails (Read-only file system)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, ""),
+        (errno.EACCES, ""),
+        (errno.EIO, "it fails (Input/output error)"),
+        (errno.EROFS, "it fails (Read-only file system)"),
+    ],
+)
 def test_an_error_is_no_full_disk_by_itself(tmp_path, monkeypatch, number, words):
     monkeypatch.setattr(disk, "fault_of", lambda folder: IS_FULL if number == errno.ENOSPC else "")
     assert problem_of(OSError(number, os.strerror(number)), str(tmp_path)) == words

@@ -180,6 +180,7 @@ def test_only_the_default_folder_of_snapshots_goes_with_it(data: Path, tmp_path:
 
 def test_where_to_look_without_a_record(data: Path, environ: dict[str, str], tmp_path: Path) -> None:
     assert tops(str(data), {**environ, "STATE_DIRECTORY": str(tmp_path / "service")}) == [
-        str(data / ".pysubtask"), str(tmp_path / "service" / hash_of(str(data))),
+        str(data / ".pysubtask"),
+        str(tmp_path / "service" / hash_of(str(data))),
         str(tmp_path / "xdg" / "pysubtask" / "state" / hash_of(str(data))),
-    ]  # fmt: skip
+    ]

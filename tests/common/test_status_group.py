@@ -68,9 +68,10 @@ def test_a_record_gets_the_group_and_loses_it_again(tmp_path: Path, monkeypatch:
 
 
 @needs_root
-@pytest.mark.parametrize(("mode", "group", "uid"), [
-    (0o644, GROUP, 0), (0o660, GROUP, 0), (0o600, GROUP, 0), (0o640, HIM, 0), (0o640, GROUP, HIM), (0o4640, GROUP, 0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("mode", "group", "uid"),
+    [(0o644, GROUP, 0), (0o660, GROUP, 0), (0o600, GROUP, 0), (0o640, HIM, 0), (0o640, GROUP, HIM), (0o4640, GROUP, 0)],
+)
 def test_anything_else_is_not_believed(state: Path, monkeypatch: pytest.MonkeyPatch, mode: int, group: int, uid: int):
     write_status(str(state), {"state": "idle"}, GROUP)
     in_groups(monkeypatch, GROUP)
@@ -103,9 +104,10 @@ def test_who_was_taken_out_of_the_group_has_his_page_all_the_same(state: Path, m
     assert read_status(str(state)) == {"format": 1, "state": "idle"} and bits(state / "status.json") == 0o600
 
 
-@pytest.mark.parametrize(("text", "problem"), [
-    ("no-group-of-this-name", "there is no group"), ("4294967295", "is no number of a group"), ("", "there is no group"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("no-group-of-this-name", "there is no group"), ("4294967295", "is no number of a group"), ("", "there is no group")],
+)
 def test_a_group_that_is_none(tmp_path: Path, text: str, problem: str):
     with pytest.raises(ConfigError, match=f"StatusGroup.*{problem}") as caught:
         plan("ftp", "pysubtask.ftp", {"base": {"StatusGroup": text}, "ftp": {"Host": "h"}}, str(tmp_path))

@@ -35,14 +35,17 @@ def test_a_table_keeps_to_its_width(rows, width):
     assert all(cells(line) <= width for line in table(["NAME", "WHY"], rows, width, give=1))
 
 
-@pytest.mark.parametrize(("text", "shown"), [
-    ("plain.csv", "plain.csv"),
-    ("two\nlines\t", "two\\x0alines\\x09"),
-    (os.fsdecode(b"\xff\xfe.csv"), "\\xff\\xfe.csv"),
-    ("\x1b[31mred\x9b", "\\x1b[31mred\\x9b"),
-    ("gpj.\u202eexe", "gpj.\\u202eexe"),
-    ("Größe 図.csv", "Größe 図.csv"),
-])
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain.csv", "plain.csv"),
+        ("two\nlines\t", "two\\x0alines\\x09"),
+        (os.fsdecode(b"\xff\xfe.csv"), "\\xff\\xfe.csv"),
+        ("\x1b[31mred\x9b", "\\x1b[31mred\\x9b"),
+        ("gpj.\u202eexe", "gpj.\\u202eexe"),
+        ("Größe 図.csv", "Größe 図.csv"),
+    ],
+)
 def test_plain(text, shown):
     assert plain(text) == shown
 

@@ -59,9 +59,22 @@ def test_what_is_watched(watched, tmp_path, path, bursts) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["flat/x.txt", "flat/sub/x.csv", "tree/a/other.txt", "tree/cache/x", "tree/upload/x", "tree/own/sub/x", "tree/.pysubtask/x",
-     "tree/a/x.notify", "tree/a/.x.part", "tree", "out/x", "/", ""],
-)  # fmt: skip
+    [
+        "flat/x.txt",
+        "flat/sub/x.csv",
+        "tree/a/other.txt",
+        "tree/cache/x",
+        "tree/upload/x",
+        "tree/own/sub/x",
+        "tree/.pysubtask/x",
+        "tree/a/x.notify",
+        "tree/a/.x.part",
+        "tree",
+        "out/x",
+        "/",
+        "",
+    ],
+)
 def test_what_is_not_watched(watched, tmp_path, path) -> None:
     assert watched.notify_of(os.path.join(tmp_path, path)) is None
 

@@ -22,9 +22,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def login(server: OpenSSHServer, path: str = "", **more: Any) -> str:
     """The lines of an [ftp] section for this server."""
-    values = {"Host": server.host, "HostPort": server.port, "User": server.user, "KeyFile": str(server.key_file),
-              "HostPath": path, "KnownHostsFile": str(server.known_hosts), "SSHConfigFile": "none", "TimerIntervalSecs": 0.3,
-              **more}  # fmt: skip
+    values = {
+        "Host": server.host,
+        "HostPort": server.port,
+        "User": server.user,
+        "KeyFile": str(server.key_file),
+        "HostPath": path,
+        "KnownHostsFile": str(server.known_hosts),
+        "SSHConfigFile": "none",
+        "TimerIntervalSecs": 0.3,
+        **more,
+    }
     return "".join(f"{key} = {in_toml(value)}\n" for key, value in values.items())
 
 
@@ -37,9 +45,13 @@ class Run:
         self.said = folder / "said.txt"
         with open(self.said, "ab") as said:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pysubtask", "run", *([str(config)] if config else []), *words], cwd=folder,
-                env=self.environ, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
-            )  # fmt: skip
+                [sys.executable, "-m", "pysubtask", "run", *([str(config)] if config else []), *words],
+                cwd=folder,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+            )
 
     def text(self) -> str:
         """What it has said."""
@@ -47,6 +59,7 @@ class Run:
 
     def says(self, words: str, count: int = 1) -> None:
         """Wait until it has said this."""
+
         def said() -> bool:
             assert self.process.poll() is None or self.text().count(words) >= count, self.text()
             return self.text().count(words) >= count
@@ -81,16 +94,27 @@ def end_all(runs: Iterable[Run]) -> None:
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """That of a user who has ``folder`` for everything."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYSUBTASK_REGISTRY": str(folder / "registry"), "HOME": str(folder),
-            "XDG_CONFIG_HOME": str(folder / "config"), "PYSUBTASK_CONFIG_DIR": str(folder / "etc"), **more}  # fmt: skip
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PYSUBTASK_REGISTRY": str(folder / "registry"),
+        "HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "PYSUBTASK_CONFIG_DIR": str(folder / "etc"),
+        **more,
+    }
 
 
 def command(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """A command run to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "pysubtask", *words], cwd=folder, env=environment(folder, **environ), capture_output=True, text=True,
+        [sys.executable, "-m", "pysubtask", *words],
+        cwd=folder,
+        env=environment(folder, **environ),
+        capture_output=True,
+        text=True,
         timeout=60,
-    )  # fmt: skip
+    )
 
 
 def state_dir(data: Path, task: str = "main", extension: str = "ftp") -> Path:
@@ -103,6 +127,7 @@ def receipts(data: Path, task: str = "main") -> list[Receipt]:
 
 def child(data: Path, task: str = "main") -> int:
     """The pid of the living child."""
+
     def pid() -> int:
         page = read_status(str(state_dir(data, task))) or {}
         found = page.get("pid", 0)

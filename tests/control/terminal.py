@@ -27,10 +27,15 @@ class Terminal:
         self._main, end = pty.openpty()
         self.raw = b""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pysubtask", *words], cwd=folder, stdin=end, stdout=end, stderr=end, start_new_session=True,
+            [sys.executable, "-m", "pysubtask", *words],
+            cwd=folder,
+            stdin=end,
+            stdout=end,
+            stderr=end,
+            start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
             env=environment(folder, **{"TERM": "xterm", "COLUMNS": "200", "LINES": "50", "PYTHONIOENCODING": "utf-8", **environ}),
-        )  # fmt: skip
+        )
         os.close(end)
 
     def __enter__(self) -> Terminal:

@@ -32,9 +32,11 @@ def test_a_mended_password_file_is_said_to_need_a_reload(tmp_path: Path):
         secret, config = tmp_path / "st.password", tmp_path / "st.toml"
         secret.write_text("wrong\n")
         secret.chmod(0o600)
-        config.write_text(f'[base]\nRetryWaitSecs = 3\n[ftp]\nHost = "127.0.0.1"\nHostPort = {settings["HostPort"]}\n'
-                          f'UseSFTP = false\nUser = "{settings["User"]}"\nPasswordFile = "st.password"\nTimerIntervalSecs = 0.3\n'
-                          '[[watch]]\ndir = "data"\nsettle_secs = 0.1\n')  # fmt: skip
+        config.write_text(
+            f'[base]\nRetryWaitSecs = 3\n[ftp]\nHost = "127.0.0.1"\nHostPort = {settings["HostPort"]}\n'
+            f'UseSFTP = false\nUser = "{settings["User"]}"\nPasswordFile = "st.password"\nTimerIntervalSecs = 0.3\n'
+            '[[watch]]\ndir = "data"\nsettle_secs = 0.1\n'
+        )
         config.chmod(0o600)
         run = Run(tmp_path, config)
         try:

@@ -49,8 +49,17 @@ def station(tmp_path: Path) -> Path:
         [[watch]]
         file = "lists/never.csv"
         """)
-    for name, age in (("a.csv", 0), ("same.csv", 1), ("grown.csv", 0), ("moved.csv", 1), ("done.csv", 10), ("due.csv", 10),
-                      ("x.tmp", 0), ("sub/deep.csv", 0), ("a.csv.notify", 0)):  # fmt: skip
+    for name, age in (
+        ("a.csv", 0),
+        ("same.csv", 1),
+        ("grown.csv", 0),
+        ("moved.csv", 1),
+        ("done.csv", 10),
+        ("due.csv", 10),
+        ("x.tmp", 0),
+        ("sub/deep.csv", 0),
+        ("a.csv.notify", 0),
+    ):
         path = tmp_path / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{name}\n")
@@ -64,13 +73,29 @@ def station(tmp_path: Path) -> Path:
     (tmp_path / "data" / "old").mkdir()
     (tmp_path / "data" / "old" / "older.csv").write_text("no data either")
     rows = []
-    told = [("same.csv", SERVER, None), ("done.csv", SERVER, None), ("grown.csv", SERVER, 3),
-            ("moved.csv", "sftp://me@other:22/in", None)]  # fmt: skip
+    told = [
+        ("same.csv", SERVER, None),
+        ("done.csv", SERVER, None),
+        ("grown.csv", SERVER, 3),
+        ("moved.csv", "sftp://me@other:22/in", None),
+    ]
     for number, (name, server, size) in enumerate(told, 1):
         path = tmp_path / "data" / name
         found = path.stat()
-        rows.append(Receipt(number, "2026-11-20T00:00:00Z", str(path), f"station/{name}", server, size or found.st_size,
-                            found.st_mtime_ns, "", 1, "size"))  # fmt: skip
+        rows.append(
+            Receipt(
+                number,
+                "2026-11-20T00:00:00Z",
+                str(path),
+                f"station/{name}",
+                server,
+                size or found.st_size,
+                found.st_mtime_ns,
+                "",
+                1,
+                "size",
+            )
+        )
     append(str(tmp_path / "data" / ".pysubtask" / "main" / "ftp"), rows)
     return config
 
@@ -86,24 +111,31 @@ def test_what_would_be_sent_archived_and_skipped(station: Path):
     child, data = found.children[0], station.parent / "data"
     assert (child.label, child.destination, child.held) == ("x/ftp", SERVER, "")
     assert {one.name: one.why for one in child.send} == {
-        "station/a.csv": "new", "station/grown.csv": "changed since 2026-11-20T00:00:00Z", "station/moved.csv": "new",
-        "station/due.csv": "new", "station/sub/deep.csv": "new",
-    }  # fmt: skip
+        "station/a.csv": "new",
+        "station/grown.csv": "changed since 2026-11-20T00:00:00Z",
+        "station/moved.csv": "new",
+        "station/due.csv": "new",
+        "station/sub/deep.csv": "new",
+    }
     assert child.delivered == 2
     assert [one.path for one in child.skipped] == [str(station.parent / "lists" / "today.csv")]
     assert f"belongs to {data / 'a.csv'}" in child.skipped[0].why
     skipped = {os.path.basename(one.path): one.why for one in found.skipped}
     assert skipped == {
-        "x.tmp": "left out by include or exclude", "link": "it is no plain file",
+        "x.tmp": "left out by include or exclude",
+        "link": "it is no plain file",
         "never.csv": "No such file or directory; it is sent when it comes",
-    }  # fmt: skip
+    }
     assert found.root == str(data / "old") and found.archive == ((str(data / "done.csv"), "delivered and old"),)
 
 
 def test_what_holds_a_task_and_what_was_refused_is_said(station: Path):
     state = station.parent / "data" / ".pysubtask" / "main" / "ftp"
-    page = {"format": 1, "paused": [{"name": None, "by": "ana"}],
-            "parked": [{"path": str(station.parent / "data" / "a.csv"), "reason": "no room"}]}  # fmt: skip
+    page = {
+        "format": 1,
+        "paused": [{"name": None, "by": "ana"}],
+        "parked": [{"path": str(station.parent / "data" / "a.csv"), "reason": "no room"}],
+    }
     (state / "status.json").write_text(json.dumps(page))
     child = look(load(str(station), {}).tasks[0], NOW).children[0]
     assert "resume" in child.held
@@ -125,8 +157,15 @@ def test_what_is_shown(station: Path):
 
 def natural(folder: Path, more: str = "") -> Path:
     """What a person does first: the config, its password and the data in one folder."""
-    for name in ("weather.csv", "station.toml~", ".station.toml.swp", "secret.txt", "secret.txt.bak", "station.log.1",
-                 "other.txt.bak"):
+    for name in (
+        "weather.csv",
+        "station.toml~",
+        ".station.toml.swp",
+        "secret.txt",
+        "secret.txt.bak",
+        "station.log.1",
+        "other.txt.bak",
+    ):
         (folder / name).write_text("pw\n")
         (folder / name).chmod(0o600)
     (folder / "station.log").write_text("x")
@@ -151,12 +190,16 @@ def test_the_config_and_the_secret_beside_the_data_are_left_out_and_named(tmp_pa
     assert sorted(one.name for one in found.children[0].send) == ["other.txt.bak", "weather.csv"]
     secret, config = "named by ftp.PasswordFile", "the config itself"
     assert {os.path.basename(one.path): one.why for one in found.skipped} == {
-        "station.toml": config, "station.toml~": f"a copy or temporary of station.toml, {config}",
-        ".station.toml.swp": f"a copy or temporary of station.toml, {config}", "secret.txt": secret,
-        "secret.txt.bak": f"a copy or temporary of secret.txt, {secret}", "soft.csv": secret,
-        "hard.csv": f"the same file as {tmp_path / 'secret.txt'}, {secret}", "station.log": "a log of this program",
+        "station.toml": config,
+        "station.toml~": f"a copy or temporary of station.toml, {config}",
+        ".station.toml.swp": f"a copy or temporary of station.toml, {config}",
+        "secret.txt": secret,
+        "secret.txt.bak": f"a copy or temporary of secret.txt, {secret}",
+        "soft.csv": secret,
+        "hard.csv": f"the same file as {tmp_path / 'secret.txt'}, {secret}",
+        "station.log": "a log of this program",
         "station.log.1": "a log of this program",
-    }  # fmt: skip
+    }
     said = CliRunner().invoke(check.command, [str(tmp_path / "station.toml"), "--all"], standalone_mode=False).output
     assert f"{tmp_path / 'station.toml'}: the config itself" in said
 
@@ -233,8 +276,16 @@ def test_a_link_is_judged_as_by_the_child(tmp_path: Path, recursive: str):
     (tmp_path / "camera" / "sub").mkdir(parents=True)
     for name in ("weather.csv", "camera/a.csv", "camera/sub/b.csv"):
         (tmp_path / name).write_text("1")
-    links = {"link.csv": "../weather.csv", "deep.csv": "sub/b.csv", "latest.csv": "a.csv", "gone.csv": "nothing", "dir.csv": "sub",
-             "chain.csv": "link.csv", "sub/up.csv": "../a.csv", "sub/here.csv": "b.csv"}  # fmt: skip
+    links = {
+        "link.csv": "../weather.csv",
+        "deep.csv": "sub/b.csv",
+        "latest.csv": "a.csv",
+        "gone.csv": "nothing",
+        "dir.csv": "sub",
+        "chain.csv": "link.csv",
+        "sub/up.csv": "../a.csv",
+        "sub/here.csv": "b.csv",
+    }
     for name, to in links.items():
         (tmp_path / "camera" / name).symlink_to(to)
     config = tmp_path / "x.toml"
@@ -263,8 +314,14 @@ def folders_below(tmp_path: Path, *files: str, more: str = "") -> dict[str, str]
 
 
 def test_folders_below_that_are_not_watched_are_named(tmp_path: Path):
-    files = ("camera/a.jpg", "camera/day1/x.jpg", "camera/day1/x.jpg.notify", "camera/day2/x.jpg", "camera/day2/deep/y.jpg",
-             "camera/empty/x.jpg.notify")  # fmt: skip
+    files = (
+        "camera/a.jpg",
+        "camera/day1/x.jpg",
+        "camera/day1/x.jpg.notify",
+        "camera/day2/x.jpg",
+        "camera/day2/deep/y.jpg",
+        "camera/empty/x.jpg.notify",
+    )
     assert folders_below(tmp_path, *files) == {
         "day1": "1 file is in this folder, which is not watched; recursive = true sends it",
         "day2": "2 files are in this folder, which is not watched; recursive = true sends them",
@@ -275,8 +332,14 @@ def test_folders_below_that_are_not_watched_are_named(tmp_path: Path):
 
 
 def test_folders_of_ours_and_what_is_left_out_are_not_told(tmp_path: Path):
-    files = ("camera/.pysubtask/main/ftp/spool.db", "camera/upload/ftp/snap", "camera/old/x.jpg", "camera/own/x.jpg",
-             "camera/tmp/x.part", "camera/day1/.netrc")  # fmt: skip
+    files = (
+        "camera/.pysubtask/main/ftp/spool.db",
+        "camera/upload/ftp/snap",
+        "camera/old/x.jpg",
+        "camera/own/x.jpg",
+        "camera/tmp/x.part",
+        "camera/day1/.netrc",
+    )
     (tmp_path / "camera").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "x.jpg").write_text("1")
@@ -301,7 +364,8 @@ def test_no_task_sends_what_another_task_or_drop_in_has(tmp_path: Path):
         (tmp_path / f"{name}.pw").chmod(0o600)
         (tmp_path / "conf.d" / f"{name}.toml").write_text(
             f'ftp.Host = "h"\nftp.UseSFTP = false\nftp.PasswordFile = "../{name}.pw"\n'
-            f'base.ArchiveToFolder = "{tmp_path}/deep/old-{name}"\n[[watch]]\ndir = "{watched}"\nrecursive = true\n')  # fmt: skip
+            f'base.ArchiveToFolder = "{tmp_path}/deep/old-{name}"\n[[watch]]\ndir = "{watched}"\nrecursive = true\n'
+        )
     for name in ("deep/upload/ftp/x", "deep/old-a/x", "deep/old-b/x", "deep/x.csv"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
@@ -310,7 +374,12 @@ def test_no_task_sends_what_another_task_or_drop_in_has(tmp_path: Path):
     assert [one.name for one in look(tasks[1], NOW).children[0].send] == ["x.csv"]
     os.rename(tmp_path / "conf.d" / "b.toml", tmp_path / "conf.d" / "b.toml.off")
     assert sorted(one.name for one in look(load(str(tmp_path), {}).tasks[0], NOW).children[0].send) == [
-        "b.pw", "conf.d/b.toml.off", "deep/old-b/x", "deep/upload/ftp/x", "deep/x.csv"], "nobody says what these are now"
+        "b.pw",
+        "conf.d/b.toml.off",
+        "deep/old-b/x",
+        "deep/upload/ftp/x",
+        "deep/x.csv",
+    ], "nobody says what these are now"
 
 
 def test_where_another_task_has_its_log_the_data_is_data(tmp_path: Path):

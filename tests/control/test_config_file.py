@@ -42,7 +42,9 @@ def names(found: config_file.Config) -> list[str]:
 
 
 def test_one_file_with_several_tasks_shares_what_stands_at_its_top(tmp_path: Path):
-    path = write(tmp_path / "x.toml", """
+    path = write(
+        tmp_path / "x.toml",
+        """
         [base]
         RateLimit = "50k"
         BakToFolder = "none"
@@ -58,7 +60,8 @@ def test_one_file_with_several_tasks_shares_what_stands_at_its_top(tmp_path: Pat
         base.RateLimit = 7
         [[tasks.cellar.watch]]
         dir = "data"
-        """)  # fmt: skip
+        """,
+    )
     roof, cellar = load(str(path), {}).tasks
     assert (roof.name, cellar.name) == ("roof", "cellar")
     assert roof.entries[0].path == os.path.expanduser("~/a.csv") and cellar.entries[0].path == str(tmp_path / "data")
@@ -104,10 +107,13 @@ def test_the_environment_has_the_last_word(tmp_path: Path):
     path = write(tmp_path / "x.toml", ONE.replace("Host", 'PasswordFile = "secret"\nHost') + '[base]\nTaskName = "roof-2"\n')
     write(tmp_path / "secret", "from the file\n")
     environ = {
-        "PYSUBTASK_ROOF_2__FTP__PASSWORD": "from the environment", "PYSUBTASK_ROOF_2__FTP__SSHCONFIGFILE": "none",
-        "PYSUBTASK_ROOF_2__BURST_MODE__EXPIRE_MILLI": "70", "PYSUBTASK_ROOF_2__BASE__HEARTBEATSTATUS": "yes",
-        "PYSUBTASK_ROOF_2__BASE__MINFREEBYTES": "1G", "PYSUBTASK_ROFF_2__FTP__HOST": "x",
-    }  # fmt: skip
+        "PYSUBTASK_ROOF_2__FTP__PASSWORD": "from the environment",
+        "PYSUBTASK_ROOF_2__FTP__SSHCONFIGFILE": "none",
+        "PYSUBTASK_ROOF_2__BURST_MODE__EXPIRE_MILLI": "70",
+        "PYSUBTASK_ROOF_2__BASE__HEARTBEATSTATUS": "yes",
+        "PYSUBTASK_ROOF_2__BASE__MINFREEBYTES": "1G",
+        "PYSUBTASK_ROFF_2__FTP__HOST": "x",
+    }
     found = load(str(path), environ)
     plan = found.tasks[0].plans[0]
     assert plan.settings["Password"] == "from the environment" and plan.settings["SSHConfigFile"] == "none"
@@ -253,9 +259,18 @@ end=\'\'
 def test_the_line_of_each_key():
     lines = key_lines(ODD)
     assert [lines[key] for key in (("title",), ("a", "b"), ("ftp",), ("ftp", "Host"), ("ftp", "quoted = key", "z"))] == [
-        2, 3, 7, 8, 9]  # fmt: skip
+        2,
+        3,
+        7,
+        8,
+        9,
+    ]
     assert [lines[key] for key in (("watch", 0), ("watch", 0, "dir"), ("watch", 0, "include", 1), ("watch", 1, "file"))] == [
-        11, 12, 14, 17]  # fmt: skip
+        11,
+        12,
+        14,
+        17,
+    ]
     assert lines["tasks", "a", "ftp", "x", "q", 1, "r"] == 19 and lines["tasks", "a", "watch", 0, "w", 1, "dir"] == 24
     assert lines["tasks", "a", "watch", 0, "end"] == 26
 

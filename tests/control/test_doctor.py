@@ -147,16 +147,23 @@ class Scripted:
 def at(port, **more):
     """Settings for something at a port that is no whole server."""
     return {"Host": "127.0.0.1", "HostPort": port, "User": "pi", "SSHConfigFile": "none", **more} | (
-        {} if more.get("UseSFTP", True) else {"SSHConfigFile": None})
+        {} if more.get("UseSFTP", True) else {"SSHConfigFile": None}
+    )
 
 
 # --- healthy ones
 
 
-@pytest.mark.parametrize("name", [
-    pytest.param("openssh", marks=needs_sshd), pytest.param("vsftpd", marks=needs_vsftpd),
-    pytest.param("vsftpd_tls", marks=needs_vsftpd), "pyftpdlib", "dropbox",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("openssh", marks=needs_sshd),
+        pytest.param("vsftpd", marks=needs_vsftpd),
+        pytest.param("vsftpd_tls", marks=needs_vsftpd),
+        "pyftpdlib",
+        "dropbox",
+    ],
+)
 def test_a_healthy_server_has_nothing_wrong_and_nothing_of_ours_stays(worlds, name, tmp_path):
     server = getattr(worlds, name)
     files = server.folder if name == "dropbox" else server.files
@@ -166,9 +173,13 @@ def test_a_healthy_server_has_nothing_wrong_and_nothing_of_ours_stays(worlds, na
     assert [finding for finding in found if finding.state in ("warn", "fail")] == []
     done = {finding.check for finding in found if finding.state == "ok"}
     assert {"name", "port", "login", "write", "rename over", "clock", "round trip", "speed up"} <= done
-    extra = {"openssh": {"host key", "append", "copy-data", "fsync", "free space"}, "vsftpd": {"append", "passive mode"},
-             "vsftpd_tls": {"TLS", "append", "passive mode", "session reuse"}, "pyftpdlib": {"append", "passive mode"},
-             "dropbox": {"free space"}}[name]
+    extra = {
+        "openssh": {"host key", "append", "copy-data", "fsync", "free space"},
+        "vsftpd": {"append", "passive mode"},
+        "vsftpd_tls": {"TLS", "append", "passive mode", "session reuse"},
+        "pyftpdlib": {"append", "passive mode"},
+        "dropbox": {"free space"},
+    }[name]
     assert extra <= done
     assert [path.name for path in files.rglob("*")] == ["kept.txt"]
 
@@ -234,14 +245,17 @@ def test_a_closed_port_and_one_that_a_firewall_swallows(tmp_path, monkeypatch):
         names(diagnose(at(listener.getsockname()[1], UseSFTP=False), tmp_path), "port-filtered", "firewall")
 
 
-@pytest.mark.parametrize(("server", "cause", "line"), [
-    ({}, "server-silent", "restarted"),
-    ({"hang_up": True}, "hangs-up", "ban after wrong logins"),
-    ({"lines": [b"421 Too many connections"]}, "server-full", "ftp.Connections = 1"),
-    ({"lines": [b"HTTP/1.1 400 Bad Request"]}, "wrong-protocol", "ftp.HostPort = 21"),
-    ({"lines": [b"220 hello, FTP", b"331 the password, please", b"530 This account is locked"]}, "account-locked", "unlocked"),
-    ({"lines": [b"220 hello, FTP", b"331 the password, please"]}, "server-silent", "ConnectTimeoutSecs"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("server", "cause", "line"),
+    [
+        ({}, "server-silent", "restarted"),
+        ({"hang_up": True}, "hangs-up", "ban after wrong logins"),
+        ({"lines": [b"421 Too many connections"]}, "server-full", "ftp.Connections = 1"),
+        ({"lines": [b"HTTP/1.1 400 Bad Request"]}, "wrong-protocol", "ftp.HostPort = 21"),
+        ({"lines": [b"220 hello, FTP", b"331 the password, please", b"530 This account is locked"]}, "account-locked", "unlocked"),
+        ({"lines": [b"220 hello, FTP", b"331 the password, please"]}, "server-silent", "ConnectTimeoutSecs"),
+    ],
+)
 def test_servers_that_do_not_serve(tmp_path, server, cause, line):
     with Scripted(*server.get("lines", ()), hang_up=server.get("hang_up", False)) as listener:
         settings = at(listener.port, UseSFTP=False, Password="secret word", ConnectTimeoutSecs=1)
@@ -265,8 +279,9 @@ def test_host_keys(worlds, tmp_path):
     changed = tmp_path / "changed"
     changed.write_text(f"[127.0.0.1]:{server.port} {kind} {key}\n")
     found = diagnose(server.settings(KnownHostsFile=str(changed)), tmp_path)
-    names(found, "host-key-changed", f"ftp.HostKey = '{server.host_key}'", f"ssh-keygen -f {changed} -R "
-                                                                           f"'[127.0.0.1]:{server.port}'")
+    names(
+        found, "host-key-changed", f"ftp.HostKey = '{server.host_key}'", f"ssh-keygen -f {changed} -R '[127.0.0.1]:{server.port}'"
+    )
     found = diagnose(server.settings(KnownHostsFile=None, HostKey=sshd.fingerprint(tmp_path / "another.pub")), tmp_path)
     names(found, "host-key-not-pinned", f"ftp.HostKey = '{server.host_key}'")
     # And the line does mend it.
@@ -284,8 +299,10 @@ def test_a_fresh_account_has_no_known_hosts_and_no_key(worlds, tmp_path, monkeyp
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     # ssh takes its user's home from the system's list; its files are named here as it would find them in this one.
     config = tmp_path / "ssh_config"
-    config.write_text(f"IdentityFile {home}/.ssh/id_ecdsa\nIdentityFile {home}/.ssh/id_ed25519\nIdentitiesOnly yes\n"
-                      f"UserKnownHostsFile {home}/.ssh/known_hosts\nGlobalKnownHostsFile none\n")
+    config.write_text(
+        f"IdentityFile {home}/.ssh/id_ecdsa\nIdentityFile {home}/.ssh/id_ed25519\nIdentitiesOnly yes\n"
+        f"UserKnownHostsFile {home}/.ssh/known_hosts\nGlobalKnownHostsFile none\n"
+    )
     settings = {"Host": server.host, "HostPort": server.port, "User": server.user, "SSHConfigFile": str(config)}
     found = diagnose(settings, tmp_path)
     names(found, "host-key-unknown", "mkdir -m 700 ~/.ssh && ssh-keyscan")
@@ -305,7 +322,9 @@ def test_without_any_key_the_two_lines_that_make_one_known_are_told():
     said = "the login was refused. ssh said: 'pi@h: Permission denied (publickey,password).'"
     found = login_finding(LoginRefused(said), {"User": "pi", "Host": "h"}, missing_key="~/.ssh/id_ed25519")
     assert found.cause == "no-key" and found.remedy.commands == (
-        "ssh-keygen -t ed25519 -N '' -f ~/.ssh/id_ed25519", "ssh-copy-id -f -i ~/.ssh/id_ed25519.pub pi@h")
+        "ssh-keygen -t ed25519 -N '' -f ~/.ssh/id_ed25519",
+        "ssh-copy-id -f -i ~/.ssh/id_ed25519.pub pi@h",
+    )
     assert found.remedy.settings == (("Password", "..."),)
 
 
@@ -315,8 +334,12 @@ def test_keys_and_passwords_that_a_server_does_not_take(worlds, tmp_path):
     make_key(tmp_path / "another")
     found = diagnose(server.settings(KeyFile=str(tmp_path / "another")), tmp_path)
     names(found, "key-refused", f"ssh-copy-id -f -i {tmp_path}/another.pub -p {server.port}")
-    names(diagnose(server.settings(KeyFile=None, Password="secret word"), tmp_path), "server-takes-keys-only", "ftp.KeyFile = ",
-          "ftp.Password = None")
+    names(
+        diagnose(server.settings(KeyFile=None, Password="secret word"), tmp_path),
+        "server-takes-keys-only",
+        "ftp.KeyFile = ",
+        "ftp.Password = None",
+    )
     demo = worlds.asyncssh
     found = diagnose(demo.settings(password=True) | {"Password": "secret word"}, tmp_path)
     names(found, "password-refused", f"sftp -P {demo.port} demo@127.0.0.1")
@@ -334,11 +357,18 @@ def test_files_of_the_login_that_do_not_do(worlds, tmp_path):
     os.chmod(tmp_path / "open", 0o644)
     names(diagnose(server.settings(KeyFile=str(tmp_path / "open")), tmp_path), "key-file-open", f"chmod 600 {tmp_path}/open")
     make_key(tmp_path / "shut", passphrase="secret word")
-    names(diagnose(server.settings(KeyFile=str(tmp_path / "shut")), tmp_path), "key-has-passphrase",
-          f"ssh-keygen -t ed25519 -N '' -f {tmp_path}/shut_pysubtask", f"ftp.KeyFile = '{tmp_path}/shut_pysubtask'")
+    names(
+        diagnose(server.settings(KeyFile=str(tmp_path / "shut")), tmp_path),
+        "key-has-passphrase",
+        f"ssh-keygen -t ed25519 -N '' -f {tmp_path}/shut_pysubtask",
+        f"ftp.KeyFile = '{tmp_path}/shut_pysubtask'",
+    )
     os.chmod(tmp_path / "shut.pub", 0o600)
-    names(diagnose(server.settings(KeyFile=str(tmp_path / "shut.pub")), tmp_path), "key-file-public", f"ftp.KeyFile = "
-        f"'{tmp_path}/shut'")
+    names(
+        diagnose(server.settings(KeyFile=str(tmp_path / "shut.pub")), tmp_path),
+        "key-file-public",
+        f"ftp.KeyFile = '{tmp_path}/shut'",
+    )
     found = diagnose(server.settings(KnownHostsFile=nowhere), tmp_path)
     names(found, "host-key-unknown", f"ftp.HostKey = '{server.host_key}'", f">> {nowhere}")
     assert [finding.cause for finding in found if finding.state == "warn"] == ["known-hosts-missing"]
@@ -347,8 +377,12 @@ def test_files_of_the_login_that_do_not_do(worlds, tmp_path):
 @needs_ssh
 def test_no_program_that_speaks_ssh(worlds, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: None)
-    names(diagnose(worlds.openssh.settings(SSHProgram="no-such-ssh"), tmp_path), "ssh-missing", "ftp.SSHProgram = 'ssh'",
-          "apt-get install openssh-client")
+    names(
+        diagnose(worlds.openssh.settings(SSHProgram="no-such-ssh"), tmp_path),
+        "ssh-missing",
+        "ftp.SSHProgram = 'ssh'",
+        "apt-get install openssh-client",
+    )
 
 
 class OddSSH(OpenSSHServer):
@@ -365,11 +399,14 @@ class OddSSH(OpenSSHServer):
 
 @pytest.mark.slow
 @needs_sshd
-@pytest.mark.parametrize(("subsystem", "cause", "line"), [
-    ("", "no-sftp", "Subsystem sftp internal-sftp"),
-    ("/bin/echo Welcome to the station, have a nice day!", "login-script-prints", ".bashrc"),
-    ("/bin/sleep 60", "server-silent", "ConnectTimeoutSecs"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("subsystem", "cause", "line"),
+    [
+        ("", "no-sftp", "Subsystem sftp internal-sftp"),
+        ("/bin/echo Welcome to the station, have a nice day!", "login-script-prints", ".bashrc"),
+        ("/bin/sleep 60", "server-silent", "ConnectTimeoutSecs"),
+    ],
+)
 def test_ssh_servers_that_let_in_and_serve_no_files(tmp_path, subsystem, cause, line):
     server = OddSSH(tmp_path / "odd", internal=False, deny=(), file_limit=None, max_sessions=10, host="127.0.0.1", within=())
     server.subsystem = subsystem
@@ -405,12 +442,15 @@ def test_tls_that_is_wanted_and_tls_that_is_not_there(worlds, tmp_path):
     names(diagnose(worlds.vsftpd_tls.settings(UseTLS="implicit"), tmp_path), "wrong-protocol", "ftp.UseTLS = 'explicit'")
 
 
-@pytest.mark.parametrize(("name", "days", "vouched", "cause"), [
-    ("nas.example", (-1, 10), True, "certificate-name"),
-    ("localhost", (-30, -2), True, "certificate-expired"),
-    ("localhost", (2, 10), True, "certificate-early"),
-    ("localhost", (-1, 10), False, "certificate-untrusted"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "days", "vouched", "cause"),
+    [
+        ("nas.example", (-1, 10), True, "certificate-name"),
+        ("localhost", (-30, -2), True, "certificate-expired"),
+        ("localhost", (2, 10), True, "certificate-early"),
+        ("localhost", (-1, 10), False, "certificate-untrusted"),
+    ],
+)
 def test_certificates(tmp_path, name, days, vouched, cause):
     server = FTPServer(tmp_path / "files", "127.0.0.1", "explicit", None, Oddities())
     addresses = ("10.9.9.9",) if name != "localhost" else ("127.0.0.1",)
@@ -443,10 +483,16 @@ def test_what_a_look_costs_on_a_link_that_is_paid_for(worlds, tmp_path, monkeypa
     assert 0 < sum(sent) <= most and (sum(sent) > 64 * 1024) == speed
 
 
-@pytest.mark.parametrize(("path", "near"), [
-    ("/volume1/data/roof", "/data/roof"), ("/volume1/home/x/data", "/home/x/data"), ("/srv/nas/volume1/data/roof", "/data/roof"),
-    ("/volume1/other/roof", ""), ("/roof", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("/volume1/data/roof", "/data/roof"),
+        ("/volume1/home/x/data", "/home/x/data"),
+        ("/srv/nas/volume1/data/roof", "/data/roof"),
+        ("/volume1/other/roof", ""),
+        ("/roof", ""),
+    ],
+)
 def test_a_path_of_the_shell_that_this_login_does_not_know(tmp_path, path, near):
     """SFTP's root is another than the shell's: where a login begins and what stands there is told, and no folder is to be made that
     the shell has."""
@@ -527,9 +573,9 @@ def test_renames_that_are_refused_and_that_cannot_replace(tmp_path):
         assert server.names() == set()
 
 
-@pytest.mark.parametrize("name", [
-    pytest.param("openssh", marks=needs_sshd), pytest.param("vsftpd", marks=needs_vsftpd), "pyftpdlib",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name", [pytest.param("openssh", marks=needs_sshd), pytest.param("vsftpd", marks=needs_vsftpd), "pyftpdlib"]
+)
 def test_a_mistyped_folder_of_the_server_is_named_with_the_one_that_was_meant(worlds, name, tmp_path):
     server = getattr(worlds, name)
     place = server.files if hasattr(server, "files") else server.root

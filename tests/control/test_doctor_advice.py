@@ -35,8 +35,11 @@ KEY = "SHA256:" + "b" * 43
 
 
 def target(folder, watch=None, section="ftp", **settings):
-    given = {"ftp": {"Host": "h", "User": "pi", **settings}} if section == "ftp" else {
-        "dropbox": {"AppKey": "k", "RefreshToken": "r", **settings}}  # fmt: skip
+    given = (
+        {"ftp": {"Host": "h", "User": "pi", **settings}}
+        if section == "ftp"
+        else {"dropbox": {"AppKey": "k", "RefreshToken": "r", **settings}}
+    )
     entries = read_entries(watch, cwd=str(folder)) if watch else None
     return of_plan(plan(section, f"pysubtask.{section}", given, entries[0].path if entries else str(folder)), entries, "toml")
 
@@ -91,8 +94,13 @@ def told_here(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     # The state folder's nearest is any folder above, down to the root; and each way in which it cannot be written.
     for number in (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EIO):
         patch.setattr(local, "_cannot_write", lambda folder, number=number: OSError(number, os.strerror(number)))
-        for state in ("/kamera/.pysubtask/main/ftp", "/media/usb/camera/.pysubtask/main/ftp", "/.pysubtask/main/ftp",
-                      str(tmp_path / BAD / ".pysubtask/main/ftp"), str(tmp_path / "file" / ".pysubtask/main/ftp")):  # fmt: skip
+        for state in (
+            "/kamera/.pysubtask/main/ftp",
+            "/media/usb/camera/.pysubtask/main/ftp",
+            "/.pysubtask/main/ftp",
+            str(tmp_path / BAD / ".pysubtask/main/ftp"),
+            str(tmp_path / "file" / ".pysubtask/main/ftp"),
+        ):
             found.append(local.state_folder(good._replace(state_dir=state, entries=None)))
     made = tmp_path / BAD / ".pysubtask" / "main" / "ftp"
     made.mkdir(parents=True)
@@ -137,8 +145,13 @@ def told_of_files(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     make_key(keys / BAD)
     make_key(keys / "shut", passphrase="secret")
     private = (keys / BAD).read_text()
-    for name, text, mode in (("open", private, 0o644), ("x.pub", "ssh-ed25519 AAAA", 0o644), ("cut", private[:200], 0o600),
-                             ("putty", "PuTTY-User-Key-File-3: ssh-ed25519", 0o600), ("wrong", "hello", 0o600)):  # fmt: skip
+    for name, text, mode in (
+        ("open", private, 0o644),
+        ("x.pub", "ssh-ed25519 AAAA", 0o644),
+        ("cut", private[:200], 0o600),
+        ("putty", "PuTTY-User-Key-File-3: ssh-ed25519", 0o600),
+        ("wrong", "hello", 0o600),
+    ):
         (keys / name).write_text(text)
         (keys / name).chmod(mode)
     for number, (name, text) in enumerate(alterations.cases(private)):
@@ -177,13 +190,21 @@ def told_of_servers(tmp_path: Path, patch: pytest.MonkeyPatch) -> list[Finding]:
     one = {"Host": "h.example", "User": "pi", "HostPort": 2222, "HostPath": BAD}
     denied = "the login was refused. ssh said: 'pi@h: Permission denied (publickey).'"
     words = "the login was refused. ssh said: 'pi@h: Permission denied (publickey,password).'"
-    found = [causes.login_finding(exc, {**one, **more}) for exc, more in (
-        (LoginRefused(denied), {"Password": "x"}), (LoginRefused(denied), {"KeyFile": f"/{BAD}/id"}), (LoginRefused(denied), {}),
-        (LoginRefused(words), {"Password": "x"}), (LoginRefused("they share no algorithm"), {}),
-        (LoginRefused("the login works, but the server offers no SFTP to it"), {}), (TransportLost("it ended"), {}),
-        (TransportLost(f"{BETWEEN} came to its end"), {"Host": BAD}),
-        (ConfigError("ftp.Host", "wrong", "Mend it."), {}), (TransportLost(f"no answer: {MTU}"), {"Host": BAD}),
-    )]  # fmt: skip
+    found = [
+        causes.login_finding(exc, {**one, **more})
+        for exc, more in (
+            (LoginRefused(denied), {"Password": "x"}),
+            (LoginRefused(denied), {"KeyFile": f"/{BAD}/id"}),
+            (LoginRefused(denied), {}),
+            (LoginRefused(words), {"Password": "x"}),
+            (LoginRefused("they share no algorithm"), {}),
+            (LoginRefused("the login works, but the server offers no SFTP to it"), {}),
+            (TransportLost("it ended"), {}),
+            (TransportLost(f"{BETWEEN} came to its end"), {"Host": BAD}),
+            (ConfigError("ftp.Host", "wrong", "Mend it."), {}),
+            (TransportLost(f"no answer: {MTU}"), {"Host": BAD}),
+        )
+    ]
     found += [causes.login_finding(LoginRefused(said), one, missing_key=f"/{BAD}/id_ed25519") for said in (denied, words)]
     found.append(causes.login_finding(LoginRefused(denied), {**one, "KeyFile": f"/{BAD}/id"}, public=False))
     for said in ("the token has expired", "the app may not do this", "no"):
@@ -281,8 +302,13 @@ def test_a_folder_that_is_mistyped_is_named_and_not_made(tmp_path):
 @pytest.mark.parametrize("near", ["none", "used"])
 def test_the_limit_of_processes_is_named(near, monkeypatch):
     group = "/sys/fs/cgroup/a"
-    files = {"/proc/self/limits": "Max processes  20  30  processes\n", "/proc/self/cgroup": "0::/a/b\n",
-             f"{group}/pids.max": "12\n", f"{group}/pids.current": "12\n", f"{group}/b/pids.max": "max\n"}
+    files = {
+        "/proc/self/limits": "Max processes  20  30  processes\n",
+        "/proc/self/cgroup": "0::/a/b\n",
+        f"{group}/pids.max": "12\n",
+        f"{group}/pids.current": "12\n",
+        f"{group}/b/pids.max": "max\n",
+    }
     if near == "none":
         monkeypatch.setattr(threading.Thread, "start", lambda self: (_ for _ in ()).throw(RuntimeError("can't start new thread")))
     monkeypatch.setattr(os, "getuid", lambda: 0)  # RLIMIT_NPROC does not bind root

@@ -22,13 +22,16 @@ IN_USE = "/proc/sys/net/ipv4/tcp_congestion_control"
 SYSCTL = "sudo sysctl -w net.ipv4.tcp_congestion_control=bbr"
 
 
-@pytest.mark.parametrize(("in_use", "available", "loadable", "command"), [
-    ("cubic\n", "reno bbr cubic\n", False, SYSCTL),
-    ("cubic\n", "reno cubic\n", True, f"sudo modprobe tcp_bbr && {SYSCTL}"),
-    ("cubic\n", "reno cubic\n", False, None),
-    ("bbr\n", "reno bbr cubic\n", True, None),
-    (None, None, True, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("in_use", "available", "loadable", "command"),
+    [
+        ("cubic\n", "reno bbr cubic\n", False, SYSCTL),
+        ("cubic\n", "reno cubic\n", True, f"sudo modprobe tcp_bbr && {SYSCTL}"),
+        ("cubic\n", "reno cubic\n", False, None),
+        ("bbr\n", "reno bbr cubic\n", True, None),
+        (None, None, True, None),
+    ],
+)
 def test_one_sysctl_line_where_bbr_can_be_had_and_is_off(in_use, available, loadable, command):
     found = bbr.advice({IN_USE: in_use, AVAILABLE: available}.get, lambda: loadable)
     assert (found.remedy.commands if found else None) == ((command,) if command else None)
@@ -93,12 +96,21 @@ def test_words_that_no_server_here_says():
     assert causes.file_finding("write", FileRefused(said), {}, "in").cause == "no-room"
 
 
-@pytest.mark.parametrize(("heard", "kind"), [
-    (b"SSH-2.0-x\r\n", network.SSH), (b"Welcome!\r\nSSH-2.0-x\r\n", network.SSH), (b"220 FTP of the institute\r\n", network.FTP),
-    (b"220-hello\r\n", network.FTP), (b"220 mail.example ESMTP Postfix\r\n", network.SMTP), (b"421 full\r\n", network.FTP_CROWDED),
-    (b"HTTP/1.1 400\r\n", network.HTTP), (b"\x15\x03\x01\0\x02\x02F", network.TLS),
-    (b"", network.CLOSED), (b"\xff\xfb", network.OTHER),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("heard", "kind"),
+    [
+        (b"SSH-2.0-x\r\n", network.SSH),
+        (b"Welcome!\r\nSSH-2.0-x\r\n", network.SSH),
+        (b"220 FTP of the institute\r\n", network.FTP),
+        (b"220-hello\r\n", network.FTP),
+        (b"220 mail.example ESMTP Postfix\r\n", network.SMTP),
+        (b"421 full\r\n", network.FTP_CROWDED),
+        (b"HTTP/1.1 400\r\n", network.HTTP),
+        (b"\x15\x03\x01\0\x02\x02F", network.TLS),
+        (b"", network.CLOSED),
+        (b"\xff\xfb", network.OTHER),
+    ],
+)
 def test_who_speaks(heard, kind):
     assert network.who_speaks(heard).kind == kind
 
@@ -108,28 +120,42 @@ def test_a_line_fits_the_config_it_is_for():
     assert setting_line("ftp", "UseSFTP", False, "toml") == "UseSFTP = false    (in the section [ftp])"
     assert setting_line("ftp", "Password", None, "toml") == "remove the line Password from [ftp]"
     assert remedy_lines(fail("x", "y", "z", ("Host", "h"), commands=["ls"], words="Look."), "ftp", "python") == [
-        "Look.", "in the config:  ftp.Host = 'h'", "run:  ls"]
+        "Look.",
+        "in the config:  ftp.Host = 'h'",
+        "run:  ls",
+    ]
 
 
 def test_python_configs(tmp_path):
     path = tmp_path / "station_config.py"
-    path.write_text("from pysubtask import Section\nftp = Section('', Host='h')\nwatchfilesdirs = [{'dir': 'data'}]\n"
-                    "class other:\n    ftp = Section('', Host='another')\n")
+    path.write_text(
+        "from pysubtask import Section\nftp = Section('', Host='h')\nwatchfilesdirs = [{'dir': 'data'}]\n"
+        "class other:\n    ftp = Section('', Host='another')\n"
+    )
     [found] = of_config(load_python(str(path)))
     assert (found.settings["Host"], found.entries[0].kind, found.style) == ("h", "dir", "python")
 
 
 def run(*words, **environ):
-    return subprocess.run([sys.executable, "-m", "pysubtask", *words], capture_output=True, text=True, timeout=60, check=False,
-                          stdin=subprocess.DEVNULL, env={**os.environ, **environ})
+    return subprocess.run(
+        [sys.executable, "-m", "pysubtask", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **environ},
+    )
 
 
 def test_the_command(tmp_path):
     with ftp_server(tmp_path / "files") as server:
         config = tmp_path / "station.toml"
         (tmp_path / "data").mkdir()
-        config.write_text(f'[ftp]\nUseSFTP = false\nHost = "127.0.0.1"\nHostPort = {server.port}\nUser = "{server.user}"\n'
-                          f'Password = "{server.password}"\n[[watch]]\ndir = "data"\n')
+        config.write_text(
+            f'[ftp]\nUseSFTP = false\nHost = "127.0.0.1"\nHostPort = {server.port}\nUser = "{server.user}"\n'
+            f'Password = "{server.password}"\n[[watch]]\ndir = "data"\n'
+        )
         config.chmod(0o600)
         good = run("doctor", str(config), "--json")
         page = json.loads(good.stdout)
@@ -186,8 +212,10 @@ def test_without_a_config_it_is_the_one_that_run_finds(tmp_path):
     with ftp_server(tmp_path / "files") as server:
         for name in ("data", "more", "etc/conf.d"):
             (tmp_path / name).mkdir(parents=True)
-        text = (f'[base]\nTaskName = "NAME"\n[ftp]\nHost = "ftp://{server.user}@127.0.0.1:{server.port}"\n'
-                f'Password = "{server.password}"\n[[watch]]\ndir = "{tmp_path}/NAME"\n')
+        text = (
+            f'[base]\nTaskName = "NAME"\n[ftp]\nHost = "ftp://{server.user}@127.0.0.1:{server.port}"\n'
+            f'Password = "{server.password}"\n[[watch]]\ndir = "{tmp_path}/NAME"\n'
+        )
         for name in ("data", "more"):
             (folder / "conf.d" / f"{name}.toml").write_text(text.replace("NAME", name))
             (folder / "conf.d" / f"{name}.toml").chmod(0o600)

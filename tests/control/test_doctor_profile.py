@@ -28,18 +28,21 @@ def test_a_server_that_does_everything_gets_no_word(tmp_path):
     assert not [finding for finding in found if finding.state == "fail"]
 
 
-@pytest.mark.parametrize(("quirk", "line"), [
-    ("no rename over a file", means.PUBLISH.lacks["aside"]),
-    ("append refused", means.APPEND.lacks["none"]),
-    ("append refused at the write", means.APPEND.lacks["none"]),
-    ("no such file before the close", means.SIZE.lacks["after_close"]),
-    ("no size ever", means.SIZE.lacks["never"]),
-    ("times refused", means.TIME.lacks["refused"]),
-    ("times ignored", means.TIME.lacks["ignored"]),
-    ("hidden names refused", means.TEMP.lacks["visible"]),
-    ("unknown endings refused", means.TEMP.lacks["hidden_ending"]),
-    ("one open file", "of open files this server allows about 1 at once: no more are used"),
-])
+@pytest.mark.parametrize(
+    ("quirk", "line"),
+    [
+        ("no rename over a file", means.PUBLISH.lacks["aside"]),
+        ("append refused", means.APPEND.lacks["none"]),
+        ("append refused at the write", means.APPEND.lacks["none"]),
+        ("no such file before the close", means.SIZE.lacks["after_close"]),
+        ("no size ever", means.SIZE.lacks["never"]),
+        ("times refused", means.TIME.lacks["refused"]),
+        ("times ignored", means.TIME.lacks["ignored"]),
+        ("hidden names refused", means.TEMP.lacks["visible"]),
+        ("unknown endings refused", means.TEMP.lacks["hidden_ending"]),
+        ("one open file", "of open files this server allows about 1 at once: no more are used"),
+    ],
+)
 def test_what_a_server_does_not_do_is_found_with_a_few_small_files(tmp_path, quirk, line):
     found, left = look(tmp_path, quirk)
     assert line in notes(found), [(finding.check, finding.text) for finding in found]

@@ -58,13 +58,17 @@ QUIRKS: dict[str, dict[str, list[Told]]] = {
     "append refused at the write": {"": [NO_APPEND, Told("note", "server", "takes no bytes behind the end")]},
     "writes in order only": {"": [IN_ORDER]},
     "no opening for reading and writing": {"": [Told("note", "resume", "an upload that was cut begins anew")]},
-    "reading refused": {"sftp": [Told("note", "copy-data", "this login may not read files")],
-                        "ftp": [Told("ok", "append", "this login may not read")]},
+    "reading refused": {
+        "sftp": [Told("note", "copy-data", "this login may not read files")],
+        "ftp": [Told("ok", "append", "this login may not read")],
+    },
     "no such file before the close": {"": [LATER]},
     "no size before the close": {"": [LATER]},
     "size 0 before the close": {"": [LATER]},
-    "no size ever": {"sftp": [Told("note", "server", "does not tell the size of a file")],
-                     "ftp": [Told("note", "server", "does not tell the size of a file"), NO_APPEND]},
+    "no size ever": {
+        "sftp": [Told("note", "server", "does not tell the size of a file")],
+        "ftp": [Told("note", "server", "does not tell the size of a file"), NO_APPEND],
+    },
     "SIZE denied": {"": [NO_APPEND]},
     "size grows late": {"sftp": [Told("note", "new files", "shows the size of a new file late")], "ftp": NOTHING},
     "nothing visible before the close": {"": NOTHING},
@@ -76,8 +80,12 @@ QUIRKS: dict[str, dict[str, list[Told]]] = {
     "unknown endings refused": {"": [Told("note", "server", "takes certain endings of names only")]},
     "odd names renamed": {"": [Told("note", "names", "a name with a colon")]},
     "taken away": {"": [Told("note", "new files", "files are taken away on this server as soon as they are there")]},
-    "hidden after the publication": {"": [Told("note", "new files", "does not show a file that it has taken"),
-                                          Told("note", "server", "does not show a file that it has taken")]},
+    "hidden after the publication": {
+        "": [
+            Told("note", "new files", "does not show a file that it has taken"),
+            Told("note", "server", "does not show a file that it has taken"),
+        ]
+    },
     "names in any case": {"": NOTHING},
     "names in small letters": {"": NOTHING},
     "accents composed": {"": NOTHING},
@@ -90,8 +98,10 @@ QUIRKS: dict[str, dict[str, list[Told]]] = {
     "no passive ports": {"": [Told("note", "server", "no data connection to this server can be opened from here")]},
     "links refused": {"": NOTHING},
     "links replaced": {"": NOTHING},
-    "one open file": {"sftp": [Told("note", "server", "allows about 1 at once"),
-                               Told("note", "copy-data", "lets one file be open at a time")], "ftp": NOTHING},
+    "one open file": {
+        "sftp": [Told("note", "server", "allows about 1 at once"), Told("note", "copy-data", "lets one file be open at a time")],
+        "ftp": NOTHING,
+    },
     "three open files": {"sftp": [Told("note", "server", "allows about 3 at once")], "ftp": NOTHING},
     "one connection": {"": NOTHING},
     "six logins a minute": {"": NOTHING},
@@ -105,7 +115,7 @@ QUIRKS: dict[str, dict[str, list[Told]]] = {
     "data connection closed without a goodbye": {"": NOTHING},
     "the client's end is waited for": {"": NOTHING},
     "object store": {"": [ASIDE, LATER, NO_TIME, IN_ORDER]},
-}  # fmt: skip
+}
 """What is to be told of each, by protocol where that matters. Nothing is told of what makes no difference to whoever sends files
 (a slow rename, an end of a data connection), shows with StoreInPlace alone, or only at names that this config may not have (links,
 odd signs, capital letters: the child says so at the name itself)."""
@@ -214,16 +224,22 @@ NO_TLS = Told("warn", "TLS", "the server offers it and it is not used")
 NO_COPY = Told("note", "copy-data", "not offered")
 OTHERS = {
     "OpenSSH": Other(openssh_server, sshd.missing(), NOTHING, slow=False),
-    "OpenSSH without posix-rename": Other(lambda root: openssh_server(root, deny=("posix-rename",)), sshd.missing(),
-                                          [ASIDE], slow=False),
+    "OpenSSH without posix-rename": Other(
+        lambda root: openssh_server(root, deny=("posix-rename",)), sshd.missing(), [ASIDE], slow=False
+    ),
     "OpenSSH without remove": Other(lambda root: openssh_server(root, deny=("remove",)), sshd.missing(), [LEFT], slow=False),
-    "OpenSSH without setstat": Other(lambda root: openssh_server(root, deny=("setstat", "fsetstat")), sshd.missing(), [NO_TIME],
-                                     slow=False),
-    "OpenSSH without rename": Other(lambda root: openssh_server(root, deny=("rename", "posix-rename")), sshd.missing(),
-                                    [NO_RENAME], slow=False),
-    "OpenSSH without read": Other(lambda root: openssh_server(root, deny=("read",)), sshd.missing(),
-                                  [Told("ok", "append", "this login may not read"),
-                                   Told("note", "resume", "an upload that was cut begins anew")], slow=False),
+    "OpenSSH without setstat": Other(
+        lambda root: openssh_server(root, deny=("setstat", "fsetstat")), sshd.missing(), [NO_TIME], slow=False
+    ),
+    "OpenSSH without rename": Other(
+        lambda root: openssh_server(root, deny=("rename", "posix-rename")), sshd.missing(), [NO_RENAME], slow=False
+    ),
+    "OpenSSH without read": Other(
+        lambda root: openssh_server(root, deny=("read",)),
+        sshd.missing(),
+        [Told("ok", "append", "this login may not read"), Told("note", "resume", "an upload that was cut begins anew")],
+        slow=False,
+    ),
     "vsftpd": Other(vsftpd_server, vsftpd.missing(), NOTHING, slow=False),
     "vsftpd with TLS": Other(lambda root: vsftpd_server(root, tls="explicit"), vsftpd.missing(), NOTHING, slow=False),
     "ProFTPD": Other(proftpd_server, proftpd.missing(), NOTHING),
@@ -232,16 +248,25 @@ OTHERS = {
     "Pure-FTPd": Other(pureftpd_server, pureftpd.missing(), [NO_APPEND, NO_TLS]),
     "Pure-FTPd with TLS": Other(lambda root: pureftpd_server(root, tls="explicit"), pureftpd.missing(), [NO_APPEND]),
     "rclone serve sftp": Other(lambda root: rclone_server(root, "sftp"), rclone.missing("sftp"), [NO_APPEND, IN_ORDER, NO_COPY]),
-    "rclone serve ftp": Other(lambda root: rclone_server(root, "ftp"), rclone.missing("ftp"),
-                              [Told("note", "append", "a file that grew is sent whole")]),
-}  # fmt: skip
+    "rclone serve ftp": Other(
+        lambda root: rclone_server(root, "ftp"), rclone.missing("ftp"), [Told("note", "append", "a file that grew is sent whole")]
+    ),
+}
 
 
-@pytest.mark.parametrize("name", [
-    pytest.param(name, marks=[pytest.mark.skipif(other.missing is not None, reason=str(other.missing)),
-                              *([pytest.mark.slow] if other.slow else [])])
-    for name, other in OTHERS.items()
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name,
+            marks=[
+                pytest.mark.skipif(other.missing is not None, reason=str(other.missing)),
+                *([pytest.mark.slow] if other.slow else []),
+            ],
+        )
+        for name, other in OTHERS.items()
+    ],
+)
 def test_other_servers(tmp_path: Path, name: str) -> None:
     with OTHERS[name].make(tmp_path / "server") as server:
         found = diagnose(server.settings(HostPath=""), tmp_path)
@@ -278,8 +303,9 @@ ALTERED = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
 
 @needs_sshd
 @pytest.mark.parametrize("name", ALTERED)
-def test_a_key_that_was_altered_is_mended_by_the_line_that_is_told(openssh: sshd.OpenSSHServer, tmp_path: Path, alone: None,
-                                                                   name: str) -> None:
+def test_a_key_that_was_altered_is_mended_by_the_line_that_is_told(
+    openssh: sshd.OpenSSHServer, tmp_path: Path, alone: None, name: str
+) -> None:
     key = tmp_path / "id_roof"
     before = dict(alterations.cases(openssh.key_file.read_text()))[name]
     key.write_bytes(before)
@@ -310,11 +336,19 @@ def test_a_key_that_others_may_read(openssh: sshd.OpenSSHServer, tmp_path: Path,
 
 
 @needs_sshd
-@pytest.mark.parametrize(("kind", "cause"), [
-    ("public", "key-file-public"), ("putty", "key-file-putty"), ("cut", "key-file-unusable"), ("other", "key-file-wrong"),
-    ("passphrase", "key-has-passphrase"), ("folder", "key-file-missing"), ("ended", "certificate-ended"),
-    ("early", "certificate-early"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [
+        ("public", "key-file-public"),
+        ("putty", "key-file-putty"),
+        ("cut", "key-file-unusable"),
+        ("other", "key-file-wrong"),
+        ("passphrase", "key-has-passphrase"),
+        ("folder", "key-file-missing"),
+        ("ended", "certificate-ended"),
+        ("early", "certificate-early"),
+    ],
+)
 def test_keys_that_do_not_do(openssh: sshd.OpenSSHServer, tmp_path: Path, alone: None, kind: str, cause: str) -> None:
     key, private = tmp_path / "id_roof", openssh.key_file.read_text()
     if kind == "passphrase":
@@ -327,8 +361,12 @@ def test_keys_that_do_not_do(openssh: sshd.OpenSSHServer, tmp_path: Path, alone:
         shutil.copy(f"{openssh.key_file}.pub", tmp_path / "own" / "key.pub")
         alterations.certified(tmp_path / "own" / "key", key, "-20d:-10d" if kind == "ended" else "+10d:+20d", "somebody")
     else:
-        texts = {"public": Path(f"{openssh.key_file}.pub").read_text(), "cut": private[:200], "other": "hello",
-                 "putty": "PuTTY-User-Key-File-3: ssh-ed25519\n"}  # fmt: skip
+        texts = {
+            "public": Path(f"{openssh.key_file}.pub").read_text(),
+            "cut": private[:200],
+            "other": "hello",
+            "putty": "PuTTY-User-Key-File-3: ssh-ed25519\n",
+        }
         key.write_text(texts[kind])
         key.chmod(0o600)
     found = diagnose(openssh.settings(KeyFile=str(key)), tmp_path)

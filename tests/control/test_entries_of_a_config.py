@@ -98,8 +98,13 @@ def test_a_folder_stays_tidy_and_a_touch_that_makes_the_notify_file_sends_again(
     (data / "other.jpg").write_text("3")
     shows(remote / "other.jpg", "3")
     (data / "other.jpg.notify").touch()
-    wait_until(lambda: any(event.kind == "unchanged" and event.fields["name"] == "other.jpg"
-                           for event in read_events(str(state_dir(data)))), 60, "the event unchanged")  # fmt: skip
+    wait_until(
+        lambda: any(
+            event.kind == "unchanged" and event.fields["name"] == "other.jpg" for event in read_events(str(state_dir(data)))
+        ),
+        60,
+        "the event unchanged",
+    )
 
 
 def test_what_an_entry_of_a_config_has_where_it_says_nothing(tmp_path: Path) -> None:
@@ -121,10 +126,18 @@ def test_what_an_entry_of_a_config_has_where_it_says_nothing(tmp_path: Path) -> 
         """)
     task = load(str(config), {}).tasks[0]
     assert [(entry.on_change, entry.settle_secs, entry.notify_files) for entry in task.entries] == [
-        (True, 1.0, True), (False, 3.0, True), (False, 1.0, False), (False, 1.0, True)]  # fmt: skip
+        (True, 1.0, True),
+        (False, 3.0, True),
+        (False, 1.0, False),
+        (False, 1.0, True),
+    ]
     # And so a master gets them, for which they would mean something else.
     assert [(given.get("on_change"), given.get("notify_files")) for given in task.watch] == [
-        (True, None), (False, None), (None, False), (None, True)]  # fmt: skip
+        (True, None),
+        (False, None),
+        (None, False),
+        (None, True),
+    ]
 
 
 @pytest.mark.slow

@@ -103,8 +103,10 @@ def test_ftp_with_a_password(home: Path, tmp_path: Path):
 def test_sftp_with_a_key(home: Path, tmp_path: Path):
     with openssh_server(tmp_path / "sshd") as server:
         # What ssh has from its own folder at home: the key and the known hosts.
-        at_home = {f"PYSUBTASK_STATION7__FTP__{key}": str(value) for key, value in {
-            "KEYFILE": server.key_file, "KNOWNHOSTSFILE": server.known_hosts, "SSHCONFIGFILE": "none"}.items()}  # fmt: skip
+        at_home = {
+            f"PYSUBTASK_STATION7__FTP__{key}": str(value)
+            for key, value in {"KEYFILE": server.key_file, "KNOWNHOSTSFILE": server.known_hosts, "SSHCONFIGFILE": "none"}.items()
+        }
         answers = [("(Enter: log in by key)", "", False), ("Install that service now?", "n", True)]
         walk(home, SFTP, "station7@files.example.org", f"{server.user}@{server.host}:{server.port}", answers, [], **at_home)
         assert (server.files / "incoming" / "roof-0801.jpg").read_bytes() == b"roof-0801.jpg" * 1000
@@ -117,8 +119,10 @@ def test_one_after_the_other_in_the_same_home(home: Path, tmp_path: Path):
     typed = {way: next(line for line in readme_lines(way) if line.startswith("pysubtask init")).split()[1:] for way in (FTP, SFTP)}
     with ftp_server(tmp_path / "server") as ftp, openssh_server(tmp_path / "sshd") as server:
         places = {FTP: f"{ftp.user}@{ftp.host}:{ftp.port}", SFTP: f"{server.user}@{server.host}:{server.port}"}
-        at_home = {f"PYSUBTASK_STATION7__FTP__{key}": str(value) for key, value in {
-            "KEYFILE": server.key_file, "KNOWNHOSTSFILE": server.known_hosts, "SSHCONFIGFILE": "none"}.items()}  # fmt: skip
+        at_home = {
+            f"PYSUBTASK_STATION7__FTP__{key}": str(value)
+            for key, value in {"KEYFILE": server.key_file, "KNOWNHOSTSFILE": server.known_hosts, "SSHCONFIGFILE": "none"}.items()
+        }
         runs = []
         try:
             for way, secret, config in ((FTP, {"PYSUBTASK_PASSWORD": ftp.password}, None), (SFTP, at_home, home / "station7.toml")):

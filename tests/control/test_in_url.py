@@ -20,31 +20,40 @@ from pysubtask.testing.ftp import ftp_server
 from tests.control.test_doctor import TIMES, Scripted, failures
 
 
-@pytest.mark.parametrize(("host", "settings", "wanted"), [
-    ("ftp://me@h:2121/in", {"UseSFTP": True, "HostPort": 2121}, {"Host": "sftp://me@h:2121/in"}),
-    ("ftp://me@h/in", {"UseSFTP": True, "HostPort": 22}, {"Host": "sftp://me@h/in"}),
-    ("ftp://me@h:21/in", {"UseSFTP": True, "HostPort": 22}, {"Host": "sftp://me@h/in"}),
-    ("ftp://me@h/in", {"UseSFTP": True, "HostPort": 21}, {"Host": "sftp://me@h:21/in"}),
-    ("ftp://me@h:21/in", {"PassiveMode": False, "UseSFTP": True}, {"PassiveMode": False, "Host": "sftp://me@h/in"}),
-    ("sftp://me@h/in", {"UseSFTP": False, "UseTLS": None, "HostPort": 21}, {"Host": "ftp://me@h/in"}),
-    ("me@h:in/x y", {"UseSFTP": False, "UseTLS": "explicit", "HostPort": 22}, {"Host": "ftps://me@h:22/in/x%20y"}),
-    ("ftp://me@h/in", {"UseTLS": "explicit"}, {"Host": "ftps://me@h/in"}),
-    ("ftps://me@h/in", {"UseTLS": None}, {"Host": "ftp://me@h/in"}),
-    ("ftp://me@h/in", {"UseTLS": "implicit", "HostPort": 990}, {"Host": "ftps://me@h:990/in"}),
-    ("ftp://me@h:2121", {"UseSFTP": False, "UseTLS": "implicit", "HostPort": 2121}, {"Host": "ftps://me@h:2121",
-                                                                                   "UseTLS": "implicit"}),
-    ("ftps://me@h:990", {"UseTLS": "explicit"}, {"Host": "ftps://me@h:990", "UseTLS": "explicit"}),
-    ("ftp://me@h:2121//in", {"HostPort": in_url.RIGHT_PORT}, {"Host": "ftp://me@h:PORT//in"}),
-    ("ftp://me@h/in", {"Host": in_url.RIGHT_NAME}, {"Host": "ftp://me@NAME/in"}),
-    ("ftps://me@h:2121/in", {"Host": "web.example", "TLSFingerprint": "AA"}, {"Host": "ftps://me@web.example:2121/in",
-                                                                           "TLSFingerprint": "AA"}),
-    ("ftp://me@h/in", {"HostPath": ""}, {"Host": "ftp://me@h"}),
-    ("ftp://me@h", {"HostPath": "in"}, {"HostPath": "in"}),
-    ("h", {"UseSFTP": True, "HostPort": 22}, {"UseSFTP": True, "HostPort": 22}),
-    ("", {"HostPort": 22}, {"HostPort": 22}),
-    ("dropbox:/x", {"HostPort": 22}, {"HostPort": 22}),
-    ("ftp://me@h/in", {"Connections": 1}, {"Connections": 1}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("host", "settings", "wanted"),
+    [
+        ("ftp://me@h:2121/in", {"UseSFTP": True, "HostPort": 2121}, {"Host": "sftp://me@h:2121/in"}),
+        ("ftp://me@h/in", {"UseSFTP": True, "HostPort": 22}, {"Host": "sftp://me@h/in"}),
+        ("ftp://me@h:21/in", {"UseSFTP": True, "HostPort": 22}, {"Host": "sftp://me@h/in"}),
+        ("ftp://me@h/in", {"UseSFTP": True, "HostPort": 21}, {"Host": "sftp://me@h:21/in"}),
+        ("ftp://me@h:21/in", {"PassiveMode": False, "UseSFTP": True}, {"PassiveMode": False, "Host": "sftp://me@h/in"}),
+        ("sftp://me@h/in", {"UseSFTP": False, "UseTLS": None, "HostPort": 21}, {"Host": "ftp://me@h/in"}),
+        ("me@h:in/x y", {"UseSFTP": False, "UseTLS": "explicit", "HostPort": 22}, {"Host": "ftps://me@h:22/in/x%20y"}),
+        ("ftp://me@h/in", {"UseTLS": "explicit"}, {"Host": "ftps://me@h/in"}),
+        ("ftps://me@h/in", {"UseTLS": None}, {"Host": "ftp://me@h/in"}),
+        ("ftp://me@h/in", {"UseTLS": "implicit", "HostPort": 990}, {"Host": "ftps://me@h:990/in"}),
+        (
+            "ftp://me@h:2121",
+            {"UseSFTP": False, "UseTLS": "implicit", "HostPort": 2121},
+            {"Host": "ftps://me@h:2121", "UseTLS": "implicit"},
+        ),
+        ("ftps://me@h:990", {"UseTLS": "explicit"}, {"Host": "ftps://me@h:990", "UseTLS": "explicit"}),
+        ("ftp://me@h:2121//in", {"HostPort": in_url.RIGHT_PORT}, {"Host": "ftp://me@h:PORT//in"}),
+        ("ftp://me@h/in", {"Host": in_url.RIGHT_NAME}, {"Host": "ftp://me@NAME/in"}),
+        (
+            "ftps://me@h:2121/in",
+            {"Host": "web.example", "TLSFingerprint": "AA"},
+            {"Host": "ftps://me@web.example:2121/in", "TLSFingerprint": "AA"},
+        ),
+        ("ftp://me@h/in", {"HostPath": ""}, {"Host": "ftp://me@h"}),
+        ("ftp://me@h", {"HostPath": "in"}, {"HostPath": "in"}),
+        ("h", {"UseSFTP": True, "HostPort": 22}, {"UseSFTP": True, "HostPort": 22}),
+        ("", {"HostPort": 22}, {"HostPort": 22}),
+        ("dropbox:/x", {"HostPort": 22}, {"HostPort": 22}),
+        ("ftp://me@h/in", {"Connections": 1}, {"Connections": 1}),
+    ],
+)
 def test_the_url_is_mended_and_the_rest_of_it_stays(host, settings, wanted):
     found = in_url.remedied(fail("x", "y", "z", *settings.items()), host)
     assert dict(found.remedy.settings) == wanted and len(found.remedy.settings) == len(wanted)
@@ -56,10 +65,15 @@ def settings_of(given):
 
 def test_whatever_is_mended_the_config_is_valid_and_says_it():
     """Each URL and each protocol that the doctor may find at a port."""
-    meant = {"sftp": {"UseSFTP": True}, "ftp": {"UseSFTP": False, "UseTLS": None}, "ftps": {"UseSFTP": False, "UseTLS": "explicit"},
-             "implicit": {"UseSFTP": False, "UseTLS": "implicit"}}
-    for scheme, port, now, spoken in itertools.product(("sftp", "ftp", "ftps"), ("", ":21", ":22", ":990", ":2121"), meant,
-                                                       (21, 22, 990, 2222)):
+    meant = {
+        "sftp": {"UseSFTP": True},
+        "ftp": {"UseSFTP": False, "UseTLS": None},
+        "ftps": {"UseSFTP": False, "UseTLS": "explicit"},
+        "implicit": {"UseSFTP": False, "UseTLS": "implicit"},
+    }
+    for scheme, port, now, spoken in itertools.product(
+        ("sftp", "ftp", "ftps"), ("", ":21", ":22", ":990", ":2121"), meant, (21, 22, 990, 2222)
+    ):
         host = f"{scheme}://me@h{port}/in"
         changes = {**meant[now], "HostPort": spoken}
         found = dict(in_url.remedied(fail("x", "y", "z", *changes.items()), host).remedy.settings)
@@ -108,6 +122,7 @@ def test_a_server_that_is_down_is_asked_for_first_and_another_protocol_is_only_p
     assert found.remedy.settings == (("Host", "ftp://me@127.0.0.1:PORT/in"),)
 
     with Scripted(b"SSH-2.0-x") as other:
+
         async def elsewhere(self):
             return other.port, (await in_network(other.port))
 
@@ -133,8 +148,9 @@ def test_a_refused_password_is_looked_for_where_the_config_has_it(tmp_path):
         secret.write_text("wrong\n")
         secret.chmod(0o600)
         config = tmp_path / "station.toml"
-        config.write_text(f'[ftp]\nHost = "ftp://me@127.0.0.1:{server.port}/in"\nPasswordFile = "station.password"\n'
-                          '[[watch]]\ndir = "data"\n')
+        config.write_text(
+            f'[ftp]\nHost = "ftp://me@127.0.0.1:{server.port}/in"\nPasswordFile = "station.password"\n[[watch]]\ndir = "data"\n'
+        )
         found = diagnose(config)
         assert found.cause == "password-refused"
         assert f"the user name in Host and the password in the first line of {secret} (PasswordFile)" in found.remedy.words

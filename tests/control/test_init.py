@@ -92,11 +92,15 @@ def test_bare_it_asks_for_everything(home: Path, server: FTPServer):
     assert status == 0 and "has a password in it" in shown, shown
     assert f"there is no file {home}/rain.csv yet" in shown and not (home / "rain.csv").exists()
     task = load(str(home / "etc" / "pysubtask.toml"), {}).tasks[0]
-    assert [(entry.kind, entry.path) for entry in task.entries] == [
-        ("dir", str(home / "camera")), ("file", str(home / "rain.csv"))]
+    assert [(entry.kind, entry.path) for entry in task.entries] == [("dir", str(home / "camera")), ("file", str(home / "rain.csv"))]
     settings = task.plans[0].settings
     assert (settings["UseSFTP"], settings["User"], settings["HostPort"], settings["HostPath"], settings["Password"]) == (
-        False, server.user, server.port, "public_html", server.password)
+        False,
+        server.user,
+        server.port,
+        "public_html",
+        server.password,
+    )
 
 
 def test_what_is_missing_beside_a_url_is_asked_for(home: Path):
@@ -191,7 +195,10 @@ def test_dropbox(home: Path):
     assert is_private(home / "box.token") and (home / "box.token").read_text() == "hunter2\n"
     (plan,) = load(str(home / "box.toml"), {}).tasks[0].plans
     assert (plan.extension, plan.settings["HostPath"], plan.settings["RefreshTokenFile"]) == (
-        "dropbox", "station7", str(home / "box.token"))
+        "dropbox",
+        "station7",
+        str(home / "box.token"),
+    )
 
 
 def test_dropbox_on_a_terminal_logs_in_and_stores_what_it_is_given(home: Path, monkeypatch: pytest.MonkeyPatch):
@@ -211,7 +218,14 @@ def test_dropbox_on_a_terminal_logs_in_and_stores_what_it_is_given(home: Path, m
     monkeypatch.setattr(ask, "for_text", lambda what, default="": "abc")
     done = CliRunner().invoke(init.command, ["box.toml", "dropbox:/x", "camera", "--no-doctor"], standalone_mode=False)
     assert done.exception is None and called[0][2:] == [
-        "-m", "pysubtask.dropbox", "--login", "--app-key", "abc", "--store", str(home / "box.token")]
+        "-m",
+        "pysubtask.dropbox",
+        "--login",
+        "--app-key",
+        "abc",
+        "--store",
+        str(home / "box.token"),
+    ]
     settings = load(str(home / "box.toml"), {}).tasks[0].plans[0].settings
     assert (settings["AppKey"], settings["RefreshTokenFile"]) == ("abc", str(home / "box.token"))
 
@@ -222,8 +236,11 @@ def test_nothing_is_written_over(home: Path):
         done = command(home, "init", "station.toml", URL, "camera", "--no-doctor", PYSUBTASK_PASSWORD="hunter2")
         assert done.returncode == 1 and f"{home / name} is there already, and stays" in done.stderr
         other = f"pysubtask init other.toml {URL} camera\n  pysubtask run other.toml\n"
-        first = f"edit that file: {home / name}" if name == "station.toml" else (
-            f"pysubtask init station.toml {URL} camera --password-file {home / name}")
+        first = (
+            f"edit that file: {home / name}"
+            if name == "station.toml"
+            else (f"pysubtask init station.toml {URL} camera --password-file {home / name}")
+        )
         assert first in done.stderr and other in done.stderr, done.stderr
         assert (home / name).read_text() == "mine" and "hunter2" not in done.stderr
         (home / name).unlink()
@@ -271,7 +288,11 @@ def test_two_configs_of_one_folder_do_not_share_a_task(home: Path):
 
     # Before any of them ran, too.
     assert [made(None), made("st.toml"), made("sub/st2.toml"), made("weird name\u00e4.toml")] == [
-        "main", "st", "st2", "weird-name\u00e4"]
+        "main",
+        "st",
+        "st2",
+        "weird-name\u00e4",
+    ]
     # A name that another config, or an app, has in the folder: also one that nobody announced.
     for task in ("roof", "roof-2"):
         (home / "camera" / ".pysubtask" / task / "ftp").mkdir(parents=True)
@@ -313,24 +334,32 @@ def test_where_nothing_can_be_written_nothing_is_left(home: Path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
 
     done = subprocess.run(
-        [sys.executable, "-m", "pysubtask", "init", "station.toml", URL, "camera", "--no-doctor"], cwd=home, preexec_fn=no_room,
-        env=environment(home, PYSUBTASK_PASSWORD="hunter2"), capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-m", "pysubtask", "init", "station.toml", URL, "camera", "--no-doctor"],
+        cwd=home,
+        preexec_fn=no_room,
+        env=environment(home, PYSUBTASK_PASSWORD="hunter2"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 1 and "station.toml cannot be written" in done.stderr, done.stderr
     assert sorted(os.listdir(home)) == ["camera", "weather.csv"]
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    (["ftp://web1234:hunter2@files.example.org/x", "camera"], "your shell remembers it"),
-    (["web1234:hunter2@files.example.org:x", "camera"], "your shell remembers it"),
-    (["https://files.example.org/x", "camera"], "'https' is not known"),
-    (["ftp://-oProxyCommand=x/x", "camera"], "is not the name of a server"),
-    ([URL, "sftp://h/x", "camera"], "Two URLs"),
-    (["a.toml", "b.toml", URL], "Two configs"),
-    (["--full", URL, "camera"], "--full"),
-    ([URL, "camera", "--key", "id"], "--key is for SFTP"),
-    ([URL, "camera", "--app-key", "id"], "--app-key is for Dropbox"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ftp://web1234:hunter2@files.example.org/x", "camera"], "your shell remembers it"),
+        (["web1234:hunter2@files.example.org:x", "camera"], "your shell remembers it"),
+        (["https://files.example.org/x", "camera"], "'https' is not known"),
+        (["ftp://-oProxyCommand=x/x", "camera"], "is not the name of a server"),
+        ([URL, "sftp://h/x", "camera"], "Two URLs"),
+        (["a.toml", "b.toml", URL], "Two configs"),
+        (["--full", URL, "camera"], "--full"),
+        ([URL, "camera", "--key", "id"], "--key is for SFTP"),
+        ([URL, "camera", "--app-key", "id"], "--app-key is for Dropbox"),
+    ],
+)
 def test_what_is_wrong_is_said_and_leaves_nothing(home: Path, words: list[str], said: str):
     done = command(home, "init", *words, "--no-doctor", PYSUBTASK_PASSWORD="hunter2")
     assert done.returncode == 2 and said in done.stderr and "hunter2" not in done.stderr + done.stdout, done.stderr
@@ -388,8 +417,12 @@ def test_the_service_is_installed_on_request(home: Path, monkeypatch: pytest.Mon
     if os.name != "posix":
         pytest.skip("there is no systemd")
     monkeypatch.chdir(home)
-    for name, value in (("PYSUBTASK_CONFIG_DIR", str(home / "etc")), ("XDG_CONFIG_HOME", str(home / "config")),
-                        ("PYSUBTASK_PASSWORD", "hunter2"), ("PYSUBTASK_REGISTRY", str(home / "registry"))):  # fmt: skip
+    for name, value in (
+        ("PYSUBTASK_CONFIG_DIR", str(home / "etc")),
+        ("XDG_CONFIG_HOME", str(home / "config")),
+        ("PYSUBTASK_PASSWORD", "hunter2"),
+        ("PYSUBTASK_REGISTRY", str(home / "registry")),
+    ):
         monkeypatch.setenv(name, value)
     (home / "units").mkdir()
     monkeypatch.setattr(unit_files, "SYSTEM_UNITS", str(home / "units"))

@@ -66,15 +66,22 @@ def test_many_are_counted_and_few_are_named(tmp_path: Path) -> None:
 def test_how_it_is_said() -> None:
     rows = [{"path": f"/d/{name}", "why": "a reason"} for name in "abcd"] + [{"path": "/d/x", "why": "another"}]
     assert left_out({"excluded": rows, "excluded_more": 1200}) == [
-        "Left out: 1205 files: a, b, c ... (a reason); x (another); 1,200 more ('pysubtask check' lists all)"]
+        "Left out: 1205 files: a, b, c ... (a reason); x (another); 1,200 more ('pysubtask check' lists all)"
+    ]
     assert left_out({}) == left_out({"excluded": [], "excluded_more": 0}) == []
 
 
-@pytest.mark.parametrize(("rows", "more", "words"), [
-    ([{"path": "/d/film.mp4", "settle_secs": 600.0}], 0, "1 file waits until quiet for settle_secs (600 s): film.mp4"),
-    ([{"path": f"/d/{name}", "settle_secs": 30} for name in "abcd"], 5,
-     "9 files wait until quiet for settle_secs (30 s): a, b, c and 6 more"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rows", "more", "words"),
+    [
+        ([{"path": "/d/film.mp4", "settle_secs": 600.0}], 0, "1 file waits until quiet for settle_secs (600 s): film.mp4"),
+        (
+            [{"path": f"/d/{name}", "settle_secs": 30} for name in "abcd"],
+            5,
+            "9 files wait until quiet for settle_secs (30 s): a, b, c and 6 more",
+        ),
+    ],
+)
 def test_what_settles_is_no_secret(rows: list[dict[str, Any]], more: int, words: str) -> None:
     assert not_queued({"settling": rows, "settling_more": more}, NOW) == [words]
 
@@ -86,8 +93,10 @@ def test_of_a_real_child(tmp_path: Path) -> None:
         one.master.start()
         one.pid()
         one.write("slow.csv", "1")
-        wait_until(lambda: [row["path"] for row in one.page().get("settling") or []] == [str(tmp_path / "data" / "slow.csv")],
-                   what="the file that settles on the page")
+        wait_until(
+            lambda: [row["path"] for row in one.page().get("settling") or []] == [str(tmp_path / "data" / "slow.csv")],
+            what="the file that settles on the page",
+        )
         assert one.page()["excluded"] == [{"path": str(tmp_path / "data" / "a.raw"), "why": "include or exclude of its entry"}]
     finally:
         one.close()

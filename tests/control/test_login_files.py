@@ -125,7 +125,7 @@ def test_a_passphrase_is_no_fault_while_an_agent_has_the_key(keys: Path, monkeyp
 def checked(folder: Path, section: str) -> tuple[int, str]:
     (folder / "data").mkdir(exist_ok=True)
     config = folder / "station.toml"
-    config.write_text(f"[ftp]\n{section}\n[[watch]]\ndir = \"data\"\n")
+    config.write_text(f'[ftp]\n{section}\n[[watch]]\ndir = "data"\n')
     config.chmod(0o600)
     done = CliRunner().invoke(check.command, [str(config)], standalone_mode=False)
     assert done.exception is None, done.exception
@@ -133,16 +133,23 @@ def checked(folder: Path, section: str) -> tuple[int, str]:
 
 
 @needs_keygen
-@pytest.mark.parametrize(("section", "words"), [
-    ('KeyFile = "keys/id_staton"', "did you mean"), ('KeyFile = "keys/id_station.pub"', "is the public half"),
-    ('KeyFile = "keys/shut"', "locked by a passphrase"), ('KeyFile = "keys/win"', "tr -d"),
-    ('KeyFile = "keys"', "is a folder"), ('KeyFile = "keys/open"', "chmod 600"),
-    ('KeyFile = "keys/id_station"\nSSHConfigFile = "nowhere"', "there is no file"),
-    ('UseSFTP = false\nUseTLS = "explicit"\nCAFile = "nowhere.pem"', 'CAFile = "none"'),
-    ('UseSFTP = false\nUseTLS = "explicit"\nCAFile = "keys/id_station"', "holds no certificate"),
-])  # fmt: skip
-def test_check_looks_at_the_files_that_are_named(tmp_path: Path, keys: Path, section: str, words: str,
-                                                 monkeypatch: pytest.MonkeyPatch):  # fmt: skip
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ('KeyFile = "keys/id_staton"', "did you mean"),
+        ('KeyFile = "keys/id_station.pub"', "is the public half"),
+        ('KeyFile = "keys/shut"', "locked by a passphrase"),
+        ('KeyFile = "keys/win"', "tr -d"),
+        ('KeyFile = "keys"', "is a folder"),
+        ('KeyFile = "keys/open"', "chmod 600"),
+        ('KeyFile = "keys/id_station"\nSSHConfigFile = "nowhere"', "there is no file"),
+        ('UseSFTP = false\nUseTLS = "explicit"\nCAFile = "nowhere.pem"', 'CAFile = "none"'),
+        ('UseSFTP = false\nUseTLS = "explicit"\nCAFile = "keys/id_station"', "holds no certificate"),
+    ],
+)
+def test_check_looks_at_the_files_that_are_named(
+    tmp_path: Path, keys: Path, section: str, words: str, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     make_key(keys / "shut", passphrase="secret word")
     make_key(keys / "open")
@@ -192,10 +199,16 @@ def test_check_is_content_with_good_files(tmp_path: Path, keys: Path):
     assert status == 0 and "so no server is known" in said
 
 
-@pytest.mark.parametrize(("mode", "text", "noted"), [
-    (0o644, "Password = 'hunter2'", True), (0o640, "Password = 'hunter2'", True), (0o600, "Password = 'hunter2'", False),
-    (0o644, "Password = ''.join(['hun', 'ter2'])", False), (0o644, "User = 'pi'", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("mode", "text", "noted"),
+    [
+        (0o644, "Password = 'hunter2'", True),
+        (0o640, "Password = 'hunter2'", True),
+        (0o600, "Password = 'hunter2'", False),
+        (0o644, "Password = ''.join(['hun', 'ter2'])", False),
+        (0o644, "User = 'pi'", False),
+    ],
+)
 def test_a_python_config_with_a_password_that_others_may_read_is_noted(tmp_path: Path, mode: int, text: str, noted: bool):
     config = tmp_path / "my config.py"
     config.write_text(f"class ftp:\n    Host = 'h'\n    UseSFTP = False\n    {text}\n")

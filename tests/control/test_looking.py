@@ -140,10 +140,10 @@ def test_whoever_joins_whenever_finds_no_gap_and_no_repeat(station):
     for story in stories:
         page, *news = story
         assert isinstance(page, dict)
-        assert news == events[page["n"]:], "one page, and then each event behind it"
+        assert news == events[page["n"] :], "one page, and then each event behind it"
         before = events[: page["n"]]
         arrived = [event for event in news if event.kind in ARRIVED]
-        assert [event.fields["receipt"] for event in arrived] == receipts[page["receipt"]:]
+        assert [event.fields["receipt"] for event in arrived] == receipts[page["receipt"] :]
         assert page["delivered"] == sum(event.kind == "delivered" for event in before)
         left = sum(event.kind == "queued" for event in before) - sum(event.kind in ARRIVED for event in before)
         assert abs(page["queue"]["waiting"] + page["queue"]["sending"] - left) <= twice
@@ -229,7 +229,8 @@ def test_the_truth_after_kill_9(station):
     wait_until(lambda: status()["alive"] and status()["queue"]["waiting"] == 3, what="a new child")
     assert command("drop", "two").stdout == "data/folder_child: dropped two\n"
     assert command("retry").stdout == (
-        "data/folder_child: the task is paused, 'pysubtask resume' lets it go on; 2 files offered again\n")
+        "data/folder_child: the task is paused, 'pysubtask resume' lets it go on; 2 files offered again\n"
+    )
     assert json.loads(command("queue", "--json").stdout)[0]["alive"]
     assert command("resume").returncode == 0
     station.arrived("box/one", "box/three")

@@ -27,8 +27,10 @@ class Station:
 
     def write(self, *watch: str, name: str = "station.toml", task: str = "main") -> Path:
         config = self.folder / name
-        config.write_text('[base]\nRetryWaitSecs = 0.2\n[ftp]\nHost = "127.0.0.1"\nHostPort = 1\nUser = "u"\nUseSFTP = false\n'
-                          f'TimerIntervalSecs = 0.3\n[tasks.{task}]\nwatch = [{", ".join(f"{{ {one} }}" for one in watch)}]\n')
+        config.write_text(
+            '[base]\nRetryWaitSecs = 0.2\n[ftp]\nHost = "127.0.0.1"\nHostPort = 1\nUser = "u"\nUseSFTP = false\n'
+            f"TimerIntervalSecs = 0.3\n[tasks.{task}]\nwatch = [{', '.join(f'{{ {one} }}' for one in watch)}]\n"
+        )
         config.chmod(0o600)
         return config
 

@@ -51,7 +51,8 @@ class His:
             f'[base]\nTaskName = "{name}"\nTimerIntervalSecs = 0.2\nRetryWaitSecs = 0.2\nMaster_Log_FileName = "none"\n'
             f'Subtask_Log_FileName = "none"\n{base}\n[ftp]\n'.replace('"none"', f'"{folder}/log.txt"')
             + "".join(f"{key} = {in_toml(value)}\n" for key, value in words.items())
-            + f'\n[[watch]]\ndir = "{self.data}"\nsettle_secs = 0.1\n')  # fmt: skip
+            + f'\n[[watch]]\ndir = "{self.data}"\nsettle_secs = 0.1\n'
+        )
         self.config.chmod(0o600)
         give_him(folder)
         self.process: subprocess.Popen[bytes] | None = None
@@ -71,9 +72,16 @@ class His:
             environ.pop(key, None)
         with open(self.folder / "said.txt", "ab") as said:
             self.process = subprocess.Popen(
-                [program, "-P", "-m", "pysubtask", "run", str(self.config)], cwd=self.folder, env=environ, user=HIM, group=HIM,
-                extra_groups=groups, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
-            )  # fmt: skip
+                [program, "-P", "-m", "pysubtask", "run", str(self.config)],
+                cwd=self.folder,
+                env=environ,
+                user=HIM,
+                group=HIM,
+                extra_groups=groups,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+            )
         wait_until(lambda: (self.page() or {}).get("state") in ("watching", "stopped"), 60, f"a child; {self.text()}")
 
     def text(self) -> str:
@@ -156,8 +164,14 @@ def test_it_is_watched_with_his_rights(his: His):
     program, environ = his_python()
     environ.pop(registry.VARIABLE, None)
     root = {**environ, "HOME": str(his.folder / "nobody")}
-    watching = subprocess.Popen([program, "-P", "-m", "pysubtask", "watch", "--json", his.name], env=root, cwd="/", text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    watching = subprocess.Popen(
+        [program, "-P", "-m", "pysubtask", "watch", "--json", his.name],
+        env=root,
+        cwd="/",
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     try:
         assert watching.stdout is not None
         first = json.loads(watching.stdout.readline())
@@ -237,9 +251,15 @@ def test_no_record_of_his_leads_root_anywhere(his: His, monkeypatch: pytest.Monk
     seen = command("status", "--json")
     assert f"{his.name}three" in seen.stdout and SECRET not in seen.stdout + seen.stderr
     for name in ("two", "three"):
-        for words in (("events", f"{his.name}{name}"), ("receipts", "-t", f"{his.name}{name}"), ("get", "-t", f"{his.name}{name}"),
-                      ("queue", "-t", f"{his.name}{name}"), ("pause", "-t", f"{his.name}{name}"), ("status", str(linked)),
-                      ("set", "-t", f"{his.name}{name}", "RetryCount=7")):  # fmt: skip
+        for words in (
+            ("events", f"{his.name}{name}"),
+            ("receipts", "-t", f"{his.name}{name}"),
+            ("get", "-t", f"{his.name}{name}"),
+            ("queue", "-t", f"{his.name}{name}"),
+            ("pause", "-t", f"{his.name}{name}"),
+            ("status", str(linked)),
+            ("set", "-t", f"{his.name}{name}", "RetryCount=7"),
+        ):
             done = command(*words)
             assert SECRET not in done.stdout + done.stderr, words
     assert sorted(secret.iterdir()) == before and all(path.lstat().st_uid == 0 for path in secret.iterdir())
@@ -263,7 +283,8 @@ def test_whose_user_does_not_answer_keeps_nobody_from_the_others(his: His, monke
     monkeypatch.setattr(tasks, "_PATIENCE_SECS", 1.0)
     monkeypatch.setattr(unit_files, "SYSTEM_UNITS", str(tmp_path))
     unit_of(tmp_path, his.data / "nowhere").write_text(
-        unit_of(tmp_path, his.data / "nowhere").read_text().replace(f"User={HIM}", f"User={SHE}"))  # fmt: skip
+        unit_of(tmp_path, his.data / "nowhere").read_text().replace(f"User={HIM}", f"User={SHE}")
+    )
     records = tasks._records_of
 
     def hang(owner, missing):
@@ -279,7 +300,7 @@ def test_whose_user_does_not_answer_keeps_nobody_from_the_others(his: His, monke
 
 def test_a_record_of_roots_for_a_folder_of_his_is_no_reason_to_go_there_as_root(
     his: His, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):  # fmt: skip
+):
     his.start()
     his.end()
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "registry"))
@@ -306,10 +327,22 @@ def as_her(his: His, groups: tuple[int, ...], *words: str) -> subprocess.Complet
     """A command of another ordinary user, on a machine where he has an entry in passwd."""
     program, environ = his_python()
     environ.pop(registry.VARIABLE, None)
-    code = (f"import pwd, sys; e = pwd.struct_passwd(('roof-user', 'x', {HIM}, {HIM}, '', {str(his.home)!r}, '/bin/sh')); "
-            "pwd.getpwall = lambda: [e]; from pysubtask.control.cli import main; sys.exit(main(sys.argv[1:]))")  # fmt: skip
-    return subprocess.run([program, "-P", "-c", code, *words], env={**environ, "HOME": "/nonexistent"}, cwd="/", user=SHE,
-                          group=SHE, extra_groups=groups, capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
+    code = (
+        f"import pwd, sys; e = pwd.struct_passwd(('roof-user', 'x', {HIM}, {HIM}, '', {str(his.home)!r}, '/bin/sh')); "
+        "pwd.getpwall = lambda: [e]; from pysubtask.control.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    return subprocess.run(
+        [program, "-P", "-c", code, *words],
+        env={**environ, "HOME": "/nonexistent"},
+        cwd="/",
+        user=SHE,
+        group=SHE,
+        extra_groups=groups,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def mode(path: Path) -> tuple[str, int]:
@@ -336,8 +369,13 @@ def test_the_group_sees_the_page_and_nothing_else(shared: His):
     assert mode(shared.state_dir / "status.json") == ("0o640", OPS)
     (record,) = shared.place.glob("*.json")
     assert mode(record) == ("0o640", OPS)
-    for folder, bits in ((shared.state_dir, "0o710"), (shared.state_dir.parent, "0o710"), (shared.data / ".pysubtask", "0o710"),
-                         (shared.place, "0o750"), (shared.place.parent, "0o710")):  # fmt: skip
+    for folder, bits in (
+        (shared.state_dir, "0o710"),
+        (shared.state_dir.parent, "0o710"),
+        (shared.data / ".pysubtask", "0o710"),
+        (shared.place, "0o750"),
+        (shared.place.parent, "0o710"),
+    ):
         assert mode(folder) == (bits, OPS), folder
     open_to_all = []
     for top in (shared.data / ".pysubtask", shared.home / ".local/state/pysubtask"):
@@ -386,8 +424,17 @@ def test_only_what_is_shared_in_just_that_way_is_believed(shared: His, bits: int
 
 def test_a_group_that_he_is_not_in_is_an_error_before_anything_starts(shared: His):
     program, environ = his_python()
-    done = subprocess.run([program, "-P", "-m", "pysubtask", "run", str(shared.config)], env={**environ, "HOME": str(shared.home)},
-                          cwd="/", user=HIM, group=HIM, extra_groups=[], capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [program, "-P", "-m", "pysubtask", "run", str(shared.config)],
+        env={**environ, "HOME": str(shared.home)},
+        cwd="/",
+        user=HIM,
+        group=HIM,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2 and "StatusGroup" in done.stderr and f'is not in the group "{OPS}"' in done.stderr, done.stderr
     assert not (shared.data / ".pysubtask").exists()
 

@@ -33,17 +33,33 @@ def prints(tree: ast.AST) -> list[int]:
         owner = ast.unparse(function.value) if isinstance(function, ast.Attribute) else ""
         fixed = all(isinstance(one, ast.Constant) or ast.unparse(one).startswith(("plain(", "safe(")) for one in node.args)
         if (name in _PRINTERS and owner.rpartition(".")[2] in ("", "click", "rich", "console") and not fixed) or (
-            name in ("write", "writelines") and owner in ("sys.stdout", "sys.stderr", "sys.__stdout__", "sys.stdout.buffer")):
+            name in ("write", "writelines") and owner in ("sys.stdout", "sys.stderr", "sys.__stdout__", "sys.stdout.buffer")
+        ):
             found.append(node.lineno)
     return found
 
 
 def test_the_search_finds_what_prints():
-    for line in ("click.echo(name)", "print(f'{x}')", "click.secho(x, fg='red')", "sys.stderr.write(x)", "print('a', x)", "echo(x)",
-                 "self._bars.console.print(x)", "click.prompt(f'{x}')"):
+    for line in (
+        "click.echo(name)",
+        "print(f'{x}')",
+        "click.secho(x, fg='red')",
+        "sys.stderr.write(x)",
+        "print('a', x)",
+        "echo(x)",
+        "self._bars.console.print(x)",
+        "click.prompt(f'{x}')",
+    ):
         assert prints(ast.parse(line)), line
-    for line in ("click.echo('fixed')", "print('fixed', file=sys.stderr)", "say([x])", "file.write(x)", "self._console.log(x)",
-                 "console.print(safe(x, sys.stderr))", "click.prompt(plain(x), default=y)"):
+    for line in (
+        "click.echo('fixed')",
+        "print('fixed', file=sys.stderr)",
+        "say([x])",
+        "file.write(x)",
+        "self._console.log(x)",
+        "console.print(safe(x, sys.stderr))",
+        "click.prompt(plain(x), default=y)",
+    ):
         assert not prints(ast.parse(line)), line
 
 
@@ -56,8 +72,9 @@ def test_nothing_but_output_prints_what_is_foreign():
 
 
 @pytest.mark.parametrize("error", [False, True])
-@pytest.mark.parametrize("sign", ["\n", "\r", "\x1b[2J", "\x1b]0;T\x07", "\x9b2J", "\u202e", "\u2028", "\x0c", "\x85", "\udcff",
-                                  "\x00"])
+@pytest.mark.parametrize(
+    "sign", ["\n", "\r", "\x1b[2J", "\x1b]0;T\x07", "\x9b2J", "\u202e", "\u2028", "\x0c", "\x85", "\udcff", "\x00"]
+)
 def test_a_line_is_one_line_and_steers_nothing(sign, error, capsys):
     say([f"a{sign}b.csv", WORDS], error=error)
     out, err = capsys.readouterr()

@@ -17,7 +17,7 @@ from tests.control.station import INT, TERM, command, environment
 from tests.control.test_run import Manager
 from tests.helpers import wait_until
 
-STATION = '''
+STATION = """
 import os, sys, time
 
 def note(word):
@@ -54,7 +54,7 @@ class Nothing:
 
 class Broken:
     def __init__(self): raise KeyError("made wrong")
-'''
+"""
 ALL = ["setup", "restore", "setup_final", "start", "announce", "loop", "stop", "cleanup"]
 
 
@@ -66,9 +66,13 @@ class Started:
         self.said = folder / f"said.{case}"
         with open(self.said, "ab") as said:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pysubtask", "run", *words], cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                [sys.executable, "-m", "pysubtask", "run", *words],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
                 env=environment(folder, CASE=case, **environ),
-            )  # fmt: skip
+            )
 
     def told(self) -> list[str]:
         """The hooks, in order; loops in a row count once."""
@@ -182,7 +186,7 @@ def test_what_else_ends_it(start):
     assert runs["bare"].status() == 0 and runs["bare"].told() == ["start", "stop"]
 
 
-PAIR = '''
+PAIR = """
 import sys
 from pysubtask.base import BaseMaster, BaseSubtask, main
 
@@ -205,7 +209,7 @@ class Station(BaseMaster):
 
 if __name__ == "__main__":
     sys.exit(main(Packer))
-'''
+"""
 
 
 def test_a_pair_of_master_and_subtask(start, tmp_path: Path):

@@ -29,10 +29,10 @@ def test_copies_are_kept_where_no_gallery_shows_them(tmp_path: Path):
     assert not task.entries[0].notify_files
 
 
-@pytest.mark.parametrize(("more", "folder"), [
-    ('BakToFolder = "copies"', "copies"), ('BakToFolder = "upload/ftp"', "upload/ftp"),
-    ('[base]\nBakToFolder = "mine"', "mine"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("more", "folder"),
+    [('BakToFolder = "copies"', "copies"), ('BakToFolder = "upload/ftp"', "upload/ftp"), ('[base]\nBakToFolder = "mine"', "mine")],
+)
 def test_a_folder_that_was_asked_for_is_taken(tmp_path: Path, more: str, folder: str):
     assert plan_of(tmp_path, more).plans[0].bak_dir == str(tmp_path / "photos" / folder)
 

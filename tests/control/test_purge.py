@@ -29,10 +29,12 @@ def config(folder: Path, name: str, server, more: str = "") -> Path:  # noqa: F8
     login = server.settings(HostPath=f"{folder.name}-{name}")
     words = {key: login[key] for key in ("UseSFTP", "Host", "HostPort", "User", "Password", "HostPath")}
     path = folder / f"{name}.toml"
-    path.write_text(f'[base]\nTimerIntervalSecs = 0.2\nRetryWaitSecs = 0.2\nSubtask_Log_FileName = "logs/{name}.txt"\n[ftp]\n'
-                    + "".join(f"{key} = {json.dumps(value)}\n" for key, value in words.items())
-                    + f'[[watch]]\ndir = "{name}"\nsettle_secs = 0.1\nrecursive = true\ninclude = ["*.csv"]\nnotify_files = true\n'
-                    + f'[[watch]]\nfile = "{folder}/today.csv"\n{more}')  # fmt: skip
+    path.write_text(
+        f'[base]\nTimerIntervalSecs = 0.2\nRetryWaitSecs = 0.2\nSubtask_Log_FileName = "logs/{name}.txt"\n[ftp]\n'
+        + "".join(f"{key} = {json.dumps(value)}\n" for key, value in words.items())
+        + f'[[watch]]\ndir = "{name}"\nsettle_secs = 0.1\nrecursive = true\ninclude = ["*.csv"]\nnotify_files = true\n'
+        + f'[[watch]]\nfile = "{folder}/today.csv"\n{more}'
+    )
     path.chmod(0o600)
     return path
 
@@ -72,8 +74,12 @@ def test_all_that_is_kept_of_it_goes_and_nothing_else(stations: Path):
 
     asked = command(stations, "purge", "roof")
     assert asked.returncode == 1 and "Nobody is there to be asked" in asked.stderr
-    for words in (f"state: {stations}/roof/.pysubtask/main/ftp", f"record: {record}", f"log: {stations}/logs/roof.txt",
-                  "notify files"):  # fmt: skip
+    for words in (
+        f"state: {stations}/roof/.pysubtask/main/ftp",
+        f"record: {record}",
+        f"log: {stations}/logs/roof.txt",
+        "notify files",
+    ):
         assert words in asked.stdout, asked.stdout
     assert everything(stations) == before
 

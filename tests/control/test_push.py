@@ -152,7 +152,8 @@ def test_an_unknown_host_key_is_refused_at_once(pusher: Pusher):
 def test_a_task_of_a_config_gives_destination_and_settings(pusher: Pusher):
     (pusher.folder / "etc").mkdir()
     (pusher.folder / "etc" / "pysubtask.toml").write_text(
-        f'[ftp]\n{login(pusher.server, pusher.folder.name)}\n[tasks.roof]\nwatch = [{{ dir = "data" }}]\n')
+        f'[ftp]\n{login(pusher.server, pusher.folder.name)}\n[tasks.roof]\nwatch = [{{ dir = "data" }}]\n'
+    )
     (pusher.folder / "a.csv").write_text("1\n")
     done = command(pusher.folder, "push", "a.csv", "roof")
     assert done.returncode == 0 and (pusher.remote / "a.csv").read_text() == "1\n", done.stderr
@@ -168,8 +169,9 @@ def test_on_a_terminal_there_is_a_bar(pusher: Pusher):
     (pusher.folder / "a.bin").write_bytes(os.urandom(3_000_000))
     main, end = pty.openpty()
     words = [sys.executable, "-m", "pysubtask", "push", *pusher.options, "--set=RateLimit=2M", "a.bin", pusher.url]
-    with subprocess.Popen(words, cwd=pusher.folder, env=environment(pusher.folder, TERM="xterm", COLUMNS="100"),
-                          stdout=subprocess.PIPE, stderr=end) as run:  # fmt: skip
+    with subprocess.Popen(
+        words, cwd=pusher.folder, env=environment(pusher.folder, TERM="xterm", COLUMNS="100"), stdout=subprocess.PIPE, stderr=end
+    ) as run:
         os.close(end)
         shown = b""
         while True:
@@ -278,10 +280,18 @@ def test_sftp_asks_where_the_keys_are_refused_and_takes_the_form_of_scp(tmp_path
 
 
 def test_what_a_url_says():
-    assert place.parsed("sftp://me@Roof:2222/in/x%20y") == ("ftp", {
-        "UseFTP": True, "UseSFTP": True, "Host": "Roof", "HostPath": "in/x y", "User": "me", "HostPort": 2222})
+    assert place.parsed("sftp://me@Roof:2222/in/x%20y") == (
+        "ftp",
+        {"UseFTP": True, "UseSFTP": True, "Host": "Roof", "HostPath": "in/x y", "User": "me", "HostPort": 2222},
+    )
     assert place.parsed("sftp://[::1]:22//srv/in")[1] | {"User": ""} == {
-        "UseFTP": True, "UseSFTP": True, "Host": "::1", "HostPath": "/srv/in", "HostPort": 22, "User": ""}
+        "UseFTP": True,
+        "UseSFTP": True,
+        "Host": "::1",
+        "HostPath": "/srv/in",
+        "HostPort": 22,
+        "User": "",
+    }
     assert place.parsed("ftp://h")[1] == {"UseFTP": True, "UseSFTP": False, "Host": "h", "HostPath": ""}
     assert place.parsed("ftps://h/x")[1]["UseTLS"] == "explicit" and place.parsed("ftps://h:990/x")[1]["UseTLS"] == "implicit"
     assert place.parsed("dropbox:/in/x") == ("dropbox", {"UseDropbox": True, "HostPath": "in/x"})
@@ -323,21 +333,34 @@ def test_wrong_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         assert status == 2 and said in told and "hunter2" not in told, (words, told)
 
 
-@pytest.mark.parametrize(("said", "told"), [
-    ("Have it switched on there, or set ftp.UseTLS to None if data may travel in the clear",
-     "Have it switched on there, or write ftp:// in the URL if data may travel in the clear"),
-    ("it is not TLS. Set ftp.UseTLS to 'explicit' (or None, for no TLS), or ftp.HostPort to another port",
-     "it is not TLS. Write ftps:// in the URL (or ftp://, for no TLS), or write another port into the URL"),
-    ("x. Set ftp.UseSFTP to True, or ftp.HostPort to the FTP server's",
-     "x. Write sftp:// in the URL, or write the FTP server's port into the URL"),
-    ('If it is, write HostKey = "SHA256:abc"', "If it is, add --set HostKey=SHA256:abc"),
-    ('write TLSFingerprint = "AA:BB", or CAFile = "FILE" with it',
-     "add --set TLSFingerprint=AA:BB, or add --set CAFile=FILE with it"),
-    ("Write UseSFTP = False, or set HostPort to the SSH server's port (22)",
-     "write ftp:// in the URL, or write the SSH server's port (22) into the URL"),
-    ("Is the server up, and is HostPort right?", "Is the server up, and is the port of the URL right?"),
-    ("the disk is full", "the disk is full"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "Have it switched on there, or set ftp.UseTLS to None if data may travel in the clear",
+            "Have it switched on there, or write ftp:// in the URL if data may travel in the clear",
+        ),
+        (
+            "it is not TLS. Set ftp.UseTLS to 'explicit' (or None, for no TLS), or ftp.HostPort to another port",
+            "it is not TLS. Write ftps:// in the URL (or ftp://, for no TLS), or write another port into the URL",
+        ),
+        (
+            "x. Set ftp.UseSFTP to True, or ftp.HostPort to the FTP server's",
+            "x. Write sftp:// in the URL, or write the FTP server's port into the URL",
+        ),
+        ('If it is, write HostKey = "SHA256:abc"', "If it is, add --set HostKey=SHA256:abc"),
+        (
+            'write TLSFingerprint = "AA:BB", or CAFile = "FILE" with it',
+            "add --set TLSFingerprint=AA:BB, or add --set CAFile=FILE with it",
+        ),
+        (
+            "Write UseSFTP = False, or set HostPort to the SSH server's port (22)",
+            "write ftp:// in the URL, or write the SSH server's port (22) into the URL",
+        ),
+        ("Is the server up, and is HostPort right?", "Is the server up, and is the port of the URL right?"),
+        ("the disk is full", "the disk is full"),
+    ],
+)
 def test_an_error_is_put_in_what_can_be_typed_at_a_push(said: str, told: str):
     assert in_words_of_a_push(said) == told
 

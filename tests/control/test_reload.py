@@ -108,8 +108,10 @@ def test_two_reloads_at_once_are_both_answered(station: Station):
         with ThreadPoolExecutor(5) as pool:
             done = list(pool.map(lambda task: run.command("reload", "-t", task), ["station", "roof", "station", "roof", "station"]))
         assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * 5, run.text()
-        assert all(re.fullmatch(r"(station: (started anew.*|nothing changed)\n)(roof: (started anew.*|nothing changed)\n)",
-                                one.stdout) for one in done), done  # fmt: skip
+        assert all(
+            re.fullmatch(r"(station: (started anew.*|nothing changed)\n)(roof: (started anew.*|nothing changed)\n)", one.stdout)
+            for one in done
+        ), done
         assert any("started anew" in one.stdout for one in done)
     # One is taken out while others ask in its folder.
     station.write("main")
@@ -125,8 +127,13 @@ def test_a_runner_that_is_ended_in_between_says_so_and_a_killed_one_is_said_to_b
     folder = station.folder / "data" / ".pysubtask" / "main"
     for number, words, status in ((TERM, "'pysubtask run' ends", 1), (signal.SIGKILL, "has ended without an answer", 4)):
         run.signal(signal.SIGSTOP)
-        asking = subprocess.Popen([sys.executable, "-m", "pysubtask", "reload"], cwd=station.folder, stderr=subprocess.PIPE,
-                                  env=environment(station.folder), text=True)  # fmt: skip
+        asking = subprocess.Popen(
+            [sys.executable, "-m", "pysubtask", "reload"],
+            cwd=station.folder,
+            stderr=subprocess.PIPE,
+            env=environment(station.folder),
+            text=True,
+        )
         wait_until(lambda: requests.waiting(str(folder)), 40, "the order")
         run.signal(number)
         run.signal(signal.SIGCONT)

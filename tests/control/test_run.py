@@ -38,8 +38,10 @@ class Station:
             (folder / name).mkdir()
 
     def write(self, base: str = "", *, ftp: str = "", more: str = "") -> None:
-        self.config.write_text(f'[base]\nRetryWaitSecs = 0.2\n{base}\n[ftp]\n{login(self.server, self.folder.name)}{ftp}\n'
-                               f'[tasks.main]\nwatch = [{{ dir = "data", settle_secs = 0.1 }}]\n{more}')  # fmt: skip
+        self.config.write_text(
+            f"[base]\nRetryWaitSecs = 0.2\n{base}\n[ftp]\n{login(self.server, self.folder.name)}{ftp}\n"
+            f'[tasks.main]\nwatch = [{{ dir = "data", settle_secs = 0.1 }}]\n{more}'
+        )
         self.config.chmod(0o600)
 
     def run(self, *words: str, **environ: str) -> Run:
@@ -73,12 +75,21 @@ def test_from_nothing_to_a_verified_upload_with_two_lines_filled_in(station: Sta
     marked = {f"pysubtask.toml:{number}: " for number, line in enumerate(lines, 1) if "<==" in line and not line.startswith("#")}
     assert len(marked) == 2 and all(mark in unfilled.stderr for mark in marked)
 
-    path.write_text(path.read_text().replace('dir = "" ', f'dir = "{station.data}"', 1).replace(
-        'Host = "" ', f'Host = "{server.host}"', 1))  # fmt: skip
+    path.write_text(
+        path.read_text().replace('dir = "" ', f'dir = "{station.data}"', 1).replace('Host = "" ', f'Host = "{server.host}"', 1)
+    )
     # What a user's own ssh configuration says at home: where the port, the key and the known hosts are.
-    at_home = {f"PYSUBTASK_MAIN__FTP__{key.upper()}": value for key, value in {
-        "HostPort": str(server.port), "User": server.user, "KeyFile": str(server.key_file), "SSHConfigFile": "none",
-        "KnownHostsFile": str(server.known_hosts), "HostPath": station.folder.name}.items()}  # fmt: skip
+    at_home = {
+        f"PYSUBTASK_MAIN__FTP__{key.upper()}": value
+        for key, value in {
+            "HostPort": str(server.port),
+            "User": server.user,
+            "KeyFile": str(server.key_file),
+            "SSHConfigFile": "none",
+            "KnownHostsFile": str(server.known_hosts),
+            "HostPath": station.folder.name,
+        }.items()
+    }
     (station.data / "first.csv").write_text("1\n")
     checked = command(station.folder, "check", **at_home)
     assert checked.returncode == 0 and "first.csv" in checked.stdout, checked.stdout + checked.stderr

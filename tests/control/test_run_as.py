@@ -49,9 +49,11 @@ def config(place: Path, server: FTPServer, base: str = "", watch: str = 'dir = "
     login = server.settings(HostPath=place.name)
     login = {key: login[key] for key in ("UseSFTP", "Host", "HostPort", "User", "Password", "HostPath")}
     path = place / "station.toml"
-    path.write_text(f"[base]\nRetryWaitSecs = 0.2\n{base}\n[ftp]\nTimerIntervalSecs = 0.3\n"
-                    + "".join(f"{key} = {in_toml(value)}\n" for key, value in login.items())
-                    + f"\n[[watch]]\n{watch}\n")  # fmt: skip
+    path.write_text(
+        f"[base]\nRetryWaitSecs = 0.2\n{base}\n[ftp]\nTimerIntervalSecs = 0.3\n"
+        + "".join(f"{key} = {in_toml(value)}\n" for key, value in login.items())
+        + f"\n[[watch]]\n{watch}\n"
+    )
     path.chmod(0o600)
     return path
 
@@ -70,8 +72,14 @@ class HisRun(Run):
         self.environ = {**environment(folder), **environ, "PYSUBTASK_REGISTRY": str(folder / "registry")}
         self.said = folder / "said.txt"
         with open(self.said, "ab") as said:
-            self.process = subprocess.Popen([program, "-P", "-m", "pysubtask", "run", str(path), *words], cwd=folder,
-                                            env=self.environ, stdin=subprocess.DEVNULL, stdout=said, stderr=said)  # fmt: skip
+            self.process = subprocess.Popen(
+                [program, "-P", "-m", "pysubtask", "run", str(path), *words],
+                cwd=folder,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+            )
 
 
 def his_command(place: Path, name: str, path: Path) -> subprocess.CompletedProcess[str]:
@@ -79,9 +87,14 @@ def his_command(place: Path, name: str, path: Path) -> subprocess.CompletedProce
     program, environ = his_python()
     path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("Password")))
     path.chmod(0o644)
-    return subprocess.run([program, "-P", "-m", "pysubtask", name, str(path)], cwd=place, capture_output=True, text=True,
-                          timeout=60, env={**environment(place), **environ,
-                                           "PYSUBTASK_REGISTRY": str(place / "registry")})  # fmt: skip
+    return subprocess.run(
+        [program, "-P", "-m", "pysubtask", name, str(path)],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**environment(place), **environ, "PYSUBTASK_REGISTRY": str(place / "registry")},
+    )
 
 
 def rights(pid: int) -> dict[str, list[str]]:
@@ -116,9 +129,11 @@ def test_it_is_checked_with_the_settings(tmp_path: Path):
 
 
 @needs_root
-@pytest.mark.parametrize("watch", [
-    'dir = "data"', 'file = "data/today.csv"', 'dir = "own"\n[[watch]]\nfile = "data/today.csv"', 'dir = "link"',
-], ids=["a folder", "a file's folder", "the second entry", "behind a link"])  # fmt: skip
+@pytest.mark.parametrize(
+    "watch",
+    ['dir = "data"', 'file = "data/today.csv"', 'dir = "own"\n[[watch]]\nfile = "data/today.csv"', 'dir = "link"'],
+    ids=["a folder", "a file's folder", "the second entry", "behind a link"],
+)
 def test_a_run_of_roots_is_refused_and_nothing_is_touched(place: Path, server: FTPServer, watch: str):
     (place / "own").mkdir()
     (place / "link").symlink_to("data")
@@ -156,8 +171,14 @@ def test_so_is_a_master_of_an_app_of_roots(place: Path, server: FTPServer, monke
 @needs_root
 def test_so_is_a_child_that_root_starts_by_hand(place: Path):
     give_him(place / "data")
-    done = subprocess.run([sys.executable, "-m", "pysubtask.base", "-wd", str(place / "data")], cwd=place, env=environment(place),
-                          capture_output=True, text=True, timeout=60)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "pysubtask.base", "-wd", str(place / "data")],
+        cwd=place,
+        env=environment(place),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 2 and f"Start it as {HE}." in done.stderr, done.stderr
     assert list((place / "data").iterdir()) == []
 
@@ -340,9 +361,13 @@ def test_a_program_that_he_may_not_use_is_said(place: Path, server: FTPServer, m
 def test_tasks_of_one_run_agree(place: Path, server: FTPServer):
     (place / "cellar").mkdir()
     path = config(place, server)
-    path.write_text(path.read_text().partition("[[watch]]")[0] + "\n".join(
-        f'[tasks.{name}]\nwatch = [{{ dir = "{folder}" }}]\n{base}' for name, folder, base in (
-            ("roof", "data", f'[tasks.roof.base]\nRunAs = "{HE}"\n'), ("cellar", "cellar", ""))))  # fmt: skip
+    path.write_text(
+        path.read_text().partition("[[watch]]")[0]
+        + "\n".join(
+            f'[tasks.{name}]\nwatch = [{{ dir = "{folder}" }}]\n{base}'
+            for name, folder, base in (("roof", "data", f'[tasks.roof.base]\nRunAs = "{HE}"\n'), ("cellar", "cellar", ""))
+        )
+    )
     path.chmod(0o644)
     path.write_text(path.read_text().replace(f"Password = {in_toml(server.password)}\n", ""))
     run = HisRun(place, path)
@@ -365,9 +390,17 @@ def test_only_root_chooses(place: Path, server: FTPServer):
     give_him(place / "data")
     give_config(path)
     for words in ([str(path)], [str(path), "--run-as", "1:1"]):
-        done = subprocess.run([program, "-P", "-m", "pysubtask", "run", *words], cwd=place, capture_output=True, text=True,
-                              timeout=60, env={**environment(place), **environ}, user=HIM, group=HIM,
-                              extra_groups=[])  # fmt: skip
+        done = subprocess.run(
+            [program, "-P", "-m", "pysubtask", "run", *words],
+            cwd=place,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**environment(place), **environ},
+            user=HIM,
+            group=HIM,
+            extra_groups=[],
+        )
         assert done.returncode == 2, done.stderr
     assert "another user" in done.stderr or "not as" in done.stderr
 
@@ -386,11 +419,17 @@ def test_a_program_of_ones_own_is_run_as_he(place: Path):
     (place / "his").mkdir()
     (place / "his" / "station.py").write_text(
         "import os\nclass Station:\n    def start(self): open('told', 'w').write(f'{os.getresuid()} {os.getgroups()}')\n"
-        "    def loop(self): return False\n")  # fmt: skip
+        "    def loop(self): return False\n"
+    )
     give_him(place / "his")
-    done = subprocess.run([program, "-P", "-m", "pysubtask", "run", "station:Station", "--run-as", HE], cwd=place / "his",
-                          capture_output=True, text=True, timeout=60,
-                          env={**environment(place), **environ, "PYSUBTASK_REGISTRY": str(place / "his" / "registry")})  # fmt: skip
+    done = subprocess.run(
+        [program, "-P", "-m", "pysubtask", "run", "station:Station", "--run-as", HE],
+        cwd=place / "his",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**environment(place), **environ, "PYSUBTASK_REGISTRY": str(place / "his" / "registry")},
+    )
     assert done.returncode == 0, done.stderr
     assert (place / "his" / "told").read_text() == f"({HIM}, {HIM}, {HIM}) [{HIM}]"
 

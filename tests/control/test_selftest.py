@@ -35,8 +35,13 @@ def test_the_command_loses_nothing_over_a_link_that_is_cut_and_leaves_nothing(tm
         lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items() if value is not None)
         config = tmp_path / "station.toml"
         config.write_text(f'[ftp]\n{lines}\n[[watch]]\ndir = "data"\n')
-        said = subprocess.run([sys.executable, "-m", "pysubtask", "selftest", str(config), "--secs", "7", "--seed", "3", "--json"],
-                              capture_output=True, text=True, timeout=100, check=False)
+        said = subprocess.run(
+            [sys.executable, "-m", "pysubtask", "selftest", str(config), "--secs", "7", "--seed", "3", "--json"],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
         assert said.returncode == 0, said.stdout + said.stderr
         [report] = json.loads(said.stdout)
         assert report["lost"] == report["torn"] == report["left"] == report["not_cleaned"] == []
@@ -97,5 +102,7 @@ def test_troubles_are_drawn_from_the_seed_and_end_before_the_end():
 
 def test_ports_of_data_connections():
     assert ports_in(b"229 Entering Extended Passive Mode (|||30021|)\r\n227 Entering Passive Mode (10,0,0,1,117,70).\r\n") == [
-        30021, 30022]
+        30021,
+        30022,
+    ]
     assert ports_in(b"220 (|||5|)\r\n229 (|||99999|)\r\n") == []

@@ -68,8 +68,15 @@ needs_systemd = pytest.mark.skipif(
 
 
 def made(config: Path, user: str = "daemon") -> str:
-    service = Service("pysubtask", str(config), ("roof", "cellar"), user, "/home/daemon", "/home/daemon/tasks",
-                      (sys.executable, "-P", "-m", "pysubtask"))  # fmt: skip
+    service = Service(
+        "pysubtask",
+        str(config),
+        ("roof", "cellar"),
+        user,
+        "/home/daemon",
+        "/home/daemon/tasks",
+        (sys.executable, "-P", "-m", "pysubtask"),
+    )
     return unit(service, load(str(config), {}).tasks)
 
 
@@ -96,14 +103,21 @@ def test_what_the_service_may_touch(config: Path, tmp_path: Path):
     assert values(text, "ProtectSystem") == ["strict"] and values(text, "NoNewPrivileges") == ["yes"]
     assert values(text, "Type") == ["notify"] and values(text, "Restart") == ["on-failure"] and values(text, "User") == ["daemon"]
     assert values(text, "ReadWritePaths") == [
-        f'"{tmp_path}/data/roof pictures 100%%"', f"{tmp_path}/lists", f"{tmp_path}/data/cellar",
-        "-/home/daemon/.ssh", "-/home/daemon/state", "-/home/daemon/tasks", "-/srv/old", "-/var/log/roof",
-    ]  # fmt: skip
+        f'"{tmp_path}/data/roof pictures 100%%"',
+        f"{tmp_path}/lists",
+        f"{tmp_path}/data/cellar",
+        "-/home/daemon/.ssh",
+        "-/home/daemon/state",
+        "-/home/daemon/tasks",
+        "-/srv/old",
+        "-/var/log/roof",
+    ]
     assert values(text, "StateDirectory") == ["pysubtask"] and values(text, "StateDirectoryMode") == ["0700"]
     assert values(text, "LoadCredential") == [
-        f"roof.ftp.Password:{tmp_path}/secret", f"roof.ftp.KeyFile:{tmp_path}/key",
+        f"roof.ftp.Password:{tmp_path}/secret",
+        f"roof.ftp.KeyFile:{tmp_path}/key",
         f"cellar.dropbox.RefreshToken:{tmp_path}/secret",
-    ]  # fmt: skip
+    ]
     assert values(text, "TimeoutStopSec") == ["65"] and int(values(text, "WatchdogSec")[0]) > 0
     assert "hunter2" not in text
     assert values(text, "PrivateTmp") == ["no" if str(tmp_path).startswith(("/tmp", "/var/tmp")) else "yes"]
@@ -345,14 +359,27 @@ def test_a_group_that_sees_the_page_may_pass_its_folder(config: Path):
 def test_the_records_of_a_user_without_a_home_are_with_the_state_of_the_service(place: Path):
     os.chown(place / "data", HIM, HIM)
     words = ("service", str(simple(place)), "--name", "roof")
-    done = subprocess.run([sys.executable, "-m", "pysubtask", *words], cwd=place, capture_output=True, text=True, timeout=60,
-                          env={key: value for key, value in os.environ.items() if key != "PYSUBTASK_REGISTRY"})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "pysubtask", *words],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={key: value for key, value in os.environ.items() if key != "PYSUBTASK_REGISTRY"},
+    )
     assert done.returncode == 0 and "Environment=PYSUBTASK_REGISTRY=/var/lib/roof/tasks" in done.stdout, done.stderr
     (place / "roof.service").write_text(done.stdout)
     found = unit_files.read(str(place / "roof.service"))
     assert found is not None
-    assert found == unit_files.Unit(str(place / "roof.service"), "roof", str(HIM), "/var/lib/roof/tasks", "roof",
-                                    (str(place / "data"),), str(place / "station.toml"))  # fmt: skip
+    assert found == unit_files.Unit(
+        str(place / "roof.service"),
+        "roof",
+        str(HIM),
+        "/var/lib/roof/tasks",
+        "roof",
+        (str(place / "data"),),
+        str(place / "station.toml"),
+    )
 
 
 @pytest.mark.parametrize("folder", ["/a b/c 100%", '/a"b', "/a\\b", "/plain"])
@@ -409,8 +436,13 @@ def test_what_was_installed_is_removed_and_nothing_else(config: Path, units: Pat
     assert [f"{own}stop roof-1.service", f"{own}disable roof-1.service", f"{own}daemon-reload"] == asked[-3:]
     assert sorted(units.rglob("*")) == [drop_ins, drop_ins / "theirs.conf", units / "theirs.service"]
     assert {item for item in tmp_path.rglob("*") if units not in item.parents} == before
-    for words in (f"Removed: {path}", f"Removed: {drop_ins}/ours.conf", f"Stays: {drop_ins}/theirs.conf", str(config),
-                  f"Stays: {tmp_path}/data/cellar"):  # fmt: skip
+    for words in (
+        f"Removed: {path}",
+        f"Removed: {drop_ins}/ours.conf",
+        f"Stays: {drop_ins}/theirs.conf",
+        str(config),
+        f"Stays: {tmp_path}/data/cellar",
+    ):
         assert words in done.output, done.output
     again = invoke("--uninstall", "--name", "roof-1")
     assert "There is no unit" in str(again.exception)
@@ -484,10 +516,14 @@ def test_a_program_of_ones_own_has_a_service(program: Path, tmp_path: Path):
         verify(text, tmp_path)
 
 
-@pytest.mark.parametrize(("word", "problem"), [
-    ("station:Statoin", "has no 'Statoin'"), ("nowhere_at_all:Station", "there is no module"),
-    ("gone.py:Station", "there is no module"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("word", "problem"),
+    [
+        ("station:Statoin", "has no 'Statoin'"),
+        ("nowhere_at_all:Station", "there is no module"),
+        ("gone.py:Station", "there is no module"),
+    ],
+)
 def test_one_that_is_not_there_has_none(program: Path, word: str, problem: str):
     done = invoke(word)
     assert problem in str(done.exception) and not done.stdout

@@ -27,45 +27,125 @@ def glance(label, destination, page, queue=(0, 0, 0), *, alive=True, ago=1.0, ol
     page = {"pid": 7, "at": utc(NOW - ago), "queue": numbers, "why": "", **page}
     pid = 7 if alive else None
     more = says_more(page.get("config_file", ""))
-    return Glance(label, destination, page, pid, NOW - ago, NOW, numbers, why(page, pid=pid, last_sign=NOW - ago, now=NOW),
-                  remedy=remedy(page, pid=pid, queue=numbers, more=more))
+    return Glance(
+        label,
+        destination,
+        page,
+        pid,
+        NOW - ago,
+        NOW,
+        numbers,
+        why(page, pid=pid, last_sign=NOW - ago, now=NOW),
+        remedy=remedy(page, pid=pid, queue=numbers, more=more),
+    )
 
 
 def scene():
     """Tasks in many states."""
-    moving = [{"name": AWKWARD, "size": 1_000_000, "done": 255_000},
-              {"name": "pictures/2027/" + "long_" * 20 + ".jpg", "size": 40, "done": 40},
-              {"name": "big.avi", "size": 9_000_000_000, "done": 8_999_999_999}]
+    moving = [
+        {"name": AWKWARD, "size": 1_000_000, "done": 255_000},
+        {"name": "pictures/2027/" + "long_" * 20 + ".jpg", "size": 40, "done": 40},
+        {"name": "big.avi", "size": 9_000_000_000, "done": 8_999_999_999},
+    ]
     return [
-        glance("roof/ftp", "sftp://station@data.example.org:22/incoming/roof", {
-            "state": "connected", "moving": moving, "rate": 123_456, "delivered": 1207,
-            "bytes_sent": 5_300_000, "bytes_new": 5_100_000, "bytes_on_wire": 5_900_000}, (7, 3, 1), oldest=200),
-        glance("cellar/dropbox", "dropbox://h5k2/a_folder_with_a_name/" + AWKWARD, {
-            "state": "waiting", "why": "Connection refused", "problem": {
-                "kind": "connect_failed", "text": "x", "remedy": "Is the server up, and is HostPort right?"},
-            "next_try": utc(NOW + 30), "delivered": 0, "last_error": {
-                "at": utc(NOW - 3), "kind": "connect_failed",
-                "text": "no connection to data.example.org port 22: \x1b]0;Connection refused"}},
-            (12, 0, 0), oldest=90_000),
-        glance("gone/ftp", "ftp://old.example.org:21/", {"state": "connected", "delivered": 3, "bytes_sent": 100}, (2, 0, 0),
-               alive=False, ago=4000, oldest=5000),
+        glance(
+            "roof/ftp",
+            "sftp://station@data.example.org:22/incoming/roof",
+            {
+                "state": "connected",
+                "moving": moving,
+                "rate": 123_456,
+                "delivered": 1207,
+                "bytes_sent": 5_300_000,
+                "bytes_new": 5_100_000,
+                "bytes_on_wire": 5_900_000,
+            },
+            (7, 3, 1),
+            oldest=200,
+        ),
+        glance(
+            "cellar/dropbox",
+            "dropbox://h5k2/a_folder_with_a_name/" + AWKWARD,
+            {
+                "state": "waiting",
+                "why": "Connection refused",
+                "problem": {"kind": "connect_failed", "text": "x", "remedy": "Is the server up, and is HostPort right?"},
+                "next_try": utc(NOW + 30),
+                "delivered": 0,
+                "last_error": {
+                    "at": utc(NOW - 3),
+                    "kind": "connect_failed",
+                    "text": "no connection to data.example.org port 22: \x1b]0;Connection refused",
+                },
+            },
+            (12, 0, 0),
+            oldest=90_000,
+        ),
+        glance(
+            "gone/ftp",
+            "ftp://old.example.org:21/",
+            {"state": "connected", "delivered": 3, "bytes_sent": 100},
+            (2, 0, 0),
+            alive=False,
+            ago=4000,
+            oldest=5000,
+        ),
     ]
 
 
 EVENTS = [
-    ("roof/ftp", Event(3, 41, "2027-01-15T07:59:59.000Z", "queued", {
-        "name": AWKWARD, "path": "/data/" + AWKWARD, "size": 1_000_000})),
-    ("roof/ftp", Event(3, 42, "2027-01-15T07:59:59.500Z", "setting_changed", {
-        "key": "RateLimit", "old": 0, "new": 50000, "kept": True,
-        "by": {"user": "ana", "pid": 7, "command": "pysubtask set RateLimit=50k", "host": "h"}})),
+    (
+        "roof/ftp",
+        Event(3, 41, "2027-01-15T07:59:59.000Z", "queued", {"name": AWKWARD, "path": "/data/" + AWKWARD, "size": 1_000_000}),
+    ),
+    (
+        "roof/ftp",
+        Event(
+            3,
+            42,
+            "2027-01-15T07:59:59.500Z",
+            "setting_changed",
+            {
+                "key": "RateLimit",
+                "old": 0,
+                "new": 50000,
+                "kept": True,
+                "by": {"user": "ana", "pid": 7, "command": "pysubtask set RateLimit=50k", "host": "h"},
+            },
+        ),
+    ),
 ]
 ROWS = [
-    {"name": AWKWARD, "path": "/d/x", "state": "parked", "size": 1000, "at": utc(NOW - 60), "attempts": 2,
-     "reason": "permission denied\x1b[2J for this file, which the server says in many words", "next_try_secs": 55.2},
-    {"name": "a" * 90, "path": "/d/y", "state": "paused", "size": 20_000, "at": utc(NOW - 7200), "attempts": 0,
-     "reason": "paused by ana (pid 7, pysubtask pause)", "next_try_secs": 0.0},
-    {"name": "next.csv", "path": "/d/z", "state": "waiting", "size": 5, "at": utc(NOW), "attempts": 0, "reason": "",
-     "next_try_secs": 0.0},
+    {
+        "name": AWKWARD,
+        "path": "/d/x",
+        "state": "parked",
+        "size": 1000,
+        "at": utc(NOW - 60),
+        "attempts": 2,
+        "reason": "permission denied\x1b[2J for this file, which the server says in many words",
+        "next_try_secs": 55.2,
+    },
+    {
+        "name": "a" * 90,
+        "path": "/d/y",
+        "state": "paused",
+        "size": 20_000,
+        "at": utc(NOW - 7200),
+        "attempts": 0,
+        "reason": "paused by ana (pid 7, pysubtask pause)",
+        "next_try_secs": 0.0,
+    },
+    {
+        "name": "next.csv",
+        "path": "/d/z",
+        "state": "waiting",
+        "size": 5,
+        "at": utc(NOW),
+        "attempts": 0,
+        "reason": "",
+        "next_try_secs": 0.0,
+    },
 ]
 
 

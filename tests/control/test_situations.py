@@ -68,8 +68,17 @@ def waiting_for(name: str, kind: str, text: str, sentence: str, advice: str = ""
     problem = {"kind": kind, "text": text, **({"remedy": advice} if advice else {}), **more}
     error = {"at": utc(NOW - 3), "kind": kind, "text": text}
     shown = f"{advice}{'' if advice.endswith('?') else '.'} {MORE[:1]}{MORE[1:]}" if advice else MORE
-    return Row(name, state, f"{sentence}, next try in 12 s: {text}.", shown, f"Last error: 3 s ago: {text}", state, text, (1, 0, 0),
-               {"problem": problem, "next_try": SOON, "last_error": error})
+    return Row(
+        name,
+        state,
+        f"{sentence}, next try in 12 s: {text}.",
+        shown,
+        f"Last error: 3 s ago: {text}",
+        state,
+        text,
+        (1, 0, 0),
+        {"problem": problem, "next_try": SOON, "last_error": error},
+    )
 
 
 UNREADABLE = [{"path": f"/d/{name}.jpg", "reason": f"/d/{name}.jpg: Permission denied"} for name in "abcd"]
@@ -79,8 +88,15 @@ TABLE = [
     Row("starting", "starting", "The child is starting.", state="starting"),
     Row("the page of another", "starting", "The child is starting.", state="stopped", facts={"pid": 8}),
     Row("begins anew", "starting", "The child is starting, reset by an order.", state="starting", text="reset by an order"),
-    Row("no thread", "starting", "The child is starting, this user may start no more processes.", MORE, state="starting",
-        text="this user may start no more processes", facts={"problem": {"kind": "process_limit", "text": "x"}}),
+    Row(
+        "no thread",
+        "starting",
+        "The child is starting, this user may start no more processes.",
+        MORE,
+        state="starting",
+        text="this user may start no more processes",
+        facts={"problem": {"kind": "process_limit", "text": "x"}},
+    ),
     Row("idle", "idle", "Nothing to send."),
     Row("idle, never connected", "idle", "Nothing to send.", state="watching"),
     Row("resting", "resting", "Nothing to send; the connection rests.", state="resting"),
@@ -90,89 +106,281 @@ TABLE = [
     Row("connecting with a queue", "connecting", "Connecting; 3 files wait to be sent.", state="connecting", queue=(3, 0, 0)),
     Row("connected with a queue", "sending", "3 files wait to be sent.", queue=(3, 0, 0)),
     Row("sending", "sending", "Sending 1 file.", queue=(0, 1, 0), facts={"moving": ONE_MOVES}),
-    Row("stalled", "stalled", "Sending 1 file, but nothing was acknowledged for 40 s.", queue=(0, 1, 0),
-        facts={"moving": ONE_MOVES, "at": utc(NOW - 40)}),
-    waiting_for("refused", "connect_failed", "Connection refused: nothing listens at h:21", "There is no connection",
-                "Is the server up, and is HostPort right?"),
-    waiting_for("timed out", "connect_failed", "Connection timed out: h:21 does not answer within 20 s", "There is no connection",
-                "Is the server up?"),
-    waiting_for("no name", "connect_failed", "the name h cannot be resolved (Name or service not known)",
-                "Waiting for the network", "Is Host written right?"),
-    waiting_for("no route", "connect_failed", "there is no way to the network of h:21 (Network is unreachable)",
-                "Waiting for the network", "Is the network of this machine up?"),
+    Row(
+        "stalled",
+        "stalled",
+        "Sending 1 file, but nothing was acknowledged for 40 s.",
+        queue=(0, 1, 0),
+        facts={"moving": ONE_MOVES, "at": utc(NOW - 40)},
+    ),
+    waiting_for(
+        "refused",
+        "connect_failed",
+        "Connection refused: nothing listens at h:21",
+        "There is no connection",
+        "Is the server up, and is HostPort right?",
+    ),
+    waiting_for(
+        "timed out",
+        "connect_failed",
+        "Connection timed out: h:21 does not answer within 20 s",
+        "There is no connection",
+        "Is the server up?",
+    ),
+    waiting_for(
+        "no name",
+        "connect_failed",
+        "the name h cannot be resolved (Name or service not known)",
+        "Waiting for the network",
+        "Is Host written right?",
+    ),
+    waiting_for(
+        "no route",
+        "connect_failed",
+        "there is no way to the network of h:21 (Network is unreachable)",
+        "Waiting for the network",
+        "Is the network of this machine up?",
+    ),
     waiting_for("TLS failed", "connect_failed", "what answers at h:21 is not TLS", "There is no connection", "Set ftp.UseTLS"),
     waiting_for("no banner", "connect_failed", "no login within 21 s at h:22", "There is no connection"),
-    waiting_for("another protocol", "connect_failed", "this looks like an FTP server, not SSH: h:21", "There is no connection",
-                "Write UseSFTP = false"),
+    waiting_for(
+        "another protocol",
+        "connect_failed",
+        "this looks like an FTP server, not SSH: h:21",
+        "There is no connection",
+        "Write UseSFTP = false",
+    ),
     waiting_for("busy", "server_busy", "too many requests", "The server asks for a pause"),
     waiting_for("lost", "connection_lost", "Connection reset by peer", "The connection was lost"),
-    waiting_for("wrong password", "login_refused", "530 Login incorrect",
-                "The login is refused, so everything is held and nothing is lost", "Check ftp.User and ftp.Password", "held"),
-    waiting_for("wrong key", "login_refused", "Permission denied (publickey)",
-                "The login is refused, so everything is held and nothing is lost", "Check KeyFile", "held"),
-    waiting_for("unknown host key", "server_not_trusted", "the host key of h:22 is not known here; its fingerprint is SHA256:x",
-                "Host key not known, so everything is held and nothing is lost", 'Write HostKey = "SHA256:x"', "held",
-                headline="host key not known"),
-    waiting_for("changed host key", "server_not_trusted", "the server h:22 shows another host key",
-                "Host key changed, so everything is held and nothing is lost", 'Write HostKey = "SHA256:x"', "held",
-                headline="host key changed"),
-    waiting_for("missing library", "login_refused", "ftp.SSHProgram: there is none",
-                "A setting cannot be used, so everything is held and nothing is lost", "Install it", "held",
-                headline="a setting cannot be used"),
-    Row("paused", "paused", "Paused by ana; 'pysubtask resume' lets it go on.", state="paused", queue=(5, 0, 0),
-        facts={"paused": [{"name": None, "who": "ana"}]}),
-    Row("one paused", "idle", "Nothing to send; 1 file paused one by one ('pysubtask queue' says by whom).", queue=(1, 0, 0),
-        facts={"paused": [{"name": "a", "who": "ana"}]}),
-    Row("parked", "parked", "Nothing to send; the server refuses 2 files ('pysubtask queue' says why).", MORE,
-        "Last error: 9 s ago: a: no room", queue=(0, 0, 2),
-        facts={"last_error": {"at": utc(NOW - 9), "kind": "parked", "text": "a: no room"}}),
-    Row("one unreadable", "unreadable", "Nothing to send; 1 file cannot be read: a.jpg.", MORE,
-        "Last error: 5 s ago: /d/a.jpg: Permission denied", facts={"cannot_read": UNREADABLE[:1], "last_error": READ_ERROR}),
-    Row("many unreadable", "unreadable", "Nothing to send; 30 files cannot be read: a.jpg, b.jpg, c.jpg and 27 more.", MORE,
-        facts={"cannot_read": UNREADABLE, "unreadable": 30}),
-    Row("of several kinds", "unreadable", "Nothing to send; 1 file cannot be read: a.jpg; 1 file was notified and is not there: x; "
-        "1 file is written too often to be copied: y; 1 file has a name that is another's on the server: z.", MORE,
-        facts={"unreadable": 4, "cannot_read": [UNREADABLE[0], *({"path": f"/d/{name}", "reason": "r", "kind": kind}
-               for name, kind in (("x", "missing"), ("y", "changing"), ("z", "clash")))]}),
-    Row("disk low", "disk low", "3 files are due and not copied: the disk has 12 MB free and MinFreeBytes asks for 32 MB.",
+    waiting_for(
+        "wrong password",
+        "login_refused",
+        "530 Login incorrect",
+        "The login is refused, so everything is held and nothing is lost",
+        "Check ftp.User and ftp.Password",
+        "held",
+    ),
+    waiting_for(
+        "wrong key",
+        "login_refused",
+        "Permission denied (publickey)",
+        "The login is refused, so everything is held and nothing is lost",
+        "Check KeyFile",
+        "held",
+    ),
+    waiting_for(
+        "unknown host key",
+        "server_not_trusted",
+        "the host key of h:22 is not known here; its fingerprint is SHA256:x",
+        "Host key not known, so everything is held and nothing is lost",
+        'Write HostKey = "SHA256:x"',
+        "held",
+        headline="host key not known",
+    ),
+    waiting_for(
+        "changed host key",
+        "server_not_trusted",
+        "the server h:22 shows another host key",
+        "Host key changed, so everything is held and nothing is lost",
+        'Write HostKey = "SHA256:x"',
+        "held",
+        headline="host key changed",
+    ),
+    waiting_for(
+        "missing library",
+        "login_refused",
+        "ftp.SSHProgram: there is none",
+        "A setting cannot be used, so everything is held and nothing is lost",
+        "Install it",
+        "held",
+        headline="a setting cannot be used",
+    ),
+    Row(
+        "paused",
+        "paused",
+        "Paused by ana; 'pysubtask resume' lets it go on.",
+        state="paused",
+        queue=(5, 0, 0),
+        facts={"paused": [{"name": None, "who": "ana"}]},
+    ),
+    Row(
+        "one paused",
+        "idle",
+        "Nothing to send; 1 file paused one by one ('pysubtask queue' says by whom).",
+        queue=(1, 0, 0),
+        facts={"paused": [{"name": "a", "who": "ana"}]},
+    ),
+    Row(
+        "parked",
+        "parked",
+        "Nothing to send; the server refuses 2 files ('pysubtask queue' says why).",
+        MORE,
+        "Last error: 9 s ago: a: no room",
+        queue=(0, 0, 2),
+        facts={"last_error": {"at": utc(NOW - 9), "kind": "parked", "text": "a: no room"}},
+    ),
+    Row(
+        "one unreadable",
+        "unreadable",
+        "Nothing to send; 1 file cannot be read: a.jpg.",
+        MORE,
+        "Last error: 5 s ago: /d/a.jpg: Permission denied",
+        facts={"cannot_read": UNREADABLE[:1], "last_error": READ_ERROR},
+    ),
+    Row(
+        "many unreadable",
+        "unreadable",
+        "Nothing to send; 30 files cannot be read: a.jpg, b.jpg, c.jpg and 27 more.",
+        MORE,
+        facts={"cannot_read": UNREADABLE, "unreadable": 30},
+    ),
+    Row(
+        "of several kinds",
+        "unreadable",
+        "Nothing to send; 1 file cannot be read: a.jpg; 1 file was notified and is not there: x; "
+        "1 file is written too often to be copied: y; 1 file has a name that is another's on the server: z.",
+        MORE,
+        facts={
+            "unreadable": 4,
+            "cannot_read": [
+                UNREADABLE[0],
+                *(
+                    {"path": f"/d/{name}", "reason": "r", "kind": kind}
+                    for name, kind in (("x", "missing"), ("y", "changing"), ("z", "clash"))
+                ),
+            ],
+        },
+    ),
+    Row(
+        "disk low",
+        "disk low",
+        "3 files are due and not copied: the disk has 12 MB free and MinFreeBytes asks for 32 MB.",
         f"Make room on the disk. {MORE}",
-        facts={"disk_low": True, "not_copied": 3, "disk": {"free": 12 * 2**20, "least": 32 * 2**20}}),
-    Row("disk low for one file", "disk low", "1 file is due and not copied: the disk has 40 MB free and MinFreeBytes asks for "
-        "32 MB, which the next copy would not leave.", f"Make room on the disk. {MORE}",
-        facts={"disk_low": True, "not_copied": 1, "disk": {"free": 40 * 2**20, "least": 32 * 2**20}}),
-    Row("disk full", "disk low", "2 files are due and not copied: the disk is full.", f"Make room on the disk. {MORE}",
-        facts={"disk_low": True, "not_copied": 2, "disk": {"free": None, "least": None}}),
-    Row("disk low while sending", "sending", "Sending 1 file; 3 files are due and not copied: the disk is full.",
-        f"Make room on the disk. {MORE}", queue=(0, 1, 0), facts={"disk_low": True, "not_copied": 3, "moving": ONE_MOVES}),
-    Row("folder missing", "missing", "The watched /media/usb is not there since 10 min (it is not mounted).", MORE,
-        facts={"missing": [{"entry": 0, "path": "/media/usb", "since": utc(NOW - 600), "reason": "it is not mounted"}]}),
-    Row("one folder missing, the rest at work", "sending", "Sending 1 file; the watched /media/usb is not there.", MORE,
-        queue=(0, 1, 0), facts={"missing": [{"entry": 0, "path": "/media/usb"}], "moving": ONE_MOVES}),
-    Row("stopping", "stopping", "It is stopping, stop was asked for, and sends what it can before; 2 files wait to be sent.",
-        state="stopping", text="stop was asked for", queue=(2, 0, 0)),
-    Row("stopping without a server", "stopping", "It is stopping, stop was asked for, and sends what it can before; 1 file waits "
-        "to be sent; Connection refused: nothing listens at h:21.", f"Is the server up? {MORE}", state="stopping",
-        text="stop was asked for", queue=(1, 0, 0), facts={"problem": REFUSED}),
-    Row("orphaned", "stopping", "It is stopping, the master is gone, and sends what it can before.", state="stopping",
-        text="the master is gone"),
+        facts={"disk_low": True, "not_copied": 3, "disk": {"free": 12 * 2**20, "least": 32 * 2**20}},
+    ),
+    Row(
+        "disk low for one file",
+        "disk low",
+        "1 file is due and not copied: the disk has 40 MB free and MinFreeBytes asks for "
+        "32 MB, which the next copy would not leave.",
+        f"Make room on the disk. {MORE}",
+        facts={"disk_low": True, "not_copied": 1, "disk": {"free": 40 * 2**20, "least": 32 * 2**20}},
+    ),
+    Row(
+        "disk full",
+        "disk low",
+        "2 files are due and not copied: the disk is full.",
+        f"Make room on the disk. {MORE}",
+        facts={"disk_low": True, "not_copied": 2, "disk": {"free": None, "least": None}},
+    ),
+    Row(
+        "disk low while sending",
+        "sending",
+        "Sending 1 file; 3 files are due and not copied: the disk is full.",
+        f"Make room on the disk. {MORE}",
+        queue=(0, 1, 0),
+        facts={"disk_low": True, "not_copied": 3, "moving": ONE_MOVES},
+    ),
+    Row(
+        "folder missing",
+        "missing",
+        "The watched /media/usb is not there since 10 min (it is not mounted).",
+        MORE,
+        facts={"missing": [{"entry": 0, "path": "/media/usb", "since": utc(NOW - 600), "reason": "it is not mounted"}]},
+    ),
+    Row(
+        "one folder missing, the rest at work",
+        "sending",
+        "Sending 1 file; the watched /media/usb is not there.",
+        MORE,
+        queue=(0, 1, 0),
+        facts={"missing": [{"entry": 0, "path": "/media/usb"}], "moving": ONE_MOVES},
+    ),
+    Row(
+        "stopping",
+        "stopping",
+        "It is stopping, stop was asked for, and sends what it can before; 2 files wait to be sent.",
+        state="stopping",
+        text="stop was asked for",
+        queue=(2, 0, 0),
+    ),
+    Row(
+        "stopping without a server",
+        "stopping",
+        "It is stopping, stop was asked for, and sends what it can before; 1 file waits "
+        "to be sent; Connection refused: nothing listens at h:21.",
+        f"Is the server up? {MORE}",
+        state="stopping",
+        text="stop was asked for",
+        queue=(1, 0, 0),
+        facts={"problem": REFUSED},
+    ),
+    Row(
+        "orphaned",
+        "stopping",
+        "It is stopping, the master is gone, and sends what it can before.",
+        state="stopping",
+        text="the master is gone",
+    ),
     Row("stopped, not gone yet", "stopped", "The child has stopped and is about to end.", state="stopped"),
-    Row("failed, not gone yet", "failed", "The child cannot go on and is about to end: the courier ended.", state="failed",
-        text="the courier ended"),
-    Row("stopped", "stopped", "The child was stopped 2.0 h ago (06:00:00). Its app or 'pysubtask run' starts it.", alive=False,
-        state="stopped", ago=7200),
-    Row("dead", "dead", "The child is dead; its last sign came 10 min ago (07:50:00). Its app or 'pysubtask run' starts it.",
-        alive=False, ago=600),
-    Row("dead with a queue", "dead", "The child is dead; its last sign came 10 min ago (07:50:00). Its app or 'pysubtask run' "
-        "starts it. 3 files are queued and will be sent then.", alive=False, ago=600, queue=(1, 1, 1)),
-    Row("spool busy", "failed", "The child could not go on and ended 5 s ago (07:59:55): the queue is locked by another program. "
-        "Its app or 'pysubtask run' starts it.", MORE, "Last error: 5 s ago: the queue is locked by another program",
-        alive=False, state="failed", text="the queue is locked by another program", ago=5,
-        facts={"last_error": {"at": utc(NOW - 5), "kind": "cannot_start", "text": "the queue is locked by another program"}}),
+    Row(
+        "failed, not gone yet",
+        "failed",
+        "The child cannot go on and is about to end: the courier ended.",
+        state="failed",
+        text="the courier ended",
+    ),
+    Row(
+        "stopped",
+        "stopped",
+        "The child was stopped 2.0 h ago (06:00:00). Its app or 'pysubtask run' starts it.",
+        alive=False,
+        state="stopped",
+        ago=7200,
+    ),
+    Row(
+        "dead",
+        "dead",
+        "The child is dead; its last sign came 10 min ago (07:50:00). Its app or 'pysubtask run' starts it.",
+        alive=False,
+        ago=600,
+    ),
+    Row(
+        "dead with a queue",
+        "dead",
+        "The child is dead; its last sign came 10 min ago (07:50:00). Its app or 'pysubtask run' "
+        "starts it. 3 files are queued and will be sent then.",
+        alive=False,
+        ago=600,
+        queue=(1, 1, 1),
+    ),
+    Row(
+        "spool busy",
+        "failed",
+        "The child could not go on and ended 5 s ago (07:59:55): the queue is locked by another program. "
+        "Its app or 'pysubtask run' starts it.",
+        MORE,
+        "Last error: 5 s ago: the queue is locked by another program",
+        alive=False,
+        state="failed",
+        text="the queue is locked by another program",
+        ago=5,
+        facts={"last_error": {"at": utc(NOW - 5), "kind": "cannot_start", "text": "the queue is locked by another program"}},
+    ),
     Row("frozen", "frozen", "The child was stopped by a signal; 'kill -CONT 7' lets it go on.", frozen=True),
-    Row("an error that is over", "idle", "Nothing to send.", error="Last error, over now: 2.0 h ago: Connection refused",
-        facts={"last_error": {"at": utc(NOW - 7200), "kind": "connect_failed", "text": "Connection refused", "over": True}}),
-    Row("an error that has been over for long", "idle", "Nothing to send.",
-        facts={"last_error": {"at": utc(NOW - 90_000), "kind": "connect_failed", "text": "Connection refused", "over": True}}),
+    Row(
+        "an error that is over",
+        "idle",
+        "Nothing to send.",
+        error="Last error, over now: 2.0 h ago: Connection refused",
+        facts={"last_error": {"at": utc(NOW - 7200), "kind": "connect_failed", "text": "Connection refused", "over": True}},
+    ),
+    Row(
+        "an error that has been over for long",
+        "idle",
+        "Nothing to send.",
+        facts={"last_error": {"at": utc(NOW - 90_000), "kind": "connect_failed", "text": "Connection refused", "over": True}},
+    ),
 ]
 
 
@@ -305,8 +513,12 @@ class Seen:
 
     def __init__(self, root: Path, ftp: dict[str, Any], **base: Any) -> None:
         (root / "served").mkdir(exist_ok=True)
-        self.station = SFTPStation(root, root / "served", {**ftp, "Subtask_Log_FileName": str(root / "logs" / "child.txt")},
-                                   **{"RetryWaitSecs": 0.3, "RetryLongWaitSecs": 30, **base})
+        self.station = SFTPStation(
+            root,
+            root / "served",
+            {**ftp, "Subtask_Log_FileName": str(root / "logs" / "child.txt")},
+            **{"RetryWaitSecs": 0.3, "RetryLongWaitSecs": 30, **base},
+        )
 
     def start(self, name: str = "a.csv") -> Seen:
         self.station.write(name, "1\n")
@@ -327,6 +539,7 @@ class Seen:
 
     def is_told(self, word: str, sentence: str, secs: float = 40) -> Glance:
         """Wait until this is told: the state, and a pattern that the sentence has."""
+
         def told() -> Glance | None:
             self.station.master.check_pending_notifications()
             found = self.look()
@@ -471,8 +684,11 @@ def test_real_a_wrong_password(child: Callable[..., Seen], tmp_path: Path) -> No
         # Held it stays over a restart, and says so from the first moment.
         one.station.kill()
         one.is_told("held", "the login was refused before the restart")
-        assert re.search(r"HELD! Nothing is lost: the login was refused before the restart; next try in \[\d+\] secs, "
-                         r"'pysubtask retry' tries before that; `pysubtask doctor` says more", one.log()), one.log()
+        assert re.search(
+            r"HELD! Nothing is lost: the login was refused before the restart; next try in \[\d+\] secs, "
+            r"'pysubtask retry' tries before that; `pysubtask doctor` says more",
+            one.log(),
+        ), one.log()
 
 
 @pytest.mark.parametrize("program", ["ssh", "asyncssh"])
@@ -602,8 +818,9 @@ def test_real_the_queue_file_is_somebody_elses(child: Callable[..., Seen], close
     one.station.master.stop(forcekill=True)
     # A process of its own: whoever looks closes the file again, and with it go the locks that this process has (fcntl(2)).
     program = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('BEGIN EXCLUSIVE'); print(flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", program, one.station.state / "spool.db"], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as other:  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", program, one.station.state / "spool.db"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
         assert other.stdout is not None and other.stdout.readline() == b"\n"
         one.station.master = one.station.make()
         one.station.master.start()
@@ -633,9 +850,11 @@ def test_run_says_what_is_watched_where_it_goes_and_where_more_is_said(
     (tmp_path / "roof").mkdir()
     (tmp_path / "roof" / "a.csv").write_text("1\n")
     config = tmp_path / "station.toml"
-    config.write_text(f'[base]\nRetryWaitSecs = 0.3\n[ftp]\nUseSFTP = false\nHost = "127.0.0.1"\nHostPort = {closed}\nUser = "u"\n'
-                      'Password = "p"\nHostPath = "in"\nTimerIntervalSecs = 0.3\n[[watch]]\ndir = "roof"\nsettle_secs = 0.1\n'
-                      '[[watch]]\ndir = "cam"\nas = "pictures"\n')
+    config.write_text(
+        f'[base]\nRetryWaitSecs = 0.3\n[ftp]\nUseSFTP = false\nHost = "127.0.0.1"\nHostPort = {closed}\nUser = "u"\n'
+        'Password = "p"\nHostPath = "in"\nTimerIntervalSecs = 0.3\n[[watch]]\ndir = "roof"\nsettle_secs = 0.1\n'
+        '[[watch]]\ndir = "cam"\nas = "pictures"\n'
+    )
     config.chmod(0o600)
     run = Run(tmp_path, config)
     try:

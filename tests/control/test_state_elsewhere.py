@@ -33,8 +33,10 @@ def station(folder: Path, **base: str) -> Path:
 def config(folder: Path, **base: str) -> Path:
     path = folder / "st.toml"
     lines = "".join(f'{key} = "{value}"\n' for key, value in base.items())
-    path.write_text(f'[ftp]\nHost = "127.0.0.1"\nHostPort = 1\nSSHConfigFile = "none"\n[base]\nStopWaitSecs = 1\n{lines}[[watch]]\n'
-                    f'file = "{folder}/data/a.csv"\n')  # fmt: skip
+    path.write_text(
+        f'[ftp]\nHost = "127.0.0.1"\nHostPort = 1\nSSHConfigFile = "none"\n[base]\nStopWaitSecs = 1\n{lines}[[watch]]\n'
+        f'file = "{folder}/data/a.csv"\n'
+    )
     path.chmod(0o600)
     return path
 
@@ -113,8 +115,20 @@ def test_what_was_delivered_from_the_old_place_is_known_before_the_move(tmp_path
     found = os.stat(tmp_path / "data" / "a.csv")
     old = tmp_path / "data" / ".pysubtask" / "main" / "ftp"
     own_files.make_folder(str(old))
-    receipt = Receipt(1, "2026-11-29T20:00:00.000Z", str(tmp_path / "data" / "a.csv"), "a.csv", "sftp://127.0.0.1:1/",
-                      found.st_size, found.st_mtime_ns, "0" * 64, 2, "size", 2, None)  # fmt: skip
+    receipt = Receipt(
+        1,
+        "2026-11-29T20:00:00.000Z",
+        str(tmp_path / "data" / "a.csv"),
+        "a.csv",
+        "sftp://127.0.0.1:1/",
+        found.st_size,
+        found.st_mtime_ns,
+        "0" * 64,
+        2,
+        "size",
+        2,
+        None,
+    )
     append(str(old), [receipt])
     assert "would send 1 file" in check(path)[0], "there is no queue beside it"
     Spool(str(old / "spool.db"), "sftp://127.0.0.1:1/", 0.0).close()

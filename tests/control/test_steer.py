@@ -48,35 +48,40 @@ def run(station, capsys, monkeypatch):
 
 
 def test_set_says_what_it_changed_and_get_shows_it(station, run):
-    assert run("set", "RateLimit=64k", "--keep") == (
-        0, "data/folder_child: RateLimit = 64000 (was 0), kept over restarts\n", "")
+    assert run("set", "RateLimit=64k", "--keep") == (0, "data/folder_child: RateLimit = 64000 (was 0), kept over restarts\n", "")
     status, out, _ = run("get", "RateLimit", "RetryCount")
     assert status == 0
     assert out.splitlines() == [
-        "data/folder_child", "  RateLimit   64000 bytes per second (kept by 'set --keep')", "  RetryCount  5 tries"]
+        "data/folder_child",
+        "  RateLimit   64000 bytes per second (kept by 'set --keep')",
+        "  RetryCount  5 tries",
+    ]
     assert run("set", "RateLimit=64k")[1] == "data/folder_child: nothing changed: the values were these already\n"
     found = json.loads(run("get", "--json", "--all")[1])["data/folder_child"]
     assert found["RateLimit"] == 64000 and found["Password"] in (None, "********")
     assert run("set", "RateLimit=0", "--keep")[0] == 0
 
 
-@pytest.mark.parametrize(("argv", "status", "words"), [
-    (["set", "RateLimit"], exits.USAGE, "write it as KEY=VALUE"),
-    (["set", "RateLimt=5"], exits.FAILED, "Did you mean 'RateLimit'?"),
-    (["set", "RateLimit=-5"], exits.FAILED, "out of range"),
-    (["set", "TaskName=x"], exits.FAILED, "a running child does not take it"),
-    (["set"], exits.USAGE, "Missing argument"),
-    (["get", "RateLimt"], exits.USAGE, "Did you mean 'RateLimit'?"),
-    (["pause", "nothing.csv"], exits.FAILED, "neither in the queue nor paused"),
-    (["pause", "-t", "mian"], exits.NO_TASK, "Did you mean 'main'?"),
-    (["paus"], exits.USAGE, "Did you mean 'pause'?"),
-    (["notify", "/etc/passwd"], exits.FAILED, "does not watch"),
-    (["pause", "--frob"], exits.USAGE, "--frob"),
-    (["stop", "roof"], exits.USAGE, "A task is named with -t: pysubtask stop -t roof"),
-    (["start", "roof", "tower"], exits.USAGE, "pysubtask start -t roof -t tower"),
-    (["reload", "roof"], exits.USAGE, "pysubtask reload -t roof"),
-    (["doctor", "a.toml", "b.toml"], exits.USAGE, "unexpected extra argument (b.toml)\n"),
-])
+@pytest.mark.parametrize(
+    ("argv", "status", "words"),
+    [
+        (["set", "RateLimit"], exits.USAGE, "write it as KEY=VALUE"),
+        (["set", "RateLimt=5"], exits.FAILED, "Did you mean 'RateLimit'?"),
+        (["set", "RateLimit=-5"], exits.FAILED, "out of range"),
+        (["set", "TaskName=x"], exits.FAILED, "a running child does not take it"),
+        (["set"], exits.USAGE, "Missing argument"),
+        (["get", "RateLimt"], exits.USAGE, "Did you mean 'RateLimit'?"),
+        (["pause", "nothing.csv"], exits.FAILED, "neither in the queue nor paused"),
+        (["pause", "-t", "mian"], exits.NO_TASK, "Did you mean 'main'?"),
+        (["paus"], exits.USAGE, "Did you mean 'pause'?"),
+        (["notify", "/etc/passwd"], exits.FAILED, "does not watch"),
+        (["pause", "--frob"], exits.USAGE, "--frob"),
+        (["stop", "roof"], exits.USAGE, "A task is named with -t: pysubtask stop -t roof"),
+        (["start", "roof", "tower"], exits.USAGE, "pysubtask start -t roof -t tower"),
+        (["reload", "roof"], exits.USAGE, "pysubtask reload -t roof"),
+        (["doctor", "a.toml", "b.toml"], exits.USAGE, "unexpected extra argument (b.toml)\n"),
+    ],
+)
 def test_what_is_wrong_is_said_with_a_remedy_and_no_traceback(run, argv, status, words):
     found, out, err = run(*argv)
     assert found == status

@@ -50,8 +50,9 @@ def test_an_order_to_start_is_taken_back_when_who_would_start_it_ends(tmp_path: 
 def test_the_only_task_of_a_run_is_stopped_and_started_again_and_the_words_are_true(tmp_path: Path):
     (tmp_path / "data").mkdir()
     config = tmp_path / "st.toml"
-    config.write_text('[ftp]\nHost = "127.0.0.1"\nHostPort = 1\nUser = "u"\nUseSFTP = false\nTimerIntervalSecs = 0.3\n'
-                      '[[watch]]\ndir = "data"\n')  # fmt: skip
+    config.write_text(
+        '[ftp]\nHost = "127.0.0.1"\nHostPort = 1\nUser = "u"\nUseSFTP = false\nTimerIntervalSecs = 0.3\n[[watch]]\ndir = "data"\n'
+    )
     config.chmod(0o600)
     run = Run(tmp_path, config)
     try:

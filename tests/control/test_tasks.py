@@ -19,15 +19,18 @@ def told(*answers):
     return lambda: next(every)
 
 
-@pytest.mark.parametrize(("reply", "is_there", "found"), [
-    (told(REPLY), told(False), (REPLY, True)),
-    (told(None, None, REPLY), told(True), (REPLY, True)),
-    # Answered between the look for the answer and the look at who answers: it was there last.
-    (told(None, None, None, REPLY), told(False), (REPLY, False)),
-    # Gone for a moment: the lock of one that has just come has no name in it.
-    (told(*[None] * 6, REPLY), told(False, False, True, False, True), (REPLY, True)),
-    (told(None), told(False), (None, False)),
-])
+@pytest.mark.parametrize(
+    ("reply", "is_there", "found"),
+    [
+        (told(REPLY), told(False), (REPLY, True)),
+        (told(None, None, REPLY), told(True), (REPLY, True)),
+        # Answered between the look for the answer and the look at who answers: it was there last.
+        (told(None, None, None, REPLY), told(False), (REPLY, False)),
+        # Gone for a moment: the lock of one that has just come has no name in it.
+        (told(*[None] * 6, REPLY), told(False, False, True, False, True), (REPLY, True)),
+        (told(None), told(False), (None, False)),
+    ],
+)
 def test_an_answer_counts_more_than_a_lock(reply, is_there, found):
     assert answered(reply, is_there, 20.0) == found
 
@@ -37,15 +40,21 @@ def test_after_its_time_it_says_whether_somebody_is_there():
     assert answered(told(None), told(False), 0.05, waits_for_dead=True) == (None, False)
 
 
-@pytest.mark.parametrize(("connection", "said"), [
-    (None, "2 files offered again"),
-    ({"state": "connected"}, "2 files offered again"),
-    ({"state": "connecting"}, "connecting now; 2 files offered again"),
-    ({"state": "held", "secs": 41.0}, "the login was refused and is tried again in 41 s (one extra try a minute, so that no "
-                                      "account gets locked); 2 files offered again"),
-    ({"state": "busy", "secs": 12}, "the server asked for a pause, next try in 12 s; 2 files offered again"),
-    ({"state": "paused"}, "the task is paused, 'pysubtask resume' lets it go on; 2 files offered again"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("connection", "said"),
+    [
+        (None, "2 files offered again"),
+        ({"state": "connected"}, "2 files offered again"),
+        ({"state": "connecting"}, "connecting now; 2 files offered again"),
+        (
+            {"state": "held", "secs": 41.0},
+            "the login was refused and is tried again in 41 s (one extra try a minute, so that no "
+            "account gets locked); 2 files offered again",
+        ),
+        ({"state": "busy", "secs": 12}, "the server asked for a pause, next try in 12 s; 2 files offered again"),
+        ({"state": "paused"}, "the task is paused, 'pysubtask resume' lets it go on; 2 files offered again"),
+    ],
+)
 def test_what_became_of_the_connection_is_said_first(connection, said):
     assert connection_first({"connection": connection}, "2 files offered again") == said
     assert connection_first({}, "x") == "x"

@@ -25,8 +25,10 @@ class Station:
 
     def write(self, ftp: str, name: str = "st.toml", base: str = "") -> Path:
         config = self.folder / name
-        config.write_text(f'[base]\n{base}\n[ftp]\nHost = "127.0.0.1"\nTimerIntervalSecs = 0.3\n{ftp}\n'
-                          '[[watch]]\ndir = "data"\nsettle_secs = 0.1\n')  # fmt: skip
+        config.write_text(
+            f'[base]\n{base}\n[ftp]\nHost = "127.0.0.1"\nTimerIntervalSecs = 0.3\n{ftp}\n'
+            '[[watch]]\ndir = "data"\nsettle_secs = 0.1\n'
+        )
         config.chmod(0o600)
         return config
 
@@ -50,10 +52,10 @@ NOBODY = 'HostPort = 1\nUser = "u"\nUseSFTP = false'
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
-@pytest.mark.parametrize(("mode", "words"), [
-    (None, "there is no file {key}"),
-    (0o644, "others may read {key} (mode 0644), so ssh does not use it. run:  chmod 600 {key}"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [(None, "there is no file {key}"), (0o644, "others may read {key} (mode 0644), so ssh does not use it. run:  chmod 600 {key}")],
+)
 def test_a_key_that_cannot_be_used_is_said_at_the_start(station: Station, mode: int | None, words: str):
     key = station.folder / "key"
     if mode is not None:
@@ -75,8 +77,10 @@ def test_good_files_are_not_spoken_of(station: Station):
 def test_a_hold_of_before_is_said_at_the_start_and_by_the_queue(station: Station):
     with ftp_server(station.folder / "ftp") as server:
         settings = server.settings()
-        config = station.write(f'HostPort = {settings["HostPort"]}\nUser = "{settings["User"]}"\nPassword = "wrong"\n'
-                               "UseSFTP = false", base="RetryWaitSecs = 300\nRetryLongWaitSecs = 300")  # fmt: skip
+        config = station.write(
+            f'HostPort = {settings["HostPort"]}\nUser = "{settings["User"]}"\nPassword = "wrong"\nUseSFTP = false',
+            base="RetryWaitSecs = 300\nRetryLongWaitSecs = 300",
+        )
         (station.folder / "data" / "a.csv").write_text("1\n")
         first = station.run(config)
         first.says("LOGIN REFUSED!")
@@ -93,8 +97,18 @@ def test_a_hold_of_before_is_said_at_the_start_and_by_the_queue(station: Station
 
 
 def test_the_next_try_of_a_file_is_not_before_that_of_the_connection():
-    rows = [{"state": "waiting", "at": "2026-01-01T00:00:00Z", "size": 1, "attempts": 0, "next_try_secs": secs, "name": name,
-             "reason": ""} for name, secs in (("a", 0), ("b", 200))]  # fmt: skip
+    rows = [
+        {
+            "state": "waiting",
+            "at": "2026-01-01T00:00:00Z",
+            "size": 1,
+            "attempts": 0,
+            "next_try_secs": secs,
+            "name": name,
+            "reason": "",
+        }
+        for name, secs in (("a", 0), ("b", 200))
+    ]
     page = {"state": "held", "next_try": "2026-01-01T00:01:30Z"}
     now = 1767225600.0
     assert connects_in(page, now) == 90 and connects_in(page | {"state": "connected"}, now) == 0

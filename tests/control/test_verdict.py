@@ -23,23 +23,26 @@ def one(page, queue=(0, 0, 0), most_age=None, **more):
 PROBLEM = {"kind": "connect_failed", "text": "x", "remedy": "Is the server up?"}
 
 
-@pytest.mark.parametrize(("page", "queue", "more", "level"), [
-    (QUIET, (0, 0, 0), {}, OK),
-    (QUIET, (5, 0, 0), {"oldest": 20}, OK),
-    ({"state": "resting"}, (0, 0, 0), {}, OK),
-    ({"state": "connecting"}, (5, 0, 0), {"oldest": 20}, OK),
-    ({"state": "starting"}, (0, 0, 0), {}, OK),
-    ({"state": "waiting", "why": "Connection refused", "problem": PROBLEM}, (5, 0, 0), {"oldest": 20}, WARNING),
-    ({"state": "held", "why": "permission denied", "problem": PROBLEM}, (5, 0, 0), {"oldest": 20}, CRITICAL),
-    (QUIET, (0, 0, 2), {}, WARNING),
-    ({**QUIET, "paused": [{"name": None, "who": "ana", "at": ""}]}, (3, 0, 0), {"oldest": 9}, WARNING),
-    ({**QUIET, "disk_low": True}, (0, 0, 0), {}, CRITICAL),
-    ({**QUIET, "missing": [{"path": "/d", "reason": "gone"}]}, (0, 0, 0), {}, CRITICAL),
-    ({**QUIET, "cannot_read": [{"path": "/d/x", "kind": "read", "reason": "no"}], "unreadable": 1}, (0, 0, 0), {}, WARNING),
-    (QUIET, (0, 0, 0), {"alive": False}, CRITICAL),
-    ({"state": "stopped"}, (0, 0, 0), {"alive": False}, WARNING),
-    ({"state": "failed", "why": "no room"}, (0, 0, 0), {"alive": False}, CRITICAL),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("page", "queue", "more", "level"),
+    [
+        (QUIET, (0, 0, 0), {}, OK),
+        (QUIET, (5, 0, 0), {"oldest": 20}, OK),
+        ({"state": "resting"}, (0, 0, 0), {}, OK),
+        ({"state": "connecting"}, (5, 0, 0), {"oldest": 20}, OK),
+        ({"state": "starting"}, (0, 0, 0), {}, OK),
+        ({"state": "waiting", "why": "Connection refused", "problem": PROBLEM}, (5, 0, 0), {"oldest": 20}, WARNING),
+        ({"state": "held", "why": "permission denied", "problem": PROBLEM}, (5, 0, 0), {"oldest": 20}, CRITICAL),
+        (QUIET, (0, 0, 2), {}, WARNING),
+        ({**QUIET, "paused": [{"name": None, "who": "ana", "at": ""}]}, (3, 0, 0), {"oldest": 9}, WARNING),
+        ({**QUIET, "disk_low": True}, (0, 0, 0), {}, CRITICAL),
+        ({**QUIET, "missing": [{"path": "/d", "reason": "gone"}]}, (0, 0, 0), {}, CRITICAL),
+        ({**QUIET, "cannot_read": [{"path": "/d/x", "kind": "read", "reason": "no"}], "unreadable": 1}, (0, 0, 0), {}, WARNING),
+        (QUIET, (0, 0, 0), {"alive": False}, CRITICAL),
+        ({"state": "stopped"}, (0, 0, 0), {"alive": False}, WARNING),
+        ({"state": "failed", "why": "no room"}, (0, 0, 0), {"alive": False}, CRITICAL),
+    ],
+)
 def test_each_state_has_its_status(page, queue, more, level):
     assert one(page, queue, **more).level == level
 

@@ -39,8 +39,15 @@ class Made:
         (self.data / "a.csv").write_text("1\n")
         self.master = BaseMaster(
             [{"file": str(self.data / "a.csv")}],
-            Section("", TimerIntervalSecs=0.2, Subtask_Log_FileName=str(root / f"{parent}{name}.txt"),
-                    Master_Log_FileName=str(root / f"{parent}{name}.master.txt")), CHILD, LogToConsole=False)  # fmt: skip
+            Section(
+                "",
+                TimerIntervalSecs=0.2,
+                Subtask_Log_FileName=str(root / f"{parent}{name}.txt"),
+                Master_Log_FileName=str(root / f"{parent}{name}.master.txt"),
+            ),
+            CHILD,
+            LogToConsole=False,
+        )
         self.state = self.data / ".pysubtask" / "main" / NAME
 
     def start(self):
@@ -67,8 +74,10 @@ class Scene:
         # The dead one comes first in every order of names.
         self.p, self.q, self.a = Made(root, "p"), Made(root, "q"), Made(root, "a")
         self.every = (self.p, self.q, self.a)
-        code = ("import sys, time, pathlib; from tests.control.test_which import Made\n"
-                f"made = Made(pathlib.Path({str(root)!r}), 'a').start(); print('at work', flush=True); time.sleep(600)")
+        code = (
+            "import sys, time, pathlib; from tests.control.test_which import Made\n"
+            f"made = Made(pathlib.Path({str(root)!r}), 'a').start(); print('at work', flush=True); time.sleep(600)"
+        )
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as app:
             assert app.stdout is not None and app.stdout.readline() == "at work\n"
             wait_until(lambda: list(read_receipts(str(self.a.state))), 40, "a receipt")
@@ -117,9 +126,18 @@ def run(capsys, monkeypatch):
 
 
 ORDERS = {
-    "pause": [], "resume": [], "retry": [], "notify": [], "set": ["RetryCount=6"], "queue": [], "get": ["RetryCount"],
-    "drop": ["nothing.csv"], "start": [], "reset": [], "stop": [],
-}  # fmt: skip
+    "pause": [],
+    "resume": [],
+    "retry": [],
+    "notify": [],
+    "set": ["RetryCount=6"],
+    "queue": [],
+    "get": ["RetryCount"],
+    "drop": ["nothing.csv"],
+    "start": [],
+    "reset": [],
+    "stop": [],
+}
 LOOKS = ("status", "events", "receipts", "watch")
 READS = ("queue", "get")
 OTHERS = {"init", "doctor", "check", "run", "push", "selftest", "service", "reload"}
@@ -127,25 +145,60 @@ OTHERS = {"init", "doctor", "check", "run", "push", "selftest", "service", "relo
 
 
 def words_of(scene, word):
-    return {"(none)": None, "main": "main", "main/child": f"main/{NAME}", "p": "p", "p/child": f"p/{NAME}", "a": "a",
-            "folder of p": str(scene.p.data), "state of q": str(scene.q.state), "folder of a": str(scene.a.data) + "/",
-            "mian": "mian"}[word]  # fmt: skip
+    return {
+        "(none)": None,
+        "main": "main",
+        "main/child": f"main/{NAME}",
+        "p": "p",
+        "p/child": f"p/{NAME}",
+        "a": "a",
+        "folder of p": str(scene.p.data),
+        "state of q": str(scene.q.state),
+        "folder of a": str(scene.a.data) + "/",
+        "mian": "mian",
+    }[word]
 
 
-MEANT = {"(none)": "", "main": "", "main/child": "", "p": "p", "p/child": "p", "a": "a", "folder of p": "p", "state of q": "q",
-         "folder of a": "a", "mian": ""}  # fmt: skip
+MEANT = {
+    "(none)": "",
+    "main": "",
+    "main/child": "",
+    "p": "p",
+    "p/child": "p",
+    "a": "a",
+    "folder of p": "p",
+    "state of q": "q",
+    "folder of a": "a",
+    "mian": "",
+}
 
 
 def test_every_command_is_in_the_table():
     assert set(commands()) - OTHERS >= set(ORDERS) | set(LOOKS)
     assert set(ORDERS) | set(LOOKS) | OTHERS >= {
-        "status", "watch", "events", "receipts", "queue", "get", "set", "pause", "resume", "retry", "drop", "notify", "stop",
-        "start", "reset", "reload"}  # fmt: skip
+        "status",
+        "watch",
+        "events",
+        "receipts",
+        "queue",
+        "get",
+        "set",
+        "pause",
+        "resume",
+        "retry",
+        "drop",
+        "notify",
+        "stop",
+        "start",
+        "reset",
+        "reload",
+    }
 
 
 # A stop of one that lives would end the scene: the last test has that.
-@pytest.mark.parametrize(("word", "op"), [
-    (word, op) for word in MEANT for op in ORDERS if op != "stop" or MEANT[word] not in ("p", "q")])
+@pytest.mark.parametrize(
+    ("word", "op"), [(word, op) for word in MEANT for op in ORDERS if op != "stop" or MEANT[word] not in ("p", "q")]
+)
 def test_no_order_reaches_another_task(scene, run, op, word):
     before = scene.ids()
     typed = words_of(scene, word)
@@ -169,9 +222,11 @@ def test_no_order_reaches_another_task(scene, run, op, word):
                 assert str(made.data) in rows[made.name] and f"file://{made.server}" in rows[made.name]
         return
     expected = {
-        "get": "", "queue": "" if meant == "a" else meant,  # a dead one's is read from its files
-        "drop": "" if meant == "a" else meant, "stop": "",
-    }.get(op, meant)  # fmt: skip
+        "get": "",
+        "queue": "" if meant == "a" else meant,  # a dead one's is read from its files
+        "drop": "" if meant == "a" else meant,
+        "stop": "",
+    }.get(op, meant)
     assert reached == expected
     if op == "drop":
         assert status == exits.FAILED and "neither in the queue nor paused" in err
@@ -223,16 +278,19 @@ def test_several_are_meant_where_several_are_named(scene, run):
     assert scene.reached(before) == ""
 
 
-@pytest.mark.parametrize(("argv", "words"), [
-    (["set", "RateLimt=5"], "Did you mean 'RateLimit'?"),
-    (["set", "RateLimit=fast"], "bytes per second"),
-    (["set", "RateLimit=-1"], "out of range"),
-    (["set", "TaskName=x"], "does not take it"),
-    (["set", "dropbox.RateLimit=5"], "no section"),
-    (["set", "RateLimit=5", "RetryCont=4"], "Did you mean 'RetryCount'?"),
-    (["notify", "/etc/passwd"], "does not watch it"),
-    *(([op, "x.csv"], "neither in the queue nor paused") for op in ("pause", "resume", "retry", "drop")),
-])
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["set", "RateLimt=5"], "Did you mean 'RateLimit'?"),
+        (["set", "RateLimit=fast"], "bytes per second"),
+        (["set", "RateLimit=-1"], "out of range"),
+        (["set", "TaskName=x"], "does not take it"),
+        (["set", "dropbox.RateLimit=5"], "no section"),
+        (["set", "RateLimit=5", "RetryCont=4"], "Did you mean 'RetryCount'?"),
+        (["notify", "/etc/passwd"], "does not watch it"),
+        *(([op, "x.csv"], "neither in the queue nor paused") for op in ("pause", "resume", "retry", "drop")),
+    ],
+)
 def test_an_order_for_a_dead_one_is_checked_before_it_is_kept(scene, run, argv, words):
     before = scene.ids()
     status, out, err = run(argv[0], "-t", "a", *argv[1:])
@@ -287,8 +345,15 @@ def test_two_destinations_are_one_task_and_both_get_the_order_unless_one_is_name
     first = Made(tmp_path, "roof")
     other = BaseMaster(
         [{"file": str(first.data / "a.csv")}],
-        Section("", TimerIntervalSecs=0.2, Subtask_Log_FileName=str(tmp_path / "other.txt"),
-                Master_Log_FileName=str(tmp_path / "other.master.txt")), "tests.hooks_child", LogToConsole=False)  # fmt: skip
+        Section(
+            "",
+            TimerIntervalSecs=0.2,
+            Subtask_Log_FileName=str(tmp_path / "other.txt"),
+            Master_Log_FileName=str(tmp_path / "other.master.txt"),
+        ),
+        "tests.hooks_child",
+        LogToConsole=False,
+    )
     first.start()
     other.start()
     second = first.data / ".pysubtask" / "main" / "hooks_child"

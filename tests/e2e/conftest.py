@@ -38,8 +38,13 @@ def station(tmp_path: Path, shared_sshd: OpenSSHServer, relay: Relay) -> Iterato
     def make(name: str, entry: dict[str, Any] | None = None, **ftp: Any) -> SFTPStation:
         folder = shared_sshd.files / tmp_path.name
         folder.mkdir(exist_ok=True)
-        login = {**shared_sshd.settings(HostPath=folder.name), "HostPort": relay.port, "HostKey": shared_sshd.host_key,
-                 "KnownHostsFile": None, **ftp}
+        login = {
+            **shared_sshd.settings(HostPath=folder.name),
+            "HostPort": relay.port,
+            "HostKey": shared_sshd.host_key,
+            "KnownHostsFile": None,
+            **ftp,
+        }
         made.append(SFTPStation(tmp_path, folder, login, [{"file": str(tmp_path / "data" / name), **(entry or {})}]))
         return made[-1]
 

@@ -34,8 +34,14 @@ FILE, LINE, HEAD, PICTURE = 20_000, 2_000, 30_000, 25_000
 MARGIN = 1.2
 AT_ONCE = 32
 SECS = 30.0
-BASE = {"RetryWaitSecs": 0.2, "RetryLongWaitSecs": 1.0, "ParkedRetrySecs": 5, "StallSecs": 6, "ConnectTimeoutSecs": 8,
-        "TimerIntervalSecs": 0.3}  # fmt: skip
+BASE = {
+    "RetryWaitSecs": 0.2,
+    "RetryLongWaitSecs": 1.0,
+    "ParkedRetrySecs": 5,
+    "StallSecs": 6,
+    "ConnectTimeoutSecs": 8,
+    "TimerIntervalSecs": 0.3,
+}
 
 WHOLE_APPENDS = ("append", "reads", "visible", "size", "after_publish", "read_write")
 """Quirks with which a file that grew may be sent whole: nobody can go on with it, or be sure of what is there."""
@@ -254,10 +260,16 @@ def run(root: Path, protocol: str, switches: tuple[Switch, ...], kills: int = 0,
             told = [receipt.name for receipt in read_receipts(str(station.state))]
             wrong += sorted(f"no receipt of {os.path.basename(name)}" for name in set(names) if os.path.basename(name) not in told)
             return Outcome(
-                wrong, station.reasons("parked"), station.reasons("connection_lost"), station.left(), station.told(), sent,
+                wrong,
+                station.reasons("parked"),
+                station.reasons("connection_lost"),
+                station.left(),
+                station.told(),
+                sent,
                 needed(any(whole(one, protocol) for one in switches)),
-                [name for (name, _), count in counted.items() if count > 1], time.monotonic() - begun,
-            )  # fmt: skip
+                [name for (name, _), count in counted.items() if count > 1],
+                time.monotonic() - begun,
+            )
         finally:
             station.close()
 

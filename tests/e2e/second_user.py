@@ -41,7 +41,8 @@ def config(place: Path, server: FTPServer, watch: str = 'dir = "data"\nsettle_se
     path.write_text(
         f"[base]\nRetryWaitSecs = 0.2\nRetryLongWaitSecs = 0.5\nStopWaitSecs = 1\n{base}\n[ftp]\nUseSFTP = false\n"
         f'Host = "{server.host}"\nHostPort = {server.port}\nUser = "{server.user}"\nPassword = "{server.password}"\n'
-        f'HostPath = "{place.name}"\nTimerIntervalSecs = 0.2\n[[watch]]\n{watch}\n')  # fmt: skip
+        f'HostPath = "{place.name}"\nTimerIntervalSecs = 0.2\n[[watch]]\n{watch}\n'
+    )
     path.chmod(0o600)
     return path
 
@@ -60,9 +61,18 @@ class Run:
             os.chown(path, HIM, HIM)
         with open(self.said, "ab") as said:
             self.process = subprocess.Popen(
-                [program, "-P", "-m", "pysubtask", "run", str(path)], cwd=home, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
-                env={**environ, "PYSUBTASK_REGISTRY": str(home / "registry"), "HOME": str(home),
-                     "XDG_STATE_HOME": str(home / "state")}, **user,
+                [program, "-P", "-m", "pysubtask", "run", str(path)],
+                cwd=home,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                env={
+                    **environ,
+                    "PYSUBTASK_REGISTRY": str(home / "registry"),
+                    "HOME": str(home),
+                    "XDG_STATE_HOME": str(home / "state"),
+                },
+                **user,
             )  # type: ignore[call-overload]
 
     def until(self, done: Callable[[], object], secs: float = 30) -> None:

@@ -148,8 +148,16 @@ class DropboxStation(Station):
 
     extension = "dropbox"
 
-    def __init__(self, root: Path, server: Path, box: dict[str, Any], entries: list[dict[str, Any]] | None = None, *,
-                 ftp: dict[str, Any] | None = None, **base: Any):
+    def __init__(
+        self,
+        root: Path,
+        server: Path,
+        box: dict[str, Any],
+        entries: list[dict[str, Any]] | None = None,
+        *,
+        ftp: dict[str, Any] | None = None,
+        **base: Any,
+    ):
         # These belong into the base section.
         shared = {key: box[key] for key in ("StallSecs", "ConnectTimeoutSecs") if key in box}
         self.box = {key: value for key, value in box.items() if key not in shared}

@@ -64,13 +64,29 @@ class Unit:
         assert self.values("User") == [str(HIM)]
         program, environ = his_python()
         keep = {key: environ[key] for key in ("PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")}
-        environ = {**keep, "LANG": "C.UTF-8", "STATE_DIRECTORY": str(state), "CREDENTIALS_DIRECTORY": str(self._credentials()),
-                   "NOTIFY_SOCKET": self._listen(), **dict(unquoted(one).split("=", 1) for one in self.values("Environment"))}
+        environ = {
+            **keep,
+            "LANG": "C.UTF-8",
+            "STATE_DIRECTORY": str(state),
+            "CREDENTIALS_DIRECTORY": str(self._credentials()),
+            "NOTIFY_SOCKET": self._listen(),
+            **dict(unquoted(one).split("=", 1) for one in self.values("Environment")),
+        }
         # The interpreter of the tests may be closed to him; one of the system's takes its place.
         words = [program, *(unquoted(word) for word in shlex.split(self.values("ExecStart")[0])[1:])]
         with open(self._top / f"{self.name}.journal", "ab") as journal:
-            self._process = subprocess.Popen(words, cwd=state, env=environ, user=HIM, group=HIM, extra_groups=[OPS], umask=0o077,
-                                             stdin=subprocess.DEVNULL, stdout=journal, stderr=journal)  # fmt: skip
+            self._process = subprocess.Popen(
+                words,
+                cwd=state,
+                env=environ,
+                user=HIM,
+                group=HIM,
+                extra_groups=[OPS],
+                umask=0o077,
+                stdin=subprocess.DEVNULL,
+                stdout=journal,
+                stderr=journal,
+            )
         print(f"systemd: {self.name}: {shlex.join(words[1:])} as {HIM}, STATE_DIRECTORY={state}\n")
 
     def ready(self) -> None:
@@ -141,14 +157,16 @@ def place(server: FTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
             f'[base]\nTimerIntervalSecs = 0.2\nRetryWaitSecs = 0.3\nRetryCount = 2\nStatusGroup = "{OPS}"\nStopWaitSecs = 5\n'
             f'[ftp]\nHost = "{server.host}"\nHostPort = {server.port}\nUser = "{server.user}"\nUseSFTP = false\n'
             'HostPath = "{task}"\nPasswordFile = "password"\n'
-            f'[alerts]\nCommand = "{top}/etc/alert {top}/alerts"\nSettleSecs = 0.2\n')  # fmt: skip
+            f'[alerts]\nCommand = "{top}/etc/alert {top}/alerts"\nSettleSecs = 0.2\n'
+        )
         (top / "etc/alert").write_text('#!/bin/sh\necho "$ALERT_SUBJECT" >>"$1/log"\n')
         (top / "etc/alert").chmod(0o755)
         (top / "alerts").mkdir()
         give_him(top / "alerts")
         for name in STATIONS:
             (top / f"etc/conf.d/{name}.toml").write_text(
-                f'[[watch]]\ndir = "{top}/srv/{name}"\nsettle_secs = 0.1\non_change = true\n')  # fmt: skip
+                f'[[watch]]\ndir = "{top}/srv/{name}"\nsettle_secs = 0.1\non_change = true\n'
+            )
         for path in (top / "etc").rglob("*.toml"):
             path.chmod(0o644)
         yield top
@@ -174,6 +192,7 @@ def write(place: Path, name: str, text: str) -> None:
 
 def check(level: int, *words: str, state: str = "") -> None:
     """Wait until --check says so, then show it."""
+
     def is_so() -> bool:
         done = command("status", "--check", *words)
         return done.returncode == level and (not state or f"({state})" in done.stdout)

@@ -47,9 +47,11 @@ class Station:
         values = {"SilentSecs": 3600, "SettleSecs": SETTLE, "Command": ["./alert", "someone"]}
         lines = "".join(f"{key} = {in_toml(value)}\n" for key, value in values.items() if key not in alerts)
         always = "RetryWaitSecs = 0.2\nRetryLongWaitSecs = 0.5\nLoginsPerMinute = 0\nStopWaitSecs = 1\n"
-        self.config.write_text(f'[base]\n{always}{base}\n'
-                               f'[ftp]\n{login(self.server, self.folder.name, **ftp)}\n[alerts]\n{lines}{alerts}\n'
-                               f'[[watch]]\ndir = "data"\nsettle_secs = 0.1\n')  # fmt: skip
+        self.config.write_text(
+            f"[base]\n{always}{base}\n"
+            f"[ftp]\n{login(self.server, self.folder.name, **ftp)}\n[alerts]\n{lines}{alerts}\n"
+            f'[[watch]]\ndir = "data"\nsettle_secs = 0.1\n'
+        )
         self.config.chmod(0o600)
 
     def run(self) -> Run:
@@ -79,6 +81,7 @@ class Station:
 
     def alerter(self) -> int:
         """The pid of the process that alerts, when it is at work."""
+
         def found() -> int:
             pids = re.findall(r"\[alerts\.\S+\.(\d+)\]: INFO: Alerts are given", self.text())
             return int(pids[-1]) if pids and is_alive(int(pids[-1]), "") else 0
@@ -179,8 +182,9 @@ sys.stdin.read()
 def test_a_dead_child_of_an_app_that_hangs_is_reported(station: Station):
     """The app calls nothing any more, so nobody starts the child again; and nobody of the app's is left when it is dead."""
     environ = {**os.environ, "PYSUBTASK_REGISTRY": str(station.folder / "registry")}
-    app = subprocess.Popen([sys.executable, "-c", APP, str(station.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                           env=environ, text=True)  # fmt: skip
+    app = subprocess.Popen(
+        [sys.executable, "-c", APP, str(station.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True
+    )
     try:
         assert app.stdout is not None
         pid = int(app.stdout.readline())
@@ -197,13 +201,18 @@ def test_a_dead_child_of_an_app_that_hangs_is_reported(station: Station):
         app.communicate()
 
 
-@pytest.mark.parametrize(("text", "problem"), [
-    ("echo begun; echo $$ >> {folder}/pids; exec sleep 1000",
-     "it took longer than 1 s (TimeoutSecs) and was ended; it says: begun"),
-    ("echo 'no route'; exit 7", "its exit status was 7; it says: no route"),
-    ("yes token-of-mine-0123456789", "it took longer than 1 s (TimeoutSecs) and was ended"),
-    ("", "there is no file {folder}/alert"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "echo begun; echo $$ >> {folder}/pids; exec sleep 1000",
+            "it took longer than 1 s (TimeoutSecs) and was ended; it says: begun",
+        ),
+        ("echo 'no route'; exit 7", "its exit status was 7; it says: no route"),
+        ("yes token-of-mine-0123456789", "it took longer than 1 s (TimeoutSecs) and was ended"),
+        ("", "there is no file {folder}/alert"),
+    ],
+)
 def test_a_program_that_fails_is_reported_once_and_keeps_nothing_from_being_sent(station: Station, text: str, problem: str):
     folder = str(station.folder)
     station.program(text.format(folder=folder))

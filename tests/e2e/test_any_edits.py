@@ -130,9 +130,12 @@ def running(station: SFTPStation, relay: Any) -> Iterator[World]:
 
 
 # What comes before an example stays in the world, so shrinking one would not find the same again.
-@settings(max_examples=100 if os.environ.get("PYSUBTASK_FULL_SIZE") else 6, database=None,
-          phases=[Phase.explicit, Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow,
-                                                                                 HealthCheck.differing_executors])
+@settings(
+    max_examples=100 if os.environ.get("PYSUBTASK_FULL_SIZE") else 6,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.differing_executors],
+)
 @given(st.lists(STEPS, min_size=1, max_size=8))
 def test_the_remote_equals_the_source_after_the_last_notify(world: World, steps: list[tuple[str, float, int]]) -> None:
     world.run(steps)

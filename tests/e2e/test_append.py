@@ -38,8 +38,11 @@ def tells_what_it_cost(one: Any, relay: Relay) -> None:
     assert sum(events) <= total < sum(events) + 2_000, "but for the goodbye, all of it is on a receipt"
 
 
-@pytest.mark.parametrize(("entry", "ftp"), [({}, {}), ({"append": True}, {"AtomicAppend": True})],
-                         ids=["any file, in place", "append, complete versions"])
+@pytest.mark.parametrize(
+    ("entry", "ftp"),
+    [({}, {}), ({"append": True}, {"AtomicAppend": True})],
+    ids=["any file, in place", "append, complete versions"],
+)
 def test_a_growing_file_costs_what_it_gained(
     relay: Relay, station: MakeStation, entry: dict[str, Any], ftp: dict[str, Any]
 ) -> None:
@@ -85,8 +88,18 @@ def test_what_is_done_to_the_file_at_either_end_is_put_right(station: MakeStatio
         one.idle()
 
     sent()
-    for number, change in enumerate(("remote truncated", "remote touched", "remote replaced", "remote gone", "local truncated",
-                                     "local replaced", "local rotated", "nothing")):
+    for number, change in enumerate(
+        (
+            "remote truncated",
+            "remote touched",
+            "remote replaced",
+            "remote gone",
+            "local truncated",
+            "local replaced",
+            "local rotated",
+            "nothing",
+        )
+    ):
         if change == "remote truncated":
             os.truncate(remote, 1000)
         elif change == "remote touched":
@@ -110,9 +123,7 @@ def test_what_is_done_to_the_file_at_either_end_is_put_right(station: MakeStatio
 
 
 @pytest.mark.slow
-def test_cuts_and_kills_in_the_middle_of_appends_show_true_prefixes_only(
-    relay: Relay, station: MakeStation
-) -> None:
+def test_cuts_and_kills_in_the_middle_of_appends_show_true_prefixes_only(relay: Relay, station: MakeStation) -> None:
     chance = random.Random(seed := random.randrange(10**6))
     print(f"seed {seed}")
     one = station("a.csv", {"append": True}, ConnectTimeoutSecs=5)

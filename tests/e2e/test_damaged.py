@@ -14,8 +14,11 @@ from tests.helpers import wait_until
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("entry", "killed"), [({}, False), ({"append": True}, False), ({"append": True}, True)],
-                         ids=["any file", "append", "append, by the next child"])
+@pytest.mark.parametrize(
+    ("entry", "killed"),
+    [({}, False), ({"append": True}, False), ({"append": True}, True)],
+    ids=["any file", "append", "append, by the next child"],
+)
 def test_a_damaged_snapshot_is_not_published_and_the_file_is_taken_anew(
     relay: Relay, station: MakeStation, entry: dict[str, Any], killed: bool
 ) -> None:

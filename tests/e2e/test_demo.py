@@ -107,8 +107,13 @@ class Terminal:
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", AT_TERMINAL, *copy.command],
-                stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, cwd="/", env=copy.environment(),
-            )  # fmt: skip
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                start_new_session=True,
+                cwd="/",
+                env=copy.environment(),
+            )
         finally:
             os.close(theirs)
         self.text = ""
@@ -210,7 +215,7 @@ def test_every_command_and_every_way_to_notify(copy, start):
     subprocess.run(["touch", f"{csv}.notify"], check=True)
     copy.wait_delivered("test1.csv")
 
-    picture = "watch_all_in_here/ein Bild, \"neu\" ä.bin"
+    picture = 'watch_all_in_here/ein Bild, "neu" ä.bin'
     source = copy.folder / "picture"
     source.write_bytes(os.urandom(300_000))
     shutil.copy(source, copy.logs / picture)
@@ -228,9 +233,13 @@ def test_every_command_and_every_way_to_notify(copy, start):
     terminal.type("s\n")
     assert terminal.shows(r"delivered: +(\d+) files") == [str(delivered)]
     for row in (
-        rf"destination: +sftp://demo@127\.0\.0\.1:{port}/", "state: +connected", "queued: +0 files", "last error: +none",
-        r"last delivery: +ein Bild, .* \(300,004 bytes\) at \d\d:\d\d:\d\d", "moving: +nothing",
-    ):  # fmt: skip
+        rf"destination: +sftp://demo@127\.0\.0\.1:{port}/",
+        "state: +connected",
+        "queued: +0 files",
+        "last error: +none",
+        r"last delivery: +ein Bild, .* \(300,004 bytes\) at \d\d:\d\d:\d\d",
+        "moving: +nothing",
+    ):
         terminal.shows(row)
 
     terminal.type("hello\n\n7\nc\n")

@@ -70,8 +70,9 @@ def test_ten_hertz_in_the_apps_own_logging(
     assert capfd.readouterr().err == "" and not Path("logs").exists()
 
 
-def test_a_refused_login_comes_to_the_apps_logging_as_an_error(data: Path, sftp_server: SFTPServer,
-                                                               caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+def test_a_refused_login_comes_to_the_apps_logging_as_an_error(
+    data: Path, sftp_server: SFTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
     path = data / "a.csv"
     path.write_text("1\n")
     config = config_of(sftp_server)
@@ -81,13 +82,16 @@ def test_a_refused_login_comes_to_the_apps_logging_as_an_error(data: Path, sftp_
 
         def refused() -> bool:
             app.check_pending_notifications()
-            return any(one.name == "station.upload.ftp" and one.levelname == "ERROR" and "LOGIN REFUSED!" in one.getMessage()
-                       for one in caplog.records)  # fmt: skip
+            return any(
+                one.name == "station.upload.ftp" and one.levelname == "ERROR" and "LOGIN REFUSED!" in one.getMessage()
+                for one in caplog.records
+            )
 
         wait_until(refused)
         why = wait_until(lambda: found if "refused" in (found := app.status().why) else "")
-        shown = subprocess.run([sys.executable, "-m", "pysubtask", "status", "--json", str(data)], capture_output=True, text=True,
-                               timeout=60).stdout  # fmt: skip
+        shown = subprocess.run(
+            [sys.executable, "-m", "pysubtask", "status", "--json", str(data)], capture_output=True, text=True, timeout=60
+        ).stdout
         assert "so everything is held and nothing is lost" in why
         assert re.sub(r"\d+ s", "N s", why).partition(", next try")[0] in re.sub(r"\d+ s", "N s", shown)
         app.stop()
@@ -173,10 +177,12 @@ def test_asyncio(data: Path, sftp_server: SFTPServer) -> None:
     assert Path(sftp_server.root, "a.csv").read_text() == path.read_text()
 
 
-CELLS = ["import pysubtask, pathlib\ndata = pathlib.Path('data/a.csv')",
-         "master = pysubtask.TaskMaster([{'file': data}], CONFIG, Logger='pysubtask')\nmaster.start()",
-         "data.open('a').write('line\\n')\nmaster.notify_file(data)",
-         "assert master.wait_delivered(data, 60)\nprint(master.status().why)"]
+CELLS = [
+    "import pysubtask, pathlib\ndata = pathlib.Path('data/a.csv')",
+    "master = pysubtask.TaskMaster([{'file': data}], CONFIG, Logger='pysubtask')\nmaster.start()",
+    "data.open('a').write('line\\n')\nmaster.notify_file(data)",
+    "assert master.wait_delivered(data, 60)\nprint(master.status().why)",
+]
 """Of a notebook."""
 
 
@@ -215,8 +221,14 @@ def test_the_example_of_the_page_runs_and_leaves_nothing_in_the_users_list(tmp_p
     home.mkdir()
     env = {key: value for key, value in os.environ.items() if not key.startswith(("PYSUBTASK", "XDG_", "PYTEST"))}
     env |= {"HOME": str(home), "PYTHONPATH": str(pages.ROOT)}
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)], cwd=tmp_path, env=env,
-                          capture_output=True, text=True, timeout=300)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
     assert [path for path in home.rglob("*") if "pysubtask" in path.name] == []
     shown = subprocess.run([sys.executable, "-m", "pysubtask", "status"], env=env, capture_output=True, text=True, timeout=60)

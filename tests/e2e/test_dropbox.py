@@ -209,8 +209,11 @@ def test_two_destinations_one_of_them_dead_at_first(server: DropboxServer, stati
             begun = time.monotonic()
             one.notify("a.csv")
             want = (one.data / "a.csv").read_bytes()
-            wait_until(lambda want=want: (sshd.files / "a.csv").exists() and (sshd.files / "a.csv").read_bytes() == want, 20,
-                       what="at the living one")
+            wait_until(
+                lambda want=want: (sshd.files / "a.csv").exists() and (sshd.files / "a.csv").read_bytes() == want,
+                20,
+                what="at the living one",
+            )
             took.append(time.monotonic() - begun)
         files = drop(one, 30, 1000)
         wait_until(lambda: {path.name for path in sshd.files.iterdir()} >= set(files), 20, what="dropped files at the living one")

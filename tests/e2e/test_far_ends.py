@@ -73,8 +73,14 @@ def doctor(one: OtherStation, **more: Any) -> list[dict[str, Any]]:
     lines = [f"{key} = {in_toml(value)}" for key, value in {**one.ftp, **more}.items() if value is not None]
     config.write_text("\n".join(["[ftp]", *lines, "[[watch]]", f'dir = "{one.data}"', ""]))
     config.chmod(0o600)
-    said = subprocess.run([sys.executable, "-m", "pysubtask", "doctor", "--json", str(config)], capture_output=True, text=True,
-                          timeout=100, check=False, stdin=subprocess.DEVNULL)  # fmt: skip
+    said = subprocess.run(
+        [sys.executable, "-m", "pysubtask", "doctor", "--json", str(config)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     return [row for rows in json.loads(said.stdout)["groups"].values() for row in rows if row["state"] in ("fail", "warn")]
 
 
@@ -228,8 +234,13 @@ def work(one: OtherStation, relay: Relay, *, kills: bool = False) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [False, True])
-@pytest.mark.parametrize("protocol", ["ftp", pytest.param("sftp", marks=pytest.mark.skipif(
-    proftpd.missing("sftp") is not None, reason=str(proftpd.missing("sftp"))))])  # fmt: skip
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        "ftp",
+        pytest.param("sftp", marks=pytest.mark.skipif(proftpd.missing("sftp") is not None, reason=str(proftpd.missing("sftp")))),
+    ],
+)
 @pytest.mark.skipif(proftpd.missing() is not None, reason=str(proftpd.missing()))
 def test_a_server_that_overwrites_nothing(tmp_path: Path, station: MakeStation, protocol: str, kills: bool) -> None:
     """ProFTPD's own defaults: no file is overwritten and none gone on with."""
@@ -252,8 +263,13 @@ def test_a_server_that_sets_no_times_or_modes(tmp_path: Path, station: MakeStati
 
 @pytest.mark.slow
 @needs_root
-@pytest.mark.parametrize("protocol", ["ftp", pytest.param("sftp", marks=pytest.mark.skipif(
-    proftpd.missing("sftp") is not None, reason=str(proftpd.missing("sftp"))))])  # fmt: skip
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        "ftp",
+        pytest.param("sftp", marks=pytest.mark.skipif(proftpd.missing("sftp") is not None, reason=str(proftpd.missing("sftp")))),
+    ],
+)
 @pytest.mark.skipif(proftpd.missing() is not None, reason=str(proftpd.missing()))
 def test_an_account_that_may_read_nothing_of_what_it_wrote(tmp_path: Path, station: MakeStation, protocol: str) -> None:
     """Umask 0777: whole files go on arriving, and no attempt to go on with one is made again and again."""
@@ -278,7 +294,8 @@ def test_an_account_that_may_read_nothing_of_what_it_wrote(tmp_path: Path, stati
 def test_an_account_that_may_write_in_one_folder_only(tmp_path: Path, station: MakeStation) -> None:
     """A root that it cannot even list: what is missing below is made, and nothing else; doctor is content."""
     with (
-        chroot_for("nobody") as (root, lines), open_folder() as place,
+        chroot_for("nobody") as (root, lines),
+        open_folder() as place,
         openssh_server(place / "server", subsystem="internal-sftp", lines=lines) as server,
     ):
         server.root.chmod(0o755)

@@ -92,17 +92,30 @@ def is_never_held(station: Watched, count: int = 2) -> None:
 @pytest.mark.parametrize("behaviour", ["drip", "silent", "flood", "huge", "large", "nested", "banner", "stderr", "words"])
 def test_an_sftp_server_never_holds_the_child(behaviour: str, tmp_path: Path, watched: Any) -> None:
     with openssh_server(tmp_path / "sshd", subsystem=command(behaviour)) as server:
-        station = watched({key: value for key, value in server.settings(HostPath="deep/er").items() if key != "Concurrency"},
-                          ParkedRetrySecs=1)
+        station = watched(
+            {key: value for key, value in server.settings(HostPath="deep/er").items() if key != "Concurrency"}, ParkedRetrySecs=1
+        )
         is_never_held(station)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("behaviour", "at"), [
-    ("preliminary", "SIZE"), ("lines", "GREETING"), ("lines", "STOR END"), ("slow-lines", "SIZE"), ("drip", "STOR"),
-    ("drip", "RNTO"), ("line", "FEAT"),
-    ("nested", "SIZE"), ("silent", "EPSV"), ("data-silent", ""), ("words", "STOR"), ("digits", "SIZE"),
-])
+@pytest.mark.parametrize(
+    ("behaviour", "at"),
+    [
+        ("preliminary", "SIZE"),
+        ("lines", "GREETING"),
+        ("lines", "STOR END"),
+        ("slow-lines", "SIZE"),
+        ("drip", "STOR"),
+        ("drip", "RNTO"),
+        ("line", "FEAT"),
+        ("nested", "SIZE"),
+        ("silent", "EPSV"),
+        ("data-silent", ""),
+        ("words", "STOR"),
+        ("digits", "SIZE"),
+    ],
+)
 def test_an_ftp_server_never_holds_the_child(behaviour: str, at: str, tmp_path: Path, watched: Any) -> None:
     with hostile_ftp_server(behaviour, at) as server:
         login = {"Host": server.host, "HostPort": server.port, "User": "u", "Password": "hunter2-secret", "UseSFTP": False}
@@ -148,8 +161,9 @@ def test_dropbox_never_holds_the_child(behaviour: str, route: str, tmp_path: Pat
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_words_of_a_server_forge_no_line_and_steer_no_terminal(form: str, tmp_path: Path, watched: Any) -> None:
     with hostile_ftp_server("words", "STOR") as server:
-        station = watched({"Host": server.host, "HostPort": server.port, "User": "u", "Password": "p", "UseSFTP": False},
-                          LogFormat=form)
+        station = watched(
+            {"Host": server.host, "HostPort": server.port, "User": "u", "Password": "p", "UseSFTP": False}, LogFormat=form
+        )
         station.pid()
         station.wait_kind("parked")
         log = station.log()

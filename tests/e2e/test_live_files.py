@@ -20,8 +20,9 @@ def test_nothing_that_is_put_in_its_place_is_on_its_way(how: str, tmp_path: Path
         server.heard = heard.extend
         server.stop()
         entries = [{"file": str(tmp_path / "data" / "x.csv")}, {"dir": str(tmp_path / "data" / "box")}]
-        one = SFTPStation(tmp_path, server.files, server.settings(ConnectTimeoutSecs=2, BakToFolder=None), entries,
-                          RetryLongWaitSecs=0.2)
+        one = SFTPStation(
+            tmp_path, server.files, server.settings(ConnectTimeoutSecs=2, BakToFolder=None), entries, RetryLongWaitSecs=0.2
+        )
         try:
             (tmp_path / "private").mkdir()
             for folder in ("private", "data/box"):
@@ -45,8 +46,11 @@ def test_nothing_that_is_put_in_its_place_is_on_its_way(how: str, tmp_path: Path
             (box / "a.csv").unlink()
             one.write("box/a.csv", b"next" * 500)
             one.notify("box/a.csv")
-            wait_until(lambda: (server.files / "a.csv").exists() and (server.files / "a.csv").read_bytes() == b"next" * 500, 60,
-                       what="the next version")
+            wait_until(
+                lambda: (server.files / "a.csv").exists() and (server.files / "a.csv").read_bytes() == b"next" * 500,
+                60,
+                what="the next version",
+            )
         finally:
             one.close()
     assert b"mine" not in bytes(heard)

@@ -53,8 +53,14 @@ def crowded_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[l
 
 def doctor(config: Path) -> list[dict[str, Any]]:
     """The findings of ``pysubtask doctor`` that are no praise."""
-    said = subprocess.run([sys.executable, "-m", "pysubtask", "doctor", "--json", str(config)], capture_output=True, text=True,
-                          timeout=100, check=False, stdin=subprocess.DEVNULL)  # fmt: skip
+    said = subprocess.run(
+        [sys.executable, "-m", "pysubtask", "doctor", "--json", str(config)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     return [row for rows in json.loads(said.stdout)["groups"].values() for row in rows if row["state"] in ("fail", "warn")]
 
 

@@ -39,9 +39,18 @@ class Site:
         self.server.mkdir()
         os.environ["TEST_SERVER_FOLDER"] = str(self.server)
         given = [{**entry, next(iter(entry)): str(root / next(iter(entry.values())))} for entry in entries]
-        self.master = BaseMaster(given, Section("", TimerIntervalSecs=0.3, Subtask_Log_FileName=str(root / "logs" / "child.txt"),
-                                 Master_Log_FileName=str(root / "logs" / "master.txt"), **base), "tests.folder_child",
-                                 LogToConsole=False)  # fmt: skip
+        self.master = BaseMaster(
+            given,
+            Section(
+                "",
+                TimerIntervalSecs=0.3,
+                Subtask_Log_FileName=str(root / "logs" / "child.txt"),
+                Master_Log_FileName=str(root / "logs" / "master.txt"),
+                **base,
+            ),
+            "tests.folder_child",
+            LogToConsole=False,
+        )
 
     @property
     def state(self) -> str:
@@ -83,8 +92,9 @@ def looked(one: Site, secs: float = 1.5) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("entries", [[{"dir": "cam"}], [{"file": "cam/a.csv"}], [{"dir": "cam/deep/er", "recursive": True}]],
-                         ids=["dir", "file", "deep"])  # fmt: skip
+@pytest.mark.parametrize(
+    "entries", [[{"dir": "cam"}], [{"file": "cam/a.csv"}], [{"dir": "cam/deep/er", "recursive": True}]], ids=["dir", "file", "deep"]
+)
 def test_a_missing_folder_is_told_never_made_and_waited_for(site, entries, tmp_path):
     (tmp_path / "camera").mkdir()
     one = site(entries)
@@ -209,8 +219,12 @@ def test_required_mounts(site, tmp_path):
     assert f"{tmp_path / 'usb'} is not mounted (RequiresMount)" in one.log()
     (record,) = registry.missing()
     assert "waits for its disk" in registry.why_waiting(record)
-    for wrong, words in (("usb", "no absolute path"), (str(tmp_path / "logs" / "master.txt"), "is a file"),
-                         (str(tmp_path / "elsewhere"), "nothing that is watched lies in"), ("", "no absolute path")):  # fmt: skip
+    for wrong, words in (
+        ("usb", "no absolute path"),
+        (str(tmp_path / "logs" / "master.txt"), "is a file"),
+        (str(tmp_path / "elsewhere"), "nothing that is watched lies in"),
+        ("", "no absolute path"),
+    ):
         with pytest.raises(ConfigError, match=words) as caught:
             BaseMaster([{"dir": str(tmp_path / "usb")}], Section("", RequiresMount=wrong), LogFileName=None, LogToConsole=False)
         assert caught.value.key == "base.RequiresMount" and caught.value.remedy
@@ -250,9 +264,14 @@ def test_a_record_of_a_version_before_is_read_and_a_stale_one_goes(tmp_path, mon
 
 
 def test_a_child_by_hand_says_so_at_once(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "pysubtask.ftp", "-wd", str(tmp_path / "cam"), "-host", "127.0.0.1"], cwd=tmp_path,
-                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, capture_output=True, text=True,
-                          timeout=60)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "pysubtask.ftp", "-wd", str(tmp_path / "cam"), "-host", "127.0.0.1"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 2 and f"there is no folder {tmp_path / 'cam'}" in done.stderr and "or make it before" in done.stderr
     assert os.listdir(tmp_path) == []
 

@@ -35,9 +35,13 @@ def station(tmp_path: Path) -> Iterator[Callable[..., Station]]:
                 return OwnMaster(self.entries, Section("", **self.base), "tests.folder_child", LogToConsole=False)
 
         data = tmp_path / "data"
-        made.append(Here(tmp_path, [{**entry, next(iter(entry)): str(data / next(iter(entry.values())))} for entry in entries],
-                         **{"Subtask_Log_FileName": str(data / "child.txt"), "Master_Log_FileName": str(data / "master.txt"),
-                            **base}))  # fmt: skip
+        made.append(
+            Here(
+                tmp_path,
+                [{**entry, next(iter(entry)): str(data / next(iter(entry.values())))} for entry in entries],
+                **{"Subtask_Log_FileName": str(data / "child.txt"), "Master_Log_FileName": str(data / "master.txt"), **base},
+            )
+        )
         return made[-1]
 
     yield make
@@ -50,8 +54,9 @@ def on_server(one: Station) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("entry", [{"dir": "."}, {"dir": ".", "recursive": True}, {"dir": ".", "on_change": True}],
-                         ids=["dir", "recursive", "on_change"])  # fmt: skip
+@pytest.mark.parametrize(
+    "entry", [{"dir": "."}, {"dir": ".", "recursive": True}, {"dir": ".", "on_change": True}], ids=["dir", "recursive", "on_change"]
+)
 def test_nothing_of_ours_goes_out_of_a_watched_folder(station, entry):
     one = station([{**entry, "settle_secs": 0.2}])
     for name in (*SECRETS[:-1], "master.txt.1", "child.txt.2"):

@@ -112,9 +112,9 @@ async def _start(tmp_path):
     return await ssh.start_ssh("ssh", login_of({"Host": "127.0.0.1", "HostPort": 9}), None, str(tmp_path), Meter())
 
 
-@pytest.mark.parametrize("error", [
-    BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), RuntimeError("can't start new thread"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "error", [BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), RuntimeError("can't start new thread")]
+)
 def test_an_ssh_that_cannot_be_started_names_the_limit_and_is_tried_again(tmp_path, monkeypatch, error):
     import asyncio
 
@@ -125,8 +125,11 @@ def test_an_ssh_that_cannot_be_started_names_the_limit_and_is_tried_again(tmp_pa
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(ssh.subprocess if isinstance(error, OSError) else ssh.asyncio, "Popen" if isinstance(error, OSError) else
-                      "to_thread", refuse)  # fmt: skip
+        patch.setattr(
+            ssh.subprocess if isinstance(error, OSError) else ssh.asyncio,
+            "Popen" if isinstance(error, OSError) else "to_thread",
+            refuse,
+        )
         with pytest.raises(TransportLost, match=r"starts no more processes or threads: .*TasksMax"):
             asyncio.run(_start(tmp_path))
     # What could not be asked then is asked again: without its answer ssh would outlive a killed child.

@@ -97,8 +97,10 @@ def test_a_child_in_another_container_is_neither_dead_nor_doubled(tmp_path: Path
     (tmp_path / "data").mkdir()
     (tmp_path / "out").mkdir()
     config = tmp_path / "station.toml"
-    config.write_text('[ftp]\nHost = "127.0.0.1"\nHostPort = 9\nUser = "x"\nPassword = "y"\nUseSFTP = false\n'
-                      f'[[watch]]\ndir = "{tmp_path}/data"\n')  # fmt: skip
+    config.write_text(
+        '[ftp]\nHost = "127.0.0.1"\nHostPort = 9\nUser = "x"\nPassword = "y"\nUseSFTP = false\n'
+        f'[[watch]]\ndir = "{tmp_path}/data"\n'
+    )
     config.chmod(0o600)
     run = [sys.executable, "-m", "pysubtask", "run", str(config)]
     inside = ["unshare", "-p", "-f", "--mount-proc", "--kill-child", "--"]

@@ -54,7 +54,9 @@ def test_settings_are_set_said_back_and_kept(station):
     station.pid()
     result = order(station, "set", settings={"TimerIntervalSecs": "0.2", "base.RateLimit": "50k"}, keep=True)
     assert {row["key"]: (row["old"], row["new"]) for row in result["changed"]} == {
-        "TimerIntervalSecs": (0.3, 0.2), "RateLimit": (0, 50000)}
+        "TimerIntervalSecs": (0.3, 0.2),
+        "RateLimit": (0, 50000),
+    }
     assert order(station, "get")["live"]["RateLimit"] == 50000
     told = {event.fields["key"]: event.fields for event in kinds(station, "setting_changed")}
     assert told["RateLimit"]["by"] == {"user": "ana", "pid": 7, "command": "a test", "host": "here"}
@@ -73,14 +75,17 @@ def test_settings_are_set_said_back_and_kept(station):
     assert found["live"]["RateLimit"] == 1000 and found["live"]["TimerIntervalSecs"] == 0.2
 
 
-@pytest.mark.parametrize(("settings", "words"), [
-    ({"RateLimit": "fast"}, ["RateLimit", "'fast'", "bytes per second"]),
-    ({"RateLimit": -1}, ["RateLimit", "out of range"]),
-    ({"RatLimit": 5}, ["RatLimit", "not known", "RateLimit"]),
-    ({"TaskName": "x"}, ["TaskName", "running child does not take it", "restart"]),
-    ({"dropbox.RateLimit": 5}, ["dropbox", "no section"]),
-    ({}, ["KEY=VALUE"]),
-])
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"RateLimit": "fast"}, ["RateLimit", "'fast'", "bytes per second"]),
+        ({"RateLimit": -1}, ["RateLimit", "out of range"]),
+        ({"RatLimit": 5}, ["RatLimit", "not known", "RateLimit"]),
+        ({"TaskName": "x"}, ["TaskName", "running child does not take it", "restart"]),
+        ({"dropbox.RateLimit": 5}, ["dropbox", "no section"]),
+        ({}, ["KEY=VALUE"]),
+    ],
+)
 def test_a_wrong_setting_is_refused_with_a_reason_and_changes_nothing(shared, settings, words):
     reply = refused(shared, "set", settings={"RetryCount": 7, **settings} if settings else {})
     assert not reply.ok
@@ -99,13 +104,16 @@ def shared(tmp_path_factory):
         made.master.stop()
 
 
-@pytest.mark.parametrize(("op", "args", "words"), [
-    ("sett", {}, ["'sett' is not known", "'set'"]),
-    ("pause", {"names": ["nothing.csv"]}, ["nothing.csv", "neither in the queue nor paused", "pysubtask queue"]),
-    ("pause", {"names": "a.csv"}, ["list"]),
-    ("drop", {}, ["name the files"]),
-    ("notify", {"files": ["/etc/passwd"]}, ["/etc/passwd", "does not watch"]),
-])
+@pytest.mark.parametrize(
+    ("op", "args", "words"),
+    [
+        ("sett", {}, ["'sett' is not known", "'set'"]),
+        ("pause", {"names": ["nothing.csv"]}, ["nothing.csv", "neither in the queue nor paused", "pysubtask queue"]),
+        ("pause", {"names": "a.csv"}, ["list"]),
+        ("drop", {}, ["name the files"]),
+        ("notify", {"files": ["/etc/passwd"]}, ["/etc/passwd", "does not watch"]),
+    ],
+)
 def test_a_wrong_order_gets_an_answer(shared, op, args, words):
     reply = refused(shared, op, **args)
     assert not reply.ok

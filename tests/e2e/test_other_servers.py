@@ -26,8 +26,14 @@ from pysubtask.testing.vsftpd import vsftpd_server
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
 
-FAST = {"RetryWaitSecs": 0.3, "RetryLongWaitSecs": 1.5, "ParkedRetrySecs": 20, "StallSecs": 6, "ConnectTimeoutSecs": 10,
-        "TimerIntervalSecs": 0.3}  # fmt: skip
+FAST = {
+    "RetryWaitSecs": 0.3,
+    "RetryLongWaitSecs": 1.5,
+    "ParkedRetrySecs": 20,
+    "StallSecs": 6,
+    "ConnectTimeoutSecs": 10,
+    "TimerIntervalSecs": 0.3,
+}
 MakeStation = Callable[..., "OtherStation"]
 
 
@@ -114,9 +120,10 @@ KINDS = {
     "vsftpd without SIZE": Kind(lambda root: vsftpd_server(root, cmds_denied="SIZE"), vsftpd.missing()),
     "proftpd": Kind(proftpd_server, proftpd.missing()),
     "proftpd without SIZE, MLST": Kind(
-        lambda root: proftpd_server(root, lines=("<Limit SIZE MLST MLSD>", "DenyAll", "</Limit>")), proftpd.missing()),
+        lambda root: proftpd_server(root, lines=("<Limit SIZE MLST MLSD>", "DenyAll", "</Limit>")), proftpd.missing()
+    ),
     "pure-ftpd": Kind(pureftpd_server, pureftpd.missing()),
-}  # fmt: skip
+}
 
 
 def kinds(*names: str) -> Any:
@@ -206,10 +213,31 @@ def test_a_program_on_the_server_takes_each_file_away_at_once(tmp_path: Path, st
 
 
 ODD_NAMES = [
-    "a[1].csv", "*.csv", "?x.csv", "-rf.csv", "~root.csv", " lead.csv", "trail .csv", "trail2 ", "it's.csv", "{a,b}.csv", "a;b.csv",
-    "a\\b.csv", "#x%20.csv", "-", "~", "[cam 1]/x[1].csv", "[cam 1]/*.csv", "[cam 1]/-l.csv", "a1.csv", "ax.csv", "-l",
-    "plain.csv", "a.csv", "b.csv",
-]  # fmt: skip
+    "a[1].csv",
+    "*.csv",
+    "?x.csv",
+    "-rf.csv",
+    "~root.csv",
+    " lead.csv",
+    "trail .csv",
+    "trail2 ",
+    "it's.csv",
+    "{a,b}.csv",
+    "a;b.csv",
+    "a\\b.csv",
+    "#x%20.csv",
+    "-",
+    "~",
+    "[cam 1]/x[1].csv",
+    "[cam 1]/*.csv",
+    "[cam 1]/-l.csv",
+    "a1.csv",
+    "ax.csv",
+    "-l",
+    "plain.csv",
+    "a.csv",
+    "b.csv",
+]
 
 
 CHANGED_BY_PURE_FTPD = {" lead.csv", "trail2 ", "a\\b.csv"}
@@ -249,9 +277,12 @@ def test_names_that_a_shell_would_change(tmp_path: Path, station: MakeStation, m
 
 
 FACES: dict[str, dict[str, Any]] = {
-    "as other servers": {}, "no such file": {"size": "missing"}, "no size": {"size": "absent"}, "size 0": {"size": "zero"},
+    "as other servers": {},
+    "no such file": {"size": "missing"},
+    "no size": {"size": "absent"},
+    "size 0": {"size": "zero"},
     "whole": OBJECT_STORE,
-}  # fmt: skip
+}
 
 
 @pytest.mark.slow

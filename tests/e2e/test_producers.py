@@ -24,8 +24,10 @@ FOLDER = {"on_change": True, "settle_secs": 0.3, "notify_files": False, "default
 
 @contextlib.contextmanager
 def station(tmp_path: Path, *entries: dict[str, Any]) -> Iterator[Station]:
-    made = [{key: str(tmp_path / "data" / value) if key in ("dir", "file") else value for key, value in entry.items()}
-            for entry in entries or ({"dir": ".", **FOLDER},)]
+    made = [
+        {key: str(tmp_path / "data" / value) if key in ("dir", "file") else value for key, value in entry.items()}
+        for entry in entries or ({"dir": ".", **FOLDER},)
+    ]
     one = Station(tmp_path, made)
     shutil.rmtree(one.data / "box")
     try:
@@ -37,8 +39,11 @@ def station(tmp_path: Path, *entries: dict[str, Any]) -> Iterator[Station]:
 
 
 def local(one: Station) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in one.data.iterdir()
-            if path.is_file() and not path.name.endswith((".notify", ".part", "~"))}
+    return {
+        path.name: path.read_bytes()
+        for path in one.data.iterdir()
+        if path.is_file() and not path.name.endswith((".notify", ".part", "~"))
+    }
 
 
 def settled(one: Station) -> None:
@@ -164,9 +169,17 @@ def header_put_back(data: Path) -> None:
         file.write(b"one more\n")
 
 
-
 WAYS: list[Callable[[Path], None]] = [
-    copytruncate, own_offset, numbered, compressed, midnight, editors, hard_links, ring, touched_back, header_put_back,
+    copytruncate,
+    own_offset,
+    numbered,
+    compressed,
+    midnight,
+    editors,
+    hard_links,
+    ring,
+    touched_back,
+    header_put_back,
 ]
 
 

@@ -130,8 +130,12 @@ def test_a_look_at_his_task_is_not_held_up(place: Path):
 
     as_him(plant)
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(place), "PYSUBTASK_REGISTRY": str(place / "registry")}
-    for words in (["status", str(place / "data")], ["events", "-t", str(place / "data")], ["receipts", "-t", str(place / "data")],
-                  ["queue", "-t", str(place / "data")]):  # fmt: skip
+    for words in (
+        ["status", str(place / "data")],
+        ["events", "-t", str(place / "data")],
+        ["receipts", "-t", str(place / "data")],
+        ["queue", "-t", str(place / "data")],
+    ):
         limited = ["sh", "-c", 'ulimit -v 4000000; exec "$@"', "sh", sys.executable, "-m", "pysubtask", *words]
         done = subprocess.run(limited, cwd=place, env=environ, capture_output=True, text=True, timeout=40)
         assert "There is no task" not in done.stderr
@@ -277,8 +281,9 @@ def test_copies_of_private_files_are_private(place: Path, tmp_path: Path):
         found: list[str] = []
         for path in bob.rglob("*"):
             if path.is_file() and path.name != "diary.csv":
-                said = subprocess.run(["cat", str(path)], user=OTHER, group=OTHER, extra_groups=[], capture_output=True,
-                                      check=False)  # fmt: skip
+                said = subprocess.run(
+                    ["cat", str(path)], user=OTHER, group=OTHER, extra_groups=[], capture_output=True, check=False
+                )
                 found += [str(path)] if PRIVATE.encode() in said.stdout else []
         return found
 

@@ -37,8 +37,15 @@ def place() -> Iterator[Path]:
 
 def pysubtask(place: Path, *words: str, secs: float = 60, **environ: str) -> subprocess.CompletedProcess[str]:
     own = {"PYTHONPATH": str(ROOT), "HOME": str(place), "PYSUBTASK_REGISTRY": str(place / "registry")}
-    return subprocess.run([sys.executable, "-m", "pysubtask", *words], cwd=place, capture_output=True, text=True, timeout=secs,
-                          errors="replace", env={**os.environ, **own, **environ})  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "pysubtask", *words],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=secs,
+        errors="replace",
+        env={**os.environ, **own, **environ},
+    )
 
 
 def his_state(place: Path) -> Path:
@@ -141,8 +148,10 @@ def test_a_config_that_all_may_write_is_not_run(place: Path, what: str):
     evil.chmod(0o755)
     (place / "conf").mkdir()
     path = place / "conf" / "station.toml"
-    path.write_text(f'[base]\nRetryWaitSecs = 0.2\n[ftp]\nHost = "127.0.0.1"\nHostPort = 1\nSSHProgram = "{evil}"\n'
-                    f'[[watch]]\ndir = "{place}/data"\n')  # fmt: skip
+    path.write_text(
+        f'[base]\nRetryWaitSecs = 0.2\n[ftp]\nHost = "127.0.0.1"\nHostPort = 1\nSSHProgram = "{evil}"\n'
+        f'[[watch]]\ndir = "{place}/data"\n'
+    )
     (path if what == "file" else path.parent).chmod(0o666 if what == "file" else 0o777)
     (place / "data" / "a.csv").write_text("1\n")
     with Run(place, path) as run:
@@ -167,9 +176,12 @@ def test_no_service_of_roots_over_a_drop_folder(place: Path):
 def test_no_part_of_a_proxys_password_is_told(place: Path, by: str):
     proxy = "http://station:pa#ssw0rd@127.0.0.1:1"
     path = place / "station.toml"
-    path.write_text('[base]\nRetryWaitSecs = 0.2\nHeartbeatStatus = true\nHeartbeatIntervalSecs = 1\n[dropbox]\n'
-                    'AppKey = "key"\nAccessToken = "token"\n' + (f'Proxy = "{proxy}"\n' if by == "the setting" else "")
-                    + '[[watch]]\ndir = "data"\nsettle_secs = 0.1\n')  # fmt: skip
+    path.write_text(
+        "[base]\nRetryWaitSecs = 0.2\nHeartbeatStatus = true\nHeartbeatIntervalSecs = 1\n[dropbox]\n"
+        'AppKey = "key"\nAccessToken = "token"\n'
+        + (f'Proxy = "{proxy}"\n' if by == "the setting" else "")
+        + '[[watch]]\ndir = "data"\nsettle_secs = 0.1\n'
+    )
     path.chmod(0o600)
     (place / "data" / "a.csv").write_text("1\n")
     before = os.environ.get("HTTPS_PROXY")

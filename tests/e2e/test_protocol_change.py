@@ -31,6 +31,7 @@ def deliver(one: SFTPStation, protocol: str) -> dict[str, bool]:
     before = len(receipts(one, protocol))
     one.master.start()
     try:
+
         def all_there() -> list[Receipt]:
             one.master.check_pending_notifications()
             found = receipts(one, protocol)[before:]
@@ -50,7 +51,7 @@ def test_what_the_other_protocol_left_is_not_sent_again(tmp_path: Path, way: str
         before, after = own(ftp.settings()), own(sftp.settings(password=True))
         if way == "to ftp":
             before, after = after, before
-        first, second = (("ftp://", "sftp://") if way == "to sftp" else ("sftp://", "ftp://"))
+        first, second = ("ftp://", "sftp://") if way == "to sftp" else ("sftp://", "ftp://")
         entries = [{"file": str(tmp_path / "data" / name)} for name in NAMES]
         one = SFTPStation(tmp_path, files / "in", before, entries)
         for name in NAMES:
@@ -74,8 +75,14 @@ def test_what_the_other_protocol_left_is_not_sent_again(tmp_path: Path, way: str
         two = SFTPStation(tmp_path, there, after, entries)
         found = deliver(two, second)
         # With the same size and time only a hash tells.
-        assert found == {"same.csv": False, "changed.csv": True, "replaced.csv": True, "cut.csv": True, "gone.csv": True,
-                         "rewritten.csv": bool(hashes)}  # fmt: skip
+        assert found == {
+            "same.csv": False,
+            "changed.csv": True,
+            "replaced.csv": True,
+            "cut.csv": True,
+            "gone.csv": True,
+            "rewritten.csv": bool(hashes),
+        }
         for name in NAMES:
             if name != "rewritten.csv" or hashes:
                 assert (there / name).read_bytes() == (two.data / name).read_bytes(), name

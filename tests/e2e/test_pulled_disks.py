@@ -44,8 +44,10 @@ def test_a_stick_at_another_folder_than_the_first(tmp_path: Path, kind: str) -> 
             one.master.start()
             folder = one.server / place.relative_to(one.data) if kind == "inside" else one.server
             folder = one.server if kind != "inside" and not folder.exists() else folder
-            wait_until(lambda: (one.master.check_pending_notifications(), all((folder / name).exists() for name in names))[1],
-                       what="all on the server")  # fmt: skip
+            wait_until(
+                lambda: (one.master.check_pending_notifications(), all((folder / name).exists() for name in names))[1],
+                what="all on the server",
+            )
             one.idle()
             disk.pull()
             # The camera goes on below the mount point, also under a name that was on the stick.

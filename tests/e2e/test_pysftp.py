@@ -17,8 +17,9 @@ def test_it_delivers_through_a_cut_and_a_kill(tmp_path):
     with openssh_server(tmp_path / "sshd") as sshd, Relay("127.0.0.1", sshd.port) as relay:
         known = tmp_path / "known_hosts"
         known.write_text(sshd.known_hosts.read_text().replace(f":{sshd.port} ", f":{relay.port} "))
-        settings = sshd.settings(HostPort=relay.port, KnownHostsFile=str(known), SFTPLibrary="pysftp", SSHProgram="ssh",
-                                 SSHConfigFile=None)
+        settings = sshd.settings(
+            HostPort=relay.port, KnownHostsFile=str(known), SFTPLibrary="pysftp", SSHProgram="ssh", SSHConfigFile=None
+        )
         one = SFTPStation(tmp_path, sshd.files, settings, [{"file": str(tmp_path / "data" / name)} for name in ("a.bin", "b.bin")])
         try:
             relay.drop("up", 500_000)

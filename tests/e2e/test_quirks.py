@@ -14,8 +14,12 @@ TLS_MATTERS = ("early 226", "reset after the last byte", "data connection never 
 
 def singles() -> list[tuple[str, Switch]]:
     """FTP over TLS with what TLS makes a difference to."""
-    return [(protocol, one) for protocol in ("sftp", "ftp", "ftps") for one in switches(protocol)
-            if protocol != "ftps" or "ftp" not in one.protocols or one.name in TLS_MATTERS]  # fmt: skip
+    return [
+        (protocol, one)
+        for protocol in ("sftp", "ftp", "ftps")
+        for one in switches(protocol)
+        if protocol != "ftps" or "ftp" not in one.protocols or one.name in TLS_MATTERS
+    ]
 
 
 @pytest.mark.slow
@@ -26,10 +30,17 @@ def test_one_quirk(tmp_path: Path, protocol: str, one: Switch) -> None:
 
 
 KILLED = [
-    ("sftp", "no rename over a file"), ("sftp", "object store"), ("sftp", "delete refused"), ("sftp", "hidden names refused"),
-    ("sftp", "one open file"), ("ftp", "no rename over a file"), ("ftp", "append refused"), ("ftp", "delete refused"),
-    ("ftp", "size grows late"), ("ftps", "data connection never closed"),
-]  # fmt: skip
+    ("sftp", "no rename over a file"),
+    ("sftp", "object store"),
+    ("sftp", "delete refused"),
+    ("sftp", "hidden names refused"),
+    ("sftp", "one open file"),
+    ("ftp", "no rename over a file"),
+    ("ftp", "append refused"),
+    ("ftp", "delete refused"),
+    ("ftp", "size grows late"),
+    ("ftps", "data connection never closed"),
+]
 
 
 @pytest.mark.slow

@@ -322,8 +322,12 @@ def test_state_folder_is_set_changed_and_unset(tmp_path: Path) -> None:
     one = Shared(tmp_path, 0o755)
     inside, first, second = one.state, tmp_path / "first", tmp_path / "second"
     names = []
-    for folder, state in ((None, inside), (first, outside(first, one.data)), (second, outside(second, one.data)),
-                          (None, outside(second, one.data))):  # fmt: skip
+    for folder, state in (
+        (None, inside),
+        (first, outside(first, one.data)),
+        (second, outside(second, one.data)),
+        (None, outside(second, one.data)),
+    ):
         if folder is not None:
             folder.mkdir(mode=0o700)
         one.base = {**one.base, "StateFolder": None if folder is None else str(folder)}
@@ -486,8 +490,15 @@ def test_commands_find_it_and_steer_it(tmp_path: Path) -> None:
         status = command(tmp_path, "status", **env)
         assert status.returncode == 0 and "State kept in" in status.stdout, status.stdout
         assert "may be written by others" in status.stdout
-        for words in (["pause", "-t", str(one.data)], ["queue"], ["get", "-t", "data"], ["events", "data"], ["receipts"],
-                      ["resume", "-t", "main"], ["status", str(one.state)]):  # fmt: skip
+        for words in (
+            ["pause", "-t", str(one.data)],
+            ["queue"],
+            ["get", "-t", "data"],
+            ["events", "data"],
+            ["receipts"],
+            ["resume", "-t", "main"],
+            ["status", str(one.state)],
+        ):
             done = command(tmp_path, *words, **env)
             assert done.returncode == 0, (words, done.stdout, done.stderr)
         assert one.kinds().count("paused") == one.kinds().count("resumed") == 1

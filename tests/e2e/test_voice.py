@@ -110,12 +110,15 @@ def test_pause_resume_and_set_from_the_app(station):
     station.arrived("a.csv")
 
 
-@pytest.mark.parametrize(("settings", "words"), [
-    ({"RateLimt": 5}, "Did you mean 'RateLimit'"),
-    ({"RateLimit": -5}, "out of range"),
-    ({"TaskName": "x"}, "does not take it"),
-    ({}, "no setting is named"),
-])
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"RateLimt": 5}, "Did you mean 'RateLimit'"),
+        ({"RateLimit": -5}, "out of range"),
+        ({"TaskName": "x"}, "does not take it"),
+        ({}, "no setting is named"),
+    ],
+)
 def test_a_wrong_setting_is_refused_at_once_and_nothing_ordered(station, settings, words):
     with pytest.raises(ConfigError, match=words):
         station.master.set(**settings)

@@ -74,8 +74,10 @@ def test_one_that_cannot_be_started_is_tried_again(caplog: pytest.LogCaptureFixt
 def test_a_master_starts_ends_and_renews_it_and_no_call_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYSUBTASK_REGISTRY", str(tmp_path / "registry"))
     (tmp_path / "data").mkdir()
-    config = {"ftp": {"Host": "127.0.0.1", "HostPort": 1, "UseSFTP": False, "Subtask_Log_FileName": None, "StopWaitSecs": 0.2},
-              "alerts": SETTINGS}  # fmt: skip
+    config = {
+        "ftp": {"Host": "127.0.0.1", "HostPort": 1, "UseSFTP": False, "Subtask_Log_FileName": None, "StopWaitSecs": 0.2},
+        "alerts": SETTINGS,
+    }
     log = tmp_path / "log.txt"
     master = TaskMaster([{"dir": str(tmp_path / "data")}], config, str(log), False)
     alerter = master._alerter

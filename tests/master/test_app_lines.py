@@ -46,9 +46,10 @@ def test_lines_of_a_child_keep_level_time_process_and_trace(folder, caplog):
         reader.read()
         reader.read()
     assert [(one.name, one.levelname, one.getMessage()) for one in caplog.records] == [
-        ("pysubtask.ftp", "INFO", "***** HELLO!: [x] *****"), ("pysubtask.ftp", "WARNING", "a name with\\nline feed"),
+        ("pysubtask.ftp", "INFO", "***** HELLO!: [x] *****"),
+        ("pysubtask.ftp", "WARNING", "a name with\\nline feed"),
         ("pysubtask.ftp", "ERROR", "failed"),
-    ]  # fmt: skip
+    ]
     assert caplog.records[0].process == os.getpid() and "OSError: gone" in str(caplog.records[2].exc_text)
 
 
@@ -90,7 +91,7 @@ def test_garbage_and_a_handler_that_raises_end_nothing(folder, caplog):
 
     target = logging.getLogger("pysubtask.bad")
     reader = app_log.LineReader(folder, target)
-    Path(folder, app_log.FILE).write_bytes(b"\0\xff\n[]\n{}\n{\"level\": 3}\n")
+    Path(folder, app_log.FILE).write_bytes(b'\0\xff\n[]\n{}\n{"level": 3}\n')
     os.chmod(Path(folder, app_log.FILE), 0o600)
     child_logger(folder).info("good")
     bad = Bad()
@@ -112,15 +113,19 @@ def test_the_masters_lines_go_to_the_app_and_nowhere_else(tmp_path, monkeypatch,
         master = TaskMaster([{"file": "a.csv"}], {"ftp": FTP}, Logger="station.upload")
         master.notify_file_by_index(7)
     assert [(one.name, one.levelname, one.getMessage()) for one in caplog.records] == [
-        ("station.upload.master", "ERROR", "Notify file index [7] out of range!")]  # fmt: skip
+        ("station.upload.master", "ERROR", "Notify file index [7] out of range!")
+    ]
     assert capfd.readouterr().err == "" and not (tmp_path / "logs").exists()
     assert master._seats[0].plan.settings["Subtask_Log_FileName"] is None
 
 
-@pytest.mark.parametrize("config", [
-    {"ftp": {**FTP, "Subtask_Log_FileName": "child.log", "Master_Log_FileName": "./logs/ftp_taskmaster.log.txt"}},
-    {"ftp": FTP, "base": Section(Subtask_Log_FileName="child.log", Master_Log_FileName="master.log")},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"ftp": {**FTP, "Subtask_Log_FileName": "child.log", "Master_Log_FileName": "./logs/ftp_taskmaster.log.txt"}},
+        {"ftp": FTP, "base": Section(Subtask_Log_FileName="child.log", Master_Log_FileName="master.log")},
+    ],
+)
 def test_a_log_file_that_was_asked_for_is_written(tmp_path, monkeypatch, config):
     monkeypatch.chdir(tmp_path)
     master = TaskMaster([{"file": "a.csv"}], config, Logger=logging.getLogger("station"))

@@ -14,17 +14,7 @@ from pysubtask.common.entries import read_entries
 from pysubtask.common.receipts import Receipt
 from pysubtask.common.status import write_status
 from pysubtask.master import mover
-from pysubtask.master.archive import (
-    Archive,
-    Proof,
-    day_folder,
-    expiry,
-    is_data,
-    is_left_over,
-    is_ours,
-    is_proven,
-    scope,
-)
+from pysubtask.master.archive import Archive, Proof, day_folder, expiry, is_data, is_left_over, is_ours, is_proven, scope
 from pysubtask.master.mover import Old, names
 
 DAY = 86400
@@ -82,8 +72,9 @@ class Place:
         found = path.stat()
         line = {"size": found.st_size, "mtime_ns": found.st_mtime_ns, **changed}
         folder = str(self.states[state])
-        made = Receipt(receipts.last_seq(folder) + 1, at, str(path), path.name, destination, line["size"],
-                       line["mtime_ns"], "d", 1, "size")  # fmt: skip
+        made = Receipt(
+            receipts.last_seq(folder) + 1, at, str(path), path.name, destination, line["size"], line["mtime_ns"], "d", 1, "size"
+        )
         receipts.append(folder, [made])
 
     def run(self, secs=60.0):
@@ -269,12 +260,17 @@ def ctime(monkeypatch):
     return told
 
 
-@pytest.mark.parametrize(("changed", "delivered", "moves"), [
-    (NOW, "1970-01-01T00:05:00Z", False),  # the kernel's clock was right when it was written
-    (60.0, "1970-01-01T00:05:00Z", False),  # nothing says when that was
-    (60.0, "2026-11-21T10:00:00Z", False),  # delivered today, after the clock was set
-    (60.0, "2026-11-10T10:00:00Z", True), (NOW - 11 * DAY, "1970-01-01T00:05:00Z", True), (60.0, "nonsense", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changed", "delivered", "moves"),
+    [
+        (NOW, "1970-01-01T00:05:00Z", False),  # the kernel's clock was right when it was written
+        (60.0, "1970-01-01T00:05:00Z", False),  # nothing says when that was
+        (60.0, "2026-11-21T10:00:00Z", False),  # delivered today, after the clock was set
+        (60.0, "2026-11-10T10:00:00Z", True),
+        (NOW - 11 * DAY, "1970-01-01T00:05:00Z", True),
+        (60.0, "nonsense", False),
+    ],
+)
 def test_what_was_written_in_1970_goes_by_its_state_and_its_receipt(place, ctime, changed, delivered, moves):
     one = place()
     path = in_1970(one, "box/x.png")

@@ -90,9 +90,12 @@ class Machine(RuleBasedStateMachine):
             size = 100
         self.model = Model(trigger, count, expire, size, mode)
         self.rule = rule_of(
-            start_trigger_milli=trigger, start_trigger_count=count, expire_milli=expire, start_trigger_bytes=size,
+            start_trigger_milli=trigger,
+            start_trigger_count=count,
+            expire_milli=expire,
+            start_trigger_bytes=size,
             start_trigger_mode=mode,
-        )  # fmt: skip
+        )
         self.state, self.now = Burst(), 10**6
         self.unsent = False
 

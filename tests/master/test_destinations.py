@@ -12,8 +12,18 @@ from pysubtask.common.config import values_of
 from pysubtask.master.destinations import own_module, plan
 
 BAD_NAMES = ("", " ", ".", "..", "a/b", "\\", "x" * 101)
-BAD_PROXIES = ("proxy:3128", "socks5://h:1", "http://", "http://geheim:geheim@", "http://h:x", "http://h:0", "http://h/path",
-               "http://h h:1", "http://h:1\n", " ")
+BAD_PROXIES = (
+    "proxy:3128",
+    "socks5://h:1",
+    "http://",
+    "http://geheim:geheim@",
+    "http://h:x",
+    "http://h:0",
+    "http://h/path",
+    "http://h h:1",
+    "http://h:1\n",
+    " ",
+)
 FILES = [{"file": "a.csv"}]
 
 
@@ -66,9 +76,10 @@ def test_a_default_of_the_whole_program_counts_as_said():
         settings_of(Host="ftp://pi@h")
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("UseSFTP", True), ("User", "me"), ("HostPort", 21), ("HostPath", "in"), ("HostFTPPath", "in"), ("UseTLS", "explicit"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("UseSFTP", True), ("User", "me"), ("HostPort", 21), ("HostPath", "in"), ("HostFTPPath", "in"), ("UseTLS", "explicit")],
+)
 def test_a_contradiction_names_both(key, value):
     with pytest.raises(ConfigError, match=rf"^ftp\.{key}: .* contradicts ftp\.Host") as raised:
         settings_of(Host="ftp://web1234@h:2121/public_html", **{key: value})

@@ -261,8 +261,9 @@ def test_graceful_stop_removes_handled_hold_files(app, burst):
     app.page(master)
     master.stop(forcekill=False)
     assert [name for name in ("a.csv.hold", "in/x.hold", "in/y.hold", "other.hold") if os.path.exists(name)] == [
-        "in/y.hold", "other.hold",
-    ]  # fmt: skip
+        "in/y.hold",
+        "other.hold",
+    ]
 
 
 def test_quiet_files_are_forgotten_and_held_ones_never(tmp_path, clock, monkeypatch):

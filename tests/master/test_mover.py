@@ -84,8 +84,10 @@ def test_roots_archive_takes_nothing_from_behind_a_link_of_the_user(one, roots, 
     found = precious.stat()
     with pytest.raises(PermissionError, match="is a link"):
         Mover(str(home / "data")).move(
-            Old(str(home / "data" / "old.conf"), found.st_size, found.st_mtime_ns, found.st_ino), str(home / "data" / "archive"),
-            sure=False)  # fmt: skip
+            Old(str(home / "data" / "old.conf"), found.st_size, found.st_mtime_ns, found.st_ino),
+            str(home / "data" / "archive"),
+            sure=False,
+        )
     assert os.listdir(roots) == ["old.conf"]
 
 
@@ -160,7 +162,8 @@ def test_an_archive_elsewhere_is_made_and_the_data_folder_never(tmp_path):
     path = one.make("m.txt")
     found = path.stat()
     with pytest.raises(FileNotFoundError):
-        made.move(Old(str(path), found.st_size, found.st_mtime_ns, found.st_ino), str(tmp_path / "gone" / "data" / "archive"),
-                  sure=False)  # fmt: skip
+        made.move(
+            Old(str(path), found.st_size, found.st_mtime_ns, found.st_ino), str(tmp_path / "gone" / "data" / "archive"), sure=False
+        )
     made.close()
     assert not (tmp_path / "gone").exists() and path.exists()

@@ -52,7 +52,7 @@ def test_by_path(app, tmp_path):
         "./in/../b.csv": "b.csv",
         app.path("a.csv"): "a.csv",
         os.fsencode(app.path("b.csv")): "b.csv",
-        "in/new, \"file\" é.csv": "in/new, \"file\" é.csv",
+        'in/new, "file" é.csv': 'in/new, "file" é.csv',
         "link/other": "in/other",
         tmp_path / "in" / "-dash": "in/-dash",
         b"in/\xff.csv": "in/\udcff.csv",

@@ -74,8 +74,10 @@ def module(folder: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("form", ["module", "class", "instance", "in a package", "section of a module", "dict", "namespace"])
 def test_the_module_of_a_config_is_no_data(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = ("from pysubtask import Section\nftp = Section(Host='h', Password='hunter-two')\n"
-            "base = Section(Master_Log_FileName=None)\nclass Config:\n    ftp, base = ftp, base\n")  # fmt: skip
+    text = (
+        "from pysubtask import Section\nftp = Section(Host='h', Password='hunter-two')\n"
+        "base = Section(Master_Log_FileName=None)\nclass Config:\n    ftp, base = ftp, base\n"
+    )
     folder, name = tmp_path, f"own_config_{form.replace(' ', '_')}"
     if form == "in a package":
         folder = tmp_path / f"{name}_pack"
@@ -89,9 +91,12 @@ def test_the_module_of_a_config_is_no_data(form: str, tmp_path: Path, monkeypatc
         made = module(tmp_path, name, text, monkeypatch)
         files = {str(tmp_path / f"{name}.py")}
     config: object = {
-        "class": lambda: made.Config, "instance": lambda: made.Config(), "dict": lambda: {"ftp": made.ftp, "base": made.base},
-        "section of a module": lambda: {"ftp": made.ftp}, "namespace": lambda: SimpleNamespace(ftp=made.ftp),
-    }.get(form, lambda: made)()  # fmt: skip
+        "class": lambda: made.Config,
+        "instance": lambda: made.Config(),
+        "dict": lambda: {"ftp": made.ftp, "base": made.base},
+        "section of a module": lambda: {"ftp": made.ftp},
+        "namespace": lambda: SimpleNamespace(ftp=made.ftp),
+    }.get(form, lambda: made)()
     one = TaskMaster([{"dir": tmp_path, "recursive": True}], config, None, False)
     found = {path for path, why in one._never_sent.files.items() if why != LOG}
     assert found == files
@@ -113,16 +118,21 @@ def test_a_log_may_be_named_and_its_older_ones_are_not_taken(tmp_path: Path) -> 
     log = tmp_path / "child.txt"
     log.write_text("x")
     (tmp_path / "child.txt.1").write_text("x")
-    one = BaseMaster([{"file": log}, {"dir": tmp_path}], Section("", Subtask_Log_FileName=str(log), Master_Log_FileName=None),
-                     LogFileName=None, LogToConsole=False)  # fmt: skip
+    one = BaseMaster(
+        [{"file": log}, {"dir": tmp_path}],
+        Section("", Subtask_Log_FileName=str(log), Master_Log_FileName=None),
+        LogFileName=None,
+        LogToConsole=False,
+    )
     assert one.notify_file(log) and not one.notify_file(f"{log}.1")
     (tmp_path / "other.txt.1").write_text("mine")
     assert one.notify_file(tmp_path / "other.txt.1")
 
 
 def test_the_log_says_why_a_notify_is_refused(tmp_path: Path) -> None:
-    one = BaseMaster([{"dir": tmp_path}], Section(Subtask_Log_FileName=None, Master_Log_FileName=str(tmp_path / "m.log")),
-                     LogToConsole=False)  # fmt: skip
+    one = BaseMaster(
+        [{"dir": tmp_path}], Section(Subtask_Log_FileName=None, Master_Log_FileName=str(tmp_path / "m.log")), LogToConsole=False
+    )
     assert not one.notify_file(tmp_path / "m.log.1")
     assert "is not watched! It is never sent: a log of this program." in (tmp_path / "m.log").read_text()
 

@@ -18,10 +18,20 @@ def section(**more):
     return type("config", (), {"ftp": Section("", Host="h", User="u", **more)})
 
 
-@pytest.mark.parametrize(("given", "made"), [
-    ("plain", "plain"), ("in/{hostname}", f"in/{HOST}"), ("{hostname}/{task}", f"{HOST}/roof"), ("{task}_{task}", "roof_roof"),
-    ("a{b}c", "a{b}c"), ("{}", "{}"), ("{2026}", "{2026}"), ("{", "{"), ("{hostname", "{hostname"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("plain", "plain"),
+        ("in/{hostname}", f"in/{HOST}"),
+        ("{hostname}/{task}", f"{HOST}/roof"),
+        ("{task}_{task}", "roof_roof"),
+        ("a{b}c", "a{b}c"),
+        ("{}", "{}"),
+        ("{2026}", "{2026}"),
+        ("{", "{"),
+        ("{hostname", "{hostname"),
+    ],
+)
 def test_the_words_are_filled_in_and_other_braces_stay(given, made):
     assert filled("ftp.HostPath", given, "roof") == made
 
@@ -40,8 +50,12 @@ def test_a_machine_without_a_name_is_told(monkeypatch):
 
 @pytest.mark.parametrize("key", ["HostPath", "HostSFTPPath", "HostFTPPath", "HeartbeatName"])
 def test_each_setting_that_may_have_them(key, tmp_path):
-    made = plan("ftp", "pysubtask.ftp", section(**{key: "x/{hostname}/{task}" if key != "HeartbeatName" else "{hostname}-{task}"}),
-                str(tmp_path / "roof"))
+    made = plan(
+        "ftp",
+        "pysubtask.ftp",
+        section(**{key: "x/{hostname}/{task}" if key != "HeartbeatName" else "{hostname}-{task}"}),
+        str(tmp_path / "roof"),
+    )
     assert made.settings[key] == (f"x/{HOST}/roof" if key != "HeartbeatName" else f"{HOST}-roof")
 
 

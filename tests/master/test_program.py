@@ -37,15 +37,19 @@ def nuitka(**more):
         (seen(executable="/opt/app", frozen=True, _MEIPASS="/tmp/_MEI1"), "PyInstaller", "/opt/app", "/opt/app"),
         (seen(executable="/opt/app", frozen="console_exe"), "a freezer", "/opt/app", "/opt/app"),
         (seen(nuitka(), executable="/tmp/unpacked/python"), "Nuitka", "/tmp/unpacked/app.bin", "/tmp/unpacked/app.bin"),
-        (seen(SimpleNamespace(process_exe="/t/app.bin", standalone=True, onefile=True), executable="/t/python"), "Nuitka",
-         os.path.abspath("./app"), "/t/app.bin"),
+        (
+            seen(SimpleNamespace(process_exe="/t/app.bin", standalone=True, onefile=True), executable="/t/python"),
+            "Nuitka",
+            os.path.abspath("./app"),
+            "/t/app.bin",
+        ),
         # Compiled, but run by an interpreter.
         (seen(SimpleNamespace(standalone=False), executable="/venv/bin/python"), "", "/venv/bin/python", "/venv/bin/python"),
         # An old Nuitka tells nothing but that it was there.
         (seen(SimpleNamespace(), executable="/t/no-such-python"), "Nuitka", os.path.abspath("./app"), os.path.abspath("./app")),
         (seen(SimpleNamespace(), executable=sys.executable), "", sys.executable, sys.executable),
     ],
-)  # fmt: skip
+)
 def test_what_the_program_is(found, frozen, file, inner):
     assert found[:3] == (frozen, file, inner)
 
@@ -74,8 +78,17 @@ def test_a_frozen_app_is_started_only_if_it_can_be_a_child(frozen):
         interpreter(app)
 
 
-@pytest.mark.parametrize("argv", [["app"], [], ["app", "--handoff"], ["app", "--pysubtask-child=x"], ["app", "x", "--handoff"],
-                                  ["app", "a", "--pysubtask-child=x", "--handoff"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["app"],
+        [],
+        ["app", "--handoff"],
+        ["app", "--pysubtask-child=x"],
+        ["app", "x", "--handoff"],
+        ["app", "a", "--pysubtask-child=x", "--handoff"],
+    ],
+)
 def test_other_arguments_are_the_apps_own(argv):
     assert asked(argv) == ""
 
@@ -99,8 +112,14 @@ def test_a_program_with_python_built_in_is_never_started(tmp_path):
     assert interpreter(PLAIN._replace(file=str(link))) == str(link)
 
 
-APPS = {"PATH": "/bin", "LD_LIBRARY_PATH": "/tmp/_MEI1:/mine", "LD_LIBRARY_PATH_ORIG": "/mine", "_PYI_ARCHIVE_FILE": "/opt/app",
-        "_MEIPASS2": "/tmp/_MEI1", "NUITKA_ONEFILE_PARENT": "7"}  # fmt: skip
+APPS = {
+    "PATH": "/bin",
+    "LD_LIBRARY_PATH": "/tmp/_MEI1:/mine",
+    "LD_LIBRARY_PATH_ORIG": "/mine",
+    "_PYI_ARCHIVE_FILE": "/opt/app",
+    "_MEIPASS2": "/tmp/_MEI1",
+    "NUITKA_ONEFILE_PARENT": "7",
+}
 
 
 def test_other_programs_get_the_users_environment():
@@ -113,8 +132,12 @@ def test_other_programs_get_the_users_environment():
 
 def test_a_frozen_child_unpacks_for_itself_and_needs_no_folders():
     made = for_child(Host("PyInstaller", "/opt/app", "/opt/app", ""), APPS, ["/tmp/_MEI1"])
-    assert made == {"PATH": "/bin", "LD_LIBRARY_PATH": "/mine", "PYINSTALLER_RESET_ENVIRONMENT": "1",
-                    "PYINSTALLER_SUPPRESS_SPLASH_SCREEN": "1"}  # fmt: skip
+    assert made == {
+        "PATH": "/bin",
+        "LD_LIBRARY_PATH": "/mine",
+        "PYINSTALLER_RESET_ENVIRONMENT": "1",
+        "PYINSTALLER_SUPPRESS_SPLASH_SCREEN": "1",
+    }
 
 
 @pytest.fixture
@@ -202,8 +225,15 @@ def test_an_app_that_looks_like_a_python_and_is_none(first, tmp_path):
     app.write_text(STATION.format(python=sys.executable, first=first, secs=60 if first else 3))
     app.chmod(0o755)
     search = os.path.dirname(os.path.dirname(pysubtask.__file__))
-    done = subprocess.run([app], cwd=tmp_path, capture_output=True, text=True, timeout=110, stdin=subprocess.DEVNULL,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join([search, *sys.path[1:]])})  # fmt: skip
+    done = subprocess.run(
+        [app],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([search, *sys.path[1:]])},
+    )
     starts = (tmp_path / "starts").read_text().splitlines()
     assert starts[0] == "" and "-m pysubtask.base --handoff" in starts[1]
     # A child that does not live is tried again with longer and longer waits; none of the copies starts another.
@@ -211,11 +241,18 @@ def test_an_app_that_looks_like_a_python_and_is_none(first, tmp_path):
     assert done.stdout.split()[-1:] == ["watching" if first else "None"], done.stderr
 
 
-@pytest.mark.parametrize(("argv", "taken"), [
-    (["app", "-P", "-m", "pysubtask.ftp", "--handoff", "--label=x"], True), (["app", "--pysubtask-child=x", "--handoff"], False),
-    (["/x/pysubtask/ftp.py", "--handoff", "--label=x"], False), (["app"], False), (["app", "-m", "x"], False), ([], False),
-    (["--handoff"], False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("argv", "taken"),
+    [
+        (["app", "-P", "-m", "pysubtask.ftp", "--handoff", "--label=x"], True),
+        (["app", "--pysubtask-child=x", "--handoff"], False),
+        (["/x/pysubtask/ftp.py", "--handoff", "--label=x"], False),
+        (["app"], False),
+        (["app", "-m", "x"], False),
+        ([], False),
+        (["--handoff"], False),
+    ],
+)
 def test_words_of_a_child_that_an_app_got(argv, taken):
     assert program.is_taken_for_python(argv) == taken
 
@@ -234,8 +271,10 @@ class Lower(Upper):
 """
 
 
-@pytest.mark.parametrize(("text", "door"), [(OWN, None), (OWN.replace("class Plain(BaseSubtask):\n    pass\n", ""), "ftp"),
-                                            (OWN.partition("class Upper")[0], "base")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "door"),
+    [(OWN, None), (OWN.replace("class Plain(BaseSubtask):\n    pass\n", ""), "ftp"), (OWN.partition("class Upper")[0], "base")],
+)
 def test_a_module_that_cannot_be_run_as_main_is_run_by_its_subtask(text, door, tmp_path, monkeypatch, capsys):
     (tmp_path / "own_child.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -305,6 +344,13 @@ def test_however_the_app_was_started(how, tmp_path):
         (tmp_path / "station").symlink_to(sys.executable)
         words[0] = str(tmp_path / "station")
     search = os.path.dirname(os.path.dirname(pysubtask.__file__))
-    done = subprocess.run(words, cwd=tmp_path, input=typed, capture_output=True, text=True, timeout=110,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join([search, *sys.path[1:]])})  # fmt: skip
+    done = subprocess.run(
+        words,
+        cwd=tmp_path,
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([search, *sys.path[1:]])},
+    )
     assert done.stdout.strip().endswith("watching"), done.stderr

@@ -90,8 +90,13 @@ class Day:
         self.beats = []
         self.touches = 0
         settings = {
-            **SETTINGS, "RetryWaitSecs": 3, "RetryLongWaitSecs": 30, "RetryCount": 5, "DeadTimeMilli": DEAD * 1000, "StallSecs": 60,
-        }  # fmt: skip
+            **SETTINGS,
+            "RetryWaitSecs": 3,
+            "RetryLongWaitSecs": 30,
+            "RetryCount": 5,
+            "DeadTimeMilli": DEAD * 1000,
+            "StallSecs": 60,
+        }
         self.store = Store(self.folder, "scripted://", lambda *paths: [os.unlink(path) for path in paths], self.wall)
         self.store._worker.shutdown()
         self.store._worker = Inline("spool")

@@ -17,8 +17,10 @@ def test_nothing_is_told_of_an_ordinary_one(tmp_path: Path) -> None:
 
 
 @needs_root
-@pytest.mark.parametrize(("mode", "made", "told"), [(0o2775, False, True), (0o2775, True, True), (0o1777, True, False),
-                                                    (0o1777, False, False), (0o777, True, True)])
+@pytest.mark.parametrize(
+    ("mode", "made", "told"),
+    [(0o2775, False, True), (0o2775, True, True), (0o1777, True, False), (0o1777, False, False), (0o777, True, True)],
+)
 def test_one_that_another_can_replace(mode: int, made: bool, told: bool) -> None:
     with open_folder() as folder:
         os.chown(folder, 0, 12348)

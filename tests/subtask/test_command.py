@@ -14,11 +14,21 @@ from pysubtask.common.cores import holds_secret
 from tests.e2e.station import SFTPStation
 
 
-@pytest.mark.parametrize(("settings", "holds"), [
-    ({}, False), ({"Password": None, "User": "u"}, False), ({"Password": ""}, False), ({"Password": "x"}, True),
-    ({"AccessToken": "x"}, True), ({"PasswordFile": "/f"}, False), ({"RefreshTokenFile": "/f"}, True),
-    ({"Proxy": "http://h:1"}, False), ({"Proxy": "http://u:p@h:1"}, True), ({"AnyPassphrase": "x"}, True),
-])
+@pytest.mark.parametrize(
+    ("settings", "holds"),
+    [
+        ({}, False),
+        ({"Password": None, "User": "u"}, False),
+        ({"Password": ""}, False),
+        ({"Password": "x"}, True),
+        ({"AccessToken": "x"}, True),
+        ({"PasswordFile": "/f"}, False),
+        ({"RefreshTokenFile": "/f"}, True),
+        ({"Proxy": "http://h:1"}, False),
+        ({"Proxy": "http://u:p@h:1"}, True),
+        ({"AnyPassphrase": "x"}, True),
+    ],
+)
 def test_what_is_a_secret(settings, holds):
     assert holds_secret(settings) is holds
 

@@ -103,7 +103,9 @@ def test_what_is_paused_stays_paused(bench):
     assert "connect" not in bench.transport.calls
 
 
-@pytest.mark.parametrize(("last", "now", "secs"), [
-    (float("-inf"), 0.0, 0.0), (100.0, 100.0, 60.0), (100.0, 130.0, 30.0), (100.0, 160.0, 0.0), (100.0, 50.0, 60.0)])
+@pytest.mark.parametrize(
+    ("last", "now", "secs"),
+    [(float("-inf"), 0.0, 0.0), (100.0, 100.0, 60.0), (100.0, 130.0, 30.0), (100.0, 160.0, 0.0), (100.0, 50.0, 60.0)],
+)
 def test_when_an_extra_login_is_allowed(last, now, secs):
     assert extra_login_in(last, now) == secs

@@ -34,9 +34,14 @@ from pysubtask.transports.reach import nobody_listens
 from tests.helpers import wait_until
 
 SETTINGS = {
-    **values_of(defaults_config.base), **values_of(defaults_config.ftp),
-    "RetryWaitSecs": 0.05, "RetryLongWaitSecs": 0.4, "RetryCount": 3, "ParkedRetrySecs": 60, "Concurrency": 4,
-}  # fmt: skip
+    **values_of(defaults_config.base),
+    **values_of(defaults_config.ftp),
+    "RetryWaitSecs": 0.05,
+    "RetryLongWaitSecs": 0.4,
+    "RetryCount": 3,
+    "ParkedRetrySecs": 60,
+    "Concurrency": 4,
+}
 
 
 class Scripted(Transport):
@@ -138,9 +143,7 @@ class Bench:
     def start(self):
         hooks = Hooks(lambda: None, self.lost.append, lambda version: self.confirm(version), lambda: [])
         log = logging.getLogger("bench of the courier")
-        self.courier = Courier(
-            self.store, self.transport, self.settings, self.board, self.events, log, hooks, self.mark
-        )  # fmt: skip
+        self.courier = Courier(self.store, self.transport, self.settings, self.board, self.events, log, hooks, self.mark)
         self.courier.start()
         return self
 
@@ -154,8 +157,18 @@ class Bench:
                 file.write(content)
             mtime = (1000 + self.count) * 10**9
             entries.append(
-                Entry(name, f"/data/{name}", snapshot, live, len(content), mtime, content.hex(), time.time(), Stamp(mtime, 1, 1),
-                      prefixes=prefixes or {})
+                Entry(
+                    name,
+                    f"/data/{name}",
+                    snapshot,
+                    live,
+                    len(content),
+                    mtime,
+                    content.hex(),
+                    time.time(),
+                    Stamp(mtime, 1, 1),
+                    prefixes=prefixes or {},
+                )
             )
         self.store.drop(self.store.run(self.store.spool.enqueue, entries))
         if wake and self.courier:
@@ -317,8 +330,17 @@ def test_an_odd_answer_about_one_file_costs_neither_the_connection_nor_another_f
     assert one.transport.calls.count("stat odd") == 2, "it is compared with the server before it is sent again"
     told = [event.fields for event in read_events(one.folder) if event.kind == "attempt_failed"]
     assert len(told) == 2
-    assert told[0].items() >= {"name": "odd", "reason": "odd: renamed, but gone", "error": "AttemptFailed", "file": "odd",
-                               "step": "renaming into place", "said": "250 done"}.items()  # fmt: skip
+    assert (
+        told[0].items()
+        >= {
+            "name": "odd",
+            "reason": "odd: renamed, but gone",
+            "error": "AttemptFailed",
+            "file": "odd",
+            "step": "renaming into place",
+            "said": "250 done",
+        }.items()
+    )
     wait_until(lambda: one.board.get("tried_again") == [], what="nothing is tried again")
 
 

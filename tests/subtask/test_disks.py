@@ -147,4 +147,3 @@ def test_the_table_is_read_as_the_kernel_writes_it(tmp_path):
     assert found is not None and found.point == "/media/my st\u00fcck" and {"nosuid", "emergency_ro"} <= found.options
     assert mount_of("/media/my", str(table)).point == "/"
     assert mount_of("/", str(tmp_path / "none")) is None
-

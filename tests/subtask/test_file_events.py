@@ -564,9 +564,15 @@ _TABLE = """22 1 254:0 / / rw - ext4 /dev/vda rw
 
 @pytest.mark.parametrize(
     ("path", "kind"),
-    [("/mnt/share/a/b", "nfs4"), ("/mnt/share", "nfs4"), ("/mnt/shared", "ext4"), ("/mnt/with space/x", "fuse.sshfs"),
-     ("/mnt/over/x", "tmpfs"), ("/home", "ext4")],
-)  # fmt: skip
+    [
+        ("/mnt/share/a/b", "nfs4"),
+        ("/mnt/share", "nfs4"),
+        ("/mnt/shared", "ext4"),
+        ("/mnt/with space/x", "fuse.sshfs"),
+        ("/mnt/over/x", "tmpfs"),
+        ("/home", "ext4"),
+    ],
+)
 def test_which_file_system_a_path_is_on(tmp_path, path, kind) -> None:
     table = tmp_path / "mountinfo"
     table.write_text(_TABLE)
@@ -580,8 +586,20 @@ def test_a_system_without_that_table(tmp_path) -> None:
     assert not mounts.on_network(str(tmp_path))
 
 
-@pytest.mark.parametrize(("kind", "misses"), [("ext4", ""), ("fuseblk", ""), ("overlay", ""), ("tmpfs", ""), ("nfs4", "network"),
-                         ("fuse", "(fuse)"), ("fuse.bindfs", "(fuse.bindfs)"), ("fuse.sshfs", "network"), ("drvfs", "(drvfs)")])
+@pytest.mark.parametrize(
+    ("kind", "misses"),
+    [
+        ("ext4", ""),
+        ("fuseblk", ""),
+        ("overlay", ""),
+        ("tmpfs", ""),
+        ("nfs4", "network"),
+        ("fuse", "(fuse)"),
+        ("fuse.bindfs", "(fuse.bindfs)"),
+        ("fuse.sshfs", "network"),
+        ("drvfs", "(drvfs)"),
+    ],
+)
 def test_what_may_be_changed_without_an_event(kind, misses, monkeypatch):
     monkeypatch.setattr(mounts, "filesystem_of", lambda path: kind)
     found = mounts.misses_events("/data")

@@ -165,9 +165,15 @@ def test_folders_that_are_never_watched(tmp_path) -> None:
     watched = [{"dir": "t", "recursive": True, "settle_secs": 0}, {"dir": "t/own/deep", "as": "own"}, {"dir": "t/logs/box"}]
     world = World(tmp_path, watched, skip=(str(tmp_path / "t" / "upload" / "ftp"),))
     world.watch = type(world.watch)(
-        world.entries, world.memory, (str(tmp_path / "t" / "upload" / "ftp"),), lambda: None, False,
-        nested=(str(tmp_path / "t" / "logs"), str(tmp_path / "t" / "log.txt")), stat=world.stat, wall=lambda: world.ns,
-    )  # fmt: skip
+        world.entries,
+        world.memory,
+        (str(tmp_path / "t" / "upload" / "ftp"),),
+        lambda: None,
+        False,
+        nested=(str(tmp_path / "t" / "logs"), str(tmp_path / "t" / "log.txt")),
+        stat=world.stat,
+        wall=lambda: world.ns,
+    )
     put(world, "t/upload/ftp/no", "t/upload/yes", "t/.pysubtask/main/no", "t/a/.pysubtask/other/no", "t/logs/no", "t/logs/b/no")
     put(world, "t/log.txt", "t/own/yes", "t/own/deep/own", "t/own/deep/er/no", "t/.hidden/yes", "t/logs/box/own")
     world.touch("t/logs/no")
@@ -175,8 +181,12 @@ def test_folders_that_are_never_watched(tmp_path) -> None:
     world.wait(5)
     dues = world.scan()
     assert sorted((os.path.relpath(due.path, world.path("t")), due.entry_index) for due in dues) == [
-        (".hidden/yes", 0), ("logs/box/own", 2), ("own/deep/own", 1), ("own/yes", 0), ("upload/yes", 0),
-    ]  # fmt: skip
+        (".hidden/yes", 0),
+        ("logs/box/own", 2),
+        ("own/deep/own", 1),
+        ("own/yes", 0),
+        ("upload/yes", 0),
+    ]
 
 
 def test_a_folder_named_as_one_that_is_never_watched_comes_later(tmp_path) -> None:

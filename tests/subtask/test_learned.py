@@ -44,8 +44,13 @@ def test_a_step_down_is_kept_told_once_and_on_the_page(bench, caplog):
         wait_until(lambda: "after_close" in kept(bench), 20, "what was learned in the spool")
         wait_until(lambda: len(bench.board.get("server") or []) == 2, 20, "what was learned on the page")
     [first, second] = told(bench)
-    assert first == {"means": "publish", "before": "posix_rename", "now": "aside", "reason": "no such thing",
-                     "text": means.PUBLISH.lacks["aside"]}  # fmt: skip
+    assert first == {
+        "means": "publish",
+        "before": "posix_rename",
+        "now": "aside",
+        "reason": "no such thing",
+        "text": means.PUBLISH.lacks["aside"],
+    }
     assert second["now"] == "after_close"
     said = [record.getMessage() for record in caplog.records if record.getMessage().startswith("SERVER")]
     assert said[0] == f"SERVER: {means.PUBLISH.lacks['aside']} (it said: no such thing)"

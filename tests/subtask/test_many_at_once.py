@@ -41,8 +41,17 @@ class Station:
         self.board = Board(time.time)
         watch = Watch(entries, _Known(self.store), [], lambda: None, False)
         rules = Rules(lambda due: os.path.basename(due.path), lambda due: "", lambda found: None, lambda: None, self.wake)
-        self.intake = Intake(entries, watch, self.snaps, self.store, self.board, EventLog(str(root / "state"), 1),
-                             logging.getLogger("quiet"), rules, time.time)
+        self.intake = Intake(
+            entries,
+            watch,
+            self.snaps,
+            self.store,
+            self.board,
+            EventLog(str(root / "state"), 1),
+            logging.getLogger("quiet"),
+            rules,
+            time.time,
+        )
 
     def wake(self) -> None:
         self.woken += 1
@@ -90,8 +99,11 @@ def test_what_is_deleted_before_it_could_be_copied_is_told(station: Station, tmp
     while station.left():
         station.intake.take(time.monotonic(), most_secs=0)
     station.intake.take(time.monotonic())
-    told = {os.path.basename(event.fields["path"]) for event in read_events(str(tmp_path / "state"))
-            if event.kind == "deleted_before_copy"}
+    told = {
+        os.path.basename(event.fields["path"])
+        for event in read_events(str(tmp_path / "state"))
+        if event.kind == "deleted_before_copy"
+    }
     assert told == {f"{number}.csv" for number in range(COUNT)} - copied
     assert station.store.run(station.store.spool.counts).waiting == len(copied)
 

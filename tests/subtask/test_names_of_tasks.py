@@ -47,8 +47,15 @@ class Tasks:
     def start(self, task: str, destination: str = HERE, names: tuple[str, ...] = (), **more: bool) -> Claims:
         os.makedirs(self.state(task), exist_ok=True)
         self.living.add(self.state(task))
-        made = Claims(destination, self.state(task), f"{task}/ftp", lambda: self.now, lives=self.living.__contains__,
-                      expects=self.expected.__contains__, **more)  # fmt: skip
+        made = Claims(
+            destination,
+            self.state(task),
+            f"{task}/ftp",
+            lambda: self.now,
+            lives=self.living.__contains__,
+            expects=self.expected.__contains__,
+            **more,
+        )
         self.made.append(made)
         self.regained = made.begin({name: self.path(task, os.path.basename(name)) for name in names})
         return made
@@ -199,8 +206,10 @@ class Pair:
             folder.mkdir()
             (folder / "data").mkdir()
             (folder / "server").symlink_to(root / "server")
-            own = [{key: str(folder / "data" / value) if key in ("file", "dir") else value for key, value in entry.items()}
-                   for entry in given]  # fmt: skip
+            own = [
+                {key: str(folder / "data" / value) if key in ("file", "dir") else value for key, value in entry.items()}
+                for entry in given
+            ]
             self.stations.append(Station(folder, own, TaskName=f"t{number}"))
         self.server = root / "server"
         for one in self.stations:

@@ -29,7 +29,7 @@ def test_it_is_read_from_the_data_file_and_believed_where_all_fits(tmp_path: Pat
     assert not asked(b"rotated", content[base:]), "too short"
     assert not asked(os.urandom(300_000), content[base:]), "another file"
     assert not asked(content, os.urandom(200_000)), "another snapshot"
-    assert not asked(content, content[base:delivered - 1]), "a shorter one"
+    assert not asked(content, content[base : delivered - 1]), "a shorter one"
     data.unlink()
     assert found_again(lambda: os.open(data, os.O_RDONLY), str(snapshot), base, delivered, digest) is None
     assert found_again(lambda: os.open(data, os.O_RDONLY), str(snapshot), delivered + 1, delivered, digest) is None

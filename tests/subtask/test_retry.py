@@ -74,11 +74,24 @@ def test_where_no_other_file_passes_none_is_parked_and_the_wait_grows_to_that_of
 
 
 @given(
-    st.sampled_from([AttemptFailed("x"), FileRefused("x"), LoginRefused("x"), ConfigError("a", "b", "c"), NotAsLeft("x"),
-                     ServerBusy("x"), ServerBusy("x", 9.0), SourceChanged("x"), TransportLost("x")]),
-    st.integers(1, 10**6), st.floats(0, 1, exclude_max=True), st.booleans(),
+    st.sampled_from(
+        [
+            AttemptFailed("x"),
+            FileRefused("x"),
+            LoginRefused("x"),
+            ConfigError("a", "b", "c"),
+            NotAsLeft("x"),
+            ServerBusy("x"),
+            ServerBusy("x", 9.0),
+            SourceChanged("x"),
+            TransportLost("x"),
+        ]
+    ),
+    st.integers(1, 10**6),
+    st.floats(0, 1, exclude_max=True),
+    st.booleans(),
     st.builds(Policy, st.integers(1, 1000), st.floats(0, 3600), st.floats(0, 86400), st.floats(1, 7 * 86400)),
-)  # fmt: skip
+)
 def test_whatever_failed_one_thing_is_done_and_the_wait_is_bounded(error, attempts, chance, others, policy):
     decision = decide(attempts, error, policy, chance, others)
     assert decision.action in ("wait", "hold", "again", "park", "next", "anew")

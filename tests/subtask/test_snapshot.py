@@ -627,9 +627,10 @@ def test_no_snapshot_is_kept_in_or_sent_from_a_folder_of_another_user(tmp_path, 
     assert len(os.listdir(bak)) == 1, "nothing was made there"
 
 
-@pytest.mark.parametrize(("number", "problem"), [
-    (errno.EROFS, "it fails (Read-only file system)"), (errno.EIO, "it fails (Input/output error)"), (errno.ENOSPC, ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("number", "problem"),
+    [(errno.EROFS, "it fails (Read-only file system)"), (errno.EIO, "it fails (Input/output error)"), (errno.ENOSPC, "")],
+)
 def test_a_fault_of_the_disk_is_none_of_the_file(tmp_path, monkeypatch, number, problem):
     """It stays due, and what is said names the disk: EIO is no full disk, and neither is a file that cannot be read."""
     (tmp_path / "a.csv").write_text("1\n")

@@ -299,10 +299,12 @@ class Station:
         made = read_entries(entries, cwd=str(tmp_path / "data"))
         board = Board(time.time)
         self.watch = Watch(made, _Known(self.store), [str(tmp_path / "bak"), str(state.parent.parent)], lambda: None, False)
-        rules = Rules(lambda due: os.path.relpath(due.path, tmp_path / "data"), lambda due: "", lambda found: None, lambda: None,
-                      lambda: None)
-        self.intake = Intake(made, self.watch, self.snaps, self.store, board, EventLog(str(state), 1), logging.getLogger("quiet"),
-                             rules, time.time)
+        rules = Rules(
+            lambda due: os.path.relpath(due.path, tmp_path / "data"), lambda due: "", lambda found: None, lambda: None, lambda: None
+        )
+        self.intake = Intake(
+            made, self.watch, self.snaps, self.store, board, EventLog(str(state), 1), logging.getLogger("quiet"), rules, time.time
+        )
 
     def tick(self) -> None:
         self.intake.take(time.monotonic())

@@ -27,9 +27,18 @@ ODD = os.fsdecode(b"odd \xff,'\"\n name")
 
 def entry(name, version, *, digest=None, path=None, live=False, at=1000.0):
     return Entry(
-        name, path or f"/data/{name}", f"/bak/{name}-{version}", live, 10 + version, version * 10**9, digest or f"d{version}", at,
-        Stamp(version * 10**9, 10 + version, 7), f"/data/{name}.notify", Stamp(version, 0, 8),
-    )  # fmt: skip
+        name,
+        path or f"/data/{name}",
+        f"/bak/{name}-{version}",
+        live,
+        10 + version,
+        version * 10**9,
+        digest or f"d{version}",
+        at,
+        Stamp(version * 10**9, 10 + version, 7),
+        f"/data/{name}.notify",
+        Stamp(version, 0, 8),
+    )
 
 
 @pytest.fixture
@@ -351,8 +360,11 @@ def test_a_spool_of_the_first_format_keeps_its_queue(path):
         PRAGMA user_version = 1;
     """)
     old.execute("INSERT INTO remote VALUES (?, ?, ?, 3, 100, 'abc')", (HERE, b"there", b"/data/there"))
-    old.execute("INSERT INTO job (name, state, path, snapshot, live, size, mtime_ns, digest, at, compare)"
-                " VALUES (?, 'waiting', ?, ?, 0, 3, 5, 'abc', 1.0, 0)", (b"a", b"/data/a", b"/bak/a"))
+    old.execute(
+        "INSERT INTO job (name, state, path, snapshot, live, size, mtime_ns, digest, at, compare)"
+        " VALUES (?, 'waiting', ?, ?, 0, 3, 5, 'abc', 1.0, 0)",
+        (b"a", b"/data/a", b"/bak/a"),
+    )
     old.commit()
     old.close()
     spool = Spool(path, HERE, 0.0)
@@ -643,11 +655,17 @@ def test_a_receipts_file_that_cannot_be_written_stops_nobody_and_costs_no_receip
     store.close()
 
 
-@pytest.mark.parametrize(("code", "fault", "problem"), [
-    ("SQLITE_IOERR", "", "it fails (disk I/O error)"), ("SQLITE_IOERR", "it is read-only", "it is read-only"),
-    ("SQLITE_READONLY", "it is read-only", "it is read-only"), ("SQLITE_FULL", "", ""), ("SQLITE_IOERR", IS_FULL, ""),
-    ("SQLITE_CANTOPEN", NO_INODES, NO_INODES),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("code", "fault", "problem"),
+    [
+        ("SQLITE_IOERR", "", "it fails (disk I/O error)"),
+        ("SQLITE_IOERR", "it is read-only", "it is read-only"),
+        ("SQLITE_READONLY", "it is read-only", "it is read-only"),
+        ("SQLITE_FULL", "", ""),
+        ("SQLITE_IOERR", IS_FULL, ""),
+        ("SQLITE_CANTOPEN", NO_INODES, NO_INODES),
+    ],
+)
 def test_what_the_disk_does_to_the_queue_is_told_as_what_it_is(tmp_path, monkeypatch, code, fault, problem):
     class Fails(sqlite3.OperationalError):
         sqlite_errorcode = getattr(sqlite3, code)

@@ -822,8 +822,11 @@ TestNothingNotifiedIsMissed = NothingNotifiedIsMissed.TestCase
 
 
 @pytest.mark.parametrize("tick", [1, 2 * SECOND], ids=["fine clock", "coarse clock"])
-@pytest.mark.parametrize("entry", [{"file": "d/a"}, {"file": "d/a", "on_change": True}, {"dir": "d", "on_change": True}],
-                         ids=["file", "changing file", "folder"])  # fmt: skip
+@pytest.mark.parametrize(
+    "entry",
+    [{"file": "d/a"}, {"file": "d/a", "on_change": True}, {"dir": "d", "on_change": True}],
+    ids=["file", "changing file", "folder"],
+)
 def test_the_second_look_for_a_coarse_clock_takes_nothing_that_is_being_written(tmp_path, entry, tick: int) -> None:
     (tmp_path / "d").mkdir()
     world = World(tmp_path, [{**entry, "settle_secs": 1}], tick=tick)

@@ -31,8 +31,9 @@ def able() -> None:
 
 @needs_root
 @pytest.mark.slow
-@pytest.mark.parametrize(("case", "base"), [*((case, {}) for case in CASES), ("group", {"BakToFolder": None})],
-                         ids=[*CASES, "group, without copies"])
+@pytest.mark.parametrize(
+    ("case", "base"), [*((case, {}) for case in CASES), ("group", {"BakToFolder": None})], ids=[*CASES, "group, without copies"]
+)
 def test_whoever_may_write_the_folder_gets_and_changes_nothing_else(case: str, base: dict[str, Any], able: None) -> None:
     result = run(case, 6.0, SEED, base=base)
     assert not result.problems, "\n".join(result.problems)

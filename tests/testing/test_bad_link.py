@@ -302,8 +302,23 @@ def test_a_real_sshd_on_the_far_side(link: BadLink, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(os.urandom(100_000))
     with openssh_server(tmp_path / "sshd", host=link.far_address, within=link.far) as server:
-        words = ["sftp", "-q", "-F", "none", "-b", "-", "-i", str(server.key_file), "-o", "IdentitiesOnly=yes",
-                 "-o", f"UserKnownHostsFile={server.known_hosts}", "-P", str(server.port), f"{server.user}@{link.far_address}"]
+        words = [
+            "sftp",
+            "-q",
+            "-F",
+            "none",
+            "-b",
+            "-",
+            "-i",
+            str(server.key_file),
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            f"UserKnownHostsFile={server.known_hosts}",
+            "-P",
+            str(server.port),
+            f"{server.user}@{link.far_address}",
+        ]
         run = link.run_near(words, input=f"put {source} copy\n", capture_output=True, text=True, timeout=60)
         assert run.returncode == 0, run.stderr
         assert (server.files / "copy").read_bytes() == source.read_bytes()

@@ -18,12 +18,16 @@ pytestmark = pytest.mark.skipif(shutil.which("rclone") is None, reason="no rclon
 
 BLOCK = 4 * 1024 * 1024
 FILES = {
-    "small.csv": b"1;2;3\n", "empty": b"", "In Grün/übrig.txt": "schön".encode(), "deep/er/0.bin": os.urandom(20_000),
-    "deep/big.bin": os.urandom(BLOCK + 1_500_000), "deep/block.bin": os.urandom(BLOCK),
+    "small.csv": b"1;2;3\n",
+    "empty": b"",
+    "In Grün/übrig.txt": "schön".encode(),
+    "deep/er/0.bin": os.urandom(20_000),
+    "deep/big.bin": os.urandom(BLOCK + 1_500_000),
+    "deep/block.bin": os.urandom(BLOCK),
     **{f"many/{count:02}.txt": os.urandom(2000 + count) for count in range(12)},
 }
 SUMS = {
-    name: hashlib.sha256(b"".join(hashlib.sha256(data[at:at + BLOCK]).digest() for at in range(0, len(data), BLOCK))).hexdigest()
+    name: hashlib.sha256(b"".join(hashlib.sha256(data[at : at + BLOCK]).digest() for at in range(0, len(data), BLOCK))).hexdigest()
     for name, data in FILES.items()
 }
 
@@ -36,8 +40,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DropboxServer]:
 
 @pytest.fixture(scope="module")
 def config(server: DropboxServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    token = {"access_token": "sl.over", "token_type": "bearer", "refresh_token": server.refresh_token,
-             "expiry": "2020-01-01T00:00:00Z"}
+    token = {
+        "access_token": "sl.over",
+        "token_type": "bearer",
+        "refresh_token": server.refresh_token,
+        "expiry": "2020-01-01T00:00:00Z",
+    }
     path = tmp_path_factory.mktemp("rclone") / "rclone.conf"
     path.write_text(f"[box]\ntype = dropbox\nclient_id = {server.app_key}\ntoken = {json.dumps(token)}\n")
     return path

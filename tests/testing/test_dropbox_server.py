@@ -40,8 +40,9 @@ LOST = requests.exceptions.ConnectionError
 def strict(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK forgives fields and tags that it does not know; here it shall not."""
     decode = stone_serializers.json_compat_obj_decode
-    monkeypatch.setattr(stone_serializers, "json_compat_obj_decode",
-                        lambda kind, found, strict=True: decode(kind, found, strict=True))
+    monkeypatch.setattr(
+        stone_serializers, "json_compat_obj_decode", lambda kind, found, strict=True: decode(kind, found, strict=True)
+    )
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def client(server: DropboxServer, **more: Any) -> dropbox.Dropbox:
 
 
 def content_hash(data: bytes) -> str:
-    blocks = [hashlib.sha256(data[at:at + 4194304]).digest() for at in range(0, len(data), 4194304)]
+    blocks = [hashlib.sha256(data[at : at + 4194304]).digest() for at in range(0, len(data), 4194304)]
     return hashlib.sha256(b"".join(blocks)).hexdigest()
 
 
@@ -102,11 +103,16 @@ def tunnel(server: DropboxServer, name: str = "content.dropboxapi.com") -> Itera
         yield link
 
 
-def call(server: DropboxServer, route: str, arg: Any, body: Any = b"", name: str = "content.dropboxapi.com",
-         **headers: str) -> tuple[int, bytes, http.client.HTTPMessage]:
+def call(
+    server: DropboxServer, route: str, arg: Any, body: Any = b"", name: str = "content.dropboxapi.com", **headers: str
+) -> tuple[int, bytes, http.client.HTTPMessage]:
     with tunnel(server, name) as link:
-        given = {"Authorization": f"Bearer {server.access_token()}", "Content-Type": "application/octet-stream",
-                 "Dropbox-API-Arg": json.dumps(arg), **headers}
+        given = {
+            "Authorization": f"Bearer {server.access_token()}",
+            "Content-Type": "application/octet-stream",
+            "Dropbox-API-Arg": json.dumps(arg),
+            **headers,
+        }
         link.request("POST", f"/2/{route}", body, given)
         answer = link.getresponse()
         return answer.status, answer.read(), answer.headers
@@ -210,7 +216,7 @@ def test_content_hash_by_pieces(size):
     data = os.urandom(size)
     whole, first, second = BlockHash(), BlockHash(), BlockHash()
     for at in range(0, size, 999_983):
-        whole.update(data[at:at + 999_983])
+        whole.update(data[at : at + 999_983])
     half = min(size, BLOCK_BYTES)
     first.update(data[:half])
     second.update(data[half:])
@@ -220,15 +226,24 @@ def test_content_hash_by_pieces(size):
         assert first.hexdigest() == content_hash(data) and first.size == size
 
 
-@pytest.mark.parametrize(("mode", "rev", "strict", "there", "choice"), [
-    ("overwrite", "", True, None, "write"), ("overwrite", "", True, ("r1", "same"), "write"),
-    ("add", "", True, None, "write"), ("add", "", False, ("r1", "other"), "conflict"),
-    ("add", "", False, ("r1", "same"), "keep"), ("add", "", True, ("r1", "same"), "conflict"),
-    ("update", "r1", True, ("r1", "other"), "write"), ("update", "r1", True, ("r1", "same"), "write"),
-    ("update", "r1", False, ("r2", "other"), "conflict"), ("update", "r1", False, ("r2", "same"), "keep"),
-    ("update", "r1", True, ("r2", "same"), "conflict"),
-    ("update", "r1", False, None, "write"), ("update", "r1", True, None, "conflict"),
-])
+@pytest.mark.parametrize(
+    ("mode", "rev", "strict", "there", "choice"),
+    [
+        ("overwrite", "", True, None, "write"),
+        ("overwrite", "", True, ("r1", "same"), "write"),
+        ("add", "", True, None, "write"),
+        ("add", "", False, ("r1", "other"), "conflict"),
+        ("add", "", False, ("r1", "same"), "keep"),
+        ("add", "", True, ("r1", "same"), "conflict"),
+        ("update", "r1", True, ("r1", "other"), "write"),
+        ("update", "r1", True, ("r1", "same"), "write"),
+        ("update", "r1", False, ("r2", "other"), "conflict"),
+        ("update", "r1", False, ("r2", "same"), "keep"),
+        ("update", "r1", True, ("r2", "same"), "conflict"),
+        ("update", "r1", False, None, "write"),
+        ("update", "r1", True, None, "conflict"),
+    ],
+)
 def test_what_a_commit_does(mode, rev, strict, there, choice):
     assert decide(Commit("/a", mode, rev, None, strict), there, "same") == choice
 
@@ -236,9 +251,11 @@ def test_what_a_commit_does(mode, rev, strict, there, choice):
 def test_modes_over_the_wire(server, box):
     first = box.files_upload(b"one", "/a")
     assert box.files_upload(b"one", "/A") == first
-    for act in (lambda: box.files_upload(b"two", "/a"),
-                lambda: box.files_upload(b"one", "/a", strict_conflict=True),
-                lambda: box.files_upload(b"two", "/a", files.WriteMode.update("123456789"))):
+    for act in (
+        lambda: box.files_upload(b"two", "/a"),
+        lambda: box.files_upload(b"one", "/a", strict_conflict=True),
+        lambda: box.files_upload(b"two", "/a", files.WriteMode.update("123456789")),
+    ):
         assert path_reason(act).get_conflict().is_file()
     second = box.files_upload(b"two", "/a", files.WriteMode.update(first.rev), strict_conflict=True)
     assert second.rev != first.rev and (server.folder / "a").read_bytes() == b"two"
@@ -247,12 +264,27 @@ def test_modes_over_the_wire(server, box):
     assert (server.folder / "a").read_bytes() == b"two"
 
 
-@pytest.mark.parametrize(("path", "fault"), [
-    ("/a", None), ("/.hidden/b..c", None), ("/" + "x" * 255, None), ("//a", "malformed_path"), ("/a/", "malformed_path"),
-    ("/a/../b", "malformed_path"), ("/./a", "malformed_path"), ("/a\\b", "malformed_path"), ("/" + "x" * 256, "malformed_path"),
-    ("/a\0", "malformed_path"), ("/\udcff", "malformed_path"), ("/a ", "disallowed_name"), ("/Desktop.ini", "disallowed_name"),
-    ("/a/.DS_Store", "disallowed_name"), ("/icon\r", "disallowed_name"), ("/.dropbox/a", "disallowed_name"),
-])
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        ("/a", None),
+        ("/.hidden/b..c", None),
+        ("/" + "x" * 255, None),
+        ("//a", "malformed_path"),
+        ("/a/", "malformed_path"),
+        ("/a/../b", "malformed_path"),
+        ("/./a", "malformed_path"),
+        ("/a\\b", "malformed_path"),
+        ("/" + "x" * 256, "malformed_path"),
+        ("/a\0", "malformed_path"),
+        ("/\udcff", "malformed_path"),
+        ("/a ", "disallowed_name"),
+        ("/Desktop.ini", "disallowed_name"),
+        ("/a/.DS_Store", "disallowed_name"),
+        ("/icon\r", "disallowed_name"),
+        ("/.dropbox/a", "disallowed_name"),
+    ],
+)
 def test_names(path, fault):
     assert path_fault(path) == fault
 
@@ -404,7 +436,11 @@ def test_every_body_is_checked(server, box):
         refused(lambda: box.files_upload_session_finish(b"x", cursor(session, 1), commit, **wrong)),
     ]
     assert [type(error) for error in errors] == [
-        files.UploadError, files.UploadSessionStartError, files.UploadSessionAppendError, files.UploadSessionFinishError]
+        files.UploadError,
+        files.UploadSessionStartError,
+        files.UploadSessionAppendError,
+        files.UploadSessionFinishError,
+    ]
     assert all(error.is_content_hash_mismatch() for error in errors)
     assert list(server.folder.iterdir()) == []
     box.files_upload_session_finish(b"2", cursor(session, 1), commit)
@@ -617,7 +653,8 @@ def test_calls_that_are_wrong(server):
         ("files/upload", {"path": "/a"}, "content.dropboxapi.com", kind, "Content-Type"),
         ("files/upload", {"path": "/a"}, "content.dropboxapi.com", {"Dropbox-API-Arg": "{"}, "could not decode"),
         ("files/upload", {"path": "/a"}, "content.dropboxapi.com", {"Authorization": "Basic x"}, "Bearer"),
-        ("files/get_metadata", None, api, {}, "Content-Type"), ("files/get_metadata", None, api, kind, "could not decode"),
+        ("files/get_metadata", None, api, {}, "Content-Type"),
+        ("files/get_metadata", None, api, kind, "could not decode"),
     ]:
         status, body, headers = call(server, route, arg, b"{", name, **more)
         assert status == 400 and words in body.decode() and headers["Content-Type"].startswith("text/plain"), (words, body)
@@ -630,8 +667,13 @@ def test_bodies_in_chunks_and_after_a_hundred(server):
     assert status == 200 and json.loads(body)["size"] == 7 and (server.folder / "a").read_bytes() == b"one,two"
     with tunnel(server) as link:
         link.putrequest("POST", "/2/files/upload")
-        for key, value in {"Authorization": f"Bearer {server.access_token()}", "Content-Type": "application/octet-stream",
-                           "Dropbox-API-Arg": '{"path": "/b"}', "Content-Length": "3", "Expect": "100-continue"}.items():
+        for key, value in {
+            "Authorization": f"Bearer {server.access_token()}",
+            "Content-Type": "application/octet-stream",
+            "Dropbox-API-Arg": '{"path": "/b"}',
+            "Content-Length": "3",
+            "Expect": "100-continue",
+        }.items():
             link.putheader(key, value)
         link.endheaders()
         assert link.sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -647,9 +689,17 @@ def test_a_large_body_is_not_in_memory(server):
         link.connect()
         tracemalloc.start()
         try:
-            link.request("POST", "/2/files/upload", itertools.repeat(piece, count), {
-                "Authorization": f"Bearer {token}", "Content-Type": "application/octet-stream",
-                "Dropbox-API-Arg": '{"path": "/a"}', "Content-Length": str(count * len(piece))})
+            link.request(
+                "POST",
+                "/2/files/upload",
+                itertools.repeat(piece, count),
+                {
+                    "Authorization": f"Bearer {token}",
+                    "Content-Type": "application/octet-stream",
+                    "Dropbox-API-Arg": '{"path": "/a"}',
+                    "Content-Length": str(count * len(piece)),
+                },
+            )
             assert link.getresponse().status == 200
             assert tracemalloc.get_traced_memory()[1] < 5_000_000
         finally:

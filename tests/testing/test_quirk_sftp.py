@@ -368,8 +368,9 @@ async def _(client: Any, server: QuirkSFTPServer, at: str) -> None:
 
 def connection(server: QuirkSFTPServer) -> Any:
     known = asyncssh.import_known_hosts(server.known_hosts)
-    return asyncssh.connect(server.host, server.port, username=server.user, known_hosts=known, config=[], agent_path=None,
-                            client_keys=[server.key_file])
+    return asyncssh.connect(
+        server.host, server.port, username=server.user, known_hosts=known, config=[], agent_path=None, client_keys=[server.key_file]
+    )
 
 
 def test_every_quirk_is_shown() -> None:

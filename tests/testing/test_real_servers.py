@@ -75,8 +75,23 @@ def put(client: ftplib.FTP, name: str, data: bytes) -> None:
 def sftp(server: Any, batch: str) -> subprocess.CompletedProcess[str]:
     program = find_program("sftp")
     assert program is not None
-    words = [program, "-q", "-F", "none", "-b", "-", "-i", str(server.key_file), "-o", "IdentitiesOnly=yes",
-             "-o", f'UserKnownHostsFile="{server.known_hosts}"', "-P", str(server.port), f"{server.user}@127.0.0.1"]  # fmt: skip
+    words = [
+        program,
+        "-q",
+        "-F",
+        "none",
+        "-b",
+        "-",
+        "-i",
+        str(server.key_file),
+        "-o",
+        "IdentitiesOnly=yes",
+        "-o",
+        f'UserKnownHostsFile="{server.known_hosts}"',
+        "-P",
+        str(server.port),
+        f"{server.user}@127.0.0.1",
+    ]
     return subprocess.run(words, input=batch, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -176,8 +191,10 @@ def test_flags_of_rclone(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(proftpd.missing() is not None, reason=str(proftpd.missing()))
 def test_it_does_not_outlive_a_killed_test(tmp_path: Path) -> None:
-    code = ("import sys, time\nfrom pysubtask.testing import proftpd_server\n"
-            "with proftpd_server(sys.argv[1]) as server:\n print(server._processes[0].pid, flush=True)\n time.sleep(600)\n")
+    code = (
+        "import sys, time\nfrom pysubtask.testing import proftpd_server\n"
+        "with proftpd_server(sys.argv[1]) as server:\n print(server._processes[0].pid, flush=True)\n time.sleep(600)\n"
+    )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         pid = int(holder.stdout.readline())

@@ -361,8 +361,13 @@ def test_close_leaves_no_thread_and_no_socket(echo: Server, fault: str) -> None:
     with Relay("127.0.0.1", echo.port) as relay, dial(relay) as client:
         client.sendall(b"x")
         take(client, 1)
-        {"none": lambda: None, "stall": relay.stall, "throttle": lambda: relay.throttle(10), "delay": lambda: relay.delay(60),
-         "refuse": relay.refuse}[fault]()
+        {
+            "none": lambda: None,
+            "stall": relay.stall,
+            "throttle": lambda: relay.throttle(10),
+            "delay": lambda: relay.delay(60),
+            "refuse": relay.refuse,
+        }[fault]()
         client.sendall(b"x" * 100_000)
         relay.close()
         relay.close()
@@ -374,14 +379,17 @@ def test_close_leaves_no_thread_and_no_socket(echo: Server, fault: str) -> None:
         assert len(os.listdir("/proc/self/fd")) <= handles
 
 
-@pytest.mark.parametrize("wrong", [
-    lambda relay: relay.drop("both", 1),
-    lambda relay: relay.drop("up", -1),
-    lambda relay: relay.drop("up", 1, how="bang"),
-    lambda relay: relay.stall("sideways"),
-    lambda relay: relay.throttle(0),
-    lambda relay: relay.cut_all("bang"),
-])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda relay: relay.drop("both", 1),
+        lambda relay: relay.drop("up", -1),
+        lambda relay: relay.drop("up", 1, how="bang"),
+        lambda relay: relay.stall("sideways"),
+        lambda relay: relay.throttle(0),
+        lambda relay: relay.cut_all("bang"),
+    ],
+)
 def test_a_wrong_order_says_so(wrong: Callable[[Relay], None]) -> None:
     with Relay("127.0.0.1", 1) as relay, pytest.raises(ValueError):
         wrong(relay)

@@ -52,8 +52,12 @@ def talk(server: SFTPServer, case: Callable[[Any], Awaitable[None]], **login: An
 
     async def whole() -> None:
         known = asyncssh.import_known_hosts(server.known_hosts)
-        async with asyncssh.connect(server.host, server.port, username=server.user, known_hosts=known, config=[], agent_path=None,
-                                    **login) as connection, connection.start_sftp_client() as client:
+        async with (
+            asyncssh.connect(
+                server.host, server.port, username=server.user, known_hosts=known, config=[], agent_path=None, **login
+            ) as connection,
+            connection.start_sftp_client() as client,
+        ):
             await case(client)
 
     asyncio.run(whole())
@@ -67,21 +71,52 @@ async def put(client: Any, name: Any, data: bytes) -> None:
 def run_sftp(server: SFTPServer, tmp_path: Path, orders: str) -> subprocess.CompletedProcess[str]:
     known = tmp_path / "known_hosts"
     known.write_text(server.known_hosts)
-    return subprocess.run(["sftp", "-F", "none", "-b", "-", "-P", str(server.port), "-i", str(server.key_file),
-                           "-o", f"UserKnownHostsFile={known}", "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes",
-                           f"{server.user}@{server.host}"], input=orders, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [
+            "sftp",
+            "-F",
+            "none",
+            "-b",
+            "-",
+            "-P",
+            str(server.port),
+            "-i",
+            str(server.key_file),
+            "-o",
+            f"UserKnownHostsFile={known}",
+            "-o",
+            "StrictHostKeyChecking=yes",
+            "-o",
+            "IdentitiesOnly=yes",
+            f"{server.user}@{server.host}",
+        ],
+        input=orders,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 @needs_sftp
 def test_the_systems_sftp_uploads_and_replaces(server: SFTPServer, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.write_bytes(os.urandom(1_000_001))
-    done = run_sftp(server, tmp_path, f"mkdir in\nput {data} in/.a.tmp\nrename in/.a.tmp in/a\n"
-                    f"put {data} in/.b.tmp\nrename in/.b.tmp in/a\nrm in/a\n")
+    done = run_sftp(
+        server,
+        tmp_path,
+        f"mkdir in\nput {data} in/.a.tmp\nrename in/.a.tmp in/a\nput {data} in/.b.tmp\nrename in/.b.tmp in/a\nrm in/a\n",
+    )
     assert done.returncode == 0, done.stderr
     assert [(one.kind, one.name, one.other) for one in server.log if one.kind != "setstat"] == [
-        ("mkdir", "in", ""), ("open", "in/.a.tmp", ""), ("close", "in/.a.tmp", ""), ("rename", "in/.a.tmp", "in/a"),
-        ("open", "in/.b.tmp", ""), ("close", "in/.b.tmp", ""), ("rename", "in/.b.tmp", "in/a"), ("remove", "in/a", "")]
+        ("mkdir", "in", ""),
+        ("open", "in/.a.tmp", ""),
+        ("close", "in/.a.tmp", ""),
+        ("rename", "in/.a.tmp", "in/a"),
+        ("open", "in/.b.tmp", ""),
+        ("close", "in/.b.tmp", ""),
+        ("rename", "in/.b.tmp", "in/a"),
+        ("remove", "in/a", ""),
+    ]
     assert server.count("rename", "in/a") == server.count("rename", "*a") == 2
     assert server.count("rename", "*.tmp") == 0
     assert [one.size for one in server.operations("close")] == [1_000_001] * 2
@@ -125,8 +160,15 @@ def greeting(server: SFTPServer) -> list[str]:
     """The names of the extensions in the server's SSH_FXP_VERSION, read with no SFTP library at all."""
 
     async def whole() -> bytes:
-        async with asyncssh.connect(server.host, server.port, username=server.user, client_keys=[server.key_file], config=[],
-                                    known_hosts=asyncssh.import_known_hosts(server.known_hosts), agent_path=None) as connection:
+        async with asyncssh.connect(
+            server.host,
+            server.port,
+            username=server.user,
+            client_keys=[server.key_file],
+            config=[],
+            known_hosts=asyncssh.import_known_hosts(server.known_hosts),
+            agent_path=None,
+        ) as connection:
             writer, reader, _ = await connection.open_session(subsystem="sftp", encoding=None)
             writer.write(struct.pack(">IBI", 5, 1, 3))
             size, kind, version = struct.unpack(">IBI", await reader.readexactly(9))
@@ -136,8 +178,8 @@ def greeting(server: SFTPServer) -> list[str]:
 
     body, strings, place = asyncio.run(whole()), [], 0
     while place < len(body):
-        size = struct.unpack(">I", body[place:place + 4])[0]
-        strings.append(body[place + 4:place + 4 + size])
+        size = struct.unpack(">I", body[place : place + 4])[0]
+        strings.append(body[place + 4 : place + 4 + size])
         place += 4 + size
     return [name.decode() for name in strings[::2]]
 
@@ -215,8 +257,16 @@ def test_logins_are_checked_and_counted(tmp_path: Path) -> None:
 
 
 async def _login(server: SFTPServer, user: str, password: str) -> None:
-    await asyncssh.connect(server.host, server.port, username=user, password=password, client_keys=None, config=[], agent_path=None,
-                           known_hosts=asyncssh.import_known_hosts(server.known_hosts))
+    await asyncssh.connect(
+        server.host,
+        server.port,
+        username=user,
+        password=password,
+        client_keys=None,
+        config=[],
+        agent_path=None,
+        known_hosts=asyncssh.import_known_hosts(server.known_hosts),
+    )
 
 
 def test_no_password_login_where_none_is_set(server: SFTPServer) -> None:
@@ -253,13 +303,17 @@ def test_faults_hit_what_they_name(server: SFTPServer) -> None:
 
     talk(server, case)
     assert [(one.kind, one.name, one.other, one.error) for one in server.log if one.error][:3] == [
-        ("open", "no-open.csv", "", "not you"), ("write", "big", "", "as ordered"), ("rename", "a", "target", "as ordered")]
+        ("open", "no-open.csv", "", "not you"),
+        ("write", "big", "", "as ordered"),
+        ("rename", "a", "target", "as ordered"),
+    ]
     with pytest.raises(ValueError, match="dance"):
         server.fail("dance")
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
     with sftp_server(tmp_path / "root", limit_bytes=100_000) as server:
+
         async def case(client: Any) -> None:
             await put(client, "a", b"x" * 60_000)
             with pytest.raises(asyncssh.SFTPFailure, match="space"):
@@ -286,10 +340,18 @@ def test_names_are_bytes_and_stay_below_the_root(server: SFTPServer, tmp_path: P
 
 def test_through_a_relay_and_disconnect(server: SFTPServer) -> None:
     with Relay(server.host, server.port) as relay:
+
         async def whole() -> None:
             known = asyncssh.import_known_hosts(f"* {server.known_hosts.split(maxsplit=1)[1]}")
-            connection = await asyncssh.connect(relay.host, relay.port, username=server.user, client_keys=[server.key_file],
-                                                known_hosts=known, config=[], agent_path=None)
+            connection = await asyncssh.connect(
+                relay.host,
+                relay.port,
+                username=server.user,
+                client_keys=[server.key_file],
+                known_hosts=known,
+                config=[],
+                agent_path=None,
+            )
             client = await connection.start_sftp_client()
             await put(client, "a", os.urandom(100_000))
             assert relay.up > 100_000
@@ -323,14 +385,15 @@ def test_a_port_in_use_is_an_error_and_leaves_nothing(server: SFTPServer, tmp_pa
 
 
 def test_without_asyncssh_the_error_names_the_remedy(tmp_path: Path) -> None:
-    code = ("import sys; sys.modules['asyncssh'] = None\n"
-            "from pysubtask.testing import Relay, sftp_server\n"
-            "Relay('127.0.0.1', 1).close()\n"
-            f"sftp_server({str(tmp_path / 'root')!r})\n")
+    code = (
+        "import sys; sys.modules['asyncssh'] = None\n"
+        "from pysubtask.testing import Relay, sftp_server\n"
+        "Relay('127.0.0.1', 1).close()\n"
+        f"sftp_server({str(tmp_path / 'root')!r})\n"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].endswith(
-        "asyncssh, which is not installed. Run: pip install 'pysubtask[testing]'.")
+    assert done.stderr.splitlines()[-1].endswith("asyncssh, which is not installed. Run: pip install 'pysubtask[testing]'.")
     assert not (tmp_path / "root").exists()
 
 

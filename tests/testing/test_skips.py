@@ -36,10 +36,21 @@ def run(tmp_path: Path, forbid: str, module: str) -> subprocess.CompletedProcess
     (tmp_path / "tests").mkdir()
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path / "tests" / "conftest.py")
     (tmp_path / "tests" / "test_some.py").write_text(module)
-    env = {**os.environ, "PYSUBTASK_FORBID_SKIPS": forbid, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "",
-           "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests"], cwd=tmp_path, env=env,
-                          capture_output=True, text=True, timeout=100)
+    env = {
+        **os.environ,
+        "PYSUBTASK_FORBID_SKIPS": forbid,
+        "PYTHONPATH": str(ROOT),
+        "PYTEST_ADDOPTS": "",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests"],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
 
 
 def test_skips_are_told_at_the_end(tmp_path: Path) -> None:

@@ -20,8 +20,23 @@ def sftp(server: OpenSSHServer, batch: str) -> subprocess.Popen[str]:
     """The system's own client, reading commands from a pipe."""
     program = find_program("sftp")
     assert program is not None
-    words = [program, "-q", "-F", "none", "-b", "-", "-i", str(server.key_file), "-o", "IdentitiesOnly=yes",
-             "-o", f'UserKnownHostsFile="{server.known_hosts}"', "-P", str(server.port), f"{server.user}@127.0.0.1"]
+    words = [
+        program,
+        "-q",
+        "-F",
+        "none",
+        "-b",
+        "-",
+        "-i",
+        str(server.key_file),
+        "-o",
+        "IdentitiesOnly=yes",
+        "-o",
+        f'UserKnownHostsFile="{server.known_hosts}"',
+        "-P",
+        str(server.port),
+        f"{server.user}@127.0.0.1",
+    ]
     client = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert client.stdin is not None
     client.stdin.write(batch)
@@ -95,8 +110,10 @@ def test_requests_that_are_denied_are_not_offered_and_files_end_at_the_limit(tmp
 
 
 def test_it_does_not_outlive_a_killed_test(tmp_path: Path) -> None:
-    code = ("import sys, time\nfrom pysubtask.testing.sshd import openssh_server\n"
-            "with openssh_server(sys.argv[1]) as server:\n print(server.pid, flush=True)\n time.sleep(600)\n")
+    code = (
+        "import sys, time\nfrom pysubtask.testing.sshd import openssh_server\n"
+        "with openssh_server(sys.argv[1]) as server:\n print(server.pid, flush=True)\n time.sleep(600)\n"
+    )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         pid = int(holder.stdout.readline())

@@ -1,6 +1,6 @@
 """A sample of the storm of programs that write, and that its checks see what they are for. A full run is a command:
 
-    python -m pysubtask.testing.storm --seconds 600 --seed 1
+python -m pysubtask.testing.storm --seconds 600 --seed 1
 """
 
 from __future__ import annotations

@@ -9,26 +9,35 @@ import pytest
 
 # What is made wrong in the child, as source; and what must be found out.
 SABOTAGE = {
-    "a delivery that never happened": ("""
+    "a delivery that never happened": (
+        """
 from pysubtask.subtask.deliveries import Deliveries
 from pysubtask.subtask.spool import Done
 from pysubtask.transports.base import RemoteStat
 async def put(self, version):
     return Done(version.id, RemoteStat(version.size, 0), version.size, "size")
 Deliveries._put = put
-""", "torn or old"),
-    "a file written in place": ("""
+""",
+        "torn or old",
+    ),
+    "a file written in place": (
+        """
 from pysubtask.transports.sftp.publish import Publisher
 async def always(self, attempt):
     return True
 Publisher._is_in_place = always
-""", "must never be seen"),
-    "a snapshot that is left": ("""
+""",
+        "must never be seen",
+    ),
+    "a snapshot that is left": (
+        """
 from pysubtask.subtask.snapshot import Snapshotter
 Snapshotter.drop = lambda self, path: None
 Snapshotter.sweep = lambda self, keep: None
-""", "left behind"),
-}  # fmt: skip
+""",
+        "left behind",
+    ),
+}
 
 _RUN = """
 import tempfile

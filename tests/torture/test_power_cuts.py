@@ -71,8 +71,9 @@ def after(root, *ops, elsewhere="elsewhere"):
     disk.found(str(target), None)
     return {
         os.path.relpath(os.path.join(folder, name), target): open(os.path.join(folder, name), "rb").read()
-        for folder, _, names in os.walk(target) for name in names
-    }  # fmt: skip
+        for folder, _, names in os.walk(target)
+        for name in names
+    }
 
 
 def test_bytes_are_safe_once_the_file_is_synced_and_names_once_the_folder_is(root):
@@ -102,11 +103,11 @@ def test_strace_is_understood(root):
         f'12 write(5<{hexed(path)}>, "{hexed("abc")}", 3) = 3',
         f'12 write(5<{hexed(path)}>, "{hexed("de")}", 2) = 1',
         f'12 pwrite64(5<{hexed(path)}>, "{hexed("X")}", 1, 1) = 1',
-        f'12 fdatasync(5<{hexed(path)}>) = 0',
+        f"12 fdatasync(5<{hexed(path)}>) = 0",
         f'12 rename("{hexed(path)}", "{hexed(new)}") = 0',
         f'12 unlink("{hexed(root / "missing")}") = -1 ENOENT (No such file or directory)',
         f'12 write(1<{hexed("/dev/null")}>, "{hexed("not ours")}", 8) = 8',
-        f'12 ftruncate(5<{hexed(new)}>, 2) = 0',
+        f"12 ftruncate(5<{hexed(new)}>, 2) = 0",
     ]
     disk = Disk(str(root), str(root / "elsewhere"))
     ops = []
@@ -114,8 +115,13 @@ def test_strace_is_understood(root):
         disk.do(op)
         ops.append(op)
     assert ops == [
-        Op("make", str(path)), Op("write", str(path), 0, b"abc"), Op("write", str(path), 3, b"d"), Op("write", str(path), 1, b"X"),
-        Op("sync", str(path)), Op("rename", str(path), other=str(new)), Op("cut", str(new), 2),
-    ]  # fmt: skip
+        Op("make", str(path)),
+        Op("write", str(path), 0, b"abc"),
+        Op("write", str(path), 3, b"d"),
+        Op("write", str(path), 1, b"X"),
+        Op("sync", str(path)),
+        Op("rename", str(path), other=str(new)),
+        Op("cut", str(new), 2),
+    ]
     with pytest.raises(ValueError, match="two threads"):
         list(Recording(disk, str(root)).ops(["12 write(5<unfinished ...>"]))

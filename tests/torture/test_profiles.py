@@ -89,11 +89,14 @@ def explored(kind: str, step: int, sabotage: str = "pass") -> tuple[str, dict[st
     return problem, rungs, left
 
 
-@pytest.mark.parametrize(("kind", "learned"), [
-    ("no rename over", {"publish": "aside", "size": "before_close", "time": "kept"}),
-    ("object store", {"publish": "aside", "size": "after_close", "time": "refused"}),
-    ("delete refused", {"publish": "posix_rename", "delete": "refused"}),
-])
+@pytest.mark.parametrize(
+    ("kind", "learned"),
+    [
+        ("no rename over", {"publish": "aside", "size": "before_close", "time": "kept"}),
+        ("object store", {"publish": "aside", "size": "after_close", "time": "refused"}),
+        ("delete refused", {"publish": "posix_rename", "delete": "refused"}),
+    ],
+)
 def test_the_model_is_such_a_server(kind: str, learned: dict[str, str]) -> None:
     problem, rungs, left = explored(kind, 45)
     assert problem == "" and learned.items() <= rungs.items()
@@ -108,8 +111,10 @@ def test_what_is_left_and_not_told_is_found_out() -> None:
 
 @pytest.mark.slow
 def test_what_was_put_aside_at_a_kill_and_forgotten_is_found_out() -> None:
-    source = ("from pysubtask.transports.sftp.swap import Swaps; Swaps.mend_all = Swaps.mend = "
-              "Swaps.mend_recorded = lambda *a: __import__('asyncio').sleep(0)")
+    source = (
+        "from pysubtask.transports.sftp.swap import Swaps; Swaps.mend_all = Swaps.mend = "
+        "Swaps.mend_recorded = lambda *a: __import__('asyncio').sleep(0)"
+    )
     problems = [explored("no rename over", step, source)[0] for step in range(68, 77, 3)]
     assert any("left behind" in problem and ".part.old" in problem for problem in problems), problems
 

@@ -1,6 +1,6 @@
 """A short sample of the torture, and proof that its eyes see. A full run is a command:
 
-    python -m pysubtask.testing.torture --minutes 30 --seed 1
+python -m pysubtask.testing.torture --minutes 30 --seed 1
 """
 
 from __future__ import annotations
@@ -143,8 +143,10 @@ def test_the_reader_sees_what_is_wrong(tmp_path: Path, wrong: str) -> None:
 
 def test_the_reader_sees_what_is_sent_twice(tmp_path: Path) -> None:
     server, data = Server(tmp_path), whole(0, 500, random.Random(1))
-    receipts = [Receipt(seq, "2026-11-22T00:00:00Z", "/x", "x", "d", 1, 1, digest, sent, "size")
-                for seq, digest, sent in [(1, "a", 1), (2, "b", 1), (3, "b", 0), (4, "a", 1)]]  # fmt: skip
+    receipts = [
+        Receipt(seq, "2026-11-22T00:00:00Z", "/x", "x", "d", 1, 1, digest, sent, "size")
+        for seq, digest, sent in [(1, "a", 1), (2, "b", 1), (3, "b", 0), (4, "a", 1)]
+    ]
     server.reader.start()
     server.show("drop-1.bin", data)
     server.show("drop-1.bin", data)
@@ -153,7 +155,9 @@ def test_the_reader_sees_what_is_sent_twice(tmp_path: Path) -> None:
     wait_until(lambda: len(server.reader.twice) == 2, what="both")
     server.reader.stop()
     assert {(one.name, one.how) for one in server.reader.twice.values()} == {
-        ("drop-1.bin", "published again"), ("x", "a second receipt with bytes")}  # fmt: skip
+        ("drop-1.bin", "published again"),
+        ("x", "a second receipt with bytes"),
+    }
     assert (server.reader.deliveries, server.reader.torn) == (3, [])
 
 
@@ -170,8 +174,13 @@ def test_what_is_not_there_or_left_over_is_named(tmp_path: Path) -> None:
     (bak / "x").touch()
     digests = Digests()
     one = digests.of(str(data / "a"))
-    append(str(state), [Receipt(1, "2026-11-22T00:00:00Z", str(data / "a"), "a", "d", 1, 1, one, 1, "size"),
-                        Receipt(2, "2026-11-22T00:00:00Z", str(data / "b"), "b", "d", 1, 1, "other", 1, "size")])  # fmt: skip
+    append(
+        str(state),
+        [
+            Receipt(1, "2026-11-22T00:00:00Z", str(data / "a"), "a", "d", 1, 1, one, 1, "size"),
+            Receipt(2, "2026-11-22T00:00:00Z", str(data / "b"), "b", "d", 1, 1, "other", 1, "size"),
+        ],
+    )
     found = compare(data_files([str(data)]), str(server), str(bak), str(state), digests)
     assert found.missing == ["b"]
     assert found.left == [".pysubtask-1.part on the server", "x in the bak folder"]

@@ -64,14 +64,13 @@ class Site(NamedTuple):
 
     def files(self) -> set[str]:
         """Every file that the server holds, as remote names."""
-        return {os.path.relpath(os.path.join(top, name), self.folder)
-                for top, _, names in os.walk(self.folder) for name in names}
+        return {os.path.relpath(os.path.join(top, name), self.folder) for top, _, names in os.walk(self.folder) for name in names}
 
 
 NAMES = {
     "spaces": " a b  c ",
     "commas": "a,b,,c.csv",
-    "quotes": "it's \"so\" `x`",
+    "quotes": 'it\'s "so" `x`',
     "unicode": "Grüße-数据-🚀.csv",
     "newline": "a\nb\r.csv",
     "leading dash": "-rf",
@@ -115,10 +114,15 @@ ABOUT_FILES = (
 """Cases in which the way to the server makes no difference."""
 
 ABOUT_LINK = (
-    "test_close_ends_what_is_in_progress", "test_a_limit_of_the_rate_holds_for_all_together", "test_a_link_that_freezes",
-    "test_a_slow_link_is_not_a_dead_one", "test_a_link_cut_while_idle", "test_close_ends_a_stalled_upload_at_once",
-    "test_refused_then_taken", "test_a_connect_that_breaks_off",
-)  # fmt: skip
+    "test_close_ends_what_is_in_progress",
+    "test_a_limit_of_the_rate_holds_for_all_together",
+    "test_a_link_that_freezes",
+    "test_a_slow_link_is_not_a_dead_one",
+    "test_a_link_cut_while_idle",
+    "test_close_ends_a_stalled_upload_at_once",
+    "test_refused_then_taken",
+    "test_a_connect_that_breaks_off",
+)
 """Cases in which what the server can do makes no difference."""
 
 
@@ -163,7 +167,6 @@ class _Run:
         self.progress = []
         async with asyncio.timeout(LIMIT):
             return await transport.upload(job, self.progress.append)
-
 
     async def together(self, transport: Transport, jobs: list[Job]) -> list[Sent]:
         """All of them, as many at once as the transport says."""
@@ -682,6 +685,7 @@ class NetworkContract(TransportContract):
     @pytest.mark.parametrize("after", [40, 150, 400])
     def test_a_link_cut_among_the_last_answers(self, broken: Any, relay: Relay, after: int) -> None:
         """Where publishing takes several steps, each of them may be the last one that was heard of."""
+
         def arrange(job: Job) -> Job:
             return job._replace(confirm=lambda: relay.drop("down", after))
 
@@ -807,8 +811,10 @@ class NetworkContract(TransportContract):
     def test_close_ends_a_stalled_upload_at_once(self, site: Site, run: Any, relay: Relay) -> None:
         async def case(transport: Transport, at_work: _Run) -> None:
             relay.stall()
-            calls = [asyncio.ensure_future(at_work.put(transport, "a", os.urandom(100_000))),
-                     asyncio.ensure_future(transport.stat("a"))]
+            calls = [
+                asyncio.ensure_future(at_work.put(transport, "a", os.urandom(100_000))),
+                asyncio.ensure_future(transport.stat("a")),
+            ]
             await asyncio.sleep(0.1)
             async with asyncio.timeout(20):
                 await transport.close()
@@ -1244,8 +1250,10 @@ class CopyContract:
             "grown at the end": (old + piece, (Copy(0, 3_000_000, 0),)),
             "cut at the front": (old[1_000:], (Copy(0, 2_999_000, 1_000),)),
             "turned round": (old[1_500_000:] + old[:1_500_000], (Copy(0, 1_500_000, 1_500_000), Copy(1_500_000, 1_500_000, 0))),
-            "every tenth": (b"".join(piece[i * 100 : i * 100 + 100] + old[i * 1000 : i * 1000 + 900] for i in range(500)),
-                            tuple(Copy(i * 1000 + 100, 900, i * 1000) for i in range(500))),
+            "every tenth": (
+                b"".join(piece[i * 100 : i * 100 + 100] + old[i * 1000 : i * 1000 + 900] for i in range(500)),
+                tuple(Copy(i * 1000 + 100, 900, i * 1000) for i in range(500)),
+            ),
             "nothing kept but one byte": (piece + old[5:6], (Copy(100_000, 1, 5),)),
         }
 
@@ -1254,8 +1262,15 @@ class CopyContract:
                 left = await self.put_old(transport, at_work, old)
                 before = site.relay.up if site.relay else 0
                 asked: list[bytes | None] = []
-                sent = await at_work.put(transport, "a", new, replaces=left, copies=copies, mtime_ns=MTIME + 10**10,
-                                         confirm=lambda seen=asked: seen.append(site.read("a")))
+                sent = await at_work.put(
+                    transport,
+                    "a",
+                    new,
+                    replaces=left,
+                    copies=copies,
+                    mtime_ns=MTIME + 10**10,
+                    confirm=lambda seen=asked: seen.append(site.read("a")),
+                )
                 assert site.read("a") == new, kind
                 assert asked == [old]
                 assert sent.bytes_sent == len(new) - sum(one.size for one in copies), kind
@@ -1275,10 +1290,17 @@ class CopyContract:
 
         async def case(transport: Transport, at_work: _Run) -> None:
             left = await self.put_old(transport, at_work, old)
-            damaged = new[:at] + bytes([new[at] ^ 1]) + new[at + 1:]
+            damaged = new[:at] + bytes([new[at] ^ 1]) + new[at + 1 :]
             with pytest.raises(SourceError):
-                await at_work.put(transport, "a", damaged, replaces=left, copies=(Copy(100_000, 200_000, 0),), confirm=_refuse,
-                                  sha256=hashlib.sha256(new).hexdigest())
+                await at_work.put(
+                    transport,
+                    "a",
+                    damaged,
+                    replaces=left,
+                    copies=(Copy(100_000, 200_000, 0),),
+                    confirm=_refuse,
+                    sha256=hashlib.sha256(new).hexdigest(),
+                )
             assert site.read("a") == old and site.files() == {"a"}
 
         run(case)

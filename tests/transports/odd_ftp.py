@@ -211,8 +211,18 @@ class OddFTP:
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a transport that logs in here."""
-        return {"UseSFTP": False, "Host": "127.0.0.1", "HostPort": self.port, "User": "pi", "Password": "a password",
-                "HostPath": "", "ConnectTimeoutSecs": 20, "StallSecs": 20, "Connections": 1, **more}
+        return {
+            "UseSFTP": False,
+            "Host": "127.0.0.1",
+            "HostPort": self.port,
+            "User": "pi",
+            "Password": "a password",
+            "HostPath": "",
+            "ConnectTimeoutSecs": 20,
+            "StallSecs": 20,
+            "Connections": 1,
+            **more,
+        }
 
     def count(self, verb: str) -> int:
         with self.guard:

@@ -16,9 +16,19 @@ from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.stream import FdStream
 
 ALL = (packets.POSIX_RENAME, packets.FSYNC)
-NAMES = {packets.OPEN: "open", packets.CLOSE: "close", packets.WRITE: "write", packets.FSTAT: "fstat", packets.REMOVE: "remove",
-         packets.FSETSTAT: "fsetstat", packets.MKDIR: "mkdir", packets.RENAME: "rename", packets.LSTAT: "lstat",
-         packets.STAT: "stat", packets.READ: "read"}
+NAMES = {
+    packets.OPEN: "open",
+    packets.CLOSE: "close",
+    packets.WRITE: "write",
+    packets.FSTAT: "fstat",
+    packets.REMOVE: "remove",
+    packets.FSETSTAT: "fsetstat",
+    packets.MKDIR: "mkdir",
+    packets.RENAME: "rename",
+    packets.LSTAT: "lstat",
+    packets.STAT: "stat",
+    packets.READ: "read",
+}
 
 
 class Request(NamedTuple):

@@ -48,9 +48,16 @@ class Desk:
         source = self.tmp_path / f"source-{self.count}"
         source.write_bytes(data)
         folder, slash, _ = name.rpartition("/")
-        job = Job(str(source), len(data), (TIME + self.count) * 10**9, name, f"{folder}{slash}.pysubtask-{self.count:04x}.part",
-                  replaces=self.known.get(name), ours=lambda other: other != name and other in self.wanted,
-                  harmed=self.harmed.append)
+        job = Job(
+            str(source),
+            len(data),
+            (TIME + self.count) * 10**9,
+            name,
+            f"{folder}{slash}.pysubtask-{self.count:04x}.part",
+            replaces=self.known.get(name),
+            ours=lambda other: other != name and other in self.wanted,
+            harmed=self.harmed.append,
+        )
         sent = await self.transport.upload(job, lambda done: None)
         self.known[name] = sent.remote
         return sent.verified
@@ -64,7 +71,8 @@ class Desk:
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
     with contextlib.ExitStack() as stack:
         server: Server = stack.enter_context(
-            quirk_sftp_server(tmp_path / "remote") if request.param == "sftp" else quirk_ftp_server(tmp_path / "remote"))
+            quirk_sftp_server(tmp_path / "remote") if request.param == "sftp" else quirk_ftp_server(tmp_path / "remote")
+        )
         yield Desk(server, tmp_path)
 
 
@@ -133,17 +141,22 @@ def test_a_name_that_is_altered_is_refused_with_what_is_to_blame(desk: Desk, qui
 
 
 MEETING: list[tuple[str, str, str, str]] = [
-    ("any case", "CAM.csv", "cam.csv", "capital letters"), ("any case", "cam.csv", "CAM.csv", "capital letters"),
-    ("small", "cam.csv", "CAM.csv", "capital letters"), ("trimmed", "a.csv", "a.csv.", "a dot at the end"),
-    ("trimmed", "a.csv", "a.csv ", "a blank at the end"), ("composed", "\u00e4.csv", "a\u0308.csv", "accents"),
-    ("any case", "day/CAM.csv", "day/cam.csv", "capital letters"), ("any case", "Day/a.csv", "day/a.csv", "capital letters"),
+    ("any case", "CAM.csv", "cam.csv", "capital letters"),
+    ("any case", "cam.csv", "CAM.csv", "capital letters"),
+    ("small", "cam.csv", "CAM.csv", "capital letters"),
+    ("trimmed", "a.csv", "a.csv.", "a dot at the end"),
+    ("trimmed", "a.csv", "a.csv ", "a blank at the end"),
+    ("composed", "\u00e4.csv", "a\u0308.csv", "accents"),
+    ("any case", "day/CAM.csv", "day/cam.csv", "capital letters"),
+    ("any case", "Day/a.csv", "day/a.csv", "capital letters"),
 ]
 
 
 @pytest.mark.parametrize(("kept", "first", "second", "why"), MEETING)
 @pytest.mark.parametrize("together", [False, True], ids=["one after the other", "together"])
 def test_of_names_that_meet_on_the_server_the_first_stays_whole(
-        desk: Desk, kept: str, first: str, second: str, why: str, together: bool) -> None:
+    desk: Desk, kept: str, first: str, second: str, why: str, together: bool
+) -> None:
     desk.server.quirks.file_names = kept
 
     async def case() -> None:

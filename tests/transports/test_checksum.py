@@ -149,8 +149,15 @@ class Desk:
         self.count += 1
         source = self.place / f"source-{self.count}"
         source.write_bytes(data)
-        job = Job(str(source), len(data), 1_600_000_000 * 10**9, name, f".t {self.count}.tmp", note=self.notes.append,
-                  sha256=hashlib.sha256(data).hexdigest())
+        job = Job(
+            str(source),
+            len(data),
+            1_600_000_000 * 10**9,
+            name,
+            f".t {self.count}.tmp",
+            note=self.notes.append,
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
         return job._replace(**changes)  # type: ignore[arg-type]
 
     async def put(self, name: str, data: bytes, **changes: object) -> Sent:
@@ -304,4 +311,3 @@ async def test_openssh_where_the_account_may_do_sftp_alone(tmp_path: Path) -> No
             with pytest.raises(FileRefused, match="gives no hash"):
                 await desk.put("c", DATA)
             assert sorted(os.listdir(server.files)) == ["a", "b"]
-

@@ -57,25 +57,37 @@ def test_what_answered_last_comes_first() -> None:
     assert ordered(v4("a", "b"), ("gone", 22)) == v4("a", "b")
 
 
-@pytest.mark.parametrize(("errors", "words"), [
-    ([TimeoutError(), ConnectionRefusedError(111, "Connection refused")], ["none of the 2 addresses", "a0: no answer within 8 s",
-                                                                           "a1: Connection refused"]),
-    ([OSError(101, "Network is unreachable"), OSError(101, "Network is unreachable")], ["no way to the network"]),
-    ([OSError(101, "Network is unreachable"), TimeoutError()], ["a0: Network is unreachable", "a1: no answer"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        (
+            [TimeoutError(), ConnectionRefusedError(111, "Connection refused")],
+            ["none of the 2 addresses", "a0: no answer within 8 s", "a1: Connection refused"],
+        ),
+        ([OSError(101, "Network is unreachable"), OSError(101, "Network is unreachable")], ["no way to the network"]),
+        ([OSError(101, "Network is unreachable"), TimeoutError()], ["a0: Network is unreachable", "a1: no answer"]),
+    ],
+)
 def test_each_address_is_told(errors: list[OSError], words: list[str]) -> None:
     exc = NoneAnswers([Failure(f"a{number}", error) for number, error in enumerate(errors)])
     told = str(reach.of_socket(exc, "h", 22, 8.0))
     assert all(word in told for word in words) and "h:22" in told
 
 
-@pytest.mark.parametrize(("shown", "found"), [
-    ("hostname h\nport 2222\n", way.Way("h", 2222)), ("hostname h\nport 22\naddressfamily inet6\ntcpkeepalive no\n",
-                                                      way.Way("h", 22, socket.AF_INET6, False)),
-    ("hostname h\nport 22\nproxyjump gate\n", None), ("hostname h\nport 22\nproxycommand nc %h %p\n", None),
-    ("hostname h\nport 22\nproxycommand none\nproxyjump none\n", way.Way("h", 22)), ("", None), ("hostname h\n", None),
-    ("hostname h\nport 22\nbindaddress 10.0.0.1\n", None), ("hostname h\nport 22\nbindinterface wwan0\n", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("shown", "found"),
+    [
+        ("hostname h\nport 2222\n", way.Way("h", 2222)),
+        ("hostname h\nport 22\naddressfamily inet6\ntcpkeepalive no\n", way.Way("h", 22, socket.AF_INET6, False)),
+        ("hostname h\nport 22\nproxyjump gate\n", None),
+        ("hostname h\nport 22\nproxycommand nc %h %p\n", None),
+        ("hostname h\nport 22\nproxycommand none\nproxyjump none\n", way.Way("h", 22)),
+        ("", None),
+        ("hostname h\n", None),
+        ("hostname h\nport 22\nbindaddress 10.0.0.1\n", None),
+        ("hostname h\nport 22\nbindinterface wwan0\n", None),
+    ],
+)
 def test_the_way_that_ssh_goes(shown: str, found: way.Way | None) -> None:
     assert way.way_in(shown) == found
 
@@ -211,8 +223,9 @@ def by_name(server: OpenSSHServer, tmp_path: Path, **more: Any) -> dict[str, Any
 
 @needs_sshd
 @pytest.mark.parametrize("program", ["ssh", "no-such-ssh-program"])
-def test_ssh_with_a_dead_address_checks_the_key_under_the_name(server: OpenSSHServer, program: str, tmp_path: Path, memory: None,
-                                                               monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_ssh_with_a_dead_address_checks_the_key_under_the_name(
+    server: OpenSSHServer, program: str, tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if program != "ssh":
         pytest.importorskip("asyncssh")
         monkeypatch.setenv("HOME", str(tmp_path))
@@ -242,8 +255,9 @@ def test_ssh_with_a_dead_address_checks_the_key_under_the_name(server: OpenSSHSe
 
 
 @needs_sshd
-def test_a_password_and_a_pinned_key_go_the_same_way(server: OpenSSHServer, tmp_path: Path, memory: None,
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_password_and_a_pinned_key_go_the_same_way(
+    server: OpenSSHServer, tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pysubtask.testing.sshd import fingerprint
 
     pinned = fingerprint(server.root / "host_ed25519.pub")
@@ -253,8 +267,9 @@ def test_a_password_and_a_pinned_key_go_the_same_way(server: OpenSSHServer, tmp_
 
 
 @needs_sshd
-def test_no_address_of_an_ssh_server_answers(server: OpenSSHServer, tmp_path: Path, memory: None,
-                                             monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_no_address_of_an_ssh_server_answers(
+    server: OpenSSHServer, tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = free_port()
     with silent(DEAD, port):
         named(monkeypatch, port, DEAD, DEAD_TOO)
@@ -266,15 +281,17 @@ def test_no_address_of_an_ssh_server_answers(server: OpenSSHServer, tmp_path: Pa
 
 @needs_sshd
 @pytest.mark.parametrize("option", ["ProxyCommand {nc}", "BindAddress 127.0.0.1"])
-def test_what_the_configuration_of_ssh_wants_is_left_to_it(server: OpenSSHServer, option: str, tmp_path: Path, memory: None,
-                                                           monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_what_the_configuration_of_ssh_wants_is_left_to_it(
+    server: OpenSSHServer, option: str, tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nc = f"{shutil.which('python3')} {tmp_path}/nc.py {server.port}"
     (tmp_path / "nc.py").write_text(
         "import os, socket, sys, threading\n"
         "sock = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
         "def up():\n    while data := os.read(0, 65536):\n        sock.sendall(data)\n    os._exit(0)\n"
         "threading.Thread(target=up, daemon=True).start()\n"
-        "while data := sock.recv(65536):\n    os.write(1, data)\n")  # fmt: skip
+        "while data := sock.recv(65536):\n    os.write(1, data)\n"
+    )
     config = tmp_path / "config"
     config.write_text(f"Host localhost\n    {option.format(nc=nc)}\n    AddressFamily inet\n")
     monkeypatch.setattr(way, "dial_way", None)  # not called

@@ -116,6 +116,7 @@ def test_the_next_version_of_a_known_file_is_one_call_too(site: Site) -> None:
 
 def test_a_heartbeat_is_one_call_each_time(site: Site) -> None:
     """What is not in the queue has no known revision; the transport remembers it."""
+
     async def case(transport: DropboxTransport) -> None:
         for beat in range(3):
             before = len(site.server.calls)
@@ -351,11 +352,14 @@ def test_two_names_that_differ_in_case_alone_do_not_overwrite_each_other(site: S
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("fault", "pause"), [
-    ({"status": 429, "retry_after": 2}, 2.0),
-    ({"status": 503, "retry_after": 3}, 3.0),
-    ({"error": "path/too_many_write_operations"}, 0.0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fault", "pause"),
+    [
+        ({"status": 429, "retry_after": 2}, 2.0),
+        ({"status": 503, "retry_after": 3}, 3.0),
+        ({"error": "path/too_many_write_operations"}, 0.0),
+    ],
+)
 def test_a_busy_server_is_not_asked_again_before_its_time(site: Site, fault: dict[str, Any], pause: float) -> None:
     async def case(transport: DropboxTransport) -> None:
         site.server.fail(UPLOAD, **fault)
@@ -371,13 +375,16 @@ def test_a_busy_server_is_not_asked_again_before_its_time(site: Site, fault: dic
     site.run(case)
 
 
-@pytest.mark.parametrize(("fault", "words"), [
-    ("path/insufficient_space", "no room"),
-    ("path/disallowed_name", "does not take this name"),
-    ("path/conflict/folder", "is a folder"),
-    ("path/conflict/file_ancestor", "is a file in Dropbox"),
-    ("path/no_write_permission", "may not write"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("path/insufficient_space", "no room"),
+        ("path/disallowed_name", "does not take this name"),
+        ("path/conflict/folder", "is a folder"),
+        ("path/conflict/file_ancestor", "is a file in Dropbox"),
+        ("path/no_write_permission", "may not write"),
+    ],
+)
 def test_refusals_in_plain_words(site: Site, fault: str, words: str) -> None:
     async def case(transport: DropboxTransport) -> None:
         site.server.fail(UPLOAD, error=fault)
@@ -476,10 +483,15 @@ def test_the_proxy_of_the_environment_is_used_where_none_is_set(site: Site, monk
     site.run(case, Proxy=None)
 
 
-@pytest.mark.parametrize(("mode", "content", "words"), [
-    (0o644, "token", "chmod 600"), (0o600, "", "holds no token"), (0o600, "two words", "holds no token"),
-    (None, "", "No such file"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("mode", "content", "words"),
+    [
+        (0o644, "token", "chmod 600"),
+        (0o600, "", "holds no token"),
+        (0o600, "two words", "holds no token"),
+        (None, "", "No such file"),
+    ],
+)
 def test_a_token_file_that_is_not_right(site: Site, mode: int | None, content: str, words: str) -> None:
     path = site.place / "token"
     if mode is not None:
@@ -563,8 +575,9 @@ def test_memory_stays_flat(site: Site) -> None:
     with open(path, "wb") as file:
         file.truncate(size)
     settings = site.server.settings(HostPath=f"/{site.name}")
-    done = subprocess.run([sys.executable, "-c", FLAT, json.dumps(settings), str(path), str(size)],
-                          capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-c", FLAT, json.dumps(settings), str(path), str(size)], capture_output=True, text=True, timeout=100
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) * 1024 < 40 * MIB, "ten pieces, whatever the size"
     assert (site.folder / "big").stat().st_size == size

@@ -46,6 +46,7 @@ class TestDropbox(NetworkContract):
 
     def test_stale_temps_are_gone_before_the_name_changes(self, site: Site, run: Any) -> None:
         """There are no temp files: a late attempt is told from its revision (see the late ones)."""
+
         async def case(transport: Any, at_work: Any) -> None:
             await at_work.put(transport, "f/a", b"old")
             await at_work.put(transport, "f/a", b"new", stale=("f/.stale.tmp",))
@@ -72,6 +73,7 @@ class TestDropbox(NetworkContract):
 
     def test_a_link_cut_while_idle(self, site: Site, run: Any) -> None:
         """Connections are opened as they are needed: one that was cut while nobody used it is not missed."""
+
         async def case(transport: Any, at_work: Any) -> None:
             await at_work.put(transport, "a", b"old")
             assert site.relay is not None
@@ -84,6 +86,7 @@ class TestDropbox(NetworkContract):
 
     def test_remove_names_those_that_were_there(self, site: Site, server: DropboxServer, run: Any) -> None:
         """None ever is; saying so takes no call."""
+
         async def case(transport: Any, at_work: Any) -> None:
             before = len(server.calls)
             assert await transport.remove([]) == set()

@@ -70,8 +70,18 @@ def test_a_note_is_read_back_while_it_is_of_use() -> None:
     assert half_of(half.to_note(), 9, 2000.0) is None, "it holds more than the file"
     assert half_of(half._replace(closed=True).to_note(), 20, 2000.0) is None, "closed too early"
     assert half_of(half._replace(closed=True, offset=20).to_note(), 20, 2000.0) is not None
-    for junk in ("", "{}", "null", "[]", "x", '{"session": 1}', '{"session":"","offset":1,"closed":false,"at":1}',
-                 '{"session":"a","offset":"1","closed":false,"at":1}', "3", '{"session":"a","offset":1,"closed":false,"at":null}'):
+    for junk in (
+        "",
+        "{}",
+        "null",
+        "[]",
+        "x",
+        '{"session": 1}',
+        '{"session":"","offset":1,"closed":false,"at":1}',
+        '{"session":"a","offset":"1","closed":false,"at":1}',
+        "3",
+        '{"session":"a","offset":1,"closed":false,"at":null}',
+    ):
         assert half_of(junk, 20, 2000.0) is None, junk
 
 

@@ -232,15 +232,19 @@ def test_a_full_disk_refuses_the_file_and_keeps_the_old_version(folder: Path, tm
     assert (folder / "a").read_bytes() == b"old"
 
 
-@pytest.mark.parametrize(("number", "verdict"), [
-    (errno.EIO, TransportLost),
-    (errno.ESTALE, TransportLost),
-    (errno.ENOSPC, FileRefused),
-    (errno.EDQUOT, FileRefused),
-    (errno.EROFS, FileRefused),
-])
-def test_which_errors_condemn_the_mount(folder: Path, tmp_path: Path, number: int, verdict: type[Exception],
-                                        monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("number", "verdict"),
+    [
+        (errno.EIO, TransportLost),
+        (errno.ESTALE, TransportLost),
+        (errno.ENOSPC, FileRefused),
+        (errno.EDQUOT, FileRefused),
+        (errno.EROFS, FileRefused),
+    ],
+)
+def test_which_errors_condemn_the_mount(
+    folder: Path, tmp_path: Path, number: int, verdict: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(handle: int) -> None:
         raise OSError(number, os.strerror(number))
 

@@ -87,10 +87,13 @@ class CutContract(FTPContract):
 
 
 NEITHER = (set(ABOUT_LINK) | set(ABOUT_FILES)) - {
-    "test_a_link_that_freezes", "test_a_slow_link_is_not_a_dead_one", "test_confirm_stops_the_publication",
-    "test_stale_temps_are_gone_before_the_name_changes", "test_the_later_of_two_uploads_wins",
+    "test_a_link_that_freezes",
+    "test_a_slow_link_is_not_a_dead_one",
+    "test_confirm_stops_the_publication",
+    "test_stale_temps_are_gone_before_the_name_changes",
+    "test_the_later_of_two_uploads_wins",
     "test_mtime_is_kept_where_the_trait_says_so",
-}  # fmt: skip
+}
 """What a server that cannot rename over a file makes no difference to."""
 
 
@@ -198,8 +201,13 @@ class TestPyftpdlibImplicit(QuickContract):
     def site(self, tmp_path: Path) -> Iterator[Site]:
         (tmp_path / "work").mkdir()
         with ftp_server(tmp_path / "files", tls="implicit") as server:
-            yield Site(FTPTransport, server.settings(PassiveMode=False), str(tmp_path / "work"), str(server.files),
-                       impossible=frozenset({"newline"}))
+            yield Site(
+                FTPTransport,
+                server.settings(PassiveMode=False),
+                str(tmp_path / "work"),
+                str(server.files),
+                impossible=frozenset({"newline"}),
+            )
 
 
 @without(*NEITHER)

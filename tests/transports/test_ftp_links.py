@@ -41,8 +41,13 @@ class Locked(Talk):
         return "553 Permission denied" if arg.startswith(b"other/") and arg != b"other/real.csv" else super().do_STOR(arg)
 
 
-def run(tmp_path: Path, case: Callable[[Work, Path], Awaitable[None]], talk: type[Talk] = Talk,
-        keep: dict[str, Any] | None = None, **settings: Any) -> OddFTP:
+def run(
+    tmp_path: Path,
+    case: Callable[[Work, Path], Awaitable[None]],
+    talk: type[Talk] = Talk,
+    keep: dict[str, Any] | None = None,
+    **settings: Any,
+) -> OddFTP:
     """``keep`` gets the settings of the transport."""
 
     async def whole(server: OddFTP) -> None:
@@ -105,9 +110,9 @@ def test_a_chain_of_links_and_a_link_that_came_later(tmp_path: Path) -> None:
     run(tmp_path, case)
 
 
-@pytest.mark.parametrize(("target", "why"), [
-    ("other/none.csv", "no file"), ("a.csv", "round and round"), ("other/x\ty\rz", "no path"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("target", "why"), [("other/none.csv", "no file"), ("a.csv", "round and round"), ("other/x\ty\rz", "no path")]
+)
 def test_a_link_that_cannot_be_followed_is_replaced_and_that_is_told(tmp_path: Path, target: str, why: str) -> None:
     async def case(work: Work, files: Path) -> None:
         sent = await work.put("a.csv", b"first\n")

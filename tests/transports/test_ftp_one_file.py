@@ -338,21 +338,39 @@ def test_a_name_with_bytes_that_telnet_takes_for_its_own(tmp_path: Path, talk: t
 
 
 def test_rows_of_listings() -> None:
-    assert rows_in(["total 3", "-rw-r--r--    1 pi pi   12 Nov 29 21:00  lead.csv", "lrwxrwxrwx 1 pi pi 9 Nov 29 2025 a -> /d/a b",
-                    "drwxr-xr-x    2 pi pi 4096 Nov 29 21:00 day", "11-29-26  09:00PM       <DIR>          day",
-                    "11-29-2026  09:00PM                 12 a.csv", "what is this"]) == [
-        Row(" lead.csv", 12), Row("a", None, "/d/a b"), Row("day", None), Row("day", None), Row("a.csv", 12)]  # fmt: skip
+    assert rows_in(
+        [
+            "total 3",
+            "-rw-r--r--    1 pi pi   12 Nov 29 21:00  lead.csv",
+            "lrwxrwxrwx 1 pi pi 9 Nov 29 2025 a -> /d/a b",
+            "drwxr-xr-x    2 pi pi 4096 Nov 29 21:00 day",
+            "11-29-26  09:00PM       <DIR>          day",
+            "11-29-2026  09:00PM                 12 a.csv",
+            "what is this",
+        ]
+    ) == [Row(" lead.csv", 12), Row("a", None, "/d/a b"), Row("day", None), Row("day", None), Row("a.csv", 12)]
     assert machine_rows(["type=cdir;modify=1; .", "type=file;size=3;  a.csv", "Type=OS.unix=slink:/D/x;size=3; b", "x"]) == [
-        Row(" a.csv", 3), Row("b", None, "/D/x")]  # fmt: skip
+        Row(" a.csv", 3),
+        Row("b", None, "/D/x"),
+    ]
     assert listed(["-rw-r--r-- 1 pi pi 12 Nov 29 21:00 b.csv"], "a/*.csv") is None
     assert listed(["-rw-r--r-- 1 pi pi 12 Nov 29 21:00 a/x.csv"], "a/x.csv") == Row("x.csv", 12)
 
 
-@pytest.mark.parametrize(("name", "shown", "size", "found"), [
-    (" lead.csv", ["_lead.csv", "a"], 5, "_lead.csv"), ("trail ", ["trail"], 5, "trail"), ("a:b", ["a%3Ab"], 5, "a%3Ab"),
-    ("Ä.csv", ["A\u0308.csv"], 5, "A\u0308.csv"), ("a b", ["A B"], 5, "A B"), ("a b", ["a_b", "a-b"], 5, None),
-    ("a b", ["a b", "a_b"], 5, None), ("a b", ["axxxxxb"], 5, None), ("a b", ["a_b"], 6, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "shown", "size", "found"),
+    [
+        (" lead.csv", ["_lead.csv", "a"], 5, "_lead.csv"),
+        ("trail ", ["trail"], 5, "trail"),
+        ("a:b", ["a%3Ab"], 5, "a%3Ab"),
+        ("Ä.csv", ["A\u0308.csv"], 5, "A\u0308.csv"),
+        ("a b", ["A B"], 5, "A B"),
+        ("a b", ["a_b", "a-b"], 5, None),
+        ("a b", ["a b", "a_b"], 5, None),
+        ("a b", ["axxxxxb"], 5, None),
+        ("a b", ["a_b"], 6, None),
+    ],
+)
 def test_what_a_server_may_have_made_of_a_name(name: str, shown: list[str], size: int, found: str | None) -> None:
     assert changed_to(name, [Row(one, 5) for one in shown], size) == found
 
@@ -379,8 +397,14 @@ class Full(Talk):
         return super().do_STOR(arg)
 
 
-LIMITS = ("450 Too many open files, try again later.", "451 Resource temporarily unavailable", "550 f.csv: Too many open files",
-          "425 Too many connections", "552 Maximum number of transfers reached", "452 Server busy")  # fmt: skip
+LIMITS = (
+    "450 Too many open files, try again later.",
+    "451 Resource temporarily unavailable",
+    "550 f.csv: Too many open files",
+    "425 Too many connections",
+    "552 Maximum number of transfers reached",
+    "452 Server busy",
+)
 
 
 @pytest.mark.parametrize("reply", LIMITS)
@@ -426,8 +450,12 @@ class Eater(Talk):
 
     def do_STOR(self, arg: bytes) -> str | None:
         said = super().do_STOR(arg)
-        if said is not None and said.startswith("226") and not type(self).left(arg) and (
-                self.quick or os.path.getsize(self.path(arg))):
+        if (
+            said is not None
+            and said.startswith("226")
+            and not type(self).left(arg)
+            and (self.quick or os.path.getsize(self.path(arg)))
+        ):
             os.unlink(self.path(arg))
         return said
 
@@ -445,10 +473,15 @@ def eater(left: Callable[[bytes], bool], **values: bool) -> type[Talk]:
 
 @pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize("tells", [True, False])
-@pytest.mark.parametrize(("left", "rung"), [
-    (lambda path: not os.path.basename(path).startswith(b"."), "visible"), (lambda path: path.endswith(b".csv"), "hidden_ending"),
-    (lambda path: b"/" in path, "subfolder"),
-], ids=["visible", "ending", "subfolder"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("left", "rung"),
+    [
+        (lambda path: not os.path.basename(path).startswith(b"."), "visible"),
+        (lambda path: path.endswith(b".csv"), "hidden_ending"),
+        (lambda path: b"/" in path, "subfolder"),
+    ],
+    ids=["visible", "ending", "subfolder"],
+)
 def test_where_temporary_files_are_taken_away_another_kind_is_used(
     tmp_path: Path, left: Any, rung: str, tells: bool, quick: bool
 ) -> None:
@@ -472,6 +505,7 @@ def test_where_temporary_files_are_taken_away_another_kind_is_used(
 @pytest.mark.parametrize("tells", [True, False])
 def test_where_each_kind_is_taken_away_the_setting_that_helps_is_named(tmp_path: Path, tells: bool, quick: bool) -> None:
     """One try of each kind, and the file is parked; of sizes and times nothing is learned from a file that did not arrive."""
+
     async def case(work: Work, server: OddFTP) -> None:
         with pytest.raises(FileRefused, match="StoreInPlace" if quick else r"went away.*StoreInPlace"):
             await work.put("f.csv", b"whole")
@@ -498,7 +532,7 @@ def test_no_old_file_is_put_aside_for_one_that_went_away(tmp_path: Path) -> None
         work.transport.profile.try_again("temp_name")
         renamed = [arg for verb, arg in server.commands if verb == "RNFR"]
         await work.put("f.csv", b"third!")
-        assert [arg for verb, arg in server.commands if verb == "RNFR"][len(renamed):].count(b"f.csv") == 1
+        assert [arg for verb, arg in server.commands if verb == "RNFR"][len(renamed) :].count(b"f.csv") == 1
         assert (server.root / "f.csv").read_bytes() == b"third!"
 
     run(tmp_path, NoOver, case)
@@ -552,6 +586,7 @@ async def put_below(work: Work, name: str, data: bytes) -> Sent:
 @pytest.mark.parametrize("host_path", ["st7/in", "/st7/in", ""])
 def test_folders_that_are_made_in_steps(tmp_path: Path, exists: str, host_path: str) -> None:
     """Several files that need the same new folders at once all arrive; the session is where it was afterwards."""
+
     async def case(work: Work, server: OddFTP) -> None:
         (server.root / "st7").mkdir()
         names = [f"2026/11/30/{number}.bin" for number in range(4)]

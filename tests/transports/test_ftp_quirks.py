@@ -49,8 +49,16 @@ class Files:
             source.write_bytes(data)
             folder, slash, _ = name.rpartition("/")
             temp = f"{folder}{slash}.pysubtask-{self.count:016x}.part"
-            job = Job(str(source), len(data), MTIME * 10**9 + self.count * 10**9, name, temp, self.temps.get(name, ()),
-                      replaces=None if sent is None else sent.remote, append=how)
+            job = Job(
+                str(source),
+                len(data),
+                MTIME * 10**9 + self.count * 10**9,
+                name,
+                temp,
+                self.temps.get(name, ()),
+                replaces=None if sent is None else sent.remote,
+                append=how,
+            )
             try:
                 self.left[name] = await self.transport.upload(job, lambda done: None)
             except NotAsLeft:
@@ -118,13 +126,19 @@ LONG = {"size grows late"}
 """Those that take 10 s."""
 ALL = [(switch, tls) for switch in SWITCHES for name, tls in PLAIN_AND_TLS if name in switch.protocols]
 LEARNED = {
-    "no rename over a file": "publish: aside", "append refused": "append: none", "append refused at the write": "append: none",
-    "no size ever": "size: never", "times refused": "time: refused", "times ignored": "time: ignored",
-    "delete refused": "delete: refused", "hidden names refused": "temp_name: visible",
+    "no rename over a file": "publish: aside",
+    "append refused": "append: none",
+    "append refused at the write": "append: none",
+    "no size ever": "size: never",
+    "times refused": "time: refused",
+    "times ignored": "time: ignored",
+    "delete refused": "delete: refused",
+    "hidden names refused": "temp_name: visible",
     "unknown endings refused": "temp_name: hidden_ending",
-    "taken away": "look_after: taken", "EPSV refused": "data_connection: pasv",
+    "taken away": "look_after: taken",
+    "EPSV refused": "data_connection: pasv",
     "wrong address in PASV": "data_connection: pasv_control_address",
-}  # fmt: skip
+}
 """What a transport has to find out, and tells once."""
 
 
@@ -141,10 +155,13 @@ def checked(files: Files, found: dict[str, bytes], server: QuirkFTPServer) -> No
         assert len(ours) <= 6 and {f"{name}" for name in ours} <= set(files.transport.profile.left)
 
 
-@pytest.mark.parametrize(("switch", "tls"), [
-    pytest.param(switch, tls, id=f"{switch.name}-{tls or 'plain'}", marks=[pytest.mark.slow] if switch.name in LONG else [])
-    for switch, tls in ALL
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("switch", "tls"),
+    [
+        pytest.param(switch, tls, id=f"{switch.name}-{tls or 'plain'}", marks=[pytest.mark.slow] if switch.name in LONG else [])
+        for switch, tls in ALL
+    ],
+)
 def test_every_file_is_whole_with_each_quirk_alone(tmp_path: Path, switch: Switch, tls: str | None) -> None:
     if switch.name in IMPOSSIBLE:
         with pytest.raises(FileRefused, match="StoreInPlace"):
@@ -166,8 +183,11 @@ def test_nothing_is_learned_of_a_server_without_quirks(tmp_path: Path, tls: str 
 
 HIDES_ALL = {"hidden names refused", "hidden after the publication"}
 """Both: whatever has a name that is taken is not to be found any more, so it cannot be renamed."""
-PAIRS = [(one, other) for one, other in pairs("ftp", 60, seed=14)
-         if not IMPOSSIBLE & {one.name, other.name} and {one.name, other.name} != HIDES_ALL]
+PAIRS = [
+    (one, other)
+    for one, other in pairs("ftp", 60, seed=14)
+    if not IMPOSSIBLE & {one.name, other.name} and {one.name, other.name} != HIDES_ALL
+]
 
 
 @pytest.mark.slow

@@ -215,6 +215,7 @@ def test_an_account_that_may_only_write(tmp_path: Path) -> None:
 
 def test_notes_are_few(run: Any) -> None:
     """One for a file that takes long by its size or by the link; it says nothing that would change."""
+
     async def case(work: Work) -> None:
         await work.send(work.job("small", os.urandom(400_000)))
         assert work.notes == []

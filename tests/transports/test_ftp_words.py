@@ -125,8 +125,16 @@ def test_sizes(words, size):
 
 @pytest.mark.parametrize(
     ("words", "secs"),
-    [("20200913122641", 1600000001), (" 20200913122641.999", 1600000001), ("19700101000000", 0), ("20201313122641", None),
-     ("2020091312264", None), ("", None), ("20200913126141", None), ("20200913122641 a", None)],
+    [
+        ("20200913122641", 1600000001),
+        (" 20200913122641.999", 1600000001),
+        ("19700101000000", 0),
+        ("20201313122641", None),
+        ("2020091312264", None),
+        ("", None),
+        ("20200913126141", None),
+        ("20200913122641 a", None),
+    ],
 )
 def test_times(words, secs):
     assert time_in(words) == secs
@@ -159,11 +167,20 @@ def test_listings(line, size):
 @pytest.mark.parametrize(
     ("words", "kind"),
     [
-        ("450 Busy", FileRefused), ("451 Local error", FileRefused), ("452 Full", FileRefused), ("550 No", FileRefused),
-        ("552 Over quota", FileRefused), ("553 Bad name", FileRefused), ("501 Syntax", FileRefused),
-        ("425 No connection", AttemptFailed), ("426 Aborted", AttemptFailed), ("421 Bye", TransportLost),
-        ("530 Log in", TransportLost), ("522 No session reuse", AttemptFailed),
-        ("426 No space left on device; aborted", FileRefused), ("350 What", TransportLost),
+        ("450 Busy", FileRefused),
+        ("451 Local error", FileRefused),
+        ("452 Full", FileRefused),
+        ("550 No", FileRefused),
+        ("552 Over quota", FileRefused),
+        ("553 Bad name", FileRefused),
+        ("501 Syntax", FileRefused),
+        ("425 No connection", AttemptFailed),
+        ("426 Aborted", AttemptFailed),
+        ("421 Bye", TransportLost),
+        ("530 Log in", TransportLost),
+        ("522 No session reuse", AttemptFailed),
+        ("426 No space left on device; aborted", FileRefused),
+        ("350 What", TransportLost),
     ],
 )
 def test_refusals(words, kind):

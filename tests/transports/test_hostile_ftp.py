@@ -48,12 +48,24 @@ def test_no_reply_is_waited_for_beyond_its_time(behaviour: str, at: str, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("behaviour", "at", "kind"), [
-    ("honest", "", Sent), ("words", "STOR", FileRefused), ("words", "RNTO", FileRefused), ("words", "FEAT", Sent),
-    ("low-port", "", TransportLost), ("foreign", "", Sent), ("data-silent", "", TransportLost),
-    ("digits", "EPSV", Sent), ("digits", "SIZE", Sent), ("digits", "FEAT", Sent), ("digits", "MDTM", Sent),
-    ("numbers", "SIZE", Sent), ("numbers", "MDTM", Sent),
-])
+@pytest.mark.parametrize(
+    ("behaviour", "at", "kind"),
+    [
+        ("honest", "", Sent),
+        ("words", "STOR", FileRefused),
+        ("words", "RNTO", FileRefused),
+        ("words", "FEAT", Sent),
+        ("low-port", "", TransportLost),
+        ("foreign", "", Sent),
+        ("data-silent", "", TransportLost),
+        ("digits", "EPSV", Sent),
+        ("digits", "SIZE", Sent),
+        ("digits", "FEAT", Sent),
+        ("digits", "MDTM", Sent),
+        ("numbers", "SIZE", Sent),
+        ("numbers", "MDTM", Sent),
+    ],
+)
 def test_other_behaviours(behaviour: str, at: str, kind: type, tmp_path: Path) -> None:
     size = 20_000_000 if behaviour == "data-silent" else 100_000  # more than what the system keeps
     with hostile_ftp_server(behaviour, at) as server:
@@ -227,18 +239,86 @@ def test_any_words_are_read_without_an_error(code: int, lines: list[str]) -> Non
 
 # --- made up at random
 
-VERBS = st.sampled_from(["GREETING", "USER", "PASS", "FEAT", "TYPE", "EPSV", "PASV", "STOR", "STOR END", "SIZE", "MDTM", "MLST",
-                         "MFMT", "RNFR", "RNTO", "DELE", "MKD", "REST", "RETR", "RETR END", "LIST", "OPTS"])
-CODES = st.sampled_from([110, 125, 150, 200, 202, 211, 213, 220, 226, 227, 229, 230, 250, 257, 331, 332, 350, 421, 425, 426, 450,
-                         451, 452, 500, 502, 504, 522, 530, 534, 550, 551, 552, 553, 600])
+VERBS = st.sampled_from(
+    [
+        "GREETING",
+        "USER",
+        "PASS",
+        "FEAT",
+        "TYPE",
+        "EPSV",
+        "PASV",
+        "STOR",
+        "STOR END",
+        "SIZE",
+        "MDTM",
+        "MLST",
+        "MFMT",
+        "RNFR",
+        "RNTO",
+        "DELE",
+        "MKD",
+        "REST",
+        "RETR",
+        "RETR END",
+        "LIST",
+        "OPTS",
+    ]
+)
+CODES = st.sampled_from(
+    [
+        110,
+        125,
+        150,
+        200,
+        202,
+        211,
+        213,
+        220,
+        226,
+        227,
+        229,
+        230,
+        250,
+        257,
+        331,
+        332,
+        350,
+        421,
+        425,
+        426,
+        450,
+        451,
+        452,
+        500,
+        502,
+        504,
+        522,
+        530,
+        534,
+        550,
+        551,
+        552,
+        553,
+        600,
+    ]
+)
 DIGITS = st.integers(0, 1 << 70).map(str)
-TAILS = st.one_of(st.binary(max_size=60), DIGITS.map(str.encode), st.just(WORDS.encode()), st.just(b"(|||1024|)"),
-                  st.just(b"(127,0,0,1,4,1)"), st.just(b"00000000000000"), st.just(b"(|||99999999|)"))
+TAILS = st.one_of(
+    st.binary(max_size=60),
+    DIGITS.map(str.encode),
+    st.just(WORDS.encode()),
+    st.just(b"(|||1024|)"),
+    st.just(b"(127,0,0,1,4,1)"),
+    st.just(b"00000000000000"),
+    st.just(b"(|||99999999|)"),
+)
 REPLIES = st.one_of(
     st.binary(max_size=100).map(lambda raw: raw + b"\r\n"),
     st.tuples(CODES, TAILS).map(lambda found: b"%d " % found[0] + found[1] + b"\r\n"),
     st.tuples(CODES, st.lists(TAILS, max_size=4)).map(
-        lambda found: b"%d-\r\n" % found[0] + b"".join(b" " + one + b"\r\n" for one in found[1]) + b"%d end\r\n" % found[0]),
+        lambda found: b"%d-\r\n" % found[0] + b"".join(b" " + one + b"\r\n" for one in found[1]) + b"%d end\r\n" % found[0]
+    ),
     st.tuples(CODES, CODES).map(lambda found: b"%d a\r\n%d b\r\n" % found),
 )
 SPOILT = st.dictionaries(VERBS, REPLIES, min_size=1, max_size=3)

@@ -35,8 +35,15 @@ def settings_of(place: Path, behaviour: str) -> dict[str, Any]:
     program = place / "ssh"
     program.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -m pysubtask.testing.hostile_sftp {behaviour}\n")
     program.chmod(0o700)
-    return {"Host": "h", "User": "u", "SSHProgram": str(program), "SSHConfigFile": "none", "HostPath": "", "StallSecs": STALL,
-            "ConnectTimeoutSecs": CONNECT}
+    return {
+        "Host": "h",
+        "User": "u",
+        "SSHProgram": str(program),
+        "SSHConfigFile": "none",
+        "HostPath": "",
+        "StallSecs": STALL,
+        "ConnectTimeoutSecs": CONNECT,
+    }
 
 
 def job_of(place: Path, name: str, size: int = 100_000) -> Job:
@@ -45,8 +52,25 @@ def job_of(place: Path, name: str, size: int = 100_000) -> Job:
     return Job(str(source), size, 10**18, name, f"{name}.part")
 
 
-LOST = ("banner", "stderr", "drip", "drip-version", "silent", "flood", "huge", "wrong-id", "wrong-kind", "version-2", "version-6",
-        "eof-0", "eof-1", "eof-2", "eof-3", "eof-5", "eof-7")
+LOST = (
+    "banner",
+    "stderr",
+    "drip",
+    "drip-version",
+    "silent",
+    "flood",
+    "huge",
+    "wrong-id",
+    "wrong-kind",
+    "version-2",
+    "version-6",
+    "eof-0",
+    "eof-1",
+    "eof-2",
+    "eof-3",
+    "eof-5",
+    "eof-7",
+)
 REFUSED = ("large", "nested", "sizes", "words")
 DONE = ("honest", "limits-0", "limits-1", "limits-most")
 
@@ -209,8 +233,17 @@ def test_long_words_of_a_status_are_not_kept() -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("prompt", ["Password:" + " " * 32_000, "Password" + " " * 32_000 + ":", " " * 32_000, "p" * 32_000,
-                                    "Password for " + " " * 32_000 + "x", "\u00a0" * 32_000])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Password:" + " " * 32_000,
+        "Password" + " " * 32_000 + ":",
+        " " * 32_000,
+        "p" * 32_000,
+        "Password for " + " " * 32_000 + "x",
+        "\u00a0" * 32_000,
+    ],
+)
 def test_a_long_prompt_is_no_question_for_a_password(prompt: str) -> None:
     begun = time.process_time()
     assert not asks_for_password(prompt + "x")
@@ -277,8 +310,16 @@ def test_a_listing_without_end_comes_to_one(same: bool, tmp_path: Path) -> None:
 
 
 def test_names_of_a_server_that_are_no_names_are_left_out(tmp_path: Path) -> None:
-    bad = [b".pysubtask-/../../etc/passwd", b".pysubtask-\0x", b".pysubtask-\nx", b"..", b"/", b"", b".pysubtask-\x1b[2J",
-           b".pysubtask-" + b"x" * 5000]
+    bad = [
+        b".pysubtask-/../../etc/passwd",
+        b".pysubtask-\0x",
+        b".pysubtask-\nx",
+        b"..",
+        b"/",
+        b"",
+        b".pysubtask-\x1b[2J",
+        b".pysubtask-" + b"x" * 5000,
+    ]
 
     async def whole() -> list[str]:
         async with asyncio.timeout(60), playing(stall=2) as (client, peer):
@@ -312,10 +353,12 @@ REPLIES = st.one_of(
     st.binary(min_size=1, max_size=80),
     st.binary(max_size=80).map(lambda rest: string(b"\x65NUMB" + rest)),
     st.tuples(st.sampled_from([101, 102, 103, 104, 105, 201, 2, 1, 0, 255]), st.binary(max_size=60)).map(
-        lambda found: string(bytes([found[0]]) + b"NUMB" + found[1])),
+        lambda found: string(bytes([found[0]]) + b"NUMB" + found[1])
+    ),
     st.integers(0, 0xFFFFFFFF).map(lambda code: string(Server.status(b"NUMB", code, WORDS.encode()))),
     st.tuples(st.integers(0, (1 << 64) - 1), st.integers(0, 0xFFFFFFFF)).map(
-        lambda found: string(Server.attrs(b"NUMB", found[0], found[1]))),
+        lambda found: string(Server.attrs(b"NUMB", found[0], found[1]))
+    ),
 )
 
 

@@ -49,16 +49,27 @@ def test_what_an_editor_did_is_named_and_the_line_undoes_it(key: Path, name: str
     altered = written(key.parent / name, data, mode)
     found = trouble(altered)
     assert found.cause == "key-file-altered" and str(altered) in found.text
-    word = {"crlf": "CRLF", "newline": "newline", "bom": "BOM", "notepad": "BOM", "utf16": "UTF-16", "indented": "blanks",
-            "mail": "above", "mac": "line ends", "blank line above": "above"}[name]
+    word = {
+        "crlf": "CRLF",
+        "newline": "newline",
+        "bom": "BOM",
+        "notepad": "BOM",
+        "utf16": "UTF-16",
+        "indented": "blanks",
+        "mail": "above",
+        "mac": "line ends",
+        "blank line above": "above",
+    }[name]
     assert word in found.text
     [line] = found.commands
     assert harm.in_line(line) == ""
     subprocess.run(["sh", "-c", line], check=True, timeout=60)
     mended = Path(found.key)
     assert key_file.look(str(mended)) is None and stat.S_IMODE(mended.stat().st_mode) == 0o600
-    assert subprocess.run(["ssh-keygen", "-y", "-P", "", "-f", mended], check=True, capture_output=True, timeout=60).stdout.split(
-        )[1] == key.with_name(f"{key.name}.pub").read_bytes().split()[1]  # fmt: skip
+    assert (
+        subprocess.run(["ssh-keygen", "-y", "-P", "", "-f", mended], check=True, capture_output=True, timeout=60).stdout.split()[1]
+        == key.with_name(f"{key.name}.pub").read_bytes().split()[1]
+    )
     assert altered.read_bytes() == data and stat.S_IMODE(altered.stat().st_mode) == mode
     # Once more the line writes over nothing, and another name is told.
     assert subprocess.run(["sh", "-c", line], capture_output=True, timeout=60, check=False).returncode != 0
@@ -101,8 +112,9 @@ def test_putty_in_either_version(key: Path):
         ppk = written(key.parent / f"k{version}.ppk", f"PuTTY-User-Key-File-{version}: ssh-ed25519\r\n".encode())
         found = trouble(ppk)
         assert found.cause == "key-file-putty" and ".ppk" in found.text
-        assert found.commands == (f"puttygen {key_file.advice.word(str(ppk))} -O private-openssh -o "
-                                  f"{key_file.advice.word(found.key)}",)  # fmt: skip
+        assert found.commands == (
+            f"puttygen {key_file.advice.word(str(ppk))} -O private-openssh -o {key_file.advice.word(found.key)}",
+        )
         assert harm.in_line(found.commands[0]) == "" and found.key == str(key.parent / f"k{version}_openssh")
 
 
@@ -129,11 +141,21 @@ def test_a_mode_that_cannot_be_changed_is_not_told_to_be_changed(key: Path, monk
     assert trouble(key).commands == ()
 
 
-@pytest.mark.parametrize(("path", "kind"), [("/media/my stick/key", "vfat"), ("/media/my stick", "vfat"), ("/media/my", "ext4"),
-                                            ("/run/secrets/key", "tmpfs"), ("/x", "ext4")])
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/media/my stick/key", "vfat"),
+        ("/media/my stick", "vfat"),
+        ("/media/my", "ext4"),
+        ("/run/secrets/key", "tmpfs"),
+        ("/x", "ext4"),
+    ],
+)
 def test_the_file_system_of_a_path(path: str, kind: str):
-    mounts = ("22 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n30 22 8:17 / /media/my\\040stick rw shared:2 - vfat /dev/sdb1 "
-              "rw,uid=1000\n31 22 0:9 / /run rw - tmpfs tmpfs rw\nnonsense\n")  # fmt: skip
+    mounts = (
+        "22 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n30 22 8:17 / /media/my\\040stick rw shared:2 - vfat /dev/sdb1 "
+        "rw,uid=1000\n31 22 0:9 / /run rw - tmpfs tmpfs rw\nnonsense\n"
+    )
     assert key_text.kind_of_mount(path, mounts) == kind
 
 
@@ -159,8 +181,13 @@ def test_a_key_that_an_agent_holds_works(key: Path, kind: str, tmp_path: Path, m
     with subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL) as agent:
         try:
             added = f"until [ -S {socket} ]; do sleep 0.05; done; ssh-add -q '{shut}'"
-            subprocess.run(["sh", "-c", added], check=True, timeout=60, stdin=subprocess.DEVNULL, env={
-                **os.environ, "SSH_AUTH_SOCK": str(socket), "SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force"})
+            subprocess.run(
+                ["sh", "-c", added],
+                check=True,
+                timeout=60,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "SSH_AUTH_SOCK": str(socket), "SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force"},
+            )
             found = trouble(named, agent=str(socket))
             assert found.works and found.cause == "key-in-agent"
             monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
@@ -169,10 +196,16 @@ def test_a_key_that_an_agent_holds_works(key: Path, kind: str, tmp_path: Path, m
             agent.terminate()
 
 
-@pytest.mark.parametrize(("valid", "name", "cause"), [
-    ("-20d:-10d", "pi", "certificate-ended"), ("+10d:+20d", "pi", "certificate-early"), ("-1d:+20d", "bob", "certificate-user"),
-    ("-1d:+20d", "pi", ""), ("always:forever", "pi", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("valid", "name", "cause"),
+    [
+        ("-20d:-10d", "pi", "certificate-ended"),
+        ("+10d:+20d", "pi", "certificate-early"),
+        ("-1d:+20d", "bob", "certificate-user"),
+        ("-1d:+20d", "pi", ""),
+        ("always:forever", "pi", ""),
+    ],
+)
 def test_a_certificate_beside_the_key(key: Path, valid: str, name: str, cause: str):
     to = key.parent / "certified"
     alterations.certified(key, to, valid, name)
@@ -196,8 +229,10 @@ def test_what_is_no_fault_of_the_key_stays_as_it_is(key: Path):
 
 
 def test_what_ssh_keygen_says_of_a_certificate():
-    said = ("x-cert.pub:\n  Key ID: \"a\"\n  Valid: from 2026-11-09T21:43:20 to 2026-11-19T21:43:20\n  Principals: \n"
-            "    root\n    pi\n  Critical Options: (none)\n  Extensions: \n  permit-pty\n")  # fmt: skip
+    said = (
+        'x-cert.pub:\n  Key ID: "a"\n  Valid: from 2026-11-09T21:43:20 to 2026-11-19T21:43:20\n  Principals: \n'
+        "    root\n    pi\n  Critical Options: (none)\n  Extensions: \n  permit-pty\n"
+    )
     found = certificate_of(said)
     assert found == ("2026-11-09T21:43:20", "2026-11-19T21:43:20", ("root", "pi"))
     assert certificate_of("Valid: forever\nPrincipals: (none)\nCritical Options: (none)").names == ()

@@ -134,7 +134,7 @@ def test_what_an_upload_had_at_its_end_is_no_upload_s_any_more(server: Server) -
     """One became a file, whose record was lost; one is half written, and gets another name; of one the next name is there."""
     for name in (".pysubtask-2.part.left", ".pysubtask-3.part.left2"):
         (server.files / name).write_bytes(b"half")
-    left = {f"/.pysubtask-{number}.part.left"[server.kind == "sftp":]: False for number in (1, 2, 3)}
+    left = {f"/.pysubtask-{number}.part.left"[server.kind == "sftp" :]: False for number in (1, 2, 3)}
 
     async def act(transport: Transport) -> None:
         pass

@@ -52,8 +52,10 @@ def outcome(settings: dict[str, Any], place: Path, kind: Any = SFTPTransport) ->
 
 
 @pytest.mark.parametrize("client", ["ssh", "asyncssh", "pysftp"])
-@pytest.mark.parametrize(("second", "together"), [
-    ("Verification code: ", False), ("One-time password (OATH) for pi: ", False), ("Verification code: ", True)])
+@pytest.mark.parametrize(
+    ("second", "together"),
+    [("Verification code: ", False), ("One-time password (OATH) for pi: ", False), ("Verification code: ", True)],
+)
 def test_a_second_question_is_quoted_and_gets_no_password(tmp_path: Path, client: str, second: str, together: bool) -> None:
     asyncssh = pytest.importorskip("asyncssh")
     if client == "pysftp" and find_spec("pysftp") is None:
@@ -84,9 +86,15 @@ def test_a_second_question_is_quoted_and_gets_no_password(tmp_path: Path, client
     async def whole() -> None:
         key = asyncssh.generate_private_key("ssh-ed25519")
         async with asyncssh.listen("127.0.0.1", 0, server_factory=Asking, server_host_keys=[key]) as acceptor:
-            settings = {"Host": "127.0.0.1", "HostPort": acceptor.get_port(), "User": "pi", "Password": SECRET,
-                        "HostKey": key.get_fingerprint(), "SSHConfigFile": "none",
-                        "SSHProgram": "ssh" if client == "ssh" else "no-such-ssh-program"}
+            settings = {
+                "Host": "127.0.0.1",
+                "HostPort": acceptor.get_port(),
+                "User": "pi",
+                "Password": SECRET,
+                "HostKey": key.get_fingerprint(),
+                "SSHConfigFile": "none",
+                "SSHProgram": "ssh" if client == "ssh" else "no-such-ssh-program",
+            }
             if client == "pysftp":
                 settings["SSHConfigFile"] = None
             transport: Any = (PySFTPTransport if client == "pysftp" else SFTPTransport)(settings, str(tmp_path / "work"))
@@ -217,8 +225,10 @@ def test_the_line_for_an_rsa_key_on_an_old_server_works(tmp_path: Path) -> None:
 
 
 def test_a_program_in_between_is_blamed_and_not_the_server() -> None:
-    for said in ("Connection timed out during banner exchange\nConnection to UNKNOWN port 65535 timed out\n",
-                 "kex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port 65535\n"):
+    for said in (
+        "Connection timed out during banner exchange\nConnection to UNKNOWN port 65535 timed out\n",
+        "kex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port 65535\n",
+    ):
         found = verdict(said, 255, where="h:22")
         assert isinstance(found, TransportLost) and "ProxyCommand or ProxyJump" in str(found)
         told = login_finding(found, {"Host": "h", "User": "pi"})
@@ -247,8 +257,10 @@ def test_nothing_of_a_proxy_command_outlives_the_next_connect(tmp_path: Path, bo
                         found.append(int(name))
         return found
 
-    holder = ("import asyncio, json, sys; from pysubtask.transports.sftp import SFTPTransport; "
-              "asyncio.run(SFTPTransport(json.loads(sys.argv[1]), sys.argv[2]).connect())")
+    holder = (
+        "import asyncio, json, sys; from pysubtask.transports.sftp import SFTPTransport; "
+        "asyncio.run(SFTPTransport(json.loads(sys.argv[1]), sys.argv[2]).connect())"
+    )
     work = str(tmp_path / "work")
     environment = {**os.environ, "WHOSE": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", holder, json.dumps(settings), work], env=environment) as killed:

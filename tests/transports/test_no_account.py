@@ -41,8 +41,16 @@ def without_asyncssh(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_the_real_ssh_says():
     said = SAID
     if os.getuid() == 0 and shutil.which("ssh"):  # else the words stand here as they were seen
-        done = subprocess.run(["ssh", "-G", "h"], capture_output=True, text=True, user=4242, env={"PATH": os.environ["PATH"]},
-                              cwd="/", timeout=60, check=False)  # fmt: skip
+        done = subprocess.run(
+            ["ssh", "-G", "h"],
+            capture_output=True,
+            text=True,
+            user=4242,
+            env={"PATH": os.environ["PATH"]},
+            cwd="/",
+            timeout=60,
+            check=False,
+        )
         said = done.stderr
     found = verdict(said, 255)
     assert isinstance(found, TransportLost) and not isinstance(found, LoginRefused)

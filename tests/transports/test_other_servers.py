@@ -21,9 +21,10 @@ from tests.transports.test_ftp_contract import QuickContract
 
 Server = ProFTPDServer | PureFTPdServer | RcloneServer
 NEEDS_A_BROKEN_LINK = (
-    "test_a_reader_sees_a_prefix_however_often_it_is_cut", "test_a_late_append_does_not_touch_a_newer_version",
+    "test_a_reader_sees_a_prefix_however_often_it_is_cut",
+    "test_a_late_append_does_not_touch_a_newer_version",
     "test_a_late_append_changes_nothing_of_the_one_that_finished_it",
-)  # fmt: skip
+)
 """Cases of appends that wait for time limits, which know no difference between servers."""
 
 BEHIND_ITS_BACK = ("test_stat", "test_remove_names_those_that_were_there", "test_stale_temps_are_gone_before_the_name_changes")
@@ -166,7 +167,7 @@ class TestPureFTPdTLS(QuickContract):
     *BEHIND_ITS_BACK,
     "test_confirm_is_asked_once_between_the_last_byte_and_the_publication",  # a file is nowhere before it is closed
     "test_a_reader_sees_only_whole_versions",  # what a rename replaces is gone for a moment
-)  # fmt: skip
+)
 class TestRcloneSFTP(TransportContract):
     """No file can be gone on with."""
 

@@ -25,8 +25,10 @@ def at(monkeypatch: pytest.MonkeyPatch, module: str, now: float) -> None:
     monkeypatch.setattr(f"pysubtask.transports.{module}.time", SimpleNamespace(time=lambda: now))
 
 
-@pytest.mark.parametrize(("code", "now", "blamed"), [(9, 20.0, True), (9, NOW, True), (10, 20.0, True), (10, NOW, False),
-                                                     (18, 20.0, False), (62, NOW, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("code", "now", "blamed"),
+    [(9, 20.0, True), (9, NOW, True), (10, 20.0, True), (10, NOW, False), (18, 20.0, False), (62, NOW, False)],
+)
 def test_whose_fault_a_certificate_is(code: int, now: float, blamed: bool) -> None:
     found = reach.not_valid_now(code, now)
     assert (found is not None) == blamed
@@ -66,8 +68,10 @@ def test_dropbox_with_a_clock_of_1970(monkeypatch: pytest.MonkeyPatch) -> None:
         assert type(told) is kind and ("clock" in str(told)) == (code == 9)
 
 
-@pytest.mark.parametrize(("now", "said", "blamed"), [
-    (20.0, "not yet valid", True), (NOW, "not yet valid", True), (20.0, "expired", True), (NOW, "expired", False)])
+@pytest.mark.parametrize(
+    ("now", "said", "blamed"),
+    [(20.0, "not yet valid", True), (NOW, "not yet valid", True), (20.0, "expired", True), (NOW, "expired", False)],
+)
 def test_a_host_certificate(monkeypatch: pytest.MonkeyPatch, now: float, said: str, blamed: bool) -> None:
     at(monkeypatch, "sftp.verdict", now)
     words = f"Certificate invalid: {said}\nNo ED25519-CERT host key is known for h and you have requested strict checking.\n"

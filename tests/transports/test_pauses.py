@@ -19,12 +19,32 @@ NOW = 1_700_000_000.0
 DATE = format_datetime(datetime.fromtimestamp(NOW + 120, UTC), usegmt=True)
 
 
-@pytest.mark.parametrize(("words", "secs"), [
-    ("2", 2), (" 2.5 ", 2.5), ("0", 0), ("-1", 0), ("nan", 0), ("-nan", 0), ("inf", 3600), ("-inf", 0), ("1e300", 3600),
-    ("1e9", 3600), ("9" * 10_000, 3600), ("3601", 3600), (DATE, 120), ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
-    ("Fri, 31 Dec 9999 23:59:59 GMT", 3600), ("Fri, 31 Dec 99999 23:59:59 GMT", 0), ("soon", 0), ("", 0), ("x" * 100_000, 0),
-    ("0x10", 0), ("Mon, 99 Foo 2020 99:99:99 GMT", 0),
-])
+@pytest.mark.parametrize(
+    ("words", "secs"),
+    [
+        ("2", 2),
+        (" 2.5 ", 2.5),
+        ("0", 0),
+        ("-1", 0),
+        ("nan", 0),
+        ("-nan", 0),
+        ("inf", 3600),
+        ("-inf", 0),
+        ("1e300", 3600),
+        ("1e9", 3600),
+        ("9" * 10_000, 3600),
+        ("3601", 3600),
+        (DATE, 120),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", 0),
+        ("soon", 0),
+        ("", 0),
+        ("x" * 100_000, 0),
+        ("0x10", 0),
+        ("Mon, 99 Foo 2020 99:99:99 GMT", 0),
+    ],
+)
 def test_a_header(words: str, secs: float) -> None:
     assert pause_in(words, NOW) == pytest.approx(secs)
 

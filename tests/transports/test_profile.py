@@ -211,10 +211,21 @@ def test_all_of_it_is_kept(history, left):
     assert again.opened["handles"].limit <= 3
 
 
-@pytest.mark.parametrize("text", [
-    "", "{}", "nonsense", "[]", "null", '{"means": 3}', '{"left": [1]}', '{"means": {"size": {"rung": "sideways"}}}',
-    '{"means": {"of a later version": {"rung": "hidden"}, "size": {"rung": "never"}}}', '{"opened": {"handles": 4}}',
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "nonsense",
+        "[]",
+        "null",
+        '{"means": 3}',
+        '{"left": [1]}',
+        '{"means": {"size": {"rung": "sideways"}}}',
+        '{"means": {"of a later version": {"rung": "hidden"}, "size": {"rung": "never"}}}',
+        '{"opened": {"handles": 4}}',
+    ],
+)
 def test_what_cannot_be_read_is_learned_anew(text):
     profile, _, _ = a_profile()
     profile.opened["handles"] = Allowance(8)
@@ -286,8 +297,19 @@ def test_what_an_upload_has_nobody_else_gets():
     assert profile.take_left("day") is None
 
 
-@given(st.sampled_from([b"", b"/", b"a/b/", b"/pysubtask-temp/"]), st.sampled_from([b".pysubtask-0a.part", b".pysubtask-0a.csv",
-       b"pysubtask-0a.part", b"pysubtask-0a.left", b"pysubtask-0a", b"pysubtask-0a.csv"]))  # fmt: skip
+@given(
+    st.sampled_from([b"", b"/", b"a/b/", b"/pysubtask-temp/"]),
+    st.sampled_from(
+        [
+            b".pysubtask-0a.part",
+            b".pysubtask-0a.csv",
+            b"pysubtask-0a.part",
+            b"pysubtask-0a.left",
+            b"pysubtask-0a",
+            b"pysubtask-0a.csv",
+        ]
+    ),
+)
 def test_names_of_what_stays_are_new_ones_that_follow_from_the_old(folder, name):
     path, seen = folder + name, set()
     for _ in range(12):

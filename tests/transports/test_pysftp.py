@@ -180,8 +180,13 @@ class TestLogin:
             key = asyncssh.generate_private_key("ssh-ed25519")
             options = {"server_factory": Asking, "server_host_keys": [key], "sftp_factory": True}
             async with asyncssh.listen("127.0.0.1", 0, **options) as acceptor:
-                settings = {"Host": "127.0.0.1", "HostPort": acceptor.get_port(), "User": "demo", "Password": SECRET,
-                            "HostKey": key.get_fingerprint()}
+                settings = {
+                    "Host": "127.0.0.1",
+                    "HostPort": acceptor.get_port(),
+                    "User": "demo",
+                    "Password": SECRET,
+                    "HostKey": key.get_fingerprint(),
+                }
                 transport = PySFTPTransport(settings, str(tmp_path))
                 try:
                     await transport.connect()
@@ -229,10 +234,12 @@ class TestLogin:
         assert "pip install 'pysubtask[pysftp]'" in refused(server.settings(), tmp_path, kind=ConfigError)
 
     def test_nothing_is_loaded_before_a_connect(self) -> None:
-        code = ("import sys; from pysubtask.transports import open_transport; open_transport('pysftp', {'Host': 'h'}, '.')\n"
-                "assert not {'pysftp', 'paramiko'} & set(sys.modules)\n"
-                # With nothing said against it, what the library itself prints or warns of would be seen.
-                "from pysubtask.transports.pysftp import connection; assert connection.pysftp.__version__ == '0.2.9'")
+        code = (
+            "import sys; from pysubtask.transports import open_transport; open_transport('pysftp', {'Host': 'h'}, '.')\n"
+            "assert not {'pysftp', 'paramiko'} & set(sys.modules)\n"
+            # With nothing said against it, what the library itself prints or warns of would be seen.
+            "from pysubtask.transports.pysftp import connection; assert connection.pysftp.__version__ == '0.2.9'"
+        )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -273,7 +280,11 @@ def test_a_full_disk_condemns_one_file(tmp_path: Path) -> None:
 
         asyncio.run(next_one())
         assert {path.name: path.stat().st_size for path in running.files.iterdir()} == {
-            "a": 3, "b": 4, "c0": 100_000, "c1": 100_000, "c2": 100_000,
+            "a": 3,
+            "b": 4,
+            "c0": 100_000,
+            "c1": 100_000,
+            "c2": 100_000,
         }
         assert 'fsync "' in running.log()
 

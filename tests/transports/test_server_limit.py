@@ -7,20 +7,36 @@ import pytest
 from pysubtask.transports.server_limit import names_limit, smells_of_limit
 
 
-@pytest.mark.parametrize("words", [
-    "450 Too many open files, try again later.", "Failure: Too many open files", "EMFILE", "max handles reached",
-    "451 Resource temporarily unavailable", "552 Maximum number of transfers reached", "452 Server busy",
-    "session limit of 10 open files",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        "450 Too many open files, try again later.",
+        "Failure: Too many open files",
+        "EMFILE",
+        "max handles reached",
+        "451 Resource temporarily unavailable",
+        "552 Maximum number of transfers reached",
+        "452 Server busy",
+        "session limit of 10 open files",
+    ],
+)
 def test_a_limit_is_named(words: str) -> None:
     assert names_limit(words) and smells_of_limit(words)
 
 
-@pytest.mark.parametrize("words", [
-    "Failure", "553 Filename too long; maximum is 64 characters", "550 Path exceeds the limit for names",
-    "552 Quota limit exceeded", "550 File size limit exceeded", "550 No such file", "530 Too many failed login attempts",
-    "552 Insufficient storage space: limit reached",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Failure",
+        "553 Filename too long; maximum is 64 characters",
+        "550 Path exceeds the limit for names",
+        "552 Quota limit exceeded",
+        "550 File size limit exceeded",
+        "550 No such file",
+        "530 Too many failed login attempts",
+        "552 Insufficient storage space: limit reached",
+    ],
+)
 def test_what_is_about_the_file_is_no_limit(words: str) -> None:
     assert not names_limit(words) and not smells_of_limit(words)
 

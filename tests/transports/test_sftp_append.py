@@ -96,12 +96,18 @@ def test_an_append_takes_four_round_trips_and_sends_the_tail(job: Job) -> None:
     play(case)
 
 
-@pytest.mark.parametrize(("before", "after", "verified"), [
-    (1000, packets.NO_SUCH_FILE, "taken"), (1000, packets.PERMISSION_DENIED, "size"), (None, packets.NO_SUCH_FILE, ""),
-    (600, packets.NO_SUCH_FILE, ""),
-])
+@pytest.mark.parametrize(
+    ("before", "after", "verified"),
+    [
+        (1000, packets.NO_SUCH_FILE, "taken"),
+        (1000, packets.PERMISSION_DENIED, "size"),
+        (None, packets.NO_SUCH_FILE, ""),
+        (600, packets.NO_SUCH_FILE, ""),
+    ],
+)
 def test_a_file_that_is_taken_away_when_it_was_there_whole_is_delivered(
-        job: Job, before: int | None, after: int, verified: str) -> None:
+    job: Job, before: int | None, after: int, verified: str
+) -> None:
     """What stands under the name when all is written, and when it is closed. Where it was another one even before that, the bytes
     may have gone to a file that was rotated away."""
 
@@ -128,9 +134,7 @@ def test_a_file_that_is_taken_away_when_it_was_there_whole_is_delivered(
     play(case)
 
 
-@pytest.mark.parametrize("shown", [
-    (600, TIME - 99), (599, TIME - 100), (601, TIME - 100), (1000, TIME - 100), (600, None),
-])
+@pytest.mark.parametrize("shown", [(600, TIME - 99), (599, TIME - 100), (601, TIME - 100), (1000, TIME - 100), (600, None)])
 def test_nothing_is_written_to_a_file_that_is_not_as_left(job: Job, shown: tuple[int, int | None]) -> None:
     async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
         running = start(job)
@@ -156,11 +160,19 @@ def test_a_file_that_cannot_be_opened_is_sent_whole(job: Job, code: int) -> None
     play(case)
 
 
-@pytest.mark.parametrize(("what", "code", "error"), [
-    ("write", packets.FAILURE, NotAsLeft), ("write", packets.OP_UNSUPPORTED, NotAsLeft),
-    ("write", packets.CONNECTION_LOST, NotAsLeft), ("fsync", packets.FAILURE, AttemptFailed), ("fstat", 999, NotAsLeft),
-    ("stat", 1001, NotAsLeft), ("stat", 0, NotAsLeft), ("close", packets.FAILURE, NotAsLeft),
-])
+@pytest.mark.parametrize(
+    ("what", "code", "error"),
+    [
+        ("write", packets.FAILURE, NotAsLeft),
+        ("write", packets.OP_UNSUPPORTED, NotAsLeft),
+        ("write", packets.CONNECTION_LOST, NotAsLeft),
+        ("fsync", packets.FAILURE, AttemptFailed),
+        ("fstat", 999, NotAsLeft),
+        ("stat", 1001, NotAsLeft),
+        ("stat", 0, NotAsLeft),
+        ("close", packets.FAILURE, NotAsLeft),
+    ],
+)
 def test_a_bad_answer_to_an_append(job: Job, what: str, code: int, error: type[Exception]) -> None:
     async def case(client: Client, peer: Peer, start: Any, publisher: Publisher) -> None:
         running = start(job)
@@ -243,9 +255,7 @@ def test_a_source_without_its_beginning(tmp_path: Path, job: Job) -> None:
     play(case)
 
 
-@pytest.mark.parametrize(("text", "wanted"), [
-    (b"a\n" * 100_000, [True]), (b"x" * 300_000 + b"\n" + b"y" * 300_000, [False, True]),
-])
+@pytest.mark.parametrize(("text", "wanted"), [(b"a\n" * 100_000, [True]), (b"x" * 300_000 + b"\n" + b"y" * 300_000, [False, True])])
 def test_writes_end_at_a_newline(tmp_path: Path, job: Job, text: bytes, wanted: list[bool]) -> None:
     """Where there is one; a line longer than a WRITE cannot be helped, and the end is where the source ends."""
     (tmp_path / "source").write_bytes(text)
@@ -278,8 +288,19 @@ def test_what_was_noted_is_gone_on_from_and_nothing_else() -> None:
     half = Half(2_000_000, 3_000_000)
     assert half_of(half.to_note(), 3_000_000) == half
     assert half_of(half.to_note(), 3_000_001) is None
-    for text in ("", "{", "1", "[3, 3]", "null", '{"offset": 3}', '{"offset": 4, "size": 3}', '{"offset": 0, "size": 3}',
-                 '{"offset": "3", "size": 3}', '{"offset": 1.5, "size": 3}', '{"offset": null, "size": 3}'):
+    for text in (
+        "",
+        "{",
+        "1",
+        "[3, 3]",
+        "null",
+        '{"offset": 3}',
+        '{"offset": 4, "size": 3}',
+        '{"offset": 0, "size": 3}',
+        '{"offset": "3", "size": 3}',
+        '{"offset": 1.5, "size": 3}',
+        '{"offset": null, "size": 3}',
+    ):
         assert half_of(text, 3) is None, text
 
 

@@ -62,15 +62,18 @@ def test_answers_are_matched_by_their_number_in_any_order() -> None:
     play(case)
 
 
-@pytest.mark.parametrize("raw", [
-    b"Welcome to this machine!\r\n",
-    struct.pack(">I", 0),
-    struct.pack(">I", 0xFFFFFFFF),
-    packets.string(b"\x65"),
-    packets.string(struct.pack(">BII", packets.STATUS, 4711, 0)),
-    packets.string(struct.pack(">BI", packets.NAME, 1) + packets.string(b"x")),
-    packets.string(struct.pack(">BII", packets.STATUS, 1, 0) + struct.pack(">I", 1000)),
-])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"Welcome to this machine!\r\n",
+        struct.pack(">I", 0),
+        struct.pack(">I", 0xFFFFFFFF),
+        packets.string(b"\x65"),
+        packets.string(struct.pack(">BII", packets.STATUS, 4711, 0)),
+        packets.string(struct.pack(">BI", packets.NAME, 1) + packets.string(b"x")),
+        packets.string(struct.pack(">BII", packets.STATUS, 1, 0) + struct.pack(">I", 1000)),
+    ],
+)
 def test_rubbish_is_a_lost_connection(raw: bytes) -> None:
     async def case(client: Client, peer: Peer) -> None:
         asked = client.request(packets.STAT, packets.string(b"a"))
@@ -191,8 +194,9 @@ class TestTransfer:
         async def case(client: Client, peer: Peer) -> None:
             seen: list[int] = []
             after: list[Any] = []
-            moving = client.transfer(b"h", fd, size, seen.append,
-                                     lambda: after.append(client.request(packets.FSTAT, packets.string(b"h"))))
+            moving = client.transfer(
+                b"h", fd, size, seen.append, lambda: after.append(client.request(packets.FSTAT, packets.string(b"h")))
+            )
             got = bytearray(size)
             while True:
                 one = await peer.next()

@@ -78,9 +78,7 @@ class TestFollow:
         assert (desk.place / "disk2" / "three").read_bytes() == b"new" and (desk.folder / "one").is_symlink()
         assert (desk.place / "disk2" / "day" / "x").read_bytes() == b"in"
 
-    @pytest.mark.parametrize(("target", "why"), [
-        ("nowhere/x", "leads to nothing"), ("a", "circle"), ("../disk2", "no file"),
-    ])
+    @pytest.mark.parametrize(("target", "why"), [("nowhere/x", "leads to nothing"), ("a", "circle"), ("../disk2", "no file")])
     def test_what_cannot_be_followed_is_replaced_and_that_is_said(self, desk: Desk, target: str, why: str) -> None:
         link(desk, "a", target)
 
@@ -189,5 +187,3 @@ def test_a_shell_is_asked_for_a_name_only_if_it_has_seen_a_new_file_of_ours(desk
 
     run(case)
     assert desk.names() == ["a", "b"]
-
-

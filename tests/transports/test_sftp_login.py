@@ -130,10 +130,13 @@ def test_a_key_the_server_does_not_know(server: OpenSSHServer, program: str, tmp
     assert "the login was refused" in refused(server.settings(SSHProgram=program, KeyFile=str(tmp_path / "stranger")), tmp_path)
 
 
-@pytest.mark.parametrize(("does", "words"), [
-    ("echo gate: the account is closed >&2; sleep 1717 & exit 1", "the account is closed"),
-    ("echo gate: calling >&2; sleep 1717 & wait", "gate: calling"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("does", "words"),
+    [
+        ("echo gate: the account is closed >&2; sleep 1717 & exit 1", "the account is closed"),
+        ("echo gate: calling >&2; sleep 1717 & wait", "gate: calling"),
+    ],
+)
 def test_a_program_on_the_way_that_fails_is_quoted_and_leaves_nothing(tmp_path: Path, does: str, words: str) -> None:
     """What it started ends with it, also where ssh has ended first."""
     (tmp_path / "gate").write_text(f"#!/bin/sh\n{does}\n")
@@ -155,8 +158,9 @@ def test_a_program_on_the_way_that_fails_is_quoted_and_leaves_nothing(tmp_path: 
 
 
 @pytest.mark.parametrize(("name", "words"), [("crlf", "CRLF"), ("bom", "BOM"), ("newline", "newline")])
-def test_a_key_that_ssh_cannot_load_is_told_before_what_the_server_said(server: OpenSSHServer, name: str, words: str,
-                                                                        tmp_path: Path) -> None:  # fmt: skip
+def test_a_key_that_ssh_cannot_load_is_told_before_what_the_server_said(
+    server: OpenSSHServer, name: str, words: str, tmp_path: Path
+) -> None:
     key = tmp_path / name
     key.write_bytes(dict(alterations.cases(Path(server.settings()["KeyFile"]).read_text()))[name])
     key.chmod(0o600)
@@ -195,12 +199,15 @@ def test_neither_ssh_nor_asyncssh(server: OpenSSHServer, tmp_path: Path, monkeyp
 def test_an_alias_from_a_configuration_file(server: OpenSSHServer, tmp_path: Path) -> None:
     """Host, port, user and key may all be the configuration's; 'none' reads nothing of it."""
     config = tmp_path / "config with a space"
-    config.write_text(f"Host logger\n HostName 127.0.0.1\n Port {server.port}\n User {server.user}\n"
-                      f" IdentityFile {server.key_file}\n"
-                      " StrictHostKeyChecking no\n LocalCommand false\n PermitLocalCommand yes\n RemoteCommand false\n"
-                      " ControlMaster auto\n ControlPath none\n")
-    settings = server.settings(Host="logger", HostPort=-1, User="", KeyFile=None, SSHConfigFile=str(config),
-                               HostKey=server.host_key)
+    config.write_text(
+        f"Host logger\n HostName 127.0.0.1\n Port {server.port}\n User {server.user}\n"
+        f" IdentityFile {server.key_file}\n"
+        " StrictHostKeyChecking no\n LocalCommand false\n PermitLocalCommand yes\n RemoteCommand false\n"
+        " ControlMaster auto\n ControlPath none\n"
+    )
+    settings = server.settings(
+        Host="logger", HostPort=-1, User="", KeyFile=None, SSHConfigFile=str(config), HostKey=server.host_key
+    )
     connects(settings, tmp_path)
     assert "resolved" in refused({**settings, "SSHConfigFile": "none", "ConnectTimeoutSecs": 10}, tmp_path, TransportLost)
 
@@ -272,8 +279,9 @@ class TestPassword:
         with sftp_server(tmp_path / "files", user="demo", password=SECRET) as running:
             yield running
 
-    def test_it_logs_in_and_shows_nowhere(self, password_server: Any, program: str, tmp_path: Path,
-                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_logs_in_and_shows_nowhere(
+        self, password_server: Any, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         private = tmp_path / "runtime"
         private.mkdir()
         if len(str(private)) < 60:
@@ -332,9 +340,18 @@ class TestPassword:
         async def whole() -> None:
             key = asyncssh.generate_private_key("ssh-ed25519")
             async with asyncssh.listen("127.0.0.1", 0, server_factory=Curious, server_host_keys=[key]) as acceptor:
-                transport = SFTPTransport({"Host": "127.0.0.1", "HostPort": acceptor.get_port(), "User": "demo", "Password": SECRET,
-                                           "HostKey": key.get_fingerprint(), "SSHConfigFile": "none", "SSHProgram": program},
-                                          str(tmp_path / "work"))
+                transport = SFTPTransport(
+                    {
+                        "Host": "127.0.0.1",
+                        "HostPort": acceptor.get_port(),
+                        "User": "demo",
+                        "Password": SECRET,
+                        "HostKey": key.get_fingerprint(),
+                        "SSHConfigFile": "none",
+                        "SSHProgram": program,
+                    },
+                    str(tmp_path / "work"),
+                )
                 with pytest.raises(LoginRefused, match="Verification code"):
                     await transport.connect()
 
@@ -359,11 +376,21 @@ class TestPassword:
 
         async def whole() -> None:
             key = asyncssh.generate_private_key("ssh-ed25519")
-            async with asyncssh.listen("127.0.0.1", 0, server_factory=Asking, server_host_keys=[key],
-                                       sftp_factory=True) as acceptor:
-                transport = SFTPTransport({"Host": "127.0.0.1", "HostPort": acceptor.get_port(), "User": "demo", "Password": SECRET,
-                                           "HostKey": key.get_fingerprint(), "SSHConfigFile": "none", "SSHProgram": program},
-                                          str(tmp_path / "work"))
+            async with asyncssh.listen(
+                "127.0.0.1", 0, server_factory=Asking, server_host_keys=[key], sftp_factory=True
+            ) as acceptor:
+                transport = SFTPTransport(
+                    {
+                        "Host": "127.0.0.1",
+                        "HostPort": acceptor.get_port(),
+                        "User": "demo",
+                        "Password": SECRET,
+                        "HostKey": key.get_fingerprint(),
+                        "SSHConfigFile": "none",
+                        "SSHProgram": program,
+                    },
+                    str(tmp_path / "work"),
+                )
                 await transport.connect()
                 await transport.close()
 

@@ -44,12 +44,30 @@ class TestCommandLine:
         assert option(words, "IdentitiesOnly") is None
         assert option(words, "UserKnownHostsFile") is None
 
-    @pytest.mark.parametrize("settings", [
-        {"Host": "-oProxyCommand=touch x"}, {"Host": "a b"}, {"Host": "a\nb"}, {"Host": ""}, {"Host": "h;x"}, {"Host": "u@h"},
-        {"User": "-x"}, {"User": "a b"}, {"User": "a;b"}, {"User": "$(x)"}, {"User": "%h"}, {"User": "a\\"},
-        {"HostKey": "aa:bb"}, {"HostKey": "SHA256:short"}, {"HostKey": PRINT[:-3] + "' \""},
-        {"KeyFile": 'a"b'}, {"KeyFile": "${HOME}/x"}, {"KnownHostsFile": "a\nb"}, {"SSHConfigFile": 'x"'},
-    ])
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"Host": "-oProxyCommand=touch x"},
+            {"Host": "a b"},
+            {"Host": "a\nb"},
+            {"Host": ""},
+            {"Host": "h;x"},
+            {"Host": "u@h"},
+            {"User": "-x"},
+            {"User": "a b"},
+            {"User": "a;b"},
+            {"User": "$(x)"},
+            {"User": "%h"},
+            {"User": "a\\"},
+            {"HostKey": "aa:bb"},
+            {"HostKey": "SHA256:short"},
+            {"HostKey": PRINT[:-3] + "' \""},
+            {"KeyFile": 'a"b'},
+            {"KeyFile": "${HOME}/x"},
+            {"KnownHostsFile": "a\nb"},
+            {"SSHConfigFile": 'x"'},
+        ],
+    )
     def test_values_that_are_not_safe_are_named(self, settings: dict[str, Any], tmp_path: Path) -> None:
         [key] = settings
         with pytest.raises(ConfigError, match=key):
@@ -100,32 +118,49 @@ class TestCommandLine:
         assert ",ssh-ed25519" not in line and "rsa-sha2" not in line and "ssh-rsa" not in line
 
     @pytest.mark.skipif(find_program("ssh") is None, reason="ssh is not installed (apt-get install openssh-client)")
-    @pytest.mark.parametrize("settings", [
-        {}, {"Password": "x", "User": "u"}, {"HostKey": PRINT}, {"KeyFile": "/a b/k", "KnownHostsFile": "/c d/%k"},
-    ])
+    @pytest.mark.parametrize(
+        "settings", [{}, {"Password": "x", "User": "u"}, {"HostKey": PRINT}, {"KeyFile": "/a b/k", "KnownHostsFile": "/c d/%k"}]
+    )
     def test_ssh_takes_it(self, settings: dict[str, Any]) -> None:
         words = argv(**settings, HostPort=2222, SSHConfigFile="none", KeepAliveSecs=7, ConnectTimeoutSecs=2.5)
         done = subprocess.run(show_argv(words), capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stderr
         shown = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
-        wanted = {"port": "2222", "serveraliveinterval": "7", "connecttimeout": "3", "forwardagent": "no", "escapechar": "none",
-                  "permitlocalcommand": "no", "clearallforwardings": "yes", "controlmaster": "false"}
+        wanted = {
+            "port": "2222",
+            "serveraliveinterval": "7",
+            "connecttimeout": "3",
+            "forwardagent": "no",
+            "escapechar": "none",
+            "permitlocalcommand": "no",
+            "clearallforwardings": "yes",
+            "controlmaster": "false",
+        }
         assert {key: shown[key] for key in wanted} == wanted
 
 
 class TestNames:
-    @pytest.mark.parametrize(("settings", "folder"), [
-        ({}, ""), ({"HostPath": "a/"}, "a"), ({"HostPath": "a", "HostSFTPPath": "b"}, "b"),
-        ({"HostPath": "a", "HostSFTPPath": ""}, ""),
-        ({"HostPath": "/"}, "/"), ({"HostPath": "/x/"}, "/x"), ({"HostPath": "~"}, ""), ({"HostPath": "~/x"}, "x"),
-        ({"HostPath": None, "HostSFTPPath": None}, ""),
-    ])
+    @pytest.mark.parametrize(
+        ("settings", "folder"),
+        [
+            ({}, ""),
+            ({"HostPath": "a/"}, "a"),
+            ({"HostPath": "a", "HostSFTPPath": "b"}, "b"),
+            ({"HostPath": "a", "HostSFTPPath": ""}, ""),
+            ({"HostPath": "/"}, "/"),
+            ({"HostPath": "/x/"}, "/x"),
+            ({"HostPath": "~"}, ""),
+            ({"HostPath": "~/x"}, "x"),
+            ({"HostPath": None, "HostSFTPPath": None}, ""),
+        ],
+    )
     def test_the_folder(self, settings: dict[str, Any], folder: str) -> None:
         assert folder_of(settings) == folder
 
-    @pytest.mark.parametrize(("folder", "name", "path"), [
-        ("", "a", b"a"), ("/", "a", b"/a"), ("x", "y/a", b"x/y/a"), ("/x", os.fsdecode(b"\xff"), b"/x/\xff"),
-    ])
+    @pytest.mark.parametrize(
+        ("folder", "name", "path"),
+        [("", "a", b"a"), ("/", "a", b"/a"), ("x", "y/a", b"x/y/a"), ("/x", os.fsdecode(b"\xff"), b"/x/\xff")],
+    )
     def test_paths(self, folder: str, name: str, path: bytes) -> None:
         assert path_of(folder, name) == path
 
@@ -138,33 +173,39 @@ class TestNames:
     def test_parents(self, path: bytes, parent: bytes) -> None:
         assert parent_of(path) == parent
 
-    @pytest.mark.parametrize(("settings", "identity"), [
-        ({"Host": "h", "HostPort": -1}, "sftp://h:22/"),
-        ({"Host": "h", "HostPort": 2222, "User": "u", "HostPath": "a/b", "Password": "p"}, "sftp://u@h:2222/a/b"),
-        ({"Host": "h", "HostPath": "/a"}, "sftp://h:22//a"),
-        ({"Host": "::1", "HostPath": ""}, "sftp://[::1]:22/"),
-    ])
+    @pytest.mark.parametrize(
+        ("settings", "identity"),
+        [
+            ({"Host": "h", "HostPort": -1}, "sftp://h:22/"),
+            ({"Host": "h", "HostPort": 2222, "User": "u", "HostPath": "a/b", "Password": "p"}, "sftp://u@h:2222/a/b"),
+            ({"Host": "h", "HostPath": "/a"}, "sftp://h:22//a"),
+            ({"Host": "::1", "HostPath": ""}, "sftp://[::1]:22/"),
+        ],
+    )
     def test_identity(self, settings: dict[str, Any], identity: str) -> None:
         assert identity_of(settings) == identity
 
 
-@pytest.mark.parametrize(("question", "answered"), [
-    ("pi@h's password: ", True),
-    ("(pi@h) Password: ", True),
-    ("(pi@h) Password for pi@h: ", True),
-    ("(pi@h) password:", True),
-    ("other@h's password: ", False),
-    ("pi@jump's password: ", False),
-    ("Enter passphrase for key '/home/pi/.ssh/id_ed25519': ", False),
-    ("The authenticity of host 'h' can't be established.\nAre you sure you want to continue connecting (yes/no)? ", False),
-    ("(pi@h) Verification code: ", False),
-    ("(pi@h) Passcode: ", False),
-    ("(pi@h) Enter PASSCODE or password: ", False),
-    ("(pi@h) New password: ", False),
-    ("(pi@h) Your current password: ", False),
-    ("Password: ", False),
-    ("", False),
-])
+@pytest.mark.parametrize(
+    ("question", "answered"),
+    [
+        ("pi@h's password: ", True),
+        ("(pi@h) Password: ", True),
+        ("(pi@h) Password for pi@h: ", True),
+        ("(pi@h) password:", True),
+        ("other@h's password: ", False),
+        ("pi@jump's password: ", False),
+        ("Enter passphrase for key '/home/pi/.ssh/id_ed25519': ", False),
+        ("The authenticity of host 'h' can't be established.\nAre you sure you want to continue connecting (yes/no)? ", False),
+        ("(pi@h) Verification code: ", False),
+        ("(pi@h) Passcode: ", False),
+        ("(pi@h) Enter PASSCODE or password: ", False),
+        ("(pi@h) New password: ", False),
+        ("(pi@h) Your current password: ", False),
+        ("Password: ", False),
+        ("", False),
+    ],
+)
 def test_only_the_question_for_this_password_is_answered(question: str, answered: bool) -> None:
     assert is_password_question(question, "pi", "h") is answered
 
@@ -182,19 +223,33 @@ Host key verification failed.
 """
 
 
-@pytest.mark.parametrize(("said", "words"), [
-    (CHANGED, "another host key"),
-    ("No ED25519 host key is known for h and you have requested strict checking.\nHost key verification failed.\n", "not known"),
-    ("u@h: Permission denied (publickey,password).\n", "the login was refused"),
-    ("Received disconnect from 1.2.3.4 port 22:2: Too many authentication failures\nDisconnected from 1.2.3.4\n", "too many keys"),
-    ("subsystem request failed on channel 0\n", "no SFTP"),
-    ("Unable to negotiate with 1.2.3.4 port 22: no matching host key type found. Their offer: ssh-rsa\n", "no algorithm"),
-    ("/home/u/.ssh/config: line 1: Bad configuration option: foo\n/home/u/.ssh/config: terminating, 1 bad configuration options\n",
-     "configuration"),
-    ("command-line: line 0: Bad configuration option: knownhostscommand\n", "too old for HostKey"),
-    ("pysubtask: the key shown is ssh-ed25519 SHA256:xyz\nHost key verification failed.\n",
-     "ssh-ed25519 SHA256:xyz, which is not the pinned"),
-])
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (CHANGED, "another host key"),
+        (
+            "No ED25519 host key is known for h and you have requested strict checking.\nHost key verification failed.\n",
+            "not known",
+        ),
+        ("u@h: Permission denied (publickey,password).\n", "the login was refused"),
+        (
+            "Received disconnect from 1.2.3.4 port 22:2: Too many authentication failures\nDisconnected from 1.2.3.4\n",
+            "too many keys",
+        ),
+        ("subsystem request failed on channel 0\n", "no SFTP"),
+        ("Unable to negotiate with 1.2.3.4 port 22: no matching host key type found. Their offer: ssh-rsa\n", "no algorithm"),
+        (
+            "/home/u/.ssh/config: line 1: Bad configuration option: foo\n"
+            "/home/u/.ssh/config: terminating, 1 bad configuration options\n",
+            "configuration",
+        ),
+        ("command-line: line 0: Bad configuration option: knownhostscommand\n", "too old for HostKey"),
+        (
+            "pysubtask: the key shown is ssh-ed25519 SHA256:xyz\nHost key verification failed.\n",
+            "ssh-ed25519 SHA256:xyz, which is not the pinned",
+        ),
+    ],
+)
 def test_last_words_that_condemn_the_login(said: str, words: str) -> None:
     found = verdict(said, 255)
     assert isinstance(found, LoginRefused)
@@ -202,46 +257,69 @@ def test_last_words_that_condemn_the_login(said: str, words: str) -> None:
     assert isinstance(verdict(said, 255, logged_in=True), TransportLost)
 
 
-@pytest.mark.parametrize(("said", "words"), [
-    ("ssh: Could not resolve hostname h: Name or service not known\n", "cannot be resolved"),
-    ("ssh: connect to host h port 22: Connection refused\n", "nothing listens"),
-    ("ssh: connect to host h port 22: Connection timed out\n", "does not answer"),
-    ("ssh: connect to host h port 22: No route to host\n", "no way"),
-    ("kex_exchange_identification: read: Connection reset by peer\nConnection reset by 1.2.3.4 port 22\n", "closed the connection"),
-    ("banner exchange: Connection to 1.2.3.4 port 22: invalid format\n", "closed the connection"),
-    ("Timeout, server h not responding.\n", "does not answer"),
-    ("Beware: Permission denied (to all but staff)\nConnection closed by 1.2.3.4 port 22\n", "closed the connection"),
-    ("", "ended with 255"),
-    ("a new message nobody knows\n", "a new message nobody knows"),
-])
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("ssh: Could not resolve hostname h: Name or service not known\n", "cannot be resolved"),
+        ("ssh: connect to host h port 22: Connection refused\n", "nothing listens"),
+        ("ssh: connect to host h port 22: Connection timed out\n", "does not answer"),
+        ("ssh: connect to host h port 22: No route to host\n", "no way"),
+        (
+            "kex_exchange_identification: read: Connection reset by peer\nConnection reset by 1.2.3.4 port 22\n",
+            "closed the connection",
+        ),
+        ("banner exchange: Connection to 1.2.3.4 port 22: invalid format\n", "closed the connection"),
+        ("Timeout, server h not responding.\n", "does not answer"),
+        ("Beware: Permission denied (to all but staff)\nConnection closed by 1.2.3.4 port 22\n", "closed the connection"),
+        ("", "ended with 255"),
+        ("a new message nobody knows\n", "a new message nobody knows"),
+    ],
+)
 def test_last_words_that_condemn_the_attempt_alone(said: str, words: str) -> None:
     found = verdict(said, 255)
     assert isinstance(found, TransportLost)
     assert words in str(found)
 
 
-@pytest.mark.parametrize(("said", "first"), [
-    ('Load key "/k": error in libcrypto\nu@h: Permission denied (publickey).\n', 'Load key "/k": error in libcrypto'),
-    ('@@@@\n@ WARNING: UNPROTECTED PRIVATE KEY FILE! @\n@@@@\nPermissions 0444 for \'/k\' are too open.\nIt is required.\n'
-     'Load key "/k": bad permissions\nu@h: Permission denied (publickey).\n', "are too open."),
-    ("Warning: Identity file /k not accessible: No such file.\nu@h: Permission denied (publickey).\n", "Identity file /k not acc"),
-    ("sign_and_send_pubkey: signing failed for ED25519 \"/k\": agent refused operation\nu@h: Permission denied (publickey).\n",
-     "agent refused operation"),
-    ("Certificate invalid: expired\nu@h: Permission denied (publickey).\n", "Certificate invalid"),
-    ("gate: no such account here\nkex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port "
-     "65535\n", "gate: no such account here"),
-    ("gate: calling\nConnection to UNKNOWN port 65535 timed out\n", "gate: calling"),
-    ("sh: 1: nosuchproxy: not found\nConnection closed by UNKNOWN port 65535\n", "nosuchproxy: not found"),
-    ("/c line 3: Unsupported option \"rsa\"\nBad owner or permissions on /home/u/.ssh/config\n", "line 3: Unsupported"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("said", "first"),
+    [
+        ('Load key "/k": error in libcrypto\nu@h: Permission denied (publickey).\n', 'Load key "/k": error in libcrypto'),
+        (
+            "@@@@\n@ WARNING: UNPROTECTED PRIVATE KEY FILE! @\n@@@@\nPermissions 0444 for '/k' are too open.\nIt is required.\n"
+            'Load key "/k": bad permissions\nu@h: Permission denied (publickey).\n',
+            "are too open.",
+        ),
+        (
+            "Warning: Identity file /k not accessible: No such file.\nu@h: Permission denied (publickey).\n",
+            "Identity file /k not acc",
+        ),
+        (
+            'sign_and_send_pubkey: signing failed for ED25519 "/k": agent refused operation\nu@h: Permission denied (publickey).\n',
+            "agent refused operation",
+        ),
+        ("Certificate invalid: expired\nu@h: Permission denied (publickey).\n", "Certificate invalid"),
+        (
+            "gate: no such account here\n"
+            "kex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port "
+            "65535\n",
+            "gate: no such account here",
+        ),
+        ("gate: calling\nConnection to UNKNOWN port 65535 timed out\n", "gate: calling"),
+        ("sh: 1: nosuchproxy: not found\nConnection closed by UNKNOWN port 65535\n", "nosuchproxy: not found"),
+        ('/c line 3: Unsupported option "rsa"\nBad owner or permissions on /home/u/.ssh/config\n', "line 3: Unsupported"),
+    ],
+)
 def test_the_first_cause_is_told_with_what_came_of_it(said: str, first: str) -> None:
     found = verdict(said, 255)
     assert first in str(found) and said.strip().splitlines()[-1] in str(found), found
     assert len(str(found)) < 900 and str(found).isprintable()
 
 
-@pytest.mark.parametrize("said", [
-    "Welcome\nto our server\nu@h: Permission denied (publickey).\n", "Welcome\nto us\nConnection closed by 1.2.3.4 port 22\n"])
+@pytest.mark.parametrize(
+    "said",
+    ["Welcome\nto our server\nu@h: Permission denied (publickey).\n", "Welcome\nto us\nConnection closed by 1.2.3.4 port 22\n"],
+)
 def test_a_banner_is_no_cause(said: str) -> None:
     assert "Welcome" not in str(verdict(said, 255))
 

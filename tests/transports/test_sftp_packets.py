@@ -47,12 +47,15 @@ def test_replies() -> None:
     assert packets.version(said) == (3, {"fsync@openssh.com": b"1"})
 
 
-@pytest.mark.parametrize(("answer", "shown"), [
-    (Status(4, "Failure"), "Failure"),
-    (Status(4, ""), "Failure"),
-    (Status(3, "not you"), "Permission denied: not you"),
-    (Status(99, ""), "status 99"),
-])
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        (Status(4, "Failure"), "Failure"),
+        (Status(4, ""), "Failure"),
+        (Status(3, "not you"), "Permission denied: not you"),
+        (Status(99, ""), "status 99"),
+    ],
+)
 def test_a_status_in_words(answer: Status, shown: str) -> None:
     assert str(answer) == shown
 

@@ -67,8 +67,9 @@ def test_four_round_trips_and_the_parts_in_their_order(job: Job) -> None:
         order: list[str] = []
         running = start(job._replace(confirm=lambda: order.append("confirmed")))
         await begin(peer)
-        asked = await peer.expect("copy-data", "fstat", "copy-data", "fstat", "write", "write", "write",
-                                  "fstat", "close", "fsetstat", "fsync", "fstat")
+        asked = await peer.expect(
+            "copy-data", "fstat", "copy-data", "fstat", "write", "write", "write", "fstat", "close", "fsetstat", "fsync", "fstat"
+        )
         wanted = packets.string(b"old") + struct.pack(">QQ", 0, 200) + packets.string(b"h1") + struct.pack(">Q", 100)
         assert asked[0].body == wanted
         assert [struct.unpack_from(">QI", one.body, 6) for one in asked[4:7]] == [(0, 100), (300, 100), (700, 300)]
@@ -87,12 +88,20 @@ def test_four_round_trips_and_the_parts_in_their_order(job: Job) -> None:
     play(case)
 
 
-@pytest.mark.parametrize(("copied", "size", "later", "error"), [
-    (packets.OK, 650, LEFT.size, NotAsLeft), (packets.OK, 650, 450, NotAsLeft), (packets.FAILURE, 650, LEFT.size, NotAsLeft),
-    (packets.FAILURE, 650, 499, NotAsLeft), (packets.EOF, 650, LEFT.size, NotAsLeft),
-    (packets.OP_UNSUPPORTED, 300, LEFT.size, NotAsLeft), (packets.NO_CONNECTION, 300, LEFT.size, NotAsLeft),
-    (packets.OK, 700, 501, NotAsLeft), (packets.OK, 700, None, NotAsLeft),
-])
+@pytest.mark.parametrize(
+    ("copied", "size", "later", "error"),
+    [
+        (packets.OK, 650, LEFT.size, NotAsLeft),
+        (packets.OK, 650, 450, NotAsLeft),
+        (packets.FAILURE, 650, LEFT.size, NotAsLeft),
+        (packets.FAILURE, 650, 499, NotAsLeft),
+        (packets.EOF, 650, LEFT.size, NotAsLeft),
+        (packets.OP_UNSUPPORTED, 300, LEFT.size, NotAsLeft),
+        (packets.NO_CONNECTION, 300, LEFT.size, NotAsLeft),
+        (packets.OK, 700, 501, NotAsLeft),
+        (packets.OK, 700, None, NotAsLeft),
+    ],
+)
 def test_a_copy_that_is_not_whole(job: Job, copied: int, size: int, later: int | None, error: type[Exception]) -> None:
     """What the second copy is answered with, the size then, and what the old file shows afterwards (None: another time)."""
 

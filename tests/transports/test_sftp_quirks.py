@@ -48,8 +48,15 @@ class Desk:
         how = None
         if append and before is not None and self.transport.traits.appends and before.mtime is not None:
             how = Append(before.size, before.size)
-        job = Job(str(source), len(data), (TIME + self.count) * 10**9, name, f"{folder}{slash}.pysubtask-{self.count:04x}.part",
-                  replaces=before, append=how)
+        job = Job(
+            str(source),
+            len(data),
+            (TIME + self.count) * 10**9,
+            name,
+            f"{folder}{slash}.pysubtask-{self.count:04x}.part",
+            replaces=before,
+            append=how,
+        )
         for attempt in range(3):
             try:
                 sent = await self.transport.upload(job, lambda done: None)
@@ -83,8 +90,11 @@ class Desk:
         taken: dict[str, bytes] = {}
         for one in self.server.taken:
             taken[one.name] = one.data
-        found = {str(path.relative_to(self.server.root)): path.read_bytes() for path in Path(self.server.root).rglob("*")
-                 if path.is_file()}
+        found = {
+            str(path.relative_to(self.server.root)): path.read_bytes()
+            for path in Path(self.server.root).rglob("*")
+            if path.is_file()
+        }
         for name, data in self.contents.items():
             assert taken.get(name, found.get(name)) == data, name
         litter = set(found) - set(self.contents)
@@ -114,9 +124,7 @@ def server(tmp_path: Path) -> Iterator[QuirkSFTPServer]:
         yield running
 
 
-REFUSED = (
-    {"no rename at all"}, {"hidden names refused", "hidden after the publication"}, {"hidden names refused", "taken away"},
-)  # fmt: skip
+REFUSED = ({"no rename at all"}, {"hidden names refused", "hidden after the publication"}, {"hidden names refused", "taken away"})
 """Where nothing arrives unless the settings allow it under its own name at once."""
 
 
@@ -124,10 +132,13 @@ def needs_in_place(*quirks: Switch) -> bool:
     return any(each <= {quirk.name for quirk in quirks} for each in REFUSED)
 
 
-@pytest.mark.parametrize("quirk", [
-    pytest.param(quirk, id=quirk.name, marks=[pytest.mark.slow] if quirk.name == "slow rename" else [])
-    for quirk in switches("sftp")
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "quirk",
+    [
+        pytest.param(quirk, id=quirk.name, marks=[pytest.mark.slow] if quirk.name == "slow rename" else [])
+        for quirk in switches("sftp")
+    ],
+)
 def test_with_each_quirk_everything_arrives(quirk: Switch, server: QuirkSFTPServer, tmp_path: Path) -> None:
     quirk.turn_on(server.quirks)
     desk = Desk(server, tmp_path, StoreInPlace=needs_in_place(quirk))
@@ -138,8 +149,7 @@ def test_with_each_quirk_everything_arrives(quirk: Switch, server: QuirkSFTPServ
 
 @pytest.mark.slow
 @pytest.mark.parametrize("both", pairs("sftp", 60, seed=14), ids=lambda both: f"{both[0].name} + {both[1].name}")
-def test_with_two_quirks_at_once_everything_arrives(
-        both: tuple[Switch, Switch], server: QuirkSFTPServer, tmp_path: Path) -> None:
+def test_with_two_quirks_at_once_everything_arrives(both: tuple[Switch, Switch], server: QuirkSFTPServer, tmp_path: Path) -> None:
     for one in both:
         one.turn_on(server.quirks)
     desk = Desk(server, tmp_path, StoreInPlace=needs_in_place(*both))
@@ -148,7 +158,8 @@ def test_with_two_quirks_at_once_everything_arrives(
 
 
 def test_where_nothing_can_be_renamed_the_file_is_refused_and_the_setting_that_helps_is_named(
-        server: QuirkSFTPServer, tmp_path: Path) -> None:
+    server: QuirkSFTPServer, tmp_path: Path
+) -> None:
     switch("no rename at all").turn_on(server.quirks)
     desk = Desk(server, tmp_path)
 
@@ -170,7 +181,8 @@ ADAPTS = [
 
 @pytest.mark.parametrize(("means", "quirks", "worse", "better"), ADAPTS, ids=lambda value: getattr(value, "name", ""))
 def test_a_server_that_changes_while_it_runs_is_followed_within_three_files_each_way(
-        means: Any, quirks: dict[str, Any], worse: str, better: str, server: QuirkSFTPServer, tmp_path: Path) -> None:
+    means: Any, quirks: dict[str, Any], worse: str, better: str, server: QuirkSFTPServer, tmp_path: Path
+) -> None:
     desk = Desk(server, tmp_path)
     grown = [b"a line\n" * 10]
 
@@ -272,8 +284,7 @@ def test_where_temporary_files_are_taken_away_no_file_is_sent_for_a_trial(server
     desk.check()
 
 
-def test_what_cannot_be_removed_is_used_again_so_that_there_are_never_more_of_them(
-        server: QuirkSFTPServer, tmp_path: Path) -> None:
+def test_what_cannot_be_removed_is_used_again_so_that_there_are_never_more_of_them(server: QuirkSFTPServer, tmp_path: Path) -> None:
     """A server that renames over nothing and lets nothing be removed: each replaced version would stay."""
     server.quirks.set(delete=False, rename="new", posix_rename=False)
     desk = Desk(server, tmp_path)

@@ -245,8 +245,9 @@ def test_a_small_file_does_not_wait_for_a_large_one_on_a_slow_link(server: OpenS
             await transport.connect()
             relay.throttle(rate)
             moved = asyncio.Event()
-            large = asyncio.create_task(transport.upload(desk.job("large", os.urandom(rate * 60)),
-                                                         lambda done: moved.set() if done > rate * 2 else None))
+            large = asyncio.create_task(
+                transport.upload(desk.job("large", os.urandom(rate * 60)), lambda done: moved.set() if done > rate * 2 else None)
+            )
             await moved.wait()
             loop = asyncio.get_running_loop()
             started = loop.time()
@@ -343,8 +344,11 @@ class TestChild:
     def test_it_does_not_outlive_us(self, server: OpenSSHServer, desk: Desk, by: str) -> None:
         with Relay("127.0.0.1", server.port) as relay:
             settings = server.settings(HostPath=str(desk.folder), HostPort=relay.port, HostKey=server.host_key)
-            holder = subprocess.Popen([sys.executable, "-c", HOLDER, json.dumps(settings), str(desk.place / "work"), by],
-                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            holder = subprocess.Popen(
+                [sys.executable, "-c", HOLDER, json.dumps(settings), str(desk.place / "work"), by],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+            )
             try:
                 assert holder.stdout is not None
                 assert holder.stdout.readline() == b"connected\n"

@@ -50,9 +50,9 @@ class Link:
         return self.window.in_flight / self.rate
 
 
-@pytest.mark.parametrize(("rate", "delay"), [
-    (450e6, 0.0005), (100e6, 0.002), (12.5e6, 0.02), (625e3, 0.1), (2.5e6, 0.6), (100e3, 0.3), (20e3, 0.05),
-])
+@pytest.mark.parametrize(
+    ("rate", "delay"), [(450e6, 0.0005), (100e6, 0.002), (12.5e6, 0.02), (625e3, 0.1), (2.5e6, 0.6), (100e3, 0.3), (20e3, 0.05)]
+)
 def test_it_fills_the_link_and_keeps_the_queue_short(rate: float, delay: float) -> None:
     link = Link(rate, delay)
     link.run(15)

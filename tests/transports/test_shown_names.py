@@ -19,36 +19,59 @@ def test_a_plain_name_has_nothing_to_be_found_out(name: str) -> None:
     assert kinds(name) == []
 
 
-@pytest.mark.parametrize(("name", "found"), [
-    ("CAM.csv", ["capitals"]), ("a.csv.", ["'.' at the end"]), ("a ", ["blank", "blank at the end"]),
-    (" a", ["blank", "blank at the beginning"]), ("a:b*", ["':'", "'*'"]), ("aux.txt", ["a name of a device"]),
-    ("\u00e4", ["letters beyond ASCII"]), ("a\u0308", ["letters beyond ASCII", "accents of their own"]),
-    ("a\udcf1", ["bytes that are no UTF-8"]), ("a" * 101, ["a long name"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("CAM.csv", ["capitals"]),
+        ("a.csv.", ["'.' at the end"]),
+        ("a ", ["blank", "blank at the end"]),
+        (" a", ["blank", "blank at the beginning"]),
+        ("a:b*", ["':'", "'*'"]),
+        ("aux.txt", ["a name of a device"]),
+        ("\u00e4", ["letters beyond ASCII"]),
+        ("a\u0308", ["letters beyond ASCII", "accents of their own"]),
+        ("a\udcf1", ["bytes that are no UTF-8"]),
+        ("a" * 101, ["a long name"]),
+    ],
+)
 def test_what_not_every_file_system_keeps(name: str, found: list[str]) -> None:
     assert kinds(name) == found
 
 
-@pytest.mark.parametrize(("name", "shown", "why"), [
-    ("a.csv.", "a.csv", "a dot at the end"), ("a.csv ", "a.csv", "a blank at the end"),
-    ("a. .", "a", "a dot and a blank at the end"), ("A.csv.", "a.csv", "a dot at the end"),
-    ("CAM.csv", "cam.csv", "capital letters from small ones"), ("a\u0308.csv", "\u00e4.csv", "accents in another form"),
-    ("*a.csv", "_a.csv", "the sign '*'"), (" a.csv", "_a.csv", "a blank"), ("a:b.csv", "a%3Ab.csv", "the sign ':'"),
-    ("a:b.csv", "a", "ended at the sign ':'"), ("a\\b.csv", "a", "ended at the sign '\\\\'"),
-    ("a;1.csv", "a", "ended at the sign ';'"), ("b" * 200 + ".csv", "b" * 143, "too long"),
-    ("long name here.csv", "LONGNA~1.CSV", "a blank"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "shown", "why"),
+    [
+        ("a.csv.", "a.csv", "a dot at the end"),
+        ("a.csv ", "a.csv", "a blank at the end"),
+        ("a. .", "a", "a dot and a blank at the end"),
+        ("A.csv.", "a.csv", "a dot at the end"),
+        ("CAM.csv", "cam.csv", "capital letters from small ones"),
+        ("a\u0308.csv", "\u00e4.csv", "accents in another form"),
+        ("*a.csv", "_a.csv", "the sign '*'"),
+        (" a.csv", "_a.csv", "a blank"),
+        ("a:b.csv", "a%3Ab.csv", "the sign ':'"),
+        ("a:b.csv", "a", "ended at the sign ':'"),
+        ("a\\b.csv", "a", "ended at the sign '\\\\'"),
+        ("a;1.csv", "a", "ended at the sign ';'"),
+        ("b" * 200 + ".csv", "b" * 143, "too long"),
+        ("long name here.csv", "LONGNA~1.CSV", "a blank"),
+    ],
+)
 def test_what_is_shown_instead_and_the_sign_to_blame(name: str, shown: str, why: str) -> None:
     alias = find(name, [Row("other.csv", 7), Row(shown, 5)], 5)
     assert alias is not None and alias.shown == shown and why in alias.why
 
 
-@pytest.mark.parametrize(("name", "rows"), [
-    ("CAM.csv", [Row("cam.csv", 5), Row("CAM.csv", 5)]),  # it is there
-    ("CAM.csv", [Row("other.csv", 5)]), ("CAM.csv", []),  # nothing like it is
-    ("a b", [Row("a_b", 5), Row("a-b", 5)]),  # it may be any of them
-    ("CAM.csv", [Row("cam.csv", 6)]),  # another file
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("CAM.csv", [Row("cam.csv", 5), Row("CAM.csv", 5)]),  # it is there
+        ("CAM.csv", [Row("other.csv", 5)]),
+        ("CAM.csv", []),  # nothing like it is
+        ("a b", [Row("a_b", 5), Row("a-b", 5)]),  # it may be any of them
+        ("CAM.csv", [Row("cam.csv", 6)]),  # another file
+    ],
+)
 def test_nothing_is_said_where_nothing_is_known(name: str, rows: list[Row]) -> None:
     assert find(name, rows, 5) is None
 

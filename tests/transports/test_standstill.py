@@ -36,13 +36,18 @@ def info(repeats: int = 4, unacked: int = 2, acked: int = 1, received: int = 41,
     return bytes(made)
 
 
-@pytest.mark.parametrize(("shown", "swallowed"), [
-    ({}, True), ({"repeats": 2}, True), ({"acked": 1447}, True),
-    ({"repeats": 1}, False),  # a packet is lost now and then
-    ({"unacked": 0}, False),  # the other side has all of it: it is the server that is silent
-    ({"acked": 1448}, False),  # a full packet has come through
-    ({"full": 536}, False),  # no packet of this machine is large
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("shown", "swallowed"),
+    [
+        ({}, True),
+        ({"repeats": 2}, True),
+        ({"acked": 1447}, True),
+        ({"repeats": 1}, False),  # a packet is lost now and then
+        ({"unacked": 0}, False),  # the other side has all of it: it is the server that is silent
+        ({"acked": 1448}, False),  # a full packet has come through
+        ({"full": 536}, False),  # no packet of this machine is large
+    ],
+)
 def test_when_large_packets_are_swallowed(shown: dict[str, int], swallowed: bool) -> None:
     seen = standstill.read(info(**shown))
     assert seen is not None and seen.swallows() == swallowed
@@ -62,8 +67,10 @@ def test_the_words_of_a_time_limit() -> None:
 @pytest.mark.parametrize("sftp", [True, False])
 def test_the_doctor_blames_the_way_and_not_the_server(sftp: bool) -> None:
     settings = {"Host": "h.example", "UseSFTP": sftp}
-    for found in (login_finding(TransportLost(f"no login: {MTU}", "x"), settings),
-                  file_finding("write", TransportLost(f"no answer for 5 s: {MTU}"), settings, "")):
+    for found in (
+        login_finding(TransportLost(f"no login: {MTU}", "x"), settings),
+        file_finding("write", TransportLost(f"no answer for 5 s: {MTU}"), settings, ""),
+    ):
         assert found.cause == "mtu" and found.remedy.commands == (PROBE, "ip route get h.example")
         assert "restarted" not in found.remedy.words and "1280" in found.remedy.words
 
@@ -130,8 +137,14 @@ def driven(link: BadLink, folder: Path, settings: dict[str, Any]) -> dict[str, A
     folder.mkdir()
     fast = {"ConnectTimeoutSecs": 6, "StallSecs": 5, **settings}
     words = [sys.executable, "-c", NEAR, json.dumps(fast), "300000"]
-    done = link.run_near(words, cwd=folder, capture_output=True, text=True, timeout=170,
-                         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})  # fmt: skip
+    done = link.run_near(
+        words,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     return told
@@ -157,8 +170,9 @@ def test_sftp_through_a_black_hole(link: BadLink, tmp_path: Path, largest: int |
 def test_ftp_through_a_black_hole(link: BadLink, tmp_path: Path, largest: int | None) -> None:
     """What is small arrives, and what is large says why it does not."""
     words = [sys.executable, "-c", textwrap.dedent(FTPD), str(tmp_path / "files"), link.far_address]
-    with link.start_far(words, stdout=subprocess.PIPE, text=True,
-                        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}) as server:  # fmt: skip
+    with link.start_far(
+        words, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    ) as server:
         assert server.stdout is not None
         settings = json.loads(server.stdout.readline())
         link.set(largest=largest)

@@ -91,9 +91,13 @@ def test_every_byte_is_counted(making: Making, tmp_path: Path) -> None:
 
         def agrees(more: int = 0) -> None:
             # The relay counts what it has handed on, and the kernel the end of a connection as a byte, too.
-            wait_until(lambda: relay.up <= counts(transport).sent <= relay.up + relay.accepted + more
-                       and relay.down - more <= counts(transport).received <= relay.down + relay.accepted,
-                       what=f"{counts(transport)} is what the relay saw, {relay.up} and {relay.down}")
+            wait_until(
+                lambda: (
+                    relay.up <= counts(transport).sent <= relay.up + relay.accepted + more
+                    and relay.down - more <= counts(transport).received <= relay.down + relay.accepted
+                ),
+                what=f"{counts(transport)} is what the relay saw, {relay.up} and {relay.down}",
+            )
 
         assert transport.wire() == Wire(0, 0)
         await transport.connect()
@@ -147,10 +151,12 @@ def test_a_login_that_is_refused_is_counted(tmp_path: Path) -> None:
 
 def test_a_connection_that_ssh_does_not_hold_itself_is_counted(tmp_path: Path) -> None:
     """As with a ProxyCommand or ProxyJump: it is a child of ssh that holds it."""
-    pipe = ("import socket,sys,threading,os\ns=socket.create_connection((sys.argv[1],int(sys.argv[2])))\n"
-            "def up():\n  while b:=os.read(0,65536): s.sendall(b)\n  os._exit(0)\n"
-            "threading.Thread(target=up,daemon=True).start()\n"
-            "while b:=s.recv(65536): os.write(1,b)\n")
+    pipe = (
+        "import socket,sys,threading,os\ns=socket.create_connection((sys.argv[1],int(sys.argv[2])))\n"
+        "def up():\n  while b:=os.read(0,65536): s.sendall(b)\n  os._exit(0)\n"
+        "threading.Thread(target=up,daemon=True).start()\n"
+        "while b:=s.recv(65536): os.write(1,b)\n"
+    )
     (tmp_path / "pipe.py").write_text(pipe)
     import sys
 

@@ -92,6 +92,7 @@ def tried(one: Incident, what: str, now: float, *, heard: bool) -> Incident:
 
 def _not_after(one: Incident, now: float) -> Incident:
     """No time of it lies in the future: a clock may have been set back."""
-    times = {key: min(value, now) for key in ("since", "first", "gone", "begun", "reported")
-             if (value := getattr(one, key)) is not None}  # fmt: skip
+    times = {
+        key: min(value, now) for key in ("since", "first", "gone", "begun", "reported") if (value := getattr(one, key)) is not None
+    }
     return one._replace(**times)

@@ -64,9 +64,19 @@ class Incidents:
 
 def _written(found: Mapping[tuple[str, str], Incident]) -> bytes:
     """What has to outlast the process: each look may change the rest, and is not worth a write."""
-    rows = [{"child": child, "kind": kind, "open": one.open, "since": one.since if one.open else None, "begun": one.begun,
-             "reported": one.reported, "times": one.times}
-            for (child, kind), one in sorted(found.items()) if one.begun is not None]  # fmt: skip
+    rows = [
+        {
+            "child": child,
+            "kind": kind,
+            "open": one.open,
+            "since": one.since if one.open else None,
+            "begun": one.begun,
+            "reported": one.reported,
+            "times": one.times,
+        }
+        for (child, kind), one in sorted(found.items())
+        if one.begun is not None
+    ]
     return json.dumps({"format": _FORMAT, "incidents": rows}, indent=1).encode("ascii")
 
 

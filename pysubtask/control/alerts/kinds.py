@@ -49,8 +49,7 @@ def seen(one: Glance, silent_secs: float) -> dict[str, Seen]:
 
 def _is_fresh(one: Glance, state: str) -> bool:
     """Whether the page is what a living child says of the present."""
-    return (one.pid is not None and not one.frozen and not one.stale and one.page.get("pid") == one.pid
-            and state not in _NOT_KNOWN)  # fmt: skip
+    return one.pid is not None and not one.frozen and not one.stale and one.page.get("pid") == one.pid and state not in _NOT_KNOWN
 
 
 def _settled(one: Glance, state: str) -> bool:

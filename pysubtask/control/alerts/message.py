@@ -46,18 +46,32 @@ class Message(NamedTuple):
     def subject(self) -> str:
         """One line: what, where, since when."""
         lasted = span(max(0.0, self.at - self.since))
-        phrase = {BEGINS: self.kind, LASTS: f"still {self.kind}, for {lasted}", OVER: f"no longer {self.kind}, after {lasted}",
-                TEST: "this is a test"}[self.event]  # fmt: skip
+        phrase = {
+            BEGINS: self.kind,
+            LASTS: f"still {self.kind}, for {lasted}",
+            OVER: f"no longer {self.kind}, after {lasted}",
+            TEST: "this is a test",
+        }[self.event]
         return _line(f"pysubtask on {self.host}: {self.task}/{self.extension}: {phrase}")
 
     def fields(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "version": _VERSION, "event": self.event, "kind": self.kind, "task": self.task, "extension": self.extension,
-            "destination": _line(self.destination), "host": self.host, "since": utc(self.since), "at": utc(self.at),
-            "subject": self.subject, "why": _line(self.why), "remedy": _line(self.remedy), "counts": dict(self.counts),
+            "version": _VERSION,
+            "event": self.event,
+            "kind": self.kind,
+            "task": self.task,
+            "extension": self.extension,
+            "destination": _line(self.destination),
+            "host": self.host,
+            "since": utc(self.since),
+            "at": utc(self.at),
+            "subject": self.subject,
+            "why": _line(self.why),
+            "remedy": _line(self.remedy),
+            "counts": dict(self.counts),
             "oldest": self.oldest,
-        }  # fmt: skip
+        }
 
     def as_json(self) -> bytes:
         """A line of ASCII."""
@@ -77,8 +91,20 @@ def message(event: str, kind: str, one: Glance, host: str, since: float | None, 
     """Of a look at a task."""
     counts = {key: int(one.queue.get(key) or 0) for key in _COUNTS}
     counts |= {key: int(one.page.get(key) or 0) for key in ("not_copied", "delivered")}
-    return Message(event, kind, _line(task), extension, one.destination, _line(host), one.now if since is None else since, one.now,
-                   one.why, one.remedy, counts, str(one.queue.get("oldest") or ""))  # fmt: skip
+    return Message(
+        event,
+        kind,
+        _line(task),
+        extension,
+        one.destination,
+        _line(host),
+        one.now if since is None else since,
+        one.now,
+        one.why,
+        one.remedy,
+        counts,
+        str(one.queue.get("oldest") or ""),
+    )
 
 
 def _line(text: str) -> str:

@@ -50,9 +50,14 @@ class Program:
         given = nameless(stdin)
         try:
             self._process = subprocess.Popen(
-                [path, *words[1:]], stdin=given, stdout=_OUTPUT, stderr=subprocess.STDOUT, env=dict(environ),
-                close_fds=True, start_new_session=sys.platform != "win32",
-            )  # fmt: skip
+                [path, *words[1:]],
+                stdin=given,
+                stdout=_OUTPUT,
+                stderr=subprocess.STDOUT,
+                env=dict(environ),
+                close_fds=True,
+                start_new_session=sys.platform != "win32",
+            )
         finally:
             os.close(given)
         self._pipe = -1

@@ -21,9 +21,19 @@ def test_message(plan: Plan, folder: str, kind: str, now: float) -> Message:
     """What a test tells. ``folder``: the first that is watched."""
     label = plan.label or label_of(plan.task, plan.config_file, folder)
     destination = str(plan.settings.get("Host") or plan.extension)
-    return Message(TEST, kind, label, plan.extension, destination, socket.gethostname(), now, now,
-                   "This is a test: nothing is wrong with the task.", "Nothing is to be done.",
-                   dict.fromkeys(("waiting", "sending", "parked", "not_copied", "delivered"), 0))  # fmt: skip
+    return Message(
+        TEST,
+        kind,
+        label,
+        plan.extension,
+        destination,
+        socket.gethostname(),
+        now,
+        now,
+        "This is a test: nothing is wrong with the task.",
+        "Nothing is to be done.",
+        dict.fromkeys(("waiting", "sending", "parked", "not_copied", "delivered"), 0),
+    )
 
 
 def run_test(settings: Mapping[str, Any], alert: Message) -> Ended:

@@ -53,9 +53,13 @@ class Watch:
     """One task. ``read_one`` gives a child as it is now, ``wall`` and ``clock`` the two clocks."""
 
     def __init__(
-        self, handoff: AlertHandoff, read_one: Callable[[Watched, float], Glance], *, wall: Callable[[], float] = time.time,
+        self,
+        handoff: AlertHandoff,
+        read_one: Callable[[Watched, float], Glance],
+        *,
+        wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._settings = handoff.settings
         self._children = handoff.children
         self._read_one, self._wall, self._clock = read_one, wall, clock
@@ -68,8 +72,13 @@ class Watch:
         self._warned_not_kept = False
         self._seen: dict[tuple[str, str], tuple[Seen, Glance]] = {}
         first = self._children[0]
-        self.log = setup_logging(f"alerts.{first.label}.{os.getpid()}", handoff.log_file, handoff.log_to_console, task=first.task,
-                                 **log_options(handoff.log))  # fmt: skip
+        self.log = setup_logging(
+            f"alerts.{first.label}.{os.getpid()}",
+            handoff.log_file,
+            handoff.log_to_console,
+            task=first.task,
+            **log_options(handoff.log),
+        )
         set_level(self.log, handoff.log["LogLevel"])
 
     @property
@@ -138,8 +147,13 @@ class Watch:
             self._incidents.set(*key, tried(incident, event, self._wall(), heard=False))
             self._keep()
             self.log.warning("ALERT: %s: %s", alert.subject, alert.why)
-            started = begin(self._settings["Command"], {**self._environ, **alert.environment()}, alert.as_json(),
-                            self._settings["TimeoutSecs"], now)  # fmt: skip
+            started = begin(
+                self._settings["Command"],
+                {**self._environ, **alert.environment()},
+                alert.as_json(),
+                self._settings["TimeoutSecs"],
+                now,
+            )
             if isinstance(started, str):
                 self._failed(started, "")
             else:

@@ -35,8 +35,9 @@ class _Tried(NamedTuple):
 @click.argument("what", type=click.Choice(["test"]))
 @click.argument("config", required=False, metavar="[CONFIG]")
 @click.option("-t", "--task", "names", multiple=True, metavar="NAME", help="Only this task of the config (may be given again).")
-@click.option("--kind", type=click.Choice(KINDS), default=KINDS[0], metavar="KIND",
-              help=f"What the test says is wrong: {', '.join(KINDS)}.")  # fmt: skip
+@click.option(
+    "--kind", type=click.Choice(KINDS), default=KINDS[0], metavar="KIND", help=f"What the test says is wrong: {', '.join(KINDS)}."
+)
 def command(what: str, config: str | None, names: tuple[str, ...], kind: str) -> int:
     """Run the program that CONFIG names in [alerts] as it would be run for a task that is in trouble, but with 'test' as its event,
     and show what it wrote and how it ended. CONFIG is found as by 'pysubtask run', or is a Python file or module with

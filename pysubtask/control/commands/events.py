@@ -21,8 +21,11 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @click.command(short_help="Show what happened, and with -f what happens.")
 @click.option("-f", "--follow", is_flag=True, help="Go on showing what happens, until Ctrl-C.")
-@click.option("--since", metavar="N|TIME", help=(
-    "Only what came after event N of this epoch, or since a time: 14:30, 2026-11-21T14:30, or 10m, 2h, 3d ago."))  # fmt: skip
+@click.option(
+    "--since",
+    metavar="N|TIME",
+    help=("Only what came after event N of this epoch, or since a time: 14:30, 2026-11-21T14:30, or 10m, 2h, 3d ago."),
+)
 @click.option("-w", "--wide", is_flag=True, help="Cut nothing: a line may be longer than the terminal is wide.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each, for scripts.")
 @click.argument("tasks", nargs=-1, metavar="[TASK]...")

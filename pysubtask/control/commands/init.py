@@ -34,8 +34,9 @@ Line = tuple[str, str, str]
 @click.option("--password-file", metavar="FILE", help="A file of yours with the password in its first line; it stays where it is.")
 @click.option("--app-key", metavar="KEY", help="Dropbox: the key of your app.")
 @click.option("--no-doctor", is_flag=True, help="Do not look whether the way to the server works.")
-def command(words: tuple[str, ...], full: bool, key: str | None, password_file: str | None, app_key: str | None,
-            no_doctor: bool) -> int:  # fmt: skip
+def command(
+    words: tuple[str, ...], full: bool, key: str | None, password_file: str | None, app_key: str | None, no_doctor: bool
+) -> int:
     """Write a config of a dozen lines for URL (sftp://user@host:port/folder, ftp://..., ftps://..., dropbox:/folder, or
     user@host:folder as scp takes it) and the folders and files to watch, then look whether it works, as 'pysubtask doctor' does.
     On a terminal the password is asked for, and so is whatever else is missing; without one it comes from PYSUBTASK_PASSWORD.
@@ -61,8 +62,17 @@ def command(words: tuple[str, ...], full: bool, key: str | None, password_file: 
         raise CommandError("\n".join([str(exc), *_choices(exc.path, path, file, url, watch, full, options)]), exc.status) from None
 
 
-def _first(file: str | None, path: str | None, url: str | None, watch: list[str], full: bool, key: str | None,
-           password_file: str | None, app_key: str | None, no_doctor: bool) -> int:  # fmt: skip
+def _first(
+    file: str | None,
+    path: str | None,
+    url: str | None,
+    watch: list[str],
+    full: bool,
+    key: str | None,
+    password_file: str | None,
+    app_key: str | None,
+    no_doctor: bool,
+) -> int:
     if full or (url is None and not watch and (file is not None or not ask.somebody())):
         if full and (url is not None or watch):
             raise click.UsageError("--full gives a template: fill in its two lines. Leave the URL and what to watch out.")
@@ -78,8 +88,13 @@ def _first(file: str | None, path: str | None, url: str | None, watch: list[str]
     if not watch and not ask.somebody():
         raise first_questions.missing("What to watch", "Name a folder or a file behind the URL.")
     watched, notes = first_config.entries(watch or first_questions.what_to_watch(), os.path.dirname(place), os.getcwd())
-    text = first_config.text_of(place, watched, to, more, stored=secret is not None or to.section == "dropbox" or (
-        path is None and to.needs_password and password_file is None))  # fmt: skip
+    text = first_config.text_of(
+        place,
+        watched,
+        to,
+        more,
+        stored=secret is not None or to.section == "dropbox" or (path is None and to.needs_password and password_file is None),
+    )
     if path is None:
         say(map(plain, text.splitlines()))
         return OK
@@ -94,13 +109,20 @@ def _first(file: str | None, path: str | None, url: str | None, watch: list[str]
     return _go_on(made, file, examine=not no_doctor)
 
 
-def _choices(there: str, path: str | None, file: str | None, url: str | None, watch: list[str], full: bool,
-             options: Mapping[str, str | None]) -> list[str]:  # fmt: skip
+def _choices(
+    there: str, path: str | None, file: str | None, url: str | None, watch: list[str], full: bool, options: Mapping[str, str | None]
+) -> list[str]:
     """What can be done where a file is there already, each as a line to type."""
     folder = os.path.dirname(file) if file else ""
     names = ["other", *(f"other{number}" for number in range(2, 100))]
-    free = next((name for name in names if not any(os.path.lexists(os.path.join(folder, name + ending))
-                                                   for ending in (".toml", ".password", ".token"))), "other")  # fmt: skip
+    free = next(
+        (
+            name
+            for name in names
+            if not any(os.path.lexists(os.path.join(folder, name + ending)) for ending in (".toml", ".password", ".token"))
+        ),
+        "other",
+    )
     other = os.path.join(folder, f"{free}.toml")
     given = [*(["--full"] if full else []), *(word for name, value in options.items() if value for word in (name, value))]
     asked = [url or "sftp://user@host/folder", *(watch or ["camera/"])] if url or watch or file is None else []
@@ -122,8 +144,11 @@ def _sorted_out(words: Sequence[str]) -> tuple[str | None, str | None, list[str]
     rest = [word for word in words if word not in urls]
     for word in rest:
         if not urls and "@" in word and "/" not in word and not os.path.lexists(word):
-            raise CommandError(f"{word!r} names a server and no folder. Write {word}: with a colon and the folder behind it, "
-                               f"as scp takes it, or sftp://{word}.", USAGE)  # fmt: skip
+            raise CommandError(
+                f"{word!r} names a server and no folder. Write {word}: with a colon and the folder behind it, "
+                f"as scp takes it, or sftp://{word}.",
+                USAGE,
+            )
     named = [word for word in rest if word == "-" or word.endswith(".toml")]
     if len(named) > 1:
         raise CommandError(f"Two configs are named: {named[0]} and {named[1]}. Name one.", USAGE)
@@ -167,8 +192,9 @@ def _shown(path: str, file: str | None) -> str:
 # ---- how to log in
 
 
-def _login(to: Destination, config: str, key: str | None, password_file: str | None, app_key: str | None, *, asks_all: bool,
-           keeps: bool) -> tuple[list[Line], Secret | None]:  # fmt: skip
+def _login(
+    to: Destination, config: str, key: str | None, password_file: str | None, app_key: str | None, *, asks_all: bool, keeps: bool
+) -> tuple[list[Line], Secret | None]:
     """The lines for the login, and the secret that is stored. What belongs to another protocol is refused."""
     if to.section == "dropbox":
         return _dropbox(config, key, password_file, app_key, keeps=keeps)
@@ -193,8 +219,9 @@ def _login(to: Destination, config: str, key: str | None, password_file: str | N
     return lines, None if typed is None else Secret(typed)
 
 
-def _dropbox(config: str, key: str | None, password_file: str | None, app_key: str | None, *, keeps: bool) -> tuple[
-        list[Line], Secret | None]:  # fmt: skip
+def _dropbox(
+    config: str, key: str | None, password_file: str | None, app_key: str | None, *, keeps: bool
+) -> tuple[list[Line], Secret | None]:
     if key is not None or password_file is not None:
         raise click.UsageError("--key and --password-file are for SFTP and FTP. Dropbox has --app-key.")
     token = os.environ.get(_TOKEN)

@@ -71,14 +71,20 @@ def _purge(children: list[Task], name: str, yes: bool, with_queue: bool) -> int:
     found = [purging.Left(kind, place, tuple(paths)) for kind, place, paths in rows]
     for label, count, state_dir in kept:
         what = "a queue that cannot be read" if count < 0 else f"{files(count)} in its queue not delivered"
-        say([f"pysubtask: {label} has {what}, so it stays: {state_dir}. --with-queue removes it, and what was not sent is lost."],
-            error=True)  # fmt: skip
+        say(
+            [f"pysubtask: {label} has {what}, so it stays: {state_dir}. --with-queue removes it, and what was not sent is lost."],
+            error=True,
+        )
     if found:
         say([f"{name}: this is removed:", *(f"  {_line(row)}" for row in found)])
     elif not kept:
         say([f"{name}: nothing is kept of it"])
-    say([f"  (stays: the unit {unit.path}; 'pysubtask service --uninstall --name {unit.name}' removes it)"
-         for unit in _units(children)])  # fmt: skip
+    say(
+        [
+            f"  (stays: the unit {unit.path}; 'pysubtask service --uninstall --name {unit.name}' removes it)"
+            for unit in _units(children)
+        ]
+    )
     if found and not yes:
         if not ask.somebody():
             raise CommandError("Nobody is there to be asked, so nothing was removed. --yes removes it.", FAILED)

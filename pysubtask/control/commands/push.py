@@ -17,15 +17,31 @@ _INTERRUPTED = 130
 @click.command(short_help="Upload files once, now.")
 @click.argument("words", nargs=-1, required=True, metavar="FILE... DEST")
 @click.option("--as", "name", metavar="NAME", help="The name on the server, of a single FILE.")
-@click.option("--tries", type=click.IntRange(min=1), metavar="N", help="Give up after so many tries in a row without progress "
-              "(default: RetryCount).")
+@click.option(
+    "--tries",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Give up after so many tries in a row without progress (default: RetryCount).",
+)
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECS", help="Give up after so many seconds.")
 @click.option("--password-file", metavar="FILE", help="File with the password in its first line, for you alone.")
 @click.option("-c", "--config", metavar="CONFIG", help="The config that DEST is a task of, where it is not in its usual place.")
-@click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="A setting of the destination (docs/config.md); may be "
-              "given again.")
-def command(words: tuple[str, ...], name: str | None, tries: int | None, timeout: float | None, password_file: str | None,
-            config: str | None, options: tuple[str, ...]) -> int:
+@click.option(
+    "--set",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the destination (docs/config.md); may be given again.",
+)
+def command(
+    words: tuple[str, ...],
+    name: str | None,
+    tries: int | None,
+    timeout: float | None,
+    password_file: str | None,
+    config: str | None,
+    options: tuple[str, ...],
+) -> int:
     """Upload files under their own names: temp name, verified, renamed, as a task does it. Cut off or ended, it goes on where
     it was when the same command is run again. The exit status is 0 when every file is there.
 

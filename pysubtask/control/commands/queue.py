@@ -80,9 +80,16 @@ def with_gone(child: Task, told: tuple[Sequence[Mapping[str, Any]], bool]) -> tu
 
 
 def lines_of(
-    label: str, rows: Sequence[Mapping[str, Any]], columns: int, now: float, *, alive: bool, limit: int, also: Sequence[str] = (),
+    label: str,
+    rows: Sequence[Mapping[str, Any]],
+    columns: int,
+    now: float,
+    *,
+    alive: bool,
+    limit: int,
+    also: Sequence[str] = (),
     wait: float = 0.0,
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """The queue for people; ``also``: what ought to be in it and is not; ``wait``: seconds before which there is no connection."""
     missed = [line for words in also for line in wrapped(f"not in it: {words}", columns, "  ", "    ")]
     if not rows:
@@ -90,12 +97,24 @@ def lines_of(
     shown = []
     for row in rows:
         at = seconds(row["at"])
-        shown.append([row["state"], span(None if at is None else now - at), amount(row["size"]), str(row["attempts"]),
-                      _next(row, alive, wait), row["name"]])  # fmt: skip
+        shown.append(
+            [
+                row["state"],
+                span(None if at is None else now - at),
+                amount(row["size"]),
+                str(row["attempts"]),
+                _next(row, alive, wait),
+                row["name"],
+            ]
+        )
     head = ["STATE", "AGE", "SIZE", "TRIES", "NEXT TRY", "NAME"]
     lines = table(head, shown, columns, numbers=(1, 2, 3, 4), give=5)
-    found = [f"{plain(label)}: {files(len(rows))}" + (" or more" if len(rows) >= limit else "")
-             + ("" if alive else "; no child runs, they are sent when one starts"), lines[0]]  # fmt: skip
+    found = [
+        f"{plain(label)}: {files(len(rows))}"
+        + (" or more" if len(rows) >= limit else "")
+        + ("" if alive else "; no child runs, they are sent when one starts"),
+        lines[0],
+    ]
     for row, line in zip(rows, lines[1:], strict=True):
         found.append(line)
         if row["reason"]:

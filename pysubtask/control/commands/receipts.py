@@ -35,9 +35,10 @@ def command(tasks: tuple[str, ...], as_json: bool, last: int | None, files: tupl
     wanted = {name for file in files for name in (file, os.path.abspath(file))}
     children = find(tasks)
     found: list[tuple[str, Receipt]] = [
-        (name, receipt) for child, name in zip(children, names_here(children), strict=True)
+        (name, receipt)
+        for child, name in zip(children, names_here(children), strict=True)
         for receipt in _of(child, wanted if files else None)
-    ]  # fmt: skip
+    ]
     found.sort(key=lambda pair: pair[1].at)
     proven = {name for _, receipt in found for name in (receipt.path, receipt.name)}
     for label, receipt in found[-last:] if last else found:

@@ -87,9 +87,7 @@ def _reload(folder: str, runner: Holder, who: Who) -> tuple[Reply | None, bool]:
     """The answer, and whether whoever gives it is there."""
     id = send(folder, RELOAD, {}, who)
     # Who answers is that process: its locks come and go with its tasks.
-    reply, there = tasks.answered(
-        lambda: reply_to(folder, id), lambda: is_alive(runner.pid, runner.start), _PATIENCE_SECS
-    )  # fmt: skip
+    reply, there = tasks.answered(lambda: reply_to(folder, id), lambda: is_alive(runner.pid, runner.start), _PATIENCE_SECS)
     if not there:
         # Another one that is started meanwhile has nothing to take up: it has read the config just now, and may say so.
         withdraw(folder, id)
@@ -99,9 +97,11 @@ def _reload(folder: str, runner: Holder, who: Who) -> tuple[Reply | None, bool]:
 
 def _outcome(name: str, runner: Holder, reply: Reply | None, there: bool) -> int:
     if reply is None:
-        said = (f"no answer within {_PATIENCE_SECS:g} s. The log of 'pysubtask run' says why" if there else
-                f"'pysubtask run' (process {runner.pid}) has ended without an answer; it reads the config when it is started "
-                "again")  # fmt: skip
+        said = (
+            f"no answer within {_PATIENCE_SECS:g} s. The log of 'pysubtask run' says why"
+            if there
+            else f"'pysubtask run' (process {runner.pid}) has ended without an answer; it reads the config when it is started again"
+        )
         raise CommandError(f"{name}: {said}.", NO_ANSWER)
     for line in reply.result or []:
         say([line])

@@ -13,8 +13,9 @@ from ..output import say
 
 @click.command(short_help="Push made-up data through your own settings, cut the link, and count what is lost.")
 @click.argument("config", required=False)
-@click.option("--secs", type=click.FloatRange(5, 86400), default=60, show_default=True, help="How long data is made and "
-    "troubles come.")
+@click.option(
+    "--secs", type=click.FloatRange(5, 86400), default=60, show_default=True, help="How long data is made and troubles come."
+)
 @click.option("--seed", type=int, default=None, help="The same seed gives the same data and troubles.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON list.")
 def command(config: str | None, secs: float, seed: int | None, as_json: bool) -> int:

@@ -32,14 +32,29 @@ _ONLY_ROOT = "Only root can make a service for another user. Run it with sudo, o
 @click.option("--install", is_flag=True, help="Write it to where systemd finds it, instead of printing it.")
 @click.option("--uninstall", is_flag=True, help="Stop the service, and remove the unit that --install wrote.")
 @click.option("--name", default="pysubtask", show_default=True, metavar="NAME", help="What the service is called.")
-@click.option("--run-as", metavar="USER", help="Whose rights it has, as a name or 'uid:gid' (only root can choose; default: "
-              "RunAs in the config, or the first folder's owner).")  # fmt: skip
-@click.option("--may-write", "writable", multiple=True, metavar="FOLDER", type=click.Path(exists=True, file_okay=False),
-              help="With MODULE:CLASS: a folder that it may write, besides the one you are in (may be given again).")  # fmt: skip
+@click.option(
+    "--run-as",
+    metavar="USER",
+    help="Whose rights it has, as a name or 'uid:gid' (only root can choose; default: "
+    "RunAs in the config, or the first folder's owner).",
+)
+@click.option(
+    "--may-write",
+    "writable",
+    multiple=True,
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False),
+    help="With MODULE:CLASS: a folder that it may write, besides the one you are in (may be given again).",
+)
 def command(
-    config: str | None, names: tuple[str, ...], install: bool, uninstall: bool, name: str, run_as: str | None,
+    config: str | None,
+    names: tuple[str, ...],
+    install: bool,
+    uninstall: bool,
+    name: str,
+    run_as: str | None,
     writable: tuple[str, ...],
-) -> int:  # fmt: skip
+) -> int:
     """Print a systemd unit that runs CONFIG (found as by 'pysubtask run') with a watchdog, and that may write to the watched
     folders alone. Secrets that the config names files for are handed over by systemd (LoadCredential). Root gets a unit of
     the system, others one of their own manager.
@@ -94,8 +109,11 @@ def command(
 def _service(
     name: str, place: str, names: tuple[str, ...], run_as: str | None, tasks: Sequence[TaskConfig], found: Config
 ) -> tuple[Service, list[str]]:
-    notes = [f"the variable {one} counts here and now, not in the service: put it into the config" for one in sorted(os.environ)
-             if re.fullmatch(r"PYSUBTASK_.+__.+__.+", one)]  # fmt: skip
+    notes = [
+        f"the variable {one} counts here and now, not in the service: put it into the config"
+        for one in sorted(os.environ)
+        if re.fullmatch(r"PYSUBTASK_.+__.+__.+", one)
+    ]
     said = of_tasks(tasks, of_option(run_as))
     if os.geteuid() != 0:
         if run_as is not None:
@@ -153,8 +171,11 @@ def _of_system(name: str, what: str, names: tuple[str, ...], owner: Identity, fo
     if owner.uid == 0:
         _check_for_root(folders, _program()[0])
     homeless = not os.environ.get(registry.VARIABLE) and owner.uid != 0 and not _has_home(owner)
-    records = os.path.join(unit_files.SYSTEM_STATE, name, "tasks") if homeless else (
-        os.environ.get(registry.VARIABLE) or os.path.join(owner.home, ".local/state/pysubtask/tasks"))
+    records = (
+        os.path.join(unit_files.SYSTEM_STATE, name, "tasks")
+        if homeless
+        else (os.environ.get(registry.VARIABLE) or os.path.join(owner.home, ".local/state/pysubtask/tasks"))
+    )
     group = str(owner.gid) if owner.pair or not owner.name else ""
     return Service(name, what, names, owner.name or str(owner.uid), owner.home, records, _program(), group, homeless)
 
@@ -190,10 +211,16 @@ def _check_for_root(folders: Sequence[str], program: str) -> None:
         doubt = trust.doubt_about(there)
         if doubt is not None:
             below = "" if doubt.folder == os.path.realpath(there) else f", which is above {there},"
-            raise CommandError(f"A service of root's does not watch {folder}: {doubt.folder}{below} {doubt.problem}. Name the user "
-                               "whose rights it is to have (--run-as USER, or RunAs in the config), such as one that was made "
-                               "for it.", FAILED)  # fmt: skip
+            raise CommandError(
+                f"A service of root's does not watch {folder}: {doubt.folder}{below} {doubt.problem}. Name the user "
+                "whose rights it is to have (--run-as USER, or RunAs in the config), such as one that was made "
+                "for it.",
+                FAILED,
+            )
     found = named_files.doubt_about(program)
     if found is not None:
-        raise CommandError(f"A service of root's is not started with {program}: {found.problem}. Install pysubtask where only root "
-                           "writes, as in a virtual environment below /opt, or name a user with --run-as.", FAILED)  # fmt: skip
+        raise CommandError(
+            f"A service of root's is not started with {program}: {found.problem}. Install pysubtask where only root "
+            "writes, as in a virtual environment below /opt, or name a user with --run-as.",
+            FAILED,
+        )

@@ -43,13 +43,15 @@ _DROPBOX = ("api.dropboxapi.com", 443)
 class Times:
     """What each step may take; tests are less patient."""
 
-    def __init__(self, everything: float = ALL_SECS, port: float = _PORT_SECS, hear: float = _HEAR_SECS,
-                 login: float = _LOGIN_SECS) -> None:
+    def __init__(
+        self, everything: float = ALL_SECS, port: float = _PORT_SECS, hear: float = _HEAR_SECS, login: float = _LOGIN_SECS
+    ) -> None:
         self.everything, self.port, self.hear, self.login = everything, port, hear, login
 
 
-async def examine(target: Target, times: Times | None = None, resolve: Resolve = socket.getaddrinfo,
-                  read: Read = read, *, speed: bool = False) -> AsyncGenerator[Finding, None]:
+async def examine(
+    target: Target, times: Times | None = None, resolve: Resolve = socket.getaddrinfo, read: Read = read, *, speed: bool = False
+) -> AsyncGenerator[Finding, None]:
     """What is found at a destination, one after the other. Never raises but for a bug, or where it is cancelled."""
     times = times or Times()
     until = time.monotonic() + times.everything
@@ -61,8 +63,12 @@ async def examine(target: Target, times: Times | None = None, resolve: Resolve =
             except StopAsyncIteration:
                 return
             except TimeoutError:
-                yield fail("time", "too-slow", f"the look was not over after {times.everything:g} s: server or link are slow",
-                           words="Try again; what was found so far stands above.")
+                yield fail(
+                    "time",
+                    "too-slow",
+                    f"the look was not over after {times.everything:g} s: server or link are slow",
+                    words="Try again; what was found so far stands above.",
+                )
                 return
             yield in_url.remedied(in_secret_file.remedied(finding, target.secret_files), target.host)
 
@@ -94,8 +100,11 @@ class _Look:
                 for finding in await network.apart(lambda: login_files.look_for_ftp(self._settings), 10.0):
                     yield finding
                     ready = ready and finding.state != "fail"
-                self._place = _through(self._settings) if dropbox else prepare.Endpoint(
-                    str(self._settings["Host"]).strip("[]"), port_of(self._settings))
+                self._place = (
+                    _through(self._settings)
+                    if dropbox
+                    else prepare.Endpoint(str(self._settings["Host"]).strip("[]"), port_of(self._settings))
+                )
         except ConfigError as exc:
             yield fail("config", "config-wrong", f"{exc.key}: {exc.problem}", words=exc.remedy)
             return
@@ -117,8 +126,13 @@ class _Look:
             return
         if self._target.hidden:
             names = ", ".join(self._target.hidden)
-            yield Finding("login", SKIP, f"not tried: {names} is set, but kept from everybody who looks", "secret-hidden",
-                          with_config(self._target))
+            yield Finding(
+                "login",
+                SKIP,
+                f"not tried: {names} is set, but kept from everybody who looks",
+                "secret-hidden",
+                with_config(self._target),
+            )
             return
         async with aclosing(self._log_in()) as findings:
             async for finding in findings:
@@ -138,14 +152,30 @@ class _Look:
         online = is_online(self._read)
         by_hand = f"getent hosts {advice.word(host)}"
         if not online:
-            return fail("name", "no-network", f"this machine has no network: {exc}", commands=["ip -brief address; ip route"],
-                        words="Plug in, or have the modem or wireless up; pysubtask sends by itself what has gathered.")
+            return fail(
+                "name",
+                "no-network",
+                f"this machine has no network: {exc}",
+                commands=["ip -brief address; ip route"],
+                words="Plug in, or have the modem or wireless up; pysubtask sends by itself what has gathered.",
+            )
         if exc.cause == "name-unknown":
             key = "Proxy" if self._target.section == "dropbox" else "Host"
-            return fail("name", "name-unknown", str(exc), (key, in_url.RIGHT_NAME), commands=[by_hand],
-                        words="It is misspelt, or only known in another network.")
-        return fail("name", "no-name-service", str(exc), commands=[by_hand, "cat /etc/resolv.conf"],
-                    words="The network is there, its name servers are not: check DNS, or set Host to the server's address.")
+            return fail(
+                "name",
+                "name-unknown",
+                str(exc),
+                (key, in_url.RIGHT_NAME),
+                commands=[by_hand],
+                words="It is misspelt, or only known in another network.",
+            )
+        return fail(
+            "name",
+            "no-name-service",
+            str(exc),
+            commands=[by_hand, "cat /etc/resolv.conf"],
+            words="The network is there, its name servers are not: check DNS, or set Host to the server's address.",
+        )
 
     async def _port(self) -> Finding:
         try:
@@ -162,13 +192,20 @@ class _Look:
         if not dead:
             return None
         take = "take" if len(dead) > 1 else "takes"
-        text = (f"{len(dead)} of the {len(self._addresses)} addresses of {self._place.host} {take} no connection: "
-                f"{'; '.join(map(str, dead))}")  # fmt: skip
+        text = (
+            f"{len(dead)} of the {len(self._addresses)} addresses of {self._place.host} {take} no connection: "
+            f"{'; '.join(map(str, dead))}"
+        )
         if all(one.cause == "port-closed" for one in dead):  # which costs nothing
             return Finding("addresses", NOTE, text)
-        return warn("addresses", "address-dead", text, commands=[f"getent ahosts {advice.word(self._place.host)}"],
-                    words="Uploads go by another one, a part of a second later. Have who runs the server mend it, or take it "
-                    "out of its name (DNS).")
+        return warn(
+            "addresses",
+            "address-dead",
+            text,
+            commands=[f"getent ahosts {advice.word(self._place.host)}"],
+            words="Uploads go by another one, a part of a second later. Have who runs the server mend it, or take it "
+            "out of its name (DNS).",
+        )
 
     async def _no_answer(self, exc: NoAnswer) -> Finding:
         settings: tuple[tuple[str, Any], ...] = ()
@@ -190,6 +227,7 @@ class _Look:
 
     async def _elsewhere(self) -> tuple[int, Heard] | None:
         """Another usual port of the same host where a protocol of ours is spoken."""
+
         async def ask(port: int) -> tuple[int, Heard] | None:
             places = [(family, (address[0], port, *address[2:])) for family, address in self._addresses]
             try:
@@ -233,29 +271,49 @@ class _Look:
         wanted = "SFTP (ssh)" if self._target.transport != "ftp" else "FTP within TLS" if implicit else "FTP"
         port, said = self._place.port, f": {heard.words!r}" if heard.words else ""
         by_url = address.is_address(self._target.host)
-        settings = [pair for pair in _settings_for(heard.kind, port, tls)
-                    if by_url or self._settings.get(pair[0], pair) != pair[1]]  # fmt: skip
+        settings = [pair for pair in _settings_for(heard.kind, port, tls) if by_url or self._settings.get(pair[0], pair) != pair[1]]
         if heard.kind in (network.SSH, network.FTP, network.TLS):
             name = {network.SSH: "SFTP (ssh)", network.FTP: "FTP", network.TLS: "FTP within TLS (implicit)"}[heard.kind]
-            return fail("protocol", "wrong-protocol", f"port {port} speaks {name}, and the config asks for "
-                                                      f"{wanted}{said}", *settings,
-                        words="Write this, or in the URL the port of the other protocol." if by_url else
-                        "All of this, or set HostPort to the port of the other protocol.")
+            return fail(
+                "protocol",
+                "wrong-protocol",
+                f"port {port} speaks {name}, and the config asks for {wanted}{said}",
+                *settings,
+                words="Write this, or in the URL the port of the other protocol."
+                if by_url
+                else "All of this, or set HostPort to the port of the other protocol.",
+            )
         if heard.kind == network.FTP_CROWDED:
-            return fail("protocol", "server-full", f"the server takes no more connections{said}", ("Connections", 1),
-                        words="End other programs that are logged in there, or have its limit raised.")
+            return fail(
+                "protocol",
+                "server-full",
+                f"the server takes no more connections{said}",
+                ("Connections", 1),
+                words="End other programs that are logged in there, or have its limit raised.",
+            )
         if heard.kind == network.SILENT:
-            return fail("protocol", "server-silent", f"port {port} takes the connection and says nothing for "
-                                                     f"{self._times.hear:g} s",
-                        words="The server hangs or is overloaded: have it restarted. Or a firewall answers in its place.")
+            return fail(
+                "protocol",
+                "server-silent",
+                f"port {port} takes the connection and says nothing for {self._times.hear:g} s",
+                words="The server hangs or is overloaded: have it restarted. Or a firewall answers in its place.",
+            )
         if heard.kind == network.CLOSED:
-            return fail("protocol", "hangs-up", f"port {port} takes the connection and hangs up at once",
-                        words="The server does not let this address in (a ban after wrong logins, a list of allowed addresses), "
-                              "or is at "
-                        "its limit of connections. Ask who runs it.")
-        return fail("protocol", "wrong-protocol", f"port {port} speaks {heard.kind}, and the config asks for {wanted}{said}",
-                    ("HostPort", 22 if self._target.transport != "ftp" else 21),
-                    words="It is another service's port." + (f" {PORTAL}." if heard.kind == network.HTTP else ""))
+            return fail(
+                "protocol",
+                "hangs-up",
+                f"port {port} takes the connection and hangs up at once",
+                words="The server does not let this address in (a ban after wrong logins, a list of allowed addresses), "
+                "or is at "
+                "its limit of connections. Ask who runs it.",
+            )
+        return fail(
+            "protocol",
+            "wrong-protocol",
+            f"port {port} speaks {heard.kind}, and the config asks for {wanted}{said}",
+            ("HostPort", 22 if self._target.transport != "ftp" else 21),
+            words="It is another service's port." + (f" {PORTAL}." if heard.kind == network.HTTP else ""),
+        )
 
     async def _log_in(self) -> AsyncGenerator[Finding, None]:
         with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as workdir:
@@ -300,8 +358,11 @@ class _Look:
     async def _explained(self, exc: Exception) -> Finding:
         """Why there was no login, with what a further look tells."""
         said = str(exc)
-        if self._target.transport in ("sftp", "pysftp") and isinstance(exc, LoginRefused) and (
-                isinstance(exc, AnotherKey) or ("host key" in said and "no algorithm" not in said)):
+        if (
+            self._target.transport in ("sftp", "pysftp")
+            and isinstance(exc, LoginRefused)
+            and (isinstance(exc, AnotherKey) or ("host key" in said and "no algorithm" not in said))
+        ):
             return await self._host_key(exc)
         if "certificate" in said and self._target.transport == "ftp":
             return await self._certificate(exc)
@@ -309,11 +370,24 @@ class _Look:
 
     def _refused(self, exc: Exception) -> Finding:
         if isinstance(exc, ImportError):
-            return fail("login", "library-missing", f"{exc.name} is not installed",
-                        commands=[advice.install(TRANSPORTS[self._target.transport][1])])
-        return dropbox_finding(exc) if self._target.section == "dropbox" else login_finding(
-            exc, self._settings, missing_key=self._place.missing_key, named=self._target.login_words,
-            public=_has_public(self._settings), rsa=is_rsa(str(self._settings.get("KeyFile") or "")))
+            return fail(
+                "login",
+                "library-missing",
+                f"{exc.name} is not installed",
+                commands=[advice.install(TRANSPORTS[self._target.transport][1])],
+            )
+        return (
+            dropbox_finding(exc)
+            if self._target.section == "dropbox"
+            else login_finding(
+                exc,
+                self._settings,
+                missing_key=self._place.missing_key,
+                named=self._target.login_words,
+                public=_has_public(self._settings),
+                rsa=is_rsa(str(self._settings.get("KeyFile") or "")),
+            )
+        )
 
     async def _host_key(self, exc: Exception) -> Finding:
         said = str(exc)
@@ -338,8 +412,10 @@ class _Look:
     async def _certificate(self, exc: Exception) -> Finding:
         host, starttls = self._place.host, self._settings.get("UseTLS") == "explicit"
         try:
-            shown = await network.apart(lambda: certificate.look(self._addresses[0], host, starttls, self._settings.get("CAFile"),
-                                                                 self._times.hear), 3 * self._times.hear)
+            shown = await network.apart(
+                lambda: certificate.look(self._addresses[0], host, starttls, self._settings.get("CAFile"), self._times.hear),
+                3 * self._times.hear,
+            )
         except (OSError, TimeoutError):
             return self._refused(exc)
         return identity.of_certificate(str(exc), shown, host, time.time())

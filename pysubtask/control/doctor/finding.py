@@ -74,11 +74,14 @@ def in_words(text: str, style: str) -> str:
 def as_json(finding: Finding, section: str, style: str) -> dict[str, Any]:
     """For programs."""
     return {
-        "check": finding.check, "state": finding.state, "text": finding.text, "cause": finding.cause or None,
+        "check": finding.check,
+        "state": finding.state,
+        "text": finding.text,
+        "cause": finding.cause or None,
         "words": in_words(finding.remedy.words, style) or None,
         "config": [setting_line(section, key, value, style) for key, value in finding.remedy.settings],
         "commands": list(finding.remedy.commands),
-    }  # fmt: skip
+    }
 
 
 def worst(findings: Iterable[Finding]) -> str:

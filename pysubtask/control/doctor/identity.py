@@ -21,23 +21,36 @@ def of_host_key(said: str, shown: list[str], place: Endpoint, *, named: bool) ->
     keys = f"the server shows {' and '.join(shown)}" if shown else "the server's key could not be asked for"
     port = place.port
     name = place.host if port == 22 else f"[{place.host}]:{port}"
-    check = ("Ask who runs the server whether that is its key "
-             f"('{advice.show_server_key()}' there shows it); ")
+    check = f"Ask who runs the server whether that is its key ('{advice.show_server_key()}' there shows it); "
     if "not the pinned" in said:
-        return fail("host key", "host-key-not-pinned", f"the server is not the one whose HostKey is pinned: {keys}", *pin,
-                    words=f"{check}if so, pin it. If not, somebody sits in between.")
+        return fail(
+            "host key",
+            "host-key-not-pinned",
+            f"the server is not the one whose HostKey is pinned: {keys}",
+            *pin,
+            words=f"{check}if so, pin it. If not, somebody sits in between.",
+        )
     if "revoked" in said:
         return fail("host key", "host-key-revoked", f"{said}", words="Ask who runs the server for its new key.")
     if "another host key" in said:
         files = [*place.known_hosts, None][0]
-        return fail("host key", "host-key-changed", f"the server's key is another one than known_hosts has: {keys}", *pin,
-                    commands=[advice.forget_host(name, files)],
-                    words=f"{check}if so, pin it, or remove the old one and log in once by hand. If not, somebody sits in "
-                          f"between.")
+        return fail(
+            "host key",
+            "host-key-changed",
+            f"the server's key is another one than known_hosts has: {keys}",
+            *pin,
+            commands=[advice.forget_host(name, files)],
+            words=f"{check}if so, pin it, or remove the old one and log in once by hand. If not, somebody sits in between.",
+        )
     file = place.known_hosts[0] if named else "~/.ssh/known_hosts"
-    return fail("host key", "host-key-unknown", f"the server is not in known_hosts: {keys}", *pin,
-                commands=[advice.learn_host(place.host, port, file)],
-                words=f"{check}if so, pin it.")
+    return fail(
+        "host key",
+        "host-key-unknown",
+        f"the server is not in known_hosts: {keys}",
+        *pin,
+        commands=[advice.learn_host(place.host, port, file)],
+        words=f"{check}if so, pin it.",
+    )
 
 
 def of_certificate(said: str, shown: Shown, host: str, now: float) -> Finding:
@@ -46,28 +59,57 @@ def of_certificate(said: str, shown: Shown, host: str, now: float) -> Finding:
     names = ", ".join(shown.names) or "nobody"
     sure = "Ask who runs the server whether that is its certificate; then pin it."
     if "not the pinned" in said:
-        return fail("TLS", "certificate-not-pinned", f"the server shows another certificate than the pinned one (for "
-                                                     f"{names})", pin,
-                    words=f"It was renewed, or somebody sits in between. {sure}")
+        return fail(
+            "TLS",
+            "certificate-not-pinned",
+            f"the server shows another certificate than the pinned one (for {names})",
+            pin,
+            words=f"It was renewed, or somebody sits in between. {sure}",
+        )
     if shown.problem in ("expired", "early") and (wrong := blame(now)):
-        return fail("TLS", "clock-not-set", f"by this machine's clock the server's certificate is not valid ({shown.words}): "
-                    f"{wrong}, which cannot be right", commands=[advice.SET_CLOCK],
-                    words="Set the clock; nothing of the certificate is to be changed.")
+        return fail(
+            "TLS",
+            "clock-not-set",
+            f"by this machine's clock the server's certificate is not valid ({shown.words}): {wrong}, which cannot be right",
+            commands=[advice.SET_CLOCK],
+            words="Set the clock; nothing of the certificate is to be changed.",
+        )
     if shown.problem == "expired":
-        return fail("TLS", "certificate-expired", f"the server's certificate is out of date ({shown.words})", pin,
-                    words=f"Have it renewed. Until then: {sure}")
+        return fail(
+            "TLS",
+            "certificate-expired",
+            f"the server's certificate is out of date ({shown.words})",
+            pin,
+            words=f"Have it renewed. Until then: {sure}",
+        )
     if shown.problem == "early":
-        return fail("TLS", "certificate-early", f"the server's certificate is not valid yet ({shown.words})",
-                    commands=["date -u"], words="One of the two clocks is wrong; most often this machine's.")
+        return fail(
+            "TLS",
+            "certificate-early",
+            f"the server's certificate is not valid yet ({shown.words})",
+            commands=["date -u"],
+            words="One of the two clocks is wrong; most often this machine's.",
+        )
     if shown.problem == "name":
         hosts = [("Host", name) for name in shown.names if not name.startswith("*")][:1]
-        return fail("TLS", "certificate-name", f"the server's certificate is for {names}, and Host is {host}", *hosts, pin,
-                    words="Call the server by a name of its certificate where that leads to it. Else ask who runs the "
-                          "server whether "
-                    "that is its certificate, and pin it.")
-    return fail("TLS", "certificate-untrusted", f"nobody this machine trusts vouches for the server's certificate "
-                                                f"({shown.words}; it is "
-                f"for {names})", pin, ("CAFile", "/path/of/its/authority.pem"), words=f"{sure} {PORTAL}.")
+        return fail(
+            "TLS",
+            "certificate-name",
+            f"the server's certificate is for {names}, and Host is {host}",
+            *hosts,
+            pin,
+            words="Call the server by a name of its certificate where that leads to it. Else ask who runs the "
+            "server whether "
+            "that is its certificate, and pin it.",
+        )
+    return fail(
+        "TLS",
+        "certificate-untrusted",
+        f"nobody this machine trusts vouches for the server's certificate ({shown.words}; it is for {names})",
+        pin,
+        ("CAFile", "/path/of/its/authority.pem"),
+        words=f"{sure} {PORTAL}.",
+    )
 
 
 async def of_login(remote: Any, settings: Mapping[str, Any], host: str) -> list[Finding]:
@@ -81,8 +123,14 @@ async def of_login(remote: Any, settings: Mapping[str, Any], host: str) -> list[
         return []
     if not settings.get("UseTLS"):
         if await remote.offers_tls():
-            return [warn("TLS", "no-tls", "the server offers it and it is not used: password and data travel in the clear",
-                         ("UseTLS", "explicit"))]
+            return [
+                warn(
+                    "TLS",
+                    "no-tls",
+                    "the server offers it and it is not used: password and data travel in the clear",
+                    ("UseTLS", "explicit"),
+                )
+            ]
         return [Finding("TLS", NOTE, "the server offers none: password and data travel in the clear")]
     if settings.get("TLSFingerprint"):
         return [ok("TLS", "the certificate is the pinned one")]
@@ -90,8 +138,14 @@ async def of_login(remote: Any, settings: Mapping[str, Any], host: str) -> list[
     until = str(told.get("notAfter", ""))
     days = _days_left(until)
     if days is not None and days < 7:
-        return [warn("TLS", "certificate-ends-soon", f"the certificate is good, but only until {until}",
-                     words="Have it renewed in time: uploads stop when it ends.")]
+        return [
+            warn(
+                "TLS",
+                "certificate-ends-soon",
+                f"the certificate is good, but only until {until}",
+                words="Have it renewed in time: uploads stop when it ends.",
+            )
+        ]
     return [ok("TLS", f"the certificate is good and for {host}, until {until}")]
 
 

@@ -40,16 +40,28 @@ _MADE_BY_ANOTHER = "made by another user (was it run with sudo once?)"
 _LIBRARIES = ("asyncssh", "dropbox", "pysftp", "pyfastcdc")
 
 
-def look(targets: Iterable[Target], *, read: Read = read, wall: Callable[[], float] = time.time,
-         disk: Callable[[str], Any] = shutil.disk_usage) -> list[Finding]:
+def look(
+    targets: Iterable[Target],
+    *,
+    read: Read = read,
+    wall: Callable[[], float] = time.time,
+    disk: Callable[[str], Any] = shutil.disk_usage,
+) -> list[Finding]:
     """Everything local, of all destinations. ``read``: files of /proc; ``disk``: as shutil.disk_usage."""
     targets = list(targets)
     found = [versions()]
     wrong = clock.blame(wall())
     if wrong:
-        found.append(warn("this clock", "clock-not-set", f"{wrong}, which cannot be right", commands=[advice.SET_CLOCK],
-                          words="Certificates look not yet valid or out of date, and files get wrong times. pysubtask goes on by "
-                          "itself when it is right."))
+        found.append(
+            warn(
+                "this clock",
+                "clock-not-set",
+                f"{wrong}, which cannot be right",
+                commands=[advice.SET_CLOCK],
+                words="Certificates look not yet valid or out of date, and files get wrong times. pysubtask goes on by "
+                "itself when it is right.",
+            )
+        )
     found += processes(read)
     known = [target.entries for target in targets if target.entries is not None]
     entries = list(dict.fromkeys(entry for some in known for entry in some))
@@ -72,8 +84,9 @@ def _rights(targets: Iterable[Target]) -> list[Finding]:
     strange = stranger(entry for target in targets if target.settings.get("RunAs") is None for entry in target.entries or ())
     if strange is None:
         return []
-    return [warn("rights", "folder-of-another-user", f"started by root it is refused: {strange.problem}",
-                 words=strange.remedy(BY_RUN))]  # fmt: skip
+    return [
+        warn("rights", "folder-of-another-user", f"started by root it is refused: {strange.problem}", words=strange.remedy(BY_RUN))
+    ]
 
 
 def config_file(target: Target) -> list[Finding]:
@@ -90,8 +103,14 @@ def config_file(target: Target) -> list[Finding]:
         return []  # it was read before, so this is not what is wrong
     if not mode & 0o077 or not any(secret in text for secret in secrets):
         return []
-    return [warn("config", "config-open", f"{path} has a password in it and can be read by others (mode {stat.S_IMODE(mode):04o})",
-                 commands=[advice.keep_private(path)])]
+    return [
+        warn(
+            "config",
+            "config-open",
+            f"{path} has a password in it and can be read by others (mode {stat.S_IMODE(mode):04o})",
+            commands=[advice.keep_private(path)],
+        )
+    ]
 
 
 def processes(read: Read = read) -> list[Finding]:
@@ -106,8 +125,9 @@ def processes(read: Read = read) -> list[Finding]:
         return [no_more(read)]
     near = [one for one in limits.limits(read) if one.used is not None and one.most - one.used < _ROOM_FOR_A_CHILD]
     if near:
-        return [warn("processes", "process-limit-near", f"soon no more of them can be started: {near[0]}",
-                     words=f"{limits.REMEDY}.")]
+        return [
+            warn("processes", "process-limit-near", f"soon no more of them can be started: {near[0]}", words=f"{limits.REMEDY}.")
+        ]
     return []
 
 
@@ -122,8 +142,9 @@ def versions() -> Finding:
     ssh = shutil.which("ssh")
     if ssh is not None:
         try:
-            said = subprocess.run([ssh, "-V"], stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False,
-                                  env=for_others())
+            said = subprocess.run(
+                [ssh, "-V"], stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False, env=for_others()
+            )
             version = re.match(r"\S*SSH_\S+", said.stderr.decode("utf-8", "replace"))  # anything else is a complaint
             words.append(version[0].rstrip(",") if version else "ssh does not start")
         except (OSError, subprocess.TimeoutExpired):
@@ -144,17 +165,30 @@ def watch_path(entry: Entry, named: Container[str] = ()) -> Finding:
     if not os.path.isdir(folder):
         return _missing(folder)
     if not os.access(folder, os.R_OK | os.X_OK) or (os.path.exists(path) and not os.access(path, os.R_OK)):
-        return fail("watch path", "watch-path-unreadable", f"{path}: this user may not read it", commands=[advice.look_at(path)],
-                    words=_whose(path, "read it"))
+        return fail(
+            "watch path",
+            "watch-path-unreadable",
+            f"{path}: this user may not read it",
+            commands=[advice.look_at(path)],
+            words=_whose(path, "read it"),
+        )
     if not os.access(folder, os.W_OK):
-        return fail("watch path", "watch-path-readonly", f"{folder}: this user may not write there, and the queue and the notifies "
-                    "are files beside the data", commands=[advice.look_at(folder)],
-                    words=_whose(folder, "write there"))
+        return fail(
+            "watch path",
+            "watch-path-readonly",
+            f"{folder}: this user may not write there, and the queue and the notifies are files beside the data",
+            commands=[advice.look_at(folder)],
+            words=_whose(folder, "write there"),
+        )
     if entry.kind == "file" and not os.path.exists(path):
         near = mistyped.near_file(path, named)
         if near:
-            return warn("watch path", "watch-path-mistyped", f"{path} is not there; did you mean {near}?",
-                        words="Mend the name in the watch entries. Where it is right, it is sent when it comes.")
+            return warn(
+                "watch path",
+                "watch-path-mistyped",
+                f"{path} is not there; did you mean {near}?",
+                words="Mend the name in the watch entries. Where it is right, it is sent when it comes.",
+            )
         return Finding("watch path", NOTE, f"{path} is not there yet")
     return too_wide(entry) or ok("watch path", path)
 
@@ -165,8 +199,12 @@ def too_wide(entry: Entry) -> Finding | None:
     if entry.kind != "dir" or not (real in ("/", "/root", "/home") or os.path.dirname(real) == "/home" or real in _homes()):
         return None
     what = "the root of the system" if real == "/" else "where the homes are" if real == "/home" else "a home folder"
-    return warn("watch path", "watch-path-wide", f"{entry.path} is {what}: all its files are sent, but those with well-known "
-                "names of secrets", words="Name the folders and files with your data, or say by 'include' which files count.")
+    return warn(
+        "watch path",
+        "watch-path-wide",
+        f"{entry.path} is {what}: all its files are sent, but those with well-known names of secrets",
+        words="Name the folders and files with your data, or say by 'include' which files count.",
+    )
 
 
 def _homes() -> set[str]:
@@ -188,23 +226,35 @@ def watched(entry: Entry) -> str:
 def _missing(folder: str) -> Finding:
     """A folder that is not there: mistyped, not mounted, or really to be made."""
     if os.path.exists(folder):
-        return fail("watch path", "watch-path-missing", f"{folder}: it is a file",
-                    words="Watch it as a 'file', or name a folder.")
+        return fail("watch path", "watch-path-missing", f"{folder}: it is a file", words="Watch it as a 'file', or name a folder.")
     above, name = os.path.split(folder)
     text = f"{folder}: there is no such folder"
     relative = "a relative path begins where the app is started, or beside the config"
     if not os.path.isdir(above):
         disk = "Is its disk mounted? " if advice.is_mount_point_missing(folder) else ""
-        return fail("watch path", "watch-path-missing", f"{text}, nor {above}",
-                    words=f"{disk}Mend the path in the watch entries: {relative}.")
+        return fail(
+            "watch path",
+            "watch-path-missing",
+            f"{text}, nor {above}",
+            words=f"{disk}Mend the path in the watch entries: {relative}.",
+        )
     near = near_names(name, _folders_in(above))
     if near:
-        return fail("watch path", "watch-path-missing", f"{text}; did you mean {os.path.join(above, near[0])}?",
-                    words=f"Mend the path in the watch entries: {relative}.")
+        return fail(
+            "watch path",
+            "watch-path-missing",
+            f"{text}; did you mean {os.path.join(above, near[0])}?",
+            words=f"Mend the path in the watch entries: {relative}.",
+        )
     if advice.is_mount_point_missing(folder):
         return fail("watch path", "watch-path-missing", text, commands=["findmnt"], words="Is its disk mounted?")
-    return fail("watch path", "watch-path-missing", text, commands=advice.make_folder(folder),
-                words=f"Make it, or mend the path in the watch entries: {relative}.")
+    return fail(
+        "watch path",
+        "watch-path-missing",
+        text,
+        commands=advice.make_folder(folder),
+        words=f"Make it, or mend the path in the watch entries: {relative}.",
+    )
 
 
 def _folders_in(folder: str) -> list[str]:
@@ -257,29 +307,48 @@ def state_folder(target: Target) -> Finding:
     while not os.path.exists(found) and os.path.dirname(found) != found:
         found = os.path.dirname(found)
     if not os.path.isdir(found):
-        return fail("state folder", "state-folder", f"{where}: {found} is a file", commands=[advice.look_at(found)],
-                    words="The queue needs a folder there: whoever made that file has to put it elsewhere.")
+        return fail(
+            "state folder",
+            "state-folder",
+            f"{where}: {found} is a file",
+            commands=[advice.look_at(found)],
+            words="The queue needs a folder there: whoever made that file has to put it elsewhere.",
+        )
     problem = _cannot_write(found)
     user = None if target.settings.get("RunAs") is None else os.geteuid()
     if not problem:
         strange = _of_others(where)
         if strange:
-            return fail("state folder", "state-folder", f"{strange[0]} belongs to another user, so nothing of it is used",
-                        commands=advice.give_back(strange, os.path.dirname(os.path.dirname(where)), user),
-                        words=f"It is pysubtask's own, {_MADE_BY_ANOTHER}.")  # fmt: skip
+            return fail(
+                "state folder",
+                "state-folder",
+                f"{strange[0]} belongs to another user, so nothing of it is used",
+                commands=advice.give_back(strange, os.path.dirname(os.path.dirname(where)), user),
+                words=f"It is pysubtask's own, {_MADE_BY_ANOTHER}.",
+            )
         return ok("state folder", where if is_inside(where) else f"{where}, not beside the data (StateFolder)")
     text = f"{where} cannot be written: {problem.strerror or problem}"
     if problem.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
-        return fail("state folder", "state-folder", text, commands=[advice.look_at_disk(found)],
-                    words="The disk is full, or mounted read-only (a file system with errors is, too): that must be mended first.")
+        return fail(
+            "state folder",
+            "state-folder",
+            text,
+            commands=[advice.look_at_disk(found)],
+            words="The disk is full, or mounted read-only (a file system with errors is, too): that must be mended first.",
+        )
     made = os.path.dirname(os.path.dirname(where))
     commands = _reclaim(found, made, user) if problem.errno in (errno.EACCES, errno.EPERM) else ()
     if commands:
         others = "chown" in commands[0]
         whose = _MADE_BY_ANOTHER if others else "and may not be used by its owner"
         return fail("state folder", "state-folder", text, commands=commands, words=f"It is pysubtask's own folder, {whose}.")
-    return fail("state folder", "state-folder", text, commands=[advice.look_at(found)],
-                words=f"{_KEEPS_IT if is_inside(where) else _KEPT_ELSEWHERE} {_whose(found, 'write there')}")
+    return fail(
+        "state folder",
+        "state-folder",
+        text,
+        commands=[advice.look_at(found)],
+        words=f"{_KEEPS_IT if is_inside(where) else _KEPT_ELSEWHERE} {_whose(found, 'write there')}",
+    )
 
 
 def _nowhere(target: Target) -> bool:
@@ -347,12 +416,25 @@ def free_disk(target: Target, disk: Callable[[str], Any]) -> list[Finding]:
     free = int(disk(folder).free)
     text = f"{size(free)} for snapshots in {target.bak_dir}"
     if free < keep:
-        return [fail("free disk", "disk-low", f"{text}; MinFreeBytes wants {size(keep)} left, so nothing is copied or sent",
-                     ("MinFreeBytes", max(0, free // 2)), commands=[f"du -xh {advice.word(folder)} | sort -h | tail"],
-                     words="Free some space; ArchiveToFolder and the app's old files are the usual ones.")]
+        return [
+            fail(
+                "free disk",
+                "disk-low",
+                f"{text}; MinFreeBytes wants {size(keep)} left, so nothing is copied or sent",
+                ("MinFreeBytes", max(0, free // 2)),
+                commands=[f"du -xh {advice.word(folder)} | sort -h | tail"],
+                words="Free some space; ArchiveToFolder and the app's old files are the usual ones.",
+            )
+        ]
     if free < 4 * keep:
-        return [warn("free disk", "disk-low", f"{text}: below {size(keep)} (MinFreeBytes) nothing is sent any more",
-                     commands=[f"du -xh {advice.word(folder)} | sort -h | tail"])]
+        return [
+            warn(
+                "free disk",
+                "disk-low",
+                f"{text}: below {size(keep)} (MinFreeBytes) nothing is sent any more",
+                commands=[f"du -xh {advice.word(folder)} | sort -h | tail"],
+            )
+        ]
     return [ok("free disk", text)]
 
 
@@ -367,12 +449,24 @@ def inotify(entries: Iterable[Entry], read: Read = read) -> list[Finding]:
     found = []
     if watches < max(folders, _ENOUGH_WATCHES):
         wanted = max(65536, 2 * folders)
-        found.append(warn("inotify", "inotify-watches", f"{folders:,} folders to watch, and the kernel gives this user {watches:,} "
-                          "watches in all: files would be found by looking, which is later",
-                          commands=[advice.set_kernel("fs.inotify.max_user_watches", wanted)]))
+        found.append(
+            warn(
+                "inotify",
+                "inotify-watches",
+                f"{folders:,} folders to watch, and the kernel gives this user {watches:,} "
+                "watches in all: files would be found by looking, which is later",
+                commands=[advice.set_kernel("fs.inotify.max_user_watches", wanted)],
+            )
+        )
     if instances < _ENOUGH_INSTANCES:
-        found.append(warn("inotify", "inotify-instances", f"the kernel gives this user {instances} inotify instances in all",
-                          commands=[advice.set_kernel("fs.inotify.max_user_instances", 128)]))
+        found.append(
+            warn(
+                "inotify",
+                "inotify-instances",
+                f"the kernel gives this user {instances} inotify instances in all",
+                commands=[advice.set_kernel("fs.inotify.max_user_instances", 128)],
+            )
+        )
     return found or [ok("inotify", f"{folders:,} folder{'s' * (folders != 1)} to watch, {watches:,} allowed")]
 
 

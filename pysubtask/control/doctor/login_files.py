@@ -74,13 +74,29 @@ def _missing(path: str) -> Finding:
     folder = os.path.dirname(path)
     near = near_keys(path)
     if near:
-        return fail(_CHECK, "key-file-missing", f"there is no file {path}; did you mean {near[0]}?",
-                    *[(_KEY, key) for key in near[:3]], words="Name the file of your private key.")
+        return fail(
+            _CHECK,
+            "key-file-missing",
+            f"there is no file {path}; did you mean {near[0]}?",
+            *[(_KEY, key) for key in near[:3]],
+            words="Name the file of your private key.",
+        )
     if not os.path.isdir(folder):
-        return fail(_CHECK, "key-file-missing", f"there is no file {path}, nor the folder {folder}", *_of_ssh(path),
-                    words="Name the file of your private key.")
-    return fail(_CHECK, "key-file-missing", f"there is no file {path}", *_of_ssh(path), commands=[advice.new_key(path)],
-                words="Name the file of your private key, or make a new key and have its .pub put on the server.")
+        return fail(
+            _CHECK,
+            "key-file-missing",
+            f"there is no file {path}, nor the folder {folder}",
+            *_of_ssh(path),
+            words="Name the file of your private key.",
+        )
+    return fail(
+        _CHECK,
+        "key-file-missing",
+        f"there is no file {path}",
+        *_of_ssh(path),
+        commands=[advice.new_key(path)],
+        words="Name the file of your private key, or make a new key and have its .pub put on the server.",
+    )
 
 
 def _of_ssh(path: str) -> list[tuple[str, Any]]:
@@ -151,10 +167,22 @@ def _known_hosts(settings: Mapping[str, Any]) -> list[Finding]:
     if os.path.exists(path):
         return []
     if settings.get("HostKeyPolicy") == "accept-new":
-        return [warn("known_hosts", "known-hosts-missing", f"there is no {path} yet: the first server that answers is taken for "
-                     "the right one and written into it")]
-    return [warn("known_hosts", "known-hosts-missing", f"there is no file {path}, so no server is known",
-                 ("KnownHostsFile", None), words="Take ssh's own file, or pin the server's key (HostKey).")]
+        return [
+            warn(
+                "known_hosts",
+                "known-hosts-missing",
+                f"there is no {path} yet: the first server that answers is taken for the right one and written into it",
+            )
+        ]
+    return [
+        warn(
+            "known_hosts",
+            "known-hosts-missing",
+            f"there is no file {path}, so no server is known",
+            ("KnownHostsFile", None),
+            words="Take ssh's own file, or pin the server's key (HostKey).",
+        )
+    ]
 
 
 def _ssh_config(settings: Mapping[str, Any]) -> list[Finding]:
@@ -164,8 +192,16 @@ def _ssh_config(settings: Mapping[str, Any]) -> list[Finding]:
     path = os.path.abspath(os.path.expanduser(str(given)))
     if os.path.isfile(path):
         return []
-    return [fail("ssh config", "ssh-config-missing", f"there is no file {path}", ("SSHConfigFile", None), ("SSHConfigFile", "none"),
-                 words="Take the user's own ssh configuration (first line), or none at all (second).")]
+    return [
+        fail(
+            "ssh config",
+            "ssh-config-missing",
+            f"there is no file {path}",
+            ("SSHConfigFile", None),
+            ("SSHConfigFile", "none"),
+            words="Take the user's own ssh configuration (first line), or none at all (second).",
+        )
+    ]
 
 
 def _authority(given: Any) -> list[Finding]:
@@ -179,8 +215,14 @@ def _authority(given: Any) -> list[Finding]:
     except FileNotFoundError:
         return [fail("CA file", "ca-file-missing", f"there is no file {path}", ("CAFile", None))]
     except ssl.SSLError:
-        return [fail("CA file", "ca-file-wrong", f"{path} holds no certificate in PEM", words="It begins with "
-                     "-----BEGIN CERTIFICATE-----; ask who runs the server for that form.")]
+        return [
+            fail(
+                "CA file",
+                "ca-file-wrong",
+                f"{path} holds no certificate in PEM",
+                words="It begins with -----BEGIN CERTIFICATE-----; ask who runs the server for that form.",
+            )
+        ]
     except OSError as exc:
         return [fail("CA file", "ca-file-missing", f"{path} cannot be read: {exc.strerror}", commands=[advice.look_at(path)])]
     return [ok("CA file", path)]

@@ -18,7 +18,16 @@ from ...transports.dial import dial, ordered
 _T = TypeVar("_T")
 
 SSH, FTP, FTP_CROWDED, SMTP, HTTP, TLS, CLOSED, SILENT, OTHER = (
-    "SSH", "FTP", "FTP, but it is full", "mail", "HTTP", "TLS", "closed", "silent", "other")
+    "SSH",
+    "FTP",
+    "FTP, but it is full",
+    "mail",
+    "HTTP",
+    "TLS",
+    "closed",
+    "silent",
+    "other",
+)
 
 Address = tuple[int, Any]
 """Family and socket address."""

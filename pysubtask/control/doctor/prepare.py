@@ -41,8 +41,15 @@ def _program(settings: Mapping[str, Any]) -> list[Finding]:
     if settings.get("SFTPLibrary"):
         name = str(settings["SFTPLibrary"])
         if importlib.util.find_spec(name) is None:
-            return [fail("ssh program", "library-missing", f"{name} is not installed", ("SFTPLibrary", None),
-                         commands=[advice.install(name)])]
+            return [
+                fail(
+                    "ssh program",
+                    "library-missing",
+                    f"{name} is not installed",
+                    ("SFTPLibrary", None),
+                    commands=[advice.install(name)],
+                )
+            ]
         return [ok("ssh program", f"{name} (SFTPLibrary) speaks SFTP")]
     wanted = str(settings.get("SSHProgram") or "ssh")
     found = shutil.which(wanted)
@@ -52,9 +59,16 @@ def _program(settings: Mapping[str, Any]) -> list[Finding]:
         text = f"there is no program {wanted!r}: asyncssh is used instead, which reads no configuration of ssh"
         return [ok("ssh program", text)]
     setting = [("SSHProgram", "ssh")] if wanted != "ssh" and shutil.which("ssh") else []
-    return [fail("ssh program", "ssh-missing", f"there is no program {wanted!r}, and no asyncssh either", *setting,
-                 commands=[advice.install_ssh(), advice.install("asyncssh")],
-                 words="One of the two is enough.")]
+    return [
+        fail(
+            "ssh program",
+            "ssh-missing",
+            f"there is no program {wanted!r}, and no asyncssh either",
+            *setting,
+            commands=[advice.install_ssh(), advice.install("asyncssh")],
+            words="One of the two is enough.",
+        )
+    ]
 
 
 def _for_this_user(program: str) -> Finding:
@@ -64,10 +78,14 @@ def _for_this_user(program: str) -> Finding:
     said = f"{program} does nothing for a user without an entry in /etc/passwd (uid {account.uid()})"
     if importlib.util.find_spec("asyncssh") is not None:
         return ok("ssh program", f"{said}: asyncssh is used instead, which reads no configuration of ssh")
-    return fail("ssh program", "no-account", f"{said}: 'No user exists for uid {account.uid()}'",
-                commands=[advice.install("asyncssh")],
-                words="asyncssh needs no entry. Or give the user one; in the recipe of a container:  "
-                      f"{advice.container_user(account.uid())}  (or run it as a user who has one).")
+    return fail(
+        "ssh program",
+        "no-account",
+        f"{said}: 'No user exists for uid {account.uid()}'",
+        commands=[advice.install("asyncssh")],
+        words="asyncssh needs no entry. Or give the user one; in the recipe of a container:  "
+        f"{advice.container_user(account.uid())}  (or run it as a user who has one).",
+    )
 
 
 def endpoint(settings: Mapping[str, Any]) -> Endpoint:
@@ -79,8 +97,14 @@ def endpoint(settings: Mapping[str, Any]) -> Endpoint:
     if program is None or settings.get("SFTPLibrary"):
         return plain
     try:
-        said = subprocess.run(show_words(program, login), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS,
-                              check=False, env=for_others())
+        said = subprocess.run(
+            show_words(program, login),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SHOW_SECS,
+            check=False,
+            env=for_others(),
+        )
     except (OSError, subprocess.TimeoutExpired):
         return plain
     if said.returncode:
@@ -91,8 +115,14 @@ def endpoint(settings: Mapping[str, Any]) -> Endpoint:
     files = (login.known_hosts,) if login.known_hosts else tuple(words.get("userknownhostsfile", "").split())
     port = words.get("port", "")
     keys = [line.partition(" ")[2] for line in lines if line.startswith("identityfile ")]
-    return Endpoint(words.get("hostname") or login.host, int(port) if port.isdigit() else plain.port,
-                    words.get("user") or login.user, not between, files, "" if settings.get("KeyFile") else _missing_key(keys))
+    return Endpoint(
+        words.get("hostname") or login.host,
+        int(port) if port.isdigit() else plain.port,
+        words.get("user") or login.user,
+        not between,
+        files,
+        "" if settings.get("KeyFile") else _missing_key(keys),
+    )
 
 
 def _missing_key(names: Sequence[str]) -> str:

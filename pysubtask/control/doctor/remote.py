@@ -164,7 +164,8 @@ class SFTPRemote(SFTPTransport, Remote):
         try:
             starts = range(0, max(most, 1), _BLOCK)
             answers = await asyncio.gather(
-                *(self.ask(packets.READ, packets.read(opened.handle, at, min(_BLOCK, most - at))) for at in starts))
+                *(self.ask(packets.READ, packets.read(opened.handle, at, min(_BLOCK, most - at))) for at in starts)
+            )
         finally:
             await self.ask(packets.CLOSE, string(opened.handle))
         found = b""
@@ -186,8 +187,10 @@ class SFTPRemote(SFTPTransport, Remote):
         if not isinstance(opened, Handle):
             return str(opened)
         early = await self.ask(packets.WRITE, packets.write(opened.handle, 4, b"more"))
-        answers = [await self.ask(packets.WRITE, packets.write(opened.handle, 0, b"half")),
-                   await self.ask(packets.CLOSE, string(opened.handle))]  # fmt: skip
+        answers = [
+            await self.ask(packets.WRITE, packets.write(opened.handle, 0, b"half")),
+            await self.ask(packets.CLOSE, string(opened.handle)),
+        ]
         if any(not _is_ok(answer) for answer in answers):
             return str(next(answer for answer in answers if not _is_ok(answer)))
         if not _is_ok(early):
@@ -196,8 +199,10 @@ class SFTPRemote(SFTPTransport, Remote):
         if not isinstance(opened, Handle):
             return str(opened)
         found = await self.ask(packets.READ, packets.read(opened.handle, 0, 4))
-        answers = [await self.ask(packets.WRITE, packets.write(opened.handle, 4, b"rest")),
-                   await self.ask(packets.CLOSE, string(opened.handle))]  # fmt: skip
+        answers = [
+            await self.ask(packets.WRITE, packets.write(opened.handle, 4, b"rest")),
+            await self.ask(packets.CLOSE, string(opened.handle)),
+        ]
         return next((str(answer) for answer in answers if not _is_ok(answer)), "" if isinstance(found, Data) else str(found))
 
     async def may_write(self, path: str) -> bool:
@@ -326,6 +331,7 @@ class FTPRemote(FTPTransport, Remote):
 
     async def certificate(self) -> dict[str, Any]:
         """What the server's certificate says of itself; empty without TLS, or where only its fingerprint counts."""
+
         def looked(session: Session) -> dict[str, Any]:
             get = getattr(session.wire.sock, "getpeercert", None)
             return dict(get() or {}) if get is not None else {}

@@ -61,8 +61,11 @@ def meant(word: str | None) -> Meant:
     found = [target for task in config.tasks for target in of_task_config(task)]
     here = {os.path.realpath(target.state_dir) for target in found}
     read = {os.path.realpath(file) for file in files}
-    others = [task for task in tasks.own() if os.path.realpath(task.state_dir) not in here
-              and not (task.config_file and os.path.realpath(task.config_file) in read)]  # fmt: skip
+    others = [
+        task
+        for task in tasks.own()
+        if os.path.realpath(task.state_dir) not in here and not (task.config_file and os.path.realpath(task.config_file) in read)
+    ]
     return Meant(found, [f"The config: {', '.join(config.files)}", *config.notes], _with_their_configs(others))
 
 
@@ -72,8 +75,11 @@ def _known(no_config: str) -> Meant:
     found = [(task, of_task(task)) for task in every]
     looked_at = [target._replace(host=_host_of(target)) for _, target in found if target is not None]
     if not looked_at:
-        raise CommandError(f"{no_config} No task is known here either that could be looked at. For an app, or a config that is "
-                           "elsewhere: pysubtask doctor CONFIG", NO_TASK)  # fmt: skip
+        raise CommandError(
+            f"{no_config} No task is known here either that could be looked at. For an app, or a config that is "
+            "elsewhere: pysubtask doctor CONFIG",
+            NO_TASK,
+        )
     notes = ["There is no config where 'pysubtask run' looks for one; these are the tasks that ran here."]
     return Meant(looked_at, notes, _with_their_configs([task for task, target in found if target is None]))
 
@@ -92,8 +98,10 @@ def _host_of(target: Target) -> str:
 def _with_their_configs(left_out: Sequence[tasks.Task]) -> list[str]:
     """Each with the command that looks at it; an app's own config is not known."""
     shown = zip(left_out, tasks.names_here(left_out), strict=True) if left_out else ()
-    return [f"{name} (pysubtask doctor {advice.word(task.config_file)})" if task.config_file else f"{name} (of an app)"
-            for task, name in shown]  # fmt: skip
+    return [
+        f"{name} (pysubtask doctor {advice.word(task.config_file)})" if task.config_file else f"{name} (of an app)"
+        for task, name in shown
+    ]
 
 
 async def run(targets: Sequence[Target], tell: Tell, times: Times | None = None, *, speed: bool = False) -> list[Finding]:
@@ -132,8 +140,14 @@ async def _here(targets: Sequence[Target]) -> list[Finding]:
             raise
         return [local.no_more()]
     except TimeoutError:
-        return [fail("watch path", "disk-hangs", "a watched folder or its disk does not answer: a network disk that is gone?",
-                     commands=["mount | grep -E 'nfs|cifs|fuse'"])]
+        return [
+            fail(
+                "watch path",
+                "disk-hangs",
+                "a watched folder or its disk does not answer: a network disk that is gone?",
+                commands=["mount | grep -E 'nfs|cifs|fuse'"],
+            )
+        ]
 
 
 async def _all_of(target: Target, times: Times | None, speed: bool) -> list[Finding]:

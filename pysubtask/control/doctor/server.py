@@ -36,8 +36,15 @@ _THIRD = b"A line more.\n"
 class Visit:
     """A look at one server over one connection. ``until``: when (monotonic) it must be over but for the cleaning."""
 
-    def __init__(self, remote: Remote, settings: Mapping[str, Any], until: float,
-                 wall: Callable[[], float] = time.time, *, speed: bool = False) -> None:
+    def __init__(
+        self,
+        remote: Remote,
+        settings: Mapping[str, Any],
+        until: float,
+        wall: Callable[[], float] = time.time,
+        *,
+        speed: bool = False,
+    ) -> None:
         self._asked_for_speed = speed
         self._remote, self._settings, self._until, self._wall = remote, settings, until, wall
         self._mark = os.urandom(4).hex()
@@ -54,10 +61,24 @@ class Visit:
         try:
             with tempfile.TemporaryDirectory(prefix="pysubtask-doctor-") as folder:
                 self._local = os.path.join(folder, "probe")
-                steps = (self._folder, self._write, self._rename, self._stays, self._append, self._copy, self._resume, self._large,
-                         self._sync, self._space, self._session, self._clock, self._profile, self._names,
-                         self._round_trip,
-                         *([self._speed] if self._asked_for_speed else []))
+                steps = (
+                    self._folder,
+                    self._write,
+                    self._rename,
+                    self._stays,
+                    self._append,
+                    self._copy,
+                    self._resume,
+                    self._large,
+                    self._sync,
+                    self._space,
+                    self._session,
+                    self._clock,
+                    self._profile,
+                    self._names,
+                    self._round_trip,
+                    *([self._speed] if self._asked_for_speed else []),
+                )
                 for step in steps:
                     async for finding in self._within_time(step):
                         yield finding
@@ -66,8 +87,12 @@ class Visit:
         finally:
             left = await asyncio.shield(asyncio.ensure_future(self._clean()))
         if left:
-            yield warn("cleaned up", "left-behind", f"what could not be removed from the server: {', '.join(left)}",
-                       words="Remove it by hand: this login may make files and not remove them, so cut uploads stay there, too.")
+            yield warn(
+                "cleaned up",
+                "left-behind",
+                f"what could not be removed from the server: {', '.join(left)}",
+                words="Remove it by hand: this login may make files and not remove them, so cut uploads stay there, too.",
+            )
 
     async def _within_time(self, step: Callable[[], AsyncIterator[Finding]]) -> AsyncIterator[Finding]:
         name = step.__name__.strip("_").replace("_", " ")
@@ -82,8 +107,12 @@ class Visit:
                 yield Finding(name, SKIP, "there was no time left for it: the link or the server is slow")
                 return
             except SourceError as exc:
-                yield fail(name, "local-disk", f"this machine's folder for temporary files does not do: {exc}",
-                           words="Set TMPDIR to a folder with room in it.")
+                yield fail(
+                    name,
+                    "local-disk",
+                    f"this machine's folder for temporary files does not do: {exc}",
+                    words="Set TMPDIR to a folder with room in it.",
+                )
                 return
             except PysubtaskError as exc:
                 yield file_finding(name, exc, self._settings, self._remote.folder)
@@ -123,14 +152,24 @@ class Visit:
             self._folders = await remote.missing(folder)
             self._near = await self._mistyped()
             if self._near:
-                yield warn("folder", "folder-mistyped", f"{folder!r} is not there; did you mean {self._near!r}?",
-                           (self._path_key(), self._near), words=f"Where the name is right, the first upload makes it{begin}.")
+                yield warn(
+                    "folder",
+                    "folder-mistyped",
+                    f"{folder!r} is not there; did you mean {self._near!r}?",
+                    (self._path_key(), self._near),
+                    words=f"Where the name is right, the first upload makes it{begin}.",
+                )
                 return
             self._near = await namespace.meant(remote, folder)
             if self._near:
-                yield warn("folder", "folder-of-the-shell", f"{folder!r} is not there{begins}", (self._path_key(), self._near),
-                           words="A path of the account's shell may be another one here, as this login has a root of its own. "
-                           "Where the name is right, the first upload makes it.")
+                yield warn(
+                    "folder",
+                    "folder-of-the-shell",
+                    f"{folder!r} is not there{begins}",
+                    (self._path_key(), self._near),
+                    words="A path of the account's shell may be another one here, as this login has a root of its own. "
+                    "Where the name is right, the first upload makes it.",
+                )
                 return
             yield Finding("folder", NOTE, f"{folder!r} is not there yet: the first upload makes it{begins}")
         elif kind == FOLDER:
@@ -147,14 +186,17 @@ class Visit:
         try:
             near = mistyped.meant(name, await self._remote.names_in(above or slash))
             found = f"{above}{slash}{near}"
-            return found + whole[len(top):] if near and await self._remote.kind(found) == FOLDER else ""
+            return found + whole[len(top) :] if near and await self._remote.kind(found) == FOLDER else ""
         except TransportError:
             return ""  # it does not list: then nobody can tell
 
     def _path_key(self) -> str:
         """The setting that has the folder."""
-        return "HostSFTPPath" if self._settings.get("HostSFTPPath") is not None else (
-            "HostFTPPath" if self._settings.get("HostFTPPath") is not None else "HostPath")
+        return (
+            "HostSFTPPath"
+            if self._settings.get("HostSFTPPath") is not None
+            else ("HostFTPPath" if self._settings.get("HostFTPPath") is not None else "HostPath")
+        )
 
     async def _write(self) -> AsyncIterator[Finding]:
         try:
@@ -165,8 +207,12 @@ class Visit:
             yield await self._elsewhere(found) if found.cause == "no-permission" or missing else found
             return
         if self._sent.remote.size != len(_FIRST):
-            yield fail("write", "other-size", f"{len(_FIRST)} bytes were sent and the server shows {self._sent.remote.size}",
-                       words="Its disk is full, or a program there changes what comes in.")
+            yield fail(
+                "write",
+                "other-size",
+                f"{len(_FIRST)} bytes were sent and the server shows {self._sent.remote.size}",
+                words="Its disk is full, or a program there changes what comes in.",
+            )
             return
         yield ok("write", f"a small file arrived whole (checked by its {self._sent.verified})")
 
@@ -197,10 +243,12 @@ class Visit:
         elif self._remote.traits.atomic_replace:
             yield ok("rename over", "a new version takes the place of the old one in one step")
         else:
-            yield warn("rename over", "rename-not-over", "the server cannot rename over a file: the old one is put aside first, "
-                                                         "so for a "
-                       "moment a reader may find none", words="Nothing is lost by it. A server with posix-rename (OpenSSH) does "
-                                                              "better.")
+            yield warn(
+                "rename over",
+                "rename-not-over",
+                "the server cannot rename over a file: the old one is put aside first, so for a moment a reader may find none",
+                words="Nothing is lost by it. A server with posix-rename (OpenSSH) does better.",
+            )
 
     async def _stays(self) -> AsyncIterator[Finding]:
         shown = self._shown = await habits.of_new_files(self._remote, self._name, len(_SECOND))
@@ -216,8 +264,11 @@ class Visit:
         try:
             self._sent = await self._upload(_THIRD, sent, append=Append(at, at), base=at)
         except NotAsLeft as exc:
-            yield warn("append", "append-refused", f"the server does not go on in the middle of a file: one that grew is sent "
-                                                   f"whole ({exc})")
+            yield warn(
+                "append",
+                "append-refused",
+                f"the server does not go on in the middle of a file: one that grew is sent whole ({exc})",
+            )
         else:
             yield await self._read_back("append", _SECOND + _THIRD, "a file that grows costs its growth only")
 
@@ -226,8 +277,9 @@ class Visit:
         if not isinstance(self._remote, SFTPRemote) or self._shown.hinders:
             return
         if sent is None or not self._remote.traits.copies or not self._settings.get("DeltaTransfer", True):
-            yield Finding("copy-data", NOTE, "not offered (OpenSSH has it since 9.0): a file that changed in its middle is sent "
-                                             "whole")
+            yield Finding(
+                "copy-data", NOTE, "not offered (OpenSSH has it since 9.0): a file that changed in its middle is sent whole"
+            )
             return
         try:
             before = sent.remote.size
@@ -237,8 +289,12 @@ class Visit:
             if why:
                 yield Finding("copy-data", NOTE, f"not possible here, as {why}: a file that changed in its middle is sent whole")
                 return
-            yield warn("copy-data", "copy-refused", f"the server does not copy by itself ({exc}): changed files are sent whole",
-                       ("DeltaTransfer", False))
+            yield warn(
+                "copy-data",
+                "copy-refused",
+                f"the server does not copy by itself ({exc}): changed files are sent whole",
+                ("DeltaTransfer", False),
+            )
         else:
             expected = _SECOND + _THIRD * (2 if before > len(_SECOND) else 1)
             yield await self._read_back("copy-data", expected, "of a file that changed only the changes travel")
@@ -268,10 +324,14 @@ class Visit:
         if found is None:
             return ok(check, f"{good} (checked by its size: this login may not read)")
         if found != expected:
-            return fail(check, "other-bytes", f"the server gives back other bytes than were sent ({len(found)} for "
-                                              f"{len(expected)})",
-                        ("AtomicAppend", True), ("DeltaTransfer", False),
-                        words="Both: until that server is mended, each version is sent whole.")
+            return fail(
+                check,
+                "other-bytes",
+                f"the server gives back other bytes than were sent ({len(found)} for {len(expected)})",
+                ("AtomicAppend", True),
+                ("DeltaTransfer", False),
+                words="Both: until that server is mended, each version is sent whole.",
+            )
         return ok(check, f"{good} (read back and compared)")
 
     async def _sync(self) -> AsyncIterator[Finding]:
@@ -293,12 +353,18 @@ class Visit:
     async def _session(self) -> AsyncIterator[Finding]:
         if self._settings.get("UseSFTP", True) or "PassiveMode" not in self._settings:
             return
-        yield ok("passive mode", "data connections come through" if self._settings.get("PassiveMode", True) else
-                 "PassiveMode is False: the server connects back to here, and that works")
+        yield ok(
+            "passive mode",
+            "data connections come through"
+            if self._settings.get("PassiveMode", True)
+            else "PassiveMode is False: the server connects back to here, and that works",
+        )
         reused = await self._remote.reuses_session() if self._settings.get("UseTLS") else None
         if reused is not None:
-            yield ok("session reuse", "data connections go on with the TLS session" if reused else
-                     "not done by this server, and not asked for")
+            yield ok(
+                "session reuse",
+                "data connections go on with the TLS session" if reused else "not done by this server, and not asked for",
+            )
 
     async def _clock(self) -> AsyncIterator[Finding]:
         """By the time that the server gives to a file for which none was asked."""
@@ -315,10 +381,13 @@ class Visit:
         if abs(apart) < _LARGE_SKEW_SECS:
             yield ok("clock", "the server's and this machine's agree" if not apart else f"the server is {words}")
         else:
-            yield warn("clock", "clock-apart", f"the server is {words}: one of the two is wrong, or a time zone "
-                                               f"is", commands=["date -u"],
-                       words="Nothing is lost by it; but times of files mislead people. Let both follow NTP "
-                       f"({advice.SET_CLOCK}).")
+            yield warn(
+                "clock",
+                "clock-apart",
+                f"the server is {words}: one of the two is wrong, or a time zone is",
+                commands=["date -u"],
+                words=f"Nothing is lost by it; but times of files mislead people. Let both follow NTP ({advice.SET_CLOCK}).",
+            )
 
     async def _profile(self) -> AsyncIterator[Finding]:
         """What all this has shown of the server, and a few files at once with times of their own."""
@@ -378,8 +447,18 @@ class Visit:
         more = f" (RateLimit allows {size(limited)}/s)" if limited else ""
         yield ok("speed up", f"{size(rate)}/s, measured with {size(piece)}{more}")
 
-    async def _upload(self, data: bytes, replaces: Sent | None, *, append: Append | None = None, base: int = 0,
-                      copies: tuple[Copy, ...] = (), number: int = 0, mtime_ns: int | None = None, name: str = "") -> Sent:
+    async def _upload(
+        self,
+        data: bytes,
+        replaces: Sent | None,
+        *,
+        append: Append | None = None,
+        base: int = 0,
+        copies: tuple[Copy, ...] = (),
+        number: int = 0,
+        mtime_ns: int | None = None,
+        name: str = "",
+    ) -> Sent:
         """Put these bytes under our name, or a name of ours with this number, or this ``name``; for an append they are those from
         ``base`` on."""
         local = f"{self._local}{number or ''}"
@@ -390,8 +469,17 @@ class Visit:
         for each in (own, temp):
             if below + each not in self._made:
                 self._made.append(below + each)
-        job = Job(local, base + len(data), mtime_ns, own, temp, replaces=replaces.remote if replaces else None,
-                  append=append, base=base, copies=copies)
+        job = Job(
+            local,
+            base + len(data),
+            mtime_ns,
+            own,
+            temp,
+            replaces=replaces.remote if replaces else None,
+            append=append,
+            base=base,
+            copies=copies,
+        )
         sent = await remote.upload(job, lambda done: None)
         self._made.remove(below + temp)
         return sent

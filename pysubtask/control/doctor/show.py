@@ -29,8 +29,11 @@ def summary(findings: Iterable[Finding], not_looked_at: Sequence[str] = ()) -> s
     if failed:
         said = f"{failed} thing{'s' * (failed > 1)} must be mended" + (f", {warned} might be" if warned else "") + "."
     elif not_looked_at:
-        said = "Nothing wrong was found in what was looked at" + (f", {warned} things might be better" if warned > 1 else
-                                                                 ", one thing might be better" if warned else "") + "."  # fmt: skip
+        said = (
+            "Nothing wrong was found in what was looked at"
+            + (f", {warned} things might be better" if warned > 1 else ", one thing might be better" if warned else "")
+            + "."
+        )
     else:
         said = f"Uploads work; {warned} thing{'s' * (warned > 1)} might be better." if warned else "All is well."
     return said + (f"\nNot looked at: {'; '.join(not_looked_at)}." if not_looked_at else "")

@@ -152,9 +152,15 @@ def of_config(config: Config) -> list[Target]:
 def of_task_config(task: TaskConfig) -> list[Target]:
     """The destinations of a task of a config file."""
     host = host_in(task.config)
-    return [of_plan(made, list(task.entries), "toml")._replace(host=host, secret_files={
-        name.partition(".")[2]: path for name, path in task.secret_files.items() if name.startswith(f"{made.extension}.")})
-        for made in task.plans]  # fmt: skip
+    return [
+        of_plan(made, list(task.entries), "toml")._replace(
+            host=host,
+            secret_files={
+                name.partition(".")[2]: path for name, path in task.secret_files.items() if name.startswith(f"{made.extension}.")
+            },
+        )
+        for made in task.plans
+    ]
 
 
 def host_in(sections: Any) -> str:
@@ -180,8 +186,18 @@ def of_task(task: Task) -> Target | None:
     bak = settings.get("BakToFolder")
     bak_dir = bak_of(task.extension, bak, task.folder, os.path.abspath(task.state_dir)) if isinstance(bak, str) and bak else None
     style = "toml" if task.config_file.endswith(".toml") else "python"
-    return Target(task.label, task.extension, settings, task.state_dir, bak_dir, None, style,
-                  hidden, remembered=True, task_config=task.config_file)
+    return Target(
+        task.label,
+        task.extension,
+        settings,
+        task.state_dir,
+        bak_dir,
+        None,
+        style,
+        hidden,
+        remembered=True,
+        task_config=task.config_file,
+    )
 
 
 def as_sections(target: Target) -> SimpleNamespace:
@@ -190,7 +206,9 @@ def as_sections(target: Target) -> SimpleNamespace:
 
     own = {row.key for row in SETTINGS[target.section]}
     base = {row.key for row in SETTINGS["base"]} - own
-    return SimpleNamespace(**{
-        target.section: {key: value for key, value in target.settings.items() if key in own},
-        "base": {key: value for key, value in target.settings.items() if key in base},
-    })  # fmt: skip
+    return SimpleNamespace(
+        **{
+            target.section: {key: value for key, value in target.settings.items() if key in own},
+            "base": {key: value for key, value in target.settings.items() if key in base},
+        }
+    )

@@ -74,7 +74,10 @@ def _options(section: str, options: Sequence[str]) -> dict[str, Any]:
         if key not in rows:
             raise unknown_key("--set", key, rows)
         if rows[key].secret:
-            raise ConfigError(f"--set {key}", "a secret is never an option: every process on this machine can read it",
-                              "Use --password-file, PYSUBTASK_PASSWORD, or a task of a config.")  # fmt: skip
+            raise ConfigError(
+                f"--set {key}",
+                "a secret is never an option: every process on this machine can read it",
+                "Use --password-file, PYSUBTASK_PASSWORD, or a task of a config.",
+            )
         values[key] = rows[key].read(section, text)
     return values

@@ -69,8 +69,7 @@ def pause(tries: int, error: Exception, settings: dict[str, object]) -> float:
 class Sender:
     """One push of ``wanted`` (path, remote name)."""
 
-    def __init__(self, target: Target, wanted: Sequence[tuple[str, str]], record: Record, limits: Limits,
-                 show: Show) -> None:
+    def __init__(self, target: Target, wanted: Sequence[tuple[str, str]], record: Record, limits: Limits, show: Show) -> None:
         self._target, self._record, self._limits, self._show = target, record, limits, show
         self.refused: LoginRefused | None = None
         self._todo = {name: path for path, name in wanted}
@@ -195,10 +194,20 @@ class Sender:
         self._record.save()
         self._show.begin(file.name, file.size)
         sent = await transport.upload(
-            Job(file.path, file.size, file.mtime_ns, file.name, mark.temp, tuple(mark.stale), lambda: files.confirm(file),
-                resume=mark.resume, note=lambda text: self._note(mark, text), sha256=file.digest),
+            Job(
+                file.path,
+                file.size,
+                file.mtime_ns,
+                file.name,
+                mark.temp,
+                tuple(mark.stale),
+                lambda: files.confirm(file),
+                resume=mark.resume,
+                note=lambda text: self._note(mark, text),
+                sha256=file.digest,
+            ),
             lambda done: self._progress(file.name, done),
-        )  # fmt: skip
+        )
         mark.remote, mark.temp, mark.resume, mark.stale = list(sent.remote), "", "", []
         self._moved = True
         self._record.save()

@@ -87,9 +87,17 @@ class SelfTest:
 
     def _master(self, settings: dict[str, Any], feed: Feed, folder: str) -> TaskMaster:
         settings |= {
-            "TaskName": self._mark, "Master_Log_FileName": None, "Subtask_Log_FileName": os.path.join(folder, "child.log"),
-            "ArchiveToFolder": None, "HeartbeatIntervalSecs": 0, "HeartbeatStatus": False, "MinFreeBytes": 0,
-            "RetryWaitSecs": _RETRY_SECS, "RetryLongWaitSecs": 2 * _RETRY_SECS, "LoginsPerMinute": 0, "TimerIntervalSecs": 0.5,
+            "TaskName": self._mark,
+            "Master_Log_FileName": None,
+            "Subtask_Log_FileName": os.path.join(folder, "child.log"),
+            "ArchiveToFolder": None,
+            "HeartbeatIntervalSecs": 0,
+            "HeartbeatStatus": False,
+            "MinFreeBytes": 0,
+            "RetryWaitSecs": _RETRY_SECS,
+            "RetryLongWaitSecs": 2 * _RETRY_SECS,
+            "LoginsPerMinute": 0,
+            "TimerIntervalSecs": 0.5,
             "StallSecs": min(_STALL_SECS, float(settings["StallSecs"])),
             "BakToFolder": None if settings["BakToFolder"] is None else "upload",
         }
@@ -128,22 +136,36 @@ class SelfTest:
             told = [receipt.bytes_on_wire for receipt in receipts]
             on_link = None if None in told else sum(count or 0 for count in told)
             counted_by = "by the child, for what it delivered"
-        notes = [f"RetryWaitSecs, RetryLongWaitSecs and StallSecs were shortened to {_RETRY_SECS:g}, {2 * _RETRY_SECS:g} and at "
-                 f"most "
-                 f"{_STALL_SECS:g} s for this"]
+        notes = [
+            f"RetryWaitSecs, RetryLongWaitSecs and StallSecs were shortened to {_RETRY_SECS:g}, {2 * _RETRY_SECS:g} and at "
+            f"most "
+            f"{_STALL_SECS:g} s for this"
+        ]
         if link.relay is None:
             notes.append(f"{link.why}: the child was killed instead")
         error = (read_status(state) or page).get("last_error") if lost else None
         if error:
             notes.append(f"the child's last error: {error}")
         return Report(
-            transport_class(self._target.transport).identity(self._target.settings), secs, len(feed.sizes()), feed.total,
-            kinds(done), tuple(lost), tuple(reader.torn), reader.looks, delivered_twice(receipts), tuple(left),
-            on_link, counted_by, (), tuple(notes),
-        )  # fmt: skip
+            transport_class(self._target.transport).identity(self._target.settings),
+            secs,
+            len(feed.sizes()),
+            feed.total,
+            kinds(done),
+            tuple(lost),
+            tuple(reader.torn),
+            reader.looks,
+            delivered_twice(receipts),
+            tuple(left),
+            on_link,
+            counted_by,
+            (),
+            tuple(notes),
+        )
 
-    def _feed_it(self, master: TaskMaster, relay: Relay | None, feed: Feed, reader: Reader, planned: list[Trouble],
-                 begun: float) -> list[Trouble]:
+    def _feed_it(
+        self, master: TaskMaster, relay: Relay | None, feed: Feed, reader: Reader, planned: list[Trouble], begun: float
+    ) -> list[Trouble]:
         """Data and troubles until the time is over; the troubles that came."""
         waiting, done, over = list(planned), list[Trouble](), list[tuple[float, Trouble]]()
         grow = put = look = 0.0

@@ -7,9 +7,12 @@ from typing import NamedTuple
 
 CUT, DROP, STALL, REFUSE, KILL = "cut", "drop", "stall", "refuse", "kill"
 WORDS = {
-    CUT: "link cut", DROP: "link cut in the middle of a transfer", STALL: "link frozen, then cut", REFUSE: "connections refused",
+    CUT: "link cut",
+    DROP: "link cut in the middle of a transfer",
+    STALL: "link frozen, then cut",
+    REFUSE: "connections refused",
     KILL: "child killed",
-}  # fmt: skip
+}
 _CALM = 0.3
 _EVERY_SECS = 4.0
 _FEWEST = 3

@@ -42,10 +42,12 @@ def main(argv: list[str] | None = None) -> int:
 def _show(result: Result) -> int:
     acts = ", ".join(f"{name} {count}" for name, count in sorted(result.done.items()))
     children = f"{result.children} {'child' if result.children == 1 else 'children'}"
-    lines = [f"{result.case}, seed {result.seed}, {result.secs:.0f} s: {result.arrived} of {result.own} files left alone arrived, "
-             f"{result.delivered} deliveries, {children}, {sum(result.done.values())} acts done and "
-             f"{sum(result.refused.values())} refused by the system ({acts}); "
-             f"{len(result.problems) or 'no'} problem{'' if len(result.problems) == 1 else 's'}"]  # fmt: skip
+    lines = [
+        f"{result.case}, seed {result.seed}, {result.secs:.0f} s: {result.arrived} of {result.own} files left alone arrived, "
+        f"{result.delivered} deliveries, {children}, {sum(result.done.values())} acts done and "
+        f"{sum(result.refused.values())} refused by the system ({acts}); "
+        f"{len(result.problems) or 'no'} problem{'' if len(result.problems) == 1 else 's'}"
+    ]
     lines += [f"  {problem}" for problem in result.problems]
     lines += [f"  left in {result.folder}"] if result.folder else []
     print("\n".join(lines), flush=True)  # noqa: T201

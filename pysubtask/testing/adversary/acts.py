@@ -21,22 +21,71 @@ from .world import OWN, QUIET
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _MOST, _DEPTH, _LOOK = 400, 6, 40
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-_STATE = ("spool.db", "spool.db-wal", "status.json", "events.jsonl", "receipts.jsonl", "lock", "handled.json", "residual.json",
-          "settings.json", "read_from.json", "swaps.json", "restarts.json", "ssh.json", "requests", "replies", "st7.heartbeat",
-          "st7.heartbeat.json")  # fmt: skip
-_KNOWN = (".pysubtask", ".pysubtask/main", ".pysubtask/main/ftp", *(f".pysubtask/main/ftp/{name}" for name in _STATE), "upload",
-          "upload/ftp", "upload/ftp/x", "archive", "logs", "logs/master.log", "logs/master.log.1", "logs/child.log",
-          "st7.heartbeat", ".st7.heartbeat.part", "today.csv", "today.csv.notify", "today.csv.hold", "later.csv",
-          "later.csv.notify", "later.csv.hold", "deep", "deep/a.csv", "deep/a.csv.notify", "deep/sub", "deep/sub/b.csv",
-          "deep/sub/b.csv.notify", "x.csv", "x.csv.notify", "old.csv")  # fmt: skip
+_STATE = (
+    "spool.db",
+    "spool.db-wal",
+    "status.json",
+    "events.jsonl",
+    "receipts.jsonl",
+    "lock",
+    "handled.json",
+    "residual.json",
+    "settings.json",
+    "read_from.json",
+    "swaps.json",
+    "restarts.json",
+    "ssh.json",
+    "requests",
+    "replies",
+    "st7.heartbeat",
+    "st7.heartbeat.json",
+)
+_KNOWN = (
+    ".pysubtask",
+    ".pysubtask/main",
+    ".pysubtask/main/ftp",
+    *(f".pysubtask/main/ftp/{name}" for name in _STATE),
+    "upload",
+    "upload/ftp",
+    "upload/ftp/x",
+    "archive",
+    "logs",
+    "logs/master.log",
+    "logs/master.log.1",
+    "logs/child.log",
+    "st7.heartbeat",
+    ".st7.heartbeat.part",
+    "today.csv",
+    "today.csv.notify",
+    "today.csv.hold",
+    "later.csv",
+    "later.csv.notify",
+    "later.csv.hold",
+    "deep",
+    "deep/a.csv",
+    "deep/a.csv.notify",
+    "deep/sub",
+    "deep/sub/b.csv",
+    "deep/sub/b.csv.notify",
+    "x.csv",
+    "x.csv.notify",
+    "old.csv",
+)
 
 
 class Acts:
     """What is done in the folder ``data``; ``mine`` is a folder of the adversary's, links lead to the ``victims``. ``spared``: what
     in the folder is left alone with all that is in it. ``bystander``: pid and start of a process that records are made to name."""
 
-    def __init__(self, data: str, mine: str, victims: list[str], rng: random.Random, spared: Collection[str] = (),
-                 bystander: tuple[int, str] = (0, "")) -> None:
+    def __init__(
+        self,
+        data: str,
+        mine: str,
+        victims: list[str],
+        rng: random.Random,
+        spared: Collection[str] = (),
+        bystander: tuple[int, str] = (0, ""),
+    ) -> None:
         self._data, self._mine, self._victims, self._rng = data, mine, victims, rng
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._seen: list[str] = []
@@ -46,13 +95,29 @@ class Acts:
         today = time.strftime("%Y%m/%d")
         self._bystander = bystander
         self._spared = {QUIET, *spared}
-        self._known = [os.path.join(data, *name.split("/")) for name in (*_KNOWN, f"archive/{today[:6]}", f"archive/{today}",
-                                                                         "archive/202601", "archive/202601/02")
-                       if name.partition("/")[0] not in self._spared]
+        self._known = [
+            os.path.join(data, *name.split("/"))
+            for name in (*_KNOWN, f"archive/{today[:6]}", f"archive/{today}", "archive/202601", "archive/202601/02")
+            if name.partition("/")[0] not in self._spared
+        ]
         self._acts: tuple[Callable[[], None], ...] = (
-            self.rename, self.exchange, self.symlink, self.symlink, self.replace_by_link, self.hardlink, self.fifo, self.folder,
-            self.remove, self.chmod, self.write, self.notify, self.flip, self.lies, self.move_out, self.old,
-        )  # fmt: skip
+            self.rename,
+            self.exchange,
+            self.symlink,
+            self.symlink,
+            self.replace_by_link,
+            self.hardlink,
+            self.fifo,
+            self.folder,
+            self.remove,
+            self.chmod,
+            self.write,
+            self.notify,
+            self.flip,
+            self.lies,
+            self.move_out,
+            self.old,
+        )
 
     def one(self) -> None:
         """Do one of them."""
@@ -147,13 +212,15 @@ class Acts:
         """Records of the task's that say what the adversary wants."""
         victim = self._rng.choice([path for path in self._victims if path.endswith((".txt", ".csv"))])
         pid, start = self._bystander
-        name, text = self._rng.choice([
-            ("residual.json", json.dumps([victim])),
-            ("lock", json.dumps({"pid": pid, "start": start, "master_pid": 1, "master_start": "0"})),
-            ("ssh.json", json.dumps({"pid": pid, "start": start, "askpass": self._victims[0]})),
-            ("handled.json", json.dumps({victim + ".notify": [0, 0, 0]})),
-            ("settings.json", json.dumps({"SSHProgram": os.path.join(self._mine, "evil")})),
-        ])
+        name, text = self._rng.choice(
+            [
+                ("residual.json", json.dumps([victim])),
+                ("lock", json.dumps({"pid": pid, "start": start, "master_pid": 1, "master_start": "0"})),
+                ("ssh.json", json.dumps({"pid": pid, "start": start, "askpass": self._victims[0]})),
+                ("handled.json", json.dumps({victim + ".notify": [0, 0, 0]})),
+                ("settings.json", json.dumps({"SSHProgram": os.path.join(self._mine, "evil")})),
+            ]
+        )
         if ".pysubtask" in self._spared:
             raise PermissionError("that is left alone")
         folder = os.path.join(self._data, ".pysubtask", "main", "ftp")

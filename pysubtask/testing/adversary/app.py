@@ -31,11 +31,23 @@ class App:
 
     def __init__(self, told: dict[str, Any]) -> None:
         self._data = told["data"]
-        base: dict[str, Any] = {"TimerIntervalSecs": 0.3, "RetryWaitSecs": 0.2, "RetryLongWaitSecs": 1.0,
-                "HeartbeatIntervalSecs": 1, "HeartbeatName": "st7", "HeartbeatStatus": True, "ArchiveAfterDaysOld": 1,
-                "ParkedRetrySecs": 2, "LogMaxBytes": 20_000, "LogKeep": 2, **told["base"]}  # fmt: skip
-        logs: dict[str, Any] = {"Subtask_Log_FileName": os.path.join(self._data, "logs", "child.log"),
-                "Master_Log_FileName": os.path.join(self._data, "logs", "master.log")}  # fmt: skip
+        base: dict[str, Any] = {
+            "TimerIntervalSecs": 0.3,
+            "RetryWaitSecs": 0.2,
+            "RetryLongWaitSecs": 1.0,
+            "HeartbeatIntervalSecs": 1,
+            "HeartbeatName": "st7",
+            "HeartbeatStatus": True,
+            "ArchiveAfterDaysOld": 1,
+            "ParkedRetrySecs": 2,
+            "LogMaxBytes": 20_000,
+            "LogKeep": 2,
+            **told["base"],
+        }
+        logs: dict[str, Any] = {
+            "Subtask_Log_FileName": os.path.join(self._data, "logs", "child.log"),
+            "Master_Log_FileName": os.path.join(self._data, "logs", "master.log"),
+        }
         config = type("config", (), {"base": Section("", **base, **logs), "ftp": Section("", **told["ftp"])})
         entries: list[WatchEntry] = [
             {"file": os.path.join(self._data, "today.csv")},

@@ -59,8 +59,17 @@ def interpreter() -> str:
     there = (sys.executable, os.path.realpath(sys.executable), shutil.which("python3", path=os.defpath))
     for program in dict.fromkeys(filter(None, there)):
         try:
-            done = subprocess.run([program, "-c", "import pysubtask.testing.adversary.app"], env=_ENVIRONMENT, cwd="/", user=OTHER,
-                                  group=OTHER, extra_groups=[], capture_output=True, text=True, check=False)  # fmt: skip
+            done = subprocess.run(
+                [program, "-c", "import pysubtask.testing.adversary.app"],
+                env=_ENVIRONMENT,
+                cwd="/",
+                user=OTHER,
+                group=OTHER,
+                extra_groups=[],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         except OSError as exc:
             why = str(exc)
             continue
@@ -132,8 +141,18 @@ class _Run:
             self._child(out)
         done, refused = acts.get("done", {}), acts.get("refused", {})
         page = self._told.get("page") or {}
-        return Result(world.case, self._seed, self._secs, len(self._own), len(self._own) - missing, int(page.get("delivered") or 0),
-                      len(self._told.get("pids", [])), done, refused, list(self._problems))
+        return Result(
+            world.case,
+            self._seed,
+            self._secs,
+            len(self._own),
+            len(self._own) - missing,
+            int(page.get("delivered") or 0),
+            len(self._told.get("pids", [])),
+            done,
+            refused,
+            list(self._problems),
+        )
 
     def _child(self, out: IO[bytes]) -> None:
         out.seek(0)
@@ -141,7 +160,7 @@ class _Run:
         found = len(_TRACEBACK.findall(text))
         if found:
             at = text.index("Traceback")
-            self._problems[f"{found} tracebacks, the first: {text[at:at + 3000]}"] = None
+            self._problems[f"{found} tracebacks, the first: {text[at : at + 3000]}"] = None
         pids = self._told.get("pids", [])
         if not self._told:
             self._problems[f"the app did not come to its end: {text[-1500:]}"] = None
@@ -211,8 +230,15 @@ class _Run:
     @contextlib.contextmanager
     def _adversary(self, out: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         world = self._world
-        told = {"seed": self._seed, "data": world.data, "mine": world.mine, "victims": world.victims, "spared": world.spared,
-                "pid": self._pid, "start": process_start(self._pid)}  # fmt: skip
+        told = {
+            "seed": self._seed,
+            "data": world.data,
+            "mine": world.mine,
+            "victims": world.victims,
+            "spared": world.spared,
+            "pid": self._pid,
+            "start": process_start(self._pid),
+        }
         with self._python("acts", world.other, told, out) as process:
             yield process
 
@@ -220,8 +246,7 @@ class _Run:
     def _app(self, server: FTPServer, out: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         login = {"Host": server.host, "HostPort": server.port, "User": server.user, "Password": server.password, "UseSFTP": False}
         base = {key: value.format(data=self._world.data) if isinstance(value, str) else value for key, value in self._base.items()}
-        told = {"data": self._world.data, "ftp": login, "base": base, "run_as": self._world.run_as,
-                "again": self._again}  # fmt: skip
+        told = {"data": self._world.data, "ftp": login, "base": base, "run_as": self._world.run_as, "again": self._again}
         with self._python("app", self._world.task, told, out) as process:
             yield process
 
@@ -230,8 +255,17 @@ class _Run:
         world = self._world
         environment = {**_ENVIRONMENT, "HOME": world.home, "XDG_STATE_HOME": world.state}
         command = [self._interpreter, "-m", f"pysubtask.testing.adversary.{name}"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=out, cwd="/", env=environment,
-                              bufsize=0, umask=0o022, **self._as(who)) as process:  # fmt: skip
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=out,
+            cwd="/",
+            env=environment,
+            bufsize=0,
+            umask=0o022,
+            **self._as(who),
+        ) as process:
             try:
                 _say(process, json.dumps(told))
                 yield process

@@ -42,8 +42,12 @@ class World:
         self.state, self.mine, self.server = (os.path.join(root, name) for name in ("state", "mine", "server"))
         self.token = f"CANARY-{secrets.token_hex(16)}"
         os.chmod(root, 0o755)
-        for path, who, mode in ((self.home, self.task, 0o700), (self.state, writer, 0o700), (self.mine, self.other, 0o755),
-                                (self.server, Who(0, 0, ()), 0o700)):
+        for path, who, mode in (
+            (self.home, self.task, 0o700),
+            (self.state, writer, 0o700),
+            (self.mine, self.other, 0o755),
+            (self.server, Who(0, 0, ()), 0o700),
+        ):
             os.mkdir(path)
             _give(path, who, mode)
         os.mkdir(self.data)
@@ -57,8 +61,13 @@ class World:
     def _fill_home(self) -> None:
         """Files of the task's user that nobody else may read, with names that are in the data folder too."""
         text = f"{self.token}\n" * 200
-        folders = (self.home, *(os.path.join(self.home, name) for name in ("precious", "precious/sub", "precious/main",
-                                                                           "precious/main/ftp", "precious/ftp")))
+        folders = (
+            self.home,
+            *(
+                os.path.join(self.home, name)
+                for name in ("precious", "precious/sub", "precious/main", "precious/main/ftp", "precious/ftp")
+            ),
+        )
         for folder in folders:
             os.makedirs(folder, exist_ok=True)
             for name in ("canary.txt", "today.csv", "a.csv", "b.csv", "st7.heartbeat", "master.log", "lock", "status.json"):
@@ -71,8 +80,10 @@ class World:
     @property
     def victims(self) -> list[str]:
         """What the adversary's links lead to."""
-        inside = [os.path.join(self.home, name) for name in ("canary.txt", "today.csv", "precious/a.csv", "precious/lock",
-                                                             "new.txt", "precious/sub/new.csv.notify")]
+        inside = [
+            os.path.join(self.home, name)
+            for name in ("canary.txt", "today.csv", "precious/a.csv", "precious/lock", "new.txt", "precious/sub/new.csv.notify")
+        ]
         return [*inside, self.home, os.path.join(self.home, "precious"), os.path.join(self.home, "precious", "sub"), self.mine]
 
     def outside(self) -> Iterator[tuple[str, tuple[object, ...]]]:
@@ -123,5 +134,5 @@ def _holds(path: str, token: bytes) -> bool:
         while block := file.read(1 << 20):
             if token in rest + block:
                 return True
-            rest = block[-len(token):]
+            rest = block[-len(token) :]
     return False

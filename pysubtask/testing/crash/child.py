@@ -185,7 +185,14 @@ class _Child(UploadSubtask):
 
 
 def live(
-    station: Station, kind: Kind, steps: Steps, shown: Callable[[], None], *, slow: bool, late_at: str, inside: bool = False,
+    station: Station,
+    kind: Kind,
+    steps: Steps,
+    shown: Callable[[], None],
+    *,
+    slow: bool,
+    late_at: str,
+    inside: bool = False,
     only_queue: bool = False,
 ) -> int:
     """Be the child until nothing is left to do; the exit status. ``shown`` is called after each change on the server.
@@ -207,19 +214,32 @@ def live(
         async def _reach(self, login: Any) -> ByteStream:
             server: ModelServer
             if kind.profile is not None:
-                server = QuirkModel(station.server, steps.step, shown, kind.profile.quirks(), copies=kind.copies, slow=slow,
-                                    before_rename=before_rename)  # fmt: skip
+                server = QuirkModel(
+                    station.server,
+                    steps.step,
+                    shown,
+                    kind.profile.quirks(),
+                    copies=kind.copies,
+                    slow=slow,
+                    before_rename=before_rename,
+                )
             else:
                 server = ModelServer(
-                    station.server, steps.step, shown, atomic=kind.atomic, copies=kind.copies, slow=slow,
+                    station.server,
+                    steps.step,
+                    shown,
+                    atomic=kind.atomic,
+                    copies=kind.copies,
+                    slow=slow,
                     before_rename=before_rename,
-                )  # fmt: skip
+                )
             servers.append(server)
             if late_at == "connect":
                 server.run_late(station.late)
             return server
 
     steps.last_words = lambda: servers[-1].keep_late(station.late) if servers and slow else None
+
     def open_transport(name: str, settings: Any, workdir: str) -> Any:
         return DropboxTransport(settings, workdir) if kind.dropbox else Transport(settings, workdir)
 
@@ -231,11 +251,7 @@ def live(
     ]
     if kind.dropbox:
         model = ModelDropbox(station.server, station.account, steps, shown)
-        parts += [
-            (dropbox_transport, "Line", model.line),
-            (Lanes, "run", _run_here),
-            (Lanes, "close", _close_here),
-        ]
+        parts += [(dropbox_transport, "Line", model.line), (Lanes, "run", _run_here), (Lanes, "close", _close_here)]
     for module, name, part in parts:
         setattr(module, name, part)
     steps.install()
@@ -279,7 +295,19 @@ def handoff(station: Station, kind: Kind, *, inside: bool = False) -> Handoff:
     made = plan(extension, f"pysubtask.{extension}", config, os.path.dirname(station.data))
     make_ready(made.state_dir, os.path.dirname(station.data))
     return Handoff(
-        made.task, extension, made.module, entries, made.settings, made.burst, made.state_dir, made.bak_dir, log_file=None,
-        log_to_console=False, master_pid=None, master_start=None, residual=[], state_why=made.state_why,
+        made.task,
+        extension,
+        made.module,
+        entries,
+        made.settings,
+        made.burst,
+        made.state_dir,
+        made.bak_dir,
+        log_file=None,
+        log_to_console=False,
+        master_pid=None,
+        master_start=None,
+        residual=[],
+        state_why=made.state_why,
         state_elsewhere=made.state_elsewhere,
-    )  # fmt: skip
+    )

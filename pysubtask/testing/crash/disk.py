@@ -16,8 +16,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-CALLS = ("openat,open,creat,write,pwrite64,writev,pwritev,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,ftruncate,"
-         "mkdir,mkdirat,link,linkat,copy_file_range,sendfile,lseek")  # fmt: skip
+CALLS = (
+    "openat,open,creat,write,pwrite64,writev,pwritev,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,ftruncate,"
+    "mkdir,mkdirat,link,linkat,copy_file_range,sendfile,lseek"
+)
 _LINE = re.compile(r"^(?:\d+ +)?(\w+)\((.*)\) += (-?\d+)(?:<[^>]*>)?(?: .*)?$")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
 # A name, with the folder it is relative to where the call has one: 7</a/folder>, "name".

@@ -38,13 +38,23 @@ class ModelDropbox:
         tokens = Tokens("key", "refresh", _ACCOUNT)
         tokens._good.add(TOKEN)
         self._tree = Tree(Path(root))
-        self._routes = Routes(self._tree, tokens, {
-            "account_id": _ACCOUNT, "name": {
-                "given_name": "a", "surname": "b", "familiar_name": "a", "display_name": "a b", "abbreviated_name": "ab"},
-            "email": "a@example.org", "email_verified": True, "disabled": False, "locale": "en",
-            "referral_link": "https://example.org", "is_paired": False, "account_type": {".tag": "basic"}, "country": "NL",
-            "root_info": {".tag": "user", "root_namespace_id": "1", "home_namespace_id": "1"},
-        })  # fmt: skip
+        self._routes = Routes(
+            self._tree,
+            tokens,
+            {
+                "account_id": _ACCOUNT,
+                "name": {"given_name": "a", "surname": "b", "familiar_name": "a", "display_name": "a b", "abbreviated_name": "ab"},
+                "email": "a@example.org",
+                "email_verified": True,
+                "disabled": False,
+                "locale": "en",
+                "referral_link": "https://example.org",
+                "is_paired": False,
+                "account_type": {".tag": "basic"},
+                "country": "NL",
+                "root_info": {".tag": "user", "root_namespace_id": "1", "home_namespace_id": "1"},
+            },
+        )
         self._load()
 
     def line(self, proxy: Any, ca_file: Any, connections: int, stall: float, pace: Any, meter: Any, connect_secs: float) -> Line:
@@ -129,9 +139,14 @@ class _Adapter(BaseAdapter):
         self._model = model
 
     def send(
-        self, request: requests.PreparedRequest, stream: bool = False, timeout: Any = None, verify: Any = True, cert: Any = None,
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
         proxies: Mapping[str, str] | None = None,
-    ) -> requests.Response:  # fmt: skip
+    ) -> requests.Response:
         return self._model.call(request)
 
     def close(self) -> None:

@@ -65,11 +65,17 @@ def contents(change: str) -> list[bytes]:
     raise ValueError(change)
 
 
-CHANGES = {"atomic replace": ("first", "grown", "rewritten"), "swap": ("first", "rewritten"), "append": ("grown", "rewritten"),
-           "copy and patch": ("middle",), "Dropbox session": ("first", "middle"),
-           "moved state": ("first", "rewritten"), "no rename over": ("first", "grown", "rewritten"),
-           "object store": ("first", "grown", "rewritten"),
-           "delete refused": ("first", "grown", "rewritten", "middle")}  # fmt: skip
+CHANGES = {
+    "atomic replace": ("first", "grown", "rewritten"),
+    "swap": ("first", "rewritten"),
+    "append": ("grown", "rewritten"),
+    "copy and patch": ("middle",),
+    "Dropbox session": ("first", "middle"),
+    "moved state": ("first", "rewritten"),
+    "no rename over": ("first", "grown", "rewritten"),
+    "object store": ("first", "grown", "rewritten"),
+    "delete refused": ("first", "grown", "rewritten", "middle"),
+}
 
 
 class Explorer:
@@ -180,8 +186,17 @@ class Explorer:
             self._templates[key] = root
         return self._templates[key]
 
-    def _life(self, station: Station, kind: Kind, versions: list[bytes], crash_at: int, trial: Trial, *, inside: bool = False,
-              only_queue: bool = False) -> tuple[int, int]:
+    def _life(
+        self,
+        station: Station,
+        kind: Kind,
+        versions: list[bytes],
+        crash_at: int,
+        trial: Trial,
+        *,
+        inside: bool = False,
+        only_queue: bool = False,
+    ) -> tuple[int, int]:
         """A child from its start to its end; (exit status, how many steps it took). ``inside``: its state is in the data folder;
         ``only_queue``: as for :func:`live`."""
         # The state folder's own path is in the handoff and in receipts: every run has the same.
@@ -203,8 +218,9 @@ class Explorer:
             os.rename(home, station.root)
 
 
-def _child(station: Station, kind: Kind, versions: list[bytes], crash_at: int, trial: Trial, tell: int, inside: bool,
-           only_queue: bool) -> None:
+def _child(
+    station: Station, kind: Kind, versions: list[bytes], crash_at: int, trial: Trial, tell: int, inside: bool, only_queue: bool
+) -> None:
     """The forked process; never returns."""
     status = 70
     try:

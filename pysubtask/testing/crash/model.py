@@ -21,10 +21,20 @@ _rename, _replace, _unlink, _mkdir, _utime, _link = os.rename, os.replace, os.un
 _lstat = os.lstat
 
 NAMES = {
-    packets.INIT: "INIT", packets.OPEN: "OPEN", packets.CLOSE: "CLOSE", packets.READ: "READ", packets.WRITE: "WRITE",
-    packets.LSTAT: "LSTAT", packets.FSTAT: "FSTAT", packets.FSETSTAT: "FSETSTAT", packets.REMOVE: "REMOVE", packets.MKDIR: "MKDIR",
-    packets.STAT: "STAT", packets.RENAME: "RENAME", packets.EXTENDED: "EXTENDED",
-}  # fmt: skip
+    packets.INIT: "INIT",
+    packets.OPEN: "OPEN",
+    packets.CLOSE: "CLOSE",
+    packets.READ: "READ",
+    packets.WRITE: "WRITE",
+    packets.LSTAT: "LSTAT",
+    packets.FSTAT: "FSTAT",
+    packets.FSETSTAT: "FSETSTAT",
+    packets.REMOVE: "REMOVE",
+    packets.MKDIR: "MKDIR",
+    packets.STAT: "STAT",
+    packets.RENAME: "RENAME",
+    packets.EXTENDED: "EXTENDED",
+}
 
 
 class Fields:
@@ -64,9 +74,16 @@ class ModelServer:
     """
 
     def __init__(
-        self, root: str, step: Callable[[str], None], changed: Callable[[], None], *, atomic: bool = True, copies: bool = True,
-        slow: bool = False, before_rename: Callable[[], None] = lambda: None,
-    ) -> None:  # fmt: skip
+        self,
+        root: str,
+        step: Callable[[str], None],
+        changed: Callable[[], None],
+        *,
+        atomic: bool = True,
+        copies: bool = True,
+        slow: bool = False,
+        before_rename: Callable[[], None] = lambda: None,
+    ) -> None:
         self.root = os.fsencode(root)
         self._step = step
         self._changed = changed

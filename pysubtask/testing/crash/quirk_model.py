@@ -19,9 +19,16 @@ class QuirkModel(ModelServer):
     visible, times, fsync and delete."""
 
     def __init__(
-        self, root: str, step: Callable[[str], None], changed: Callable[[], None], quirks: Quirks, *, copies: bool = False,
-        slow: bool = False, before_rename: Callable[[], None] = lambda: None,
-    ) -> None:  # fmt: skip
+        self,
+        root: str,
+        step: Callable[[str], None],
+        changed: Callable[[], None],
+        quirks: Quirks,
+        *,
+        copies: bool = False,
+        slow: bool = False,
+        before_rename: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(root, step, changed, atomic=quirks.posix_rename, copies=copies, slow=slow, before_rename=before_rename)
         self._quirks = quirks
         if not quirks.fsync:
@@ -107,8 +114,14 @@ class QuirkModel(ModelServer):
             _pwrite(fd, _pread(staged, os.fstat(staged).st_size, 0), 0)
             _close(fd)
         with open(os.path.join(late_dir, _STAGED), "w", encoding="utf-8") as file:
-            json.dump({"staged": kept, "ends": {key.decode(): end for key, end in self._ends.items()},
-                       "begun": {key.decode(): size for key, size in self._begun.items()}}, file)  # fmt: skip
+            json.dump(
+                {
+                    "staged": kept,
+                    "ends": {key.decode(): end for key, end in self._ends.items()},
+                    "begun": {key.decode(): size for key, size in self._begun.items()},
+                },
+                file,
+            )
         super().keep_late(late_dir)
 
     def _take_late(self, late_dir: str) -> None:

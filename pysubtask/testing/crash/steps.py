@@ -11,8 +11,26 @@ from typing import Any
 CRASHED = 86
 """Exit status of a process that was ended at its step."""
 
-_CALLS = ("write", "pwrite", "writev", "fsync", "fdatasync", "rename", "replace", "unlink", "remove", "mkdir", "rmdir", "ftruncate",
-          "truncate", "link", "utime", "copy_file_range", "sendfile", "open")
+_CALLS = (
+    "write",
+    "pwrite",
+    "writev",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "replace",
+    "unlink",
+    "remove",
+    "mkdir",
+    "rmdir",
+    "ftruncate",
+    "truncate",
+    "link",
+    "utime",
+    "copy_file_range",
+    "sendfile",
+    "open",
+)
 _CHANGES = ("COMMIT", "INSERT", "UPDATE", "DELETE", "REPLACE")
 
 

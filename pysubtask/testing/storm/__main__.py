@@ -39,10 +39,13 @@ def told(result: Result) -> str:
     """A result for people."""
     acts = ", ".join(f"{name} {count}" for name, count in sorted(result.done.items()))
     faults = ", ".join(f"{name} {count}" for name, count in sorted(result.faults.items())) or "none"
-    lines = [f"{sum(result.done.values()):,} acts ({acts})", f"faults: {faults}",
-             f"{result.states:,} states of {result.names:,} names, {result.looks:,} contents read on the server in "
-             f"{result.secs:.0f} s; all there {result.calm_secs:.1f} s after the last act",
-             f"{len(result.problems) or 'no'} problem{'' if len(result.problems) == 1 else 's'}"]  # fmt: skip
+    lines = [
+        f"{sum(result.done.values()):,} acts ({acts})",
+        f"faults: {faults}",
+        f"{result.states:,} states of {result.names:,} names, {result.looks:,} contents read on the server in "
+        f"{result.secs:.0f} s; all there {result.calm_secs:.1f} s after the last act",
+        f"{len(result.problems) or 'no'} problem{'' if len(result.problems) == 1 else 's'}",
+    ]
     lines += [f"  {problem}" for problem in result.problems]
     lines += [f"  left in {result.folder}"] if result.folder else []
     return "\n".join(lines)

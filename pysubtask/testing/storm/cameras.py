@@ -22,8 +22,16 @@ class Transfers(Program):
     def begin(self) -> None:
         self._count = 0
         self._there: list[str] = []
-        self.does((self.rsync, 3), (self.browser, 3), (self.linked, 3), (self.glib, 2), (self.directly, 3), (self.sparse, 1),
-                  (self.moved_in, 2), (self.given_up, 1))  # fmt: skip
+        self.does(
+            (self.rsync, 3),
+            (self.browser, 3),
+            (self.linked, 3),
+            (self.glib, 2),
+            (self.directly, 3),
+            (self.sparse, 1),
+            (self.moved_in, 2),
+            (self.given_up, 1),
+        )
 
     def between(self) -> None:
         while len(self._there) > _KEPT:

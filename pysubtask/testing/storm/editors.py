@@ -20,9 +20,20 @@ class Editor(Program):
     def begin(self) -> None:
         for name in self.FILES:
             self.replace(name, *self.version(self.BODY))
-        self.does((self.vim, 3), (self.glib, 3), (self.simply, 3), (self.emacs, 2), (self.patched, 3), (self.stamp_kept, 3),
-                  (self.stamp_kept_by_rename, 2), (self.touched_back, 2), (self.exchanged, 1), (self.away_and_back, 1),
-                  (self.copied_over, 2), (self.held_open, 1))  # fmt: skip
+        self.does(
+            (self.vim, 3),
+            (self.glib, 3),
+            (self.simply, 3),
+            (self.emacs, 2),
+            (self.patched, 3),
+            (self.stamp_kept, 3),
+            (self.stamp_kept_by_rename, 2),
+            (self.touched_back, 2),
+            (self.exchanged, 1),
+            (self.away_and_back, 1),
+            (self.copied_over, 2),
+            (self.held_open, 1),
+        )
 
     def last(self) -> None:
         """A change that leaves size and time as they were, of each file."""

@@ -133,8 +133,11 @@ class Model:
         """Which states of a growing file this is, or is on the way to."""
         fitting: list[int] = []
         for generation, headed in dict.fromkeys((state.number, state.headed) for state in reversed(history) if state.size >= 0):
-            mine = [(place, state) for place, state in enumerate(history)
-                    if state.size >= 0 and (state.number, state.headed) == (generation, headed)]  # fmt: skip
+            mine = [
+                (place, state)
+                for place, state in enumerate(history)
+                if state.size >= 0 and (state.number, state.headed) == (generation, headed)
+            ]
             longest = max(state.size for _, state in mine)
             if longest < len(data) or not _may_be(generation, headed, data):
                 continue

@@ -169,5 +169,3 @@ class Burst(Notifying):
             self.rest(self.chance.uniform(0.0, 0.1))
             if self.pace.pausing:
                 return
-
-

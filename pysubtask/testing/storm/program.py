@@ -166,8 +166,15 @@ class Program:
         """Between two pieces of one version."""
         return self.chance.uniform(0, self.place.settle * _SHARE_OF_SETTLE)
 
-    def in_pieces(self, name: str, handle: int, pieces: Sequence[bytes], state: State, pause: Callable[[], float] | None = None,
-                  noticed: float | None = None) -> None:
+    def in_pieces(
+        self,
+        name: str,
+        handle: int,
+        pieces: Sequence[bytes],
+        state: State,
+        pause: Callable[[], float] | None = None,
+        noticed: float | None = None,
+    ) -> None:
         """Write a version piece by piece; it is whole with the last of them. Nobody may see it before, unless it stands unchanged
         for so long that it counts as complete (``noticed`` seconds)."""
         bound = self.place.settle * _NOTICED if noticed is None else noticed

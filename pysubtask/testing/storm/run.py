@@ -52,8 +52,16 @@ class Result(NamedTuple):
     folder: str = ""
 
 
-def run(secs: float, seed: int, *, server: str = "sftp", link: str = "good", kills: bool = False, keep: bool = False,
-        say: Callable[[str], None] = lambda text: None) -> Result:  # fmt: skip
+def run(
+    secs: float,
+    seed: int,
+    *,
+    server: str = "sftp",
+    link: str = "good",
+    kills: bool = False,
+    keep: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> Result:
     """Let the programs work for so long. ``link``: 'good', or 'bad' with delay, a low rate, cuts, stalls and refused connections.
     ``kills``: children are killed, and both tasks stopped and started, now and then. ``keep``: leave the folder of a run in which
     something was found."""
@@ -105,14 +113,29 @@ class _Run:
         day, named = station.place("watched/day", "", QUICK), station.place("watched/named", "")
         app, box = station.place("app", ""), station.place("app/box", "box/")
         of_config = (
-            (cameras.Transfers, camera), (cameras.Ring, camera), (cameras.Deleted, camera), (cameras.Webcam, named),
-            (loggers.Renaming, logs), (loggers.Copying, logs), (loggers.CopyingAlike, logs), (loggers.DayFolders, logs),
-            (loggers.Midnight, day), (editors.Editor, logs), (editors.Table, named._replace(settle=QUICK)),
-        )  # fmt: skip
-        of_app = ((notified.Growing, app), (notified.Truncated, app), (notified.TruncatedAlike, app), (notified.Saved, app),
-                  (notified.Burst, app), (notified.Box, box))  # fmt: skip
-        made: list[Program] = [kind(number, place, self._model, seed, pace, link)
-                               for number, (kind, place) in enumerate(of_config, 1)]  # fmt: skip
+            (cameras.Transfers, camera),
+            (cameras.Ring, camera),
+            (cameras.Deleted, camera),
+            (cameras.Webcam, named),
+            (loggers.Renaming, logs),
+            (loggers.Copying, logs),
+            (loggers.CopyingAlike, logs),
+            (loggers.DayFolders, logs),
+            (loggers.Midnight, day),
+            (editors.Editor, logs),
+            (editors.Table, named._replace(settle=QUICK)),
+        )
+        of_app = (
+            (notified.Growing, app),
+            (notified.Truncated, app),
+            (notified.TruncatedAlike, app),
+            (notified.Saved, app),
+            (notified.Burst, app),
+            (notified.Box, box),
+        )
+        made: list[Program] = [
+            kind(number, place, self._model, seed, pace, link) for number, (kind, place) in enumerate(of_config, 1)
+        ]
         for number, (notifying, place) in enumerate(of_app, len(made) + 1):
             made.append(notifying(number, place, self._model, seed, pace, link, station.notify))
         return made
@@ -138,8 +161,17 @@ class _Run:
         done: Counter[str] = Counter()
         for program in self._programs:
             done.update({f"{type(program).__name__}.{act}": count for act, count in program.done.items()})
-        return Result(self._seed, secs, dict(done), dict(self._faults.done), self._model.states, self._reader.looks,
-                      len(self._model.names), self._calm_secs, list(dict.fromkeys(problems)))  # fmt: skip
+        return Result(
+            self._seed,
+            secs,
+            dict(done),
+            dict(self._faults.done),
+            self._model.states,
+            self._reader.looks,
+            len(self._model.names),
+            self._calm_secs,
+            list(dict.fromkeys(problems)),
+        )
 
     def _work(self) -> None:
         """Write for a while, pause until all is there, and so on."""
@@ -163,9 +195,11 @@ class _Run:
         calm = time.monotonic() - at
         self._calm_secs = max(calm, self._calm_secs)
         self._late += [f"not {patience:.0f} s after the last act: {one}" for one in self._missing()]
-        self._say(f"{at - self._model.began:.0f} s: {self._model.states:,} states, {self._reader.looks:,} read, all there after "
-                  f"{calm:.1f} s; faults {sum(self._faults.done.values())}, {len(self._reader.torn)} to be explained, "
-                  f"{len(self._late)} missing")  # fmt: skip
+        self._say(
+            f"{at - self._model.began:.0f} s: {self._model.states:,} states, {self._reader.looks:,} read, all there after "
+            f"{calm:.1f} s; faults {sum(self._faults.done.values())}, {len(self._reader.torn)} to be explained, "
+            f"{len(self._late)} missing"
+        )
         if not self._late and not self._reader.wrong():
             self._faults.begin()
             self._pace.go_on()
@@ -223,6 +257,6 @@ class _Run:
         for path in [*sorted(self._station.root.glob("*.log")), self._station.root / "run.txt"]:
             text = path.read_text("utf-8", "replace") if path.exists() else ""
             if "Traceback" in text:
-                found.append(f"{path.name}: {text[text.index('Traceback'):][:1500]}")
+                found.append(f"{path.name}: {text[text.index('Traceback') :][:1500]}")
             found += [f"{path.name}: {line}" for line in text.splitlines() if "PARKED" in line][:3]
         return found

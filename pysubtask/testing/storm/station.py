@@ -27,10 +27,26 @@ from .program import Place
 
 SETTLE, QUICK = 1.0, 0.6
 _STALL_SECS, _STOP_SECS = 5, 60.0
-_DEAD_SETTINGS = ("HostSFTPPath", "HostFTPPath", "SSHProgram", "KnownHostsFile", "TLSFingerprint", "CAFile", "UseTLS",
-                  "KeepAliveSecs", "KeepAliveCount")  # fmt: skip
-_BASE = {"RetryWaitSecs": 0.3, "RetryLongWaitSecs": 2, "ParkedRetrySecs": 3, "LoginsPerMinute": 0, "ArchiveToFolder": None,
-         "TimerIntervalSecs": 0.5, "StopWaitSecs": 2}  # fmt: skip
+_DEAD_SETTINGS = (
+    "HostSFTPPath",
+    "HostFTPPath",
+    "SSHProgram",
+    "KnownHostsFile",
+    "TLSFingerprint",
+    "CAFile",
+    "UseTLS",
+    "KeepAliveSecs",
+    "KeepAliveCount",
+)
+_BASE = {
+    "RetryWaitSecs": 0.3,
+    "RetryLongWaitSecs": 2,
+    "ParkedRetrySecs": 3,
+    "LoginsPerMinute": 0,
+    "ArchiveToFolder": None,
+    "TimerIntervalSecs": 0.5,
+    "StopWaitSecs": 2,
+}
 
 
 class Station:
@@ -75,11 +91,18 @@ class Station:
         """Each data file that must stand on the server, by its name there."""
         watched, app = self.watched, self.app
         found: dict[str, Path] = {}
-        for folder, prefix, dated in ((watched / "camera", "camera/", False), (watched / "logs", "logs/", False),
-                                      (watched / "day" / "days", "days/", True), (app / "box", "box/", False)):  # fmt: skip
+        for folder, prefix, dated in (
+            (watched / "camera", "camera/", False),
+            (watched / "logs", "logs/", False),
+            (watched / "day" / "days", "days/", True),
+            (app / "box", "box/", False),
+        ):
             found.update(_data_of(folder, prefix, dated))
-        names = {watched / "day" / "today.log": "today.log", watched / "named" / "image.jpg": "image.jpg",
-                 watched / "named" / "table.csv": "table.csv"}  # fmt: skip
+        names = {
+            watched / "day" / "today.log": "today.log",
+            watched / "named" / "image.jpg": "image.jpg",
+            watched / "named" / "table.csv": "table.csv",
+        }
         names |= {app / name: name for name in ("grow.csv", "event.log", "probe.csv", "result.bin", "report.txt", "fast.csv")}
         found.update({name: path for path, name in names.items() if path.exists()})
         return found
@@ -97,8 +120,12 @@ class Station:
             {"file": str(watched / "named" / "image.jpg"), "settle_secs": SETTLE},
             {"file": str(watched / "named" / "table.csv"), "settle_secs": QUICK},
         ]
-        base = {**_BASE, "ArchiveToFolder": "none", "Subtask_Log_FileName": str(self.root / "run-child.log"),
-                "Master_Log_FileName": str(self.root / "run-master.log")}  # fmt: skip
+        base = {
+            **_BASE,
+            "ArchiveToFolder": "none",
+            "Subtask_Log_FileName": str(self.root / "run-child.log"),
+            "Master_Log_FileName": str(self.root / "run-master.log"),
+        }
         lines = ["[base]", *(f"{key} = {in_toml(value)}" for key, value in base.items() if value is not None)]
         lines += ["", "[ftp]", *(f"{key} = {in_toml(value)}" for key, value in self._login.items())]
         for entry in entries:
@@ -115,8 +142,9 @@ class Station:
         self.starts += 1
         words = [*dies_with_us(), sys.executable, "-m", f"{__package__}.quick_run", "run", str(self.config)]
         with open(self.root / "run.txt", "ab") as said:
-            self.process = subprocess.Popen(words, cwd=self.root, env=self._environment(), stdin=subprocess.DEVNULL, stdout=said,
-                                            stderr=said)  # fmt: skip
+            self.process = subprocess.Popen(
+                words, cwd=self.root, env=self._environment(), stdin=subprocess.DEVNULL, stdout=said, stderr=said
+            )
 
     def stop_run(self) -> None:
         """End it in order."""
@@ -210,8 +238,9 @@ class Station:
             self._tails = self._tails or [Tail(str(state), (0, 0)) for state in self.states]
             for tail in self._tails:
                 while events := tail.read():
-                    self._queued |= {(event.fields.get("name", ""), event.fields.get("size", -1))
-                                     for event in events if event.kind == "queued"}  # fmt: skip
+                    self._queued |= {
+                        (event.fields.get("name", ""), event.fields.get("size", -1)) for event in events if event.kind == "queued"
+                    }
             return (name, size) in self._queued
 
     def close(self) -> None:
@@ -257,8 +286,13 @@ def station_of(server: str, root: Path) -> Iterator[Station]:
             settings, files = ftp.settings(), ftp.files
         (files / "in").mkdir()
         login = {key: value for key, value in settings.items() if value is not None and key not in _DEAD_SETTINGS}
-        login |= {"Host": relay.host, "HostPort": relay.port, "HostPath": os.path.join(settings["HostPath"], "in"),
-                  "StallSecs": _STALL_SECS, "ConnectTimeoutSecs": 8}  # fmt: skip
+        login |= {
+            "Host": relay.host,
+            "HostPort": relay.port,
+            "HostPath": os.path.join(settings["HostPath"], "in"),
+            "StallSecs": _STALL_SECS,
+            "ConnectTimeoutSecs": 8,
+        }
         station = Station(root / "station", login, relay, files / "in")
         try:
             yield station

@@ -31,8 +31,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=1000, help="and so many at most (default: 1000)")
     parser.add_argument("--seed", type=int, default=None, help="the same seed makes the same sequence of faults")
     parser.add_argument("--only", metavar="WORD", help=f"only faults with this word in group or name; {_STORM!r}: random kills")
-    parser.add_argument("--server", metavar="KIND", choices=sorted(PROFILES),
-                        help=f"random kills alone, with a server of this kind: {', '.join(sorted(PROFILES))} (default: OpenSSH)")
+    parser.add_argument(
+        "--server",
+        metavar="KIND",
+        choices=sorted(PROFILES),
+        help=f"random kills alone, with a server of this kind: {', '.join(sorted(PROFILES))} (default: OpenSSH)",
+    )
     parser.add_argument("--list", action="store_true", help="name the faults and end")
     parser.add_argument("--keep", action="store_true", help="leave the folder of random kills behind where something went wrong")
     parser.add_argument("--sample", action="store_true", help="faults by name: fewer rounds of those that have some")
@@ -71,8 +75,10 @@ def main(argv: list[str] | None = None) -> int:
             _say(f"{row.fault}: {row.survived} of {row.tried}, {time.monotonic() - at:.0f} s; {row.note}")
     _say("\n".join(["", *notes, "", table(rows), *(f"WRONG: {problem}" for problem in problems)]))
     wrong = [row.fault for row in rows if not row.ok]
-    _say(f"{sum(row.tried for row in rows if 'all kills' not in row.fault):,} faults tried, {time.monotonic() - begun:.0f} s; "
-         + (f"not well: {', '.join(wrong) or 'see above'}" if wrong or problems else "0 lost, 0 torn, 0 left over"))  # fmt: skip
+    _say(
+        f"{sum(row.tried for row in rows if 'all kills' not in row.fault):,} faults tried, {time.monotonic() - begun:.0f} s; "
+        + (f"not well: {', '.join(wrong) or 'see above'}" if wrong or problems else "0 lost, 0 torn, 0 left over")
+    )
     return 1 if problems or wrong else 0
 
 

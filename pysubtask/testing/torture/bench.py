@@ -55,10 +55,23 @@ class Bench:
         self.state = self.data / ".pysubtask" / "main" / "ftp"
         self.bak = self.data / "upload" / "ftp"
         self.ftp: dict[str, Any] = {key: value for key, value in login.items() if key not in _LEFT or value is not None}
-        self.ftp = {"TimerIntervalSecs": 0.2, "StallSecs": 3, "ConnectTimeoutSecs": 8,
-                    **self.ftp, "Subtask_Log_FileName": str(Path(self.notes) / "child.log")}  # fmt: skip
-        self.base: dict[str, Any] = {"RetryWaitSecs": 0.1, "RetryLongWaitSecs": 0.5, "ParkedRetrySecs": 1, "StopWaitSecs": 2,
-                                     "LoginsPerMinute": 0, "ArchiveToFolder": None, "MinFreeBytes": 0, **base}  # fmt: skip
+        self.ftp = {
+            "TimerIntervalSecs": 0.2,
+            "StallSecs": 3,
+            "ConnectTimeoutSecs": 8,
+            **self.ftp,
+            "Subtask_Log_FileName": str(Path(self.notes) / "child.log"),
+        }
+        self.base: dict[str, Any] = {
+            "RetryWaitSecs": 0.1,
+            "RetryLongWaitSecs": 0.5,
+            "ParkedRetrySecs": 1,
+            "StopWaitSecs": 2,
+            "LoginsPerMinute": 0,
+            "ArchiveToFolder": None,
+            "MinFreeBytes": 0,
+            **base,
+        }
         self.calls = Recorder(self.notes)
         self._digests = Digests()
         self.master = self._make()
@@ -138,8 +151,9 @@ class Bench:
 
     def same(self, *names: str) -> bool:
         """Whether these stand on the server byte for byte."""
-        return all(self._digests.of(str(self.server / Path(name).name)) == self._digests.of(str(self.data / name))
-                   for name in names)  # fmt: skip
+        return all(
+            self._digests.of(str(self.server / Path(name).name)) == self._digests.of(str(self.data / name)) for name in names
+        )
 
     def receipted(self, name: str) -> bool:
         """Whether there is a receipt of the file as it is."""
@@ -177,8 +191,15 @@ class Bench:
         said += [f"{raised} calls raised"] if raised else []
         said += [f"p99 of the app's calls {late * 1000:.1f} ms"] if late >= 0.005 else []
         said += [f"{part}" for part in (difference.missing[:3], difference.left[:3], difference.receipts[:3]) if part]
-        return Outcome(tried, (tried if survived is None else survived) if whole else 0, len(difference.missing), 0,
-                       len(difference.left), self.twice(), "; ".join(said))  # fmt: skip
+        return Outcome(
+            tried,
+            (tried if survived is None else survived) if whole else 0,
+            len(difference.missing),
+            0,
+            len(difference.left),
+            self.twice(),
+            "; ".join(said),
+        )
 
     def close(self) -> None:
         self.master.stop(forcekill=True)
@@ -207,8 +228,16 @@ class Lab:
         made.master.start()
         return made
 
-    def ssh_bench(self, sshd: OpenSSHServer, *, port: int = 0, root: Path | None = None, folder: str = "in",
-                  ftp: dict[str, Any] | None = None, **base: Any) -> Bench:  # fmt: skip
+    def ssh_bench(
+        self,
+        sshd: OpenSSHServer,
+        *,
+        port: int = 0,
+        root: Path | None = None,
+        folder: str = "in",
+        ftp: dict[str, Any] | None = None,
+        **base: Any,
+    ) -> Bench:
         """A station that sends to this sshd, by way of ``port`` where one is given."""
         login = sshd.settings(HostPath=folder, HostKey=sshd.host_key, KnownHostsFile=None, StallSecs=3, ConnectTimeoutSecs=8)
         if port:

@@ -54,16 +54,22 @@ def data_files(folders: Iterable[str]) -> dict[str, str]:
     found = {}
     for folder in folders:
         with os.scandir(folder) as entries:
-            found.update({entry.name: entry.path for entry in entries
-                          if entry.is_file(follow_symlinks=False) and not is_signal_file(entry.name)})  # fmt: skip
+            found.update(
+                {
+                    entry.name: entry.path
+                    for entry in entries
+                    if entry.is_file(follow_symlinks=False) and not is_signal_file(entry.name)
+                }
+            )
     return found
 
 
 def compare(files: dict[str, str], server: str, bak: str, state: str, digests: Digests) -> Difference:
     """``files``: what must stand on the server, by name; ``bak`` and ``state`` are the child's folders."""
     there = {entry.name for entry in os.scandir(server)}
-    missing = [name for name, path in files.items() if name not in there
-               or digests.of(os.path.join(server, name)) != digests.of(path)]  # fmt: skip
+    missing = [
+        name for name, path in files.items() if name not in there or digests.of(os.path.join(server, name)) != digests.of(path)
+    ]
     left = [name + _ON_SERVER for name in there - files.keys()]
     if os.path.isdir(bak):
         left += [f"{entry.name} in the bak folder" for entry in os.scandir(bak)]

@@ -96,9 +96,14 @@ def _gone(path: Path) -> None:
 
 
 _DAMAGES: dict[str, Callable[[Path], None]] = {
-    "emptied": _emptied, "halved": _halved, "garbage in every page": _garbage, "header overwritten": _header,
-    "of a later version": _later, "text": _text, "removed": _gone,
-}  # fmt: skip
+    "emptied": _emptied,
+    "halved": _halved,
+    "garbage in every page": _garbage,
+    "header overwritten": _header,
+    "of a later version": _later,
+    "text": _text,
+    "removed": _gone,
+}
 
 
 @fault("disk", "spool damaged, truncated or of a later version")

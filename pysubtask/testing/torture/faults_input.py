@@ -89,8 +89,12 @@ def between(lab: Lab) -> Outcome:
         survived += well
         bench.write("a.csv", lab.chance.randbytes(100))
         bench.arrived("a.csv")
-    return bench.outcome(tried, survived, "deleted, replaced, truncated and rewritten, a folder in its place: what stands there is "
-                         "delivered, a missing one said and its notify kept")
+    return bench.outcome(
+        tried,
+        survived,
+        "deleted, replaced, truncated and rewritten, a folder in its place: what stands there is "
+        "delivered, a missing one said and its notify kept",
+    )
 
 
 @fault("input", "chmod 000 between notify and snapshot")
@@ -189,6 +193,8 @@ def notifies(lab: Lab) -> Outcome:
     lag, after = time.monotonic() - ended, bench.used()
     memory = f"; the child's memory {before.memory // 1024} MiB before, {after.memory // 1024} after" if before and after else ""
     p50, p99 = (percentile(took, part) * 1000 for part in (0.5, 0.99))
-    note = (f"{done:,} notifies in {_STORM_SECS} s: p50 {p50:.3f} ms, p99 {p99:.2f} ms, longest {max(took) * 1000:.0f} ms; the "
-            f"last content on the server {lag:.2f} s after the last one{memory}")  # fmt: skip
+    note = (
+        f"{done:,} notifies in {_STORM_SECS} s: p50 {p50:.3f} ms, p99 {p99:.2f} ms, longest {max(took) * 1000:.0f} ms; the "
+        f"last content on the server {lag:.2f} s after the last one{memory}"
+    )
     return bench.outcome(1, int(there and p99 < 5), note)

@@ -120,8 +120,10 @@ def loss(lab: Lab) -> Outcome:
         raise RuntimeError(done.stderr[-500:])
     tried, survived, lost, left, twice = map(int, done.stdout.split()[-5:])
     counts = link.counts()
-    note = (f"each way, 20 ms round trip: 20 files in {time.monotonic() - begun:.0f} s over real TCP, "
-            f"{counts.there.bytes + counts.back.bytes:,} bytes on the wire")  # fmt: skip
+    note = (
+        f"each way, 20 ms round trip: 20 files in {time.monotonic() - begun:.0f} s over real TCP, "
+        f"{counts.there.bytes + counts.back.bytes:,} bytes on the wire"
+    )
     return Outcome(tried, survived, lost, 0, left, twice, note)
 
 

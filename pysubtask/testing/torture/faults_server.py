@@ -20,8 +20,9 @@ _WAIT, _LONG_WAIT = 0.2, 3.0
 _HOLD_SECS = 14.0
 
 
-def _parked_then_well(bench: Bench, lab: Lab, times: int, put_wrong: Callable[[], object], put_right: Callable[[], object],
-                      what: str) -> Outcome:
+def _parked_then_well(
+    bench: Bench, lab: Lab, times: int, put_wrong: Callable[[], object], put_right: Callable[[], object], what: str
+) -> Outcome:
     """Each time: the good copy stays, the file is parked or held with a reason, and is delivered by itself afterwards."""
     survived, said = 0, ""
     for _ in range(times):
@@ -49,8 +50,14 @@ def full(lab: Lab) -> Outcome:
     disk = lab.stack.enter_context(small_disk(sshd.files / "small", 4 * 1024 * 1024))
     bench = lab.ssh_bench(sshd, folder="small/in")
     filler: list[Path] = []
-    return _parked_then_well(bench, lab, 6, lambda: filler.append(fill(disk, 4096 * lab.chance.randrange(3))),
-                             lambda: filler.pop().unlink(), "a tmpfs of 4 MiB with 0 to 2 pages left")
+    return _parked_then_well(
+        bench,
+        lab,
+        6,
+        lambda: filler.append(fill(disk, 4096 * lab.chance.randrange(3))),
+        lambda: filler.pop().unlink(),
+        "a tmpfs of 4 MiB with 0 to 2 pages left",
+    )
 
 
 @fault("server", "quota: files may not grow beyond a limit")
@@ -88,8 +95,9 @@ def _locked(lab: Lab, pick: Callable[[Bench], Path], what: str) -> Outcome:
     bench.arrived("a.csv")
     path = pick(bench)
     try:
-        return _parked_then_well(bench, lab, 4, lambda: _immutable(path_of(bench, path), True),
-                                 lambda: _immutable(path_of(bench, path), False), what)
+        return _parked_then_well(
+            bench, lab, 4, lambda: _immutable(path_of(bench, path), True), lambda: _immutable(path_of(bench, path), False), what
+        )
     finally:
         _immutable(path, False)
 
@@ -113,8 +121,14 @@ def folder(lab: Lab) -> Outcome:
 def rename(lab: Lab) -> Outcome:
     sshd = lab.sshd()
     bench = lab.ssh_bench(sshd)
-    return _parked_then_well(bench, lab, 3, lambda: _again(sshd, deny=("rename", "posix-rename")), lambda: _again(sshd),
-                             "sftp-server -P rename,posix-rename")
+    return _parked_then_well(
+        bench,
+        lab,
+        3,
+        lambda: _again(sshd, deny=("rename", "posix-rename")),
+        lambda: _again(sshd),
+        "sftp-server -P rename,posix-rename",
+    )
 
 
 @fault("server", "read-only")
@@ -152,8 +166,9 @@ def removed(lab: Lab) -> Outcome:
 # ---- logins
 
 
-def _tries_held(bench: Bench, lab: Lab, count: Callable[[], int], put_wrong: Callable[[], object],
-                put_right: Callable[[], object], what: str) -> Outcome:
+def _tries_held(
+    bench: Bench, lab: Lab, count: Callable[[], int], put_wrong: Callable[[], object], put_right: Callable[[], object], what: str
+) -> Outcome:
     """Counts logins while it is wrong: at most two, and one more for each RetryLongWaitSecs."""
     bench.write("a.csv", lab.chance.randbytes(1000))
     bench.arrived("a.csv")
@@ -172,8 +187,10 @@ def _tries_held(bench: Bench, lab: Lab, count: Callable[[], int], put_wrong: Cal
     well = bench.arrived("a.csv", "b.csv", secs=_LONG_WAIT * 20 + 20)
     allowed = 2 + int(lasted / _LONG_WAIT)
     event = "login_refused" if kinds["login_refused"] else "server_not_trusted"
-    note = (f"{what}: {tries} tries in {lasted:.0f} s (allowed: {allowed}; RetryLongWaitSecs {_LONG_WAIT:.0f}); state held, "
-            f"event {event}, said: {said[:90]!r}; well {time.monotonic() - fixed:.0f} s after it was put right")  # fmt: skip
+    note = (
+        f"{what}: {tries} tries in {lasted:.0f} s (allowed: {allowed}; RetryLongWaitSecs {_LONG_WAIT:.0f}); state held, "
+        f"event {event}, said: {said[:90]!r}; well {time.monotonic() - fixed:.0f} s after it was put right"
+    )
     return bench.outcome(1, int(well and held and told and 0 < tries <= allowed), note)
 
 
@@ -201,9 +218,15 @@ def host_key(lab: Lab) -> Outcome:
             key.with_name(f"old.{key.name}").replace(key)
         sshd.start()
 
-    return _tries_held(bench, lab, lambda: Path(bench.notes, "child.log").read_text().count("! Everything is held"), wrong, right,
-                       "OpenSSH with new host keys; a try asks for each kind of key in a connection of its own, and none of "
-                       "them comes to the login")  # fmt: skip
+    return _tries_held(
+        bench,
+        lab,
+        lambda: Path(bench.notes, "child.log").read_text().count("! Everything is held"),
+        wrong,
+        right,
+        "OpenSSH with new host keys; a try asks for each kind of key in a connection of its own, and none of "
+        "them comes to the login",
+    )
 
 
 @fault("server", "login refused: the key is not accepted any more")
@@ -233,8 +256,9 @@ def password(lab: Lab) -> Outcome:
         bench.again(Password="not the password")
 
     # Put right where it was wrong: the settings here, while the account stays what it was.
-    return _tries_held(bench, lab, lambda: ftpd.counts["PASS"], wrong, lambda: bench.again(Password=right),
-                       "FTP, counted at the server")  # fmt: skip
+    return _tries_held(
+        bench, lab, lambda: ftpd.counts["PASS"], wrong, lambda: bench.again(Password=right), "FTP, counted at the server"
+    )
 
 
 # ---- few connections
@@ -254,8 +278,12 @@ def busy(lab: Lab) -> Outcome:
             bench.wait(lambda: bench.page().get("problem"), 20)
             said = str((bench.page().get("problem") or {}).get("text", said))
         survived += bench.arrived("a.csv")
-    return bench.outcome(5, survived, f"somebody else has the only place; said: {said[:100]!r}; no login counts as refused: "
-                         f"{bench.kinds()['login_refused'] == 0}")
+    return bench.outcome(
+        5,
+        survived,
+        f"somebody else has the only place; said: {said[:100]!r}; no login counts as refused: "
+        f"{bench.kinds()['login_refused'] == 0}",
+    )
 
 
 @fault("server", "connection limit 1")
@@ -311,5 +339,9 @@ def clock(lab: Lab) -> Outcome:
         bench.notify("a.csv")
         tried += 1
         survived += bench.arrived("a.csv")
-    return bench.outcome(tried, survived, "sftp-server under libfaketime a day behind, a day ahead, right again; the child's own: "
-                         "tests/e2e/test_lifecycle.py::test_a_clock_set_by_a_day_delays_nothing")
+    return bench.outcome(
+        tried,
+        survived,
+        "sftp-server under libfaketime a day behind, a day ahead, right again; the child's own: "
+        "tests/e2e/test_lifecycle.py::test_a_clock_set_by_a_day_delays_nothing",
+    )

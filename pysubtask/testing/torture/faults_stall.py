@@ -37,6 +37,7 @@ def _epoch(bench: Bench) -> int:
 def _connect_failed(bench: Bench, after: int) -> float:
     """Seconds from the first thing in the queue to the failed connect, in the life of the child that follows epoch ``after``;
     by the times of its events, as it may fail before anybody looks."""
+
     def times(kind: str) -> list[datetime.datetime]:
         events = [event for event in read_events(str(bench.state)) if event.epoch > after and event.kind == kind]
         return [datetime.datetime.fromisoformat(event.at) for event in events]
@@ -88,6 +89,7 @@ def connect(lab: Lab) -> Outcome:
 @fault("stall", "greeting")
 def greeting(lab: Lab) -> Outcome:
     with mute() as port:
+
         def stall(bench: Bench, relay: Relay) -> float:
             real, relay.target = relay.target, ("127.0.0.1", port)
             relay.cut_all()
@@ -124,6 +126,7 @@ def write(lab: Lab) -> Outcome:
 
 def _last(lab: Lab, way: str, back: int) -> Outcome:
     """Stalled so many bytes before the end of what a file of this size takes on a warm connection."""
+
     def stall(bench: Bench, relay: Relay) -> float:
         counts = []
         for _ in range(2):
@@ -139,8 +142,10 @@ def _last(lab: Lab, way: str, back: int) -> Outcome:
             bench.write("a.csv", lab.chance.randbytes(_SIZE))
             begun = time.monotonic()
             # What a delivery takes varies by a few packets: one that was through before the stall is none.
-            bench.wait(lambda lost=lost: bench.kinds()["connection_lost"] > lost or bench.receipted("a.csv"),  # type: ignore[misc]
-                       30)  # fmt: skip
+            bench.wait(
+                lambda lost=lost: bench.kinds()["connection_lost"] > lost or bench.receipted("a.csv"),  # type: ignore[misc]
+                30,
+            )
             if bench.kinds()["connection_lost"] > lost:
                 return time.monotonic() - begun
             relay.heal()
@@ -185,8 +190,15 @@ def hangs(lab: Lab) -> Outcome:
     data.mkdir()
     server.mkdir()
     path, there = data / "a.csv", server / "a.csv"
-    base = {"TimerIntervalSecs": 0.2, "StallSecs": SECS, "RetryWaitSecs": 0.1, "LoginsPerMinute": 0, "ArchiveToFolder": None,
-            "Subtask_Log_FileName": str(lab.root / "child.log"), "Master_Log_FileName": None}  # fmt: skip
+    base = {
+        "TimerIntervalSecs": 0.2,
+        "StallSecs": SECS,
+        "RetryWaitSecs": 0.1,
+        "LoginsPerMinute": 0,
+        "ArchiveToFolder": None,
+        "Subtask_Log_FileName": str(lab.root / "child.log"),
+        "Master_Log_FileName": None,
+    }
     os.environ.update({MARKER: str(marker), SERVER: str(server)})
     master = BaseMaster([{"file": str(path)}], {"base": base}, f"{__package__}.hanging", LogToConsole=False)
     took, survived = [], 0
@@ -213,5 +225,8 @@ def hangs(lab: Lab) -> Outcome:
             survived += well and took[-1] <= SECS + _MARGIN
         finally:
             master.stop(forcekill=True)
-    return Outcome(3, survived, note=f"replaced itself by exec and delivered after {min(took):.1f} to {max(took):.1f} s (allowed: "
-                   f"{SECS + _MARGIN:.0f})")  # fmt: skip
+    return Outcome(
+        3,
+        survived,
+        note=f"replaced itself by exec and delivered after {min(took):.1f} to {max(took):.1f} s (allowed: {SECS + _MARGIN:.0f})",
+    )

@@ -104,12 +104,19 @@ def pulled(lab: Lab) -> Outcome:
             if waits:
                 sshd.start()
                 bench.again(HostPort=sshd.port)
-            count.round(bench, f"round {number}", {
-                "told that it is away": told, "told that it is read-only": told_ro,
-                f"nothing of ours below it {strangers}": not strangers, "arrived": bench.arrived(*names),
-            })  # fmt: skip
-        return count.outcome(bench, "by another device each time, with uploads under way or a queue that waits; every "
-                             "third time at first read-only")  # fmt: skip
+            count.round(
+                bench,
+                f"round {number}",
+                {
+                    "told that it is away": told,
+                    "told that it is read-only": told_ro,
+                    f"nothing of ours below it {strangers}": not strangers,
+                    "arrived": bench.arrived(*names),
+                },
+            )
+        return count.outcome(
+            bench, "by another device each time, with uploads under way or a queue that waits; every third time at first read-only"
+        )
 
 
 @fault("disk", "disk turns read-only and comes back")
@@ -134,8 +141,11 @@ def read_only(lab: Lab) -> Outcome:
             # What was not synced may be gone with the error.
             names = [name for name in names if (bench.data / name).exists()]
             count.round(bench, f"round {number}", {"told": told, "arrived": bench.arrived(*names)})
-        return count.outcome(bench, "by an error of ext4 (errors=remount-ro) with uploads under way, checked and mounted again; "
-                             "every second time the child is killed meanwhile")  # fmt: skip
+        return count.outcome(
+            bench,
+            "by an error of ext4 (errors=remount-ro) with uploads under way, checked and mounted again; "
+            "every second time the child is killed meanwhile",
+        )
 
 
 @fault("disk", "no inodes left")

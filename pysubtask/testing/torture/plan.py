@@ -8,13 +8,24 @@ from typing import Any, NamedTuple
 
 KILLS = {"kill child": 24, "kill app": 14, "kill ssh": 18, "kill sftp-server": 16, "kill sshd's session": 8, "kill sshd": 4}
 OTHERS = {
-    "stop child for a while": 3, "stop sftp-server for a while": 4, "cut the link": 4, "reset in mid-handshake": 4,
-    "half-open link": 3, "cut at a byte": 5, "connections refused": 2, "stalled link": 2,
-}  # fmt: skip
+    "stop child for a while": 3,
+    "stop sftp-server for a while": 4,
+    "cut the link": 4,
+    "reset in mid-handshake": 4,
+    "half-open link": 3,
+    "cut at a byte": 5,
+    "connections refused": 2,
+    "stalled link": 2,
+}
 WITH_QUIRKS = {
-    "kill child": 24, "kill app": 14, "kill ssh": 18, "kill server": 14, "stop child for a while": 3, "stop server for a while": 4,
+    "kill child": 24,
+    "kill app": 14,
+    "kill ssh": 18,
+    "kill server": 14,
+    "stop child for a while": 3,
+    "stop server for a while": 4,
     **{kind: weight for kind, weight in OTHERS.items() if not kind.startswith("stop ")},
-}  # fmt: skip
+}
 """Where the server is one process."""
 _OPENSSH = {**KILLS, **OTHERS}
 _PAUSE_SECS = 0.3

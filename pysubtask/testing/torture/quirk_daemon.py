@@ -33,8 +33,15 @@ class QuirkDaemon(Daemon):
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """Settings of a transport that logs in here."""
-        return {"Host": self.host, "HostPort": self.port, "User": _USER, "KeyFile": str(self.root / "client_key"),
-                "HostKey": self.host_key, "SSHConfigFile": "none", **more}  # fmt: skip
+        return {
+            "Host": self.host,
+            "HostPort": self.port,
+            "User": _USER,
+            "KeyFile": str(self.root / "client_key"),
+            "HostKey": self.host_key,
+            "SSHConfigFile": "none",
+            **more,
+        }
 
     def server_pids(self) -> list[int]:
         """The one process that listens and serves."""

@@ -81,9 +81,11 @@ class Storm:
             self._wait(0.1)
             self._put_right()
             self._after_round(self.tried - before)
-            self._say(f"round {number}: {self.kills} kills, calm after {time.monotonic() - begun:.1f} s, "
-                      f"{self.yard.reader.deliveries} deliveries, lost {len(self.lost)}, torn {len(self.yard.reader.torn)}, "
-                      f"left over {len(self.left)}, sent twice {len(self.yard.reader.twice)}")  # fmt: skip
+            self._say(
+                f"round {number}: {self.kills} kills, calm after {time.monotonic() - begun:.1f} s, "
+                f"{self.yard.reader.deliveries} deliveries, lost {len(self.lost)}, torn {len(self.yard.reader.torn)}, "
+                f"left over {len(self.left)}, sent twice {len(self.yard.reader.twice)}"
+            )
             if self.kills >= kills or time.monotonic() > deadline:
                 return
 
@@ -251,8 +253,16 @@ class Storm:
         problems += self._problems_of_twice()
         rows = [Row(kind, self.tried[kind], self.tried[kind] - self._bad[kind]) for kind in self._weights if self.tried[kind]]
         bad = sum(count for kind, count in self._bad.items() if is_kill(kind))
-        total = Row("all kills of one run", self.kills, self.kills - bad, len(self.lost),
-                    len(reader.torn), len(self.left), len(reader.twice), f"{reader.deliveries:,} deliveries")  # fmt: skip
+        total = Row(
+            "all kills of one run",
+            self.kills,
+            self.kills - bad,
+            len(self.lost),
+            len(reader.torn),
+            len(self.left),
+            len(reader.twice),
+            f"{reader.deliveries:,} deliveries",
+        )
         return Result([*rows, total], problems, [*_notes_of_calls(calls), *self._notes(), *self._twice()])
 
     def _problems_of_twice(self) -> list[str]:
@@ -272,16 +282,23 @@ class Storm:
 
     def _faults_of(self, one: Twice) -> list[str]:
         """What came about when it was there first, so that the answer or the record of it may be lost."""
-        return [f"{kind} ({one.at - when:.1f} s before)" for when, kind in self._hit
-                if one.first - _FAULT_SECS < when < min(one.at, one.first + _FAULT_SECS)]  # fmt: skip
+        return [
+            f"{kind} ({one.at - when:.1f} s before)"
+            for when, kind in self._hit
+            if one.first - _FAULT_SECS < when < min(one.at, one.first + _FAULT_SECS)
+        ]
 
     def _problems_of_uses(self) -> list[str]:
         if self._first is None or not self._uses:
             return ["the child was never seen"]
         memory, files = max(used.memory for used in self._uses), max(used.files for used in self._uses)
-        return ([f"the child's memory rose from {self._first.memory} to {memory} KiB"] if memory > self._first.memory + _MORE_MEMORY
-                else []) + ([f"the child's open files rose from {self._first.files} to {files}"]
-                            if files > self._first.files + _MORE_FILES else [])  # fmt: skip
+        return (
+            [f"the child's memory rose from {self._first.memory} to {memory} KiB"]
+            if memory > self._first.memory + _MORE_MEMORY
+            else []
+        ) + (
+            [f"the child's open files rose from {self._first.files} to {files}"] if files > self._first.files + _MORE_FILES else []
+        )
 
     def _notes(self) -> list[str]:
         reader = self.yard.reader
@@ -290,8 +307,10 @@ class Storm:
             memory = statistics.median(used.memory for used in self._uses)
             files = statistics.median(used.files for used in self._uses)
             most = max(used.memory for used in self._uses), max(used.files for used in self._uses)
-            notes.append(f"child at rest: {self._first.memory} KiB and {self._first.files} open files at first, "
-                         f"median {memory:.0f} and {files:.0f}, at most {most[0]} and {most[1]}")  # fmt: skip
+            notes.append(
+                f"child at rest: {self._first.memory} KiB and {self._first.files} open files at first, "
+                f"median {memory:.0f} and {files:.0f}, at most {most[0]} and {most[1]}"
+            )
         profile = self.yard.profile
         if profile is not None:
             notes.append(f"{profile.name}: {profile.promises}")
@@ -306,19 +325,31 @@ class Ended(Exception):
 
 
 _FAULTS: dict[str, Callable[[Storm, Fault], bool]] = {
-    "kill child": Storm.kill_child, "kill app": Storm.kill_app, "kill ssh": Storm.kill_ssh, "kill sftp-server": Storm.kill_sftp,
-    "kill sshd's session": Storm.kill_session, "kill sshd": Storm.kill_sshd, "stop child for a while": Storm.stop_child,
-    "stop sftp-server for a while": Storm.stop_sftp, "cut the link": Storm.cut, "reset in mid-handshake": Storm.handshake,
-    "half-open link": Storm.half_open, "cut at a byte": Storm.cut_at_a_byte, "connections refused": Storm.refused,
-    "stalled link": Storm.stalled, "kill server": Storm.kill_sshd, "stop server for a while": Storm.stop_server,
-}  # fmt: skip
+    "kill child": Storm.kill_child,
+    "kill app": Storm.kill_app,
+    "kill ssh": Storm.kill_ssh,
+    "kill sftp-server": Storm.kill_sftp,
+    "kill sshd's session": Storm.kill_session,
+    "kill sshd": Storm.kill_sshd,
+    "stop child for a while": Storm.stop_child,
+    "stop sftp-server for a while": Storm.stop_sftp,
+    "cut the link": Storm.cut,
+    "reset in mid-handshake": Storm.handshake,
+    "half-open link": Storm.half_open,
+    "cut at a byte": Storm.cut_at_a_byte,
+    "connections refused": Storm.refused,
+    "stalled link": Storm.stalled,
+    "kill server": Storm.kill_sshd,
+    "stop server for a while": Storm.stop_server,
+}
 
 
 def _problems_of_calls(calls: list[Call]) -> list[str]:
     late = percentile((call.own_secs for call in calls), 0.99)
     raised = sum(call.raised for call in calls)
     return ([f"{raised} calls of the app raised"] if raised else []) + (
-        [f"p99 of the app's calls: {late * 1000:.2f} ms"] if late >= LONGEST_CALL_SECS else [])
+        [f"p99 of the app's calls: {late * 1000:.2f} ms"] if late >= LONGEST_CALL_SECS else []
+    )
 
 
 def _notes_of_calls(calls: list[Call]) -> list[str]:
@@ -327,16 +358,19 @@ def _notes_of_calls(calls: list[Call]) -> list[str]:
         of_kind = [call for call in calls if call.kind == kind]
         wall, own = [call.secs * 1000 for call in of_kind], [call.own_secs * 1000 for call in of_kind]
         if of_kind:
-            notes.append(f"{len(of_kind):,} calls of {kind}: p50 {percentile(wall, 0.5):.2f} ms, "
-                         f"p99 {percentile(wall, 0.99):.2f} ms, longest {max(wall):.1f} ms; "
-                         f"without the wait for a processor p99 {percentile(own, 0.99):.2f} ms, "
-                         f"longest {max(own):.1f} ms; "
-                         f"{sum(call.raised for call in of_kind)} raised")  # fmt: skip
+            notes.append(
+                f"{len(of_kind):,} calls of {kind}: p50 {percentile(wall, 0.5):.2f} ms, "
+                f"p99 {percentile(wall, 0.99):.2f} ms, longest {max(wall):.1f} ms; "
+                f"without the wait for a processor p99 {percentile(own, 0.99):.2f} ms, "
+                f"longest {max(own):.1f} ms; "
+                f"{sum(call.raised for call in of_kind)} raised"
+            )
     return notes
 
 
-def storm(minutes: float, seed: int, kills: int, say: Callable[[str], None], keep: bool = False,
-          profile: ServerProfile | None = None) -> Result:  # fmt: skip
+def storm(
+    minutes: float, seed: int, kills: int, say: Callable[[str], None], keep: bool = False, profile: ServerProfile | None = None
+) -> Result:
     """A whole run in a folder of its own. With ``keep`` the folder stays where something went wrong. ``profile``: what the server
     refuses; None for OpenSSH."""
     with tempfile.TemporaryDirectory(prefix="pysubtask-torture-", ignore_cleanup_errors=True) as folder:
@@ -352,8 +386,9 @@ def storm(minutes: float, seed: int, kills: int, say: Callable[[str], None], kee
         return result
 
 
-def _run(root: Path, sshd: OpenSSHServer | QuirkDaemon, relay: Relay, minutes: float, seed: int, kills: int,
-         say: Callable[[str], None]) -> Result:  # fmt: skip
+def _run(
+    root: Path, sshd: OpenSSHServer | QuirkDaemon, relay: Relay, minutes: float, seed: int, kills: int, say: Callable[[str], None]
+) -> Result:
     yard = Yard(root, sshd, relay, seed)
     run = Storm(yard, say)
     try:

@@ -57,14 +57,23 @@ class Yard:
         if self.app is not None and self.app.poll() is None:
             return
         described = self.root / "app.json"
-        described.write_text(json.dumps({
-            "root": str(self.root), "data": str(self.data), "box": str(self.box), "scratch": str(self._scratch),
-            "seed": f"{self.seed} {self.lives}", **self._config(),
-        }))  # fmt: skip
+        described.write_text(
+            json.dumps(
+                {
+                    "root": str(self.root),
+                    "data": str(self.data),
+                    "box": str(self.box),
+                    "scratch": str(self._scratch),
+                    "seed": f"{self.seed} {self.lives}",
+                    **self._config(),
+                }
+            )
+        )
         with open(self.root / "app.err", "ab") as errors:
             words = [*dies_with_us(), sys.executable, "-m", f"{__package__}.app", str(described)]
-            self.app = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
-                                        env={**os.environ, "PYTHONPATH": _import_path()})  # fmt: skip
+            self.app = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, env={**os.environ, "PYTHONPATH": _import_path()}
+            )
         self.lives += 1
 
     def _config(self) -> dict[str, Any]:
@@ -73,11 +82,26 @@ class Yard:
         entries.append({"dir": str(self.box), "settle_secs": 0.1})
         login = self.sshd.settings(HostPath="in")
         ftp = {key: value for key, value in login.items() if key not in ("HostSFTPPath", "Password", "SSHProgram")}
-        ftp |= {"HostPort": self.relay.port, "HostKey": self.sshd.host_key, "KnownHostsFile": None, "StallSecs": 2,
-                "ConnectTimeoutSecs": 5, "DeadTimeMilli": 500, "TimerIntervalSecs": 0.3,
-                "Subtask_Log_FileName": str(self.root / "child.log"), **settings(self.seed, self.lives)}  # fmt: skip
-        base = {"RetryWaitSecs": 0.1, "RetryLongWaitSecs": 0.5, "ParkedRetrySecs": 1, "StopWaitSecs": 1, "OrphanLingerSecs": 5,
-                "LoginsPerMinute": 0, "ArchiveToFolder": None}  # fmt: skip
+        ftp |= {
+            "HostPort": self.relay.port,
+            "HostKey": self.sshd.host_key,
+            "KnownHostsFile": None,
+            "StallSecs": 2,
+            "ConnectTimeoutSecs": 5,
+            "DeadTimeMilli": 500,
+            "TimerIntervalSecs": 0.3,
+            "Subtask_Log_FileName": str(self.root / "child.log"),
+            **settings(self.seed, self.lives),
+        }
+        base = {
+            "RetryWaitSecs": 0.1,
+            "RetryLongWaitSecs": 0.5,
+            "ParkedRetrySecs": 1,
+            "StopWaitSecs": 1,
+            "OrphanLingerSecs": 5,
+            "LoginsPerMinute": 0,
+            "ArchiveToFolder": None,
+        }
         return {"entries": entries, "base": base, "ftp": ftp}
 
     # ---- who lives
@@ -120,8 +144,9 @@ class Yard:
             assert self.app is not None
             page = read_status(str(self.state)) or {}
             if done.exists() and done.read_text() == str(self.app.pid) and self._idle(page):
-                last = compare(data_files([str(self.data), str(self.box)]), str(self.server), str(self.bak), str(self.state),
-                               self._digests)  # fmt: skip
+                last = compare(
+                    data_files([str(self.data), str(self.box)]), str(self.server), str(self.bak), str(self.state), self._digests
+                )
                 if self.profile is not None and self.profile.litter:
                     last, litter = without_told(last, page, self.profile.crowd)
                     self.litter = max(self.litter, litter)

@@ -37,8 +37,16 @@ class Line:
     all addresses of a name together, until one takes the connection (``stall`` where none are given);
     ``pace``: how fast they may send together; ``meter`` counts them."""
 
-    def __init__(self, proxy: str | None, ca_file: str | None, connections: int, stall: float, pace: Pace,
-                 meter: Meter, connect_secs: float | None = None) -> None:
+    def __init__(
+        self,
+        proxy: str | None,
+        ca_file: str | None,
+        connections: int,
+        stall: float,
+        pace: Pace,
+        meter: Meter,
+        connect_secs: float | None = None,
+    ) -> None:
         self.session = make_session(proxy, ca_file)
         self._stall = stall
         self._connect_secs = stall if connect_secs is None else connect_secs

@@ -88,8 +88,16 @@ class DropboxTransport(Transport):
         try:
             async with asyncio.timeout(limit):
                 # The first import of the SDK takes a while.
-                line = await asyncio.to_thread(Line, settings["Proxy"], settings["CAFile"], number, stall, self._pace, self._meter,
-                                               max(0.5, limit - _TO_TELL_SECS))
+                line = await asyncio.to_thread(
+                    Line,
+                    settings["Proxy"],
+                    settings["CAFile"],
+                    number,
+                    stall,
+                    self._pace,
+                    self._meter,
+                    max(0.5, limit - _TO_TELL_SECS),
+                )
                 lanes = Lanes(line, number)
                 client = await lanes.run(account.log_in, settings, line)
         except BaseException as exc:
@@ -213,9 +221,7 @@ class DropboxTransport(Transport):
             upload.sent_hash.check()
             job.confirm()
             async with here.publisher.lock:
-                found = await self._counted(
-                    run, upload, len(data), here.client.files_upload, data, upload.path, **_how(job, rev)
-                )
+                found = await self._counted(run, upload, len(data), here.client.files_upload, data, upload.path, **_how(job, rev))
         if hasattr(found, "content_hash"):
             upload.progress(job.size)
         return found
@@ -259,9 +265,7 @@ class DropboxTransport(Transport):
                         continue
                 else:
                     cursor = files.UploadSessionCursor(half.session, offset)
-                    found = await self._counted(
-                        run, upload, count, client.files_upload_session_append_v2, data, cursor, close=last
-                    )
+                    found = await self._counted(run, upload, count, client.files_upload_session_append_v2, data, cursor, close=last)
                     if found is None:
                         upload.keep(half.session, offset + count, half.at)
                         continue

@@ -6,15 +6,7 @@ import ssl
 import time
 from typing import TypeVar
 
-from ...common.errors import (
-    AttemptFailed,
-    FileRefused,
-    LoginRefused,
-    PysubtaskError,
-    ServerBusy,
-    ServerNotTrusted,
-    TransportLost,
-)
+from ...common.errors import AttemptFailed, FileRefused, LoginRefused, PysubtaskError, ServerBusy, ServerNotTrusted, TransportLost
 from ..dial import NoneAnswers
 from ..reach import no_address_answers, not_valid_now
 
@@ -68,8 +60,10 @@ def verdict(exc: Exception, retry_after: float) -> Exception:
     if bad is not None:
         early = not_valid_now(bad.verify_code, time.time())
         return early or ServerNotTrusted(
-            "certificate not trusted", f"the server's certificate is not trusted, so nothing was sent: {_shortened(exc)}",
-            "Is there a proxy in between? Then set CAFile to its authority")
+            "certificate not trusted",
+            f"the server's certificate is not trusted, so nothing was sent: {_shortened(exc)}",
+            "Is there a proxy in between? Then set CAFile to its authority",
+        )
     if isinstance(exc, ProxyError):
         # Also what a connection that was lost behind a proxy looks like.
         return TransportLost(f"the way through the proxy is lost or closed: {_shortened(exc)}")

@@ -74,13 +74,17 @@ class Appender:
             if session.known.keeps_mtime or ends_as(session, attempt.target, source, at) is not False:
                 return at
             raise NotAsLeft(f"{job.name}: the server's {at:,} bytes do not end as ours do")
-        if (shown.size == left.size == at <= job.size and is_same_time(left.mtime, shown.mtime)
-                and ends_as(session, attempt.target, source, at)):  # fmt: skip
+        if (
+            shown.size == left.size == at <= job.size
+            and is_same_time(left.mtime, shown.mtime)
+            and ends_as(session, attempt.target, source, at)
+        ):
             return at  # the server shows its time otherwise than before
         # What is stored under its name may be half of another version, which a cut has left: only what we left whole will do.
         if attempt.in_place or until <= at or not at <= shown.size <= min(until, job.size):
-            raise NotAsLeft(f"{job.name}: the server shows {shown.size:,} bytes of {shown.mtime}, "
-                            f"we left {left.size:,} of {left.mtime}")
+            raise NotAsLeft(
+                f"{job.name}: the server shows {shown.size:,} bytes of {shown.mtime}, we left {left.size:,} of {left.mtime}"
+            )
         if not ends_as(session, attempt.target, source, shown.size):
             raise NotAsLeft(f"{job.name}: the server's {shown.size:,} bytes do not end as ours do")
         return shown.size

@@ -55,8 +55,12 @@ def text_mode(job: Job, source: Source, shown: int) -> FileRefused | None:
         last, at = block[-1:], at + len(block)
     if shown - job.size not in {feeds, feeds - both, -both} - {0}:
         return None
-    return FileRefused(f"{job.name}: {TEXT_MODE}: {job.size:,} bytes were sent and it has {shown:,}", _TAKE_AS_IT_IS,
-                       step="looking at its size", file=job.name)
+    return FileRefused(
+        f"{job.name}: {TEXT_MODE}: {job.size:,} bytes were sent and it has {shown:,}",
+        _TAKE_AS_IT_IS,
+        step="looking at its size",
+        file=job.name,
+    )
 
 
 class Named:

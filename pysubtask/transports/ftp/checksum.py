@@ -49,8 +49,11 @@ def hash_in(said: Reply, algorithm: str) -> str | None:
     for line in reversed(said.lines if said.ok else ()):
         # A reply to HASH has algorithm and range before it, and the name of the file behind it.
         words = line[4:].split()
-        found = [word for word in (words[2:3] if said.code == 213 and len(words) > 2 else words)
-                 if re.fullmatch(rf"[0-9A-Fa-f]{{{least},{digits}}}", word)]
+        found = [
+            word
+            for word in (words[2:3] if said.code == 213 and len(words) > 2 else words)
+            if re.fullmatch(rf"[0-9A-Fa-f]{{{least},{digits}}}", word)
+        ]
         if found:
             return max(found, key=len)
     return None

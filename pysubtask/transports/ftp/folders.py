@@ -51,8 +51,12 @@ def _by_steps(session: Session, folder: str) -> Reply | None:
     back = session.ask(f"CWD {home}")
     if not back.ok:
         session.wire.spoilt = True  # relative paths lead elsewhere from here
-        raise AttemptFailed(f"the server does not lead back to {home!r}: {back}", step="making its folder", file=folder,
-                            said=text(" ".join(back.lines)))
+        raise AttemptFailed(
+            f"the server does not lead back to {home!r}: {back}",
+            step="making its folder",
+            file=folder,
+            said=text(" ".join(back.lines)),
+        )
     return there
 
 

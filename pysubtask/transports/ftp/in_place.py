@@ -42,8 +42,12 @@ class Overwrites:
             return
         said = session.delete(attempt.target)
         if not said.ok and session.is_there(attempt.target):
-            raise FileRefused(f"{attempt.job.name}: the server writes over no file, and does not let this one be removed: {said}",
-                              step="removing the old file", file=attempt.job.name, said=text(" ".join(said.lines)))
+            raise FileRefused(
+                f"{attempt.job.name}: the server writes over no file, and does not let this one be removed: {said}",
+                step="removing the old file",
+                file=attempt.job.name,
+                said=text(" ".join(said.lines)),
+            )
 
     def _try_out(self, session: Session, path: str) -> None:
         """Two bytes over one, on ``path``, a name of ours. Where that name is refused nothing is learned."""
@@ -61,8 +65,11 @@ class Overwrites:
                 if not works:
                     beside = said.ok
                     walk.refused("it stores the new one under another name" if beside else text(" ".join(said.lines)))
-                    works = (session.delete(path).ok and session.store(path, Source(file.fileno(), 0), 2, Tally.silent()).ok
-                             and self._has_two(session, path))
+                    works = (
+                        session.delete(path).ok
+                        and session.store(path, Source(file.fileno(), 0), 2, Tally.silent()).ok
+                        and self._has_two(session, path)
+                    )
                 if works:
                     walk.worked()
                     self._tried = True

@@ -76,8 +76,11 @@ def _fingerprint(value: Any) -> str | None:
         return None
     digits = str(value).rpartition("=")[2].upper().removeprefix("SHA256:").replace(":", "").replace(" ", "")
     if not _DIGEST.match(digits):
-        raise ConfigError("ftp.TLSFingerprint", f"{value!r} is no SHA-256 fingerprint of a certificate",
-                          "It has 64 hexadecimal digits; 'openssl x509 -noout -fingerprint -sha256 -in FILE' shows it.")
+        raise ConfigError(
+            "ftp.TLSFingerprint",
+            f"{value!r} is no SHA-256 fingerprint of a certificate",
+            "It has 64 hexadecimal digits; 'openssl x509 -noout -fingerprint -sha256 -in FILE' shows it.",
+        )
     return digits
 
 

@@ -40,9 +40,18 @@ class Pool:
     thread; ``limited`` is told another limit; ``hung`` keeps the threads given up, beyond the life of one pool. Before
     ``alone_until`` (monotonic) there is one session only."""
 
-    def __init__(self, login: Login, known: Known, allowance: Allowance, make_context: Callable[[Login], ssl.SSLContext | None],
-                 limited: Callable[[int], None], hung: list[threading.Thread], pace: Pace, meter: Meter,
-                 alone_until: float = 0.0) -> None:  # fmt: skip
+    def __init__(
+        self,
+        login: Login,
+        known: Known,
+        allowance: Allowance,
+        make_context: Callable[[Login], ssl.SSLContext | None],
+        limited: Callable[[int], None],
+        hung: list[threading.Thread],
+        pace: Pace,
+        meter: Meter,
+        alone_until: float = 0.0,
+    ) -> None:
         self._begun, self._alone_until = time.monotonic(), alone_until
         self._allowance = allowance
         self._leased = 0

@@ -35,8 +35,10 @@ from .swap import Swaps
 from .temps import Temps
 
 _RENAMED = "renaming it into place"
-_NO_RENAME = ("if this account may not rename on this server at all, ftp.StoreInPlace = True stores under the final name at once; "
-              "a reader may then find half a file")
+_NO_RENAME = (
+    "if this account may not rename on this server at all, ftp.StoreInPlace = True stores under the final name at once; "
+    "a reader may then find half a file"
+)
 _CUTS = 3  # broken data connections for one file in a row, after which it is put aside
 _MOST_NAMES = 1000
 _ENDED_TRANSFER = (425, 426)
@@ -307,8 +309,9 @@ class Publisher:
             if not attempt.job.resume:
                 raise
             # A session that died unnoticed may still hold the temp file: another attempt takes another name.
-            raise AttemptFailed(f"{exc} (the file of the attempt that was cut cannot be used)", step=exc.step, file=exc.file,
-                                said=exc.said) from exc
+            raise AttemptFailed(
+                f"{exc} (the file of the attempt that was cut cannot be used)", step=exc.step, file=exc.file, said=exc.said
+            ) from exc
 
     def _store(self, session: Session, attempt: Attempt, source: Source) -> None:
         """STOR under a temporary name, of another kind where the server takes no such name."""
@@ -412,5 +415,8 @@ def bad_store(name: str, said: Reply, more: str = "", step: str = "store") -> Tr
 def cut_short(job: Job, shown: int) -> DataLost:
     """The server says that all is well, and has too few bytes: one whose data connection something on the way ended takes
     that for the end of the file."""
-    return DataLost(f"{job.name}: {job.size:,} bytes were sent and the server has {shown:,}, as after a cut on the way",
-                    step="looking at its size", file=job.name)
+    return DataLost(
+        f"{job.name}: {job.size:,} bytes were sent and the server has {shown:,}, as after a cut on the way",
+        step="looking at its size",
+        file=job.name,
+    )

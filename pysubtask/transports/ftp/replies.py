@@ -17,16 +17,25 @@ _LONGEST = 160
 _LONGEST_ROW = 8192
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.\d+)?\Z", re.ASCII)
 _UNIX_LINE = re.compile(r"-[rwxsStT-]{9}\S*\s+(?:\d+\s+)?\S+\s+(?:\S+\s+)?(\d+)\s+[A-Z][a-z]{2}\s+\d+\s+[\d:]+\s", re.ASCII)
-_UNIX_OTHER = re.compile(r"[a-z][rwxsStT-]{9}\S*\s+(?:\d+\s+)?\S+\s+(?:\S+\s+)?\d+(?:,\s*\d+)?\s+[A-Z][a-z]{2}\s+\d+\s+"
-                         r"[\d:]+\s", re.ASCII)
+_UNIX_OTHER = re.compile(
+    r"[a-z][rwxsStT-]{9}\S*\s+(?:\d+\s+)?\S+\s+(?:\S+\s+)?\d+(?:,\s*\d+)?\s+[A-Z][a-z]{2}\s+\d+\s+"
+    r"[\d:]+\s",
+    re.ASCII,
+)
 _DOS_FOLDER = re.compile(r"\d\d-\d\d-\d\d(?:\d\d)?\s+\d\d:\d\d(?:[AP]M)?\s+<[A-Z]+>\s+", re.ASCII)
 _DOS_LINE = re.compile(r"\d\d-\d\d-\d\d(?:\d\d)?\s+\d\d:\d\d(?:[AP]M)?\s+(\d+)\s", re.ASCII)
 
 # Some servers say a full disk with a code for a broken connection; then only the words tell the two apart.
-_FULL = re.compile(r"no space|not enough (?:disk )?space|insufficient (?:disk |storage )?space|disk (?:is )?full|quota|"
-                   r"file too large|file size limit", re.IGNORECASE)
-_CROWDED = re.compile(r"too many (?:users|connections|clients|sessions|logins)|(?:maximum|max\.?) (?:number|connections|"
-                      r"logins|users|clients|sessions)|(?:connection|session|user) limit|already logged in", re.IGNORECASE)
+_FULL = re.compile(
+    r"no space|not enough (?:disk )?space|insufficient (?:disk |storage )?space|disk (?:is )?full|quota|"
+    r"file too large|file size limit",
+    re.IGNORECASE,
+)
+_CROWDED = re.compile(
+    r"too many (?:users|connections|clients|sessions|logins)|(?:maximum|max\.?) (?:number|connections|"
+    r"logins|users|clients|sessions)|(?:connection|session|user) limit|already logged in",
+    re.IGNORECASE,
+)
 _DATA_CODES = (425, 426, 431, 533, 534, 535, 536, 537)
 _TLS = re.compile(r"\b(?:TLS|SSL)\b|session re-?us|resum|operation not permitted", re.IGNORECASE)
 _BLAMES_LOGIN = re.compile(r"fail|incorrect|invalid|attempt|wrong|denied", re.IGNORECASE)

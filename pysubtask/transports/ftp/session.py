@@ -38,8 +38,10 @@ from .transfers import SLOW_BYTES, Transfers
 
 _REFUSED_SIZES = 3  # of files that are there, after which SIZE is not asked any more
 _TELNET = re.compile(rb"\xff[\xf0-\xff]")
-_TELNET_TRIALS = tuple((sent.decode("utf-8", "surrogateescape"), read.decode("utf-8", "surrogateescape"))
-                       for sent, read in ((b"\xff\xf1", b""), (b"\xff\xffx", b"\xffx")))
+_TELNET_TRIALS = tuple(
+    (sent.decode("utf-8", "surrogateescape"), read.decode("utf-8", "surrogateescape"))
+    for sent, read in ((b"\xff\xf1", b""), (b"\xff\xffx", b"\xffx"))
+)
 """Ends of a name, and what they are to one who reads Telnet: a command that means nothing, which ProFTPD 1.3.8 leaves as it is, and
 the byte 255."""
 _LONGEST_FOLDER = 256 * 1024
@@ -76,13 +78,18 @@ class Session(Transfers):
                 if not said.ok:
                     raise TransportLost(f"the server takes no binary files: {said}")
             except TimeoutError as exc:
-                hint = "; port 990 most often speaks TLS from the start (UseTLS = 'implicit')" if (
-                    login.port == 990 and login.tls != IMPLICIT) else ""
+                hint = (
+                    "; port 990 most often speaks TLS from the start (UseTLS = 'implicit')"
+                    if (login.port == 990 and login.tls != IMPLICIT)
+                    else ""
+                )
                 where = place(login.host, login.port)
                 if wire.sock is None:
                     raise no_answer(where, login.connect_secs) from exc
-                silent = TransportLost(f"no login within {login.connect_secs:g} s at {where}{hint}",
-                                       "Is HostPort that of the FTP server, and does no firewall stand in between?")
+                silent = TransportLost(
+                    f"no login within {login.connect_secs:g} s at {where}{hint}",
+                    "Is HostPort that of the FTP server, and does no firewall stand in between?",
+                )
                 raise silent if greeted else unanswered(silent) from exc
             except OSError as exc:
                 failed = of_socket(exc, login.host, login.port, login.connect_secs)
@@ -97,8 +104,10 @@ class Session(Transfers):
         if said.code != 234:
             if 400 <= said.code < 500:
                 raise TransportLost(f"the server cannot do TLS now: {said}")
-            raise LoginRefused(f"the server offers no TLS. It said: {said}",
-                               "Have it switched on there, or set ftp.UseTLS to None if password and data may travel in the clear")
+            raise LoginRefused(
+                f"the server offers no TLS. It said: {said}",
+                "Have it switched on there, or set ftp.UseTLS to None if password and data may travel in the clear",
+            )
         self.wire.secure()
 
     def _log_in(self) -> None:
@@ -115,8 +124,10 @@ class Session(Transfers):
         said = self.wire.ask("PROT P")
         # With TLS from the start some servers know no PROT and protect everything; and nothing is sent unprotected anyway.
         if not said.ok and not (self._login.tls == IMPLICIT and said.code in (500, 502, 503, 504)):
-            raise LoginRefused(f"the server would take the data in the clear only. It said: {said}",
-                               "Have protected data connections switched on there")
+            raise LoginRefused(
+                f"the server would take the data in the clear only. It said: {said}",
+                "Have protected data connections switched on there",
+            )
 
     def rows(self, folder: str) -> list[Row] | None:
         """What a folder ('' is the login's own) shows; None where the server will not list it, shows nothing that can be read, or

@@ -113,8 +113,9 @@ class Sockets(ftplib.FTP):
         plain = sock
         try:
             sock.settimeout(self.wait())
-            wrapped = self._context.wrap_socket(sock, server_hostname=self.login_data.host, do_handshake_on_connect=False,
-                                                session=session)
+            wrapped = self._context.wrap_socket(
+                sock, server_hostname=self.login_data.host, do_handshake_on_connect=False, session=session
+            )
             self._meter.swap(plain, wrapped)
             with self._lock:
                 self._sockets.discard(plain)

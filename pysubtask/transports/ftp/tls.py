@@ -53,8 +53,9 @@ def check_pin(login: Login, sock: ssl.SSLSocket) -> None:
             "certificate not the pinned one",
             f"the server's certificate has the fingerprint {shown}, which is not the pinned ftp.TLSFingerprint, so nothing was "
             "sent",
-            f'Ask who runs the server whether that is its certificate; if it is not, somebody sits in between. If it is, write '
-            f'TLSFingerprint = "{shown}"')  # fmt: skip
+            f"Ask who runs the server whether that is its certificate; if it is not, somebody sits in between. If it is, write "
+            f'TLSFingerprint = "{shown}"',
+        )
 
 
 def handshake_error(login: Login, exc: ssl.SSLError) -> TransportError:
@@ -66,19 +67,24 @@ def handshake_error(login: Login, exc: ssl.SSLError) -> TransportError:
         with contextlib.suppress(OSError, ValueError):  # then it is told without
             shown = _fingerprint_shown(login)
         start = "-starttls ftp " if login.tls == EXPLICIT else ""
-        look = (f"openssl s_client {start}-connect {place(login.host, login.port)} </dev/null | "
-                "openssl x509 -noout -fingerprint -sha256")
+        look = (
+            f"openssl s_client {start}-connect {place(login.host, login.port)} </dev/null | "
+            "openssl x509 -noout -fingerprint -sha256"
+        )
         told = f"its fingerprint is {shown}" if shown else "its fingerprint was not told"
         return ServerNotTrusted(
             "certificate not trusted",
             f"the server's certificate is not accepted ({exc.verify_message}), so nothing was sent; {told}",
             f"Ask who runs the server whether that is its certificate ({look} shows it again); if it is not, somebody sits in "
             f'between. If it is, write TLSFingerprint = "{shown or "..."}", or CAFile = "FILE" with the certificate of the '
-            f"authority that signed it. {PORTAL}")
+            f"authority that signed it. {PORTAL}",
+        )
     if exc.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL"):
         wanted = "'explicit' (or None, for no TLS)" if login.tls != EXPLICIT else "None, for no TLS"
-        return TransportLost(f"what answers at {place(login.host, login.port)} is not TLS",
-                             f"Set ftp.UseTLS to {wanted}, or ftp.HostPort to another port")
+        return TransportLost(
+            f"what answers at {place(login.host, login.port)} is not TLS",
+            f"Set ftp.UseTLS to {wanted}, or ftp.HostPort to another port",
+        )
     return TransportLost(f"no TLS connection to {place(login.host, login.port)}: {exc.reason or exc}")
 
 

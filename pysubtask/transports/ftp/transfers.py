@@ -188,8 +188,11 @@ class Transfers:
                     kind = MeansRefused if isinstance(exc, ssl.SSLError) or about_tls(heard) else DataLost
                     words = f"the data connection failed: {why(exc, 0)}. The server said: {heard}"
                     step, said_ = "securing a data connection", text(" ".join(heard.lines))
-                    raise MeansRefused("tls_reuse", words, step=step, said=said_) if kind is MeansRefused else DataLost(
-                        words, step=step, said=said_) from exc
+                    raise (
+                        MeansRefused("tls_reuse", words, step=step, said=said_)
+                        if kind is MeansRefused
+                        else DataLost(words, step=step, said=said_)
+                    ) from exc
             raise
         if way is not None and wire.way:
             way.came_to(wire.way, wire.refused, unknown=wire.unknown)

@@ -99,8 +99,17 @@ class FTPTransport(Transport):
             self._restarts = Restarts(self._workdir, self._identity, self._profile)
             links = Links(Elsewhere(self._workdir, self._identity), self._follow)
             self._publisher = Publisher(self._swaps, self._restarts, self._checks, links, self._profile)
-        pool = self._pool = Pool(self._login, self._known, self._allowance, context_of, self._limited, self._hung, self._pace,
-                                 self._meter, self._alone_until)
+        pool = self._pool = Pool(
+            self._login,
+            self._known,
+            self._allowance,
+            context_of,
+            self._limited,
+            self._hung,
+            self._pace,
+            self._meter,
+            self._alone_until,
+        )
         self._limited(self._allowance.limit)
         if self._profile.is_due(TIME):
             self._known.refused_setters.clear()
@@ -253,7 +262,8 @@ class FTPTransport(Transport):
     def _learned(self) -> None:
         known, restarts = self._known, self._restarts
         self.traits = self.traits._replace(
-            atomic_replace=known.replaces and not self._in_place, keeps_mtime=known.keeps_mtime,
+            atomic_replace=known.replaces and not self._in_place,
+            keeps_mtime=known.keeps_mtime,
             appends=restarts is not None and restarts.possible(known),
         )
 

@@ -67,8 +67,14 @@ class Wire(Sockets):
         """Connect, with implicit TLS secure it, and hear the greeting."""
         login, self._context = self.login_data, context
         self.host = login.host
-        self.sock = dial_name(login.host, login.port, min(self.wait(), login.connect_secs), adopt=self._adopt, drop=self.drop,
-                              over=lambda: self._aborted)
+        self.sock = dial_name(
+            login.host,
+            login.port,
+            min(self.wait(), login.connect_secs),
+            adopt=self._adopt,
+            drop=self.drop,
+            over=lambda: self._aborted,
+        )
         self.af = self.sock.family
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         keep_alive(self.sock)
@@ -264,12 +270,16 @@ class Wire(Sockets):
                 host, port = named
                 try:
                     end = time.monotonic() + min(self.wait(), self.login_data.connect_secs)
-                    sock = dial([(self.af, (peer[0], port, *peer[2:]))], end, adopt=self._adopt, drop=self.drop,
-                                over=lambda: self._aborted)
+                    sock = dial(
+                        [(self.af, (peer[0], port, *peer[2:]))], end, adopt=self._adopt, drop=self.drop, over=lambda: self._aborted
+                    )
                 except OSError as exc:
                     self.unknown, words = False, f"port {port}: {exc.strerror or exc or 'no answer'}"
-                    failed = DataLost(f"the data connection to port {port} cannot be opened: {exc.strerror or exc or 'no answer'}. "
-                                      "The server's passive ports must be open in every firewall on the way", step=_OPENING)
+                    failed = DataLost(
+                        f"the data connection to port {port} cannot be opened: {exc.strerror or exc or 'no answer'}. "
+                        "The server's passive ports must be open in every firewall on the way",
+                        step=_OPENING,
+                    )
                 else:
                     self.way = "pasv_control_address" if host != peer[0] else way
                     return sock
@@ -303,8 +313,11 @@ class Wire(Sockets):
             else:
                 said = self.ask(f"EPRT |2|{here[0].partition('%')[0]}|{port}|")
             if not said.ok:
-                raise NotConnected(f"the server does not connect to here: {said}. Switch ftp.PassiveMode on", step=_OPENING,
-                                   said=text(" ".join(said.lines)))
+                raise NotConnected(
+                    f"the server does not connect to here: {said}. Switch ftp.PassiveMode on",
+                    step=_OPENING,
+                    said=text(" ".join(said.lines)),
+                )
         except BaseException:
             self.drop(listener)
             raise
@@ -321,11 +334,16 @@ class Wire(Sockets):
                 sock, peer = listener.accept()
             except TimeoutError as exc:
                 words = text(" ".join(self.last_words().lines))
-                raise DataLost("the server's data connection never came: a firewall here or NAT on the way keeps it out. "
-                               "Switch ftp.PassiveMode on", step=_OPENING, said=words) from exc
+                raise DataLost(
+                    "the server's data connection never came: a firewall here or NAT on the way keeps it out. "
+                    "Switch ftp.PassiveMode on",
+                    step=_OPENING,
+                    said=words,
+                ) from exc
             if peer[0] == server:
                 return self._adopt(sock)
             sock.close()
+
 
 def _port_words(said: Reply) -> str:
     """As much of a reply as may name a port: what ftplib looks for takes it the square of the length."""

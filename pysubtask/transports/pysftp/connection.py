@@ -105,8 +105,9 @@ def open_connection(options: Options) -> Connection:
         connection.sftp_client  # noqa: B018 - pysftp opens the channel when it is asked for
     except paramiko.SSHException as exc:
         if connection.is_alive():
-            raise LoginRefused(f"the login works, but the server offers no SFTP to it ({exc})",
-                               "Have it switched on there") from exc
+            raise LoginRefused(
+                f"the login works, but the server offers no SFTP to it ({exc})", "Have it switched on there"
+            ) from exc
         raise
     return connection
 
@@ -161,8 +162,11 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
         try:
             known = keys_on_file(() if login.host_key else files, login.host, self.options.port)
         except OSError as exc:
-            raise ServerNotTrusted("known hosts not readable", f"known_hosts cannot be read ({exc}), so no host key is known",
-                                   "Mend it, or set KnownHostsFile or HostKey") from exc
+            raise ServerNotTrusted(
+                "known hosts not readable",
+                f"known_hosts cannot be read ({exc}), so no host key is known",
+                "Mend it, or set KnownHostsFile or HostKey",
+            ) from exc
         # A server shows one of its keys, so kinds that are known are asked for first.
         security, kinds = self.get_security_options(), [kind for kind, _ in known.keys]
         wanted = [kind for kind in security.key_types if not is_among(kind, login.without)]
@@ -189,8 +193,11 @@ class _Session(paramiko.Transport):  # type: ignore[misc]
         elif not login.accept_new:
             raise unknown_key(where, shown)
         elif not remember(new_file, login.host, self.options.port, kind, key.get_base64()):
-            raise ServerNotTrusted("host key not written down", f"the new host key of {where} cannot be written to {new_file}",
-                                   "Make it writable, or set KnownHostsFile")
+            raise ServerNotTrusted(
+                "host key not written down",
+                f"the new host key of {where} cannot be written to {new_file}",
+                "Make it writable, or set KnownHostsFile",
+            )
 
     def _log_in(self, user: str) -> None:
         login, password = self.options.login, self.options.password
@@ -232,8 +239,10 @@ class _Replies:
     def __call__(self, title: str, instructions: str, questions: list[tuple[str, bool]]) -> list[str]:
         for question, _ in questions:
             if len(questions) > 1 or self._answered or not asks_for_password(question):
-                raise LoginRefused(f"the login was refused (the server asked {question[:80]!r}, which is not answered from here)",
-                                   "Check User, KeyFile or Password, and the account on the server")
+                raise LoginRefused(
+                    f"the login was refused (the server asked {question[:80]!r}, which is not answered from here)",
+                    "Check User, KeyFile or Password, and the account on the server",
+                )
         self._answered = self._answered or bool(questions)
         return [self._password for _ in questions]
 
@@ -244,8 +253,9 @@ def _keys(login: Login, agent: Any) -> list[Any]:
         try:
             return [paramiko.PKey.from_path(login.key_file)]
         except _BAD_KEY as exc:
-            refused = LoginRefused(f"the key file {login.key_file} cannot be used: {exc}",
-                                   "Set KeyFile to one without a passphrase, or use an agent")
+            refused = LoginRefused(
+                f"the key file {login.key_file} cannot be used: {exc}", "Set KeyFile to one without a passphrase, or use an agent"
+            )
             raise explained(refused, login.key_file, login.user, by_ssh=False) from exc
     found = list(agent.get_keys()) if agent is not None else []
     for path in _KEYS if agent is not None else ():
@@ -266,7 +276,13 @@ class Client(paramiko.SFTPClient):  # type: ignore[misc]
         return bytes(answer.get_binary())
 
     def write(
-        self, handle: bytes, fd: int, size: int, moved: Callable[[int], None], pace: Pace, step: Callable[[], None],
+        self,
+        handle: bytes,
+        fd: int,
+        size: int,
+        moved: Callable[[int], None],
+        pace: Pace,
+        step: Callable[[], None],
         took: Callable[[int, bytes], None] = lambda at, data: None,
     ) -> None:
         """Write the first ``size`` bytes of a file, at ``pace``; ``moved`` is called with the bytes confirmed so far, ``step``

@@ -165,8 +165,11 @@ class PySFTPTransport(Transport):
         try:
             from .connection import POSIX_RENAME, NothingInCommon, Options, StartAnew, open_connection
         except ImportError as exc:
-            raise ConfigError("ftp.SFTPLibrary", f"pysftp cannot be loaded ({exc})",
-                              f"Run: {install('pysftp')}, or leave it unset for the default client.") from exc
+            raise ConfigError(
+                "ftp.SFTPLibrary",
+                f"pysftp cannot be loaded ({exc})",
+                f"Run: {install('pysftp')}, or leave it unset for the default client.",
+            ) from exc
         call.step()  # loading it may have taken its time
         options, shown = Options(self._login, self._password, link, self._meter), list[str]()
         while True:
@@ -184,9 +187,11 @@ class PySFTPTransport(Transport):
                     raise another_key(shown) from exc
                 raise
         if POSIX_RENAME not in opened.sftp_client.extensions:
-            raise LoginRefused("the server cannot rename over a file (it has no posix-rename), and this client would have to show "
-                               "no file in between",
-                               "Leave SFTPLibrary unset: the default client can do it and mends a broken swap")
+            raise LoginRefused(
+                "the server cannot rename over a file (it has no posix-rename), and this client would have to show "
+                "no file in between",
+                "Leave SFTPLibrary unset: the default client can do it and mends a broken swap",
+            )
         opened.sftp_client.get_channel().settimeout(self._stall)
         self._login = options.login
         link.connection = opened

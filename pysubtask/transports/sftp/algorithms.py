@@ -12,7 +12,7 @@ _OLD = {
     "KexAlgorithms": ("diffie-hellman-group14-sha1", "diffie-hellman-group-exchange-sha1", "diffie-hellman-group1-sha1"),
     "Ciphers": ("aes256-cbc", "aes192-cbc", "aes128-cbc", "3des-cbc"),
     "MACs": ("hmac-sha1", "hmac-sha1-96", "hmac-md5", "hmac-md5-96"),
-}  # fmt: skip
+}
 """What ssh has switched off over the years and still knows, the best first (ssh_config(5))."""
 
 
@@ -53,5 +53,7 @@ def in_ssh_config(host: str, line: str) -> str:
 def for_an_rsa_key(host: str) -> str:
     """What is said of an RSA key that a server does not take, as servers before OpenSSH 7.2 know only what ssh does no longer
     offer: the signature by SHA-1. Naming that alone helps with every one of them."""
-    return ("A server before OpenSSH 7.2 (2016) takes an RSA key only as ssh no longer offers it. Better make a key of another "
-            f"kind; or {in_ssh_config(host, 'PubkeyAcceptedAlgorithms ssh-rsa')}.")
+    return (
+        "A server before OpenSSH 7.2 (2016) takes an RSA key only as ssh no longer offers it. Better make a key of another "
+        f"kind; or {in_ssh_config(host, 'PubkeyAcceptedAlgorithms ssh-rsa')}."
+    )

@@ -90,8 +90,13 @@ async def _start(attempt: Attempt, how: Append, shown: Reply) -> int:
     if exact and job.base <= how.at <= job.size:
         return how.at
     left = job.replaces
-    if (left is not None and found.size == left.size == how.at and job.base <= how.at <= job.size
-            and is_same_time(left.mtime, found.mtime) and await _ends_as_ours(attempt, how.at)):  # fmt: skip
+    if (
+        left is not None
+        and found.size == left.size == how.at
+        and job.base <= how.at <= job.size
+        and is_same_time(left.mtime, found.mtime)
+        and await _ends_as_ours(attempt, how.at)
+    ):
         return how.at
     if how.until > how.at and max(how.at, job.base) <= found.size <= min(how.until, job.size):
         same = await attempt.is_same_up_to(found.size)

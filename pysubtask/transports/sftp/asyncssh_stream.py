@@ -93,8 +93,11 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
     def is_revoked(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """Whether a known_hosts file revokes this key for this host, with its port or without."""
         try:
-            return any(key.public_data in keys_on_file(self._files, name, at).revoked
-                       for name in {host, addr} - {""} for at in {port, _SSH_PORT})
+            return any(
+                key.public_data in keys_on_file(self._files, name, at).revoked
+                for name in {host, addr} - {""}
+                for at in {port, _SSH_PORT}
+            )
         except OSError:
             return True  # what it revokes cannot be told
 
@@ -105,8 +108,9 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
     def kbdint_auth_requested(self) -> str | None:
         return "" if self._password is not None else None
 
-    def kbdint_challenge_received(self, name: str, instructions: str, lang: str,
-                                  prompts: Sequence[tuple[str, bool]]) -> Sequence[str] | None:
+    def kbdint_challenge_received(
+        self, name: str, instructions: str, lang: str, prompts: Sequence[tuple[str, bool]]
+    ) -> Sequence[str] | None:
         if not prompts:
             return []  # only a message
         password, self._password = self._password, None
@@ -269,8 +273,11 @@ def _read_known(file: str, login: Login) -> Any:
     try:
         return asyncssh.read_known_hosts(file)
     except (OSError, ValueError, asyncssh.Error) as exc:
-        raise ServerNotTrusted("known hosts not readable", f"{file} cannot be read ({_words(exc)}), so no host key is known",
-                               "Mend it, or set KnownHostsFile or HostKey") from exc
+        raise ServerNotTrusted(
+            "known hosts not readable",
+            f"{file} cannot be read ({_words(exc)}), so no host key is known",
+            "Mend it, or set KnownHostsFile or HostKey",
+        ) from exc
 
 
 def _translated(exc: Exception, client: _Client, login: Login) -> TransportError:
@@ -282,8 +289,11 @@ def _translated(exc: Exception, client: _Client, login: Login) -> TransportError
         if client.revoked or "revoked" in said.lower():
             return revoked_key(where, client.shown)
         if login.accept_new and not client.on_file:
-            return ServerNotTrusted("host key not written down", f"the new host key of {where} cannot be written to known_hosts",
-                                    "Make that file writable, or set KnownHostsFile")
+            return ServerNotTrusted(
+                "host key not written down",
+                f"the new host key of {where} cannot be written to known_hosts",
+                "Make that file writable, or set KnownHostsFile",
+            )
         return (changed_key if client.on_file else unknown_key)(where, client.shown)
     if isinstance(exc, asyncssh.PermissionDenied):
         if client.refused is not None:

@@ -157,8 +157,15 @@ class Attempt:
 
     # Sending
 
-    def send(self, start: int, end: int, progress: Callable[[int], None], sent: Callable[[], None] = lambda: None,
-             lines: bool = False, took: Callable[[int, bytes], None] = lambda at, data: None) -> Transfer:
+    def send(
+        self,
+        start: int,
+        end: int,
+        progress: Callable[[int], None],
+        sent: Callable[[], None] = lambda: None,
+        lines: bool = False,
+        took: Callable[[int, bytes], None] = lambda at, data: None,
+    ) -> Transfer:
         """Send the bytes of the source from ``start`` up to ``end`` to their places; ``took`` gets them, too."""
         assert self.handle is not None
         transfer = self.client.transfer(self.handle, self.fd, end, progress, sent, start, lines, self.job.base, took)
@@ -349,7 +356,3 @@ def opened(answer: Reply, name: str) -> bytes:
     if isinstance(answer, Handle):
         return answer.handle
     raise NotAsLeft(str(refusal("build", name, answer)))
-
-
-
-

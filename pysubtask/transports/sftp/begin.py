@@ -108,8 +108,11 @@ class Beginning:
         answered = False
         try:
             opening = ask()
-            looking = None if attempt.place.stands is not None or attempt.place.link else client.request(
-                packets.LSTAT, string(attempt.target))
+            looking = (
+                None
+                if attempt.place.stands is not None or attempt.place.link
+                else client.request(packets.LSTAT, string(attempt.target))
+            )
             if not attempt.looked:
                 await attempt.clear()
                 attempt.looked = True

@@ -33,8 +33,19 @@ class Transfer:
     where the transfer began. ``done`` resolves when it has all of them; its exception is SourceChanged, TransportLost, or
     WriteRefused with the server's status."""
 
-    def __init__(self, handle: bytes, fd: int, start: int, size: int, progress: Callable[[int], None], sent: Callable[[], None],
-                 lines: bool, base: int, done: asyncio.Future[None], took: Callable[[int, bytes], None]) -> None:
+    def __init__(
+        self,
+        handle: bytes,
+        fd: int,
+        start: int,
+        size: int,
+        progress: Callable[[int], None],
+        sent: Callable[[], None],
+        lines: bool,
+        base: int,
+        done: asyncio.Future[None],
+        took: Callable[[int, bytes], None],
+    ) -> None:
         self.handle, self.fd, self.size = handle, fd, size
         self.took = took
         self.base = base
@@ -157,9 +168,18 @@ class Client:
             self._flush_soon()
         return future
 
-    def transfer(self, handle: bytes, fd: int, size: int, progress: Callable[[int], None],
-                 sent: Callable[[], None], start: int = 0, lines: bool = False, base: int = 0,
-                 took: Callable[[int, bytes], None] = lambda at, data: None) -> Transfer:
+    def transfer(
+        self,
+        handle: bytes,
+        fd: int,
+        size: int,
+        progress: Callable[[int], None],
+        sent: Callable[[], None],
+        start: int = 0,
+        lines: bool = False,
+        base: int = 0,
+        took: Callable[[int, bytes], None] = lambda at, data: None,
+    ) -> Transfer:
         """Send the bytes from ``start`` up to ``size`` to their places in an open handle; ``fd`` begins with byte ``base``.
 
         ``sent`` is called when the last of them has been queued: requests it makes follow right behind.

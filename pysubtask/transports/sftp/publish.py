@@ -63,8 +63,17 @@ class Publisher:
     ``keeps_mtime``: times could be set so far; ``tells_mtime``: they were told.
     """
 
-    def __init__(self, client: Client, folder: str, swaps: Swaps | None, hashes: Hashes | None = None,
-                 profile: Profile | None = None, *, follow: bool = True, names: ShownNames | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        folder: str,
+        swaps: Swaps | None,
+        hashes: Hashes | None = None,
+        profile: Profile | None = None,
+        *,
+        follow: bool = True,
+        names: ShownNames | None = None,
+    ) -> None:
         self._profile = profile = profile or Profile(time.time)
         allowance = profile.opened.setdefault(KIND, Allowance(64, FIRST))
         self.server = Server(client, profile, Handles(client, profile, allowance), Leftovers(client, profile), swaps)
@@ -141,8 +150,9 @@ class Publisher:
         gone."""
         leftovers = self.server.leftovers
         stepped = TEMP.name in self._profile.stepped
-        asked = [(name, form, leftovers.ask(form)) for name, path in paths.items()
-                 for form in (every(path, path) if stepped else [path])]
+        asked = [
+            (name, form, leftovers.ask(form)) for name, path in paths.items() for form in (every(path, path) if stepped else [path])
+        ]
         found = [(name, form, await request) for name, form, request in asked]
         for _, form, answer in found:
             if not is_status(answer, packets.OK, packets.NO_SUCH_FILE):

@@ -16,9 +16,13 @@ _WHY_FAILURE = {
     "rename": "a folder of that name may stand there",
 }
 _MAY_NOT = {
-    "build": "this login may not open it", "copy": "this login may not read it", "rename": "this login may not rename there",
-    "clear": "this login may not remove it", "look": "this login may not look there", "show": "this login may not look there",
-}  # fmt: skip
+    "build": "this login may not open it",
+    "copy": "this login may not read it",
+    "rename": "this login may not rename there",
+    "clear": "this login may not remove it",
+    "look": "this login may not look there",
+    "show": "this login may not look there",
+}
 _STEPS = {
     "open": "making the temporary file",
     "build": "opening what is there",
@@ -42,8 +46,11 @@ def is_unknown(answer: Reply) -> bool:
 
 def says_full(answer: Reply) -> bool:
     """Whether the server itself says that there is no room."""
-    return isinstance(answer, Status) and answer.code != packets.OK and (
-        answer.code in (packets.NO_SPACE, packets.QUOTA_EXCEEDED) or bool(_FULL.search(answer.message)))
+    return (
+        isinstance(answer, Status)
+        and answer.code != packets.OK
+        and (answer.code in (packets.NO_SPACE, packets.QUOTA_EXCEEDED) or bool(_FULL.search(answer.message)))
+    )
 
 
 def refusal(step: str, name: str, answer: Reply, more: str = "", *, file: str = "", remedy: str = "") -> TransportError:

@@ -39,8 +39,9 @@ async def send(attempt: Attempt, start: int) -> Shown:
     asks = walk.rung == "before_close"
     if start:
         await asyncio.to_thread(attempt.hash.upto, start)
-    transfer = attempt.send(start, size, attempt.progress, lambda: endings.append(attempt.finish(size, show=asks)),
-                            took=attempt.hash.took)
+    transfer = attempt.send(
+        start, size, attempt.progress, lambda: endings.append(attempt.finish(size, show=asks)), took=attempt.hash.took
+    )
     if size - start <= SHORT_FILE:
         attempt.client.queue()
     if endings and endings[0].shown is not None:  # all is on its way: one wait, for the last answer, is enough

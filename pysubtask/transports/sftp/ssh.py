@@ -54,8 +54,15 @@ _SHELL_RECORD = "ssh-shell.json"
 class SSHStream(FdStream):
     """A running ssh. ``logged_in`` is set by whoever sees the first word of SFTP."""
 
-    def __init__(self, process: subprocess.Popen[bytes], fds: tuple[int, int, int], helpers: tuple[Askpass | None, HandOver | None],
-                 record: str, meter: Meter, where: str = "the server") -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        fds: tuple[int, int, int],
+        helpers: tuple[Askpass | None, HandOver | None],
+        record: str,
+        meter: Meter,
+        where: str = "the server",
+    ) -> None:
         read_fd, write_fd, stderr_fd = fds
         super().__init__(read_fd, write_fd)
         self._process = process
@@ -189,8 +196,16 @@ class SSHStream(FdStream):
             self._silent.set()
 
 
-async def start_ssh(program: str, login: Login, password: str | None, workdir: str, meter: Meter, *,
-                    shell: bool = False, sock: socket.socket | None = None) -> SSHStream:
+async def start_ssh(
+    program: str,
+    login: Login,
+    password: str | None,
+    workdir: str,
+    meter: Meter,
+    *,
+    shell: bool = False,
+    sock: socket.socket | None = None,
+) -> SSHStream:
     """Start ``program`` (a path) for a login, with ``shell`` not for SFTP but for a shell; it has not logged in yet. ``sock``: the
     connection that it uses, which is its own from here on; None has it make one.
 
@@ -200,8 +215,11 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
     end_leftover(record)
     argv = ssh_argv(program, login)
     # Whoever gave us the password in a variable did not give it to ssh.
-    environment = {key: value for key, value in for_others().items()
-                   if not key.startswith("SSH_ASKPASS") and not (password and password in value)}
+    environment = {
+        key: value
+        for key, value in for_others().items()
+        if not key.startswith("SSH_ASKPASS") and not (password and password in value)
+    }
     environment[MARK] = new_mark()
     askpass: Askpass | None = None
     hand_over: HandOver | None = None
@@ -218,8 +236,14 @@ async def start_ssh(program: str, login: Login, password: str | None, workdir: s
             hand_over = HandOver(sock, askpass.folder if askpass is not None else "")
             argv, environment = [argv[0], *hand_over.options, *argv[1:]], with_a_shell(environment)
             hand_over.start(asyncio.get_running_loop())
-        return _start([*prefix, *(shell_argv(argv) if shell else argv)], environment, (askpass, hand_over), record, meter,
-                      place(login.host, login.port))
+        return _start(
+            [*prefix, *(shell_argv(argv) if shell else argv)],
+            environment,
+            (askpass, hand_over),
+            record,
+            meter,
+            place(login.host, login.port),
+        )
     except (OSError, RuntimeError) as exc:
         _close_all(askpass, hand_over, sock)
         if not is_limit(exc) and not isinstance(exc, OSError):
@@ -238,8 +262,14 @@ def _close_all(*helpers: Askpass | HandOver | socket.socket | None) -> None:
             helper.close()
 
 
-def _start(argv: list[str], environment: Mapping[str, str], helpers: tuple[Askpass | None, HandOver | None], record: str,
-           meter: Meter, where: str) -> SSHStream:
+def _start(
+    argv: list[str],
+    environment: Mapping[str, str],
+    helpers: tuple[Askpass | None, HandOver | None],
+    record: str,
+    meter: Meter,
+    where: str,
+) -> SSHStream:
     ours: list[int] = []
     theirs: list[int] = []
     try:
@@ -249,8 +279,9 @@ def _start(argv: list[str], environment: Mapping[str, str], helpers: tuple[Askpa
             theirs.append(read_fd if write_is_ours else write_fd)
         _enlarge(ours[0])
         # The forking thread must be the loop's own: PR_SET_PDEATHSIG watches the thread, not the process.
-        process = subprocess.Popen(argv, stdin=theirs[0], stdout=theirs[1], stderr=theirs[2], env=environment, cwd="/",
-                                   start_new_session=True)
+        process = subprocess.Popen(
+            argv, stdin=theirs[0], stdout=theirs[1], stderr=theirs[2], env=environment, cwd="/", start_new_session=True
+        )
     except BaseException:
         for fd in ours:
             os.close(fd)
@@ -260,8 +291,9 @@ def _start(argv: list[str], environment: Mapping[str, str], helpers: tuple[Askpa
             os.close(fd)
     stream = SSHStream(process, (ours[1], ours[0], ours[2]), helpers, record, meter, where)
     try:
-        _write_record(record, process.pid, next((helper.folder for helper in helpers if helper is not None), ""),
-                      environment.get(MARK, ""))
+        _write_record(
+            record, process.pid, next((helper.folder for helper in helpers if helper is not None), ""), environment.get(MARK, "")
+        )
     except OSError as exc:
         stream.abort()
         process.wait()
@@ -286,8 +318,14 @@ def _dies_with_us() -> tuple[str, ...]:
         return ()
     prefix = (program, "--pdeathsig", "KILL", "--")
     try:
-        works = subprocess.run([*prefix, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False,
-                               env={"PATH": os.environ.get("PATH", os.defpath)})
+        works = subprocess.run(
+            [*prefix, "true"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SHOW_SECS,
+            check=False,
+            env={"PATH": os.environ.get("PATH", os.defpath)},
+        )
     except subprocess.TimeoutExpired:
         return ()
     except OSError as exc:
@@ -300,8 +338,15 @@ def _dies_with_us() -> tuple[str, ...]:
 def _asked_for(argv: list[str], environment: Mapping[str, str]) -> tuple[str, str]:
     """Whose password ssh will ask for, and where: its configuration may say another name than ours."""
     try:
-        shown = subprocess.run(show_argv(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS, check=False,
-                               env=environment, start_new_session=True)
+        shown = subprocess.run(
+            show_argv(argv),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SHOW_SECS,
+            check=False,
+            env=environment,
+            start_new_session=True,
+        )
     except subprocess.TimeoutExpired as exc:
         raise TransportLost(f"ssh -G did not end within {_SHOW_SECS:.0f} s") from exc
     if shown.returncode:

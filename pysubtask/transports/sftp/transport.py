@@ -119,13 +119,17 @@ class SFTPTransport(Transport):
             told = f"no login within {limit:.0f} s at {where}"
             if why:
                 raise TransportLost(f"{told}: the server says its name and nothing more comes; {why}", REMEDY) from exc
-            raise unanswered(TransportLost(told + (f". ssh said: {more!r}" if more else ""),
-                                           "Is HostPort that of the SSH server, and is the server well?")) from exc
+            raise unanswered(
+                TransportLost(
+                    told + (f". ssh said: {more!r}" if more else ""), "Is HostPort that of the SSH server, and is the server well?"
+                )
+            ) from exc
         except LoginRefused as exc:
             by_ssh = isinstance(self._stream, SSHStream)
             await self.close()
-            raise await asyncio.to_thread(explained, exc, self._login.key_file, self._login.user, by_ssh=by_ssh,
-                                          password=self._login.has_password) from exc
+            raise await asyncio.to_thread(
+                explained, exc, self._login.key_file, self._login.user, by_ssh=by_ssh, password=self._login.has_password
+            ) from exc
         except BaseException:
             await self.close()
             raise
@@ -177,11 +181,12 @@ class SFTPTransport(Transport):
         builds = publisher.tells_mtime and profile.rung(SIZE) == "before_close"
         writes = profile.rung(WRITES) == "any" or profile.is_due(WRITES)
         self.traits = Traits(
-            atomic_replace=atomic, keeps_mtime=publisher.keeps_mtime,
+            atomic_replace=atomic,
+            keeps_mtime=publisher.keeps_mtime,
             concurrency=min(self._concurrency, told, profile.opened[KIND].worth_asking),
             appends=builds and (profile.rung(APPEND) == "in_place" or profile.is_due(APPEND)),
             copies=builds and atomic and writes and packets.COPY_DATA in client.extensions,
-        )  # fmt: skip
+        )
 
     async def stat(self, name: str) -> RemoteStat | None:
         client, _ = self._open()
@@ -258,8 +263,9 @@ class SFTPTransport(Transport):
         heard = b""
         with contextlib.suppress(OSError, ValueError):  # TimeoutError is an OSError
             async with asyncio.timeout(_LISTEN_SECS):
-                reader, writer = await asyncio.open_connection(self._login.host, self._login.port or _SSH_PORT,
-                                                               happy_eyeballs_delay=DELAY_SECS)
+                reader, writer = await asyncio.open_connection(
+                    self._login.host, self._login.port or _SSH_PORT, happy_eyeballs_delay=DELAY_SECS
+                )
                 self._meter.add(writer.get_extra_info("socket"))
                 try:
                     heard = await reader.read(_FIRST_WORDS)
@@ -283,8 +289,15 @@ class SFTPTransport(Transport):
         if self.profile.left or self.profile.pending:
             await leftovers.sweep(idle=True)
         self._shell = self._new_shell(login) if self._checks.shell and isinstance(stream, SSHStream) else None
-        self._publisher = Publisher(client, self._folder, self._swaps, Hashes(client, self._checks, self._shell), self.profile,
-                                    follow=self._follow, names=self._shown_names)
+        self._publisher = Publisher(
+            client,
+            self._folder,
+            self._swaps,
+            Hashes(client, self._checks, self._shell),
+            self.profile,
+            follow=self._follow,
+            names=self._shown_names,
+        )
         self._learn_traits(client, self._publisher)
 
     def _new_shell(self, login: Login) -> Shell:
@@ -318,6 +331,9 @@ class SFTPTransport(Transport):
         try:
             from .asyncssh_stream import open_asyncssh
         except ImportError as exc:
-            raise ConfigError("ftp.SSHProgram", f"there is no program {wanted!r} and no asyncssh",
-                              f"Install OpenSSH's ssh client or {install('asyncssh')}.") from exc
+            raise ConfigError(
+                "ftp.SSHProgram",
+                f"there is no program {wanted!r} and no asyncssh",
+                f"Install OpenSSH's ssh client or {install('asyncssh')}.",
+            ) from exc
         return await open_asyncssh(login, password, self._meter)

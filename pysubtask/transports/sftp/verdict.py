@@ -19,16 +19,28 @@ from .packets import text
 
 NO_ACCOUNT = r"No user exists for uid \d+"
 _REFUSED: tuple[tuple[str, str, str], ...] = (
-    (r"Too many authentication failures", "the server ended the login after too many keys were offered (with KeyFile only one is)",
-     "Set KeyFile to the one key it knows"),
+    (
+        r"Too many authentication failures",
+        "the server ended the login after too many keys were offered (with KeyFile only one is)",
+        "Set KeyFile to the one key it knows",
+    ),
     (r"Permission denied \(", "the login was refused", "Check User, KeyFile or Password, and the account on the server"),
     (r"(?:Unable to negotiate|no matching .* found)", "the server and this ssh share no algorithm", "Update the older of the two"),
-    (r"subsystem request failed", "the login works, but the server offers no SFTP to it",
-     "Have the sftp subsystem switched on there"),
-    (r"Bad configuration option: knownhostscommand|unsupported option .*knownhostscommand",
-     "this ssh is too old for HostKey (it needs OpenSSH 8.5)", "Use KnownHostsFile instead"),
-    (r"(?:Bad configuration option|terminating, \d+ bad configuration|Can't open user config file|Bad owner or permissions)",
-     "ssh does not take its configuration", "Mend the file it names, or set SSHConfigFile to 'none'"),
+    (
+        r"subsystem request failed",
+        "the login works, but the server offers no SFTP to it",
+        "Have the sftp subsystem switched on there",
+    ),
+    (
+        r"Bad configuration option: knownhostscommand|unsupported option .*knownhostscommand",
+        "this ssh is too old for HostKey (it needs OpenSSH 8.5)",
+        "Use KnownHostsFile instead",
+    ),
+    (
+        r"(?:Bad configuration option|terminating, \d+ bad configuration|Can't open user config file|Bad owner or permissions)",
+        "ssh does not take its configuration",
+        "Mend the file it names, or set SSHConfigFile to 'none'",
+    ),
 )
 _BEFORE_ITS_NAME = "kex_exchange_identification"
 _PARTIAL = re.compile(r'^Authenticated (?:using "([\w-]+)" )?with partial success', re.MULTILINE)
@@ -52,9 +64,12 @@ _LONGEST_TOLD, _MOST_TOLD = 160, 3
 # Lines that ssh writes itself, of sshkey.c, authfile.c, sshconnect2.c, readconf.c; above the one that says what came of it.
 _FIRST_CAUSE = re.compile(
     r"Load key |Certificate |Permissions \S+ for |Warning: Identity file |sign_and_send_pubkey: |identity_sign: |"
-    r"no such identity: |Bad owner or permissions |\S+:? line \d+: |Received disconnect from |Unable to load host key")
-_BEFORE_KEYS = re.compile(r"kex_exchange_identification: |ssh_exchange_identification: |banner exchange: |"
-                          r"Connection (?:closed|reset) by UNKNOWN port 65535|Connection to UNKNOWN port 65535 timed out")
+    r"no such identity: |Bad owner or permissions |\S+:? line \d+: |Received disconnect from |Unable to load host key"
+)
+_BEFORE_KEYS = re.compile(
+    r"kex_exchange_identification: |ssh_exchange_identification: |banner exchange: |"
+    r"Connection (?:closed|reset) by UNKNOWN port 65535|Connection to UNKNOWN port 65535 timed out"
+)
 _NOISE = re.compile(r"^(Warning: Permanently added|@+|debug\d: |\s*$|Authenticated |Transferred: sent |Bytes per second: sent )")
 
 
@@ -108,8 +123,10 @@ def _one_of_several(stderr: str) -> tuple[str, str] | None:
     methods = left[1].split(",")
     wants_key = keys >= set(methods)
     wanted = "a key" if wants_key else "a password"
-    return (f"the server took {took} and wants {wanted} {AS_WELL} ({', '.join(methods)})",
-            f"Set {'KeyFile' if wants_key else 'Password'}, too, or check it")
+    return (
+        f"the server took {took} and wants {wanted} {AS_WELL} ({', '.join(methods)})",
+        f"Set {'KeyFile' if wants_key else 'Password'}, too, or check it",
+    )
 
 
 def _lost(last: str, said: str, where: str) -> TransportLost | None:
@@ -120,8 +137,10 @@ def _lost(last: str, said: str, where: str) -> TransportLost | None:
         host, _, why = last.partition("Could not resolve hostname ")[2].partition(": ")
         return unknown_name(host, why or last)
     if re.search(NO_ACCOUNT, last):
-        return TransportLost(f"ssh does nothing for a user without an entry in /etc/passwd. ssh said: {last!r}",
-                             f"Give this user one, or run: {install('asyncssh')}")
+        return TransportLost(
+            f"ssh does nothing for a user without an entry in /etc/passwd. ssh said: {last!r}",
+            f"Give this user one, or run: {install('asyncssh')}",
+        )
     if "Connection refused" in last:
         return nobody_listens(where)
     if re.search(r"(?:Connection timed out|Operation timed out|Timeout, server|Connection to \S+ port \d+ timed out)", last):

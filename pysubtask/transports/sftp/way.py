@@ -47,8 +47,15 @@ async def find_way(program: str, login: Login) -> Way | None:
         return None
 
     def ask(_: Call[str]) -> str:
-        said = subprocess.run(show_words(program, login), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SHOW_SECS,
-                              check=False, env=for_others(), start_new_session=True)
+        said = subprocess.run(
+            show_words(program, login),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SHOW_SECS,
+            check=False,
+            env=for_others(),
+            start_new_session=True,
+        )
         return "" if said.returncode else said.stdout.decode("utf-8", "replace")
 
     try:

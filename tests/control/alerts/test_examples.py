@@ -21,10 +21,14 @@ def run(tmp_path: Path):
     (tmp_path / "check-url").write_text("https://hc.example.org/abc\n")
 
     def call(name: str, event: str, *words: str) -> tuple[list[str], str]:
-        environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CHECK_URL_FILE": str(tmp_path / "check-url"),
-                   **ALERT._replace(event=event, why="He said \"$(touch x)\" & 'no'").environment()}  # fmt: skip
-        subprocess.run(["sh", str(tmp_path / name), *words], env=environ, input=ALERT.as_json(), check=True, cwd=tmp_path,
-                       timeout=60)  # fmt: skip
+        environ = {
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "CHECK_URL_FILE": str(tmp_path / "check-url"),
+            **ALERT._replace(event=event, why="He said \"$(touch x)\" & 'no'").environment(),
+        }
+        subprocess.run(
+            ["sh", str(tmp_path / name), *words], env=environ, input=ALERT.as_json(), check=True, cwd=tmp_path, timeout=60
+        )
         assert not (tmp_path / "x").exists()
         return (tmp_path / "args").read_text().splitlines(), (tmp_path / "in").read_text()
 

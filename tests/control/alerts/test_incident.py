@@ -136,8 +136,9 @@ def test_one_whose_begin_nobody_heard_is_reported_to_be_over():
     assert course.repeats(False, 80) == [OVER]
 
 
-COURSES = st.lists(st.tuples(st.sampled_from([True, False, None]), st.integers(1, 400), st.sampled_from([5.0, 30.0, 70.0, 900.0])),
-                 max_size=40)  # fmt: skip
+COURSES = st.lists(
+    st.tuples(st.sampled_from([True, False, None]), st.integers(1, 400), st.sampled_from([5.0, 30.0, 70.0, 900.0])), max_size=40
+)
 
 
 @given(COURSES, st.booleans())

@@ -54,9 +54,19 @@ def test_what_is_closed_still_counts_its_returns(place: Path):
     assert again.times == 4
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2, "incidents": []}', '{"format": 1, "incidents": [{}]}',
-                                  '{"format": 1, "incidents": [{"child": "ftp", "kind": "held", "open": true, "times": "x"}]}',
-                                  '{"format": 1, "incidents": 7}', "[" * 100_000])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": 2, "incidents": []}',
+        '{"format": 1, "incidents": [{}]}',
+        '{"format": 1, "incidents": [{"child": "ftp", "kind": "held", "open": true, "times": "x"}]}',
+        '{"format": 1, "incidents": 7}',
+        "[" * 100_000,
+    ],
+)
 def test_a_damaged_file_is_none(place: Path, text: str):
     place.mkdir(parents=True, mode=0o700)
     (place.parent).chmod(0o700)

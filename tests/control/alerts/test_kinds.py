@@ -21,51 +21,57 @@ def there(page, queue=(0, 0, 0), secs=HOUR, **more):
     return {kind: one.there for kind, one in seen(glance("roof/ftp", "sftp://h/", page, queue, **more), secs).items()}
 
 
-@pytest.mark.parametrize(("page", "queue", "more", "found"), [
-    # What is well is known to be so.
-    (QUIET, (0, 0, 0), {}, ()),
-    ({"state": "resting"}, (0, 0, 0), {}, ()),
-    (QUIET, (5, 0, 0), {"oldest": 20}, ()),
-    (REFUSED, (5, 0, 0), {"oldest": 20}, (HELD,)),
-    # That a task that is held delivers nothing is no trouble of its own.
-    (REFUSED, (5, 0, 0), {"oldest": 9 * HOUR}, (HELD,)),
-    (QUIET, (0, 0, 2), {}, (PARKED,)),
-    (QUIET, (5, 1, 2), {"oldest": 20}, (PARKED,)),
-    (LINK, (5, 0, 2), {"oldest": 20}, (PARKED,)),
-    # A file that is parked is not one that waits.
-    (QUIET, (0, 0, 2), {"oldest": 9 * HOUR}, (PARKED,)),
-    ({**QUIET, "disk_low": True}, (0, 0, 0), {}, (DISK_LOW,)),
-    ({**LINK, "disk_low": True}, (3, 0, 0), {"oldest": 9}, (DISK_LOW,)),
-    (LINK, (5, 0, 0), {"oldest": HOUR - 1}, ()),
-    (LINK, (5, 0, 0), {"oldest": HOUR + 1}, (SILENT,)),
-    ({**QUIET, "paused": [{"name": None, "who": "ana", "at": ""}]}, (3, 0, 0), {"oldest": 9}, ()),
-    ({**QUIET, "paused": [{"name": None, "who": "ana", "at": ""}]}, (3, 0, 0), {"oldest": HOUR + 1}, (SILENT,)),
-    # One with a long queue that gets shorter is not silent.
-    ({**QUIET, "last_delivery": {"at": utc(NOW - 9)}}, (500, 1, 0), {"oldest": 9 * HOUR}, ()),
-    ({**QUIET, "last_delivery": {"at": utc(NOW - 2 * HOUR)}}, (500, 1, 0), {"oldest": 9 * HOUR}, (SILENT,)),
-    ({**QUIET, "moving": MOVING}, (0, 1, 0), {"ago": 400, "oldest": 400}, (SILENT,)),
-    ({**QUIET, "missing": MISSING}, (0, 0, 0), {}, (SILENT,)),
-    (QUIET, (0, 0, 0), {"alive": False}, (SILENT,)),
-    (QUIET, (2, 0, 3), {"alive": False}, (PARKED, SILENT)),
-    ({"state": "failed", "why": "no room"}, (0, 0, 0), {"alive": False}, (SILENT,)),
-    # It was stopped by somebody, and nothing waits.
-    ({"state": "stopped"}, (0, 0, 0), {"alive": False}, ()),
-    ({"state": "stopped"}, (2, 0, 0), {"alive": False, "oldest": HOUR + 1}, (SILENT,)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("page", "queue", "more", "found"),
+    [
+        # What is well is known to be so.
+        (QUIET, (0, 0, 0), {}, ()),
+        ({"state": "resting"}, (0, 0, 0), {}, ()),
+        (QUIET, (5, 0, 0), {"oldest": 20}, ()),
+        (REFUSED, (5, 0, 0), {"oldest": 20}, (HELD,)),
+        # That a task that is held delivers nothing is no trouble of its own.
+        (REFUSED, (5, 0, 0), {"oldest": 9 * HOUR}, (HELD,)),
+        (QUIET, (0, 0, 2), {}, (PARKED,)),
+        (QUIET, (5, 1, 2), {"oldest": 20}, (PARKED,)),
+        (LINK, (5, 0, 2), {"oldest": 20}, (PARKED,)),
+        # A file that is parked is not one that waits.
+        (QUIET, (0, 0, 2), {"oldest": 9 * HOUR}, (PARKED,)),
+        ({**QUIET, "disk_low": True}, (0, 0, 0), {}, (DISK_LOW,)),
+        ({**LINK, "disk_low": True}, (3, 0, 0), {"oldest": 9}, (DISK_LOW,)),
+        (LINK, (5, 0, 0), {"oldest": HOUR - 1}, ()),
+        (LINK, (5, 0, 0), {"oldest": HOUR + 1}, (SILENT,)),
+        ({**QUIET, "paused": [{"name": None, "who": "ana", "at": ""}]}, (3, 0, 0), {"oldest": 9}, ()),
+        ({**QUIET, "paused": [{"name": None, "who": "ana", "at": ""}]}, (3, 0, 0), {"oldest": HOUR + 1}, (SILENT,)),
+        # One with a long queue that gets shorter is not silent.
+        ({**QUIET, "last_delivery": {"at": utc(NOW - 9)}}, (500, 1, 0), {"oldest": 9 * HOUR}, ()),
+        ({**QUIET, "last_delivery": {"at": utc(NOW - 2 * HOUR)}}, (500, 1, 0), {"oldest": 9 * HOUR}, (SILENT,)),
+        ({**QUIET, "moving": MOVING}, (0, 1, 0), {"ago": 400, "oldest": 400}, (SILENT,)),
+        ({**QUIET, "missing": MISSING}, (0, 0, 0), {}, (SILENT,)),
+        (QUIET, (0, 0, 0), {"alive": False}, (SILENT,)),
+        (QUIET, (2, 0, 3), {"alive": False}, (PARKED, SILENT)),
+        ({"state": "failed", "why": "no room"}, (0, 0, 0), {"alive": False}, (SILENT,)),
+        # It was stopped by somebody, and nothing waits.
+        ({"state": "stopped"}, (0, 0, 0), {"alive": False}, ()),
+        ({"state": "stopped"}, (2, 0, 0), {"alive": False, "oldest": HOUR + 1}, (SILENT,)),
+    ],
+)
 def test_each_kind_is_seen(page, queue, more, found):
     assert tuple(kind for kind, one in there(page, queue, **more).items() if one) == found
 
 
-@pytest.mark.parametrize(("page", "untold"), [
-    # The login may be refused again in a moment, and a file parked again.
-    ({"state": "starting"}, KINDS),
-    ({"state": "connecting"}, (HELD, PARKED)),
-    (LINK, (HELD, PARKED)),
-    ({**QUIET, "paused": [{"name": None, "who": "ana", "at": ""}]}, (HELD, PARKED)),
-    ({"state": "stopping"}, KINDS),
-    (QUIET, ()),
-    ({"state": "resting"}, ()),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("page", "untold"),
+    [
+        # The login may be refused again in a moment, and a file parked again.
+        ({"state": "starting"}, KINDS),
+        ({"state": "connecting"}, (HELD, PARKED)),
+        (LINK, (HELD, PARKED)),
+        ({**QUIET, "paused": [{"name": None, "who": "ana", "at": ""}]}, (HELD, PARKED)),
+        ({"state": "stopping"}, KINDS),
+        (QUIET, ()),
+        ({"state": "resting"}, ()),
+    ],
+)
 def test_what_cannot_be_known_is_not_called_over(page, untold):
     assert tuple(kind for kind, one in there(page).items() if one is None) == untold
 

@@ -20,8 +20,15 @@ from tests.control.test_shown import NOW, glance
 from tests.helpers import wait_until
 
 ENVIRON = {"PATH": os.environ["PATH"]}
-ALERT = message("begins", "held", glance("roof/ftp", "sftp://h/", {"state": "held", "why": "no\x1b[2J\nnews"}, (3, 0, 1), oldest=9),
-               "roof7", NOW - 90, task="roof", extension="ftp")  # fmt: skip
+ALERT = message(
+    "begins",
+    "held",
+    glance("roof/ftp", "sftp://h/", {"state": "held", "why": "no\x1b[2J\nnews"}, (3, 0, 1), oldest=9),
+    "roof7",
+    NOW - 90,
+    task="roof",
+    extension="ftp",
+)
 
 
 def script(folder: Path, text: str, mode: int = 0o700) -> str:
@@ -57,10 +64,14 @@ def test_it_gets_what_happened_on_stdin_and_in_its_environment(tmp_path: Path):
     assert set(ALERT.environment()) == {"ALERT_" + key.upper() for key in [*fields, *fields["counts"]]} - {"ALERT_COUNTS"}
 
 
-@pytest.mark.parametrize(("text", "problem"), [
-    ("exit 3", "its exit status was 3"), ("kill -9 $$", "it was ended by signal 9"),
-    ("exec /nowhere/at/all", "its exit status was 127"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("exit 3", "its exit status was 3"),
+        ("kill -9 $$", "it was ended by signal 9"),
+        ("exec /nowhere/at/all", "its exit status was 127"),
+    ],
+)
 def test_a_failure_is_named(tmp_path: Path, text: str, problem: str):
     assert ended(started([script(tmp_path, f"echo before; {text}")])).problem == problem
 
@@ -106,12 +117,15 @@ def test_it_is_killed_at_once(tmp_path: Path):
     assert not is_alive(program.pid, "")
 
 
-@pytest.mark.parametrize(("words", "problem"), [
-    (["/nowhere/alert"], "there is no file /nowhere/alert"),
-    (["no-such-program-of-ours"], "there is no program 'no-such-program-of-ours' in PATH"),
-    (["/usr"], "/usr is a folder"),
-    ([str(Path(__file__))], f"{__file__} may not be executed by this user (its mode lacks x)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["/nowhere/alert"], "there is no file /nowhere/alert"),
+        (["no-such-program-of-ours"], "there is no program 'no-such-program-of-ours' in PATH"),
+        (["/usr"], "/usr is a folder"),
+        ([str(Path(__file__))], f"{__file__} may not be executed by this user (its mode lacks x)"),
+    ],
+)
 def test_one_that_is_not_there_is_reported_as_missing(words: list[str], problem: str):
     assert begin(words, ENVIRON, b"{}", 1.0, 0.0) == problem
 
@@ -131,8 +145,18 @@ def test_one_that_others_may_write_by_now_is_not_run(tmp_path: Path):
 
 
 def test_its_environment_has_no_secret_of_ours():
-    found = environment({"PATH": "/bin", "HOME": "/root", "PYTHONPATH": "/ours", "PYSUBTASK_ROOF__FTP__PASSWORD": "hush",
-                         "PYSUBTASK_ROOF__FTP__HOST": "h", "CREDENTIALS_DIRECTORY": "/run/cred", "NOTIFY_SOCKET": "/s"}, "/app")
+    found = environment(
+        {
+            "PATH": "/bin",
+            "HOME": "/root",
+            "PYTHONPATH": "/ours",
+            "PYSUBTASK_ROOF__FTP__PASSWORD": "hush",
+            "PYSUBTASK_ROOF__FTP__HOST": "h",
+            "CREDENTIALS_DIRECTORY": "/run/cred",
+            "NOTIFY_SOCKET": "/s",
+        },
+        "/app",
+    )
     assert found == {"PATH": "/bin", "HOME": "/root", "PYTHONPATH": "/app", "PYSUBTASK_ROOF__FTP__HOST": "h"}
     assert "PYTHONPATH" not in environment({"PYTHONPATH": "/ours"}, None)
 
@@ -147,6 +171,7 @@ def test_any_locale_takes_any_sign(tmp_path: Path):
     code = "from tests.control.alerts.test_program import *; alert = ALERT._replace(task='D\\u00e4ch\\u4e16'); "
     code += "print(ended(started(['/usr/bin/env'], environ={**ENVIRON, **alert.environment()})).output.encode())"
     environ = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
-    done = subprocess.run([sys.executable, "-X", "utf8=0", "-c", code], env=environ, capture_output=True, text=True, timeout=60,
-                          check=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8=0", "-c", code], env=environ, capture_output=True, text=True, timeout=60, check=True
+    )
     assert "ALERT_TASK=D\\xc3\\xa4ch\\xe4\\xb8\\x96" in done.stdout

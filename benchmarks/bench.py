@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pysubtask.testing import Relay
-from pysubtask.testing import bad_link as bad_link_module
-from pysubtask.testing.bad_link import BadLink, bad_link
-from pysubtask.testing.sshd import OpenSSHServer, descendants, missing, openssh_server
+from pysubtask.testing.link import bad_link as bad_link_module
+from pysubtask.testing.link.bad_link import BadLink, bad_link
+from pysubtask.testing.servers.sshd import OpenSSHServer, descendants, missing, openssh_server
 
 from .processes import memory, tree
 from .table import Table

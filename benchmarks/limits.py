@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pysubtask.testing.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
+from pysubtask.testing.servers.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
 
 from .bench import Bench, Failed, chosen, first_round, main, options, ordered, progress
 from .table import Column, Table, median, ratio

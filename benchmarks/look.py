@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pysubtask.common.entries import read_entries
 from pysubtask.common.notify import Stamp, read_stamp
-from pysubtask.subtask.watch import Watch
+from pysubtask.subtask.watch.watcher import Watch
 
 _TICK_SECS, _LEAST_SECS, _LOOKS_LONG = 2.0, 60.0, 100
 _LOOKS = 5

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .common.logs import setup_logging
 from .common.notify import Toucher, notify_name
-from .master.destinations import plan
+from .master.child_config import plan
 from .master.task_master import BaseMaster, BaseTaskMaster
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def main(subtask: type[BaseSubtask] | None = None, argv: Sequence[str] | None = 
     A module with a subclass of its own ends in ``if __name__ == "__main__": sys.exit(main(MySubtask))``.
     """
     from .subtask.base_subtask import BaseSubtask
-    from .subtask.command import run
+    from .subtask.cli import run
 
     return run(subtask or BaseSubtask, "base", plan, argv)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .common.entries import read_entries
-from .master.destinations import check_config, plan
+from .master.child_config import check_config, plan
 from .master.task_master import TaskMaster
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def main(subtask: type[UploadSubtask] | None = None, argv: Sequence[str] | None 
 
     The exit status.
     """
-    from .subtask.command import run
+    from .subtask.cli import run
 
     return run(subtask or __getattr__("DropboxSubtask"), "dropbox", plan, argv)
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from pysubtask.testing.sshd import make_key
+from pysubtask.testing.servers.sshd import make_key
 
 
 def cases(private: str) -> list[tuple[str, bytes]]:

@@ -7,7 +7,7 @@ import time
 from pysubtask import defaults_config
 from pysubtask.base import main
 from pysubtask.common.config import values_of
-from pysubtask.subtask import faults, snapshot
+from pysubtask.subtask.snapshot import read_errors, snapshotter
 from pysubtask.subtask.upload_subtask import UploadSubtask
 from pysubtask.transports.folder import FolderTransport
 
@@ -24,7 +24,7 @@ async def _hang_once(self):
 
 FolderTransport.connect = _hang_once
 
-_blocks = snapshot._blocks
+_blocks = snapshotter._blocks
 
 
 def _slow_disk(*args):
@@ -35,9 +35,9 @@ def _slow_disk(*args):
         yield data, offset, block
 
 
-snapshot._blocks = _slow_disk
+snapshotter._blocks = _slow_disk
 
-faults.FIRST_WAIT = float(os.environ.get("TEST_FIRST_WAIT", faults.FIRST_WAIT))
+read_errors.FIRST_WAIT = float(os.environ.get("TEST_FIRST_WAIT", read_errors.FIRST_WAIT))
 
 
 class FolderSubtask(UploadSubtask):

@@ -21,7 +21,7 @@ from typing import Any
 
 from pysubtask.common.status import read_status
 from pysubtask.testing import sftp_server
-from pysubtask.testing.sftp import SFTPServer
+from pysubtask.testing.servers.sftp import SFTPServer
 from tests import pages
 from tests.helpers import wait_until
 

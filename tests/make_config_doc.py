@@ -16,9 +16,9 @@ import click
 from pysubtask.common.config import Setting
 from pysubtask.control import commands as package
 from pysubtask.control.cli import commands
-from pysubtask.control.exits import MEANINGS
+from pysubtask.control.exit_status import MEANINGS
 from pysubtask.defaults_config import SETTINGS
-from pysubtask.subtask.command import make_parser
+from pysubtask.subtask.cli import make_parser
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = ("config.md", "commands.md")

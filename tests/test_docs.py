@@ -27,10 +27,10 @@ from pysubtask.common import entries
 from pysubtask.common.config import SECTIONS
 from pysubtask.common.events import read_events
 from pysubtask.common.status import read_status
-from pysubtask.control import exits
+from pysubtask.control import exit_status
 from pysubtask.control.cli import commands
 from pysubtask.subtask import base_subtask
-from pysubtask.subtask.command import PASSWORD_VARIABLE, TOKEN_VARIABLES, make_parser
+from pysubtask.subtask.cli import PASSWORD_VARIABLE, TOKEN_VARIABLES, make_parser
 from tests import make_config_doc, pages
 from tests.helpers import wait_until
 
@@ -136,8 +136,8 @@ def test_every_command_option_and_exit_status_is_explained():
             assert f"| {written} | ".replace("N|T", "N\\|T") in section and meaning, f"{name} {written}"
         example = section.rsplit("```text\n", 1)[1]
         assert section.count("```text") == 2 and re.search(rf"^pysubtask {name}\b", example, re.MULTILINE), f"{name} has no example"
-    for value in [value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)]:
-        assert value in exits.MEANINGS and f"| {value} | " in text
+    for value in [value for name, value in vars(exit_status).items() if name.isupper() and isinstance(value, int)]:
+        assert value in exit_status.MEANINGS and f"| {value} | " in text
 
 
 # ---- every page

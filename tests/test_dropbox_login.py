@@ -20,9 +20,9 @@ pytest.importorskip("dropbox")
 
 from pysubtask import Section
 from pysubtask.dropbox import main
-from pysubtask.master.destinations import plan
-from pysubtask.subtask import dropbox_login
+from pysubtask.master.child_config import plan
 from pysubtask.testing import DropboxServer, dropbox_server
+from pysubtask.transports.dropbox import login as login_program
 from tests.e2e.station import DropboxStation
 from tests.e2e.test_demo import BLOCKER
 from tests.helpers import command_lines, wait_until
@@ -204,7 +204,7 @@ def test_what_is_wrong_is_said_in_one_line(
     if fault:
         server.fail(**fault)
     ca_file = given.get("ca_file", str(server.ca_file))
-    assert dropbox_login.login(given.get("app_key", "standin"), None, server.proxy, ca_file) == status
+    assert login_program.login(given.get("app_key", "standin"), None, server.proxy, ca_file) == status
     shown = capsys.readouterr()
     assert said in shown.err and len(shown.err.splitlines()) == 1
     assert "dropbox.AppKey" not in shown.out and CODE not in shown.err
@@ -221,7 +221,7 @@ def test_without_the_library_it_names_the_extra(login: Any, tmp_path: Path):
 @pytest.mark.parametrize("words", [["--store", "/no/such/folder/x"], ["--store", "."], ["--ca-file", "no.pem"]])
 def test_files_that_cannot_be_are_said_before_anything_is_asked(words: list[str], capsys: Any, tmp_path: Path):
     given = dict(zip(words[::2], words[1::2], strict=True))
-    assert dropbox_login.login("k", given.get("--store"), "", given.get("--ca-file")) == 2
+    assert login_program.login("k", given.get("--store"), "", given.get("--ca-file")) == 2
     said = capsys.readouterr()
     assert words[0] in said.err and not said.out
 
@@ -244,10 +244,10 @@ def test_store_without_login_is_a_mistake(capsys: Any):
 )
 def test_a_token_that_would_be_of_no_use_is_refused(token: str, scope: str | None, said: str | None):
     if said is None:
-        dropbox_login._check(token, scope)
+        login_program._check(token, scope)
         return
-    with pytest.raises(dropbox_login._Ended, match=said):
-        dropbox_login._check(token, scope)
+    with pytest.raises(login_program._Ended, match=said):
+        login_program._check(token, scope)
 
 
 # ---- where the token is seen afterwards

@@ -130,7 +130,7 @@ def allowed(own, name, top):
     if mine == "control":
         # A test of the whole way needs a link that it can cut; the queue of a dead child is read as that child would.
         return other in ("control", "master", "common", "transports", "defaults_config", "testing", "pysubtask") or name.startswith(
-            "pysubtask.subtask.look"
+            "pysubtask.subtask.spool.offline_queue"
         )
     if mine == "__main__":
         return other == "control"
@@ -153,7 +153,7 @@ def test_each_module_keeps_to_its_rooms():
         (("common", "x"), "pysubtask.master", True),
         (("common", "x"), "pysubtask.defaults_config", True),
         (("common", "x"), "watchdog", False),
-        (("master", "x"), "pysubtask.subtask.spool", False),
+        (("master", "x"), "pysubtask.subtask.spool.queue", False),
         (("master", "x"), "pysubtask.transports", False),
         (("master", "x"), "asyncssh", False),
         (("master", "x"), "pysftp", False),
@@ -162,18 +162,18 @@ def test_each_module_keeps_to_its_rooms():
         (("subtask", "x"), "pysubtask.transports.folder", False),
         (("subtask", "x"), "pysubtask.control", False),
         (("transports", "folder"), "pysubtask.transports.sftp", False),
-        (("transports", "sftp", "client"), "pysubtask.subtask.spool", False),
+        (("transports", "sftp", "client"), "pysubtask.subtask.spool.queue", False),
         (("transports", "sftp", "client"), "pysubtask.transports.folder", False),
         (("transports", "folder"), "pysubtask.defaults_config", False),
         (("transports", "ftp", "swap"), "pysubtask.transports.sftp.swap", False),
-        (("transports", "ssh_login"), "pysubtask.transports.sftp.options", False),
+        (("transports", "ssh_login"), "pysubtask.transports.ssh.options", False),
         (("transports", "swap_record"), "pysubtask.transports.ftp", False),
         (("transports", "ftp", "wire"), "OpenSSL", False),
         (("ftp",), "pysubtask.subtask.base_subtask", True),
         (("dropbox",), "dropbox", False),
         (("master", "x"), "dropbox", False),
         (("testing", "dropbox"), "requests", False),
-        (("subtask", "command"), "pysubtask.transports.dropbox.line", False),
+        (("subtask", "command"), "pysubtask.transports.dropbox.http_session", False),
         ((), "pysubtask.base", True),
         (("freeze",), "pysubtask.master.task_master", False),
         (("freeze",), "pysubtask.subtask.base_subtask", True),
@@ -201,7 +201,7 @@ def test_the_reader_of_imports_sees_through_all_their_forms(tmp_path):
         ("pysubtask.master.child", True),
         ("os.path", True),
         ("typing", True),
-        ("pysubtask.subtask.spool", False),
+        ("pysubtask.subtask.spool.queue", False),
         ("asyncssh", False),
     ]
 

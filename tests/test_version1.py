@@ -22,8 +22,8 @@ from pysubtask import BaseMaster, ConfigError, SourceError
 from pysubtask.common.events import read_events
 from pysubtask.common.handoff import Handoff
 from pysubtask.common.status import read_status
-from pysubtask.master.destinations import plan
-from pysubtask.subtask.command import PASSWORD_VARIABLE, TOKEN_VARIABLES, by_hand, make_parser
+from pysubtask.master.child_config import plan
+from pysubtask.subtask.cli import PASSWORD_VARIABLE, TOKEN_VARIABLES, by_hand, make_parser
 from pysubtask.transports.base import Job
 from tests.e2e.station import DropboxStation, Station
 from tests.helpers import wait_until

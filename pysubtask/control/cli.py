@@ -25,8 +25,8 @@ except ImportError:
 
 from ..common.errors import ConfigError, PysubtaskError
 from . import commands as package
-from .exits import FAILED, OK, USAGE, CommandError
-from .output import say
+from .exit_status import FAILED, OK, USAGE, CommandError
+from .view.terminal import say
 
 _ORDER = (
     "init",

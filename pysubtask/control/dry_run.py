@@ -20,13 +20,13 @@ from ..common.temporary import DATABASE_SIDES, database_of
 from ..common.triggers import when_sent
 from ..common.watched import Dirs
 from ..master.archive import expiry, is_data, is_ours, is_proven, scope
-from ..master.destinations import Plan, closed_paths
+from ..master.child_config import Plan, closed_paths
 from ..master.mover import Old
 from ..transports import transport_class
-from .config_file import own_of
-from .config_task import TaskConfig
+from .config.config_file import own_of
+from .config.task_config import TaskConfig
 from .doctor import mistyped
-from .names import Names
+from .name_owners import Names
 from .not_watched import NotWatched
 
 _DATABASE = (

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..common import as_user, registry
 from ..common.trust import user_name
-from . import unit_files
-from .exits import CommandError
+from .exit_status import CommandError
+from .run import unit_files
 
 _T = TypeVar("_T")
 _PROC = "/proc"

@@ -18,11 +18,11 @@ from ..common.settings_file import read_settings_page
 from ..common.state_place import MOVED_TO, PATH_FILE, inside_of
 from ..common.watched import Watched
 from ..defaults_config import SETTINGS
-from ..master.destinations import bak_of
-from ..subtask.look import look, remove_snapshots, snapshots
+from ..master.child_config import bak_of
+from ..subtask.spool.offline_queue import look, remove_snapshots, snapshots
 from .alerts.incidents import FOLDER, name_of
-from .exits import FAILED, CommandError
-from .running import RUN_LOCK, task_folder
+from .exit_status import FAILED, CommandError
+from .run.running_task import RUN_LOCK, task_folder
 from .task import Task
 from .tasks import own
 

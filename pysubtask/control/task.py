@@ -12,7 +12,7 @@ from ..common.lock import Holder, StateLock
 from ..common.process import is_alive
 from ..common.requests import Reply, Who, myself, reply_to, send, withdraw
 from ..common.status import read_shared_status, read_status
-from .exits import FAILED, NO_ANSWER, CommandError
+from .exit_status import FAILED, NO_ANSWER, CommandError
 from .owners import Owner
 
 _T = TypeVar("_T")

@@ -15,7 +15,7 @@ from ..common.alert_command import check_command
 from ..common.alert_handoff import MODULE, AlertHandoff, Watched, write
 from ..common.entries import Entry, first_folder
 from .child import Child, Launch, Restarts, can_be_started, wait
-from .destinations import Plan
+from .child_config import Plan
 
 _END_SECS = 1.0
 _LOG_KEYS = ("LogFormat", "LogMaxBytes", "LogKeep", "LogLevel")

@@ -10,8 +10,8 @@ from .. import defaults_config
 from ..common.app_log import LineReader, ToApp, rate
 from ..common.config import section_of, values_of
 from ..common.errors import ConfigError
-from .destinations import UPLOADERS, Plan
-from .seat import Seat
+from .child_config import UPLOADERS, Plan
+from .managed_child import Seat
 
 _LOGS = ("Master_Log_FileName", "Subtask_Log_FileName")
 

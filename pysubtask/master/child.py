@@ -240,7 +240,7 @@ def can_be_started(module: str) -> None:
         return
     from importlib.util import find_spec
 
-    for name in dict.fromkeys([module, "pysubtask.subtask.command"]):
+    for name in dict.fromkeys([module, "pysubtask.subtask.cli"]):
         try:
             there = find_spec(name)
         except (ImportError, ValueError):

@@ -12,7 +12,7 @@ from ..common.entries import Entry, first_folder
 from ..common.place import UNKNOWN_DISK, device_of, existing, is_in, near, why_not
 from ..common.run_as import stranger, stranger_above
 from ..common.state_place import base_of, inside_of, is_inside, why_away
-from .destinations import Plan
+from .child_config import Plan
 
 TOLD_AGAIN_SECS = 900.0
 

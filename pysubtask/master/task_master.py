@@ -20,7 +20,7 @@ from ..common.logs import follow, log_options, set_level, setup_logging
 from ..common.process import EXIT_STOPPED, is_alive, process_start
 from ..common.watched import Watched
 from .child import Child, Launch, Restarts, can_be_started, folders_for, wait
-from .destinations import (
+from .child_config import (
     UPLOADERS,
     Plan,
     check_config,
@@ -33,12 +33,12 @@ from .destinations import (
     switched_on,
     with_sections,
 )
-from .seat import ChildStatus as ChildStatus
-from .seat import MasterStatus as MasterStatus
-from .seat import Seat, status_of
-from .stamps import Stamps
-from .state import make_ready, remove_handled
-from .voice import Voice
+from .child_control import Voice
+from .managed_child import ChildStatus as ChildStatus
+from .managed_child import MasterStatus as MasterStatus
+from .managed_child import Seat, status_of
+from .notify_writer import Stamps
+from .state_dir import make_ready, remove_handled
 
 if TYPE_CHECKING:
     from ..common.config_types import Config
@@ -149,7 +149,7 @@ class BaseMaster(Voice):
         self._closed = (*closed_paths(entries, plans, self._logs), *self._closed_beside)
         check_mount_covers(entries, plans)
         check_state(plans)
-        from .own import CONFIG, all_own, check_entries
+        from .excluded_files import CONFIG, all_own, check_entries
 
         self._never_sent = all_own(entries, plans, self._logs, self._beside)
         check_entries(entries, self._never_sent)
@@ -184,8 +184,8 @@ class BaseMaster(Voice):
         if self._app_lines is not None:
             self._app_lines.begin(self.logger, self._seats)
         self._stamps = Stamps(self.logger)
-        from .holds import Holds
-        from .old_files import OldFiles
+        from .burst_holds import Holds
+        from .housekeeping import OldFiles
 
         self._holds = Holds(self._rule, self._stamps, self.logger)
         from .places import Places
@@ -522,7 +522,7 @@ class BaseMaster(Voice):
         plans = [seat.plan for seat in self._seats]
         if plans == before:
             return
-        from .old_files import OldFiles
+        from .housekeeping import OldFiles
 
         self._places.take(plans)
         if self._alerter is not None:

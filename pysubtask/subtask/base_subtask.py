@@ -37,27 +37,27 @@ from ..common.status import read_status, write_status
 from ..common.triggers import when_sent
 from ..common.watched import Watched
 from ..transports.base import RemoteStat
-from . import failed, heartbeat
-from .bak_folder import sweep_former, warning_about
-from .board import Board
-from .change_times import last_sign
-from .disks import Disks
-from .extra_copy import copy_to_dir
-from .faults import Faults
-from .intake import TURN_SECS, Intake, Rules
-from .missing import Footing, Missing, watched_folders
-from .moving import Moving, tag_of
-from .orders import Orders
-from .own_queue import drop_own
-from .page import Page
-from .retry import Policy, decide
-from .settling import LAST_LOOK_SECS
-from .snapshot import Snapshotter
-from .spool import Done, Entry, Version
-from .steering import Levers, Steering
-from .store import Store
-from .wake import Wake
-from .watch import Due, Watch
+from .delivery.retry import Policy, decide
+from .platform.change_times import last_sign
+from .requests.request_handlers import Levers, Steering
+from .requests.request_server import Orders
+from .snapshot.bak_folder import sweep_former, warning_about
+from .snapshot.extra_copy import copy_to_dir
+from .snapshot.pipeline import TURN_SECS, Intake, Rules
+from .snapshot.read_errors import Faults
+from .snapshot.snapshotter import Snapshotter
+from .spool.excluded_jobs import drop_own
+from .spool.queue import Done, Entry, Version
+from .spool.spool_thread import Store
+from .state_migration import Moving, tag_of
+from .status import failed_start, heartbeat
+from .status.status_model import Board
+from .status.status_writer import Page
+from .wake_event import Wake
+from .watch.disks import Disks
+from .watch.missing_folders import Footing, Missing, watched_folders
+from .watch.settle_queue import LAST_LOOK_SECS
+from .watch.watcher import Due, Watch
 
 T = TypeVar("T")
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_LOCKED = 0, 1, 2, 3
@@ -281,7 +281,7 @@ class BaseSubtask:
     def _cannot_start(self, exc: Exception) -> int:
         """Say why, also to whoever looks at the page later."""
         self.log.error("Cannot start: %s; %s", exc, self._more)
-        failed.tell(self.handoff, str(exc), self.wall())
+        failed_start.tell(self.handoff, str(exc), self.wall())
         self._lock.release()
         self._moving.unlock()
         return EXIT_CONFIG if isinstance(exc, ValueError) else EXIT_FAILED

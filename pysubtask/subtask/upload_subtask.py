@@ -15,13 +15,13 @@ from ..common.errors import ConfigError, SourceChanged
 from ..common.watched import Dirs
 from ..transports import open_transport, transport_class
 from .base_subtask import BaseSubtask
-from .claims import Claims, Other
-from .courier import Courier
-from .deliveries import Hooks
-from .snapshot import content_digest
-from .sources import Place, opened, place_of
-from .spool import Entry, Version
-from .watch import RESIDUAL, Due
+from .delivery.dispatcher import Courier
+from .delivery.uploads import Hooks
+from .snapshot.snapshotter import content_digest
+from .snapshot.sources import Place, opened, place_of
+from .spool.name_claims import Claims, Other
+from .spool.queue import Entry, Version
+from .watch.watcher import RESIDUAL, Due
 
 _LOGIN_KEYS = (
     "User",

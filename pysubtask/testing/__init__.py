@@ -17,56 +17,56 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._wire import Connection as Connection
-    from .dropbox import DropboxServer as DropboxServer
-    from .dropbox import dropbox_server as dropbox_server
-    from .ftp import FTPServer as FTPServer
-    from .ftp import ftp_server as ftp_server
-    from .ftp_relay import FTPRelay as FTPRelay
-    from .hostile_ftp import HostileFTP as HostileFTP
-    from .hostile_ftp import hostile_ftp_server as hostile_ftp_server
-    from .proftpd import ProFTPDServer as ProFTPDServer
-    from .proftpd import proftpd_server as proftpd_server
-    from .pureftpd import PureFTPdServer as PureFTPdServer
-    from .pureftpd import pureftpd_server as pureftpd_server
-    from .quirk_ftp import QuirkFTPServer as QuirkFTPServer
-    from .quirk_ftp import quirk_ftp_server as quirk_ftp_server
-    from .quirk_sftp import QuirkSFTPServer as QuirkSFTPServer
-    from .quirk_sftp import quirk_sftp_server as quirk_sftp_server
-    from .quirks import Quirks as Quirks
-    from .rclone import RcloneServer as RcloneServer
-    from .rclone import rclone_server as rclone_server
-    from .relay import Relay as Relay
-    from .sftp import SFTPServer as SFTPServer
-    from .sftp import sftp_server as sftp_server
-    from .vsftpd import VsftpdServer as VsftpdServer
-    from .vsftpd import vsftpd_server as vsftpd_server
+    from .link._wire import Connection as Connection
+    from .link.ftp_relay import FTPRelay as FTPRelay
+    from .link.relay import Relay as Relay
+    from .servers.dropbox import DropboxServer as DropboxServer
+    from .servers.dropbox import dropbox_server as dropbox_server
+    from .servers.ftp import FTPServer as FTPServer
+    from .servers.ftp import ftp_server as ftp_server
+    from .servers.hostile_ftp import HostileFTP as HostileFTP
+    from .servers.hostile_ftp import hostile_ftp_server as hostile_ftp_server
+    from .servers.proftpd import ProFTPDServer as ProFTPDServer
+    from .servers.proftpd import proftpd_server as proftpd_server
+    from .servers.pureftpd import PureFTPdServer as PureFTPdServer
+    from .servers.pureftpd import pureftpd_server as pureftpd_server
+    from .servers.quirk_ftp import QuirkFTPServer as QuirkFTPServer
+    from .servers.quirk_ftp import quirk_ftp_server as quirk_ftp_server
+    from .servers.quirk_sftp import QuirkSFTPServer as QuirkSFTPServer
+    from .servers.quirk_sftp import quirk_sftp_server as quirk_sftp_server
+    from .servers.quirks import Quirks as Quirks
+    from .servers.rclone import RcloneServer as RcloneServer
+    from .servers.rclone import rclone_server as rclone_server
+    from .servers.sftp import SFTPServer as SFTPServer
+    from .servers.sftp import sftp_server as sftp_server
+    from .servers.vsftpd import VsftpdServer as VsftpdServer
+    from .servers.vsftpd import vsftpd_server as vsftpd_server
 
 _NAMES = {
-    "Connection": "_wire",
-    "DropboxServer": "dropbox",
-    "FTPRelay": "ftp_relay",
-    "FTPServer": "ftp",
-    "HostileFTP": "hostile_ftp",
-    "ProFTPDServer": "proftpd",
-    "PureFTPdServer": "pureftpd",
-    "QuirkFTPServer": "quirk_ftp",
-    "QuirkSFTPServer": "quirk_sftp",
-    "Quirks": "quirks",
-    "RcloneServer": "rclone",
-    "Relay": "relay",
-    "SFTPServer": "sftp",
-    "VsftpdServer": "vsftpd",
-    "dropbox_server": "dropbox",
-    "ftp_server": "ftp",
-    "hostile_ftp_server": "hostile_ftp",
-    "proftpd_server": "proftpd",
-    "pureftpd_server": "pureftpd",
-    "quirk_ftp_server": "quirk_ftp",
-    "quirk_sftp_server": "quirk_sftp",
-    "rclone_server": "rclone",
-    "sftp_server": "sftp",
-    "vsftpd_server": "vsftpd",
+    "Connection": "link._wire",
+    "DropboxServer": "servers.dropbox",
+    "FTPRelay": "link.ftp_relay",
+    "FTPServer": "servers.ftp",
+    "HostileFTP": "servers.hostile_ftp",
+    "ProFTPDServer": "servers.proftpd",
+    "PureFTPdServer": "servers.pureftpd",
+    "QuirkFTPServer": "servers.quirk_ftp",
+    "QuirkSFTPServer": "servers.quirk_sftp",
+    "Quirks": "servers.quirks",
+    "RcloneServer": "servers.rclone",
+    "Relay": "link.relay",
+    "SFTPServer": "servers.sftp",
+    "VsftpdServer": "servers.vsftpd",
+    "dropbox_server": "servers.dropbox",
+    "ftp_server": "servers.ftp",
+    "hostile_ftp_server": "servers.hostile_ftp",
+    "proftpd_server": "servers.proftpd",
+    "pureftpd_server": "servers.pureftpd",
+    "quirk_ftp_server": "servers.quirk_ftp",
+    "quirk_sftp_server": "servers.quirk_sftp",
+    "rclone_server": "servers.rclone",
+    "sftp_server": "servers.sftp",
+    "vsftpd_server": "servers.vsftpd",
 }
 
 __all__ = [

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from ..common.registry import VARIABLE
-from .relay import Relay
-from .sftp import SFTPServer
-from .sftp import sftp_server as start
+from .link.relay import Relay
+from .servers.sftp import SFTPServer
+from .servers.sftp import sftp_server as start
 
 
 @pytest.fixture(scope="session", autouse=True)

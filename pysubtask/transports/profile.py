@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .allowance import Allowance
-from .left import Left
+from .leftover_temps import Left
 from .means import ALL, BY_NAME, Means, by_default, lower
 
 TRIAL_SECS = 24 * 3600.0

@@ -12,7 +12,7 @@ from pysubtask import Section, TaskMaster, defaults_config
 from pysubtask.common.alert_command import absolute, check_command, display, files_of, program_of, secrets_of
 from pysubtask.common.config import resolve_alone
 from pysubtask.common.errors import ConfigError
-from pysubtask.control.config_file import load
+from pysubtask.control.config.config_file import load
 
 
 def resolved(**values):

@@ -17,8 +17,8 @@ from pysubtask.common.config import resolve
 from pysubtask.common.entries import read_entries
 from pysubtask.common.errors import ConfigError, PysubtaskError
 from pysubtask.common.lock import StateLock
-from pysubtask.control import config_file
-from pysubtask.control.exits import CommandError
+from pysubtask.control.config import config_file
+from pysubtask.control.exit_status import CommandError
 from pysubtask.transports.ftp import replies
 
 FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])

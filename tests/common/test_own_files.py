@@ -12,7 +12,7 @@ from pysubtask.common.own_files import NotOurs
 from pysubtask.common.receipts import Receipt, append, compact, last_seq, read_receipts
 from pysubtask.common.settings_file import read_settings_page
 from pysubtask.common.status import read_status, write_status
-from pysubtask.master.state import make_ready
+from pysubtask.master.state_dir import make_ready
 
 RECEIPT = Receipt(1, "2026-11-29T00:00:00.000Z", "/d/a", "a", "sftp://h/", 3, 4, "5", 3, "size")
 needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="makes files of another user: needs root")

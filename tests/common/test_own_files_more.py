@@ -17,9 +17,9 @@ from pysubtask.common import own_files, registry
 from pysubtask.common.errors import AlreadyRunning, TransportLost
 from pysubtask.common.lock import Holder, StateLock, process_start
 from pysubtask.control.push.record import Record
-from pysubtask.subtask import database
-from pysubtask.subtask.extra_copy import copy_to_dir
-from pysubtask.subtask.heartbeat import make
+from pysubtask.subtask.snapshot.extra_copy import copy_to_dir
+from pysubtask.subtask.spool import database
+from pysubtask.subtask.status.heartbeat import make
 from pysubtask.transports.base import Job
 from pysubtask.transports.ftp.restart import Restarts
 from pysubtask.transports.profile import Profile

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pysubtask.common.log_lines import Journal
 from pysubtask.common.logs import _Text, close_logging, setup_logging
 from pysubtask.common.plain import one_line, plain
-from pysubtask.testing.hostile_sftp import WORDS
+from pysubtask.testing.servers.hostile_sftp import WORDS
 
 EVIL = [
     "\n",

@@ -16,7 +16,7 @@ from pysubtask.common.config import Section, resolve
 from pysubtask.common.errors import FileRefused, LoginRefused, PysubtaskError, TransportLost
 from pysubtask.common.logs import close_logging, setup_logging
 from pysubtask.common.redact import MASK, know, know_settings, redacted, secrets_of_url
-from pysubtask.transports.dropbox.line import make_session
+from pysubtask.transports.dropbox.http_session import make_session
 from pysubtask.transports.proxy_url import quoted_login
 
 

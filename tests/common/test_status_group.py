@@ -12,7 +12,7 @@ from pysubtask.common import own_files, registry, status_group
 from pysubtask.common.own_files import NotOurs
 from pysubtask.common.status import read_shared_status, read_status, write_status
 from pysubtask.defaults_config import SETTINGS
-from pysubtask.master.destinations import plan
+from pysubtask.master.child_config import plan
 from tests.other_user import HIM, needs_root
 
 GROUP = 23456

@@ -9,7 +9,7 @@ import pytest
 from pysubtask.common.entries import Entry, read_entries
 from pysubtask.common.errors import ConfigError
 from pysubtask.common.watched import Dirs, Watched
-from pysubtask.master.destinations import closed_paths, plan
+from pysubtask.master.child_config import closed_paths, plan
 
 
 def test_whose_a_file_is() -> None:

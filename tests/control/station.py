@@ -13,8 +13,8 @@ from typing import Any
 
 from pysubtask.common.receipts import Receipt, read_receipts
 from pysubtask.common.status import read_status
-from pysubtask.control.problems import in_toml
-from pysubtask.testing.sshd import OpenSSHServer
+from pysubtask.control.config.problems import in_toml
+from pysubtask.testing.servers.sshd import OpenSSHServer
 from tests.helpers import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

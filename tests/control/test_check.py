@@ -14,14 +14,14 @@ from pysubtask.common import registry
 from pysubtask.common.lock import Holder, StateLock, process_start
 from pysubtask.common.receipts import Receipt, append
 from pysubtask.control.commands import check
-from pysubtask.control.config_file import load
+from pysubtask.control.config.config_file import load
+from pysubtask.control.config.problems import ConfigProblems
 from pysubtask.control.doctor import local
 from pysubtask.control.dry_run import look
-from pysubtask.control.names import Names
+from pysubtask.control.name_owners import Names
 from pysubtask.control.not_watched import NotWatched
-from pysubtask.control.problems import ConfigProblems
-from pysubtask.subtask.claims import Claims
-from pysubtask.subtask.scan import Folder
+from pysubtask.subtask.spool.name_claims import Claims
+from pysubtask.subtask.watch.folder import Folder
 
 NOW = 1_790_000_000.0
 DAY = 86400

@@ -15,15 +15,15 @@ from click.testing import CliRunner
 
 from pysubtask import defaults_config
 from pysubtask.common.config import SECTIONS
-from pysubtask.control import config_file
-from pysubtask.control.changes import compare
 from pysubtask.control.commands import init
-from pysubtask.control.config_file import load
-from pysubtask.control.exits import CommandError
-from pysubtask.control.secrets import file_key
-from pysubtask.control.template import short, template
-from pysubtask.control.toml_lines import Path as KeyPath
-from pysubtask.control.toml_lines import key_lines
+from pysubtask.control.config import config_file
+from pysubtask.control.config.config_file import load
+from pysubtask.control.config.reload_diff import compare
+from pysubtask.control.config.secrets import file_key
+from pysubtask.control.config.template import short, template
+from pysubtask.control.config.toml_locations import Path as KeyPath
+from pysubtask.control.config.toml_locations import key_lines
+from pysubtask.control.exit_status import CommandError
 from tests import pages
 from tests.control.test_wrong_configs import CASES
 

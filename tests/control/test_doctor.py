@@ -20,14 +20,15 @@ from pysubtask.control.doctor.examine import Times, examine
 from pysubtask.control.doctor.finding import remedy_lines
 from pysubtask.control.doctor.server import Visit
 from pysubtask.control.doctor.source import of_plan
-from pysubtask.master.destinations import plan
-from pysubtask.testing import ftp_server, sftp_server, sshd, vsftpd
-from pysubtask.testing._certificate import make_certificate
-from pysubtask.testing.dropbox import dropbox_server
-from pysubtask.testing.ftp import FTPServer, Oddities
-from pysubtask.testing.ftp_relay import FTPRelay
-from pysubtask.testing.sshd import OpenSSHServer, make_key, openssh_server
-from pysubtask.testing.vsftpd import vsftpd_server
+from pysubtask.master.child_config import plan
+from pysubtask.testing import ftp_server, sftp_server
+from pysubtask.testing.link.ftp_relay import FTPRelay
+from pysubtask.testing.servers import sshd, vsftpd
+from pysubtask.testing.servers._certificate import make_certificate
+from pysubtask.testing.servers.dropbox import dropbox_server
+from pysubtask.testing.servers.ftp import FTPServer, Oddities
+from pysubtask.testing.servers.sshd import OpenSSHServer, make_key, openssh_server
+from pysubtask.testing.servers.vsftpd import vsftpd_server
 from tests import dead_addresses
 from tests.helpers import wait_until
 

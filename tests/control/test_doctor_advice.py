@@ -21,10 +21,10 @@ from pysubtask.control.doctor import bbr, causes, certificate, examine, local, l
 from pysubtask.control.doctor.finding import Finding, remedy_lines
 from pysubtask.control.doctor.prepare import Endpoint
 from pysubtask.control.doctor.source import load_python, of_config, of_plan
-from pysubtask.master.destinations import plan
-from pysubtask.testing.sshd import make_key
+from pysubtask.master.child_config import plan
+from pysubtask.testing.servers.sshd import make_key
 from pysubtask.transports import key_file
-from pysubtask.transports.sftp.verdict import BETWEEN
+from pysubtask.transports.ssh.errors import BETWEEN
 from pysubtask.transports.ssh_login import AnotherKey
 from pysubtask.transports.standstill import MTU
 from tests import alterations, harm

@@ -14,7 +14,7 @@ from pysubtask.common.registry import VARIABLE, Record, announce
 from pysubtask.control.doctor import bbr, causes, local, network
 from pysubtask.control.doctor.finding import fail, remedy_lines, setting_line
 from pysubtask.control.doctor.source import load_python, of_config, of_plan
-from pysubtask.master.destinations import plan
+from pysubtask.master.child_config import plan
 from pysubtask.testing import ftp_server
 
 AVAILABLE = "/proc/sys/net/ipv4/tcp_available_congestion_control"

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from pysubtask.testing.quirk_sftp import quirk_sftp_server
-from pysubtask.testing.quirks import switch
+from pysubtask.testing.servers.quirk_sftp import quirk_sftp_server
+from pysubtask.testing.servers.quirks import switch
 from pysubtask.transports import means
 from tests.control.test_doctor import diagnose
 

@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 import pytest
 
 from pysubtask.control.doctor.finding import Finding
-from pysubtask.testing import proftpd, pureftpd, rclone, sshd, vsftpd
-from pysubtask.testing.proftpd import proftpd_server
-from pysubtask.testing.pureftpd import pureftpd_server
-from pysubtask.testing.quirk_ftp import quirk_ftp_server
-from pysubtask.testing.quirk_sftp import quirk_sftp_server
-from pysubtask.testing.quirks import SWITCHES, Switch, switch
-from pysubtask.testing.rclone import rclone_server
-from pysubtask.testing.sshd import make_key, openssh_server
-from pysubtask.testing.vsftpd import vsftpd_server
+from pysubtask.testing.servers import proftpd, pureftpd, rclone, sshd, vsftpd
+from pysubtask.testing.servers.proftpd import proftpd_server
+from pysubtask.testing.servers.pureftpd import pureftpd_server
+from pysubtask.testing.servers.quirk_ftp import quirk_ftp_server
+from pysubtask.testing.servers.quirk_sftp import quirk_sftp_server
+from pysubtask.testing.servers.quirks import SWITCHES, Switch, switch
+from pysubtask.testing.servers.rclone import rclone_server
+from pysubtask.testing.servers.sshd import make_key, openssh_server
+from pysubtask.testing.servers.vsftpd import vsftpd_server
 from pysubtask.transports.reach import PORTAL
 from tests import alterations, harm
 from tests.control.test_doctor import Scripted, at, diagnose

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.control.config_file import ConfigProblems, load
+from pysubtask.control.config.config_file import ConfigProblems, load
 from tests.control.test_config_file import names, write
 
 MAIN = """

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common.events import read_events
-from pysubtask.control.config_file import load
-from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from pysubtask.control.config.config_file import load
+from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from tests.control.station import HUP, Run, command, login, receipts, state_dir
 from tests.helpers import wait_until
 

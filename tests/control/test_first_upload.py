@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.testing.ftp import ftp_server
-from pysubtask.testing.sshd import missing, openssh_server
+from pysubtask.testing.servers.ftp import ftp_server
+from pysubtask.testing.servers.sshd import missing, openssh_server
 from tests import pages
 from tests.control.station import INT, Run, command, receipts
 from tests.control.terminal import Terminal

@@ -15,8 +15,8 @@ from pysubtask.control.doctor import in_secret_file, in_url
 from pysubtask.control.doctor.examine import examine
 from pysubtask.control.doctor.finding import fail, remedy_lines
 from pysubtask.control.doctor.rounds import of_word
-from pysubtask.master.destinations import plan
-from pysubtask.testing.ftp import ftp_server
+from pysubtask.master.child_config import plan
+from pysubtask.testing.servers.ftp import ftp_server
 from tests.control.test_doctor import TIMES, Scripted, failures
 
 

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pysubtask.control import ask, first_questions, unit_files, unit_install
+from pysubtask.control import ask
 from pysubtask.control.commands import init
-from pysubtask.control.config_file import load
-from pysubtask.control.first_config import entries
-from pysubtask.control.template import Watched
+from pysubtask.control.config import first_questions
+from pysubtask.control.config.config_file import load
+from pysubtask.control.config.first_config import entries
+from pysubtask.control.config.template import Watched
+from pysubtask.control.run import unit_files, unit_install
 from pysubtask.testing import sftp_server
-from pysubtask.testing.ftp import FTPServer, ftp_server
-from pysubtask.testing.sshd import missing, openssh_server
+from pysubtask.testing.servers.ftp import FTPServer, ftp_server
+from pysubtask.testing.servers.sshd import missing, openssh_server
 from tests.control.station import TERM, Run, command, receipts
 from tests.control.terminal import Terminal
 from tests.helpers import command_lines, wait_until

@@ -15,7 +15,7 @@ from pysubtask.control.commands import check
 from pysubtask.control.doctor import local, login_files
 from pysubtask.control.doctor.finding import remedy_lines, setting_line
 from pysubtask.control.doctor.source import load_python, of_config
-from pysubtask.testing.sshd import make_key
+from pysubtask.testing.servers.sshd import make_key
 
 needs_keygen = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
 

@@ -23,7 +23,7 @@ from pysubtask.common import registry
 from pysubtask.common.events import Event, read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.control.cli import main
-from pysubtask.control.following import Following
+from pysubtask.control.view.event_follower import Following
 from tests.control.terminal import Terminal
 from tests.e2e.station import Station
 from tests.helpers import wait_until
@@ -294,5 +294,5 @@ def test_a_look_costs_little(station):
     assert look < 8 * bare, (look, bare)
     words = [sys.executable, "-X", "importtime", "-m", "pysubtask", "status"]
     loaded = subprocess.run(words, capture_output=True, text=True).stderr
-    for heavy in ("asyncio", "rich", "concurrent.futures", "pysubtask.subtask.spool", "pysubtask.defaults_config"):
+    for heavy in ("asyncio", "rich", "concurrent.futures", "pysubtask.subtask.spool.queue", "pysubtask.defaults_config"):
         assert f" {heavy}\n" not in loaded, heavy

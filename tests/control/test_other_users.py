@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common import registry
-from pysubtask.control.problems import in_toml
+from pysubtask.control.config.problems import in_toml
 from pysubtask.testing import ftp_server
-from pysubtask.testing.ftp import FTPServer
+from pysubtask.testing.servers.ftp import FTPServer
 from tests.control.test_looking import command
 from tests.helpers import wait_until
 from tests.other_user import HIM, as_him, give_him, his_python, needs_root, open_folder
@@ -121,7 +121,7 @@ def child(his: His) -> dict[str, object]:
 
 
 def test_root_sees_reads_and_steers_it(his: His, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    from pysubtask.control import unit_files
+    from pysubtask.control.run import unit_files
 
     monkeypatch.setattr(unit_files, "SYSTEM_UNITS", str(tmp_path))
     unit_of(tmp_path, his.data / "nowhere", f"Environment={registry.VARIABLE}={his.place}")
@@ -191,7 +191,7 @@ def test_it_is_watched_with_his_rights(his: His):
 
 
 def unit_of(folder: Path, data: Path, *more: str) -> Path:
-    from pysubtask.control.unit import MADE_BY
+    from pysubtask.control.run.systemd_unit import MADE_BY
 
     path = folder / "roof.service"
     lines = [f"{MADE_BY} from x.", "[Service]", f"User={HIM}", "ExecStart=python -m pysubtask run /x", f"RequiresMountsFor={data}"]
@@ -202,7 +202,8 @@ def unit_of(folder: Path, data: Path, *more: str) -> Path:
 @pytest.mark.parametrize("by", ["home", "unit", "folder of a unit", "process"])
 def test_it_is_found(his: His, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by: str):
     """By each of the ways alone; but for the last one, when nothing runs."""
-    from pysubtask.control import owners, unit_files
+    from pysubtask.control import owners
+    from pysubtask.control.run import unit_files
 
     his.start()
     if by != "process":
@@ -227,7 +228,7 @@ def test_it_is_found(his: His, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, 
 
 def test_no_record_of_his_leads_root_anywhere(his: His, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """What his records and folders name is read with his rights: a file of root's is not, and a pipe holds nobody up."""
-    from pysubtask.control import unit_files
+    from pysubtask.control.run import unit_files
 
     secret = his.folder / "secret"
     secret.mkdir(mode=0o700)
@@ -277,7 +278,8 @@ def test_no_record_of_his_leads_root_anywhere(his: His, monkeypatch: pytest.Monk
 
 
 def test_whose_user_does_not_answer_keeps_nobody_from_the_others(his: His, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    from pysubtask.control import tasks, unit_files
+    from pysubtask.control import tasks
+    from pysubtask.control.run import unit_files
 
     his.start()
     monkeypatch.setattr(tasks, "_PATIENCE_SECS", 1.0)

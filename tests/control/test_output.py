@@ -15,8 +15,8 @@ import pysubtask.control
 from pysubtask.common.errors import ConfigError
 from pysubtask.common.redact import MASK, know
 from pysubtask.control import cli
-from pysubtask.control.output import colour, say
-from pysubtask.testing.hostile_sftp import WORDS
+from pysubtask.control.view.terminal import colour, say
+from pysubtask.testing.servers.hostile_sftp import WORDS
 
 _CONTROL = Path(pysubtask.control.__file__).parent
 _PRINTERS = {"echo", "secho", "echo_via_pager", "print", "pprint", "style", "confirm", "prompt", "progressbar"}

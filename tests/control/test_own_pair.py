@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common.errors import ConfigError
-from pysubtask.control import own_pair
+from pysubtask.control.run import program_runner
 from tests.control.station import INT, TERM, command, environment
 from tests.control.test_run import Manager
 from tests.helpers import wait_until
@@ -243,7 +243,7 @@ def test_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     for name in ("station", "bad"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(ConfigError, match=said.replace("(", r"\(")):
-        own_pair.load(word)
+        program_runner.load(word)
 
 
 def test_what_has_nothing_to_run_and_wrong_options(tmp_path: Path):

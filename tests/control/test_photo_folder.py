@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.control.config_file import load
-from pysubtask.subtask.bak_folder import is_hidden, sweep_former
+from pysubtask.control.config.config_file import load
+from pysubtask.subtask.snapshot.bak_folder import is_hidden, sweep_former
 
 CONFIG = '[ftp]\nHost = "files.example.org"\n{more}\n[[watch]]\ndir = "photos"\nrecursive = true\n'
 

@@ -11,7 +11,7 @@ import pytest
 
 from pysubtask.common import registry
 from pysubtask.common.lock import Holder, StateLock, process_start
-from pysubtask.control import unit_files
+from pysubtask.control.run import unit_files
 from tests.control.station import TERM, Run, child, command, receipts, state_dir
 from tests.control.test_looking import command as here
 from tests.control.test_other_users import His, server, unit_of  # noqa: F401 - a fixture

@@ -23,8 +23,8 @@ from pysubtask.control.push import place
 from pysubtask.control.push.sender import pause
 from pysubtask.control.push.words import in_words_of_a_push
 from pysubtask.testing import sftp_server
-from pysubtask.testing.ftp import FTPServer, ftp_server
-from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from pysubtask.testing.servers.ftp import FTPServer, ftp_server
+from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from tests.control.station import command, environment, login
 from tests.control.terminal import Terminal
 from tests.helpers import wait_until

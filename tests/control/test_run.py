@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from tests.control.station import HUP, INT, TERM, Run, child, command, login, receipts, setting, state_dir
 from tests.helpers import wait_until
 

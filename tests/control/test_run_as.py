@@ -15,11 +15,11 @@ import pytest
 from pysubtask import ConfigError, TaskMaster
 from pysubtask.common.entries import read_entries
 from pysubtask.common.run_as import identity, stranger
-from pysubtask.control.problems import in_toml
-from pysubtask.master.destinations import plan
+from pysubtask.control.config.problems import in_toml
+from pysubtask.master.child_config import plan
 from pysubtask.master.places import Places
 from pysubtask.testing import ftp_server
-from pysubtask.testing.ftp import FTPServer
+from pysubtask.testing.servers.ftp import FTPServer
 from tests import harm
 from tests.control.station import Run, command, environment, state_dir
 from tests.helpers import wait_until
@@ -346,8 +346,8 @@ def test_a_config_that_he_may_not_read_is_said(place: Path, server: FTPServer):
 
 @needs_root
 def test_a_program_that_he_may_not_use_is_said(place: Path, server: FTPServer, monkeypatch: pytest.MonkeyPatch):
-    from pysubtask.control import run_as
-    from pysubtask.control.exits import CommandError
+    from pysubtask.control.exit_status import CommandError
+    from pysubtask.control.run import run_as
 
     def refused() -> None:
         monkeypatch.setattr(run_as.sys, "executable", str(place / "secret.txt"))

@@ -15,9 +15,10 @@ from pysubtask.control.selftest.link import open_link
 from pysubtask.control.selftest.reader import Reader
 from pysubtask.control.selftest.run import SelfTest
 from pysubtask.control.selftest.trouble import schedule
-from pysubtask.master.destinations import plan
-from pysubtask.testing import ftp_server, sshd
-from pysubtask.testing.sshd import openssh_server
+from pysubtask.master.child_config import plan
+from pysubtask.testing import ftp_server
+from pysubtask.testing.servers import sshd
+from pysubtask.testing.servers.sshd import openssh_server
 
 needs_sshd = pytest.mark.skipif(sshd.missing() is not None, reason=str(sshd.missing()))
 

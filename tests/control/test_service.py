@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.control import unit_files, unit_install
 from pysubtask.control.commands import service as service_module
-from pysubtask.control.config_file import load
-from pysubtask.control.exposure import exposure
-from pysubtask.control.unit import MADE_BY, Service, quoted, unit
+from pysubtask.control.config.config_file import load
+from pysubtask.control.run import unit_files, unit_install
+from pysubtask.control.run.exposure import exposure
+from pysubtask.control.run.systemd_unit import MADE_BY, Service, quoted, unit
 from tests.control.station import command
 from tests.other_user import HIM, needs_root, open_folder
 
@@ -287,7 +287,7 @@ def test_roots_own_folder_has_a_service_of_roots(place: Path):
 
 @needs_root
 def test_a_program_that_others_may_write_is_no_service_of_roots(place: Path, monkeypatch: pytest.MonkeyPatch):
-    from pysubtask.control.exits import CommandError
+    from pysubtask.control.exit_status import CommandError
 
     evil = place / "python"
     evil.write_text("")
@@ -384,7 +384,7 @@ def test_the_records_of_a_user_without_a_home_are_with_the_state_of_the_service(
 
 @pytest.mark.parametrize("folder", ["/a b/c 100%", '/a"b', "/a\\b", "/plain"])
 def test_what_a_unit_says_is_read_as_it_was_meant(folder: str, tmp_path: Path):
-    from pysubtask.control.unit import unit_of_program
+    from pysubtask.control.run.systemd_unit import unit_of_program
 
     path = tmp_path / "x.service"
     for user in ("daemon", ""):

@@ -12,9 +12,9 @@ from pysubtask.common.events import Event, utc
 from pysubtask.common.remedy import says_more
 from pysubtask.common.text import cells
 from pysubtask.common.why import remedy, why
-from pysubtask.control import shown
 from pysubtask.control.commands import queue, receipts
-from pysubtask.control.glance import Glance
+from pysubtask.control.view import status_view
+from pysubtask.control.view.task_status import Glance
 
 NOW = 1_800_000_000.0
 PICTURES = Path(__file__).with_name("screens.txt")
@@ -152,8 +152,8 @@ ROWS = [
 def screens():
     found = {}
     for width in (80, 120):
-        found[f"status, {width} columns"] = shown.status(scene(), width)
-        found[f"watch, {width} columns"] = shown.watch(scene()[:2], EVENTS, width, 40)
+        found[f"status, {width} columns"] = status_view.status(scene(), width)
+        found[f"watch, {width} columns"] = status_view.watch(scene()[:2], EVENTS, width, 40)
         found[f"queue, {width} columns"] = queue.lines_of("roof/ftp", ROWS, width, NOW, alive=True, limit=1000)
     found["queue of a dead child"] = queue.lines_of("roof/ftp", ROWS[2:], 80, NOW, alive=False, limit=1)
     receipt = receipts.Receipt(5, utc(NOW), "/data/" + AWKWARD, AWKWARD, "sftp://h:22/in/", 5, 1, "ab" * 32, 5, "hash", 5, 700)
@@ -185,6 +185,6 @@ def test_nothing_leaves_its_line_or_reaches_the_terminal_raw():
 
 @pytest.mark.parametrize("height", [3, 8, 24])
 def test_the_live_view_keeps_to_the_height(height):
-    lines = shown.watch(scene(), EVENTS * 30, 80, height)
+    lines = status_view.watch(scene(), EVENTS * 30, 80, height)
     assert len(lines) <= height
     assert lines[0].startswith("TASK")

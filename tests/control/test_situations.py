@@ -29,12 +29,12 @@ from pysubtask.common.remedy import in_words_of, says_more
 from pysubtask.common.text import clock
 from pysubtask.common.why import not_queued, remedy, why
 from pysubtask.control.commands.queue import lines_of
-from pysubtask.control.glance import Glance, glance
-from pysubtask.control.shown import last_error, state_of, status
 from pysubtask.control.tasks import Task
-from pysubtask.subtask.board import Board
+from pysubtask.control.view.status_view import last_error, state_of, status
+from pysubtask.control.view.task_status import Glance, glance
+from pysubtask.subtask.status.status_model import Board
 from pysubtask.testing import ftp_server
-from pysubtask.testing.sshd import OpenSSHServer, fingerprint, make_key, missing, openssh_server
+from pysubtask.testing.servers.sshd import OpenSSHServer, fingerprint, make_key, missing, openssh_server
 from tests.control.station import Run, command
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until

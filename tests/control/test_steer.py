@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from pysubtask.common import registry
-from pysubtask.control import exits
+from pysubtask.control import exit_status
 from pysubtask.control.cli import main
 from tests.e2e.station import Station
 from tests.helpers import wait_until
@@ -65,21 +65,21 @@ def test_set_says_what_it_changed_and_get_shows_it(station, run):
 @pytest.mark.parametrize(
     ("argv", "status", "words"),
     [
-        (["set", "RateLimit"], exits.USAGE, "write it as KEY=VALUE"),
-        (["set", "RateLimt=5"], exits.FAILED, "Did you mean 'RateLimit'?"),
-        (["set", "RateLimit=-5"], exits.FAILED, "out of range"),
-        (["set", "TaskName=x"], exits.FAILED, "a running child does not take it"),
-        (["set"], exits.USAGE, "Missing argument"),
-        (["get", "RateLimt"], exits.USAGE, "Did you mean 'RateLimit'?"),
-        (["pause", "nothing.csv"], exits.FAILED, "neither in the queue nor paused"),
-        (["pause", "-t", "mian"], exits.NO_TASK, "Did you mean 'main'?"),
-        (["paus"], exits.USAGE, "Did you mean 'pause'?"),
-        (["notify", "/etc/passwd"], exits.FAILED, "does not watch"),
-        (["pause", "--frob"], exits.USAGE, "--frob"),
-        (["stop", "roof"], exits.USAGE, "A task is named with -t: pysubtask stop -t roof"),
-        (["start", "roof", "tower"], exits.USAGE, "pysubtask start -t roof -t tower"),
-        (["reload", "roof"], exits.USAGE, "pysubtask reload -t roof"),
-        (["doctor", "a.toml", "b.toml"], exits.USAGE, "unexpected extra argument (b.toml)\n"),
+        (["set", "RateLimit"], exit_status.USAGE, "write it as KEY=VALUE"),
+        (["set", "RateLimt=5"], exit_status.FAILED, "Did you mean 'RateLimit'?"),
+        (["set", "RateLimit=-5"], exit_status.FAILED, "out of range"),
+        (["set", "TaskName=x"], exit_status.FAILED, "a running child does not take it"),
+        (["set"], exit_status.USAGE, "Missing argument"),
+        (["get", "RateLimt"], exit_status.USAGE, "Did you mean 'RateLimit'?"),
+        (["pause", "nothing.csv"], exit_status.FAILED, "neither in the queue nor paused"),
+        (["pause", "-t", "mian"], exit_status.NO_TASK, "Did you mean 'main'?"),
+        (["paus"], exit_status.USAGE, "Did you mean 'pause'?"),
+        (["notify", "/etc/passwd"], exit_status.FAILED, "does not watch"),
+        (["pause", "--frob"], exit_status.USAGE, "--frob"),
+        (["stop", "roof"], exit_status.USAGE, "A task is named with -t: pysubtask stop -t roof"),
+        (["start", "roof", "tower"], exit_status.USAGE, "pysubtask start -t roof -t tower"),
+        (["reload", "roof"], exit_status.USAGE, "pysubtask reload -t roof"),
+        (["doctor", "a.toml", "b.toml"], exit_status.USAGE, "unexpected extra argument (b.toml)\n"),
     ],
 )
 def test_what_is_wrong_is_said_with_a_remedy_and_no_traceback(run, argv, status, words):
@@ -103,7 +103,7 @@ def test_pause_resume_and_notify(station, run):
 
 def test_a_folder_names_a_task_that_nobody_announced(station, run, monkeypatch, tmp_path):
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "empty"))
-    assert run("get", "RetryCount")[0] == exits.NO_TASK
+    assert run("get", "RetryCount")[0] == exit_status.NO_TASK
     assert run("get", "-t", str(station.data), "RetryCount")[0] == 0
 
 
@@ -111,7 +111,7 @@ def test_a_dead_child_keeps_the_order(station, run):
     station.master.stop()
     try:
         status, _, err = run("set", "RetryCount=8")
-        assert status == exits.NO_ANSWER and "The order stays" in err
+        assert status == exit_status.NO_ANSWER and "The order stays" in err
     finally:
         station.master.start()
     wait_until(lambda: "8 tries" in run("get", "RetryCount")[1])

@@ -12,7 +12,7 @@ import pytest
 from pysubtask.common.requests import waiting
 from pysubtask.control.commands.queue import connects_in, lines_of
 from pysubtask.testing import ftp_server
-from pysubtask.testing.sshd import make_key
+from pysubtask.testing.servers.sshd import make_key
 from tests.control.station import TERM, Run, child, end_all, state_dir
 from tests.helpers import wait_until
 

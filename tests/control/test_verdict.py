@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pysubtask.control.verdict import CRITICAL, OK, SILENT_SECS, UNKNOWN, WARNING, verdict
+from pysubtask.control.view.health import CRITICAL, OK, SILENT_SECS, UNKNOWN, WARNING, verdict
 from tests.control.test_shown import glance
 
 QUIET = {"state": "connected"}

@@ -19,7 +19,7 @@ from pysubtask.common import registry
 from pysubtask.common.process import is_alive
 from pysubtask.common.receipts import read_receipts
 from pysubtask.common.status import read_status
-from pysubtask.control import exits
+from pysubtask.control import exit_status
 from pysubtask.control.cli import commands, main
 from tests.helpers import wait_until
 
@@ -208,10 +208,10 @@ def test_no_order_reaches_another_task(scene, run, op, word):
     print(f"\n| {op:7} | {word:12} | {reached or '-':7} | {status} | {told} |")
     meant = MEANT[word]
     if op in ("start", "reset") and meant == "a":
-        assert (status, reached) == (exits.FAILED, "") and "nobody is there to start one" in err
+        assert (status, reached) == (exit_status.FAILED, "") and "nobody is there to start one" in err
         return
     if not meant:
-        assert (status, reached, out) == (exits.NO_TASK, "", "")
+        assert (status, reached, out) == (exit_status.NO_TASK, "", "")
         if word == "mian":
             assert "Did you mean 'main'?" in err
         else:
@@ -229,12 +229,12 @@ def test_no_order_reaches_another_task(scene, run, op, word):
     }.get(op, meant)
     assert reached == expected
     if op == "drop":
-        assert status == exits.FAILED and "neither in the queue nor paused" in err
+        assert status == exit_status.FAILED and "neither in the queue nor paused" in err
     elif meant == "a":
-        assert status == (exits.OK if op in (*READS, "stop") else exits.NO_ANSWER)
-        assert ("The order stays" in err) == (status == exits.NO_ANSWER)
+        assert status == (exit_status.OK if op in (*READS, "stop") else exit_status.NO_ANSWER)
+        assert ("The order stays" in err) == (status == exit_status.NO_ANSWER)
     else:
-        assert status == exits.OK and f"{meant}/{NAME}" in out
+        assert status == exit_status.OK and f"{meant}/{NAME}" in out
 
 
 @pytest.mark.parametrize("word", MEANT)
@@ -246,7 +246,7 @@ def test_a_look_shows_all_that_fit_and_says_which_is_which(scene, run, op, word)
     before = scene.ids()
     if op == "watch":
         if not fitting:
-            assert run(op, *option)[0] == exits.NO_TASK
+            assert run(op, *option)[0] == exit_status.NO_TASK
             return
         words = [sys.executable, "-m", "pysubtask", "watch", "--json", *option]
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as it:
@@ -254,7 +254,7 @@ def test_a_look_shows_all_that_fit_and_says_which_is_which(scene, run, op, word)
             seen = {json.loads(it.stdout.readline())["child"] for _ in fitting}
             it.send_signal(signal.SIGINT)
         seen = {name.partition("/")[0] for name in seen}
-        status = exits.OK
+        status = exit_status.OK
     else:
         status, out, _ = run(op, "--json", *option)
         if op == "status" and out:
@@ -263,7 +263,7 @@ def test_a_look_shows_all_that_fit_and_says_which_is_which(scene, run, op, word)
             seen = {json.loads(line)["child"].partition("/")[0] for line in out.splitlines()}
     print(f"\n| {op:8} | {word:12} | {''.join(sorted(seen)) or '-'} | {status} |")
     assert scene.reached(before) == ""
-    assert status == (exits.OK if fitting else exits.NO_TASK)
+    assert status == (exit_status.OK if fitting else exit_status.NO_TASK)
     assert seen == set(fitting)
 
 
@@ -274,7 +274,7 @@ def test_several_are_meant_where_several_are_named(scene, run):
     assert [line.partition(":")[0] for line in out.splitlines()] == [f"p/{NAME}", f"q/{NAME}"]
     # One of them is not to be told from others: nothing is done at all.
     before = scene.ids()
-    assert run("pause", "-t", "p", "-t", "main")[0] == exits.NO_TASK
+    assert run("pause", "-t", "p", "-t", "main")[0] == exit_status.NO_TASK
     assert scene.reached(before) == ""
 
 
@@ -294,7 +294,7 @@ def test_several_are_meant_where_several_are_named(scene, run):
 def test_an_order_for_a_dead_one_is_checked_before_it_is_kept(scene, run, argv, words):
     before = scene.ids()
     status, out, err = run(argv[0], "-t", "a", *argv[1:])
-    assert status == exits.FAILED and words in err and out == "" and "The order stays" not in err
+    assert status == exit_status.FAILED and words in err and out == "" and "The order stays" not in err
     assert scene.reached(before) == ""
 
 
@@ -303,7 +303,7 @@ def test_two_of_one_label_are_told_apart_by_their_folders(scene, run, tmp_path_f
     try:
         before, ids = scene.ids(), twin.ids()
         status, _, err = run("pause", "-t", "p")
-        assert status == exits.NO_TASK and scene.reached(before) == "" and twin.ids() == ids
+        assert status == exit_status.NO_TASK and scene.reached(before) == "" and twin.ids() == ids
         assert f"  -t {twin.data} " in err and f"  -t {scene.p.data} " in err
         status, out, _ = run("status", "p")
         assert f"p/{NAME} in {twin.data}" in out and f"p/{NAME} in {scene.p.data}" in out
@@ -366,7 +366,11 @@ def test_two_destinations_are_one_task_and_both_get_the_order_unless_one_is_name
         assert run("stop", "-t", "roof/hooks_child")[0] == 0
         wait_until(lambda: other.status().children[0].last_exit == "stopped by an order", 40)
         status, out, err = run("set", "RetryCount=9")
-        assert status == exits.NO_ANSWER and "roof/folder_child: RetryCount = 9" in out and "roof/hooks_child: no child runs" in err
+        assert (
+            status == exit_status.NO_ANSWER
+            and "roof/folder_child: RetryCount = 9" in out
+            and "roof/hooks_child: no child runs" in err
+        )
     finally:
         first.master.stop()
         other.stop()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.control.config_file import load
-from pysubtask.control.problems import ConfigProblems
+from pysubtask.control.config.config_file import load
+from pysubtask.control.config.problems import ConfigProblems
 
 PAGE = Path(__file__).with_name("wrong_configs.txt")
 WATCH = '[[watch]]\ndir = "data"\n'

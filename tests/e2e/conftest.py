@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pysubtask.testing.relay import Relay
-from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from pysubtask.testing.link.relay import Relay
+from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from tests.e2e.station import SFTPStation
 
 MakeStation = Callable[..., SFTPStation]

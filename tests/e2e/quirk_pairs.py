@@ -11,7 +11,7 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from pysubtask.testing.quirks import pairs, switch, switches
+from pysubtask.testing.servers.quirks import pairs, switch, switches
 from tests.e2e.quirk_station import problems, run
 
 SHARE = {"sftp": 0.5, "ftp": 0.35, "ftps": 0.15}

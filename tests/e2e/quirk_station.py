@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
-from pysubtask.testing.quirk_ftp import QuirkFTPServer, quirk_ftp_server
-from pysubtask.testing.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
-from pysubtask.testing.quirks import MINUTE, Switch
-from pysubtask.transports.left import MOST_RESTING
+from pysubtask.testing.servers.quirk_ftp import QuirkFTPServer, quirk_ftp_server
+from pysubtask.testing.servers.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
+from pysubtask.testing.servers.quirks import MINUTE, Switch
+from pysubtask.transports.leftover_temps import MOST_RESTING
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
 

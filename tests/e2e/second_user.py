@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pysubtask.testing.ftp import FTPServer
+from pysubtask.testing.servers.ftp import FTPServer
 from tests.other_user import HIM, give_him, his_python
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,10 +18,10 @@ from types import SimpleNamespace
 import pytest
 
 from pysubtask.common import registry
-from pysubtask.control import unit_files, unit_install
-from pysubtask.control.unit import unquoted
+from pysubtask.control.run import unit_files, unit_install
+from pysubtask.control.run.systemd_unit import unquoted
 from pysubtask.testing import ftp_server
-from pysubtask.testing.ftp import FTPServer
+from pysubtask.testing.servers.ftp import FTPServer
 from tests.control.test_looking import command
 from tests.helpers import wait_until
 from tests.other_user import HIM, as_him, give_him, his_python, needs_root, open_folder

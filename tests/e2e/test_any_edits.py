@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pysubtask.testing.ftp import ftp_server
-from pysubtask.testing.ftp_relay import FTPRelay
-from pysubtask.testing.relay import Relay
-from pysubtask.testing.sshd import missing, openssh_server
+from pysubtask.testing.link.ftp_relay import FTPRelay
+from pysubtask.testing.link.relay import Relay
+from pysubtask.testing.servers.ftp import ftp_server
+from pysubtask.testing.servers.sshd import missing, openssh_server
 from tests.e2e.station import SFTPStation
 
 STALL_SECS = 5

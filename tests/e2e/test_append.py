@@ -12,8 +12,8 @@ import pytest
 
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
-from pysubtask.testing.relay import Relay
-from pysubtask.transports.sftp.eager import possible
+from pysubtask.testing.link.relay import Relay
+from pysubtask.transports.ssh.tcp_latency import possible
 from tests.e2e.conftest import MakeStation
 from tests.helpers import wait_until
 

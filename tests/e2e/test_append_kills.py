@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.testing.relay import Relay
-from pysubtask.testing.sshd import OpenSSHServer
+from pysubtask.testing.link.relay import Relay
+from pysubtask.testing.servers.sshd import OpenSSHServer
 from tests.e2e.conftest import MakeStation
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pysubtask.common.receipts import read_receipts
-from pysubtask.testing.relay import Relay
+from pysubtask.testing.link.relay import Relay
 from tests.e2e.conftest import MakeStation
 from tests.helpers import wait_until
 

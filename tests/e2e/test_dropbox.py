@@ -17,8 +17,8 @@ import pytest
 
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
-from pysubtask.testing.dropbox import DropboxServer, dropbox_server
-from pysubtask.testing.sshd import missing, openssh_server
+from pysubtask.testing.servers.dropbox import DropboxServer, dropbox_server
+from pysubtask.testing.servers.sshd import missing, openssh_server
 from pysubtask.transports.dropbox import DropboxTransport
 from tests.e2e.station import DropboxStation
 from tests.helpers import wait_until

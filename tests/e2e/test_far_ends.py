@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from pysubtask.common.receipts import read_receipts
-from pysubtask.control.problems import in_toml
-from pysubtask.testing import Relay, proftpd, quirk_sftp_server, sshd
-from pysubtask.testing.proftpd import proftpd_server
-from pysubtask.testing.sshd import openssh_server
+from pysubtask.control.config.problems import in_toml
+from pysubtask.testing import Relay, quirk_sftp_server
+from pysubtask.testing.servers import proftpd, sshd
+from pysubtask.testing.servers.proftpd import proftpd_server
+from pysubtask.testing.servers.sshd import openssh_server
 from tests.e2e.station import pause
 from tests.e2e.test_other_servers import MakeStation, OtherStation, kinds, station, through
 from tests.helpers import wait_until
@@ -131,7 +132,7 @@ def test_a_program_that_takes_whatever_comes_is_named_and_costs_little(tmp_path:
 @pytest.mark.slow
 def test_a_server_that_puts_all_bytes_behind_the_end(tmp_path: Path, station: MakeStation, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever place they are for: nothing wrong is ever under a name, and nothing is parked."""
-    from pysubtask.testing._quirk_sftp_session import QuirkFiles
+    from pysubtask.testing.servers._quirk_sftp_session import QuirkFiles
 
     write = QuirkFiles.write
     monkeypatch.setattr(QuirkFiles, "write", lambda self, file, offset, data: write(self, file, file.seek(0, os.SEEK_END), data))

@@ -8,7 +8,7 @@ import pytest
 
 from pysubtask.common.heartbeat import is_past_due
 from pysubtask.testing import ftp_server
-from pysubtask.testing.sshd import missing, openssh_server
+from pysubtask.testing.servers.sshd import missing, openssh_server
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
 

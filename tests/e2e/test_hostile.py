@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from pysubtask.testing import hostile_ftp_server
-from pysubtask.testing.dropbox import DropboxServer, dropbox_server
-from pysubtask.testing.hostile_sftp import command
-from pysubtask.testing.sshd import missing, openssh_server
+from pysubtask.testing.servers.dropbox import DropboxServer, dropbox_server
+from pysubtask.testing.servers.hostile_sftp import command
+from pysubtask.testing.servers.sshd import missing, openssh_server
 from tests.e2e.station import DropboxStation, SFTPStation, Station
 from tests.helpers import wait_until
 

@@ -17,7 +17,7 @@ import pytest
 
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
-from pysubtask.testing.sshd import OpenSSHServer, find_program, make_key, missing, openssh_server
+from pysubtask.testing.servers.sshd import OpenSSHServer, find_program, make_key, missing, openssh_server
 from tests.e2e.station import SFTPStation, pause
 from tests.helpers import wait_until
 from tests.other_user import needs_root

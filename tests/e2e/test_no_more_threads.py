@@ -13,11 +13,11 @@ from pysubtask import BaseMaster, Section
 from pysubtask.common.errors import TransportLost
 from pysubtask.common.limits import is_limit
 from pysubtask.common.status import read_status
-from pysubtask.subtask.ahead import Growing
-from pysubtask.subtask.background import Background
-from pysubtask.subtask.store import Store
+from pysubtask.subtask.delta.signature_cache import Growing
+from pysubtask.subtask.snapshot.one_task_thread import Background
+from pysubtask.subtask.spool.spool_thread import Store
 from pysubtask.transports.meter import Meter
-from pysubtask.transports.sftp import ssh
+from pysubtask.transports.ssh import process
 from pysubtask.transports.ssh_login import login_of
 from tests.e2e.station import Station
 from tests.helpers import wait_until
@@ -109,7 +109,7 @@ def test_snapshots_are_removed_all_the_same(tmp_path, monkeypatch):
 
 
 async def _start(tmp_path):
-    return await ssh.start_ssh("ssh", login_of({"Host": "127.0.0.1", "HostPort": 9}), None, str(tmp_path), Meter())
+    return await process.start_ssh("ssh", login_of({"Host": "127.0.0.1", "HostPort": 9}), None, str(tmp_path), Meter())
 
 
 @pytest.mark.parametrize(
@@ -119,21 +119,21 @@ def test_an_ssh_that_cannot_be_started_names_the_limit_and_is_tried_again(tmp_pa
     import asyncio
 
     assert is_limit(error)
-    ssh._dies_with_us.cache_clear()
+    process._dies_with_us.cache_clear()
 
     def refuse(*words, **more):
         raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            ssh.subprocess if isinstance(error, OSError) else ssh.asyncio,
+            process.subprocess if isinstance(error, OSError) else process.asyncio,
             "Popen" if isinstance(error, OSError) else "to_thread",
             refuse,
         )
         with pytest.raises(TransportLost, match=r"starts no more processes or threads: .*TasksMax"):
             asyncio.run(_start(tmp_path))
     # What could not be asked then is asked again: without its answer ssh would outlive a killed child.
-    assert ssh._dies_with_us() != () or subprocess.run(["sh", "-c", "command -v setpriv"], capture_output=True).returncode
+    assert process._dies_with_us() != () or subprocess.run(["sh", "-c", "command -v setpriv"], capture_output=True).returncode
 
 
 def test_other_errors_are_no_limit():

@@ -13,7 +13,7 @@ import pytest
 
 from pysubtask.common.lock import StateLock
 from pysubtask.common.receipts import read_receipts
-from pysubtask.testing.sshd import OpenSSHServer
+from pysubtask.testing.servers.sshd import OpenSSHServer
 from tests.e2e.station import SFTPStation, pause
 from tests.helpers import wait_until
 

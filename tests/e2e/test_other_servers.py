@@ -16,13 +16,14 @@ import pytest
 
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
-from pysubtask.testing import Relay, proftpd, pureftpd, quirk_ftp_server, quirk_sftp_server, rclone, sshd, vsftpd
-from pysubtask.testing.proftpd import proftpd_server
-from pysubtask.testing.pureftpd import pureftpd_server
-from pysubtask.testing.quirks import OBJECT_STORE
-from pysubtask.testing.rclone import rclone_server
-from pysubtask.testing.sshd import openssh_server
-from pysubtask.testing.vsftpd import vsftpd_server
+from pysubtask.testing import Relay, quirk_ftp_server, quirk_sftp_server
+from pysubtask.testing.servers import proftpd, pureftpd, rclone, sshd, vsftpd
+from pysubtask.testing.servers.proftpd import proftpd_server
+from pysubtask.testing.servers.pureftpd import pureftpd_server
+from pysubtask.testing.servers.quirks import OBJECT_STORE
+from pysubtask.testing.servers.rclone import rclone_server
+from pysubtask.testing.servers.sshd import openssh_server
+from pysubtask.testing.servers.vsftpd import vsftpd_server
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from pysubtask.common.receipts import read_receipts
-from pysubtask.testing.relay import Relay
+from pysubtask.testing.link.relay import Relay
 from tests.e2e.conftest import MakeStation
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until

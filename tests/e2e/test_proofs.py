@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.testing import ftp_server
-from pysubtask.testing.ftp import FTPServer
+from pysubtask.testing.servers.ftp import FTPServer
 from tests.e2e.second_user import CANARY, OTHER, PRIVATE, ROOT, SHARED_GROUP, Run, arrived, as_other, config, leaked, refused_or
 from tests.helpers import wait_until
 from tests.other_user import HIM, as_him, give_him, needs_root, open_folder

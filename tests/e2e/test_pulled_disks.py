@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.testing.torture.faults_stick import why_not_here
-from pysubtask.testing.torture.sticks import stick
+from proofs.torture.faults_stick import why_not_here
+from proofs.torture.sticks import stick
 from tests.e2e.station import Station, pause
 from tests.helpers import wait_until
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from pysubtask.testing.relay import Relay
-from pysubtask.testing.sshd import missing, openssh_server
+from pysubtask.testing.link.relay import Relay
+from pysubtask.testing.servers.sshd import missing, openssh_server
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
 

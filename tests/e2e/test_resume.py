@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from pysubtask.testing.ftp import ftp_server
-from pysubtask.testing.ftp_relay import FTPRelay
-from pysubtask.testing.relay import Relay
-from pysubtask.testing.sshd import missing, openssh_server
+from pysubtask.testing.link.ftp_relay import FTPRelay
+from pysubtask.testing.link.relay import Relay
+from pysubtask.testing.servers.ftp import ftp_server
+from pysubtask.testing.servers.sshd import missing, openssh_server
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
 

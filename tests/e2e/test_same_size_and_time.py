@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pysubtask.common.notify import read_stamp
-from pysubtask.subtask import change_times
-from pysubtask.subtask.watch import Watch
+from pysubtask.subtask.platform import change_times
+from pysubtask.subtask.watch.watcher import Watch
 from tests.e2e.station import Station
 from tests.helpers import wait_until
 

@@ -18,8 +18,8 @@ from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.common.state_place import hash_of
 from pysubtask.control import tasks
-from pysubtask.control.shown import where_kept
-from pysubtask.subtask.spool import Spool
+from pysubtask.control.view.status_view import where_kept
+from pysubtask.subtask.spool.queue import Spool
 from tests.control.station import command
 from tests.e2e.station import Station
 from tests.helpers import wait_until

@@ -9,7 +9,7 @@ import pytest
 
 from pysubtask import BaseMaster, ConfigError, DropboxTaskMaster, FTPTaskMaster, Section, TaskMaster, defaults_config
 from pysubtask.common.config import values_of
-from pysubtask.master.destinations import own_module, plan
+from pysubtask.master.child_config import own_module, plan
 
 BAD_NAMES = ("", " ", ".", "..", "a/b", "\\", "x" * 101)
 BAD_PROXIES = (

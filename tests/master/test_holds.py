@@ -10,10 +10,10 @@ import pytest
 
 from pysubtask import ConfigError
 from pysubtask.common.notify import HOLD, Toucher, read_stamp
-from pysubtask.master import holds as holds_module
+from pysubtask.master import burst_holds as holds_module
 from pysubtask.master.burst import Rule
-from pysubtask.master.holds import Holds
-from pysubtask.master.stamps import Stamps
+from pysubtask.master.burst_holds import Holds
+from pysubtask.master.notify_writer import Stamps
 
 MS = 1_000_000
 START = 1_000_000 * MS

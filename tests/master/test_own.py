@@ -12,8 +12,8 @@ import pytest
 
 from pysubtask import BaseMaster, ConfigError, FTPTaskMaster, Section, TaskMaster, defaults_config
 from pysubtask.common.own_names import LOG
-from pysubtask.master import own
-from pysubtask.master.destinations import plan
+from pysubtask.master import excluded_files
+from pysubtask.master.child_config import plan
 
 FILES = [(section, row.key) for section, rows in defaults_config.SETTINGS.items() for row in rows if row.names == "file"]
 QUIET = {"Master_Log_FileName": None, "Subtask_Log_FileName": None}
@@ -24,7 +24,7 @@ def test_every_file_that_a_setting_names_is_no_data(section: str, key: str, tmp_
     path = tmp_path / "secret.txt"
     path.write_text("x")
     rows = defaults_config.SETTINGS[section]
-    found = own.of_settings(section, rows, {row.key: str(path) if row.key == key else row.default for row in rows})
+    found = excluded_files.of_settings(section, rows, {row.key: str(path) if row.key == key else row.default for row in rows})
     assert found[str(path)] == f"named by {section}.{key}"
     beside = {name: why for name, why in found.items() if why != LOG and name != str(path)}
     assert set(beside) == ({f"{path}.pub", f"{path}-cert.pub"} if key == "KeyFile" else set())
@@ -32,7 +32,7 @@ def test_every_file_that_a_setting_names_is_no_data(section: str, key: str, tmp_
 
 def test_words_that_are_no_files_and_a_key_named_by_its_public_half(tmp_path: Path) -> None:
     def of(**settings: str) -> dict[str, str]:
-        return own.of_settings("ftp", defaults_config.SETTINGS["ftp"], settings)
+        return excluded_files.of_settings("ftp", defaults_config.SETTINGS["ftp"], settings)
 
     assert of(SSHConfigFile="none", SSHProgram="ssh") == {}
     assert set(of(KeyFile=f"{tmp_path}/id-cert.pub")) == {f"{tmp_path}/id", f"{tmp_path}/id.pub", f"{tmp_path}/id-cert.pub"}

@@ -9,7 +9,7 @@ import pytest
 from pysubtask import ConfigError, Section, TaskMaster
 from pysubtask.common.entries import filled_in, read_entries
 from pysubtask.common.placeholders import filled
-from pysubtask.master.destinations import plan
+from pysubtask.master.child_config import plan
 
 HOST = socket.gethostname()
 

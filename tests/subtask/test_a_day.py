@@ -18,13 +18,13 @@ from pysubtask.common.errors import TransportLost
 from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.master import burst
-from pysubtask.subtask import courier
-from pysubtask.subtask.board import Board
-from pysubtask.subtask.courier import Courier
-from pysubtask.subtask.deliveries import Hooks
-from pysubtask.subtask.heartbeat import Heartbeat
-from pysubtask.subtask.spool import Entry
-from pysubtask.subtask.store import Store
+from pysubtask.subtask.delivery import dispatcher
+from pysubtask.subtask.delivery.dispatcher import Courier
+from pysubtask.subtask.delivery.uploads import Hooks
+from pysubtask.subtask.spool.queue import Entry
+from pysubtask.subtask.spool.spool_thread import Store
+from pysubtask.subtask.status.heartbeat import Heartbeat
+from pysubtask.subtask.status.status_model import Board
 from pysubtask.subtask.worker import Worker
 from tests.subtask.test_courier import SETTINGS, Scripted
 
@@ -176,7 +176,7 @@ class Day:
 
 
 def test_a_day_ends_with_the_counts_the_settings_imply(tmp_path, monkeypatch):
-    monkeypatch.setattr(courier, "BEAT_SECS", 60.0)
+    monkeypatch.setattr(dispatcher, "BEAT_SECS", 60.0)
     random.seed(1)
     began = time.monotonic()
     with asyncio.Runner(loop_factory=WarpLoop) as runner:

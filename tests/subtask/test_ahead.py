@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.subtask import signature
-from pysubtask.subtask.ahead import Ahead, Growing
-from pysubtask.subtask.snapshot import Snapshotter
+from pysubtask.subtask.delta import signature
+from pysubtask.subtask.delta.signature_cache import Ahead, Growing
+from pysubtask.subtask.snapshot.snapshotter import Snapshotter
 
 AVERAGE = 8192
 

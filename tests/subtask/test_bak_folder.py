@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.subtask.bak_folder import warning_about
+from pysubtask.subtask.snapshot.bak_folder import warning_about
 from tests.other_user import needs_root, open_folder
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from pysubtask.common.entries import read_entries
 from pysubtask.common.notify import Stamp, write_hold
-from pysubtask.subtask.changing import FEW, ROUND_SECS, Changing
-from pysubtask.subtask.settling import longest_wait
-from pysubtask.subtask.watch import Due, Watch
+from pysubtask.subtask.watch.changing_files import FEW, ROUND_SECS, Changing
+from pysubtask.subtask.watch.settle_queue import longest_wait
+from pysubtask.subtask.watch.watcher import Due, Watch
 from tests.helpers import wait_until
 
 from .test_watch import Memory, World

@@ -10,8 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysubtask.common.notify import Stamp, read_stamp
-from pysubtask.subtask.birth import birth_ns, made_anew
-from pysubtask.subtask.coarse import COARSE_NS, DOUBT_NS, FINE_DOUBT_NS, FINE_NS, Again, again, tick_ns, undecided
+from pysubtask.subtask.platform.creation_time import birth_ns, made_anew
+from pysubtask.subtask.platform.timestamp_granularity import (
+    COARSE_NS,
+    DOUBT_NS,
+    FINE_DOUBT_NS,
+    FINE_NS,
+    Again,
+    again,
+    tick_ns,
+    undecided,
+)
 
 SECOND = 1_000_000_000
 T = 1_700_000_000 * SECOND

@@ -23,12 +23,13 @@ from pysubtask.common.errors import (
 from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.receipts import read_receipts
-from pysubtask.subtask import signature, signing
-from pysubtask.subtask.board import Board
-from pysubtask.subtask.courier import Courier
-from pysubtask.subtask.deliveries import Hooks
-from pysubtask.subtask.spool import BIG_BYTES, Entry
-from pysubtask.subtask.store import Store
+from pysubtask.subtask.delivery import signature_tasks
+from pysubtask.subtask.delivery.dispatcher import Courier
+from pysubtask.subtask.delivery.uploads import Hooks
+from pysubtask.subtask.delta import signature
+from pysubtask.subtask.spool.queue import BIG_BYTES, Entry
+from pysubtask.subtask.spool.spool_thread import Store
+from pysubtask.subtask.status.status_model import Board
 from pysubtask.transports.base import Append, Copy, Link, RemoteStat, Sent, Traits, Transport
 from pysubtask.transports.reach import nobody_listens
 from tests.helpers import wait_until
@@ -258,7 +259,7 @@ def test_a_server_that_is_down_is_tried_as_the_settings_say(bench):
 
 
 def test_connections_that_are_forgotten_while_they_are_idle_are_told(bench, monkeypatch, caplog):
-    monkeypatch.setattr("pysubtask.subtask.deliveries.IDLE_SECS", 0.2)
+    monkeypatch.setattr("pysubtask.subtask.delivery.uploads.IDLE_SECS", 0.2)
     one = bench(RetryWaitSecs=30).start()
     one.put("a")
     one.drained()
@@ -656,9 +657,9 @@ def test_a_temp_is_removed_twice_before_it_is_forgotten(bench):
 
 
 def test_a_connection_found_dead_after_a_pause_is_not_a_failure(bench, monkeypatch):
-    from pysubtask.subtask import deliveries
+    from pysubtask.subtask.delivery import uploads
 
-    monkeypatch.setattr(deliveries, "IDLE_SECS", 0.2)
+    monkeypatch.setattr(uploads, "IDLE_SECS", 0.2)
     one = bench(RetryWaitSecs=30).start()
     one.put("a")
     one.drained()
@@ -888,7 +889,7 @@ def test_a_signature_is_made_once_however_often_the_upload_is_cut(bench, monkeyp
 
 
 def test_nobody_waits_long_for_a_signature(bench, monkeypatch):
-    monkeypatch.setattr(signing, "WAIT_SECS", 0.1)
+    monkeypatch.setattr(signature_tasks, "WAIT_SECS", 0.1)
     halts = []
 
     def endless(path, size, halted):
@@ -904,7 +905,7 @@ def test_nobody_waits_long_for_a_signature(bench, monkeypatch):
     one.drained()
     wait_until(lambda: halts, what="the thread is told")
     assert one.store.run(one.store.spool.signature, "a") == b""
-    monkeypatch.setattr(signing, "WAIT_SECS", 60)
+    monkeypatch.setattr(signature_tasks, "WAIT_SECS", 60)
     one.put("b", data=BIG)
     wait_until(lambda: "b" in one.transport.files, what="b is there")
     one.stop(0)

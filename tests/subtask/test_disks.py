@@ -12,8 +12,8 @@ import pytest
 from pysubtask.common.entries import read_entries
 from pysubtask.common.mount_table import mount_of, mounts
 from pysubtask.common.notify import Stamp, read_stamp
-from pysubtask.subtask.disks import Disks
-from pysubtask.subtask.missing import Missing, watched_folders
+from pysubtask.subtask.watch.disks import Disks
+from pysubtask.subtask.watch.missing_folders import Missing, watched_folders
 
 ROOT = "22 1 250:77 / / rw - ext4 /dev/sda1 rw\n"
 
@@ -50,7 +50,7 @@ def other_device(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
             return os.stat_result([*found[:2], found.st_dev + 1, *found[3:10]])
         return found
 
-    monkeypatch.setattr("pysubtask.subtask.disks.os.stat", stat)
+    monkeypatch.setattr("pysubtask.subtask.watch.disks.os.stat", stat)
 
 
 def test_a_disk_that_is_taken_away_and_comes_back(place, monkeypatch):

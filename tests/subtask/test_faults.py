@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pysubtask.subtask.faults import LONGEST_WAIT, Faults
+from pysubtask.subtask.snapshot.read_errors import LONGEST_WAIT, Faults
 
 
 def test_the_wait_grows_and_ends_at_a_minute():

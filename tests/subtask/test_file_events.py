@@ -18,12 +18,13 @@ import pytest
 
 from pysubtask.common.entries import read_entries
 from pysubtask.common.notify import Stamp, Toucher, notify_name
-from pysubtask.subtask import file_events, inotify, mounts
-from pysubtask.subtask.file_events import FileEvents
-from pysubtask.subtask.inotify import Inotify
-from pysubtask.subtask.named import ROUND_SECS
-from pysubtask.subtask.watch import Due, Watch
-from pysubtask.subtask.watchdog_events import WatchdogEvents
+from pysubtask.subtask.platform import mounts
+from pysubtask.subtask.watch import file_events, inotify
+from pysubtask.subtask.watch.file_events import FileEvents
+from pysubtask.subtask.watch.inotify import Inotify
+from pysubtask.subtask.watch.named_files import ROUND_SECS
+from pysubtask.subtask.watch.watchdog_events import WatchdogEvents
+from pysubtask.subtask.watch.watcher import Due, Watch
 from tests.helpers import wait_until
 from tests.subtask.test_watch import Memory
 

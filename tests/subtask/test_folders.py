@@ -14,10 +14,11 @@ import pytest
 
 from pysubtask.common.entries import selects
 from pysubtask.common.notify import Toucher, notify_name, read_stamp
-from pysubtask.subtask import birth, file_events
-from pysubtask.subtask.due import Due
-from pysubtask.subtask.folders import FULL_LOOK_SECS
-from pysubtask.subtask.inotify import Inotify
+from pysubtask.subtask.platform import creation_time
+from pysubtask.subtask.watch import file_events
+from pysubtask.subtask.watch.candidate import Due
+from pysubtask.subtask.watch.folders import FULL_LOOK_SECS
+from pysubtask.subtask.watch.inotify import Inotify
 from tests.helpers import wait_until
 from tests.subtask.test_file_events import Child, both, source  # noqa: F401
 from tests.subtask.test_watch import SECOND, World, born_long_ago  # noqa: F401
@@ -438,7 +439,7 @@ class Model:
 @pytest.mark.parametrize("seed", range(150))
 def test_whatever_happens_in_a_tree_nothing_that_counts_is_missed(tmp_path, seed, monkeypatch) -> None:
     model = Model(tmp_path, seed)
-    monkeypatch.setattr(birth, "birth_ns", model.born.get)
+    monkeypatch.setattr(creation_time, "birth_ns", model.born.get)
     try:
         for _ in range(60):
             model.step()

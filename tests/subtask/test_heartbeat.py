@@ -2,7 +2,7 @@ import json
 import os
 
 from pysubtask.common.heartbeat import content, is_past_due
-from pysubtask.subtask.heartbeat import Heartbeat, make
+from pysubtask.subtask.status.heartbeat import Heartbeat, make
 
 
 def test_the_number_is_the_interval_and_ten_seconds_for_the_transfer():

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from pysubtask.common.notify import Stamp, hold_name, write_hold
-from pysubtask.subtask.held import GRACE_SECS, Holds
-from pysubtask.subtask.watch import RESIDUAL, Due
+from pysubtask.subtask.watch.hold_files import GRACE_SECS, Holds
+from pysubtask.subtask.watch.watcher import RESIDUAL, Due
 from tests.subtask.test_watch import SECOND, World, born_long_ago  # noqa: F401
 
 DAY = 86400

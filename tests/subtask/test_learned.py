@@ -6,9 +6,9 @@ import time
 import pytest
 
 from pysubtask.common.events import read_events
-from pysubtask.control.glance import Glance
-from pysubtask.control.shown import status
-from pysubtask.subtask.spool import Spool
+from pysubtask.control.view.status_view import status
+from pysubtask.control.view.task_status import Glance
+from pysubtask.subtask.spool.queue import Spool
 from pysubtask.transports import means
 from pysubtask.transports.profile import Profile
 from tests.helpers import wait_until

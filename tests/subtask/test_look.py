@@ -12,14 +12,14 @@ import pytest
 
 from pysubtask.common.errors import AlreadyRunning
 from pysubtask.common.lock import Holder, StateLock, process_start
-from pysubtask.subtask.look import look
+from pysubtask.subtask.spool.offline_queue import look
 from tests.helpers import wait_until
 
 CHILD = textwrap.dedent("""
     import os, signal, sys
     from pysubtask.common.lock import Holder, StateLock, process_start
     from pysubtask.common.notify import Stamp
-    from pysubtask.subtask.spool import Entry, Spool
+    from pysubtask.subtask.spool.queue import Entry, Spool
     folder, end = sys.argv[1:]
     StateLock(os.path.join(folder, "lock")).acquire(Holder(os.getpid(), process_start(os.getpid()), None, None))
     spool = Spool(os.path.join(folder, "spool.db"), "sftp://h", 0.0)

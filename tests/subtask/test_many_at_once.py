@@ -17,11 +17,11 @@ from pysubtask.common.why import not_queued
 from pysubtask.control.commands.queue import lines_of, with_gone
 from pysubtask.control.task import Task
 from pysubtask.subtask.base_subtask import _Known
-from pysubtask.subtask.board import Board
-from pysubtask.subtask.intake import Intake, Rules
-from pysubtask.subtask.snapshot import Snapshotter
-from pysubtask.subtask.store import Store
-from pysubtask.subtask.watch import Watch
+from pysubtask.subtask.snapshot.pipeline import Intake, Rules
+from pysubtask.subtask.snapshot.snapshotter import Snapshotter
+from pysubtask.subtask.spool.spool_thread import Store
+from pysubtask.subtask.status.status_model import Board
+from pysubtask.subtask.watch.watcher import Watch
 
 COUNT = 200
 

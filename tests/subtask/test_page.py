@@ -10,12 +10,12 @@ from types import SimpleNamespace
 from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.status import read_status
-from pysubtask.subtask.board import Board
-from pysubtask.subtask.desk import Desk
-from pysubtask.subtask.intake import Intake
-from pysubtask.subtask.page import Page
-from pysubtask.subtask.spool import Done, Entry
-from pysubtask.subtask.store import Store
+from pysubtask.subtask.delivery.context import Desk
+from pysubtask.subtask.snapshot.pipeline import Intake
+from pysubtask.subtask.spool.queue import Done, Entry
+from pysubtask.subtask.spool.spool_thread import Store
+from pysubtask.subtask.status.status_model import Board
+from pysubtask.subtask.status.status_writer import Page
 from pysubtask.transports.base import RemoteStat
 
 COUNT = 300

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pysubtask.subtask.pauses import Pauses
+from pysubtask.subtask.delivery.idle_timeout import Pauses
 
 
 def went(pauses: Pauses, pause: float, well: bool) -> str:

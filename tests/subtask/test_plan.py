@@ -3,7 +3,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysubtask.subtask.plan import (
+from pysubtask.subtask.delta.transfer_plan import (
     LEAST_BYTES,
     PATCH_TRIES,
     SIGNED_BYTES,

@@ -18,11 +18,11 @@ from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.common.state_place import hash_of
 from pysubtask.common.status import read_status
-from pysubtask.subtask import database
-from pysubtask.subtask.look import look
-from pysubtask.subtask.moving import tag_of
-from pysubtask.subtask.plan import Known
-from pysubtask.subtask.spool import Spool
+from pysubtask.subtask.delta.transfer_plan import Known
+from pysubtask.subtask.spool import database
+from pysubtask.subtask.spool.offline_queue import look
+from pysubtask.subtask.spool.queue import Spool
+from pysubtask.subtask.state_migration import tag_of
 from pysubtask.testing import sftp_server
 from pysubtask.transports.base import RemoteStat
 from tests.e2e.station import SFTPStation

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pysubtask.common.errors import SourceChanged
-from pysubtask.subtask import signature
-from pysubtask.subtask.signature import FASTCDC, FIXED, LEAST_COPY, Halted, copies_of, settled, sign, unpack
+from pysubtask.subtask.delta import signature
+from pysubtask.subtask.delta.signature import FASTCDC, FIXED, LEAST_COPY, Halted, copies_of, settled, sign, unpack
 from pysubtask.transports.base import Copy
 from pysubtask.transports.sftp.patch import are_sound
 

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pysubtask.common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
-from pysubtask.subtask import snapshot
-from pysubtask.subtask.snapshot import Snapshotter, content_digest
-from pysubtask.subtask.tails import Digest
+from pysubtask.subtask.snapshot import snapshotter
+from pysubtask.subtask.snapshot.append_tracker import Digest
+from pysubtask.subtask.snapshot.snapshotter import Snapshotter, content_digest
 from pysubtask.transports.base import Job
 from pysubtask.transports.source import open_source
 
@@ -55,7 +55,7 @@ def between(monkeypatch):
                 act()
             return got
 
-        monkeypatch.setattr(snapshot.os, "preadv", preadv)
+        monkeypatch.setattr(snapshotter.os, "preadv", preadv)
 
     return install
 
@@ -183,7 +183,7 @@ def test_a_file_rewritten_under_the_copy_is_not_taken(tmp_path, bak, snaps, betw
     if coarse:
         # A clock of whole seconds shows no difference.
         os.utime(source, ns=(when, when))
-        monkeypatch.setattr(snapshot.time, "time_ns", lambda: when + 1_000_000_000)
+        monkeypatch.setattr(snapshotter.time, "time_ns", lambda: when + 1_000_000_000)
 
     def rewrite() -> None:
         with open(source, "r+b") as file:
@@ -216,7 +216,7 @@ def test_a_file_emptied_before_its_first_byte_is_read_is_no_hole(tmp_path, bak, 
         os.truncate(source, 0)
         return real(*args)
 
-    monkeypatch.setattr(snapshot.os, "lseek", lseek)
+    monkeypatch.setattr(snapshotter.os, "lseek", lseek)
     with pytest.raises(SourceChanged):
         snaps.copy(str(source))
     assert left_in(bak) == []
@@ -275,7 +275,7 @@ def test_a_file_that_may_not_be_read(tmp_path, snaps, monkeypatch) -> None:
                 raise PermissionError(errno.EACCES, "Permission denied", path)
             return real(path, *args, **more)
 
-        monkeypatch.setattr(snapshot.os, "open", refuse)
+        monkeypatch.setattr(snapshotter.os, "open", refuse)
     with pytest.raises(SourceError, match="may not be read"):
         snaps.copy(str(source))
 
@@ -286,7 +286,7 @@ def test_a_disk_that_fails_in_the_middle(tmp_path, bak, snaps, monkeypatch) -> N
     def fail(*_):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(snapshot.os, "preadv", fail)
+    monkeypatch.setattr(snapshotter.os, "preadv", fail)
     with pytest.raises(SourceError, match="the disk reports an error"):
         snaps.copy(str(tmp_path / "log"))
     assert left_in(bak) == []
@@ -321,7 +321,7 @@ def test_space_that_must_stay_free(tmp_path, bak, monkeypatch) -> None:
         file.truncate(50_000_000)
     keep = 20_000
     snaps = Snapshotter(str(bak), "ftp", lambda: keep)
-    monkeypatch.setattr(snapshot.os, "statvfs", lambda _: _Space(29_999, 1))
+    monkeypatch.setattr(snapshotter.os, "statvfs", lambda _: _Space(29_999, 1))
     with pytest.raises(DiskLow, match="less than 20000"):
         snaps.copy(str(source))
     assert left_in(bak) == []
@@ -357,7 +357,7 @@ def test_a_disk_that_is_full_when_it_comes_to_the_sync(tmp_path, bak, snaps, mon
             raise OSError(errno.ENOSPC, "No space left on device")
         real(handle)
 
-    monkeypatch.setattr(snapshot.os, "fsync", full)
+    monkeypatch.setattr(snapshotter.os, "fsync", full)
     with pytest.raises(DiskLow):
         snaps.seal(copies)
     assert left_in(bak) == []
@@ -379,8 +379,8 @@ def test_seal_syncs_each_file_before_its_name_and_the_folder_last(tmp_path, bak,
         steps.append("name " + os.path.basename(old))
         real_rename(old, new, **more)
 
-    monkeypatch.setattr(snapshot.os, "fsync", fsync)
-    monkeypatch.setattr(snapshot.os, "rename", rename)
+    monkeypatch.setattr(snapshotter.os, "fsync", fsync)
+    monkeypatch.setattr(snapshotter.os, "rename", rename)
     snaps.seal(copies)
     temps = [os.path.basename(str(copied.temp)) for copied in copies]
     assert steps == [f"sync {temps[0]}", f"sync {temps[1]}", f"name {temps[0]}", f"name {temps[1]}", "sync ftp"]
@@ -404,10 +404,10 @@ def test_one_copy_is_synced_while_it_is_open_and_not_again(tmp_path, bak, snaps,
         steps.append("name " + os.path.basename(old))
         real_rename(old, new, **more)
 
-    monkeypatch.setattr(snapshot.os, "fsync", fsync)
-    monkeypatch.setattr(snapshot.os, "rename", rename)
+    monkeypatch.setattr(snapshotter.os, "fsync", fsync)
+    monkeypatch.setattr(snapshotter.os, "rename", rename)
     if not listed:
-        monkeypatch.setattr(snapshot.beneath, "found_to_write", partial(_without_to_sync, snapshot.beneath.found_to_write))
+        monkeypatch.setattr(snapshotter.beneath, "found_to_write", partial(_without_to_sync, snapshotter.beneath.found_to_write))
     with snaps.at_work(alone=True):
         copied = snaps.copy(str(tmp_path / "a"))
         temp = os.path.basename(str(copied.temp))

@@ -22,12 +22,12 @@ from pysubtask.common.errors import SourceError
 from pysubtask.common.events import EventLog
 from pysubtask.common.notify import Toucher, make_notify, remove_signal, write_hold
 from pysubtask.subtask.base_subtask import _Known
-from pysubtask.subtask.board import Board
-from pysubtask.subtask.intake import Intake, Rules
-from pysubtask.subtask.scan import Folder
-from pysubtask.subtask.snapshot import Snapshotter, content_digest
-from pysubtask.subtask.store import Store
-from pysubtask.subtask.watch import Watch
+from pysubtask.subtask.snapshot.pipeline import Intake, Rules
+from pysubtask.subtask.snapshot.snapshotter import Snapshotter, content_digest
+from pysubtask.subtask.spool.spool_thread import Store
+from pysubtask.subtask.status.status_model import Board
+from pysubtask.subtask.watch.folder import Folder
+from pysubtask.subtask.watch.watcher import Watch
 from tests.helpers import wait_until
 
 needs_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="makes files of other users: needs root")

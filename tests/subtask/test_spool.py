@@ -15,10 +15,10 @@ from pysubtask.common.errors import DiskLow, SpoolBusy, SpoolDamaged, SpoolTooNe
 from pysubtask.common.notify import Stamp
 from pysubtask.common.own_files import NotOurs
 from pysubtask.common.receipts import read_receipts
-from pysubtask.subtask import database
-from pysubtask.subtask.plan import Known, Way
-from pysubtask.subtask.spool import Done, Entry, Spool, temp_name
-from pysubtask.subtask.store import Store
+from pysubtask.subtask.delta.transfer_plan import Known, Way
+from pysubtask.subtask.spool import database
+from pysubtask.subtask.spool.queue import Done, Entry, Spool, temp_name
+from pysubtask.subtask.spool.spool_thread import Store
 from pysubtask.transports.base import Append, RemoteStat
 
 HERE = "sftp://me@host:22/in"
@@ -413,7 +413,7 @@ def test_a_signature_is_that_of_what_the_server_has(spool):
 
 
 def test_the_oldest_signatures_go_where_they_are_too_many(spool, monkeypatch):
-    monkeypatch.setattr("pysubtask.subtask.spool.SIGNATURES_BYTES", 500)
+    monkeypatch.setattr("pysubtask.subtask.spool.queue.SIGNATURES_BYTES", 500)
     for number in range(64):
         deliver(spool, f"a{number % 40}", number, b"x" * 100)
     left = [number for number in range(40) if spool.signature(f"a{number}")]

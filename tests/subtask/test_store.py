@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.subtask.store import Store
+from pysubtask.subtask.spool.spool_thread import Store
 from pysubtask.subtask.worker import Worker
 
 

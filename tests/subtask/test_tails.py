@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pysubtask.subtask.prefixes import Prefixes
-from pysubtask.subtask.snapshot import Copied, Snapshotter
-from pysubtask.subtask.tails import JOIN_BYTES, Tails, base_of
+from pysubtask.subtask.delta.prefix_hashes import Prefixes
+from pysubtask.subtask.snapshot.append_tracker import JOIN_BYTES, Tails, base_of
+from pysubtask.subtask.snapshot.snapshotter import Copied, Snapshotter
 
 
 def sha(data: bytes) -> str:

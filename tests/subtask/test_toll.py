@@ -2,8 +2,8 @@
 
 import time
 
-from pysubtask.subtask.board import Board
-from pysubtask.subtask.toll import Toll
+from pysubtask.subtask.delivery.link_usage import Toll
+from pysubtask.subtask.status.status_model import Board
 from pysubtask.transports.base import Wire
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pysubtask.subtask.unheard import PATIENCE_SECS, Unheard
+from pysubtask.subtask.watch.missed_events import PATIENCE_SECS, Unheard
 
 
 def test_a_file_of_which_no_event_comes():

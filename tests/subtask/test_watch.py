@@ -15,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from pysubtask.common.entries import read_entries
 from pysubtask.common.notify import Stamp, notify_name, read_stamp
-from pysubtask.subtask import birth
-from pysubtask.subtask import watch as watch_module
-from pysubtask.subtask.watch import Due, Watch
+from pysubtask.subtask.platform import creation_time
+from pysubtask.subtask.watch import watcher as watch_module
+from pysubtask.subtask.watch.watcher import Due, Watch
 
 SECOND = 1_000_000_000
 
@@ -123,7 +123,7 @@ class World:
 @pytest.fixture(autouse=True)
 def born_long_ago(monkeypatch) -> None:
     """Files are created in real time, not in that of the tests' clock."""
-    monkeypatch.setattr(birth, "birth_ns", lambda path: 0)
+    monkeypatch.setattr(creation_time, "birth_ns", lambda path: 0)
 
 
 # -- static files --------------------------------------------------------------------------------------------
@@ -349,7 +349,7 @@ def test_a_file_of_1970_may_be_written_right_now(tmp_path) -> None:
 
 @pytest.mark.parametrize("keep_inode", [True, False])
 def test_a_file_deleted_and_made_again_is_new(tmp_path, keep_inode, monkeypatch) -> None:
-    monkeypatch.setattr(birth, "birth_ns", lambda path: world.ns)
+    monkeypatch.setattr(creation_time, "birth_ns", lambda path: world.ns)
     world = in_folder(tmp_path)
     world.write("d/x", b"1")
     assert world.quiet() == [("d/x", "new")]
@@ -470,7 +470,7 @@ def test_a_folder_that_may_not_be_written_goes_without_notify_files(tmp_path, mo
     def refuse(path: str) -> bool:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pysubtask.subtask.watch.make_notify", refuse)
+    monkeypatch.setattr("pysubtask.subtask.watch.watcher.make_notify", refuse)
     world = in_folder(tmp_path)
     world.write("d/x", b"1")
     world.round()
@@ -669,7 +669,7 @@ def counted(real, asked: list[str]):
 
 
 def test_a_file_that_is_again_as_it_was_before_its_last_snapshot_is_looked_at(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(birth, "birth_ns", lambda path: world.ns)
+    monkeypatch.setattr(creation_time, "birth_ns", lambda path: world.ns)
     world = in_folder(tmp_path, settle_secs=0)
     world.write("d/x", b"1")
     os.link(world.path("d/x"), world.path("kept"))
@@ -699,8 +699,8 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
             os.mkdir(os.path.join(self.folder, name))
         watched: list[dict[str, object]] = [{"file": "s1"}, {"file": "s2"}, {"dir": "d"}, {"dir": "c", "on_change": True}]
         self.born: dict[str, int] = {}
-        self.real = birth.birth_ns, watch_module.make_notify
-        birth.birth_ns = self.born.get
+        self.real = creation_time.birth_ns, watch_module.make_notify
+        creation_time.birth_ns = self.born.get
         watch_module.make_notify = self.make_notify
         self.world = World(self.folder, watched, tick=tick)
         self.version = 0
@@ -812,7 +812,7 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
                 sent = [int(data[-6:]) for data in self.world.sent.get(self.world.path(name), [b"000000"])]
                 assert sent[-1] >= version, f"{name}: version {version} was notified, the last one delivered is {sent[-1]}"
         finally:
-            birth.birth_ns, watch_module.make_notify = self.real
+            creation_time.birth_ns, watch_module.make_notify = self.real
             shutil.rmtree(self.folder)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from pysubtask.testing.adversary.acts import Acts
-from pysubtask.testing.adversary.run import CannotRun, interpreter, run
-from pysubtask.testing.adversary.world import CASES, World
+from proofs.adversary.acts import Acts
+from proofs.adversary.run import CannotRun, interpreter, run
+from proofs.adversary.world import CASES, World
 from tests.other_user import needs_root, open_folder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="renameat2 and what else it does is Linux's")

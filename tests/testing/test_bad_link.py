@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 
-from pysubtask.testing import bad_link as module
-from pysubtask.testing._bad_link_lane import Lane, Outages
-from pysubtask.testing._bad_link_loop import PacketLoop
-from pysubtask.testing.bad_link import BadLink, bad_link, missing
-from pysubtask.testing.sshd import missing as sshd_missing
-from pysubtask.testing.sshd import openssh_server
+from pysubtask.testing.link import bad_link as module
+from pysubtask.testing.link._bad_link_lane import Lane, Outages
+from pysubtask.testing.link._bad_link_loop import PacketLoop
+from pysubtask.testing.link.bad_link import BadLink, bad_link, missing
+from pysubtask.testing.servers.sshd import missing as sshd_missing
+from pysubtask.testing.servers.sshd import openssh_server
 from tests.helpers import wait_until
 
 # ---- the rules
@@ -335,7 +335,7 @@ def _gone(pid: int) -> bool:
 
 _HOLDER = """
 import subprocess, sys, time
-from pysubtask.testing.bad_link import bad_link
+from pysubtask.testing.link.bad_link import bad_link
 with bad_link() as link:
     far = link.start_far(["sleep", "600"], start_new_session=True)
     near = link.start_near(["sh", "-c", "sleep 600 & wait"])

@@ -27,8 +27,8 @@ from dropbox.exceptions import ApiError, AuthError, BadInputError, HttpError, In
 from stone.backends.python_rsrc import stone_serializers
 
 from pysubtask.testing import DropboxServer, dropbox_server
-from pysubtask.testing._dropbox_hash import BLOCK_BYTES, BlockHash
-from pysubtask.testing._dropbox_tree import Commit, decide, path_fault, write_refusal
+from pysubtask.testing.servers._dropbox_hash import BLOCK_BYTES, BlockHash
+from pysubtask.testing.servers._dropbox_tree import Commit, decide, path_fault, write_refusal
 from tests.helpers import wait_until
 
 OVER = files.WriteMode.overwrite

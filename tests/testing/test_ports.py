@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
-from pysubtask.testing.ports import PortRow
+from pysubtask.testing.servers.ports import PortRow
 
 OTHER = """
 import random, sys
-from pysubtask.testing.ports import PortRow
+from pysubtask.testing.servers.ports import PortRow
 first = int(sys.argv[1])
 random.shuffle = lambda starts: starts.sort(key=lambda start: start != first)
 print(PortRow(41).ports[0])

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from pysubtask.testing.quirk_ftp import QuirkFTPServer, quirk_ftp_server
-from pysubtask.testing.quirks import switch, switches
+from pysubtask.testing.servers.quirk_ftp import QuirkFTPServer, quirk_ftp_server
+from pysubtask.testing.servers.quirks import switch, switches
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pysubtask.testing.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
-from pysubtask.testing.quirks import SWITCHES, Quirks, pairs, switch, switches
+from pysubtask.testing.servers.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
+from pysubtask.testing.servers.quirks import SWITCHES, Quirks, pairs, switch, switches
 
 pytestmark = pytest.mark.slow
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from pysubtask.testing import _programs, proftpd, pureftpd, rclone
-from pysubtask.testing.proftpd import proftpd_server
-from pysubtask.testing.pureftpd import pureftpd_server
-from pysubtask.testing.rclone import rclone_server
-from pysubtask.testing.sshd import find_program
+from pysubtask.testing.servers import _programs, proftpd, pureftpd, rclone
+from pysubtask.testing.servers.proftpd import proftpd_server
+from pysubtask.testing.servers.pureftpd import pureftpd_server
+from pysubtask.testing.servers.rclone import rclone_server
+from pysubtask.testing.servers.sshd import find_program
 from tests.helpers import wait_until
 
 Make = Callable[[Path], AbstractContextManager[Any]]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.testing.sshd import OpenSSHServer, find_program, missing, openssh_server
+from pysubtask.testing.servers.sshd import OpenSSHServer, find_program, missing, openssh_server
 from tests.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -111,7 +111,7 @@ def test_requests_that_are_denied_are_not_offered_and_files_end_at_the_limit(tmp
 
 def test_it_does_not_outlive_a_killed_test(tmp_path: Path) -> None:
     code = (
-        "import sys, time\nfrom pysubtask.testing.sshd import openssh_server\n"
+        "import sys, time\nfrom pysubtask.testing.servers.sshd import openssh_server\n"
         "with openssh_server(sys.argv[1]) as server:\n print(server.pid, flush=True)\n time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:

@@ -1,6 +1,6 @@
 """A sample of the storm of programs that write, and that its checks see what they are for. A full run is a command:
 
-python -m pysubtask.testing.storm --seconds 600 --seed 1
+python -m proofs.storm --seconds 600 --seed 1
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.testing.sshd import missing
-from pysubtask.testing.storm.editors import Editor
-from pysubtask.testing.storm.loggers import Copying, Renaming
-from pysubtask.testing.storm.model import HEAD, NOTHING, Model, Seen, State, grown
-from pysubtask.testing.storm.program import Pace, Place
-from pysubtask.testing.storm.reader import Reader
-from pysubtask.testing.torture.content import LINE, Streams, whole
+from proofs.storm.editors import Editor
+from proofs.storm.loggers import Copying, Renaming
+from proofs.storm.model import HEAD, NOTHING, Model, Seen, State, grown
+from proofs.storm.program import Pace, Place
+from proofs.storm.reader import Reader
+from proofs.torture.content import LINE, Streams, whole
+from pysubtask.testing.servers.sshd import missing
 from tests.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=missing() or "")
@@ -28,7 +28,7 @@ STREAMS = Streams()
 
 
 def storm(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, "-m", "pysubtask.testing.storm", *words)
+    command = (sys.executable, "-m", "proofs.storm", *words)
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **environ})
 
 
@@ -45,7 +45,7 @@ def test_a_short_storm_with_kills_and_a_bad_link() -> None:
 def test_a_child_that_takes_files_before_they_are_quiet_is_found_out(tmp_path: Path) -> None:
     """The product without its look at whether a file settles: half written versions reach the server."""
     (tmp_path / "sitecustomize.py").write_text(
-        "from pysubtask.subtask.settling import Found\nFound.quiet_at = property(lambda found: found.since)\n"
+        "from pysubtask.subtask.watch.settle_queue import Found\nFound.quiet_at = property(lambda found: found.since)\n"
     )
     done = storm("--seconds", "10", "--seed", "1", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1 and "that are no version of it" in done.stdout, done.stdout + done.stderr

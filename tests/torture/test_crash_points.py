@@ -11,8 +11,8 @@ import pytest
 SABOTAGE = {
     "a delivery that never happened": (
         """
-from pysubtask.subtask.deliveries import Deliveries
-from pysubtask.subtask.spool import Done
+from pysubtask.subtask.delivery.uploads import Deliveries
+from pysubtask.subtask.spool.queue import Done
 from pysubtask.transports.base import RemoteStat
 async def put(self, version):
     return Done(version.id, RemoteStat(version.size, 0), version.size, "size")
@@ -31,7 +31,7 @@ Publisher._is_in_place = always
     ),
     "a snapshot that is left": (
         """
-from pysubtask.subtask.snapshot import Snapshotter
+from pysubtask.subtask.snapshot.snapshotter import Snapshotter
 Snapshotter.drop = lambda self, path: None
 Snapshotter.sweep = lambda self, keep: None
 """,
@@ -41,10 +41,10 @@ Snapshotter.sweep = lambda self, keep: None
 
 _RUN = """
 import tempfile
-from pysubtask.testing.crash.explore import Explorer, Trial
+from proofs.crash.explore import Explorer, Trial
 with tempfile.TemporaryDirectory() as folder:
     explorer = Explorer(folder)
-    explorer._template(__import__("pysubtask.testing.crash.child", fromlist=["KINDS"]).KINDS["atomic replace"], "rewritten")
+    explorer._template(__import__("proofs.crash.child", fromlist=["KINDS"]).KINDS["atomic replace"], "rewritten")
 {sabotage}
     print(explorer.run(Trial("atomic replace", "rewritten", (40,))).problem)
 """
@@ -56,7 +56,7 @@ def command(*words):
 
 @pytest.mark.slow
 def test_a_sample_of_crash_points_and_pairs_loses_nothing():
-    done = command("-m", "pysubtask.testing.crash", "--sample", "6", "--pairs", "--seed", "7")
+    done = command("-m", "proofs.crash", "--sample", "6", "--pairs", "--seed", "7")
     assert done.returncode == 0, done.stdout + done.stderr
     totals = [line.split() for line in done.stdout.splitlines() if line.startswith("all ")]
     assert [(row[1], row[2]) for row in totals] == [("6", "0"), ("6", "0")]
@@ -65,7 +65,7 @@ def test_a_sample_of_crash_points_and_pairs_loses_nothing():
 @pytest.mark.slow
 def test_a_state_is_moved_through_any_kill():
     """What waits is in the queue of the old place alone."""
-    done = command("-m", "pysubtask.testing.crash", "--kind", "moved state", "--sample", "24", "--pairs", "--seed", "3")
+    done = command("-m", "proofs.crash", "--kind", "moved state", "--sample", "24", "--pairs", "--seed", "3")
     assert done.returncode == 0, done.stdout + done.stderr
     totals = [line.split() for line in done.stdout.splitlines() if line.startswith("all ")]
     assert [row[1:] for row in totals] == [["24", "0", "0"], ["24", "0", "0"]]

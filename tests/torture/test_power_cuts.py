@@ -9,14 +9,14 @@ import sys
 
 import pytest
 
-from pysubtask.testing.crash.disk import Disk, Op, Recording
+from proofs.crash.disk import Disk, Op, Recording
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace here (apt-get install strace)")
 
 _UNSYNCED = """
 import tempfile
-from pysubtask.testing.crash.explore import Explorer
-from pysubtask.testing.crash.power import PowerCuts
+from proofs.crash.explore import Explorer
+from proofs.crash.power import PowerCuts
 with tempfile.TemporaryDirectory() as folder:
     cuts = PowerCuts(Explorer(folder))
     record = cuts.record
@@ -32,14 +32,14 @@ def command(*words):
 
 @pytest.mark.slow
 def test_a_sample_of_power_cuts_loses_nothing():
-    done = command("-m", "pysubtask.testing.crash", "--power", "--sample", "12", "--kind", "atomic replace", "--change", "grown")
+    done = command("-m", "proofs.crash", "--power", "--sample", "12", "--kind", "atomic replace", "--change", "grown")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line.split()[1:3] for line in done.stdout.splitlines() if line.startswith("all ")] == [["12", "0"]]
 
 
 @pytest.mark.slow
 def test_a_state_is_moved_through_any_power_cut():
-    done = command("-m", "pysubtask.testing.crash", "--power", "--sample", "60", "--kind", "moved state")
+    done = command("-m", "proofs.crash", "--power", "--sample", "60", "--kind", "moved state")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line.split()[1:3] for line in done.stdout.splitlines() if line.startswith("all ")] == [["60", "0"]]
 

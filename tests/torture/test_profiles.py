@@ -1,9 +1,9 @@
 """Servers that refuse a part of what an upload wants: a sample of kills, crash points and cuts of the power with each, and proof
 that the eyes see what must not be. At length:
 
-    python -m pysubtask.testing.torture --server 'object store' --kills 300
-    python -m pysubtask.testing.crash --kind 'object store' --pairs
-    python -m pysubtask.testing.crash --kind 'object store' --power
+    python -m proofs.torture --server 'object store' --kills 300
+    python -m proofs.crash --kind 'object store' --pairs
+    python -m proofs.crash --kind 'object store' --power
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.testing.profiles import PROFILES
-from pysubtask.testing.quirks import Quirks
-from pysubtask.testing.sshd import missing
-from pysubtask.testing.torture.__main__ import main
-from pysubtask.testing.torture.compare import Difference, without_told
-from pysubtask.testing.torture.content import whole
-from pysubtask.testing.torture.plan import WITH_QUIRKS, rounds
-from pysubtask.testing.torture.reader import Reader
+from proofs.profiles import PROFILES
+from proofs.torture.__main__ import main
+from proofs.torture.compare import Difference, without_told
+from proofs.torture.content import whole
+from proofs.torture.plan import WITH_QUIRKS, rounds
+from proofs.torture.reader import Reader
+from pysubtask.testing.servers.quirks import Quirks
+from pysubtask.testing.servers.sshd import missing
 from tests.helpers import wait_until
 
 KINDS = sorted(PROFILES)
@@ -41,7 +41,7 @@ def command(*words: str, secs: float = 150) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(missing() is not None, reason=missing() or "")
 def test_a_few_random_kills(kind: str) -> None:
     seed = str(random.randrange(10**6))
-    done = command("-m", "pysubtask.testing.torture", "--server", kind, "--kills", "5", "--seed", seed)
+    done = command("-m", "proofs.torture", "--server", kind, "--kills", "5", "--seed", seed)
     print(seed, done.stdout, done.stderr)
     # Of so few calls a single slow one is more than a hundredth: what is judged here is what was sent.
     assert "0 lost, 0 torn" in done.stdout or "p99" in done.stdout
@@ -53,7 +53,7 @@ def test_a_few_random_kills(kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sample_of_crash_points_and_pairs(kind: str) -> None:
-    done = command("-m", "pysubtask.testing.crash", "--kind", kind, "--sample", "8", "--pairs", "--seed", "5")
+    done = command("-m", "proofs.crash", "--kind", kind, "--sample", "8", "--pairs", "--seed", "5")
     assert done.returncode == 0, done.stdout + done.stderr
     totals = [line.split() for line in done.stdout.splitlines() if line.startswith("all ")]
     assert [(row[1], row[2]) for row in totals] == [("8", "0"), ("8", "0")]
@@ -63,17 +63,17 @@ def test_a_sample_of_crash_points_and_pairs(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace here (apt-get install strace)")
 def test_a_sample_of_power_cuts(kind: str) -> None:
-    done = command("-m", "pysubtask.testing.crash", "--power", "--kind", kind, "--change", "rewritten", "--sample", "16")
+    done = command("-m", "proofs.crash", "--power", "--kind", kind, "--change", "rewritten", "--sample", "16")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line.split()[1:3] for line in done.stdout.splitlines() if line.startswith("all ")] == [["16", "0"]]
 
 
 RUN = """
 import json, os, sqlite3, sys, tempfile
-from pysubtask.testing.crash.explore import Explorer, Trial
+from proofs.crash.explore import Explorer, Trial
 with tempfile.TemporaryDirectory() as folder:
     explorer = Explorer(folder)
-    explorer._template(__import__("pysubtask.testing.crash.child", fromlist=["KINDS"]).KINDS[sys.argv[1]], "rewritten")
+    explorer._template(__import__("proofs.crash.child", fromlist=["KINDS"]).KINDS[sys.argv[1]], "rewritten")
     {sabotage}
     outcome = explorer.run(Trial(sys.argv[1], "rewritten", (int(sys.argv[2]),)))
     with sqlite3.connect(os.path.join(folder, "run", "data", ".pysubtask", "main", "ftp", "spool.db")) as db:

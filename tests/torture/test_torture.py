@@ -1,6 +1,6 @@
 """A short sample of the torture, and proof that its eyes see. A full run is a command:
 
-python -m pysubtask.testing.torture --minutes 30 --seed 1
+python -m proofs.torture --minutes 30 --seed 1
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from pathlib import Path
 
 import pytest
 
+from proofs.torture.__main__ import main
+from proofs.torture.calls import Recorder, percentile, read_calls
+from proofs.torture.compare import Digests, compare, data_files
+from proofs.torture.content import LINE, Streams, number_of, whole
+from proofs.torture.faults_stick import why_not_here
+from proofs.torture.plan import KILLS, rounds
+from proofs.torture.reader import Reader
+from proofs.torture.report import Row, table
 from pysubtask.common.receipts import Receipt, append
-from pysubtask.testing.sshd import missing
-from pysubtask.testing.torture.__main__ import main
-from pysubtask.testing.torture.calls import Recorder, percentile, read_calls
-from pysubtask.testing.torture.compare import Digests, compare, data_files
-from pysubtask.testing.torture.content import LINE, Streams, number_of, whole
-from pysubtask.testing.torture.faults_stick import why_not_here
-from pysubtask.testing.torture.plan import KILLS, rounds
-from pysubtask.testing.torture.reader import Reader
-from pysubtask.testing.torture.report import Row, table
+from pysubtask.testing.servers.sshd import missing
 from tests.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
 
 def torture(*words: str) -> subprocess.CompletedProcess[str]:
-    words = (sys.executable, "-m", "pysubtask.testing.torture", *words)
+    words = (sys.executable, "-m", "proofs.torture", *words)
     return subprocess.run(words, capture_output=True, text=True, timeout=100)
 
 

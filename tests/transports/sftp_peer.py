@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pysubtask.common.errors import TransportLost
 from pysubtask.transports.sftp import packets
 from pysubtask.transports.sftp.client import Client
-from pysubtask.transports.sftp.stream import FdStream
+from pysubtask.transports.ssh.stream import FdStream
 
 ALL = (packets.POSIX_RENAME, packets.FSYNC)
 NAMES = {

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from pysubtask.common.errors import FileRefused
-from pysubtask.testing.quirk_ftp import QuirkFTPServer, quirk_ftp_server
-from pysubtask.testing.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
+from pysubtask.testing.servers.quirk_ftp import QuirkFTPServer, quirk_ftp_server
+from pysubtask.testing.servers.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
+from pysubtask.transports.altered_names import Row
 from pysubtask.transports.base import Job, RemoteStat, Transport
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.session import Session
-from pysubtask.transports.sftp import SFTPTransport, named
+from pysubtask.transports.sftp import SFTPTransport, name_checks
 from pysubtask.transports.sftp.client import Client
-from pysubtask.transports.shown_names import Row
 
 TIME = 1_700_000_000
 Server = QuirkSFTPServer | QuirkFTPServer
@@ -80,7 +80,7 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
 def listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The folders that were listed."""
     found: list[str] = []
-    rows_of, rows = named.rows_of, Session.rows
+    rows_of, rows = name_checks.rows_of, Session.rows
 
     async def by_sftp(client: Client, folder: bytes) -> list[Row] | None:
         found.append(os.fsdecode(folder))
@@ -90,7 +90,7 @@ def listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(folder)
         return rows(self, folder)
 
-    monkeypatch.setattr(named, "rows_of", by_sftp)
+    monkeypatch.setattr(name_checks, "rows_of", by_sftp)
     monkeypatch.setattr(Session, "rows", by_ftp)
     return found
 

@@ -17,8 +17,8 @@ import pytest
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, SourceChanged
 from pysubtask.testing import SFTPServer, sftp_server
-from pysubtask.testing.ftp import FTPServer, ftp_server
-from pysubtask.testing.sshd import OpenSSHServer, find_program, missing, openssh_server
+from pysubtask.testing.servers.ftp import FTPServer, ftp_server
+from pysubtask.testing.servers.sshd import OpenSSHServer, find_program, missing, openssh_server
 from pysubtask.transports.base import Append, Job, Sent, Transport
 from pysubtask.transports.checksum import ALGORITHMS, Checks, own_hash
 from pysubtask.transports.ftp import FTPTransport

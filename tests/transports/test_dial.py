@@ -16,14 +16,15 @@ from typing import Any
 import pytest
 
 from pysubtask.common.errors import ServerNotTrusted, TransportLost
-from pysubtask.testing.dropbox import dropbox_server
-from pysubtask.testing.ftp import ftp_server
-from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from pysubtask.testing.servers.dropbox import dropbox_server
+from pysubtask.testing.servers.ftp import ftp_server
+from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports import dial, reach
 from pysubtask.transports.dial import MEMORY, Failure, Memory, NoneAnswers, dial_name, ordered
 from pysubtask.transports.dropbox import DropboxTransport
 from pysubtask.transports.ftp import FTPTransport
-from pysubtask.transports.sftp import hand_over, transport, way
+from pysubtask.transports.sftp import transport
+from pysubtask.transports.ssh import route, socket_handover
 from tests.dead_addresses import free_port, silent
 from tests.transports.test_ftp_servers import connect as connect_ftp
 from tests.transports.test_sftp_login import connects, refused
@@ -77,19 +78,19 @@ def test_each_address_is_told(errors: list[OSError], words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("shown", "found"),
     [
-        ("hostname h\nport 2222\n", way.Way("h", 2222)),
-        ("hostname h\nport 22\naddressfamily inet6\ntcpkeepalive no\n", way.Way("h", 22, socket.AF_INET6, False)),
+        ("hostname h\nport 2222\n", route.Way("h", 2222)),
+        ("hostname h\nport 22\naddressfamily inet6\ntcpkeepalive no\n", route.Way("h", 22, socket.AF_INET6, False)),
         ("hostname h\nport 22\nproxyjump gate\n", None),
         ("hostname h\nport 22\nproxycommand nc %h %p\n", None),
-        ("hostname h\nport 22\nproxycommand none\nproxyjump none\n", way.Way("h", 22)),
+        ("hostname h\nport 22\nproxycommand none\nproxyjump none\n", route.Way("h", 22)),
         ("", None),
         ("hostname h\n", None),
         ("hostname h\nport 22\nbindaddress 10.0.0.1\n", None),
         ("hostname h\nport 22\nbindinterface wwan0\n", None),
     ],
 )
-def test_the_way_that_ssh_goes(shown: str, found: way.Way | None) -> None:
-    assert way.way_in(shown) == found
+def test_the_way_that_ssh_goes(shown: str, found: route.Way | None) -> None:
+    assert route.way_in(shown) == found
 
 
 # --- sockets
@@ -258,7 +259,7 @@ def test_ssh_with_a_dead_address_checks_the_key_under_the_name(
 def test_a_password_and_a_pinned_key_go_the_same_way(
     server: OpenSSHServer, tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pysubtask.testing.sshd import fingerprint
+    from pysubtask.testing.servers.sshd import fingerprint
 
     pinned = fingerprint(server.root / "host_ed25519.pub")
     with silent(DEAD, server.port):
@@ -294,14 +295,14 @@ def test_what_the_configuration_of_ssh_wants_is_left_to_it(
     )
     config = tmp_path / "config"
     config.write_text(f"Host localhost\n    {option.format(nc=nc)}\n    AddressFamily inet\n")
-    monkeypatch.setattr(way, "dial_way", None)  # not called
+    monkeypatch.setattr(route, "dial_way", None)  # not called
     monkeypatch.setattr(transport, "dial_way", None)
     connects(by_name(server, tmp_path, SSHConfigFile=str(config)), tmp_path)
 
 
 def test_a_connection_that_nobody_takes_is_closed(tmp_path: Path, listener: socket.socket) -> None:
     sock = socket.create_connection(listener.getsockname())
-    given = hand_over.HandOver(sock)
+    given = socket_handover.HandOver(sock)
     folder = given.folder
     assert os.path.isdir(folder) and "%" not in "".join(given.options).replace("%%", "")
     given.close()

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from pysubtask.common.errors import AttemptFailed, ConfigError, FileRefused, LoginRefused, ServerBusy, SourceChanged, TransportLost
-from pysubtask.testing.dropbox import DropboxServer, dropbox_server
+from pysubtask.testing.servers.dropbox import DropboxServer, dropbox_server
 from pysubtask.transports.base import Job, RemoteStat, Sent
 from pysubtask.transports.dropbox import DropboxTransport
 

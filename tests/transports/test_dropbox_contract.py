@@ -13,7 +13,7 @@ import pytest
 
 from pysubtask.common.errors import FileRefused
 from pysubtask.testing import Relay
-from pysubtask.testing.dropbox import DropboxServer, dropbox_server
+from pysubtask.testing.servers.dropbox import DropboxServer, dropbox_server
 from pysubtask.transports.dropbox import DropboxTransport
 from tests.transports.contract import NetworkContract, Site
 

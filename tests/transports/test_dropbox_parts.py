@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysubtask.common.errors import FileRefused, TransportLost
+from pysubtask.transports.dropbox.chunks import LEAST, SESSION_SECS, Half, half_of, next_piece
 from pysubtask.transports.dropbox.content_hash import BLOCK, ContentHash, hash_through
-from pysubtask.transports.dropbox.pieces import LEAST, SESSION_SECS, Half, half_of, next_piece
 from pysubtask.transports.dropbox.publish import LINGER_SECS, Publisher
 
 DAY = 86400.0

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pysubtask.testing.ftp import FTPServer, ftp_server
-from pysubtask.testing.ftp_relay import FTPRelay
-from pysubtask.testing.vsftpd import VsftpdServer, missing, vsftpd_server
+from pysubtask.testing.link.ftp_relay import FTPRelay
+from pysubtask.testing.servers.ftp import FTPServer, ftp_server
+from pysubtask.testing.servers.vsftpd import VsftpdServer, missing, vsftpd_server
 from pysubtask.transports.ftp import FTPTransport
 from tests.transports.contract import (
     ABOUT_FILES,

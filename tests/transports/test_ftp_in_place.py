@@ -14,10 +14,11 @@ import pytest
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
 from pysubtask.control.doctor.causes import file_finding
-from pysubtask.subtask.retry import Policy, decide
-from pysubtask.testing import quirk_ftp_server, sshd, vsftpd
-from pysubtask.testing.ftp import ftp_server
-from pysubtask.testing.vsftpd import vsftpd_server
+from pysubtask.subtask.delivery.retry import Policy, decide
+from pysubtask.testing import quirk_ftp_server
+from pysubtask.testing.servers import sshd, vsftpd
+from pysubtask.testing.servers.ftp import ftp_server
+from pysubtask.testing.servers.vsftpd import vsftpd_server
 from pysubtask.transports.base import Append, RemoteStat
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.arrival import TEXT_MODE

@@ -13,7 +13,7 @@ import pytest
 
 from pysubtask.common.errors import AttemptFailed, NotAsLeft
 from pysubtask.testing import vsftpd_server
-from pysubtask.testing.vsftpd import missing
+from pysubtask.testing.servers.vsftpd import missing
 from pysubtask.transports.base import Append, Link, Sent
 from pysubtask.transports.ftp import FTPTransport
 from tests.transports.odd_ftp import Ended, OddFTP, Talk

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
-from pysubtask.testing.ftp import Oddities
-from pysubtask.testing.quirk_ftp import QuirkFTPServer, quirk_ftp_server
-from pysubtask.testing.quirks import SWITCHES, Quirks, Switch, pairs
+from pysubtask.testing.servers.ftp import Oddities
+from pysubtask.testing.servers.quirk_ftp import QuirkFTPServer, quirk_ftp_server
+from pysubtask.testing.servers.quirks import SWITCHES, Quirks, Switch, pairs
 from pysubtask.transports.base import Append, Job, Sent
 from pysubtask.transports.ftp import FTPTransport
 

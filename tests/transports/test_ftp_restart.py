@@ -13,8 +13,8 @@ import pytest
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
 from pysubtask.testing import FTPRelay, ftp_server, vsftpd_server
-from pysubtask.testing.ftp import FTPServer
-from pysubtask.testing.vsftpd import missing
+from pysubtask.testing.servers.ftp import FTPServer
+from pysubtask.testing.servers.vsftpd import missing
 from pysubtask.transports.base import Append, Job, RemoteStat, Sent
 from pysubtask.transports.ftp import FTPTransport
 from tests.transports.contract import Site, watching

@@ -16,8 +16,8 @@ import pytest
 
 from pysubtask.common.errors import AttemptFailed, ConfigError, FileRefused, LoginRefused, TransportError, TransportLost
 from pysubtask.testing import FTPRelay, ftp_server, vsftpd_server
-from pysubtask.testing._certificate import make_certificate
-from pysubtask.testing.vsftpd import missing
+from pysubtask.testing.servers._certificate import make_certificate
+from pysubtask.testing.servers.vsftpd import missing
 from pysubtask.transports.base import Job, Sent
 from pysubtask.transports.ftp import FTPTransport
 from tests.helpers import wait_until
@@ -666,7 +666,7 @@ def test_a_thread_that_hangs_where_nothing_can_reach_it_holds_nobody_up(tmp_path
         release.wait(60)
         raise OSError("too late")
 
-    monkeypatch.setattr("pysubtask.transports.ftp.wire.socket.getaddrinfo", hang)
+    monkeypatch.setattr("pysubtask.transports.ftp.control_connection.socket.getaddrinfo", hang)
     started = time.monotonic()
     failed = connect({"Host": "somewhere", "ConnectTimeoutSecs": 1}, tmp_path)
     release.set()

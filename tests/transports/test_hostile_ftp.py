@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from pysubtask.common.errors import FileRefused, SourceError, TransportError, TransportLost
 from pysubtask.control.doctor.remote import FTPRemote
 from pysubtask.testing import hostile_ftp_server
-from pysubtask.testing.hostile_ftp import BEHAVIOURS, WORDS
+from pysubtask.testing.servers.hostile_ftp import BEHAVIOURS, WORDS
 from pysubtask.transports.base import Job, RemoteStat, Sent
 from pysubtask.transports.ftp import FTPTransport
+from pysubtask.transports.ftp.control_connection import _port
 from pysubtask.transports.ftp.replies import Reply, facts_in, listed_size, number_in, size_in, text, time_in
-from pysubtask.transports.ftp.wire import _port
 from tests.transports.hostile import CONNECT, SLACK, STALL, outcome
 
 TIMES = {"StallSecs": STALL, "ConnectTimeoutSecs": CONNECT}

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, SourceError, TransportError, TransportLost
 from pysubtask.control.doctor.remote import SFTPRemote
-from pysubtask.testing import hostile_sftp
-from pysubtask.testing.hostile_sftp import BEHAVIOURS, WORDS, Server, string
+from pysubtask.testing.servers import hostile_sftp
+from pysubtask.testing.servers.hostile_sftp import BEHAVIOURS, WORDS, Server, string
 from pysubtask.transports.base import Job, RemoteStat, Sent
 from pysubtask.transports.sftp import SFTPTransport, packets
 from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.packets import Malformed, Splitter
 from pysubtask.transports.sftp.publish import Publisher
-from pysubtask.transports.sftp.verdict import verdict
+from pysubtask.transports.ssh.errors import verdict
 from pysubtask.transports.ssh_login import asks_for_password
 from tests.transports.hostile import CONNECT, SLACK, STALL, outcome
 from tests.transports.sftp_peer import Peer, playing, strangers
@@ -33,7 +33,7 @@ from tests.transports.sftp_peer import Peer, playing, strangers
 def settings_of(place: Path, behaviour: str) -> dict[str, Any]:
     """A transport that finds this server where it looks for ssh."""
     program = place / "ssh"
-    program.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -m pysubtask.testing.hostile_sftp {behaviour}\n")
+    program.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -m pysubtask.testing.servers.hostile_sftp {behaviour}\n")
     program.chmod(0o700)
     return {
         "Host": "h",

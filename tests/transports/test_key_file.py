@@ -13,7 +13,7 @@ import pytest
 from pysubtask.common import account, key_text
 from pysubtask.common.errors import LoginRefused, ServerNotTrusted
 from pysubtask.common.ssh_certificate import certificate_of
-from pysubtask.testing.sshd import make_key, missing
+from pysubtask.testing.servers.sshd import make_key, missing
 from pysubtask.transports import key_file
 from tests import alterations, harm
 

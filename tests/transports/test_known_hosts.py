@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pysubtask.testing.sshd import find_program
+from pysubtask.testing.servers.sshd import find_program
 from pysubtask.transports.known_hosts import keys_on_file, remember
 
 _HEAD = bytes([0, 0, 0, 11]) + b"ssh-ed25519" + bytes([0, 0, 0, 32])

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from pysubtask.testing.quirk_ftp import quirk_ftp_server
-from pysubtask.testing.quirk_sftp import quirk_sftp_server
+from pysubtask.testing.servers.quirk_ftp import quirk_ftp_server
+from pysubtask.testing.servers.quirk_sftp import quirk_sftp_server
 from pysubtask.transports.base import Job
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.means import DELETE

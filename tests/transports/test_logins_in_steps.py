@@ -19,12 +19,12 @@ import pytest
 from pysubtask.common.errors import LoginRefused, ServerNotTrusted, TransportLost
 from pysubtask.common.process import process_start
 from pysubtask.control.doctor.causes import login_finding
-from pysubtask.testing.sshd import fingerprint, make_key, missing, openssh_server
+from pysubtask.testing.servers.sshd import fingerprint, make_key, missing, openssh_server
 from pysubtask.transports.pysftp import PySFTPTransport
 from pysubtask.transports.sftp import SFTPTransport
-from pysubtask.transports.sftp.algorithms import in_ssh_config, offered_alone
-from pysubtask.transports.sftp.orphans import MARK, end_orphans
-from pysubtask.transports.sftp.verdict import verdict
+from pysubtask.transports.ssh.algorithms import in_ssh_config, offered_alone
+from pysubtask.transports.ssh.errors import verdict
+from pysubtask.transports.ssh.orphans import MARK, end_orphans
 from tests.helpers import wait_until
 
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))

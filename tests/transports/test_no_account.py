@@ -17,7 +17,7 @@ from pysubtask.common.errors import LoginRefused, TransportLost
 from pysubtask.control.doctor import local, prepare
 from pysubtask.testing import sftp_server
 from pysubtask.transports.sftp import SFTPTransport, transport
-from pysubtask.transports.sftp.verdict import verdict
+from pysubtask.transports.ssh.errors import verdict
 
 SAID = "No user exists for uid 4242\n"
 

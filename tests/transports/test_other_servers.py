@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from pysubtask.testing import FTPRelay, Relay, proftpd, pureftpd, rclone
-from pysubtask.testing.proftpd import ProFTPDServer, proftpd_server
-from pysubtask.testing.pureftpd import PureFTPdServer, pureftpd_server
-from pysubtask.testing.rclone import RcloneServer, rclone_server
+from pysubtask.testing import FTPRelay, Relay
+from pysubtask.testing.servers import proftpd, pureftpd, rclone
+from pysubtask.testing.servers.proftpd import ProFTPDServer, proftpd_server
+from pysubtask.testing.servers.pureftpd import PureFTPdServer, pureftpd_server
+from pysubtask.testing.servers.rclone import RcloneServer, rclone_server
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.sftp import SFTPTransport
 from tests.transports.contract import AppendContract, Site, TransportContract, without

@@ -12,8 +12,8 @@ import pytest
 
 from pysubtask.common.errors import LONGEST_PAUSE, ServerBusy
 from pysubtask.common.events import utc
-from pysubtask.subtask.retry import Policy, decide
-from pysubtask.transports.dropbox.line import Line, pause_in
+from pysubtask.subtask.delivery.retry import Policy, decide
+from pysubtask.transports.dropbox.http_session import Line, pause_in
 
 NOW = 1_700_000_000.0
 DATE = format_datetime(datetime.fromtimestamp(NOW + 120, UTC), usegmt=True)

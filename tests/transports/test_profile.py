@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pysubtask.transports import means
 from pysubtask.transports.allowance import BEYOND, Allowance
-from pysubtask.transports.left import MOST_LEFT, MOST_RESTING, REST_SECS
+from pysubtask.transports.leftover_temps import MOST_LEFT, MOST_RESTING, REST_SECS
 from pysubtask.transports.profile import SELDOM, SOON, TRIAL_SECS, Profile, distance
 from pysubtask.transports.temp_names import moved_on
 

@@ -15,9 +15,9 @@ import pytest
 
 from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, ServerNotTrusted, TransportLost
 from pysubtask.testing import Relay, sftp_server
-from pysubtask.testing.quirk_sftp import quirk_sftp_server
-from pysubtask.testing.quirks import switch
-from pysubtask.testing.sshd import OpenSSHServer, fingerprint, make_key, missing, openssh_server
+from pysubtask.testing.servers.quirk_sftp import quirk_sftp_server
+from pysubtask.testing.servers.quirks import switch
+from pysubtask.testing.servers.sshd import OpenSSHServer, fingerprint, make_key, missing, openssh_server
 from pysubtask.transports import transport_class
 from pysubtask.transports.base import Job
 from pysubtask.transports.pysftp import PySFTPTransport

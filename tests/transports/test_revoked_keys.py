@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.common.errors import LoginRefused
-from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports.sftp import SFTPTransport
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))

@@ -15,7 +15,7 @@ import pytest
 
 from pysubtask.common.errors import NotAsLeft, TransportLost
 from pysubtask.testing import Relay
-from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports.base import Append, Copy, Job, RemoteStat, Sent
 from pysubtask.transports.sftp import SFTPTransport
 from tests.helpers import wait_until

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pysubtask.testing import Relay
-from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports.base import Append
 from pysubtask.transports.sftp import SFTPTransport
 from tests.transports.contract import (

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pysubtask.transports.sftp.eager import hasten, possible
+from pysubtask.transports.ssh.tcp_latency import hasten, possible
 
 _CHILD = """
 import socket, sys, time

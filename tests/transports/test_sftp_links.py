@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pysubtask.common.errors import NotAsLeft, TransportLost
-from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports.base import Append, Link
 from tests.transports.test_sftp_server import Desk, run
 

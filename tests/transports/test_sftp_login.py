@@ -17,10 +17,10 @@ import pytest
 
 from pysubtask.common.errors import ConfigError, LoginRefused, ServerNotTrusted, TransportLost
 from pysubtask.testing import Relay
-from pysubtask.testing.sshd import OpenSSHServer, fingerprint, make_key, missing, openssh_server
+from pysubtask.testing.servers.sshd import OpenSSHServer, fingerprint, make_key, missing, openssh_server
 from pysubtask.transports.base import Job
 from pysubtask.transports.sftp import SFTPTransport
-from pysubtask.transports.sftp.askpass import Askpass
+from pysubtask.transports.ssh.askpass import Askpass
 from tests import alterations
 from tests.helpers import wait_until
 
@@ -189,7 +189,7 @@ def test_nobody_listens(server: OpenSSHServer, program: str, tmp_path: Path) -> 
 
 
 def test_neither_ssh_nor_asyncssh(server: OpenSSHServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "pysubtask.transports.sftp.asyncssh_stream", raising=False)
+    monkeypatch.delitem(sys.modules, "pysubtask.transports.ssh.asyncssh_stream", raising=False)
     monkeypatch.setitem(sys.modules, "asyncssh", None)
     said = refused(server.settings(SSHProgram="no-such-program"), tmp_path, ConfigError)
     assert "SSHProgram" in said

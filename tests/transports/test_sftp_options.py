@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
-from pysubtask.testing.sshd import find_program
+from pysubtask.testing.servers.sshd import find_program
 from pysubtask.transports.sftp import SFTPTransport
-from pysubtask.transports.sftp.askpass import is_password_question
-from pysubtask.transports.sftp.options import show_argv, ssh_argv
-from pysubtask.transports.sftp.verdict import verdict
 from pysubtask.transports.sftp_names import folder_of, identity_of, parent_of, path_of
+from pysubtask.transports.ssh.askpass import is_password_question
+from pysubtask.transports.ssh.errors import verdict
+from pysubtask.transports.ssh.options import show_argv, ssh_argv
 from pysubtask.transports.ssh_login import login_of
 
 PRINT = "SHA256:" + "a" * 43

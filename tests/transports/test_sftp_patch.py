@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysubtask.common.errors import FileRefused, NotAsLeft, TransportLost
-from pysubtask.testing.sshd import missing, openssh_server
+from pysubtask.testing.servers.sshd import missing, openssh_server
 from pysubtask.transports.base import Append, Copy, Job, RemoteStat, Sent
 from pysubtask.transports.sftp import SFTPTransport, packets
 from pysubtask.transports.sftp.client import Client

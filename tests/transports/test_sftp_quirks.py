@@ -13,9 +13,9 @@ import asyncssh
 import pytest
 
 from pysubtask.common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
-from pysubtask.testing._quirk_sftp_session import QuirkFiles
-from pysubtask.testing.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
-from pysubtask.testing.quirks import Switch, pairs, switch, switches
+from pysubtask.testing.servers._quirk_sftp_session import QuirkFiles
+from pysubtask.testing.servers.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
+from pysubtask.testing.servers.quirks import Switch, pairs, switch, switches
 from pysubtask.transports.base import Append, Job, RemoteStat, Sent
 from pysubtask.transports.means import APPEND, PUBLISH, SIZE, TEMP
 from pysubtask.transports.profile import SOON

@@ -19,11 +19,11 @@ import pytest
 from pysubtask.common.errors import FileRefused, TransportLost
 from pysubtask.common.process import process_start
 from pysubtask.testing import Relay
-from pysubtask.testing.sshd import OpenSSHServer, missing, openssh_server
+from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports.base import Job, Sent
 from pysubtask.transports.sftp import SFTPTransport
-from pysubtask.transports.sftp.options import ssh_argv
-from pysubtask.transports.sftp.ssh import end_leftover
+from pysubtask.transports.ssh.options import ssh_argv
+from pysubtask.transports.ssh.process import end_leftover
 from pysubtask.transports.ssh_login import login_of
 from tests.helpers import wait_until
 

@@ -16,9 +16,9 @@ import pytest
 
 from pysubtask.common.errors import TransportLost
 from pysubtask.control.doctor.causes import file_finding, login_finding
-from pysubtask.testing.bad_link import BadLink, bad_link
-from pysubtask.testing.bad_link import missing as no_link
-from pysubtask.testing.sshd import missing, openssh_server
+from pysubtask.testing.link.bad_link import BadLink, bad_link
+from pysubtask.testing.link.bad_link import missing as no_link
+from pysubtask.testing.servers.sshd import missing, openssh_server
 from pysubtask.transports import standstill
 from pysubtask.transports.ftp.replies import Standstill, why
 from pysubtask.transports.standstill import MTU, PROBE, Seen
@@ -82,7 +82,7 @@ import asyncio, json, os, sys, tempfile, time
 from pysubtask.common.errors import TransportError
 from pysubtask.control.doctor.examine import Times, examine
 from pysubtask.control.doctor.source import of_plan
-from pysubtask.master.destinations import plan
+from pysubtask.master.child_config import plan
 from pysubtask.transports import transport_class
 from pysubtask.transports.base import Job
 
@@ -118,7 +118,7 @@ asyncio.run(main())
 FTPD = """
 import json, sys, time
 from pathlib import Path
-from pysubtask.testing.ftp import FTPServer, Oddities
+from pysubtask.testing.servers.ftp import FTPServer, Oddities
 server = FTPServer(Path(sys.argv[1]), sys.argv[2], None, None, Oddities())
 server.start()
 print(json.dumps(server.settings()), flush=True)

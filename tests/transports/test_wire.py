@@ -13,17 +13,17 @@ import pytest
 
 from pysubtask.common.errors import AttemptFailed, LoginRefused, TransportLost
 from pysubtask.testing import Relay
-from pysubtask.testing import sshd as opensshd
-from pysubtask.testing.dropbox import dropbox_server
-from pysubtask.testing.ftp import ftp_server
-from pysubtask.testing.ftp_relay import FTPRelay
+from pysubtask.testing.link.ftp_relay import FTPRelay
+from pysubtask.testing.servers import sshd as opensshd
+from pysubtask.testing.servers.dropbox import dropbox_server
+from pysubtask.testing.servers.ftp import ftp_server
 from pysubtask.transports.base import Append, Transport, Wire
 from pysubtask.transports.dropbox import DropboxTransport
 from pysubtask.transports.folder import FolderTransport
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.pysftp import PySFTPTransport
 from pysubtask.transports.sftp import SFTPTransport
-from pysubtask.transports.sftp.eager import possible
+from pysubtask.transports.ssh.tcp_latency import possible
 from tests.helpers import wait_until
 from tests.transports.contract import Site, _Run
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...common.text import seconds
-from ..glance import Glance
-from ..verdict import CRITICAL, judge
+from ..view.health import CRITICAL, judge
+from ..view.task_status import Glance
 
 HELD, PARKED, DISK_LOW, SILENT = KINDS = ("held", "parked", "disk low", "silent")
 _AT_WORK = frozenset(("idle", "resting", "sending", "stalled", "parked", "unreadable", "disk low"))

@@ -14,7 +14,7 @@ from ...common.events import utc
 from ...common.plain import plain
 from ...common.redact import redacted
 from ...common.text import span
-from ..glance import Glance
+from ..view.task_status import Glance
 from .incident import BEGINS, LASTS, OVER
 
 TEST = "test"

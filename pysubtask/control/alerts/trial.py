@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...common.label import label_of
-from ...master.destinations import Plan
+from ...master.child_config import Plan
 from .message import TEST, Message
 from .program import Ended, begin
 from .watch import environment

@@ -21,10 +21,10 @@ from ...common.logs import close_logging, follow, log_options, set_level, setup_
 from ...common.process import is_alive, process_start
 from ...common.program import for_others
 from ...common.redact import know
-from ..glance import Glance, glance
-from ..signals import Signals
+from ..config.setting_values import forget_secrets
+from ..run.signals import Signals
 from ..task import Task
-from ..task_values import forget_secrets
+from ..view.task_status import Glance, glance
 from .incident import Rules, due, observed, tried
 from .incidents import FOLDER, Incidents, name_of
 from .kinds import Seen, seen

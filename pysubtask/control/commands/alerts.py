@@ -13,14 +13,14 @@ from ...common.alert_command import check_command, display
 from ...common.entries import first_folder, read_entries
 from ...common.errors import ConfigError
 from ...common.text import plain
-from ...master.destinations import Plan, check_config, plan, switched_on
+from ...master.child_config import Plan, check_config, plan, switched_on
 from ..alerts.kinds import KINDS
 from ..alerts.trial import run_test, test_message
-from ..config_file import load
+from ..config.config_file import load
 from ..doctor.source import load_python
-from ..exits import FAILED, OK
-from ..output import say
-from ..run_as import turn_into_users_of
+from ..exit_status import FAILED, OK
+from ..run.run_as import turn_into_users_of
+from ..view.terminal import say
 
 
 class _Tried(NamedTuple):

@@ -12,16 +12,16 @@ from ...common.alert_command import check_command, display, why_not_there
 from ...common.errors import ConfigError
 from ...common.run_as import BY_RUN, stranger
 from ...common.text import amount, files, plain, span
-from ...master.destinations import check_state
-from ..config_file import load
-from ..config_task import TaskConfig
+from ...master.child_config import check_state
+from ..config.config_file import load
+from ..config.task_config import TaskConfig
 from ..doctor import local, login_files, show
 from ..doctor.finding import FAIL, WARN
 from ..dry_run import Outlook, look
-from ..exits import FAILED, OK
-from ..names import Names
-from ..output import say
-from ..run_as import turn_into_users_of
+from ..exit_status import FAILED, OK
+from ..name_owners import Names
+from ..run.run_as import turn_into_users_of
+from ..view.terminal import say
 
 _SHOWN = 10
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from ..exits import FAILED, OK
-from ..output import say
+from ..exit_status import FAILED, OK
+from ..view.terminal import say
 
 
 @click.command(short_help="Find out why nothing is uploaded, and what to do about it.")

@@ -11,11 +11,11 @@ import click
 from ... import defaults_config
 from ...common.config import unknown_key
 from ...common.settings_file import FILE, read_settings_page
-from ..exits import CommandError
-from ..output import say
-from ..steer import tasks_option
+from ..exit_status import CommandError
+from ..send_request import tasks_option
+from ..task_choice import meant
 from ..tasks import Task, names_here
-from ..which import meant
+from ..view.terminal import say
 
 
 @click.command(short_help="Show the settings of a task.")

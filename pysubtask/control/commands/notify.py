@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from ...common.text import plain
-from ..said import connection_first
-from ..steer import command_line, give, tasks_option
+from ..send_request import command_line, give, tasks_option
+from ..view.request_result import connection_first
 
 
 @click.command(short_help="Say that files have news.")

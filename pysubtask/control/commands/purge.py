@@ -10,11 +10,12 @@ import click
 
 from ...common import registry
 from ...common.text import files
-from .. import ask, unit_files
-from ..exits import FAILED, OK, USAGE, CommandError
-from ..output import say
+from .. import ask
+from ..exit_status import FAILED, OK, USAGE, CommandError
+from ..run import unit_files
+from ..task_choice import grouped, name_of, several
 from ..tasks import Task, find
-from ..which import grouped, name_of, several
+from ..view.terminal import say
 
 if TYPE_CHECKING:
     from ..purging import Left

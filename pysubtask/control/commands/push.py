@@ -7,9 +7,9 @@ import os
 import click
 
 from ...common import address
-from ..exits import FAILED, OK
-from ..output import say
-from ..task_values import forget_secrets
+from ..config.setting_values import forget_secrets
+from ..exit_status import FAILED, OK
+from ..view.terminal import say
 
 _INTERRUPTED = 130
 
@@ -56,13 +56,13 @@ def command(
     pysubtask push *.csv roof --timeout 600
     """
     from ...transports import transport_class
+    from ..config.secrets import read_secret
     from ..push import files, place
     from ..push.password import VARIABLE, Password
     from ..push.record import Record
     from ..push.sender import Limits, Sender
     from ..push.show import show_for
     from ..push.words import in_words_of_a_push
-    from ..secrets import read_secret
 
     *paths, dest = words
     if not paths:

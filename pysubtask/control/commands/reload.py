@@ -12,14 +12,14 @@ from ...common.lock import Holder, StateLock
 from ...common.process import is_alive
 from ...common.requests import Reply, Who, myself, reply_to, send, withdraw
 from .. import tasks
-from ..exits import FAILED, NO_ANSWER, NO_TASK, OK, CommandError
-from ..output import say
+from ..exit_status import FAILED, NO_ANSWER, NO_TASK, OK, CommandError
 from ..owners import Owner, others
-from ..run_record import Run, runs
-from ..runner import RELOAD
-from ..running import RUN_LOCK, task_folder
-from ..steer import command_line, task_option
-from ..which import grouped, several
+from ..run.run_record import Run, runs
+from ..run.running_task import RUN_LOCK, task_folder
+from ..run.task_runner import RELOAD
+from ..send_request import command_line, task_option
+from ..task_choice import grouped, several
+from ..view.terminal import say
 
 _PATIENCE_SECS = 60.0
 

@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from ...common.text import files
-from ..glance import unread
-from ..said import connection_first
-from ..steer import command_line, give, tasks_option
+from ..send_request import command_line, give, tasks_option
 from ..tasks import Task
+from ..view.request_result import connection_first
+from ..view.task_status import unread
 
 
 @click.command(short_help="Offer refused and waiting files again at once.")

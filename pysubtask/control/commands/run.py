@@ -12,14 +12,14 @@ from ...common.alert_command import check_command
 from ...common.cores import forbid_cores, holds_secret
 from ...common.named_files import check_files
 from ...common.run_as import BY_RUN, check_folders
-from .. import own_pair, run_as
-from ..config_file import load
-from ..config_task import TaskConfig
-from ..output import say
-from ..runner import Runner
-from ..sd_notify import VARIABLES, Notifier
-from ..task_values import forget_secrets
+from ..config.config_file import load
+from ..config.setting_values import forget_secrets
+from ..config.task_config import TaskConfig
+from ..run import program_runner, run_as
+from ..run.sd_notify import VARIABLES, Notifier
+from ..run.task_runner import Runner
 from ..tasks import forget_never_run
+from ..view.terminal import say
 
 
 @click.command(short_help="Run the tasks of a config, or a program of your own.")
@@ -49,7 +49,7 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
     """
     environ = dict(os.environ)
     option = run_as.of_option(user)
-    if config is not None and own_pair.is_meant(config):
+    if config is not None and program_runner.is_meant(config):
         if names:
             raise click.UsageError("--task is for a config; what MODULE:CLASS is called says --name.")
         notifier = Notifier(environ)
@@ -96,4 +96,4 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
 def _own(word: str, name: str | None, notifier: Notifier) -> int:
     for variable in VARIABLES:
         os.environ.pop(variable, None)
-    return own_pair.OwnPair(word, own_pair.load(word), name, notifier).run()
+    return program_runner.OwnPair(word, program_runner.load(word), name, notifier).run()

@@ -13,15 +13,15 @@ from ...common.errors import ConfigError
 from ...common.place import existing
 from ...common.program import here, interpreter
 from ...common.run_as import Identity, identity, not_root
-from .. import own_pair, unit_files, unit_install
-from ..config_file import Config, load
-from ..config_task import TaskConfig
-from ..exits import FAILED, OK, USAGE, CommandError
-from ..exposure import exposure
-from ..output import say
+from ..config.config_file import Config, load
+from ..config.task_config import TaskConfig
+from ..exit_status import FAILED, OK, USAGE, CommandError
 from ..owners import Owner
-from ..run_as import of_option, of_tasks
-from ..unit import Service, credentials, unit, unit_of_program
+from ..run import program_runner, unit_files, unit_install
+from ..run.exposure import exposure
+from ..run.run_as import of_option, of_tasks
+from ..run.systemd_unit import Service, credentials, unit, unit_of_program
+from ..view.terminal import say
 
 _ONLY_ROOT = "Only root can make a service for another user. Run it with sudo, or leave --run-as out."
 
@@ -78,7 +78,7 @@ def command(
             raise click.UsageError("--uninstall goes with --name alone.")
         unit_install.uninstall(name)
         return OK
-    if config is not None and own_pair.is_meant(config):
+    if config is not None and program_runner.is_meant(config):
         if names:
             raise click.UsageError("--task is for a config.")
         service, notes = _of_program(name, config, run_as, writable)
@@ -145,12 +145,12 @@ def _of_program(name: str, word: str, run_as: str | None, writable: Sequence[str
     if os.geteuid() != 0:
         if run_as is not None:
             raise CommandError(_ONLY_ROOT, FAILED)
-        own_pair.check_source(word, folder)
+        program_runner.check_source(word, folder)
         return _of_user(name, word, ()), []
     owner = of_option(run_as) or _owner(folder)
     service = _of_system(name, word, (), owner, [folder, *writable])
     if owner.uid == 0:
-        own_pair.check_source(word, folder)
+        program_runner.check_source(word, folder)
     else:
         Owner(owner.uid, service.registry).ask(lambda: _check_source(word, folder))
     return service, [f"it may write {' and '.join([folder, *writable])} alone: name others that it watches with --may-write"]
@@ -158,7 +158,7 @@ def _of_program(name: str, word: str, run_as: str | None, writable: Sequence[str
 
 def _check_source(word: str, folder: str) -> None:
     try:
-        own_pair.check_source(word, folder)
+        program_runner.check_source(word, folder)
     except ConfigError as exc:
         raise CommandError(str(exc), USAGE) from exc
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..exits import USAGE, CommandError
-from ..steer import command_line, give, tasks_option
+from ..exit_status import USAGE, CommandError
+from ..send_request import command_line, give, tasks_option
 
 
 @click.command(short_help="Change settings of a running task.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..steer import command_line, give, nobody_starts, tasks_option
-from ..which import waits_for_a_start
+from ..send_request import command_line, give, nobody_starts, tasks_option
+from ..task_choice import waits_for_a_start
 
 
 @click.command(short_help="Start a task that was stopped.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..exits import OK
-from ..steer import command_line, give, tasks_option
+from ..exit_status import OK
+from ..send_request import command_line, give, tasks_option
 from ..tasks import Task
 
 

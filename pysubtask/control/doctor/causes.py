@@ -13,8 +13,8 @@ from ...common import advice
 from ...common.errors import ConfigError, LoginRefused, TransportError, TransportLost
 from ...transports.ftp.arrival import TEXT_MODE
 from ...transports.key_file import Trouble
-from ...transports.sftp.algorithms import for_an_rsa_key, offered_alone
-from ...transports.sftp.verdict import AS_WELL, BETWEEN
+from ...transports.ssh.algorithms import for_an_rsa_key, offered_alone
+from ...transports.ssh.errors import AS_WELL, BETWEEN
 from ...transports.standstill import MTU, PROBE
 from .finding import Finding, fail, port_of
 

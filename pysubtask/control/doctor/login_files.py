@@ -10,7 +10,7 @@ from typing import Any
 from ...common import advice
 from ...common.errors import ConfigError
 from ...common.named_files import doubt_about
-from ...master.destinations import Plan
+from ...master.child_config import Plan
 from ...transports import key_file as keys
 from ...transports.key_file import ask
 from ...transports.ssh_login import login_of, show_words

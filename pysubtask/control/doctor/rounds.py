@@ -11,9 +11,9 @@ from typing import NamedTuple
 from ...common import advice, limits
 from ...common.errors import ConfigError, PysubtaskError
 from .. import tasks
-from ..config_file import find_files, load
-from ..exits import NO_TASK, CommandError
-from ..run_as import turn_into_users_of
+from ..config.config_file import find_files, load
+from ..exit_status import NO_TASK, CommandError
+from ..run.run_as import turn_into_users_of
 from . import bbr, local, network
 from .examine import Times, examine
 from .finding import FAIL, Finding, fail

@@ -16,9 +16,9 @@ from ...common.config import MASK, resolve
 from ...common.entries import Entry, filled_in, first_folder, read_entries
 from ...common.errors import ConfigError
 from ...common.settings_file import read_settings_page
-from ...master.destinations import Plan, bak_of, check_config, plan, switched_on
-from .. import obeyed
-from ..config_task import TaskConfig
+from ...master.child_config import Plan, bak_of, check_config, plan, switched_on
+from ..config import obeyed
+from ..config.task_config import TaskConfig
 from ..tasks import Task
 
 _ENTRIES = "watchfilesdirs"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
 from ...common.errors import SourceChanged, SourceError, SourceMissing
-from ..exits import USAGE, CommandError
+from ..exit_status import USAGE, CommandError
 
 _PIECE = 1 << 20
 

@@ -9,11 +9,11 @@ from typing import Any
 from ...common import address
 from ...common.config import unknown_key
 from ...common.errors import ConfigError
-from ...master.destinations import plan
-from ..config_file import load
+from ...master.child_config import plan
+from ..config.config_file import load
+from ..config.setting_values import ROWS
 from ..doctor.source import Target, of_plan
-from ..exits import NO_TASK, CommandError
-from ..task_values import ROWS
+from ..exit_status import NO_TASK, CommandError
 
 TOKENS = {"RefreshToken": "PYSUBTASK_REFRESH_TOKEN", "AccessToken": "PYSUBTASK_ACCESS_TOKEN"}
 """Settings of Dropbox that an environment variable may give."""

@@ -14,7 +14,7 @@ from ...common import own_files, registry
 from ...common.errors import AlreadyRunning
 from ...common.lock import Holder, StateLock, process_start
 from ...transports.base import RemoteStat
-from ..exits import LOCKED, CommandError
+from ..exit_status import LOCKED, CommandError
 
 _FILE = "push.json"
 _OLD_SECS = 30 * 86400

@@ -11,9 +11,9 @@ import contextlib
 import re
 import socket
 
-from ...testing._wire import Connection, Pipe, end_tasks
-from ...testing.ports import ADDRESS
-from ...testing.relay import Relay
+from ...testing.link._wire import Connection, Pipe, end_tasks
+from ...testing.link.relay import Relay
+from ...testing.servers.ports import ADDRESS
 
 _EPSV = re.compile(rb"^229 .*\(\|\|\|(\d{1,5})\|\)", re.MULTILINE)
 _PASV = re.compile(rb"^227 .*?\d+,\d+,\d+,\d+,(\d{1,3}),(\d{1,3})", re.MULTILINE)

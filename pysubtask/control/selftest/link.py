@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...common.program import for_others
-from ...testing.relay import Relay
+from ...testing.link.relay import Relay
 from ...transports.known_hosts import keys_on_file, name_of
 from ..doctor import prepare
 from ..doctor.finding import port_of

@@ -17,7 +17,7 @@ from ...common.entry_types import WatchEntry
 from ...common.receipts import read_receipts
 from ...common.status import read_status
 from ...master.task_master import TaskMaster
-from ...testing.relay import Relay
+from ...testing.link.relay import Relay
 from ...transports import transport_class
 from ..doctor.source import Target, as_sections
 from . import trouble as troubles

@@ -11,7 +11,7 @@ from ...common.advice import keep_private
 from ...common.errors import ConfigError
 from ...common.redact import know
 from ...common.trust import owners
-from .line import Line
+from .http_session import Line
 
 
 def folder_of(settings: Mapping[str, Any]) -> str:

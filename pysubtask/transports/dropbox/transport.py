@@ -21,10 +21,10 @@ from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..meter import Meter
 from ..pace import Pace
 from . import account
+from .call_pool import Lanes
+from .chunks import half_of, next_piece
 from .content_hash import ContentHash, hash_through
-from .lanes import Lanes
-from .line import Line
-from .pieces import half_of, next_piece
+from .http_session import Line
 from .publish import Publisher
 from .upload import Source, Upload
 from .verdict import session_trouble, write_verdict

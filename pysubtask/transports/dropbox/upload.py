@@ -9,8 +9,8 @@ from ...common.errors import SourceChanged
 from ..base import Job, Progress
 from ..sent_hash import SentHash
 from ..source import open_source
+from .chunks import Half
 from .content_hash import ContentHash, hash_through
-from .pieces import Half
 
 
 class Source:

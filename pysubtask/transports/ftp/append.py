@@ -12,10 +12,10 @@ from ..checksum import WrongHash
 from .arrival import settled_size
 from .checksum import check
 from .data import Source, opened
-from .known import CannotTell, DataLost
 from .publish import Attempt, Publisher, bad_store, cut_short
 from .replies import CannotRestart, cannot_hold
 from .restart import Restarts, ends_as
+from .server_features import CannotTell, DataLost
 from .session import Session
 
 _ONE_SEGMENT = 1200

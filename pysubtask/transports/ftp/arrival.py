@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from ...common.errors import FileRefused
+from ..altered_names import Alias, ShownNames, changed_to, find
 from ..base import Job
-from ..shown_names import Alias, ShownNames, changed_to, find
 from .data import Source
-from .known import CannotTell
 from .options import parent_of, path_of
+from .server_features import CannotTell
 from .session import Session
 
 __all__ = ["Named", "changed_to", "settled_size", "text_mode"]

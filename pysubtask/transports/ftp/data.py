@@ -17,8 +17,8 @@ from ..base import Job
 from ..sent_hash import SentHash
 from ..source import open_source
 from ..standstill import of_upload
+from .control_connection import Wire
 from .replies import Standstill
-from .wire import Wire
 
 try:
     from fcntl import ioctl

@@ -12,8 +12,8 @@ from ...common.errors import AttemptFailed, FileRefused, TransportError
 from ..means import OVERWRITE
 from ..profile import Profile
 from .data import Source, Tally
-from .known import CannotTell
 from .replies import text
+from .server_features import CannotTell
 from .session import Session
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from collections.abc import Iterable
 from ...common import own_files
 from ...common.errors import AttemptFailed, FileRefused
 from ..base import Link
-from .known import CannotTell
 from .options import is_line, parent_of
+from .server_features import CannotTell
 from .session import Session
 
 _RECORD = "elsewhere.json"

@@ -22,8 +22,8 @@ from ..allowance import Allowance
 from ..calls import fail
 from ..meter import Meter
 from ..pace import Pace
-from .known import Known
 from .options import Login
+from .server_features import Known
 from .session import Session
 
 _T = TypeVar("_T")

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 
 from ...common.errors import AttemptFailed, FileRefused, SourceError, TransportError, TransportLost
 from ...common.remote_times import is_same_time
+from ..altered_names import ShownNames
 from ..base import Job, Link, RemoteStat
 from ..checksum import Checks, WrongHash
 from ..means import LOOK, SIZE, TIME
 from ..profile import TRIAL_SECS, Profile, Walk
 from ..server_limit import smells_of_limit
-from ..shown_names import ShownNames
 from ..temp_names import own_folder
 from . import vanished
 from .arrival import Named, settled_size, text_mode
@@ -25,11 +25,11 @@ from .checksum import check
 from .data import BEGUN, Source, Tally, opened
 from .folders import make_folders
 from .in_place import Overwrites, told_of_damage
-from .known import CannotTell, DataLost
 from .links import Links
 from .options import parent_of, path_of
 from .replies import CannotRestart, Reply, cannot_hold, no_room, refusal
 from .restart import Restarts, foothold
+from .server_features import CannotTell, DataLost
 from .session import Session
 from .swap import Swaps
 from .temps import Temps

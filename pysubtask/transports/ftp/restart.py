@@ -19,8 +19,8 @@ from ..means import APPEND, LOOK
 from ..profile import Profile
 from .arrival import settled_size
 from .data import LEAST, Source, Tally
-from .known import CannotTell, DataLost, Known
 from .replies import CannotRestart, Reply, cannot_hold, has, no_room, refusal
+from .server_features import CannotTell, DataLost, Known
 from .session import Session
 
 TAIL = 4096

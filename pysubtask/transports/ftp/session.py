@@ -15,7 +15,6 @@ from ..base import RemoteStat
 from ..means import TIME
 from ..reach import no_answer, of_socket, place, unanswered
 from .data import Source, Tally
-from .known import CannotTell
 from .options import EXPLICIT, IMPLICIT
 from .replies import (
     Reply,
@@ -34,6 +33,7 @@ from .replies import (
     text,
     time_in,
 )
+from .server_features import CannotTell
 from .transfers import SLOW_BYTES, Transfers
 
 _REFUSED_SIZES = 3  # of files that are there, after which SIZE is not asked any more

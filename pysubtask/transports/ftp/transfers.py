@@ -14,11 +14,11 @@ from ..means import DATA, TLS_DATA
 from ..meter import Meter
 from ..pace import Pace
 from ..profile import Walk
+from .control_connection import Wire
 from .data import Source, Tally, Upload, receive, receive_lines
-from .known import DataLost, Known, NoPassivePort, NotConnected
 from .options import Login
 from .replies import CannotRestart, NotFTP, Reply, about_tls, text, why
-from .wire import Wire
+from .server_features import DataLost, Known, NoPassivePort, NotConnected
 
 # A proxy, or the server's own buffers, may hold this much that we were told is there; and at this rate it goes on.
 _HELD_BYTES = 4 * 1024 * 1024

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 
 from ...common.errors import AttemptFailed, FileRefused, MeansRefused, NotAsLeft, TransportError, TransportLost
 from ..allowance import Allowance
+from ..altered_names import key
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..checksum import Checks, WrongHash
 from ..means import TEMP, TIME
@@ -18,19 +19,18 @@ from ..meter import Meter
 from ..pace import Pace
 from ..profile import Profile
 from ..server_limit import smells_of_limit
-from ..shown_names import key
 from ..swap_record import SwapRecord
 from ..turns import Turns
 from ..workdir import make_workdir
 from .append import Appender
 from .checksum import check
 from .data import Tally, opened
-from .known import CannotTell, Known
 from .links import Elsewhere, Links
 from .options import folder_of, identity_of, login_of, path_of
 from .pool import Pool
 from .publish import Attempt, Publisher
 from .restart import Restarts
+from .server_features import CannotTell, Known
 from .session import Session
 from .swap import Swaps
 from .temps import remove

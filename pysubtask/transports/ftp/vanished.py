@@ -14,7 +14,7 @@ from ...common.errors import FileRefused, MeansRefused, TransportError
 from ..means import TEMP
 from ..temp_names import own_folder
 from .data import Source, Tally
-from .known import CannotTell
+from .server_features import CannotTell
 from .session import Session
 
 if TYPE_CHECKING:

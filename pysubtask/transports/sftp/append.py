@@ -22,8 +22,8 @@ from ..means import APPEND, LOOK
 from . import packets
 from .attempt import Attempt, Ended, Ending, is_ok, is_status
 from .packets import Attrs, Handle, Reply, string
-from .refusal import refusal
 from .settled import settled
+from .status_errors import refusal
 
 
 async def append(attempt: Attempt, how: Append) -> Sent:

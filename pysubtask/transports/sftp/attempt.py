@@ -31,7 +31,7 @@ from .handles import Handles
 from .leftovers import Leftovers
 from .links import Place
 from .packets import Attrs, Data, Extended, Handle, Malformed, Reply, Status, string
-from .refusal import is_unknown, refusal, says_full
+from .status_errors import is_unknown, refusal, says_full
 from .swap import Swaps
 
 SLOW_DISK = 1024 * 1024

@@ -11,12 +11,12 @@ from ..sftp_names import parent_of
 from ..temp_names import formed, own_folder
 from . import packets
 from .attempt import Attempt, Server, is_status
-from .folders import Folders
 from .handles import names_limit
 from .links import is_link, place_of
+from .mkdirs import Folders
 from .packets import Handle, Reply, string
 from .proof import small_file
-from .refusal import is_unknown, refusal
+from .status_errors import is_unknown, refusal
 
 
 class Beginning:

@@ -11,12 +11,12 @@ import os
 from ...common.errors import TransportLost
 from ..base import Job
 from ..checksum import ALGORITHMS, Checks, own_hash, patience
+from ..ssh.shell import Shell
 from . import packets
 from .client import Client
 from .leftovers import Leftovers
 from .packets import Extended, Malformed
 from .proof import small_file
-from .shell import Shell
 
 _OFFERS = ("check-file", "check-file-name")
 

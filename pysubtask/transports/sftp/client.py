@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 from ...common.errors import SourceChanged, TransportError, TransportLost
 from ..pace import Pace
+from ..ssh.stream import ByteStream
 from ..standstill import REMEDY
 from . import packets
 from .packets import Extended, Handle, Limits, Malformed, Reply, Status
-from .stream import ByteStream
 from .window import Stamp, Window
 
 DEFAULT_WRITE = 32 * 1024

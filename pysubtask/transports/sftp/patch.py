@@ -25,8 +25,8 @@ from .attempt import SLOW_DISK, Attempt, Ending, is_ok, opened
 from .client import Transfer
 from .links import is_link
 from .packets import Attrs, Handle, Reply, string
-from .refusal import refusal
 from .sending import Shown
+from .status_errors import refusal
 
 _PIECE = 16 * 1024 * 1024
 _AT_ONCE = 4 * _PIECE

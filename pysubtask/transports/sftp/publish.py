@@ -20,11 +20,11 @@ from collections.abc import Mapping
 
 from ...common.errors import AttemptFailed, FileRefused, MeansRefused, NotAsLeft, TransportLost
 from ..allowance import Allowance
+from ..altered_names import ShownNames, key
 from ..base import Job, Progress, Sent
 from ..checksum import Checks, WrongHash
 from ..means import APPEND, DELETE, PUBLISH, TEMP, WRITES
 from ..profile import Profile, Walk
-from ..shown_names import ShownNames, key
 from ..temp_names import every, formed
 from ..turns import Turns
 from . import packets
@@ -33,18 +33,18 @@ from .attempt import Attempt, Server, is_status
 from .begin import Beginning
 from .checksum import Hashes
 from .client import Client
-from .folders import Folders
 from .handles import FIRST, KIND, Handles
 from .in_place import is_in_place
 from .leftovers import Leftovers
 from .links import not_followed
-from .named import Named
+from .mkdirs import Folders
+from .name_checks import Named
 from .packets import Attrs, Handle, Reply, Status, string
 from .patch import Patch
 from .proof import append_works
-from .refusal import is_unknown, refusal
 from .resume import Half, Notes, half_of
 from .sending import Shown, send
+from .status_errors import is_unknown, refusal
 from .swap import Swaps
 
 _MOST_NAMES = 1000

@@ -15,8 +15,8 @@ from . import packets
 from .attempt import Attempt, Ended, Ending, is_status, size_of
 from .client import SHORT_FILE
 from .packets import Attrs, Reply
-from .refusal import is_unknown, refusal
 from .settled import settled
+from .status_errors import is_unknown, refusal
 
 
 class Shown(NamedTuple):

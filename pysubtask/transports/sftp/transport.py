@@ -16,6 +16,7 @@ from ...common.account import has_entry
 from ...common.advice import install
 from ...common.errors import ConfigError, LoginRefused, ServerNotTrusted, TransportLost
 from ..allowance import Allowance
+from ..altered_names import ShownNames
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..checksum import Checks, WrongHash
 from ..dial import DELAY_SECS
@@ -26,8 +27,12 @@ from ..pace import Pace
 from ..profile import Profile
 from ..reach import other_speaker, place, unanswered
 from ..sftp_names import folder_of, identity_of, path_of
-from ..shown_names import ShownNames
 from ..source import open_source
+from ..ssh.process import SSHStream, start_ssh
+from ..ssh.route import Way, dial_way, find_way
+from ..ssh.shell import Shell
+from ..ssh.socket_handover import possible
+from ..ssh.stream import ByteStream
 from ..ssh_login import AnotherKey, Login, another_key, login_of
 from ..standstill import REMEDY
 from ..swap_record import SwapRecord
@@ -35,16 +40,11 @@ from ..workdir import make_workdir
 from . import packets
 from .checksum import Hashes
 from .client import Client
-from .hand_over import possible
 from .handles import FIRST, KIND
 from .leftovers import Leftovers
 from .packets import Attrs, string
 from .publish import Publisher
-from .shell import Shell
-from .ssh import SSHStream, start_ssh
-from .stream import ByteStream
 from .swap import Swaps
-from .way import Way, dial_way, find_way
 
 _SLACK_SECS = 1.0
 _SSH_PORT = 22
@@ -329,7 +329,7 @@ class SFTPTransport(Transport):
             stream.swallowed_before = self._swallowed
             return stream
         try:
-            from .asyncssh_stream import open_asyncssh
+            from ..ssh.asyncssh_stream import open_asyncssh
         except ImportError as exc:
             raise ConfigError(
                 "ftp.SSHProgram",

@@ -1,0 +1,315 @@
+"""One life of a child: everything due is snapshotted, queued and delivered to the model server, on one thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import selectors
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pysubtask.common import registry
+from pysubtask.common.entries import read_entries
+from pysubtask.common.errors import TransportLost
+from pysubtask.common.handoff import Handoff
+from pysubtask.master.child_config import plan
+from pysubtask.master.state_dir import make_ready
+from pysubtask.subtask import upload_subtask
+from pysubtask.subtask.delivery.dispatcher import Courier
+from pysubtask.subtask.spool import spool_thread
+from pysubtask.subtask.upload_subtask import UploadSubtask
+from pysubtask.transports.dropbox import transport as dropbox_transport
+from pysubtask.transports.dropbox.call_pool import Lanes
+from pysubtask.transports.dropbox.transport import DropboxTransport
+from pysubtask.transports.sftp.transport import SFTPTransport
+from pysubtask.transports.ssh.stream import ByteStream
+
+from ..profiles import PROFILES, ServerProfile
+from .dropbox_model import CHUNK_BYTES, TOKEN, ModelDropbox
+from .model import ModelServer
+from .quirk_model import QuirkModel
+from .steps import Steps
+
+STUCK, SHOWN_WRONG = 87, 88
+"""Exit statuses: the queue was not empty in the end; a reader saw what must never be seen."""
+_TURNS = 12
+_LONGEST_SECS = 100_000.0
+
+
+class Kind(NamedTuple):
+    """A kind of server and of change: ``atomic`` (posix-rename) or swaps, ``copies`` (copy-data), ``append`` entries. ``moves``:
+    the state with a queue lies where the version before kept it, and is moved. ``profile``: the server is one of these."""
+
+    name: str
+    atomic: bool = True
+    copies: bool = False
+    append: bool = False
+    atomic_append: bool = True
+    dropbox: bool = False
+    moves: bool = False
+    profile: ServerProfile | None = None
+
+    @property
+    def gap(self) -> bool:
+        """Whether a reader may for a moment find no file."""
+        return not self.atomic or (self.profile is not None and self.profile.gap)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("atomic replace"),
+        Kind("swap", atomic=False),
+        Kind("append", append=True, atomic_append=False),
+        Kind("copy and patch", copies=True),
+        Kind("Dropbox session", dropbox=True),
+        Kind("moved state", moves=True),
+        Kind("no rename over", profile=PROFILES["no rename over"]),
+        Kind("object store", append=True, atomic_append=False, profile=PROFILES["object store"]),
+        Kind("delete refused", copies=True, append=True, atomic_append=False, profile=PROFILES["delete refused"]),
+    )
+}
+
+
+class Station(NamedTuple):
+    """The folders of one run: ``root`` holds data, server and state."""
+
+    root: str
+
+    @property
+    def data(self) -> str:
+        return os.path.join(self.root, "data", "a.csv")
+
+    @property
+    def server(self) -> str:
+        return os.path.join(self.root, "server")
+
+    @property
+    def remote(self) -> str:
+        return os.path.join(self.server, "a.csv")
+
+    @property
+    def bak(self) -> str:
+        return os.path.join(self.root, "data", "bak")
+
+    @property
+    def account(self) -> str:
+        return os.path.join(self.root, "account")
+
+    @property
+    def home(self) -> str:
+        return os.path.join(self.root, "home")
+
+    def state(self, kind: Kind) -> str:
+        if kind.moves and os.path.isdir(self.home) and (names := os.listdir(self.home)):
+            return os.path.join(self.home, names[0], "main", "ftp")
+        return os.path.join(os.path.dirname(self.inside), "dropbox") if kind.dropbox else self.inside
+
+    @property
+    def inside(self) -> str:
+        """Where the version before kept the state of SFTP and FTP."""
+        return os.path.join(self.root, "data", ".pysubtask", "main", "ftp")
+
+    @property
+    def late(self) -> str:
+        return os.path.join(self.root, "late")
+
+
+class _Inline:
+    """A worker that works at once."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.down = False
+
+    def submit(self, call: Callable[[], None]) -> None:
+        if self.down:
+            raise RuntimeError("shut down")
+        call()
+
+    def shutdown(self, *args: Any, **kwargs: Any) -> None:
+        self.down = True
+
+
+class _Jump(selectors.DefaultSelector):
+    """Never waits: a wait moves the clock."""
+
+    now = 1000.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        found = super().select(0)
+        if not found:
+            if timeout is None:
+                raise RuntimeError("everything waits for something that never comes")
+            self.now += max(0.0, timeout)
+        return found
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._jump = _Jump()
+        super().__init__(self._jump)
+
+    def time(self) -> float:
+        return self._jump.now
+
+
+async def _run_here(self: Lanes, work: Callable[..., Any], *args: Any) -> Any:
+    if self._closed.done():
+        raise TransportLost("closed meanwhile")
+    return self._sorted(work, args)
+
+
+def _close_here(self: Lanes) -> None:
+    if not self._closed.done():
+        self._closed.set_result(None)
+
+
+async def _at_once(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    return call(*args, **kwargs)
+
+
+class _Courier(Courier):
+    """Runs where it is told to, not on a thread."""
+
+    def start(self) -> None:
+        return None
+
+
+class _Child(UploadSubtask):
+    async def carry(self, deadline: float) -> None:
+        """Deliver until nothing is due before ``deadline``."""
+        courier = self._courier
+        assert courier is not None
+        courier._deadline = deadline
+        await courier._main()
+        courier._deadline = None
+
+
+def live(
+    station: Station,
+    kind: Kind,
+    steps: Steps,
+    shown: Callable[[], None],
+    *,
+    slow: bool,
+    late_at: str,
+    inside: bool = False,
+    only_queue: bool = False,
+) -> int:
+    """Be the child until nothing is left to do; the exit status. ``shown`` is called after each change on the server.
+    ``late_at``: when an earlier connection's left-over requests are carried out: 'connect', 'rename' or 'end'. ``inside``: its
+    state is in the data folder still; ``only_queue``: deliver nothing."""
+    if kind.moves:
+        # The record of the task is a part of what is moved: each run has its own.
+        os.environ[registry.VARIABLE] = os.path.join(station.root, "registry")
+    random.seed(1)
+    loop = _Loop()
+    asyncio.set_event_loop(loop)
+    servers: list[ModelServer] = []
+
+    def before_rename() -> None:
+        if late_at == "rename":
+            servers[-1].run_late(station.late)
+
+    class Transport(SFTPTransport):
+        async def _reach(self, login: Any) -> ByteStream:
+            server: ModelServer
+            if kind.profile is not None:
+                server = QuirkModel(
+                    station.server,
+                    steps.step,
+                    shown,
+                    kind.profile.quirks(),
+                    copies=kind.copies,
+                    slow=slow,
+                    before_rename=before_rename,
+                )
+            else:
+                server = ModelServer(
+                    station.server,
+                    steps.step,
+                    shown,
+                    atomic=kind.atomic,
+                    copies=kind.copies,
+                    slow=slow,
+                    before_rename=before_rename,
+                )
+            servers.append(server)
+            if late_at == "connect":
+                server.run_late(station.late)
+            return server
+
+    steps.last_words = lambda: servers[-1].keep_late(station.late) if servers and slow else None
+
+    def open_transport(name: str, settings: Any, workdir: str) -> Any:
+        return DropboxTransport(settings, workdir) if kind.dropbox else Transport(settings, workdir)
+
+    parts: list[tuple[Any, str, Any]] = [
+        (spool_thread, "Worker", _Inline),
+        (asyncio, "to_thread", _at_once),
+        (upload_subtask, "Courier", _Courier),
+        (upload_subtask, "open_transport", open_transport),
+    ]
+    if kind.dropbox:
+        model = ModelDropbox(station.server, station.account, steps, shown)
+        parts += [(dropbox_transport, "Line", model.line), (Lanes, "run", _run_here), (Lanes, "close", _close_here)]
+    for module, name, part in parts:
+        setattr(module, name, part)
+    steps.install()
+    child = _Child(handoff(station, kind, inside=inside), clock=loop.time)
+    child.transport = "dropbox" if kind.dropbox else "sftp"
+    child._take_lock()
+    child._open()
+    child.begin()
+    if only_queue:
+        child.tick(loop.time())
+        child._close()
+        return 0
+    empty = False
+    for turn in range(_TURNS):
+        child.tick(loop.time())
+        loop.run_until_complete(child.carry(loop.time() + _LONGEST_SECS))
+        counts = child._store.run(child._store.spool.counts)
+        empty = turn > 1 and not (counts.waiting or counts.sending or counts.parked)
+        if empty:
+            break
+    child._close()
+    if late_at == "end" and servers:
+        servers[-1].run_late(station.late)
+    return 0 if empty else STUCK
+
+
+def handoff(station: Station, kind: Kind, *, inside: bool = False) -> Handoff:
+    """What the child is told. ``inside``: the state is in the data folder still."""
+    entries = read_entries([{"file": station.data, **({"append": True} if kind.append else {})}])
+    config: dict[str, dict[str, Any]] = {
+        "base": {"BakToFolder": station.bak, "Subtask_Log_FileName": None, "Master_Log_FileName": None, "MinFreeBytes": 0},
+        "ftp": {"Host": "model", "User": "someone", "BakToFolder": station.bak, "AtomicAppend": kind.atomic_append},
+        "dropbox": {"AccessToken": TOKEN, "BakToFolder": station.bak, "ChunkBytes": CHUNK_BYTES, "Connections": 1},
+    }
+    if kind.moves:
+        for section in config.values():
+            section.pop("BakToFolder")
+        if not inside:
+            config["base"]["StateFolder"] = station.home
+    extension = "dropbox" if kind.dropbox else "ftp"
+    made = plan(extension, f"pysubtask.{extension}", config, os.path.dirname(station.data))
+    make_ready(made.state_dir, os.path.dirname(station.data))
+    return Handoff(
+        made.task,
+        extension,
+        made.module,
+        entries,
+        made.settings,
+        made.burst,
+        made.state_dir,
+        made.bak_dir,
+        log_file=None,
+        log_to_console=False,
+        master_pid=None,
+        master_start=None,
+        residual=[],
+        state_why=made.state_why,
+        state_elsewhere=made.state_elsewhere,
+    )

@@ -1,0 +1,281 @@
+"""The config file: TOML with the sections and keys of ``defaults_config``, read whole and checked whole.
+
+One task in a file, or several (``[tasks.NAME.ftp]``), or a folder with one task in each ``conf.d/*.toml``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ...common import read_from
+from ...common.config import nearest, shown
+from ...common.errors import ConfigError
+from ...common.never_sent import NeverSent
+from ...master.child_config import closed_paths
+from ...master.excluded_files import CONFIG, all_own
+from ..exit_status import NO_TASK, CommandError
+from .config_names import DROP_INS, MAIN_FILE
+from .env_overrides import overrides, unused
+from .obeyed import check_config
+from .problems import ConfigProblems, Problem, Where
+from .setting_values import KEYS
+from .task_config import TaskConfig, Text, check_words, read_tasks
+from .toml_locations import key_lines, line_of
+
+FOLDER_VARIABLE = "PYSUBTASK_CONFIG_DIR"
+SYSTEM_FOLDER = "/etc/pysubtask"
+
+
+class Config(NamedTuple):
+    """What was read: the tasks, the files they are from, and lines about what was left out."""
+
+    tasks: tuple[TaskConfig, ...]
+    files: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """The folder that these files were found in."""
+        return _folder_of(self.files)
+
+    def named(self, names: Sequence[str]) -> tuple[TaskConfig, ...]:
+        """The tasks of these names, or labels (what 'status' calls them), all where none is named; CommandError where one does not
+        exist."""
+        known = {task.name: task for task in self.tasks}
+        labels = {task.name: task.plans[0].label for task in self.tasks if task.plans}
+        found = {}
+        for name in names:
+            fitting = [known[name]] if name in known else [task for task in self.tasks if labels.get(task.name) == name]
+            if len(fitting) != 1:
+                near = nearest(name, [*known, *labels.values()])
+                called = ", ".join(f"'status' calls {one} {label}" for one, label in labels.items() if label != one)
+                raise CommandError(
+                    f"The config has no task {name!r}. "
+                    + (f"Did you mean {near!r}? " if near else "")
+                    + f"It has: {', '.join(known)}{f' ({called})' if called else ''}.",
+                    NO_TASK,
+                )
+            found[fitting[0].name] = fitting[0]
+        return tuple(found.values()) if names else self.tasks
+
+
+def folders(environ: Mapping[str, str]) -> list[str]:
+    """Where a config is looked for: ``$PYSUBTASK_CONFIG_DIR``, or ``/etc/pysubtask`` and then the user's own folder."""
+    own = environ.get(FOLDER_VARIABLE)
+    if own:
+        return [os.path.abspath(os.path.expanduser(own))]
+    base = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return [SYSTEM_FOLDER, os.path.join(base, "pysubtask")]
+
+
+def default_file(environ: Mapping[str, str]) -> str:
+    """Where ``init`` puts a config: root's is the system's, another user's his own."""
+    places = folders(environ)
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return os.path.join(places[0] if root or len(places) == 1 else places[-1], MAIN_FILE)
+
+
+def find_files(given: str | None, environ: Mapping[str, str]) -> list[str]:
+    """The files of a config: the one that is given, those of a folder that is given, or those of the first of ``folders`` that
+    has any. CommandError where there is none."""
+    if given is not None:
+        path = os.path.abspath(os.path.expanduser(given))
+        if not os.path.isdir(path):
+            return [path]
+        found = _in_folder(path)
+        if not found:
+            raise CommandError(f"In {path} is neither {MAIN_FILE} nor {DROP_INS}/*.toml. 'pysubtask init' writes one.", NO_TASK)
+        return found
+    places = folders(environ)
+    for place in places:
+        found = _in_folder(place)
+        if found:
+            return found
+    raise CommandError(
+        f"There is no config: {' and '.join(places)} {'have' if len(places) > 1 else 'has'} neither {MAIN_FILE} nor "
+        f"{DROP_INS}/*.toml. 'pysubtask init' writes one, or name a file.",
+        NO_TASK,
+    )
+
+
+def find_place(given: str | None, environ: Mapping[str, str]) -> str:
+    """The config that ``find_files`` finds, as an absolute path that means it whoever asks. CommandError where there is none."""
+    if given is not None:
+        return os.path.abspath(os.path.expanduser(given))
+    return _folder_of(find_files(None, environ))
+
+
+def first_look(given: str, environ: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What stands in the files of a config that can be read and are TOML; ``load`` tells of the others."""
+    found = []
+    for path in find_files(given, environ):
+        with contextlib.suppress(ConfigError, tomllib.TOMLDecodeError):
+            found.append(tomllib.loads(_text(path)))
+    return found
+
+
+def _folder_of(files: Sequence[str]) -> str:
+    folder = os.path.dirname(files[0])
+    return os.path.dirname(folder) if os.path.basename(folder) == DROP_INS else folder
+
+
+def load(given: str | None, environ: Mapping[str, str], names: Sequence[str] = ()) -> Config:
+    """Read a config; where ``names`` says which of its tasks are meant, the secret files of the others are not opened.
+    ConfigProblems names everything that is wrong with it, CommandError says where there is none."""
+    files = find_files(given, environ)
+    asked = overrides(environ, KEYS)
+    problems: list[Problem] = []
+    tasks: dict[str, TaskConfig] = {}
+    mains = {path: _main_of(path) for path in files}
+    every = dict.fromkeys([*(main for main in mains.values() if main), *files])
+    stamps = read_from.look(dict.fromkeys(every, "the config"))  # before it is read: a change meanwhile is one
+    texts = {path: text for path in every if (text := _read(path, problems)) is not None}
+    for path in files:
+        main = mains[path]
+        if path not in texts or (main is not None and main not in texts):
+            continue  # what is wrong with the common part is told first
+        found: list[Problem] = []
+        if not {"watch", "tasks"} & texts[path].raw.keys() and path in mains.values():
+            check_words(texts[path], problems)  # what its drop-ins have in common, and no task
+            continue
+        for task in read_tasks(texts[path], asked, environ, found, texts[main] if main is not None else None, names):
+            first = tasks.setdefault(task.name, task)
+            if first is not task:
+                said = f"{task.name!r} is the name of a task in {first.file} too"
+                found.append(Problem(Where(path), "base.TaskName", said, "Give one of the two another TaskName."))
+        problems += sorted(found, key=lambda one: one.where.line or 0)
+    beside = _own(list(every), tasks.values())
+    for name, task in tasks.items():
+        others = [path for other in tasks.values() if other is not task for path in _closed(other)]
+        mine = (task.file, mains[task.file])
+        read = {path: stamp for path, stamp in stamps.items() if path in mine} | read_from.look(_secrets_read(task))
+        tasks[name] = task._replace(beside=beside, closed=tuple(dict.fromkeys(others)), read_from=read)
+        problems += _never_sent(tasks[name])
+    if problems:
+        raise ConfigProblems(list(dict.fromkeys(problems)))  # what is wrong in a common part is so for each of its tasks
+    return Config(tuple(tasks.values()), tuple(files), tuple(unused(asked, tasks)))
+
+
+def _main_of(path: str) -> str | None:
+    """The ``pysubtask.toml`` whose sections a drop-in inherits, None for any other file."""
+    folder = os.path.dirname(path)
+    main = os.path.join(os.path.dirname(folder), MAIN_FILE)
+    return main if os.path.basename(folder) == DROP_INS and os.path.exists(main) else None
+
+
+def _read(path: str, problems: list[Problem]) -> Text | None:
+    try:
+        text = _text(path)
+        return Text(path, text, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as exc:
+        problems.append(_syntax(path, text, exc))
+    except ConfigError as exc:
+        problems.append(Problem(Where(path), "", exc.problem, exc.remedy))
+    return None
+
+
+def _own(files: Sequence[str], tasks: Iterable[TaskConfig]) -> dict[str, str]:
+    """The files of a config, and those that any of its tasks names: one task may watch the folder of another."""
+    found = dict.fromkeys(files, CONFIG)
+    for task in tasks:
+        for plan in task.plans:
+            found.update(plan.own)
+        found.update({path: f"named by {key}File" for key, path in task.secret_files.items()})
+    return found
+
+
+def _secrets_read(task: TaskConfig) -> dict[str, str]:
+    """The files whose secret was read with the config; one that a child reads itself (``RefreshTokenFile``) is not among them."""
+    own = task.config.get("dropbox", {}).get("RefreshTokenFile")
+    return {path: f"{key.partition('.')[2]}File" for key, path in task.secret_files.items() if path != own}
+
+
+def _closed(task: TaskConfig) -> tuple[str, ...]:
+    """Its folders of snapshots and archive. Where another task has its logs may well be a folder of data."""
+    return closed_paths(task.entries, task.plans, ())
+
+
+def _never_sent(task: TaskConfig) -> Iterator[Problem]:
+    """Entries for files that are no data."""
+    own = own_of(task)
+    for index, entry in enumerate(task.entries):
+        why = own.why_named(entry.path) if entry.kind == "file" else ""
+        if why:
+            lines = key_lines(_text(task.file))
+            keys = next(keys for keys in (("tasks", task.name, "watch", index), ("watch", index)) if line_of(lines, keys))
+            shown = ".".join(map(str, keys[:-1])) + f"[{index + 1}].file"
+            problem = f"{entry.path} is never sent: it is {why}"
+            yield Problem(
+                Where(task.file, line_of(lines, (*keys, "file"))),
+                shown,
+                problem,
+                "Remove this entry; name the files with your data.",
+            )
+
+
+def own_of(task: TaskConfig) -> NeverSent:
+    """The files that are no data of this task."""
+    return all_own(task.entries, task.plans, (), task.beside)
+
+
+def _in_folder(folder: str) -> list[str]:
+    main = os.path.join(folder, MAIN_FILE)
+    found = [main] if os.path.exists(main) else []
+    try:
+        names = sorted(os.listdir(os.path.join(folder, DROP_INS)))
+    except OSError:
+        names = []
+    return found + [os.path.join(folder, DROP_INS, name) for name in names if name.endswith(".toml") and not name.startswith(".")]
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            check_config(path, os.fstat(file.fileno()))
+            data = file.read()
+        # Editors of one system begin a text with this mark.
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        raise ConfigError(path, f"line {line} is not UTF-8", "Save the file as UTF-8.") from exc
+    except OSError as exc:
+        missing = isinstance(exc, FileNotFoundError)
+        remedy = "'pysubtask init FILE' writes one." if missing else "Let the user who runs this read it."
+        raise ConfigError(path, f"it cannot be read ({exc.strerror})", remedy) from exc
+
+
+def _syntax(path: str, text: str, exc: tomllib.TOMLDecodeError) -> Problem:
+    said = str(exc)
+    place = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", said, re.DOTALL)
+    line = int(place[2]) if place and place[2] else text.count("\n") + (not text.endswith("\n"))
+    column = int(place[3]) if place and place[3] else None
+    what = place[1] if place else said
+    written = text.split("\n")[line - 1].strip() if 0 < line <= text.count("\n") + 1 else ""
+    key, _, value = (part.strip() for part in written.partition("="))
+    key = key if re.fullmatch(r"[\w.\"-]+", key) else ""
+    problem = f"this is not TOML: {what[0].lower()}{what[1:]}" + (f" at column {column}" if column else " at the end of the file")
+    return Problem(Where(path, line), key, problem, _syntax_remedy(what, key, value))
+
+
+def _syntax_remedy(what: str, key: str, value: str) -> str:
+    first = value.split("#")[0].strip()
+    if "overwrite a value" in what:
+        return "This key stands here twice: remove one of the two."
+    if "twice" in what or "mutate" in what or "Cannot declare" in what:
+        return "This table stands here twice: put its settings together, or for one more [[watch]] use double brackets."
+    if first in ("True", "False"):
+        return f"Write it in small letters: {key} = {first.lower()}"
+    if first == "None":
+        return f'Write it as text: {key} = "none"'
+    if "escape" in what or "\\" in first:
+        return f"A backslash means something else in double quotes; use single ones: {key} = 'C:\\data'"
+    if first and first[0] not in "\"'[{+-.0123456789":
+        return f'Put text into quotes: {key} = "{shown(key, first)}"'
+    if first[:1] in "\"'" and first[:1]:
+        return f"End the text with the same quote that it begins with: {key} = {first[0]}...{first[0]}"
+    return 'A line is KEY = VALUE, [SECTION], or a # with a comment; text stands in "quotes".'

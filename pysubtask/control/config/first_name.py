@@ -1,0 +1,43 @@
+"""The name of the task in a first config: two configs that watch the same folder must not share one, nor its queue."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+from ...common.label import FIRST_TASK
+from ..tasks import in_folder
+from .config_names import MAIN_FILE
+from .template import Watched
+
+_LONGEST_STEM = 80
+"""In bytes; a name may have 100."""
+_STEM_OF_MAIN = os.path.splitext(MAIN_FILE)[0]
+
+
+def task_name(config: str, watched: Sequence[Watched]) -> str | None:
+    """What the task of a new ``config`` (absolute) is called: as its file, which tells it from every other one; None for the one of
+    a config folder, which needs no name. Where another config or an app has the name in the first watched folder, a number is
+    added."""
+    stem = re.sub(r"[^\w.-]", "-", os.path.splitext(os.path.basename(config))[0]).lstrip(".-") or _STEM_OF_MAIN
+    while len(os.fsencode(stem)) > _LONGEST_STEM:
+        stem = stem[:-1]
+    taken = _taken(config, watched)
+    if stem == _STEM_OF_MAIN and FIRST_TASK not in taken:
+        return None
+    number, name = 1, stem
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    return name
+
+
+def _taken(config: str, watched: Sequence[Watched]) -> set[str]:
+    """The names that other configs and apps have in the folder that is watched first."""
+    if not watched:
+        return set()
+    first = os.path.join(os.path.dirname(config), watched[0].path)
+    place = first if watched[0].kind == "dir" else os.path.dirname(first)
+    mine = os.path.realpath(config)
+    return {task.task for task in in_folder(place) if not task.config_file or os.path.realpath(task.config_file) != mine}

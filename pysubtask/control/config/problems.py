@@ -1,0 +1,112 @@
+"""What is wrong with a config, told as its writer knows it: file, line, key, what was expected."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ...common.config import MASK, Setting
+from ...common.errors import ConfigError
+
+_KINDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number with a fraction",
+    "bool": "true or false",
+    "list": "a list",
+    "dict": "a table",
+    "datetime": "a date",
+    "date": "a date",
+    "time": "a time of day",
+}
+
+_LONGEST_LIST = 200
+
+
+class Where(NamedTuple):
+    """Where something was written: a file with a line (None: nowhere in it), or the name of an environment variable."""
+
+    place: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.place if self.line is None else f"{self.place}:{self.line}"
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: ``key`` (dotted), ``problem`` (what), ``remedy`` (what to do)."""
+
+    where: Where
+    key: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.key + ': ' if self.key else ''}{self.problem}. {self.remedy}"
+
+
+class ConfigProblems(ConfigError):
+    """Everything that is wrong with a config; nothing was started or changed."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        first = self.problems[0]
+        super().__init__(first.key, first.problem, first.remedy)
+        count = "one problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        self.args = ("\n  ".join([f"the config cannot be used ({count}):", *map(str, self.problems)]),)
+
+
+def problem_of(where: Where, exc: ConfigError, *, key: str | None = None, value: Any = ...) -> Problem:
+    """An error of the code that the settings go through, in the words of a config file."""
+    said = exc.problem
+    found = re.fullmatch(r"(.*) is of type (\w+)", said, re.DOTALL)
+    if found:
+        what = found[1] if value is ... or MASK in found[1] or found[1].endswith("it") else in_toml(value)
+        said = f"{what} is {_KINDS.get(found[2], 'of type ' + found[2])}"
+    elif value is not ... and isinstance(value, (bool, str)):
+        said = said.replace(repr(value), in_toml(value))
+    remedy = in_file_words(exc.remedy)
+    if remedy.startswith("Known here: ") and len(remedy) > _LONGEST_LIST:
+        remedy = "No other setting of this section is nearly the same; 'pysubtask init -' shows them all."
+    return Problem(where, exc.key if key is None else key, in_file_words(said), remedy)
+
+
+def in_toml(value: Any) -> str:
+    """A value as it is written in a config file; None is the text "none"."""
+    if value is None:
+        return '"none"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(in_toml, value)) + "]"
+    if isinstance(value, dict):
+        return "{...}"
+    return str(value)
+
+
+def wanted(row: Setting) -> str:
+    """What a setting takes, in a few words."""
+    if row.choices:
+        words = " or ".join(map(in_toml, row.choices))
+    else:
+        words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list of texts"}[row.kind]
+    if row.low is not None:
+        endless = row.high is None or row.high >= 2**60
+        words += f", {row.low} or more" if endless else f", {row.low} to {row.high}"
+    if row.unit:
+        words += f" ({row.unit})"
+    return words + (' or "none"' if row.optional else "")
+
+
+def in_file_words(text: str) -> str:
+    """A text about settings in the words of a config file instead of Python's."""
+    text = re.sub(r"\{'(\w+)': path\}", r'\1 = "PATH"', text)
+    text = re.sub(r"\{'dir': \.\.\., '(\w+)': \.\.\.\}", r'dir = "PATH" with \1', text)
+    text = re.sub(r"'as': '([^']*)'", r'as = "\1"', text)
+    text = re.sub(r"watchfilesdirs\[(\d+)\]", lambda found: f"watch[{int(found[1]) + 1}]", text)
+    text = re.sub(r"\bTrue\b", "true", re.sub(r"\bFalse\b", "false", text))
+    return re.sub(r"(?<![\w'\"])None\b(?=[\s,.;)]|$)", '"none"', text)

@@ -1,0 +1,220 @@
+"""The settings of one task as they were written: which value, and where, so that an error can say so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+from ...common.alert_command import absolute
+from ...common.config import ALONE, MASK, SECTIONS, Setting, unknown_key
+from ...common.errors import ConfigError
+from ...defaults_config import SETTINGS
+from . import secrets
+from .env_overrides import Override, overrides, variable_name
+from .problems import Problem, Where, problem_of
+
+ROWS: dict[str, dict[str, Setting]] = {
+    name: {row.key: row for part in dict.fromkeys(("base", name) if name not in ALONE else (name,)) for row in SETTINGS[part]}
+    for name in SECTIONS
+}
+"""The settings that may stand in each section."""
+SECRET_FILES = {
+    name: {secrets.file_key(row): row.key for row in rows.values() if row.secret and secrets.file_key(row) not in rows}
+    for name, rows in ROWS.items()
+}
+"""The keys of each section that name a file with a secret, and the secret's own key."""
+KEYS = {name: (*ROWS[name], *SECRET_FILES[name]) for name in SECTIONS}
+_NONE_IS_A_WORD = {("ftp", "SSHConfigFile")}
+"""Here "none" is a value of its own."""
+
+
+def is_path(key: str) -> bool:
+    """Whether a setting names a file that a relative path is looked for beside the config."""
+    return key.endswith("File")
+
+
+def value_of(section: str, row: Setting, value: Any) -> Any:
+    """A value of a TOML file, checked; the text "none" is None, and a number may be text with k, M or G. ConfigError."""
+    if isinstance(value, str):
+        if value.lower() == "none" and row.optional and (section, row.key) not in _NONE_IS_A_WORD:
+            return None
+        if row.kind in (int, float):
+            return row.read(section, value)
+    return row.check(section, value)
+
+
+class Values:
+    """The settings of one task. ``folder``: where relative files are looked for. What is wrong goes to ``problems``."""
+
+    def __init__(self, folder: str, problems: list[Problem]) -> None:
+        self.sections: dict[str, dict[str, Any]] = {}
+        self._folder = folder
+        self._problems = problems
+        self._where: dict[tuple[str, str], Where] = {}
+        self._files: dict[tuple[str, str], tuple[str, Where]] = {}
+        self.secret_files: dict[str, str] = {}
+        """``ftp.Password`` -> the file that it is from."""
+
+    def copy(self, problems: list[Problem], folder: str | None = None) -> Values:
+        """The same values, to be added to; what is added is relative to another ``folder``, where one is given."""
+        made = Values(self._folder if folder is None else folder, problems)
+        made.sections = {name: dict(values) for name, values in self.sections.items()}
+        made._where, made._files = dict(self._where), dict(self._files)
+        return made
+
+    def where(self, section: str, key: str) -> Where | None:
+        """Where a setting was written; for one of an extension also in base."""
+        return self._where.get((section, key)) or self._where.get(("base", key))
+
+    def take(self, section: str, table: Any, place: Callable[[str], Where], key_shown: str) -> None:
+        """A section of a file. ``place``: where each of its keys stands ('' is the section itself)."""
+        if not isinstance(table, dict):
+            remedy = f"Write it as a table: [{key_shown}], and its settings below."
+            self._problems.append(Problem(place(""), key_shown, "it is no table", remedy))
+            return
+        self.sections.setdefault(section, {})
+        for key, value in table.items():
+            self._set(section, key, value, place(key), key_shown, value_of)
+
+    def override(self, one: Override) -> None:
+        """A value of the environment."""
+        where = Where(one.variable)
+        if one.section not in SECTIONS:
+            unknown = problem_of(where, unknown_key("", one.section, SECTIONS), key=one.section)
+            self._problems.append(unknown._replace(problem="this section is not known"))
+            return
+        if (one.section, one.key) == ("base", "TaskName"):
+            self._problems.append(Problem(where, "base.TaskName", "a variable cannot rename its task", "Set it in the file."))
+            return
+        self._set(one.section, one.key, one.text, where, one.section, _from_text)
+
+    def _set(self, section: str, key: str, value: Any, where: Where, shown: str, read: Callable[[str, Setting, Any], Any]) -> None:
+        secret_key = SECRET_FILES[section].get(key)
+        row = ROWS[section].get(key)
+        try:
+            if secret_key is not None:
+                if not isinstance(value, str) or not value:
+                    remedy = "Give the path of a file with the secret in its first line."
+                    raise ConfigError(f"{section}.{key}", "it is no path", remedy)
+                self._forget_inherited(section, secret_key, where)
+                self._files[section, secret_key] = (self._path(value), where)
+                return
+            if row is None:
+                raise unknown_key(section, key, KEYS[section])
+            found = read(section, row, value)
+        except ConfigError as exc:
+            self._problems.append(problem_of(where, exc, key=f"{shown}.{key}", value=... if row is None or row.secret else value))
+            return
+        if isinstance(found, str) and found and is_path(key) and found.lower() != "none":
+            found = self._path(found)
+        elif found is not None and (section, key) == ("alerts", "Command"):
+            found = absolute(found, self._folder)
+        self._forget_inherited(section, key, where)
+        self.sections.setdefault(section, {})[key] = found
+        self._where[section, key] = where
+
+    def _forget_inherited(self, section: str, key: str, where: Where) -> None:
+        """Of a secret that stands in one file and is named by another, the file that was read last has the last word."""
+        named = self._files.get((section, key))
+        if named is not None and named[1].place != where.place and where.line is not None:
+            del self._files[section, key]
+        written = self._where.get((section, key))
+        if written is not None and written.place != where.place and where.line is not None:
+            del self._where[section, key]
+            self.sections[section].pop(key, None)
+
+    def _path(self, text: str) -> str:
+        return os.path.normpath(os.path.join(self._folder, os.path.expanduser(text)))
+
+    def fetch_secrets(self, task: str, environ: Mapping[str, str], *, needed: bool = True) -> None:
+        """What stands in files of its own: credentials of the system, and what ``*File`` keys name. Of a task that is not
+        ``needed`` the files are noted, and none is read: they may be closed to this user."""
+        if not needed:
+            for (section, key), (path, _) in self._files.items():
+                self.secret_files[f"{section}.{key}"] = path
+                if section == "dropbox":
+                    self.sections.setdefault(section, {})[key] = MASK  # its settings are checked all the same
+            token = self.sections.get("dropbox", {}).get("RefreshTokenFile")
+            if isinstance(token, str):
+                self.secret_files["dropbox.RefreshToken"] = token
+            return
+        for section in SECTIONS:
+            for key, row in ROWS[section].items():
+                if row.secret or key == "KeyFile":
+                    try:
+                        self._fetch(section, row, secrets.credential(environ, task, section, key))
+                    except ConfigError as exc:
+                        where = self._files[section, key][1] if (section, key) in self._files else Where(secrets.DIRECTORY)
+                        self._problems.append(problem_of(where, exc))
+        self._check_private_files()
+
+    def _fetch(self, section: str, row: Setting, given: str | None) -> None:
+        values, key = self.sections.get(section, {}), row.key
+        name = f"{section}.{key}"
+        named, where = self._files.get((section, key), (None, None))
+        written = self._where.get((section, key))
+        if written is not None and named is not None and written.line is not None:
+            raise ConfigError(name, f"{key} and {secrets.file_key(row)} are both set", "Remove one of the two.")
+        if row.secret and named is not None:
+            self.secret_files[name] = named
+        if written is not None and written.line is None:
+            return  # the environment has the last word
+        if given is not None:
+            values = self.sections.setdefault(section, {})
+            values[key] = read_credential(name, given) if row.secret else given
+            self._where[section, key] = Where(given)
+            values.pop(secrets.file_key(row), None)  # as RefreshTokenFile, a setting itself
+        elif named is not None and where is not None:
+            file_name = f"{section}.{secrets.file_key(row)}"
+            self.sections.setdefault(section, {})[key] = secrets.read_secret(file_name, named)
+            self._where[section, key] = where
+
+    def _check_private_files(self) -> None:
+        """Files with a secret that are read later, by the child."""
+        path = self.sections.get("dropbox", {}).get("RefreshTokenFile")
+        if isinstance(path, str):
+            self.secret_files["dropbox.RefreshToken"] = path
+            try:
+                if os.path.exists(path):
+                    secrets.check_private("dropbox.RefreshTokenFile", path, os.stat(path))
+            except (ConfigError, OSError) as exc:
+                if isinstance(exc, ConfigError):
+                    where = self.where("dropbox", "RefreshTokenFile") or Where(path)
+                    self._problems.append(problem_of(where, exc))
+
+    def secrets_written(self) -> list[tuple[str, Where]]:
+        """The secrets that stand in a file of the config itself, and where."""
+        return [
+            (f"{section}.{key}", where)
+            for (section, key), where in self._where.items()
+            if where.line is not None
+            and key in ROWS[section]
+            and ROWS[section][key].secret
+            and (section, key) not in self._files
+            and self.sections.get(section, {}).get(key)
+        ]
+
+
+def read_credential(name: str, path: str) -> str:
+    """The secret of a credential."""
+    return secrets.read_secret(name, path, guarded=False)
+
+
+def for_task(found: Sequence[Override], task: str) -> list[Override]:
+    """The variables that are for this task."""
+    return [one for one in found if one.task == variable_name(task)]
+
+
+def _from_text(section: str, row: Setting, text: str) -> Any:
+    if (section, row.key) in _NONE_IS_A_WORD:
+        return row.check(section, text)
+    return row.read(section, text)
+
+
+def forget_secrets(environ: MutableMapping[str, str]) -> None:
+    """Take the variables that hold a secret out of an environment, which children inherit."""
+    for one in overrides(environ, KEYS):
+        row = ROWS.get(one.section, {}).get(one.key)
+        if row is None or row.secret:
+            environ.pop(one.variable, None)

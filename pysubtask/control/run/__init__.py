@@ -1,0 +1,1 @@
+"""``pysubtask run`` and ``pysubtask service``: tasks kept running, by hand or by systemd."""

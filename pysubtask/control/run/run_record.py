@@ -1,0 +1,107 @@
+"""Which ``pysubtask run`` there are, and which tasks each has: also those whose folder, with everything about them, is missing.
+
+Each has a folder of its own beside the registry's files, with its lock and, for tasks that wait, the orders to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ...common import own_files, registry
+from ...common.errors import PysubtaskError
+from ...common.lock import Holder, StateLock, process_start
+from .running_task import RUN_LOCK
+
+_RUNS = "runs"
+_TASKS = "tasks.json"
+_LEFT_SECS = 60.0
+"""So long one that has just made its folder has time to take the lock in it."""
+
+
+class Run(NamedTuple):
+    """A living ``pysubtask run``: who it is, its folder for orders, and the folders of its tasks."""
+
+    holder: Holder
+    folder: str
+    tasks: tuple[str, ...]
+
+
+class RunRecord:
+    """That of this process. Where it cannot be kept, the tasks that run are found by their own locks all the same."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._pid = os.getpid()
+        self.folder = os.path.join(os.path.realpath(registry.folder()), _RUNS, f"{self._pid}-{os.urandom(4).hex()}")
+        self._lock = StateLock(os.path.join(self.folder, RUN_LOCK))
+        self._told: tuple[str, ...] | None = None
+        self.is_kept = False
+
+    def begin(self) -> None:
+        """Be found from here on."""
+        try:
+            _tidy(os.path.dirname(self.folder), time.time())
+            registry.make_folder(_RUNS)
+            self._lock.acquire(Holder(self._pid, process_start(self._pid) or "", None, None))
+        except (OSError, PysubtaskError) as exc:
+            self._log.info("'pysubtask reload' will not find this process while all its tasks wait: %s", exc)
+            return
+        self.is_kept = True
+
+    def tell(self, tasks: Iterable[str]) -> None:
+        """The folders of the tasks that it has now, those that wait too."""
+        folders = tuple(tasks)
+        if not self.is_kept or folders == self._told:
+            return
+        self._told = folders
+        try:
+            own_files.replace(self.folder, _TASKS, json.dumps(list(folders)).encode("ascii"))
+        except OSError as exc:
+            self._log.info("'pysubtask reload' may not find all tasks of this process: %s", exc)
+
+    def end(self) -> None:
+        """Nobody is here any more."""
+        if self.is_kept:
+            self.is_kept = False
+            with contextlib.suppress(OSError):
+                own_files.remove_folder(self.folder)
+            self._lock.release()
+
+
+def runs() -> list[Run]:
+    """All that live, of this machine and user."""
+    found = []
+    for folder in _folders(os.path.join(os.path.realpath(registry.folder()), _RUNS)):
+        holder = StateLock(os.path.join(folder, RUN_LOCK)).holder()
+        if holder is not None:
+            found.append(Run(holder, folder, _tasks(folder)))
+    return found
+
+
+def _tidy(top: str, now: float) -> None:
+    """Remove what killed ones left. ``now``: seconds since the epoch."""
+    for folder in _folders(top):
+        with contextlib.suppress(OSError):
+            if now - os.stat(folder).st_mtime > _LEFT_SECS and StateLock(os.path.join(folder, RUN_LOCK)).holder() is None:
+                own_files.remove_folder(folder)
+
+
+def _folders(top: str) -> list[str]:
+    try:
+        return sorted(os.path.join(top, name) for name in os.listdir(top))
+    except OSError:
+        return []
+
+
+def _tasks(folder: str) -> tuple[str, ...]:
+    try:
+        found = json.loads(own_files.read(folder, _TASKS))
+    except (OSError, ValueError, RecursionError):
+        return ()
+    return tuple(path for path in found if isinstance(path, str)) if isinstance(found, list) else ()

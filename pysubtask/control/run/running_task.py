@@ -1,0 +1,217 @@
+"""One task that ``pysubtask run`` has started: its master, and the lock that keeps a second runner out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from ...common import requests
+from ...common.entries import first_folder
+from ...common.errors import AlreadyRunning
+from ...common.lock import Holder, StateLock, process_start
+from ...common.place import existing
+from ...common.read_from import Stamps
+from ...common.requests import Request
+from ...common.status import read_status
+from ...common.trust import user_name
+from ...master.alerter import Alerter
+from ...master.child_config import Plan, check_state, placed
+from ...master.state_dir import make_ready
+from ...master.task_master import TaskMaster
+from ..config.task_config import TaskConfig
+from ..exit_status import LOCKED, CommandError
+
+if TYPE_CHECKING:
+    from ...common.entry_types import WatchEntry
+
+RUN_LOCK = "run.lock"
+"""In the task's folder, held by its runner for life."""
+
+
+def task_folder(state_dir: str) -> str:
+    """The folder of a task, where its runner's lock and orders are, by the state folder of one of its children."""
+    return os.path.dirname(state_dir)
+
+
+class RunMaster(TaskMaster):
+    """A master whose children can be seen and hurried by a runner."""
+
+    _started_again = "'pysubtask start' starts it again as long as 'pysubtask run' goes on"
+
+    def __init__(self, config: TaskConfig) -> None:
+        self._config_file, self._beside, self._closed_beside = config.file, config.beside, config.closed
+        self._read_from = config.read_from
+        super().__init__(cast("list[WatchEntry]", config.watch), config.config)
+
+    def take(self, plans: Sequence[Plan]) -> None:
+        """The plans for children that are started from now on; they differ in live settings alone."""
+        for seat, plan in zip(self._seats, plans, strict=True):
+            seat.plan = plan
+
+    def read_again(self, stamps: Stamps) -> None:
+        """What the settings are from was read anew, and none of it asks for another child."""
+        self._read_from = stamps
+        for seat in self._seats:
+            self._note_read_from(seat.plan.state_dir)
+
+    def take_alerts(self, settings: Mapping[str, Any]) -> None:
+        """The ``alerts`` section as it is now: what alerts is started anew where it has changed. ConfigError where others may write
+        the program."""
+        before = {} if self._alerter is None else self._alerter.settings
+        after = {} if settings["Command"] is None else dict(settings)
+        if before == after:
+            return
+        if self._alerter is not None:
+            self._alerter.end()
+        self._alerter = Alerter(after) if after else None
+
+    def has_child(self, state_dir: str) -> bool:
+        """Whether the child with this state folder lives, or is just being started: with the plan of its start."""
+        return any(seat.child is not None for seat in self._seats if seat.plan.state_dir == state_dir)
+
+    def is_in_order(self) -> bool:
+        """Whether each child lives, is about to be started again, or was stopped by an order."""
+        return all(seat.child is not None or seat.stopped or seat.restarts.due is not None for seat in self._seats)
+
+    def is_stopped(self) -> bool:
+        """Whether every child was stopped by an order."""
+        return all(seat.stopped for seat in self._seats)
+
+    def hurry(self, *, kill: bool) -> None:
+        """Have children that are being stopped wait for nothing more; ``kill`` ends them at once. From any thread."""
+        for seat in self._seats:
+            child = seat.child
+            if child is not None:
+                if kill:
+                    child.kill()
+                else:
+                    child.terminate()
+
+
+class RunningTask:
+    """A task and its master. CommandError where another process runs it (LOCKED), or where its folder cannot be used.
+
+    ``lock``: that of its folder, where this process has it already. It is held until ``release`` is called, whatever becomes of
+    the task meanwhile: it says who answers for it.
+    """
+
+    def __init__(self, config: TaskConfig, lock: StateLock | None = None) -> None:
+        # The folder may have come only now, and a move may have been finished since the config was read.
+        first = first_folder(config.entries)
+        config = config._replace(plans=tuple(placed(plan, first) for plan in config.plans))
+        check_state(config.plans)
+        self.config = config
+        self.next: TaskConfig | None = None
+        """What runs in its place when it has ended."""
+        self.folder = task_folder(config.plans[0].state_dir)
+        self._ending: threading.Thread | None = None
+        self._lock = lock or StateLock(os.path.join(self.folder, RUN_LOCK))
+        try:
+            make_ready(config.plans[0].state_dir, first, fresh=False)
+            if lock is None:
+                self._take_lock()
+        except OSError as exc:
+            raise CommandError(
+                f"The task {config.name!r} cannot keep its state in {self.folder} ({exc.strerror or exc})"
+                f"{_of_another(self.folder)}. Let this user write there, or begin [[watch]] with a folder of his own."
+            ) from exc
+        try:
+            self.master = RunMaster(config)
+            self.master.start(precleanup_old_files=config.archives)
+        except BaseException:
+            if lock is None:
+                self._lock.release()
+            raise
+
+    def _take_lock(self) -> None:
+        name, pid = self.config.name, os.getpid()
+        for state_dir in [path for plan in self.config.plans for path in (plan.state_dir, *plan.state_elsewhere)]:
+            holder = StateLock(os.path.join(state_dir, "lock")).holder()
+            # A child whose master is dead goes on for a while: the new one ends it.
+            if holder is not None and holder.has_living_master():
+                other = StateLock(self._lock.path).holder()
+                if other is not None and other.pid == holder.master_pid:
+                    raise CommandError(_refusal(self.config, other.pid), LOCKED)
+                whose = f"of process {holder.master_pid}" if holder.master_pid is not None else "that was started by hand"
+                raise CommandError(
+                    f"The task {name!r} runs already: child {holder.pid} {whose}. Stop that one, or give this task another "
+                    "TaskName.",
+                    LOCKED,
+                )
+        try:
+            self._lock.acquire(Holder(pid, process_start(pid) or "", None, None), patience=1.0)
+        except AlreadyRunning as exc:
+            found = self._lock.holder()
+            raise CommandError(_refusal(self.config, found.pid if found else None), LOCKED) from exc
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it was asked to end and has not ended yet."""
+        return self._ending is not None and self._ending.is_alive()
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it was asked to end."""
+        return self._ending is not None
+
+    @property
+    def lock(self) -> StateLock:
+        """That of its folder, for the one that takes its place."""
+        return self._lock
+
+    def read_again(self, config: TaskConfig) -> None:
+        """Its config was read anew and says the same, but for live settings."""
+        if self.next is not None:
+            self.next = config
+        elif not self.is_leaving:
+            self.master.read_again(config.read_from)
+            alerts = config.plans[0].alerts
+            self.config = self.config._replace(plans=tuple(plan._replace(alerts=alerts) for plan in self.config.plans))
+            self.master.take_alerts(alerts)
+
+    def release(self) -> None:
+        """Nobody answers for the task any longer."""
+        self._lock.release()
+
+    def end(self) -> None:
+        """Stop the children in good order, in a thread: it takes as long as StopWaitSecs says. Harmless twice."""
+        if self._ending is None:
+            stop = self.master.stop
+            self._ending = threading.Thread(target=lambda: stop(forcekill=False), name=f"end of {self.config.name}", daemon=True)
+            self._ending.start()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._ending is not None and not self._ending.is_alive()
+
+    def orders(self) -> list[Request]:
+        """What was ordered from the runner itself."""
+        return requests.waiting(self.folder)
+
+    @property
+    def stop_wait_secs(self) -> float:
+        """For how long it may send what is due before it ends."""
+        return float(max(plan.settings["StopWaitSecs"] for plan in self.config.plans))
+
+
+def _refusal(config: TaskConfig, pid: int | None) -> str:
+    who = f"process {pid}" if pid is not None else "another process"
+    files = [str((read_status(plan.state_dir) or {}).get("config_file") or "") for plan in config.plans]
+    other = next((file for file in files if file and file != config.file), "")
+    run = f"pysubtask run {shlex.quote(other)}" if other else "pysubtask run"
+    return f"The task {config.name!r} is run already, by {who} ({run}). Stop that one first, or give this task another TaskName."
+
+
+def _of_another(folder: str) -> str:
+    """Whose a folder is, or what there is of its path, where that is another user; '' where not."""
+    there = existing(folder)
+    try:
+        owner = os.stat(there).st_uid
+    except OSError:
+        return ""
+    if not hasattr(os, "geteuid") or owner in (os.geteuid(), None):
+        return ""
+    return f": {there} belongs to {user_name(owner)}, and 'pysubtask doctor' has the line that gives it back"

@@ -1,0 +1,408 @@
+"""``pysubtask run``: keeps the tasks of a config running until it is told to stop, and takes up what changes in the config."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ...common import requests
+from ...common.errors import ConfigError, PysubtaskError
+from ...common.lock import StateLock
+from ...common.logs import setup_logging
+from ...common.remedy import says_more, sentence
+from ...common.requests import myself, reply_to, send
+from ...common.status import read_status
+from ...master.places import Places
+from ..config.reload_diff import Changes, compare
+from ..config.task_config import TaskConfig
+from ..exit_status import FAILED, LOCKED, OK, CommandError
+from ..view import opening
+from .reloading import ANSWER_SECS, Reload, labels
+from .run_record import RunRecord
+from .running_task import RUN_LOCK, RunningTask, task_folder
+from .sd_notify import Notifier
+from .signals import Signals
+
+RELOAD = "reload"
+TICK_SECS = 0.5
+_STATUS_SECS = 2.0
+_AGAIN_SECS = 10.0
+_FORMER_SECS = 60.0
+"""So long an order is still found where a task has just been taken out of the config."""
+_INTERRUPTED = 130
+_ENDS = "'pysubtask run' ends; it reads the config when it is started again"
+
+
+class _Missing(NamedTuple):
+    """A task that is to be started, and the lock of its folder where this process has it."""
+
+    config: TaskConfig
+    lock: StateLock | None = None
+
+
+class Runner:
+    """Runs the tasks that ``load`` gives, and loads them anew where that is asked for.
+
+    ``load`` raises ConfigError or CommandError where they cannot be run.
+    """
+
+    def __init__(self, load: Callable[[], Sequence[TaskConfig]], notifier: Notifier, clock: Callable[[], float] = time.monotonic):
+        self._load = load
+        self._notifier = notifier
+        self._clock = clock
+        self._log: logging.Logger
+        self._tasks: dict[str, RunningTask] = {}
+        self._missing: dict[str, _Missing] = {}
+        self._places: dict[str, Places] = {}
+        """Where tasks that have not begun want to work."""
+        self._former: dict[str, float] = {}  # folder -> until when it is looked at
+        self._again_at = 0.0
+        self._signals = Signals()
+        self._reload: Reload | None = None
+        self._record: RunRecord
+        self._next_ping = self._next_status = 0.0
+        self._all_stopped = False
+
+    def run(self) -> int:
+        """Run until stopped; the exit status. CommandError, ConfigError or OSError where it cannot begin."""
+        tasks = self._load()
+        every = [plan.settings["LogFormat"] for task in tasks for plan in task.plans]
+        self._log = setup_logging(f"control.Runner.{os.getpid()}", None, True, form="json" if set(every) == {"json"} else "text")
+        with self._signals:
+            try:
+                self._record = RunRecord(self._log)
+                self._begin(tasks)
+                self._record.begin()
+                self._tell_record()
+                self._notifier.say("READY=1")
+                self._log.info("Running: %s", ", ".join(self._tasks) or "no task yet")
+                return self._loop()
+            finally:
+                self._end()
+
+    def _begin(self, tasks: Sequence[TaskConfig]) -> None:
+        """Start all. One whose folder cannot be used now does not keep the others from running; if that goes for all, it is
+        the runner's own error."""
+        error: CommandError | None = None
+        for task in tasks:
+            if self._waits(task):
+                self._missing[task.name] = _Missing(task)
+                continue
+            opening.say(task, self._log)
+            try:
+                self._tasks[task.name] = RunningTask(task)
+            except CommandError as exc:
+                if exc.status == LOCKED:
+                    raise
+                error = exc
+                self._missing[task.name] = _Missing(task)
+                self._cannot_start(task, exc)
+                continue
+            self._sweep(self._tasks[task.name])
+        if error is not None and not self._tasks and not self._places:
+            raise error
+        self._again_at = self._clock() + _AGAIN_SECS
+
+    # -- the loop -----------------------------------------------------------------------------------------
+
+    def _loop(self) -> int:
+        tick = TICK_SECS
+        if self._notifier.watchdog_secs is not None:
+            tick = min(tick, self._notifier.watchdog_secs / 4)
+        while not self._signals.stops:
+            now = self._clock()
+            for task in self._tasks.values():
+                if not task.is_ending:
+                    task.master.check_pending_notifications()
+            self._replace_ended(now)
+            self._tell_record()
+            self._look_for_orders(now)
+            self._go_on_reloading(now)
+            self._tell(now)
+            if not self._tasks and not self._missing:
+                self._log.error("No task is left to run")
+                return FAILED
+            self._tell_all_stopped(all(task.master.is_stopped() for task in self._tasks.values()) and not self._missing)
+            self._signals.wait(tick)
+        return _INTERRUPTED if self._signals.stops[0] == signal.SIGINT else OK
+
+    def _tell_all_stopped(self, stopped: bool) -> None:
+        """A station that is steered from afar must be startable again: it goes on, and says what it waits for."""
+        if stopped and not self._all_stopped:
+            self._log.info("Every child was stopped by an order: 'pysubtask start' starts one again, Ctrl-C or SIGTERM ends this")
+        self._all_stopped = stopped
+
+    def _tell(self, now: float) -> None:
+        """A sign of life while all is in order, and a line about what goes on."""
+        limit = self._notifier.watchdog_secs
+        if limit is not None and now >= self._next_ping and all(task.master.is_in_order() for task in self._tasks.values()):
+            self._next_ping = now + limit / 3
+            self._notifier.say("WATCHDOG=1")
+        if self._notifier.is_heard and now >= self._next_status:
+            self._next_status = now + _STATUS_SECS
+            waiting = [f"{name} waits: {places.why}" for name, places in self._places.items()]
+            self._notifier.status("; ".join([summary([task.config for task in self._tasks.values()]), *waiting]).lstrip("; "))
+
+    def _end(self) -> None:
+        """Stop everything; a second signal hurries the children, a third kills them."""
+        self._refuse_orders()
+        self._notifier.say("STOPPING=1", "STATUS=delivering what is due")
+        for task in self._tasks.values():
+            task.end()
+        hurried = 1
+        while any(task.is_ending for task in self._tasks.values()):
+            if self._notifier.watchdog_secs is not None:
+                self._notifier.say("WATCHDOG=1")
+            if len(self._signals.stops) > hurried:
+                hurried = len(self._signals.stops)
+                self._log.warning("Stopping at once; what is queued goes at the next start")
+                for task in self._tasks.values():
+                    task.master.hurry(kill=hurried > 2)
+            self._refuse_orders()
+            self._signals.wait(0.1)
+        for task in self._tasks.values():
+            task.release()
+        for missing in self._missing.values():
+            if missing.lock is not None:
+                missing.lock.release()
+        self._record.end()
+        self._notifier.close()
+
+    def _tell_record(self) -> None:
+        waiting = [_folder_of(missing.config) for missing in self._missing.values()]
+        self._record.tell(dict.fromkeys([*(task.folder for task in self._tasks.values()), *waiting]))
+
+    def _refuse_orders(self) -> None:
+        """Whoever waits for a reload is told that there is none."""
+        if self._reload is not None:
+            for folder, id in self._reload.waiting:
+                self._answer(folder, id, error=_ENDS)
+            self._reload = None
+        for folder in self._folders():
+            for order in requests.waiting(folder):
+                self._answer(folder, order.id, error=order.problem or _ENDS)
+
+    # -- a changed config ---------------------------------------------------------------------------------
+
+    def _sweep(self, task: RunningTask) -> None:
+        """Orders that came while nobody ran: the config was read just now."""
+        requests.sweep(task.folder, time.time())
+        for order in task.orders():
+            self._answer(task.folder, order.id, result=["the config was read at the start"])
+
+    def _look_for_orders(self, now: float) -> None:
+        if self._reload is not None:
+            return
+        asked = []
+        self._former = {folder: until for folder, until in self._former.items() if now < until}
+        for folder in self._folders():
+            for order in requests.waiting(folder):
+                if order.op == RELOAD:
+                    asked.append((folder, order.id))
+                else:
+                    self._answer(folder, order.id, error=order.problem or f"{order.op!r} is not known here. Known: {RELOAD}.")
+        if asked or self._signals.hung_up:
+            self._signals.hung_up = False
+            self._begin_reload(asked, now)
+
+    def _folders(self) -> list[str]:
+        """Where orders to this runner may be: with the tasks that it has, and with those that it had until just now."""
+        folders = [task.folder for task in self._tasks.values()]
+        folders += [os.path.dirname(missing.lock.path) for missing in self._missing.values() if missing.lock is not None]
+        former = [folder for folder in self._former if StateLock(os.path.join(folder, RUN_LOCK)).holder() is None]
+        return list(dict.fromkeys([*folders, *former, *([self._record.folder] if self._record.is_kept else [])]))
+
+    def _begin_reload(self, asked: list[tuple[str, str]], now: float) -> None:
+        self._notifier.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            wanted = {task.name: task for task in self._load()}
+        except (ConfigError, CommandError, OSError) as exc:
+            self._log.error("RELOAD is refused, and nothing was changed: %s", exc)
+            for folder, id in asked:
+                self._answer(folder, id, error=f"nothing was changed: {exc}")
+            self._notifier.say("READY=1")
+            self._notifier.status("reload refused: the config cannot be used")
+            self._next_status = now + 30
+            return
+        # Of one that is ending, what runs next counts, if anything does.
+        running = {
+            name: after
+            for name, task in self._tasks.items()
+            if (after := task.next if task.is_leaving else task.config) is not None
+        }
+        found = compare(running, list(wanted.values()))
+        self._reload = Reload(asked, found, labels([*running.values(), *wanted.values()]), now)
+        for name in found.stop:
+            self._tasks[name].next = None
+            self._tasks[name].end()
+        for name, why in found.restart.items():
+            self._log.info("RELOAD: task [%s] starts anew: %s", name, why)
+            self._tasks[name].next = wanted[name]
+            self._tasks[name].end()
+        for name, values in found.live.items():
+            self._set_live(wanted[name], values)
+        for name in (*found.live, *found.same):
+            if name in self._tasks:
+                self._tasks[name].read_again(wanted[name])
+        self._await(wanted, found.start)
+        self._again_at = now
+        self._start_missing(now)
+
+    def _await(self, wanted: Mapping[str, TaskConfig], names: Iterable[str]) -> None:
+        """These are to be started, and no others: at once, or when what has their name has ended."""
+        before, self._missing = self._missing, {}
+        for name in names:
+            if name in self._tasks:
+                self._tasks[name].next = wanted[name]
+                continue
+            lock = before[name].lock if name in before else None
+            kept = lock is not None and os.path.dirname(lock.path) == _folder_of(wanted[name])
+            self._missing[name] = _Missing(wanted[name], lock if kept else None)
+        held = [missing.lock for missing in self._missing.values()]
+        for missing in before.values():
+            if missing.lock is not None and missing.lock not in held:
+                missing.lock.release()
+
+    def _set_live(self, task: TaskConfig, values: dict[str, dict[str, Any]]) -> None:
+        assert self._reload is not None
+        running = self._tasks[task.name]
+        if running.is_leaving:
+            running.next = task
+            return
+        held = {plan.state_dir for plan in task.plans if running.master.has_child(plan.state_dir)}
+        running.master.take(task.plans)
+        running.config = task
+        for plan in task.plans:
+            if plan.state_dir not in values or plan.state_dir not in held:
+                continue  # a dead child starts with the new values
+            label, settings = f"{task.name}/{plan.extension}", values[plan.state_dir]
+            self._log.info("RELOAD: [%s] takes %s", label, ", ".join(f"{key} = {value}" for key, value in settings.items()))
+            try:
+                id = send(plan.state_dir, "set", {"settings": settings}, myself("pysubtask run: reload"))
+                self._reload.sets.append((label, plan.state_dir, id))
+            except (OSError, ValueError) as exc:
+                self._reload.refused.append(f"{label}: {exc}")
+
+    def _go_on_reloading(self, now: float) -> None:
+        """Answer when everything has come about, or does not within a time."""
+        reload = self._reload
+        if reload is None:
+            return
+        still = []
+        for label, state_dir, id in reload.sets:
+            reply = reply_to(state_dir, id)
+            if reply is None:
+                still.append((label, state_dir, id))
+            elif not reply.ok:
+                reload.refused.append(f"{label}: {reply.error}")
+        reload.sets = still
+        # What waits for its folder may do so for long, and is said to.
+        moving = any(task.is_ending or task.has_ended for task in self._tasks.values()) or self._missing.keys() - self._places
+        if (still and now < reload.until) or (moving and now < reload.until + ANSWER_SECS):
+            return
+        self._reload = None
+        told = self._come_to(reload.found) + [(label, "it has not answered yet") for label, _, _ in still]
+        for name, text in told:
+            self._log.info("RELOAD: %s: %s", name, text)
+        lines = [f"{reload.labels.get(name, name)}: {text}" for name, text in told]
+        for folder, id in reload.waiting:
+            if os.path.isdir(folder):
+                error = "; ".join(reload.refused)
+                self._answer(folder, id, result=lines, error=error)
+        self._notifier.say("READY=1")
+
+    def _come_to(self, found: Changes) -> list[tuple[str, str]]:
+        """What a reload has come to: (name of a task, text)."""
+        lines = [(name, "started" if self._runs(name) else self._not_yet(name, "started")) for name in found.start]
+        lines += [(name, self._not_yet(name, "") if name in self._tasks else "stopped") for name in found.stop]
+        for name, why in found.restart.items():
+            lines.append((name, f"{'started anew' if self._runs(name) else self._not_yet(name, 'started anew')} ({why})"))
+        for name, children in found.live.items():
+            values = {key: value for settings in children.values() for key, value in settings.items()}
+            lines.append((name, ", ".join(f"{key} = {value}" for key, value in values.items())))
+        lines += [(name, "the alerts are taken up") for name in (*found.live, *found.same) if name in found.alerts]
+        return lines + [(name, "nothing changed") for name in found.same if name not in found.alerts]
+
+    def _runs(self, name: str) -> bool:
+        return name in self._tasks and not self._tasks[name].is_leaving
+
+    def _not_yet(self, name: str, then: str) -> str:
+        if name in self._places:
+            return f"it waits, and nothing of it is sent: {self._places[name].why}"
+        if name not in self._tasks:
+            return "it cannot be started yet; the log says why"
+        text = f"it is still being stopped, and sends what is due for {self._tasks[name].stop_wait_secs:g} s at most (StopWaitSecs)"
+        return f"{text}; then it is {then}" if then else text
+
+    def _replace_ended(self, now: float) -> None:
+        for name, task in list(self._tasks.items()):
+            if task.has_ended:
+                del self._tasks[name]
+                kept = task.next is not None and _folder_of(task.next) == task.folder
+                if not kept:
+                    task.release()
+                    self._former[task.folder] = now + _FORMER_SECS
+                if task.next is not None:
+                    self._missing[name] = _Missing(task.next, task.lock if kept else None)
+                    self._again_at = now
+        self._start_missing(now)
+
+    def _start_missing(self, now: float) -> None:
+        if not self._missing:
+            return
+        again = now >= self._again_at
+        if again:
+            self._again_at = now + _AGAIN_SECS
+        for name in set(self._places) - set(self._missing):
+            del self._places[name]  # a reload has taken it out
+        for name, missing in list(self._missing.items()):
+            waited = name in self._places
+            if self._waits(missing.config) or not (again or waited):
+                continue
+            try:
+                self._tasks[name] = RunningTask(missing.config, missing.lock)
+            except (PysubtaskError, OSError) as exc:
+                self._cannot_start(missing.config, exc)
+                continue
+            opening.say(missing.config, self._log)
+            del self._missing[name]
+
+    def _waits(self, config: TaskConfig) -> bool:
+        """Whether a task waits for its folder, which is told."""
+        places = self._places.get(config.name)
+        if places is None or not places.is_of(config.entries, config.plans):
+            places = self._places[config.name] = Places(config.entries, config.plans)
+        if places.look(self._log):
+            del self._places[config.name]
+            return False
+        return True
+
+    def _cannot_start(self, task: TaskConfig, exc: Exception) -> None:
+        words = sentence(str(exc), "", says_more(task.file))
+        self._log.error("Task [%s] cannot be started, next try in [%g] secs: %s", task.name, _AGAIN_SECS, words)
+
+    def _answer(self, folder: str, id: str, *, result: Any = None, error: str = "") -> None:
+        try:
+            requests.answer(folder, id, result=result, error=error)
+        except OSError as exc:
+            self._log.error("An order to reload cannot be answered: %s", exc)
+
+
+def _folder_of(task: TaskConfig) -> str:
+    return task_folder(task.plans[0].state_dir)
+
+
+def summary(tasks: Sequence[TaskConfig]) -> str:
+    """What goes on, in one line: ``roof/ftp connected, 3 queued``."""
+    parts = []
+    for task in tasks:
+        for plan in task.plans:
+            page = read_status(plan.state_dir) or {}
+            queue = page.get("queue") or {}
+            count = queue.get("waiting", 0) + queue.get("sending", 0)
+            parts.append(f"{plan.label or task.name}/{plan.extension} {page.get('state', 'starting')}, {count} queued")
+    return "; ".join(parts)

@@ -1,0 +1,211 @@
+"""How tasks look on a terminal: lines of text, made without one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...common.events import Event
+from ...common.text import amount, bar, clock, files, fit, pad, seconds, share, span, table, wrapped
+from ...common.why import standing, word
+from .task_status import Glance
+
+WIDE = 110
+"""From this width on the destination and all amounts have columns; below, lines of their own."""
+FORGOTTEN_SECS = 86400.0
+"""An error that is over is shown for so long."""
+_NAMES = 3
+_BARE = frozenset(("name", "path", "reason", "key", "names", "files"))
+_BYTES = frozenset(("size", "bytes_sent"))
+_LEFT_OUT = frozenset(("bytes_new", "bytes_on_wire", "receipt"))
+
+
+def state_of(glance: Glance) -> str:
+    """One word, or two."""
+    return word(
+        glance.page,
+        pid=glance.pid,
+        now=glance.now,
+        queue=glance.queue,
+        frozen=glance.frozen,
+        missing=glance.missing,
+        stale=glance.stale,
+        elsewhere=glance.elsewhere,
+    )
+
+
+def status(glances: Sequence[Glance], width: int, *, bars: bool = False) -> list[str]:
+    """The table of all tasks, each with why it moves or not and its last error; ``bars``: and with what is on its way."""
+    wide = width >= WIDE
+    head = [
+        "TASK",
+        *(["DESTINATION"] if wide else []),
+        "STATE",
+        "QUEUED",
+        "OLDEST",
+        "MOVING",
+        "RATE",
+        "DELIVERED",
+        *(["NEW", "SENT", "ON WIRE"] if wide else ["SENT"]),
+    ]
+    numbers = [at for at, name in enumerate(head) if name not in ("TASK", "DESTINATION", "STATE")]
+    lines = table(head, [_row(glance, wide) for glance in glances], width, numbers=numbers, give=1 if wide else 0)
+    shown = [lines[0]]
+    for glance, line in zip(glances, lines[1:], strict=True):
+        shown += [line, *_below(glance, width, wide), *(_bars(glance, width) if bars else _watched(glance, width))]
+    return shown
+
+
+def _row(glance: Glance, wide: bool) -> list[str]:
+    page, queue = glance.page, glance.queue
+    oldest = seconds(queue.get("oldest"))
+    # What a folder that is away has counted is not known.
+    away = bool(glance.missing) and not page
+    left = sum(int(queue.get(key) or 0) for key in ("waiting", "sending", "parked")) + int(page.get("not_copied") or 0)
+    return [
+        glance.label,
+        *([glance.destination] if wide else []),
+        state_of(glance),
+        "-" if away and not left else str(left),
+        span(None if oldest is None else glance.now - oldest),
+        _moving(page.get("moving") or []),
+        _rate(glance),
+        "-" if away else str(page.get("delivered") or 0),
+        *([amount(page.get("bytes_new"))] if wide else []),
+        amount(page.get("bytes_sent")),
+        *([amount(page.get("bytes_on_wire"))] if wide else []),
+    ]
+
+
+def _moving(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return "-"
+    return f"{len(rows)} ({share(sum(row['done'] for row in rows), sum(row['size'] for row in rows))})"
+
+
+def _rate(glance: Glance) -> str:
+    if glance.pid is None or not glance.page.get("moving"):
+        return "-"
+    return "0 B/s" if standing(glance.page, glance.now) is not None else f"{amount(glance.page.get('rate'))}/s"
+
+
+def _below(glance: Glance, width: int, wide: bool) -> list[str]:
+    page = glance.page
+    lines = []
+    if not wide:
+        lines.append(f"  to {fit(glance.destination, width - 5)}")
+        lines.append(
+            f"  new {amount(page.get('bytes_new'))}, sent {amount(page.get('bytes_sent'))}, "
+            f"on the wire {amount(page.get('bytes_on_wire'))}"
+        )
+    lines += wrapped(glance.why, width, "  ", "    ")
+    lines += wrapped(glance.remedy, width, "  ", "    ") if glance.remedy else []
+    for text in where_kept(page):
+        lines += wrapped(text, width, "  ", "    ")
+    error = last_error(glance)
+    if error:
+        lines += wrapped(error, width, "  ", "    ")
+    server = page.get("server")
+    for text in server if isinstance(server, list) else []:
+        lines += wrapped(f"Note: {text}", width, "  ", "    ")
+    return lines
+
+
+def where_kept(page: Mapping[str, Any]) -> list[str]:
+    """Where the state and the snapshots are, where that is not what one would expect."""
+    found = []
+    if page.get("state_why"):
+        found.append(f"State kept in {page.get('state_folder')}: {page['state_why']}")
+    if page.get("snapshots_elsewhere"):
+        found.append(f"Snapshots kept in {page.get('snapshots')}, on another disk than the data: MinFreeBytes counts there")
+    return found
+
+
+def _watched(glance: Glance, width: int) -> list[str]:
+    """What makes the files of each entry go."""
+    rows = [row for row in glance.page.get("watched") or [] if isinstance(row, Mapping)]
+    lines = [line for row in rows for line in wrapped(f"{row.get('path')}: {row.get('when')}", width, "  ", "    ")]
+    left = int(glance.page.get("watched_more") or 0)
+    if left:
+        lines.append(f"  and {left} more entries")
+    for text in left_out(glance.page):
+        lines += wrapped(text, width, "  ", "    ")
+    return lines
+
+
+def left_out(page: Mapping[str, Any]) -> list[str]:
+    """Which files in the watched folders are not sent, and why; nothing where there are none."""
+    rows = [row for row in page.get("excluded") or [] if isinstance(row, Mapping)]
+    count = len(rows) + int(page.get("excluded_more") or 0)
+    if not rows:
+        return []
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        names.setdefault(str(row.get("why")), []).append(os.path.basename(str(row.get("path"))))
+    told = "; ".join(f"{', '.join(found[:_NAMES])}{' ...' if len(found) > _NAMES else ''} ({why})" for why, found in names.items())
+    more = f"; {count - len(rows):,} more" if count > len(rows) else ""
+    return [f"Left out: {files(count)}: {told}{more} ('pysubtask check' lists all)"]
+
+
+def last_error(glance: Glance) -> str:
+    """The newest error of any kind, with its age; empty where there is none, or one that has been over for a day."""
+    error = glance.page.get("last_error")
+    if not error:
+        return ""
+    at = seconds(error.get("at"))
+    age = None if at is None else glance.now - at
+    if error.get("over") and age is not None and age > FORGOTTEN_SECS:
+        return ""
+    head = "Last error, over now" if error.get("over") else "Last error"
+    return f"{head}: {'' if age is None else f'{span(age)} ago: '}{error.get('text')}"
+
+
+def _bars(glance: Glance, width: int) -> list[str]:
+    """A line with a bar for each file that is on its way."""
+    rows = glance.page.get("moving") or [] if glance.pid is not None else []
+    if not rows:
+        return []
+    long = max(10, min(30, width // 4))
+    name = max(8, width - long - 24)
+    lines = []
+    for row in rows:
+        done, size = row["done"], row["size"]
+        lines.append(f"  {pad(row['name'], name)}  {bar(done, size, long)} {share(done, size):>4}  {amount(size):>9}")
+    return [fit(line, width) for line in lines]
+
+
+def event(found: Event, width: int, now: float, label: str = "") -> str:
+    """An event as one line: when, who, what."""
+    fields: Mapping[str, Any] = found.fields
+    left_out = _LEFT_OUT | ({"path"} if "name" in fields else set())
+    told = [(key, value) for key, value in fields.items() if value is not None and key not in left_out]
+    words = [
+        _value(value)
+        if key in _BARE
+        else f"{key.replace('_', ' ')} {amount(value)}"
+        if key in _BYTES
+        else f"{key.replace('_', ' ')} {_value(value)}"
+        for key, value in told
+    ]
+    line = f"{clock(seconds(found.at), now):>8}  {label + '  ' if label else ''}{found.kind.replace('_', ' ')}  {', '.join(words)}"
+    return fit(line.rstrip(), width)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{value.get('user')} ({value.get('command')})" if "user" in value else ", ".join(map(str, value.values()))
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def watch(glances: Sequence[Glance], recent: Sequence[tuple[str, Event]], width: int, height: int) -> list[str]:
+    """The live view: the table, what is on its way, and as many of the last events as there is room for, the last one below."""
+    lines = status(glances, width, bars=True)
+    room = height - len(lines) - 2
+    if len(lines) > height:
+        # The table comes first: what there is no room for is counted.
+        lines = [*lines[: height - 1], fit(f"  … {len(lines) - height + 1} more lines", width)]
+    elif room > 0 and recent:
+        several = len(glances) > 1
+        lines += ["", *(event(found, width, glances[0].now, label if several else "") for label, found in list(recent)[-room:])]
+    return lines

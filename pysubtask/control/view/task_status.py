@@ -1,0 +1,152 @@
+"""What can be told of a task at this moment, whatever has died: from its page, its lock, its last lines and its queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ...common import why as reasons
+from ...common.disk import repair_of
+from ...common.events import utc
+from ...common.present import present
+from ...common.read_from import told
+from ...common.remedy import says_more
+from ...common.requests import waiting
+from ..owners import Owner
+from ..task import Task
+
+_READING = frozenset(("queue", "get"))
+"""Orders that change nothing."""
+
+
+class Glance(NamedTuple):
+    """One child. ``page``: what it last wrote about itself, and for a dead one with what it did after that; ``pid`` of the living
+    child, None where there is none; ``queue``: waiting, sending, parked, bytes, oldest; ``limit``: RateLimit; ``why`` in one
+    sentence; ``remedy``: what can be done, empty where nothing is wrong;
+    ``missing``: what keeps its folder from being used; ``stale``: why the page of a living child may not be of the present;
+    ``elsewhere``: it lives where it cannot be seen from here; ``user``: whose it is, '' for one of this user's. Times
+    are seconds since the epoch."""
+
+    label: str
+    destination: str
+    page: Mapping[str, Any]
+    pid: int | None
+    last_sign: float | None
+    now: float
+    queue: Mapping[str, Any]
+    why: str
+    frozen: bool = False
+    remedy: str = ""
+    missing: str = ""
+    stale: str = ""
+    elsewhere: bool = False
+    user: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "child": self.label,
+            "user": self.user,
+            "destination": self.destination,
+            "alive": self.pid is not None or self.elsewhere,
+            "pid": self.pid,
+            "last_sign": None if self.last_sign is None else utc(self.last_sign),
+            "why": self.why,
+            "remedy": self.remedy,
+            "queue": dict(self.queue),
+            "stale": self.stale,
+            "page": dict(self.page),
+        }
+
+
+def of_all(tasks: Sequence[Task], now: float, names: Sequence[str]) -> list[Glance]:
+    """Look at tasks, to be called so; those of another user are looked at in one process with his rights."""
+    found: dict[int, Glance] = {}
+    by_owner: dict[Owner | None, list[int]] = {}
+    for at, task in enumerate(tasks):
+        by_owner.setdefault(task.owner if task.owner is not None and task.owner.is_acted_for else None, []).append(at)
+    for owner, places in by_owner.items():
+        found.update(zip(places, _of_one(owner, [(tasks[at], names[at]) for at in places], now), strict=True))
+    return [found[at] for at in range(len(tasks))]
+
+
+def _of_one(owner: Owner | None, called: Sequence[tuple[Task, str]], now: float) -> list[Glance]:
+    if owner is None:
+        return [glance(task, now, name) for task, name in called]
+    try:
+        rows = owner.ask(lambda: [glance(task, now, name)._asdict() for task, name in called])
+    except OSError as exc:
+        why = f"It cannot be looked at with the rights of {owner.name}: {exc.strerror or exc}."
+        return [Glance(name, task.record.destination, {}, None, None, now, {}, why, user=owner.name) for task, name in called]
+    return [Glance(**row) for row in rows]
+
+
+def glance(task: Task, now: float, name: str = "") -> Glance:
+    """Look at a task, to be called ``name`` (empty: its label); ``now`` in seconds since the epoch."""
+    if task.owner is not None and task.owner.is_acted_for:
+        return of_all([task], now, [name])[0]
+    if task.is_page_only:
+        return _by_page(task, now, name)
+    found = present(task.state_dir, now, why_missing=task.why_waiting, left=_left)
+    page, pid, stale, fault = found.page, found.pid, found.stale, found.fault
+    more = says_more(str((page or {}).get("config_file") or ""))
+    remedy = reasons.remedy(page or {}, pid=pid, queue=found.queue, more=more)
+    if stale or (fault and pid is None and not found.missing):
+        remedy = reasons.sentence(repair_of(fault) if fault else "", more)
+    elif pid is not None:
+        remedy = reasons.first(unread(task, page or {}), remedy)
+    if pid is None and not found.elsewhere:
+        remedy = reasons.first(_ordered(task.state_dir), remedy)
+    return Glance(
+        name or task.label,
+        task.destination,
+        page or {},
+        pid,
+        found.last_sign,
+        now,
+        found.queue,
+        found.why,
+        found.frozen,
+        remedy,
+        found.missing,
+        stale,
+        found.elsewhere,
+        task.user,
+    )
+
+
+def _by_page(task: Task, now: float, name: str) -> Glance:
+    """Of a task of another user, by what a group of this one's may see of it."""
+    page, holder = task.page() or {}, task.holder()
+    queue, pid = page.get("queue") or {}, None if holder is None else holder.pid
+    sentence = reasons.why(page or None, pid=pid, last_sign=task.last_sign(), now=now, queue=queue, limit=0.0)
+    if not page:
+        sentence = f"Its page cannot be read: {task.user} lets no group of yours see it."
+    return Glance(name or task.called, task.destination, page, pid, task.last_sign(), now, queue, sentence, user=task.user)
+
+
+def unread(task: Task, page: Mapping[str, Any]) -> str:
+    """Of a child that has no connection: which file was changed since it was read, and what takes it up; '' for none."""
+    state = page.get("state")
+    if state in ("held", "waiting") or (state in ("connecting", "starting") and page.get("problem")):
+        return told(task.state_dir, task.config_file)
+    return ""
+
+
+def _ordered(state_dir: str) -> str:
+    """The orders that the next child will carry out; '' where there are none."""
+    ops = [f"{order.op} (by {order.who.user})" for order in waiting(state_dir) if not order.problem and order.op not in _READING]
+    if not ops:
+        return ""
+    return f"{'an order waits' if len(ops) == 1 else 'orders wait'} for the next child: {', '.join(ops)}"
+
+
+def _left(state_dir: str) -> dict[str, Any] | None:
+    """The queue that a dead child left, in numbers."""
+    from ...subtask.spool.offline_queue import look
+
+    found = look(state_dir, 0)
+    if found is None:
+        return None
+    oldest = found.counts.oldest
+    return found.counts._asdict() | {"oldest": None if oldest is None else utc(oldest)}

@@ -1,0 +1,103 @@
+"""What an app hears of its children, and what it tells them while they run."""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..common.entries import Entry, first_folder
+from .managed_child import Seat
+from .state_dir import make_ready
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ..common.settings_types import LiveSettings
+    from .child_events import ChildEvent, EventCallback, EventPosition, Listeners
+
+
+class Voice:
+    """Events and orders of a master. What is not needed by every app is loaded by the call that needs it."""
+
+    shown_name: str
+    logger: logging.Logger
+    _seats: Sequence[Seat]
+    _entries: list[Entry]
+    _listeners: "Listeners | None" = None
+
+    def _supervise(self) -> None:
+        raise NotImplementedError
+
+    def check_pending_notifications(self) -> None:
+        raise NotImplementedError
+
+    def _state_dirs(self) -> Mapping[str, str]:
+        return {seat.plan.extension: seat.plan.state_dir for seat in self._seats}
+
+    def _serve(self) -> None:
+        """Call the app's callbacks."""
+        if self._listeners is not None:
+            self._listeners.serve()
+
+    def events(self, since: Mapping[str, tuple[int, int]] | None = None) -> "tuple[list[ChildEvent], EventPosition]":
+        """What the children have told, by time: events behind the position ``since`` (None: all that the files hold), and the
+        position to ask with the next time. Each event has ``extension`` and ``event`` (epoch, n, at, kind, fields)."""
+        from .child_events import events_since
+
+        self._supervise()
+        return events_since(self._state_dirs(), since)
+
+    def on_event(self, callback: "EventCallback") -> "EventCallback":
+        """Have ``callback(child_event)`` called for each event from now on, by :meth:`check_pending_notifications`, in the
+        app's own thread. What it raises is logged. Returns the callback (so it may decorate one); :meth:`off_event` ends it."""
+        from .child_events import Listeners
+
+        if self._listeners is None:
+            self._listeners = Listeners(self._state_dirs(), self.logger)
+        self._listeners.add(callback)
+        return callback
+
+    def off_event(self, callback: "EventCallback") -> None:
+        """Call this one no more. ValueError where it was never added."""
+        if self._listeners is None:
+            raise ValueError("this callback was never added")
+        self._listeners.remove(callback)
+
+    def wait_delivered(self, path: str | bytes | os.PathLike[str], timeout: float) -> bool:
+        """Wait, ``timeout`` seconds at most, until every destination has confirmed the file as it is now (size and time);
+        whether it has. For scripts: an app that must not wait asks :meth:`events` or ``receipts.jsonl`` instead."""
+        from .child_events import wait_delivered
+
+        whole = os.path.abspath(os.fsdecode(path))
+        return wait_delivered(whole, list(self._state_dirs().values()), timeout, self.check_pending_notifications)
+
+    def pause(self, *names: str) -> None:
+        """Send nothing, or these files not (remote names or paths that are queued), until :meth:`resume`; kept over restarts.
+
+        An order, like ``resume`` and ``set``: it does not wait. The children carry it out at their next tick and tell so in
+        an event; a child that is dead does at its next start. OSError where the order cannot be written.
+        """
+        self._order("pause", {"names": list(names)})
+
+    def resume(self, *names: str) -> None:
+        """Go on with these files, or, without a name, with everything that was paused. OSError as for ``pause``."""
+        self._order("resume", {"names": list(names)})
+
+    def set(self, keep: bool = False, **settings: "Unpack[LiveSettings]") -> None:
+        """Change live settings (see ``docs/config.md``) of the children that have them: ``master.set(RateLimit=50_000)``.
+
+        ``keep`` keeps them over restarts, until the config says something else. All are checked here: ConfigError, and nothing
+        is changed. OSError as for ``pause``.
+        """
+        from .live_settings import checked
+
+        for state_dir, values in checked([seat.plan for seat in self._seats], settings):
+            self._order("set", {"settings": values, "keep": keep}, state_dir)
+
+    def _order(self, op: str, args: dict[str, Any], state_dir: str | None = None) -> None:
+        from ..common.requests import myself, send
+
+        for folder in [state_dir] if state_dir is not None else self._state_dirs().values():
+            make_ready(folder, first_folder(self._entries), fresh=False)
+            send(folder, op, args, myself(f"{self.shown_name}.{op}"))
+        self._supervise()

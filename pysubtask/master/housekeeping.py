@@ -1,0 +1,68 @@
+"""A task's old files, from the master's side: archived by and by, and what is left of earlier runs handed to the children."""
+
+import logging
+from collections.abc import Sequence
+
+from ..common import residual
+from ..common.entries import Entry, first_folder
+from ..common.never_sent import NeverSent
+from ..common.state_place import own_folders
+from .archive import Archive, Proof, scope
+from .child_config import Plan
+
+# How long a call may spend on clearing away: one that asks for it, the timer's, any other.
+ASKED_SECS = 0.5
+
+
+class OldFiles:
+    """``left_over``: paths for the children to deliver too. ``daily``: archive anew each day.
+
+    ``own``: files that are no data, and stay.
+    """
+
+    def __init__(self, entries: Sequence[Entry], plans: Sequence[Plan], own: NeverSent, logger: logging.Logger) -> None:
+        settings = plans[0].settings
+        first = first_folder(entries)
+        closed = [folder for plan in plans for folder in (plan.bak_dir, *own_folders(plan.state_dir, first))]
+        proofs = [Proof(plan.state_dir, plan.mark) for plan in plans]
+        where = scope(entries, settings["ArchiveToFolder"], closed, own)
+        self._archive = Archive(where, proofs, settings["ArchiveAfterDaysOld"], list(own.files), logger)
+        self._plans = plans
+        self._logger = logger
+        self.daily = False
+        self.left_over: list[str] = []
+
+    def start(self, precleanup: bool) -> None:
+        """The children are about to start; with ``precleanup`` this is the day's look at everything."""
+        self.daily = precleanup
+        if precleanup:
+            self.archive()
+            self.look()
+
+    def archive(self) -> int:
+        """Begin to archive; how many files were moved at once, the rest follows by :meth:`work`."""
+        self._archive.begin()
+        return self._archive.work(ASKED_SECS)
+
+    def work(self, secs: float) -> None:
+        """Go on archiving for at most ``secs``; begins anew on another day."""
+        if self.daily and self._archive.is_another_day():
+            self._archive.begin()
+        self._archive.work(secs)
+
+    def look(self) -> None:
+        """See what is left over."""
+        self.left_over = self._archive.left_over()
+        if self.left_over:
+            self._logger.info("Residual files: [%d], to be delivered where that was not done yet.", len(self.left_over))
+        else:
+            self._logger.info("No Residual files found.")
+
+    def offer(self) -> None:
+        """Hand what is left over to children that run already."""
+        for plan in self._plans:
+            try:
+                residual.offer(plan.state_dir, self.left_over)
+            except OSError as exc:
+                text = "Residual files cannot be handed to %s now (%s): it gets them at its next start."
+                self._logger.warning(text, plan.child_name, exc)

@@ -1,0 +1,36 @@
+"""Settings that an app sets while its children run: checked before anything is ordered."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .. import defaults_config
+from ..common.config import Setting, unknown_key
+from ..common.errors import ConfigError
+from .child_config import Plan
+
+
+def checked(plans: Sequence[Plan], settings: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """(state folder, values) for each child that has one of these settings.
+
+    ConfigError where no child has one of them, where it is not live, or where a value is wrong.
+    """
+    found = {plan.state_dir: (plan.extension, _rows(plan.extension)) for plan in plans}
+    known = {key: row for _, rows in found.values() for key, row in rows.items()}
+    if not settings:
+        raise ConfigError("set", "no setting is named", "Give at least one: set(RateLimit=50_000).")
+    for key in settings:
+        if key not in known:
+            raise unknown_key("set", key, [name for name, row in known.items() if row.live])
+        if not known[key].live:
+            raise ConfigError(f"set.{key}", "a running child does not take it", "Change the config and reset the master.")
+    orders = []
+    for state_dir, (extension, rows) in found.items():
+        values = {key: rows[key].check(extension, value) for key, value in settings.items() if key in rows}
+        if values:
+            orders.append((state_dir, values))
+    return orders
+
+
+def _rows(extension: str) -> dict[str, Setting]:
+    sections = ("base", extension) if extension in defaults_config.SETTINGS else ("base",)
+    return {row.key: row for section in sections for row in defaults_config.SETTINGS[section]}

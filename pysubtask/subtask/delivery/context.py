@@ -1,0 +1,182 @@
+"""What the courier and its uploads share: the queue, the page, the events, the log and the clocks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...common.errors import DiskLow, facts_of, told_of
+from ...common.events import EventLog, happened, utc
+from ...common.receipts import Receipt
+from ..spool.queue import Done, Version
+from ..spool.spool_thread import Store
+from ..status.status_model import Board
+
+COMMIT_AGAIN_SECS = 5.0
+_MOST_TOLD = 50
+_OF_THE_CONNECTION = ("connect_failed", "connection_lost", "server_busy", "login_refused", "server_not_trusted")
+
+
+class Desk:
+    """Belongs to the courier's event loop. ``clock`` is monotonic, ``wall`` the wall clock, both in seconds."""
+
+    def __init__(
+        self,
+        store: Store,
+        board: Board,
+        events: EventLog,
+        log: logging.Logger,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self.store = store
+        self.spool = store.spool
+        self.board = board
+        self.events = events
+        self.log = log
+        self.clock = clock
+        self.wall = wall
+        self._told: set[tuple[str, str]] = set()
+
+    async def ask(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """A call on the spool's thread, awaited. With a full disk: wait and ask again."""
+        full = False
+        while True:
+            try:
+                answer = await self.store.ask(call, *args, **kwargs)
+            except DiskLow as exc:
+                full = True
+                self.problem("disk_low", str(exc))
+                await asyncio.sleep(COMMIT_AGAIN_SECS)
+                continue
+            if full and (self.board.get("problem") or {}).get("kind") == "disk_low":
+                self.board.set(problem=None, problem_since=None)
+                self.board.over("disk_low")
+            return answer
+
+    # -- on the spool's thread, where a page is taken too: the queue changes together with the board and the events --------
+
+    def take_and_look(self, limit: int, *args: Any, look: bool, **kwargs: Any) -> tuple[list[Version], float | None]:
+        """``take``; and where one should ``look`` and there was not as much as there is room for, when more is due."""
+        versions = self.take(limit, *args, **kwargs)
+        return versions, self.spool.next_due() if look and len(versions) < limit else None
+
+    def deliver_and_look(self, dones: Sequence[Done]) -> tuple[list[tuple[Done, Receipt]], float | None]:
+        """``deliver``; and when the first of those is due that waited for these."""
+        written = self.deliver(dones)
+        return written, self.spool.due_behind([receipt.name for _, receipt in written])
+
+    def take(self, *args: Any, **kwargs: Any) -> list[Version]:
+        """Versions to send (see Spool.take); they are moving now."""
+        versions = self.spool.take(*args, **kwargs)
+        for version in versions:
+            anew = not (version.resume or version.way.append or version.way.copies)
+            self.board.begin(version.id, version.name, version.size, anew=anew)
+        return versions
+
+    def deliver(self, dones: Sequence[Done]) -> list[tuple[Done, Receipt]]:
+        """Commit what has arrived, and say so."""
+        written = self.store.deliver(dones)
+        with self.board.guard:
+            self.events.emit_all([_event_of(done, receipt) for done, receipt in written])
+            for done in dones:
+                self.board.end(done.id, done.bytes_sent)
+            for _, receipt in written:
+                self.board.over("parked", "attempt_failed", about=receipt.name)
+            sent = [(done, receipt) for done, receipt in written if not done.unchanged]
+            if sent:
+                last = sent[-1][1]
+                self.board.add(
+                    delivered=len(sent),
+                    bytes_sent=sum(done.bytes_sent for done, _ in sent),
+                    bytes_new=sum(done.bytes_new for done, _ in sent),
+                )
+                self.board.set(last_delivery={"at": last.at, "name": last.name, "size": last.size})
+            if written:
+                self.board.set(receipt=written[-1][1].seq)
+        return written
+
+    def give_back(
+        self,
+        version: Version,
+        error: Exception | str,
+        due: float,
+        *,
+        alone: float | None = None,
+        park: bool = False,
+        compare: bool = False,
+    ) -> None:
+        """An attempt failed: the version waits until ``due`` (monotonic), or is parked. ``alone``: so many seconds by itself, which
+        an event tells; where everything waits that is told elsewhere."""
+        reason = str(error)
+        self.store.give_back(version.id, reason, due, park=park, compare=compare)
+        with self.board.guard:
+            self.board.end(version.id)
+            if park or alone is not None:
+                more = {} if park else {"secs": alone}
+                self.events.emit(
+                    "parked" if park else "attempt_failed",
+                    name=version.name,
+                    path=version.path,
+                    reason=reason,
+                    **told_of(error),
+                    **more,
+                )
+                self.error("parked" if park else "attempt_failed", f"{version.name}: {reason}", version.name, error)
+
+    def withdraw(self, version: Version, reason: str) -> str | None:
+        """A snapshot cannot be read: its version leaves the queue; the path of the data file."""
+        path = self.spool.withdraw(version.id)
+        if path is not None and not version.live:
+            # It may be there all the same: the end of a file of which all has to be sent.
+            self.store.drop([version.snapshot])
+        with self.board.guard:
+            self.board.end(version.id)
+            self.events.emit("snapshot_lost", name=version.name, path=version.path, reason=reason)
+        return path
+
+    # -- on any thread ------------------------------------------------------------------------------------
+
+    def problem(self, kind: str, text: str, remedy: str = "", headline: str = "", error: Exception | None = None) -> bool:
+        """Something keeps everything from moving. Said once, not at every try; whether it was not said since all was well.
+        ``headline``: what is wrong in a few words, where the kind does not say it. ``error``: what was raised."""
+        with self.board.guard:
+            more = {"remedy": remedy, "headline": headline}
+            more |= facts_of(error)
+            problem = {"kind": kind, "text": text} | {key: value for key, value in more.items() if value}
+            if self.board.get("problem") != problem:
+                self.events.emit(kind, reason=text, **told_of(error))
+            self.board.set(problem=problem, problem_since=self.board.get("problem_since") or utc(self.wall()))
+            self.error(kind, text, "", error)
+            news = (kind, text) not in self._told
+            self._told = {*self._told, (kind, text)} if len(self._told) < _MOST_TOLD else {(kind, text)}
+            return news
+
+    def well(self) -> None:
+        """Nothing keeps everything from moving any more."""
+        with self.board.guard:
+            self._told = set()
+            self.board.set(problem=None, problem_since=None)
+            self.board.over(*_OF_THE_CONNECTION)
+
+    def error(self, kind: str, text: str, about: str = "", error: Exception | str | None = None) -> None:
+        """The last error, for the status page."""
+        self.board.error(kind, text, about, **facts_of(error))
+
+
+def _event_of(done: Done, receipt: Receipt) -> tuple[str, dict[str, Any]]:
+    """The event of a delivery."""
+    if done.unchanged:
+        return happened("unchanged", name=receipt.name, path=receipt.path, bytes_on_wire=done.bytes_on_wire, receipt=receipt.seq)
+    return happened(
+        "delivered",
+        name=receipt.name,
+        path=receipt.path,
+        size=receipt.size,
+        bytes_sent=done.bytes_sent,
+        bytes_new=done.bytes_new,
+        bytes_on_wire=done.bytes_on_wire,
+        receipt=receipt.seq,
+    )

@@ -1,0 +1,58 @@
+"""Which files' attempts failed while the connection was good, and how often in a row: pure."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ...common.errors import AttemptFailed
+from ...common.events import utc
+
+_MOST_NAMES = 1000
+_MOST_SHOWN = 20
+
+
+class _Row(NamedTuple):
+    times: int
+    passed: int
+    reason: str = ""
+    until: float = 0.0
+
+
+class InARow:
+    """Attempts that failed in a row, by remote name; a newer version of a file goes on with the count of the one before."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, _Row] = {}
+
+    def failed(self, name: str, error: AttemptFailed, passed: int) -> tuple[int, bool]:
+        """One more; how many in a row that makes, and whether other files arrived since the first of them. ``passed`` counts
+        what arrived so far. An attempt that got further than the one before is the first of a new row."""
+        row = self._rows.pop(name, None)
+        if row is None or error.further:
+            row = _Row(0, passed)
+        while len(self._rows) >= _MOST_NAMES:
+            del self._rows[next(iter(self._rows))]
+        self._rows[name] = row = row._replace(times=row.times + 1)
+        return row.times, passed != row.passed
+
+    def waits(self, name: str, reason: str, until: float) -> None:
+        """It waits alone until then, by the wall clock."""
+        row = self._rows.pop(name, None)
+        if row is not None:
+            self._rows[name] = row._replace(reason=reason, until=until)
+
+    def parked(self, name: str) -> None:
+        """It is parked: its count stays, so that the next attempt that fails parks it again at once."""
+        self.waits(name, "", 0.0)
+
+    def over(self, name: str) -> None:
+        """It arrived, or left the queue."""
+        self._rows.pop(name, None)
+
+    def page(self) -> list[dict[str, Any]]:
+        """The last of those that wait, for the status page."""
+        waiting = [(name, row) for name, row in self._rows.items() if row.reason]
+        return [
+            {"name": name, "reason": row.reason, "tries": row.times, "next_try": utc(row.until)}
+            for name, row in waiting[-_MOST_SHOWN:]
+        ]

@@ -1,0 +1,32 @@
+"""Tells once what was done where a name on the server is a symbolic link."""
+
+from __future__ import annotations
+
+from ...transports.base import Link
+from ..spool.queue import Version
+from .context import Desk
+
+_MOST_NAMES = 1000
+
+
+class RemoteLinks:
+    """What was told of each name since the child began, so that it is not told at each delivery."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._told: dict[str, Link] = {}
+
+    def told(self, version: Version, link: Link | None) -> None:
+        """One log line and one event, unless just that was told of this name."""
+        if link is None or self._told.get(version.name) == link:
+            return
+        while len(self._told) >= _MOST_NAMES:
+            del self._told[next(iter(self._told))]
+        self._told[version.name] = link
+        target = f" to {link.target!r}" if link.target else ""
+        did = "the link is kept and the file it points to is written" if link.done == "followed" else "a file replaces the link"
+        why = f": {link.why}" if link.why else ""
+        self._desk.log.warning("[%s] is a link on the server%s; %s (RemoteLinks)%s", version.name, target, did, why)
+        self._desk.events.emit(
+            "remote_link", name=version.name, path=version.path, done=link.done, target=link.target, reason=link.why
+        )

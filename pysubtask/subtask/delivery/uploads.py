@@ -1,0 +1,490 @@
+"""Uploads in flight on one connection: each attempt, how it ended, and what follows from that."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import itertools
+import random
+from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ...common import limits
+from ...common.errors import (
+    AttemptFailed,
+    FileRefused,
+    LoginRefused,
+    ServerBusy,
+    SourceError,
+    TransportError,
+    TransportLost,
+    told_of,
+)
+from ...common.events import utc
+from ...common.limits import is_limit
+from ...common.logs import info_each
+from ...common.receipts import Receipt
+from ...transports.base import Job, Transport
+from ..delta.prefix_hashes import Prefixes, found_again
+from ..delta.signature_cache import Ahead
+from ..delta.transfer_plan import already_there, was_left
+from ..snapshot.sources import open_data
+from ..spool.queue import BIG_BYTES, Done, Version
+from .context import Desk
+from .failure_counts import InARow
+from .heartbeats import Heartbeats
+from .link_usage import Toll
+from .remote_links import RemoteLinks
+from .retry import Decision, Policy, decide
+from .signature_tasks import Signing
+
+IDLE_SECS = 5.0
+_LEAST_SECS = 0.05
+"""A file that failed alone waits so long at least, whatever the settings say."""
+_GATHER_SECS = 0.01
+"""A finished upload waits so long for others to share its commit, while there are others."""
+_BEAT = -1
+_BEAT_ROW = "a heartbeat"
+_MOST_FAULTY = 1000
+
+
+class CalledBack(TransportLost):
+    """A good connection is given up from here: something on its way was paused, or there is a stop."""
+
+
+def _unheard(builds: bool, copies: bool) -> None:
+    return None
+
+
+class Hooks(NamedTuple):
+    """What the courier tells the child's main thread: ``changed`` (the status page is out of date), ``lost``
+    (this data file's snapshot cannot be read, take it anew), ``confirm`` (raises where a live file moved), ``beat``
+    (writes the heartbeat files now; their paths), ``builds`` (whether the server can build upon what it has, and copy
+    of it). ``ahead``: signatures that were made with snapshots; ``prefixes``: hash states of them. ``open_live``: opens a
+    live file for reading. ``ours``: whether a remote name is that of another data file than the one given; ``harmed``: the server
+    has put something else under such a name."""
+
+    changed: Callable[[], None]
+    lost: Callable[[str], None]
+    confirm: Callable[[Version], None]
+    beat: Callable[[], list[str]]
+    builds: Callable[[bool, bool], None] = _unheard
+    ahead: Ahead = Ahead()
+    prefixes: Prefixes = Prefixes()
+    open_live: Callable[[str], int] = open_data
+    ours: Callable[[str, str], bool] = lambda name, path: False
+    harmed: Callable[[str], None] = lambda name: None
+
+
+class Deliveries:
+    """Made and used on the courier's loop; ``wake`` is called when a version was given back, ``look`` whenever the courier
+    should look again for another reason, with when something is due (monotonic), where that is news. ``delta`` says that of a
+    file that was changed only what changed shall be sent, where the server can copy. ``more``: where a person is told more of
+    what is wrong.
+
+    ``broken``: what ended the connection or its login, None while it is good. ``stale``: nothing was done on it for a while, so
+    that it may have been dead before. ``success`` counts what arrived. ``active_at``: when something last did
+    (monotonic). ``busy_until``: the server wants no request before (monotonic). ``toll``: what the link has cost.
+    ``look_at``: the courier wants to look again as soon as no more than so many are in flight.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        desk: Desk,
+        policy: Policy,
+        hooks: Hooks,
+        wake: Callable[[], None],
+        look: Callable[[float | None], None],
+        *,
+        delta: bool = False,
+        more: str = "",
+    ) -> None:
+        self._more = more
+        self._transport = transport
+        self._desk = desk
+        self.policy = policy
+        self._hooks = hooks
+        self._wake = wake
+        self._look = look
+        self.look_at = -1
+        self._tasks: dict[asyncio.Task[None], int] = {}
+        self._big: set[int] = set()
+        self._names: dict[int, str] = {}
+        self._signing = Signing(desk, delta, hooks.ahead)
+        self.toll = Toll(transport, desk.board)
+        self._past_attempt: set[int] = set()
+        self._faulty: dict[int, None] = {}
+        self._rows = InARow()
+        self._links = RemoteLinks(desk)
+        self._actions: Mapping[str, Callable[[Version, Exception, float], Awaitable[None]]] = {
+            "wait": self._wait,
+            "hold": self._wait,
+            "again": self._again,
+            "park": self._park,
+            "anew": self._take_anew,
+        }
+        self._finished: asyncio.Queue[Done] = asyncio.Queue()
+        self._beats = Heartbeats(transport, desk, hooks.beat, more)
+        self.broken: TransportLost | LoginRefused | None = None
+        self.stale = False
+        self.success = 0
+        self.active_at = desk.clock()
+        self.busy_until = 0.0
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def big(self) -> int:
+        """How many big ones are in flight."""
+        return len(self._big)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is in flight or waits for its commit."""
+        return bool(self._tasks) or not self._finished.empty()
+
+    def begin(self, version: Version) -> None:
+        """Send a version."""
+        if version.size - version.base > BIG_BYTES:
+            self._big.add(version.id)
+        self._names[version.id] = version.name
+        self._track(self._carry(version), version.id)
+
+    @property
+    def beat_due(self) -> bool:
+        """Whether a heartbeat is to be sent."""
+        return self._beats.due
+
+    @beat_due.setter
+    def beat_due(self, due: bool) -> None:
+        self._beats.due = due
+
+    def begin_beat(self) -> None:
+        """Send the heartbeat that is due."""
+        self._track(self._send_beat(), _BEAT)
+
+    async def _send_beat(self) -> None:
+        try:
+            error = await self._beats.send()
+        finally:
+            self.toll.beat()
+        if error is None:
+            self._rows.over(_BEAT_ROW)
+            self._arrived()
+            return
+        decision = self._decide(_BEAT_ROW, 0, error)
+        if decision.action in ("wait", "hold"):
+            self._beats.due = True
+            self._stop_all(error, decision.secs)
+            return
+        self._beats.failed(error)
+        if decision.action == "again":
+            asyncio.get_running_loop().call_later(decision.secs, self._beat_again)
+
+    def _beat_again(self) -> None:
+        self._beats.due = True
+        self._look(None)
+
+    def _track(self, coroutine: Coroutine[Any, Any, None], job: int) -> None:
+        now = self._desk.clock()
+        if not self._tasks:
+            # After a pause the first use may find that the server has hung up in the meantime.
+            self.stale = now - self.active_at > IDLE_SECS
+        self.active_at = now
+        task = asyncio.create_task(coroutine)
+        self._tasks[task] = job
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        job = self._tasks.pop(task, _BEAT)
+        self._big.discard(job)
+        self._names.pop(job, None)
+        if self.broken or len(self._tasks) <= self.look_at or not self.busy:
+            self._look(None)
+
+    def moves(self, names: Container[str] | None) -> bool:
+        """Whether one of these (None: any) is on its way."""
+        return bool(self._names) if names is None else any(name in names for name in self._names.values())
+
+    def interrupt(self, reason: CalledBack) -> None:
+        """Give the connection up though it is good: what is on its way is due again at once."""
+        self.broken = self.broken or reason
+        self.stale = True
+
+    async def end(self, reason: TransportLost | LoginRefused) -> None:
+        """End whatever is in flight; each version is given back."""
+        if self._tasks:
+            self.broken = self.broken or reason
+            for task, job in self._tasks.items():
+                # One that is giving its version back is let to.
+                if job not in self._past_attempt:
+                    task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def settled(self) -> None:
+        """Wait until everything finished is committed."""
+        await self._finished.join()
+
+    async def _carry(self, version: Version) -> None:
+        self.toll.begin()
+        arrived = False
+        try:
+            try:
+                outcome = await self._attempt(version)
+            finally:
+                self.toll.end()
+            self._past_attempt.add(version.id)
+            if isinstance(outcome, Done):
+                arrived = True  # and moving until that is committed
+                self._finished.put_nowait(outcome._replace(bytes_on_wire=self.toll.take()))
+            else:
+                await self._follow(version, outcome)
+        finally:
+            self._past_attempt.discard(version.id)
+            if not arrived:
+                self._desk.board.end(version.id)
+                self._wake()
+
+    async def _attempt(self, version: Version) -> Done | Exception:
+        """Try to send it; how it ended. A cancelled attempt is a lost one."""
+        try:
+            return await self._put(version)
+        except (TransportError, SourceError) as exc:
+            return exc
+        except asyncio.CancelledError:
+            return self.broken or CalledBack("stopped")
+        except Exception as exc:
+            if is_limit(exc):
+                return TransportLost(limits.reached(), limits.REMEDY)
+            self._desk.log.exception("Upload of [%s] failed", version.name)
+            # What the file itself brings about comes again at each try: it must not take the link from the others for ever.
+            again = version.id in self._faulty
+            while len(self._faulty) >= _MOST_FAULTY:
+                self._faulty.pop(next(iter(self._faulty)))
+            self._faulty[version.id] = None
+            return (FileRefused if again else TransportLost)(f"internal error: {exc!r}")
+
+    async def _put(self, version: Version) -> Done:
+        if version.base and version.way.append is None and not version.way.copies:
+            raise SourceError("only its end was copied, and all of it has to be sent")
+        if version.compare or version.former is not None:
+            remote = await self._transport.stat(version.name)
+            own = ""
+            if remote is not None and remote.hash and not version.base:
+                own = await asyncio.to_thread(self._transport.hash_of, version.snapshot, version.size)
+            verified = ""
+            if version.compare and already_there(
+                version.known, version.size, version.mtime_ns, version.digest, remote, own, sure=not version.stale
+            ):
+                verified = "hash" if own else "size"
+            elif version.former is not None and was_left(version.former, version.size, version.digest, remote):
+                verified = await self._proven(version)
+            if verified:
+                assert remote is not None
+                return Done(version.id, remote, 0, verified, unchanged=True, signature=await self._signature_of_unchanged(version))
+        how = await self._signing.plan(version, copies=self._transport.traits.copies)
+        prefix = self._hooks.prefixes.before(version.digest, how.append.at if how.append else version.size, version.base)
+        if prefix is None and version.base and how.append and version.known is not None:
+            known, open_data = version.known, functools.partial(self._hooks.open_live, version.path)
+            with contextlib.suppress(SourceError):
+                prefix = await asyncio.to_thread(
+                    found_again, open_data, version.snapshot, version.base, known.remote.size, known.digest
+                )
+        job = Job(
+            version.snapshot,
+            version.size,
+            version.mtime_ns,
+            version.name,
+            version.temp,
+            version.stale,
+            lambda: self._hooks.confirm(version),
+            replaces=None if version.known is None else version.known.remote,
+            # A live file may have changed since: what is on the server of it is of no use.
+            resume="" if version.live else version.resume,
+            note=lambda text: self._note(version.id, text),
+            append=how.append,
+            whole_records=version.records,
+            copies=how.copies,
+            base=version.base,
+            sha256=version.digest,
+            prefix=prefix,
+            ours=lambda name: self._hooks.ours(name, version.path),
+            harmed=self._hooks.harmed,
+            **self._source(version),
+        )
+
+        def progress(done: int) -> None:
+            self._desk.board.progress(version.id, done)
+            self._hooks.changed()
+
+        signed = self._signing.begin(version, copies=self._transport.traits.copies)
+        try:
+            try:
+                sent = await self._transport.upload(job, progress)
+            except TransportError as exc:
+                if decide(1, exc, self.policy, 0.0).action != "next":
+                    raise
+                self._desk.log.warning("[%s] is not as we left it on the server, sending it whole: %s", version.name, exc)
+                self._desk.events.emit("not_as_left", name=version.name, path=version.path, reason=str(exc), **told_of(exc))
+                await self._desk.ask(self._desk.spool.not_as_left, version.name)
+                if version.base:
+                    raise SourceError("only its end was copied, and all of it has to be sent") from exc
+                sent = await self._transport.upload(job._replace(append=None, copies=(), replaces=None), progress)
+            self._links.told(version, sent.link)
+            made = await signed.outcome()
+        finally:
+            signed.end()
+        return Done(version.id, sent.remote, sent.bytes_sent, sent.verified, bytes_new=how.new, signature=made)
+
+    def _source(self, version: Version) -> dict[str, Any]:
+        """How the source is opened: a copy as one of ours, a live file as it was for its digest."""
+        return {"opener": functools.partial(self._hooks.open_live, version.snapshot)} if version.live else {"snapshot": True}
+
+    async def _proven(self, version: Version) -> str:
+        """How a file that another protocol left there was verified; empty where it is another one."""
+        if version.base:
+            return ""
+        source = self._source(version)
+        job = Job(version.snapshot, version.size, version.mtime_ns, version.name, "", sha256=version.digest, **source)
+        try:
+            return await self._transport.verify(job)
+        except FileRefused:
+            # Whatever cannot be told: it is sent.
+            return ""
+
+    async def _signature_of_unchanged(self, version: Version) -> bytes | None:
+        """Of a version that the server turned out to have."""
+        if version.known is not None and version.known.digest == version.digest:
+            return None
+        signed = self._signing.begin(version, copies=self._transport.traits.copies)
+        try:
+            return await signed.outcome()
+        finally:
+            signed.end()
+
+    def _note(self, job: int, text: str) -> None:
+        # Not waited for: lost in a crash, it costs bytes and nothing else.
+        self._desk.store.submit(self._desk.spool.note, job, text)
+
+    # -- what follows from an attempt that failed ---------------------------------------------------------
+
+    async def _follow(self, version: Version, error: Exception) -> None:
+        """Carry out what the retry rules say of it."""
+        decision = self._decide(version.name, version.attempts, error)
+        try:
+            await self._actions.get(decision.action, self._again)(version, error, decision.secs)
+        except (OSError, SourceError, TransportError):
+            raise
+        except Exception as exc:
+            # It must not stay in flight for ever, which nobody would see.
+            self._desk.log.exception("What follows from the attempt at [%s] failed", version.name)
+            again = FileRefused(f"internal error: {type(exc).__name__}")
+            await self._park(version, again, self.policy.parked_wait)
+
+    def _decide(self, name: str, attempts: int, error: Exception) -> Decision:
+        others = True
+        if isinstance(error, AttemptFailed):
+            attempts, others = self._rows.failed(name, error, self.success)
+        else:
+            attempts += 1
+        return decide(attempts, error, self.policy, random.random(), others)
+
+    async def _wait(self, version: Version, error: Exception, secs: float) -> None:
+        """Everything waits, and this version with it."""
+        self._stop_all(error, secs)
+        if isinstance(error, ServerBusy):
+            await self._desk.ask(self._desk.give_back, version, error, self.busy_until)
+            return
+        # The courier waits for a login. The answer may have been lost after the work was done, so the next try looks first.
+        secs = 0.0 if self.stale or isinstance(error, LoginRefused) else secs
+        await self._desk.ask(self._desk.give_back, version, error, self._desk.clock() + secs, compare=True)
+
+    def _stop_all(self, error: Exception, secs: float) -> None:
+        """The connection is left alone for so many seconds, or is over, as the error says."""
+        if isinstance(error, ServerBusy):
+            self._leave_alone(error, secs)
+        elif isinstance(error, TransportLost | LoginRefused):
+            self.broken = self.broken or error
+        else:
+            self.broken = self.broken or TransportLost(str(error))
+
+    def _leave_alone(self, exc: ServerBusy, secs: float) -> None:
+        """The server wants a pause of so many seconds."""
+        now = self._desk.clock()
+        if self.busy_until <= now:
+            self._desk.log.warning("SERVER BUSY! Waiting [%.0f] secs before next try...: %s; %s", secs, exc, self._more)
+            self._desk.problem("server_busy", str(exc), error=exc)
+            self._desk.board.state("waiting", str(exc))
+            self._desk.board.set(next_try=utc(self._desk.wall() + secs))
+            self._hooks.changed()
+        self.busy_until = max(self.busy_until, now + secs)
+
+    async def _again(self, version: Version, error: Exception, secs: float) -> None:
+        """This version waits alone; the next try looks first, as the work may have been done."""
+        secs = max(secs, _LEAST_SECS)
+        self._desk.log.warning(
+            "TRY of [%s] FAILED, others go on! Next try in [%.0f] secs: %s; %s", version.name, secs, error, self._more
+        )
+        self._rows.waits(version.name, str(error), self._desk.wall() + secs)
+        self._desk.board.set(tried_again=self._rows.page())
+        due = self._desk.clock() + secs
+        await self._desk.ask(self._desk.give_back, version, error, due, alone=round(secs, 1), compare=True)
+        self._hooks.changed()
+
+    async def _park(self, version: Version, error: Exception, secs: float) -> None:
+        self._desk.log.error("PARKED [%s], next offer in [%.0f] secs: %s; %s", version.name, secs, error, self._more)
+        self._rows.parked(version.name)
+        self._desk.board.set(tried_again=self._rows.page())
+        due, compare = self._desk.clock() + secs, isinstance(error, AttemptFailed)
+        await self._desk.ask(self._desk.give_back, version, error, due, park=True, compare=compare)
+        self._hooks.changed()
+
+    async def _take_anew(self, version: Version, error: Exception, secs: float) -> None:
+        self._desk.log.warning("Snapshot of [%s] cannot be sent, taking it anew: %s", version.path, error)
+        self._signing.over(version.id)
+        self._rows.over(version.name)
+        path = await self._desk.ask(self._desk.withdraw, version, str(error))
+        if path is not None:
+            self._hooks.lost(path)
+
+    def _arrived(self) -> None:
+        self.success += 1
+        self.stale = False
+        self.active_at = self._desk.clock()
+
+    async def settle(self) -> None:
+        """Commit finished uploads; those that finish while a commit runs share the next one."""
+        while True:
+            dones = [await self._finished.get()]
+            if len(self._tasks) > 1:
+                await asyncio.sleep(_GATHER_SECS)
+            while not self._finished.empty():
+                dones.append(self._finished.get_nowait())
+            written, due = await self._desk.ask(self._desk.deliver_and_look, dones)
+            for _, receipt in written:
+                self._arrived()
+                self._rows.over(receipt.name)
+            self._log_delivered(written)
+            self._desk.board.set(tried_again=self._rows.page())
+            self.toll.show()
+            for done in dones:
+                self._signing.over(done.id)
+                self._finished.task_done()
+            self._look(due)
+            self._hooks.changed()
+
+    def _log_delivered(self, written: Sequence[tuple[Done, Receipt]]) -> None:
+        for unchanged, rows in itertools.groupby(written, key=lambda one: one[0].unchanged):
+            if unchanged:
+                names = ((receipt.name,) for _, receipt in rows)
+                info_each(self._desk.log, "[%s] unchanged, already on server", names, "unchanged")
+            else:
+                info_each(
+                    self._desk.log,
+                    "Uploaded [%s] ([%d] bytes, [%d] sent)",
+                    ((receipt.name, receipt.size, done.bytes_sent) for done, receipt in rows),
+                    "uploaded",
+                )

@@ -1,0 +1,1 @@
+"""What has to travel, given what the server has."""

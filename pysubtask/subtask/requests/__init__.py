@@ -1,0 +1,1 @@
+"""Requests from people and masters, carried out between two ticks of a child."""

@@ -1,0 +1,103 @@
+"""Settings that a running child takes anew: checked as at the start, said back, kept over restarts where that is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ... import defaults_config
+from ...common.config import Setting, unknown_key
+from ...common.errors import ConfigError
+
+
+class Change(NamedTuple):
+    """A setting that was changed, and what it was."""
+
+    key: str
+    old: Any
+    new: Any
+
+
+def _section(extension: str) -> str:
+    return extension if extension in defaults_config.SETTINGS else "base"
+
+
+def defaults_of(extension: str) -> dict[str, Any]:
+    """What the settings of the child ``extension`` are where a config says nothing."""
+    return {row.key: row.default for name in dict.fromkeys(("base", _section(extension))) for row in defaults_config.SETTINGS[name]}
+
+
+class Live:
+    """The live part of ``settings`` (changed in place) of the child ``extension``.
+
+    A kept value holds against the config that it was set over; a config changed since then is the later word and wins.
+    """
+
+    def __init__(self, extension: str, settings: dict[str, Any]) -> None:
+        self._section = _section(extension)
+        self._settings = settings
+        self._config = dict(settings)
+        self.rows: dict[str, Setting] = {
+            row.key: row for section in dict.fromkeys(("base", self._section)) for row in defaults_config.SETTINGS[section]
+        }
+        self.kept: dict[str, Any] = {}
+
+    def values(self) -> dict[str, Any]:
+        """What can be set, as it is now."""
+        return {key: self._settings[key] for key, row in self.rows.items() if row.live and key in self._settings}
+
+    def change(self, wanted: Mapping[str, Any]) -> list[Change]:
+        """Set all of these, or none: ConfigError names the first that is unknown, fixed or wrong. A text is read as a
+        person writes it ('50k', 'true'). What is set to the value it has is left out of the answer."""
+        checked = {}
+        for name, value in wanted.items():
+            key = self._key(name)
+            row = self.rows[key]
+            checked[key] = row.read(self._section, value) if isinstance(value, str) else row.check(self._section, value)
+        changes = [Change(key, self._settings[key], value) for key, value in checked.items() if self._settings[key] != value]
+        self._settings.update(checked)
+        return changes
+
+    def _key(self, name: str) -> str:
+        section, dot, key = name.rpartition(".")
+        if dot and section not in ("base", self._section):
+            raise ConfigError(name, f"this child has no section {section!r}", f"It has base and {self._section}.")
+        if key not in self.rows:
+            raise unknown_key(section or self._section, key, [key for key, row in self.rows.items() if row.live])
+        if not self.rows[key].live:
+            remedy = "Change it in the config and restart (or reload) the task."
+            raise ConfigError(f"{self._section}.{key}", "a running child does not take it", remedy)
+        return key
+
+    # -- over restarts ------------------------------------------------------------------------------------
+
+    def keep(self, changes: Mapping[str, Any]) -> str:
+        """Keep the present values of these keys; the text to store."""
+        for name in changes:
+            key = self._key(name)
+            self.kept[key] = [self._settings[key], self._config[key]]
+        return json.dumps(self.kept)
+
+    def recall(self, text: str) -> tuple[list[Change], list[str]]:
+        """Take kept values up again: what they changed, and the keys of those that a changed config has overruled."""
+        changes, overruled = [], []
+        try:
+            stored = json.loads(text or "{}")
+            pairs = {str(key): (value[0], value[1]) for key, value in stored.items()}
+        except (ValueError, AttributeError, LookupError, TypeError):
+            return [], []
+        for key, (value, over) in pairs.items():
+            try:
+                self._key(key)
+                checked = self.rows[key].check(self._section, value)
+            except ConfigError:
+                continue  # set by a version that knew or allowed more
+            if self._config[key] != over:
+                overruled.append(key)
+                continue
+            self.kept[key] = [checked, over]
+            if self._settings[key] != checked:
+                changes.append(Change(key, self._settings[key], checked))
+                self._settings[key] = checked
+        return changes, overruled

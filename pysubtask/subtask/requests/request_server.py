@@ -1,0 +1,121 @@
+"""Orders from people and masters: each read once, carried out, answered."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...common import own_files, requests
+from ...common.config import nearest
+from ...common.errors import PysubtaskError
+from ...common.requests import Request
+from ..watch.file_events import FileEvents
+
+Handler = Callable[[Request], Any]
+"""Carries an order out and returns its result (JSON). What it raises on purpose (PysubtaskError, ValueError, OSError) is the
+answer; doing the same twice must do no harm, because a crash may come between the deed and the answer."""
+
+
+_EMPTY_SECS = 2.0
+"""A folder without orders is listed again after so long, whatever its time says."""
+_SAME_TIME_SECS = 2.0
+READING = frozenset(("queue", "get"))
+"""Orders that change nothing: the log does not speak of them."""
+
+
+class Later(Exception):
+    """The order stays: who comes after this process answers it."""
+
+
+class Orders:
+    """The orders in ``state_dir``; ``handlers`` by the name of the operation."""
+
+    def __init__(self, state_dir: str, handlers: Mapping[str, Handler], log: logging.Logger, wall: Callable[[], float]) -> None:
+        self._state_dir = state_dir
+        self._handlers = handlers
+        self._log = log
+        self._wall = wall
+        self._unanswered: dict[str, tuple[Any, str]] = {}
+        self._empty = (float("-inf"), 0.0)
+        self._ears: FileEvents | None = None
+        requests.sweep(state_dir, wall())
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called, from another thread, when an order comes; without file events it is found by the timer."""
+        folder = os.path.join(self._state_dir, requests.REQUESTS)
+        try:
+            own_files.make_folder(folder)
+        except own_files.NotOurs as exc:
+            self._log.error("Orders cannot be taken: %s", exc)
+            return
+        except OSError as exc:
+            self._log.debug("The folder of orders is made by whoever gives the first one: %s", exc)
+        self._ears = FileEvents({folder: lambda name, made: made and name.endswith(".json")}, wake)
+        self._ears.start()
+
+    def stop(self) -> None:
+        """Hear no more."""
+        if self._ears is not None:
+            self._ears.stop()
+
+    def look(self, named: os.stat_result | None = None) -> bool:
+        """Carry out what waits, oldest first; whether there was anything. ``named``: what the path of the state folder led to a
+        moment ago, where somebody has just looked."""
+        if self._ears is not None:
+            self._ears.take()
+        if self._is_empty(named):
+            return False
+        waiting = requests.waiting(self._state_dir)
+        for request in waiting:
+            # With a full disk the answer comes later; the deed is not done again.
+            try:
+                done = self._unanswered.get(request.id) or self._carry_out(request)
+            except Later:
+                self._log.info("ORDER [%s] of %s is begun", request.op, request.who)
+                break
+            try:
+                requests.answer(self._state_dir, request.id, result=done[0], error=done[1], wall=self._wall())
+                self._unanswered.pop(request.id, None)
+            except OSError as exc:
+                if request.id not in self._unanswered:
+                    self._log.error("Order [%s] of %s cannot be answered: %s", request.op, request.who, exc)
+                self._unanswered[request.id] = done
+        return bool(waiting)
+
+    def _is_empty(self, named: os.stat_result | None) -> bool:
+        """Whether the folder of orders has not changed since it was found empty, a moment ago. It is listed where it has changed so
+        lately that a coarse clock may show the next change by the same time."""
+        now = self._wall()
+        try:
+            changed = own_files.changed_at(self._state_dir, requests.REQUESTS, named)
+        except OSError:
+            return False
+        if changed == self._empty[1] and 0 <= now - self._empty[0] < _EMPTY_SECS:
+            return True
+        listed = not self._unanswered and now - changed > _SAME_TIME_SECS and not requests.names(self._state_dir)
+        self._empty = (now, changed) if listed else (float("-inf"), 0.0)
+        return listed
+
+    def _carry_out(self, request: Request) -> tuple[Any, str]:
+        """(result, error)"""
+        handler = self._handlers.get(request.op)
+        if request.problem:
+            error = request.problem
+        elif handler is None:
+            near = nearest(request.op, self._handlers)
+            error = f"{request.op!r} is not known here. " + (
+                f"Did you mean {near!r}?" if near else f"Known: {', '.join(sorted(self._handlers))}."
+            )
+        else:
+            try:
+                result = handler(request)
+                if request.op not in READING:
+                    self._log.info("ORDER [%s] of %s", request.op, request.who)
+                return result, ""
+            except (PysubtaskError, ValueError, TypeError, KeyError, OSError) as exc:
+                error = str(exc) or type(exc).__name__
+        if request.op not in READING:
+            self._log.warning("ORDER [%s] of %s is refused: %s", request.op, request.who, error)
+        return None, error

@@ -1,0 +1,1 @@
+"""A due file becomes a durable snapshot in the queue."""

@@ -1,0 +1,171 @@
+"""What a snapshot of a file that only grows goes on from: the digest so far, and signs that it still is the same file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from ..delta.transfer_plan import LEAST_BYTES
+
+JOIN_BYTES = 64 * 1024
+
+
+class Digest:
+    """SHA-256 of a file that is read in order, and of its first so many bytes for each number in ``marks``.
+
+    ``sha`` holds the first ``done`` bytes already; an update with such bytes passes over them.
+    """
+
+    def __init__(self, marks: Iterable[int] = (), sha: Any = None, done: int = 0) -> None:
+        self._sha = hashlib.sha256() if sha is None else sha.copy()
+        self._done = done
+        self._marks = sorted((mark for mark in set(marks) if mark >= done), reverse=True)
+        self.prefixes: dict[int, str] = {}
+        self.states: dict[int, Any] = {}
+        self._mark()
+
+    def update(self, block: memoryview, offset: int) -> None:
+        """The bytes at ``offset``; none may be left out."""
+        if offset < self._done:
+            block = block[self._done - offset :]
+        while self._marks and self._done + len(block) >= self._marks[-1]:
+            upto = self._marks[-1] - self._done
+            self._sha.update(block[:upto])
+            self._done += upto
+            block = block[upto:]
+            self._mark()
+        self._sha.update(block)
+        self._done += len(block)
+
+    def hexdigest(self) -> str:
+        """Of all so far."""
+        return str(self._sha.hexdigest())
+
+    def state(self) -> Any:
+        """Of all so far, to go on from."""
+        return self._sha.copy()
+
+    def _mark(self) -> None:
+        while self._marks and self._marks[-1] <= self._done:
+            mark = self._marks.pop()
+            self.prefixes[mark], self.states[mark] = self.hexdigest(), self.state()
+
+
+class Start(NamedTuple):
+    """Where a snapshot begins: at ``base``, with the digest ``sha`` of the first ``size`` bytes.
+
+    ``first`` is the digest of the file's beginning, ``join`` that of the bytes from ``base`` to ``size``.
+    """
+
+    base: int
+    size: int
+    inode: int
+    sha: Any
+    first: bytes
+    join: bytes
+    prefixes: dict[int, str]
+
+    @classmethod
+    def whole(cls) -> Start:
+        """At the first byte."""
+        return cls(0, 0, 0, None, b"", b"", {})
+
+    def digest(self, marks: Iterable[int]) -> Digest:
+        """To be fed with what lies behind ``base``."""
+        made = Digest(marks, self.sha, self.size)
+        made.prefixes.update({mark: found for mark, found in self.prefixes.items() if mark in set(marks)})
+        return made
+
+    def fits(self, handle: int, found: os.stat_result) -> bool:
+        """Whether an open file is the one this was told of, and has only grown, as far as inode, length, beginning and the
+        bytes before the join tell."""
+        if found.st_ino != self.inode or found.st_size < self.size:
+            return False
+        try:
+            return (_first(handle), _digest_at(handle, self.base, self.size - self.base)) == (self.first, self.join)
+        except OSError:
+            return False
+
+
+def _digest_at(handle: int, offset: int, count: int) -> bytes:
+    return hashlib.sha256(os.pread(handle, count, offset)).digest()
+
+
+def _first(handle: int) -> bytes:
+    return _digest_at(handle, 0, LEAST_BYTES)
+
+
+def base_of(size: int) -> int:
+    """Where a snapshot begins that goes on behind the first ``size`` bytes: a little earlier, so that the join can be looked at."""
+    return max(0, size - JOIN_BYTES)
+
+
+class Tails:
+    """The starts of each file, by the sizes at which a later snapshot may go on. One thread at a time for each file."""
+
+    def __init__(self) -> None:
+        self._starts: dict[str, dict[int, Start]] = {}
+
+    def start(self, path: str, size: int) -> Start | None:
+        """Where to go on behind the first ``size`` bytes."""
+        return self._starts.get(path, {}).get(size)
+
+    def keep(self, path: str, snapshot: str, inode: int, size: int, base: int, sha: Digest, marks: Iterable[int]) -> None:
+        """Remember a snapshot of ``size`` bytes from ``base`` on, and of the earlier ones what lies at ``marks``.
+
+        All is read from the snapshot itself: the data file may have changed since.
+        """
+        old = self._starts.pop(path, {})
+        kept = {mark: old[mark] for mark in marks if mark in old and old[mark].inode == inode}
+        try:
+            handle = os.open(snapshot, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+        except OSError:
+            return
+        try:
+            first = _first(handle) if base == 0 else next(start.first for start in old.values())
+            for mark, state in {**sha.states, size: sha.state()}.items():
+                begin = base_of(mark)
+                if mark not in kept and mark > LEAST_BYTES and begin >= base:
+                    join = _digest_at(handle, begin - base, mark - begin)
+                    kept[mark] = Start(begin, mark, inode, state, first, join, dict(sha.prefixes))
+        except (OSError, StopIteration):
+            return
+        finally:
+            os.close(handle)
+        self._starts[path] = kept
+
+    def same(self, path: str, size: int) -> bool | None:
+        """Whether a file of so many bytes still looks as it did; None where that is not known here."""
+        start = self.start(path, size)
+        if start is None:
+            return None
+        try:
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        except OSError:
+            return False
+        try:
+            found = os.fstat(handle)
+            return found.st_size == size and start.fits(handle, found)
+        finally:
+            os.close(handle)
+
+    def grew(self, path: str, size: int) -> bool:
+        """Whether a file, as far as it is known here, still begins with its first ``size`` bytes and has more now."""
+        start = self.start(path, size)
+        if start is None:
+            return False
+        try:
+            handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        except OSError:
+            return False
+        try:
+            found = os.fstat(handle)
+            return found.st_size > size and start.fits(handle, found)
+        finally:
+            os.close(handle)
+
+    def forget(self, path: str) -> None:
+        """It is to be taken whole the next time."""
+        self._starts.pop(path, None)

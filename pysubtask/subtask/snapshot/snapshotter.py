@@ -1,0 +1,418 @@
+"""Consistent copies of data files, kept in a folder of their own until they are delivered.
+
+A file is copied while others may be writing it. The copy is always a true prefix of what the file held at
+one moment, or it is not made at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from ...common import beneath
+from ...common.disk import BROKEN, FULL, problem_of
+from ...common.errors import DiskLow, SourceChanged, SourceError, SourceMissing
+from ...common.paths import folder_of, name_of
+from ...common.place import existing
+from ..delta.signature import Signature
+from ..delta.signature_cache import Growing
+from ..platform.timestamp_granularity import COARSE_NS, tick_ns
+from .append_tracker import Digest, Start
+from .bak_folder import BakFolder
+from .sources import Place, opened, unreadable
+
+_BLOCK = 1024 * 1024
+_WRITE_OUT = 8 * _BLOCK
+_NAME_MAX = 255
+_SMALL = 64 * 1024
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class Copied(NamedTuple):
+    """One version of a data file.
+
+    ``path``: the snapshot's name after :meth:`Snapshotter.seal`, or the data file itself where ``live``.
+    ``temp``: where the bytes are until then; None where ``live``. ``size`` in bytes, ``mtime_ns`` and ``inode`` are
+    those of the data file. ``digest``: SHA-256, hexadecimal, of exactly the first ``size`` bytes. ``source``: the data file.
+    ``prefixes``: the digest of its first so many bytes, for each number that was asked for and is not above ``size``.
+    ``base``: the snapshot begins with this byte of it, not with its first. ``sha``: what the next one may go on from.
+    ``signature``: of all of it, where it was asked for and could be made. ``synced``: its bytes outlast a power cut already.
+    """
+
+    path: str
+    temp: str | None
+    size: int
+    mtime_ns: int
+    inode: int
+    digest: str
+    source: str
+    live: bool
+    prefixes: dict[int, str]
+    base: int
+    sha: Digest
+    signature: Signature | None = None
+    synced: bool = False
+
+
+class Snapshotter:
+    """Makes snapshots in ``folder``; None makes none and uploads the data files themselves.
+
+    ``tag``: a short text, unique to the owner among all who share the folder, that begins each of its names.
+    ``min_free``: tells how many bytes of disk space must be left. ``refused``: why a file that was opened by a name may not be
+    copied (or nothing). ``base``: without this folder ``folder`` is not made.
+    """
+
+    def __init__(
+        self,
+        folder: str | None,
+        tag: str,
+        min_free: Callable[[], int],
+        refused: Callable[[str, os.stat_result], str] = lambda path, found: "",
+        base: str = os.sep,
+    ) -> None:
+        if not tag or "/" in tag or "\0" in tag or len(os.fsencode(tag)) > 64:
+            raise ValueError(f"a tag is a short text without '/': {tag!r}")
+        self._folder = None if folder is None else os.path.abspath(folder)
+        self._bak = BakFolder(self._folder or "")
+        self._tag = tag
+        self._min_free = min_free
+        self._refused = refused
+        self._base = base
+        # Names of one run rise; those of two runs differ by their start.
+        self._run = f"{time.time_ns():x}"
+        self._numbers = itertools.count(1)
+        self._alone = False
+        self._head = len(os.fsencode(f"{tag}-{self._run}-")) + 1
+
+    def copy(
+        self,
+        source: str,
+        within: str | Place | None = None,
+        marks: Iterable[int] = (),
+        start: Start | None = None,
+        average: int = 0,
+    ) -> Copied:
+        """Copy a data file as it is now; the copy is not durable before :meth:`seal`.
+
+        ``within``: the folder (without links) that the file must be in; None: it is named, and may lie elsewhere by a link of
+        its owner's. ``marks``: for
+        :attr:`Copied.prefixes`. ``start``: copy only what lies behind it, where the file still begins as it did then.
+        ``average``: make a signature beside it, of parts of that size, unless nothing but the end is copied.
+        Raises SourceMissing, SourceChanged (it moved under the copy), DiskLow, and SourceError for whatever else
+        is wrong with it; no temporary file is left then.
+        """
+        with opened(source, within) as (handle, before):
+            if why := self._refused(source, before):
+                raise SourceError(f"{source} is never sent: it is {why}")
+            size, synced = before.st_size, self._alone
+            if start is None or self._folder is None or not start.fits(handle, before):
+                start = Start.whole()
+            sha, base = start.digest(marks), start.base
+            growing = Growing(size, average) if average and not base and self._folder is not None else None
+            if self._folder is None:
+                path, temp = source, None
+                _read(handle, before, source, sha, base)
+            else:
+                path, temp = self._names(self._folder, source)
+                self._write(handle, before, path, temp, source, sha, base, growing, synced)
+            try:
+                if _may_have_moved(before, os.fstat(handle), source):
+                    again = start.digest(())
+                    _read(handle, before, source, again, base)
+                    if again.hexdigest() != sha.hexdigest():
+                        raise SourceChanged(f"{source} was rewritten while it was copied")
+            except BaseException:
+                self._remove(temp)
+                raise
+            digest, inode = sha.hexdigest(), before.st_ino
+        signed = growing.outcome() if growing is not None else None
+        return Copied(
+            path, temp, size, before.st_mtime_ns, inode, digest, source, temp is None, sha.prefixes, base, sha, signed, synced
+        )
+
+    @contextlib.contextmanager
+    def at_work(self, *, alone: bool = False) -> Iterator[None]:
+        """Around copies on one thread, and their :meth:`seal`: the folder is opened and checked once for them. ``alone``: there is
+        one, which is synced as soon as it is written, while it is open."""
+        self._alone = alone
+        try:
+            with contextlib.nullcontext() if self._folder is None else self._bak.kept_open():
+                yield
+        finally:
+            self._alone = False
+
+    def seal(self, copies: Sequence[Copied]) -> None:
+        """Make copies durable under their final names: all of them, or an error is raised (DiskLow, SourceError).
+
+        Every copy is synced by itself, and before any is renamed. What makes many of them cheap is that their bytes were
+        already sent on their way to the disk when they were written: the first sync then mostly finds them there and
+        closes one transaction of the file system for all, and the others have nothing left to do.
+
+        After an error the copies that were not sealed are gone; make them again.
+        """
+        waiting = [copied for copied in copies if copied.temp is not None]
+        if not waiting or self._folder is None:
+            return
+        try:
+            self._bak.publish(
+                [(str(copied.temp), copied.path) for copied in waiting],
+                {copied.temp for copied in waiting if copied.temp and copied.synced},
+            )
+        except OSError as exc:
+            for copied in waiting:
+                self._remove(copied.temp)
+                self._remove(copied.path)
+            raise _ours(exc, f"the snapshots in {self._folder} cannot be made durable", self._folder) from exc
+
+    def discard(self, copied: Copied) -> None:
+        """Throw a copy away that was not sealed (or was); a live file stays."""
+        if not copied.live:
+            self._remove(copied.temp)
+            self.drop(copied.path)
+
+    def drop(self, *paths: str) -> None:
+        """Remove snapshots of ours; one that is missing, or any other file, is left as it is."""
+        if self._folder is None:
+            return
+        ours = [path for path in paths if folder_of(path) == self._folder and self._is_ours(name_of(path))]
+        if ours:
+            self._bak.remove(*ours)
+
+    def sweep(self, keep: Container[str]) -> list[str]:
+        """Remove our temporary files, and our snapshots that are not in ``keep``; the paths removed."""
+        if self._folder is None:
+            return []
+        removed = []
+        try:
+            names = self._bak.names()
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as exc:
+            raise _ours(exc, f"{self._folder} cannot be listed", self._folder) from exc
+        for name in names:
+            path = os.path.join(self._folder, name)
+            if self._is_ours(name) and path not in keep:
+                self._remove(path)
+                removed.append(path)
+        return removed
+
+    def _is_ours(self, name: str) -> bool:
+        return name.startswith((f"{self._tag}-", f".{self._tag}-"))
+
+    def _names(self, folder: str, source: str) -> tuple[str, str]:
+        number = f"{next(self._numbers):x}"
+        name = _shortened(name_of(source), _NAME_MAX - 1 - self._head - len(number))
+        name = f"{self._tag}-{self._run}-{number}-{name}"
+        head = os.path.join(folder, "")
+        return head + name, f"{head}.{name}"
+
+    def _write(
+        self,
+        handle: int,
+        before: os.stat_result,
+        path: str,
+        temp: str,
+        source: str,
+        sha: Digest,
+        base: int,
+        growing: Growing | None,
+        synced: bool,
+    ) -> None:
+        folder = folder_of(path)
+        try:
+            try:
+                out = self._make(folder, temp, handle, before, base)
+            except FileNotFoundError:
+                if not os.path.isdir(self._base):
+                    raise
+                beneath.make_folders(folder, 0o700)  # copies of private files are kept in it
+                out = self._make(folder, temp, handle, before, base)
+        except OSError as exc:
+            raise _ours(exc, f"no snapshot can be made in {folder}", folder) from exc
+        try:
+            try:
+                with contextlib.nullcontext() if growing is None else growing.signing(temp):
+                    _copy(handle, out, before, source, sha, base, growing)
+                os.utime(out, ns=(before.st_mtime_ns, before.st_mtime_ns))
+                if synced:
+                    os.fsync(out)
+                elif before.st_size - base <= _BLOCK:
+                    _begin_writing(out)
+            except OSError as exc:
+                raise _ours(exc, f"the snapshot of {source} in {folder} cannot be written", folder) from exc
+            finally:
+                os.close(out)
+        except BaseException:
+            self._remove(temp)
+            raise
+
+    def _make(self, folder: str, temp: str, handle: int, before: os.stat_result, base: int) -> int:
+        self._check_room(folder, handle, before, base)
+        return self._bak.open(temp, _WRITE)
+
+    def _remove(self, path: str | None) -> None:
+        if path is not None:
+            self._bak.remove(path)
+
+    def _check_room(self, folder: str, handle: int, before: os.stat_result, base: int) -> None:
+        need, keep = before.st_size - base, self._min_free()
+        found = os.statvfs(folder)
+        left = found.f_bavail * found.f_frsize - need
+        if left < keep and before.st_blocks * 512 < need:
+            # It has holes, which take no room.
+            need = sum(end - begin for begin, end, data in _extents(handle, before, base) if data)
+            left = found.f_bavail * found.f_frsize - need
+        if left < keep:
+            words = f"{folder}: copying {need} bytes would leave {max(0, left)} bytes free, less than {keep}"
+            raise DiskLow(words, left + need, keep)
+
+
+def copy_again(source: int, target: str) -> None:
+    """Copy a snapshot that is open, with its times, to ``target`` in another folder of snapshots; it outlasts a power cut. Raises
+    OSError; what is there by that name then is whole."""
+    folder, name = os.path.split(target)
+    bak, temp = BakFolder(folder), os.path.join(folder, f".{name}")
+    if not os.path.isdir(folder):
+        beneath.make_folders(folder, 0o700)
+    bak.remove(temp)
+    found, sha = os.fstat(source), Digest()
+    out = bak.open(temp, _WRITE)
+    try:
+        _copy(source, out, found, target, sha, 0, None)
+        os.utime(out, ns=(found.st_mtime_ns, found.st_mtime_ns))
+    finally:
+        os.close(out)
+    bak.publish([(temp, target)])
+
+
+def content_digest(path: str, size: int, within: str | Place | None = None) -> str:
+    """SHA-256, hexadecimal, of the first ``size`` bytes of a file; ``within`` as for :meth:`Snapshotter.copy`.
+
+    Raises SourceMissing, SourceChanged where it is shorter than that, SourceError.
+    """
+    sha = Digest()
+    with opened(path, within) as (handle, found):
+        _read(handle, found, path, sha, upto=size)
+    return sha.hexdigest()
+
+
+def _copy(handle: int, out: int, found: os.stat_result, source: str, sha: Digest, base: int, growing: Growing | None) -> None:
+    """Copy the bytes from ``base`` up to the size in ``found``; holes stay holes."""
+    os.ftruncate(out, found.st_size - base)
+    unwritten = base
+    for data, offset, block in _blocks(handle, found, source, base):
+        sha.update(block, offset)
+        if data:
+            done = 0
+            while done < len(block):
+                done += os.pwrite(out, block[done:], offset - base + done)
+        at = offset + len(block)
+        if at - unwritten >= _WRITE_OUT and hasattr(os, "posix_fadvise"):
+            # On Linux this makes the kernel begin to write out, so that the sync at the end finds little to do.
+            os.posix_fadvise(out, unwritten - base, at - unwritten, os.POSIX_FADV_DONTNEED)
+            unwritten = at
+        if growing is not None:
+            growing.reached(at)
+
+
+def _read(handle: int, found: os.stat_result, source: str, sha: Digest, base: int = 0, upto: int | None = None) -> None:
+    for _, offset, block in _blocks(handle, found, source, base, upto):
+        sha.update(block, offset)
+
+
+_ZEROS = memoryview(bytes(_BLOCK))
+
+
+def _blocks(
+    handle: int, found: os.stat_result, source: str, base: int, upto: int | None = None
+) -> Iterator[tuple[bool, int, memoryview]]:
+    """The bytes from ``base`` ``upto`` that (None: the size in ``found``) in pieces: whether they are data (or a hole), the offset,
+    the bytes."""
+    size = found.st_size if upto is None else upto
+    buffer = memoryview(bytearray(min(_BLOCK, max(1, size - base))))
+    for begin, end, data in _extents(handle, found, base, upto):
+        at = begin
+        if not data and os.fstat(handle).st_size < end:
+            raise SourceChanged(f"{source} became shorter while it was read")
+        while at < end:
+            want = min(_BLOCK, end - at)
+            if data:
+                try:
+                    got = os.preadv(handle, [buffer[:want]], at)
+                except OSError as exc:
+                    raise unreadable(exc, source) from exc
+                if got == 0:
+                    raise SourceChanged(f"{source} became shorter while it was read")
+                yield True, at, buffer[:got]
+            else:
+                got = want
+                yield False, at, _ZEROS[:got]
+            at += got
+
+
+def _extents(handle: int, found: os.stat_result, at: int, upto: int | None = None) -> Iterator[tuple[int, int, bool]]:
+    """Data and holes of a file from ``at`` ``upto`` that (None: the size in ``found``), in order (lseek(2), SEEK_DATA and
+    SEEK_HOLE)."""
+    size = found.st_size if upto is None else upto
+    # One that has as many blocks as bytes has no holes; a small one is read in one piece, whatever it has.
+    if not hasattr(os, "SEEK_DATA") or (size <= _SMALL and found.st_blocks * 512 >= found.st_size):
+        if at < size:
+            yield at, size, True
+        return
+    while at < size:
+        try:
+            data = min(size, os.lseek(handle, at, os.SEEK_DATA))
+        except OSError as exc:
+            # ENXIO: a hole up to the end. Otherwise this file system does not tell.
+            data = size if exc.errno == errno.ENXIO else at
+            if exc.errno != errno.ENXIO:
+                yield at, size, True
+                return
+        if data > at:
+            yield at, data, False
+        if data < size:
+            end = min(size, os.lseek(handle, data, os.SEEK_HOLE))
+            yield data, end, True
+            at = end
+        else:
+            at = size
+
+
+def _may_have_moved(before: os.stat_result, after: os.stat_result, source: str) -> bool:
+    """Whether the file, or what its name leads to, changed meanwhile, or changed so lately that a clock
+    of whole seconds would not show another change."""
+    try:
+        named = os.stat(source)
+    except FileNotFoundError as exc:
+        raise SourceMissing(f"{source} went away while it was copied") from exc
+    except OSError as exc:
+        raise unreadable(exc, source) from exc
+    looks = [(found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev) for found in (before, after, named)]
+    undecided = tick_ns(after.st_mtime_ns) == COARSE_NS and after.st_mtime_ns + COARSE_NS > time.time_ns()
+    return len(set(looks)) > 1 or undecided
+
+
+def _shortened(name: str, room: int) -> str:
+    """A name in at most ``room`` bytes: its end is kept, for the eye."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= room else os.fsdecode(raw[-room:])
+
+
+def _begin_writing(out: int) -> None:
+    """Have the system begin to write a file to the disk, without waiting for it: posix_fadvise(2), POSIX_FADV_DONTNEED. What
+    is on its way is not dropped from memory, so it is read from there when it is sent."""
+    with contextlib.suppress(AttributeError, OSError):  # it only saves time
+        os.posix_fadvise(out, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _ours(exc: OSError, what: str, folder: str) -> SourceError:
+    """An error of the disk that the snapshots are on, of which nothing is the fault of the data file."""
+    words = f"{what}: {exc.strerror or exc}"
+    if exc.errno in FULL or exc.errno in BROKEN:
+        return DiskLow(words, problem=problem_of(exc, existing(folder)))
+    return SourceError(words)

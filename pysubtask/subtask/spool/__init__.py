@@ -1,0 +1,1 @@
+"""The durable queue: all SQL of the child."""

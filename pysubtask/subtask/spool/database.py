@@ -1,0 +1,203 @@
+"""The spool's file: opened, brought to the present format, and changed one transaction at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+
+from ...common import own_files
+from ...common.disk import IS_FULL, NO_INODES, fault_of
+from ...common.errors import DiskLow, SpoolBusy, SpoolDamaged, SpoolTooNew
+from ..platform.mounts import on_network
+
+FILE = "spool.db"
+FORMAT = 4
+_LATER_FORMAT = 1_000_000
+_OTHERS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+BUSY_SECS = 5.0
+"""How long another program may have the file before that is an error."""
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE stamp (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode INTEGER) WITHOUT ROWID;
+CREATE TABLE source (path BLOB PRIMARY KEY, mtime_ns INTEGER, size INTEGER, inode INTEGER, digest TEXT) WITHOUT ROWID;
+CREATE TABLE remote (
+    destination TEXT, name BLOB, path BLOB, size INTEGER, mtime INTEGER, digest TEXT,
+    rev TEXT DEFAULT '', hash TEXT DEFAULT '', reach_size INTEGER, reach_digest TEXT,
+    PRIMARY KEY (destination, name)) WITHOUT ROWID;
+CREATE TABLE job (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB, state TEXT CHECK (state IN ('waiting', 'sending', 'parked')),
+    path BLOB, snapshot BLOB, live INTEGER, size INTEGER, mtime_ns INTEGER, digest TEXT, at REAL,
+    attempts INTEGER DEFAULT 0, due REAL DEFAULT 0, compare INTEGER, reason TEXT, temp BLOB,
+    resume TEXT DEFAULT '', prefixes TEXT DEFAULT '', records INTEGER DEFAULT 0, base INTEGER DEFAULT 0);
+CREATE UNIQUE INDEX job_sending ON job (name) WHERE state = 'sending';
+CREATE UNIQUE INDEX job_waiting ON job (name) WHERE state <> 'sending';
+CREATE INDEX job_state ON job (state, id);
+CREATE TABLE temp (destination TEXT, temp BLOB, name BLOB, at REAL, PRIMARY KEY (destination, temp)) WITHOUT ROWID;
+CREATE TABLE signature (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, destination TEXT, name BLOB, bytes INTEGER, data BLOB, UNIQUE (destination, name));
+CREATE TABLE receipt (seq INTEGER PRIMARY KEY, line BLOB);
+CREATE TABLE pause (name BLOB PRIMARY KEY, who TEXT, at TEXT) WITHOUT ROWID;
+CREATE TABLE profile (destination TEXT PRIMARY KEY, data TEXT) WITHOUT ROWID;
+"""
+
+# Each entry turns format n into n + 1.
+_MIGRATIONS: dict[int, str] = {
+    1: "ALTER TABLE remote ADD COLUMN rev TEXT DEFAULT ''; ALTER TABLE remote ADD COLUMN hash TEXT DEFAULT '';"
+    "ALTER TABLE remote ADD COLUMN reach_size INTEGER; ALTER TABLE remote ADD COLUMN reach_digest TEXT;"
+    "ALTER TABLE job ADD COLUMN resume TEXT DEFAULT ''; ALTER TABLE job ADD COLUMN prefixes TEXT DEFAULT '';"
+    "ALTER TABLE job ADD COLUMN records INTEGER DEFAULT 0; ALTER TABLE job ADD COLUMN base INTEGER DEFAULT 0;"
+    "CREATE TABLE signature (id INTEGER PRIMARY KEY AUTOINCREMENT, destination TEXT, name BLOB, bytes INTEGER, data BLOB,"
+    " UNIQUE (destination, name))",
+    2: "CREATE TABLE pause (name BLOB PRIMARY KEY, who TEXT, at TEXT) WITHOUT ROWID",
+    3: "CREATE TABLE profile (destination TEXT PRIMARY KEY, data TEXT) WITHOUT ROWID",
+}
+
+
+def storable(text: str) -> str:
+    """A text as SQLite takes it. A file's name in it may hold bytes that are no UTF-8, which are written as ``\\udce9``."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+@contextlib.contextmanager
+def opening(path: str) -> Iterator[sqlite3.Connection]:
+    """A connection to the file, for reading what it holds; closed again where that fails.
+
+    Raises SpoolDamaged for a file that is no spool, SpoolTooNew for one of a later format, SpoolBusy where another program has it
+    open, DiskLow where the disk is full, read-only or fails.
+    """
+    db: sqlite3.Connection | None = None
+    try:
+        db = _connect(path)
+        _upgrade(db, path)
+        yield db
+    except BaseException as exc:
+        if db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                db.close()
+        if isinstance(exc, sqlite3.OperationalError) and _is_of_the_disk(exc):
+            raise _of_the_disk(f"the queue {path} cannot be opened", exc, path) from exc
+        if isinstance(exc, sqlite3.OperationalError) and exc.sqlite_errorcode & 0xFF in _OTHERS:
+            # No damage: putting it aside would forget what is queued.
+            raise SpoolBusy(f"the queue {path} is open in another program ({exc}): close that one") from exc
+        if isinstance(exc, sqlite3.DatabaseError):
+            raise SpoolDamaged(f"{path}: {exc}") from exc
+        raise
+
+
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[sqlite3.Connection]:
+    """A connection that can change nothing, for one who keeps every other process out; what was committed last is in the file
+    or in its log, and both stay as they are. Raises sqlite3.Error, OSError."""
+    from urllib.parse import quote
+
+    os.close(own_files.open_read(*os.path.split(os.path.abspath(path)), look=True))
+    logged = os.path.exists(path + "-wal")
+    db = sqlite3.connect(f"file:{quote(os.fsencode(os.path.abspath(path)))}?mode=ro", uri=True, isolation_level=None)
+    try:
+        yield db
+    finally:
+        db.close()
+        # The index of the log, and the log where there was none, are made by reading it.
+        for made in ("-shm",) if logged else ("-shm", "-wal"):
+            with contextlib.suppress(OSError):
+                own_files.remove(os.path.dirname(os.path.abspath(path)), os.path.basename(path) + made, look=True)
+
+
+def of_a_later_format() -> bytes:
+    """An empty queue file that every version with SpoolTooNew refuses, and leaves as it is."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE moved (path)")
+        db.execute(f"PRAGMA user_version={_LATER_FORMAT}")
+        return db.serialize()
+
+
+@contextlib.contextmanager
+def commit(db: sqlite3.Connection, path: str) -> Iterator[None]:
+    """One transaction; a full disk, or one that fails, becomes DiskLow and leaves everything as it was."""
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+        db.execute("COMMIT")
+    except BaseException as exc:
+        if db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+        if isinstance(exc, sqlite3.OperationalError) and _is_of_the_disk(exc):
+            raise _of_the_disk(f"the queue {path} cannot be written", exc, path) from exc
+        raise
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    folder, name = os.path.split(path)
+    # Created here, so that it is private before anything is in it; SQLite itself would follow a link.
+    own_files.ensure(folder, name)
+    before = own_files.identity(folder, name)
+    for suffix in ("-wal", "-shm", "-journal"):
+        own_files.ensure(folder, name + suffix, make=False)
+    db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECS, check_same_thread=False)
+    try:
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        _check_format(db, path)
+        db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path) else 'WAL'}")
+        db.execute("PRAGMA synchronous=FULL")
+        if own_files.identity(folder, name) != before or not _has_open(before):
+            raise own_files.NotOurs(path, "was replaced while it was opened")
+    except (sqlite3.DatabaseError, SpoolTooNew, OSError):
+        db.close()
+        raise
+    return db
+
+
+def _has_open(identity: tuple[int, int]) -> bool:
+    """Whether this process has that very file open; True where the system does not tell. Nothing is opened for it: closing a file
+    would take SQLite's locks away (close(2), fcntl(2))."""
+    try:
+        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    except (OSError, ValueError):
+        return True
+    for number in numbers:
+        with contextlib.suppress(OSError):
+            found = os.fstat(number)
+            if (found.st_dev, found.st_ino) == identity:
+                return True
+    return False
+
+
+def _check_format(db: sqlite3.Connection, path: str) -> int:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > FORMAT:
+        raise SpoolTooNew(
+            f"the queue {path} was made by a later version of pysubtask (format {version}, this one knows {FORMAT}). Install that "
+            "version again: the queue stays as it is"
+        )
+    return int(version)
+
+
+def _upgrade(db: sqlite3.Connection, path: str) -> None:
+    version = _check_format(db, path)
+    with commit(db, path):
+        if version == 0:
+            for statement in _SCHEMA.split(";"):
+                db.execute(statement)
+        for old in range(version or FORMAT, FORMAT):
+            for statement in _MIGRATIONS[old].split(";"):
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version={FORMAT}")
+
+
+def _is_of_the_disk(exc: sqlite3.OperationalError) -> bool:
+    return exc.sqlite_errorcode & 0xFF in _DISK
+
+
+def _of_the_disk(what: str, exc: sqlite3.OperationalError, path: str) -> DiskLow:
+    """An error of the disk: what SQLite calls an I/O error, or a file that cannot be opened, may be a disk without room or inodes,
+    a read-only one, or one that was drawn out."""
+    found = fault_of(os.path.dirname(path))
+    if exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL or found == IS_FULL:
+        return DiskLow(f"{what}: {exc}", problem=found if found == NO_INODES else "")
+    problem = found or f"it fails ({exc})"
+    return DiskLow(f"{what}: {exc}", problem=problem)

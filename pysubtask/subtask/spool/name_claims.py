@@ -1,0 +1,315 @@
+"""Whose a name on a server is, over all tasks of this user: one small database for each server, in the folder of the registry.
+
+A task claims a name when its first file for it is due. Of several living tasks the one that claimed first has it; a dead one
+has it not, but is first again when it is back. What is lost with this file is claimed anew, so nothing in it is synced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+from urllib.parse import quote
+
+from ...common import own_files, registry
+from ...common.destination import server_of
+from ...common.lock import StateLock
+from ...common.paths import encoded
+from ...common.process import process_start
+from ...common.status import read_status
+from ..platform.mounts import on_network
+from .database import storable
+
+BOOT_SECS = 60.0
+"""After a start of the machine tasks that ran before it are waited for so long."""
+_LOOK_SECS = 1.0
+_BUSY_SECS = 5.0
+_FOLDER = "names"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS claim (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, name BLOB, owner BLOB, task TEXT, path BLOB, UNIQUE (name, owner));
+CREATE TABLE IF NOT EXISTS last (name BLOB PRIMARY KEY, owner BLOB, path BLOB) WITHOUT ROWID;
+"""
+
+
+T = TypeVar("T")
+
+
+class Other(NamedTuple):
+    """Who has a name: the task as people know it (``roof/ftp``), and its data file."""
+
+    task: str
+    path: str
+
+
+class Claims:
+    """The claims of the task whose state folder is ``owner``. ``clock`` is monotonic; ``expects`` tells of a dead task (by its
+    state folder) whether it will be back soon, ``lives`` whether it runs. For one thread.
+
+    Without a folder to keep them in, or with a damaged file that cannot be begun anew, nothing is claimed and ``problem``
+    says why: a file is rather sent than kept back.
+    """
+
+    def __init__(
+        self,
+        destination: str,
+        owner: str,
+        task: str,
+        clock: Callable[[], float],
+        *,
+        case_sensitive: bool = True,
+        lives: Callable[[str], bool] | None = None,
+        expects: Callable[[str], bool] | None = None,
+        read_only: bool = False,
+    ) -> None:
+        self._server = server_of(destination)
+        self._owner = os.fsencode(os.path.realpath(owner))
+        self._task = storable(task)
+        self._clock = clock
+        self._exact = case_sensitive
+        self._lives = lives or _lives
+        self._expects = expects or _ran_before_this_boot
+        self._began = clock()
+        self._seen: dict[bytes, float] = {}
+        # Names that are this task's: no other can take them while it lives, but one that is back and was first, and that shows.
+        self._sure: dict[bytes, str] = {}
+        self._sure_at = -1
+        self._db: sqlite3.Connection | None = None
+        self._asked = float("-inf")
+        self._version = -1
+        self.problem = ""
+        name = hashlib.sha256(self._server.key.encode("utf-8", "surrogateescape")).hexdigest()[:20]
+        self.path = os.path.join(registry.folder(), _FOLDER, f"{name}.db")
+        self._read_only = read_only
+        if not read_only:
+            self._open()
+        elif os.path.exists(self.path):
+            # A file that cannot be read now says nothing, as it would to a task.
+            with contextlib.suppress(sqlite3.Error):
+                self._db = sqlite3.connect(f"file:{quote(os.fsencode(self.path))}?mode=ro", uri=True, isolation_level=None)
+
+    def _open(self) -> None:
+        for last_try in (False, True):
+            try:
+                own_files.ensure(registry.make_folder(_FOLDER), os.path.basename(self.path))
+                self._db = _connect(self.path)
+                return
+            except (OSError, sqlite3.OperationalError) as exc:
+                self.problem = f"{self.path}: {exc}"
+                return
+            except sqlite3.DatabaseError as exc:
+                self.problem = f"{self.path}: {exc}"
+                if last_try:
+                    return
+                _remove(self.path)
+
+    def close(self) -> None:
+        """Close the file; what is claimed stays."""
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+
+    def moved(self, old: str) -> None:
+        """The state of this task was in another folder before: what was claimed from there is claimed by this one, since then."""
+        before = os.fsencode(os.path.realpath(old))
+
+        def change(db: sqlite3.Connection) -> None:
+            db.execute("UPDATE OR REPLACE claim SET owner = ? WHERE owner = ?", (self._owner, before))
+            db.execute("UPDATE last SET owner = ? WHERE owner = ?", (self._owner, before))
+
+        self._changed(change, None)
+
+    def begin(self, names: Mapping[str, str]) -> list[str]:
+        """At a start: the task has these names (name -> data file) and no others. Those of them that another task has sent to
+        in the meantime, and that are this one's again: what stands there is not what was left."""
+
+        def change(db: sqlite3.Connection) -> list[str]:
+            self._drop_gone(db)
+            wanted = {self._key(name): (name, encoded(path)) for name, path in names.items()}
+            old = [row[0] for row in db.execute("SELECT name FROM claim WHERE owner = ?", (self._owner,))]
+            db.executemany(
+                "DELETE FROM claim WHERE name = ? AND owner = ?", [(key, self._owner) for key in old if key not in wanted]
+            )
+            self._insert(db, ((key, path) for key, (_, path) in wanted.items()))
+            others = db.execute(
+                "SELECT mine.name, mine.path FROM claim AS mine JOIN last ON last.name = mine.name"
+                " WHERE mine.owner = ? AND last.owner <> ? AND last.path <> mine.path",
+                (self._owner, self._owner),
+            ).fetchall()
+            regained = [key for key, path in others if self._first(db, key, os.fsdecode(path)) is None]
+            db.executemany(
+                "UPDATE last SET owner = ?, path = ? WHERE name = ?", [(self._owner, wanted[key][1], key) for key in regained]
+            )
+            # The other tasks must see that this one is back, also where it changes nothing else.
+            (seen,) = db.execute("PRAGMA user_version").fetchone()
+            db.execute(f"PRAGMA user_version = {(seen + 1) % 2**31}")
+            return [wanted[key][0] for key in regained]
+
+        return self._changed(change, [])
+
+    def take(self, name: str, path: str) -> tuple[Other | None, bool]:
+        """Claim a name for a data file: who has it (None: it is this task's), and whether another task sent to it last."""
+        return self.take_all([(name, path)])[0]
+
+    def take_all(self, wanted: Sequence[tuple[str, str]]) -> list[tuple[Other | None, bool]]:
+        """:meth:`take` for many names (name, data file), in one transaction; those that are this task's for sure cost none."""
+        version = self._data_version()
+        if version != self._sure_at:
+            self._sure.clear()
+            self._sure_at = version
+        keys = [(self._key(name), path) for name, path in wanted]
+        open_ones = [(key, path) for key, path in keys if self._sure.get(key) != path]
+
+        def change(db: sqlite3.Connection) -> dict[tuple[bytes, str], tuple[Other | None, bool]]:
+            self._insert(db, [(key, encoded(path)) for key, path in open_ones])
+            return {(key, path): self._taken(db, key, path) for key, path in open_ones}
+
+        found: dict[tuple[bytes, str], tuple[Other | None, bool]] = self._changed(change, {}) if open_ones else {}
+        for (key, path), (other, _) in found.items():
+            if other is None and version >= 0:
+                self._sure[key] = path
+        return [found.get(one, (None, False)) for one in keys]
+
+    def _taken(self, db: sqlite3.Connection, key: bytes, path: str) -> tuple[Other | None, bool]:
+        other = self._first(db, key, path)
+        if other is not None:
+            return other, False
+        row, mine = db.execute("SELECT owner, path FROM last WHERE name = ?", (key,)).fetchone(), encoded(path)
+        if row is None or row[0] != self._owner:
+            db.execute("INSERT OR REPLACE INTO last VALUES (?, ?, ?)", (key, self._owner, mine))
+        return None, row is not None and row[0] != self._owner and row[1] != mine
+
+    def _data_version(self) -> int:
+        """A number that is another one once any other task has changed the file; -1 where that cannot be told."""
+        try:
+            return -1 if self._db is None else int(self._db.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error:
+            return -1
+
+    def look(self, name: str, path: str) -> Other | None:
+        """Who has a name, or would have it before this task; nothing is claimed."""
+        return self._changed(lambda db: self._first(db, self._key(name), path), None)
+
+    def changed(self) -> bool:
+        """Whether other tasks may have claimed anything since the last time this said so; asked often, and cheap."""
+        now = self._clock()
+        if self._db is None or now - self._asked < _LOOK_SECS:
+            return False
+        self._asked = now
+        try:
+            before, (self._version,) = self._version, self._db.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error as exc:
+            self.problem = f"{self.path}: {exc}"
+            return False
+        return self._version != before
+
+    def release(self, names: Iterable[str]) -> None:
+        """These names' files are gone."""
+        rows = [(self._key(name), self._owner) for name in names]
+        for key, _ in rows:
+            self._sure.pop(key, None)
+        if rows:
+            self._changed(lambda db: db.executemany("DELETE FROM claim WHERE name = ? AND owner = ?", rows).rowcount, 0)
+
+    # -- inside a transaction -----------------------------------------------------------------------------
+
+    def _insert(self, db: sqlite3.Connection, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        db.executemany(
+            "INSERT INTO claim (name, owner, task, path) VALUES (?, ?, ?, ?) ON CONFLICT (name, owner)"
+            " DO UPDATE SET task = excluded.task, path = excluded.path WHERE task <> excluded.task OR path <> excluded.path",
+            [(key, self._owner, self._task, path) for key, path in rows],
+        )
+
+    def _first(self, db: sqlite3.Connection, key: bytes, path: str) -> Other | None:
+        """The first of those others whose claim counts and is older than this task's."""
+        rows = db.execute("SELECT owner, task, path FROM claim WHERE name = ? ORDER BY seq", (key,)).fetchall()
+        for owner, task, theirs in rows:
+            if owner == self._owner:
+                return None
+            other = os.fsdecode(theirs)
+            if os.path.realpath(other) == os.path.realpath(path):
+                continue  # two that send one and the same file destroy nothing
+            if os.path.lexists(other) and self._counts(owner):
+                return Other(task, other)
+        return None
+
+    def _counts(self, owner: bytes) -> bool:
+        now = self._clock()
+        if now - self._seen.get(owner, float("-inf")) < _LOOK_SECS:
+            return True
+        state_dir = os.fsdecode(owner)
+        if self._lives(state_dir) or (now - self._began < BOOT_SECS and os.path.isdir(state_dir) and self._expects(state_dir)):
+            self._seen[owner] = now
+            return True
+        # That is asked anew each time: it may have come back this moment.
+        return False
+
+    def _drop_gone(self, db: sqlite3.Connection) -> None:
+        """Tasks whose state folder is gone; one on a disk that is not mounted now may come back."""
+        for (owner,) in db.execute("SELECT DISTINCT owner FROM claim").fetchall():
+            state_dir = os.fsdecode(owner)
+            if not os.path.isdir(state_dir) and os.path.isdir(os.path.dirname(os.path.dirname(state_dir))):
+                db.execute("DELETE FROM claim WHERE owner = ?", (owner,))
+        db.execute("DELETE FROM last WHERE name NOT IN (SELECT name FROM claim)")
+
+    def _changed(self, change: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        if self._db is None:
+            return otherwise
+        db = self._db
+        try:
+            db.execute("BEGIN" if self._read_only else "BEGIN IMMEDIATE")
+            try:
+                found = change(db)
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+            return found
+        except sqlite3.OperationalError as exc:
+            # Busy, or a full disk: a file is rather sent than kept back.
+            self.problem = f"{self.path}: {exc}"
+        except sqlite3.DatabaseError as exc:
+            self.problem = f"{self.path}: {exc}"
+            self.close()
+            if not self._read_only:
+                _remove(self.path)
+                self._open()
+        return otherwise
+
+    def _key(self, name: str) -> bytes:
+        full = self._server.full(name)
+        return encoded(full if self._exact else full.casefold())
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECS)
+    try:
+        db.execute(f"PRAGMA journal_mode={'DELETE' if on_network(path) else 'WAL'}")
+        db.execute("PRAGMA synchronous=OFF")
+        for statement in _SCHEMA.split(";"):
+            db.execute(statement)
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _remove(path: str) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(OSError):
+            own_files.remove(os.path.dirname(path), os.path.basename(path) + suffix)
+
+
+def _lives(state_dir: str) -> bool:
+    return StateLock(os.path.join(state_dir, "lock")).holder() is not None
+
+
+def _ran_before_this_boot(state_dir: str) -> bool:
+    """Whether a dead task ended with the machine, or before it was started: it will be started soon, as this one was."""
+    then = str((read_status(state_dir) or {}).get("pid_start") or "").partition("-")[0]
+    now = (process_start(os.getpid()) or "").partition("-")[0]
+    return bool(then and now) and then != now

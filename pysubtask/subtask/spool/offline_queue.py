@@ -1,0 +1,114 @@
+"""What a child that does not live has left, its queue and its settings, and whose a name is: a look begins, repairs and changes
+nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from ...common.errors import ConfigError
+from ...common.lock import StateLock
+from ...common.settings_file import read_settings_page
+from .database import FILE, reading
+from .name_claims import Claims as Claims
+from .name_claims import Other as Other
+from .queue_admin import Backlog, Counts, Row
+
+_T = TypeVar("_T")
+
+
+class Found(NamedTuple):
+    """What a dead child left: its queue, oldest first, the same in numbers, and who paused what ('' is everything)."""
+
+    rows: list[Row]
+    counts: Counts
+    paused: dict[str, str]
+
+
+def look(state_dir: str, limit: int = 1000) -> Found | None:
+    """The queue in this state folder, at most ``limit`` rows of it; None while a child (or somebody else who looks) has it
+    open, and where it cannot be read. What was on its way counts as waiting. A ``due`` says nothing here.
+    """
+
+    def found(backlog: Backlog) -> Found:
+        rows = [
+            row._replace(due=0.0, state="waiting") if row.state == "sending" else row._replace(due=0.0)
+            for row in backlog.rows(limit)
+        ]
+        counts = backlog.counts()
+        return Found(rows, counts._replace(waiting=counts.waiting + counts.sending, sending=0), backlog.paused)
+
+    return _asked(state_dir, found)
+
+
+def snapshots(state_dir: str, bak_dir: str) -> list[str]:
+    """The paths of the copies that the queue in this state folder has, or had, in ``bak_dir``; others share that folder. Raises
+    OSError."""
+    from ..snapshot.bak_folder import BakFolder  # who only looks at the queue does without both
+    from ..state_migration import tag_of
+
+    tag = _asked(state_dir, lambda backlog: backlog.tag()) or tag_of(state_dir)
+    try:
+        names = BakFolder(bak_dir).names()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [os.path.join(bak_dir, name) for name in sorted(names) if name.startswith((f"{tag}-", f".{tag}-"))]
+
+
+def remove_snapshots(bak_dir: str, paths: Sequence[str]) -> None:
+    """Remove such copies, and the folder where nothing else is in it; what cannot be removed stays."""
+    from ..snapshot.bak_folder import BakFolder
+
+    bak = BakFolder(bak_dir)
+    bak.remove(*paths)
+    with contextlib.suppress(OSError):  # others have copies in it
+        bak.remove_empty()
+
+
+def stranger(state_dir: str, words: Sequence[str], cwd: str) -> str | None:
+    """The first of these remote names and paths (from ``cwd``) that is neither queued nor paused in this state folder; None
+    where there is no such word, and where the queue cannot be looked at."""
+
+    def found(backlog: Backlog) -> str | None:
+        try:
+            backlog.names_of(words, cwd)
+        except KeyError as exc:
+            return str(exc.args[0])
+        return None
+
+    return _asked(state_dir, found)
+
+
+def wrong_setting(state_dir: str, extension: str, wanted: Mapping[str, Any]) -> str:
+    """What is wrong with these settings for the child ``extension``, whose last one has left its own in this state folder; ''
+    where nothing is."""
+    from ..requests.live_settings import Live, defaults_of  # a look at the queue does without the table of settings
+
+    found = read_settings_page(state_dir).get("settings")
+    try:
+        Live(extension, defaults_of(extension) | (found if isinstance(found, dict) else {})).change(wanted)
+    except ConfigError as exc:
+        return str(exc)
+    return ""
+
+
+def _asked(state_dir: str, question: Callable[[Backlog], _T]) -> _T | None:
+    with StateLock(os.path.join(state_dir, "lock")).looking() as alone:
+        path = os.path.join(state_dir, FILE)
+        if not alone or not os.path.exists(path):
+            return None
+        try:
+            with reading(path) as db:
+                return question(Backlog(db, _never))
+        except (sqlite3.Error, OSError):
+            # Of another version, damaged, or on a file system that does not let it be read: the next start mends it.
+            return None
+
+
+@contextlib.contextmanager
+def _never() -> Iterator[None]:
+    raise AssertionError("a look changes nothing")
+    yield

@@ -1,0 +1,189 @@
+"""The spool on a thread of its own, with the files that follow each of its commits.
+
+The child's main thread waits for it; the courier's event loop awaits it and never blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from ...common import own_files, receipts
+from ...common.errors import SpoolDamaged
+from ...common.limits import is_limit
+from ...common.receipts import Receipt
+from ..worker import Worker
+from .database import FILE as FILE
+from .queue import Done, Spool
+
+_SYNC_EVERY = 500
+
+T = TypeVar("T")
+
+
+class _Outcome(NamedTuple):
+    """What a call gave, or raised."""
+
+    value: Any
+    error: BaseException | None
+
+
+def _outcome(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Outcome:
+    try:
+        return _Outcome(call(*args, **kwargs), None)
+    except BaseException as exc:  # noqa: BLE001 - whoever asked gets it
+        return _Outcome(None, exc)
+
+
+class Store:
+    """Opens the spool in ``state_dir``. ``drop`` removes snapshots, each given by its path; ``wall`` is the wall clock.
+
+    A damaged spool is put aside under another name (``damaged`` says which) and a new one begun: what the
+    watch knows then starts empty, so every file is offered again.
+    """
+
+    def __init__(self, state_dir: str, destination: str, drop: Callable[..., None], wall: Callable[[], float] = time.time) -> None:
+        self.state_dir = state_dir
+        self.damaged: str | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._drop = drop
+        self._wall = wall
+        self._unsynced = 0
+        self._unwritten: list[Receipt] = []
+        self._worker = Worker("spool")
+        # Removing many files takes a disk its time, and nobody waits for it.
+        self._sweeper = Worker("sweeper")
+        try:
+            self.spool: Spool = self.run(self._open, os.path.join(state_dir, FILE), destination)
+        except BaseException:
+            self._worker.shutdown()
+            raise
+
+    def _open(self, path: str, destination: str) -> Spool:
+        wall = self._wall()
+        try:
+            spool = Spool(path, destination, wall)
+        except SpoolDamaged as exc:
+            aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(wall))}"
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                with contextlib.suppress(FileNotFoundError):
+                    own_files.rename(self.state_dir, FILE + suffix, os.path.basename(aside) + suffix)
+            self.damaged = f"{exc}; put aside as {aside}"
+            spool = Spool(path, destination, wall)
+        self._mend_receipts(spool)
+        return spool
+
+    def _mend_receipts(self, spool: Spool) -> None:
+        """Write again what a crash kept from the receipts file, then let the copies in the spool go."""
+        last = receipts.last_seq(self.state_dir)
+        if spool.meta("receipt", 0) < last:
+            spool.set_meta("receipt", last)
+        missing = list(spool.receipts_after(last))
+        try:
+            receipts.append(self.state_dir, missing, sync=True)
+        except OSError:
+            # Nothing waits for that: they stay in the spool, and go before those of the next delivery.
+            self._unwritten = missing
+            return
+        spool.receipts_safe(max(last, receipts.last_seq(self.state_dir)))
+        # A disk without room for a second copy keeps the long file.
+        with contextlib.suppress(OSError):
+            receipts.compact(self.state_dir, time.strftime("%Y-%m", time.gmtime(self._wall())))
+
+    def submit(self, call: Callable[..., Any], *args: Any) -> None:
+        """Have a call run on the spool's thread, and never hear of it again."""
+        self._worker.submit(lambda: _outcome(call, args, {}) and None)
+
+    def run(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run a call on the spool's thread and wait for it."""
+        outcomes: list[_Outcome] = []
+        done = threading.Lock()
+        done.acquire()
+
+        def work() -> None:
+            outcomes.append(_outcome(call, args, kwargs))
+            done.release()
+
+        self._worker.submit(work)
+        done.acquire()
+        outcome = outcomes.pop()
+        if outcome.error is not None:
+            raise outcome.error
+        found: T = outcome.value
+        return found
+
+    def asked_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """:meth:`ask` is called on this event loop alone from here on; None: on any. Asking
+        which one runs is a system call."""
+        self._loop = loop
+
+    async def ask(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """The same on an event loop. It is run though whoever asked does not wait any more."""
+        loop = self._loop or asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def tell(outcome: _Outcome) -> None:
+            if answer.done():
+                return
+            if outcome.error is not None:
+                answer.set_exception(outcome.error)
+            else:
+                answer.set_result(outcome.value)
+
+        def work() -> None:
+            outcome = _outcome(call, args, kwargs)
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(tell, outcome)
+
+        self._worker.submit(work)
+        return await answer
+
+    def deliver(self, dones: Sequence[Done]) -> list[tuple[Done, Receipt]]:
+        """On the spool's thread: commit, then the receipts' lines, then the snapshots go. Never another order."""
+        written, garbage = self.spool.delivered(dones, self._wall())
+        self._unwritten += [receipt for _, receipt in written]
+        self._unsynced += len(written)
+        try:
+            receipts.append(self.state_dir, self._unwritten, sync=self._unsynced >= _SYNC_EVERY)
+        except OSError:
+            # They are in the spool: the next delivery writes them, or the next start.
+            self.drop(garbage)
+            return written
+        if self._unsynced >= _SYNC_EVERY and self._unwritten:
+            self._unsynced = 0
+            self.spool.receipts_safe(self._unwritten[-1].seq)
+        self._unwritten = []
+        self.drop(garbage)
+        return written
+
+    def give_back(self, job: int, reason: str, due: float, *, park: bool = False, compare: bool = False) -> None:
+        """On the spool's thread: an attempt failed."""
+        self.drop(self.spool.failed(job, reason, due, park=park, compare=compare))
+
+    def drop(self, snapshots: Sequence[str]) -> None:
+        """Remove snapshots that the queue needs no more, soon; those that a crash leaves are removed at the next start."""
+        if snapshots:
+            names = tuple(snapshots)
+            try:
+                self._sweeper.submit(lambda: _outcome(self._drop, names, {}) and None)
+            except RuntimeError as exc:
+                if not is_limit(exc):
+                    raise
+                self._drop(*names)
+
+    def close(self) -> None:
+        """Close the file and end the thread; harmless twice."""
+        try:
+            self.run(self.spool.close)
+        except (RuntimeError, sqlite3.Error):
+            # Closed before, or the disk is full: the WAL keeps what was committed.
+            return
+        finally:
+            self._worker.shutdown()
+            self._sweeper.shutdown()

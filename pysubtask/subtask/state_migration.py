@@ -1,0 +1,411 @@
+"""A task's state is moved from one state folder to another, so that it may be killed at any moment: nothing is lost or sent twice.
+
+What happens, in this order; whoever begins anew goes on with what is not done:
+
+1. The lock of the old folder is taken, then that of the new one; both are held.
+2. Snapshots, files and the queue are copied and synced, the queue under another name. The paths of the snapshots are changed in
+   that copy, in one commit.
+3. A note in the new folder says which queue was copied; then the copy takes the name of the queue. From here on the new folder is
+   the one that counts.
+4. The task's record names the new folder. Then what is in the old one is removed. In a watched folder there remain a note that
+   says where to, and an empty queue of a later format, so that an older version of this program does not begin a second queue.
+5. The note of step 3 is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..common import advice, own_files
+from ..common.errors import DiskLow, PysubtaskError, SpoolDamaged
+from ..common.lock import Holder, StateLock
+from ..common.own_files import NotOurs
+from ..common.requests import REPLIES, REQUESTS
+from ..common.state_place import MOVED_TO, PATH_FILE, SNAPSHOTS, SPOOL, has_queue, is_inside
+from .snapshot.bak_folder import BakFolder, is_hidden
+from .snapshot.snapshotter import copy_again
+from .spool import database
+
+MOVED_FROM = "moved_from"
+_LOCK = "lock"
+_COPY = "spool.db.moving"
+_BESIDE = ("", "-wal", "-shm", "-journal")
+_NOT_COPIED = frozenset((_LOCK, MOVED_TO, MOVED_FROM, "handled.json", *(SPOOL + end for end in _BESIDE)))
+_KEPT = frozenset(("read_from.json", "residual.json"))
+"""What the master has written for this very start."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_MOST_BYTES = 65536
+_BLOCK = 1024 * 1024
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class StateInTheWay(PysubtaskError):
+    """Another state folder of this task keeps it from beginning; its text says what a person has to do."""
+
+
+class Moving:
+    """``state_dir``: where the state is to be; ``others``: where else it may be. ``first``: the first watched folder. ``bak``: the
+    setting BakToFolder, ``bak_dir`` the folder that it stands for now. ``min_free``: how many bytes of disk space must be left.
+    ``stopped``: whether a stop was asked for. ``announce``: has the task's record name the new folder."""
+
+    def __init__(
+        self,
+        state_dir: str,
+        others: tuple[str, ...],
+        first: str,
+        bak: str | None,
+        bak_dir: str | None,
+        log: logging.Logger,
+        *,
+        min_free: Callable[[], int],
+        stopped: Callable[[], bool],
+        announce: Callable[[], None],
+    ) -> None:
+        self._new = state_dir
+        self._others = [other for other in others if _may_hold_a_queue(other)]
+        self._first = first
+        self._bak = bak
+        self._bak_dir = bak_dir
+        self._log = log
+        self._min_free = min_free
+        self._stopped = stopped
+        self._announce = announce
+        self._locks: dict[str, StateLock] = {}
+        self._problems: dict[str, str] = {}
+
+    def lock(self, me: Holder) -> None:
+        """Take the locks of the other folders that are ours. AlreadyRunning where somebody has one; OSError."""
+        for other in self._others:
+            try:
+                _check(other)
+            except PermissionError as exc:
+                self._problems[other] = exc.problem if isinstance(exc, NotOurs) else f"cannot be opened ({exc.strerror})"
+                continue
+            if self._is_undone(other):
+                self._locks[other] = StateLock(os.path.join(other, _LOCK))
+                self._locks[other].acquire(me)
+
+    def unlock(self) -> None:
+        """Give the locks back; harmless where none is held."""
+        for lock in self._locks.values():
+            lock.release()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is a queue to be moved."""
+        return not has_queue(self._new) and any(map(has_queue, self._locks))
+
+    def _is_undone(self, other: str) -> bool:
+        return has_queue(other) or self._note().get("from") == other
+
+    def settle(self) -> list[str]:
+        """Move what there is, or go on with a move; the folders that it was moved from. Both locks are held. Raises StateInTheWay,
+        DiskLow, what opening a queue raises, and OSError; what is not moved yet stays where it is."""
+        queues = [other for other in self._locks if has_queue(other)]
+        begun = has_queue(self._new)
+        for other, problem in self._problems.items():
+            if begun:
+                self._log.warning("[%s] is left alone, it is not this task's: it %s", other, problem)
+            else:
+                raise StateInTheWay(_not_ours(other, problem))
+        note = self._note()
+        if begun:
+            strange = [other for other in queues if not _fits(other, note)]
+            if strange:
+                raise StateInTheWay(_two(self._new, strange[0]))
+            if not note:
+                return []
+            old = str(note.get("from"))
+        elif len(queues) > 1:
+            raise StateInTheWay(_two(*queues[:2]))
+        else:
+            self._forget_moved()
+            if not queues:
+                return []
+            (old,) = queues
+            try:
+                self._copy(old)
+            except OSError as exc:
+                kind = DiskLow if exc.errno in _FULL else PysubtaskError
+                raise kind(f"the state of this task cannot be moved from {old} to {self._new}: {exc}") from exc
+        self._announce()
+        if old in self._locks:
+            self._bury(old)
+        own_files.remove(self._new, _COPY)  # a power cut may have left both names
+        own_files.remove(self._new, MOVED_FROM)
+        return [old]
+
+    def _forget_moved(self) -> None:
+        """The state comes back to where it was before, or begins anew there: what was left in its place goes."""
+        if os.path.lexists(os.path.join(self._new, MOVED_TO)):
+            for name in (*(SPOOL + end for end in reversed(_BESIDE)), MOVED_TO):
+                own_files.remove(self._new, name)
+
+    def _note(self) -> dict[str, Any]:
+        try:
+            found = json.loads(own_files.read(self._new, MOVED_FROM, most=_MOST_BYTES))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    # -- step 2 and 3
+
+    def _copy(self, old: str) -> None:
+        for name in own_files.names(self._new):
+            # Of a move that was killed.
+            if name.startswith(_COPY) or (name.startswith(".") and name.endswith(".part")):
+                own_files.remove(self._new, name)
+        self._check_room(old)
+        note = {"from": old, **_look_of(old)}
+        for end in _BESIDE:
+            if end != "-shm":
+                with contextlib.suppress(FileNotFoundError):
+                    _copy_file(old, SPOOL + end, self._new, _COPY + end)
+        try:
+            with database.opening(os.path.join(self._new, _COPY)) as db:
+                self._change(db, old)
+                db.execute("PRAGMA journal_mode=DELETE")
+                db.close()
+        except SpoolDamaged as exc:
+            # It is put aside, and told of, as it would have been in the old place.
+            self._log.error("The queue in [%s] is damaged: %s", old, exc)
+            own_files.remove(self._new, _COPY)
+            _copy_file(old, SPOOL, self._new, _COPY)
+        for end in _BESIDE[1:]:
+            own_files.remove(self._new, _COPY + end)
+        self._copy_files(old, self._new)
+        _sync(self._new, _COPY)
+        own_files.replace(self._new, MOVED_FROM, json.dumps(note).encode("ascii"), sync=True)
+        own_files.rename(self._new, _COPY, SPOOL)
+        _sync(self._new)
+
+    def _change(self, db: sqlite3.Connection, old: str) -> None:
+        """Copy the snapshots, and have the queue name the copies; in one commit."""
+        row = db.execute("SELECT value FROM meta WHERE key = 'tag'").fetchone()
+        tag = str(row[0]) if row is not None else tag_of(old)
+        rows = db.execute("SELECT id, snapshot FROM job WHERE NOT live").fetchall()
+        found = {int(job): os.fsdecode(snapshot) for job, snapshot in rows}
+        source = self._source(old)
+        moved = {job: path for job, path in found.items() if source is not None and os.path.dirname(path) == source}
+        lost = self._copy_snapshots(moved.values())
+        if lost:
+            self._log.error(
+                "%d of the copies that waited in [%s] cannot be read, such as [%s]; their files are taken anew",
+                len(lost),
+                source,
+                lost[0],
+            )
+        with database.commit(db, os.path.join(self._new, SPOOL)):
+            db.executemany(
+                "UPDATE job SET snapshot = ? WHERE id = ?", [(os.fsencode(self._target(path)), job) for job, path in moved.items()]
+            )
+            db.execute("INSERT INTO meta VALUES ('tag', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (tag,))
+
+    def _source(self, old: str) -> str | None:
+        """The folder of the snapshots of an old place, where they are to be moved."""
+        if self._bak_dir is None:
+            return None
+        found = os.path.normpath(os.path.join(self._first, self._bak or ".")) if is_inside(old) else os.path.join(old, SNAPSHOTS)
+        if is_inside(old) and is_hidden(self._bak or "") and not os.path.isdir(found):
+            # A version before has kept them where they are seen.
+            found = os.path.normpath(os.path.join(self._first, str(self._bak)[1:]))
+        return None if found == self._bak_dir else found
+
+    def _target(self, snapshot: str) -> str:
+        return os.path.join(str(self._bak_dir), os.path.basename(snapshot))
+
+    def _copy_snapshots(self, paths: Iterable[str]) -> list[str]:
+        lost = []
+        for path in paths:
+            if self._stopped():
+                raise PysubtaskError("stopped while its state was moved; that goes on at the next start")
+            try:
+                handle = _open_snapshot(path)
+            except OSError:
+                lost.append(path)
+                continue
+            try:
+                copy_again(handle, self._target(path))
+            finally:
+                os.close(handle)
+        return lost
+
+    def _copy_files(self, old: str, new: str) -> None:
+        there = set(own_files.names(new))
+        for name in sorted(own_files.names(old)):
+            if name in _NOT_COPIED or (name in _KEPT and name in there) or name.endswith(".part"):
+                continue
+            found = os.lstat(os.path.join(old, name))
+            if stat.S_ISDIR(found.st_mode) and name in (REQUESTS, REPLIES):
+                own_files.make_folder(os.path.join(new, name))
+                self._copy_files(os.path.join(old, name), os.path.join(new, name))
+            elif stat.S_ISREG(found.st_mode):
+                _copy_file(old, name, new, name)
+
+    def _check_room(self, old: str) -> None:
+        source = self._source(old)
+        sizes = [_sizes(old), _sizes(source) if source is not None else 0]
+        free, keep = shutil.disk_usage(self._new).free, self._min_free()
+        if free - sum(sizes) < keep:
+            raise DiskLow(
+                f"the state of this task is to be moved from {old} to {self._new}; its {sum(sizes)} bytes would leave less than "
+                f"{keep} of {free} bytes free there (MinFreeBytes). Free some space, or name a larger disk's folder: StateFolder",
+                free,
+                keep,
+            )
+
+    # -- step 4
+
+    def _bury(self, old: str) -> None:
+        inside = is_inside(old)
+        if inside:
+            own_files.replace(old, MOVED_TO, os.fsencode(self._new) + b"\n", sync=True)
+            for end in _BESIDE[1:]:
+                own_files.remove(old, SPOOL + end)
+            own_files.replace(old, SPOOL, database.of_a_later_format(), sync=True)
+        self._remove_snapshots(old)
+        kept = (SPOOL, MOVED_TO, _LOCK)
+        for folder in (os.path.join(old, REQUESTS), os.path.join(old, REPLIES), old):
+            with contextlib.suppress(FileNotFoundError):
+                for name in own_files.names(folder):
+                    if name not in kept and not os.path.isdir(os.path.join(folder, name)):
+                        own_files.remove(folder, name)
+            if folder != old:
+                own_files.remove_empty(folder)
+        if not inside:
+            for name in (SPOOL, PATH_FILE):
+                own_files.remove(old, name)
+        own_files.remove(old, _LOCK)
+        # The note that tells of the rest goes only when all of it is gone for good.
+        _sync(old)
+        if not inside:
+            task = os.path.dirname(old)
+            top = os.path.dirname(task)
+            for folder in (os.path.join(old, SNAPSHOTS), old):
+                own_files.remove_empty(folder)
+            if own_files.remove_empty(task) and own_files.names(top) == [PATH_FILE]:
+                own_files.remove(top, PATH_FILE)
+                own_files.remove_empty(top)
+
+    def _remove_snapshots(self, old: str) -> None:
+        source = self._source(old)
+        if source is None:
+            return
+        tag = self._tag_here()
+        bak = BakFolder(source)
+        with contextlib.suppress(OSError):
+            for name in bak.names():
+                if name.startswith((f"{tag}-", f".{tag}-")):
+                    bak.remove(os.path.join(source, name))
+            bak.publish([])
+            bak.remove_empty()
+            if os.path.dirname(source).startswith(os.path.join(self._first, "")):
+                BakFolder(os.path.dirname(source)).remove_empty()
+
+    def _tag_here(self) -> str:
+        try:
+            with database.opening(os.path.join(self._new, SPOOL)) as db:
+                row = db.execute("SELECT value FROM meta WHERE key = 'tag'").fetchone()
+                db.close()
+        except SpoolDamaged:
+            row = None
+        return str(row[0]) if row is not None else tag_of(str(self._note().get("from")))
+
+
+def tag_of(state_dir: str) -> str:
+    """What the names of a queue's snapshots begin with: several queues may share a folder for them."""
+    return hashlib.sha256(os.fsencode(state_dir)).hexdigest()[:10]
+
+
+def _may_hold_a_queue(folder: str) -> bool:
+    """Whether there is a queue in a state folder, or that cannot be seen though the folder is there."""
+    try:
+        os.lstat(os.path.join(folder, SPOOL))
+    except PermissionError:
+        return os.path.lexists(folder)
+    except OSError:
+        return False
+    return True
+
+
+def _check(folder: str) -> None:
+    """NotOurs where a state folder, or one above it from the first of ours on, is somebody else's, or others may write it."""
+    found = os.lstat(folder)
+    # Its mode is looked at before it is opened, which mends it: what others could write may hold what others wrote.
+    if hasattr(os, "geteuid") and stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and found.st_mode & 0o022:
+        raise NotOurs(folder, f"may be written by others (mode {stat.S_IMODE(found.st_mode):04o})")
+    with own_files.opened_folder(folder):
+        pass
+    handle = own_files.open_read(folder, SPOOL)
+    os.close(handle)
+
+
+def _not_ours(folder: str, problem: str) -> str:
+    look = advice.look_at(folder)
+    return (
+        f"a state folder of this task is in {folder}, and is not read: it {problem}. See whose it is: {look}. Where it belongs to "
+        "another task, give this one another TaskName; else whoever made it has to take it away. This task begins then"
+    )
+
+
+def _two(one: str, other: str) -> str:
+    return (
+        f"there are two queues of this task, in {one} and in {other}, so nothing is sent from either. Look which one is older "
+        f"({advice.look_at(os.path.join(one, SPOOL))}), move that folder elsewhere, and this task goes on with the other"
+    )
+
+
+def _look_of(folder: str) -> dict[str, int]:
+    found = os.lstat(os.path.join(folder, SPOOL))
+    return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
+
+
+def _fits(old: str, note: dict[str, Any]) -> bool:
+    """Whether this is the very queue that was copied, as it was then."""
+    return note == {"from": old, **_look_of(old)}
+
+
+def _open_snapshot(path: str) -> int:
+    handle = BakFolder(os.path.dirname(path)).open(path, _READ)
+    if not own_files.is_regular_and_ours(os.fstat(handle)):
+        os.close(handle)
+        raise NotOurs(path, "is not the copy that was made")
+    return handle
+
+
+def _sizes(folder: str) -> int:
+    """Bytes on the disk of the files in a folder."""
+    total = 0
+    with contextlib.suppress(OSError), os.scandir(folder) as items:
+        for item in items:
+            with contextlib.suppress(OSError):
+                found = item.stat(follow_symlinks=False)
+                total += min(found.st_size, found.st_blocks * 512) if stat.S_ISREG(found.st_mode) else 0
+    return total
+
+
+def _copy_file(folder: str, name: str, to: str, new: str) -> None:
+    """A file of ours goes into another folder of ours too, over one that has the name ``new``; it outlasts a power cut."""
+    with os.fdopen(own_files.open_read(folder, name), "rb") as file:
+        own_files.replace(to, new, iter(lambda: file.read(_BLOCK), b""), sync=True)
+
+
+def _sync(folder: str, name: str = "") -> None:
+    """Have a file of ours outlast a power cut, or without a name the names in the folder."""
+    if name:
+        with os.fdopen(own_files.open_read(folder, name), "rb") as file:
+            os.fsync(file.fileno())
+        return
+    with own_files.opened_folder(folder) as at:
+        if at >= 0:
+            os.fsync(at)

@@ -1,0 +1,1 @@
+"""Which files are due: file events, scans, notify files, hold files, files that must settle."""

@@ -1,0 +1,161 @@
+"""Watched folders whose disk was taken away: what is below the mount point then is another folder by the same name.
+
+Nothing of it is looked at or sent, and what was known of the files on the disk stays known, until the disk is mounted again. Where
+a folder was is kept over restarts (in the queue's file), so a disk that is missing at a boot is missed as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from ...common.mount_table import TABLE, Mount, mounts, nearest_mount
+from ...common.notify import Stamp
+from ...common.place import is_in, real_path
+
+_MOST_LOOKS = 20
+
+
+class Stood(NamedTuple):
+    """Where a folder was: the ``point`` on which its disk was mounted, without links, and its ``device``."""
+
+    point: str
+    device: int
+
+
+class Disks:
+    """``folders``: the watched ones, each with whether it is recursive. ``state_dir``: of a folder it lies in, the state itself
+    tells whether it is the one that was meant. ``kept``: what :meth:`text` gave before. ``known``: the files in a folder that
+    were sent, with their stamps: where one of them is there as it was, somebody has moved the files to this disk on purpose.
+    ``table``: as /proc/self/mountinfo. Without such a table nothing is ever missed here."""
+
+    def __init__(
+        self,
+        folders: Mapping[str, bool],
+        state_dir: str,
+        kept: str,
+        known: Callable[[str], Iterable[tuple[str, Stamp]]],
+        table: str = TABLE,
+    ) -> None:
+        self._folders = folders
+        self._state_dir = state_dir
+        self._known = known
+        self._table = table
+        self._stood = _read(kept)
+        self._poll, self._handle = _listening(table)
+        self._looked = False
+        self.gone: dict[str, str] = {}
+        """Folders whose disk is not there -> the point on which it was mounted."""
+
+    def look(self) -> bool:
+        """Look where something was mounted or unmounted since the last time, or for the first time; whether that is so."""
+        if self._looked and self._poll is not None and not self._poll.poll(0):
+            return False
+        known = mounts(self._table)
+        news, self._looked = not self._looked or self._poll is not None, True
+        if known:
+            for folder, deep in self._folders.items():
+                if not is_in(self._state_dir, folder):
+                    self._look_at(folder, known)
+                for inside in self._inside(folder, known) if deep else ():
+                    self._look_at(inside, known)
+        return news
+
+    def why(self, folder: str) -> str:
+        """Why a folder is not looked at, '' where it is."""
+        point = self.gone.get(folder)
+        if point is None:
+            return ""
+        return (
+            f"{point} is not mounted, and the files of {folder} were on that disk (if they are to be on this one from now on: "
+            "'pysubtask reset')"
+        )
+
+    def is_gone(self, path: str) -> bool:
+        """Whether a folder, or a file, is where a disk is missing."""
+        return bool(self.gone) and any(is_in(path, folder) for folder in self.gone)
+
+    def forget(self) -> None:
+        """Take the folders as they are now: a person said so."""
+        self._stood.clear()
+        self.gone.clear()
+        self._looked = False
+
+    def text(self) -> str:
+        """Where the folders were, to be kept."""
+        return json.dumps({folder: list(stood) for folder, stood in sorted(self._stood.items())})
+
+    def close(self) -> None:
+        """Listen no more."""
+        handle, self._handle, self._poll = self._handle, None, None
+        if handle is not None:
+            os.close(handle)
+
+    def _inside(self, folder: str, known: list[Mount]) -> set[str]:
+        """What is mounted inside a folder, or was."""
+        real = real_path(folder)
+        found = {
+            os.path.join(folder, os.path.relpath(mount.point, real))
+            for mount in known
+            if mount.point != real and is_in(mount.point, real)
+        }
+        return found | {one for one in self._stood if one != folder and is_in(one, folder) and one not in self._folders}
+
+    def _look_at(self, folder: str, known: list[Mount]) -> None:
+        real = real_path(folder)
+        try:
+            device = os.stat(folder).st_dev
+        except OSError:
+            return  # no folder is no other folder: that is said by others
+        here, stood = nearest_mount(real, known), self._stood.get(folder)
+        if here is None:
+            return
+        if stood is not None and self._is_lost(stood, here, device, known) and not self._was_moved(folder):
+            self.gone[folder] = stood.point
+            return
+        self.gone.pop(folder, None)
+        if here.point == os.sep:
+            self._stood.pop(folder, None)
+        else:
+            self._stood[folder] = Stood(here.point, device)
+
+    @staticmethod
+    def _is_lost(stood: Stood, here: Mount, device: int, known: list[Mount]) -> bool:
+        """Whether nothing is mounted any more where the disk was, and the folder is what was below it."""
+        mounted = any(mount.point == stood.point for mount in known)
+        return not mounted and device != stood.device and is_in(stood.point, here.point)
+
+    def _was_moved(self, folder: str) -> bool:
+        for number, (path, stamp) in enumerate(self._known(folder)):
+            if number >= _MOST_LOOKS:
+                break
+            with contextlib.suppress(OSError):
+                found = os.stat(path)
+                if (found.st_mtime_ns, found.st_size) == (stamp.mtime_ns, stamp.size):
+                    return True
+        return False
+
+
+def _listening(table: str) -> tuple[select.poll | None, int | None]:
+    """What tells of changes of the kernel's table (proc(5): poll(2) with POLLERR and POLLPRI); None where nothing does."""
+    if table != TABLE or not hasattr(select, "poll"):
+        return None, None
+    try:
+        handle = os.open(table, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None, None
+    poll = select.poll()
+    poll.register(handle, select.POLLPRI | select.POLLERR)
+    return poll, handle
+
+
+def _read(kept: str) -> dict[str, Stood]:
+    try:
+        found = json.loads(kept) if kept else {}
+        return {str(folder): Stood(str(point), int(device)) for folder, (point, device) in found.items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,255 @@
+"""File events: which paths in some folders had one, from the operating system.
+
+The threads behind it only note names and wake the child; everything else happens on the child's main thread.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from ..platform.mounts import misses_events
+from . import inotify
+from .inotify import Inotify, explain
+from .watchdog_events import WatchdogEvents
+
+RETRY_SECS = 60.0
+_DEAF = "on a file system that makes no events of all changes: a new file was found of which none had told"
+
+Wants = Callable[[str, bool], bool]
+
+
+class Taken(NamedTuple):
+    """Events since the last look: ``paths`` -> whether it was made or moved in (else closed after writing);
+    ``folders``: those inside recursive ones that came, went, or have no events any more; ``lost``: some events were
+    dropped, so look at everything."""
+
+    paths: dict[str, bool]
+    folders: set[str]
+    lost: bool
+
+
+class Tended(NamedTuple):
+    """How a folder stands: ``live``: its events tell of every change; ``renewed``: they do so from now on;
+    ``broken``: they stopped since the last look, so it may be another folder by now."""
+
+    live: bool
+    renewed: bool
+    broken: bool
+
+
+class FileEvents:
+    """The events of folders. ``wake`` is called, from another thread, when there is something to take.
+
+    ``wants``: for each folder that is tended, a function of a file's name and whether the file was made (or moved in)
+    rather than closed after writing; asked on another thread, it tells whether that event is of interest. ``deep``: those
+    of them that are recursive; the folders inside these come and go with :meth:`follow` and :meth:`leave`.
+    """
+
+    def __init__(self, wants: Mapping[str, Wants], wake: Callable[[], None], deep: Iterable[str] = ()) -> None:
+        self._tended = dict(wants)
+        self._deep = set(deep)
+        self._wants = dict(wants)
+        self._wake = wake
+        self._reason = ""
+        self._ended = False
+        self._retry: dict[str, float] = {}
+        self._shared: dict[str, str] = {}
+        self._deaf: set[int] = set()
+        self._refused: set[str] = set()
+        self._lock = threading.Lock()
+        self._paths: dict[str, bool] = {}
+        self._came: set[str] = set()
+        self._lost = False
+        self._source: Inotify | WatchdogEvents | None = None
+        self._identities: dict[str, tuple[int, int]] = {}
+
+    # -- on the main thread -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Have the events of all folders that are there, as far as the platform gives them."""
+        if self._run():
+            for folder in self._tended:
+                self._watch(folder)
+
+    def tend(self, folder: str, now: float) -> Tended:
+        """Keep the events of a folder coming; ``now`` in monotonic seconds."""
+        broken = False
+        if folder in self._identities:
+            if self._healthy(folder):
+                return Tended(self._tells(folder), False, False)
+            self._unwatch(folder)
+            broken = True
+        # Only a refusal is left alone for a while: a folder that is not there may come any moment.
+        if self._ended or now < self._retry.get(folder, now) or not os.path.isdir(folder):
+            return Tended(False, False, broken)
+        if (self._running or self._run()) and self._watch(folder):
+            return Tended(self._tells(folder), True, broken)
+        self._retry[folder] = now + RETRY_SECS
+        return Tended(False, False, broken)
+
+    def follow(self, folder: str, parent: str, wants: Wants, now: float) -> bool:
+        """Have the events of a folder inside ``parent``, if it can be; whether they tell of every change from now on."""
+        self._wants[folder] = wants
+        self._deep.add(folder)
+        if folder in self._identities:
+            if self._source is None or self._source.has(folder):
+                return self.hears(folder)
+            self._unwatch(folder)
+        if now < self._retry.get(folder, now):
+            return False
+        if self._running and self._watch(folder, parent):
+            self._refused.discard(folder)
+            self._retry.pop(folder, None)
+            return self._tells(folder)
+        self._refused.add(folder)
+        self._retry[folder] = now + RETRY_SECS
+        return False
+
+    def leave(self, folder: str) -> None:
+        """A folder inside another is of no interest any more."""
+        self._deep.discard(folder)
+        self._refused.discard(folder)
+        if folder in self._tended:
+            # A named file is in it.
+            self._wants[folder] = self._tended[folder]
+            return
+        self._wants.pop(folder, None)
+        self._retry.pop(folder, None)
+        if folder in self._identities:
+            self._unwatch(folder)
+
+    def hears(self, folder: str) -> bool:
+        """Whether the events of a folder that is followed tell of every change."""
+        if folder not in self._identities or self._source is None:
+            return False
+        return self._tells(folder) and self._source.has(folder) and self._source.alive()
+
+    def _tells(self, folder: str) -> bool:
+        """Whether a folder's events, as long as they come, tell of every change."""
+        return folder not in self._shared and self._source is not None and self._source.tells_of_touches
+
+    def do_not_tell(self, folder: str) -> None:
+        """The events of this folder do not tell of every change, and so of all on its file system: they are looked at by the timer
+        from now on, too."""
+        device = self._identities.get(folder, (None, 0))[0]
+        if device is None:
+            return
+        self._deaf.add(device)
+        for path, identity in self._identities.items():
+            if identity[0] == device:
+                self._shared.setdefault(path, _DEAF)
+
+    def renew(self) -> None:
+        """Events were dropped, those that tell of the end of a folder's events maybe among them."""
+        for folder in list(self._identities):
+            if self._source is not None:
+                try:
+                    self._source.add(folder)
+                except (OSError, RuntimeError):
+                    self._unwatch(folder)
+
+    def mode(self) -> tuple[str, str]:
+        """'events' or 'polling', and for the latter why, in plain words."""
+        if not self._running or any(folder not in self._identities and os.path.isdir(folder) for folder in self._tended):
+            return "polling", self._reason
+        if self._refused:
+            return "polling", f"{self._reason}: [{len(self._refused)}] folders are looked at by the timer"
+        if self._shared:
+            first = min(self._shared)
+            return "polling", f"{first} is {self._shared[first]}"
+        return "events", ""
+
+    def stop(self) -> None:
+        """End the threads, for good; harmless twice."""
+        self._ended, self._reason = True, "stopped"
+        source, self._source = self._source, None
+        self._identities.clear()
+        if source is not None:
+            source.close()
+
+    def take(self) -> Taken:
+        """What there was since the last call."""
+        with self._lock:
+            taken = Taken(self._paths, self._came, self._lost)
+            self._paths, self._came, self._lost = {}, set(), False
+        return taken
+
+    def _run(self) -> bool:
+        """Start the threads; False, with the reason kept, where that cannot be."""
+        try:
+            self._source = Inotify(self) if inotify.available() else WatchdogEvents(self)
+        except ImportError as exc:
+            self._reason = f"watchdog is not installed ({exc})"
+        except (OSError, RuntimeError) as exc:
+            self._reason = explain(exc)
+        return self._source is not None
+
+    @property
+    def _running(self) -> bool:
+        return self._source is not None and self._source.alive()
+
+    def _watch(self, folder: str, parent: str | None = None) -> bool:
+        assert self._source is not None
+        try:
+            found = os.stat(folder)
+            self._source.add(folder)
+        except (OSError, RuntimeError) as exc:
+            self._reason = explain(exc)
+            return False
+        same = parent is not None and self._identities.get(parent, (-1, -1))[0] == found.st_dev
+        why = _DEAF if found.st_dev in self._deaf else self._shared.get(parent or "", "") if same else misses_events(folder)
+        if why:
+            self._shared[folder] = why
+        self._identities[folder] = (found.st_dev, found.st_ino)
+        return True
+
+    def _unwatch(self, folder: str) -> None:
+        del self._identities[folder]
+        self._shared.pop(folder, None)
+        if self._source is not None:
+            self._source.remove(folder)
+
+    def _healthy(self, folder: str) -> bool:
+        """Whether a watched folder's events arrive, and it is still the same folder."""
+        if self._source is None or not self._running:
+            return False
+        try:
+            found = os.stat(folder)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._identities[folder] and self._source.has(folder)
+
+    # -- on another thread ------------------------------------------------------------------------------------
+
+    def file(self, folder: str, name: str, made: bool) -> bool:
+        """A file in a folder had an event; whether that is of interest."""
+        wants = self._wants.get(folder)
+        if wants is None or not wants(name, made):
+            return False
+        path = f"{folder}{os.sep}{name}" if folder != os.sep else folder + name
+        with self._lock:
+            first = not self._paths and not self._came and not self._lost
+            self._paths[path] = made or self._paths.get(path, False)
+        if first:
+            self._wake()
+        return True
+
+    def folder(self, path: str) -> bool:
+        """A folder came or went, or has no events any more; whether that is of interest."""
+        if path not in self._wants and os.path.dirname(path) not in self._deep:
+            return False
+        with self._lock:
+            first = not self._paths and not self._came and not self._lost
+            self._came.add(path)
+        if first:
+            self._wake()
+        return True
+
+    def lose(self) -> None:
+        """Events were dropped: the next look must be at everything."""
+        with self._lock:
+            self._lost = True
+        self._wake()

@@ -1,0 +1,351 @@
+"""The watched folders: which there are, and when all of one must be looked at.
+
+A folder of an entry is there for good; those inside a recursive one are found, followed and dropped here.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from ...common.entries import STATE_FOLDER, Entry
+from ...common.globs import match_all_in
+from ...common.never_sent import NONE, NeverSent
+from ...common.notify import HOLD, NOTIFY
+from ...common.paths import folder_of
+from ...common.place import real_path
+from .disks import Disks
+from .file_events import FileEvents, Taken, Tended, Wants
+from .folder import MOST_LEFT, Folder, Left, Listing
+from .named_files import Named
+
+FULL_LOOK_SECS = 60.0
+# Full looks take at most one part in this many of the time.
+_SHARE, _SHARE_BESIDE_EVENTS = 25, 100
+# Whether a folder is still the same takes some 10 us: of so many it is asked at each tick, of more each puts the next
+# time off by so much.
+_FEW_FOLDERS = 100
+_TEND_SECS = 0.002
+
+
+class Look(NamedTuple):
+    """A folder that was looked at as a whole; ``fresh``: for the first time, or after it was away."""
+
+    folder: Folder
+    listing: Listing
+    fresh: bool
+
+
+class Folders:
+    """``skip``: absolute paths of folders that are not watched (``ignored``: the entries this hits), and of files that
+    are no data. ``nested``: the same, but an entry for such a folder is watched. ``named``: the named
+    files of each folder that has some. ``timer`` in seconds. ``ours``: this program's own files, which are no data."""
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        skip: Iterable[str],
+        nested: Iterable[str],
+        named: Mapping[str, Named],
+        timer: Callable[[], float] = time.monotonic,
+        ours: NeverSent = NONE,
+        disks: Disks | None = None,
+    ) -> None:
+        self._disks = disks
+        self._remounted = False
+        skipped = {form for path in skip for form in (path, real_path(path))}
+        # A folder with an entry of its own belongs to that alone.
+        own = {form for entry in entries if entry.kind == "dir" for form in (entry.path, real_path(entry.path))}
+        self.ignored = tuple(i for i, e in enumerate(entries) if e.kind == "dir" and real_path(e.path) in skipped)
+        left_out = skipped | {form for path in nested for form in (path, real_path(path))}
+        self._closed = left_out | own
+        self._roots = {
+            entry.path: Folder(index, entry, left_out, own=ours)
+            for index, entry in enumerate(entries)
+            if entry.kind == "dir" and index not in self.ignored
+        }
+        self._skip = left_out
+        self._ours = ours
+        self._by_path = dict(self._roots)
+        self._named = named
+        self._timer = timer
+        self._tended = dict.fromkeys([*self._roots, *named], Tended(False, False, False))
+        self._next_tend = float("-inf")
+        self._lost = False
+        self._events: FileEvents | None = None
+        self._now = 0.0
+        self._dropped: list[Folder] = []
+        self._left: tuple[list[Left], int] | None = None
+
+    def listen(self, wake: Callable[[], None]) -> FileEvents:
+        """File events for these folders, not yet started; without them everything is polled."""
+        wants = {path: self._wants(path, self._roots.get(path)) for path in self._tended}
+        deep = [path for path, root in self._roots.items() if root.entry.recursive]
+        self._events = FileEvents(wants, wake, deep)
+        return self._events
+
+    def get(self, path: str) -> Folder | None:
+        """The watched folder of this path."""
+        return self._by_path.get(path)
+
+    def of(self, path: str) -> Folder | None:
+        """The watched folder that a file is in."""
+        return self._by_path.get(folder_of(path))
+
+    def left_out(self) -> tuple[list[Left], int]:
+        """The first of the files that were found and are left out, and how many others."""
+        if self._left is None:
+            folders = [folder for folder in self._by_path.values() if folder.left]
+            rows = [left for folder in folders for left in folder.left]
+            self._left = rows[:MOST_LEFT], len(rows[MOST_LEFT:]) + sum(folder.left_more for folder in folders)
+        return self._left
+
+    def dropped(self) -> list[Folder]:
+        """Folders inside others that went since the last call, as they were."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
+
+    def mounted(self) -> None:
+        """Something was mounted, or unmounted: what is inside a recursive folder may be another folder by now."""
+        self._remounted = True
+        for root in self._roots.values():
+            if root.entry.recursive:
+                root.next_look = float("-inf")
+
+    # -- the look ---------------------------------------------------------------------------------------------
+
+    def tend(self, now: float, taken: Taken) -> None:
+        """Keep the events going. ``now`` in monotonic seconds; ``taken``: what events there were."""
+        self._now, self._lost = now, taken.lost
+        if self._events is None:
+            return
+        if taken.lost:
+            self._events.renew()
+        if now < self._next_tend and not taken.lost and self._tended.keys().isdisjoint(taken.folders):
+            for path, stands in self._tended.items():
+                self._tended[path] = Tended(stands.live, False, False)
+            return
+        for path in self._tended:
+            self._tended[path] = self._events.tend(path, now)
+        self._next_tend = now + (_TEND_SECS * len(self._tended) if len(self._tended) > _FEW_FOLDERS else 0.0)
+
+    def named(self, everything: bool) -> Iterator[tuple[Named, Iterable[tuple[int, str]]]]:
+        """The named files to be looked at whatever the events said, by their folders: all where those do not tell and it
+        is time, or they did not until now; else a few. To be worked off one by one."""
+        for path, named in self._named.items():
+            stands = self._tended[path]
+            anew = self._lost or named.is_new or stands.renewed or stands.broken or (named.live and not stands.live)
+            named.live = stands.live
+            trusted = named.live and not named.unread
+            if everything or anew or (not trusted and self._now >= named.next_look):
+                begun = self._timer()
+                named.unread = False
+                yield named, named.files
+                named.cost = self._timer() - begun
+                named.next_look = self._now + self._rest(False, False)
+                named.looked(self._now)
+            elif trusted:
+                yield named, named.turn(self._now)
+
+    def _rest(self, live: bool, all_told: bool) -> float:
+        """Seconds until the next look at all of a folder; ``live``: events tell of what happens until then, of everything that
+        counts where ``all_told``, else not of what a program writes that keeps a file open."""
+        cost = sum(each.cost for each in self._roots.values()) + sum(each.cost for each in self._named.values())
+        return max(FULL_LOOK_SECS if live and all_told else 0.0, (_SHARE_BESIDE_EVENTS if live else _SHARE) * cost)
+
+    def looks(self, taken: Taken, everything: bool) -> Iterator[Look]:
+        """Look at every folder that it is time to look at: those must be worked off one by one, for what that takes is
+        part of the cost."""
+        anew: set[str] = set()
+        for path, events in self._tended.items():
+            root = self._roots.get(path)
+            if root is not None:
+                if events.broken:
+                    self._away(root)
+                if root.live and not events.live:
+                    root.next_look = self._now
+                root.live = events.live
+                yield from self._looks_in(root, taken.lost or events.renewed, everything)
+            elif events.broken or events.renewed:
+                # Named files are in it; it may be inside a recursive one too.
+                anew.add(path)
+        yield from self._changes(taken.folders, anew)
+        self._remounted = False
+
+    def _looks_in(self, root: Folder, lost: bool, everything: bool) -> Iterator[Look]:
+        if everything or lost or root.fresh or self._now >= root.next_look:
+            begun = self._timer()
+            # Where events tell of each new file, the names are enough.
+            yield from self._walk(list(root.tree()), lost)
+            root.cost = self._timer() - begun
+            root.next_look = self._now + self._rest(root.live, not root.entry.on_change)
+            root.next_poll = self._now + _SHARE * root.cost
+        elif root.entry.recursive and root.live and self._now >= root.next_poll:
+            begun = self._timer()
+            deaf = [folder for folder in root.tree() if not folder.live]
+            if deaf:
+                yield from self._walk(deaf, False)
+                root.poll_cost = self._timer() - begun
+                root.next_poll = self._now + _SHARE * sum(each.poll_cost for each in self._roots.values())
+            else:
+                root.next_poll = root.next_look
+
+    def _walk(self, folders: Iterable[Folder], lost: bool) -> Iterator[Look]:
+        """Look at these folders and at all that are found inside them."""
+        for folder in folders:
+            if self._by_path.get(folder.path) is folder:
+                yield from self._look_whole(folder, lost)
+
+    def _look_whole(self, folder: Folder, lost: bool) -> Iterator[Look]:
+        # With a folder that is found here, those inside it are looked at at once.
+        waiting = [(folder, lost)]
+        while waiting:
+            folder, lost = waiting.pop()
+            if self._disks is not None and self._disks.is_gone(folder.path):
+                self._away(folder)
+                continue
+            if self._remounted and folder.inside is not None and self._is_another(folder):
+                parent, name = folder.inside, folder.name
+                self._drop(folder)
+                found = self._adopt(parent, name, False)
+                waiting += [] if found is None else [(found, True)]
+                continue
+            renewed = folder.inside is not None and not folder.live and self._follow(folder)
+            fresh = folder.fresh
+            try:
+                listing = folder.look(lost or renewed or fresh or not folder.live or folder.entry.on_change)
+            except OSError as exc:
+                if folder.inside is not None and isinstance(exc, (FileNotFoundError, NotADirectoryError)):
+                    self._drop(folder)
+                    continue
+                # Not there, or not to be read at the moment: quietly tried again.
+                self._away(folder)
+                continue
+            if lost or renewed or fresh or not folder.live:
+                listing = listing._replace(new=())  # there need be no events of what came before
+            folder.fresh = False
+            self._left = None
+            waiting += [(found, True) for found in self._compare(folder, listing.subs, fresh)]
+            yield Look(folder, listing, fresh)
+
+    # -- folders inside others --------------------------------------------------------------------------------
+
+    def _changes(self, paths: set[str], anew: set[str]) -> Iterator[Look]:
+        """Look at what events said of folders: first who went, then who came, so that a rename is both. ``anew``: those
+        that may be other folders than before though they look the same."""
+        changed = sorted(path for path in paths | anew if path not in self._roots)
+        deaf: list[Folder] = []
+        for path in changed:
+            folder = self._by_path.get(path)
+            if folder is not None and (path in anew or not (self._is(folder) and self._hears(folder))):
+                self._drop(folder)
+            elif folder is not None and not folder.live:
+                # Made again it may have the same number, and nothing else tells.
+                deaf.append(folder)
+        for path in changed:
+            parent, name = self._by_path.get(os.path.dirname(path)), os.path.basename(path)
+            if parent is not None and not parent.fresh and parent.entry.recursive and path not in self._by_path:
+                folder = self._adopt(parent, name, False)
+                if folder is not None:
+                    yield from self._look_whole(folder, True)
+        yield from self._walk(deaf, False)
+
+    def _compare(self, folder: Folder, subs: Mapping[str, int], fresh: bool) -> list[Folder]:
+        """Drop the folders inside that are not the ones seen now; those that are new."""
+        for name, sub in list(folder.subs.items()):
+            # Of a folder that something is mounted on, a listing shows the number of what is hidden.
+            if name not in subs or (subs[name] != sub.identity[1] and not self._is(sub)):
+                self._drop(sub)
+        found = [self._adopt(folder, name, fresh) for name in subs if name not in folder.subs]
+        return [sub for sub in found if sub is not None]
+
+    def _adopt(self, parent: Folder, name: str, fresh: bool) -> Folder | None:
+        folder = Folder(parent.index, parent.entry, self._skip, parent, name, self._ours)
+        if name == STATE_FOLDER or match_all_in(folder.entry.exclude, folder.below[:-1]) or self._is_closed(folder.path):
+            return None
+        try:
+            found = os.lstat(folder.path)
+        except OSError:
+            # It went away meanwhile, or its path is too long to be used at all.
+            return None
+        folder.identity = (found.st_dev, found.st_ino)
+        if not stat.S_ISDIR(found.st_mode) or parent.is_inside(folder.identity):
+            return None
+        folder.fresh = fresh
+        parent.subs[name] = folder
+        self._by_path[folder.path] = folder
+        if not self._follow(folder):
+            self._roots[folder.entry.path].next_poll = self._now
+        return folder
+
+    def _is_closed(self, path: str) -> bool:
+        # The folder of the entry may be a link itself.
+        return path in self._closed or real_path(path) in self._closed
+
+    def _follow(self, folder: Folder) -> bool:
+        """Have its events before it is looked at, so that nothing comes in between."""
+        if self._events is not None and folder.inside is not None:
+            wants = self._wants(folder.path, folder)
+            folder.live = self._events.follow(folder.path, folder.inside.path, wants, self._now)
+        return folder.live
+
+    def _is(self, folder: Folder) -> bool:
+        """Whether a folder inside another is still the one that was found."""
+        try:
+            found = os.lstat(folder.path)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == folder.identity and stat.S_ISDIR(found.st_mode)
+
+    def _is_another(self, folder: Folder) -> bool:
+        """Whether there is another folder in the place of one inside another: something is mounted over it, or was. No event tells
+        of that, and a listing shows the number of what is hidden."""
+        try:
+            found = os.lstat(folder.path)
+        except OSError:
+            return False
+        return stat.S_ISDIR(found.st_mode) and (found.st_dev, found.st_ino) != folder.identity
+
+    def _hears(self, folder: Folder) -> bool:
+        return not folder.live or (self._events is not None and self._events.hears(folder.path))
+
+    def _drop(self, folder: Folder) -> None:
+        """A folder inside another is gone, with all inside it."""
+        if folder.inside is not None:
+            folder.inside.subs.pop(folder.name, None)
+        for each in folder.tree():
+            self._leave(each)
+            self._dropped.append(each)
+
+    def _away(self, folder: Folder) -> None:
+        """A folder is not there, or not to be read: what is inside it is not gone for that."""
+        for each in folder.tree():
+            if each is not folder:
+                self._leave(each)
+        folder.subs.clear()
+        folder.away()
+
+    def _leave(self, folder: Folder) -> None:
+        del self._by_path[folder.path]
+        self._left = None
+        if self._events is not None:
+            self._events.leave(folder.path)
+
+    def _wants(self, path: str, folder: Folder | None) -> Wants:
+        """Which file events of a folder are of interest."""
+        named = self._named.get(path)
+
+        def wants(name: str, made: bool) -> bool:
+            if named is not None and named.wants(path, name):
+                return True
+            if folder is None:
+                return False
+            for ending in (NOTIFY, HOLD):
+                if name.endswith(ending):
+                    return folder.wants(name[: -len(ending)], named=True)
+            return (made or folder.entry.on_change) and folder.wants(name)
+
+        return wants

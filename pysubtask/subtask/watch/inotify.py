@@ -1,0 +1,233 @@
+"""File events of Linux: inotify(7), for any number of folders with one thread.
+
+A library that gives each folder a thread of its own is too much for a tree of thousands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import select
+import struct
+import threading
+import time
+from typing import Any, Protocol
+
+from ...common.paths import decoded, encoded
+
+_ATTRIB = 0x4
+_CLOSE_WRITE = 0x8
+_MOVED_FROM = 0x40
+_MOVED_TO = 0x80
+_CREATE = 0x100
+_Q_OVERFLOW = 0x4000
+_IGNORED = 0x8000
+_ONLYDIR = 0x01000000
+_ISDIR = 0x40000000
+
+# Neither reads nor writes: a program that keeps a file open and writes a thousand times a second costs nothing. A change
+# of times is what a touch by a bare utime(2) is.
+_MASK = _ATTRIB | _CREATE | _MOVED_TO | _MOVED_FROM | _CLOSE_WRITE | _ONLYDIR
+_MADE = _CREATE | _MOVED_TO
+_OF_FILES = _MADE | _CLOSE_WRITE | _ATTRIB
+_HEAD = struct.Struct("iIII")
+_BUFFER = 1 << 16
+
+# A storm of events that are of no interest, as of a program that opens and closes a file a thousand times a second, is
+# read some at a time: the kernel keeps 16,384, and repeats that it still has are one to it.
+_STORM_GAP_SECS = 0.05
+_FIRST_PAUSE_SECS, MOST_PAUSE_SECS = 0.002, 0.25
+# What matters wakes a look, between two of which there is as much: those that come meanwhile are read together.
+TOGETHER_SECS = 0.005
+_MUCH = 1 << 15
+
+
+class Hears(Protocol):
+    """Who is told, on a thread that is not the main one."""
+
+    def file(self, folder: str, name: str, made: bool) -> bool:
+        """A file was made in this folder, or moved into it (``made``), or closed after writing; whether that matters."""
+
+    def folder(self, path: str) -> bool:
+        """A folder came or went, or its events ended; whether that matters."""
+
+    def lose(self) -> None:
+        """Events were dropped."""
+
+
+def _find_inotify() -> Any:
+    try:
+        found = ctypes.CDLL(None, use_errno=True)
+        _ = found.inotify_init1, found.inotify_add_watch, found.inotify_rm_watch
+    except (OSError, AttributeError, TypeError):
+        # Another system.
+        return None
+    return found
+
+
+_libc = _find_inotify()
+
+
+def available() -> bool:
+    """Whether this system has it."""
+    return _libc is not None
+
+
+class Inotify:
+    """The events of folders, not of what is inside the folders in them. The constructor raises OSError or RuntimeError.
+
+    ``tells_of_touches``: whether a file that is touched, in any way, has an event.
+    """
+
+    tells_of_touches = True
+
+    def __init__(self, hears: Hears) -> None:
+        self._hears = hears
+        self._handle = _checked(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
+        self._lock = threading.Lock()
+        # One folder may go by several paths: behind a link, or while it is being moved.
+        self._paths: dict[int, dict[str, None]] = {}
+        self._watches: dict[str, int] = {}
+        self._end, self._ending = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="inotify", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:
+            for handle in (self._handle, self._end, self._ending):
+                os.close(handle)
+            raise
+
+    def add(self, path: str) -> None:
+        """Hear of this folder from now on; harmless twice. Raises OSError."""
+        with self._lock:
+            watch = _checked(_libc.inotify_add_watch(self._handle, encoded(path), _MASK))
+            old = self._watches.get(path, watch)
+            if old != watch:
+                self._forget(path, old)
+            self._watches[path] = watch
+            self._paths.setdefault(watch, {})[path] = None
+
+    def remove(self, path: str) -> None:
+        """Hear no more of this folder; harmless where that is so."""
+        with self._lock:
+            watch = self._watches.pop(path, None)
+            if watch is not None:
+                self._forget(path, watch)
+
+    def _forget(self, path: str, watch: int) -> None:
+        paths = self._paths[watch]
+        del paths[path]
+        if not paths:
+            del self._paths[watch]
+            # The folder may be gone, and its watch with it.
+            _libc.inotify_rm_watch(self._handle, watch)
+
+    def has(self, path: str) -> bool:
+        """Whether this folder's events come."""
+        return path in self._watches
+
+    def alive(self) -> bool:
+        """Whether any events come."""
+        return self._thread.is_alive()
+
+    def close(self) -> None:
+        """End it; harmless twice."""
+        if self._ending >= 0:
+            os.close(self._ending)
+            self._ending = -1
+            self._thread.join(5)
+
+    def _run(self) -> None:
+        try:
+            hearing, ending = select.poll(), select.poll()
+            hearing.register(self._handle, select.POLLIN)
+            hearing.register(self._end, select.POLLIN)
+            ending.register(self._end, select.POLLIN)
+            pause = 0.0
+            while not (pause and ending.poll(1000 * pause)):
+                begun = time.monotonic()
+                if any(handle == self._end for handle, _ in hearing.poll()):
+                    return
+                waited = time.monotonic() - begun
+                with contextlib.suppress(BlockingIOError):
+                    events = os.read(self._handle, _BUFFER)
+                    pause = next_pause(pause, waited, len(events), self._tell(events))
+        finally:
+            os.close(self._handle)
+            os.close(self._end)
+
+    def _tell(self, events: bytes) -> bool:
+        """Tell of these; whether any of them matters."""
+        at, matters = 0, False
+        told: set[bytes] = set()
+        paths_of: dict[int, list[str]] = {}
+        while at < len(events):
+            watch, mask, _, length = _HEAD.unpack_from(events, at)
+            event = events[at : at + _HEAD.size + length]
+            at += len(event)
+            if event in told:
+                # Whatever it is about was looked at by nobody since.
+                continue
+            told.add(event)
+            if mask & _Q_OVERFLOW:
+                self._hears.lose()
+                matters = True
+                continue
+            paths = paths_of.get(watch)
+            if paths is None or mask & _IGNORED:
+                paths = paths_of[watch] = self._paths_of(watch, ended=bool(mask & _IGNORED))
+            name = decoded(event[_HEAD.size :].rstrip(b"\0"))
+            if mask & _ATTRIB and (mask & _ISDIR or not name):
+                continue
+            for path in paths:
+                if mask & _IGNORED:
+                    matters |= self._hears.folder(path)
+                elif mask & _ISDIR:
+                    matters |= self._hears.folder(os.path.join(path, name))
+                elif mask & _OF_FILES:
+                    matters |= self._hears.file(path, name, bool(mask & _MADE))
+        return matters
+
+    def _paths_of(self, watch: int, *, ended: bool) -> list[str]:
+        """The paths of a folder that has events, or none any more from now on (``ended``)."""
+        with self._lock:
+            paths = list(self._paths.get(watch, ()))
+            if ended:
+                self._paths.pop(watch, None)
+                for path in paths:
+                    del self._watches[path]
+        return paths
+
+
+def next_pause(pause: float, waited: float, size: int, matters: bool) -> float:
+    """How long to leave events alone after a read, in seconds. Pure.
+
+    ``pause`` came before that read, then nothing for ``waited`` seconds; it gave ``size`` bytes of events and, or not, one
+    that ``matters``. What comes after a quiet time is read at once, and so is what comes soon after what matters.
+    """
+    if waited > _STORM_GAP_SECS:
+        return 0.0
+    if matters:
+        return TOGETHER_SECS
+    if size > _MUCH:
+        # The kernel's queue must not overflow.
+        return pause / 2
+    return min(max(2 * pause, _FIRST_PAUSE_SECS), MOST_PAUSE_SECS)
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def explain(exc: Exception) -> str:
+    """Why a folder has no events, in plain words."""
+    if isinstance(exc, OSError) and exc.errno == errno.ENOSPC:
+        return "the limit of watched folders is reached (sysctl fs.inotify.max_user_watches)"
+    if isinstance(exc, OSError) and exc.errno == errno.EMFILE:
+        return "the limit of file event queues is reached (sysctl fs.inotify.max_user_instances)"
+    return f"file events cannot be had: {exc}"

@@ -1,0 +1,132 @@
+"""Watched folders that are not there: told in the log and on the status page until they are."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...common.entries import Entry
+from ...common.events import utc
+from ...common.place import existing, is_in, near
+from .disks import Disks
+
+LOOK_SECS = 5.0
+TOLD_AGAIN_SECS = 900.0
+# Looking takes some 5 us for a folder: of so many at once, and of more each puts the next look off.
+_FEW_FOLDERS = 1000
+
+
+class Missing:
+    """``mount``: RequiresMount. ``disks``: which folders have lost theirs. ``wall``: seconds since the epoch; other times are
+    monotonic."""
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        mount: str | None,
+        log: logging.Logger,
+        wall: Callable[[], float],
+        disks: Disks | None = None,
+    ) -> None:
+        self._folders: dict[str, int] = {}
+        for index, entry in enumerate(entries):
+            self._folders.setdefault(entry.path if entry.kind == "dir" else os.path.dirname(entry.path), index)
+        self._entries = entries
+        self._disks = disks
+        self._mount = mount
+        self._log = log
+        self._wall = wall
+        self._found: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, float] = {}
+        self._next = float("-inf")
+
+    def look(self, now: float) -> list[dict[str, Any]]:
+        """What is missing as of now, or of a moment ago: ``entry`` (number, from 0), ``path``, ``since`` (UTC), ``reason``."""
+        if now >= self._next:
+            self._next = now + LOOK_SECS * max(1.0, len(self._folders) / _FEW_FOLDERS)
+            unmounted = self._mount is not None and not os.path.ismount(self._mount)
+            inside = {folder: self._entry_of(folder) for folder in (self._disks.gone if self._disks is not None else ())}
+            for folder, index in {**inside, **self._folders, **{one: row["entry"] for one, row in self._found.items()}}.items():
+                self._look_at(folder, index, unmounted, now)
+        return [dict(row) for row in self._found.values()]
+
+    def look_soon(self) -> None:
+        """The next look is a real one: something was mounted or unmounted."""
+        self._next = float("-inf")
+
+    def next_at(self) -> float | None:
+        """When to look again though nothing else happens; None while nothing is missing."""
+        return self._next if self._found else None
+
+    def _entry_of(self, folder: str) -> int:
+        """The entry that a folder inside another belongs to."""
+        return next((index for above, index in self._folders.items() if is_in(folder, above)), 0)
+
+    def _look_at(self, folder: str, index: int, unmounted: bool, now: float) -> None:
+        reason = self._disks.why(folder) if self._disks is not None else ""
+        if unmounted and self._mount is not None and is_in(folder, self._mount):
+            reason = f"{self._mount} is not mounted (RequiresMount)"
+        elif not reason and folder in self._folders and not os.path.isdir(folder):
+            there = existing(folder)
+            reason = f"there is no folder {folder}{near(folder)}" if os.path.isdir(there) else f"{there} is a file"
+        if not reason:
+            if self._found.pop(folder, None) is not None:
+                self._told.pop(folder, None)
+                self._log.info("Folder [%s] is there now: what is in it is sent.", folder)
+            return
+        row = self._found.setdefault(folder, {"entry": index, "path": self._path_of(folder, index), "since": utc(self._wall())})
+        if row.get("reason") != reason or now - self._told[folder] >= TOLD_AGAIN_SECS:
+            row["reason"], self._told[folder] = reason, now
+            self._log.error("Watch entry %d waits: %s. Its files are sent when it is there; it is not made.", index + 1, reason)
+
+    def _path_of(self, folder: str, index: int) -> str:
+        return self._entries[index].path if folder in self._folders else folder
+
+
+def watched_folders(entries: Sequence[Entry]) -> dict[str, bool]:
+    """The folders that files are watched in, each with whether what is inside it is watched, too."""
+    found: dict[str, bool] = {}
+    for entry in entries:
+        folder = entry.path if entry.kind == "dir" else os.path.dirname(entry.path)
+        found[folder] = found.get(folder, False) or (entry.kind == "dir" and entry.recursive)
+    return found
+
+
+class Footing:
+    """Whether the state folder, or another one of these, is still the one that the child was started with: it may be removed, or go
+    with its disk. ``gone``: the one that is not, '' while all are. ``state``: how the state folder, the first of these, was
+    last."""
+
+    def __init__(self, *folders: str) -> None:
+        self._folders = folders
+        self._identities = [_identity(_look(folder)) for folder in folders]
+        self.state: os.stat_result | None = None
+        self.gone = ""
+
+    def is_gone(self) -> bool:
+        """Whether there is none, or another one. False where that cannot be told."""
+        self.state = None
+        for number, (folder, identity) in enumerate(zip(self._folders, self._identities, strict=True)):
+            try:
+                found = _look(folder)
+            except OSError:
+                continue
+            if number == 0:
+                self.state = found
+            if _identity(found) != identity:
+                self.gone = folder
+                return True
+        return False
+
+
+def _look(folder: str) -> os.stat_result | None:
+    try:
+        return os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _identity(found: os.stat_result | None) -> tuple[int, int] | None:
+    return None if found is None else (found.st_dev, found.st_ino)

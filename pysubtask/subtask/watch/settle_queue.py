@@ -1,0 +1,136 @@
+"""Files that must be quiet for a while before they are taken: new ones in watched folders, and changed ones."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ...common.entries import Entry
+from ...common.notify import Stamp
+from .folder import Folder
+
+MOST_SETTLES = 10
+LEAST_LONGEST_SECS = 10.0
+LAST_LOOK_SECS = 1.0
+"""What was quiet for so long is taken at the last look before an end, if ``settle_secs`` is more than that."""
+TOLD_SECS = 5.0
+"""A file that settles for less is not told of."""
+NEW_FACTOR = 6
+"""A new file is given so many times longer: most of those are finished some time, and half a photo is of no use to anybody."""
+
+
+def longest_wait(settle_secs: float) -> float:
+    """Seconds after which a file that changes all the time is taken though it is not quiet. Pure."""
+    return max(LEAST_LONGEST_SECS, MOST_SETTLES * settle_secs) if settle_secs else 0.0
+
+
+def quiet_enough_at(since: float, first: float, settle_secs: float, longest: float) -> float:
+    """When a file that waits since ``first``, and is quiet ``since`` then, is quiet enough. In the second half of its longest wait
+    less and less will do, and nothing at its end: so it is taken in the longest pause its writer makes, and not in the midst
+    of a write. Pure."""
+    # Where quiet == settle_secs * 2 * (1 - waited / longest), solved for the time.
+    slope = 2 * settle_secs / longest
+    return max(first + longest / 2, (since + 2 * settle_secs + slope * first) / (1 + slope))
+
+
+class Found(NamedTuple):
+    """A file that settles: its ``folder`` (None for a named file) and ``entry``, how it was ``seen`` last, ``since`` when it
+    looks like that, since when it waits (``first``; both monotonic seconds), and why it will be due. ``ripe_at``: when it may be
+    taken, as far as is known without a look, from all that."""
+
+    folder: Folder | None
+    entry: Entry
+    seen: Stamp
+    since: float
+    first: float
+    cause: str
+    ripe_at: float = 0.0
+
+    def timed(self) -> Found:
+        """The same with the right ``ripe_at``, which is asked for at each tick."""
+        return self._replace(ripe_at=min(self.quiet_at, self.taken_at))
+
+    @property
+    def quiet_at(self) -> float:
+        """When it will have been quiet for long enough."""
+        settle, longest = self.entry.settle_secs, self.longest
+        if not self.goes_anyway or self.since + settle <= self.first + longest / 2:
+            return self.since + settle
+        return quiet_enough_at(self.since, self.first, settle, longest)
+
+    @property
+    def taken_at(self) -> float:
+        """When it is taken at the latest. What is known on the server, and grows without a pause, goes now and then."""
+        return self.first + self.longest if self.goes_anyway else float("inf")
+
+    def may_go_early(self, now: float, age: float) -> bool:
+        """Whether it is quiet enough for the last look before an end, its time being ``age`` seconds ago: what is being written
+        waits for the next start."""
+        return max(age, now - self.since) >= min(self.entry.settle_secs, LAST_LOOK_SECS) or self.is_ripe(now)
+
+    @property
+    def longest(self) -> float:
+        """Seconds it waits at most where it goes anyway."""
+        finished = self.cause in ("change", "recheck") or self.folder is None
+        return longest_wait(self.entry.settle_secs) * (1 if finished else NEW_FACTOR)
+
+    @property
+    def goes_anyway(self) -> bool:
+        """Whether it is taken though it is never quiet. Not a new file whose changes do not count: it would stay on the server as
+        it was at some moment."""
+        return self.cause == "change" or self.entry.on_change or self.folder is None
+
+    def never_quiet(self, now: float) -> bool:
+        """Whether it waits for longer than a file does that is just being written."""
+        return now - self.first >= LEAST_LONGEST_SECS / 2 and now - self.first >= MOST_SETTLES / 2 * self.entry.settle_secs
+
+    def is_ripe(self, now: float) -> bool:
+        """Whether it may be taken, as far as is known without a look."""
+        return now >= self.ripe_at
+
+
+class Settling:
+    """The files that settle, by their paths."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Found] = {}
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._found
+
+    def put(self, folder: Folder | None, entry: Entry, path: str, seen: Stamp, since: float, cause: str) -> None:
+        """A file looks like this since then; another look than before makes it begin anew."""
+        old = self._found.get(path)
+        if old is None or old.folder is not folder:
+            self._found[path] = Found(folder, entry, seen, since, since, cause).timed()
+        elif old.seen != seen:
+            cause = cause if old.cause == "recheck" else old.cause
+            self._found[path] = old._replace(seen=seen, since=since, cause=cause).timed()
+
+    def drop(self, path: str) -> None:
+        """It does not settle any more."""
+        self._found.pop(path, None)
+
+    def last_look_at(self) -> float | None:
+        """When all of them are quiet enough for the last look, as far as is known without one."""
+        return max((found.since + min(found.entry.settle_secs, LAST_LOOK_SECS) for found in self._found.values()), default=None)
+
+    def ripe(self, now: float, everything: bool) -> list[tuple[str, Found]]:
+        """Those that were quiet for long enough, as far as is known without a look, or waited for the longest time;
+        ``everything``: all."""
+        return [(path, found) for path, found in self._found.items() if everything or found.is_ripe(now)]
+
+    def never_quiet(self, now: float) -> list[tuple[str, Found]]:
+        """Those that have been waiting for long because they change all the time."""
+        return [(path, found) for path, found in self._found.items() if found.never_quiet(now)]
+
+    def waiting(self, now: float) -> list[tuple[str, Found]]:
+        """Those of which one might ask where they stay: they have to be quiet for long, or have been waiting for a while."""
+        return [
+            (path, found)
+            for path, found in self._found.items()
+            if not found.never_quiet(now) and (found.entry.settle_secs >= TOLD_SECS or now - found.first >= TOLD_SECS)
+        ]
+
+    def next_at(self) -> float | None:
+        """When the next one is ripe."""
+        return min((found.ripe_at for found in self._found.values()), default=None)

@@ -1,0 +1,128 @@
+"""File events of other systems than Linux, by way of the library ``watchdog``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+from ...common.place import real_path
+from .inotify import Hears
+
+# Each takes a thread.
+MOST_FOLDERS = 200
+_LAST_MOMENT = 0.1
+
+
+class WatchdogEvents:
+    """The same as :class:`.inotify.Inotify`. The constructor raises ImportError, OSError or RuntimeError."""
+
+    # The close of a file, which a touch ends with, is known to Linux alone, and a bare utime is not heard of there either.
+    tells_of_touches = False
+
+    def __init__(self, hears: Hears) -> None:
+        # Optional at run time, and 40 ms that a child without it need not spend.
+        from watchdog.events import (
+            DirCreatedEvent,
+            DirDeletedEvent,
+            DirMovedEvent,
+            FileClosedEvent,
+            FileCreatedEvent,
+            FileMovedEvent,
+        )
+        from watchdog.observers import Observer
+
+        if "Polling" in getattr(Observer, "__name__", ""):
+            raise RuntimeError("this platform has none")
+        self._filter = [FileCreatedEvent, FileMovedEvent, FileClosedEvent, DirCreatedEvent, DirMovedEvent, DirDeletedEvent]
+        self._hears = hears
+        self._observer: Any = Observer()
+        self._watches: dict[str, Any] = {}
+        self._observer.start()
+        self._hear_overflow()
+
+    def add(self, path: str) -> None:
+        """Hear of this folder from now on; harmless twice. Raises OSError or RuntimeError."""
+        if self.has(path):
+            return
+        self.remove(path)
+        if len(self._watches) >= MOST_FOLDERS:
+            raise RuntimeError(f"there are more than {MOST_FOLDERS} folders")
+        # Watchdog does not report a folder that it may not read, and does not follow links.
+        os.close(os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)))
+        real = real_path(path)
+        handler = _Handler(path, real, self._hears, self._end)
+        self._watches[path] = self._observer.schedule(handler, real, recursive=False, event_filter=self._filter)
+
+    def remove(self, path: str) -> None:
+        """Hear no more of this folder; harmless where that is so."""
+        watch = self._watches.pop(path, None)
+        if watch is not None and watch not in self._watches.values():
+            # Where the folder is gone, its watch went with it.
+            with contextlib.suppress(OSError, KeyError):
+                self._observer.unschedule(watch)
+
+    def has(self, path: str) -> bool:
+        """Whether this folder's events come: an emitter ends when its folder is deleted."""
+        return any(emitter.is_alive() and emitter.should_keep_running() for emitter in self._emitters(path))
+
+    def _emitters(self, path: str) -> list[Any]:
+        watch = self._watches.get(path)
+        return [] if watch is None else [emitter for emitter in list(self._observer.emitters) if emitter.watch == watch]
+
+    def alive(self) -> bool:
+        """Whether any events come."""
+        return bool(self._observer.is_alive())
+
+    def close(self) -> None:
+        """End it; harmless twice."""
+        self._watches.clear()
+        self._observer.stop()
+        self._observer.join(5)
+
+    def _end(self, path: str) -> None:
+        # The emitter ends a moment after it said so; one that goes on is a new one, for a folder made again.
+        for emitter in self._emitters(path):
+            emitter.join(_LAST_MOMENT)
+        self._hears.folder(path)
+
+    def _hear_overflow(self) -> None:
+        """Learn of dropped events. Watchdog 7 logs them, older ones ignore it; none has a public way to hear of it.
+        Where this hook does not fit, the slow full look remains."""
+        reader = getattr(self._observer, "_inotify_fd", None)
+        handle = getattr(reader, "handle_event", None)
+        if reader is None or handle is None:
+            return
+
+        def listen(event: Any) -> None:
+            handle(event)
+            if getattr(event, "is_queue_overflow", False):
+                self._hears.lose()
+
+        reader.handle_event = listen
+
+
+class _Handler:
+    """What watchdog calls for each event of one folder."""
+
+    def __init__(self, folder: str, real: str, hears: Hears, end: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._real = real
+        self._hears = hears
+        self._end = end
+
+    def dispatch(self, event: Any) -> None:
+        if event.event_type == "deleted" and os.fsdecode(event.src_path) == self._real:
+            self._end(self._folder)
+            return
+        moved = event.event_type == "moved"
+        for path in (event.src_path, event.dest_path) if moved else (event.src_path,):
+            folder, name = os.path.split(os.fsdecode(path))
+            # A file that is moved out of the folder ends elsewhere.
+            if not name or folder != self._real:
+                continue
+            if event.is_directory:
+                self._hears.folder(os.path.join(self._folder, name))
+            elif not moved or path == event.dest_path:
+                self._hears.file(self._folder, name, event.event_type in ("created", "moved"))

@@ -1,0 +1,603 @@
+"""Which watched files are due: those with a new notify stamp, or changed where that counts, and what is new or changed in
+watched folders.
+
+Everything here runs on the child's main thread. File events only say where to look and when; what is due is
+always decided by looking at the files, so a lost event costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from ...common.clock import is_plausible
+from ...common.entries import Entry
+from ...common.never_sent import NONE, NeverSent
+from ...common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, make_notify, notify_name
+from ...common.paths import folder_of, name_of
+from ...common.place import real_path
+from ..platform.change_times import ctime_of, is_news, missed_since, read_seen
+from ..platform.creation_time import made_anew
+from ..platform.timestamp_granularity import again, undecided
+from .candidate import RESIDUAL as RESIDUAL
+from .candidate import Due as Due
+from .candidate import Known as Known
+from .changing_files import Changing
+from .disks import Disks
+from .file_events import Taken
+from .folder import Folder, Listing
+from .folders import Folders
+from .hold_files import Holds
+from .missed_events import Unheard
+from .named_files import Named, by_folder
+from .settle_queue import LAST_LOOK_SECS, Settling
+
+_MOST_TOLD = 10
+
+
+class _Recheck(NamedTuple):
+    at: float
+    source: Stamp | None
+    unseen: bool
+    entry_index: int
+
+
+class Watch:
+    """Looks at the files of ``entries``.
+
+    ``skip``: absolute paths: a folder that is one of them is not watched (``ignored`` has the index of an entry that is
+    for such a one), a file that is one of them is no data. ``nested``: the same, but an entry for such a folder is
+    watched. ``own``: this program's own files, which are no data. ``wake`` is called from another thread when a scan is worth
+    while.
+    ``mode`` is 'events' or 'polling', ``mode_reason`` says why it is polling. ``longest_hold``: seconds a burst may hold
+    data back. ``last_sign``: when a child wrote its page last before this one (seconds since the epoch), None where that is not
+    known: what was changed since in any way is read, though it looks as it did.
+    ``stat``, ``wall`` (nanoseconds since the epoch) and ``timer`` (seconds) are for tests.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        known: Known,
+        skip: Sequence[str],
+        wake: Callable[[], None],
+        use_events: bool = True,
+        *,
+        nested: Sequence[str] = (),
+        longest_hold: float = 5.0,
+        last_sign: float | None = None,
+        stat: Callable[[str], Stamp | None] = read_seen,
+        wall: Callable[[], int] = time.time_ns,
+        timer: Callable[[], float] = time.monotonic,
+        own: NeverSent = NONE,
+        disks: Disks | None = None,
+    ) -> None:
+        self._disks = disks
+        self._own = own
+        self.mode = "polling"
+        self.mode_reason = "file events are switched off"
+        self._known = known
+        self._stat_of = stat
+        self._wall = wall
+        self._static_of = {entry.path: index for index, entry in enumerate(entries) if entry.kind == "file"}
+        self._bursting = {entry.path for entry in entries if entry.kind == "file" and entry.burstmode}
+        self._entries = entries
+        self._settling = Settling()
+        self._named = by_folder(entries, self._bursting, self._settling.__contains__)
+        ours = {real_path(path) for path in (*skip, *nested)}
+        # A log of ours that is sent whenever it changes would be sent for ever: sending it is told in it.
+        self._changing = Changing(
+            {path: index for path, index in self._static_of.items() if entries[index].on_change and real_path(path) not in ours},
+            timer,
+        )
+        self._holds = Holds(longest_hold, self._stat, self._handled_stamp)
+        self._folders = Folders(entries, skip, nested, self._named, timer, own, disks)
+        self.ignored = self._folders.ignored
+        self._events = self._folders.listen(wake) if use_events else None
+        self._started = False
+        self._since_ns = missed_since(last_sign)
+        self._ctimes: dict[str, int] = {}
+        self._unheard = Unheard()
+        self._told: Container[str] = ()
+        self._handled: dict[str, Stamp] = {}
+        self._due: dict[str, Due] = {}
+        self._due_since: dict[str, int] = {}
+        self._changed_while_due: set[str] = set()
+        self._done: list[tuple[Due, int]] = []
+        self._looks: dict[str, bool] = {}
+        self._rechecks: dict[str, _Recheck] = {}
+        self._checked: dict[str, Stamp | None] = {}
+        self._gone: list[str] = []
+        self._lost: list[str] = []
+        self._offered: list[str] = []
+
+    # -- life -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Have file events from now on, as far as the platform gives them."""
+        if self._events is not None:
+            self._events.start()
+            self.mode, self.mode_reason = self._events.mode()
+
+    def stop(self) -> None:
+        """End the threads behind the file events; scans go on working without."""
+        if self._events is not None:
+            self._events.stop()
+
+    def gone(self) -> list[str]:
+        """Data files that left a watched folder, with their notify files, since the last call."""
+        gone, self._gone = self._gone, []
+        return [path for path in gone if not self._is_listed(path)]
+
+    def lost(self) -> list[str]:
+        """Data files that were due and went with their folder before they could be copied, since the last call."""
+        lost, self._lost = self._lost, []
+        return lost
+
+    def _is_listed(self, path: str) -> bool:
+        """Whether a file is there again, in a folder that was made anew."""
+        folder = self._folders.of(path)
+        return folder is not None and bool(folder.names.get(name_of(path)))
+
+    def offer(self, paths: Sequence[str]) -> None:
+        """Have files that no entry watches taken too, once, where they differ from their last snapshot."""
+        self._offered += paths
+
+    def take_again(self, path: str, now: float) -> None:
+        """Have a file taken of which no snapshot is left, as soon as it is quiet."""
+        index, folder, seen, wall = self.index_of(path), self._folders.of(path), self._stat(path), self._wall()
+        stamp = self._stat(notify_name(path))
+        if seen is None or index == RESIDUAL:
+            self._add(path, index, stamp, "start", wall)
+        else:
+            self._take_quiet(None if path in self._static_of else folder, index, path, seen, stamp, now, wall)
+
+    def index_of(self, path: str) -> int:
+        """The entry a data file belongs to, or RESIDUAL."""
+        folder = self._folders.of(path)
+        return self._static_of.get(path, RESIDUAL if folder is None else folder.index)
+
+    # -- the look ---------------------------------------------------------------------------------------------
+
+    def scan(self, now: float, *, everything: bool = False) -> list[Due]:
+        """What is due at ``now`` (monotonic seconds): again and again the same until :meth:`done`, each path once.
+
+        ``everything``: also what still settles, but for what was just being written, for the last look before the end.
+        """
+        taken = self._events.take() if self._events is not None else Taken({}, set(), False)
+        self._unheard.heard(taken.paths, taken.lost)
+        self._told = taken.paths
+        wall = self._wall()
+        looks, self._looks = self._looks, {}
+        for path, made in taken.paths.items():
+            looks[path] = made or looks.get(path, False)
+        self._after_done(now, wall, looks)
+        self._folders.tend(now, taken)
+        for named, files in self._folders.named(everything):
+            for index, path in files:
+                if not self._started or path in self._bursting or not named.is_calm(path, self._handled_stamp(path + NOTIFY)):
+                    self._look_static(named, index, path, now, wall)
+        if self._started:
+            for path in self._changing.turn(now, everything or taken.lost):
+                self._look_change(path, now)
+        for folder, listing, fresh in self._folders.looks(taken, everything):
+            self._look_over(folder, listing, fresh, now, wall)
+        for folder in self._folders.dropped():
+            self._leave(folder)
+        for path, made in looks.items():
+            self._look_at(path, made, now, wall, path in taken.paths)
+        self._ripen(now, wall, everything)
+        for path, held in self._holds.due(now, wall, everything).items():
+            self._add(path, held.entry_index, self._stat(notify_name(path)), "hold", wall)
+        self._look_offered(now, wall, everything)
+        self._recheck(now, wall, everything)
+        self._started = True
+        if self._events is not None:
+            late = self._unheard.overdue(now)
+            if late is not None:
+                self._events.do_not_tell(folder_of(late))
+            self.mode, self.mode_reason = self._events.mode()
+        return [due for path, due in self._due.items() if not self._is_gone(path)]
+
+    def mounted(self) -> None:
+        """Something was mounted, or unmounted."""
+        self._folders.mounted()
+
+    def _is_gone(self, path: str) -> bool:
+        return self._disks is not None and self._disks.is_gone(path)
+
+    def done(self, due: Due) -> None:
+        """A snapshot of this file is durable and known (or it was given up): its stamp is handled."""
+        pending = self._due.pop(due.path, None)
+        since = self._due_since.pop(due.path, self._wall())
+        if due.stamp is not None:
+            self._handled[notify_name(due.path)] = due.stamp
+        if due.hold is not None:
+            self._handled[hold_name(due.path)] = due.hold
+        if pending is not None and pending.stamp is not None and pending.stamp != due.stamp:
+            self._looks[notify_name(due.path)] = False
+        if due.path in self._changed_while_due:
+            self._changed_while_due.remove(due.path)
+            self._looks[due.path] = True
+        self._done.append((due, since))
+
+    def never_quiet(self, now: float) -> list[dict[str, Any]]:
+        """The first of the files that wait for long because they are never quiet for ``settle_secs``, for the status page:
+        ``path``, ``for_secs`` in whole tens, ``settle_secs``, and whether it ``goes`` all the same now and then."""
+        found = self._settling.never_quiet(now)[:_MOST_TOLD]
+        return [
+            {
+                "path": path,
+                "for_secs": int((now - one.first) // 10 * 10),
+                "settle_secs": one.entry.settle_secs,
+                "goes": one.goes_anyway,
+            }
+            for path, one in found
+        ]
+
+    def last_look_at(self) -> float | None:
+        """When what still settles is quiet enough for the last look before an end (monotonic seconds); None where nothing does."""
+        return self._settling.last_look_at()
+
+    def settling(self, now: float) -> tuple[list[dict[str, Any]], int]:
+        """The first of the files that wait until they are quiet for ``settle_secs``, for the status page (``path``,
+        ``settle_secs``), and how many others."""
+        found = self._settling.waiting(now)
+        rows = [{"path": path, "settle_secs": one.entry.settle_secs} for path, one in found[:_MOST_TOLD]]
+        return rows, len(found) - len(rows)
+
+    def left_out(self) -> tuple[list[dict[str, Any]], int]:
+        """The first of the files in watched folders that are left out (``path``, ``why``), and how many others."""
+        rows, more = self._folders.left_out()
+        return [left._asdict() for left in rows], more
+
+    def next_at(self, now: float) -> float | None:
+        """When the next file becomes due by itself (monotonic seconds), or None; ``now`` at the earliest."""
+        # Here, and not at a scan more for each snapshot.
+        self._after_done(now, self._wall(), self._looks)
+        times = [found.at for found in self._rechecks.values()]
+        times += [at for at in (self._settling.next_at(), self._holds.next_at(now, self._wall())) if at is not None]
+        if self._looks or self._offered:
+            times.append(now)
+        return max(now, min(times)) if times else None
+
+    # -- files that were named --------------------------------------------------------------------------------
+
+    def _look_static(self, named: Named, index: int, path: str, now: float, wall: int) -> None:
+        if self._is_gone(path):
+            named.unread, named.next_look = True, now
+            return
+        if path in self._bursting:
+            self._holds.look(path, index, now)
+        notify = notify_name(path)
+        try:
+            stamp = self._stat_of(notify)
+        except OSError:
+            # It is asked again soon, without an event.
+            stamp, named.unread, named.next_look = None, True, now
+        if named.live and stamp is not None and os.path.islink(notify):
+            named.linked[path] = index
+        elif named.linked:
+            named.linked.pop(path, None)
+        if stamp is not None and stamp != self._handled_stamp(notify):
+            self._add(path, index, stamp, "notify", wall)
+        elif not self._started:
+            seen, last = self._stat(path), self._known.source(path)
+            if seen is not None and seen != last:
+                self._take_quiet(None, index, path, seen, stamp, now, wall)
+            elif last is not None and seen is not None and is_news(self._ctimes, path, seen, since_ns=self._since_ns):
+                self._read_again(path, index, last, now, 0.0)
+            elif last is not None:
+                self._doubt(path, index, last, now, wall)
+
+    def _take_quiet(
+        self, folder: Folder | None, index: int, path: str, seen: Stamp, stamp: Stamp | None, now: float, wall: int
+    ) -> None:
+        """A file that is to be taken, and nobody has said that it is complete: now, if it is quiet."""
+        age, entry = _quiet_for(seen, wall), self._entries[index]
+        if age >= entry.settle_secs:
+            self._add(path, index, stamp, "start", wall)
+        else:
+            self._settling.put(folder, entry, path, seen, now - age, "start")
+
+    def _look_change(self, path: str, now: float, event: bool = False) -> None:
+        """Look at a named file of which any change counts."""
+        if self._is_gone(path):
+            self._settling.drop(path)
+            return
+        seen = self._stat(path)
+        if seen is None or seen == self._known.source(path):
+            self._settling.drop(path)
+            index = self._changing.files[path]
+            if seen is not None and path not in self._due and is_news(self._ctimes, path, seen, event=event):
+                self._read_again(path, index, seen, now, self._entries[index].settle_secs)
+        elif path in self._due:
+            self._changed_while_due.add(path)
+        else:
+            self._settling.put(None, self._entries[self._changing.files[path]], path, seen, now, "change")
+
+    def _look_offered(self, now: float, wall: int, everything: bool) -> None:
+        offered, self._offered = self._offered, []
+        for path in offered:
+            if self._own.why(path):
+                continue
+            seen = self._stat(path)
+            if seen is None or seen == self._known.source(path):
+                continue
+            if everything or _quiet_for(seen, wall) >= LAST_LOOK_SECS:
+                self._add(path, self.index_of(path), None, "start", wall)
+            else:
+                self._rechecks[path] = _Recheck(now + LAST_LOOK_SECS, seen, True, self.index_of(path))
+
+    # -- folders ----------------------------------------------------------------------------------------------
+
+    def _look_over(self, folder: Folder, listing: Listing, fresh: bool, now: float, wall: int) -> None:
+        """Work off what a look at a whole folder gave."""
+        for name in listing.new:
+            if (path := folder.join(name)) not in self._told:
+                self._unheard.found(path, now)
+        for name in listing.odd:
+            self._look_data(folder, name, False, fresh, now, wall)
+        for name in listing.held:
+            self._look_hold(folder, name, now)
+        for name in listing.notified:
+            self._look_notify(folder, name, wall)
+        self._note_gone(map(folder.join, listing.gone))
+
+    def _note_gone(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            if self._known.source(path) is not None or self._known.handled(notify_name(path)) is not None:
+                self._gone.append(path)
+
+    def _leave(self, folder: Folder) -> None:
+        """A folder inside another is gone: nothing in it is due any more. Where it was renamed, all in it is new."""
+        for path in [path for path in self._due if folder_of(path) == folder.path and path not in self._static_of]:
+            if not self._is_listed(path):
+                self._lost.append(path)
+                del self._due[path], self._due_since[path]
+                self._changed_while_due.discard(path)
+                self._gone.append(path)
+        self._note_gone(map(folder.join, folder.names))
+
+    def _look_at(self, path: str, made: bool, now: float, wall: int, event: bool) -> None:
+        """Look at one path that had an ``event``, or is to be looked at again."""
+        about = data_name(path)
+        index = self._static_of.get(about) if about != path else None
+        if index is not None:
+            self._look_static(self._named[folder_of(path)], index, about, now, wall)
+        if path in self._changing.files:
+            self._look_change(path, now, event)
+        folder, name = self._folders.of(path), name_of(path)
+        if folder is None or folder.fresh:
+            return
+        if name.endswith(NOTIFY):
+            self._look_notify(folder, data_name(name), wall)
+        elif name.endswith(HOLD):
+            self._look_hold(folder, data_name(name), now)
+        elif folder.is_data(name):
+            self._look_data(folder, name, made, False, now, wall, event)
+
+    def _look_data(self, folder: Folder, name: str, made: bool, fresh: bool, now: float, wall: int, event: bool = False) -> None:
+        path = folder.join(name)
+        seen = self._stat(path)
+        if seen is None:
+            folder.forget(name)
+            return
+        new = made or seen.inode != folder.names.get(name)
+        folder.names[name] = seen.inode
+        last = self._known.source(path)
+        if last is not None and seen == last:
+            folder.calm[name] = last
+            # Where changes do not count, only another file under the same name does.
+            told = event and (made or folder.entry.on_change)
+            news = is_news(folder.ctimes, name, seen, event=told, since_ns=self._since_ns if fresh else None)
+            if news and (told or fresh or folder.entry.on_change or made_anew(path, seen, last)) and path not in self._due:
+                self._read_again(path, folder.index, last, now, 0.0 if fresh else folder.entry.settle_secs)
+            elif fresh:
+                self._doubt(path, folder.index, seen, now, wall)
+            return
+        folder.calm.pop(name, None)
+        if fresh:
+            age = _quiet_for(seen, wall)
+            if age >= folder.entry.settle_secs:
+                self._take(folder, path, seen, "start", wall)
+            else:
+                self._settle(folder, path, seen, now - age, "start", wall)
+        elif new or (not folder.entry.on_change and last is not None and made_anew(path, seen, last)):
+            self._settle(folder, path, seen, now, "new", wall)
+        elif folder.entry.on_change:
+            self._settle(folder, path, seen, now, "change", wall)
+
+    def _look_notify(self, folder: Folder, name: str, wall: int) -> None:
+        path = folder.join(name)
+        notify = notify_name(path)
+        stamp = self._stat(notify)
+        if stamp is not None and stamp == self._handled_stamp(notify):
+            folder.calm[notify_name(name)] = stamp
+            return
+        if not name or stamp is None or not folder.is_data(name, named=True):
+            return
+        self._settling.drop(path)
+        source = self._stat(path)
+        if source is not None:
+            folder.names[name] = source.inode
+        self._add(path, folder.index, stamp, "notify", wall, source)
+
+    def _look_hold(self, folder: Folder, name: str, now: float) -> None:
+        if name and folder.is_data(name, named=True):
+            self._holds.look(folder.join(name), folder.index, now)
+
+    def _settle(self, folder: Folder, path: str, seen: Stamp, since: float, cause: str, wall: int) -> None:
+        if path in self._changing.files:
+            # It has an entry of its own, by which it settles.
+            return
+        if path in self._due:
+            self._changed_while_due.add(path)
+            return
+        if folder.entry.settle_secs or self._is_gone(path):
+            self._settling.put(folder, folder.entry, path, seen, since, cause)
+        else:
+            # It need not be quiet, and has just been looked at.
+            self._take(folder, path, seen, cause, wall)
+
+    def _ripen(self, now: float, wall: int, everything: bool) -> None:
+        for path, found in self._settling.ripe(now, everything):
+            if self._is_gone(path):
+                self._settling.drop(path)
+                continue
+            seen = self._stat(path)
+            name, folder = name_of(path), found.folder
+            if folder is not None and (seen is None or self._folders.of(path) is not folder or not folder.is_data(name)):
+                self._settling.drop(path)
+                folder.forget(name)
+            elif seen is None:
+                self._settling.drop(path)
+            elif seen != found.seen and found.entry.settle_secs and now < found.taken_at:
+                self._settling.put(folder, found.entry, path, seen, now, found.cause)
+            elif everything and not found.may_go_early(now, _quiet_for(seen, wall)):
+                continue
+            elif folder is not None:
+                folder.names[name] = seen.inode
+                self._take(folder, path, seen, found.cause, wall)
+            else:
+                self._settling.drop(path)
+                # What a burst holds back goes when that is over, with this change in it.
+                if seen != self._known.source(path) and (path not in self._holds or everything):
+                    self._add(path, self._static_of[path], self._stat(notify_name(path)), found.cause, wall, seen)
+
+    def _take(self, folder: Folder, path: str, seen: Stamp, cause: str, wall: int) -> None:
+        self._settling.drop(path)
+        notify, created = notify_name(path), False
+        if folder.entry.notify_files and cause not in ("change", "recheck"):
+            # A folder that cannot be written, or a name too long: it goes without, or with one that is there.
+            with contextlib.suppress(OSError):
+                created = make_notify(notify)
+        stamp = self._stat(notify)
+        if cause == "new" and not created and stamp is not None and stamp != self._handled_stamp(notify):
+            cause = "notify"  # that came along with it
+        self._add(path, folder.index, stamp, cause, wall, seen)
+
+    # -- what is due ------------------------------------------------------------------------------------------
+
+    def _add(self, path: str, index: int, stamp: Stamp | None, cause: str, wall: int, seen: Stamp | None = None) -> None:
+        """``seen``: how the data file looked a moment ago, where somebody has looked."""
+        index = self._static_of.get(path, index)
+        old = self._due.get(path)
+        # A hold that is there already is about data that the snapshot will have.
+        hold = self._holds.take(path)
+        if old is None:
+            self._note_ctime(path, seen)
+            self._due_since[path] = wall
+            self._due[path] = Due(path, index, stamp, cause, hold)
+        else:
+            cause = cause if old.cause == "recheck" else old.cause
+            self._due[path] = Due(path, index, stamp or old.stamp, cause, hold or old.hold)
+
+    def _note_ctime(self, path: str, seen: Stamp | None) -> None:
+        """Before a file is copied: what is changed in any way after that is not in the copy for sure."""
+        folder = self._folders.of(path)
+        times, name = (
+            (self._ctimes, path)
+            if path in self._changing.files
+            else ((folder.ctimes, name_of(path)) if folder is not None else (None, ""))
+        )
+        if times is None:
+            return
+        seen = seen or self._stat(path)
+        if seen is not None and (ctime := ctime_of(seen)):
+            times[name] = ctime
+
+    def _after_done(self, now: float, wall: int, looks: dict[str, bool]) -> None:
+        """What follows from the snapshots made since the last scan, now that they are known."""
+        finished, self._done = self._done, []
+        for due, since in finished:
+            for signal in (notify_name(due.path), hold_name(due.path)):
+                if signal in self._handled and self._known.handled(signal) == self._handled[signal]:
+                    del self._handled[signal]
+            last = self._known.source(due.path)
+            folder = self._folders.of(due.path)
+            if folder is not None:
+                folder.doubt(name_of(due.path))
+                self._compare_taken(folder, due.path, last, looks)
+            if due.path in self._changing.files:
+                # It may have changed since its snapshot, while nobody listened.
+                self._look_change(due.path, now)
+            checked = due.cause == "recheck" and due.path in self._checked
+            before = self._checked.pop(due.path, None)
+            # One look more is enough: whatever was notified within the tick is in it. Only where each change
+            # counts, a change that this look found may hide another one.
+            each = due.path in self._changing.files or (folder is not None and folder.entry.on_change)
+            if checked and (before == last or not each):
+                continue
+            more = again(due.stamp, last, since, wall, alone=folder is not None or each)
+            if more is not None:
+                self._rechecks[due.path] = _Recheck(now + more.in_ns / 1e9, last, more.unseen, due.entry_index)
+
+    def _compare_taken(self, folder: Folder, path: str, last: Stamp | None, looks: dict[str, bool]) -> None:
+        name = name_of(path)
+        seen = self._stat(path)
+        if seen is None:
+            folder.forget(name)
+        elif last is None:
+            # It was given up; had it been missing, it has come since.
+            looks.setdefault(path, False)
+        elif seen.inode != last.inode:
+            # Another file has taken its place since.
+            looks[path] = True
+        elif folder.wants(name, named=True):  # else it is a named file's, which no listing of this folder shows
+            folder.names[name] = seen.inode
+
+    def _doubt(self, path: str, index: int, last: Stamp, now: float, wall: int) -> None:
+        """At the start, a file that looks as it did: the look that was owed it may have died with the last child."""
+        more = undecided(last, wall)
+        if more is not None:
+            self._rechecks[path] = _Recheck(now + more.in_ns / 1e9, last, True, index)
+
+    def _read_again(self, path: str, index: int, last: Stamp, now: float, secs: float) -> None:
+        """A file looks as it did, and was changed in some way: its content is compared when it has been left alone for so long."""
+        self._rechecks.setdefault(path, _Recheck(now + secs, last, True, index))
+
+    def _recheck(self, now: float, wall: int, everything: bool) -> None:
+        for path, found in list(self._rechecks.items()):
+            early = now < found.at
+            if early and not everything:
+                continue
+            if not early:
+                del self._rechecks[path]
+            folder = self._folders.of(path)
+            if folder is not None:
+                self._look_notify(folder, name_of(path), wall)
+            seen = self._stat(path)
+            if path in self._due or path in self._settling or seen is None or (seen == found.source and not found.unseen):
+                continue
+            if folder is not None and not folder.is_data(name_of(path), named=True):
+                continue
+            if seen != found.source and found.entry_index == RESIDUAL and not everything:
+                self._rechecks[path] = found._replace(at=now + LAST_LOOK_SECS, source=seen)
+            elif seen != found.source and not everything and (folder is not None or path in self._static_of):
+                # It was changed since, and may be in the midst of it. Of a folder that went, whoever copies it finds out.
+                self._settling.put(folder, self._entries[found.entry_index], path, seen, now - _quiet_for(seen, wall), "recheck")
+            else:
+                if not early:
+                    self._checked[path] = found.source
+                self._add(path, found.entry_index, self._stat(notify_name(path)), "recheck", wall, seen)
+
+    # -- small ------------------------------------------------------------------------------------------------
+
+    def _stat(self, path: str) -> Stamp | None:
+        try:
+            return self._stat_of(path)
+        except OSError:
+            # No access, or a disk or server that does not answer: nothing to be said now, so it is asked again.
+            return None
+
+    def _handled_stamp(self, signal: str) -> Stamp | None:
+        return self._handled.get(signal) or self._known.handled(signal)
+
+
+def _quiet_for(seen: Stamp, wall: int) -> float:
+    """How many seconds a file has been quiet, by its time; 0 where that is no time of this world."""
+    return max(0, wall - seen.mtime_ns) / 1e9 if is_plausible(seen.mtime_ns / 1e9) else 0.0

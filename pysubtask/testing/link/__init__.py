@@ -1,0 +1,1 @@
+"""Links that break on demand: relays, and network namespaces with loss, delay and outages."""

@@ -1,0 +1,1 @@
+"""Servers on loopback: real programs, and models with faults on demand."""

@@ -1,0 +1,356 @@
+"""What is said over one control connection, and its data connections, blocking, for one thread at a time.
+
+Built on ftplib, with what it leaves out: a time limit on every reply, EPSV on IPv4, names of any bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable
+
+from ...common.errors import TransportLost
+from ..dial import dial, dial_name
+from ..meter import Meter
+from ..pace import Pace
+from .options import Login
+from .replies import CannotRestart, NotFTP, Reply, Standstill, not_ftp, text
+from .server_features import DataLost, NoPassivePort, NotConnected
+from .sockets import Sockets, keep_alive
+from .tls import handshake_error
+
+_LONGEST_LINE = 8192
+_LONGEST_REPLY = 256 * 1024
+_MOST_PRELIMINARY = 100  # replies 1yz to one command
+_LAST_WORDS_SECS = 2.0  # how long the server may still say why, after it was silent for a whole time limit
+_LEAST_PORT = 1024  # what listens below is another service, which no server may have our data sent to
+_LONGEST_PORT_WORDS = 1024
+_OPENING = "opening a data connection"
+_SLICE_SECS = 1.0  # how often it is looked whether bytes moved, while an answer is waited for
+# What Telnet (RFC 854) says to a command of its own in the place of a name, in front of the reply; no reply begins so.
+_TELNET = re.compile(rb"\A(?:\xff[\xfb-\xfe].|\xff[\xf0-\xfa])+", re.DOTALL)
+_STARTS_REPLY = re.compile(r"[1-6][0-9]{2}(?:[ -]|\Z)")
+
+Moved = Callable[[], bool]
+
+
+class Wire(Sockets):
+    """``open`` it, ``ask`` it; ``cut`` it from any thread. Raises OSError, EOFError, NotFTP, ftplib.Error.
+
+    ``ways``: how a passive port is asked for, in order; ``way``: what the last one led to, ``refused``: the server's words to the
+    one before, which it did not even know (``unknown``). ``ended``: the server ended this connection, which says nothing of
+    others. ``spoilt``: its replies belong to other commands, so it must not be used again. ``escapes``: whether the byte 255 is
+    sent twice.
+    """
+
+    def __init__(self, login: Login, pace: Pace, meter: Meter) -> None:
+        super().__init__(login, meter)
+        self.pace = pace
+        self.ways: tuple[str, ...] = ("epsv", "pasv")
+        self.way = self.refused = ""
+        self.unknown = False
+        self.escapes: Callable[[], bool] = lambda: False
+        self._heard = bytearray()
+        self._reply_size = 0
+        self._moved: Moved | None = None
+        self._reply_end = 0.0
+        self.standstill = ""  # why the present transfer does not move, where that can be seen
+        self.ended = self.spoilt = False
+
+    # --- opening and ending
+
+    def open(self, context: ssl.SSLContext | None) -> Reply:
+        """Connect, with implicit TLS secure it, and hear the greeting."""
+        login, self._context = self.login_data, context
+        self.host = login.host
+        self.sock = dial_name(
+            login.host,
+            login.port,
+            min(self.wait(), login.connect_secs),
+            adopt=self._adopt,
+            drop=self.drop,
+            over=lambda: self._aborted,
+        )
+        self.af = self.sock.family
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keep_alive(self.sock)
+        if login.tls == "implicit":
+            self.secure()
+        return self.hear()
+
+    def secure(self) -> None:
+        """TLS from here on. Raises TransportError besides."""
+        if self.sock is None:
+            raise ConnectionAbortedError("closed from here")
+        if self._heard:
+            raise TransportLost("the server sent more than its answer before TLS began: somebody may sit in between")
+        try:
+            self.sock = self._wrap(self.sock)
+        except ssl.SSLError as exc:
+            raise handshake_error(self.login_data, exc) from exc
+
+    def bid_farewell(self) -> None:
+        """QUIT, without waiting for anything, and close."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            if self.sock is None:
+                raise ConnectionAbortedError("closed from here")
+            self.sock.settimeout(0)
+            self.sock.send(b"QUIT\r\n")
+        self.close()
+
+    def is_over(self) -> bool:
+        """Whether the server has hung up, or said that it will, while nobody asked; never waits."""
+        try:
+            if self.sock is None:
+                raise ConnectionAbortedError("closed from here")
+            self.sock.settimeout(0)
+            self._heard += self.sock.recv(4096)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        except OSError:
+            pass
+        return True
+
+    def has_reply(self) -> bool:
+        """Whether a line of a reply has come; never waits. Raises as any read where the connection is at its end."""
+        with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+            assert self.sock is not None
+            self.sock.settimeout(0)
+            block = self.sock.recv(4096)
+            if not block:
+                raise EOFError
+            self._heard += block
+        return b"\n" in self._heard
+
+    # --- talking
+
+    def ask(self, command: str, patience: float = 0.0) -> Reply:
+        """Send a command, hear the reply. Replies 1yz of commands that transfer nothing are passed over; all of them together
+        have the time of one."""
+        self.putcmd(command)
+        end = time.monotonic() + self.wait(patience)
+        for _ in range(_MOST_PRELIMINARY):
+            said = self.hear(end=end)
+            if said.code >= 200:
+                return said
+        raise ftplib.error_proto(f"{_MOST_PRELIMINARY} replies 1yz and no other: {said}")
+
+    def begin(self, command: str) -> Reply:
+        """Send a command, hear its first reply, be it 1yz."""
+        self.putcmd(command)
+        return self.hear()
+
+    def hear(self, moved: Moved | None = None, patience: float = 0.0, end: float | None = None) -> Reply:
+        """The next reply. While ``moved`` says that bytes still move it is waited for; ``patience`` more seconds
+        than usual. The limit is for the whole reply, in however many lines and pieces it comes; ``end``: when (monotonic) it
+        must be there, where that was decided before. TransportLost for 421, after which the server hangs up."""
+        self._reply_size = 0
+        self._moved = moved
+        self._reply_end = time.monotonic() + self.wait(patience) if end is None else end
+        try:
+            lines = [self.getline()]
+            code = lines[0][:3]
+            if not _STARTS_REPLY.match(lines[0]):
+                raise NotFTP(not_ftp(lines[0].encode("utf-8", "surrogateescape") + bytes(self._heard)))
+            # RFC 959 4.2: from "code-" to a line that begins with "code " (some servers leave the space out).
+            while lines[0][3:4] == "-" and (len(lines) == 1 or lines[-1][:3] != code or lines[-1][3:4] == "-"):
+                lines.append(self.getline())
+        except TimeoutError as exc:
+            raise (Standstill(self.standstill) if self.standstill else exc) from exc
+        finally:
+            self._moved = None
+        said = Reply(int(code), tuple(lines))
+        if said.code == 421:
+            self.ended = True
+            raise TransportLost(f"the server ends the connection: {said}")
+        return said
+
+    def last_words(self) -> Reply:
+        """The next reply, waited for a moment only: the server was silent for a whole time limit already."""
+        return self.hear(end=time.monotonic() + min(_LAST_WORDS_SECS, self.wait()))
+
+    def putline(self, line: str) -> None:
+        if any(sign in line for sign in "\r\n\0"):
+            raise ValueError("a line break in a command")  # every name was checked before
+        if self.sock is None:
+            raise ConnectionAbortedError("closed from here")
+        self.sock.settimeout(self.wait())
+        raw = line.encode("utf-8", "surrogateescape")
+        # RFC 959 3.3 and RFC 854: the byte 255 begins a Telnet command, and twice it is itself.
+        self.sock.sendall((raw.replace(b"\xff", b"\xff\xff") if self.escapes() else raw) + b"\r\n")
+
+    def getline(self) -> str:
+        while (at := self._heard.find(b"\n")) < 0:
+            if len(self._heard) > _LONGEST_LINE or self._heard.startswith((b"\x15\x03", b"\x16\x03")):
+                raise NotFTP(not_ftp(bytes(self._heard)))
+            if self._moved is not None and self._moved():
+                self._reply_end = max(self._reply_end, time.monotonic() + self.wait())
+            self._receive(self._reply_end)
+        if time.monotonic() > self._reply_end:
+            raise TimeoutError
+        line = bytes(self._heard[:at])
+        del self._heard[: at + 1]
+        self._reply_size += at + 1
+        if self._reply_size > _LONGEST_REPLY:
+            raise ftplib.error_proto("a reply without an end")
+        return _TELNET.sub(b"", line.rstrip(b"\r")).decode("utf-8", "surrogateescape")
+
+    def _receive(self, end: float) -> None:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if self.sock is None:
+            raise ConnectionAbortedError("closed from here")
+        self.sock.settimeout(left if self._moved is None else min(left, _SLICE_SECS))
+        try:
+            block = self.sock.recv(4096)
+        except TimeoutError:
+            return
+        if not block:
+            if self._heard:
+                raise NotFTP(not_ftp(bytes(self._heard)))
+            raise EOFError
+        self._heard += block
+
+    # --- data connections
+
+    def open_data(self, command: str, start: int = 0, *, active: bool = False) -> tuple[socket.socket | None, Reply]:
+        """Begin a transfer ``start`` bytes into the file: its socket (None where the server refused the command) and the
+        first reply. ``active``: the server connects to here, whatever the settings prefer. CannotRestart where it cannot begin
+        there, NoPassivePort where the server gives none."""
+        listener = None
+        self.standstill = ""
+        if self.passiveserver and not active:
+            sock = self._reach_data()
+        else:
+            listener = self.makeport()
+        try:
+            # RFC 3659 5.3: nothing comes between REST and the transfer, so the port was asked for before.
+            if start and (said := self.ask(f"REST {start}")).code != 350:
+                raise CannotRestart(str(said))
+            said = self.begin(command)
+            if said.ok:  # some servers say 200 before 150
+                said = self.hear()
+            if not 100 <= said.code < 200:
+                if listener is None:
+                    self.drop(sock)
+                return None, said
+            if listener is not None:
+                sock = self._accept(listener)
+        except BaseException:
+            if listener is None:
+                self.drop(sock)
+            raise
+        finally:
+            if listener is not None:
+                self.drop(listener)
+        return (self._wrap(sock) if self._context is not None else sock), said
+
+    def _reach_data(self) -> socket.socket:
+        """RFC 2428 EPSV and RFC 959 PASV, in the order that is set; the next one at once where one is refused, or where something
+        on the way knows only the other. DataLost where neither leads anywhere."""
+        if self.sock is None:
+            raise ConnectionAbortedError("closed from here")
+        peer = self.sock.getpeername()
+        failed: DataLost | None = None
+        for way in self.ways if self.af == socket.AF_INET else ("epsv",):
+            said = self.ask(way.upper())
+            named = self._port_in(way, said, peer)
+            if named is None:
+                self.unknown, words = said.unknown, text(" ".join(said.lines))
+                if way == "pasv" and said.code < 400:
+                    raise TransportLost(f"the server gives no passive port: {said} (not an answer to that)")
+                failed = failed or NoPassivePort(f"the server gives no passive port: {said}", step=_OPENING, said=words)
+            else:
+                # The address in a reply to PASV is not looked at: behind NAT it is wrong, in bad hands it is worse.
+                host, port = named
+                try:
+                    end = time.monotonic() + min(self.wait(), self.login_data.connect_secs)
+                    sock = dial(
+                        [(self.af, (peer[0], port, *peer[2:]))], end, adopt=self._adopt, drop=self.drop, over=lambda: self._aborted
+                    )
+                except OSError as exc:
+                    self.unknown, words = False, f"port {port}: {exc.strerror or exc or 'no answer'}"
+                    failed = DataLost(
+                        f"the data connection to port {port} cannot be opened: {exc.strerror or exc or 'no answer'}. "
+                        "The server's passive ports must be open in every firewall on the way",
+                        step=_OPENING,
+                    )
+                else:
+                    self.way = "pasv_control_address" if host != peer[0] else way
+                    return sock
+            self.refused = words
+        assert failed is not None
+        raise failed
+
+    @staticmethod
+    def _port_in(way: str, said: Reply, peer: tuple[str, int]) -> tuple[str, int] | None:
+        """Address and port in a reply; None where it names none."""
+        if said.code != (229 if way == "epsv" else 227):
+            return None
+        try:
+            host, port = ftplib.parse229(_port_words(said), peer) if way == "epsv" else ftplib.parse227(_port_words(said))
+        except (ftplib.Error, ValueError):
+            if way == "epsv":
+                return None
+            raise
+        return host, _port(port)
+
+    def makeport(self) -> socket.socket:
+        """Listen, and tell the server where (PORT, RFC 959; EPRT, RFC 2428)."""
+        if self.sock is None:
+            raise ConnectionAbortedError("closed from here")
+        here = self.sock.getsockname()
+        listener = self._adopt(socket.create_server((here[0], 0, *here[2:]), family=self.af, backlog=1))
+        try:
+            port = int(listener.getsockname()[1])
+            if self.af == socket.AF_INET:
+                said = self.ask(f"PORT {','.join(here[0].split('.'))},{port >> 8},{port & 255}")
+            else:
+                said = self.ask(f"EPRT |2|{here[0].partition('%')[0]}|{port}|")
+            if not said.ok:
+                raise NotConnected(
+                    f"the server does not connect to here: {said}. Switch ftp.PassiveMode on",
+                    step=_OPENING,
+                    said=text(" ".join(said.lines)),
+                )
+        except BaseException:
+            self.drop(listener)
+            raise
+        return listener
+
+    def _accept(self, listener: socket.socket) -> socket.socket:
+        if self.sock is None:
+            raise ConnectionAbortedError("closed from here")
+        server = self.sock.getpeername()[0]
+        end = time.monotonic() + self.wait()
+        while True:
+            listener.settimeout(max(0.001, end - time.monotonic()))
+            try:
+                sock, peer = listener.accept()
+            except TimeoutError as exc:
+                words = text(" ".join(self.last_words().lines))
+                raise DataLost(
+                    "the server's data connection never came: a firewall here or NAT on the way keeps it out. "
+                    "Switch ftp.PassiveMode on",
+                    step=_OPENING,
+                    said=words,
+                ) from exc
+            if peer[0] == server:
+                return self._adopt(sock)
+            sock.close()
+
+
+def _port_words(said: Reply) -> str:
+    """As much of a reply as may name a port: what ftplib looks for takes it the square of the length."""
+    return "\n".join(said.lines)[:_LONGEST_PORT_WORDS]
+
+
+def _port(number: int) -> int:
+    if not _LEAST_PORT <= number < 65536:
+        raise ftplib.error_proto(f"{str(number)[:10]} as the port of a data connection, which is refused")
+    return number

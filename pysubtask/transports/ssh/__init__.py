@@ -1,0 +1,1 @@
+"""The byte stream of an SSH login, over the system's ssh or asyncssh."""

@@ -1,0 +1,193 @@
+"""What ssh's last words mean: pure, from stderr and exit status to one of the three errors.
+
+The phrases are those of OpenSSH's sources (ssh.c, sshconnect.c, sshconnect2.c, clientloop.c), which are
+never translated. What is not known is a lost connection: trying again later is never wrong there.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+from ...common.advice import install
+from ...common.errors import LoginRefused, TransportError, TransportLost
+from ..reach import NOT_YET, OVER, host_in, no_answer, no_way, nobody_listens, not_valid_now, place, unanswered, unknown_name
+from ..sftp.packets import text
+from ..ssh_login import AnotherKey, changed_key, revoked_key, unknown_key
+from .algorithms import ssh_config_remedy
+from .options import KEY_SHOWN
+
+NO_ACCOUNT = r"No user exists for uid \d+"
+_REFUSED: tuple[tuple[str, str, str], ...] = (
+    (
+        r"Too many authentication failures",
+        "the server ended the login after too many keys were offered (with KeyFile only one is)",
+        "Set KeyFile to the one key it knows",
+    ),
+    (r"Permission denied \(", "the login was refused", "Check User, KeyFile or Password, and the account on the server"),
+    (r"(?:Unable to negotiate|no matching .* found)", "the server and this ssh share no algorithm", "Update the older of the two"),
+    (
+        r"subsystem request failed",
+        "the login works, but the server offers no SFTP to it",
+        "Have the sftp subsystem switched on there",
+    ),
+    (
+        r"Bad configuration option: knownhostscommand|unsupported option .*knownhostscommand",
+        "this ssh is too old for HostKey (it needs OpenSSH 8.5)",
+        "Use KnownHostsFile instead",
+    ),
+    (
+        r"(?:Bad configuration option|terminating, \d+ bad configuration|Can't open user config file|Bad owner or permissions)",
+        "ssh does not take its configuration",
+        "Mend the file it names, or set SSHConfigFile to 'none'",
+    ),
+)
+_BEFORE_ITS_NAME = "kex_exchange_identification"
+_PARTIAL = re.compile(r'^Authenticated (?:using "([\w-]+)" )?with partial success', re.MULTILINE)
+_DENIED = re.compile(r"Permission denied \(([a-z0-9,.@-]+)\)")
+AS_WELL = "as well, which was not given or not accepted"
+"""Of a server that takes one step of a login and wants another."""
+BETWEEN = "the ProxyCommand or ProxyJump of ssh's configuration"
+_BY_HAND = "Does that program reach the server when it is run by hand?"
+_NO_PEER = re.compile(r"UNKNOWN port 65535")
+_CLOSED = re.compile(r"(?:Connection reset|Connection closed|Broken pipe|banner exchange|kex_exchange_identification)")
+_REACHED_FOR = re.compile(r"connect to (?:host|address) (\S+) port (\d+): ")
+_REVOKED = re.compile(r"REVOKED HOST KEY|(?i:host key \S+ .*revoked)")
+_CHANGED = re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED")
+_CERT_INVALID = re.compile(r"^Certificate invalid: (?:(not yet valid)|expired)", re.MULTILINE)
+_UNKNOWN = re.compile(r"(?:No \S+ host key is known for|Host key verification failed)")
+_CHANGED_KEY = re.compile(r"The fingerprint for the (\S+) key sent by the remote host is\s+(SHA256:\S+?)\.?\s")
+_KEY_IN_DEBUG = re.compile(r"Server host key: (\S+ SHA256:\S+)")
+_LONGEST = 8192  # characters that are looked at, the last ones
+_LONGEST_LINE = 1024
+_LONGEST_TOLD, _MOST_TOLD = 160, 3
+# Lines that ssh writes itself, of sshkey.c, authfile.c, sshconnect2.c, readconf.c; above the one that says what came of it.
+_FIRST_CAUSE = re.compile(
+    r"Load key |Certificate |Permissions \S+ for |Warning: Identity file |sign_and_send_pubkey: |identity_sign: |"
+    r"no such identity: |Bad owner or permissions |\S+:? line \d+: |Received disconnect from |Unable to load host key"
+)
+_BEFORE_KEYS = re.compile(
+    r"kex_exchange_identification: |ssh_exchange_identification: |banner exchange: |"
+    r"Connection (?:closed|reset) by UNKNOWN port 65535|Connection to UNKNOWN port 65535 timed out"
+)
+_NOISE = re.compile(r"^(Warning: Permanently added|@+|debug\d: |\s*$|Authenticated |Transferred: sent |Bytes per second: sent )")
+
+
+def verdict(
+    stderr: str, code: int | None, asked: str | None = None, logged_in: bool = False, where: str = "the server"
+) -> TransportError:
+    """The error for a connection that ended; one that was ``logged_in`` is only lost, whatever was said.
+
+    ``code``: ssh's exit status, below 0 a signal. ``asked``: a question of ssh that got no answer. ``where``: whom it was to reach.
+    """
+    stderr = "\n".join(line[:_LONGEST_LINE] for line in stderr[-_LONGEST:].splitlines()) + "\n"
+    last = _last(stderr)
+    said = _told(stderr, last)
+    lost = _lost(last, said, where)  # by the last line alone: above it may stand a banner, which can say anything
+    if lost is not None:
+        return lost
+    if logged_in:
+        return TransportLost(_ended(code, said))
+    invalid = _CERT_INVALID.search(stderr) if _UNKNOWN.search(stderr) else None
+    wrong = not_valid_now(NOT_YET if invalid[1] else OVER, time.time()) if invalid is not None else None
+    if wrong is not None:
+        return wrong
+    shown = _key_shown(stderr)
+    if shown is not None and re.search(r"Host key verification failed|No \S+ host key is known", stderr):
+        return AnotherKey(shown)
+    if _REVOKED.search(stderr):
+        return revoked_key(where, _key_told(stderr))
+    if _CHANGED.search(stderr):
+        return changed_key(where, _key_told(stderr))
+    if _UNKNOWN.search(stderr):
+        return unknown_key(where, _key_told(stderr))
+    for pattern, meaning, remedy in _REFUSED:
+        if re.search(pattern, stderr):
+            if "Permission denied" in pattern:
+                meaning, remedy = _one_of_several(stderr) or (meaning, remedy)
+                if asked is not None:
+                    meaning += f" (ssh asked {asked!r}, which is not answered from here)"
+            if "no matching" in pattern:
+                remedy = ssh_config_remedy(stderr, host_in(where)) or remedy
+            return LoginRefused(f"{meaning}. ssh said: {said!r}", remedy)
+    return TransportLost(_ended(code, said))
+
+
+def _one_of_several(stderr: str) -> tuple[str, str] | None:
+    """What is said of a login of which the server took one step and wants another; None where it took none."""
+    taken, left = _PARTIAL.findall(stderr), _DENIED.search(stderr)
+    if not taken or left is None:
+        return None
+    keys = {"publickey", "hostbased"}
+    took = "the key" if all(method in keys or not method for method in taken) else "the password"
+    methods = left[1].split(",")
+    wants_key = keys >= set(methods)
+    wanted = "a key" if wants_key else "a password"
+    return (
+        f"the server took {took} and wants {wanted} {AS_WELL} ({', '.join(methods)})",
+        f"Set {'KeyFile' if wants_key else 'Password'}, too, or check it",
+    )
+
+
+def _lost(last: str, said: str, where: str) -> TransportLost | None:
+    found = _REACHED_FOR.search(last)
+    if found is not None:
+        where = place(found[1], found[2])
+    if "Could not resolve hostname" in last:
+        host, _, why = last.partition("Could not resolve hostname ")[2].partition(": ")
+        return unknown_name(host, why or last)
+    if re.search(NO_ACCOUNT, last):
+        return TransportLost(
+            f"ssh does nothing for a user without an entry in /etc/passwd. ssh said: {last!r}",
+            f"Give this user one, or run: {install('asyncssh')}",
+        )
+    if "Connection refused" in last:
+        return nobody_listens(where)
+    if re.search(r"(?:Connection timed out|Operation timed out|Timeout, server|Connection to \S+ port \d+ timed out)", last):
+        failed = no_answer(where)
+        if _NO_PEER.search(last):
+            return TransportLost(f"{failed.cause} through {BETWEEN}. ssh said: {said!r}", _BY_HAND)
+        return unanswered(TransportLost(f"{failed.cause}. ssh said: {said!r}", failed.remedy))
+    if re.search(r"(?:No route to host|Network is unreachable|Network is down)", last):
+        return no_way(where, last.rpartition(": ")[2])
+    if _NO_PEER.search(last) and _CLOSED.search(last):
+        return TransportLost(f"{BETWEEN} came to its end, or what it leads to closed the connection. ssh said: {said!r}", _BY_HAND)
+    if _CLOSED.search(last):
+        closed = TransportLost(f"the server or something on the way closed the connection. ssh said: {said!r}")
+        return unanswered(closed) if _BEFORE_ITS_NAME in last else closed
+    return None
+
+
+def _key_told(stderr: str) -> str:
+    """Type and fingerprint of the key that the server has shown, where ssh says it."""
+    found = _KEY_IN_DEBUG.findall(stderr)
+    if found:
+        return str(found[-1])
+    told = _CHANGED_KEY.findall(stderr)
+    return " ".join(told[-1]) if told else ""
+
+
+def _ended(code: int | None, said: str) -> str:
+    how = "" if code is None else f" (ssh ended by signal {-code})" if code < 0 else f" (ssh ended with {code})"
+    return f"the connection ended{how}" + (f". ssh said: {said!r}" if said else "")
+
+
+def _last(stderr: str) -> str:
+    """The last line that says something."""
+    lines = [line for line in stderr.splitlines() if not _NOISE.match(line)]
+    return text(lines[-1].encode("utf-8", "replace"), 200) if lines else ""
+
+
+def _told(stderr: str, last: str) -> str:
+    """The last line, and before it those in which ssh tells the first cause: of a key or a configuration that it does not take,
+    and before the keys are exchanged all that is said: no banner of the server's comes before that, but a ProxyCommand's words."""
+    lines = [line for line in stderr.splitlines() if not _NOISE.match(line)][:-1]
+    early = bool(_BEFORE_KEYS.search(last)) or any(_BEFORE_KEYS.match(line) for line in lines)
+    first = [line for line in lines if early or _FIRST_CAUSE.match(line)]
+    shown = dict.fromkeys(text(line.encode("utf-8", "replace"), _LONGEST_TOLD) for line in first)
+    return "; ".join([*list(shown)[:_MOST_TOLD], last])
+
+
+def _key_shown(stderr: str) -> str | None:
+    found = re.findall(re.escape(KEY_SHOWN) + r" (\S+ SHA256:\S+)", stderr)
+    return found[-1] if found else None

@@ -1,0 +1,400 @@
+"""The system's ssh as a child process whose stdin and stdout are the byte stream.
+
+It runs in a session of its own, so it has no terminal to ask on and can be ended with what it started
+(ProxyCommand, askpass). It never outlives this process: the kernel ends it (PR_SET_PDEATHSIG, by
+setpriv), it sees its stdin close, and a leftover is ended by the next connect from the record of its
+pid and start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+
+from ...common import own_files
+from ...common.errors import LoginRefused, TransportError, TransportLost
+from ...common.limits import REMEDY, is_limit, reached
+from ...common.process import process_start
+from ...common.program import for_others
+from ..meter import Meter
+from ..reach import place
+from ..ssh_login import Login
+from ..standstill import MTU, look, of_login
+from .askpass import Askpass, remove_leftover
+from .errors import NO_ACCOUNT, verdict
+from .options import shell_argv, show_argv, ssh_argv
+from .orphans import MARK, end_orphans, new_mark
+from .socket_handover import HandOver, with_a_shell
+from .sockets import SSHSockets
+from .stream import FdStream
+from .tcp_latency import hasten
+
+_PIPE_BYTES = 1024 * 1024
+_STDERR_KEPT = 8 * 1024
+_LAST_WORDS_SECS = 0.5
+_GOODBYE_SECS = 0.7
+_KILL_SECS = 0.5
+_LOOK_SECS = 0.01
+_SHOW_SECS = 10.0
+_RECORD = "ssh.json"
+_ALWAYS = (b"-T", b"-x", b"-a", b"ControlPath=none", b"EscapeChar=none", b"ClearAllForwardings=yes")
+"""Words of every ssh of ours (see ``options``), together of hardly any other."""
+_SHELL_RECORD = "ssh-shell.json"
+
+
+class SSHStream(FdStream):
+    """A running ssh. ``logged_in`` is set by whoever sees the first word of SFTP."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        fds: tuple[int, int, int],
+        helpers: tuple[Askpass | None, HandOver | None],
+        record: str,
+        meter: Meter,
+        where: str = "the server",
+    ) -> None:
+        read_fd, write_fd, stderr_fd = fds
+        super().__init__(read_fd, write_fd)
+        self._process = process
+        self._stderr_fd = stderr_fd
+        self._said = bytearray()
+        self._askpass, self._hand_over = helpers
+        self._record = record
+        self._where = where
+        self._sockets = SSHSockets(process.pid, meter)
+        self._hastening = asyncio.ensure_future(hasten(process.pid))
+        self._ending: asyncio.Task[None] | None = None
+        self._exited = asyncio.Event()
+        self._silent = asyncio.Event()  # stderr is at its end
+        self._pidfd = -1
+        self.logged_in = False
+        self._acked_at_login: list[tuple[socket.socket, int]] = []
+        self.swallowed = False
+        """Whether it came to a standstill after the login, with nothing large that was ever acknowledged."""
+        self.swallowed_before = False
+        """The same of the connection before this one: a link that died between the two shows it once, and not again."""
+        with contextlib.suppress(AttributeError, OSError):  # Linux; elsewhere _wait looks by itself
+            self._pidfd = os.pidfd_open(process.pid)
+            self._loop.add_reader(self._pidfd, self._exit_seen)
+        os.set_blocking(stderr_fd, False)
+        self._loop.add_reader(stderr_fd, self._hear)
+
+    @property
+    def pid(self) -> int:
+        """The child's pid, which is also its process group and session."""
+        return self._process.pid
+
+    @property
+    def said(self) -> str:
+        """The last that ssh wrote on stderr."""
+        return self._said.decode("utf-8", "replace")
+
+    def login_done(self) -> None:
+        """The password is needed no more."""
+        self.logged_in = True
+        self._hastening.cancel()
+        self._sockets.found()
+        self._acked_at_login = [(sock, seen.acked) for sock in self._sockets.each() if (seen := look(sock)) is not None]
+        _close_all(self._hand_over, self._askpass)
+
+    def standstill(self) -> str:
+        if not self.logged_in:
+            return next(filter(None, map(of_login, self._sockets.each())), "")
+        self.swallowed = any((seen := look(sock)) is not None and seen.swallows(before) for sock, before in self._acked_at_login)
+        return MTU if self.swallowed and self.swallowed_before else ""
+
+    def ended(self, why: str) -> None:
+        """stdout is at its end: wait a moment for stderr and the exit status, which know why."""
+        self._ending = asyncio.ensure_future(self._last_words(why))
+
+    async def _last_words(self, why: str) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_SECS):  # a ProxyCommand may hold stderr open for longer
+                await self._silent.wait()
+        await self._wait(_LAST_WORDS_SECS)
+        if self._listener is not None:
+            self._listener.stream_ended(self.verdict())
+
+    def verdict(self) -> TransportError:
+        """Why the connection is over, as one of the three errors."""
+        asked = self._askpass.refused if self._askpass is not None else None
+        return verdict(self.said, self._process.poll(), asked, self.logged_in, self._where)
+
+    def abort(self) -> None:
+        """End ssh and what it started, at once."""
+        super().abort()
+        self._hastening.cancel()
+        if self._process.returncode is None:  # else its number may already be another's
+            _kill_group(self.pid, signal.SIGKILL)
+        self._sockets.end()
+        _close_all(self._hand_over, self._askpass)
+        self._shut_stderr()
+
+    async def finish(self, polite: bool) -> None:
+        """End ssh, if ``polite`` after it had a moment to say goodbye, and reap it. Never raises; below 2 s."""
+        try:
+            if polite:
+                self.end_input()
+                await self._wait(_GOODBYE_SECS)
+        finally:
+            self.abort()
+        await self._wait(_KILL_SECS)
+        if self._pidfd >= 0:
+            self._exit_seen()
+        if self._process.poll() is not None:
+            with contextlib.suppress(OSError):
+                own_files.remove(*os.path.split(self._record))
+
+    async def _wait(self, secs: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(secs):
+                while self._pidfd >= 0 or self._process.poll() is None:
+                    if self._pidfd >= 0:  # it is waited for where its end is seen, and not before
+                        await self._exited.wait()
+                    else:
+                        await asyncio.sleep(_LOOK_SECS)
+
+    def _exit_seen(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        if self._process.returncode is None:
+            # It has ended and was not waited for: its number is its own still, and so is the group of what it started. A
+            # ProxyCommand's own child would stay.
+            _kill_group(self.pid, signal.SIGKILL)
+        self._process.poll()
+        self._sockets.end()
+        self._exited.set()
+
+    def _hear(self) -> None:
+        try:
+            block = os.read(self._stderr_fd, 65536)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            block = b""
+        self._said += block
+        del self._said[:-_STDERR_KEPT]
+        if not block:
+            self._shut_stderr()
+
+    def _shut_stderr(self) -> None:
+        if self._stderr_fd >= 0:
+            self._loop.remove_reader(self._stderr_fd)
+            os.close(self._stderr_fd)
+            self._stderr_fd = -1
+            self._silent.set()
+
+
+async def start_ssh(
+    program: str,
+    login: Login,
+    password: str | None,
+    workdir: str,
+    meter: Meter,
+    *,
+    shell: bool = False,
+    sock: socket.socket | None = None,
+) -> SSHStream:
+    """Start ``program`` (a path) for a login, with ``shell`` not for SFTP but for a shell; it has not logged in yet. ``sock``: the
+    connection that it uses, which is its own from here on; None has it make one.
+
+    LoginRefused where its configuration cannot be read, TransportLost where it cannot be started.
+    """
+    record = os.path.join(workdir, _SHELL_RECORD if shell else _RECORD)
+    end_leftover(record)
+    argv = ssh_argv(program, login)
+    # Whoever gave us the password in a variable did not give it to ssh.
+    environment = {
+        key: value
+        for key, value in for_others().items()
+        if not key.startswith("SSH_ASKPASS") and not (password and password in value)
+    }
+    environment[MARK] = new_mark()
+    askpass: Askpass | None = None
+    hand_over: HandOver | None = None
+    try:
+        prefix = await asyncio.to_thread(_dies_with_us)
+        if password:
+            user, host = await asyncio.to_thread(_asked_for, argv, environment)
+            askpass = Askpass(password, user, host)
+            environment |= askpass.environment()
+            askpass.start(asyncio.get_running_loop())
+        else:
+            environment["SSH_ASKPASS_REQUIRE"] = "never"
+        if sock is not None:
+            hand_over = HandOver(sock, askpass.folder if askpass is not None else "")
+            argv, environment = [argv[0], *hand_over.options, *argv[1:]], with_a_shell(environment)
+            hand_over.start(asyncio.get_running_loop())
+        return _start(
+            [*prefix, *(shell_argv(argv) if shell else argv)],
+            environment,
+            (askpass, hand_over),
+            record,
+            meter,
+            place(login.host, login.port),
+        )
+    except (OSError, RuntimeError) as exc:
+        _close_all(askpass, hand_over, sock)
+        if not is_limit(exc) and not isinstance(exc, OSError):
+            raise
+        if is_limit(exc):
+            raise TransportLost(f"ssh cannot be started: {reached()}", REMEDY) from exc
+        raise TransportLost(f"ssh cannot be started: {exc}") from exc
+    except BaseException:
+        _close_all(askpass, hand_over, sock)
+        raise
+
+
+def _close_all(*helpers: Askpass | HandOver | socket.socket | None) -> None:
+    for helper in helpers:
+        if helper is not None:
+            helper.close()
+
+
+def _start(
+    argv: list[str],
+    environment: Mapping[str, str],
+    helpers: tuple[Askpass | None, HandOver | None],
+    record: str,
+    meter: Meter,
+    where: str,
+) -> SSHStream:
+    ours: list[int] = []
+    theirs: list[int] = []
+    try:
+        for write_is_ours in (True, False, False):
+            read_fd, write_fd = os.pipe()
+            ours.append(write_fd if write_is_ours else read_fd)
+            theirs.append(read_fd if write_is_ours else write_fd)
+        _enlarge(ours[0])
+        # The forking thread must be the loop's own: PR_SET_PDEATHSIG watches the thread, not the process.
+        process = subprocess.Popen(
+            argv, stdin=theirs[0], stdout=theirs[1], stderr=theirs[2], env=environment, cwd="/", start_new_session=True
+        )
+    except BaseException:
+        for fd in ours:
+            os.close(fd)
+        raise
+    finally:
+        for fd in theirs:
+            os.close(fd)
+    stream = SSHStream(process, (ours[1], ours[0], ours[2]), helpers, record, meter, where)
+    try:
+        _write_record(
+            record, process.pid, next((helper.folder for helper in helpers if helper is not None), ""), environment.get(MARK, "")
+        )
+    except OSError as exc:
+        stream.abort()
+        process.wait()
+        raise TransportLost(f"the work folder cannot be written: {exc}") from exc
+    return stream
+
+
+def _enlarge(fd: int) -> None:
+    try:
+        import fcntl
+
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    except (ImportError, AttributeError, OSError):
+        return  # not Linux, or the user's pipes are used up: the size it has is slower, not wrong
+
+
+@cache
+def _dies_with_us() -> tuple[str, ...]:
+    """The words in front of a command that make the kernel end it with us; none where there is no such program."""
+    program = shutil.which("setpriv")
+    if program is None:
+        return ()
+    prefix = (program, "--pdeathsig", "KILL", "--")
+    try:
+        works = subprocess.run(
+            [*prefix, "true"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SHOW_SECS,
+            check=False,
+            env={"PATH": os.environ.get("PATH", os.defpath)},
+        )
+    except subprocess.TimeoutExpired:
+        return ()
+    except OSError as exc:
+        if is_limit(exc):  # said of now, not of the program: it is asked again
+            raise
+        return ()
+    return prefix if works.returncode == 0 else ()
+
+
+def _asked_for(argv: list[str], environment: Mapping[str, str]) -> tuple[str, str]:
+    """Whose password ssh will ask for, and where: its configuration may say another name than ours."""
+    try:
+        shown = subprocess.run(
+            show_argv(argv),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SHOW_SECS,
+            check=False,
+            env=environment,
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise TransportLost(f"ssh -G did not end within {_SHOW_SECS:.0f} s") from exc
+    if shown.returncode:
+        said = shown.stderr.decode("utf-8", "replace")
+        found = verdict(said, shown.returncode)
+        raise found if re.search(NO_ACCOUNT, said) else LoginRefused(found.cause, found.remedy)
+    words = dict(line.partition(" ")[::2] for line in shown.stdout.decode("utf-8", "replace").splitlines())
+    return words.get("user", ""), words.get("hostkeyalias") or words.get("hostname", "")
+
+
+def _write_record(record: str, pid: int, askpass: str, mark: str) -> None:
+    text = json.dumps({"pid": pid, "start": process_start(pid), "askpass": askpass, "mark": mark})
+    own_files.replace(*os.path.split(record), text.encode("ascii"))
+
+
+def end_leftover(record: str) -> bool:
+    """End the ssh of an earlier connection if it still lives and is certainly that one, or what it has left; whether it lived."""
+    try:
+        read = json.loads(own_files.read(*os.path.split(record)))
+        pid, start = int(read["pid"]), read["start"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+    remove_leftover(str(read.get("askpass") or ""))
+    if process_start(pid) is None:
+        end_orphans(pid, str(read.get("mark") or ""))
+        return False
+    if not start or process_start(pid) != start or not _is_ssh_of_ours(pid):
+        return False
+    _kill_group(pid, signal.SIGKILL)
+    return True
+
+
+def _is_ssh_of_ours(pid: int) -> bool:
+    """Whether a process belongs to this user and has the command line of an ssh that we start, as far as the system tells: the
+    record is no reason to end any other."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read(65536).split(b"\0")
+            owner = os.fstat(file.fileno()).st_uid
+    except OSError:
+        return not os.path.exists("/proc/self/cmdline")
+    return owner == os.geteuid() and set(_ALWAYS) <= set(words)
+
+
+def _kill_group(pid: int, number: int) -> None:
+    """End a session leader and its group; the leader alone in the moment before it became one."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)

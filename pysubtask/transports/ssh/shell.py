@@ -1,0 +1,97 @@
+"""A shell on the server, in a login of its own beside the SFTP connection, that computes hashes: ``ssh host sh``.
+
+It is started by the first question and ends with the connection. A server that lets an account do SFTP alone refuses it, and one
+whose SFTP has another root knows no such file; then there is no hash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+
+from ...common.errors import TransportError
+from ..calls import fail
+from .process import SSHStream
+
+# Linux has the first, macOS the second, the BSDs the third (which prints the hash alone, too, when it reads its stdin).
+_COMMAND = b"h=$( { sha256sum || shasum -a 256 || sha256; } < %s 2>/dev/null ); printf 'pysubtask %%s %%s\\n' %d \"${h%%%% *}\"\n"
+_ANSWER = re.compile(rb"pysubtask (\d+) ([0-9a-f]{64})?\r?")
+_LONGEST_LINE = 64 * 1024
+
+
+class Shell:
+    """``start`` starts the ssh; ``login_secs`` is for its login, ``stall_secs`` for any answer."""
+
+    def __init__(self, start: Callable[[], Awaitable[SSHStream]], login_secs: float, stall_secs: float) -> None:
+        self._start = start
+        self._login_secs = login_secs
+        self._stall_secs = stall_secs
+        self._turn = asyncio.Lock()
+        self._stream: SSHStream | None = None
+        self._heard = bytearray()
+        self._number = 0
+        self._answer: asyncio.Future[str] | None = None
+        self._over = ""
+
+    async def sha256(self, path: bytes, patience: float) -> tuple[tuple[str, str] | None, str]:
+        """The algorithm and the hash of a file, or None and why there is none."""
+        async with self._turn:
+            limit = self._stall_secs + patience
+            try:
+                if self._stream is None and not self._over:
+                    limit += self._login_secs
+                    self._stream = await self._start()
+                    self._stream.start(self)
+                if self._over or self._stream is None:
+                    return None, self._over
+                self._answer = asyncio.get_running_loop().create_future()
+                self._number += 1
+                self._stream.send([_COMMAND % (_quoted(path), self._number)])
+                async with asyncio.timeout(limit):
+                    found = await self._answer
+            except (TransportError, TimeoutError) as exc:
+                self._over = self._over or str(exc) or f"its shell gave no answer for {limit:.0f} s"
+                return None, self._over
+            finally:
+                self._answer = None
+        return (("sha256", found), "") if found else (None, "sha256sum does not work there")
+
+    async def close(self) -> None:
+        """End it. Never raises."""
+        self._over = self._over or "closed"
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            await stream.finish(polite=False)
+
+    # What the stream tells
+
+    def data_received(self, data: bytes) -> None:
+        self._heard += data
+        if b"\n" not in data:
+            if len(self._heard) > 2 * _LONGEST_LINE:
+                del self._heard[:-_LONGEST_LINE]
+            return
+        *lines, rest = self._heard.split(b"\n")
+        self._heard = rest[-_LONGEST_LINE:]
+        for line in lines:
+            found = _ANSWER.fullmatch(line)  # a login may print all kinds of things before
+            if found is None or int(found[1]) != self._number:
+                continue
+            if self._stream is not None and not self._stream.logged_in:
+                self._stream.login_done()
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_result((found[2] or b"").decode("ascii"))
+
+    def room_again(self) -> None:
+        return
+
+    def stream_ended(self, why: TransportError) -> None:
+        self._over = self._over or str(why)
+        if self._answer is not None and not self._answer.done():
+            fail(self._answer, why)
+
+
+def _quoted(path: bytes) -> bytes:
+    """One word of a shell, whatever is in it; never an option, as it stands behind ``<``."""
+    return b"'" + path.replace(b"'", b"'\\''") + b"'"

@@ -1,0 +1,113 @@
+"""The connections of an ssh program, to be counted: each of its sockets is shared with it, by pidfd_getfd(2) of Linux 5.6.
+
+Sharing does nothing to a connection but that it ends only when both have closed it. It needs no privilege towards an own child.
+Where it is not possible (see ``eager``), nothing is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+
+from ..meter import Meter
+from .tcp_latency import duplicate, possible
+
+_FIRST_LOOK_SECS = 0.01
+_SLOWER = 1.4
+_SLOWEST_SECS = 1.0
+
+
+class SSHSockets:
+    """Looks for the connections of ``pid`` and of what it started (a ProxyCommand has them then), from its start until ``found``
+    or ``end``, more and more rarely. One that was gone before it was seen, within some hundredths of a second, is not counted."""
+
+    def __init__(self, pid: int, meter: Meter) -> None:
+        self._pid = pid
+        self._meter = meter
+        self._held: dict[int, socket.socket] = {}  # by inode
+        self._loop = asyncio.get_running_loop()
+        self._pause = _FIRST_LOOK_SECS
+        self._possible = possible()
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(self._pause, self._again) if self._possible else None
+
+    def found(self) -> None:
+        """It has logged in, so its connections are there and stay."""
+        self._stop()
+        if self._possible:
+            self._look()
+        if not self._held:
+            self._meter.blind()
+
+    def each(self) -> list[socket.socket]:
+        """Those that are known now. For a look; they are not the caller's."""
+        return list(self._held.values())
+
+    def end(self) -> None:
+        """It has ended, or will at once. Harmless again."""
+        self._stop()
+        for inode in list(self._held):
+            self._let_go(inode)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _again(self) -> None:
+        self._look()
+        self._pause = min(self._pause * _SLOWER, _SLOWEST_SECS)
+        self._timer = self._loop.call_later(self._pause, self._again)
+
+    def _look(self) -> None:
+        there: set[int] = set()
+        for pid in _family(self._pid):
+            for fd, inode in _sockets(pid):
+                there.add(inode)
+                if inode not in self._held and (sock := _shared(pid, fd, inode)) is not None:
+                    self._held[inode] = sock
+                    self._meter.add(sock)
+        for inode in self._held.keys() - there:  # one that it gave up, for another address
+            self._let_go(inode)
+
+    def _let_go(self, inode: int) -> None:
+        sock = self._held.pop(inode)
+        self._meter.end(sock)
+        sock.close()
+
+
+def _family(pid: int) -> Iterator[int]:
+    """A process and its children, grandchildren and so on."""
+    yield pid
+    with contextlib.suppress(OSError):  # it has ended, or this kernel does not tell
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            children = file.read().split()
+        for child in children:
+            yield from _family(int(child))
+
+
+def _sockets(pid: int) -> list[tuple[int, int]]:
+    """The descriptors of a process that are sockets, each with its inode."""
+    found = []
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                kind, _, inode = os.readlink(f"/proc/{pid}/fd/{fd}").partition(":")
+                if kind == "socket":
+                    found.append((int(fd), int(inode.strip("[]"))))
+    return found
+
+
+def _shared(pid: int, fd: int, inode: int) -> socket.socket | None:
+    """A TCP socket of another process as one of ours; None for any other, or where that may not be."""
+    try:
+        sock = duplicate(pid, fd)
+    except OSError:
+        return None
+    same = os.fstat(sock.fileno()).st_ino == inode  # the number may have become another's meanwhile
+    if same and sock.family in (socket.AF_INET, socket.AF_INET6) and sock.proto == socket.IPPROTO_TCP:
+        return sock
+    sock.close()
+    return None

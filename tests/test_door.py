@@ -84,7 +84,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "control/doctor/bbr.py": ({"open"}, "reads /proc/sys"),
     "subtask/watch/disks.py": ({"os.open"}, "listens to the table of mounts"),
     "common/mount_table.py": ({"open"}, "reads the table of mounts"),
-    "control/owners.py": ({"open"}, "reads /proc/PID/cmdline and environ"),
+    "control/tasks/owners.py": ({"open"}, "reads /proc/PID/cmdline and environ"),
     "common/present.py": ({"open"}, "reads /proc/PID/stat"),
     "master/child.py": ({"open"}, "reads /proc/PID/children"),
     "transports/ssh/tcp_latency.py": ({"open"}, "reads /proc/self/status"),
@@ -112,7 +112,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "control/doctor/server.py": ({"open"}, "a file in a new temporary folder"),
     "control/doctor/source.py": ({"open"}, "a config that is a module; the opened file is looked at"),
     "control/run/exposure.py": ({"open"}, "a new temporary folder"),
-    "control/config/first_config.py": (
+    "control/setup/first_config.py": (
         {"os.open", "os.unlink", "os.makedirs"},
         "the config that a person has written; a new file alone",
     ),
@@ -132,7 +132,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "transports/dropbox/http_session.py": ({"open"}, "the CA file that the config names"),
     "transports/key_file.py": ({"open"}, "the key that the config names"),
     "transports/known_hosts.py": ({"open", "os.makedirs"}, "the user's known_hosts"),
-    "control/purging.py": ({"os.unlink"}, "logs and notify files, relative to a folder that was gone to by its parts"),
+    "control/run/purging.py": ({"os.unlink"}, "logs and notify files, relative to a folder that was gone to by its parts"),
     # Others.
     "transports/ssh/socket_handover.py": ({"shutil.rmtree"}, "a new private folder by mkdtemp"),
     "transports/folder.py": (

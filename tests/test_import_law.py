@@ -130,7 +130,7 @@ def allowed(own, name, top):
     if mine == "control":
         # A test of the whole way needs a link that it can cut; the queue of a dead child is read as that child would.
         return other in ("control", "master", "common", "transports", "defaults_config", "testing", "pysubtask") or name.startswith(
-            "pysubtask.subtask.spool.offline_queue"
+            "pysubtask.subtask.offline.offline_queue"
         )
     if mine == "__main__":
         return other == "control"

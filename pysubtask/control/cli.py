@@ -26,7 +26,7 @@ except ImportError:
 from ..common.errors import ConfigError, PysubtaskError
 from . import commands as package
 from .exit_status import FAILED, OK, USAGE, CommandError
-from .view.terminal import say
+from .terminal import say
 
 _ORDER = (
     "init",

@@ -20,6 +20,7 @@ from pysubtask.common.lock import StateLock
 from pysubtask.control.config import config_file
 from pysubtask.control.exit_status import CommandError
 from pysubtask.transports.ftp import replies
+from pysubtask.transports.remote_text import remote_text
 
 FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20)
@@ -173,6 +174,6 @@ def test_words_of_an_ftp_server(words: str, code: int, heard: bytes) -> None:
     assert isinstance(replies.listed_size(words.splitlines(), "/x/a.csv"), int | None)
     errors = [replies.refusal("store", "a.csv", said), replies.greeting_error(said), replies.login_error(said, True)]
     shown = [*map(str, errors)]
-    shown += [replies.not_ftp(heard), replies.text(words)]
+    shown += [replies.not_ftp(heard), remote_text(words)]
     unsafe = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, ends of lines
     assert not [one for one in shown if len(one) > 1000 or any(unicodedata.category(sign) in unsafe for sign in one)]

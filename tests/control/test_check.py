@@ -17,9 +17,9 @@ from pysubtask.control.commands import check
 from pysubtask.control.config.config_file import load
 from pysubtask.control.config.problems import ConfigProblems
 from pysubtask.control.doctor import local
-from pysubtask.control.dry_run import look
-from pysubtask.control.name_owners import Names
-from pysubtask.control.not_watched import NotWatched
+from pysubtask.control.preview.dry_run import look
+from pysubtask.control.preview.name_owners import Names
+from pysubtask.control.preview.not_watched import NotWatched
 from pysubtask.subtask.spool.name_claims import Claims
 from pysubtask.subtask.watch.folder import Folder
 

@@ -20,10 +20,10 @@ from pysubtask.control.config import config_file
 from pysubtask.control.config.config_file import load
 from pysubtask.control.config.reload_diff import compare
 from pysubtask.control.config.secrets import file_key
-from pysubtask.control.config.template import short, template
 from pysubtask.control.config.toml_locations import Path as KeyPath
 from pysubtask.control.config.toml_locations import key_lines
 from pysubtask.control.exit_status import CommandError
+from pysubtask.control.setup.template import short, template
 from tests import pages
 from tests.control.test_wrong_configs import CASES
 

@@ -12,11 +12,11 @@ from click.testing import CliRunner
 
 from pysubtask.control import ask
 from pysubtask.control.commands import init
-from pysubtask.control.config import first_questions
 from pysubtask.control.config.config_file import load
-from pysubtask.control.config.first_config import entries
-from pysubtask.control.config.template import Watched
 from pysubtask.control.run import unit_files, unit_install
+from pysubtask.control.setup import first_questions
+from pysubtask.control.setup.first_config import entries
+from pysubtask.control.setup.template import Watched
 from pysubtask.testing import sftp_server
 from pysubtask.testing.servers.ftp import FTPServer, ftp_server
 from pysubtask.testing.servers.sshd import missing, openssh_server

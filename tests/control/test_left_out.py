@@ -13,7 +13,7 @@ import pytest
 from pysubtask.common.entries import CONFIG_FILE_DEFAULTS, read_entries
 from pysubtask.common.why import not_queued
 from pysubtask.control.config.config_file import load
-from pysubtask.control.dry_run import look
+from pysubtask.control.preview.dry_run import look
 from pysubtask.control.view.status_view import left_out
 from pysubtask.subtask.watch.watcher import Watch
 from tests.e2e.station import Station

@@ -13,10 +13,10 @@ import pytest
 from pysubtask.common import registry, trust
 from pysubtask.common.errors import ConfigError
 from pysubtask.control.config.config_file import load
-from pysubtask.control.config.first_config import write_new
 from pysubtask.control.config.problems import ConfigProblems
 from pysubtask.control.config.secrets import read_secret
 from pysubtask.control.doctor.source import load_python
+from pysubtask.control.setup.first_config import write_new
 from pysubtask.master.child_config import plan
 from tests import harm
 from tests.control.station import command

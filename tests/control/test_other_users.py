@@ -202,8 +202,8 @@ def unit_of(folder: Path, data: Path, *more: str) -> Path:
 @pytest.mark.parametrize("by", ["home", "unit", "folder of a unit", "process"])
 def test_it_is_found(his: His, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by: str):
     """By each of the ways alone; but for the last one, when nothing runs."""
-    from pysubtask.control import owners
     from pysubtask.control.run import unit_files
+    from pysubtask.control.tasks import owners
 
     his.start()
     if by != "process":
@@ -278,23 +278,23 @@ def test_no_record_of_his_leads_root_anywhere(his: His, monkeypatch: pytest.Monk
 
 
 def test_whose_user_does_not_answer_keeps_nobody_from_the_others(his: His, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    from pysubtask.control import tasks
     from pysubtask.control.run import unit_files
+    from pysubtask.control.tasks import find
 
     his.start()
-    monkeypatch.setattr(tasks, "_PATIENCE_SECS", 1.0)
+    monkeypatch.setattr(find, "_PATIENCE_SECS", 1.0)
     monkeypatch.setattr(unit_files, "SYSTEM_UNITS", str(tmp_path))
     unit_of(tmp_path, his.data / "nowhere").write_text(
         unit_of(tmp_path, his.data / "nowhere").read_text().replace(f"User={HIM}", f"User={SHE}")
     )
-    records = tasks._records_of
+    records = find._records_of
 
     def hang(owner, missing):
         if owner.uid == SHE:
             time.sleep(60)
         return records(owner, missing)
 
-    monkeypatch.setattr(tasks, "_records_of", hang)
+    monkeypatch.setattr(find, "_records_of", hang)
     done = command("status", "--json")
     assert f"the tasks of {SHE} cannot be looked at" in done.stderr
     assert any(one["child"] == f"{HIM}:{his.name}/ftp" for one in json.loads(done.stdout)["tasks"])

@@ -15,7 +15,7 @@ import pysubtask.control
 from pysubtask.common.errors import ConfigError
 from pysubtask.common.redact import MASK, know
 from pysubtask.control import cli
-from pysubtask.control.view.terminal import colour, say
+from pysubtask.control.terminal import colour, say
 from pysubtask.testing.servers.hostile_sftp import WORDS
 
 _CONTROL = Path(pysubtask.control.__file__).parent

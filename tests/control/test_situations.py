@@ -29,7 +29,7 @@ from pysubtask.common.remedy import in_words_of, says_more
 from pysubtask.common.text import clock
 from pysubtask.common.why import not_queued, remedy, why
 from pysubtask.control.commands.queue import lines_of
-from pysubtask.control.tasks import Task
+from pysubtask.control.tasks.find import Task
 from pysubtask.control.view.status_view import last_error, state_of, status
 from pysubtask.control.view.task_status import Glance, glance
 from pysubtask.subtask.status.status_model import Board

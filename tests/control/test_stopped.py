@@ -13,7 +13,7 @@ from pysubtask.common import registry, requests
 from pysubtask.common.process import process_start
 from pysubtask.common.status import write_status
 from pysubtask.control.exit_status import FAILED, CommandError
-from pysubtask.control.tasks import Task
+from pysubtask.control.tasks.find import Task
 from tests.control.station import TERM, Run, child, state_dir
 from tests.helpers import wait_until
 

@@ -7,7 +7,7 @@ from itertools import chain, repeat
 import pytest
 
 from pysubtask.common.requests import Reply
-from pysubtask.control.tasks import answered
+from pysubtask.control.tasks.find import answered
 from pysubtask.control.view.request_result import connection_first
 
 REPLY = Reply("1", True, None, "", "")

@@ -17,7 +17,7 @@ from pysubtask.common.errors import SpoolTooNew
 from pysubtask.common.events import read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.common.state_place import hash_of
-from pysubtask.control import tasks
+from pysubtask.control.tasks import find
 from pysubtask.control.view.status_view import where_kept
 from pysubtask.subtask.spool.queue import Spool
 from tests.control.station import command
@@ -511,4 +511,4 @@ def test_commands_find_it_and_steer_it(tmp_path: Path) -> None:
 
 
 def tasks_in(folder: str) -> list[str]:
-    return [task.folder for task in tasks.in_folder(folder)]
+    return [task.folder for task in find.in_folder(folder)]

@@ -23,9 +23,9 @@ from pysubtask.subtask.delivery.dispatcher import Courier
 from pysubtask.subtask.delivery.uploads import Hooks
 from pysubtask.subtask.spool.queue import Entry
 from pysubtask.subtask.spool.spool_thread import Store
+from pysubtask.subtask.spool.worker import Worker
 from pysubtask.subtask.status.heartbeat import Heartbeat
 from pysubtask.subtask.status.status_model import Board
-from pysubtask.subtask.worker import Worker
 from tests.subtask.test_courier import SETTINGS, Scripted
 
 HOUR, DAY = 3600, 86400

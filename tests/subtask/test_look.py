@@ -12,7 +12,7 @@ import pytest
 
 from pysubtask.common.errors import AlreadyRunning
 from pysubtask.common.lock import Holder, StateLock, process_start
-from pysubtask.subtask.spool.offline_queue import look
+from pysubtask.subtask.offline.offline_queue import look
 from tests.helpers import wait_until
 
 CHILD = textwrap.dedent("""

@@ -15,7 +15,7 @@ from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.registry import Record
 from pysubtask.common.why import not_queued
 from pysubtask.control.commands.queue import lines_of, with_gone
-from pysubtask.control.task import Task
+from pysubtask.control.tasks.task import Task
 from pysubtask.subtask.base_subtask import _Known
 from pysubtask.subtask.snapshot.pipeline import Intake, Rules
 from pysubtask.subtask.snapshot.snapshotter import Snapshotter

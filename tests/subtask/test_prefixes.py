@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from pysubtask.subtask.delta.prefix_hashes import found_again
+from pysubtask.subtask.snapshot.prefix_hashes import found_again
 
 
 def test_it_is_read_from_the_data_file_and_believed_where_all_fits(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.common.state_place import hash_of
 from pysubtask.common.status import read_status
 from pysubtask.subtask.delta.transfer_plan import Known
+from pysubtask.subtask.offline.offline_queue import look
 from pysubtask.subtask.spool import database
-from pysubtask.subtask.spool.offline_queue import look
 from pysubtask.subtask.spool.queue import Spool
 from pysubtask.subtask.state_migration import tag_of
 from pysubtask.testing import sftp_server

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.subtask.spool.spool_thread import Store
-from pysubtask.subtask.worker import Worker
+from pysubtask.subtask.spool.worker import Worker
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pysubtask.subtask.delta.prefix_hashes import Prefixes
 from pysubtask.subtask.snapshot.append_tracker import JOIN_BYTES, Tails, base_of
+from pysubtask.subtask.snapshot.prefix_hashes import Prefixes
 from pysubtask.subtask.snapshot.snapshotter import Copied, Snapshotter
 
 

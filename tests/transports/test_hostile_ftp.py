@@ -21,7 +21,8 @@ from pysubtask.testing.servers.hostile_ftp import BEHAVIOURS, WORDS
 from pysubtask.transports.base import Job, RemoteStat, Sent
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.control_connection import _port
-from pysubtask.transports.ftp.replies import Reply, facts_in, listed_size, number_in, size_in, text, time_in
+from pysubtask.transports.ftp.replies import Reply, facts_in, listed_size, number_in, size_in, time_in
+from pysubtask.transports.remote_text import remote_text
 from tests.transports.hostile import CONNECT, SLACK, STALL, outcome
 
 TIMES = {"StallSecs": STALL, "ConnectTimeoutSecs": CONNECT}
@@ -222,7 +223,7 @@ def test_times_that_are_none_raise_nothing(words: str) -> None:
 
 
 def test_words_of_a_server_are_fit_for_a_line() -> None:
-    assert text(WORDS).isprintable() and "\u202e" not in text(WORDS)
+    assert remote_text(WORDS).isprintable() and "\u202e" not in remote_text(WORDS)
 
 
 @given(st.integers(100, 699), st.lists(st.text(max_size=60), min_size=1, max_size=4))

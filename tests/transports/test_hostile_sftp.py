@@ -20,6 +20,7 @@ from pysubtask.control.doctor.remote import SFTPRemote
 from pysubtask.testing.servers import hostile_sftp
 from pysubtask.testing.servers.hostile_sftp import BEHAVIOURS, WORDS, Server, string
 from pysubtask.transports.base import Job, RemoteStat, Sent
+from pysubtask.transports.remote_text import remote_text
 from pysubtask.transports.sftp import SFTPTransport, packets
 from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.packets import Malformed, Splitter
@@ -265,7 +266,7 @@ def test_stderr_without_end_is_cut_before_it_is_searched(line: str) -> None:
 
 
 def test_words_of_a_server_are_fit_for_a_line() -> None:
-    said = packets.text(WORDS.encode())
+    said = remote_text(WORDS.encode())
     assert said.isprintable() and "\u202e" not in said
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pysubtask.transports.remote_text import remote_text
 from pysubtask.transports.sftp import packets
 from pysubtask.transports.sftp.packets import Attrs, Extended, Handle, Malformed, Splitter, Status
 
@@ -61,7 +62,7 @@ def test_a_status_in_words(answer: Status, shown: str) -> None:
 
 
 def test_what_the_other_side_says_is_cleaned_and_cut() -> None:
-    said = packets.text(b"no\x1b[31m way\r\n\xff\xc2\x9b\xe2\x80\xa8" + b"x" * 10_000)
+    said = remote_text(b"no\x1b[31m way\r\n\xff\xc2\x9b\xe2\x80\xa8" + b"x" * 10_000)
     assert len(said) <= 160
     assert said.isprintable()
     assert said.startswith("no [31m way")

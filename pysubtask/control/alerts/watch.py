@@ -22,8 +22,8 @@ from ...common.process import is_alive, process_start
 from ...common.program import for_others
 from ...common.redact import know
 from ..config.setting_values import forget_secrets
-from ..run.signals import Signals
-from ..task import Task
+from ..signals import Signals
+from ..tasks.task import Task
 from ..view.task_status import Glance, glance
 from .incident import Rules, due, observed, tried
 from .incidents import FOLDER, Incidents, name_of

@@ -20,7 +20,7 @@ from ..config.config_file import load
 from ..doctor.source import load_python
 from ..exit_status import FAILED, OK
 from ..run.run_as import turn_into_users_of
-from ..view.terminal import say
+from ..terminal import say
 
 
 class _Tried(NamedTuple):

@@ -17,11 +17,11 @@ from ..config.config_file import load
 from ..config.task_config import TaskConfig
 from ..doctor import local, login_files, show
 from ..doctor.finding import FAIL, WARN
-from ..dry_run import Outlook, look
 from ..exit_status import FAILED, OK
-from ..name_owners import Names
+from ..preview.dry_run import Outlook, look
+from ..preview.name_owners import Names
 from ..run.run_as import turn_into_users_of
-from ..view.terminal import say
+from ..terminal import say
 
 _SHOWN = 10
 

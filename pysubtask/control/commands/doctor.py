@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ..exit_status import FAILED, OK
-from ..view.terminal import say
+from ..terminal import say
 
 
 @click.command(short_help="Find out why nothing is uploaded, and what to do about it.")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ...common.text import plain
-from ..send_request import command_line, give, tasks_option
+from ..tasks.send_request import command_line, give, tasks_option
 
 
 @click.command(short_help="Take files out of the queue: they are not sent.")

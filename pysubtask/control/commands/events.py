@@ -10,10 +10,10 @@ import click
 from ...common.events import Event, Tail
 from ...common.text import seconds
 from ..exit_status import OK, USAGE, CommandError
-from ..tasks import Task, find, names_here
-from ..view.feeds import Feeds
+from ..tasks.feeds import Feeds
+from ..tasks.find import Task, find, names_here
+from ..terminal import line_width, say, say_json
 from ..view.status_view import event
-from ..view.terminal import line_width, say, say_json
 
 _LOOK_SECS = 0.2
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

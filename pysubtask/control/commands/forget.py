@@ -8,8 +8,8 @@ import click
 
 from ...common import registry
 from ..exit_status import FAILED, OK, USAGE, CommandError
-from ..tasks import Task, find, names_here, own
-from ..view.terminal import say
+from ..tasks.find import Task, find, names_here, own
+from ..terminal import say
 
 
 @click.command(short_help="Take tasks that do not run any more off the list that 'status' shows.")
@@ -62,7 +62,7 @@ def _queued(task: Task) -> int:
 
 def queued(state_dir: str) -> int:
     """How many files a child that does not live has left in the queue of this state folder."""
-    from ...subtask.spool.offline_queue import look
+    from ...subtask.offline.offline_queue import look
 
     found = look(state_dir, 0) if os.path.isdir(state_dir) else None
     return 0 if found is None else found.counts.waiting + found.counts.sending + found.counts.parked

@@ -12,10 +12,10 @@ from ... import defaults_config
 from ...common.config import unknown_key
 from ...common.settings_file import FILE, read_settings_page
 from ..exit_status import CommandError
-from ..send_request import tasks_option
-from ..task_choice import meant
-from ..tasks import Task, names_here
-from ..view.terminal import say
+from ..tasks.find import Task, names_here
+from ..tasks.send_request import tasks_option
+from ..tasks.task_choice import meant
+from ..terminal import say
 
 
 @click.command(short_help="Show the settings of a task.")

@@ -13,16 +13,16 @@ import click
 from ...common import address, advice
 from ...common.text import plain
 from .. import ask
-from ..config import first_config, first_questions
 from ..config.config_file import default_file, find_files, load
 from ..config.config_names import MAIN_FILE
-from ..config.first_config import Destination, Files, Secret
-from ..config.first_name import task_name
 from ..config.secrets import read_secret
-from ..config.template import short, template
 from ..doctor import local
 from ..exit_status import FAILED, OK, USAGE, CommandError
-from ..view.terminal import say
+from ..setup import first_config, first_questions
+from ..setup.first_config import Destination, Files, Secret
+from ..setup.first_name import task_name
+from ..setup.template import short, template
+from ..terminal import say
 
 _PASSWORD, _TOKEN = "PYSUBTASK_PASSWORD", "PYSUBTASK_REFRESH_TOKEN"
 Line = tuple[str, str, str]

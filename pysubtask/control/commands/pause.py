@@ -6,7 +6,7 @@ import os
 
 import click
 
-from ..send_request import command_line, give, tasks_option
+from ..tasks.send_request import command_line, give, tasks_option
 
 
 @click.command(short_help="Send nothing, or these files not, until 'resume'.")

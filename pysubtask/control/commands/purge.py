@@ -13,12 +13,12 @@ from ...common.text import files
 from .. import ask
 from ..exit_status import FAILED, OK, USAGE, CommandError
 from ..run import unit_files
-from ..task_choice import grouped, name_of, several
-from ..tasks import Task, find
-from ..view.terminal import say
+from ..tasks.find import Task, find
+from ..tasks.task_choice import grouped, name_of, several
+from ..terminal import say
 
 if TYPE_CHECKING:
-    from ..purging import Left
+    from ..run.purging import Left
 
 
 @click.command(short_help="Remove what pysubtask keeps of a task: queue, receipts, logs; never a data file.")
@@ -61,7 +61,7 @@ def _meant(words: Sequence[str]) -> list[tuple[list[Task], str]]:
 
 
 def _purge(children: list[Task], name: str, yes: bool, with_queue: bool) -> int:
-    from .. import purging
+    from ..run import purging
 
     first = children[0]
     why = first.ask(lambda: purging.refusal(children))

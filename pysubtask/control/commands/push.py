@@ -9,7 +9,7 @@ import click
 from ...common import address
 from ..config.setting_values import forget_secrets
 from ..exit_status import FAILED, OK
-from ..view.terminal import say
+from ..terminal import say
 
 _INTERRUPTED = 130
 

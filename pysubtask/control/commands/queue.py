@@ -12,11 +12,11 @@ import click
 from ...common.text import amount, files, plain, seconds, span, table, wrapped
 from ...common.why import not_queued
 from ..exit_status import OK, CommandError
-from ..send_request import command_line, tasks_option
-from ..task_choice import meant
-from ..tasks import Task, names_here
-from ..view.terminal import line_width as width
-from ..view.terminal import say, say_json
+from ..tasks.find import Task, names_here
+from ..tasks.send_request import command_line, tasks_option
+from ..tasks.task_choice import meant
+from ..terminal import line_width as width
+from ..terminal import say, say_json
 
 
 @click.command(short_help="Show what waits, and why: refused and paused files with their reason.")
@@ -64,7 +64,7 @@ def queue_of(child: Task, limit: int, name: str) -> tuple[Sequence[Mapping[str, 
 
 def _left(state_dir: str, limit: int) -> list[dict[str, Any]] | None:
     """The queue that a dead child left; None where it cannot be read."""
-    from ...subtask.spool.offline_queue import look
+    from ...subtask.offline.offline_queue import look
 
     found = look(state_dir, limit)
     if found is None:

@@ -10,10 +10,10 @@ import click
 from ...common.receipts import Receipt, read_receipts
 from ...common.text import amount, clock, plain, seconds, wrapped
 from ..exit_status import FAILED, OK
-from ..send_request import tasks_option
-from ..tasks import Task, find, names_here
-from ..view.terminal import line_width as width
-from ..view.terminal import say, say_json
+from ..tasks.find import Task, find, names_here
+from ..tasks.send_request import tasks_option
+from ..terminal import line_width as width
+from ..terminal import say, say_json
 
 _HOW = {"size": "its size was compared", "hash": "its digest was compared", "hook": "process_notify returned"}
 

@@ -11,15 +11,15 @@ from ...common.as_user import MOST_SECS
 from ...common.lock import Holder, StateLock
 from ...common.process import is_alive
 from ...common.requests import Reply, Who, myself, reply_to, send, withdraw
-from .. import tasks
 from ..exit_status import FAILED, NO_ANSWER, NO_TASK, OK, CommandError
-from ..owners import Owner, others
 from ..run.run_record import Run, runs
 from ..run.running_task import RUN_LOCK, task_folder
 from ..run.task_runner import RELOAD
-from ..send_request import command_line, task_option
-from ..task_choice import grouped, several
-from ..view.terminal import say
+from ..tasks import find
+from ..tasks.owners import Owner, others
+from ..tasks.send_request import command_line, task_option
+from ..tasks.task_choice import grouped, several
+from ..terminal import say
 
 _PATIENCE_SECS = 60.0
 
@@ -35,9 +35,9 @@ def command(task: str | None) -> int:
     pysubtask reload
     """
     living = [(None, run) for run in runs()] + [(owner, run) for owner in others() for run in _runs_of(owner)]
-    candidates = grouped(tasks.find([task] if task else [], missing=True))
+    candidates = grouped(find.find([task] if task else [], missing=True))
     # -> whose it is, its folder for orders, the tasks that are meant
-    runners: dict[Holder, tuple[Owner | None, str, list[list[tasks.Task]]]] = {}
+    runners: dict[Holder, tuple[Owner | None, str, list[list[find.Task]]]] = {}
     for children in candidates:
         owner, folder = children[0].owner, task_folder(children[0].state_dir)
         holder = _holder(children[0], folder)
@@ -78,7 +78,7 @@ def _runs_of(owner: Owner) -> list[Run]:
     return []
 
 
-def _holder(task: tasks.Task, folder: str) -> Holder | None:
+def _holder(task: find.Task, folder: str) -> Holder | None:
     found = task.ask(lambda: StateLock(os.path.join(folder, RUN_LOCK)).holder())
     return None if found is None else Holder(*found)
 
@@ -87,7 +87,7 @@ def _reload(folder: str, runner: Holder, who: Who) -> tuple[Reply | None, bool]:
     """The answer, and whether whoever gives it is there."""
     id = send(folder, RELOAD, {}, who)
     # Who answers is that process: its locks come and go with its tasks.
-    reply, there = tasks.answered(lambda: reply_to(folder, id), lambda: is_alive(runner.pid, runner.start), _PATIENCE_SECS)
+    reply, there = find.answered(lambda: reply_to(folder, id), lambda: is_alive(runner.pid, runner.start), _PATIENCE_SECS)
     if not there:
         # Another one that is started meanwhile has nothing to take up: it has read the config just now, and may say so.
         withdraw(folder, id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..send_request import command_line, give, nobody_starts, tasks_option
+from ..tasks.send_request import command_line, give, nobody_starts, tasks_option
 
 
 @click.command(short_help="Have a task begin anew.")

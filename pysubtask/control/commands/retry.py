@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from ...common.text import files
-from ..send_request import command_line, give, tasks_option
-from ..tasks import Task
+from ..tasks.find import Task
+from ..tasks.send_request import command_line, give, tasks_option
 from ..view.request_result import connection_first
 from ..view.task_status import unread
 

@@ -18,8 +18,8 @@ from ..config.task_config import TaskConfig
 from ..run import program_runner, run_as
 from ..run.sd_notify import VARIABLES, Notifier
 from ..run.task_runner import Runner
-from ..tasks import forget_never_run
-from ..view.terminal import say
+from ..tasks.find import forget_never_run
+from ..terminal import say
 
 
 @click.command(short_help="Run the tasks of a config, or a program of your own.")
@@ -59,7 +59,7 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
     if name is not None:
         raise click.UsageError("--name is for MODULE:CLASS; a task of a config is chosen with --task.")
     from ...transports import check_library
-    from ..dry_run import transport_of
+    from ..preview.dry_run import transport_of
 
     told: set[str] = set()
     config = run_as.turn_into_users_of(config, environ, names, option)

@@ -8,7 +8,7 @@ import random
 import click
 
 from ..exit_status import FAILED, OK, CommandError
-from ..view.terminal import say
+from ..terminal import say
 
 
 @click.command(short_help="Push made-up data through your own settings, cut the link, and count what is lost.")

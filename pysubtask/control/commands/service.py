@@ -16,12 +16,12 @@ from ...common.run_as import Identity, identity, not_root
 from ..config.config_file import Config, load
 from ..config.task_config import TaskConfig
 from ..exit_status import FAILED, OK, USAGE, CommandError
-from ..owners import Owner
 from ..run import program_runner, unit_files, unit_install
 from ..run.exposure import exposure
 from ..run.run_as import of_option, of_tasks
 from ..run.systemd_unit import Service, credentials, unit, unit_of_program
-from ..view.terminal import say
+from ..tasks.owners import Owner
+from ..terminal import say
 
 _ONLY_ROOT = "Only root can make a service for another user. Run it with sudo, or leave --run-as out."
 

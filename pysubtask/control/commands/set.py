@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..exit_status import USAGE, CommandError
-from ..send_request import command_line, give, tasks_option
+from ..tasks.send_request import command_line, give, tasks_option
 
 
 @click.command(short_help="Change settings of a running task.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..send_request import command_line, give, nobody_starts, tasks_option
-from ..task_choice import waits_for_a_start
+from ..tasks.send_request import command_line, give, nobody_starts, tasks_option
+from ..tasks.task_choice import waits_for_a_start
 
 
 @click.command(short_help="Start a task that was stopped.")

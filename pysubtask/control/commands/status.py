@@ -8,11 +8,11 @@ import click
 
 from ..exit_status import NO_TASK, OK, CommandError
 from ..span_type import SPAN
-from ..tasks import NONE_KNOWN, find, names_here
+from ..tasks.find import NONE_KNOWN, find, names_here
+from ..terminal import colour, coloured, say, say_json, width
 from ..view.health import UNKNOWN, unknown_line, verdict
 from ..view.status_view import status
 from ..view.task_status import of_all
-from ..view.terminal import colour, coloured, say, say_json, width
 
 
 @click.command(short_help="Show what is queued, moving, delivered and failing, and why.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from ..exit_status import OK
-from ..send_request import command_line, give, tasks_option
-from ..tasks import Task
+from ..tasks.find import Task
+from ..tasks.send_request import command_line, give, tasks_option
 
 
 @click.command(short_help="Stop a task; what is queued stays queued.")

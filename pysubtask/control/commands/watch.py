@@ -13,12 +13,12 @@ import click
 from ...common.events import Event, utc
 from ...common.text import fit
 from ..exit_status import NO_TASK, OK, CommandError
-from ..tasks import NONE_KNOWN, Task, find, names_here
+from ..tasks.feeds import Feeds
+from ..tasks.find import NONE_KNOWN, Task, find, names_here
+from ..terminal import colour, coloured, height, live, say, say_json, screen, width
 from ..view.event_follower import Following
-from ..view.feeds import Feeds
 from ..view.status_view import event, watch
 from ..view.task_status import glance, of_all
-from ..view.terminal import colour, coloured, height, live, say, say_json, screen, width
 from .events import line_of
 
 _LOOK_SECS = 0.2

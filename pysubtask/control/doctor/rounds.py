@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from ...common import advice, limits
 from ...common.errors import ConfigError, PysubtaskError
-from .. import tasks
 from ..config.config_file import find_files, load
 from ..exit_status import NO_TASK, CommandError
 from ..run.run_as import turn_into_users_of
+from ..tasks import find
 from . import bbr, local, network
 from .examine import Times, examine
 from .finding import FAIL, Finding, fail
@@ -63,7 +63,7 @@ def meant(word: str | None) -> Meant:
     read = {os.path.realpath(file) for file in files}
     others = [
         task
-        for task in tasks.own()
+        for task in find.own()
         if os.path.realpath(task.state_dir) not in here and not (task.config_file and os.path.realpath(task.config_file) in read)
     ]
     return Meant(found, [f"The config: {', '.join(config.files)}", *config.notes], _with_their_configs(others))
@@ -71,7 +71,7 @@ def meant(word: str | None) -> Meant:
 
 def _known(no_config: str) -> Meant:
     """The tasks that are known, by what their children have left."""
-    every = tasks.own()
+    every = find.own()
     found = [(task, of_task(task)) for task in every]
     looked_at = [target._replace(host=_host_of(target)) for _, target in found if target is not None]
     if not looked_at:
@@ -95,9 +95,9 @@ def _host_of(target: Target) -> str:
     return next((one.host for one in every if os.path.realpath(one.state_dir) == os.path.realpath(target.state_dir)), "")
 
 
-def _with_their_configs(left_out: Sequence[tasks.Task]) -> list[str]:
+def _with_their_configs(left_out: Sequence[find.Task]) -> list[str]:
     """Each with the command that looks at it; an app's own config is not known."""
-    shown = zip(left_out, tasks.names_here(left_out), strict=True) if left_out else ()
+    shown = zip(left_out, find.names_here(left_out), strict=True) if left_out else ()
     return [
         f"{name} (pysubtask doctor {advice.word(task.config_file)})" if task.config_file else f"{name} (of an app)"
         for task, name in shown

@@ -19,7 +19,7 @@ from ...common.settings_file import read_settings_page
 from ...master.child_config import Plan, bak_of, check_config, plan, switched_on
 from ..config import obeyed
 from ..config.task_config import TaskConfig
-from ..tasks import Task
+from ..tasks.find import Task
 
 _ENTRIES = "watchfilesdirs"
 _MODULES = {"ftp": "pysubtask.ftp", "dropbox": "pysubtask.dropbox"}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...common.text import amount, plain
-from ..view.terminal import safe, say
+from ..terminal import safe, say
 from .sender import Outcome
 
 _HOW = {"size": "size", "hash": "digest"}

@@ -31,8 +31,8 @@ from ...common.logs import setup_logging
 from ...common.named_files import doubt_about
 from ...master.task_master import BaseMaster
 from ..exit_status import FAILED, LOCKED, OK, CommandError
+from ..signals import Signals
 from .sd_notify import Notifier
-from .signals import Signals
 
 BEFORE = ("setup", "restore", "setup_final", "start", "announce")
 """Hooks before the loop, in their order."""

@@ -20,12 +20,12 @@ from ...master.places import Places
 from ..config.reload_diff import Changes, compare
 from ..config.task_config import TaskConfig
 from ..exit_status import FAILED, LOCKED, OK, CommandError
-from ..view import opening
+from ..preview import opening
+from ..signals import Signals
 from .reloading import ANSWER_SECS, Reload, labels
 from .run_record import RunRecord
 from .running_task import RUN_LOCK, RunningTask, task_folder
 from .sd_notify import Notifier
-from .signals import Signals
 
 RELOAD = "reload"
 TICK_SECS = 0.5

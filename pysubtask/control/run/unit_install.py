@@ -9,7 +9,7 @@ import subprocess
 from ...common import advice, as_user
 from ...common.program import for_others
 from ..exit_status import FAILED, CommandError
-from ..view.terminal import say
+from ..terminal import say
 from . import unit_files
 from .systemd_unit import Service, quoted
 

@@ -12,8 +12,8 @@ from ...common.present import present
 from ...common.read_from import told
 from ...common.remedy import says_more
 from ...common.requests import waiting
-from ..owners import Owner
-from ..task import Task
+from ..tasks.owners import Owner
+from ..tasks.task import Task
 
 _READING = frozenset(("queue", "get"))
 """Orders that change nothing."""
@@ -143,7 +143,7 @@ def _ordered(state_dir: str) -> str:
 
 def _left(state_dir: str) -> dict[str, Any] | None:
     """The queue that a dead child left, in numbers."""
-    from ...subtask.spool.offline_queue import look
+    from ...subtask.offline.offline_queue import look
 
     found = look(state_dir, 0)
     if found is None:

@@ -26,9 +26,9 @@ from ...common.limits import is_limit
 from ...common.logs import info_each
 from ...common.receipts import Receipt
 from ...transports.base import Job, Transport
-from ..delta.prefix_hashes import Prefixes, found_again
 from ..delta.signature_cache import Ahead
 from ..delta.transfer_plan import already_there, was_left
+from ..snapshot.prefix_hashes import Prefixes, found_again
 from ..snapshot.sources import open_data
 from ..spool.queue import BIG_BYTES, Done, Version
 from .context import Desk

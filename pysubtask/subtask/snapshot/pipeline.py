@@ -20,7 +20,6 @@ from ...common.notify import Stamp, notify_name, read_stamp
 from ...common.paths import folder_of
 from ...common.remedy import says_more
 from ..delta import signature
-from ..delta.prefix_hashes import Prefixes
 from ..delta.signature_cache import Ahead
 from ..delta.transfer_plan import LEAST_BYTES
 from ..spool.queue import Entry
@@ -29,6 +28,7 @@ from ..status.status_model import Board
 from ..watch.watcher import RESIDUAL, Due, Watch
 from .append_tracker import Tails
 from .one_task_thread import Background
+from .prefix_hashes import Prefixes
 from .read_errors import CHANGING, CLASH, MISSING, READ, Faults
 from .snapshotter import Copied, Snapshotter, content_digest
 from .sources import Place, place_of, unreadable

@@ -18,9 +18,9 @@ from ...common import own_files, receipts
 from ...common.errors import SpoolDamaged
 from ...common.limits import is_limit
 from ...common.receipts import Receipt
-from ..worker import Worker
 from .database import FILE as FILE
 from .queue import Done, Spool
+from .worker import Worker
 
 _SYNC_EVERY = 500
 

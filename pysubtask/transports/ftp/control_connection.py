@@ -17,8 +17,9 @@ from ...common.errors import TransportLost
 from ..dial import dial, dial_name
 from ..meter import Meter
 from ..pace import Pace
+from ..remote_text import remote_text
 from .options import Login
-from .replies import CannotRestart, NotFTP, Reply, Standstill, not_ftp, text
+from .replies import CannotRestart, NotFTP, Reply, Standstill, not_ftp
 from .server_features import DataLost, NoPassivePort, NotConnected
 from .sockets import Sockets, keep_alive
 from .tls import handshake_error
@@ -261,7 +262,7 @@ class Wire(Sockets):
             said = self.ask(way.upper())
             named = self._port_in(way, said, peer)
             if named is None:
-                self.unknown, words = said.unknown, text(" ".join(said.lines))
+                self.unknown, words = said.unknown, remote_text(" ".join(said.lines))
                 if way == "pasv" and said.code < 400:
                     raise TransportLost(f"the server gives no passive port: {said} (not an answer to that)")
                 failed = failed or NoPassivePort(f"the server gives no passive port: {said}", step=_OPENING, said=words)
@@ -316,7 +317,7 @@ class Wire(Sockets):
                 raise NotConnected(
                     f"the server does not connect to here: {said}. Switch ftp.PassiveMode on",
                     step=_OPENING,
-                    said=text(" ".join(said.lines)),
+                    said=remote_text(" ".join(said.lines)),
                 )
         except BaseException:
             self.drop(listener)
@@ -333,7 +334,7 @@ class Wire(Sockets):
             try:
                 sock, peer = listener.accept()
             except TimeoutError as exc:
-                words = text(" ".join(self.last_words().lines))
+                words = remote_text(" ".join(self.last_words().lines))
                 raise DataLost(
                     "the server's data connection never came: a firewall here or NAT on the way keeps it out. "
                     "Switch ftp.PassiveMode on",

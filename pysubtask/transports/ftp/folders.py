@@ -5,8 +5,9 @@ from __future__ import annotations
 import ftplib
 
 from ...common.errors import AttemptFailed
+from ..remote_text import remote_text
 from .options import parent_of, path_of
-from .replies import Reply, text
+from .replies import Reply
 from .session import Session
 
 
@@ -55,7 +56,7 @@ def _by_steps(session: Session, folder: str) -> Reply | None:
             f"the server does not lead back to {home!r}: {back}",
             step="making its folder",
             file=folder,
-            said=text(" ".join(back.lines)),
+            said=remote_text(" ".join(back.lines)),
         )
     return there
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ...common.errors import AttemptFailed, FileRefused, TransportError
 from ..means import OVERWRITE
 from ..profile import Profile
+from ..remote_text import remote_text
 from .data import Source, Tally
-from .replies import text
 from .server_features import CannotTell
 from .session import Session
 
@@ -46,7 +46,7 @@ class Overwrites:
                 f"{attempt.job.name}: the server writes over no file, and does not let this one be removed: {said}",
                 step="removing the old file",
                 file=attempt.job.name,
-                said=text(" ".join(said.lines)),
+                said=remote_text(" ".join(said.lines)),
             )
 
     def _try_out(self, session: Session, path: str) -> None:
@@ -64,7 +64,7 @@ class Overwrites:
                 works = said.ok and self._has_two(session, path)
                 if not works:
                     beside = said.ok
-                    walk.refused("it stores the new one under another name" if beside else text(" ".join(said.lines)))
+                    walk.refused("it stores the new one under another name" if beside else remote_text(" ".join(said.lines)))
                     works = (
                         session.delete(path).ok
                         and session.store(path, Source(file.fileno(), 0), 2, Tally.silent()).ok

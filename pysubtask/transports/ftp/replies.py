@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 from ...common.errors import AttemptFailed, FileRefused, LoginRefused, TransportError, TransportLost
 from ..reach import PORTAL
+from ..remote_text import LONGEST, remote_text
 from ..server_limit import names_limit
 
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
-_LONGEST = 160
-_LONGEST_ROW = 8192
+LONGEST_ROW = 8192
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.\d+)?\Z", re.ASCII)
 _UNIX_LINE = re.compile(r"-[rwxsStT-]{9}\S*\s+(?:\d+\s+)?\S+\s+(?:\S+\s+)?(\d+)\s+[A-Z][a-z]{2}\s+\d+\s+[\d:]+\s", re.ASCII)
 _UNIX_OTHER = re.compile(
@@ -94,17 +93,11 @@ class Reply(NamedTuple):
         return self.code in _UNKNOWN
 
     def __str__(self) -> str:
-        words = text(" ".join(self.lines))
-        if len(self.lines) > 1 and len(" ".join(self.lines)) > _LONGEST:  # the reason stands in the last line, below a banner
-            last = text(self.lines[-1])
-            words = f"{text(' '.join(self.lines[:-1]))[: max(0, _LONGEST - len(last) - 5)]} ... {last}".lstrip(" .")
+        words = remote_text(" ".join(self.lines))
+        if len(self.lines) > 1 and len(" ".join(self.lines)) > LONGEST:  # the reason stands in the last line, below a banner
+            last = remote_text(self.lines[-1])
+            words = f"{remote_text(' '.join(self.lines[:-1]))[: max(0, LONGEST - len(last) - 5)]} ... {last}".lstrip(" .")
         return repr(words)
-
-
-def text(words: str) -> str:
-    """Words of the other side, fit for a log line: no control characters, at most 160 characters."""
-    plain = _UNSAFE.sub(" ", words[: 4 * _LONGEST]).strip()
-    return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 3] + "..."
 
 
 def features(said: Reply) -> dict[str, str]:
@@ -165,7 +158,7 @@ def rows_in(lines: Iterable[str]) -> list[Row]:
     """What a LIST shows, Unix's or DOS's way; lines of any other kind are left out."""
     found = []
     for line in (line.rstrip("\r\n") for line in lines):
-        if len(line) > _LONGEST_ROW:
+        if len(line) > LONGEST_ROW:
             continue
         if file := _UNIX_LINE.match(line) or _DOS_LINE.match(line):
             found.append(Row(line[file.end() :], number_in(file.group(1))))
@@ -182,7 +175,7 @@ def machine_rows(lines: Iterable[str]) -> list[Row]:
     found = []
     for line in (line.rstrip("\r\n") for line in lines):
         head, space, name = line.partition(" ")
-        if not space or "=" not in head or len(line) > _LONGEST_ROW:
+        if not space or "=" not in head or len(line) > LONGEST_ROW:
             continue
         facts = dict(fact.partition("=")[::2] for fact in head.lower().split(";") if fact)
         kind = facts.get("type", "file")
@@ -226,7 +219,7 @@ def refusal(step: str, name: str, said: Reply, more: str = "") -> TransportError
         kind = TransportLost
     elif said.code in _WANTS_TLS or (said.code < 500 and said.code not in (450, 451, 452)):
         kind = AttemptFailed
-    told = text(" ".join(said.lines))
+    told = remote_text(" ".join(said.lines))
     if kind is not TransportLost and names_limit(told):
         crowded = AttemptFailed(words, step=_STEPS[step], file=name, said=told)
         crowded.limit = True
@@ -278,7 +271,7 @@ def not_ftp(heard: bytes) -> str:
         return _SPEAKS_TLS
     if heard.startswith((b"HTTP/", b"<")):
         return _SPEAKS_HTTP
-    shown = text(heard[:80].decode("utf-8", "replace"))
+    shown = remote_text(heard[:80].decode("utf-8", "replace"))
     return f"what answers at this port does not speak FTP: {shown!r}"
 
 
@@ -298,5 +291,5 @@ def why(exc: BaseException, secs: float) -> str:
     if isinstance(exc, ssl.SSLError):
         return f"TLS failed: {exc.reason or exc}"
     if isinstance(exc, OSError):
-        return exc.strerror or text(str(exc)) or type(exc).__name__
-    return text(str(exc)) or type(exc).__name__
+        return exc.strerror or remote_text(str(exc)) or type(exc).__name__
+    return remote_text(str(exc)) or type(exc).__name__

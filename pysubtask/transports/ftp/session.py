@@ -14,6 +14,7 @@ from ...common.errors import LoginRefused, TransportLost
 from ..base import RemoteStat
 from ..means import TIME
 from ..reach import no_answer, of_socket, place, unanswered
+from ..remote_text import remote_text
 from .data import Source, Tally
 from .options import EXPLICIT, IMPLICIT
 from .replies import (
@@ -30,7 +31,6 @@ from .replies import (
     number_in,
     rows_in,
     size_in,
-    text,
     time_in,
 )
 from .server_features import CannotTell
@@ -232,7 +232,7 @@ class Session(Transfers):
     def no_time(self, said: Reply) -> None:
         """The server refuses to set times, with this answer."""
         self.no_setter()
-        self.known.profile.learn(TIME, "refused", text(" ".join(said.lines)), unknown=said.unknown)
+        self.known.profile.learn(TIME, "refused", remote_text(" ".join(said.lines)), unknown=said.unknown)
 
     def no_setter(self) -> None:
         """The server does not set times after all."""

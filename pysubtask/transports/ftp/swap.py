@@ -10,8 +10,9 @@ import time
 
 from ..means import DELETE, PUBLISH
 from ..profile import Profile
+from ..remote_text import remote_text
 from ..swap_record import SwapRecord
-from .replies import Reply, text
+from .replies import Reply
 from .session import Session
 
 _SUFFIX = ".old"
@@ -37,7 +38,7 @@ class Swaps:
                 walk.worked()
             if said.ok or said.code < 500 or session.is_gone(target) or session.is_gone(temp):
                 return said
-            walk.refused(text(" ".join(said.lines)))
+            walk.refused(remote_text(" ".join(said.lines)))
         elif session.is_gone(temp):
             return session.rename(temp, target)  # no old file is put aside for one that went away; what is said to it counts
         else:

@@ -14,10 +14,11 @@ from ..means import DATA, TLS_DATA
 from ..meter import Meter
 from ..pace import Pace
 from ..profile import Walk
+from ..remote_text import remote_text
 from .control_connection import Wire
 from .data import Source, Tally, Upload, receive, receive_lines
 from .options import Login
-from .replies import CannotRestart, NotFTP, Reply, about_tls, text, why
+from .replies import CannotRestart, NotFTP, Reply, about_tls, why
 from .server_features import DataLost, Known, NoPassivePort, NotConnected
 
 # A proxy, or the server's own buffers, may hold this much that we were told is there; and at this rate it goes on.
@@ -62,7 +63,7 @@ class Transfers:
                         self.known.took_data(control.version() if isinstance(control, ssl.SSLSocket) else None)
                     return said
                 # Some look at the session when all bytes have come.
-                if walk.refused(text(" ".join(said.lines))) is None:
+                if walk.refused(remote_text(" ".join(said.lines))) is None:
                     self._older_tls(str(said))
                     return said
 
@@ -94,7 +95,7 @@ class Transfers:
             self.wire.drop(sock)
         if broken is not None and said.code < 400:
             words = why(broken, self._login.stall_secs)
-            lost = DataLost(f"the data connection broke: {words}", step="sending its bytes", said=text(" ".join(said.lines)))
+            lost = DataLost(f"the data connection broke: {words}", step="sending its bytes", said=remote_text(" ".join(said.lines)))
             if not whole or not said.ok:
                 raise lost from broken
             self.doubt = lost
@@ -187,7 +188,7 @@ class Transfers:
                     heard = wire.hear()
                     kind = MeansRefused if isinstance(exc, ssl.SSLError) or about_tls(heard) else DataLost
                     words = f"the data connection failed: {why(exc, 0)}. The server said: {heard}"
-                    step, said_ = "securing a data connection", text(" ".join(heard.lines))
+                    step, said_ = "securing a data connection", remote_text(" ".join(heard.lines))
                     raise (
                         MeansRefused("tls_reuse", words, step=step, said=said_)
                         if kind is MeansRefused

@@ -21,6 +21,7 @@ from ...common.remote_times import is_same_time
 from ..base import Job, Progress
 from ..means import SYNC, TEMP, TIME
 from ..profile import Profile, Walk
+from ..remote_text import remote_text
 from ..sent_hash import SentHash
 from ..sftp_names import parent_of, path_of
 from ..source import open_source
@@ -199,7 +200,7 @@ class Attempt:
 
     def vanished(self, why: str) -> TransportError:
         """The temporary file is gone. The next kind of them is tried, where one is left; else the file is refused."""
-        name, temp = self.job.name, packets.text(self.temp)
+        name, temp = self.job.name, remote_text(self.temp)
         words = f"{name}: its temporary file went away before it could be renamed: {why}"
         if self.walk is None:
             return AttemptFailed(words, TEMP.remedy, file=temp)

@@ -7,6 +7,7 @@ import os
 
 from ...common.errors import AttemptFailed, NotAsLeft
 from ..means import DELETE, TEMP
+from ..remote_text import remote_text
 from ..sftp_names import parent_of
 from ..temp_names import formed, own_folder
 from . import packets
@@ -61,7 +62,7 @@ class Beginning:
                 temp, answer, more = first
                 helps = not missing and not is_status(answer, packets.PERMISSION_DENIED)
                 remedy = walk.condemned().remedy if helps and not walk.condemned().others_pass else ""
-                raise refusal("open", name, answer, more, file=packets.text(temp.rpartition(b"/")[2]), remedy=remedy)
+                raise refusal("open", name, answer, more, file=remote_text(temp.rpartition(b"/")[2]), remedy=remedy)
         await attempt.cleared()
         attempt.learns.append(walk.worked)
         return False

@@ -7,6 +7,7 @@ import stat
 from typing import NamedTuple
 
 from ..base import Link
+from ..remote_text import remote_text
 from . import packets
 from .client import Client
 from .packets import Attrs, Names, Reply, string
@@ -42,7 +43,7 @@ async def place_of(client: Client, path: bytes, found: Reply, *, follow: bool) -
     at, first = path, ""
     for _ in range(_LONGEST_WAY):
         target = await _target(client, at)
-        first = first or packets.text(target)
+        first = first or remote_text(target)
         if not target:
             return _replaced(path, first, follow, "the server does not tell where it leads")
         at = posixpath.normpath(posixpath.join(posixpath.dirname(at), target)) or b"."

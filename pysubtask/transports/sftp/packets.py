@@ -7,9 +7,10 @@ after INIT and VERSION carries a request id. Malformed is raised for bytes that 
 from __future__ import annotations
 
 import functools
-import re
 import struct
 from typing import NamedTuple
+
+from ..remote_text import remote_text
 
 VERSION_SPOKEN = 3
 LONGEST_REPLY = 256 * 1024 + 1024
@@ -62,7 +63,6 @@ _NEW_FILE = struct.pack(">II", WRITE_FLAG | CREAT_FLAG | EXCL_FLAG, 0)
 _LENGTH = struct.Struct(">I")
 _QUAD = struct.Struct(">Q")
 _USUAL_ATTRS = struct.Struct(">IQ5I")
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
 _REMEMBERED = 256  # bytes of a status that may be kept as one of the usual ones
 
 
@@ -128,12 +128,6 @@ class Limits(NamedTuple):
     handles: int
 
 
-def text(raw: bytes, longest: int = 160) -> str:
-    """Words of the other side, fit for a log line: no control characters, at most ``longest`` characters."""
-    words = _UNSAFE.sub(" ", raw[: longest * 4].decode("utf-8", "replace")).strip()
-    return words if len(words) <= longest else words[: longest - 3] + "..."
-
-
 def string(raw: bytes) -> bytes:
     """Section 3: ``uint32 length`` and the bytes."""
     return _LENGTH.pack(len(raw)) + raw
@@ -187,7 +181,7 @@ def checked_file(data: bytes) -> tuple[str, str]:
     name = fields.string()
     if name == b"check-file":
         name = fields.string()
-    return text(name, 20).lower(), fields.rest().hex()
+    return remote_text(name, 20).lower(), fields.rest().hex()
 
 
 def write_head(number: int, handle: bytes, offset: int, count: int) -> bytes:
@@ -250,7 +244,7 @@ class Splitter:
         while (first := start + 4) <= end:
             (length,) = _LENGTH.unpack_from(data, start)
             if not 1 <= length <= longest:
-                shown = text(data[start : start + 60], 60)
+                shown = remote_text(data[start : start + 60], 60)
                 raise Malformed(f"a packet of {length:,} bytes was announced; the bytes read {shown!r}")
             if first + length > end:
                 break
@@ -300,13 +294,13 @@ class _Fields:
 def version(data: bytes) -> tuple[int, dict[str, bytes]]:
     """VERSION (section 4): the server's version and its extensions, name to data."""
     if data[0] != VERSION:
-        raise Malformed(f"the first packet is of type {data[0]}, not VERSION: {text(data, 60)!r}")
+        raise Malformed(f"the first packet is of type {data[0]}, not VERSION: {remote_text(data, 60)!r}")
     fields = _Fields(data, 1)
     spoken = fields.number()
     extensions = {}
     while fields.left:
         name = fields.string()
-        extensions[text(name)] = fields.string()
+        extensions[remote_text(name)] = fields.string()
     return spoken, extensions
 
 
@@ -338,7 +332,7 @@ def _status(data: bytes) -> Status:
     fields = _Fields(data, 0)
     code = fields.number()
     # Words and language came with version 3; some servers leave them out.
-    return Status(code, text(fields.string()) if fields.left else "")
+    return Status(code, remote_text(fields.string()) if fields.left else "")
 
 
 _usual_status = functools.lru_cache(64)(_status)  # nearly all of them are the same few

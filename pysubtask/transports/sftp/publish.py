@@ -25,6 +25,7 @@ from ..base import Job, Progress, Sent
 from ..checksum import Checks, WrongHash
 from ..means import APPEND, DELETE, PUBLISH, TEMP, WRITES
 from ..profile import Profile, Walk
+from ..remote_text import remote_text
 from ..temp_names import every, formed
 from ..turns import Turns
 from . import packets
@@ -416,6 +417,6 @@ class Publisher:
             attempt.opening = None
             if went_on:
                 why = "an earlier request to rename it may have been late"
-                raise AttemptFailed(f"{attempt.job.name}: its temporary file went away: {why}", file=packets.text(attempt.temp))
+                raise AttemptFailed(f"{attempt.job.name}: its temporary file went away: {why}", file=remote_text(attempt.temp))
             self._profile.gone([os.fsdecode(attempt.temp)])
             raise attempt.vanished("something on the server takes such files away, too")

@@ -84,8 +84,8 @@ async def look(attempt: Attempt, size: int) -> Reply:
 def refusal_of_size(attempt: Attempt, found: Reply) -> TransportError:
     """The server shows another size than was written."""
     name, size = attempt.job.name, attempt.job.size
-    text = f"{name}: {size:,} bytes were written and the server has {size_of(found):,} bytes"
-    return AttemptFailed(text, step="asking for the size", file=packets.text(attempt.temp))
+    reason = f"{name}: {size:,} bytes were written and the server has {size_of(found):,} bytes"
+    return AttemptFailed(reason, step="asking for the size", file=remote_text(attempt.temp))
 
 
 def _elsewhere(attempt: Attempt, found: Reply) -> TransportError:

@@ -26,6 +26,7 @@ from ..meter import Meter
 from ..pace import Pace
 from ..profile import Profile
 from ..reach import other_speaker, place, unanswered
+from ..remote_text import remote_text
 from ..sftp_names import folder_of, identity_of, path_of
 from ..source import open_source
 from ..ssh.process import SSHStream, start_ssh
@@ -114,7 +115,7 @@ class SFTPTransport(Transport):
             said = self._stream.said if isinstance(self._stream, SSHStream) else ""
             why = self._stream.standstill() if self._stream is not None else ""
             await self.close()
-            more = packets.text(said.strip().encode("utf-8", "replace"))
+            more = remote_text(said.strip().encode("utf-8", "replace"))
             where = place(self._login.host, self._login.port)
             told = f"no login within {limit:.0f} s at {where}"
             if why:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import asyncio
 
 from ...common.program import here, interpreter
-from ..sftp.packets import text
+from ..remote_text import remote_text
 from ..ssh_login import asks_for_password
 from .askpass_pipes import Pipes
 
@@ -127,7 +127,7 @@ class Askpass:
             self.answered = True
             return self._password
         if not (self.answered and expected):  # the same again only means that it was wrong
-            self.refused = text(question.encode("utf-8", "replace"), 120)
+            self.refused = remote_text(question.encode("utf-8", "replace"), 120)
         return None
 
     def _accept(self) -> None:

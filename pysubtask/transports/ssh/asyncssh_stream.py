@@ -21,7 +21,7 @@ from ...common.errors import LoginRefused, ServerNotTrusted, TransportError, Tra
 from ..known_hosts import keys_on_file, remember
 from ..meter import Meter
 from ..reach import of_socket, place
-from ..sftp.packets import text
+from ..remote_text import remote_text
 from ..ssh_login import AnotherKey, Login, asks_for_password, changed_key, is_among, revoked_key, unknown_key
 from ..standstill import of_upload
 from .route import Way, dial_way, is_address
@@ -118,7 +118,7 @@ class _Client(asyncssh.SSHClient):  # type: ignore[misc, unused-ignore]
         if password is None and expected and self._had_password:
             return None  # the same again only means that it was wrong
         if password is None or not expected:
-            self.refused = text(prompts[0][0].encode("utf-8", "replace"))
+            self.refused = remote_text(prompts[0][0].encode("utf-8", "replace"))
             return None
         return [password]
 
@@ -316,4 +316,4 @@ def _translated(exc: Exception, client: _Client, login: Login) -> TransportError
 
 
 def _words(exc: BaseException) -> str:
-    return text(str(exc).encode("utf-8", "replace")) or type(exc).__name__
+    return remote_text(str(exc).encode("utf-8", "replace")) or type(exc).__name__

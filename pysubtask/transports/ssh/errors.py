@@ -12,7 +12,7 @@ import time
 from ...common.advice import install
 from ...common.errors import LoginRefused, TransportError, TransportLost
 from ..reach import NOT_YET, OVER, host_in, no_answer, no_way, nobody_listens, not_valid_now, place, unanswered, unknown_name
-from ..sftp.packets import text
+from ..remote_text import remote_text
 from ..ssh_login import AnotherKey, changed_key, revoked_key, unknown_key
 from .algorithms import ssh_config_remedy
 from .options import KEY_SHOWN
@@ -175,7 +175,7 @@ def _ended(code: int | None, said: str) -> str:
 def _last(stderr: str) -> str:
     """The last line that says something."""
     lines = [line for line in stderr.splitlines() if not _NOISE.match(line)]
-    return text(lines[-1].encode("utf-8", "replace"), 200) if lines else ""
+    return remote_text(lines[-1].encode("utf-8", "replace"), 200) if lines else ""
 
 
 def _told(stderr: str, last: str) -> str:
@@ -184,7 +184,7 @@ def _told(stderr: str, last: str) -> str:
     lines = [line for line in stderr.splitlines() if not _NOISE.match(line)][:-1]
     early = bool(_BEFORE_KEYS.search(last)) or any(_BEFORE_KEYS.match(line) for line in lines)
     first = [line for line in lines if early or _FIRST_CAUSE.match(line)]
-    shown = dict.fromkeys(text(line.encode("utf-8", "replace"), _LONGEST_TOLD) for line in first)
+    shown = dict.fromkeys(remote_text(line.encode("utf-8", "replace"), _LONGEST_TOLD) for line in first)
     return "; ".join([*list(shown)[:_MOST_TOLD], last])
 
 

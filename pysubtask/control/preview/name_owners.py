@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..common.destination import server_of
-from ..subtask.spool.offline_queue import Claims, Other
+from ...common.destination import server_of
+from ...subtask.offline.offline_queue import Claims, Other
 
 
 class Names:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from ..common import as_user, present, registry
-from ..common.lock import Holder, StateLock
-from ..common.process import is_alive
-from ..common.requests import Reply, Who, myself, reply_to, send, withdraw
-from ..common.status import read_shared_status, read_status
-from .exit_status import FAILED, NO_ANSWER, CommandError
+from ...common import as_user, present, registry
+from ...common.lock import Holder, StateLock
+from ...common.process import is_alive
+from ...common.requests import Reply, Who, myself, reply_to, send, withdraw
+from ...common.status import read_shared_status, read_status
+from ..exit_status import FAILED, NO_ANSWER, CommandError
 from .owners import Owner
 
 _T = TypeVar("_T")

@@ -6,26 +6,26 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ..common import registry
-from ..common.destination import is_same_place, protocol_of
-from ..common.entries import Entry, below, first_folder, left_out, remote_name, selects
-from ..common.links import why_not_followed
-from ..common.never_sent import NeverSent
-from ..common.notify import is_signal_file
-from ..common.place import why_not
-from ..common.receipts import Receipt, read_receipts
-from ..common.state_place import holding, inside_of, own_folders
-from ..common.status import read_status
-from ..common.temporary import DATABASE_SIDES, database_of
-from ..common.triggers import when_sent
-from ..common.watched import Dirs
-from ..master.archive import expiry, is_data, is_ours, is_proven, scope
-from ..master.child_config import Plan, closed_paths
-from ..master.mover import Old
-from ..transports import transport_class
-from .config.config_file import own_of
-from .config.task_config import TaskConfig
-from .doctor import mistyped
+from ...common import registry
+from ...common.destination import is_same_place, protocol_of
+from ...common.entries import Entry, below, first_folder, left_out, remote_name, selects
+from ...common.links import why_not_followed
+from ...common.never_sent import NeverSent
+from ...common.notify import is_signal_file
+from ...common.place import why_not
+from ...common.receipts import Receipt, read_receipts
+from ...common.state_place import holding, inside_of, own_folders
+from ...common.status import read_status
+from ...common.temporary import DATABASE_SIDES, database_of
+from ...common.triggers import when_sent
+from ...common.watched import Dirs
+from ...master.archive import expiry, is_data, is_ours, is_proven, scope
+from ...master.child_config import Plan, closed_paths
+from ...master.mover import Old
+from ...transports import transport_class
+from ..config.config_file import own_of
+from ..config.task_config import TaskConfig
+from ..doctor import mistyped
 from .name_owners import Names
 from .not_watched import NotWatched
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from ...common.advice import keep_private
 from ...common.config import SECTIONS, Setting
 from ...defaults_config import SETTINGS
-from .problems import in_file_words, in_toml, wanted
-from .secrets import file_key
+from ..config.problems import in_file_words, in_toml, wanted
+from ..config.secrets import file_key
 
 _WIDTH = 100
 _SHORT = """\

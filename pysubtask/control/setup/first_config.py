@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from ...common import address
 from ...common.errors import ConfigError
+from ..config.config_file import load
 from ..exit_status import FAILED, USAGE, CommandError
-from .config_file import load
 from .first_name import task_name
 from .template import Watched, filled
 

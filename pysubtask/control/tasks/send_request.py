@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
+from ..exit_status import FAILED, OK, CommandError
+from ..terminal import say
 from . import offline_request
-from .exit_status import FAILED, OK, CommandError
+from .find import Task, names_here
 from .task_choice import Pick, lives, meant
-from .tasks import Task, names_here
-from .view.terminal import say
 
 IfDead = Callable[[Task, str], tuple[int, str] | None]
 """What to do for a child that does not live, whose name is given, instead of keeping the order: exit status and what to say;

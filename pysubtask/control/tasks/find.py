@@ -7,19 +7,19 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from ..common import registry
-from ..common.config import nearest
-from ..common.own_files import is_root
-from ..common.state_place import hash_of, home_base, is_inside, path_beside, tops
-from ..common.status import FILE as STATUS_FILE
-from ..common.status import read_status
-from .config.config_names import DROP_INS, MAIN_FILE
-from .exit_status import NO_TASK, CommandError
+from ...common import registry
+from ...common.config import nearest
+from ...common.own_files import is_root
+from ...common.state_place import hash_of, home_base, is_inside, path_beside, tops
+from ...common.status import FILE as STATUS_FILE
+from ...common.status import read_status
+from ..config.config_names import DROP_INS, MAIN_FILE
+from ..exit_status import NO_TASK, CommandError
+from ..terminal import say
 from .owners import Owner, home_of, others
 from .task import Real as Real
 from .task import Task as Task
 from .task import answered as answered
-from .view.terminal import say
 
 NONE_KNOWN = "No task is known here. An app or 'pysubtask run' starts one; 'pysubtask init' makes a config for it."
 _PATIENCE_SECS = 5.0

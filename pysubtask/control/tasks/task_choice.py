@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 
-from . import tasks
-from .exit_status import NO_TASK, CommandError
-from .tasks import Task
+from ..exit_status import NO_TASK, CommandError
+from . import find
+from .find import Task
 
 Pick = Callable[[Sequence[Task]], bool]
 """Whether the children of a task make it the one that is meant, where a word fits several tasks."""
@@ -50,9 +50,9 @@ def _one_task(child: Task) -> tuple[int, str]:
 
 
 def _one(word: str | None, pick: Pick) -> list[Task]:
-    candidates = grouped(tasks.find([word] if word is not None else []))
+    candidates = grouped(find.find([word] if word is not None else []))
     if not candidates:
-        raise CommandError(tasks.NONE_KNOWN, NO_TASK)
+        raise CommandError(find.NONE_KNOWN, NO_TASK)
     if len(candidates) == 1:
         return _present(candidates[0])
     picked = [children for children in candidates if pick(children)]
@@ -89,7 +89,7 @@ def several(word: str | None, candidates: Sequence[Sequence[Task]], what: str = 
 
 def _typed(candidates: Sequence[Sequence[Task]]) -> list[str]:
     """What means each of these and no other task that is known: its label, else its folder, else that of its state."""
-    everything = {_one_task(children[0]): children[0] for children in [*grouped(tasks.known()), *candidates]}.values()
+    everything = {_one_task(children[0]): children[0] for children in [*grouped(find.known()), *candidates]}.values()
     names, folders = [name_of(child) for child in everything], [child.folder for child in everything]
     found = []
     for children in candidates:

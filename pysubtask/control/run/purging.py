@@ -9,22 +9,22 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from ..common import beneath, own_files, registry
-from ..common.entries import Entry, from_json
-from ..common.lock import StateLock
-from ..common.notify import data_name
-from ..common.own_files import STATE_FOLDER
-from ..common.settings_file import read_settings_page
-from ..common.state_place import MOVED_TO, PATH_FILE, inside_of
-from ..common.watched import Watched
-from ..defaults_config import SETTINGS
-from ..master.child_config import bak_of
-from ..subtask.spool.offline_queue import look, remove_snapshots, snapshots
-from .alerts.incidents import FOLDER, name_of
-from .exit_status import FAILED, CommandError
-from .run.running_task import RUN_LOCK, task_folder
-from .task import Task
-from .tasks import own
+from ...common import beneath, own_files, registry
+from ...common.entries import Entry, from_json
+from ...common.lock import StateLock
+from ...common.notify import data_name
+from ...common.own_files import STATE_FOLDER
+from ...common.settings_file import read_settings_page
+from ...common.state_place import MOVED_TO, PATH_FILE, inside_of
+from ...common.watched import Watched
+from ...defaults_config import SETTINGS
+from ...master.child_config import bak_of
+from ...subtask.offline.offline_queue import look, remove_snapshots, snapshots
+from ..alerts.incidents import FOLDER, name_of
+from ..exit_status import FAILED, CommandError
+from ..tasks.find import own
+from ..tasks.task import Task
+from .running_task import RUN_LOCK, task_folder
 
 STATE, COPIES, RECORD, ALERTS, LOG, NOTIFY = "state", "snapshots", "record", "alerts", "log", "notify files"
 _LOGS = ("Master_Log_FileName", "Subtask_Log_FileName")

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 
 from ...common.label import FIRST_TASK
-from ..tasks import in_folder
-from .config_names import MAIN_FILE
+from ..config.config_names import MAIN_FILE
+from ..tasks.find import in_folder
 from .template import Watched
 
 _LONGEST_STEM = 80

@@ -11,10 +11,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from ..common import as_user, registry
-from ..common.trust import user_name
-from .exit_status import CommandError
-from .run import unit_files
+from ...common import as_user, registry
+from ...common.trust import user_name
+from ..exit_status import CommandError
+from ..run import unit_files
 
 _T = TypeVar("_T")
 _PROC = "/proc"

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ...common.as_user import Stream
-from ..owners import Owner
-from ..task import Task
-from .terminal import say
+from ..terminal import say
+from .owners import Owner
+from .task import Task
 
 Step = Callable[[], Any]
 """What is new of a child since the last call, a value of JSON."""

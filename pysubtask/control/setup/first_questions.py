@@ -10,7 +10,7 @@ from ...common import address
 from ...common.program import here, interpreter
 from .. import ask
 from ..exit_status import USAGE, CommandError
-from ..view.terminal import say
+from ..terminal import say
 from .first_config import Destination, destination
 
 _APP_KEY = """\

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from ..common.entries import STATE_FOLDER
+from ...common.entries import STATE_FOLDER
 
 _MOST = 1000  # names looked at in one such folder, with all below it
 _MOST_OF_TASK = 20_000

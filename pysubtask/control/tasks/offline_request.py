@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..common.entries import from_json
-from ..common.settings_file import read_settings_page
-from ..common.watched import Watched
-from .tasks import Task
+from ...common.entries import from_json
+from ...common.settings_file import read_settings_page
+from ...common.watched import Watched
+from .find import Task
 
 _OF_FILES = ("pause", "resume", "retry", "drop")
 
@@ -21,13 +21,13 @@ def refusal(child: Task, op: str, args: Mapping[str, Any]) -> str:
 
 def _refusal(child: Task, op: str, args: Mapping[str, Any]) -> str:
     if op == "set":
-        from ..subtask.spool.offline_queue import wrong_setting
+        from ...subtask.offline.offline_queue import wrong_setting
 
         return wrong_setting(child.state_dir, child.extension, args["settings"])
     if op == "notify" and args.get("files"):
         return _of_watched(child, [os.path.abspath(os.path.join(args["cwd"], path)) for path in args["files"]])
     if op in _OF_FILES and args.get("names"):
-        from ..subtask.spool.offline_queue import stranger
+        from ...subtask.offline.offline_queue import stranger
 
         name = stranger(child.state_dir, args["names"], args.get("cwd") or "")
         if name is not None:

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, TypeVar
 from ...common.errors import ConfigError
 from ...common.lock import StateLock
 from ...common.settings_file import read_settings_page
-from .database import FILE, reading
-from .name_claims import Claims as Claims
-from .name_claims import Other as Other
-from .queue_admin import Backlog, Counts, Row
+from ..spool.database import FILE, reading
+from ..spool.name_claims import Claims as Claims
+from ..spool.name_claims import Other as Other
+from ..spool.queue_admin import Backlog, Counts, Row
 
 _T = TypeVar("_T")
 

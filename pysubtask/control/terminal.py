@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from ...common.plain import plain
-from ...common.redact import redacted
+from ..common.plain import plain
+from ..common.redact import redacted
 
 _COLOURS = {
     "sending": "green",

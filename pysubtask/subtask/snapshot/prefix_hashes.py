@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..snapshot.bak_folder import BakFolder
+from .bak_folder import BakFolder
 
 _MOST = 1000
 _BLOCK = 1024 * 1024

@@ -15,7 +15,7 @@ from ...transports import transport_class
 from ..config.task_config import TaskConfig
 from ..doctor import login_files
 from ..doctor.finding import FAIL, WARN, remedy_lines
-from ..dry_run import transport_of
+from .dry_run import transport_of
 
 
 def say(task: TaskConfig, log: logging.Logger) -> None:

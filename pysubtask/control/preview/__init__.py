@@ -1,0 +1,1 @@
+"""What a task would do if it were started now."""

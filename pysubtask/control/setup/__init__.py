@@ -1,0 +1,1 @@
+"""The first config of a station, as ``pysubtask init`` writes it."""

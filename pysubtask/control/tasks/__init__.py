@@ -1,0 +1,1 @@
+"""The tasks of this machine: found, chosen, read and sent requests."""

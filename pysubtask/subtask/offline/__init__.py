@@ -1,0 +1,1 @@
+"""What a child that is not running has left: read, never repaired."""

@@ -9,7 +9,7 @@ from pysubtask.base import main
 from pysubtask.common.config import values_of
 from pysubtask.subtask.snapshot import read_errors, snapshotter
 from pysubtask.subtask.upload_subtask import UploadSubtask
-from pysubtask.transports.folder import FolderTransport
+from pysubtask.transports.folder.transport import FolderTransport
 
 _connect = FolderTransport.connect
 

@@ -70,7 +70,7 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
         "relative to the folder that is meant, for subtasks of people's own",
     ),
     "master/mover.py": ({"os.open", "os.mkdir", "os.makedirs", "os.link", "os.unlink", "os.replace"}, "moves data by descriptors"),
-    "transports/source.py": ({"os.open"}, "opens what is sent: a copy relative to its folder, else as its caller says"),
+    "transports/shared/source.py": ({"os.open"}, "opens what is sent: a copy relative to its folder, else as its caller says"),
     # Databases: SQLite opens by path, what is there is looked at before.
     "subtask/spool/database.py": ({"sqlite3.connect"}, "the file was made and looked at through own_files"),
     "subtask/spool/name_claims.py": ({"sqlite3.connect"}, "the file was made and looked at through own_files"),
@@ -130,12 +130,12 @@ ALLOWED: dict[str, tuple[set[str], str]] = {
     "subtask/watch/watchdog_events.py": ({"os.open"}, "whether a folder may be read"),
     "transports/dropbox/account.py": ({"open"}, "the token file that the config names"),
     "transports/dropbox/http_session.py": ({"open"}, "the CA file that the config names"),
-    "transports/key_file.py": ({"open"}, "the key that the config names"),
-    "transports/known_hosts.py": ({"open", "os.makedirs"}, "the user's known_hosts"),
+    "transports/shared/key_file.py": ({"open"}, "the key that the config names"),
+    "transports/shared/known_hosts.py": ({"open", "os.makedirs"}, "the user's known_hosts"),
     "control/run/purging.py": ({"os.unlink"}, "logs and notify files, relative to a folder that was gone to by its parts"),
     # Others.
     "transports/ssh/socket_handover.py": ({"shutil.rmtree"}, "a new private folder by mkdtemp"),
-    "transports/folder.py": (
+    "transports/folder/transport.py": (
         {"open", "os.open", "os.mkdir", "os.replace", "os.unlink", "os.utime"},
         "its destination is a folder that the config names",
     ),

@@ -13,40 +13,112 @@ import pysubtask
 PACKAGE = Path(pysubtask.__file__).parent
 FORBIDDEN = ("asyncio", "ssl", "sqlite3", "http", "ftplib", "dataclasses", "shutil", "tempfile")
 DOORS = ("base", "ftp", "dropbox")
-OPTIONAL = {"watchdog", "asyncssh", "pytest", "pysftp", "paramiko", "pyfastcdc"}
-LEARNED = {f"pysubtask.transports.{name}" for name in ("allowance", "left", "means", "profile")}  # pure, one thing
-LIBRARIES = {"dropbox", "stone", "requests", "urllib3"}  # what speaks to a service, in the child alone
-TERMINAL = {"click", "rich"}  # arguments and tables of the command line
-SERVERS = {"pyftpdlib", "OpenSSL", "cryptography"}  # what the test servers are made of
-NEUTRAL = {
-    f"pysubtask.transports.{name}"
-    for name in (
-        "allowance",
-        "base",
-        "calls",
-        "checksum",
-        "dial",
-        "key_file",
-        "known_hosts",
-        "left",
-        "means",
-        "meter",
-        "pace",
-        "profile",
-        "proxy_url",
-        "reach",
-        "sent_hash",
-        "server_limit",
-        "sftp_names",
-        "shown_names",
-        "source",
-        "ssh_login",
-        "standstill",
-        "swap_record",
-        "temp_names",
-        "turns",
-        "workdir",
-    )
+# Which rooms each room may import, besides itself. A room is a folder of the package, or a module at its top; a folder does not
+# stand for those in it. Below each other: whatever stands further down is further from the bottom.
+DATA_FLOW = ("subtask/platform", "subtask/delta", "subtask/watch", "subtask/spool", "subtask/status", "subtask/snapshot")
+WIRES = ("transports", "transports/shared", "transports/ssh", "transports/sftp", "transports/ftp", "transports/dropbox")
+PROTOCOLS = (*WIRES, "transports/pysftp", "transports/folder")
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "common": (),
+    "_config": ("common",),
+    "defaults_config": ("common",),
+    "master": ("common", "defaults_config"),
+    "transports": ("common",),
+    "transports/shared": ("common", "transports"),
+    "transports/folder": ("common", "transports", "transports/shared"),
+    "transports/ssh": ("common", "transports", "transports/shared"),
+    "transports/sftp": ("common", "transports", "transports/shared", "transports/ssh"),
+    "transports/ftp": ("common", "transports", "transports/shared"),
+    "transports/pysftp": ("common", "transports", "transports/shared"),
+    "transports/dropbox": ("common", "transports", "transports/shared"),
+    "subtask/platform": ("common",),
+    "subtask/watch": ("common", "subtask/platform"),
+    "subtask/delta": ("common", "transports"),
+    "subtask/spool": ("common", "transports", "subtask/platform", "subtask/delta"),
+    "subtask/status": ("common", "subtask/spool"),
+    "subtask/snapshot": ("common", *DATA_FLOW),
+    "subtask/requests": ("common", "defaults_config", *DATA_FLOW),
+    "subtask/delivery": ("common", "transports", *DATA_FLOW),
+    "subtask": ("common", "transports", "transports/dropbox", *DATA_FLOW, "subtask/requests", "subtask/delivery"),
+    "subtask/offline": ("common", "subtask", *DATA_FLOW, "subtask/requests"),
+    "base": ("common", "master", "subtask"),
+    "ftp": ("common", "master", "subtask"),
+    "dropbox": ("common", "master", "subtask"),
+    "freeze": ("common", "subtask"),
+    "testing/servers": ("common",),
+    "testing/link": ("common", "testing/servers"),
+    "testing": ("common", "testing/servers", "testing/link"),
+    "control": ("common", "control/commands"),
+    "control/config": ("common", "defaults_config", "master", "control"),
+    "control/tasks": ("common", "subtask/offline", "control", "control/config", "control/run"),
+    "control/setup": ("common", "defaults_config", "control", "control/config", "control/tasks"),
+    "control/view": ("common", "subtask/offline", "control", "control/tasks"),
+    "control/alerts": ("common", "master", "control", "control/config", "control/tasks", "control/view"),
+    "control/doctor": (
+        "common",
+        "defaults_config",
+        "master",
+        *PROTOCOLS,
+        "control",
+        "control/config",
+        "control/tasks",
+        "control/run",
+    ),
+    "control/preview": ("common", "master", "subtask/offline", *WIRES, "control", "control/config", "control/doctor"),
+    "control/run": (
+        "common",
+        "defaults_config",
+        "master",
+        "subtask/offline",
+        "control",
+        "control/alerts",
+        "control/config",
+        "control/preview",
+        "control/tasks",
+    ),
+    "control/push": ("common", "master", "transports", "transports/shared", "control", "control/config", "control/doctor"),
+    "control/selftest": (
+        "common",
+        "master",
+        "transports",
+        "transports/shared",
+        "control/doctor",
+        "testing/servers",
+        "testing/link",
+    ),
+    "control/commands": (
+        "common",
+        "defaults_config",
+        "master",
+        "subtask/offline",
+        "transports",
+        "transports/shared",
+        "control",
+        "control/alerts",
+        "control/config",
+        "control/doctor",
+        "control/preview",
+        "control/push",
+        "control/run",
+        "control/selftest",
+        "control/setup",
+        "control/tasks",
+        "control/view",
+    ),
+    "alerts": ("common", "control/alerts"),
+    "__main__": ("control",),
+    "": ("common", "freeze", "master", "subtask"),
+    "__pyinstaller": (),
+}
+# Imported inside functions only: the process that imports the module at the top must not pay for it.
+LATE = {("base", "subtask"), ("ftp", "subtask"), ("dropbox", "subtask"), ("freeze", "subtask"), ("alerts", "control/alerts")}
+# Of other people's modules: none in the app's half.
+THIRD_PARTY: dict[str, tuple[str, ...]] = {
+    "control": ("click", "rich"),  # arguments and tables of the command line
+    "subtask": ("watchdog", "pyfastcdc"),
+    "transports": ("asyncssh", "pysftp", "paramiko", "dropbox", "stone", "requests", "urllib3"),
+    "testing": ("asyncssh", "pytest", "pyftpdlib", "OpenSSL", "cryptography"),
+    "__pyinstaller": ("PyInstaller",),
 }
 
 
@@ -83,63 +155,27 @@ def imports(path, own):
 
 def room(name):
     """The room of a dotted name inside the package: its folder, or the module itself at the top."""
-    return name.split(".")[1] if name.count(".") else "pysubtask"
+    parts = name.split(".")[1:]
+    folder = parts if PACKAGE.joinpath(*parts).is_dir() else parts[:-1]
+    return "/".join(folder) or "".join(parts)
 
 
 def allowed(own, name, top):
     """Whether the module ``own`` (its parts) may import ``name``."""
+    mine = room(".".join(("pysubtask", *own)))
     if not name.startswith("pysubtask"):
         first = name.split(".")[0]
-        if first in sys.stdlib_module_names:
-            return True
-        if own[:1] == ("__pyinstaller",):
-            return first == "PyInstaller"
-        if first in SERVERS:
-            return own[:1] == ("testing",)
-        if first in TERMINAL:
-            return own[:1] == ("control",)
-        if first in LIBRARIES:
-            # The model of Dropbox stands in the place of the SDK's way out.
-            return own[:1] in (("subtask",), ("transports",)) or own == ("testing", "crash", "dropbox_model")
-        # Third-party modules: never in the app's half, and where they are wanted only when they are wanted.
-        return first in OPTIONAL and own[:1] in (("subtask",), ("transports",), ("testing",))
-    mine, other = own[0] if own else "", room(name)
-    if mine in ("common", "_config", "defaults_config"):
-        return other in ("common",)
-    if mine == "master":
-        return other in ("master", "common", "defaults_config", "pysubtask")
-    if own == ("subtask", "dropbox_login") and name.startswith("pysubtask.transports.dropbox."):
-        return True  # the login is that protocol too, and goes the same way through proxies
-    if own == ("subtask", "live") and name.startswith("pysubtask.defaults_config"):
-        return True  # a setting that comes while the child runs is checked by the same table
-    if mine == "subtask":
-        return other in ("subtask", "common", "pysubtask") or name in ("pysubtask.transports", "pysubtask.transports.base")
-    if mine == "transports":
-        if not own[1:] or ".".join(("pysubtask", *own)) in NEUTRAL:
-            return (
-                other == "common"
-                or name == "pysubtask.transports.base"
-                or (name in LEARNED and ".".join(("pysubtask", *own)) in LEARNED)
-            )
-        mates = f"pysubtask.transports.{own[1]}"
-        return other == "common" or name in NEUTRAL or name == mates or name.startswith(mates + ".")
-    if mine == "alerts":  # the door of the process that alerts: it judges as the command does, which the master does not know
-        return other == "common" or (name.startswith("pysubtask.control.alerts") and not top)
-    if mine in DOORS:
-        return other in ("common", "master") or (other == "subtask" and not top)
-    if mine == "control":
-        # A test of the whole way needs a link that it can cut; the queue of a dead child is read as that child would.
-        return other in ("control", "master", "common", "transports", "defaults_config", "testing", "pysubtask") or name.startswith(
-            "pysubtask.subtask.offline.offline_queue"
-        )
-    if mine == "__main__":
-        return other == "control"
-    if mine == "freeze":  # the door of a frozen program: it becomes a child only inside a function
-        return other == "common" or (other == "subtask" and not top)
-    return mine == "testing"
+        return first in sys.stdlib_module_names or first in THIRD_PARTY.get(mine.partition("/")[0], ())
+    other = room(name)
+    if other == mine or other == "":
+        return True  # the package's own names, such as its version, are loaded when they are asked for
+    return other in MAY_IMPORT[mine] and not (top and (mine, other) in LATE)
 
 
-@pytest.mark.slow
+def test_each_room_stands_in_the_table():
+    assert {room(".".join(("pysubtask", *own))) for _, own in modules()} == set(MAY_IMPORT)
+
+
 def test_each_module_keeps_to_its_rooms():
     found = list(modules())
     assert len(found) > 100
@@ -150,37 +186,37 @@ def test_each_module_keeps_to_its_rooms():
 @pytest.mark.parametrize(
     ("own", "name", "top"),
     [
-        (("common", "x"), "pysubtask.master", True),
-        (("common", "x"), "pysubtask.defaults_config", True),
-        (("common", "x"), "watchdog", False),
-        (("master", "x"), "pysubtask.subtask.spool.queue", False),
-        (("master", "x"), "pysubtask.transports", False),
-        (("master", "x"), "asyncssh", False),
-        (("master", "x"), "pysftp", False),
+        (("common", "clock"), "pysubtask.master", True),
+        (("common", "clock"), "pysubtask.defaults_config", True),
+        (("common", "clock"), "watchdog", False),
+        (("common", "clock"), "PyInstaller", False),
+        (("common", "program"), "pysubtask.freeze", False),
+        (("master", "child"), "pysubtask.subtask.spool.queue", False),
+        (("master", "child"), "pysubtask.transports", False),
+        (("master", "child"), "asyncssh", False),
+        (("master", "child"), "dropbox", False),
         (("transports", "pysftp", "link"), "pysubtask.transports.sftp.client", False),
-        (("subtask", "x"), "pysubtask.master.child", False),
-        (("subtask", "x"), "pysubtask.transports.folder", False),
-        (("subtask", "x"), "pysubtask.control", False),
-        (("transports", "folder"), "pysubtask.transports.sftp", False),
+        (("subtask", "cli"), "pysubtask.master.child", False),
+        (("subtask", "cli"), "pysubtask.transports.folder.transport", False),
+        (("subtask", "cli"), "pysubtask.control", False),
+        (("subtask", "cli"), "numpy", False),
+        (("subtask", "watch", "watcher"), "pysubtask.subtask.spool.queue", False),
+        (("subtask", "spool", "queue"), "pysubtask.subtask.snapshot.snapshotter", False),
+        (("transports", "folder", "transport"), "pysubtask.transports.sftp", False),
+        (("transports", "folder", "transport"), "pysubtask.defaults_config", False),
         (("transports", "sftp", "client"), "pysubtask.subtask.spool.queue", False),
-        (("transports", "sftp", "client"), "pysubtask.transports.folder", False),
-        (("transports", "folder"), "pysubtask.defaults_config", False),
+        (("transports", "sftp", "client"), "pysubtask.transports.folder.transport", False),
         (("transports", "ftp", "swap"), "pysubtask.transports.sftp.swap", False),
-        (("transports", "ssh_login"), "pysubtask.transports.ssh.options", False),
-        (("transports", "swap_record"), "pysubtask.transports.ftp", False),
-        (("transports", "ftp", "wire"), "OpenSSL", False),
+        (("transports", "ssh", "process"), "pysubtask.transports.sftp.client", False),
+        (("transports", "shared", "ssh_login"), "pysubtask.transports.ssh.options", False),
+        (("transports", "shared", "swap_record"), "pysubtask.transports.ftp", False),
+        (("transports", "ftp", "swap"), "OpenSSL", False),
         (("ftp",), "pysubtask.subtask.base_subtask", True),
         (("dropbox",), "dropbox", False),
-        (("master", "x"), "dropbox", False),
-        (("testing", "dropbox"), "requests", False),
-        (("subtask", "command"), "pysubtask.transports.dropbox.http_session", False),
-        ((), "pysubtask.base", True),
+        (("testing", "servers", "dropbox"), "requests", False),
         (("freeze",), "pysubtask.master.task_master", False),
         (("freeze",), "pysubtask.subtask.base_subtask", True),
-        (("common", "program"), "pysubtask.freeze", False),
         (("__pyinstaller", "hook-pysubtask"), "pysubtask.ftp", True),
-        (("common", "x"), "PyInstaller", False),
-        (("subtask", "x"), "numpy", False),
     ],
 )
 def test_the_law_forbids(own, name, top):
@@ -192,7 +228,7 @@ def test_the_reader_of_imports_sees_through_all_their_forms(tmp_path):
     file.write_text(
         "from . import child\nfrom ..common import lock, config as c\nfrom .child import Child\nimport os.path\n"
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import ssl\n"
-        "def f():\n    from ..subtask.spool import Spool\n    try:\n        import asyncssh\n    finally:\n        pass\n"
+        "def f():\n    from ..subtask.spool.queue import Spool\n    try:\n        import asyncssh\n    finally:\n        pass\n"
     )
     assert imports(file, ("master", "x")) == [
         ("pysubtask.master.child", True),
@@ -292,12 +328,12 @@ THE_APPS_HALF = {"pysubtask"} | {
         "defaults_config",
         "master",
         "master.child",
-        "master.destinations",
-        "master.seat",
-        "master.stamps",
-        "master.state",
+        "master.child_config",
+        "master.child_control",
+        "master.managed_child",
+        "master.notify_writer",
+        "master.state_dir",
         "master.task_master",
-        "master.voice",
     )
 }
 PARTS = "import collections.abc, fcntl, json, logging, math, select, signal, subprocess, threading, traceback, typing, zlib"

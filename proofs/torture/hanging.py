@@ -12,7 +12,7 @@ from pysubtask.base import main
 from pysubtask.common.config import values_of
 from pysubtask.common.handoff import Handoff
 from pysubtask.subtask.upload_subtask import UploadSubtask
-from pysubtask.transports.folder import FolderTransport
+from pysubtask.transports.folder.transport import FolderTransport
 
 MARKER, SERVER = "PYSUBTASK_TORTURE_MARKER", "PYSUBTASK_TORTURE_SERVER"
 _connect = FolderTransport.connect

@@ -12,7 +12,7 @@ from ..common.errors import ConfigError
 from .base import Transport
 
 TRANSPORTS: dict[str, tuple[str, str]] = {
-    "folder": ("pysubtask.transports.folder:FolderTransport", ""),
+    "folder": ("pysubtask.transports.folder.transport:FolderTransport", ""),
     "sftp": ("pysubtask.transports.sftp:SFTPTransport", "asyncssh"),
     "ftp": ("pysubtask.transports.ftp:FTPTransport", ""),
     "pysftp": ("pysubtask.transports.pysftp:PySFTPTransport", "pysftp"),

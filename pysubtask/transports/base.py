@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
-    from .pace import Pace
-    from .profile import Profile
+    from .shared.pace import Pace
+    from .shared.profile import Profile
 
 
 def _nothing() -> None:
@@ -161,7 +161,7 @@ class Wire(NamedTuple):
 
     @property
     def total(self) -> int:
-        """What a metered link counts, as near as it can be told from here; see :mod:`pysubtask.transports.meter`."""
+        """What a metered link counts, as near as it can be told from here; see :mod:`pysubtask.transports.shared.meter`."""
         return sum(self)
 
 

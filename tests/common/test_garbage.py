@@ -20,7 +20,7 @@ from pysubtask.common.lock import StateLock
 from pysubtask.control.config import config_file
 from pysubtask.control.exit_status import CommandError
 from pysubtask.transports.ftp import replies
-from pysubtask.transports.remote_text import remote_text
+from pysubtask.transports.shared.remote_text import remote_text
 
 FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20)

@@ -22,10 +22,10 @@ from pysubtask.subtask.spool import database
 from pysubtask.subtask.status.heartbeat import make
 from pysubtask.transports.base import Job
 from pysubtask.transports.ftp.restart import Restarts
-from pysubtask.transports.profile import Profile
-from pysubtask.transports.source import open_source
-from pysubtask.transports.swap_record import SwapRecord
-from pysubtask.transports.workdir import make_workdir
+from pysubtask.transports.shared.profile import Profile
+from pysubtask.transports.shared.source import open_source
+from pysubtask.transports.shared.swap_record import SwapRecord
+from pysubtask.transports.shared.workdir import make_workdir
 from tests.other_user import as_him, give_him, needs_root, open_folder
 
 

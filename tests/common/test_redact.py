@@ -17,7 +17,7 @@ from pysubtask.common.errors import FileRefused, LoginRefused, PysubtaskError, T
 from pysubtask.common.logs import close_logging, setup_logging
 from pysubtask.common.redact import MASK, know, know_settings, redacted, secrets_of_url
 from pysubtask.transports.dropbox.http_session import make_session
-from pysubtask.transports.proxy_url import quoted_login
+from pysubtask.transports.shared.proxy_url import quoted_login
 
 
 def test_nothing_known_nothing_masked():

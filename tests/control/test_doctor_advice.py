@@ -23,10 +23,10 @@ from pysubtask.control.doctor.prepare import Endpoint
 from pysubtask.control.doctor.source import load_python, of_config, of_plan
 from pysubtask.master.child_config import plan
 from pysubtask.testing.servers.sshd import make_key
-from pysubtask.transports import key_file
+from pysubtask.transports.shared import key_file
+from pysubtask.transports.shared.ssh_login import AnotherKey
+from pysubtask.transports.shared.standstill import MTU
 from pysubtask.transports.ssh.errors import BETWEEN
-from pysubtask.transports.ssh_login import AnotherKey
-from pysubtask.transports.standstill import MTU
 from tests import alterations, harm
 
 DOCTOR = Path(pysubtask.control.doctor.__file__).parent

@@ -6,7 +6,7 @@ import pytest
 
 from pysubtask.testing.servers.quirk_sftp import quirk_sftp_server
 from pysubtask.testing.servers.quirks import switch
-from pysubtask.transports import means
+from pysubtask.transports.shared import means
 from tests.control.test_doctor import diagnose
 
 

@@ -24,7 +24,7 @@ from pysubtask.testing.servers.quirks import SWITCHES, Switch, switch
 from pysubtask.testing.servers.rclone import rclone_server
 from pysubtask.testing.servers.sshd import make_key, openssh_server
 from pysubtask.testing.servers.vsftpd import vsftpd_server
-from pysubtask.transports.reach import PORTAL
+from pysubtask.transports.shared.reach import PORTAL
 from tests import alterations, harm
 from tests.control.test_doctor import Scripted, at, diagnose
 

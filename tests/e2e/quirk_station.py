@@ -24,7 +24,7 @@ from pysubtask.common.receipts import read_receipts
 from pysubtask.testing.servers.quirk_ftp import QuirkFTPServer, quirk_ftp_server
 from pysubtask.testing.servers.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
 from pysubtask.testing.servers.quirks import MINUTE, Switch
-from pysubtask.transports.leftover_temps import MOST_RESTING
+from pysubtask.transports.shared.leftover_temps import MOST_RESTING
 from tests.e2e.station import SFTPStation
 from tests.helpers import wait_until
 

@@ -16,9 +16,9 @@ from pysubtask.common.status import read_status
 from pysubtask.subtask.delta.signature_cache import Growing
 from pysubtask.subtask.snapshot.one_task_thread import Background
 from pysubtask.subtask.spool.spool_thread import Store
-from pysubtask.transports.meter import Meter
+from pysubtask.transports.shared.meter import Meter
+from pysubtask.transports.shared.ssh_login import login_of
 from pysubtask.transports.ssh import process
-from pysubtask.transports.ssh_login import login_of
 from tests.e2e.station import Station
 from tests.helpers import wait_until
 

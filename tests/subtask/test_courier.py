@@ -31,7 +31,7 @@ from pysubtask.subtask.spool.queue import BIG_BYTES, Entry
 from pysubtask.subtask.spool.spool_thread import Store
 from pysubtask.subtask.status.status_model import Board
 from pysubtask.transports.base import Append, Copy, Link, RemoteStat, Sent, Traits, Transport
-from pysubtask.transports.reach import nobody_listens
+from pysubtask.transports.shared.reach import nobody_listens
 from tests.helpers import wait_until
 
 SETTINGS = {

@@ -9,8 +9,8 @@ from pysubtask.common.events import read_events
 from pysubtask.control.view.status_view import status
 from pysubtask.control.view.task_status import Glance
 from pysubtask.subtask.spool.queue import Spool
-from pysubtask.transports import means
-from pysubtask.transports.profile import Profile
+from pysubtask.transports.shared import means
+from pysubtask.transports.shared.profile import Profile
 from tests.helpers import wait_until
 from tests.subtask.test_courier import Bench
 

@@ -20,7 +20,7 @@ from pysubtask.subtask.snapshot import snapshotter
 from pysubtask.subtask.snapshot.append_tracker import Digest
 from pysubtask.subtask.snapshot.snapshotter import Snapshotter, content_digest
 from pysubtask.transports.base import Job
-from pysubtask.transports.source import open_source
+from pysubtask.transports.shared.source import open_source
 
 
 def sha(data: bytes) -> str:

@@ -105,7 +105,7 @@ def test_the_model_is_such_a_server(kind: str, learned: dict[str, str]) -> None:
 
 def test_what_is_left_and_not_told_is_found_out() -> None:
     """A child that keeps no record of what it could not remove."""
-    source = "from pysubtask.transports.profile import Profile; Profile.leave = lambda self, path, **more: None"
+    source = "from pysubtask.transports.shared.profile import Profile; Profile.leave = lambda self, path, **more: None"
     assert "left behind and not told" in explored("delete refused", 45, source)[0]
 
 

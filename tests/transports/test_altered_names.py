@@ -14,12 +14,12 @@ import pytest
 from pysubtask.common.errors import FileRefused
 from pysubtask.testing.servers.quirk_ftp import QuirkFTPServer, quirk_ftp_server
 from pysubtask.testing.servers.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
-from pysubtask.transports.altered_names import Row
 from pysubtask.transports.base import Job, RemoteStat, Transport
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.session import Session
 from pysubtask.transports.sftp import SFTPTransport, name_checks
 from pysubtask.transports.sftp.client import Client
+from pysubtask.transports.shared.altered_names import Row
 
 TIME = 1_700_000_000
 Server = QuirkSFTPServer | QuirkFTPServer

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from pysubtask.common.errors import TransportLost
-from pysubtask.transports.calls import Call
 from pysubtask.transports.ftp.pool import Pool
+from pysubtask.transports.shared.calls import Call
 
 Work = Callable[[], Any]
 

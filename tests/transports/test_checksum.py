@@ -20,11 +20,11 @@ from pysubtask.testing import SFTPServer, sftp_server
 from pysubtask.testing.servers.ftp import FTPServer, ftp_server
 from pysubtask.testing.servers.sshd import OpenSSHServer, find_program, missing, openssh_server
 from pysubtask.transports.base import Append, Job, Sent, Transport
-from pysubtask.transports.checksum import ALGORITHMS, Checks, own_hash
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.checksum import Way, hash_in, way
 from pysubtask.transports.ftp.replies import Reply
 from pysubtask.transports.sftp import SFTPTransport
+from pysubtask.transports.shared.checksum import ALGORITHMS, Checks, own_hash
 
 DATA = random.Random(5).randbytes(70_000)
 SHA = hashlib.sha256(DATA).hexdigest()

@@ -19,11 +19,11 @@ from pysubtask.common.errors import ServerNotTrusted, TransportLost
 from pysubtask.testing.servers.dropbox import dropbox_server
 from pysubtask.testing.servers.ftp import ftp_server
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
-from pysubtask.transports import dial, reach
-from pysubtask.transports.dial import MEMORY, Failure, Memory, NoneAnswers, dial_name, ordered
 from pysubtask.transports.dropbox import DropboxTransport
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.sftp import transport
+from pysubtask.transports.shared import dial, reach
+from pysubtask.transports.shared.dial import MEMORY, Failure, Memory, NoneAnswers, dial_name, ordered
 from pysubtask.transports.ssh import route, socket_handover
 from tests.dead_addresses import free_port, silent
 from tests.transports.test_ftp_servers import connect as connect_ftp

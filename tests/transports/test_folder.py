@@ -18,7 +18,7 @@ import pytest
 
 from pysubtask.common.errors import FileRefused, TransportLost
 from pysubtask.transports.base import Job
-from pysubtask.transports.folder import FolderTransport
+from pysubtask.transports.folder.transport import FolderTransport
 from tests.helpers import wait_until
 from tests.transports.contract import Site, TransportContract
 
@@ -206,7 +206,7 @@ FULL = """
 import asyncio, os, resource, sys
 from pysubtask.common.errors import FileRefused
 from pysubtask.transports.base import Job
-from pysubtask.transports.folder import FolderTransport
+from pysubtask.transports.folder.transport import FolderTransport
 
 async def main(folder, source):
     transport = FolderTransport({"HostPath": folder}, "")

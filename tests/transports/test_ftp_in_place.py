@@ -22,8 +22,8 @@ from pysubtask.testing.servers.vsftpd import vsftpd_server
 from pysubtask.transports.base import Append, RemoteStat
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.arrival import TEXT_MODE
-from pysubtask.transports.means import DATA, OVERWRITE, TLS_VERSION
 from pysubtask.transports.sftp import SFTPTransport
+from pysubtask.transports.shared.means import DATA, OVERWRITE, TLS_VERSION
 from tests.transports.test_ftp_one_file import MTIME, Work
 from tests.transports.test_ftp_quirks import stubborn_server
 

@@ -22,7 +22,7 @@ from pysubtask.transports.base import Job, RemoteStat, Sent
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.ftp.control_connection import _port
 from pysubtask.transports.ftp.replies import Reply, facts_in, listed_size, number_in, size_in, time_in
-from pysubtask.transports.remote_text import remote_text
+from pysubtask.transports.shared.remote_text import remote_text
 from tests.transports.hostile import CONNECT, SLACK, STALL, outcome
 
 TIMES = {"StallSecs": STALL, "ConnectTimeoutSecs": CONNECT}

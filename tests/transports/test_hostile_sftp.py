@@ -20,13 +20,13 @@ from pysubtask.control.doctor.remote import SFTPRemote
 from pysubtask.testing.servers import hostile_sftp
 from pysubtask.testing.servers.hostile_sftp import BEHAVIOURS, WORDS, Server, string
 from pysubtask.transports.base import Job, RemoteStat, Sent
-from pysubtask.transports.remote_text import remote_text
 from pysubtask.transports.sftp import SFTPTransport, packets
 from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.packets import Malformed, Splitter
 from pysubtask.transports.sftp.publish import Publisher
+from pysubtask.transports.shared.remote_text import remote_text
+from pysubtask.transports.shared.ssh_login import asks_for_password
 from pysubtask.transports.ssh.errors import verdict
-from pysubtask.transports.ssh_login import asks_for_password
 from tests.transports.hostile import CONNECT, SLACK, STALL, outcome
 from tests.transports.sftp_peer import Peer, playing, strangers
 

@@ -14,7 +14,7 @@ from pysubtask.common import account, key_text
 from pysubtask.common.errors import LoginRefused, ServerNotTrusted
 from pysubtask.common.ssh_certificate import certificate_of
 from pysubtask.testing.servers.sshd import make_key, missing
-from pysubtask.transports import key_file
+from pysubtask.transports.shared import key_file
 from tests import alterations, harm
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))

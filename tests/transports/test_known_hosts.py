@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.testing.servers.sshd import find_program
-from pysubtask.transports.known_hosts import keys_on_file, remember
+from pysubtask.transports.shared.known_hosts import keys_on_file, remember
 
 _HEAD = bytes([0, 0, 0, 11]) + b"ssh-ed25519" + bytes([0, 0, 0, 32])
 KEY, OTHER = (base64.b64encode(_HEAD + sign * 32).decode() for sign in (b"k", b"o"))

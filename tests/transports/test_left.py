@@ -16,9 +16,9 @@ from pysubtask.testing.servers.quirk_ftp import quirk_ftp_server
 from pysubtask.testing.servers.quirk_sftp import quirk_sftp_server
 from pysubtask.transports.base import Job
 from pysubtask.transports.ftp import FTPTransport
-from pysubtask.transports.means import DELETE
-from pysubtask.transports.profile import Profile
 from pysubtask.transports.sftp import SFTPTransport
+from pysubtask.transports.shared.means import DELETE
+from pysubtask.transports.shared.profile import Profile
 
 TIME = 1_700_000_000
 RECORDED = Path(__file__).parents[1] / "recorded" / "08fa67b" / "profile.json"

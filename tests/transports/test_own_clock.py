@@ -13,10 +13,10 @@ from pysubtask.common.errors import ServerNotTrusted, TransportLost
 from pysubtask.subtask.delivery.retry import Policy, decide
 from pysubtask.testing.servers._certificate import make_certificate
 from pysubtask.testing.servers.ftp import FTPServer, Oddities
-from pysubtask.transports import reach, swap_record
 from pysubtask.transports.ftp import FTPTransport
+from pysubtask.transports.shared import reach, swap_record
+from pysubtask.transports.shared.swap_record import SwapRecord
 from pysubtask.transports.ssh.errors import verdict
-from pysubtask.transports.swap_record import SwapRecord
 
 NOW = 1_796_000_000.0
 

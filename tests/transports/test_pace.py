@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysubtask.transports.pace import Pace
+from pysubtask.transports.shared.pace import Pace
 
 
 class Clock:

@@ -69,8 +69,8 @@ class Response:
 def test_the_sdk_is_given_whole_seconds(said: str, secs: str) -> None:
     """It reads the header itself, with int()."""
     pytest.importorskip("dropbox")
-    from pysubtask.transports.meter import Meter
-    from pysubtask.transports.pace import Pace
+    from pysubtask.transports.shared.meter import Meter
+    from pysubtask.transports.shared.pace import Pace
 
     line = Line("", None, 1, 5.0, Pace(0), Meter())
     response = Response(retry_after=said)

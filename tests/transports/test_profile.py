@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysubtask.transports import means
-from pysubtask.transports.allowance import BEYOND, Allowance
-from pysubtask.transports.leftover_temps import MOST_LEFT, MOST_RESTING, REST_SECS
-from pysubtask.transports.profile import SELDOM, SOON, TRIAL_SECS, Profile, distance
-from pysubtask.transports.temp_names import moved_on
+from pysubtask.transports.shared import means
+from pysubtask.transports.shared.allowance import BEYOND, Allowance
+from pysubtask.transports.shared.leftover_temps import MOST_LEFT, MOST_RESTING, REST_SECS
+from pysubtask.transports.shared.profile import SELDOM, SOON, TRIAL_SECS, Profile, distance
+from pysubtask.transports.shared.temp_names import moved_on
 
 T0 = 1_800_000_000.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pysubtask.transports.server_limit import names_limit, smells_of_limit
+from pysubtask.transports.shared.server_limit import names_limit, smells_of_limit
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ import pytest
 
 from pysubtask.common.errors import AttemptFailed, NotAsLeft, TransportLost
 from pysubtask.transports.base import Append, Job, RemoteStat, Sent
-from pysubtask.transports.means import APPEND, LOOK, SYNC
-from pysubtask.transports.profile import Profile
 from pysubtask.transports.sftp import packets
 from pysubtask.transports.sftp.client import Client
 from pysubtask.transports.sftp.publish import Publisher
 from pysubtask.transports.sftp.resume import LEAST, SECS, Half, Notes, half_of
+from pysubtask.transports.shared.means import APPEND, LOOK, SYNC
+from pysubtask.transports.shared.profile import Profile
 from tests.transports.sftp_peer import Peer, Request, playing
 
 TIME = 1_600_000_000

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from pysubtask.transports.allowance import Allowance
-from pysubtask.transports.profile import Profile
 from pysubtask.transports.sftp import packets
 from pysubtask.transports.sftp.handles import FIRST, KIND, Handles
 from pysubtask.transports.sftp.packets import Handle, Reply, Status
+from pysubtask.transports.shared.allowance import Allowance
+from pysubtask.transports.shared.profile import Profile
 
 NAMED, BARE = Status(packets.FAILURE, "Too many open files"), Status(packets.FAILURE, "Failure")
 

@@ -12,11 +12,11 @@ import pytest
 from pysubtask.common.errors import ConfigError, FileRefused, LoginRefused, TransportLost
 from pysubtask.testing.servers.sshd import find_program
 from pysubtask.transports.sftp import SFTPTransport
-from pysubtask.transports.sftp_names import folder_of, identity_of, parent_of, path_of
+from pysubtask.transports.shared.sftp_names import folder_of, identity_of, parent_of, path_of
+from pysubtask.transports.shared.ssh_login import login_of
 from pysubtask.transports.ssh.askpass import is_password_question
 from pysubtask.transports.ssh.errors import verdict
 from pysubtask.transports.ssh.options import show_argv, ssh_argv
-from pysubtask.transports.ssh_login import login_of
 
 PRINT = "SHA256:" + "a" * 43
 

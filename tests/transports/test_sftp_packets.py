@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysubtask.transports.remote_text import remote_text
 from pysubtask.transports.sftp import packets
 from pysubtask.transports.sftp.packets import Attrs, Extended, Handle, Malformed, Splitter, Status
+from pysubtask.transports.shared.remote_text import remote_text
 
 
 def test_requests_as_the_draft_lays_them_out() -> None:

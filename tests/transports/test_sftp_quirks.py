@@ -17,10 +17,10 @@ from pysubtask.testing.servers._quirk_sftp_session import QuirkFiles
 from pysubtask.testing.servers.quirk_sftp import QuirkSFTPServer, quirk_sftp_server
 from pysubtask.testing.servers.quirks import Switch, pairs, switch, switches
 from pysubtask.transports.base import Append, Job, RemoteStat, Sent
-from pysubtask.transports.means import APPEND, PUBLISH, SIZE, TEMP
-from pysubtask.transports.profile import SOON
 from pysubtask.transports.sftp import SFTPTransport, packets
 from pysubtask.transports.sftp.resume import Half
+from pysubtask.transports.shared.means import APPEND, PUBLISH, SIZE, TEMP
+from pysubtask.transports.shared.profile import SOON
 
 TIME = 1_700_000_000
 

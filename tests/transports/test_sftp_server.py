@@ -22,9 +22,9 @@ from pysubtask.testing import Relay
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports.base import Job, Sent
 from pysubtask.transports.sftp import SFTPTransport
+from pysubtask.transports.shared.ssh_login import login_of
 from pysubtask.transports.ssh.options import ssh_argv
 from pysubtask.transports.ssh.process import end_leftover
-from pysubtask.transports.ssh_login import login_of
 from tests.helpers import wait_until
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))

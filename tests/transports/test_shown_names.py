@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysubtask.common.errors import FileRefused
-from pysubtask.transports.altered_names import Alias, Row, ShownNames, find, key, kinds
-from pysubtask.transports.profile import Profile, Step
+from pysubtask.transports.shared.altered_names import Alias, Row, ShownNames, find, key, kinds
+from pysubtask.transports.shared.profile import Profile, Step
 
 
 @pytest.mark.parametrize("name", ["a.csv", "img_0001.jpg", ".hidden", "2026-11-30.log", "x"])

@@ -19,9 +19,9 @@ from pysubtask.control.doctor.causes import file_finding, login_finding
 from pysubtask.testing.link.bad_link import BadLink, bad_link
 from pysubtask.testing.link.bad_link import missing as no_link
 from pysubtask.testing.servers.sshd import missing, openssh_server
-from pysubtask.transports import standstill
 from pysubtask.transports.ftp.replies import Standstill, why
-from pysubtask.transports.standstill import MTU, PROBE, Seen
+from pysubtask.transports.shared import standstill
+from pysubtask.transports.shared.standstill import MTU, PROBE, Seen
 
 needs_link = pytest.mark.skipif(no_link() is not None, reason=f"no bad link: {no_link()}")
 needs_sshd = pytest.mark.skipif(missing() is not None, reason=str(missing()))

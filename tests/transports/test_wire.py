@@ -19,7 +19,7 @@ from pysubtask.testing.servers.dropbox import dropbox_server
 from pysubtask.testing.servers.ftp import ftp_server
 from pysubtask.transports.base import Append, Transport, Wire
 from pysubtask.transports.dropbox import DropboxTransport
-from pysubtask.transports.folder import FolderTransport
+from pysubtask.transports.folder.transport import FolderTransport
 from pysubtask.transports.ftp import FTPTransport
 from pysubtask.transports.pysftp import PySFTPTransport
 from pysubtask.transports.sftp import SFTPTransport

@@ -12,10 +12,10 @@ from typing import Any
 from ...common import advice
 from ...common.errors import ConfigError, LoginRefused, TransportError, TransportLost
 from ...transports.ftp.arrival import TEXT_MODE
-from ...transports.key_file import Trouble
+from ...transports.shared.key_file import Trouble
+from ...transports.shared.standstill import MTU, PROBE
 from ...transports.ssh.algorithms import for_an_rsa_key, offered_alone
 from ...transports.ssh.errors import AS_WELL, BETWEEN
-from ...transports.standstill import MTU, PROBE
 from .finding import Finding, fail, port_of
 
 _LOCKED = re.compile(r"\b(?:lock(?:ed)?|disabled|suspended|blocked|banned|expired|deactivated)\b", re.IGNORECASE)

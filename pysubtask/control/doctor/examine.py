@@ -16,9 +16,9 @@ from typing import Any
 from ...common import address, advice
 from ...common.errors import ConfigError, LoginRefused, PysubtaskError, TransportLost
 from ...transports import TRANSPORTS
-from ...transports.key_file import is_rsa
-from ...transports.reach import PORTAL
-from ...transports.ssh_login import AnotherKey
+from ...transports.shared.key_file import is_rsa
+from ...transports.shared.reach import PORTAL
+from ...transports.shared.ssh_login import AnotherKey
 from . import certificate, identity, in_secret_file, in_url, login_files, network, prepare
 from .bbr import Read, read
 from .causes import dropbox_finding, login_finding, may_be_crowd
@@ -454,7 +454,7 @@ def _through(settings: Mapping[str, Any]) -> prepare.Endpoint:
         proxy = urllib.request.getproxies().get("https")
     if not proxy:
         return prepare.Endpoint(*_DROPBOX)
-    from ...transports.proxy_url import quoted_login
+    from ...transports.shared.proxy_url import quoted_login
 
     found = urllib.parse.urlsplit(quoted_login(proxy))
     return prepare.Endpoint(found.hostname or "", found.port or (443 if found.scheme == "https" else 80))

@@ -8,8 +8,8 @@ import re
 import time
 from typing import NamedTuple
 
-from ...transports.means import DELETE, LOOK, PUBLISH, SIZE, TEMP, WRITES
-from ...transports.temp_names import formed
+from ...transports.shared.means import DELETE, LOOK, PUBLISH, SIZE, TEMP, WRITES
+from ...transports.shared.temp_names import formed
 from .finding import NOTE, Finding, ok, warn
 from .remote import MISSING, FTPRemote, Remote, SFTPRemote, below
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...common import advice
 from ...common.clock import blame
-from ...transports.reach import PORTAL
+from ...transports.shared.reach import PORTAL
 from .certificate import Shown
 from .finding import NOTE, Finding, fail, ok, warn
 from .prepare import Endpoint

@@ -11,9 +11,9 @@ from ...common import advice
 from ...common.errors import ConfigError
 from ...common.named_files import doubt_about
 from ...master.child_config import Plan
-from ...transports import key_file as keys
-from ...transports.key_file import ask
-from ...transports.ssh_login import login_of, show_words
+from ...transports.shared import key_file as keys
+from ...transports.shared.key_file import ask
+from ...transports.shared.ssh_login import login_of, show_words
 from .finding import WARN, Finding, fail, ok, warn
 from .local import near_names
 

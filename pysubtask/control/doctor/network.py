@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from ...transports.dial import dial, ordered
+from ...transports.shared.dial import dial, ordered
 
 _T = TypeVar("_T")
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ...common import account, advice
 from ...common.program import for_others
-from ...transports.ssh_login import login_of, show_words
+from ...transports.shared.ssh_login import login_of, show_words
 from . import login_files
 from .finding import Finding, fail, ok
 

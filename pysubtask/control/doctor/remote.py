@@ -20,9 +20,9 @@ from ...transports.ftp import FTPTransport
 from ...transports.ftp.data import receive
 from ...transports.ftp.replies import Reply, number_in
 from ...transports.ftp.session import Session
-from ...transports.means import WRITES
 from ...transports.sftp import SFTPTransport, packets
 from ...transports.sftp.packets import Attrs, Data, Extended, Handle, Names, Status, string
+from ...transports.shared.means import WRITES
 
 OURS = (".pysubtask-", "pysubtask-doctor-", "pysubtask-selftest-")
 _BLOCK = 32 * 1024

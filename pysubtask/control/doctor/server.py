@@ -13,8 +13,8 @@ from typing import Any
 from ...common import advice
 from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, PysubtaskError, SourceError, TransportError, TransportLost
 from ...transports.base import Append, Copy, Job, Sent
-from ...transports.means import LOOK
 from ...transports.sftp import packets
+from ...transports.shared.means import LOOK
 from . import habits, mistyped, namespace
 from .causes import file_finding, of_mtu
 from .finding import NOTE, SKIP, Finding, Remedy, fail, ok, size, warn

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ...common.program import for_others
 from ...testing.link.relay import Relay
-from ...transports.known_hosts import keys_on_file, name_of
+from ...transports.shared.known_hosts import keys_on_file, name_of
 from ..doctor import prepare
 from ..doctor.finding import port_of
 from ..doctor.source import Target

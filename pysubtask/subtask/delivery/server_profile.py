@@ -11,7 +11,7 @@ from .context import Desk
 
 if TYPE_CHECKING:
     from ...transports.base import Transport
-    from ...transports.profile import Profile, Step
+    from ...transports.shared.profile import Profile, Step
 
 
 class Learned:

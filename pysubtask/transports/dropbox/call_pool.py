@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from ...common.errors import ServerBusy, TransportError, TransportLost
-from ..calls import Call
+from ..shared.calls import Call
 from .http_session import Line
 from .verdict import verdict
 

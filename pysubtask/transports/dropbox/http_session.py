@@ -20,10 +20,10 @@ from typing import Any
 from ...common.errors import LONGEST_PAUSE, ConfigError
 from ...common.named_files import check_files
 from ...common.redact import know, secrets_of_url
-from ..dial import dial_name
-from ..meter import Meter
-from ..pace import Pace
-from ..proxy_url import quoted_login
+from ..shared.dial import dial_name
+from ..shared.meter import Meter
+from ..shared.pace import Pace
+from ..shared.proxy_url import quoted_login
 
 _HOST = "api.dropboxapi.com"
 _LOOK_SECS = 0.1

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ...common.errors import FileRefused, TransportLost
-from ..calls import fail
+from ..shared.calls import fail
 
 MOST = 1000
 """Entries in one call ("upload_session/finish_batch_v2" in the Dropbox API reference)."""

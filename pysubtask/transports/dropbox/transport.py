@@ -18,8 +18,8 @@ from typing import Any, ClassVar, NamedTuple
 from ...common.advice import install
 from ...common.errors import AttemptFailed, ConfigError, FileRefused, LoginRefused, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
-from ..meter import Meter
-from ..pace import Pace
+from ..shared.meter import Meter
+from ..shared.pace import Pace
 from . import account
 from .call_pool import Lanes
 from .chunks import half_of, next_piece

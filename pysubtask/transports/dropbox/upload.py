@@ -7,8 +7,8 @@ import os
 
 from ...common.errors import SourceChanged
 from ..base import Job, Progress
-from ..sent_hash import SentHash
-from ..source import open_source
+from ..shared.sent_hash import SentHash
+from ..shared.source import open_source
 from .chunks import Half
 from .content_hash import ContentHash, hash_through
 

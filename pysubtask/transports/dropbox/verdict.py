@@ -7,8 +7,8 @@ import time
 from typing import TypeVar
 
 from ...common.errors import AttemptFailed, FileRefused, LoginRefused, PysubtaskError, ServerBusy, ServerNotTrusted, TransportLost
-from ..dial import NoneAnswers
-from ..reach import no_address_answers, not_valid_now
+from ..shared.dial import NoneAnswers
+from ..shared.reach import no_address_answers, not_valid_now
 
 _Error = TypeVar("_Error", bound=BaseException)
 _FULL = "the Dropbox account has no room for it: free some space, or raise the quota"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ...common.errors import AttemptFailed, FileRefused, NotAsLeft
 from ...common.remote_times import is_same_time
 from ..base import Job, RemoteStat
-from ..checksum import WrongHash
+from ..shared.checksum import WrongHash
 from .arrival import settled_size
 from .checksum import check
 from .data import Source, opened

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from ...common.errors import FileRefused
-from ..altered_names import Alias, ShownNames, changed_to, find
 from ..base import Job
+from ..shared.altered_names import Alias, ShownNames, changed_to, find
 from .data import Source
 from .options import parent_of, path_of
 from .server_features import CannotTell

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ...common.errors import TransportLost
 from ..base import Job
-from ..checksum import Checks, own_hash, patience
+from ..shared.checksum import Checks, own_hash, patience
 from .data import Source
 from .replies import Reply
 from .session import Session

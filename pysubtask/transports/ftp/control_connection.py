@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable
 
 from ...common.errors import TransportLost
-from ..dial import dial, dial_name
-from ..meter import Meter
-from ..pace import Pace
-from ..remote_text import remote_text
+from ..shared.dial import dial, dial_name
+from ..shared.meter import Meter
+from ..shared.pace import Pace
+from ..shared.remote_text import remote_text
 from .options import Login
 from .replies import CannotRestart, NotFTP, Reply, Standstill, not_ftp
 from .server_features import DataLost, NoPassivePort, NotConnected

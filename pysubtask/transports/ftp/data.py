@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from ...common.errors import SourceChanged
 from ..base import Job
-from ..sent_hash import SentHash
-from ..source import open_source
-from ..standstill import of_upload
+from ..shared.sent_hash import SentHash
+from ..shared.source import open_source
+from ..shared.standstill import of_upload
 from .control_connection import Wire
 from .replies import Standstill
 

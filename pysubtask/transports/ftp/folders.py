@@ -5,7 +5,7 @@ from __future__ import annotations
 import ftplib
 
 from ...common.errors import AttemptFailed
-from ..remote_text import remote_text
+from ..shared.remote_text import remote_text
 from .options import parent_of, path_of
 from .replies import Reply
 from .session import Session

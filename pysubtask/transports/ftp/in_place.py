@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...common.errors import AttemptFailed, FileRefused, TransportError
-from ..means import OVERWRITE
-from ..profile import Profile
-from ..remote_text import remote_text
+from ..shared.means import OVERWRITE
+from ..shared.profile import Profile
+from ..shared.remote_text import remote_text
 from .data import Source, Tally
 from .server_features import CannotTell
 from .session import Session

@@ -18,10 +18,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, SourceError, TransportError, TransportLost
-from ..allowance import Allowance
-from ..calls import fail
-from ..meter import Meter
-from ..pace import Pace
+from ..shared.allowance import Allowance
+from ..shared.calls import fail
+from ..shared.meter import Meter
+from ..shared.pace import Pace
 from .options import Login
 from .server_features import Known
 from .session import Session

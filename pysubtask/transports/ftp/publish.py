@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 
 from ...common.errors import AttemptFailed, FileRefused, SourceError, TransportError, TransportLost
 from ...common.remote_times import is_same_time
-from ..altered_names import ShownNames
 from ..base import Job, Link, RemoteStat
-from ..checksum import Checks, WrongHash
-from ..means import LOOK, SIZE, TIME
-from ..profile import TRIAL_SECS, Profile, Walk
-from ..server_limit import smells_of_limit
-from ..temp_names import own_folder
+from ..shared.altered_names import ShownNames
+from ..shared.checksum import Checks, WrongHash
+from ..shared.means import LOOK, SIZE, TIME
+from ..shared.profile import TRIAL_SECS, Profile, Walk
+from ..shared.server_limit import smells_of_limit
+from ..shared.temp_names import own_folder
 from . import vanished
 from .arrival import Named, settled_size, text_mode
 from .checksum import check

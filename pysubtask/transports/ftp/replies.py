@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ...common.errors import AttemptFailed, FileRefused, LoginRefused, TransportError, TransportLost
-from ..reach import PORTAL
-from ..remote_text import LONGEST, remote_text
-from ..server_limit import names_limit
+from ..shared.reach import PORTAL
+from ..shared.remote_text import LONGEST, remote_text
+from ..shared.server_limit import names_limit
 
 LONGEST_ROW = 8192
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.\d+)?\Z", re.ASCII)

@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 from ...common import own_files
 from ...common.errors import AttemptFailed, FileRefused, NotAsLeft, TransportLost
-from ..means import APPEND, LOOK
-from ..profile import Profile
+from ..shared.means import APPEND, LOOK
+from ..shared.profile import Profile
 from .arrival import settled_size
 from .data import LEAST, Source, Tally
 from .replies import CannotRestart, Reply, cannot_hold, has, no_room, refusal

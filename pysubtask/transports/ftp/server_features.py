@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass, field
 
 from ...common.errors import AttemptFailed
-from ..means import TLS_VERSION
-from ..profile import Profile
+from ..shared.means import TLS_VERSION
+from ..shared.profile import Profile
 
 _MOST_FOLDERS = 1000
 

@@ -12,9 +12,9 @@ import time
 
 from ...common.errors import LoginRefused, TransportLost
 from ..base import RemoteStat
-from ..means import TIME
-from ..reach import no_answer, of_socket, place, unanswered
-from ..remote_text import remote_text
+from ..shared.means import TIME
+from ..shared.reach import no_answer, of_socket, place, unanswered
+from ..shared.remote_text import remote_text
 from .data import Source, Tally
 from .options import EXPLICIT, IMPLICIT
 from .replies import (

@@ -13,7 +13,7 @@ import ssl
 import threading
 import time
 
-from ..meter import Meter
+from ..shared.meter import Meter
 from .options import Login
 from .tls import check_pin
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import threading
 import time
 
-from ..means import DELETE, PUBLISH
-from ..profile import Profile
-from ..remote_text import remote_text
-from ..swap_record import SwapRecord
+from ..shared.means import DELETE, PUBLISH
+from ..shared.profile import Profile
+from ..shared.remote_text import remote_text
+from ..shared.swap_record import SwapRecord
 from .replies import Reply
 from .session import Session
 

@@ -7,9 +7,9 @@ import re
 from typing import TYPE_CHECKING
 
 from ...common.errors import TransportError
-from ..means import DELETE, SIZE, TEMP
-from ..profile import Profile, Walk
-from ..temp_names import formed, moved_on, own_folder
+from ..shared.means import DELETE, SIZE, TEMP
+from ..shared.profile import Profile, Walk
+from ..shared.temp_names import formed, moved_on, own_folder
 from .links import Elsewhere
 from .options import parent_of
 from .replies import Reply, refusal

@@ -11,7 +11,7 @@ import ssl
 import time
 
 from ...common.errors import ConfigError, ServerNotTrusted, TransportError, TransportLost
-from ..reach import PORTAL, not_valid_now, place
+from ..shared.reach import PORTAL, not_valid_now, place
 from .options import EXPLICIT, Login
 
 _LOOK_SECS = 5.0

@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterator
 
 from ...common.errors import MeansRefused, SourceError, TransportError, TransportLost
-from ..means import DATA, TLS_DATA
-from ..meter import Meter
-from ..pace import Pace
-from ..profile import Walk
-from ..remote_text import remote_text
+from ..shared.means import DATA, TLS_DATA
+from ..shared.meter import Meter
+from ..shared.pace import Pace
+from ..shared.profile import Walk
+from ..shared.remote_text import remote_text
 from .control_connection import Wire
 from .data import Source, Tally, Upload, receive, receive_lines
 from .options import Login

@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from ...common.errors import AttemptFailed, FileRefused, MeansRefused, NotAsLeft, TransportError, TransportLost
-from ..allowance import Allowance
-from ..altered_names import key
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
-from ..checksum import Checks, WrongHash
-from ..means import TEMP, TIME
-from ..meter import Meter
-from ..pace import Pace
-from ..profile import Profile
-from ..server_limit import smells_of_limit
-from ..swap_record import SwapRecord
-from ..turns import Turns
-from ..workdir import make_workdir
+from ..shared.allowance import Allowance
+from ..shared.altered_names import key
+from ..shared.checksum import Checks, WrongHash
+from ..shared.means import TEMP, TIME
+from ..shared.meter import Meter
+from ..shared.pace import Pace
+from ..shared.profile import Profile
+from ..shared.server_limit import smells_of_limit
+from ..shared.swap_record import SwapRecord
+from ..shared.turns import Turns
+from ..shared.workdir import make_workdir
 from .append import Appender
 from .checksum import check
 from .data import Tally, opened

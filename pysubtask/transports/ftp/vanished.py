@@ -11,8 +11,8 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from ...common.errors import FileRefused, MeansRefused, TransportError
-from ..means import TEMP
-from ..temp_names import own_folder
+from ..shared.means import TEMP
+from ..shared.temp_names import own_folder
 from .data import Source, Tally
 from .server_features import CannotTell
 from .session import Session

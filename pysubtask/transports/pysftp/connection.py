@@ -31,13 +31,13 @@ from paramiko.sftp import (
 )
 
 from ...common.errors import LoginRefused, ServerNotTrusted, SourceChanged, TransportLost
-from ..dial import dial_name
-from ..key_file import explained
-from ..known_hosts import OnFile, keys_on_file, remember
-from ..meter import CountedSocket, Meter
-from ..pace import Pace
-from ..reach import place
-from ..ssh_login import AnotherKey, Login, asks_for_password, changed_key, is_among, revoked_key, unknown_key
+from ..shared.dial import dial_name
+from ..shared.key_file import explained
+from ..shared.known_hosts import OnFile, keys_on_file, remember
+from ..shared.meter import CountedSocket, Meter
+from ..shared.pace import Pace
+from ..shared.reach import place
+from ..shared.ssh_login import AnotherKey, Login, asks_for_password, changed_key, is_among, revoked_key, unknown_key
 from .link import Link, Status, hang_up
 
 if not hasattr(paramiko, "DSSKey"):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from ..means import TEMP
-from ..profile import Profile
-from ..temp_names import every, formed
+from ..shared.means import TEMP
+from ..shared.profile import Profile
+from ..shared.temp_names import every, formed
 
 _RUNGS = ("hidden", "hidden_ending", "visible", "ending")
 

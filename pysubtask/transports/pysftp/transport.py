@@ -12,19 +12,19 @@ from typing import Any, ClassVar, TypeVar
 from ...common.advice import install
 from ...common.errors import AttemptFailed, ConfigError, FileRefused, LoginRefused, SourceError, TransportError, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
-from ..calls import Call
-from ..checksum import Checks
-from ..means import DELETE, SYNC, TEMP, TIME
-from ..meter import Meter
-from ..pace import Pace
-from ..profile import Profile
-from ..reach import of_socket
-from ..sent_hash import SentHash
-from ..server_limit import names_limit
-from ..sftp_names import folder_of, identity_of, parent_of, path_of
-from ..source import open_source
-from ..ssh_login import AnotherKey, another_key, login_of
-from ..temp_names import every
+from ..shared.calls import Call
+from ..shared.checksum import Checks
+from ..shared.means import DELETE, SYNC, TEMP, TIME
+from ..shared.meter import Meter
+from ..shared.pace import Pace
+from ..shared.profile import Profile
+from ..shared.reach import of_socket
+from ..shared.sent_hash import SentHash
+from ..shared.server_limit import names_limit
+from ..shared.sftp_names import folder_of, identity_of, parent_of, path_of
+from ..shared.source import open_source
+from ..shared.ssh_login import AnotherKey, another_key, login_of
+from ..shared.temp_names import every
 from .link import Link, Status
 from .temps import Temps
 

@@ -18,7 +18,7 @@ import asyncio
 from ...common.errors import MeansRefused, NotAsLeft, TransportError
 from ...common.remote_times import is_same_time
 from ..base import Append, RemoteStat, Sent
-from ..means import APPEND, LOOK
+from ..shared.means import APPEND, LOOK
 from . import packets
 from .attempt import Attempt, Ended, Ending, is_ok, is_status
 from .packets import Attrs, Handle, Reply, string

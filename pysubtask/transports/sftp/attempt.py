@@ -19,13 +19,13 @@ from ...common.errors import (
 )
 from ...common.remote_times import is_same_time
 from ..base import Job, Progress
-from ..means import SYNC, TEMP, TIME
-from ..profile import Profile, Walk
-from ..remote_text import remote_text
-from ..sent_hash import SentHash
-from ..sftp_names import parent_of, path_of
-from ..source import open_source
-from ..temp_names import every
+from ..shared.means import SYNC, TEMP, TIME
+from ..shared.profile import Profile, Walk
+from ..shared.remote_text import remote_text
+from ..shared.sent_hash import SentHash
+from ..shared.sftp_names import parent_of, path_of
+from ..shared.source import open_source
+from ..shared.temp_names import every
 from . import packets
 from .client import SHORT_FILE, Client, Transfer, WriteRefused
 from .handles import Handles

@@ -6,10 +6,10 @@ import asyncio
 import os
 
 from ...common.errors import AttemptFailed, NotAsLeft
-from ..means import DELETE, TEMP
-from ..remote_text import remote_text
-from ..sftp_names import parent_of
-from ..temp_names import formed, own_folder
+from ..shared.means import DELETE, TEMP
+from ..shared.remote_text import remote_text
+from ..shared.sftp_names import parent_of
+from ..shared.temp_names import formed, own_folder
 from . import packets
 from .attempt import Attempt, Server, is_status
 from .handles import names_limit

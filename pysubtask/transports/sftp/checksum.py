@@ -10,7 +10,7 @@ import os
 
 from ...common.errors import TransportLost
 from ..base import Job
-from ..checksum import ALGORITHMS, Checks, own_hash, patience
+from ..shared.checksum import ALGORITHMS, Checks, own_hash, patience
 from ..ssh.shell import Shell
 from . import packets
 from .client import Client

@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable
 
 from ...common.errors import SourceChanged, TransportError, TransportLost
-from ..pace import Pace
+from ..shared.pace import Pace
+from ..shared.standstill import REMEDY
 from ..ssh.stream import ByteStream
-from ..standstill import REMEDY
 from . import packets
 from .packets import Extended, Handle, Limits, Malformed, Reply, Status
 from .window import Stamp, Window

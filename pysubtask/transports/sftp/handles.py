@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from .. import server_limit
-from ..allowance import Allowance
-from ..profile import Profile
+from ..shared import server_limit
+from ..shared.allowance import Allowance
+from ..shared.profile import Profile
 from . import packets
 from .client import Client
 from .packets import Handle, Reply, Status

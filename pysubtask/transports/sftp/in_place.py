@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..means import PUBLISH, TEMP
-from ..temp_names import formed
+from ..shared.means import PUBLISH, TEMP
+from ..shared.temp_names import formed
 from .attempt import Attempt
 from .proof import Proof, rename_works
 

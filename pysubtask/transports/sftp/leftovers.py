@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterable, Sequence
 
 from ...common.errors import TransportError
-from ..means import DELETE
-from ..profile import Profile, Walk
-from ..temp_names import moved_on
+from ..shared.means import DELETE
+from ..shared.profile import Profile, Walk
+from ..shared.temp_names import moved_on
 from . import packets
 from .client import Client
 from .packets import Attrs, Reply, Status, string

@@ -7,7 +7,7 @@ import stat
 from typing import NamedTuple
 
 from ..base import Link
-from ..remote_text import remote_text
+from ..shared.remote_text import remote_text
 from . import packets
 from .client import Client
 from .packets import Attrs, Names, Reply, string

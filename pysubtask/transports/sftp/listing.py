@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..altered_names import LONGEST_LISTING, Row
+from ..shared.altered_names import LONGEST_LISTING, Row
 from . import packets
 from .client import Client
 from .packets import Handle, Names, string

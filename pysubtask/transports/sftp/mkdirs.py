@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ..sftp_names import parent_of
+from ..shared.sftp_names import parent_of
 from . import packets
 from .client import Client
 from .packets import Status

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..altered_names import Alias, ShownNames, find
 from ..base import Job
-from ..sftp_names import parent_of, path_of
+from ..shared.altered_names import Alias, ShownNames, find
+from ..shared.sftp_names import parent_of, path_of
 from . import packets
 from .attempt import Attempt, is_status
 from .client import Client

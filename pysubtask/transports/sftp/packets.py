@@ -10,7 +10,7 @@ import functools
 import struct
 from typing import NamedTuple
 
-from ..remote_text import remote_text
+from ..shared.remote_text import remote_text
 
 VERSION_SPOKEN = 3
 LONGEST_REPLY = 256 * 1024 + 1024

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from ...common.errors import MeansRefused, NotAsLeft, TransportError
 from ..base import Copy, RemoteStat
-from ..means import TEMP, WRITES
-from ..temp_names import formed
+from ..shared.means import TEMP, WRITES
+from ..shared.temp_names import formed
 from . import packets
 from .attempt import SLOW_DISK, Attempt, Ending, is_ok, opened
 from .client import Transfer

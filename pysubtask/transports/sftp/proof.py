@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .. import temp_names
+from ..shared import temp_names
 from . import packets
 from .client import Client
 from .leftovers import Leftovers

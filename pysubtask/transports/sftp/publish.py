@@ -19,15 +19,15 @@ import time
 from collections.abc import Mapping
 
 from ...common.errors import AttemptFailed, FileRefused, MeansRefused, NotAsLeft, TransportLost
-from ..allowance import Allowance
-from ..altered_names import ShownNames, key
 from ..base import Job, Progress, Sent
-from ..checksum import Checks, WrongHash
-from ..means import APPEND, DELETE, PUBLISH, TEMP, WRITES
-from ..profile import Profile, Walk
-from ..remote_text import remote_text
-from ..temp_names import every, formed
-from ..turns import Turns
+from ..shared.allowance import Allowance
+from ..shared.altered_names import ShownNames, key
+from ..shared.checksum import Checks, WrongHash
+from ..shared.means import APPEND, DELETE, PUBLISH, TEMP, WRITES
+from ..shared.profile import Profile, Walk
+from ..shared.remote_text import remote_text
+from ..shared.temp_names import every, formed
+from ..shared.turns import Turns
 from . import packets
 from .append import append
 from .attempt import Attempt, Server, is_status

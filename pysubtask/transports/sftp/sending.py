@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from ...common.errors import AttemptFailed, MeansRefused, TransportError
 from ..base import RemoteStat
-from ..means import SIZE, WRITES
+from ..shared.means import SIZE, WRITES
+from ..shared.remote_text import remote_text
 from . import packets
 from .attempt import Attempt, Ended, Ending, is_status, size_of
 from .client import SHORT_FILE

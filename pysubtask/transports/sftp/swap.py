@@ -10,8 +10,8 @@ import asyncio
 import stat
 import time
 
-from ..swap_record import SwapRecord
-from ..temp_names import beside
+from ..shared.swap_record import SwapRecord
+from ..shared.temp_names import beside
 from . import packets
 from .client import Client
 from .leftovers import Leftovers

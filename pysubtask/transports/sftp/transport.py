@@ -15,29 +15,29 @@ from typing import Any, ClassVar
 from ...common.account import has_entry
 from ...common.advice import install
 from ...common.errors import ConfigError, LoginRefused, ServerNotTrusted, TransportLost
-from ..allowance import Allowance
-from ..altered_names import ShownNames
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
-from ..checksum import Checks, WrongHash
-from ..dial import DELAY_SECS
-from ..key_file import explained
-from ..means import APPEND, SIZE, WRITES
-from ..meter import Meter
-from ..pace import Pace
-from ..profile import Profile
-from ..reach import other_speaker, place, unanswered
-from ..remote_text import remote_text
-from ..sftp_names import folder_of, identity_of, path_of
-from ..source import open_source
+from ..shared.allowance import Allowance
+from ..shared.altered_names import ShownNames
+from ..shared.checksum import Checks, WrongHash
+from ..shared.dial import DELAY_SECS
+from ..shared.key_file import explained
+from ..shared.means import APPEND, SIZE, WRITES
+from ..shared.meter import Meter
+from ..shared.pace import Pace
+from ..shared.profile import Profile
+from ..shared.reach import other_speaker, place, unanswered
+from ..shared.remote_text import remote_text
+from ..shared.sftp_names import folder_of, identity_of, path_of
+from ..shared.source import open_source
+from ..shared.ssh_login import AnotherKey, Login, another_key, login_of
+from ..shared.standstill import REMEDY
+from ..shared.swap_record import SwapRecord
+from ..shared.workdir import make_workdir
 from ..ssh.process import SSHStream, start_ssh
 from ..ssh.route import Way, dial_way, find_way
 from ..ssh.shell import Shell
 from ..ssh.socket_handover import possible
 from ..ssh.stream import ByteStream
-from ..ssh_login import AnotherKey, Login, another_key, login_of
-from ..standstill import REMEDY
-from ..swap_record import SwapRecord
-from ..workdir import make_workdir
 from . import packets
 from .checksum import Hashes
 from .client import Client

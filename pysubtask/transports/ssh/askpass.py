@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import asyncio
 
 from ...common.program import here, interpreter
-from ..remote_text import remote_text
-from ..ssh_login import asks_for_password
+from ..shared.remote_text import remote_text
+from ..shared.ssh_login import asks_for_password
 from .askpass_pipes import Pipes
 
 FOLDER_PREFIX = "pysubtask-askpass-"

@@ -18,12 +18,12 @@ import asyncssh
 
 from ...common import account
 from ...common.errors import LoginRefused, ServerNotTrusted, TransportError, TransportLost
-from ..known_hosts import keys_on_file, remember
-from ..meter import Meter
-from ..reach import of_socket, place
-from ..remote_text import remote_text
-from ..ssh_login import AnotherKey, Login, asks_for_password, changed_key, is_among, revoked_key, unknown_key
-from ..standstill import of_upload
+from ..shared.known_hosts import keys_on_file, remember
+from ..shared.meter import Meter
+from ..shared.reach import of_socket, place
+from ..shared.remote_text import remote_text
+from ..shared.ssh_login import AnotherKey, Login, asks_for_password, changed_key, is_among, revoked_key, unknown_key
+from ..shared.standstill import of_upload
 from .route import Way, dial_way, is_address
 from .stream import Listener
 

@@ -11,9 +11,9 @@ import time
 
 from ...common.advice import install
 from ...common.errors import LoginRefused, TransportError, TransportLost
-from ..reach import NOT_YET, OVER, host_in, no_answer, no_way, nobody_listens, not_valid_now, place, unanswered, unknown_name
-from ..remote_text import remote_text
-from ..ssh_login import AnotherKey, changed_key, revoked_key, unknown_key
+from ..shared.reach import NOT_YET, OVER, host_in, no_answer, no_way, nobody_listens, not_valid_now, place, unanswered, unknown_name
+from ..shared.remote_text import remote_text
+from ..shared.ssh_login import AnotherKey, changed_key, revoked_key, unknown_key
 from .algorithms import ssh_config_remedy
 from .options import KEY_SHOWN
 

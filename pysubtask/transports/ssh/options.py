@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from ..ssh_login import Login
+from ..shared.ssh_login import Login
 
 KEY_SHOWN = "pysubtask: the key shown is"
 # Run by ssh with: the pinned fingerprint, and of each key the server shows %f %H %t %K (all NONE when ssh only

@@ -25,10 +25,10 @@ from ...common.errors import LoginRefused, TransportError, TransportLost
 from ...common.limits import REMEDY, is_limit, reached
 from ...common.process import process_start
 from ...common.program import for_others
-from ..meter import Meter
-from ..reach import place
-from ..ssh_login import Login
-from ..standstill import MTU, look, of_login
+from ..shared.meter import Meter
+from ..shared.reach import place
+from ..shared.ssh_login import Login
+from ..shared.standstill import MTU, look, of_login
 from .askpass import Askpass, remove_leftover
 from .errors import NO_ACCOUNT, verdict
 from .options import shell_argv, show_argv, ssh_argv

@@ -11,10 +11,10 @@ from typing import NamedTuple, TypeVar
 
 from ...common.errors import TransportLost
 from ...common.program import for_others
-from ..calls import Call
-from ..dial import Place, dial_name, resolve
-from ..reach import of_socket
-from ..ssh_login import Login, show_words
+from ..shared.calls import Call
+from ..shared.dial import Place, dial_name, resolve
+from ..shared.reach import of_socket
+from ..shared.ssh_login import Login, show_words
 
 _T = TypeVar("_T")
 _SHOW_SECS = 10.0

@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from ...common.errors import TransportError
-from ..calls import fail
+from ..shared.calls import fail
 from .process import SSHStream
 
 # Linux has the first, macOS the second, the BSDs the third (which prints the hash alone, too, when it reads its stdin).

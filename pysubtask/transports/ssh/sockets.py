@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Iterator
 
-from ..meter import Meter
+from ..shared.meter import Meter
 from .tcp_latency import duplicate, possible
 
 _FIRST_LOOK_SECS = 0.01

@@ -10,8 +10,8 @@ import contextlib
 import json
 import os
 
-from ..common import own_files
-from ..common.clock import is_plausible
+from ...common import own_files
+from ...common.clock import is_plausible
 
 _RECORD = "swaps.json"
 _KEEP_COUNT = 1000

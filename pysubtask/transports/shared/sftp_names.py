@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..common.errors import FileRefused
-from ..common.paths import encoded
+from ...common.errors import FileRefused
+from ...common.paths import encoded
 
 
 def folder_of(settings: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ import struct
 import sys
 from typing import NamedTuple
 
-from ..common.advice import set_kernel
+from ...common.advice import set_kernel
 
 _TCP_INFO, _ROOM, _NEEDED = 11, 256, 136
 _RETRANSMITS, _SEND_MSS, _UNACKED, _ACKED, _RECEIVED = 2, 16, 24, 120, 128  # offsets in struct tcp_info

@@ -14,7 +14,7 @@ import struct
 import sys
 import threading
 
-from .base import Wire
+from ..base import Wire
 
 _TCP_INFO = 11
 _ROOM = 256

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..common import own_files
-from ..common.errors import TransportLost
+from ...common import own_files
+from ...common.errors import TransportLost
 
 
 def make_workdir(path: str) -> None:

@@ -13,8 +13,8 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from ..common.errors import AttemptFailed, FileRefused, SourceChanged
-from .base import Job
+from ...common.errors import AttemptFailed, FileRefused, SourceChanged
+from ..base import Job
 
 LEVELS = ("size", "auto", "always", "shell", "required")
 """Values of ``VerifyChecksum``, each one trying harder than the one before."""

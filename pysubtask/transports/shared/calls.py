@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from ..common.errors import TransportLost
+from ...common.errors import TransportLost
 
 _T = TypeVar("_T")
 

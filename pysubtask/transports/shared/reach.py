@@ -6,9 +6,9 @@ import errno
 import socket
 from collections.abc import Sequence
 
-from ..common.advice import SET_CLOCK
-from ..common.clock import is_plausible, said
-from ..common.errors import TransportLost
+from ...common.advice import SET_CLOCK
+from ...common.clock import is_plausible, said
+from ...common.errors import TransportLost
 
 _REFUSED = (errno.ECONNREFUSED,)
 _SILENT = (errno.ETIMEDOUT, errno.EHOSTDOWN)

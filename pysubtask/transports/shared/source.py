@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import stat
 
-from ..common import beneath, own_files
-from ..common.errors import SourceChanged, SourceMissing
-from ..common.paths import folder_of, name_of
-from .base import Job
+from ...common import beneath, own_files
+from ...common.errors import SourceChanged, SourceMissing
+from ...common.paths import folder_of, name_of
+from ..base import Job
 
 
 def open_source(job: Job) -> int:

@@ -15,11 +15,11 @@ import subprocess
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..common import account, advice
-from ..common.errors import LoginRefused, ServerNotTrusted
-from ..common.key_text import SAID, alterations, is_locked, is_own, is_private, is_whole, kind_of_mount, plain
-from ..common.program import for_others
-from ..common.ssh_certificate import Certificate, certificate_of
+from ...common import account, advice
+from ...common.errors import LoginRefused, ServerNotTrusted
+from ...common.key_text import SAID, alterations, is_locked, is_own, is_private, is_whole, kind_of_mount, plain
+from ...common.program import for_others
+from ...common.ssh_certificate import Certificate, certificate_of
 
 MISSING, UNREADABLE, PUBLIC = "key-file-missing", "key-file-unreadable", "key-file-public"
 WRONG, PUTTY, ALTERED, UNUSABLE = "key-file-wrong", "key-file-putty", "key-file-altered", "key-file-unusable"

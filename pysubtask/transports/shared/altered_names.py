@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ..common.errors import FileRefused
+from ...common.errors import FileRefused
 
 if TYPE_CHECKING:
     from .profile import Profile

@@ -16,12 +16,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, ClassVar, TypeVar
 
-from ..common.errors import FileRefused, SourceChanged, TransportError, TransportLost
-from .base import Job, Progress, RemoteStat, Sent, Traits, Transport
-from .calls import Call
-from .pace import Pace
-from .sent_hash import SentHash
-from .source import open_source
+from ...common.errors import FileRefused, SourceChanged, TransportError, TransportLost
+from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport
+from ..shared.calls import Call
+from ..shared.pace import Pace
+from ..shared.sent_hash import SentHash
+from ..shared.source import open_source
 
 _T = TypeVar("_T")
 

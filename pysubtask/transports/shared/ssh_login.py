@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ..common.advice import SHOW_KEY, show_server_key
-from ..common.errors import ConfigError, ServerNotTrusted
-from ..common.named_files import check_files
+from ...common.advice import SHOW_KEY, show_server_key
+from ...common.errors import ConfigError, ServerNotTrusted
+from ...common.named_files import check_files
 
 _HOST = re.compile(r"[A-Za-z0-9_.:\[][A-Za-z0-9_.:%\[\]-]*\Z")
 _USER_BAD = re.compile(r"[\x00-\x20\x7f'`\";&<>|(){}$%]|\A-|\\\Z|\A\Z")  # what ssh itself refuses, and what it would expand

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 
-from ..common.errors import SourceChanged
-from .base import Job
+from ...common.errors import SourceChanged
+from ..base import Job
 
 _BLOCK = 1024 * 1024
 

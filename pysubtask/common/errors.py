@@ -109,15 +109,15 @@ class TransportError(PysubtaskError):
     remedy = ""
     step = ""
     file = ""
-    said = ""
+    server_text = ""
     damaged = False
 
-    def __init__(self, cause: str = "", remedy: str = "", *, step: str = "", file: str = "", said: str = "") -> None:
+    def __init__(self, cause: str = "", remedy: str = "", *, step: str = "", file: str = "", server_text: str = "") -> None:
         self.cause = _masked(cause)
         self.remedy = remedy
         self.step = step
         self.file = _masked(file)
-        self.said = _masked(said)
+        self.server_text = _masked(server_text)
         super().__init__(f"{cause}. {remedy}" if remedy else cause)
 
     def spoilt(self, words: str) -> None:
@@ -156,8 +156,8 @@ class ServerBusy(TransportLost):
     """The server asks to be left alone for ``retry_after`` seconds (0: it does not say how long, or says nonsense), at most an
     hour. What was asked was not done; the connection is still good."""
 
-    def __init__(self, reason: str, retry_after: float = 0.0, *, step: str = "", file: str = "", said: str = "") -> None:
-        super().__init__(reason, step=step, file=file, said=said)
+    def __init__(self, reason: str, retry_after: float = 0.0, *, step: str = "", file: str = "", server_text: str = "") -> None:
+        super().__init__(reason, step=step, file=file, server_text=server_text)
         # NaN is not above 0 either.
         self.retry_after = min(float(retry_after), LONGEST_PAUSE) if retry_after > 0 else 0.0
 
@@ -182,8 +182,8 @@ class MeansRefused(AttemptFailed):
     ``means``: which way, a word of the transport.
     """
 
-    def __init__(self, means: str, cause: str = "", remedy: str = "", *, step: str = "", file: str = "", said: str = "") -> None:
-        super().__init__(cause, remedy, step=step, file=file, said=said)
+    def __init__(self, means: str, cause: str = "", remedy: str = "", *, step: str = "", file: str = "", server_text: str = "") -> None:
+        super().__init__(cause, remedy, step=step, file=file, server_text=server_text)
         self.means = means
 
 

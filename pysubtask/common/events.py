@@ -133,7 +133,7 @@ class Tail:
         return self._take(FILE, most, events)
 
     def _take(self, name: str, most: int, events: list[Event]) -> int:
-        with os.fdopen(own_files.open_read(self._state_dir, name, look=True), "rb") as file:
+        with os.fdopen(own_files.open_read(self._state_dir, name, any_owner=True), "rb") as file:
             inode = os.fstat(file.fileno()).st_ino
             at = self._place[1] if self._place[0] == inode else 0
             file.seek(at)
@@ -158,10 +158,10 @@ def read_events(state_dir: str, after: tuple[int, int] = (0, 0)) -> Iterator[Eve
                 yield event
 
 
-def lines_of(state_dir: str, name: str, *, look: bool = True) -> Iterator[bytes]:
+def lines_of(state_dir: str, name: str, *, any_owner: bool = True) -> Iterator[bytes]:
     """The lines of a file of the state folder as they are, one of more than four megabytes in pieces; none of a file that cannot be
-    opened. ``look``: another user's is read too, to be shown; who acts on what it says passes False."""
-    with contextlib.suppress(OSError), os.fdopen(own_files.open_read(state_dir, name, look=look), "rb") as file:
+    opened. ``any_owner``: another user's is read too, to be shown; who acts on what it says passes False."""
+    with contextlib.suppress(OSError), os.fdopen(own_files.open_read(state_dir, name, any_owner=any_owner), "rb") as file:
         while line := file.readline(_LONGEST_LINE):
             yield line
 

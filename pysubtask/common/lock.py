@@ -157,12 +157,12 @@ class StateLock:
         try:
             return own_files.open_update(self._folder, self._name, make=False)
         except own_files.NotOurs:
-            return own_files.open_read(self._folder, self._name, look=True)  # root's look at another user's
+            return own_files.open_read(self._folder, self._name, any_owner=True)  # root's look at another user's
 
     def holder(self) -> Holder | None:
         """Who holds the lock at this moment; None where nobody does or the holder cannot be identified."""
         try:
-            fd = own_files.open_read(self._folder, self._name, look=True)
+            fd = own_files.open_read(self._folder, self._name, any_owner=True)
         except OSError:
             return None
         try:
@@ -183,7 +183,7 @@ class StateLock:
         the same folder. One who only looks at the queue lets go within a moment."""
         for _ in range(_ELSEWHERE_LOOKS):
             try:
-                fd = own_files.open_read(self._folder, self._name, look=True)
+                fd = own_files.open_read(self._folder, self._name, any_owner=True)
             except OSError:
                 return False
             try:

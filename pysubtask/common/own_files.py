@@ -65,20 +65,20 @@ class Opened(Generic[H]):
             os.close(self.handle)
 
 
-def opened_folder(path: str, *, look: bool = False, named: os.stat_result | None = None) -> Opened[int]:
+def opened_folder(path: str, *, any_owner: bool = False, named: os.stat_result | None = None) -> Opened[int]:
     """The descriptor of a folder of ours (``path`` is absolute); NotOurs where a part of it is not ours, other kinds of OSError
     where it is not there or cannot be opened.
 
-    ``look``: a folder of another user is opened too, to show what is in it; nothing in it may be obeyed. ``named``: what the path
+    ``any_owner``: a folder of another user is opened too, to show what is in it; nothing in it may be obeyed. ``named``: what the path
     led to a moment ago, where somebody has just looked. On a system without descriptors of folders the value is -1.
     """
     if not BY_DESCRIPTOR:
         return Opened(-1, kept=True)
-    kept = None if look else _kept_folder(path, named)
+    kept = None if any_owner else _kept_folder(path, named)
     if kept is not None:
         return Opened(kept, kept=True)
-    handle = _walk(path, look)
-    if look or len(_kept) >= _MOST_KEPT:
+    handle = _walk(path, any_owner)
+    if any_owner or len(_kept) >= _MOST_KEPT:
         return Opened(handle, kept=False)
     found = os.fstat(handle)
     return Opened(handle, kept=_kept.setdefault(path, _Kept(handle, found.st_dev, found.st_ino)).handle == handle)
@@ -111,15 +111,15 @@ def _kept_folder(path: str, named: os.stat_result | None) -> int | None:
     return kept.handle if same and named.st_uid == effective_user.number() and not named.st_mode & _OTHERS_WRITE else None
 
 
-def _walk(path: str, look: bool) -> int:
+def _walk(path: str, any_owner: bool) -> int:
     head, parts = _split(path)
     handle = os.open(head, _WAY)
     try:
         for part in parts:
-            deeper = _open_part(part, handle, path, _WAY if look else _FOLDER)
+            deeper = _open_part(part, handle, path, _WAY if any_owner else _FOLDER)
             os.close(handle)
             handle = deeper
-            _check_folder(handle, path, look)
+            _check_folder(handle, path, any_owner)
     except BaseException:
         os.close(handle)
         raise
@@ -251,7 +251,7 @@ def open_update(folder: str, name: str, *, make: bool = True) -> int:
 def is_named(handle: int, folder: str, name: str) -> bool:
     """Whether an open file is still the one under that name in a folder of ours."""
     try:
-        with opened_folder(folder, look=True) as at:
+        with opened_folder(folder, any_owner=True) as at:
             named = os.stat(os.path.join(folder, name)) if at < 0 else os.stat(name, dir_fd=at, follow_symlinks=False)
         return os.path.samestat(os.fstat(handle), named)
     except OSError:
@@ -278,17 +278,17 @@ def ensure(folder: str, name: str, *, make: bool = True) -> None:
     os.close(_checked(handle, folder, name, ours=True))
 
 
-def open_read(folder: str, name: str, *, look: bool = False, or_root: bool = False) -> int:
+def open_read(folder: str, name: str, *, any_owner: bool = False, or_root: bool = False) -> int:
     """A descriptor for reading a regular file of ours; the caller closes it. Raises OSError, NotOurs where it is anything else.
-    ``look``: as in :func:`opened_folder`. ``or_root``: the file may be root's too."""
-    with opened_folder(folder, look=look) as at:
+    ``any_owner``: as in :func:`opened_folder`. ``or_root``: the file may be root's too."""
+    with opened_folder(folder, any_owner=any_owner) as at:
         handle = _open(folder, name, os.O_RDONLY, at)
-    return _checked(handle, folder, name, ours=not look, or_root=or_root)
+    return _checked(handle, folder, name, ours=not any_owner, or_root=or_root)
 
 
-def read(folder: str, name: str, *, look: bool = False, or_root: bool = False, most: int = MOST_BYTES) -> bytes:
+def read(folder: str, name: str, *, any_owner: bool = False, or_root: bool = False, most: int = MOST_BYTES) -> bytes:
     """What a file of ours holds; an OSError (EFBIG) where that is more than ``most`` bytes. Raises as :func:`open_read`."""
-    handle = open_read(folder, name, look=look, or_root=or_root)
+    handle = open_read(folder, name, any_owner=any_owner, or_root=or_root)
     with os.fdopen(handle, "rb") as file:
         data = file.read(most + 1)
     if len(data) > most:
@@ -300,7 +300,7 @@ def read_shared(folder: str, name: str, uid: int, *, most: int = MOST_BYTES) -> 
     """What a file of the user ``uid`` holds that he lets a group of this process read: its mode is exactly ``SHARED``, and it
     lies in a folder of his. Nothing in it may be obeyed. Raises OSError, NotOurs where it is anything else."""
     path = os.path.join(folder, name)
-    with opened_folder(folder, look=True) as at:
+    with opened_folder(folder, any_owner=True) as at:
         if at >= 0 and os.fstat(at).st_uid != uid:
             raise NotOurs(folder, "belongs to another user")
         handle = _checked(_open(folder, name, os.O_RDONLY, at), folder, name, ours=False)
@@ -360,9 +360,9 @@ def group_of(folder: str, name: str) -> int | None:
     return found.st_gid if found.st_mode & stat.S_IRGRP else None
 
 
-def names(folder: str, *, look: bool = False) -> list[str]:
-    """The names in a folder of ours, in no order. Raises as :func:`opened_folder`, and has its ``look``."""
-    with opened_folder(folder, look=look) as at:
+def names(folder: str, *, any_owner: bool = False) -> list[str]:
+    """The names in a folder of ours, in no order. Raises as :func:`opened_folder`, and has its ``any_owner``."""
+    with opened_folder(folder, any_owner=any_owner) as at:
         if at < 0:
             return os.listdir(folder)
         # A kept descriptor has one place in the listing for all threads.
@@ -388,9 +388,9 @@ def rename(folder: str, old: str, new: str) -> None:
         _rename(folder, old, new, at)
 
 
-def remove(folder: str, name: str, *, look: bool = False) -> None:
-    """Remove a file of ours; a missing one is no error. ``look``: as in :func:`opened_folder`. Raises OSError."""
-    with opened_folder(folder, look=look) as at, contextlib.suppress(FileNotFoundError):
+def remove(folder: str, name: str, *, any_owner: bool = False) -> None:
+    """Remove a file of ours; a missing one is no error. ``any_owner``: as in :func:`opened_folder`. Raises OSError."""
+    with opened_folder(folder, any_owner=any_owner) as at, contextlib.suppress(FileNotFoundError):
         _unlink(folder, name, at)
 
 
@@ -490,8 +490,8 @@ def _open_part(part: str, handle: int, path: str, flags: int = _FOLDER) -> int:
         raise
 
 
-def _check_folder(handle: int, path: str, look: bool) -> None:
-    if look:
+def _check_folder(handle: int, path: str, any_owner: bool) -> None:
+    if any_owner:
         return
     found = os.fstat(handle)
     if found.st_uid != effective_user.number():

@@ -27,7 +27,7 @@ def followed(state_dir: str, page: dict[str, Any]) -> dict[str, Any]:
 def last_events(state_dir: str, after: tuple[int, int]) -> list[Event]:
     """The events behind (epoch, n), oldest first, read from the end of the file: mostly a few."""
     try:
-        with os.fdopen(own_files.open_read(state_dir, FILE, look=True), "rb") as file:
+        with os.fdopen(own_files.open_read(state_dir, FILE, any_owner=True), "rb") as file:
             size, back = file.seek(0, os.SEEK_END), _PIECE
             while True:
                 file.seek(max(0, size - back))

@@ -35,7 +35,7 @@ def changed(state_dir: str) -> list[tuple[str, str]]:
     """The files that differ from what was read: (what it is, path). Empty where nothing is known, and for one that is gone: there
     is nothing in it to take up."""
     try:
-        found = json.loads(own_files.read(state_dir, FILE, look=True))
+        found = json.loads(own_files.read(state_dir, FILE, any_owner=True))
         rows = [(str(path), str(what), (mtime, size)) for path, (what, mtime, size) in found["files"].items()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []

@@ -60,11 +60,11 @@ def parse(line: bytes) -> Receipt | None:
     return receipt if all(type(value) is kind for value, kind in zip(told, _TYPES, strict=True)) else None
 
 
-def read_receipts(state_dir: str, *, look: bool = True) -> Iterator[Receipt]:
-    """All receipts of the present file, oldest first; torn lines and repeats of a ``seq`` are passed over. ``look``: another
+def read_receipts(state_dir: str, *, any_owner: bool = True) -> Iterator[Receipt]:
+    """All receipts of the present file, oldest first; torn lines and repeats of a ``seq`` are passed over. ``any_owner``: another
     user's are read too, to be shown; who acts on what they say passes False."""
     last = 0
-    for line in lines_of(state_dir, FILE, look=look):
+    for line in lines_of(state_dir, FILE, any_owner=any_owner):
         receipt = parse(line)
         if receipt is not None and receipt.seq > last:
             last = receipt.seq
@@ -106,7 +106,7 @@ def compact(state_dir: str, this_month: str) -> None:
         return
     newest: dict[tuple[str, str, str], Receipt] = {}
     months: dict[str, list[bytes]] = {}
-    for receipt in read_receipts(state_dir, look=False):
+    for receipt in read_receipts(state_dir, any_owner=False):
         newest[receipt.path, receipt.name, receipt.destination] = receipt
         if receipt.at[:7] != this_month:
             months.setdefault(receipt.at[:7], []).append(to_line(receipt))

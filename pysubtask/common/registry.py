@@ -91,7 +91,7 @@ def shared(place: str, uid: int) -> list[Record]:
     """Those in the registry ``place`` of the user ``uid`` that a group of this user's may read, completed; to be shown alone."""
     found = []
     with contextlib.suppress(OSError):
-        for name in own_files.names(place, look=True):
+        for name in own_files.names(place, any_owner=True):
             if name.endswith(".json"):
                 with contextlib.suppress(OSError):
                     record = _parsed(own_files.read_shared(place, name, uid, most=_MOST_BYTES))

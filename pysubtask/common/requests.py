@@ -131,8 +131,8 @@ def reply_to(state_dir: str, id: str) -> Reply | None:
     """The answer to an order, None where there is none yet."""
     id = _checked(id)
     try:
-        look = as_user.is_needed(_owner(state_dir))
-        found = _load(own_files.read(os.path.join(state_dir, REPLIES), id + ".json", look=look, most=_LONGEST))
+        any_owner = as_user.is_needed(_owner(state_dir))
+        found = _load(own_files.read(os.path.join(state_dir, REPLIES), id + ".json", any_owner=any_owner, most=_LONGEST))
         return Reply(id, bool(found["ok"]), found["result"], str(found["error"]), str(found["at"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -172,7 +172,7 @@ def _owner(state_dir: str) -> int:
     """Whose a state folder is. Raises OSError."""
     if not hasattr(os, "geteuid"):
         return os.stat(state_dir).st_uid
-    with own_files.opened_folder(state_dir, look=True) as at:
+    with own_files.opened_folder(state_dir, any_owner=True) as at:
         return os.fstat(at).st_uid
 
 

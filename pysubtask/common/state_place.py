@@ -167,7 +167,7 @@ def path_beside(state_dir: str) -> str:
     """The path of the first folder in the file beside a state folder; '' where there is none. For people."""
     try:
         top = os.path.dirname(os.path.dirname(state_dir))
-        return os.fsdecode(own_files.read(top, PATH_FILE, look=True, most=_MOST_BYTES)).rstrip("\n")
+        return os.fsdecode(own_files.read(top, PATH_FILE, any_owner=True, most=_MOST_BYTES)).rstrip("\n")
     except OSError:
         return ""
 

@@ -22,11 +22,11 @@ def write_status(state_dir: str, page: dict[str, Any], group: int | None = None)
         own_files.replace(state_dir, FILE, data)
 
 
-def read_status(state_dir: str, *, look: bool = True) -> dict[str, Any] | None:
-    """The page, or None where there is none or it cannot be read. ``look``: another user's is read too, to be shown; who acts
+def read_status(state_dir: str, *, any_owner: bool = True) -> dict[str, Any] | None:
+    """The page, or None where there is none or it cannot be read. ``any_owner``: another user's is read too, to be shown; who acts
     on what it says passes False."""
     try:
-        return _parsed(own_files.read(state_dir, FILE, look=look))
+        return _parsed(own_files.read(state_dir, FILE, any_owner=any_owner))
     except OSError:
         return None
 

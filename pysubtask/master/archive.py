@@ -217,7 +217,7 @@ class Archive:
             found: dict[str, Receipt] = {}
             newest.append(found)
             destination = _destination(proof)
-            for number, receipt in enumerate(read_receipts(proof.state_dir, look=False)):
+            for number, receipt in enumerate(read_receipts(proof.state_dir, any_owner=False)):
                 if receipt.path in wanted and receipt.destination == destination:
                     found[receipt.path] = receipt
                 if not number % _AT_ONCE:
@@ -298,7 +298,7 @@ def _seconds(at: str) -> float:
 
 
 def _destination(proof: Proof) -> str | None:
-    page = read_status(proof.state_dir, look=False) or {}
+    page = read_status(proof.state_dir, any_owner=False) or {}
     return page.get("destination") if page.get("mark") == proof.mark else None
 
 

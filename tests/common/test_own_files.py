@@ -210,7 +210,7 @@ def test_a_file_of_somebody_else_in_our_folder_is_not_obeyed(state, name):
     if name == "residual.json":
         assert residual.take(str(state)) == []
     else:
-        assert list(read_receipts(str(state), look=False)) == []
+        assert list(read_receipts(str(state), any_owner=False)) == []
         with pytest.raises(NotOurs, match="another user"):
             append(str(state), [RECEIPT])
 

@@ -322,7 +322,7 @@ def test_an_upload_whose_answer_was_lost_is_not_sent_again(bench):
 
 def test_an_odd_answer_about_one_file_costs_neither_the_connection_nor_another_file(bench):
     one = bench(RetryWaitSecs=0.2)
-    odd = AttemptFailed("odd: renamed, but gone", step="renaming into place", file="odd", said="250 done")
+    odd = AttemptFailed("odd: renamed, but gone", step="renaming into place", file="odd", server_text="250 done")
     one.transport.on_upload = {"odd": [odd, odd]}
     one.start().put("odd", *[f"f{n}" for n in range(10)])
     wait_until(lambda: len(one.transport.files) == 10 and "odd" not in one.transport.files, what="the others are there first")

@@ -178,7 +178,7 @@ def of_plan(made: Plan, entries: list[Entry] | None, style: str) -> Target:
 def of_task(task: Task) -> Target | None:
     """A destination from what its child has left in its state folder, where secrets are hidden; None where it left nothing, or the
     folder is another user's: what is named there is run and read."""
-    settings = read_settings_page(task.state_dir, look=False).get("settings")
+    settings = read_settings_page(task.state_dir, any_owner=False).get("settings")
     if not isinstance(settings, dict) or task.extension not in _MODULES:
         return None
     hidden = tuple(sorted(key for key, value in settings.items() if isinstance(value, str) and MASK in value))

@@ -117,7 +117,7 @@ def _alerts(child: Task) -> list[str]:
 
 
 def _bak_dir(child: Task) -> str | None:
-    settings = read_settings_page(child.state_dir, look=False).get("settings")
+    settings = read_settings_page(child.state_dir, any_owner=False).get("settings")
     default = next(row.default for row in SETTINGS["base"] if row.key == "BakToFolder")
     bak = settings.get("BakToFolder", default) if isinstance(settings, dict) else default
     return bak_of(child.extension, bak, child.folder, os.path.abspath(child.state_dir)) if isinstance(bak, str) else None
@@ -125,7 +125,7 @@ def _bak_dir(child: Task) -> str | None:
 
 def _entries(child: Task) -> tuple[list[Entry], Watched] | None:
     try:
-        found = read_settings_page(child.state_dir, look=False)["watched"]
+        found = read_settings_page(child.state_dir, any_owner=False)["watched"]
         entries = from_json(found["entries"])
         return entries, Watched(entries, set(found["closed"]))
     except (ValueError, LookupError, TypeError):
@@ -135,7 +135,7 @@ def _entries(child: Task) -> tuple[list[Entry], Watched] | None:
 def _logs(child: Task) -> list[str]:
     """Its logs that are there, with those put aside; a log of which nobody knows the folder any more is not looked for, and one
     that the task sends is data."""
-    page = read_settings_page(child.state_dir, look=False)
+    page = read_settings_page(child.state_dir, any_owner=False)
     settings, cwd, watched = page.get("settings"), page.get("cwd"), _entries(child)
     found: list[str] = []
     for key in _LOGS:

@@ -94,7 +94,7 @@ def reading(path: str) -> Iterator[sqlite3.Connection]:
     or in its log, and both stay as they are. Raises sqlite3.Error, OSError."""
     from urllib.parse import quote
 
-    os.close(own_files.open_read(*os.path.split(os.path.abspath(path)), look=True))
+    os.close(own_files.open_read(*os.path.split(os.path.abspath(path)), any_owner=True))
     logged = os.path.exists(path + "-wal")
     db = sqlite3.connect(f"file:{quote(os.fsencode(os.path.abspath(path)))}?mode=ro", uri=True, isolation_level=None)
     try:
@@ -104,7 +104,7 @@ def reading(path: str) -> Iterator[sqlite3.Connection]:
         # The index of the log, and the log where there was none, are made by reading it.
         for made in ("-shm",) if logged else ("-shm", "-wal"):
             with contextlib.suppress(OSError):
-                own_files.remove(os.path.dirname(os.path.abspath(path)), os.path.basename(path) + made, look=True)
+                own_files.remove(os.path.dirname(os.path.abspath(path)), os.path.basename(path) + made, any_owner=True)
 
 
 def of_a_later_format() -> bytes:

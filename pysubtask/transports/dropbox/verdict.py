@@ -92,13 +92,13 @@ def write_verdict(error: object, name: str) -> PysubtaskError | None:
             return FileRefused(f"{name!r} is a folder in Dropbox")
         return FileRefused(f"a folder of {name!r} is a file in Dropbox") if conflict == "file_ancestor" else None
     if tag in _WRITE_ERRORS:
-        return FileRefused(f"{_WRITE_ERRORS[tag]}: {name!r} ({tag})", file=name, said=tag)
+        return FileRefused(f"{_WRITE_ERRORS[tag]}: {name!r} ({tag})", file=name, server_text=tag)
     if tag == "too_many_write_operations":
         return ServerBusy("Dropbox asks for a pause (too many write operations)")
     if tag == "content_hash_mismatch":
         words = "the bytes were damaged on the way (content_hash_mismatch)"
-        return AttemptFailed(words, step="sending its bytes", file=name, said=tag)
-    return FileRefused(f"Dropbox refuses {name!r} ({tag or 'no reason given'})", file=name, said=tag)
+        return AttemptFailed(words, step="sending its bytes", file=name, server_text=tag)
+    return FileRefused(f"Dropbox refuses {name!r} ({tag or 'no reason given'})", file=name, server_text=tag)
 
 
 def session_trouble(error: object) -> tuple[str, int]:

@@ -265,7 +265,7 @@ class Wire(Sockets):
                 self.unknown, words = said.unknown, remote_text(" ".join(said.lines))
                 if way == "pasv" and said.code < 400:
                     raise TransportLost(f"the server gives no passive port: {said} (not an answer to that)")
-                failed = failed or NoPassivePort(f"the server gives no passive port: {said}", step=_OPENING, said=words)
+                failed = failed or NoPassivePort(f"the server gives no passive port: {said}", step=_OPENING, server_text=words)
             else:
                 # The address in a reply to PASV is not looked at: behind NAT it is wrong, in bad hands it is worse.
                 host, port = named
@@ -317,7 +317,7 @@ class Wire(Sockets):
                 raise NotConnected(
                     f"the server does not connect to here: {said}. Switch ftp.PassiveMode on",
                     step=_OPENING,
-                    said=remote_text(" ".join(said.lines)),
+                    server_text=remote_text(" ".join(said.lines)),
                 )
         except BaseException:
             self.drop(listener)
@@ -339,7 +339,7 @@ class Wire(Sockets):
                     "the server's data connection never came: a firewall here or NAT on the way keeps it out. "
                     "Switch ftp.PassiveMode on",
                     step=_OPENING,
-                    said=words,
+                    server_text=words,
                 ) from exc
             if peer[0] == server:
                 return self._adopt(sock)

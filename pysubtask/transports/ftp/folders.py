@@ -56,7 +56,7 @@ def _by_steps(session: Session, folder: str) -> Reply | None:
             f"the server does not lead back to {home!r}: {back}",
             step="making its folder",
             file=folder,
-            said=remote_text(" ".join(back.lines)),
+            server_text=remote_text(" ".join(back.lines)),
         )
     return there
 

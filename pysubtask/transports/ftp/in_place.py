@@ -46,7 +46,7 @@ class Overwrites:
                 f"{attempt.job.name}: the server writes over no file, and does not let this one be removed: {said}",
                 step="removing the old file",
                 file=attempt.job.name,
-                said=remote_text(" ".join(said.lines)),
+                server_text=remote_text(" ".join(said.lines)),
             )
 
     def _try_out(self, session: Session, path: str) -> None:

@@ -133,4 +133,4 @@ class Links:
         with self._lock:
             while len(self._refused) >= _MOST_NAMES:
                 del self._refused[next(iter(self._refused))]
-            self._refused[path] = f"what it points to cannot be replaced: {exc.said or exc.cause}"
+            self._refused[path] = f"what it points to cannot be replaced: {exc.server_text or exc.cause}"

@@ -167,7 +167,7 @@ class Pool:
                     await asyncio.sleep(_TOGETHER_SECS)  # where all of them end, this is one of several
                     if self._sessions and self._over is None:
                         words = f"one of several connections ended: {exc.cause}"
-                        raise AttemptFailed(words, exc.remedy, step=exc.step, file=exc.file, said=exc.said) from exc
+                        raise AttemptFailed(words, exc.remedy, step=exc.step, file=exc.file, server_text=exc.server_text) from exc
                 self._ended_there = self._ended_there or session.wire.ended
                 self._end(exc)
             raise

@@ -174,11 +174,11 @@ class Publisher:
 
     def _unfollowed(self, attempt: Attempt, exc: FileRefused) -> TransportError:
         """What a refusal means: of a followed link that it is replaced with the next attempt."""
-        if not attempt.named or no_room(exc.said):
+        if not attempt.named or no_room(exc.server_text):
             return exc
         self.links.refused(attempt.named, exc)
         words = f"{exc} (the name is a link there, which is replaced now)"
-        return AttemptFailed(words, step=exc.step, file=exc.file, said=exc.said)
+        return AttemptFailed(words, step=exc.step, file=exc.file, server_text=exc.server_text)
 
     def discard(self, session: Session, attempt: Attempt) -> None:
         """Remove the temporary file, if there is one. What stands under the final name stays."""
@@ -310,7 +310,7 @@ class Publisher:
                 raise
             # A session that died unnoticed may still hold the temp file: another attempt takes another name.
             raise AttemptFailed(
-                f"{exc} (the file of the attempt that was cut cannot be used)", step=exc.step, file=exc.file, said=exc.said
+                f"{exc} (the file of the attempt that was cut cannot be used)", step=exc.step, file=exc.file, server_text=exc.server_text
             ) from exc
 
     def _store(self, session: Session, attempt: Attempt, source: Source) -> None:
@@ -328,13 +328,13 @@ class Publisher:
                 self._store_as(session, attempt, source, make=first is None)
             except FileRefused as exc:
                 # A file that was begun before, no room, a limit, a folder that is not there: it is not the name.
-                if attempt.tally.sent != before or attempt.job.resume or no_room(exc.said) or smells_of_limit(exc.said):
+                if attempt.tally.sent != before or attempt.job.resume or no_room(exc.server_text) or smells_of_limit(exc.server_text):
                     raise
                 first = first or exc
                 self.temps.give_back(attempt)
-                rung = walk.refused(exc.said)
+                rung = walk.refused(exc.server_text)
                 if rung == "subfolder" and not session.known.has_folder(parent_of(attempt.recorded)):
-                    rung = walk.refused(exc.said)
+                    rung = walk.refused(exc.server_text)
             except TransportLost as exc:
                 if first is None:
                     raise
@@ -394,7 +394,7 @@ class Publisher:
         count = 1 if further else count + 1
         if count >= _CUTS:
             words = f"{lost}; time {count} in a row at the same place, while the server still answers"
-            refused = FileRefused(words, step=lost.step, file=lost.file, said=lost.said)
+            refused = FileRefused(words, step=lost.step, file=lost.file, server_text=lost.server_text)
             refused.damaged = lost.damaged
             return refused
         lost.further = further
@@ -409,7 +409,7 @@ def bad_store(name: str, said: Reply, more: str = "", step: str = "store") -> Tr
     failed = refusal(step, name, said, more)
     if said.code not in _ENDED_TRANSFER or not isinstance(failed, AttemptFailed) or failed.limit:
         return failed
-    return DataLost(str(failed), step=failed.step, file=failed.file, said=failed.said)
+    return DataLost(str(failed), step=failed.step, file=failed.file, server_text=failed.server_text)
 
 
 def cut_short(job: Job, shown: int) -> DataLost:

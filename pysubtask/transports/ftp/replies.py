@@ -221,10 +221,10 @@ def refusal(step: str, name: str, said: Reply, more: str = "") -> TransportError
         kind = AttemptFailed
     told = remote_text(" ".join(said.lines))
     if kind is not TransportLost and names_limit(told):
-        crowded = AttemptFailed(words, step=_STEPS[step], file=name, said=told)
+        crowded = AttemptFailed(words, step=_STEPS[step], file=name, server_text=told)
         crowded.limit = True
         return crowded
-    return kind(words, step=_STEPS[step], file=name, said=told)
+    return kind(words, step=_STEPS[step], file=name, server_text=told)
 
 
 def about_tls(said: Reply) -> bool:

@@ -109,8 +109,8 @@ class Restarts:
                     if wrong:
                         break
         except FileRefused as exc:
-            if not no_room(exc.said):  # else it may be possible again in a while
-                walk.refused(exc.said)
+            if not no_room(exc.server_text):  # else it may be possible again in a while
+                walk.refused(exc.server_text)
                 walk.worked()
             raise NotAsLeft(f"{name}: nothing can be tried out: {exc}") from exc
         except (CannotRestart, CannotTell) as exc:

@@ -95,7 +95,7 @@ class Transfers:
             self.wire.drop(sock)
         if broken is not None and said.code < 400:
             words = why(broken, self._login.stall_secs)
-            lost = DataLost(f"the data connection broke: {words}", step="sending its bytes", said=remote_text(" ".join(said.lines)))
+            lost = DataLost(f"the data connection broke: {words}", step="sending its bytes", server_text=remote_text(" ".join(said.lines)))
             if not whole or not said.ok:
                 raise lost from broken
             self.doubt = lost
@@ -169,7 +169,7 @@ class Transfers:
                 if walk is not None and walk.refused(exc.cause) is not None:
                     continue
                 self._older_tls(exc.cause)
-                raise DataLost(exc.cause, step=exc.step, said=exc.said) from exc
+                raise DataLost(exc.cause, step=exc.step, server_text=exc.server_text) from exc
             if sock is None and start:
                 self.wire.ask("REST 0")  # or it may hold for the next transfer, which is another file's
             return sock, said
@@ -190,9 +190,9 @@ class Transfers:
                     words = f"the data connection failed: {why(exc, 0)}. The server said: {heard}"
                     step, said_ = "securing a data connection", remote_text(" ".join(heard.lines))
                     raise (
-                        MeansRefused("tls_reuse", words, step=step, said=said_)
+                        MeansRefused("tls_reuse", words, step=step, server_text=said_)
                         if kind is MeansRefused
-                        else DataLost(words, step=step, said=said_)
+                        else DataLost(words, step=step, server_text=said_)
                     ) from exc
             raise
         if way is not None and wire.way:
@@ -215,8 +215,8 @@ class Transfers:
                 if not isinstance(exc, NotConnected):  # waited for in vain
                     self.known.no_active_before = time.monotonic() + _NO_ACTIVE_SECS
                 words = f"{passive.cause}, nor does it connect to here: {exc.cause}"
-                raise DataLost(words, step=passive.step, said=passive.said) from exc
-            active, why_not = True, passive.said
+                raise DataLost(words, step=passive.step, server_text=passive.server_text) from exc
+            active, why_not = True, passive.server_text
         except NotConnected:
             active, opened = False, wire.open_data(command, start)
         if active:

@@ -185,7 +185,7 @@ class FTPTransport(Transport):
             else:
                 shown = await self._replace(pool, session, publisher, attempt)
         except (FileRefused, AttemptFailed) as exc:
-            attempt.crowded = smells_of_limit(exc.said) and pool.crowded()
+            attempt.crowded = smells_of_limit(exc.server_text) and pool.crowded()
             raise
         pool.worked()
         return shown

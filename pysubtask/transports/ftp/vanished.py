@@ -42,7 +42,7 @@ def after_refusal(session: Session, temps: Temps, attempt: Attempt, said: str) -
 def gone(attempt: Attempt, said: str = "") -> TransportError:
     """It is not there any more: the next kind of temporary name, where one is left; else the file is refused."""
     if attempt.walk is not None and attempt.walk.refused(_WHY, unknown=True, costly=True) is None:
-        return FileRefused(_words(attempt), TEMP.remedy, step=_STEP, file=attempt.temp, said=said)
+        return FileRefused(_words(attempt), TEMP.remedy, step=_STEP, file=attempt.temp, server_text=said)
     return _next_name(attempt, said)
 
 
@@ -60,7 +60,7 @@ def _words(attempt: Attempt) -> str:
 
 
 def _next_name(attempt: Attempt, said: str) -> MeansRefused:
-    return MeansRefused(TEMP.name, _words(attempt), step=_STEP, file=attempt.temp, said=said)
+    return MeansRefused(TEMP.name, _words(attempt), step=_STEP, file=attempt.temp, server_text=said)
 
 
 def _survives(session: Session, temps: Temps, attempt: Attempt) -> bool:

@@ -265,7 +265,7 @@ class PySFTPTransport(Transport):
         except FileRefused as exc:
             if not self.profile.struck(SYNC):
                 raise AttemptFailed(str(exc)) from exc
-            self.profile.learn(SYNC, "refused", exc.said or str(exc))
+            self.profile.learn(SYNC, "refused", exc.server_text or str(exc))
         else:
             self.profile.learn(SYNC, "kept")
 
@@ -291,12 +291,12 @@ def _doing(name: str, what: str) -> Iterator[None]:
     except Status as exc:
         said = f"{name}: {what}: server said: {exc}"
         if names_limit(str(exc)):
-            crowded = AttemptFailed(said, step=what, said=str(exc))
+            crowded = AttemptFailed(said, step=what, server_text=str(exc))
             crowded.limit = True
             raise crowded from exc
         if exc.code in (Status.NO_CONNECTION, Status.CONNECTION_LOST):
-            raise AttemptFailed(said, step=what, said=str(exc)) from exc  # what it stores files on may be away
-        raise FileRefused(said, step=what, said=str(exc)) from exc
+            raise AttemptFailed(said, step=what, server_text=str(exc)) from exc  # what it stores files on may be away
+        raise FileRefused(said, step=what, server_text=str(exc)) from exc
 
 
 def _publish(call: Call[None], link: Link, name: str, temp: bytes, target: bytes) -> None:
@@ -352,7 +352,7 @@ def _make(link: Link, name: str, temps: Temps) -> bytes:
             first = first or exc
             status = exc.__cause__
             # A folder that is not there is no matter of the file's name.
-            if (isinstance(status, Status) and status.code == Status.NO_SUCH_FILE) or not temps.refused(exc.said):
+            if (isinstance(status, Status) and status.code == Status.NO_SUCH_FILE) or not temps.refused(exc.server_text):
                 raise first from exc
 
 

@@ -135,4 +135,4 @@ def _looked(attempt: Attempt, ended: Ended, shown: Attrs, stood: Reply, found: R
 
 def _refused(step: str, name: str, answer: Reply | None) -> TransportError:
     assert answer is not None
-    return MeansRefused(APPEND.name, str(refusal(step, name, answer)), said=str(answer))
+    return MeansRefused(APPEND.name, str(refusal(step, name, answer)), server_text=str(answer))

@@ -294,7 +294,7 @@ class Ending(NamedTuple):
                 self.attempt.learns.append(_came_to(self.syncing, "refused", synced))
             else:
                 words = str(await self.attempt.refused("sync", synced))
-                raise AttemptFailed(words, step="sync", file=self.attempt.job.name, said=str(synced))
+                raise AttemptFailed(words, step="sync", file=self.attempt.job.name, server_text=str(synced))
         return Ended(shown, timed, is_ok(synced), self)
 
     def learn_time(self, timed: Reply | None, mtime: int | None) -> None:

@@ -51,7 +51,7 @@ class Beginning:
                 return True
             vague = vague and is_status(answer, packets.FAILURE)
             if names_limit(answer):  # no matter of the name
-                failed = AttemptFailed(str(refusal("open", name, answer, more)), step="open", said=str(answer))
+                failed = AttemptFailed(str(refusal("open", name, answer, more)), step="open", server_text=str(answer))
                 failed.limit = True
                 raise failed
             first = first or (attempt.temp, answer, more)

@@ -177,7 +177,7 @@ class Patch:
 
 
 def _refused(step: str, name: str, answer: Reply) -> TransportError:
-    return MeansRefused(WRITES.name, str(refusal(step, name, answer)), said=str(answer))
+    return MeansRefused(WRITES.name, str(refusal(step, name, answer)), server_text=str(answer))
 
 
 def are_sound(copies: tuple[Copy, ...], size: int, had: int) -> bool:

@@ -171,7 +171,7 @@ class Publisher:
                 if attempt.place.link is None or attempt.place.link.done != "followed":
                     raise
                 await self._tidy(attempt)
-                attempt.place = not_followed(attempt.target, attempt.place.link, exc.said or str(exc))
+                attempt.place = not_followed(attempt.target, attempt.place.link, exc.server_text or str(exc))
                 attempt.walk = None
             except MeansRefused as exc:
                 if exc.means != TEMP.name:
@@ -201,7 +201,7 @@ class Publisher:
                 notes.forget()
                 await self._tidy(attempt)
                 went_on = False
-                writes.refused(exc.said)
+                writes.refused(exc.server_text)
         elif job.copies and copies:
             shown = await self._patch(attempt)
         if shown is None:
@@ -276,7 +276,7 @@ class Publisher:
             sent = await append(attempt, how)
         except MeansRefused as exc:
             # Is it the server, or this one file?
-            await self._prove(attempt, walk, exc.said)
+            await self._prove(attempt, walk, exc.server_text)
             raise NotAsLeft(str(exc)) from exc
         walk.worked()
         return sent._replace(verified=await self._check_appended(attempt, sent.verified))
@@ -325,7 +325,7 @@ class Publisher:
             # Whether it is the server or the file shows when the whole one is sent.
             while len(self._copies_refused) >= _MOST_NAMES:
                 del self._copies_refused[next(iter(self._copies_refused))]
-            self._copies_refused[name] = walk, exc.said
+            self._copies_refused[name] = walk, exc.server_text
             raise NotAsLeft(str(exc)) from exc
         finally:
             patch.leave()

@@ -91,7 +91,7 @@ def refusal_of_size(attempt: Attempt, found: Reply) -> TransportError:
 
 def _elsewhere(attempt: Attempt, found: Reply) -> TransportError:
     words = str(refusal_of_size(attempt, found))
-    return MeansRefused(WRITES.name, words, step="asking for the size", said=_told(found))
+    return MeansRefused(WRITES.name, words, step="asking for the size", server_text=_told(found))
 
 
 def _shown(ended: Ended, size: int, mtime: int | None) -> Shown:
@@ -106,4 +106,4 @@ def _told(answer: Reply | None) -> str:
 
 
 def _out_of_order(step: str, name: str, answer: Reply) -> TransportError:
-    return MeansRefused(WRITES.name, str(refusal(step, name, answer)), said=str(answer))
+    return MeansRefused(WRITES.name, str(refusal(step, name, answer)), server_text=str(answer))

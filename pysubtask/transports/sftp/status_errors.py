@@ -67,7 +67,7 @@ def refusal(step: str, name: str, answer: Reply, more: str = "", *, file: str = 
     said = f"{name}: {words}: server said: {answer}"
     if answer.code in (packets.NO_CONNECTION, packets.CONNECTION_LOST):
         words = f"{said} (what it stores files on may be away)"
-        return AttemptFailed(words, step=_STEPS[step], file=file or name, said=str(answer))
+        return AttemptFailed(words, step=_STEPS[step], file=file or name, server_text=str(answer))
     hints = [more] if more else []
     if says_full(answer):
         hints.append("there is no room left for this account")
@@ -78,4 +78,4 @@ def refusal(step: str, name: str, answer: Reply, more: str = "", *, file: str = 
     elif answer.code == packets.NO_SUCH_FILE and step == "open":
         hints.append("its folder is not there and could not be made")
     text = said + (f" ({'; '.join(hints)})" if hints else "")
-    return FileRefused(text, remedy, step=_STEPS[step], file=file or name, said=str(answer))
+    return FileRefused(text, remedy, step=_STEPS[step], file=file or name, server_text=str(answer))

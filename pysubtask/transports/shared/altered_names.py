@@ -195,7 +195,7 @@ class ShownNames:
         if found is not None:
             since, asked, refused = found
             if self._clock() - since < _AGAIN_SECS and asked == self._profile.asked_again:
-                raise FileRefused(refused.cause, refused.remedy, step=refused.step, file=refused.file, said=refused.said)
+                raise FileRefused(refused.cause, refused.remedy, step=refused.step, file=refused.file, server_text=refused.server_text)
             self._refused.pop(name, None)
 
     @staticmethod

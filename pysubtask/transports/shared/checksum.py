@@ -76,7 +76,7 @@ class Checks:
         while len(self._wrong) >= _MOST_NAMES:
             del self._wrong[next(iter(self._wrong))]
         self._wrong[job.name] = times
-        raise WrongHash(said, step="comparing its hash", file=job.name, said=theirs)
+        raise WrongHash(said, step="comparing its hash", file=job.name, server_text=theirs)
 
     def late(self, job: Job) -> None:
         """No answer came in time. A big file of this size is delivered without from now on, rather than never."""

@@ -107,11 +107,9 @@ class World:
         """The files that hold the canary's text, but for those it was put into."""
         token, found = self.token.encode("ascii"), []
         for top in (self.data, self.state, self.mine, self.server):
-            for folder, _, names in os.walk(top):
-                for name in names:
-                    path = os.path.join(folder, name)
-                    if _holds(path, token):
-                        found.append(path)
+            # By descriptors: the adversary puts links in the place of folders while this goes on.
+            for folder, _, names, at in os.fwalk(top):
+                found += [os.path.join(folder, name) for name in names if _holds(name, token, at)]
         return found
 
 
@@ -120,10 +118,11 @@ def _give(path: str, who: Who, mode: int) -> None:
     os.chmod(path, mode)
 
 
-def _holds(path: str, token: bytes) -> bool:
-    """Whether a regular file has these bytes in it; no link is followed, for those lead to the canary itself."""
+def _holds(name: str, token: bytes, at: int) -> bool:
+    """Whether a regular file in the folder ``at`` (a descriptor) has these bytes in it; no link is followed, for those lead to the
+    canary itself."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
     except OSError:
         return False
     if not stat.S_ISREG(os.fstat(handle).st_mode):

@@ -22,7 +22,7 @@ from .plan import KILLS, OTHERS
 from .random_kills import storm
 from .report import Row, table
 
-_STORM = "random"
+_RANDOM_KILLS = "random"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,7 +31,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=30.0, help="random kills for so long at most (default: 30)")
     parser.add_argument("--kills", type=int, default=1000, help="and so many at most (default: 1000)")
     parser.add_argument("--seed", type=int, default=None, help="the same seed makes the same sequence of faults")
-    parser.add_argument("--only", metavar="WORD", help=f"only faults with this word in group or name; {_STORM!r}: random kills")
+    parser.add_argument(
+        "--only", metavar="WORD", help=f"only faults with this word in group or name; {_RANDOM_KILLS!r}: random kills"
+    )
     parser.add_argument(
         "--server",
         metavar="KIND",
@@ -44,15 +46,15 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     profile = PROFILES[args.server] if args.server else None
     if profile is not None:
-        args.only = args.only or _STORM
+        args.only = args.only or _RANDOM_KILLS
     chosen = [entry for entry in FAULTS if args.only is None or args.only in f"{entry.group}: {entry.name}"]
     if args.list:
-        _say("\n".join([f"{_STORM}: {kind}" for kind in (*KILLS, *OTHERS)] + [f"{one.group}: {one.name}" for one in chosen]))
+        _say("\n".join([f"{_RANDOM_KILLS}: {kind}" for kind in (*KILLS, *OTHERS)] + [f"{one.group}: {one.name}" for one in chosen]))
         return 0
     why = missing() if sys.platform == "linux" else "this needs Linux"
-    if profile is not None and args.only != _STORM:
-        why = f"the faults by name have servers of their own: with --server only {_STORM!r}"
-    if why or not (chosen or args.only == _STORM):
+    if profile is not None and args.only != _RANDOM_KILLS:
+        why = f"the faults by name have servers of their own: with --server only {_RANDOM_KILLS!r}"
+    if why or not (chosen or args.only == _RANDOM_KILLS):
         print(f"pysubtask: {why or 'no fault has that word: --list names them'}", file=sys.stderr)  # noqa: T201
         return 2
     seed = random.randrange(10**6) if args.seed is None else args.seed
@@ -66,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="pysubtask-torture-") as registry, contextlib.suppress(KeyboardInterrupt):
         os.environ["PYSUBTASK_REGISTRY"] = registry
-        if args.only in (None, _STORM):
+        if args.only in (None, _RANDOM_KILLS):
             result = storm(args.minutes, seed, args.kills, _say, args.keep, profile)
             rows, notes, problems = list(result.rows), result.notes, result.problems
         for entry in chosen:

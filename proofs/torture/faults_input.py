@@ -17,7 +17,7 @@ from .faults_disk import stopped
 from .processes import send
 
 _MANY = 50_000
-_STORM_RATE, _STORM_SECS = 10_000, 10
+_BURST_RATE, _BURST_SECS = 10_000, 10
 _SPARSE = 2_300_000_000
 _LONG_SECS = 600.0
 
@@ -175,8 +175,8 @@ def notifies(lab: Lab) -> Outcome:
     bench.arrived("a.csv")
     before, begun, done, took = bench.used(), time.monotonic(), 0, list[float]()
     paths = str(bench.data / "a.csv"), str(bench.data / "b.csv")
-    while (now := time.monotonic() - begun) < _STORM_SECS:
-        while done < now * _STORM_RATE and time.monotonic() - begun < _STORM_SECS:
+    while (now := time.monotonic() - begun) < _BURST_SECS:
+        while done < now * _BURST_RATE and time.monotonic() - begun < _BURST_SECS:
             if done % 1000 == 0:
                 (bench.data / "a.csv").write_bytes(b"%d\n" % done)
             at = time.perf_counter()
@@ -194,7 +194,7 @@ def notifies(lab: Lab) -> Outcome:
     memory = f"; the child's memory {before.memory // 1024} MiB before, {after.memory // 1024} after" if before and after else ""
     p50, p99 = (percentile(took, part) * 1000 for part in (0.5, 0.99))
     note = (
-        f"{done:,} notifies in {_STORM_SECS} s: p50 {p50:.3f} ms, p99 {p99:.2f} ms, longest {max(took) * 1000:.0f} ms; the "
+        f"{done:,} notifies in {_BURST_SECS} s: p50 {p50:.3f} ms, p99 {p99:.2f} ms, longest {max(took) * 1000:.0f} ms; the "
         f"last content on the server {lag:.2f} s after the last one{memory}"
     )
     return bench.outcome(1, int(there and p99 < 5), note)

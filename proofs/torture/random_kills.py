@@ -24,7 +24,7 @@ from .processes import Uses, is_running, send, uses
 from .quirk_daemon import QuirkDaemon, quirk_daemon
 from .reader import Twice
 from .report import Row
-from .station import Yard
+from .station import TortureStation
 
 LONGEST_CALL_SECS = 0.005
 _FIND_SECS = 5.0
@@ -41,11 +41,11 @@ class Result(NamedTuple):
     notes: list[str]
 
 
-class Storm:
+class RandomKills:
     """One run. ``say`` takes a line of progress."""
 
-    def __init__(self, yard: Yard, say: Callable[[str], None]) -> None:
-        self.yard = yard
+    def __init__(self, station: TortureStation, say: Callable[[str], None]) -> None:
+        self.station = station
         self._say = say
         self._later: list[tuple[float, Callable[[], object]]] = []
         self._app_due = 0.0
@@ -58,7 +58,7 @@ class Storm:
         self._first: Uses | None = None
         self._uses: list[Uses] = []
         self._bad: Counter[str] = Counter()
-        self._weights = {**KILLS, **OTHERS} if yard.profile is None else WITH_QUIRKS
+        self._weights = {**KILLS, **OTHERS} if station.profile is None else WITH_QUIRKS
 
     @property
     def kills(self) -> int:
@@ -67,11 +67,11 @@ class Storm:
     def run(self, minutes: float, kills: int) -> None:
         """Until so many kills are done, or the time is over."""
         deadline = time.monotonic() + minutes * 60
-        self.yard.heal()
-        self.yard.start_app()
-        self.yard.reader.start()
+        self.station.heal()
+        self.station.start_app()
+        self.station.reader.start()
         self._after_round(Counter())
-        for number, faults in enumerate(rounds(self.yard.seed, self._weights), 1):
+        for number, faults in enumerate(rounds(self.station.seed, self._weights), 1):
             before = Counter(self.tried)
             for fault in faults:
                 self._wait(fault.pause)
@@ -84,21 +84,21 @@ class Storm:
             self._after_round(self.tried - before)
             self._say(
                 f"round {number}: {self.kills} kills, calm after {time.monotonic() - begun:.1f} s, "
-                f"{self.yard.reader.deliveries} deliveries, lost {len(self.lost)}, torn {len(self.yard.reader.torn)}, "
-                f"left over {len(self.left)}, sent twice {len(self.yard.reader.twice)}"
+                f"{self.station.reader.deliveries} deliveries, lost {len(self.lost)}, torn {len(self.station.reader.torn)}, "
+                f"left over {len(self.left)}, sent twice {len(self.station.reader.twice)}"
             )
             if self.kills >= kills or time.monotonic() > deadline:
                 return
 
     def _after_round(self, tried: Counter[str]) -> None:
-        difference, page = self.yard.calm()
+        difference, page = self.station.calm()
         used = uses(page.get("pid", 0))
         if used is not None:
             self._first = self._first or used
             self._uses.append(used)
         self._note(difference, tried)
         if difference.none:
-            self.yard.storm()
+            self.station.storm()
 
     def _note(self, difference: Difference, tried: Counter[str]) -> None:
         self.lost += difference.missing
@@ -133,45 +133,47 @@ class Storm:
             self._wait(0.02)
 
     def kill_child(self, fault: Fault) -> bool:
-        return self._kill(lambda: [self.yard.child()])
+        return self._kill(lambda: [self.station.child()])
 
     def kill_app(self, fault: Fault) -> bool:
-        found = self._find(lambda: [self.yard.app.pid if self.yard.app is not None and self.yard.app.poll() is None else 0])
+        found = self._find(
+            lambda: [self.station.app.pid if self.station.app is not None and self.station.app.poll() is None else 0]
+        )
         if found:
             send(found[0])
-            assert self.yard.app is not None
-            self.yard.app.wait()
+            assert self.station.app is not None
+            self.station.app.wait()
             self._app_due = time.monotonic() + fault.secs / 10
         return bool(found)
 
     def kill_ssh(self, fault: Fault) -> bool:
-        return self._kill(lambda: [self.yard.ssh()])
+        return self._kill(lambda: [self.station.ssh()])
 
     def kill_sftp(self, fault: Fault) -> bool:
         return self._kill(self._sftp_pids)
 
     def _sftp_pids(self) -> list[int]:
-        return self.yard.sshd.sftp_pids() if isinstance(self.yard.sshd, OpenSSHServer) else []
+        return self.station.sshd.sftp_pids() if isinstance(self.station.sshd, OpenSSHServer) else []
 
     def kill_session(self, fault: Fault) -> bool:
         def sessions() -> list[int]:
-            return [pid for pid in self.yard.sshd.session_pids() if is_running(pid)]
+            return [pid for pid in self.station.sshd.session_pids() if is_running(pid)]
 
         return self._kill(sessions)
 
     def kill_sshd(self, fault: Fault) -> bool:
-        self.yard.sshd.kill()
-        self.yard.sshd.start()
+        self.station.sshd.kill()
+        self.station.sshd.start()
         return True
 
     def stop_child(self, fault: Fault) -> bool:
-        return self._stopped(lambda: [self.yard.child()], fault.secs)
+        return self._stopped(lambda: [self.station.child()], fault.secs)
 
     def stop_sftp(self, fault: Fault) -> bool:
         return self._stopped(self._sftp_pids, fault.secs * 2)
 
     def stop_server(self, fault: Fault) -> bool:
-        return self._stopped(self.yard.server_pids, fault.secs * 2)
+        return self._stopped(self.station.server_pids, fault.secs * 2)
 
     def _stopped(self, find: Callable[[], list[int]], secs: float) -> bool:
         pids = [pid for pid in self._find(find) if send(pid, signal.SIGSTOP)]
@@ -179,38 +181,38 @@ class Storm:
         return bool(pids)
 
     def cut(self, fault: Fault) -> bool:
-        there = bool(self.yard.relay.connections)
-        self.yard.relay.cut_all("fin" if fault.down else "rst")
+        there = bool(self.station.relay.connections)
+        self.station.relay.cut_all("fin" if fault.down else "rst")
         return there
 
     def cut_at_a_byte(self, fault: Fault) -> bool:
-        drops = self.yard.relay.drops
-        self.yard.relay.drop("down" if fault.down else "up", fault.byte // 20 if fault.down else fault.byte, scope="total")
-        self._wait_for(lambda: self.yard.relay.drops > drops, 2.0)
-        return self.yard.relay.drops > drops
+        drops = self.station.relay.drops
+        self.station.relay.drop("down" if fault.down else "up", fault.byte // 20 if fault.down else fault.byte, scope="total")
+        self._wait_for(lambda: self.station.relay.drops > drops, 2.0)
+        return self.station.relay.drops > drops
 
     def handshake(self, fault: Fault) -> bool:
-        drops = self.yard.relay.drops
-        self.yard.relay.cut_all()
-        self.yard.relay.drop("down" if fault.down else "up", fault.byte)
-        self._wait_for(lambda: self.yard.relay.drops > drops, 2.0)
-        return self.yard.relay.drops > drops
+        drops = self.station.relay.drops
+        self.station.relay.cut_all()
+        self.station.relay.drop("down" if fault.down else "up", fault.byte)
+        self._wait_for(lambda: self.station.relay.drops > drops, 2.0)
+        return self.station.relay.drops > drops
 
     def half_open(self, fault: Fault) -> bool:
-        connections = self.yard.relay.connections
+        connections = self.station.relay.connections
         for connection in connections:
             connection.stall()
         return bool(connections)
 
     def refused(self, fault: Fault) -> bool:
-        self.yard.relay.refuse()
-        self.yard.relay.cut_all()
-        self._at(fault.secs / 2, self.yard.relay.accept)
+        self.station.relay.refuse()
+        self.station.relay.cut_all()
+        self._at(fault.secs / 2, self.station.relay.accept)
         return True
 
     def stalled(self, fault: Fault) -> bool:
-        self.yard.relay.stall()
-        self._at(fault.secs, self.yard.relay.thaw)
+        self.station.relay.stall()
+        self._at(fault.secs, self.station.relay.thaw)
         return True
 
     # ---- time
@@ -231,7 +233,7 @@ class Storm:
             for _, do in due:
                 do()
             if now >= self._app_due:
-                self.yard.start_app()
+                self.station.start_app()
             if condition() or now >= until:
                 return
             time.sleep(min(0.01, until - now))
@@ -241,13 +243,13 @@ class Storm:
             do()
         self._later = []
         self._app_due = 0.0
-        self.yard.heal()
+        self.station.heal()
 
     # ---- the result
 
     def result(self) -> Result:
-        reader = self.yard.reader
-        calls = read_calls(str(self.yard.root))
+        reader = self.station.reader
+        calls = read_calls(str(self.station.root))
         problems = [f"lost: {name}" for name in self.lost] + [f"torn: {text}" for text in reader.torn]
         problems += [f"left over: {name}" for name in self.left] + self.unlike
         problems += _problems_of_calls(calls) + self._problems_of_uses()
@@ -268,7 +270,7 @@ class Storm:
 
     def _problems_of_twice(self) -> list[str]:
         """What was sent twice, beyond what the server forces."""
-        reader, profile = self.yard.reader, self.yard.profile
+        reader, profile = self.station.reader, self.station.profile
         if profile is None:
             many = reader.deliveries and len(reader.twice) >= reader.deliveries / 100
             return [f"{len(reader.twice)} of {reader.deliveries} deliveries sent twice: 1 % or more"] if many else []
@@ -276,7 +278,7 @@ class Storm:
         return [self._told(one) for one in found]
 
     def _twice(self) -> list[str]:
-        return [self._told(one) for one in self.yard.reader.twice.values()]
+        return [self._told(one) for one in self.station.reader.twice.values()]
 
     def _told(self, one: Twice) -> str:
         return f"sent twice: {one.name}, {one.how}, after {', '.join(self._faults_of(one)[-3:]) or 'no fault'}"
@@ -302,8 +304,8 @@ class Storm:
         )
 
     def _notes(self) -> list[str]:
-        reader = self.yard.reader
-        notes = [f"{reader.looks:,} versions and beginnings read on the server; {self.yard.lives} lives of the app"]
+        reader = self.station.reader
+        notes = [f"{reader.looks:,} versions and beginnings read on the server; {self.station.lives} lives of the app"]
         if self._first is not None:
             memory = statistics.median(used.memory for used in self._uses)
             files = statistics.median(used.files for used in self._uses)
@@ -312,10 +314,12 @@ class Storm:
                 f"child at rest: {self._first.memory} KiB and {self._first.files} open files at first, "
                 f"median {memory:.0f} and {files:.0f}, at most {most[0]} and {most[1]}"
             )
-        profile = self.yard.profile
+        profile = self.station.profile
         if profile is not None:
             notes.append(f"{profile.name}: {profile.promises}")
-            notes.append(f"seen: {reader.gaps} times a name without its file, at most {self.yard.litter} temporary files at rest")
+            notes.append(
+                f"seen: {reader.gaps} times a name without its file, at most {self.station.litter} temporary files at rest"
+            )
         if self.not_found:
             notes.append("nothing there to hit: " + ", ".join(f"{kind} {count}" for kind, count in self.not_found.items()))
         return notes
@@ -325,23 +329,23 @@ class Ended(Exception):
     """It cannot go on: the text says what is wrong."""
 
 
-_FAULTS: dict[str, Callable[[Storm, Fault], bool]] = {
-    "kill child": Storm.kill_child,
-    "kill app": Storm.kill_app,
-    "kill ssh": Storm.kill_ssh,
-    "kill sftp-server": Storm.kill_sftp,
-    "kill sshd's session": Storm.kill_session,
-    "kill sshd": Storm.kill_sshd,
-    "stop child for a while": Storm.stop_child,
-    "stop sftp-server for a while": Storm.stop_sftp,
-    "cut the link": Storm.cut,
-    "reset in mid-handshake": Storm.handshake,
-    "half-open link": Storm.half_open,
-    "cut at a byte": Storm.cut_at_a_byte,
-    "connections refused": Storm.refused,
-    "stalled link": Storm.stalled,
-    "kill server": Storm.kill_sshd,
-    "stop server for a while": Storm.stop_server,
+_FAULTS: dict[str, Callable[[RandomKills, Fault], bool]] = {
+    "kill child": RandomKills.kill_child,
+    "kill app": RandomKills.kill_app,
+    "kill ssh": RandomKills.kill_ssh,
+    "kill sftp-server": RandomKills.kill_sftp,
+    "kill sshd's session": RandomKills.kill_session,
+    "kill sshd": RandomKills.kill_sshd,
+    "stop child for a while": RandomKills.stop_child,
+    "stop sftp-server for a while": RandomKills.stop_sftp,
+    "cut the link": RandomKills.cut,
+    "reset in mid-handshake": RandomKills.handshake,
+    "half-open link": RandomKills.half_open,
+    "cut at a byte": RandomKills.cut_at_a_byte,
+    "connections refused": RandomKills.refused,
+    "stalled link": RandomKills.stalled,
+    "kill server": RandomKills.kill_sshd,
+    "stop server for a while": RandomKills.stop_server,
 }
 
 
@@ -390,12 +394,12 @@ def storm(
 def _run(
     root: Path, sshd: OpenSSHServer | QuirkDaemon, relay: Relay, minutes: float, seed: int, kills: int, say: Callable[[str], None]
 ) -> Result:
-    yard = Yard(root, sshd, relay, seed)
-    run = Storm(yard, say)
+    station = TortureStation(root, sshd, relay, seed)
+    run = RandomKills(station, say)
     try:
         run.run(minutes, kills)
     except Ended as exc:
         print(f"ended: {exc}", file=sys.stderr)  # noqa: T201
     finally:
-        yard.close()
+        station.close()
     return run.result()

@@ -28,7 +28,7 @@ _STEP_SECS = 0.05
 _CHILD = b"pysubtask.ftp"
 
 
-class Yard:
+class TortureStation:
     """``root`` is a folder of its own for everything; the server must run. ``profile``: what it refuses, None for OpenSSH."""
 
     def __init__(self, root: Path, sshd: OpenSSHServer | QuirkDaemon, relay: Relay, seed: int) -> None:

@@ -133,7 +133,7 @@ def facts_of(error: object) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
-def told_of(error: object) -> dict[str, str]:
+def event_fields(error: object) -> dict[str, str]:
     """What an event says of it: the same, and ``error``, its class."""
     return {"error": type(error).__name__, **facts_of(error)} if isinstance(error, PysubtaskError) else {}
 
@@ -182,7 +182,9 @@ class MeansRefused(AttemptFailed):
     ``means``: which way, a word of the transport.
     """
 
-    def __init__(self, means: str, cause: str = "", remedy: str = "", *, step: str = "", file: str = "", server_text: str = "") -> None:
+    def __init__(
+        self, means: str, cause: str = "", remedy: str = "", *, step: str = "", file: str = "", server_text: str = ""
+    ) -> None:
         super().__init__(cause, remedy, step=step, file=file, server_text=server_text)
         self.means = means
 

@@ -20,7 +20,7 @@ _MOST_FOLDERS = 10_000
 _LEAST_SECS = 0.02
 _SHARE = 100  # looking takes at most one part in this many of the time
 _SECOND_NS = 1_000_000_000
-_COARSE_NS, _FINE_NS = 2 * _SECOND_NS, _SECOND_NS // 20
+_GRANULARITY_NS, _FINE_NS = 2 * _SECOND_NS, _SECOND_NS // 20
 """A folder changed this recently may change again without another time, where times are whole seconds or finer."""
 _BESIDE = (".password", ".token")
 """Where ``init`` stores the secret of a config, behind the config's name without its ending."""
@@ -175,7 +175,7 @@ class OtherConfigs:
             stamp = (found.st_dev, found.st_ino, found.st_mtime_ns)
             if stamp != seen.stamp:
                 seen.names = list(filter(_MAY_BE, os.listdir(folder)))
-                tick = _FINE_NS if found.st_mtime_ns % _SECOND_NS else _COARSE_NS
+                tick = _FINE_NS if found.st_mtime_ns % _SECOND_NS else _GRANULARITY_NS
                 seen.stamp = stamp if abs(time.time_ns() - found.st_mtime_ns) > tick else None
         except OSError:
             seen.stamp = None

@@ -69,8 +69,8 @@ def opened_folder(path: str, *, any_owner: bool = False, named: os.stat_result |
     """The descriptor of a folder of ours (``path`` is absolute); NotOurs where a part of it is not ours, other kinds of OSError
     where it is not there or cannot be opened.
 
-    ``any_owner``: a folder of another user is opened too, to show what is in it; nothing in it may be obeyed. ``named``: what the path
-    led to a moment ago, where somebody has just looked. On a system without descriptors of folders the value is -1.
+    ``any_owner``: a folder of another user is opened too, to show what is in it; nothing in it may be obeyed. ``named``: what the
+    path led to a moment ago, where somebody has just looked. On a system without descriptors of folders the value is -1.
     """
     if not BY_DESCRIPTOR:
         return Opened(-1, kept=True)

@@ -11,7 +11,7 @@ from ..common.app_log import LineReader, ToApp, rate
 from ..common.config import section_of, values_of
 from ..common.errors import ConfigError
 from .child_config import UPLOADERS, Plan
-from .managed_child import Seat
+from .managed_child import ManagedChild
 
 _LOGS = ("Master_Log_FileName", "Subtask_Log_FileName")
 
@@ -43,22 +43,22 @@ class AppLines:
 
     def __init__(self, target: logging.Logger) -> None:
         self._target = target
-        self._seats: Sequence[Seat] = ()
+        self._children: Sequence[ManagedChild] = ()
         self._readers: dict[str, LineReader] = {}
 
-    def begin(self, own: logging.Logger, seats: Sequence[Seat]) -> None:
+    def begin(self, own: logging.Logger, children: Sequence[ManagedChild]) -> None:
         """From here on: ``own`` is the master's logger."""
         handler = ToApp(self._target.getChild("master"))
         handler.addFilter(rate(own))
         own.addHandler(handler)
-        self._seats = seats
+        self._children = children
         self._readers = {}
         self.read()
 
     def read(self, *, everything: bool = False) -> None:
         """Hand on what the children have written."""
-        for seat in self._seats:
-            plan = seat.plan
+        for managed in self._children:
+            plan = managed.plan
             reader = self._readers.get(plan.extension)
             if reader is None or reader.state_dir != plan.state_dir:
                 reader = self._readers[plan.extension] = LineReader(plan.state_dir, self._target.getChild(plan.extension))

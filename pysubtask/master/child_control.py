@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..common.entries import Entry, first_folder
-from .managed_child import Seat
+from .managed_child import ManagedChild
 from .state_dir import make_ready
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from .child_events import ChildEvent, EventCallback, EventPosition, Listeners
 
 
-class Voice:
+class ChildControl:
     """Events and orders of a master. What is not needed by every app is loaded by the call that needs it."""
 
     shown_name: str
     logger: logging.Logger
-    _seats: Sequence[Seat]
+    _children: Sequence[ManagedChild]
     _entries: list[Entry]
     _listeners: "Listeners | None" = None
 
@@ -32,7 +32,7 @@ class Voice:
         raise NotImplementedError
 
     def _state_dirs(self) -> Mapping[str, str]:
-        return {seat.plan.extension: seat.plan.state_dir for seat in self._seats}
+        return {managed.plan.extension: managed.plan.state_dir for managed in self._children}
 
     def _serve(self) -> None:
         """Call the app's callbacks."""
@@ -91,7 +91,7 @@ class Voice:
         """
         from .live_settings import checked
 
-        for state_dir, values in checked([seat.plan for seat in self._seats], settings):
+        for state_dir, values in checked([managed.plan for managed in self._children], settings):
             self._order("set", {"settings": values, "keep": keep}, state_dir)
 
     def _order(self, op: str, args: dict[str, Any], state_dir: str | None = None) -> None:

@@ -49,7 +49,7 @@ class MasterStatus(NamedTuple):
         return " ".join(f"{child.extension}: {child.why}" for child in self.children)
 
 
-class Seat:
+class ManagedChild:
     """The place of one child: its plan, and the child that sits there at the moment."""
 
     __slots__ = ("child", "last_exit", "plan", "restarts", "stopped")
@@ -62,22 +62,22 @@ class Seat:
         self.stopped = False
 
 
-def status_of(seat: Seat, now: float, missing: str = "") -> ChildStatus:
+def status_of(managed: ManagedChild, now: float, missing: str = "") -> ChildStatus:
     """The child of this seat at ``now`` (monotonic seconds); ``missing``: what keeps its folder from being used."""
     import time
 
     from ..common.present import present  # who never asks for a status does not pay for it
 
-    child, due = seat.child, seat.restarts.due
+    child, due = managed.child, managed.restarts.due
     alive = child is not None and child.poll() is None and is_alive(child.pid, "")
     started = child.pid if child is not None and alive else None
-    found = present(seat.plan.state_dir, time.time(), why_missing=lambda: missing, started=started)
+    found = present(managed.plan.state_dir, time.time(), why_missing=lambda: missing, started=started)
     return ChildStatus(
-        seat.plan.extension,
+        managed.plan.extension,
         child.pid if child is not None else None,
         alive,
-        seat.restarts.times,
-        seat.last_exit,
+        managed.restarts.times,
+        managed.last_exit,
         max(0.0, due - now) if due is not None else None,
         cast("StatusPage | None", found.page),
         found.stale if alive and found.page is not None else "",

@@ -33,10 +33,10 @@ from .child_config import (
     switched_on,
     with_sections,
 )
-from .child_control import Voice
+from .child_control import ChildControl
 from .managed_child import ChildStatus as ChildStatus
+from .managed_child import ManagedChild, status_of
 from .managed_child import MasterStatus as MasterStatus
-from .managed_child import Seat, status_of
 from .notify_writer import Stamps
 from .state_dir import make_ready, remove_handled
 
@@ -57,7 +57,7 @@ _KILL_WAIT_SECS = 5.0
 _STOP_MARGIN_SECS = 5.0
 
 
-class BaseMaster(Voice):
+class BaseMaster(ChildControl):
     """A master with one child that runs ``SubtaskModuleName``.
 
     ``WatchFilesDirs``: entries, see :mod:`pysubtask.common.entries`. ``pconfig``: the base section, or a
@@ -132,7 +132,7 @@ class BaseMaster(Voice):
 
             self._alerter = create(plans[0].alerts)
         self._entries = entries
-        self._seats = [Seat(plan) for plan in plans]
+        self._children = [ManagedChild(plan) for plan in plans]
         # What only a made or started master needs is loaded then: importing this must cost an app next to nothing.
         from .burst import Rule
 
@@ -174,7 +174,7 @@ class BaseMaster(Voice):
         self._next_follow = 0.0
         self._next_look = 0.0
         self._told_copy = False
-        first = self._seats[0].plan
+        first = self._children[0].plan
         shown = f"{self.shown_module}.{self.shown_name}.{self._pid}"
         self.logger = setup_logging(shown, self._log_file, self._console, task=first.task, **log_options(first.settings))
         set_level(self.logger, first.settings["LogLevel"])
@@ -182,7 +182,7 @@ class BaseMaster(Voice):
 
         limit(self.logger)
         if self._app_lines is not None:
-            self._app_lines.begin(self.logger, self._seats)
+            self._app_lines.begin(self.logger, self._children)
         self._stamps = Stamps(self.logger)
         from .burst_holds import Holds
         from .housekeeping import OldFiles
@@ -190,8 +190,8 @@ class BaseMaster(Voice):
         self._holds = Holds(self._rule, self._stamps, self.logger)
         from .places import Places
 
-        self._places = Places(self._entries, [seat.plan for seat in self._seats])
-        self._old_files = OldFiles(self._entries, [seat.plan for seat in self._seats], self._never_sent, self.logger)
+        self._places = Places(self._entries, [managed.plan for managed in self._children])
+        self._old_files = OldFiles(self._entries, [managed.plan for managed in self._children], self._never_sent, self.logger)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -224,14 +224,14 @@ class BaseMaster(Voice):
             if self._running:
                 self.logger.warning("START!: %s is running already.", self.shown_name)
                 return
-            if any(seat.child is not None for seat in self._seats):
+            if any(managed.child is not None for managed in self._children):
                 self.stop(forcekill=True)  # an earlier stop was interrupted
             self._old_files.start(precleanup_old_files)
             self.logger.info("START!")
             self._tell_of_state()
             self._running = True
-            for index, seat in enumerate(self._seats):
-                seat.restarts = Restarts()
+            for index, managed in enumerate(self._children):
+                managed.restarts = Restarts()
                 self._spawn(index)
             self._supervise_alerter(time.monotonic())
 
@@ -245,7 +245,7 @@ class BaseMaster(Voice):
         if not self._owned():
             return
         with self._lock:
-            children = [(seat, seat.child) for seat in self._seats if seat.child is not None]
+            children = [(managed, managed.child) for managed in self._children if managed.child is not None]
             if not self._running and not children:
                 return
             self._running = False
@@ -253,26 +253,26 @@ class BaseMaster(Voice):
             self._stamps.again()
             if self._alerter is not None:
                 self._alerter.end()
-            for seat, child in children:
-                self.logger.info("STOP!: %s attempting to stop %s [%d]...", self.shown_name, seat.plan.child_name, child.pid)
+            for managed, child in children:
+                self.logger.info("STOP!: %s attempting to stop %s [%d]...", self.shown_name, managed.plan.child_name, child.pid)
             if not forcekill:
                 for _, child in children:
                     child.terminate()
-                limit = max(seat.plan.settings["StopWaitSecs"] for seat in self._seats) + _STOP_MARGIN_SECS
+                limit = max(managed.plan.settings["StopWaitSecs"] for managed in self._children) + _STOP_MARGIN_SECS
                 for child in wait([child for _, child in children], limit):
                     self.logger.warning("Process [%d] did not stop in time: killing it.", child.pid)
             for _, child in children:
                 child.kill()
             for child in wait([child for _, child in children], _KILL_WAIT_SECS):
                 self.logger.error("Process [%d] was killed, but the system has not ended it yet.", child.pid)
-            for seat, child in children:
-                seat.last_exit, seat.child = child.poll() or "killed", None
-            for seat in self._seats:
-                seat.restarts = seat.restarts._replace(due=None)
+            for managed, child in children:
+                managed.last_exit, managed.child = child.poll() or "killed", None
+            for managed in self._children:
+                managed.restarts = managed.restarts._replace(due=None)
             self._old_files.left_over = []
             if not forcekill:
-                remove_handled([seat.plan.state_dir for seat in self._seats], self._watched.has, self.logger)
-            names = ", ".join(seat.plan.settings["SubtaskDescription"] for seat in self._seats)
+                remove_handled([managed.plan.state_dir for managed in self._children], self._watched.has, self.logger)
+            names = ", ".join(managed.plan.settings["SubtaskDescription"] for managed in self._children)
             self._tell_sums(everything=True)
             if self._app_lines is not None:
                 self._app_lines.read(everything=True)
@@ -282,7 +282,7 @@ class BaseMaster(Voice):
         """Kill the children and start new ones."""
         if not self._owned():
             return
-        names = " and ".join([self.shown_name, *(seat.plan.child_name for seat in self._seats)])
+        names = " and ".join([self.shown_name, *(managed.plan.child_name for managed in self._children)])
         self.logger.info("RESET: %s (Timer)!", names)
         daily = self._old_files.daily
         self.stop(forcekill=True)
@@ -392,7 +392,7 @@ class BaseMaster(Voice):
         """What the children do, as far as the master knows and they have written down."""
         self._supervise()
         now = time.monotonic()
-        children = tuple(status_of(seat, now, self._places.why) for seat in self._seats)
+        children = tuple(status_of(managed, now, self._places.why) for managed in self._children)
         return MasterStatus(self._running, len(self._stamps), children, len(self._holds))
 
     def _supervise(self, work: float = _BY_THE_WAY_SECS) -> None:
@@ -420,7 +420,7 @@ class BaseMaster(Voice):
                     self._next_follow = now + _FOLLOW_SECS
                     follow(self.logger)
                     self._tell_sums()
-                for index in range(len(self._seats)):
+                for index in range(len(self._children)):
                     self._look_after(index, now)
                 self._supervise_alerter(now)
                 self._old_files.work(work)
@@ -437,58 +437,58 @@ class BaseMaster(Voice):
         tell_sums(self.logger, everything=everything)
 
     def _look_after(self, index: int, now: float) -> None:
-        seat = self._seats[index]
-        if seat.child is not None:
-            ending = seat.child.poll()
+        managed = self._children[index]
+        if managed.child is not None:
+            ending = managed.child.poll()
             if ending is None:
                 return
-            pid, seat.child, seat.last_exit = seat.child.pid, None, ending
+            pid, managed.child, managed.last_exit = managed.child.pid, None, ending
             if ending == f"exit status {EXIT_STOPPED}":
-                seat.last_exit, seat.stopped = "stopped by an order", True
-                self.logger.warning("%s [%d] was stopped by an order: %s.", seat.plan.child_name, pid, self._started_again)
+                managed.last_exit, managed.stopped = "stopped by an order", True
+                self.logger.warning("%s [%d] was stopped by an order: %s.", managed.plan.child_name, pid, self._started_again)
                 return
-            seat.restarts = seat.restarts.ended(now)
+            managed.restarts = managed.restarts.ended(now)
             text = "%s [%d] ended by itself (%s): next start in [%g] secs."
-            self.logger.error(text, seat.plan.child_name, pid, ending, seat.restarts.wait)
-        elif seat.stopped:
+            self.logger.error(text, managed.plan.child_name, pid, ending, managed.restarts.wait)
+        elif managed.stopped:
             from ..common.requests import is_wanted
 
-            if is_wanted(seat.plan.state_dir):
-                seat.stopped = False
+            if is_wanted(managed.plan.state_dir):
+                managed.stopped = False
                 self._spawn(index)
-        elif seat.restarts.due is not None and now >= seat.restarts.due:
+        elif managed.restarts.due is not None and now >= managed.restarts.due:
             self._spawn(index)
 
     def _spawn(self, index: int) -> None:
-        seat = self._seats[index]
-        seat.stopped = False
+        managed = self._children[index]
+        managed.stopped = False
         waited, usable = bool(self._places.why), self._places.look(self.logger)
         if usable and self._places.is_new():
             self._place_again()
         self._stamps.closed = self._places.closed
         if not usable:
-            seat.last_exit = f"not started: {self._places.why}"
-            seat.restarts = seat.restarts._replace(due=time.monotonic() + _FOLDER_SECS)
+            managed.last_exit = f"not started: {self._places.why}"
+            managed.restarts = managed.restarts._replace(due=time.monotonic() + _FOLDER_SECS)
             return
         if waited and self._old_files.daily:
             self._old_files.start(True)
-        seat.restarts = seat.restarts.began(time.monotonic())
+        managed.restarts = managed.restarts.began(time.monotonic())
         try:
-            make_ready(seat.plan.state_dir, self._places.folder)
-            self._note_read_from(seat.plan.state_dir)
+            make_ready(managed.plan.state_dir, self._places.folder)
+            self._note_read_from(managed.plan.state_dir)
             child = self._launch(index)
         except OSError as exc:
-            seat.last_exit = f"not started: {exc}"
-            seat.restarts = seat.restarts.ended(time.monotonic())
+            managed.last_exit = f"not started: {exc}"
+            managed.restarts = managed.restarts.ended(time.monotonic())
             text = "%s cannot be started (%s): next try in [%g] secs."
-            self.logger.error(text, seat.plan.child_name, exc, seat.restarts.wait)
+            self.logger.error(text, managed.plan.child_name, exc, managed.restarts.wait)
             return
         if not self._running:  # a signal handler of the app has called stop in between
             child.kill()
             wait([child], _KILL_WAIT_SECS)
             return
-        seat.child = child
-        self.logger.info("%s PID = [%d] %s PID = [%d]", self.shown_name, self._pid, seat.plan.child_name, child.pid)
+        managed.child = child
+        self.logger.info("%s PID = [%d] %s PID = [%d]", self.shown_name, self._pid, managed.plan.child_name, child.pid)
 
     def _supervise_alerter(self, now: float) -> None:
         if self._alerter is not None:
@@ -499,11 +499,11 @@ class BaseMaster(Voice):
     def _alert_launch(self) -> tuple[Launch, int]:
         from .alerter import handed
 
-        first = self._seats[0].plan
+        first = self._children[0].plan
         log_file = None if self._log_file is None else os.path.normpath(os.path.join(self._cwd, self._log_file))
         assert self._alerter is not None
         fd = handed(
-            [seat.plan for seat in self._seats],
+            [managed.plan for managed in self._children],
             self._entries,
             self._alerter.settings,
             log_file,
@@ -516,10 +516,10 @@ class BaseMaster(Voice):
 
     def _place_again(self) -> None:
         """The first folder was not there when this was made: only now can be told whether it may hold the state."""
-        before = [seat.plan for seat in self._seats]
-        for seat in self._seats:
-            seat.plan = placed(seat.plan, self._places.folder)
-        plans = [seat.plan for seat in self._seats]
+        before = [managed.plan for managed in self._children]
+        for managed in self._children:
+            managed.plan = placed(managed.plan, self._places.folder)
+        plans = [managed.plan for managed in self._children]
         if plans == before:
             return
         from .housekeeping import OldFiles
@@ -532,10 +532,10 @@ class BaseMaster(Voice):
         self._tell_of_state()
 
     def _tell_of_state(self) -> None:
-        for seat in self._seats:
-            if seat.plan.state_why:
+        for managed in self._children:
+            if managed.plan.state_why:
                 text = "%s keeps its state in [%s]: %s."
-                self.logger.info(text, seat.plan.child_name, seat.plan.state_dir, seat.plan.state_why)
+                self.logger.info(text, managed.plan.child_name, managed.plan.state_dir, managed.plan.state_why)
 
     def _note_read_from(self, state_dir: str) -> None:
         """For whoever tells why a login is refused: a file may have been mended since it was read."""
@@ -547,7 +547,7 @@ class BaseMaster(Voice):
             self.logger.info("Nobody will be told which files of the config were changed since the start: %s", exc)
 
     def _launch(self, index: int) -> Child:
-        plan = self._seats[index].plan
+        plan = self._children[index].plan
         log_file = plan.settings["Subtask_Log_FileName"]
         log_file = os.path.normpath(os.path.join(self._cwd, log_file)) if log_file is not None else None
         from ..common.handoff import Handoff, write
@@ -595,8 +595,8 @@ class BaseMaster(Voice):
             return True
         if take_over and not is_alive(self._pid, self._start):
             self._running = False
-            for seat in self._seats:
-                seat.child = None
+            for managed in self._children:
+                managed.child = None
             if self._alerter is not None:
                 self._alerter.forget()
             self._own()

@@ -51,7 +51,7 @@ from .spool.queue import Done, Entry, Version
 from .spool.spool_thread import Store
 from .state_migration import Moving, tag_of
 from .status import failed_start, heartbeat
-from .status.status_model import Board
+from .status.status_model import StatusModel
 from .status.status_writer import Page
 from .wake_event import Wake
 from .watch.disks import Disks
@@ -118,7 +118,7 @@ class BaseSubtask:
             lines.addFilter(app_log.rate(self.log))
             self.log.addHandler(lines)
         self.source_path = ""
-        self.board = Board(wall)
+        self.status_model = StatusModel(wall)
         self._wake = Wake()
         self._lock = StateLock(os.path.join(handoff.state_dir, "lock"))
         self._first = first_folder(handoff.entries)
@@ -256,13 +256,13 @@ class BaseSubtask:
             words = limits.words()
             if faults.add("start", "no thread", self.clock()):
                 self.log.error("Waiting to start: %s", words)
-            self.board.set(problem={"kind": "process_limit", "text": words})
-            self.board.state("starting", words)
+            self.status_model.set(problem={"kind": "process_limit", "text": words})
+            self.status_model.state("starting", words)
             self._tell_of_the_start()
             self._wake.wait(max(0.0, (faults.next_at() or 0.0) - self.clock()))
             if self._stop_asked:
                 raise PysubtaskError(words)
-            self.board.set(problem=None)
+            self.status_model.set(problem=None)
 
     def _tell_of_the_start(self) -> None:
         """The page, by way of the queue where that is open; else what the last child left, with what is known by now."""
@@ -270,7 +270,7 @@ class BaseSubtask:
             self._page.write(self.clock(), force=True)
             return
         pid, handoff = os.getpid(), self.handoff
-        page = {"epoch": 0, "n": 0, "queue": {}, "parked": [], **(read_status(handoff.state_dir) or {}), **self.board.page()}
+        page = {"epoch": 0, "n": 0, "queue": {}, "parked": [], **(read_status(handoff.state_dir) or {}), **self.status_model.page()}
         with contextlib.suppress(OSError):  # a full disk, too: the log has it
             write_status(
                 handoff.state_dir,
@@ -319,10 +319,10 @@ class BaseSubtask:
             own.why_opened,
             handoff.state_dir if goes_with_it else first,
         )
-        self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall, self.board.guard)
-        self._page = Page(handoff.state_dir, self.board, self.events, self._store, self.wall, status_group.of(self.settings))
+        self.events = EventLog(handoff.state_dir, self._store.spool.epoch, self.wall, self.status_model.guard)
+        self._page = Page(handoff.state_dir, self.status_model, self.events, self._store, self.wall, status_group.of(self.settings))
         pid = os.getpid()
-        self.board.set(
+        self.status_model.set(
             pid=pid,
             pid_start=process_start(pid),
             master_pid=handoff.master_pid,
@@ -344,16 +344,16 @@ class BaseSubtask:
             snapshots_elsewhere=self._are_snapshots_elsewhere(),
         )
         told = [{"path": entry.path, "when": when_sent(entry)} for entry in handoff.entries[:_TOLD_ENTRIES]]
-        self.board.set(watched=told, watched_more=len(handoff.entries) - len(told))
-        self.board.state("starting")
+        self.status_model.set(watched=told, watched_more=len(handoff.entries) - len(told))
+        self.status_model.state("starting")
         self.events.emit("started", pid=pid, destination=self.destination())
         for old in self._moved_from:
             self.events.emit("state_moved", source=old, folder=handoff.state_dir)
         if self._store.damaged:
             self.log.error("The queue was damaged and is begun anew; every file is offered again: %s", self._store.damaged)
             self.events.emit("spool_damaged", reason=self._store.damaged)
-            self.board.error("spool_damaged", self._store.damaged)
-            self.board.over("spool_damaged")
+            self.status_model.error("spool_damaged", self._store.damaged)
+            self.status_model.over("spool_damaged")
         else:
             kept_copies = self._store.run(self._store.spool.snapshots)
             self._snapshotter.sweep(kept_copies)
@@ -391,7 +391,7 @@ class BaseSubtask:
             self._watch,
             self._snapshotter,
             self._store,
-            self.board,
+            self.status_model,
             self.events,
             self.log,
             Rules(
@@ -425,7 +425,7 @@ class BaseSubtask:
             self.settings,
             handoff.entries,
             self._store,
-            self.board,
+            self.status_model,
             self.events,
             self.log,
             levers,
@@ -448,7 +448,7 @@ class BaseSubtask:
             raise PysubtaskError(away)
         before = registry.known(inside)
         if self._moving.is_due:
-            self.board.state("starting", f"its state is moved to {handoff.state_dir}")
+            self.status_model.state("starting", f"its state is moved to {handoff.state_dir}")
             self._tell_of_the_start()
         self._moved_from = self._moving.settle()
         self._moving.unlock()
@@ -517,13 +517,13 @@ class BaseSubtask:
             self.log.info("Heartbeat: File [%s] every [%s] secs.", self._heartbeat.file, self._heartbeat.interval)
         self._watch.start()
         self._orders.listen(self._look_soon)
-        self.board.set(watch=self._watch.mode)
+        self.status_model.set(watch=self._watch.mode)
         self._say_watch()
         self.begin()
         self._guarded("start", self.start)
         self.log.info("START! Polling every [%s] secs", self.settings["TimerIntervalSecs"])
         # Whoever connects meanwhile, or is held, has said so.
-        self.board.leave("starting", "watching")
+        self.status_model.leave("starting", "watching")
         self.queue_changed()
         while not self._stop_asked and not self._orphan:
             now = self.clock()
@@ -537,7 +537,7 @@ class BaseSubtask:
                 return EXIT_FAILED
             self._wait(now)
             if self._again and not self._stop_asked:
-                self.board.state("starting", "reset by an order")
+                self.status_model.state("starting", "reset by an order")
                 self._page.write(self.clock(), force=True)
                 self.close()
                 self.begin_anew("reset by an order")
@@ -551,7 +551,7 @@ class BaseSubtask:
         self.close()
         self._heartbeat.remove()
         tell_sums(self.log, everything=True)
-        self.board.state("failed" if self._failure else "stopped", self._failure)
+        self.status_model.state("failed" if self._failure else "stopped", self._failure)
         self._page.write(self.clock(), force=True)
         self._store.close()
         self._lock.release()
@@ -563,7 +563,7 @@ class BaseSubtask:
         self._stopped_by = who
         self._stop_asked = max(1, self._stop_asked)
         # Whoever gave the order looks as soon as it is answered.
-        self.board.state("stopping", f"stopped by {who}")
+        self.status_model.state("stopping", f"stopped by {who}")
         self._page.write(self.clock(), force=True)
 
     def _queue_changed(self) -> None:
@@ -602,7 +602,7 @@ class BaseSubtask:
 
     def begin_anew(self, why: str) -> None:
         """Start over as the same process; nothing that is queued is lost."""
-        self.board.state("starting", why)
+        self.status_model.state("starting", why)
         self._page.write(self.clock(), force=True)
         self._watch.stop()
         self._store.close()
@@ -638,7 +638,7 @@ class BaseSubtask:
         if not self.Enabled:
             return
         self._look_at_disks()
-        self.board.set(missing=self._missing.look(now))
+        self.status_model.set(missing=self._missing.look(now))
         self._guarded("process_interval", self.process_interval)
         self._watch.offer(residual.take(self.handoff.state_dir))
         self._intake.take(now)
@@ -736,9 +736,9 @@ class BaseSubtask:
         except Exception as exc:  # whatever a person's code raises must not end the timer
             self.log.exception("%s failed", what)
             self.events.emit("hook_failed", hook=what, reason=repr(exc))
-            self.board.error("hook_failed", f"{what}: {exc!r}", what)
+            self.status_model.error("hook_failed", f"{what}: {exc!r}", what)
             return False
-        self.board.over("hook_failed", about=what)
+        self.status_model.over("hook_failed", about=what)
         return True
 
     # -- for extensions: what goes into the queue ---------------------------------------------------------
@@ -787,10 +787,10 @@ class BaseSubtask:
     def _deliver(self, done: Done) -> None:
         """On the spool's thread, where a page is taken too: a delivery and its event are both in it or neither is."""
         for _, receipt in self._store.deliver([done]):
-            with self.board.guard:
+            with self.status_model.guard:
                 self.events.emit("delivered", name=receipt.name, path=receipt.path, size=receipt.size, receipt=receipt.seq)
-                self.board.add(delivered=1)
-                self.board.set(receipt=receipt.seq)
+                self.status_model.add(delivered=1)
+                self.status_model.set(receipt=receipt.seq)
 
     # -- the end ------------------------------------------------------------------------------------------
 
@@ -801,7 +801,7 @@ class BaseSubtask:
     def _end(self) -> None:
         """Queue everything due or held, then go on delivering for as long as the reason for the end allows."""
         why = f"stopped by {self._stopped_by}" if self._stopped_by else "stop was asked for"
-        self.board.state("stopping", "the master is gone" if self._orphan else why)
+        self.status_model.state("stopping", "the master is gone" if self._orphan else why)
         linger = float(self.settings["OrphanLingerSecs"] if self._orphan else self.settings["StopWaitSecs"])
         deadline = self.clock() + linger
         if self.Enabled:

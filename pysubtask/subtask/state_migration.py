@@ -49,7 +49,7 @@ _BLOCK = 1024 * 1024
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-class StateInTheWay(PysubtaskError):
+class StateOccupied(PysubtaskError):
     """Another state folder of this task keeps it from beginning; its text says what a person has to do."""
 
 
@@ -117,17 +117,17 @@ class Moving:
             if begun:
                 self._log.warning("[%s] is left alone, it is not this task's: it %s", other, problem)
             else:
-                raise StateInTheWay(_not_ours(other, problem))
+                raise StateOccupied(_not_ours(other, problem))
         note = self._note()
         if begun:
             strange = [other for other in queues if not _fits(other, note)]
             if strange:
-                raise StateInTheWay(_two(self._new, strange[0]))
+                raise StateOccupied(_two(self._new, strange[0]))
             if not note:
                 return []
             old = str(note.get("from"))
         elif len(queues) > 1:
-            raise StateInTheWay(_two(*queues[:2]))
+            raise StateOccupied(_two(*queues[:2]))
         else:
             self._forget_moved()
             if not queues:

@@ -107,11 +107,11 @@ class UploadSubtask(BaseSubtask):
             self._store,
             open_transport(self.transport_name(), self.settings, self.handoff.state_dir),
             self.settings,
-            self.board,
+            self.status_model,
             self.events,
             self.log,
             hooks,
-            self._login_mark(),
+            self._login_fingerprint(),
             self.clock,
             self.wall,
             self.handoff.config_file,
@@ -314,7 +314,7 @@ class UploadSubtask(BaseSubtask):
     def _builds(self, builds: bool, copies: bool) -> None:
         self._intake.ahead.wanted = copies
         # A process_notify of somebody's own may count on whole snapshots.
-        self._intake.tails_wanted = builds and type(self).process_notify is UploadSubtask.process_notify
+        self._intake.wants_tails = builds and type(self).process_notify is UploadSubtask.process_notify
 
     def _snapshot_lost(self, path: str) -> None:
         self._intake.again(path)
@@ -349,7 +349,7 @@ class UploadSubtask(BaseSubtask):
 
     # -- rare things --------------------------------------------------------------------------------------
 
-    def _login_mark(self) -> str:
+    def _login_fingerprint(self) -> str:
         """A few bits that differ when the login settings do; too few to guess a password from."""
         salt = self._store.run(self._store.spool.meta, "salt")
         if salt is None:

@@ -14,20 +14,20 @@ from pysubtask.common.text import cells
 from pysubtask.common.why import remedy, why
 from pysubtask.control.commands import queue, receipts
 from pysubtask.control.view import status_view
-from pysubtask.control.view.task_status import Glance
+from pysubtask.control.view.task_status import TaskStatus
 
 NOW = 1_800_000_000.0
 PICTURES = Path(__file__).with_name("screens.txt")
 AWKWARD = "\x1b[31m" + os.fsdecode(b"\xff") + "図形\n.csv"
 
 
-def glance(label, destination, page, queue=(0, 0, 0), *, alive=True, ago=1.0, oldest=None):
+def task_status(label, destination, page, queue=(0, 0, 0), *, alive=True, ago=1.0, oldest=None):
     numbers = dict(zip(("waiting", "sending", "parked"), queue, strict=True))
     numbers["oldest"] = None if oldest is None else utc(NOW - oldest)
     page = {"pid": 7, "at": utc(NOW - ago), "queue": numbers, "why": "", **page}
     pid = 7 if alive else None
     more = says_more(page.get("config_file", ""))
-    return Glance(
+    return TaskStatus(
         label,
         destination,
         page,
@@ -48,7 +48,7 @@ def scene():
         {"name": "big.avi", "size": 9_000_000_000, "done": 8_999_999_999},
     ]
     return [
-        glance(
+        task_status(
             "roof/ftp",
             "sftp://station@data.example.org:22/incoming/roof",
             {
@@ -63,7 +63,7 @@ def scene():
             (7, 3, 1),
             oldest=200,
         ),
-        glance(
+        task_status(
             "cellar/dropbox",
             "dropbox://h5k2/a_folder_with_a_name/" + AWKWARD,
             {
@@ -81,7 +81,7 @@ def scene():
             (12, 0, 0),
             oldest=90_000,
         ),
-        glance(
+        task_status(
             "gone/ftp",
             "ftp://old.example.org:21/",
             {"state": "connected", "delivered": 3, "bytes_sent": 100},

@@ -31,8 +31,8 @@ from pysubtask.common.why import not_queued, remedy, why
 from pysubtask.control.commands.queue import lines_of
 from pysubtask.control.tasks.find import Task
 from pysubtask.control.view.status_view import last_error, state_of, status
-from pysubtask.control.view.task_status import Glance, glance
-from pysubtask.subtask.status.status_model import Board
+from pysubtask.control.view.task_status import TaskStatus, task_status
+from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.testing import ftp_server
 from pysubtask.testing.servers.sshd import OpenSSHServer, fingerprint, make_key, missing, openssh_server
 from tests.control.station import Run, command
@@ -384,14 +384,14 @@ TABLE = [
 ]
 
 
-def glance_of(row: Row) -> Glance:
+def glance_of(row: Row) -> TaskStatus:
     numbers = dict(zip(("waiting", "sending", "parked"), row.queue, strict=True))
     page = {"pid": 7, "state": row.state, "why": row.text, "at": utc(NOW - row.ago), "queue": numbers, **row.facts}
     known = page if row.name != "never run" else None
     pid = 7 if row.alive else None
     sentence = why(known, pid=pid, last_sign=NOW - row.ago, now=NOW, frozen=row.frozen)
     advice = remedy(known or {}, pid=pid, queue=numbers, more=says_more(""))
-    return Glance("main/ftp", "ftp://h:21/", known or {}, pid, NOW - row.ago, NOW, numbers, sentence, row.frozen, advice)
+    return TaskStatus("main/ftp", "ftp://h:21/", known or {}, pid, NOW - row.ago, NOW, numbers, sentence, row.frozen, advice)
 
 
 @pytest.fixture(autouse=True)
@@ -454,38 +454,38 @@ def test_since_when_there_is_no_connection_is_said(state: str) -> None:
 
 def test_the_last_error_is_the_newest_of_any_kind_and_is_over_when_its_own_cause_is() -> None:
     now = [NOW]
-    board = Board(lambda: now[0])
+    status_model = StatusModel(lambda: now[0])
 
     def shown() -> tuple[str, bool]:
-        error = board.get("last_error")
+        error = status_model.get("last_error")
         return error["text"], bool(error.get("over"))
 
-    board.error("connect_failed", "refused")
+    status_model.error("connect_failed", "refused")
     now[0] += 5
-    board.error("source_error", "a: denied", "/d/a")
-    assert shown() == ("a: denied", False) and board.get("last_error")["at"] == utc(NOW + 5)
-    board.over("connect_failed", "connection_lost")
-    board.over("source_error", about="/d/b")
+    status_model.error("source_error", "a: denied", "/d/a")
+    assert shown() == ("a: denied", False) and status_model.get("last_error")["at"] == utc(NOW + 5)
+    status_model.over("connect_failed", "connection_lost")
+    status_model.over("source_error", about="/d/b")
     assert shown() == ("a: denied", False), "what is well again is something else"
-    board.over("source_error", about="/d/a")
+    status_model.over("source_error", about="/d/a")
     assert shown() == ("a: denied", True)
     now[0] += 5
-    board.error("source_error", "a: denied", "/d/a")
-    assert shown() == ("a: denied", False) and board.get("last_error")["at"] == utc(NOW + 10), "it has come again"
+    status_model.error("source_error", "a: denied", "/d/a")
+    assert shown() == ("a: denied", False) and status_model.get("last_error")["at"] == utc(NOW + 10), "it has come again"
 
 
 def test_nothing_else_is_entered_while_it_is_stopping_and_nobody_is_overruled_at_the_start() -> None:
-    board = Board(lambda: NOW)
-    board.state("starting")
-    board.state("connecting")
-    board.leave("starting", "watching")
-    assert board.get("state") == "connecting"
-    board.state("stopping", "stop was asked for")
+    status_model = StatusModel(lambda: NOW)
+    status_model.state("starting")
+    status_model.state("connecting")
+    status_model.leave("starting", "watching")
+    assert status_model.get("state") == "connecting"
+    status_model.state("stopping", "stop was asked for")
     for state in ("connecting", "waiting", "held", "connected", "resting", "paused"):
-        board.state(state, "x")
-        assert (board.get("state"), board.get("why")) == ("stopping", "stop was asked for")
-    board.state("stopped")
-    assert board.get("state") == "stopped"
+        status_model.state(state, "x")
+        assert (status_model.get("state"), status_model.get("why")) == ("stopping", "stop was asked for")
+    status_model.state("stopped")
+    assert status_model.get("state") == "stopped"
 
 
 def test_advice_is_in_the_words_of_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -533,14 +533,14 @@ class Seen:
         self.station.master = self.station.make()
         self.station.master.start()
 
-    def look(self) -> Glance:
+    def look(self) -> TaskStatus:
         record = registry.Record("main", "ftp", "", str(self.station.state))
-        return glance(Task(record), time.time())
+        return task_status(Task(record), time.time())
 
-    def is_told(self, word: str, sentence: str, secs: float = 40) -> Glance:
+    def is_told(self, word: str, sentence: str, secs: float = 40) -> TaskStatus:
         """Wait until this is told: the state, and a pattern that the sentence has."""
 
-        def told() -> Glance | None:
+        def told() -> TaskStatus | None:
             self.station.master.check_pending_notifications()
             found = self.look()
             assert state_of(found) == word and re.search(sentence, found.why), (state_of(found), found.why, found.page)

@@ -7,17 +7,19 @@ import re
 import pytest
 
 from pysubtask.control.view.health import CRITICAL, OK, SILENT_SECS, UNKNOWN, WARNING, verdict
-from tests.control.test_shown import glance
+from tests.control.test_shown import task_status
 
 QUIET = {"state": "connected"}
 
 
 def of(*states, most_age=None):
-    return verdict([glance(f"t{number}/ftp", "sftp://h/", *state[0], **state[1]) for number, state in enumerate(states)], most_age)
+    return verdict(
+        [task_status(f"t{number}/ftp", "sftp://h/", *state[0], **state[1]) for number, state in enumerate(states)], most_age
+    )
 
 
 def one(page, queue=(0, 0, 0), most_age=None, **more):
-    return verdict([glance("roof/ftp", "sftp://h/", page, queue, **more)], most_age)
+    return verdict([task_status("roof/ftp", "sftp://h/", page, queue, **more)], most_age)
 
 
 PROBLEM = {"kind": "connect_failed", "text": "x", "remedy": "Is the server up?"}

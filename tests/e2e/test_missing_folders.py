@@ -54,7 +54,7 @@ class Site:
 
     @property
     def state(self) -> str:
-        return self.master._seats[0].plan.state_dir
+        return self.master._children[0].plan.state_dir
 
     def log(self, name: str = "master") -> str:
         return (self.root / "logs" / f"{name}.txt").read_text()
@@ -283,7 +283,7 @@ def test_another_disk_in_the_place_of_the_one_with_the_queue_is_not_written(site
 
     (tmp_path / "stick").mkdir()
     one = site([{"dir": "stick"}])
-    plan = one.master._seats[0].plan
+    plan = one.master._children[0].plan
     log, disk = logging.getLogger("test"), [os.makedev(8, 1)]
     monkeypatch.setattr(module, "device_of", lambda folder: disk[0])
     monkeypatch.setattr(module.os.path, "ismount", lambda folder: folder == str(tmp_path / "stick"))

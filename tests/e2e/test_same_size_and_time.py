@@ -35,7 +35,7 @@ def by_rename(path: Path) -> None:
     os.replace(fresh, path)
 
 
-def made_anew(path: Path) -> None:
+def was_recreated(path: Path) -> None:
     """Deleted and made again; file systems use the numbers of deleted files again."""
     found = os.stat(path)
     path.unlink()
@@ -48,7 +48,9 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "folder": {"dir": "data", "on_change": True, "settle_secs": 0.2, "notify_files": False},
     "folder, new files only": {"dir": "data", "settle_secs": 0.2, "notify_files": False},
 }
-CASES = [(kind, way) for kind in ENTRIES for way in (in_place, by_rename, made_anew) if "only" not in kind or way is not in_place]
+CASES = [
+    (kind, way) for kind in ENTRIES for way in (in_place, by_rename, was_recreated) if "only" not in kind or way is not in_place
+]
 
 
 def station(tmp_path: Path, kind: str) -> Station:
@@ -76,7 +78,7 @@ def test_it_arrives_while_the_child_runs(tmp_path: Path, kind: str, way: Any) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", [in_place, made_anew])
+@pytest.mark.parametrize("way", [in_place, was_recreated])
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_it_arrives_where_it_was_changed_while_no_child_ran(tmp_path: Path, kind: str, way: Any) -> None:
     one = station(tmp_path, kind)
@@ -142,7 +144,7 @@ def looked(watch: Watch, memory: Memory, now: float) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-@pytest.mark.parametrize("way", [in_place, made_anew])
+@pytest.mark.parametrize("way", [in_place, was_recreated])
 def test_it_is_found_without_file_events_too(tmp_path: Path, kind: str, way: Any) -> None:
     from pysubtask.common.entries import read_entries
 

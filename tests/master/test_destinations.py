@@ -97,7 +97,7 @@ def test_a_password_in_an_address_is_refused_and_shown_nowhere():
 
 
 def plans(master):
-    return [seat.plan for seat in master._seats]
+    return [managed.plan for managed in master._children]
 
 
 def ftp(**values):

@@ -434,8 +434,8 @@ def test_password_is_handed_over_and_shown_nowhere(app):
     master = FTPTaskMaster([{"file": "a.csv"}], {"ftp": {"Host": "h", "Password": SECRET}}, LogToConsole=False)
     app.masters.append(master)
     # The real child is not wanted here: the same hand-off goes to the small one.
-    plan = master._seats[0].plan
-    master._seats[0].plan = plan._replace(module="tiny_child")
+    plan = master._children[0].plan
+    master._children[0].plan = plan._replace(module="tiny_child")
     master._folders = [(str(app.folder), *master._folders[0])]
     master.start()
     child = app.page(master)

@@ -25,7 +25,7 @@ from pysubtask.subtask.spool.queue import Entry
 from pysubtask.subtask.spool.spool_thread import Store
 from pysubtask.subtask.spool.worker import Worker
 from pysubtask.subtask.status.heartbeat import Heartbeat
-from pysubtask.subtask.status.status_model import Board
+from pysubtask.subtask.status.status_model import StatusModel
 from tests.subtask.test_courier import SETTINGS, Scripted
 
 HOUR, DAY = 3600, 86400
@@ -106,8 +106,8 @@ class Day:
         log = logging.getLogger("test.day")
         log.setLevel(logging.CRITICAL)
         hooks = Hooks(lambda: None, lambda path: None, lambda version: None, self.write_beat)
-        board, events = Board(self.wall), EventLog(self.folder, 1, self.wall)
-        self.courier = Courier(self.store, self.transport, settings, board, events, log, hooks, "", loop.time, self.wall)
+        status_model, events = StatusModel(self.wall), EventLog(self.folder, 1, self.wall)
+        self.courier = Courier(self.store, self.transport, settings, status_model, events, log, hooks, "", loop.time, self.wall)
 
     def wall(self):
         return NOON + self.loop.now

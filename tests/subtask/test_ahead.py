@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pysubtask.subtask.delta import signature
-from pysubtask.subtask.delta.signature_cache import Ahead, Growing
+from pysubtask.subtask.delta.signature_cache import Growing, SignatureCache
 from pysubtask.subtask.snapshot.snapshotter import Snapshotter
 
 AVERAGE = 8192
@@ -70,7 +70,7 @@ def test_a_snapshot_has_the_signature_of_what_it_holds(tmp_path: Path) -> None:
 def test_the_last_few_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "data"
     path.write_bytes(bytes(50_000))
-    ahead, made = Ahead(), signed(path)
+    ahead, made = SignatureCache(), signed(path)
     for number in range(10):
         ahead.keep(str(number), made)
     assert ahead.find("9", 50_000) == made

@@ -23,14 +23,16 @@ def bench(tmp_path):
 
 
 def state(bench, word):
-    wait_until(lambda: bench.board.get("state") == word, what=word)
+    wait_until(lambda: bench.status_model.get("state") == word, what=word)
 
 
 def test_a_wait_for_a_connection_ends(bench):
     bench.transport.on_connect = [TransportLost("refused"), TransportLost("refused"), None]
     bench.start().put("a")
     for tries in (1, 2):
-        wait_until(lambda tries=tries: bench.transport.calls.count("connect") == tries and bench.board.get("state") == "waiting")
+        wait_until(
+            lambda tries=tries: bench.transport.calls.count("connect") == tries and bench.status_model.get("state") == "waiting"
+        )
         assert bench.courier.connect_now() == {"state": "connecting"}
     bench.drained()
     assert bench.transport.calls.count("connect") == 3

@@ -29,7 +29,7 @@ from pysubtask.subtask.delivery.uploads import Hooks
 from pysubtask.subtask.delta import signature
 from pysubtask.subtask.spool.queue import BIG_BYTES, Entry
 from pysubtask.subtask.spool.spool_thread import Store
-from pysubtask.subtask.status.status_model import Board
+from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.transports.base import Append, Copy, Link, RemoteStat, Sent, Traits, Transport
 from pysubtask.transports.shared.reach import nobody_listens
 from tests.helpers import wait_until
@@ -139,12 +139,12 @@ class Bench:
 
         self.store = Store(self.folder, "scripted://", drop)
         self.events = EventLog(self.folder, self.store.spool.epoch)
-        self.board = Board(time.time)
+        self.status_model = StatusModel(time.time)
 
     def start(self):
         hooks = Hooks(lambda: None, self.lost.append, lambda version: self.confirm(version), lambda: [])
         log = logging.getLogger("bench of the courier")
-        self.courier = Courier(self.store, self.transport, self.settings, self.board, self.events, log, hooks, self.mark)
+        self.courier = Courier(self.store, self.transport, self.settings, self.status_model, self.events, log, hooks, self.mark)
         self.courier.start()
         return self
 
@@ -219,7 +219,7 @@ def test_what_is_queued_arrives_and_its_snapshot_goes(bench):
     assert set(one.transport.files) == {"a", "b", "dir/c"}
     wait_until(lambda: snapshots(one) == [], what="the snapshots are gone")
     assert sorted(receipt.name for receipt in read_receipts(one.folder)) == ["a", "b", "dir/c"]
-    wait_until(lambda: one.board.get("delivered") == 3, what="counted")
+    wait_until(lambda: one.status_model.get("delivered") == 3, what="counted")
 
 
 def test_a_link_that_breaks_again_and_again_costs_so_many_logins_in_a_minute(bench):
@@ -227,9 +227,9 @@ def test_a_link_that_breaks_again_and_again_costs_so_many_logins_in_a_minute(ben
     one = bench(LoginsPerMinute=3, RetryWaitSecs=0.01, RetryLongWaitSecs=0.01, RetryCount=2).start()
     one.transport.on_upload["a"] = [TransportLost("broken") for _ in range(20)]
     one.put("a")
-    wait_until(lambda: "LoginsPerMinute" in str(one.board.get("why")), what="it says why it waits")
-    assert one.transport.calls.count("connect") == 3 and one.board.get("state") == "waiting"
-    assert "broken" in str(one.board.get("why"))
+    wait_until(lambda: "LoginsPerMinute" in str(one.status_model.get("why")), what="it says why it waits")
+    assert one.transport.calls.count("connect") == 3 and one.status_model.get("state") == "waiting"
+    assert "broken" in str(one.status_model.get("why"))
     # Somebody who has mended it does not wait.
     one.transport.on_upload.clear()
     assert one.courier.connect_now()["state"] == "connecting"
@@ -242,8 +242,8 @@ def test_where_nobody_answers_after_several_lost_logins_it_may_be_a_ban_and_is_l
     one.transport.on_upload["a"] = [TransportLost("broken") for _ in range(3)]
     one.transport.on_connect = [None, None, None, *[nobody_listens("there:22") for _ in range(20)]]
     one.put("a")
-    wait_until(lambda: "banned" in str(one.board.get("why")), what="it says why it waits")
-    assert one.transport.calls.count("connect") == 5 and one.board.get("state") == "waiting"
+    wait_until(lambda: "banned" in str(one.status_model.get("why")), what="it says why it waits")
+    assert one.transport.calls.count("connect") == 5 and one.status_model.get("state") == "waiting"
     one.transport.on_connect.clear()
     assert one.courier.connect_now()["state"] == "connecting"
     one.drained()
@@ -268,7 +268,7 @@ def test_connections_that_are_forgotten_while_they_are_idle_are_told(bench, monk
         one.transport.on_upload[name] = [TransportLost("no answer")]
         one.put(name)
         one.drained()
-    assert "forgets those that are idle" in caplog.text and "DeadTimeMilli" in str(one.board.get("last_error"))
+    assert "forgets those that are idle" in caplog.text and "DeadTimeMilli" in str(one.status_model.get("last_error"))
     assert one.transport.calls.count("connect") == 3
 
 
@@ -342,17 +342,17 @@ def test_an_odd_answer_about_one_file_costs_neither_the_connection_nor_another_f
             "said": "250 done",
         }.items()
     )
-    wait_until(lambda: one.board.get("tried_again") == [], what="nothing is tried again")
+    wait_until(lambda: one.status_model.get("tried_again") == [], what="nothing is tried again")
 
 
 def test_what_waits_alone_is_on_the_page(bench):
     one = bench(RetryWaitSecs=30)
     one.transport.on_upload = {"odd": [AttemptFailed("odd: an answer")]}
     one.start().put("odd")
-    wait_until(lambda: one.board.get("tried_again") and one.board.get("last_error"), what="on the page")
-    row = one.board.get("tried_again")[0]
+    wait_until(lambda: one.status_model.get("tried_again") and one.status_model.get("last_error"), what="on the page")
+    row = one.status_model.get("tried_again")[0]
     assert (row["name"], row["reason"], row["tries"]) == ("odd", "odd: an answer", 1) and row["next_try"]
-    assert one.board.get("last_error")["about"] == "odd" and one.board.get("state") == "connected"
+    assert one.status_model.get("last_error")["about"] == "odd" and one.status_model.get("state") == "connected"
     one.put("b")
     wait_until(lambda: "b" in one.transport.files, what="the connection is used")
 
@@ -387,7 +387,7 @@ def test_a_login_refused_in_the_midst_of_an_upload_is_held_at_once(bench):
     one = bench(RetryWaitSecs=0.2)
     one.transport.on_upload = {"a": [LoginRefused("the token was withdrawn")]}
     one.start().put("a")
-    wait_until(lambda: one.board.get("state") == "held", what="held")
+    wait_until(lambda: one.status_model.get("state") == "held", what="held")
     one.drained()
     assert "login_refused" in one.kinds() and "connection_lost" not in one.kinds()
 
@@ -431,7 +431,7 @@ def test_a_refused_login_holds_everything_and_is_tried_ever_less_often(bench):
     one = bench(RetryWaitSecs=0.1, RetryLongWaitSecs=0.5)
     one.transport.on_connect = [LoginRefused("wrong password")] * 3
     one.start().put("a")
-    wait_until(lambda: one.board.get("state") == "held", what="held")
+    wait_until(lambda: one.status_model.get("state") == "held", what="held")
     one.drained()
     gaps = [after - before for before, after in zip(one.transport.times, one.transport.times[1:], strict=False)]
     assert len(gaps) == 3 and gaps[1] >= 0.5 and gaps[2] >= 1.0
@@ -442,7 +442,7 @@ def test_a_hold_outlives_a_restart_but_not_a_new_password(bench):
     one = bench(RetryWaitSecs=30)
     one.transport.on_connect = [LoginRefused("wrong password")]
     one.start().put("a")
-    wait_until(lambda: one.board.get("state") == "held", what="held")
+    wait_until(lambda: one.status_model.get("state") == "held", what="held")
     one.close()
     one.open()
     one.start()
@@ -467,7 +467,7 @@ def test_the_connection_rests_after_the_dead_time_and_comes_back(bench):
     one = bench(DeadTimeMilli=300).start()
     one.put("a")
     one.drained()
-    wait_until(lambda: one.board.get("state") == "resting", what="resting")
+    wait_until(lambda: one.status_model.get("state") == "resting", what="resting")
     assert one.transport.calls[-1] == "close"
     one.put("a")
     one.drained()
@@ -682,9 +682,9 @@ def test_a_busy_server_is_left_alone_as_long_as_it_says(bench):
 
     one.transport.upload = timed
     one.start().put("a")
-    wait_until(lambda: one.board.get("problem"), what="the pause")
-    assert one.board.get("problem") == {"kind": "server_busy", "text": "too many requests"}
-    wait_until(lambda: one.board.get("state") == "waiting", what="it waits")
+    wait_until(lambda: one.status_model.get("problem"), what="the pause")
+    assert one.status_model.get("problem") == {"kind": "server_busy", "text": "too many requests"}
+    wait_until(lambda: one.status_model.get("state") == "waiting", what="it waits")
     one.put("b", "c")
     one.drained()
     first = began[0][1]
@@ -692,7 +692,7 @@ def test_a_busy_server_is_left_alone_as_long_as_it_says(bench):
     assert all(at - first >= 0.6 for _, at in began[1:]), "nothing was asked in the meantime"
     assert one.transport.calls.count("connect") == 1, "the connection was good"
     assert "stat a" not in one.transport.calls, "it was not done, so there is nothing to look for"
-    wait_until(lambda: one.board.get("problem") is None, what="the end of the pause")
+    wait_until(lambda: one.status_model.get("problem") is None, what="the end of the pause")
     assert one.kinds().count("server_busy") == 1
 
 

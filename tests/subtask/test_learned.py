@@ -7,7 +7,7 @@ import pytest
 
 from pysubtask.common.events import read_events
 from pysubtask.control.view.status_view import status
-from pysubtask.control.view.task_status import Glance
+from pysubtask.control.view.task_status import TaskStatus
 from pysubtask.subtask.spool.queue import Spool
 from pysubtask.transports.shared import means
 from pysubtask.transports.shared.profile import Profile
@@ -42,7 +42,7 @@ def test_a_step_down_is_kept_told_once_and_on_the_page(bench, caplog):
         bench.start()
         learn(bench, (means.PUBLISH, "aside"), (means.PUBLISH, "aside"), (means.SIZE, "after_close"))
         wait_until(lambda: "after_close" in kept(bench), 20, "what was learned in the spool")
-        wait_until(lambda: len(bench.board.get("server") or []) == 2, 20, "what was learned on the page")
+        wait_until(lambda: len(bench.status_model.get("server") or []) == 2, 20, "what was learned on the page")
     [first, second] = told(bench)
     assert first == {
         "means": "publish",
@@ -74,7 +74,7 @@ def test_it_is_known_again_before_the_first_connect_of_the_next_child(bench):
     bench.start()
     wait_until(lambda: known, 20, "a connect")
     assert known == ["none"]
-    assert bench.board.get("server") == [means.APPEND.lacks["none"]]
+    assert bench.status_model.get("server") == [means.APPEND.lacks["none"]]
     assert len(told(bench)) == 1, "told once, not at each start"
 
 
@@ -103,5 +103,5 @@ def test_another_destination_is_another_server(tmp_path):
 
 def test_status_shows_it():
     page = {"state": "connected", "server": [means.DELETE.lacks["refused"]]}
-    lines = status([Glance("main/ftp", "sftp://h/", page, 1, 0.0, 0.0, {}, "")], 200)
+    lines = status([TaskStatus("main/ftp", "sftp://h/", page, 1, 0.0, 0.0, {}, "")], 200)
     assert [line for line in lines if f"Note: {means.DELETE.lacks['refused']}" in line]

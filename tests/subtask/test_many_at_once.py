@@ -20,7 +20,7 @@ from pysubtask.subtask.base_subtask import _Known
 from pysubtask.subtask.snapshot.pipeline import Intake, Rules
 from pysubtask.subtask.snapshot.snapshotter import Snapshotter
 from pysubtask.subtask.spool.spool_thread import Store
-from pysubtask.subtask.status.status_model import Board
+from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.subtask.watch.watcher import Watch
 
 COUNT = 200
@@ -38,7 +38,7 @@ class Station:
         self.snaps = Snapshotter(str(root / "bak"), "tag", lambda: 0)
         self.store = Store(str(root / "state"), "file:///nowhere", self.snaps.drop, time.time)
         entries = read_entries([{"dir": "data", "settle_secs": 0, "notify_files": False}], cwd=str(root))
-        self.board = Board(time.time)
+        self.status_model = StatusModel(time.time)
         watch = Watch(entries, _Known(self.store), [], lambda: None, False)
         rules = Rules(lambda due: os.path.basename(due.path), lambda due: "", lambda found: None, lambda: None, self.wake)
         self.intake = Intake(
@@ -46,7 +46,7 @@ class Station:
             watch,
             self.snaps,
             self.store,
-            self.board,
+            self.status_model,
             EventLog(str(root / "state"), 1),
             logging.getLogger("quiet"),
             rules,
@@ -57,7 +57,7 @@ class Station:
         self.woken += 1
 
     def left(self) -> int:
-        return int(self.board.page()["being_copied"])
+        return int(self.status_model.page()["being_copied"])
 
 
 @pytest.fixture

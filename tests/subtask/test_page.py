@@ -10,11 +10,11 @@ from types import SimpleNamespace
 from pysubtask.common.events import EventLog, read_events
 from pysubtask.common.notify import Stamp
 from pysubtask.common.status import read_status
-from pysubtask.subtask.delivery.context import Desk
+from pysubtask.subtask.delivery.context import DeliveryContext
 from pysubtask.subtask.snapshot.pipeline import Intake
 from pysubtask.subtask.spool.queue import Done, Entry
 from pysubtask.subtask.spool.spool_thread import Store
-from pysubtask.subtask.status.status_model import Board
+from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.subtask.status.status_writer import Page
 from pysubtask.transports.base import RemoteStat
 
@@ -26,39 +26,39 @@ def entry(name):
 
 
 def made(folder):
-    store, board = Store(str(folder), "sftp://h/", lambda *paths: None), Board(time.time)
-    events = EventLog(str(folder), store.spool.epoch, time.time, board.guard)
-    board.set(delivered=0, receipt=0)
-    desk = Desk(store, board, events, logging.getLogger("test_page"), time.monotonic, time.time)
-    return desk, Page(str(folder), board, events, store, time.time)
+    store, status_model = Store(str(folder), "sftp://h/", lambda *paths: None), StatusModel(time.time)
+    events = EventLog(str(folder), store.spool.epoch, time.time, status_model.guard)
+    status_model.set(delivered=0, receipt=0)
+    context = DeliveryContext(store, status_model, events, logging.getLogger("test_page"), time.monotonic, time.time)
+    return context, Page(str(folder), status_model, events, store, time.time)
 
 
 def test_each_page_has_what_its_events_say_and_nothing_else(tmp_path):
-    desk, page = made(tmp_path)
-    intake = SimpleNamespace(_store=desk.store, _events=desk.events)
+    context, page = made(tmp_path)
+    intake = SimpleNamespace(_store=context.store, _events=context.events)
     alive = [True, True]
 
     def queue():
         for at in range(0, COUNT, 3):
-            desk.store.run(Intake._enqueue, intake, [entry(f"{at + more}") for more in range(3)])
+            context.store.run(Intake._enqueue, intake, [entry(f"{at + more}") for more in range(3)])
         alive[0] = False
 
     def deliver():
         parked, done = set(), 0
         while done < COUNT:
-            for version in desk.store.run(desk.take, 4, time.monotonic(), time.time()):
+            for version in context.store.run(context.take, 4, time.monotonic(), time.time()):
                 if int(version.name) % 10 == 0 and version.name not in parked:
                     parked.add(version.name)
-                    desk.store.run(desk.give_back, version, "no", 0.0, park=True)
+                    context.store.run(context.give_back, version, "no", 0.0, park=True)
                     continue
-                desk.board.progress(version.id, 5)
+                context.status_model.progress(version.id, 5)
                 unchanged = int(version.name) % 7 == 0
-                desk.store.run(desk.deliver, [Done(version.id, RemoteStat(10, 5), 10, "size", unchanged=unchanged)])
+                context.store.run(context.deliver, [Done(version.id, RemoteStat(10, 5), 10, "size", unchanged=unchanged)])
                 done += 1
-            with desk.board.guard:
+            with context.status_model.guard:
                 kind = "resting" if done % 2 else "connected"
-                desk.events.emit(kind)
-                desk.board.state(kind)
+                context.events.emit(kind)
+                context.status_model.state(kind)
         alive[1] = False
 
     threads = [threading.Thread(target=queue), threading.Thread(target=deliver)]
@@ -70,7 +70,7 @@ def test_each_page_has_what_its_events_say_and_nothing_else(tmp_path):
         pages.append(read_status(str(tmp_path)))
     for thread in threads:
         thread.join()
-    desk.store.close()
+    context.store.close()
     events = list(read_events(str(tmp_path)))
     assert len({found["n"] for found in pages}) > 30
     for found in pages:
@@ -96,39 +96,39 @@ def test_each_page_has_what_its_events_say_and_nothing_else(tmp_path):
 
 
 def test_an_event_alone_makes_a_page_due_and_an_idle_one_is_not_written_again(tmp_path):
-    desk, page = made(tmp_path)
+    context, page = made(tmp_path)
     page.write(0.0)
     assert page.due_at() is None
-    desk.events.emit("retry_ordered")
+    context.events.emit("retry_ordered")
     assert page.due_at() == 0.5
     page.write(0.4)
     assert read_status(str(tmp_path))["n"] == 0
     page.write(0.5)
     assert read_status(str(tmp_path))["n"] == 1 and page.due_at() is None
-    desk.store.close()
+    context.store.close()
 
 
 def test_bytes_per_second_of_what_moves_now(tmp_path):
-    desk, page = made(tmp_path)
+    context, page = made(tmp_path)
 
     def rate(now):
         page.write(now, force=True)
         return read_status(str(tmp_path))["rate"]
 
-    desk.board.begin(1, "a", 10_000)
-    desk.board.begin(2, "goes on", 10**9, anew=False)
+    context.status_model.begin(1, "a", 10_000)
+    context.status_model.begin(2, "goes on", 10**9, anew=False)
     assert rate(0.0) is None
-    desk.board.progress(1, 3000)
-    desk.board.progress(2, 10**9 - 5000)  # that much was there before
+    context.status_model.progress(1, 3000)
+    context.status_model.progress(2, 10**9 - 5000)  # that much was there before
     assert rate(1.0) == 3000
-    desk.board.progress(2, 10**9 - 4000)
+    context.status_model.progress(2, 10**9 - 4000)
     assert rate(2.0) == 2000
-    desk.board.end(1, 10_000)  # its last 7,000 bytes were told with its end
+    context.status_model.end(1, 10_000)  # its last 7,000 bytes were told with its end
     assert rate(4.0) == 2750
     assert rate(30.0) is None, "what was long ago says nothing"
-    desk.board.end(2, 5000)
+    context.status_model.end(2, 5000)
     assert rate(31.0) is None, "nothing moves"
-    desk.store.close()
+    context.store.close()
 
 
 def test_events_written_together_are_numbered_one_by_one_and_lost_together(tmp_path):

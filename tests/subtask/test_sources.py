@@ -25,7 +25,7 @@ from pysubtask.subtask.base_subtask import _Known
 from pysubtask.subtask.snapshot.pipeline import Intake, Rules
 from pysubtask.subtask.snapshot.snapshotter import Snapshotter, content_digest
 from pysubtask.subtask.spool.spool_thread import Store
-from pysubtask.subtask.status.status_model import Board
+from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.subtask.watch.folder import Folder
 from pysubtask.subtask.watch.watcher import Watch
 from tests.helpers import wait_until
@@ -297,13 +297,21 @@ class Station:
         self.snaps = Snapshotter(str(tmp_path / "bak"), "tag", lambda: 0)
         self.store = Store(str(state), "file:///nowhere", self.snaps.drop, time.time)
         made = read_entries(entries, cwd=str(tmp_path / "data"))
-        board = Board(time.time)
+        status_model = StatusModel(time.time)
         self.watch = Watch(made, _Known(self.store), [str(tmp_path / "bak"), str(state.parent.parent)], lambda: None, False)
         rules = Rules(
             lambda due: os.path.relpath(due.path, tmp_path / "data"), lambda due: "", lambda found: None, lambda: None, lambda: None
         )
         self.intake = Intake(
-            made, self.watch, self.snaps, self.store, board, EventLog(str(state), 1), logging.getLogger("quiet"), rules, time.time
+            made,
+            self.watch,
+            self.snaps,
+            self.store,
+            status_model,
+            EventLog(str(state), 1),
+            logging.getLogger("quiet"),
+            rules,
+            time.time,
         )
 
     def tick(self) -> None:

@@ -2,8 +2,8 @@
 
 import time
 
-from pysubtask.subtask.delivery.link_usage import Toll
-from pysubtask.subtask.status.status_model import Board
+from pysubtask.subtask.delivery.link_usage import LinkUsage
+from pysubtask.subtask.status.status_model import StatusModel
 from pysubtask.transports.base import Wire
 
 
@@ -19,67 +19,67 @@ class Link:
 
 
 def made(known=True):
-    link, board = Link(known), Board(time.time)
-    return link, Toll(link, board), board
+    link, status_model = Link(known), StatusModel(time.time)
+    return link, LinkUsage(link, status_model), status_model
 
 
 def test_everything_since_the_last_receipt_is_on_the_next_one_that_ends():
-    link, toll, board = made()
+    link, link_usage, status_model = made()
     link.sent = 100  # the login
-    toll.begin()
-    toll.begin()
+    link_usage.begin()
+    link_usage.begin()
     link.sent = 300
-    toll.end()
-    first = toll.take()
+    link_usage.end()
+    first = link_usage.take()
     link.sent = 350
-    toll.end()  # one that was cut: it takes nothing
-    toll.begin()
+    link_usage.end()  # one that was cut: it takes nothing
+    link_usage.begin()
     link.sent = 450
-    toll.end()
-    second = toll.take()
-    toll.show()
+    link_usage.end()
+    second = link_usage.take()
+    link_usage.show()
     assert (first, second) == (315, 150)
-    assert first + second == link.wire().total == board.get("bytes_on_wire")
-    assert board.get("heartbeat_bytes") == 0
+    assert first + second == link.wire().total == status_model.get("bytes_on_wire")
+    assert status_model.get("heartbeat_bytes") == 0
 
 
 def test_heartbeats_are_counted_apart_where_nothing_else_went():
-    link, toll, board = made()
+    link, link_usage, status_model = made()
     link.sent = 985  # a login for the heartbeat alone
-    toll.beat()
-    assert (board.get("bytes_on_wire"), board.get("heartbeat_bytes")) == (1000, 1000)
-    toll.begin()
+    link_usage.beat()
+    assert (status_model.get("bytes_on_wire"), status_model.get("heartbeat_bytes")) == (1000, 1000)
+    link_usage.begin()
     link.sent += 50
-    toll.beat()
+    link_usage.beat()
     link.sent += 100
-    toll.end()
-    toll.beat()
-    assert board.get("heartbeat_bytes") == 1000, "an upload was on its way, and was cut: the next receipt has it"
-    toll.begin()
+    link_usage.end()
+    link_usage.beat()
+    assert status_model.get("heartbeat_bytes") == 1000, "an upload was on its way, and was cut: the next receipt has it"
+    link_usage.begin()
     link.sent += 1
-    toll.end()
-    assert toll.take() == 151
+    link_usage.end()
+    assert link_usage.take() == 151
     link.sent += 7
-    toll.beat()
-    assert (board.get("bytes_on_wire"), board.get("heartbeat_bytes")) == (1158, 1007)
+    link_usage.beat()
+    assert (status_model.get("bytes_on_wire"), status_model.get("heartbeat_bytes")) == (1158, 1007)
 
 
 def test_while_another_is_on_its_way_a_heartbeat_is_on_its_receipt():
-    link, toll, board = made()
-    toll.begin()
-    toll.begin()
-    toll.end()
-    toll.take()
+    link, link_usage, status_model = made()
+    link_usage.begin()
+    link_usage.begin()
+    link_usage.end()
+    link_usage.take()
     link.sent = 40
-    toll.beat()
-    toll.end()
-    assert (toll.take(), board.get("heartbeat_bytes")) == (40, 0)
+    link_usage.beat()
+    link_usage.end()
+    assert (link_usage.take(), status_model.get("heartbeat_bytes")) == (40, 0)
 
 
 def test_what_is_not_known_is_no_number():
-    _, toll, board = made(known=False)
-    toll.begin()
-    toll.end()
-    assert toll.take() is None
-    toll.beat()
-    assert (board.get("bytes_on_wire"), board.get("heartbeat_bytes")) == (None, None)
+    _, link_usage, status_model = made(known=False)
+    link_usage.begin()
+    link_usage.end()
+    assert link_usage.take() is None
+    link_usage.beat()
+    assert (status_model.get("bytes_on_wire"), status_model.get("heartbeat_bytes")) == (None, None)

@@ -699,8 +699,8 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
             os.mkdir(os.path.join(self.folder, name))
         watched: list[dict[str, object]] = [{"file": "s1"}, {"file": "s2"}, {"dir": "d"}, {"dir": "c", "on_change": True}]
         self.born: dict[str, int] = {}
-        self.real = creation_time.birth_ns, watch_module.make_notify
-        creation_time.birth_ns = self.born.get
+        self.real = creation_time.creation_ns, watch_module.make_notify
+        creation_time.creation_ns = self.born.get
         watch_module.make_notify = self.make_notify
         self.world = World(self.folder, watched, tick=tick)
         self.version = 0
@@ -812,7 +812,7 @@ class NothingNotifiedIsMissed(RuleBasedStateMachine):
                 sent = [int(data[-6:]) for data in self.world.sent.get(self.world.path(name), [b"000000"])]
                 assert sent[-1] >= version, f"{name}: version {version} was notified, the last one delivered is {sent[-1]}"
         finally:
-            creation_time.birth_ns, watch_module.make_notify = self.real
+            creation_time.creation_ns, watch_module.make_notify = self.real
             shutil.rmtree(self.folder)
 
 

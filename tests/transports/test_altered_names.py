@@ -25,7 +25,7 @@ TIME = 1_700_000_000
 Server = QuirkSFTPServer | QuirkFTPServer
 
 
-class Desk:
+class DeliveryContext:
     """What a child would do: ``known`` is what was delivered. ``harmed``: names that another file was put under."""
 
     def __init__(self, server: Server, tmp_path: Path) -> None:
@@ -68,12 +68,12 @@ class Desk:
 
 
 @pytest.fixture(params=["sftp", "ftp"])
-def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+def context(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DeliveryContext]:
     with contextlib.ExitStack() as stack:
         server: Server = stack.enter_context(
             quirk_sftp_server(tmp_path / "remote") if request.param == "sftp" else quirk_ftp_server(tmp_path / "remote")
         )
-        yield Desk(server, tmp_path)
+        yield DeliveryContext(server, tmp_path)
 
 
 @pytest.fixture
@@ -95,14 +95,14 @@ def listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def run(desk: Desk, case: Callable[[], Awaitable[None]]) -> None:
+def run(context: DeliveryContext, case: Callable[[], Awaitable[None]]) -> None:
     async def whole() -> None:
         async with asyncio.timeout(60):
-            await desk.transport.connect()
+            await context.transport.connect()
             try:
                 await case()
             finally:
-                await desk.transport.close()
+                await context.transport.close()
 
     asyncio.run(whole())
 
@@ -120,22 +120,24 @@ ALTERED: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("quirk", "name", "why"), ALTERED, ids=[f"{name!r} {quirk}" for quirk, name, _ in ALTERED])
-def test_a_name_that_is_altered_is_refused_with_what_is_to_blame(desk: Desk, quirk: dict[str, Any], name: str, why: str) -> None:
-    desk.server.quirks.set(**quirk)
+def test_a_name_that_is_altered_is_refused_with_what_is_to_blame(
+    context: DeliveryContext, quirk: dict[str, Any], name: str, why: str
+) -> None:
+    context.server.quirks.set(**quirk)
 
     async def case() -> None:
-        await desk.put("plain.csv", b"plain")
+        await context.put("plain.csv", b"plain")
         with pytest.raises(FileRefused, match=f"the server shows .* instead of .*{why}") as told:
-            await desk.put(name, b"odd")
+            await context.put(name, b"odd")
         assert "'as'" in told.value.remedy
-        before = desk.there()
+        before = context.there()
         with pytest.raises(FileRefused, match=why):  # and again costs nothing
-            await desk.put(name, b"longer than before")
-        assert desk.there() == before
-        assert await desk.put("plain2.csv", b"more") == "size"
+            await context.put(name, b"longer than before")
+        assert context.there() == before
+        assert await context.put("plain2.csv", b"more") == "size"
 
-    run(desk, case)
-    left = desk.there()
+    run(context, case)
+    left = context.there()
     assert left.pop("plain.csv") == b"plain" and left.pop("plain2.csv") == b"more"
     assert all("/" in one for one in left), "what was altered is removed again, where it surely is ours"
 
@@ -155,84 +157,87 @@ MEETING: list[tuple[str, str, str, str]] = [
 @pytest.mark.parametrize(("kept", "first", "second", "why"), MEETING)
 @pytest.mark.parametrize("together", [False, True], ids=["one after the other", "together"])
 def test_of_names_that_meet_on_the_server_the_first_stays_whole(
-    desk: Desk, kept: str, first: str, second: str, why: str, together: bool
+    context: DeliveryContext, kept: str, first: str, second: str, why: str, together: bool
 ) -> None:
-    desk.server.quirks.file_names = kept
+    context.server.quirks.file_names = kept
 
     async def case() -> None:
         if together:
-            desk.wanted.update((first, second))
-            told = await asyncio.gather(desk.put(first, b"first"), desk.put(second, b"second"), return_exceptions=True)
+            context.wanted.update((first, second))
+            told = await asyncio.gather(context.put(first, b"first"), context.put(second, b"second"), return_exceptions=True)
         else:
-            told = [await desk.put(first, b"first"), (await asyncio.gather(desk.put(second, b"second"), return_exceptions=True))[0]]
+            told = [
+                await context.put(first, b"first"),
+                (await asyncio.gather(context.put(second, b"second"), return_exceptions=True))[0],
+            ]
         refused = [one for one in told if not isinstance(one, str)]
         assert len(refused) == 1 and isinstance(refused[0], FileRefused) and why in str(refused[0])
         with pytest.raises(FileRefused):
-            await desk.put(second if isinstance(told[0], str) else first, b"again")
+            await context.put(second if isinstance(told[0], str) else first, b"again")
 
-    run(desk, case)
-    [content] = desk.there().values()
+    run(context, case)
+    [content] = context.there().values()
     assert content in (b"first", b"second") and (together or content == b"first")
 
 
-def test_a_file_of_ours_that_was_hit_is_told_of(desk: Desk) -> None:
-    desk.server.quirks.odd_names = "renamed"
+def test_a_file_of_ours_that_was_hit_is_told_of(context: DeliveryContext) -> None:
+    context.server.quirks.odd_names = "renamed"
 
     async def case() -> None:
-        await desk.put("_a_.csv", b"right")
+        await context.put("_a_.csv", b"right")
         with pytest.raises(FileRefused, match="which another file here is sent to"):
-            await desk.put("*a*.csv", b"wrong")
+            await context.put("*a*.csv", b"wrong")
 
-    run(desk, case)
-    assert desk.harmed == ["_a_.csv"] and list(desk.there()) == ["_a_.csv"]
+    run(context, case)
+    assert context.harmed == ["_a_.csv"] and list(context.there()) == ["_a_.csv"]
 
 
-def test_another_form_of_unicode_is_the_same_name(desk: Desk) -> None:
-    desk.server.quirks.file_names = "composed"
+def test_another_form_of_unicode_is_the_same_name(context: DeliveryContext) -> None:
+    context.server.quirks.file_names = "composed"
     steps: list[str] = []
 
     async def case() -> None:
-        assert desk.transport.profile is not None
-        desk.transport.profile.on_step = lambda step: steps.append(step.text)
+        assert context.transport.profile is not None
+        context.transport.profile.on_step = lambda step: steps.append(step.text)
         for content in (b"1", b"12", b"123"):
-            assert await desk.put("a\u0308.csv", content) == "size"
-        desk.known.clear()  # as after one that was not as left
-        assert await desk.put("a\u0308.csv", b"1234") == "size"
-        assert await desk.put("o\u0308.csv", b"1") == "size"
+            assert await context.put("a\u0308.csv", content) == "size"
+        context.known.clear()  # as after one that was not as left
+        assert await context.put("a\u0308.csv", b"1234") == "size"
+        assert await context.put("o\u0308.csv", b"1") == "size"
 
-    run(desk, case)
-    assert desk.there() == {"\u00e4.csv": b"1234", "\u00f6.csv": b"1"}
+    run(context, case)
+    assert context.there() == {"\u00e4.csv": b"1234", "\u00f6.csv": b"1"}
     assert len(steps) == 1 and "accents in another form" in steps[0]
 
 
-def test_where_names_are_kept_each_kind_is_listed_once(desk: Desk, listings: list[str]) -> None:
+def test_where_names_are_kept_each_kind_is_listed_once(context: DeliveryContext, listings: list[str]) -> None:
     async def case() -> None:
         for number in range(5):
-            await desk.put(f"IMG_{number}.JPG", b"x")
-            await desk.put(f"plain_{number}.jpg", b"x")
-            await desk.put(f"a[{number}] b.csv", b"x")
+            await context.put(f"IMG_{number}.JPG", b"x")
+            await context.put(f"plain_{number}.jpg", b"x")
+            await context.put(f"a[{number}] b.csv", b"x")
         counted = len(listings)
         assert 1 <= counted <= 2
         for number in range(5, 9):
-            await desk.put(f"IMG_{number}.JPG", b"x")
-            await desk.put(f"b[{number}] c.csv", b"x")
+            await context.put(f"IMG_{number}.JPG", b"x")
+            await context.put(f"b[{number}] c.csv", b"x")
         assert len(listings) == counted
 
-    run(desk, case)
-    assert len(desk.there()) == 23
+    run(context, case)
+    assert len(context.there()) == 23
 
 
-def test_files_that_were_there_before_cost_one_listing(desk: Desk, listings: list[str]) -> None:
+def test_files_that_were_there_before_cost_one_listing(context: DeliveryContext, listings: list[str]) -> None:
     async def case() -> None:
         for number in range(6):
-            await desk.put(f"a{number}.csv", b"x")
-            await desk.put(f"B{number}.csv", b"x")
+            await context.put(f"a{number}.csv", b"x")
+            await context.put(f"B{number}.csv", b"x")
         listings.clear()
-        desk.known.clear()
+        context.known.clear()
         for number in range(6):
-            await desk.put(f"a{number}.csv", b"new")
-            await desk.put(f"B{number}.csv", b"new")
+            await context.put(f"a{number}.csv", b"new")
+            await context.put(f"B{number}.csv", b"new")
         assert len(listings) <= 1
 
-    run(desk, case)
-    assert set(desk.there().values()) == {b"new"}
+    run(context, case)
+    assert set(context.there().values()) == {b"new"}

@@ -136,7 +136,7 @@ def test_a_source_that_was_rewritten_is_no_wrong_hash() -> None:
 # FTP
 
 
-class Desk:
+class DeliveryContext:
     """Uploads of one test."""
 
     def __init__(self, place: Path, transport: Transport) -> None:
@@ -174,23 +174,23 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FTPServer
 async def test_ftp_compares_the_hash_before_the_name_shows_it(server: FTPServer, tmp_path: Path) -> None:
     [command] = server.oddities.hashes
     transport = FTPTransport(server.settings(), str(tmp_path))
-    desk = Desk(tmp_path, transport)
+    context = DeliveryContext(tmp_path, transport)
     await transport.connect()
     try:
-        sent = await desk.put("a", DATA)
+        sent = await context.put("a", DATA)
         assert (sent.verified, server.counts[command]) == ("hash", 1)
         server.flips = 1
         with pytest.raises(AttemptFailed, match="the server has"):
-            await desk.put("a", b"new" + DATA)
+            await context.put("a", b"new" + DATA)
         assert (server.files / "a").read_bytes() == DATA
         assert server.names() == {"a"}, "nothing is built upon what is wrong"
         await transport.close()
         await transport.connect()
-        assert (await desk.put("a", b"new" + DATA)).verified == "hash"
+        assert (await context.put("a", b"new" + DATA)).verified == "hash"
         assert server.counts["OPTS"] <= 4, "what HASH computes is said once for each connection"
-        left = (await desk.put("b", DATA)).remote
+        left = (await context.put("b", DATA)).remote
         asked = server.counts[command]
-        sent = await desk.put("b", DATA + b"more", replaces=left, append=Append(len(DATA), len(DATA)))
+        sent = await context.put("b", DATA + b"more", replaces=left, append=Append(len(DATA), len(DATA)))
         assert (sent.verified, server.counts[command]) == ("size", asked), "that would cost reading all of it"
     finally:
         await transport.close()
@@ -201,17 +201,17 @@ async def test_ftp_compares_the_hash_before_the_name_shows_it(server: FTPServer,
 async def test_ftp_after_an_append_where_it_is_asked_for(tmp_path: Path) -> None:
     with ftp_server(tmp_path / "ftp", hashes=("XSHA256",)) as server:
         transport = FTPTransport(server.settings(VerifyChecksum="always"), str(tmp_path))
-        desk = Desk(tmp_path, transport)
+        context = DeliveryContext(tmp_path, transport)
         await transport.connect()
         try:
-            left = (await desk.put("b", DATA)).remote
-            sent = await desk.put("b", DATA + b"more", replaces=left, append=Append(len(DATA), len(DATA)))
+            left = (await context.put("b", DATA)).remote
+            sent = await context.put("b", DATA + b"more", replaces=left, append=Append(len(DATA), len(DATA)))
             assert sent.verified == "hash"
             (server.files / "b").write_bytes(DATA[:-1] + b"?" + b"more")
             os.utime(server.files / "b", (1_600_000_000, 1_600_000_000))
             with pytest.raises(NotAsLeft, match="the server has"):
-                await desk.put("b", DATA + b"more and more", replaces=sent.remote, append=Append(len(DATA) + 4, len(DATA) + 4))
-            assert (await desk.put("b", DATA + b"more and more")).verified == "hash"
+                await context.put("b", DATA + b"more and more", replaces=sent.remote, append=Append(len(DATA) + 4, len(DATA) + 4))
+            assert (await context.put("b", DATA + b"more and more")).verified == "hash"
         finally:
             await transport.close()
         assert (server.files / "b").read_bytes() == DATA + b"more and more"
@@ -222,15 +222,15 @@ async def test_ftp_after_an_append_where_it_is_asked_for(tmp_path: Path) -> None
 async def test_ftp_without_hashes(tmp_path: Path, level: str) -> None:
     with ftp_server(tmp_path / "ftp", hashes=("HASH",) if level == "size" else ()) as server:
         transport = FTPTransport(server.settings(VerifyChecksum=level), str(tmp_path))
-        desk = Desk(tmp_path, transport)
+        context = DeliveryContext(tmp_path, transport)
         await transport.connect()
         try:
             if level == "required":
                 with pytest.raises(FileRefused, match="gives no hash"):
-                    await desk.put("a", DATA)
+                    await context.put("a", DATA)
                 assert server.names() == set()
             else:
-                assert (await desk.put("a", DATA)).verified == "size"
+                assert (await context.put("a", DATA)).verified == "size"
                 assert server.counts["HASH"] == 0
         finally:
             await transport.close()
@@ -240,11 +240,11 @@ async def test_ftp_without_hashes(tmp_path: Path, level: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def connected(server: SFTPServer | OpenSSHServer, place: Path, **settings: Any) -> AsyncIterator[Desk]:
+async def connected(server: SFTPServer | OpenSSHServer, place: Path, **settings: Any) -> AsyncIterator[DeliveryContext]:
     transport = SFTPTransport(server.settings(**settings), str(place))
     await transport.connect()
     try:
-        yield Desk(place, transport)
+        yield DeliveryContext(place, transport)
     finally:
         await transport.close()
 
@@ -253,28 +253,30 @@ async def connected(server: SFTPServer | OpenSSHServer, place: Path, **settings:
 @looped
 async def test_sftp_compares_the_hash_before_the_name_shows_it(tmp_path: Path, algorithm: str) -> None:
     with sftp_server(tmp_path / "sftp", hashes=[algorithm]) as server:
-        async with connected(server, tmp_path) as desk:
-            sent = await desk.put("a", DATA)
+        async with connected(server, tmp_path) as context:
+            sent = await context.put("a", DATA)
             assert (sent.verified, server.count("check")) == ("hash", 1)
             server.flips = 1
             with pytest.raises(AttemptFailed, match="the server has"):
-                await desk.put("a", b"new" + DATA)
+                await context.put("a", b"new" + DATA)
             assert (tmp_path / "sftp" / "a").read_bytes() == DATA
-            assert os.listdir(tmp_path / "sftp") == ["a"] and desk.notes[-1:] in ([], [""]), "nothing is built upon what is wrong"
-            left = (await desk.put("b", DATA)).remote
+            assert os.listdir(tmp_path / "sftp") == ["a"] and context.notes[-1:] in ([], [""]), (
+                "nothing is built upon what is wrong"
+            )
+            left = (await context.put("b", DATA)).remote
             asked = server.count("check")
-            sent = await desk.put("b", DATA + b"more", replaces=left, append=Append(len(DATA), len(DATA)))
+            sent = await context.put("b", DATA + b"more", replaces=left, append=Append(len(DATA), len(DATA)))
             assert (sent.verified, server.count("check")) == ("size", asked)
             server.fail("check", code=4, times=1)
-            assert (await desk.put("c", DATA)).verified == "size", "it offers that and does not do it"
-        async with connected(server, tmp_path, VerifyChecksum="always") as desk:
-            left = (await desk.put("b", DATA)).remote
-            sent = await desk.put("b", DATA + b"more", replaces=left, append=Append(len(DATA), len(DATA)))
+            assert (await context.put("c", DATA)).verified == "size", "it offers that and does not do it"
+        async with connected(server, tmp_path, VerifyChecksum="always") as context:
+            left = (await context.put("b", DATA)).remote
+            sent = await context.put("b", DATA + b"more", replaces=left, append=Append(len(DATA), len(DATA)))
             assert sent.verified == "hash"
             (tmp_path / "sftp" / "b").write_bytes(DATA[:-1] + b"?" + b"more")
             os.utime(tmp_path / "sftp" / "b", (1_600_000_000, 1_600_000_000))
             with pytest.raises(NotAsLeft, match="the server has"):
-                await desk.put("b", DATA + b"more and more", replaces=sent.remote, append=Append(len(DATA) + 4, len(DATA) + 4))
+                await context.put("b", DATA + b"more and more", replaces=sent.remote, append=Append(len(DATA) + 4, len(DATA) + 4))
 
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -283,20 +285,20 @@ async def test_openssh_only_by_a_shell(tmp_path: Path) -> None:
     """Whatever a name has in it, and with a login shell that prints things."""
     odd = os.fsdecode(b"$(id) 'a\"b\xff\n`c` ; %s")
     with openssh_server(tmp_path / "sshd") as server:
-        async with connected(server, tmp_path, HostPath=str(server.files)) as desk:
-            assert (await desk.put("a", DATA)).verified == "size"
-        async with connected(server, tmp_path, VerifyChecksum="shell", HostPath=str(server.files / "it's")) as desk:
-            sents = await asyncio.gather(*(desk.put(name, DATA) for name in ("a", odd)))
+        async with connected(server, tmp_path, HostPath=str(server.files)) as context:
+            assert (await context.put("a", DATA)).verified == "size"
+        async with connected(server, tmp_path, VerifyChecksum="shell", HostPath=str(server.files / "it's")) as context:
+            sents = await asyncio.gather(*(context.put(name, DATA) for name in ("a", odd)))
             assert [sent.verified for sent in sents] == ["hash"] * 2
-            wire = desk.transport.wire()
+            wire = context.transport.wire()
             assert wire is not None and wire.sent > 2 * len(DATA) + 4_000, "its login is counted, too"
             left = sents[0].remote
             file = server.files / "it's" / "a"
             file.write_bytes(b"?" + DATA[1:])
             os.utime(file, (1_600_000_000, 1_600_000_000))
             with pytest.raises(NotAsLeft, match="the server has"):
-                await desk.put("a", DATA + b"more", replaces=left, append=Append(len(DATA), len(DATA)))
-            assert (await desk.put("a", DATA + b"more")).verified == "hash"
+                await context.put("a", DATA + b"more", replaces=left, append=Append(len(DATA), len(DATA)))
+            assert (await context.put("a", DATA + b"more")).verified == "hash"
 
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
@@ -305,9 +307,9 @@ async def test_openssh_where_the_account_may_do_sftp_alone(tmp_path: Path) -> No
     with openssh_server(tmp_path / "sshd") as server:
         keys = tmp_path / "sshd" / "authorized_keys"
         keys.write_text(f'restrict,command="{find_program("sftp-server")} -d {server.files}" {keys.read_text()}')
-        async with connected(server, tmp_path, VerifyChecksum="shell") as desk:
-            assert [(await desk.put(name, DATA)).verified for name in "ab"] == ["size", "size"]
-        async with connected(server, tmp_path, VerifyChecksum="required") as desk:
+        async with connected(server, tmp_path, VerifyChecksum="shell") as context:
+            assert [(await context.put(name, DATA)).verified for name in "ab"] == ["size", "size"]
+        async with connected(server, tmp_path, VerifyChecksum="required") as context:
             with pytest.raises(FileRefused, match="gives no hash"):
-                await desk.put("c", DATA)
+                await context.put("c", DATA)
             assert sorted(os.listdir(server.files)) == ["a", "b"]

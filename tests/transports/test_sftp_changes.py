@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
         yield running
 
 
-class Desk:
+class DeliveryContext:
     """A folder on the server, the sources, and transports to it."""
 
     def __init__(self, server: OpenSSHServer, place: Path) -> None:
@@ -64,8 +64,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(server: OpenSSHServer, tmp_path: Path) -> Desk:
-    return Desk(server, tmp_path)
+def context(server: OpenSSHServer, tmp_path: Path) -> DeliveryContext:
+    return DeliveryContext(server, tmp_path)
 
 
 def run(case: Callable[[], Awaitable[None]]) -> None:
@@ -80,7 +80,7 @@ async def put(transport: SFTPTransport, job: Job, progress: Callable[[int], None
     return await transport.upload(job, progress)
 
 
-def test_what_a_change_costs_with_the_login(desk: Desk, server: OpenSSHServer) -> None:
+def test_what_a_change_costs_with_the_login(context: DeliveryContext, server: OpenSSHServer) -> None:
     """64 KB at the end of 20 MB, in place and by copying; 1 MB at the front; bytes of both directions outside of ssh."""
     old, tail, front = os.urandom(20_000_000), os.urandom(64 * 1024), os.urandom(1024 * 1024)
     costs: dict[str, float] = {}
@@ -91,22 +91,22 @@ def test_what_a_change_costs_with_the_login(desk: Desk, server: OpenSSHServer) -
             ("copied", old + tail, len(tail), {"copies": (Copy(0, len(old), 0),)}),
             ("at the front", front + old, len(front), {"copies": (Copy(len(front), len(old), 0),)}),
         ):
-            left = desk.left(old)
+            left = context.left(old)
             with Relay("127.0.0.1", server.port) as relay:
-                transport = desk.transport(HostPort=relay.port, HostKey=server.host_key)
+                transport = context.transport(HostPort=relay.port, HostKey=server.host_key)
                 await transport.connect()
-                sent = await put(transport, desk.job(data, replaces=left, **how))
+                sent = await put(transport, context.job(data, replaces=left, **how))
                 await transport.close()
                 costs[kind] = (relay.up + relay.down) / new
             assert sent.bytes_sent == new
-            assert desk.read() == data
-            assert desk.names() == ["a"]
+            assert context.read() == data
+            assert context.names() == ["a"]
 
     run(case)
     assert costs["in place"] < 1.25 and costs["copied"] < 1.25 and costs["at the front"] < 1.1, costs
 
 
-def test_a_server_killed_while_a_file_grows(desk: Desk, server: OpenSSHServer) -> None:
+def test_a_server_killed_while_a_file_grows(context: DeliveryContext, server: OpenSSHServer) -> None:
     data = b"".join(b"%d;" % i * random.randrange(1, 30) + b"\n" for i in range(60_000))
     start = data.index(b"\n", 500_000) + 1
     sizes: set[int] = set()
@@ -115,21 +115,21 @@ def test_a_server_killed_while_a_file_grows(desk: Desk, server: OpenSSHServer) -
 
     def look() -> None:
         while not enough.is_set():
-            seen = desk.read()
+            seen = context.read()
             sizes.add(len(seen))
             if len(seen) < start or not data.startswith(seen):
                 wrong.append(len(seen))
 
     async def case() -> None:
-        left = desk.left(data[:start])
+        left = context.left(data[:start])
         reader = threading.Thread(target=look)
         reader.start()
         try:
             for _ in range(3):
-                has = len(desk.read())
+                has = len(context.read())
                 at = has + random.randrange((len(data) - has) // 3)
                 with Relay("127.0.0.1", server.port) as relay:
-                    transport = desk.transport(HostPort=relay.port, HostKey=server.host_key)
+                    transport = context.transport(HostPort=relay.port, HostKey=server.host_key)
                     await transport.connect()
                     # A few megabytes a second: the server dies in the middle and not when all has arrived.
                     relay.throttle(8_000_000, "up")
@@ -142,44 +142,46 @@ def test_a_server_killed_while_a_file_grows(desk: Desk, server: OpenSSHServer) -
 
                     how = Append(left.size, len(data))
                     try:
-                        await put(transport, desk.job(data, replaces=left, append=how, whole_records=True), kill)
+                        await put(transport, context.job(data, replaces=left, append=how, whole_records=True), kill)
                     except TransportLost:
                         assert killed
                     await transport.close()
                 if killed:
                     server.start()
-                assert data.startswith(desk.read())
-            transport = desk.transport()
+                assert data.startswith(context.read())
+            transport = context.transport()
             await transport.connect()
-            await put(transport, desk.job(data, replaces=left, append=Append(left.size, len(data)), whole_records=True))
+            await put(transport, context.job(data, replaces=left, append=Append(left.size, len(data)), whole_records=True))
             await transport.close()
         finally:
             enough.set()
             reader.join()
 
     run(case)
-    assert desk.read() == data
+    assert context.read() == data
     assert not wrong
     # A file system shows a write page by page to who looks in that very microsecond; else there are whole lines.
     assert not [size for size in sizes if data[size - 1 : size] != b"\n" and size % mmap.PAGESIZE]
 
 
 @pytest.mark.parametrize("moment", ["in the middle", "at the rename"])
-def test_a_thawed_server_does_no_harm_to_an_upload_that_went_on_without_it(desk: Desk, server: OpenSSHServer, moment: str) -> None:
+def test_a_thawed_server_does_no_harm_to_an_upload_that_went_on_without_it(
+    context: DeliveryContext, server: OpenSSHServer, moment: str
+) -> None:
     data = os.urandom(6_000_000)
     frozen: list[int] = []
     noted: list[str] = []
 
     async def case() -> None:
-        desk.left(b"old")
-        first = desk.transport(StallSecs=1)
+        context.left(b"old")
+        first = context.transport(StallSecs=1)
         await first.connect()
 
         def freeze(done: int = len(data)) -> None:
             if not frozen and done >= 1_500_000:  # some more is under way, but not its end
                 frozen.extend(server.freeze())
 
-        job = desk.job(data, note=noted.append)
+        job = context.job(data, note=noted.append)
         with pytest.raises(TransportLost, match="no answer"):
             if moment == "at the rename":
                 await put(first, job._replace(confirm=freeze))
@@ -187,14 +189,14 @@ def test_a_thawed_server_does_no_harm_to_an_upload_that_went_on_without_it(desk:
                 await put(first, job, freeze)
         await first.close()
         assert noted and frozen
-        second = desk.transport()
+        second = context.transport()
         await second.connect()
         sent = await put(second, job._replace(resume=noted[-1]))
         assert sent.bytes_sent == 0 if moment == "at the rename" else sent.bytes_sent <= 4_500_000
         server.thaw(frozen)
         await asyncio.to_thread(wait_until, lambda: not set(frozen) & set(server.sftp_pids()), 30, "the end of the thawed server")
-        assert desk.read() == data
-        assert desk.names() == ["a"]
+        assert context.read() == data
+        assert context.names() == ["a"]
         await second.close()
 
     try:
@@ -203,21 +205,21 @@ def test_a_thawed_server_does_no_harm_to_an_upload_that_went_on_without_it(desk:
         server.thaw(frozen)
 
 
-def test_a_log_that_is_rotated_while_it_is_appended_to(desk: Desk) -> None:
+def test_a_log_that_is_rotated_while_it_is_appended_to(context: DeliveryContext) -> None:
     """The bytes went to the file that was moved away, so they are not delivered."""
     old, new = os.urandom(1000), os.urandom(5_000_000)
 
     async def case() -> None:
-        left = desk.left(old)
-        transport = desk.transport()
+        left = context.left(old)
+        transport = context.transport()
         await transport.connect()
-        path = desk.folder / "a"
-        job = desk.job(old + new, replaces=left, append=Append(1000, 1000), confirm=lambda: path.rename(desk.folder / "a.1"))
+        path = context.folder / "a"
+        job = context.job(old + new, replaces=left, append=Append(1000, 1000), confirm=lambda: path.rename(context.folder / "a.1"))
         with pytest.raises(NotAsLeft):
             await put(transport, job)
         path.write_bytes(b"somebody else's")
-        await put(transport, desk.job(old + new))
-        assert desk.read() == old + new
+        await put(transport, context.job(old + new))
+        assert context.read() == old + new
         await transport.close()
 
     run(case)

@@ -13,7 +13,7 @@ import pytest
 from pysubtask.common.errors import NotAsLeft, TransportLost
 from pysubtask.testing.servers.sshd import OpenSSHServer, missing, openssh_server
 from pysubtask.transports.base import Append, Link
-from tests.transports.test_sftp_server import Desk, run
+from tests.transports.test_sftp_server import DeliveryContext, run
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -25,82 +25,84 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
 
 
 @pytest.fixture
-def desk(server: OpenSSHServer, tmp_path: Path) -> Desk:
+def context(server: OpenSSHServer, tmp_path: Path) -> DeliveryContext:
     (tmp_path / "disk2").mkdir()
-    return Desk(server, tmp_path)
+    return DeliveryContext(server, tmp_path)
 
 
-def link(desk: Desk, name: str, target: str) -> Path:
+def link(context: DeliveryContext, name: str, target: str) -> Path:
     """A link under a name; where it leads."""
-    os.symlink(target, desk.folder / name)
-    return desk.folder / target
+    os.symlink(target, context.folder / name)
+    return context.folder / target
 
 
 class TestFollow:
     @pytest.mark.parametrize("target", ["../disk2/a", "{disk2}/a", "b"])
-    def test_a_link_stays_and_the_file_is_written_in_one_step(self, desk: Desk, target: str) -> None:
-        place = link(desk, "a", target.format(disk2=desk.place / "disk2"))
+    def test_a_link_stays_and_the_file_is_written_in_one_step(self, context: DeliveryContext, target: str) -> None:
+        place = link(context, "a", target.format(disk2=context.place / "disk2"))
         place.write_bytes(b"old")
-        os.link(place, desk.place / "as a reader has it open")
+        os.link(place, context.place / "as a reader has it open")
 
         async def case() -> None:
-            transport = desk.transport()
+            transport = context.transport()
             await transport.connect()
-            sent = await desk.put(transport, desk.job("a", b"new"))
-            assert sent.link == Link("followed", target.format(disk2=desk.place / "disk2"))
-            grown = desk.job("a", b"newer", replaces=sent.remote, append=Append(3, 3))
-            assert (await desk.put(transport, grown)).bytes_sent == 2
-            await desk.put(transport, desk.job("a", b"again"))
+            sent = await context.put(transport, context.job("a", b"new"))
+            assert sent.link == Link("followed", target.format(disk2=context.place / "disk2"))
+            grown = context.job("a", b"newer", replaces=sent.remote, append=Append(3, 3))
+            assert (await context.put(transport, grown)).bytes_sent == 2
+            await context.put(transport, context.job("a", b"again"))
             assert transport.profile.pending == set()
             await transport.close()
 
         run(case)
-        assert (desk.folder / "a").is_symlink() and place.read_bytes() == b"again"
-        assert (desk.place / "as a reader has it open").read_bytes() == b"old"
-        assert not [name for folder in (desk.folder, desk.place / "disk2") for name in os.listdir(folder) if name.endswith(".tmp")]
+        assert (context.folder / "a").is_symlink() and place.read_bytes() == b"again"
+        assert (context.place / "as a reader has it open").read_bytes() == b"old"
+        assert not [
+            name for folder in (context.folder, context.place / "disk2") for name in os.listdir(folder) if name.endswith(".tmp")
+        ]
 
-    def test_a_chain_of_links_and_a_folder_that_is_one(self, desk: Desk) -> None:
-        (desk.place / "disk2" / "day").mkdir()
-        os.symlink(desk.place / "disk2" / "day", desk.folder / "day")
-        os.symlink("two", desk.folder / "one")
-        os.symlink("../disk2/three", desk.folder / "two")
-        (desk.place / "disk2" / "three").write_bytes(b"old")
+    def test_a_chain_of_links_and_a_folder_that_is_one(self, context: DeliveryContext) -> None:
+        (context.place / "disk2" / "day").mkdir()
+        os.symlink(context.place / "disk2" / "day", context.folder / "day")
+        os.symlink("two", context.folder / "one")
+        os.symlink("../disk2/three", context.folder / "two")
+        (context.place / "disk2" / "three").write_bytes(b"old")
 
         async def case() -> None:
-            transport = desk.transport()
+            transport = context.transport()
             await transport.connect()
-            assert (await desk.put(transport, desk.job("one", b"new"))).link == Link("followed", "two")
-            sent = await desk.put(transport, desk.job("x", b"in")._replace(name="day/x", temp="day/.x.tmp"))
+            assert (await context.put(transport, context.job("one", b"new"))).link == Link("followed", "two")
+            sent = await context.put(transport, context.job("x", b"in")._replace(name="day/x", temp="day/.x.tmp"))
             assert sent.link is None
             await transport.close()
 
         run(case)
-        assert (desk.place / "disk2" / "three").read_bytes() == b"new" and (desk.folder / "one").is_symlink()
-        assert (desk.place / "disk2" / "day" / "x").read_bytes() == b"in"
+        assert (context.place / "disk2" / "three").read_bytes() == b"new" and (context.folder / "one").is_symlink()
+        assert (context.place / "disk2" / "day" / "x").read_bytes() == b"in"
 
     @pytest.mark.parametrize(("target", "why"), [("nowhere/x", "leads to nothing"), ("a", "circle"), ("../disk2", "no file")])
-    def test_what_cannot_be_followed_is_replaced_and_that_is_said(self, desk: Desk, target: str, why: str) -> None:
-        link(desk, "a", target)
+    def test_what_cannot_be_followed_is_replaced_and_that_is_said(self, context: DeliveryContext, target: str, why: str) -> None:
+        link(context, "a", target)
 
         async def case() -> None:
-            transport = desk.transport()
+            transport = context.transport()
             await transport.connect()
-            sent = await desk.put(transport, desk.job("a", b"new"))
+            sent = await context.put(transport, context.job("a", b"new"))
             assert sent.link is not None and (sent.link.done, sent.link.target) == ("replaced", target)
             assert why in sent.link.why
-            assert (await desk.put(transport, desk.job("a", b"newer"))).link is None
+            assert (await context.put(transport, context.job("a", b"newer"))).link is None
             await transport.close()
 
         run(case)
-        assert not (desk.folder / "a").is_symlink() and desk.read("a") == b"newer" and desk.names() == ["a"]
+        assert not (context.folder / "a").is_symlink() and context.read("a") == b"newer" and context.names() == ["a"]
 
-    def test_a_temporary_file_beside_another_folder_is_removed_by_the_next_connection(self, desk: Desk) -> None:
+    def test_a_temporary_file_beside_another_folder_is_removed_by_the_next_connection(self, context: DeliveryContext) -> None:
         """Nobody else would look for it there."""
-        place = link(desk, "a", "../disk2/a")
+        place = link(context, "a", "../disk2/a")
         place.write_bytes(b"old")
 
         async def case() -> None:
-            transport = desk.transport()
+            transport = context.transport()
             await transport.connect()
 
             def cut() -> None:
@@ -113,35 +115,35 @@ class TestFollow:
                 raise RuntimeError("the process ends here")
 
             with pytest.raises((RuntimeError, TransportLost)):
-                await desk.put(transport, desk.job("a", os.urandom(2_000_000), confirm=ends))
+                await context.put(transport, context.job("a", os.urandom(2_000_000), confirm=ends))
             kept = transport.profile.to_json()
             await transport.close()
-            again = desk.transport()
+            again = context.transport()
             again.profile.load(kept)
             await again.connect()
             await again.close()
 
         run(case)
-        assert os.listdir(desk.place / "disk2") == ["a"] and place.read_bytes() == b"old"
+        assert os.listdir(context.place / "disk2") == ["a"] and place.read_bytes() == b"old"
 
 
 class TestReplace:
-    def test_a_link_is_replaced_by_an_append_as_by_any_other_version(self, desk: Desk) -> None:
-        place = link(desk, "a", "../disk2/a")
+    def test_a_link_is_replaced_by_an_append_as_by_any_other_version(self, context: DeliveryContext) -> None:
+        place = link(context, "a", "../disk2/a")
         place.write_bytes(b"theirs")
 
         async def case() -> None:
-            transport = desk.transport(RemoteLinks="replace")
+            transport = context.transport(RemoteLinks="replace")
             await transport.connect()
             shown = await transport.stat("a")
             with pytest.raises(NotAsLeft, match="link"):
-                await desk.put(transport, desk.job("a", b"theirs, and more", replaces=shown, append=Append(6, 6)))
-            sent = await desk.put(transport, desk.job("a", b"ours"))
+                await context.put(transport, context.job("a", b"theirs, and more", replaces=shown, append=Append(6, 6)))
+            sent = await context.put(transport, context.job("a", b"ours"))
             assert sent.link == Link("replaced", "../disk2/a")
             await transport.close()
 
         run(case)
-        assert place.read_bytes() == b"theirs" and desk.read("a") == b"ours" and not (desk.folder / "a").is_symlink()
+        assert place.read_bytes() == b"theirs" and context.read("a") == b"ours" and not (context.folder / "a").is_symlink()
 
 
 class OtherRoot:
@@ -161,29 +163,29 @@ class OtherRoot:
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_a_shell_is_asked_for_a_name_only_if_it_has_seen_a_new_file_of_ours(desk: Desk, same: bool) -> None:
+def test_a_shell_is_asked_for_a_name_only_if_it_has_seen_a_new_file_of_ours(context: DeliveryContext, same: bool) -> None:
     """Else it may have another file of that name, which then would count as what was delivered."""
-    other = desk.folder if same else desk.place / "other"
+    other = context.folder if same else context.place / "other"
     other.mkdir(exist_ok=True)
     (other / "a").write_bytes(b"quite another file")
     data = b"a line\n" * 20
-    (desk.folder / "a").write_bytes(data)
-    os.utime(desk.folder / "a", (1_600_000_000, 1_600_000_000))
+    (context.folder / "a").write_bytes(data)
+    os.utime(context.folder / "a", (1_600_000_000, 1_600_000_000))
 
     async def case() -> None:
-        transport: Any = desk.transport(VerifyChecksum="shell")
+        transport: Any = context.transport(VerifyChecksum="shell")
         await transport.connect()
-        shell = OtherRoot(other, desk.folder)
+        shell = OtherRoot(other, context.folder)
         transport._publisher._hashes._shell = shell
         left = await transport.stat("a")
-        grown = desk.job("a", data + b"more\n", replaces=left, append=Append(len(data), len(data)))
-        sent = await desk.put(transport, grown)
+        grown = context.job("a", data + b"more\n", replaces=left, append=Append(len(data), len(data)))
+        sent = await context.put(transport, grown)
         assert sent.verified == ("hash" if same else "size")
         assert ("a" in shell.asked) == same
-        sent = await desk.put(transport, desk.job("b", b"new"))
+        sent = await context.put(transport, context.job("b", b"new"))
         assert sent.verified == ("hash" if same else "size")
         transport._publisher._hashes._shell = None
         await transport.close()
 
     run(case)
-    assert desk.names() == ["a", "b"]
+    assert context.names() == ["a", "b"]

@@ -25,7 +25,7 @@ from pysubtask.transports.shared.profile import SOON
 TIME = 1_700_000_000
 
 
-class Desk:
+class DeliveryContext:
     """A transport to one server, and what the courier would do with each file."""
 
     def __init__(self, server: QuirkSFTPServer, tmp_path: Path, **more: Any) -> None:
@@ -106,14 +106,14 @@ class Desk:
         assert len(litter) <= 16
 
 
-def run(desk: Desk, case: Any) -> None:
+def run(context: DeliveryContext, case: Any) -> None:
     async def whole() -> None:
         async with asyncio.timeout(100):
-            await desk.transport.connect()
+            await context.transport.connect()
             try:
                 await case()
             finally:
-                await desk.transport.close()
+                await context.transport.close()
 
     asyncio.run(whole())
 
@@ -141,10 +141,10 @@ def needs_in_place(*quirks: Switch) -> bool:
 )
 def test_with_each_quirk_everything_arrives(quirk: Switch, server: QuirkSFTPServer, tmp_path: Path) -> None:
     quirk.turn_on(server.quirks)
-    desk = Desk(server, tmp_path, StoreInPlace=needs_in_place(quirk))
-    run(desk, desk.day)
-    desk.check()
-    assert len(desk.steps) == len(set(desk.steps)), "each step is told once"
+    context = DeliveryContext(server, tmp_path, StoreInPlace=needs_in_place(quirk))
+    run(context, context.day)
+    context.check()
+    assert len(context.steps) == len(set(context.steps)), "each step is told once"
 
 
 @pytest.mark.slow
@@ -152,23 +152,23 @@ def test_with_each_quirk_everything_arrives(quirk: Switch, server: QuirkSFTPServ
 def test_with_two_quirks_at_once_everything_arrives(both: tuple[Switch, Switch], server: QuirkSFTPServer, tmp_path: Path) -> None:
     for one in both:
         one.turn_on(server.quirks)
-    desk = Desk(server, tmp_path, StoreInPlace=needs_in_place(*both))
-    run(desk, desk.day)
-    desk.check()
+    context = DeliveryContext(server, tmp_path, StoreInPlace=needs_in_place(*both))
+    run(context, context.day)
+    context.check()
 
 
 def test_where_nothing_can_be_renamed_the_file_is_refused_and_the_setting_that_helps_is_named(
     server: QuirkSFTPServer, tmp_path: Path
 ) -> None:
     switch("no rename at all").turn_on(server.quirks)
-    desk = Desk(server, tmp_path)
+    context = DeliveryContext(server, tmp_path)
 
     async def case() -> None:
         with pytest.raises(FileRefused, match=r"renaming it into place.*StoreInPlace"):
-            await desk.put("a.csv", b"1")
+            await context.put("a.csv", b"1")
 
-    run(desk, case)
-    assert os.listdir(server.root) == [] and desk.steps == []
+    run(context, case)
+    assert os.listdir(server.root) == [] and context.steps == []
 
 
 ADAPTS = [
@@ -183,15 +183,15 @@ ADAPTS = [
 def test_a_server_that_changes_while_it_runs_is_followed_within_three_files_each_way(
     means: Any, quirks: dict[str, Any], worse: str, better: str, server: QuirkSFTPServer, tmp_path: Path
 ) -> None:
-    desk = Desk(server, tmp_path)
+    context = DeliveryContext(server, tmp_path)
     grown = [b"a line\n" * 10]
 
     async def one() -> None:
         grown[0] += b"more\n"
-        await desk.put("grow.csv", grown[0], append=means is APPEND)
+        await context.put("grow.csv", grown[0], append=means is APPEND)
 
     async def case() -> None:
-        profile = desk.transport.profile
+        profile = context.transport.profile
         for _ in range(4):
             await one()
         assert profile.rung(means) == better
@@ -207,19 +207,19 @@ def test_a_server_that_changes_while_it_runs_is_followed_within_three_files_each
                 await one()
             assert profile.rung(means) == better
 
-    run(desk, case)
-    desk.check()
-    assert len(desk.steps) == 6 or means is PUBLISH, desk.steps
+    run(context, case)
+    context.check()
+    assert len(context.steps) == 6 or means is PUBLISH, context.steps
 
 
 @pytest.mark.parametrize("allowed", [1, 3, 20])
 def test_three_hundred_files_to_a_server_that_allows_few_open_files(allowed: int, server: QuirkSFTPServer, tmp_path: Path) -> None:
     server.quirks.open_files = allowed
-    desk = Desk(server, tmp_path, Concurrency=32)
+    context = DeliveryContext(server, tmp_path, Concurrency=32)
     asked = [0, 0]
 
     async def case() -> None:
-        client = desk.transport._client
+        client = context.transport._client
         assert client is not None
         request = client.request
 
@@ -235,81 +235,81 @@ def test_three_hundred_files_to_a_server_that_allows_few_open_files(allowed: int
 
         async def one(number: int) -> None:
             async with room:
-                await desk.put(f"{number}.bin", os.urandom(500))
+                await context.put(f"{number}.bin", os.urandom(500))
 
         await asyncio.gather(*(one(number) for number in range(300)))
 
-    run(desk, case)
-    desk.check()
+    run(context, case)
+    context.check()
     assert asked[1] <= asked[0] * 0.05, asked
-    assert desk.transport.profile.opened["open files"].limit <= allowed + 1
-    assert [step for step in desk.steps if step.startswith("open files")]
+    assert context.transport.profile.opened["open files"].limit <= allowed + 1
+    assert [step for step in context.steps if step.startswith("open files")]
     # A mere "Failure" may be taken for a refused name at first; not for long.
-    assert desk.transport.profile.rung(TEMP) == "hidden", desk.steps
+    assert context.transport.profile.rung(TEMP) == "hidden", context.steps
 
 
 def test_one_bad_name_does_not_make_the_others_wait(server: QuirkSFTPServer, tmp_path: Path) -> None:
     """A server that says "Failure" to a name says the same to one open file too many: another file shows which it was."""
-    desk = Desk(server, tmp_path)
+    context = DeliveryContext(server, tmp_path)
 
     async def case() -> None:
-        bad = asyncio.create_task(desk.put("x" * 300 + "/bad.csv", b"1"))
-        await asyncio.gather(*(desk.put(f"{number}.bin", b"good") for number in range(40)))
+        bad = asyncio.create_task(context.put("x" * 300 + "/bad.csv", b"1"))
+        await asyncio.gather(*(context.put(f"{number}.bin", b"good") for number in range(40)))
         with pytest.raises(FileRefused):
             await bad
 
-    run(desk, case)
-    desk.check()
-    assert not desk.transport.profile.opened["open files"].learned and desk.steps == []
+    run(context, case)
+    context.check()
+    assert not context.transport.profile.opened["open files"].learned and context.steps == []
 
 
 def test_where_temporary_files_are_taken_away_no_file_is_sent_for_a_trial(server: QuirkSFTPServer, tmp_path: Path) -> None:
     """That one may stay by now is tried with a few bytes."""
     server.quirks.set(hidden_names=False, after_publish="taken")
-    desk = Desk(server, tmp_path, StoreInPlace=True)
+    context = DeliveryContext(server, tmp_path, StoreInPlace=True)
 
     async def case() -> None:
-        await desk.put("first.bin", os.urandom(20_000))
+        await context.put("first.bin", os.urandom(20_000))
         before = server.bytes_written
         for number in range(12):
-            await desk.put(f"{number}.bin", os.urandom(20_000))
+            await context.put(f"{number}.bin", os.urandom(20_000))
         assert server.bytes_written - before < 1.05 * 12 * 20_000
-        assert desk.transport.profile.rung(TEMP) == "in_place"
+        assert context.transport.profile.rung(TEMP) == "in_place"
         server.quirks.reset()
         for number in range(SOON):
-            await desk.put(f"then{number}.bin", os.urandom(20_000))
-        assert desk.transport.profile.rung(TEMP) == "hidden"
+            await context.put(f"then{number}.bin", os.urandom(20_000))
+        assert context.transport.profile.rung(TEMP) == "hidden"
 
-    run(desk, case)
-    desk.check()
+    run(context, case)
+    context.check()
 
 
 def test_what_cannot_be_removed_is_used_again_so_that_there_are_never_more_of_them(server: QuirkSFTPServer, tmp_path: Path) -> None:
     """A server that renames over nothing and lets nothing be removed: each replaced version would stay."""
     server.quirks.set(delete=False, rename="new", posix_rename=False)
-    desk = Desk(server, tmp_path)
+    context = DeliveryContext(server, tmp_path)
 
     async def case() -> None:
         for number in range(20):
-            await desk.put("a.csv", b"version %d" % number)
+            await context.put("a.csv", b"version %d" % number)
         assert len(os.listdir(server.root)) == 2
-        assert len(desk.transport.profile.left) == 1
+        assert len(context.transport.profile.left) == 1
         server.quirks.delete = True
         for number in range(SOON + 1):
-            await desk.put("a.csv", b"later %d" % number)
+            await context.put("a.csv", b"later %d" % number)
 
-    run(desk, case)
-    desk.check()
-    assert os.listdir(server.root) == ["a.csv"] and desk.transport.profile.left == {}
+    run(context, case)
+    context.check()
+    assert os.listdir(server.root) == ["a.csv"] and context.transport.profile.left == {}
 
 
 @pytest.mark.slow
 def test_what_is_known_is_used_by_the_next_connection(server: QuirkSFTPServer, tmp_path: Path) -> None:
     switch("object store").turn_on(server.quirks)
-    desk = Desk(server, tmp_path)
-    run(desk, desk.day)
-    kept = desk.transport.profile.to_json()
-    later = Desk(server, tmp_path)
+    context = DeliveryContext(server, tmp_path)
+    run(context, context.day)
+    kept = context.transport.profile.to_json()
+    later = DeliveryContext(server, tmp_path)
     later.transport.profile.load(kept)
     run(later, later.day)
     later.check()
@@ -318,21 +318,21 @@ def test_what_is_known_is_used_by_the_next_connection(server: QuirkSFTPServer, t
 
 def test_who_waits_to_open_a_file_hears_that_the_connection_is_lost(server: QuirkSFTPServer, tmp_path: Path) -> None:
     server.quirks.open_files = 1
-    desk = Desk(server, tmp_path)
+    context = DeliveryContext(server, tmp_path)
 
     async def case() -> None:
         for number in range(3):
-            await desk.put(f"{number}.bin", b"good")
-        waiting = [asyncio.create_task(desk.put(f"more-{number}.bin", os.urandom(3_000_000))) for number in range(10)]
+            await context.put(f"{number}.bin", b"good")
+        waiting = [asyncio.create_task(context.put(f"more-{number}.bin", os.urandom(3_000_000))) for number in range(10)]
         await asyncio.sleep(0.05)
-        client = desk.transport._client
+        client = context.transport._client
         assert client is not None
         client.fail(TransportLost("cut"))
         async with asyncio.timeout(20):
             ends = await asyncio.gather(*waiting, return_exceptions=True)
         assert {type(end) for end in ends} == {TransportLost}
 
-    run(desk, case)
+    run(context, case)
 
 
 @pytest.mark.parametrize("more", [0, 300_000])
@@ -343,7 +343,7 @@ def test_bytes_that_are_put_behind_the_end_are_no_upload_that_goes_on(
     sent at once, and the next upload that was cut begins anew."""
     write = QuirkFiles.write
     monkeypatch.setattr(QuirkFiles, "write", lambda self, file, offset, data: write(self, file, file.seek(0, os.SEEK_END), data))
-    desk = Desk(server, tmp_path)
+    context = DeliveryContext(server, tmp_path)
 
     async def case() -> None:
         costs = []
@@ -353,38 +353,38 @@ def test_bytes_that_are_put_behind_the_end_are_no_upload_that_goes_on(
             source = tmp_path / f"cut-{number}"
             source.write_bytes(data)
             job = Job(str(source), len(data), TIME * 10**9, f"cut{number}.bin", temp, resume=Half(1_200_000, len(data)).to_note())
-            costs.append((await desk.transport.upload(job, lambda done: None)).bytes_sent)
-            desk.contents[f"cut{number}.bin"] = data
+            costs.append((await context.transport.upload(job, lambda done: None)).bytes_sent)
+            context.contents[f"cut{number}.bin"] = data
         assert costs == ([2_800_000, 2_000_000] if more else [800_000, 800_000])
-        assert desk.steps == (["random_writes: in_order"] if more else [])
+        assert context.steps == (["random_writes: in_order"] if more else [])
 
-    run(desk, case)
-    desk.check()
+    run(context, case)
+    context.check()
 
 
 @pytest.mark.parametrize("path", ["C:/data", "/C:/data"])
 def test_a_path_with_a_drive_is_one_as_any_other(server: QuirkSFTPServer, tmp_path: Path, path: str) -> None:
-    desk = Desk(server, tmp_path, HostPath=path)
-    run(desk, lambda: desk.put("day/a.csv", b"1\n"))
+    context = DeliveryContext(server, tmp_path, HostPath=path)
+    run(context, lambda: context.put("day/a.csv", b"1\n"))
     assert (Path(server.root) / "C:" / "data" / "day" / "a.csv").read_bytes() == b"1\n"
 
 
 @pytest.mark.slow
 def test_a_size_that_grows_late_is_no_reason_to_send_whole_files(server: QuirkSFTPServer, tmp_path: Path) -> None:
     switch("size grows late").turn_on(server.quirks)
-    desk = Desk(server, tmp_path)
+    context = DeliveryContext(server, tmp_path)
     grown = b"a line\n" * 1_000
 
     async def case() -> None:
         nonlocal grown
-        await desk.put("grow.csv", grown)
+        await context.put("grow.csv", grown)
         for _ in range(2):
             grown += b"more\n" * 20
-            assert (await desk.put("grow.csv", grown, append=True)).bytes_sent == 100
-        assert desk.steps == []
+            assert (await context.put("grow.csv", grown, append=True)).bytes_sent == 100
+        assert context.steps == []
 
-    run(desk, case)
-    desk.check()
+    run(context, case)
+    context.check()
 
 
 @pytest.mark.parametrize("times", [1, 10**6])
@@ -402,7 +402,7 @@ def test_a_failure_without_a_reason_is_believed_of_a_name_when_it_comes_again(
         return opened(self, path, pflags, attrs)
 
     monkeypatch.setattr(QuirkFiles, "open", refusing)
-    desk = Desk(server, tmp_path)
-    run(desk, lambda: desk.put("a.csv", b"1\n"))
-    assert desk.steps == ([] if times == 1 else ["temp_name: hidden_ending"])
-    desk.check()
+    context = DeliveryContext(server, tmp_path)
+    run(context, lambda: context.put("a.csv", b"1\n"))
+    assert context.steps == ([] if times == 1 else ["temp_name: hidden_ending"])
+    context.check()

@@ -44,7 +44,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSHServer]:
         yield running
 
 
-class Desk:
+class DeliveryContext:
     """Sources, jobs and uploads of one test, into a folder of its own."""
 
     def __init__(self, server: OpenSSHServer, place: Path) -> None:
@@ -74,8 +74,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(server: OpenSSHServer, tmp_path: Path) -> Desk:
-    return Desk(server, tmp_path)
+def context(server: OpenSSHServer, tmp_path: Path) -> DeliveryContext:
+    return DeliveryContext(server, tmp_path)
 
 
 def run(case: Callable[[], Awaitable[None]]) -> None:
@@ -89,41 +89,43 @@ def run(case: Callable[[], Awaitable[None]]) -> None:
 @pytest.mark.parametrize("deny", [(), ("fsync",), ("fsync", "posix-rename", "limits")])
 def test_a_full_disk_never_costs_the_good_copy(deny: tuple[str, ...], tmp_path: Path) -> None:
     with openssh_server(tmp_path / "sshd", deny=deny, file_limit=500_000) as server:
-        desk = Desk(server, tmp_path)
+        context = DeliveryContext(server, tmp_path)
 
         async def case() -> None:
-            transport = desk.transport(Concurrency=200)
+            transport = context.transport(Concurrency=200)
             await transport.connect()
             # One that does not say how many it takes is asked for less.
             assert transport.traits.concurrency == (64 if "limits" in deny else 200)
-            await desk.put(transport, desk.job("a", b"good"))
+            await context.put(transport, context.job("a", b"good"))
             with pytest.raises(FileRefused, match=r"writing: server said: Failure$"):
-                await desk.put(transport, desk.job("a", os.urandom(3_000_000)))
-            assert desk.read("a") == b"good"
-            assert desk.names() == ["a"]
-            await desk.put(transport, desk.job("b", b"fits"))
+                await context.put(transport, context.job("a", os.urandom(3_000_000)))
+            assert context.read("a") == b"good"
+            assert context.names() == ["a"]
+            await context.put(transport, context.job("b", b"fits"))
             await transport.close()
 
         run(case)
-        assert desk.read("b") == b"fits"
+        assert context.read("b") == b"fits"
 
 
 @pytest.mark.parametrize("moment", ["in the middle", "at the rename"])
-def test_a_thawed_server_does_not_put_an_old_version_over_a_newer_one(desk: Desk, server: OpenSSHServer, moment: str) -> None:
+def test_a_thawed_server_does_not_put_an_old_version_over_a_newer_one(
+    context: DeliveryContext, server: OpenSSHServer, moment: str
+) -> None:
     """The server process stops with requests queued, our side dies, another uploads something newer; then it wakes."""
     older, newer = os.urandom(2_000_000), os.urandom(40_000)
     frozen: list[int] = []
 
     async def case() -> None:
-        first = desk.transport(StallSecs=2)
+        first = context.transport(StallSecs=2)
         await first.connect()
-        await desk.put(first, desk.job("a", b"first"))
+        await context.put(first, context.job("a", b"first"))
 
         def freeze(*_: Any) -> None:
             if not frozen:
                 frozen.extend(server.freeze())
 
-        old = desk.job("a", older)
+        old = context.job("a", older)
         if moment == "at the rename":
             old = old._replace(confirm=freeze)
         with pytest.raises(TransportLost, match="no answer"):
@@ -131,15 +133,15 @@ def test_a_thawed_server_does_not_put_an_old_version_over_a_newer_one(desk: Desk
                 await first.upload(old, freeze if moment == "in the middle" else lambda done: None)
         assert frozen
         await first.close()
-        second = desk.transport()
+        second = context.transport()
         await second.connect()
-        await desk.put(second, desk.job("a", newer, stale=(old.temp,)))
-        assert desk.read("a") == newer
+        await context.put(second, context.job("a", newer, stale=(old.temp,)))
+        assert context.read("a") == newer
         server.thaw(frozen)
         await asyncio.to_thread(wait_until, lambda: not set(frozen) & set(server.sftp_pids()), 30, "the end of the thawed server")
-        assert desk.read("a") == newer
+        assert context.read("a") == newer
         await second.remove([old.temp])
-        assert desk.names() == ["a"]
+        assert context.names() == ["a"]
         await second.close()
 
     try:
@@ -154,56 +156,56 @@ class TestSwap:
     @pytest.mark.parametrize("recorded", [True, False])
     def test_an_interrupted_swap_is_mended(self, plain: OpenSSHServer, recorded: bool, tmp_path: Path) -> None:
         """By the next connect from the record; without one by the next upload, which is told the earlier temp names."""
-        desk = Desk(plain, tmp_path)
-        (desk.folder / ".a.9.tmp").write_bytes(b"new, whole, not in yet")
-        (desk.folder / ".a.9.tmp.old").write_bytes(b"old")
+        context = DeliveryContext(plain, tmp_path)
+        (context.folder / ".a.9.tmp").write_bytes(b"new, whole, not in yet")
+        (context.folder / ".a.9.tmp.old").write_bytes(b"old")
         if recorded:
-            path = str(desk.folder / "a")
-            asides = {f"{desk.folder}/.a.9.tmp.old": [path, 1e9]}
+            path = str(context.folder / "a")
+            asides = {f"{context.folder}/.a.9.tmp.old": [path, 1e9]}
             (tmp_path / "work").mkdir()
-            identity = SFTPTransport.identity(plain.settings(HostPath=str(desk.folder)))
+            identity = SFTPTransport.identity(plain.settings(HostPath=str(context.folder)))
             (tmp_path / "work" / "swaps.json").write_text(json.dumps({"identity": identity, "asides": asides}))
 
         async def case() -> None:
-            transport = desk.transport()
+            transport = context.transport()
             await transport.connect()
             if recorded:
-                assert desk.read("a") == b"old"
+                assert context.read("a") == b"old"
             else:
                 assert await transport.remove([".a.8.tmp"]) == set()
-                assert desk.names() == [".a.9.tmp", ".a.9.tmp.old"]
-            newer = desk.job("a", b"newer", stale=(".a.9.tmp",))
+                assert context.names() == [".a.9.tmp", ".a.9.tmp.old"]
+            newer = context.job("a", b"newer", stale=(".a.9.tmp",))
             seen: list[bytes] = []
-            await desk.put(transport, newer._replace(confirm=lambda: seen.append(desk.read("a"))))
+            await context.put(transport, newer._replace(confirm=lambda: seen.append(context.read("a"))))
             assert seen == [b"old"]
             await transport.close()
 
         run(case)
-        assert desk.read("a") == b"newer"
-        assert desk.names() == ["a"]
+        assert context.read("a") == b"newer"
+        assert context.names() == ["a"]
 
     def test_an_aside_is_not_removed_while_its_name_is_missing(self, plain: OpenSSHServer, tmp_path: Path) -> None:
-        desk = Desk(plain, tmp_path)
+        context = DeliveryContext(plain, tmp_path)
 
         async def case() -> None:
-            transport = desk.transport()
+            transport = context.transport()
             await transport.connect()
-            (desk.folder / ".a.9.tmp.old").write_bytes(b"the only copy")
+            (context.folder / ".a.9.tmp.old").write_bytes(b"the only copy")
             await transport.remove([".a.9.tmp"])
-            assert desk.read(".a.9.tmp.old") == b"the only copy"
+            assert context.read(".a.9.tmp.old") == b"the only copy"
             await transport.close()
 
         run(case)
 
     def test_a_late_move_aside_is_mended_by_the_next_connect(self, plain: OpenSSHServer, tmp_path: Path) -> None:
         """The one request that a stalled server may hold against us: it moves the newer version aside."""
-        desk = Desk(plain, tmp_path)
+        context = DeliveryContext(plain, tmp_path)
         frozen: list[int] = []
 
         async def case() -> None:
-            first = desk.transport(StallSecs=2)
+            first = context.transport(StallSecs=2)
             await first.connect()
-            await desk.put(first, desk.job("a", b"first"))
+            await context.put(first, context.job("a", b"first"))
             swaps = first._swaps
             assert swaps is not None
             look = swaps._look
@@ -214,19 +216,19 @@ class TestSwap:
                 return found
 
             swaps._look = look_then_freeze  # type: ignore[method-assign]
-            old = desk.job("a", b"older")
+            old = context.job("a", b"older")
             with pytest.raises(TransportLost):
-                await desk.put(first, old)
+                await context.put(first, old)
             await first.close()
-            second = desk.transport()
+            second = context.transport()
             await second.connect()
-            await desk.put(second, desk.job("a", b"newer", stale=(old.temp,)))
+            await context.put(second, context.job("a", b"newer", stale=(old.temp,)))
             plain.thaw(frozen)
             await asyncio.to_thread(wait_until, lambda: not set(frozen) & set(plain.sftp_pids()), 30, "the thawed server's end")
             await second.close()
             await second.connect()
-            assert desk.read("a") == b"newer"
-            assert desk.names() == ["a"]
+            assert context.read("a") == b"newer"
+            assert context.names() == ["a"]
             await second.close()
 
         try:
@@ -236,22 +238,22 @@ class TestSwap:
 
 
 @pytest.mark.slow
-def test_a_small_file_does_not_wait_for_a_large_one_on_a_slow_link(server: OpenSSHServer, desk: Desk) -> None:
+def test_a_small_file_does_not_wait_for_a_large_one_on_a_slow_link(server: OpenSSHServer, context: DeliveryContext) -> None:
     rate = 400_000
     with Relay("127.0.0.1", server.port, buffer=16 * 1024) as relay:
 
         async def case() -> None:
-            transport = desk.transport(HostPort=relay.port, HostKey=server.host_key)
+            transport = context.transport(HostPort=relay.port, HostKey=server.host_key)
             await transport.connect()
             relay.throttle(rate)
             moved = asyncio.Event()
             large = asyncio.create_task(
-                transport.upload(desk.job("large", os.urandom(rate * 60)), lambda done: moved.set() if done > rate * 2 else None)
+                transport.upload(context.job("large", os.urandom(rate * 60)), lambda done: moved.set() if done > rate * 2 else None)
             )
             await moved.wait()
             loop = asyncio.get_running_loop()
             started = loop.time()
-            await desk.put(transport, desk.job("small", b"x" * 1000))
+            await context.put(transport, context.job("small", b"x" * 1000))
             took = loop.time() - started
             assert not large.done()
             large.cancel()
@@ -266,28 +268,28 @@ class TestChild:
     """The ssh process."""
 
     @staticmethod
-    def pid_of(desk: Desk) -> int:
-        return int(json.loads((desk.place / "work" / "ssh.json").read_text())["pid"])
+    def pid_of(context: DeliveryContext) -> int:
+        return int(json.loads((context.place / "work" / "ssh.json").read_text())["pid"])
 
-    def test_it_has_no_terminal_and_ends_with_close(self, desk: Desk) -> None:
+    def test_it_has_no_terminal_and_ends_with_close(self, context: DeliveryContext) -> None:
         async def case() -> None:
-            transport = desk.transport()
+            transport = context.transport()
             await transport.connect()
-            pid = self.pid_of(desk)
+            pid = self.pid_of(context)
             assert session_of(pid) == (pid, 0), "a session of its own, no terminal"
             await transport.close()
             assert process_start(pid) is None
-            assert not (desk.place / "work" / "ssh.json").exists()
+            assert not (context.place / "work" / "ssh.json").exists()
 
         run(case)
 
-    def test_close_is_quick_even_when_nothing_answers(self, server: OpenSSHServer, desk: Desk) -> None:
+    def test_close_is_quick_even_when_nothing_answers(self, server: OpenSSHServer, context: DeliveryContext) -> None:
         with Relay("127.0.0.1", server.port) as relay:
 
             async def case() -> None:
-                transport = desk.transport(HostPort=relay.port, HostKey=server.host_key)
+                transport = context.transport(HostPort=relay.port, HostKey=server.host_key)
                 await transport.connect()
-                pid = self.pid_of(desk)
+                pid = self.pid_of(context)
                 relay.stall()
                 started = asyncio.get_running_loop().time()
                 await transport.close()
@@ -296,13 +298,13 @@ class TestChild:
 
             run(case)
 
-    def test_nothing_stays_open(self, desk: Desk) -> None:
+    def test_nothing_stays_open(self, context: DeliveryContext) -> None:
         async def case() -> None:
-            transport = desk.transport()
+            transport = context.transport()
             before = left_open()
             for _ in range(2):
                 await transport.connect()
-                await desk.put(transport, desk.job("a", b"x"))
+                await context.put(transport, context.job("a", b"x"))
                 await transport.close()
                 assert left_open() == before
 
@@ -311,21 +313,21 @@ class TestChild:
             found = []
             for number in os.listdir("/proc/self/fd"):
                 with contextlib.suppress(FileNotFoundError):
-                    if os.readlink(f"/proc/self/fd/{number}") != str(desk.place / "work"):
+                    if os.readlink(f"/proc/self/fd/{number}") != str(context.place / "work"):
                         found.append(number)
             return sorted(found)
 
         run(case)
 
-    def test_it_works_in_another_thread(self, desk: Desk) -> None:
+    def test_it_works_in_another_thread(self, context: DeliveryContext) -> None:
         """Where the courier lives: no signal, no child watcher of the main thread is needed."""
         ends: list[BaseException | None] = []
 
         def work() -> None:
             async def case() -> None:
-                transport = desk.transport()
+                transport = context.transport()
                 await transport.connect()
-                await desk.put(transport, desk.job("a", b"x"))
+                await context.put(transport, context.job("a", b"x"))
                 await transport.close()
 
             try:
@@ -341,18 +343,18 @@ class TestChild:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("by", ["the kernel", "the next connect"])
-    def test_it_does_not_outlive_us(self, server: OpenSSHServer, desk: Desk, by: str) -> None:
+    def test_it_does_not_outlive_us(self, server: OpenSSHServer, context: DeliveryContext, by: str) -> None:
         with Relay("127.0.0.1", server.port) as relay:
-            settings = server.settings(HostPath=str(desk.folder), HostPort=relay.port, HostKey=server.host_key)
+            settings = server.settings(HostPath=str(context.folder), HostPort=relay.port, HostKey=server.host_key)
             holder = subprocess.Popen(
-                [sys.executable, "-c", HOLDER, json.dumps(settings), str(desk.place / "work"), by],
+                [sys.executable, "-c", HOLDER, json.dumps(settings), str(context.place / "work"), by],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
             )
             try:
                 assert holder.stdout is not None
                 assert holder.stdout.readline() == b"connected\n"
-                pid = self.pid_of(desk)
+                pid = self.pid_of(context)
                 assert process_start(pid) is not None
                 relay.stall()  # so that ssh cannot say goodbye to the server
             finally:
@@ -362,12 +364,12 @@ class TestChild:
                 assert process_start(pid) is not None
                 relay.heal()
                 relay.stall("down")
-                run(lambda: connect_in_vain(desk.transport(HostPort=relay.port, HostKey=server.host_key, ConnectTimeoutSecs=1)))
+                run(lambda: connect_in_vain(context.transport(HostPort=relay.port, HostKey=server.host_key, ConnectTimeoutSecs=1)))
             wait_until(lambda: process_start(pid) is None, what="the end of ssh")
 
-    def test_only_the_recorded_one_is_ended(self, desk: Desk) -> None:
-        (desk.place / "work").mkdir()
-        record = desk.place / "work" / "ssh.json"
+    def test_only_the_recorded_one_is_ended(self, context: DeliveryContext) -> None:
+        (context.place / "work").mkdir()
+        record = context.place / "work" / "ssh.json"
         # What an ssh of ours has on its command line, in a process that stays.
         words = ssh_argv("ssh", login_of({"Host": "h"}))[1:]
         one = [sys.executable, "-c", "import time; time.sleep(600)", *words]
@@ -388,34 +390,34 @@ class TestChild:
                 ours.kill()
                 other.kill()
 
-    def test_a_record_that_is_a_link_names_nobody(self, desk: Desk) -> None:
-        (desk.place / "work").mkdir()
-        record = desk.place / "work" / "ssh.json"
+    def test_a_record_that_is_a_link_names_nobody(self, context: DeliveryContext) -> None:
+        (context.place / "work").mkdir()
+        record = context.place / "work" / "ssh.json"
         one = [sys.executable, "-c", "import time; time.sleep(600)", *ssh_argv("ssh", login_of({"Host": "h"}))[1:]]
         with subprocess.Popen(one, start_new_session=True) as ours:
             try:
-                (desk.place / "elsewhere").write_text(json.dumps({"pid": ours.pid, "start": process_start(ours.pid)}))
-                record.symlink_to(desk.place / "elsewhere")
+                (context.place / "elsewhere").write_text(json.dumps({"pid": ours.pid, "start": process_start(ours.pid)}))
+                record.symlink_to(context.place / "elsewhere")
                 assert not end_leftover(str(record))
                 assert ours.poll() is None
             finally:
                 ours.kill()
 
-    def test_the_reason_is_told_when_ssh_dies(self, desk: Desk) -> None:
+    def test_the_reason_is_told_when_ssh_dies(self, context: DeliveryContext) -> None:
         async def case() -> None:
-            transport = desk.transport()
+            transport = context.transport()
             await transport.connect()
             moving = asyncio.Event()
-            running = asyncio.create_task(transport.upload(desk.job("a", os.urandom(50_000_000)), lambda done: moving.set()))
+            running = asyncio.create_task(transport.upload(context.job("a", os.urandom(50_000_000)), lambda done: moving.set()))
             await moving.wait()
-            os.kill(self.pid_of(desk), signal.SIGKILL)
+            os.kill(self.pid_of(context), signal.SIGKILL)
             with pytest.raises(TransportLost, match="signal 9"):
                 await running
             with pytest.raises(TransportLost):
                 await transport.stat("a")
             await transport.close()
             await transport.connect()
-            await desk.put(transport, desk.job("a", b"x"))
+            await context.put(transport, context.job("a", b"x"))
             await transport.close()
 
         run(case)
@@ -450,16 +452,16 @@ asyncio.run(main(*sys.argv[1:]))
 
 def test_many_uploads_leave_one_open_and_one_rename_each_in_the_servers_log(tmp_path: Path) -> None:
     with openssh_server(tmp_path / "sshd") as server:
-        desk = Desk(server, tmp_path)
+        context = DeliveryContext(server, tmp_path)
 
         async def case() -> None:
-            transport = desk.transport()
+            transport = context.transport()
             await transport.connect()
-            await asyncio.gather(*(desk.put(transport, desk.job(f"f{i}", b"x" * i)) for i in range(20)))
+            await asyncio.gather(*(context.put(transport, context.job(f"f{i}", b"x" * i)) for i in range(20)))
             await transport.close()
 
         run(case)
         events = server.events()
         for what in ("open", "close", "posix-rename"):
             assert sum(event.startswith(f"{what} ") for event in events) == 20
-        assert len(desk.names()) == 20
+        assert len(context.names()) == 20

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysubtask.common.errors import FileRefused
-from pysubtask.transports.shared.altered_names import Alias, Row, ShownNames, find, key, kinds
+from pysubtask.transports.shared.altered_names import Alias, AlteredNames, Row, find, key, kinds
 from pysubtask.transports.shared.profile import Profile, Step
 
 
@@ -84,10 +84,10 @@ def test_names_that_differ_in_what_servers_alter_have_the_same_key(name: str) ->
 
 class TestWhatIsRemembered:
     @staticmethod
-    def made(now: list[float]) -> tuple[ShownNames, Profile, list[Step]]:
+    def made(now: list[float]) -> tuple[AlteredNames, Profile, list[Step]]:
         profile, steps = Profile(time.time), []  # type: tuple[Profile, list[Step]]
         profile.on_step = steps.append
-        return ShownNames(profile, lambda: now[0]), profile, steps
+        return AlteredNames(profile, lambda: now[0]), profile, steps
 
     def test_a_kind_that_was_shown_once_is_not_looked_for_again_nor_after_a_restart(self) -> None:
         names, profile, _ = self.made([0.0])
@@ -96,7 +96,7 @@ class TestWhatIsRemembered:
         assert names.open_parts("Day 1/IMG_1.JPG") == []
         again = Profile(time.time)
         again.load(profile.to_json())
-        assert ShownNames(again).open_parts("Day 2/IMG_2.JPG") == [] and ShownNames(again).open_parts("a*b") == ["a*b"]
+        assert AlteredNames(again).open_parts("Day 2/IMG_2.JPG") == [] and AlteredNames(again).open_parts("a*b") == ["a*b"]
 
     def test_plain_names_are_looked_at_where_a_server_finds_them_in_any_case(self) -> None:
         names, profile, _ = self.made([0.0])
@@ -105,7 +105,7 @@ class TestWhatIsRemembered:
         names.in_any_case()
         again = Profile(time.time)
         again.load(profile.to_json())
-        assert ShownNames(again).may_meet("day/cam.csv")
+        assert AlteredNames(again).may_meet("day/cam.csv")
 
     def test_a_profile_of_the_version_before_is_taken(self) -> None:
         _, profile, _ = self.made([0.0])

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ...common.text import seconds
 from ..view.health import CRITICAL, judge
-from ..view.task_status import Glance
+from ..view.task_status import TaskStatus
 
 HELD, PARKED, DISK_LOW, SILENT = KINDS = ("held", "parked", "disk low", "silent")
 _AT_WORK = frozenset(("idle", "resting", "sending", "stalled", "parked", "unreadable", "disk low"))
@@ -33,7 +33,7 @@ UNTOLD = Seen(None)
 ABSENT = Seen(False)
 
 
-def seen(one: Glance, silent_secs: float) -> dict[str, Seen]:
+def seen(one: TaskStatus, silent_secs: float) -> dict[str, Seen]:
     """Each kind in a look at a task; ``silent_secs`` as the setting SilentSecs."""
     state = judge(one).state
     fresh = _is_fresh(one, state)
@@ -47,16 +47,16 @@ def seen(one: Glance, silent_secs: float) -> dict[str, Seen]:
     }
 
 
-def _is_fresh(one: Glance, state: str) -> bool:
+def _is_fresh(one: TaskStatus, state: str) -> bool:
     """Whether the page is what a living child says of the present."""
     return one.pid is not None and not one.frozen and not one.stale and one.page.get("pid") == one.pid and state not in _NOT_KNOWN
 
 
-def _settled(one: Glance, state: str) -> bool:
+def _settled(one: TaskStatus, state: str) -> bool:
     return _is_fresh(one, state) and state in _AT_WORK
 
 
-def _silent(one: Glance, silent_secs: float) -> Seen:
+def _silent(one: TaskStatus, silent_secs: float) -> Seen:
     """A file waits for too long and none was delivered meanwhile; or the child cannot work, which has to last as long."""
     level, _, state, _ = judge(one)
     delivered = _last_delivery(one.page)
@@ -73,7 +73,7 @@ def _silent(one: Glance, silent_secs: float) -> Seen:
     return ABSENT
 
 
-def _count(one: Glance, key: str) -> int:
+def _count(one: TaskStatus, key: str) -> int:
     return int(one.queue.get(key) or 0)
 
 

@@ -14,7 +14,7 @@ from ...common.events import utc
 from ...common.plain import plain
 from ...common.redact import redacted
 from ...common.text import span
-from ..view.task_status import Glance
+from ..view.task_status import TaskStatus
 from .incident import BEGINS, LASTS, OVER
 
 TEST = "test"
@@ -87,7 +87,7 @@ class Message(NamedTuple):
         return {key: os.fsdecode(value.encode("utf-8")) for key, value in found.items()}
 
 
-def message(event: str, kind: str, one: Glance, host: str, since: float | None, *, task: str, extension: str) -> Message:
+def message(event: str, kind: str, one: TaskStatus, host: str, since: float | None, *, task: str, extension: str) -> Message:
     """Of a look at a task."""
     counts = {key: int(one.queue.get(key) or 0) for key in _COUNTS}
     counts |= {key: int(one.page.get(key) or 0) for key in ("not_copied", "delivered")}

@@ -24,7 +24,7 @@ from ...common.redact import know
 from ..config.setting_values import forget_secrets
 from ..signals import Signals
 from ..tasks.task import Task
-from ..view.task_status import Glance, glance
+from ..view.task_status import TaskStatus, task_status
 from .incident import Rules, due, observed, tried
 from .incidents import FOLDER, Incidents, name_of
 from .kinds import Seen, seen
@@ -55,7 +55,7 @@ class Watch:
     def __init__(
         self,
         handoff: AlertHandoff,
-        read_one: Callable[[Watched, float], Glance],
+        read_one: Callable[[Watched, float], TaskStatus],
         *,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
@@ -70,7 +70,7 @@ class Watch:
         self._running: _Running | None = None
         self._retry = Retry()
         self._warned_not_kept = False
-        self._seen: dict[tuple[str, str], tuple[Seen, Glance]] = {}
+        self._seen: dict[tuple[str, str], tuple[Seen, TaskStatus]] = {}
         first = self._children[0]
         self.log = setup_logging(
             f"alerts.{first.label}.{os.getpid()}",
@@ -206,10 +206,10 @@ def environment(environ: Mapping[str, str], python_path: str | None) -> dict[str
     return found | ({"PYTHONPATH": python_path} if python_path else {})
 
 
-def read_child(child: Watched, now: float) -> Glance:
+def read_child(child: Watched, now: float) -> TaskStatus:
     """A child as ``status`` sees it."""
     record = registry.Record(child.task, child.extension, "", child.state_dir, child.label, child.folder, child.config_file)
-    return glance(Task(record), now)
+    return task_status(Task(record), now)
 
 
 def run() -> None:

@@ -18,7 +18,7 @@ from ..tasks.find import NONE_KNOWN, Task, find, names_here
 from ..terminal import colour, coloured, height, live, say, say_json, screen, width
 from ..view.event_follower import Following
 from ..view.status_view import event, watch
-from ..view.task_status import glance, of_all
+from ..view.task_status import of_all, task_status
 from .events import line_of
 
 _LOOK_SECS = 0.2
@@ -107,7 +107,7 @@ def _tell_life(task: Task, name: str, lives: bool, as_json: bool) -> None:
 
 
 def _sentence(task: Task, name: str) -> str:
-    return fit(f"{name}: {glance(task, time.time()).why}", _LINE)
+    return fit(f"{name}: {task_status(task, time.time()).why}", _LINE)
 
 
 def _live(found: list[Task]) -> None:
@@ -122,7 +122,7 @@ def _live(found: list[Task]) -> None:
             recent.extend((name, one) for name, one in news if isinstance(one, Event))
             if news or now - shown_at >= _SHOW_SECS:
                 shown_at = now
-                glances = of_all(found, time.time(), called)
-                lines = watch(glances, recent, width(), height())
+                task_statuses = of_all(found, time.time(), called)
+                lines = watch(task_statuses, recent, width(), height())
                 show([colour(line) for line in lines] if coloured() else lines)
             time.sleep(_LOOK_SECS)

@@ -48,14 +48,14 @@ class RunMaster(TaskMaster):
 
     def take(self, plans: Sequence[Plan]) -> None:
         """The plans for children that are started from now on; they differ in live settings alone."""
-        for seat, plan in zip(self._seats, plans, strict=True):
-            seat.plan = plan
+        for managed, plan in zip(self._children, plans, strict=True):
+            managed.plan = plan
 
     def read_again(self, stamps: Stamps) -> None:
         """What the settings are from was read anew, and none of it asks for another child."""
         self._read_from = stamps
-        for seat in self._seats:
-            self._note_read_from(seat.plan.state_dir)
+        for managed in self._children:
+            self._note_read_from(managed.plan.state_dir)
 
     def take_alerts(self, settings: Mapping[str, Any]) -> None:
         """The ``alerts`` section as it is now: what alerts is started anew where it has changed. ConfigError where others may write
@@ -70,20 +70,20 @@ class RunMaster(TaskMaster):
 
     def has_child(self, state_dir: str) -> bool:
         """Whether the child with this state folder lives, or is just being started: with the plan of its start."""
-        return any(seat.child is not None for seat in self._seats if seat.plan.state_dir == state_dir)
+        return any(managed.child is not None for managed in self._children if managed.plan.state_dir == state_dir)
 
     def is_in_order(self) -> bool:
         """Whether each child lives, is about to be started again, or was stopped by an order."""
-        return all(seat.child is not None or seat.stopped or seat.restarts.due is not None for seat in self._seats)
+        return all(managed.child is not None or managed.stopped or managed.restarts.due is not None for managed in self._children)
 
     def is_stopped(self) -> bool:
         """Whether every child was stopped by an order."""
-        return all(seat.stopped for seat in self._seats)
+        return all(managed.stopped for managed in self._children)
 
     def hurry(self, *, kill: bool) -> None:
         """Have children that are being stopped wait for nothing more; ``kill`` ends them at once. From any thread."""
-        for seat in self._seats:
-            child = seat.child
+        for managed in self._children:
+            child = managed.child
             if child is not None:
                 if kill:
                     child.kill()

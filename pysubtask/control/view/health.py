@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ...common.text import files, seconds, span
 from .status_view import state_of
-from .task_status import Glance
+from .task_status import TaskStatus
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
@@ -57,26 +57,26 @@ class Judged(NamedTuple):
     why: str
 
 
-def verdict(glances: Sequence[Glance], most_age: float | None = None) -> Verdict:
+def verdict(task_statuses: Sequence[TaskStatus], most_age: float | None = None) -> Verdict:
     """Of all these tasks together. ``most_age``: the oldest file that waits to be sent may be so many seconds old; None: its age
     does not count."""
-    if not glances:
+    if not task_statuses:
         return Verdict(UNKNOWN, "PYSUBTASK UNKNOWN - no task is known here")
-    judged = sorted(((judge(one, most_age), one) for one in glances), key=lambda pair: _WORST_FIRST.index(pair[0].level))
+    judged = sorted(((judge(one, most_age), one) for one in task_statuses), key=lambda pair: _WORST_FIRST.index(pair[0].level))
     level = judged[0][0].level
     bad = [f"{one.label} {found.text}" for found, one in judged if found.level != OK]
     told = "; ".join(bad[:_MOST_TOLD]) + (f"; and {len(bad) - _MOST_TOLD} more" if len(bad) > _MOST_TOLD else "")
-    tasks = f"{len(glances)} task{'s' if len(glances) > 1 else ''}"
-    queued = sum(_count(one, "waiting") + _count(one, "sending") for one in glances)
-    parked = sum(_count(one, "parked") for one in glances)
-    oldest = max((age for one in glances if (age := _age(one)) is not None), default=0.0)
+    tasks = f"{len(task_statuses)} task{'s' if len(task_statuses) > 1 else ''}"
+    queued = sum(_count(one, "waiting") + _count(one, "sending") for one in task_statuses)
+    parked = sum(_count(one, "parked") for one in task_statuses)
+    oldest = max((age for one in task_statuses if (age := _age(one)) is not None), default=0.0)
     well = f"{tasks}, " + (f"{files(queued)} to send, the oldest for {span(oldest)}" if queued else "nothing to send")
     limit = f";;{most_age:.0f}" if most_age is not None else ""
     numbers = f"queued={queued} parked={parked} oldest={oldest:.0f}s{limit} not_well={len(bad)}"
     return Verdict(level, f"PYSUBTASK {WORDS[level]} - {_plain(told or well)} | {numbers}")
 
 
-def judge(one: Glance, most_age: float | None = None) -> Judged:
+def judge(one: TaskStatus, most_age: float | None = None) -> Judged:
     """Of one task; ``most_age`` as for :func:`verdict`."""
     state, age = state_of(one), _age(one)
     if most_age is not None and age is not None and age > most_age:
@@ -93,13 +93,13 @@ def judge(one: Glance, most_age: float | None = None) -> Judged:
     return Judged(level, f"({state}): {one.why}", state, "state") if level != OK else Judged(OK, "", state, "")
 
 
-def _age(one: Glance) -> float | None:
+def _age(one: TaskStatus) -> float | None:
     """How long the oldest file that is not sent waits, in seconds."""
     since = seconds(one.queue.get("oldest"))
     return None if since is None else max(0.0, one.now - since)
 
 
-def _count(one: Glance, key: str) -> int:
+def _count(one: TaskStatus, key: str) -> int:
     return int(one.queue.get(key) or 0)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ...common.events import Event
 from ...common.text import amount, bar, clock, files, fit, pad, seconds, share, span, table, wrapped
 from ...common.why import standing, word
-from .task_status import Glance
+from .task_status import TaskStatus
 
 WIDE = 110
 """From this width on the destination and all amounts have columns; below, lines of their own."""
@@ -21,21 +21,21 @@ _BYTES = frozenset(("size", "bytes_sent"))
 _LEFT_OUT = frozenset(("bytes_new", "bytes_on_wire", "receipt"))
 
 
-def state_of(glance: Glance) -> str:
+def state_of(task_status: TaskStatus) -> str:
     """One word, or two."""
     return word(
-        glance.page,
-        pid=glance.pid,
-        now=glance.now,
-        queue=glance.queue,
-        frozen=glance.frozen,
-        missing=glance.missing,
-        stale=glance.stale,
-        elsewhere=glance.elsewhere,
+        task_status.page,
+        pid=task_status.pid,
+        now=task_status.now,
+        queue=task_status.queue,
+        frozen=task_status.frozen,
+        missing=task_status.missing,
+        stale=task_status.stale,
+        elsewhere=task_status.elsewhere,
     )
 
 
-def status(glances: Sequence[Glance], width: int, *, bars: bool = False) -> list[str]:
+def status(task_statuses: Sequence[TaskStatus], width: int, *, bars: bool = False) -> list[str]:
     """The table of all tasks, each with why it moves or not and its last error; ``bars``: and with what is on its way."""
     wide = width >= WIDE
     head = [
@@ -50,27 +50,27 @@ def status(glances: Sequence[Glance], width: int, *, bars: bool = False) -> list
         *(["NEW", "SENT", "ON WIRE"] if wide else ["SENT"]),
     ]
     numbers = [at for at, name in enumerate(head) if name not in ("TASK", "DESTINATION", "STATE")]
-    lines = table(head, [_row(glance, wide) for glance in glances], width, numbers=numbers, give=1 if wide else 0)
+    lines = table(head, [_row(task_status, wide) for task_status in task_statuses], width, numbers=numbers, give=1 if wide else 0)
     shown = [lines[0]]
-    for glance, line in zip(glances, lines[1:], strict=True):
-        shown += [line, *_below(glance, width, wide), *(_bars(glance, width) if bars else _watched(glance, width))]
+    for task_status, line in zip(task_statuses, lines[1:], strict=True):
+        shown += [line, *_below(task_status, width, wide), *(_bars(task_status, width) if bars else _watched(task_status, width))]
     return shown
 
 
-def _row(glance: Glance, wide: bool) -> list[str]:
-    page, queue = glance.page, glance.queue
+def _row(task_status: TaskStatus, wide: bool) -> list[str]:
+    page, queue = task_status.page, task_status.queue
     oldest = seconds(queue.get("oldest"))
     # What a folder that is away has counted is not known.
-    away = bool(glance.missing) and not page
+    away = bool(task_status.missing) and not page
     left = sum(int(queue.get(key) or 0) for key in ("waiting", "sending", "parked")) + int(page.get("not_copied") or 0)
     return [
-        glance.label,
-        *([glance.destination] if wide else []),
-        state_of(glance),
+        task_status.label,
+        *([task_status.destination] if wide else []),
+        state_of(task_status),
         "-" if away and not left else str(left),
-        span(None if oldest is None else glance.now - oldest),
+        span(None if oldest is None else task_status.now - oldest),
         _moving(page.get("moving") or []),
-        _rate(glance),
+        _rate(task_status),
         "-" if away else str(page.get("delivered") or 0),
         *([amount(page.get("bytes_new"))] if wide else []),
         amount(page.get("bytes_sent")),
@@ -84,26 +84,26 @@ def _moving(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"{len(rows)} ({share(sum(row['done'] for row in rows), sum(row['size'] for row in rows))})"
 
 
-def _rate(glance: Glance) -> str:
-    if glance.pid is None or not glance.page.get("moving"):
+def _rate(task_status: TaskStatus) -> str:
+    if task_status.pid is None or not task_status.page.get("moving"):
         return "-"
-    return "0 B/s" if standing(glance.page, glance.now) is not None else f"{amount(glance.page.get('rate'))}/s"
+    return "0 B/s" if standing(task_status.page, task_status.now) is not None else f"{amount(task_status.page.get('rate'))}/s"
 
 
-def _below(glance: Glance, width: int, wide: bool) -> list[str]:
-    page = glance.page
+def _below(task_status: TaskStatus, width: int, wide: bool) -> list[str]:
+    page = task_status.page
     lines = []
     if not wide:
-        lines.append(f"  to {fit(glance.destination, width - 5)}")
+        lines.append(f"  to {fit(task_status.destination, width - 5)}")
         lines.append(
             f"  new {amount(page.get('bytes_new'))}, sent {amount(page.get('bytes_sent'))}, "
             f"on the wire {amount(page.get('bytes_on_wire'))}"
         )
-    lines += wrapped(glance.why, width, "  ", "    ")
-    lines += wrapped(glance.remedy, width, "  ", "    ") if glance.remedy else []
+    lines += wrapped(task_status.why, width, "  ", "    ")
+    lines += wrapped(task_status.remedy, width, "  ", "    ") if task_status.remedy else []
     for text in where_kept(page):
         lines += wrapped(text, width, "  ", "    ")
-    error = last_error(glance)
+    error = last_error(task_status)
     if error:
         lines += wrapped(error, width, "  ", "    ")
     server = page.get("server")
@@ -122,14 +122,14 @@ def where_kept(page: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _watched(glance: Glance, width: int) -> list[str]:
+def _watched(task_status: TaskStatus, width: int) -> list[str]:
     """What makes the files of each entry go."""
-    rows = [row for row in glance.page.get("watched") or [] if isinstance(row, Mapping)]
+    rows = [row for row in task_status.page.get("watched") or [] if isinstance(row, Mapping)]
     lines = [line for row in rows for line in wrapped(f"{row.get('path')}: {row.get('when')}", width, "  ", "    ")]
-    left = int(glance.page.get("watched_more") or 0)
+    left = int(task_status.page.get("watched_more") or 0)
     if left:
         lines.append(f"  and {left} more entries")
-    for text in left_out(glance.page):
+    for text in left_out(task_status.page):
         lines += wrapped(text, width, "  ", "    ")
     return lines
 
@@ -148,22 +148,22 @@ def left_out(page: Mapping[str, Any]) -> list[str]:
     return [f"Left out: {files(count)}: {told}{more} ('pysubtask check' lists all)"]
 
 
-def last_error(glance: Glance) -> str:
+def last_error(task_status: TaskStatus) -> str:
     """The newest error of any kind, with its age; empty where there is none, or one that has been over for a day."""
-    error = glance.page.get("last_error")
+    error = task_status.page.get("last_error")
     if not error:
         return ""
     at = seconds(error.get("at"))
-    age = None if at is None else glance.now - at
+    age = None if at is None else task_status.now - at
     if error.get("over") and age is not None and age > FORGOTTEN_SECS:
         return ""
     head = "Last error, over now" if error.get("over") else "Last error"
     return f"{head}: {'' if age is None else f'{span(age)} ago: '}{error.get('text')}"
 
 
-def _bars(glance: Glance, width: int) -> list[str]:
+def _bars(task_status: TaskStatus, width: int) -> list[str]:
     """A line with a bar for each file that is on its way."""
-    rows = glance.page.get("moving") or [] if glance.pid is not None else []
+    rows = task_status.page.get("moving") or [] if task_status.pid is not None else []
     if not rows:
         return []
     long = max(10, min(30, width // 4))
@@ -198,14 +198,17 @@ def _value(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def watch(glances: Sequence[Glance], recent: Sequence[tuple[str, Event]], width: int, height: int) -> list[str]:
+def watch(task_statuses: Sequence[TaskStatus], recent: Sequence[tuple[str, Event]], width: int, height: int) -> list[str]:
     """The live view: the table, what is on its way, and as many of the last events as there is room for, the last one below."""
-    lines = status(glances, width, bars=True)
+    lines = status(task_statuses, width, bars=True)
     room = height - len(lines) - 2
     if len(lines) > height:
         # The table comes first: what there is no room for is counted.
         lines = [*lines[: height - 1], fit(f"  … {len(lines) - height + 1} more lines", width)]
     elif room > 0 and recent:
-        several = len(glances) > 1
-        lines += ["", *(event(found, width, glances[0].now, label if several else "") for label, found in list(recent)[-room:])]
+        several = len(task_statuses) > 1
+        lines += [
+            "",
+            *(event(found, width, task_statuses[0].now, label if several else "") for label, found in list(recent)[-room:]),
+        ]
     return lines

@@ -19,7 +19,7 @@ _READING = frozenset(("queue", "get"))
 """Orders that change nothing."""
 
 
-class Glance(NamedTuple):
+class TaskStatus(NamedTuple):
     """One child. ``page``: what it last wrote about itself, and for a dead one with what it did after that; ``pid`` of the living
     child, None where there is none; ``queue``: waiting, sending, parked, bytes, oldest; ``limit``: RateLimit; ``why`` in one
     sentence; ``remedy``: what can be done, empty where nothing is wrong;
@@ -59,9 +59,9 @@ class Glance(NamedTuple):
         }
 
 
-def of_all(tasks: Sequence[Task], now: float, names: Sequence[str]) -> list[Glance]:
+def of_all(tasks: Sequence[Task], now: float, names: Sequence[str]) -> list[TaskStatus]:
     """Look at tasks, to be called so; those of another user are looked at in one process with his rights."""
-    found: dict[int, Glance] = {}
+    found: dict[int, TaskStatus] = {}
     by_owner: dict[Owner | None, list[int]] = {}
     for at, task in enumerate(tasks):
         by_owner.setdefault(task.owner if task.owner is not None and task.owner.is_acted_for else None, []).append(at)
@@ -70,18 +70,18 @@ def of_all(tasks: Sequence[Task], now: float, names: Sequence[str]) -> list[Glan
     return [found[at] for at in range(len(tasks))]
 
 
-def _of_one(owner: Owner | None, called: Sequence[tuple[Task, str]], now: float) -> list[Glance]:
+def _of_one(owner: Owner | None, called: Sequence[tuple[Task, str]], now: float) -> list[TaskStatus]:
     if owner is None:
-        return [glance(task, now, name) for task, name in called]
+        return [task_status(task, now, name) for task, name in called]
     try:
-        rows = owner.ask(lambda: [glance(task, now, name)._asdict() for task, name in called])
+        rows = owner.ask(lambda: [task_status(task, now, name)._asdict() for task, name in called])
     except OSError as exc:
         why = f"It cannot be looked at with the rights of {owner.name}: {exc.strerror or exc}."
-        return [Glance(name, task.record.destination, {}, None, None, now, {}, why, user=owner.name) for task, name in called]
-    return [Glance(**row) for row in rows]
+        return [TaskStatus(name, task.record.destination, {}, None, None, now, {}, why, user=owner.name) for task, name in called]
+    return [TaskStatus(**row) for row in rows]
 
 
-def glance(task: Task, now: float, name: str = "") -> Glance:
+def task_status(task: Task, now: float, name: str = "") -> TaskStatus:
     """Look at a task, to be called ``name`` (empty: its label); ``now`` in seconds since the epoch."""
     if task.owner is not None and task.owner.is_acted_for:
         return of_all([task], now, [name])[0]
@@ -97,7 +97,7 @@ def glance(task: Task, now: float, name: str = "") -> Glance:
         remedy = reasons.first(unread(task, page or {}), remedy)
     if pid is None and not found.elsewhere:
         remedy = reasons.first(_ordered(task.state_dir), remedy)
-    return Glance(
+    return TaskStatus(
         name or task.label,
         task.destination,
         page or {},
@@ -115,14 +115,14 @@ def glance(task: Task, now: float, name: str = "") -> Glance:
     )
 
 
-def _by_page(task: Task, now: float, name: str) -> Glance:
+def _by_page(task: Task, now: float, name: str) -> TaskStatus:
     """Of a task of another user, by what a group of this one's may see of it."""
     page, holder = task.page() or {}, task.holder()
     queue, pid = page.get("queue") or {}, None if holder is None else holder.pid
     sentence = reasons.why(page or None, pid=pid, last_sign=task.last_sign(), now=now, queue=queue, limit=0.0)
     if not page:
         sentence = f"Its page cannot be read: {task.user} lets no group of yours see it."
-    return Glance(name or task.called, task.destination, page, pid, task.last_sign(), now, queue, sentence, user=task.user)
+    return TaskStatus(name or task.called, task.destination, page, pid, task.last_sign(), now, queue, sentence, user=task.user)
 
 
 def unread(task: Task, page: Mapping[str, Any]) -> str:

@@ -7,25 +7,25 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...common.errors import DiskLow, facts_of, told_of
+from ...common.errors import DiskLow, event_fields, facts_of
 from ...common.events import EventLog, happened, utc
 from ...common.receipts import Receipt
 from ..spool.queue import Done, Version
 from ..spool.spool_thread import Store
-from ..status.status_model import Board
+from ..status.status_model import StatusModel
 
 COMMIT_AGAIN_SECS = 5.0
 _MOST_TOLD = 50
 _OF_THE_CONNECTION = ("connect_failed", "connection_lost", "server_busy", "login_refused", "server_not_trusted")
 
 
-class Desk:
+class DeliveryContext:
     """Belongs to the courier's event loop. ``clock`` is monotonic, ``wall`` the wall clock, both in seconds."""
 
     def __init__(
         self,
         store: Store,
-        board: Board,
+        status_model: StatusModel,
         events: EventLog,
         log: logging.Logger,
         clock: Callable[[], float],
@@ -33,7 +33,7 @@ class Desk:
     ) -> None:
         self.store = store
         self.spool = store.spool
-        self.board = board
+        self.status_model = status_model
         self.events = events
         self.log = log
         self.clock = clock
@@ -51,9 +51,9 @@ class Desk:
                 self.problem("disk_low", str(exc))
                 await asyncio.sleep(COMMIT_AGAIN_SECS)
                 continue
-            if full and (self.board.get("problem") or {}).get("kind") == "disk_low":
-                self.board.set(problem=None, problem_since=None)
-                self.board.over("disk_low")
+            if full and (self.status_model.get("problem") or {}).get("kind") == "disk_low":
+                self.status_model.set(problem=None, problem_since=None)
+                self.status_model.over("disk_low")
             return answer
 
     # -- on the spool's thread, where a page is taken too: the queue changes together with the board and the events --------
@@ -73,29 +73,29 @@ class Desk:
         versions = self.spool.take(*args, **kwargs)
         for version in versions:
             anew = not (version.resume or version.way.append or version.way.copies)
-            self.board.begin(version.id, version.name, version.size, anew=anew)
+            self.status_model.begin(version.id, version.name, version.size, anew=anew)
         return versions
 
     def deliver(self, dones: Sequence[Done]) -> list[tuple[Done, Receipt]]:
         """Commit what has arrived, and say so."""
         written = self.store.deliver(dones)
-        with self.board.guard:
+        with self.status_model.guard:
             self.events.emit_all([_event_of(done, receipt) for done, receipt in written])
             for done in dones:
-                self.board.end(done.id, done.bytes_sent)
+                self.status_model.end(done.id, done.bytes_sent)
             for _, receipt in written:
-                self.board.over("parked", "attempt_failed", about=receipt.name)
+                self.status_model.over("parked", "attempt_failed", about=receipt.name)
             sent = [(done, receipt) for done, receipt in written if not done.unchanged]
             if sent:
                 last = sent[-1][1]
-                self.board.add(
+                self.status_model.add(
                     delivered=len(sent),
                     bytes_sent=sum(done.bytes_sent for done, _ in sent),
                     bytes_new=sum(done.bytes_new for done, _ in sent),
                 )
-                self.board.set(last_delivery={"at": last.at, "name": last.name, "size": last.size})
+                self.status_model.set(last_delivery={"at": last.at, "name": last.name, "size": last.size})
             if written:
-                self.board.set(receipt=written[-1][1].seq)
+                self.status_model.set(receipt=written[-1][1].seq)
         return written
 
     def give_back(
@@ -112,8 +112,8 @@ class Desk:
         an event tells; where everything waits that is told elsewhere."""
         reason = str(error)
         self.store.give_back(version.id, reason, due, park=park, compare=compare)
-        with self.board.guard:
-            self.board.end(version.id)
+        with self.status_model.guard:
+            self.status_model.end(version.id)
             if park or alone is not None:
                 more = {} if park else {"secs": alone}
                 self.events.emit(
@@ -121,7 +121,7 @@ class Desk:
                     name=version.name,
                     path=version.path,
                     reason=reason,
-                    **told_of(error),
+                    **event_fields(error),
                     **more,
                 )
                 self.error("parked" if park else "attempt_failed", f"{version.name}: {reason}", version.name, error)
@@ -132,8 +132,8 @@ class Desk:
         if path is not None and not version.live:
             # It may be there all the same: the end of a file of which all has to be sent.
             self.store.drop([version.snapshot])
-        with self.board.guard:
-            self.board.end(version.id)
+        with self.status_model.guard:
+            self.status_model.end(version.id)
             self.events.emit("snapshot_lost", name=version.name, path=version.path, reason=reason)
         return path
 
@@ -142,13 +142,13 @@ class Desk:
     def problem(self, kind: str, text: str, remedy: str = "", headline: str = "", error: Exception | None = None) -> bool:
         """Something keeps everything from moving. Said once, not at every try; whether it was not said since all was well.
         ``headline``: what is wrong in a few words, where the kind does not say it. ``error``: what was raised."""
-        with self.board.guard:
+        with self.status_model.guard:
             more = {"remedy": remedy, "headline": headline}
             more |= facts_of(error)
             problem = {"kind": kind, "text": text} | {key: value for key, value in more.items() if value}
-            if self.board.get("problem") != problem:
-                self.events.emit(kind, reason=text, **told_of(error))
-            self.board.set(problem=problem, problem_since=self.board.get("problem_since") or utc(self.wall()))
+            if self.status_model.get("problem") != problem:
+                self.events.emit(kind, reason=text, **event_fields(error))
+            self.status_model.set(problem=problem, problem_since=self.status_model.get("problem_since") or utc(self.wall()))
             self.error(kind, text, "", error)
             news = (kind, text) not in self._told
             self._told = {*self._told, (kind, text)} if len(self._told) < _MOST_TOLD else {(kind, text)}
@@ -156,14 +156,14 @@ class Desk:
 
     def well(self) -> None:
         """Nothing keeps everything from moving any more."""
-        with self.board.guard:
+        with self.status_model.guard:
             self._told = set()
-            self.board.set(problem=None, problem_since=None)
-            self.board.over(*_OF_THE_CONNECTION)
+            self.status_model.set(problem=None, problem_since=None)
+            self.status_model.over(*_OF_THE_CONNECTION)
 
     def error(self, kind: str, text: str, about: str = "", error: Exception | str | None = None) -> None:
         """The last error, for the status page."""
-        self.board.error(kind, text, about, **facts_of(error))
+        self.status_model.error(kind, text, about, **facts_of(error))
 
 
 def _event_of(done: Done, receipt: Receipt) -> tuple[str, dict[str, Any]]:

@@ -34,8 +34,8 @@ from ...common.remedy import in_words_of, says_more, sentence
 from ...transports.base import Transport
 from ..spool.queue_admin import EVERYTHING
 from ..spool.spool_thread import Store
-from ..status.status_model import Board
-from .context import Desk
+from ..status.status_model import StatusModel
+from .context import DeliveryContext
 from .idle_timeout import Pauses
 from .login_limit import Logins
 from .retry import JITTER, Policy, decide, extra_login_in, held_for, login_wait
@@ -67,11 +67,11 @@ class Courier:
         store: Store,
         transport: Transport,
         settings: Mapping[str, Any],
-        board: Board,
+        status_model: StatusModel,
         events: EventLog,
         log: logging.Logger,
         hooks: Hooks,
-        login_mark: str = "",
+        login_fingerprint: str = "",
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         config_file: str = "",
@@ -80,11 +80,11 @@ class Courier:
         self._config_file = config_file
         self._changed = changed
         self._says_more = says_more(config_file)
-        self._desk = Desk(store, board, events, log, clock, wall)
+        self._context = DeliveryContext(store, status_model, events, log, clock, wall)
         self._transport = transport
         self._settings = settings
         self._hooks = hooks
-        self._login_mark = login_mark
+        self._login_fingerprint = login_fingerprint
         self._clock = clock
         self._policy = Policy.of(settings)
         self._pauses = Pauses()
@@ -208,7 +208,7 @@ class Courier:
         self._wake.set()
 
     def _hold_now(self) -> None:
-        paused = self._desk.spool.backlog.paused
+        paused = self._context.spool.backlog.paused
         if self._deliveries.moves(None if EVERYTHING in paused else paused):
             self._deliveries.interrupt(CalledBack("paused"))
         self._wake_now()
@@ -231,7 +231,7 @@ class Courier:
             self._transport.profile.try_again()
         if self._deadline is not None:
             return {"state": "stopping"}
-        if EVERYTHING in self._desk.spool.backlog.paused:
+        if EVERYTHING in self._context.spool.backlog.paused:
             return {"state": "paused"}
         busy_until = max(self._busy_until, self._deliveries.busy_until)
         if busy_until > now:
@@ -243,11 +243,11 @@ class Courier:
         if self._connected:
             return {"state": "connected"}
         self._failures, self._extra = 0, bool(self._held)
-        secs = extra_login_in(self._extra_at, self._desk.wall()) if self._held else 0.0
+        secs = extra_login_in(self._extra_at, self._context.wall()) if self._held else 0.0
         if self._try_at > now:
             self._try_at = min(self._try_at, now + secs)
             secs = self._try_at - now
-            self._desk.board.set(next_try=utc(self._desk.wall() + secs))
+            self._context.status_model.set(next_try=utc(self._context.wall() + secs))
         else:
             secs = 0.0
         return {"state": "held", "secs": round(secs, 1)} if secs > 0 else {"state": "connecting"}
@@ -262,19 +262,19 @@ class Courier:
         try:
             asyncio.run(self._main())
         except Exception:
-            self._desk.log.exception("The courier failed")
-            self._desk.events.emit("courier_failed")
+            self._context.log.exception("The courier failed")
+            self._context.events.emit("courier_failed")
         finally:
             self._ready.set()
             self._hooks.changed()
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._desk.store.asked_on(self._loop)
+        self._context.store.asked_on(self._loop)
         self._wake = asyncio.Event()
         self._deliveries = Deliveries(
             self._transport,
-            self._desk,
+            self._context,
             self._policy,
             self._hooks,
             self._wake_now,
@@ -283,7 +283,7 @@ class Courier:
             more=self._says_more,
         )
         await self._recall_hold()
-        await follow(self._desk, self._transport)
+        await follow(self._context, self._transport)
         self._ready.set()
         beating = asyncio.create_task(self._beat())
         settling = asyncio.create_task(self._deliveries.settle())
@@ -306,14 +306,14 @@ class Courier:
             for task in (beating, settling):
                 task.cancel()
             await asyncio.gather(beating, settling, return_exceptions=True)
-            self._desk.store.asked_on(None)
+            self._context.store.asked_on(None)
             self._loop = None
 
     async def _beat(self) -> None:
         while True:
             self.turned = self._clock()
             if self._deliveries.busy:
-                self._deliveries.toll.show()
+                self._deliveries.link_usage.show()
             await asyncio.sleep(BEAT_SECS)
 
     def _over(self) -> bool:
@@ -335,26 +335,26 @@ class Courier:
         self._tell_pause()
         if not self._connected:
             self._more, self._due_at = True, 0.0
-            due = await self._desk.ask(self._desk.spool.next_due)
+            due = await self._context.ask(self._context.spool.next_due)
             at = _NEVER if due is None else max(due, self._try_at)
             if deliveries.beat_due and self._deadline is None:
                 at = min(at, max(now, self._try_at))
-            if now < self._expected_until and self._deadline is None and EVERYTHING not in self._desk.spool.backlog.paused:
+            if now < self._expected_until and self._deadline is None and EVERYTHING not in self._context.spool.backlog.paused:
                 at = min(at, max(now, self._try_at))
             if at <= now:
                 await self._connect()
                 return 0.0
-            if at == _NEVER and EVERYTHING not in self._desk.spool.backlog.paused:
+            if at == _NEVER and EVERYTHING not in self._context.spool.backlog.paused:
                 # What was expected did not come: no try follows the one that failed, so nothing waits for it.
-                self._desk.board.leave("waiting", "watching")
-                self._desk.board.set(next_try=None)
+                self._context.status_model.leave("waiting", "watching")
+                self._context.status_model.set(next_try=None)
             return self._pause(now, at)
         if deliveries.busy_until > now:
             return self._pause(now, deliveries.busy_until, busy=deliveries.busy)
         if deliveries.busy_until:
             deliveries.busy_until = 0.0
-            self._desk.well()
-            self._desk.board.state("connected")
+            self._context.well()
+            self._context.status_model.state("connected")
         if deliveries.beat_due:
             deliveries.begin_beat()
         places = min(int(self._settings["Concurrency"]), self._transport.traits.concurrency)
@@ -390,8 +390,8 @@ class Courier:
         self._more = False
         if look:
             self._due_at = _NEVER
-        versions, due = await self._desk.ask(
-            self._desk.take_and_look, room, now, self._desk.wall(), big=big, look=look, **self._ways()
+        versions, due = await self._context.ask(
+            self._context.take_and_look, room, now, self._context.wall(), big=big, look=look, **self._ways()
         )
         if versions and not deliveries.busy:
             self._pauses.begins(now - deliveries.active_at)
@@ -406,26 +406,26 @@ class Courier:
 
     def _tell_pause(self) -> None:
         """On the page: a task that is paused, and one that goes on."""
-        by = self._desk.spool.backlog.paused.get(EVERYTHING)
-        if by is not None and self._desk.board.get("state") not in ("paused", "stopping", "stopped"):
-            self._desk.board.state("paused", f"paused by {by}")
+        by = self._context.spool.backlog.paused.get(EVERYTHING)
+        if by is not None and self._context.status_model.get("state") not in ("paused", "stopping", "stopped"):
+            self._context.status_model.state("paused", f"paused by {by}")
             self._hooks.changed()
-        elif by is None and self._desk.board.get("state") == "paused":
+        elif by is None and self._context.status_model.get("state") == "paused":
             self._enter()
             self._hooks.changed()
 
     def _enter(self) -> None:
         """On the page: what is true now, after something else was."""
-        now, board = self._desk.clock(), self._desk.board
-        problem = board.get("problem") or {}
+        now, status_model = self._context.clock(), self._context.status_model
+        problem = status_model.get("problem") or {}
         if self._connected:
-            board.state("waiting" if self._deliveries.busy_until > now else "connected", str(problem.get("text", "")))
+            status_model.state("waiting" if self._deliveries.busy_until > now else "connected", str(problem.get("text", "")))
         elif self._held and self._try_at > now:
-            board.state("held", self._held)
+            status_model.state("held", self._held)
         elif problem and self._try_at > now:
-            board.state("waiting", str(problem.get("text", "")))
+            status_model.state("waiting", str(problem.get("text", "")))
         else:
-            board.state("watching")
+            status_model.state("watching")
 
     def _ways(self) -> dict[str, bool]:
         traits = self._transport.traits
@@ -443,11 +443,11 @@ class Courier:
     # -- the connection -----------------------------------------------------------------------------------
 
     async def _connect(self) -> None:
-        self._desk.board.state("connecting")
+        self._context.status_model.state("connecting")
         self._hooks.changed()
         if self._extra:
-            self._extra, self._extra_at = False, self._desk.wall()
-            await self._desk.ask(self._desk.spool.set_meta, _EXTRA, repr(self._extra_at))
+            self._extra, self._extra_at = False, self._context.wall()
+            await self._context.ask(self._context.spool.set_meta, _EXTRA, repr(self._extra_at))
         self._connecting, self._again_at_once = True, False
         try:
             await self._before_the_deadline(self._log_in())
@@ -465,23 +465,23 @@ class Courier:
             if is_limit(exc):
                 await self._connect_failed(TransportLost(limits.reached(), limits.REMEDY))
                 return
-            self._desk.log.exception("Connecting failed")
+            self._context.log.exception("Connecting failed")
             await self._connect_failed(TransportLost(f"internal error: {exc!r}"))
             return
         self._connected, self._deliveries.broken, self._held = True, None, ""
         self._logins.answered()
-        self._deliveries.toll.show()
+        self._deliveries.link_usage.show()
         self._deliveries.active_at = self._clock()
         if self._refusals:
             self._refusals = 0
-            await self._desk.ask(self._desk.spool.set_meta, "refused", "")
+            await self._context.ask(self._context.spool.set_meta, "refused", "")
         ways = self._ways()
         self._hooks.builds(any(ways.values()), ways["copies"] and bool(self._settings.get("DeltaTransfer")))
-        self._desk.log.info("CONNECTED to %s", self._desk.spool.destination)
-        with self._desk.board.guard:
-            self._desk.events.emit("connected", destination=self._desk.spool.destination)
-            self._desk.well()
-            self._desk.board.state("connected")
+        self._context.log.info("CONNECTED to %s", self._context.spool.destination)
+        with self._context.status_model.guard:
+            self._context.events.emit("connected", destination=self._context.spool.destination)
+            self._context.well()
+            self._context.status_model.state("connected")
         self._hooks.changed()
 
     async def _log_in(self) -> None:
@@ -509,7 +509,7 @@ class Courier:
 
     async def _connect_failed(self, exc: Exception) -> None:
         self._connecting = False
-        self._deliveries.toll.show()
+        self._deliveries.link_usage.show()
         held = decide(1, exc, self._policy, 0.0).action == "hold"
         cause, remedy = _told(exc)
         remedy = in_words_of(self._config_file, remedy)
@@ -517,8 +517,8 @@ class Courier:
             self._refusals += 1
             self._held = cause
             trusted = "" if not isinstance(exc, ServerNotTrusted) else f" {_NOT_TRUSTED}"
-            words = f"{self._refusals} {self._desk.wall()!r} {self._login_mark}{trusted}"
-            await self._desk.ask(self._desk.spool.set_meta, "refused", words)
+            words = f"{self._refusals} {self._context.wall()!r} {self._login_fingerprint}{trusted}"
+            await self._context.ask(self._context.spool.set_meta, "refused", words)
         else:
             self._failures += 1
             self._held = ""
@@ -527,7 +527,7 @@ class Courier:
             self._busy_until = self._clock() + secs
         elif self._again_at_once:
             self._extra = held
-            secs = min(secs, extra_login_in(self._extra_at, self._desk.wall()) if held else 0.0)
+            secs = min(secs, extra_login_in(self._extra_at, self._context.wall()) if held else 0.0)
         self._again_at_once = False
         if isinstance(exc, LoginRefused):
             self._logins.failed(self._clock())
@@ -535,10 +535,10 @@ class Courier:
             self._logins.unanswered(self._clock())
         secs, spared = self._spared(secs)
         self._try_at = self._clock() + secs
-        with self._desk.board.guard:
+        with self._context.status_model.guard:
             news = self._tell_problem(exc, cause, remedy)
-            self._desk.board.state("held" if held else "waiting", cause + spared)
-            self._desk.board.set(next_try=utc(self._desk.wall() + secs))
+            self._context.status_model.state("held" if held else "waiting", cause + spared)
+            self._context.status_model.set(next_try=utc(self._context.wall() + secs))
         # Whoever has mended a file waits in vain for a child that does not read it: this comes at every try.
         since = self._changed() if held else ""
         told = cause + spared
@@ -553,14 +553,14 @@ class Courier:
     def _tell_problem(self, exc: Exception, cause: str, remedy: str) -> bool:
         """On the page and among the events; whether it is news."""
         if isinstance(exc, ServerNotTrusted):
-            return self._desk.problem("server_not_trusted", cause, remedy, exc.headline, exc)
+            return self._context.problem("server_not_trusted", cause, remedy, exc.headline, exc)
         if isinstance(exc, ConfigError):
-            return self._desk.problem("login_refused", cause, remedy, _SETTING, exc)
+            return self._context.problem("login_refused", cause, remedy, _SETTING, exc)
         refused = isinstance(exc, LoginRefused)
-        return self._desk.problem("login_refused" if refused else "connect_failed", cause, remedy, error=exc)
+        return self._context.problem("login_refused" if refused else "connect_failed", cause, remedy, error=exc)
 
     def _log_failed(self, exc: Exception, secs: float, words: str) -> None:
-        log = self._desk.log
+        log = self._context.log
         if isinstance(exc, (ServerNotTrusted, ConfigError)):
             headline = exc.headline if isinstance(exc, ServerNotTrusted) else _SETTING
             text = "%s! Everything is held, nothing is lost. Next try in [%.0f] secs: %s"
@@ -577,28 +577,28 @@ class Courier:
 
     async def _recall_hold(self) -> None:
         """A login refused before a restart stays held for the rest of its time, unless the login was changed since."""
-        self._extra_at = float(await self._desk.ask(self._desk.spool.meta, _EXTRA, "") or "-inf")
-        words = str(await self._desk.ask(self._desk.spool.meta, "refused", "")).split()
-        if len(words) not in (3, 4) or words[2] != self._login_mark:
+        self._extra_at = float(await self._context.ask(self._context.spool.meta, _EXTRA, "") or "-inf")
+        words = str(await self._context.ask(self._context.spool.meta, "refused", "")).split()
+        if len(words) not in (3, 4) or words[2] != self._login_fingerprint:
             return
         self._refusals = int(words[0])
-        left = held_for(self._refusals, float(words[1]), self._desk.wall(), self._policy)
+        left = held_for(self._refusals, float(words[1]), self._context.wall(), self._policy)
         if left > 0:
             trusted = len(words) == 3
             self._held = f"{'the login was refused' if trusted else 'the server was not trusted'} before the restart"
             self._try_at = self._clock() + left
             text = "HELD! Nothing is lost: %s; next try in [%.0f] secs, 'pysubtask retry' tries before that; %s"
-            self._desk.log.warning(text, self._held, left, self._says_more)
-            with self._desk.board.guard:
+            self._context.log.warning(text, self._held, left, self._says_more)
+            with self._context.status_model.guard:
                 if not trusted:
                     problem = {"kind": "server_not_trusted", "text": self._held, "headline": "server not trusted"}
-                    self._desk.board.set(problem=problem)
-                self._desk.board.state("held", self._held)
-                self._desk.board.set(next_try=utc(self._desk.wall() + left))
+                    self._context.status_model.set(problem=problem)
+                self._context.status_model.state("held", self._held)
+                self._context.status_model.set(next_try=utc(self._context.wall() + left))
 
     async def _sweep(self) -> None:
         """Remove what earlier attempts may have left on the server."""
-        temps = await self._desk.ask(self._desk.spool.temps)
+        temps = await self._context.ask(self._context.spool.temps)
         if temps:
             try:
                 removed = await self._transport.remove(temps)
@@ -608,7 +608,7 @@ class Courier:
             # removal: the name stays on record until the removal was asked for twice.
             final = self._removed_once.intersection(temps)
             self._removed_once = removed - final
-            await self._desk.ask(self._desk.spool.temps_swept, temps, final, self._desk.wall())
+            await self._context.ask(self._context.spool.temps_swept, temps, final, self._context.wall())
 
     async def _remove_each(self, temps: Iterable[str]) -> set[str]:
         """One that the server keeps, or that cannot be a name there, is met again by its own upload: no reason against others."""
@@ -617,20 +617,20 @@ class Courier:
             try:
                 removed |= await self._transport.remove([temp])
             except (FileRefused, AttemptFailed) as exc:
-                self._desk.log.info("A temporary file of an earlier attempt stays for now: %s", exc)
+                self._context.log.info("A temporary file of an earlier attempt stays for now: %s", exc)
         return removed
 
     async def _rest(self, now: float) -> None:
         quiet = now - max(self._last_notice, self._deliveries.active_at)
-        self._desk.log.info("'DEAD' for [%.1f] secs! (no data) REST'ing %s!", quiet, self._transport.label)
+        self._context.log.info("'DEAD' for [%.1f] secs! (no data) REST'ing %s!", quiet, self._transport.label)
         try:
             await self._sweep()
         except TransportError as exc:
-            self._desk.log.info("Connection was gone already: %s", exc)
+            self._context.log.info("Connection was gone already: %s", exc)
         await self._disconnect()
-        with self._desk.board.guard:
-            self._desk.events.emit("resting", secs=round(quiet, 1))
-            self._desk.board.state("resting", "nothing was notified for the dead time")
+        with self._context.status_model.guard:
+            self._context.events.emit("resting", secs=round(quiet, 1))
+            self._context.status_model.state("resting", "nothing was notified for the dead time")
         self._hooks.changed()
 
     async def _disconnect(self) -> None:
@@ -639,7 +639,7 @@ class Courier:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECS):
                     await self._transport.close()
-            self._deliveries.toll.show()
+            self._deliveries.link_usage.show()
 
     async def _lose(self) -> None:
         """The connection broke: end what was in flight, wait as the retry rules say."""
@@ -650,16 +650,16 @@ class Courier:
         deliveries.broken = None
         if isinstance(reason, CalledBack):
             deliveries.stale = False
-            self._desk.log.info("What is paused was called back; the rest goes on over a new connection")
+            self._context.log.info("What is paused was called back; the rest goes on over a new connection")
             self._enter()
             return
         if deliveries.stale:
             deliveries.stale = False
-            self._desk.log.info("Connection was gone after a pause, connecting again: %s", reason)
+            self._context.log.info("Connection was gone after a pause, connecting again: %s", reason)
             forgets = self._pauses.died()
             if forgets:
-                self._desk.log.warning("%s; %s", forgets, self._says_more)
-                self._desk.error("connection_lost", forgets)
+                self._context.log.warning("%s; %s", forgets, self._says_more)
+                self._context.error("connection_lost", forgets)
             self._enter()
             return
         decision = decide(self._failures + 1, reason, self._policy, random.random())
@@ -673,11 +673,11 @@ class Courier:
         secs, spared = self._spared(secs)
         self._try_at = self._clock() + secs
         words = sentence(f"{reason}{spared}", "", self._says_more)
-        self._desk.log.warning("CONNECTION LOST! Waiting [%.0f] secs before next try...: %s", secs, words)
-        with self._desk.board.guard:
-            self._desk.problem("connection_lost", str(reason), error=reason)
-            self._desk.board.state("waiting", f"{reason}{spared}")
-            self._desk.board.set(next_try=utc(self._desk.wall() + secs))
+        self._context.log.warning("CONNECTION LOST! Waiting [%.0f] secs before next try...: %s", secs, words)
+        with self._context.status_model.guard:
+            self._context.problem("connection_lost", str(reason), error=reason)
+            self._context.status_model.state("waiting", f"{reason}{spared}")
+            self._context.status_model.set(next_try=utc(self._context.wall() + secs))
         self._hooks.changed()
 
 

@@ -7,19 +7,19 @@ import os
 from collections.abc import Callable
 
 from ...common import limits
-from ...common.errors import SourceError, TransportError, TransportLost, told_of
+from ...common.errors import SourceError, TransportError, TransportLost, event_fields
 from ...common.limits import is_limit
 from ...transports.base import Job, Transport
-from .context import Desk
+from .context import DeliveryContext
 
 
 class Heartbeats:
     """``beat`` writes the files, in a thread, and gives their paths. ``due``: whether they are to be sent. ``more``: where a
     person is told more of what is wrong."""
 
-    def __init__(self, transport: Transport, desk: Desk, beat: Callable[[], list[str]], more: str) -> None:
+    def __init__(self, transport: Transport, context: DeliveryContext, beat: Callable[[], list[str]], more: str) -> None:
         self._transport = transport
-        self._desk = desk
+        self._context = context
         self._beat = beat
         self._more = more
         self._problem = ""
@@ -31,10 +31,10 @@ class Heartbeats:
         try:
             for path in await asyncio.to_thread(self._beat):
                 name = os.path.basename(path)
-                temp = await self._desk.ask(self._desk.spool.note_temp, name, self._desk.wall())
+                temp = await self._context.ask(self._context.spool.note_temp, name, self._context.wall())
                 job = Job(path, os.stat(path).st_size, None, name, temp, snapshot=True)
                 await self._transport.upload(job, lambda done: None)
-                await self._desk.ask(self._desk.spool.temps_swept, (), (temp,), self._desk.wall())
+                await self._context.ask(self._context.spool.temps_swept, (), (temp,), self._context.wall())
         except (TransportError, SourceError) as exc:
             return exc
         except asyncio.CancelledError:
@@ -45,16 +45,16 @@ class Heartbeats:
                 return TransportLost(limits.words())
             if isinstance(exc, OSError):
                 return SourceError(str(exc))
-            self._desk.log.exception("Heartbeat failed")
+            self._context.log.exception("Heartbeat failed")
             return TransportLost(f"internal error: {exc!r}")
         self._problem = ""
-        self._desk.board.over("heartbeat_failed")
+        self._context.status_model.over("heartbeat_failed")
         return None
 
     def failed(self, error: Exception) -> None:
         """Tell that they could not be sent, and not at every try."""
         if str(error) != self._problem:
             self._problem = str(error)
-            self._desk.log.error("Heartbeat cannot be sent: %s; %s", error, self._more)
-            self._desk.events.emit("heartbeat_failed", reason=str(error), **told_of(error))
-        self._desk.error("heartbeat_failed", str(error), "", error)
+            self._context.log.error("Heartbeat cannot be sent: %s; %s", error, self._more)
+            self._context.events.emit("heartbeat_failed", reason=str(error), **event_fields(error))
+        self._context.error("heartbeat_failed", str(error), "", error)

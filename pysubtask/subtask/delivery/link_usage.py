@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ...transports.base import Transport
-from ..status.status_model import Board
+from ..status.status_model import StatusModel
 
 
-class Toll:
+class LinkUsage:
     """Belongs to the courier's event loop.
 
     Files in flight share one connection, so nobody can tell whose a byte was. When an upload ends, its receipt takes what was
@@ -15,9 +15,9 @@ class Toll:
     what has come since add up to the transport's total.
     """
 
-    def __init__(self, transport: Transport, board: Board) -> None:
+    def __init__(self, transport: Transport, status_model: StatusModel) -> None:
         self._transport = transport
-        self._board = board
+        self._status_model = status_model
         self._taken = 0
         self._in_flight = 0
         self._mixed = False
@@ -47,7 +47,7 @@ class Toll:
         """Put the totals onto the board."""
         wire = self._transport.wire()
         known = wire is not None
-        self._board.set(bytes_on_wire=None if wire is None else wire.total, heartbeat_bytes=self._beats if known else None)
+        self._status_model.set(bytes_on_wire=None if wire is None else wire.total, heartbeat_bytes=self._beats if known else None)
 
     def _since(self) -> int | None:
         wire = self._transport.wire()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...transports.base import Link
 from ..spool.queue import Version
-from .context import Desk
+from .context import DeliveryContext
 
 _MOST_NAMES = 1000
 
@@ -12,8 +12,8 @@ _MOST_NAMES = 1000
 class RemoteLinks:
     """What was told of each name since the child began, so that it is not told at each delivery."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, context: DeliveryContext) -> None:
+        self._context = context
         self._told: dict[str, Link] = {}
 
     def told(self, version: Version, link: Link | None) -> None:
@@ -26,7 +26,7 @@ class RemoteLinks:
         target = f" to {link.target!r}" if link.target else ""
         did = "the link is kept and the file it points to is written" if link.done == "followed" else "a file replaces the link"
         why = f": {link.why}" if link.why else ""
-        self._desk.log.warning("[%s] is a link on the server%s; %s (RemoteLinks)%s", version.name, target, did, why)
-        self._desk.events.emit(
+        self._context.log.warning("[%s] is a link on the server%s; %s (RemoteLinks)%s", version.name, target, did, why)
+        self._context.events.emit(
             "remote_link", name=version.name, path=version.path, done=link.done, target=link.target, reason=link.why
         )

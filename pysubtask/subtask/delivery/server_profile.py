@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .context import Desk
+from .context import DeliveryContext
 
 if TYPE_CHECKING:
     from ...transports.base import Transport
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 class Learned:
     """Belongs to the courier's event loop; the profile may be changed on any thread."""
 
-    def __init__(self, desk: Desk, profile: Profile) -> None:
-        self._desk = desk
+    def __init__(self, context: DeliveryContext, profile: Profile) -> None:
+        self._context = context
         self._profile = profile
         self._loop = asyncio.get_running_loop()
         self._due = False
 
     async def begin(self) -> None:
         """Take up what was kept; from here on each change is kept and told."""
-        self._profile.load(await self._desk.ask(self._desk.spool.profile))
+        self._profile.load(await self._context.ask(self._context.spool.profile))
         self._profile.on_step = lambda step: self._soon(self._tell, step)
         self._profile.on_change = lambda: self._soon(self._changed)
         self._show()
@@ -35,11 +35,13 @@ class Learned:
             self._loop.call_soon_threadsafe(call, *args)
 
     def _tell(self, step: Step) -> None:
-        desk = self._desk
+        context = self._context
         because = f" (it said: {step.why})" if step.why and not step.better else ""
-        (desk.log.info if step.better else desk.log.warning)("SERVER: %s%s", step.text, because)
-        with desk.board.guard:
-            desk.events.emit("server_profile", means=step.means, before=step.before, now=step.rung, text=step.text, reason=step.why)
+        (context.log.info if step.better else context.log.warning)("SERVER: %s%s", step.text, because)
+        with context.status_model.guard:
+            context.events.emit(
+                "server_profile", means=step.means, before=step.before, now=step.rung, text=step.text, reason=step.why
+            )
             self._show()
 
     def _changed(self) -> None:
@@ -51,14 +53,14 @@ class Learned:
     def _keep(self) -> None:
         self._due = False
         # Not waited for: lost in a crash or on a full disk, it is learned again.
-        self._desk.store.submit(self._desk.spool.keep_profile, self._profile.to_json())
+        self._context.store.submit(self._context.spool.keep_profile, self._profile.to_json())
 
     def _show(self) -> None:
         lines = self._profile.lines()
-        self._desk.board.set(server=lines or None)
+        self._context.status_model.set(server=lines or None)
 
 
-async def follow(desk: Desk, transport: Transport) -> None:
+async def follow(context: DeliveryContext, transport: Transport) -> None:
     """Do so for a transport that learns; on the courier's loop, before its first connect."""
     if transport.profile is not None:
-        await Learned(desk, transport.profile).begin()
+        await Learned(context, transport.profile).begin()

@@ -11,10 +11,10 @@ from ...common.errors import SourceError
 from ...common.limits import is_limit
 from ...transports.base import Copy
 from ..delta import signature
-from ..delta.signature_cache import Ahead
+from ..delta.signature_cache import SignatureCache
 from ..delta.transfer_plan import Way, is_signed, may_be_patched, patched
 from ..spool.queue import Version
-from .context import Desk
+from .context import DeliveryContext
 
 WAIT_SECS = 5.0
 """How long a finished upload waits for its signature; it is mostly there long before."""
@@ -31,8 +31,8 @@ class Signing:
     A signature that cannot be made costs bytes later, never an upload: it is empty then.
     """
 
-    def __init__(self, desk: Desk, wanted: bool, ahead: Ahead) -> None:
-        self._desk = desk
+    def __init__(self, context: DeliveryContext, wanted: bool, ahead: SignatureCache) -> None:
+        self._context = context
         self._ahead = ahead
         self._wanted = wanted
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -43,7 +43,7 @@ class Signing:
         how, known = version.way, version.known
         if not self._signs(version, copies) or known is None or not may_be_patched(known, how, version.digest, version.resume):
             return how
-        kept = await self._desk.ask(self._desk.spool.signature, version.name)
+        kept = await self._context.ask(self._context.spool.signature, version.name)
         if not kept:
             return how
         new = self._ahead.find(version.digest, version.size)
@@ -96,7 +96,7 @@ class Signing:
             if is_limit(exc):
                 return None
             # Whatever is wrong with it, the version can be sent whole.
-            self._desk.log.exception("No signature of [%s]", version.name)
+            self._context.log.exception("No signature of [%s]", version.name)
             return None
         finally:
             halt.set()

@@ -19,22 +19,22 @@ from ...common.errors import (
     SourceError,
     TransportError,
     TransportLost,
-    told_of,
+    event_fields,
 )
 from ...common.events import utc
 from ...common.limits import is_limit
 from ...common.logs import info_each
 from ...common.receipts import Receipt
 from ...transports.base import Job, Transport
-from ..delta.signature_cache import Ahead
+from ..delta.signature_cache import SignatureCache
 from ..delta.transfer_plan import already_there, was_left
 from ..snapshot.prefix_hashes import Prefixes, found_again
 from ..snapshot.sources import open_data
 from ..spool.queue import BIG_BYTES, Done, Version
-from .context import Desk
+from .context import DeliveryContext
 from .failure_counts import InARow
 from .heartbeats import Heartbeats
-from .link_usage import Toll
+from .link_usage import LinkUsage
 from .remote_links import RemoteLinks
 from .retry import Decision, Policy, decide
 from .signature_tasks import Signing
@@ -70,7 +70,7 @@ class Hooks(NamedTuple):
     confirm: Callable[[Version], None]
     beat: Callable[[], list[str]]
     builds: Callable[[bool, bool], None] = _unheard
-    ahead: Ahead = Ahead()
+    ahead: SignatureCache = SignatureCache()
     prefixes: Prefixes = Prefixes()
     open_live: Callable[[str], int] = open_data
     ours: Callable[[str, str], bool] = lambda name, path: False
@@ -92,7 +92,7 @@ class Deliveries:
     def __init__(
         self,
         transport: Transport,
-        desk: Desk,
+        context: DeliveryContext,
         policy: Policy,
         hooks: Hooks,
         wake: Callable[[], None],
@@ -103,7 +103,7 @@ class Deliveries:
     ) -> None:
         self._more = more
         self._transport = transport
-        self._desk = desk
+        self._context = context
         self.policy = policy
         self._hooks = hooks
         self._wake = wake
@@ -112,12 +112,12 @@ class Deliveries:
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._big: set[int] = set()
         self._names: dict[int, str] = {}
-        self._signing = Signing(desk, delta, hooks.ahead)
-        self.toll = Toll(transport, desk.board)
+        self._signing = Signing(context, delta, hooks.ahead)
+        self.link_usage = LinkUsage(transport, context.status_model)
         self._past_attempt: set[int] = set()
         self._faulty: dict[int, None] = {}
         self._rows = InARow()
-        self._links = RemoteLinks(desk)
+        self._links = RemoteLinks(context)
         self._actions: Mapping[str, Callable[[Version, Exception, float], Awaitable[None]]] = {
             "wait": self._wait,
             "hold": self._wait,
@@ -126,11 +126,11 @@ class Deliveries:
             "anew": self._take_anew,
         }
         self._finished: asyncio.Queue[Done] = asyncio.Queue()
-        self._beats = Heartbeats(transport, desk, hooks.beat, more)
+        self._beats = Heartbeats(transport, context, hooks.beat, more)
         self.broken: TransportLost | LoginRefused | None = None
         self.stale = False
         self.success = 0
-        self.active_at = desk.clock()
+        self.active_at = context.clock()
         self.busy_until = 0.0
 
     def __len__(self) -> int:
@@ -170,7 +170,7 @@ class Deliveries:
         try:
             error = await self._beats.send()
         finally:
-            self.toll.beat()
+            self.link_usage.beat()
         if error is None:
             self._rows.over(_BEAT_ROW)
             self._arrived()
@@ -189,7 +189,7 @@ class Deliveries:
         self._look(None)
 
     def _track(self, coroutine: Coroutine[Any, Any, None], job: int) -> None:
-        now = self._desk.clock()
+        now = self._context.clock()
         if not self._tasks:
             # After a pause the first use may find that the server has hung up in the meantime.
             self.stale = now - self.active_at > IDLE_SECS
@@ -229,23 +229,23 @@ class Deliveries:
         await self._finished.join()
 
     async def _carry(self, version: Version) -> None:
-        self.toll.begin()
+        self.link_usage.begin()
         arrived = False
         try:
             try:
                 outcome = await self._attempt(version)
             finally:
-                self.toll.end()
+                self.link_usage.end()
             self._past_attempt.add(version.id)
             if isinstance(outcome, Done):
                 arrived = True  # and moving until that is committed
-                self._finished.put_nowait(outcome._replace(bytes_on_wire=self.toll.take()))
+                self._finished.put_nowait(outcome._replace(bytes_on_wire=self.link_usage.take()))
             else:
                 await self._follow(version, outcome)
         finally:
             self._past_attempt.discard(version.id)
             if not arrived:
-                self._desk.board.end(version.id)
+                self._context.status_model.end(version.id)
                 self._wake()
 
     async def _attempt(self, version: Version) -> Done | Exception:
@@ -259,7 +259,7 @@ class Deliveries:
         except Exception as exc:
             if is_limit(exc):
                 return TransportLost(limits.reached(), limits.REMEDY)
-            self._desk.log.exception("Upload of [%s] failed", version.name)
+            self._context.log.exception("Upload of [%s] failed", version.name)
             # What the file itself brings about comes again at each try: it must not take the link from the others for ever.
             again = version.id in self._faulty
             while len(self._faulty) >= _MOST_FAULTY:
@@ -317,7 +317,7 @@ class Deliveries:
         )
 
         def progress(done: int) -> None:
-            self._desk.board.progress(version.id, done)
+            self._context.status_model.progress(version.id, done)
             self._hooks.changed()
 
         signed = self._signing.begin(version, copies=self._transport.traits.copies)
@@ -327,9 +327,9 @@ class Deliveries:
             except TransportError as exc:
                 if decide(1, exc, self.policy, 0.0).action != "next":
                     raise
-                self._desk.log.warning("[%s] is not as we left it on the server, sending it whole: %s", version.name, exc)
-                self._desk.events.emit("not_as_left", name=version.name, path=version.path, reason=str(exc), **told_of(exc))
-                await self._desk.ask(self._desk.spool.not_as_left, version.name)
+                self._context.log.warning("[%s] is not as we left it on the server, sending it whole: %s", version.name, exc)
+                self._context.events.emit("not_as_left", name=version.name, path=version.path, reason=str(exc), **event_fields(exc))
+                await self._context.ask(self._context.spool.not_as_left, version.name)
                 if version.base:
                     raise SourceError("only its end was copied, and all of it has to be sent") from exc
                 sent = await self._transport.upload(job._replace(append=None, copies=(), replaces=None), progress)
@@ -367,7 +367,7 @@ class Deliveries:
 
     def _note(self, job: int, text: str) -> None:
         # Not waited for: lost in a crash, it costs bytes and nothing else.
-        self._desk.store.submit(self._desk.spool.note, job, text)
+        self._context.store.submit(self._context.spool.note, job, text)
 
     # -- what follows from an attempt that failed ---------------------------------------------------------
 
@@ -380,7 +380,7 @@ class Deliveries:
             raise
         except Exception as exc:
             # It must not stay in flight for ever, which nobody would see.
-            self._desk.log.exception("What follows from the attempt at [%s] failed", version.name)
+            self._context.log.exception("What follows from the attempt at [%s] failed", version.name)
             again = FileRefused(f"internal error: {type(exc).__name__}")
             await self._park(version, again, self.policy.parked_wait)
 
@@ -396,11 +396,11 @@ class Deliveries:
         """Everything waits, and this version with it."""
         self._stop_all(error, secs)
         if isinstance(error, ServerBusy):
-            await self._desk.ask(self._desk.give_back, version, error, self.busy_until)
+            await self._context.ask(self._context.give_back, version, error, self.busy_until)
             return
         # The courier waits for a login. The answer may have been lost after the work was done, so the next try looks first.
         secs = 0.0 if self.stale or isinstance(error, LoginRefused) else secs
-        await self._desk.ask(self._desk.give_back, version, error, self._desk.clock() + secs, compare=True)
+        await self._context.ask(self._context.give_back, version, error, self._context.clock() + secs, compare=True)
 
     def _stop_all(self, error: Exception, secs: float) -> None:
         """The connection is left alone for so many seconds, or is over, as the error says."""
@@ -413,47 +413,47 @@ class Deliveries:
 
     def _leave_alone(self, exc: ServerBusy, secs: float) -> None:
         """The server wants a pause of so many seconds."""
-        now = self._desk.clock()
+        now = self._context.clock()
         if self.busy_until <= now:
-            self._desk.log.warning("SERVER BUSY! Waiting [%.0f] secs before next try...: %s; %s", secs, exc, self._more)
-            self._desk.problem("server_busy", str(exc), error=exc)
-            self._desk.board.state("waiting", str(exc))
-            self._desk.board.set(next_try=utc(self._desk.wall() + secs))
+            self._context.log.warning("SERVER BUSY! Waiting [%.0f] secs before next try...: %s; %s", secs, exc, self._more)
+            self._context.problem("server_busy", str(exc), error=exc)
+            self._context.status_model.state("waiting", str(exc))
+            self._context.status_model.set(next_try=utc(self._context.wall() + secs))
             self._hooks.changed()
         self.busy_until = max(self.busy_until, now + secs)
 
     async def _again(self, version: Version, error: Exception, secs: float) -> None:
         """This version waits alone; the next try looks first, as the work may have been done."""
         secs = max(secs, _LEAST_SECS)
-        self._desk.log.warning(
+        self._context.log.warning(
             "TRY of [%s] FAILED, others go on! Next try in [%.0f] secs: %s; %s", version.name, secs, error, self._more
         )
-        self._rows.waits(version.name, str(error), self._desk.wall() + secs)
-        self._desk.board.set(tried_again=self._rows.page())
-        due = self._desk.clock() + secs
-        await self._desk.ask(self._desk.give_back, version, error, due, alone=round(secs, 1), compare=True)
+        self._rows.waits(version.name, str(error), self._context.wall() + secs)
+        self._context.status_model.set(tried_again=self._rows.page())
+        due = self._context.clock() + secs
+        await self._context.ask(self._context.give_back, version, error, due, alone=round(secs, 1), compare=True)
         self._hooks.changed()
 
     async def _park(self, version: Version, error: Exception, secs: float) -> None:
-        self._desk.log.error("PARKED [%s], next offer in [%.0f] secs: %s; %s", version.name, secs, error, self._more)
+        self._context.log.error("PARKED [%s], next offer in [%.0f] secs: %s; %s", version.name, secs, error, self._more)
         self._rows.parked(version.name)
-        self._desk.board.set(tried_again=self._rows.page())
-        due, compare = self._desk.clock() + secs, isinstance(error, AttemptFailed)
-        await self._desk.ask(self._desk.give_back, version, error, due, park=True, compare=compare)
+        self._context.status_model.set(tried_again=self._rows.page())
+        due, compare = self._context.clock() + secs, isinstance(error, AttemptFailed)
+        await self._context.ask(self._context.give_back, version, error, due, park=True, compare=compare)
         self._hooks.changed()
 
     async def _take_anew(self, version: Version, error: Exception, secs: float) -> None:
-        self._desk.log.warning("Snapshot of [%s] cannot be sent, taking it anew: %s", version.path, error)
+        self._context.log.warning("Snapshot of [%s] cannot be sent, taking it anew: %s", version.path, error)
         self._signing.over(version.id)
         self._rows.over(version.name)
-        path = await self._desk.ask(self._desk.withdraw, version, str(error))
+        path = await self._context.ask(self._context.withdraw, version, str(error))
         if path is not None:
             self._hooks.lost(path)
 
     def _arrived(self) -> None:
         self.success += 1
         self.stale = False
-        self.active_at = self._desk.clock()
+        self.active_at = self._context.clock()
 
     async def settle(self) -> None:
         """Commit finished uploads; those that finish while a commit runs share the next one."""
@@ -463,13 +463,13 @@ class Deliveries:
                 await asyncio.sleep(_GATHER_SECS)
             while not self._finished.empty():
                 dones.append(self._finished.get_nowait())
-            written, due = await self._desk.ask(self._desk.deliver_and_look, dones)
+            written, due = await self._context.ask(self._context.deliver_and_look, dones)
             for _, receipt in written:
                 self._arrived()
                 self._rows.over(receipt.name)
             self._log_delivered(written)
-            self._desk.board.set(tried_again=self._rows.page())
-            self.toll.show()
+            self._context.status_model.set(tried_again=self._rows.page())
+            self.link_usage.show()
             for done in dones:
                 self._signing.over(done.id)
                 self._finished.task_done()
@@ -480,10 +480,10 @@ class Deliveries:
         for unchanged, rows in itertools.groupby(written, key=lambda one: one[0].unchanged):
             if unchanged:
                 names = ((receipt.name,) for _, receipt in rows)
-                info_each(self._desk.log, "[%s] unchanged, already on server", names, "unchanged")
+                info_each(self._context.log, "[%s] unchanged, already on server", names, "unchanged")
             else:
                 info_each(
-                    self._desk.log,
+                    self._context.log,
                     "Uploaded [%s] ([%d] bytes, [%d] sent)",
                     ((receipt.name, receipt.size, done.bytes_sent) for done, receipt in rows),
                     "uploaded",

@@ -14,7 +14,7 @@ from .signature import Halted, Signature
 _KEPT = 3
 
 
-class Ahead:
+class SignatureCache:
     """Signatures by the digest of what they are of; from any thread. ``wanted``: whether they are of use."""
 
     def __init__(self) -> None:

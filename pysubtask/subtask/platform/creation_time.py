@@ -35,12 +35,12 @@ def _find_statx() -> Any:
 _statx = _find_statx()
 
 
-def birth_ns(path: str) -> int | None:
+def creation_ns(path: str) -> int | None:
     """The time a file was created, nanoseconds since the epoch; None where the system or file system does not tell."""
     if _statx is not None:
         found = _Statx()
         if _statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_BTIME, ctypes.byref(found)) == 0 and found.mask & _STATX_BTIME:
-            return int(found.birth_secs) * 1_000_000_000 + int(found.birth_nsecs)
+            return int(found.creation_secs) * 1_000_000_000 + int(found.creation_nsecs)
         return None
     try:
         secs = getattr(os.stat(path), "st_birthtime", None)
@@ -49,8 +49,8 @@ def birth_ns(path: str) -> int | None:
     return None if secs is None else int(secs * 1e9)
 
 
-def made_anew(path: str, seen: Stamp, last: Stamp) -> bool:
+def was_recreated(path: str, seen: Stamp, last: Stamp) -> bool:
     """Whether a file, ``seen`` now, is another one than at its ``last`` snapshot, though it has the same inode number:
     file systems use the numbers of deleted files again. In doubt it is."""
-    born = birth_ns(path)
+    born = creation_ns(path)
     return born is None or born > last.mtime_ns or seen.mtime_ns < last.mtime_ns

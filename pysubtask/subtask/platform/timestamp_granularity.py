@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ...common.notify import Stamp
 
 _SECOND = 1_000_000_000
-COARSE_NS = 2 * _SECOND
+GRANULARITY_NS = 2 * _SECOND
 FINE_NS = _SECOND // 20
 DOUBT_NS = 600 * _SECOND
 FINE_DOUBT_NS = 10 * _SECOND
@@ -30,7 +30,7 @@ class Again(NamedTuple):
 
 def tick_ns(mtime_ns: int) -> int:
     """How long a file system's clock may have stood at this time, in nanoseconds, on the safe side."""
-    return FINE_NS if mtime_ns % _SECOND else COARSE_NS
+    return FINE_NS if mtime_ns % _SECOND else GRANULARITY_NS
 
 
 def again(stamp: Stamp | None, source: Stamp | None, since_ns: int, now_ns: int, *, alone: bool) -> Again | None:
@@ -62,6 +62,6 @@ def undecided(source: Stamp, now_ns: int) -> Again | None:
     Only for files of the last minutes on a coarse clock, of the last seconds on a fine one, where a change hides far less
     often: reading every file at each start would cost too much.
     """
-    if now_ns - source.mtime_ns > (DOUBT_NS if tick_ns(source.mtime_ns) == COARSE_NS else FINE_DOUBT_NS):
+    if now_ns - source.mtime_ns > (DOUBT_NS if tick_ns(source.mtime_ns) == GRANULARITY_NS else FINE_DOUBT_NS):
         return None
     return again(None, source, source.mtime_ns, now_ns, alone=True)

@@ -19,7 +19,7 @@ from ...common.requests import Request, waiting
 from ...common.settings_file import FILE as SETTINGS_FILE
 from ..spool.queue_admin import EVERYTHING
 from ..spool.spool_thread import Store
-from ..status.status_model import Board
+from ..status.status_model import StatusModel
 from .live_settings import Live
 from .request_server import Handler, Later
 
@@ -51,7 +51,7 @@ class Steering:
         settings: dict[str, Any],
         entries: list[Entry],
         store: Store,
-        board: Board,
+        status_model: StatusModel,
         events: EventLog,
         log: logging.Logger,
         levers: Levers,
@@ -64,7 +64,7 @@ class Steering:
         self._entries = entries
         self._closed = closed
         self._store = store
-        self._board = board
+        self._status_model = status_model
         self._events = events
         self._log = log
         self._levers = levers
@@ -139,7 +139,7 @@ class Steering:
 
         def pause() -> None:
             self._backlog.pause(names, str(request.who), utc(self._wall()))
-            with self._board.guard:
+            with self._status_model.guard:
                 self._events.emit("paused", names=names if names != [EVERYTHING] else None, **_who(request))
                 self._paused()
 
@@ -153,7 +153,7 @@ class Steering:
 
         def resume() -> list[str]:
             ended = self._backlog.resume(names)
-            with self._board.guard:
+            with self._status_model.guard:
                 self._events.emit("resumed", names=[name for name in ended if name] or None, **_who(request))
                 self._paused()
             return ended
@@ -164,7 +164,7 @@ class Steering:
         return {"resumed": shown} | self._connection()
 
     def _paused(self) -> None:
-        self._board.set(paused=self._backlog.shown())
+        self._status_model.set(paused=self._backlog.shown())
 
     def _retry(self, request: Request) -> Any:
         names = self._names(request)
@@ -193,7 +193,7 @@ class Steering:
 
         def drop() -> tuple[list[str], list[str]]:
             dropped, moving, garbage = self._backlog.drop(names)
-            with self._board.guard:
+            with self._status_model.guard:
                 self._events.emit_all([happened("dropped", name=name, **_who(request)) for name in dropped])
                 self._paused()
             self._store.drop(garbage)

@@ -20,11 +20,11 @@ from ...common.notify import Stamp, notify_name, read_stamp
 from ...common.paths import folder_of
 from ...common.remedy import says_more
 from ..delta import signature
-from ..delta.signature_cache import Ahead
+from ..delta.signature_cache import SignatureCache
 from ..delta.transfer_plan import LEAST_BYTES
 from ..spool.queue import Entry
 from ..spool.spool_thread import Store
-from ..status.status_model import Board
+from ..status.status_model import StatusModel
 from ..watch.watcher import RESIDUAL, Due, Watch
 from .append_tracker import Tails
 from .one_task_thread import Background
@@ -73,7 +73,7 @@ class Intake:
         watch: Watch,
         snapshotter: Snapshotter,
         store: Store,
-        board: Board,
+        status_model: StatusModel,
         events: EventLog,
         log: logging.Logger,
         rules: Rules,
@@ -85,7 +85,7 @@ class Intake:
         self._watch = watch
         self._snapshotter = snapshotter
         self._store = store
-        self._board = board
+        self._status_model = status_model
         self._events = events
         self._log = log
         self._rules = rules
@@ -96,8 +96,8 @@ class Intake:
         self._tails = Tails()
         self._real: dict[str, Place] = {}
         self._big: Background[Due, Copied] = Background(rules.wake)
-        self.tails_wanted = False
-        self.ahead = Ahead()
+        self.wants_tails = False
+        self.ahead = SignatureCache()
         self.prefixes = Prefixes()
 
     def again(self, path: str) -> None:
@@ -133,10 +133,10 @@ class Intake:
             taken = 0
         if low_before and not self._disk_low and found:
             self._log.info("The disk takes what is copied again")
-            with self._board.guard:
+            with self._status_model.guard:
                 self._events.emit("disk_ok")
-                self._board.set(disk_low=False)
-                self._board.over("disk_low")
+                self._status_model.set(disk_low=False)
+                self._status_model.over("disk_low")
         # What is due and was neither taken nor is left alone for a reason of its own has no room.
         left = 0
         if self._disk_low or self._unfinished:
@@ -144,7 +144,7 @@ class Intake:
             left = sum(due.path not in self._faults for due in asked) - taken
         settling, settling_more = self._watch.settling(now)
         excluded, excluded_more = self._watch.left_out()
-        self._board.set(
+        self._status_model.set(
             settling=settling,
             settling_more=settling_more,
             excluded=excluded,
@@ -204,7 +204,7 @@ class Intake:
                 continue
             clash = self._rules.clash(due)
             if clash:
-                self._board.error("clash", f"{due.path}: {clash}", due.path)
+                self._status_model.error("clash", f"{due.path}: {clash}", due.path)
                 if self._faults.add(due.path, clash, now, _signals(due), CLASH):
                     self._log.error("PARKED [%s]: %s; %s", due.path, clash, self._more)
                     self._events.emit("clash", path=due.path, reason=clash)
@@ -222,7 +222,7 @@ class Intake:
 
     def _copy_of(self, due: Due, size: int, delivered: int, marks: set[int]) -> tuple[Callable[[], Copied], bool]:
         """What makes the copy, and whether that is a big one. ``delivered``, ``marks``: see Spool.marks."""
-        append = self.tails_wanted and due.entry_index != RESIDUAL and self._entries[due.entry_index].append
+        append = self.wants_tails and due.entry_index != RESIDUAL and self._entries[due.entry_index].append
         start = self._tails.start(due.path, delivered) if append else None
         big = size - (0 if start is None else start.base) > BATCH_BYTES
         average = self._average(due, size) if big and self.ahead.wanted and not self._tails.grew(due.path, delivered) else 0
@@ -263,7 +263,7 @@ class Intake:
             # However often it is notified, it is not copied in vain all the time.
             moved = isinstance(exc, SourceChanged)
             if not moved:
-                self._board.error("source_error", str(exc), due.path)
+                self._status_model.error("source_error", str(exc), due.path)
             asked = None if moved else _signals(due)
             if self._faults.add(due.path, str(exc), now, asked, CHANGING if moved else READ) and not moved:
                 self._log.error("Cannot snapshot [%s]: %s; %s", due.path, exc, self._more)
@@ -318,7 +318,7 @@ class Intake:
         """Nothing is wrong with this file any more."""
         if path in self._faults:
             self._faults.clear(path)
-            self._board.over("source_error", "source_missing", "clash", about=path)
+            self._status_model.over("source_error", "source_missing", "clash", about=path)
 
     def _missing(self, due: Due, exc: SourceMissing, now: float) -> None:
         if due.cause not in ("notify", "hold"):
@@ -326,7 +326,7 @@ class Intake:
             self._settled(due)
             self._tell_lost([due.path])
             return
-        self._board.error("source_missing", f"{due.path} was notified and is not there", due.path)
+        self._status_model.error("source_missing", f"{due.path} was notified and is not there", due.path)
         if self._faults.add(due.path, str(exc), now, _signals(due), MISSING):
             self._log.error("File [%s] notified but does not exist!", due.path)
             self._events.emit("source_missing", path=due.path)
@@ -382,13 +382,13 @@ class Intake:
                 self._log.error(text, exc, problem, self._more)
             else:
                 self._log.error("DISK LOW! Notifies stay due until there is room: %s; %s", exc, self._more)
-            with self._board.guard:
+            with self._status_model.guard:
                 self._events.emit("disk_low", reason=str(exc))
-                self._board.set(disk_low=True)
+                self._status_model.set(disk_low=True)
         self._disk_low = True
         if isinstance(exc, DiskLow):
-            self._board.set(disk={"free": exc.free, "least": exc.least, **({"problem": exc.problem} if exc.problem else {})})
-        self._board.error("disk_low", str(exc))
+            self._status_model.set(disk={"free": exc.free, "least": exc.least, **({"problem": exc.problem} if exc.problem else {})})
+        self._status_model.error("disk_low", str(exc))
 
     def _entry(self, due: Due, copied: Copied) -> Entry:
         return Entry(

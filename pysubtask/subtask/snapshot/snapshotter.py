@@ -21,7 +21,7 @@ from ...common.paths import folder_of, name_of
 from ...common.place import existing
 from ..delta.signature import Signature
 from ..delta.signature_cache import Growing
-from ..platform.timestamp_granularity import COARSE_NS, tick_ns
+from ..platform.timestamp_granularity import GRANULARITY_NS, tick_ns
 from .append_tracker import Digest, Start
 from .bak_folder import BakFolder
 from .sources import Place, opened, unreadable
@@ -393,7 +393,7 @@ def _may_have_moved(before: os.stat_result, after: os.stat_result, source: str) 
     except OSError as exc:
         raise unreadable(exc, source) from exc
     looks = [(found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev) for found in (before, after, named)]
-    undecided = tick_ns(after.st_mtime_ns) == COARSE_NS and after.st_mtime_ns + COARSE_NS > time.time_ns()
+    undecided = tick_ns(after.st_mtime_ns) == GRANULARITY_NS and after.st_mtime_ns + GRANULARITY_NS > time.time_ns()
     return len(set(looks)) > 1 or undecided
 
 

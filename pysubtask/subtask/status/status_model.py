@@ -11,7 +11,7 @@ from ...common.events import utc
 _AFTER_STOPPING = ("stopping", "stopped", "failed", "starting")
 
 
-class Board:
+class StatusModel:
     """Facts by name, set from the child's threads. ``changed`` tells whether the page is out of date. ``guard``: held while
     a fact is changed and its event is written, so that a page has both or none; one thread may take it twice. ``moved``:
     how many file bytes have gone over the link.

@@ -11,7 +11,7 @@ from ... import __version__
 from ...common.events import EventLog, utc
 from ...common.status import write_status
 from ..spool.spool_thread import Store
-from .status_model import Board
+from .status_model import StatusModel
 
 PAGE_SECS = 0.5
 RATE_SECS = 5.0
@@ -22,11 +22,17 @@ class Page:
     ``group``: the number of a group that may read it."""
 
     def __init__(
-        self, state_dir: str, board: Board, events: EventLog, store: Store, wall: Callable[[], float], group: int | None = None
+        self,
+        state_dir: str,
+        status_model: StatusModel,
+        events: EventLog,
+        store: Store,
+        wall: Callable[[], float],
+        group: int | None = None,
     ) -> None:
         self._state_dir = state_dir
         self._group = group
-        self._board = board
+        self._status_model = status_model
         self._events = events
         self._store = store
         self._wall = wall
@@ -42,7 +48,7 @@ class Page:
 
     def due_at(self) -> float | None:
         """When it should be written; None while it is up to date."""
-        return self._at + PAGE_SECS if self._stale or self._board.changed or self._events.n != self._n else None
+        return self._at + PAGE_SECS if self._stale or self._status_model.changed or self._events.n != self._n else None
 
     def write(self, now: float, *, force: bool = False) -> None:
         """Replace status.json if that is due."""
@@ -65,8 +71,8 @@ class Page:
         counts = self._store.spool.counts()
         parked = [row._asdict() for row in self._store.spool.parked()] if counts.parked else []
         queue = counts._asdict() | {"oldest": None if counts.oldest is None else utc(counts.oldest)}
-        with self._board.guard:
-            page = self._board.page()
+        with self._status_model.guard:
+            page = self._status_model.page()
             page.update(
                 epoch=self._events.epoch,
                 n=self._events.n,
@@ -75,7 +81,7 @@ class Page:
                 parked=parked,
                 events_lost=self._events.lost,
             )
-            return page, self._board.moved
+            return page, self._status_model.moved
 
     def _rate(self, now: float, moved: int) -> int | None:
         """Bytes per second in the last seconds; None where nothing was measured."""
@@ -87,7 +93,7 @@ class Page:
 
     def summary(self) -> dict[str, Any]:
         """What a heartbeat's sibling tells: enough to see from afar what is wrong. From any thread."""
-        facts = self._board.page_of("last_delivery", "last_error", "state", "why", "disk_low")
+        facts = self._status_model.page_of("last_delivery", "last_error", "state", "why", "disk_low")
         counts = self._store.run(self._store.spool.counts)
         wall = self._wall()
         return facts | {

@@ -37,7 +37,7 @@ _BUFFER = 1 << 16
 
 # A storm of events that are of no interest, as of a program that opens and closes a file a thousand times a second, is
 # read some at a time: the kernel keeps 16,384, and repeats that it still has are one to it.
-_STORM_GAP_SECS = 0.05
+_BURST_GAP_SECS = 0.05
 _FIRST_PAUSE_SECS, MOST_PAUSE_SECS = 0.002, 0.25
 # What matters wakes a look, between two of which there is as much: those that come meanwhile are read together.
 TOGETHER_SECS = 0.005
@@ -207,7 +207,7 @@ def next_pause(pause: float, waited: float, size: int, matters: bool) -> float:
     ``pause`` came before that read, then nothing for ``waited`` seconds; it gave ``size`` bytes of events and, or not, one
     that ``matters``. What comes after a quiet time is read at once, and so is what comes soon after what matters.
     """
-    if waited > _STORM_GAP_SECS:
+    if waited > _BURST_GAP_SECS:
         return 0.0
     if matters:
         return TOGETHER_SECS

@@ -20,7 +20,7 @@ from ...common.notify import HOLD, NOTIFY, Stamp, data_name, hold_name, make_not
 from ...common.paths import folder_of, name_of
 from ...common.place import real_path
 from ..platform.change_times import ctime_of, is_news, missed_since, read_seen
-from ..platform.creation_time import made_anew
+from ..platform.creation_time import was_recreated
 from ..platform.timestamp_granularity import again, undecided
 from .candidate import RESIDUAL as RESIDUAL
 from .candidate import Due as Due
@@ -394,7 +394,7 @@ class Watch:
             # Where changes do not count, only another file under the same name does.
             told = event and (made or folder.entry.on_change)
             news = is_news(folder.ctimes, name, seen, event=told, since_ns=self._since_ns if fresh else None)
-            if news and (told or fresh or folder.entry.on_change or made_anew(path, seen, last)) and path not in self._due:
+            if news and (told or fresh or folder.entry.on_change or was_recreated(path, seen, last)) and path not in self._due:
                 self._read_again(path, folder.index, last, now, 0.0 if fresh else folder.entry.settle_secs)
             elif fresh:
                 self._doubt(path, folder.index, seen, now, wall)
@@ -406,7 +406,7 @@ class Watch:
                 self._take(folder, path, seen, "start", wall)
             else:
                 self._settle(folder, path, seen, now - age, "start", wall)
-        elif new or (not folder.entry.on_change and last is not None and made_anew(path, seen, last)):
+        elif new or (not folder.entry.on_change and last is not None and was_recreated(path, seen, last)):
             self._settle(folder, path, seen, now, "new", wall)
         elif folder.entry.on_change:
             self._settle(folder, path, seen, now, "change", wall)

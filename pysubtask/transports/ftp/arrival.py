@@ -6,7 +6,7 @@ import time
 
 from ...common.errors import FileRefused
 from ..base import Job
-from ..shared.altered_names import Alias, ShownNames, changed_to, find
+from ..shared.altered_names import Alias, AlteredNames, changed_to, find
 from .data import Source
 from .options import parent_of, path_of
 from .server_features import CannotTell
@@ -67,7 +67,7 @@ class Named:
     """Whether a server shows a file under the name that it was given, and nothing of ours is hit by one that it alters. For any
     thread, one at a time for a name."""
 
-    def __init__(self, names: ShownNames) -> None:
+    def __init__(self, names: AlteredNames) -> None:
         self._names = names
 
     def check(self, job: Job) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from ...common.errors import AttemptFailed, FileRefused, SourceError, TransportError, TransportLost
 from ...common.remote_times import is_same_time
 from ..base import Job, Link, RemoteStat
-from ..shared.altered_names import ShownNames
+from ..shared.altered_names import AlteredNames
 from ..shared.checksum import Checks, WrongHash
 from ..shared.means import LOOK, SIZE, TIME
 from ..shared.profile import TRIAL_SECS, Profile, Walk
@@ -43,7 +43,7 @@ _CUTS = 3  # broken data connections for one file in a row, after which it is pu
 _MOST_NAMES = 1000
 _ENDED_TRANSFER = (425, 426)
 _PERHAPS_NO_FOLDER = (450, 451, 550, 551, 553, 554)
-_COARSE_SECS = 2  # of a FAT file system's clock
+_GRANULARITY_SECS = 2  # of a FAT file system's clock
 
 
 class Attempt:
@@ -91,7 +91,7 @@ class Publisher:
         self._swaps = swaps
         self._restarts = restarts
         self._cuts: dict[str, tuple[int, int]] = {}
-        self.named = Named(ShownNames(profile))
+        self.named = Named(AlteredNames(profile))
         self._overwrites = Overwrites(profile)
 
     def send(self, session: Session, attempt: Attempt) -> None:
@@ -241,11 +241,11 @@ class Publisher:
             return
         if shown.mtime is not None:
             asked = job.mtime_ns // 1_000_000_000
-            kept = abs(shown.mtime - asked) <= _COARSE_SECS or is_same_time(asked, shown.mtime)
+            kept = abs(shown.mtime - asked) <= _GRANULARITY_SECS or is_same_time(asked, shown.mtime)
             self.profile.learn(TIME, "kept" if kept else "ignored")
         wanted = job.mtime_ns // 1_000_000_000
         known.keeps_mtime = shown.mtime == wanted or (shown.mtime is None and known.setter == "MFMT")
-        if known.setter == "MDTM" and (shown.mtime is None or abs(shown.mtime - wanted) > _COARSE_SECS):
+        if known.setter == "MDTM" and (shown.mtime is None or abs(shown.mtime - wanted) > _GRANULARITY_SECS):
             session.no_setter()  # it said yes, but it only asks
 
     def clear(self, session: Session, attempt: Attempt) -> None:
@@ -310,7 +310,10 @@ class Publisher:
                 raise
             # A session that died unnoticed may still hold the temp file: another attempt takes another name.
             raise AttemptFailed(
-                f"{exc} (the file of the attempt that was cut cannot be used)", step=exc.step, file=exc.file, server_text=exc.server_text
+                f"{exc} (the file of the attempt that was cut cannot be used)",
+                step=exc.step,
+                file=exc.file,
+                server_text=exc.server_text,
             ) from exc
 
     def _store(self, session: Session, attempt: Attempt, source: Source) -> None:
@@ -328,7 +331,12 @@ class Publisher:
                 self._store_as(session, attempt, source, make=first is None)
             except FileRefused as exc:
                 # A file that was begun before, no room, a limit, a folder that is not there: it is not the name.
-                if attempt.tally.sent != before or attempt.job.resume or no_room(exc.server_text) or smells_of_limit(exc.server_text):
+                if (
+                    attempt.tally.sent != before
+                    or attempt.job.resume
+                    or no_room(exc.server_text)
+                    or smells_of_limit(exc.server_text)
+                ):
                     raise
                 first = first or exc
                 self.temps.give_back(attempt)

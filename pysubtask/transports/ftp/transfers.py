@@ -95,7 +95,9 @@ class Transfers:
             self.wire.drop(sock)
         if broken is not None and said.code < 400:
             words = why(broken, self._login.stall_secs)
-            lost = DataLost(f"the data connection broke: {words}", step="sending its bytes", server_text=remote_text(" ".join(said.lines)))
+            lost = DataLost(
+                f"the data connection broke: {words}", step="sending its bytes", server_text=remote_text(" ".join(said.lines))
+            )
             if not whole or not said.ok:
                 raise lost from broken
             self.doubt = lost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..base import Job
-from ..shared.altered_names import Alias, ShownNames, find
+from ..shared.altered_names import Alias, AlteredNames, find
 from ..shared.sftp_names import parent_of, path_of
 from . import packets
 from .attempt import Attempt, is_status
@@ -16,7 +16,7 @@ from .packets import Attrs, string
 class Named:
     """Over one connection; ``names`` outlives it."""
 
-    def __init__(self, client: Client, folder: str, names: ShownNames) -> None:
+    def __init__(self, client: Client, folder: str, names: AlteredNames) -> None:
         self._client, self._folder, self._names = client, folder, names
 
     def check(self, job: Job) -> None:

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from ...common.errors import AttemptFailed, FileRefused, MeansRefused, NotAsLeft, TransportLost
 from ..base import Job, Progress, Sent
 from ..shared.allowance import Allowance
-from ..shared.altered_names import ShownNames, key
+from ..shared.altered_names import AlteredNames, key
 from ..shared.checksum import Checks, WrongHash
 from ..shared.means import APPEND, DELETE, PUBLISH, TEMP, WRITES
 from ..shared.profile import Profile, Walk
@@ -73,7 +73,7 @@ class Publisher:
         profile: Profile | None = None,
         *,
         follow: bool = True,
-        names: ShownNames | None = None,
+        names: AlteredNames | None = None,
     ) -> None:
         self._profile = profile = profile or Profile(time.time)
         allowance = profile.opened.setdefault(KIND, Allowance(64, FIRST))
@@ -81,7 +81,7 @@ class Publisher:
         self._client, self._folder = client, folder
         self._hashes = hashes or Hashes(client, Checks({}), None)
         self._beginning = Beginning(self.server, Folders(client), follow=follow)
-        self._named = Named(client, folder, names or ShownNames(profile))
+        self._named = Named(client, folder, names or AlteredNames(profile))
         self._turns = Turns(key)
         self._swaps, self._follow = swaps, follow
         self._copies_refused: dict[str, tuple[Walk, str]] = {}

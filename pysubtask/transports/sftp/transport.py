@@ -17,7 +17,7 @@ from ...common.advice import install
 from ...common.errors import ConfigError, LoginRefused, ServerNotTrusted, TransportLost
 from ..base import Job, Progress, RemoteStat, Sent, Traits, Transport, Wire
 from ..shared.allowance import Allowance
-from ..shared.altered_names import ShownNames
+from ..shared.altered_names import AlteredNames
 from ..shared.checksum import Checks, WrongHash
 from ..shared.dial import DELAY_SECS
 from ..shared.key_file import explained
@@ -77,7 +77,7 @@ class SFTPTransport(Transport):
         self._follow = settings.get("RemoteLinks", "follow") == "follow"
         self.profile: Profile = Profile(time.time, in_place=bool(settings.get("StoreInPlace")))
         self.profile.opened[KIND] = Allowance(self._concurrency, FIRST)
-        self._shown_names = ShownNames(self.profile)
+        self._altered_names = AlteredNames(self.profile)
         self._shell: Shell | None = None
         self._stream: ByteStream | None = None
         self._swallowed = False
@@ -297,7 +297,7 @@ class SFTPTransport(Transport):
             Hashes(client, self._checks, self._shell),
             self.profile,
             follow=self._follow,
-            names=self._shown_names,
+            names=self._altered_names,
         )
         self._learn_traits(client, self._publisher)
 

@@ -179,7 +179,7 @@ def _nobody(name: str) -> bool:
     return False
 
 
-class ShownNames:
+class AlteredNames:
     """What one server was found to do to names; for any thread, one at a time for a name. What it keeps stands in ``profile`` and
     outlives the process."""
 
@@ -195,7 +195,9 @@ class ShownNames:
         if found is not None:
             since, asked, refused = found
             if self._clock() - since < _AGAIN_SECS and asked == self._profile.asked_again:
-                raise FileRefused(refused.cause, refused.remedy, step=refused.step, file=refused.file, server_text=refused.server_text)
+                raise FileRefused(
+                    refused.cause, refused.remedy, step=refused.step, file=refused.file, server_text=refused.server_text
+                )
             self._refused.pop(name, None)
 
     @staticmethod

@@ -6,7 +6,7 @@ import pytest
 
 from pysubtask.common.events import utc
 from pysubtask.control.alerts.kinds import DISK_LOW, HELD, KINDS, PARKED, SILENT, seen
-from tests.control.test_shown import NOW, glance
+from tests.control.test_shown import NOW, task_status
 
 HOUR = 3600.0
 QUIET = {"state": "connected"}
@@ -18,7 +18,7 @@ MOVING = [{"name": "a", "size": 9, "done": 1}]
 
 def there(page, queue=(0, 0, 0), secs=HOUR, **more):
     """What of each kind is so: True, False, None for untold."""
-    return {kind: one.there for kind, one in seen(glance("roof/ftp", "sftp://h/", page, queue, **more), secs).items()}
+    return {kind: one.there for kind, one in seen(task_status("roof/ftp", "sftp://h/", page, queue, **more), secs).items()}
 
 
 @pytest.mark.parametrize(
@@ -81,19 +81,19 @@ def test_of_a_dead_child_nothing_is_over():
 
 
 def test_a_page_that_may_be_over_tells_nothing_but_silence():
-    one = glance("roof/ftp", "sftp://h/", {**QUIET, "disk_low": True})._replace(stale="its disk is full")
+    one = task_status("roof/ftp", "sftp://h/", {**QUIET, "disk_low": True})._replace(stale="its disk is full")
     assert [seen(one, HOUR)[kind].there for kind in (HELD, PARKED, DISK_LOW)] == [None, None, None]
     assert seen(one, HOUR)[SILENT].there and seen(one, HOUR)[SILENT].lasts_secs == HOUR
 
 
 def test_how_long_it_has_to_last_and_since_when_it_is_so():
-    held = seen(glance("t", "d", REFUSED), HOUR)[HELD]
+    held = seen(task_status("t", "d", REFUSED), HOUR)[HELD]
     assert held.since == NOW - 90 and held.lasts_secs is None
-    dead = seen(glance("t", "d", QUIET, alive=False), HOUR)[SILENT]
+    dead = seen(task_status("t", "d", QUIET, alive=False), HOUR)[SILENT]
     assert dead.lasts_secs == HOUR, "it is started again in a moment, mostly"
-    waits = seen(glance("t", "d", LINK, (5, 0, 0), oldest=HOUR + 9), HOUR)[SILENT]
+    waits = seen(task_status("t", "d", LINK, (5, 0, 0), oldest=HOUR + 9), HOUR)[SILENT]
     assert waits.since == NOW - HOUR - 9 and waits.lasts_secs is None, "it has lasted already"
     # How long a file has waited beside an older one that is parked is not known.
-    assert seen(glance("t", "d", LINK, (5, 0, 1), oldest=HOUR + 9), HOUR)[SILENT].lasts_secs == HOUR
-    frozen = glance("t", "d", QUIET)._replace(frozen=True)
+    assert seen(task_status("t", "d", LINK, (5, 0, 1), oldest=HOUR + 9), HOUR)[SILENT].lasts_secs == HOUR
+    frozen = task_status("t", "d", QUIET)._replace(frozen=True)
     assert seen(frozen, HOUR)[SILENT].lasts_secs == HOUR and seen(frozen, HOUR)[HELD].there is None

@@ -16,14 +16,14 @@ from pysubtask.control.alerts import program as program_module
 from pysubtask.control.alerts.message import message
 from pysubtask.control.alerts.program import Ended, Program, begin
 from pysubtask.control.alerts.watch import environment
-from tests.control.test_shown import NOW, glance
+from tests.control.test_shown import NOW, task_status
 from tests.helpers import wait_until
 
 ENVIRON = {"PATH": os.environ["PATH"]}
 ALERT = message(
     "begins",
     "held",
-    glance("roof/ftp", "sftp://h/", {"state": "held", "why": "no\x1b[2J\nnews"}, (3, 0, 1), oldest=9),
+    task_status("roof/ftp", "sftp://h/", {"state": "held", "why": "no\x1b[2J\nnews"}, (3, 0, 1), oldest=9),
     "roof7",
     NOW - 90,
     task="roof",
@@ -162,7 +162,7 @@ def test_its_environment_has_no_secret_of_ours():
 
 
 def test_a_long_sentence_is_cut(tmp_path: Path):
-    one = glance("roof/ftp", "sftp://h/", {"state": "held", "why": "x" * 10_000}, (0, 0, 0))
+    one = task_status("roof/ftp", "sftp://h/", {"state": "held", "why": "x" * 10_000}, (0, 0, 0))
     alert = message("lasts", "held", one, "h", NOW - 90_000, task="roof", extension="ftp")
     assert len(alert.fields()["why"]) == 2000 and "still held, for 25.0 h" in alert.subject
 

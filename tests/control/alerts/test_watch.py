@@ -17,7 +17,7 @@ from pysubtask.common import registry
 from pysubtask.common.alert_handoff import MODULE, AlertHandoff, Watched, write
 from pysubtask.common.process import process_start
 from pysubtask.control.alerts.watch import Watch
-from tests.control.test_shown import NOW, glance
+from tests.control.test_shown import NOW, task_status
 from tests.helpers import wait_until
 
 QUIET: dict[str, Any] = {"state": "connected"}
@@ -49,7 +49,7 @@ class Fake:
 
     def _read_one(self, child: Watched, now: float) -> Any:
         page, queue = self.pages.get(child.extension, (QUIET, (0, 0, 0)))
-        return glance(f"roof/{child.extension}", "sftp://h/", page, queue)._replace(now=now)
+        return task_status(f"roof/{child.extension}", "sftp://h/", page, queue)._replace(now=now)
 
     def program(self, text: str) -> None:
         (self.folder / "part").write_text(f"#!/bin/sh\n{text}\n")

@@ -107,7 +107,7 @@ def test_every_kind_of_event_is_explained():
 def test_every_field_of_the_status_page_is_explained():
     fields = {"state", "state_since", "why", "format", "moving"}
     for call in calls("set", "add", "update"):
-        if re.search(r"\b_?(board\.(set|add)|page\.update)$", ast.unparse(call.func)):
+        if re.search(r"\b_?(status_model\.(set|add)|page\.update)$", ast.unparse(call.func)):
             fields |= {keyword.arg for keyword in call.keywords if keyword.arg}
     shown = set(rows("config.md", "status.json"))
     assert {"queue", "problem", "n"} <= fields

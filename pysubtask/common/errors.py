@@ -129,8 +129,8 @@ class TransportError(PysubtaskError):
 
 def facts_of(error: object) -> dict[str, str]:
     """What the page says of an error besides its text: ``step``, ``file`` and ``said``, where they are known."""
-    found = {key: getattr(error, key, "") for key in ("step", "file", "said")}
-    return {key: value for key, value in found.items() if value}
+    attributes = {"step": "step", "file": "file", "said": "server_text"}
+    return {key: value for key, name in attributes.items() if (value := getattr(error, name, ""))}
 
 
 def event_fields(error: object) -> dict[str, str]:

@@ -439,7 +439,7 @@ class Model:
 @pytest.mark.parametrize("seed", range(150))
 def test_whatever_happens_in_a_tree_nothing_that_counts_is_missed(tmp_path, seed, monkeypatch) -> None:
     model = Model(tmp_path, seed)
-    monkeypatch.setattr(creation_time, "birth_ns", model.born.get)
+    monkeypatch.setattr(creation_time, "creation_ns", model.born.get)
     try:
         for _ in range(60):
             model.step()

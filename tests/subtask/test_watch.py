@@ -123,7 +123,7 @@ class World:
 @pytest.fixture(autouse=True)
 def born_long_ago(monkeypatch) -> None:
     """Files are created in real time, not in that of the tests' clock."""
-    monkeypatch.setattr(creation_time, "birth_ns", lambda path: 0)
+    monkeypatch.setattr(creation_time, "creation_ns", lambda path: 0)
 
 
 # -- static files --------------------------------------------------------------------------------------------
@@ -349,7 +349,7 @@ def test_a_file_of_1970_may_be_written_right_now(tmp_path) -> None:
 
 @pytest.mark.parametrize("keep_inode", [True, False])
 def test_a_file_deleted_and_made_again_is_new(tmp_path, keep_inode, monkeypatch) -> None:
-    monkeypatch.setattr(creation_time, "birth_ns", lambda path: world.ns)
+    monkeypatch.setattr(creation_time, "creation_ns", lambda path: world.ns)
     world = in_folder(tmp_path)
     world.write("d/x", b"1")
     assert world.quiet() == [("d/x", "new")]
@@ -669,7 +669,7 @@ def counted(real, asked: list[str]):
 
 
 def test_a_file_that_is_again_as_it_was_before_its_last_snapshot_is_looked_at(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(creation_time, "birth_ns", lambda path: world.ns)
+    monkeypatch.setattr(creation_time, "creation_ns", lambda path: world.ns)
     world = in_folder(tmp_path, settle_secs=0)
     world.write("d/x", b"1")
     os.link(world.path("d/x"), world.path("kept"))

@@ -18,8 +18,8 @@ class _Statx(ctypes.Structure):
     _fields_ = (
         ("mask", ctypes.c_uint32),
         ("before", ctypes.c_uint8 * 76),
-        ("birth_secs", ctypes.c_int64),
-        ("birth_nsecs", ctypes.c_uint32),
+        ("creation_secs", ctypes.c_int64),
+        ("creation_nsecs", ctypes.c_uint32),
         ("after", ctypes.c_uint8 * 164),
     )
 

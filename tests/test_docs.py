@@ -28,13 +28,13 @@ from pysubtask.common.config import SECTIONS
 from pysubtask.common.events import read_events
 from pysubtask.common.status import read_status
 from pysubtask.control import exit_status
-from pysubtask.control.cli import commands
+from pysubtask.control.cli import commands, main
 from pysubtask.subtask import base_subtask
 from pysubtask.subtask.cli import PASSWORD_VARIABLE, TOKEN_VARIABLES, make_parser
 from tests import make_config_doc, pages
 from tests.helpers import wait_until
 
-MARKDOWN = [*sorted(pages.ROOT.glob("*.md")), *sorted(pages.DOCS.glob("*.md"))]
+MARKDOWN = [*sorted(pages.ROOT.glob("*.md")), *sorted(pages.DOCS.rglob("*.md"))]
 SOURCES = sorted((pages.ROOT / "pysubtask").rglob("*.py"))
 
 
@@ -147,7 +147,11 @@ def typed_lines(path: Path) -> Iterator[str]:
     """What stands after the word ``pysubtask`` in lines to type and in `code`; a command's bare name is a mention of it."""
     for line in path.read_text(encoding="utf-8").splitlines():
         at_its_beginning = re.match(r"(?:\$ |    )?(?:sudo )?pysubtask ([a-z-]+(?: .*|$))", line)
-        found = [at_its_beginning[1]] if at_its_beginning and (line[0] in "$ " or path.name == "commands.md") else []
+        found = (
+            [at_its_beginning[1]]
+            if at_its_beginning and (line[0] in "$ " or path.name == "commands.md" or path.parent.name == "guides")
+            else []
+        )
         for words in [*found, *re.findall(r"`(?:sudo )?pysubtask ([^`]+)`", line)]:
             typed = re.split(r" [|>] |   |  #| # ", words)[0].strip()
             if re.match(r"[a-z]+ ", typed) and "[OPTIONS]" not in typed and "[TASK]" not in typed:
@@ -186,6 +190,24 @@ def test_every_hook_and_helper_that_is_named_exists():
     for text in rows("your-own-subtask.md", "What you can override and use"):
         name = re.split(r"[( ]", text.removeprefix("self."))[0]
         assert hasattr(BaseSubtask, name) or f"self.{name} = " in source or f"self.{name}: " in source, text
+
+
+@pytest.mark.parametrize("path", sorted((pages.DOCS / "guides").glob("*.md")), ids=lambda path: path.name)
+def test_the_configs_of_the_guides_are_right(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PYSUBTASK_REGISTRY", str(tmp_path / "registry"))
+    for folder in ("pictures", "logs", "data"):
+        (tmp_path / folder).mkdir()
+    for secret in ("nas.password", ".dropbox_token"):
+        (tmp_path / secret).write_text("secret\n")
+        (tmp_path / secret).chmod(0o600)
+    configs = re.findall(r"^```toml\n# (\S+)\n(.*?)^```$", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert configs and len(configs) == path.read_text(encoding="utf-8").count("```toml")
+    for name, text in configs:
+        text = text.replace("/home/pi", str(tmp_path)).replace("THE-FINGERPRINT", "AB" * 32)
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+        assert main(["check", str(tmp_path / name)]) == 0, name
 
 
 # ---- a subtask of one's own

@@ -55,9 +55,9 @@ def command(
     run_as: str | None,
     writable: tuple[str, ...],
 ) -> int:
-    """Print a systemd unit that runs CONFIG (found as by 'pysubtask run') with a watchdog, and that may write to the watched
-    folders alone. Secrets that the config names files for are handed over by systemd (LoadCredential). Root gets a unit of
-    the system, others one of their own manager.
+    """Print a systemd unit that runs CONFIG (found as by 'pysubtask run') with a watchdog. Secrets that the config names files
+    for are handed over by systemd (LoadCredential). Root gets a unit of the system, which may write to the watched folders
+    and what pysubtask keeps, and nowhere else; others get one of their own manager, which cannot close off the file system.
 
     MODULE:CLASS is a program of your own, as 'pysubtask run' takes it, found from the folder you are in.
 

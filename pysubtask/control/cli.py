@@ -120,11 +120,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _show(exc: click.ClickException) -> None:
-    said = io.StringIO()
+    buffer = io.StringIO()
     if isinstance(exc, click.UsageError) and _hint(exc):
         exc = click.UsageError(exc.message + _hint(exc), exc.ctx)
-    exc.show(said)
-    say(said.getvalue().removesuffix("\n").split("\n"), error=True)
+    exc.show(buffer)
+    say(buffer.getvalue().removesuffix("\n").split("\n"), error=True)
 
 
 def _hint(exc: click.UsageError) -> str:

@@ -68,7 +68,7 @@ def screen() -> Iterator[Callable[[Iterable[str]], None]]:
     lines, each of which must fit."""
 
     def show(lines: Iterable[str]) -> None:
-        text = _encodable("\x1b[K\r\n".join(map(_shown, lines)), sys.stdout)
+        text = _encodable("\x1b[K\r\n".join(map(_escaped, lines)), sys.stdout)
         sys.stdout.write(f"\x1b[H{text}\x1b[K\x1b[J")
         sys.stdout.flush()
 
@@ -104,16 +104,16 @@ def say(lines: Iterable[str], *, error: bool = False, fg: str | None = None, dim
     output's encoding lacks; a secret that is known here is masked on stderr. ``fg``, ``dim``: how they look on a terminal."""
     stream = sys.stderr if error else sys.stdout
     for line in lines:
-        shown = safe(redacted(line) if error else line, stream)
-        click.echo(click.style(shown, fg=fg, dim=dim) if fg or dim else shown, err=error)
+        text = safe(redacted(line) if error else line, stream)
+        click.echo(click.style(text, fg=fg, dim=dim) if fg or dim else text, err=error)
 
 
 def safe(line: str, stream: Any) -> str:
     """A line as ``say`` shows it on this stream, for whoever draws by other means."""
-    return _encodable(_shown(line), stream)
+    return _encodable(_escaped(line), stream)
 
 
-def _shown(line: str) -> str:
+def _escaped(line: str) -> str:
     return line if isinstance(line, _Painted) else plain(line)
 
 

@@ -122,13 +122,13 @@ def test_whoever_joins_whenever_finds_no_gap_and_no_repeat(station):
         followers.append(Following(state))
         stories.append([])
         for follower, story in zip(followers, stories, strict=True):
-            story += follower.news(time.monotonic())
+            story += follower.read(time.monotonic())
         writing = writer.is_alive() or station.page()["delivered"] < COUNT
         station.master.check_pending_notifications()
         time.sleep(0.1)
     station.idle()
     for follower, story in zip(followers, stories, strict=True):
-        story += follower.news(time.monotonic())
+        story += follower.read(time.monotonic())
 
     receipts = [receipt.seq for receipt in read_receipts(state)]
     events = list(read_events(state))

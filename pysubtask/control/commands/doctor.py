@@ -37,18 +37,18 @@ def command(config: str | None, speed: bool, as_json: bool) -> int:
 
     began = time.monotonic()
     looked_at = rounds.meant(config)
-    said = _Said(quiet=as_json, left_out=looked_at.left_out)
+    report = _Report(quiet=as_json, left_out=looked_at.left_out)
     for note in looked_at.notes:
-        said.text(note)
-    asyncio.run(rounds.run(looked_at.targets, said, speed=speed))
+        report.text(note)
+    asyncio.run(rounds.run(looked_at.targets, report, speed=speed))
     if as_json:
-        say(json.dumps(said.page(time.monotonic() - began), indent=1).split("\n"))
+        say(json.dumps(report.page(time.monotonic() - began), indent=1).split("\n"))
     else:
-        said.summary()
-    return FAILED if said.failed else OK
+        report.summary()
+    return FAILED if report.failed else OK
 
 
-class _Said:
+class _Report:
     """What is found, shown as it comes, or kept for a page."""
 
     def __init__(self, quiet: bool, left_out: Sequence[str] = ()) -> None:

@@ -15,7 +15,7 @@ from ..tasks.find import Task, find, names_here
 from ..terminal import line_width, say, say_json
 from ..view.status_view import event
 
-_LOOK_SECS = 0.2
+_POLL_SECS = 0.2
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -41,10 +41,10 @@ def command(follow: bool, since: str | None, wide: bool, as_json: bool, tasks: t
     found = find(tasks)
     after = Since(since, time.time())
     called = names_here(found)
-    feeds = Feeds(found, _begin, _LOOK_SECS)
+    feeds = Feeds(found, _begin, _POLL_SECS)
     while True:
-        news = [(found[at], called[at], Event(*row)) for at, rows in feeds.take() for row in rows]
-        for task, name, one in sorted(news, key=lambda told: told[2].at):
+        events = [(found[at], called[at], Event(*row)) for at, rows in feeds.take() for row in rows]
+        for task, name, one in sorted(events, key=lambda row: row[2].at):
             if not after.wants(one, task):
                 continue
             if as_json:
@@ -53,7 +53,7 @@ def command(follow: bool, since: str | None, wide: bool, as_json: bool, tasks: t
                 say([event(one, line_width(unlimited=wide), time.time(), name if len(found) > 1 else "")])
         if not follow:
             return OK
-        time.sleep(_LOOK_SECS)
+        time.sleep(_POLL_SECS)
 
 
 def line_of(label: str, found: Event) -> dict[str, object]:
@@ -68,8 +68,8 @@ def _begin(task: Task) -> Callable[[], list[Event]]:
 
 def _all(tail: Tail) -> list[Event]:
     found: list[Event] = []
-    while news := tail.read():
-        found += news
+    while batch := tail.read():
+        found += batch
     return found
 
 

@@ -99,7 +99,7 @@ def _first(
     if path is None:
         say(map(plain, text.splitlines()))
         return OK
-    made = _write(path, text, to, secret)
+    written = _write(path, text, to, secret)
     for note in notes:
         say([f"note: {note}"], error=True)
     if no_doctor:
@@ -107,7 +107,7 @@ def _first(
             say([f"note: {plain(wide.text)}. {wide.remedy.words}"], error=True)
     for variable in (_PASSWORD, _TOKEN):
         os.environ.pop(variable, None)
-    return _go_on(made, file, examine=not no_doctor)
+    return _go_on(written, file, examine=not no_doctor)
 
 
 def _choices(
@@ -170,16 +170,16 @@ def _template(file: str | None, path: str | None, full: bool) -> int:
         return OK
     named = shlex.quote(path)
     first_config.write_new(path, template(named) if full else short(named, task_name(path, [])))
-    shown = _shown(path, file)
+    argument = _config_argument(path, file)
     say([f"Written: {path}"])
     click.echo("Fill in the two lines marked with <== (the folder, and the server), then:")
-    say([f"  pysubtask check{shown}    is the config right, and what would be sent"])
-    say([f"  pysubtask doctor{shown}   does the way to the server work"])
-    say([f"  pysubtask run{shown}      send, and go on sending"])
+    say([f"  pysubtask check{argument}    is the config right, and what would be sent"])
+    say([f"  pysubtask doctor{argument}   does the way to the server work"])
+    say([f"  pysubtask run{argument}      send, and go on sending"])
     return OK
 
 
-def _shown(path: str, file: str | None) -> str:
+def _config_argument(path: str, file: str | None) -> str:
     """How the next commands name the config: not at all where they find it themselves."""
     if file is None:
         try:
@@ -246,36 +246,36 @@ def _beside(file: str, config: str) -> str:
 
 
 def _write(path: str, text: str, to: Destination, secret: Secret | None) -> Files:
-    made = first_config.write(path, text, to.section, secret)
+    written = first_config.write(path, text, to.section, secret)
     beside = first_config.secret_file(path, to.section)
     name = os.path.basename(beside)
     kept = f", and beside it {name} with the {'password' if to.section == 'ftp' else 'login'}" if f'"{name}"' in text else ""
     say((f"Written, for you alone: {path}{kept}.\n").split("\n"))
     say(map(plain, text.splitlines()))
-    return made
+    return written
 
 
 # ---- what comes next
 
 
-def _go_on(made: Files, file: str | None, *, examine: bool) -> int:
+def _go_on(written: Files, file: str | None, *, examine: bool) -> int:
     """Look whether it works, and say how to go on."""
-    shown = _shown(made.config, file)
+    argument = _config_argument(written.config, file)
     status = OK
     if examine:
         from .doctor import command as doctor
 
         click.echo()
-        status = doctor.main([made.config], prog_name="pysubtask doctor", standalone_mode=False)
+        status = doctor.main([written.config], prog_name="pysubtask doctor", standalone_mode=False)
     click.echo()
     if status != OK:
         say(["The config stays. Mend what is said above, then:"])
-        say([f"  pysubtask doctor{shown}   once more", f"  pysubtask run{shown}      send, and go on sending"])
-        if made.secret is not None:
-            say([f"The password is the first line of {plain(made.secret)}."])
+        say([f"  pysubtask doctor{argument}   once more", f"  pysubtask run{argument}      send, and go on sending"])
+        if written.secret is not None:
+            say([f"The password is the first line of {plain(written.secret)}."])
         return FAILED
-    words = [*([made.config] if shown else []), "--install", *_service_name(made.config, bool(shown))]
-    steps = [(f"run{shown}", "send, and go on sending, until Ctrl-C"), ("status", "from another terminal: what was sent")]
+    words = [*([written.config] if argument else []), "--install", *_service_name(written.config, bool(argument))]
+    steps = [(f"run{argument}", "send, and go on sending, until Ctrl-C"), ("status", "from another terminal: what was sent")]
     if shutil.which("systemctl") is not None:
         steps.append((f"service {shlex.join(words)}", "have systemd run it, at every boot"))
     wide = max(len(step) for step, _ in steps)

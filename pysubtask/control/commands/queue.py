@@ -72,9 +72,9 @@ def _left(state_dir: str, limit: int) -> list[dict[str, Any]] | None:
     return [{key: value for key, value in row._asdict().items() if key != "due"} | {"next_try_secs": None} for row in found.rows]
 
 
-def with_gone(child: Task, told: tuple[Sequence[Mapping[str, Any]], bool]) -> tuple[Sequence[Mapping[str, Any]], bool]:
+def with_gone(child: Task, queue: tuple[Sequence[Mapping[str, Any]], bool]) -> tuple[Sequence[Mapping[str, Any]], bool]:
     """The rows, each with whether its data file is ``gone`` here: then its copy is all there is, and it is sent all the same."""
-    rows, alive = told
+    rows, alive = queue
     gone = child.ask(lambda: [not os.path.lexists(str(row.get("path"))) for row in rows])
     return [{**row, "gone": one} for row, one in zip(rows, gone, strict=True)], alive
 
@@ -94,10 +94,10 @@ def lines_of(
     missed = [line for words in also for line in wrapped(f"not in it: {words}", columns, "  ", "    ")]
     if not rows:
         return [f"{plain(label)}: nothing is queued" + ("" if alive else "; no child runs"), *missed]
-    shown = []
+    cells = []
     for row in rows:
         at = seconds(row["at"])
-        shown.append(
+        cells.append(
             [
                 row["state"],
                 span(None if at is None else now - at),
@@ -108,7 +108,7 @@ def lines_of(
             ]
         )
     head = ["STATE", "AGE", "SIZE", "TRIES", "NEXT TRY", "NAME"]
-    lines = table(head, shown, columns, numbers=(1, 2, 3, 4), give=5)
+    lines = table(head, cells, columns, numbers=(1, 2, 3, 4), give=5)
     found = [
         f"{plain(label)}: {files(len(rows))}"
         + (" or more" if len(rows) >= limit else "")

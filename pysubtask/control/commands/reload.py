@@ -97,12 +97,12 @@ def _reload(folder: str, runner: Holder, who: Who) -> tuple[Reply | None, bool]:
 
 def _outcome(name: str, runner: Holder, reply: Reply | None, there: bool) -> int:
     if reply is None:
-        said = (
+        reason = (
             f"no answer within {_PATIENCE_SECS:g} s. The log of 'pysubtask run' says why"
             if there
             else f"'pysubtask run' (process {runner.pid}) has ended without an answer; it reads the config when it is started again"
         )
-        raise CommandError(f"{name}: {said}.", NO_ANSWER)
+        raise CommandError(f"{name}: {reason}.", NO_ANSWER)
     for line in reply.result or []:
         say([line])
     if not reply.ok:

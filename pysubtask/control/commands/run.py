@@ -61,7 +61,7 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
     from ...transports import check_library
     from ..preview.dry_run import transport_of
 
-    told: set[str] = set()
+    noted: set[str] = set()
     config = run_as.turn_into_users_of(config, environ, names, option)
 
     def read() -> Sequence[TaskConfig]:
@@ -81,8 +81,8 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
         with contextlib.suppress(OSError):  # a row too many in 'status' is no reason against the run
             forget_never_run(found.files, {plan.state_dir for task in found.tasks for plan in task.plans})
         for note in found.notes:
-            if note not in told:
-                told.add(note)
+            if note not in noted:
+                noted.add(note)
                 say([f"pysubtask: {note}"], error=True)
         return tasks
 

@@ -114,14 +114,14 @@ def _service(
         for one in sorted(os.environ)
         if re.fullmatch(r"PYSUBTASK_.+__.+__.+", one)
     ]
-    said = of_tasks(tasks, of_option(run_as))
+    configured = of_tasks(tasks, of_option(run_as))
     if os.geteuid() != 0:
         if run_as is not None:
             raise CommandError(_ONLY_ROOT, FAILED)
-        if said is not None and not said.is_this_process:
-            raise not_root(said)
+        if configured is not None and not configured.is_this_process:
+            raise not_root(configured)
         return _of_user(name, place, names), notes
-    owner = said or _owner(_folders(tasks)[0])
+    owner = configured or _owner(_folders(tasks)[0])
     service = _of_system(name, place, names, owner, _folders(tasks))
     user = service.user
     for path in found.files:

@@ -21,7 +21,7 @@ from ..view.status_view import event, watch
 from ..view.task_status import of_all, task_status
 from .events import line_of
 
-_LOOK_SECS = 0.2
+_POLL_SECS = 0.2
 _SHOW_SECS = 0.5
 _RECENT = 100
 _LINE = 1000
@@ -54,7 +54,7 @@ def command(as_json: bool, tasks: tuple[str, ...]) -> int:
 
 def _lines(found: list[Task], as_json: bool) -> None:
     called = names_here(found)
-    feeds = Feeds(found, _begin, _LOOK_SECS)
+    feeds = Feeds(found, _begin, _POLL_SECS)
     alive: dict[str, bool] = {}
     while True:
         for at, (lives, rows) in feeds.take():
@@ -65,7 +65,7 @@ def _lines(found: list[Task], as_json: bool) -> None:
                 _tell_life(task, name, lives, as_json)
             alive[name] = lives
         sys.stdout.flush()
-        time.sleep(_LOOK_SECS)
+        time.sleep(_POLL_SECS)
 
 
 def _begin(task: Task) -> Callable[[], tuple[bool, list[list[Any]]]]:
@@ -75,7 +75,7 @@ def _begin(task: Task) -> Callable[[], tuple[bool, list[list[Any]]]]:
     def step() -> tuple[bool, list[list[Any]]]:
         # Whether it lives comes first: what a child said before it died comes before its end.
         lives = task.lives()
-        return lives, [["event", *one] if isinstance(one, Event) else ["page", one] for one in following.news(time.monotonic())]
+        return lives, [["event", *one] if isinstance(one, Event) else ["page", one] for one in following.read(time.monotonic())]
 
     return step
 
@@ -112,17 +112,17 @@ def _sentence(task: Task, name: str) -> str:
 
 def _live(found: list[Task]) -> None:
     called = names_here(found)
-    feeds = Feeds(found, _begin, _LOOK_SECS)
+    feeds = Feeds(found, _begin, _POLL_SECS)
     recent: deque[tuple[str, Event]] = deque(maxlen=_RECENT)
     with screen() as show:
-        shown_at = float("-inf")
+        drawn_at = float("-inf")
         while True:
             now = time.monotonic()
-            news = [(called[at], _of_row(row)) for at, (_, rows) in feeds.take() for row in rows]
-            recent.extend((name, one) for name, one in news if isinstance(one, Event))
-            if news or now - shown_at >= _SHOW_SECS:
-                shown_at = now
+            updates = [(called[at], _of_row(row)) for at, (_, rows) in feeds.take() for row in rows]
+            recent.extend((name, one) for name, one in updates if isinstance(one, Event))
+            if updates or now - drawn_at >= _SHOW_SECS:
+                drawn_at = now
                 task_statuses = of_all(found, time.time(), called)
                 lines = watch(task_statuses, recent, width(), height())
                 show([colour(line) for line in lines] if coloured() else lines)
-            time.sleep(_LOOK_SECS)
+            time.sleep(_POLL_SECS)

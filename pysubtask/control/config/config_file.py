@@ -110,7 +110,7 @@ def find_place(given: str | None, environ: Mapping[str, str]) -> str:
     return _folder_of(find_files(None, environ))
 
 
-def first_look(given: str, environ: Mapping[str, str]) -> list[dict[str, Any]]:
+def raw_configs(given: str, environ: Mapping[str, str]) -> list[dict[str, Any]]:
     """What stands in the files of a config that can be read and are TOML; ``load`` tells of the others."""
     found = []
     for path in find_files(given, environ):
@@ -146,8 +146,8 @@ def load(given: str | None, environ: Mapping[str, str], names: Sequence[str] = (
         for task in read_tasks(texts[path], asked, environ, found, texts[main] if main is not None else None, names):
             first = tasks.setdefault(task.name, task)
             if first is not task:
-                said = f"{task.name!r} is the name of a task in {first.file} too"
-                found.append(Problem(Where(path), "base.TaskName", said, "Give one of the two another TaskName."))
+                problem = f"{task.name!r} is the name of a task in {first.file} too"
+                found.append(Problem(Where(path), "base.TaskName", problem, "Give one of the two another TaskName."))
         problems += sorted(found, key=lambda one: one.where.line or 0)
     beside = _own(list(every), tasks.values())
     for name, task in tasks.items():
@@ -208,11 +208,11 @@ def _never_sent(task: TaskConfig) -> Iterator[Problem]:
         if why:
             lines = key_lines(_text(task.file))
             keys = next(keys for keys in (("tasks", task.name, "watch", index), ("watch", index)) if line_of(lines, keys))
-            shown = ".".join(map(str, keys[:-1])) + f"[{index + 1}].file"
+            dotted = ".".join(map(str, keys[:-1])) + f"[{index + 1}].file"
             problem = f"{entry.path} is never sent: it is {why}"
             yield Problem(
                 Where(task.file, line_of(lines, (*keys, "file"))),
-                shown,
+                dotted,
                 problem,
                 "Remove this entry; name the files with your data.",
             )
@@ -250,11 +250,11 @@ def _text(path: str) -> str:
 
 
 def _syntax(path: str, text: str, exc: tomllib.TOMLDecodeError) -> Problem:
-    said = str(exc)
-    place = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", said, re.DOTALL)
+    message = str(exc)
+    place = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL)
     line = int(place[2]) if place and place[2] else text.count("\n") + (not text.endswith("\n"))
     column = int(place[3]) if place and place[3] else None
-    what = place[1] if place else said
+    what = place[1] if place else message
     written = text.split("\n")[line - 1].strip() if 0 < line <= text.count("\n") + 1 else ""
     key, _, value = (part.strip() for part in written.partition("="))
     key = key if re.fullmatch(r"[\w.\"-]+", key) else ""

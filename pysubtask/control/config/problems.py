@@ -60,17 +60,17 @@ class ConfigProblems(ConfigError):
 
 def problem_of(where: Where, exc: ConfigError, *, key: str | None = None, value: Any = ...) -> Problem:
     """An error of the code that the settings go through, in the words of a config file."""
-    said = exc.problem
-    found = re.fullmatch(r"(.*) is of type (\w+)", said, re.DOTALL)
+    problem = exc.problem
+    found = re.fullmatch(r"(.*) is of type (\w+)", problem, re.DOTALL)
     if found:
         what = found[1] if value is ... or MASK in found[1] or found[1].endswith("it") else in_toml(value)
-        said = f"{what} is {_KINDS.get(found[2], 'of type ' + found[2])}"
+        problem = f"{what} is {_KINDS.get(found[2], 'of type ' + found[2])}"
     elif value is not ... and isinstance(value, (bool, str)):
-        said = said.replace(repr(value), in_toml(value))
+        problem = problem.replace(repr(value), in_toml(value))
     remedy = in_file_words(exc.remedy)
     if remedy.startswith("Known here: ") and len(remedy) > _LONGEST_LIST:
         remedy = "No other setting of this section is nearly the same; 'pysubtask init -' shows them all."
-    return Problem(where, exc.key if key is None else key, in_file_words(said), remedy)
+    return Problem(where, exc.key if key is None else key, in_file_words(problem), remedy)
 
 
 def in_toml(value: Any) -> str:
@@ -88,7 +88,7 @@ def in_toml(value: Any) -> str:
     return str(value)
 
 
-def wanted(row: Setting) -> str:
+def accepts(row: Setting) -> str:
     """What a setting takes, in a few words."""
     if row.choices:
         words = " or ".join(map(in_toml, row.choices))

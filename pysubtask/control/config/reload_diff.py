@@ -25,11 +25,11 @@ class Changes(NamedTuple):
     alerts: frozenset[str] = frozenset()
 
 
-def compare(running: Mapping[str, TaskConfig], wanted: Sequence[TaskConfig]) -> Changes:
-    """What has to be done, so that ``wanted`` runs where ``running`` does now."""
-    names = {task.name for task in wanted}
+def compare(running: Mapping[str, TaskConfig], loaded: Sequence[TaskConfig]) -> Changes:
+    """What has to be done, so that ``loaded`` runs where ``running`` does now."""
+    names = {task.name for task in loaded}
     restart, live, same, alerts = {}, {}, [], set()
-    for task in wanted:
+    for task in loaded:
         now = running.get(task.name)
         if now is None:
             continue
@@ -44,7 +44,7 @@ def compare(running: Mapping[str, TaskConfig], wanted: Sequence[TaskConfig]) -> 
         else:
             same.append(task.name)
     return Changes(
-        tuple(task.name for task in wanted if task.name not in running),
+        tuple(task.name for task in loaded if task.name not in running),
         tuple(name for name in running if name not in names),
         restart,
         live,

@@ -58,24 +58,24 @@ class Values:
 
     def copy(self, problems: list[Problem], folder: str | None = None) -> Values:
         """The same values, to be added to; what is added is relative to another ``folder``, where one is given."""
-        made = Values(self._folder if folder is None else folder, problems)
-        made.sections = {name: dict(values) for name, values in self.sections.items()}
-        made._where, made._files = dict(self._where), dict(self._files)
-        return made
+        copied = Values(self._folder if folder is None else folder, problems)
+        copied.sections = {name: dict(values) for name, values in self.sections.items()}
+        copied._where, copied._files = dict(self._where), dict(self._files)
+        return copied
 
     def where(self, section: str, key: str) -> Where | None:
         """Where a setting was written; for one of an extension also in base."""
         return self._where.get((section, key)) or self._where.get(("base", key))
 
-    def take(self, section: str, table: Any, place: Callable[[str], Where], key_shown: str) -> None:
+    def take(self, section: str, table: Any, place: Callable[[str], Where], header: str) -> None:
         """A section of a file. ``place``: where each of its keys stands ('' is the section itself)."""
         if not isinstance(table, dict):
-            remedy = f"Write it as a table: [{key_shown}], and its settings below."
-            self._problems.append(Problem(place(""), key_shown, "it is no table", remedy))
+            remedy = f"Write it as a table: [{header}], and its settings below."
+            self._problems.append(Problem(place(""), header, "it is no table", remedy))
             return
         self.sections.setdefault(section, {})
         for key, value in table.items():
-            self._set(section, key, value, place(key), key_shown, value_of)
+            self._set(section, key, value, place(key), header, value_of)
 
     def override(self, one: Override) -> None:
         """A value of the environment."""
@@ -89,7 +89,7 @@ class Values:
             return
         self._set(one.section, one.key, one.text, where, one.section, _from_text)
 
-    def _set(self, section: str, key: str, value: Any, where: Where, shown: str, read: Callable[[str, Setting, Any], Any]) -> None:
+    def _set(self, section: str, key: str, value: Any, where: Where, header: str, read: Callable[[str, Setting, Any], Any]) -> None:
         secret_key = SECRET_FILES[section].get(key)
         row = ROWS[section].get(key)
         try:
@@ -104,7 +104,7 @@ class Values:
                 raise unknown_key(section, key, KEYS[section])
             found = read(section, row, value)
         except ConfigError as exc:
-            self._problems.append(problem_of(where, exc, key=f"{shown}.{key}", value=... if row is None or row.secret else value))
+            self._problems.append(problem_of(where, exc, key=f"{header}.{key}", value=... if row is None or row.secret else value))
             return
         if isinstance(found, str) and found and is_path(key) and found.lower() != "none":
             found = self._path(found)

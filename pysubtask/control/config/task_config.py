@@ -141,16 +141,16 @@ def _placer(at: Callable[..., Where], prefix: Path) -> Callable[[str], Where]:
     return lambda key: at(*prefix, key) if key else at(*prefix)
 
 
-def _misplaced(where: Where, shown: str, known: Sequence[str]) -> Problem:
+def _misplaced(where: Where, dotted: str, known: Sequence[str]) -> Problem:
     """A word at the top that is none of ours: often a setting whose section was forgotten."""
     from .setting_values import ROWS
 
-    key = shown.rpartition(".")[2]
+    key = dotted.rpartition(".")[2]
     homes = [section for section in SECTIONS if key in ROWS[section]]
     if homes:
         remedy = f"Put it below the line [{'base' if 'base' in homes else homes[0]}]."
-        return Problem(where, shown, "this setting stands in no section", remedy)
-    return problem_of(where, unknown_key("", key, known), key=shown)._replace(problem="this section is not known")
+        return Problem(where, dotted, "this setting stands in no section", remedy)
+    return problem_of(where, unknown_key("", key, known), key=dotted)._replace(problem="this section is not known")
 
 
 def _file_task(path: str, values: Values) -> str:
@@ -200,8 +200,8 @@ def _filled_in(entries: list[Entry], label: str, at: Callable[..., Where], prefi
         return filled_in(entries, label)
     except ConfigError as exc:
         index = int(exc.key.partition("[")[2].partition("]")[0])
-        shown = ".".join(map(str, (*prefix, "watch")))
-        problems.append(problem_of(at(*prefix, "watch", index, "as"), exc, key=f"{shown}[{index + 1}].as"))
+        header = ".".join(map(str, (*prefix, "watch")))
+        problems.append(problem_of(at(*prefix, "watch", index, "as"), exc, key=f"{header}[{index + 1}].as"))
         return entries
 
 
@@ -211,9 +211,9 @@ def _logs_left_alone(
     """A log of the task itself is sent when it is notified alone: each delivery is told in it, and would be a change."""
     logs = {
         os.path.realpath(log)
-        for made in plans
+        for each in plans
         for key in ("Master_Log_FileName", "Subtask_Log_FileName")
-        if (log := made.settings[key]) is not None
+        if (log := each.settings[key]) is not None
     }
     for index, entry in enumerate(entries):
         if entry.kind == "file" and entry.on_change and os.path.realpath(entry.path) in logs:
@@ -226,23 +226,25 @@ def _watch(
     path: str, watch: Any, at: Callable[..., Where], prefix: Path, problems: list[Problem]
 ) -> tuple[list[Entry], list[dict[str, Any]]]:
     """The entries, and the same as an app would write them. Every wrong one is a problem of its own."""
-    shown = ".".join(map(str, (*prefix, "watch")))
+    header = ".".join(map(str, (*prefix, "watch")))
     if isinstance(watch, dict):
-        problems.append(Problem(at(*prefix, "watch"), shown, "it has single brackets", f"Write [[{shown}]]: there may be several."))
+        problems.append(
+            Problem(at(*prefix, "watch"), header, "it has single brackets", f"Write [[{header}]]: there may be several.")
+        )
         return [], []
     if not watch:
-        remedy = f'Add [[{shown}]] and below it dir = "PATH" (or file = "PATH").'
-        problems.append(Problem(at(*prefix), shown, "no folder or file is named", remedy))
+        remedy = f'Add [[{header}]] and below it dir = "PATH" (or file = "PATH").'
+        problems.append(Problem(at(*prefix), header, "no folder or file is named", remedy))
         return [], []
     if not isinstance(watch, list):
-        remedy = f'Write [[{shown}]] and below it dir = "PATH" (or file = "PATH").'
-        problems.append(Problem(at(*prefix, "watch"), shown, "it is no list of tables", remedy))
+        remedy = f'Write [[{header}]] and below it dir = "PATH" (or file = "PATH").'
+        problems.append(Problem(at(*prefix, "watch"), header, "it is no list of tables", remedy))
         return [], []
     good: list[tuple[int, dict[str, Any]]] = []
     before = len(problems)
     for index, item in enumerate(watch):
         given = _as_given(item) if isinstance(item, dict) else item
-        problems.extend(_problems_of_entry(given, index, os.path.dirname(path), at, prefix, shown))
+        problems.extend(_problems_of_entry(given, index, os.path.dirname(path), at, prefix, header))
         if isinstance(given, dict):
             good.append((index, given))
     if len(problems) > before:
@@ -253,7 +255,7 @@ def _watch(
         except ConfigError as exc:
             number = int(exc.key.partition("[")[2].partition("]")[0])
             index = good.pop(number)[0]
-            problems.append(problem_of(at(*prefix, "watch", index), exc, key=f"{shown}[{index + 1}]"))
+            problems.append(problem_of(at(*prefix, "watch", index), exc, key=f"{header}[{index + 1}]"))
             continue
         return entries, [{**given, entry.kind: entry.path} for (_, given), entry in zip(good, entries, strict=True)]
 
@@ -270,7 +272,7 @@ def _home(value: Any) -> Any:
 
 
 def _problems_of_entry(
-    given: Any, index: int, folder: str, at: Callable[..., Where], prefix: Path, shown: str
+    given: Any, index: int, folder: str, at: Callable[..., Where], prefix: Path, header: str
 ) -> Iterator[Problem]:
     """Each wrong key of an entry: one that is found is left out and the rest looked at again."""
     while True:
@@ -281,7 +283,7 @@ def _problems_of_entry(
             key = exc.key.partition("].")[2]
             where = at(*prefix, "watch", index, *([key] if key else []))
             value = given.get(key, ...) if isinstance(given, dict) else ...
-            yield problem_of(where, exc, key=f"{shown}[{index + 1}]" + (f".{key}" if key else ""), value=value)
+            yield problem_of(where, exc, key=f"{header}[{index + 1}]" + (f".{key}" if key else ""), value=value)
             if not isinstance(given, dict) or key not in given or key in ("file", "dir"):
                 return
             given = {name: item for name, item in given.items() if name != key}
@@ -297,9 +299,9 @@ def _plans(values: Values, entries: Sequence[Entry], place: Where, prefix: str, 
             plans = [plan(one, f"pysubtask.{one}", config, folder, place.place) for one in switched_on(config)]
             logs = [
                 log
-                for made in plans
+                for each in plans
                 for key in ("Master_Log_FileName", "Subtask_Log_FileName")
-                if (log := made.settings[key]) is not None
+                if (log := each.settings[key]) is not None
             ]
             closed_paths(entries, plans, logs)
             return plans
@@ -317,8 +319,8 @@ def _plans(values: Values, entries: Sequence[Entry], place: Where, prefix: str, 
                 untold = not any("Host" in one.key or "section" in one.problem or one.key in SECTIONS for one in mine)
             if untold:
                 where = values.where(section, key) or place
-                shown = ".".join(filter(None, (prefix, section, key)))
-                problems.append(problem_of(where, exc, key=shown, value=value))
+                dotted = ".".join(filter(None, (prefix, section, key)))
+                problems.append(problem_of(where, exc, key=dotted, value=value))
             filler, more = _PLACEHOLDERS.get(exc.key, (section, {}))
             config.setdefault(filler, {}).update(more)
             if not more and value is ...:

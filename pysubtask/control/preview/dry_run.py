@@ -85,7 +85,7 @@ def transport_of(plan: Plan) -> str:
     return str(settings["SFTPLibrary"] or "sftp") if settings["UseSFTP"] else "ftp"
 
 
-def look(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
+def dry_run(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
     """What this task would do at ``now`` (seconds since the epoch); ``names``: those that tasks looked at before it have.
     ConfigError where a library is missing."""
     names = Names() if names is None else names
@@ -157,8 +157,8 @@ def _files(
                 if item.is_dir(follow_symlinks=False):
                     if entry.recursive and dirs.covers(item.path) is entry:
                         waiting.append(item.path)
-                    elif not entry.recursive and (told := _below(entry, item.path, dirs, closed, own, not_watched)):
-                        skipped.append(Skipped(os.path.join(item.path, ""), told))
+                    elif not entry.recursive and (reason := _below(entry, item.path, dirs, closed, own, not_watched)):
+                        skipped.append(Skipped(os.path.join(item.path, ""), reason))
                 elif is_signal_file(item.name) or item.path in static:
                     continue
                 elif why := _why_own(item, own):
@@ -178,7 +178,7 @@ def _below(entry: Entry, folder: str, dirs: Dirs, closed: set[str], own: NeverSe
     def is_closed(path: str) -> bool:
         return path in closed or os.path.realpath(path) in closed or dirs.covers(path) is not None
 
-    return not_watched.told(folder, is_data, is_closed)
+    return not_watched.reason(folder, is_data, is_closed)
 
 
 def _why_own(item: os.DirEntry[str], own: NeverSent) -> str:
@@ -231,9 +231,9 @@ def _left_before(plan: Plan, destination: str) -> dict[str, Receipt]:
 
 
 def _child(
-    plan: Plan, found: Sequence[tuple[Entry, str, os.stat_result]], told: tuple[str, Mapping[str, Receipt]], names: Names
+    plan: Plan, found: Sequence[tuple[Entry, str, os.stat_result]], receipts: tuple[str, Mapping[str, Receipt]], names: Names
 ) -> Child:
-    destination, newest = told
+    destination, newest = receipts
     exact = transport_class(transport_of(plan)).case_sensitive
     owners: dict[str, str] = {}
     before = _left_before(plan, destination)

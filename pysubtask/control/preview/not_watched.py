@@ -18,7 +18,7 @@ class NotWatched:
         self._most = most
         self._left = most_of_task
 
-    def told(self, folder: str, is_data: Callable[[str], bool], is_closed: Callable[[str], bool]) -> str:
+    def reason(self, folder: str, is_data: Callable[[str], bool], is_closed: Callable[[str], bool]) -> str:
         """What is told of a folder; '' where no data file is below it. ``is_data`` and ``is_closed`` tell of a file's path and a
         folder's."""
         count, every = self._count(folder, is_data, is_closed)

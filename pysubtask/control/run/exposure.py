@@ -10,7 +10,7 @@ import tempfile
 from ...common.program import for_others
 
 _SECS = 20.0
-_SAID = re.compile(r"Overall exposure level for .*: (\d+\.\d)")
+_LEVEL = re.compile(r"Overall exposure level for .*: (\d+\.\d)")
 
 
 def exposure(name: str, text: str) -> float | None:
@@ -21,7 +21,7 @@ def exposure(name: str, text: str) -> float | None:
             path = os.path.join(folder, name)
             with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(text)
-            said = subprocess.run(
+            completed = subprocess.run(
                 ["systemd-analyze", "security", "--offline=true", "--no-pager", path],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -32,5 +32,5 @@ def exposure(name: str, text: str) -> float | None:
             )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = _SAID.search(said.stdout)
+    found = _LEVEL.search(completed.stdout)
     return float(found[1]) if found else None

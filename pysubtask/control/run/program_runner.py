@@ -49,7 +49,7 @@ class _Hurry(BaseException):
     """A second signal: the hook that goes on is broken off."""
 
 
-class Said(CommandError):
+class HookError(CommandError):
     """A hook that failed; where in the program, and how."""
 
     def __init__(self, hook: str, exc: BaseException) -> None:
@@ -150,12 +150,12 @@ def _check(path: str, why: str) -> None:
 
 
 class OwnPair:
-    """One run of ``made`` (a class, a function that makes the object, or the object) under a ``name`` of which only one runs
+    """One run of ``program`` (a class, a function that makes the object, or the object) under a ``name`` of which only one runs
     at a time for this user."""
 
-    def __init__(self, word: str, made: Any, name: str | None, notifier: Notifier) -> None:
-        self._made = made
-        self.name = _check_name(name or getattr(made, "name", None), word)
+    def __init__(self, word: str, program: Any, name: str | None, notifier: Notifier) -> None:
+        self._program = program
+        self.name = _check_name(name or getattr(program, "name", None), word)
         self._notifier = notifier
         self._log = setup_logging(f"control.{self.name}.{os.getpid()}", None, True)
         self._lock = StateLock(os.path.join(registry.folder(), "own", f"{self.name}.lock"))
@@ -184,7 +184,7 @@ class OwnPair:
             self._lock.release()
 
     def _live(self) -> int:
-        error: Said | None = None
+        error: HookError | None = None
         status = OK
         try:
             self._object = self._make()
@@ -192,7 +192,7 @@ class OwnPair:
                 remedy = f"Give it start and stop, or some of: {', '.join(HOOKS)}."
                 raise ConfigError("MODULE:CLASS", f"{type(self._object).__name__} has nothing to run", remedy)
             status = self._up_and_round()
-        except Said as exc:
+        except HookError as exc:
             error = exc
         except _Hurry:
             self._log.warning("Broken off by a second signal")
@@ -205,11 +205,11 @@ class OwnPair:
         return status
 
     def _make(self) -> Any:
-        if not callable(self._made):
-            return self._made
+        if not callable(self._program):
+            return self._program
         try:
-            return self._guarded("making it", self._made)
-        except Said as exc:
+            return self._guarded("making it", self._program)
+        except HookError as exc:
             if isinstance(exc.__cause__, PysubtaskError):
                 raise exc.__cause__ from exc  # a wrong setting says best itself what is wrong
             raise
@@ -245,7 +245,7 @@ class OwnPair:
             self._signals.wait(secs if limit is None else min(secs, limit / 4))
         return OK
 
-    def _down(self, error: Said | None) -> Said | None:
+    def _down(self, error: HookError | None) -> HookError | None:
         """``stop`` and ``cleanup``, whatever has failed; what failed first is what is told in the end."""
         self._notifier.say("STOPPING=1")
         for hook in ("stop", "cleanup"):
@@ -253,7 +253,7 @@ class OwnPair:
                 continue
             try:
                 self._call(hook)
-            except Said as exc:
+            except HookError as exc:
                 if error is not None:
                     self._log.error("%s", exc)
                 error = error or exc
@@ -282,7 +282,7 @@ class OwnPair:
         except BaseException as exc:  # it is somebody's own program: anything may come out of it, sys.exit(), too
             if isinstance(exc, SystemExit) and not exc.code:
                 return False
-            raise Said(hook, exc) from exc
+            raise HookError(hook, exc) from exc
         finally:
             self._interruptible = False
 

@@ -29,7 +29,7 @@ from .running_task import RUN_LOCK, task_folder
 STATE, COPIES, RECORD, ALERTS, LOG, NOTIFY = "state", "snapshots", "record", "alerts", "log", "notify files"
 _LOGS = ("Master_Log_FileName", "Subtask_Log_FileName")
 _SIGNALS = (".notify", ".hold")
-_MADE_ABOVE = ("upload", ".upload")
+_DEFAULT_PARENTS = ("upload", ".upload")
 """The folder above the default one of the snapshots: in a master's own config, and in a config file."""
 
 
@@ -231,7 +231,7 @@ def _remove_state(row: Left) -> None:
 def _remove_copies(row: Left) -> None:
     remove_snapshots(row.place, row.paths)
     above = os.path.dirname(row.place)
-    if os.path.basename(above) in _MADE_ABOVE:
+    if os.path.basename(above) in _DEFAULT_PARENTS:
         remove_snapshots(above, ())
     left = [path for path in row.paths if os.path.lexists(path)]
     if left:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...common.errors import ConfigError
 from ...common.run_as import KEY, Identity, become, identity, not_root
-from ..config.config_file import find_place, first_look
+from ..config.config_file import find_place, raw_configs
 from ..config.env_overrides import Override, overrides
 from ..config.setting_values import KEYS
 from ..config.task_config import TaskConfig
@@ -27,8 +27,8 @@ def of_option(text: str | None) -> Identity | None:
 def of_tasks(tasks: Sequence[TaskConfig], option: Identity | None) -> Identity | None:
     """Whose rights these tasks are to have; None where nothing is said. ConfigError where they do not agree, as they are all run by
     one process."""
-    said = {f"{task.name}/{plan.extension}": plan.settings["RunAs"] for task in tasks for plan in task.plans}
-    found = {name: identity(text) if text is not None else option for name, text in said.items()}
+    configured = {f"{task.name}/{plan.extension}": plan.settings["RunAs"] for task in tasks for plan in task.plans}
+    found = {name: identity(text) if text is not None else option for name, text in configured.items()}
     users = {(one.uid, one.gid) if one is not None else None for one in found.values()}
     if option is not None:
         for name, one in found.items():
@@ -39,12 +39,12 @@ def of_tasks(tasks: Sequence[TaskConfig], option: Identity | None) -> Identity |
                     "Leave the option out, or change RunAs.",
                 )
     if len(users) > 1:
-        told = ", ".join(f"{name}: {one if one is not None else 'nothing'}" for name, one in found.items())
-        raise ConfigError(KEY, f"one process runs all these tasks, and they name several users ({told})", _AGREE)
+        listing = ", ".join(f"{name}: {one if one is not None else 'nothing'}" for name, one in found.items())
+        raise ConfigError(KEY, f"one process runs all these tasks, and they name several users ({listing})", _AGREE)
     return next(iter(found.values()), option)
 
 
-def said_by(raws: Iterable[Mapping[str, Any]], variables: Iterable[Override], names: Sequence[str]) -> Identity | None:
+def of_raw_configs(raws: Iterable[Mapping[str, Any]], variables: Iterable[Override], names: Sequence[str]) -> Identity | None:
     """Whom the texts of a config name at first sight, before root reads any file that they name: that user's own secrets are for
     him to read. What is wrong with them, and whether the tasks agree, shows when he reads them. ``names``: the tasks meant."""
     words = {one.text for one in variables if one.key == "RunAs"}
@@ -58,8 +58,8 @@ def said_by(raws: Iterable[Mapping[str, Any]], variables: Iterable[Override], na
                 section["RunAs"] for section in sections if isinstance(section, dict) and isinstance(section.get("RunAs"), str)
             }
     if len(words) > 1:
-        told = ", ".join(sorted(words))
-        raise ConfigError(KEY, f"one process runs all these tasks, and they name several users ({told})", _AGREE)
+        listing = ", ".join(sorted(words))
+        raise ConfigError(KEY, f"one process runs all these tasks, and they name several users ({listing})", _AGREE)
     return next(map(identity, words), None)
 
 
@@ -96,7 +96,7 @@ def turn_into_users_of(
         return config
     found = find_place(config, environ)
     # Where root finds it the user reads it: what he does not obey, or may not read, shows at once.
-    one = option or said_by(first_look(found, environ), overrides(environ, KEYS), names)
+    one = option or of_raw_configs(raw_configs(found, environ), overrides(environ, KEYS), names)
     if one is None:
         return config
     turn_into(one)

@@ -40,7 +40,7 @@ class RunRecord:
         self._pid = os.getpid()
         self.folder = os.path.join(os.path.realpath(registry.folder()), _RUNS, f"{self._pid}-{os.urandom(4).hex()}")
         self._lock = StateLock(os.path.join(self.folder, RUN_LOCK))
-        self._told: tuple[str, ...] | None = None
+        self._recorded: tuple[str, ...] | None = None
         self.is_kept = False
 
     def begin(self) -> None:
@@ -57,9 +57,9 @@ class RunRecord:
     def tell(self, tasks: Iterable[str]) -> None:
         """The folders of the tasks that it has now, those that wait too."""
         folders = tuple(tasks)
-        if not self.is_kept or folders == self._told:
+        if not self.is_kept or folders == self._recorded:
             return
-        self._told = folders
+        self._recorded = folders
         try:
             own_files.replace(self.folder, _TASKS, json.dumps(list(folders)).encode("ascii"))
         except OSError as exc:

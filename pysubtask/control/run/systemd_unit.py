@@ -13,7 +13,7 @@ from ...common.entries import first_folder
 if TYPE_CHECKING:
     from ..config.task_config import TaskConfig
 
-MADE_BY = "# Made by 'pysubtask service'"
+GENERATED_BY = "# Made by 'pysubtask service'"
 WATCHDOG_SECS = 30
 _STOP_MARGIN_SECS = 20
 _HOOKS_SECS = 300
@@ -74,7 +74,7 @@ def unit(service: Service, tasks: Sequence[TaskConfig]) -> str:
     )
     stop = max(plan.settings["StopWaitSecs"] for task in tasks for plan in task.plans)
     shared = any(plan.settings["StatusGroup"] is not None for task in tasks for plan in task.plans)
-    head = f"{MADE_BY} from {_plain(service.config)}; make it again when the config names other folders or secrets."
+    head = f"{GENERATED_BY} from {_plain(service.config)}; make it again when the config names other folders or secrets."
     more = (*(word for name in service.names for word in ("--task", name)),)
     return _text(
         service,
@@ -96,7 +96,7 @@ def unit_of_program(service: Service, folder: str, writable: Sequence[str]) -> s
     """The text of the unit for a MODULE:CLASS (``service.config``) that is found from ``folder``; it may write that one and those
     in ``writable``."""
     folders = list(dict.fromkeys([folder, *writable]))
-    head = f"{MADE_BY} from {_plain(service.config)} in {_plain(folder)}; make it again when it is to write other folders."
+    head = f"{GENERATED_BY} from {_plain(service.config)} in {_plain(folder)}; make it again when it is to write other folders."
     return _text(
         service,
         head,

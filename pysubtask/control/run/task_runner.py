@@ -120,7 +120,7 @@ class Runner:
                     task.master.check_pending_notifications()
             self._replace_ended(now)
             self._tell_record()
-            self._look_for_orders(now)
+            self._poll_orders(now)
             self._go_on_reloading(now)
             self._tell(now)
             if not self._tasks and not self._missing:
@@ -194,7 +194,7 @@ class Runner:
         for order in task.orders():
             self._answer(task.folder, order.id, result=["the config was read at the start"])
 
-    def _look_for_orders(self, now: float) -> None:
+    def _poll_orders(self, now: float) -> None:
         if self._reload is not None:
             return
         asked = []
@@ -219,7 +219,7 @@ class Runner:
     def _begin_reload(self, asked: list[tuple[str, str]], now: float) -> None:
         self._notifier.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
-            wanted = {task.name: task for task in self._load()}
+            loaded = {task.name: task for task in self._load()}
         except (ConfigError, CommandError, OSError) as exc:
             self._log.error("RELOAD is refused, and nothing was changed: %s", exc)
             for folder, id in asked:
@@ -234,34 +234,34 @@ class Runner:
             for name, task in self._tasks.items()
             if (after := task.next if task.is_leaving else task.config) is not None
         }
-        found = compare(running, list(wanted.values()))
-        self._reload = Reload(asked, found, labels([*running.values(), *wanted.values()]), now)
+        found = compare(running, list(loaded.values()))
+        self._reload = Reload(asked, found, labels([*running.values(), *loaded.values()]), now)
         for name in found.stop:
             self._tasks[name].next = None
             self._tasks[name].end()
         for name, why in found.restart.items():
             self._log.info("RELOAD: task [%s] starts anew: %s", name, why)
-            self._tasks[name].next = wanted[name]
+            self._tasks[name].next = loaded[name]
             self._tasks[name].end()
         for name, values in found.live.items():
-            self._set_live(wanted[name], values)
+            self._set_live(loaded[name], values)
         for name in (*found.live, *found.same):
             if name in self._tasks:
-                self._tasks[name].read_again(wanted[name])
-        self._await(wanted, found.start)
+                self._tasks[name].read_again(loaded[name])
+        self._await(loaded, found.start)
         self._again_at = now
         self._start_missing(now)
 
-    def _await(self, wanted: Mapping[str, TaskConfig], names: Iterable[str]) -> None:
+    def _await(self, loaded: Mapping[str, TaskConfig], names: Iterable[str]) -> None:
         """These are to be started, and no others: at once, or when what has their name has ended."""
         before, self._missing = self._missing, {}
         for name in names:
             if name in self._tasks:
-                self._tasks[name].next = wanted[name]
+                self._tasks[name].next = loaded[name]
                 continue
             lock = before[name].lock if name in before else None
-            kept = lock is not None and os.path.dirname(lock.path) == _folder_of(wanted[name])
-            self._missing[name] = _Missing(wanted[name], lock if kept else None)
+            kept = lock is not None and os.path.dirname(lock.path) == _folder_of(loaded[name])
+            self._missing[name] = _Missing(loaded[name], lock if kept else None)
         held = [missing.lock for missing in self._missing.values()]
         for missing in before.values():
             if missing.lock is not None and missing.lock not in held:
@@ -305,10 +305,10 @@ class Runner:
         if (still and now < reload.until) or (moving and now < reload.until + ANSWER_SECS):
             return
         self._reload = None
-        told = self._come_to(reload.found) + [(label, "it has not answered yet") for label, _, _ in still]
-        for name, text in told:
+        outcomes = self._come_to(reload.found) + [(label, "it has not answered yet") for label, _, _ in still]
+        for name, text in outcomes:
             self._log.info("RELOAD: %s: %s", name, text)
-        lines = [f"{reload.labels.get(name, name)}: {text}" for name, text in told]
+        lines = [f"{reload.labels.get(name, name)}: {text}" for name, text in outcomes]
         for folder, id in reload.waiting:
             if os.path.isdir(folder):
                 error = "; ".join(reload.refused)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ...common import registry
-from .systemd_unit import MADE_BY, unquoted, words_of
+from .systemd_unit import GENERATED_BY, unquoted, words_of
 
 SYSTEM_UNITS = "/etc/systemd/system"
 SYSTEM_STATE = "/var/lib"
@@ -84,7 +84,7 @@ def text_of(path: str) -> str | None:
         if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, os.geteuid()):
             return None
         text = file.read(_MOST_BYTES).decode("utf-8", "surrogateescape")
-    return text if text.startswith(MADE_BY) else None
+    return text if text.startswith(GENERATED_BY) else None
 
 
 def drop_ins(unit_path: str) -> tuple[list[str], list[str]]:

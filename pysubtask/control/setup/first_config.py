@@ -68,7 +68,7 @@ def entries(words: Sequence[str], folder: str, cwd: str) -> tuple[list[Watched],
     found = list(dict.fromkeys(_kind_and_path(word, cwd) for word in words))
     several = sum(kind == "dir" for kind, _ in found) > 1
     names = [os.path.basename(path) for _, path in found]
-    made = []
+    watched = []
     for (kind, path), name in zip(found, names, strict=True):
         inside = path == folder or path.startswith(os.path.join(folder, ""))
         remote = None
@@ -76,9 +76,9 @@ def entries(words: Sequence[str], folder: str, cwd: str) -> tuple[list[Watched],
             remote = "/".join(path.split(os.sep)[-2:]).lstrip("/")
         elif kind == "dir" and several:
             remote = name or None
-        made.append(Watched(kind, os.path.relpath(path, folder) if inside else path, remote))
+        watched.append(Watched(kind, os.path.relpath(path, folder) if inside else path, remote))
     what = {"dir": "folder", "file": "file"}
-    return made, [
+    return watched, [
         f"there is no {what[kind]} {path} yet: it is waited for, and nothing is made in its place."
         for kind, path in found
         if not os.path.exists(path)
@@ -104,13 +104,13 @@ def text_of(config: str, watched: Sequence[Watched], to: Destination, more: Sequ
     """The config. ``more``: other settings with what is said of them; ``stored``: whether a secret is in a file beside it."""
     if to.section == "ftp":
         settings = [("Host", address.written(to.section, to.settings), "")]
-        key, said = "PasswordFile", "the password, for you alone"
+        key, comment = "PasswordFile", "the password, for you alone"
     else:
         folder = str(to.settings["HostPath"])
         settings = [("HostPath", folder, "the folder in Dropbox")] if folder else []
-        key, said = "RefreshTokenFile", "lets this machine in, for you alone"
+        key, comment = "RefreshTokenFile", "lets this machine in, for you alone"
     if stored:
-        more = [*more, (key, os.path.basename(secret_file(config, to.section)), said)]
+        more = [*more, (key, os.path.basename(secret_file(config, to.section)), comment)]
     return filled(watched, to.section, [*settings, *more], task_name(config, watched))
 
 
@@ -138,17 +138,17 @@ def write(config: str, text: str, section: str, secret: Secret | None) -> Files:
 
     CommandError where something is there already or cannot be written; ConfigError where the config is wrong.
     """
-    made: list[str] = []
+    created: list[str] = []
     place = None if secret is None else secret_file(config, section)
     try:
         if secret is not None and place is not None:
             write_new(place, f"{secret.text}\n")
-            made.append(place)
+            created.append(place)
         write_new(config, text)
-        made.append(config)
+        created.append(config)
         load(config, {})
     except (ConfigError, CommandError):
-        for path in made:
+        for path in created:
             os.unlink(path)
         raise
     return Files(config, place)

@@ -38,8 +38,8 @@ def where_to() -> Destination:
             say([str(exc)], error=True)
     settings = dict(found.settings)
     if not found.user:
-        said = "ssh's own choice" if settings["UseSFTP"] else "anonymous"
-        settings["User"] = ask.for_text(f"User name (Enter: {said})")
+        default = "ssh's own choice" if settings["UseSFTP"] else "anonymous"
+        settings["User"] = ask.for_text(f"User name (Enter: {default})")
     if not settings["HostPath"]:
         settings["HostPath"] = ask.for_text("Folder on the server (Enter: where the login starts)")
     return Destination("ftp", settings)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ...common.advice import keep_private
 from ...common.config import SECTIONS, Setting
 from ...defaults_config import SETTINGS
-from ..config.problems import in_file_words, in_toml, wanted
+from ..config.problems import accepts, in_file_words, in_toml
 from ..config.secrets import file_key
 
 _WIDTH = 100
@@ -136,16 +136,16 @@ def filled(watched: Sequence[Watched], section: str, settings: Sequence[tuple[st
         if one.kind == "dir":
             parts.append(f"{'on_change = true':<27} # a file in it is {again}\n")
     parts.append(f"\n[{section}]\n")
-    return "".join(parts + [_line(key, value, said) for key, value, said in settings])
+    return "".join(parts + [_line(key, value, comment) for key, value, comment in settings])
 
 
 def _base(task: str | None) -> str:
     return "" if task is None else "\n[base]\n" + _line("TaskName", task, "its queue is kept under this name")
 
 
-def _line(key: str, value: str, said: str) -> str:
+def _line(key: str, value: str, comment: str) -> str:
     line = f"{key} = {in_toml(value)}"
-    return f"{line:<27} # {said}\n" if said else f"{line}\n"
+    return f"{line:<27} # {comment}\n" if comment else f"{line}\n"
 
 
 def template(file: str = "pysubtask.toml", task: str = "main") -> str:
@@ -162,7 +162,7 @@ def template(file: str = "pysubtask.toml", task: str = "main") -> str:
 
 
 def _setting(section: str, row: Setting) -> str:
-    meaning = f"{in_file_words(row.meaning)}{_MORE.get((section, row.key), '')} Takes {wanted(row)}{'; live' if row.live else ''}."
+    meaning = f"{in_file_words(row.meaning)}{_MORE.get((section, row.key), '')} Takes {accepts(row)}{'; live' if row.live else ''}."
     if row.secret:
         known = {other.key for other in SETTINGS[section]}
         line = f"#{row.key} = {in_toml(row.default)}"

@@ -16,8 +16,8 @@ from ..exit_status import FAILED, NO_ANSWER, CommandError
 from .owners import Owner
 
 _T = TypeVar("_T")
-_LOOK_SECS = 0.02
-_GONE_LOOKS = 3
+_POLL_SECS = 0.02
+_GONE_POLLS = 3
 """So many looks in a row must find no child before it counts as gone: one that has just taken its lock has no record yet."""
 
 
@@ -225,6 +225,6 @@ def answered(
         late = time.monotonic() >= until
         if late or not waits_for_dead:
             gone = 0 if is_there() else gone + 1
-            if gone >= _GONE_LOOKS or (late and not gone):
+            if gone >= _GONE_POLLS or (late and not gone):
                 return reply(), not gone
-        time.sleep(_LOOK_SECS)
+        time.sleep(_POLL_SECS)

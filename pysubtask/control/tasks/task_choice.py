@@ -82,8 +82,8 @@ def several(word: str | None, candidates: Sequence[Sequence[Task]], what: str = 
         rows.append((f"-t {name}", state, children[0].folder, where))
     wide = [max(len(row[at]) for row in rows) for at in range(3)]
     lines = [f"  {row[0]:{wide[0]}}  {row[1]:{wide[1]}}  {row[2]:{wide[2]}}  {row[3]}" for row in rows]
-    said = f"{word!r} fits" if word is not None else "There are"
-    head = f"{said} {len(candidates)} {what}, so nothing was done. Say which one is meant:"
+    subject = f"{word!r} fits" if word is not None else "There are"
+    head = f"{subject} {len(candidates)} {what}, so nothing was done. Say which one is meant:"
     return CommandError("\n".join([head, *lines]), NO_TASK)
 
 

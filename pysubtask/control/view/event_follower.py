@@ -20,44 +20,44 @@ class Following:
 
     def __init__(self, state_dir: str) -> None:
         self._state_dir = state_dir
-        self._mark = (0, 0)
+        self._cursor = (0, 0)
         self._held: list[Event] = []
         self._since: float | None = None
         self._first = read_status(state_dir)
         if self._first is not None:
-            self._mark = _mark_of(self._first)
-        self._tail = Tail(state_dir, after=self._mark)
+            self._cursor = _cursor_of(self._first)
+        self._tail = Tail(state_dir, after=self._cursor)
 
-    def news(self, now: float) -> list[dict[str, Any] | Event]:
+    def read(self, now: float) -> list[dict[str, Any] | Event]:
         """What is new; ``now`` is monotonic."""
-        told: list[dict[str, Any] | Event] = []
+        updates: list[dict[str, Any] | Event] = []
         if self._first is not None:
-            told.append(self._first)
+            updates.append(self._first)
             self._first = None
         self._held += self._tail.read()
         while self._held:
             event = self._held[0]
-            if (event.epoch, event.n) <= self._mark:
+            if (event.epoch, event.n) <= self._cursor:
                 del self._held[0]
-            elif (event.epoch, event.n) == (self._mark[0], self._mark[1] + 1):
-                told.append(self._held.pop(0))
-                self._mark = (event.epoch, event.n)
+            elif (event.epoch, event.n) == (self._cursor[0], self._cursor[1] + 1):
+                updates.append(self._held.pop(0))
+                self._cursor = (event.epoch, event.n)
             else:
                 page = read_status(self._state_dir)
-                if page is not None and _mark_of(page) >= (event.epoch, event.n - 1):
-                    told.append(page)
-                    self._mark = _mark_of(page)
+                if page is not None and _cursor_of(page) >= (event.epoch, event.n - 1):
+                    updates.append(page)
+                    self._cursor = _cursor_of(page)
                 elif self._since is None:
                     self._since = now
                     break
                 elif now - self._since < PATIENCE_SECS:
                     break
                 else:
-                    self._mark = (event.epoch, event.n - 1)
+                    self._cursor = (event.epoch, event.n - 1)
             self._since = None
-        return told
+        return updates
 
 
-def _mark_of(page: dict[str, Any]) -> tuple[int, int]:
+def _cursor_of(page: dict[str, Any]) -> tuple[int, int]:
     epoch, n = page.get("epoch"), page.get("n")
     return (epoch, n) if isinstance(epoch, int) and isinstance(n, int) else (0, 0)

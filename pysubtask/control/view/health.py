@@ -37,7 +37,7 @@ _LEVELS = {
 """Of the states that ``status`` shows; the others are well."""
 _LINK = frozenset(("waiting", "stalled"))
 """What a bad link brings: with a greatest age, only the age counts."""
-_MOST_TOLD = 3
+_MOST_LISTED = 3
 
 
 class Verdict(NamedTuple):
@@ -65,7 +65,7 @@ def verdict(task_statuses: Sequence[TaskStatus], most_age: float | None = None) 
     judged = sorted(((judge(one, most_age), one) for one in task_statuses), key=lambda pair: _WORST_FIRST.index(pair[0].level))
     level = judged[0][0].level
     bad = [f"{one.label} {found.text}" for found, one in judged if found.level != OK]
-    told = "; ".join(bad[:_MOST_TOLD]) + (f"; and {len(bad) - _MOST_TOLD} more" if len(bad) > _MOST_TOLD else "")
+    problems = "; ".join(bad[:_MOST_LISTED]) + (f"; and {len(bad) - _MOST_LISTED} more" if len(bad) > _MOST_LISTED else "")
     tasks = f"{len(task_statuses)} task{'s' if len(task_statuses) > 1 else ''}"
     queued = sum(_count(one, "waiting") + _count(one, "sending") for one in task_statuses)
     parked = sum(_count(one, "parked") for one in task_statuses)
@@ -73,7 +73,7 @@ def verdict(task_statuses: Sequence[TaskStatus], most_age: float | None = None) 
     well = f"{tasks}, " + (f"{files(queued)} to send, the oldest for {span(oldest)}" if queued else "nothing to send")
     limit = f";;{most_age:.0f}" if most_age is not None else ""
     numbers = f"queued={queued} parked={parked} oldest={oldest:.0f}s{limit} not_well={len(bad)}"
-    return Verdict(level, f"PYSUBTASK {WORDS[level]} - {_plain(told or well)} | {numbers}")
+    return Verdict(level, f"PYSUBTASK {WORDS[level]} - {_plain(problems or well)} | {numbers}")
 
 
 def judge(one: TaskStatus, most_age: float | None = None) -> Judged:

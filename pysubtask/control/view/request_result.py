@@ -21,9 +21,9 @@ def connection_first(result: Mapping[str, Any], rest: str) -> str:
         return rest
     state, secs = connection.get("state"), connection.get("secs") or 0
     if state == "held":
-        said = f"the login was refused and is tried again in {span(secs)} (one extra try a minute, so that no account gets locked)"
+        words = f"the login was refused and is tried again in {span(secs)} (one extra try a minute, so that no account gets locked)"
     elif state == "busy":
-        said = f"the server asked for a pause, next try in {span(secs)}"
+        words = f"the server asked for a pause, next try in {span(secs)}"
     else:
-        said = _WORDS.get(str(state), "")
-    return f"{said}; {rest}" if said else rest
+        words = _WORDS.get(str(state), "")
+    return f"{words}; {rest}" if words else rest

@@ -51,10 +51,10 @@ def status(task_statuses: Sequence[TaskStatus], width: int, *, bars: bool = Fals
     ]
     numbers = [at for at, name in enumerate(head) if name not in ("TASK", "DESTINATION", "STATE")]
     lines = table(head, [_row(task_status, wide) for task_status in task_statuses], width, numbers=numbers, give=1 if wide else 0)
-    shown = [lines[0]]
+    output = [lines[0]]
     for task_status, line in zip(task_statuses, lines[1:], strict=True):
-        shown += [line, *_below(task_status, width, wide), *(_bars(task_status, width) if bars else _watched(task_status, width))]
-    return shown
+        output += [line, *_below(task_status, width, wide), *(_bars(task_status, width) if bars else _watched(task_status, width))]
+    return output
 
 
 def _row(task_status: TaskStatus, wide: bool) -> list[str]:
@@ -143,9 +143,11 @@ def left_out(page: Mapping[str, Any]) -> list[str]:
     names: dict[str, list[str]] = {}
     for row in rows:
         names.setdefault(str(row.get("why")), []).append(os.path.basename(str(row.get("path"))))
-    told = "; ".join(f"{', '.join(found[:_NAMES])}{' ...' if len(found) > _NAMES else ''} ({why})" for why, found in names.items())
+    grouped = "; ".join(
+        f"{', '.join(found[:_NAMES])}{' ...' if len(found) > _NAMES else ''} ({why})" for why, found in names.items()
+    )
     more = f"; {count - len(rows):,} more" if count > len(rows) else ""
-    return [f"Left out: {files(count)}: {told}{more} ('pysubtask check' lists all)"]
+    return [f"Left out: {files(count)}: {grouped}{more} ('pysubtask check' lists all)"]
 
 
 def last_error(task_status: TaskStatus) -> str:
@@ -179,14 +181,14 @@ def event(found: Event, width: int, now: float, label: str = "") -> str:
     """An event as one line: when, who, what."""
     fields: Mapping[str, Any] = found.fields
     left_out = _LEFT_OUT | ({"path"} if "name" in fields else set())
-    told = [(key, value) for key, value in fields.items() if value is not None and key not in left_out]
+    visible = [(key, value) for key, value in fields.items() if value is not None and key not in left_out]
     words = [
         _value(value)
         if key in _BARE
         else f"{key.replace('_', ' ')} {amount(value)}"
         if key in _BYTES
         else f"{key.replace('_', ' ')} {_value(value)}"
-        for key, value in told
+        for key, value in visible
     ]
     line = f"{clock(seconds(found.at), now):>8}  {label + '  ' if label else ''}{found.kind.replace('_', ' ')}  {', '.join(words)}"
     return fit(line.rstrip(), width)

@@ -1,4 +1,7 @@
-"""``pysubtask forget``: take tasks that are no more off the list."""
+"""``pysubtask forget``: take tasks that are no more off the list.
+
+CommandError where neither tasks nor ``--dead`` is given, or both are, and where a record cannot be removed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""``pysubtask init``: the first config, from a URL, from a few questions, or as a template."""
+"""``pysubtask init``: the first config, from a URL, from a few questions, or as a template.
+
+CommandError where a file would be written over, with the commands that go on from there, and where words of the command line
+contradict each other; UsageError where options do.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``pysubtask purge``: remove what pysubtask keeps of a task."""
+"""``pysubtask purge``: remove what pysubtask keeps of a task.
+
+CommandError where no task is named, and where nobody can be asked for consent and ``--yes`` is missing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``pysubtask push``: upload files once, now."""
+"""``pysubtask push``: upload files once, now.
+
+UsageError where no file is named, ConfigError where the destination or a setting cannot be used.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""``pysubtask reload``: have a running ``pysubtask run`` take up what was changed in its config."""
+"""``pysubtask reload``: have a running ``pysubtask run`` take up what was changed in its config.
+
+CommandError where no ``pysubtask run`` is found (NO_TASK), where several are and none is named, and where the reply does not
+come in time (NO_ANSWER).
+"""
 
 from __future__ import annotations
 

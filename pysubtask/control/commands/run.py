@@ -1,4 +1,8 @@
-"""``pysubtask run``: run the tasks of a config, or a program of one's own, in the foreground."""
+"""``pysubtask run``: run the tasks of a config, or a program of one's own, in the foreground.
+
+UsageError where an option does not fit a config or a MODULE:CLASS; ConfigError and CommandError as :class:`Runner` and
+:class:`OwnPair` raise them.
+"""
 
 from __future__ import annotations
 

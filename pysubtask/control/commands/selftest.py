@@ -1,4 +1,7 @@
-"""``pysubtask selftest``: does anything get lost, with these settings and this server, when the link is cut?"""
+"""``pysubtask selftest``: does anything get lost, with these settings and this server, when the link is cut?
+
+CommandError where the password of a target is not to be had, so that nothing can be uploaded.
+"""
 
 from __future__ import annotations
 

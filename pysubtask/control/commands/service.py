@@ -1,4 +1,8 @@
-"""``pysubtask service``: print or install a systemd unit for a config."""
+"""``pysubtask service``: print or install a systemd unit for a config.
+
+CommandError where this system has no systemd, where a name or a credential cannot stand in a unit, and where the rights do not
+allow the service; UsageError where options do not go together.
+"""
 
 from __future__ import annotations
 

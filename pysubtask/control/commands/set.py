@@ -1,4 +1,7 @@
-"""``pysubtask set``: change settings of a running task."""
+"""``pysubtask set``: change settings of a running task.
+
+CommandError where an argument is not KEY=VALUE.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``pysubtask watch``: tasks at work, live."""
+"""``pysubtask watch``: tasks at work, live.
+
+CommandError where no task is known.
+"""
 
 from __future__ import annotations
 

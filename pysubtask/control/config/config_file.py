@@ -32,7 +32,8 @@ SYSTEM_FOLDER = "/etc/pysubtask"
 
 
 class Config(NamedTuple):
-    """What was read: the tasks, the files they are from, and lines about what was left out."""
+    """A config as :func:`load` returns it. ``tasks``: every task, in the order of the files; ``files``: the absolute paths of the
+    files that were read; ``notes``: a line for a person about each environment variable that no task uses."""
 
     tasks: tuple[TaskConfig, ...]
     files: tuple[str, ...]

@@ -12,8 +12,9 @@ _FORM = re.compile(r"PYSUBTASK_(.+?)__(.+)__(.+)")
 
 
 class Override(NamedTuple):
-    """One variable: the task's name in it, and the section and key as the tables write them (as the variable does, where they
-    are not known)."""
+    """One environment variable. ``variable``: its name as it is set; ``task``: the task's name in it, in the form of
+    :func:`variable_name`; ``section`` and ``key``: as the settings table spells them (as the variable does, where the table has no
+    such section or key); ``text``: the value."""
 
     variable: str
     task: str

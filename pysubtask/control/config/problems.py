@@ -26,7 +26,8 @@ _LONGEST_LIST = 200
 
 
 class Where(NamedTuple):
-    """Where something was written: a file with a line (None: nowhere in it), or the name of an environment variable."""
+    """Where a setting was written. ``place``: the path of a file, or the name of an environment variable; ``line``: the line in the
+    file, counted from 1 (None: the file as a whole, or an environment variable)."""
 
     place: str
     line: int | None = None
@@ -36,7 +37,8 @@ class Where(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: ``key`` (dotted), ``problem`` (what), ``remedy`` (what to do)."""
+    """One mistake in a config. ``where`` it was written; ``key``: dotted, as ``ftp.Host`` ('' for the whole file); ``problem``:
+    what is wrong, without a full stop; ``remedy``: what to do, as a sentence."""
 
     where: Where
     key: str
@@ -48,7 +50,7 @@ class Problem(NamedTuple):
 
 
 class ConfigProblems(ConfigError):
-    """Everything that is wrong with a config; nothing was started or changed."""
+    """A config with mistakes, all of them in ``problems``; nothing was started or changed."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)

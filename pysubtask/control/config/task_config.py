@@ -29,11 +29,12 @@ _PLACEHOLDERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 class TaskConfig(NamedTuple):
-    """One task: ``config`` has the sections, ``watch`` the entries as an app would give them, absolute. ``plans`` are its
-    children. ``archives``: its config says where old files go, so they are moved there. ``secret_files``: which secret
-    (``ftp.Password``) is from which file. ``beside``: files of the whole config, of its other tasks too, that are no data (absolute
-    path -> what it is); ``closed``: what of the other tasks is left out where it lies inside a recursive folder.
-    ``read_from``: the files that it was read from, as they were then. Its repr shows no secret."""
+    """One task, checked. ``name``: TaskName; ``file``: the config file that it is from; ``config``: the sections; ``watch``: the
+    entries as an app would give them, with absolute paths; ``entries``: the same, read; ``plans``: one for each child.
+    ``archives``: its config says where old files go, so they are moved there. ``secret_files``: which secret (``ftp.Password``) is
+    from which file. ``beside``: files of the whole config, of its other tasks too, that are no data (absolute path -> what it is);
+    ``closed``: what of the other tasks is left out where it lies inside a recursive folder. ``read_from``: the files that it was
+    read from, as they were then. Its repr shows no secret."""
 
     name: str
     file: str
@@ -52,7 +53,8 @@ class TaskConfig(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A file of a config as it was read."""
+    """A file of a config as it was read. ``path``: absolute; ``text``: decoded, with ``\\n`` as line end; ``raw``: what tomllib
+    made of the text."""
 
     path: str
     text: str

@@ -36,7 +36,8 @@ _DATABASE = (
 
 
 class Sent(NamedTuple):
-    """A file that would be sent under ``name``, ``size`` bytes of it at most, and ``why``."""
+    """A file that would be sent. ``path``: here; ``name``: on the server, relative to the destination; ``size``: bytes that would
+    be uploaded at most; ``why``: in a few words."""
 
     path: str
     name: str
@@ -45,15 +46,16 @@ class Sent(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """A file or folder that would not, and why."""
+    """A file or folder at ``path`` that would not be sent, and ``why``."""
 
     path: str
     why: str
 
 
 class Child(NamedTuple):
-    """One destination. ``delivered``: how many files stand there as they are here. ``held``: why nothing goes, or ''. ``kept``:
-    where the state is kept that is not in the first folder, and why, or ''."""
+    """One destination of a task. ``label``: what its child is called; ``destination``: a URL without secrets; ``send``: the files
+    that would be sent; ``delivered``: how many files are there already as they are here. ``held``: why nothing goes, or ''.
+    ``kept``: where the state is kept that is not in the first folder, and why, or ''."""
 
     label: str
     destination: str
@@ -65,8 +67,9 @@ class Child(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """One task. ``missing``: watched folders that cannot be used now, and why. ``archive``: (file, why) of what would be moved to
-    ``root``; ``root`` None: nothing ever is. ``watched``: each entry's path, and what makes its files go."""
+    """What a task would do. ``name``: its label; ``children``: one for each destination; ``missing``: watched folders that cannot
+    be used now, and why. ``archive``: (file, why) of what would be moved to ``root``; ``root`` None: nothing ever is. ``watched``:
+    each entry's path, and what makes its files go."""
 
     name: str
     children: tuple[Child, ...]

@@ -45,8 +45,12 @@ def of_tasks(tasks: Sequence[TaskConfig], option: Identity | None) -> Identity |
 
 
 def of_raw_configs(raws: Iterable[Mapping[str, Any]], variables: Iterable[Override], names: Sequence[str]) -> Identity | None:
-    """Whom the texts of a config name at first sight, before root reads any file that they name: that user's own secrets are for
-    him to read. What is wrong with them, and whether the tasks agree, shows when he reads them. ``names``: the tasks meant."""
+    """The user that the unchecked TOML of a config and the environment ``variables`` name in RunAs, None where they name nobody.
+
+    Root asks for the user before it opens any file that the config names, because the user's secrets are for the user alone to
+    read; the checks of the config follow with the user's rights. ``names``: the tasks that are meant. ConfigError where the tasks
+    name several users.
+    """
     words = {one.text for one in variables if one.key == "RunAs"}
     for raw in raws:
         tasks = raw.get("tasks")

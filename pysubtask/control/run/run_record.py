@@ -25,7 +25,8 @@ _LEFT_SECS = 60.0
 
 
 class Run(NamedTuple):
-    """A living ``pysubtask run``: who it is, its folder for orders, and the folders of its tasks."""
+    """A living ``pysubtask run``. ``holder``: its process; ``folder``: where it takes requests; ``tasks``: the folders of its
+    tasks, of waiting ones too."""
 
     holder: Holder
     folder: str

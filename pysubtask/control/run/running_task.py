@@ -149,12 +149,12 @@ class RunningTask:
 
     @property
     def is_ending(self) -> bool:
-        """Whether it was asked to end and has not ended yet."""
+        """Whether it was asked to end and a child of it lives still."""
         return self._ending is not None and self._ending.is_alive()
 
     @property
     def is_leaving(self) -> bool:
-        """Whether it was asked to end."""
+        """Whether it was asked to end, be it that it has ended or not."""
         return self._ending is not None
 
     @property
@@ -185,6 +185,7 @@ class RunningTask:
 
     @property
     def has_ended(self) -> bool:
+        """Whether it was asked to end and all of its children have ended."""
         return self._ending is not None and not self._ending.is_alive()
 
     def orders(self) -> list[Request]:

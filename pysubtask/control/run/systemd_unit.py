@@ -49,10 +49,11 @@ _OF_ROOT = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_KILL C
 
 
 class Service(NamedTuple):
-    """``config``: what ``pysubtask run`` is given. ``user``: whose rights it has ('' in that user's own manager), ``home`` his
-    home, ``registry`` the folder where commands find his tasks. ``program``: the words that start Python with the package.
-    ``group``: '' for the user's own. ``is_homeless``: the registry is where the service keeps its state, as the user has no
-    home."""
+    """What a unit is written from. ``name``: of the service, without ``.service``; ``config``: what ``pysubtask run`` is given;
+    ``names``: the tasks of the config that it runs (none: all). ``user``: whose rights it has ('' in that user's own manager),
+    ``home`` his home, ``registry`` the folder where commands find his tasks. ``program``: the words that start Python with the
+    package. ``group``: '' for the user's own. ``is_homeless``: the registry is where the service keeps its state, as the user has
+    no home."""
 
     name: str
     config: str

@@ -19,9 +19,9 @@ _MOST_BYTES = 1024 * 1024
 
 
 class Unit(NamedTuple):
-    """One of them. ``name``: of the service; ``user``: whose rights it has, '' in a user's own manager; ``registry``: where its
-    records are, '' for the user's usual place; ``state``: its StateDirectory, a name; ``folders``: what it watches;
-    ``config``: what it runs."""
+    """A unit that ``service --install`` wrote. ``path``: its file; ``name``: of the service; ``user``: whose rights it has, '' in a
+    user's own manager; ``registry``: where its records are, '' for the user's usual place; ``state``: its StateDirectory, a name;
+    ``folders``: what it watches; ``config``: what it runs."""
 
     path: str
     name: str
@@ -112,7 +112,7 @@ def uid_of(unit: Unit) -> int | None:
 
 
 def remove(paths: Iterable[str]) -> None:
-    """Remove files that were found to be ours. Raises OSError."""
+    """Remove those of these files that pysubtask wrote; others stay. OSError where one cannot be removed."""
     for path in paths:
         if text_of(path) is not None:
             os.unlink(path)

@@ -155,7 +155,8 @@ def write(config: str, text: str, section: str, secret: Secret | None) -> Files:
 
 
 def write_new(path: str, text: str) -> None:
-    """A new file for its owner alone, and the folders that lead to it."""
+    """Write a new file for its owner alone (mode 0600), and make the folders that lead to it. IsThere, a CommandError, where there
+    is one already; CommandError where it cannot be written, and then nothing of it is left."""
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError:

@@ -25,8 +25,8 @@ _KEYS = (registry.VARIABLE, "XDG_STATE_HOME", "HOME")
 
 
 class Owner(NamedTuple):
-    """Another user. ``registry``: where his records are; ``home``: his home ('' where that is not known); ``folders``: what his
-    services watch, where tasks without a record are looked for, too."""
+    """Another user. ``uid``: of the user; ``registry``: where his records are; ``home``: his home ('' where that is not known);
+    ``folders``: what his services watch, where tasks without a record are looked for, too."""
 
     uid: int
     registry: str

@@ -22,7 +22,8 @@ _GONE_POLLS = 3
 
 
 class Real(NamedTuple):
-    """Where the paths of a task really lead, '' for those that it has not."""
+    """The paths of a task with links followed, '' for a path that it has not. ``state_dir``: of the child; ``folder``: the first
+    that is watched; ``config_file``: the config that the task is from."""
 
     state_dir: str
     folder: str

@@ -20,12 +20,13 @@ _READING = frozenset(("queue", "get"))
 
 
 class TaskStatus(NamedTuple):
-    """One child. ``page``: what it last wrote about itself, and for a dead one with what it did after that; ``pid`` of the living
+    """One child as ``pysubtask status`` sees it. ``label``: what it is called here; ``destination``: a URL without secrets;
+    ``last_sign``: when it last wrote its page, an event or a receipt; ``now``: when it was read; ``frozen``: stopped by a signal
+    (SIGSTOP). ``page``: what it last wrote about itself, and for a dead one with what it did after that; ``pid`` of the living
     child, None where there is none; ``queue``: waiting, sending, parked, bytes, oldest; ``limit``: RateLimit; ``why`` in one
-    sentence; ``remedy``: what can be done, empty where nothing is wrong;
-    ``missing``: what keeps its folder from being used; ``stale``: why the page of a living child may not be of the present;
-    ``elsewhere``: it lives where it cannot be seen from here; ``user``: whose it is, '' for one of this user's. Times
-    are seconds since the epoch."""
+    sentence; ``remedy``: what can be done, empty where nothing is wrong; ``missing``: what keeps its folder from being used;
+    ``stale``: why the page of a living child may not be of the present; ``elsewhere``: it lives where it cannot be seen from here;
+    ``user``: whose it is, '' for one of this user's. Times are seconds since the epoch."""
 
     label: str
     destination: str

@@ -1,4 +1,4 @@
-"""``pysubtask check``: is a config right, and what would be done with it."""
+"""``pysubtask check``: whether a config is right, and what a run with it would do."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
     for task in requested:
         check_state(task.plans)
     with Names() as taken:
-        # Those that are not asked for have their names all the same.
+        # Every task is previewed, because tasks that were not named may own names on the server as well.
         every = {task.name: dry_run(task, time.time(), taken) for task in found.tasks}
     outlooks = [every[task.name] for task in requested]
     files_found = [(plan, login_files.of_plan(plan)) for task in requested for plan in task.plans]
@@ -98,7 +98,7 @@ def _alerts(task: TaskConfig) -> tuple[bool, str]:
 
 
 def lines(outlook: Outlook, limit: int | None) -> Iterator[str]:
-    """An outlook for people; of each list the first ``limit``."""
+    """An outlook as lines for a person; of each list at most ``limit`` rows (None: all)."""
     yield ""
     yield plain(f"{outlook.name} watches:")
     yield from _some([f"{path}: {when}" for path, when in outlook.watched], limit)

@@ -1,4 +1,4 @@
-"""``pysubtask doctor``: why nothing is uploaded, and what to do about it."""
+"""``pysubtask doctor``: find out why nothing is uploaded, and what to do about it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def command(config: str | None, speed: bool, as_json: bool) -> int:
 
 
 class _Report:
-    """What is found, shown as it comes, or kept for a page."""
+    """The findings of a run: each is printed when it comes, or (``quiet``) kept for the JSON page."""
 
     def __init__(self, quiet: bool, left_out: Sequence[str] = ()) -> None:
         self._quiet = quiet
@@ -63,7 +63,7 @@ class _Report:
         return any(finding.state == "fail" for finding in self._all)
 
     def text(self, words: str) -> None:
-        """A line that is no finding."""
+        """Print a line that is no finding, unless the report is quiet."""
         if not self._quiet:
             say([words])
 

@@ -1,4 +1,4 @@
-"""``pysubtask get``: the settings of a task as they are."""
+"""``pysubtask get``: the settings that a task has now."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def command(tasks: tuple[str, ...], everything: bool, as_json: bool, keys: tuple
 
 
 def _settings(child: Task, name: str) -> dict[str, Any]:
-    """What the child last wrote of its settings; CommandError where there is nothing."""
+    """The settings page that the child wrote last. CommandError where there is none."""
     page = child.ask(lambda: read_settings_page(child.state_dir))
     if isinstance(page.get("settings"), dict) and isinstance(page.get("live"), list) and isinstance(page.get("kept"), list):
         return page

@@ -117,7 +117,7 @@ def _first(
 def _choices(
     there: str, path: str | None, file: str | None, url: str | None, watch: list[str], full: bool, options: Mapping[str, str | None]
 ) -> list[str]:
-    """What can be done where a file is there already, each as a line to type."""
+    """The choices where the file ``there`` exists already, each as a command line to type."""
     folder = os.path.dirname(file) if file else ""
     names = ["other", *(f"other{number}" for number in range(2, 100))]
     free = next(
@@ -142,7 +142,8 @@ def _choices(
 
 
 def _sorted_out(words: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
-    """The config's file, the URL, and what to watch."""
+    """Sort the words of the command line into the config file, the URL, and the folders and files to watch. CommandError where
+    there are two URLs or two configs, and where a server is named without a folder."""
     urls = [word for word in words if address.is_address(word)]
     if len(urls) > 1:
         raise CommandError("Two URLs are given. Name one; for several servers make a config for each.", USAGE)
@@ -161,7 +162,7 @@ def _sorted_out(words: Sequence[str]) -> tuple[str | None, str | None, list[str]
 
 
 def _path_of(file: str | None) -> str | None:
-    """Where the config goes; None where it is only shown."""
+    """The path for the config; None where it is only printed."""
     if file == "-":
         return None
     path = default_file(os.environ) if file is None else os.path.abspath(os.path.expanduser(file))
@@ -184,7 +185,7 @@ def _template(file: str | None, path: str | None, full: bool) -> int:
 
 
 def _config_argument(path: str, file: str | None) -> str:
-    """How the next commands name the config: not at all where they find it themselves."""
+    """The config as an argument for the next commands, with a space before it; '' where those commands find it by themselves."""
     if file is None:
         try:
             if find_files(None, os.environ) == [path]:
@@ -200,7 +201,7 @@ def _config_argument(path: str, file: str | None) -> str:
 def _login(
     to: Destination, config: str, key: str | None, password_file: str | None, app_key: str | None, *, asks_all: bool, keeps: bool
 ) -> tuple[list[Line], Secret | None]:
-    """The lines for the login, and the secret that is stored. What belongs to another protocol is refused."""
+    """The config lines for the login, and the secret that is to be stored. UsageError for an option of another protocol."""
     if to.section == "dropbox":
         return _dropbox(config, key, password_file, app_key, keeps=keeps)
     if app_key is not None:
@@ -242,7 +243,8 @@ def _dropbox(
 
 
 def _beside(file: str, config: str) -> str:
-    """A file as the config names it: below its folder relative, elsewhere absolute; ~ stays ~."""
+    """The path of a file as it is written into the config: relative below the config's folder, absolute elsewhere; ``~`` is
+    kept."""
     if file.startswith("~"):
         return file
     path, folder = os.path.abspath(file), os.path.dirname(config)
@@ -263,7 +265,7 @@ def _write(path: str, text: str, to: Destination, secret: Secret | None) -> File
 
 
 def _go_on(written: Files, file: str | None, *, examine: bool) -> int:
-    """Look whether it works, and say how to go on."""
+    """Examine the new config as ``pysubtask doctor`` does, and print the next steps; the exit status."""
     argument = _config_argument(written.config, file)
     status = OK
     if examine:
@@ -294,6 +296,6 @@ def _go_on(written: Files, file: str | None, *, examine: bool) -> int:
 
 
 def _service_name(config: str, named: bool) -> list[str]:
-    """A second station has a service of its own."""
+    """The --name option for the service of this config: a second config on the machine must not take the name of the first."""
     stem = re.sub(r"[^A-Za-z0-9_.-]", "-", os.path.splitext(os.path.basename(config))[0])
     return ["--name", f"pysubtask-{stem}"] if named and stem != "pysubtask" else []

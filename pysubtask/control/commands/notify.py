@@ -1,4 +1,4 @@
-"""``pysubtask notify``: files have news."""
+"""``pysubtask notify``: tell a task that files have changed."""
 
 from __future__ import annotations
 

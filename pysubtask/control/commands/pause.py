@@ -1,4 +1,4 @@
-"""``pysubtask pause``: send nothing, or these files not, until ``resume``."""
+"""``pysubtask pause``: stop sending a task's files, or some of them, until ``resume``."""
 
 from __future__ import annotations
 

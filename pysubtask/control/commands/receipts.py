@@ -56,7 +56,7 @@ def command(tasks: tuple[str, ...], as_json: bool, last: int | None, files: tupl
 
 
 def _of(child: Task, requested: set[str] | None) -> list[Receipt]:
-    """The receipts of a child for these files, None: all."""
+    """The receipts of a child for the ``requested`` paths and remote names (None: all), read with the rights of its user."""
 
     def found() -> list[Receipt]:
         return [one for one in read_receipts(child.state_dir) if requested is None or {one.path, one.name} & requested]
@@ -65,7 +65,7 @@ def _of(child: Task, requested: set[str] | None) -> list[Receipt]:
 
 
 def lines_of(label: str, receipt: Receipt, columns: int, now: float) -> list[str]:
-    """A receipt for people."""
+    """A receipt as lines for a person. ``columns``: the width; ``now``: seconds since the epoch."""
     where = f"{receipt.destination.rstrip('/')}/{receipt.name}"
     wire = "" if receipt.bytes_on_wire is None else f", {amount(receipt.bytes_on_wire)} on the wire"
     how = _HOW.get(receipt.verified, receipt.verified)

@@ -1,4 +1,4 @@
-"""``pysubtask reset``: begin anew."""
+"""``pysubtask reset``: have a task drop its connection and start over."""
 
 from __future__ import annotations
 

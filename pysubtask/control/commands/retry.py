@@ -30,7 +30,8 @@ def command(tasks: tuple[str, ...], names: tuple[str, ...]) -> int:
 
 
 def _unread(child: Task) -> str:
-    """What was mended in a file that a held child does not read by itself."""
+    """A line about a file that was changed since a held child read it; '' where there is none. Such a child does not read it again
+    by itself."""
     return child.ask(lambda: unread(child, child.page() or {})) if child.holder() is not None else ""
 
 

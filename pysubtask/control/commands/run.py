@@ -73,16 +73,16 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
         tasks = found.named(names)
         one = run_as.of_tasks(tasks, option)
         if one is not None:
-            run_as.turn_into(one)  # nothing, or a refusal: a reload names another one
+            run_as.turn_into(one)  # at a reload: does nothing for the same user, and raises for another one
         for task in tasks:
             check_folders(task.entries, BY_RUN)
             for plan in task.plans:
                 if holds_secret(plan.settings):
                     forbid_cores()
                 check_files(plan.extension, plan.settings)
-                check_library(transport_of(plan))  # else each child would say so, again and again
+                check_library(transport_of(plan))  # here once; otherwise each start of each child fails with it
             check_command(task.plans[0].alerts["Command"])
-        with contextlib.suppress(OSError):  # a row too many in 'status' is no reason against the run
+        with contextlib.suppress(OSError):  # a superfluous row in 'status' must not keep the run from starting
             forget_never_run(found.files, {plan.state_dir for task in found.tasks for plan in task.plans})
         for note in found.notes:
             if note not in noted:

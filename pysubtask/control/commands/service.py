@@ -1,6 +1,6 @@
 """``pysubtask service``: print or install a systemd unit for a config.
 
-CommandError where this system has no systemd, where a name or a credential cannot stand in a unit, and where the rights do not
+CommandError where this system has no systemd, where systemd does not accept a name or a credential, and where the rights do not
 allow the service; UsageError where options do not go together.
 """
 
@@ -144,7 +144,7 @@ def _service(
 
 
 def _of_program(name: str, word: str, run_as: str | None, writable: Sequence[str]) -> tuple[Service, list[str]]:
-    """For a MODULE:CLASS; nothing of it is run to find out whether it is there."""
+    """The service of a MODULE:CLASS and notes about it. The module is not imported: its source is searched for the class."""
     folder = os.getcwd()
     if os.geteuid() != 0:
         if run_as is not None:
@@ -196,7 +196,7 @@ def _program() -> tuple[str, ...]:
 
 
 def _owner(folder: str) -> Identity:
-    """Whose a folder is, or what there is above it."""
+    """The owner of a folder; where it does not exist, that of the nearest folder above it."""
     found = os.stat(existing(folder))
     try:
         return identity(str(found.st_uid))
@@ -209,7 +209,7 @@ def _folders(tasks: Sequence[TaskConfig]) -> list[str]:
 
 
 def _check_for_root(folders: Sequence[str], program: str) -> None:
-    """CommandError where a service of root's would do what somebody else likes."""
+    """CommandError where another user could change what a service with root's rights does: its folders or its program."""
     for folder in folders:
         there = existing(folder)
         doubt = trust.doubt_about(there)

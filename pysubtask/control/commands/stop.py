@@ -23,7 +23,8 @@ def command(tasks: tuple[str, ...]) -> int:
 
 
 def _stopped(child: Task, name: str) -> tuple[int, str] | None:
-    # An order that is kept would stop the child that somebody starts next.
+    # A request that is kept would stop the child that is started next, perhaps days later: it is kept only while a master lives
+    # that is about to start one.
     if child.state() != "stopped" and child.master() is not None:
         return None
     return OK, f"{name}: no child runs, so there is nothing to stop"

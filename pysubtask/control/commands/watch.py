@@ -1,4 +1,4 @@
-"""``pysubtask watch``: tasks at work, live.
+"""``pysubtask watch``: a live view of tasks at work.
 
 CommandError where no task is known.
 """
@@ -26,8 +26,11 @@ from .events import line_of
 
 _POLL_SECS = 0.2
 _SHOW_SECS = 0.5
+"""Seconds after which the screen is drawn again even without an event, because ages and rates change."""
 _RECENT = 100
+"""Events kept for the screen: more than a terminal has lines."""
 _LINE = 1000
+"""The longest line of the output without a terminal, in characters: one event must not flood a log."""
 
 
 @click.command(short_help="Watch tasks at work: a bar for each file on its way, and what happens.")
@@ -72,11 +75,11 @@ def _lines(found: list[Task], as_json: bool) -> None:
 
 
 def _begin(task: Task) -> Callable[[], tuple[bool, list[list[Any]]]]:
-    """For one child: whether it lives, and what is new of it."""
+    """A function that returns whether this child lives, and the pages and events since its last call."""
     following = Following(task.state_dir)
 
     def step() -> tuple[bool, list[list[Any]]]:
-        # Whether it lives comes first: what a child said before it died comes before its end.
+        # The lock is read before the events: what a child wrote before it died is then shown before its end.
         lives = task.lives()
         return lives, [["event", *one] if isinstance(one, Event) else ["page", one] for one in following.read(time.monotonic())]
 

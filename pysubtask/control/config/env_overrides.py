@@ -24,12 +24,13 @@ class Override(NamedTuple):
 
 
 def variable_name(task: str) -> str:
-    """A task's name inside a variable: ``roof-2`` is ``ROOF_2``."""
+    """A task's name as it is written inside a variable: ``ROOF_2`` for ``roof-2``."""
     return re.sub(r"[^A-Z0-9]", "_", task.upper())
 
 
 def overrides(environ: Mapping[str, str], keys: Mapping[str, Iterable[str]]) -> list[Override]:
-    """The variables of this form. ``keys``: the known ones of each section."""
+    """The variables of the form ``PYSUBTASK_<TASK>__<SECTION>__<KEY>``, sorted by name. ``keys``: the known keys of each
+    section."""
     found = []
     for variable, text in sorted(environ.items()):
         form = _FORM.fullmatch(variable.upper())
@@ -41,7 +42,7 @@ def overrides(environ: Mapping[str, str], keys: Mapping[str, Iterable[str]]) -> 
 
 
 def unused(found: Iterable[Override], tasks: Iterable[str]) -> list[str]:
-    """A line for each variable that is for a task nobody has."""
+    """A line for each variable whose task is none of ``tasks``, with the name that was probably meant."""
     names = {variable_name(task): task for task in tasks}
     lines = []
     for one in found:

@@ -1,4 +1,4 @@
-"""What is wrong with a config, told as its writer knows it: file, line, key, what was expected."""
+"""Mistakes in a config, in the terms of its writer: file, line, key, and the expected value."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ _KINDS = {
 }
 
 _LONGEST_LIST = 200
+"""A list of known settings that is longer, in characters, is replaced by a hint at 'pysubtask init'."""
 
 
 class Where(NamedTuple):
@@ -61,7 +62,8 @@ class ConfigProblems(ConfigError):
 
 
 def problem_of(where: Where, exc: ConfigError, *, key: str | None = None, value: Any = ...) -> Problem:
-    """An error of the code that the settings go through, in the words of a config file."""
+    """The problem for a ConfigError that the check of a setting has raised: its text names Python values, which are put into the
+    words of a config file. ``key``: that of the error, unless given; ``value``: what was written (... : none, or a secret)."""
     problem = exc.problem
     found = re.fullmatch(r"(.*) is of type (\w+)", problem, re.DOTALL)
     if found:
@@ -91,7 +93,7 @@ def in_toml(value: Any) -> str:
 
 
 def accepts(row: Setting) -> str:
-    """What a setting takes, in a few words."""
+    """The values that a setting accepts, in a few words: type, range, unit."""
     if row.choices:
         words = " or ".join(map(in_toml, row.choices))
     else:
@@ -105,7 +107,7 @@ def accepts(row: Setting) -> str:
 
 
 def in_file_words(text: str) -> str:
-    """A text about settings in the words of a config file instead of Python's."""
+    """A text about settings with Python's spelling of values and entries replaced by that of a config file."""
     text = re.sub(r"\{'(\w+)': path\}", r'\1 = "PATH"', text)
     text = re.sub(r"\{'dir': \.\.\., '(\w+)': \.\.\.\}", r'dir = "PATH" with \1', text)
     text = re.sub(r"'as': '([^']*)'", r'as = "\1"', text)

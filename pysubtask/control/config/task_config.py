@@ -1,4 +1,4 @@
-"""The tasks of one config file: which there are, and each of them checked with everything that a start would check."""
+"""The tasks of one config file, each checked as a start of the task would check it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PLACEHOLDERS: dict[str, tuple[str, dict[str, Any]]] = {
     "dropbox.AppKey": ("dropbox", {"AppKey": "key"}),
     "dropbox.RefreshToken": ("dropbox", {"AccessToken": "token"}),
 }
-"""What stands in for a missing value while the other problems of a file are looked for."""
+"""Values that replace a missing one, so that the remaining mistakes of a file are found in the same run."""
 
 
 class TaskConfig(NamedTuple):
@@ -61,19 +61,20 @@ class Text(NamedTuple):
     raw: dict[str, Any]
 
     def placer(self) -> Callable[..., Where]:
-        """Where a key stands in it, by its parts."""
+        """A function from the parts of a key (``"ftp", "Host"``) to the place where the key is written."""
         lines = key_lines(self.text)
         return lambda *keys: Where(self.path, line_of(lines, keys))
 
 
 def check_words(file: Text, problems: list[Problem]) -> None:
-    """What stands at the top of a file and is none of ours."""
+    """Add a problem for each unknown name at the top level of a file."""
     at = file.placer()
     problems += [_misplaced(at(key), key, _TOP) for key in file.raw if key not in _TOP]
 
 
 def _inherited(main: Text | None, folder: str, problems: list[Problem]) -> Values:
-    """The settings that all drop-ins have from ``pysubtask.toml``: its sections, and no name of a task."""
+    """The settings that drop-ins inherit from ``pysubtask.toml``: its sections without TaskName, which must differ from task to
+    task."""
     if main is None:
         return Values(folder, problems)
     at, values = main.placer(), Values(os.path.dirname(main.path), problems)
@@ -92,9 +93,11 @@ def read_tasks(
     main: Text | None = None,
     names: Sequence[str] = (),
 ) -> list[TaskConfig]:
-    """The tasks of a file; what is wrong is added to ``problems``, and the tasks that are concerned are left out. ``main``: the
-    ``pysubtask.toml`` whose sections it inherits. ``names``: the tasks that are meant, none: all; secret files of others are not
-    opened."""
+    """The tasks of a file. Mistakes are added to ``problems``, and tasks with a mistake are left out.
+
+    ``asked``: the environment variables for tasks; ``main``: the ``pysubtask.toml`` whose sections the file inherits; ``names``:
+    the tasks that are meant (none: all), as secret files of the others are not opened.
+    """
     path, raw, at = file.path, file.raw, file.placer()
     folder = os.path.dirname(path)
     check_words(file, problems)
@@ -144,7 +147,7 @@ def _placer(at: Callable[..., Where], prefix: Path) -> Callable[[str], Where]:
 
 
 def _misplaced(where: Where, dotted: str, known: Sequence[str]) -> Problem:
-    """A word at the top that is none of ours: often a setting whose section was forgotten."""
+    """The problem for an unknown name at the top level: often a setting whose section header is missing."""
     from .setting_values import ROWS
 
     key = dotted.rpartition(".")[2]
@@ -156,7 +159,7 @@ def _misplaced(where: Where, dotted: str, known: Sequence[str]) -> Problem:
 
 
 def _file_task(path: str, values: Values) -> str:
-    """What the only task of a file is called: as it says, in conf.d like the file, else main."""
+    """The name of the only task of a file: its TaskName, else for a drop-in the name of the file, else ``main``."""
     folder, name = os.path.split(path)
     default = name.removesuffix(".toml") if os.path.basename(folder) == "conf.d" else _FIRST_TASK
     return str(values.sections.get("base", {}).get("TaskName", default))
@@ -210,7 +213,8 @@ def _filled_in(entries: list[Entry], label: str, at: Callable[..., Where], prefi
 def _logs_left_alone(
     entries: list[Entry], given: list[dict[str, Any]], plans: Sequence[Plan]
 ) -> tuple[list[Entry], list[dict[str, Any]]]:
-    """A log of the task itself is sent when it is notified alone: each delivery is told in it, and would be a change."""
+    """The entries with on_change off for logs of the task itself: each delivery is written to the log, and that change would cause
+    the next delivery, without end."""
     logs = {
         os.path.realpath(log)
         for each in plans
@@ -227,7 +231,8 @@ def _logs_left_alone(
 def _watch(
     path: str, watch: Any, at: Callable[..., Where], prefix: Path, problems: list[Problem]
 ) -> tuple[list[Entry], list[dict[str, Any]]]:
-    """The entries, and the same as an app would write them. Every wrong one is a problem of its own."""
+    """The entries, and their tables as an app would pass them. Each wrong entry is a problem of its own; then both lists are
+    empty."""
     header = ".".join(map(str, (*prefix, "watch")))
     if isinstance(watch, dict):
         problems.append(
@@ -263,7 +268,7 @@ def _watch(
 
 
 def _as_given(item: dict[str, Any]) -> dict[str, Any]:
-    """A table of the file as an app would write it: with the defaults that only a config file has."""
+    """A [[watch]] table as an app would pass it, with the defaults that apply to config files alone."""
     kinds = [kind for kind in CONFIG_FILE_DEFAULTS if kind in item]
     defaults = CONFIG_FILE_DEFAULTS[kinds[0]] if len(kinds) == 1 else {}
     return {**defaults, **{key: _home(value) if key in ("file", "dir") else value for key, value in item.items()}}
@@ -276,7 +281,7 @@ def _home(value: Any) -> Any:
 def _problems_of_entry(
     given: Any, index: int, folder: str, at: Callable[..., Where], prefix: Path, header: str
 ) -> Iterator[Problem]:
-    """Each wrong key of an entry: one that is found is left out and the rest looked at again."""
+    """A problem for each wrong key of an entry: a key with a mistake is removed and the rest is checked again."""
     while True:
         try:
             read_entries([given], cwd=folder)
@@ -292,7 +297,7 @@ def _problems_of_entry(
 
 
 def _plans(values: Values, entries: Sequence[Entry], place: Where, prefix: str, problems: list[Problem]) -> list[Plan]:
-    """The children. Of several problems each is found: what is wrong is taken out, and the rest looked at again."""
+    """The plans of the children. To find every mistake, a wrong value is removed and the rest is checked again."""
     config = {section: dict(found) for section, found in values.sections.items()}
     seen: set[str] = set()
     while True:

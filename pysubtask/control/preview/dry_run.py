@@ -1,4 +1,5 @@
-"""What a task would do if it were started now: sent, left alone, archived, skipped, and why. Looks only, changes nothing."""
+"""A dry run of a task: the files that it would send, leave alone, archive and skip if it were started now, and why. Nothing is
+changed, and no server is asked."""
 
 from __future__ import annotations
 
@@ -89,8 +90,8 @@ def transport_of(plan: Plan) -> str:
 
 
 def dry_run(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
-    """What this task would do at ``now`` (seconds since the epoch); ``names``: those that tasks looked at before it have.
-    ConfigError where a library is missing."""
+    """What this task would do at ``now`` (seconds since the epoch). ``names``: the owners of names on the server, shared by the dry
+    runs of all tasks of a config (None: of this task alone). ConfigError where a library is missing."""
     names = Names() if names is None else names
     logs = [
         os.path.abspath(log)
@@ -102,7 +103,7 @@ def dry_run(task: TaskConfig, now: float, names: Names | None = None) -> Outlook
     skipped: list[Skipped] = []
     own = own_of(task)
     found = list(_files(task.entries, {*closed, *logs}, own, skipped))
-    # A state that is to be moved is there still.
+    # A start may move the state folder first; the receipts are still in the old one.
     plans = [plan._replace(state_dir=holding(plan.state_dir, plan.state_elsewhere)) for plan in task.plans]
     receipts = [_newest(plan) for plan in plans]
     children = tuple(_child(plan, found, newest, names) for plan, newest in zip(plans, receipts, strict=True))
@@ -116,7 +117,7 @@ def dry_run(task: TaskConfig, now: float, names: Names | None = None) -> Outlook
 
 
 def _missing(task: TaskConfig) -> Iterator[Skipped]:
-    """The folders that are not there, or have no disk mounted where one is asked for."""
+    """The watched folders that do not exist, or have no disk mounted where RequiresMount asks for one."""
     settings, state_dir = task.plans[0].settings, task.plans[0].state_dir
     first = first_folder(task.entries)
     record = registry.known(inside_of(first, task.plans[0].task, task.plans[0].extension))
@@ -134,7 +135,8 @@ def _missing(task: TaskConfig) -> Iterator[Skipped]:
 def _files(
     entries: Sequence[Entry], closed: set[str], own: NeverSent, skipped: list[Skipped]
 ) -> Iterator[tuple[Entry, str, os.stat_result]]:
-    """Every data file that counts, with its entry."""
+    """Every data file that would be considered, with its entry and its stat; files and folders that would not are added to
+    ``skipped``."""
     dirs, not_watched = Dirs(entries, closed, own), NotWatched()
     static = {entry.path for entry in entries if entry.kind == "file"}
     for entry in entries:
@@ -155,7 +157,7 @@ def _files(
             except OSError as exc:
                 if folder != entry.path or not isinstance(exc, (FileNotFoundError, NotADirectoryError)):
                     skipped.append(Skipped(folder, str(exc.strerror)))
-                continue  # one that is missing is told apart
+                continue  # _missing() reports a watched folder that does not exist
             for item in items:
                 if item.is_dir(follow_symlinks=False):
                     if entry.recursive and dirs.covers(item.path) is entry:
@@ -171,7 +173,8 @@ def _files(
 
 
 def _below(entry: Entry, folder: str, dirs: Dirs, closed: set[str], own: NeverSent, not_watched: NotWatched) -> str:
-    """What is told of a folder in one that is watched without those below it; '' where ``recursive`` would send nothing more."""
+    """Why a folder inside a folder that is not watched recursively is worth a note; '' where ``recursive = true`` would send
+    nothing more."""
 
     def is_data(path: str) -> bool:
         name = below(entry, path)
@@ -185,7 +188,7 @@ def _below(entry: Entry, folder: str, dirs: Dirs, closed: set[str], own: NeverSe
 
 
 def _why_own(item: os.DirEntry[str], own: NeverSent) -> str:
-    """Why a file that is found is no data: one of ours by its name, or a link to one."""
+    """Why a file is no data: it is one of pysubtask's own by its name, or a link to one; '' for a data file."""
     why = own.why(item.path) or (own.why(os.path.realpath(item.path)) if item.is_symlink() else "")
     if why:
         return why
@@ -221,14 +224,14 @@ def _why_temporary(path: str) -> str:
 
 
 def _newest(plan: Plan) -> tuple[str, dict[str, Receipt]]:
-    """The destination, and the newest receipt of each file for it."""
+    """The destination of a plan, and for each path the newest receipt for that destination."""
     destination = transport_class(transport_of(plan)).identity(plan.settings)
     found = {receipt.path: receipt for receipt in read_receipts(plan.state_dir) if receipt.destination == destination}
     return destination, found
 
 
 def _left_before(plan: Plan, destination: str) -> dict[str, Receipt]:
-    """The newest receipt of each file that went to this very place last, but over another protocol."""
+    """For each path the newest receipt, if it is for the same folder of the same server over any protocol."""
     newest = {receipt.path: receipt for receipt in read_receipts(plan.state_dir)}
     return {path: receipt for path, receipt in newest.items() if is_same_place(receipt.destination, destination)}
 
@@ -285,7 +288,7 @@ def _archive(
         try:
             items = sorted(os.scandir(folder), key=lambda item: item.name)
         except OSError:
-            continue  # told among what is skipped
+            continue  # _files() has reported it
         for item in items:
             if not is_data(item.name) or not item.is_file(follow_symlinks=False) or _why_own(item, own):
                 continue

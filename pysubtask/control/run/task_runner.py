@@ -1,4 +1,4 @@
-"""``pysubtask run``: keeps the tasks of a config running until it is told to stop, and takes up what changes in the config."""
+"""``pysubtask run``: keeps the tasks of a config running until a signal comes, and applies changes of the config on request."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ TICK_SECS = 0.5
 _STATUS_SECS = 2.0
 _AGAIN_SECS = 10.0
 _FORMER_SECS = 60.0
-"""So long an order is still found where a task has just been taken out of the config."""
+"""Seconds for which the folder of a task that was removed from the config is still searched for requests."""
 _INTERRUPTED = 130
 _ENDS = "'pysubtask run' ends; it reads the config when it is started again"
 
 
 class _Missing(NamedTuple):
-    """A task that is to be started, and the lock of its folder where this process has it."""
+    """A task that is to be started. ``config``: of the task; ``lock``: of its folder, where this process holds it already."""
 
     config: TaskConfig
     lock: StateLock | None = None
 
 
 class Runner:
-    """Runs the tasks that ``load`` gives, and loads them anew where that is asked for.
+    """Runs the tasks that ``load`` returns, and calls it again for each request to reload.
 
-    ``load`` raises ConfigError or CommandError where they cannot be run.
+    ``load`` raises ConfigError or CommandError where the tasks cannot be run. ``clock``: monotonic seconds.
     """
 
     def __init__(self, load: Callable[[], Sequence[TaskConfig]], notifier: Notifier, clock: Callable[[], float] = time.monotonic):
@@ -58,8 +58,8 @@ class Runner:
         self._tasks: dict[str, RunningTask] = {}
         self._missing: dict[str, _Missing] = {}
         self._places: dict[str, Places] = {}
-        """Where tasks that have not begun want to work."""
-        self._former: dict[str, float] = {}  # folder -> until when it is looked at
+        """By the name of the task: the folders that a task which has not started waits for."""
+        self._former: dict[str, float] = {}  # folder -> until when it is searched for requests
         self._again_at = 0.0
         self._signals = Signals()
         self._reload: Reload | None = None
@@ -68,7 +68,7 @@ class Runner:
         self._all_stopped = False
 
     def run(self) -> int:
-        """Run until stopped; the exit status. CommandError, ConfigError or OSError where it cannot begin."""
+        """Run until a signal comes; the exit status. CommandError, ConfigError or OSError where it cannot begin."""
         tasks = self._load()
         every = [plan.settings["LogFormat"] for task in tasks for plan in task.plans]
         self._log = setup_logging(f"control.Runner.{os.getpid()}", None, True, form="json" if set(every) == {"json"} else "text")
@@ -85,8 +85,8 @@ class Runner:
                 self._end()
 
     def _begin(self, tasks: Sequence[TaskConfig]) -> None:
-        """Start all. One whose folder cannot be used now does not keep the others from running; if that goes for all, it is
-        the runner's own error."""
+        """Start every task. A task whose folder cannot be used now is tried again later, so that the others run; where none can be
+        started, the error is raised. CommandError also where another process runs one of them (LOCKED)."""
         error: CommandError | None = None
         for task in tasks:
             if self._waits(task):
@@ -131,13 +131,14 @@ class Runner:
         return _INTERRUPTED if self._signals.stops[0] == signal.SIGINT else OK
 
     def _tell_all_stopped(self, stopped: bool) -> None:
-        """A station that is steered from afar must be startable again: it goes on, and says what it waits for."""
+        """Log once that every child was stopped by a request. The runner goes on all the same: it must be there to start them
+        again, since a remote station may have nobody at its keyboard."""
         if stopped and not self._all_stopped:
             self._log.info("Every child was stopped by an order: 'pysubtask start' starts one again, Ctrl-C or SIGTERM ends this")
         self._all_stopped = stopped
 
     def _tell(self, now: float) -> None:
-        """A sign of life while all is in order, and a line about what goes on."""
+        """Send systemd the watchdog message while every task is in order, and the status line."""
         limit = self._notifier.watchdog_secs
         if limit is not None and now >= self._next_ping and all(task.master.is_in_order() for task in self._tasks.values()):
             self._next_ping = now + limit / 3
@@ -148,7 +149,8 @@ class Runner:
             self._notifier.status("; ".join([summary([task.config for task in self._tasks.values()]), *waiting]).lstrip("; "))
 
     def _end(self) -> None:
-        """Stop everything; a second signal hurries the children, a third kills them."""
+        """Stop every task; a second signal hurries the children, a third kills them. Locks are released after all children have
+        ended, so that no other runner starts one meanwhile."""
         self._refuse_orders()
         self._notifier.say("STOPPING=1", "STATUS=delivering what is due")
         for task in self._tasks.values():
@@ -177,7 +179,7 @@ class Runner:
         self._record.tell(dict.fromkeys([*(task.folder for task in self._tasks.values()), *waiting]))
 
     def _refuse_orders(self) -> None:
-        """Whoever waits for a reload is told that there is none."""
+        """Reply to every open request to reload that this process ends."""
         if self._reload is not None:
             for folder, id in self._reload.waiting:
                 self._answer(folder, id, error=_ENDS)
@@ -189,7 +191,7 @@ class Runner:
     # -- a changed config ---------------------------------------------------------------------------------
 
     def _sweep(self, task: RunningTask) -> None:
-        """Orders that came while nobody ran: the config was read just now."""
+        """Reply to requests that came while no runner was there: the config was read just now."""
         requests.sweep(task.folder, time.time())
         for order in task.orders():
             self._answer(task.folder, order.id, result=["the config was read at the start"])
@@ -210,7 +212,8 @@ class Runner:
             self._begin_reload(asked, now)
 
     def _folders(self) -> list[str]:
-        """Where orders to this runner may be: with the tasks that it has, and with those that it had until just now."""
+        """The folders that are searched for requests to this runner: those of its tasks, of tasks that it had until just now, and
+        its own."""
         folders = [task.folder for task in self._tasks.values()]
         folders += [os.path.dirname(missing.lock.path) for missing in self._missing.values() if missing.lock is not None]
         former = [folder for folder in self._former if StateLock(os.path.join(folder, RUN_LOCK)).holder() is None]
@@ -228,7 +231,7 @@ class Runner:
             self._notifier.status("reload refused: the config cannot be used")
             self._next_status = now + 30
             return
-        # Of one that is ending, what runs next counts, if anything does.
+        # For a task that is ending, the config that is started after it counts.
         running = {
             name: after
             for name, task in self._tasks.items()
@@ -253,7 +256,8 @@ class Runner:
         self._start_missing(now)
 
     def _await(self, loaded: Mapping[str, TaskConfig], names: Iterable[str]) -> None:
-        """These are to be started, and no others: at once, or when what has their name has ended."""
+        """Have the tasks ``names`` started, and no others: at once, or where a task of the same name is ending, after that. Locks
+        of tasks that are not started any more are released."""
         before, self._missing = self._missing, {}
         for name in names:
             if name in self._tasks:
@@ -278,7 +282,7 @@ class Runner:
         running.config = task
         for plan in task.plans:
             if plan.state_dir not in values or plan.state_dir not in held:
-                continue  # a dead child starts with the new values
+                continue  # a child that is dead takes the new values when it is started
             label, settings = f"{task.name}/{plan.extension}", values[plan.state_dir]
             self._log.info("RELOAD: [%s] takes %s", label, ", ".join(f"{key} = {value}" for key, value in settings.items()))
             try:
@@ -288,7 +292,7 @@ class Runner:
                 self._reload.refused.append(f"{label}: {exc}")
 
     def _go_on_reloading(self, now: float) -> None:
-        """Answer when everything has come about, or does not within a time."""
+        """Reply to a reload when every change has taken effect, or when the time for that is over."""
         reload = self._reload
         if reload is None:
             return
@@ -300,7 +304,7 @@ class Runner:
             elif not reply.ok:
                 reload.refused.append(f"{label}: {reply.error}")
         reload.sets = still
-        # What waits for its folder may do so for long, and is said to.
+        # A task may wait for its folder for days, so the reply does not wait for it and says so.
         moving = any(task.is_ending or task.has_ended for task in self._tasks.values()) or self._missing.keys() - self._places
         if (still and now < reload.until) or (moving and now < reload.until + ANSWER_SECS):
             return
@@ -316,7 +320,7 @@ class Runner:
         self._notifier.say("READY=1")
 
     def _come_to(self, found: Changes) -> list[tuple[str, str]]:
-        """What a reload has come to: (name of a task, text)."""
+        """The outcome of a reload: (name of a task, text)."""
         lines = [(name, "started" if self._runs(name) else self._not_yet(name, "started")) for name in found.start]
         lines += [(name, self._not_yet(name, "") if name in self._tasks else "stopped") for name in found.stop]
         for name, why in found.restart.items():
@@ -358,7 +362,7 @@ class Runner:
         if again:
             self._again_at = now + _AGAIN_SECS
         for name in set(self._places) - set(self._missing):
-            del self._places[name]  # a reload has taken it out
+            del self._places[name]  # a reload has removed the task
         for name, missing in list(self._missing.items()):
             waited = name in self._places
             if self._waits(missing.config) or not (again or waited):
@@ -372,7 +376,7 @@ class Runner:
             del self._missing[name]
 
     def _waits(self, config: TaskConfig) -> bool:
-        """Whether a task waits for its folder, which is told."""
+        """Whether a task waits for its folder; a change of that is logged."""
         places = self._places.get(config.name)
         if places is None or not places.is_of(config.entries, config.plans):
             places = self._places[config.name] = Places(config.entries, config.plans)
@@ -397,7 +401,7 @@ def _folder_of(task: TaskConfig) -> str:
 
 
 def summary(tasks: Sequence[TaskConfig]) -> str:
-    """What goes on, in one line: ``roof/ftp connected, 3 queued``."""
+    """The state of every child in one line: ``roof/ftp connected, 3 queued``."""
     parts = []
     for task in tasks:
         for plan in task.plans:

@@ -1,5 +1,5 @@
-"""What ``pysubtask init`` writes: a short config, with two lines to fill in or filled in, and one with every setting and its
-meaning, made from the settings table."""
+"""The texts that ``pysubtask init`` writes: a short config, filled in or with two lines to fill in, and a full one that has every
+setting of the settings table with its meaning."""
 
 from __future__ import annotations
 
@@ -112,7 +112,8 @@ _EXAMPLES = {
 
 
 class Watched(NamedTuple):
-    """One entry as it is written: ``kind`` is 'dir' or 'file', ``path`` as the config has it, ``remote`` its ``as`` or None."""
+    """A [[watch]] entry for the config. ``kind``: 'dir' or 'file'; ``path``: as the config has it; ``remote``: its ``as`` or
+    None."""
 
     kind: str
     path: str
@@ -125,7 +126,8 @@ def short(file: str = "pysubtask.toml", task: str | None = None) -> str:
 
 
 def filled(watched: Sequence[Watched], section: str, settings: Sequence[tuple[str, str, str]], task: str | None = None) -> str:
-    """The text of a short config. ``settings``: key, value and what is said of it, of ``section``; ``task``: its name."""
+    """The text of a short config. ``settings``: (key, value, comment) for ``section``; ``task``: the name of its task (None:
+    none)."""
     parts = ["# pysubtask: what is sent, and where to. Every setting there is, with its meaning: pysubtask init --full -\n"]
     parts.append(_base(task))
     for one in watched:

@@ -1,4 +1,5 @@
-"""Joins a child's story in the middle: the page once, then each event behind it, without a gap or a repeat."""
+"""Follows a child from its present state on: its status page once, then each event behind the page, with no gap and no
+repetition."""
 
 from __future__ import annotations
 
@@ -8,14 +9,13 @@ from ...common.events import Event, Tail
 from ...common.status import read_status
 
 PATIENCE_SECS = 5.0
-"""For so long a page is waited for that includes what is missing; then the events go on without."""
+"""Seconds to wait for a page that covers missing events; after that the events go on with a gap."""
 
 
 class Following:
-    """Follows the child of a state folder.
+    """Follows the child of a state folder: first comes its page (a dict), if there is one, and then Events.
 
-    The first thing told is its page (a dict), if there is one; then Events. After a gap in their numbers, or when a new
-    child has begun a new epoch, a page is told again, and the events behind it.
+    Where event numbers are missing, or a new child has begun a new epoch, another page comes and then the events behind it.
     """
 
     def __init__(self, state_dir: str) -> None:
@@ -29,7 +29,7 @@ class Following:
         self._tail = Tail(state_dir, after=self._cursor)
 
     def read(self, now: float) -> list[dict[str, Any] | Event]:
-        """What is new; ``now`` is monotonic."""
+        """The pages and events since the last call, in order. ``now``: monotonic seconds."""
         updates: list[dict[str, Any] | Event] = []
         if self._first is not None:
             updates.append(self._first)

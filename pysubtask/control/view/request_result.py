@@ -1,4 +1,4 @@
-"""What an order came to, in words."""
+"""The result of a request in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WORDS = {
 
 
 def connection_first(result: Mapping[str, Any], rest: str) -> str:
-    """``rest`` with what became of the connection before it; a child of an older version says nothing of that."""
+    """``rest``, with the state of the connection before it where the result has one (a child of an older version gives none)."""
     connection = result.get("connection")
     if not isinstance(connection, Mapping):
         return rest

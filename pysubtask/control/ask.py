@@ -1,4 +1,4 @@
-"""Questions to the person at the terminal. Callers ask :func:`somebody` first: without a terminal no question is put."""
+"""Questions to the person at the terminal. Callers ask :func:`is_interactive` first: without a terminal no question is put."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from ..common.text import plain
 
 
-def somebody() -> bool:
+def is_interactive() -> bool:
     """Whether a person can be asked: input and messages are a terminal's."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 

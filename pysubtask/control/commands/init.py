@@ -58,7 +58,7 @@ def command(
     pysubtask init station.toml
     pysubtask init --full -
     """
-    file, url, watch = _sorted_out(words)
+    file, url, watch = _sort_words(words)
     path = _path_of(file)
     try:
         return _first(file, path, url, watch, full, key, password_file, app_key, no_doctor)
@@ -78,19 +78,19 @@ def _first(
     app_key: str | None,
     no_doctor: bool,
 ) -> int:
-    if full or (url is None and not watch and (file is not None or not ask.somebody())):
+    if full or (url is None and not watch and (file is not None or not ask.is_interactive())):
         if full and (url is not None or watch):
             raise click.UsageError("--full gives a template: fill in its two lines. Leave the URL and what to watch out.")
         return _template(file, path, full)
     if path is not None:
         first_config.refuse_what_is_there(path)
-    if url is None and not ask.somebody():
+    if url is None and not ask.is_interactive():
         raise first_questions.missing("URL", f"Say where to: {address.FORMS}.")
     asks_all = url is None
     to = first_questions.where_to() if url is None else first_config.destination(url)
     place = path or os.path.join(os.getcwd(), MAIN_FILE)
     more, secret = _login(to, place, key, password_file, app_key, asks_all=asks_all, keeps=path is not None)
-    if not watch and not ask.somebody():
+    if not watch and not ask.is_interactive():
         raise first_questions.missing("What to watch", "Name a folder or a file behind the URL.")
     watched, notes = first_config.entries(watch or first_questions.what_to_watch(), os.path.dirname(place), os.getcwd())
     text = first_config.text_of(
@@ -111,7 +111,7 @@ def _first(
             say([f"note: {plain(wide.text)}. {wide.remedy.words}"], error=True)
     for variable in (_PASSWORD, _TOKEN):
         os.environ.pop(variable, None)
-    return _go_on(written, file, examine=not no_doctor)
+    return _finish(written, file, examine=not no_doctor)
 
 
 def _choices(
@@ -141,7 +141,7 @@ def _choices(
     return [*first, "For another config, with a name of its own:", *another]
 
 
-def _sorted_out(words: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
+def _sort_words(words: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
     """Sort the words of the command line into the config file, the URL, and the folders and files to watch. CommandError where
     there are two URLs or two configs, and where a server is named without a folder."""
     urls = [word for word in words if address.is_address(word)]
@@ -217,7 +217,7 @@ def _login(
         return [*lines, ("PasswordFile", _beside(password_file, config), "the password, for you alone")], None
     typed = os.environ.get(_PASSWORD) or None
     if typed is None and keeps and to.may_need_password and key is None:
-        if ask.somebody():
+        if ask.is_interactive():
             first_config.refuse_what_is_there(first_config.secret_file(config, to.section))
             typed = first_questions.password(to)
         elif to.needs_password:
@@ -232,7 +232,7 @@ def _dropbox(
         raise click.UsageError("--key and --password-file are for SFTP and FTP. Dropbox has --app-key.")
     token = os.environ.get(_TOKEN)
     if keeps and not (token and app_key):
-        if not ask.somebody():
+        if not ask.is_interactive():
             raise first_questions.missing("The login", f"Give --app-key, and the token by {_TOKEN}.")
         store = first_config.secret_file(config, "dropbox")
         first_config.refuse_what_is_there(store)
@@ -264,7 +264,7 @@ def _write(path: str, text: str, to: Destination, secret: Secret | None) -> File
 # ---- what comes next
 
 
-def _go_on(written: Files, file: str | None, *, examine: bool) -> int:
+def _finish(written: Files, file: str | None, *, examine: bool) -> int:
     """Examine the new config as ``pysubtask doctor`` does, and print the next steps; the exit status."""
     argument = _config_argument(written.config, file)
     status = OK
@@ -288,7 +288,7 @@ def _go_on(written: Files, file: str | None, *, examine: bool) -> int:
     say(["Next:", *(f"  pysubtask {step:<{wide}}   {what}" for step, what in steps)])
     if len(steps) < 3:
         return OK
-    if ask.somebody() and ask.for_consent("Install that service now?"):
+    if ask.is_interactive() and ask.for_consent("Install that service now?"):
         from .service import command as install
 
         return int(install.main(words, prog_name="pysubtask service", standalone_mode=False) or OK)

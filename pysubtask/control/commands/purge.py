@@ -91,7 +91,7 @@ def _purge(children: list[Task], name: str, yes: bool, with_queue: bool) -> int:
         ]
     )
     if found and not yes:
-        if not ask.somebody():
+        if not ask.is_interactive():
             raise CommandError("Nobody is there to be asked, so nothing was removed. --yes removes it.", FAILED)
         if not ask.for_consent(f"Remove it, for good, of {name}?"):
             say(["Nothing was removed."])

@@ -57,7 +57,7 @@ def queue_of(child: Task, limit: int, name: str) -> tuple[Sequence[Mapping[str, 
                 f"{name}: no child runs and its queue cannot be read (perhaps it has none, or is another user's); "
                 "'pysubtask status' shows what is known."
             )
-    reply = child.order("queue", {"limit": limit}, command_line(), name=name)
+    reply = child.request("queue", {"limit": limit}, command_line(), name=name)
     if not reply.ok:
         raise CommandError(f"{name}: {reply.error}")
     return reply.result, True

@@ -1,7 +1,7 @@
 """``pysubtask run``: run the tasks of a config, or a program of one's own, in the foreground.
 
 UsageError where an option does not fit a config or a MODULE:CLASS; ConfigError and CommandError as :class:`Runner` and
-:class:`OwnPair` raise them.
+:class:`ProgramRun` raise them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
         notifier = Notifier(environ)
         if option is not None:
             run_as.turn_into(option)
-        return _own(config, name, notifier)
+        return _run_program(config, name, notifier)
     if name is not None:
         raise click.UsageError("--name is for MODULE:CLASS; a task of a config is chosen with --task.")
     from ...transports import check_library
@@ -97,7 +97,7 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
     return Runner(read, notifier).run()
 
 
-def _own(word: str, name: str | None, notifier: Notifier) -> int:
+def _run_program(word: str, name: str | None, notifier: Notifier) -> int:
     for variable in VARIABLES:
         os.environ.pop(variable, None)
-    return program_runner.OwnPair(word, program_runner.load(word), name, notifier).run()
+    return program_runner.ProgramRun(word, program_runner.load(word), name, notifier).run()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from ..exit_status import USAGE, CommandError
-from ..tasks.send_request import command_line, give, tasks_option
+from ..tasks.send_request import command_line, send_request, tasks_option
 
 
 @click.command(short_help="Change settings of a running task.")
@@ -28,7 +28,7 @@ def command(tasks: tuple[str, ...], keep: bool, settings: tuple[str, ...]) -> in
         if not equals or not key:
             raise CommandError(f"{word!r} is no setting: write it as KEY=VALUE, without blanks around the '='.", USAGE)
         values[key] = value
-    return give(tasks, "set", {"settings": values, "keep": keep}, command_line(), words=_words)
+    return send_request(tasks, "set", {"settings": values, "keep": keep}, command_line(), words=_words)
 
 
 def _words(result: dict[str, object]) -> str:

@@ -6,7 +6,7 @@ import click
 
 from ..exit_status import OK
 from ..tasks.find import Task
-from ..tasks.send_request import command_line, give, tasks_option
+from ..tasks.send_request import command_line, send_request, tasks_option
 
 
 @click.command(short_help="Stop a task; what is queued stays queued.")
@@ -19,7 +19,7 @@ def command(tasks: tuple[str, ...]) -> int:
     \b
     pysubtask stop -t roof
     """
-    return give(tasks, "stop", {}, command_line(), if_dead=_stopped)
+    return send_request(tasks, "stop", {}, command_line(), if_dead=_stopped)
 
 
 def _stopped(child: Task, name: str) -> tuple[int, str] | None:

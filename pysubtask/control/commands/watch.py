@@ -19,7 +19,7 @@ from ..exit_status import NO_TASK, OK, CommandError
 from ..tasks.feeds import Feeds
 from ..tasks.find import NONE_KNOWN, Task, find, names_here
 from ..terminal import colour, coloured, height, live, say, say_json, screen, width
-from ..view.event_follower import Following
+from ..view.event_follower import EventFollower
 from ..view.status_view import event, watch
 from ..view.task_status import of_all, task_status
 from .events import line_of
@@ -66,9 +66,9 @@ def _lines(found: list[Task], as_json: bool) -> None:
         for at, (lives, rows) in feeds.take():
             task, name = found[at], called[at]
             for row in rows:
-                _tell(task, name, _of_row(row), as_json)
+                _print_update(task, name, _of_row(row), as_json)
             if alive.get(name, True) != lives:
-                _tell_life(task, name, lives, as_json)
+                _print_life(task, name, lives, as_json)
             alive[name] = lives
         sys.stdout.flush()
         time.sleep(_POLL_SECS)
@@ -76,12 +76,12 @@ def _lines(found: list[Task], as_json: bool) -> None:
 
 def _begin(task: Task) -> Callable[[], tuple[bool, list[list[Any]]]]:
     """A function that returns whether this child lives, and the pages and events since its last call."""
-    following = Following(task.state_dir)
+    follower = EventFollower(task.state_dir)
 
     def step() -> tuple[bool, list[list[Any]]]:
         # The lock is read before the events: what a child wrote before it died is then shown before its end.
         lives = task.lives()
-        return lives, [["event", *one] if isinstance(one, Event) else ["page", one] for one in following.read(time.monotonic())]
+        return lives, [["event", *one] if isinstance(one, Event) else ["page", one] for one in follower.read(time.monotonic())]
 
     return step
 
@@ -91,7 +91,7 @@ def _of_row(row: list[Any]) -> dict[str, Any] | Event:
     return page if row[0] == "page" else Event(*row[1:])
 
 
-def _tell(task: Task, name: str, one: dict[str, Any] | Event, as_json: bool) -> None:
+def _print_update(task: Task, name: str, one: dict[str, Any] | Event, as_json: bool) -> None:
     if isinstance(one, Event):
         if as_json:
             say_json(line_of(name, one))
@@ -103,7 +103,7 @@ def _tell(task: Task, name: str, one: dict[str, Any] | Event, as_json: bool) -> 
         say([_sentence(task, name)])
 
 
-def _tell_life(task: Task, name: str, lives: bool, as_json: bool) -> None:
+def _print_life(task: Task, name: str, lives: bool, as_json: bool) -> None:
     if as_json:
         sign = task.last_sign()
         last = None if sign is None else utc(sign)

@@ -151,7 +151,7 @@ def _check(path: str, why: str) -> None:
         raise ConfigError("MODULE:CLASS", f"{doubt.problem}; {why}", remedy)
 
 
-class OwnPair:
+class ProgramRun:
     """One run of ``program``: a class, a function that returns the object, or the object. A lock on its ``name`` keeps this user
     from running it twice at a time. ConfigError for a name that no file can have."""
 
@@ -181,11 +181,11 @@ class OwnPair:
             ) from exc
         try:
             with self._signals:
-                return self._live()
+                return self._run_hooks()
         finally:
             self._lock.release()
 
-    def _live(self) -> int:
+    def _run_hooks(self) -> int:
         error: HookError | None = None
         status = OK
         try:
@@ -193,13 +193,13 @@ class OwnPair:
             if not isinstance(self._object, BaseMaster) and not any(self._has(hook) for hook in HOOKS):
                 remedy = f"Give it start and stop, or some of: {', '.join(HOOKS)}."
                 raise ConfigError("MODULE:CLASS", f"{type(self._object).__name__} has nothing to run", remedy)
-            status = self._up_and_round()
+            status = self._start_and_loop()
         except HookError as exc:
             error = exc
         except _Hurry:
             self._log.warning("Broken off by a second signal")
         if self._object is not None:
-            error = self._down(error)
+            error = self._shut_down(error)
         if error is not None:
             raise error
         if self._signals.stops:
@@ -216,7 +216,7 @@ class OwnPair:
                 raise exc.__cause__ from exc  # the text of a ConfigError is clearer without the hook
             raise
 
-    def _up_and_round(self) -> int:
+    def _start_and_loop(self) -> int:
         for hook in BEFORE:
             if self._signals.stops:
                 return OK
@@ -247,7 +247,7 @@ class OwnPair:
             self._signals.wait(secs if limit is None else min(secs, limit / 4))
         return OK
 
-    def _down(self, error: HookError | None) -> HookError | None:
+    def _shut_down(self, error: HookError | None) -> HookError | None:
         """Call ``stop`` and ``cleanup``, even after ``error``; the first error of the run is returned, later ones are logged."""
         self._notifier.say("STOPPING=1")
         for hook in ("stop", "cleanup"):

@@ -57,7 +57,7 @@ class RunRecord:
             return
         self.is_kept = True
 
-    def tell(self, tasks: Iterable[str]) -> None:
+    def write(self, tasks: Iterable[str]) -> None:
         """Write down the folders of the tasks that this run has now, waiting ones too; an unchanged list is not written again."""
         folders = tuple(tasks)
         if not self.is_kept or folders == self._recorded:

@@ -191,7 +191,7 @@ class RunningTask:
         """Whether it was asked to end and all of its children have ended."""
         return self._ending is not None and not self._ending.is_alive()
 
-    def orders(self) -> list[Request]:
+    def waiting_requests(self) -> list[Request]:
         """The requests in the folder of the task that are for the runner itself."""
         return requests.waiting(self.folder)
 

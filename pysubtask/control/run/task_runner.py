@@ -77,7 +77,7 @@ class Runner:
                 self._record = RunRecord(self._log)
                 self._begin(tasks)
                 self._record.begin()
-                self._tell_record()
+                self._write_record()
                 self._notifier.say("READY=1")
                 self._log.info("Running: %s", ", ".join(self._tasks) or "no task yet")
                 return self._loop()
@@ -119,25 +119,25 @@ class Runner:
                 if not task.is_ending:
                     task.master.check_pending_notifications()
             self._replace_ended(now)
-            self._tell_record()
-            self._poll_orders(now)
-            self._go_on_reloading(now)
-            self._tell(now)
+            self._write_record()
+            self._poll_requests(now)
+            self._continue_reload(now)
+            self._notify_systemd(now)
             if not self._tasks and not self._missing:
                 self._log.error("No task is left to run")
                 return FAILED
-            self._tell_all_stopped(all(task.master.is_stopped() for task in self._tasks.values()) and not self._missing)
+            self._log_all_stopped(all(task.master.is_stopped() for task in self._tasks.values()) and not self._missing)
             self._signals.wait(tick)
         return _INTERRUPTED if self._signals.stops[0] == signal.SIGINT else OK
 
-    def _tell_all_stopped(self, stopped: bool) -> None:
+    def _log_all_stopped(self, stopped: bool) -> None:
         """Log once that every child was stopped by a request. The runner goes on all the same: it must be there to start them
         again, since a remote station may have nobody at its keyboard."""
         if stopped and not self._all_stopped:
             self._log.info("Every child was stopped by an order: 'pysubtask start' starts one again, Ctrl-C or SIGTERM ends this")
         self._all_stopped = stopped
 
-    def _tell(self, now: float) -> None:
+    def _notify_systemd(self, now: float) -> None:
         """Send systemd the watchdog message while every task is in order, and the status line."""
         limit = self._notifier.watchdog_secs
         if limit is not None and now >= self._next_ping and all(task.master.is_in_order() for task in self._tasks.values()):
@@ -151,7 +151,7 @@ class Runner:
     def _end(self) -> None:
         """Stop every task; a second signal hurries the children, a third kills them. Locks are released after all children have
         ended, so that no other runner starts one meanwhile."""
-        self._refuse_orders()
+        self._refuse_requests()
         self._notifier.say("STOPPING=1", "STATUS=delivering what is due")
         for task in self._tasks.values():
             task.end()
@@ -164,7 +164,7 @@ class Runner:
                 self._log.warning("Stopping at once; what is queued goes at the next start")
                 for task in self._tasks.values():
                     task.master.hurry(kill=hurried > 2)
-            self._refuse_orders()
+            self._refuse_requests()
             self._signals.wait(0.1)
         for task in self._tasks.values():
             task.release()
@@ -174,39 +174,39 @@ class Runner:
         self._record.end()
         self._notifier.close()
 
-    def _tell_record(self) -> None:
+    def _write_record(self) -> None:
         waiting = [_folder_of(missing.config) for missing in self._missing.values()]
-        self._record.tell(dict.fromkeys([*(task.folder for task in self._tasks.values()), *waiting]))
+        self._record.write(dict.fromkeys([*(task.folder for task in self._tasks.values()), *waiting]))
 
-    def _refuse_orders(self) -> None:
+    def _refuse_requests(self) -> None:
         """Reply to every open request to reload that this process ends."""
         if self._reload is not None:
             for folder, id in self._reload.waiting:
                 self._answer(folder, id, error=_ENDS)
             self._reload = None
         for folder in self._folders():
-            for order in requests.waiting(folder):
-                self._answer(folder, order.id, error=order.problem or _ENDS)
+            for request in requests.waiting(folder):
+                self._answer(folder, request.id, error=request.problem or _ENDS)
 
     # -- a changed config ---------------------------------------------------------------------------------
 
     def _sweep(self, task: RunningTask) -> None:
         """Reply to requests that came while no runner was there: the config was read just now."""
         requests.sweep(task.folder, time.time())
-        for order in task.orders():
-            self._answer(task.folder, order.id, result=["the config was read at the start"])
+        for request in task.waiting_requests():
+            self._answer(task.folder, request.id, result=["the config was read at the start"])
 
-    def _poll_orders(self, now: float) -> None:
+    def _poll_requests(self, now: float) -> None:
         if self._reload is not None:
             return
         asked = []
         self._former = {folder: until for folder, until in self._former.items() if now < until}
         for folder in self._folders():
-            for order in requests.waiting(folder):
-                if order.op == RELOAD:
-                    asked.append((folder, order.id))
+            for request in requests.waiting(folder):
+                if request.op == RELOAD:
+                    asked.append((folder, request.id))
                 else:
-                    self._answer(folder, order.id, error=order.problem or f"{order.op!r} is not known here. Known: {RELOAD}.")
+                    self._answer(folder, request.id, error=request.problem or f"{request.op!r} is not known here. Known: {RELOAD}.")
         if asked or self._signals.hung_up:
             self._signals.hung_up = False
             self._begin_reload(asked, now)
@@ -291,7 +291,7 @@ class Runner:
             except (OSError, ValueError) as exc:
                 self._reload.refused.append(f"{label}: {exc}")
 
-    def _go_on_reloading(self, now: float) -> None:
+    def _continue_reload(self, now: float) -> None:
         """Reply to a reload when every change has taken effect, or when the time for that is over."""
         reload = self._reload
         if reload is None:
@@ -309,7 +309,7 @@ class Runner:
         if (still and now < reload.until) or (moving and now < reload.until + ANSWER_SECS):
             return
         self._reload = None
-        outcomes = self._come_to(reload.found) + [(label, "it has not answered yet") for label, _, _ in still]
+        outcomes = self._outcomes(reload.found) + [(label, "it has not answered yet") for label, _, _ in still]
         for name, text in outcomes:
             self._log.info("RELOAD: %s: %s", name, text)
         lines = [f"{reload.labels.get(name, name)}: {text}" for name, text in outcomes]
@@ -319,7 +319,7 @@ class Runner:
                 self._answer(folder, id, result=lines, error=error)
         self._notifier.say("READY=1")
 
-    def _come_to(self, found: Changes) -> list[tuple[str, str]]:
+    def _outcomes(self, found: Changes) -> list[tuple[str, str]]:
         """The outcome of a reload: (name of a task, text)."""
         lines = [(name, "started" if self._runs(name) else self._not_yet(name, "started")) for name in found.start]
         lines += [(name, self._not_yet(name, "") if name in self._tasks else "stopped") for name in found.stop]

@@ -31,7 +31,7 @@ def command_line() -> str:
     return " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]])[:200]
 
 
-def give(
+def send_request(
     tasks: Sequence[str],
     op: str,
     args: Mapping[str, Any],
@@ -56,7 +56,7 @@ def give(
     for child, name in zip(children, names_here(children), strict=True):
         try:
             more = also(child) if also is not None else ""
-            worst = max(worst, _give(child, name, op, args, command, patience, words or _words, may_be_dead, if_dead))
+            worst = max(worst, _send(child, name, op, args, command, patience, words or _words, may_be_dead, if_dead))
         except CommandError as exc:
             # A task may have several children: an error of one does not keep the request from the others.
             say([f"pysubtask: {exc}"], error=True)
@@ -67,7 +67,7 @@ def give(
     return worst
 
 
-def _give(
+def _send(
     child: Task,
     name: str,
     op: str,
@@ -87,18 +87,18 @@ def _give(
             status, text = instead
             say([text if status == OK else f"pysubtask: {text}"], error=status != OK)
             return status
-    reply = child.order(op, args, command, patience=patience, may_be_dead=may_be_dead, name=name)
+    reply = child.request(op, args, command, patience=patience, may_be_dead=may_be_dead, name=name)
     if not reply.ok:
         raise CommandError(f"{name}: {reply.error}", FAILED)
     say([f"{name}: {words(reply.result)}"])
     return OK
 
 
-def nobody_starts(child: Task, name: str) -> tuple[int, str] | None:
+def refuse_without_master(child: Task, name: str) -> tuple[int, str] | None:
     """An :data:`IfDead` for requests that need a living master: an error where no process is there to start the child."""
     if child.master() is not None:
         return None
-    return FAILED, f"{name}: {child.nobody_starts()}"
+    return FAILED, f"{name}: {child.no_master_message()}"
 
 
 def _words(result: Any) -> str:

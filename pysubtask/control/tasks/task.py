@@ -162,14 +162,14 @@ class Task:
         has."""
         return self.ask(lambda: present.last_sign(self.state_dir))
 
-    def nobody_starts(self) -> str:
+    def no_master_message(self) -> str:
         """The message where no child lives and no process is there to start one."""
         return (
             "no child runs, and nobody is there to start one, so nothing was ordered. Start its app, or "
             f"'pysubtask run{' ' + self.config_file if self.config_file else ''}': that starts the child."
         )
 
-    def order(
+    def request(
         self, op: str, args: Mapping[str, Any], command: str, *, patience: float = 10.0, may_be_dead: bool = False, name: str = ""
     ) -> Reply:
         """Send a request and wait for the reply, ``patience`` seconds at most. ``command``: the command line, for the record.
@@ -184,12 +184,12 @@ class Task:
         who = myself(command)
         return Reply(
             *self.ask(
-                lambda: tuple(self._order(op, args, who, patience, may_be_dead, name or self.called)),
+                lambda: tuple(self._request(op, args, who, patience, may_be_dead, name or self.called)),
                 patience=patience + as_user.MOST_SECS,
             )
         )
 
-    def _order(self, op: str, args: Mapping[str, Any], who: Who, patience: float, may_be_dead: bool, name: str) -> Reply:
+    def _request(self, op: str, args: Mapping[str, Any], who: Who, patience: float, may_be_dead: bool, name: str) -> Reply:
         try:
             id = send(self.state_dir, op, args, who)
         except (OSError, ValueError) as exc:
@@ -204,7 +204,7 @@ class Task:
         if reply is not None:
             return reply
         if not there and may_be_dead:
-            raise CommandError(f"{name}: {self.nobody_starts()}", FAILED)
+            raise CommandError(f"{name}: {self.no_master_message()}", FAILED)
         if not there or not self.lives():
             raise CommandError(
                 f"{name}: no child runs. The order stays and is carried out when one starts; the app that it belongs "

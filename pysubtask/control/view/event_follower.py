@@ -12,7 +12,7 @@ PATIENCE_SECS = 5.0
 """Seconds to wait for a page that covers missing events; after that the events go on with a gap."""
 
 
-class Following:
+class EventFollower:
     """Follows the child of a state folder: first comes its page (a dict), if there is one, and then Events.
 
     Where event numbers are missing, or a new child has begun a new epoch, another page comes and then the events behind it.

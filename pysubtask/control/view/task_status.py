@@ -98,7 +98,7 @@ def task_status(task: Task, now: float, name: str = "") -> TaskStatus:
     elif pid is not None:
         remedy = reasons.first(unread(task, page or {}), remedy)
     if pid is None and not found.elsewhere:
-        remedy = reasons.first(_ordered(task.state_dir), remedy)
+        remedy = reasons.first(_waiting_requests(task.state_dir), remedy)
     return TaskStatus(
         name or task.label,
         task.destination,
@@ -136,9 +136,13 @@ def unread(task: Task, page: Mapping[str, Any]) -> str:
     return ""
 
 
-def _ordered(state_dir: str) -> str:
+def _waiting_requests(state_dir: str) -> str:
     """A line about the requests that the next child will carry out; '' where there are none."""
-    ops = [f"{order.op} (by {order.who.user})" for order in waiting(state_dir) if not order.problem and order.op not in _READING]
+    ops = [
+        f"{request.op} (by {request.who.user})"
+        for request in waiting(state_dir)
+        if not request.problem and request.op not in _READING
+    ]
     if not ops:
         return ""
     return f"{'an order waits' if len(ops) == 1 else 'orders wait'} for the next child: {', '.join(ops)}"

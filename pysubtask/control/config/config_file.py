@@ -106,8 +106,8 @@ def find_files(given: str | None, environ: Mapping[str, str]) -> list[str]:
 
 
 def find_place(given: str | None, environ: Mapping[str, str]) -> str:
-    """The config that ``find_files`` finds, as an absolute path: root hands it to a process with another user's rights, whose
-    search would find that user's config. CommandError where there is none."""
+    """The config that ``find_files`` finds, as an absolute path: root keeps it when it becomes another user, for whom the search
+    might find another config. CommandError where there is none."""
     if given is not None:
         return os.path.abspath(os.path.expanduser(given))
     return _folder_of(find_files(None, environ))

@@ -55,8 +55,9 @@ class Skipped(NamedTuple):
 
 class Child(NamedTuple):
     """One destination of a task. ``label``: what its child is called; ``destination``: a URL without secrets; ``send``: the files
-    that would be sent; ``delivered``: how many files are there already as they are here. ``held``: why nothing goes, or ''.
-    ``kept``: where the state is kept that is not in the first folder, and why, or ''."""
+    that would be sent; ``delivered``: how many files are there already as they are here; ``skipped``: the files that this
+    destination would not get. ``held``: why nothing goes, or ''. ``kept``: where the state is kept that is not in the first folder,
+    and why, or ''."""
 
     label: str
     destination: str
@@ -68,9 +69,9 @@ class Child(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """What a task would do. ``name``: its label; ``children``: one for each destination; ``missing``: watched folders that cannot
-    be used now, and why. ``archive``: (file, why) of what would be moved to ``root``; ``root`` None: nothing ever is. ``watched``:
-    each entry's path, and what makes its files go."""
+    """What a task would do. ``name``: its label; ``children``: one for each destination; ``skipped``: the files that no destination
+    would get; ``missing``: watched folders that cannot be used now, and why. ``archive``: (file, why) of what would be moved to
+    ``root``; ``root`` None: nothing ever is. ``watched``: each entry's path, and what makes its files go."""
 
     name: str
     children: tuple[Child, ...]

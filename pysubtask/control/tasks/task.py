@@ -177,7 +177,8 @@ class Task:
         errors.
 
         CommandError where the request cannot be written, where the child is another user's, and where no reply came. In the last
-        case the request stays and is carried out later, unless ``may_be_dead``: then it is withdrawn.
+        case the request stays and is carried out later; with ``may_be_dead`` it is withdrawn where no process is there any more
+        that would start the child.
         """
         if self.is_page_only:
             raise CommandError(f"{name or self.called}: it is another user's ({self.user}), who alone, with root, steers it.")

@@ -1,2 +1,2 @@
-"""Who looks and steers: the command line. Everything goes through the files of the state folders, so it works with no
-daemon, over ssh, and when the child is dead."""
+"""The command line, which shows tasks and sends them requests. All of it goes through the files of the state folders, so that it
+works without a daemon, over ssh, and while the child is dead."""

@@ -1,4 +1,4 @@
-"""Questions to whoever sits at the terminal; where nobody does, nothing is asked."""
+"""Questions to the person at the terminal. Callers ask :func:`is_interactive` first: without a terminal no question is put."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import click
 from ..common.text import plain
 
 
-def somebody() -> bool:
+def is_interactive() -> bool:
     """Whether a person can be asked: input and messages are a terminal's."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def for_secret(what: str) -> str:
-    """A secret, read without an echo; '' where only Enter was pressed. Ctrl-C is KeyboardInterrupt, an end of input ''."""
+    """Read a secret without an echo; '' where only Enter was pressed or the input has ended. Ctrl-C raises KeyboardInterrupt."""
     import getpass
 
     try:
@@ -26,15 +26,15 @@ def for_secret(what: str) -> str:
 
 
 def for_text(what: str, default: str = "") -> str:
-    """A line without spaces around it, ``default`` where only Enter was pressed."""
+    """Read a line, without the spaces around it; ``default`` where only Enter was pressed."""
     return str(click.prompt(plain(what), default=default, show_default=bool(default), err=True)).strip()
 
 
 def for_choice(what: str, choices: tuple[str, ...], default: str) -> str:
-    """One of the words, asked for until it is one."""
+    """Read one of ``choices``, in any case; the question is repeated until the answer is one of them."""
     return str(click.prompt(plain(what), default=default, type=click.Choice(choices, case_sensitive=False), err=True))
 
 
 def for_consent(what: str) -> bool:
-    """Yes or no; Enter is no."""
+    """Ask a question for yes or no; Enter alone means no."""
     return click.confirm(plain(what), default=False, err=True)

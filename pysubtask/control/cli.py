@@ -1,6 +1,7 @@
-"""The command ``pysubtask``: looks at tasks and steers them, starts them from a config file, and checks a station.
+"""The command ``pysubtask``: it shows tasks, sends them requests, starts them from a config file, and checks a station.
 
-Each command is a module of its own, loaded when it is called, so that a look costs little.
+Each command is a module of its own and is imported only when it is called: ``pysubtask status`` must not pay for the imports of
+``pysubtask doctor``.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def cli(debug: bool) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status (see ``exits``)."""
+    """Run the command with ``argv`` (None: that of the process) and return its exit status, one of ``exit_status.MEANINGS``."""
     args = list(sys.argv[1:] if argv is None else argv)
     try:
         found = cli.main(args, prog_name="pysubtask", standalone_mode=False)
@@ -109,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
-        # Whoever read this has seen enough (| head); the interpreter must not complain of it at its end.
+        # The reader of the pipe has closed it (| head). Without this the interpreter complains of the pipe when it flushes at exit.
         sys.stderr.close()
         return OK
     except Exception as exc:
@@ -120,15 +121,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _show(exc: click.ClickException) -> None:
-    said = io.StringIO()
+    buffer = io.StringIO()
     if isinstance(exc, click.UsageError) and _hint(exc):
         exc = click.UsageError(exc.message + _hint(exc), exc.ctx)
-    exc.show(said)
-    say(said.getvalue().removesuffix("\n").split("\n"), error=True)
+    exc.show(buffer)
+    say(buffer.getvalue().removesuffix("\n").split("\n"), error=True)
 
 
 def _hint(exc: click.UsageError) -> str:
-    """Where a task was named as if it were an argument: how it is named."""
+    """How to name the task with -t, where click has refused a task's name as an extra argument; '' for any other error."""
     found = re.match(r"Got unexpected extra arguments? \((.*)\)", exc.message)
     if found is None or exc.ctx is None:
         return ""
@@ -143,7 +144,7 @@ def _failed(exc: Exception) -> int:
         text = f"an error of the program itself: {type(exc).__name__}: {exc}. Run it again with --debug and report what it shows."
     else:
         text = str(exc)
-    # Some errors are a list, one mistake of a config a line.
+    # The text of ConfigProblems has several lines, one for each mistake in a config.
     say(f"pysubtask: {text}".split("\n"), error=True)
     if isinstance(exc, CommandError):
         return exc.status

@@ -6,15 +6,15 @@ from ..common.errors import PysubtaskError
 
 OK = 0
 FAILED = 1
-"""What was asked for did not work."""
+"""The command was tried and did not work."""
 USAGE = 2
 """The command line or the config is wrong; nothing was started or changed."""
 NO_TASK = 3
-"""There is no such task, or none at all, or several where one was meant."""
+"""There is no such task, or no task at all, or several tasks fit where one is needed."""
 NO_ANSWER = 4
-"""The child did not answer in time; the order stays and is carried out when it does."""
+"""The child did not reply in time; the request stays in its folder and is carried out when the child reads it."""
 LOCKED = 5
-"""Another process does this already."""
+"""Another process holds the lock: it runs this task already."""
 
 MEANINGS = {
     OK: "Done.",
@@ -28,7 +28,7 @@ MEANINGS = {
 
 
 class CommandError(PysubtaskError):
-    """What ends a command: a line for people that names a remedy, and the exit ``status``."""
+    """An error that ends a command. Its text is for a person and names a remedy; ``status`` is the exit status."""
 
     def __init__(self, text: str, status: int = FAILED) -> None:
         super().__init__(text)

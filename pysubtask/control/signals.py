@@ -1,4 +1,4 @@
-"""Signals of a program in the foreground: counted, and the end of any wait."""
+"""The signals of a program in the foreground: a signal is counted, and it ends a wait that is going on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ _STOPS = ("SIGTERM", "SIGINT")
 
 
 class Signals:
-    """While it is entered, SIGTERM and SIGINT are counted in ``stops``, and SIGHUP sets ``hung_up``. ``on_stop`` is called
-    with each stop after it was counted, wherever the program is: what it raises comes out there."""
+    """As a context manager it counts SIGTERM and SIGINT in ``stops`` (the numbers of the signals, in their order) and notes a
+    SIGHUP in ``hung_up``, which the caller resets.
+
+    ``on_stop`` is called after each stop was counted, from the signal handler: an exception of ``on_stop`` is raised in the code
+    that the signal has interrupted.
+    """
 
     def __init__(self, on_stop: Callable[[], None] | None = None) -> None:
         self.stops: list[int] = []
@@ -42,7 +46,7 @@ class Signals:
         self._there.close()
 
     def wait(self, secs: float) -> None:
-        """Wait for so many seconds; a signal ends it."""
+        """Wait for ``secs`` seconds, or until a signal comes."""
         select.select([self._here], [], [], secs)
         with contextlib.suppress(BlockingIOError):
             self._here.recv(4096)

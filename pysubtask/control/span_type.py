@@ -12,7 +12,7 @@ _FORM = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)", re.I)
 
 
 class _Span(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """Gives seconds."""
+    """Converts the text to seconds; click reports text that is no length of time."""
 
     name = "age"
 

@@ -1,5 +1,5 @@
-"""Onto the terminal, or wherever the output goes: the only place of this package that prints, so that nothing foreign is printed as
-it is. Names of files and words of servers come from anywhere."""
+"""Output to the terminal, or to the file or pipe in its place. No other module of this package prints, so that every line is
+escaped here: file names and the texts of servers may hold control characters."""
 
 from __future__ import annotations
 
@@ -39,36 +39,38 @@ _STATE = re.compile(rf" ({'|'.join(_COLOURS)}) ")
 
 
 def width() -> int:
-    """Of the terminal, or 80; ``COLUMNS`` says otherwise."""
+    """The width of the terminal in columns (80 where there is none), or that of ``COLUMNS``; 40 at least."""
     import shutil
 
     return max(40, shutil.get_terminal_size((80, 24)).columns)
 
 
 def line_width(*, unlimited: bool = False) -> int:
-    """Of a line that is cut or wrapped on a terminal: there its width. Elsewhere, and where that is wanted, no line has an end."""
+    """The width at which lines are cut or wrapped: that of a terminal, and no limit for a file, a pipe, or with ``unlimited``."""
     return sys.maxsize if unlimited or not sys.stdout.isatty() else width()
 
 
 def height() -> int:
-    """Of the terminal, or 24; ``LINES`` says otherwise."""
+    """The height of the terminal in lines (24 where there is none), or that of ``LINES``; 5 at least."""
     import shutil
 
     return max(5, shutil.get_terminal_size((80, 24)).lines)
 
 
 def live() -> bool:
-    """Whether the output is a terminal on which a picture can be drawn again and again."""
+    """Whether the output is a terminal that can be redrawn: one that knows escape sequences."""
     return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 @contextlib.contextmanager
 def screen() -> Iterator[Callable[[Iterable[str]], None]]:
-    """A screen of its own (ECMA-48 and the alternate one of xterm); what was there is back at the end. The function draws
-    lines, each of which must fit."""
+    """Switch to the alternate screen of xterm and back at the end, with the cursor hidden (sequences of ECMA-48).
+
+    The function that is yielded redraws the screen with lines, none of which may be wider than the terminal.
+    """
 
     def show(lines: Iterable[str]) -> None:
-        text = _encodable("\x1b[K\r\n".join(map(_shown, lines)), sys.stdout)
+        text = _encodable("\x1b[K\r\n".join(map(_escaped, lines)), sys.stdout)
         sys.stdout.write(f"\x1b[H{text}\x1b[K\x1b[J")
         sys.stdout.flush()
 
@@ -81,18 +83,18 @@ def screen() -> Iterator[Callable[[Iterable[str]], None]]:
 
 
 def coloured() -> bool:
-    """Whether colours are wanted: on a terminal, unless NO_COLOR is set (no-color.org)."""
+    """Whether lines are coloured: on a terminal, unless NO_COLOR is set (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 class _Painted(str):
-    """A line with colours of ours, made of one that is safe to show."""
+    """A line that is escaped already and has colour sequences of this module in it, so that it is not escaped again."""
 
     __slots__ = ()
 
 
 def colour(line: str) -> str:
-    """The state of a task in the table stands out."""
+    """A line of the status table with the state of its task coloured; an indented line has no state and stays plain."""
     line = plain(line)
     if line.startswith(" "):
         return line
@@ -100,20 +102,21 @@ def colour(line: str) -> str:
 
 
 def say(lines: Iterable[str], *, error: bool = False, fg: str | None = None, dim: bool = False) -> None:
-    """Print lines, with ``error`` to stderr. What would steer a terminal or forge a line becomes an escape, and so does what the
-    output's encoding lacks; a secret that is known here is masked on stderr. ``fg``, ``dim``: how they look on a terminal."""
+    """Print lines, with ``error`` to stderr. Control characters and line breaks inside a line are escaped, and so are characters
+    that the encoding of the output lacks; secrets that this process knows are masked on stderr. ``fg``, ``dim``: colour and
+    brightness on a terminal."""
     stream = sys.stderr if error else sys.stdout
     for line in lines:
-        shown = safe(redacted(line) if error else line, stream)
-        click.echo(click.style(shown, fg=fg, dim=dim) if fg or dim else shown, err=error)
+        text = safe(redacted(line) if error else line, stream)
+        click.echo(click.style(text, fg=fg, dim=dim) if fg or dim else text, err=error)
 
 
 def safe(line: str, stream: Any) -> str:
-    """A line as ``say`` shows it on this stream, for whoever draws by other means."""
-    return _encodable(_shown(line), stream)
+    """A line as ``say`` prints it on this stream, for a caller that writes to the stream itself."""
+    return _encodable(_escaped(line), stream)
 
 
-def _shown(line: str) -> str:
+def _escaped(line: str) -> str:
     return line if isinstance(line, _Painted) else plain(line)
 
 
@@ -123,6 +126,6 @@ def _encodable(text: str, stream: Any) -> str:
 
 
 def say_json(found: Any) -> None:
-    """Print one line of JSON, in plain ASCII, at once."""
+    """Print one line of JSON, in ASCII, and flush it: a script that follows must see each line when it is written."""
     click.echo(json.dumps(found))
     sys.stdout.flush()

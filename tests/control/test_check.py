@@ -17,7 +17,7 @@ from pysubtask.control.commands import check
 from pysubtask.control.config.config_file import load
 from pysubtask.control.config.problems import ConfigProblems
 from pysubtask.control.doctor import local
-from pysubtask.control.preview.dry_run import look
+from pysubtask.control.preview.dry_run import dry_run
 from pysubtask.control.preview.name_owners import Names
 from pysubtask.control.preview.not_watched import NotWatched
 from pysubtask.subtask.spool.name_claims import Claims
@@ -106,7 +106,7 @@ def everything(folder: Path) -> dict[str, tuple[int, int]]:
 
 def test_what_would_be_sent_archived_and_skipped(station: Path):
     before = everything(station.parent)
-    found = look(load(str(station), {}).tasks[0], NOW)
+    found = dry_run(load(str(station), {}).tasks[0], NOW)
     assert everything(station.parent) == before
     child, data = found.children[0], station.parent / "data"
     assert (child.label, child.destination, child.held) == ("x/ftp", SERVER, "")
@@ -137,7 +137,7 @@ def test_what_holds_a_task_and_what_was_refused_is_said(station: Path):
         "parked": [{"path": str(station.parent / "data" / "a.csv"), "reason": "no room"}],
     }
     (state / "status.json").write_text(json.dumps(page))
-    child = look(load(str(station), {}).tasks[0], NOW).children[0]
+    child = dry_run(load(str(station), {}).tasks[0], NOW).children[0]
     assert "resume" in child.held
     assert "new; the server refused it before: no room" in {one.why for one in child.send}
 
@@ -186,7 +186,7 @@ def natural(folder: Path, more: str = "") -> Path:
 
 
 def test_the_config_and_the_secret_beside_the_data_are_left_out_and_named(tmp_path: Path):
-    found = look(load(str(natural(tmp_path)), {}).tasks[0], NOW)
+    found = dry_run(load(str(natural(tmp_path)), {}).tasks[0], NOW)
     assert sorted(one.name for one in found.children[0].send) == ["other.txt.bak", "weather.csv"]
     secret, config = "named by ftp.PasswordFile", "the config itself"
     assert {os.path.basename(one.path): one.why for one in found.skipped} == {
@@ -233,7 +233,7 @@ def test_another_config_in_the_folder_and_its_secrets_are_left_out_and_named(tmp
     (tmp_path / "linked.csv").symlink_to("hidden.txt")
     os.link(tmp_path / "hidden.txt", tmp_path / "hard2.csv")
     (tmp_path / "data.toml").write_text('[ftp]\nspeed = 3\n[watch]\nmaker = "x"\n')
-    found = look(load(str(path), {}).tasks[0], NOW)
+    found = dry_run(load(str(path), {}).tasks[0], NOW)
     assert sorted(one.name for one in found.children[0].send) == ["data.toml", "other.txt.bak", "weather.csv"]
     why = {os.path.basename(one.path): one.why for one in found.skipped}
     assert why["st2.toml"] == "a config of pysubtask" and "belongs to st2.toml" in why["st2.password"]
@@ -257,7 +257,7 @@ def test_a_watched_home_and_its_private_files_are_told(tmp_path: Path, monkeypat
     for name in (".netrc", ".pgpass", ".git-credentials", ".bash_history", ".hidden"):
         (tmp_path / name).write_text("pw")
     (tmp_path / "linked.csv").symlink_to(".netrc")
-    found = look(load(str(path), {}).tasks[0], NOW)
+    found = dry_run(load(str(path), {}).tasks[0], NOW)
     assert sorted(one.name for one in found.children[0].send) == [".hidden", "other.txt.bak", "weather.csv"]
     why = {os.path.basename(one.path): one.why for one in found.skipped}
     for name in (".netrc", ".pgpass", ".git-credentials", ".bash_history", "linked.csv"):
@@ -291,7 +291,7 @@ def test_a_link_is_judged_as_by_the_child(tmp_path: Path, recursive: str):
     config = tmp_path / "x.toml"
     config.write_text(f'[ftp]\nHost = "h"\n[[watch]]\ndir = "camera"\nrecursive = {recursive}\n')
     task = load(str(config), {}).tasks[0]
-    found = look(task, NOW)
+    found = dry_run(task, NOW)
     data = {one.name for one in found.children[0].send}
     (entry,) = task.entries
     root = Folder(0, entry, ())
@@ -309,7 +309,7 @@ def folders_below(tmp_path: Path, *files: str, more: str = "") -> dict[str, str]
         (tmp_path / name).write_text("1")
     config = tmp_path / "x.toml"
     config.write_text(f'[base]\nArchiveToFolder = "old"\n[ftp]\nHost = "h"\n[[watch]]\ndir = "camera"\n{more}\n')
-    found = look(load(str(config), {}).tasks[0], NOW)
+    found = dry_run(load(str(config), {}).tasks[0], NOW)
     return {os.path.relpath(one.path, tmp_path / "camera"): one.why for one in found.skipped if one.path.endswith(os.sep)}
 
 
@@ -353,7 +353,7 @@ def test_of_a_huge_folder_below_only_so_much_is_looked_at(tmp_path: Path):
     assert told["big"].endswith("files or more are in this folder, which is not watched; recursive = true sends them")
     asked: list[str] = []
     rule = NotWatched(most=100, most_of_task=250)
-    every = [rule.told(str(tmp_path / "camera"), lambda path: not asked.append(path), lambda path: False) for _ in range(4)]
+    every = [rule.reason(str(tmp_path / "camera"), lambda path: not asked.append(path), lambda path: False) for _ in range(4)]
     assert len(asked) <= 250 and all(every) and "too much" in every[-1]
 
 
@@ -370,10 +370,10 @@ def test_no_task_sends_what_another_task_or_drop_in_has(tmp_path: Path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
     tasks = load(str(tmp_path), {}).tasks
-    assert [one.name for one in look(tasks[0], NOW).children[0].send] == ["deep/x.csv"]
-    assert [one.name for one in look(tasks[1], NOW).children[0].send] == ["x.csv"]
+    assert [one.name for one in dry_run(tasks[0], NOW).children[0].send] == ["deep/x.csv"]
+    assert [one.name for one in dry_run(tasks[1], NOW).children[0].send] == ["x.csv"]
     os.rename(tmp_path / "conf.d" / "b.toml", tmp_path / "conf.d" / "b.toml.off")
-    assert sorted(one.name for one in look(load(str(tmp_path), {}).tasks[0], NOW).children[0].send) == [
+    assert sorted(one.name for one in dry_run(load(str(tmp_path), {}).tasks[0], NOW).children[0].send) == [
         "b.pw",
         "conf.d/b.toml.off",
         "deep/old-b/x",
@@ -395,7 +395,7 @@ def test_where_another_task_has_its_log_the_data_is_data(tmp_path: Path):
         [tasks.b]
         base.Subtask_Log_FileName = "{tmp_path}/data/deep/b.log"
         watch = [{{ dir = "b" }}]""")
-    first = look(load(str(tmp_path / "x.toml"), {}).tasks[0], NOW)
+    first = dry_run(load(str(tmp_path / "x.toml"), {}).tasks[0], NOW)
     assert [one.name for one in first.children[0].send] == ["deep/x.csv"]
     assert [one.why for one in first.skipped] == ["a log of this program"]
 
@@ -407,13 +407,13 @@ def test_a_home_that_is_watched_keeps_its_keys(tmp_path: Path, monkeypatch: pyte
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
     (tmp_path / "x.toml").write_text('ftp.Host = "h"\n[[watch]]\ndir = "."\nrecursive = true\n')
-    found = look(load(str(tmp_path / "x.toml"), {}).tasks[0], NOW)
+    found = dry_run(load(str(tmp_path / "x.toml"), {}).tasks[0], NOW)
     assert sorted(one.name for one in found.children[0].send) == [".config/app/x", "data/x"]
 
 
 def test_nothing_is_archived_unless_the_config_says_where(station: Path):
     station.write_text(station.read_text().replace('ArchiveToFolder = "old"', ""))
-    found = look(load(str(station), {}).tasks[0], NOW)
+    found = dry_run(load(str(station), {}).tasks[0], NOW)
     assert found.root is None and found.archive == ()
 
 
@@ -440,7 +440,7 @@ def test_two_tasks_of_one_config_that_send_to_one_name(tmp_path: Path, monkeypat
         (tmp_path / name).write_text(name)
     tasks = load(str(config), {}).tasks
     with Names() as names:
-        found = [look(task, NOW, names).children[0] for task in tasks]
+        found = [dry_run(task, NOW, names).children[0] for task in tasks]
     assert [[one.name for one in child.send] for child in found] == [["now.csv", "deep/now.csv"], ["own.csv"], []]
     ((path, why),) = found[1].skipped
     assert path == str(tmp_path / "b" / "now.csv") and f"belongs to {tmp_path / 'a' / 'now.csv'} of the task a/ftp" in why
@@ -456,14 +456,14 @@ def test_two_tasks_of_one_config_that_send_to_one_name(tmp_path: Path, monkeypat
     running.take("now.csv", str(tmp_path / "b" / "now.csv"))
     running.close()
     with Names() as names:
-        found = [look(task, NOW, names).children[0] for task in tasks]
+        found = [dry_run(task, NOW, names).children[0] for task in tasks]
     assert [[one.name for one in child.send] for child in found] == [["deep/now.csv"], ["now.csv", "own.csv"], []]
     lock.release()
 
 
 def test_another_protocol_to_the_same_place_is_told(station: Path):
     station.write_text(station.read_text().replace('User = "me"', 'User = "me"\nUseSFTP = false'))
-    child = look(load(str(station), {}).tasks[0], NOW).children[0]
+    child = dry_run(load(str(station), {}).tasks[0], NOW).children[0]
     assert child.destination == "ftp://me@h:21/in"
     why = {one.name: one.why for one in child.send}
     left = "delivered over sftp before; only if the server does not show it as it was left"

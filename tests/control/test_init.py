@@ -215,7 +215,7 @@ def test_dropbox_on_a_terminal_logs_in_and_stores_what_it_is_given(home: Path, m
 
     monkeypatch.chdir(home)
     monkeypatch.setattr(first_questions.subprocess, "run", login)
-    monkeypatch.setattr(ask, "somebody", lambda: True)
+    monkeypatch.setattr(ask, "is_interactive", lambda: True)
     monkeypatch.setattr(ask, "for_consent", lambda what: False)
     monkeypatch.setattr(ask, "for_text", lambda what, default="": "abc")
     done = CliRunner().invoke(init.command, ["box.toml", "dropbox:/x", "camera", "--no-doctor"], standalone_mode=False)
@@ -430,7 +430,7 @@ def test_the_service_is_installed_on_request(home: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(unit_files, "SYSTEM_UNITS", str(home / "units"))
     monkeypatch.setattr(unit_install, "_systemctl", lambda *words: "")
     monkeypatch.setattr(init.shutil, "which", lambda name: f"/bin/{name}")
-    monkeypatch.setattr(ask, "somebody", lambda: True)
+    monkeypatch.setattr(ask, "is_interactive", lambda: True)
     monkeypatch.setattr(ask, "for_consent", lambda what: True)
     done = CliRunner().invoke(init.command, [URL, "camera", "--no-doctor"], standalone_mode=False)
     assert done.exception is None and done.return_value == 0, done.output

@@ -13,7 +13,7 @@ import pytest
 from pysubtask.common.entries import CONFIG_FILE_DEFAULTS, read_entries
 from pysubtask.common.why import not_queued
 from pysubtask.control.config.config_file import load
-from pysubtask.control.preview.dry_run import look
+from pysubtask.control.preview.dry_run import dry_run
 from pysubtask.control.view.status_view import left_out
 from pysubtask.subtask.watch.watcher import Watch
 from tests.e2e.station import Station
@@ -112,8 +112,8 @@ def test_check_tells_of_a_database_that_is_in_use(tmp_path: Path) -> None:
         db.execute("create table t(a)")
         db.commit()
         [task] = load(str(config), {}).tasks
-        [child] = look(task, NOW).children
-        skipped = {os.path.basename(row.path): row.why for row in look(task, NOW).skipped}
+        [child] = dry_run(task, NOW).children
+        skipped = {os.path.basename(row.path): row.why for row in dry_run(task, NOW).skipped}
         assert {row.name: row.why for row in child.send}["w.db"].startswith("new; an SQLite database that is in use")
         assert "VACUUM INTO" in child.send[0].why
         assert skipped["w.db-wal"].startswith("SQLite keeps it beside the open database w.db")

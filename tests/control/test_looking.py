@@ -23,7 +23,7 @@ from pysubtask.common import registry
 from pysubtask.common.events import Event, read_events
 from pysubtask.common.receipts import read_receipts
 from pysubtask.control.cli import main
-from pysubtask.control.view.event_follower import Following
+from pysubtask.control.view.event_follower import EventFollower
 from tests.control.terminal import Terminal
 from tests.e2e.station import Station
 from tests.helpers import wait_until
@@ -117,18 +117,18 @@ def test_whoever_joins_whenever_finds_no_gap_and_no_repeat(station):
 
     writer = threading.Thread(target=write)
     writer.start()
-    followers: list[Following] = []
+    followers: list[EventFollower] = []
     while writing:
-        followers.append(Following(state))
+        followers.append(EventFollower(state))
         stories.append([])
         for follower, story in zip(followers, stories, strict=True):
-            story += follower.news(time.monotonic())
+            story += follower.read(time.monotonic())
         writing = writer.is_alive() or station.page()["delivered"] < COUNT
         station.master.check_pending_notifications()
         time.sleep(0.1)
     station.idle()
     for follower, story in zip(followers, stories, strict=True):
-        story += follower.news(time.monotonic())
+        story += follower.read(time.monotonic())
 
     receipts = [receipt.seq for receipt in read_receipts(state)]
     events = list(read_events(state))

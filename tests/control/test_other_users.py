@@ -191,10 +191,16 @@ def test_it_is_watched_with_his_rights(his: His):
 
 
 def unit_of(folder: Path, data: Path, *more: str) -> Path:
-    from pysubtask.control.run.systemd_unit import MADE_BY
+    from pysubtask.control.run.systemd_unit import GENERATED_BY
 
     path = folder / "roof.service"
-    lines = [f"{MADE_BY} from x.", "[Service]", f"User={HIM}", "ExecStart=python -m pysubtask run /x", f"RequiresMountsFor={data}"]
+    lines = [
+        f"{GENERATED_BY} from x.",
+        "[Service]",
+        f"User={HIM}",
+        "ExecStart=python -m pysubtask run /x",
+        f"RequiresMountsFor={data}",
+    ]
     path.write_text("\n".join([*lines, *more]) + "\n")
     return path
 

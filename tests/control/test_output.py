@@ -63,12 +63,12 @@ def test_the_search_finds_what_prints():
         assert not prints(ast.parse(line)), line
 
 
-def test_nothing_but_output_prints_what_is_foreign():
+def test_nothing_but_terminal_prints_what_is_foreign():
     found = {}
     for path in sorted(_CONTROL.rglob("*.py")):
-        if path != _CONTROL / "output.py" and (lines := prints(ast.parse(path.read_text(encoding="utf-8")))):
+        if path != _CONTROL / "terminal.py" and (lines := prints(ast.parse(path.read_text(encoding="utf-8")))):
             found[str(path.relative_to(_CONTROL))] = lines
-    assert not found, f"these print by themselves: {found}. Call output.say"
+    assert not found, f"these print by themselves: {found}. Call terminal.say"
 
 
 @pytest.mark.parametrize("error", [False, True])

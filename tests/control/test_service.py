@@ -16,7 +16,7 @@ from pysubtask.control.commands import service as service_module
 from pysubtask.control.config.config_file import load
 from pysubtask.control.run import unit_files, unit_install
 from pysubtask.control.run.exposure import exposure
-from pysubtask.control.run.systemd_unit import MADE_BY, Service, quoted, unit
+from pysubtask.control.run.systemd_unit import GENERATED_BY, Service, quoted, unit
 from tests.control.station import command
 from tests.other_user import HIM, needs_root, open_folder
 
@@ -166,7 +166,7 @@ def test_it_is_installed_once_and_never_over_somebody_elses(config: Path, tmp_pa
         done = CliRunner().invoke(service.command, words, standalone_mode=False)
         assert done.exception is None and "enable --now roof-1" in done.output and "daemon-reload" in done.output
     path = units / "roof-1.service"
-    assert path.read_text().startswith(MADE_BY) and [item.name for item in units.iterdir()] == ["roof-1.service"]
+    assert path.read_text().startswith(GENERATED_BY) and [item.name for item in units.iterdir()] == ["roof-1.service"]
     path.write_text("[Unit]\n")
     done = CliRunner().invoke(service.command, words, standalone_mode=False)
     assert "made by somebody else" in str(done.exception) and path.read_text() == "[Unit]\n"
@@ -425,7 +425,7 @@ def test_what_was_installed_is_removed_and_nothing_else(config: Path, units: Pat
     assert invoke(str(config), "--install", "--name", "roof-1").exception is None
     path, drop_ins = units / "roof-1.service", units / "roof-1.service.d"
     drop_ins.mkdir()
-    (drop_ins / "ours.conf").write_text(f"{MADE_BY}\n[Service]\n")
+    (drop_ins / "ours.conf").write_text(f"{GENERATED_BY}\n[Service]\n")
     (drop_ins / "theirs.conf").write_text("[Service]\n")
     (units / "theirs.service").write_text("[Unit]\n")
     before = {item for item in tmp_path.rglob("*") if units not in item.parents}

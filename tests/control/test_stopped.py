@@ -37,7 +37,7 @@ def test_an_order_to_start_is_taken_back_when_who_would_start_it_ends(tmp_path: 
         thread = threading.Thread(target=end)
         thread.start()
         with pytest.raises(CommandError, match="nobody is there to start one, so nothing was ordered") as caught:
-            task.order(op, {}, "pysubtask start", patience=60, may_be_dead=True)
+            task.request(op, {}, "pysubtask start", patience=60, may_be_dead=True)
         thread.join()
         assert caught.value.status == FAILED and "pysubtask run /etc/st.toml" in str(caught.value)
         assert requests.waiting(str(state)) == []

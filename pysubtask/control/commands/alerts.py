@@ -1,4 +1,4 @@
-"""``pysubtask alerts``: try the program that is run when something goes wrong."""
+"""``pysubtask alerts``: run the program of [alerts] once, as a test."""
 
 from __future__ import annotations
 

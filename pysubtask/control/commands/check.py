@@ -1,4 +1,4 @@
-"""``pysubtask check``: is a config right, and what would be done with it."""
+"""``pysubtask check``: whether a config is right, and what a run with it would do."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ..config.task_config import TaskConfig
 from ..doctor import local, login_files, show
 from ..doctor.finding import FAIL, WARN
 from ..exit_status import FAILED, OK
-from ..preview.dry_run import Outlook, look
+from ..preview.dry_run import Outlook, dry_run
 from ..preview.name_owners import Names
 from ..run.run_as import turn_into_users_of
 from ..terminal import say
 
-_SHOWN = 10
+_LISTED_FILES = 10
 
 
 @click.command(short_help="Is a config right, and what would be sent.")
 @click.argument("config", required=False, metavar="[CONFIG]")
 @click.option("-t", "--task", "names", multiple=True, metavar="NAME", help="Only this task of the config (may be given again).")
-@click.option("-a", "--all", "everything", is_flag=True, help=f"Name every file, not only the first {_SHOWN} of each kind.")
+@click.option("-a", "--all", "everything", is_flag=True, help=f"Name every file, not only the first {_LISTED_FILES} of each kind.")
 def command(config: str | None, names: tuple[str, ...], everything: bool) -> int:
     """Check CONFIG (found as by 'pysubtask run') and show what would be sent, archived and skipped, and why. The
     files that the config names (keys, known_hosts, certificates) are looked at, too. Nothing is changed, and no server is asked:
@@ -42,17 +42,17 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
     """
     config = turn_into_users_of(config, os.environ, names)
     found = load(config, os.environ, names)
-    wanted = found.named(names)
-    for task in wanted:
+    requested = found.named(names)
+    for task in requested:
         check_state(task.plans)
     with Names() as taken:
-        # Those that are not asked for have their names all the same.
-        every = {task.name: look(task, time.time(), taken) for task in found.tasks}
-    outlooks = [every[task.name] for task in wanted]
-    files_found = [(plan, login_files.of_plan(plan)) for task in wanted for plan in task.plans]
+        # Every task is previewed, because tasks that were not named may own names on the server as well.
+        every = {task.name: dry_run(task, time.time(), taken) for task in found.tasks}
+    outlooks = [every[task.name] for task in requested]
+    files_found = [(plan, login_files.of_plan(plan)) for task in requested for plan in task.plans]
     failed = sum(finding.state == FAIL for _, findings in files_found for finding in findings)
     alert_lines = []
-    for task in wanted:
+    for task in requested:
         problem, line = _alerts(task)
         failed += problem
         alert_lines += [line] if line else []
@@ -63,10 +63,10 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
             if finding.state in (FAIL, WARN):
                 for line in show.lines(finding, plan.extension, "toml"):
                     say([plain(line)])
-    for wide in filter(None, (local.too_wide(entry) for task in wanted for entry in task.entries)):
+    for wide in filter(None, (local.too_wide(entry) for task in requested for entry in task.entries)):
         for line in show.lines(wide, "", "toml"):
             say([plain(line)])
-    for task in wanted:
+    for task in requested:
         strange = stranger(task.entries) if all(plan.settings["RunAs"] is None for plan in task.plans) else None
         if strange is not None:
             say([plain(f"note: started by root it is refused: {strange.problem}. {strange.remedy(BY_RUN)}")])
@@ -75,7 +75,7 @@ def command(config: str | None, names: tuple[str, ...], everything: bool) -> int
     for line in alert_lines:
         say([plain(line)])
     for outlook in outlooks:
-        for line in lines(outlook, None if everything else _SHOWN):
+        for line in lines(outlook, None if everything else _LISTED_FILES):
             say([line])
     return FAILED if failed else OK
 
@@ -98,7 +98,7 @@ def _alerts(task: TaskConfig) -> tuple[bool, str]:
 
 
 def lines(outlook: Outlook, limit: int | None) -> Iterator[str]:
-    """An outlook for people; of each list the first ``limit``."""
+    """An outlook as lines for a person; of each list at most ``limit`` rows (None: all)."""
     yield ""
     yield plain(f"{outlook.name} watches:")
     yield from _some([f"{path}: {when}" for path, when in outlook.watched], limit)

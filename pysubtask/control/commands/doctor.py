@@ -1,4 +1,4 @@
-"""``pysubtask doctor``: why nothing is uploaded, and what to do about it."""
+"""``pysubtask doctor``: find out why nothing is uploaded, and what to do about it."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def command(config: str | None, speed: bool, as_json: bool) -> int:
 
     began = time.monotonic()
     looked_at = rounds.meant(config)
-    said = _Said(quiet=as_json, left_out=looked_at.left_out)
+    report = _Report(quiet=as_json, left_out=looked_at.left_out)
     for note in looked_at.notes:
-        said.text(note)
-    asyncio.run(rounds.run(looked_at.targets, said, speed=speed))
+        report.text(note)
+    asyncio.run(rounds.run(looked_at.targets, report, speed=speed))
     if as_json:
-        say(json.dumps(said.page(time.monotonic() - began), indent=1).split("\n"))
+        say(json.dumps(report.page(time.monotonic() - began), indent=1).split("\n"))
     else:
-        said.summary()
-    return FAILED if said.failed else OK
+        report.summary()
+    return FAILED if report.failed else OK
 
 
-class _Said:
-    """What is found, shown as it comes, or kept for a page."""
+class _Report:
+    """The findings of a run: each is printed when it comes, or (``quiet``) kept for the JSON page."""
 
     def __init__(self, quiet: bool, left_out: Sequence[str] = ()) -> None:
         self._quiet = quiet
@@ -63,7 +63,7 @@ class _Said:
         return any(finding.state == "fail" for finding in self._all)
 
     def text(self, words: str) -> None:
-        """A line that is no finding."""
+        """Print a line that is no finding, unless the report is quiet."""
         if not self._quiet:
             say([words])
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ...common.text import plain
-from ..tasks.send_request import command_line, give, tasks_option
+from ..tasks.send_request import command_line, send_request, tasks_option
 
 
 @click.command(short_help="Take files out of the queue: they are not sent.")
@@ -21,7 +21,7 @@ def command(tasks: tuple[str, ...], names: tuple[str, ...]) -> int:
     \b
     pysubtask drop big.avi
     """
-    return give(tasks, "drop", {"names": list(names), "cwd": os.getcwd()}, command_line(), words=_words)
+    return send_request(tasks, "drop", {"names": list(names), "cwd": os.getcwd()}, command_line(), words=_words)
 
 
 def _words(result: Any) -> str:

@@ -1,4 +1,4 @@
-"""``pysubtask events``: what happened, and what happens."""
+"""``pysubtask events``: the events of tasks, past and (``-f``) as they come."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from ..tasks.find import Task, find, names_here
 from ..terminal import line_width, say, say_json
 from ..view.status_view import event
 
-_LOOK_SECS = 0.2
+_POLL_SECS = 0.2
+"""Seconds between two reads of an event file: short enough to look live, and a stat of a file costs little."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -41,10 +42,10 @@ def command(follow: bool, since: str | None, wide: bool, as_json: bool, tasks: t
     found = find(tasks)
     after = Since(since, time.time())
     called = names_here(found)
-    feeds = Feeds(found, _begin, _LOOK_SECS)
+    feeds = Feeds(found, _begin, _POLL_SECS)
     while True:
-        news = [(found[at], called[at], Event(*row)) for at, rows in feeds.take() for row in rows]
-        for task, name, one in sorted(news, key=lambda told: told[2].at):
+        events = [(found[at], called[at], Event(*row)) for at, rows in feeds.take() for row in rows]
+        for task, name, one in sorted(events, key=lambda row: row[2].at):
             if not after.wants(one, task):
                 continue
             if as_json:
@@ -53,11 +54,11 @@ def command(follow: bool, since: str | None, wide: bool, as_json: bool, tasks: t
                 say([event(one, line_width(unlimited=wide), time.time(), name if len(found) > 1 else "")])
         if not follow:
             return OK
-        time.sleep(_LOOK_SECS)
+        time.sleep(_POLL_SECS)
 
 
 def line_of(label: str, found: Event) -> dict[str, object]:
-    """An event as scripts read it: the line of the child with the name of the child."""
+    """An event as a JSON object: the fields that the child wrote, and ``child``, its name."""
     return {"child": label, "epoch": found.epoch, "n": found.n, "at": found.at, "kind": found.kind, **found.fields}
 
 
@@ -68,20 +69,23 @@ def _begin(task: Task) -> Callable[[], list[Event]]:
 
 def _all(tail: Tail) -> list[Event]:
     found: list[Event] = []
-    while news := tail.read():
-        found += news
+    while batch := tail.read():
+        found += batch
     return found
 
 
 class Since:
-    """From where on events are wanted: a number within the present epoch, or a time. CommandError for what is neither."""
+    """The point behind which events are shown: an event number of the current epoch, or a time. CommandError for any other text.
+
+    ``now``: seconds since the epoch, for a time of day and for ``10m``, ``2h``, ``3d``.
+    """
 
     def __init__(self, text: str | None, now: float) -> None:
         self._number = int(text) if text and text.isdigit() else None
         self._time = None if text is None or self._number is not None else _time_of(text, now)
 
     def wants(self, found: Event, task: Task) -> bool:
-        """Whether the event came after that."""
+        """Whether an event of this task is behind the point, or (with no point given) in any case."""
         if self._number is not None:
             page = task.page() or {}
             return (found.epoch, found.n) > (page.get("epoch", found.epoch), self._number)

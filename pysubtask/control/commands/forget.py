@@ -1,4 +1,7 @@
-"""``pysubtask forget``: take tasks that are no more off the list."""
+"""``pysubtask forget``: take tasks that do not run any more off the list.
+
+CommandError where neither tasks nor ``--dead`` is given, or both are, and where a record cannot be removed.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def command(dead: bool, tasks: tuple[str, ...]) -> int:
             continue
         try:
             task.ask(lambda task=task: registry.forget(task.record))  # type: ignore[misc]
-            registry.forget(task.record)  # root may have one of its own
+            registry.forget(task.record)  # root may have a record of the same task in its own registry
         except OSError as exc:
             raise CommandError(f"{name}: it cannot be taken off the list: {exc}") from exc
         kept = f", with {left} queued file{'s' if left > 1 else ''}" if left else ""
@@ -56,12 +59,12 @@ def _why_not(task: Task) -> str:
 
 
 def _queued(task: Task) -> int:
-    """How many files it left in its queue."""
+    """How many files the task has left in its queue, counted with the rights of its user."""
     return task.ask(lambda: queued(task.state_dir))
 
 
 def queued(state_dir: str) -> int:
-    """How many files a child that does not live has left in the queue of this state folder."""
+    """How many files a dead child has left in the queue of this state folder; 0 where the queue cannot be read."""
     from ...subtask.offline.offline_queue import look
 
     found = look(state_dir, 0) if os.path.isdir(state_dir) else None

@@ -1,4 +1,4 @@
-"""``pysubtask get``: the settings of a task as they are."""
+"""``pysubtask get``: the settings that a task has now."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def command(tasks: tuple[str, ...], everything: bool, as_json: bool, keys: tuple
     found = {name: _settings(child, name) for child, name in zip(children, names_here(children), strict=True)}
     extensions = {name: child.extension for child, name in zip(children, found, strict=True)}
     for label, page in found.items():
-        shown = {key: page["settings"][key] for key in _chosen(label, page, keys, everything)}
+        settings = {key: page["settings"][key] for key in _chosen(label, page, keys, everything)}
         if as_json:
             continue
         kept = set(page["kept"])
-        width = max(map(len, shown), default=0)
+        width = max(map(len, settings), default=0)
         say([label])
-        for key, value in shown.items():
+        for key, value in settings.items():
             unit = _units(extensions[label]).get(key, "")
             words = " ".join(filter(None, [_word(value), unit, "(kept by 'set --keep')" if key in kept else ""]))
             say([f"  {key:{width}}  {words}"])
@@ -51,7 +51,7 @@ def command(tasks: tuple[str, ...], everything: bool, as_json: bool, keys: tuple
 
 
 def _settings(child: Task, name: str) -> dict[str, Any]:
-    """What the child last wrote of its settings; CommandError where there is nothing."""
+    """The settings page that the child wrote last. CommandError where there is none."""
     page = child.ask(lambda: read_settings_page(child.state_dir))
     if isinstance(page.get("settings"), dict) and isinstance(page.get("live"), list) and isinstance(page.get("kept"), list):
         return page

@@ -1,4 +1,8 @@
-"""``pysubtask init``: the first config, from a URL, from a few questions, or as a template."""
+"""``pysubtask init``: the first config, from a URL, from a few questions, or as a template.
+
+CommandError where a file would be written over, with the commands that go on from there, and where words of the command line
+contradict each other; UsageError where options do.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +58,7 @@ def command(
     pysubtask init station.toml
     pysubtask init --full -
     """
-    file, url, watch = _sorted_out(words)
+    file, url, watch = _sort_words(words)
     path = _path_of(file)
     try:
         return _first(file, path, url, watch, full, key, password_file, app_key, no_doctor)
@@ -74,19 +78,19 @@ def _first(
     app_key: str | None,
     no_doctor: bool,
 ) -> int:
-    if full or (url is None and not watch and (file is not None or not ask.somebody())):
+    if full or (url is None and not watch and (file is not None or not ask.is_interactive())):
         if full and (url is not None or watch):
             raise click.UsageError("--full gives a template: fill in its two lines. Leave the URL and what to watch out.")
         return _template(file, path, full)
     if path is not None:
         first_config.refuse_what_is_there(path)
-    if url is None and not ask.somebody():
+    if url is None and not ask.is_interactive():
         raise first_questions.missing("URL", f"Say where to: {address.FORMS}.")
     asks_all = url is None
     to = first_questions.where_to() if url is None else first_config.destination(url)
     place = path or os.path.join(os.getcwd(), MAIN_FILE)
     more, secret = _login(to, place, key, password_file, app_key, asks_all=asks_all, keeps=path is not None)
-    if not watch and not ask.somebody():
+    if not watch and not ask.is_interactive():
         raise first_questions.missing("What to watch", "Name a folder or a file behind the URL.")
     watched, notes = first_config.entries(watch or first_questions.what_to_watch(), os.path.dirname(place), os.getcwd())
     text = first_config.text_of(
@@ -99,7 +103,7 @@ def _first(
     if path is None:
         say(map(plain, text.splitlines()))
         return OK
-    made = _write(path, text, to, secret)
+    written = _write(path, text, to, secret)
     for note in notes:
         say([f"note: {note}"], error=True)
     if no_doctor:
@@ -107,13 +111,13 @@ def _first(
             say([f"note: {plain(wide.text)}. {wide.remedy.words}"], error=True)
     for variable in (_PASSWORD, _TOKEN):
         os.environ.pop(variable, None)
-    return _go_on(made, file, examine=not no_doctor)
+    return _finish(written, file, examine=not no_doctor)
 
 
 def _choices(
     there: str, path: str | None, file: str | None, url: str | None, watch: list[str], full: bool, options: Mapping[str, str | None]
 ) -> list[str]:
-    """What can be done where a file is there already, each as a line to type."""
+    """The choices where the file ``there`` exists already, each as a command line to type."""
     folder = os.path.dirname(file) if file else ""
     names = ["other", *(f"other{number}" for number in range(2, 100))]
     free = next(
@@ -137,8 +141,9 @@ def _choices(
     return [*first, "For another config, with a name of its own:", *another]
 
 
-def _sorted_out(words: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
-    """The config's file, the URL, and what to watch."""
+def _sort_words(words: Sequence[str]) -> tuple[str | None, str | None, list[str]]:
+    """Sort the words of the command line into the config file, the URL, and the folders and files to watch. CommandError where
+    there are two URLs or two configs, and where a server is named without a folder."""
     urls = [word for word in words if address.is_address(word)]
     if len(urls) > 1:
         raise CommandError("Two URLs are given. Name one; for several servers make a config for each.", USAGE)
@@ -157,7 +162,7 @@ def _sorted_out(words: Sequence[str]) -> tuple[str | None, str | None, list[str]
 
 
 def _path_of(file: str | None) -> str | None:
-    """Where the config goes; None where it is only shown."""
+    """The path for the config; None where it is only printed."""
     if file == "-":
         return None
     path = default_file(os.environ) if file is None else os.path.abspath(os.path.expanduser(file))
@@ -170,17 +175,17 @@ def _template(file: str | None, path: str | None, full: bool) -> int:
         return OK
     named = shlex.quote(path)
     first_config.write_new(path, template(named) if full else short(named, task_name(path, [])))
-    shown = _shown(path, file)
+    argument = _config_argument(path, file)
     say([f"Written: {path}"])
     click.echo("Fill in the two lines marked with <== (the folder, and the server), then:")
-    say([f"  pysubtask check{shown}    is the config right, and what would be sent"])
-    say([f"  pysubtask doctor{shown}   does the way to the server work"])
-    say([f"  pysubtask run{shown}      send, and go on sending"])
+    say([f"  pysubtask check{argument}    is the config right, and what would be sent"])
+    say([f"  pysubtask doctor{argument}   does the way to the server work"])
+    say([f"  pysubtask run{argument}      send, and go on sending"])
     return OK
 
 
-def _shown(path: str, file: str | None) -> str:
-    """How the next commands name the config: not at all where they find it themselves."""
+def _config_argument(path: str, file: str | None) -> str:
+    """The config as an argument for the next commands, with a space before it; '' where those commands find it by themselves."""
     if file is None:
         try:
             if find_files(None, os.environ) == [path]:
@@ -196,7 +201,7 @@ def _shown(path: str, file: str | None) -> str:
 def _login(
     to: Destination, config: str, key: str | None, password_file: str | None, app_key: str | None, *, asks_all: bool, keeps: bool
 ) -> tuple[list[Line], Secret | None]:
-    """The lines for the login, and the secret that is stored. What belongs to another protocol is refused."""
+    """The config lines for the login, and the secret that is to be stored. UsageError for an option of another protocol."""
     if to.section == "dropbox":
         return _dropbox(config, key, password_file, app_key, keeps=keeps)
     if app_key is not None:
@@ -212,7 +217,7 @@ def _login(
         return [*lines, ("PasswordFile", _beside(password_file, config), "the password, for you alone")], None
     typed = os.environ.get(_PASSWORD) or None
     if typed is None and keeps and to.may_need_password and key is None:
-        if ask.somebody():
+        if ask.is_interactive():
             first_config.refuse_what_is_there(first_config.secret_file(config, to.section))
             typed = first_questions.password(to)
         elif to.needs_password:
@@ -227,7 +232,7 @@ def _dropbox(
         raise click.UsageError("--key and --password-file are for SFTP and FTP. Dropbox has --app-key.")
     token = os.environ.get(_TOKEN)
     if keeps and not (token and app_key):
-        if not ask.somebody():
+        if not ask.is_interactive():
             raise first_questions.missing("The login", f"Give --app-key, and the token by {_TOKEN}.")
         store = first_config.secret_file(config, "dropbox")
         first_config.refuse_what_is_there(store)
@@ -238,7 +243,8 @@ def _dropbox(
 
 
 def _beside(file: str, config: str) -> str:
-    """A file as the config names it: below its folder relative, elsewhere absolute; ~ stays ~."""
+    """The path of a file as it is written into the config: relative below the config's folder, absolute elsewhere; ``~`` is
+    kept."""
     if file.startswith("~"):
         return file
     path, folder = os.path.abspath(file), os.path.dirname(config)
@@ -246,43 +252,43 @@ def _beside(file: str, config: str) -> str:
 
 
 def _write(path: str, text: str, to: Destination, secret: Secret | None) -> Files:
-    made = first_config.write(path, text, to.section, secret)
+    written = first_config.write(path, text, to.section, secret)
     beside = first_config.secret_file(path, to.section)
     name = os.path.basename(beside)
     kept = f", and beside it {name} with the {'password' if to.section == 'ftp' else 'login'}" if f'"{name}"' in text else ""
     say((f"Written, for you alone: {path}{kept}.\n").split("\n"))
     say(map(plain, text.splitlines()))
-    return made
+    return written
 
 
 # ---- what comes next
 
 
-def _go_on(made: Files, file: str | None, *, examine: bool) -> int:
-    """Look whether it works, and say how to go on."""
-    shown = _shown(made.config, file)
+def _finish(written: Files, file: str | None, *, examine: bool) -> int:
+    """Examine the new config as ``pysubtask doctor`` does, and print the next steps; the exit status."""
+    argument = _config_argument(written.config, file)
     status = OK
     if examine:
         from .doctor import command as doctor
 
         click.echo()
-        status = doctor.main([made.config], prog_name="pysubtask doctor", standalone_mode=False)
+        status = doctor.main([written.config], prog_name="pysubtask doctor", standalone_mode=False)
     click.echo()
     if status != OK:
         say(["The config stays. Mend what is said above, then:"])
-        say([f"  pysubtask doctor{shown}   once more", f"  pysubtask run{shown}      send, and go on sending"])
-        if made.secret is not None:
-            say([f"The password is the first line of {plain(made.secret)}."])
+        say([f"  pysubtask doctor{argument}   once more", f"  pysubtask run{argument}      send, and go on sending"])
+        if written.secret is not None:
+            say([f"The password is the first line of {plain(written.secret)}."])
         return FAILED
-    words = [*([made.config] if shown else []), "--install", *_service_name(made.config, bool(shown))]
-    steps = [(f"run{shown}", "send, and go on sending, until Ctrl-C"), ("status", "from another terminal: what was sent")]
+    words = [*([written.config] if argument else []), "--install", *_service_name(written.config, bool(argument))]
+    steps = [(f"run{argument}", "send, and go on sending, until Ctrl-C"), ("status", "from another terminal: what was sent")]
     if shutil.which("systemctl") is not None:
         steps.append((f"service {shlex.join(words)}", "have systemd run it, at every boot"))
     wide = max(len(step) for step, _ in steps)
     say(["Next:", *(f"  pysubtask {step:<{wide}}   {what}" for step, what in steps)])
     if len(steps) < 3:
         return OK
-    if ask.somebody() and ask.for_consent("Install that service now?"):
+    if ask.is_interactive() and ask.for_consent("Install that service now?"):
         from .service import command as install
 
         return int(install.main(words, prog_name="pysubtask service", standalone_mode=False) or OK)
@@ -290,6 +296,6 @@ def _go_on(made: Files, file: str | None, *, examine: bool) -> int:
 
 
 def _service_name(config: str, named: bool) -> list[str]:
-    """A second station has a service of its own."""
+    """The --name option for the service of this config: a second config on the machine must not take the name of the first."""
     stem = re.sub(r"[^A-Za-z0-9_.-]", "-", os.path.splitext(os.path.basename(config))[0])
     return ["--name", f"pysubtask-{stem}"] if named and stem != "pysubtask" else []

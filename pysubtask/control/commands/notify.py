@@ -1,4 +1,4 @@
-"""``pysubtask notify``: files have news."""
+"""``pysubtask notify``: tell a task that files have changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ...common.text import plain
-from ..tasks.send_request import command_line, give, tasks_option
+from ..tasks.send_request import command_line, send_request, tasks_option
 from ..view.request_result import connection_first
 
 
@@ -22,7 +22,7 @@ def command(tasks: tuple[str, ...], files: tuple[str, ...]) -> int:
     \b
     pysubtask notify -t roof data/today.csv
     """
-    return give(tasks, "notify", {"files": list(files), "cwd": os.getcwd()}, command_line(), words=_words)
+    return send_request(tasks, "notify", {"files": list(files), "cwd": os.getcwd()}, command_line(), words=_words)
 
 
 def _words(result: Any) -> str:

@@ -1,4 +1,4 @@
-"""``pysubtask pause``: send nothing, or these files not, until ``resume``."""
+"""``pysubtask pause``: stop sending a task's files, or some of them, until ``resume``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 import click
 
-from ..tasks.send_request import command_line, give, tasks_option
+from ..tasks.send_request import command_line, send_request, tasks_option
 
 
 @click.command(short_help="Send nothing, or these files not, until 'resume'.")
@@ -20,4 +20,4 @@ def command(tasks: tuple[str, ...], names: tuple[str, ...]) -> int:
     pysubtask pause                     the only task there is
     pysubtask pause -t roof big.avi     one file of the task 'roof'
     """
-    return give(tasks, "pause", {"names": list(names), "cwd": os.getcwd()}, command_line())
+    return send_request(tasks, "pause", {"names": list(names), "cwd": os.getcwd()}, command_line())

@@ -1,4 +1,7 @@
-"""``pysubtask purge``: remove what pysubtask keeps of a task."""
+"""``pysubtask purge``: remove what pysubtask keeps of a task.
+
+CommandError where no task is named, and where nobody can be asked for consent and ``--yes`` is missing.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,8 @@ def command(options: tuple[str, ...], yes: bool, with_queue: bool, tasks: tuple[
 
 
 def _meant(words: Sequence[str]) -> list[tuple[list[Task], str]]:
-    """The tasks, each with what it is called. A word that is no path is for exactly one."""
+    """The children of each task that is meant, with the name of the task. CommandError where a word that is no path fits
+    several."""
     found: dict[tuple[int, str], list[Task]] = {}
     for word in words:
         groups = grouped(find([word], missing=True))
@@ -87,7 +91,7 @@ def _purge(children: list[Task], name: str, yes: bool, with_queue: bool) -> int:
         ]
     )
     if found and not yes:
-        if not ask.somebody():
+        if not ask.is_interactive():
             raise CommandError("Nobody is there to be asked, so nothing was removed. --yes removes it.", FAILED)
         if not ask.for_consent(f"Remove it, for good, of {name}?"):
             say(["Nothing was removed."])
@@ -96,7 +100,7 @@ def _purge(children: list[Task], name: str, yes: bool, with_queue: bool) -> int:
         problems = first.ask(lambda: purging.remove(children, with_queue=with_queue, agreed=found))
         for child in children:
             if not kept and child.owner is not None:
-                registry.forget(child.record)  # root may have one of its own
+                registry.forget(child.record)  # root may have a record of the same task in its own registry
         say([f"pysubtask: it could not all be removed: {problem}" for problem in problems], error=True)
         say([f"{name}: removed" if not problems else f"{name}: removed in part"])
         return FAILED if problems or kept else OK
@@ -108,7 +112,7 @@ def _line(row: Left) -> str:
 
 
 def _units(children: Sequence[Task]) -> list[unit_files.Unit]:
-    """The units that run this task, as far as that can be seen: by the folder that they watch."""
+    """The units that run this task. A unit does not name its tasks, so the folder that both watch decides."""
     folders = {child.folder for child in children}
     found = [*unit_files.installed(), *unit_files.installed(unit_files.user_units())]
     return [unit for unit in found if folders & set(unit.folders)]

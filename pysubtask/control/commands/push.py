@@ -1,4 +1,7 @@
-"""``pysubtask push``: upload files once, now."""
+"""``pysubtask push``: upload files once, now.
+
+UsageError where no file is named, ConfigError where the destination or a setting cannot be used.
+"""
 
 from __future__ import annotations
 
@@ -78,18 +81,18 @@ def command(
     for variable in (VARIABLE, *place.TOKENS.values()):
         os.environ.pop(variable, None)
     forget_secrets(os.environ)
-    wanted = files.named(paths, name)
+    uploads = files.named(paths, name)
     destination = transport_class(target.transport).identity(target.settings)
     asked = Password(target.section, target.settings, destination)
     if asked.is_missing():
         target.settings["Password"] = asked.ask()
-    record = Record(destination, [own for _, own in wanted])
+    record = Record(destination, [own for _, own in uploads])
     keep = True
     try:
         with show_for(destination, in_words_of_a_push if address.is_address(dest) else str) as show:
             limits = Limits(tries or int(target.settings["RetryCount"]), timeout)
             asked.pause = show.clear
-            sender = Sender(target, wanted, record, limits, show)
+            sender = Sender(target, uploads, record, limits, show)
             outcomes = sender.run(asked)
             keep = sender.worth_keeping()
     except KeyboardInterrupt:

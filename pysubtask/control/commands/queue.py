@@ -1,4 +1,4 @@
-"""``pysubtask queue``: what waits, and why."""
+"""``pysubtask queue``: the files that wait, and why."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def command(tasks: tuple[str, ...], limit: int, as_json: bool) -> int:
 
 
 def queue_of(child: Task, limit: int, name: str) -> tuple[Sequence[Mapping[str, Any]], bool]:
-    """The queue, and whether a living child told it. CommandError where nobody can."""
+    """The rows of the queue of ``child``, and whether a living child gave them (else they were read from the state folder).
+    ``limit``: the most rows; ``name``: of the child, for errors. CommandError where neither is possible."""
     if not child.lives():
         left = child.ask(lambda: _left(child.state_dir, limit))
         if left is not None:
@@ -56,14 +57,14 @@ def queue_of(child: Task, limit: int, name: str) -> tuple[Sequence[Mapping[str, 
                 f"{name}: no child runs and its queue cannot be read (perhaps it has none, or is another user's); "
                 "'pysubtask status' shows what is known."
             )
-    reply = child.order("queue", {"limit": limit}, command_line(), name=name)
+    reply = child.request("queue", {"limit": limit}, command_line(), name=name)
     if not reply.ok:
         raise CommandError(f"{name}: {reply.error}")
     return reply.result, True
 
 
 def _left(state_dir: str, limit: int) -> list[dict[str, Any]] | None:
-    """The queue that a dead child left; None where it cannot be read."""
+    """The rows of the queue that a dead child left; None where the queue cannot be read."""
     from ...subtask.offline.offline_queue import look
 
     found = look(state_dir, limit)
@@ -72,9 +73,10 @@ def _left(state_dir: str, limit: int) -> list[dict[str, Any]] | None:
     return [{key: value for key, value in row._asdict().items() if key != "due"} | {"next_try_secs": None} for row in found.rows]
 
 
-def with_gone(child: Task, told: tuple[Sequence[Mapping[str, Any]], bool]) -> tuple[Sequence[Mapping[str, Any]], bool]:
-    """The rows, each with whether its data file is ``gone`` here: then its copy is all there is, and it is sent all the same."""
-    rows, alive = told
+def with_gone(child: Task, queue: tuple[Sequence[Mapping[str, Any]], bool]) -> tuple[Sequence[Mapping[str, Any]], bool]:
+    """The rows with one more key, ``gone``: whether the data file was deleted here, so that only its snapshot is left to be
+    sent."""
+    rows, alive = queue
     gone = child.ask(lambda: [not os.path.lexists(str(row.get("path"))) for row in rows])
     return [{**row, "gone": one} for row, one in zip(rows, gone, strict=True)], alive
 
@@ -90,14 +92,15 @@ def lines_of(
     also: Sequence[str] = (),
     wait: float = 0.0,
 ) -> list[str]:
-    """The queue for people; ``also``: what ought to be in it and is not; ``wait``: seconds before which there is no connection."""
+    """The queue as lines for a person. ``columns``: the width; ``now``: seconds since the epoch; ``also``: files that ought to be
+    in the queue and are not, with the reason; ``wait``: seconds until the next connection."""
     missed = [line for words in also for line in wrapped(f"not in it: {words}", columns, "  ", "    ")]
     if not rows:
         return [f"{plain(label)}: nothing is queued" + ("" if alive else "; no child runs"), *missed]
-    shown = []
+    cells = []
     for row in rows:
         at = seconds(row["at"])
-        shown.append(
+        cells.append(
             [
                 row["state"],
                 span(None if at is None else now - at),
@@ -108,7 +111,7 @@ def lines_of(
             ]
         )
     head = ["STATE", "AGE", "SIZE", "TRIES", "NEXT TRY", "NAME"]
-    lines = table(head, shown, columns, numbers=(1, 2, 3, 4), give=5)
+    lines = table(head, cells, columns, numbers=(1, 2, 3, 4), give=5)
     found = [
         f"{plain(label)}: {files(len(rows))}"
         + (" or more" if len(rows) >= limit else "")
@@ -125,8 +128,8 @@ def lines_of(
 
 
 def connects_in(page: Mapping[str, Any], now: float) -> float:
-    """For how many seconds a child tries nothing, because its login was refused or its connection failed; ``page``: its own, and
-    ``now`` in seconds since the epoch."""
+    """The seconds until a child connects again after a refused login or a failed connection, 0 where it does not wait. ``page``:
+    its status page; ``now``: seconds since the epoch."""
     at = seconds(page.get("next_try")) if page.get("state") in ("held", "waiting") else None
     return 0.0 if at is None else max(0.0, at - now)
 

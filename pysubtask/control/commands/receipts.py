@@ -32,12 +32,12 @@ def command(tasks: tuple[str, ...], as_json: bool, last: int | None, files: tupl
     pysubtask receipts data/roof.csv
     pysubtask receipts -n 20
     """
-    wanted = {name for file in files for name in (file, os.path.abspath(file))}
+    requested = {name for file in files for name in (file, os.path.abspath(file))}
     children = find(tasks)
     found: list[tuple[str, Receipt]] = [
         (name, receipt)
         for child, name in zip(children, names_here(children), strict=True)
-        for receipt in _of(child, wanted if files else None)
+        for receipt in _of(child, requested if files else None)
     ]
     found.sort(key=lambda pair: pair[1].at)
     proven = {name for _, receipt in found for name in (receipt.path, receipt.name)}
@@ -55,24 +55,24 @@ def command(tasks: tuple[str, ...], as_json: bool, last: int | None, files: tupl
     return FAILED if missing else OK
 
 
-def _of(child: Task, wanted: set[str] | None) -> list[Receipt]:
-    """The receipts of a child for these files, None: all."""
+def _of(child: Task, requested: set[str] | None) -> list[Receipt]:
+    """The receipts of a child for the ``requested`` paths and remote names (None: all), read with the rights of its user."""
 
     def found() -> list[Receipt]:
-        return [one for one in read_receipts(child.state_dir) if wanted is None or {one.path, one.name} & wanted]
+        return [one for one in read_receipts(child.state_dir) if requested is None or {one.path, one.name} & requested]
 
     return [Receipt(*one) for one in child.ask(found)]
 
 
 def lines_of(label: str, receipt: Receipt, columns: int, now: float) -> list[str]:
-    """A receipt for people."""
+    """A receipt as lines for a person. ``columns``: the width; ``now``: seconds since the epoch."""
     where = f"{receipt.destination.rstrip('/')}/{receipt.name}"
     wire = "" if receipt.bytes_on_wire is None else f", {amount(receipt.bytes_on_wire)} on the wire"
     how = _HOW.get(receipt.verified, receipt.verified)
-    told = (
+    texts = (
         f"{clock(seconds(receipt.at), now)}  {receipt.path}  ({label} #{receipt.seq})",
         f"to {where}",
         f"sha256 {receipt.digest}",
         f"{receipt.size} bytes, {amount(receipt.bytes_new)} new, {amount(receipt.bytes_sent)} sent{wire}; {how}",
     )
-    return [line for at, text in enumerate(told) for line in wrapped(text, columns, "    " if at else "", "      ")]
+    return [line for at, text in enumerate(texts) for line in wrapped(text, columns, "    " if at else "", "      ")]

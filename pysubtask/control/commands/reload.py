@@ -1,4 +1,8 @@
-"""``pysubtask reload``: have a running ``pysubtask run`` take up what was changed in its config."""
+"""``pysubtask reload``: have a running ``pysubtask run`` take up what was changed in its config.
+
+CommandError where no ``pysubtask run`` is found (NO_TASK), where several are and none is named, and where the reply does not
+come in time (NO_ANSWER).
+"""
 
 from __future__ import annotations
 
@@ -36,13 +40,13 @@ def command(task: str | None) -> int:
     """
     living = [(None, run) for run in runs()] + [(owner, run) for owner in others() for run in _runs_of(owner)]
     candidates = grouped(find.find([task] if task else [], missing=True))
-    # -> whose it is, its folder for orders, the tasks that are meant
+    # process -> its user (None: this one), the folder for its requests, the tasks by which it was named
     runners: dict[Holder, tuple[Owner | None, str, list[list[find.Task]]]] = {}
     for children in candidates:
         owner, folder = children[0].owner, task_folder(children[0].state_dir)
         holder = _holder(children[0], folder)
         if holder is None:
-            # Where the folder of the task is missing, so is its lock.
+            # The lock is in the folder of the task: where the folder is missing, only the record of the run tells who runs it.
             run = next((run for whose, run in living if folder in run.tasks and _uid(whose) == _uid(owner)), None)
             if run is None:
                 continue
@@ -70,7 +74,7 @@ def _uid(owner: Owner | None) -> int:
 
 
 def _runs_of(owner: Owner) -> list[Run]:
-    """Those of another user, for root."""
+    """The runs of another user, read with that user's rights; none where this process is not root's."""
     if not owner.is_acted_for:
         return []
     with contextlib.suppress(OSError):
@@ -84,12 +88,12 @@ def _holder(task: find.Task, folder: str) -> Holder | None:
 
 
 def _reload(folder: str, runner: Holder, who: Who) -> tuple[Reply | None, bool]:
-    """The answer, and whether whoever gives it is there."""
+    """Send the request and wait for the reply; the reply (None: none came), and whether the runner still lives."""
     id = send(folder, RELOAD, {}, who)
-    # Who answers is that process: its locks come and go with its tasks.
+    # The process is checked and not its locks, because a reload releases and takes the locks of tasks.
     reply, there = find.answered(lambda: reply_to(folder, id), lambda: is_alive(runner.pid, runner.start), _PATIENCE_SECS)
     if not there:
-        # Another one that is started meanwhile has nothing to take up: it has read the config just now, and may say so.
+        # The request is withdrawn, since a runner that is started now reads the new config anyway. It may have replied before that.
         withdraw(folder, id)
         reply = reply_to(folder, id)
     return reply, there
@@ -97,12 +101,12 @@ def _reload(folder: str, runner: Holder, who: Who) -> tuple[Reply | None, bool]:
 
 def _outcome(name: str, runner: Holder, reply: Reply | None, there: bool) -> int:
     if reply is None:
-        said = (
+        reason = (
             f"no answer within {_PATIENCE_SECS:g} s. The log of 'pysubtask run' says why"
             if there
             else f"'pysubtask run' (process {runner.pid}) has ended without an answer; it reads the config when it is started again"
         )
-        raise CommandError(f"{name}: {said}.", NO_ANSWER)
+        raise CommandError(f"{name}: {reason}.", NO_ANSWER)
     for line in reply.result or []:
         say([line])
     if not reply.ok:

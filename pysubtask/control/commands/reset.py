@@ -1,10 +1,10 @@
-"""``pysubtask reset``: begin anew."""
+"""``pysubtask reset``: have a task drop its connection and start over."""
 
 from __future__ import annotations
 
 import click
 
-from ..tasks.send_request import command_line, give, nobody_starts, tasks_option
+from ..tasks.send_request import command_line, refuse_without_master, send_request, tasks_option
 
 
 @click.command(short_help="Have a task begin anew.")
@@ -16,4 +16,4 @@ def command(tasks: tuple[str, ...]) -> int:
     \b
     pysubtask reset -t roof
     """
-    return give(tasks, "reset", {}, command_line(), may_be_dead=True, if_dead=nobody_starts)
+    return send_request(tasks, "reset", {}, command_line(), may_be_dead=True, if_dead=refuse_without_master)

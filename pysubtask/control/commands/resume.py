@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ...common.text import plain
-from ..tasks.send_request import command_line, give, tasks_option
+from ..tasks.send_request import command_line, send_request, tasks_option
 from ..view.request_result import connection_first
 
 
@@ -21,7 +21,7 @@ def command(tasks: tuple[str, ...], names: tuple[str, ...]) -> int:
     \b
     pysubtask resume -t roof big.avi
     """
-    return give(tasks, "resume", {"names": list(names), "cwd": os.getcwd()}, command_line(), words=_words)
+    return send_request(tasks, "resume", {"names": list(names), "cwd": os.getcwd()}, command_line(), words=_words)
 
 
 def _words(result: Any) -> str:

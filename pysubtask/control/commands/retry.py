@@ -9,7 +9,7 @@ import click
 
 from ...common.text import files
 from ..tasks.find import Task
-from ..tasks.send_request import command_line, give, tasks_option
+from ..tasks.send_request import command_line, send_request, tasks_option
 from ..view.request_result import connection_first
 from ..view.task_status import unread
 
@@ -26,11 +26,12 @@ def command(tasks: tuple[str, ...], names: tuple[str, ...]) -> int:
     pysubtask retry
     pysubtask retry -t roof big.avi
     """
-    return give(tasks, "retry", {"names": list(names), "cwd": os.getcwd()}, command_line(), words=_words, also=_unread)
+    return send_request(tasks, "retry", {"names": list(names), "cwd": os.getcwd()}, command_line(), words=_words, also=_unread)
 
 
 def _unread(child: Task) -> str:
-    """What was mended in a file that a held child does not read by itself."""
+    """A line about a file that was changed since a held child read it; '' where there is none. Such a child does not read it again
+    by itself."""
     return child.ask(lambda: unread(child, child.page() or {})) if child.holder() is not None else ""
 
 

@@ -1,4 +1,8 @@
-"""``pysubtask run``: run the tasks of a config, or a program of one's own, in the foreground."""
+"""``pysubtask run``: run the tasks of a config, or a program of one's own, in the foreground.
+
+UsageError where an option does not fit a config or a MODULE:CLASS; ConfigError and CommandError as :class:`Runner` and
+:class:`ProgramRun` raise them.
+"""
 
 from __future__ import annotations
 
@@ -55,13 +59,13 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
         notifier = Notifier(environ)
         if option is not None:
             run_as.turn_into(option)
-        return _own(config, name, notifier)
+        return _run_program(config, name, notifier)
     if name is not None:
         raise click.UsageError("--name is for MODULE:CLASS; a task of a config is chosen with --task.")
     from ...transports import check_library
     from ..preview.dry_run import transport_of
 
-    told: set[str] = set()
+    noted: set[str] = set()
     config = run_as.turn_into_users_of(config, environ, names, option)
 
     def read() -> Sequence[TaskConfig]:
@@ -69,20 +73,20 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
         tasks = found.named(names)
         one = run_as.of_tasks(tasks, option)
         if one is not None:
-            run_as.turn_into(one)  # nothing, or a refusal: a reload names another one
+            run_as.turn_into(one)  # at a reload: does nothing for the same user, and raises for another one
         for task in tasks:
             check_folders(task.entries, BY_RUN)
             for plan in task.plans:
                 if holds_secret(plan.settings):
                     forbid_cores()
                 check_files(plan.extension, plan.settings)
-                check_library(transport_of(plan))  # else each child would say so, again and again
+                check_library(transport_of(plan))  # here once; otherwise each start of each child fails with it
             check_command(task.plans[0].alerts["Command"])
-        with contextlib.suppress(OSError):  # a row too many in 'status' is no reason against the run
+        with contextlib.suppress(OSError):  # a superfluous row in 'status' must not keep the run from starting
             forget_never_run(found.files, {plan.state_dir for task in found.tasks for plan in task.plans})
         for note in found.notes:
-            if note not in told:
-                told.add(note)
+            if note not in noted:
+                noted.add(note)
                 say([f"pysubtask: {note}"], error=True)
         return tasks
 
@@ -93,7 +97,7 @@ def command(config: str | None, names: tuple[str, ...], name: str | None, user: 
     return Runner(read, notifier).run()
 
 
-def _own(word: str, name: str | None, notifier: Notifier) -> int:
+def _run_program(word: str, name: str | None, notifier: Notifier) -> int:
     for variable in VARIABLES:
         os.environ.pop(variable, None)
-    return program_runner.OwnPair(word, program_runner.load(word), name, notifier).run()
+    return program_runner.ProgramRun(word, program_runner.load(word), name, notifier).run()

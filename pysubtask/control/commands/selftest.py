@@ -1,4 +1,7 @@
-"""``pysubtask selftest``: does anything get lost, with these settings and this server, when the link is cut?"""
+"""``pysubtask selftest``: find out whether data gets lost, with these settings and this server, when the link is cut.
+
+CommandError where the password of a target is not to be had, so that nothing can be uploaded.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def command(config: str | None, secs: float, seed: int | None, as_json: bool) ->
     if not as_json:
         say(notes)
     for target in targets:
-        transport_class(target.transport)  # a library that is missing is said before anything is begun
+        transport_class(target.transport)  # raises for a missing library before the test of the first target begins
     drawn = random.randrange(10**6) if seed is None else seed
     if not as_json:
         say([f"seed {drawn}, {secs:g} s for each destination; Ctrl-C ends it and cleans up"])

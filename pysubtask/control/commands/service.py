@@ -1,4 +1,8 @@
-"""``pysubtask service``: print or install a systemd unit for a config."""
+"""``pysubtask service``: print or install a systemd unit for a config.
+
+CommandError where this system has no systemd, where systemd does not accept a name or a credential, and where the rights do not
+allow the service; UsageError where options do not go together.
+"""
 
 from __future__ import annotations
 
@@ -114,14 +118,14 @@ def _service(
         for one in sorted(os.environ)
         if re.fullmatch(r"PYSUBTASK_.+__.+__.+", one)
     ]
-    said = of_tasks(tasks, of_option(run_as))
+    configured = of_tasks(tasks, of_option(run_as))
     if os.geteuid() != 0:
         if run_as is not None:
             raise CommandError(_ONLY_ROOT, FAILED)
-        if said is not None and not said.is_this_process:
-            raise not_root(said)
+        if configured is not None and not configured.is_this_process:
+            raise not_root(configured)
         return _of_user(name, place, names), notes
-    owner = said or _owner(_folders(tasks)[0])
+    owner = configured or _owner(_folders(tasks)[0])
     service = _of_system(name, place, names, owner, _folders(tasks))
     user = service.user
     for path in found.files:
@@ -140,7 +144,7 @@ def _service(
 
 
 def _of_program(name: str, word: str, run_as: str | None, writable: Sequence[str]) -> tuple[Service, list[str]]:
-    """For a MODULE:CLASS; nothing of it is run to find out whether it is there."""
+    """The service of a MODULE:CLASS and notes about it. The module is not imported: its source is searched for the class."""
     folder = os.getcwd()
     if os.geteuid() != 0:
         if run_as is not None:
@@ -192,7 +196,7 @@ def _program() -> tuple[str, ...]:
 
 
 def _owner(folder: str) -> Identity:
-    """Whose a folder is, or what there is above it."""
+    """The owner of a folder; where it does not exist, that of the nearest folder above it."""
     found = os.stat(existing(folder))
     try:
         return identity(str(found.st_uid))
@@ -205,7 +209,7 @@ def _folders(tasks: Sequence[TaskConfig]) -> list[str]:
 
 
 def _check_for_root(folders: Sequence[str], program: str) -> None:
-    """CommandError where a service of root's would do what somebody else likes."""
+    """CommandError where another user could change what a service with root's rights does: its folders or its program."""
     for folder in folders:
         there = existing(folder)
         doubt = trust.doubt_about(there)

@@ -1,11 +1,14 @@
-"""``pysubtask set``: change settings of a running task."""
+"""``pysubtask set``: change settings of a running task.
+
+CommandError where an argument is not KEY=VALUE.
+"""
 
 from __future__ import annotations
 
 import click
 
 from ..exit_status import USAGE, CommandError
-from ..tasks.send_request import command_line, give, tasks_option
+from ..tasks.send_request import command_line, send_request, tasks_option
 
 
 @click.command(short_help="Change settings of a running task.")
@@ -19,16 +22,16 @@ def command(tasks: tuple[str, ...], keep: bool, settings: tuple[str, ...]) -> in
     pysubtask set RateLimit=50k
     pysubtask set -t roof --keep TimerIntervalSecs=10 HeartbeatIntervalSecs=600
     """
-    wanted = {}
+    values = {}
     for word in settings:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise CommandError(f"{word!r} is no setting: write it as KEY=VALUE, without blanks around the '='.", USAGE)
-        wanted[key] = value
-    return give(tasks, "set", {"settings": wanted, "keep": keep}, command_line(), words=_said)
+        values[key] = value
+    return send_request(tasks, "set", {"settings": values, "keep": keep}, command_line(), words=_words)
 
 
-def _said(result: dict[str, object]) -> str:
+def _words(result: dict[str, object]) -> str:
     changed = result["changed"]
     if not isinstance(changed, list) or not changed:
         return "nothing changed: the values were these already"

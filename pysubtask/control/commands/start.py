@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..tasks.send_request import command_line, give, nobody_starts, tasks_option
+from ..tasks.send_request import command_line, refuse_without_master, send_request, tasks_option
 from ..tasks.task_choice import waits_for_a_start
 
 
@@ -17,4 +17,4 @@ def command(tasks: tuple[str, ...]) -> int:
     \b
     pysubtask start -t roof
     """
-    return give(tasks, "start", {}, command_line(), may_be_dead=True, pick=waits_for_a_start, if_dead=nobody_starts)
+    return send_request(tasks, "start", {}, command_line(), may_be_dead=True, pick=waits_for_a_start, if_dead=refuse_without_master)

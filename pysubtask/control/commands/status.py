@@ -1,4 +1,8 @@
-"""``pysubtask status``: what each task does, and why it does nothing."""
+"""``pysubtask status``: what each task does, and why it does nothing.
+
+UsageError where options do not go together, CommandError where no task is known. With ``--check`` a missing task is no
+error but the level UNKNOWN.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import click
 
 from ..exit_status import OK
 from ..tasks.find import Task
-from ..tasks.send_request import command_line, give, tasks_option
+from ..tasks.send_request import command_line, send_request, tasks_option
 
 
 @click.command(short_help="Stop a task; what is queued stays queued.")
@@ -19,11 +19,12 @@ def command(tasks: tuple[str, ...]) -> int:
     \b
     pysubtask stop -t roof
     """
-    return give(tasks, "stop", {}, command_line(), if_dead=_stopped)
+    return send_request(tasks, "stop", {}, command_line(), if_dead=_stopped)
 
 
 def _stopped(child: Task, name: str) -> tuple[int, str] | None:
-    # An order that is kept would stop the child that somebody starts next.
+    # A request that is kept would stop the child that is started next, perhaps days later: it is kept only while a master lives
+    # that is about to start one.
     if child.state() != "stopped" and child.master() is not None:
         return None
     return OK, f"{name}: no child runs, so there is nothing to stop"

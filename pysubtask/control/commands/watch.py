@@ -1,4 +1,7 @@
-"""``pysubtask watch``: tasks at work, live."""
+"""``pysubtask watch``: a live view of tasks at work.
+
+CommandError where no task is known.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,18 @@ from ..exit_status import NO_TASK, OK, CommandError
 from ..tasks.feeds import Feeds
 from ..tasks.find import NONE_KNOWN, Task, find, names_here
 from ..terminal import colour, coloured, height, live, say, say_json, screen, width
-from ..view.event_follower import Following
+from ..view.event_follower import EventFollower
 from ..view.status_view import event, watch
 from ..view.task_status import of_all, task_status
 from .events import line_of
 
-_LOOK_SECS = 0.2
+_POLL_SECS = 0.2
 _SHOW_SECS = 0.5
+"""Seconds after which the screen is drawn again even without an event, because ages and rates change."""
 _RECENT = 100
+"""Events kept for the screen: more than a terminal has lines."""
 _LINE = 1000
+"""The longest line of the output without a terminal, in characters: one event must not flood a log."""
 
 
 @click.command(short_help="Watch tasks at work: a bar for each file on its way, and what happens.")
@@ -54,28 +60,28 @@ def command(as_json: bool, tasks: tuple[str, ...]) -> int:
 
 def _lines(found: list[Task], as_json: bool) -> None:
     called = names_here(found)
-    feeds = Feeds(found, _begin, _LOOK_SECS)
+    feeds = Feeds(found, _begin, _POLL_SECS)
     alive: dict[str, bool] = {}
     while True:
         for at, (lives, rows) in feeds.take():
             task, name = found[at], called[at]
             for row in rows:
-                _tell(task, name, _of_row(row), as_json)
+                _print_update(task, name, _of_row(row), as_json)
             if alive.get(name, True) != lives:
-                _tell_life(task, name, lives, as_json)
+                _print_life(task, name, lives, as_json)
             alive[name] = lives
         sys.stdout.flush()
-        time.sleep(_LOOK_SECS)
+        time.sleep(_POLL_SECS)
 
 
 def _begin(task: Task) -> Callable[[], tuple[bool, list[list[Any]]]]:
-    """For one child: whether it lives, and what is new of it."""
-    following = Following(task.state_dir)
+    """A function that returns whether this child lives, and the pages and events since its last call."""
+    follower = EventFollower(task.state_dir)
 
     def step() -> tuple[bool, list[list[Any]]]:
-        # Whether it lives comes first: what a child said before it died comes before its end.
+        # The lock is read before the events: what a child wrote before it died is then shown before its end.
         lives = task.lives()
-        return lives, [["event", *one] if isinstance(one, Event) else ["page", one] for one in following.news(time.monotonic())]
+        return lives, [["event", *one] if isinstance(one, Event) else ["page", one] for one in follower.read(time.monotonic())]
 
     return step
 
@@ -85,7 +91,7 @@ def _of_row(row: list[Any]) -> dict[str, Any] | Event:
     return page if row[0] == "page" else Event(*row[1:])
 
 
-def _tell(task: Task, name: str, one: dict[str, Any] | Event, as_json: bool) -> None:
+def _print_update(task: Task, name: str, one: dict[str, Any] | Event, as_json: bool) -> None:
     if isinstance(one, Event):
         if as_json:
             say_json(line_of(name, one))
@@ -97,7 +103,7 @@ def _tell(task: Task, name: str, one: dict[str, Any] | Event, as_json: bool) -> 
         say([_sentence(task, name)])
 
 
-def _tell_life(task: Task, name: str, lives: bool, as_json: bool) -> None:
+def _print_life(task: Task, name: str, lives: bool, as_json: bool) -> None:
     if as_json:
         sign = task.last_sign()
         last = None if sign is None else utc(sign)
@@ -112,17 +118,17 @@ def _sentence(task: Task, name: str) -> str:
 
 def _live(found: list[Task]) -> None:
     called = names_here(found)
-    feeds = Feeds(found, _begin, _LOOK_SECS)
+    feeds = Feeds(found, _begin, _POLL_SECS)
     recent: deque[tuple[str, Event]] = deque(maxlen=_RECENT)
     with screen() as show:
-        shown_at = float("-inf")
+        drawn_at = float("-inf")
         while True:
             now = time.monotonic()
-            news = [(called[at], _of_row(row)) for at, (_, rows) in feeds.take() for row in rows]
-            recent.extend((name, one) for name, one in news if isinstance(one, Event))
-            if news or now - shown_at >= _SHOW_SECS:
-                shown_at = now
+            updates = [(called[at], _of_row(row)) for at, (_, rows) in feeds.take() for row in rows]
+            recent.extend((name, one) for name, one in updates if isinstance(one, Event))
+            if updates or now - drawn_at >= _SHOW_SECS:
+                drawn_at = now
                 task_statuses = of_all(found, time.time(), called)
                 lines = watch(task_statuses, recent, width(), height())
                 show([colour(line) for line in lines] if coloured() else lines)
-            time.sleep(_LOOK_SECS)
+            time.sleep(_POLL_SECS)

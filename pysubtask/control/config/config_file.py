@@ -32,7 +32,8 @@ SYSTEM_FOLDER = "/etc/pysubtask"
 
 
 class Config(NamedTuple):
-    """What was read: the tasks, the files they are from, and lines about what was left out."""
+    """A config as :func:`load` returns it. ``tasks``: every task, in the order of the files; ``files``: the absolute paths of the
+    files that were read; ``notes``: a line for a person about each environment variable that no task uses."""
 
     tasks: tuple[TaskConfig, ...]
     files: tuple[str, ...]
@@ -40,12 +41,12 @@ class Config(NamedTuple):
 
     @property
     def place(self) -> str:
-        """The folder that these files were found in."""
+        """The config folder that holds the files; for a drop-in the folder above ``conf.d``."""
         return _folder_of(self.files)
 
     def named(self, names: Sequence[str]) -> tuple[TaskConfig, ...]:
-        """The tasks of these names, or labels (what 'status' calls them), all where none is named; CommandError where one does not
-        exist."""
+        """The tasks with these names or labels (what 'pysubtask status' calls a task), or all tasks where ``names`` is empty.
+        CommandError where a name fits no task, or several."""
         known = {task.name: task for task in self.tasks}
         labels = {task.name: task.plans[0].label for task in self.tasks if task.plans}
         found = {}
@@ -65,7 +66,8 @@ class Config(NamedTuple):
 
 
 def folders(environ: Mapping[str, str]) -> list[str]:
-    """Where a config is looked for: ``$PYSUBTASK_CONFIG_DIR``, or ``/etc/pysubtask`` and then the user's own folder."""
+    """The folders that are searched for a config: ``$PYSUBTASK_CONFIG_DIR`` alone, or ``/etc/pysubtask`` and then the user's own
+    folder (``$XDG_CONFIG_HOME/pysubtask``)."""
     own = environ.get(FOLDER_VARIABLE)
     if own:
         return [os.path.abspath(os.path.expanduser(own))]
@@ -74,7 +76,7 @@ def folders(environ: Mapping[str, str]) -> list[str]:
 
 
 def default_file(environ: Mapping[str, str]) -> str:
-    """Where ``init`` puts a config: root's is the system's, another user's his own."""
+    """The path where ``init`` puts a config: in the system's folder for root, in the user's own for anybody else."""
     places = folders(environ)
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     return os.path.join(places[0] if root or len(places) == 1 else places[-1], MAIN_FILE)
@@ -104,14 +106,16 @@ def find_files(given: str | None, environ: Mapping[str, str]) -> list[str]:
 
 
 def find_place(given: str | None, environ: Mapping[str, str]) -> str:
-    """The config that ``find_files`` finds, as an absolute path that means it whoever asks. CommandError where there is none."""
+    """The config that ``find_files`` finds, as an absolute path: root keeps it when it becomes another user, for whom the search
+    might find another config. CommandError where there is none."""
     if given is not None:
         return os.path.abspath(os.path.expanduser(given))
     return _folder_of(find_files(None, environ))
 
 
-def first_look(given: str, environ: Mapping[str, str]) -> list[dict[str, Any]]:
-    """What stands in the files of a config that can be read and are TOML; ``load`` tells of the others."""
+def raw_configs(given: str, environ: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The parsed and unchecked TOML of each file of a config. Files that cannot be read or parsed are left out here; ``load``
+    reports them. CommandError where there is no config."""
     found = []
     for path in find_files(given, environ):
         with contextlib.suppress(ConfigError, tomllib.TOMLDecodeError):
@@ -125,29 +129,33 @@ def _folder_of(files: Sequence[str]) -> str:
 
 
 def load(given: str | None, environ: Mapping[str, str], names: Sequence[str] = ()) -> Config:
-    """Read a config; where ``names`` says which of its tasks are meant, the secret files of the others are not opened.
-    ConfigProblems names everything that is wrong with it, CommandError says where there is none."""
+    """Read and check a config. ``given``: a file or a folder (None: searched for as in :func:`find_files`). ``names``: the tasks
+    that are meant (none: all); secret files of the other tasks are not opened, as this user may not be allowed to read them.
+
+    ConfigProblems names every mistake in the config; CommandError where there is no config.
+    """
     files = find_files(given, environ)
     asked = overrides(environ, KEYS)
     problems: list[Problem] = []
     tasks: dict[str, TaskConfig] = {}
     mains = {path: _main_of(path) for path in files}
     every = dict.fromkeys([*(main for main in mains.values() if main), *files])
-    stamps = read_from.look(dict.fromkeys(every, "the config"))  # before it is read: a change meanwhile is one
+    # Before the files are read, so that a change during the read is noticed.
+    stamps = read_from.look(dict.fromkeys(every, "the config"))
     texts = {path: text for path in every if (text := _read(path, problems)) is not None}
     for path in files:
         main = mains[path]
         if path not in texts or (main is not None and main not in texts):
-            continue  # what is wrong with the common part is told first
+            continue  # without its common part the file would give misleading problems
         found: list[Problem] = []
         if not {"watch", "tasks"} & texts[path].raw.keys() and path in mains.values():
-            check_words(texts[path], problems)  # what its drop-ins have in common, and no task
+            check_words(texts[path], problems)  # it holds the sections that its drop-ins inherit, and no task
             continue
         for task in read_tasks(texts[path], asked, environ, found, texts[main] if main is not None else None, names):
             first = tasks.setdefault(task.name, task)
             if first is not task:
-                said = f"{task.name!r} is the name of a task in {first.file} too"
-                found.append(Problem(Where(path), "base.TaskName", said, "Give one of the two another TaskName."))
+                problem = f"{task.name!r} is the name of a task in {first.file} too"
+                found.append(Problem(Where(path), "base.TaskName", problem, "Give one of the two another TaskName."))
         problems += sorted(found, key=lambda one: one.where.line or 0)
     beside = _own(list(every), tasks.values())
     for name, task in tasks.items():
@@ -157,7 +165,7 @@ def load(given: str | None, environ: Mapping[str, str], names: Sequence[str] = (
         tasks[name] = task._replace(beside=beside, closed=tuple(dict.fromkeys(others)), read_from=read)
         problems += _never_sent(tasks[name])
     if problems:
-        raise ConfigProblems(list(dict.fromkeys(problems)))  # what is wrong in a common part is so for each of its tasks
+        raise ConfigProblems(list(dict.fromkeys(problems)))  # a mistake in a common part is found once for each task
     return Config(tuple(tasks.values()), tuple(files), tuple(unused(asked, tasks)))
 
 
@@ -180,7 +188,8 @@ def _read(path: str, problems: list[Problem]) -> Text | None:
 
 
 def _own(files: Sequence[str], tasks: Iterable[TaskConfig]) -> dict[str, str]:
-    """The files of a config, and those that any of its tasks names: one task may watch the folder of another."""
+    """The files of a config and those that any of its tasks names (path -> what it is). None is data, for any task: one task may
+    watch a folder in which another keeps its files."""
     found = dict.fromkeys(files, CONFIG)
     for task in tasks:
         for plan in task.plans:
@@ -196,30 +205,31 @@ def _secrets_read(task: TaskConfig) -> dict[str, str]:
 
 
 def _closed(task: TaskConfig) -> tuple[str, ...]:
-    """Its folders of snapshots and archive. Where another task has its logs may well be a folder of data."""
+    """The snapshot and archive folders of a task, which the other tasks must not send. Its log folders are not among them: logs may
+    lie among data."""
     return closed_paths(task.entries, task.plans, ())
 
 
 def _never_sent(task: TaskConfig) -> Iterator[Problem]:
-    """Entries for files that are no data."""
+    """A problem for each entry that names a file which is never sent, such as the config itself."""
     own = own_of(task)
     for index, entry in enumerate(task.entries):
         why = own.why_named(entry.path) if entry.kind == "file" else ""
         if why:
             lines = key_lines(_text(task.file))
             keys = next(keys for keys in (("tasks", task.name, "watch", index), ("watch", index)) if line_of(lines, keys))
-            shown = ".".join(map(str, keys[:-1])) + f"[{index + 1}].file"
+            dotted = ".".join(map(str, keys[:-1])) + f"[{index + 1}].file"
             problem = f"{entry.path} is never sent: it is {why}"
             yield Problem(
                 Where(task.file, line_of(lines, (*keys, "file"))),
-                shown,
+                dotted,
                 problem,
                 "Remove this entry; name the files with your data.",
             )
 
 
 def own_of(task: TaskConfig) -> NeverSent:
-    """The files that are no data of this task."""
+    """The files that are never sent as data of this task."""
     return all_own(task.entries, task.plans, (), task.beside)
 
 
@@ -238,7 +248,7 @@ def _text(path: str) -> str:
         with open(path, "rb") as file:
             check_config(path, os.fstat(file.fileno()))
             data = file.read()
-        # Editors of one system begin a text with this mark.
+        # Editors on Windows begin a text with a byte order mark, which tomllib refuses.
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as exc:
         line = data.count(b"\n", 0, exc.start) + 1
@@ -250,11 +260,11 @@ def _text(path: str) -> str:
 
 
 def _syntax(path: str, text: str, exc: tomllib.TOMLDecodeError) -> Problem:
-    said = str(exc)
-    place = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", said, re.DOTALL)
+    message = str(exc)
+    place = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL)
     line = int(place[2]) if place and place[2] else text.count("\n") + (not text.endswith("\n"))
     column = int(place[3]) if place and place[3] else None
-    what = place[1] if place else said
+    what = place[1] if place else message
     written = text.split("\n")[line - 1].strip() if 0 < line <= text.count("\n") + 1 else ""
     key, _, value = (part.strip() for part in written.partition("="))
     key = key if re.fullmatch(r"[\w.\"-]+", key) else ""

@@ -1,5 +1,5 @@
-"""How the files of a config are called."""
+"""The names of config files."""
 
 MAIN_FILE = "pysubtask.toml"
 DROP_INS = "conf.d"
-"""The folder beside it with one task a file."""
+"""The folder beside ``MAIN_FILE`` whose files hold one task each."""

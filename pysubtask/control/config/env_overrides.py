@@ -12,8 +12,9 @@ _FORM = re.compile(r"PYSUBTASK_(.+?)__(.+)__(.+)")
 
 
 class Override(NamedTuple):
-    """One variable: the task's name in it, and the section and key as the tables write them (as the variable does, where they
-    are not known)."""
+    """One environment variable. ``variable``: its name as it is set; ``task``: the task's name in it, in the form of
+    :func:`variable_name`; ``section`` and ``key``: as the settings table spells them (as the variable does, where the table has no
+    such section or key); ``text``: the value."""
 
     variable: str
     task: str
@@ -23,12 +24,13 @@ class Override(NamedTuple):
 
 
 def variable_name(task: str) -> str:
-    """A task's name inside a variable: ``roof-2`` is ``ROOF_2``."""
+    """A task's name as it is written inside a variable: ``ROOF_2`` for ``roof-2``."""
     return re.sub(r"[^A-Z0-9]", "_", task.upper())
 
 
 def overrides(environ: Mapping[str, str], keys: Mapping[str, Iterable[str]]) -> list[Override]:
-    """The variables of this form. ``keys``: the known ones of each section."""
+    """The variables of the form ``PYSUBTASK_<TASK>__<SECTION>__<KEY>``, sorted by name. ``keys``: the known keys of each
+    section."""
     found = []
     for variable, text in sorted(environ.items()):
         form = _FORM.fullmatch(variable.upper())
@@ -40,7 +42,7 @@ def overrides(environ: Mapping[str, str], keys: Mapping[str, Iterable[str]]) -> 
 
 
 def unused(found: Iterable[Override], tasks: Iterable[str]) -> list[str]:
-    """A line for each variable that is for a task nobody has."""
+    """A line for each variable whose task is none of ``tasks``, with the name that was probably meant."""
     names = {variable_name(task): task for task in tasks}
     lines = []
     for one in found:

@@ -1,8 +1,8 @@
-"""Whose word counts: what a command reads and does as it says must not be writable by others.
+"""Trust in config files: a config that a command obeys must not be writable by other users.
 
-A config names programs that are run and files that are read. It is obeyed where it, and the folder it lies in, belong to this user
-or to root, and nobody else may write them. A group counts as nobody else where it is the owner's own. Behind sudo the user who
-typed the command counts as root: he may do all this anyway.
+A config names programs that are run and files that are read. It is obeyed where the file and its folder belong to this user or to
+root and nobody else may write them. Write permission of a group is accepted where the group is the owner's private one. Under sudo
+files of the user who typed the command are trusted like root's, since that user may run commands as root anyway.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from ...common.errors import ConfigError
 from ...common.trust import others_write, owners, user_name
 
 _OWN_FOLDERS = ("pysubtask", "conf.d")
-"""Folders of this name are for configs alone, so that their mode may be told to be changed."""
+"""Folders with these names hold nothing but configs, so that the remedy may ask for a change of their mode."""
 
 
 def check_config(path: str, found: os.stat_result) -> None:
-    """ConfigError where others may say what is in a config. ``found``: fstat of the opened file. Raises OSError where its folder
-    cannot be looked at. Nothing is wrong on a system without users and modes."""
+    """ConfigError where another user may change the config at ``path``; OSError where its folder cannot be examined. ``found``:
+    fstat of the opened file, so that the file that is checked is the file that is read. On a system without users and modes nothing
+    is checked."""
     if not hasattr(os, "geteuid"):
         return
     if found.st_uid not in owners():
@@ -28,7 +29,7 @@ def check_config(path: str, found: os.stat_result) -> None:
         run = "".join(f" If every line of it is your own, run: {line}" for line in advice.hand_over_config(path, me))
         raise ConfigError(path, f"it belongs to another user ({whose}), whom {me} does not obey", f"Run this as {whose}.{run}")
     if not stat.S_ISREG(found.st_mode):
-        return  # a pipe of a shell, mostly: it has no folder
+        return  # mostly a pipe of a shell, as in <(...): there is no folder to check
     if others_write(found):
         raise ConfigError(
             path,
@@ -40,7 +41,8 @@ def check_config(path: str, found: os.stat_result) -> None:
 
 
 def check_owner(key: str, path: str, found: os.stat_result) -> None:
-    """ConfigError where a file with a secret is somebody else's: the secret is what he says, and he may read it."""
+    """ConfigError where a file with a secret belongs to another user, who could read and replace the secret. ``key``: the setting
+    that names the file."""
     if hasattr(os, "geteuid") and stat.S_ISREG(found.st_mode) and found.st_uid not in owners():
         raise ConfigError(
             key,
@@ -50,7 +52,8 @@ def check_owner(key: str, path: str, found: os.stat_result) -> None:
 
 
 def _folders(path: str) -> list[str]:
-    """Where a config lies, and where it really is; with a drop-in also the folder above, which says where conf.d is."""
+    """The folder of a config, before and after links are followed; for a drop-in also the folder above, whose owner could replace
+    conf.d."""
     found = []
     for each in (os.path.abspath(path), os.path.realpath(path)):
         folder = os.path.dirname(each)
@@ -64,7 +67,7 @@ def _check_folder(path: str, folder: str, found: os.stat_result) -> None:
     if found.st_uid not in owners():
         whose = f"another user ({user_name(found.st_uid)})"
         raise ConfigError(path, f"its folder {folder} belongs to {whose}, who may put another file there", move)
-    # In a sticky folder, as /tmp is, nobody else may replace a file of ours.
+    # In a folder with the sticky bit, such as /tmp, others may not replace a file of this user.
     if others_write(found) and not found.st_mode & stat.S_ISVTX:
         if os.path.basename(folder) in _OWN_FOLDERS and not os.path.islink(folder):
             move = f"Run: {advice.only_you_write(folder, sudo=found.st_uid != os.geteuid())}"

@@ -1,4 +1,4 @@
-"""What is wrong with a config, told as its writer knows it: file, line, key, what was expected."""
+"""Mistakes in a config, in the terms of its writer: file, line, key, and the expected value."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ _KINDS = {
 }
 
 _LONGEST_LIST = 200
+"""A list of known settings that is longer, in characters, is replaced by a hint at 'pysubtask init'."""
 
 
 class Where(NamedTuple):
-    """Where something was written: a file with a line (None: nowhere in it), or the name of an environment variable."""
+    """Where a setting was written. ``place``: the path of a file, or the name of an environment variable; ``line``: the line in the
+    file, counted from 1 (None: the file as a whole, or an environment variable)."""
 
     place: str
     line: int | None = None
@@ -36,7 +38,8 @@ class Where(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: ``key`` (dotted), ``problem`` (what), ``remedy`` (what to do)."""
+    """One mistake in a config. ``where`` it was written; ``key``: dotted, as ``ftp.Host`` ('' for the whole file); ``problem``:
+    what is wrong, without a full stop; ``remedy``: what to do, as a sentence."""
 
     where: Where
     key: str
@@ -48,7 +51,7 @@ class Problem(NamedTuple):
 
 
 class ConfigProblems(ConfigError):
-    """Everything that is wrong with a config; nothing was started or changed."""
+    """A config with mistakes, all of them in ``problems``; nothing was started or changed."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -59,18 +62,19 @@ class ConfigProblems(ConfigError):
 
 
 def problem_of(where: Where, exc: ConfigError, *, key: str | None = None, value: Any = ...) -> Problem:
-    """An error of the code that the settings go through, in the words of a config file."""
-    said = exc.problem
-    found = re.fullmatch(r"(.*) is of type (\w+)", said, re.DOTALL)
+    """The problem for a ConfigError that the check of a setting has raised: its text names Python values, which are put into the
+    words of a config file. ``key``: that of the error, unless given; ``value``: what was written (... : none, or a secret)."""
+    problem = exc.problem
+    found = re.fullmatch(r"(.*) is of type (\w+)", problem, re.DOTALL)
     if found:
         what = found[1] if value is ... or MASK in found[1] or found[1].endswith("it") else in_toml(value)
-        said = f"{what} is {_KINDS.get(found[2], 'of type ' + found[2])}"
+        problem = f"{what} is {_KINDS.get(found[2], 'of type ' + found[2])}"
     elif value is not ... and isinstance(value, (bool, str)):
-        said = said.replace(repr(value), in_toml(value))
+        problem = problem.replace(repr(value), in_toml(value))
     remedy = in_file_words(exc.remedy)
     if remedy.startswith("Known here: ") and len(remedy) > _LONGEST_LIST:
         remedy = "No other setting of this section is nearly the same; 'pysubtask init -' shows them all."
-    return Problem(where, exc.key if key is None else key, in_file_words(said), remedy)
+    return Problem(where, exc.key if key is None else key, in_file_words(problem), remedy)
 
 
 def in_toml(value: Any) -> str:
@@ -88,8 +92,8 @@ def in_toml(value: Any) -> str:
     return str(value)
 
 
-def wanted(row: Setting) -> str:
-    """What a setting takes, in a few words."""
+def accepts(row: Setting) -> str:
+    """The values that a setting accepts, in a few words: type, range, unit."""
     if row.choices:
         words = " or ".join(map(in_toml, row.choices))
     else:
@@ -103,7 +107,7 @@ def wanted(row: Setting) -> str:
 
 
 def in_file_words(text: str) -> str:
-    """A text about settings in the words of a config file instead of Python's."""
+    """A text about settings with Python's spelling of values and entries replaced by that of a config file."""
     text = re.sub(r"\{'(\w+)': path\}", r'\1 = "PATH"', text)
     text = re.sub(r"\{'dir': \.\.\., '(\w+)': \.\.\.\}", r'dir = "PATH" with \1', text)
     text = re.sub(r"'as': '([^']*)'", r'as = "\1"', text)

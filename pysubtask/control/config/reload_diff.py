@@ -1,4 +1,4 @@
-"""What a new config changes: pure, from the tasks that run and the tasks that are wanted."""
+"""The difference between the tasks that run and those of a config that was read again. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _LIVE = {row.key for rows in SETTINGS.values() for row in rows if row.live}
 
 
 class Changes(NamedTuple):
-    """``start`` and ``stop``: names of tasks that came and went. ``restart``: name -> why. ``live``: name -> state folder of
-    a child -> its new values. ``same``: the tasks whose children go on as they are. ``alerts``: those of both whose ``alerts``
-    section has changed, which no child knows."""
+    """What a reload has to do. ``start``: names of tasks that are new; ``stop``: names of tasks that are gone; ``restart``: name ->
+    why its children must be started again; ``live``: name -> state folder of a child -> settings that the running child takes;
+    ``same``: names of tasks whose children go on unchanged; ``alerts``: names out of ``live`` and ``same`` whose ``alerts`` section
+    has changed, which the master applies and no child."""
 
     start: tuple[str, ...]
     stop: tuple[str, ...]
@@ -25,11 +26,11 @@ class Changes(NamedTuple):
     alerts: frozenset[str] = frozenset()
 
 
-def compare(running: Mapping[str, TaskConfig], wanted: Sequence[TaskConfig]) -> Changes:
-    """What has to be done, so that ``wanted`` runs where ``running`` does now."""
-    names = {task.name for task in wanted}
+def compare(running: Mapping[str, TaskConfig], loaded: Sequence[TaskConfig]) -> Changes:
+    """The changes that lead from the ``running`` tasks (by name) to those that were ``loaded``."""
+    names = {task.name for task in loaded}
     restart, live, same, alerts = {}, {}, [], set()
-    for task in wanted:
+    for task in loaded:
         now = running.get(task.name)
         if now is None:
             continue
@@ -44,7 +45,7 @@ def compare(running: Mapping[str, TaskConfig], wanted: Sequence[TaskConfig]) -> 
         else:
             same.append(task.name)
     return Changes(
-        tuple(task.name for task in wanted if task.name not in running),
+        tuple(task.name for task in loaded if task.name not in running),
         tuple(name for name in running if name not in names),
         restart,
         live,
@@ -54,7 +55,8 @@ def compare(running: Mapping[str, TaskConfig], wanted: Sequence[TaskConfig]) -> 
 
 
 def _why_anew(now: TaskConfig, task: TaskConfig) -> str:
-    """What a running task cannot take, in a few words without values; '' where it can take everything."""
+    """The changed settings that running children cannot take, without their values, which may be secret; '' where there are
+    none."""
     reasons = []
     if now.entries != task.entries:
         reasons.append("watch")

@@ -1,4 +1,4 @@
-"""The settings of one task as they were written: which value, and where, so that an error can say so."""
+"""The settings of one task, each with the place where it was written, so that an error can name the place."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ ROWS: dict[str, dict[str, Setting]] = {
     name: {row.key: row for part in dict.fromkeys(("base", name) if name not in ALONE else (name,)) for row in SETTINGS[part]}
     for name in SECTIONS
 }
-"""The settings that may stand in each section."""
+"""The settings that are allowed in each section, by key."""
 SECRET_FILES = {
     name: {secrets.file_key(row): row.key for row in rows.values() if row.secret and secrets.file_key(row) not in rows}
     for name, rows in ROWS.items()
 }
-"""The keys of each section that name a file with a secret, and the secret's own key."""
+"""For each section: a key that names a file with a secret -> the key of the secret."""
 KEYS = {name: (*ROWS[name], *SECRET_FILES[name]) for name in SECTIONS}
 _NONE_IS_A_WORD = {("ftp", "SSHConfigFile")}
-"""Here "none" is a value of its own."""
+"""Settings whose text "none" is a value of its own and not the absence of a value."""
 
 
 def is_path(key: str) -> bool:
-    """Whether a setting names a file that a relative path is looked for beside the config."""
+    """Whether a setting is a path, which is relative to the folder of the config."""
     return key.endswith("File")
 
 
 def value_of(section: str, row: Setting, value: Any) -> Any:
-    """A value of a TOML file, checked; the text "none" is None, and a number may be text with k, M or G. ConfigError."""
+    """A value of a TOML file, checked: the text "none" becomes None, and a number may be a text with k, M or G. ConfigError where
+    the setting does not accept it."""
     if isinstance(value, str):
         if value.lower() == "none" and row.optional and (section, row.key) not in _NONE_IS_A_WORD:
             return None
@@ -45,7 +46,8 @@ def value_of(section: str, row: Setting, value: Any) -> Any:
 
 
 class Values:
-    """The settings of one task. ``folder``: where relative files are looked for. What is wrong goes to ``problems``."""
+    """The settings of one task: ``sections`` holds the values. ``folder``: relative paths start there. Mistakes are appended to
+    ``problems``; no method raises for them."""
 
     def __init__(self, folder: str, problems: list[Problem]) -> None:
         self.sections: dict[str, dict[str, Any]] = {}
@@ -54,31 +56,33 @@ class Values:
         self._where: dict[tuple[str, str], Where] = {}
         self._files: dict[tuple[str, str], tuple[str, Where]] = {}
         self.secret_files: dict[str, str] = {}
-        """``ftp.Password`` -> the file that it is from."""
+        """The secret, as ``ftp.Password`` -> the file that it is read from."""
 
     def copy(self, problems: list[Problem], folder: str | None = None) -> Values:
-        """The same values, to be added to; what is added is relative to another ``folder``, where one is given."""
-        made = Values(self._folder if folder is None else folder, problems)
-        made.sections = {name: dict(values) for name, values in self.sections.items()}
-        made._where, made._files = dict(self._where), dict(self._files)
-        return made
+        """A copy that can be changed without a change here. ``folder``: the base of relative paths that are added later (None: the
+        same)."""
+        copied = Values(self._folder if folder is None else folder, problems)
+        copied.sections = {name: dict(values) for name, values in self.sections.items()}
+        copied._where, copied._files = dict(self._where), dict(self._files)
+        return copied
 
     def where(self, section: str, key: str) -> Where | None:
-        """Where a setting was written; for one of an extension also in base."""
+        """The place where a setting was written, in its own section or else in ``base``; None where it has its default."""
         return self._where.get((section, key)) or self._where.get(("base", key))
 
-    def take(self, section: str, table: Any, place: Callable[[str], Where], key_shown: str) -> None:
-        """A section of a file. ``place``: where each of its keys stands ('' is the section itself)."""
+    def take(self, section: str, table: Any, place: Callable[[str], Where], header: str) -> None:
+        """Take the settings of a section. ``table``: the parsed value, which may be of a wrong type; ``place``: from a key to where
+        it is written ('' for the section itself); ``header``: the section as the file names it, such as ``tasks.roof.ftp``."""
         if not isinstance(table, dict):
-            remedy = f"Write it as a table: [{key_shown}], and its settings below."
-            self._problems.append(Problem(place(""), key_shown, "it is no table", remedy))
+            remedy = f"Write it as a table: [{header}], and its settings below."
+            self._problems.append(Problem(place(""), header, "it is no table", remedy))
             return
         self.sections.setdefault(section, {})
         for key, value in table.items():
-            self._set(section, key, value, place(key), key_shown, value_of)
+            self._set(section, key, value, place(key), header, value_of)
 
     def override(self, one: Override) -> None:
-        """A value of the environment."""
+        """Take the value of an environment variable, which counts before that of a file."""
         where = Where(one.variable)
         if one.section not in SECTIONS:
             unknown = problem_of(where, unknown_key("", one.section, SECTIONS), key=one.section)
@@ -89,7 +93,7 @@ class Values:
             return
         self._set(one.section, one.key, one.text, where, one.section, _from_text)
 
-    def _set(self, section: str, key: str, value: Any, where: Where, shown: str, read: Callable[[str, Setting, Any], Any]) -> None:
+    def _set(self, section: str, key: str, value: Any, where: Where, header: str, read: Callable[[str, Setting, Any], Any]) -> None:
         secret_key = SECRET_FILES[section].get(key)
         row = ROWS[section].get(key)
         try:
@@ -104,7 +108,7 @@ class Values:
                 raise unknown_key(section, key, KEYS[section])
             found = read(section, row, value)
         except ConfigError as exc:
-            self._problems.append(problem_of(where, exc, key=f"{shown}.{key}", value=... if row is None or row.secret else value))
+            self._problems.append(problem_of(where, exc, key=f"{header}.{key}", value=... if row is None or row.secret else value))
             return
         if isinstance(found, str) and found and is_path(key) and found.lower() != "none":
             found = self._path(found)
@@ -115,7 +119,8 @@ class Values:
         self._where[section, key] = where
 
     def _forget_inherited(self, section: str, key: str, where: Where) -> None:
-        """Of a secret that stands in one file and is named by another, the file that was read last has the last word."""
+        """Where one file has a secret and another file names a secret file for it, drop the older one: the file that was read last
+        counts (the drop-in, which is read after ``pysubtask.toml``)."""
         named = self._files.get((section, key))
         if named is not None and named[1].place != where.place and where.line is not None:
             del self._files[section, key]
@@ -128,13 +133,13 @@ class Values:
         return os.path.normpath(os.path.join(self._folder, os.path.expanduser(text)))
 
     def fetch_secrets(self, task: str, environ: Mapping[str, str], *, needed: bool = True) -> None:
-        """What stands in files of its own: credentials of the system, and what ``*File`` keys name. Of a task that is not
-        ``needed`` the files are noted, and none is read: they may be closed to this user."""
+        """Read the secrets of ``task`` from systemd's credentials and from the files that ``*File`` keys name. For a task that is
+        not ``needed`` the paths are noted and no file is opened, because this user may have no right to read it."""
         if not needed:
             for (section, key), (path, _) in self._files.items():
                 self.secret_files[f"{section}.{key}"] = path
                 if section == "dropbox":
-                    self.sections.setdefault(section, {})[key] = MASK  # its settings are checked all the same
+                    self.sections.setdefault(section, {})[key] = MASK  # so that the checks of the section do not miss the secret
             token = self.sections.get("dropbox", {}).get("RefreshTokenFile")
             if isinstance(token, str):
                 self.secret_files["dropbox.RefreshToken"] = token
@@ -159,19 +164,19 @@ class Values:
         if row.secret and named is not None:
             self.secret_files[name] = named
         if written is not None and written.line is None:
-            return  # the environment has the last word
+            return  # a variable counts before a credential and before a file
         if given is not None:
             values = self.sections.setdefault(section, {})
             values[key] = read_credential(name, given) if row.secret else given
             self._where[section, key] = Where(given)
-            values.pop(secrets.file_key(row), None)  # as RefreshTokenFile, a setting itself
+            values.pop(secrets.file_key(row), None)  # RefreshTokenFile is a setting too, and would contradict the token
         elif named is not None and where is not None:
             file_name = f"{section}.{secrets.file_key(row)}"
             self.sections.setdefault(section, {})[key] = secrets.read_secret(file_name, named)
             self._where[section, key] = where
 
     def _check_private_files(self) -> None:
-        """Files with a secret that are read later, by the child."""
+        """Check the secret file that the child reads later by itself (``RefreshTokenFile``); it may not exist yet."""
         path = self.sections.get("dropbox", {}).get("RefreshTokenFile")
         if isinstance(path, str):
             self.secret_files["dropbox.RefreshToken"] = path
@@ -184,7 +189,7 @@ class Values:
                     self._problems.append(problem_of(where, exc))
 
     def secrets_written(self) -> list[tuple[str, Where]]:
-        """The secrets that stand in a file of the config itself, and where."""
+        """The secrets that are written in a config file itself, with their places: nobody else may read that file."""
         return [
             (f"{section}.{key}", where)
             for (section, key), where in self._where.items()
@@ -197,12 +202,13 @@ class Values:
 
 
 def read_credential(name: str, path: str) -> str:
-    """The secret of a credential."""
+    """The secret in a credential file of systemd. ``name``: the setting, for errors. ConfigError as in
+    :func:`secrets.read_secret`."""
     return secrets.read_secret(name, path, guarded=False)
 
 
 def for_task(found: Sequence[Override], task: str) -> list[Override]:
-    """The variables that are for this task."""
+    """Those of the variables that are for this task."""
     return [one for one in found if one.task == variable_name(task)]
 
 
@@ -213,7 +219,8 @@ def _from_text(section: str, row: Setting, text: str) -> Any:
 
 
 def forget_secrets(environ: MutableMapping[str, str]) -> None:
-    """Take the variables that hold a secret out of an environment, which children inherit."""
+    """Remove the variables that may hold a secret from an environment: child processes inherit it, and other programs can read
+    it."""
     for one in overrides(environ, KEYS):
         row = ROWS.get(one.section, {}).get(one.key)
         if row is None or row.secret:

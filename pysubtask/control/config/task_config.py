@@ -1,4 +1,4 @@
-"""The tasks of one config file: which there are, and each of them checked with everything that a start would check."""
+"""The tasks of one config file, each checked as a start of the task would check it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ _PLACEHOLDERS: dict[str, tuple[str, dict[str, Any]]] = {
     "dropbox.AppKey": ("dropbox", {"AppKey": "key"}),
     "dropbox.RefreshToken": ("dropbox", {"AccessToken": "token"}),
 }
-"""What stands in for a missing value while the other problems of a file are looked for."""
+"""Values that replace a missing one, so that the remaining mistakes of a file are found in the same run."""
 
 
 class TaskConfig(NamedTuple):
-    """One task: ``config`` has the sections, ``watch`` the entries as an app would give them, absolute. ``plans`` are its
-    children. ``archives``: its config says where old files go, so they are moved there. ``secret_files``: which secret
-    (``ftp.Password``) is from which file. ``beside``: files of the whole config, of its other tasks too, that are no data (absolute
-    path -> what it is); ``closed``: what of the other tasks is left out where it lies inside a recursive folder.
-    ``read_from``: the files that it was read from, as they were then. Its repr shows no secret."""
+    """One task, checked. ``name``: TaskName; ``file``: the config file that it is from; ``config``: the sections; ``watch``: the
+    entries as an app would give them, with absolute paths; ``entries``: the same, read; ``plans``: one for each child.
+    ``archives``: its config says where old files go, so they are moved there. ``secret_files``: which secret (``ftp.Password``) is
+    from which file. ``beside``: files of the whole config, of its other tasks too, that are no data (absolute path -> what it is);
+    ``closed``: what of the other tasks is left out where it lies inside a recursive folder. ``read_from``: the files that it was
+    read from, as they were then. Its repr shows no secret."""
 
     name: str
     file: str
@@ -52,26 +53,28 @@ class TaskConfig(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A file of a config as it was read."""
+    """A file of a config as it was read. ``path``: absolute; ``text``: decoded, with ``\\n`` as line end; ``raw``: what tomllib
+    made of the text."""
 
     path: str
     text: str
     raw: dict[str, Any]
 
     def placer(self) -> Callable[..., Where]:
-        """Where a key stands in it, by its parts."""
+        """A function from the parts of a key (``"ftp", "Host"``) to the place where the key is written."""
         lines = key_lines(self.text)
         return lambda *keys: Where(self.path, line_of(lines, keys))
 
 
 def check_words(file: Text, problems: list[Problem]) -> None:
-    """What stands at the top of a file and is none of ours."""
+    """Add a problem for each unknown name at the top level of a file."""
     at = file.placer()
     problems += [_misplaced(at(key), key, _TOP) for key in file.raw if key not in _TOP]
 
 
 def _inherited(main: Text | None, folder: str, problems: list[Problem]) -> Values:
-    """The settings that all drop-ins have from ``pysubtask.toml``: its sections, and no name of a task."""
+    """The settings that drop-ins inherit from ``pysubtask.toml``: its sections without TaskName, which must differ from task to
+    task."""
     if main is None:
         return Values(folder, problems)
     at, values = main.placer(), Values(os.path.dirname(main.path), problems)
@@ -90,9 +93,11 @@ def read_tasks(
     main: Text | None = None,
     names: Sequence[str] = (),
 ) -> list[TaskConfig]:
-    """The tasks of a file; what is wrong is added to ``problems``, and the tasks that are concerned are left out. ``main``: the
-    ``pysubtask.toml`` whose sections it inherits. ``names``: the tasks that are meant, none: all; secret files of others are not
-    opened."""
+    """The tasks of a file. Mistakes are added to ``problems``, and tasks with a mistake are left out.
+
+    ``asked``: the environment variables for tasks; ``main``: the ``pysubtask.toml`` whose sections the file inherits; ``names``:
+    the tasks that are meant (none: all), as secret files of the others are not opened.
+    """
     path, raw, at = file.path, file.raw, file.placer()
     folder = os.path.dirname(path)
     check_words(file, problems)
@@ -141,20 +146,20 @@ def _placer(at: Callable[..., Where], prefix: Path) -> Callable[[str], Where]:
     return lambda key: at(*prefix, key) if key else at(*prefix)
 
 
-def _misplaced(where: Where, shown: str, known: Sequence[str]) -> Problem:
-    """A word at the top that is none of ours: often a setting whose section was forgotten."""
+def _misplaced(where: Where, dotted: str, known: Sequence[str]) -> Problem:
+    """The problem for an unknown name at the top level: often a setting whose section header is missing."""
     from .setting_values import ROWS
 
-    key = shown.rpartition(".")[2]
+    key = dotted.rpartition(".")[2]
     homes = [section for section in SECTIONS if key in ROWS[section]]
     if homes:
         remedy = f"Put it below the line [{'base' if 'base' in homes else homes[0]}]."
-        return Problem(where, shown, "this setting stands in no section", remedy)
-    return problem_of(where, unknown_key("", key, known), key=shown)._replace(problem="this section is not known")
+        return Problem(where, dotted, "this setting stands in no section", remedy)
+    return problem_of(where, unknown_key("", key, known), key=dotted)._replace(problem="this section is not known")
 
 
 def _file_task(path: str, values: Values) -> str:
-    """What the only task of a file is called: as it says, in conf.d like the file, else main."""
+    """The name of the only task of a file: its TaskName, else for a drop-in the name of the file, else ``main``."""
     folder, name = os.path.split(path)
     default = name.removesuffix(".toml") if os.path.basename(folder) == "conf.d" else _FIRST_TASK
     return str(values.sections.get("base", {}).get("TaskName", default))
@@ -200,20 +205,21 @@ def _filled_in(entries: list[Entry], label: str, at: Callable[..., Where], prefi
         return filled_in(entries, label)
     except ConfigError as exc:
         index = int(exc.key.partition("[")[2].partition("]")[0])
-        shown = ".".join(map(str, (*prefix, "watch")))
-        problems.append(problem_of(at(*prefix, "watch", index, "as"), exc, key=f"{shown}[{index + 1}].as"))
+        header = ".".join(map(str, (*prefix, "watch")))
+        problems.append(problem_of(at(*prefix, "watch", index, "as"), exc, key=f"{header}[{index + 1}].as"))
         return entries
 
 
 def _logs_left_alone(
     entries: list[Entry], given: list[dict[str, Any]], plans: Sequence[Plan]
 ) -> tuple[list[Entry], list[dict[str, Any]]]:
-    """A log of the task itself is sent when it is notified alone: each delivery is told in it, and would be a change."""
+    """The entries with on_change off for logs of the task itself: each delivery is written to the log, and that change would cause
+    the next delivery, without end."""
     logs = {
         os.path.realpath(log)
-        for made in plans
+        for each in plans
         for key in ("Master_Log_FileName", "Subtask_Log_FileName")
-        if (log := made.settings[key]) is not None
+        if (log := each.settings[key]) is not None
     }
     for index, entry in enumerate(entries):
         if entry.kind == "file" and entry.on_change and os.path.realpath(entry.path) in logs:
@@ -225,24 +231,27 @@ def _logs_left_alone(
 def _watch(
     path: str, watch: Any, at: Callable[..., Where], prefix: Path, problems: list[Problem]
 ) -> tuple[list[Entry], list[dict[str, Any]]]:
-    """The entries, and the same as an app would write them. Every wrong one is a problem of its own."""
-    shown = ".".join(map(str, (*prefix, "watch")))
+    """The entries, and their tables as an app would pass them. Each wrong entry is a problem of its own; then both lists are
+    empty."""
+    header = ".".join(map(str, (*prefix, "watch")))
     if isinstance(watch, dict):
-        problems.append(Problem(at(*prefix, "watch"), shown, "it has single brackets", f"Write [[{shown}]]: there may be several."))
+        problems.append(
+            Problem(at(*prefix, "watch"), header, "it has single brackets", f"Write [[{header}]]: there may be several.")
+        )
         return [], []
     if not watch:
-        remedy = f'Add [[{shown}]] and below it dir = "PATH" (or file = "PATH").'
-        problems.append(Problem(at(*prefix), shown, "no folder or file is named", remedy))
+        remedy = f'Add [[{header}]] and below it dir = "PATH" (or file = "PATH").'
+        problems.append(Problem(at(*prefix), header, "no folder or file is named", remedy))
         return [], []
     if not isinstance(watch, list):
-        remedy = f'Write [[{shown}]] and below it dir = "PATH" (or file = "PATH").'
-        problems.append(Problem(at(*prefix, "watch"), shown, "it is no list of tables", remedy))
+        remedy = f'Write [[{header}]] and below it dir = "PATH" (or file = "PATH").'
+        problems.append(Problem(at(*prefix, "watch"), header, "it is no list of tables", remedy))
         return [], []
     good: list[tuple[int, dict[str, Any]]] = []
     before = len(problems)
     for index, item in enumerate(watch):
         given = _as_given(item) if isinstance(item, dict) else item
-        problems.extend(_problems_of_entry(given, index, os.path.dirname(path), at, prefix, shown))
+        problems.extend(_problems_of_entry(given, index, os.path.dirname(path), at, prefix, header))
         if isinstance(given, dict):
             good.append((index, given))
     if len(problems) > before:
@@ -253,13 +262,13 @@ def _watch(
         except ConfigError as exc:
             number = int(exc.key.partition("[")[2].partition("]")[0])
             index = good.pop(number)[0]
-            problems.append(problem_of(at(*prefix, "watch", index), exc, key=f"{shown}[{index + 1}]"))
+            problems.append(problem_of(at(*prefix, "watch", index), exc, key=f"{header}[{index + 1}]"))
             continue
         return entries, [{**given, entry.kind: entry.path} for (_, given), entry in zip(good, entries, strict=True)]
 
 
 def _as_given(item: dict[str, Any]) -> dict[str, Any]:
-    """A table of the file as an app would write it: with the defaults that only a config file has."""
+    """A [[watch]] table as an app would pass it, with the defaults that apply to config files alone."""
     kinds = [kind for kind in CONFIG_FILE_DEFAULTS if kind in item]
     defaults = CONFIG_FILE_DEFAULTS[kinds[0]] if len(kinds) == 1 else {}
     return {**defaults, **{key: _home(value) if key in ("file", "dir") else value for key, value in item.items()}}
@@ -270,9 +279,9 @@ def _home(value: Any) -> Any:
 
 
 def _problems_of_entry(
-    given: Any, index: int, folder: str, at: Callable[..., Where], prefix: Path, shown: str
+    given: Any, index: int, folder: str, at: Callable[..., Where], prefix: Path, header: str
 ) -> Iterator[Problem]:
-    """Each wrong key of an entry: one that is found is left out and the rest looked at again."""
+    """A problem for each wrong key of an entry: a key with a mistake is removed and the rest is checked again."""
     while True:
         try:
             read_entries([given], cwd=folder)
@@ -281,14 +290,14 @@ def _problems_of_entry(
             key = exc.key.partition("].")[2]
             where = at(*prefix, "watch", index, *([key] if key else []))
             value = given.get(key, ...) if isinstance(given, dict) else ...
-            yield problem_of(where, exc, key=f"{shown}[{index + 1}]" + (f".{key}" if key else ""), value=value)
+            yield problem_of(where, exc, key=f"{header}[{index + 1}]" + (f".{key}" if key else ""), value=value)
             if not isinstance(given, dict) or key not in given or key in ("file", "dir"):
                 return
             given = {name: item for name, item in given.items() if name != key}
 
 
 def _plans(values: Values, entries: Sequence[Entry], place: Where, prefix: str, problems: list[Problem]) -> list[Plan]:
-    """The children. Of several problems each is found: what is wrong is taken out, and the rest looked at again."""
+    """The plans of the children. To find every mistake, a wrong value is removed and the rest is checked again."""
     config = {section: dict(found) for section, found in values.sections.items()}
     seen: set[str] = set()
     while True:
@@ -297,9 +306,9 @@ def _plans(values: Values, entries: Sequence[Entry], place: Where, prefix: str, 
             plans = [plan(one, f"pysubtask.{one}", config, folder, place.place) for one in switched_on(config)]
             logs = [
                 log
-                for made in plans
+                for each in plans
                 for key in ("Master_Log_FileName", "Subtask_Log_FileName")
-                if (log := made.settings[key]) is not None
+                if (log := each.settings[key]) is not None
             ]
             closed_paths(entries, plans, logs)
             return plans
@@ -317,8 +326,8 @@ def _plans(values: Values, entries: Sequence[Entry], place: Where, prefix: str, 
                 untold = not any("Host" in one.key or "section" in one.problem or one.key in SECTIONS for one in mine)
             if untold:
                 where = values.where(section, key) or place
-                shown = ".".join(filter(None, (prefix, section, key)))
-                problems.append(problem_of(where, exc, key=shown, value=value))
+                dotted = ".".join(filter(None, (prefix, section, key)))
+                problems.append(problem_of(where, exc, key=dotted, value=value))
             filler, more = _PLACEHOLDERS.get(exc.key, (section, {}))
             config.setdefault(filler, {}).update(more)
             if not more and value is ...:

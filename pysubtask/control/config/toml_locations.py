@@ -1,6 +1,6 @@
-"""On which line of a TOML file each key stands, which tomllib does not tell.
+"""The line of each key of a TOML file, which tomllib does not report.
 
-Only for a text that tomllib has accepted: this reads the structure of TOML 1.0 (toml.io/en/v1.0.0) and passes over values.
+Only for a text that tomllib has accepted: this parser reads the structure of TOML 1.0 (toml.io/en/v1.0.0) and skips values.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 Path = tuple[str | int, ...]
-"""Where a key is: ``('ftp', 'Host')``, ``('watch', 0, 'dir')`` with the number of the table in its array."""
+"""The parts of a key: ``('ftp', 'Host')``, or ``('watch', 0, 'dir')`` with the index of the table in its array."""
 
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _BLANK = re.compile(r"[ \t]*")
@@ -26,13 +26,13 @@ _STRINGS = (
 
 
 def key_lines(text: str) -> dict[Path, int]:
-    """The line (1 is the first) of each key and each table of ``text``. A key that is repeated by headers
-    (``[tasks.a.ftp]``, ``[tasks.a.base]``) is where it is first."""
+    """The line, counted from 1, of each key and each table of ``text``. A key that several headers repeat (``tasks.a`` in
+    ``[tasks.a.ftp]`` and ``[tasks.a.base]``) has the line of the first."""
     return _Reader(text).lines
 
 
 def line_of(lines: dict[Path, int], path: Path) -> int | None:
-    """The line of a key, or of the nearest thing around it; None where there is nothing of it in the file."""
+    """The line of a key, or of the nearest table around it; None where the file has neither."""
     while path:
         if path in lines:
             return lines[path]

@@ -1,1 +1,1 @@
-"""What a task would do if it were started now."""
+"""Previews of a run: the files that a task would send, archive and skip if it were started now."""

@@ -1,4 +1,5 @@
-"""What a task would do if it were started now: sent, left alone, archived, skipped, and why. Looks only, changes nothing."""
+"""A dry run of a task: the files that it would send, leave alone, archive and skip if it were started now, and why. Nothing is
+changed, and no server is asked."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ _DATABASE = (
 
 
 class Sent(NamedTuple):
-    """A file that would be sent under ``name``, ``size`` bytes of it at most, and ``why``."""
+    """A file that would be sent. ``path``: here; ``name``: on the server, relative to the destination; ``size``: bytes that would
+    be uploaded at most; ``why``: in a few words."""
 
     path: str
     name: str
@@ -45,15 +47,17 @@ class Sent(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """A file or folder that would not, and why."""
+    """A file or folder at ``path`` that would not be sent, and ``why``."""
 
     path: str
     why: str
 
 
 class Child(NamedTuple):
-    """One destination. ``delivered``: how many files stand there as they are here. ``held``: why nothing goes, or ''. ``kept``:
-    where the state is kept that is not in the first folder, and why, or ''."""
+    """One destination of a task. ``label``: what its child is called; ``destination``: a URL without secrets; ``send``: the files
+    that would be sent; ``delivered``: how many files are there already as they are here; ``skipped``: the files that this
+    destination would not get. ``held``: why nothing goes, or ''. ``kept``: where the state is kept that is not in the first folder,
+    and why, or ''."""
 
     label: str
     destination: str
@@ -65,7 +69,8 @@ class Child(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """One task. ``missing``: watched folders that cannot be used now, and why. ``archive``: (file, why) of what would be moved to
+    """What a task would do. ``name``: its label; ``children``: one for each destination; ``skipped``: the files that no destination
+    would get; ``missing``: watched folders that cannot be used now, and why. ``archive``: (file, why) of what would be moved to
     ``root``; ``root`` None: nothing ever is. ``watched``: each entry's path, and what makes its files go."""
 
     name: str
@@ -85,9 +90,9 @@ def transport_of(plan: Plan) -> str:
     return str(settings["SFTPLibrary"] or "sftp") if settings["UseSFTP"] else "ftp"
 
 
-def look(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
-    """What this task would do at ``now`` (seconds since the epoch); ``names``: those that tasks looked at before it have.
-    ConfigError where a library is missing."""
+def dry_run(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
+    """What this task would do at ``now`` (seconds since the epoch). ``names``: the owners of names on the server, shared by the dry
+    runs of all tasks of a config (None: of this task alone). ConfigError where a library is missing."""
     names = Names() if names is None else names
     logs = [
         os.path.abspath(log)
@@ -99,7 +104,7 @@ def look(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
     skipped: list[Skipped] = []
     own = own_of(task)
     found = list(_files(task.entries, {*closed, *logs}, own, skipped))
-    # A state that is to be moved is there still.
+    # A start may move the state folder first; the receipts are still in the old one.
     plans = [plan._replace(state_dir=holding(plan.state_dir, plan.state_elsewhere)) for plan in task.plans]
     receipts = [_newest(plan) for plan in plans]
     children = tuple(_child(plan, found, newest, names) for plan, newest in zip(plans, receipts, strict=True))
@@ -113,7 +118,7 @@ def look(task: TaskConfig, now: float, names: Names | None = None) -> Outlook:
 
 
 def _missing(task: TaskConfig) -> Iterator[Skipped]:
-    """The folders that are not there, or have no disk mounted where one is asked for."""
+    """The watched folders that do not exist, or have no disk mounted where RequiresMount asks for one."""
     settings, state_dir = task.plans[0].settings, task.plans[0].state_dir
     first = first_folder(task.entries)
     record = registry.known(inside_of(first, task.plans[0].task, task.plans[0].extension))
@@ -131,7 +136,8 @@ def _missing(task: TaskConfig) -> Iterator[Skipped]:
 def _files(
     entries: Sequence[Entry], closed: set[str], own: NeverSent, skipped: list[Skipped]
 ) -> Iterator[tuple[Entry, str, os.stat_result]]:
-    """Every data file that counts, with its entry."""
+    """Every data file that would be considered, with its entry and its stat; files and folders that would not are added to
+    ``skipped``."""
     dirs, not_watched = Dirs(entries, closed, own), NotWatched()
     static = {entry.path for entry in entries if entry.kind == "file"}
     for entry in entries:
@@ -152,13 +158,13 @@ def _files(
             except OSError as exc:
                 if folder != entry.path or not isinstance(exc, (FileNotFoundError, NotADirectoryError)):
                     skipped.append(Skipped(folder, str(exc.strerror)))
-                continue  # one that is missing is told apart
+                continue  # _missing() reports a watched folder that does not exist
             for item in items:
                 if item.is_dir(follow_symlinks=False):
                     if entry.recursive and dirs.covers(item.path) is entry:
                         waiting.append(item.path)
-                    elif not entry.recursive and (told := _below(entry, item.path, dirs, closed, own, not_watched)):
-                        skipped.append(Skipped(os.path.join(item.path, ""), told))
+                    elif not entry.recursive and (reason := _below(entry, item.path, dirs, closed, own, not_watched)):
+                        skipped.append(Skipped(os.path.join(item.path, ""), reason))
                 elif is_signal_file(item.name) or item.path in static:
                     continue
                 elif why := _why_own(item, own):
@@ -168,7 +174,8 @@ def _files(
 
 
 def _below(entry: Entry, folder: str, dirs: Dirs, closed: set[str], own: NeverSent, not_watched: NotWatched) -> str:
-    """What is told of a folder in one that is watched without those below it; '' where ``recursive`` would send nothing more."""
+    """Why a folder inside a folder that is not watched recursively is worth a note; '' where ``recursive = true`` would send
+    nothing more."""
 
     def is_data(path: str) -> bool:
         name = below(entry, path)
@@ -178,11 +185,11 @@ def _below(entry: Entry, folder: str, dirs: Dirs, closed: set[str], own: NeverSe
     def is_closed(path: str) -> bool:
         return path in closed or os.path.realpath(path) in closed or dirs.covers(path) is not None
 
-    return not_watched.told(folder, is_data, is_closed)
+    return not_watched.reason(folder, is_data, is_closed)
 
 
 def _why_own(item: os.DirEntry[str], own: NeverSent) -> str:
-    """Why a file that is found is no data: one of ours by its name, or a link to one."""
+    """Why a file is no data: it is one of pysubtask's own by its name, or a link to one; '' for a data file."""
     why = own.why(item.path) or (own.why(os.path.realpath(item.path)) if item.is_symlink() else "")
     if why:
         return why
@@ -218,22 +225,22 @@ def _why_temporary(path: str) -> str:
 
 
 def _newest(plan: Plan) -> tuple[str, dict[str, Receipt]]:
-    """The destination, and the newest receipt of each file for it."""
+    """The destination of a plan, and for each path the newest receipt for that destination."""
     destination = transport_class(transport_of(plan)).identity(plan.settings)
     found = {receipt.path: receipt for receipt in read_receipts(plan.state_dir) if receipt.destination == destination}
     return destination, found
 
 
 def _left_before(plan: Plan, destination: str) -> dict[str, Receipt]:
-    """The newest receipt of each file that went to this very place last, but over another protocol."""
+    """For each path the newest receipt, if it is for the same folder of the same server over any protocol."""
     newest = {receipt.path: receipt for receipt in read_receipts(plan.state_dir)}
     return {path: receipt for path, receipt in newest.items() if is_same_place(receipt.destination, destination)}
 
 
 def _child(
-    plan: Plan, found: Sequence[tuple[Entry, str, os.stat_result]], told: tuple[str, Mapping[str, Receipt]], names: Names
+    plan: Plan, found: Sequence[tuple[Entry, str, os.stat_result]], receipts: tuple[str, Mapping[str, Receipt]], names: Names
 ) -> Child:
-    destination, newest = told
+    destination, newest = receipts
     exact = transport_class(transport_of(plan)).case_sensitive
     owners: dict[str, str] = {}
     before = _left_before(plan, destination)
@@ -282,7 +289,7 @@ def _archive(
         try:
             items = sorted(os.scandir(folder), key=lambda item: item.name)
         except OSError:
-            continue  # told among what is skipped
+            continue  # _files() has reported it
         for item in items:
             if not is_data(item.name) or not item.is_file(follow_symlinks=False) or _why_own(item, own):
                 continue

@@ -1,4 +1,5 @@
-"""Whose each name on a server is, over the tasks of a config and those that run: what a start would find, and nothing changed."""
+"""The owner of each name on a server, over the tasks of a config and those that run, as a start would find it. Nothing is
+changed."""
 
 from __future__ import annotations
 
@@ -10,15 +11,16 @@ from ...subtask.offline.offline_queue import Claims, Other
 
 
 class Names:
-    """Asked for one task after the other, in the order in which they would be started."""
+    """The names that tasks would claim. The tasks must be asked for in the order of their start, since the first that claims a name
+    has it. A context manager: it closes the databases with the claims of running tasks."""
 
     def __init__(self) -> None:
         self._claims: dict[str, Claims] = {}
         self._first: dict[tuple[str, str], Other] = {}
 
     def other(self, task: str, state_dir: str, destination: str, exact: bool, name: str, path: str) -> Other | None:
-        """Who has this ``name`` of ``destination``, so that ``task`` (as people know it) would leave ``path`` out; None where it
-        would have the name. ``exact``: upper and lower case differ there."""
+        """The owner of ``name`` at ``destination``, if it is another path or task, so that ``task`` would leave ``path`` out; None
+        where the task would get the name. ``exact``: the server distinguishes upper and lower case."""
         claims = self._claims.get(state_dir)
         if claims is None:
             claims = self._claims[state_dir] = Claims(
@@ -33,7 +35,7 @@ class Names:
         return None if first.path == path else first
 
     def close(self) -> None:
-        """Close what was opened for it."""
+        """Close the databases that were opened."""
         for claims in self._claims.values():
             claims.close()
 

@@ -1,4 +1,4 @@
-"""Folders in a watched folder that are not watched themselves, and how many data files lie there. Bounded work."""
+"""Folders inside a watched folder that are not watched themselves, and the number of data files in them. The work is bounded."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from collections.abc import Callable
 
 from ...common.entries import STATE_FOLDER
 
-_MOST = 1000  # names looked at in one such folder, with all below it
+_MOST = 1000
+"""Directory entries that are read in one such folder and below: the number is for a note alone, which says "or more"."""
 _MOST_OF_TASK = 20_000
+"""Directory entries that are read for one task, so that a check of a large tree does not take long."""
 
 
 class NotWatched:
-    """Looks at ``most`` names of each such folder at most, at ``most_of_task`` of all. Links are not followed."""
+    """Counts data files in folders that are not watched. ``most``: the directory entries that are read in one folder and below it;
+    ``most_of_task``: those of all folders together. Links are not followed."""
 
     def __init__(self, most: int = _MOST, most_of_task: int = _MOST_OF_TASK) -> None:
         self._most = most
         self._left = most_of_task
 
-    def told(self, folder: str, is_data: Callable[[str], bool], is_closed: Callable[[str], bool]) -> str:
-        """What is told of a folder; '' where no data file is below it. ``is_data`` and ``is_closed`` tell of a file's path and a
-        folder's."""
+    def reason(self, folder: str, is_data: Callable[[str], bool], is_closed: Callable[[str], bool]) -> str:
+        """Why nothing is sent from a folder, with the number of data files in it; '' where no data file is below it. ``is_data``:
+        whether the file at a path is data; ``is_closed``: whether the folder at a path is left out in any case."""
         count, every = self._count(folder, is_data, is_closed)
         if not every and not count:
             return "there is too much in this folder to be looked at; it is not watched: recursive = true sends what is in it"
@@ -45,5 +48,5 @@ class NotWatched:
                         elif item.is_file(follow_symlinks=False):
                             count += is_data(item.path)
             except OSError:
-                continue  # this user may not read it, or it went away: nobody can say what is in it
+                continue  # the user may not read the folder, or it was removed meanwhile
         return count, True

@@ -1,4 +1,4 @@
-"""What a task is about to do, in a line for each entry: what is watched, and where it goes."""
+"""The log lines at the start of a task: for each entry, the watched path and its destination."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from .dry_run import transport_of
 
 
 def say(task: TaskConfig, log: logging.Logger) -> None:
-    """Say it, and what of it is not there; before the start, which may make folders."""
+    """Log those lines, and warnings about missing folders and unusable login files. To be called before the start, which may create
+    the folders."""
     for line in lines(task):
         log.info("%s", line)
     for line in unfit(task):
@@ -36,7 +37,7 @@ def lines(task: TaskConfig) -> Iterator[str]:
 
 
 def unfit(task: TaskConfig) -> list[str]:
-    """What is wrong with the files that a login needs and the config names; the words are those of 'pysubtask check'."""
+    """A line for each login file (key, known_hosts, certificate) that cannot be used, with the words of 'pysubtask check'."""
     found = []
     for plan in task.plans:
         for finding in login_files.of_plan(plan):
@@ -48,7 +49,7 @@ def unfit(task: TaskConfig) -> list[str]:
 
 
 def missing(task: TaskConfig) -> list[str]:
-    """The folders of entries that are not there; of a file, the folder that it would be in."""
+    """The folders of entries that do not exist; for an entry with a file, the folder of the file."""
     folders = [entry.path if entry.kind == "dir" else os.path.dirname(entry.path) for entry in task.entries]
     return [path for path in dict.fromkeys(folders) if not os.path.isdir(path)]
 

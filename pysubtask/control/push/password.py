@@ -34,7 +34,7 @@ class Password:
 
     def ask(self) -> str | None:
         """What was typed; None where nobody is there, nothing was typed, or it was asked for often enough."""
-        if self._asked >= _ASKED_AT_MOST or not ask.somebody():
+        if self._asked >= _ASKED_AT_MOST or not ask.is_interactive():
             return None
         self._asked += 1
         self.pause()

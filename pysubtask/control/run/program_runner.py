@@ -1,13 +1,13 @@
-"""``pysubtask run MODULE:CLASS``: a program of somebody's own, led through its life.
+"""``pysubtask run MODULE:CLASS``: run a program of the user's own from its setup to its cleanup.
 
-A master and subtask pair (a class made from ``BaseMaster``), or any object with ``start`` and ``stop`` or with hooks. What
-it has of these is called, in this order, without arguments::
+The program is a master and subtask pair (a class derived from ``BaseMaster``), or any object with ``start`` and ``stop`` or with
+hooks. Those of these methods that it has are called in this order, without arguments::
 
     setup   restore   setup_final   start   announce      once each; returning False ends it
     loop                                                  again and again until it returns False, or a signal comes
     stop    cleanup                                       once; stop only after start
 
-``cleanup`` is called once, whatever has happened before.
+``cleanup`` is called once, even after a hook has failed.
 """
 
 from __future__ import annotations
@@ -42,15 +42,16 @@ LOOP_SECS = 0.5
 _INTERRUPTED = 130
 _WORD = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|.+\.py):([A-Za-z_][\w.]*)")
 _LONGEST_NAME = 100
+"""In bytes: with '.lock' behind it the name still fits into the 255 bytes that file systems allow."""
 _REMEDY = "Give it as MODULE:CLASS, such as station:Station for the class Station in station.py."
 
 
 class _Hurry(BaseException):
-    """A second signal: the hook that goes on is broken off."""
+    """A second signal has come: the hook that runs is interrupted. No Exception, so that the program does not catch it."""
 
 
-class Said(CommandError):
-    """A hook that failed; where in the program, and how."""
+class HookError(CommandError):
+    """A hook has failed. The text names the hook, the line in the program, and the exception; ``__cause__`` is that exception."""
 
     def __init__(self, hook: str, exc: BaseException) -> None:
         place = ""
@@ -61,12 +62,13 @@ class Said(CommandError):
 
 
 def is_meant(word: str) -> bool:
-    """Whether this is a MODULE:CLASS and no file of a config."""
+    """Whether a word of the command line is a MODULE:CLASS; an existing file of that name is a config."""
     return _WORD.fullmatch(word) is not None and not os.path.exists(word)
 
 
 def load(word: str) -> Any:
-    """What ``module:Class`` or ``file.py:Class`` means. ConfigError where there is no such thing."""
+    """Import what ``module:Class`` or ``file.py:Class`` names, and return it. ConfigError where there is no such thing, where it
+    cannot be imported, where another user could change its source, and where it is a subtask, which needs a master."""
     found = _WORD.fullmatch(word)
     if found is None:
         raise ConfigError("MODULE:CLASS", f"{word!r} is none", _REMEDY)
@@ -75,12 +77,12 @@ def load(word: str) -> Any:
     if where.endswith(".py"):
         folder, where = os.path.dirname(os.path.abspath(where)), os.path.basename(where).removesuffix(".py")
     _check(folder, f"modules are looked for in {folder}")
-    # What a module imports beside itself, its child has to find as well.
+    # The module, and the children that it starts, import other modules of the same folder.
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
         parts = where.split(".")
-        for count in range(len(parts)):  # to find a module its package is loaded
+        for count in range(len(parts)):  # find_spec imports the parent packages, so each is checked before it is imported
             spec = importlib.util.find_spec(".".join(parts[: count + 1]))
             if spec is not None and spec.has_location and spec.origin is not None:
                 _check(spec.origin, "its program is run")
@@ -104,8 +106,8 @@ def load(word: str) -> Any:
 
 
 def check_source(word: str, folder: str) -> None:
-    """ConfigError where what ``word`` means is not in ``folder``, as far as its source tells; nothing is imported. A module that is
-    elsewhere is left to Python."""
+    """ConfigError where the source of ``word`` in ``folder`` does not define its name; nothing is imported. Whether a module
+    outside the folder has the name is not checked."""
     found = _WORD.fullmatch(word)
     if found is None:
         raise ConfigError("MODULE:CLASS", f"{word!r} is none", _REMEDY)
@@ -129,7 +131,7 @@ def check_source(word: str, folder: str) -> None:
 
 
 def _names_of(node: ast.stmt) -> list[str]:
-    """The names that a statement of a module gives; '*' for any."""
+    """The names that a top-level statement of a module defines; '*' where they depend on what runs."""
     if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
         return [node.name]
     if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -141,7 +143,7 @@ def _names_of(node: ast.stmt) -> list[str]:
 
 
 def _check(path: str, why: str) -> None:
-    """ConfigError where somebody else may say what is run."""
+    """ConfigError where another user could change the file or folder at ``path``. ``why``: why it matters, for the message."""
     doubt = doubt_about(path)
     if doubt is not None:
         me = "root" if os.geteuid() == 0 else "you"
@@ -149,13 +151,13 @@ def _check(path: str, why: str) -> None:
         raise ConfigError("MODULE:CLASS", f"{doubt.problem}; {why}", remedy)
 
 
-class OwnPair:
-    """One run of ``made`` (a class, a function that makes the object, or the object) under a ``name`` of which only one runs
-    at a time for this user."""
+class ProgramRun:
+    """One run of ``program``: a class, a function that returns the object, or the object. A lock on its ``name`` keeps this user
+    from running it twice at a time. ConfigError for a name that no file can have."""
 
-    def __init__(self, word: str, made: Any, name: str | None, notifier: Notifier) -> None:
-        self._made = made
-        self.name = _check_name(name or getattr(made, "name", None), word)
+    def __init__(self, word: str, program: Any, name: str | None, notifier: Notifier) -> None:
+        self._program = program
+        self.name = _check_name(name or getattr(program, "name", None), word)
         self._notifier = notifier
         self._log = setup_logging(f"control.{self.name}.{os.getpid()}", None, True)
         self._lock = StateLock(os.path.join(registry.folder(), "own", f"{self.name}.lock"))
@@ -165,8 +167,8 @@ class OwnPair:
         self._started = False
 
     def run(self) -> int:
-        """Lead it through its life; the exit status. Said where a hook fails, CommandError (LOCKED) where the name runs
-        already."""
+        """Call the hooks from setup to cleanup; the exit status. HookError where a hook fails, ConfigError where the object has no
+        hooks, CommandError (LOCKED) where the name runs already."""
         try:
             registry.make_folder("own")
             self._lock.acquire(Holder(os.getpid(), process_start(os.getpid()) or "", None, None), patience=1.0)
@@ -179,25 +181,25 @@ class OwnPair:
             ) from exc
         try:
             with self._signals:
-                return self._live()
+                return self._run_hooks()
         finally:
             self._lock.release()
 
-    def _live(self) -> int:
-        error: Said | None = None
+    def _run_hooks(self) -> int:
+        error: HookError | None = None
         status = OK
         try:
             self._object = self._make()
             if not isinstance(self._object, BaseMaster) and not any(self._has(hook) for hook in HOOKS):
                 remedy = f"Give it start and stop, or some of: {', '.join(HOOKS)}."
                 raise ConfigError("MODULE:CLASS", f"{type(self._object).__name__} has nothing to run", remedy)
-            status = self._up_and_round()
-        except Said as exc:
+            status = self._start_and_loop()
+        except HookError as exc:
             error = exc
         except _Hurry:
             self._log.warning("Broken off by a second signal")
         if self._object is not None:
-            error = self._down(error)
+            error = self._shut_down(error)
         if error is not None:
             raise error
         if self._signals.stops:
@@ -205,16 +207,16 @@ class OwnPair:
         return status
 
     def _make(self) -> Any:
-        if not callable(self._made):
-            return self._made
+        if not callable(self._program):
+            return self._program
         try:
-            return self._guarded("making it", self._made)
-        except Said as exc:
+            return self._guarded("making it", self._program)
+        except HookError as exc:
             if isinstance(exc.__cause__, PysubtaskError):
-                raise exc.__cause__ from exc  # a wrong setting says best itself what is wrong
+                raise exc.__cause__ from exc  # the text of a ConfigError is clearer without the hook
             raise
 
-    def _up_and_round(self) -> int:
+    def _start_and_loop(self) -> int:
         for hook in BEFORE:
             if self._signals.stops:
                 return OK
@@ -245,15 +247,15 @@ class OwnPair:
             self._signals.wait(secs if limit is None else min(secs, limit / 4))
         return OK
 
-    def _down(self, error: Said | None) -> Said | None:
-        """``stop`` and ``cleanup``, whatever has failed; what failed first is what is told in the end."""
+    def _shut_down(self, error: HookError | None) -> HookError | None:
+        """Call ``stop`` and ``cleanup``, even after ``error``; the first error of the run is returned, later ones are logged."""
         self._notifier.say("STOPPING=1")
         for hook in ("stop", "cleanup"):
             if hook == "stop" and not self._started:
                 continue
             try:
                 self._call(hook)
-            except Said as exc:
+            except HookError as exc:
                 if error is not None:
                     self._log.error("%s", exc)
                 error = error or exc
@@ -279,15 +281,15 @@ class OwnPair:
             return call()
         except _Hurry:
             raise
-        except BaseException as exc:  # it is somebody's own program: anything may come out of it, sys.exit(), too
+        except BaseException as exc:  # the program is foreign code and may raise anything, also by sys.exit()
             if isinstance(exc, SystemExit) and not exc.code:
                 return False
-            raise Said(hook, exc) from exc
+            raise HookError(hook, exc) from exc
         finally:
             self._interruptible = False
 
     def _on_stop(self) -> None:
-        """The first signal lets the hook that goes on end by itself; each one more breaks off what goes on."""
+        """The first signal lets the hook that runs come to its end; each further one interrupts it."""
         if len(self._signals.stops) > 1 and self._interruptible:
             self._interruptible = False
             raise _Hurry

@@ -1,4 +1,5 @@
-"""What pysubtask keeps of a task besides the data, and its removal: never a data file, never while a child or a runner lives."""
+"""The files that pysubtask keeps of a task besides the data, and their removal. A data file is never removed, and nothing is
+removed while a child or a runner of the task lives."""
 
 from __future__ import annotations
 
@@ -29,12 +30,13 @@ from .running_task import RUN_LOCK, task_folder
 STATE, COPIES, RECORD, ALERTS, LOG, NOTIFY = "state", "snapshots", "record", "alerts", "log", "notify files"
 _LOGS = ("Master_Log_FileName", "Subtask_Log_FileName")
 _SIGNALS = (".notify", ".hold")
-_MADE_ABOVE = ("upload", ".upload")
-"""The folder above the default one of the snapshots: in a master's own config, and in a config file."""
+_DEFAULT_PARENTS = ("upload", ".upload")
+"""The parent folders of the default snapshot folders (of an app's config, and of a config file), which go with the last of them."""
 
 
 class Left(NamedTuple):
-    """``kind`` of it, in ``place`` (a folder or file); ``paths``: the files that are meant, none for the whole of a folder."""
+    """Something that a task has left. ``kind``: one of the constants above; ``place``: a folder or file; ``paths``: the files in
+    the folder that are meant (none: the place as a whole)."""
 
     kind: str
     place: str
@@ -42,14 +44,15 @@ class Left(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """``rows``: what would be removed; ``kept``: the queues that stay, as (name of the child, undelivered files, state folder)."""
+    """What a purge does. ``rows``: what would be removed; ``kept``: the queues that stay, as (name of the child, undelivered files,
+    state folder), with -1 undelivered files for a queue that cannot be read."""
 
     rows: list[Left]
     kept: list[tuple[str, int, str]]
 
 
 def refusal(children: Sequence[Task]) -> str:
-    """Why nothing of this task may be removed now, as the end of a sentence; '' where it may."""
+    """Why nothing of this task may be removed now, as the end of a sentence that begins with the task's name; '' where it may."""
     for child in children:
         if child.lives():
             return "runs: 'pysubtask stop' ends it, and then whoever started it"
@@ -62,7 +65,8 @@ def refusal(children: Sequence[Task]) -> str:
 
 
 def plan(children: Sequence[Task], *, with_queue: bool) -> Plan:
-    """What there is of a task. With the rights of whose it is."""
+    """Everything that pysubtask keeps of a task. To be called with the rights of the task's user. Without ``with_queue`` a child
+    with undelivered files keeps all of its files, and the task its logs."""
     rows: list[Left] = []
     kept: list[tuple[str, int, str]] = []
     for child in children:
@@ -86,7 +90,7 @@ def plan(children: Sequence[Task], *, with_queue: bool) -> Plan:
 
 
 def undelivered(state_dir: str) -> int:
-    """How many files wait in the queue of a child that does not live; -1 where that cannot be told."""
+    """The number of undelivered files in the queue of a dead child; -1 where the queue cannot be read."""
     if not os.path.lexists(os.path.join(state_dir, "spool.db")):
         return 0
     found = look(state_dir, 0)
@@ -96,7 +100,7 @@ def undelivered(state_dir: str) -> int:
 def _of_child(child: Task) -> Iterator[Left]:
     copies = _bak_dir(child)
     if copies is not None and not copies.startswith(os.path.join(child.state_dir, "")):
-        with contextlib.suppress(OSError):  # a folder of somebody else's: nothing in it is ours
+        with contextlib.suppress(OSError):  # it cannot be read, so it belongs to another user and holds no snapshot of this one
             paths = snapshots(child.state_dir, copies)
             if paths or not os.listdir(copies):
                 yield Left(COPIES, copies, tuple(paths))
@@ -110,7 +114,7 @@ def _of_child(child: Task) -> Iterator[Left]:
 
 
 def _alerts(child: Task) -> list[str]:
-    """Where it is kept which alerts of the task were given."""
+    """The files that record which alerts of the task were given."""
     folder, name = os.path.join(os.path.dirname(registry.file_of(child.record)), FOLDER), name_of(child.folder, child.task)
     paths = [os.path.join(folder, name + end) for end in (".json", ".lock")]
     return [path for path in paths if os.path.lexists(path)]
@@ -133,8 +137,8 @@ def _entries(child: Task) -> tuple[list[Entry], Watched] | None:
 
 
 def _logs(child: Task) -> list[str]:
-    """Its logs that are there, with those put aside; a log of which nobody knows the folder any more is not looked for, and one
-    that the task sends is data."""
+    """The logs of a child that exist, rotated ones too. A relative log whose folder is not known is left out, and so is a log that
+    the task sends, since it is data."""
     page = read_settings_page(child.state_dir, any_owner=False)
     settings, cwd, watched = page.get("settings"), page.get("cwd"), _entries(child)
     found: list[str] = []
@@ -156,7 +160,7 @@ def _logs(child: Task) -> list[str]:
 
 
 def _signals(child: Task) -> Iterator[str]:
-    """The empty notify and hold files of what it watches."""
+    """The notify and hold files beside watched files. A file with content is not one of pysubtask's, and stays."""
     known = _entries(child)
     if known is None:
         return
@@ -185,8 +189,11 @@ def _is_regular(found: os.stat_result, empty: bool) -> bool:
 
 
 def remove(children: Sequence[Task], *, with_queue: bool, agreed: Sequence[Left]) -> list[str]:
-    """Remove what was ``agreed`` to, with the rights of whose the task is and its locks held; what could not be removed, in words.
-    CommandError where the task lives meanwhile, or has more in its queue than it had."""
+    """Remove what the user has ``agreed`` to; a line for each place that could not be removed. To be called with the rights of the
+    task's user. The locks of the task are held meanwhile, so that no child can start.
+
+    CommandError, and nothing is removed, where the task was started since, or undelivered files have come into its queue.
+    """
     removed = {row.place for row in agreed if row.kind == STATE}
     if not with_queue and any(undelivered(child.state_dir) for child in children if child.state_dir in removed):
         raise CommandError("There are undelivered files in its queue by now. Nothing was removed.", FAILED)
@@ -196,6 +203,7 @@ def remove(children: Sequence[Task], *, with_queue: bool, agreed: Sequence[Left]
         if why:
             raise CommandError(f"It {why}. Nothing was removed.", FAILED)
         problems: list[str] = []
+        # Snapshots before the state folder, whose database names them; the record last, by which the task is found for a next try.
         for row in sorted(agreed, key=lambda row: (NOTIFY, COPIES, LOG, STATE, ALERTS, RECORD).index(row.kind)):
             try:
                 _REMOVE[row.kind](row)
@@ -205,7 +213,7 @@ def remove(children: Sequence[Task], *, with_queue: bool, agreed: Sequence[Left]
 
 
 def refusal_of_masters(children: Sequence[Task]) -> str:
-    """Whether somebody is about to start a child, for one who holds the locks of all."""
+    """As :func:`refusal`, while the locks of the task are held: only a living master counts, which is about to start a child."""
     return "belongs to an app or 'pysubtask run' that lives" if any(child.master() is not None for child in children) else ""
 
 
@@ -221,7 +229,7 @@ def _remove_state(row: Left) -> None:
     task = os.path.dirname(row.place)
     top = os.path.dirname(task)
     for folder, file in ((task, RUN_LOCK), (top, PATH_FILE)):
-        # What is of the task, or of the folder, as a whole goes with the last of its children.
+        # Files of the task, or of the watched folder, as a whole are removed with the last child.
         if own_files.is_root(os.path.basename(top)) and set(own_files.names(folder)) <= {file, "requests", "replies"}:
             own_files.remove_folder(folder)
         else:
@@ -231,7 +239,7 @@ def _remove_state(row: Left) -> None:
 def _remove_copies(row: Left) -> None:
     remove_snapshots(row.place, row.paths)
     above = os.path.dirname(row.place)
-    if os.path.basename(above) in _MADE_ABOVE:
+    if os.path.basename(above) in _DEFAULT_PARENTS:
         remove_snapshots(above, ())
     left = [path for path in row.paths if os.path.lexists(path)]
     if left:
@@ -244,7 +252,8 @@ def _remove_signals(row: Left) -> None:
 
 
 def _unlink(path: str, *, empty: bool = False) -> None:
-    """A regular file of this user's, in the folder that is meant; one that is gone, or is another one by now, stays as it is."""
+    """Remove a regular file of this user. The folder is opened without following links, and the file is checked once more right
+    before it is removed, as another may have taken its place since the plan was made; with ``empty`` a file with content stays."""
     with contextlib.suppress(FileNotFoundError), beneath.to_write(path) as at:
         name = path if at is None else os.path.basename(path)
         if _is_regular(os.stat(name, dir_fd=at, follow_symlinks=False), empty):

@@ -1,4 +1,4 @@
-"""``pysubtask run --run-as`` and ``RunAs``: the whole process becomes that user before it opens anything but the config."""
+"""``pysubtask run --run-as`` and ``RunAs``: the process becomes that user before it opens any file but the config."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ...common.errors import ConfigError
 from ...common.run_as import KEY, Identity, become, identity, not_root
-from ..config.config_file import find_place, first_look
+from ..config.config_file import find_place, raw_configs
 from ..config.env_overrides import Override, overrides
 from ..config.setting_values import KEYS
 from ..config.task_config import TaskConfig
@@ -20,15 +20,15 @@ _AGREE = "Give all the same RunAs, or run each by itself: pysubtask run --task N
 
 
 def of_option(text: str | None) -> Identity | None:
-    """The user that the option names. ConfigError for none."""
+    """The user that --run-as names, None without the option. ConfigError where there is no such user."""
     return None if text is None else identity(text, OPTION)
 
 
 def of_tasks(tasks: Sequence[TaskConfig], option: Identity | None) -> Identity | None:
-    """Whose rights these tasks are to have; None where nothing is said. ConfigError where they do not agree, as they are all run by
-    one process."""
-    said = {f"{task.name}/{plan.extension}": plan.settings["RunAs"] for task in tasks for plan in task.plans}
-    found = {name: identity(text) if text is not None else option for name, text in said.items()}
+    """The user whose rights these tasks are to have; None where neither the option nor a RunAs names one. ConfigError where the
+    tasks name different users, because one process runs them all."""
+    configured = {f"{task.name}/{plan.extension}": plan.settings["RunAs"] for task in tasks for plan in task.plans}
+    found = {name: identity(text) if text is not None else option for name, text in configured.items()}
     users = {(one.uid, one.gid) if one is not None else None for one in found.values()}
     if option is not None:
         for name, one in found.items():
@@ -39,14 +39,18 @@ def of_tasks(tasks: Sequence[TaskConfig], option: Identity | None) -> Identity |
                     "Leave the option out, or change RunAs.",
                 )
     if len(users) > 1:
-        told = ", ".join(f"{name}: {one if one is not None else 'nothing'}" for name, one in found.items())
-        raise ConfigError(KEY, f"one process runs all these tasks, and they name several users ({told})", _AGREE)
+        listing = ", ".join(f"{name}: {one if one is not None else 'nothing'}" for name, one in found.items())
+        raise ConfigError(KEY, f"one process runs all these tasks, and they name several users ({listing})", _AGREE)
     return next(iter(found.values()), option)
 
 
-def said_by(raws: Iterable[Mapping[str, Any]], variables: Iterable[Override], names: Sequence[str]) -> Identity | None:
-    """Whom the texts of a config name at first sight, before root reads any file that they name: that user's own secrets are for
-    him to read. What is wrong with them, and whether the tasks agree, shows when he reads them. ``names``: the tasks meant."""
+def of_raw_configs(raws: Iterable[Mapping[str, Any]], variables: Iterable[Override], names: Sequence[str]) -> Identity | None:
+    """The user that the unchecked TOML of a config and the environment ``variables`` name in RunAs, None where they name nobody.
+
+    Root asks for the user before it opens any file that the config names, because the user's secrets are for the user alone to
+    read; the checks of the config follow with the user's rights. ``names``: the tasks that are meant. ConfigError where the tasks
+    name several users.
+    """
     words = {one.text for one in variables if one.key == "RunAs"}
     for raw in raws:
         tasks = raw.get("tasks")
@@ -58,13 +62,14 @@ def said_by(raws: Iterable[Mapping[str, Any]], variables: Iterable[Override], na
                 section["RunAs"] for section in sections if isinstance(section, dict) and isinstance(section.get("RunAs"), str)
             }
     if len(words) > 1:
-        told = ", ".join(sorted(words))
-        raise ConfigError(KEY, f"one process runs all these tasks, and they name several users ({told})", _AGREE)
+        listing = ", ".join(sorted(words))
+        raise ConfigError(KEY, f"one process runs all these tasks, and they name several users ({listing})", _AGREE)
     return next(map(identity, words), None)
 
 
 def turn_into(one: Identity) -> None:
-    """Become that user; nothing where this process is his already. ConfigError, CommandError where that cannot be."""
+    """Become that user; nothing is done where the process has that user's rights already. ConfigError where this process is not
+    root's, CommandError where the system refuses, or the user may not read this program."""
     if one.is_this_process:
         return
     if os.geteuid() != 0:
@@ -77,7 +82,8 @@ def turn_into(one: Identity) -> None:
 
 
 def _check_program(one: Identity) -> None:
-    """What is imported later, and what a child is started with, must be there for that user too."""
+    """CommandError where that user may not read this package or run this Python: modules are imported later, and children
+    started."""
     package = sys.modules[__name__.partition(".")[0]].__file__ or __file__
     for path, right in ((sys.executable, os.X_OK), (package, os.R_OK)):
         if path and not os.access(path, right):
@@ -90,13 +96,14 @@ def _check_program(one: Identity) -> None:
 def turn_into_users_of(
     config: str | None, environ: Mapping[str, str], names: Sequence[str] = (), option: Identity | None = None
 ) -> str | None:
-    """Where this process is root's: become the user that a config names (``option``: or that one), before anything that it names
-    is looked at. The config as a word that means the same to him. ConfigError, CommandError."""
+    """In a process of root: become the user of the ``option``, or else the user that the config names, before any file that the
+    config names is examined. Returns the config as a path that means the same to that user. ConfigError and CommandError as
+    :func:`of_raw_configs` and :func:`turn_into` raise them."""
     if os.name != "posix" or os.geteuid() != 0:
         return config
     found = find_place(config, environ)
-    # Where root finds it the user reads it: what he does not obey, or may not read, shows at once.
-    one = option or said_by(first_look(found, environ), overrides(environ, KEYS), names)
+    # The user reads the same config that root has found: one that the user may not read, or must not trust, is refused then.
+    one = option or of_raw_configs(raw_configs(found, environ), overrides(environ, KEYS), names)
     if one is None:
         return config
     turn_into(one)

@@ -1,6 +1,7 @@
-"""Which ``pysubtask run`` there are, and which tasks each has: also those whose folder, with everything about them, is missing.
+"""The record of each ``pysubtask run``: its process and its tasks, also tasks whose folder (with their locks in it) is missing.
 
-Each has a folder of its own beside the registry's files, with its lock and, for tasks that wait, the orders to it.
+Each run has a folder of its own beside the files of the registry. The folder holds its lock, the list of its tasks, and the
+requests to it while all of its tasks wait for their folders.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from .running_task import RUN_LOCK
 _RUNS = "runs"
 _TASKS = "tasks.json"
 _LEFT_SECS = 60.0
-"""So long one that has just made its folder has time to take the lock in it."""
+"""A run creates its folder and then takes the lock in it: a folder without a holder is removed only when it is older than this."""
 
 
 class Run(NamedTuple):
-    """A living ``pysubtask run``: who it is, its folder for orders, and the folders of its tasks."""
+    """A living ``pysubtask run``. ``holder``: its process; ``folder``: where it takes requests; ``tasks``: the folders of its
+    tasks, of waiting ones too."""
 
     holder: Holder
     folder: str
@@ -33,18 +35,19 @@ class Run(NamedTuple):
 
 
 class RunRecord:
-    """That of this process. Where it cannot be kept, the tasks that run are found by their own locks all the same."""
+    """The record of this process. An error to write it is logged only, because tasks that run are found by their own locks as well.
+    ``is_kept``: whether others can read it."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._pid = os.getpid()
         self.folder = os.path.join(os.path.realpath(registry.folder()), _RUNS, f"{self._pid}-{os.urandom(4).hex()}")
         self._lock = StateLock(os.path.join(self.folder, RUN_LOCK))
-        self._told: tuple[str, ...] | None = None
+        self._recorded: tuple[str, ...] | None = None
         self.is_kept = False
 
     def begin(self) -> None:
-        """Be found from here on."""
+        """Create the folder and take its lock: from here on other processes find this run."""
         try:
             _tidy(os.path.dirname(self.folder), time.time())
             registry.make_folder(_RUNS)
@@ -54,19 +57,19 @@ class RunRecord:
             return
         self.is_kept = True
 
-    def tell(self, tasks: Iterable[str]) -> None:
-        """The folders of the tasks that it has now, those that wait too."""
+    def write(self, tasks: Iterable[str]) -> None:
+        """Write down the folders of the tasks that this run has now, waiting ones too; an unchanged list is not written again."""
         folders = tuple(tasks)
-        if not self.is_kept or folders == self._told:
+        if not self.is_kept or folders == self._recorded:
             return
-        self._told = folders
+        self._recorded = folders
         try:
             own_files.replace(self.folder, _TASKS, json.dumps(list(folders)).encode("ascii"))
         except OSError as exc:
             self._log.info("'pysubtask reload' may not find all tasks of this process: %s", exc)
 
     def end(self) -> None:
-        """Nobody is here any more."""
+        """Remove the folder and release the lock. In this order, so that no other process removes the folder at the same time."""
         if self.is_kept:
             self.is_kept = False
             with contextlib.suppress(OSError):
@@ -75,7 +78,7 @@ class RunRecord:
 
 
 def runs() -> list[Run]:
-    """All that live, of this machine and user."""
+    """Every living run of this user on this machine."""
     found = []
     for folder in _folders(os.path.join(os.path.realpath(registry.folder()), _RUNS)):
         holder = StateLock(os.path.join(folder, RUN_LOCK)).holder()
@@ -85,7 +88,7 @@ def runs() -> list[Run]:
 
 
 def _tidy(top: str, now: float) -> None:
-    """Remove what killed ones left. ``now``: seconds since the epoch."""
+    """Remove the folders of runs that were killed. ``now``: seconds since the epoch."""
     for folder in _folders(top):
         with contextlib.suppress(OSError):
             if now - os.stat(folder).st_mtime > _LEFT_SECS and StateLock(os.path.join(folder, RUN_LOCK)).holder() is None:

@@ -1,4 +1,4 @@
-"""One task that ``pysubtask run`` has started: its master, and the lock that keeps a second runner out."""
+"""One task that ``pysubtask run`` has started: its master, and the lock that keeps out a second runner."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     from ...common.entry_types import WatchEntry
 
 RUN_LOCK = "run.lock"
-"""In the task's folder, held by its runner for life."""
+"""The name of the lock file in the folder of a task, held by the runner of the task."""
 
 
 def task_folder(state_dir: str) -> str:
-    """The folder of a task, where its runner's lock and orders are, by the state folder of one of its children."""
+    """The folder of a task, given the state folder of one of its children. It holds the lock of the runner and the requests to
+    it."""
     return os.path.dirname(state_dir)
 
 
 class RunMaster(TaskMaster):
-    """A master whose children can be seen and hurried by a runner."""
+    """A master whose children the runner can inspect, hurry, and give new plans."""
 
     _started_again = "'pysubtask start' starts it again as long as 'pysubtask run' goes on"
 
@@ -47,18 +48,18 @@ class RunMaster(TaskMaster):
         super().__init__(cast("list[WatchEntry]", config.watch), config.config)
 
     def take(self, plans: Sequence[Plan]) -> None:
-        """The plans for children that are started from now on; they differ in live settings alone."""
+        """Set the plans for children that are started from now on; they differ from the present ones in live settings alone."""
         for managed, plan in zip(self._children, plans, strict=True):
             managed.plan = plan
 
     def read_again(self, stamps: Stamps) -> None:
-        """What the settings are from was read anew, and none of it asks for another child."""
+        """Note that the config files were read again and that the children go on: they must not report the files as changed."""
         self._read_from = stamps
         for managed in self._children:
             self._note_read_from(managed.plan.state_dir)
 
     def take_alerts(self, settings: Mapping[str, Any]) -> None:
-        """The ``alerts`` section as it is now: what alerts is started anew where it has changed. ConfigError where others may write
+        """Apply the ``alerts`` section: the alerter is replaced where the section has changed. ConfigError where others may write
         the program."""
         before = {} if self._alerter is None else self._alerter.settings
         after = {} if settings["Command"] is None else dict(settings)
@@ -69,19 +70,20 @@ class RunMaster(TaskMaster):
         self._alerter = Alerter(after) if after else None
 
     def has_child(self, state_dir: str) -> bool:
-        """Whether the child with this state folder lives, or is just being started: with the plan of its start."""
+        """Whether the child with this state folder lives or is just being started, and so has the plan of its start."""
         return any(managed.child is not None for managed in self._children if managed.plan.state_dir == state_dir)
 
     def is_in_order(self) -> bool:
-        """Whether each child lives, is about to be started again, or was stopped by an order."""
+        """Whether each child lives, is about to be started again, or was stopped by a request."""
         return all(managed.child is not None or managed.stopped or managed.restarts.due is not None for managed in self._children)
 
     def is_stopped(self) -> bool:
-        """Whether every child was stopped by an order."""
+        """Whether every child was stopped by a request."""
         return all(managed.stopped for managed in self._children)
 
     def hurry(self, *, kill: bool) -> None:
-        """Have children that are being stopped wait for nothing more; ``kill`` ends them at once. From any thread."""
+        """Have children that are being stopped end without further uploads; with ``kill`` they are killed. May be called from any
+        thread."""
         for managed in self._children:
             child = managed.child
             if child is not None:
@@ -92,20 +94,20 @@ class RunMaster(TaskMaster):
 
 
 class RunningTask:
-    """A task and its master. CommandError where another process runs it (LOCKED), or where its folder cannot be used.
+    """A task and its master. CommandError where another process runs the task (LOCKED), or where its folder cannot be used.
 
-    ``lock``: that of its folder, where this process has it already. It is held until ``release`` is called, whatever becomes of
-    the task meanwhile: it says who answers for it.
+    ``lock``: the lock of the task's folder, where this process holds it already. It is held until ``release`` is called, even after
+    the children have ended, because its holder is the process that replies to requests for the task.
     """
 
     def __init__(self, config: TaskConfig, lock: StateLock | None = None) -> None:
-        # The folder may have come only now, and a move may have been finished since the config was read.
+        # Since the config was read, the folder may have come, and a move of the state may have been finished.
         first = first_folder(config.entries)
         config = config._replace(plans=tuple(placed(plan, first) for plan in config.plans))
         check_state(config.plans)
         self.config = config
         self.next: TaskConfig | None = None
-        """What runs in its place when it has ended."""
+        """The config that is started in its place when it has ended, None for none."""
         self.folder = task_folder(config.plans[0].state_dir)
         self._ending: threading.Thread | None = None
         self._lock = lock or StateLock(os.path.join(self.folder, RUN_LOCK))
@@ -130,7 +132,7 @@ class RunningTask:
         name, pid = self.config.name, os.getpid()
         for state_dir in [path for plan in self.config.plans for path in (plan.state_dir, *plan.state_elsewhere)]:
             holder = StateLock(os.path.join(state_dir, "lock")).holder()
-            # A child whose master is dead goes on for a while: the new one ends it.
+            # A child whose master is dead goes on for a while, and the new master ends it: such a child does not count.
             if holder is not None and holder.has_living_master():
                 other = StateLock(self._lock.path).holder()
                 if other is not None and other.pid == holder.master_pid:
@@ -149,21 +151,22 @@ class RunningTask:
 
     @property
     def is_ending(self) -> bool:
-        """Whether it was asked to end and has not ended yet."""
+        """Whether it was asked to end and a child of it lives still."""
         return self._ending is not None and self._ending.is_alive()
 
     @property
     def is_leaving(self) -> bool:
-        """Whether it was asked to end."""
+        """Whether it was asked to end; it may have ended since."""
         return self._ending is not None
 
     @property
     def lock(self) -> StateLock:
-        """That of its folder, for the one that takes its place."""
+        """The lock of the task's folder, which is handed to the task that is started in its place."""
         return self._lock
 
     def read_again(self, config: TaskConfig) -> None:
-        """Its config was read anew and says the same, but for live settings."""
+        """Note that the config was read again and has changed in live settings and alerts at most. ConfigError where others may
+        write the program that alerts."""
         if self.next is not None:
             self.next = config
         elif not self.is_leaving:
@@ -173,11 +176,11 @@ class RunningTask:
             self.master.take_alerts(alerts)
 
     def release(self) -> None:
-        """Nobody answers for the task any longer."""
+        """Release the lock: this process does not reply to requests for the task any longer."""
         self._lock.release()
 
     def end(self) -> None:
-        """Stop the children in good order, in a thread: it takes as long as StopWaitSecs says. Harmless twice."""
+        """Begin to stop the children, in a thread, as they may send what is due for StopWaitSecs. A second call does nothing."""
         if self._ending is None:
             stop = self.master.stop
             self._ending = threading.Thread(target=lambda: stop(forcekill=False), name=f"end of {self.config.name}", daemon=True)
@@ -185,15 +188,16 @@ class RunningTask:
 
     @property
     def has_ended(self) -> bool:
+        """Whether it was asked to end and all of its children have ended."""
         return self._ending is not None and not self._ending.is_alive()
 
-    def orders(self) -> list[Request]:
-        """What was ordered from the runner itself."""
+    def waiting_requests(self) -> list[Request]:
+        """The requests in the folder of the task that are for the runner itself."""
         return requests.waiting(self.folder)
 
     @property
     def stop_wait_secs(self) -> float:
-        """For how long it may send what is due before it ends."""
+        """The seconds for which its children may send what is due before they end: the longest of their StopWaitSecs."""
         return float(max(plan.settings["StopWaitSecs"] for plan in self.config.plans))
 
 
@@ -206,7 +210,7 @@ def _refusal(config: TaskConfig, pid: int | None) -> str:
 
 
 def _of_another(folder: str) -> str:
-    """Whose a folder is, or what there is of its path, where that is another user; '' where not."""
+    """A clause that names the owner of a folder, or of the nearest folder above it, where that is another user; '' otherwise."""
     there = existing(folder)
     try:
         owner = os.stat(there).st_uid

@@ -1,4 +1,4 @@
-"""What a service tells systemd: sd_notify(3), one datagram of lines to the socket that ``$NOTIFY_SOCKET`` names."""
+"""Messages from a service to systemd by the protocol of sd_notify(3): a datagram of lines to the socket in ``$NOTIFY_SOCKET``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import socket
 from collections.abc import Mapping
 
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-"""What a service takes out of its environment: its own children are not meant."""
+"""The variables of the protocol, which a service removes from its environment: its children must not send in its name."""
 
 
 class Notifier:
-    """Tells what listens at ``NOTIFY_SOCKET`` (a path, or ``@name`` in the abstract namespace); without one it does nothing.
+    """Sends to ``NOTIFY_SOCKET`` (a path, or ``@name`` in the abstract namespace); without one it does nothing.
 
-    ``watchdog_secs``: within so many seconds a sign of life is wanted, None where nobody waits for one.
+    ``watchdog_secs``: the seconds within which systemd expects the next ``WATCHDOG=1``, None where the watchdog is off.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -23,39 +23,40 @@ class Notifier:
         self._socket: socket.socket | None = None
         if self._address and hasattr(socket, "AF_UNIX") and name[0] in "/@":
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | getattr(socket, "SOCK_CLOEXEC", 0))
-            # A reader that takes nothing must not hold the service up.
+            # A receiver that reads nothing must not block the service.
             self._socket.setblocking(False)
         self.watchdog_secs = _watchdog(environ) if self._socket is not None else None
         self._status = ""
 
     @property
     def is_heard(self) -> bool:
-        """Whether there is a socket to tell."""
+        """Whether there is a socket to send to."""
         return self._socket is not None
 
     def say(self, *lines: str) -> None:
         """Send lines such as ``READY=1``."""
         if self._socket is not None:
-            # Whoever listened may be gone or busy; that is no reason to stop working.
+            # The receiver may be gone or its buffer full; the service goes on without it.
             with contextlib.suppress(OSError):
                 self._socket.sendto("\n".join(lines).encode("utf-8", "backslashreplace"), self._address)
 
     def status(self, text: str) -> None:
-        """Say what goes on, in one line; the same as before is not said again."""
+        """Send the status in one line, unless it is the same as before."""
         text = text.replace("\n", " ")
         if text != self._status:
             self._status = text
             self.say(f"STATUS={text}")
 
     def close(self) -> None:
-        """Say nothing more."""
+        """Close the socket; later messages are dropped."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
 
 def _watchdog(environ: Mapping[str, str]) -> float | None:
-    """sd_watchdog_enabled(3): the limit is for this process, or for any if no pid is named."""
+    """The watchdog limit in seconds by sd_watchdog_enabled(3): it applies to the process in WATCHDOG_PID, or to any without
+    that."""
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     try:

@@ -13,13 +13,13 @@ from ...common.entries import first_folder
 if TYPE_CHECKING:
     from ..config.task_config import TaskConfig
 
-MADE_BY = "# Made by 'pysubtask service'"
+GENERATED_BY = "# Made by 'pysubtask service'"
 WATCHDOG_SECS = 30
 _STOP_MARGIN_SECS = 20
 _HOOKS_SECS = 300
-"""For what a program of somebody's own does before it runs, and at its end."""
+"""The start and stop timeout of a MODULE:CLASS, whose hooks may take long; systemd's default of 90 s would kill them."""
 _SHARED_TMP = ("/tmp", "/var/tmp")
-# What needs no more than the service's own privileges, so that a user's manager can give it too.
+# Restrictions that need no privileges, so that a user's own manager can apply them too.
 _ANYWHERE = (
     "LimitCORE=0",
     "NoNewPrivileges=yes",
@@ -38,21 +38,22 @@ _BY_ROOT = (
     "ProtectKernelTunables=yes",
     "ProtectControlGroups=yes",
     "RestrictNamespaces=yes",
-    # No PrivateUsers: it shows every other user as nobody, and whose a file is would not be known.
+    # No PrivateUsers: it maps every other user to nobody, and the owners of files are checked.
     "ProtectProc=invisible",
     "PrivateMounts=yes",
-    # The last one looks at what ssh's connection has cost.
+    # pidfd_getfd reads the byte counts of the TCP connection that the ssh program holds.
     "SystemCallFilter=@system-service pidfd_getfd",
 )
-# Root without capabilities could not even read what others own.
+# Root without capabilities could not read the files of other users.
 _OF_ROOT = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_KILL CAP_SETGID CAP_SETUID"
 
 
 class Service(NamedTuple):
-    """``config``: what ``pysubtask run`` is given. ``user``: whose rights it has ('' in that user's own manager), ``home`` his
-    home, ``registry`` the folder where commands find his tasks. ``program``: the words that start Python with the package.
-    ``group``: '' for the user's own. ``is_homeless``: the registry is where the service keeps its state, as the user has no
-    home."""
+    """What a unit is written from. ``name``: of the service, without ``.service``; ``config``: what ``pysubtask run`` is given;
+    ``names``: the tasks of the config that it runs (none: all). ``user``: whose rights it has ('' in that user's own manager),
+    ``home``: the home of the user; ``registry``: the folder where commands find the tasks of the user. ``program``: the words that
+    start Python with the package. ``group``: '' for the user's own. ``is_homeless``: the registry is where the service keeps its
+    state, as the user has no home."""
 
     name: str
     config: str
@@ -74,7 +75,7 @@ def unit(service: Service, tasks: Sequence[TaskConfig]) -> str:
     )
     stop = max(plan.settings["StopWaitSecs"] for task in tasks for plan in task.plans)
     shared = any(plan.settings["StatusGroup"] is not None for task in tasks for plan in task.plans)
-    head = f"{MADE_BY} from {_plain(service.config)}; make it again when the config names other folders or secrets."
+    head = f"{GENERATED_BY} from {_plain(service.config)}; make it again when the config names other folders or secrets."
     more = (*(word for name in service.names for word in ("--task", name)),)
     return _text(
         service,
@@ -93,10 +94,10 @@ def unit(service: Service, tasks: Sequence[TaskConfig]) -> str:
 
 
 def unit_of_program(service: Service, folder: str, writable: Sequence[str]) -> str:
-    """The text of the unit for a MODULE:CLASS (``service.config``) that is found from ``folder``; it may write that one and those
-    in ``writable``."""
+    """The text of the unit for a MODULE:CLASS (``service.config``) that is found from ``folder``. The service may write to that
+    folder and to those in ``writable``."""
     folders = list(dict.fromkeys([folder, *writable]))
-    head = f"{MADE_BY} from {_plain(service.config)} in {_plain(folder)}; make it again when it is to write other folders."
+    head = f"{GENERATED_BY} from {_plain(service.config)} in {_plain(folder)}; make it again when it is to write other folders."
     return _text(
         service,
         head,
@@ -125,7 +126,7 @@ def _text(
         head,
         "[Unit]",
         f"Description={description}",
-        # A user's own manager has no such target: it would wait for what never comes, or complain.
+        # A user's own manager has no network-online.target: the service would never start, or systemd would complain.
         *(["Wants=network-online.target", "After=network-online.target"] if service.user else []),
         f"RequiresMountsFor={' '.join(map(quoted, mounts))}",
         "StartLimitIntervalSec=0",
@@ -137,7 +138,7 @@ def _text(
         *([f"User={_plain(service.user)}"] if service.user else []),
         *([f"Group={_plain(service.group)}"] if service.group else []),
         f"StateDirectory={service.name}",
-        # The page in it may be seen by a group; the folder itself is still listed by nobody else.
+        # 0711: a StatusGroup may open the status page by its path, and still nobody else can list the folder.
         f"StateDirectoryMode={'0711' if shared else '0700'}",
         *own[:1],
         "UMask=0077",
@@ -170,7 +171,7 @@ def _text(
 
 
 def credentials(tasks: Iterable[TaskConfig]) -> list[tuple[str, str]]:
-    """(name, file) of each secret that the config names a file for; a private key is one."""
+    """(name of the credential, path) of each secret file that the configs name; private keys are among them."""
     found = []
     for task in tasks:
         found += [(f"{task.name}.{key}", path) for key, path in sorted(task.secret_files.items())]
@@ -200,15 +201,16 @@ def _sandbox(service: Service, tasks: Sequence[TaskConfig], watched: Sequence[st
 
 
 def _of_registry(service: Service) -> set[str]:
-    """Where the records are, and beside them the state of a task that others may disturb, if it was run by hand first."""
+    """The folder of the records, and beside it the folder for the state of tasks that were run by hand first and whose watched
+    folder others may write."""
     return {service.registry, os.path.join(os.path.dirname(service.registry), "state")}
 
 
 def _closed_off(service: Service, watched: Sequence[str], more: Iterable[str]) -> list[str]:
-    """It may write what is ``watched``, and ``more``, of which not all need to be there."""
+    """The lines that restrict the service: it may write to the ``watched`` folders, and to those of ``more`` that exist."""
     if not service.user:
         return ["# (A user's own manager may not close off the file system.)", *_ANYWHERE]
-    # The minus sign: one that does not exist is no reason not to start.
+    # With a minus sign systemd starts the service even where the path does not exist.
     rest = sorted(path for path in more if not any(_is_in(path, folder) for folder in watched))
     shared = any(_is_in(path, folder) for path in (*watched, *rest) for folder in _SHARED_TMP)
     return [
@@ -228,7 +230,8 @@ def _closed_off(service: Service, watched: Sequence[str], more: Iterable[str]) -
 
 
 def quoted(word: str, *, command: bool = False) -> str:
-    """A word as a unit wants it: percent signs are specifiers, in a command dollar signs are variables."""
+    """A word quoted for a unit, by systemd.syntax(7): a percent sign begins a specifier, and in a command a dollar sign a
+    variable."""
     text = _plain(word)
     if command:
         text = text.replace("$", "$$")
@@ -238,7 +241,7 @@ def quoted(word: str, *, command: bool = False) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text in one line; percent signs stand for themselves."""
+    """Text for one line of a unit: unprintable characters become ``?``, and percent signs are doubled."""
     return "".join(sign if sign.isprintable() else "?" for sign in text).replace("%", "%%")
 
 
@@ -247,12 +250,12 @@ def _is_in(path: str, folder: str) -> bool:
 
 
 def unquoted(text: str) -> str:
-    """The word that :func:`quoted` was given, if it was printable and no command's."""
+    """The inverse of :func:`quoted`, for printable words outside a command."""
     if text.startswith('"') and text.endswith('"') and len(text) > 1:
         text = re.sub(r"\\(.)", r"\1", text[1:-1])
     return text.replace("%%", "%")
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a line of a unit, each as :func:`quoted` was given it."""
+    """The words of a line of a unit, each without the quoting of :func:`quoted`."""
     return [unquoted(word) for word in re.findall(r'"(?:[^"\\]|\\.)*"|\S+', text)]

@@ -1,4 +1,4 @@
-"""``pysubtask run``: keeps the tasks of a config running until it is told to stop, and takes up what changes in the config."""
+"""``pysubtask run``: keeps the tasks of a config running until a signal comes, and applies changes of the config on request."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ TICK_SECS = 0.5
 _STATUS_SECS = 2.0
 _AGAIN_SECS = 10.0
 _FORMER_SECS = 60.0
-"""So long an order is still found where a task has just been taken out of the config."""
+"""Seconds for which the folder of a task that was removed from the config is still searched for requests."""
 _INTERRUPTED = 130
 _ENDS = "'pysubtask run' ends; it reads the config when it is started again"
 
 
 class _Missing(NamedTuple):
-    """A task that is to be started, and the lock of its folder where this process has it."""
+    """A task that is to be started. ``config``: of the task; ``lock``: of its folder, where this process holds it already."""
 
     config: TaskConfig
     lock: StateLock | None = None
 
 
 class Runner:
-    """Runs the tasks that ``load`` gives, and loads them anew where that is asked for.
+    """Runs the tasks that ``load`` returns, and calls it again for each request to reload.
 
-    ``load`` raises ConfigError or CommandError where they cannot be run.
+    ``load`` raises ConfigError or CommandError where the tasks cannot be run. ``clock``: monotonic seconds.
     """
 
     def __init__(self, load: Callable[[], Sequence[TaskConfig]], notifier: Notifier, clock: Callable[[], float] = time.monotonic):
@@ -58,8 +58,8 @@ class Runner:
         self._tasks: dict[str, RunningTask] = {}
         self._missing: dict[str, _Missing] = {}
         self._places: dict[str, Places] = {}
-        """Where tasks that have not begun want to work."""
-        self._former: dict[str, float] = {}  # folder -> until when it is looked at
+        """By the name of the task: the folders that a task which has not started waits for."""
+        self._former: dict[str, float] = {}  # folder -> until when it is searched for requests
         self._again_at = 0.0
         self._signals = Signals()
         self._reload: Reload | None = None
@@ -68,7 +68,7 @@ class Runner:
         self._all_stopped = False
 
     def run(self) -> int:
-        """Run until stopped; the exit status. CommandError, ConfigError or OSError where it cannot begin."""
+        """Run until a signal comes; the exit status. CommandError, ConfigError or OSError where it cannot begin."""
         tasks = self._load()
         every = [plan.settings["LogFormat"] for task in tasks for plan in task.plans]
         self._log = setup_logging(f"control.Runner.{os.getpid()}", None, True, form="json" if set(every) == {"json"} else "text")
@@ -77,7 +77,7 @@ class Runner:
                 self._record = RunRecord(self._log)
                 self._begin(tasks)
                 self._record.begin()
-                self._tell_record()
+                self._write_record()
                 self._notifier.say("READY=1")
                 self._log.info("Running: %s", ", ".join(self._tasks) or "no task yet")
                 return self._loop()
@@ -85,8 +85,8 @@ class Runner:
                 self._end()
 
     def _begin(self, tasks: Sequence[TaskConfig]) -> None:
-        """Start all. One whose folder cannot be used now does not keep the others from running; if that goes for all, it is
-        the runner's own error."""
+        """Start every task. A task whose folder cannot be used now is tried again later, so that the others run; where none can be
+        started, the error is raised. CommandError also where another process runs one of them (LOCKED)."""
         error: CommandError | None = None
         for task in tasks:
             if self._waits(task):
@@ -119,25 +119,26 @@ class Runner:
                 if not task.is_ending:
                     task.master.check_pending_notifications()
             self._replace_ended(now)
-            self._tell_record()
-            self._look_for_orders(now)
-            self._go_on_reloading(now)
-            self._tell(now)
+            self._write_record()
+            self._poll_requests(now)
+            self._continue_reload(now)
+            self._notify_systemd(now)
             if not self._tasks and not self._missing:
                 self._log.error("No task is left to run")
                 return FAILED
-            self._tell_all_stopped(all(task.master.is_stopped() for task in self._tasks.values()) and not self._missing)
+            self._log_all_stopped(all(task.master.is_stopped() for task in self._tasks.values()) and not self._missing)
             self._signals.wait(tick)
         return _INTERRUPTED if self._signals.stops[0] == signal.SIGINT else OK
 
-    def _tell_all_stopped(self, stopped: bool) -> None:
-        """A station that is steered from afar must be startable again: it goes on, and says what it waits for."""
+    def _log_all_stopped(self, stopped: bool) -> None:
+        """Log once that every child was stopped by a request. The runner goes on all the same: it must be there to start them
+        again, since a remote station may have nobody at its keyboard."""
         if stopped and not self._all_stopped:
             self._log.info("Every child was stopped by an order: 'pysubtask start' starts one again, Ctrl-C or SIGTERM ends this")
         self._all_stopped = stopped
 
-    def _tell(self, now: float) -> None:
-        """A sign of life while all is in order, and a line about what goes on."""
+    def _notify_systemd(self, now: float) -> None:
+        """Send systemd the watchdog message while every task is in order, and the status line."""
         limit = self._notifier.watchdog_secs
         if limit is not None and now >= self._next_ping and all(task.master.is_in_order() for task in self._tasks.values()):
             self._next_ping = now + limit / 3
@@ -148,8 +149,9 @@ class Runner:
             self._notifier.status("; ".join([summary([task.config for task in self._tasks.values()]), *waiting]).lstrip("; "))
 
     def _end(self) -> None:
-        """Stop everything; a second signal hurries the children, a third kills them."""
-        self._refuse_orders()
+        """Stop every task; a second signal hurries the children, a third kills them. Locks are released after all children have
+        ended, so that no other runner starts one meanwhile."""
+        self._refuse_requests()
         self._notifier.say("STOPPING=1", "STATUS=delivering what is due")
         for task in self._tasks.values():
             task.end()
@@ -162,7 +164,7 @@ class Runner:
                 self._log.warning("Stopping at once; what is queued goes at the next start")
                 for task in self._tasks.values():
                     task.master.hurry(kill=hurried > 2)
-            self._refuse_orders()
+            self._refuse_requests()
             self._signals.wait(0.1)
         for task in self._tasks.values():
             task.release()
@@ -172,45 +174,46 @@ class Runner:
         self._record.end()
         self._notifier.close()
 
-    def _tell_record(self) -> None:
+    def _write_record(self) -> None:
         waiting = [_folder_of(missing.config) for missing in self._missing.values()]
-        self._record.tell(dict.fromkeys([*(task.folder for task in self._tasks.values()), *waiting]))
+        self._record.write(dict.fromkeys([*(task.folder for task in self._tasks.values()), *waiting]))
 
-    def _refuse_orders(self) -> None:
-        """Whoever waits for a reload is told that there is none."""
+    def _refuse_requests(self) -> None:
+        """Reply to every open request to reload that this process ends."""
         if self._reload is not None:
             for folder, id in self._reload.waiting:
                 self._answer(folder, id, error=_ENDS)
             self._reload = None
         for folder in self._folders():
-            for order in requests.waiting(folder):
-                self._answer(folder, order.id, error=order.problem or _ENDS)
+            for request in requests.waiting(folder):
+                self._answer(folder, request.id, error=request.problem or _ENDS)
 
     # -- a changed config ---------------------------------------------------------------------------------
 
     def _sweep(self, task: RunningTask) -> None:
-        """Orders that came while nobody ran: the config was read just now."""
+        """Reply to requests that came while no runner was there: the config was read just now."""
         requests.sweep(task.folder, time.time())
-        for order in task.orders():
-            self._answer(task.folder, order.id, result=["the config was read at the start"])
+        for request in task.waiting_requests():
+            self._answer(task.folder, request.id, result=["the config was read at the start"])
 
-    def _look_for_orders(self, now: float) -> None:
+    def _poll_requests(self, now: float) -> None:
         if self._reload is not None:
             return
         asked = []
         self._former = {folder: until for folder, until in self._former.items() if now < until}
         for folder in self._folders():
-            for order in requests.waiting(folder):
-                if order.op == RELOAD:
-                    asked.append((folder, order.id))
+            for request in requests.waiting(folder):
+                if request.op == RELOAD:
+                    asked.append((folder, request.id))
                 else:
-                    self._answer(folder, order.id, error=order.problem or f"{order.op!r} is not known here. Known: {RELOAD}.")
+                    self._answer(folder, request.id, error=request.problem or f"{request.op!r} is not known here. Known: {RELOAD}.")
         if asked or self._signals.hung_up:
             self._signals.hung_up = False
             self._begin_reload(asked, now)
 
     def _folders(self) -> list[str]:
-        """Where orders to this runner may be: with the tasks that it has, and with those that it had until just now."""
+        """The folders that are searched for requests to this runner: those of its tasks, of tasks that it had until just now, and
+        its own."""
         folders = [task.folder for task in self._tasks.values()]
         folders += [os.path.dirname(missing.lock.path) for missing in self._missing.values() if missing.lock is not None]
         former = [folder for folder in self._former if StateLock(os.path.join(folder, RUN_LOCK)).holder() is None]
@@ -219,7 +222,7 @@ class Runner:
     def _begin_reload(self, asked: list[tuple[str, str]], now: float) -> None:
         self._notifier.say("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
-            wanted = {task.name: task for task in self._load()}
+            loaded = {task.name: task for task in self._load()}
         except (ConfigError, CommandError, OSError) as exc:
             self._log.error("RELOAD is refused, and nothing was changed: %s", exc)
             for folder, id in asked:
@@ -228,40 +231,41 @@ class Runner:
             self._notifier.status("reload refused: the config cannot be used")
             self._next_status = now + 30
             return
-        # Of one that is ending, what runs next counts, if anything does.
+        # For a task that is ending, the config that is started after it counts.
         running = {
             name: after
             for name, task in self._tasks.items()
             if (after := task.next if task.is_leaving else task.config) is not None
         }
-        found = compare(running, list(wanted.values()))
-        self._reload = Reload(asked, found, labels([*running.values(), *wanted.values()]), now)
+        found = compare(running, list(loaded.values()))
+        self._reload = Reload(asked, found, labels([*running.values(), *loaded.values()]), now)
         for name in found.stop:
             self._tasks[name].next = None
             self._tasks[name].end()
         for name, why in found.restart.items():
             self._log.info("RELOAD: task [%s] starts anew: %s", name, why)
-            self._tasks[name].next = wanted[name]
+            self._tasks[name].next = loaded[name]
             self._tasks[name].end()
         for name, values in found.live.items():
-            self._set_live(wanted[name], values)
+            self._set_live(loaded[name], values)
         for name in (*found.live, *found.same):
             if name in self._tasks:
-                self._tasks[name].read_again(wanted[name])
-        self._await(wanted, found.start)
+                self._tasks[name].read_again(loaded[name])
+        self._await(loaded, found.start)
         self._again_at = now
         self._start_missing(now)
 
-    def _await(self, wanted: Mapping[str, TaskConfig], names: Iterable[str]) -> None:
-        """These are to be started, and no others: at once, or when what has their name has ended."""
+    def _await(self, loaded: Mapping[str, TaskConfig], names: Iterable[str]) -> None:
+        """Have the tasks ``names`` started, and no others: at once, or where a task of the same name is ending, after that. Locks
+        of tasks that are not started any more are released."""
         before, self._missing = self._missing, {}
         for name in names:
             if name in self._tasks:
-                self._tasks[name].next = wanted[name]
+                self._tasks[name].next = loaded[name]
                 continue
             lock = before[name].lock if name in before else None
-            kept = lock is not None and os.path.dirname(lock.path) == _folder_of(wanted[name])
-            self._missing[name] = _Missing(wanted[name], lock if kept else None)
+            kept = lock is not None and os.path.dirname(lock.path) == _folder_of(loaded[name])
+            self._missing[name] = _Missing(loaded[name], lock if kept else None)
         held = [missing.lock for missing in self._missing.values()]
         for missing in before.values():
             if missing.lock is not None and missing.lock not in held:
@@ -278,7 +282,7 @@ class Runner:
         running.config = task
         for plan in task.plans:
             if plan.state_dir not in values or plan.state_dir not in held:
-                continue  # a dead child starts with the new values
+                continue  # a child that is dead takes the new values when it is started
             label, settings = f"{task.name}/{plan.extension}", values[plan.state_dir]
             self._log.info("RELOAD: [%s] takes %s", label, ", ".join(f"{key} = {value}" for key, value in settings.items()))
             try:
@@ -287,8 +291,8 @@ class Runner:
             except (OSError, ValueError) as exc:
                 self._reload.refused.append(f"{label}: {exc}")
 
-    def _go_on_reloading(self, now: float) -> None:
-        """Answer when everything has come about, or does not within a time."""
+    def _continue_reload(self, now: float) -> None:
+        """Reply to a reload when every change has taken effect, or when the time for that is over."""
         reload = self._reload
         if reload is None:
             return
@@ -300,23 +304,23 @@ class Runner:
             elif not reply.ok:
                 reload.refused.append(f"{label}: {reply.error}")
         reload.sets = still
-        # What waits for its folder may do so for long, and is said to.
+        # A task may wait for its folder for days, so the reply does not wait for it and says so.
         moving = any(task.is_ending or task.has_ended for task in self._tasks.values()) or self._missing.keys() - self._places
         if (still and now < reload.until) or (moving and now < reload.until + ANSWER_SECS):
             return
         self._reload = None
-        told = self._come_to(reload.found) + [(label, "it has not answered yet") for label, _, _ in still]
-        for name, text in told:
+        outcomes = self._outcomes(reload.found) + [(label, "it has not answered yet") for label, _, _ in still]
+        for name, text in outcomes:
             self._log.info("RELOAD: %s: %s", name, text)
-        lines = [f"{reload.labels.get(name, name)}: {text}" for name, text in told]
+        lines = [f"{reload.labels.get(name, name)}: {text}" for name, text in outcomes]
         for folder, id in reload.waiting:
             if os.path.isdir(folder):
                 error = "; ".join(reload.refused)
                 self._answer(folder, id, result=lines, error=error)
         self._notifier.say("READY=1")
 
-    def _come_to(self, found: Changes) -> list[tuple[str, str]]:
-        """What a reload has come to: (name of a task, text)."""
+    def _outcomes(self, found: Changes) -> list[tuple[str, str]]:
+        """The outcome of a reload: (name of a task, text)."""
         lines = [(name, "started" if self._runs(name) else self._not_yet(name, "started")) for name in found.start]
         lines += [(name, self._not_yet(name, "") if name in self._tasks else "stopped") for name in found.stop]
         for name, why in found.restart.items():
@@ -358,7 +362,7 @@ class Runner:
         if again:
             self._again_at = now + _AGAIN_SECS
         for name in set(self._places) - set(self._missing):
-            del self._places[name]  # a reload has taken it out
+            del self._places[name]  # a reload has removed the task
         for name, missing in list(self._missing.items()):
             waited = name in self._places
             if self._waits(missing.config) or not (again or waited):
@@ -372,7 +376,7 @@ class Runner:
             del self._missing[name]
 
     def _waits(self, config: TaskConfig) -> bool:
-        """Whether a task waits for its folder, which is told."""
+        """Whether a task waits for its folder; a change of that is logged."""
         places = self._places.get(config.name)
         if places is None or not places.is_of(config.entries, config.plans):
             places = self._places[config.name] = Places(config.entries, config.plans)
@@ -397,7 +401,7 @@ def _folder_of(task: TaskConfig) -> str:
 
 
 def summary(tasks: Sequence[TaskConfig]) -> str:
-    """What goes on, in one line: ``roof/ftp connected, 3 queued``."""
+    """The state of every child in one line: ``roof/ftp connected, 3 queued``."""
     parts = []
     for task in tasks:
         for plan in task.plans:

@@ -1,4 +1,4 @@
-"""The units that ``pysubtask service --install`` wrote, known by the line that it writes first."""
+"""The units that ``pysubtask service --install`` wrote, recognized by their first line."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ...common import registry
-from .systemd_unit import MADE_BY, unquoted, words_of
+from .systemd_unit import GENERATED_BY, unquoted, words_of
 
 SYSTEM_UNITS = "/etc/systemd/system"
 SYSTEM_STATE = "/var/lib"
-"""Where the system's manager makes a StateDirectory."""
+"""The folder in which the system's manager creates a StateDirectory."""
 _ENDING = ".service"
 _MOST_BYTES = 1024 * 1024
 
 
 class Unit(NamedTuple):
-    """One of them. ``name``: of the service; ``user``: whose rights it has, '' in a user's own manager; ``registry``: where its
-    records are, '' for the user's usual place; ``state``: its StateDirectory, a name; ``folders``: what it watches;
-    ``config``: what it runs."""
+    """A unit that ``service --install`` wrote. ``path``: its file; ``name``: of the service; ``user``: whose rights it has, '' in a
+    user's own manager; ``registry``: where its records are, '' for the user's usual place; ``state``: its StateDirectory, a name;
+    ``folders``: what it watches; ``config``: what it runs."""
 
     path: str
     name: str
@@ -33,13 +33,13 @@ class Unit(NamedTuple):
 
 
 def user_units() -> str:
-    """The folder of the units of this user's own manager."""
+    """The folder with the units of this user's own manager."""
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return os.path.join(base, "systemd", "user")
 
 
 def installed(folder: str = "") -> list[Unit]:
-    """All of them in the system's folder, or in ``folder``, by name."""
+    """The units that pysubtask wrote into the system's folder, or into ``folder``, sorted by name."""
     folder = folder or SYSTEM_UNITS
     found = []
     with contextlib.suppress(OSError):
@@ -51,7 +51,7 @@ def installed(folder: str = "") -> list[Unit]:
 
 
 def read(path: str) -> Unit | None:
-    """The unit in this file; None where there is none, or where somebody else made it."""
+    """The unit in this file; None where there is none, or where pysubtask did not write it."""
     text = text_of(path)
     if text is None:
         return None
@@ -74,7 +74,8 @@ def read(path: str) -> Unit | None:
 
 
 def text_of(path: str) -> str | None:
-    """What a file holds that we made, and that is a regular file of root's or of this user's; None where it is anything else."""
+    """The text of a unit that pysubtask wrote; None where the file is another's, a link, or no regular file of root or this
+    user."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -84,11 +85,11 @@ def text_of(path: str) -> str | None:
         if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, os.geteuid()):
             return None
         text = file.read(_MOST_BYTES).decode("utf-8", "surrogateescape")
-    return text if text.startswith(MADE_BY) else None
+    return text if text.startswith(GENERATED_BY) else None
 
 
 def drop_ins(unit_path: str) -> tuple[list[str], list[str]]:
-    """The drop-ins of a unit: those that we made, and those of others."""
+    """The drop-ins of a unit: those that pysubtask wrote, and those of others."""
     folder = f"{unit_path}.d"
     ours: list[str] = []
     others: list[str] = []
@@ -100,7 +101,7 @@ def drop_ins(unit_path: str) -> tuple[list[str], list[str]]:
 
 
 def uid_of(unit: Unit) -> int | None:
-    """Whose rights it has; None where the system does not know him."""
+    """The uid whose rights the service has; None where the system does not know the user."""
     import pwd
 
     if unit.user.isdecimal():
@@ -112,7 +113,7 @@ def uid_of(unit: Unit) -> int | None:
 
 
 def remove(paths: Iterable[str]) -> None:
-    """Remove files that were found to be ours. Raises OSError."""
+    """Remove those of these files that pysubtask wrote; others stay. OSError where one cannot be removed."""
     for path in paths:
         if text_of(path) is not None:
             os.unlink(path)

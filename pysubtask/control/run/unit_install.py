@@ -1,4 +1,4 @@
-"""A unit written to where systemd finds it, and removed again: only one that we wrote."""
+"""Writes a unit to where systemd finds it, and removes it again. Units that pysubtask did not write are left alone."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from . import unit_files
 from .systemd_unit import Service, quoted
 
 _SYSTEMCTL_SECS = 120.0
-"""A stop waits for what is due to be delivered."""
+"""Seconds for one call of systemctl: a stop waits until the children have sent what is due."""
 
 
 def install(service: Service, text: str) -> list[str]:
-    """Write the unit, and have systemd read it; what is left to tell a person. CommandError where it cannot be written, or stands
-    in the place of somebody else's."""
+    """Write the unit and have systemd read it; notes for the user. CommandError where the unit cannot be written, or where a unit
+    of this name exists that pysubtask did not write."""
     system = bool(service.user)
     folder = _folder(system)
     path = _path(folder, service.name)
@@ -45,14 +45,14 @@ def install(service: Service, text: str) -> list[str]:
 
 
 def make_registry(service: Service) -> list[str]:
-    """The folder where the user's commands find the tasks: the service itself may not make it. In the user's home it is made with
-    his rights alone."""
+    """Create the folder in which the user's commands find the tasks, since the sandbox of the service does not allow it there. This
+    is done with the user's rights, as root must not write into a folder that the user controls. A note where that fails."""
     import pwd
 
     owner = int(service.user) if service.user.isdecimal() else pwd.getpwnam(service.user).pw_uid
 
     def make() -> None:
-        # Every folder that is missing is for this user alone; makedirs would leave those above to the umask.
+        # makedirs applies a mode to the last folder only; the umask keeps those above private as well.
         os.umask(0o077)
         os.makedirs(service.registry, exist_ok=True)
 
@@ -67,8 +67,9 @@ def make_registry(service: Service) -> list[str]:
 
 
 def uninstall(name: str) -> None:
-    """Stop and disable a service, and remove its unit and the drop-ins that we wrote; what stays is told. CommandError where there
-    is no such unit, where somebody else made it, and where the service cannot be stopped."""
+    """Stop and disable a service, remove its unit and the drop-ins that pysubtask wrote, and print what stays. The service is
+    stopped first: while it runs, nothing is removed. CommandError where there is no such unit, where pysubtask did not write it,
+    where the service cannot be stopped, and where a file cannot be removed."""
     system = os.geteuid() == 0
     folder = _folder(system)
     path = _path(folder, name)
@@ -91,7 +92,7 @@ def uninstall(name: str) -> None:
     except OSError as exc:
         raise CommandError(f"{exc.filename} cannot be removed ({exc.strerror}).", FAILED) from exc
     if ours and not others_too:
-        with contextlib.suppress(OSError):  # it has something in it that is no file of ours
+        with contextlib.suppress(OSError):  # a folder that is not empty holds files of others, and stays
             os.rmdir(f"{path}.d")
     _systemctl(system, "daemon-reload")
     say([f"Removed: {one}" for one in (path, *ours)])
@@ -112,7 +113,7 @@ def _what_stays(unit: unit_files.Unit, drop_ins: list[str], system: bool) -> lis
 
 
 def _remove_links(folder: str, path: str) -> None:
-    """What 'systemctl enable' made, where there is no systemctl: the links to this unit."""
+    """Remove the links that 'systemctl enable' has created, where systemctl itself is missing or fails."""
     for wants in ("multi-user.target.wants", "default.target.wants"):
         link = os.path.join(folder, wants, os.path.basename(path))
         with contextlib.suppress(OSError):
@@ -133,7 +134,7 @@ def _words(system: bool) -> list[str]:
 
 
 def _systemctl(system: bool, *words: str) -> str:
-    """What went wrong, '' for nothing."""
+    """Run systemctl; the reason where it fails, else ''."""
     try:
         done = subprocess.run(
             [*_words(system), *words],

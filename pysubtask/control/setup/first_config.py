@@ -1,6 +1,6 @@
-"""The first config of a station: from what a person said of it to the text, and onto the disk, secret included.
+"""The first config of a station: its text, made from the words of a command line or the answers to questions, and its files.
 
-What is there already is never written over.
+An existing file is never written over.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ _ENDINGS = {"ftp": "password", "dropbox": "token"}
 
 
 class Destination(NamedTuple):
-    """Where to: ``section`` and the settings that a URL said."""
+    """Where files go. ``section``: of the config, ``ftp`` or ``dropbox``; ``settings``: those that the URL gives."""
 
     section: str
     settings: dict[str, Any]
 
     @property
     def user(self) -> str:
-        """The login name; '' where none is said."""
+        """The login name; '' where the URL has none."""
         return str(self.settings.get("User") or "")
 
     @property
     def needs_password(self) -> bool:
-        """Whether nobody gets in without one: by FTP with a name."""
+        """Whether a login is impossible without a password: FTP with a user name."""
         return self.section == "ftp" and not self.settings["UseSFTP"] and self.user not in ("", "anonymous")
 
     @property
     def may_need_password(self) -> bool:
-        """Whether there may be one: not for a guest."""
+        """Whether a password is possible: with SFTP always, with FTP unless the login is anonymous."""
         return self.section == "ftp" and (self.needs_password or bool(self.settings["UseSFTP"]))
 
 
 class Secret(NamedTuple):
-    """A password or token that is stored beside the config."""
+    """The password or token that is stored beside the config. ``text``: the secret, which its repr does not show."""
 
     text: str
 
@@ -58,17 +58,17 @@ class Secret(NamedTuple):
 
 
 def destination(url: str) -> Destination:
-    """What an address says. ConfigError, which repeats no password."""
+    """The destination of a URL. ConfigError for a wrong one; its message repeats no password."""
     return Destination(*address.parsed(url, _URL))
 
 
 def entries(words: Sequence[str], folder: str, cwd: str) -> tuple[list[Watched], list[str]]:
-    """The entries for folders and files that were named from ``cwd``, for a config in ``folder``, and a line for each that is
-    not there. Paths below the config's folder are written relative to it, so that it can be moved as a whole."""
+    """The [[watch]] entries for paths that are relative to ``cwd``, for a config in ``folder``, and a line for each path that does
+    not exist. Paths below the folder are written relative to it, so that the folder can be moved as a whole."""
     found = list(dict.fromkeys(_kind_and_path(word, cwd) for word in words))
     several = sum(kind == "dir" for kind, _ in found) > 1
     names = [os.path.basename(path) for _, path in found]
-    made = []
+    watched = []
     for (kind, path), name in zip(found, names, strict=True):
         inside = path == folder or path.startswith(os.path.join(folder, ""))
         remote = None
@@ -76,9 +76,9 @@ def entries(words: Sequence[str], folder: str, cwd: str) -> tuple[list[Watched],
             remote = "/".join(path.split(os.sep)[-2:]).lstrip("/")
         elif kind == "dir" and several:
             remote = name or None
-        made.append(Watched(kind, os.path.relpath(path, folder) if inside else path, remote))
+        watched.append(Watched(kind, os.path.relpath(path, folder) if inside else path, remote))
     what = {"dir": "folder", "file": "file"}
-    return made, [
+    return watched, [
         f"there is no {what[kind]} {path} yet: it is waited for, and nothing is made in its place."
         for kind, path in found
         if not os.path.exists(path)
@@ -86,7 +86,8 @@ def entries(words: Sequence[str], folder: str, cwd: str) -> tuple[list[Watched],
 
 
 def _kind_and_path(word: str, cwd: str) -> tuple[str, str]:
-    """What is not there is a file where its name has a dot in it and no slash behind it."""
+    """The kind (``dir`` or ``file``) and the absolute path. A path that does not exist is a file if its name has a dot and no slash
+    behind it."""
     path = os.path.abspath(os.path.join(cwd, os.path.expanduser(word)))
     if os.path.exists(path):
         return "dir" if os.path.isdir(path) else "file", path
@@ -94,33 +95,34 @@ def _kind_and_path(word: str, cwd: str) -> tuple[str, str]:
 
 
 class Files(NamedTuple):
-    """What was made: the config, and the file with the secret (None: there is none)."""
+    """The files that were written. ``config``: its path; ``secret``: that of the file with the secret (None: there is none)."""
 
     config: str
     secret: str | None
 
 
 def text_of(config: str, watched: Sequence[Watched], to: Destination, more: Sequence[tuple[str, str, str]], *, stored: bool) -> str:
-    """The config. ``more``: other settings with what is said of them; ``stored``: whether a secret is in a file beside it."""
+    """The text of the config. ``more``: other settings, as (key, value, comment); ``stored``: whether the secret is in a file
+    beside the config, which the config then names."""
     if to.section == "ftp":
         settings = [("Host", address.written(to.section, to.settings), "")]
-        key, said = "PasswordFile", "the password, for you alone"
+        key, comment = "PasswordFile", "the password, for you alone"
     else:
         folder = str(to.settings["HostPath"])
         settings = [("HostPath", folder, "the folder in Dropbox")] if folder else []
-        key, said = "RefreshTokenFile", "lets this machine in, for you alone"
+        key, comment = "RefreshTokenFile", "lets this machine in, for you alone"
     if stored:
-        more = [*more, (key, os.path.basename(secret_file(config, to.section)), said)]
+        more = [*more, (key, os.path.basename(secret_file(config, to.section)), comment)]
     return filled(watched, to.section, [*settings, *more], task_name(config, watched))
 
 
 def secret_file(config: str, section: str) -> str:
-    """Where the secret of a config is stored."""
+    """The path of the file for the secret of a config: the config's own with another ending."""
     return f"{os.path.splitext(config)[0]}.{_ENDINGS[section]}"
 
 
 class IsThere(CommandError):
-    """A file would be written over. ``path``: which one."""
+    """The file ``path`` exists and would be written over."""
 
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} is there already, and stays as it is.", FAILED)
@@ -128,41 +130,45 @@ class IsThere(CommandError):
 
 
 def refuse_what_is_there(path: str) -> None:
-    """IsThere where something would be written over."""
+    """IsThere where ``path`` exists; a broken link counts too."""
     if os.path.lexists(path):
         raise IsThere(path)
 
 
 def write(config: str, text: str, section: str, secret: Secret | None) -> Files:
-    """Store the config and its secret, each for its owner alone. Where the config cannot be used nothing is left.
+    """Write the config and its secret, each for its owner alone, and load the config as a check: where that fails, both are
+    removed.
+
+    The secret comes first, since a config that names a missing file is wrong.
 
     CommandError where something is there already or cannot be written; ConfigError where the config is wrong.
     """
-    made: list[str] = []
+    created: list[str] = []
     place = None if secret is None else secret_file(config, section)
     try:
         if secret is not None and place is not None:
             write_new(place, f"{secret.text}\n")
-            made.append(place)
+            created.append(place)
         write_new(config, text)
-        made.append(config)
+        created.append(config)
         load(config, {})
     except (ConfigError, CommandError):
-        for path in made:
+        for path in created:
             os.unlink(path)
         raise
     return Files(config, place)
 
 
 def write_new(path: str, text: str) -> None:
-    """A new file for its owner alone, and the folders that lead to it."""
+    """Write a new file for its owner alone (mode 0600), and make the folders that lead to it. IsThere, a CommandError, where there
+    is one already; CommandError where it cannot be written, and then nothing of it is left."""
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError:
         problem = "A name in it is no text (UTF-8), so it cannot stand in a config."
         raise CommandError(f"{problem} Rename that file or folder.", USAGE) from None
     try:
-        os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)  # one that others may write is refused
+        os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)  # load() refuses a config in a folder that others may write
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
     except FileExistsError:
         refuse_what_is_there(path)

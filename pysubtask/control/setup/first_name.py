@@ -1,4 +1,5 @@
-"""The name of the task in a first config: two configs that watch the same folder must not share one, nor its queue."""
+"""The name of the task in a first config: two configs that watch the same folder must not have a task name, and so a queue, in
+common."""
 
 from __future__ import annotations
 
@@ -12,14 +13,13 @@ from ..tasks.find import in_folder
 from .template import Watched
 
 _LONGEST_STEM = 80
-"""In bytes; a name may have 100."""
+"""In bytes. The name of a task may have 100, and a number may be added to the stem."""
 _STEM_OF_MAIN = os.path.splitext(MAIN_FILE)[0]
 
 
 def task_name(config: str, watched: Sequence[Watched]) -> str | None:
-    """What the task of a new ``config`` (absolute) is called: as its file, which tells it from every other one; None for the one of
-    a config folder, which needs no name. Where another config or an app has the name in the first watched folder, a number is
-    added."""
+    """The name for the task of a new ``config`` (absolute): that of its file, with a number behind it where another config or an
+    app uses the name in the first watched folder. None for the ``pysubtask.toml`` of a config folder, whose task needs no name."""
     stem = re.sub(r"[^\w.-]", "-", os.path.splitext(os.path.basename(config))[0]).lstrip(".-") or _STEM_OF_MAIN
     while len(os.fsencode(stem)) > _LONGEST_STEM:
         stem = stem[:-1]
@@ -34,7 +34,7 @@ def task_name(config: str, watched: Sequence[Watched]) -> str | None:
 
 
 def _taken(config: str, watched: Sequence[Watched]) -> set[str]:
-    """The names that other configs and apps have in the folder that is watched first."""
+    """The task names that other configs and apps use in the first watched folder."""
     if not watched:
         return set()
     first = os.path.join(os.path.dirname(config), watched[0].path)

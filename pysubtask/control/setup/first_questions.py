@@ -1,4 +1,4 @@
-"""What ``pysubtask init`` asks a person: where to, how to log in, what to watch. Nothing is asked without a terminal."""
+"""The questions of ``pysubtask init``: the destination, the login, and the folders to watch. They need a terminal."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PROTOCOLS = ("sftp", "ftp", "ftps", "dropbox")
 
 
 def missing(what: str, how: str) -> CommandError:
-    """What nobody can be asked for."""
+    """The error where something is missing and no terminal is there to ask for it. ``how``: the way to give it."""
     return CommandError(f"{what} is missing, and here is no terminal to ask for it. {how}", USAGE)
 
 
 def where_to() -> Destination:
-    """Protocol, server, login name and folder."""
+    """Ask for protocol, server, login name and folder. A wrong address is asked for again."""
     protocol = ask.for_choice("Protocol (your provider says which)", _PROTOCOLS, "sftp")
     if protocol == "dropbox":
         return Destination("dropbox", {"HostPath": ask.for_text("Folder in Dropbox (Enter: the app's own)").strip("/")})
@@ -38,26 +38,26 @@ def where_to() -> Destination:
             say([str(exc)], error=True)
     settings = dict(found.settings)
     if not found.user:
-        said = "ssh's own choice" if settings["UseSFTP"] else "anonymous"
-        settings["User"] = ask.for_text(f"User name (Enter: {said})")
+        default = "ssh's own choice" if settings["UseSFTP"] else "anonymous"
+        settings["User"] = ask.for_text(f"User name (Enter: {default})")
     if not settings["HostPath"]:
         settings["HostPath"] = ask.for_text("Folder on the server (Enter: where the login starts)")
     return Destination("ftp", settings)
 
 
 def key_file() -> str | None:
-    """The key of an SFTP login, where it is not left to ssh."""
+    """Ask for the key file of an SFTP login; None leaves the choice to ssh."""
     return ask.for_text("Key file (Enter: a password, or what ssh chooses)") or None
 
 
 def password(to: Destination) -> str | None:
-    """The password; None where nothing was typed."""
+    """Ask for the password; None where nothing was typed."""
     where = f"{to.user}@{to.settings['Host']}" if to.user else str(to.settings["Host"])
     return ask.for_secret(f"Password for {where}" + ("" if to.needs_password else " (Enter: log in by key)")) or None
 
 
 def what_to_watch() -> list[str]:
-    """Folders and files, at least one."""
+    """Ask for the folders and files to watch, at least one."""
     found = [_needed("Folder or file to watch")]
     while more := ask.for_text("Another folder or file (Enter: no more)"):
         found.append(more)
@@ -65,8 +65,8 @@ def what_to_watch() -> list[str]:
 
 
 def dropbox_login(app_key: str | None, store: str) -> str:
-    """Let this machine into a Dropbox, by the program that does that; the app key. The token goes into the file ``store``.
-    CommandError where it does not work."""
+    """Log in to Dropbox by ``python -m pysubtask.dropbox --login``, which writes the token into the file ``store``; the app key,
+    which is asked for where it is not given. CommandError where the login fails."""
     if not app_key:
         say(_APP_KEY.split("\n"), error=True)
         app_key = _needed("App key")

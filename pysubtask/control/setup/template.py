@@ -1,5 +1,5 @@
-"""What ``pysubtask init`` writes: a short config, with two lines to fill in or filled in, and one with every setting and its
-meaning, made from the settings table."""
+"""The texts that ``pysubtask init`` writes: a short config, filled in or with two lines to fill in, and a full one that has every
+setting of the settings table with its meaning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ...common.advice import keep_private
 from ...common.config import SECTIONS, Setting
 from ...defaults_config import SETTINGS
-from ..config.problems import in_file_words, in_toml, wanted
+from ..config.problems import accepts, in_file_words, in_toml
 from ..config.secrets import file_key
 
 _WIDTH = 100
@@ -112,7 +112,8 @@ _EXAMPLES = {
 
 
 class Watched(NamedTuple):
-    """One entry as it is written: ``kind`` is 'dir' or 'file', ``path`` as the config has it, ``remote`` its ``as`` or None."""
+    """A [[watch]] entry for the config. ``kind``: 'dir' or 'file'; ``path``: as the config has it; ``remote``: its ``as`` or
+    None."""
 
     kind: str
     path: str
@@ -125,7 +126,8 @@ def short(file: str = "pysubtask.toml", task: str | None = None) -> str:
 
 
 def filled(watched: Sequence[Watched], section: str, settings: Sequence[tuple[str, str, str]], task: str | None = None) -> str:
-    """The text of a short config. ``settings``: key, value and what is said of it, of ``section``; ``task``: its name."""
+    """The text of a short config. ``settings``: (key, value, comment) for ``section``; ``task``: the name of its task (None:
+    none)."""
     parts = ["# pysubtask: what is sent, and where to. Every setting there is, with its meaning: pysubtask init --full -\n"]
     parts.append(_base(task))
     for one in watched:
@@ -136,16 +138,16 @@ def filled(watched: Sequence[Watched], section: str, settings: Sequence[tuple[st
         if one.kind == "dir":
             parts.append(f"{'on_change = true':<27} # a file in it is {again}\n")
     parts.append(f"\n[{section}]\n")
-    return "".join(parts + [_line(key, value, said) for key, value, said in settings])
+    return "".join(parts + [_line(key, value, comment) for key, value, comment in settings])
 
 
 def _base(task: str | None) -> str:
     return "" if task is None else "\n[base]\n" + _line("TaskName", task, "its queue is kept under this name")
 
 
-def _line(key: str, value: str, said: str) -> str:
+def _line(key: str, value: str, comment: str) -> str:
     line = f"{key} = {in_toml(value)}"
-    return f"{line:<27} # {said}\n" if said else f"{line}\n"
+    return f"{line:<27} # {comment}\n" if comment else f"{line}\n"
 
 
 def template(file: str = "pysubtask.toml", task: str = "main") -> str:
@@ -162,7 +164,7 @@ def template(file: str = "pysubtask.toml", task: str = "main") -> str:
 
 
 def _setting(section: str, row: Setting) -> str:
-    meaning = f"{in_file_words(row.meaning)}{_MORE.get((section, row.key), '')} Takes {wanted(row)}{'; live' if row.live else ''}."
+    meaning = f"{in_file_words(row.meaning)}{_MORE.get((section, row.key), '')} Takes {accepts(row)}{'; live' if row.live else ''}."
     if row.secret:
         known = {other.key for other in SETTINGS[section]}
         line = f"#{row.key} = {in_toml(row.default)}"

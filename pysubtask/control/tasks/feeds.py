@@ -1,4 +1,4 @@
-"""What comes of several children, again and again: of one's own here, of others' from a process with the rights of their user."""
+"""Polls several children at once: those of this user in this process, those of other users in a process with that user's rights."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from .owners import Owner
 from .task import Task
 
 Step = Callable[[], Any]
-"""What is new of a child since the last call, a value of JSON."""
+"""A function that returns the changes of a child since its last call, as a value of JSON: it may cross a pipe."""
 _FIRST_SECS = 20.0
-"""So long the first step of one user's tasks is waited for."""
+"""Seconds that the first call waits for another user's process, which first reads the records and pages there."""
 
 
 class Feeds:
-    """``begin`` makes the step of a task; it is taken every ``pause_secs`` in processes of others."""
+    """``begin`` returns the step of a task, which is called with each ``take``, and every ``pause_secs`` in the processes of other
+    users."""
 
     def __init__(self, tasks: Sequence[Task], begin: Callable[[Task], Step], pause_secs: float) -> None:
         self._own: list[tuple[int, Step]] = []
@@ -34,7 +35,8 @@ class Feeds:
             self._streams.append((owner, owner.stream(lambda mine=mine: _steps(mine, begin, pause_secs))))  # type: ignore[misc]
 
     def take(self) -> list[tuple[int, Any]]:
-        """(which task, what its step gave), as often as there was a step since. The first call waits for one of each task."""
+        """The results of all steps since the last call, as (index of the task, result). The first call waits for one result of each
+        task. A user whose process has ended is reported on stderr and polled no more."""
         found = [(at, step()) for at, step in self._own]
         for _, stream in self._streams:
             found += [(at, value) for rows in stream.take(_FIRST_SECS if self._first else 0.0) for at, value in rows]

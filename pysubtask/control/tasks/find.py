@@ -1,4 +1,4 @@
-"""The tasks of this machine, as a command sees them: one's own, and of other users those that root or a group may see."""
+"""The tasks of this machine that a command can see: those of this user, and those of others that root or a group may see."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ from .task import answered as answered
 
 NONE_KNOWN = "No task is known here. An app or 'pysubtask run' starts one; 'pysubtask init' makes a config for it."
 _PATIENCE_SECS = 5.0
-"""So long root waits for what one user's records say."""
+"""Seconds that root waits for the records of one user, whose folders may hang (a dead NFS server)."""
 
 
 def names(tasks: Sequence[Task]) -> list[str]:
-    """What to call each of these children: its label, and with its folder where several are called the same."""
+    """A name for each of these children: its label, and with its folder or its task's name behind it where several have one
+    label."""
     called = [task.called for task in tasks]
     more = [name if called.count(name) == 1 else f"{name} in {task.folder}" for name, task in zip(called, tasks, strict=True)]
     return [name if more.count(name) == 1 else f"{name} ({task.task})" for name, task in zip(more, tasks, strict=True)]
 
 
 def names_here(tasks: Sequence[Task]) -> list[str]:
-    """What to call each of these children among all that are known here."""
+    """A name for each of these children that no other child known here has."""
     everything = known()
     here = {task.place for task in everything}
     everything += [task for task in tasks if task.place not in here]
@@ -43,11 +44,11 @@ def names_here(tasks: Sequence[Task]) -> list[str]:
 
 
 def own() -> list[Task]:
-    """Every child of this machine and user, by its label; living ones first. Children of one task are called alike: like the
-    one that lives, or else was given its label."""
+    """Every child of this user on this machine, living ones first, then by label. The children of one task get the same name: that
+    of the child that lives, else of the first whose record has a config file."""
     found: dict[tuple[int, str], list[Task]] = {}
     for record in sorted(registry.records(), key=lambda record: not record.config_file):
-        task = Task(record, _whose(record.state_dir))  # root may have run one over a user's folder, with an earlier version
+        task = Task(record, _whose(record.state_dir))  # earlier versions let root run a task over a user's folder
         found.setdefault((task.place[0], task.key), []).append(task)
     for children in found.values():
         first = next((child for child in children if child.lives()), children[0])
@@ -57,16 +58,18 @@ def own() -> list[Task]:
 
 
 def known() -> list[Task]:
-    """Every child that this user may steer: his own, and for root everybody's, his own first."""
+    """Every child that this user may send requests to: the user's own, and for root those of all users behind them."""
     return _with_others(own(), missing=False)
 
 
 def find(words: Sequence[str], *, missing: bool = False, shared: bool = False) -> list[Task]:
-    """The children that are meant: each word is a label, label/extension, the name of a task (TaskName), also with its
-    extension, each also with its user (``station:roof``), a folder (the first that is watched, or of the state), or a config file.
-    What one of these fits is not looked for among the next. No word means all; ``missing``: those too whose folder is not there
-    now; ``shared``: those too whose page a group of this user's may read. Living ones come first. CommandError where a word fits
-    none."""
+    """The children that the words of a command line name, living ones first; without a word all of them.
+
+    A word is a label, the name of a task (TaskName), either also as NAME/EXTENSION and as USER:NAME, a config file, or a folder
+    (the first watched one, or a state folder). They are tried in this order, and the first kind that fits decides. ``missing``:
+    also tasks whose folder does not exist now; ``shared``: also tasks of other users whose page a group of this user may read.
+    CommandError (NO_TASK) where a word fits no task.
+    """
     everything = _with_others(own() + [Task(record) for record in (registry.missing() if missing else ())], missing=missing)
     if shared:
         everything += [task for owner in others() if not owner.is_acted_for for task in _shared_by(owner)]
@@ -82,7 +85,8 @@ def find(words: Sequence[str], *, missing: bool = False, shared: bool = False) -
 
 
 def _with_others(mine: list[Task], *, missing: bool) -> list[Task]:
-    """Also what root knows of the tasks of others: their records, and what their services watch, read with their rights."""
+    """The tasks ``mine`` and, for root, those of other users: by their records and by the folders that their services watch, both
+    read with their rights."""
     found = {task.place: task for task in mine}
     for owner in others() if is_of_root() else ():
         for task in _asked(owner, lambda owner=owner: _records_of(owner, missing)):  # type: ignore[misc]
@@ -91,19 +95,20 @@ def _with_others(mine: list[Task], *, missing: bool) -> list[Task]:
 
 
 def is_of_root() -> bool:
-    """Whether this process is root's."""
+    """Whether this process has root's rights; False on a system without users."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def _records_of(owner: Owner, missing: bool) -> list[Task]:
-    """For a process with this user's rights."""
+    """The tasks of ``owner``. To be called in a process with that user's rights and registry."""
     found = own() + ([Task(record) for record in registry.missing()] if missing else [])
     here = {task.place for task in found}
     return found + [task for folder in owner.folders for task in in_folder(folder) if task.place not in here]
 
 
 def _asked(owner: Owner, question: Callable[[], list[Task]]) -> list[Task]:
-    """Tasks of a user that a question finds with his rights; none, and a note, where it cannot be asked."""
+    """The tasks that ``question`` returns in a process with the rights of ``owner``; where that fails, none and a line on
+    stderr."""
     try:
         rows = owner.ask(lambda: [(_named(task), task.real) for task in question()], patience=_PATIENCE_SECS)
         return [Task(registry.Record(*record), owner, Real(*real)) for record, real in rows]
@@ -113,12 +118,12 @@ def _asked(owner: Owner, question: Callable[[], list[Task]]) -> list[Task]:
 
 
 def _named(task: Task) -> registry.Record:
-    """Its record, with what the task is called."""
+    """The record of a task, with the name and config file that were found for it."""
     return task.record._replace(label=task.name, config_file=task.config_file)
 
 
 def _shared_by(owner: Owner) -> list[Task]:
-    """What another user lets a group of this one's see."""
+    """The tasks of another user whose status page a group of this user may read (StatusGroup)."""
     return [
         Task(record, owner, Real(record.state_dir, record.folder, record.config_file))
         for record in registry.shared(os.path.realpath(owner.registry), owner.uid)
@@ -126,16 +131,16 @@ def _shared_by(owner: Owner) -> list[Task]:
 
 
 def forget_never_run(files: Collection[str], state_dirs: Collection[str]) -> None:
-    """Take tasks off the list that waited for a folder, never ran, and are in no config any more: ``files`` are what was read, and
-    ``state_dirs`` are of all tasks in them. Raises OSError."""
+    """Remove the records of tasks that waited for a folder, never ran, and are in no config any more. ``files``: the config files
+    that were read; ``state_dirs``: those of all tasks in them. OSError where a record cannot be removed."""
     for record in registry.missing():
-        # One that ran once has a destination; it may have left a queue.
+        # A task that ran once has a destination in its record, and may have left a queue: it stays on the list.
         if not record.destination and record.config_file in files and record.state_dir not in state_dirs:
             registry.forget(record)
 
 
 def in_folder(folder: str) -> list[Task]:
-    """The children whose first watched folder this is, known here or not."""
+    """The children of this user whose first watched folder is ``folder``, with or without a record here."""
     place = os.path.realpath(folder)
     announced = [task for task in own() if task.real.folder == place]
     here = {task.place for task in announced}
@@ -168,7 +173,7 @@ def _hint(word: str, everything: Sequence[Task]) -> str:
 
 
 def _at_path(path: str, everything: Sequence[Task]) -> list[Task]:
-    """The tasks whose config file, first watched folder, or state folder this is, also those that nobody has announced."""
+    """The tasks whose config file, first watched folder, or state folder is ``path``, also those without a record here."""
     found = [task for task in everything if path == task.real.config_file]
     if found:
         return found
@@ -180,7 +185,7 @@ def _at_path(path: str, everything: Sequence[Task]) -> list[Task]:
 
 
 def _unannounced(path: str) -> list[Task]:
-    """The tasks in a folder, known or not; what lies in another user's is looked at by root with his rights."""
+    """The tasks whose state is found by ``path`` alone. Root reads a folder of another user with that user's rights."""
     owner = _whose(path)
     if owner is not None:
         return _asked(owner, lambda: [_at(folder) for folder in _in_folder(path)])
@@ -192,7 +197,7 @@ def _unannounced(path: str) -> list[Task]:
 
 
 def _whose(path: str) -> Owner | None:
-    """Of root's looks: which other user the folder belongs to."""
+    """The other user to whom a folder belongs, for root; None for root's own, and in a process of anybody else."""
     with contextlib.suppress(OSError):
         uid = os.lstat(path).st_uid if is_of_root() else 0
         if uid:
@@ -202,8 +207,8 @@ def _whose(path: str) -> Owner | None:
 
 
 def _config_folder(file: str) -> str:
-    """The folder that means the whole config which this file (its real path, '' for none) belongs to; '' where it is a config of
-    its own."""
+    """The folder of the config that this file (its real path, '' for none) is a part of; '' where the file is a config of its
+    own."""
     folder, name = os.path.split(file)
     if os.path.basename(folder) == DROP_INS:
         return os.path.dirname(folder)
@@ -211,7 +216,8 @@ def _config_folder(file: str) -> str:
 
 
 def _in_folder(path: str) -> list[str]:
-    """The state folders in this folder: itself, those of a task, or those of a watched folder, wherever its state is kept."""
+    """The state folders that a path means: itself, those of a task's folder, or those of a watched folder, wherever its state is
+    kept."""
     if os.path.exists(os.path.join(path, STATUS_FILE)):
         return [path]
     if is_root(os.path.basename(os.path.dirname(path))):
@@ -221,8 +227,7 @@ def _in_folder(path: str) -> list[str]:
 
 
 def _tops_of_others(path: str) -> list[str]:
-    """Where else the state may be of a folder that belongs to another user than the one who looks: in his home, or in that of a
-    service."""
+    """Further places for the state of a folder that belongs to another user: the home of that user, and that of the service."""
     found = [os.path.join("/var/lib/pysubtask", hash_of(path))]
     with contextlib.suppress(ImportError, OSError, KeyError):
         import pwd

@@ -1,4 +1,4 @@
-"""What can be said of an order for a child that does not live, before it is kept for the next one."""
+"""Checks of a request to a dead child, before the request is kept for the next one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _OF_FILES = ("pause", "resume", "retry", "drop")
 
 
 def refusal(child: Task, op: str, args: Mapping[str, Any]) -> str:
-    """Why the next child would refuse this order, as far as that is known now; '' where nothing speaks against it."""
+    """Why the next child would refuse this request, as far as the state folder tells; '' where it tells nothing against it.
+    ``op``: the operation; ``args``: its arguments."""
     return child.ask(lambda: _refusal(child, op, args))
 
 
@@ -36,7 +37,8 @@ def _refusal(child: Task, op: str, args: Mapping[str, Any]) -> str:
 
 
 def _of_watched(child: Task, paths: Sequence[str]) -> str:
-    """Which of these data files the last child did not watch, as far as it has written that down."""
+    """An error for the first of these data files that the last child did not watch; '' where all were watched, or the child has not
+    written down what it watches."""
     try:
         found = read_settings_page(child.state_dir)["watched"]
         watched = Watched(from_json(found["entries"]), set(found["closed"]))

@@ -1,7 +1,8 @@
-"""Whose tasks there are on this machine besides one's own: for root everybody's, for others what a group of theirs may see.
+"""The other users who have tasks on this machine: for root all of them, for others those who share a status page with a group.
 
-Root reads and steers a user's task with that user's rights alone (``common/as_user``): what lies in his folders, and what his
-records say, leads root nowhere that he may not go himself. Where ``$PYSUBTASK_REGISTRY`` is set, that registry is all there is.
+Root reads the tasks of a user, and sends them requests, with that user's rights alone (``common/as_user``): a link or a path in a
+record of the user cannot lead root to a file that the user may not open. Where ``$PYSUBTASK_REGISTRY`` is set, only that registry
+is read.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ _T = TypeVar("_T")
 _PROC = "/proc"
 _MOST_ENVIRON = 1024 * 1024
 _MOST_REGISTRIES = 8
-"""So many of one user's processes' making are looked at."""
+"""The most registries that are read for one user's processes: their environment is the user's to choose, and each costs root a
+process."""
 _KEYS = (registry.VARIABLE, "XDG_STATE_HOME", "HOME")
 
 
 class Owner(NamedTuple):
-    """Another user. ``registry``: where his records are; ``home``: his home ('' where that is not known); ``folders``: what his
-    services watch, where tasks without a record are looked for, too."""
+    """Another user. ``uid``: of the user; ``registry``: the folder of the user's records; ``home``: of the user ('' where it is not
+    known); ``folders``: those that services of the user watch, which are searched for tasks without a record, too."""
 
     uid: int
     registry: str
@@ -35,16 +37,17 @@ class Owner(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the system calls him; his number where it does not."""
+        """The name of the user; the uid as text where the system has no name for it."""
         return user_name(self.uid)
 
     @property
     def is_acted_for(self) -> bool:
-        """Whether this process is root's, which does what it does in his folders with his rights."""
+        """Whether this process is root's, which must act with the user's rights in the user's folders."""
         return as_user.is_needed(self.uid)
 
     def ask(self, question: Callable[[], _T], *, patience: float = as_user.MOST_SECS) -> _T:
-        """What ``question`` returns (a value of JSON) with this user's rights. Raises what as_user.ask does, and CommandError."""
+        """What ``question`` returns (a value of JSON) in a process with this user's rights. Raises what :func:`as_user.ask` raises,
+        and a CommandError of the question."""
         if not self.is_acted_for:
             return question()
 
@@ -62,7 +65,7 @@ class Owner(NamedTuple):
         return value
 
     def stream(self, begin: Callable[[], Iterator[Any]]) -> as_user.Stream:
-        """What ``begin`` yields with this user's rights. For root alone."""
+        """The values that ``begin`` yields in a process with this user's rights. For root alone."""
 
         def settled() -> Iterator[Any]:
             self._settle()
@@ -71,14 +74,16 @@ class Owner(NamedTuple):
         return as_user.Stream(self.uid, settled)
 
     def _settle(self) -> None:
-        """In the process with his rights: his places, and not root's."""
+        """Set the environment of a process with the user's rights, so that it finds the user's home and registry, and not
+        root's."""
         os.environ[registry.VARIABLE] = self.registry
         os.environ["HOME"] = self.home or os.sep
         os.environ.pop("XDG_STATE_HOME", None)
 
 
 def others(environ: Mapping[str, str] = os.environ) -> list[Owner]:
-    """The users whose tasks there may be, each with a place where his records may be; nobody for a system without users."""
+    """The other users who may have tasks, each with a folder where the records may be (a user may have several). Empty on a system
+    without users."""
     if not hasattr(os, "geteuid") or environ.get(registry.VARIABLE):
         return []
     found: dict[tuple[int, str], Owner] = {}
@@ -90,7 +95,7 @@ def others(environ: Mapping[str, str] = os.environ) -> list[Owner]:
 
 
 def _of_homes() -> Iterator[Owner]:
-    """Whoever has a home of his own."""
+    """The users with a home that belongs to them."""
     import pwd
 
     for entry in pwd.getpwall():
@@ -100,7 +105,7 @@ def _of_homes() -> Iterator[Owner]:
 
 
 def _of_units() -> Iterator[Owner]:
-    """Whom 'pysubtask service --install' made a service for."""
+    """The users for whom 'pysubtask service --install' has written a unit."""
     for unit in unit_files.installed():
         uid = unit_files.uid_of(unit)
         if uid is not None:
@@ -110,8 +115,8 @@ def _of_units() -> Iterator[Owner]:
 
 
 def _of_processes() -> Iterator[Owner]:
-    """Whose programs of this package run now, with the environment that they were started with. It is theirs: it says where to look
-    with their rights, and nothing else."""
+    """The users whose processes of this package run now, with the registry that their environment names. A user can write anything
+    there, so the value is used only as a path that is read with that user's rights."""
     seen: dict[int, set[str]] = {}
     for pid in _pids():
         try:
@@ -121,7 +126,7 @@ def _of_processes() -> Iterator[Owner]:
                 continue
             environ = {key: value for key in _KEYS if os.path.isabs(value := _variable(_read(pid, "environ"), key))}
         except OSError:
-            continue  # it has ended
+            continue  # the process has ended meanwhile
         place = registry.folder({"HOME": home_of(uid) or os.sep, **environ})
         known = seen.setdefault(uid, set())
         if place not in known and len(known) < _MOST_REGISTRIES:
@@ -150,7 +155,7 @@ def _variable(environ: bytes, key: str) -> str:
 
 
 def home_of(uid: int) -> str:
-    """A user's home; '' where the system has no entry for him."""
+    """The home of a user; '' where the system does not know the uid."""
     import pwd
 
     try:

@@ -1,4 +1,4 @@
-"""What the commands that give orders share: which task is meant, the order, the answer."""
+"""The common part of the commands that send requests: choose the task, send the request, show the reply."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .find import Task, names_here
 from .task_choice import Pick, lives, meant
 
 IfDead = Callable[[Task, str], tuple[int, str] | None]
-"""What to do for a child that does not live, whose name is given, instead of keeping the order: exit status and what to say;
-None keeps it."""
+"""Called with a dead child and its name: the exit status and the line to print in place of the request, or None to keep the request
+for the next child."""
 _MEANT = "The task that is meant: its label, label/extension, name, watched folder, or config file."
 tasks_option = click.option(
     "-t", "--task", "tasks", metavar="TASK", multiple=True, help=f"{_MEANT} May be given again, for several."
@@ -27,11 +27,11 @@ task_option = click.option("-t", "--task", metavar="TASK", help=_MEANT)
 
 
 def command_line() -> str:
-    """What was typed, for the record of who did what."""
+    """The command line as it was typed, 200 characters at most, for the record of who has sent a request."""
     return " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]])[:200]
 
 
-def give(
+def send_request(
     tasks: Sequence[str],
     op: str,
     args: Mapping[str, Any],
@@ -44,17 +44,21 @@ def give(
     if_dead: IfDead | None = None,
     also: Callable[[Task], str] | None = None,
 ) -> int:
-    """Give an order to every child of the tasks that are meant and show the answers, in ``words``; the exit status.
-    ``may_be_dead``: wait for a child that does not live yet. ``also``: what to say besides of a child, looked for before the
-    order."""
+    """Send a request to every child of the tasks that are meant, and print the replies; the highest exit status.
+
+    ``op``, ``args``: the request; ``command``: the command line, for the record; ``patience``: seconds until a reply must come;
+    ``words``: puts a result into words; ``may_be_dead``: wait for a child that is about to be started; ``pick``: chooses among
+    several tasks; ``if_dead``: as for :data:`IfDead`; ``also``: gives one more line about a child, and is called before the request
+    changes anything. CommandError where no task, or several, are meant.
+    """
     worst = OK
     children = meant(tasks, pick)
     for child, name in zip(children, names_here(children), strict=True):
         try:
             more = also(child) if also is not None else ""
-            worst = max(worst, _give(child, name, op, args, command, patience, words or _words, may_be_dead, if_dead))
+            worst = max(worst, _send(child, name, op, args, command, patience, words or _words, may_be_dead, if_dead))
         except CommandError as exc:
-            # The next child must hear of it all the same.
+            # A task may have several children: an error of one does not keep the request from the others.
             say([f"pysubtask: {exc}"], error=True)
             worst = max(worst, exc.status)
             continue
@@ -63,7 +67,7 @@ def give(
     return worst
 
 
-def _give(
+def _send(
     child: Task,
     name: str,
     op: str,
@@ -83,18 +87,18 @@ def _give(
             status, text = instead
             say([text if status == OK else f"pysubtask: {text}"], error=status != OK)
             return status
-    reply = child.order(op, args, command, patience=patience, may_be_dead=may_be_dead, name=name)
+    reply = child.request(op, args, command, patience=patience, may_be_dead=may_be_dead, name=name)
     if not reply.ok:
         raise CommandError(f"{name}: {reply.error}", FAILED)
     say([f"{name}: {words(reply.result)}"])
     return OK
 
 
-def nobody_starts(child: Task, name: str) -> tuple[int, str] | None:
-    """For orders that need somebody who starts the child: whether there is nobody."""
+def refuse_without_master(child: Task, name: str) -> tuple[int, str] | None:
+    """An :data:`IfDead` for requests that need a living master: an error where no process is there to start the child."""
     if child.master() is not None:
         return None
-    return FAILED, f"{name}: {child.nobody_starts()}"
+    return FAILED, f"{name}: {child.no_master_message()}"
 
 
 def _words(result: Any) -> str:

@@ -1,4 +1,4 @@
-"""Which one task an order is meant for: an order that could be for several is for none."""
+"""The choice of the one task that a request is for. Where several tasks fit, the request goes to none of them."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from . import find
 from .find import Task
 
 Pick = Callable[[Sequence[Task]], bool]
-"""Whether the children of a task make it the one that is meant, where a word fits several tasks."""
+"""Called with the children of each task where a word fits several: the task is meant if it is the only one with True."""
 
 
 def lives(children: Sequence[Task]) -> bool:
-    """For most orders: a task that lives is meant rather than one that does not."""
+    """The :data:`Pick` of most requests: a task of which a child lives."""
     return any(child.lives() for child in children)
 
 
 def waits_for_a_start(children: Sequence[Task]) -> bool:
-    """For ``start``: a task with a child that does not live while there is who starts it."""
+    """The :data:`Pick` of ``start``: a task with a dead child whose master lives."""
     return any(not child.lives() and child.master() is not None for child in children)
 
 
 def meant(words: Sequence[str], pick: Pick = lives) -> list[Task]:
-    """The children of the tasks that are meant: each word is for exactly one task, and no word is for the only one.
+    """The children of the tasks that are meant: each word names exactly one task, and without a word it is the only task there is.
 
-    Where a word (or none) fits several, the only one of them that ``pick`` wants is meant. CommandError otherwise, with what
-    there is.
+    Where a word (or none) fits several tasks, ``pick`` decides. CommandError (NO_TASK), with a list of the tasks, where it does not
+    decide for exactly one.
     """
     found: dict[tuple[int, str], Task] = {}
     every: Sequence[str | None] = words or [None]
@@ -37,7 +37,7 @@ def meant(words: Sequence[str], pick: Pick = lives) -> list[Task]:
 
 
 def grouped(children: Iterable[Task]) -> list[list[Task]]:
-    """The children of each task together, in the order in which they come."""
+    """The children grouped by task, in the order of their first appearance."""
     found: dict[tuple[int, str], list[Task]] = {}
     for child in children:
         found.setdefault(_one_task(child), []).append(child)
@@ -45,7 +45,7 @@ def grouped(children: Iterable[Task]) -> list[list[Task]]:
 
 
 def _one_task(child: Task) -> tuple[int, str]:
-    """What tells a task from every other: whose it is, and its folder."""
+    """A key that no other task has: the uid of its user, and its folder."""
     return child.place[0], child.key
 
 
@@ -62,8 +62,8 @@ def _one(word: str | None, pick: Pick) -> list[Task]:
 
 
 def _present(children: list[Task]) -> list[Task]:
-    """The children that the task has now: of one that lives, a destination that it had once (another master, or none, started
-    its child) is left out."""
+    """The children that the task has now. Where one lives, a dead one with another master, or none, is left out: it belongs to a
+    destination that the task no longer has."""
     holders = [child.holder() for child in children]
     masters = {holder.master_pid for holder in holders if holder is not None} - {None}
     if not any(holders):
@@ -72,7 +72,7 @@ def _present(children: list[Task]) -> list[Task]:
 
 
 def several(word: str | None, candidates: Sequence[Sequence[Task]], what: str = "tasks") -> CommandError:
-    """The error that lists what could be meant, and what to type for each."""
+    """A CommandError that lists the tasks that could be meant, with the -t option for each. ``what``: the noun for them."""
     typed = _typed(candidates)
     rows = []
     for name, children in zip(typed, candidates, strict=True):
@@ -82,13 +82,14 @@ def several(word: str | None, candidates: Sequence[Sequence[Task]], what: str = 
         rows.append((f"-t {name}", state, children[0].folder, where))
     wide = [max(len(row[at]) for row in rows) for at in range(3)]
     lines = [f"  {row[0]:{wide[0]}}  {row[1]:{wide[1]}}  {row[2]:{wide[2]}}  {row[3]}" for row in rows]
-    said = f"{word!r} fits" if word is not None else "There are"
-    head = f"{said} {len(candidates)} {what}, so nothing was done. Say which one is meant:"
+    subject = f"{word!r} fits" if word is not None else "There are"
+    head = f"{subject} {len(candidates)} {what}, so nothing was done. Say which one is meant:"
     return CommandError("\n".join([head, *lines]), NO_TASK)
 
 
 def _typed(candidates: Sequence[Sequence[Task]]) -> list[str]:
-    """What means each of these and no other task that is known: its label, else its folder, else that of its state."""
+    """For each of these tasks a word that no other known task fits, quoted for a shell: its label, else its watched folder, else
+    its state folder."""
     everything = {_one_task(children[0]): children[0] for children in [*grouped(find.known()), *candidates]}.values()
     names, folders = [name_of(child) for child in everything], [child.folder for child in everything]
     found = []
@@ -100,5 +101,5 @@ def _typed(candidates: Sequence[Sequence[Task]]) -> list[str]:
 
 
 def name_of(child: Task) -> str:
-    """Its label, and whose it is, where it is another user's."""
+    """The label of the child's task, with the user before it where that is another one: ``station:roof``."""
     return f"{child.user}:{child.name}" if child.owner is not None else child.name

@@ -1,1 +1,1 @@
-"""What is shown of tasks on a terminal."""
+"""The state of tasks and its presentation on a terminal."""

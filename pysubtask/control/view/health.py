@@ -1,7 +1,7 @@
-"""Whether all is well with some tasks, as a monitoring system asks: one line, and a status of the Monitoring Plugins.
+"""The health of tasks for a monitoring system: one line, and a status of the Monitoring Plugins. Pure functions.
 
-Pure. The statuses are those of the Monitoring Plugins Development Guidelines, which Nagios, Icinga, Checkmk and others read:
-0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN; behind ``|`` stand numbers for a graph.
+The statuses are those of the Monitoring Plugins Development Guidelines, which Nagios, Icinga, Checkmk and others read:
+0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN; the numbers behind ``|`` are for a graph.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .task_status import TaskStatus
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 SILENT_SECS = 300.0
-"""A child with a file on its way writes its page every few seconds; one that has written nothing for so long hangs. One that has
-nothing to do writes nothing."""
+"""A child that uploads writes its page every few seconds: one that has written nothing for this time hangs. An idle child writes
+nothing, so that its silence means nothing."""
 _WORST_FIRST = (CRITICAL, WARNING, UNKNOWN, OK)
 _LEVELS = {
     "dead": CRITICAL,
@@ -34,22 +34,23 @@ _LEVELS = {
     "waiting": WARNING,
     "never run": UNKNOWN,
 }
-"""Of the states that ``status`` shows; the others are well."""
+"""The level of each state that ``status`` shows; other states are OK."""
 _LINK = frozenset(("waiting", "stalled"))
-"""What a bad link brings: with a greatest age, only the age counts."""
-_MOST_TOLD = 3
+"""The states that a bad link causes: with a limit for the age of files, only the age counts."""
+_MOST_LISTED = 3
 
 
 class Verdict(NamedTuple):
-    """``level``: one of the four; ``line``: for a person, and the numbers behind it."""
+    """The result for all tasks. ``level``: one of the four statuses; ``line``: for a person, with the numbers behind it."""
 
     level: int
     line: str
 
 
 class Judged(NamedTuple):
-    """One task. ``level``: one of the four; ``text``: what is said of it, '' where it is well; ``state``: as ``status`` shows it;
-    ``why``: what the level is for: 'age' (a file waits for longer than it may), 'state', 'hangs' or '' (well)."""
+    """The result for one task. ``level``: one of the four statuses; ``text``: a sentence about it, '' for OK; ``state``: as
+    ``status`` shows it; ``why``: the reason of the level: 'age' (a file waits for longer than it may), 'state', 'hangs' or ''
+    (OK)."""
 
     level: int
     text: str
@@ -58,14 +59,14 @@ class Judged(NamedTuple):
 
 
 def verdict(task_statuses: Sequence[TaskStatus], most_age: float | None = None) -> Verdict:
-    """Of all these tasks together. ``most_age``: the oldest file that waits to be sent may be so many seconds old; None: its age
-    does not count."""
+    """The verdict on all these tasks: the worst level of any, in the order CRITICAL, WARNING, UNKNOWN, OK. ``most_age``: the age in
+    seconds that the oldest unsent file may have (None: its age does not count)."""
     if not task_statuses:
         return Verdict(UNKNOWN, "PYSUBTASK UNKNOWN - no task is known here")
     judged = sorted(((judge(one, most_age), one) for one in task_statuses), key=lambda pair: _WORST_FIRST.index(pair[0].level))
     level = judged[0][0].level
     bad = [f"{one.label} {found.text}" for found, one in judged if found.level != OK]
-    told = "; ".join(bad[:_MOST_TOLD]) + (f"; and {len(bad) - _MOST_TOLD} more" if len(bad) > _MOST_TOLD else "")
+    problems = "; ".join(bad[:_MOST_LISTED]) + (f"; and {len(bad) - _MOST_LISTED} more" if len(bad) > _MOST_LISTED else "")
     tasks = f"{len(task_statuses)} task{'s' if len(task_statuses) > 1 else ''}"
     queued = sum(_count(one, "waiting") + _count(one, "sending") for one in task_statuses)
     parked = sum(_count(one, "parked") for one in task_statuses)
@@ -73,11 +74,11 @@ def verdict(task_statuses: Sequence[TaskStatus], most_age: float | None = None) 
     well = f"{tasks}, " + (f"{files(queued)} to send, the oldest for {span(oldest)}" if queued else "nothing to send")
     limit = f";;{most_age:.0f}" if most_age is not None else ""
     numbers = f"queued={queued} parked={parked} oldest={oldest:.0f}s{limit} not_well={len(bad)}"
-    return Verdict(level, f"PYSUBTASK {WORDS[level]} - {_plain(told or well)} | {numbers}")
+    return Verdict(level, f"PYSUBTASK {WORDS[level]} - {_plain(problems or well)} | {numbers}")
 
 
 def judge(one: TaskStatus, most_age: float | None = None) -> Judged:
-    """Of one task; ``most_age`` as for :func:`verdict`."""
+    """The level of one task; ``most_age`` as for :func:`verdict`."""
     state, age = state_of(one), _age(one)
     if most_age is not None and age is not None and age > most_age:
         text = f"({state}): the oldest file waits for {span(age)}, more than {span(most_age)}. {one.why}"
@@ -94,7 +95,7 @@ def judge(one: TaskStatus, most_age: float | None = None) -> Judged:
 
 
 def _age(one: TaskStatus) -> float | None:
-    """How long the oldest file that is not sent waits, in seconds."""
+    """The age of the oldest unsent file in seconds, None where none waits."""
     since = seconds(one.queue.get("oldest"))
     return None if since is None else max(0.0, one.now - since)
 
@@ -109,5 +110,5 @@ def unknown_line(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """On one line, and without what begins the numbers."""
+    """The text on one line and without ``|``, which would begin the numbers."""
     return " ".join(text.replace("|", "/").split())

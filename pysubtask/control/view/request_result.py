@@ -1,4 +1,4 @@
-"""What an order came to, in words."""
+"""The result of a request in words."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _WORDS = {
 
 
 def connection_first(result: Mapping[str, Any], rest: str) -> str:
-    """``rest`` with what became of the connection before it; a child of an older version says nothing of that."""
+    """``rest``, with the state of the connection before it where the result has one (a child of an older version gives none)."""
     connection = result.get("connection")
     if not isinstance(connection, Mapping):
         return rest
     state, secs = connection.get("state"), connection.get("secs") or 0
     if state == "held":
-        said = f"the login was refused and is tried again in {span(secs)} (one extra try a minute, so that no account gets locked)"
+        words = f"the login was refused and is tried again in {span(secs)} (one extra try a minute, so that no account gets locked)"
     elif state == "busy":
-        said = f"the server asked for a pause, next try in {span(secs)}"
+        words = f"the server asked for a pause, next try in {span(secs)}"
     else:
-        said = _WORDS.get(str(state), "")
-    return f"{said}; {rest}" if said else rest
+        words = _WORDS.get(str(state), "")
+    return f"{words}; {rest}" if words else rest

@@ -1,4 +1,4 @@
-"""How tasks look on a terminal: lines of text, made without one."""
+"""The status of tasks as lines of text. No function here needs a terminal."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ...common.why import standing, word
 from .task_status import TaskStatus
 
 WIDE = 110
-"""From this width on the destination and all amounts have columns; below, lines of their own."""
+"""From this width in columns on, the destination and all amounts have a column each; on a narrower terminal they have lines."""
 FORGOTTEN_SECS = 86400.0
-"""An error that is over is shown for so long."""
+"""Seconds for which an error is shown after it is over."""
 _NAMES = 3
 _BARE = frozenset(("name", "path", "reason", "key", "names", "files"))
 _BYTES = frozenset(("size", "bytes_sent"))
@@ -22,7 +22,7 @@ _LEFT_OUT = frozenset(("bytes_new", "bytes_on_wire", "receipt"))
 
 
 def state_of(task_status: TaskStatus) -> str:
-    """One word, or two."""
+    """The state of a child, in one word or two."""
     return word(
         task_status.page,
         pid=task_status.pid,
@@ -36,7 +36,8 @@ def state_of(task_status: TaskStatus) -> str:
 
 
 def status(task_statuses: Sequence[TaskStatus], width: int, *, bars: bool = False) -> list[str]:
-    """The table of all tasks, each with why it moves or not and its last error; ``bars``: and with what is on its way."""
+    """The table of all tasks, each with the reason of its state and its last error below it. ``width``: in columns; ``bars``: with
+    a bar for each file that is being uploaded, in place of the watched entries."""
     wide = width >= WIDE
     head = [
         "TASK",
@@ -51,16 +52,16 @@ def status(task_statuses: Sequence[TaskStatus], width: int, *, bars: bool = Fals
     ]
     numbers = [at for at, name in enumerate(head) if name not in ("TASK", "DESTINATION", "STATE")]
     lines = table(head, [_row(task_status, wide) for task_status in task_statuses], width, numbers=numbers, give=1 if wide else 0)
-    shown = [lines[0]]
+    output = [lines[0]]
     for task_status, line in zip(task_statuses, lines[1:], strict=True):
-        shown += [line, *_below(task_status, width, wide), *(_bars(task_status, width) if bars else _watched(task_status, width))]
-    return shown
+        output += [line, *_below(task_status, width, wide), *(_bars(task_status, width) if bars else _watched(task_status, width))]
+    return output
 
 
 def _row(task_status: TaskStatus, wide: bool) -> list[str]:
     page, queue = task_status.page, task_status.queue
     oldest = seconds(queue.get("oldest"))
-    # What a folder that is away has counted is not known.
+    # Where the folder is missing, so is the page with the counts.
     away = bool(task_status.missing) and not page
     left = sum(int(queue.get(key) or 0) for key in ("waiting", "sending", "parked")) + int(page.get("not_copied") or 0)
     return [
@@ -113,7 +114,7 @@ def _below(task_status: TaskStatus, width: int, wide: bool) -> list[str]:
 
 
 def where_kept(page: Mapping[str, Any]) -> list[str]:
-    """Where the state and the snapshots are, where that is not what one would expect."""
+    """Lines about the state folder and the snapshots, where they are not in their usual place."""
     found = []
     if page.get("state_why"):
         found.append(f"State kept in {page.get('state_folder')}: {page['state_why']}")
@@ -123,7 +124,7 @@ def where_kept(page: Mapping[str, Any]) -> list[str]:
 
 
 def _watched(task_status: TaskStatus, width: int) -> list[str]:
-    """What makes the files of each entry go."""
+    """A line for each entry with the events upon which its files are sent, and lines about files that are left out."""
     rows = [row for row in task_status.page.get("watched") or [] if isinstance(row, Mapping)]
     lines = [line for row in rows for line in wrapped(f"{row.get('path')}: {row.get('when')}", width, "  ", "    ")]
     left = int(task_status.page.get("watched_more") or 0)
@@ -135,7 +136,7 @@ def _watched(task_status: TaskStatus, width: int) -> list[str]:
 
 
 def left_out(page: Mapping[str, Any]) -> list[str]:
-    """Which files in the watched folders are not sent, and why; nothing where there are none."""
+    """A line about the files in watched folders that are not sent, with the reasons; empty where there are none."""
     rows = [row for row in page.get("excluded") or [] if isinstance(row, Mapping)]
     count = len(rows) + int(page.get("excluded_more") or 0)
     if not rows:
@@ -143,13 +144,15 @@ def left_out(page: Mapping[str, Any]) -> list[str]:
     names: dict[str, list[str]] = {}
     for row in rows:
         names.setdefault(str(row.get("why")), []).append(os.path.basename(str(row.get("path"))))
-    told = "; ".join(f"{', '.join(found[:_NAMES])}{' ...' if len(found) > _NAMES else ''} ({why})" for why, found in names.items())
+    grouped = "; ".join(
+        f"{', '.join(found[:_NAMES])}{' ...' if len(found) > _NAMES else ''} ({why})" for why, found in names.items()
+    )
     more = f"; {count - len(rows):,} more" if count > len(rows) else ""
-    return [f"Left out: {files(count)}: {told}{more} ('pysubtask check' lists all)"]
+    return [f"Left out: {files(count)}: {grouped}{more} ('pysubtask check' lists all)"]
 
 
 def last_error(task_status: TaskStatus) -> str:
-    """The newest error of any kind, with its age; empty where there is none, or one that has been over for a day."""
+    """The newest error of any kind, with its age; '' where there is none, or the last one has been over for a day."""
     error = task_status.page.get("last_error")
     if not error:
         return ""
@@ -162,7 +165,7 @@ def last_error(task_status: TaskStatus) -> str:
 
 
 def _bars(task_status: TaskStatus, width: int) -> list[str]:
-    """A line with a bar for each file that is on its way."""
+    """A line with a bar for each file that is being uploaded."""
     rows = task_status.page.get("moving") or [] if task_status.pid is not None else []
     if not rows:
         return []
@@ -176,17 +179,17 @@ def _bars(task_status: TaskStatus, width: int) -> list[str]:
 
 
 def event(found: Event, width: int, now: float, label: str = "") -> str:
-    """An event as one line: when, who, what."""
+    """An event as one line of ``width`` columns: time, child, kind, fields. ``now``: seconds since the epoch."""
     fields: Mapping[str, Any] = found.fields
     left_out = _LEFT_OUT | ({"path"} if "name" in fields else set())
-    told = [(key, value) for key, value in fields.items() if value is not None and key not in left_out]
+    visible = [(key, value) for key, value in fields.items() if value is not None and key not in left_out]
     words = [
         _value(value)
         if key in _BARE
         else f"{key.replace('_', ' ')} {amount(value)}"
         if key in _BYTES
         else f"{key.replace('_', ' ')} {_value(value)}"
-        for key, value in told
+        for key, value in visible
     ]
     line = f"{clock(seconds(found.at), now):>8}  {label + '  ' if label else ''}{found.kind.replace('_', ' ')}  {', '.join(words)}"
     return fit(line.rstrip(), width)
@@ -199,11 +202,12 @@ def _value(value: Any) -> str:
 
 
 def watch(task_statuses: Sequence[TaskStatus], recent: Sequence[tuple[str, Event]], width: int, height: int) -> list[str]:
-    """The live view: the table, what is on its way, and as many of the last events as there is room for, the last one below."""
+    """The live view: the table with bars, and below it as many of the last events as there is room for, the newest at the
+    bottom."""
     lines = status(task_statuses, width, bars=True)
     room = height - len(lines) - 2
     if len(lines) > height:
-        # The table comes first: what there is no room for is counted.
+        # The table fills the screen: its remaining lines are counted, and no event is shown.
         lines = [*lines[: height - 1], fit(f"  … {len(lines) - height + 1} more lines", width)]
     elif room > 0 and recent:
         several = len(task_statuses) > 1

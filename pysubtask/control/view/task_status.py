@@ -1,4 +1,4 @@
-"""What can be told of a task at this moment, whatever has died: from its page, its lock, its last lines and its queue."""
+"""The present status of a task, alive or dead: from its page, its lock, its last events and receipts, and its queue."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from ..tasks.owners import Owner
 from ..tasks.task import Task
 
 _READING = frozenset(("queue", "get"))
-"""Orders that change nothing."""
+"""The requests that change nothing, and so need no mention while they wait."""
 
 
 class TaskStatus(NamedTuple):
-    """One child. ``page``: what it last wrote about itself, and for a dead one with what it did after that; ``pid`` of the living
+    """One child as ``pysubtask status`` sees it. ``label``: what it is called here; ``destination``: a URL without secrets;
+    ``last_sign``: when it last wrote its page, an event or a receipt; ``now``: when it was read; ``frozen``: stopped by a signal
+    (SIGSTOP). ``page``: what it last wrote about itself, and for a dead one with what it did after that; ``pid`` of the living
     child, None where there is none; ``queue``: waiting, sending, parked, bytes, oldest; ``limit``: RateLimit; ``why`` in one
-    sentence; ``remedy``: what can be done, empty where nothing is wrong;
-    ``missing``: what keeps its folder from being used; ``stale``: why the page of a living child may not be of the present;
-    ``elsewhere``: it lives where it cannot be seen from here; ``user``: whose it is, '' for one of this user's. Times
-    are seconds since the epoch."""
+    sentence; ``remedy``: what can be done, empty where nothing is wrong; ``missing``: what keeps its folder from being used;
+    ``stale``: why the page of a living child may not be of the present; ``elsewhere``: it lives where it cannot be seen from here;
+    ``user``: whose it is, '' for one of this user's. Times are seconds since the epoch."""
 
     label: str
     destination: str
@@ -43,7 +44,7 @@ class TaskStatus(NamedTuple):
     user: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """The object that ``pysubtask status --json`` prints for the child."""
         return {
             "child": self.label,
             "user": self.user,
@@ -60,7 +61,8 @@ class TaskStatus(NamedTuple):
 
 
 def of_all(tasks: Sequence[Task], now: float, names: Sequence[str]) -> list[TaskStatus]:
-    """Look at tasks, to be called so; those of another user are looked at in one process with his rights."""
+    """The status of each task, under its name in ``names``. For root, the tasks of one other user are read together in one process
+    with that user's rights, since each process costs time. ``now``: seconds since the epoch."""
     found: dict[int, TaskStatus] = {}
     by_owner: dict[Owner | None, list[int]] = {}
     for at, task in enumerate(tasks):
@@ -82,7 +84,7 @@ def _of_one(owner: Owner | None, called: Sequence[tuple[Task, str]], now: float)
 
 
 def task_status(task: Task, now: float, name: str = "") -> TaskStatus:
-    """Look at a task, to be called ``name`` (empty: its label); ``now`` in seconds since the epoch."""
+    """The status of a task under ``name`` ('': its label). ``now``: seconds since the epoch."""
     if task.owner is not None and task.owner.is_acted_for:
         return of_all([task], now, [name])[0]
     if task.is_page_only:
@@ -96,7 +98,7 @@ def task_status(task: Task, now: float, name: str = "") -> TaskStatus:
     elif pid is not None:
         remedy = reasons.first(unread(task, page or {}), remedy)
     if pid is None and not found.elsewhere:
-        remedy = reasons.first(_ordered(task.state_dir), remedy)
+        remedy = reasons.first(_waiting_requests(task.state_dir), remedy)
     return TaskStatus(
         name or task.label,
         task.destination,
@@ -116,7 +118,7 @@ def task_status(task: Task, now: float, name: str = "") -> TaskStatus:
 
 
 def _by_page(task: Task, now: float, name: str) -> TaskStatus:
-    """Of a task of another user, by what a group of this one's may see of it."""
+    """The status of a task of another user, of which this user may read the status page alone."""
     page, holder = task.page() or {}, task.holder()
     queue, pid = page.get("queue") or {}, None if holder is None else holder.pid
     sentence = reasons.why(page or None, pid=pid, last_sign=task.last_sign(), now=now, queue=queue, limit=0.0)
@@ -126,23 +128,28 @@ def _by_page(task: Task, now: float, name: str) -> TaskStatus:
 
 
 def unread(task: Task, page: Mapping[str, Any]) -> str:
-    """Of a child that has no connection: which file was changed since it was read, and what takes it up; '' for none."""
+    """For a child without a connection: a line about a file that was changed since it was read, with the command that has it read
+    again; '' for none. ``page``: of the child."""
     state = page.get("state")
     if state in ("held", "waiting") or (state in ("connecting", "starting") and page.get("problem")):
         return told(task.state_dir, task.config_file)
     return ""
 
 
-def _ordered(state_dir: str) -> str:
-    """The orders that the next child will carry out; '' where there are none."""
-    ops = [f"{order.op} (by {order.who.user})" for order in waiting(state_dir) if not order.problem and order.op not in _READING]
+def _waiting_requests(state_dir: str) -> str:
+    """A line about the requests that the next child will carry out; '' where there are none."""
+    ops = [
+        f"{request.op} (by {request.who.user})"
+        for request in waiting(state_dir)
+        if not request.problem and request.op not in _READING
+    ]
     if not ops:
         return ""
     return f"{'an order waits' if len(ops) == 1 else 'orders wait'} for the next child: {', '.join(ops)}"
 
 
 def _left(state_dir: str) -> dict[str, Any] | None:
-    """The queue that a dead child left, in numbers."""
+    """The counts of the queue that a dead child left; None where it cannot be read."""
     from ...subtask.offline.offline_queue import look
 
     found = look(state_dir, 0)

@@ -36,12 +36,12 @@ def word(text: str) -> str:
 # --- what only looks
 
 
-def look_at(path: str) -> str:
+def list_path(path: str) -> str:
     """Whose a file or folder is, and who may do what."""
     return f"ls -ld {word(path)}"
 
 
-def look_at_disk(path: str) -> str:
+def list_disk(path: str) -> str:
     """Which file system a folder is on, and whether it is read-only."""
     return f"findmnt -T {word(path)}"
 
@@ -84,24 +84,24 @@ def hand_over_config(path: str, user: str) -> tuple[str, ...]:
     return (f"sudo chown -h {word(user)} {word(path)}",) if plain else ()
 
 
-def is_ours(path: str, made: str) -> bool:
-    """Whether we made a path: ``made`` is the folder .pysubtask of the task, absolute, or the one that stands for it elsewhere."""
-    root = os.path.normpath(made)
+def is_ours(path: str, state_root: str) -> bool:
+    """Whether we made a path: ``state_root`` is the folder .pysubtask of the task, absolute, or the one that stands for it elsewhere."""
+    root = os.path.normpath(state_root)
     inside = os.path.normpath(path) == root or os.path.normpath(path).startswith(f"{root}{os.sep}")
     return os.path.isabs(root) and is_root(os.path.basename(root)) and inside
 
 
-def give_back(paths: Iterable[str], made: str, user: int | None = None) -> tuple[str, ...]:
+def give_back(paths: Iterable[str], state_root: str, user: int | None = None) -> tuple[str, ...]:
     """What we made, and another user owns, becomes this user's again (or that of ``user``, where this process has his rights and
-    the shell is somebody else's); nothing for what is not ours (``made``: see is_ours)."""
-    words = " ".join(word(path) for path in paths if is_ours(path, made))
+    the shell is somebody else's); nothing for what is not ours (``state_root``: see is_ours)."""
+    words = " ".join(word(path) for path in paths if is_ours(path, state_root))
     who = '"$(id -u)"' if user is None else str(user)
     return (f"sudo chown -h {who} {words}",) if words else ()
 
 
-def open_again(path: str, made: str) -> tuple[str, ...]:
+def open_again(path: str, state_root: str) -> tuple[str, ...]:
     """What we made, and this user owns, may be used by it again."""
-    return (f"chmod u+rwx {word(path)}",) if is_ours(path, made) else ()
+    return (f"chmod u+rwx {word(path)}",) if is_ours(path, state_root) else ()
 
 
 def is_mount_point_missing(path: str) -> bool:
@@ -164,7 +164,7 @@ def convert_putty(source: str, target: str) -> str:
     return f"puttygen {word(source)} -O private-openssh -o {word(target)}"
 
 
-def look_at_certificate(path: str) -> str:
+def list_certificate(path: str) -> str:
     """Whom a certificate of ssh is for, and until when."""
     return f"ssh-keygen -L -f {word(path)}"
 

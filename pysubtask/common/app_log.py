@@ -77,11 +77,11 @@ def give(target: logging.Logger, level: int, message: str, created: float, proce
 class LineFile(logging.Handler):
     """Of a child's logger: appends each line to the file in its state folder. ``dropped`` counts those that cannot be written."""
 
-    def __init__(self, state_dir: str, shown: str, task: str) -> None:
+    def __init__(self, state_dir: str, logger_name: str, task: str) -> None:
         super().__init__()
         self._state_dir = state_dir
         self.dropped = 0
-        self.setFormatter(Json(shown, task, None))
+        self.setFormatter(Json(logger_name, task, None))
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -110,11 +110,11 @@ def _folder_to_write(path: str, to_sync: bool) -> tuple[int, os.stat_result]:
     again = known(path, "write", to_sync=to_sync)
     if again is not None:
         return again
-    handle, way, owners = walk(path, True)
+    handle, passed, owners = walk(path, True)
     try:
         found = os.fstat(handle)
         for owner in owners:
-            if not (has_right(owner, found, 2) and may_go(owner, way)):
+            if not (has_right(owner, found, 2) and may_go(owner, passed)):
                 raise LeadsAway(path, "a link of another user leads there, and he may not write there himself")
     except BaseException:
         os.close(handle)
@@ -129,33 +129,33 @@ def walk(path: str, links: bool) -> tuple[int, list[os.stat_result], set[int]]:
     rest = [part for part in path.split(os.sep) if part and part != "."][::-1]
     handle = os.open(os.sep if os.path.isabs(path) else ".", _FOLDER)
     followed, owners = 0, set[int]()
-    way: list[os.stat_result] = []
+    passed: list[os.stat_result] = []
     try:
         while rest:
             part = rest.pop()
             try:
                 deeper = os.open(part, _FOLDER, dir_fd=handle)
             except NotADirectoryError:
-                look = os.stat(part, dir_fd=handle, follow_symlinks=False)
-                if not stat.S_ISLNK(look.st_mode):
+                info = os.stat(part, dir_fd=handle, follow_symlinks=False)
+                if not stat.S_ISLNK(info.st_mode):
                     raise
                 followed += 1
                 if not links or followed > MOST_LINKS:
                     raise LeadsAway(path, f"has {part!r} in it, which is a link") from None
-                if look.st_uid not in trusted():
-                    owners.add(look.st_uid)
+                if info.st_uid not in trusted():
+                    owners.add(info.st_uid)
                 text = os.readlink(part, dir_fd=handle)
                 rest += [step for step in text.split(os.sep) if step and step != "."][::-1]
                 if not os.path.isabs(text):
                     continue
                 deeper = os.open(os.sep, _FOLDER)
-            way.append(os.fstat(deeper))
+            passed.append(os.fstat(deeper))
             os.close(handle)
             handle = deeper
     except BaseException:
         os.close(handle)
         raise
-    return handle, way, owners
+    return handle, passed, owners
 
 
 def trusted() -> set[int]:
@@ -163,9 +163,9 @@ def trusted() -> set[int]:
     return {0, effective_user.number()}
 
 
-def may_go(uid: int, way: list[os.stat_result]) -> bool:
+def may_go(uid: int, passed: list[os.stat_result]) -> bool:
     """Whether a user may search all these folders."""
-    return all(has_right(uid, look, 1) for look in way)
+    return all(has_right(uid, info, 1) for info in passed)
 
 
 def has_right(uid: int, found: os.stat_result, right: int) -> bool:

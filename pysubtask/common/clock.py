@@ -16,18 +16,18 @@ def is_plausible(at: float) -> bool:
     return EARLIEST <= at < LATEST
 
 
-def said(now: float) -> str:
+def reading(now: float) -> str:
     """What the clock says, in words: ``this machine's clock says 1970-01-01 00:00 UTC``."""
     try:
-        shown = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now))
+        text = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now))
     except (OverflowError, ValueError, OSError):
-        shown = "nonsense"
-    return f"this machine's clock says {shown}"
+        text = "nonsense"
+    return f"this machine's clock says {text}"
 
 
 def blame(now: float) -> str:
-    """``said`` where the clock cannot be right, else ''."""
-    return "" if is_plausible(now) else said(now)
+    """``reading`` where the clock cannot be right, else ''."""
+    return "" if is_plausible(now) else reading(now)
 
 
 def since_boot() -> float:

@@ -182,20 +182,20 @@ def _read_one(where: str, given: Any, start: str) -> Entry:
     )
 
 
-def _text(where: str, value: Any, wanted: str) -> str:
+def _text(where: str, value: Any, expected: str) -> str:
     if isinstance(value, (str, bytes, os.PathLike)):
         text = os.fsdecode(value)
         if not text:
-            raise ConfigError(where, "it is empty", f"Give {wanted}.")
+            raise ConfigError(where, "it is empty", f"Give {expected}.")
         if "\0" in text:
-            raise ConfigError(where, "it holds a NUL character", f"Give {wanted}.")
+            raise ConfigError(where, "it holds a NUL character", f"Give {expected}.")
         try:
             os.fsencode(text)
         except UnicodeEncodeError as exc:
             problem = f"{text!a} cannot be a file's name in this process: its character set is {exc.encoding}"
             raise ConfigError(where, problem, "Start it with PYTHONUTF8=1, or with LC_ALL=C.UTF-8.") from exc
         return text
-    raise ConfigError(where, f"{value!r} is of type {type(value).__name__}", f"Give {wanted}.")
+    raise ConfigError(where, f"{value!r} is of type {type(value).__name__}", f"Give {expected}.")
 
 
 def _path(where: str, value: Any, start: str) -> str:

@@ -59,8 +59,8 @@ class Handoff(NamedTuple):
     log_lines: bool = False
 
     def __repr__(self) -> str:
-        shown = self._asdict() | {"settings": masked(self.settings)}
-        return f"Handoff({', '.join(f'{key}={value!r}' for key, value in shown.items())})"
+        fields = self._asdict() | {"settings": masked(self.settings)}
+        return f"Handoff({', '.join(f'{key}={value!r}' for key, value in fields.items())})"
 
 
 _KINDS: dict[str, tuple[type, ...]] = {

@@ -48,8 +48,8 @@ def limits(read: Read = read_text) -> list[Limit]:
 def reached(read: Read = read_text) -> str:
     """The words for an error: the limits, or that none is known."""
     found = limits(read)
-    told = "; ".join(map(str, found[:2])) if found else "the kernel does not tell which"
-    return f"the system starts no more processes or threads: {told}"
+    narrowest = "; ".join(map(str, found[:2])) if found else "the kernel does not tell which"
+    return f"the system starts no more processes or threads: {narrowest}"
 
 
 REMEDY = (

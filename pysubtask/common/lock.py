@@ -27,9 +27,9 @@ else:
     import fcntl
 
 _RECORD_SIZE = 512  # fixed: writing over it needs no disk space, so a full disk does not keep a child from starting
-_LOOK_SECS = 0.02
-_RECORD_LOOKS, _RECORD_SECS = 3, 0.003
-_ELSEWHERE_LOOKS = 10
+_POLL_SECS = 0.02
+_RECORD_READS, _RECORD_SECS = 3, 0.003
+_ELSEWHERE_PROBES = 10
 _KEPT = "PYSUBTASK_KEPT_LOCK"
 """In the environment of a program that replaces another by exec: the descriptor of the lock that is kept."""
 _WINDOWS_LOCKED_BYTE = 1 << 30
@@ -98,7 +98,7 @@ class StateLock:
             # Somebody is looking, or has just taken it, or cannot be seen from here (another container or host).
             if time.monotonic() >= unknown_until:
                 raise AlreadyRunning(f"{self.path} is locked by a process that cannot be identified from here.")
-            time.sleep(_LOOK_SECS)
+            time.sleep(_POLL_SECS)
 
     def keep_over_exec(self) -> None:
         """Have the program that replaces this one hold the lock from its first moment: it takes it up with ``acquire``, as the
@@ -141,19 +141,19 @@ class StateLock:
         os.close(fd)
 
     @contextlib.contextmanager
-    def looking(self) -> Iterator[bool]:
+    def briefly_held(self) -> Iterator[bool]:
         """Keep children and others who look out for a moment; whether that could be done: never while a child lives. There is
         no record of it, so a child that starts meanwhile waits for the end of the look."""
         fd: int | None = None
         try:
             with contextlib.suppress(OSError):
-                fd = self._open_to_look()
+                fd = self._open_existing()
             yield fd is not None and _lock(fd, exclusive=True) and self._is_mine(fd)
         finally:
             if fd is not None:
                 os.close(fd)  # and with it the lock
 
-    def _open_to_look(self) -> int:
+    def _open_existing(self) -> int:
         try:
             return own_files.open_update(self._folder, self._name, make=False)
         except own_files.NotOurs:
@@ -166,7 +166,7 @@ class StateLock:
         except OSError:
             return None
         try:
-            for _ in range(_RECORD_LOOKS):
+            for _ in range(_RECORD_READS):
                 if _lock(fd, exclusive=False):
                     _unlock(fd)
                     return None
@@ -181,7 +181,7 @@ class StateLock:
     def is_held_elsewhere(self) -> bool:
         """Whether somebody holds the lock who cannot be identified from here: in another container, or on another host, that has
         the same folder. One who only looks at the queue lets go within a moment."""
-        for _ in range(_ELSEWHERE_LOOKS):
+        for _ in range(_ELSEWHERE_PROBES):
             try:
                 fd = own_files.open_read(self._folder, self._name, any_owner=True)
             except OSError:
@@ -195,7 +195,7 @@ class StateLock:
                     return False  # no child, or one that has just begun here
             finally:
                 os.close(fd)
-            time.sleep(_LOOK_SECS)
+            time.sleep(_POLL_SECS)
         return True
 
     def _refusal(self, holder: Holder) -> str:
@@ -213,7 +213,7 @@ def _end(holder: Holder, patience: float) -> bool:
             os.kill(holder.pid, signal.SIGTERM)
         except OSError:
             return False
-        return _gone_by_look(holder, patience)
+        return _gone_by_polling(holder, patience)
     fd: int | None = None
     try:
         if hasattr(os, "pidfd_open"):
@@ -257,18 +257,18 @@ def is_child_of_ours(pid: int) -> bool:
 
 def _gone(fd: int | None, holder: Holder, patience: float) -> bool:
     if fd is None:
-        return _gone_by_look(holder, patience)
+        return _gone_by_polling(holder, patience)
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(max(1, int(patience * 1000))))
 
 
-def _gone_by_look(holder: Holder, patience: float) -> bool:
+def _gone_by_polling(holder: Holder, patience: float) -> bool:
     until = time.monotonic() + patience
     while is_alive(holder.pid, holder.start):
         if time.monotonic() >= until:
             return False
-        time.sleep(_LOOK_SECS)
+        time.sleep(_POLL_SECS)
     return True
 
 

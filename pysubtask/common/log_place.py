@@ -88,12 +88,12 @@ def _walked(path: str, make: bool) -> int:
 def _link(name: str, path: str, at: int | None) -> str | None:
     """Where the log's name leads; None where it is no link."""
     try:
-        look = os.stat(name, dir_fd=at, follow_symlinks=False)
+        info = os.stat(name, dir_fd=at, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    if not stat.S_ISLNK(look.st_mode):
+    if not stat.S_ISLNK(info.st_mode):
         return None
-    if look.st_uid not in beneath.trusted():
+    if info.st_uid not in beneath.trusted():
         raise beneath.LeadsAway(path, "it is a link of another user, and no log is written where that leads")
     return os.readlink(name, dir_fd=at)
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
         keep: int
 
 
-_LINE = "%(asctime)s [%(shown)s]: %(levelname)s: %(message)s"
-_JOURNAL_LINE = "[%(shown)s]: %(message)s"
+_LINE = "%(asctime)s [%(logger_name)s]: %(levelname)s: %(message)s"
+_JOURNAL_LINE = "[%(logger_name)s]: %(message)s"
 _CONSOLE_LINE = 1000
 _JOURNAL_VARIABLE = "JOURNAL_STREAM"
 _numbers = itertools.count(1)
@@ -72,8 +72,8 @@ class _Text(logging.Formatter):
     """``2026-11-21 20:37:10.205 [base.BaseSubtask.18205]: INFO: text``, local time, 24 hours. A line of more than
     ``longest`` characters is cut."""
 
-    def __init__(self, shown: str, longest: int | None, line: str = _LINE) -> None:
-        super().__init__(line, defaults={"shown": shown})
+    def __init__(self, logger_name: str, longest: int | None, line: str = _LINE) -> None:
+        super().__init__(line, defaults={"logger_name": logger_name})
         self._longest = longest
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:

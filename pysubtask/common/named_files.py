@@ -19,7 +19,7 @@ from .trust import others_write, owners, user_name
 
 OBEYED = {"ftp": ("SSHProgram", "SSHConfigFile", "KnownHostsFile", "CAFile"), "dropbox": ("CAFile",)}
 """The settings of a section that name what is obeyed."""
-_MOST_WAYS = 40
+_MOST_LINKS = 40
 
 
 class Doubt(NamedTuple):
@@ -53,13 +53,13 @@ def doubt_about(path: str) -> Doubt | None:
     if not hasattr(os, "geteuid"):
         return None
     mine = owners()
-    for part, found, last, following in _on_the_way(path):
+    for part, found, last, following in _leading_parts(path):
         is_folder = stat.S_ISDIR(found.st_mode)
-        shown = part if last else f"{part}, on the way to {path},"
+        subject = part if last else f"{part}, on the way to {path},"
         if found.st_uid not in mine:
             whose, me = user_name(found.st_uid), user_name(os.geteuid())
             return Doubt(
-                f"{shown} belongs to another user ({whose}), whom {me} does not obey",
+                f"{subject} belongs to another user ({whose}), whom {me} does not obey",
                 f"Name a file that belongs to {me}, in a folder of his own.",
             )
         if stat.S_ISLNK(found.st_mode) or not others_write(found):
@@ -74,11 +74,11 @@ def doubt_about(path: str) -> Doubt | None:
     return None
 
 
-def _on_the_way(path: str) -> Iterator[tuple[str, os.stat_result, bool, bool]]:
+def _leading_parts(path: str) -> Iterator[tuple[str, os.stat_result, bool, bool]]:
     """Every folder and link that leads to a path, and what it leads to: (path, lstat of it, whether it is the end, whether the part
     after it is there). It ends before what is not there, or may not be looked at."""
     todo = [os.path.abspath(path)]
-    for _ in range(_MOST_WAYS):
+    for _ in range(_MOST_LINKS):
         if not todo:
             return
         whole = todo.pop()

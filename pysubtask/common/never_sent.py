@@ -49,7 +49,7 @@ class NeverSent:
                 self._put(form, why)
         self._folders: dict[str, tuple[str, str]] = {}
         self._numbers: frozenset[int] = frozenset()
-        self._next_look = float("-inf")
+        self._next_scan = float("-inf")
         self._looked_for: Mapping[str, str] = {}
 
     def __bool__(self) -> bool:
@@ -138,8 +138,8 @@ class NeverSent:
             return self._numbers
         now = self._timer()
         others = self._others.files if self._others is not None else self._looked_for
-        if now >= self._next_look or others is not self._looked_for:
-            self._next_look, self._looked_for = now + _FRESH_SECS, others
+        if now >= self._next_scan or others is not self._looked_for:
+            self._next_scan, self._looked_for = now + _FRESH_SECS, others
             found = set()
             for path in self._all():
                 try:

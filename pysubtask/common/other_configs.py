@@ -97,7 +97,7 @@ class _Seen:
         self.stamp: tuple[int, int, int] | None = None
         self.names: list[str] = []
         self.configs: dict[str, _Read] = {}
-        self.next_look = self.next_renewal = float("-inf")
+        self.next_scan = self.next_renewal = float("-inf")
 
 
 class OtherConfigs:
@@ -127,14 +127,14 @@ class OtherConfigs:
     def of(self, folder: str) -> Mapping[str, str]:
         """What is no data in this folder (a real path): name -> what it is."""
         now = self._timer()
-        if now < self._next_roots and folder in self._seen and now < self._seen[folder].next_look:
+        if now < self._next_roots and folder in self._seen and now < self._seen[folder].next_scan:
             return self._by_folder.get(folder, _NOTHING)  # asked for each file, several times
         if now >= self._next_roots:
-            cost = sum(self._look_when_due(root, now) for root in self._roots)
+            cost = sum(self._scan_when_due(root, now) for root in self._roots)
             self._next_roots = now + max(_LEAST_SECS, _SHARE * cost)
             if folder in self._roots:
                 return self._by_folder.get(folder, _NOTHING)
-        self._look_when_due(folder, now)
+        self._scan_when_due(folder, now)
         return self._by_folder.get(folder, _NOTHING)
 
     @property
@@ -145,12 +145,12 @@ class OtherConfigs:
     def renew(self, folder: str, *, always: bool = True) -> None:
         """Look at a folder (a real path) whatever that takes, or (not ``always``) before a file of it is sent."""
         if always or folder not in self._seen or self._timer() >= self._seen[folder].next_renewal:
-            self._look(folder)
+            self._scan(folder)
 
-    def _look_when_due(self, folder: str, now: float) -> float:
-        return self._look(folder) if folder not in self._seen or now >= self._seen[folder].next_look else 0.0
+    def _scan_when_due(self, folder: str, now: float) -> float:
+        return self._scan(folder) if folder not in self._seen or now >= self._seen[folder].next_scan else 0.0
 
-    def _look(self, folder: str) -> float:
+    def _scan(self, folder: str) -> float:
         """What it has cost, in seconds of work."""
         seen = self._seen.get(folder)
         if seen is None:
@@ -163,7 +163,7 @@ class OtherConfigs:
         cost = self._work() - begun
         too_dear = cost > self._most_secs
         seen.next_renewal = float("inf") if too_dear else begun_at + _SHARE * cost
-        seen.next_look = float("inf") if too_dear else begun_at + max(_LEAST_SECS, _SHARE * cost)
+        seen.next_scan = float("inf") if too_dear else begun_at + max(_LEAST_SECS, _SHARE * cost)
         if there and self._read(folder, seen):
             self._gather()
         return cost

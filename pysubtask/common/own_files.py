@@ -32,7 +32,7 @@ LISTED = 0o750
 
 BY_DESCRIPTOR = os.open in os.supports_dir_fd and hasattr(os, "geteuid")
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
-_WAY = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_SEARCH_ONLY = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 """Of the folder above ours, and of another user's: to search it is enough."""
 _SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -113,10 +113,10 @@ def _kept_folder(path: str, named: os.stat_result | None) -> int | None:
 
 def _walk(path: str, any_owner: bool) -> int:
     head, parts = _split(path)
-    handle = os.open(head, _WAY)
+    handle = os.open(head, _SEARCH_ONLY)
     try:
         for part in parts:
-            deeper = _open_part(part, handle, path, _WAY if any_owner else _FOLDER)
+            deeper = _open_part(part, handle, path, _SEARCH_ONLY if any_owner else _FOLDER)
             os.close(handle)
             handle = deeper
             _check_folder(handle, path, any_owner)
@@ -136,14 +136,14 @@ def make_folder(path: str, *, deep: bool = True) -> None:
             os.mkdir(path, 0o700)
         return
     head, parts = _split(path)
-    handle = os.open(head, _WAY)
+    handle = os.open(head, _SEARCH_ONLY)
     try:
         for number, part in enumerate(parts, 1):
-            made = (deep or number == len(parts)) and _make_part(part, handle)
+            created = (deep or number == len(parts)) and _make_part(part, handle)
             try:
                 deeper = _open_part(part, handle, path)
             except PermissionError as exc:
-                if not made or isinstance(exc, NotOurs):
+                if not created or isinstance(exc, NotOurs):
                     raise
                 # A umask has taken away even our own rights. What was just made is given its mode by name, once.
                 os.chmod(part, 0o700, dir_fd=handle)
@@ -151,7 +151,7 @@ def make_folder(path: str, *, deep: bool = True) -> None:
             os.close(handle)
             handle = deeper
             _check_folder(handle, path, False)
-            if made:
+            if created:
                 os.fchmod(handle, 0o700)  # a umask may have taken away even our own rights
     finally:
         os.close(handle)
@@ -334,7 +334,7 @@ def _set_group(path: str, choose: Callable[[bool], tuple[int, int] | None]) -> N
     if not BY_DESCRIPTOR:
         return
     head, parts = _split(path)
-    handle = os.open(head, _WAY)
+    handle = os.open(head, _SEARCH_ONLY)
     try:
         for number, part in enumerate(parts, 1):
             deeper = _open_part(part, handle, path)
@@ -422,7 +422,7 @@ def remove_folder(path: str) -> None:
         shutil.rmtree(path)
         return
     above, name = os.path.split(path)
-    at = os.open(above, _WAY)
+    at = os.open(above, _SEARCH_ONLY)
     try:
         shutil.rmtree(name, dir_fd=at)
     finally:

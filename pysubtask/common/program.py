@@ -167,8 +167,8 @@ def for_child(found: Host, environment: Mapping[str, str], folders: Sequence[str
 
     A one-file child unpacks for itself: the app's files are removed when the app ends, and a child may outlive it.
     """
-    made = outside(found, environment)
+    variables = outside(found, environment)
     if found.frozen:
-        return {**made, "PYINSTALLER_RESET_ENVIRONMENT": "1", "PYINSTALLER_SUPPRESS_SPLASH_SCREEN": "1"}
-    parts = [*folders, *filter(None, [made.get("PYTHONPATH")])]
-    return {**made, **({"PYTHONPATH": os.pathsep.join(parts)} if parts else {})}
+        return {**variables, "PYINSTALLER_RESET_ENVIRONMENT": "1", "PYINSTALLER_SUPPRESS_SPLASH_SCREEN": "1"}
+    parts = [*folders, *filter(None, [variables.get("PYTHONPATH")])]
+    return {**variables, **({"PYTHONPATH": os.pathsep.join(parts)} if parts else {})}

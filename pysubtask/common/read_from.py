@@ -16,7 +16,7 @@ Stamps = Mapping[str, tuple[str, int, int]]
 """Absolute path -> what it is (``PasswordFile``), its time of change in nanoseconds, its size in bytes."""
 
 
-def look(files: Mapping[str, str]) -> dict[str, tuple[str, int, int]]:
+def stamps_of(files: Mapping[str, str]) -> dict[str, tuple[str, int, int]]:
     """The stamps of these files (absolute path -> what it is); those that are not there are left out."""
     found = {}
     for path, what in files.items():
@@ -42,7 +42,7 @@ def changed(state_dir: str) -> list[tuple[str, str]]:
     return [(what, path) for path, what, before in rows if (now := _stamp(path)) is not None and now != before]
 
 
-def told(state_dir: str, config_file: str) -> str:
+def change_text(state_dir: str, config_file: str) -> str:
     """In words, with what takes it up: '' where nothing has changed. ``config_file``: that of 'pysubtask run', '' for an app's own
     config."""
     files = changed(state_dir)

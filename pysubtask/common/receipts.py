@@ -56,8 +56,8 @@ def parse(line: bytes) -> Receipt | None:
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    told = receipt if receipt.bytes_on_wire is not None else receipt._replace(bytes_on_wire=0)
-    return receipt if all(type(value) is kind for value, kind in zip(told, _TYPES, strict=True)) else None
+    complete = receipt if receipt.bytes_on_wire is not None else receipt._replace(bytes_on_wire=0)
+    return receipt if all(type(value) is kind for value, kind in zip(complete, _TYPES, strict=True)) else None
 
 
 def read_receipts(state_dir: str, *, any_owner: bool = True) -> Iterator[Receipt]:

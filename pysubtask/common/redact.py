@@ -66,10 +66,10 @@ def redacted(text: str) -> str:
     """The text with a mask in the place of each known secret."""
     if not _known or not text:
         return text
-    return (_search or _made()).sub(MASK, text)
+    return (_search or _compiled()).sub(MASK, text)
 
 
-def _made() -> re.Pattern[str]:
+def _compiled() -> re.Pattern[str]:
     global _search
     with _guard:
         forms = {form for secret in _known for form in _forms(secret)}

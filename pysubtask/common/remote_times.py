@@ -8,13 +8,13 @@ _MOST_SECS = 26 * 3600
 _STEPS = (2, 60)
 
 
-def is_same_time(left: int | None, shown: int | None) -> bool:
-    """Whether ``shown`` (seconds since the epoch) may be what a server makes of the time ``left`` of a file that nobody has
+def is_same_time(left: int | None, listed: int | None) -> bool:
+    """Whether ``listed`` (seconds since the epoch) may be what a server makes of the time ``left`` of a file that nobody has
     changed. Of two unlike times about one pair in 300 is taken for such: whoever builds upon it compares something else, too."""
-    if left is None or shown is None:
-        return left is shown
-    off = shown - left
+    if left is None or listed is None:
+        return left is listed
+    off = listed - left
     rest = off - round(off / _ZONE_SECS) * _ZONE_SECS
     if abs(off) > _MOST_SECS:
         return False
-    return rest == 0 or any(abs(rest) < step and shown % step == 0 for step in _STEPS)
+    return rest == 0 or any(abs(rest) < step and listed % step == 0 for step in _STEPS)

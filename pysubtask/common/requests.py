@@ -108,7 +108,7 @@ def waiting(state_dir: str) -> list[Request]:
     return found
 
 
-def is_wanted(state_dir: str) -> bool:
+def is_start_requested(state_dir: str) -> bool:
     """Whether somebody has ordered a stopped child to start."""
     return any(request.op in ("start", "reset") for request in waiting(state_dir))
 
@@ -153,12 +153,12 @@ def _read(folder: str, id: str) -> Request:
     try:
         found = _load(own_files.read(folder, id + ".json", or_root=True, most=_LONGEST))
         op, args, who, at = found["op"], found["args"], found["who"], found["at"]
-        told = Who(str(who["user"])[:100], int(who["pid"]), str(who["command"])[:200], str(who["host"])[:100])
+        requester = Who(str(who["user"])[:100], int(who["pid"]), str(who["command"])[:200], str(who["host"])[:100])
         if not (isinstance(op, str) and isinstance(args, dict) and isinstance(at, str)):
             raise TypeError("a field is of a wrong type")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as exc:
         return Request(id, "", {}, nobody, "", f"the order cannot be read ({type(exc).__name__}: {exc})"[:300])
-    return Request(id, op, args, told, at)
+    return Request(id, op, args, requester, at)
 
 
 def _load(data: bytes) -> Any:

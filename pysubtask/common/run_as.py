@@ -98,10 +98,10 @@ class Stranger(NamedTuple):
             "read, change or run what he may not"
         )
 
-    def remedy(self, ways: str) -> str:
-        """``ways``: how it is run as that user, as words with ``{who}`` in them."""
+    def remedy(self, how: str) -> str:
+        """``how``: how it is run as that user, as words with ``{who}`` in them."""
         return (
-            f"{ways.format(who=self.who)} Or watch a folder that belongs to root. (Giving this one to root is right only where "
+            f"{how.format(who=self.who)} Or watch a folder that belongs to root. (Giving this one to root is right only where "
             "nobody else is to put files there.)"
         )
 
@@ -147,11 +147,11 @@ def _of_another(folder: str) -> Stranger | None:
         return Stranger(folder, f"{found.st_uid}:{found.st_gid}")
 
 
-def check_folders(entries: Sequence[Entry], ways: str) -> None:
-    """ConfigError where root would work over a folder of another user; nothing was touched then. ``ways``: see ``Stranger``."""
+def check_folders(entries: Sequence[Entry], how: str) -> None:
+    """ConfigError where root would work over a folder of another user; nothing was touched then. ``how``: see ``Stranger``."""
     found = stranger(entries)
     if found is not None:
-        raise ConfigError(KEY, found.problem, found.remedy(ways))
+        raise ConfigError(KEY, found.problem, found.remedy(how))
 
 
 def check_process(settings: Iterable[str | None]) -> None:

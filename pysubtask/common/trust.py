@@ -31,25 +31,25 @@ def doubt_about(path: str, *, ours_below: bool = False) -> Doubt | None:
         return None
     parts = _parts(os.path.realpath(path))
     found = [os.lstat(part) for part in parts]
-    for index, (part, look) in enumerate(zip(parts, found, strict=True)):
+    for index, (part, info) in enumerate(zip(parts, found, strict=True)):
         below = found[index + 1].st_uid if index + 1 < len(found) else os.geteuid() if ours_below else None
-        problem = _problem(look, below)
+        problem = _problem(info, below)
         if problem:
             return Doubt(part, problem)
     return None
 
 
-def _problem(look: os.stat_result, below: int | None) -> str:
+def _problem(info: os.stat_result, below: int | None) -> str:
     """``below``: whose the next folder on the way is, None for the last."""
     me = os.geteuid()
-    if look.st_uid not in (0, me):
+    if info.st_uid not in (0, me):
         return "belongs to another user"
-    others = look.st_mode & stat.S_IWOTH or (look.st_mode & stat.S_IWGRP and not is_own_group(look.st_gid, me))
+    others = info.st_mode & stat.S_IWOTH or (info.st_mode & stat.S_IWGRP and not is_own_group(info.st_gid, me))
     if not others:
         return ""
-    if look.st_mode & stat.S_ISVTX and below in (0, me):
+    if info.st_mode & stat.S_ISVTX and below in (0, me):
         return ""
-    return "may be written by others" if look.st_mode & stat.S_IWOTH else "may be written by its group"
+    return "may be written by others" if info.st_mode & stat.S_IWOTH else "may be written by its group"
 
 
 def owners(environ: Mapping[str, str] = os.environ) -> frozenset[int]:

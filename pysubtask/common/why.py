@@ -61,9 +61,9 @@ def why(
     """
     counts = queue if queue is not None else (page or {}).get("queue") or {}
     if elsewhere:
-        said = "; ".join([*_main(page, counts, now, limit), *_besides(page, counts, now)]) if page else ""
+        page_text = "; ".join([*_main(page, counts, now, limit), *_besides(page, counts, now)]) if page else ""
         text = "Its child runs where it cannot be seen from here: in another container, or on another host, that has this folder."
-        return f"{text} Its page says: {_upper(said)}." if said else text
+        return f"{text} Its page says: {_upper(page_text)}." if page_text else text
     if pid is None and missing:
         return (
             f"{_upper(missing)}. It is the first that the task watches and keeps its queue, so the whole task waits for it. "
@@ -90,8 +90,8 @@ def _over(page: Mapping[str, Any] | None, pid: int, stale: str, counts: Mapping[
     at = seconds((page or {}).get("at"))
     if page is None or page.get("pid") != pid or at is None:
         return begin
-    said = "; ".join([*_main(page, counts, at, limit), *_besides(page, counts, at)])
-    return f"{begin} Its last page, of {span(max(0.0, now - at))} ago ({clock(at, now)}), said: {_upper(said)}."
+    page_text = "; ".join([*_main(page, counts, at, limit), *_besides(page, counts, at)])
+    return f"{begin} Its last page, of {span(max(0.0, now - at))} ago ({clock(at, now)}), said: {_upper(page_text)}."
 
 
 def word(
@@ -129,9 +129,9 @@ def word(
         return "sending" if standing(page, now) is None else "stalled"
     if _waiting(page, queue):
         return "sending" if state == "connected" else "connecting"
-    for key, shown in (("disk_low", "disk low"), ("missing", "missing"), ("cannot_read", "unreadable")):
+    for key, label in (("disk_low", "disk low"), ("missing", "missing"), ("cannot_read", "unreadable")):
         if page.get(key):
-            return shown
+            return label
     if int(queue.get("parked") or 0):
         return "parked"
     return "resting" if state == "resting" else "idle"
@@ -152,9 +152,9 @@ def remedy(page: Mapping[str, Any], *, pid: int | None, queue: Mapping[str, Any]
     return ""
 
 
-def first(news: str, rest: str) -> str:
+def first(before: str, rest: str) -> str:
     """An advice with another one before it, where there is one."""
-    return f"{_upper(news)}. {rest}".rstrip() if news else rest
+    return f"{_upper(before)}. {rest}".rstrip() if before else rest
 
 
 def sentence(advice: str, more: str) -> str:
@@ -178,8 +178,8 @@ def not_queued(page: Mapping[str, Any], now: float) -> list[str]:
         if not names:
             continue
         count, untold = len(names) + untold, 0
-        shown = ", ".join(names[:_NAMES]) + (f" and {count - _NAMES} more" if count > _NAMES else "")
-        found.append(f"{files(count)} {one if count == 1 else several}: {shown}")
+        listed = ", ".join(names[:_NAMES]) + (f" and {count - _NAMES} more" if count > _NAMES else "")
+        found.append(f"{files(count)} {one if count == 1 else several}: {listed}")
     found += [_never_quiet(row) for row in list(page.get("never_quiet") or [])[:_NAMES]]
     found += _settling(page)
     count = int(page.get("being_copied") or 0)
@@ -195,8 +195,8 @@ def _settling(page: Mapping[str, Any]) -> list[str]:
         return []
     longest = max(float(row.get("settle_secs") or 0) for row in rows)
     names = ", ".join(os.path.basename(str(row.get("path"))) for row in rows[:_NAMES])
-    shown = names + (f" and {count - _NAMES} more" if count > _NAMES else "")
-    return [f"{files(count)} {'waits' if count == 1 else 'wait'} until quiet for settle_secs ({longest:g} s): {shown}"]
+    listed = names + (f" and {count - _NAMES} more" if count > _NAMES else "")
+    return [f"{files(count)} {'waits' if count == 1 else 'wait'} until quiet for settle_secs ({longest:g} s): {listed}"]
 
 
 def _never_quiet(row: Mapping[str, Any]) -> str:
@@ -238,9 +238,9 @@ def _main(page: Mapping[str, Any], counts: Mapping[str, Any], now: float, limit:
     if state in ("held", "waiting"):
         return [f"{_obstacle(page, text)}{f', since {since}' if since else ''}{again}: {text}"]
     if state == "connecting":
-        told = _bare(trouble.get("text"))  # it stays until a connection is there
+        reason = _bare(trouble.get("text"))  # it stays until a connection is there
         tries = f"the tries since {since}" if since else "the try before"
-        return ["Connecting", *queued, *([f"{tries} came to nothing: {told}"] if told else [])]
+        return ["Connecting", *queued, *([f"{tries} came to nothing: {reason}"] if reason else [])]
     if state == "starting":
         return ["The child is starting" + (f", {text}" if text else "")]
     moving = len(page.get("moving") or [])

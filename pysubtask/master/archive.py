@@ -45,10 +45,10 @@ class Scope(NamedTuple):
 
 class Proof(NamedTuple):
     """Where one destination's receipts are: those of its ``state_dir``, if the child there last ran with settings
-    of this ``mark`` (else they may be of another server)."""
+    of this ``settings_fingerprint`` (else they may be of another server)."""
 
     state_dir: str
-    mark: str
+    settings_fingerprint: str
 
 
 # ---- what is decided, from names and numbers alone
@@ -211,14 +211,14 @@ class Archive:
                 yield not self._steps_of_clock.is_doubtful(self._when(old)) and self._move(root, old)
         if not ours:
             return
-        wanted = {old.path for old in ours}
+        paths = {old.path for old in ours}
         newest: list[dict[str, Receipt]] = []
         for proof in self._proofs:
             found: dict[str, Receipt] = {}
             newest.append(found)
             destination = _destination(proof)
             for number, receipt in enumerate(read_receipts(proof.state_dir, any_owner=False)):
-                if receipt.path in wanted and receipt.destination == destination:
+                if receipt.path in paths and receipt.destination == destination:
                     found[receipt.path] = receipt
                 if not number % _AT_ONCE:
                     yield False
@@ -299,7 +299,7 @@ def _seconds(at: str) -> float:
 
 def _destination(proof: Proof) -> str | None:
     page = read_status(proof.state_dir, any_owner=False) or {}
-    return page.get("destination") if page.get("mark") == proof.mark else None
+    return page.get("destination") if page.get("mark") == proof.settings_fingerprint else None
 
 
 def _is_regular(item: os.DirEntry[str]) -> bool:

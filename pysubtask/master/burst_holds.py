@@ -39,7 +39,7 @@ class Holds:
         self._bursts: dict[str, burst.Burst] = {}
         self._sizes: dict[str, int] = {}
         self._files: dict[str, int] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._room = _REMEMBERED
         self._lock = threading.RLock()
         self._owner = os.getpid()
@@ -63,7 +63,7 @@ class Holds:
                 return True
             return self._notify(notify)
 
-    def look(self) -> None:
+    def check_due(self) -> None:
         """Notify what is due."""
         if not self._bursts:
             return
@@ -76,8 +76,8 @@ class Holds:
                 if decision.hold is None:
                     self._say(decision.line, notify)
                     self._notify(notify)
-                elif notify not in self._told:
-                    self._told.add(notify)  # once is enough for a timer that asks often
+                elif notify not in self._reported:
+                    self._reported.add(notify)  # once is enough for a timer that asks often
                     self._say(decision.line, notify)
 
     def release(self) -> None:
@@ -104,7 +104,7 @@ class Holds:
         except (OSError, ValueError):
             return False
         self._files[notify] = due
-        self._told.discard(notify)
+        self._reported.discard(notify)
         return True
 
     def _notify(self, notify: str) -> bool:
@@ -116,7 +116,7 @@ class Holds:
     def _cleared(self, notify: str, stamped: bool) -> None:
         if notify in self._bursts:
             self._bursts[notify] = burst.flushed(self._bursts[notify])
-        self._told.discard(notify)
+        self._reported.discard(notify)
         # Where the stamp has to wait, the hold file is what outlives the app.
         if stamped and self._files.pop(notify, None) is not None:
             with contextlib.suppress(OSError, ValueError):  # it is not there, or stays and costs one look more

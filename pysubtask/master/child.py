@@ -20,7 +20,7 @@ from ..common.logs import is_output
 from ..common.process import process_start
 from ..common.program import HOW, Host, for_child, here, start_words
 
-_LOOK_SECS = 0.02
+_POLL_SECS = 0.02
 FIRST_WAIT_SECS = 1.0
 LONGEST_WAIT_SECS = 60.0
 GOOD_LIFE_SECS = 60.0
@@ -228,7 +228,7 @@ def wait(children: Iterable[Child], limit: float) -> list[Child]:
             return living
         fd = living[0]._pidfd
         if fd is None or not hasattr(select, "poll"):
-            time.sleep(min(_LOOK_SECS, left))
+            time.sleep(min(_POLL_SECS, left))
         else:
             _readable(fd, min(left, 0.5))
 

@@ -11,11 +11,11 @@ from ..common.config import (
     Section,
     is_secret,
     masked,
+    masked_value,
     resolve,
     resolve_alone,
     resolve_burst,
     section_of,
-    shown,
     unknown_key,
     values_of,
 )
@@ -62,11 +62,11 @@ class Plan(NamedTuple):
     """The ``alerts`` values of its task; a program that is named by a path is so by an absolute one."""
 
     @property
-    def mark(self) -> str:
+    def settings_fingerprint(self) -> str:
         """The same for the same settings but those that a running child takes anew; tells nothing of them, and knows no secret."""
         live = {row.key for rows in defaults_config.SETTINGS.values() for row in rows if row.live}
-        told = {key: value for key, value in masked(self.settings).items() if not is_secret(key) and key not in live}
-        text = repr((self.module, sorted(told.items())))
+        compared = {key: value for key, value in masked(self.settings).items() if not is_secret(key) and key not in live}
+        text = repr((self.module, sorted(compared.items())))
         return f"{zlib.crc32(text.encode('utf-8', 'surrogateescape')):08x}"
 
     def __repr__(self) -> str:
@@ -124,7 +124,7 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
     from .excluded_files import of_command, of_config, of_settings
 
     rows = {row.key: row for name in ("base", section or "base") for row in defaults_config.SETTINGS[name]}
-    made = Plan(
+    built = Plan(
         extension,
         module,
         _CHILD_NAMES.get(extension, "BaseSubtask"),
@@ -138,17 +138,17 @@ def plan(extension: str, module: str, config: Any, folder: str, config_file: str
         of_config(config, config_file) | of_settings(section or "base", rows.values(), settings) | of_command(alerts["Command"]),
         alerts=alerts,
     )
-    return placed(made, folder)
+    return placed(built, folder)
 
 
-def placed(made: Plan, folder: str) -> Plan:
+def placed(built: Plan, folder: str) -> Plan:
     """The plan with the folders for state and snapshots as they have to be now; ``folder`` is the first entry's."""
     from ..common.state_place import place
 
-    where = place(folder, made.task, made.extension, made.settings["StateFolder"])
-    return made._replace(
+    where = place(folder, built.task, built.extension, built.settings["StateFolder"])
+    return built._replace(
         state_dir=where.state_dir,
-        bak_dir=bak_of(made.extension, made.settings["BakToFolder"], folder, where.state_dir),
+        bak_dir=bak_of(built.extension, built.settings["BakToFolder"], folder, where.state_dir),
         state_why=where.why,
         state_named_by=where.named_by,
         state_elsewhere=where.others,
@@ -281,11 +281,11 @@ def _of_the_home(entries: Sequence[Entry]) -> list[str]:
 def switched_on(config: Any) -> list[str]:
     """The extensions a config switches on; ConfigError where there is none."""
     ftp, dropbox = (resolve(defaults_config.SETTINGS, defaults_config, config, name) for name in UPLOADERS)
-    wanted = {
+    enabled = {
         "ftp": bool(ftp["Host"]) if ftp["UseFTP"] is None else ftp["UseFTP"],
         "dropbox": any(_is_set(dropbox[key]) for key in _TOKENS) if dropbox["UseDropbox"] is None else dropbox["UseDropbox"],
     }
-    on = [name for name in UPLOADERS if wanted[name]]
+    on = [name for name in UPLOADERS if enabled[name]]
     if not on:
         off = "it is False, and no other destination is switched on" if ftp["UseFTP"] is False else "no destination is switched on"
         remedy = f"Set ftp.Host to the server's name (and UseFTP = True), or for Dropbox {_LOGIN}."
@@ -438,4 +438,4 @@ def _check_proxy(proxy: str | None) -> None:
     plain = proxy.isprintable() and not any(sign in "/ " for sign in place)
     if scheme not in ("http", "https") or not host or not numbered or not plain:
         remedy = "Give it as 'http://host:port' or 'http://user:password@host:port', '' for none, None for the environment's."
-        raise ConfigError("dropbox.Proxy", f"{shown('Proxy', proxy)!r} is not the URL of an HTTP proxy", remedy)
+        raise ConfigError("dropbox.Proxy", f"{masked_value('Proxy', proxy)!r} is not the URL of an HTTP proxy", remedy)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class ChildControl:
     """Events and orders of a master. What is not needed by every app is loaded by the call that needs it."""
 
-    shown_name: str
+    display_name: str
     logger: logging.Logger
     _children: Sequence[ManagedChild]
     _entries: list[Entry]
@@ -99,5 +99,5 @@ class ChildControl:
 
         for folder in [state_dir] if state_dir is not None else self._state_dirs().values():
             make_ready(folder, first_folder(self._entries), fresh=False)
-            send(folder, op, args, myself(f"{self.shown_name}.{op}"))
+            send(folder, op, args, myself(f"{self.display_name}.{op}"))
         self._supervise()

@@ -18,9 +18,9 @@ EventCallback = Callable[["ChildEvent"], object]
 """What an app gives to ``on_event``: it is called with each event; what it returns is not looked at."""
 
 _CALLS_AT_ONCE = 200
-_LOOK_SECS = 0.05
-_TOLD_LOOK_SECS = 0.005
-_TOLD_SECS = 2.0  # a child that was killed just then tells nothing
+_POLL_SECS = 0.05
+_PAGE_POLL_SECS = 0.005
+_PAGE_WAIT_SECS = 2.0  # a child that was killed just then tells nothing
 
 
 class ChildEvent(NamedTuple):
@@ -84,9 +84,9 @@ class Listeners:
                     self.log.exception("A callback of on_event failed")
 
 
-def wait_delivered(path: str, state_dirs: Sequence[str], timeout: float, look: Callable[[], None]) -> bool:
+def wait_delivered(path: str, state_dirs: Sequence[str], timeout: float, while_waiting: Callable[[], None]) -> bool:
     """Wait until every destination has a receipt for this file as it is now; False after ``timeout`` seconds, or where
-    there is no such file. ``look`` is called meanwhile."""
+    there is no such file. ``while_waiting`` is called meanwhile."""
     until = time.monotonic() + timeout
     proofs = [_Proof(state_dir, path) for state_dir in state_dirs]
     while True:
@@ -95,21 +95,21 @@ def wait_delivered(path: str, state_dirs: Sequence[str], timeout: float, look: C
         except OSError:
             return False
         if all(proof.last() == (found.st_size, found.st_mtime_ns) for proof in proofs):
-            _wait_told(proofs, look)
+            _wait_for_page(proofs, while_waiting)
             return True
         left = until - time.monotonic()
         if left <= 0:
             return False
-        look()
-        time.sleep(min(_LOOK_SECS, left))
+        while_waiting()
+        time.sleep(min(_POLL_SECS, left))
 
 
-def _wait_told(proofs: Sequence[_Proof], look: Callable[[], None]) -> None:
+def _wait_for_page(proofs: Sequence[_Proof], while_waiting: Callable[[], None]) -> None:
     """A receipt is written a moment before the event of it: wait for that, so that a status that is asked for now has it."""
     from ..common.page_events import followed
     from ..common.status import read_status
 
-    until = time.monotonic() + _TOLD_SECS
+    until = time.monotonic() + _PAGE_WAIT_SECS
     while time.monotonic() < until:
         pages = [(proof.seq, read_status(proof.state_dir)) for proof in proofs]
         if all(
@@ -117,8 +117,8 @@ def _wait_told(proofs: Sequence[_Proof], look: Callable[[], None]) -> None:
             for proof, (seq, page) in zip(proofs, pages, strict=True)
         ):
             return
-        look()
-        time.sleep(_TOLD_LOOK_SECS)
+        while_waiting()
+        time.sleep(_PAGE_POLL_SECS)
 
 
 class _Proof:

@@ -24,7 +24,7 @@ class OldFiles:
         settings = plans[0].settings
         first = first_folder(entries)
         closed = [folder for plan in plans for folder in (plan.bak_dir, *own_folders(plan.state_dir, first))]
-        proofs = [Proof(plan.state_dir, plan.mark) for plan in plans]
+        proofs = [Proof(plan.state_dir, plan.settings_fingerprint) for plan in plans]
         where = scope(entries, settings["ArchiveToFolder"], closed, own)
         self._archive = Archive(where, proofs, settings["ArchiveAfterDaysOld"], list(own.files), logger)
         self._plans = plans
@@ -37,7 +37,7 @@ class OldFiles:
         self.daily = precleanup
         if precleanup:
             self.archive()
-            self.look()
+            self.scan()
 
     def archive(self) -> int:
         """Begin to archive; how many files were moved at once, the rest follows by :meth:`work`."""
@@ -50,7 +50,7 @@ class OldFiles:
             self._archive.begin()
         self._archive.work(secs)
 
-    def look(self) -> None:
+    def scan(self) -> None:
         """See what is left over."""
         self.left_over = self._archive.left_over()
         if self.left_over:

@@ -136,9 +136,9 @@ class Mover:
     def _walk(self, path: str, make: bool) -> int:
         """The descriptor of a folder. Raises OSError."""
         parts = _parts(path)
-        never_made = len(self._first) if parts[: len(self._first)] == self._first else 0
+        existing = len(self._first) if parts[: len(self._first)] == self._first else 0
         # Each with whether it may be made. Where a link leads is there already.
-        rest = [(part, make and number >= never_made) for number, part in enumerate(parts)][::-1]
+        rest = [(part, make and number >= existing) for number, part in enumerate(parts)][::-1]
         links = 0
         handle = os.open(os.sep, _FOLDER)
         try:
@@ -171,10 +171,10 @@ def _step(part: str, make: bool, handle: int, path: str) -> int | str:
     except OSError as exc:
         if exc.errno not in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
             raise
-        look = os.stat(part, dir_fd=handle, follow_symlinks=False)
-        if not stat.S_ISLNK(look.st_mode):
+        found = os.stat(part, dir_fd=handle, follow_symlinks=False)
+        if not stat.S_ISLNK(found.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, f"{part!r} in it is no folder", path) from exc
-        if not _is_safe(look, os.fstat(handle)):
+        if not _is_safe(found, os.fstat(handle)):
             raise PermissionError(errno.EPERM, f"{part!r} in it is a link that another user may have made", path) from exc
         return os.readlink(part, dir_fd=handle)
 

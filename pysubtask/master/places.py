@@ -14,7 +14,7 @@ from ..common.run_as import stranger, stranger_above
 from ..common.state_place import base_of, inside_of, is_inside, why_away
 from .child_config import Plan
 
-TOLD_AGAIN_SECS = 900.0
+REPORT_AGAIN_SECS = 900.0
 
 
 class Places:
@@ -27,13 +27,13 @@ class Places:
         self._entries = entries
         self._plans = plans
         self._timer = timer
-        self._told = float("-inf")
+        self._reported_at = float("-inf")
         self._is_there = True
         self._was_missing = not os.path.isdir(self.folder)
         self._device: int | None = None
         """The one that the folder was on when this task last worked there."""
 
-    def look(self, logger: logging.Logger) -> bool:
+    def check(self, logger: logging.Logger) -> bool:
         """Whether the task may work here now. What keeps it from that is told at once, and rarely again; where MakeFolders says
         so, missing folders are made."""
         if not os.path.isdir(existing(self.folder)):
@@ -68,8 +68,8 @@ class Places:
         """Keep why it waits, and tell it at once, and rarely again. Always False."""
         plan, before, self.why = self._plans[0], self.why, why
         now = self._timer()
-        if why != before or now - self._told >= TOLD_AGAIN_SECS:
-            self._told = now
+        if why != before or now - self._reported_at >= REPORT_AGAIN_SECS:
+            self._reported_at = now
             others = len(self._entries) - 1
             whole = f" Its other {'entry waits' if others == 1 else f'{others} entries wait'} too." if others else ""
             logger.error("Task [%s] waits: %s. It begins by itself when %s.%s", plan.label or plan.task, why, until, more + whole)

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 
 # What a call may spend on old files: the one that the app makes on a timer, and any other.
 _TIMER_SECS = 0.05
-_BY_THE_WAY_SECS = 0.005
-_LOOK_EVERY_SECS = 0.25
+_WORK_SECS = 0.005
+_SUPERVISE_EVERY_SECS = 0.25
 _FOLLOW_SECS = 3.0  # between two looks for a log that was moved away
 _FOLDER_SECS = 1.0  # between two looks for a watched folder that is missing
 _KILL_WAIT_SECS = 5.0
@@ -67,8 +67,8 @@ class BaseMaster(ChildControl):
     one is named. Everything is checked here: ConfigError names key and remedy. Nothing is started, and no file made but the log.
     """
 
-    shown_name = "BaseTaskMaster"
-    shown_module = "base"
+    display_name = "BaseTaskMaster"
+    display_module = "base"
     _config_file = ""
     _beside: Mapping[str, str] = {}
     """Files that are no data, besides those of the plans: absolute path -> what it is."""
@@ -154,9 +154,9 @@ class BaseMaster(ChildControl):
         self._never_sent = all_own(entries, plans, self._logs, self._beside)
         check_entries(entries, self._never_sent)
         if self._read_from is None:
-            from ..common.read_from import look
+            from ..common.read_from import stamps_of
 
-            self._read_from = look({path: "the config" for path, what in plans[0].own.items() if what == CONFIG})
+            self._read_from = stamps_of({path: "the config" for path, what in plans[0].own.items() if what == CONFIG})
         self._watched = Watched(entries, set(self._closed), self._never_sent)
         self._static = list(self._watched.files.values())
         self._running = False
@@ -172,11 +172,11 @@ class BaseMaster(ChildControl):
         self._lock = threading.RLock()
         self._busy = False
         self._next_follow = 0.0
-        self._next_look = 0.0
-        self._told_copy = False
+        self._next_check = 0.0
+        self._reported_copy = False
         first = self._children[0].plan
-        shown = f"{self.shown_module}.{self.shown_name}.{self._pid}"
-        self.logger = setup_logging(shown, self._log_file, self._console, task=first.task, **log_options(first.settings))
+        logger_name = f"{self.display_module}.{self.display_name}.{self._pid}"
+        self.logger = setup_logging(logger_name, self._log_file, self._console, task=first.task, **log_options(first.settings))
         set_level(self.logger, first.settings["LogLevel"])
         from ..common.line_rate import limit
 
@@ -222,7 +222,7 @@ class BaseMaster(ChildControl):
             return
         with self._lock:
             if self._running:
-                self.logger.warning("START!: %s is running already.", self.shown_name)
+                self.logger.warning("START!: %s is running already.", self.display_name)
                 return
             if any(managed.child is not None for managed in self._children):
                 self.stop(forcekill=True)  # an earlier stop was interrupted
@@ -254,7 +254,7 @@ class BaseMaster(ChildControl):
             if self._alerter is not None:
                 self._alerter.end()
             for managed, child in children:
-                self.logger.info("STOP!: %s attempting to stop %s [%d]...", self.shown_name, managed.plan.child_name, child.pid)
+                self.logger.info("STOP!: %s attempting to stop %s [%d]...", self.display_name, managed.plan.child_name, child.pid)
             if not forcekill:
                 for _, child in children:
                     child.terminate()
@@ -282,7 +282,7 @@ class BaseMaster(ChildControl):
         """Kill the children and start new ones."""
         if not self._owned():
             return
-        names = " and ".join([self.shown_name, *(managed.plan.child_name for managed in self._children)])
+        names = " and ".join([self.display_name, *(managed.plan.child_name for managed in self._children)])
         self.logger.info("RESET: %s (Timer)!", names)
         daily = self._old_files.daily
         self.stop(forcekill=True)
@@ -347,7 +347,7 @@ class BaseMaster(ChildControl):
 
         Call it on a timer.
         """
-        self._holds.look()
+        self._holds.check_due()
         self._supervise(_TIMER_SECS)
         self._serve()
 
@@ -381,7 +381,7 @@ class BaseMaster(ChildControl):
         """
         if self._owned():
             with self._lock:
-                self._old_files.look()
+                self._old_files.scan()
                 if self._running:
                     self._old_files.offer()
         return list(self._old_files.left_over)
@@ -395,19 +395,19 @@ class BaseMaster(ChildControl):
         children = tuple(status_of(managed, now, self._places.why) for managed in self._children)
         return MasterStatus(self._running, len(self._stamps), children, len(self._holds))
 
-    def _supervise(self, work: float = _BY_THE_WAY_SECS) -> None:
+    def _supervise(self, work: float = _WORK_SECS) -> None:
         """What every call does on the way: never waits, and looks only four times a second."""
         if self._stamps:
             self._stamps.again()
         now = time.monotonic()
-        if now >= self._next_look and self._running and os.getpid() != self._pid:
-            self._next_look = now + _LOOK_EVERY_SECS
+        if now >= self._next_check and self._running and os.getpid() != self._pid:
+            self._next_check = now + _SUPERVISE_EVERY_SECS
             if self._is_daemon_now():
                 daily = self._old_files.daily
                 self.start()
                 self._old_files.daily = daily
                 return
-        if now < self._next_look or not self._running or not self._owned() or not self._lock.acquire(blocking=False):
+        if now < self._next_check or not self._running or not self._owned() or not self._lock.acquire(blocking=False):
             return
         try:
             # A signal handler of the app may call in while this very thread is in here.
@@ -415,13 +415,13 @@ class BaseMaster(ChildControl):
                 return
             self._busy = True
             try:
-                self._next_look = now + _LOOK_EVERY_SECS
+                self._next_check = now + _SUPERVISE_EVERY_SECS
                 if now >= self._next_follow:
                     self._next_follow = now + _FOLLOW_SECS
                     follow(self.logger)
                     self._tell_sums()
                 for index in range(len(self._children)):
-                    self._look_after(index, now)
+                    self._check_child(index, now)
                 self._supervise_alerter(now)
                 self._old_files.work(work)
                 if self._app_lines is not None:
@@ -436,7 +436,7 @@ class BaseMaster(ChildControl):
 
         tell_sums(self.logger, everything=everything)
 
-    def _look_after(self, index: int, now: float) -> None:
+    def _check_child(self, index: int, now: float) -> None:
         managed = self._children[index]
         if managed.child is not None:
             ending = managed.child.poll()
@@ -451,9 +451,9 @@ class BaseMaster(ChildControl):
             text = "%s [%d] ended by itself (%s): next start in [%g] secs."
             self.logger.error(text, managed.plan.child_name, pid, ending, managed.restarts.wait)
         elif managed.stopped:
-            from ..common.requests import is_wanted
+            from ..common.requests import is_start_requested
 
-            if is_wanted(managed.plan.state_dir):
+            if is_start_requested(managed.plan.state_dir):
                 managed.stopped = False
                 self._spawn(index)
         elif managed.restarts.due is not None and now >= managed.restarts.due:
@@ -462,7 +462,7 @@ class BaseMaster(ChildControl):
     def _spawn(self, index: int) -> None:
         managed = self._children[index]
         managed.stopped = False
-        waited, usable = bool(self._places.why), self._places.look(self.logger)
+        waited, usable = bool(self._places.why), self._places.check(self.logger)
         if usable and self._places.is_new():
             self._place_again()
         self._stamps.closed = self._places.closed
@@ -488,7 +488,7 @@ class BaseMaster(ChildControl):
             wait([child], _KILL_WAIT_SECS)
             return
         managed.child = child
-        self.logger.info("%s PID = [%d] %s PID = [%d]", self.shown_name, self._pid, managed.plan.child_name, child.pid)
+        self.logger.info("%s PID = [%d] %s PID = [%d]", self.display_name, self._pid, managed.plan.child_name, child.pid)
 
     def _supervise_alerter(self, now: float) -> None:
         if self._alerter is not None:
@@ -568,7 +568,7 @@ class BaseMaster(ChildControl):
                 master_start=self._start,
                 residual=self._old_files.left_over,
                 owns_heartbeat=index == 0,
-                mark=plan.mark,
+                mark=plan.settings_fingerprint,
                 left_out=self._closed,
                 label=plan.label,
                 config_file=plan.config_file,
@@ -601,8 +601,8 @@ class BaseMaster(ChildControl):
                 self._alerter.forget()
             self._own()
             return True
-        if not self._told_copy:
-            self._told_copy = True
+        if not self._reported_copy:
+            self._reported_copy = True
             text = "Process [%d] is a copy of [%d]: it may notify, but does not start or stop children."
             self.logger.warning(text, pid, self._pid)
         return False
@@ -616,8 +616,8 @@ class TaskMaster(BaseMaster):
     :class:`BaseMaster`.
     """
 
-    shown_name = "TaskMaster"
-    shown_module = "pysubtask"
+    display_name = "TaskMaster"
+    display_module = "pysubtask"
 
     def __init__(
         self,

@@ -20,11 +20,14 @@ _SCP = re.compile(r"(?P<login>[^/]+)@(?P<host>[^/:@\[\]]+|\[[^/@\[\]]+\]):(?P<pa
 
 
 class Words(NamedTuple):
-    """What an error calls the place where the address was written, and how each of two mistakes is mended."""
+    """The words of errors about an address."""
 
     key: str
+    """The place where the address was written, as ``ftp.Host``."""
     password: str
+    """What to do about a password in the address."""
     forms: str
+    """The forms of an address that are accepted there."""
 
 
 def is_address(text: str) -> bool:

@@ -85,7 +85,8 @@ def hand_over_config(path: str, user: str) -> tuple[str, ...]:
 
 
 def is_ours(path: str, state_root: str) -> bool:
-    """Whether we made a path: ``state_root`` is the folder .pysubtask of the task, absolute, or the one that stands for it elsewhere."""
+    """Whether this package made a path. ``state_root``: the folder .pysubtask of the task, absolute, or the one that is used in
+    its place elsewhere."""
     root = os.path.normpath(state_root)
     inside = os.path.normpath(path) == root or os.path.normpath(path).startswith(f"{root}{os.sep}")
     return os.path.isabs(root) and is_root(os.path.basename(root)) and inside

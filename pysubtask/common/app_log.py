@@ -54,6 +54,7 @@ class ToApp(logging.Handler):
         self.dropped = 0
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Give the line to the app's logger. Never raises: a line that cannot be given is counted in ``dropped``."""
         try:
             trace = "".join(traceback.format_exception(*record.exc_info)).rstrip() if record.exc_info else None
             give(self._target, level_of(record), record.getMessage(), record.created, record.process, trace)
@@ -84,6 +85,7 @@ class LineFile(logging.Handler):
         self.setFormatter(Json(logger_name, task, None))
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Append the line. Never raises: a line that cannot be written is counted in ``dropped``."""
         try:
             found = logging.makeLogRecord(record.__dict__ | {"levelname": logging.getLevelName(level_of(record))})
             line = self.format(found).encode("ascii") + b"\n"

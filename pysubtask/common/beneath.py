@@ -124,8 +124,10 @@ def _folder_to_write(path: str, to_sync: bool) -> tuple[int, os.stat_result]:
 
 
 def walk(path: str, links: bool) -> tuple[int, list[os.stat_result], set[int]]:
-    """Go to a folder; each of the ``links``, where there may be any, is read and gone by its parts in turn. Gives the descriptor of
-    it (``O_PATH``), how the folders that were passed look, and the owners of links on the way that we do not trust."""
+    """Open a folder part by part. With ``links`` each symbolic link on the path is read, and its target is opened part by part in
+    turn. Returns the descriptor (``O_PATH``), the stat of each folder that was passed, and the owners of links that are not
+    trusted (``trusted``). LeadsAway where there is a link and ``links`` is False, or there are too many; OSError where a part is
+    missing."""
     rest = [part for part in path.split(os.sep) if part and part != "."][::-1]
     handle = os.open(os.sep if os.path.isabs(path) else ".", _FOLDER)
     followed, owners = 0, set[int]()

@@ -130,6 +130,7 @@ class Setting:
 
     @property
     def secret(self) -> bool:
+        """Whether its value must never be shown (``is_secret``)."""
         return is_secret(self.key)
 
     def check(self, section: str, value: Any) -> Any:
@@ -222,6 +223,7 @@ class CommandSetting(Setting):
         super().__init__(key, None, "", meaning, kind=list)
 
     def check(self, section: str, value: Any) -> Any:
+        """The words of the command; a text is split as a shell does. ConfigError as for ``Setting.check``."""
         if isinstance(value, str):
             value = self._split(section, str.__str__(value))
         name = f"{section}.{self.key}"
@@ -235,6 +237,7 @@ class CommandSetting(Setting):
         return None if words is None else [str.__str__(word) for word in words]
 
     def read(self, section: str, text: str) -> Any:
+        """As ``check``, and None for 'none' or 'null'."""
         return None if text.strip().lower() in ("none", "null") else self.check(section, text)
 
     def _split(self, section: str, text: str) -> list[str]:

@@ -40,13 +40,18 @@ def _second(wall: float) -> str:
 
 
 class Event(NamedTuple):
-    """One line, read back. ``fields`` holds what is particular to its kind."""
+    """One line of ``events.jsonl``."""
 
     epoch: int
+    """Number of the start of the child that reported the event; each start has a higher one."""
     n: int
+    """Number of the event in its epoch: 1, 2, 3 ...; a gap means that events are missing."""
     at: str
+    """When the event was written, UTC, as ``2026-11-21T20:37:10.205Z``."""
     kind: str
+    """What happened; docs/config.md lists the kinds."""
     fields: "EventFields"
+    """What is particular to the kind."""
 
 
 def happened(kind: str, **fields: Any) -> tuple[str, dict[str, Any]]:

@@ -51,6 +51,7 @@ class LineRate(logging.Filter):
         self._kinds: dict[str, _Kind] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written now; one that is not is counted."""
         kind = kind_of(record)
         if not kind or self._show_all():
             return True

@@ -36,7 +36,8 @@ _WINDOWS_LOCKED_BYTE = 1 << 30
 
 
 class Holder(NamedTuple):
-    """A child and its master, each as pid and start (see ``process_start``).
+    """A child (``pid``, ``start``) and its master (``master_pid``, ``master_start``), each as process id and start (see
+    ``process_start``): a process id alone may be used again.
 
     ``master_pid`` None is a child started by hand: it counts as having a living master.
     """
@@ -47,6 +48,7 @@ class Holder(NamedTuple):
     master_start: str | None
 
     def has_living_master(self) -> bool:
+        """Whether the master lives, or the child needs none: such a holder is never ended."""
         return self.master_pid is None or is_alive(self.master_pid, self.master_start or "")
 
 

@@ -75,6 +75,7 @@ class LogFile(logging.Handler):
         self._most_together = min(_MOST_TOGETHER, max_bytes or _MOST_TOGETHER)
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Append the line. Never raises: a line that cannot be written is counted in ``dropped``."""
         try:
             self._append(self._line(record))
         except Exception:  # noqa: BLE001 - whatever it is, the caller's work is worth more than a line of its log
@@ -106,9 +107,11 @@ class LogFile(logging.Handler):
                 self._follow()
 
     def handleError(self, record: logging.LogRecord) -> None:
+        """Count the line that was lost, where logging would print a traceback to stderr."""
         self.dropped += 1
 
     def close(self) -> None:
+        """Close the file, unless the app has closed its descriptor already: the number may be another file's by now."""
         with self.lock or contextlib.nullcontext():
             fd, self._fd = self._fd, None
         if fd is not None and _identity(fd) == self._identity:

@@ -22,6 +22,7 @@ class Json(logging.Formatter):
         self._task, self._longest = task, longest
 
     def format(self, record: logging.LogRecord) -> str:
+        """The object of a line, without known secrets from WARNING on."""
         message = record.getMessage()
         if record.levelno >= logging.WARNING:
             message = redacted(message)
@@ -54,6 +55,7 @@ class Journal(logging.Formatter):
         self._inner = inner
 
     def format(self, record: logging.LogRecord) -> str:
+        """The text with ``<3>`` (error) to ``<7>`` (debug) before each of its lines."""
         priority = next((number for level, number in self._PRIORITIES if record.levelno >= level), 7)
         return "\n".join(f"<{priority}>{line}" for line in self._inner.format(record).split("\n"))
 

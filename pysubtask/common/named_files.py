@@ -23,7 +23,7 @@ _MOST_LINKS = 40
 
 
 class Doubt(NamedTuple):
-    """Why a file is not obeyed: ``problem``, and what to do about it."""
+    """Why a file is not obeyed: ``problem``, and ``remedy``: what to do about it."""
 
     problem: str
     remedy: str

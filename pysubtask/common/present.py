@@ -23,11 +23,11 @@ from .status import read_status
 
 
 class Present(NamedTuple):
-    """One child. ``page``: what it last wrote about itself, with what it has told since; ``pid`` of the living child, None where
-    there is none; ``queue``: waiting, sending, parked, bytes, oldest; ``limit``: RateLimit in bytes per second; ``frozen``: a
-    signal stopped it; ``missing``: what keeps its folder from being used; ``stale``: why the page of a living child may not be of
-    the present; ``fault``: what is wrong with its disk; ``elsewhere``: it lives where it cannot be seen from here. Times are
-    seconds since the epoch."""
+    """One child at ``now``. ``page``: what it last wrote about itself, with the events since; ``pid`` of the living child, None
+    where there is none; ``last_sign``: when the child last wrote a file, None where it never did; ``queue``: waiting, sending,
+    parked, bytes, oldest; ``limit``: RateLimit in bytes per second; ``frozen``: a signal stopped it; ``missing``: what keeps its
+    folder from being used; ``stale``: why the page of a living child may not be of the present; ``fault``: what is wrong with its
+    disk; ``elsewhere``: it lives where it cannot be seen from here. Times are seconds since the epoch."""
 
     page: dict[str, Any] | None
     pid: int | None

@@ -21,20 +21,32 @@ COMPACT_BYTES = 512 * 1024
 
 
 class Receipt(NamedTuple):
-    """One delivery."""
+    """One delivery, as a line of ``receipts.jsonl`` has it."""
 
     seq: int
+    """Number of the receipt: 1, 2, 3 ..."""
     at: str
+    """When the delivery was complete, UTC, as ``2026-11-21T20:37:10.205Z``."""
     path: str
+    """Absolute path of the data file."""
     name: str
+    """Its name on the server, relative to the folder of the destination."""
     destination: str
+    """URL of the folder on the server, without secrets."""
     size: int
+    """Bytes of the delivered version."""
     mtime_ns: int
+    """Time of its last change, in nanoseconds since the epoch."""
     digest: str
+    """Hash of its content."""
     bytes_sent: int
+    """Bytes handed to the connection that delivered it."""
     verified: str
+    """``hash``, ``size``, ``reply`` or ``taken``, see docs/config.md, How a delivery is verified."""
     bytes_new: int = 0
+    """Bytes that were not in the delivery before."""
     bytes_on_wire: int | None = None
+    """Bytes over the link in both directions since the receipt before; None where that is not known."""
 
 
 _TYPES = (int, str, str, str, str, int, int, str, int, str, int, int)

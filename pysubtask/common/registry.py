@@ -26,10 +26,11 @@ _LATER_FIELDS = ("label", "folder", "config_file")
 
 
 class Record(NamedTuple):
-    """One child: its task, extension, destination (a URL without secrets) and state folder. ``label``: what people call the
-    task; ``folder``: the first folder it watches; ``config_file``: what its config was read from, '' for an app's own config.
-    All three are '' in what an older version wrote (see ``completed``). ``device``: what the folder was on, None where that is
-    not known (see ``place``). ``state_device``: the same of a state folder that is not in the watched one."""
+    """One child: its ``task``, ``extension``, ``destination`` (a URL without secrets) and state folder (``state_dir``, absolute).
+    ``label``: what people call the task; ``folder``: the first folder it watches; ``config_file``: what its config was read from,
+    '' for an app's own config. All three are '' in what an older version wrote (see ``completed``). ``device``: what the folder
+    was on, None where that is not known (see ``place``). ``state_device``: the same of a state folder that is not in the watched
+    one."""
 
     task: str
     extension: str

@@ -25,7 +25,7 @@ _ID = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-
 
 
 class Who(NamedTuple):
-    """Who gave an order: login name, process, the command typed or called, and the host."""
+    """Who gave an order: ``user`` (login name), ``pid`` (process id), ``command`` (typed or called) and ``host``."""
 
     user: str
     pid: int

@@ -22,8 +22,8 @@ _OF_A_SESSION = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACH
 
 
 class Identity(NamedTuple):
-    """A user and his groups. ``groups``: all of them, ``gid`` among them; ``name`` is '' where the system has no entry for him.
-    ``pair``: it was given as numbers, so that the group counts too."""
+    """A user (``uid``) and his groups. ``groups``: all of them, ``gid`` among them; ``name`` is '' and ``home`` the root folder
+    where the system has no entry for him. ``pair``: it was given as numbers, so that the group counts too."""
 
     uid: int
     gid: int
@@ -71,8 +71,8 @@ def _is_id(text: str) -> bool:
 
 
 def become(one: Identity) -> None:
-    """This process, with all its threads, has the rights of that user and no others from here on; there is no way back. Its
-    environment is of his home. Raises OSError where the system does not let it."""
+    """Give this process, with all its threads, the rights of that user and no others; this cannot be undone. HOME, USER and LOGNAME
+    become his. OSError where the system refuses, PermissionError where the rights are not his afterwards."""
     os.setgroups(one.groups)
     os.setresgid(one.gid, one.gid, one.gid)
     os.setresuid(one.uid, one.uid, one.uid)
@@ -93,6 +93,7 @@ class Stranger(NamedTuple):
 
     @property
     def problem(self) -> str:
+        """What is wrong with the folder, as a clause of an error."""
         return (
             f"{self.folder} belongs to another user ({self.who}), and root does not work over his folder: he could have root "
             "read, change or run what he may not"

@@ -40,17 +40,23 @@ def next_wait(last: float, lived: float) -> float:
 
 
 class Restarts(NamedTuple):
-    """When to start a child again. ``due``: at that monotonic second, or None while it runs."""
+    """When to start a child again."""
 
     wait: float = 0.0
+    """Seconds between the last end and the next start; 0 before the first end."""
     times: int = 0
+    """How often the child ended by itself."""
     started: float = 0.0
+    """Monotonic second of the last start."""
     due: float | None = None
+    """Monotonic second of the next start; None while the child runs."""
 
     def began(self, now: float) -> Self:
+        """The state after a start at ``now`` (monotonic seconds)."""
         return self._replace(started=now, due=None)
 
     def ended(self, now: float) -> Self:
+        """The state after an end at ``now`` that nobody asked for: the next start is due after a wait (``next_wait``)."""
         wait = next_wait(self.wait, now - self.started)
         return self._replace(wait=wait, times=self.times + 1, due=now + wait)
 

@@ -33,37 +33,43 @@ _WITH_PLACEHOLDERS = ("HostPath", "HostSFTPPath", "HostFTPPath", "HeartbeatName"
 
 
 class Plan(NamedTuple):
-    """One child: what it is called, what runs it, what it is told.
-
-    ``extension`` names it and its part of the state folder, ``child_name`` is how the log calls it.
-    Folders are absolute, log files as the user wrote them. ``label`` is what people call the task, ``config_file`` the file
-    it was read from ('' for an app's own config). ``own``: the files of this config that are no data (absolute path -> what it
-    is). Its repr shows no secret.
-    """
+    """What a master needs to start one child. Folders are absolute. The repr shows no secret."""
 
     extension: str
+    """'ftp', 'dropbox', or a name of the app's own; also the name of the child's part of the state folder."""
     module: str
+    """The module that ``python -m`` runs."""
     child_name: str
+    """Name of the child in the log."""
     task: str
+    """``TaskName``."""
     settings: dict[str, Any]
+    """The resolved settings of the child, secrets included; log files as the user wrote them."""
     burst: dict[str, Any]
+    """The resolved settings of the section ``burst_mode``."""
     state_dir: str
+    """The state folder of the child."""
     bak_dir: str | None
+    """The folder of the snapshots; None uploads the live files."""
     label: str = ""
+    """What people call the task."""
     config_file: str = ""
+    """The config file; '' for an app's own config."""
     own: Mapping[str, str] = {}
+    """Files of this config that are no data and are never sent (absolute path -> what the file is)."""
     state_why: str = ""
     """Why the state is not kept in the first folder; '' where it is."""
     state_named_by: str = ""
     """The setting or variable that says where it is kept then."""
     state_elsewhere: tuple[str, ...] = ()
-    """Other places that may hold a queue of this child."""
+    """Other state folders that may hold a queue of this child, from before the state was moved."""
     alerts: Mapping[str, Any] = {}
     """The ``alerts`` values of its task; a program that is named by a path is so by an absolute one."""
 
     @property
     def settings_fingerprint(self) -> str:
-        """The same for the same settings but those that a running child takes anew; tells nothing of them, and knows no secret."""
+        """A checksum (CRC-32) of the settings, without live settings and secrets: receipts count as proof only if the child that
+        wrote them ran with this one."""
         live = {row.key for rows in defaults_config.SETTINGS.values() for row in rows if row.live}
         compared = {key: value for key, value in masked(self.settings).items() if not is_secret(key) and key not in live}
         text = repr((self.module, sorted(compared.items())))
@@ -320,7 +326,8 @@ def with_sections(config: Any) -> Any:
 
 
 def own_module(name: Any, script: str | None) -> str:
-    """The module to run for ``SubtaskModuleName``; ``script`` is the app's own file, for a name of '__main__'."""
+    """The module to run for ``SubtaskModuleName``; ``script`` is the app's own file, for a name of '__main__'. ConfigError for
+    what is not the name of a module."""
     where, remedy = "SubtaskModuleName", "Give the dotted name of a module that 'python -m' can run."
     if not isinstance(name, str):
         raise ConfigError(where, f"it is of type {type(name).__name__}", remedy)

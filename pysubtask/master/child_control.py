@@ -29,6 +29,7 @@ class ChildControl:
         raise NotImplementedError
 
     def check_pending_notifications(self) -> None:
+        """See :meth:`.BaseMaster.check_pending_notifications`, which does the work."""
         raise NotImplementedError
 
     def _state_dirs(self) -> Mapping[str, str]:

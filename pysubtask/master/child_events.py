@@ -24,10 +24,12 @@ _PAGE_WAIT_SECS = 2.0  # a child that was killed just then tells nothing
 
 
 class ChildEvent(NamedTuple):
-    """An event, and the ``extension`` of the child that tells it ('ftp', 'dropbox')."""
+    """An event, and the child that reports it."""
 
     extension: str
+    """Which child of the task: 'ftp', 'dropbox', or a name of the app's own."""
     event: Event
+    """The event, as in ``events.jsonl``."""
 
 
 class EventPosition(dict[str, tuple[int, int]]):
@@ -59,11 +61,13 @@ class Listeners:
         self._waiting: list[ChildEvent] = []
 
     def add(self, callback: EventCallback) -> None:
+        """Call ``callback`` with each event from now on."""
         if not self._tails:
             self._tails = {extension: Tail(state_dir) for extension, state_dir in self._state_dirs.items()}
         self._callbacks.append(callback)
 
     def remove(self, callback: EventCallback) -> None:
+        """Call ``callback`` no more. ValueError where it was never added."""
         self._callbacks.remove(callback)
 
     def serve(self) -> None:

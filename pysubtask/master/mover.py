@@ -27,20 +27,27 @@ _MOST_OPEN = 16
 
 
 class Old(NamedTuple):
-    """A file as it was when it was judged."""
+    """A file as it was when it was judged: it is moved only while size, time and inode are the same."""
 
     path: str
+    """Absolute path."""
     size: int
+    """Bytes."""
     mtime_ns: int
+    """Time of the last change, in nanoseconds since the epoch."""
     inode: int
+    """Inode number."""
 
 
 class Folder(NamedTuple):
-    """An open folder: its path, its descriptor (-1: none, it is used by path), and whose it is."""
+    """An open folder."""
 
     path: str
+    """Absolute path."""
     at: int
+    """Its descriptor; -1 on a system without such calls, where the folder is used by path."""
     uid: int
+    """The user id of its owner."""
 
 
 class Changed(Exception):
@@ -74,9 +81,9 @@ class Mover:
                 os.close(at)
 
     def move(self, old: Old, folder: str, *, sure: bool) -> str | None:
-        """Move a file into ``folder``, which is made, under a name that nobody has there; the new path. None where it is not any
-        longer what was judged, OSError where it cannot be moved; it stays then. ``sure``: Changed where it was written while it was
-        moved."""
+        """Move a file into ``folder``, which is made where missing, under a name that is free there; the new path. None where the
+        file is no longer what was judged. OSError where it cannot be moved (PermissionError: it belongs to another user, who does
+        not own its folder); it stays then. ``sure``: Changed where the file was written while it was moved."""
         if len(self._open) >= _MOST_OPEN:
             self.close()
         source, name = self._folder(os.path.dirname(old.path), make=False), os.path.basename(old.path)

@@ -20,8 +20,8 @@ def make_ready(state_dir: str, folder: str = "", *, fresh: bool = True) -> None:
     handled stamps.
 
     That list says nothing about what will be notified from here on. ``folder``: the first watched one; '' takes the one that
-    the state folder lies in. OSError where the state folder cannot be made, or is another user's, or where there is no watched
-    folder: that one is never made here.
+    the state folder lies in. OSError where the state folder cannot be made or belongs to another user, FileNotFoundError where the
+    watched folder is missing: that one is never made here.
     """
     folder = folder or os.path.dirname(os.path.dirname(os.path.dirname(state_dir)))
     if not os.path.exists(folder):
